@@ -1,0 +1,351 @@
+//! hookmux's events: design section 3 as one table. Adding an event is one row and its test.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt;
+
+use crate::libvirt::{Call, Driver, Operation};
+
+/// How a guest came to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    Fresh,
+    Restore,
+    Migration,
+    /// Nothing is remembered: hookmux came later than the guest, or its runtime directory went.
+    Unknown,
+}
+
+impl Origin {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Origin::Fresh => "fresh",
+            Origin::Restore => "restore",
+            Origin::Migration => "migration",
+            Origin::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What must hold, beside the operation, for an event to fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    Always,
+    /// Not when a migration is coming in.
+    NotMigration,
+    /// Neither after a restore nor after a migration. A lost origin counts as fresh: a firewall
+    /// that was never put up is worse than one that was put up twice.
+    Fresh,
+    Restored,
+    /// libvirt's reason for a release (10.5.0 and later).
+    Reason(&'static str),
+}
+
+impl Condition {
+    fn holds(self, origin: Origin, reason: Option<&OsStr>) -> bool {
+        match self {
+            Condition::Always => true,
+            Condition::NotMigration => origin != Origin::Migration,
+            Condition::Fresh => matches!(origin, Origin::Fresh | Origin::Unknown),
+            Condition::Restored => origin == Origin::Restore,
+            Condition::Reason(word) => reason.is_some_and(|reason| reason == word),
+        }
+    }
+
+    /// Whether the guest's origin is asked for.
+    pub fn asks_origin(self) -> bool {
+        matches!(self, Condition::NotMigration | Condition::Fresh | Condition::Restored)
+    }
+
+    /// In words, for the table of events and for `plan`.
+    pub fn words(self) -> Option<Cow<'static, str>> {
+        match self {
+            Condition::Always => None,
+            Condition::NotMigration => Some("not when a migration is coming in".into()),
+            Condition::Fresh => Some("only on a fresh start".into()),
+            Condition::Restored => Some("only after a restore".into()),
+            Condition::Reason(word) => {
+                Some(format!("only with reason {word} (libvirt 10.5)").into())
+            }
+        }
+    }
+}
+
+/// One row of the table.
+pub struct Row {
+    pub operation: Operation,
+    pub name: &'static str,
+    pub condition: Condition,
+    /// Fires once per device with custom properties, with the device's XML.
+    pub per_device: bool,
+}
+
+const fn row(operation: Operation, name: &'static str, condition: Condition) -> Row {
+    Row { operation, name, condition, per_device: false }
+}
+
+const fn per_device(operation: Operation, name: &'static str, condition: Condition) -> Row {
+    Row { operation, name, condition, per_device: true }
+}
+
+/// All events, in the order in which those of one operation run.
+#[rustfmt::skip]
+pub static TABLE: &[Row] = &[
+    row(Operation::Prepare, "before_vm_prepare", Condition::Always),
+    per_device(Operation::Prepare, "before_device_create", Condition::NotMigration),
+    row(Operation::Prepare, "before_vm_start", Condition::NotMigration),
+    row(Operation::Start, "before_vm_launch", Condition::Always),
+    row(Operation::Started, "after_vm_launch", Condition::Always),
+    row(Operation::Started, "after_vm_start", Condition::Fresh),
+    row(Operation::Started, "after_vm_dehibernate", Condition::Restored),
+    per_device(Operation::Started, "after_device_create", Condition::Fresh),
+    row(Operation::Stopped, "after_vm_stop", Condition::Always),
+    row(Operation::Release, "after_vm_migrate_source", Condition::Reason("migrated")),
+    per_device(Operation::Release, "after_device_migrate_source", Condition::Reason("migrated")),
+    row(Operation::Release, "after_vm_hibernate", Condition::Reason("saved")),
+    row(Operation::Release, "after_vm_destroy", Condition::Always),
+    per_device(Operation::Release, "after_device_destroy", Condition::Always),
+    per_device(Operation::Migrate, "before_device_migrate_destination", Condition::Always),
+    row(Operation::Migrate, "before_vm_migrate_destination", Condition::Always),
+    row(Operation::Restore, "before_vm_dehibernate", Condition::Always),
+    row(Operation::Reconnect, "after_vm_reconnect", Condition::Always),
+    row(Operation::Attach, "after_vm_attach", Condition::Always),
+    row(Operation::NetworkStart, "before_network_start", Condition::Always),
+    row(Operation::NetworkStarted, "after_network_start", Condition::Always),
+    row(Operation::NetworkStopped, "after_network_stop", Condition::Always),
+    row(Operation::NetworkUpdated, "after_network_update", Condition::Always),
+    row(Operation::PortCreated, "before_network_port_create", Condition::Always),
+    row(Operation::PortDeleted, "after_network_port_delete", Condition::Always),
+    row(Operation::DaemonStart, "before_daemon_start", Condition::Always),
+    row(Operation::DaemonStart, "before_vdsm_start", Condition::Always),
+    row(Operation::DaemonShutdown, "before_daemon_stop", Condition::Always),
+    row(Operation::DaemonShutdown, "after_vdsm_stop", Condition::Always),
+    row(Operation::DaemonReload, "before_daemon_reload", Condition::Always),
+];
+
+/// An event that a call could mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub name: Cow<'static, str>,
+    pub condition: Condition,
+    pub per_device: bool,
+}
+
+impl Event {
+    /// Whether it fires, and if not, why.
+    pub fn fires(&self, origin: Origin, reason: Option<&OsStr>) -> Result<(), String> {
+        if self.condition.holds(origin, reason) {
+            return Ok(());
+        }
+        let words = self.condition.words().unwrap_or_default();
+        Err(match self.condition {
+            Condition::Reason(_) => match reason {
+                Some(reason) => format!("{words}; this one is {}", reason.to_string_lossy()),
+                None => format!("{words}; this call gives none"),
+            },
+            _ => format!("{words}; the origin is {origin}"),
+        })
+    }
+}
+
+/// Every event that a call could mean, in order; origin and reason decide later which do fire.
+pub fn candidates(call: &Call) -> Vec<Event> {
+    if call.operation() == Operation::Unknown {
+        let Some(operation) = call.plain_operation() else { return Vec::new() };
+        let name = format!("on_{}_{operation}", call.driver);
+        return vec![Event { name: name.into(), condition: Condition::Always, per_device: false }];
+    }
+    TABLE
+        .iter()
+        .filter(|row| row.operation == call.operation())
+        .map(|row| Event {
+            name: row.name.into(),
+            condition: row.condition,
+            per_device: row.per_device,
+        })
+        .collect()
+}
+
+/// Whether a directory of this name can ever be an event's.
+pub fn is_known(name: &str) -> bool {
+    TABLE.iter().any(|row| row.name == name)
+        || Driver::ALL.iter().any(|driver| {
+            name.strip_prefix("on_")
+                .and_then(|rest| rest.strip_prefix(driver.name()))
+                .and_then(|rest| rest.strip_prefix('_'))
+                .is_some_and(|operation| !operation.is_empty())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    fn fired(driver: Driver, arguments: &[&str], origin: Origin) -> Vec<String> {
+        let call = Call::new(driver, arguments.iter().map(OsString::from).collect());
+        candidates(&call)
+            .into_iter()
+            .filter(|event| event.fires(origin, call.reason()).is_ok())
+            .map(|event| event.name.into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn calls_become_events() {
+        use Origin::{Fresh, Migration, Restore, Unknown};
+        let table: &[(Driver, &[&str], Origin, &[&str])] = &[
+            (
+                Driver::Qemu,
+                &["g", "prepare", "begin", "-"],
+                Fresh,
+                &["before_vm_prepare", "before_device_create", "before_vm_start"],
+            ),
+            (
+                Driver::Qemu,
+                &["g", "prepare", "begin", "-"],
+                Restore,
+                &["before_vm_prepare", "before_device_create", "before_vm_start"],
+            ),
+            (Driver::Qemu, &["g", "prepare", "begin", "-"], Migration, &["before_vm_prepare"]),
+            (Driver::Lxc, &["g", "start", "begin", "-"], Fresh, &["before_vm_launch"]),
+            (
+                Driver::Qemu,
+                &["g", "started", "begin", "-"],
+                Fresh,
+                &["after_vm_launch", "after_vm_start", "after_device_create"],
+            ),
+            (
+                Driver::Qemu,
+                &["g", "started", "begin", "-"],
+                Unknown,
+                &["after_vm_launch", "after_vm_start", "after_device_create"],
+            ),
+            (
+                Driver::Qemu,
+                &["g", "started", "begin", "-"],
+                Restore,
+                &["after_vm_launch", "after_vm_dehibernate"],
+            ),
+            (Driver::Qemu, &["g", "started", "begin", "-"], Migration, &["after_vm_launch"]),
+            (Driver::Qemu, &["g", "stopped", "end", "-"], Fresh, &["after_vm_stop"]),
+            (
+                Driver::Qemu,
+                &["g", "release", "end", "-"],
+                Fresh,
+                &["after_vm_destroy", "after_device_destroy"],
+            ),
+            (
+                Driver::Qemu,
+                &["g", "release", "end", "migrated"],
+                Fresh,
+                &[
+                    "after_vm_migrate_source",
+                    "after_device_migrate_source",
+                    "after_vm_destroy",
+                    "after_device_destroy",
+                ],
+            ),
+            (
+                Driver::Qemu,
+                &["g", "release", "end", "saved"],
+                Fresh,
+                &["after_vm_hibernate", "after_vm_destroy", "after_device_destroy"],
+            ),
+            (
+                Driver::Qemu,
+                &["g", "release", "end", "from snapshot"],
+                Fresh,
+                &["after_vm_destroy", "after_device_destroy"],
+            ),
+            (
+                Driver::Qemu,
+                &["g", "migrate", "begin", "-"],
+                Unknown,
+                &["before_device_migrate_destination", "before_vm_migrate_destination"],
+            ),
+            (Driver::Qemu, &["g", "restore", "begin", "-"], Unknown, &["before_vm_dehibernate"]),
+            (Driver::Libxl, &["g", "reconnect", "begin", "-"], Unknown, &["after_vm_reconnect"]),
+            (Driver::Qemu, &["g", "attach", "begin", "-"], Unknown, &["after_vm_attach"]),
+            (Driver::Network, &["n", "start", "begin", "-"], Unknown, &["before_network_start"]),
+            (Driver::Network, &["n", "started", "begin", "-"], Unknown, &["after_network_start"]),
+            (Driver::Network, &["n", "stopped", "end", "-"], Unknown, &["after_network_stop"]),
+            (Driver::Network, &["n", "updated", "begin", "-"], Unknown, &["after_network_update"]),
+            (
+                Driver::Network,
+                &["n", "port-created", "begin", "-"],
+                Unknown,
+                &["before_network_port_create"],
+            ),
+            (
+                Driver::Network,
+                &["n", "plugged", "begin", "-"],
+                Unknown,
+                &["before_network_port_create"],
+            ),
+            (
+                Driver::Network,
+                &["n", "port-deleted", "begin", "-"],
+                Unknown,
+                &["after_network_port_delete"],
+            ),
+            (
+                Driver::Network,
+                &["n", "unplugged", "begin", "-"],
+                Unknown,
+                &["after_network_port_delete"],
+            ),
+            (
+                Driver::Daemon,
+                &["-", "start", "-", "start"],
+                Unknown,
+                &["before_daemon_start", "before_vdsm_start"],
+            ),
+            (
+                Driver::Daemon,
+                &["-", "shutdown", "-", "shutdown"],
+                Unknown,
+                &["before_daemon_stop", "after_vdsm_stop"],
+            ),
+            (
+                Driver::Daemon,
+                &["-", "reload", "begin", "SIGHUP"],
+                Unknown,
+                &["before_daemon_reload"],
+            ),
+            (Driver::Qemu, &["g", "paused", "begin", "-"], Unknown, &["on_qemu_paused"]),
+            (Driver::Network, &["n", "re-plugged", "x", "-"], Unknown, &["on_network_re-plugged"]),
+            (Driver::Qemu, &["g", "../../etc", "begin", "-"], Unknown, &[]),
+            (Driver::Qemu, &["g"], Unknown, &[]),
+        ];
+        for (driver, arguments, origin, expected) in table {
+            assert_eq!(
+                fired(*driver, arguments, *origin),
+                *expected,
+                "{driver} {arguments:?} {origin}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_table_and_unknown_operations_name_events() {
+        for (name, known) in [
+            ("before_vm_start", true),
+            ("after_network_port_delete", true),
+            ("on_qemu_paused", true),
+            ("before_vm_cont", false),
+            ("on_qemu_", false),
+            ("on_xen_paused", false),
+            ("qemu.d", false),
+        ] {
+            assert_eq!(is_known(name), known, "{name}");
+        }
+    }
+}

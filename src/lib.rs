@@ -1,0 +1,9 @@
+//! hookmux: libvirt's hook program. See README.md; `call` is the way of one call.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)
+)]
+
+pub mod event;
+pub mod libvirt;

@@ -1,0 +1,12 @@
+//! libvirt's side of the contract, and nothing of ours.
+
+pub mod call;
+pub mod document;
+pub mod driver;
+pub mod metadata;
+pub mod operation;
+
+pub use call::Call;
+pub use document::Document;
+pub use driver::Driver;
+pub use operation::{Class, Operation};
