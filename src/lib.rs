@@ -5,5 +5,10 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)
 )]
 
+pub mod config;
 pub mod event;
+pub mod files;
+pub mod hook;
 pub mod libvirt;
+pub mod plan;
+pub mod trust;

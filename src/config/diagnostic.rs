@@ -1,0 +1,148 @@
+//! What is wrong with a configuration file, and where: `file:line:column`, the line, a caret.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A problem in a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub path: PathBuf,
+    /// Line and column, from 1; absent where the file as a whole is meant.
+    pub place: Option<(usize, usize)>,
+    pub message: String,
+    /// The line that is meant.
+    pub line: Option<String>,
+}
+
+impl Diagnostic {
+    /// One about the file as a whole.
+    pub fn whole(path: &Path, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { path: path.to_path_buf(), place: None, message: message.into(), line: None }
+    }
+
+    /// From what the YAML library says.
+    pub fn from_yaml(path: &Path, text: &str, error: &serde_yaml::Error) -> Diagnostic {
+        let said = error.to_string();
+        let message = match said.rfind(" at line ") {
+            Some(end) => &said[..end],
+            None => said.as_str(),
+        };
+        let mut place = error.location().map(|at| (at.line(), at.column()));
+        // of a duplicate the library tells where the mapping begins; people want the second one
+        if let Some(key) = duplicate(message)
+            && let Some(second) = nth_key(text, key, 2)
+        {
+            place = Some(second);
+        }
+        let mut message = message.to_owned();
+        if let Some(unknown) = unknown_key(&message) {
+            if let Some(first) = nth_key(text, &unknown.0, 1) {
+                place = Some(first);
+            }
+            message = unknown.message();
+        }
+        let line = place.and_then(|(line, _)| text.lines().nth(line.saturating_sub(1)));
+        Diagnostic { path: path.to_path_buf(), place, message, line: line.map(str::to_owned) }
+    }
+
+    /// Place and message on one line.
+    pub fn one_line(&self) -> String {
+        match self.place {
+            Some((line, column)) => {
+                format!("{}:{line}:{column}: {}", self.path.display(), self.message)
+            }
+            None => format!("{}: {}", self.path.display(), self.message),
+        }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.one_line())?;
+        let (Some((_, column)), Some(line)) = (self.place, &self.line) else { return Ok(()) };
+        let line: String = line.chars().take(160).collect();
+        // tabs stay tabs, so that the caret stands where the terminal puts the column
+        let indent: String = line
+            .chars()
+            .take(column.saturating_sub(1))
+            .map(|c| if c == '\t' { '\t' } else { ' ' })
+            .collect();
+        write!(f, "\n  {line}\n  {indent}^")
+    }
+}
+
+/// The word most like `word`, if any is like enough to have been meant.
+pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+struct UnknownKey<'a>(String, Vec<&'a str>);
+
+impl UnknownKey<'_> {
+    fn message(&self) -> String {
+        match did_you_mean(&self.0, self.1.iter().copied()) {
+            Some(meant) => format!("unknown key `{}`; did you mean `{meant}`?", self.0),
+            None => format!("unknown key `{}`; known are {}", self.0, self.1.join(", ")),
+        }
+    }
+}
+
+/// Takes serde's ``unknown field `x`, expected one of `a`, `b` `` apart.
+fn unknown_key(message: &str) -> Option<UnknownKey<'_>> {
+    let (_, rest) = message.split_once("unknown field `")?;
+    let (key, rest) = rest.split_once('`')?;
+    let known = rest.split('`').skip(1).step_by(2).collect();
+    Some(UnknownKey(key.to_owned(), known))
+}
+
+/// The key of serde's or the YAML library's word for a duplicate.
+fn duplicate(message: &str) -> Option<&str> {
+    if let Some((_, rest)) = message.split_once("duplicate field `") {
+        return rest.split('`').next();
+    }
+    message.split_once("duplicate entry with key \"").and_then(|(_, rest)| rest.split('"').next())
+}
+
+/// Where a key stands for the n-th time.
+fn nth_key(text: &str, key: &str, n: usize) -> Option<(usize, usize)> {
+    text.lines()
+        .enumerate()
+        .filter_map(|(index, line)| {
+            let bare = line.trim_start_matches([' ', '-']);
+            let after = bare.trim_start_matches(['"', '\'']).strip_prefix(key)?;
+            let is_key = after.trim_start_matches(['"', '\'']).trim_start().starts_with(':');
+            is_key.then(|| (index + 1, line.chars().count() - bare.chars().count() + 1))
+        })
+        .nth(n - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caret_points_at_the_column() {
+        let diagnostic = Diagnostic {
+            path: "/x/hookmux.yaml".into(),
+            place: Some((3, 10)),
+            message: "invalid duration".into(),
+            line: Some("timeout: 3x".into()),
+        };
+        assert_eq!(
+            diagnostic.to_string(),
+            "/x/hookmux.yaml:3:10: invalid duration\n  timeout: 3x\n           ^"
+        );
+    }
+
+    #[test]
+    fn likely_words_are_offered() {
+        let known = ["timeout", "total_timeout", "trust"];
+        assert_eq!(did_you_mean("timout", known.into_iter()), Some("timeout"));
+        assert_eq!(did_you_mean("trsut", known.into_iter()), Some("trust"));
+        assert_eq!(did_you_mean("zzz", known.into_iter()), None);
+    }
+}

@@ -1,0 +1,169 @@
+//! What the administrator decided: settings, and where hooks may lie.
+
+pub mod diagnostic;
+pub mod last_good;
+pub mod settings;
+pub mod surroundings;
+pub mod values;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use diagnostic::Diagnostic;
+pub use settings::{Settings, TrustPolicy};
+pub use surroundings::Surroundings;
+
+use crate::trust::Trust;
+
+/// The settings of a call, however they were come by.
+#[derive(Debug)]
+pub struct Loaded {
+    pub settings: Settings,
+    /// What is wrong with the file, if anything.
+    pub problem: Option<Diagnostic>,
+    /// The copy that stands in for a broken file.
+    pub copy: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// Whether the file is broken and nothing stands in for it.
+    pub fn is_lost(&self) -> bool {
+        self.problem.is_some() && self.copy.is_none()
+    }
+}
+
+/// Reads `hookmux.yaml`. A broken, unreadable or untrusted one is replaced by its last good copy,
+/// and where there is none by the defaults, which `Loaded::is_lost` tells. With `keep`, a good one
+/// becomes the last good copy.
+pub fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -> Loaded {
+    let path = surroundings.hooks_dir.join(settings::FILE_NAME);
+    let file = match read(&path, trust) {
+        Ok(None) => {
+            let settings = Settings::defaults(surroundings);
+            return Loaded { settings, problem: None, copy: None };
+        }
+        Ok(Some(file)) => Ok(file),
+        Err(problem) => Err((problem, None)),
+    };
+    let parsed =
+        file.and_then(|(text, metadata)| match Settings::parse(&path, &text, surroundings) {
+            Ok(settings) => Ok((settings, text, metadata)),
+            Err(problem) => Err((problem, Some(text))),
+        });
+    match parsed {
+        Ok((settings, text, metadata)) => {
+            if keep {
+                // without the copy a later mistake is answered more strictly, and nothing else
+                let _ = last_good::keep(&settings.state_dir, &path, &metadata, &text);
+            }
+            Loaded { settings, problem: None, copy: None }
+        }
+        Err((problem, text)) => {
+            let state_dir = salvage_state_dir(text.as_deref(), surroundings);
+            let stand_in = last_good::find(&state_dir, &path, trust).and_then(|(copy, text)| {
+                Some((Settings::parse(&path, &text, surroundings).ok()?, copy))
+            });
+            let (settings, copy) = match stand_in {
+                Some((settings, copy)) => (settings, Some(copy)),
+                None => (Settings::defaults(surroundings), None),
+            };
+            Loaded { settings, problem: Some(problem), copy }
+        }
+    }
+}
+
+fn read(path: &Path, trust: &mut Trust) -> Result<Option<(String, fs::Metadata)>, Diagnostic> {
+    match fs::symlink_metadata(path) {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(Diagnostic::whole(path, error.to_string())),
+        Ok(_) => {}
+    }
+    let metadata = trust
+        .file(path)
+        .map_err(|refusal| Diagnostic::whole(path, format!("not trusted: {refusal}")))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| Diagnostic::whole(path, error.to_string()))?;
+    Ok(Some((text, metadata)))
+}
+
+/// A broken file can't say where its last good copy lies; its one line about it usually still can.
+fn salvage_state_dir(text: Option<&str>, surroundings: &Surroundings) -> PathBuf {
+    text.into_iter()
+        .flat_map(str::lines)
+        .find_map(|line| {
+            serde_yaml::from_str::<StateDirLine>(line.strip_prefix("state_dir:").map(|_| line)?)
+                .ok()
+        })
+        .map_or_else(
+            || surroundings.state_dir(),
+            |line| surroundings.hooks_dir.join(line.state_dir),
+        )
+}
+
+#[derive(serde::Deserialize)]
+struct StateDirLine {
+    state_dir: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    struct Place {
+        _directory: tempfile::TempDir,
+        surroundings: Surroundings,
+    }
+
+    impl Place {
+        fn new() -> Place {
+            let directory = tempfile::tempdir().unwrap();
+            let surroundings = Surroundings::here(&directory.path().canonicalize().unwrap());
+            Place { _directory: directory, surroundings }
+        }
+
+        fn write(&self, text: &str) {
+            let path = self.surroundings.hooks_dir.join("hookmux.yaml");
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+
+        fn load(&self) -> Loaded {
+            load(&self.surroundings, &mut Trust::new(self.surroundings.user), true)
+        }
+    }
+
+    #[test]
+    fn a_broken_file_is_replaced_by_its_last_good_copy() {
+        let place = Place::new();
+        place.write("state_dir: state\ntimeout: 7s\n");
+        assert!(place.load().problem.is_none());
+        place.write("state_dir: state\ntimeout: 8s\nbroken\n");
+        let loaded = place.load();
+        assert!(loaded.problem.is_some() && !loaded.is_lost());
+        assert_eq!(loaded.settings.timeout, Some(std::time::Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn without_a_copy_it_is_lost() {
+        let place = Place::new();
+        place.write("state_dir: state\ntimeout: [\n");
+        assert!(place.load().is_lost());
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_is_not_believed() {
+        let place = Place::new();
+        place.write("state_dir: state\nsession: true\n");
+        let path = place.surroundings.hooks_dir.join("hookmux.yaml");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        let loaded = place.load();
+        assert!(loaded.problem.unwrap().message.contains("writable by group"));
+        assert!(!loaded.settings.session);
+    }
+}

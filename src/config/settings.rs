@@ -1,0 +1,232 @@
+//! `hookmux.yaml`: a fragment as written, and the settings that it makes with the defaults.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::diagnostic::Diagnostic;
+use super::surroundings::Surroundings;
+use super::values::{FirmLimit, Limit, Variables};
+use crate::libvirt::{Call, Driver, Operation};
+
+/// The file's name in the hooks directory.
+pub const FILE_NAME: &str = "hookmux.yaml";
+
+/// What a script that others could change means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrustPolicy {
+    /// It isn't run, and counts as failed.
+    #[default]
+    Refuse,
+    /// It is run, and warned about.
+    Warn,
+}
+
+/// The file as written: every key is optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fragment {
+    session: Option<bool>,
+    state_dir: Option<PathBuf>,
+    runtime_dir: Option<PathBuf>,
+    roots: Option<Vec<PathBuf>>,
+    vdsm_hooks: Option<bool>,
+    save_dir: Option<PathBuf>,
+    timeout: Option<Limit>,
+    total_timeout: Option<FirmLimit>,
+    kill_leftovers: Option<bool>,
+    trust: Option<TrustPolicy>,
+    environment: Option<Variables>,
+    environment_file: Option<PathBuf>,
+    custom_properties: Option<Vec<String>>,
+}
+
+/// What holds for a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub hooks_dir: PathBuf,
+    /// Whether a daemon that isn't root's may run hooks.
+    pub session: bool,
+    pub state_dir: PathBuf,
+    pub runtime_dir: PathBuf,
+    /// Further roots, in order of precedence; the hooks directory comes before them.
+    pub roots: Vec<PathBuf>,
+    pub vdsm_hooks: bool,
+    /// Where libvirt keeps managed saves.
+    pub save_dir: PathBuf,
+    /// For one hook; `None` is without limit but for the total.
+    pub timeout: Option<Duration>,
+    total_timeout: Duration,
+    pub kill_leftovers: bool,
+    pub trust: TrustPolicy,
+    pub environment: BTreeMap<String, String>,
+    pub environment_file: Option<PathBuf>,
+    /// The custom properties that hooks get under their bare names too; all where `None`.
+    pub custom_properties: Option<Vec<String>>,
+}
+
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
+pub const DEFAULT_TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
+/// libvirtd answers nobody while its own hook runs, and systemd gives it 90 s to start.
+const DAEMON_TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+/// libvirt runs these in its event loop when a container ends by itself: all of it stands still.
+const LXC_END_TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Settings {
+    pub fn defaults(surroundings: &Surroundings) -> Settings {
+        Settings::from_fragment(Fragment::default(), surroundings)
+    }
+
+    /// Reads the text of a settings file.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn parse(
+        path: &Path,
+        text: &str,
+        surroundings: &Surroundings,
+    ) -> Result<Settings, Diagnostic> {
+        let problem = |error: serde_yaml::Error| Diagnostic::from_yaml(path, text, &error);
+        // mappings read into maps would silently take the last of two equal keys
+        let value: serde_yaml::Value = serde_yaml::from_str(text).map_err(problem)?;
+        let fragment = if value.is_null() {
+            Fragment::default()
+        } else {
+            serde_yaml::from_str(text).map_err(problem)?
+        };
+        Ok(Settings::from_fragment(fragment, surroundings))
+    }
+
+    fn from_fragment(fragment: Fragment, surroundings: &Surroundings) -> Settings {
+        let hooks_dir = surroundings.hooks_dir.clone();
+        // relative paths are below the hooks directory: the tree can be copied as a whole
+        let below = |path: PathBuf| hooks_dir.join(path);
+        let roots = fragment.roots.unwrap_or_else(default_roots);
+        Settings {
+            session: fragment.session.unwrap_or(false),
+            state_dir: fragment.state_dir.map_or_else(|| surroundings.state_dir(), below),
+            runtime_dir: fragment.runtime_dir.map_or_else(|| surroundings.runtime_dir(), below),
+            roots: roots.into_iter().map(below).collect(),
+            vdsm_hooks: fragment.vdsm_hooks.unwrap_or(false),
+            save_dir: fragment.save_dir.map_or_else(|| surroundings.save_dir(), below),
+            timeout: fragment.timeout.map_or(Some(DEFAULT_TIMEOUT), |limit| limit.0),
+            total_timeout: fragment.total_timeout.map_or(DEFAULT_TOTAL_TIMEOUT, |limit| limit.0),
+            kill_leftovers: fragment.kill_leftovers.unwrap_or(false),
+            trust: fragment.trust.unwrap_or_default(),
+            environment: fragment.environment.unwrap_or_default().0,
+            environment_file: fragment.environment_file.map(below),
+            custom_properties: fragment.custom_properties,
+            hooks_dir: hooks_dir.clone(),
+        }
+    }
+
+    /// The limit of a whole call: the setting, or less where libvirt as a whole waits for it.
+    pub fn total_timeout(&self, call: &Call) -> Duration {
+        let most = match (call.driver, call.operation()) {
+            (Driver::Daemon, Operation::DaemonStart | Operation::DaemonShutdown) => {
+                DAEMON_TOTAL_TIMEOUT
+            }
+            (Driver::Lxc, Operation::Stopped | Operation::Release) => LXC_END_TOTAL_TIMEOUT,
+            _ => self.total_timeout,
+        };
+        most.min(self.total_timeout)
+    }
+}
+
+fn default_roots() -> Vec<PathBuf> {
+    vec![PathBuf::from("/run/hookmux/hooks"), PathBuf::from("/usr/lib/hookmux/hooks")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    fn surroundings() -> Surroundings {
+        Surroundings {
+            hooks_dir: "/h".into(),
+            user: 0,
+            home: None,
+            xdg_state: None,
+            xdg_runtime: None,
+            xdg_config: None,
+        }
+    }
+
+    fn parse(text: &str) -> Result<Settings, String> {
+        Settings::parse(Path::new("/h/hookmux.yaml"), text, &surroundings())
+            .map_err(|d| d.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        for text in ["", "# nothing\n", "---\n", "{}"] {
+            assert_eq!(parse(text).unwrap(), Settings::defaults(&surroundings()), "{text:?}");
+        }
+        let defaults = Settings::defaults(&surroundings());
+        assert_eq!(defaults.timeout, Some(Duration::from_secs(120)));
+        assert_eq!(defaults.runtime_dir, Path::new("/run/hookmux"));
+        assert_eq!(defaults.state_dir, Path::new("/var/lib/hookmux"));
+        assert_eq!(defaults.save_dir, Path::new("/var/lib/libvirt/qemu/save"));
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let settings = parse(
+            "session: true\nstate_dir: s\nruntime_dir: /r\nroots: [more]\nvdsm_hooks: true\nsave_dir: /save\n\
+             timeout: 0\ntotal_timeout: 10m\nkill_leftovers: true\ntrust: warn\n\
+             environment: {A: b, N: 5, T: true}\nenvironment_file: env\ncustom_properties: [x]\n",
+        )
+        .unwrap();
+        assert_eq!(settings.state_dir, Path::new("/h/s"));
+        assert_eq!(settings.runtime_dir, Path::new("/r"));
+        assert_eq!(settings.roots, [PathBuf::from("/h/more")]);
+        assert_eq!(settings.timeout, None);
+        assert_eq!(settings.trust, TrustPolicy::Warn);
+        assert_eq!(settings.environment["N"], "5");
+        assert_eq!(settings.environment["T"], "true");
+        assert_eq!(settings.environment_file.as_deref(), Some(Path::new("/h/env")));
+        assert!(settings.session && settings.vdsm_hooks && settings.kill_leftovers);
+    }
+
+    #[test]
+    fn mistakes_are_shown_where_they_are() {
+        for (text, expected) in [
+            (
+                "timeout: 5s\ntimout: 3s\n",
+                "/h/hookmux.yaml:2:1: unknown key `timout`; did you mean `timeout`?\n  timout: 3s\n  ^",
+            ),
+            ("frob: 1\n", "/h/hookmux.yaml:1:1: unknown key `frob`; known are session, "),
+            ("timeout: 3x\n", "/h/hookmux.yaml:1:10: timeout: `3x` is no duration"),
+            ("timeout: 5s\n# c\ntimeout: 6s\n", "/h/hookmux.yaml:3:1: duplicate"),
+            ("environment:\n  A: 1\n  A: 2\n", "/h/hookmux.yaml:3:3: "),
+            ("environment: {HOOKMUX_EVENT: x}\n", "hookmux's own"),
+            ("environment: {1A: x}\n", "no variable's name"),
+            ("total_timeout: 0\n", "a call always has a limit"),
+            ("trust: maybe\n", "/h/hookmux.yaml:1:8: trust: unknown variant `maybe`"),
+            ("session: [\n", "/h/hookmux.yaml:"),
+            ("- a\n", "/h/hookmux.yaml:1:1: "),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text:?} says\n{error}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_all_of_libvirt_waits_for_has_less_time() {
+        let settings = parse("total_timeout: 600").unwrap();
+        let total = |driver, arguments: &[&str]| {
+            settings
+                .total_timeout(&Call::new(driver, arguments.iter().map(OsString::from).collect()))
+                .as_secs()
+        };
+        assert_eq!(total(Driver::Qemu, &["g", "prepare", "begin", "-"]), 600);
+        assert_eq!(total(Driver::Daemon, &["-", "start", "-", "start"]), 30);
+        assert_eq!(total(Driver::Daemon, &["-", "reload", "begin", "SIGHUP"]), 600);
+        assert_eq!(total(Driver::Lxc, &["c", "release", "end", "-"]), 60);
+        assert_eq!(total(Driver::Qemu, &["g", "release", "end", "-"]), 600);
+    }
+}

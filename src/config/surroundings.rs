@@ -1,0 +1,78 @@
+//! Where hookmux stands: the hooks directory, its user, and that user's usual places.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the defaults depend on.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    pub hooks_dir: PathBuf,
+    /// The effective uid.
+    pub user: u32,
+    pub home: Option<PathBuf>,
+    pub xdg_state: Option<PathBuf>,
+    pub xdg_runtime: Option<PathBuf>,
+    pub xdg_config: Option<PathBuf>,
+}
+
+impl Surroundings {
+    /// Reads the environment. A relative hooks directory is taken from the current directory.
+    pub fn here(hooks_dir: &Path) -> Surroundings {
+        let absolute =
+            |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let hooks_dir = std::path::absolute(hooks_dir).unwrap_or_else(|_| hooks_dir.to_path_buf());
+        let user = nix::unistd::geteuid().as_raw();
+        // libvirt passes no XDG variables to a hook: the usual places stand in
+        let home = absolute("HOME").or_else(|| home_of(user));
+        Surroundings {
+            hooks_dir,
+            user,
+            home,
+            xdg_state: absolute("XDG_STATE_HOME"),
+            xdg_runtime: absolute("XDG_RUNTIME_DIR"),
+            xdg_config: absolute("XDG_CONFIG_HOME"),
+        }
+    }
+
+    pub fn is_root(&self) -> bool {
+        self.user == 0
+    }
+
+    fn home(&self, below: &str) -> PathBuf {
+        self.home.clone().unwrap_or_else(|| PathBuf::from("/")).join(below)
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        if self.is_root() {
+            return PathBuf::from("/var/lib/hookmux");
+        }
+        self.xdg_state.clone().unwrap_or_else(|| self.home(".local/state")).join("hookmux")
+    }
+
+    pub fn runtime_dir(&self) -> PathBuf {
+        if self.is_root() {
+            return PathBuf::from("/run/hookmux");
+        }
+        let base = self.xdg_runtime.clone();
+        base.unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", self.user))).join("hookmux")
+    }
+
+    /// libvirt's own places for managed saves, of the system and of a session daemon.
+    pub fn save_dir(&self) -> PathBuf {
+        if self.is_root() {
+            return PathBuf::from("/var/lib/libvirt/qemu/save");
+        }
+        self.xdg_config.clone().unwrap_or_else(|| self.home(".config")).join("libvirt/qemu/save")
+    }
+}
+
+/// A user's home directory, from `/etc/passwd`: a static binary has no other source at hand.
+fn home_of(user: u32) -> Option<PathBuf> {
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        let uid: u32 = fields.next()?.parse().ok()?;
+        (uid == user).then(|| fields.nth(2).map(PathBuf::from)).flatten()
+    })
+}

@@ -1,0 +1,119 @@
+//! Hooks: one thing to run at an event, and how it is called.
+
+pub mod adopted;
+pub mod candidates;
+pub mod directory;
+pub mod tree;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use candidates::{Candidates, Moment};
+
+/// How a hook is called (design section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// vdsm's: no arguments, the document in a file that may be edited.
+    Vdsm,
+    /// libvirt's: its four arguments, the document on standard input, a new one on standard output.
+    Libvirt,
+}
+
+impl Style {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Style::Vdsm => "vdsm",
+            Style::Libvirt => "libvirt",
+        }
+    }
+}
+
+/// What a failure of a hook means for the rest of its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Exit status 2 stops the call, any other failure lets the rest run.
+    Fail,
+    /// Any failure stops the call.
+    Stop,
+}
+
+/// Where a hook was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An event directory of hookmux's roots.
+    EventDirectory,
+    /// An event directory of vdsm's tree.
+    Vdsm,
+    /// The per-guest tree `<driver>.d/GUEST/OPERATION/SUB`.
+    Tree,
+    /// A script that was libvirt's only one before hookmux came.
+    Adopted,
+}
+
+impl Source {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Source::EventDirectory => "event directory",
+            Source::Vdsm => "vdsm",
+            Source::Tree => "per-guest tree",
+            Source::Adopted => "adopted",
+        }
+    }
+}
+
+/// One thing to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// What people call it: `before_vm_start/10-hugepages`, `qemu.d/win10/prepare/begin/10-gpu`.
+    pub label: String,
+    pub name: OsString,
+    /// What is executed, by this path.
+    pub path: PathBuf,
+    pub source: Source,
+    pub style: Style,
+    pub on_failure: OnFailure,
+    /// Whether libvirt is told of a failure that makes it kill what runs.
+    pub kill: bool,
+    /// Whether it may change the document.
+    pub filter: bool,
+    /// Its own limit; `None` is without one, but for the call's total.
+    pub timeout: Option<Duration>,
+    pub kill_leftovers: bool,
+}
+
+/// Whether a found hook runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Active,
+    /// The same name in a root of higher precedence; its path.
+    Masked(PathBuf),
+    /// A link to `/dev/null`, or an empty script.
+    Disabled,
+    NotExecutable,
+    /// Not a hook at all: why.
+    Skipped(&'static str),
+}
+
+impl State {
+    pub const fn name(&self) -> &'static str {
+        match self {
+            State::Active => "active",
+            State::Masked(_) => "masked",
+            State::Disabled => "disabled",
+            State::NotExecutable => "not executable",
+            State::Skipped(_) => "skipped",
+        }
+    }
+
+    /// Why it doesn't run; `None` where it does.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            State::Active => None,
+            State::Masked(by) => Some(format!("masked by {}", by.display())),
+            State::Disabled => Some("disabled: a link to /dev/null, or empty".to_owned()),
+            State::NotExecutable => Some("not executable: it has no x bit".to_owned()),
+            State::Skipped(why) => Some(format!("skipped: {why}")),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The per-guest tree of the VFIO community's helper: `<driver>.d/GUEST/OPERATION/SUB`, a file or
+//! a directory of files.
+//!
+//! The helper runs what `find -L -maxdepth 1 -type f -executable` prints, whatever it is called,
+//! and a file in the directory's place alone. So does hookmux, in byte order.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::State;
+use super::directory::{self, Unreadable};
+use crate::libvirt::{Call, Driver};
+
+/// Where a call's scripts would lie; `None` where it can have none. The guest's name is one
+/// component, compared as a whole.
+pub fn place(hooks_dir: &Path, call: &Call) -> Option<PathBuf> {
+    if call.driver == Driver::Daemon {
+        return None;
+    }
+    let object = component(call.object())?;
+    let operation = call.plain_operation()?;
+    let sub = call.plain_sub_operation()?;
+    let driver = format!("{}.d", call.driver);
+    Some(hooks_dir.join(driver).join(object).join(operation).join(sub))
+}
+
+fn component(name: &OsStr) -> Option<&OsStr> {
+    let bytes = name.as_bytes();
+    let is_one = !bytes.is_empty()
+        && bytes != b"."
+        && bytes != b".."
+        && !bytes.contains(&b'/')
+        && !bytes.contains(&0);
+    is_one.then_some(name)
+}
+
+/// The scripts at a place, in byte order, and what each file says.
+///
+/// # Errors
+/// The directory is there and can't be read.
+pub fn scripts(place: &Path) -> Result<Vec<(PathBuf, State)>, Unreadable> {
+    let Some(mut names) = directory::names(place)? else {
+        // a file in the directory's place; where there is nothing, nothing is reported
+        return Ok(match directory::state(place) {
+            State::Skipped(_) => Vec::new(),
+            state => vec![(place.to_path_buf(), state)],
+        });
+    };
+    names.sort_unstable();
+    Ok(names
+        .into_iter()
+        .map(|name| {
+            let path = place.join(name);
+            let state = directory::state(&path);
+            (path, state)
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    #[test]
+    fn a_guest_is_one_component() {
+        let place = |driver, arguments: &[&str]| {
+            let call = Call::new(driver, arguments.iter().map(OsString::from).collect());
+            place(Path::new("/h"), &call).map(|path| path.to_string_lossy().into_owned())
+        };
+        for (name, expected) in [
+            ("win10", Some("/h/qemu.d/win10/prepare/begin")),
+            ("--help", Some("/h/qemu.d/--help/prepare/begin")),
+            (" lead", Some("/h/qemu.d/ lead/prepare/begin")),
+            ("*", Some("/h/qemu.d/*/prepare/begin")),
+            ("..x", Some("/h/qemu.d/..x/prepare/begin")),
+            ("..", None),
+            (".", None),
+            ("", None),
+            ("a/b", None),
+        ] {
+            assert_eq!(
+                place(Driver::Qemu, &[name, "prepare", "begin", "-"]).as_deref(),
+                expected,
+                "{name:?}"
+            );
+        }
+        assert_eq!(place(Driver::Qemu, &["g", "../..", "begin"]), None);
+        assert_eq!(place(Driver::Qemu, &["g", "prepare", ".."]), None);
+        assert_eq!(place(Driver::Daemon, &["-", "reload", "begin", "SIGHUP"]), None);
+        let network = place(Driver::Network, &["n", "port-created", "begin", "-"]);
+        assert_eq!(network.as_deref(), Some("/h/network.d/n/port-created/begin"));
+    }
+}

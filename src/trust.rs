@@ -1,0 +1,301 @@
+//! Whether a file may be run or believed: nobody but root, or the user that hookmux runs as, may
+//! be able to change it, or any component of the path that leads to it.
+//!
+//! A POSIX ACL that grants write shows in the group bits of the mode (they are its mask), so it is
+//! refused with them.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+/// Links followed before a path counts as a loop; the kernel's own limit.
+const MAX_LINKS: usize = 40;
+
+/// Why something isn't trusted: the component, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub path: PathBuf,
+    pub fault: Fault,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Owner(u32),
+    GroupWrites,
+    OthersWrite,
+    SetId,
+    NotRegular,
+    NotDirectory,
+    LinkLoop,
+    Relative,
+    /// It can't be looked at; the error number's text.
+    Unreadable(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.fault {
+            Fault::Owner(uid) => write!(f, "{path} is owned by uid {uid}"),
+            Fault::GroupWrites => write!(f, "{path} is writable by group"),
+            Fault::OthersWrite => write!(f, "{path} is writable by others"),
+            Fault::SetId => write!(f, "{path} is setuid or setgid"),
+            Fault::NotRegular => write!(f, "{path} is not a regular file"),
+            Fault::NotDirectory => write!(f, "{path} is not a directory"),
+            Fault::LinkLoop => write!(f, "{path} has too many levels of links"),
+            Fault::Relative => write!(f, "{path} is not an absolute path"),
+            Fault::Unreadable(error) => write!(f, "{path}: {error}"),
+        }
+    }
+}
+
+impl Refusal {
+    /// The one command that mends it, where there is one.
+    pub fn fix(&self) -> Option<String> {
+        let path = self.path.display();
+        match self.fault {
+            Fault::Owner(_) => Some(format!("chown root '{path}'")),
+            Fault::GroupWrites | Fault::OthersWrite => Some(format!("chmod go-w '{path}'")),
+            Fault::SetId => Some(format!("chmod ug-s '{path}'")),
+            _ => None,
+        }
+    }
+}
+
+/// Checks paths, and remembers the directories that it has walked.
+pub struct Trust {
+    user: u32,
+    walked: Vec<(PathBuf, Result<PathBuf, Refusal>)>,
+}
+
+impl Trust {
+    /// `user` is trusted beside root: the effective uid.
+    pub fn new(user: u32) -> Trust {
+        Trust { user, walked: Vec::new() }
+    }
+
+    /// A regular file, with every component of its name and of what its links resolve to.
+    ///
+    /// # Errors
+    /// The first component that others than root and the user could change.
+    pub fn file(&mut self, path: &Path) -> Result<Metadata, Refusal> {
+        let (end, metadata) = self.walk(path)?;
+        if !metadata.is_file() {
+            return Err(Refusal { path: end, fault: Fault::NotRegular });
+        }
+        if metadata.mode() & 0o6000 != 0 {
+            return Err(Refusal { path: end, fault: Fault::SetId });
+        }
+        Ok(metadata)
+    }
+
+    /// A directory, likewise.
+    ///
+    /// # Errors
+    /// As for [`Trust::file`].
+    pub fn directory(&mut self, path: &Path) -> Result<(), Refusal> {
+        self.resolve_directory(path).map(drop)
+    }
+
+    /// The real path of a directory whose components are all trusted.
+    fn resolve_directory(&mut self, path: &Path) -> Result<PathBuf, Refusal> {
+        if let Some((_, known)) = self.walked.iter().find(|(seen, _)| seen == path) {
+            return known.clone();
+        }
+        let result = self.walk(path).and_then(|(end, metadata)| {
+            if metadata.is_dir() {
+                Ok(end)
+            } else {
+                Err(Refusal { path: end, fault: Fault::NotDirectory })
+            }
+        });
+        self.walked.push((path.to_path_buf(), result.clone()));
+        result
+    }
+
+    /// Follows a path component by component, as the kernel would.
+    fn walk(&mut self, path: &Path) -> Result<(PathBuf, Metadata), Refusal> {
+        if !path.is_absolute() {
+            return Err(Refusal { path: path.to_path_buf(), fault: Fault::Relative });
+        }
+        // the parent is looked up once for all its files
+        let (mut at, mut rest) = match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => (self.resolve_directory(parent)?, vec![name.to_owned()]),
+            _ => (PathBuf::from("/"), components(path)),
+        };
+        let mut metadata = self.inspect(&at)?;
+        let mut links = 0;
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                at.pop();
+                metadata = self.inspect(&at)?;
+                continue;
+            }
+            if !metadata.is_dir() {
+                return Err(Refusal { path: at, fault: Fault::NotDirectory });
+            }
+            at.push(&name);
+            metadata = self.inspect(&at)?;
+            if metadata.is_symlink() {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(Refusal { path: at, fault: Fault::LinkLoop });
+                }
+                let target = fs::read_link(&at).map_err(|error| unreadable(&at, &error))?;
+                at.pop();
+                if target.is_absolute() {
+                    at = PathBuf::from("/");
+                }
+                metadata = self.inspect(&at)?;
+                rest.extend(components(&target));
+            }
+        }
+        Ok((at, metadata))
+    }
+
+    fn inspect(&self, path: &Path) -> Result<Metadata, Refusal> {
+        let metadata = fs::symlink_metadata(path).map_err(|error| unreadable(path, &error))?;
+        match fault(&metadata, self.user) {
+            Some(fault) => Err(Refusal { path: path.to_path_buf(), fault }),
+            None => Ok(metadata),
+        }
+    }
+}
+
+/// What is wrong with one component, seen alone.
+fn fault(metadata: &Metadata, user: u32) -> Option<Fault> {
+    let owner = metadata.uid();
+    if owner != 0 && owner != user {
+        return Some(Fault::Owner(owner));
+    }
+    let mode = metadata.mode();
+    // a link's own mode means nothing; in root's sticky directories nobody else can replace an entry
+    if metadata.is_symlink() || (metadata.is_dir() && owner == 0 && mode & 0o1000 != 0) {
+        return None;
+    }
+    if mode & 0o020 != 0 {
+        return Some(Fault::GroupWrites);
+    }
+    (mode & 0o002 != 0).then_some(Fault::OthersWrite)
+}
+
+/// The components in reverse, to be popped in order.
+fn components(path: &Path) -> Vec<OsString> {
+    path.components()
+        .rev()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some(OsString::from("..")),
+            _ => None,
+        })
+        .collect()
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Refusal {
+    let text = match error.kind() {
+        io::ErrorKind::NotFound => "does not exist".to_owned(),
+        _ => error.to_string(),
+    };
+    Refusal { path: path.to_path_buf(), fault: Fault::Unreadable(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    struct Tree(tempfile::TempDir);
+
+    impl Tree {
+        fn new() -> Tree {
+            let tree = Tree(tempfile::tempdir().unwrap());
+            fs::create_dir_all(tree.path("a/b")).unwrap();
+            fs::write(tree.path("a/b/file"), "x").unwrap();
+            tree.mode("a/b/file", 0o755).mode("a", 0o755).mode("a/b", 0o755);
+            tree
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().canonicalize().unwrap().join(name)
+        }
+
+        fn mode(&self, name: &str, mode: u32) -> &Tree {
+            fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+            self
+        }
+
+        fn link(&self, target: &str, name: &str) -> &Tree {
+            symlink(target, self.path(name)).unwrap();
+            self
+        }
+
+        fn fault(&self, name: &str) -> Option<(PathBuf, Fault)> {
+            let mut trust = Trust::new(nix::unistd::geteuid().as_raw());
+            trust.file(&self.path(name)).err().map(|refusal| (refusal.path, refusal.fault))
+        }
+    }
+
+    #[test]
+    fn a_well_kept_file_is_trusted_through_links_too() {
+        let tree = Tree::new();
+        tree.link("b/../b/file", "a/link").link("link", "a/again");
+        let absolute = tree.path("a/again");
+        tree.link(absolute.to_str().unwrap(), "absolute");
+        for name in ["a/b/file", "a/link", "a/again", "absolute", "a/../a/b/file"] {
+            assert_eq!(tree.fault(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_component_counts() {
+        for (name, mode, fault) in [
+            ("a/b/file", 0o775, Fault::GroupWrites),
+            ("a/b/file", 0o757, Fault::OthersWrite),
+            ("a/b/file", 0o4755, Fault::SetId),
+            ("a/b/file", 0o2755, Fault::SetId),
+            ("a/b", 0o775, Fault::GroupWrites),
+            ("a", 0o757, Fault::OthersWrite),
+        ] {
+            let tree = Tree::new();
+            tree.mode(name, mode);
+            assert_eq!(tree.fault("a/b/file"), Some((tree.path(name), fault)), "{name} {mode:o}");
+        }
+    }
+
+    #[test]
+    fn the_way_behind_a_link_counts() {
+        let tree = Tree::new();
+        fs::create_dir(tree.path("open")).unwrap();
+        fs::write(tree.path("open/file"), "x").unwrap();
+        tree.mode("open/file", 0o755).mode("open", 0o757).link("../open/file", "a/link");
+        assert_eq!(tree.fault("a/link"), Some((tree.path("open"), Fault::OthersWrite)));
+        // a way in and out again counts as well: who owns it decides what comes next
+        tree.link("../open/../a/b/file", "a/detour");
+        assert_eq!(tree.fault("a/detour"), Some((tree.path("open"), Fault::OthersWrite)));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let tree = Tree::new();
+        tree.link("loop", "a/loop").link("nothing", "a/dangling");
+        assert_eq!(tree.fault("a/b"), Some((tree.path("a/b"), Fault::NotRegular)));
+        assert_eq!(tree.fault("a/loop"), Some((tree.path("a/loop"), Fault::LinkLoop)));
+        assert!(matches!(tree.fault("a/dangling"), Some((_, Fault::Unreadable(_)))));
+        assert_eq!(tree.fault("a/b/file/x"), Some((tree.path("a/b/file"), Fault::NotDirectory)));
+        let relative = Trust::new(0).file(Path::new("a/b")).unwrap_err();
+        assert_eq!(relative.fault, Fault::Relative);
+    }
+
+    #[test]
+    fn another_owner_is_refused() {
+        if !nix::unistd::geteuid().is_root() {
+            return; // only root can give a file away
+        }
+        let tree = Tree::new();
+        std::os::unix::fs::chown(tree.path("a/b/file"), Some(4321), None).unwrap();
+        assert_eq!(tree.fault("a/b/file"), Some((tree.path("a/b/file"), Fault::Owner(4321))));
+    }
+}
