@@ -8,7 +8,12 @@
 pub mod config;
 pub mod event;
 pub mod files;
+pub mod guest;
 pub mod hook;
 pub mod libvirt;
 pub mod plan;
+pub mod record;
+pub mod run;
+pub mod sanitize;
 pub mod trust;
+pub mod verdict;

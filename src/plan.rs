@@ -10,6 +10,7 @@ use crate::hook::{Hook, Style};
 use crate::libvirt::metadata::Device;
 use crate::libvirt::{Call, Class, Document};
 use crate::trust::Trust;
+use crate::verdict::{NOT_EXECUTABLE, OWN_TROUBLE};
 
 /// What a plan depends on, beside the call and the files.
 pub struct Knowledge<'a> {
@@ -42,12 +43,6 @@ pub struct Step {
     pub hook: Hook,
     pub decision: Decision,
 }
-
-/// The status of a hook that could not be run for lack of trust: as a shell's of what it may not
-/// execute.
-pub const REFUSED: i32 = 126;
-/// The status of what hookmux itself could not do.
-pub const OWN_TROUBLE: i32 = 125;
 
 /// Makes the plan.
 pub fn plan(call: &Call, candidates: &Candidates, knowledge: &Knowledge<'_>) -> Vec<Step> {
@@ -124,7 +119,7 @@ impl Step {
         match policy {
             TrustPolicy::Refuse => {
                 self.decision =
-                    Decision::Fails { status: REFUSED, why: format!("refused: {refusal}") };
+                    Decision::Fails { status: NOT_EXECUTABLE, why: format!("refused: {refusal}") };
                 None
             }
             TrustPolicy::Warn => Some(format!("not trusted, but run (`trust: warn`): {refusal}")),

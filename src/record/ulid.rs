@@ -1,0 +1,40 @@
+//! Identifiers that sort by time: ULIDs, 48 bits of milliseconds and 80 of chance in Crockford's
+//! base 32.
+
+use std::fs::File;
+use std::io::Read;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// A new one.
+pub fn new() -> String {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut chance = [0u8; 10];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut chance));
+    if read.is_err() {
+        // unique on this host still: the process and the finer part of the time
+        chance[..4].copy_from_slice(&std::process::id().to_be_bytes());
+        chance[4..8].copy_from_slice(&time.subsec_nanos().to_be_bytes());
+    }
+    encode(u64::try_from(time.as_millis()).unwrap_or_default(), chance)
+}
+
+fn encode(milliseconds: u64, chance: [u8; 10]) -> String {
+    let chance = chance.iter().fold(0u128, |value, byte| value << 8 | u128::from(*byte));
+    let value = u128::from(milliseconds) << 80 | chance;
+    (0..26).rev().map(|digit| char::from(DIGITS[(value >> (5 * digit)) as usize & 31])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_the_standards_and_sort_by_time() {
+        assert_eq!(encode(1_469_918_176_385, [0; 10]), "01ARYZ6S410000000000000000");
+        assert_eq!(encode((1 << 48) - 1, [255; 10]), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
+        assert!(encode(5, [255; 10]) < encode(6, [0; 10]));
+        assert_ne!(new(), new());
+    }
+}

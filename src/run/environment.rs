@@ -1,0 +1,374 @@
+//! What a hook finds in its environment, in layers: what is below can't override what is above.
+//!
+//! 1. custom properties under their bare names, where nothing else has the name
+//! 2. PATH, HOME, LC_ALL; `environment`, then `environment_file` of the settings
+//! 3. hookmux's own
+
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::job::c_string;
+use crate::config::values::is_variable_name;
+use crate::libvirt::metadata::Property;
+
+/// Where the daemon has none: what systemd gives to services.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// A property's value over this is left out, in bytes: the kernel refuses variables over 128 KiB.
+pub const MAX_VALUE: usize = 64 * 1024;
+/// All properties together, in bytes: the kernel's limit for a new program is 2 MiB.
+const MAX_VALUES: usize = 512 * 1024;
+
+/// Names that steer an interpreter, a loader, a proxy or a tool: a guest's metadata must not.
+const STEERING: &[&str] = &[
+    "PATH",
+    "ENV",
+    "IFS",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "PS4",
+    "GLIBC_TUNABLES",
+    "GCONV_PATH",
+    "TMPDIR",
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "PWD",
+    "OLDPWD",
+    "CDPATH",
+    "GLOBIGNORE",
+    "PROMPT_COMMAND",
+    "POSIXLY_CORRECT",
+    "TZ",
+    "TZDIR",
+    "TERM",
+    "TERMINFO",
+    "TERMCAP",
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "BROWSER",
+    "CLASSPATH",
+    "NLSPATH",
+    "LOCPATH",
+    "HOSTALIASES",
+    "LOCALDOMAIN",
+    "RES_OPTIONS",
+    "RESOLV_HOST_CONF",
+    "NOTIFY_SOCKET",
+    "FPATH",
+    "ZDOTDIR",
+    "INPUTRC",
+    "WGETRC",
+    "NETRC",
+    "GNUPGHOME",
+    "vmId",
+];
+
+const STEERING_PREFIXES: &[&str] = &[
+    "LD_",
+    "PYTHON",
+    "PERL",
+    "RUBY",
+    "BASH_",
+    "LC_",
+    "_hook_",
+    "HOOKMUX_",
+    "NODE_",
+    "JAVA_",
+    "JDK_",
+    "_JAVA_",
+    "OPENSSL_",
+    "SSL_",
+    "LUA_",
+    "LIBVIRT_",
+    "VIRSH_",
+    "XDG_",
+    "GIT_",
+    "SSH_",
+    "CURL_",
+    "DBUS_",
+    "SYSTEMD_",
+    "MALLOC_",
+    "LIBGUESTFS_",
+    "GUESTFISH_",
+    "LESS",
+    "TCL",
+    "PHP",
+    "GEM_",
+    "NPM_",
+    "ANSIBLE_",
+    "DYLD_",
+    "QEMU_",
+];
+
+/// Whether a bare variable of this name could change how a hook's tools work.
+pub fn steers(name: &str) -> bool {
+    STEERING.contains(&name)
+        || STEERING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || name.to_ascii_lowercase().ends_with("_proxy")
+}
+
+/// Variables by name; a name has one value.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    variables: Vec<(OsString, OsString)>,
+    /// The bare names that a property was given: another property may take them.
+    bare: Vec<String>,
+}
+
+impl Environment {
+    /// What every hook of a call has below all else.
+    pub fn base(home: &OsStr) -> Environment {
+        let mut environment = Environment::default();
+        let path = std::env::var_os("PATH").filter(|path| !path.is_empty());
+        environment.set("PATH", path.unwrap_or_else(|| DEFAULT_PATH.into()));
+        let daemons = std::env::var_os("HOME").filter(|home| !home.is_empty());
+        environment.set("HOME", daemons.unwrap_or_else(|| home.to_owned()));
+        environment.set("LC_ALL", "C.UTF-8");
+        environment
+    }
+
+    /// Sets a variable, in place of any of the name.
+    pub fn set(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
+        let (name, value) = (name.into(), value.into());
+        match self.variables.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.variables.push((name, value)),
+        }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
+    }
+
+    /// Adds a guest's or a device's custom properties, each as `HOOKMUX_PROPERTY_<name>`, and bare
+    /// where that is safe and (with a list) asked for. A device's come after its guest's, and
+    /// replace them. Returns what was left out, in words.
+    pub fn add_properties(
+        &mut self,
+        properties: &[Property],
+        bare_names: Option<&[String]>,
+    ) -> Vec<String> {
+        let mut left_out = Vec::new();
+        let mut sum = 0;
+        for Property { name, value } in properties {
+            sum += name.len() + value.len();
+            if value.len() > MAX_VALUE || sum > MAX_VALUES {
+                let shown: String = name.chars().take(64).collect();
+                left_out.push(format!(
+                    "custom property `{shown}` left out of the environment: {} bytes are too much (a value may have {MAX_VALUE}, all together {MAX_VALUES})",
+                    value.len()
+                ));
+                continue;
+            }
+            if name.is_empty()
+                || name.len() > 256
+                || name.contains(['=', '\0'])
+                || value.contains('\0')
+            {
+                continue;
+            }
+            self.set(format!("HOOKMUX_PROPERTY_{name}"), value);
+            let is_free = self.get(name).is_none() || self.bare.contains(name);
+            let is_wanted = bare_names.is_none_or(|names| names.contains(name));
+            if is_wanted && is_free && is_variable_name(name) && !steers(name) {
+                self.set(name, value);
+                self.bare.push(name.clone());
+            }
+        }
+        left_out
+    }
+
+    /// As a program is started with it.
+    pub fn block(&self) -> Vec<CString> {
+        self.variables
+            .iter()
+            .map(|(name, value)| {
+                let mut variable = name.as_bytes().to_vec();
+                variable.push(b'=');
+                variable.extend_from_slice(value.as_bytes());
+                c_string(&variable)
+            })
+            .collect()
+    }
+}
+
+/// Reads an environment file as systemd's `EnvironmentFile=` does: `NAME=value` a line, `#` and
+/// `;` begin comments, quotes around a value are taken off, a backslash at the end joins lines.
+///
+/// # Errors
+/// The line, from 1, and what is wrong with it.
+pub fn parse_file(bytes: &[u8]) -> Result<Vec<(OsString, OsString)>, (usize, String)> {
+    let mut variables = Vec::new();
+    let mut pending: Option<(usize, Vec<u8>)> = None;
+    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let (number, mut whole) = pending.take().unwrap_or((index + 1, Vec::new()));
+        whole.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        if whole.last() == Some(&b'\\') {
+            whole.pop();
+            pending = Some((number, whole));
+            continue;
+        }
+        variables.extend(parse_line(&whole).map_err(|message| (number, message))?);
+    }
+    if let Some((number, whole)) = pending {
+        variables.extend(parse_line(&whole).map_err(|message| (number, message))?);
+    }
+    Ok(variables)
+}
+
+fn parse_line(line: &[u8]) -> Result<Option<(OsString, OsString)>, String> {
+    let line = line.trim_ascii();
+    if line.is_empty() || line.starts_with(b"#") || line.starts_with(b";") {
+        return Ok(None);
+    }
+    let Some(equals) = line.iter().position(|byte| *byte == b'=') else {
+        return Err("no `=`: write NAME=value".to_owned());
+    };
+    let name = String::from_utf8_lossy(line[..equals].trim_ascii()).into_owned();
+    if !is_variable_name(&name) {
+        return Err(format!(
+            "`{name}` is no variable's name: letters, digits and _ only, no digit first"
+        ));
+    }
+    let value = line[equals + 1..].trim_ascii();
+    if value.contains(&0) {
+        return Err(format!("`{name}` has a NUL byte in its value"));
+    }
+    Ok(Some((name.into(), OsString::from_vec(unquote(value)))))
+}
+
+fn unquote(value: &[u8]) -> Vec<u8> {
+    match value {
+        [b'\'', inner @ .., b'\''] => inner.to_vec(),
+        [b'"', inner @ .., b'"'] => {
+            let mut plain = Vec::with_capacity(inner.len());
+            let mut bytes = inner.iter().copied().peekable();
+            while let Some(byte) = bytes.next() {
+                let escaped = (byte == b'\\')
+                    .then(|| bytes.next_if(|next| b"\"\\$`".contains(next)))
+                    .flatten();
+                plain.push(escaped.unwrap_or(byte));
+            }
+            plain
+        }
+        plain => plain.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn property(name: &str, value: &str) -> Property {
+        Property { name: name.into(), value: value.into() }
+    }
+
+    #[test]
+    fn a_guest_cannot_steer_a_hooks_tools() {
+        for name in [
+            "PATH",
+            "LD_PRELOAD",
+            "PYTHONPATH",
+            "PERL5LIB",
+            "RUBYOPT",
+            "BASH_ENV",
+            "ENV",
+            "IFS",
+            "SHELLOPTS",
+            "GLIBC_TUNABLES",
+            "GCONV_PATH",
+            "TMPDIR",
+            "HOME",
+            "LC_ALL",
+            "LANG",
+            "_hook_domxml",
+            "vmId",
+            "HOOKMUX_EVENT",
+            "NODE_OPTIONS",
+            "JAVA_TOOL_OPTIONS",
+            "OPENSSL_CONF",
+            "LUA_INIT",
+            "PS4",
+            "BASHOPTS",
+            "http_proxy",
+            "HTTPS_PROXY",
+            "LIBVIRT_DEFAULT_URI",
+            "XDG_CONFIG_HOME",
+        ] {
+            let mut environment = Environment::base(OsStr::new("/root"));
+            let before = environment.get(name).map(OsStr::to_owned);
+            environment.add_properties(&[property(name, "evil")], None);
+            assert_eq!(environment.get(name), before.as_deref(), "{name}");
+            assert_eq!(
+                environment.get(&format!("HOOKMUX_PROPERTY_{name}")),
+                Some(OsStr::new("evil"))
+            );
+        }
+    }
+
+    #[test]
+    fn properties_come_under_both_names_and_override_nothing() {
+        let mut environment = Environment::default();
+        environment.set("site", "set by the administrator");
+        let properties = [
+            property("macspoof", "true"),
+            property("site", "x"),
+            property("a.b", "1"),
+            property("a=b", "1"),
+        ];
+        environment.add_properties(&properties, None);
+        assert_eq!(environment.get("macspoof"), Some(OsStr::new("true")));
+        assert_eq!(environment.get("site"), Some(OsStr::new("set by the administrator")));
+        assert_eq!(environment.get("HOOKMUX_PROPERTY_site"), Some(OsStr::new("x")));
+        assert_eq!(environment.get("HOOKMUX_PROPERTY_a.b"), Some(OsStr::new("1")));
+        assert_eq!(environment.get("a.b"), None);
+        assert_eq!(environment.block().len(), 5);
+        // a device's own, on top
+        environment.add_properties(&[property("macspoof", "false"), property("site", "y")], None);
+        assert_eq!(environment.get("site"), Some(OsStr::new("set by the administrator")));
+        assert_eq!(environment.get("macspoof"), Some(OsStr::new("false")));
+    }
+
+    #[test]
+    fn a_list_narrows_the_bare_names() {
+        let mut environment = Environment::default();
+        let list = ["b".to_owned()];
+        environment.add_properties(&[property("a", "1"), property("b", "2")], Some(&list));
+        assert_eq!((environment.get("a"), environment.get("b")), (None, Some(OsStr::new("2"))));
+        assert_eq!(environment.get("HOOKMUX_PROPERTY_a"), Some(OsStr::new("1")));
+    }
+
+    #[test]
+    fn too_much_is_left_out_and_said() {
+        let mut environment = Environment::default();
+        let huge = "x".repeat(MAX_VALUE + 1);
+        let left_out =
+            environment.add_properties(&[property("big", &huge), property("small", "1")], None);
+        assert_eq!(left_out.len(), 1);
+        assert!(left_out[0].contains("`big`"));
+        assert_eq!(environment.get("small"), Some(OsStr::new("1")));
+    }
+
+    #[test]
+    fn environment_files_are_systemds() {
+        let file = b"# c\n; c\n\nA=1\n B = two words \nC='single \\ $x'\nD=\"dou\\\"ble\\\\\"\nE=a\\\nb\nF=\r\n";
+        let seen = parse_file(file).unwrap();
+        let expected = [
+            ("A", "1"),
+            ("B", "two words"),
+            ("C", "single \\ $x"),
+            ("D", "dou\"ble\\"),
+            ("E", "ab"),
+            ("F", ""),
+        ];
+        let expected: Vec<(OsString, OsString)> =
+            expected.map(|(n, v)| (n.into(), v.into())).into();
+        assert_eq!(seen, expected);
+        assert_eq!(parse_file(b"A=1\nnonsense\n").unwrap_err().0, 2);
+        assert_eq!(parse_file(b"export A=1").unwrap_err().0, 1);
+    }
+}

@@ -1,0 +1,529 @@
+//! The document on its way through hooks: a file that scripts in vdsm's style edit, standard input
+//! and output for those in libvirt's, and the judgement of what comes back.
+
+use std::borrow::Cow;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::files;
+use crate::hook::{Hook, Source};
+use crate::libvirt::document::{self, Identity, MAX_BYTES};
+
+/// What a hook did to the document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    None,
+    /// libvirt gets it.
+    Taken,
+    /// libvirt doesn't get it; why.
+    Ignored(String),
+}
+
+/// What a hook works on: the document of the call, or one device's part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Scope {
+    event: Option<Cow<'static, str>>,
+    device: Option<usize>,
+}
+
+/// The document of one call.
+pub struct Exchange {
+    /// As libvirt sent it.
+    original: Option<Vec<u8>>,
+    identity: Identity,
+    is_filter: bool,
+    operation: String,
+    /// On a filter call, as the hooks so far made it.
+    current: Option<Vec<u8>>,
+    scope: Option<Scope>,
+    /// What the file has to hold for the next hook of the scope.
+    content: Vec<u8>,
+    directory: PathBuf,
+    shared: Option<Shared>,
+    /// The file must be written before the next hook.
+    is_stale: bool,
+    /// What the descriptor for standard input holds.
+    input: Option<(Vec<u8>, File)>,
+}
+
+/// Where scripts find the document.
+enum Shared {
+    File(PathBuf),
+    /// The runtime directory is full or can't be written: a file without a directory.
+    Memory(File, PathBuf),
+}
+
+impl Shared {
+    fn path(&self) -> &Path {
+        match self {
+            Shared::File(path) | Shared::Memory(_, path) => path,
+        }
+    }
+}
+
+impl Exchange {
+    /// `directory` is made when a hook first needs the file, and removed at the end.
+    pub fn new(
+        original: Option<Vec<u8>>,
+        identity: Identity,
+        is_filter: bool,
+        operation: String,
+        directory: PathBuf,
+    ) -> Exchange {
+        Exchange {
+            original,
+            identity,
+            is_filter,
+            operation,
+            current: None,
+            scope: None,
+            content: Vec::new(),
+            directory,
+            shared: None,
+            is_stale: true,
+            input: None,
+        }
+    }
+
+    /// The whole document as the next hook is to see it. A call that takes no document back shows
+    /// libvirt's own at each event.
+    fn whole(&self) -> Option<&[u8]> {
+        self.current.as_deref().or(self.original.as_deref())
+    }
+
+    /// The file with the document for the next hook of a scope; `None` where libvirt sent none, or
+    /// (with a reason) where no file could be made.
+    pub fn file(
+        &mut self,
+        event: Option<&Cow<'static, str>>,
+        device: Option<(usize, &[u8])>,
+    ) -> Result<Option<PathBuf>, String> {
+        let scope = Scope { event: event.cloned(), device: device.map(|(index, _)| index) };
+        if self.scope.as_ref() != Some(&scope) {
+            let content = match device {
+                Some((_, bytes)) => Some(bytes.to_vec()),
+                None => self.whole().map(<[u8]>::to_vec),
+            };
+            let Some(content) = content else { return Ok(None) };
+            self.is_stale = self.is_stale || content != self.content;
+            self.content = content;
+            self.scope = Some(scope);
+        }
+        if self.is_stale {
+            self.write()
+                .map_err(|error| format!("the document can't be given in a file: {error}"))?;
+            self.is_stale = false;
+        }
+        Ok(self.shared.as_ref().map(|shared| shared.path().to_path_buf()))
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        if let Some(Shared::Memory(file, _)) = &mut self.shared {
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            return file.write_all(&self.content);
+        }
+        let path = self.directory.join("document.xml");
+        let result = match self.shared {
+            // a hook may have put anything in its place
+            Some(_) => files::remove(&path).and_then(|()| files::create_private(&path)),
+            None => self.make_directory().and_then(|()| files::create_private(&path)),
+        }
+        .and_then(|mut file| file.write_all(&self.content));
+        if result.is_ok() {
+            self.shared = Some(Shared::File(path));
+            return result;
+        }
+        let name = c"hookmux-document";
+        let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
+        file.write_all(&self.content)?;
+        let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+        self.shared = Some(Shared::Memory(file, path.into()));
+        Ok(())
+    }
+
+    fn make_directory(&self) -> io::Result<()> {
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700);
+        builder.create(&self.directory).or_else(|_| {
+            files::private_directory(self.directory.parent().unwrap_or(&self.directory))?;
+            builder.create(&self.directory)
+        })
+    }
+
+    /// Looks at the file after a hook that was given it. `succeeded` is whether the hook did.
+    ///
+    /// # Errors
+    /// What the hook made of the document can't be used: the document before it stays, and the
+    /// hook has failed.
+    pub fn take_back(&mut self, hook: &Hook, succeeded: bool) -> Result<Change, String> {
+        let Some(shared) = &self.shared else { return Ok(Change::None) };
+        let found = read_back(shared.path());
+        if found.as_ref().is_ok_and(|found| *found == self.content) {
+            return Ok(Change::None);
+        }
+        self.is_stale = true;
+        let ignored = |why: &str| Ok(Change::Ignored(why.to_owned()));
+        if !succeeded {
+            return ignored("what a failed hook made of the document is not used");
+        }
+        if hook.source == Source::Vdsm {
+            return ignored(
+                "it changed the document; edits of vdsm's hooks are ignored here, as vdsm does",
+            );
+        }
+        if !hook.filter {
+            return ignored("it changed the document, though it is no filter");
+        }
+        let found = found.map_err(|error| format!("it left no usable document: {error}"))?;
+        if self.scope.as_ref().is_some_and(|scope| scope.device.is_some()) {
+            return ignored("it changed a device's document, which libvirt doesn't take");
+        }
+        self.judge(&found)?;
+        self.content = found;
+        self.is_stale = false;
+        if !self.is_filter {
+            return Ok(Change::Ignored(self.not_taken()));
+        }
+        self.current = Some(self.content.clone());
+        Ok(Change::Taken)
+    }
+
+    fn not_taken(&self) -> String {
+        format!("it changed the document, but libvirt takes no XML from {}", self.operation)
+    }
+
+    /// Looks at what a hook in libvirt's style printed.
+    ///
+    /// # Errors
+    /// It printed a document that can't be used, or more than one: the hook has failed.
+    pub fn take_output(
+        &mut self,
+        hook: &Hook,
+        output: Option<&[u8]>,
+        succeeded: bool,
+    ) -> Result<Change, String> {
+        let Some(whole) = self.whole() else { return Ok(Change::None) };
+        let Some(output) = output else {
+            return Err(format!("it printed more than {} MiB", MAX_BYTES >> 20));
+        };
+        let printed = output.trim_ascii();
+        if printed.is_empty() || printed == whole.trim_ascii() {
+            return Ok(Change::None);
+        }
+        let tag = format!("<{}", self.identity.root);
+        let is_document = printed.windows(tag.len()).any(|window| window == tag.as_bytes());
+        if !is_document {
+            // a stray echo: kept with the run, and harmless
+            return Ok(Change::None);
+        }
+        if !succeeded {
+            return Ok(Change::None);
+        }
+        if !self.is_filter {
+            return Ok(Change::Ignored(self.not_taken()));
+        }
+        if !hook.filter {
+            return Ok(Change::Ignored("it printed a document, though it is no filter".to_owned()));
+        }
+        self.judge(output)?;
+        self.current = Some(output.to_vec());
+        // the file, should a later hook be given it, has to follow
+        self.scope = None;
+        Ok(Change::Taken)
+    }
+
+    /// A document must be well-formed, and of the same thing as libvirt's.
+    fn judge(&self, bytes: &[u8]) -> Result<(), String> {
+        let tree = document::parse(bytes)
+            .map_err(|error| format!("its document can't be used: {error}"))?;
+        let identity = document::identity(&tree);
+        for (what, is, was) in [
+            ("root element", Some(&identity.root), Some(&self.identity.root)),
+            ("name", identity.name.as_ref(), self.identity.name.as_ref()),
+            ("uuid", identity.uuid.as_ref(), self.identity.uuid.as_ref()),
+        ] {
+            if is.map(|text| text.trim()) != was.map(|text| text.trim()) {
+                return Err(format!("its document can't be used: it has another {what}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The document as a hook's standard input: byte for byte, from its beginning, its own offset.
+    /// `None` where libvirt sent none.
+    ///
+    /// # Errors
+    /// The kernel gave no memory or no descriptor.
+    pub fn stdin(&mut self) -> io::Result<Option<OwnedFd>> {
+        let Some(whole) = self.whole() else { return Ok(None) };
+        if self.input.as_ref().is_none_or(|(held, _)| held != whole) {
+            let whole = whole.to_vec();
+            let mut file = File::from(memfd_create(
+                c"hookmux-stdin",
+                MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING,
+            )?);
+            file.write_all(&whole)?;
+            let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK;
+            fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+            self.input = Some((whole, file));
+        }
+        let Some((_, file)) = &mut self.input else { return Ok(None) };
+        let reopened = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        reopened
+            .or_else(|_| {
+                // without /proc, or where a security module minds: one offset for all
+                file.seek(SeekFrom::Start(0))?;
+                file.try_clone()
+            })
+            .map(|file| Some(file.into()))
+    }
+
+    /// What libvirt is to be given: the document, where hooks changed it.
+    pub fn result(&self) -> Option<&[u8]> {
+        let current = self.current.as_deref()?;
+        let original = self.original.as_deref()?;
+        (current.trim_ascii() != original.trim_ascii()).then_some(current)
+    }
+
+    /// Removes the file and its directory.
+    pub fn remove_files(&mut self) {
+        if let Some(Shared::File(path)) = self.shared.take()
+            && (fs::remove_file(path).is_err() || fs::remove_dir(&self.directory).is_err())
+        {
+            // editors leave files of their own beside
+            let _ = fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+/// Reads a file that a hook may have replaced, by its path.
+fn read_back(path: &Path) -> io::Result<Vec<u8>> {
+    let is_ours = path.starts_with("/proc");
+    let flags = if is_ours { libc::O_NONBLOCK } else { libc::O_NONBLOCK | libc::O_NOFOLLOW };
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file any more"));
+    }
+    if !is_ours && metadata.nlink() != 1 {
+        return Err(io::Error::other("it has more than one name"));
+    }
+    let limit = MAX_BYTES as u64 + 1;
+    let mut bytes =
+        Vec::with_capacity(usize::try_from(metadata.len().min(limit)).unwrap_or_default());
+    file.take(limit).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(io::Error::other(format!("it is larger than {} MiB", MAX_BYTES >> 20)));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hook::{OnFailure, Style};
+    use std::os::unix::fs::symlink;
+
+    const DOCUMENT: &str = "<domain><name>g</name><uuid>u</uuid></domain>\n";
+
+    fn hook(source: Source) -> Hook {
+        Hook {
+            label: "e/h".into(),
+            name: "h".into(),
+            path: "h".into(),
+            source,
+            style: Style::Vdsm,
+            on_failure: OnFailure::Fail,
+            kill: false,
+            filter: true,
+            timeout: None,
+            kill_leftovers: false,
+        }
+    }
+
+    struct Bench {
+        _directory: tempfile::TempDir,
+        exchange: Exchange,
+    }
+
+    impl Bench {
+        fn new(is_filter: bool) -> Bench {
+            let directory = tempfile::tempdir().unwrap();
+            let identity = document::identity(&document::parse(DOCUMENT.as_bytes()).unwrap());
+            let original = Some(DOCUMENT.as_bytes().to_vec());
+            let place = directory.path().join("data/x");
+            let exchange = Exchange::new(original, identity, is_filter, "migrate".into(), place);
+            Bench { _directory: directory, exchange }
+        }
+
+        fn file(&mut self) -> PathBuf {
+            self.exchange.file(Some(&"e".into()), None).unwrap().unwrap()
+        }
+    }
+
+    #[test]
+    fn edits_are_chained_and_the_last_document_is_libvirts() {
+        let mut bench = Bench::new(true);
+        let path = bench.file();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(bench.exchange.take_back(&hook(Source::EventDirectory), true), Ok(Change::None));
+        assert_eq!(bench.exchange.result(), None);
+        let first = DOCUMENT.replace("</domain>", "<a/></domain>");
+        fs::write(&path, &first).unwrap();
+        assert_eq!(
+            bench.exchange.take_back(&hook(Source::EventDirectory), true),
+            Ok(Change::Taken)
+        );
+        assert_eq!(fs::read_to_string(bench.file()).unwrap(), first);
+        // by rename, as sed -i and editors do
+        let second = first.replace("</domain>", "<b/></domain>");
+        fs::write(path.with_extension("new"), &second).unwrap();
+        fs::rename(path.with_extension("new"), &path).unwrap();
+        assert_eq!(
+            bench.exchange.take_back(&hook(Source::EventDirectory), true),
+            Ok(Change::Taken)
+        );
+        assert_eq!(bench.exchange.result(), Some(second.as_bytes()));
+        // and on to libvirt's style
+        let mut stdin = String::new();
+        File::from(bench.exchange.stdin().unwrap().unwrap()).read_to_string(&mut stdin).unwrap();
+        assert_eq!(stdin, second);
+        bench.exchange.remove_files();
+        assert!(!path.parent().unwrap().exists());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_the_hooks_failure_and_the_document_before_it_stays() {
+        for (made, word) in [
+            ("<domain><name>g</name>", "well-formed"),
+            ("", "well-formed"),
+            ("<domain><name>other</name><uuid>u</uuid></domain>", "another name"),
+            ("<domain><name>g</name><uuid>v</uuid></domain>", "another uuid"),
+            ("<guest><name>g</name><uuid>u</uuid></guest>", "another root element"),
+            ("<!DOCTYPE x><domain><name>g</name><uuid>u</uuid></domain>", "document type"),
+        ] {
+            let mut bench = Bench::new(true);
+            let path = bench.file();
+            fs::write(&path, made).unwrap();
+            let error = bench.exchange.take_back(&hook(Source::EventDirectory), true).unwrap_err();
+            assert!(error.contains(word), "{made}: {error}");
+            assert_eq!(fs::read_to_string(bench.file()).unwrap(), DOCUMENT);
+            assert_eq!(bench.exchange.result(), None);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_none_any_more_is_the_hooks_failure() {
+        type Damage = fn(&Path);
+        let damages: [Damage; 4] = [
+            |path| fs::remove_file(path).unwrap(),
+            |path| {
+                fs::remove_file(path).unwrap();
+                symlink("/etc/passwd", path).unwrap();
+            },
+            |path| {
+                fs::remove_file(path).unwrap();
+                nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+            },
+            |path| {
+                fs::write(path, "<x/>").unwrap();
+                fs::hard_link(path, path.with_extension("second")).unwrap();
+            },
+        ];
+        for damage in damages {
+            let mut bench = Bench::new(true);
+            damage(&bench.file());
+            assert!(bench.exchange.take_back(&hook(Source::EventDirectory), true).is_err());
+            assert_eq!(fs::read_to_string(bench.file()).unwrap(), DOCUMENT);
+        }
+    }
+
+    #[test]
+    fn edits_that_libvirt_does_not_take_are_told() {
+        let edited = DOCUMENT.replace("</domain>", "<a/></domain>");
+        let mut bench = Bench::new(false);
+        fs::write(bench.file(), &edited).unwrap();
+        let change = bench.exchange.take_back(&hook(Source::EventDirectory), true).unwrap();
+        assert!(matches!(change, Change::Ignored(why) if why.contains("no XML from migrate")));
+        // the hooks of the event see it, as vdsm's do; the next event begins anew
+        assert_eq!(fs::read_to_string(bench.file()).unwrap(), edited);
+        let next = bench.exchange.file(Some(&"f".into()), None).unwrap().unwrap();
+        assert_eq!(fs::read_to_string(next).unwrap(), DOCUMENT);
+
+        let mut bench = Bench::new(true);
+        fs::write(bench.file(), &edited).unwrap();
+        assert!(matches!(
+            bench.exchange.take_back(&hook(Source::Vdsm), true),
+            Ok(Change::Ignored(_))
+        ));
+        assert_eq!(fs::read_to_string(bench.file()).unwrap(), DOCUMENT);
+        fs::write(bench.file(), &edited).unwrap();
+        assert!(matches!(
+            bench.exchange.take_back(&hook(Source::EventDirectory), false),
+            Ok(Change::Ignored(_))
+        ));
+        assert_eq!(bench.exchange.result(), None);
+    }
+
+    #[test]
+    fn a_stray_echo_is_no_document() {
+        let tree = hook(Source::Tree);
+        let mut bench = Bench::new(true);
+        for output in
+            ["", " \n", "starting up\n", "<not a document>", DOCUMENT, DOCUMENT.trim_end()]
+        {
+            assert_eq!(
+                bench.exchange.take_output(&tree, Some(output.as_bytes()), true),
+                Ok(Change::None),
+                "{output}"
+            );
+        }
+        let two = format!("starting\n{DOCUMENT}");
+        assert!(bench.exchange.take_output(&tree, Some(two.as_bytes()), true).is_err());
+        assert!(
+            bench.exchange.take_output(&tree, Some(DOCUMENT.repeat(2).as_bytes()), true).is_err()
+        );
+        let edited = DOCUMENT.replace("</domain>", "<a/></domain>");
+        assert_eq!(
+            bench.exchange.take_output(&tree, Some(edited.as_bytes()), true),
+            Ok(Change::Taken)
+        );
+        assert_eq!(bench.exchange.result(), Some(edited.as_bytes()));
+    }
+
+    #[test]
+    fn devices_have_documents_of_their_own() {
+        let mut bench = Bench::new(false);
+        let path =
+            bench.exchange.file(Some(&"e".into()), Some((0, b"<interface/>"))).unwrap().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "<interface/>");
+        let path =
+            bench.exchange.file(Some(&"e".into()), Some((1, b"<hostdev/>"))).unwrap().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "<hostdev/>");
+        fs::write(&path, "<x").unwrap();
+        assert!(matches!(
+            bench.exchange.take_back(&hook(Source::EventDirectory), true),
+            Ok(Change::Ignored(_))
+        ));
+    }
+
+    #[test]
+    fn without_a_directory_the_document_is_still_a_file() {
+        let identity = document::identity(&document::parse(DOCUMENT.as_bytes()).unwrap());
+        let original = Some(DOCUMENT.as_bytes().to_vec());
+        let mut exchange =
+            Exchange::new(original, identity, true, "migrate".into(), "/proc/nowhere/x".into());
+        let path = exchange.file(Some(&"e".into()), None).unwrap().unwrap();
+        let edited = DOCUMENT.replace("</domain>", "<a/></domain>");
+        fs::write(&path, &edited).unwrap();
+        assert_eq!(exchange.take_back(&hook(Source::EventDirectory), true), Ok(Change::Taken));
+        assert_eq!(exchange.result(), Some(edited.as_bytes()));
+    }
+}

@@ -1,0 +1,10 @@
+//! Running hooks: a leash for each, and what passes between libvirt, hookmux and them.
+
+pub mod capture;
+pub mod environment;
+pub mod exchange;
+pub mod input;
+pub mod job;
+pub mod processes;
+pub mod supervise;
+pub mod sys;

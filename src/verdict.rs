@@ -1,0 +1,265 @@
+//! From how hooks ended to what libvirt is told: exit status and standard error. Pure.
+
+use std::time::Duration;
+
+use crate::libvirt::Class;
+use crate::run::job::{Ended, Outcome};
+use crate::sanitize;
+
+/// The status for a limit in time, as of timeout(1).
+pub const TIMED_OUT: i32 = 124;
+/// The status of hookmux's own errors.
+pub const OWN_TROUBLE: i32 = 125;
+/// The status of what can't be executed or isn't trusted, as a shell's.
+pub const NOT_EXECUTABLE: i32 = 126;
+/// The status of what isn't there, as a shell's.
+pub const NOT_FOUND: i32 = 127;
+/// The status where hookmux was told to end: 128 and SIGTERM's number.
+pub const TERMINATED: i32 = 143;
+
+/// What libvirt gets on standard error at most, in bytes. 4 MiB would cost its client the
+/// connection.
+pub const MAX_STDERR: usize = 4096;
+/// How much of a hook's last line goes into the line about it, in characters.
+const MAX_LAST_LINE: usize = 300;
+
+/// A hook that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The hook, as people call it.
+    pub label: String,
+    pub status: i32,
+    /// What happened: `exit status 3 after 0.2 s`.
+    pub what: String,
+    /// The end of its standard error.
+    pub stderr: Vec<u8>,
+    /// Whether libvirt is told even where it kills what runs.
+    pub kill: bool,
+}
+
+/// What went wrong with a hook that ended; `None` where nothing did.
+pub fn fault(ended: &Ended) -> Option<(i32, String)> {
+    let after = |what: String| format!("{what} after {}", seconds(ended.duration));
+    match &ended.outcome {
+        Outcome::Exited(0) => None,
+        Outcome::Exited(code) => Some((*code, after(format!("exit status {code}")))),
+        Outcome::Signaled(signal) => {
+            let name = signal_name(*signal).map(|name| format!(" ({name})")).unwrap_or_default();
+            Some((128 + signal, after(format!("killed by signal {signal}{name}"))))
+        }
+        Outcome::TimedOut { limit, calls_libvirt } => {
+            let mut what = format!("timed out after {}", seconds(*limit));
+            if *calls_libvirt {
+                what.push_str(": it called libvirt, which is waiting for this hook");
+            }
+            if ended.unkillable {
+                what.push_str(" (and can't be killed)");
+            }
+            Some((TIMED_OUT, what))
+        }
+        Outcome::Terminated => {
+            Some((TERMINATED, after("ended with hookmux, which got SIGTERM,".to_owned())))
+        }
+        Outcome::NotStarted(error) => Some(match error.raw_os_error() {
+            Some(libc::ENOEXEC) => (
+                NOT_EXECUTABLE,
+                "can't be executed: it has no `#!` line, and is no program of this machine"
+                    .to_owned(),
+            ),
+            Some(libc::ENOENT) => (
+                NOT_FOUND,
+                "can't be executed: it, or the interpreter in its `#!` line, does not exist"
+                    .to_owned(),
+            ),
+            Some(libc::EACCES) => (
+                NOT_EXECUTABLE,
+                "can't be executed: permission denied (x bit, noexec mount, SELinux or AppArmor)"
+                    .to_owned(),
+            ),
+            _ => (NOT_EXECUTABLE, format!("can't be executed: {error}")),
+        }),
+    }
+}
+
+/// A duration for people.
+pub fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+fn signal_name(signal: i32) -> Option<&'static str> {
+    nix::sys::signal::Signal::try_from(signal).ok().map(|signal| signal.as_str())
+}
+
+/// The exit status of a call: that of the first failure that counts.
+pub fn status(class: Class, failures: &[Failure], is_terminated: bool) -> i32 {
+    match class {
+        Class::Live if is_terminated => 0,
+        Class::Live => first(failures.iter().filter(|failure| failure.kill)),
+        Class::Gate | Class::Notify if is_terminated => TERMINATED,
+        Class::Gate | Class::Notify => first(failures.iter()),
+    }
+}
+
+fn first<'a>(mut failures: impl Iterator<Item = &'a Failure>) -> i32 {
+    failures.next().map_or(0, |failure| failure.status)
+}
+
+impl Failure {
+    /// The one line about it.
+    pub fn line(&self) -> String {
+        let mut line = format!("hookmux: {}: {}", sanitize::line(self.label.as_bytes()), self.what);
+        if let Some(last) = self.last_line() {
+            line.push_str(": ");
+            line.extend(last.chars().take(MAX_LAST_LINE));
+        }
+        line
+    }
+
+    fn last_line(&self) -> Option<String> {
+        let line =
+            self.stderr.split(|byte| *byte == b'\n').rfind(|line| !line.trim_ascii().is_empty())?;
+        Some(sanitize::line(line.trim_ascii()))
+    }
+
+    /// Whether its standard error says more than the line about it.
+    fn has_more(&self) -> bool {
+        self.stderr.trim_ascii().contains(&b'\n')
+            || self.last_line().is_some_and(|line| line.chars().count() > MAX_LAST_LINE)
+    }
+}
+
+/// What goes to standard error: a line for every failure, then the end of what each one said.
+pub fn words(failures: &[Failure]) -> String {
+    let mut text = String::new();
+    for (index, failure) in failures.iter().enumerate() {
+        let line = failure.line();
+        if text.len() + line.len() + 64 > MAX_STDERR {
+            text.push_str(&format!("hookmux: and {} more\n", failures.len() - index));
+            break;
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    let talkative: Vec<&Failure> = failures.iter().filter(|failure| failure.has_more()).collect();
+    for (index, failure) in talkative.iter().enumerate() {
+        let head =
+            format!("--- the end of what {} said:\n", sanitize::line(failure.label.as_bytes()));
+        let left = MAX_STDERR.saturating_sub(text.len() + 1);
+        let share = left / (talkative.len() - index);
+        let Some(room) = share.checked_sub(head.len()).filter(|room| *room >= 80) else { break };
+        let said = sanitize::text(failure.stderr.trim_ascii_end());
+        let tail = &said[said.ceil_char_boundary(said.len().saturating_sub(room))..];
+        text.push_str(&head);
+        text.push_str(tail);
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::capture::Capture;
+    use std::io;
+
+    fn ended(outcome: Outcome) -> Ended {
+        Ended {
+            outcome,
+            duration: Duration::from_millis(230),
+            stdout: Capture::default(),
+            stderr: Capture::default(),
+            leftovers: Vec::new(),
+            unkillable: false,
+        }
+    }
+
+    fn failure(label: &str, status: i32, stderr: &str) -> Failure {
+        let what = format!("exit status {status} after 0.2 s");
+        Failure { label: label.into(), status, what, stderr: stderr.into(), kill: false }
+    }
+
+    #[test]
+    fn ends_become_statuses_and_words() {
+        let limit = Duration::from_secs(2);
+        let table = [
+            (Outcome::Exited(0), None),
+            (Outcome::Exited(3), Some((3, "exit status 3 after 0.2 s"))),
+            (Outcome::Exited(255), Some((255, "exit status 255 after 0.2 s"))),
+            (Outcome::Signaled(11), Some((139, "killed by signal 11 (SIGSEGV) after 0.2 s"))),
+            (
+                Outcome::TimedOut { limit, calls_libvirt: false },
+                Some((124, "timed out after 2.0 s")),
+            ),
+            (
+                Outcome::TimedOut { limit, calls_libvirt: true },
+                Some((
+                    124,
+                    "timed out after 2.0 s: it called libvirt, which is waiting for this hook",
+                )),
+            ),
+            (
+                Outcome::Terminated,
+                Some((143, "ended with hookmux, which got SIGTERM, after 0.2 s")),
+            ),
+        ];
+        for (outcome, expected) in table {
+            let shown = format!("{outcome:?}");
+            let seen = fault(&ended(outcome));
+            assert_eq!(seen.as_ref().map(|(s, w)| (*s, w.as_str())), expected, "{shown}");
+        }
+        for (error, status) in
+            [(libc::ENOEXEC, 126), (libc::ENOENT, 127), (libc::EACCES, 126), (libc::E2BIG, 126)]
+        {
+            let outcome = Outcome::NotStarted(io::Error::from_raw_os_error(error));
+            assert_eq!(fault(&ended(outcome)).map(|(status, _)| status), Some(status));
+        }
+    }
+
+    #[test]
+    fn the_class_decides_what_a_failure_means() {
+        let plain = failure("a", 3, "");
+        let later = failure("b", 4, "");
+        let kill = Failure { kill: true, ..failure("c", 5, "") };
+        for (class, failures, terminated, expected) in [
+            (Class::Gate, vec![], false, 0),
+            (Class::Gate, vec![plain.clone(), later.clone()], false, 3),
+            (Class::Notify, vec![later.clone()], false, 4),
+            (Class::Live, vec![plain.clone(), later], false, 0),
+            (Class::Live, vec![plain.clone(), kill.clone()], false, 5),
+            (Class::Gate, vec![plain], true, 143),
+            (Class::Notify, vec![], true, 143),
+            (Class::Live, vec![kill], true, 0),
+        ] {
+            assert_eq!(status(class, &failures, terminated), expected, "{class:?} {failures:?}");
+        }
+    }
+
+    #[test]
+    fn every_failure_is_named_with_its_last_line() {
+        let failures = [
+            failure("before_vm_start/10-a", 3, "first\nno pages left\n\n"),
+            failure("before_vm_start/20-b", 1, ""),
+        ];
+        assert_eq!(
+            words(&failures),
+            "hookmux: before_vm_start/10-a: exit status 3 after 0.2 s: no pages left\n\
+             hookmux: before_vm_start/20-b: exit status 1 after 0.2 s\n\
+             --- the end of what before_vm_start/10-a said:\nfirst\nno pages left\n"
+        );
+        assert_eq!(words(&[]), "");
+    }
+
+    #[test]
+    fn what_libvirt_gets_is_bounded_and_clean() {
+        let loud = "x\u{1b}[2J\r\n".repeat(100_000) + "\u{7}the end";
+        let mut failures: Vec<Failure> =
+            (0..3).map(|n| failure(&format!("e/{n}\n"), 1, &loud)).collect();
+        let text = words(&failures);
+        assert!(text.len() <= MAX_STDERR && text.len() > MAX_STDERR / 2, "{}", text.len());
+        assert!(!text.contains('\u{1b}') && !text.contains('\r'));
+        assert_eq!(text.matches("the end\n").count(), 6);
+        failures.extend((0..1000).map(|n| failure(&format!("more/{n}"), 1, "")));
+        let text = words(&failures);
+        assert!(text.len() <= MAX_STDERR && text.contains(" more\n"));
+    }
+}
