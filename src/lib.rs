@@ -5,9 +5,14 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)
 )]
 
+pub mod call;
+pub mod cli;
 pub mod config;
 pub mod event;
+pub mod facts;
+pub mod fault;
 pub mod files;
+pub mod front_door;
 pub mod guest;
 pub mod hook;
 pub mod libvirt;
@@ -15,5 +20,8 @@ pub mod plan;
 pub mod record;
 pub mod run;
 pub mod sanitize;
+pub mod saves;
 pub mod trust;
 pub mod verdict;
+
+pub use front_door::driver_main;

@@ -1,1 +1,14 @@
-fn main() {}
+//! `argv[0]` decides: a call of libvirt's, or the command line.
+
+use std::env;
+
+use hookmux::libvirt::driver::Front;
+
+fn main() {
+    let mut arguments = env::args_os();
+    let argv0 = arguments.next().unwrap_or_default();
+    match Front::from_argv0(&argv0) {
+        Some(front) => hookmux::driver_main(&front, arguments.collect()),
+        None => hookmux::cli::main(),
+    }
+}

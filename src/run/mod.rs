@@ -6,5 +6,6 @@ pub mod exchange;
 pub mod input;
 pub mod job;
 pub mod processes;
+pub mod steps;
 pub mod supervise;
 pub mod sys;

@@ -392,7 +392,8 @@ impl Active {
 }
 
 impl Ended {
-    fn never(error: io::Error) -> Ended {
+    /// Of a job that could not be started.
+    pub fn never(error: io::Error) -> Ended {
         Ended {
             outcome: Outcome::NotStarted(error),
             duration: Duration::ZERO,

@@ -1,0 +1,58 @@
+//! What a call knows beside its arguments: libvirt's document and what is in it, and what is
+//! remembered of the guest.
+
+use std::path::Path;
+
+use crate::guest::Guest;
+use crate::libvirt::document::{self, Identity};
+use crate::libvirt::metadata::{self, Metadata};
+use crate::libvirt::{Call, Document, Driver};
+
+/// libvirt's document, read and judged.
+#[derive(Debug)]
+pub struct Facts {
+    pub document: Document,
+    pub identity: Identity,
+    pub metadata: Metadata,
+}
+
+impl Facts {
+    /// Judges a document. One that isn't well-formed counts as absent, and its reason is kept.
+    pub fn of(document: Document) -> Facts {
+        let absent = |document| Facts {
+            document,
+            identity: Identity::default(),
+            metadata: Metadata::default(),
+        };
+        let Document::Whole(bytes) = document else { return absent(document) };
+        let read =
+            document::parse(&bytes).map(|tree| (document::identity(&tree), metadata::read(&tree)));
+        match read {
+            Ok((identity, metadata)) => {
+                Facts { document: Document::Whole(bytes), identity, metadata }
+            }
+            Err(why) => absent(Document::Broken(why.to_string())),
+        }
+    }
+
+    /// The XML of a device, out of the document.
+    pub fn device_xml(&self, device: usize) -> Option<&[u8]> {
+        let range = self.metadata.devices.get(device)?.range.clone();
+        self.document.bytes()?.get(range)
+    }
+}
+
+/// The memory of the guest that a call is about; `None` for networks and the daemon.
+pub fn guest(call: &Call, runtime_dir: &Path, identity: &Identity) -> Option<Guest> {
+    if !call.driver.is_guest() {
+        return None;
+    }
+    let uuid = identity.plain_uuid();
+    let name = call.object().to_string_lossy();
+    Some(Guest::new(runtime_dir, call.driver, uuid.as_deref(), &name))
+}
+
+/// Whether libvirt sends a document at all.
+pub fn has_document(call: &Call) -> bool {
+    call.driver != Driver::Daemon
+}

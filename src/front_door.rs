@@ -1,0 +1,68 @@
+//! Where libvirt's call comes in, and its answer goes out.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::stat::{Mode, umask};
+
+use crate::call::{self, Answer};
+use crate::fault;
+use crate::libvirt::Call;
+use crate::libvirt::driver::Front;
+use crate::record::journal::Journal;
+use crate::run::sys;
+use crate::verdict::OWN_TROUBLE;
+
+/// Answers one call of libvirt's. Arguments are never options.
+pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
+    let call = Call::new(front.driver, arguments);
+    fault::guard(&call);
+    let front = settle(front);
+    fault::inject();
+    let mut journal = Journal::default();
+    let answer = call::handle(&front, &call, &mut journal);
+    let status = give(&answer);
+    journal.finish();
+    sys::exit_now(status)
+}
+
+/// Makes the process what every hook finds: `/` as its directory, the usual umask, no stray
+/// descriptors, and no signal but SIGTERM to end it half-way.
+fn settle(front: &Front) -> Front {
+    let mut front = front.clone();
+    if let Ok(absolute) = std::path::absolute(&front.hooks_dir) {
+        front.hooks_dir = absolute;
+    }
+    let mut blocked = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTERM] {
+        blocked.add(signal);
+    }
+    // none of these can fail in a way that would matter to the call
+    let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), None);
+    let _ = std::env::set_current_dir("/");
+    umask(Mode::S_IWGRP | Mode::S_IWOTH);
+    sys::close_on_exec_from(3);
+    front
+}
+
+/// Writes an answer; returns the status that it has then. Where libvirt can't be given all of a
+/// document it must not take the part.
+fn give(answer: &Answer) -> i32 {
+    // `File` rather than the standard library's buffered handles: no lock, no panic
+    if let Some(document) = &answer.stdout
+        && write(io::stdout().lock(), document).is_err()
+    {
+        return OWN_TROUBLE;
+    }
+    if !answer.stderr.is_empty() {
+        // that nobody listens changes nothing
+        let _ = write(io::stderr().lock(), answer.stderr.as_bytes());
+    }
+    answer.status
+}
+
+fn write(mut stream: impl Write, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes)?;
+    stream.flush()
+}
