@@ -8,6 +8,8 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use nix::sys::signal::Signal;
+
 use crate::config::{self, Loaded, Settings, Surroundings};
 use crate::event::Origin;
 use crate::facts::{self, Facts};
@@ -47,6 +49,16 @@ impl Answer {
 pub enum Mode {
     Real,
     Trial { origin: Option<Origin> },
+}
+
+impl Mode {
+    /// The signals that end a call: a person at a terminal has one more.
+    fn ending_signals(self) -> &'static [Signal] {
+        match self {
+            Mode::Real => &[Signal::SIGTERM],
+            Mode::Trial { .. } => &[Signal::SIGTERM, Signal::SIGINT],
+        }
+    }
 }
 
 /// What a fault of our own has to end in, before anything else is known. At `restore` that is
@@ -220,7 +232,7 @@ pub fn with_hooks(
     let mut is_terminated = false;
     let is_closed = call.class() == Class::Gate && !troubles.is_empty();
     if !is_closed {
-        match Supervisor::new() {
+        match Supervisor::new(mode.ending_signals()) {
             Err(error) => troubles.push(format!("no hook can be run: {error}")),
             Ok(mut supervisor) => {
                 let knowledge = Knowledge {

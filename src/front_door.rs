@@ -18,7 +18,8 @@ use crate::verdict::OWN_TROUBLE;
 pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
     let call = Call::new(front.driver, arguments);
     fault::guard(&call);
-    let front = settle(front);
+    let front = absolute(front);
+    settle();
     fault::inject();
     let mut journal = Journal::default();
     let answer = call::handle(&front, &call, &mut journal);
@@ -27,13 +28,16 @@ pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
     sys::exit_now(status)
 }
 
+/// libvirt's own words for the hooks directory, made independent of the current directory.
+fn absolute(front: &Front) -> Front {
+    let hooks_dir =
+        std::path::absolute(&front.hooks_dir).unwrap_or_else(|_| front.hooks_dir.clone());
+    Front { hooks_dir, ..front.clone() }
+}
+
 /// Makes the process what every hook finds: `/` as its directory, the usual umask, no stray
 /// descriptors, and no signal but SIGTERM to end it half-way.
-fn settle(front: &Front) -> Front {
-    let mut front = front.clone();
-    if let Ok(absolute) = std::path::absolute(&front.hooks_dir) {
-        front.hooks_dir = absolute;
-    }
+pub fn settle() {
     let mut blocked = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTERM] {
         blocked.add(signal);
@@ -43,13 +47,11 @@ fn settle(front: &Front) -> Front {
     let _ = std::env::set_current_dir("/");
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     sys::close_on_exec_from(3);
-    front
 }
 
 /// Writes an answer; returns the status that it has then. Where libvirt can't be given all of a
 /// document it must not take the part.
 fn give(answer: &Answer) -> i32 {
-    // `File` rather than the standard library's buffered handles: no lock, no panic
     if let Some(document) = &answer.stdout
         && write(io::stdout().lock(), document).is_err()
     {

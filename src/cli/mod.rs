@@ -1,1 +1,97 @@
-pub fn main() {}
+//! The command line: a second door to the same rooms.
+
+mod args;
+mod completions;
+mod events;
+mod install;
+mod installed;
+mod list;
+mod man;
+mod output;
+mod overview;
+mod plan;
+mod reload;
+mod run;
+mod vdsm;
+mod version;
+mod vfio_helper;
+
+use std::path::PathBuf;
+use std::process;
+
+use clap::{CommandFactory, Parser};
+
+use crate::config::{self, Loaded, Surroundings};
+use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
+use crate::trust::Trust;
+use args::{Arguments, Command};
+use output::Output;
+
+/// How a command ended: met a problem (exit status 1) or not (0). Wrong usage is clap's: 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Good,
+    Problem,
+}
+
+pub fn main() -> ! {
+    let arguments = Arguments::parse();
+    let mut output = Output::new();
+    let status = match dispatch(arguments, &mut output) {
+        Ok(End::Good) => 0,
+        Ok(End::Problem) => 1,
+        Err(error) => {
+            output.complain(&format!("{error:#}"));
+            1
+        }
+    };
+    process::exit(status)
+}
+
+fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
+    let place = Place::new(arguments.hooks_dir);
+    match arguments.command {
+        None => overview::run(&place, output),
+        Some(Command::List(list)) => list::run(&place, &list, output),
+        Some(Command::Events(events)) => events::run(&events, output),
+        Some(Command::Plan(plan)) => plan::run(&place, &plan, output),
+        Some(Command::Run(run)) => run::run(&place, &run, output),
+        Some(Command::Install(install)) => install::install(&place, &install, output),
+        Some(Command::Uninstall(uninstall)) => install::uninstall(&place, &uninstall, output),
+        Some(Command::Completions { shell }) => {
+            completions::run(shell, Arguments::command(), output)
+        }
+        Some(Command::Man { directory }) => man::run(directory, Arguments::command(), output),
+    }
+}
+
+/// The hooks directory that a command is about, and its settings.
+pub struct Place {
+    pub surroundings: Surroundings,
+}
+
+impl Place {
+    fn new(hooks_dir: Option<PathBuf>) -> Place {
+        let from_environment = || {
+            std::env::var_os("HOOKMUX_HOOKS_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from)
+        };
+        let hooks_dir =
+            hooks_dir.or_else(from_environment).unwrap_or_else(|| DEFAULT_HOOKS_DIR.into());
+        Place { surroundings: Surroundings::here(&hooks_dir) }
+    }
+
+    /// Reads the settings, and says what is wrong with them.
+    fn load(&self, output: &mut Output) -> Loaded {
+        let mut trust = Trust::new(self.surroundings.user);
+        let loaded = config::load(&self.surroundings, &mut trust, false);
+        if let Some(problem) = &loaded.problem {
+            output.complain(&problem.to_string());
+            output.complain(&match &loaded.copy {
+                Some(copy) => format!("calls use its last good copy, {}", copy.display()),
+                None => "there is no good copy: calls that are gates fail until this is mended"
+                    .to_owned(),
+            });
+        }
+        loaded
+    }
+}

@@ -57,14 +57,14 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Takes SIGTERM and SIGCHLD over, and every orphan of what it will start.
+    /// Takes over SIGCHLD, the signals that mean the end of the call, and every orphan of what it
+    /// will start.
     ///
     /// # Errors
     /// The kernel gave no descriptor.
-    pub fn new() -> io::Result<Supervisor> {
+    pub fn new(ends: &[Signal]) -> io::Result<Supervisor> {
         let mut taken = SigSet::empty();
-        taken.add(Signal::SIGTERM);
-        taken.add(Signal::SIGCHLD);
+        taken.extend(ends.iter().copied().chain([Signal::SIGCHLD]));
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&taken), None)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&taken, flags)?;
@@ -154,7 +154,7 @@ impl Supervisor {
 
     fn read_signals(&mut self) {
         while let Ok(Some(info)) = self.signals.read_signal() {
-            if info.ssi_signo == libc::SIGTERM.cast_unsigned() {
+            if info.ssi_signo != libc::SIGCHLD.cast_unsigned() {
                 self.is_terminated = true;
             }
         }

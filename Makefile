@@ -1,0 +1,124 @@
+# GNU make; every recipe is POSIX sh.
+
+TARGET  ?= x86_64-unknown-linux-musl
+PREFIX  ?= /usr
+DESTDIR ?=
+CARGO   ?= cargo
+
+target_dir := $(abspath $(or $(CARGO_TARGET_DIR),target))
+binary     := $(target_dir)/$(TARGET)/release/hookmux
+gnu_target := x86_64-unknown-linux-gnu
+gnu_binary := $(target_dir)/$(gnu_target)/release/hookmux
+
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+.PHONY: build gnu-static demo test needs lint shellcheck deny unit libvirt bench install clean help
+
+# Cargo does its own dependency tracking, and runs on all cores by itself.
+.NOTPARALLEL:
+
+build:  ## the static binary, by way of musl
+	@if command -v rustup > /dev/null && ! rustup target list --installed | grep -qx '$(TARGET)'; then \
+		rustup target add '$(TARGET)' || { echo 'make: no $(TARGET) to be had, try: make gnu-static' >&2; exit 1; }; \
+	fi
+	$(CARGO) build --locked --release --target '$(TARGET)'
+	@$(call statement,$(binary))
+
+gnu-static:  ## the same by way of glibc, where there is no musl target
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --release --target '$(gnu_target)'
+	@$(call statement,$(gnu_binary))
+	@said=$$(ldd '$(gnu_binary)' 2>&1) || :; \
+	case $$said in \
+	*'statically linked'*|*'not a dynamic executable'*) ;; \
+	*) printf '%s\n' 'make: this is not a static binary:' "$$said" >&2; exit 1 ;; \
+	esac
+
+# $(call statement,FILE): prints what file(1) says of it, and insists on "static".
+statement = if command -v file > /dev/null; then \
+		said=$$(file '$(1)'); printf '%s\n' "$$said"; \
+		case $$said in \
+		*'statically linked'*|*'static-pie linked'*) ;; \
+		*) echo 'make: this is not a static binary' >&2; exit 1 ;; \
+		esac; \
+	else printf '%s: built (no file command here to describe it)\n' '$(1)'; fi
+
+demo: build  ## a guest's whole life through hookmux, without root and without libvirt
+	@HOOKMUX='$(binary)' contrib/demo/run.sh
+
+test: needs lint unit libvirt  ## everything: lints, unit tests, and a real libvirtd (needs root)
+
+needs:
+	@.ci/needs
+
+lint: shellcheck deny  ## formatting, clippy, shellcheck, cargo-deny
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+
+shellcheck:
+	@mkdir -p '$(target_dir)'
+	@{ git ls-files --cached --others --exclude-standard 2> /dev/null \
+		|| find . -type f -not -path './target/*' -not -path './.git/*'; } \
+	| while IFS= read -r file; do \
+		if head -n 1 "$$file" 2> /dev/null | grep -Eaq '^#! *([^ ]*/env +)?([^ ]*/)?(ba|da|k)?sh( |$$)'; then \
+			printf '%s\n' "$$file"; \
+		fi; \
+	done > '$(target_dir)/shell-scripts'
+	xargs -d '\n' shellcheck < '$(target_dir)/shell-scripts'
+
+# Without network there are no advisories, and that must not keep anybody from the other checks.
+deny:
+	@mkdir -p '$(target_dir)'
+	@if ! $(CARGO) deny --version > /dev/null 2>&1; then \
+		echo '$(CARGO) install --locked cargo-deny'; \
+		$(CARGO) install --locked --quiet cargo-deny; \
+	fi
+	@if $(CARGO) deny --locked fetch db > '$(target_dir)/advisories.log' 2>&1; then \
+		echo '$(CARGO) deny --locked check'; \
+		$(CARGO) deny --locked check; \
+	else \
+		echo 'ADVISORIES NOT CHECKED: their database could not be fetched ($(target_dir)/advisories.log)'; \
+		echo '$(CARGO) deny --locked check bans licenses sources'; \
+		$(CARGO) deny --locked check bans licenses sources; \
+	fi
+
+unit:  ## the tests that need neither libvirt nor root
+	$(CARGO) test --locked --lib --bins --test hookmux
+
+libvirt: build  ## the tests on a real libvirtd, with the static binary
+	HOOKMUX_BIN='$(binary)' $(CARGO) test --locked --test libvirt -- --test-threads=2
+
+bench: build  ## what a call costs, in ratios to what else could do it
+	@benches/run '$(binary)'
+
+install:  ## into $(DESTDIR)$(PREFIX), after `make`
+	@[ -x '$(binary)' ] || { echo 'make: run make first' >&2; exit 1; }
+	install -d '$(DESTDIR)$(PREFIX)/sbin'
+	install -m 755 '$(binary)' '$(DESTDIR)$(PREFIX)/sbin/hookmux'
+	install -d '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
+	install -m 644 README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
+	@set -eu; umask 022; \
+	pages=$$(mktemp -d); trap 'rm -rf "$$pages"' EXIT; \
+	'$(binary)' man "$$pages"; \
+	for page in "$$pages"/*.[1-9]; do \
+		[ -f "$$page" ] || { echo 'make: hookmux man wrote no pages' >&2; exit 1; }; \
+		section='$(DESTDIR)$(PREFIX)/share/man'/man$${page##*.}; \
+		install -d "$$section"; \
+		install -m 644 "$$page" "$$section"; \
+	done; \
+	complete() { \
+		'$(binary)' completions "$$1" > "$$pages/completions"; \
+		install -d "$${2%/*}"; \
+		install -m 644 "$$pages/completions" "$$2"; \
+	}; \
+	complete bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hookmux'; \
+	complete zsh '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hookmux'; \
+	complete fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hookmux.fish'
+	@$(if $(DESTDIR),:,echo "installed; 'hookmux install' now links it into /etc/libvirt/hooks")
+
+clean:  ## removes what was built
+	$(CARGO) clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
+		printf 'make %-12s %s\n' "$$name" "$$text"; \
+	done

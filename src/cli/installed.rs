@@ -1,0 +1,104 @@
+//! What stands in the hooks directory under a driver's name, and whose it is.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::hook::adopted;
+use crate::libvirt::Driver;
+
+/// The name under which hookmux stands beside another main script.
+pub const BESIDE: &str = "50-hookmux";
+
+/// Who libvirt calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Main {
+    Nobody,
+    /// hookmux; where the link leads.
+    Ours(PathBuf),
+    /// A link to a hookmux that isn't there any more.
+    OursDangling(PathBuf),
+    /// A script or a link of somebody else's.
+    Foreign,
+    /// Something that can't be a hook.
+    NoFile,
+}
+
+/// What there is for one driver.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    pub driver: Driver,
+    pub path: PathBuf,
+    pub main: Main,
+    /// Whether hookmux stands in `<driver>.d/`.
+    pub beside: Option<PathBuf>,
+    /// The script that hookmux took over, if there is one.
+    pub adopted: Option<PathBuf>,
+    /// A script that hookmux does the work of, kept for the way back.
+    pub retired: Option<PathBuf>,
+    /// Executables in `<driver>.d/` that libvirt runs by itself.
+    pub loose: Vec<PathBuf>,
+}
+
+/// Looks at one driver's place.
+pub fn look(hooks_dir: &Path, driver: Driver, binary: &Path) -> Installed {
+    let path = hooks_dir.join(driver.name());
+    let directory = hooks_dir.join(format!("{driver}.d"));
+    let beside = directory.join(BESIDE);
+    let is_there = |path: PathBuf| path.symlink_metadata().is_ok().then_some(path);
+    let mut loose: Vec<PathBuf> = fs::read_dir(&directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| *path != beside && is_executable(path))
+        .collect();
+    loose.sort_unstable();
+    Installed {
+        driver,
+        main: main_of(&path, binary),
+        beside: matches!(main_of(&beside, binary), Main::Ours(_) | Main::OursDangling(_))
+            .then_some(beside),
+        adopted: is_there(adopted::place(hooks_dir, driver)),
+        retired: is_there(retired(hooks_dir, driver)),
+        loose,
+        path,
+    }
+}
+
+/// Where a retired script is kept.
+pub fn retired(hooks_dir: &Path, driver: Driver) -> PathBuf {
+    hooks_dir.join(format!("{driver}.retired"))
+}
+
+fn main_of(path: &Path, binary: &Path) -> Main {
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Main::Nobody,
+        Err(_) => return Main::NoFile,
+        Ok(metadata) => metadata,
+    };
+    let target = fs::read_link(path).ok();
+    match (fs::metadata(path), target) {
+        (Ok(file), target) if is_same(&file, binary) => {
+            Main::Ours(target.unwrap_or_else(|| path.to_path_buf()))
+        }
+        // another hookmux: an older place, or the one of a package
+        (Ok(file), Some(target)) if file.is_file() && is_hookmux(&target) => Main::Ours(target),
+        (Err(_), Some(target)) if is_hookmux(&target) => Main::OursDangling(target),
+        _ if metadata.is_file() || metadata.is_symlink() => Main::Foreign,
+        _ => Main::NoFile,
+    }
+}
+
+fn is_same(file: &fs::Metadata, binary: &Path) -> bool {
+    fs::metadata(binary).is_ok_and(|own| (own.dev(), own.ino()) == (file.dev(), file.ino()))
+}
+
+fn is_hookmux(target: &Path) -> bool {
+    target.file_name().is_some_and(|name| name == "hookmux")
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0)
+}

@@ -1,0 +1,132 @@
+//! What people and programs get to see: aligned tables, colour only on a terminal, JSON.
+
+use std::io::{self, IsTerminal, Write};
+use std::process;
+
+use serde_json::Value;
+
+use crate::sanitize;
+
+/// How a word looks on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Plain,
+    Bold,
+    Dim,
+    Good,
+    Careful,
+    Bad,
+}
+
+impl Tone {
+    const fn code(self) -> &'static str {
+        match self {
+            Tone::Plain => "",
+            Tone::Bold => "\x1b[1m",
+            Tone::Dim => "\x1b[2m",
+            Tone::Good => "\x1b[32m",
+            Tone::Careful => "\x1b[33m",
+            Tone::Bad => "\x1b[31m",
+        }
+    }
+}
+
+/// One cell of a table.
+#[derive(Clone, Debug)]
+pub struct Cell(pub String, pub Tone);
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Cell {
+        Cell(text.into(), Tone::Plain)
+    }
+}
+
+/// Standard output and error.
+pub struct Output {
+    is_coloured: bool,
+}
+
+impl Output {
+    pub fn new() -> Output {
+        let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Output { is_coloured: io::stdout().is_terminal() && !wants_none }
+    }
+
+    /// A line for people; names of others in it are cleaned.
+    pub fn line(&mut self, text: &str) {
+        self.write(&format!("{}\n", sanitize::text(text.as_bytes())));
+    }
+
+    /// A line in a tone.
+    pub fn toned(&mut self, tone: Tone, text: &str) {
+        let text = self.paint(tone, &sanitize::text(text.as_bytes()));
+        self.write(&format!("{text}\n"));
+    }
+
+    /// One object for programs.
+    pub fn json(&mut self, value: &Value) {
+        let text = serde_json::to_string_pretty(value).unwrap_or_default();
+        self.write(&format!("{text}\n"));
+    }
+
+    /// Text as it is.
+    pub fn write(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        let mut stdout = io::stdout().lock();
+        if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            // a reader that has seen enough is no problem
+            process::exit(if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 });
+        }
+    }
+
+    /// Something wrong, on standard error.
+    pub fn complain(&mut self, text: &str) {
+        let clean = sanitize::text(text.as_bytes());
+        let _ = writeln!(io::stderr().lock(), "hookmux: {clean}");
+    }
+
+    fn paint(&self, tone: Tone, text: &str) -> String {
+        if !self.is_coloured || tone == Tone::Plain || text.is_empty() {
+            return text.to_owned();
+        }
+        format!("{}{text}\x1b[0m", tone.code())
+    }
+
+    /// Rows under a head, columns aligned, two blanks between.
+    pub fn table(&mut self, head: &[&str], rows: &[Vec<Cell>]) {
+        let clean: Vec<Vec<Cell>> = rows
+            .iter()
+            .map(|row| {
+                row.iter().map(|cell| Cell(sanitize::line(cell.0.as_bytes()), cell.1)).collect()
+            })
+            .collect();
+        let widths: Vec<usize> = head
+            .iter()
+            .enumerate()
+            .map(|(column, title)| {
+                let cells = clean
+                    .iter()
+                    .filter_map(|row| row.get(column))
+                    .map(|cell| cell.0.chars().count());
+                cells.chain([title.chars().count()]).max().unwrap_or_default()
+            })
+            .collect();
+        let titles: Vec<Cell> =
+            head.iter().map(|title| Cell((*title).to_owned(), Tone::Bold)).collect();
+        for row in std::iter::once(&titles).chain(&clean) {
+            let mut line = String::new();
+            for (index, cell) in row.iter().enumerate() {
+                line.push_str(&self.paint(cell.1, &cell.0));
+                if index + 1 < row.len() {
+                    let width = widths.get(index).copied().unwrap_or_default();
+                    let gap = width.saturating_sub(cell.0.chars().count()) + 2;
+                    line.extend(std::iter::repeat_n(' ', gap));
+                }
+            }
+            self.write(&format!("{}\n", line.trim_end()));
+        }
+    }
+}

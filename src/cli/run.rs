@@ -1,0 +1,163 @@
+//! `hookmux run`: does what a call does, outside of libvirt, with a live view.
+
+use serde_json::{Value, json};
+
+use super::args::{CallArgs, Format};
+use super::output::{Output, Tone};
+use super::plan::{self, Described};
+use super::{End, Place};
+use crate::call::{self, Answer, Mode};
+use crate::facts::Facts;
+use crate::front_door;
+use crate::record::{Execution, Fact, Run, Witness};
+use crate::run::exchange::Change;
+use crate::verdict;
+
+pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
+    let Described { call, loaded, candidates, document, document_source } =
+        plan::describe(place, arguments, output)?;
+    let is_text = arguments.output == Format::Text;
+    if is_text {
+        let facts = Facts::of(document.clone());
+        let origin = plan::origin(&call, &loaded.settings, &facts, arguments.origin);
+        plan::head(&call, &loaded.settings, origin, &document_source, output);
+    }
+    front_door::settle();
+    let mode = Mode::Trial { origin: arguments.origin };
+    let mut view = View { output, is_text, seen: Vec::new(), notes: Vec::new() };
+    let answer = call::with_hooks(
+        &call,
+        &place.surroundings,
+        &loaded,
+        &candidates,
+        document,
+        mode,
+        &mut view,
+    );
+    let View { seen, notes, .. } = view;
+    let end = if answer.status == 0 && seen.iter().all(|run| run["failed"] == json!(false)) {
+        End::Good
+    } else {
+        End::Problem
+    };
+    if is_text {
+        show_answer(&answer, seen.is_empty(), output);
+    } else {
+        output.json(&json!({
+            "status": answer.status,
+            "stderr": answer.stderr,
+            "document": answer.stdout.as_deref().map(String::from_utf8_lossy),
+            "runs": seen,
+            "notes": notes,
+        }));
+    }
+    Ok(end)
+}
+
+fn show_answer(answer: &Answer, is_empty: bool, output: &mut Output) {
+    if is_empty {
+        output.line("  no hook ran");
+    }
+    let tone = if answer.status == 0 { Tone::Good } else { Tone::Bad };
+    output.toned(tone, &format!("libvirt would get exit status {}", answer.status));
+    for line in answer.stderr.lines() {
+        output.line(&format!("  {line}"));
+    }
+    if let Some(document) = &answer.stdout {
+        output.line("and this document:");
+        output.bytes(document);
+    }
+}
+
+/// Shows what happens while it does.
+struct View<'a> {
+    output: &'a mut Output,
+    is_text: bool,
+    seen: Vec<Value>,
+    notes: Vec<String>,
+}
+
+impl View<'_> {
+    fn note(&mut self, tone: Tone, words: String) {
+        if self.is_text {
+            self.output.toned(tone, &format!("  {words}"));
+        }
+        self.notes.push(words);
+    }
+
+    fn over(&mut self, run: &Run) {
+        let took = run.ended.as_ref().map(|ended| ended.duration);
+        if self.is_text {
+            let device =
+                run.device.as_ref().map(|device| format!(" [{device}]")).unwrap_or_default();
+            match &run.failure {
+                Some(failure) => self
+                    .output
+                    .toned(Tone::Bad, &format!("  x {}{device}: {}", run.label, failure.what)),
+                None => {
+                    let took = took.map(verdict::seconds).unwrap_or_default();
+                    let changed =
+                        if run.change == Change::Taken { ", changed the document" } else { "" };
+                    self.output
+                        .toned(Tone::Good, &format!("  + {}{device}: {took}{changed}", run.label));
+                }
+            }
+            for (name, capture) in run
+                .ended
+                .iter()
+                .flat_map(|ended| [("stdout", &ended.stdout), ("stderr", &ended.stderr)])
+            {
+                for line in String::from_utf8_lossy(&capture.kept()).lines() {
+                    self.output.line(&format!("    {name}: {line}"));
+                }
+            }
+            for leftover in run.ended.iter().flat_map(|ended| &ended.leftovers) {
+                self.output.toned(
+                    Tone::Careful,
+                    &format!("    left running: {} ({})", leftover.name, leftover.pid),
+                );
+            }
+        }
+        let text = |stream: fn(&crate::run::job::Ended) -> &crate::run::capture::Capture| {
+            run.ended
+                .as_ref()
+                .map(|ended| String::from_utf8_lossy(&stream(ended).kept()).into_owned())
+        };
+        self.seen.push(json!({
+            "hook": run.label,
+            "event": run.event,
+            "device": run.device,
+            "failed": run.failure.is_some(),
+            "status": run.failure.as_ref().map_or(0, |failure| failure.status),
+            "what": run.failure.as_ref().map(|failure| failure.what.clone()),
+            "duration_s": took.map(|took| took.as_secs_f64()),
+            "changed_document": run.change == Change::Taken,
+            "stdout": text(|ended| &ended.stdout),
+            "stderr": text(|ended| &ended.stderr),
+            "left_running": run.ended.iter().flat_map(|ended| &ended.leftovers).map(|left| left.pid).collect::<Vec<_>>(),
+        }));
+    }
+}
+
+impl Witness for View<'_> {
+    fn see(&mut self, _execution: &Execution, fact: &Fact<'_>) {
+        match fact {
+            Fact::Started { .. } => {}
+            Fact::Slow { label, limit } => {
+                self.note(
+                    Tone::Careful,
+                    format!(
+                        "… {label} is still running after a third of its {}",
+                        verdict::seconds(*limit)
+                    ),
+                );
+            }
+            Fact::Over(run) => self.over(run),
+            Fact::Out { label, why } => self.note(Tone::Dim, format!("- {label}: {why}")),
+            Fact::Warning { label, words } => {
+                self.note(Tone::Careful, format!("! {label}: {words}"))
+            }
+            Fact::Trouble(words) => self.note(Tone::Bad, format!("! {words}")),
+        }
+    }
+}
