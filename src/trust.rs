@@ -126,20 +126,21 @@ impl Trust {
             (Some(parent), Some(name)) => (self.resolve_directory(parent)?, vec![name.to_owned()]),
             _ => (PathBuf::from("/"), components(path)),
         };
-        let mut metadata = self.inspect(&at)?;
+        // of what `at` is; `None` is a directory that was walked
+        let mut metadata = None;
         let mut links = 0;
         while let Some(name) = rest.pop() {
             if name == ".." {
                 at.pop();
-                metadata = self.inspect(&at)?;
+                metadata = None;
                 continue;
             }
-            if !metadata.is_dir() {
+            if metadata.as_ref().is_some_and(|metadata: &Metadata| !metadata.is_dir()) {
                 return Err(Refusal { path: at, fault: Fault::NotDirectory });
             }
             at.push(&name);
-            metadata = self.inspect(&at)?;
-            if metadata.is_symlink() {
+            let found = self.inspect(&at)?;
+            if found.is_symlink() {
                 links += 1;
                 if links > MAX_LINKS {
                     return Err(Refusal { path: at, fault: Fault::LinkLoop });
@@ -148,12 +149,18 @@ impl Trust {
                 at.pop();
                 if target.is_absolute() {
                     at = PathBuf::from("/");
+                    self.inspect(&at)?;
                 }
-                metadata = self.inspect(&at)?;
+                metadata = None;
                 rest.extend(components(&target));
+            } else {
+                metadata = Some(found);
             }
         }
-        Ok((at, metadata))
+        match metadata {
+            Some(metadata) => Ok((at, metadata)),
+            None => self.inspect(&at).map(|metadata| (at, metadata)),
+        }
     }
 
     fn inspect(&self, path: &Path) -> Result<Metadata, Refusal> {

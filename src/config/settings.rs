@@ -90,13 +90,9 @@ impl Settings {
         surroundings: &Surroundings,
     ) -> Result<Settings, Diagnostic> {
         let problem = |error: serde_yaml::Error| Diagnostic::from_yaml(path, text, &error);
-        // mappings read into maps would silently take the last of two equal keys
-        let value: serde_yaml::Value = serde_yaml::from_str(text).map_err(problem)?;
-        let fragment = if value.is_null() {
-            Fragment::default()
-        } else {
-            serde_yaml::from_str(text).map_err(problem)?
-        };
+        // an empty file is a null
+        let fragment: Option<Fragment> = serde_yaml::from_str(text).map_err(problem)?;
+        let fragment = fragment.unwrap_or_default();
         Ok(Settings::from_fragment(fragment, surroundings))
     }
 

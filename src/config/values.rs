@@ -107,6 +107,11 @@ impl<'de> Deserialize<'de> for Variables {
                             "`{name}` has a NUL byte in its value"
                         )));
                     }
+                    if variables.contains_key(&name) {
+                        return Err(de::Error::custom(format!(
+                            "duplicate entry with key \"{name}\""
+                        )));
+                    }
                     variables.insert(name, value);
                 }
                 Ok(Variables(variables))

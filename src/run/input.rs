@@ -1,24 +1,25 @@
 //! libvirt's document, read from standard input before anything else is done with it.
 
-use std::io::{self, IsTerminal};
-use std::os::fd::AsFd;
+use std::io::{ErrorKind, IsTerminal};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::sys;
 use crate::libvirt::Document;
 use crate::libvirt::document::{self, MAX_BYTES};
 
 /// How long the end of the document is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// What most documents fit in, in bytes: growing a buffer costs more than the reading.
-const USUAL: usize = 64 * 1024;
+/// What most documents fit in, in bytes: growing a buffer costs more than the reading, and so does
+/// touching much more than is read.
+const USUAL: usize = 32 * 1024;
 
 /// Reads all of standard input. A terminal isn't read at all; what has no end in time, or is too
 /// much, counts as absent and is never handed on in half. Says nothing of the content yet.
 pub fn read() -> Document {
-    let stdin = io::stdin();
+    let stdin = sys::standard_input();
     if stdin.is_terminal() {
         return Document::Absent;
     }
@@ -29,7 +30,7 @@ pub fn read() -> Document {
             bytes.reserve(bytes.len());
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let mut polls = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        let mut polls = [PollFd::new(stdin, PollFlags::POLLIN)];
         let wait = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
         match poll(&mut polls, wait) {
             Ok(0) => {
@@ -40,20 +41,14 @@ pub fn read() -> Document {
             // what can't be polled can be read
             Ok(_) | Err(_) => {}
         }
-        let length = bytes.len();
-        let room = bytes.capacity() - length;
-        bytes.resize(length + room, 0);
-        let got = nix::unistd::read(stdin.as_fd(), &mut bytes[length..]);
-        bytes.truncate(length + got.unwrap_or(0));
-        match got {
+        match sys::read_into_room(stdin, &mut bytes) {
             Ok(0) => break,
             Ok(_) if bytes.len() > MAX_BYTES => {
                 return Document::Broken(document::Malformed::TooLarge.to_string());
             }
-            Ok(_) | Err(Errno::EINTR | Errno::EAGAIN) => {}
-            Err(error) => {
-                return Document::Broken(format!("standard input can't be read: {error}"));
-            }
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+            Err(error) => return Document::Broken(format!("standard input can't be read: {error}")),
         }
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {

@@ -6,6 +6,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use libc::{c_char, c_int, c_short, c_uint};
@@ -42,14 +43,13 @@ pub fn spawn(
             result |= libc::posix_spawn_file_actions_adddup2(actions.as_mut_ptr(), source, target);
         }
         let mut none = MaybeUninit::uninit();
-        let mut all = MaybeUninit::uninit();
         libc::sigemptyset(none.as_mut_ptr());
-        libc::sigfillset(all.as_mut_ptr());
+        let ignored = ignored_signals();
         let flags = POSIX_SPAWN_SETSID
             | libc::POSIX_SPAWN_SETSIGMASK as c_short
             | libc::POSIX_SPAWN_SETSIGDEF as c_short;
         result |= libc::posix_spawnattr_setsigmask(attributes.as_mut_ptr(), none.as_ptr());
-        result |= libc::posix_spawnattr_setsigdefault(attributes.as_mut_ptr(), all.as_ptr());
+        result |= libc::posix_spawnattr_setsigdefault(attributes.as_mut_ptr(), ignored);
         result |= libc::posix_spawnattr_setflags(attributes.as_mut_ptr(), flags);
         if result == 0 {
             result = libc::posix_spawn(
@@ -67,6 +67,26 @@ pub fn spawn(
     };
     check(result)?;
     Ok(pid)
+}
+
+/// The signals that this process ignores: an exec resets all others by itself. Looked up once.
+fn ignored_signals() -> &'static libc::sigset_t {
+    static IGNORED: OnceLock<libc::sigset_t> = OnceLock::new();
+    IGNORED.get_or_init(|| {
+        // SAFETY: the set is initialised first; asking for a disposition changes none.
+        unsafe {
+            let mut set = MaybeUninit::uninit();
+            libc::sigemptyset(set.as_mut_ptr());
+            for signal in 1..32 {
+                let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
+                let asked = libc::sigaction(signal, ptr::null(), &raw mut action);
+                if asked == 0 && action.sa_sigaction == libc::SIG_IGN {
+                    libc::sigaddset(set.as_mut_ptr(), signal);
+                }
+            }
+            set.assume_init()
+        }
+    })
 }
 
 fn pointers(strings: &[CString]) -> Vec<*mut c_char> {
@@ -108,6 +128,29 @@ pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()> {
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Standard input, without the buffer that the standard library's handle comes with.
+pub fn standard_input() -> BorrowedFd<'static> {
+    // SAFETY: descriptor 0 is open for the life of the process: the runtime opens /dev/null where
+    // a caller left it closed, and nothing here closes it.
+    unsafe { BorrowedFd::borrow_raw(0) }
+}
+
+/// Reads once into the room that a buffer has left; touches no more of it than is read.
+///
+/// # Errors
+/// As of `read(2)`.
+pub fn read_into_room(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let room = buffer.spare_capacity_mut();
+    // SAFETY: the kernel writes into the spare capacity only, and what it says that it wrote is
+    // initialised then.
+    unsafe {
+        let got = libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len());
+        let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+        buffer.set_len(buffer.len() + got);
+        Ok(got)
+    }
 }
 
 /// Signals a process by its number. Never a group: ours is libvirtd's.
