@@ -173,6 +173,14 @@ pub fn candidates(call: &Call) -> Vec<Event> {
         .collect()
 }
 
+/// The event by which a call as a whole is known: the first one that fires for the object itself.
+pub fn of_call(call: &Call, origin: Origin) -> Option<Cow<'static, str>> {
+    candidates(call)
+        .into_iter()
+        .find(|event| !event.per_device && event.fires(origin, call.reason()).is_ok())
+        .map(|event| event.name)
+}
+
 /// Whether a directory of this name can ever be an event's.
 pub fn is_known(name: &str) -> bool {
     TABLE.iter().any(|row| row.name == name)

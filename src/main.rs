@@ -4,6 +4,11 @@ use std::env;
 
 use hookmux::libvirt::driver::Front;
 
+/// musl's own allocator maps and unmaps pages for every few allocations; each costs a page fault,
+/// and those are what a short life consists of.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() {
     let mut arguments = env::args_os();
     let argv0 = arguments.next().unwrap_or_default();

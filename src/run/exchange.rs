@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -48,8 +49,35 @@ pub struct Exchange {
     shared: Option<Shared>,
     /// The file must be written before the next hook.
     is_stale: bool,
+    /// By which a file that nobody has touched is known.
+    mark: Option<Mark>,
     /// What the descriptor for standard input holds.
     input: Option<(Vec<u8>, File)>,
+}
+
+/// What a write, a rename and a touch all change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    links: u64,
+    mode: u32,
+}
+
+impl Mark {
+    const TIME: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn of(path: &Path) -> Option<Mark> {
+        let file = fs::symlink_metadata(path).ok()?;
+        Some(Mark {
+            inode: file.ino(),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            links: file.nlink(),
+            mode: file.mode(),
+        })
+    }
 }
 
 /// Where scripts find the document.
@@ -87,6 +115,7 @@ impl Exchange {
             directory,
             shared: None,
             is_stale: true,
+            mark: None,
             input: None,
         }
     }
@@ -124,6 +153,7 @@ impl Exchange {
     }
 
     fn write(&mut self) -> io::Result<()> {
+        self.mark = None;
         if let Some(Shared::Memory(file, _)) = &mut self.shared {
             file.set_len(0)?;
             file.seek(SeekFrom::Start(0))?;
@@ -135,8 +165,13 @@ impl Exchange {
             Some(_) => files::remove(&path).and_then(|()| files::create_private(&path)),
             None => self.make_directory().and_then(|()| files::create_private(&path)),
         }
-        .and_then(|mut file| file.write_all(&self.content));
+        .and_then(|mut file| {
+            file.write_all(&self.content)?;
+            // a time that no later write can leave behind, however coarse the clock of the file system
+            file.set_modified(Mark::TIME)
+        });
         if result.is_ok() {
+            self.mark = Mark::of(&path);
             self.shared = Some(Shared::File(path));
             return result;
         }
@@ -164,6 +199,9 @@ impl Exchange {
     /// hook has failed.
     pub fn take_back(&mut self, hook: &Hook, succeeded: bool) -> Result<Change, String> {
         let Some(shared) = &self.shared else { return Ok(Change::None) };
+        if self.mark.is_some() && self.mark == Mark::of(shared.path()) {
+            return Ok(Change::None);
+        }
         let found = read_back(shared.path());
         if found.as_ref().is_ok_and(|found| *found == self.content) {
             return Ok(Change::None);
@@ -187,7 +225,6 @@ impl Exchange {
         }
         self.judge(&found)?;
         self.content = found;
-        self.is_stale = false;
         if !self.is_filter {
             return Ok(Change::Ignored(self.not_taken()));
         }

@@ -47,8 +47,11 @@ pub fn read() -> Document {
                 return Document::Broken(document::Malformed::TooLarge.to_string());
             }
             Ok(_) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
-            Err(error) => return Document::Broken(format!("standard input can't be read: {error}")),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+            Err(error) => {
+                return Document::Broken(format!("standard input can't be read: {error}"));
+            }
         }
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {

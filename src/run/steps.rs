@@ -9,7 +9,7 @@ use super::exchange::{Change, Exchange};
 use super::job::{Ended, Job, Outcome, c_string};
 use super::supervise::{Progress, Supervisor};
 use crate::config::{Settings, Surroundings};
-use crate::event::Origin;
+use crate::event::{self, Origin};
 use crate::facts::Facts;
 use crate::hook::{Hook, OnFailure, Style};
 use crate::libvirt::document::MAX_BYTES;
@@ -198,8 +198,9 @@ impl Course<'_> {
     fn environment(&mut self, step: &Step, run: &str, base: &Environment) -> Environment {
         let mut environment = base.clone();
         environment.set("HOOKMUX_RUN", run);
-        if let Some(event) = &step.event {
-            environment.set("HOOKMUX_EVENT", &**event);
+        let event = step.event.clone().or_else(|| event::of_call(self.call, self.origin));
+        if let Some(event) = event {
+            environment.set("HOOKMUX_EVENT", &*event);
         }
         if step.hook.style == Style::Vdsm {
             let device = step.device.and_then(|index| Some((index, self.facts.device_xml(index)?)));
