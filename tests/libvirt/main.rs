@@ -1,0 +1,30 @@
+//! hookmux under a real libvirtd: QEMU guests, LXC containers, networks and the daemon itself.
+//!
+//! Every test has a libvirt host of its own (`host.rs`), in namespaces of its own, so nothing here
+//! touches the machine's libvirt, and tests run side by side. They need root and libvirt's
+//! programs, and fail, never skip, where these are missing: `make test` installs them.
+//!
+//! `HOOKMUX_BIN` names another binary than the one cargo has just built.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::print_stderr, clippy::print_stdout)]
+
+mod documents;
+mod guest;
+mod host;
+mod reply;
+mod scripts;
+
+mod adopt;
+mod daemon;
+mod filter;
+mod gate;
+mod leash;
+mod lifecycle;
+mod live;
+mod lxc;
+mod managed_save;
+mod migration;
+mod names;
+mod network;
+mod trust;
