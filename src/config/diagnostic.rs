@@ -20,6 +20,13 @@ impl Diagnostic {
         Diagnostic { path: path.to_path_buf(), place: None, message: message.into(), line: None }
     }
 
+    /// One about a key, where it first stands.
+    pub fn at_key(path: &Path, text: &str, key: &str, message: String) -> Diagnostic {
+        let place = if key.is_empty() { None } else { nth_key(text, key, 1) };
+        let line = place.and_then(|(line, _)| text.lines().nth(line - 1)).map(str::to_owned);
+        Diagnostic { path: path.to_path_buf(), place: place.or(Some((1, 1))), message, line }
+    }
+
     /// From what the YAML library says.
     pub fn from_yaml(path: &Path, text: &str, error: &serde_yaml::Error) -> Diagnostic {
         let said = error.to_string();

@@ -2,8 +2,12 @@
 
 pub mod diagnostic;
 pub mod last_good;
+pub mod registration;
+pub mod registry;
 pub mod settings;
 pub mod surroundings;
+pub mod template;
+pub mod triggers;
 pub mod values;
 
 use std::fs;
@@ -11,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use diagnostic::Diagnostic;
+pub use registration::Registration;
 pub use settings::{Settings, TrustPolicy};
 pub use surroundings::Surroundings;
 

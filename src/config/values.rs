@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// A limit in time: `30s`, `2m`, `1h 30m`, or a number of seconds; `0` is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,31 +133,137 @@ struct Scalar(String);
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Scalar, D::Error> {
-        struct ScalarVisitor;
-        impl Visitor<'_> for ScalarVisitor {
-            type Value = Scalar;
+        scalar(deserializer).map(Scalar)
+    }
+}
+
+/// Reads a string; a number or a truth value without quotes is taken as written.
+///
+/// # Errors
+/// It is neither.
+pub fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    struct ScalarVisitor;
+    impl Visitor<'_> for ScalarVisitor {
+        type Value = String;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string (quote it)")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+
+        fn visit_bool<E: de::Error>(self, value: bool) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+
+        fn visit_i64<E: de::Error>(self, value: i64) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<String, E> {
+            Ok(value.to_string())
+        }
+    }
+    deserializer.deserialize_any(ScalarVisitor)
+}
+
+/// The same where it may be left out.
+///
+/// # Errors
+/// As [`scalar`].
+pub fn optional_scalar<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    scalar(deserializer).map(Some)
+}
+
+/// Strings, where one may stand without a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OneOrMany(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OneOrMany, D::Error> {
+        struct ListVisitor;
+        impl<'de> Visitor<'de> for ListVisitor {
+            type Value = OneOrMany;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string (quote it)")
+                f.write_str("a string, or a list of strings")
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar(text.to_owned()))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany(vec![text.to_owned()]))
             }
 
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Scalar, E> {
-                Ok(Scalar(value.to_string()))
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<OneOrMany, E> {
+                Ok(OneOrMany(vec![value.to_string()]))
             }
 
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Scalar, E> {
-                Ok(Scalar(value.to_string()))
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<OneOrMany, E> {
+                Ok(OneOrMany(vec![value.to_string()]))
             }
 
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Scalar, E> {
-                Ok(Scalar(value.to_string()))
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<OneOrMany, E> {
+                Ok(OneOrMany(vec![value.to_string()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
+                let mut strings = Vec::new();
+                while let Some(Scalar(text)) = list.next_element()? {
+                    strings.push(text);
+                }
+                Ok(OneOrMany(strings))
             }
         }
-        deserializer.deserialize_any(ScalarVisitor)
+        deserializer.deserialize_any(ListVisitor)
+    }
+}
+
+/// Shell patterns (`*`, `?`), any of which may match; one that begins with `!` must not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Patterns(pub Vec<String>);
+
+impl Patterns {
+    /// Whether a value is meant.
+    pub fn match_value(&self, value: &str) -> bool {
+        self.match_any(std::iter::once(value))
+    }
+
+    /// Whether any of several values is meant, and none excluded.
+    pub fn match_any<'a>(&self, values: impl Iterator<Item = &'a str> + Clone) -> bool {
+        let has = |pattern: &str| {
+            let pattern = wildmatch::WildMatch::new(pattern);
+            values.clone().any(|value| pattern.matches(value))
+        };
+        let is_excluded = self.0.iter().filter_map(|pattern| pattern.strip_prefix('!')).any(has);
+        let mut wanted = self.0.iter().filter(|pattern| !pattern.starts_with('!')).peekable();
+        !is_excluded && (wanted.peek().is_none() || wanted.any(|pattern| has(pattern)))
+    }
+}
+
+impl fmt::Display for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+impl serde::Serialize for Patterns {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Patterns {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Patterns, D::Error> {
+        let OneOrMany(patterns) = OneOrMany::deserialize(deserializer)?;
+        if patterns.is_empty() {
+            return Err(de::Error::custom(
+                "an empty list matches nothing: leave the condition out",
+            ));
+        }
+        Ok(Patterns(patterns))
     }
 }
 
@@ -175,5 +281,26 @@ mod tests {
         for text in ["", "3x", "-1", "ten"] {
             assert!(parse_duration(text).unwrap_err().contains("30s"), "{text}");
         }
+    }
+
+    #[test]
+    fn patterns_include_and_exclude() {
+        let patterns =
+            |list: &[&str]| Patterns(list.iter().map(|pattern| (*pattern).to_owned()).collect());
+        for (list, value, expected) in [
+            (&["web-*", "!web-test"][..], "web-1", true),
+            (&["web-*", "!web-test"], "web-test", false),
+            (&["web-*"], "db", false),
+            (&["!db"], "web", true),
+            (&["!db"], "db", false),
+            (&["a?c"], "abc", true),
+            (&["a.c"], "abc", false),
+            (&["[ab]"], "a", false),
+        ] {
+            assert_eq!(patterns(list).match_value(value), expected, "{list:?} {value}");
+        }
+        assert!(patterns(&["lan"]).match_any(["wan", "lan"].into_iter()));
+        assert!(!patterns(&["lan", "!wan"]).match_any(["wan", "lan"].into_iter()));
+        assert!(!patterns(&["*"]).match_any(std::iter::empty()));
     }
 }

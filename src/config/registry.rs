@@ -1,0 +1,113 @@
+//! All registrations of all roots: which are there, which mask each other, which are broken.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::diagnostic::Diagnostic;
+use super::registration::{DIRECTORY, EXTENSION, Registration};
+use super::settings::{Settings, TrustPolicy};
+use super::triggers::Triggers;
+use crate::hook::State;
+use crate::hook::directory::{self, Entry, Unreadable};
+use crate::trust::Trust;
+
+/// One file of `hooks.d`.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub path: PathBuf,
+    /// The root that has its `hooks.d`.
+    pub root: PathBuf,
+    pub state: State,
+    /// Of an active one: what is in it, or what is wrong with it.
+    pub content: Option<Result<Registration, Diagnostic>>,
+}
+
+/// A registration that can't be read.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    pub diagnostic: Diagnostic,
+    /// Whether its last good form stands in for it.
+    pub has_stand_in: bool,
+}
+
+/// What a call has of the registry.
+#[derive(Debug, Default)]
+pub struct Registry {
+    /// Those that the call could mean, enabled or not.
+    pub registrations: Vec<Registration>,
+    pub broken: Vec<Broken>,
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// The names of `hooks.d` over all roots, in byte order, those of higher roots first where names
+/// are equal.
+///
+/// # Errors
+/// A directory is there and can't be read.
+pub fn entries(settings: &Settings) -> Result<Vec<Entry>, Unreadable> {
+    let roots = std::iter::once(settings.hooks_dir.as_path()).chain(settings.roots.iter().map(|root| root.as_path()));
+    let mut entries = directory::entries(roots, DIRECTORY)?;
+    for entry in &mut entries {
+        let is_registration = Path::new(&entry.name).extension().is_some_and(|end| end == EXTENSION);
+        if !is_registration && !matches!(entry.state, State::Skipped(_)) {
+            entry.state = State::Skipped("no registration: its name doesn't end in .yaml");
+        }
+        // a registration isn't executed, and an empty one is a mistake: a mask is a link
+        if is_registration && (entry.state == State::NotExecutable || is_empty_file(entry)) {
+            entry.state = State::Active;
+        }
+    }
+    Ok(entries)
+}
+
+fn is_empty_file(entry: &Entry) -> bool {
+    entry.state == State::Disabled && fs::metadata(&entry.path).is_ok_and(|file| file.is_file())
+}
+
+/// Reads everything anew, for the command line.
+///
+/// # Errors
+/// A directory is there and can't be read.
+pub fn scan(settings: &Settings, trust: &mut Trust) -> Result<Vec<Source>, Unreadable> {
+    let sources = entries(settings)?.into_iter().map(|entry| {
+        let root = root_of(&entry.path);
+        let content = (entry.state == State::Active).then(|| read(&entry.path, &root, settings.trust, trust));
+        Source { path: entry.path, root, state: entry.state, content }
+    });
+    Ok(sources.collect())
+}
+
+/// The root of a file in its `hooks.d`.
+pub fn root_of(source: &Path) -> PathBuf {
+    source.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_path_buf()
+}
+
+/// Reads one registration. One that others could change is broken.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn read(path: &Path, root: &Path, policy: TrustPolicy, trust: &mut Trust) -> Result<Registration, Diagnostic> {
+    if policy == TrustPolicy::Refuse {
+        trust.file(path).map_err(|refusal| Diagnostic::whole(path, format!("not trusted: {refusal}")))?;
+    }
+    let text = fs::read_to_string(path).map_err(|error| Diagnostic::whole(path, error.to_string()))?;
+    Registration::parse(path, root, &text)
+}
+
+/// What a call could mean, read without a cache.
+pub fn load(settings: &Settings, trust: &mut Trust, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
+    let mut registry = Registry::default();
+    match scan(settings, trust) {
+        Err(unreadable) => registry.unreadable.push(unreadable),
+        Ok(sources) => {
+            for content in sources.into_iter().filter_map(|source| source.content) {
+                match content {
+                    Ok(registration) if wants(&registration.triggers) => registry.registrations.push(registration),
+                    Ok(_) => {}
+                    Err(diagnostic) => registry.broken.push(Broken { diagnostic, has_stand_in: false }),
+                }
+            }
+        }
+    }
+    registry
+}
