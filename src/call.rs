@@ -20,6 +20,7 @@ use crate::libvirt::driver::Front;
 use crate::libvirt::{Call, Class, Document, Driver, Operation};
 use crate::plan::{self, Knowledge};
 use crate::record::{Execution, Fact, Run, Witness, ulid};
+use crate::run::environment::Environment;
 use crate::run::exchange::Exchange;
 use crate::run::input;
 use crate::run::steps::Course;
@@ -27,7 +28,7 @@ use crate::run::supervise::Supervisor;
 use crate::sanitize;
 use crate::saves;
 use crate::trust::Trust;
-use crate::verdict::{self, OWN_TROUBLE};
+use crate::verdict::{self, Failure, OWN_TROUBLE};
 
 /// What libvirt gets.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -83,7 +84,7 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     if front.beside && is_main_script_ours(front, &surroundings) {
         return Answer::default();
     }
-    let candidates = candidates::find(call, &loaded.settings, front.beside);
+    let candidates = candidates::find(call, &loaded.settings, surroundings.user, front.beside);
     if candidates.is_empty() && loaded.problem.is_none() {
         return without_hooks(call, &loaded.settings);
     }
@@ -204,6 +205,9 @@ pub fn with_hooks(
             format!("{}; its last good copy {} is used", problem.one_line(), copy.display());
         warnings.push(words);
     }
+    for broken in candidates.broken.iter().filter(|broken| broken.has_stand_in) {
+        warnings.push(format!("{}; its last good form is used", broken.diagnostic.one_line()));
+    }
     if let Document::Broken(why) = &facts.document {
         warnings.push(format!("libvirt's document counts as absent: {why}"));
     }
@@ -228,6 +232,7 @@ pub fn with_hooks(
     let restore = Restore::begin(call, guest.as_ref().filter(|_| is_real));
 
     let mut runs = Vec::new();
+    let mut undone = Vec::new();
     let mut result = None;
     let mut is_terminated = false;
     let is_closed = call.class() == Class::Gate && !troubles.is_empty();
@@ -238,7 +243,8 @@ pub fn with_hooks(
                 let knowledge = Knowledge {
                     origin: arrived.origin,
                     document: &facts.document,
-                    devices: &facts.metadata.devices,
+                    metadata: &facts.metadata,
+                    uuid: execution.uuid.as_deref(),
                 };
                 let steps = plan::plan(call, candidates, &knowledge);
                 let mut exchange = Exchange::new(
@@ -248,7 +254,7 @@ pub fn with_hooks(
                     execution.operation.clone(),
                     settings.runtime_dir.join("data").join(&execution.id),
                 );
-                let course = Course {
+                let mut course = Course {
                     call,
                     settings,
                     surroundings,
@@ -261,14 +267,16 @@ pub fn with_hooks(
                     supervisor: &mut supervisor,
                     exchange: &mut exchange,
                     witness,
+                    base: Environment::default(),
+                    undone: Vec::new(),
                 };
-                let (base, trouble) = course.base_environment();
-                if let Some(trouble) = trouble {
+                if let Some(trouble) = course.prepare() {
                     course.witness.see(&execution, &Fact::Trouble(&trouble));
                     troubles.push(trouble);
                 }
                 if troubles.is_empty() || call.class() != Class::Gate {
-                    runs = course.run(steps, &base);
+                    runs = course.run(steps);
+                    undone = course.undone;
                 }
                 result = exchange.result().map(<[u8]>::to_vec);
                 exchange.remove_files();
@@ -283,7 +291,7 @@ pub fn with_hooks(
         }
     }
 
-    let mut answer = conclude(call, &troubles, &runs, is_terminated);
+    let mut answer = conclude(call, &troubles, &runs, undone, is_terminated);
     if answer.status == 0 && call.is_filter() {
         answer.stdout = result;
     }
@@ -324,12 +332,20 @@ fn own_troubles(loaded: &Loaded, candidates: &Candidates) -> Vec<String> {
         .unreadable
         .iter()
         .map(|directory| format!("{}: {}", directory.path.display(), directory.error));
-    settings.chain(directories).collect()
+    let broken = candidates.broken.iter().filter(|broken| !broken.has_stand_in);
+    settings.chain(directories).chain(broken.map(|broken| broken.diagnostic.one_line())).collect()
 }
 
 /// The verdict on what ran, and on what of ours could not.
-fn conclude(call: &Call, troubles: &[String], runs: &[Run], is_terminated: bool) -> Answer {
-    let failures: Vec<_> = runs.iter().filter_map(|run| run.failure.clone()).collect();
+fn conclude(
+    call: &Call,
+    troubles: &[String],
+    runs: &[Run],
+    undone: Vec<Failure>,
+    is_terminated: bool,
+) -> Answer {
+    let mut failures: Vec<_> = runs.iter().filter_map(|run| run.failure.clone()).collect();
+    failures.extend(undone);
     let mut status = verdict::status(call.class(), &failures, is_terminated);
     let mut stderr = String::new();
     if !troubles.is_empty() && call.class() == Class::Gate {

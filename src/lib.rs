@@ -7,6 +7,7 @@
 
 pub mod call;
 pub mod cli;
+pub mod condition;
 pub mod config;
 pub mod event;
 pub mod facts;

@@ -2,12 +2,15 @@
 //! does because both ask here.
 
 use std::borrow::Cow;
+use std::path::Path;
 
+use crate::condition::{self, Holds};
 use crate::config::TrustPolicy;
+use crate::config::registration::StdinKind;
 use crate::event::{Event, Origin};
 use crate::hook::candidates::{Candidate, Candidates, Moment};
 use crate::hook::{Hook, Style};
-use crate::libvirt::metadata::Device;
+use crate::libvirt::metadata::Metadata;
 use crate::libvirt::{Call, Class, Document};
 use crate::trust::Trust;
 use crate::verdict::{NOT_EXECUTABLE, OWN_TROUBLE};
@@ -16,8 +19,8 @@ use crate::verdict::{NOT_EXECUTABLE, OWN_TROUBLE};
 pub struct Knowledge<'a> {
     pub origin: Origin,
     pub document: &'a Document,
-    /// Those with custom properties.
-    pub devices: &'a [Device],
+    pub metadata: &'a Metadata,
+    pub uuid: Option<&'a str>,
 }
 
 /// What becomes of a hook.
@@ -59,7 +62,7 @@ fn moment_steps(call: &Call, moment: &Moment, knowledge: &Knowledge<'_>) -> Vec<
         hook: candidate.hook.clone(),
         decision,
     };
-    if silent.is_some() || !per_device || knowledge.devices.is_empty() {
+    if silent.is_some() || !per_device || knowledge.metadata.devices.is_empty() {
         return moment
             .candidates
             .iter()
@@ -70,7 +73,7 @@ fn moment_steps(call: &Call, moment: &Moment, knowledge: &Knowledge<'_>) -> Vec<
             .collect();
     }
     // vdsm runs a device's hooks all before the next device's
-    let devices = 0..knowledge.devices.len();
+    let devices = 0..knowledge.metadata.devices.len();
     devices
         .flat_map(|device| {
             moment.candidates.iter().map(move |candidate| {
@@ -94,28 +97,64 @@ fn decide(
         return Decision::Out(why.to_owned());
     }
     let per_device = event.is_some_and(|event| event.per_device);
-    let needs_document = per_device || candidate.hook.style == Style::Libvirt;
-    if let Document::Broken(why) = knowledge.document
-        && needs_document
-        && call.class() == Class::Gate
-    {
-        let why = format!("it needs libvirt's document, but {why}");
-        return Decision::Fails { status: OWN_TROUBLE, why };
+    let registration = candidate.hook.registration.as_deref();
+    let missing = match knowledge.document {
+        Document::Broken(why) if call.class() == Class::Gate => Some(why),
+        _ => None,
+    };
+    let fails = |what: &str, why: &str| Decision::Fails {
+        status: OWN_TROUBLE,
+        why: format!("{what}, but {why}"),
+    };
+    match registration.map(|registration| condition::judge(&registration.when, call, knowledge)) {
+        None | Some(Holds::Yes) => {}
+        Some(Holds::No(why)) => return Decision::Out(why),
+        // a gate can't be passed by what nobody could read
+        Some(Holds::Unknown(why)) => {
+            return missing.map_or(Decision::Out(why), |broken| {
+                fails("its conditions need libvirt's document", broken)
+            });
+        }
     }
-    if per_device && knowledge.devices.is_empty() {
+    let needs_document = per_device || needs_document(&candidate.hook);
+    if let Some(broken) = missing.filter(|_| needs_document) {
+        return fails("it needs libvirt's document", broken);
+    }
+    if per_device && knowledge.metadata.devices.is_empty() {
         return Decision::Out("no device has custom properties".to_owned());
     }
     Decision::Run
 }
 
+/// Whether a hook is given the document as something that it must have. The file of vdsm's style
+/// is none: most scripts never look at it.
+fn needs_document(hook: &Hook) -> bool {
+    hook.style == Style::Libvirt
+        || hook.registration.as_ref().is_some_and(|registration| {
+            registration.stdin != StdinKind::None
+                || registration
+                    .args
+                    .iter()
+                    .any(|argument| argument.uses("XML_BASE64") || argument.uses("UUID"))
+        })
+}
+
 impl Step {
-    /// Asks whether the hook's file is trusted, now. What isn't counts as failed, or with
-    /// `trust: warn` is run; then the warning is returned.
+    /// Asks whether the hook's files are trusted, now: itself, and what a registration runs before
+    /// and after it. What isn't counts as failed, or with `trust: warn` is run; then the warning is
+    /// returned.
     pub fn judge(&mut self, trust: &mut Trust, policy: TrustPolicy) -> Option<String> {
         if self.decision != Decision::Run {
             return None;
         }
-        let refusal = trust.file(&self.hook.path).err()?;
+        let registration = self.hook.registration.as_deref();
+        let beside = registration
+            .into_iter()
+            .flat_map(|registration| [&registration.check, &registration.rollback]);
+        let beside = beside.flatten().filter_map(|words| words.first()).map(Path::new);
+        let refusal = std::iter::once(self.hook.path.as_path())
+            .chain(beside)
+            .find_map(|file| trust.file(file).err())?;
         match policy {
             TrustPolicy::Refuse => {
                 self.decision =
@@ -133,6 +172,7 @@ mod tests {
     use crate::event;
     use crate::hook::{OnFailure, Source, State};
     use crate::libvirt::Driver;
+    use crate::libvirt::metadata::Device;
     use std::ffi::OsString;
 
     fn hook(label: &str, style: Style) -> Hook {
@@ -147,6 +187,8 @@ mod tests {
             filter: true,
             timeout: None,
             kill_leftovers: false,
+            weight: 0,
+            registration: None,
         }
     }
 
@@ -178,7 +220,8 @@ mod tests {
         candidates
             .moments
             .push(Moment { event: None, candidates: vec![active("tree", Style::Libvirt)] });
-        let knowledge = Knowledge { origin, document, devices };
+        let metadata = Metadata { devices: devices.to_vec(), ..Metadata::default() };
+        let knowledge = Knowledge { origin, document, metadata: &metadata, uuid: None };
         plan(&call, &candidates, &knowledge)
             .into_iter()
             .map(|step| {

@@ -35,6 +35,8 @@ pub struct Failure {
     pub stderr: Vec<u8>,
     /// Whether libvirt is told even where it kills what runs.
     pub kill: bool,
+    /// Whether it is only told, and changes nothing: `on_failure: warn`, a rollback.
+    pub is_tolerated: bool,
 }
 
 /// What went wrong with a hook that ended; `None` where nothing did.
@@ -92,16 +94,17 @@ fn signal_name(signal: i32) -> Option<&'static str> {
 
 /// The exit status of a call: that of the first failure that counts.
 pub fn status(class: Class, failures: &[Failure], is_terminated: bool) -> i32 {
+    let mut counting = failures.iter().filter(|failure| !failure.is_tolerated);
     match class {
         Class::Live if is_terminated => 0,
-        Class::Live => first(failures.iter().filter(|failure| failure.kill)),
+        Class::Live => first(counting.find(|failure| failure.kill)),
         Class::Gate | Class::Notify if is_terminated => TERMINATED,
-        Class::Gate | Class::Notify => first(failures.iter()),
+        Class::Gate | Class::Notify => first(counting.next()),
     }
 }
 
-fn first<'a>(mut failures: impl Iterator<Item = &'a Failure>) -> i32 {
-    failures.next().map_or(0, |failure| failure.status)
+fn first(failure: Option<&Failure>) -> i32 {
+    failure.map_or(0, |failure| failure.status)
 }
 
 impl Failure {
@@ -175,7 +178,14 @@ mod tests {
 
     fn failure(label: &str, status: i32, stderr: &str) -> Failure {
         let what = format!("exit status {status} after 0.2 s");
-        Failure { label: label.into(), status, what, stderr: stderr.into(), kill: false }
+        Failure {
+            label: label.into(),
+            status,
+            what,
+            stderr: stderr.into(),
+            kill: false,
+            is_tolerated: false,
+        }
     }
 
     #[test]
@@ -220,10 +230,14 @@ mod tests {
         let plain = failure("a", 3, "");
         let later = failure("b", 4, "");
         let kill = Failure { kill: true, ..failure("c", 5, "") };
+        let warned = Failure { is_tolerated: true, kill: true, ..failure("w", 6, "") };
         for (class, failures, terminated, expected) in [
             (Class::Gate, vec![], false, 0),
             (Class::Gate, vec![plain.clone(), later.clone()], false, 3),
             (Class::Notify, vec![later.clone()], false, 4),
+            (Class::Gate, vec![warned.clone(), later.clone()], false, 4),
+            (Class::Gate, vec![warned.clone()], false, 0),
+            (Class::Live, vec![warned], false, 0),
             (Class::Live, vec![plain.clone(), later], false, 0),
             (Class::Live, vec![plain.clone(), kill.clone()], false, 5),
             (Class::Gate, vec![plain], true, 143),

@@ -2,76 +2,133 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::args::{Format, ListArgs};
 use super::output::{Cell, Output, Tone};
 use super::{End, Place};
-use crate::config::{Settings, TrustPolicy, diagnostic};
+use crate::config::registration::DIRECTORY;
+use crate::config::{Registration, Settings, TrustPolicy, diagnostic, registry};
 use crate::event;
 use crate::files;
 use crate::hook::candidates::{self, Candidate, VDSM_ROOT};
-use crate::hook::{Source, State, adopted, directory, tree};
+use crate::hook::{Source, State, Style, adopted, directory, tree};
 use crate::libvirt::{Call, Driver};
-use crate::trust::{Refusal, Trust};
+use crate::trust::Trust;
 
 /// A hook as it is listed.
 pub struct Listed {
-    /// Where it belongs: an event, `qemu.d/win10/prepare/begin`, or a driver's every call.
+    /// Where it belongs: an event, `qemu.d/win10/prepare/begin`, or calls of libvirt's.
     pub place: String,
-    pub candidate: Candidate,
-    pub refusal: Option<Refusal>,
+    pub name: String,
+    /// What is executed; of a registration that can't be read, its file.
+    pub path: PathBuf,
+    pub source: Source,
+    pub style: Option<Style>,
+    pub weight: Option<i64>,
+    pub state: &'static str,
+    pub reason: Option<String>,
     /// Its turn among those of its place that run, from 1.
     pub order: Option<usize>,
+    /// The file that registers it.
+    pub registration: Option<PathBuf>,
 }
 
 impl Listed {
-    pub fn state(&self) -> &'static str {
-        match (&self.candidate.state, &self.refusal) {
-            (State::Active, Some(_)) => "refused",
-            (state, _) => state.name(),
-        }
-    }
-
-    pub fn reason(&self) -> Option<String> {
-        match (&self.candidate.state, &self.refusal) {
-            (State::Active, Some(refusal)) => {
-                let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
-                Some(format!("refused: {refusal}{fix}"))
-            }
-            (state, _) => state.reason(),
-        }
-    }
-
     fn root(&self, settings: &Settings) -> String {
+        let file = self.registration.as_ref().unwrap_or(&self.path);
         let roots = settings.roots.iter().map(|root| root.as_path());
         let roots = roots.chain([settings.hooks_dir.as_path(), Path::new(VDSM_ROOT)]);
-        let root = roots
-            .filter(|root| self.candidate.hook.path.starts_with(root))
-            .max_by_key(|root| root.as_os_str().len());
+        let root =
+            roots.filter(|root| file.starts_with(root)).max_by_key(|root| root.as_os_str().len());
         root.unwrap_or(&settings.hooks_dir).display().to_string()
     }
 
     fn sha256(&self) -> Option<String> {
-        Some(files::sha256(&fs::read(&self.candidate.hook.path).ok()?))
+        Some(files::sha256(&fs::read(&self.path).ok()?))
     }
 
     fn json(&self, settings: &Settings) -> Value {
-        let hook = &self.candidate.hook;
         json!({
             "event": self.place,
             "order": self.order,
-            "hook": hook.name.to_string_lossy(),
-            "path": hook.path.to_string_lossy(),
+            "hook": self.name,
+            "path": self.path.to_string_lossy(),
             "root": self.root(settings),
-            "source": hook.source.name(),
-            "style": hook.style.name(),
+            "source": self.source.name(),
+            "registration": self.registration.as_ref().map(|file| file.to_string_lossy()),
+            "weight": self.weight,
+            "style": self.style.map(Style::name),
             "sha256": self.sha256(),
-            "state": self.state(),
-            "reason": self.reason(),
+            "state": self.state,
+            "reason": self.reason,
         })
+    }
+}
+
+/// Puts hooks on the list, with their turns and what trust says of them.
+struct Lister<'a> {
+    settings: &'a Settings,
+    trust: Trust,
+    listed: Vec<Listed>,
+}
+
+impl Lister<'_> {
+    fn add(&mut self, place: &str, candidates: Vec<Candidate>) {
+        let mut turn = 0;
+        for candidate in candidates {
+            let hook = &candidate.hook;
+            let is_active = candidate.state == State::Active;
+            let refusal = is_active.then(|| self.trust.file(&hook.path).err()).flatten();
+            let refusal = refusal.filter(|_| self.settings.trust == TrustPolicy::Refuse);
+            let (state, reason) = match &refusal {
+                None => (candidate.state.name(), candidate.state.reason()),
+                Some(refusal) => {
+                    let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+                    ("refused", Some(format!("refused: {refusal}{fix}")))
+                }
+            };
+            let runs = is_active && refusal.is_none();
+            turn += usize::from(runs);
+            self.listed.push(Listed {
+                place: place.to_owned(),
+                name: hook.name.to_string_lossy().into_owned(),
+                path: hook.path.clone(),
+                source: hook.source,
+                style: Some(hook.style),
+                weight: Some(hook.weight),
+                state,
+                reason,
+                order: runs.then_some(turn),
+                registration: hook
+                    .registration
+                    .as_ref()
+                    .map(|registration| registration.source.clone()),
+            });
+        }
+    }
+
+    /// A registration that is none of any event's: masked, disabled by a link, or broken.
+    fn add_silent(&mut self, source: &registry::Source) {
+        let (state, reason) = match &source.content {
+            Some(Err(diagnostic)) => ("broken", Some(diagnostic.one_line())),
+            _ => (source.state.name(), source.state.reason()),
+        };
+        self.listed.push(Listed {
+            place: DIRECTORY.to_owned(),
+            name: source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            path: source.path.clone(),
+            source: Source::Registered,
+            style: None,
+            weight: None,
+            state,
+            reason,
+            order: None,
+            registration: Some(source.path.clone()),
+        });
     }
 }
 
@@ -80,53 +137,60 @@ impl Listed {
 /// # Errors
 /// A directory is there and can't be read.
 pub fn all(settings: &Settings, user: u32) -> anyhow::Result<Vec<Listed>> {
-    let mut trust = Trust::new(user);
-    let mut listed = Vec::new();
-    let mut add = |place: &str, candidates: Vec<Candidate>| {
-        let mut turn = 0;
-        for candidate in candidates {
-            let is_active = candidate.state == State::Active;
-            let refusal = is_active.then(|| trust.file(&candidate.hook.path).err()).flatten();
-            let runs = is_active && (refusal.is_none() || settings.trust == TrustPolicy::Warn);
-            turn += usize::from(runs);
-            let order = runs.then_some(turn);
-            let refusal = refusal.filter(|_| settings.trust == TrustPolicy::Refuse);
-            listed.push(Listed { place: place.to_owned(), candidate, refusal, order });
-        }
-    };
-    for event in events(settings) {
-        let candidates = candidates::event_hooks(&event, settings).map_err(unreadable)?;
-        add(&event, candidates);
+    let mut lister = Lister { settings, trust: Trust::new(user), listed: Vec::new() };
+    let sources = registry::scan(settings, &mut lister.trust).map_err(unreadable)?;
+    let registered: Vec<Arc<Registration>> = sources
+        .iter()
+        .filter_map(|source| source.content.as_ref()?.as_ref().ok())
+        .map(|registration| Arc::new(registration.clone()))
+        .collect();
+    for event in events(settings, &registered) {
+        let mut candidates = candidates::event_hooks(&event, settings).map_err(unreadable)?;
+        let own = registered.iter().filter(|registration| registration.triggers.has_event(&event));
+        candidates.extend(
+            own.map(|registration| candidates::registered_hook(registration, &event, settings)),
+        );
+        candidates::in_order(&mut candidates);
+        lister.add(&event, candidates);
+    }
+    for registration in
+        registered.iter().filter(|registration| !registration.triggers.calls.is_empty())
+    {
+        let calls: Vec<String> =
+            registration.triggers.calls.iter().map(ToString::to_string).collect();
+        lister.add(
+            &format!("calls {}", calls.join(", ")),
+            vec![candidates::registered_hook(registration, DIRECTORY, settings)],
+        );
     }
     for driver in Driver::ALL {
         let script = adopted::place(&settings.hooks_dir, driver);
         if script.symlink_metadata().is_ok() {
             let call = Call::new(driver, vec!["-".into(), "any".into()]);
-            let found = candidates::find(&call, settings, false);
-            let scripts = found
-                .all()
-                .filter(|candidate| candidate.hook.source == Source::Adopted)
-                .cloned()
-                .collect();
-            add(&format!("every {driver} call"), scripts);
+            lister.add(
+                &format!("every {driver} call"),
+                of_source(&call, settings, user, Source::Adopted),
+            );
         }
         for call in tree_calls(settings, driver)? {
-            let found = candidates::find(&call, settings, false);
-            let scripts: Vec<Candidate> = found
-                .all()
-                .filter(|candidate| candidate.hook.source == Source::Tree)
-                .cloned()
-                .collect();
             let Some(place) = tree::place(&settings.hooks_dir, &call) else { continue };
             let place = place
                 .strip_prefix(&settings.hooks_dir)
                 .unwrap_or(&place)
                 .to_string_lossy()
                 .into_owned();
-            add(&place, scripts);
+            lister.add(&place, of_source(&call, settings, user, Source::Tree));
         }
     }
-    Ok(listed)
+    for source in sources.iter().filter(|source| !matches!(source.content, Some(Ok(_)))) {
+        lister.add_silent(source);
+    }
+    Ok(lister.listed)
+}
+
+fn of_source(call: &Call, settings: &Settings, user: u32, source: Source) -> Vec<Candidate> {
+    let found = candidates::find(call, settings, user, false);
+    found.all().filter(|candidate| candidate.hook.source == source).cloned().collect()
 }
 
 fn unreadable(directory: directory::Unreadable) -> anyhow::Error {
@@ -135,17 +199,17 @@ fn unreadable(directory: directory::Unreadable) -> anyhow::Error {
 }
 
 /// The table's events, and unknown operations' where a directory is there.
-fn events(settings: &Settings) -> Vec<String> {
+fn events(settings: &Settings, registered: &[Arc<Registration>]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for row in event::TABLE {
         if !names.iter().any(|name| name == row.name) {
             names.push(row.name.to_owned());
         }
     }
+    let mut unknown = directories(settings);
+    unknown.extend(registered.iter().flat_map(|registration| registration.triggers.events.clone()));
     names.extend(
-        directories(settings)
-            .into_iter()
-            .filter(|name| name.starts_with("on_") && event::is_known(name)),
+        unknown.into_iter().filter(|name| name.starts_with("on_") && event::is_known(name)),
     );
     names
 }
@@ -226,10 +290,13 @@ pub fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::
         explain_empty(settings, arguments.event.as_deref(), output);
     } else {
         let rows: Vec<Vec<Cell>> = hooks.iter().map(|hook| row(hook, settings)).collect();
-        output.table(&["EVENT", "ORDER", "HOOK", "STATE", "STYLE", "SHA256", "ROOT"], &rows);
+        output.table(
+            &["EVENT", "ORDER", "WEIGHT", "HOOK", "STATE", "STYLE", "SHA256", "ROOT"],
+            &rows,
+        );
         for hook in &hooks {
-            if let Some(reason) = hook.reason() {
-                output.line(&format!("{}: {reason}", hook.candidate.hook.path.display()));
+            if let Some(reason) = &hook.reason {
+                output.line(&format!("{}: {reason}", hook.path.display()));
             }
         }
     }
@@ -240,20 +307,22 @@ pub fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::
 }
 
 fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
-    let tone = match hook.state() {
+    let tone = match hook.state {
         "active" => Tone::Good,
-        "refused" => Tone::Bad,
+        "refused" | "broken" => Tone::Bad,
         "not executable" => Tone::Careful,
         _ => Tone::Dim,
     };
     let sha256 = hook.sha256().map(|digest| digest[..12].to_owned());
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     vec![
         hook.place.clone().into(),
-        hook.order.map_or_else(|| "-".to_owned(), |turn| turn.to_string()).into(),
-        hook.candidate.hook.name.to_string_lossy().into_owned().into(),
-        Cell(hook.state().to_owned(), tone),
-        hook.candidate.hook.style.name().into(),
-        Cell(sha256.unwrap_or_else(|| "-".to_owned()), Tone::Dim),
+        or_dash(hook.order.map(|turn| turn.to_string())).into(),
+        or_dash(hook.weight.map(|weight| weight.to_string())).into(),
+        hook.name.clone().into(),
+        Cell(hook.state.to_owned(), tone),
+        hook.style.map_or("-", Style::name).into(),
+        Cell(or_dash(sha256), Tone::Dim),
         Cell(hook.root(settings), Tone::Dim),
     ]
 }

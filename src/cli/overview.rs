@@ -49,9 +49,11 @@ pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     output.table(&["DRIVER", "LIBVIRT RUNS", ""], &rows);
     let loaded = place.load(output);
     let hooks = list::all(&loaded.settings, place.surroundings.user)?;
-    let active = hooks.iter().filter(|hook| hook.state() == "active").count();
-    let refused =
-        hooks.iter().filter(|hook| matches!(hook.state(), "refused" | "not executable")).count();
+    let active = hooks.iter().filter(|hook| hook.state == "active").count();
+    let refused = hooks
+        .iter()
+        .filter(|hook| matches!(hook.state, "refused" | "broken" | "not executable"))
+        .count();
     output.line("");
     output.line(&format!(
         "{active} hooks run{}.",

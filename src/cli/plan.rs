@@ -45,7 +45,7 @@ pub fn describe(
         vec![arguments.object.clone(), arguments.operation.clone(), sub, arguments.extra.clone()],
     );
     let loaded = place.load(output);
-    let candidates = candidates::find(&call, &loaded.settings, false);
+    let candidates = candidates::find(&call, &loaded.settings, place.surroundings.user, false);
     let (document, document_source) = document(&call, &loaded.settings, arguments.xml.as_deref())?;
     Ok(Described { call, loaded, candidates, document, document_source })
 }
@@ -109,8 +109,13 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
     let call = &described.call;
     let facts = Facts::of(described.document);
     let origin = origin(call, settings, &facts, arguments.origin);
-    let knowledge =
-        Knowledge { origin, document: &facts.document, devices: &facts.metadata.devices };
+    let uuid = facts.identity.plain_uuid();
+    let knowledge = Knowledge {
+        origin,
+        document: &facts.document,
+        metadata: &facts.metadata,
+        uuid: uuid.as_deref(),
+    };
     let mut steps = plan::plan(call, &described.candidates, &knowledge);
     let mut trust = Trust::new(place.surroundings.user);
     let mut notes = notes(call, &described.loaded, &described.candidates, &facts.document);
@@ -120,7 +125,8 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
                 .map(|warning| format!("{}: {warning}", step.hook.label)),
         );
     }
-    let fails = steps.iter().any(|step| matches!(step.decision, Decision::Fails { .. }));
+    let fails = steps.iter().any(|step| matches!(step.decision, Decision::Fails { .. }))
+        || described.candidates.broken.iter().any(|broken| !broken.has_stand_in);
     let end = if fails && call.class() == Class::Gate { End::Problem } else { End::Good };
     if arguments.output == Format::Json {
         let steps: Vec<Value> = steps.iter().map(|step| json_step(step, &facts)).collect();
@@ -183,6 +189,16 @@ fn notes(
         notes.push(
             "This call would fail: the settings are broken, and there is no good copy.".to_owned(),
         );
+    }
+    for broken in &candidates.broken {
+        let consequence = if broken.has_stand_in {
+            "its last good form is used"
+        } else if call.class() == Class::Gate {
+            "this call would fail"
+        } else {
+            "it is left out"
+        };
+        notes.push(format!("{}; {consequence}.", broken.diagnostic));
     }
     for directory in &candidates.unreadable {
         notes.push(format!("{} can't be read: {}", directory.path.display(), directory.error));

@@ -45,10 +45,12 @@ pub struct Registry {
 /// # Errors
 /// A directory is there and can't be read.
 pub fn entries(settings: &Settings) -> Result<Vec<Entry>, Unreadable> {
-    let roots = std::iter::once(settings.hooks_dir.as_path()).chain(settings.roots.iter().map(|root| root.as_path()));
+    let roots = std::iter::once(settings.hooks_dir.as_path())
+        .chain(settings.roots.iter().map(|root| root.as_path()));
     let mut entries = directory::entries(roots, DIRECTORY)?;
     for entry in &mut entries {
-        let is_registration = Path::new(&entry.name).extension().is_some_and(|end| end == EXTENSION);
+        let is_registration =
+            Path::new(&entry.name).extension().is_some_and(|end| end == EXTENSION);
         if !is_registration && !matches!(entry.state, State::Skipped(_)) {
             entry.state = State::Skipped("no registration: its name doesn't end in .yaml");
         }
@@ -61,7 +63,8 @@ pub fn entries(settings: &Settings) -> Result<Vec<Entry>, Unreadable> {
 }
 
 fn is_empty_file(entry: &Entry) -> bool {
-    entry.state == State::Disabled && fs::metadata(&entry.path).is_ok_and(|file| file.is_file())
+    matches!(entry.state, State::Disabled(_))
+        && fs::metadata(&entry.path).is_ok_and(|file| file.is_file())
 }
 
 /// Reads everything anew, for the command line.
@@ -71,7 +74,8 @@ fn is_empty_file(entry: &Entry) -> bool {
 pub fn scan(settings: &Settings, trust: &mut Trust) -> Result<Vec<Source>, Unreadable> {
     let sources = entries(settings)?.into_iter().map(|entry| {
         let root = root_of(&entry.path);
-        let content = (entry.state == State::Active).then(|| read(&entry.path, &root, settings.trust, trust));
+        let content =
+            (entry.state == State::Active).then(|| read(&entry.path, &root, settings.trust, trust));
         Source { path: entry.path, root, state: entry.state, content }
     });
     Ok(sources.collect())
@@ -86,11 +90,19 @@ pub fn root_of(source: &Path) -> PathBuf {
 ///
 /// # Errors
 /// What is wrong, and where.
-pub fn read(path: &Path, root: &Path, policy: TrustPolicy, trust: &mut Trust) -> Result<Registration, Diagnostic> {
+pub fn read(
+    path: &Path,
+    root: &Path,
+    policy: TrustPolicy,
+    trust: &mut Trust,
+) -> Result<Registration, Diagnostic> {
     if policy == TrustPolicy::Refuse {
-        trust.file(path).map_err(|refusal| Diagnostic::whole(path, format!("not trusted: {refusal}")))?;
+        trust
+            .file(path)
+            .map_err(|refusal| Diagnostic::whole(path, format!("not trusted: {refusal}")))?;
     }
-    let text = fs::read_to_string(path).map_err(|error| Diagnostic::whole(path, error.to_string()))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| Diagnostic::whole(path, error.to_string()))?;
     Registration::parse(path, root, &text)
 }
 
@@ -102,9 +114,13 @@ pub fn load(settings: &Settings, trust: &mut Trust, wants: &dyn Fn(&Triggers) ->
         Ok(sources) => {
             for content in sources.into_iter().filter_map(|source| source.content) {
                 match content {
-                    Ok(registration) if wants(&registration.triggers) => registry.registrations.push(registration),
+                    Ok(registration) if wants(&registration.triggers) => {
+                        registry.registrations.push(registration)
+                    }
                     Ok(_) => {}
-                    Err(diagnostic) => registry.broken.push(Broken { diagnostic, has_stand_in: false }),
+                    Err(diagnostic) => {
+                        registry.broken.push(Broken { diagnostic, has_stand_in: false })
+                    }
                 }
             }
         }

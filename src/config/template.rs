@@ -48,6 +48,11 @@ impl Template {
         filled
     }
 
+    /// Whether a word is filled in.
+    pub fn uses(&self, word: &str) -> bool {
+        pieces(&self.0).contains(&Piece::Word(word))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,12 +1,17 @@
 //! Every hook that a call could run, before anything is known but its arguments.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::directory::{self, Unreadable};
 use super::{Hook, OnFailure, Source, State, Style, adopted, tree};
-use crate::config::Settings;
+use crate::config::registration::{CallStyle, DIRECTORY, FailurePolicy};
+use crate::config::registry::{self, Broken};
+use crate::config::triggers::Triggers;
+use crate::config::{Registration, Settings};
 use crate::event::{self, Event};
 use crate::libvirt::{Call, Operation};
+use crate::trust::Trust;
 
 /// A hook, and what its file says.
 #[derive(Clone, Debug)]
@@ -29,6 +34,8 @@ pub struct Candidates {
     pub moments: Vec<Moment>,
     /// Directories that are there and can't be read: their hooks are unknown.
     pub unreadable: Vec<Unreadable>,
+    /// Registrations that can't be read: without a stand-in, what they would run is unknown.
+    pub broken: Vec<Broken>,
     /// Why the per-guest tree is left alone, where it has scripts for this call.
     pub tree_left_to: Option<String>,
 }
@@ -36,7 +43,15 @@ pub struct Candidates {
 impl Candidates {
     /// Whether anything could run.
     pub fn is_empty(&self) -> bool {
-        self.unreadable.is_empty() && !self.all().any(|candidate| candidate.state == State::Active)
+        self.unreadable.is_empty()
+            && self.broken.is_empty()
+            && !self.all().any(|candidate| candidate.state == State::Active)
+    }
+
+    fn add(&mut self, event: Option<Event>, candidates: Vec<Candidate>) {
+        if !candidates.is_empty() {
+            self.moments.push(Moment { event, candidates });
+        }
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Candidate> {
@@ -45,27 +60,88 @@ impl Candidates {
 }
 
 /// Looks for the hooks of a call. `beside` is whether hookmux was called from `<driver>.d/`.
-pub fn find(call: &Call, settings: &Settings, beside: bool) -> Candidates {
+pub fn find(call: &Call, settings: &Settings, user: u32, beside: bool) -> Candidates {
     let mut found = Candidates::default();
-    for event in event::candidates(call) {
+    let events = event::candidates(call);
+    let wants = |triggers: &Triggers| {
+        triggers.has_call(call) || events.iter().any(|event| triggers.has_event(&event.name))
+    };
+    let registry = registry::load(settings, &mut Trust::new(user), &wants);
+    found.unreadable.extend(registry.unreadable);
+    found.broken = registry.broken;
+    let registered: Vec<Arc<Registration>> =
+        registry.registrations.into_iter().map(Arc::new).collect();
+    for event in events {
         match event_hooks(&event.name, settings) {
-            Ok(candidates) if candidates.is_empty() => {}
-            Ok(candidates) => found.moments.push(Moment { event: Some(event), candidates }),
+            Ok(mut candidates) => {
+                let own = registered
+                    .iter()
+                    .filter(|registration| registration.triggers.has_event(&event.name));
+                candidates.extend(
+                    own.map(|registration| registered_hook(registration, &event.name, settings)),
+                );
+                in_order(&mut candidates);
+                found.add(Some(event), candidates);
+            }
             Err(unreadable) => found.unreadable.push(unreadable),
         }
     }
-    if let Some(candidate) = adopted_script(call, settings) {
-        found.moments.push(Moment { event: None, candidates: vec![candidate] });
-    }
+    let of_call = registered.iter().filter(|registration| registration.triggers.has_call(call));
+    let mut of_call: Vec<Candidate> =
+        of_call.map(|registration| registered_hook(registration, DIRECTORY, settings)).collect();
+    in_order(&mut of_call);
+    found.add(None, of_call);
+    found.add(None, adopted_script(call, settings).into_iter().collect());
     match tree_scripts(call, settings) {
         Ok(candidates) if candidates.is_empty() => {}
         Ok(candidates) => match tree_owner(call, settings, beside) {
             Some(owner) => found.tree_left_to = Some(owner),
-            None => found.moments.push(Moment { event: None, candidates }),
+            None => found.add(None, candidates),
         },
         Err(unreadable) => found.unreadable.push(unreadable),
     }
     found
+}
+
+/// By weight, then byte order of the name; the sort keeps what is equal in the order of the roots.
+pub fn in_order(candidates: &mut [Candidate]) {
+    candidates.sort_by(|a, b| (a.hook.weight, &a.hook.name).cmp(&(b.hook.weight, &b.hook.name)));
+}
+
+/// A registered hook at one of its places: an event, or `hooks.d` where it runs at calls.
+pub fn registered_hook(
+    registration: &Arc<Registration>,
+    place: &str,
+    settings: &Settings,
+) -> Candidate {
+    let state = if registration.enabled {
+        State::Active
+    } else {
+        State::Disabled("`enabled: false` in its registration")
+    };
+    let path = registration.command.first().map(PathBuf::from).unwrap_or_default();
+    let hook = Hook {
+        label: format!("{place}/{}", registration.name),
+        name: registration.name.clone().into(),
+        path,
+        source: Source::Registered,
+        style: match registration.style {
+            CallStyle::Vdsm => Style::Vdsm,
+            CallStyle::Libvirt => Style::Libvirt,
+        },
+        on_failure: match registration.on_failure {
+            FailurePolicy::Fail | FailurePolicy::Kill => OnFailure::Fail,
+            FailurePolicy::Stop => OnFailure::Stop,
+            FailurePolicy::Warn => OnFailure::Warn,
+        },
+        kill: registration.on_failure == FailurePolicy::Kill,
+        filter: registration.filter,
+        timeout: registration.timeout.unwrap_or(settings.timeout),
+        kill_leftovers: registration.kill_leftovers.unwrap_or(settings.kill_leftovers),
+        weight: registration.weight,
+        registration: Some(registration.clone()),
+    };
+    Candidate { hook, state }
 }
 
 /// The hooks of one event directory over all roots, in the order in which they run.
@@ -94,6 +170,8 @@ pub fn event_hooks(event: &str, settings: &Settings) -> Result<Vec<Candidate>, U
                 filter: !is_vdsm,
                 timeout: settings.timeout,
                 kill_leftovers: settings.kill_leftovers,
+                weight: 0,
+                registration: None,
             };
             Candidate { hook, state: entry.state }
         })
@@ -121,6 +199,8 @@ fn tree_scripts(call: &Call, settings: &Settings) -> Result<Vec<Candidate>, Unre
                 filter: true,
                 timeout: settings.timeout,
                 kill_leftovers: settings.kill_leftovers,
+                weight: 0,
+                registration: None,
             };
             Candidate { hook, state }
         })
@@ -147,6 +227,8 @@ fn adopted_script(call: &Call, settings: &Settings) -> Option<Candidate> {
         filter: true,
         timeout: None,
         kill_leftovers: settings.kill_leftovers,
+        weight: 0,
+        registration: None,
     };
     Some(Candidate { hook, state })
 }

@@ -101,7 +101,7 @@ pub fn state(path: &Path) -> State {
         return State::Skipped("a link to nothing");
     };
     if is_null_device(&metadata) {
-        return State::Disabled;
+        return State::Disabled("a link to /dev/null");
     }
     if metadata.is_dir() {
         return State::Skipped("a directory; event directories are not recursive");
@@ -110,7 +110,7 @@ pub fn state(path: &Path) -> State {
         return State::Skipped("not a regular file");
     }
     if metadata.len() == 0 {
-        return State::Disabled;
+        return State::Disabled("it is empty");
     }
     if metadata.mode() & 0o111 == 0 {
         return State::NotExecutable;

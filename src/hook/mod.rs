@@ -7,9 +7,12 @@ pub mod tree;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use candidates::{Candidates, Moment};
+
+use crate::config::registration::{Mode, Registration};
 
 /// How a hook is called (design section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub enum OnFailure {
     Fail,
     /// Any failure stops the call.
     Stop,
+    /// A failure is told, and changes nothing.
+    Warn,
 }
 
 /// Where a hook was found.
@@ -49,6 +54,8 @@ pub enum Source {
     Tree,
     /// A script that was libvirt's only one before hookmux came.
     Adopted,
+    /// A file in `hooks.d`.
+    Registered,
 }
 
 impl Source {
@@ -58,6 +65,7 @@ impl Source {
             Source::Vdsm => "vdsm",
             Source::Tree => "per-guest tree",
             Source::Adopted => "adopted",
+            Source::Registered => "registered",
         }
     }
 }
@@ -80,6 +88,17 @@ pub struct Hook {
     /// Its own limit; `None` is without one, but for the call's total.
     pub timeout: Option<Duration>,
     pub kill_leftovers: bool,
+    /// Its turn at an event: lower first, then by name. Scripts in directories have 0.
+    pub weight: i64,
+    /// Of a registered hook: all that its file says.
+    pub registration: Option<Arc<Registration>>,
+}
+
+impl Hook {
+    /// The registration, of a registered hook that runs after libvirt has been answered.
+    pub fn detached(&self) -> Option<&Arc<Registration>> {
+        self.registration.as_ref().filter(|registration| registration.mode == Mode::Detached)
+    }
 }
 
 /// Whether a found hook runs.
@@ -88,8 +107,8 @@ pub enum State {
     Active,
     /// The same name in a root of higher precedence; its path.
     Masked(PathBuf),
-    /// A link to `/dev/null`, or an empty script.
-    Disabled,
+    /// By whom or what: a link to `/dev/null`, an empty script, its registration.
+    Disabled(&'static str),
     NotExecutable,
     /// Not a hook at all: why.
     Skipped(&'static str),
@@ -100,7 +119,7 @@ impl State {
         match self {
             State::Active => "active",
             State::Masked(_) => "masked",
-            State::Disabled => "disabled",
+            State::Disabled(_) => "disabled",
             State::NotExecutable => "not executable",
             State::Skipped(_) => "skipped",
         }
@@ -111,7 +130,7 @@ impl State {
         match self {
             State::Active => None,
             State::Masked(by) => Some(format!("masked by {}", by.display())),
-            State::Disabled => Some("disabled: a link to /dev/null, or empty".to_owned()),
+            State::Disabled(how) => Some(format!("disabled: {how}")),
             State::NotExecutable => Some("not executable: it has no x bit".to_owned()),
             State::Skipped(why) => Some(format!("skipped: {why}")),
         }

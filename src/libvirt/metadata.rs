@@ -38,12 +38,18 @@ pub struct Metadata {
     pub properties: Vec<Property>,
     /// In the document's order; only those with custom properties.
     pub devices: Vec<Device>,
+    pub title: Option<String>,
+    /// The virtual networks of a guest's interfaces; of a network's document, its own name.
+    pub networks: Vec<String>,
 }
 
 pub fn read(tree: &roxmltree::Document<'_>) -> Metadata {
     let object = object(tree);
-    let Some(metadata) = object.children().find(|child| child.has_tag_name("metadata")) else {
-        return Metadata::default();
+    let child = |name| object.children().find(|child| child.has_tag_name(name));
+    let title = child("title").map(|title| text(&title));
+    let networks = networks(&object);
+    let Some(metadata) = child("metadata") else {
+        return Metadata { title, networks, ..Metadata::default() };
     };
     let vdsm = metadata.children().find(|child| child.has_tag_name((VDSM, "vm")));
     let own: Vec<Node> = metadata
@@ -84,7 +90,27 @@ pub fn read(tree: &roxmltree::Document<'_>) -> Metadata {
             })
         })
         .collect();
-    Metadata { properties, devices }
+    Metadata { properties, devices, title, networks }
+}
+
+fn networks(object: &Node<'_, '_>) -> Vec<String> {
+    if object.has_tag_name("network") {
+        return object
+            .children()
+            .filter(|child| child.has_tag_name("name"))
+            .map(|name| text(&name))
+            .collect();
+    }
+    object
+        .children()
+        .filter(|child| child.has_tag_name("devices"))
+        .flat_map(|devices| devices.children())
+        .filter(|device| device.has_tag_name("interface"))
+        .flat_map(|interface| interface.children())
+        .filter(|child| child.has_tag_name("source"))
+        .filter_map(|source| source.attribute("network"))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// How metadata names a device.

@@ -2,10 +2,10 @@
 //! and output for those in libvirt's, and the judgement of what comes back.
 
 use std::borrow::Cow;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -80,6 +80,35 @@ impl Mark {
     }
 }
 
+/// A document file of one hook's own.
+#[derive(Debug)]
+pub struct Copy {
+    pub path: PathBuf,
+    directory: PathBuf,
+    /// As it was made.
+    base: Vec<u8>,
+}
+
+impl Copy {
+    fn make(&self, owner: Option<(u32, u32)>) -> io::Result<()> {
+        let parent = self.directory.parent().unwrap_or(&self.directory);
+        files::private_directory(parent)?;
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700).create(&self.directory)?;
+        let mut file = files::create_private(&self.path)?;
+        file.write_all(&self.base)?;
+        if let Some((user, group)) = owner {
+            // the way there has to be open, and shows nothing: no directory on it can be listed
+            for directory in [Some(parent), parent.parent()].into_iter().flatten() {
+                fs::set_permissions(directory, Permissions::from_mode(0o711))?;
+            }
+            chown(&self.path, Some(user), Some(group))?;
+            chown(&self.directory, Some(user), Some(group))?;
+        }
+        Ok(())
+    }
+}
+
 /// Where scripts find the document.
 enum Shared {
     File(PathBuf),
@@ -122,7 +151,7 @@ impl Exchange {
 
     /// The whole document as the next hook is to see it. A call that takes no document back shows
     /// libvirt's own at each event.
-    fn whole(&self) -> Option<&[u8]> {
+    pub fn whole(&self) -> Option<&[u8]> {
         self.current.as_deref().or(self.original.as_deref())
     }
 
@@ -133,16 +162,8 @@ impl Exchange {
         event: Option<&Cow<'static, str>>,
         device: Option<(usize, &[u8])>,
     ) -> Result<Option<PathBuf>, String> {
-        let scope = Scope { event: event.cloned(), device: device.map(|(index, _)| index) };
-        if self.scope.as_ref() != Some(&scope) {
-            let content = match device {
-                Some((_, bytes)) => Some(bytes.to_vec()),
-                None => self.whole().map(<[u8]>::to_vec),
-            };
-            let Some(content) = content else { return Ok(None) };
-            self.is_stale = self.is_stale || content != self.content;
-            self.content = content;
-            self.scope = Some(scope);
+        if !self.enter(event, device) {
+            return Ok(None);
         }
         if self.is_stale {
             self.write()
@@ -150,6 +171,77 @@ impl Exchange {
             self.is_stale = false;
         }
         Ok(self.shared.as_ref().map(|shared| shared.path().to_path_buf()))
+    }
+
+    /// Begins a scope, where it is another one; `false` where there is no document.
+    fn enter(&mut self, event: Option<&Cow<'static, str>>, device: Option<(usize, &[u8])>) -> bool {
+        let scope = Scope { event: event.cloned(), device: device.map(|(index, _)| index) };
+        if self.scope.as_ref() == Some(&scope) {
+            return true;
+        }
+        let content = match device {
+            Some((_, bytes)) => Some(bytes.to_vec()),
+            None => self.whole().map(<[u8]>::to_vec),
+        };
+        let Some(content) = content else { return false };
+        self.is_stale = self.is_stale || content != self.content;
+        self.content = content;
+        self.scope = Some(scope);
+        true
+    }
+
+    /// A copy for one hook alone: of another user (`owner`: uid and gid), or one that runs beside
+    /// others. It is readable to its owner and to nobody else.
+    ///
+    /// # Errors
+    /// It could not be made.
+    pub fn copy(
+        &mut self,
+        event: Option<&Cow<'static, str>>,
+        device: Option<(usize, &[u8])>,
+        number: usize,
+        owner: Option<(u32, u32)>,
+    ) -> Result<Option<Copy>, String> {
+        if !self.enter(event, device) {
+            return Ok(None);
+        }
+        let mut name = self.directory.file_name().unwrap_or_default().to_owned();
+        name.push(format!("-{number}"));
+        let directory = self.directory.with_file_name(name);
+        let copy =
+            Copy { path: directory.join("document.xml"), directory, base: self.content.clone() };
+        let made = copy.make(owner);
+        made.map_err(|error| format!("the document can't be given in a file of its own: {error}"))?;
+        Ok(Some(copy))
+    }
+
+    /// Takes a copy over after its hook ended, and removes it.
+    ///
+    /// # Errors
+    /// As [`Exchange::take_back`]; and where a hook that ran beside has changed the document too.
+    pub fn take_copy(
+        &mut self,
+        hook: &Hook,
+        copy: &Copy,
+        succeeded: bool,
+    ) -> Result<Change, String> {
+        let found = read_back(&copy.path);
+        self.drop_copy(copy);
+        if found.as_ref().is_ok_and(|found| *found == copy.base) {
+            return Ok(Change::None);
+        }
+        if self.content != copy.base && succeeded && hook.filter && self.is_filter {
+            return Err(
+                "it changed the document, and so did a hook that ran beside it: only one may"
+                    .to_owned(),
+            );
+        }
+        self.take(hook, found, succeeded)
+    }
+
+    /// Removes a copy unseen.
+    pub fn drop_copy(&self, copy: &Copy) {
+        let _ = fs::remove_dir_all(&copy.directory);
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -207,6 +299,16 @@ impl Exchange {
             return Ok(Change::None);
         }
         self.is_stale = true;
+        self.take(hook, found, succeeded)
+    }
+
+    /// What becomes of a document that a hook has changed.
+    fn take(
+        &mut self,
+        hook: &Hook,
+        found: io::Result<Vec<u8>>,
+        succeeded: bool,
+    ) -> Result<Change, String> {
         let ignored = |why: &str| Ok(Change::Ignored(why.to_owned()));
         if !succeeded {
             return ignored("what a failed hook made of the document is not used");
@@ -225,6 +327,7 @@ impl Exchange {
         }
         self.judge(&found)?;
         self.content = found;
+        self.is_stale = true;
         if !self.is_filter {
             return Ok(Change::Ignored(self.not_taken()));
         }
@@ -382,6 +485,8 @@ mod tests {
             filter: true,
             timeout: None,
             kill_leftovers: false,
+            weight: 0,
+            registration: None,
         }
     }
 

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use super::capture::{Capture, HEAD};
+use super::privileges::Privileges;
 
 /// What is to be run.
 pub struct Job {
@@ -25,6 +26,7 @@ pub struct Job {
     pub kill_leftovers: bool,
     /// How much of the beginning of standard output is kept, in bytes.
     pub stdout_head: usize,
+    pub privileges: Privileges,
 }
 
 impl Job {
@@ -40,6 +42,7 @@ impl Job {
             call_ends,
             kill_leftovers: false,
             stdout_head: HEAD,
+            privileges: Privileges::default(),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Running hooks: a leash for each, and what passes between libvirt, hookmux and them.
 
+pub mod arguments;
 pub mod capture;
 pub mod environment;
 pub mod exchange;
 pub mod input;
 pub mod job;
+pub mod launch;
+pub mod locks;
+pub mod privileges;
 pub mod processes;
 pub mod steps;
 pub mod supervise;

@@ -1,28 +1,31 @@
-//! The steps of a plan, run one after another.
+//! The steps of a plan, run in their order: one after another, or side by side where neighbours
+//! say so.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::environment::Environment;
-use super::exchange::{Change, Exchange};
-use super::job::{Ended, Job, Outcome, c_string};
+use super::exchange::{Change, Copy, Exchange};
+use super::job::{Ended, Job, Outcome};
+use super::launch::Part;
+use super::locks::{self, Lock, Unlocked};
 use super::supervise::{Progress, Supervisor};
 use crate::config::{Settings, Surroundings};
-use crate::event::{self, Origin};
+use crate::event::Origin;
 use crate::facts::Facts;
 use crate::hook::{Hook, OnFailure, Style};
-use crate::libvirt::document::MAX_BYTES;
 use crate::libvirt::{Call, Class};
 use crate::plan::{Decision, Step};
 use crate::record::{Execution, Fact, Run, Witness};
 use crate::trust::Trust;
-use crate::verdict::{self, Failure, OWN_TROUBLE, TIMED_OUT};
+use crate::verdict::{self, Failure, OWN_TROUBLE, TERMINATED, TIMED_OUT};
 
 /// How much of a failed hook's standard error is kept for libvirt, in bytes.
 const STDERR_END: usize = verdict::MAX_STDERR;
 /// The exit status by which a hook in vdsm's style stops the call.
 const STOP: i32 = 2;
+/// What all rollbacks of a call have together.
+const ROLLBACK_TIME: Duration = Duration::from_secs(30);
 
 /// What the steps of a call have in common.
 pub struct Course<'a> {
@@ -36,56 +39,93 @@ pub struct Course<'a> {
     pub supervisor: &'a mut Supervisor,
     pub exchange: &'a mut Exchange,
     pub witness: &'a mut dyn Witness,
+    /// What all hooks find in their environment.
+    pub base: Environment,
+    /// Rollbacks that failed.
+    pub undone: Vec<Failure>,
+}
+
+/// A step that was tried.
+struct Tried {
+    step: Step,
+    number: usize,
+    run: Run,
+}
+
+/// A step that is ready to start.
+struct Ready {
+    step: Step,
+    number: usize,
+    /// Taken when it starts.
+    job: Option<Job>,
+    copy: Option<Copy>,
+    lock: Option<Lock>,
+}
+
+/// What becomes of a step before it starts.
+enum Prepared {
+    Ready(Box<Ready>),
+    Over(Box<Tried>),
+    Out,
 }
 
 impl Course<'_> {
-    /// Runs the steps, and returns what became of those that had a part.
-    pub fn run(mut self, steps: Vec<Step>, base: &Environment) -> Vec<Run> {
+    /// Makes the environment that all hooks share; returns what is wrong with the settings' part.
+    pub fn prepare(&mut self) -> Option<String> {
+        self.make_base()
+    }
+
+    /// Runs the steps, and what undoes them where a gate stays shut. Returns what became of those
+    /// that had a part.
+    pub fn run(&mut self, steps: Vec<Step>) -> Vec<Run> {
         let total = self.settings.total_timeout(self.call);
         let ends = Instant::now() + total;
-        let mut runs: Vec<Run> = Vec::new();
+        let mut tried: Vec<Tried> = Vec::new();
         let mut stopped: Option<String> = None;
-        for (number, mut step) in steps.into_iter().enumerate() {
+        let mut steps = steps.into_iter().enumerate().peekable();
+        while let Some((number, step)) = steps.next() {
             if let Decision::Out(why) = &step.decision {
                 self.tell(&Fact::Out { label: &step.hook.label, why });
                 continue;
             }
-            if let Some(by) = &stopped {
-                let why = format!("not run: {by} stopped the call");
+            if let Some(why) = self.no_more(stopped.as_deref()) {
                 self.tell(&Fact::Out { label: &step.hook.label, why: &why });
-                continue;
-            }
-            if self.supervisor.is_terminated() {
-                let why = "not run: hookmux got SIGTERM";
-                self.tell(&Fact::Out { label: &step.hook.label, why });
                 continue;
             }
             if Instant::now() >= ends {
                 let why = format!("not run: the call's {} were over", verdict::seconds(total));
                 if self.call.class() == Class::Gate {
-                    runs.push(self.failed(&step, TIMED_OUT, why));
+                    let run = self.failed(&step, TIMED_OUT, why);
+                    tried.push(Tried { step, number, run });
                 } else {
                     self.tell(&Fact::Warning { label: &step.hook.label, words: &why });
                 }
                 continue;
             }
-            let mut trust = Trust::new(self.surroundings.user);
-            if let Some(warning) = step.judge(&mut trust, self.settings.trust) {
-                self.tell(&Fact::Warning { label: &step.hook.label, words: &warning });
+            let mut group = vec![(number, step)];
+            while let Some(next) = steps.next_if(|next| goes_beside(&group, next)) {
+                group.push(next);
             }
-            let run = match &step.decision {
-                Decision::Fails { status, why } => self.failed(&step, *status, why.clone()),
-                _ => self.execute(&step, number, ends, base),
-            };
-            if stops(&step.hook, &run) {
-                stopped = Some(step.hook.label.clone());
+            for over in self.run_group(group, ends) {
+                if stops(&over.step.hook, &over.run) {
+                    stopped = Some(over.step.hook.label.clone());
+                }
+                tried.push(over);
             }
-            runs.push(run);
         }
-        runs
+        self.roll_back(&tried);
+        tried.into_iter().map(|tried| tried.run).collect()
     }
 
-    fn tell(&mut self, fact: &Fact<'_>) {
+    /// Why no further step may start.
+    fn no_more(&mut self, stopped: Option<&str>) -> Option<String> {
+        if let Some(by) = stopped {
+            return Some(format!("not run: {by} stopped the call"));
+        }
+        self.supervisor.is_terminated().then(|| "not run: hookmux got SIGTERM".to_owned())
+    }
+
+    pub(super) fn tell(&mut self, fact: &Fact<'_>) {
         self.witness.see(self.execution, fact);
     }
 
@@ -108,19 +148,166 @@ impl Course<'_> {
         run
     }
 
-    fn execute(&mut self, step: &Step, number: usize, ends: Instant, base: &Environment) -> Run {
-        let job = match self.job(step, number, ends, base) {
-            Ok(job) => job,
-            Err(trouble) => return self.failed(step, OWN_TROUBLE, trouble),
+    /// Runs steps side by side; mostly it is one.
+    fn run_group(&mut self, group: Vec<(usize, Step)>, ends: Instant) -> Vec<Tried> {
+        let owns_copy = group.len() > 1;
+        let mut over: Vec<Tried> = Vec::new();
+        let mut ready: Vec<Ready> = Vec::new();
+        for (number, step) in group {
+            match self.ready(step, number, ends, owns_copy) {
+                Prepared::Ready(one) => ready.push(*one),
+                Prepared::Over(one) => over.push(*one),
+                Prepared::Out => {}
+            }
+        }
+        over.extend(self.supervise(ready));
+        over.sort_by_key(|tried| tried.number);
+        over
+    }
+
+    /// Everything up to the start of one step: trust, its check, its lock, what it is given.
+    fn ready(&mut self, mut step: Step, number: usize, ends: Instant, owns_copy: bool) -> Prepared {
+        let mut trust = Trust::new(self.surroundings.user);
+        if let Some(warning) = step.judge(&mut trust, self.settings.trust) {
+            self.tell(&Fact::Warning { label: &step.hook.label, words: &warning });
+        }
+        if let Decision::Fails { status, why } = &step.decision {
+            let run = self.failed(&step, *status, why.clone());
+            return Prepared::Over(Box::new(Tried { step, number, run }));
+        }
+        let begun = Instant::now();
+        let prepared = self.check(&step, number, ends).and_then(|()| {
+            let lock = self.lock(&step, begun, ends)?;
+            let mut launch = self
+                .launch(&step, number, Part::Hook, ends, owns_copy)
+                .map_err(Obstacle::Failed)?;
+            // waiting for a lock counts
+            let waited = if lock.is_some() { begun.elapsed() } else { Duration::ZERO };
+            launch.job.timeout = launch.job.timeout.map(|timeout| timeout.saturating_sub(waited));
+            Ok((launch, lock))
+        });
+        match prepared {
+            Ok((launch, lock)) => Prepared::Ready(Box::new(Ready {
+                step,
+                number,
+                job: Some(launch.job),
+                copy: launch.copy,
+                lock,
+            })),
+            Err(Obstacle::Out(why)) => {
+                self.tell(&Fact::Out { label: &step.hook.label, why: &why });
+                Prepared::Out
+            }
+            Err(Obstacle::Failed((status, what))) => {
+                let run = self.failed(&step, status, what);
+                Prepared::Over(Box::new(Tried { step, number, run }))
+            }
+        }
+    }
+
+    /// Asks a registered hook's check; one that says no leaves the hook out, as though it weren't
+    /// there. One that can't be asked is the hook's failure.
+    fn check(&mut self, step: &Step, number: usize, ends: Instant) -> Result<(), Obstacle> {
+        let has_check = step
+            .hook
+            .registration
+            .as_ref()
+            .is_some_and(|registration| registration.check.is_some());
+        if !has_check {
+            return Ok(());
+        }
+        let launch =
+            self.launch(step, number, Part::Check, ends, false).map_err(Obstacle::Failed)?;
+        let ended = self.supervisor.run(vec![launch.job], &mut |_| {}).pop();
+        if let Some(copy) = launch.copy {
+            self.exchange.drop_copy(&copy);
+        }
+        let Some(ended) = ended else { return Ok(()) };
+        // whatever a check does to the document is not for libvirt
+        let _ = self.exchange.take_back(&step.hook, false);
+        match (&ended.outcome, verdict::fault(&ended)) {
+            (_, None) => Ok(()),
+            (Outcome::Exited(_) | Outcome::Signaled(_), Some((_, what))) => {
+                Err(Obstacle::Out(format!("its check says no: {what}")))
+            }
+            (_, Some((status, what))) => {
+                Err(Obstacle::Failed((status, format!("its check {what}"))))
+            }
+        }
+    }
+
+    fn lock(
+        &mut self,
+        step: &Step,
+        begun: Instant,
+        ends: Instant,
+    ) -> Result<Option<Lock>, Obstacle> {
+        let name =
+            step.hook.registration.as_ref().and_then(|registration| registration.lock.clone());
+        let Some(name) = name else { return Ok(None) };
+        let until = step.hook.timeout.map_or(ends, |timeout| ends.min(begun + timeout));
+        let supervisor = &mut *self.supervisor;
+        locks::take(&self.settings.runtime_dir, &name, until, &mut || supervisor.is_terminated())
+            .map(Some)
+            .map_err(|unlocked| {
+                Obstacle::Failed(match unlocked {
+                    Unlocked::TimedOut => (
+                        TIMED_OUT,
+                        format!(
+                            "timed out after {}: another hook held the lock `{name}`",
+                            verdict::seconds(begun.elapsed())
+                        ),
+                    ),
+                    Unlocked::Terminated => {
+                        (TERMINATED, "ended with hookmux, which got SIGTERM".to_owned())
+                    }
+                    Unlocked::Trouble(error) => {
+                        (OWN_TROUBLE, format!("the lock `{name}` can't be taken: {error}"))
+                    }
+                })
+            })
+    }
+
+    fn supervise(&mut self, mut ready: Vec<Ready>) -> Vec<Tried> {
+        if ready.is_empty() {
+            return Vec::new();
+        }
+        let labels: Vec<(String, Option<String>)> = ready
+            .iter()
+            .map(|one| (one.step.hook.label.clone(), self.device_label(&one.step)))
+            .collect();
+        let (witness, execution) = (&mut *self.witness, self.execution);
+        let mut progress = |progress: Progress<'_>| match progress {
+            Progress::Started { job, .. } => {
+                if let Some((label, device)) = labels.get(job) {
+                    witness.see(execution, &Fact::Started { label, device: device.as_deref() });
+                }
+            }
+            Progress::Slow { job, limit } => {
+                if let Some((label, _)) = labels.get(job) {
+                    witness.see(execution, &Fact::Slow { label, limit });
+                }
+            }
+            Progress::Ended { .. } => {}
         };
-        let ended = self.supervise(step, job);
+        let jobs = ready.iter_mut().filter_map(|one| one.job.take()).collect();
+        let ended = self.supervisor.run(jobs, &mut progress);
+        ready.into_iter().zip(ended).map(|(one, ended)| self.conclude(one, ended)).collect()
+    }
+
+    /// Looks at how a step ended, and at what it made of the document.
+    fn conclude(&mut self, one: Ready, ended: Ended) -> Tried {
+        let Ready { step, number, copy, lock, .. } = one;
+        drop(lock);
         let mut fault = verdict::fault(&ended);
         let hook = &step.hook;
-        let change = match hook.style {
-            Style::Vdsm => self.exchange.take_back(hook, fault.is_none()),
-            Style::Libvirt => {
+        let succeeded = fault.is_none();
+        let change = match (hook.style, copy) {
+            (Style::Vdsm, Some(copy)) => self.exchange.take_copy(hook, &copy, succeeded),
+            (Style::Vdsm, None) => self.exchange.take_back(hook, succeeded),
+            (Style::Libvirt, _) => {
                 let output = ended.stdout.whole();
-                self.exchange.take_output(hook, output.as_deref(), fault.is_none())
+                self.exchange.take_output(hook, output.as_deref(), succeeded)
             }
         };
         let change = change.unwrap_or_else(|error| {
@@ -135,177 +322,124 @@ impl Course<'_> {
         let run = Run {
             label: hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
-            device: self.device_label(step),
+            device: self.device_label(&step),
             ended: Some(ended),
             change,
             failure,
         };
         self.tell(&Fact::Over(&run));
-        run
+        Tried { step, number, run }
     }
 
-    fn supervise(&mut self, step: &Step, job: Job) -> Ended {
-        let label = &step.hook.label;
-        let device = self.device_label(step);
-        let (witness, execution) = (&mut *self.witness, self.execution);
-        let mut progress = |progress: Progress<'_>| match progress {
-            Progress::Started { .. } => {
-                witness.see(execution, &Fact::Started { label, device: device.as_deref() });
-            }
-            Progress::Slow { limit, .. } => witness.see(execution, &Fact::Slow { label, limit }),
-            Progress::Ended { .. } => {}
-        };
-        let ended = self.supervisor.run(vec![job], &mut progress).pop();
-        ended.unwrap_or_else(|| Ended::never(std::io::Error::other("it was never started")))
-    }
-
-    /// Everything that a hook is started with.
-    fn job(
-        &mut self,
-        step: &Step,
-        number: usize,
-        ends: Instant,
-        base: &Environment,
-    ) -> Result<Job, String> {
-        let hook = &step.hook;
-        let stdin = match hook.style {
-            Style::Vdsm => None,
-            Style::Libvirt => self
-                .exchange
-                .stdin()
-                .map_err(|error| format!("libvirt's document can't be passed on: {error}"))?,
-        };
-        let stdin = match stdin {
-            Some(stdin) => stdin,
-            None => self.supervisor.null().map_err(|error| format!("/dev/null: {error}"))?,
-        };
-        let run = format!("{}-{number}", self.execution.id);
-        let mut job = Job::new(hook.path.as_os_str(), stdin, run, ends);
-        if hook.style == Style::Libvirt {
-            job.arguments.extend(
-                self.call.arguments.iter().map(|argument| c_string(argument.as_encoded_bytes())),
-            );
-            if self.call.is_filter() {
-                job.stdout_head = MAX_BYTES;
+    /// Undoes what succeeded, the last first, where a gate stays shut. What fails here is told, and
+    /// changes nothing.
+    fn roll_back(&mut self, tried: &[Tried]) {
+        let is_terminated = self.supervisor.is_terminated();
+        let failed = tried
+            .iter()
+            .filter_map(|tried| tried.run.failure.as_ref())
+            .any(|failure| !failure.is_tolerated);
+        if self.call.class() != Class::Gate || !(failed || is_terminated) {
+            return;
+        }
+        self.supervisor.turn_deaf();
+        let ends = Instant::now() + ROLLBACK_TIME;
+        for tried in tried.iter().rev().filter(|tried| tried.run.failure.is_none()) {
+            let has_rollback = tried
+                .step
+                .hook
+                .registration
+                .as_ref()
+                .is_some_and(|registration| registration.rollback.is_some());
+            if has_rollback {
+                self.roll_back_one(tried, ends);
             }
         }
-        job.timeout = hook.timeout;
-        job.kill_leftovers = hook.kill_leftovers;
-        job.environment = self.environment(step, &job.run, base).block();
-        Ok(job)
     }
 
-    fn environment(&mut self, step: &Step, run: &str, base: &Environment) -> Environment {
-        let mut environment = base.clone();
-        environment.set("HOOKMUX_RUN", run);
-        let event = step.event.clone().or_else(|| event::of_call(self.call, self.origin));
-        if let Some(event) = event {
-            environment.set("HOOKMUX_EVENT", &*event);
-        }
-        if step.hook.style == Style::Vdsm {
-            let device = step.device.and_then(|index| Some((index, self.facts.device_xml(index)?)));
-            match self.exchange.file(step.event.as_ref(), device) {
-                Ok(Some(path)) => environment.set("_hook_domxml", path),
-                // vdsm gives its own start and end an empty file
-                Ok(None) if step.event.as_deref().is_some_and(|event| event.contains("_vdsm_")) => {
-                    environment.set("_hook_domxml", "/dev/null");
+    fn roll_back_one(&mut self, tried: &Tried, ends: Instant) {
+        let label = format!("{} (rollback)", tried.step.hook.label);
+        let launched = if Instant::now() >= ends {
+            Err((
+                TIMED_OUT,
+                format!("not run: the {} for rollbacks were over", verdict::seconds(ROLLBACK_TIME)),
+            ))
+        } else {
+            self.launch(&tried.step, tried.number, Part::Rollback, ends, false)
+        };
+        let (ended, fault) = match launched {
+            Err(fault) => (None, Some(fault)),
+            Ok(launch) => {
+                self.tell(&Fact::Started { label: &label, device: None });
+                let ended = self.supervisor.run(vec![launch.job], &mut |_| {}).pop();
+                if let Some(copy) = launch.copy {
+                    self.exchange.drop_copy(&copy);
                 }
-                Ok(None) => {}
-                Err(trouble) => self.tell(&Fact::Trouble(&trouble)),
+                let fault = ended.as_ref().and_then(verdict::fault);
+                (ended, fault)
             }
-            if step.event.as_deref().is_some_and(|event| event.ends_with("_vm_dehibernate")) {
-                // libvirt calls no hook when it goes back to a snapshot
-                environment.set("FROM_SNAPSHOT", "False");
-            }
-        }
-        let bare = self.settings.custom_properties.as_deref();
-        let devices = &self.facts.metadata.devices;
-        let own = step
-            .device
-            .and_then(|device| devices.get(device))
-            .map(|device| device.properties.as_slice());
-        let mut left_out = environment.add_properties(&self.facts.metadata.properties, bare);
-        left_out.extend(environment.add_properties(own.unwrap_or_default(), bare));
-        for words in left_out {
-            self.tell(&Fact::Warning { label: &step.hook.label, words: &words });
-        }
-        environment
-    }
-
-    /// What all hooks of the call find in their environment.
-    ///
-    /// # Errors
-    /// The environment file of the settings can't be used: in words.
-    pub fn base_environment(&self) -> (Environment, Option<String>) {
-        let home = self.surroundings.home.clone().unwrap_or_else(|| PathBuf::from("/"));
-        let mut environment = Environment::base(home.as_os_str());
-        for (name, value) in &self.settings.environment {
-            environment.set(name, value);
-        }
-        let mut trouble = None;
-        if let Some(file) = &self.settings.environment_file {
-            match read_environment_file(file, self.surroundings.user) {
-                Ok(variables) => {
-                    variables.into_iter().for_each(|(name, value)| environment.set(name, value))
-                }
-                Err(error) => trouble = Some(error),
-            }
-        }
-        let call = self.call;
-        environment.set("HOOKMUX_DRIVER", call.driver.name());
-        environment.set("HOOKMUX_OBJECT", call.object());
-        environment.set("HOOKMUX_OPERATION", call.operation_name());
-        environment.set("HOOKMUX_SUB_OPERATION", call.sub_operation());
-        environment.set("HOOKMUX_EXTRA", call.extra());
-        if let Some(reason) = call.reason() {
-            environment.set("HOOKMUX_REASON", reason);
-        }
-        if let Some(uuid) = &self.execution.uuid {
-            environment.set("HOOKMUX_UUID", uuid);
-            environment.set("vmId", uuid);
-        }
-        if call.driver.is_guest() {
-            environment.set("HOOKMUX_ORIGIN", self.origin.name());
-        }
-        if let Some(path) = &self.started_document {
-            environment.set("HOOKMUX_STARTED_XML", path);
-        }
-        environment.set("HOOKMUX_EXECUTION", &self.execution.id);
-        environment.set("HOOKMUX_HOOKS_DIR", &self.settings.hooks_dir);
-        environment.set("HOOKMUX_DAEMON", calling_process());
-        (environment, trouble)
+        };
+        let stderr = ended.as_ref().map(|ended| ended.stderr.end(STDERR_END)).unwrap_or_default();
+        let failure = fault.map(|(status, what)| Failure {
+            label: label.clone(),
+            status,
+            what,
+            stderr,
+            kill: false,
+            is_tolerated: true,
+        });
+        self.undone.extend(failure.clone());
+        let run = Run {
+            label,
+            event: tried.run.event.clone(),
+            device: tried.run.device.clone(),
+            ended,
+            change: Change::None,
+            failure,
+        };
+        self.tell(&Fact::Over(&run));
     }
 }
 
+/// Why a step doesn't start.
+enum Obstacle {
+    /// It has no part in this call.
+    Out(String),
+    Failed((i32, String)),
+}
+
+/// Whether a step runs beside those of a group: they are neighbours of equal weight at one moment,
+/// all of them say `parallel`, and no two want the same lock.
+fn goes_beside(group: &[(usize, Step)], (_, next): &(usize, Step)) -> bool {
+    let parallel = |step: &Step| {
+        let registration =
+            step.hook.registration.as_ref().filter(|registration| registration.parallel)?;
+        (step.decision == Decision::Run).then(|| (step.hook.weight, registration.lock.clone()))
+    };
+    let Some((weight, lock)) = parallel(next) else { return false };
+    group.iter().all(|(_, other)| {
+        other.event == next.event
+            && other.device == next.device
+            && parallel(other)
+                .is_some_and(|(own, held)| own == weight && (lock.is_none() || held != lock))
+    })
+}
+
 fn failure(hook: &Hook, status: i32, what: String, stderr: Vec<u8>) -> Failure {
-    Failure { label: hook.label.clone(), status, what, stderr, kill: hook.kill }
+    let is_tolerated = hook.on_failure == OnFailure::Warn;
+    Failure { label: hook.label.clone(), status, what, stderr, kill: hook.kill, is_tolerated }
 }
 
 /// Whether nothing more of the call may run.
 fn stops(hook: &Hook, run: &Run) -> bool {
-    let Some(_) = &run.failure else { return false };
+    if run.failure.is_none() {
+        return false;
+    }
     match hook.on_failure {
         OnFailure::Stop => true,
+        OnFailure::Warn => false,
         OnFailure::Fail => {
             run.ended.as_ref().is_some_and(|ended| matches!(ended.outcome, Outcome::Exited(STOP)))
         }
     }
-}
-
-fn read_environment_file(
-    path: &Path,
-    user: u32,
-) -> Result<Vec<(std::ffi::OsString, std::ffi::OsString)>, String> {
-    let shown = path.display();
-    Trust::new(user)
-        .file(path)
-        .map_err(|refusal| format!("environment_file {shown}: not trusted: {refusal}"))?;
-    let bytes = fs::read(path).map_err(|error| format!("environment_file {shown}: {error}"))?;
-    super::environment::parse_file(&bytes)
-        .map_err(|(line, message)| format!("environment_file {shown}:{line}: {message}"))
-}
-
-/// The name of the process that called: which of the modular daemons it was.
-fn calling_process() -> String {
-    super::processes::name(nix::unistd::getppid().as_raw())
 }

@@ -52,6 +52,8 @@ pub struct Supervisor {
     null: File,
     me: i32,
     is_terminated: bool,
+    /// No signal ends what runs now: rollbacks have to be finished.
+    is_deaf: bool,
     /// Pipes that left-over processes still hold.
     held: Vec<OwnedFd>,
 }
@@ -72,13 +74,20 @@ impl Supervisor {
         let _ = prctl::set_child_subreaper(true);
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let me = std::process::id().cast_signed();
-        Ok(Supervisor { signals, null, me, is_terminated: false, held: Vec::new() })
+        Ok(Supervisor { signals, null, me, is_terminated: false, is_deaf: false, held: Vec::new() })
     }
 
     /// Whether hookmux was told to end: then no further job may start.
     pub fn is_terminated(&mut self) -> bool {
         self.read_signals();
         self.is_terminated
+    }
+
+    /// From here on jobs run whether hookmux was told to end or not: they undo others, and have a
+    /// limit of their own.
+    pub fn turn_deaf(&mut self) {
+        self.read_signals();
+        self.is_deaf = true;
     }
 
     /// `/dev/null` as a job's standard input.
@@ -114,7 +123,7 @@ impl Supervisor {
             let now = Instant::now();
             for job in &mut active {
                 job.look();
-                if self.is_terminated {
+                if self.is_terminated && !self.is_deaf {
                     job.end_as(|_| Outcome::Terminated, now, self.me);
                 }
                 if job.is_slow(now) {
@@ -261,7 +270,18 @@ impl Active {
         let mut tries = 0;
         let pid = loop {
             tries += 1;
-            match sys::spawn(&job.path, &job.arguments, &job.environment, streams) {
+            let started = if job.privileges.are_plain() {
+                sys::spawn(&job.path, &job.arguments, &job.environment, streams)
+            } else {
+                sys::spawn_with(
+                    &job.path,
+                    &job.arguments,
+                    &job.environment,
+                    streams,
+                    &job.privileges,
+                )
+            };
+            match started {
                 Err(error) if tries < SPAWN_TRIES && is_passing(&error) => {
                     thread::sleep(Duration::from_millis(if is_busy(&error) { 20 } else { 50 }));
                 }

@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use libc::{c_char, c_int, c_short, c_uint};
 
+use super::privileges::Privileges;
+use crate::config::registration::Limits;
+
 /// `POSIX_SPAWN_SETSID` of musl and glibc; the libc crate has no name for it.
 const POSIX_SPAWN_SETSID: c_short = 0x80;
 
@@ -87,6 +90,181 @@ fn ignored_signals() -> &'static libc::sigset_t {
             set.assume_init()
         }
     })
+}
+
+/// The steps of a child that becomes somebody else, by the number that it reports.
+const STEPS: [&str; 12] = [
+    "setsid",
+    "dup2",
+    "sigaction",
+    "setrlimit",
+    "setpriority",
+    "setgroups",
+    "setresgid",
+    "setresuid",
+    "the check that root is gone",
+    "no_new_privs",
+    "sigprocmask",
+    "execve",
+];
+
+/// The same as [`spawn`], with other rights: by a fork, for what `posix_spawn` can't do. Whatever
+/// fails on the way is reported, and the program isn't run.
+///
+/// # Errors
+/// The `errno` of the fork or of the exec; of any other step an error that names it.
+pub fn spawn_with(
+    path: &CStr,
+    arguments: &[CString],
+    environment: &[CString],
+    streams: [BorrowedFd<'_>; 3],
+    privileges: &Privileges,
+) -> io::Result<i32> {
+    let argv = pointers(arguments);
+    let envp = pointers(environment);
+    let limits = rlimits(&privileges.limits);
+    let streams = streams.map(|stream| stream.as_raw_fd());
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    let child = Becoming {
+        path: path.as_ptr(),
+        argv: argv.as_ptr(),
+        envp: envp.as_ptr(),
+        streams,
+        limits: &limits,
+        privileges,
+        ignored: ignored_signals(),
+    };
+    // SAFETY: the child allocates nothing and calls only async-signal-safe functions; all that it
+    // reads was made before the fork.
+    let pid = match unsafe { libc::fork() } {
+        -1 => return Err(io::Error::last_os_error()),
+        0 => {
+            // SAFETY: as above; the report fits into the pipe.
+            unsafe {
+                let (step, error) = child.run();
+                let report = [step, error.to_ne_bytes()[0], error.to_ne_bytes()[1]];
+                libc::write(writer.as_raw_fd(), report.as_ptr().cast(), report.len());
+                libc::_exit(127)
+            }
+        }
+        pid => pid,
+    };
+    drop(writer);
+    let mut report = [0u8; 3];
+    let got = loop {
+        match nix::unistd::read(&reader, &mut report) {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => break other.unwrap_or(0),
+        }
+    };
+    if got < report.len() {
+        return Ok(pid);
+    }
+    // SAFETY: a null status is allowed; the child is on its way out.
+    unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+    let error = io::Error::from_raw_os_error(i32::from(u16::from_ne_bytes([report[1], report[2]])));
+    let step = STEPS.get(usize::from(report[0])).copied().unwrap_or_default();
+    if step == "execve" {
+        return Err(error);
+    }
+    Err(io::Error::other(format!("{step}: {error}")))
+}
+
+fn rlimits(limits: &Limits) -> Vec<(c_int, libc::rlimit)> {
+    [
+        (libc::RLIMIT_NOFILE as c_int, limits.nofile),
+        (libc::RLIMIT_AS as c_int, limits.address_space),
+        (libc::RLIMIT_CPU as c_int, limits.cpu),
+        (libc::RLIMIT_NPROC as c_int, limits.nproc),
+    ]
+    .into_iter()
+    .filter_map(|(resource, limit)| {
+        let limit = limit?;
+        Some((resource, libc::rlimit { rlim_cur: limit, rlim_max: limit }))
+    })
+    .collect()
+}
+
+/// A child between the fork and the exec.
+struct Becoming<'a> {
+    path: *const c_char,
+    argv: *const *mut c_char,
+    envp: *const *mut c_char,
+    streams: [RawFd; 3],
+    limits: &'a [(c_int, libc::rlimit)],
+    privileges: &'a Privileges,
+    ignored: &'static libc::sigset_t,
+}
+
+impl Becoming<'_> {
+    /// Returns only where a step failed: its number, and `errno`.
+    ///
+    /// # Safety
+    /// To be called in the child of a fork, by nobody else.
+    unsafe fn run(&self) -> (u8, u16) {
+        // SAFETY: plain system calls on memory made before the fork.
+        unsafe {
+            let failed = |step: u8| (step, u16::try_from(*libc::__errno_location()).unwrap_or(0));
+            if libc::setsid() < 0 {
+                return failed(0);
+            }
+            for (target, stream) in (0..).zip(self.streams) {
+                if libc::dup2(stream, target) < 0 {
+                    return failed(1);
+                }
+            }
+            let mut default: libc::sigaction = MaybeUninit::zeroed().assume_init();
+            default.sa_sigaction = libc::SIG_DFL;
+            for signal in 1..32 {
+                let is_ignored = libc::sigismember(self.ignored, signal) == 1;
+                if is_ignored && libc::sigaction(signal, &raw const default, ptr::null_mut()) < 0 {
+                    return failed(2);
+                }
+            }
+            for (resource, limit) in self.limits {
+                if libc::setrlimit(*resource as _, limit) < 0 {
+                    return failed(3);
+                }
+            }
+            if let Some(nice) = self.privileges.nice
+                && libc::setpriority(libc::PRIO_PROCESS as _, 0, nice) < 0
+            {
+                return failed(4);
+            }
+            if let Some(identity) = &self.privileges.identity {
+                let (user, group) = (identity.user, identity.group);
+                // somebody who is that user already can't set groups, and needn't
+                if libc::geteuid() == 0
+                    && libc::setgroups(identity.groups.len() as _, identity.groups.as_ptr()) < 0
+                {
+                    return failed(5);
+                }
+                if libc::setresgid(group, group, group) < 0 {
+                    return failed(6);
+                }
+                if libc::setresuid(user, user, user) < 0 {
+                    return failed(7);
+                }
+                let (mut real, mut effective, mut saved) = (0, 0, 0);
+                let is_known =
+                    libc::getresuid(&raw mut real, &raw mut effective, &raw mut saved) == 0;
+                let is_that = is_known && [real, effective, saved].iter().all(|one| *one == user);
+                if !is_that || (user != 0 && libc::setuid(0) == 0) {
+                    return failed(8);
+                }
+                if user != 0 && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
+                    return failed(9);
+                }
+            }
+            let mut none = MaybeUninit::uninit();
+            libc::sigemptyset(none.as_mut_ptr());
+            if libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()) < 0 {
+                return failed(10);
+            }
+            libc::execve(self.path, self.argv.cast(), self.envp.cast());
+            failed(11)
+        }
+    }
 }
 
 fn pointers(strings: &[CString]) -> Vec<*mut c_char> {

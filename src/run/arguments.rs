@@ -1,0 +1,108 @@
+//! What a registered hook is told beside its environment: arguments with words filled in, and the
+//! event as one JSON object.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::config::Registration;
+use crate::event::Origin;
+use crate::facts::Facts;
+use crate::libvirt::Call;
+use crate::libvirt::metadata::Property;
+use crate::record::Execution;
+
+/// All that a hook can be told of its call.
+pub struct Telling<'a> {
+    pub call: &'a Call,
+    pub facts: &'a Facts,
+    pub execution: &'a Execution,
+    pub origin: Origin,
+    pub event: Option<&'a str>,
+    /// The document that this hook works on.
+    pub document: Option<&'a [u8]>,
+    pub device: Option<usize>,
+    pub run: &'a str,
+    pub hook: &'a str,
+    pub hooks_dir: &'a Path,
+    pub started_document: Option<&'a Path>,
+}
+
+impl Telling<'_> {
+    /// The arguments of a registration, filled in.
+    pub fn arguments(&self, registration: &Registration) -> Vec<Vec<u8>> {
+        registration
+            .args
+            .iter()
+            .map(|argument| argument.fill(&mut |word| self.word(word)))
+            .collect()
+    }
+
+    fn word(&self, word: &str) -> Vec<u8> {
+        let bytes = |text: &OsStr| text.as_bytes().to_vec();
+        match word {
+            "NAME" => bytes(self.call.object()),
+            "UUID" => self.execution.uuid.clone().unwrap_or_default().into_bytes(),
+            "EVENT" => self.event.unwrap_or_default().as_bytes().to_vec(),
+            "OPERATION" => bytes(self.call.operation_name()),
+            "REASON" => self.call.reason().map(bytes).unwrap_or_default(),
+            "HOST" => host().into_bytes(),
+            "XML_BASE64" => STANDARD.encode(self.document.unwrap_or_default()).into_bytes(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The event as one object: what `stdin: json` gives. Keys are added, never changed.
+    pub fn json(&self) -> Vec<u8> {
+        let text = |text: &OsStr| Value::from(text.to_string_lossy());
+        let device =
+            self.device.and_then(|index| self.facts.metadata.devices.get(index)).map(|device| {
+                json!({
+                    "kind": device.kind,
+                    "label": device.label,
+                    "properties": object(&device.properties),
+                })
+            });
+        let value = json!({
+            "event": self.event,
+            "driver": self.call.driver.name(),
+            "object": text(self.call.object()),
+            "operation": text(self.call.operation_name()),
+            "sub_operation": text(self.call.sub_operation()),
+            "extra": text(self.call.extra()),
+            "reason": self.call.reason().map(text),
+            "origin": self.call.driver.is_guest().then(|| self.origin.name()),
+            "uuid": self.execution.uuid,
+            "title": self.facts.metadata.title,
+            "networks": self.facts.metadata.networks,
+            "host": host(),
+            "hook": self.hook,
+            "hooks_dir": self.hooks_dir.to_string_lossy(),
+            "execution": self.execution.id,
+            "run": self.run,
+            "properties": object(&self.facts.metadata.properties),
+            "device": device,
+            "started_xml": self.started_document.map(|path| path.to_string_lossy()),
+            "xml": self.document.map(String::from_utf8_lossy),
+        });
+        let mut bytes = serde_json::to_vec(&value).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+fn object(properties: &[Property]) -> Value {
+    let pairs = properties
+        .iter()
+        .map(|property| (property.name.clone(), Value::from(property.value.clone())));
+    Value::Object(pairs.collect::<Map<_, _>>())
+}
+
+/// This host's name.
+pub fn host() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,347 @@
+//! Everything that a hook is started with: program, arguments, environment, input, rights.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use super::arguments::Telling;
+use super::environment::{self, Environment};
+use super::exchange::Copy;
+use super::job::{Job, c_string};
+use super::privileges::{self, Privileges};
+use super::steps::Course;
+use crate::config::Registration;
+use crate::config::registration::StdinKind;
+use crate::event;
+use crate::hook::Style;
+use crate::libvirt::document::MAX_BYTES;
+use crate::plan::Step;
+use crate::record::Fact;
+use crate::trust::Trust;
+
+/// What of a registered hook is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Hook,
+    /// Before it: whether it has a part in this call at all.
+    Check,
+    /// After a call that failed.
+    Rollback,
+}
+
+/// A job, and the copy of the document that is its own.
+pub struct Launch {
+    pub job: Job,
+    pub copy: Option<Copy>,
+}
+
+/// Why a hook can't be started: the status that it fails with, and words.
+pub type Refused = (i32, String);
+
+impl Course<'_> {
+    /// Puts together what a step is started with. `owns_copy` is whether it must not share the
+    /// document with others.
+    pub(super) fn launch(
+        &mut self,
+        step: &Step,
+        number: usize,
+        part: Part,
+        ends: Instant,
+        owns_copy: bool,
+    ) -> Result<Launch, Refused> {
+        let trouble = |words: String| (crate::verdict::OWN_TROUBLE, words);
+        let registration = step.hook.registration.clone();
+        let registration = registration.as_deref();
+        let privileges = self.privileges(registration)?;
+        let run = self.run_id(number, part);
+        let copy = self.document_copy(step, number, owns_copy, &privileges).map_err(trouble)?;
+        let stdin = self.stdin(step, &run, registration).map_err(trouble)?;
+        let path = self.program(step, part);
+        let mut job = Job::new(path.as_os_str(), stdin, run, ends);
+        self.add_arguments(&mut job, step, part, registration);
+        if step.hook.style == Style::Libvirt && self.call.is_filter() {
+            job.stdout_head = MAX_BYTES;
+        }
+        job.timeout = step.hook.timeout;
+        job.kill_leftovers = step.hook.kill_leftovers;
+        job.privileges = privileges;
+        let environment =
+            self.environment(step, &job.run, copy.as_ref(), registration).map_err(trouble)?;
+        job.environment = environment.block();
+        Ok(Launch { job, copy })
+    }
+
+    /// By which all processes of a run are known; that of a hook is told to people as well.
+    pub(super) fn run_id(&self, number: usize, part: Part) -> String {
+        let suffix = match part {
+            Part::Hook => "",
+            Part::Check => "-check",
+            Part::Rollback => "-rollback",
+        };
+        format!("{}-{number}{suffix}", self.execution.id)
+    }
+
+    fn privileges(&mut self, registration: Option<&Registration>) -> Result<Privileges, Refused> {
+        let Some(registration) = registration else { return Ok(Privileges::default()) };
+        let identity = match &registration.run_as {
+            None => None,
+            Some(run_as) => {
+                let found = privileges::resolve(run_as, self.surroundings.user, self.supervisor);
+                Some(
+                    found.map_err(|why| {
+                        (crate::verdict::NOT_EXECUTABLE, format!("refused: {why}"))
+                    })?,
+                )
+            }
+        };
+        Ok(Privileges { identity, limits: registration.limits, nice: registration.nice })
+    }
+
+    fn document_copy(
+        &mut self,
+        step: &Step,
+        number: usize,
+        owns_copy: bool,
+        privileges: &Privileges,
+    ) -> Result<Option<Copy>, String> {
+        if step.hook.style != Style::Vdsm || (!owns_copy && privileges.identity.is_none()) {
+            return Ok(None);
+        }
+        let device = step.device.and_then(|index| Some((index, self.facts.device_xml(index)?)));
+        let owner = privileges.identity.as_ref().map(|identity| (identity.user, identity.group));
+        self.exchange.copy(step.event.as_ref(), device, number, owner)
+    }
+
+    fn program(&self, step: &Step, part: Part) -> PathBuf {
+        let registration = step.hook.registration.as_deref();
+        let words = registration.and_then(|registration| match part {
+            Part::Hook => Some(&registration.command),
+            Part::Check => registration.check.as_ref(),
+            Part::Rollback => registration.rollback.as_ref(),
+        });
+        words.and_then(|words| words.first()).map_or_else(|| step.hook.path.clone(), PathBuf::from)
+    }
+
+    fn add_arguments(
+        &self,
+        job: &mut Job,
+        step: &Step,
+        part: Part,
+        registration: Option<&Registration>,
+    ) {
+        if let Some(registration) = registration {
+            let words = match part {
+                Part::Hook => Some(&registration.command),
+                Part::Check => registration.check.as_ref(),
+                Part::Rollback => registration.rollback.as_ref(),
+            };
+            job.arguments
+                .extend(words.into_iter().flatten().skip(1).map(|word| c_string(word.as_bytes())));
+            if part == Part::Hook && !registration.args_stdin {
+                let filled = self.telling(step, &job.run).arguments(registration);
+                job.arguments.extend(filled.iter().map(|argument| c_string(argument)));
+            }
+        }
+        if step.hook.style == Style::Libvirt {
+            job.arguments
+                .extend(self.call.arguments.iter().map(|argument| c_string(argument.as_bytes())));
+        }
+    }
+
+    fn telling<'b>(&'b self, step: &'b Step, run: &'b str) -> Telling<'b> {
+        let device_xml = step.device.and_then(|index| self.facts.device_xml(index));
+        Telling {
+            call: self.call,
+            facts: self.facts,
+            execution: self.execution,
+            origin: self.origin,
+            event: step.event.as_deref(),
+            document: device_xml.or_else(|| self.exchange.whole()),
+            device: step.device,
+            run,
+            hook: &step.hook.label,
+            hooks_dir: &self.settings.hooks_dir,
+            started_document: self.started_document.as_deref(),
+        }
+    }
+
+    fn stdin(
+        &mut self,
+        step: &Step,
+        run: &str,
+        registration: Option<&Registration>,
+    ) -> Result<OwnedFd, String> {
+        let null = || self.supervisor.null().map_err(|error| format!("/dev/null: {error}"));
+        if step.hook.style == Style::Libvirt {
+            let document = self
+                .exchange
+                .stdin()
+                .map_err(|error| format!("libvirt's document can't be passed on: {error}"))?;
+            return document.map_or_else(null, Ok);
+        }
+        let Some(registration) = registration else { return null() };
+        let content = if registration.args_stdin {
+            let lines = self.telling(step, run).arguments(registration).into_iter();
+            lines.flat_map(|argument| argument.into_iter().chain([b'\n'])).collect()
+        } else {
+            match registration.stdin {
+                StdinKind::None => return null(),
+                StdinKind::Xml => self.telling(step, run).document.unwrap_or_default().to_vec(),
+                StdinKind::Json => self.telling(step, run).json(),
+            }
+        };
+        in_memory(&content).map_err(|error| format!("standard input can't be made: {error}"))
+    }
+
+    fn environment(
+        &mut self,
+        step: &Step,
+        run: &str,
+        copy: Option<&Copy>,
+        registration: Option<&Registration>,
+    ) -> Result<Environment, String> {
+        let mut environment = self.base.clone();
+        if let Some(registration) = registration {
+            add_own(&mut environment, registration, self.surroundings.user)?;
+        }
+        environment.set("HOOKMUX_RUN", run);
+        let event = step.event.clone().or_else(|| event::of_call(self.call, self.origin));
+        if let Some(event) = event {
+            environment.set("HOOKMUX_EVENT", &*event);
+        }
+        if step.hook.style == Style::Vdsm {
+            self.add_document(&mut environment, step, copy);
+        }
+        let bare = self.settings.custom_properties.as_deref();
+        let devices = &self.facts.metadata.devices;
+        let own = step
+            .device
+            .and_then(|device| devices.get(device))
+            .map(|device| device.properties.as_slice());
+        let mut left_out = environment.add_properties(&self.facts.metadata.properties, bare);
+        left_out.extend(environment.add_properties(own.unwrap_or_default(), bare));
+        for words in left_out {
+            self.tell(&Fact::Warning { label: &step.hook.label, words: &words });
+        }
+        Ok(environment)
+    }
+
+    fn add_document(&mut self, environment: &mut Environment, step: &Step, copy: Option<&Copy>) {
+        let event = step.event.as_deref().unwrap_or_default();
+        let shared = match copy {
+            Some(copy) => Ok(Some(copy.path.clone())),
+            None => {
+                let device =
+                    step.device.and_then(|index| Some((index, self.facts.device_xml(index)?)));
+                self.exchange.file(step.event.as_ref(), device)
+            }
+        };
+        match shared {
+            Ok(Some(path)) => environment.set("_hook_domxml", path),
+            // vdsm gives its own start and end an empty file
+            Ok(None) if event.contains("_vdsm_") => environment.set("_hook_domxml", "/dev/null"),
+            Ok(None) => {}
+            Err(trouble) => self.tell(&Fact::Trouble(&trouble)),
+        }
+        if event.ends_with("_vm_dehibernate") {
+            // libvirt calls no hook when it goes back to a snapshot
+            environment.set("FROM_SNAPSHOT", "False");
+        }
+    }
+
+    /// What all hooks of the call find in their environment, and what is wrong with the file that
+    /// the settings name for it.
+    pub(super) fn make_base(&mut self) -> Option<String> {
+        let home = self.surroundings.home.clone().unwrap_or_else(|| PathBuf::from("/"));
+        let mut environment = Environment::base(home.as_os_str());
+        for (name, value) in &self.settings.environment {
+            environment.set(name, value);
+        }
+        let mut trouble = None;
+        if let Some(file) = &self.settings.environment_file {
+            match read_environment_file(file, self.surroundings.user) {
+                Ok(variables) => {
+                    variables.into_iter().for_each(|(name, value)| environment.set(name, value))
+                }
+                Err(error) => trouble = Some(error),
+            }
+        }
+        let call = self.call;
+        environment.set("HOOKMUX_DRIVER", call.driver.name());
+        environment.set("HOOKMUX_OBJECT", call.object());
+        environment.set("HOOKMUX_OPERATION", call.operation_name());
+        environment.set("HOOKMUX_SUB_OPERATION", call.sub_operation());
+        environment.set("HOOKMUX_EXTRA", call.extra());
+        if let Some(reason) = call.reason() {
+            environment.set("HOOKMUX_REASON", reason);
+        }
+        if let Some(uuid) = &self.execution.uuid {
+            environment.set("HOOKMUX_UUID", uuid);
+            environment.set("vmId", uuid);
+        }
+        if call.driver.is_guest() {
+            environment.set("HOOKMUX_ORIGIN", self.origin.name());
+        }
+        if let Some(path) = &self.started_document {
+            environment.set("HOOKMUX_STARTED_XML", path);
+        }
+        environment.set("HOOKMUX_EXECUTION", &self.execution.id);
+        environment.set("HOOKMUX_HOOKS_DIR", &self.settings.hooks_dir);
+        environment.set("HOOKMUX_DAEMON", calling_process());
+        self.base = environment;
+        trouble
+    }
+}
+
+/// A registration's own variables; hookmux's are nobody's to set.
+fn add_own(
+    environment: &mut Environment,
+    registration: &Registration,
+    user: u32,
+) -> Result<(), String> {
+    let file = match &registration.environment_file {
+        Some(file) => read_environment_file(file, user)?,
+        None => Vec::new(),
+    };
+    let written = registration.environment.iter().map(|(name, value)| (name.into(), value.into()));
+    for (name, value) in written.chain(file) {
+        if !is_ours(&name) {
+            environment.set(name, value);
+        }
+    }
+    Ok(())
+}
+
+fn is_ours(name: &OsString) -> bool {
+    name == "vmId"
+        || name.as_bytes().starts_with(b"HOOKMUX_")
+        || name.as_bytes().starts_with(b"_hook_")
+}
+
+fn read_environment_file(path: &Path, user: u32) -> Result<Vec<(OsString, OsString)>, String> {
+    let shown = path.display();
+    Trust::new(user)
+        .file(path)
+        .map_err(|refusal| format!("environment_file {shown}: not trusted: {refusal}"))?;
+    let bytes = fs::read(path).map_err(|error| format!("environment_file {shown}: {error}"))?;
+    environment::parse_file(&bytes)
+        .map_err(|(line, message)| format!("environment_file {shown}:{line}: {message}"))
+}
+
+fn in_memory(content: &[u8]) -> std::io::Result<OwnedFd> {
+    let mut file = File::from(memfd_create(c"hookmux-stdin", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(content)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file.into())
+}
+
+/// The name of the process that called: which of the modular daemons it was.
+fn calling_process() -> String {
+    super::processes::name(nix::unistd::getppid().as_raw())
+}

@@ -1,0 +1,204 @@
+//! Whose rights a hook has: `run_as`, found where a static binary can look (numbers,
+//! `/etc/passwd`, `/etc/group`), else asked of `getent`, which knows LDAP and its like.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::job::{Job, Outcome, c_string};
+use super::supervise::Supervisor;
+use crate::config::registration::{Limits, RunAs};
+
+/// How long `getent` may take: a directory service that is down must not eat the call's time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A user's rights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub user: u32,
+    pub group: u32,
+    /// Supplementary groups, the own one among them.
+    pub groups: Vec<u32>,
+}
+
+/// What a process is given before it becomes a hook.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Privileges {
+    pub identity: Option<Identity>,
+    pub limits: Limits,
+    pub nice: Option<i32>,
+}
+
+impl Privileges {
+    /// Whether a plain spawn will do.
+    pub fn are_plain(&self) -> bool {
+        *self == Privileges::default()
+    }
+}
+
+/// Finds a user; one that there isn't is a refusal, never root.
+///
+/// # Errors
+/// In words: no such user or group, or not enough rights to become it.
+pub fn resolve(
+    run_as: &RunAs,
+    own_user: u32,
+    supervisor: &mut Supervisor,
+) -> Result<Identity, String> {
+    let mut ask = |database: &str, key: &str| getent(supervisor, database, key);
+    let identity = find(run_as, &read("/etc/passwd"), &read("/etc/group"), &mut ask)?;
+    if own_user != 0 && identity.user != own_user {
+        return Err(format!("run_as: only root can become {}", run_as.user));
+    }
+    Ok(identity)
+}
+
+fn read(path: &str) -> String {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+/// `ask` is given a database and a key, and returns its line.
+fn find(
+    run_as: &RunAs,
+    passwd: &str,
+    groups: &str,
+    ask: &mut dyn FnMut(&str, &str) -> Option<String>,
+) -> Result<Identity, String> {
+    let user = run_as.user.as_str();
+    let local = passwd.lines().find(|line| is_entry(line, user)).map(str::to_owned);
+    let line = local.or_else(|| ask("passwd", user));
+    let entry = line.as_deref().and_then(parse_passwd);
+    let number: Option<u32> = user.parse().ok();
+    let (name, uid, own_group) = match (entry, number) {
+        (Some((name, uid, gid)), _) => (name, uid, Some(gid)),
+        (None, Some(uid)) => (String::new(), uid, None),
+        (None, None) => return Err(format!("run_as: there is no user `{user}`")),
+    };
+    let group = match (&run_as.group, own_group) {
+        (Some(group), _) => find_group(group, groups, ask)?,
+        (None, Some(gid)) => gid,
+        (None, None) => {
+            return Err(format!("run_as: user {user} is nobody's entry: say its `group` too"));
+        }
+    };
+    let mut all = vec![group];
+    if !name.is_empty() {
+        let is_local = passwd.lines().any(|line| is_entry(line, user));
+        let others = if is_local {
+            members_of(&name, groups)
+        } else {
+            initgroups(&ask("initgroups", &name))
+        };
+        all.extend(others.into_iter().filter(|gid| *gid != group));
+    }
+    Ok(Identity { user: uid, group, groups: all })
+}
+
+/// Whether a line of passwd(5) or group(5) is about a name or a number.
+fn is_entry(line: &str, key: &str) -> bool {
+    let mut fields = line.split(':');
+    let name = fields.next();
+    name == Some(key) || fields.nth(1) == Some(key)
+}
+
+fn parse_passwd(line: &str) -> Option<(String, u32, u32)> {
+    let fields: Vec<&str> = line.split(':').collect();
+    Some((fields.first()?.to_string(), fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+}
+
+fn find_group(
+    group: &str,
+    groups: &str,
+    ask: &mut dyn FnMut(&str, &str) -> Option<String>,
+) -> Result<u32, String> {
+    if let Ok(number) = group.parse() {
+        return Ok(number);
+    }
+    let local = groups.lines().find(|line| is_entry(line, group)).map(str::to_owned);
+    local
+        .or_else(|| ask("group", group))
+        .and_then(|line| line.split(':').nth(2)?.parse().ok())
+        .ok_or_else(|| format!("run_as: there is no group `{group}`"))
+}
+
+fn members_of(name: &str, groups: &str) -> Vec<u32> {
+    let is_member = |line: &&str| {
+        line.split(':').nth(3).is_some_and(|members| members.split(',').any(|one| one == name))
+    };
+    groups
+        .lines()
+        .filter(is_member)
+        .filter_map(|line| line.split(':').nth(2)?.parse().ok())
+        .collect()
+}
+
+/// `getent initgroups` prints the name and the numbers.
+fn initgroups(line: &Option<String>) -> Vec<u32> {
+    line.iter()
+        .flat_map(|line| line.split_ascii_whitespace().skip(1))
+        .filter_map(|gid| gid.parse().ok())
+        .collect()
+}
+
+fn getent(supervisor: &mut Supervisor, database: &str, key: &str) -> Option<String> {
+    let program = ["/usr/bin/getent", "/bin/getent"]
+        .into_iter()
+        .find(|path| fs::exists(path).unwrap_or(false))?;
+    let stdin = supervisor.null().ok()?;
+    let mut job = Job::new(
+        OsStr::new(program),
+        stdin,
+        format!("getent-{}", std::process::id()),
+        Instant::now() + PATIENCE,
+    );
+    // a key that begins with a dash is no option
+    job.arguments.extend(["--", database, key].map(|word| c_string(word.as_bytes())));
+    job.environment.push(c"PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+    let ended = supervisor.run(vec![job], &mut |_| {}).pop()?;
+    if !matches!(ended.outcome, Outcome::Exited(0)) {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&ended.stdout.whole()?).into_owned();
+    text.lines().next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/bin/false\nkvm:x:64:108::/:/bin/sh\n";
+    const GROUP: &str =
+        "root:x:0:\nkvm:x:108:\nlibvirt:x:109:admin,kvm\nnogroup:x:65534:\ndisk:x:6:kvm\n";
+
+    fn found(user: &str, group: Option<&str>) -> Result<Identity, String> {
+        let run_as = RunAs { user: user.into(), group: group.map(str::to_owned) };
+        find(&run_as, PASSWD, GROUP, &mut |database, key| match (database, key) {
+            ("passwd", "far") => Some("far:*:5000:6000::/home/far:/bin/sh".into()),
+            ("initgroups", "far") => Some("far                   6000 6001".into()),
+            ("group", "farm") => Some("farm:*:6002:".into()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn users_are_found_by_name_number_and_service() {
+        let identity =
+            |user, group, groups: &[u32]| Ok(Identity { user, group, groups: groups.to_vec() });
+        assert_eq!(found("nobody", None), identity(65534, 65534, &[65534]));
+        assert_eq!(found("kvm", None), identity(64, 108, &[108, 109, 6]));
+        assert_eq!(found("64", None), identity(64, 108, &[108, 109, 6]));
+        assert_eq!(found("kvm", Some("nogroup")), identity(64, 65534, &[65534, 109, 6]));
+        assert_eq!(found("far", None), identity(5000, 6000, &[6000, 6001]));
+        assert_eq!(found("far", Some("farm")), identity(5000, 6002, &[6002, 6000, 6001]));
+        assert_eq!(found("4242", Some("12")), identity(4242, 12, &[12]));
+    }
+
+    #[test]
+    fn nobody_becomes_root_by_mistake() {
+        for (user, group) in
+            [("ghost", None), ("4242", None), ("kvm", Some("ghosts")), ("", None), ("-x", None)]
+        {
+            assert!(found(user, group).is_err(), "{user} {group:?}");
+        }
+    }
+}
