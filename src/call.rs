@@ -19,6 +19,7 @@ use crate::libvirt::document;
 use crate::libvirt::driver::Front;
 use crate::libvirt::{Call, Class, Document, Driver, Operation};
 use crate::plan::{self, Knowledge};
+use crate::queue::{self, Queue};
 use crate::record::{Execution, Fact, Run, Witness, ulid};
 use crate::run::environment::Environment;
 use crate::run::exchange::Exchange;
@@ -83,6 +84,12 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     }
     if front.beside && is_main_script_ours(front, &surroundings) {
         return Answer::default();
+    }
+    if call.operation() == Operation::DaemonStart
+        && !Queue::new(&loaded.settings.state_dir).is_empty()
+    {
+        // what the last boot, or a worker that died, has left; without one it waits for the next call
+        let _ = queue::start_worker(&surroundings.hooks_dir, &loaded.settings.state_dir);
     }
     let candidates = candidates::find(call, &loaded.settings, surroundings.user, front.beside);
     if candidates.is_empty() && loaded.problem.is_none() {
@@ -233,6 +240,7 @@ pub fn with_hooks(
 
     let mut runs = Vec::new();
     let mut undone = Vec::new();
+    let mut has_work = false;
     let mut result = None;
     let mut is_terminated = false;
     let is_closed = call.class() == Class::Gate && !troubles.is_empty();
@@ -269,6 +277,7 @@ pub fn with_hooks(
                     witness,
                     base: Environment::default(),
                     undone: Vec::new(),
+                    has_queued: false,
                 };
                 if let Some(trouble) = course.prepare() {
                     course.witness.see(&execution, &Fact::Trouble(&trouble));
@@ -277,6 +286,7 @@ pub fn with_hooks(
                 if troubles.is_empty() || call.class() != Class::Gate {
                     runs = course.run(steps);
                     undone = course.undone;
+                    has_work = course.has_queued;
                 }
                 result = exchange.result().map(<[u8]>::to_vec);
                 exchange.remove_files();
@@ -291,6 +301,12 @@ pub fn with_hooks(
         }
     }
 
+    if has_work && let Err(error) = queue::start_worker(&settings.hooks_dir, &settings.state_dir) {
+        witness.see(
+            &execution,
+            &Fact::Trouble(&format!("detached hooks wait: no worker can be started: {error}")),
+        );
+    }
     let mut answer = conclude(call, &troubles, &runs, undone, is_terminated);
     if answer.status == 0 && call.is_filter() {
         answer.stdout = result;

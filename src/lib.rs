@@ -18,6 +18,7 @@ pub mod guest;
 pub mod hook;
 pub mod libvirt;
 pub mod plan;
+pub mod queue;
 pub mod record;
 pub mod run;
 pub mod sanitize;

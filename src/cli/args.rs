@@ -44,6 +44,11 @@ pub enum Command {
     Install(InstallArgs),
     /// Take hookmux out of libvirt's way, and put back what was there before
     Uninstall(UninstallArgs),
+    /// Show the detached hooks that wait, remove them, or work on them now
+    Queue(QueueArgs),
+    /// Work on the queue until it is empty: what calls and the path unit start
+    #[command(hide = true)]
+    Worker,
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -77,6 +82,19 @@ pub struct ListArgs {
 
 #[derive(Debug, Args)]
 pub struct EventsArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct QueueArgs {
+    /// Remove all jobs that wait; those that run are left alone
+    #[arg(long, conflicts_with = "work")]
+    pub flush: bool,
+    /// Work on the queue here and now
+    #[arg(long)]
+    pub work: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,

@@ -10,6 +10,7 @@ mod man;
 mod output;
 mod overview;
 mod plan;
+mod queue;
 mod reload;
 mod run;
 mod vdsm;
@@ -58,6 +59,8 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
         Some(Command::Run(run)) => run::run(&place, &run, output),
         Some(Command::Install(install)) => install::install(&place, &install, output),
         Some(Command::Uninstall(uninstall)) => install::uninstall(&place, &uninstall, output),
+        Some(Command::Queue(queue)) => queue::run(&place, &queue, output),
+        Some(Command::Worker) => queue::work(&place, output),
         Some(Command::Completions { shell }) => {
             completions::run(shell, Arguments::command(), output)
         }

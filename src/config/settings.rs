@@ -1,6 +1,7 @@
 //! `hookmux.yaml`: a fragment as written, and the settings that it makes with the defaults.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ struct Fragment {
     environment: Option<Variables>,
     environment_file: Option<PathBuf>,
     custom_properties: Option<Vec<String>>,
+    max_parallel: Option<NonZeroU32>,
 }
 
 /// What holds for a call.
@@ -66,7 +68,12 @@ pub struct Settings {
     pub environment_file: Option<PathBuf>,
     /// The custom properties that hooks get under their bare names too; all where `None`.
     pub custom_properties: Option<Vec<String>>,
+    /// How many detached hooks run at once.
+    pub max_parallel: usize,
 }
+
+/// Detached hooks at once, where the settings don't say.
+const DEFAULT_MAX_PARALLEL: usize = 10;
 
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 pub const DEFAULT_TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
@@ -115,6 +122,9 @@ impl Settings {
             environment: fragment.environment.unwrap_or_default().0,
             environment_file: fragment.environment_file.map(below),
             custom_properties: fragment.custom_properties,
+            max_parallel: fragment
+                .max_parallel
+                .map_or(DEFAULT_MAX_PARALLEL, |most| most.get() as usize),
             hooks_dir: hooks_dir.clone(),
         }
     }
@@ -174,7 +184,7 @@ mod tests {
         let settings = parse(
             "session: true\nstate_dir: s\nruntime_dir: /r\nroots: [more]\nvdsm_hooks: true\nsave_dir: /save\n\
              timeout: 0\ntotal_timeout: 10m\nkill_leftovers: true\ntrust: warn\n\
-             environment: {A: b, N: 5, T: true}\nenvironment_file: env\ncustom_properties: [x]\n",
+             environment: {A: b, N: 5, T: true}\nenvironment_file: env\ncustom_properties: [x]\nmax_parallel: 3\n",
         )
         .unwrap();
         assert_eq!(settings.state_dir, Path::new("/h/s"));
@@ -182,6 +192,7 @@ mod tests {
         assert_eq!(settings.roots, [PathBuf::from("/h/more")]);
         assert_eq!(settings.timeout, None);
         assert_eq!(settings.trust, TrustPolicy::Warn);
+        assert_eq!(settings.max_parallel, 3);
         assert_eq!(settings.environment["N"], "5");
         assert_eq!(settings.environment["T"], "true");
         assert_eq!(settings.environment_file.as_deref(), Some(Path::new("/h/env")));

@@ -139,7 +139,13 @@ fn describe(run: &Run) -> (Level, String) {
     let changed = if run.change == Change::Taken { ", and changed the document" } else { "" };
     let what = match run.ended.as_ref().map(|ended| &ended.outcome) {
         Some(Outcome::Exited(_)) => "succeeded",
-        _ => "is over",
+        Some(_) => "is over",
+        None => {
+            return (
+                Level::Notice,
+                format!("{} is queued, to run when libvirt has its answer", run.label),
+            );
+        }
     };
     (Level::Notice, format!("{} {what} after {took}{changed}", run.label))
 }

@@ -89,24 +89,33 @@ pub struct Copy {
     base: Vec<u8>,
 }
 
-impl Copy {
-    fn make(&self, owner: Option<(u32, u32)>) -> io::Result<()> {
-        let parent = self.directory.parent().unwrap_or(&self.directory);
-        files::private_directory(parent)?;
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700).create(&self.directory)?;
-        let mut file = files::create_private(&self.path)?;
-        file.write_all(&self.base)?;
-        if let Some((user, group)) = owner {
-            // the way there has to be open, and shows nothing: no directory on it can be listed
-            for directory in [Some(parent), parent.parent()].into_iter().flatten() {
-                fs::set_permissions(directory, Permissions::from_mode(0o711))?;
-            }
-            chown(&self.path, Some(user), Some(group))?;
-            chown(&self.directory, Some(user), Some(group))?;
+/// The file's name in its directory.
+pub const FILE_NAME: &str = "document.xml";
+
+/// Makes a new directory with a document in it, both readable to one user (uid and gid; else to
+/// ours) and to nobody else.
+///
+/// # Errors
+/// As of `mkdir(2)`, `open(2)`, `write(2)`, `chown(2)`.
+pub fn make_private(
+    directory: &Path,
+    document: &[u8],
+    owner: Option<(u32, u32)>,
+) -> io::Result<()> {
+    let parent = directory.parent().unwrap_or(directory);
+    files::private_directory(parent)?;
+    DirBuilder::new().mode(0o700).create(directory)?;
+    let path = directory.join(FILE_NAME);
+    files::create_private(&path)?.write_all(document)?;
+    if let Some((user, group)) = owner {
+        // the way there has to be open, and shows nothing: no directory on it can be listed
+        for directory in [Some(parent), parent.parent()].into_iter().flatten() {
+            fs::set_permissions(directory, Permissions::from_mode(0o711))?;
         }
-        Ok(())
+        chown(&path, Some(user), Some(group))?;
+        chown(directory, Some(user), Some(group))?;
     }
+    Ok(())
 }
 
 /// Where scripts find the document.
@@ -208,11 +217,9 @@ impl Exchange {
         let mut name = self.directory.file_name().unwrap_or_default().to_owned();
         name.push(format!("-{number}"));
         let directory = self.directory.with_file_name(name);
-        let copy =
-            Copy { path: directory.join("document.xml"), directory, base: self.content.clone() };
-        let made = copy.make(owner);
-        made.map_err(|error| format!("the document can't be given in a file of its own: {error}"))?;
-        Ok(Some(copy))
+        make_private(&directory, &self.content, owner)
+            .map_err(|error| format!("the document can't be given in a file of its own: {error}"))?;
+        Ok(Some(Copy { path: directory.join(FILE_NAME), directory, base: self.content.clone() }))
     }
 
     /// Takes a copy over after its hook ended, and removes it.
@@ -251,7 +258,7 @@ impl Exchange {
             file.seek(SeekFrom::Start(0))?;
             return file.write_all(&self.content);
         }
-        let path = self.directory.join("document.xml");
+        let path = self.directory.join(FILE_NAME);
         let result = match self.shared {
             // a hook may have put anything in its place
             Some(_) => files::remove(&path).and_then(|()| files::create_private(&path)),

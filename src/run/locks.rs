@@ -30,6 +30,14 @@ pub enum Unlocked {
     Trouble(io::Error),
 }
 
+/// Takes a lock if nobody holds it.
+///
+/// # Errors
+/// See [`Unlocked`].
+pub fn try_take(runtime_dir: &Path, name: &str) -> Result<Lock, Unlocked> {
+    take(runtime_dir, name, Instant::now(), &mut || false)
+}
+
 /// Waits for a lock until a point in time.
 ///
 /// # Errors

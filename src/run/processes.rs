@@ -74,6 +74,35 @@ pub fn signal_run(root: i32, run: &str, adopter: i32, signal: i32) -> usize {
     done.len()
 }
 
+/// Ends, at once, whatever still carries a run's id, wherever it is by now: the run is to be
+/// repeated, and must not go on beside itself.
+pub fn end_carriers(run: &str) {
+    for _ in 0..MAX_ROUNDS {
+        let carriers: Vec<i32> =
+            Table::read().rows.into_keys().filter(|pid| carries(*pid, run)).collect();
+        if carriers.is_empty() {
+            return;
+        }
+        for pid in carriers {
+            if let Ok(handle) = sys::pidfd_open(pid)
+                && carries(pid, run)
+            {
+                let _ = sys::pidfd_signal(handle.as_fd(), libc::SIGKILL);
+            }
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// When a process began, in ticks since the boot: with its number, a name for it alone.
+pub fn start_time(pid: i32) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
+    // field 22 of proc(5); the state, field 3, is the first here
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
 /// Whether any process of a run has libvirt's client library mapped.
 pub fn uses_libvirt(pids: &[i32]) -> bool {
     pids.iter().any(|pid| {

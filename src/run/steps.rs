@@ -16,6 +16,7 @@ use crate::facts::Facts;
 use crate::hook::{Hook, OnFailure, Style};
 use crate::libvirt::{Call, Class};
 use crate::plan::{Decision, Step};
+use crate::queue::{Item, Queue};
 use crate::record::{Execution, Fact, Run, Witness};
 use crate::trust::Trust;
 use crate::verdict::{self, Failure, OWN_TROUBLE, TERMINATED, TIMED_OUT};
@@ -43,6 +44,8 @@ pub struct Course<'a> {
     pub base: Environment,
     /// Rollbacks that failed.
     pub undone: Vec<Failure>,
+    /// Whether there is work for after the answer.
+    pub has_queued: bool,
 }
 
 /// A step that was tried.
@@ -175,6 +178,9 @@ impl Course<'_> {
             let run = self.failed(&step, *status, why.clone());
             return Prepared::Over(Box::new(Tried { step, number, run }));
         }
+        if step.hook.detached().is_some() {
+            return self.queue(step, number, ends);
+        }
         let begun = Instant::now();
         let prepared = self.check(&step, number, ends).and_then(|()| {
             let lock = self.lock(&step, begun, ends)?;
@@ -194,15 +200,59 @@ impl Course<'_> {
                 copy: launch.copy,
                 lock,
             })),
-            Err(Obstacle::Out(why)) => {
+            Err(obstacle) => self.hindered(step, number, obstacle),
+        }
+    }
+
+    fn hindered(&mut self, step: Step, number: usize, obstacle: Obstacle) -> Prepared {
+        match obstacle {
+            Obstacle::Out(why) => {
                 self.tell(&Fact::Out { label: &step.hook.label, why: &why });
                 Prepared::Out
             }
-            Err(Obstacle::Failed((status, what))) => {
+            Obstacle::Failed((status, what)) => {
                 let run = self.failed(&step, status, what);
                 Prepared::Over(Box::new(Tried { step, number, run }))
             }
         }
+    }
+
+    /// Leaves a detached hook to the queue, with all that it would have been started with.
+    fn queue(&mut self, step: Step, number: usize, ends: Instant) -> Prepared {
+        let queued = self.check(&step, number, ends).and_then(|()| {
+            let launch =
+                self.launch(&step, number, Part::Hook, ends, false).map_err(Obstacle::Failed)?;
+            if let Some(copy) = launch.copy {
+                self.exchange.drop_copy(&copy);
+            }
+            self.keep(&step, launch.job).map_err(|error| {
+                Obstacle::Failed((OWN_TROUBLE, format!("can't be queued: {error}")))
+            })
+        });
+        if let Err(obstacle) = queued {
+            return self.hindered(step, number, obstacle);
+        }
+        self.has_queued = true;
+        let run = Run {
+            label: step.hook.label.clone(),
+            event: step.event.as_deref().map(str::to_owned),
+            device: self.device_label(&step),
+            ended: None,
+            change: Change::None,
+            failure: None,
+        };
+        self.tell(&Fact::Over(&run));
+        Prepared::Over(Box::new(Tried { step, number, run }))
+    }
+
+    fn keep(&self, step: &Step, job: Job) -> std::io::Result<()> {
+        let Some(registration) = step.hook.detached() else { return Ok(()) };
+        let device_xml = step.device.and_then(|index| self.facts.device_xml(index));
+        let document =
+            device_xml.or_else(|| self.exchange.whole()).filter(|_| step.hook.style == Style::Vdsm);
+        let event = step.event.as_deref();
+        let item = Item::new(self.execution, &step.hook.label, event, registration, job, document)?;
+        Queue::new(&self.settings.state_dir).keep(&item)
     }
 
     /// Asks a registered hook's check; one that says no leaves the hook out, as though it weren't

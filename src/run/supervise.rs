@@ -46,6 +46,15 @@ pub enum Progress<'a> {
     },
 }
 
+/// What is to be done next.
+pub enum Next {
+    Start(Box<Job>),
+    /// Nothing for now: ask again when something has happened, or after a time.
+    Wait(Duration),
+    /// Nothing more will come.
+    Done,
+}
+
 /// Runs jobs, for the time of one call.
 pub struct Supervisor {
     signals: SignalFd,
@@ -101,24 +110,51 @@ impl Supervisor {
     /// Runs jobs side by side until all have ended, and tells of their progress. They end in the
     /// order in which they were given.
     pub fn run(&mut self, jobs: Vec<Job>, progress: &mut dyn FnMut(Progress<'_>)) -> Vec<Ended> {
-        let mut active: Vec<Active> = Vec::new();
-        let mut ended: Vec<Option<Ended>> = Vec::new();
-        for (index, job) in jobs.into_iter().enumerate() {
-            ended.push(None);
-            match Active::start(index, job) {
-                Ok(started) => {
-                    progress(Progress::Started { job: index, pid: started.pid });
-                    active.push(started);
-                }
-                Err(error) => {
-                    let never = Ended::never(error);
-                    progress(Progress::Ended { job: index, ended: &never });
-                    ended[index] = Some(never);
-                }
+        let mut ended: Vec<Option<Ended>> = jobs.iter().map(|_| None).collect();
+        let mut jobs = jobs.into_iter();
+        let mut next = || jobs.next().map_or(Next::Done, |job| Next::Start(Box::new(job)));
+        self.drive(&mut next, progress, &mut |index, result| {
+            if let Some(place) = ended.get_mut(index) {
+                *place = Some(result);
             }
-        }
-        while !active.is_empty() {
-            self.wait(&active);
+        });
+        ended.into_iter().flatten().collect()
+    }
+
+    /// Runs jobs side by side as they come, numbered from 0: whenever something has happened,
+    /// `next` is asked for one more until it has none for now.
+    pub fn drive(
+        &mut self,
+        next: &mut dyn FnMut() -> Next,
+        progress: &mut dyn FnMut(Progress<'_>),
+        over: &mut dyn FnMut(usize, Ended),
+    ) {
+        let mut active: Vec<Active> = Vec::new();
+        let mut started = 0;
+        loop {
+            let mut finish = |index: usize, result: Ended| {
+                progress(Progress::Ended { job: index, ended: &result });
+                over(index, result);
+            };
+            let pause = loop {
+                match next() {
+                    Next::Done if active.is_empty() => return,
+                    Next::Done => break None,
+                    Next::Wait(pause) => break Some(pause),
+                    Next::Start(job) => {
+                        match Active::start(started, *job) {
+                            Ok(begun) => active.push(begun),
+                            Err(error) => finish(started, Ended::never(error)),
+                        }
+                        started += 1;
+                    }
+                }
+            };
+            for begun in active.iter_mut().filter(|job| !job.told_started) {
+                begun.told_started = true;
+                progress(Progress::Started { job: begun.index, pid: begun.pid });
+            }
+            self.wait(&active, pause);
             self.read_signals();
             let now = Instant::now();
             for job in &mut active {
@@ -131,21 +167,21 @@ impl Supervisor {
                 }
                 job.step(now, self.me);
             }
-            let (over, going) = active.into_iter().partition(|job: &Active| job.is_over);
+            let (done, going) = active.into_iter().partition(|job: &Active| job.is_over);
             active = going;
-            for job in over {
+            for job in done {
                 let index = job.index;
                 let result = self.conclude(job, !active.is_empty());
                 progress(Progress::Ended { job: index, ended: &result });
-                ended[index] = Some(result);
+                over(index, result);
             }
         }
-        ended.into_iter().flatten().collect()
     }
 
-    fn wait(&mut self, active: &[Active]) {
+    fn wait(&mut self, active: &[Active], pause: Option<Duration>) {
         let now = Instant::now();
-        let until = active.iter().map(|job| job.wakes_at(now)).min().unwrap_or(now);
+        let pause = pause.map(|pause| now + pause);
+        let until = active.iter().map(|job| job.wakes_at(now)).chain(pause).min().unwrap_or(now);
         let timeout = TimeSpec::from_duration(until.saturating_duration_since(now));
         let mut polls = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         let pipes = active.iter().flat_map(Active::pipes);
@@ -238,6 +274,7 @@ struct Active {
     started: Instant,
     /// The limit that comes first, its own or the call's.
     limit: Duration,
+    told_started: bool,
     told_slow: bool,
     kill_leftovers: bool,
     stdout: Option<File>,
@@ -296,6 +333,7 @@ impl Active {
             pid,
             started,
             limit,
+            told_started: false,
             told_slow: false,
             kill_leftovers: job.kill_leftovers,
             stdout: Some(stdout),

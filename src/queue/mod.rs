@@ -1,0 +1,121 @@
+//! Detached hooks: work that begins after libvirt has its answer, so that it may call libvirt.
+//!
+//! One file per job in the state directory, replaced by rename: it survives the death of any
+//! process. A job runs at least once; those of one guest in their order.
+
+pub mod item;
+pub mod worker;
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+pub use item::Item;
+
+use crate::files;
+use crate::run::environment::DEFAULT_PATH;
+use crate::run::job::c_string;
+use crate::run::sys;
+
+/// Where systemd keeps that the queue's path unit is enabled: then it starts the worker, in a
+/// service of its own.
+const PATH_UNIT: &str = "/etc/systemd/system/paths.target.wants/hookmux-queue.path";
+/// The state directory that the path unit watches.
+const UNIT_STATE_DIR: &str = "/var/lib/hookmux";
+
+/// The jobs of one state directory.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    directory: PathBuf,
+}
+
+impl Queue {
+    pub fn new(state_dir: &Path) -> Queue {
+        Queue { directory: state_dir.join("queue") }
+    }
+
+    fn path(&self, id: &str) -> PathBuf {
+        self.directory.join(format!("{id}.json"))
+    }
+
+    /// Keeps a job, new or changed.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn keep(&self, item: &Item) -> io::Result<()> {
+        files::private_directory(&self.directory)?;
+        files::replace(&self.path(&item.id), &serde_json::to_vec(item)?)
+    }
+
+    /// Forgets a job.
+    ///
+    /// # Errors
+    /// Its file could not be removed.
+    pub fn forget(&self, id: &str) -> io::Result<()> {
+        files::remove(&self.path(id))
+    }
+
+    /// The jobs' ids, the oldest first.
+    ///
+    /// # Errors
+    /// The directory is there and can't be read.
+    pub fn ids(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut ids: Vec<String> = entries
+            .flatten()
+            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
+            .collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// A job; `None` where it is gone by now or no job at all.
+    pub fn get(&self, id: &str) -> Option<Item> {
+        serde_json::from_slice(&fs::read(self.path(id)).ok()?).ok()
+    }
+
+    /// All jobs, the oldest first.
+    ///
+    /// # Errors
+    /// As [`Queue::ids`].
+    pub fn items(&self) -> io::Result<Vec<Item>> {
+        Ok(self.ids()?.iter().filter_map(|id| self.get(id)).collect())
+    }
+
+    /// Whether there is any work.
+    pub fn is_empty(&self) -> bool {
+        self.ids().map_or(true, |ids| ids.is_empty())
+    }
+
+    fn lock_path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+}
+
+/// Sees to it that somebody works on the queue: systemd's path unit, or a process of our own in a
+/// session of its own, which holds none of libvirt's descriptors and waits until this call is over.
+///
+/// # Errors
+/// The process could not be started; the jobs wait for the next call that has some, or the daemon's
+/// next start.
+pub fn start_worker(hooks_dir: &Path, state_dir: &Path) -> io::Result<()> {
+    if state_dir == Path::new(UNIT_STATE_DIR) && Path::new(PATH_UNIT).exists() {
+        return Ok(());
+    }
+    let null = fs::File::options().read(true).write(true).open("/dev/null")?;
+    let program = c"/proc/self/exe";
+    let hooks_dir = c_string(hooks_dir.as_os_str().as_encoded_bytes());
+    let arguments = [c"hookmux", c"--hooks-dir", &hooks_dir, c"worker"].map(CString::from);
+    let path = c_string(format!("PATH={DEFAULT_PATH}").as_bytes());
+    let home = std::env::var_os("HOME")
+        .map(|home| c_string(&[b"HOME=", home.as_encoded_bytes()].concat()));
+    let environment: Vec<CString> = std::iter::once(path).chain(home).collect();
+    sys::spawn(program, &arguments, &environment, [null.as_fd(); 3])?;
+    Ok(())
+}

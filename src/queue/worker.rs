@@ -1,0 +1,273 @@
+//! The worker: one at a time, and one more may wait for it, so that a job which is queued while the
+//! last one is about to end isn't forgotten.
+
+use std::cell::RefCell;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
+
+use super::{Item, Queue};
+use crate::config::Settings;
+use crate::record::{Execution, Fact, Run, Witness};
+use crate::run::exchange::{self, Change};
+use crate::run::job::{Ended, Outcome};
+use crate::run::locks::{self, Lock};
+use crate::run::processes;
+use crate::run::supervise::{Next, Supervisor};
+use crate::verdict::{self, Failure};
+
+/// How often jobs are looked at that wait for a time, a lock or the end of their call.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Works until the queue is empty.
+///
+/// # Errors
+/// The queue can't be used.
+pub fn work(settings: &Settings, witness: &mut dyn Witness) -> io::Result<()> {
+    let queue = Queue::new(&settings.state_dir);
+    if queue.is_empty() {
+        return Ok(());
+    }
+    let Some(_only_one) = become_the_worker(&queue)? else { return Ok(()) };
+    let mut supervisor = Supervisor::new(&[Signal::SIGTERM, Signal::SIGINT])?;
+    clear_up(&queue);
+    let shift =
+        RefCell::new(Shift { settings, queue: &queue, active: Vec::new(), started: 0, witness });
+    let null = || File::options().read(true).write(true).open("/dev/null");
+    supervisor.drive(&mut || shift.borrow_mut().next(&null), &mut |_| {}, &mut |number, ended| {
+        shift.borrow_mut().over(number, ended)
+    });
+    supervisor.let_go()
+}
+
+/// The worker's lock; `None` where one works and one waits already.
+fn become_the_worker(queue: &Queue) -> io::Result<Option<Flock<File>>> {
+    let open =
+        |name: &str| OpenOptions::new().create(true).append(true).open(queue.lock_path(name));
+    let waiting = match Flock::lock(open(".waiting")?, FlockArg::LockExclusiveNonblock) {
+        Ok(waiting) => waiting,
+        Err(_) => return Ok(None),
+    };
+    let worker =
+        Flock::lock(open(".worker")?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    drop(waiting);
+    Ok(Some(worker))
+}
+
+/// A worker that died left its runs behind: they are ended before they are begun again.
+fn clear_up(queue: &Queue) {
+    for mut item in queue.items().unwrap_or_default() {
+        if let Some(run) = item.run.take() {
+            processes::end_carriers(&run);
+            item.last = Some("its worker died".to_owned());
+            // it was no fault of the hook's
+            item.attempts = item.attempts.saturating_sub(1);
+            let _ = queue.keep(&item);
+        }
+    }
+}
+
+/// A job that runs.
+struct Active {
+    number: usize,
+    item: Item,
+    directory: Option<PathBuf>,
+    _lock: Option<Lock>,
+}
+
+struct Shift<'a> {
+    settings: &'a Settings,
+    queue: &'a Queue,
+    active: Vec<Active>,
+    started: usize,
+    witness: &'a mut dyn Witness,
+}
+
+impl Shift<'_> {
+    /// The next job that may start.
+    fn next(&mut self, null: &dyn Fn() -> io::Result<File>) -> Next {
+        let ids = self.queue.ids().unwrap_or_default();
+        let mut is_waiting = false;
+        let mut busy: Vec<(String, String)> =
+            self.active.iter().map(|active| owned(active.item.queue_of())).collect();
+        for id in ids {
+            if self.active.iter().any(|active| active.item.id == id) {
+                continue;
+            }
+            let Some(item) = self.queue.get(&id) else {
+                // torn by nobody: not a job of ours, and never one to be run
+                continue;
+            };
+            if item.is_expired() {
+                self.give_up(
+                    &item,
+                    format!("given up: it waited longer than {} s", super::item::EXPIRES),
+                );
+                continue;
+            }
+            is_waiting = true;
+            let queue = owned(item.queue_of());
+            if busy.contains(&queue) {
+                continue;
+            }
+            // what comes first of a guest goes first, due or not
+            busy.push(queue);
+            if self.active.len() < self.settings.max_parallel
+                && self.has_room(&item)
+                && item.is_due()
+                && let Some(job) = self.start(item, null)
+            {
+                return job;
+            }
+        }
+        if is_waiting || !self.active.is_empty() { Next::Wait(LOOK_AGAIN) } else { Next::Done }
+    }
+
+    fn has_room(&self, item: &Item) -> bool {
+        let same = self
+            .active
+            .iter()
+            .filter(|active| active.item.registration == item.registration)
+            .count();
+        item.max_parallel.is_none_or(|most| same < most as usize)
+    }
+
+    fn start(&mut self, mut item: Item, null: &dyn Fn() -> io::Result<File>) -> Option<Next> {
+        let lock = match &item.lock {
+            None => None,
+            Some(name) => Some(locks::try_take(&self.settings.runtime_dir, name).ok()?),
+        };
+        let run = item.begin();
+        // kept before it starts: a worker that dies leaves what it began behind
+        if let Err(error) = self.queue.keep(&item) {
+            self.trouble(&item, &format!("the queue can't be written: {error}"));
+            return None;
+        }
+        let made = self.document(&item, &run).and_then(|directory| {
+            let path = directory.as_ref().map(|directory| directory.join(exchange::FILE_NAME));
+            let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
+            let ends = Instant::now() + Duration::from_secs(super::item::EXPIRES);
+            Ok((item.job(&run, path, null()?.into(), ends)?, directory))
+        });
+        match made {
+            Ok((job, directory)) => {
+                let label = item.hook.clone();
+                self.witness.see(&execution(&item), &Fact::Started { label: &label, device: None });
+                self.active.push(Active { number: self.started, item, directory, _lock: lock });
+                self.started += 1;
+                Some(Next::Start(Box::new(job)))
+            }
+            Err(error) => {
+                self.failed(item, format!("can't be started: {error}"));
+                None
+            }
+        }
+    }
+
+    fn document(&self, item: &Item, run: &str) -> io::Result<Option<PathBuf>> {
+        let Some(document) = &item.document else { return Ok(None) };
+        let directory = self.settings.runtime_dir.join("data").join(run);
+        exchange::make_private(&directory, &document.0, item.owner())?;
+        Ok(Some(directory))
+    }
+
+    fn over(&mut self, number: usize, ended: Ended) {
+        let Some(place) = self.active.iter().position(|active| active.number == number) else {
+            return;
+        };
+        let Active { mut item, directory, .. } = self.active.remove(place);
+        if let Some(directory) = directory {
+            let _ = fs::remove_dir_all(directory);
+        }
+        if matches!(ended.outcome, Outcome::Terminated) {
+            // this worker was told to end; the next one begins anew
+            item.run = None;
+            item.attempts = item.attempts.saturating_sub(1);
+            let _ = self.queue.keep(&item);
+            return;
+        }
+        let fault = verdict::fault(&ended);
+        self.tell(&item, ended, fault.clone());
+        match fault {
+            None => drop(self.queue.forget(&item.id)),
+            Some((_, what)) => self.failed(item, what),
+        }
+    }
+
+    fn tell(&mut self, item: &Item, ended: Ended, fault: Option<(i32, String)>) {
+        let failure = fault.map(|(status, what)| Failure {
+            label: item.hook.clone(),
+            status,
+            what,
+            stderr: ended.stderr.end(verdict::MAX_STDERR),
+            kill: false,
+            is_tolerated: true,
+        });
+        let run = Run {
+            label: item.hook.clone(),
+            event: item.event.clone(),
+            device: None,
+            ended: Some(ended),
+            change: Change::None,
+            failure,
+        };
+        self.witness.see(&execution(item), &Fact::Over(&run));
+    }
+
+    fn failed(&mut self, mut item: Item, what: String) {
+        if item.fail(what.clone()) {
+            let words = format!(
+                "detached: {what}; tried again, {} of {} times",
+                item.attempts, item.retries
+            );
+            self.witness
+                .see(&execution(&item), &Fact::Warning { label: &item.hook, words: &words });
+            if let Err(error) = self.queue.keep(&item) {
+                self.trouble(&item, &format!("the queue can't be written: {error}"));
+            }
+        } else {
+            self.give_up(&item, format!("given up after {} tries: {what}", item.attempts));
+        }
+    }
+
+    fn give_up(&mut self, item: &Item, words: String) {
+        self.trouble(item, &words);
+        let _ = self.queue.forget(&item.id);
+    }
+
+    fn trouble(&mut self, item: &Item, words: &str) {
+        let words = format!("{} (detached, {}): {words}", item.hook, item.id);
+        self.witness.see(&execution(item), &Fact::Trouble(&words));
+    }
+}
+
+fn owned((driver, object): (&str, &str)) -> (String, String) {
+    (driver.to_owned(), object.to_owned())
+}
+
+fn execution(item: &Item) -> Execution {
+    let driver = crate::libvirt::Driver::from_name(&item.driver).map_or("", |driver| driver.name());
+    Execution {
+        id: item.execution.clone(),
+        driver,
+        object: item.object.clone(),
+        operation: item.operation.clone(),
+        uuid: item.uuid.clone(),
+    }
+}
+
+/// Removes all jobs that no worker runs; returns how many.
+///
+/// # Errors
+/// The queue can't be read or written.
+pub fn flush(queue: &Queue) -> io::Result<usize> {
+    let waiting: Vec<Item> = queue.items()?.into_iter().filter(|item| item.run.is_none()).collect();
+    for item in &waiting {
+        queue.forget(&item.id)?;
+    }
+    Ok(waiting.len())
+}
