@@ -7,13 +7,14 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 
 use crate::config::{self, Loaded, Settings, Surroundings};
 use crate::event::Origin;
 use crate::facts::{self, Facts};
-use crate::guest::{Guest, Held};
+use crate::guest::{self, Guest, Held};
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::document;
 use crate::libvirt::driver::Front;
@@ -99,11 +100,19 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     with_hooks(call, &surroundings, &loaded, &candidates, document, Mode::Real, witness)
 }
 
-/// Called beside a main script that is hookmux too: that one has answered already.
+/// Called beside a main script that is hookmux too, by a link or as a copy: that one has answered
+/// already.
 fn is_main_script_ours(front: &Front, surroundings: &Surroundings) -> bool {
-    let main = fs::metadata(surroundings.hooks_dir.join(front.driver.name()));
-    let own = fs::metadata("/proc/self/exe");
-    matches!((main, own), (Ok(main), Ok(own)) if (main.dev(), main.ino()) == (own.dev(), own.ino()))
+    let main = surroundings.hooks_dir.join(front.driver.name());
+    let own = Path::new("/proc/self/exe");
+    let (Ok(main_file), Ok(own_file)) = (fs::metadata(&main), fs::metadata(own)) else {
+        return false;
+    };
+    let is_same = (main_file.dev(), main_file.ino()) == (own_file.dev(), own_file.ino());
+    is_same
+        || (main_file.is_file()
+            && main_file.len() == own_file.len()
+            && fs::read(main).ok() == fs::read(own).ok())
 }
 
 /// Keeps up what is remembered of a guest. The document is read no further than it must be.
@@ -118,7 +127,8 @@ fn without_hooks(call: &Call, settings: &Settings) -> Answer {
             | Operation::Reconnect
             | Operation::Attach
     );
-    if !remembers {
+    let drops = || call.driver.is_guest() && guest::is_any_pending(&settings.runtime_dir);
+    if !remembers && !drops() {
         return Answer::default();
     }
     let document = input::read();

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::time::{ClockId, clock_gettime};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Origin;
@@ -18,6 +19,10 @@ use crate::libvirt::Driver;
 /// How long an origin waits for its `prepare`, in seconds. libvirt was seen to take 4 s; an offline
 /// migration and a refused restore never get there.
 const PENDING_SECONDS: i64 = 300;
+const GUESTS: &str = "guests";
+const PENDING: &str = "pending";
+/// Tries to write where somebody removes the directory meanwhile.
+const TRIES: usize = 3;
 
 /// A failure that is answered at the next `prepare`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,20 +32,24 @@ pub struct Held {
     pub words: String,
 }
 
+/// What waits for its `prepare`. In a directory of its own, which is there only while something
+/// waits: a call that has nothing else to do sees at once that it has nothing to drop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pending {
+    boot: String,
+    name: String,
     origin: Origin,
     /// Seconds of CLOCK_BOOTTIME.
     since: i64,
     held: Option<Held>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What is known of a running guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct State {
     boot: String,
     name: String,
-    origin: Option<Origin>,
-    pending: Option<Pending>,
+    origin: Origin,
 }
 
 /// What the first `prepare` finds.
@@ -52,59 +61,55 @@ pub struct Arrival {
 
 /// One guest's memory.
 pub struct Guest {
-    directory: PathBuf,
+    guests: PathBuf,
+    pending: PathBuf,
     key: String,
     boot: String,
     name: String,
 }
 
+/// Whether anything waits for a `prepare`, of any guest.
+pub fn is_any_pending(runtime_dir: &Path) -> bool {
+    runtime_dir.join(PENDING).exists()
+}
+
 impl Guest {
     /// `uuid` must be one (`Identity::plain_uuid`); without, the guest is looked for by its name.
     pub fn new(runtime_dir: &Path, driver: Driver, uuid: Option<&str>, name: &str) -> Guest {
-        let directory = runtime_dir.join("guests");
+        let (guests, pending) = (runtime_dir.join(GUESTS), runtime_dir.join(PENDING));
         let key = match uuid {
             Some(uuid) => format!("{driver}-{uuid}"),
-            None => key_by_name(&directory, driver, name),
+            None => key_by_name([&guests, &pending], driver, name),
         };
-        Guest { directory, key, boot: boot_id(), name: name.to_owned() }
+        Guest { guests, pending, key, boot: boot_id(), name: name.to_owned() }
     }
 
     fn state_path(&self) -> PathBuf {
-        self.directory.join(format!("{}.json", self.key))
+        self.guests.join(format!("{}.json", self.key))
     }
 
     fn document_path(&self) -> PathBuf {
-        self.directory.join(format!("{}.xml", self.key))
+        self.guests.join(format!("{}.xml", self.key))
+    }
+
+    fn pending_path(&self) -> PathBuf {
+        self.pending.join(format!("{}.json", self.key))
     }
 
     /// `None` where nothing is remembered that counts.
-    fn load(&self) -> io::Result<Option<State>> {
-        let bytes = match fs::read(self.state_path()) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let state: State = serde_json::from_slice(&bytes)?;
-        Ok((state.boot == self.boot).then_some(state))
+    fn state(&self) -> io::Result<Option<State>> {
+        let state: Option<State> = read(&self.state_path())?;
+        Ok(state.filter(|state| state.boot == self.boot))
     }
 
-    fn store(&self, state: &State) -> io::Result<()> {
-        let bytes = serde_json::to_vec(state)?;
-        self.write(&self.state_path(), &bytes)
+    fn expected(&self) -> io::Result<Option<Pending>> {
+        let pending: Option<Pending> = read(&self.pending_path())?;
+        Ok(pending.filter(|pending| pending.boot == self.boot && is_current(pending)))
     }
 
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        files::replace(path, bytes).or_else(|error| {
-            if error.kind() != io::ErrorKind::NotFound {
-                return Err(error);
-            }
-            files::private_directory(&self.directory)?;
-            files::replace(path, bytes)
-        })
-    }
-
-    fn fresh_state(&self) -> State {
-        State { boot: self.boot.clone(), name: self.name.clone(), ..State::default() }
+    fn keep_origin(&self, origin: Origin) -> io::Result<()> {
+        let state = State { boot: self.boot.clone(), name: self.name.clone(), origin };
+        write(&self.state_path(), &serde_json::to_vec(&state)?)
     }
 
     /// Remembers, at `restore` or `migrate`, how the guest comes, for the `prepare` that follows.
@@ -112,55 +117,41 @@ impl Guest {
     /// # Errors
     /// It could not be written: a held failure is lost then.
     pub fn expect(&self, origin: Origin, held: Option<Held>) -> io::Result<()> {
-        let mut state = self.load().ok().flatten().unwrap_or_else(|| self.fresh_state());
-        state.pending = Some(Pending { origin, since: now(), held });
-        self.store(&state)
+        let (boot, name) = (self.boot.clone(), self.name.clone());
+        let pending = Pending { boot, name, origin, since: now(), held };
+        write(&self.pending_path(), &serde_json::to_vec(&pending)?)
     }
 
     /// Takes, at `prepare`, what was expected, and remembers the origin of the guest.
     pub fn arrive(&self) -> Arrival {
-        let (origin, held) = match self.load() {
-            Ok(state) => {
-                let pending = state.and_then(|state| state.pending).filter(is_current);
-                pending.map_or((Origin::Fresh, None), |pending| (pending.origin, pending.held))
-            }
-            Err(_) => (Origin::Unknown, None),
-        };
-        let state = State { origin: Some(origin), ..self.fresh_state() };
-        if self.store(&state).is_err() {
-            // an old expectation must not be met twice
+        let arrival = self.foresee();
+        // an expectation must not be met twice
+        self.forget_pending();
+        if self.keep_origin(arrival.origin).is_err() {
             let _ = files::remove(&self.state_path());
         }
-        Arrival { origin, held }
+        arrival
     }
 
     /// What `prepare` would find, without taking it.
     pub fn foresee(&self) -> Arrival {
-        match self.load() {
-            Ok(state) => match state.and_then(|state| state.pending).filter(is_current) {
-                Some(pending) => Arrival { origin: pending.origin, held: pending.held },
-                None => Arrival { origin: Origin::Fresh, held: None },
-            },
+        match self.expected() {
+            Ok(Some(pending)) => Arrival { origin: pending.origin, held: pending.held },
+            Ok(None) => Arrival { origin: Origin::Fresh, held: None },
             Err(_) => Arrival { origin: Origin::Unknown, held: None },
         }
     }
 
     /// The origin of the running guest.
     pub fn origin(&self) -> Origin {
-        self.load().ok().flatten().and_then(|state| state.origin).unwrap_or(Origin::Unknown)
+        self.state().ok().flatten().map_or(Origin::Unknown, |state| state.origin)
     }
 
     /// Drops what no `prepare` came for.
     pub fn forget_pending(&self) {
-        if let Ok(Some(mut state)) = self.load()
-            && state.pending.take().is_some()
-        {
-            let kept = if state.origin.is_some() {
-                self.store(&state)
-            } else {
-                files::remove(&self.state_path())
-            };
-            let _ = kept;
+        if files::remove(&self.pending_path()).is_ok() {
+            // where it was the last; the kernel refuses where it wasn't
+            let _ = fs::remove_dir(&self.pending);
         }
     }
 
@@ -170,11 +161,10 @@ impl Guest {
     /// It could not be written; an older one is gone then, for it may be of another start.
     pub fn keep_document(&self, document: &[u8]) -> io::Result<()> {
         let path = self.document_path();
-        self.write(&path, document).inspect_err(|_| drop(files::remove(&path)))?;
+        write(&path, document).inspect_err(|_| drop(files::remove(&path)))?;
         // the document counts only beside a state of this boot
-        if self.load().ok().flatten().is_none() {
-            let state = State { origin: Some(Origin::Unknown), ..self.fresh_state() };
-            self.store(&state)?;
+        if self.state().ok().flatten().is_none() {
+            self.keep_origin(Origin::Unknown)?;
         }
         Ok(())
     }
@@ -182,7 +172,7 @@ impl Guest {
     /// The file with the document of `started`, if it was kept in this boot.
     pub fn started_document(&self) -> Option<PathBuf> {
         let path = self.document_path();
-        let is_kept = path.exists() && self.load().ok().flatten().is_some();
+        let is_kept = path.exists() && self.state().ok().flatten().is_some();
         is_kept.then_some(path)
     }
 
@@ -191,6 +181,30 @@ impl Guest {
         let _ = files::remove(&self.state_path());
         let _ = files::remove(&self.document_path());
     }
+}
+
+/// Reads a file of ours; `None` where there is none.
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a file of ours, and makes its directory where it is missing. A directory of expectations
+/// may go between the two.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut result = files::replace(path, bytes);
+    for _ in 0..TRIES {
+        match &result {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            _ => break,
+        }
+        files::private_directory(path.parent().unwrap_or(path))?;
+        result = files::replace(path, bytes);
+    }
+    result
 }
 
 fn is_current(pending: &Pending) -> bool {
@@ -209,13 +223,22 @@ fn boot_id() -> String {
 
 /// The key of a guest whose uuid this call doesn't tell: that of the one remembered under its name,
 /// else one made of the name.
-fn key_by_name(directory: &Path, driver: Driver, name: &str) -> String {
+fn key_by_name(directories: [&Path; 2], driver: Driver, name: &str) -> String {
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
     let prefix = format!("{driver}-");
-    let remembered = fs::read_dir(directory).into_iter().flatten().flatten().find_map(|entry| {
+    let entries = directories
+        .into_iter()
+        .filter_map(|directory| fs::read_dir(directory).ok())
+        .flatten()
+        .flatten();
+    let remembered = entries.into_iter().find_map(|entry| {
         let file_name = entry.file_name().into_string().ok()?;
         let key = file_name.strip_suffix(".json").filter(|key| key.starts_with(&prefix))?;
-        let state: State = serde_json::from_slice(&fs::read(entry.path()).ok()?).ok()?;
-        (state.name == name).then(|| key.to_owned())
+        let named: Named = read(&entry.path()).ok()??;
+        (named.name == name).then(|| key.to_owned())
     });
     remembered.unwrap_or_else(|| format!("{driver}-name-{}", files::name_digest(name.as_ref())))
 }
@@ -230,6 +253,12 @@ mod tests {
         Guest::new(directory, Driver::Qemu, Some(UUID), "vm")
     }
 
+    fn alter(guest: &Guest, change: fn(&mut Pending)) {
+        let mut pending = guest.expected().unwrap().unwrap();
+        change(&mut pending);
+        write(&guest.pending_path(), &serde_json::to_vec(&pending).unwrap()).unwrap();
+    }
+
     #[test]
     fn an_expectation_is_met_once() {
         let directory = tempfile::tempdir().unwrap();
@@ -239,6 +268,7 @@ mod tests {
         assert_eq!(guest.foresee().held, Some(held.clone()));
         assert_eq!(guest.arrive(), Arrival { origin: Origin::Restore, held: Some(held) });
         assert_eq!(guest.origin(), Origin::Restore);
+        assert!(!is_any_pending(directory.path()), "nothing waits any more");
         assert_eq!(guest.arrive(), Arrival { origin: Origin::Fresh, held: None });
         assert_eq!(guest.origin(), Origin::Fresh);
     }
@@ -248,9 +278,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
         guest.expect(Origin::Migration, None).unwrap();
-        let mut state = guest.load().unwrap().unwrap();
-        state.pending.as_mut().unwrap().since -= PENDING_SECONDS + 1;
-        guest.store(&state).unwrap();
+        alter(&guest, |pending| pending.since -= PENDING_SECONDS + 1);
         assert_eq!(guest.arrive().origin, Origin::Fresh);
 
         guest.expect(Origin::Migration, None).unwrap();
@@ -258,9 +286,7 @@ mod tests {
         assert_eq!(guest.arrive().origin, Origin::Fresh);
 
         guest.expect(Origin::Migration, None).unwrap();
-        let mut state = guest.load().unwrap().unwrap();
-        state.boot = "another".into();
-        guest.store(&state).unwrap();
+        alter(&guest, |pending| pending.boot = "another".into());
         assert_eq!(guest.arrive().origin, Origin::Fresh);
     }
 

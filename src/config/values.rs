@@ -12,38 +12,52 @@ pub struct Limit(pub Option<Duration>);
 
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Limit, D::Error> {
-        struct LimitVisitor;
-        impl Visitor<'_> for LimitVisitor {
-            type Value = Limit;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a duration such as 30s, 2m or 1h 30m (0 for none)")
-            }
-
-            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Limit, E> {
-                Ok(limit(Duration::from_secs(seconds)))
-            }
-
-            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Limit, E> {
-                let seconds = u64::try_from(seconds)
-                    .map_err(|_| E::custom("a duration can't be negative"))?;
-                self.visit_u64(seconds)
-            }
-
-            fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Limit, E> {
-                Duration::try_from_secs_f64(seconds).map(limit).map_err(E::custom)
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Limit, E> {
-                parse_duration(text).map(limit).map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_any(LimitVisitor)
+        deserializer.deserialize_any(LimitVisitor { is_firm: false }).map(Limit)
     }
 }
 
-fn limit(duration: Duration) -> Limit {
-    Limit((!duration.is_zero()).then_some(duration))
+/// Reads a duration; a firm one can't be none.
+struct LimitVisitor {
+    is_firm: bool,
+}
+
+impl LimitVisitor {
+    fn checked<E: de::Error>(self, duration: Duration) -> Result<Option<Duration>, E> {
+        let limit = (!duration.is_zero()).then_some(duration);
+        if limit.is_none() && self.is_firm {
+            return Err(E::custom("a call always has a limit: libvirt itself has none, and waits"));
+        }
+        Ok(limit)
+    }
+}
+
+impl Visitor<'_> for LimitVisitor {
+    type Value = Option<Duration>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let none = if self.is_firm { "" } else { " (0 for none)" };
+        write!(f, "a duration such as 30s, 2m or 1h 30m{none}")
+    }
+
+    fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Option<Duration>, E> {
+        self.checked(Duration::from_secs(seconds))
+    }
+
+    fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Option<Duration>, E> {
+        let seconds =
+            u64::try_from(seconds).map_err(|_| E::custom("a duration can't be negative"))?;
+        self.visit_u64(seconds)
+    }
+
+    fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Option<Duration>, E> {
+        let duration = Duration::try_from_secs_f64(seconds).map_err(E::custom)?;
+        self.checked(duration)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Option<Duration>, E> {
+        let duration = parse_duration(text).map_err(E::custom)?;
+        self.checked(duration)
+    }
 }
 
 /// Reads a duration as people write it; a bare number is seconds.
@@ -65,12 +79,8 @@ pub struct FirmLimit(pub Duration);
 
 impl<'de> Deserialize<'de> for FirmLimit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FirmLimit, D::Error> {
-        match Limit::deserialize(deserializer)?.0 {
-            Some(duration) => Ok(FirmLimit(duration)),
-            None => Err(de::Error::custom(
-                "a call always has a limit: libvirt itself has none, and waits",
-            )),
-        }
+        let limit = deserializer.deserialize_any(LimitVisitor { is_firm: true })?;
+        Ok(FirmLimit(limit.unwrap_or_default()))
     }
 }
 

@@ -74,8 +74,14 @@ pub fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
             .collect::<Result<_, _>>()
             .map(Some)
             .map_err(unreadable),
+        // a guest's name can be longer than any file's
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::InvalidFilename
+            ) =>
         {
             Ok(None)
         }

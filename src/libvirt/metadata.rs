@@ -4,6 +4,7 @@
 //! hookmux's own `hookmux:properties` (`urn:hookmux:properties:1`), which wins where both name a
 //! property. Both live in the `<metadata>` that libvirt carries along with every document.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use roxmltree::Node;
@@ -59,10 +60,8 @@ pub fn read(tree: &roxmltree::Document<'_>) -> Metadata {
         .filter(|child| child.has_tag_name((HOOKMUX, "property")))
         .collect();
 
-    let mut properties = vdsm.map(|vm| vdsm_custom(&vm)).unwrap_or_default();
-    for node in own.iter().filter(|node| node.attribute("device").is_none()) {
-        set_from(&mut properties, node);
-    }
+    let of_guest = own.iter().filter(|node| node.attribute("device").is_none());
+    let properties = merged(vdsm.map(|vm| vdsm_custom(&vm)).unwrap_or_default(), of_guest);
 
     let devices = object
         .children()
@@ -71,17 +70,16 @@ pub fn read(tree: &roxmltree::Document<'_>) -> Metadata {
         .filter(Node::is_element)
         .filter_map(|device| {
             let handle = Handle::of(&device);
-            let mut properties = Vec::new();
+            let mut theirs = Vec::new();
             for entry in vdsm.iter().flat_map(Node::children) {
                 if entry.has_tag_name((VDSM, "device")) && handle.is_vdsm(&entry) {
-                    properties.extend(vdsm_custom(&entry));
+                    theirs.extend(vdsm_custom(&entry));
                 }
             }
-            for node in &own {
-                if node.attribute("device").is_some_and(|key| handle.answers_to(key)) {
-                    set_from(&mut properties, node);
-                }
-            }
+            let ours = own
+                .iter()
+                .filter(|node| node.attribute("device").is_some_and(|key| handle.answers_to(key)));
+            let properties = merged(theirs, ours);
             (!properties.is_empty()).then(|| Device {
                 range: device.range(),
                 kind: device.tag_name().name().to_owned(),
@@ -167,10 +165,26 @@ fn vdsm_custom(parent: &Node<'_, '_>) -> Vec<Property> {
         .collect()
 }
 
-fn set_from(properties: &mut Vec<Property>, node: &Node<'_, '_>) {
-    let Some(name) = node.attribute("name") else { return };
-    properties.retain(|property| property.name != name);
-    properties.push(Property { name: name.to_owned(), value: text(node) });
+/// vdsm's properties, with ours in place of those of the same name; of equal names the last one.
+fn merged<'a, 'b: 'a>(
+    theirs: Vec<Property>,
+    ours: impl Iterator<Item = &'a Node<'b, 'b>>,
+) -> Vec<Property> {
+    let ours = ours.filter_map(|node| {
+        Some(Property { name: node.attribute("name")?.to_owned(), value: text(node) })
+    });
+    let all: Vec<Property> = theirs.into_iter().chain(ours).collect();
+    let last: HashMap<&str, usize> =
+        all.iter().enumerate().map(|(index, property)| (property.name.as_str(), index)).collect();
+    let is_last: Vec<bool> = all
+        .iter()
+        .enumerate()
+        .map(|(index, property)| last.get(property.name.as_str()) == Some(&index))
+        .collect();
+    all.into_iter()
+        .zip(is_last)
+        .filter_map(|(property, is_last)| is_last.then_some(property))
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! 2. PATH, HOME, LC_ALL; `environment`, then `environment_file` of the settings
 //! 3. hookmux's own
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -15,8 +16,13 @@ use crate::libvirt::metadata::Property;
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// A property's value over this is left out, in bytes: the kernel refuses variables over 128 KiB.
 pub const MAX_VALUE: usize = 64 * 1024;
-/// All properties together, in bytes: the kernel's limit for a new program is 2 MiB.
+/// All properties together, in bytes as the kernel counts them for a new program: names and values
+/// with their ends, and a pointer for each. Its limit for everything is 2 MiB.
 const MAX_VALUES: usize = 512 * 1024;
+
+/// How many properties that were left out are named.
+const MAX_TOLD: usize = 10;
+const PROPERTY_PREFIX: &str = "HOOKMUX_PROPERTY_";
 
 /// Names that steer an interpreter, a loader, a proxy or a tool: a guest's metadata must not.
 const STEERING: &[&str] = &[
@@ -115,8 +121,10 @@ pub fn steers(name: &str) -> bool {
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     variables: Vec<(OsString, OsString)>,
+    /// Where a name stands: a guest may have thousands of properties.
+    places: HashMap<OsString, usize>,
     /// The bare names that a property was given: another property may take them.
-    bare: Vec<String>,
+    bare: HashSet<String>,
 }
 
 impl Environment {
@@ -134,14 +142,18 @@ impl Environment {
     /// Sets a variable, in place of any of the name.
     pub fn set(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
         let (name, value) = (name.into(), value.into());
-        match self.variables.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, old)) => *old = value,
-            None => self.variables.push((name, value)),
+        match self.places.get(&name) {
+            Some(place) => self.variables[*place].1 = value,
+            None => {
+                self.places.insert(name.clone(), self.variables.len());
+                self.variables.push((name, value));
+            }
         }
     }
 
     pub fn get(&self, name: &str) -> Option<&OsStr> {
-        self.variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
+        let place = self.places.get(OsStr::new(name))?;
+        self.variables.get(*place).map(|(_, value)| value.as_os_str())
     }
 
     /// Adds a guest's or a device's custom properties, each as `HOOKMUX_PROPERTY_<name>`, and bare
@@ -154,9 +166,14 @@ impl Environment {
     ) -> Vec<String> {
         let mut left_out = Vec::new();
         let mut sum = 0;
+        let mut too_many = 0;
         for Property { name, value } in properties {
-            sum += name.len() + value.len();
+            sum += cost(name, value);
             if value.len() > MAX_VALUE || sum > MAX_VALUES {
+                too_many += 1;
+                if too_many > MAX_TOLD {
+                    continue;
+                }
                 let shown: String = name.chars().take(64).collect();
                 left_out.push(format!(
                     "custom property `{shown}` left out of the environment: {} bytes are too much (a value may have {MAX_VALUE}, all together {MAX_VALUES})",
@@ -171,13 +188,19 @@ impl Environment {
             {
                 continue;
             }
-            self.set(format!("HOOKMUX_PROPERTY_{name}"), value);
+            self.set(format!("{PROPERTY_PREFIX}{name}"), value);
             let is_free = self.get(name).is_none() || self.bare.contains(name);
             let is_wanted = bare_names.is_none_or(|names| names.contains(name));
             if is_wanted && is_free && is_variable_name(name) && !steers(name) {
                 self.set(name, value);
-                self.bare.push(name.clone());
+                self.bare.insert(name.clone());
             }
+        }
+        if too_many > MAX_TOLD {
+            left_out.push(format!(
+                "{} more custom properties left out of the environment",
+                too_many - MAX_TOLD
+            ));
         }
         left_out
     }
@@ -194,6 +217,13 @@ impl Environment {
             })
             .collect()
     }
+}
+
+/// What a property takes under both its names.
+fn cost(name: &str, value: &str) -> usize {
+    let of_one =
+        |prefix: usize| prefix + name.len() + value.len() + "=\0".len() + size_of::<usize>();
+    of_one(PROPERTY_PREFIX.len()) + of_one(0)
 }
 
 /// Reads an environment file as systemd's `EnvironmentFile=` does: `NAME=value` a line, `#` and

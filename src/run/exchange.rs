@@ -217,8 +217,9 @@ impl Exchange {
         let mut name = self.directory.file_name().unwrap_or_default().to_owned();
         name.push(format!("-{number}"));
         let directory = self.directory.with_file_name(name);
-        make_private(&directory, &self.content, owner)
-            .map_err(|error| format!("the document can't be given in a file of its own: {error}"))?;
+        make_private(&directory, &self.content, owner).map_err(|error| {
+            format!("the document can't be given in a file of its own: {error}")
+        })?;
         Ok(Some(Copy { path: directory.join(FILE_NAME), directory, base: self.content.clone() }))
     }
 
@@ -274,6 +275,9 @@ impl Exchange {
             self.shared = Some(Shared::File(path));
             return result;
         }
+        // what there was no room for would take some for ever
+        let _ = files::remove(&path);
+        let _ = fs::remove_dir(&self.directory);
         let name = c"hookmux-document";
         let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
         file.write_all(&self.content)?;
@@ -358,6 +362,10 @@ impl Exchange {
     ) -> Result<Change, String> {
         let Some(whole) = self.whole() else { return Ok(Change::None) };
         let Some(output) = output else {
+            // what was printed without an end is kept in part; nobody takes a document from it
+            if !self.is_filter {
+                return Ok(Change::None);
+            }
             return Err(format!("it printed more than {} MiB", MAX_BYTES >> 20));
         };
         let printed = output.trim_ascii();

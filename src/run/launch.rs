@@ -1,6 +1,6 @@
 //! Everything that a hook is started with: program, arguments, environment, input, rights.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
@@ -260,7 +260,9 @@ impl Course<'_> {
     pub(super) fn make_base(&mut self) -> Option<String> {
         let home = self.surroundings.home.clone().unwrap_or_else(|| PathBuf::from("/"));
         let mut environment = Environment::base(home.as_os_str());
-        for (name, value) in &self.settings.environment {
+        for (name, value) in
+            self.settings.environment.iter().filter(|(name, _)| !is_ours(OsStr::new(name)))
+        {
             environment.set(name, value);
         }
         let mut trouble = None;
@@ -309,29 +311,32 @@ fn add_own(
         Some(file) => read_environment_file(file, user)?,
         None => Vec::new(),
     };
-    let written = registration.environment.iter().map(|(name, value)| (name.into(), value.into()));
-    for (name, value) in written.chain(file) {
-        if !is_ours(&name) {
-            environment.set(name, value);
-        }
+    let written = registration.environment.iter().filter(|(name, _)| !is_ours(OsStr::new(name)));
+    for (name, value) in written {
+        environment.set(name, value);
+    }
+    for (name, value) in file {
+        environment.set(name, value);
     }
     Ok(())
 }
 
-fn is_ours(name: &OsString) -> bool {
+fn is_ours(name: &OsStr) -> bool {
     name == "vmId"
         || name.as_bytes().starts_with(b"HOOKMUX_")
         || name.as_bytes().starts_with(b"_hook_")
 }
 
+/// A file of variables, without those that are hookmux's.
 fn read_environment_file(path: &Path, user: u32) -> Result<Vec<(OsString, OsString)>, String> {
     let shown = path.display();
     Trust::new(user)
         .file(path)
         .map_err(|refusal| format!("environment_file {shown}: not trusted: {refusal}"))?;
     let bytes = fs::read(path).map_err(|error| format!("environment_file {shown}: {error}"))?;
-    environment::parse_file(&bytes)
-        .map_err(|(line, message)| format!("environment_file {shown}:{line}: {message}"))
+    let variables = environment::parse_file(&bytes)
+        .map_err(|(line, message)| format!("environment_file {shown}:{line}: {message}"))?;
+    Ok(variables.into_iter().filter(|(name, _)| !is_ours(name)).collect())
 }
 
 fn in_memory(content: &[u8]) -> std::io::Result<OwnedFd> {

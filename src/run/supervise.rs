@@ -74,6 +74,7 @@ impl Supervisor {
     /// # Errors
     /// The kernel gave no descriptor.
     pub fn new(ends: &[Signal]) -> io::Result<Supervisor> {
+        sys::heed_children();
         let mut taken = SigSet::empty();
         taken.extend(ends.iter().copied().chain([Signal::SIGCHLD]));
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&taken), None)?;

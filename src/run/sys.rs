@@ -344,6 +344,15 @@ pub fn signal(pid: i32, signal: c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Takes a child's end for news again: a caller may have left SIGCHLD ignored, and then the kernel
+/// forgets how children ended.
+pub fn heed_children() {
+    // SAFETY: the default disposition needs no handler.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+    }
+}
+
 /// Marks all descriptors from `first` on close-on-exec: nothing that a caller left open reaches a
 /// hook. Kernels before 5.11 can't; libvirt leaves none open.
 pub fn close_on_exec_from(first: c_uint) {
