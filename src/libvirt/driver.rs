@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn argv0_decides_driver_and_hooks_directory() {
-        let table: &[(&str, Option<(Driver, &str, bool)>)] = &[
+        type Row<'a> = (&'a str, Option<(Driver, &'a str, bool)>);
+        let table: &[Row<'_>] = &[
             ("/etc/libvirt/hooks/qemu", Some((Driver::Qemu, "/etc/libvirt/hooks", false))),
             (
                 "/var/lib/libvirt/hooks/network",

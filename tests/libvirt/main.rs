@@ -27,4 +27,5 @@ mod managed_save;
 mod migration;
 mod names;
 mod network;
+mod registered;
 mod trust;

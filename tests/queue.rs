@@ -1,0 +1,202 @@
+//! Detached hooks: they begin after libvirt has its answer. (O4, O6, O8)
+
+use std::fs;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use crate::support::host::binary_under_test;
+use crate::support::{GUEST, Host, is_alive, until};
+
+fn detached(host: &Host, name: &str, script: &str, more: &str) {
+    host.script(format!("bin/{name}"), script);
+    host.file(
+        format!("hooks.d/{name}.yaml"),
+        format!("events: [after_vm_launch]\ncommand: bin/{name}\nmode: detached\n{more}\n"),
+    );
+}
+
+fn hookmux(host: &Host, arguments: &[&str]) -> Output {
+    Command::new(binary_under_test())
+        .arg("--hooks-dir")
+        .arg(host.hooks())
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn jobs(host: &Host) -> Vec<serde_json::Value> {
+    let output = hookmux(host, &["queue", "--output", "json"]);
+    let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    object["jobs"].as_array().unwrap().clone()
+}
+
+fn done(host: &Host) {
+    until("the queue is empty", || jobs(host).is_empty());
+}
+
+#[test]
+fn a_detached_hook_runs_after_the_answer_with_all_that_it_would_have_had() {
+    let host = Host::new();
+    // the call that queued it must be over: its process is the session leader's parent no more
+    detached(
+        &host,
+        "x",
+        r#"sleep 0.5; cmp "$_hook_domxml" "$T/guest.xml" && log "$HOOKMUX_EVENT $HOOKMUX_OBJECT $HOOKMUX_ORIGIN $1 $(cat)""#,
+        "args: [$NAME]\nstdin: none",
+    );
+    fs::write(host.path("guest.xml"), GUEST).unwrap();
+    let begun = Instant::now();
+    host.guest("started begin").run().succeeds();
+    assert!(begun.elapsed() < Duration::from_millis(450), "nobody waits: {:?}", begun.elapsed());
+    assert!(host.log().is_empty());
+    until("it has run", || !host.read_text("log").is_empty());
+    assert_eq!(host.log(), ["after_vm_launch g unknown g "]);
+    done(&host);
+    assert!(fs::read_dir(host.path("run/data")).unwrap().next().is_none(), "its document is gone");
+}
+
+#[test]
+fn jobs_of_one_guest_run_in_order_and_of_others_beside_them() {
+    let host = Host::new();
+    detached(
+        &host,
+        "x",
+        r#"log "+$HOOKMUX_OBJECT$HOOKMUX_OPERATION"; sleep 0.3; log "-$HOOKMUX_OBJECT$HOOKMUX_OPERATION""#,
+        "",
+    );
+    host.file("hooks.d/x.yaml", "calls: ['*/*/begin']\ncommand: bin/x\nmode: detached\n");
+    let document = |name: &str| format!("<domain><name>{name}</name></domain>");
+    for operation in ["prepare", "start", "started"] {
+        for guest in ["a", "b"] {
+            host.call("qemu", [guest, operation, "begin", "-"])
+                .stdin(document(guest))
+                .run()
+                .succeeds();
+        }
+    }
+    done(&host);
+    let log = host.log();
+    for guest in ["a", "b"] {
+        let own: Vec<_> = log.iter().filter(|line| line[1..].starts_with(guest)).cloned().collect();
+        let expected = ["prepare", "start", "started"]
+            .map(|op| [format!("+{guest}{op}"), format!("-{guest}{op}")])
+            .concat();
+        assert_eq!(own, expected);
+    }
+    let beside = log.windows(2).any(|two| two[0].starts_with('+') && two[1].starts_with('+'));
+    assert!(beside, "guests don't wait for each other: {log:?}");
+}
+
+// O4
+#[test]
+fn max_parallel_bounds_a_hook_and_all_of_them() {
+    for (settings, more) in [("max_parallel: 1", ""), ("", "max_parallel: 1")] {
+        let host = Host::new();
+        host.settings(settings);
+        detached(&host, "x", "log +; sleep 0.1; log -", more);
+        for guest in ["a", "b", "c"] {
+            host.call("qemu", [guest, "started", "begin", "-"]).stdin("").run().succeeds();
+        }
+        done(&host);
+        assert_eq!(host.log(), ["+", "-", "+", "-", "+", "-"]);
+    }
+}
+
+// O6, O8
+#[test]
+fn a_failure_is_tried_again_with_a_pause_and_given_up_in_the_end() {
+    let host = Host::new();
+    detached(&host, "x", r#"log "$HOOKMUX_RUN"; test -e "$T/ok""#, "retries: 1");
+    host.guest("started begin").run().succeeds();
+    until("it was tried", || jobs(&host).iter().any(|job| job["last"] != serde_json::Value::Null));
+    fs::write(host.path("ok"), "").unwrap();
+    done(&host);
+    let log = host.log();
+    assert_eq!(log.len(), 2, "{log:?}");
+    assert!(log[0].ends_with("-1") && log[1].ends_with("-2"), "{log:?}");
+    fs::remove_file(host.path("ok")).unwrap();
+    host.guest("started begin").run().succeeds();
+    done(&host);
+    assert_eq!(host.log().len(), 2, "once, and once again");
+    detached(&host, "x", "log x; exec sleep 60", "retries: 0\ntimeout: 1s");
+    host.guest("started begin").run().succeeds();
+    done(&host);
+    assert_eq!(host.log(), ["x"]);
+}
+
+#[test]
+fn a_worker_that_dies_leaves_nothing_behind_and_loses_nothing() {
+    let host = Host::new();
+    detached(
+        &host,
+        "x",
+        r#"log "$HOOKMUX_RUN $$"; test -e "$T/ok" || exec sleep 600"#,
+        "timeout: 0",
+    );
+    host.guest("started begin").run().succeeds();
+    until("it runs", || host.read_text("log").contains(' '));
+    let first = host.log().remove(0);
+    let pid: i32 = first.split(' ').nth(1).unwrap().parse().unwrap();
+    let worker: i32 = fs::read_to_string(format!("/proc/{pid}/stat"))
+        .unwrap()
+        .rsplit(") ")
+        .next()
+        .unwrap()
+        .split(' ')
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker), nix::sys::signal::Signal::SIGKILL)
+        .unwrap();
+    until("the worker is gone", || !is_alive(worker));
+    assert!(is_alive(pid), "its hook goes on");
+    fs::write(host.path("ok"), "").unwrap();
+    // the daemon's next start takes up what is left
+    host.call("daemon", ["-", "start", "-", "start"]).stdin("").run().succeeds();
+    done(&host);
+    assert!(!is_alive(pid), "the run that is repeated was ended first");
+    assert_eq!(host.log().len(), 1);
+}
+
+#[test]
+fn a_job_that_is_torn_or_foreign_holds_nobody_up() {
+    let host = Host::new();
+    detached(&host, "x", "log x", "");
+    fs::create_dir(host.path("state/queue")).unwrap();
+    fs::write(host.path("state/queue/00000000000000000000000000.json"), "{").unwrap();
+    host.guest("started begin").run().succeeds();
+    until("it has run", || !host.read_text("log").is_empty());
+    done(&host);
+}
+
+#[test]
+fn the_queue_is_shown_and_flushed() {
+    let host = Host::new();
+    detached(&host, "x", "exit 1", "retries: 9");
+    host.guest("started begin").run().succeeds();
+    until("it was tried", || {
+        jobs(&host).iter().any(|job| job["attempts"].as_u64() > Some(0) && job["running"] == false)
+    });
+    let text = String::from_utf8(hookmux(&host, &["queue"]).stdout).unwrap();
+    assert!(text.contains("after_vm_launch/x") && text.contains("exit status 1"), "{text}");
+    until("a job waits, and is removed", || {
+        String::from_utf8(hookmux(&host, &["queue", "--flush"]).stdout)
+            .unwrap()
+            .contains("1 jobs removed")
+    });
+    done(&host);
+}
+
+#[test]
+fn a_detached_hook_that_cannot_be_queued_has_failed() {
+    let host = Host::new();
+    detached(&host, "x", "log x", "");
+    host.file(
+        "hooks.d/x.yaml",
+        "events: [before_vm_start, after_vm_launch]\ncommand: bin/x\nmode: detached\n",
+    );
+    fs::write(host.path("state/queue"), "in the way").unwrap();
+    host.guest("prepare begin").run().fails(125, &["before_vm_start/x: can't be queued: "]);
+    host.guest("started begin").run().succeeds();
+}
