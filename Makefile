@@ -96,6 +96,8 @@ install:  ## into $(DESTDIR)$(PREFIX), after `make`
 	install -m 755 '$(binary)' '$(DESTDIR)$(PREFIX)/sbin/hookmux'
 	install -d '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
 	install -m 644 README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
+	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	install -m 644 packaging/systemd/* '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	@set -eu; umask 022; \
 	pages=$$(mktemp -d); trap 'rm -rf "$$pages"' EXIT; \
 	'$(binary)' man "$$pages"; \

@@ -80,6 +80,11 @@ impl Queue {
         serde_json::from_slice(&fs::read(self.path(id)).ok()?).ok()
     }
 
+    /// Puts a file aside that is no job, so that nobody is started for it again and again.
+    pub fn put_aside(&self, id: &str) {
+        let _ = fs::rename(self.path(id), self.directory.join(format!("{id}.broken")));
+    }
+
     /// All jobs, the oldest first.
     ///
     /// # Errors

@@ -99,7 +99,8 @@ impl Shift<'_> {
                 continue;
             }
             let Some(item) = self.queue.get(&id) else {
-                // torn by nobody: not a job of ours, and never one to be run
+                // jobs are replaced whole: this one was made by nobody of ours
+                self.queue.put_aside(&id);
                 continue;
             };
             if item.is_expired() {
