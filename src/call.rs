@@ -6,46 +6,33 @@
 //! ```
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
-use crate::config::{self, Loaded, Settings, Surroundings};
+use crate::answer::{self, Answer};
+use crate::config::{self, Diagnostic, Loaded, Settings, Surroundings};
 use crate::event::Origin;
 use crate::facts::{self, Facts};
-use crate::guest::{self, Guest, Held};
+use crate::guest;
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::document;
 use crate::libvirt::driver::Front;
-use crate::libvirt::{Call, Class, Document, Driver, Operation};
+use crate::libvirt::{Call, Class, Document, Operation};
+use crate::memory;
 use crate::plan::{self, Knowledge};
 use crate::queue::{self, Queue};
-use crate::record::{Execution, Fact, Run, Witness, ulid};
+use crate::record::{Execution, Fact, Witness, ulid};
+use crate::restore::Restore;
 use crate::run::environment::Environment;
 use crate::run::exchange::Exchange;
 use crate::run::input;
 use crate::run::steps::Course;
 use crate::run::supervise::Supervisor;
-use crate::sanitize;
-use crate::saves;
 use crate::trust::Trust;
-use crate::verdict::{self, Failure, OWN_TROUBLE};
-
-/// What libvirt gets.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Answer {
-    pub status: i32,
-    /// Only ever a changed document, on a filter call.
-    pub stdout: Option<Vec<u8>>,
-    pub stderr: String,
-}
-
-impl Answer {
-    fn trouble(status: i32, stderr: String) -> Answer {
-        Answer { status, stdout: None, stderr }
-    }
-}
+use crate::verdict::{Failure, OWN_TROUBLE};
 
 /// Whether a call is real, or tried by a person: then nothing is remembered for later calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +42,14 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// The origin that a person gave.
+    fn told(self) -> Option<Origin> {
+        match self {
+            Mode::Trial { origin } => origin,
+            Mode::Real => None,
+        }
+    }
+
     /// The signals that end a call: a person at a terminal has one more.
     fn ending_signals(self) -> &'static [Signal] {
         match self {
@@ -97,7 +92,14 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
         return without_hooks(call, &loaded.settings);
     }
     let document = if facts::has_document(call) { input::read() } else { Document::Absent };
-    with_hooks(call, &surroundings, &loaded, &candidates, document, Mode::Real, witness)
+    let handling = Handling {
+        call,
+        surroundings: &surroundings,
+        loaded: &loaded,
+        candidates: &candidates,
+        mode: Mode::Real,
+    };
+    handling.answer(document, witness)
 }
 
 /// Called beside a main script that is hookmux too, by a link or as a copy: that one has answered
@@ -117,18 +119,8 @@ fn is_main_script_ours(front: &Front, surroundings: &Surroundings) -> bool {
 
 /// Keeps up what is remembered of a guest. The document is read no further than it must be.
 fn without_hooks(call: &Call, settings: &Settings) -> Answer {
-    let remembers = matches!(
-        call.operation(),
-        Operation::Prepare
-            | Operation::Started
-            | Operation::Release
-            | Operation::Migrate
-            | Operation::Restore
-            | Operation::Reconnect
-            | Operation::Attach
-    );
     let drops = || call.driver.is_guest() && guest::is_any_pending(&settings.runtime_dir);
-    if !remembers && !drops() {
+    if !memory::is_asked(call) && !drops() {
         return Answer::default();
     }
     let document = input::read();
@@ -137,327 +129,176 @@ fn without_hooks(call: &Call, settings: &Settings) -> Answer {
         return Answer::default();
     };
     let mut troubles = Vec::new();
-    let arrival = remember_before(call, settings, &guest, &document, &mut troubles);
+    let arrival = memory::before(call, settings, &guest, &document, &mut troubles);
     if let Some(held) = arrival.held {
         return Answer::trouble(held.status, held.words);
     }
-    remember_after(call, &guest);
+    memory::after(call, &guest);
     Answer::default()
 }
 
-struct Arrived {
-    origin: Origin,
-    held: Option<Held>,
+/// A call that has hooks, or trouble, with all that was found for it.
+pub struct Handling<'a> {
+    pub call: &'a Call,
+    pub surroundings: &'a Surroundings,
+    pub loaded: &'a Loaded,
+    pub candidates: &'a Candidates,
+    pub mode: Mode,
 }
 
-/// What a guest's memory is asked and told before any hook runs.
-fn remember_before(
-    call: &Call,
-    settings: &Settings,
-    guest: &Guest,
-    document: &Document,
-    troubles: &mut Vec<String>,
-) -> Arrived {
-    match call.operation() {
-        Operation::Prepare => {
-            let arrival = guest.arrive();
-            return Arrived { origin: arrival.origin, held: arrival.held };
-        }
-        // replaced at the end of the call
-        Operation::Migrate | Operation::Restore => {
-            return Arrived { origin: Origin::Unknown, held: None };
-        }
-        _ => guest.forget_pending(),
-    }
-    if matches!(call.operation(), Operation::Started | Operation::Reconnect)
-        && let Some(bytes) = document.bytes()
-        && let Err(error) = guest.keep_document(bytes)
-    {
-        troubles.push(format!("the document of the running guest can't be kept: {error}; HOOKMUX_STARTED_XML will be missing"));
-    }
-    if call.operation() == Operation::Started && call.driver == Driver::Qemu {
-        saves::release(&settings.save_dir, call.object());
-    }
-    Arrived { origin: guest.origin(), held: None }
-}
-
-/// What a guest's memory is told once the call has succeeded.
-fn remember_after(call: &Call, guest: &Guest) {
-    // without the memory, the guest's origin will be taken for fresh
-    let _ = match call.operation() {
-        Operation::Migrate => guest.expect(Origin::Migration, None),
-        Operation::Restore => guest.expect(Origin::Restore, None),
-        Operation::Release => {
-            guest.forget();
-            Ok(())
-        }
-        _ => Ok(()),
-    };
-}
-
-/// Everything for a call that has hooks, or trouble.
-#[allow(clippy::too_many_arguments)]
-pub fn with_hooks(
-    call: &Call,
-    surroundings: &Surroundings,
-    loaded: &Loaded,
-    candidates: &Candidates,
-    document: Document,
-    mode: Mode,
-    witness: &mut dyn Witness,
-) -> Answer {
-    let settings = &loaded.settings;
-    let facts = Facts::of(document);
-    let execution = Execution {
-        id: ulid::new(),
-        driver: call.driver.name(),
-        object: call.object().to_string_lossy().into_owned(),
-        operation: call.operation_name().to_string_lossy().into_owned(),
-        uuid: facts.identity.plain_uuid(),
-    };
-    let mut troubles = own_troubles(loaded, candidates);
-    let mut warnings = Vec::new();
-    if let (Some(problem), Some(copy)) = (&loaded.problem, &loaded.copy) {
-        let words =
-            format!("{}; its last good copy {} is used", problem.one_line(), copy.display());
-        warnings.push(words);
-    }
-    for broken in candidates.broken.iter().filter(|broken| broken.has_stand_in) {
-        warnings.push(format!("{}; its last good form is used", broken.diagnostic.one_line()));
-    }
-    if let Document::Broken(why) = &facts.document {
-        warnings.push(format!("libvirt's document counts as absent: {why}"));
-    }
-    let guest = facts::guest(call, &settings.runtime_dir, &facts.identity);
-    let is_real = mode == Mode::Real;
-    let arrived = match (&guest, mode) {
-        (Some(guest), Mode::Real) => {
-            remember_before(call, settings, guest, &facts.document, &mut warnings)
-        }
-        (guest, mode) => foresee(call, guest.as_ref(), mode),
-    };
-    for words in troubles.iter().chain(&warnings) {
-        witness.see(&execution, &Fact::Trouble(words));
-    }
-    if let Some(held) = arrived.held {
-        witness.see(
-            &execution,
-            &Fact::Trouble("the restore before this call had failed; it is answered here"),
-        );
-        return Answer::trouble(held.status, held.words);
-    }
-    let restore = Restore::begin(call, guest.as_ref().filter(|_| is_real));
-
-    let mut runs = Vec::new();
-    let mut undone = Vec::new();
-    let mut has_work = false;
-    let mut result = None;
-    let mut is_terminated = false;
-    let is_closed = call.class() == Class::Gate && !troubles.is_empty();
-    if !is_closed {
-        match Supervisor::new(mode.ending_signals()) {
-            Err(error) => troubles.push(format!("no hook can be run: {error}")),
-            Ok(mut supervisor) => {
-                let knowledge = Knowledge {
-                    origin: arrived.origin,
-                    document: &facts.document,
-                    metadata: &facts.metadata,
-                    uuid: execution.uuid.as_deref(),
-                };
-                let steps = plan::plan(call, candidates, &knowledge);
-                let mut exchange = Exchange::new(
-                    facts.document.bytes().map(<[u8]>::to_vec),
-                    facts.identity.clone(),
-                    call.is_filter(),
-                    execution.operation.clone(),
-                    settings.runtime_dir.join("data").join(&execution.id),
-                );
-                let mut course = Course {
-                    call,
-                    settings,
-                    surroundings,
-                    facts: &facts,
-                    execution: &execution,
-                    origin: arrived.origin,
-                    started_document: guest
-                        .as_ref()
-                        .and_then(|guest| started_document(call, guest)),
-                    supervisor: &mut supervisor,
-                    exchange: &mut exchange,
-                    witness,
-                    base: Environment::default(),
-                    undone: Vec::new(),
-                    has_queued: false,
-                };
-                if let Some(trouble) = course.prepare() {
-                    course.witness.see(&execution, &Fact::Trouble(&trouble));
-                    troubles.push(trouble);
-                }
-                if troubles.is_empty() || call.class() != Class::Gate {
-                    runs = course.run(steps);
-                    undone = course.undone;
-                    has_work = course.has_queued;
-                }
-                result = exchange.result().map(<[u8]>::to_vec);
-                exchange.remove_files();
-                is_terminated = supervisor.is_terminated();
-                if let Err(error) = supervisor.let_go() {
-                    witness.see(
-                        &execution,
-                        &Fact::Trouble(&format!("left-over processes lose their output: {error}")),
-                    );
-                }
-            }
-        }
-    }
-
-    if has_work && let Err(error) = queue::start_worker(&settings.hooks_dir, &settings.state_dir) {
-        witness.see(
-            &execution,
-            &Fact::Trouble(&format!("detached hooks wait: no worker can be started: {error}")),
-        );
-    }
-    let mut answer = conclude(call, &troubles, &runs, undone, is_terminated);
-    if answer.status == 0 && call.is_filter() {
-        answer.stdout = result;
-    }
-    if let Some(restore) = restore {
-        answer = restore.end(answer, call, settings, &mut |words| {
-            witness.see(&execution, &Fact::Trouble(words))
-        });
-    } else if let Some(guest) =
-        guest.filter(|_| is_real && (answer.status == 0 || call.class() == Class::Notify))
-    {
-        remember_after(call, &guest);
-    }
-    answer
-}
-
-fn foresee(call: &Call, guest: Option<&Guest>, mode: Mode) -> Arrived {
-    let told = match mode {
-        Mode::Trial { origin } => origin,
-        Mode::Real => None,
-    };
-    let remembered = guest.map(|guest| match call.operation() {
-        Operation::Prepare => guest.foresee().origin,
-        _ => guest.origin(),
-    });
-    Arrived { origin: told.or(remembered).unwrap_or(Origin::Unknown), held: None }
-}
-
-fn started_document(call: &Call, guest: &Guest) -> Option<std::path::PathBuf> {
-    let asks = matches!(call.operation(), Operation::Stopped | Operation::Release);
-    asks.then(|| guest.started_document()).flatten()
-}
-
-/// What of hookmux's own is in a state that a gate must not open in.
-fn own_troubles(loaded: &Loaded, candidates: &Candidates) -> Vec<String> {
-    let settings =
-        loaded.problem.iter().filter(|_| loaded.is_lost()).map(|problem| problem.one_line());
-    let directories = candidates
-        .unreadable
-        .iter()
-        .map(|directory| format!("{}: {}", directory.path.display(), directory.error));
-    let broken = candidates.broken.iter().filter(|broken| !broken.has_stand_in);
-    settings.chain(directories).chain(broken.map(|broken| broken.diagnostic.one_line())).collect()
-}
-
-/// The verdict on what ran, and on what of ours could not.
-fn conclude(
-    call: &Call,
-    troubles: &[String],
-    runs: &[Run],
-    undone: Vec<Failure>,
+/// What running the plan came to.
+#[derive(Default)]
+struct Ran {
+    failures: Vec<Failure>,
+    /// The document, where hooks changed it.
+    document: Option<Vec<u8>>,
     is_terminated: bool,
-) -> Answer {
-    let mut failures: Vec<_> = runs.iter().filter_map(|run| run.failure.clone()).collect();
-    failures.extend(undone);
-    let mut status = verdict::status(call.class(), &failures, is_terminated);
-    let mut stderr = String::new();
-    if !troubles.is_empty() && call.class() == Class::Gate {
-        for trouble in troubles {
-            stderr.push_str(&format!("hookmux: {}\n", sanitize::line(trouble.as_bytes())));
-        }
-        if status == 0 {
-            status = OWN_TROUBLE;
-        }
-    }
-    if status != 0 {
-        stderr.push_str(&verdict::words(&failures));
-        if is_terminated && failures.is_empty() {
-            stderr.push_str("hookmux: ended by SIGTERM\n");
-        }
-        truncate(&mut stderr);
-    } else {
-        stderr.clear();
-    }
-    Answer { status, stdout: None, stderr }
+    has_queued: bool,
 }
 
-fn truncate(text: &mut String) {
-    if text.len() > verdict::MAX_STDERR {
-        text.truncate(text.floor_char_boundary(verdict::MAX_STDERR - 1));
-        text.push('\n');
-    }
-}
-
-/// `restore` is answered at `prepare`: libvirt 11.3.0 deletes the managed save of a guest whose
-/// hook fails here, and keeps it when `prepare` fails.
-struct Restore<'a> {
-    guest: Option<&'a Guest>,
-}
-
-impl<'a> Restore<'a> {
-    /// Writes down that this call failed, in case that it never gets to say otherwise.
-    fn begin(call: &Call, guest: Option<&'a Guest>) -> Option<Restore<'a>> {
-        if call.operation() != Operation::Restore {
-            return None;
+impl Handling<'_> {
+    /// The way from libvirt's document to the answer.
+    pub fn answer(&self, document: Document, witness: &mut dyn Witness) -> Answer {
+        let (call, settings) = (self.call, &self.loaded.settings);
+        let facts = Facts::of(document);
+        let execution = Execution {
+            id: ulid::new(),
+            driver: call.driver.name(),
+            object: call.object().to_string_lossy().into_owned(),
+            operation: call.operation_name().to_string_lossy().into_owned(),
+            uuid: facts.identity.plain_uuid(),
+        };
+        let mut troubles = self.troubles();
+        let mut warnings = self.warnings(&facts);
+        let guest = facts::guest(call, &settings.runtime_dir, &facts.identity);
+        let remembering = guest.as_ref().filter(|_| self.mode == Mode::Real);
+        let arrival = match remembering {
+            Some(guest) => memory::before(call, settings, guest, &facts.document, &mut warnings),
+            None => memory::foresee(call, guest.as_ref(), self.mode.told()),
+        };
+        let mut shout = |words: &str| witness.see(&execution, &Fact::Trouble(words));
+        troubles.iter().chain(&warnings).for_each(|words| shout(words));
+        if let Some(held) = arrival.held {
+            shout("the restore before this call had failed; it is answered here");
+            return Answer::trouble(held.status, held.words);
         }
-        if let Some(guest) = guest {
-            let words = "hookmux: died of a fault of its own while it handled restore\n".to_owned();
-            // where this can't be written, what is written at the end can't either, and says so
-            let _ = guest.expect(Origin::Restore, Some(Held { status: OWN_TROUBLE, words }));
+        let restore = Restore::begin(call, remembering);
+        let is_shut = |troubles: &[String]| call.class() == Class::Gate && !troubles.is_empty();
+        let mut ran = Ran::default();
+        if !is_shut(&troubles) {
+            let started = guest.as_ref().and_then(|guest| memory::started_document(call, guest));
+            match self.run(&facts, &execution, (arrival.origin, started), &mut troubles, witness) {
+                Ok(result) => ran = result,
+                Err(error) => troubles.push(format!("no hook can be run: {error}")),
+            }
         }
-        Some(Restore { guest })
-    }
-
-    /// Keeps a failure for `prepare`, and the guest's save while libvirt looks at a new document.
-    fn end(
-        self,
-        mut answer: Answer,
-        call: &Call,
-        settings: &Settings,
-        shout: &mut dyn FnMut(&str),
-    ) -> Answer {
-        let Some(guest) = self.guest else { return answer };
-        if answer.stdout.is_some()
-            && call.driver == Driver::Qemu
-            && let Err(why) = saves::protect(&settings.save_dir, call.object())
+        let mut shout = |words: &str| witness.see(&execution, &Fact::Trouble(words));
+        if ran.has_queued
+            && let Err(error) = queue::start_worker(&settings.hooks_dir, &settings.state_dir)
         {
-            let words = format!(
-                "hookmux: the changed document is not given to libvirt, which deletes a save that it refuses to restore: {why}\n"
-            );
-            shout(words.trim_end());
-            answer = Answer::trouble(OWN_TROUBLE, sanitize::text(words.as_bytes()));
+            shout(&format!("detached hooks wait: no worker can be started: {error}"));
         }
-        let held = (answer.status != 0)
-            .then(|| Held { status: answer.status, words: answer.stderr.clone() });
-        let is_held = held.is_some();
-        match guest.expect(Origin::Restore, held) {
-            Ok(()) if is_held => {
-                shout(
-                    "restore has failed; libvirt is told at prepare, which keeps the managed save",
-                );
-                Answer::default()
-            }
-            Ok(()) => answer,
-            Err(error) if is_held => {
-                shout(&format!(
-                    "restore has failed, and goes on: the failure can't be kept for prepare: {error}"
-                ));
-                Answer::default()
-            }
-            Err(_) => answer,
+        let mut answer = answer::conclude(call, &troubles, &ran.failures, ran.is_terminated);
+        if answer.status == 0 && call.is_filter() {
+            answer.stdout = ran.document;
         }
+        if let Some(restore) = restore {
+            return restore.end(answer, call, settings, &mut shout);
+        }
+        if let Some(guest) =
+            remembering.filter(|_| answer.status == 0 || call.class() == Class::Notify)
+        {
+            memory::after(call, guest);
+        }
+        answer
+    }
+
+    /// Makes the plan and runs it.
+    fn run(
+        &self,
+        facts: &Facts,
+        execution: &Execution,
+        (origin, started_document): (Origin, Option<PathBuf>),
+        troubles: &mut Vec<String>,
+        witness: &mut dyn Witness,
+    ) -> io::Result<Ran> {
+        let (call, settings) = (self.call, &self.loaded.settings);
+        let mut supervisor = Supervisor::new(self.mode.ending_signals())?;
+        let uuid = execution.uuid.as_deref();
+        let knowledge =
+            Knowledge { origin, document: &facts.document, metadata: &facts.metadata, uuid };
+        let steps = plan::plan(call, self.candidates, &knowledge);
+        let mut exchange = Exchange::new(
+            facts.document.bytes().map(<[u8]>::to_vec),
+            facts.identity.clone(),
+            call.is_filter(),
+            execution.operation.clone(),
+            settings.runtime_dir.join("data").join(&execution.id),
+        );
+        let mut course = Course {
+            call,
+            settings,
+            surroundings: self.surroundings,
+            facts,
+            execution,
+            origin,
+            started_document,
+            supervisor: &mut supervisor,
+            exchange: &mut exchange,
+            witness,
+            base: Environment::default(),
+            undone: Vec::new(),
+            has_queued: false,
+        };
+        let mut ran = Ran::default();
+        let trouble = course.prepare();
+        for words in trouble.iter() {
+            course.tell(&Fact::Trouble(words));
+        }
+        if trouble.is_none() || call.class() != Class::Gate {
+            let runs = course.run(steps);
+            ran.failures = runs.into_iter().filter_map(|run| run.failure).collect();
+            ran.failures.append(&mut course.undone);
+            ran.has_queued = course.has_queued;
+        }
+        troubles.extend(trouble);
+        ran.document = exchange.result().map(<[u8]>::to_vec);
+        exchange.remove_files();
+        ran.is_terminated = supervisor.is_terminated();
+        if let Err(error) = supervisor.let_go() {
+            let words = format!("left-over processes lose their output: {error}");
+            witness.see(execution, &Fact::Trouble(&words));
+        }
+        Ok(ran)
+    }
+
+    /// What of hookmux's own is in a state that a gate must not open in.
+    fn troubles(&self) -> Vec<String> {
+        let loaded = self.loaded;
+        let settings = loaded.problem.iter().filter(|_| loaded.is_lost()).map(Diagnostic::one_line);
+        let unreadable = self.candidates.unreadable.iter();
+        let directories = unreadable
+            .map(|directory| format!("{}: {}", directory.path.display(), directory.error));
+        let broken = self.candidates.broken.iter().filter(|broken| !broken.has_stand_in);
+        settings
+            .chain(directories)
+            .chain(broken.map(|broken| broken.diagnostic.one_line()))
+            .collect()
+    }
+
+    /// What stands in for something broken, or is missing, and stops nothing.
+    fn warnings(&self, facts: &Facts) -> Vec<String> {
+        let copy = self.loaded.problem.iter().zip(&self.loaded.copy);
+        let copy = copy.map(|(problem, copy)| {
+            format!("{}; its last good copy {} is used", problem.one_line(), copy.display())
+        });
+        let broken = self.candidates.broken.iter().filter(|broken| broken.has_stand_in);
+        let broken = broken
+            .map(|broken| format!("{}; its last good form is used", broken.diagnostic.one_line()));
+        let document = match &facts.document {
+            Document::Broken(why) => Some(format!("libvirt's document counts as absent: {why}")),
+            Document::Absent | Document::Whole(_) => None,
+        };
+        copy.chain(broken).chain(document).collect()
     }
 }

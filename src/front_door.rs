@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 
-use crate::call::{self, Answer};
+use crate::answer::Answer;
+use crate::call;
 use crate::fault;
 use crate::libvirt::Call;
 use crate::libvirt::driver::Front;

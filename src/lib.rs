@@ -5,6 +5,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)
 )]
 
+pub mod answer;
 pub mod call;
 pub mod cli;
 pub mod condition;
@@ -17,9 +18,11 @@ pub mod front_door;
 pub mod guest;
 pub mod hook;
 pub mod libvirt;
+pub mod memory;
 pub mod plan;
 pub mod queue;
 pub mod record;
+pub mod restore;
 pub mod run;
 pub mod sanitize;
 pub mod saves;

@@ -96,7 +96,7 @@ fn a_restored_guest_wakes_up_instead_of_starting() {
         assert_eq!(
             host.log(),
             [
-                "before_vm_dehibernate unknown",
+                "before_vm_dehibernate restore",
                 "before_vm_prepare restore",
                 "before_vm_start restore",
                 "before_vm_launch restore",

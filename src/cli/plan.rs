@@ -15,7 +15,8 @@ use crate::event::Origin;
 use crate::facts::{self, Facts};
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::operation;
-use crate::libvirt::{Call, Class, Document, Driver, Operation};
+use crate::libvirt::{Call, Class, Document, Driver};
+use crate::memory;
 use crate::plan::{self, Decision, Knowledge, Step};
 use crate::run::input;
 use crate::trust::Trust;
@@ -97,10 +98,7 @@ pub fn origin(call: &Call, settings: &Settings, facts: &Facts, told: Option<Orig
     let Some(guest) = facts::guest(call, &settings.runtime_dir, &facts.identity) else {
         return Origin::Unknown;
     };
-    told.unwrap_or_else(|| match call.operation() {
-        Operation::Prepare => guest.foresee().origin,
-        _ => guest.origin(),
-    })
+    memory::foresee(call, Some(&guest), told).origin
 }
 
 pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {

@@ -6,7 +6,8 @@ use super::args::{CallArgs, Format};
 use super::output::{Output, Tone};
 use super::plan::{self, Described};
 use super::{End, Place};
-use crate::call::{self, Answer, Mode};
+use crate::answer::Answer;
+use crate::call::{Handling, Mode};
 use crate::facts::Facts;
 use crate::front_door;
 use crate::record::{Execution, Fact, Run, Witness};
@@ -23,17 +24,15 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         plan::head(&call, &loaded.settings, origin, &document_source, output);
     }
     front_door::settle();
-    let mode = Mode::Trial { origin: arguments.origin };
     let mut view = View { output, is_text, seen: Vec::new(), notes: Vec::new() };
-    let answer = call::with_hooks(
-        &call,
-        &place.surroundings,
-        &loaded,
-        &candidates,
-        document,
-        mode,
-        &mut view,
-    );
+    let handling = Handling {
+        call: &call,
+        surroundings: &place.surroundings,
+        loaded: &loaded,
+        candidates: &candidates,
+        mode: Mode::Trial { origin: arguments.origin },
+    };
+    let answer = handling.answer(document, &mut view);
     let View { seen, notes, .. } = view;
     let end = if answer.status == 0 && seen.iter().all(|run| run["failed"] == json!(false)) {
         End::Good

@@ -128,7 +128,7 @@ impl Course<'_> {
         self.supervisor.is_terminated().then(|| "not run: hookmux got SIGTERM".to_owned())
     }
 
-    pub(super) fn tell(&mut self, fact: &Fact<'_>) {
+    pub(crate) fn tell(&mut self, fact: &Fact<'_>) {
         self.witness.see(self.execution, fact);
     }
 

@@ -1,0 +1,83 @@
+//! Which call tells a guest's memory what, and asks it for what.
+
+use std::path::PathBuf;
+
+use crate::config::Settings;
+use crate::event::Origin;
+use crate::guest::{Arrival, Guest};
+use crate::libvirt::{Call, Document, Driver, Operation};
+use crate::saves;
+
+/// Whether a call has something to remember or to ask for, hooks or not.
+pub fn is_asked(call: &Call) -> bool {
+    matches!(
+        call.operation(),
+        Operation::Prepare
+            | Operation::Started
+            | Operation::Release
+            | Operation::Migrate
+            | Operation::Restore
+            | Operation::Reconnect
+            | Operation::Attach
+    )
+}
+
+/// What a guest's memory is asked and told before any hook runs.
+pub fn before(
+    call: &Call,
+    settings: &Settings,
+    guest: &Guest,
+    document: &Document,
+    troubles: &mut Vec<String>,
+) -> Arrival {
+    match call.operation() {
+        Operation::Prepare => {
+            return guest.arrive();
+        }
+        // what waits is replaced at the end of the call
+        Operation::Migrate => return Arrival { origin: Origin::Migration, held: None },
+        Operation::Restore => return Arrival { origin: Origin::Restore, held: None },
+        _ => guest.forget_pending(),
+    }
+    if matches!(call.operation(), Operation::Started | Operation::Reconnect)
+        && let Some(bytes) = document.bytes()
+        && let Err(error) = guest.keep_document(bytes)
+    {
+        troubles.push(format!("the document of the running guest can't be kept: {error}; HOOKMUX_STARTED_XML will be missing"));
+    }
+    if call.operation() == Operation::Started && call.driver == Driver::Qemu {
+        saves::release(&settings.save_dir, call.object());
+    }
+    Arrival { origin: guest.origin(), held: None }
+}
+
+/// What a guest's memory is told once the call has succeeded.
+pub fn after(call: &Call, guest: &Guest) {
+    // without the memory, the guest's origin will be taken for fresh
+    let _ = match call.operation() {
+        Operation::Migrate => guest.expect(Origin::Migration, None),
+        Operation::Restore => guest.expect(Origin::Restore, None),
+        Operation::Release => {
+            guest.forget();
+            Ok(())
+        }
+        _ => Ok(()),
+    };
+}
+
+/// What a call that is only tried would find.
+pub fn foresee(call: &Call, guest: Option<&Guest>, told: Option<Origin>) -> Arrival {
+    let remembered = guest.map(|guest| match call.operation() {
+        Operation::Prepare => guest.foresee().origin,
+        Operation::Migrate => Origin::Migration,
+        Operation::Restore => Origin::Restore,
+        _ => guest.origin(),
+    });
+    Arrival { origin: told.or(remembered).unwrap_or(Origin::Unknown), held: None }
+}
+
+/// The file with the document of `started`, for the calls that lack what it has.
+pub fn started_document(call: &Call, guest: &Guest) -> Option<PathBuf> {
+    let asks = matches!(call.operation(), Operation::Stopped | Operation::Release);
+    asks.then(|| guest.started_document()).flatten()
+}

@@ -1,0 +1,75 @@
+//! The one call that is answered at the next: a failure here costs libvirt's users their save.
+
+use crate::answer::Answer;
+use crate::config::Settings;
+use crate::event::Origin;
+use crate::guest::{Guest, Held};
+use crate::libvirt::{Call, Driver, Operation};
+use crate::sanitize;
+use crate::saves;
+use crate::verdict::OWN_TROUBLE;
+
+/// `restore` is answered at `prepare`: libvirt 11.3.0 deletes the managed save of a guest whose
+/// hook fails here, and keeps it when `prepare` fails.
+pub struct Restore<'a> {
+    guest: Option<&'a Guest>,
+}
+
+impl<'a> Restore<'a> {
+    /// Writes down that this call failed, in case that it never gets to say otherwise.
+    pub fn begin(call: &Call, guest: Option<&'a Guest>) -> Option<Restore<'a>> {
+        if call.operation() != Operation::Restore {
+            return None;
+        }
+        if let Some(guest) = guest {
+            let words = "hookmux: died of a fault of its own while it handled restore\n".to_owned();
+            // where this can't be written, what is written at the end can't either, and says so
+            let _ = guest.expect(Origin::Restore, Some(Held { status: OWN_TROUBLE, words }));
+        }
+        Some(Restore { guest })
+    }
+
+    /// Keeps a failure for `prepare`, and the guest's save while libvirt looks at a new document.
+    pub fn end(
+        self,
+        mut answer: Answer,
+        call: &Call,
+        settings: &Settings,
+        shout: &mut dyn FnMut(&str),
+    ) -> Answer {
+        let Some(guest) = self.guest else { return answer };
+        if answer.stdout.is_some()
+            && call.driver == Driver::Qemu
+            && let Err(why) = saves::protect(&settings.save_dir, call.object())
+        {
+            let words = format!(
+                "hookmux: the changed document is not given to libvirt, which deletes a save that it refuses to restore: {why}\n"
+            );
+            shout(words.trim_end());
+            answer = Answer::trouble(OWN_TROUBLE, sanitize::text(words.as_bytes()));
+        }
+        let held = (answer.status != 0)
+            .then(|| Held { status: answer.status, words: answer.stderr.clone() });
+        let is_held = held.is_some();
+        match guest.expect(Origin::Restore, held) {
+            Ok(()) if is_held => {
+                shout(
+                    "restore has failed; libvirt is told at prepare, which keeps the managed save",
+                );
+                Answer::default()
+            }
+            Ok(()) => answer,
+            Err(error) if is_held => {
+                shout(&format!(
+                    "restore has failed, and goes on: the failure can't be kept for prepare: {error}"
+                ));
+                Answer::default()
+            }
+            Err(_) => {
+                // what was written at the beginning is not true
+                guest.forget_pending();
+                answer
+            }
+        }
+    }
+}
