@@ -13,7 +13,8 @@ use nix::sys::signal::Signal;
 use super::{Item, Queue};
 use crate::config::Settings;
 use crate::record::{Execution, Fact, Run, Witness};
-use crate::run::exchange::{self, Change};
+use crate::run::document_file;
+use crate::run::exchange::Change;
 use crate::run::job::{Ended, Outcome};
 use crate::run::locks::{self, Lock};
 use crate::run::processes;
@@ -149,7 +150,7 @@ impl Shift<'_> {
             return None;
         }
         let made = self.document(&item, &run).and_then(|directory| {
-            let path = directory.as_ref().map(|directory| directory.join(exchange::FILE_NAME));
+            let path = directory.as_ref().map(|directory| directory.join(document_file::FILE_NAME));
             let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
             let ends = Instant::now() + Duration::from_secs(super::item::EXPIRES);
             Ok((item.job(&run, path, null()?.into(), ends)?, directory))
@@ -172,7 +173,7 @@ impl Shift<'_> {
     fn document(&self, item: &Item, run: &str) -> io::Result<Option<PathBuf>> {
         let Some(document) = &item.document else { return Ok(None) };
         let directory = self.settings.runtime_dir.join("data").join(run);
-        exchange::make_private(&directory, &document.0, item.owner())?;
+        document_file::make_private(&directory, &document.0, item.owner())?;
         Ok(Some(directory))
     }
 

@@ -2,16 +2,16 @@
 //! and output for those in libvirt's, and the judgement of what comes back.
 
 use std::borrow::Cow;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::document_file::{FILE_NAME, Mark, make_private, read_back};
 use crate::files;
 use crate::hook::{Hook, Source};
 use crate::libvirt::document::{self, Identity, MAX_BYTES};
@@ -55,31 +55,6 @@ pub struct Exchange {
     input: Option<(Vec<u8>, File)>,
 }
 
-/// What a write, a rename and a touch all change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    links: u64,
-    mode: u32,
-}
-
-impl Mark {
-    const TIME: SystemTime = SystemTime::UNIX_EPOCH;
-
-    fn of(path: &Path) -> Option<Mark> {
-        let file = fs::symlink_metadata(path).ok()?;
-        Some(Mark {
-            inode: file.ino(),
-            size: file.size(),
-            modified: (file.mtime(), file.mtime_nsec()),
-            links: file.nlink(),
-            mode: file.mode(),
-        })
-    }
-}
-
 /// A document file of one hook's own.
 #[derive(Debug)]
 pub struct Copy {
@@ -87,35 +62,6 @@ pub struct Copy {
     directory: PathBuf,
     /// As it was made.
     base: Vec<u8>,
-}
-
-/// The file's name in its directory.
-pub const FILE_NAME: &str = "document.xml";
-
-/// Makes a new directory with a document in it, both readable to one user (uid and gid; else to
-/// ours) and to nobody else.
-///
-/// # Errors
-/// As of `mkdir(2)`, `open(2)`, `write(2)`, `chown(2)`.
-pub fn make_private(
-    directory: &Path,
-    document: &[u8],
-    owner: Option<(u32, u32)>,
-) -> io::Result<()> {
-    let parent = directory.parent().unwrap_or(directory);
-    files::private_directory(parent)?;
-    DirBuilder::new().mode(0o700).create(directory)?;
-    let path = directory.join(FILE_NAME);
-    files::create_private(&path)?.write_all(document)?;
-    if let Some((user, group)) = owner {
-        // the way there has to be open, and shows nothing: no directory on it can be listed
-        for directory in [Some(parent), parent.parent()].into_iter().flatten() {
-            fs::set_permissions(directory, Permissions::from_mode(0o711))?;
-        }
-        chown(&path, Some(user), Some(group))?;
-        chown(directory, Some(user), Some(group))?;
-    }
-    Ok(())
 }
 
 /// Where scripts find the document.
@@ -458,33 +404,12 @@ impl Exchange {
     }
 }
 
-/// Reads a file that a hook may have replaced, by its path.
-fn read_back(path: &Path) -> io::Result<Vec<u8>> {
-    let is_ours = path.starts_with("/proc");
-    let flags = if is_ours { libc::O_NONBLOCK } else { libc::O_NONBLOCK | libc::O_NOFOLLOW };
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file any more"));
-    }
-    if !is_ours && metadata.nlink() != 1 {
-        return Err(io::Error::other("it has more than one name"));
-    }
-    let limit = MAX_BYTES as u64 + 1;
-    let mut bytes =
-        Vec::with_capacity(usize::try_from(metadata.len().min(limit)).unwrap_or_default());
-    file.take(limit).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_BYTES {
-        return Err(io::Error::other(format!("it is larger than {} MiB", MAX_BYTES >> 20)));
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::hook::{OnFailure, Style};
-    use std::os::unix::fs::symlink;
+    use std::io::Read;
+    use std::os::unix::fs::{MetadataExt, symlink};
 
     const DOCUMENT: &str = "<domain><name>g</name><uuid>u</uuid></domain>\n";
 

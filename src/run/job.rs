@@ -82,6 +82,20 @@ pub struct Ended {
     pub unkillable: bool,
 }
 
+impl Ended {
+    /// Of a job that could not be started.
+    pub fn never(error: io::Error) -> Ended {
+        Ended {
+            outcome: Outcome::NotStarted(error),
+            duration: Duration::ZERO,
+            stdout: Capture::default(),
+            stderr: Capture::default(),
+            leftovers: Vec::new(),
+            unkillable: false,
+        }
+    }
+}
+
 /// A process that outlived its hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {

@@ -1,7 +1,9 @@
 //! Running hooks: a leash for each, and what passes between libvirt, hookmux and them.
 
+mod active;
 pub mod arguments;
 pub mod capture;
+pub mod document_file;
 pub mod environment;
 pub mod exchange;
 pub mod input;

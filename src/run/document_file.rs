@@ -1,0 +1,90 @@
+//! The file that a document is given in: private when it is made, looked at with care when it comes
+//! back.
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::files;
+use crate::libvirt::document::MAX_BYTES;
+
+/// The file's name in its directory.
+pub const FILE_NAME: &str = "document.xml";
+
+/// Makes a new directory with a document in it, both readable to one user (uid and gid; else to
+/// ours) and to nobody else.
+///
+/// # Errors
+/// As of `mkdir(2)`, `open(2)`, `write(2)`, `chown(2)`.
+pub fn make_private(
+    directory: &Path,
+    document: &[u8],
+    owner: Option<(u32, u32)>,
+) -> io::Result<()> {
+    let parent = directory.parent().unwrap_or(directory);
+    files::private_directory(parent)?;
+    DirBuilder::new().mode(0o700).create(directory)?;
+    let path = directory.join(FILE_NAME);
+    files::create_private(&path)?.write_all(document)?;
+    if let Some((user, group)) = owner {
+        // the way there has to be open, and shows nothing: no directory on it can be listed
+        for directory in [Some(parent), parent.parent()].into_iter().flatten() {
+            fs::set_permissions(directory, Permissions::from_mode(0o711))?;
+        }
+        chown(&path, Some(user), Some(group))?;
+        chown(directory, Some(user), Some(group))?;
+    }
+    Ok(())
+}
+
+/// What a write, a rename and a touch all change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    links: u64,
+    mode: u32,
+}
+
+impl Mark {
+    pub(super) const TIME: SystemTime = SystemTime::UNIX_EPOCH;
+
+    pub(super) fn of(path: &Path) -> Option<Mark> {
+        let file = fs::symlink_metadata(path).ok()?;
+        Some(Mark {
+            inode: file.ino(),
+            size: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            links: file.nlink(),
+            mode: file.mode(),
+        })
+    }
+}
+
+/// Reads a file that a hook may have replaced, by its path.
+///
+/// # Errors
+/// It is gone, or something that no document may be read from.
+pub(super) fn read_back(path: &Path) -> io::Result<Vec<u8>> {
+    let is_ours = path.starts_with("/proc");
+    let flags = if is_ours { libc::O_NONBLOCK } else { libc::O_NONBLOCK | libc::O_NOFOLLOW };
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file any more"));
+    }
+    if !is_ours && metadata.nlink() != 1 {
+        return Err(io::Error::other("it has more than one name"));
+    }
+    let limit = MAX_BYTES as u64 + 1;
+    let mut bytes =
+        Vec::with_capacity(usize::try_from(metadata.len().min(limit)).unwrap_or_default());
+    file.take(limit).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(io::Error::other(format!("it is larger than {} MiB", MAX_BYTES >> 20)));
+    }
+    Ok(bytes)
+}
