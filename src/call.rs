@@ -5,10 +5,8 @@
 //!      -> facts (document, guest's state) -> event -> plan -> run -> verdict -> answer
 //! ```
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
@@ -21,6 +19,7 @@ use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::document;
 use crate::libvirt::driver::Front;
 use crate::libvirt::{Call, Class, Document, Operation};
+use crate::marker;
 use crate::memory;
 use crate::plan::{self, Knowledge};
 use crate::queue::{self, Queue};
@@ -89,7 +88,7 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     }
     let candidates = candidates::find(call, &loaded.settings, surroundings.user, front.beside);
     if candidates.is_empty() && loaded.problem.is_none() {
-        return without_hooks(call, &loaded.settings);
+        return without_hooks(call, &loaded.settings, witness);
     }
     let document = if facts::has_document(call) { input::read() } else { Document::Absent };
     let handling = Handling {
@@ -105,20 +104,11 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
 /// Called beside a main script that is hookmux too, by a link or as a copy: that one has answered
 /// already.
 fn is_main_script_ours(front: &Front, surroundings: &Surroundings) -> bool {
-    let main = surroundings.hooks_dir.join(front.driver.name());
-    let own = Path::new("/proc/self/exe");
-    let (Ok(main_file), Ok(own_file)) = (fs::metadata(&main), fs::metadata(own)) else {
-        return false;
-    };
-    let is_same = (main_file.dev(), main_file.ino()) == (own_file.dev(), own_file.ino());
-    is_same
-        || (main_file.is_file()
-            && main_file.len() == own_file.len()
-            && fs::read(main).ok() == fs::read(own).ok())
+    marker::is_hookmux(&surroundings.hooks_dir.join(front.driver.name()))
 }
 
 /// Keeps up what is remembered of a guest. The document is read no further than it must be.
-fn without_hooks(call: &Call, settings: &Settings) -> Answer {
+fn without_hooks(call: &Call, settings: &Settings, witness: &mut dyn Witness) -> Answer {
     let drops = || call.driver.is_guest() && guest::is_any_pending(&settings.runtime_dir);
     if !memory::is_asked(call) && !drops() {
         return Answer::default();
@@ -130,11 +120,25 @@ fn without_hooks(call: &Call, settings: &Settings) -> Answer {
     };
     let mut troubles = Vec::new();
     let arrival = memory::before(call, settings, &guest, &document, &mut troubles);
+    if !troubles.is_empty() {
+        let execution = execution(call, identity.plain_uuid());
+        troubles.iter().for_each(|words| witness.see(&execution, &Fact::Trouble(words)));
+    }
     if let Some(held) = arrival.held {
         return Answer::trouble(held.status, held.words);
     }
     memory::after(call, &guest);
     Answer::default()
+}
+
+fn execution(call: &Call, uuid: Option<String>) -> Execution {
+    Execution {
+        id: ulid::new(),
+        driver: call.driver.name(),
+        object: call.object().to_string_lossy().into_owned(),
+        operation: call.operation_name().to_string_lossy().into_owned(),
+        uuid,
+    }
 }
 
 /// A call that has hooks, or trouble, with all that was found for it.
@@ -161,13 +165,7 @@ impl Handling<'_> {
     pub fn answer(&self, document: Document, witness: &mut dyn Witness) -> Answer {
         let (call, settings) = (self.call, &self.loaded.settings);
         let facts = Facts::of(document);
-        let execution = Execution {
-            id: ulid::new(),
-            driver: call.driver.name(),
-            object: call.object().to_string_lossy().into_owned(),
-            operation: call.operation_name().to_string_lossy().into_owned(),
-            uuid: facts.identity.plain_uuid(),
-        };
+        let execution = execution(call, facts.identity.plain_uuid());
         let mut troubles = self.troubles();
         let mut warnings = self.warnings(&facts);
         let guest = facts::guest(call, &settings.runtime_dir, &facts.identity);
@@ -273,7 +271,7 @@ impl Handling<'_> {
     }
 
     /// What of hookmux's own is in a state that a gate must not open in.
-    fn troubles(&self) -> Vec<String> {
+    pub fn troubles(&self) -> Vec<String> {
         let loaded = self.loaded;
         let settings = loaded.problem.iter().filter(|_| loaded.is_lost()).map(Diagnostic::one_line);
         let unreadable = self.candidates.unreadable.iter();

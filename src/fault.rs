@@ -7,11 +7,18 @@ use crate::libvirt::Call;
 use crate::run::sys;
 
 /// From here on every way in which this process can fall over ends in the call's own answer: a
-/// bug of ours must not kill a guest. A panic says nothing: standard error may be gone or full.
+/// bug of ours must not kill a guest. A panic says where it was, in one write whose end nobody waits
+/// for: standard error may be gone or full.
 pub fn guard(call: &Call) {
     let status = call::fault_status(call);
     sys::answer_faults_with(status);
-    panic::set_hook(Box::new(move |_| sys::exit_now(status)));
+    panic::set_hook(Box::new(move |panic| {
+        if status != 0 {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            sys::say(format!("hookmux: a fault of hookmux's own, at {place}\n").as_bytes());
+        }
+        sys::exit_now(status);
+    }));
 }
 
 /// Falls over in the way that `HOOKMUX_FAULT` names, so that tests can see what libvirt gets. Not

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use hookmux::libvirt::driver::Front;
+use hookmux::libvirt::driver::{self, Front};
 
 /// musl's own allocator maps and unmaps pages for every few allocations; each costs a page fault,
 /// and those are what a short life consists of.
@@ -14,6 +14,7 @@ fn main() {
     let argv0 = arguments.next().unwrap_or_default();
     match Front::from_argv0(&argv0) {
         Some(front) => hookmux::driver_main(&front, arguments.collect()),
+        None if driver::is_adopted_name(&argv0) => {}
         None => hookmux::cli::main(),
     }
 }

@@ -45,8 +45,11 @@ pub fn before(
     {
         troubles.push(format!("the document of the running guest can't be kept: {error}; HOOKMUX_STARTED_XML will be missing"));
     }
-    if call.operation() == Operation::Started && call.driver == Driver::Qemu {
-        saves::release(&settings.save_dir, call.object());
+    if call.operation() == Operation::Started
+        && call.driver == Driver::Qemu
+        && let Err(why) = saves::release(&settings.save_dir, call.object())
+    {
+        troubles.push(why);
     }
     Arrival { origin: guest.origin(), held: None }
 }
@@ -67,13 +70,20 @@ pub fn after(call: &Call, guest: &Guest) {
 
 /// What a call that is only tried would find.
 pub fn foresee(call: &Call, guest: Option<&Guest>, told: Option<Origin>) -> Arrival {
-    let remembered = guest.map(|guest| match call.operation() {
-        Operation::Prepare => guest.foresee().origin,
-        Operation::Migrate => Origin::Migration,
-        Operation::Restore => Origin::Restore,
-        _ => guest.origin(),
-    });
-    Arrival { origin: told.or(remembered).unwrap_or(Origin::Unknown), held: None }
+    let found = match (call.operation(), guest) {
+        (Operation::Prepare, Some(guest)) => guest.foresee(),
+        (Operation::Migrate, _) => Arrival { origin: Origin::Migration, held: None },
+        (Operation::Restore, _) => Arrival { origin: Origin::Restore, held: None },
+        (_, guest) => {
+            let origin = guest.map_or(Origin::Unknown, Guest::origin);
+            Arrival { origin, held: None }
+        }
+    };
+    match told {
+        // who says how the guest comes says that nothing waits
+        Some(origin) => Arrival { origin, held: None },
+        None => found,
+    }
 }
 
 /// The file with the document of `started`, for the calls that lack what it has.

@@ -34,6 +34,8 @@ pub enum Decision {
     },
     /// It has no part in this call: why.
     Out(String),
+    /// The same, though it looks as if it had been meant to: not executable, a link to nothing.
+    Odd(String),
 }
 
 /// One hook in a call; of a device event, for one device.
@@ -91,7 +93,8 @@ fn decide(
     knowledge: &Knowledge<'_>,
 ) -> Decision {
     if let Some(reason) = candidate.state.reason() {
-        return Decision::Out(reason);
+        let is_odd = candidate.state.is_odd() && silent.is_none();
+        return if is_odd { Decision::Odd(reason) } else { Decision::Out(reason) };
     }
     if let Some(why) = silent {
         return Decision::Out(why.to_owned());
@@ -229,7 +232,7 @@ mod tests {
                 let mark = match step.decision {
                     Decision::Run => "",
                     Decision::Fails { .. } => "!",
-                    Decision::Out(_) => "-",
+                    Decision::Out(_) | Decision::Odd(_) => "-",
                 };
                 format!("{mark}{}{device}", step.hook.label)
             })

@@ -61,11 +61,24 @@ pub fn protect(save_dir: &Path, guest: &OsStr) -> Result<(), String> {
     }
 }
 
-/// Drops the second name, once the guest runs: what was saved is older than its disks now.
-pub fn release(save_dir: &Path, guest: &OsStr) {
-    if let Some((_, second)) = names(save_dir, guest) {
-        let _ = files::remove(&second);
+/// Drops the second name, once the guest runs: libvirt removes the save itself after that.
+///
+/// # Errors
+/// In words: libvirt has deleted the save before the guest could start from it, so that the second
+/// name is the only one. It stays.
+pub fn release(save_dir: &Path, guest: &OsStr) -> Result<(), String> {
+    let Some((save, second)) = names(save_dir, guest) else { return Ok(()) };
+    let Ok(held) = fs::symlink_metadata(&second) else { return Ok(()) };
+    let is_same = fs::symlink_metadata(&save)
+        .is_ok_and(|saved| (held.dev(), held.ino()) == (saved.dev(), saved.ino()));
+    if !is_same {
+        return Err(format!(
+            "the guest runs, but not from its managed save, which libvirt has deleted: {} is what was saved. \
+             Its disks have changed since: bring it back only together with theirs, or remove it",
+            second.display()
+        ));
     }
+    files::remove(&second).map_err(|error| format!("{}: {error}", second.display()))
 }
 
 #[cfg(test)]
@@ -87,8 +100,15 @@ mod tests {
         fs::write(save_dir.join("vm.save"), "later").unwrap();
         assert!(protect(save_dir, guest).unwrap_err().contains("earlier save"));
         assert_eq!(fs::read(save_dir.join("vm.save.hookmux")).unwrap(), b"state");
-        release(save_dir, guest);
-        release(save_dir, guest);
+        // and a guest that starts afresh doesn't either
+        assert!(release(save_dir, guest).unwrap_err().contains("vm.save.hookmux"));
+        assert_eq!(fs::read(save_dir.join("vm.save.hookmux")).unwrap(), b"state");
+        fs::remove_file(save_dir.join("vm.save")).unwrap();
+        assert!(release(save_dir, guest).is_err());
+        fs::rename(save_dir.join("vm.save.hookmux"), save_dir.join("vm.save")).unwrap();
+        protect(save_dir, guest).unwrap();
+        release(save_dir, guest).unwrap();
+        release(save_dir, guest).unwrap();
         assert!(!save_dir.join("vm.save.hookmux").exists());
     }
 

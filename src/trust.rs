@@ -92,6 +92,17 @@ impl Trust {
         Ok(metadata)
     }
 
+    /// Who could have made a name, whatever it is of: its directory and itself, without following it.
+    ///
+    /// # Errors
+    /// As for [`Trust::file`].
+    pub fn entry(&mut self, path: &Path) -> Result<(), Refusal> {
+        if let Some(parent) = path.parent() {
+            self.directory(parent)?;
+        }
+        self.inspect(path).map(drop)
+    }
+
     /// A directory, likewise.
     ///
     /// # Errors

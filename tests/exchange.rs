@@ -319,13 +319,27 @@ fn before_an_edit_is_printed_the_managed_save_has_a_second_name_until_started() 
         fs::metadata(&second).unwrap().ino(),
         fs::metadata(host.path("save/g.save")).unwrap().ino()
     );
-    // libvirt removes its own name once the guest runs
     host.guest("prepare begin").run().succeeds();
-    fs::remove_file(host.path("save/g.save")).unwrap();
     host.guest("start begin").run().succeeds();
     assert!(second.exists(), "the guest could still fail to start");
+    // libvirt removes its own name after that
     host.guest("started begin").run().succeeds();
     assert!(!second.exists());
+}
+
+#[test]
+fn the_only_name_of_a_save_that_libvirt_deleted_stays() {
+    let host = Host::new();
+    fs::create_dir(host.path("save")).unwrap();
+    fs::write(host.path("save/g.save"), "memory").unwrap();
+    host.script("before_vm_dehibernate/10-x", &edits("a"));
+    host.guest("restore begin").run().answers(with(&["a"]));
+    // libvirt 11.3 refuses the edit, deletes the save, and says that all is well
+    fs::remove_file(host.path("save/g.save")).unwrap();
+    for call in ["prepare begin", "start begin", "started begin"] {
+        host.guest(call).run().succeeds();
+    }
+    assert_eq!(fs::read(host.path("save/g.save.hookmux")).unwrap(), b"memory");
 }
 
 #[test]

@@ -20,5 +20,6 @@ mod outcomes;
 mod properties;
 mod queue;
 mod registered;
+mod registry;
 mod settings;
 mod trust;

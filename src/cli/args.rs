@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::event::Origin;
 use crate::libvirt::Driver;
@@ -44,6 +45,36 @@ pub enum Command {
     Install(InstallArgs),
     /// Take hookmux out of libvirt's way, and put back what was there before
     Uninstall(UninstallArgs),
+    /// Register a hook: a script, a function of a module, or what a file says
+    ///
+    /// `add script PATH` asks the script to describe itself: it runs `PATH --describe`, which prints a
+    /// JSON array of registrations, in the keys of a registration file (and `name`) or in cPanel's
+    /// (category, event, stage, hook, exectype, weight, check, rollback, escalateprivs, blocking).
+    /// `add module NAME` calls `describe()` of a Python module (pkg.mod) or a Perl module (Pkg::Mod),
+    /// found where its language looks for modules or in `modules` of the hooks directory. `add
+    /// FILE.yaml` takes a registration as it is written.
+    ///
+    /// With --manual nobody is asked: the options say all. Where a script has no description, options
+    /// stand in for it. Otherwise the two are never mixed.
+    ///
+    /// What comes of it is one file for each in `hooks.d`, which may be edited. One without a weight
+    /// gets 100 more than the highest of its event has.
+    ///
+    /// libvirt's process is root's, and so are hooks: there is nothing to escalate to. A description
+    /// that says `escalateprivs: 0` gets what it asks for: `run_as: nobody`. `blocking: 1` is
+    /// `on_failure: stop`, `blocking: 0` is `on_failure: warn`.
+    Add(Box<AddArgs>),
+    /// Remove the registrations of a script or a module, or one by its name
+    Delete(DeleteArgs),
+    /// Let a registered hook run again
+    Enable(SwitchArgs),
+    /// Keep a registered hook from running, and keep its registration
+    ///
+    /// In the hooks directory the file gets a line `enabled: false`; what lies in another root is
+    /// masked by a link to /dev/null.
+    Disable(SwitchArgs),
+    /// Print the JSON Schema of a registration file, for editors
+    Schema,
     /// Show the detached hooks that wait, remove them, or work on them now
     Queue(QueueArgs),
     /// Work on the queue until it is empty: what calls and the path unit start
@@ -126,6 +157,112 @@ pub struct CallArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct AddArgs {
+    /// `script`, `module`, or the file of a registration
+    #[arg(value_name = "script|module|FILE.yaml", value_hint = ValueHint::FilePath)]
+    pub what: PathBuf,
+    /// The script's path, or the module's name
+    #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
+    pub reference: Option<PathBuf>,
+    /// Ask nobody: the options say all
+    #[arg(long)]
+    pub manual: bool,
+    /// Write over registrations of the same name
+    #[arg(long)]
+    pub replace: bool,
+    /// Only show what would be registered
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+    #[command(flatten)]
+    pub options: HookOptions,
+}
+
+/// What --manual registers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "What to register, with --manual")]
+pub struct HookOptions {
+    /// The registration's name [default: made of the script's and the event's]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The event: before_vm_start, or (with category and stage) start; may be repeated
+    #[arg(long)]
+    pub event: Vec<String>,
+    /// cPanel's category: vm, device, network, daemon or vdsm
+    #[arg(long)]
+    pub category: Option<String>,
+    /// cPanel's stage: pre or post
+    #[arg(long)]
+    pub stage: Option<String>,
+    /// Its turn at the event, lower first [default: 100 more than the highest]
+    #[arg(long, allow_negative_numbers = true)]
+    pub weight: Option<i64>,
+    /// A command run before: where it fails, the hook is skipped
+    #[arg(long, value_name = "COMMAND")]
+    pub check: Option<String>,
+    /// A command run where a later hook makes the call fail
+    #[arg(long, value_name = "COMMAND")]
+    pub rollback: Option<String>,
+    /// The script's arguments, split as a shell splits words; of a module, its function
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    pub action: Option<String>,
+    /// cPanel's word for whether it has root's rights, as hooks have here anyway; 0 is --run-as nobody
+    #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = ["0", "1"])]
+    pub escalateprivs: Option<String>,
+    /// Whose rights it has
+    #[arg(long, value_name = "USER[:GROUP]")]
+    pub run_as: Option<String>,
+    /// Its limit in time: 30s, 2m; 0 is none but the call's
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// What its failure means
+    #[arg(long, value_parser = ["fail", "stop", "warn", "kill"])]
+    pub on_failure: Option<String>,
+    /// Whether libvirt waits for it
+    #[arg(long, value_parser = ["wait", "detached"])]
+    pub mode: Option<String>,
+    /// How it is called
+    #[arg(long, value_parser = ["vdsm", "libvirt"])]
+    pub style: Option<String>,
+    /// A condition: driver, name, uuid, title, reason, origin, network or property.NAME, and a
+    /// pattern; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub when: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// `script`, `module`, or the name of a registration
+    #[arg(value_name = "script|module|NAME")]
+    pub what: PathBuf,
+    /// The script's path, or the module's name
+    #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
+    pub reference: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct SwitchArgs {
+    /// The registration's name
+    pub name: String,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// Ends the process as clap does where the words make no sense together.
+pub fn wrong_usage(command: &str, message: &str) -> ! {
+    let mut arguments = Arguments::command();
+    arguments.build();
+    let mut found = arguments.find_subcommand(command).cloned().unwrap_or(arguments);
+    found.error(ErrorKind::ArgumentConflict, message).exit()
+}
+
+#[derive(Debug, Args)]
 pub struct InstallArgs {
     /// Only for this driver; may be repeated [default: daemon, qemu, lxc and network]
     #[arg(long, value_parser = driver, value_name = "DRIVER")]
@@ -168,7 +305,6 @@ fn origin(word: &str) -> Result<Origin, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::hook::adopted;
 use crate::libvirt::Driver;
+use crate::marker;
 
 /// The name under which hookmux stands beside another main script.
 pub const BESIDE: &str = "50-hookmux";
@@ -80,12 +81,13 @@ fn main_of(path: &Path, binary: &Path) -> Main {
     };
     let target = fs::read_link(path).ok();
     match (fs::metadata(path), target) {
-        (Ok(file), target) if is_same(&file, binary) => {
+        (Ok(file), target) if is_same(&file, binary) || marker::is_hookmux(path) => {
             Main::Ours(target.unwrap_or_else(|| path.to_path_buf()))
         }
-        // another hookmux: an older place, or the one of a package
-        (Ok(file), Some(target)) if file.is_file() && is_hookmux(&target) => Main::Ours(target),
-        (Err(_), Some(target)) if is_hookmux(&target) => Main::OursDangling(target),
+        // one that was uninstalled without a word to the hooks directory
+        (Err(_), Some(target)) if target.file_name().is_some_and(|name| name == "hookmux") => {
+            Main::OursDangling(target)
+        }
         _ if metadata.is_file() || metadata.is_symlink() => Main::Foreign,
         _ => Main::NoFile,
     }
@@ -93,10 +95,6 @@ fn main_of(path: &Path, binary: &Path) -> Main {
 
 fn is_same(file: &fs::Metadata, binary: &Path) -> bool {
     fs::metadata(binary).is_ok_and(|own| (own.dev(), own.ino()) == (file.dev(), file.ino()))
-}
-
-fn is_hookmux(target: &Path) -> bool {
-    target.file_name().is_some_and(|name| name == "hookmux")
 }
 
 fn is_executable(path: &Path) -> bool {

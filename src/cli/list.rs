@@ -17,6 +17,7 @@ use crate::files;
 use crate::hook::candidates::{self, Candidate, VDSM_ROOT};
 use crate::hook::{Source, State, Style, adopted, directory, tree};
 use crate::libvirt::{Call, Driver};
+use crate::registry_edit::store;
 use crate::trust::Trust;
 
 /// A hook as it is listed.
@@ -182,7 +183,12 @@ pub fn all(settings: &Settings, user: u32) -> anyhow::Result<Vec<Listed>> {
             lister.add(&place, of_source(&call, settings, user, Source::Tree));
         }
     }
-    for source in sources.iter().filter(|source| !matches!(source.content, Some(Ok(_)))) {
+    let is_ours = |source: &&registry::Source| {
+        source.path.file_name().is_some_and(|name| name == store::LOCK)
+    };
+    for source in
+        sources.iter().filter(|source| !matches!(source.content, Some(Ok(_))) && !is_ours(source))
+    {
         lister.add_silent(source);
     }
     Ok(lister.listed)
@@ -310,7 +316,7 @@ fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
     let tone = match hook.state {
         "active" => Tone::Good,
         "refused" | "broken" => Tone::Bad,
-        "not executable" => Tone::Careful,
+        "not executable" | "a link to nothing" => Tone::Careful,
         _ => Tone::Dim,
     };
     let sha256 = hook.sha256().map(|digest| digest[..12].to_owned());

@@ -1,7 +1,11 @@
 //! The command line: a second door to the same rooms.
 
+mod add;
 mod args;
 mod completions;
+mod delete;
+mod describe;
+mod enable;
 mod events;
 mod install;
 mod installed;
@@ -11,8 +15,10 @@ mod output;
 mod overview;
 mod plan;
 mod queue;
+mod registry;
 mod reload;
 mod run;
+mod schema;
 mod vdsm;
 mod version;
 mod vfio_helper;
@@ -57,6 +63,11 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
         Some(Command::Events(events)) => events::run(&events, output),
         Some(Command::Plan(plan)) => plan::run(&place, &plan, output),
         Some(Command::Run(run)) => run::run(&place, &run, output),
+        Some(Command::Add(add)) => add::run(&place, &add, output),
+        Some(Command::Delete(delete)) => delete::run(&place, &delete, output),
+        Some(Command::Enable(switch)) => enable::enable(&place, &switch, output),
+        Some(Command::Disable(switch)) => enable::disable(&place, &switch, output),
+        Some(Command::Schema) => schema::run(output),
         Some(Command::Install(install)) => install::install(&place, &install, output),
         Some(Command::Uninstall(uninstall)) => install::uninstall(&place, &uninstall, output),
         Some(Command::Queue(queue)) => queue::run(&place, &queue, output),

@@ -52,7 +52,9 @@ pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let active = hooks.iter().filter(|hook| hook.state == "active").count();
     let refused = hooks
         .iter()
-        .filter(|hook| matches!(hook.state, "refused" | "broken" | "not executable"))
+        .filter(|hook| {
+            matches!(hook.state, "refused" | "broken" | "not executable" | "a link to nothing")
+        })
         .count();
     output.line("");
     output.line(&format!(

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::args::{CallArgs, Format};
+use super::describe::{self, Described};
 use super::output::{Output, Tone};
-use super::plan::{self, Described};
 use super::{End, Place};
 use crate::answer::Answer;
 use crate::call::{Handling, Mode};
@@ -15,13 +15,13 @@ use crate::run::exchange::Change;
 use crate::verdict;
 
 pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
-    let Described { call, loaded, candidates, document, document_source } =
-        plan::describe(place, arguments, output)?;
+    let Described { call, loaded, candidates, document, document_source, .. } =
+        describe::describe(place, arguments, output)?;
     let is_text = arguments.output == Format::Text;
     if is_text {
         let facts = Facts::of(document.clone());
-        let origin = plan::origin(&call, &loaded.settings, &facts, arguments.origin);
-        plan::head(&call, &loaded.settings, origin, &document_source, output);
+        let origin = describe::arrival(&call, &loaded.settings, &facts, arguments.origin).origin;
+        describe::head(&call, &loaded.settings, origin, &document_source, output);
     }
     front_door::settle();
     let mut view = View { output, is_text, seen: Vec::new(), notes: Vec::new() };

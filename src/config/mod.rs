@@ -58,7 +58,8 @@ pub fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -> Loade
         });
     match parsed {
         Ok((settings, text, metadata)) => {
-            if keep {
+            // for a session's daemon nothing runs, and so nothing is written
+            if keep && (surroundings.is_root() || settings.session) {
                 // without the copy a later mistake is answered more strictly, and nothing else
                 let _ = last_good::keep(&settings.state_dir, &path, &metadata, &text);
             }

@@ -47,24 +47,23 @@ pub struct Registry {
 pub fn entries(settings: &Settings) -> Result<Vec<Entry>, Unreadable> {
     let roots = std::iter::once(settings.hooks_dir.as_path())
         .chain(settings.roots.iter().map(|root| root.as_path()));
-    let mut entries = directory::entries(roots, DIRECTORY)?;
-    for entry in &mut entries {
-        let is_registration =
-            Path::new(&entry.name).extension().is_some_and(|end| end == EXTENSION);
-        if !is_registration && !matches!(entry.state, State::Skipped(_)) {
-            entry.state = State::Skipped("no registration: its name doesn't end in .yaml");
+    directory::entries_by(roots, DIRECTORY, &|path| {
+        if path.extension().is_none_or(|end| end != EXTENSION) {
+            return State::Skipped("no registration: its name doesn't end in .yaml");
         }
-        // a registration isn't executed, and an empty one is a mistake: a mask is a link
-        if is_registration && (entry.state == State::NotExecutable || is_empty_file(entry)) {
-            entry.state = State::Active;
+        match directory::state(path) {
+            // a registration isn't executed
+            State::NotExecutable => State::Active,
+            // and an empty one is a mistake: a mask is a link
+            State::Disabled(_) if is_file(path) => State::Active,
+            State::Dangling => State::Skipped("a link to nothing"),
+            state => state,
         }
-    }
-    Ok(entries)
+    })
 }
 
-fn is_empty_file(entry: &Entry) -> bool {
-    matches!(entry.state, State::Disabled(_))
-        && fs::metadata(&entry.path).is_ok_and(|file| file.is_file())
+fn is_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file())
 }
 
 /// Reads everything anew, for the command line.

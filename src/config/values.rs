@@ -16,6 +16,9 @@ impl<'de> Deserialize<'de> for Limit {
     }
 }
 
+/// The longest limit.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// Reads a duration; a firm one can't be none.
 struct LimitVisitor {
     is_firm: bool,
@@ -23,6 +26,9 @@ struct LimitVisitor {
 
 impl LimitVisitor {
     fn checked<E: de::Error>(self, duration: Duration) -> Result<Option<Duration>, E> {
+        if duration > LONGEST {
+            return Err(E::custom("longer than a year is no limit"));
+        }
         let limit = (!duration.is_zero()).then_some(duration);
         if limit.is_none() && self.is_firm {
             return Err(E::custom("a call always has a limit: libvirt itself has none, and waits"));

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::State;
+use crate::trust::Trust;
 
 /// Names that packages and editors leave beside the real ones.
 const LEFT_BEHIND: &[&str] =
@@ -41,18 +42,42 @@ pub fn entries<'a>(
     roots: impl IntoIterator<Item = &'a Path>,
     event: &str,
 ) -> Result<Vec<Entry>, Unreadable> {
+    entries_by(roots, event, &|path| {
+        let state = state(path);
+        // a mask is as much to be trusted as what it hides
+        if hides(&state) && !is_trusted_entry(path) {
+            return State::Skipped("others than root could have put it there: it hides nothing");
+        }
+        state
+    })
+}
+
+/// The same with another judgement of what a file is.
+///
+/// # Errors
+/// As [`entries`].
+pub fn entries_by<'a>(
+    roots: impl IntoIterator<Item = &'a Path>,
+    event: &str,
+    judge: &dyn Fn(&Path) -> State,
+) -> Result<Vec<Entry>, Unreadable> {
     let mut by_name: BTreeMap<OsString, Vec<Entry>> = BTreeMap::new();
     for (root, base) in roots.into_iter().enumerate() {
         let path = base.join(event);
         let Some(names) = names(&path)? else { continue };
         for name in names {
             let path = path.join(&name);
-            let mut state = left_behind(&name).map_or_else(|| state(&path), State::Skipped);
+            let mut state = left_behind(&name).map_or_else(|| judge(&path), State::Skipped);
             let equals = by_name.entry(name.clone()).or_default();
+            // a mask is as much to be trusted as what it hides
+            if hides(&state) && !is_trusted_entry(&path) {
+                state =
+                    State::Skipped("others than root could have put it there: it hides nothing");
+            }
             // what is no hook masks nothing
-            let above = equals.iter().find(|above| !matches!(above.state, State::Skipped(_)));
+            let above = equals.iter().find(|above| masks(&above.state));
             if let Some(above) = above
-                && !matches!(state, State::Skipped(_))
+                && masks(&state)
             {
                 state = State::Masked(above.path.clone());
             }
@@ -62,10 +87,25 @@ pub fn entries<'a>(
     Ok(by_name.into_values().flatten().collect())
 }
 
+/// Whether an entry stands for its name: what is no hook doesn't.
+fn masks(state: &State) -> bool {
+    !matches!(state, State::Skipped(_) | State::Dangling)
+}
+
+/// Whether an entry does nothing itself, and would keep one of the same name from running.
+fn hides(state: &State) -> bool {
+    matches!(state, State::Disabled(_) | State::NotExecutable)
+}
+
+fn is_trusted_entry(path: &Path) -> bool {
+    Trust::new(nix::unistd::geteuid().as_raw()).entry(path).is_ok()
+}
+
 /// The names in a directory; `None` where there is no such directory.
 ///
 /// # Errors
-/// As of `opendir(3)` and `readdir(3)`.
+/// As of `opendir(3)` and `readdir(3)`; a link that leads nowhere is one: what it stood for is
+/// unknown.
 pub fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
     let unreadable = |error| Unreadable { path: path.to_path_buf(), error };
     match fs::read_dir(path) {
@@ -74,13 +114,15 @@ pub fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
             .collect::<Result<_, _>>()
             .map(Some)
             .map_err(unreadable),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let is_link = fs::symlink_metadata(path).is_ok();
+            if is_link { Err(unreadable(error)) } else { Ok(None) }
+        }
         // a guest's name can be longer than any file's
         Err(error)
             if matches!(
                 error.kind(),
-                io::ErrorKind::NotFound
-                    | io::ErrorKind::NotADirectory
-                    | io::ErrorKind::InvalidFilename
+                io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
             ) =>
         {
             Ok(None)
@@ -103,8 +145,20 @@ pub fn left_behind(name: &OsStr) -> Option<&'static str> {
 
 /// What the file itself says.
 pub fn state(path: &Path) -> State {
-    let Ok(metadata) = fs::metadata(path) else {
-        return State::Skipped("a link to nothing");
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::InvalidFilename
+            ) || error.raw_os_error() == Some(libc::ELOOP) =>
+        {
+            return State::Dangling;
+        }
+        // there may be a hook: whether it can be run is asked when it is its turn
+        Err(_) => return State::Active,
     };
     if is_null_device(&metadata) {
         return State::Disabled("a link to /dev/null");
@@ -203,8 +257,10 @@ mod tests {
         fs::create_dir(high.join("e/x")).unwrap();
         symlink("/dev/null", high.join("e/y")).unwrap();
         symlink("nowhere", high.join("e/z")).unwrap();
-        let states: Vec<_> =
-            seen(&[&high, &low]).into_iter().filter(|(_, _, state)| *state != "skipped").collect();
+        let states: Vec<_> = seen(&[&high, &low])
+            .into_iter()
+            .filter(|(_, _, state)| *state != "skipped" && *state != "a link to nothing")
+            .collect();
         let expected = [
             ("plain", 0, "not executable"),
             ("x", 1, "active"),
@@ -212,6 +268,28 @@ mod tests {
             ("y", 1, "masked"),
         ];
         assert_eq!(states, expected.map(|(n, r, s)| (n.to_owned(), r, s)));
+    }
+
+    #[test]
+    fn a_mask_that_others_could_have_made_hides_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (high, low) = (directory.path().join("high"), directory.path().join("low"));
+        script(low.join("e/x"), "#!", 0o755);
+        fs::create_dir_all(high.join("e")).unwrap();
+        symlink("/dev/null", high.join("e/x")).unwrap();
+        assert_eq!(seen(&[&high, &low])[1].2, "masked");
+        fs::set_permissions(high.join("e"), fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(
+            seen(&[&high, &low]),
+            [("x".to_owned(), 0, "skipped"), ("x".to_owned(), 1, "active")]
+        );
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_no_silence() {
+        let directory = tempfile::tempdir().unwrap();
+        symlink("nowhere", directory.path().join("e")).unwrap();
+        assert!(entries([directory.path()], "e").is_err());
     }
 
     #[test]

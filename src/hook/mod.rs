@@ -110,6 +110,8 @@ pub enum State {
     /// By whom or what: a link to `/dev/null`, an empty script, its registration.
     Disabled(&'static str),
     NotExecutable,
+    /// A link whose target isn't there.
+    Dangling,
     /// Not a hook at all: why.
     Skipped(&'static str),
 }
@@ -121,8 +123,14 @@ impl State {
             State::Masked(_) => "masked",
             State::Disabled(_) => "disabled",
             State::NotExecutable => "not executable",
+            State::Dangling => "a link to nothing",
             State::Skipped(_) => "skipped",
         }
+    }
+
+    /// Whether it looks as if it were meant to run, and doesn't: an administrator has to know.
+    pub fn is_odd(&self) -> bool {
+        matches!(self, State::NotExecutable | State::Dangling)
     }
 
     /// Why it doesn't run; `None` where it does.
@@ -132,6 +140,7 @@ impl State {
             State::Masked(by) => Some(format!("masked by {}", by.display())),
             State::Disabled(how) => Some(format!("disabled: {how}")),
             State::NotExecutable => Some("not executable: it has no x bit".to_owned()),
+            State::Dangling => Some("a link to nothing: what it leads to is not there".to_owned()),
             State::Skipped(why) => Some(format!("skipped: {why}")),
         }
     }

@@ -43,7 +43,7 @@ pub fn scripts(place: &Path) -> Result<Vec<(PathBuf, State)>, Unreadable> {
     let Some(mut names) = directory::names(place)? else {
         // a file in the directory's place; where there is nothing, nothing is reported
         return Ok(match directory::state(place) {
-            State::Skipped(_) => Vec::new(),
+            State::Skipped(_) | State::Dangling => Vec::new(),
             state => vec![(place.to_path_buf(), state)],
         });
     };

@@ -55,6 +55,14 @@ impl fmt::Display for Driver {
     }
 }
 
+/// Whether `argv[0]` is a name under which an adopted script is called: a hookmux there is one too
+/// many, and has nothing to say.
+pub fn is_adopted_name(argv0: &OsStr) -> bool {
+    let base = argv0.as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    base.strip_suffix(b".adopted")
+        .is_some_and(|name| Driver::from_name(OsStr::from_bytes(name)).is_some())
+}
+
 /// How hookmux was called: by libvirt, as one driver's hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Front {

@@ -70,6 +70,12 @@ const STEERING: &[&str] = &[
     "WGETRC",
     "NETRC",
     "GNUPGHOME",
+    "AWKPATH",
+    "VIMINIT",
+    "EXINIT",
+    "KUBECONFIG",
+    "TAPE",
+    "GREP_COLOR",
     "vmId",
 ];
 
@@ -108,13 +114,56 @@ const STEERING_PREFIXES: &[&str] = &[
     "ANSIBLE_",
     "DYLD_",
     "QEMU_",
+    "BORG_",
+    "RESTIC_",
+    "RSYNC_",
+    "LVM_",
+    "OVS_",
+    "XTABLES_",
+    "IPTABLES_",
+    "DOCKER_",
+    "TAR_",
+    "AWS_",
+];
+
+/// Ends of names by which tools take options, programs, places and peers.
+const STEERING_SUFFIXES: &[&str] = &[
+    "_OPTIONS",
+    "_OPTS",
+    "_ARGS",
+    "_FLAGS",
+    "_LIBDIR",
+    "_LIB_DIR",
+    "_LIB",
+    "_RSH",
+    "_SSH",
+    "_SHELL",
+    "_COMMAND",
+    "_CMD",
+    "_CONF",
+    "_CONFIG",
+    "_CONFIG_FILE",
+    "_RC",
+    "_PATH",
+    "_DIR",
+    "_HOME",
+    "_HOST",
+    "_EDITOR",
+    "_PAGER",
+    "_PRELOAD",
+    "_PLUGINS",
+    "_PROXY",
+    "_DEBUG",
+    "_TRACE",
+    "_HOOK",
 ];
 
 /// Whether a bare variable of this name could change how a hook's tools work.
 pub fn steers(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
     STEERING.contains(&name)
         || STEERING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-        || name.to_ascii_lowercase().ends_with("_proxy")
+        || STEERING_SUFFIXES.iter().any(|suffix| upper.ends_with(suffix))
 }
 
 /// Variables by name; a name has one value.
@@ -324,6 +373,15 @@ mod tests {
             "LUA_INIT",
             "PS4",
             "BASHOPTS",
+            "TAR_OPTIONS",
+            "MODPROBE_OPTIONS",
+            "XTABLES_LIBDIR",
+            "TC_LIB_DIR",
+            "RSYNC_RSH",
+            "BORG_RSH",
+            "LVM_SYSTEM_DIR",
+            "DOCKER_HOST",
+            "KUBECONFIG",
             "http_proxy",
             "HTTPS_PROXY",
             "LIBVIRT_DEFAULT_URI",

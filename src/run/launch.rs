@@ -328,7 +328,10 @@ fn is_ours(name: &OsStr) -> bool {
 }
 
 /// A file of variables, without those that are hookmux's.
-fn read_environment_file(path: &Path, user: u32) -> Result<Vec<(OsString, OsString)>, String> {
+///
+/// # Errors
+/// In words: it isn't there, isn't trusted, or says something else.
+pub fn read_environment_file(path: &Path, user: u32) -> Result<Vec<(OsString, OsString)>, String> {
     let shown = path.display();
     Trust::new(user)
         .file(path)

@@ -13,7 +13,7 @@ use super::supervise::{Progress, Supervisor};
 use crate::config::{Settings, Surroundings};
 use crate::event::Origin;
 use crate::facts::Facts;
-use crate::hook::{Hook, OnFailure, Style};
+use crate::hook::{Hook, OnFailure, Source, Style};
 use crate::libvirt::{Call, Class};
 use crate::plan::{Decision, Step};
 use crate::queue::{Item, Queue};
@@ -25,6 +25,8 @@ use crate::verdict::{self, Failure, OWN_TROUBLE, TERMINATED, TIMED_OUT};
 const STDERR_END: usize = verdict::MAX_STDERR;
 /// The exit status by which a hook in vdsm's style stops the call.
 const STOP: i32 = 2;
+/// Longer than any host is up.
+const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// What all rollbacks of a call have together.
 const ROLLBACK_TIME: Duration = Duration::from_secs(30);
 
@@ -91,10 +93,17 @@ impl Course<'_> {
                 self.tell(&Fact::Out { label: &step.hook.label, why });
                 continue;
             }
+            if let Decision::Odd(why) = &step.decision {
+                self.tell(&Fact::Warning { label: &step.hook.label, words: why });
+                continue;
+            }
             if let Some(why) = self.no_more(stopped.as_deref()) {
                 self.tell(&Fact::Out { label: &step.hook.label, why: &why });
                 continue;
             }
+            // a script that was libvirt's only one has libvirt's own limit: none
+            let ends =
+                if step.hook.source == Source::Adopted { Instant::now() + UNLIMITED } else { ends };
             if Instant::now() >= ends {
                 let why = format!("not run: the call's {} were over", verdict::seconds(total));
                 if self.call.class() == Class::Gate {
@@ -489,7 +498,8 @@ fn stops(hook: &Hook, run: &Run) -> bool {
         OnFailure::Stop => true,
         OnFailure::Warn => false,
         OnFailure::Fail => {
-            run.ended.as_ref().is_some_and(|ended| matches!(ended.outcome, Outcome::Exited(STOP)))
+            let outcome = run.ended.as_ref().map(|ended| &ended.outcome);
+            hook.style == Style::Vdsm && matches!(outcome, Some(Outcome::Exited(STOP)))
         }
     }
 }

@@ -470,6 +470,14 @@ pub fn answer_faults_with(status: i32) {
     }
 }
 
+/// One write to standard error; that it fails or is cut short changes nothing.
+pub fn say(bytes: &[u8]) {
+    // SAFETY: the bytes outlive the call.
+    unsafe {
+        libc::write(2, bytes.as_ptr().cast(), bytes.len());
+    }
+}
+
 /// Ends the process now: no destructor, no thread is waited for.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit has no precondition.

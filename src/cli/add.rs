@@ -1,0 +1,693 @@
+//! `hookmux add`: registers what a script or a module says of itself, what options say, or what a
+//! file says. It is shown before it counts, and it counts as a whole or not at all.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value, json};
+
+use super::args::{self, AddArgs, Format, HookOptions};
+use super::output::{Cell, Output, Tone};
+use super::registry;
+use super::{End, Place};
+use crate::config::diagnostic::did_you_mean;
+use crate::config::registration::{
+    CallStyle, EXTENSION, FailurePolicy, Mode, RunAs, StdinKind, When,
+};
+use crate::config::registry::Source;
+use crate::config::{Registration, Settings, TrustPolicy};
+use crate::event;
+use crate::front_door;
+use crate::hook::State;
+use crate::registry_edit::ask::{self, Silence};
+use crate::registry_edit::describe::{self, Entry, Problem, Subject, Unread};
+use crate::registry_edit::draft::{Desk, Draft};
+use crate::registry_edit::module::{self, Language, Module};
+use crate::registry_edit::store;
+use crate::trust::{Refusal, Trust};
+
+/// A registration is a page, not a book, in bytes.
+const MAX_FILE: u64 = 1024 * 1024;
+
+pub fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> anyhow::Result<End> {
+    let wanted = wanted(arguments)?;
+    let settings = registry::settings(place, output)?;
+    let user = place.surroundings.user;
+    let mut adding = Adding {
+        place,
+        settings: &settings,
+        arguments,
+        trust: Trust::new(user),
+        warnings: Vec::new(),
+        by_options: arguments.manual,
+    };
+    let offer = match wanted {
+        Wanted::File(path) => adding.file(&path)?,
+        Wanted::Subject(subject) => {
+            let stem = subject.stem();
+            Offer::Entries { found: adding.entries(&subject)?, stem }
+        }
+    };
+    // from here on nobody else changes the registry
+    let lock = if arguments.dry_run { None } else { Some(registry::lock(&settings, user)?) };
+    let sources = registry::scan(&settings, user)?;
+    let drafts = match adding.draft(offer, &sources)? {
+        Ok(drafts) => drafts,
+        Err(problems) => return Ok(adding.refuse(&problems, output)),
+    };
+    let obstacles: Vec<Problem> = drafts
+        .iter()
+        .filter_map(|draft| adding.obstacle(draft, &sources))
+        .map(|message| Problem { entry: None, key: None, message })
+        .collect();
+    if arguments.output == Format::Text {
+        show(&drafts, output);
+    }
+    if !obstacles.is_empty() {
+        return Ok(adding.refuse(&obstacles, output));
+    }
+    for draft in &drafts {
+        adding.warn(draft);
+    }
+    let actions: Vec<&'static str> = drafts.iter().map(|draft| action(draft, arguments)).collect();
+    if let Some(lock) = &lock {
+        store::write_all(lock, &drafts)?;
+    }
+    adding.report(&drafts, &actions, output);
+    Ok(End::Good)
+}
+
+enum Wanted {
+    File(PathBuf),
+    Subject(Subject),
+}
+
+/// What is found wrong is told by entry and key; there may be more than one of it.
+type Checked<T> = Result<T, Vec<Problem>>;
+
+enum Offer {
+    File { source: PathBuf, text: String, name: String },
+    Entries { found: Checked<Vec<Entry>>, stem: String },
+}
+
+/// What the words mean; where they mean nothing the process ends as clap does.
+fn wanted(arguments: &AddArgs) -> anyhow::Result<Wanted> {
+    let usage = |message: &str| -> ! { args::wrong_usage("add", message) };
+    let what = arguments.what.to_string_lossy();
+    let is_file = arguments.what.extension().is_some_and(|end| end == EXTENSION || end == "yml");
+    match (what.as_ref(), &arguments.reference) {
+        ("script", Some(path)) => {
+            let path = std::path::absolute(path).context("the script's path can't be used")?;
+            let Some(path) = path.to_str() else {
+                bail!("{} is no UTF-8, which a registration has to be", path.display())
+            };
+            Ok(Wanted::Subject(Subject::Script(path.to_owned())))
+        }
+        ("module", Some(name)) => match Module::parse(&name.to_string_lossy()) {
+            Ok(module) => Ok(Wanted::Subject(Subject::Module(module))),
+            Err(message) => usage(&message),
+        },
+        ("script", None) => usage("`add script` needs the script's path"),
+        ("module", None) => usage("`add module` needs the module's name"),
+        (_, None) if is_file => {
+            let name_alone =
+                HookOptions { name: arguments.options.name.clone(), ..HookOptions::default() };
+            if arguments.manual || arguments.options != name_alone {
+                usage("a file says all itself: only --name goes with it");
+            }
+            Ok(Wanted::File(std::path::absolute(&arguments.what)?))
+        }
+        (word, _) => {
+            let hint = did_you_mean(word, ["script", "module"].into_iter())
+                .map(|meant| format!("; did you mean `{meant}`?"))
+                .unwrap_or_default();
+            usage(&format!("`{word}` is neither `script` nor `module` nor a .yaml file{hint}"))
+        }
+    }
+}
+
+struct Adding<'a> {
+    place: &'a Place,
+    settings: &'a Settings,
+    arguments: &'a AddArgs,
+    trust: Trust,
+    warnings: Vec<String>,
+    /// Whether the options say what is registered.
+    by_options: bool,
+}
+
+impl Adding<'_> {
+    fn file(&self, source: &Path) -> anyhow::Result<Offer> {
+        let metadata =
+            fs::metadata(source).with_context(|| format!("{} can't be read", source.display()))?;
+        if !metadata.is_file() || metadata.len() > MAX_FILE {
+            bail!("{} is no registration: a regular file of at most 1 MiB", source.display());
+        }
+        let text = fs::read_to_string(source)
+            .with_context(|| format!("{} can't be read", source.display()))?;
+        let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = self.arguments.options.name.clone().unwrap_or(stem);
+        if let Err(message) = describe::check_name(&name) {
+            bail!("{message}; --name gives it another");
+        }
+        Ok(Offer::File { source: source.to_path_buf(), text, name })
+    }
+
+    /// What is to be registered of a script or module: by options, or by what it says itself.
+    fn entries(&mut self, subject: &Subject) -> anyhow::Result<Checked<Vec<Entry>>> {
+        let has_options = self.arguments.options != HookOptions::default();
+        if self.by_options && self.arguments.options.event.is_empty() {
+            args::wrong_usage("add", "--manual needs --event at least");
+        }
+        let command = match subject {
+            Subject::Script(path) => {
+                self.check_script(path)?;
+                vec![path.clone(), "--describe".to_owned()]
+            }
+            Subject::Module(module) => {
+                let interpreter = module.language.find_interpreter().map_err(anyhow::Error::msg)?;
+                self.check_module(module, &interpreter)?;
+                module.describing_command(&interpreter)
+            }
+        };
+        if self.by_options {
+            return self.entry_of_options(subject);
+        }
+        let name = match subject {
+            Subject::Script(path) => path.as_str(),
+            Subject::Module(module) => module.name.as_str(),
+        };
+        let why = match self.ask(&command) {
+            Err(Silence::Interrupted) => bail!("interrupted; nothing was registered"),
+            Err(Silence::Failed(why)) => why,
+            Ok(printed) => match describe::read(&printed, subject, &Language::find_interpreter) {
+                Err(Unread::NoDescription(why)) => why,
+                _ if has_options => args::wrong_usage(
+                    "add",
+                    &format!(
+                        "{name} describes itself, and its description is never mixed with options: leave them out, or say --manual"
+                    ),
+                ),
+                Err(Unread::Wrong(problems)) => return Ok(Err(problems)),
+                Ok(entries) => return Ok(Ok(entries)),
+            },
+        };
+        if !has_options {
+            bail!(
+                "{name} doesn't describe itself: {why}\nwith --manual the options say what it is; `hookmux help add` names them"
+            );
+        }
+        self.warnings
+            .push(format!("{name} doesn't describe itself ({why}): the options stand in for that"));
+        self.by_options = true;
+        if self.arguments.options.event.is_empty() {
+            bail!("{name} doesn't describe itself, and the options name no --event");
+        }
+        self.entry_of_options(subject)
+    }
+
+    /// Asks a script or module; it runs where hooks do.
+    fn ask(&self, command: &[String]) -> Result<Vec<u8>, Silence> {
+        front_door::settle();
+        let home = self.place.surroundings.home.as_deref().unwrap_or(Path::new("/"));
+        ask::ask(command, &self.settings.hooks_dir, home)
+    }
+
+    fn check_script(&mut self, path: &str) -> anyhow::Result<()> {
+        let metadata = match self.trust.file(Path::new(path)) {
+            Ok(metadata) => metadata,
+            Err(refusal) => {
+                self.refusal(&refusal)?;
+                fs::metadata(path).with_context(|| format!("{path} can't be read"))?
+            }
+        };
+        if metadata.permissions().mode() & 0o111 == 0 {
+            bail!("{path} is not executable: chmod +x '{path}'");
+        }
+        Ok(())
+    }
+
+    /// A module is trusted as scripts are, in all files that loading it runs.
+    fn check_module(&mut self, module: &Module, interpreter: &Path) -> anyhow::Result<()> {
+        let modules = self.settings.hooks_dir.join(module::DIRECTORY);
+        if modules.symlink_metadata().is_ok()
+            && let Err(refusal) = self.trust.directory(&modules)
+        {
+            self.refusal(&refusal)?;
+        }
+        let printed = match self.ask(&module.locating_command(interpreter)) {
+            Ok(printed) => printed,
+            Err(Silence::Interrupted) => bail!("interrupted; nothing was registered"),
+            Err(Silence::Failed(why)) => {
+                bail!("the {} module {} can't be found: {why}", module.language.name(), module.name)
+            }
+        };
+        for file in String::from_utf8_lossy(&printed).lines() {
+            if let Err(refusal) = self.trust.file(Path::new(file)) {
+                self.refusal(&refusal)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refusal(&mut self, refusal: &Refusal) -> anyhow::Result<()> {
+        let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+        if self.settings.trust == TrustPolicy::Refuse {
+            bail!("refused: {refusal}{fix}");
+        }
+        self.warnings.push(format!("{refusal}{fix}"));
+        Ok(())
+    }
+
+    fn entry_of_options(&self, subject: &Subject) -> anyhow::Result<Checked<Vec<Entry>>> {
+        let problem = |(key, message): (String, String)| Problem {
+            entry: None,
+            key: (!key.is_empty()).then_some(key),
+            message,
+        };
+        let keys = match keys_of(&self.arguments.options, subject) {
+            Ok(keys) => keys,
+            Err(fault) => return Ok(Err(vec![problem(fault)])),
+        };
+        Ok(describe::translate(0, keys, subject, &Language::find_interpreter)
+            .map(|entry| vec![entry])
+            .map_err(|faults| faults.into_iter().map(problem).collect()))
+    }
+
+    fn draft(&self, offer: Offer, sources: &[Source]) -> anyhow::Result<Checked<Vec<Draft>>> {
+        let registered: Vec<&Registration> = sources.iter().filter_map(registry::read).collect();
+        let header = self.header();
+        let desk = Desk { hooks_dir: &self.settings.hooks_dir, registered: &registered, header };
+        match offer {
+            Offer::File { source, text, name } => {
+                let is_named = self.arguments.options.name.is_some();
+                let draft = desk
+                    .draft_file(&source, &text, &name, is_named)
+                    .map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))?;
+                Ok(Ok(vec![draft]))
+            }
+            Offer::Entries { found: Err(problems), .. } => Ok(Err(problems)),
+            Offer::Entries { found: Ok(entries), stem } => Ok(desk.draft(entries, &stem)),
+        }
+    }
+
+    /// How a file came to be.
+    fn header(&self) -> String {
+        let typed: Vec<String> =
+            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        let words = std::iter::once("hookmux".to_owned()).chain(typed).collect::<Vec<_>>();
+        format!(
+            "Registered by: {}\nThis file may be edited; libvirt's next call goes by what it says then.\nWhat may be in it is told by `hookmux schema`.",
+            module::shown(&words)
+        )
+    }
+
+    /// Why a draft can't be written.
+    fn obstacle(&self, draft: &Draft, sources: &[Source]) -> Option<String> {
+        let name = &draft.name;
+        // a description names its registrations itself
+        let is_nameable = self.by_options || self.arguments.reference.is_none();
+        let or_name = |words: &str| {
+            if is_nameable { format!(", {words}") } else { String::new() }
+        };
+        if !self.arguments.replace {
+            if let Some(top) = registry::find(sources, name).first() {
+                let path = top.path.display();
+                return Some(match (registry::read(top), &top.state) {
+                    (_, State::Disabled(_)) => format!(
+                        "{path} disables `{name}`: `hookmux enable {name}` first, or give --replace"
+                    ),
+                    _ if !registry::is_own(top, self.settings) => format!(
+                        "`{name}` is registered in {path}, which would be masked: give --replace{}",
+                        or_name("or another --name")
+                    ),
+                    (Some(known), _)
+                        if known.command.first() == draft.registration.command.first() =>
+                    {
+                        format!(
+                            "this is registered already, as `{name}` in {path}: --replace writes it anew{}",
+                            or_name("--name registers it once more")
+                        )
+                    }
+                    _ => format!(
+                        "`{name}` is the name of another registration, {path}: give --replace{}",
+                        or_name("or another --name")
+                    ),
+                });
+            }
+            if draft.path.symlink_metadata().is_ok() {
+                return Some(format!(
+                    "{} is there already, and is no registration: move it away, or give --replace",
+                    draft.path.display()
+                ));
+            }
+        }
+        if fs::symlink_metadata(&draft.path).is_ok_and(|file| file.is_dir()) {
+            return Some(format!("{} is a directory: move it away", draft.path.display()));
+        }
+        let is_again = |source: &&Source| {
+            source.path != draft.path
+                && registry::read(source).is_some_and(|known| {
+                    known.command == draft.registration.command
+                        && known.args == draft.registration.args
+                        && known.triggers == draft.registration.triggers
+                })
+        };
+        let again = sources.iter().find(is_again).filter(|_| !draft.is_named)?;
+        Some(format!(
+            "this is registered already, as `{}` in {}: `hookmux delete {0}` first{}",
+            registry::name_of(again),
+            again.path.display(),
+            or_name("or --name registers it once more")
+        ))
+    }
+
+    /// What is allowed, and will hardly do what is meant.
+    fn warn(&mut self, draft: &Draft) {
+        let registration = &draft.registration;
+        let mut found = registration.warnings();
+        let programs = [
+            Some(&registration.command),
+            registration.check.as_ref(),
+            registration.rollback.as_ref(),
+        ];
+        for program in programs.into_iter().flatten().filter_map(|words| words.first()) {
+            if let Err(refusal) = self.trust.file(Path::new(program)) {
+                let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+                found.push(match self.settings.trust {
+                    TrustPolicy::Refuse => {
+                        format!("it will be refused, and count as failed: {refusal}{fix}")
+                    }
+                    TrustPolicy::Warn => format!("{refusal}{fix}"),
+                });
+            }
+        }
+        let roots = std::iter::once(&self.settings.hooks_dir).chain(&self.settings.roots);
+        if let Some(program) = registration.command.first()
+            && let Some(event) = Path::new(program)
+                .parent()
+                .filter(|parent| roots.into_iter().any(|root| parent.parent() == Some(root)))
+                .and_then(|parent| parent.file_name()?.to_str())
+            && event::is_known(event)
+        {
+            found.push(format!("{program} lies in an event's directory: it runs at {event} without being registered too"));
+        }
+        found.dedup();
+        self.warnings.extend(found.into_iter().map(|words| format!("{}: {words}", draft.name)));
+    }
+
+    fn refuse(&self, problems: &[Problem], output: &mut Output) -> End {
+        if self.arguments.output == Format::Json {
+            let problems: Vec<Value> = problems
+                .iter()
+                .map(|problem| {
+                    json!({
+                        "entry": problem.entry,
+                        "key": self.key(problem),
+                        "message": problem.message,
+                    })
+                })
+                .collect();
+            output.json(&json!({ "hooks": [], "warnings": self.warnings, "problems": problems }));
+            return End::Problem;
+        }
+        for warning in &self.warnings {
+            output.complain(warning);
+        }
+        for problem in problems {
+            let told = Problem { key: self.key(problem), ..problem.clone() };
+            output.complain(&told.to_string());
+        }
+        output.complain("nothing was registered");
+        End::Problem
+    }
+
+    /// A key, or the option that it came from.
+    fn key(&self, problem: &Problem) -> Option<String> {
+        let key = problem.key.as_ref()?;
+        if !self.by_options {
+            return Some(key.clone());
+        }
+        Some(match key.as_str() {
+            "events" | "calls" => "--event".to_owned(),
+            "hook" | "command" => "--action".to_owned(),
+            key => format!("--{}", key.replace('_', "-")),
+        })
+    }
+
+    fn report(&self, drafts: &[Draft], actions: &[&'static str], output: &mut Output) {
+        if self.arguments.output == Format::Json {
+            let hooks: Vec<Value> =
+                drafts.iter().zip(actions).map(|(draft, action)| hook(draft, action)).collect();
+            output.json(&json!({ "hooks": hooks, "warnings": self.warnings, "problems": [] }));
+            return;
+        }
+        for warning in &self.warnings {
+            output.complain(warning);
+        }
+        for (draft, action) in drafts.iter().zip(actions) {
+            if *action != "none" {
+                output.toned(Tone::Good, &format!("{action} {}", draft.path.display()));
+            }
+        }
+        if self.arguments.dry_run {
+            output.line("nothing was registered: --dry-run");
+        }
+    }
+}
+
+fn action(draft: &Draft, arguments: &AddArgs) -> &'static str {
+    match draft.path.symlink_metadata() {
+        _ if arguments.dry_run => "none",
+        Ok(_) => "replaced",
+        Err(_) => "registered",
+    }
+}
+
+/// The options as a description would say them.
+fn keys_of(
+    options: &HookOptions,
+    subject: &Subject,
+) -> Result<Map<String, Value>, (String, String)> {
+    let mut keys = Map::new();
+    let mut set = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            keys.insert(key.to_owned(), value);
+        }
+    };
+    let word = |option: &Option<String>| option.clone().map(Value::from);
+    set("name", word(&options.name));
+    set("event", Some(options.event.clone().into()));
+    set("category", word(&options.category));
+    set("stage", word(&options.stage));
+    set("weight", options.weight.map(Value::from));
+    set("check", word(&options.check));
+    set("rollback", word(&options.rollback));
+    set("escalateprivs", word(&options.escalateprivs));
+    set("timeout", word(&options.timeout));
+    set("on_failure", word(&options.on_failure));
+    set("mode", word(&options.mode));
+    set("style", word(&options.style));
+    let hook = match (subject, &options.action) {
+        (Subject::Script(path), None) => json!([path]),
+        (Subject::Script(path), Some(line)) => {
+            let Some(words) = shlex::split(line) else {
+                let message = format!("`{line}` has a quote that is never closed");
+                return Err(("hook".to_owned(), message));
+            };
+            std::iter::once(path.clone()).chain(words).collect::<Vec<_>>().into()
+        }
+        (Subject::Module(_), Some(function)) => function.clone().into(),
+        (Subject::Module(_), None) => {
+            let message = "a module needs --action: the function that is to be called".to_owned();
+            return Err(("hook".to_owned(), message));
+        }
+    };
+    set("hook", Some(hook));
+    if let Some(who) = &options.run_as {
+        let run_as = match who.split_once(':') {
+            Some((user, group)) if !user.is_empty() && !group.is_empty() => {
+                json!({ "user": user, "group": group })
+            }
+            None if !who.is_empty() => json!({ "user": who }),
+            _ => {
+                let message = format!("`{who}` is nobody: write USER or USER:GROUP");
+                return Err(("run_as".to_owned(), message));
+            }
+        };
+        set("run_as", Some(run_as));
+    }
+    let conditions = conditions(&options.when).map_err(|message| ("when".to_owned(), message))?;
+    set("when", (!conditions.is_empty()).then(|| conditions.into()));
+    Ok(keys)
+}
+
+/// `KEY=VALUE` becomes `when`; values of one key are alternatives.
+fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
+    const KEYS: [&str; 7] = ["driver", "name", "uuid", "title", "reason", "origin", "network"];
+    let mut when = Map::new();
+    for word in words {
+        let Some((key, value)) = word.split_once('=') else {
+            return Err(format!("`{word}` is no condition: write KEY=VALUE"));
+        };
+        let (group, key) = match key.strip_prefix("property.") {
+            Some(property) if !property.is_empty() => {
+                let properties = when.entry("property").or_insert_with(|| json!({}));
+                (properties.as_object_mut(), property)
+            }
+            _ if KEYS.contains(&key) => (Some(&mut when), key),
+            _ => {
+                let known = KEYS.into_iter().chain(["property.NAME"]);
+                let hint = did_you_mean(key, known.clone()).map_or_else(
+                    || format!("known are {}", known.collect::<Vec<_>>().join(", ")),
+                    |meant| format!("did you mean `{meant}`?"),
+                );
+                return Err(format!("`{key}` in `{word}` is no condition; {hint}"));
+            }
+        };
+        let values = group.map(|group| group.entry(key).or_insert_with(|| json!([])));
+        if let Some(Value::Array(values)) = values {
+            values.push(value.into());
+        }
+    }
+    Ok(when)
+}
+
+/// Events and calls, as a file has them.
+fn moments(registration: &Registration) -> (Vec<String>, Vec<String>) {
+    let triggers = &registration.triggers;
+    let every = triggers.every_event.then(|| "*".to_owned());
+    let events = every.into_iter().chain(triggers.events.iter().cloned()).collect();
+    (events, triggers.calls.iter().map(ToString::to_string).collect())
+}
+
+fn show(drafts: &[Draft], output: &mut Output) {
+    let rows: Vec<Vec<Cell>> = drafts
+        .iter()
+        .map(|draft| {
+            let registration = &draft.registration;
+            let (events, calls) = moments(registration);
+            let moments: Vec<String> = events.into_iter().chain(calls).collect();
+            let args = registration.args.iter().map(|arg| arg.as_str().to_owned());
+            let command: Vec<String> = registration.command.iter().cloned().chain(args).collect();
+            vec![
+                draft.name.clone().into(),
+                moments.join(", ").into(),
+                registration.weight.to_string().into(),
+                module::shown(&command).into(),
+                more(registration).into(),
+            ]
+        })
+        .collect();
+    output.table(&["NAME", "EVENT", "WEIGHT", "COMMAND", "MORE"], &rows);
+}
+
+/// What differs from a plain hook.
+fn more(registration: &Registration) -> String {
+    let mut words = Vec::new();
+    let mut add = |is_told: bool, text: String| words.extend(is_told.then_some(text));
+    add(!registration.enabled, "disabled".to_owned());
+    for (key, command) in [("check", &registration.check), ("rollback", &registration.rollback)] {
+        let shown = command.as_deref().map(module::shown).unwrap_or_default();
+        add(command.is_some(), format!("{key}: {shown}"));
+    }
+    if let Some(RunAs { user, group }) = &registration.run_as {
+        let group = group.as_ref().map(|group| format!(":{group}")).unwrap_or_default();
+        add(true, format!("as {user}{group}"));
+    }
+    let conditions = serde_json::to_string(&registration.when).unwrap_or_default();
+    add(registration.when != When::default(), format!("when {conditions}"));
+    let on_failure = name(&registration.on_failure);
+    add(registration.on_failure != FailurePolicy::Fail, format!("on failure {on_failure}"));
+    match registration.timeout {
+        Some(Some(limit)) => add(true, format!("timeout {}", humantime::format_duration(limit))),
+        Some(None) => add(true, "no timeout".to_owned()),
+        None => {}
+    }
+    add(registration.mode != Mode::Wait, name(&registration.mode));
+    add(registration.style != CallStyle::Vdsm, format!("{} style", name(&registration.style)));
+    add(registration.stdin != StdinKind::None, format!("{} on stdin", name(&registration.stdin)));
+    words.join("; ")
+}
+
+/// The word of a choice, as a file has it.
+fn name(choice: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(choice).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn hook(draft: &Draft, action: &str) -> Value {
+    let registration = &draft.registration;
+    let (events, calls) = moments(registration);
+    json!({
+        "name": draft.name,
+        "path": draft.path.to_string_lossy(),
+        "action": action,
+        "events": events,
+        "calls": calls,
+        "weight": registration.weight,
+        "command": registration.command,
+        "args": registration.args,
+        "check": registration.check,
+        "rollback": registration.rollback,
+        "when": registration.when,
+        "run_as": registration.run_as,
+        "timeout_s": registration.timeout.flatten().map(|limit| limit.as_secs_f64()),
+        "on_failure": registration.on_failure,
+        "style": registration.style,
+        "stdin": registration.stdin,
+        "mode": registration.mode,
+        "enabled": registration.enabled,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &[&str]) -> Result<Value, String> {
+        let line: Vec<String> = line.iter().map(|word| (*word).to_owned()).collect();
+        conditions(&line).map(Value::from)
+    }
+
+    #[test]
+    fn conditions_are_gathered_by_key() {
+        let seen = words(&["name=web-*", "name=!web-test", "property.macspoof=true", "title=a=b"]);
+        let expected = json!({
+            "name": ["web-*", "!web-test"],
+            "property": { "macspoof": ["true"] },
+            "title": ["a=b"],
+        });
+        assert_eq!(seen.unwrap(), expected);
+        for (word, told) in [
+            ("nmae=x", "did you mean `name`?"),
+            ("name", "write KEY=VALUE"),
+            ("property.=x", "did you mean `property.NAME`?"),
+            ("zzz=x", "known are driver, name"),
+        ] {
+            let error = words(&[word]).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_action_is_split_as_a_shell_splits_it() {
+        let script = Subject::Script("/x".to_owned());
+        for (action, expected) in [
+            (r#"--add"#, &["--add"][..]),
+            (r#"--name "a b" 'c d' e\ f"#, &["--name", "a b", "c d", "e f"]),
+            (r#""--opt=\"x y\"""#, &["--opt=\"x y\""]),
+            (r#"it\'s "\$HOME" '$NAME'"#, &["it's", "$HOME", "$NAME"]),
+            (r#""" ''"#, &["", ""]),
+        ] {
+            let options = HookOptions { action: Some(action.to_owned()), ..Default::default() };
+            let keys = keys_of(&options, &script).unwrap();
+            let all: Vec<&str> = std::iter::once("/x").chain(expected.iter().copied()).collect();
+            assert_eq!(keys["hook"], json!(all), "{action}");
+        }
+        let options = HookOptions { action: Some("'x".to_owned()), ..Default::default() };
+        assert!(keys_of(&options, &script).unwrap_err().1.contains("never closed"));
+    }
+}

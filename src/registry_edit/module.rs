@@ -1,0 +1,279 @@
+//! Modules of Python and Perl as hooks: a few lines of the language's own load the module and give
+//! its function the event.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::run::environment::DEFAULT_PATH;
+
+/// Modules may lie in this directory of the hooks directory, after all other places.
+pub const DIRECTORY: &str = "modules";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    Python,
+    Perl,
+}
+
+impl Language {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Language::Python => "Python",
+            Language::Perl => "Perl",
+        }
+    }
+
+    const fn interpreter(self) -> &'static str {
+        match self {
+            Language::Python => "python3",
+            Language::Perl => "perl",
+        }
+    }
+
+    /// What stands between the interpreter and a program's text. Neither looks for modules in the
+    /// current directory or where the environment says.
+    const fn flags(self) -> [&'static str; 2] {
+        match self {
+            Language::Python => ["-I", "-c"],
+            Language::Perl => ["-Mstrict", "-e"],
+        }
+    }
+
+    /// Looks for its interpreter where a daemon would find it, whatever the PATH of the one who
+    /// asks: what lies in somebody's home isn't there for hooks.
+    ///
+    /// # Errors
+    /// There is none: where it was looked for.
+    pub fn find_interpreter(self) -> Result<PathBuf, String> {
+        let is_executable = |path: &PathBuf| {
+            fs::metadata(path)
+                .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+        };
+        let name = self.interpreter();
+        DEFAULT_PATH.split(':').map(|directory| Path::new(directory).join(name)).find(is_executable).ok_or_else(|| {
+            format!("a {} module needs {name}, and there is none in {DEFAULT_PATH}: install it first", self.name())
+        })
+    }
+}
+
+/// A module, by the name that its language gives it: `pkg.mod`, `Pkg::Mod`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    pub language: Language,
+    pub name: String,
+}
+
+impl Module {
+    /// Reads a name: with `::` it is Perl's, else Python's. `Mod.pm` is a Perl module of one word.
+    ///
+    /// # Errors
+    /// It can't be a module's name.
+    pub fn parse(word: &str) -> Result<Module, String> {
+        let perl = word.strip_suffix(".pm").or_else(|| word.contains("::").then_some(word));
+        let (language, name, separator) = match perl {
+            Some(name) => (Language::Perl, name, "::"),
+            None => (Language::Python, word, "."),
+        };
+        if !name.split(separator).all(is_word) {
+            return Err(format!(
+                "`{word}` is no module's name: write pkg.mod for Python, Pkg::Mod for Perl"
+            ));
+        }
+        Ok(Module { language, name: name.to_owned() })
+    }
+
+    /// A function by its name: one of this module, or with another module's name before it.
+    ///
+    /// # Errors
+    /// It can't be a function's name.
+    pub fn function(&self, word: &str) -> Result<(Module, String), String> {
+        let word = word.trim().trim_end_matches("()");
+        let separator = match self.language {
+            Language::Python => ".",
+            Language::Perl => "::",
+        };
+        let (module, function) = match word.rsplit_once(separator) {
+            Some((module, function)) => (module.to_owned(), function),
+            None => (self.name.clone(), word),
+        };
+        if !is_word(function) || !module.split(separator).all(is_word) {
+            return Err(format!("`{word}` is no function of a {} module", self.language.name()));
+        }
+        Ok((Module { language: self.language, name: module }, function.to_owned()))
+    }
+
+    /// The command that gives the event on standard input to a function.
+    pub fn command(&self, interpreter: &Path, function: &str) -> Vec<String> {
+        self.program(interpreter, self.text(Text::Call), &[function])
+    }
+
+    /// The command that prints the files a module comes from, without running any of them.
+    pub fn locating_command(&self, interpreter: &Path) -> Vec<String> {
+        self.program(interpreter, self.text(Text::Locate), &[])
+    }
+
+    /// The command that prints what its `describe` returns.
+    pub fn describing_command(&self, interpreter: &Path) -> Vec<String> {
+        self.program(interpreter, self.text(Text::Describe), &[])
+    }
+
+    fn program(&self, interpreter: &Path, text: &str, more: &[&str]) -> Vec<String> {
+        let interpreter = interpreter.to_string_lossy().into_owned();
+        let [first, second] = self.language.flags();
+        let words = [first, second, text, &self.name].into_iter().chain(more.iter().copied());
+        std::iter::once(interpreter).chain(words.map(str::to_owned)).collect()
+    }
+
+    const fn text(&self, text: Text) -> &'static str {
+        match (self.language, text) {
+            (Language::Python, Text::Call) => PYTHON_CALL,
+            (Language::Python, Text::Locate) => PYTHON_LOCATE,
+            (Language::Python, Text::Describe) => PYTHON_DESCRIBE,
+            (Language::Perl, Text::Call) => PERL_CALL,
+            (Language::Perl, Text::Locate) => PERL_LOCATE,
+            (Language::Perl, Text::Describe) => PERL_DESCRIBE,
+        }
+    }
+}
+
+/// The module that a registration's command calls, if it is one of ours, and the function.
+pub fn called(command: &[String]) -> Option<(&str, &str)> {
+    match command {
+        [_, _, flag, text, module, function] if (flag == "-c" || flag == "-e") && is_call(text) => {
+            Some((module, function))
+        }
+        _ => None,
+    }
+}
+
+/// An edited loader is still one where it names what ours does.
+fn is_call(text: &str) -> bool {
+    text.contains("sys.argv[2]") || text.contains("->can($function)")
+}
+
+/// A command on one line, as a shell would take it; the lines that load a module are left out.
+pub fn shown(command: &[String]) -> String {
+    let quoter = shlex::Quoter::new().allow_nul(true);
+    let words = command.iter().map(|word| match quoter.quote(word) {
+        _ if word.contains('\n') => "…".into(),
+        quoted => quoted.unwrap_or_else(|_| word.into()),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn is_word(word: &str) -> bool {
+    crate::config::values::is_variable_name(word)
+}
+
+#[derive(Clone, Copy)]
+enum Text {
+    Call,
+    Locate,
+    Describe,
+}
+
+// A function that returns something false has failed, as cPanel has it: (result, message). One
+// that returns nothing has not.
+
+const PYTHON_CALL: &str = r#"import importlib, json, os, sys
+sys.path.append(os.environ["HOOKMUX_HOOKS_DIR"] + "/modules")
+function = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
+result = function(json.load(sys.stdin))
+result, message = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+if result is not None and not result:
+    sys.exit(str(message or sys.argv[2] + " returned " + repr(result)))
+"#;
+
+const PYTHON_LOCATE: &str = r#"import importlib.machinery, os, sys
+sys.path.append(os.environ["HOOKMUX_HOOKS_DIR"] + "/modules")
+parts, places = sys.argv[1].split("."), None
+for end in range(1, len(parts) + 1):
+    name = ".".join(parts[:end])
+    if end == 1 and name in sys.builtin_module_names:
+        sys.exit("%s is part of Python itself" % name)
+    spec = importlib.machinery.PathFinder.find_spec(name, places)
+    if spec is None:
+        sys.exit("no module %s in %s" % (name, ", ".join(places or sys.path)))
+    if spec.origin:
+        print(spec.origin)
+    places = spec.submodule_search_locations
+    if places is None and end < len(parts):
+        sys.exit("%s is no package" % name)
+"#;
+
+const PYTHON_DESCRIBE: &str = r#"import importlib, json, os, sys
+sys.path.append(os.environ["HOOKMUX_HOOKS_DIR"] + "/modules")
+answer, sys.stdout = sys.stdout, sys.stderr
+describe = getattr(importlib.import_module(sys.argv[1]), "describe", None)
+if describe is None:
+    sys.exit("%s has no function describe()" % sys.argv[1])
+json.dump(describe(), answer)
+"#;
+
+const PERL_CALL: &str = r#"use JSON::PP ();
+push @INC, "$ENV{HOOKMUX_HOOKS_DIR}/modules";
+my ($module, $function) = @ARGV;
+require(join("/", split /::/, $module) . ".pm");
+my $call = $module->can($function) or die "$module has no sub $function\n";
+my @result = $call->(JSON::PP->new->utf8->decode(join "", <STDIN>));
+if (@result && !$result[0]) { warn((defined $result[1] ? $result[1] : "$function returned false") . "\n"); exit 1 }
+"#;
+
+const PERL_LOCATE: &str = r#"use JSON::PP ();
+push @INC, "$ENV{HOOKMUX_HOOKS_DIR}/modules";
+my $file = join("/", split /::/, $ARGV[0]) . ".pm";
+for (grep { !ref && -f "$_/$file" } @INC) { print "$_/$file\n"; exit 0 }
+die "no module $ARGV[0] in " . join(", ", @INC) . "\n";
+"#;
+
+const PERL_DESCRIBE: &str = r#"use JSON::PP ();
+push @INC, "$ENV{HOOKMUX_HOOKS_DIR}/modules";
+open my $answer, ">&", \*STDOUT or die $!; open STDOUT, ">&", \*STDERR or die $!;
+my $module = $ARGV[0];
+require(join("/", split /::/, $module) . ".pm");
+$module->can("describe") or die "$module has no sub describe\n";
+print $answer JSON::PP->new->utf8->encode(scalar $module->describe());
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_the_language() {
+        for (word, language, name) in [
+            ("pkg.mod", Language::Python, "pkg.mod"),
+            ("hooks", Language::Python, "hooks"),
+            ("Pkg::Mod", Language::Perl, "Pkg::Mod"),
+            ("MyApp.pm", Language::Perl, "MyApp"),
+        ] {
+            assert_eq!(Module::parse(word).unwrap(), Module { language, name: name.to_owned() });
+        }
+        for word in ["", "a b", "../x", "a..b", "Pkg::", "::Pkg", "1x", "a;b", "a/b"] {
+            assert!(Module::parse(word).unwrap_err().contains("Pkg::Mod"), "{word}");
+        }
+    }
+
+    #[test]
+    fn functions_may_name_their_module() {
+        let perl = Module::parse("MyApp::Hooks").unwrap();
+        let of = |word: &str| perl.function(word).map(|(module, name)| (module.name, name));
+        assert_eq!(of("add").unwrap(), ("MyApp::Hooks".to_owned(), "add".to_owned()));
+        assert_eq!(of("MyApp::Other::add").unwrap().0, "MyApp::Other");
+        assert!(of("add --x").is_err() && of("").is_err());
+        let python = Module::parse("pkg.mod").unwrap();
+        assert_eq!(python.function("pkg.other.add").unwrap().0.name, "pkg.other");
+    }
+
+    #[test]
+    fn a_command_tells_its_module() {
+        for word in ["pkg.mod", "Pkg::Mod"] {
+            let command = Module::parse(word).unwrap().command(Path::new("/usr/bin/x"), "add");
+            assert_eq!(called(&command), Some((word, "add")));
+            assert!(shown(&command).ends_with(&format!("… {word} add")), "{}", shown(&command));
+        }
+        assert_eq!(called(&["/bin/sh".to_owned(), "-c".to_owned()]), None);
+        assert_eq!(shown(&["/x".to_owned(), "a b".to_owned()]), "/x 'a b'");
+    }
+}

@@ -1,0 +1,196 @@
+//! cPanel's way to name a moment: a category, an event in it, and a stage before or after it.
+
+use crate::config::diagnostic::did_you_mean;
+use crate::event;
+
+/// What is wrong, and with which key.
+pub type Fault = (&'static str, String);
+
+/// The event that category, event and stage mean together; an event that hookmux knows by its own
+/// name needs neither category nor stage.
+///
+/// # Errors
+/// There is no such moment: what there is instead.
+pub fn event_name(
+    category: Option<&str>,
+    event: &str,
+    stage: Option<&str>,
+) -> Result<String, Fault> {
+    let word = plain(event);
+    let (category, stage) = match (category, stage) {
+        (None, None) if word == "*" || event::is_known(&word) => return Ok(word),
+        (None, None) => {
+            let meant = did_you_mean(&word, event::TABLE.iter().map(|row| row.name));
+            let hint = meant.map_or_else(
+                || "see `hookmux events`, or give its category and stage too".to_owned(),
+                |meant| format!("did you mean `{meant}`?"),
+            );
+            return Err(("event", format!("there is no event `{event}`; {hint}")));
+        }
+        (Some(_), None) => return Err(("stage", "`stage` is missing: pre or post".to_owned())),
+        (None, Some(_)) => {
+            let known = categories().join(", ");
+            return Err(("category", format!("`category` is missing: one of {known}")));
+        }
+        (Some(category), Some(stage)) => (plain(category), stage.trim().to_ascii_lowercase()),
+    };
+    let Some(stage) = Stage::parse(&stage) else {
+        return Err(("stage", format!("there is no stage `{stage}`: it is pre or post")));
+    };
+    let known = categories();
+    if !known.contains(&category.as_str()) {
+        let hint = did_you_mean(&category, known.iter().copied())
+            .map(|meant| format!("did you mean `{meant}`? "))
+            .unwrap_or_default();
+        let known = known.join(", ");
+        return Err((
+            "category",
+            format!("there is no category `{category}`; {hint}known are {known}"),
+        ));
+    }
+    let name = |stage: Stage| format!("{}_{category}_{word}", stage.prefix());
+    if event::is_known(&name(stage)) {
+        return Ok(name(stage));
+    }
+    let hint = if event::is_known(&name(stage.other())) {
+        format!("it has only stage {} ({})", stage.other().name(), name(stage.other()))
+    } else {
+        let of_category: Vec<&str> = moments(&category).map(|(_, event)| event).collect();
+        match did_you_mean(&word, of_category.into_iter()) {
+            Some(meant) => format!("did you mean event `{meant}`?"),
+            None => format!("known in {category} are {}", in_words(&category)),
+        }
+    };
+    Err((
+        "event",
+        format!("libvirt has no moment {} `{event}` of category {category}; {hint}", stage.word()),
+    ))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Pre,
+    Post,
+}
+
+impl Stage {
+    fn parse(word: &str) -> Option<Stage> {
+        [Stage::Pre, Stage::Post].into_iter().find(|stage| stage.name() == word)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Stage::Pre => "pre",
+            Stage::Post => "post",
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Stage::Pre => "before",
+            Stage::Post => "after",
+        }
+    }
+
+    const fn prefix(self) -> &'static str {
+        self.word()
+    }
+
+    const fn other(self) -> Stage {
+        match self {
+            Stage::Pre => Stage::Post,
+            Stage::Post => Stage::Pre,
+        }
+    }
+}
+
+/// `Port-Create`, `port::create` and `port_create` are the same.
+fn plain(word: &str) -> String {
+    word.trim().replace("::", "_").replace(['-', '.', ' '], "_").to_ascii_lowercase()
+}
+
+/// Stage, category and event of one of the table's names.
+fn parts(name: &str) -> Option<(Stage, &str, &str)> {
+    let (prefix, rest) = name.split_once('_')?;
+    let stage = [Stage::Pre, Stage::Post].into_iter().find(|stage| stage.prefix() == prefix)?;
+    let (category, event) = rest.split_once('_')?;
+    Some((stage, category, event))
+}
+
+/// The categories, in the table's order.
+pub fn categories() -> Vec<&'static str> {
+    let mut known = Vec::new();
+    for (_, category, _) in event::TABLE.iter().filter_map(|row| parts(row.name)) {
+        if !known.contains(&category) {
+            known.push(category);
+        }
+    }
+    known
+}
+
+fn moments(category: &str) -> impl Iterator<Item = (Stage, &'static str)> {
+    event::TABLE
+        .iter()
+        .filter_map(|row| parts(row.name))
+        .filter(move |(_, own, _)| *own == category)
+        .map(|(stage, _, event)| (stage, event))
+}
+
+fn in_words(category: &str) -> String {
+    let of = |wanted: Stage| -> Option<String> {
+        let events: Vec<&str> = moments(category)
+            .filter(|(stage, _)| *stage == wanted)
+            .map(|(_, event)| event)
+            .collect();
+        (!events.is_empty()).then(|| format!("{} {}", wanted.name(), events.join(", ")))
+    };
+    [of(Stage::Pre), of(Stage::Post)].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_has_a_category_and_a_stage() {
+        for row in event::TABLE {
+            let (stage, category, event) = parts(row.name).unwrap();
+            let name = event_name(Some(category), event, Some(stage.name())).unwrap();
+            assert_eq!(name, row.name);
+            assert_eq!(event_name(None, row.name, None).unwrap(), row.name);
+        }
+        assert_eq!(categories(), ["vm", "device", "network", "daemon", "vdsm"]);
+    }
+
+    #[test]
+    fn words_are_taken_as_people_write_them() {
+        for (category, event, stage, name) in [
+            ("VM", "Start", "pre", "before_vm_start"),
+            ("network", "port-create", "PRE", "before_network_port_create"),
+            ("network", "port::delete", "post", "after_network_port_delete"),
+        ] {
+            assert_eq!(event_name(Some(category), event, Some(stage)).unwrap(), name);
+        }
+        assert_eq!(event_name(None, "on_qemu_paused", None).unwrap(), "on_qemu_paused");
+    }
+
+    #[test]
+    fn what_there_is_none_of_is_told() {
+        for (category, event, stage, key, words) in [
+            (Some("vm"), "stop", Some("pre"), "event", "only stage post (after_vm_stop)"),
+            (Some("vm"), "strat", Some("pre"), "event", "did you mean event `start`?"),
+            (Some("daemon"), "zzz", Some("pre"), "event", "pre start, stop, reload"),
+            (Some("netwrok"), "start", Some("pre"), "category", "did you mean `network`?"),
+            (Some("Whostmgr"), "x", Some("pre"), "category", "vm, device, network, daemon"),
+            (Some("vm"), "start", Some("during"), "stage", "pre or post"),
+            (Some("vm"), "start", None, "stage", "is missing"),
+            (None, "start", Some("pre"), "category", "is missing"),
+            (None, "before_vm_strat", None, "event", "did you mean `before_vm_start`?"),
+            (None, "start", None, "event", "category and stage"),
+        ] {
+            let (at, message) = event_name(category, event, stage).unwrap_err();
+            assert_eq!(at, key, "{message}");
+            assert!(message.contains(words), "{message}");
+        }
+    }
+}

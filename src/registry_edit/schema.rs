@@ -1,0 +1,506 @@
+//! The JSON Schema (draft 2020-12) of a registration file, for editors.
+
+use serde_json::{Map, Value, json};
+
+use crate::config::registration;
+use crate::event;
+use crate::libvirt::Driver;
+
+/// The schema: what `Registration::parse` takes, and what each key is for.
+pub fn schema() -> Value {
+    let mut properties = Map::new();
+    for key in registration::keys() {
+        properties.insert(key.clone(), property(&key));
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:hookmux:registration",
+        "title": "A registered hook of hookmux: hooks.d/NAME.yaml",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+        "required": ["command"],
+        "anyOf": [
+            { "required": ["events"], "properties": { "events": { "minItems": 1 } } },
+            { "required": ["calls"], "properties": { "calls": { "minItems": 1 } } },
+        ],
+        "allOf": [
+            {
+                "if": { "properties": { "mode": { "const": "detached" } }, "required": ["mode"] },
+                "then": { "properties": { "rollback": false, "parallel": { "const": false } } },
+                "else": { "properties": { "retries": false, "max_parallel": false } },
+            },
+            {
+                "if": { "properties": { "style": { "const": "libvirt" } }, "required": ["style"] },
+                "then": { "properties": {
+                    "stdin": false,
+                    "args": { "maxItems": 0 },
+                    "args_stdin": { "const": false },
+                } },
+            },
+            {
+                "if": { "properties": { "args_stdin": { "const": true } }, "required": ["args_stdin"] },
+                "then": { "properties": { "stdin": { "const": "none" } } },
+            },
+        ],
+        "$defs": {
+            "text": {
+                "description": "a string; a number or a truth value is taken as written",
+                "type": ["string", "integer", "boolean"],
+            },
+            "words": {
+                "description": "a program and its first arguments; a relative path is below the root that has hooks.d",
+                "anyOf": [
+                    { "$ref": "#/$defs/firstWord" },
+                    {
+                        "type": "array",
+                        "items": { "$ref": "#/$defs/text" },
+                        "prefixItems": [{ "$ref": "#/$defs/firstWord" }],
+                        "minItems": 1,
+                    },
+                ],
+            },
+            "firstWord": { "type": ["string", "integer", "boolean"], "minLength": 1 },
+            "patterns": {
+                "description": "shell patterns, any of which may match; one that begins with ! must not",
+                "anyOf": [
+                    { "$ref": "#/$defs/text" },
+                    { "type": "array", "items": { "$ref": "#/$defs/text" }, "minItems": 1 },
+                ],
+            },
+            "event": { "anyOf": [{ "enum": events() }, { "type": "string", "pattern": unknown_operation() }] },
+            "call": { "type": "string", "pattern": call() },
+            "count": { "type": "integer", "minimum": 0, "maximum": u32::MAX },
+            "limit": { "type": "integer", "minimum": 0 },
+        },
+    })
+}
+
+fn property(key: &str) -> Value {
+    let of = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
+    let (words, mut schema) = match key {
+        "events" => ("the events at which it runs", one_or_many("event")),
+        "calls" => (
+            "the calls of libvirt's at which it runs, as driver/operation/sub-operation",
+            one_or_many("call"),
+        ),
+        "command" => ("what is run", of("words")),
+        "args" => (
+            "more arguments, in which $NAME $UUID $EVENT $OPERATION $REASON $HOST $XML_BASE64 are filled in; $$ is a dollar",
+            json!({ "type": "array", "items": of("text") }),
+        ),
+        "args_stdin" => ("whether `args` go to standard input, a line each", flag()),
+        "weight" => ("its turn at an event: lower first", json!({ "type": "integer" })),
+        "check" => ("a program run before: where it fails, the hook is skipped", of("words")),
+        "rollback" => ("a program run where a later hook makes the call fail", of("words")),
+        "when" => ("conditions, all of which must hold", when()),
+        "timeout" => (
+            "its limit in time, as 30s, 2m or 1h 30m, or in seconds; 0 is none",
+            json!({ "type": ["string", "number"], "minimum": 0 }),
+        ),
+        "on_failure" => ("what its failure means", choice(&["fail", "stop", "warn", "kill"])),
+        "run_as" => ("whose rights it has", run_as()),
+        "style" => ("how it is called", choice(&["vdsm", "libvirt"])),
+        "stdin" => {
+            ("what it reads: nothing, the document, or the event", choice(&["none", "xml", "json"]))
+        }
+        "mode" => ("whether libvirt waits for it", choice(&["wait", "detached"])),
+        "retries" => ("how often a detached hook is tried again", of("count")),
+        "max_parallel" => (
+            "how many of it may run side by side",
+            json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
+        ),
+        "enabled" => ("whether it runs at all", flag()),
+        "parallel" => ("whether it runs together with neighbours of its weight", flag()),
+        "lock" => (
+            "a name; hooks with one lock never run side by side",
+            json!({ "type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[^/\\u0000]+$" }),
+        ),
+        "filter" => ("whether it may change the document", flag()),
+        "kill_leftovers" => ("whether what it leaves running is ended", flag()),
+        "limits" => ("resource limits, as of setrlimit(2)", limits()),
+        "nice" => ("its nice value", json!({ "type": "integer", "minimum": -20, "maximum": 19 })),
+        "environment" => ("variables of its own", environment()),
+        "environment_file" => ("a file with more of them", json!({ "type": "string" })),
+        "remote" => ("whether events of other hosts run it", flag()),
+        // a key that this page doesn't know yet may hold anything
+        _ => ("", json!({})),
+    };
+    if let Some(object) = schema.as_object_mut()
+        && !words.is_empty()
+    {
+        object.insert("description".to_owned(), words.into());
+    }
+    schema
+}
+
+fn flag() -> Value {
+    json!({ "type": "boolean" })
+}
+
+fn choice(words: &[&str]) -> Value {
+    json!({ "enum": words })
+}
+
+fn one_or_many(name: &str) -> Value {
+    let one = json!({ "$ref": format!("#/$defs/{name}") });
+    json!({ "anyOf": [one, { "type": "array", "items": one }] })
+}
+
+fn when() -> Value {
+    let patterns = json!({ "$ref": "#/$defs/patterns" });
+    let mut properties = Map::new();
+    for key in ["driver", "name", "uuid", "title", "reason", "origin", "network"] {
+        properties.insert(key.to_owned(), patterns.clone());
+    }
+    let property = json!({ "type": "object", "additionalProperties": patterns });
+    properties.insert("property".to_owned(), property);
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+fn run_as() -> Value {
+    let text = json!({ "$ref": "#/$defs/text" });
+    json!({
+        "type": "object",
+        "properties": { "user": text, "group": text },
+        "required": ["user"],
+        "additionalProperties": false,
+    })
+}
+
+fn limits() -> Value {
+    let limit = json!({ "$ref": "#/$defs/limit" });
+    json!({
+        "type": "object",
+        "properties": { "nofile": limit, "as": limit, "cpu": limit, "nproc": limit },
+        "additionalProperties": false,
+    })
+}
+
+fn environment() -> Value {
+    json!({
+        "type": "object",
+        "propertyNames": { "pattern": "^(?!HOOKMUX_)[A-Za-z_][A-Za-z0-9_]*$" },
+        "additionalProperties": { "$ref": "#/$defs/text" },
+    })
+}
+
+/// Every event of the table, and the word for all of them.
+fn events() -> Vec<&'static str> {
+    let mut names: Vec<&str> = event::TABLE.iter().map(|row| row.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.push("*");
+    names
+}
+
+fn drivers() -> String {
+    Driver::ALL.map(Driver::name).join("|")
+}
+
+fn unknown_operation() -> String {
+    format!("^on_({})_.+$", drivers())
+}
+
+fn call() -> String {
+    format!("^(\\*|{})(/[^/]+){{0,2}}$", drivers())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Registration;
+    use crate::config::values::is_variable_name;
+    use std::path::Path;
+
+    fn parses(document: &Value) -> Result<(), String> {
+        // JSON is YAML
+        Registration::parse(Path::new("/h/hooks.d/x.yaml"), Path::new("/h"), &document.to_string())
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
+    /// As much of a validator as this schema asks for.
+    fn fits(schema: &Value, value: &Value, whole: &Value) -> bool {
+        let Value::Object(rules) = schema else { return *schema != json!(false) };
+        let fits_one = |schema: &Value, value: &Value| fits(schema, value, whole);
+        rules.iter().all(|(rule, wanted)| match rule.as_str() {
+            "$ref" => {
+                let place = wanted.as_str().unwrap().strip_prefix('#').unwrap();
+                fits_one(whole.pointer(place).unwrap(), value)
+            }
+            "type" => match wanted {
+                Value::Array(kinds) => kinds.iter().any(|kind| is_kind(value, kind)),
+                kind => is_kind(value, kind),
+            },
+            "const" => value == wanted,
+            "enum" => wanted.as_array().unwrap().contains(value),
+            "pattern" => value.as_str().is_none_or(|text| matches(wanted.as_str().unwrap(), text)),
+            "minimum" => value.as_f64().is_none_or(|number| number >= wanted.as_f64().unwrap()),
+            "maximum" => value.as_f64().is_none_or(|number| number <= wanted.as_f64().unwrap()),
+            "minLength" => {
+                value.as_str().is_none_or(|text| text.len() as u64 >= wanted.as_u64().unwrap())
+            }
+            "maxLength" => {
+                value.as_str().is_none_or(|text| text.len() as u64 <= wanted.as_u64().unwrap())
+            }
+            "minItems" => {
+                value.as_array().is_none_or(|list| list.len() as u64 >= wanted.as_u64().unwrap())
+            }
+            "maxItems" => {
+                value.as_array().is_none_or(|list| list.len() as u64 <= wanted.as_u64().unwrap())
+            }
+            "prefixItems" => value.as_array().is_none_or(|list| {
+                list.iter()
+                    .zip(wanted.as_array().unwrap())
+                    .all(|(item, schema)| fits_one(schema, item))
+            }),
+            "items" => value.as_array().is_none_or(|list| {
+                let first =
+                    rules.get("prefixItems").map_or(0, |first| first.as_array().unwrap().len());
+                list.iter().skip(first).all(|item| fits_one(wanted, item))
+            }),
+            "required" => value.as_object().is_none_or(|object| {
+                wanted
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .all(|key| object.contains_key(key.as_str().unwrap()))
+            }),
+            "properties" => value.as_object().is_none_or(|object| {
+                object.iter().all(|(key, value)| {
+                    wanted.get(key).is_none_or(|schema| fits_one(schema, value))
+                })
+            }),
+            "additionalProperties" => value.as_object().is_none_or(|object| {
+                let known = |key: &String| {
+                    rules.get("properties").is_some_and(|known| known.get(key).is_some())
+                };
+                object
+                    .iter()
+                    .filter(|(key, _)| !known(key))
+                    .all(|(_, value)| fits_one(wanted, value))
+            }),
+            "propertyNames" => value
+                .as_object()
+                .is_none_or(|object| object.keys().all(|key| fits_one(wanted, &json!(key)))),
+            "anyOf" => wanted.as_array().unwrap().iter().any(|schema| fits_one(schema, value)),
+            "allOf" => wanted.as_array().unwrap().iter().all(|schema| fits_one(schema, value)),
+            "if" => {
+                let branch = if fits_one(wanted, value) { "then" } else { "else" };
+                rules.get(branch).is_none_or(|schema| fits_one(schema, value))
+            }
+            "then" | "else" | "$schema" | "$id" | "$defs" | "title" | "description" => true,
+            other => panic!("no such rule: {other}"),
+        })
+    }
+
+    fn is_kind(value: &Value, kind: &Value) -> bool {
+        match kind.as_str().unwrap() {
+            "string" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.is_i64() || value.is_u64(),
+            "number" => value.is_number(),
+            "array" => value.is_array(),
+            "object" => value.is_object(),
+            other => panic!("no such kind: {other}"),
+        }
+    }
+
+    fn matches(pattern: &str, text: &str) -> bool {
+        let is_driver = |word: &str| Driver::from_name(word).is_some();
+        if pattern == unknown_operation() {
+            let rest = text.strip_prefix("on_").and_then(|rest| rest.split_once('_'));
+            return rest
+                .is_some_and(|(driver, operation)| is_driver(driver) && !operation.is_empty());
+        }
+        if pattern == call() {
+            let parts: Vec<&str> = text.split('/').collect();
+            return parts.len() <= 3
+                && (parts[0] == "*" || is_driver(parts[0]))
+                && parts.iter().all(|part| !part.is_empty());
+        }
+        match pattern {
+            "^[^/\\u0000]+$" => !text.contains(['/', '\0']),
+            "^(?!HOOKMUX_)[A-Za-z_][A-Za-z0-9_]*$" => {
+                is_variable_name(text) && !text.starts_with("HOOKMUX_")
+            }
+            other => panic!("no such pattern: {other}"),
+        }
+    }
+
+    fn base(more: &Value) -> Value {
+        let mut document = json!({ "events": ["before_vm_start"], "command": ["/x"] });
+        for (key, value) in more.as_object().unwrap() {
+            document[key] = value.clone();
+        }
+        document
+    }
+
+    #[test]
+    fn its_keys_are_the_parsers() {
+        let schema = schema();
+        let known: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        let keys = registration::keys();
+        assert_eq!(known, keys.iter().collect::<Vec<_>>());
+        for key in known {
+            assert!(
+                schema["properties"][key].get("description").is_some(),
+                "{key} is not described"
+            );
+        }
+        // and so are those of `when`, `limits` and `run_as`: the parser names them when it complains
+        for key in ["when", "limits", "run_as"] {
+            let complaint = parses(&base(&json!({ key: { "zzzzz": 1 } }))).unwrap_err();
+            let (_, known) =
+                complaint.split_once("known are ").unwrap_or_else(|| panic!("{complaint}"));
+            let known: Vec<&str> = known.lines().next().unwrap().split(", ").collect();
+            let properties = schema["properties"][key]["properties"].as_object().unwrap();
+            assert_eq!(properties.keys().collect::<Vec<_>>(), known, "{key}");
+        }
+    }
+
+    #[test]
+    fn its_choices_are_the_parsers() {
+        let schema = schema();
+        let mut seen = 0;
+        for (key, rule) in schema["properties"].as_object().unwrap() {
+            let Some(words) = rule.get("enum") else { continue };
+            seen += 1;
+            for word in words.as_array().unwrap() {
+                assert_eq!(parses(&base(&json!({ key: word }))), Ok(()), "{key}: {word}");
+            }
+            let complaint = parses(&base(&json!({ key: "zzzzz" }))).unwrap_err();
+            for word in words.as_array().unwrap() {
+                assert!(
+                    complaint.contains(&format!("`{}`", word.as_str().unwrap())),
+                    "{complaint}"
+                );
+            }
+            let count = complaint.lines().next().unwrap().matches('`').count() / 2;
+            assert_eq!(
+                count,
+                words.as_array().unwrap().len() + 1,
+                "the parser knows more: {complaint}"
+            );
+        }
+        assert_eq!(seen, 4);
+        for word in events() {
+            assert_eq!(parses(&base(&json!({ "events": word }))), Ok(()));
+        }
+    }
+
+    #[test]
+    fn both_judge_alike() {
+        let schema = schema();
+        let documents = [
+            json!({}),
+            json!({ "events": "before_vm_start" }),
+            json!({ "command": "/x" }),
+            json!({ "calls": "qemu/prepare/begin", "command": "/x" }),
+            json!({ "calls": ["*"], "command": ["/x", 1, true] }),
+            json!([]),
+        ];
+        let additions = [
+            json!({}),
+            json!({ "events": "*" }),
+            json!({ "events": "before_vm_strat" }),
+            json!({ "events": ["on_qemu_paused"] }),
+            json!({ "events": ["on_xen_paused"] }),
+            json!({ "events": 5 }),
+            json!({ "events": [] }),
+            json!({ "events": [], "calls": ["qemu"] }),
+            json!({ "events": [], "calls": [] }),
+            json!({ "calls": "qmeu" }),
+            json!({ "calls": "qemu//begin" }),
+            json!({ "calls": ["network/port-created"] }),
+            json!({ "command": "" }),
+            json!({ "command": [] }),
+            json!({ "command": ["", "a"] }),
+            json!({ "command": ["/x", ""] }),
+            json!({ "command": [["/x"]] }),
+            json!({ "command": ["/x", 1.5] }),
+            json!({ "command": { "a": 1 } }),
+            json!({ "args": ["$NAME", 5] }),
+            json!({ "args": "$NAME" }),
+            json!({ "args_stdin": true }),
+            json!({ "args_stdin": "yes" }),
+            json!({ "args_stdin": true, "stdin": "xml" }),
+            json!({ "args_stdin": true, "stdin": "none" }),
+            json!({ "weight": -5 }),
+            json!({ "weight": 1.5 }),
+            json!({ "weight": "5" }),
+            json!({ "check": "/bin/true" }),
+            json!({ "check": [] }),
+            json!({ "rollback": ["/x", "--undo"] }),
+            json!({ "when": { "name": ["web-*"], "property": { "macspoof": true } } }),
+            json!({ "when": { "name": [] } }),
+            json!({ "when": { "nmae": "x" } }),
+            json!({ "when": { "property": "x" } }),
+            json!({ "when": [] }),
+            json!({ "timeout": "30s" }),
+            json!({ "timeout": 30 }),
+            json!({ "timeout": 1.5 }),
+            json!({ "timeout": -1 }),
+            json!({ "timeout": true }),
+            json!({ "on_failure": "warn" }),
+            json!({ "on_failure": "explode" }),
+            json!({ "run_as": { "user": "nobody" } }),
+            json!({ "run_as": { "user": 65534, "group": "nogroup" } }),
+            json!({ "run_as": { "group": "nogroup" } }),
+            json!({ "run_as": "nobody" }),
+            json!({ "run_as": { "user": "nobody", "home": "/" } }),
+            json!({ "style": "libvirt" }),
+            json!({ "style": "libvirt", "stdin": "xml" }),
+            json!({ "style": "libvirt", "args": ["x"] }),
+            json!({ "style": "libvirt", "args": [] }),
+            json!({ "style": "libvirt", "args_stdin": true }),
+            json!({ "stdin": "json" }),
+            json!({ "stdin": "yaml" }),
+            json!({ "mode": "detached", "retries": 0, "max_parallel": 2 }),
+            json!({ "mode": "detached", "max_parallel": 0 }),
+            json!({ "mode": "detached", "rollback": "/x" }),
+            json!({ "mode": "detached", "parallel": true }),
+            json!({ "mode": "detached", "parallel": false }),
+            json!({ "retries": 1 }),
+            json!({ "mode": "wait", "max_parallel": 1 }),
+            json!({ "mode": "detached", "retries": -1 }),
+            json!({ "mode": "later" }),
+            json!({ "enabled": false }),
+            json!({ "enabled": "no" }),
+            json!({ "parallel": true }),
+            json!({ "lock": "gpu" }),
+            json!({ "lock": "" }),
+            json!({ "lock": "a/b" }),
+            json!({ "filter": false }),
+            json!({ "filter": 0 }),
+            json!({ "kill_leftovers": true }),
+            json!({ "limits": { "nofile": 64, "as": 1, "cpu": 1, "nproc": 1 } }),
+            json!({ "limits": { "nofile": -1 } }),
+            json!({ "limits": { "files": 1 } }),
+            json!({ "nice": 19 }),
+            json!({ "nice": 20 }),
+            json!({ "environment": { "A": 1, "B": "x", "C": true } }),
+            json!({ "environment": { "1A": "x" } }),
+            json!({ "environment": { "HOOKMUX_X": "x" } }),
+            json!({ "environment": { "A": ["x"] } }),
+            json!({ "environment_file": "env" }),
+            json!({ "environment_file": ["env"] }),
+            json!({ "remote": true }),
+            json!({ "name": "x" }),
+            json!({ "wheight": 1 }),
+        ];
+        let all = documents.into_iter().chain(additions.iter().map(base));
+        let (mut good, mut bad) = (0, 0);
+        for document in all {
+            let parsed = parses(&document);
+            assert_eq!(
+                fits(&schema, &document, &schema),
+                parsed.is_ok(),
+                "{document}: the parser says {parsed:?}"
+            );
+            *if parsed.is_ok() { &mut good } else { &mut bad } += 1;
+        }
+        assert!(good > 30 && bad > 40, "{good} good, {bad} bad");
+    }
+}
