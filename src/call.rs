@@ -25,6 +25,7 @@ use crate::plan::{self, Knowledge};
 use crate::queue::{self, Queue};
 use crate::record::{Execution, Fact, Witness, ulid};
 use crate::restore::Restore;
+use crate::run::document_file;
 use crate::run::environment::Environment;
 use crate::run::exchange::Exchange;
 use crate::run::input;
@@ -80,11 +81,8 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     if front.beside && is_main_script_ours(front, &surroundings) {
         return Answer::default();
     }
-    if call.operation() == Operation::DaemonStart
-        && !Queue::new(&loaded.settings.state_dir).is_empty()
-    {
-        // what the last boot, or a worker that died, has left; without one it waits for the next call
-        let _ = queue::start_worker(&surroundings.hooks_dir, &loaded.settings.state_dir);
+    if call.operation() == Operation::DaemonStart {
+        take_up(&surroundings, &loaded.settings);
     }
     let candidates = candidates::find(call, &loaded.settings, surroundings.user, front.beside);
     if candidates.is_empty() && loaded.problem.is_none() {
@@ -99,6 +97,15 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
         mode: Mode::Real,
     };
     handling.answer(document, witness)
+}
+
+/// What the last boot, or a process that died, has left: documents, and jobs, which without a worker
+/// wait for the next call that queues some.
+fn take_up(surroundings: &Surroundings, settings: &Settings) {
+    document_file::sweep(&settings.runtime_dir);
+    if !Queue::new(&settings.state_dir).is_empty() {
+        let _ = queue::start_worker(&surroundings.hooks_dir, &settings.state_dir);
+    }
 }
 
 /// Called beside a main script that is hookmux too, by a link or as a copy: that one has answered
@@ -231,7 +238,7 @@ impl Handling<'_> {
             facts.identity.clone(),
             call.is_filter(),
             execution.operation.clone(),
-            settings.runtime_dir.join("data").join(&execution.id),
+            document_file::place(&settings.runtime_dir, &execution.id),
         );
         let mut course = Course {
             call,

@@ -17,7 +17,7 @@ use super::args::{Format, InstallArgs, UninstallArgs};
 use super::installed::{self, BESIDE, Installed, Main};
 use super::output::{Output, Tone};
 use super::{End, Place, reload, vfio_helper};
-use crate::hook::adopted;
+use crate::hook::{adopted, directory};
 use crate::libvirt::Driver;
 use crate::trust::Trust;
 
@@ -121,7 +121,12 @@ fn obstacle(installed: &Installed, arguments: &InstallArgs) -> Option<String> {
         (Main::Ours(_) | Main::OursDangling(_), true) => {
             Some(format!("{path} is hookmux already: beside itself it would answer twice"))
         }
-        (_, true) => None,
+        (_, true) => {
+            let place =
+                installed.path.with_file_name(format!("{}.d", installed.driver)).join(BESIDE);
+            let is_taken = installed.beside.is_none() && place.symlink_metadata().is_ok();
+            is_taken.then(|| format!("{} is somebody else's: move it away", place.display()))
+        }
         (_, false) if installed.beside.is_some() => Some(format!(
             "hookmux is called beside {path} already; `hookmux uninstall --driver {}` first",
             installed.driver
@@ -222,9 +227,6 @@ fn install_beside(
         report.did(driver, &path, "none", "is hookmux already".to_owned());
         return Ok(());
     }
-    if installed.beside.is_none() && path.symlink_metadata().is_ok() {
-        bail!("{} is somebody else's: move it away", path.display());
-    }
     replace_by_link(&path, binary)?;
     report.did(
         driver,
@@ -260,6 +262,17 @@ fn notes(place: &Place, places: &[Installed], binary: &Path, report: &mut Report
     }
     for step in report.steps.iter().filter(|step| step.action == "adopted") {
         let script = adopted::place(&place.surroundings.hooks_dir, step.driver);
+        let state = directory::state(&script);
+        if let Some(reason) = state.reason() {
+            report
+                .notes
+                .push(format!("{} didn't run before, and doesn't now: {reason}", script.display()));
+            continue;
+        }
+        report.notes.push(format!(
+            "Its `$0` is {} now: a script that looks at its own name has to know that.",
+            script.display()
+        ));
         if let Err(refusal) = trust.file(&script) {
             let fix = refusal.fix().map(|fix| format!(": {fix}")).unwrap_or_default();
             report.notes.push(format!(

@@ -16,7 +16,7 @@ use crate::event;
 use crate::files;
 use crate::hook::candidates::{self, Candidate, VDSM_ROOT};
 use crate::hook::{Source, State, Style, adopted, directory, tree};
-use crate::libvirt::{Call, Driver};
+use crate::libvirt::{Call, Driver, Operation, operation};
 use crate::registry_edit::store;
 use crate::trust::Trust;
 
@@ -112,6 +112,24 @@ impl Lister<'_> {
         }
     }
 
+    /// Scripts of the per-guest tree at a moment that libvirt doesn't have.
+    fn add_uncalled(&mut self, place: &str, call: &Call, candidates: Vec<Candidate>) {
+        let before = self.listed.len();
+        self.add(place, candidates);
+        let operations = operation::TABLE.iter().filter(|row| row.drivers.contains(&call.driver));
+        let moments: Vec<String> =
+            operations.map(|row| format!("{}/{}", row.name, row.sub.unwrap_or("begin"))).collect();
+        let moment =
+            format!("{}/{}", call.operation_name().display(), call.sub_operation().display());
+        let meant = diagnostic::did_you_mean(&moment, moments.iter().map(String::as_str));
+        let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        for listed in &mut self.listed[before..] {
+            listed.state = "never called";
+            listed.reason = Some(format!("libvirt has no {moment} for {}{hint}", call.driver));
+            listed.order = None;
+        }
+    }
+
     /// A registration that is none of any event's: masked, disabled by a link, or broken.
     fn add_silent(&mut self, source: &registry::Source) {
         let (state, reason) = match &source.content {
@@ -180,7 +198,12 @@ pub fn all(settings: &Settings, user: u32) -> anyhow::Result<Vec<Listed>> {
                 .unwrap_or(&place)
                 .to_string_lossy()
                 .into_owned();
-            lister.add(&place, of_source(&call, settings, user, Source::Tree));
+            let scripts = of_source(&call, settings, user, Source::Tree);
+            if call.operation() == Operation::Unknown {
+                lister.add_uncalled(&place, &call, scripts);
+            } else {
+                lister.add(&place, scripts);
+            }
         }
     }
     let is_ours = |source: &&registry::Source| {
@@ -278,9 +301,9 @@ pub fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::
     {
         let known = event::TABLE.iter().map(|row| row.name);
         let hint = diagnostic::did_you_mean(event, known)
-            .map(|meant| format!("; did you mean {meant}?"))
+            .map(|meant| format!(" (did you mean {meant}?)"))
             .unwrap_or_default();
-        anyhow::bail!("there is no event {event}{hint} See `hookmux events`");
+        anyhow::bail!("there is no event {event}{hint}; see `hookmux events`");
     }
     let mut hooks = all(settings, place.surroundings.user)?;
     if let Some(event) = &arguments.event {
@@ -316,7 +339,7 @@ fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
     let tone = match hook.state {
         "active" => Tone::Good,
         "refused" | "broken" => Tone::Bad,
-        "not executable" | "a link to nothing" => Tone::Careful,
+        "not executable" | "a link to nothing" | "never called" => Tone::Careful,
         _ => Tone::Dim,
     };
     let sha256 = hook.sha256().map(|digest| digest[..12].to_owned());

@@ -44,12 +44,19 @@ impl<T: Into<String>> From<T> for Cell {
 /// Standard output and error.
 pub struct Output {
     is_coloured: bool,
+    /// Work is under way that must be finished, whoever reads.
+    must_go_on: bool,
+    is_unread: bool,
 }
 
 impl Output {
     pub fn new() -> Output {
         let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Output { is_coloured: io::stdout().is_terminal() && !wants_none }
+        Output {
+            is_coloured: io::stdout().is_terminal() && !wants_none,
+            must_go_on: false,
+            is_unread: false,
+        }
     }
 
     /// A line for people; names of others in it are cleaned.
@@ -75,11 +82,22 @@ impl Output {
     }
 
     pub fn bytes(&mut self, bytes: &[u8]) {
+        if self.is_unread {
+            return;
+        }
         let mut stdout = io::stdout().lock();
         if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-            // a reader that has seen enough is no problem
-            process::exit(if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 });
+            self.is_unread = true;
+            if !self.must_go_on {
+                // a reader that has seen enough is no problem
+                process::exit(if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 });
+            }
         }
+    }
+
+    /// From here on a reader that goes away ends nothing.
+    pub fn go_on(&mut self) {
+        self.must_go_on = true;
     }
 
     /// Something wrong, on standard error.

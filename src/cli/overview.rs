@@ -58,7 +58,8 @@ pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
         .count();
     output.line("");
     output.line(&format!(
-        "{active} hooks run{}.",
+        "{active} {}{}.",
+        if active == 1 { "hook runs" } else { "hooks run" },
         if refused > 0 {
             format!(", {refused} don't, though they look as if they should: see `hookmux list`")
         } else {

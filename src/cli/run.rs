@@ -24,6 +24,7 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         describe::head(&call, &loaded.settings, origin, &document_source, output);
     }
     front_door::settle();
+    output.go_on();
     let mut view = View { output, is_text, seen: Vec::new(), notes: Vec::new() };
     let handling = Handling {
         call: &call,

@@ -42,6 +42,9 @@ impl Diagnostic {
             place = Some(second);
         }
         let mut message = message.to_owned();
+        if message.ends_with("expected a boolean") {
+            message.push_str(": write true or false");
+        }
         if let Some(unknown) = unknown_key(&message) {
             if let Some(first) = nth_key(text, &unknown.0, 1) {
                 place = Some(first);

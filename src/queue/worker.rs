@@ -35,6 +35,7 @@ pub fn work(settings: &Settings, witness: &mut dyn Witness) -> io::Result<()> {
     }
     let Some(_only_one) = become_the_worker(&queue)? else { return Ok(()) };
     let mut supervisor = Supervisor::new(&[Signal::SIGTERM, Signal::SIGINT])?;
+    document_file::sweep(&settings.runtime_dir);
     clear_up(&queue);
     let shift =
         RefCell::new(Shift { settings, queue: &queue, active: Vec::new(), started: 0, witness });
@@ -172,7 +173,7 @@ impl Shift<'_> {
 
     fn document(&self, item: &Item, run: &str) -> io::Result<Option<PathBuf>> {
         let Some(document) = &item.document else { return Ok(None) };
-        let directory = self.settings.runtime_dir.join("data").join(run);
+        let directory = document_file::place(&self.settings.runtime_dir, run);
         document_file::make_private(&directory, &document.0, item.owner())?;
         Ok(Some(directory))
     }

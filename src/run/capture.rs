@@ -50,6 +50,11 @@ impl Capture {
         self.total - (self.head.len() + self.tail.len()) as u64
     }
 
+    /// The beginning.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     /// All of it, where nothing was lost.
     pub fn whole(&self) -> Option<Vec<u8>> {
         (self.lost() == 0).then(|| self.head.iter().chain(&self.tail).copied().collect())

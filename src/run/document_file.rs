@@ -4,7 +4,7 @@
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::files;
@@ -37,6 +37,26 @@ pub fn make_private(
         chown(directory, Some(user), Some(group))?;
     }
     Ok(())
+}
+
+/// The place for one call's documents: named after the process too, so that what a dead one left
+/// is known.
+pub fn place(runtime_dir: &Path, id: &str) -> PathBuf {
+    runtime_dir.join("data").join(format!("{id}.{}", std::process::id()))
+}
+
+/// Removes what processes left that didn't come to their end: documents may hold passwords.
+pub fn sweep(runtime_dir: &Path) {
+    let entries = fs::read_dir(runtime_dir.join("data")).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.rsplit_once('.')).map(|(_, rest)| rest);
+        let pid =
+            owner.and_then(|owner| owner.split('-').next()).and_then(|pid| pid.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// What a write, a rename and a touch all change.

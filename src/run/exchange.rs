@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::capture::Capture;
 use super::document_file::{FILE_NAME, Mark, make_private, read_back};
 use crate::files;
 use crate::hook::{Hook, Source};
@@ -303,17 +304,12 @@ impl Exchange {
     pub fn take_output(
         &mut self,
         hook: &Hook,
-        output: Option<&[u8]>,
+        stdout: &Capture,
         succeeded: bool,
     ) -> Result<Change, String> {
         let Some(whole) = self.whole() else { return Ok(Change::None) };
-        let Some(output) = output else {
-            // what was printed without an end is kept in part; nobody takes a document from it
-            if !self.is_filter {
-                return Ok(Change::None);
-            }
-            return Err(format!("it printed more than {} MiB", MAX_BYTES >> 20));
-        };
+        let kept = stdout.whole();
+        let output = kept.as_deref().unwrap_or(stdout.head());
         let printed = output.trim_ascii();
         if printed.is_empty() || printed == whole.trim_ascii() {
             return Ok(Change::None);
@@ -329,6 +325,9 @@ impl Exchange {
         }
         if !self.is_filter {
             return Ok(Change::Ignored(self.not_taken()));
+        }
+        if kept.is_none() {
+            return Err(format!("it printed more than {} MiB", MAX_BYTES >> 20));
         }
         if !hook.filter {
             return Ok(Change::Ignored("it printed a document, though it is no filter".to_owned()));
@@ -554,6 +553,12 @@ mod tests {
         assert_eq!(bench.exchange.result(), None);
     }
 
+    fn printed(bytes: &[u8]) -> Capture {
+        let mut capture = Capture::with_head(MAX_BYTES);
+        capture.push(bytes);
+        capture
+    }
+
     #[test]
     fn a_stray_echo_is_no_document() {
         let tree = hook(Source::Tree);
@@ -562,19 +567,22 @@ mod tests {
             ["", " \n", "starting up\n", "<not a document>", DOCUMENT, DOCUMENT.trim_end()]
         {
             assert_eq!(
-                bench.exchange.take_output(&tree, Some(output.as_bytes()), true),
+                bench.exchange.take_output(&tree, &printed(output.as_bytes()), true),
                 Ok(Change::None),
                 "{output}"
             );
         }
         let two = format!("starting\n{DOCUMENT}");
-        assert!(bench.exchange.take_output(&tree, Some(two.as_bytes()), true).is_err());
+        assert!(bench.exchange.take_output(&tree, &printed(two.as_bytes()), true).is_err());
         assert!(
-            bench.exchange.take_output(&tree, Some(DOCUMENT.repeat(2).as_bytes()), true).is_err()
+            bench
+                .exchange
+                .take_output(&tree, &printed(DOCUMENT.repeat(2).as_bytes()), true)
+                .is_err()
         );
         let edited = DOCUMENT.replace("</domain>", "<a/></domain>");
         assert_eq!(
-            bench.exchange.take_output(&tree, Some(edited.as_bytes()), true),
+            bench.exchange.take_output(&tree, &printed(edited.as_bytes()), true),
             Ok(Change::Taken)
         );
         assert_eq!(bench.exchange.result(), Some(edited.as_bytes()));

@@ -94,6 +94,12 @@ pub fn end_carriers(run: &str) {
     }
 }
 
+/// A process's children, its own and those that it adopted; `None` where the kernel doesn't tell.
+pub fn children(parent: i32) -> Option<Vec<i32>> {
+    let list = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    Some(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+}
+
 /// When a process began, in ticks since the boot: with its number, a name for it alone.
 pub fn start_time(pid: i32) -> Option<u64> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;

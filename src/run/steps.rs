@@ -364,10 +364,7 @@ impl Course<'_> {
         let change = match (hook.style, copy) {
             (Style::Vdsm, Some(copy)) => self.exchange.take_copy(hook, &copy, succeeded),
             (Style::Vdsm, None) => self.exchange.take_back(hook, succeeded),
-            (Style::Libvirt, _) => {
-                let output = ended.stdout.whole();
-                self.exchange.take_output(hook, output.as_deref(), succeeded)
-            }
+            (Style::Libvirt, _) => self.exchange.take_output(hook, &ended.stdout, succeeded),
         };
         let change = change.unwrap_or_else(|error| {
             fault.get_or_insert((1, error));

@@ -54,6 +54,8 @@ pub struct Supervisor {
     is_deaf: bool,
     /// Pipes that left-over processes still hold.
     held: Vec<OwnedFd>,
+    /// Left-over processes.
+    left: Vec<i32>,
 }
 
 impl Supervisor {
@@ -73,7 +75,15 @@ impl Supervisor {
         let _ = prctl::set_child_subreaper(true);
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let me = std::process::id().cast_signed();
-        Ok(Supervisor { signals, null, me, is_terminated: false, is_deaf: false, held: Vec::new() })
+        Ok(Supervisor {
+            signals,
+            null,
+            me,
+            is_terminated: false,
+            is_deaf: false,
+            held: Vec::new(),
+            left: Vec::new(),
+        })
     }
 
     /// Whether hookmux was told to end: then no further job may start.
@@ -161,7 +171,8 @@ impl Supervisor {
             active = going;
             for job in done {
                 let index = job.index;
-                let result = self.conclude(job, !active.is_empty());
+                let others: Vec<i32> = active.iter().map(|job| job.pid).collect();
+                let result = self.conclude(job, &others);
                 progress(Progress::Ended { job: index, ended: &result });
                 over(index, result);
             }
@@ -196,7 +207,7 @@ impl Supervisor {
     }
 
     /// Makes the result of a job whose process has ended, and keeps the pipes that others hold.
-    fn conclude(&mut self, job: Active, others_run: bool) -> Ended {
+    fn conclude(&mut self, job: Active, others: &[i32]) -> Ended {
         let unkillable = job.exited.is_none();
         let outcome = match (job.verdict, job.exited) {
             (Some(verdict), _) => verdict,
@@ -205,18 +216,18 @@ impl Supervisor {
         };
         let pipes: Vec<OwnedFd> =
             [job.stdout, job.stderr].into_iter().flatten().map(OwnedFd::from).collect();
-        // without children of ours and with closed pipes there is nothing to look for; its number
+        // with closed pipes and without a child that is new there is nothing to look for; its number
         // is kept until here, so that the search can't mean another process
-        let alone = !others_run && pipes.is_empty();
-        let may_have_left = !alone || sys::reap_all();
-        let leftovers = if may_have_left {
-            processes::of_run(job.pid, &job.run, self.me)
-                .into_iter()
-                .map(|pid| Leftover { pid, name: processes::name(pid) })
-                .collect()
-        } else {
-            Vec::new()
-        };
+        let leftovers: Vec<Leftover> =
+            if !pipes.is_empty() || self.has_new_children(job.pid, others) {
+                processes::of_run(job.pid, &job.run, self.me)
+                    .into_iter()
+                    .map(|pid| Leftover { pid, name: processes::name(pid) })
+                    .collect()
+            } else {
+                Vec::new()
+            };
+        self.left.extend(leftovers.iter().map(|leftover| leftover.pid));
         sys::reap(job.pid);
         self.held.extend(pipes);
         Ended {
@@ -227,6 +238,14 @@ impl Supervisor {
             leftovers,
             unkillable,
         }
+    }
+
+    /// Whether an orphan has come to us that nobody knows yet. Those that have ended are taken off
+    /// the kernel's list on the way.
+    fn has_new_children(&self, job: i32, others: &[i32]) -> bool {
+        let Some(children) = processes::children(self.me) else { return true };
+        let is_known = |pid: &i32| *pid == job || others.contains(pid) || self.left.contains(pid);
+        children.into_iter().filter(|pid| !is_known(pid)).any(|pid| !sys::reap(pid))
     }
 
     /// Lets go of what hooks left running: their pipes go to a small process that reads them to

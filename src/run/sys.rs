@@ -510,22 +510,8 @@ pub fn end_of(pid: i32) -> Option<End> {
     }
 }
 
-/// Takes a child that has ended off the kernel's list.
-pub fn reap(pid: i32) {
+/// Takes a child off the kernel's list, if it has ended; whether it had.
+pub fn reap(pid: i32) -> bool {
     // SAFETY: a null status is allowed.
-    unsafe {
-        libc::waitpid(pid, ptr::null_mut(), libc::WNOHANG);
-    }
-}
-
-/// Takes all children that have ended off the kernel's list; whether others are left.
-pub fn reap_all() -> bool {
-    loop {
-        // SAFETY: a null status is allowed.
-        match unsafe { libc::waitpid(-1, ptr::null_mut(), libc::WNOHANG | libc::__WALL) } {
-            0 => return true,
-            pid if pid > 0 => {}
-            _ => return false,
-        }
-    }
+    unsafe { libc::waitpid(pid, ptr::null_mut(), libc::WNOHANG | libc::__WALL) == pid }
 }
