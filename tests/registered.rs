@@ -553,3 +553,19 @@ fn a_whole_registry_is_seen_by_every_call_while_it_is_rewritten() {
     });
     assert_eq!(host.log().len(), 200, "no hook lost, none doubled, none torn");
 }
+#[test]
+fn a_broken_registration_is_replaced_by_its_last_good_form() {
+    let host = Host::new();
+    logs(&host, "x", "");
+    host.guest("prepare begin").run().succeeds();
+    host.file("hooks.d/x.yaml", "events: [before_vm_start\n");
+    host.guest("prepare begin").run().succeeds();
+    assert_eq!(host.log(), ["x", "x"]);
+    // an empty one is a broken one, too
+    host.file("hooks.d/x.yaml", "");
+    host.guest("prepare begin").run().succeeds();
+    assert_eq!(host.log(), ["x"]);
+    fs::remove_file(host.hook("hooks.d/x.yaml")).unwrap();
+    host.guest("prepare begin").run().succeeds();
+    assert!(host.log().is_empty(), "what was removed is gone");
+}

@@ -163,7 +163,7 @@ fn every_key_of_a_description_arrives() {
             json!({"name": ["web-*", "!web-test"], "property": {"macspoof": true}}),
             json!({"name": ["web-*", "!web-test"], "property": {"macspoof": ["true"]}}),
         ),
-        ("timeout", json!("30s"), json!({"secs": 30, "nanos": 0})),
+        ("timeout", json!("30s"), json!({"after": {"secs": 30, "nanos": 0}})),
         ("on_failure", json!("stop"), json!("stop")),
         (
             "run_as",
@@ -243,7 +243,7 @@ fn a_description_in_cpanels_keys() {
     assert_eq!(all["hooks-before_daemon_stop"].command, [path]);
     let device = &all["hooks-before_device_create"];
     assert_eq!(device.command, [place.host.path("opt/lib/device").to_str().unwrap()]);
-    assert_eq!(device.timeout, Some(Some(Duration::from_secs(5))));
+    assert_eq!(device.timeout.limit(), Some(Duration::from_secs(5)));
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn each_option_alone() {
         (&["--run-as", "nobody:65534"], is("run_as", json!({"user": "nobody", "group": "65534"}))),
         (&["--escalateprivs"], is("run_as", json!(null))),
         (&["--escalateprivs", "0"], is("run_as", json!({"user": "nobody"}))),
-        (&["--timeout", "2m"], is("timeout", json!({"secs": 120, "nanos": 0}))),
+        (&["--timeout", "2m"], is("timeout", json!({"after": {"secs": 120, "nanos": 0}}))),
         (&["--on-failure", "warn"], is("on_failure", json!("warn"))),
         (&["--mode", "detached"], is("mode", json!("detached"))),
         (&["--style", "libvirt"], is("style", json!("libvirt"))),

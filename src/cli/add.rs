@@ -14,7 +14,7 @@ use super::registry;
 use super::{End, Place};
 use crate::config::diagnostic::did_you_mean;
 use crate::config::registration::{
-    CallStyle, EXTENSION, FailurePolicy, Mode, RunAs, StdinKind, When,
+    CallStyle, EXTENSION, FailurePolicy, Mode, OwnTimeout, RunAs, StdinKind, When,
 };
 use crate::config::registry::Source;
 use crate::config::{Registration, Settings, TrustPolicy};
@@ -602,9 +602,11 @@ fn more(registration: &Registration) -> String {
     let on_failure = name(&registration.on_failure);
     add(registration.on_failure != FailurePolicy::Fail, format!("on failure {on_failure}"));
     match registration.timeout {
-        Some(Some(limit)) => add(true, format!("timeout {}", humantime::format_duration(limit))),
-        Some(None) => add(true, "no timeout".to_owned()),
-        None => {}
+        OwnTimeout::After(limit) => {
+            add(true, format!("timeout {}", humantime::format_duration(limit)))
+        }
+        OwnTimeout::None => add(true, "no timeout".to_owned()),
+        OwnTimeout::Usual => {}
     }
     add(registration.mode != Mode::Wait, name(&registration.mode));
     add(registration.style != CallStyle::Vdsm, format!("{} style", name(&registration.style)));
@@ -634,7 +636,7 @@ fn hook(draft: &Draft, action: &str) -> Value {
         "rollback": registration.rollback,
         "when": registration.when,
         "run_as": registration.run_as,
-        "timeout_s": registration.timeout.flatten().map(|limit| limit.as_secs_f64()),
+        "timeout_s": registration.timeout.limit().map(|limit| limit.as_secs_f64()),
         "on_failure": registration.on_failure,
         "style": registration.style,
         "stdin": registration.stdin,

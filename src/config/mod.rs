@@ -1,5 +1,6 @@
 //! What the administrator decided: settings, and where hooks may lie.
 
+pub mod cache;
 pub mod diagnostic;
 pub mod last_good;
 pub mod registration;

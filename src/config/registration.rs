@@ -66,6 +66,28 @@ pub enum Mode {
     Detached,
 }
 
+/// A hook's own limit in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OwnTimeout {
+    /// That of the settings.
+    #[default]
+    Usual,
+    /// None, but for the call's total.
+    None,
+    After(Duration),
+}
+
+impl OwnTimeout {
+    /// The limit, where it is its own.
+    pub fn limit(self) -> Option<Duration> {
+        match self {
+            OwnTimeout::After(limit) => Some(limit),
+            OwnTimeout::Usual | OwnTimeout::None => None,
+        }
+    }
+}
+
 /// Conditions, all of which must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -172,8 +194,7 @@ pub struct Registration {
     pub check: Option<Vec<String>>,
     pub rollback: Option<Vec<String>>,
     pub when: When,
-    /// `None`: the settings'. `Some(None)`: no limit of its own.
-    pub timeout: Option<Option<Duration>>,
+    pub timeout: OwnTimeout,
     pub on_failure: FailurePolicy,
     pub run_as: Option<RunAs>,
     pub style: CallStyle,
@@ -302,7 +323,11 @@ impl Registration {
             check: program("check", fragment.check)?,
             rollback: program("rollback", fragment.rollback)?,
             when: fragment.when.unwrap_or_default(),
-            timeout: fragment.timeout.map(|limit| limit.0),
+            timeout: match fragment.timeout {
+                None => OwnTimeout::Usual,
+                Some(Limit(None)) => OwnTimeout::None,
+                Some(Limit(Some(limit))) => OwnTimeout::After(limit),
+            },
             on_failure: fragment.on_failure.unwrap_or_default(),
             run_as: fragment.run_as,
             style,
@@ -437,15 +462,17 @@ remote: false
         assert_eq!(hook.args[2].as_str(), "5");
         assert_eq!(hook.when.property.as_ref().unwrap()["macspoof"].0, ["true"]);
         assert_eq!(hook.run_as.as_ref().unwrap().group.as_deref(), Some("65534"));
-        assert_eq!(hook.timeout, Some(Some(Duration::from_secs(30))));
+        assert_eq!(hook.timeout, OwnTimeout::After(Duration::from_secs(30)));
         assert_eq!(hook.environment_file.as_deref(), Some(Path::new("/h/env")));
         let keys = keys();
         let unread: Vec<_> =
             keys.iter().filter(|key| !FULL.contains(&format!("\n{key}:"))).collect();
         assert_eq!(unread, ["retries", "max_parallel"], "they belong to detached hooks");
         // what the cache holds is the same
-        let compiled = serde_json::to_string(&hook).unwrap();
-        assert_eq!(serde_json::from_str::<Registration>(&compiled).unwrap(), hook);
+        for hook in [hook, parse("events: before_vm_start\ncommand: /x\ntimeout: 0\n").unwrap()] {
+            let compiled = serde_json::to_string(&hook).unwrap();
+            assert_eq!(serde_json::from_str::<Registration>(&compiled).unwrap(), hook);
+        }
     }
 
     #[test]
@@ -455,7 +482,7 @@ remote: false
             (hook.weight, hook.on_failure, hook.style),
             (100, FailurePolicy::Fail, CallStyle::Vdsm)
         );
-        assert!(hook.enabled && hook.filter && !hook.parallel && hook.timeout.is_none());
+        assert!(hook.enabled && hook.filter && !hook.parallel && hook.timeout == OwnTimeout::Usual);
     }
 
     #[test]

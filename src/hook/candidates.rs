@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::directory::{self, Unreadable};
 use super::{Hook, OnFailure, Source, State, Style, adopted, tree};
-use crate::config::registration::{CallStyle, DIRECTORY, FailurePolicy};
-use crate::config::registry::{self, Broken};
+use crate::config::cache;
+use crate::config::registration::{CallStyle, DIRECTORY, FailurePolicy, OwnTimeout};
+use crate::config::registry::Broken;
 use crate::config::triggers::Triggers;
 use crate::config::{Registration, Settings};
 use crate::event::{self, Event};
 use crate::libvirt::{Call, Operation};
-use crate::trust::Trust;
 
 /// A hook, and what its file says.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub fn find(call: &Call, settings: &Settings, user: u32, beside: bool) -> Candid
     let wants = |triggers: &Triggers| {
         triggers.has_call(call) || events.iter().any(|event| triggers.has_event(&event.name))
     };
-    let registry = registry::load(settings, &mut Trust::new(user), &wants);
+    let registry = cache::load(settings, user, &wants);
     found.unreadable.extend(registry.unreadable);
     found.broken = registry.broken;
     let registered: Vec<Arc<Registration>> =
@@ -136,7 +136,11 @@ pub fn registered_hook(
         },
         kill: registration.on_failure == FailurePolicy::Kill,
         filter: registration.filter,
-        timeout: registration.timeout.unwrap_or(settings.timeout),
+        timeout: match registration.timeout {
+            OwnTimeout::Usual => settings.timeout,
+            OwnTimeout::None => None,
+            OwnTimeout::After(limit) => Some(limit),
+        },
         kill_leftovers: registration.kill_leftovers.unwrap_or(settings.kill_leftovers),
         weight: registration.weight,
         registration: Some(registration.clone()),
