@@ -1081,3 +1081,18 @@ fn a_registry_that_others_could_change_is_refused() {
     place.host.settings("oops");
     place.say(&line).ends(1, &["hookmux.yaml:", "until the settings can be read"]);
 }
+
+// C11
+#[test]
+fn the_help_of_all_commands_can_be_had_at_once() {
+    let output = std::process::Command::new(crate::support::host::binary_under_test())
+        .args(["help", "--all"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for word in
+        ["hookmux add", "--describe", "hookmux list", "--hooks-dir", "hookmux queue", "--flush"]
+    {
+        assert!(output.status.success() && text.contains(word), "{word} is missing in:\n{text}");
+    }
+}

@@ -15,7 +15,8 @@ use crate::libvirt::Driver;
 /// program: it runs any number of hooks for each call, keeps every one of them on a leash, and
 /// gives libvirt the answer that it expects.
 ///
-/// Exit status: 0 done, 1 a problem was found or met, 2 wrong usage.
+/// Exit status: 0 done, 1 a problem was found or met, 2 wrong usage. `hookmux help --all` shows the
+/// help of every command.
 #[derive(Debug, Parser)]
 #[command(name = "hookmux", version, disable_help_subcommand = false, max_term_width = 100)]
 pub struct Arguments {

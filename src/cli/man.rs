@@ -14,14 +14,16 @@ pub fn run(
     command: clap::Command,
     output: &mut Output,
 ) -> anyhow::Result<End> {
-    let command = command.disable_help_subcommand(true);
+    let mut command = command.disable_help_subcommand(true);
+    // the options of all commands come to each
+    command.build();
     let Some(directory) = directory else {
         output.bytes(&page(command)?);
         return Ok(End::Good);
     };
     fs::create_dir_all(&directory)
         .with_context(|| format!("{} can't be made", directory.display()))?;
-    for sub in command.get_subcommands() {
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
         let name = format!("hookmux-{}", sub.get_name());
         let sub = sub
             .clone()

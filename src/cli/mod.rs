@@ -23,6 +23,7 @@ mod vdsm;
 mod version;
 mod vfio_helper;
 
+use std::env;
 use std::path::PathBuf;
 use std::process;
 
@@ -42,8 +43,13 @@ pub enum End {
 }
 
 pub fn main() -> ! {
-    let arguments = Arguments::parse();
     let mut output = Output::new();
+    // clap's own help has no word for all of it at once
+    if env::args_os().skip(1).eq(["help", "--all"]) {
+        help_of_all(&mut output);
+        process::exit(0);
+    }
+    let arguments = Arguments::parse();
     let status = match dispatch(arguments, &mut output) {
         Ok(End::Good) => 0,
         Ok(End::Problem) => 1,
@@ -53,6 +59,18 @@ pub fn main() -> ! {
         }
     };
     process::exit(status)
+}
+
+/// The help of every command, one after another.
+fn help_of_all(output: &mut Output) {
+    let mut command = Arguments::command();
+    output.write(&format!("{}\n", command.render_long_help()));
+    for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
+        let name = format!("hookmux {}", sub.get_name());
+        output.toned(output::Tone::Bold, &format!("\n{name}\n"));
+        let mut sub = sub.clone().bin_name(name);
+        output.write(&format!("{}\n", sub.render_long_help()));
+    }
 }
 
 fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
@@ -86,9 +104,8 @@ pub struct Place {
 
 impl Place {
     fn new(hooks_dir: Option<PathBuf>) -> Place {
-        let from_environment = || {
-            std::env::var_os("HOOKMUX_HOOKS_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from)
-        };
+        let from_environment =
+            || env::var_os("HOOKMUX_HOOKS_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let hooks_dir =
             hooks_dir.or_else(from_environment).unwrap_or_else(|| DEFAULT_HOOKS_DIR.into());
         Place { surroundings: Surroundings::here(&hooks_dir) }

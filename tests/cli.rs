@@ -1,0 +1,282 @@
+//! The command line: what it shows, to people and to programs. (V7, C9)
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::host::binary_under_test;
+use crate::support::{GUEST, Host};
+
+fn hookmux(host: &Host, words: &[&str]) -> Output {
+    fs::write(host.path("guest.xml"), GUEST).unwrap();
+    Command::new(binary_under_test())
+        .arg("--hooks-dir")
+        .arg(host.hooks())
+        .args(words)
+        .current_dir(host.path(""))
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn text(host: &Host, words: &[&str], status: i32) -> String {
+    let output = hookmux(host, words);
+    assert_eq!(output.status.code(), Some(status), "{words:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+}
+
+#[track_caller]
+fn json(host: &Host, words: &[&str], status: i32) -> Value {
+    let words = [words, &["--output", "json"]].concat();
+    let output = hookmux(host, &words);
+    assert_eq!(output.status.code(), Some(status), "{words:?}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Of every object in a list, the values of some keys, with a slash between.
+fn rows(list: &Value, keys: &[&str]) -> Vec<String> {
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let row =
+        |object: &Value| keys.iter().map(|key| word(&object[*key])).collect::<Vec<_>>().join("/");
+    list.as_array().unwrap().iter().map(row).collect()
+}
+
+#[test]
+fn without_arguments_it_says_what_is_installed_and_what_to_do_next() {
+    let host = Host::new();
+    let said = text(&host, &[], 0);
+    for words in ["qemu", "hookmux (", "0 hooks run.", "Next:", "before_vm_start", "hookmux events"]
+    {
+        assert!(said.contains(words), "{words} is missing in\n{said}");
+    }
+    host.script("before_vm_start/10-x", ":");
+    assert!(text(&host, &[], 0).contains("1 hook runs."));
+    for driver in crate::support::host::DRIVERS {
+        fs::remove_file(host.hook(driver)).unwrap();
+    }
+    assert!(text(&host, &[], 0).contains("hookmux install"));
+    host.script("qemu", "exit 0");
+    let said = text(&host, &[], 0);
+    assert!(said.contains("somebody else's") && said.contains("--adopt"), "{said}");
+}
+
+#[test]
+fn list_on_an_empty_system_explains_itself() {
+    let host = Host::new();
+    let said = text(&host, &["list"], 0);
+    assert!(
+        said.contains("No hook in") && said.contains("mkdir -p") && said.contains("install -m 755"),
+        "{said}"
+    );
+    assert_eq!(json(&host, &["list"], 0)["hooks"], Value::Array(Vec::new()));
+}
+
+// V7, C9
+#[test]
+fn list_shows_every_hook_with_its_order_state_and_checksum() {
+    let host = Host::new();
+    host.raw_settings(&host.private_settings().replace("roots: []", "roots: [../lower]"));
+    host.script("before_vm_start/10-a", "exit 0").script("before_vm_start/20-b", "exit 0");
+    host.script("../lower/before_vm_start/10-a", "exit 0")
+        .script("../lower/before_vm_start/15-c", "exit 0");
+    host.file("before_vm_start/30-plain", "x").mode("hooks/before_vm_start/30-plain", 0o644);
+    host.file("before_vm_start/40-open", "x").mode("hooks/before_vm_start/40-open", 0o777);
+    host.file("before_vm_start/50-old.bak", "x");
+    host.link("/dev/null", "before_vm_start/60-off").link("/nowhere", "before_vm_start/70-gone");
+    host.file("hooks.d/r.yaml", "events: [before_vm_start]\ncommand: /bin/true\n");
+    host.file("hooks.d/bad.yaml", "evnts: [x]\n");
+    host.script("qemu.d/g/prepare/begin/x", ":").script("qemu.d/g/prepair/begin/x", ":");
+    host.script("before_vm_strat/10-x", ":");
+    let listed = json(&host, &["list"], 0);
+    assert_eq!(
+        rows(&listed["hooks"], &["event", "order", "hook", "state", "style"]),
+        [
+            "before_vm_start/1/10-a/active/vdsm",
+            "before_vm_start/null/10-a/masked/vdsm",
+            "before_vm_start/2/15-c/active/vdsm",
+            "before_vm_start/3/20-b/active/vdsm",
+            "before_vm_start/null/30-plain/not executable/vdsm",
+            "before_vm_start/null/40-open/refused/vdsm",
+            "before_vm_start/null/50-old.bak/skipped/vdsm",
+            "before_vm_start/null/60-off/disabled/vdsm",
+            "before_vm_start/null/70-gone/a link to nothing/vdsm",
+            "before_vm_start/4/r/active/vdsm",
+            "qemu.d/g/prepair/begin/null/x/never called/libvirt",
+            "qemu.d/g/prepare/begin/1/x/active/libvirt",
+            "hooks.d/null/bad/broken/null",
+        ]
+    );
+    let sum =
+        Command::new("sha256sum").arg(host.hook("before_vm_start/10-a")).output().unwrap().stdout;
+    let sum = String::from_utf8(sum).unwrap();
+    assert_eq!(listed["hooks"][0]["sha256"].as_str(), sum.split(' ').next());
+    assert_eq!(rows(&listed["notes"], &[]).len(), 1);
+    assert!(listed["notes"][0].as_str().unwrap().contains("did you mean before_vm_start?"));
+    let one = json(&host, &["list", "before_vm_start"], 0);
+    assert_eq!(one["hooks"].as_array().unwrap().len(), 10);
+    let said = text(&host, &["list"], 0);
+    for words in
+        ["chmod go-w", "masked by", "did you mean `events`?", "did you mean prepare/begin?"]
+    {
+        assert!(said.contains(words), "{words} is missing in\n{said}");
+    }
+    assert!(text(&host, &["list", "before_vm_strat"], 1).contains("did you mean before_vm_start?"));
+}
+
+#[test]
+fn events_are_the_table_and_vdsms_without_a_source() {
+    let host = Host::new();
+    let events = json(&host, &["events"], 0);
+    let names = rows(&events["events"], &["event"]);
+    assert_eq!(names.len(), 30);
+    assert!(names.contains(&"before_vm_dehibernate".to_owned()));
+    assert_eq!(events["vdsm_without_source"].as_array().unwrap().len(), 43);
+    let said = text(&host, &["events"], 0);
+    assert!(said.contains("gate, filter") && said.contains("on_<driver>_<operation>"), "{said}");
+}
+
+#[test]
+fn a_plan_shows_what_would_run_and_why_not_the_rest_and_runs_nothing() {
+    let host = Host::new();
+    host.follow(&["before_vm_start/10-x", "before_vm_prepare/10-x", "qemu.d/g/prepare/begin/10-x"]);
+    host.file("before_vm_start/20-plain", "x").mode("hooks/before_vm_start/20-plain", 0o644);
+    host.script("before_device_create/10-x", ":");
+    host.file(
+        "hooks.d/r.yaml",
+        "events: [before_vm_start]\ncommand: /bin/true\nwhen: {name: other}\n",
+    );
+    let plan = json(&host, &["plan", "qemu", "g", "prepare", "--xml", "guest.xml"], 0);
+    assert_eq!(
+        rows(&plan["steps"], &["hook", "decision", "reason"]),
+        [
+            "before_vm_prepare/10-x/run/null",
+            "before_device_create/10-x/out/no device has custom properties",
+            "before_vm_start/10-x/run/null",
+            "before_vm_start/20-plain/out/not executable: it has no x bit",
+            "before_vm_start/r/out/when: name is g, not other",
+            "qemu.d/g/prepare/begin/10-x/run/null",
+        ]
+    );
+    assert_eq!(
+        (&plan["class"], &plan["origin"], &plan["would_fail"]),
+        (&"gate".into(), &"fresh".into(), &false.into())
+    );
+    let migrating = ["plan", "qemu", "g", "prepare", "--origin", "migration", "--xml", "guest.xml"];
+    let plan = json(&host, &migrating, 0);
+    let why = plan["steps"][2]["reason"].as_str().unwrap();
+    assert_eq!(why, "not when a migration is coming in; the origin is migration");
+    assert!(host.log().is_empty());
+    host.mode("hooks/before_vm_start/10-x", 0o777);
+    let plan = json(&host, &["plan", "qemu", "g", "prepare"], 1);
+    assert_eq!(plan["would_fail"], true);
+    // a guest may be called anything
+    assert!(
+        text(&host, &["plan", "qemu", "--", "--help", "started"], 0)
+            .contains("qemu --help started begin -")
+    );
+    assert!(
+        text(&host, &["plan", "qemus", "g", "prepare"], 2).contains("drivers are daemon, qemu")
+    );
+}
+
+#[test]
+fn a_plan_knows_a_failure_that_waits_and_a_script_that_has_the_tree() {
+    let host = Host::new();
+    host.script("before_vm_dehibernate/10-x", "exit 3");
+    host.guest("restore begin").run().succeeds();
+    let said = text(&host, &["plan", "qemu", "g", "prepare", "--xml", "guest.xml"], 1);
+    assert!(said.contains("this call would fail with 3"), "{said}");
+    fs::remove_file(host.hook("qemu")).unwrap();
+    host.script("qemu", "ls qemu.d").script("qemu.d/g/start/begin/x", ":");
+    host.link(binary_under_test(), "qemu.d/50-hookmux");
+    let plan = json(&host, &["plan", "qemu", "g", "start"], 0);
+    assert_eq!(plan["steps"], Value::Array(Vec::new()));
+    assert!(plan["notes"][0].as_str().unwrap().contains("mentions qemu.d"), "{plan}");
+}
+
+#[test]
+fn run_does_it_and_shows_it_and_remembers_nothing() {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", "echo out; echo err >&2; log \"$HOOKMUX_ORIGIN\"");
+    host.script("before_vm_start/20-y", "exit 3");
+    let ran = json(&host, &["run", "qemu", "g", "prepare", "--xml", "guest.xml"], 1);
+    assert_eq!(
+        rows(&ran["runs"], &["hook", "failed", "status", "stdout", "stderr"]),
+        ["before_vm_start/10-x/false/0/out\n/err\n", "before_vm_start/20-y/true/3//",]
+    );
+    assert_eq!(ran["status"], 3);
+    assert!(
+        ran["stderr"]
+            .as_str()
+            .unwrap()
+            .starts_with("hookmux: before_vm_start/20-y: exit status 3 after")
+    );
+    assert_eq!(host.log(), ["fresh"]);
+    assert!(!host.path("run/guests").exists(), "nothing is remembered");
+    let said = text(&host, &["run", "qemu", "g", "prepare"], 1);
+    assert!(
+        said.contains("libvirt would get exit status 3") && said.contains("stdout: out"),
+        "{said}"
+    );
+    // an edit is shown
+    host.script(
+        "before_vm_dehibernate/10-x",
+        "sed -i 's|</domain>|<a/></domain>|' \"$_hook_domxml\"",
+    );
+    let ran = json(&host, &["run", "qemu", "g", "restore", "--xml", "guest.xml"], 0);
+    assert!(ran["document"].as_str().unwrap().contains("<a/>"));
+    assert_eq!(ran["runs"][0]["changed_document"], true);
+}
+
+#[test]
+fn broken_settings_are_shown_with_a_caret() {
+    let host = Host::new();
+    host.raw_settings(&format!("{}timout: 3s\n", host.private_settings()));
+    let said = text(&host, &["list"], 0);
+    assert!(
+        said.contains("unknown key `timout`; did you mean `timeout`?\n  timout: 3s\n  ^"),
+        "{said}"
+    );
+}
+
+#[test]
+fn man_pages_and_completions_are_made_of_the_commands() {
+    let host = Host::new();
+    text(&host, &["man", "pages"], 0);
+    for page in ["hookmux.8", "hookmux-plan.8", "hookmux-install.8", "hookmux-add.8"] {
+        let page = host.read_text(&format!("pages/{page}"));
+        assert!(page.contains(".TH") && page.contains("hooks"), "{page}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(text(&host, &["completions", shell], 0).contains("uninstall"), "{shell}");
+    }
+}
+
+/// A call of libvirt's must never wait for what only people need.
+#[test]
+fn the_way_of_a_call_knows_nothing_of_the_command_line() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut todo = vec![source.clone()];
+    let mut seen = 0;
+    while let Some(directory) = todo.pop() {
+        for entry in fs::read_dir(directory).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                // the other door, and what only it opens
+                if !path.ends_with("cli") && !path.ends_with("registry_edit") {
+                    todo.push(path);
+                }
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let is_a_door = path == source.join("lib.rs") || path == source.join("main.rs");
+            for word in ["crate::cli", "crate::registry_edit", "clap"] {
+                assert!(is_a_door || !text.contains(word), "{} mentions {word}", path.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 50);
+}
