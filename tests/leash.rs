@@ -411,3 +411,18 @@ fn nothing_of_a_hooks_is_left_as_a_zombie_for_the_next() {
     host.guest("prepare begin").run().succeeds();
     assert_eq!(host.log(), [""; 0]);
 }
+
+#[test]
+fn sigterm_ends_a_call_that_still_waits_for_its_document() {
+    let host = Host::new();
+    host.follow(&["before_vm_start/10-x", "after_vm_start/10-x"]);
+    for (call, status) in [("prepare begin", 143), ("started begin", 0)] {
+        let running = host.guest(call).endless_stdin("<domain>").start();
+        std::thread::sleep(Duration::from_millis(300));
+        running.signal(Signal::SIGTERM);
+        let answer = running.wait();
+        assert_eq!(answer.status, Some(status), "{answer:?}");
+        answer.took_less_than(8);
+    }
+    assert!(host.log().is_empty());
+}

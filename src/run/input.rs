@@ -12,6 +12,8 @@ use crate::libvirt::document::{self, MAX_BYTES};
 
 /// How long the end of the document is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is seen to whether hookmux is to end.
+const LOOK_UP: Duration = Duration::from_millis(250);
 /// What most documents fit in, in bytes: growing a buffer costs more than the reading, and so does
 /// touching much more than is read.
 const USUAL: usize = 32 * 1024;
@@ -31,8 +33,12 @@ pub fn read() -> Document {
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let mut polls = [PollFd::new(stdin, PollFlags::POLLIN)];
-        let wait = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        let wait = PollTimeout::try_from(left.min(LOOK_UP)).unwrap_or(PollTimeout::ZERO);
         match poll(&mut polls, wait) {
+            Ok(0) if sys::is_pending(libc::SIGTERM) => {
+                return Document::Broken("hookmux got SIGTERM while it was read".to_owned());
+            }
+            Ok(0) if !left.is_zero() => continue,
             Ok(0) => {
                 let seconds = PATIENCE.as_secs();
                 return Document::Broken(format!("standard input had no end within {seconds} s"));

@@ -344,6 +344,15 @@ pub fn signal(pid: i32, signal: c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Whether a signal that is blocked has come.
+pub fn is_pending(signal: c_int) -> bool {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the set is read only where the call has filled it.
+    unsafe {
+        libc::sigpending(set.as_mut_ptr()) == 0 && libc::sigismember(set.as_ptr(), signal) == 1
+    }
+}
+
 /// Takes a child's end for news again: a caller may have left SIGCHLD ignored, and then the kernel
 /// forgets how children ended.
 pub fn heed_children() {
