@@ -1,0 +1,159 @@
+//! The only unsafe code: what neither the standard library nor nix offers.
+#![allow(unsafe_code)]
+
+mod drain;
+mod fault;
+mod spawn;
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use libc::{c_int, c_uint};
+
+pub use drain::drain_apart;
+pub use fault::answer_faults_with;
+pub use spawn::{spawn, spawn_with};
+
+/// A handle on a process that can't come to mean another one.
+///
+/// # Errors
+/// As of `pidfd_open(2)`.
+pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed; the descriptor that comes back is ours alone.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
+/// Signals the process behind a handle.
+///
+/// # Errors
+/// As of `pidfd_send_signal(2)`.
+pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()> {
+    // SAFETY: a null siginfo asks the kernel to fill in its own.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Standard input, without the buffer that the standard library's handle comes with.
+pub fn standard_input() -> BorrowedFd<'static> {
+    // SAFETY: descriptor 0 is open for the life of the process: the runtime opens /dev/null where
+    // a caller left it closed, and nothing here closes it.
+    unsafe { BorrowedFd::borrow_raw(0) }
+}
+
+/// Reads once into the room that a buffer has left; touches no more of it than is read.
+///
+/// # Errors
+/// As of `read(2)`.
+pub fn read_into_room(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let room = buffer.spare_capacity_mut();
+    // SAFETY: the kernel writes into the spare capacity only, and what it says that it wrote is
+    // initialised then.
+    unsafe {
+        let got = libc::read(fd.as_raw_fd(), room.as_mut_ptr().cast(), room.len());
+        let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+        buffer.set_len(buffer.len() + got);
+        Ok(got)
+    }
+}
+
+/// Signals a process by its number. Never a group: ours is libvirtd's.
+///
+/// # Errors
+/// As of `kill(2)`; `EINVAL` for what is no single process.
+pub fn signal(pid: i32, signal: c_int) -> io::Result<()> {
+    if pid <= 1 {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: no memory is passed.
+    let result = unsafe { libc::kill(pid, signal) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether a signal that is blocked has come.
+pub fn is_pending(signal: c_int) -> bool {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the set is read only where the call has filled it.
+    unsafe {
+        libc::sigpending(set.as_mut_ptr()) == 0 && libc::sigismember(set.as_ptr(), signal) == 1
+    }
+}
+
+/// Takes a child's end for news again: a caller may have left SIGCHLD ignored, and then the kernel
+/// forgets how children ended.
+pub fn heed_children() {
+    // SAFETY: the default disposition needs no handler.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+    }
+}
+
+/// Marks all descriptors from `first` on close-on-exec: nothing that a caller left open reaches a
+/// hook. Kernels before 5.11 can't; libvirt leaves none open.
+pub fn close_on_exec_from(first: c_uint) {
+    // SAFETY: only descriptor flags change.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, first, c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+    }
+}
+
+/// One write to standard error; that it fails or is cut short changes nothing.
+pub fn say(bytes: &[u8]) {
+    // SAFETY: the bytes outlive the call.
+    unsafe {
+        libc::write(2, bytes.as_ptr().cast(), bytes.len());
+    }
+}
+
+/// Ends the process now: no destructor, no thread is waited for.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit has no precondition.
+    unsafe { libc::_exit(status) }
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Exited(i32),
+    Killed(i32),
+}
+
+/// How a child of ours ended, if it has. It stays on the kernel's list, so that its number can't
+/// come to mean another process before [`reap`] takes it off.
+pub fn end_of(pid: i32) -> Option<End> {
+    // SAFETY: the structure is plain data, and outlives the call; its fields are read only where
+    // the kernel says that they are set.
+    unsafe {
+        let mut info: libc::siginfo_t = MaybeUninit::zeroed().assume_init();
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        let result = libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, options);
+        if result != 0 || info.si_pid() != pid {
+            return None;
+        }
+        Some(match info.si_code {
+            libc::CLD_EXITED => End::Exited(info.si_status()),
+            _ => End::Killed(info.si_status()),
+        })
+    }
+}
+
+/// Takes a child off the kernel's list, if it has ended; whether it had.
+pub fn reap(pid: i32) -> bool {
+    // SAFETY: a null status is allowed.
+    unsafe { libc::waitpid(pid, ptr::null_mut(), libc::WNOHANG | libc::__WALL) == pid }
+}
