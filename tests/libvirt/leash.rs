@@ -120,7 +120,7 @@ exit 9
     );
     let vm = host.guest("vm");
     // Two commands on one connection.
-    let reply = host.virsh(&[&format!("start {}; echo --- still here; list --all", vm.uuid)]);
+    let reply = host.virsh(&[&format!("start {}; echo still here; list --all", vm.uuid)]);
     assert!(reply.err.contains("before_vm_start/10-flood: exit status 9 after "), "{reply:?}");
     assert!(reply.err.len() < 8 * 1024, "{} bytes", reply.err.len());
     assert!(reply.out.contains("still here") && reply.out.contains("vm"), "{reply:?}");
