@@ -280,3 +280,45 @@ fn the_way_of_a_call_knows_nothing_of_the_command_line() {
     }
     assert!(seen > 50);
 }
+
+#[test]
+fn a_copy_of_the_binary_is_hookmux_and_no_script_to_adopt() {
+    let host = Host::new();
+    fs::remove_file(host.hook("qemu")).unwrap();
+    fs::copy(binary_under_test(), host.hook("qemu")).unwrap();
+    let said = text(&host, &["install", "--driver", "qemu", "--adopt"], 0);
+    assert!(said.contains("is hookmux already"), "{said}");
+    assert!(!host.hook("qemu.adopted").exists());
+    let said = text(&host, &["install", "--driver", "qemu", "--beside"], 1);
+    assert!(
+        said.contains("it would answer twice") && said.contains("nothing was changed"),
+        "{said}"
+    );
+    // one that was adopted all the same has nothing to say, and kills no guest
+    host.link(binary_under_test(), "qemu.adopted");
+    for call in ["prepare begin", "started begin", "stopped end"] {
+        host.guest(call).run().succeeds();
+    }
+}
+
+#[test]
+fn what_cannot_be_installed_as_asked_changes_nothing_at_all() {
+    let host = Host::new();
+    for driver in ["qemu", "lxc"] {
+        fs::remove_file(host.hook(driver)).unwrap();
+    }
+    host.script("lxc.d/50-hookmux", ":");
+    let said = text(&host, &["install", "--driver", "qemu", "--driver", "lxc", "--beside"], 1);
+    assert!(
+        said.contains("lxc.d/50-hookmux is somebody else's")
+            && said.contains("nothing was changed"),
+        "{said}"
+    );
+    assert!(!host.hook("qemu.d").exists());
+    // a link of another name, to a script that is called as we are
+    host.script("other/hookmux", ":").link(host.hook("other/hookmux"), "qemu");
+    let said = text(&host, &["install", "--driver", "qemu"], 1);
+    assert!(said.contains("somebody else's"), "{said}");
+    text(&host, &["uninstall", "--driver", "qemu"], 0);
+    assert!(host.hook("qemu").exists(), "what is not ours stays");
+}
