@@ -42,14 +42,7 @@ pub fn entries<'a>(
     roots: impl IntoIterator<Item = &'a Path>,
     event: &str,
 ) -> Result<Vec<Entry>, Unreadable> {
-    entries_by(roots, event, &|path| {
-        let state = state(path);
-        // a mask is as much to be trusted as what it hides
-        if hides(&state) && !is_trusted_entry(path) {
-            return State::Skipped("others than root could have put it there: it hides nothing");
-        }
-        state
-    })
+    entries_by(roots, event, &state)
 }
 
 /// The same with another judgement of what a file is.
