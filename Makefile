@@ -95,7 +95,9 @@ install:  ## into $(DESTDIR)$(PREFIX), after `make`
 	install -d '$(DESTDIR)$(PREFIX)/sbin'
 	install -m 755 '$(binary)' '$(DESTDIR)$(PREFIX)/sbin/hookmux'
 	install -d '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
-	install -m 644 README.md CHANGELOG.md LICENSE-APACHE LICENSE-MIT '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
+	install -m 644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE-APACHE LICENSE-MIT '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
+	install -d '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs'
+	install -m 644 docs/* '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs'
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	install -m 644 packaging/systemd/* '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	@set -eu; umask 022; \

@@ -200,3 +200,15 @@ fn a_detached_hook_that_cannot_be_queued_has_failed() {
     host.guest("prepare begin").run().fails(125, &["before_vm_start/x: can't be queued: "]);
     host.guest("started begin").run().succeeds();
 }
+
+#[test]
+fn a_hook_is_trusted_when_it_runs_and_not_only_when_it_was_queued() {
+    let host = Host::new();
+    detached(&host, "x", "test -e \"$T/ok\" && log ran; exit 1", "retries: 2");
+    host.guest("started begin").run().succeeds();
+    until("it was tried", || jobs(&host).iter().any(|job| job["last"] != serde_json::Value::Null));
+    host.mode("hooks/bin/x", 0o777);
+    fs::write(host.path("ok"), "").unwrap();
+    done(&host);
+    assert!(host.log().is_empty(), "others can write it by now");
+}

@@ -373,6 +373,8 @@ fn parallel_neighbours_of_equal_weight_run_together() {
         );
         register(&host, name, &script, "parallel: true\ntimeout: 30s");
     }
+    // one between them that has no part keeps nobody apart
+    logs(&host, "bb", "parallel: true\nwhen: {name: other}");
     host.guest("prepare begin").run().succeeds().took_less_than(20);
     assert_eq!(host.log().len(), 4);
 }

@@ -1,9 +1,12 @@
 //! One job of the queue: everything that its hook is started with.
 
 use std::ffi::CString;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -160,6 +163,11 @@ impl Item {
         })
     }
 
+    /// What is executed.
+    pub fn program(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.path.0))
+    }
+
     /// Whose order it belongs to: a guest's or a network's.
     pub fn queue_of(&self) -> (&str, &str) {
         (&self.driver, self.uuid.as_deref().unwrap_or(&self.object))
@@ -223,7 +231,7 @@ impl Item {
         environment.push(c_string(format!("{}={run}", processes::RUN_VARIABLE).as_bytes()));
         environment.extend(document.map(|path| c_string(&[b"_hook_domxml=", path].concat())));
         let path = c_string(&self.path.0);
-        let mut job = Job::new(std::ffi::OsStr::new(""), stdin, run.to_owned(), ends);
+        let mut job = Job::new(OsStr::new(""), stdin, run.to_owned(), ends);
         job.path = path;
         job.arguments = strings(&self.arguments);
         job.environment = environment;

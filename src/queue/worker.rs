@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
 use super::{Item, Queue};
-use crate::config::Settings;
+use crate::config::{Settings, TrustPolicy};
 use crate::record::{Execution, Fact, Run, Witness};
 use crate::run::document_file;
 use crate::run::exchange::Change;
@@ -19,6 +19,7 @@ use crate::run::job::{Ended, Outcome};
 use crate::run::locks::{self, Lock};
 use crate::run::processes;
 use crate::run::supervise::{Next, Supervisor};
+use crate::trust::Trust;
 use crate::verdict::{self, Failure};
 
 /// How often jobs are looked at that wait for a time, a lock or the end of their call.
@@ -148,6 +149,14 @@ impl Shift<'_> {
         // kept before it starts: a worker that dies leaves what it began behind
         if let Err(error) = self.queue.keep(&item) {
             self.trouble(&item, &format!("the queue can't be written: {error}"));
+            return None;
+        }
+        // as before every run: an hour may have passed since the call asked
+        let trusted = Trust::new(nix::unistd::geteuid().as_raw()).file(item.program());
+        if let Err(refusal) = trusted.as_ref()
+            && self.settings.trust == TrustPolicy::Refuse
+        {
+            self.failed(item, format!("refused: {refusal}"));
             return None;
         }
         let made = self.document(&item, &run).and_then(|directory| {

@@ -1,6 +1,7 @@
 //! What a registered hook is told beside its environment: arguments with words filled in, and the
 //! event as one JSON object.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -22,7 +23,8 @@ pub struct Telling<'a> {
     pub facts: &'a Facts,
     pub execution: &'a Execution,
     pub origin: Origin,
-    pub event: Option<&'a str>,
+    /// That of the step, else that by which the call is known.
+    pub event: Option<Cow<'static, str>>,
     /// The document that this hook works on.
     pub document: Option<&'a [u8]>,
     pub device: Option<usize>,
@@ -47,7 +49,7 @@ impl Telling<'_> {
         match word {
             "NAME" => bytes(self.call.object()),
             "UUID" => self.execution.uuid.clone().unwrap_or_default().into_bytes(),
-            "EVENT" => self.event.unwrap_or_default().as_bytes().to_vec(),
+            "EVENT" => self.event.as_deref().unwrap_or_default().as_bytes().to_vec(),
             "OPERATION" => bytes(self.call.operation_name()),
             "REASON" => self.call.reason().map(bytes).unwrap_or_default(),
             "HOST" => host().into_bytes(),

@@ -161,7 +161,7 @@ impl Course<'_> {
             facts: self.facts,
             execution: self.execution,
             origin: self.origin,
-            event: step.event.as_deref(),
+            event: step.event.clone().or_else(|| event::of_call(self.call, self.origin)),
             document: device_xml.or_else(|| self.exchange.whole()),
             device: step.device,
             run,

@@ -87,16 +87,12 @@ impl Course<'_> {
         let ends = Instant::now() + total;
         let mut tried: Vec<Tried> = Vec::new();
         let mut stopped: Option<String> = None;
-        let mut steps = steps.into_iter().enumerate().peekable();
+        // what has no part in the call doesn't part those that run side by side
+        let numbered = steps.into_iter().enumerate();
+        let steps: Vec<(usize, Step)> =
+            numbered.filter(|(_, step)| self.has_a_part(step)).collect();
+        let mut steps = steps.into_iter().peekable();
         while let Some((number, step)) = steps.next() {
-            if let Decision::Out(why) = &step.decision {
-                self.tell(&Fact::Out { label: &step.hook.label, why });
-                continue;
-            }
-            if let Decision::Odd(why) = &step.decision {
-                self.tell(&Fact::Warning { label: &step.hook.label, words: why });
-                continue;
-            }
             if let Some(why) = self.no_more(stopped.as_deref()) {
                 self.tell(&Fact::Out { label: &step.hook.label, why: &why });
                 continue;
@@ -127,6 +123,16 @@ impl Course<'_> {
         }
         self.roll_back(&tried);
         tried.into_iter().map(|tried| tried.run).collect()
+    }
+
+    /// Whether a step is to be run; of one that isn't, why not is told.
+    fn has_a_part(&mut self, step: &Step) -> bool {
+        match &step.decision {
+            Decision::Out(why) => self.tell(&Fact::Out { label: &step.hook.label, why }),
+            Decision::Odd(why) => self.tell(&Fact::Warning { label: &step.hook.label, words: why }),
+            Decision::Run | Decision::Fails { .. } => return true,
+        }
+        false
     }
 
     /// Why no further step may start.
