@@ -84,7 +84,7 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     if call.operation() == Operation::DaemonStart {
         take_up(&surroundings, &loaded.settings);
     }
-    let candidates = candidates::find(call, &loaded.settings, surroundings.user, front.beside);
+    let candidates = candidates::find(call, &loaded.settings, &trust, front.beside);
     if candidates.is_empty() && loaded.problem.is_none() {
         return without_hooks(call, &loaded.settings, witness);
     }

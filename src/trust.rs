@@ -66,6 +66,7 @@ impl Refusal {
 }
 
 /// Checks paths, and remembers the directories that it has walked.
+#[derive(Clone)]
 pub struct Trust {
     user: u32,
     walked: Vec<(PathBuf, Result<PathBuf, Refusal>)>,
@@ -75,6 +76,11 @@ impl Trust {
     /// `user` is trusted beside root: the effective uid.
     pub fn new(user: u32) -> Trust {
         Trust { user, walked: Vec::new() }
+    }
+
+    /// Who is trusted beside root.
+    pub fn user(&self) -> u32 {
+        self.user
     }
 
     /// A regular file, with every component of its name and of what its links resolve to.

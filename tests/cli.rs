@@ -2,38 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::Host;
 use crate::support::host::binary_under_test;
-use crate::support::{GUEST, Host};
-
-fn hookmux(host: &Host, words: &[&str]) -> Output {
-    fs::write(host.path("guest.xml"), GUEST).unwrap();
-    Command::new(binary_under_test())
-        .arg("--hooks-dir")
-        .arg(host.hooks())
-        .args(words)
-        .current_dir(host.path(""))
-        .output()
-        .unwrap()
-}
-
-#[track_caller]
-fn text(host: &Host, words: &[&str], status: i32) -> String {
-    let output = hookmux(host, words);
-    assert_eq!(output.status.code(), Some(status), "{words:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
-}
-
-#[track_caller]
-fn json(host: &Host, words: &[&str], status: i32) -> Value {
-    let words = [words, &["--output", "json"]].concat();
-    let output = hookmux(host, &words);
-    assert_eq!(output.status.code(), Some(status), "{words:?}: {output:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 /// Of every object in a list, the values of some keys, with a slash between.
 fn rows(list: &Value, keys: &[&str]) -> Vec<String> {
@@ -46,31 +20,31 @@ fn rows(list: &Value, keys: &[&str]) -> Vec<String> {
 #[test]
 fn without_arguments_it_says_what_is_installed_and_what_to_do_next() {
     let host = Host::new();
-    let said = text(&host, &[], 0);
+    let said = host.text(&[], 0);
     for words in ["qemu", "hookmux (", "0 hooks run.", "Next:", "before_vm_start", "hookmux events"]
     {
         assert!(said.contains(words), "{words} is missing in\n{said}");
     }
     host.script("before_vm_start/10-x", ":");
-    assert!(text(&host, &[], 0).contains("1 hook runs."));
+    assert!(host.text(&[], 0).contains("1 hook runs."));
     for driver in crate::support::host::DRIVERS {
         fs::remove_file(host.hook(driver)).unwrap();
     }
-    assert!(text(&host, &[], 0).contains("hookmux install"));
+    assert!(host.text(&[], 0).contains("hookmux install"));
     host.script("qemu", "exit 0");
-    let said = text(&host, &[], 0);
+    let said = host.text(&[], 0);
     assert!(said.contains("somebody else's") && said.contains("--adopt"), "{said}");
 }
 
 #[test]
 fn list_on_an_empty_system_explains_itself() {
     let host = Host::new();
-    let said = text(&host, &["list"], 0);
+    let said = host.text(&["list"], 0);
     assert!(
         said.contains("No hook in") && said.contains("mkdir -p") && said.contains("install -m 755"),
         "{said}"
     );
-    assert_eq!(json(&host, &["list"], 0)["hooks"], Value::Array(Vec::new()));
+    assert_eq!(host.json(&["list"], 0)["hooks"], Value::Array(Vec::new()));
 }
 
 // V7, C9
@@ -89,7 +63,7 @@ fn list_shows_every_hook_with_its_order_state_and_checksum() {
     host.file("hooks.d/bad.yaml", "evnts: [x]\n");
     host.script("qemu.d/g/prepare/begin/x", ":").script("qemu.d/g/prepair/begin/x", ":");
     host.script("before_vm_strat/10-x", ":");
-    let listed = json(&host, &["list"], 0);
+    let listed = host.json(&["list"], 0);
     assert_eq!(
         rows(&listed["hooks"], &["event", "order", "hook", "state", "style"]),
         [
@@ -114,26 +88,26 @@ fn list_shows_every_hook_with_its_order_state_and_checksum() {
     assert_eq!(listed["hooks"][0]["sha256"].as_str(), sum.split(' ').next());
     assert_eq!(rows(&listed["notes"], &[]).len(), 1);
     assert!(listed["notes"][0].as_str().unwrap().contains("did you mean before_vm_start?"));
-    let one = json(&host, &["list", "before_vm_start"], 0);
+    let one = host.json(&["list", "before_vm_start"], 0);
     assert_eq!(one["hooks"].as_array().unwrap().len(), 10);
-    let said = text(&host, &["list"], 0);
+    let said = host.text(&["list"], 0);
     for words in
         ["chmod go-w", "masked by", "did you mean `events`?", "did you mean prepare/begin?"]
     {
         assert!(said.contains(words), "{words} is missing in\n{said}");
     }
-    assert!(text(&host, &["list", "before_vm_strat"], 1).contains("did you mean before_vm_start?"));
+    assert!(host.text(&["list", "before_vm_strat"], 1).contains("did you mean before_vm_start?"));
 }
 
 #[test]
 fn events_are_the_table_and_vdsms_without_a_source() {
     let host = Host::new();
-    let events = json(&host, &["events"], 0);
+    let events = host.json(&["events"], 0);
     let names = rows(&events["events"], &["event"]);
     assert_eq!(names.len(), 30);
     assert!(names.contains(&"before_vm_dehibernate".to_owned()));
     assert_eq!(events["vdsm_without_source"].as_array().unwrap().len(), 43);
-    let said = text(&host, &["events"], 0);
+    let said = host.text(&["events"], 0);
     assert!(said.contains("gate, filter") && said.contains("on_<driver>_<operation>"), "{said}");
 }
 
@@ -147,7 +121,7 @@ fn a_plan_shows_what_would_run_and_why_not_the_rest_and_runs_nothing() {
         "hooks.d/r.yaml",
         "events: [before_vm_start]\ncommand: /bin/true\nwhen: {name: other}\n",
     );
-    let plan = json(&host, &["plan", "qemu", "g", "prepare", "--xml", "guest.xml"], 0);
+    let plan = host.json(&["plan", "qemu", "g", "prepare", "--xml", "guest.xml"], 0);
     assert_eq!(
         rows(&plan["steps"], &["hook", "decision", "reason"]),
         [
@@ -164,21 +138,19 @@ fn a_plan_shows_what_would_run_and_why_not_the_rest_and_runs_nothing() {
         (&"gate".into(), &"fresh".into(), &false.into())
     );
     let migrating = ["plan", "qemu", "g", "prepare", "--origin", "migration", "--xml", "guest.xml"];
-    let plan = json(&host, &migrating, 0);
+    let plan = host.json(&migrating, 0);
     let why = plan["steps"][2]["reason"].as_str().unwrap();
     assert_eq!(why, "not when a migration is coming in; the origin is migration");
     assert!(host.log().is_empty());
     host.mode("hooks/before_vm_start/10-x", 0o777);
-    let plan = json(&host, &["plan", "qemu", "g", "prepare"], 1);
+    let plan = host.json(&["plan", "qemu", "g", "prepare"], 1);
     assert_eq!(plan["would_fail"], true);
     // a guest may be called anything
     assert!(
-        text(&host, &["plan", "qemu", "--", "--help", "started"], 0)
+        host.text(&["plan", "qemu", "--", "--help", "started"], 0)
             .contains("qemu --help started begin -")
     );
-    assert!(
-        text(&host, &["plan", "qemus", "g", "prepare"], 2).contains("drivers are daemon, qemu")
-    );
+    assert!(host.text(&["plan", "qemus", "g", "prepare"], 2).contains("drivers are daemon, qemu"));
 }
 
 #[test]
@@ -186,12 +158,12 @@ fn a_plan_knows_a_failure_that_waits_and_a_script_that_has_the_tree() {
     let host = Host::new();
     host.script("before_vm_dehibernate/10-x", "exit 3");
     host.guest("restore begin").run().succeeds();
-    let said = text(&host, &["plan", "qemu", "g", "prepare", "--xml", "guest.xml"], 1);
+    let said = host.text(&["plan", "qemu", "g", "prepare", "--xml", "guest.xml"], 1);
     assert!(said.contains("this call would fail with 3"), "{said}");
     fs::remove_file(host.hook("qemu")).unwrap();
     host.script("qemu", "ls qemu.d").script("qemu.d/g/start/begin/x", ":");
     host.link(binary_under_test(), "qemu.d/50-hookmux");
-    let plan = json(&host, &["plan", "qemu", "g", "start"], 0);
+    let plan = host.json(&["plan", "qemu", "g", "start"], 0);
     assert_eq!(plan["steps"], Value::Array(Vec::new()));
     assert!(plan["notes"][0].as_str().unwrap().contains("mentions qemu.d"), "{plan}");
 }
@@ -201,7 +173,7 @@ fn run_does_it_and_shows_it_and_remembers_nothing() {
     let host = Host::new();
     host.script("before_vm_start/10-x", "echo out; echo err >&2; log \"$HOOKMUX_ORIGIN\"");
     host.script("before_vm_start/20-y", "exit 3");
-    let ran = json(&host, &["run", "qemu", "g", "prepare", "--xml", "guest.xml"], 1);
+    let ran = host.json(&["run", "qemu", "g", "prepare", "--xml", "guest.xml"], 1);
     assert_eq!(
         rows(&ran["runs"], &["hook", "failed", "status", "stdout", "stderr"]),
         ["before_vm_start/10-x/false/0/out\n/err\n", "before_vm_start/20-y/true/3//",]
@@ -215,7 +187,7 @@ fn run_does_it_and_shows_it_and_remembers_nothing() {
     );
     assert_eq!(host.log(), ["fresh"]);
     assert!(!host.path("run/guests").exists(), "nothing is remembered");
-    let said = text(&host, &["run", "qemu", "g", "prepare"], 1);
+    let said = host.text(&["run", "qemu", "g", "prepare"], 1);
     assert!(
         said.contains("libvirt would get exit status 3") && said.contains("stdout: out"),
         "{said}"
@@ -225,7 +197,7 @@ fn run_does_it_and_shows_it_and_remembers_nothing() {
         "before_vm_dehibernate/10-x",
         "sed -i 's|</domain>|<a/></domain>|' \"$_hook_domxml\"",
     );
-    let ran = json(&host, &["run", "qemu", "g", "restore", "--xml", "guest.xml"], 0);
+    let ran = host.json(&["run", "qemu", "g", "restore", "--xml", "guest.xml"], 0);
     assert!(ran["document"].as_str().unwrap().contains("<a/>"));
     assert_eq!(ran["runs"][0]["changed_document"], true);
 }
@@ -234,7 +206,7 @@ fn run_does_it_and_shows_it_and_remembers_nothing() {
 fn broken_settings_are_shown_with_a_caret() {
     let host = Host::new();
     host.raw_settings(&format!("{}timout: 3s\n", host.private_settings()));
-    let said = text(&host, &["list"], 0);
+    let said = host.text(&["list"], 0);
     assert!(
         said.contains("unknown key `timout`; did you mean `timeout`?\n  timout: 3s\n  ^"),
         "{said}"
@@ -244,13 +216,13 @@ fn broken_settings_are_shown_with_a_caret() {
 #[test]
 fn man_pages_and_completions_are_made_of_the_commands() {
     let host = Host::new();
-    text(&host, &["man", "pages"], 0);
+    host.text(&["man", "pages"], 0);
     for page in ["hookmux.8", "hookmux-plan.8", "hookmux-install.8", "hookmux-add.8"] {
         let page = host.read_text(&format!("pages/{page}"));
         assert!(page.contains(".TH") && page.contains("hooks"), "{page}");
     }
     for shell in ["bash", "zsh", "fish"] {
-        assert!(text(&host, &["completions", shell], 0).contains("uninstall"), "{shell}");
+        assert!(host.text(&["completions", shell], 0).contains("uninstall"), "{shell}");
     }
 }
 
@@ -286,10 +258,10 @@ fn a_copy_of_the_binary_is_hookmux_and_no_script_to_adopt() {
     let host = Host::new();
     fs::remove_file(host.hook("qemu")).unwrap();
     fs::copy(binary_under_test(), host.hook("qemu")).unwrap();
-    let said = text(&host, &["install", "--driver", "qemu", "--adopt"], 0);
+    let said = host.text(&["install", "--driver", "qemu", "--adopt"], 0);
     assert!(said.contains("is hookmux already"), "{said}");
     assert!(!host.hook("qemu.adopted").exists());
-    let said = text(&host, &["install", "--driver", "qemu", "--beside"], 1);
+    let said = host.text(&["install", "--driver", "qemu", "--beside"], 1);
     assert!(
         said.contains("it would answer twice") && said.contains("nothing was changed"),
         "{said}"
@@ -308,7 +280,7 @@ fn what_cannot_be_installed_as_asked_changes_nothing_at_all() {
         fs::remove_file(host.hook(driver)).unwrap();
     }
     host.script("lxc.d/50-hookmux", ":");
-    let said = text(&host, &["install", "--driver", "qemu", "--driver", "lxc", "--beside"], 1);
+    let said = host.text(&["install", "--driver", "qemu", "--driver", "lxc", "--beside"], 1);
     assert!(
         said.contains("lxc.d/50-hookmux is somebody else's")
             && said.contains("nothing was changed"),
@@ -317,8 +289,8 @@ fn what_cannot_be_installed_as_asked_changes_nothing_at_all() {
     assert!(!host.hook("qemu.d").exists());
     // a link of another name, to a script that is called as we are
     host.script("other/hookmux", ":").link(host.hook("other/hookmux"), "qemu");
-    let said = text(&host, &["install", "--driver", "qemu"], 1);
+    let said = host.text(&["install", "--driver", "qemu"], 1);
     assert!(said.contains("somebody else's"), "{said}");
-    text(&host, &["uninstall", "--driver", "qemu"], 0);
+    host.text(&["uninstall", "--driver", "qemu"], 0);
     assert!(host.hook("qemu").exists(), "what is not ours stays");
 }

@@ -1,10 +1,8 @@
 //! Detached hooks: they begin after libvirt has its answer. (O4, O6, O8)
 
 use std::fs;
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::support::host::binary_under_test;
 use crate::support::{GUEST, Host, is_alive, until};
 
 fn detached(host: &Host, name: &str, script: &str, more: &str) {
@@ -15,19 +13,8 @@ fn detached(host: &Host, name: &str, script: &str, more: &str) {
     );
 }
 
-fn hookmux(host: &Host, arguments: &[&str]) -> Output {
-    Command::new(binary_under_test())
-        .arg("--hooks-dir")
-        .arg(host.hooks())
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
 fn jobs(host: &Host) -> Vec<serde_json::Value> {
-    let output = hookmux(host, &["queue", "--output", "json"]);
-    let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    object["jobs"].as_array().unwrap().clone()
+    host.json(&["queue"], 0)["jobs"].as_array().unwrap().clone()
 }
 
 fn done(host: &Host) {
@@ -53,6 +40,38 @@ fn a_detached_hook_runs_after_the_answer_with_all_that_it_would_have_had() {
     assert_eq!(host.log(), ["after_vm_launch g unknown g "]);
     done(&host);
     assert!(fs::read_dir(host.path("run/data")).unwrap().next().is_none(), "its document is gone");
+}
+
+#[test]
+fn the_document_of_started_outlives_the_guest_for_a_detached_hook() {
+    let host = Host::new();
+    host.script(
+        "bin/x",
+        r#"sleep 0.3; log "$(grep -c 'a bridge' "$HOOKMUX_STARTED_XML") $(grep -o "$HOOKMUX_STARTED_XML")""#,
+    );
+    host.file(
+        "hooks.d/x.yaml",
+        "events: [after_vm_destroy]\ncommand: bin/x\nmode: detached\nstdin: json\n",
+    );
+    host.guest("started begin")
+        .stdin(GUEST.replace("</name>", "</name><!-- a bridge -->"))
+        .run()
+        .succeeds();
+    host.guest("release end").run().succeeds();
+    until("it has run", || !host.read_text("log").is_empty());
+    let log = host.log();
+    assert!(log[0].starts_with("1 /") && log[0].ends_with("document.xml"), "{log:?}");
+    done(&host);
+    assert!(fs::read_dir(host.path("run/data")).unwrap().next().is_none(), "and is removed");
+}
+
+#[test]
+fn trying_a_detached_hook_says_that_it_is_queued() {
+    let host = Host::new();
+    detached(&host, "x", "log ran", "");
+    let text = host.text(&["run", "qemu", "g", "started", "--xml", "guest.xml"], 0);
+    assert!(text.contains("+ after_vm_launch/x: queued"), "{text}");
+    until("it has run", || host.log() == ["ran"]);
 }
 
 #[test]
@@ -178,12 +197,12 @@ fn the_queue_is_shown_and_flushed() {
     until("it was tried", || {
         jobs(&host).iter().any(|job| job["attempts"].as_u64() > Some(0) && job["running"] == false)
     });
-    let text = String::from_utf8(hookmux(&host, &["queue"]).stdout).unwrap();
+    let text = String::from_utf8(host.hookmux(&["queue"]).stdout).unwrap();
     assert!(text.contains("after_vm_launch/x") && text.contains("exit status 1"), "{text}");
     until("a job waits, and is removed", || {
-        String::from_utf8(hookmux(&host, &["queue", "--flush"]).stdout)
+        String::from_utf8(host.hookmux(&["queue", "--flush"]).stdout)
             .unwrap()
-            .contains("1 jobs removed")
+            .contains("1 job removed")
     });
     done(&host);
 }

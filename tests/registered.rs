@@ -255,21 +255,54 @@ fn run_as_has_that_users_rights_and_no_others() {
     assert!(fs::read_dir(host.path("run/data")).unwrap().next().is_none(), "the copy is gone");
 }
 
+#[test]
+fn run_as_has_that_users_home_unless_the_registration_says_otherwise() {
+    if !is_root() {
+        return skip("only root can become somebody else");
+    }
+    let host = Host::new();
+    host.mode("", 0o755);
+    let script = r#"echo "$HOME $USER $LOGNAME""#;
+    register(&host, "x", script, "run_as: {user: daemon}");
+    assert_eq!(output_of(&host, "before_vm_start/x"), "/usr/sbin daemon daemon\n");
+    register(&host, "x", script, "run_as: {user: daemon}\nenvironment: {HOME: /srv}");
+    assert_eq!(output_of(&host, "before_vm_start/x"), "/srv daemon daemon\n");
+    register(&host, "x", script, "run_as: {user: 4242, group: 4242}");
+    assert_eq!(output_of(&host, "before_vm_start/x").split(' ').next(), Some("/"));
+}
+
+#[test]
+fn a_link_to_nothing_is_a_broken_registration() {
+    let host = Host::new();
+    logs(&host, "x", "");
+    host.guest("prepare begin").run().succeeds();
+    // its last good form stands in
+    let file = host.path("hooks/hooks.d/x.yaml");
+    fs::rename(&file, host.path("x.yaml")).unwrap();
+    host.link("nowhere", "hooks.d/x.yaml");
+    host.guest("prepare begin").run().succeeds();
+    assert_eq!(host.log(), ["x", "x"]);
+    let listed = host.text(&["list"], 0);
+    assert!(
+        listed.contains("before_vm_start") && listed.contains("its last good form runs"),
+        "{listed}"
+    );
+    host.link("nowhere", "hooks.d/y.yaml");
+    host.guest("prepare begin").run().fails(125, &["hooks.d/y.yaml: a link to nothing"]);
+    host.guest("started begin").run().succeeds();
+    fs::remove_file(host.path("hooks/hooks.d/y.yaml")).unwrap();
+    host.link("/dev/null", "hooks.d/y.yaml");
+    host.guest("prepare begin").run().succeeds();
+}
+
 /// What a hook prints, by `hookmux run`.
 fn output_of(host: &Host, label: &str) -> String {
-    fs::write(host.path("guest.xml"), GUEST).unwrap();
-    let output = std::process::Command::new(crate::support::host::binary_under_test())
-        .arg("--hooks-dir")
-        .arg(host.hooks())
-        .args(["run", "qemu", "g", "prepare", "--output", "json", "--xml"])
-        .arg(host.path("guest.xml"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let object = host.json(&["run", "qemu", "g", "prepare", "--xml", "guest.xml"], 0);
     let runs = object["runs"].as_array().unwrap();
-    let run =
-        runs.iter().find(|run| run["hook"] == label).unwrap_or_else(|| panic!("{label} in {text}"));
+    let run = runs
+        .iter()
+        .find(|run| run["hook"] == label)
+        .unwrap_or_else(|| panic!("{label} in {object}"));
     run["stdout"].as_str().unwrap().to_owned()
 }
 

@@ -46,6 +46,8 @@ fn broken_settings_without_a_good_copy_close_gates_and_nothing_else() {
         ("roots: [\n", ":", ""),
         ("total_timeout: 0\n", ":6:", "a call always has a limit"),
         ("environment: {HOOKMUX_EVENT: x}\n", ":6:", "hookmux's own"),
+        ("environment: {vmId: x}\n", ":6:", "hookmux's own"),
+        ("environment: {_hook_domxml: x}\n", ":6:", "hookmux's own"),
     ] {
         let host = host();
         // a good one was never read: what is broken here was broken from the start

@@ -490,6 +490,7 @@ fn keys_of(
     set("on_failure", word(&options.on_failure));
     set("mode", word(&options.mode));
     set("style", word(&options.style));
+    set("args", (!options.args.is_empty()).then(|| options.args.clone().into()));
     let hook = match (subject, &options.action) {
         (Subject::Script(path), None) => json!([path]),
         (Subject::Script(path), Some(line)) => {

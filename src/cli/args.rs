@@ -209,6 +209,9 @@ pub struct HookOptions {
     /// The script's arguments, split as a shell splits words; of a module, its function
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub action: Option<String>,
+    /// One argument more, in which $NAME, $UUID and the like are filled in; may be repeated
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    pub args: Vec<String>,
     /// cPanel's word for whether it has root's rights, as hooks have here anyway; 0 is --run-as nobody
     #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = ["0", "1"])]
     pub escalateprivs: Option<String>,

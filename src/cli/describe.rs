@@ -20,6 +20,7 @@ use crate::libvirt::operation;
 use crate::libvirt::{Call, Class, Document, Driver};
 use crate::memory;
 use crate::run::input;
+use crate::trust::Trust;
 
 /// A call as a person describes it, with all that it would find.
 pub struct Described {
@@ -48,7 +49,8 @@ pub fn describe(
     );
     let loaded = place.load(output);
     let beside = is_beside(place, arguments.driver);
-    let candidates = candidates::find(&call, &loaded.settings, place.surroundings.user, beside);
+    let candidates =
+        candidates::find(&call, &loaded.settings, &Trust::new(place.surroundings.user), beside);
     let (document, document_source) = document(&call, &loaded.settings, arguments.xml.as_deref())?;
     Ok(Described {
         call,

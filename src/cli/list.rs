@@ -11,7 +11,7 @@ use super::args::{Format, ListArgs};
 use super::output::{Cell, Output, Tone};
 use super::{End, Place};
 use crate::config::registration::DIRECTORY;
-use crate::config::{Registration, Settings, TrustPolicy, diagnostic, registry};
+use crate::config::{Registration, Settings, TrustPolicy, cache, diagnostic, registry};
 use crate::event;
 use crate::files;
 use crate::hook::candidates::{self, Candidate, VDSM_ROOT};
@@ -68,6 +68,15 @@ impl Listed {
             "reason": self.reason,
         })
     }
+}
+
+/// What stands in for the registrations that can't be read.
+fn stand_ins(settings: &Settings, trust: &Trust) -> Vec<Registration> {
+    let registry = cache::load(settings, trust, &|_| true);
+    let is_broken = |registration: &Registration| {
+        registry.broken.iter().any(|broken| broken.diagnostic.path == registration.source)
+    };
+    registry.registrations.iter().filter(|one| is_broken(one)).cloned().collect()
 }
 
 /// Puts hooks on the list, with their turns and what trust says of them.
@@ -131,8 +140,11 @@ impl Lister<'_> {
     }
 
     /// A registration that is none of any event's: masked, disabled by a link, or broken.
-    fn add_silent(&mut self, source: &registry::Source) {
+    fn add_silent(&mut self, source: &registry::Source, has_stand_in: bool) {
         let (state, reason) = match &source.content {
+            Some(Err(diagnostic)) if has_stand_in => {
+                ("broken", Some(format!("{}; its last good form runs", diagnostic.one_line())))
+            }
             Some(Err(diagnostic)) => ("broken", Some(diagnostic.one_line())),
             _ => (source.state.name(), source.state.reason()),
         };
@@ -158,9 +170,15 @@ impl Lister<'_> {
 pub fn all(settings: &Settings, user: u32) -> anyhow::Result<Vec<Listed>> {
     let mut lister = Lister { settings, trust: Trust::new(user), listed: Vec::new() };
     let sources = registry::scan(settings, &mut lister.trust).map_err(unreadable)?;
+    let is_broken = |source: &&registry::Source| matches!(source.content, Some(Err(_)));
+    let stand_ins = match sources.iter().any(|source| is_broken(&source)) {
+        true => stand_ins(settings, &lister.trust),
+        false => Vec::new(),
+    };
     let registered: Vec<Arc<Registration>> = sources
         .iter()
         .filter_map(|source| source.content.as_ref()?.as_ref().ok())
+        .chain(&stand_ins)
         .map(|registration| Arc::new(registration.clone()))
         .collect();
     for event in events(settings, &registered) {
@@ -212,13 +230,14 @@ pub fn all(settings: &Settings, user: u32) -> anyhow::Result<Vec<Listed>> {
     for source in
         sources.iter().filter(|source| !matches!(source.content, Some(Ok(_))) && !is_ours(source))
     {
-        lister.add_silent(source);
+        let has_stand_in = stand_ins.iter().any(|one| one.source == source.path);
+        lister.add_silent(source, has_stand_in);
     }
     Ok(lister.listed)
 }
 
 fn of_source(call: &Call, settings: &Settings, user: u32, source: Source) -> Vec<Candidate> {
-    let found = candidates::find(call, settings, user, false);
+    let found = candidates::find(call, settings, &Trust::new(user), false);
     found.all().filter(|candidate| candidate.hook.source == source).cloned().collect()
 }
 

@@ -85,7 +85,7 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
 fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
     let broken = candidates.broken.iter().filter(|broken| broken.has_stand_in);
     let mut notes: Vec<String> = broken
-        .map(|broken| format!("{}; its last good form is used.", broken.diagnostic))
+        .map(|broken| format!("{}\nIts last good form is used.", broken.diagnostic))
         .collect();
     if let Document::Broken(why) = document {
         notes.push(format!("The document counts as absent: {why}."));

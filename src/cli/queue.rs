@@ -22,7 +22,8 @@ pub fn run(place: &Place, arguments: &QueueArgs, output: &mut Output) -> anyhow:
         if arguments.output == Format::Json {
             output.json(&json!({ "flushed": count }));
         } else {
-            output.line(&format!("{count} jobs removed."));
+            let jobs = if count == 1 { "job" } else { "jobs" };
+            output.line(&format!("{count} {jobs} removed."));
         }
         return Ok(End::Good);
     }

@@ -94,6 +94,10 @@ impl View<'_> {
                 Some(failure) => self
                     .output
                     .toned(Tone::Bad, &format!("  x {}{device}: {}", run.label, failure.what)),
+                None if run.is_queued() => self.output.toned(
+                    Tone::Good,
+                    &format!("  + {}{device}: queued, to run on its own now", run.label),
+                ),
                 None => {
                     let took = took.map(verdict::seconds).unwrap_or_default();
                     let changed =
@@ -128,6 +132,7 @@ impl View<'_> {
             "event": run.event,
             "device": run.device,
             "failed": run.failure.is_some(),
+            "queued": run.is_queued(),
             "status": run.failure.as_ref().map_or(0, |failure| failure.status),
             "what": run.failure.as_ref().map(|failure| failure.what.clone()),
             "duration_s": took.map(|took| took.as_secs_f64()),

@@ -276,7 +276,11 @@ impl Registration {
         if style == CallStyle::Libvirt
             && (fragment.stdin.is_some() || args_stdin || !args.is_empty())
         {
-            let key = if fragment.stdin.is_some() { "stdin" } else { "args" };
+            let key = match fragment.stdin {
+                Some(_) => "stdin",
+                None if args_stdin => "args_stdin",
+                None => "args",
+            };
             return Err((key, "in libvirt's style a hook gets libvirt's arguments and its document on standard input".to_owned()));
         }
         if args_stdin && stdin != StdinKind::None {

@@ -56,7 +56,9 @@ pub fn entries(settings: &Settings) -> Result<Vec<Entry>, Unreadable> {
             State::NotExecutable => State::Active,
             // and an empty one is a mistake: a mask is a link
             State::Disabled(_) if is_file(path) => State::Active,
-            State::Dangling => State::Skipped("a link to nothing"),
+            // what it would run is as unknown as where a file says nothing sensible
+            State::Dangling if path.is_symlink() => State::Active,
+            State::Dangling => State::Skipped("it has just gone away"),
             state => state,
         }
     })
@@ -80,6 +82,13 @@ pub fn scan(settings: &Settings, trust: &mut Trust) -> Result<Vec<Source>, Unrea
     Ok(sources.collect())
 }
 
+/// What is wrong with a link whose end isn't there.
+pub fn leads_nowhere(path: &Path) -> Diagnostic {
+    let words =
+        "a link to nothing: what it leads to is not there (a link to /dev/null would disable it)";
+    Diagnostic::whole(path, words.to_owned())
+}
+
 /// The root of a file in its `hooks.d`.
 pub fn root_of(source: &Path) -> PathBuf {
     source.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_path_buf()
@@ -95,6 +104,9 @@ pub fn read(
     policy: TrustPolicy,
     trust: &mut Trust,
 ) -> Result<Registration, Diagnostic> {
+    if path.is_symlink() && !path.exists() {
+        return Err(leads_nowhere(path));
+    }
     if policy == TrustPolicy::Refuse {
         trust
             .file(path)

@@ -112,9 +112,9 @@ impl<'de> Deserialize<'de> for Variables {
                             "`{name}` is no variable's name: letters, digits and _ only, no digit first"
                         )));
                     }
-                    if name.starts_with("HOOKMUX_") {
+                    if is_own_variable(name.as_bytes()) {
                         return Err(de::Error::custom(format!(
-                            "`{name}`: names that begin with HOOKMUX_ are hookmux's own"
+                            "`{name}` is hookmux's own: every hook is given it, or must do without"
                         )));
                     }
                     let Scalar(value) = map.next_value()?;
@@ -135,6 +135,11 @@ impl<'de> Deserialize<'de> for Variables {
         }
         deserializer.deserialize_map(VariablesVisitor)
     }
+}
+
+/// Whether a variable is hookmux's to set: `HOOKMUX_*`, and vdsm's `_hook_*` and `vmId`.
+pub fn is_own_variable(name: &[u8]) -> bool {
+    name == b"vmId" || name.starts_with(b"HOOKMUX_") || name.starts_with(b"_hook_")
 }
 
 /// Whether a word can be a shell's variable.

@@ -12,6 +12,7 @@ use crate::config::triggers::Triggers;
 use crate::config::{Registration, Settings};
 use crate::event::{self, Event};
 use crate::libvirt::{Call, Operation};
+use crate::trust::Trust;
 
 /// A hook, and what its file says.
 #[derive(Clone, Debug)]
@@ -60,13 +61,13 @@ impl Candidates {
 }
 
 /// Looks for the hooks of a call. `beside` is whether hookmux was called from `<driver>.d/`.
-pub fn find(call: &Call, settings: &Settings, user: u32, beside: bool) -> Candidates {
+pub fn find(call: &Call, settings: &Settings, trust: &Trust, beside: bool) -> Candidates {
     let mut found = Candidates::default();
     let events = event::candidates(call);
     let wants = |triggers: &Triggers| {
         triggers.has_call(call) || events.iter().any(|event| triggers.has_event(&event.name))
     };
-    let registry = cache::load(settings, user, &wants);
+    let registry = cache::load(settings, trust, &wants);
     found.unreadable.extend(registry.unreadable);
     found.broken = registry.broken;
     let registered: Vec<Arc<Registration>> =

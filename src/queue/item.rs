@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::config::Registration;
 use crate::config::registration::Limits;
 use crate::record::{Execution, ulid};
+use crate::run::document_file;
 use crate::run::job::{Job, c_string};
 use crate::run::privileges::{Identity, Privileges};
 use crate::run::processes;
@@ -88,6 +89,9 @@ pub struct Item {
     stdin: Option<Bytes>,
     /// What the hook finds in the file that `_hook_domxml` names.
     pub document: Option<Bytes>,
+    /// What it finds in the file that `HOOKMUX_STARTED_XML` names.
+    #[serde(default)]
+    pub started_document: Option<Bytes>,
     identity: Option<(u32, u32, Vec<u32>)>,
     limits: Limits,
     nice: Option<i32>,
@@ -147,6 +151,7 @@ impl Item {
                 .collect(),
             stdin: (!stdin.is_empty()).then_some(Bytes(stdin)),
             document: document.map(|document| Bytes(document.to_vec())),
+            started_document: None,
             identity: identity.map(|identity| (identity.user, identity.group, identity.groups)),
             limits,
             nice,
@@ -242,12 +247,20 @@ impl Item {
                 user,
                 group,
                 groups,
+                // its environment says it already
+                entry: None,
             }),
             limits: self.limits,
             nice: self.nice,
         };
         Ok(job)
     }
+}
+
+/// Where a job finds the document of `started`: known before it runs, for its hook is told in the
+/// environment and in JSON.
+pub fn started_path(runtime_dir: &Path, id: &str) -> PathBuf {
+    runtime_dir.join("data").join(format!("{id}.started")).join(document_file::FILE_NAME)
 }
 
 fn is_of_a_try(variable: &[u8]) -> bool {

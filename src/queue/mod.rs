@@ -22,8 +22,10 @@ use crate::run::sys;
 /// Where systemd keeps that the queue's path unit is enabled: then it starts the worker, in a
 /// service of its own.
 const PATH_UNIT: &str = "/etc/systemd/system/paths.target.wants/hookmux-queue.path";
-/// The state directory that the path unit watches.
+/// The state directory that the path unit watches, and the hooks directory whose settings its
+/// service follows.
 const UNIT_STATE_DIR: &str = "/var/lib/hookmux";
+const UNIT_HOOKS_DIR: &str = "/etc/libvirt/hooks";
 
 /// The jobs of one state directory.
 #[derive(Clone, Debug)]
@@ -110,7 +112,9 @@ impl Queue {
 /// The process could not be started; the jobs wait for the next call that has some, or the daemon's
 /// next start.
 pub fn start_worker(hooks_dir: &Path, state_dir: &Path) -> io::Result<()> {
-    if state_dir == Path::new(UNIT_STATE_DIR) && Path::new(PATH_UNIT).exists() {
+    let is_the_units =
+        state_dir == Path::new(UNIT_STATE_DIR) && hooks_dir == Path::new(UNIT_HOOKS_DIR);
+    if is_the_units && Path::new(PATH_UNIT).exists() {
         return Ok(());
     }
     let null = fs::File::options().read(true).write(true).open("/dev/null")?;

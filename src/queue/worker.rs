@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
-use super::{Item, Queue};
+use super::{Item, Queue, item};
 use crate::config::{Settings, TrustPolicy};
 use crate::record::{Execution, Fact, Run, Witness};
 use crate::run::document_file;
@@ -181,10 +181,24 @@ impl Shift<'_> {
     }
 
     fn document(&self, item: &Item, run: &str) -> io::Result<Option<PathBuf>> {
+        if let Some(started) = &item.started_document {
+            self.remove_started(item);
+            let path = item::started_path(&self.settings.runtime_dir, &item.id);
+            let directory = path.parent().unwrap_or(&path);
+            document_file::make_private(directory, &started.0, item.owner())?;
+        }
         let Some(document) = &item.document else { return Ok(None) };
         let directory = document_file::place(&self.settings.runtime_dir, run);
         document_file::make_private(&directory, &document.0, item.owner())?;
         Ok(Some(directory))
+    }
+
+    /// Also what a worker that died has left.
+    fn remove_started(&self, item: &Item) {
+        let path = item::started_path(&self.settings.runtime_dir, &item.id);
+        if let Some(directory) = path.parent().filter(|_| item.started_document.is_some()) {
+            let _ = fs::remove_dir_all(directory);
+        }
     }
 
     fn over(&mut self, number: usize, ended: Ended) {
@@ -195,6 +209,7 @@ impl Shift<'_> {
         if let Some(directory) = directory {
             let _ = fs::remove_dir_all(directory);
         }
+        self.remove_started(&item);
         if matches!(ended.outcome, Outcome::Terminated) {
             // this worker was told to end; the next one begins anew
             item.run = None;

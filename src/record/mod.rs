@@ -53,3 +53,10 @@ pub struct Run {
     pub change: Change,
     pub failure: Option<Failure>,
 }
+
+impl Run {
+    /// A detached hook that was left to the queue.
+    pub fn is_queued(&self) -> bool {
+        self.ended.is_none() && self.failure.is_none()
+    }
+}

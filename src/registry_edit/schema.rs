@@ -180,7 +180,7 @@ fn limits() -> Value {
 fn environment() -> Value {
     json!({
         "type": "object",
-        "propertyNames": { "pattern": "^(?!HOOKMUX_)[A-Za-z_][A-Za-z0-9_]*$" },
+        "propertyNames": { "pattern": "^(?!HOOKMUX_|_hook_|vmId$)[A-Za-z_][A-Za-z0-9_]*$" },
         "additionalProperties": { "$ref": "#/$defs/text" },
     })
 }
@@ -210,7 +210,7 @@ fn call() -> String {
 mod tests {
     use super::*;
     use crate::config::Registration;
-    use crate::config::values::is_variable_name;
+    use crate::config::values::{is_own_variable, is_variable_name};
     use std::path::Path;
 
     fn parses(document: &Value) -> Result<(), String> {
@@ -322,8 +322,8 @@ mod tests {
         }
         match pattern {
             "^[^/\\u0000]+$" => !text.contains(['/', '\0']),
-            "^(?!HOOKMUX_)[A-Za-z_][A-Za-z0-9_]*$" => {
-                is_variable_name(text) && !text.starts_with("HOOKMUX_")
+            "^(?!HOOKMUX_|_hook_|vmId$)[A-Za-z_][A-Za-z0-9_]*$" => {
+                is_variable_name(text) && !is_own_variable(text.as_bytes())
             }
             other => panic!("no such pattern: {other}"),
         }
@@ -483,6 +483,8 @@ mod tests {
             json!({ "environment": { "A": 1, "B": "x", "C": true } }),
             json!({ "environment": { "1A": "x" } }),
             json!({ "environment": { "HOOKMUX_X": "x" } }),
+            json!({ "environment": { "vmId": "x" } }),
+            json!({ "environment": { "_hook_domxml": "x" } }),
             json!({ "environment": { "A": ["x"] } }),
             json!({ "environment_file": "env" }),
             json!({ "environment_file": ["env"] }),

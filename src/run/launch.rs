@@ -14,10 +14,11 @@ use super::arguments::Telling;
 use super::environment::{self, Environment};
 use super::exchange::Copy;
 use super::job::{Job, c_string};
-use super::privileges::{self, Privileges};
+use super::privileges::{self, Identity, Privileges};
 use super::steps::Course;
 use crate::config::Registration;
 use crate::config::registration::StdinKind;
+use crate::config::values::is_own_variable;
 use crate::event;
 use crate::hook::Style;
 use crate::libvirt::document::MAX_BYTES;
@@ -71,8 +72,13 @@ impl Course<'_> {
         job.timeout = step.hook.timeout;
         job.kill_leftovers = step.hook.kill_leftovers;
         job.privileges = privileges;
-        let environment =
-            self.environment(step, &job.run, copy.as_ref(), registration).map_err(trouble)?;
+        let mut environment = self.base.clone();
+        if let Some(identity) = &job.privileges.identity {
+            add_user(&mut environment, identity);
+        }
+        let environment = self
+            .environment(environment, step, &job.run, copy.as_ref(), registration)
+            .map_err(trouble)?;
         job.environment = environment.block();
         Ok(Launch { job, copy })
     }
@@ -201,16 +207,19 @@ impl Course<'_> {
 
     fn environment(
         &mut self,
+        mut environment: Environment,
         step: &Step,
         run: &str,
         copy: Option<&Copy>,
         registration: Option<&Registration>,
     ) -> Result<Environment, String> {
-        let mut environment = self.base.clone();
         if let Some(registration) = registration {
             add_own(&mut environment, registration, self.surroundings.user)?;
         }
         environment.set("HOOKMUX_RUN", run);
+        if let Some(path) = &self.started_document {
+            environment.set("HOOKMUX_STARTED_XML", path);
+        }
         let event = step.event.clone().or_else(|| event::of_call(self.call, self.origin));
         if let Some(event) = event {
             environment.set("HOOKMUX_EVENT", &*event);
@@ -290,14 +299,20 @@ impl Course<'_> {
         if call.driver.is_guest() {
             environment.set("HOOKMUX_ORIGIN", self.origin.name());
         }
-        if let Some(path) = &self.started_document {
-            environment.set("HOOKMUX_STARTED_XML", path);
-        }
         environment.set("HOOKMUX_EXECUTION", &self.execution.id);
         environment.set("HOOKMUX_HOOKS_DIR", &self.settings.hooks_dir);
         environment.set("HOOKMUX_DAEMON", calling_process());
         self.base = environment;
         trouble
+    }
+}
+
+/// As a login would: a tool that keeps files at home must not look into the daemon's.
+fn add_user(environment: &mut Environment, identity: &Identity) {
+    environment.set("HOME", identity.entry.as_ref().map_or("/", |entry| entry.home.as_str()));
+    if let Some(entry) = &identity.entry {
+        environment.set("USER", &entry.name);
+        environment.set("LOGNAME", &entry.name);
     }
 }
 
@@ -322,9 +337,7 @@ fn add_own(
 }
 
 fn is_ours(name: &OsStr) -> bool {
-    name == "vmId"
-        || name.as_bytes().starts_with(b"HOOKMUX_")
-        || name.as_bytes().starts_with(b"_hook_")
+    is_own_variable(name.as_bytes())
 }
 
 /// A file of variables, without those that are hookmux's.

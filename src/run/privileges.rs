@@ -19,6 +19,15 @@ pub struct Identity {
     pub group: u32,
     /// Supplementary groups, the own one among them.
     pub groups: Vec<u32>,
+    /// The name and the home directory, where the number has an entry.
+    pub entry: Option<Entry>,
+}
+
+/// What a user's entry says that a program wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub name: String,
+    pub home: String,
 }
 
 /// What a process is given before it becomes a hook.
@@ -69,9 +78,9 @@ fn find(
     let line = local.or_else(|| ask("passwd", user));
     let entry = line.as_deref().and_then(parse_passwd);
     let number: Option<u32> = user.parse().ok();
-    let (name, uid, own_group) = match (entry, number) {
-        (Some((name, uid, gid)), _) => (name, uid, Some(gid)),
-        (None, Some(uid)) => (String::new(), uid, None),
+    let (entry, uid, own_group) = match (entry, number) {
+        (Some((entry, uid, gid)), _) => (Some(entry), uid, Some(gid)),
+        (None, Some(uid)) => (None, uid, None),
         (None, None) => return Err(format!("run_as: there is no user `{user}`")),
     };
     let group = match (&run_as.group, own_group) {
@@ -82,16 +91,13 @@ fn find(
         }
     };
     let mut all = vec![group];
-    if !name.is_empty() {
+    if let Some(Entry { name, .. }) = &entry {
         let is_local = passwd.lines().any(|line| is_entry(line, user));
-        let others = if is_local {
-            members_of(&name, groups)
-        } else {
-            initgroups(&ask("initgroups", &name))
-        };
+        let others =
+            if is_local { members_of(name, groups) } else { initgroups(&ask("initgroups", name)) };
         all.extend(others.into_iter().filter(|gid| *gid != group));
     }
-    Ok(Identity { user: uid, group, groups: all })
+    Ok(Identity { user: uid, group, groups: all, entry })
 }
 
 /// Whether a line of passwd(5) or group(5) is about a name or a number.
@@ -101,9 +107,11 @@ fn is_entry(line: &str, key: &str) -> bool {
     name == Some(key) || fields.nth(1) == Some(key)
 }
 
-fn parse_passwd(line: &str) -> Option<(String, u32, u32)> {
+fn parse_passwd(line: &str) -> Option<(Entry, u32, u32)> {
     let fields: Vec<&str> = line.split(':').collect();
-    Some((fields.first()?.to_string(), fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+    let home = fields.get(5).filter(|home| home.starts_with('/')).unwrap_or(&"/");
+    let entry = Entry { name: fields.first()?.to_string(), home: home.to_string() };
+    Some((entry, fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
 }
 
 fn find_group(
@@ -182,8 +190,11 @@ mod tests {
 
     #[test]
     fn users_are_found_by_name_number_and_service() {
-        let identity =
-            |user, group, groups: &[u32]| Ok(Identity { user, group, groups: groups.to_vec() });
+        let found = |user, group| {
+            let Identity { user, group, groups, .. } = found(user, group)?;
+            Ok::<_, String>((user, group, groups))
+        };
+        let identity = |user: u32, group: u32, groups: &[u32]| Ok((user, group, groups.to_vec()));
         assert_eq!(found("nobody", None), identity(65534, 65534, &[65534]));
         assert_eq!(found("kvm", None), identity(64, 108, &[108, 109, 6]));
         assert_eq!(found("64", None), identity(64, 108, &[108, 109, 6]));
@@ -191,6 +202,17 @@ mod tests {
         assert_eq!(found("far", None), identity(5000, 6000, &[6000, 6001]));
         assert_eq!(found("far", Some("farm")), identity(5000, 6002, &[6002, 6000, 6001]));
         assert_eq!(found("4242", Some("12")), identity(4242, 12, &[12]));
+    }
+
+    #[test]
+    fn a_user_has_a_name_and_a_home_where_there_is_an_entry() {
+        let entry =
+            |user, group| found(user, group).unwrap().entry.map(|entry| (entry.name, entry.home));
+        let pair = |name: &str, home: &str| Some((name.to_owned(), home.to_owned()));
+        assert_eq!(entry("root", None), pair("root", "/root"));
+        assert_eq!(entry("65534", None), pair("nobody", "/"));
+        assert_eq!(entry("far", None), pair("far", "/home/far"));
+        assert_eq!(entry("4242", Some("12")), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The steps of a plan, run in their order: one after another, or side by side where neighbours
 //! say so.
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,8 @@ use crate::facts::Facts;
 use crate::hook::{Hook, OnFailure, Source, Style};
 use crate::libvirt::{Call, Class};
 use crate::plan::{Decision, Step};
-use crate::queue::{Item, Queue};
-use crate::record::{Execution, Fact, Run, Witness};
+use crate::queue::{Item, Queue, item};
+use crate::record::{Execution, Fact, Run, Witness, ulid};
 use crate::trust::Trust;
 use crate::verdict::{self, Failure, OWN_TROUBLE, TERMINATED, TIMED_OUT};
 
@@ -235,12 +236,19 @@ impl Course<'_> {
     /// Leaves a detached hook to the queue, with all that it would have been started with.
     fn queue(&mut self, step: Step, number: usize, ends: Instant) -> Prepared {
         let queued = self.check(&step, number, ends).and_then(|()| {
-            let launch =
-                self.launch(&step, number, Part::Hook, ends, false).map_err(Obstacle::Failed)?;
+            let id = ulid::new();
+            // the guest's own is gone when the job runs after `release`
+            let own = self.started_document.take();
+            let started = own.as_ref().and_then(|path| fs::read(path).ok());
+            self.started_document =
+                started.as_ref().map(|_| item::started_path(&self.settings.runtime_dir, &id));
+            let launch = self.launch(&step, number, Part::Hook, ends, false);
+            self.started_document = own;
+            let launch = launch.map_err(Obstacle::Failed)?;
             if let Some(copy) = launch.copy {
                 self.exchange.drop_copy(&copy);
             }
-            self.keep(&step, launch.job).map_err(|error| {
+            self.keep(&step, launch.job, id, started).map_err(|error| {
                 Obstacle::Failed((OWN_TROUBLE, format!("can't be queued: {error}")))
             })
         });
@@ -260,13 +268,22 @@ impl Course<'_> {
         Prepared::Over(Box::new(Tried { step, number, run }))
     }
 
-    fn keep(&self, step: &Step, job: Job) -> std::io::Result<()> {
+    fn keep(
+        &self,
+        step: &Step,
+        job: Job,
+        id: String,
+        started: Option<Vec<u8>>,
+    ) -> std::io::Result<()> {
         let Some(registration) = step.hook.detached() else { return Ok(()) };
         let device_xml = step.device.and_then(|index| self.facts.device_xml(index));
         let document =
             device_xml.or_else(|| self.exchange.whole()).filter(|_| step.hook.style == Style::Vdsm);
         let event = step.event.as_deref();
-        let item = Item::new(self.execution, &step.hook.label, event, registration, job, document)?;
+        let mut item =
+            Item::new(self.execution, &step.hook.label, event, registration, job, document)?;
+        item.id = id;
+        item.started_document = started.map(item::Bytes);
         Queue::new(&self.settings.state_dir).keep(&item)
     }
 

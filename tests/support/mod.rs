@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod call;
+mod command;
 pub mod documents;
 pub mod host;
 

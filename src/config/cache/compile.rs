@@ -152,6 +152,10 @@ impl Task<'_> {
         if !source.is_active {
             return Ok((source, None));
         }
+        if seen.leads_nowhere() {
+            source.finding = Finding::Broken(problem(registry::leads_nowhere(&entry.path)));
+            return Ok((source, None));
+        }
         if let Err((path, refusal)) =
             self.check_way(|| entry.path.clone(), &seen, is_directory_trusted)
         {
@@ -201,11 +205,7 @@ impl Task<'_> {
                 source.finding = Finding::Good;
                 source.good = Some(good);
             }
-            Err(diagnostic) => {
-                // strings and numbers: it can't fail
-                let problem = serde_json::to_vec(&Problem::from(diagnostic)).unwrap_or_default();
-                source.finding = Finding::Broken(problem);
-            }
+            Err(diagnostic) => source.finding = Finding::Broken(problem(diagnostic)),
         }
         Ok(())
     }
@@ -222,6 +222,11 @@ impl<'a> Place<'a> {
     fn is_worth_another(&self, attempt: usize, seen: &Seen) -> bool {
         attempt <= ATTEMPTS_IF_THERE || self.directory.look(&self.entry.name).as_ref() != Some(seen)
     }
+}
+
+fn problem(diagnostic: Diagnostic) -> Vec<u8> {
+    // strings and numbers: it can't fail
+    serde_json::to_vec(&Problem::from(diagnostic)).unwrap_or_default()
 }
 
 /// What could become a registration without its directory changing.

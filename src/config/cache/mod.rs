@@ -33,20 +33,20 @@ use crate::trust::{Fault, Refusal, Trust};
 
 pub use self::store::place;
 
-/// What a call could mean. `user` is trusted beside root.
-pub fn load(settings: &Settings, user: u32, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
+/// What a call could mean. `trust` may have walked directories just before.
+pub fn load(settings: &Settings, trust: &Trust, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
     // before 1970 nothing counts as settled
     let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    load_at(settings, user, wants, start)
+    load_at(settings, trust, wants, start)
 }
 
 fn load_at(
     settings: &Settings,
-    user: u32,
+    trust: &Trust,
     wants: &dyn Fn(&Triggers) -> bool,
     start: Duration,
 ) -> Registry {
-    let mut task = Task { settings, user, start, wants, trust: Trust::new(user) };
+    let mut task = Task { settings, user: trust.user(), start, wants, trust: trust.clone() };
     let Ok(roots) = Root::open_all(settings) else {
         // it says which one, and why
         return registry::load(settings, &mut task.trust, wants);
@@ -110,6 +110,11 @@ impl Task<'_> {
                 return None;
             }
             if !source.is_active {
+                continue;
+            }
+            if source.seen.leads_nowhere() {
+                // there is no way to check
+                meant.extend(Meant::new(source, None, wanted));
                 continue;
             }
             let is_trusted = *trusted.get(source.root)?;

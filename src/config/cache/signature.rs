@@ -107,6 +107,11 @@ impl Seen {
         self.own.is_settled(start) && self.target.is_none_or(|target| target.is_settled(start))
     }
 
+    /// A link whose end isn't there, or can't be looked at.
+    pub fn leads_nowhere(&self) -> bool {
+        self.own.is_link() && self.target.is_none()
+    }
+
     pub fn leads_to_regular_file(&self) -> bool {
         self.target.unwrap_or(self.own).has_type(SFlag::S_IFREG)
     }

@@ -1,8 +1,10 @@
 //! The cache's file, its lock, and the pieces read from it.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,8 @@ use crate::files;
 use crate::trust::Trust;
 
 const DIRECTORY: &str = "cache";
+/// Enough for the index of a hundred registrations.
+const FIRST_READ: usize = 8192;
 
 /// Where the cache of a hooks directory lies.
 pub fn place(settings: &Settings) -> PathBuf {
@@ -48,7 +52,24 @@ pub fn lock(place: &Path, user: u32) -> Option<Lock> {
 /// # Errors
 /// The old one stays.
 pub fn replace(place: &Path, _lock: &Lock, image: &[u8]) -> io::Result<()> {
+    remove_torn(place);
     files::replace(place, image)
+}
+
+/// Removes what writers left that died: whoever has the lock is the only one.
+fn remove_torn(place: &Path) {
+    let Some((directory, name)) = place.parent().zip(place.file_name()) else { return };
+    let is_torn = |other: &OsStr| {
+        let (other, name) = (other.as_bytes(), name.as_bytes());
+        other
+            .strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with(b".") && rest.ends_with(b".new"))
+    };
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if is_torn(&entry.file_name()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The file as a whole, if it is hookmux's own.
@@ -61,14 +82,15 @@ pub fn read(place: &Path, trust: &mut Trust) -> Option<Vec<u8>> {
 pub fn open(place: &Path, trust: &mut Trust) -> Option<(File, Vec<u8>)> {
     let size = trust.file(place).ok()?.len();
     let file = File::open(place).ok()?;
-    let mut header = [0; HEADER];
-    file.read_exact_at(&mut header, 0).ok()?;
-    let end = HEADER.checked_add(index_length(&header)?)?;
+    let mut bytes = vec![0; FIRST_READ.min(usize::try_from(size).ok()?)];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    let end = HEADER.checked_add(index_length(&bytes)?)?;
     if end as u64 > size {
         return None;
     }
-    let mut bytes = vec![0; end];
-    file.read_exact_at(&mut bytes, 0).ok()?;
+    let read = bytes.len().min(end);
+    bytes.resize(end, 0);
+    file.read_exact_at(bytes.get_mut(read..)?, read as u64).ok()?;
     Some((file, bytes))
 }
 

@@ -34,6 +34,24 @@ fn check(site: &Site, image: &[u8], what: &str) -> bool {
 }
 
 #[test]
+fn what_a_killed_writer_left_is_removed_by_the_next() {
+    let site = Site::with_hooks();
+    site.add("a", &text(EVENT, 1));
+    site.load();
+    let torn = site.cache().with_file_name(format!(
+        "{}.4194304.new",
+        site.cache().file_name().unwrap().to_str().unwrap()
+    ));
+    let foreign = site.cache().with_file_name("another.1.new");
+    fs::write(&torn, "half").unwrap();
+    fs::write(&foreign, "not its own").unwrap();
+    tick();
+    site.add("b", &text(EVENT, 2));
+    site.load();
+    assert!(!torn.exists() && foreign.exists());
+}
+
+#[test]
 fn a_truncated_cache_is_as_none() {
     let site = site();
     let image = fs::read(site.cache()).unwrap();
@@ -211,7 +229,8 @@ fn a_foreign_cache_is_as_none() {
         assert_eq!(fs::metadata(site.cache()).unwrap().uid(), 0);
         // and so is one that was another user's to trust
         assert!(site.warm().is_some());
-        let user = load_at(&site.settings, 4321, &|_| true, now() + Duration::from_secs(10));
+        let user =
+            load_at(&site.settings, &Trust::new(4321), &|_| true, now() + Duration::from_secs(10));
         assert_eq!(told(&user), told(&site.truth()));
     }
 }

@@ -115,12 +115,12 @@ impl Site {
 
     /// A call for all of them, ten seconds from now.
     fn load(&self) -> Registry {
-        load_at(&self.settings, self.user, &|_| true, now() + Duration::from_secs(10))
+        load_at(&self.settings, &Trust::new(self.user), &|_| true, now() + Duration::from_secs(10))
     }
 
     fn load_for(&self, event: &str) -> Registry {
         let wants = |triggers: &Triggers| triggers.has_event(event);
-        load_at(&self.settings, self.user, &wants, now() + Duration::from_secs(10))
+        load_at(&self.settings, &Trust::new(self.user), &wants, now() + Duration::from_secs(10))
     }
 
     /// Without the cache.

@@ -24,7 +24,7 @@ fn keep_loading(site: &Site, is_over: &AtomicBool) -> usize {
     let mut loads = 0;
     let mut newest = [0; FILES];
     while !is_over.load(Ordering::Relaxed) {
-        let registry = load(&site.settings, site.user, &|_| true);
+        let registry = load(&site.settings, &Trust::new(site.user), &|_| true);
         assert!(registry.broken.is_empty() && registry.unreadable.is_empty(), "{registry:?}");
         let names: Vec<_> = registry.registrations.iter().map(|hook| hook.name.as_str()).collect();
         assert_eq!(names, ["0", "1", "2", "3"]);
@@ -74,7 +74,7 @@ fn every_load_sees_whole_versions() {
         assert!(loaders.into_iter().map(|loader| loader.join().unwrap()).sum::<usize>() > 0);
         vandal.join().unwrap();
     });
-    let registry = load(&site.settings, site.user, &|_| true);
+    let registry = load(&site.settings, &Trust::new(site.user), &|_| true);
     assert!(registry.registrations.iter().all(|hook| hook.weight == REWRITES as i64));
     assert_eq!(told(&site.load()), told(&site.truth()));
     assert_eq!(told(&site.warm().unwrap()), told(&site.truth()));
@@ -92,7 +92,7 @@ fn sources_that_come_and_go_are_there_or_not() {
             .map(|_| {
                 scope.spawn(move || {
                     while !is_over.load(Ordering::Relaxed) {
-                        let registry = load(&site.settings, site.user, &|_| true);
+                        let registry = load(&site.settings, &Trust::new(site.user), &|_| true);
                         assert!(registry.broken.is_empty(), "{registry:?}");
                         // from the one root or from the other, never from both
                         let names: Vec<_> =

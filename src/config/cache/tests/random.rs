@@ -153,11 +153,11 @@ fn run(seed: u64, steps: usize, clock: Clock) -> (usize, usize) {
         let event = [None, Some(EVENT), Some(OTHER)][dice.roll(3)];
         let wants = |triggers: &Triggers| event.is_none_or(|event| triggers.has_event(event));
         let start = || now() + Duration::from_secs(if clock == Clock::Later { 10 } else { 0 });
-        let registry = load_at(&site.settings, site.user, &wants, start());
+        let registry = load_at(&site.settings, &Trust::new(site.user), &wants, start());
         remember(&site, &mut good);
         let expected = expected(&site, &good, event);
         assert_eq!(told(&registry), told(&expected), "seed {seed}, step {step}");
-        let again = load_at(&site.settings, site.user, &wants, start());
+        let again = load_at(&site.settings, &Trust::new(site.user), &wants, start());
         assert_eq!(told(&again), told(&expected), "seed {seed}, step {step}, once more");
         warm += usize::from(site.warm().is_some());
         stand_ins += registry.broken.iter().filter(|broken| broken.has_stand_in).count();

@@ -72,7 +72,7 @@ fn a_change_in_the_same_tick_is_seen() {
     for weight in 10..90 {
         // the same inode and size
         site.add("a", &text(EVENT, weight));
-        let registry = load(&site.settings, site.user, &|_| true);
+        let registry = load(&site.settings, &Trust::new(site.user), &|_| true);
         assert_eq!(names(&registry), [("a", weight as i64)]);
     }
 }
@@ -81,10 +81,10 @@ fn a_change_in_the_same_tick_is_seen() {
 fn what_is_fresh_settles_with_time() {
     let site = Site::with_hooks();
     site.add("a", &text(EVENT, 1));
-    load(&site.settings, site.user, &|_| true);
+    load(&site.settings, &Trust::new(site.user), &|_| true);
     assert!(site.warm().is_none());
     let written = fs::metadata(site.cache()).unwrap();
-    load(&site.settings, site.user, &|_| true);
+    load(&site.settings, &Trust::new(site.user), &|_| true);
     // written again only where it would say something else
     assert_eq!(fs::metadata(site.cache()).unwrap().ino(), written.ino());
     site.load();
@@ -153,14 +153,22 @@ fn a_links_target_counts() {
     assert_eq!(names(&site.load()), [("a", 3)]);
     fs::rename(site.path("elsewhere/two"), site.path("elsewhere/one")).unwrap();
     assert_eq!(names(&site.load()), [("a", 2)]);
+    // what it would run is unknown then: the last good form stands in
     site.remove("elsewhere/one");
-    assert_eq!(told(&site.load()), told(&Registry::default()));
+    assert!(site.load().broken[0].has_stand_in);
+    let registry = site.warm().unwrap();
+    assert!(registry.broken[0].has_stand_in);
+    assert!(registry.broken[0].diagnostic.message.contains("a link to nothing"));
+    assert_eq!(names(&registry), [("a", 2)]);
     site.write("elsewhere/one", &text(EVENT, 4));
     assert_eq!(names(&site.load()), [("a", 4)]);
     site.remove("high/hooks.d/a.yaml");
     site.link("/dev/null", "high/hooks.d/a.yaml");
     assert_eq!(told(&site.load()), told(&Registry::default()));
     assert!(site.warm().is_some());
+    site.link("../../elsewhere/never", "high/hooks.d/b.yaml");
+    assert_eq!(told(&site.load()), told(&site.truth()));
+    assert!(!site.warm().unwrap().broken[0].has_stand_in);
 }
 
 #[test]
@@ -232,7 +240,7 @@ fn an_unreadable_directory_is_told() {
     site.link("loop", "loop");
     let mut settings = site.settings.clone();
     settings.roots = vec![site.path("loop")];
-    let registry = load(&settings, site.user, &|_| true);
+    let registry = load(&settings, &Trust::new(site.user), &|_| true);
     assert_eq!(registry.unreadable.len(), 1);
     assert_eq!(registry.unreadable[0].path, site.path("loop/hooks.d"));
     assert_eq!(fs::read(site.cache()).unwrap(), written, "what was good is kept");
@@ -294,7 +302,12 @@ fn what_is_not_settled_is_looked_at_again() {
     let source = changed(&site, "high/hooks.d/a.yaml");
     assert!(source < changed(&site, "high/hooks.d"));
     let load_after = |seconds| {
-        load_at(&site.settings, site.user, &|_| true, source + Duration::from_secs(seconds));
+        load_at(
+            &site.settings,
+            &Trust::new(site.user),
+            &|_| true,
+            source + Duration::from_secs(seconds),
+        );
         read_since()
     };
     read_since();
@@ -309,6 +322,6 @@ fn what_is_not_settled_is_looked_at_again() {
     tick();
     site.add("a", &text(EVENT, 2));
     let directory = changed(&site, "high/hooks.d");
-    load_at(&site.settings, site.user, &|_| true, directory + Duration::from_secs(2));
+    load_at(&site.settings, &Trust::new(site.user), &|_| true, directory + Duration::from_secs(2));
     assert!(site.warm().is_none());
 }
