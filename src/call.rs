@@ -5,25 +5,29 @@
 //!      -> facts (document, guest's state) -> event -> plan -> run -> verdict -> answer
 //! ```
 
+use std::cell::LazyCell;
 use std::io;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
 use crate::answer::{self, Answer};
+use crate::bypass;
+use crate::config::settings::RecordPolicy;
 use crate::config::{self, Diagnostic, Loaded, Settings, Surroundings};
+use crate::daemon_seen;
 use crate::event::Origin;
 use crate::facts::{self, Facts};
-use crate::guest;
+use crate::guest::{self, Guest};
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::document;
 use crate::libvirt::driver::Front;
-use crate::libvirt::{Call, Class, Document, Operation};
+use crate::libvirt::{Call, Class, Document, Driver, Operation};
 use crate::marker;
 use crate::memory;
 use crate::plan::{self, Knowledge};
 use crate::queue::{self, Queue};
-use crate::record::{Execution, Fact, Witness, ulid};
+use crate::record::{self, Begun, Execution, Fact, Witness, mover, ulid};
 use crate::restore::Restore;
 use crate::run::document_file;
 use crate::run::environment::Environment;
@@ -35,23 +39,27 @@ use crate::trust::Trust;
 use crate::verdict::{Failure, OWN_TROUBLE};
 
 /// Whether a call is real, or tried by a person: then nothing is remembered for later calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     Real,
-    Trial { origin: Option<Origin> },
+    Trial {
+        origin: Option<Origin>,
+        /// The document of `started`, where it isn't what is remembered of the guest.
+        started: Option<PathBuf>,
+    },
 }
 
 impl Mode {
     /// The origin that a person gave.
-    fn told(self) -> Option<Origin> {
+    fn told(&self) -> Option<Origin> {
         match self {
-            Mode::Trial { origin } => origin,
+            Mode::Trial { origin, .. } => *origin,
             Mode::Real => None,
         }
     }
 
     /// The signals that end a call: a person at a terminal has one more.
-    fn ending_signals(self) -> &'static [Signal] {
+    fn ending_signals(&self) -> &'static [Signal] {
         match self {
             Mode::Real => &[Signal::SIGTERM],
             Mode::Trial { .. } => &[Signal::SIGTERM, Signal::SIGINT],
@@ -84,9 +92,20 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     if call.operation() == Operation::DaemonStart {
         take_up(&surroundings, &loaded.settings);
     }
+    if call.driver == Driver::Daemon {
+        daemon_seen::note(call, &loaded.settings, &surroundings);
+    }
+    match bypass::load(&surroundings.hooks_dir, &mut trust) {
+        Ok(bypass) => {
+            if let Some(entry) = bypass.of(call) {
+                return passed_over(call, &loaded.settings, &surroundings, entry, witness);
+            }
+        }
+        Err(words) => witness.see(&execution(call, None), &Fact::Trouble(&words)),
+    }
     let candidates = candidates::find(call, &loaded.settings, &trust, front.beside);
     if candidates.is_empty() && loaded.problem.is_none() {
-        return without_hooks(call, &loaded.settings, witness);
+        return without_hooks(call, &loaded.settings, &surroundings, witness);
     }
     let document = if facts::has_document(call) { input::read() } else { Document::Absent };
     let handling = Handling {
@@ -103,6 +122,7 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
 /// wait for the next call that queues some.
 fn take_up(surroundings: &Surroundings, settings: &Settings) {
     document_file::sweep(&settings.runtime_dir);
+    mover::start(&surroundings.hooks_dir, settings);
     if !Queue::new(&settings.state_dir).is_empty() {
         let _ = queue::start_worker(&surroundings.hooks_dir, &settings.state_dir);
     }
@@ -114,22 +134,82 @@ fn is_main_script_ours(front: &Front, surroundings: &Surroundings) -> bool {
     marker::is_hookmux(&surroundings.hooks_dir.join(front.driver.name()))
 }
 
+/// Runs nothing, and lets nobody overlook it. What is remembered of the guest is kept up; a failure
+/// that its restore has left is passed over with all else.
+fn passed_over(
+    call: &Call,
+    settings: &Settings,
+    surroundings: &Surroundings,
+    entry: &bypass::Entry,
+    witness: &mut dyn Witness,
+) -> Answer {
+    let document = if facts::has_document(call) { input::read() } else { Document::Absent };
+    let identity = document.bytes().and_then(document::head).unwrap_or_default();
+    let execution = execution(call, identity.plain_uuid());
+    witness.see(
+        &execution,
+        &Fact::Begun(&Begun { call, settings, surroundings, document: document.bytes() }),
+    );
+    let words = format!(
+        "no hook is run: the emergency switch is on for {}; `hookmux bypass off` ends that",
+        entry.whose()
+    );
+    witness.see(&execution, &Fact::Bypassed(&words));
+    if let Some(guest) = facts::guest(call, &settings.runtime_dir, &identity) {
+        let mut troubles = Vec::new();
+        memory::before(call, settings, &guest, &document, &mut troubles);
+        troubles.iter().for_each(|words| witness.see(&execution, &Fact::Trouble(words)));
+        memory::after(call, &guest);
+    }
+    Answer::default()
+}
+
 /// Keeps up what is remembered of a guest. The document is read no further than it must be.
-fn without_hooks(call: &Call, settings: &Settings, witness: &mut dyn Witness) -> Answer {
+fn without_hooks(
+    call: &Call,
+    settings: &Settings,
+    surroundings: &Surroundings,
+    witness: &mut dyn Witness,
+) -> Answer {
+    if settings.record == RecordPolicy::All {
+        let document = if facts::has_document(call) { input::read() } else { Document::Absent };
+        return nothing_to_run(call, settings, surroundings, &document, witness);
+    }
     let drops = || call.driver.is_guest() && guest::is_any_pending(&settings.runtime_dir);
     if !memory::is_asked(call) && !drops() {
         return Answer::default();
     }
-    let document = input::read();
+    nothing_to_run(call, settings, surroundings, &input::read(), witness)
+}
+
+fn nothing_to_run(
+    call: &Call,
+    settings: &Settings,
+    surroundings: &Surroundings,
+    document: &Document,
+    witness: &mut dyn Witness,
+) -> Answer {
     let identity = document.bytes().and_then(document::head).unwrap_or_default();
+    let begun = Begun { call, settings, surroundings, document: document.bytes() };
+    let execution = LazyCell::new(|| execution(call, identity.plain_uuid()));
+    let is_recorded = settings.record == RecordPolicy::All;
+    if is_recorded {
+        witness.see(&execution, &Fact::Begun(&begun));
+    }
     let Some(guest) = facts::guest(call, &settings.runtime_dir, &identity) else {
         return Answer::default();
     };
     let mut troubles = Vec::new();
-    let arrival = memory::before(call, settings, &guest, &document, &mut troubles);
-    if !troubles.is_empty() {
-        let execution = execution(call, identity.plain_uuid());
+    let arrival = memory::before(call, settings, &guest, document, &mut troubles);
+    // a failure that is answered here belongs to hooks, and is told of
+    if !troubles.is_empty() || arrival.held.is_some() {
+        if !is_recorded {
+            witness.see(&execution, &Fact::Begun(&begun));
+        }
         troubles.iter().for_each(|words| witness.see(&execution, &Fact::Trouble(words)));
+        if arrival.held.is_some() {
+            witness.see(&execution, &Fact::Trouble(HELD));
+        }
     }
     if let Some(held) = arrival.held {
         return Answer::trouble(held.status, held.words);
@@ -137,6 +217,9 @@ fn without_hooks(call: &Call, settings: &Settings, witness: &mut dyn Witness) ->
     memory::after(call, &guest);
     Answer::default()
 }
+
+/// What a `prepare` that fails for its `restore` has to say.
+const HELD: &str = "the restore before this call had failed; it is answered here";
 
 fn execution(call: &Call, uuid: Option<String>) -> Execution {
     Execution {
@@ -173,6 +256,9 @@ impl Handling<'_> {
         let (call, settings) = (self.call, &self.loaded.settings);
         let facts = Facts::of(document);
         let execution = execution(call, facts.identity.plain_uuid());
+        let surroundings = self.surroundings;
+        let document = facts.document.bytes();
+        witness.see(&execution, &Fact::Begun(&Begun { call, settings, surroundings, document }));
         let mut troubles = self.troubles();
         let mut warnings = self.warnings(&facts);
         let guest = facts::guest(call, &settings.runtime_dir, &facts.identity);
@@ -184,14 +270,14 @@ impl Handling<'_> {
         let mut shout = |words: &str| witness.see(&execution, &Fact::Trouble(words));
         troubles.iter().chain(&warnings).for_each(|words| shout(words));
         if let Some(held) = arrival.held {
-            shout("the restore before this call had failed; it is answered here");
+            shout(HELD);
             return Answer::trouble(held.status, held.words);
         }
         let restore = Restore::begin(call, remembering);
         let is_shut = |troubles: &[String]| call.class() == Class::Gate && !troubles.is_empty();
         let mut ran = Ran::default();
         if !is_shut(&troubles) {
-            let started = guest.as_ref().and_then(|guest| memory::started_document(call, guest));
+            let started = self.started_document(guest.as_ref());
             match self.run(&facts, &execution, (arrival.origin, started), &mut troubles, witness) {
                 Ok(result) => ran = result,
                 Err(error) => troubles.push(format!("no hook can be run: {error}")),
@@ -218,6 +304,14 @@ impl Handling<'_> {
         answer
     }
 
+    /// The file with the document of `started`, as it is remembered or as a record has it.
+    fn started_document(&self, guest: Option<&Guest>) -> Option<PathBuf> {
+        match &self.mode {
+            Mode::Trial { started: Some(path), .. } => Some(path.clone()),
+            _ => guest.and_then(|guest| memory::started_document(self.call, guest)),
+        }
+    }
+
     /// Makes the plan and runs it.
     fn run(
         &self,
@@ -233,6 +327,17 @@ impl Handling<'_> {
         let knowledge =
             Knowledge { origin, document: &facts.document, metadata: &facts.metadata, uuid };
         let steps = plan::plan(call, self.candidates, &knowledge);
+        let started = started_document.as_deref();
+        let origin_of_guest = call.driver.is_guest().then_some(origin);
+        witness.see(
+            execution,
+            &Fact::Planned(&record::Plan {
+                steps: &steps,
+                facts,
+                origin: origin_of_guest,
+                started,
+            }),
+        );
         let mut exchange = Exchange::new(
             facts.document.bytes().map(<[u8]>::to_vec),
             facts.identity.clone(),

@@ -18,6 +18,13 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// As `name` has it.
+    pub fn from_name(name: &str) -> Option<Origin> {
+        [Origin::Fresh, Origin::Restore, Origin::Migration, Origin::Unknown]
+            .into_iter()
+            .find(|origin| origin.name() == name)
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Origin::Fresh => "fresh",

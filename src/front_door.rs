@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
@@ -11,7 +12,12 @@ use crate::call;
 use crate::fault;
 use crate::libvirt::Call;
 use crate::libvirt::driver::Front;
+use crate::record::form::Cause;
 use crate::record::journal::Journal;
+use crate::record::mover;
+use crate::record::recorder::Recorder;
+use crate::record::spool::Dropped;
+use crate::record::{Both, Fact, Witness};
 use crate::run::sys;
 use crate::verdict::OWN_TROUBLE;
 
@@ -22,11 +28,26 @@ pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
     let front = absolute(front);
     settle();
     fault::inject();
+    let mut recorder = Recorder::new(Cause::Libvirt);
     let mut journal = Journal::default();
-    let answer = call::handle(&front, &call, &mut journal);
+    let answer = call::handle(&front, &call, &mut Both(&mut recorder, &mut journal));
     let status = give(&answer);
-    journal.finish();
+    keep(recorder, journal, &answer, &front.hooks_dir);
     sys::exit_now(status)
+}
+
+/// Writes down what became of the call, and sees to it that what is written is moved to its place.
+/// Nothing of it has an effect on the answer, which is given by then.
+fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, hooks_dir: &Path) {
+    let kept = recorder.finish(answer);
+    if let Some((execution, trouble)) = kept.execution.zip(kept.trouble) {
+        journal.see(&execution, &Fact::Trouble(&trouble));
+    }
+    let lost = journal.finish();
+    if let Some(place) = kept.place {
+        place.spool.count(Dropped { records: 0, journal: lost });
+        mover::start_if_needed(hooks_dir, &place);
+    }
 }
 
 /// libvirt's own words for the hooks directory, made independent of the current directory.

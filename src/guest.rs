@@ -12,6 +12,7 @@ use nix::time::{ClockId, clock_gettime};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::boot;
 use crate::event::Origin;
 use crate::files;
 use crate::libvirt::Driver;
@@ -81,7 +82,7 @@ impl Guest {
             Some(uuid) => format!("{driver}-{uuid}"),
             None => key_by_name([&guests, &pending], driver, name),
         };
-        Guest { guests, pending, key, boot: boot_id(), name: name.to_owned() }
+        Guest { guests, pending, key, boot: boot::id(), name: name.to_owned() }
     }
 
     fn state_path(&self) -> PathBuf {
@@ -214,11 +215,6 @@ fn is_current(pending: &Pending) -> bool {
 /// Seconds since the boot, sleep included; no clock that anybody sets.
 fn now() -> i64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| time.tv_sec())
-}
-
-fn boot_id() -> String {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim_end().to_owned()
 }
 
 /// The key of a guest whose uuid this call doesn't tell: that of the one remembered under its name,

@@ -6,10 +6,13 @@
 )]
 
 pub mod answer;
+pub mod boot;
+pub mod bypass;
 pub mod call;
 pub mod cli;
 pub mod condition;
 pub mod config;
+pub mod daemon_seen;
 pub mod event;
 pub mod facts;
 pub mod fault;

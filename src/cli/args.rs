@@ -81,6 +81,28 @@ pub enum Command {
     /// Work on the queue until it is empty: what calls and the path unit start
     #[command(hide = true)]
     Worker,
+    /// Show the executions: which calls had hooks, and how they ended
+    Log(LogArgs),
+    /// Show one execution: every hook's time, its output, what it changed
+    Show(ShowArgs),
+    /// Run the hooks of an execution again, with what they were given then
+    ///
+    /// The document, the arguments and what was known of the guest are those of the record; hooks,
+    /// settings and registrations are today's. Nothing is remembered for later calls of the guest. It
+    /// makes a record of its own. Calls that are gates or may change the document are refused without
+    /// --force: nobody waits for the answer any more.
+    Retry(RetryArgs),
+    /// Show executions as they end, until it is stopped
+    Watch(WatchArgs),
+    /// Move records to the state directory, and remove those whose time is over
+    Prune(PruneArgs),
+    /// The emergency switch: run no hooks, for a time
+    ///
+    /// While it is on, calls run nothing and succeed, each is recorded, and every command says so.
+    /// Without `on` or `off` it is shown.
+    Bypass(BypassArgs),
+    /// Print counters for Prometheus, in the text form of node_exporter's textfile collector
+    Metrics,
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -114,6 +136,135 @@ pub struct ListArgs {
 
 #[derive(Debug, Args)]
 pub struct EventsArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+/// Which executions.
+#[derive(Debug, Args)]
+pub struct FilterArgs {
+    /// Of this guest or network: its name or uuid
+    #[arg(long, visible_alias = "object", value_name = "NAME|UUID")]
+    pub guest: Option<String>,
+    /// In which a hook of this event ran
+    #[arg(long)]
+    pub event: Option<String>,
+    /// In which this hook ran: event/name, or its name
+    #[arg(long)]
+    pub hook: Option<String>,
+    /// Of this driver
+    #[arg(long, value_parser = driver, value_name = "DRIVER")]
+    pub driver: Option<Driver>,
+    /// Of this operation of libvirt's
+    #[arg(long)]
+    pub operation: Option<String>,
+    /// In which something failed
+    #[arg(long)]
+    pub failed: bool,
+    /// Whose process died before they were over
+    #[arg(long)]
+    pub lost: bool,
+    /// That began at or after a time: 2h (ago), yesterday, 14:03, 2026-11-25 14:03
+    #[arg(long, value_parser = super::time::parse, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<u64>,
+    /// That began at or before a time
+    #[arg(long, value_parser = super::time::parse, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<u64>,
+}
+
+impl FilterArgs {
+    pub fn is_any(&self) -> bool {
+        let named = [&self.guest, &self.event, &self.hook, &self.operation];
+        named.iter().any(|value| value.is_some())
+            || self.driver.is_some()
+            || self.failed
+            || self.lost
+            || self.since.is_some()
+            || self.until.is_some()
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// How many, of the newest
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "NUMBER")]
+    pub lines: usize,
+    /// Go on with those that end from now on; as JSON, each on one line
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// How to print; as JSON, each execution on one line
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The execution: its id, the beginning or the end of one that is unique, or `last`
+    pub id: String,
+    /// All lines of all output
+    #[arg(long)]
+    pub full: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// The execution: its id, the beginning or the end of one that is unique, or `last`
+    pub id: String,
+    /// Only this hook: event/name, or its name; may be repeated
+    #[arg(long)]
+    pub hook: Vec<String>,
+    /// Also where nobody takes the answer: a gate, a call that may change the document
+    #[arg(long)]
+    pub force: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Wait for more, and end when it has been quiet for a while: what calls start
+    #[arg(long, hide = true)]
+    pub linger: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Turn {
+    /// Run no hooks
+    On,
+    /// Run hooks again
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub struct BypassArgs {
+    /// Switch it
+    #[arg(value_enum)]
+    pub turn: Option<Turn>,
+    /// For so long: 1h, 30m [default: until it is switched off]
+    #[arg(long = "for", value_parser = crate::config::values::parse_duration, value_name = "TIME", requires = "turn")]
+    pub duration: Option<std::time::Duration>,
+    /// Only for calls about this guest or network
+    #[arg(long, value_name = "NAME")]
+    pub guest: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,

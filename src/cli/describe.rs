@@ -111,7 +111,7 @@ pub fn arrival(call: &Call, settings: &Settings, facts: &Facts, told: Option<Ori
 }
 
 /// Whether libvirt calls hookmux beside a main script: then what that one runs is left to it.
-fn is_beside(place: &Place, driver: Driver) -> bool {
+pub fn is_beside(place: &Place, driver: Driver) -> bool {
     let binary = env::current_exe().unwrap_or_default();
     let installed = installed::look(&place.surroundings.hooks_dir, driver, &binary);
     installed.beside.is_some() && !matches!(installed.main, Main::Ours(_))

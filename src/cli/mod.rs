@@ -2,26 +2,36 @@
 
 mod add;
 mod args;
+mod bypass;
 mod completions;
 mod delete;
 mod describe;
 mod enable;
 mod events;
+mod executions;
+mod follow;
 mod install;
 mod installed;
 mod list;
+mod log;
 mod man;
+mod metrics;
 mod output;
 mod overview;
 mod plan;
+mod prune;
 mod queue;
 mod registry;
 mod reload;
+mod retry;
 mod run;
 mod schema;
+mod show;
+mod time;
 mod vdsm;
 mod version;
 mod vfio_helper;
+mod watch;
 
 use std::env;
 use std::path::PathBuf;
@@ -75,6 +85,9 @@ fn help_of_all(output: &mut Output) {
 
 fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
     let place = Place::new(arguments.hooks_dir);
+    if !matches!(arguments.command, Some(Command::Bypass(_))) {
+        place.shout_bypass(output);
+    }
     match arguments.command {
         None => overview::run(&place, output),
         Some(Command::List(list)) => list::run(&place, &list, output),
@@ -90,6 +103,13 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
         Some(Command::Uninstall(uninstall)) => install::uninstall(&place, &uninstall, output),
         Some(Command::Queue(queue)) => queue::run(&place, &queue, output),
         Some(Command::Worker) => queue::work(&place, output),
+        Some(Command::Log(log)) => log::run(&place, &log, output),
+        Some(Command::Show(show)) => show::run(&place, &show, output),
+        Some(Command::Retry(retry)) => retry::run(&place, &retry, output),
+        Some(Command::Watch(watch)) => watch::run(&place, &watch, output),
+        Some(Command::Prune(prune)) => prune::run(&place, &prune, output),
+        Some(Command::Bypass(bypass)) => bypass::run(&place, &bypass, output),
+        Some(Command::Metrics) => metrics::run(&place, output),
         Some(Command::Completions { shell }) => {
             completions::run(shell, Arguments::command(), output)
         }
@@ -109,6 +129,15 @@ impl Place {
         let hooks_dir =
             hooks_dir.or_else(from_environment).unwrap_or_else(|| DEFAULT_HOOKS_DIR.into());
         Place { surroundings: Surroundings::here(&hooks_dir) }
+    }
+
+    /// That hooks are switched off is told by every command.
+    fn shout_bypass(&self, output: &mut Output) {
+        let mut trust = Trust::new(self.surroundings.user);
+        match crate::bypass::load(&self.surroundings.hooks_dir, &mut trust) {
+            Ok(now) => now.entries.iter().for_each(|entry| output.complain(&bypass::words(entry))),
+            Err(words) => output.complain(&words),
+        }
     }
 
     /// Reads the settings, and says what is wrong with them.

@@ -103,7 +103,7 @@ fn troubles(described: &Described, user: u32) -> Vec<String> {
         surroundings: &described.surroundings,
         loaded: &described.loaded,
         candidates: &described.candidates,
-        mode: Mode::Trial { origin: None },
+        mode: Mode::Trial { origin: None, started: None },
     };
     let file = described.loaded.settings.environment_file.as_ref();
     let environment = file.and_then(|file| launch::read_environment_file(file, user).err());

@@ -10,6 +10,7 @@ use crate::front_door;
 use crate::queue::item::now;
 use crate::queue::{Item, Queue, worker};
 use crate::record::journal::Journal;
+use crate::record::mover;
 
 pub fn run(place: &Place, arguments: &QueueArgs, output: &mut Output) -> anyhow::Result<End> {
     if arguments.work {
@@ -51,8 +52,9 @@ pub fn work(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     }
     front_door::settle();
     let mut journal = Journal::default();
-    let worked = worker::work(&loaded.settings, &mut journal);
+    let worked = worker::work(&loaded.settings, &place.surroundings, &mut journal);
     journal.finish();
+    mover::start(&loaded.settings.hooks_dir, &loaded.settings);
     worked.context("the queue can't be worked on")?;
     Ok(End::Good)
 }

@@ -10,7 +10,9 @@ use crate::answer::Answer;
 use crate::call::{Handling, Mode};
 use crate::facts::Facts;
 use crate::front_door;
-use crate::record::{Execution, Fact, Run, Witness};
+use crate::record::form::Cause;
+use crate::record::recorder::Recorder;
+use crate::record::{Both, Execution, Fact, Run, Witness, mover};
 use crate::run::exchange::Change;
 use crate::verdict;
 
@@ -25,16 +27,25 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
     }
     front_door::settle();
     output.go_on();
-    let mut view = View { output, is_text, seen: Vec::new(), notes: Vec::new() };
+    let mut recorder = Recorder::new(Cause::Person);
+    let mut view = View::new(output, is_text);
     let handling = Handling {
         call: &call,
         surroundings: &place.surroundings,
         loaded: &loaded,
         candidates: &candidates,
-        mode: Mode::Trial { origin: arguments.origin },
+        mode: Mode::Trial { origin: arguments.origin, started: None },
     };
-    let answer = handling.answer(document, &mut view);
-    let View { seen, notes, .. } = view;
+    let answer = handling.answer(document, &mut Both(&mut recorder, &mut view));
+    let kept = recorder.finish(&answer);
+    let View { seen, mut notes, .. } = view;
+    if let Some(trouble) = kept.trouble {
+        output.complain(&trouble);
+        notes.push(trouble);
+    }
+    if let Some(place) = &kept.place {
+        mover::start_if_needed(&loaded.settings.hooks_dir, place);
+    }
     let end = if answer.status == 0 && seen.iter().all(|run| run["failed"] == json!(false)) {
         End::Good
     } else {
@@ -54,7 +65,7 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
     Ok(end)
 }
 
-fn show_answer(answer: &Answer, is_empty: bool, output: &mut Output) {
+pub fn show_answer(answer: &Answer, is_empty: bool, output: &mut Output) {
     if is_empty {
         output.line("  no hook ran");
     }
@@ -70,11 +81,17 @@ fn show_answer(answer: &Answer, is_empty: bool, output: &mut Output) {
 }
 
 /// Shows what happens while it does.
-struct View<'a> {
+pub struct View<'a> {
     output: &'a mut Output,
     is_text: bool,
-    seen: Vec<Value>,
-    notes: Vec<String>,
+    pub seen: Vec<Value>,
+    pub notes: Vec<String>,
+}
+
+impl<'a> View<'a> {
+    pub fn new(output: &'a mut Output, is_text: bool) -> View<'a> {
+        View { output, is_text, seen: Vec::new(), notes: Vec::new() }
+    }
 }
 
 impl View<'_> {
@@ -147,7 +164,7 @@ impl View<'_> {
 impl Witness for View<'_> {
     fn see(&mut self, _execution: &Execution, fact: &Fact<'_>) {
         match fact {
-            Fact::Started { .. } => {}
+            Fact::Begun(_) | Fact::Planned(_) | Fact::Started { .. } => {}
             Fact::Slow { label, limit } => {
                 self.note(
                     Tone::Careful,
@@ -162,7 +179,9 @@ impl Witness for View<'_> {
             Fact::Warning { label, words } => {
                 self.note(Tone::Careful, format!("! {label}: {words}"))
             }
-            Fact::Trouble(words) => self.note(Tone::Bad, format!("! {words}")),
+            Fact::Trouble(words) | Fact::Bypassed(words) => {
+                self.note(Tone::Bad, format!("! {words}"));
+            }
         }
     }
 }

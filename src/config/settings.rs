@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::diagnostic::Diagnostic;
 use super::surroundings::Surroundings;
-use super::values::{FirmLimit, Limit, Variables};
+use super::values::{FirmLimit, Limit, Size, Variables};
 use crate::libvirt::{Call, Driver, Operation};
 
 /// The file's name in the hooks directory.
@@ -24,6 +24,50 @@ pub enum TrustPolicy {
     Refuse,
     /// It is run, and warned about.
     Warn,
+}
+
+/// Of which calls a record is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordPolicy {
+    /// Of those that a hook was considered for.
+    #[default]
+    Hooks,
+    /// Of every one.
+    All,
+    None,
+}
+
+/// How long records are kept. Failures are kept `FAILURES` times longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Of one hook, the newest of this number.
+    pub per_hook: u64,
+    pub age: Option<Duration>,
+    /// All together, in bytes.
+    pub size: u64,
+}
+
+/// How many times longer a failure is kept.
+pub const FAILURES: u32 = 4;
+
+/// The same as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetentionFragment {
+    per_hook: Option<u64>,
+    age: Option<Limit>,
+    size: Option<Size>,
+}
+
+impl RetentionFragment {
+    fn settle(self) -> Retention {
+        Retention {
+            per_hook: self.per_hook.unwrap_or(200),
+            age: self.age.map_or(Some(Duration::from_secs(30 * 24 * 3600)), |age| age.0),
+            size: self.size.map_or(512 << 20, |size| size.0),
+        }
+    }
 }
 
 /// The file as written: every key is optional.
@@ -44,6 +88,8 @@ struct Fragment {
     environment_file: Option<PathBuf>,
     custom_properties: Option<Vec<String>>,
     max_parallel: Option<NonZeroU32>,
+    record: Option<RecordPolicy>,
+    retention: Option<RetentionFragment>,
 }
 
 /// What holds for a call.
@@ -70,6 +116,8 @@ pub struct Settings {
     pub custom_properties: Option<Vec<String>>,
     /// How many detached hooks run at once.
     pub max_parallel: usize,
+    pub record: RecordPolicy,
+    pub retention: Retention,
 }
 
 /// Detached hooks at once, where the settings don't say.
@@ -125,6 +173,8 @@ impl Settings {
             max_parallel: fragment
                 .max_parallel
                 .map_or(DEFAULT_MAX_PARALLEL, |most| most.get() as usize),
+            record: fragment.record.unwrap_or_default(),
+            retention: fragment.retention.unwrap_or_default().settle(),
             hooks_dir: hooks_dir.clone(),
         }
     }
@@ -159,6 +209,9 @@ mod tests {
             xdg_state: None,
             xdg_runtime: None,
             xdg_config: None,
+            path: None,
+            daemons_home: None,
+            daemon: Default::default(),
         }
     }
 
@@ -184,7 +237,8 @@ mod tests {
         let settings = parse(
             "session: true\nstate_dir: s\nruntime_dir: /r\nroots: [more]\nvdsm_hooks: true\nsave_dir: /save\n\
              timeout: 0\ntotal_timeout: 10m\nkill_leftovers: true\ntrust: warn\n\
-             environment: {A: b, N: 5, T: true}\nenvironment_file: env\ncustom_properties: [x]\nmax_parallel: 3\n",
+             environment: {A: b, N: 5, T: true}\nenvironment_file: env\ncustom_properties: [x]\nmax_parallel: 3\n\
+             record: all\nretention: {per_hook: 5, age: 2days, size: 10 MiB}\n",
         )
         .unwrap();
         assert_eq!(settings.state_dir, Path::new("/h/s"));
@@ -193,6 +247,9 @@ mod tests {
         assert_eq!(settings.timeout, None);
         assert_eq!(settings.trust, TrustPolicy::Warn);
         assert_eq!(settings.max_parallel, 3);
+        assert_eq!(settings.record, RecordPolicy::All);
+        let age = Some(Duration::from_secs(2 * 86400));
+        assert_eq!(settings.retention, Retention { per_hook: 5, age, size: 10 << 20 });
         assert_eq!(settings.environment["N"], "5");
         assert_eq!(settings.environment["T"], "true");
         assert_eq!(settings.environment_file.as_deref(), Some(Path::new("/h/env")));
@@ -214,6 +271,9 @@ mod tests {
             ("environment: {1A: x}\n", "no variable's name"),
             ("total_timeout: 0\n", "a call always has a limit"),
             ("trust: maybe\n", "/h/hookmux.yaml:1:8: trust: unknown variant `maybe`"),
+            ("record: some\n", "/h/hookmux.yaml:1:9: record: unknown variant `some`"),
+            ("retention: {size: 3 bananas}\n", "is no size"),
+            ("retention: {sizes: 3}\n", "unknown key `sizes`; did you mean `size`?"),
             ("session: [\n", "/h/hookmux.yaml:"),
             ("- a\n", "/h/hookmux.yaml:1:1: "),
         ] {

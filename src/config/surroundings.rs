@@ -1,8 +1,12 @@
 //! Where hookmux stands: the hooks directory, its user, and that user's usual places.
 
+use std::cell::OnceCell;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::run::processes;
 
 /// What the defaults depend on.
 #[derive(Clone, Debug)]
@@ -14,6 +18,11 @@ pub struct Surroundings {
     pub xdg_state: Option<PathBuf>,
     pub xdg_runtime: Option<PathBuf>,
     pub xdg_config: Option<PathBuf>,
+    /// The daemon's, which its hooks are given.
+    pub path: Option<OsString>,
+    pub daemons_home: Option<OsString>,
+    /// The name of the process that called: which of the modular daemons it was.
+    pub daemon: OnceCell<String>,
 }
 
 impl Surroundings {
@@ -32,7 +41,14 @@ impl Surroundings {
             xdg_state: absolute("XDG_STATE_HOME"),
             xdg_runtime: absolute("XDG_RUNTIME_DIR"),
             xdg_config: absolute("XDG_CONFIG_HOME"),
+            path: env::var_os("PATH"),
+            daemons_home: env::var_os("HOME"),
+            daemon: OnceCell::new(),
         }
+    }
+
+    pub fn daemon(&self) -> String {
+        self.daemon.get_or_init(|| processes::name(nix::unistd::getppid().as_raw())).clone()
     }
 
     pub fn is_root(&self) -> bool {

@@ -90,6 +90,35 @@ impl<'de> Deserialize<'de> for FirmLimit {
     }
 }
 
+/// A number of bytes, as written for people: `512 MiB`, `10G`, `4096`. K, M and G are powers of
+/// 1024, as systemd has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+        let Scalar(text) = Scalar::deserialize(deserializer)?;
+        parse_size(&text).map(Size).ok_or_else(|| {
+            de::Error::custom(format!("`{text}` is no size: write 512 MiB, 1 GiB or bytes"))
+        })
+    }
+}
+
+fn parse_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let shift = match unit.trim() {
+        "" | "B" => 0,
+        "K" | "KB" | "KiB" => 10,
+        "M" | "MB" | "MiB" => 20,
+        "G" | "GB" | "GiB" => 30,
+        "T" | "TB" | "TiB" => 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
 /// Environment variables: names that a shell could use, values as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables(pub BTreeMap<String, String>);

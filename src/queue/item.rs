@@ -78,6 +78,9 @@ pub struct Item {
     pub object: String,
     pub operation: String,
     pub uuid: Option<String>,
+    /// libvirt's, of the call.
+    #[serde(default)]
+    pub call_arguments: Vec<Bytes>,
     /// The name of its registration: what `max_parallel` of one counts by.
     pub registration: String,
     /// The call that queued it; it runs when that is over.
@@ -138,6 +141,7 @@ impl Item {
             object: execution.object.clone(),
             operation: execution.operation.clone(),
             uuid: execution.uuid.clone(),
+            call_arguments: Vec::new(),
             registration: registration.name.clone(),
             caller: Caller::here(),
             path: bytes(&job.path),

@@ -6,18 +6,14 @@
 pub mod item;
 pub mod worker;
 
-use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 pub use item::Item;
 
 use crate::files;
-use crate::run::environment::DEFAULT_PATH;
-use crate::run::job::c_string;
-use crate::run::sys;
+use crate::run::background;
 
 /// Where systemd keeps that the queue's path unit is enabled: then it starts the worker, in a
 /// service of its own.
@@ -117,14 +113,5 @@ pub fn start_worker(hooks_dir: &Path, state_dir: &Path) -> io::Result<()> {
     if is_the_units && Path::new(PATH_UNIT).exists() {
         return Ok(());
     }
-    let null = fs::File::options().read(true).write(true).open("/dev/null")?;
-    let program = c"/proc/self/exe";
-    let hooks_dir = c_string(hooks_dir.as_os_str().as_encoded_bytes());
-    let arguments = [c"hookmux", c"--hooks-dir", &hooks_dir, c"worker"].map(CString::from);
-    let path = c_string(format!("PATH={DEFAULT_PATH}").as_bytes());
-    let home = std::env::var_os("HOME")
-        .map(|home| c_string(&[b"HOME=", home.as_encoded_bytes()].concat()));
-    let environment: Vec<CString> = std::iter::once(path).chain(home).collect();
-    sys::spawn(program, &arguments, &environment, [null.as_fd(); 3])?;
-    Ok(())
+    background::start(hooks_dir, &[c"worker"])
 }

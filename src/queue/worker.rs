@@ -2,8 +2,10 @@
 //! last one is about to end isn't forgotten.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,8 +13,13 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
 use super::{Item, Queue, item};
-use crate::config::{Settings, TrustPolicy};
-use crate::record::{Execution, Fact, Run, Witness};
+use crate::answer::Answer;
+use crate::config::{Settings, Surroundings, TrustPolicy};
+use crate::facts::Facts;
+use crate::libvirt::{Call, Document, Driver};
+use crate::record::form::Cause;
+use crate::record::recorder::Recorder;
+use crate::record::{Begun, Execution, Fact, Plan, Run, Witness, ulid};
 use crate::run::document_file;
 use crate::run::exchange::Change;
 use crate::run::job::{Ended, Outcome};
@@ -29,7 +36,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// The queue can't be used.
-pub fn work(settings: &Settings, witness: &mut dyn Witness) -> io::Result<()> {
+pub fn work(
+    settings: &Settings,
+    surroundings: &Surroundings,
+    witness: &mut dyn Witness,
+) -> io::Result<()> {
     let queue = Queue::new(&settings.state_dir);
     if queue.is_empty() {
         return Ok(());
@@ -38,8 +49,14 @@ pub fn work(settings: &Settings, witness: &mut dyn Witness) -> io::Result<()> {
     let mut supervisor = Supervisor::new(&[Signal::SIGTERM, Signal::SIGINT])?;
     document_file::sweep(&settings.runtime_dir);
     clear_up(&queue);
-    let shift =
-        RefCell::new(Shift { settings, queue: &queue, active: Vec::new(), started: 0, witness });
+    let shift = RefCell::new(Shift {
+        settings,
+        surroundings,
+        queue: &queue,
+        active: Vec::new(),
+        started: 0,
+        witness,
+    });
     let null = || File::options().read(true).write(true).open("/dev/null");
     supervisor.drive(&mut || shift.borrow_mut().next(&null), &mut |_| {}, &mut |number, ended| {
         shift.borrow_mut().over(number, ended)
@@ -78,12 +95,14 @@ fn clear_up(queue: &Queue) {
 struct Active {
     number: usize,
     item: Item,
+    recorder: Recorder,
     directory: Option<PathBuf>,
     _lock: Option<Lock>,
 }
 
 struct Shift<'a> {
     settings: &'a Settings,
+    surroundings: &'a Surroundings,
     queue: &'a Queue,
     active: Vec<Active>,
     started: usize,
@@ -167,9 +186,14 @@ impl Shift<'_> {
         });
         match made {
             Ok((job, directory)) => {
-                let label = item.hook.clone();
-                self.witness.see(&execution(&item), &Fact::Started { label: &label, device: None });
-                self.active.push(Active { number: self.started, item, directory, _lock: lock });
+                let recorder = self.recorder(&item);
+                self.active.push(Active {
+                    number: self.started,
+                    item,
+                    recorder,
+                    directory,
+                    _lock: lock,
+                });
                 self.started += 1;
                 Some(Next::Start(Box::new(job)))
             }
@@ -178,6 +202,26 @@ impl Shift<'_> {
                 None
             }
         }
+    }
+
+    /// Each try has a record of its own, beside that of the call that queued it.
+    fn recorder(&mut self, item: &Item) -> Recorder {
+        let mut recorder = Recorder::new(Cause::Queue(item.execution.clone()));
+        let call = call(item);
+        let execution = Execution { id: ulid::new(), ..execution(item) };
+        let document = item.document.as_ref().map(|document| document.0.as_slice());
+        let (settings, surroundings) = (self.settings, self.surroundings);
+        recorder.see(
+            &execution,
+            &Fact::Begun(&Begun { call: &call, settings, surroundings, document }),
+        );
+        let facts = Facts::of(Document::Absent);
+        let plan = Plan { steps: &[], facts: &facts, origin: None, started: None };
+        recorder.see(&execution, &Fact::Planned(&plan));
+        let started = Fact::Started { label: &item.hook, device: None, path: Some(item.program()) };
+        recorder.see(&execution, &started);
+        self.witness.see(&execution, &started);
+        recorder
     }
 
     fn document(&self, item: &Item, run: &str) -> io::Result<Option<PathBuf>> {
@@ -205,7 +249,7 @@ impl Shift<'_> {
         let Some(place) = self.active.iter().position(|active| active.number == number) else {
             return;
         };
-        let Active { mut item, directory, .. } = self.active.remove(place);
+        let Active { mut item, directory, mut recorder, .. } = self.active.remove(place);
         if let Some(directory) = directory {
             let _ = fs::remove_dir_all(directory);
         }
@@ -218,31 +262,20 @@ impl Shift<'_> {
             return;
         }
         let fault = verdict::fault(&ended);
-        self.tell(&item, ended, fault.clone());
+        let run = of_try(&item, ended, fault.clone());
+        let own = execution(&item);
+        let fact = Fact::Over(&run);
+        recorder.see(&own, &fact);
+        self.witness.see(&own, &fact);
+        let status = fault.as_ref().map_or(0, |(status, _)| *status);
+        let kept = recorder.finish(&Answer { status, ..Answer::default() });
+        if let Some(trouble) = kept.trouble {
+            self.witness.see(&own, &Fact::Trouble(&trouble));
+        }
         match fault {
             None => drop(self.queue.forget(&item.id)),
             Some((_, what)) => self.failed(item, what),
         }
-    }
-
-    fn tell(&mut self, item: &Item, ended: Ended, fault: Option<(i32, String)>) {
-        let failure = fault.map(|(status, what)| Failure {
-            label: item.hook.clone(),
-            status,
-            what,
-            stderr: ended.stderr.end(verdict::MAX_STDERR),
-            kill: false,
-            is_tolerated: true,
-        });
-        let run = Run {
-            label: item.hook.clone(),
-            event: item.event.clone(),
-            device: None,
-            ended: Some(ended),
-            change: Change::None,
-            failure,
-        };
-        self.witness.see(&execution(item), &Fact::Over(&run));
     }
 
     fn failed(&mut self, mut item: Item, what: String) {
@@ -272,12 +305,40 @@ impl Shift<'_> {
     }
 }
 
+fn of_try(item: &Item, ended: Ended, fault: Option<(i32, String)>) -> Run {
+    let failure = fault.map(|(status, what)| Failure {
+        label: item.hook.clone(),
+        status,
+        what,
+        stderr: ended.stderr.end(verdict::MAX_STDERR),
+        kill: false,
+        is_tolerated: true,
+    });
+    Run {
+        label: item.hook.clone(),
+        event: item.event.clone(),
+        device: None,
+        path: item.program().to_path_buf(),
+        ended: Some(ended),
+        change: Change::None,
+        failure,
+        job: Some(item.id.clone()),
+    }
+}
+
+/// The call that queued a job.
+fn call(item: &Item) -> Call {
+    let driver = Driver::from_name(&item.driver).unwrap_or(Driver::Qemu);
+    let argument = |bytes: &item::Bytes| OsString::from_vec(bytes.0.clone());
+    Call::new(driver, item.call_arguments.iter().map(argument).collect())
+}
+
 fn owned((driver, object): (&str, &str)) -> (String, String) {
     (driver.to_owned(), object.to_owned())
 }
 
 fn execution(item: &Item) -> Execution {
-    let driver = crate::libvirt::Driver::from_name(&item.driver).map_or("", |driver| driver.name());
+    let driver = Driver::from_name(&item.driver).map_or("", |driver| driver.name());
     Execution {
         id: item.execution.clone(),
         driver,

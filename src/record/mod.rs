@@ -1,18 +1,38 @@
 //! What is told of a call, to whom it concerns: the journal, and who watches at a terminal.
 
+pub mod counters;
+pub mod form;
+pub mod history;
 pub mod journal;
+pub mod mask;
+pub mod mover;
+pub mod recorder;
+pub mod retention;
+pub mod spool;
+pub mod store;
+pub mod text;
 pub mod ulid;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::{Settings, Surroundings};
+use crate::event::Origin;
+use crate::facts::Facts;
+use crate::libvirt::Call;
+use crate::plan::Step;
 use crate::run::exchange::Change;
 use crate::run::job::Ended;
 use crate::verdict::Failure;
 
 /// Something that happened in a call.
 pub enum Fact<'a> {
+    /// A call came that is to be told of.
+    Begun(&'a Begun<'a>),
+    /// What it would run is known; nothing of it has been started yet.
+    Planned(&'a Plan<'a>),
     /// A hook has been started.
-    Started { label: &'a str, device: Option<&'a str> },
+    Started { label: &'a str, device: Option<&'a str>, path: Option<&'a Path> },
     /// A third of its time is over.
     Slow { label: &'a str, limit: Duration },
     /// A hook is over, whether it ran or not.
@@ -23,11 +43,42 @@ pub enum Fact<'a> {
     Warning { label: &'a str, words: &'a str },
     /// hookmux itself is in trouble.
     Trouble(&'a str),
+    /// The emergency switch is on: nothing is run.
+    Bypassed(&'a str),
+}
+
+/// A call, as it came.
+pub struct Begun<'a> {
+    pub call: &'a Call,
+    pub settings: &'a Settings,
+    pub surroundings: &'a Surroundings,
+    /// libvirt's document, where there is one that is whole.
+    pub document: Option<&'a [u8]>,
+}
+
+/// What a call would run, and why not the rest.
+pub struct Plan<'a> {
+    pub steps: &'a [Step],
+    pub facts: &'a Facts,
+    /// Of a guest.
+    pub origin: Option<Origin>,
+    /// The file with the document of `started`, where hooks are given it.
+    pub started: Option<&'a Path>,
 }
 
 /// Who is told.
 pub trait Witness {
     fn see(&mut self, execution: &Execution, fact: &Fact<'_>);
+}
+
+/// Two who are told, one after the other.
+pub struct Both<'a>(pub &'a mut dyn Witness, pub &'a mut dyn Witness);
+
+impl Witness for Both<'_> {
+    fn see(&mut self, execution: &Execution, fact: &Fact<'_>) {
+        self.0.see(execution, fact);
+        self.1.see(execution, fact);
+    }
 }
 
 /// One call of libvirt's, as it is told of.
@@ -48,10 +99,14 @@ pub struct Run {
     pub event: Option<String>,
     /// The device of a device event, as people know it.
     pub device: Option<String>,
+    /// What is executed.
+    pub path: PathBuf,
     /// `None` where it could not be tried.
     pub ended: Option<Ended>,
     pub change: Change,
     pub failure: Option<Failure>,
+    /// The queue's job, of a detached hook.
+    pub job: Option<String>,
 }
 
 impl Run {

@@ -20,6 +20,26 @@ pub fn new() -> String {
     encode(u64::try_from(time.as_millis()).unwrap_or_default(), chance)
 }
 
+/// Whether a word has the form of one, in capitals.
+pub fn is_one(word: &str) -> bool {
+    word.len() == 26
+        && word.as_bytes()[0] <= b'7'
+        && word.bytes().all(|byte| DIGITS.contains(&byte))
+}
+
+/// When it was made, in milliseconds since 1970.
+pub fn milliseconds(id: &str) -> Option<u64> {
+    id.bytes().take(10).try_fold(0, |value, byte| {
+        let digit = DIGITS.iter().position(|digit| *digit == byte)?;
+        Some(value << 5 | digit as u64)
+    })
+}
+
+/// The smallest that could have been made at a time, in milliseconds since 1970.
+pub fn first_of(milliseconds: u64) -> String {
+    encode(milliseconds.min((1 << 48) - 1), [0; 10])
+}
+
 fn encode(milliseconds: u64, chance: [u8; 10]) -> String {
     let chance = chance.iter().fold(0u128, |value, byte| value << 8 | u128::from(*byte));
     let value = u128::from(milliseconds) << 80 | chance;
@@ -36,5 +56,9 @@ mod tests {
         assert_eq!(encode((1 << 48) - 1, [255; 10]), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
         assert!(encode(5, [255; 10]) < encode(6, [0; 10]));
         assert_ne!(new(), new());
+        assert!(is_one(&new()) && !is_one("8ZZZZZZZZZZZZZZZZZZZZZZZZZ") && !is_one("01ARY"));
+        assert!(!is_one("01ARYZ6S4100000000000000i0"));
+        assert_eq!(milliseconds("01ARYZ6S410000000000000000"), Some(1_469_918_176_385));
+        assert!(first_of(1_469_918_176_385) <= encode(1_469_918_176_385, [3; 10]));
     }
 }

@@ -9,6 +9,7 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::job::c_string;
+use crate::config::Surroundings;
 use crate::config::values::is_variable_name;
 use crate::libvirt::metadata::Property;
 
@@ -178,12 +179,13 @@ pub struct Environment {
 
 impl Environment {
     /// What every hook of a call has below all else.
-    pub fn base(home: &OsStr) -> Environment {
+    pub fn base(surroundings: &Surroundings) -> Environment {
         let mut environment = Environment::default();
-        let path = std::env::var_os("PATH").filter(|path| !path.is_empty());
+        let path = surroundings.path.clone().filter(|path| !path.is_empty());
         environment.set("PATH", path.unwrap_or_else(|| DEFAULT_PATH.into()));
-        let daemons = std::env::var_os("HOME").filter(|home| !home.is_empty());
-        environment.set("HOME", daemons.unwrap_or_else(|| home.to_owned()));
+        let daemons = surroundings.daemons_home.clone().filter(|home| !home.is_empty());
+        let home = || surroundings.home.clone().map_or_else(|| "/".into(), OsString::from);
+        environment.set("HOME", daemons.unwrap_or_else(home));
         environment.set("LC_ALL", "C.UTF-8");
         environment
     }
@@ -341,6 +343,7 @@ fn unquote(value: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn property(name: &str, value: &str) -> Property {
         Property { name: name.into(), value: value.into() }
@@ -387,7 +390,7 @@ mod tests {
             "LIBVIRT_DEFAULT_URI",
             "XDG_CONFIG_HOME",
         ] {
-            let mut environment = Environment::base(OsStr::new("/root"));
+            let mut environment = Environment::base(&Surroundings::here(Path::new("/h")));
             let before = environment.get(name).map(OsStr::to_owned);
             environment.add_properties(&[property(name, "evil")], None);
             assert_eq!(environment.get(name), before.as_deref(), "{name}");

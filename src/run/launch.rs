@@ -124,7 +124,7 @@ impl Course<'_> {
         self.exchange.copy(step.event.as_ref(), device, number, owner)
     }
 
-    fn program(&self, step: &Step, part: Part) -> PathBuf {
+    pub(super) fn program(&self, step: &Step, part: Part) -> PathBuf {
         let registration = step.hook.registration.as_deref();
         let words = registration.and_then(|registration| match part {
             Part::Hook => Some(&registration.command),
@@ -267,8 +267,7 @@ impl Course<'_> {
     /// What all hooks of the call find in their environment, and what is wrong with the file that
     /// the settings name for it.
     pub(super) fn make_base(&mut self) -> Option<String> {
-        let home = self.surroundings.home.clone().unwrap_or_else(|| PathBuf::from("/"));
-        let mut environment = Environment::base(home.as_os_str());
+        let mut environment = Environment::base(self.surroundings);
         for (name, value) in
             self.settings.environment.iter().filter(|(name, _)| !is_ours(OsStr::new(name)))
         {
@@ -301,7 +300,7 @@ impl Course<'_> {
         }
         environment.set("HOOKMUX_EXECUTION", &self.execution.id);
         environment.set("HOOKMUX_HOOKS_DIR", &self.settings.hooks_dir);
-        environment.set("HOOKMUX_DAEMON", calling_process());
+        environment.set("HOOKMUX_DAEMON", self.surroundings.daemon());
         self.base = environment;
         trouble
     }
@@ -360,9 +359,4 @@ fn in_memory(content: &[u8]) -> std::io::Result<OwnedFd> {
     file.write_all(content)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(file.into())
-}
-
-/// The name of the process that called: which of the modular daemons it was.
-fn calling_process() -> String {
-    super::processes::name(nix::unistd::getppid().as_raw())
 }

@@ -2,6 +2,7 @@
 
 mod active;
 pub mod arguments;
+pub mod background;
 pub mod capture;
 pub mod document_file;
 pub mod environment;

@@ -109,6 +109,14 @@ pub fn start_time(pid: i32) -> Option<u64> {
     rest.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
+/// Whether the process that was started then is still there, and isn't just waiting to be reaped.
+pub fn is_running(pid: i32, start: u64) -> bool {
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let end = stat.iter().rposition(|byte| *byte == b')').unwrap_or(stat.len());
+    let is_dead = matches!(stat.get(end + 2), None | Some(b'Z' | b'X'));
+    !is_dead && start_time(pid) == Some(start)
+}
+
 /// Whether any process of a run has libvirt's client library mapped.
 pub fn uses_libvirt(pids: &[i32]) -> bool {
     pids.iter().any(|pid| {

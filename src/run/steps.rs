@@ -2,6 +2,7 @@
 //! say so.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -159,9 +160,11 @@ impl Course<'_> {
             label: step.hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
             device: self.device_label(step),
+            path: step.hook.path.clone(),
             ended: None,
             change: Change::None,
             failure: Some(failure(&step.hook, status, what, Vec::new())),
+            job: None,
         };
         self.tell(&Fact::Over(&run));
         run
@@ -235,8 +238,8 @@ impl Course<'_> {
 
     /// Leaves a detached hook to the queue, with all that it would have been started with.
     fn queue(&mut self, step: Step, number: usize, ends: Instant) -> Prepared {
+        let id = ulid::new();
         let queued = self.check(&step, number, ends).and_then(|()| {
-            let id = ulid::new();
             // the guest's own is gone when the job runs after `release`
             let own = self.started_document.take();
             let started = own.as_ref().and_then(|path| fs::read(path).ok());
@@ -248,7 +251,7 @@ impl Course<'_> {
             if let Some(copy) = launch.copy {
                 self.exchange.drop_copy(&copy);
             }
-            self.keep(&step, launch.job, id, started).map_err(|error| {
+            self.keep(&step, launch.job, &id, started).map_err(|error| {
                 Obstacle::Failed((OWN_TROUBLE, format!("can't be queued: {error}")))
             })
         });
@@ -260,9 +263,11 @@ impl Course<'_> {
             label: step.hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
             device: self.device_label(&step),
+            path: step.hook.path.clone(),
             ended: None,
             change: Change::None,
             failure: None,
+            job: Some(id),
         };
         self.tell(&Fact::Over(&run));
         Prepared::Over(Box::new(Tried { step, number, run }))
@@ -272,7 +277,7 @@ impl Course<'_> {
         &self,
         step: &Step,
         job: Job,
-        id: String,
+        id: &str,
         started: Option<Vec<u8>>,
     ) -> std::io::Result<()> {
         let Some(registration) = step.hook.detached() else { return Ok(()) };
@@ -282,7 +287,13 @@ impl Course<'_> {
         let event = step.event.as_deref();
         let mut item =
             Item::new(self.execution, &step.hook.label, event, registration, job, document)?;
-        item.id = id;
+        item.id = id.to_owned();
+        item.call_arguments = self
+            .call
+            .arguments
+            .iter()
+            .map(|argument| item::Bytes(argument.as_bytes().to_vec()))
+            .collect();
         item.started_document = started.map(item::Bytes);
         Queue::new(&self.settings.state_dir).keep(&item)
     }
@@ -354,19 +365,23 @@ impl Course<'_> {
         if ready.is_empty() {
             return Vec::new();
         }
-        let labels: Vec<(String, Option<String>)> = ready
+        let started: Vec<(String, Option<String>, PathBuf)> = ready
             .iter()
-            .map(|one| (one.step.hook.label.clone(), self.device_label(&one.step)))
+            .map(|one| {
+                let hook = &one.step.hook;
+                (hook.label.clone(), self.device_label(&one.step), hook.path.clone())
+            })
             .collect();
         let (witness, execution) = (&mut *self.witness, self.execution);
         let mut progress = |progress: Progress<'_>| match progress {
             Progress::Started { job, .. } => {
-                if let Some((label, device)) = labels.get(job) {
-                    witness.see(execution, &Fact::Started { label, device: device.as_deref() });
+                if let Some((label, device, path)) = started.get(job) {
+                    let (device, path) = (device.as_deref(), Some(path.as_path()));
+                    witness.see(execution, &Fact::Started { label, device, path });
                 }
             }
             Progress::Slow { job, limit } => {
-                if let Some((label, _)) = labels.get(job) {
+                if let Some((label, ..)) = started.get(job) {
                     witness.see(execution, &Fact::Slow { label, limit });
                 }
             }
@@ -402,9 +417,11 @@ impl Course<'_> {
             label: hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
             device: self.device_label(&step),
+            path: step.hook.path.clone(),
             ended: Some(ended),
             change,
             failure,
+            job: None,
         };
         self.tell(&Fact::Over(&run));
         Tried { step, number, run }
@@ -438,6 +455,7 @@ impl Course<'_> {
 
     fn roll_back_one(&mut self, tried: &Tried, ends: Instant) {
         let label = format!("{} (rollback)", tried.step.hook.label);
+        let path = self.program(&tried.step, Part::Rollback);
         let launched = if Instant::now() >= ends {
             Err((
                 TIMED_OUT,
@@ -449,7 +467,8 @@ impl Course<'_> {
         let (ended, fault) = match launched {
             Err(fault) => (None, Some(fault)),
             Ok(launch) => {
-                self.tell(&Fact::Started { label: &label, device: None });
+                let device = tried.run.device.as_deref();
+                self.tell(&Fact::Started { label: &label, device, path: Some(&path) });
                 let ended = self.supervisor.run(vec![launch.job], &mut |_| {}).pop();
                 if let Some(copy) = launch.copy {
                     self.exchange.drop_copy(&copy);
@@ -472,9 +491,11 @@ impl Course<'_> {
             label,
             event: tried.run.event.clone(),
             device: tried.run.device.clone(),
+            path,
             ended,
             change: Change::None,
             failure,
+            job: None,
         };
         self.tell(&Fact::Over(&run));
     }

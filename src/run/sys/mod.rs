@@ -1,6 +1,7 @@
 //! The only unsafe code: what neither the standard library nor nix offers.
 #![allow(unsafe_code)]
 
+mod clock;
 mod drain;
 mod fault;
 mod spawn;
@@ -12,6 +13,7 @@ use std::ptr;
 
 use libc::{c_int, c_uint};
 
+pub use clock::{Local, local_time, seconds_of};
 pub use drain::drain_apart;
 pub use fault::answer_faults_with;
 pub use spawn::{spawn, spawn_with};

@@ -1,0 +1,67 @@
+//! `hookmux log`: the executions, the newest last.
+
+use serde_json::{Value, json};
+
+use super::args::{Format, LogArgs};
+use super::follow::Follower;
+use super::output::Output;
+use super::{End, Place, executions, time};
+use crate::record::form::Head;
+
+pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::Result<End> {
+    let loaded = place.load(output);
+    let settings = &loaded.settings;
+    let filter = executions::filter(&arguments.filter)?;
+    let history = executions::history(settings)?;
+    // what comes from now on is seen by the one who follows, what was there before is listed
+    let follower = match arguments.follow {
+        true => Some(Follower::new(settings)?),
+        false => None,
+    };
+    let mut heads: Vec<Head> = history.find(&filter).take(arguments.lines).collect();
+    heads.reverse();
+    if let Some(mut follower) = follower {
+        for head in &heads {
+            follower.known(&head.id);
+            say(head, arguments.output, output);
+        }
+        loop {
+            for head in follower.next(&history)?.iter().filter(|head| filter.holds(head)) {
+                say(head, arguments.output, output);
+            }
+        }
+    }
+    if arguments.output == Format::Json {
+        let list: Vec<Value> = heads.iter().map(executions::json_head).collect();
+        output.json(&json!({ "executions": list }));
+        return Ok(End::Good);
+    }
+    if heads.is_empty() {
+        let is_asked = arguments.filter.is_any();
+        output.line(if is_asked { "No such execution." } else { "No execution yet." });
+        return Ok(End::Good);
+    }
+    let rows: Vec<_> = heads.iter().map(executions::row).collect();
+    output.table(&executions::TITLES, &rows);
+    Ok(End::Good)
+}
+
+/// One execution on one line.
+pub fn say(head: &Head, format: Format, output: &mut Output) {
+    if format == Format::Json {
+        output.write(&format!("{}\n", executions::json_head(head)));
+        return;
+    }
+    let (result, tone) = executions::result(head);
+    let took = head.duration_us.map(|micros| format!(", {}", time::took(micros)));
+    let line = format!(
+        "{} {} {} {}: {} hooks{}, {result}",
+        time::local(head.began_us / 1_000_000),
+        head.id,
+        executions::call(head),
+        head.object,
+        head.hooks.len(),
+        took.unwrap_or_default(),
+    );
+    output.toned(tone, &line);
+}

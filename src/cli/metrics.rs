@@ -1,0 +1,135 @@
+//! `hookmux metrics`: counters in Prometheus' text form, for node_exporter's textfile collector.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::output::Output;
+use super::{End, Place, executions};
+use crate::bypass;
+use crate::queue::Queue;
+use crate::record::counters::{BUCKETS, Counters, Histogram};
+use crate::record::form::Head;
+use crate::record::history::History;
+use crate::trust::Trust;
+
+pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
+    let loaded = place.load(output);
+    let settings = &loaded.settings;
+    let history = executions::history(settings)?;
+    let spool = history.spool();
+    let counters = count(&history);
+    let mut trust = Trust::new(place.surroundings.user);
+    let is_bypassed = bypass::load(&settings.hooks_dir, &mut trust).is_ok_and(|now| !now.is_off());
+    let dropped = spool.dropped();
+    let queue = Queue::new(&settings.state_dir).ids().map_or(0, |ids| ids.len());
+    let mut text = String::new();
+    counter(
+        &mut text,
+        "hookmux_executions_total",
+        "Calls of libvirt's that had hooks, by how they ended.",
+        &counters.executions,
+    );
+    counter(
+        &mut text,
+        "hookmux_hook_runs_total",
+        "Runs of hooks, by event and by how they ended.",
+        &counters.hooks,
+    );
+    histogram(
+        &mut text,
+        "hookmux_execution_duration_seconds",
+        "How long libvirt waited for an answer.",
+        &counters.execution_times,
+    );
+    histogram(
+        &mut text,
+        "hookmux_hook_run_duration_seconds",
+        "How long hooks took.",
+        &counters.hook_times,
+    );
+    head(
+        &mut text,
+        "hookmux_last_failure_timestamp_seconds",
+        "gauge",
+        "When a hook of the event last failed.",
+    );
+    for (labels, seconds) in &counters.last_failures {
+        let _ = writeln!(text, "hookmux_last_failure_timestamp_seconds{{{labels}}} {seconds}");
+    }
+    let bypassed = u64::from(is_bypassed);
+    for (name, kind, help, value) in [
+        ("hookmux_queue_jobs", "gauge", "Detached hooks that wait or run.", queue as u64),
+        (
+            "hookmux_records_spooled",
+            "gauge",
+            "Records that haven't been moved to the state directory yet.",
+            spool.done_ids().len() as u64,
+        ),
+        (
+            "hookmux_records_dropped_total",
+            "counter",
+            "Records that could not be kept, since the host was started.",
+            dropped.records,
+        ),
+        (
+            "hookmux_journal_entries_dropped_total",
+            "counter",
+            "Entries that the journal had no room for, since the host was started.",
+            dropped.journal,
+        ),
+        ("hookmux_bypass_active", "gauge", "Whether the emergency switch is on.", bypassed),
+    ] {
+        head(&mut text, name, kind, help);
+        let _ = writeln!(text, "{name} {value}");
+    }
+    output.write(&text);
+    Ok(End::Good)
+}
+
+/// The counters, with those that haven't been moved yet.
+fn count(history: &History) -> Counters {
+    let load = || Counters::load(history.store().base());
+    let mut before = load();
+    loop {
+        let fresh: Vec<Head> =
+            history.spool().done_ids().iter().filter_map(|id| history.head(id).ok()).collect();
+        let mut counters = load();
+        // a batch that was moved meanwhile would be counted twice, or not at all
+        if counters.batch != before.batch {
+            before = counters;
+            continue;
+        }
+        for head in fresh.iter().filter(|head| !before.batch.contains(&head.id)) {
+            counters.add(head);
+        }
+        return counters;
+    }
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn counter(text: &mut String, name: &str, help: &str, series: &BTreeMap<String, u64>) {
+    head(text, name, "counter", help);
+    for (labels, value) in series {
+        let _ = writeln!(text, "{name}{{{labels}}} {value}");
+    }
+}
+
+fn histogram(text: &mut String, name: &str, help: &str, series: &BTreeMap<String, Histogram>) {
+    head(text, name, "histogram", help);
+    for (labels, histogram) in series {
+        let mut sum = 0;
+        for (bound, count) in BUCKETS.iter().zip(&histogram.counts) {
+            sum += count;
+            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {sum}");
+        }
+        let all: u64 = histogram.counts.iter().sum();
+        let seconds = Duration::from_micros(histogram.sum_us).as_secs_f64();
+        let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {all}");
+        let _ = writeln!(text, "{name}_sum{{{labels}}} {seconds}");
+        let _ = writeln!(text, "{name}_count{{{labels}}} {all}");
+    }
+}

@@ -1,0 +1,215 @@
+//! `hookmux retry`: the hooks of an execution once more, with what they were given then.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use serde_json::json;
+
+use super::args::{Format, RetryArgs};
+use super::output::{Output, Tone};
+use super::run::{View, show_answer};
+use super::{End, Place, describe, executions};
+use crate::call::{Handling, Mode};
+use crate::config::Surroundings;
+use crate::config::settings::RecordPolicy;
+use crate::event::Origin;
+use crate::front_door;
+use crate::hook::candidates::{self, Candidates};
+use crate::libvirt::{Call, Class, Document, Driver};
+use crate::record::form::{Body, Cause, Head, Record};
+use crate::record::history::is_hook;
+use crate::record::recorder::Recorder;
+use crate::record::text::Text;
+use crate::record::{Both, mover};
+use crate::run::document_file;
+use crate::trust::Trust;
+
+pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow::Result<End> {
+    let mut loaded = place.load(output);
+    let history = executions::history(&loaded.settings)?;
+    let Record { head, body } = executions::the_one(&history, &arguments.id)?;
+    let call = call(&head, &body)?;
+    if !arguments.force {
+        refuse(&call, &head)?;
+    }
+    let wanted = wanted(&head, &arguments.hook)?;
+    let beside = describe::is_beside(place, call.driver);
+    let trust = Trust::new(place.surroundings.user);
+    let mut candidates = candidates::find(&call, &loaded.settings, &trust, beside);
+    let missing = narrow(&mut candidates, &wanted);
+    for label in &missing {
+        output.complain(&format!("{label} is no hook of this call any more"));
+    }
+    if candidates.is_empty() {
+        bail!("none of the hooks is there any more");
+    }
+    if body.left_out.is_some() {
+        output.complain("the document of this execution wasn't kept: hooks get none");
+    } else if is_masked(&body) {
+        output.complain("passwords in the document were not kept: hooks get `***` in their place");
+    }
+    let surroundings = then(&place.surroundings, &body);
+    // whoever retries wants to see it, whatever the settings say of calls
+    loaded.settings.record = RecordPolicy::All;
+    let mut recorder = Recorder::new(Cause::Retry(head.id.clone()));
+    let is_text = arguments.output == Format::Text;
+    if is_text {
+        let line = format!("{} {}, as of {}", executions::call(&head), head.object, head.id);
+        output.toned(Tone::Bold, &line);
+    }
+    front_door::settle();
+    output.go_on();
+    let started = Started::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;
+    let mut view = View::new(output, is_text);
+    let handling = Handling {
+        call: &call,
+        surroundings: &surroundings,
+        loaded: &loaded,
+        candidates: &candidates,
+        mode: Mode::Trial {
+            origin: head.origin.as_deref().and_then(Origin::from_name),
+            started: started.path(),
+        },
+    };
+    let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
+    let answer = handling.answer(document, &mut Both(&mut recorder, &mut view));
+    let kept = recorder.finish(&answer);
+    let View { seen, mut notes, .. } = view;
+    if let Some(trouble) = kept.trouble {
+        output.complain(&trouble);
+        notes.push(trouble);
+    }
+    if let Some(place_of_records) = &kept.place {
+        mover::start_if_needed(&loaded.settings.hooks_dir, place_of_records);
+    }
+    let is_good = answer.status == 0
+        && missing.is_empty()
+        && seen.iter().all(|run| run["failed"] == json!(false));
+    let id = kept.execution.map(|execution| execution.id);
+    if is_text {
+        show_answer(&answer, seen.is_empty(), output);
+        if let Some(id) = id {
+            output.line(&format!("`hookmux show {id}` shows all of it"));
+        }
+    } else {
+        output.json(&json!({
+            "id": id,
+            "retry_of": head.id,
+            "status": answer.status,
+            "stderr": answer.stderr,
+            "document": answer.stdout.as_deref().map(String::from_utf8_lossy),
+            "runs": seen,
+            "missing": missing,
+            "notes": notes,
+        }));
+    }
+    Ok(if is_good { End::Good } else { End::Problem })
+}
+
+fn call(head: &Head, body: &Body) -> anyhow::Result<Call> {
+    let Some(driver) = Driver::from_name(&head.driver) else {
+        bail!("{} is of a driver that this version doesn't know: {}", head.id, head.driver);
+    };
+    let arguments: Vec<OsString> = body.arguments.iter().map(Text::os).collect();
+    if arguments.is_empty() {
+        bail!("the arguments of {} were not kept", head.id);
+    }
+    Ok(Call::new(driver, arguments))
+}
+
+/// What a retry can't do for these calls.
+fn refuse(call: &Call, head: &Head) -> anyhow::Result<()> {
+    // the worker's tries answer nobody
+    if matches!(head.cause, Cause::Queue(_)) {
+        return Ok(());
+    }
+    if call.is_filter() {
+        bail!(
+            "{} is a call that may change the document: nobody would take the changed one now, and \
+             passwords in it were not kept; --force runs its hooks all the same",
+            executions::call(head)
+        );
+    }
+    if call.class() == Class::Gate {
+        bail!(
+            "{} is a gate: what it let through or stopped is over, and hooks that set something up \
+             would do so for a guest that may not come; --force runs them all the same",
+            executions::call(head)
+        );
+    }
+    Ok(())
+}
+
+/// The hooks that are run: all that had a part then, or those that were named.
+fn wanted(head: &Head, named: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut labels: Vec<String> = head
+        .hooks
+        .iter()
+        .map(|hook| hook.hook.clone())
+        .filter(|label| !label.ends_with(" (rollback)"))
+        .collect();
+    labels.dedup();
+    if labels.is_empty() {
+        bail!("no hook had a part in {}", head.id);
+    }
+    for name in named {
+        if !labels.iter().any(|label| is_hook(label, name)) {
+            bail!("{name} had no part in {}; these had: {}", head.id, labels.join(", "));
+        }
+    }
+    labels.retain(|label| named.is_empty() || named.iter().any(|name| is_hook(label, name)));
+    Ok(labels)
+}
+
+/// Leaves those that are wanted; returns those that aren't there any more.
+fn narrow(candidates: &mut Candidates, wanted: &[String]) -> Vec<String> {
+    let mut there: Vec<String> = Vec::new();
+    for moment in &mut candidates.moments {
+        moment.candidates.retain(|candidate| wanted.contains(&candidate.hook.label));
+        there.extend(moment.candidates.iter().map(|candidate| candidate.hook.label.clone()));
+    }
+    candidates.moments.retain(|moment| !moment.candidates.is_empty());
+    wanted.iter().filter(|label| !there.contains(label)).cloned().collect()
+}
+
+fn is_masked(body: &Body) -> bool {
+    let has = |text: &Text| memchr::memmem::find(&text.0, b"passwd=").is_some();
+    body.document.as_ref().is_some_and(has)
+}
+
+/// What hooks found in their environment then.
+fn then(here: &Surroundings, body: &Body) -> Surroundings {
+    Surroundings {
+        path: body.path.as_ref().map(Text::os),
+        daemons_home: body.home.as_ref().map(Text::os),
+        daemon: body.daemon.clone().into(),
+        ..here.clone()
+    }
+}
+
+/// A file with the document of `started`, for as long as the hooks run.
+struct Started(Option<PathBuf>);
+
+impl Started {
+    fn make(runtime_dir: &std::path::Path, document: Option<&Text>) -> anyhow::Result<Started> {
+        let Some(document) = document else { return Ok(Started(None)) };
+        let directory = document_file::place(runtime_dir, &crate::record::ulid::new());
+        document_file::make_private(&directory, &document.0, None)
+            .with_context(|| format!("{} can't be written", directory.display()))?;
+        Ok(Started(Some(directory)))
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        Some(self.0.as_ref()?.join(document_file::FILE_NAME))
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(directory) = &self.0 {
+            let _ = fs::remove_dir_all(directory);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `hookmux show`: one execution as a whole: when each hook ran, what it said, what it changed.
+
+use similar::TextDiff;
+
+use super::args::{Format, ShowArgs};
+use super::output::{Output, Tone};
+use super::{End, Place, executions, time};
+use crate::record::form::{Cause, Head, Outcome, Record, RunRecord, State};
+use crate::record::history::History;
+use crate::record::text::Text;
+
+/// How wide the picture of the call's time is, in characters.
+const WIDTH: u64 = 40;
+/// Lines of a stream that are shown without `--full`.
+const MOST_LINES: usize = 30;
+/// The tries of detached hooks are looked for among this many later executions.
+const MOST_LATER: usize = 10_000;
+
+pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<End> {
+    let loaded = place.load(output);
+    let history = executions::history(&loaded.settings)?;
+    let record = executions::the_one(&history, &arguments.id)?;
+    let later = later(&history, &record.head);
+    if arguments.output == Format::Json {
+        let mut value = executions::json_record(&record);
+        if let Some(object) = value.as_object_mut() {
+            let later: Vec<_> = later.iter().map(executions::json_head).collect();
+            object.insert("later".to_owned(), later.into());
+        }
+        output.json(&value);
+        return Ok(End::Good);
+    }
+    head(&record, output);
+    picture(&record, output);
+    plan(&record, output);
+    for run in &record.body.runs {
+        said(run, arguments.full, output);
+    }
+    for note in &record.body.notes {
+        output.toned(Tone::Careful, &format!("! {note}"));
+    }
+    answer(&record, output);
+    if let Some(left_out) = &record.body.left_out {
+        output.toned(Tone::Careful, &format!("documents and output weren't kept: {left_out}"));
+    }
+    if !later.is_empty() {
+        output.line("");
+        output.toned(Tone::Bold, "Later");
+        let rows: Vec<_> = later.iter().map(executions::row).collect();
+        output.table(&executions::TITLES, &rows);
+    }
+    if record.head.state == State::Done && crate::record::history::is_failed(&record.head) {
+        output.line("");
+        output.line(&format!("`hookmux retry {}` runs the same hooks again.", record.head.id));
+    }
+    Ok(End::Good)
+}
+
+/// Retries of an execution, and the tries of what it left in the queue.
+fn later(history: &History, head: &Head) -> Vec<Head> {
+    let mut later: Vec<Head> = history
+        .newest()
+        .take_while(|id| *id > head.id)
+        .take(MOST_LATER)
+        .filter_map(|id| history.head(&id).ok())
+        .filter(|other| other.cause.parent() == Some(&head.id))
+        .collect();
+    later.reverse();
+    later
+}
+
+fn head(record: &Record, output: &mut Output) {
+    let head = &record.head;
+    let (result, tone) = executions::result(head);
+    output.toned(Tone::Bold, &format!("{} {}", executions::call(head), head.object));
+    output.toned(tone, &format!("  {result}"));
+    let took = head.duration_us.map(|micros| format!(", took {}", time::took(micros)));
+    let seconds = head.began_us / 1_000_000;
+    let mut line = |name: &str, value: &str| output.line(&format!("  {name:<10} {value}"));
+    line("execution", &head.id);
+    line("when", &format!("{}{}", time::local(seconds), took.unwrap_or_default()));
+    match &head.cause {
+        Cause::Libvirt => line("called by", &record.body.daemon),
+        Cause::Person => line("called by", "`hookmux run`"),
+        Cause::Retry(id) => line("retry of", id),
+        Cause::Queue(id) => line("queued by", id),
+    }
+    if let Some(uuid) = &head.uuid {
+        line("uuid", uuid);
+    }
+    let origin = head.origin.as_ref().map(|origin| format!(", origin {origin}"));
+    line("class", &format!("{}{}", head.class, origin.unwrap_or_default()));
+    let arguments: Vec<_> = record.body.arguments.iter().map(|argument| argument.lossy()).collect();
+    line("arguments", &arguments.join(" "));
+    match (head.state, head.status) {
+        (State::Done, Some(status)) if !matches!(head.cause, Cause::Queue(_)) => {
+            line("answer", &format!("exit status {status}"));
+        }
+        (State::Lost, _) => {
+            line(
+                "answer",
+                "none: hookmux died; libvirt saw it end by a signal, or was gone itself",
+            );
+        }
+        _ => {}
+    }
+}
+
+/// The call's time from left to right, a line for each hook.
+fn picture(record: &Record, output: &mut Output) {
+    let body = &record.body;
+    if body.runs.is_empty() {
+        return;
+    }
+    let ends = body
+        .runs
+        .iter()
+        .map(|run| run.start_us.unwrap_or_default() + run.duration_us.unwrap_or_default());
+    let total = ends.chain(record.head.duration_us).max().unwrap_or_default().max(1);
+    let names: Vec<String> = body.runs.iter().map(name).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    output.line("");
+    for (run, name) in body.runs.iter().zip(&names) {
+        let (words, tone) = ended(run);
+        let took = run.duration_us.map_or_else(|| "-".to_owned(), time::took);
+        let pad = width - name.chars().count();
+        output.toned(
+            tone,
+            &format!("  {name}{:pad$}  |{}|  {took:>7}  {words}", "", bar(run, total)),
+        );
+    }
+    output.line(&format!(
+        "  {:width$}   0{:>rest$}",
+        "",
+        time::took(total),
+        rest = WIDTH as usize - 1
+    ));
+}
+
+fn name(run: &RunRecord) -> String {
+    let device = run.device.as_ref().map(|device| format!(" [{device}]")).unwrap_or_default();
+    format!("{}{device}", run.hook)
+}
+
+fn bar(run: &RunRecord, total: u64) -> String {
+    let Some(start) = run.start_us else { return " ".repeat(WIDTH as usize) };
+    let column = |micros: u64| (micros.min(total) * WIDTH / total) as usize;
+    let begins = column(start).min(WIDTH as usize - 1);
+    // something that ran is seen
+    let ends = column(start + run.duration_us.unwrap_or_default()).max(begins + 1);
+    let after = (WIDTH as usize).saturating_sub(ends);
+    format!("{}{}{}", " ".repeat(begins), "━".repeat(ends - begins), " ".repeat(after))
+}
+
+fn ended(run: &RunRecord) -> (String, Tone) {
+    let changed = if run.changed_document { ", changed the document" } else { "" };
+    match run.outcome {
+        Outcome::Queued => {
+            let job = run.job.as_deref().unwrap_or_default();
+            (format!("queued as {job}"), Tone::Plain)
+        }
+        Outcome::Failure | Outcome::Timeout => (run.failure.clone().unwrap_or_default(), Tone::Bad),
+        _ => (format!("exit status 0{changed}"), Tone::Good),
+    }
+}
+
+/// What had no part in the call; of one that never ended, what was to run.
+fn plan(record: &Record, output: &mut Output) {
+    let is_over = record.head.state == State::Done;
+    for planned in &record.body.plan {
+        let name = match &planned.device {
+            Some(device) => format!("{} [{device}]", planned.hook),
+            None => planned.hook.clone(),
+        };
+        match planned.decision.as_str() {
+            "out" => {
+                let why = planned.reason.as_deref().unwrap_or_default();
+                output.toned(Tone::Dim, &format!("  - {name}: {why}"));
+            }
+            _ if !is_over => output.line(&format!("  ? {name}: was to run")),
+            _ => {}
+        }
+    }
+}
+
+fn said(run: &RunRecord, is_full: bool, output: &mut Output) {
+    let digest = run.sha256.as_deref().map(|digest| format!(", sha256 {digest}"));
+    let is_quiet = run.stdout.0.is_empty() && run.stderr.0.is_empty() && run.leftovers.is_empty();
+    if is_quiet && !is_full {
+        return;
+    }
+    output.line("");
+    output.toned(Tone::Bold, &name(run));
+    output.toned(Tone::Dim, &format!("  {}{}", run.path.lossy(), digest.unwrap_or_default()));
+    for (stream, text) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
+        let text = text.lossy();
+        let lines: Vec<&str> = text.lines().collect();
+        let shown = if is_full { lines.len() } else { lines.len().min(MOST_LINES) };
+        // the end says why it failed
+        let left = lines.len() - shown;
+        if left > 0 {
+            output
+                .toned(Tone::Dim, &format!("  {stream}: … {left} lines before; --full shows them"));
+        }
+        for line in lines.iter().skip(left) {
+            output.line(&format!("  {stream}: {line}"));
+        }
+    }
+    for left in &run.leftovers {
+        output.toned(Tone::Careful, &format!("  left running: {} ({})", left.name, left.pid));
+    }
+}
+
+/// What libvirt got.
+fn answer(record: &Record, output: &mut Output) {
+    let body = &record.body;
+    if !body.stderr.0.is_empty() {
+        output.line("");
+        output.toned(Tone::Bold, "Told to libvirt");
+        for line in body.stderr.lossy().lines() {
+            output.line(&format!("  {line}"));
+        }
+    }
+    if let (Some(before), Some(after)) = (&body.document, &body.document_after) {
+        output.line("");
+        output.toned(Tone::Bold, "The document, changed");
+        diff(before, after, output);
+    }
+}
+
+fn diff(before: &Text, after: &Text, output: &mut Output) {
+    let (before, after) = (before.lossy(), after.lossy());
+    let diff = TextDiff::from_lines(before.as_ref(), after.as_ref());
+    let text = diff.unified_diff().context_radius(3).header("libvirt's", "hookmux's").to_string();
+    for line in text.lines() {
+        let tone = match line.as_bytes().first() {
+            Some(b'+') => Tone::Good,
+            Some(b'-') => Tone::Bad,
+            Some(b'@') => Tone::Dim,
+            _ => Tone::Plain,
+        };
+        output.toned(tone, &format!("  {line}"));
+    }
+}

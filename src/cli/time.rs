@@ -1,0 +1,134 @@
+//! Times as people write and read them: local, as journalctl's.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::config::values::parse_duration;
+use crate::run::sys::{Local, local_time, seconds_of};
+
+/// `2026-11-25 14:03:12`, local.
+pub fn local(seconds: u64) -> String {
+    let Some(time) = i64::try_from(seconds).ok().and_then(local_time) else {
+        return "-".to_owned();
+    };
+    let Local { year, month, day, hour, minute, second } = time;
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+}
+
+/// `2026-11-25T13:03:12.123456Z`, for programs.
+pub fn rfc3339(micros: u64) -> String {
+    humantime::format_rfc3339_micros(UNIX_EPOCH + Duration::from_micros(micros)).to_string()
+}
+
+/// A duration for people, as short as is enough: `0.3 ms`, `12 ms`, `1.5 s`, `130 s`.
+pub fn took(micros: u64) -> String {
+    let seconds = Duration::from_micros(micros).as_secs_f64();
+    match seconds {
+        _ if seconds < 0.01 => format!("{:.1} ms", seconds * 1e3),
+        _ if seconds < 1.0 => format!("{:.0} ms", seconds * 1e3),
+        _ if seconds < 100.0 => format!("{seconds:.1} s"),
+        _ => format!("{seconds:.0} s"),
+    }
+}
+
+/// Reads a time in the past, in milliseconds since 1970: `1h` (ago), `2 days ago`, `today`,
+/// `yesterday`, `14:03`, `2026-11-25`, `2026-11-25 14:03:12`, or with a `T` and a `Z` as RFC 3339.
+///
+/// # Errors
+/// A sentence that names the text and shows what would do.
+pub fn parse(text: &str) -> Result<u64, String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    parse_at(text.trim(), now).ok_or_else(|| {
+        format!("`{text}` is no time; write 2h, yesterday, 14:03, 2026-11-25 or 2026-11-25 14:03")
+    })
+}
+
+fn parse_at(text: &str, now: Duration) -> Option<u64> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).ok();
+    let today = local_time(i64::try_from(now.as_secs()).ok()?)?;
+    let midnight = Local { hour: 0, minute: 0, second: 0, ..today };
+    match text {
+        "now" => return millis(now),
+        "today" => return at(midnight),
+        // mktime brings the day of the month in order
+        "yesterday" => return at(Local { day: midnight.day - 1, ..midnight }),
+        _ => {}
+    }
+    if text.ends_with('Z') {
+        let time = humantime::parse_rfc3339_weak(text).ok()?;
+        return millis(time.duration_since(UNIX_EPOCH).ok()?);
+    }
+    if let Some(time) = clock(text, midnight).or_else(|| date(text, midnight)) {
+        return at(time);
+    }
+    let ago = text.strip_suffix("ago").unwrap_or(text).trim();
+    millis(now.checked_sub(parse_duration(ago).ok()?)?)
+}
+
+fn at(local: Local) -> Option<u64> {
+    u64::try_from(seconds_of(&local)?).ok()?.checked_mul(1000)
+}
+
+/// `14:03` or `14:03:12`, on a day.
+fn clock(text: &str, day: Local) -> Option<Local> {
+    let mut parts = text
+        .split(':')
+        .map(|part| (part.len() <= 2).then(|| part.parse::<u8>().ok().map(i32::from)).flatten());
+    let (hour, minute) = (parts.next()??, parts.next()??);
+    let second = match parts.next() {
+        Some(second) => second?,
+        None => 0,
+    };
+    let is_time = hour < 24 && minute < 60 && second < 61 && parts.next().is_none();
+    is_time.then_some(Local { hour, minute, second, ..day })
+}
+
+/// `2026-11-25`, and a time of day after a blank or a `T`.
+fn date(text: &str, midnight: Local) -> Option<Local> {
+    let (day, time) = text.split_once([' ', 'T']).map_or((text, None), |(d, t)| (d, Some(t)));
+    let mut parts = day.split('-').map(|part| part.parse::<u16>().ok().map(i32::from));
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let is_date = year >= 1970
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && parts.next().is_none();
+    let date = is_date.then_some(Local { year, month, day, ..midnight })?;
+    match time {
+        Some(time) => clock(time.trim(), date),
+        None => Some(date),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let now = Duration::from_secs(1_700_000_000);
+        let read = |text: &str| parse_at(text, now);
+        let back = |text: &str| read(text).map(|millis| local(millis / 1000));
+        let day = local(now.as_secs())[..10].to_owned();
+        assert_eq!(read("now"), Some(1_700_000_000_000));
+        assert_eq!(read("1h"), Some(1_699_996_400_000));
+        assert_eq!(read("2 days ago"), Some(1_699_827_200_000));
+        assert_eq!(read("2023-11-14T22:13:20Z"), Some(1_700_000_000_000));
+        assert_eq!(back("today"), Some(format!("{day} 00:00:00")));
+        assert!(read("yesterday") < read("today"));
+        assert_eq!(back("14:03"), Some(format!("{day} 14:03:00")));
+        assert_eq!(back("2023-01-02"), Some("2023-01-02 00:00:00".into()));
+        assert_eq!(back("2023-01-02 03:04"), Some("2023-01-02 03:04:00".into()));
+        assert_eq!(back("2023-01-02T03:04:05"), Some("2023-01-02 03:04:05".into()));
+        for text in ["", "soon", "25:00", "2023-13-01", "2023-01", "1:2:3:4", "2023-01-02 x"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_told_as_short_as_is_enough() {
+        for (micros, text) in
+            [(300, "0.3 ms"), (12_400, "12 ms"), (1_540_000, "1.5 s"), (130_000_000, "130 s")]
+        {
+            assert_eq!(took(micros), text);
+        }
+    }
+}

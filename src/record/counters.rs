@@ -1,0 +1,167 @@
+//! What has been counted of all executions since counting began: retention doesn't take it back.
+//!
+//! Kept beside the records, and brought up to date as they are moved there. A batch's ids are kept
+//! with it, so that one whose mover died half-way isn't counted twice, nor left out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::form::{Cause, Head, HookHead, State};
+use crate::files;
+
+/// Upper bounds of the histograms' buckets, in seconds.
+pub const BUCKETS: [f64; 13] =
+    [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+
+/// Times that something took.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// How many fell into each bucket and into none below it; the last takes the rest.
+    pub counts: Vec<u64>,
+    pub sum_us: u64,
+}
+
+/// By labels, in the form that Prometheus has them in: `driver="qemu",event="before_vm_start"`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    pub executions: BTreeMap<String, u64>,
+    pub hooks: BTreeMap<String, u64>,
+    pub execution_times: BTreeMap<String, Histogram>,
+    pub hook_times: BTreeMap<String, Histogram>,
+    /// Seconds since 1970.
+    pub last_failures: BTreeMap<String, u64>,
+    /// The ids of the last batch.
+    pub batch: Vec<String>,
+}
+
+impl Histogram {
+    fn add(&mut self, micros: u64) {
+        self.counts.resize(BUCKETS.len() + 1, 0);
+        let seconds = std::time::Duration::from_micros(micros).as_secs_f64();
+        let bucket = BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(BUCKETS.len());
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+        }
+        self.sum_us += micros;
+    }
+}
+
+impl Counters {
+    /// Those of a state directory; none where there are none, or none that can be read.
+    pub fn load(records: &Path) -> Counters {
+        let bytes = fs::read(place(records)).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+
+    /// Keeps them.
+    ///
+    /// # Errors
+    /// As of `open(2)`, `write(2)`, `rename(2)`.
+    pub fn save(&self, records: &Path) -> io::Result<()> {
+        files::replace(&place(records), &serde_json::to_vec(self)?)
+    }
+
+    /// Counts an execution that is over: libvirt's own, and the queue's.
+    pub fn add(&mut self, head: &Head) {
+        if !matches!(head.cause, Cause::Libvirt | Cause::Queue(_)) {
+            return;
+        }
+        let outcome = if head.state == State::Lost { "lost" } else { head.outcome.name() };
+        let driver = labels(&[("driver", &head.driver)]);
+        if matches!(head.cause, Cause::Libvirt) {
+            let call = labels(&[("driver", &head.driver), ("operation", &head.operation)]);
+            let ended = format!("{call},{}", labels(&[("outcome", outcome)]));
+            *self.executions.entry(ended).or_default() += 1;
+            if let Some(micros) = head.duration_us {
+                self.execution_times.entry(call).or_default().add(micros);
+            }
+        }
+        if head.state == State::Lost {
+            return;
+        }
+        for hook in &head.hooks {
+            self.add_hook(&driver, head, hook);
+        }
+    }
+
+    fn add_hook(&mut self, driver: &str, head: &Head, hook: &HookHead) {
+        let event = labels(&[("event", hook.event.as_deref().unwrap_or_default())]);
+        let moment = format!("{driver},{event}");
+        let ended = format!("{moment},{}", labels(&[("outcome", hook.outcome.name())]));
+        *self.hooks.entry(ended).or_default() += 1;
+        if let Some(micros) = hook.duration_us {
+            self.hook_times.entry(moment.clone()).or_default().add(micros);
+        }
+        if hook.outcome.is_failure() {
+            let ended = (head.began_us + head.duration_us.unwrap_or_default()) / 1_000_000;
+            let last = self.last_failures.entry(moment).or_default();
+            *last = ended.max(*last);
+        }
+    }
+}
+
+fn place(records: &Path) -> PathBuf {
+    records.join("counters.json")
+}
+
+/// `name="value"`, with commas between.
+pub fn labels(pairs: &[(&str, &str)]) -> String {
+    let label = |(name, value): &(&str, &str)| {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        format!("{name}=\"{value}\"")
+    };
+    pairs.iter().map(label).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::form::Outcome;
+    use crate::record::form::tests::record;
+
+    #[test]
+    fn executions_and_hooks_are_counted_by_what_they_were() {
+        let mut counters = Counters::default();
+        let mut head = record().head;
+        counters.add(&head);
+        head.hooks[0].outcome = Outcome::Failure;
+        head.outcome = Outcome::Failure;
+        counters.add(&head);
+        head.cause = Cause::Retry("x".into());
+        counters.add(&head);
+        head.cause = Cause::Libvirt;
+        head.state = State::Lost;
+        counters.add(&head);
+        let of = |outcome: &str| {
+            counters.executions
+                [&format!("driver=\"qemu\",operation=\"prepare\",outcome=\"{outcome}\"")]
+        };
+        assert_eq!((of("success"), of("failure"), of("lost")), (1, 1, 1));
+        let moment = "driver=\"qemu\",event=\"before_vm_start\"";
+        assert_eq!(counters.hooks[&format!("{moment},outcome=\"success\"")], 1);
+        assert_eq!(counters.hooks[&format!("{moment},outcome=\"failure\"")], 1);
+        assert_eq!(counters.hook_times[moment].counts.iter().sum::<u64>(), 2);
+        assert_eq!(counters.last_failures.len(), 1);
+    }
+
+    #[test]
+    fn times_fall_into_the_first_bucket_that_takes_them() {
+        let mut histogram = Histogram::default();
+        for micros in [0, 1000, 1001, 120_000_000, 120_000_001] {
+            histogram.add(micros);
+        }
+        let counts = histogram.counts;
+        assert_eq!((counts[0], counts[1], counts[12], counts[13]), (2, 1, 1, 1));
+        assert_eq!(histogram.sum_us, 240_002_002);
+    }
+
+    #[test]
+    fn labels_are_quoted() {
+        assert_eq!(labels(&[("a", "x\"y\\z\n"), ("b", "")]), "a=\"x\\\"y\\\\z\\n\",b=\"\"");
+    }
+}

@@ -1,0 +1,200 @@
+//! All executions, wherever their records lie: in the runtime directory, until they are moved, and
+//! in the state directory. Reads only.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::form::{Head, Record, State};
+use super::spool::Spool;
+use super::store::{self, Store};
+use super::ulid;
+
+/// The records of one hookmux.
+pub struct History {
+    spool: Spool,
+    store: Store,
+}
+
+/// Which executions are asked for; all of it must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// A name or a uuid.
+    pub guest: Option<String>,
+    pub event: Option<String>,
+    /// `before_vm_start/10-x`, or without its event.
+    pub hook: Option<String>,
+    pub driver: Option<String>,
+    pub operation: Option<String>,
+    pub is_failed: bool,
+    pub is_lost: bool,
+    /// Milliseconds since 1970.
+    pub since: Option<u64>,
+    pub until: Option<u64>,
+}
+
+impl Filter {
+    pub fn holds(&self, head: &Head) -> bool {
+        let is = |wanted: &Option<String>, value: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted == value)
+        };
+        let guest = self.guest.as_ref().is_none_or(|guest| {
+            *guest == head.object
+                || head.uuid.as_ref().is_some_and(|uuid| uuid.eq_ignore_ascii_case(guest))
+        });
+        let event = self
+            .event
+            .as_ref()
+            .is_none_or(|event| head.hooks.iter().any(|hook| hook.event.as_ref() == Some(event)));
+        let hook = self
+            .hook
+            .as_ref()
+            .is_none_or(|wanted| head.hooks.iter().any(|hook| is_hook(&hook.hook, wanted)));
+        let began = head.began_us / 1000;
+        guest
+            && event
+            && hook
+            && is(&self.driver, &head.driver)
+            && is(&self.operation, &head.operation)
+            && (!self.is_failed || is_failed(head))
+            && (!self.is_lost || head.state == State::Lost)
+            && self.since.is_none_or(|since| began >= since)
+            && self.until.is_none_or(|until| began <= until)
+    }
+}
+
+/// Whether a hook of an execution failed, or libvirt was told so.
+pub fn is_failed(head: &Head) -> bool {
+    head.outcome.is_failure()
+        || head.status.is_some_and(|status| status != 0)
+        || head.hooks.iter().any(|hook| hook.outcome.is_failure())
+}
+
+/// Whether a hook is meant: by its label, or by the name behind the event.
+pub fn is_hook(label: &str, wanted: &str) -> bool {
+    label == wanted || label.rsplit('/').next() == Some(wanted)
+}
+
+impl History {
+    pub fn new(runtime_dir: &Path, state_dir: &Path) -> History {
+        History { spool: Spool::new(runtime_dir), store: Store::new(state_dir) }
+    }
+
+    pub fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// All ids, the newest first, each once.
+    pub fn newest(&self) -> impl Iterator<Item = String> {
+        // this one first: what is moved meanwhile is found in the other, and not in neither
+        let mut fresh = self.spool.running_ids();
+        fresh.extend(self.spool.done_ids());
+        fresh.sort_unstable();
+        fresh.dedup();
+        Merge { fresh, stored: self.store.newest().peekable() }
+    }
+
+    /// The newest executions for which a filter holds, the newest first.
+    pub fn find(&self, filter: &Filter) -> impl Iterator<Item = Head> {
+        // a record's name is from its call's time, and may be a little later than the call itself
+        let after = filter.since.map(|since| ulid::first_of(since.saturating_sub(1000)));
+        let before = filter.until.map(|until| ulid::first_of(until.saturating_add(60_000)));
+        self.newest()
+            .take_while(move |id| after.as_ref().is_none_or(|after| id >= after))
+            .filter(move |id| before.as_ref().is_none_or(|before| id <= before))
+            .filter_map(|id| self.head(&id).ok())
+            .filter(|head| filter.holds(head))
+    }
+
+    /// Reads the head of one; what says that it runs, and doesn't any more, is lost.
+    ///
+    /// # Errors
+    /// There is none, or it can't be read.
+    pub fn head(&self, id: &str) -> io::Result<Head> {
+        let mut head = self.read(id, store::read_head)?;
+        judge(&mut head);
+        Ok(head)
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// There is none, or it can't be read.
+    pub fn record(&self, id: &str) -> io::Result<Record> {
+        let mut record = self.read(id, store::read)?;
+        judge(&mut record.head);
+        Ok(record)
+    }
+
+    fn read<T>(&self, id: &str, read: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+        // in the order in which it moves
+        let places = [self.spool.running(id), self.spool.done(id), self.store.path(id)];
+        for place in places {
+            match read(&place) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => return other,
+            }
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    /// The executions that a word means: an id, the beginning or the end of one, `last`.
+    pub fn meant(&self, word: &str) -> Vec<String> {
+        if word == "last" {
+            return self.newest().next().into_iter().collect();
+        }
+        let word = word.to_ascii_uppercase();
+        if ulid::is_one(&word) {
+            return vec![word];
+        }
+        self.newest().filter(|id| id.starts_with(&word) || id.ends_with(&word)).take(20).collect()
+    }
+
+    /// Whether the state directory can be read at all, where it is there.
+    ///
+    /// # Errors
+    /// As of `opendir(3)`.
+    pub fn check(&self) -> io::Result<()> {
+        for directory in [self.spool.base(), self.store.base()] {
+            match fs::read_dir(directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn judge(head: &mut Head) {
+    if head.state == State::Running && !head.process.is_alive() {
+        head.state = State::Lost;
+    }
+}
+
+/// Two sequences of ids as one, the newest first.
+struct Merge<I: Iterator<Item = String>> {
+    /// The oldest first.
+    fresh: Vec<String>,
+    stored: std::iter::Peekable<I>,
+}
+
+impl<I: Iterator<Item = String>> Iterator for Merge<I> {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        match (self.fresh.last(), self.stored.peek()) {
+            (Some(fresh), Some(stored)) if fresh == stored => {
+                self.fresh.pop();
+                self.stored.next()
+            }
+            (Some(fresh), Some(stored)) if fresh > stored => self.fresh.pop(),
+            (_, Some(_)) => self.stored.next(),
+            (Some(_), None) => self.fresh.pop(),
+            (None, None) => None,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Takes records from the runtime directory to the state directory, and away when their time is
+//! over: in a process that libvirt doesn't wait for. The state directory's disk may be slow, full
+//! or gone; then they stay where they are, as long as there is room.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::counters::Counters;
+use super::form::{Head, State};
+use super::recorder::Place;
+use super::retention::{self, Kept};
+use super::spool::Spool;
+use super::store::{self, Store};
+use super::ulid;
+use crate::config::Settings;
+use crate::files;
+use crate::run::background;
+
+/// Where systemd keeps that the path unit for records is enabled: then it starts the mover.
+const PATH_UNIT: &str = "/etc/systemd/system/paths.target.wants/hookmux-prune.path";
+/// What the path unit watches, and whose settings its service follows.
+const UNIT_RUNTIME_DIR: &str = "/run/hookmux";
+const UNIT_HOOKS_DIR: &str = "/etc/libvirt/hooks";
+
+/// Records that are moved between two looks at the counters.
+const BATCH: usize = 256;
+/// How long a mover that lingers waits for more, and how often it then finds nothing before it ends.
+const PAUSE: Duration = Duration::from_secs(1);
+const IDLE_ROUNDS: u32 = 3;
+/// A mover that lingers looks this often for records whose time is over.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// After a mover could do nothing, no call starts another one for this long.
+const STUCK_FOR: Duration = Duration::from_secs(30);
+
+const LOCK: &str = ".mover";
+const STUCK: &str = ".stuck";
+const PRUNED: &str = ".pruned";
+
+/// What has been done.
+#[derive(Debug, Default)]
+pub struct Tidied {
+    pub moved: usize,
+    pub lost: usize,
+    pub pruned: usize,
+    /// Why some stay in the runtime directory.
+    pub stuck: Option<io::Error>,
+}
+
+/// Starts a mover for what a call has left, unless one is there, or systemd sees to it.
+pub fn start_if_needed(hooks_dir: &Path, place: &Place) {
+    let spool = &place.spool;
+    let is_recent = |time: SystemTime| time.elapsed().is_ok_and(|age| age < STUCK_FOR);
+    let stuck = fs::metadata(spool.base().join(STUCK)).and_then(|file| file.modified());
+    if stuck.is_ok_and(is_recent) || is_the_units(hooks_dir, spool) {
+        return;
+    }
+    if let Ok(Some(lock)) = lock(spool) {
+        drop(lock);
+        // what isn't moved now is moved after the next call
+        let _ = background::start(hooks_dir, &[c"prune", c"--linger"]);
+    }
+}
+
+/// The same where a host has just been started: what the last boot left is looked at.
+pub fn start(hooks_dir: &Path, settings: &Settings) {
+    let spool = Spool::new(&settings.runtime_dir);
+    if spool.base().exists() {
+        let place = Place { spool, state_dir: settings.state_dir.clone() };
+        start_if_needed(hooks_dir, &place);
+    }
+}
+
+fn is_the_units(hooks_dir: &Path, spool: &Spool) -> bool {
+    spool.base().parent() == Some(Path::new(UNIT_RUNTIME_DIR))
+        && hooks_dir == Path::new(UNIT_HOOKS_DIR)
+        && Path::new(PATH_UNIT).exists()
+}
+
+/// The right to move; `None` where somebody has it.
+fn lock(spool: &Spool) -> io::Result<Option<Flock<File>>> {
+    let file = OpenOptions::new().create(true).append(true).open(spool.base().join(LOCK))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error.into()),
+    }
+}
+
+/// Moves, and waits for more until it has been quiet for a while; prunes now and then.
+///
+/// # Errors
+/// The runtime directory can't be used.
+pub fn linger(settings: &Settings) -> io::Result<Tidied> {
+    let mover = Mover::new(settings);
+    let mut sum = Tidied::default();
+    loop {
+        let Some(lock) = lock(&mover.spool)? else { return Ok(sum) };
+        let mut idle = 0;
+        while idle < IDLE_ROUNDS {
+            let done = mover.move_all();
+            idle = if done.moved + done.lost == 0 { idle + 1 } else { 0 };
+            sum.moved += done.moved;
+            sum.lost += done.lost;
+            if done.stuck.is_some() {
+                mover.note_stuck();
+                sum.stuck = done.stuck;
+                return Ok(sum);
+            }
+            thread::sleep(PAUSE);
+        }
+        if mover.is_prune_due() {
+            sum.pruned += mover.prune();
+        }
+        drop(lock);
+        // a call that came while the lock was held has started nobody
+        if mover.spool.done_ids().is_empty() {
+            return Ok(sum);
+        }
+    }
+}
+
+/// Moves and prunes once. One who is at it is waited for.
+///
+/// # Errors
+/// The runtime directory can't be used.
+pub fn tidy(settings: &Settings) -> io::Result<Tidied> {
+    let mover = Mover::new(settings);
+    mover.spool.make()?;
+    let mut waited = Duration::ZERO;
+    let _lock = loop {
+        match lock(&mover.spool)? {
+            Some(lock) => break Some(lock),
+            // one that lingers holds it while it waits: what it does is what would be done here
+            None if waited >= 10 * PAUSE => break None,
+            None => {
+                thread::sleep(PAUSE / 10);
+                waited += PAUSE / 10;
+            }
+        }
+    };
+    let mut done = mover.move_all();
+    done.pruned = mover.prune();
+    Ok(done)
+}
+
+struct Mover<'a> {
+    settings: &'a Settings,
+    spool: Spool,
+    store: Store,
+}
+
+impl Mover<'_> {
+    fn new(settings: &Settings) -> Mover<'_> {
+        Mover {
+            settings,
+            spool: Spool::new(&settings.runtime_dir),
+            store: Store::new(&settings.state_dir),
+        }
+    }
+
+    fn move_all(&self) -> Tidied {
+        let mut done = Tidied { lost: self.find_lost(), ..Tidied::default() };
+        let mut counters = Counters::load(self.store.base());
+        loop {
+            match self.move_batch(&mut counters) {
+                Ok(0) => break,
+                Ok(moved) => done.moved += moved,
+                Err(error) => {
+                    done.stuck = Some(error);
+                    break;
+                }
+            }
+        }
+        if done.stuck.is_none() {
+            let _ = files::remove(&self.spool.base().join(STUCK));
+        }
+        done
+    }
+
+    /// Executions whose process is gone are over, whatever became of them.
+    fn find_lost(&self) -> usize {
+        for torn in self.spool.torn() {
+            let _ = fs::remove_file(torn);
+        }
+        let mut lost = 0;
+        for id in self.spool.running_ids() {
+            let Ok(mut record) = store::read(&self.spool.running(&id)) else { continue };
+            if record.head.process.is_alive() {
+                continue;
+            }
+            let is_lost = record.head.state == State::Running;
+            if self.spool.settle(&id, &mut record).is_ok() && is_lost {
+                lost += 1;
+            }
+        }
+        lost
+    }
+
+    /// One batch: kept in the new place, counted, and only then removed from the old one.
+    fn move_batch(&self, counters: &mut Counters) -> io::Result<usize> {
+        let mut ids = self.spool.done_ids();
+        ids.truncate(BATCH);
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        for id in &ids {
+            let bytes = fs::read(self.spool.done(id))?;
+            if !self.store.path(id).exists() {
+                self.store.put(id, &bytes)?;
+            }
+            let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            if !counters.batch.contains(id)
+                && let Some(head) = Head::decode(line)
+            {
+                counters.add(&head);
+            }
+        }
+        let moved = ids.len();
+        counters.batch.clone_from(&ids);
+        counters.save(self.store.base())?;
+        for id in &ids {
+            files::remove(&self.spool.done(id))?;
+        }
+        Ok(moved)
+    }
+
+    fn note_stuck(&self) {
+        let _ = files::replace(&self.spool.base().join(STUCK), b"\n");
+    }
+
+    fn pruned_path(&self) -> PathBuf {
+        self.store.base().join(PRUNED)
+    }
+
+    fn is_prune_due(&self) -> bool {
+        let last = fs::metadata(self.pruned_path()).and_then(|file| file.modified());
+        last.is_ok_and(|time| time.elapsed().is_ok_and(|age| age >= PRUNE_EVERY))
+            || !self.pruned_path().exists()
+    }
+
+    /// Removes records whose time is over; returns how many.
+    fn prune(&self) -> usize {
+        let _ = files::replace(&self.pruned_path(), b"\n");
+        self.remove_torn();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let records: Vec<Kept> = self.store.newest().filter_map(|id| self.look(id, now)).collect();
+        let gone = retention::superfluous(&records, &self.settings.retention);
+        gone.iter().filter(|id| self.store.remove(id).is_ok()).count()
+    }
+
+    fn look(&self, id: String, now: Duration) -> Option<Kept> {
+        let path = self.store.path(&id);
+        let size = fs::metadata(&path).ok()?.len();
+        let age = now.saturating_sub(Duration::from_millis(ulid::milliseconds(&id)?));
+        // what can't be read is let go with age and size
+        let head = store::read_head(&path).ok();
+        let hooks = head.iter().flat_map(|head| &head.hooks).map(|hook| hook.hook.clone());
+        let hooks = hooks.collect();
+        let is_failure = head.is_some_and(|head| {
+            head.state == State::Lost || head.outcome.is_failure() || head.status != Some(0)
+        });
+        Some(Kept { id, hooks, is_failure, size, age })
+    }
+
+    /// Files that a mover left when it died half-way.
+    fn remove_torn(&self) {
+        for group in self.store.groups() {
+            let entries = fs::read_dir(self.store.base().join(group)).into_iter().flatten();
+            for entry in entries.flatten() {
+                if entry.file_name().as_encoded_bytes().ends_with(b".new") {
+                    let _ = fs::remove_file(entry.path());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Who writes down what happens in a call. Nothing that goes wrong here has any effect on it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::form::{
+    Body, Cause, FORMAT, Head, HookHead, LeftRunning, Outcome, Planned, Process, Record, RunRecord,
+    State,
+};
+use super::spool::Spool;
+use super::text::Text;
+use super::{Begun, Execution, Fact, Plan, Run, Witness, mask};
+use crate::answer::Answer;
+use crate::boot;
+use crate::config::settings::RecordPolicy;
+use crate::files;
+use crate::plan::{Decision, Step};
+use crate::run::exchange::Change;
+use crate::run::job;
+use crate::run::processes;
+use crate::verdict;
+
+/// Programs up to this size are told by their SHA-256, in bytes: it is worked out while they run.
+const MOST_HASHED: u64 = 256 * 1024;
+
+/// The record of one call, from its beginning to its answer.
+pub struct Recorder {
+    cause: Cause,
+    began: Instant,
+    began_us: u64,
+    /// There once the call has begun, where it is to be recorded.
+    open: Option<Open>,
+}
+
+/// What came of writing it down.
+#[derive(Default)]
+pub struct Kept {
+    /// There where the call was to be recorded.
+    pub execution: Option<Execution>,
+    pub place: Option<Place>,
+    /// What went wrong, in words.
+    pub trouble: Option<String>,
+}
+
+/// Where a call's record lies, and where it will.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub spool: Spool,
+    pub state_dir: PathBuf,
+}
+
+struct Open {
+    execution: Execution,
+    place: Place,
+    record: Record,
+    /// Hooks that have been started and aren't over.
+    started: Vec<Started>,
+    is_bypassed: bool,
+    /// Why it wasn't written down when it began.
+    trouble: Option<io::Error>,
+}
+
+struct Started {
+    label: String,
+    device: Option<String>,
+    start_us: u64,
+    sha256: Option<String>,
+}
+
+impl Recorder {
+    pub fn new(cause: Cause) -> Recorder {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Recorder {
+            cause,
+            began: Instant::now(),
+            began_us: u64::try_from(now.as_micros()).unwrap_or_default(),
+            open: None,
+        }
+    }
+
+    /// Writes down how it ended.
+    pub fn finish(self, answer: &Answer) -> Kept {
+        let duration_us = micros(self.began);
+        let Some(open) = self.open else { return Kept::default() };
+        let Open { execution, place, mut record, is_bypassed, trouble, .. } = open;
+        let spool = &place.spool;
+        let Record { head, body } = &mut record;
+        head.state = State::Done;
+        head.duration_us = Some(duration_us);
+        head.status = Some(answer.status);
+        body.stderr = masked(answer.stderr.as_bytes());
+        body.document_after = answer.stdout.as_deref().map(masked);
+        let failed = body.runs.iter().find(|run| run.outcome.is_failure());
+        head.failure = match failed {
+            Some(run) => {
+                let what = run.failure.as_deref().unwrap_or_default();
+                Some(format!("{}: {what}", run.hook))
+            }
+            None if answer.status != 0 => body.stderr.lossy().lines().next().map(str::to_owned),
+            None => None,
+        };
+        head.outcome = match failed {
+            _ if is_bypassed => Outcome::Bypassed,
+            Some(run) => run.outcome,
+            None if answer.status != 0 => Outcome::Failure,
+            None => Outcome::Success,
+        };
+        head.hooks = body.runs.iter().map(hook_head).collect();
+        let trouble = match spool.finish(&mut record) {
+            Ok(()) => trouble
+                .map(|error| format!("the record of this call was kept only at its end: {error}")),
+            Err(error) => {
+                spool.count(super::spool::Dropped { records: 1, journal: 0 });
+                Some(format!(
+                    "the record of this call can't be kept in {}: {error}",
+                    spool.base().display()
+                ))
+            }
+        };
+        Kept { execution: Some(execution), trouble, place: Some(place) }
+    }
+
+    fn begin(&mut self, execution: &Execution, begun: &Begun<'_>) {
+        if begun.settings.record == RecordPolicy::None {
+            return;
+        }
+        let call = begun.call;
+        let head = Head {
+            format: FORMAT,
+            id: execution.id.clone(),
+            state: State::Running,
+            outcome: Outcome::Unknown,
+            cause: self.cause.clone(),
+            driver: execution.driver.to_owned(),
+            object: execution.object.clone(),
+            operation: execution.operation.clone(),
+            sub_operation: call.sub_operation().to_string_lossy().into_owned(),
+            extra: call.extra().to_string_lossy().into_owned(),
+            uuid: execution.uuid.clone(),
+            class: call.class().name().to_owned(),
+            origin: None,
+            began_us: self.began_us,
+            duration_us: None,
+            status: None,
+            failure: None,
+            hooks: Vec::new(),
+            process: here(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let body = Body {
+            arguments: call.arguments.iter().map(|argument| argument.as_os_str().into()).collect(),
+            hooks_dir: begun.settings.hooks_dir.as_os_str().into(),
+            daemon: begun.surroundings.daemon(),
+            path: begun.surroundings.path.as_deref().map(Text::from),
+            home: begun.surroundings.daemons_home.as_deref().map(Text::from),
+            document: begun.document.map(masked),
+            ..Body::default()
+        };
+        self.open = Some(Open {
+            execution: execution.clone(),
+            place: Place {
+                spool: Spool::new(&begun.settings.runtime_dir),
+                state_dir: begun.settings.state_dir.clone(),
+            },
+            record: Record { head, body },
+            started: Vec::new(),
+            is_bypassed: false,
+            trouble: None,
+        });
+    }
+}
+
+impl Open {
+    /// The intent is kept before anything runs.
+    fn plan(&mut self, plan: &Plan<'_>) {
+        let device = |step: &Step| {
+            let device = plan.facts.metadata.devices.get(step.device?)?;
+            Some(device.label.clone())
+        };
+        let planned = |step: &Step| {
+            let (decision, reason) = match &step.decision {
+                Decision::Run => ("run", None),
+                Decision::Fails { why, .. } => ("fail", Some(why.clone())),
+                Decision::Out(why) | Decision::Odd(why) => ("out", Some(why.clone())),
+            };
+            Planned {
+                hook: step.hook.label.clone(),
+                event: step.event.as_deref().map(str::to_owned),
+                device: device(step),
+                decision: decision.to_owned(),
+                reason,
+            }
+        };
+        let Record { head, body } = &mut self.record;
+        head.origin = plan.origin.map(|origin| origin.name().to_owned());
+        body.plan = plan.steps.iter().map(planned).collect();
+        body.started_document =
+            plan.started.and_then(|path| std::fs::read(path).ok()).map(|bytes| masked(&bytes));
+        head.hooks = body
+            .plan
+            .iter()
+            .filter(|planned| planned.decision != "out")
+            .map(|planned| HookHead {
+                hook: planned.hook.clone(),
+                event: planned.event.clone(),
+                outcome: Outcome::Unknown,
+                duration_us: None,
+            })
+            .collect();
+        self.trouble = self.place.spool.begin(&self.record).err();
+    }
+
+    fn over(&mut self, run: &Run) {
+        let is_it = |started: &Started| started.label == run.label && started.device == run.device;
+        let place = self.started.iter().position(is_it);
+        let started = place.map(|place| self.started.remove(place));
+        let ended = run.ended.as_ref();
+        let outcome = match (ended.map(|ended| &ended.outcome), &run.failure) {
+            (Some(job::Outcome::TimedOut { .. }), Some(_)) => Outcome::Timeout,
+            (None, Some(failure)) if failure.status == verdict::TIMED_OUT => Outcome::Timeout,
+            (_, Some(_)) => Outcome::Failure,
+            (None, None) => Outcome::Queued,
+            (Some(_), None) => Outcome::Success,
+        };
+        let duration = ended.map(|ended| ended.duration.as_micros());
+        self.record.body.runs.push(RunRecord {
+            hook: run.label.clone(),
+            event: run.event.clone(),
+            device: run.device.clone(),
+            path: run.path.as_os_str().into(),
+            start_us: started.as_ref().map(|started| started.start_us),
+            sha256: started.and_then(|started| started.sha256),
+            outcome,
+            duration_us: duration.and_then(|duration| u64::try_from(duration).ok()),
+            status: run.failure.as_ref().map_or(0, |failure| failure.status),
+            failure: run.failure.as_ref().map(|failure| mask::text(&failure.what).into_owned()),
+            stdout: ended.map(|ended| masked(&ended.stdout.kept())).unwrap_or_default(),
+            stderr: ended.map(|ended| masked(&ended.stderr.kept())).unwrap_or_default(),
+            changed_document: run.change == Change::Taken,
+            leftovers: ended
+                .iter()
+                .flat_map(|ended| &ended.leftovers)
+                .map(|left| LeftRunning { pid: left.pid, name: left.name.clone() })
+                .collect(),
+            job: run.job.clone(),
+        });
+    }
+
+    fn out(&mut self, label: &str, why: &str) {
+        let entries = self.record.body.plan.iter_mut();
+        for entry in entries.filter(|entry| entry.hook == label && entry.decision == "run") {
+            entry.decision = "out".to_owned();
+            entry.reason = Some(why.to_owned());
+        }
+    }
+}
+
+impl Witness for Recorder {
+    fn see(&mut self, execution: &Execution, fact: &Fact<'_>) {
+        if let Fact::Begun(begun) = fact {
+            return self.begin(execution, begun);
+        }
+        let began = self.began;
+        let Some(open) = &mut self.open else { return };
+        match fact {
+            Fact::Begun(_) | Fact::Slow { .. } => {}
+            Fact::Planned(plan) => open.plan(plan),
+            Fact::Started { label, device, path } => open.started.push(Started {
+                label: (*label).to_owned(),
+                device: device.map(str::to_owned),
+                start_us: micros(began),
+                sha256: path.and_then(sha256),
+            }),
+            Fact::Over(run) => open.over(run),
+            Fact::Out { label, why } => open.out(label, why),
+            Fact::Warning { label, words } => {
+                open.record.body.notes.push(mask::text(&format!("{label}: {words}")).into_owned());
+            }
+            Fact::Trouble(words) => open.record.body.notes.push(mask::text(words).into_owned()),
+            Fact::Bypassed(words) => {
+                open.is_bypassed = true;
+                open.record.body.notes.push((*words).to_owned());
+            }
+        }
+    }
+}
+
+fn hook_head(run: &RunRecord) -> HookHead {
+    HookHead {
+        hook: run.hook.clone(),
+        event: run.event.clone(),
+        outcome: run.outcome,
+        duration_us: run.duration_us,
+    }
+}
+
+fn masked(bytes: &[u8]) -> Text {
+    Text(mask::passwords(bytes).into_owned())
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// This process.
+fn here() -> Process {
+    let pid = std::process::id().cast_signed();
+    Process { boot: boot::id(), pid, start: processes::start_time(pid).unwrap_or_default() }
+}
+
+impl Process {
+    /// Whether it still runs.
+    pub fn is_alive(&self) -> bool {
+        processes::is_running(self.pid, self.start) && boot::id() == self.boot
+    }
+}
+
+fn sha256(path: &Path) -> Option<String> {
+    let file = File::open(path).ok()?;
+    let size = file.metadata().ok()?.len();
+    if size > MOST_HASHED {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).ok()?);
+    file.take(MOST_HASHED + 1).read_to_end(&mut bytes).ok()?;
+    Some(files::sha256(&bytes))
+}

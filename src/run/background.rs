@@ -1,0 +1,33 @@
+//! Commands of our own that a call starts and doesn't wait for.
+
+use std::ffi::{CStr, CString};
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use super::environment::DEFAULT_PATH;
+use super::job::c_string;
+use super::sys;
+
+/// Starts `hookmux --hooks-dir DIR WORDS…` in a session of its own, with none of libvirt's
+/// descriptors.
+///
+/// # Errors
+/// The process could not be started.
+pub fn start(hooks_dir: &Path, words: &[&CStr]) -> io::Result<()> {
+    let null = fs::File::options().read(true).write(true).open("/dev/null")?;
+    let program = c"/proc/self/exe";
+    let hooks_dir = c_string(hooks_dir.as_os_str().as_encoded_bytes());
+    let arguments: Vec<CString> = [c"hookmux", c"--hooks-dir", &hooks_dir]
+        .into_iter()
+        .chain(words.iter().copied())
+        .map(CString::from)
+        .collect();
+    let path = c_string(format!("PATH={DEFAULT_PATH}").as_bytes());
+    let home = std::env::var_os("HOME")
+        .map(|home| c_string(&[b"HOME=", home.as_encoded_bytes()].concat()));
+    let environment: Vec<CString> = std::iter::once(path).chain(home).collect();
+    sys::spawn(program, &arguments, &environment, [null.as_fd(); 3])?;
+    Ok(())
+}
