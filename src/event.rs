@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt;
 
+use crate::libvirt::operation;
 use crate::libvirt::{Call, Driver, Operation};
 
 /// How a guest came to run.
@@ -18,11 +19,12 @@ pub enum Origin {
 }
 
 impl Origin {
+    pub const ALL: [Origin; 4] =
+        [Origin::Fresh, Origin::Restore, Origin::Migration, Origin::Unknown];
+
     /// As `name` has it.
     pub fn from_name(name: &str) -> Option<Origin> {
-        [Origin::Fresh, Origin::Restore, Origin::Migration, Origin::Unknown]
-            .into_iter()
-            .find(|origin| origin.name() == name)
+        Origin::ALL.into_iter().find(|origin| origin.name() == name)
     }
 
     pub const fn name(self) -> &'static str {
@@ -190,13 +192,32 @@ pub fn of_call(call: &Call, origin: Origin) -> Option<Cow<'static, str>> {
 
 /// Whether a directory of this name can ever be an event's.
 pub fn is_known(name: &str) -> bool {
-    TABLE.iter().any(|row| row.name == name)
-        || Driver::ALL.iter().any(|driver| {
-            name.strip_prefix("on_")
-                .and_then(|rest| rest.strip_prefix(driver.name()))
-                .and_then(|rest| rest.strip_prefix('_'))
-                .is_some_and(|operation| !operation.is_empty())
-        })
+    let is_unheard = |(driver, operation): (Driver, &str)| {
+        !operation.is_empty() && operations_called(driver, operation).next().is_none()
+    };
+    TABLE.iter().any(|row| row.name == name) || of_unknown(name).is_some_and(is_unheard)
+}
+
+/// The events that are meant by `on_<driver>_<operation>` of an operation that is known.
+pub fn meant_by(name: &str) -> Vec<&'static str> {
+    let Some((driver, operation)) = of_unknown(name) else { return Vec::new() };
+    let operations: Vec<Operation> =
+        operations_called(driver, operation).map(|row| row.operation).collect();
+    let rows = TABLE.iter().filter(|row| operations.contains(&row.operation));
+    rows.map(|row| row.name).collect()
+}
+
+fn operations_called(driver: Driver, name: &str) -> impl Iterator<Item = &'static operation::Row> {
+    let rows = operation::TABLE.iter();
+    rows.filter(move |row| row.drivers.contains(&driver) && row.name == name)
+}
+
+/// Takes `on_<driver>_<operation>` apart.
+fn of_unknown(name: &str) -> Option<(Driver, &str)> {
+    let rest = name.strip_prefix("on_")?;
+    Driver::ALL
+        .into_iter()
+        .find_map(|driver| Some((driver, rest.strip_prefix(driver.name())?.strip_prefix('_')?)))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Detached hooks: they begin after libvirt has its answer. (O4, O6, O8)
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::host::binary_under_test;
 use crate::support::{GUEST, Host, is_alive, until};
 
 fn detached(host: &Host, name: &str, script: &str, more: &str) {
@@ -230,4 +232,132 @@ fn a_hook_is_trusted_when_it_runs_and_not_only_when_it_was_queued() {
     fs::write(host.path("ok"), "").unwrap();
     done(&host);
     assert!(host.log().is_empty(), "others can write it by now");
+}
+
+/// A worker of the host's queue, ended when it is dropped.
+struct Worker(std::process::Child);
+
+impl Worker {
+    fn start(host: &Host) -> Worker {
+        Worker(
+            Command::new(binary_under_test())
+                .arg("--hooks-dir")
+                .arg(host.hooks())
+                .args(["queue", "--work"])
+                .stdin(std::process::Stdio::null())
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap(),
+        )
+    }
+
+    fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.0.id() as i32), signal).unwrap();
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Leaves jobs in the queue that nobody works on yet.
+fn queue_quietly(host: &Host, calls: usize) {
+    let own = Worker::start(host);
+    for _ in 0..calls {
+        host.guest("started begin").run().succeeds();
+    }
+    drop(own);
+    // those that the calls started saw each other, or are killed here
+    until("nobody works", || {
+        let pattern = format!("{} worker", host.hooks().display());
+        let _ = Command::new("pkill").args(["-KILL", "-f", &pattern]).status();
+        !Command::new("pgrep").args(["-f", &pattern]).status().unwrap().success()
+    });
+}
+
+#[test]
+fn a_worker_that_is_told_to_end_starts_nothing_more() {
+    let host = Host::new();
+    detached(&host, "x", "log start; sleep 30; log end", "retries: 3");
+    queue_quietly(&host, 2);
+    until("both wait", || jobs(&host).len() == 2);
+    host.log();
+    let mut worker = Worker::start(&host);
+    until("one runs", || !host.read_text("log").is_empty());
+    worker.signal(nix::sys::signal::Signal::SIGTERM);
+    until("it has ended", || worker.has_ended());
+    assert_eq!(host.log(), ["start"], "and nothing was started again");
+    assert_eq!(jobs(&host).len(), 2, "both are the next worker's");
+}
+
+#[test]
+fn a_worker_that_waits_can_be_ended() {
+    let host = Host::new();
+    detached(&host, "x", "log x; exit 1", "retries: 9");
+    queue_quietly(&host, 1);
+    until("it waits", || jobs(&host).len() == 1);
+    let mut first = Worker::start(&host);
+    until("it pauses between tries", || jobs(&host)[0]["attempts"] != 0);
+    let mut second = Worker::start(&host);
+    until("the second says that it waits", || {
+        let mut said = [0; 128];
+        let read = std::io::Read::read(second.0.stderr.as_mut().unwrap(), &mut said).unwrap();
+        String::from_utf8_lossy(&said[..read]).contains("another worker is at it")
+    });
+    second.signal(nix::sys::signal::Signal::SIGINT);
+    until("the second has ended", || second.has_ended());
+    first.signal(nix::sys::signal::Signal::SIGTERM);
+    until("the first has ended", || first.has_ended());
+}
+
+#[test]
+fn what_a_dead_worker_was_at_is_told_and_can_be_removed() {
+    let host = Host::new();
+    detached(&host, "x", "log x; sleep 60", "");
+    detached(&host, "y", "log y; sleep 60", "");
+    queue_quietly(&host, 1);
+    until("both wait", || jobs(&host).len() == 2);
+    host.log();
+    let worker = Worker::start(&host);
+    until("one runs", || !host.read_text("log").is_empty());
+    drop(worker);
+    until("it is told", || host.text(&["queue"], 0).contains("left by a worker that died"));
+    assert!(jobs(&host).iter().all(|job| job["running"] == false));
+    let said = host.text(&["disable", "x"], 0);
+    assert!(said.contains("queue --flush x"), "{said}");
+    assert!(host.text(&["queue", "--flush", "x"], 0).contains("1 job removed"));
+    assert_eq!(jobs(&host).len(), 1);
+    assert!(host.text(&["queue", "--flush"], 0).contains("1 job removed"));
+    let pattern = host.directory().join("hooks/bin").display().to_string();
+    let _ = Command::new("pkill").args(["-KILL", "-f", &pattern]).status();
+}
+
+#[test]
+fn a_queue_that_cannot_be_written_is_told_once_and_not_tried_again_at_once() {
+    let host = Host::new();
+    if !crate::support::is_root() {
+        return crate::support::skip("only root can mount");
+    }
+    detached(&host, "x", "log ran", "retries: 3");
+    queue_quietly(&host, 1);
+    until("it waits", || jobs(&host).len() == 1);
+    host.log();
+    let queue = host.path("state/queue").display().to_string();
+    let script = format!(
+        "mount --bind '{queue}' '{queue}' && mount -o remount,ro,bind '{queue}' && \
+         timeout -s TERM 2 '{}' --hooks-dir '{}' queue --work; true",
+        binary_under_test().display(),
+        host.hooks().display()
+    );
+    let output = Command::new("unshare").args(["-m", "--", "sh", "-c", &script]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(host.log().is_empty(), "what can't be noted isn't started");
 }

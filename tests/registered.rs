@@ -604,3 +604,60 @@ fn a_broken_registration_is_replaced_by_its_last_good_form() {
     host.guest("prepare begin").run().succeeds();
     assert!(host.log().is_empty(), "what was removed is gone");
 }
+
+#[test]
+fn what_undoes_a_hook_is_given_what_the_hook_was_given() {
+    let host = Host::new();
+    let tell = r#"log "$1 $(md5sum <"$_hook_domxml" | cut -c1-8) $(cat | md5sum | cut -c1-8)""#;
+    host.script("bin/a", tell);
+    host.file(
+        "hooks.d/a.yaml",
+        "events: [before_vm_migrate_destination]\ncommand: [bin/a, run]\nrollback: [bin/a, undo]\nweight: 1\nstdin: xml\n",
+    );
+    host.script("bin/b", &format!("{tell}\nsed -i 's/<name>/ <name>/' \"$_hook_domxml\""));
+    host.file(
+        "hooks.d/b.yaml",
+        "events: [before_vm_migrate_destination]\ncommand: [bin/b, run]\nweight: 2\nstdin: xml\n",
+    );
+    host.script("bin/c", tell);
+    host.file(
+        "hooks.d/c.yaml",
+        "events: [before_vm_migrate_destination]\ncommand: [bin/c, run]\nrollback: [bin/c, undo]\nweight: 3\nstdin: xml\n",
+    );
+    host.script("bin/d", "exit 1");
+    host.file(
+        "hooks.d/d.yaml",
+        "events: [before_vm_migrate_destination]\ncommand: bin/d\nweight: 4\n",
+    );
+    let answer = host.guest("migrate begin").run();
+    assert_eq!((answer.status, answer.stdout.len()), (Some(1), 0), "{answer:?}");
+    let log = host.log();
+    let sums = |index: usize| log[index].split_once(' ').unwrap().1.to_owned();
+    assert_eq!(log.len(), 5, "{log:?}");
+    assert_ne!(sums(0), sums(2), "b changed it");
+    assert_eq!((sums(3), sums(4)), (sums(2), sums(0)), "{log:?}");
+    assert!(log[3].starts_with("undo") && log[4].starts_with("undo"));
+}
+
+#[test]
+fn two_calls_that_want_the_same_locks_do_not_wait_for_each_other() {
+    let host = Host::new();
+    let hook = |name: &str, event: &str, lock: &str, check: &str| {
+        host.script(format!("bin/{name}"), "log \"$HOOKMUX_OBJECT\"");
+        host.file(
+            format!("hooks.d/{name}.yaml"),
+            format!("events: [{event}]\ncommand: bin/{name}\nlock: {lock}\nparallel: true\ntimeout: 20s\ncheck: {check}\n"),
+        );
+    };
+    hook("a", "before_vm_prepare", "L1", "/bin/true");
+    hook("b", "before_vm_prepare", "L2", "[/bin/sleep, '0.3']");
+    hook("c", "before_vm_launch", "L2", "/bin/true");
+    hook("d", "before_vm_launch", "L1", "[/bin/sleep, '0.3']");
+    let begun = std::time::Instant::now();
+    let calls = [host.guest("prepare begin").start(), host.guest("start begin").start()];
+    for call in calls {
+        call.wait().succeeds();
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(15), "{:?}", begun.elapsed());
+    assert_eq!(host.log().len(), 4);
+}

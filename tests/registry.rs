@@ -1096,3 +1096,90 @@ fn the_help_of_all_commands_can_be_had_at_once() {
         assert!(output.status.success() && text.contains(word), "{word} is missing in:\n{text}");
     }
 }
+
+#[test]
+fn what_can_never_run_is_refused_or_warned_about() {
+    let host = Host::new();
+    host.script("bin/x", ":");
+    let script = host.hook("bin/x").display().to_string();
+    let add = |more: &[&str], status| {
+        let words =
+            [&["add", "script", &script, "--manual", "--replace", "--name", "x"], more].concat();
+        host.text(&words, status)
+    };
+    for (more, status, words) in [
+        (&["--event", "before_vm_start", "--when", "driver=qmeu"][..], 1, "did you mean `qemu`?"),
+        (&["--event", "before_vm_start", "--when", "origin=frsh"], 1, "did you mean `fresh`?"),
+        (&["--event", "on_qemu_prepare"], 1, "before_vm_start"),
+        (&["--event", "qemu/prepre"], 0, "did you mean `prepare`?"),
+        (
+            &["--event", "before_vm_start", "--when", "reason=saved"],
+            0,
+            "it never runs: `when.reason`",
+        ),
+        (
+            &["--event", "before_network_start", "--when", "driver=qemu"],
+            0,
+            "leaves out all drivers",
+        ),
+        (&["--event", "before_network_start", "--when", "origin=fresh"], 0, "of guests only"),
+        (
+            &["--event", "before_vm_start", "--run-as", "no-such-user"],
+            0,
+            "there is no user `no-such-user`",
+        ),
+    ] {
+        let said = add(more, status);
+        assert!(said.contains(words), "{more:?} must say {words:?}: {said}");
+    }
+    let said =
+        add(&["--event", "after_vm_destroy", "--when", "reason=saved", "--when", "driver=q*"], 0);
+    assert!(!said.contains("never runs"), "{said}");
+}
+
+#[test]
+fn editors_and_habits_are_met_half_way() {
+    let host = Host::new();
+    host.script("bin/x", "log x");
+    host.file(
+        "hooks.d/x.yaml",
+        "\u{feff}events: [before_vm_start]\r\ncommand: bin/x\r\nlimits: {as: 1 GiB}\r\n",
+    );
+    host.guest("prepare begin").run().succeeds();
+    assert_eq!(host.log(), ["x"]);
+    for (text, words) in [
+        ("events: [before_vm_start]\n---\nevents: []\n", "x.yaml:2:1: a file holds one document"),
+        ("events: [before_vm_start]\ncommand: bin/x\non_failure: kil\n", "did you mean `kill`?"),
+        ("events: [before_vm_start]\ncommand: bin/x\nlock: ..\n", "x.yaml:3:1: a lock's name"),
+        ("events: [before_vm_start]\ncommand: bin/x\nrun_as: [a]\n", "a user: `nobody`"),
+        (
+            "events: [before_vm_start]\ncommand: bin/x\nenvironment: {A: ~}\n",
+            "there is nothing here",
+        ),
+    ] {
+        host.file("hooks.d/x.yaml", text);
+        let said = host.text(&["list"], 0);
+        assert!(said.contains(words), "{text:?} must say {words:?}: {said}");
+    }
+    host.file("hooks.d/x.yaml", "events: [before_vm_start]\ncommand: bin/x\n");
+    host.file(
+        "hooks.d/y.yaml",
+        "events: [before_vm_start]\ncommand: bin/x\nargs: [$NAME]\nweight: 3\n",
+    );
+    assert!(host.text(&["disable", "x", "y"], 0).contains("y: disabled"));
+    let listed = host.json(&["list"], 0);
+    let y = listed["hooks"].as_array().unwrap().iter().find(|hook| hook["hook"] == "y").unwrap();
+    assert_eq!(
+        (&y["registered"]["args"][0], &y["registered"]["enabled"]),
+        (&json!("$NAME"), &json!(false))
+    );
+    // another condition is another hook
+    host.file("k.yaml", "events: [before_vm_start]\ncommand: bin/x\nwhen: {name: web}\n");
+    let file = host.hook("k.yaml").display().to_string();
+    host.text(&["add", &file], 0);
+    // a description that is broken isn't none
+    host.script("bin/bad", "echo '[{\"events\": [\"before_vm_start\"],]'");
+    let bad = host.hook("bin/bad").display().to_string();
+    let said = host.text(&["add", "script", &bad, "--event", "before_vm_start"], 2);
+    assert!(said.contains("describes itself"), "{said}");
+}

@@ -26,6 +26,8 @@ use crate::registry_edit::describe::{self, Entry, Problem, Subject, Unread};
 use crate::registry_edit::draft::{Desk, Draft};
 use crate::registry_edit::module::{self, Language, Module};
 use crate::registry_edit::store;
+use crate::run::privileges;
+use crate::run::supervise::Supervisor;
 use crate::trust::{Refusal, Trust};
 
 /// A registration is a page, not a book, in bytes.
@@ -148,7 +150,8 @@ impl Adding<'_> {
         let text = fs::read_to_string(source)
             .with_context(|| format!("{} can't be read", source.display()))?;
         let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let name = self.arguments.options.name.clone().unwrap_or(stem);
+        let given = self.arguments.options.name.as_deref().map(bare_name);
+        let name = given.unwrap_or(stem);
         if let Err(message) = describe::check_name(&name) {
             bail!("{message}; --name gives it another");
         }
@@ -350,9 +353,16 @@ impl Adding<'_> {
         let is_again = |source: &&Source| {
             source.path != draft.path
                 && registry::read(source).is_some_and(|known| {
-                    known.command == draft.registration.command
-                        && known.args == draft.registration.args
-                        && known.triggers == draft.registration.triggers
+                    // all that it does, apart from what it is called and when its turn is
+                    let new = Registration {
+                        name: known.name.clone(),
+                        source: known.source.clone(),
+                        root: known.root.clone(),
+                        weight: known.weight,
+                        enabled: known.enabled,
+                        ..draft.registration.clone()
+                    };
+                    *known == new
                 })
         };
         let again = sources.iter().find(is_again).filter(|_| !draft.is_named)?;
@@ -384,6 +394,11 @@ impl Adding<'_> {
                 });
             }
         }
+        if let Some(run_as) = &registration.run_as
+            && let Err(why) = self.find_user(run_as)
+        {
+            found.push(format!("it will be refused, and count as failed: {why}"));
+        }
         let roots = std::iter::once(&self.settings.hooks_dir).chain(&self.settings.roots);
         if let Some(program) = registration.command.first()
             && let Some(event) = Path::new(program)
@@ -396,6 +411,11 @@ impl Adding<'_> {
         }
         found.dedup();
         self.warnings.extend(found.into_iter().map(|words| format!("{}: {words}", draft.name)));
+    }
+
+    fn find_user(&self, run_as: &RunAs) -> Result<(), String> {
+        let mut supervisor = Supervisor::new(&[]).map_err(|error| error.to_string())?;
+        privileges::resolve(run_as, self.place.surroundings.user, &mut supervisor).map(drop)
     }
 
     fn refuse(&self, problems: &[Problem], output: &mut Output) -> End {
@@ -478,7 +498,7 @@ fn keys_of(
         }
     };
     let word = |option: &Option<String>| option.clone().map(Value::from);
-    set("name", word(&options.name));
+    set("name", options.name.as_deref().map(bare_name).map(Value::from));
     set("event", Some(options.event.clone().into()));
     set("category", word(&options.category));
     set("stage", word(&options.stage));
@@ -523,6 +543,11 @@ fn keys_of(
     let conditions = conditions(&options.when).map_err(|message| ("when".to_owned(), message))?;
     set("when", (!conditions.is_empty()).then(|| conditions.into()));
     Ok(keys)
+}
+
+/// A registration's name, also where somebody writes its file's.
+fn bare_name(name: &str) -> String {
+    name.strip_suffix(".yaml").unwrap_or(name).to_owned()
 }
 
 /// `KEY=VALUE` becomes `when`; values of one key are alternatives.

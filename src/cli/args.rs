@@ -272,9 +272,10 @@ pub struct BypassArgs {
 
 #[derive(Debug, Args)]
 pub struct QueueArgs {
-    /// Remove all jobs that wait; those that run are left alone
-    #[arg(long, conflicts_with = "work")]
-    pub flush: bool,
+    /// Remove jobs that wait: one by its id, those of a hook by its name, or all; those that run are
+    /// left alone
+    #[arg(long, conflicts_with = "work", value_name = "JOB|HOOK", num_args = 0..=1, default_missing_value = "")]
+    pub flush: Option<String>,
     /// Work on the queue here and now
     #[arg(long)]
     pub work: bool,
@@ -402,8 +403,9 @@ pub struct DeleteArgs {
 
 #[derive(Debug, Args)]
 pub struct SwitchArgs {
-    /// The registration's name
-    pub name: String,
+    /// The registrations' names
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,

@@ -69,6 +69,7 @@ pub fn run(place: &Place, arguments: &DeleteArgs, output: &mut Output) -> anyhow
             delete_one(&lock, &settings, user, &sources, name, &mut report)?;
         }
     }
+    report.tell_jobs(&settings);
     Ok(report.show(arguments.output, output))
 }
 

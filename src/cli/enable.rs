@@ -35,16 +35,19 @@ fn switch(
     let lock = registry::lock(&settings, user)?;
     let sources = registry::scan(&settings, user)?;
     let mut report = Report::default();
-    let found = registry::find(&sources, &arguments.name);
-    let switch = Switch { lock: &lock, settings: &settings, user, report: &mut report };
-    match found.first() {
-        None => {
-            let words = registry::missing(&settings, user, &sources, &arguments.name);
-            report.problem(words);
+    for name in &arguments.names {
+        let found = registry::find(&sources, name);
+        let switch = Switch { lock: &lock, settings: &settings, user, report: &mut report };
+        match found.first() {
+            None => {
+                let words = registry::missing(&settings, user, &sources, name);
+                report.problem(words);
+            }
+            Some(top) if is_wanted => switch.enable(top, found.get(1).copied())?,
+            Some(top) => switch.disable(top)?,
         }
-        Some(top) if is_wanted => switch.enable(top, found.get(1).copied())?,
-        Some(top) => switch.disable(top)?,
     }
+    report.tell_jobs(&settings);
     Ok(report.show(arguments.output, output))
 }
 

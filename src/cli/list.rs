@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use super::args::{Format, ListArgs};
 use super::output::{Cell, Output, Tone};
 use super::{End, Place};
-use crate::config::registration::DIRECTORY;
+use crate::config::registration::{DIRECTORY, FailurePolicy, Mode};
 use crate::config::{Registration, Settings, TrustPolicy, cache, diagnostic, registry};
 use crate::event;
 use crate::files;
 use crate::hook::candidates::{self, Candidate, VDSM_ROOT};
 use crate::hook::{Source, State, Style, adopted, directory, tree};
 use crate::libvirt::{Call, Driver, Operation, operation};
-use crate::registry_edit::store;
+use crate::registry_edit::{module, store};
 use crate::trust::Trust;
 
 /// A hook as it is listed.
@@ -36,6 +36,8 @@ pub struct Listed {
     pub order: Option<usize>,
     /// The file that registers it.
     pub registration: Option<PathBuf>,
+    /// What the file says.
+    pub registered: Option<Arc<Registration>>,
 }
 
 impl Listed {
@@ -66,8 +68,59 @@ impl Listed {
             "sha256": self.sha256(),
             "state": self.state,
             "reason": self.reason,
+            "registered": self.registered.as_deref().map(told),
         })
     }
+}
+
+/// What a registration says beside that.
+fn told(registration: &Registration) -> Value {
+    json!({
+        "command": registration.command,
+        "args": registration.args,
+        "check": registration.check,
+        "rollback": registration.rollback,
+        "when": registration.when,
+        "run_as": registration.run_as,
+        "mode": registration.mode,
+        "on_failure": registration.on_failure,
+        "timeout_s": registration.timeout.limit().map(|limit| limit.as_secs_f64()),
+        "parallel": registration.parallel,
+        "lock": registration.lock,
+        "enabled": registration.enabled,
+    })
+}
+
+/// The same in a few words, where it isn't as usual.
+fn more(registration: &Registration) -> String {
+    let mut words = Vec::new();
+    let arguments = registration.args.iter().map(|argument| argument.as_str().to_owned());
+    let arguments: Vec<String> =
+        registration.command.iter().skip(1).cloned().chain(arguments).collect();
+    if !arguments.is_empty() {
+        words.push(module::shown(&arguments));
+    }
+    let when = serde_json::to_value(&registration.when).unwrap_or_default();
+    if when.as_object().is_some_and(|when| !when.is_empty()) {
+        words.push(format!("when {when}"));
+    }
+    for (name, command) in [("check", &registration.check), ("rollback", &registration.rollback)] {
+        words.extend(command.as_ref().map(|command| format!("{name} {}", module::shown(command))));
+    }
+    if registration.mode == Mode::Detached {
+        words.push("detached".to_owned());
+    }
+    if registration.on_failure != FailurePolicy::Fail {
+        let policy = serde_json::to_value(registration.on_failure).unwrap_or_default();
+        words.push(format!("on_failure {}", policy.as_str().unwrap_or_default()));
+    }
+    words.extend(registration.run_as.as_ref().map(|run_as| format!("as {}", run_as.user)));
+    words.extend(registration.timeout.limit().map(|limit| format!("{} s", limit.as_secs_f64())));
+    words.extend(registration.lock.as_ref().map(|name| format!("lock {name}")));
+    if registration.parallel {
+        words.push("parallel".to_owned());
+    }
+    words.join("; ")
 }
 
 /// What stands in for the registrations that can't be read.
@@ -117,6 +170,7 @@ impl Lister<'_> {
                     .registration
                     .as_ref()
                     .map(|registration| registration.source.clone()),
+                registered: hook.registration.clone(),
             });
         }
     }
@@ -159,6 +213,7 @@ impl Lister<'_> {
             reason,
             order: None,
             registration: Some(source.path.clone()),
+            registered: None,
         });
     }
 }
@@ -339,7 +394,7 @@ pub fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::
     } else {
         let rows: Vec<Vec<Cell>> = hooks.iter().map(|hook| row(hook, settings)).collect();
         output.table(
-            &["EVENT", "ORDER", "WEIGHT", "HOOK", "STATE", "STYLE", "SHA256", "ROOT"],
+            &["EVENT", "ORDER", "WEIGHT", "HOOK", "STATE", "STYLE", "SHA256", "ROOT", "MORE"],
             &rows,
         );
         for hook in &hooks {
@@ -372,6 +427,7 @@ fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
         hook.style.map_or("-", Style::name).into(),
         Cell(or_dash(sha256), Tone::Dim),
         Cell(hook.root(settings), Tone::Dim),
+        hook.registered.as_deref().map(more).unwrap_or_default().into(),
     ]
 }
 

@@ -7,6 +7,7 @@ use super::args::{Format, PruneArgs};
 use super::output::{Output, Tone};
 use super::{End, Place};
 use crate::front_door;
+use crate::queue::{self, Queue, worker};
 use crate::record::mover;
 
 pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow::Result<End> {
@@ -14,6 +15,11 @@ pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow:
     let settings = &loaded.settings;
     let done = if arguments.linger {
         front_door::settle();
+        // jobs whose worker died wait for somebody who looks
+        let queue = Queue::new(&settings.state_dir);
+        if !queue.is_empty() && !worker::is_at_work(&queue) {
+            let _ = queue::start_worker(&settings.hooks_dir, &settings.state_dir);
+        }
         mover::linger(settings)
     } else {
         mover::tidy(settings)

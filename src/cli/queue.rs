@@ -18,8 +18,14 @@ pub fn run(place: &Place, arguments: &QueueArgs, output: &mut Output) -> anyhow:
     }
     let loaded = place.load(output);
     let queue = Queue::new(&loaded.settings.state_dir);
-    if arguments.flush {
-        let count = worker::flush(&queue).context("the queue can't be flushed")?;
+    if let Some(word) = &arguments.flush {
+        let is_meant = |item: &Item| {
+            word.is_empty()
+                || item.id.eq_ignore_ascii_case(word)
+                || item.registration == *word
+                || item.hook == *word
+        };
+        let count = worker::flush(&queue, &is_meant).context("the queue can't be flushed")?;
         if arguments.output == Format::Json {
             output.json(&json!({ "flushed": count }));
         } else {
@@ -30,7 +36,8 @@ pub fn run(place: &Place, arguments: &QueueArgs, output: &mut Output) -> anyhow:
     }
     let items = queue.items().context("the queue can't be read")?;
     if arguments.output == Format::Json {
-        let jobs: Vec<Value> = items.iter().map(json_item).collect();
+        let is_at_work = worker::is_at_work(&queue);
+        let jobs: Vec<Value> = items.iter().map(|item| json_item(item, is_at_work)).collect();
         output.json(&json!({ "jobs": jobs }));
         return Ok(End::Good);
     }
@@ -38,7 +45,8 @@ pub fn run(place: &Place, arguments: &QueueArgs, output: &mut Output) -> anyhow:
         output.line("No detached hook waits.");
         return Ok(End::Good);
     }
-    let rows: Vec<Vec<Cell>> = items.iter().map(row).collect();
+    let is_at_work = worker::is_at_work(&queue);
+    let rows: Vec<Vec<Cell>> = items.iter().map(|item| row(item, is_at_work)).collect();
     output.table(&["JOB", "HOOK", "OBJECT", "AGE", "TRIES", "STATE"], &rows);
     Ok(End::Good)
 }
@@ -52,17 +60,21 @@ pub fn work(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     }
     front_door::settle();
     let mut journal = Journal::default();
-    let worked = worker::work(&loaded.settings, &place.surroundings, &mut journal);
+    let waiting = &mut || output.complain("another worker is at it; its end is waited for");
+    let worked = worker::work(&loaded.settings, &place.surroundings, &mut journal, waiting);
     journal.finish();
     mover::start(&loaded.settings.hooks_dir, &loaded.settings);
     worked.context("the queue can't be worked on")?;
     Ok(End::Good)
 }
 
-fn state(item: &Item) -> (String, Tone) {
+fn state(item: &Item, is_at_work: bool) -> (String, Tone) {
     let last = item.last.as_ref().map(|last| format!(" (last: {last})")).unwrap_or_default();
-    if item.run.is_some() {
+    if item.run.is_some() && is_at_work {
         return ("runs".to_owned(), Tone::Good);
+    }
+    if item.run.is_some() {
+        return ("left by a worker that died; the next one runs it again".to_owned(), Tone::Bad);
     }
     let wait = item.not_before.saturating_sub(now());
     if wait > 0 {
@@ -71,8 +83,8 @@ fn state(item: &Item) -> (String, Tone) {
     (format!("waits{last}"), Tone::Plain)
 }
 
-fn row(item: &Item) -> Vec<Cell> {
-    let (state, tone) = state(item);
+fn row(item: &Item, is_at_work: bool) -> Vec<Cell> {
+    let (state, tone) = state(item, is_at_work);
     vec![
         item.id.clone().into(),
         item.hook.clone().into(),
@@ -83,7 +95,7 @@ fn row(item: &Item) -> Vec<Cell> {
     ]
 }
 
-fn json_item(item: &Item) -> Value {
+fn json_item(item: &Item, is_at_work: bool) -> Value {
     json!({
         "id": item.id,
         "hook": item.hook,
@@ -97,7 +109,7 @@ fn json_item(item: &Item) -> Value {
         "not_before": item.not_before,
         "attempts": item.attempts,
         "retries": item.retries,
-        "running": item.run.is_some(),
+        "running": item.run.is_some() && is_at_work,
         "last": item.last,
     })
 }

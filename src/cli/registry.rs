@@ -14,6 +14,7 @@ use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::registry::{self, Source};
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::hook::State;
+use crate::queue::Queue;
 use crate::registry_edit::store::{self, Lock};
 use crate::trust::Trust;
 
@@ -132,6 +133,21 @@ impl Report {
 
     pub fn problem(&mut self, words: String) {
         self.problems.push(words);
+    }
+
+    /// What a hook that was taken away has left in the queue still runs.
+    pub fn tell_jobs(&mut self, settings: &Settings) {
+        let jobs = Queue::new(&settings.state_dir).items().unwrap_or_default();
+        for step in self.steps.iter().filter(|step| matches!(step.action, "deleted" | "disabled")) {
+            let count = jobs.iter().filter(|job| job.registration == step.name).count();
+            if count > 0 {
+                let jobs = if count == 1 { "job of it waits" } else { "jobs of it wait" };
+                self.notes.push(format!(
+                    "{}: {count} {jobs} in the queue and will still run: `hookmux queue --flush {}` removes them",
+                    step.name, step.name
+                ));
+            }
+        }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -116,7 +116,7 @@ fn picture(record: &Record, output: &mut Output) {
         .runs
         .iter()
         .map(|run| run.start_us.unwrap_or_default() + run.duration_us.unwrap_or_default());
-    let total = ends.chain(record.head.duration_us).max().unwrap_or_default().max(1);
+    let total = record.head.duration_us.or_else(|| ends.max()).unwrap_or_default().max(1);
     let names: Vec<String> = body.runs.iter().map(name).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
     output.line("");
@@ -146,8 +146,9 @@ fn bar(run: &RunRecord, total: u64) -> String {
     let Some(start) = run.start_us else { return " ".repeat(WIDTH as usize) };
     let column = |micros: u64| (micros.min(total) * WIDTH / total) as usize;
     let begins = column(start).min(WIDTH as usize - 1);
+    let end = column(start.saturating_add(run.duration_us.unwrap_or_default()));
     // something that ran is seen
-    let ends = column(start + run.duration_us.unwrap_or_default()).max(begins + 1);
+    let ends = end.max(begins + 1);
     let after = (WIDTH as usize).saturating_sub(ends);
     format!("{}{}{}", " ".repeat(begins), "━".repeat(ends - begins), " ".repeat(after))
 }

@@ -45,6 +45,15 @@ impl Diagnostic {
         if message.ends_with("expected a boolean") {
             message.push_str(": write true or false");
         }
+        // these are the words of the one who wrote the parser
+        message = message.replace("invalid type: unit value", "there is nothing here");
+        if let Some(better) = unknown_value(&message) {
+            message = better;
+        }
+        if message.contains("more than one document") {
+            message = "a file holds one document, and a second one begins here".to_owned();
+            place = second_document(text);
+        }
         if let Some(unknown) = unknown_key(&message) {
             if let Some(first) = nth_key(text, &unknown.0, 1) {
                 place = Some(first);
@@ -107,6 +116,33 @@ fn unknown_key(message: &str) -> Option<UnknownKey<'_>> {
     let (key, rest) = rest.split_once('`')?;
     let known = rest.split('`').skip(1).step_by(2).collect();
     Some(UnknownKey(key.to_owned(), known))
+}
+
+/// Says serde's ``unknown variant `x`, expected one of `a`, `b` `` as of a key.
+fn unknown_value(message: &str) -> Option<String> {
+    let (before, rest) = message.split_once("unknown variant `")?;
+    let (value, rest) = rest.split_once('`')?;
+    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
+    let hint = did_you_mean(value, known.iter().copied()).map_or_else(
+        || format!("known are {}", known.join(", ")),
+        |meant| format!("did you mean `{meant}`?"),
+    );
+    Some(format!("{before}unknown value `{value}`; {hint}"))
+}
+
+/// Where the line stands that begins a second document.
+fn second_document(text: &str) -> Option<(usize, usize)> {
+    let is_comment =
+        |line: &str| line.trim().is_empty() || line.trim_start().starts_with(['#', '%']);
+    let mut has_content = false;
+    for (index, line) in text.lines().enumerate() {
+        let begins = line == "---" || line.starts_with("--- ");
+        if begins && has_content {
+            return Some((index + 1, 1));
+        }
+        has_content |= begins || !is_comment(line);
+    }
+    None
 }
 
 /// The key of serde's or the YAML library's word for a duplicate.

@@ -1,17 +1,19 @@
 //! A registered hook: `hooks.d/NAME.yaml`, as written and as it is used.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::diagnostic::{Diagnostic, did_you_mean};
 use super::template::Template;
 use super::triggers::{CallPattern, Triggers};
 use super::values::{Limit, OneOrMany, Patterns, Variables};
-use crate::event;
-use crate::libvirt::Class;
+use crate::event::{self, Origin};
+use crate::libvirt::{Class, Driver, Operation, operation};
 
 /// The directory of registrations in a root.
 pub const DIRECTORY: &str = "hooks.d";
@@ -111,19 +113,64 @@ pub struct When {
 }
 
 /// Whose rights it has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunAs {
     /// A name or a number.
-    #[serde(deserialize_with = "super::values::scalar")]
     pub user: String,
     /// The user's own where absent.
-    #[serde(
-        default,
-        deserialize_with = "super::values::optional_scalar",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+}
+
+impl RunAs {
+    /// Reads `USER` or `USER:GROUP`.
+    pub fn parse(word: &str) -> Option<RunAs> {
+        let (user, group) = match word.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (word, None),
+        };
+        let is_word = !user.is_empty() && group != Some("");
+        is_word.then(|| RunAs { user: user.to_owned(), group: group.map(str::to_owned) })
+    }
+}
+
+impl<'de> Deserialize<'de> for RunAs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RunAs, D::Error> {
+        /// As a mapping.
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Mapping {
+            #[serde(deserialize_with = "super::values::scalar")]
+            user: String,
+            #[serde(default, deserialize_with = "super::values::optional_scalar")]
+            group: Option<String>,
+        }
+        struct RunAsVisitor;
+        impl<'de> Visitor<'de> for RunAsVisitor {
+            type Value = RunAs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a user: `nobody`, `nobody:nogroup`, or {user: nobody, group: nogroup}")
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<RunAs, E> {
+                RunAs::parse(word).ok_or_else(|| {
+                    E::custom(format!("`{word}` is nobody: write USER or USER:GROUP"))
+                })
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<RunAs, E> {
+                Ok(RunAs { user: number.to_string(), group: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RunAs, A::Error> {
+                let Mapping { user, group } =
+                    Mapping::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(RunAs { user, group })
+            }
+        }
+        deserializer.deserialize_any(RunAsVisitor)
+    }
 }
 
 /// Resource limits, as of `setrlimit(2)`, soft and hard.
@@ -134,7 +181,11 @@ pub struct Limits {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nofile: Option<u64>,
     /// Address space, in bytes.
-    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "as",
+        deserialize_with = "super::values::optional_size",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub address_space: Option<u64>,
     /// Processor time, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -220,6 +271,8 @@ impl Registration {
     /// # Errors
     /// What is wrong, and where.
     pub fn parse(source: &Path, root: &Path, text: &str) -> Result<Registration, Diagnostic> {
+        // an editor's mark of UTF-8 would begin another document
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let problem = |error: serde_yaml::Error| Diagnostic::from_yaml(source, text, &error);
         let fragment: Option<Fragment> = serde_yaml::from_str(text).map_err(problem)?;
         let Some(fragment) = fragment else {
@@ -259,15 +312,18 @@ impl Registration {
         if let Some(nice) = nice {
             return Err(("nice", format!("{nice} is no nice value: -20 (first) to 19 (last)")));
         }
-        if fragment
-            .lock
-            .as_deref()
-            .is_some_and(|name| name.is_empty() || name.contains(['/', '\0']) || name.len() > 200)
-        {
+        if fragment.lock.as_deref().is_some_and(|name| {
+            matches!(name, "" | "." | "..") || name.contains(['/', '\0']) || name.len() > 200
+        }) {
             return Err(("lock", "a lock's name is one word without a slash".to_owned()));
         }
         if fragment.max_parallel == Some(0) {
             return Err(("max_parallel", "`max_parallel` is at least 1".to_owned()));
+        }
+        if let Some(when) = &fragment.when {
+            let drivers = Driver::ALL.map(Driver::name);
+            must_name("driver", when.driver.as_ref(), &drivers)?;
+            must_name("origin", when.origin.as_ref(), &Origin::ALL.map(Origin::name))?;
         }
         let style = fragment.style.unwrap_or_default();
         let stdin = fragment.stdin.unwrap_or_default();
@@ -370,8 +426,63 @@ impl Registration {
         if self.mode == Mode::Detached && classes.iter().all(|class| *class == Class::Gate) {
             warnings.push("a detached hook runs after libvirt has been answered: at a gate it can't stop anything".to_owned());
         }
+        warnings.extend(self.never_matches());
         warnings
     }
+
+    /// Why it will never run, whatever happens.
+    fn never_matches(&self) -> Vec<String> {
+        let mut why = Vec::new();
+        for pattern in self.triggers.calls.iter().filter(|pattern| !pattern.is_heard_of()) {
+            let known = operation::TABLE.iter().map(|row| row.name);
+            let name = pattern.operation.as_deref().unwrap_or_default();
+            let hint = did_you_mean(name, known)
+                .map(|meant| format!("; did you mean `{meant}`?"))
+                .unwrap_or_default();
+            why.push(format!("no libvirt that this version knows makes the call {pattern}{hint}"));
+        }
+        let rows = self.triggers.rows();
+        if rows.is_empty() {
+            return why;
+        }
+        if let Some(patterns) = &self.when.driver
+            && !rows
+                .iter()
+                .flat_map(|row| row.drivers)
+                .any(|driver| patterns.match_value(driver.name()))
+        {
+            why.push(format!("it never runs: `when.driver` ({patterns}) leaves out all drivers that its events are of"));
+        }
+        let is_released = rows.iter().any(|row| row.operation == Operation::Release);
+        if self.when.reason.is_some() && !is_released {
+            why.push("it never runs: `when.reason` is known at `release` only (after_vm_destroy and its like)".to_owned());
+        }
+        let is_guests = rows.iter().flat_map(|row| row.drivers).any(|driver| driver.is_guest());
+        if self.when.origin.is_some() && !is_guests {
+            why.push("it never runs: `when.origin` is known of guests only".to_owned());
+        }
+        why
+    }
+}
+
+/// Every pattern of a condition must match something that there is.
+fn must_name(
+    key: &'static str,
+    patterns: Option<&Patterns>,
+    known: &[&'static str],
+) -> Result<(), (&'static str, String)> {
+    for pattern in patterns.iter().flat_map(|patterns| &patterns.0) {
+        let bare = pattern.strip_prefix('!').unwrap_or(pattern);
+        let bare = Patterns(vec![bare.to_owned()]);
+        if !known.iter().any(|value| bare.match_value(value)) {
+            let hint = did_you_mean(&bare.0[0], known.iter().copied()).map_or_else(
+                || format!("known are {}", known.join(", ")),
+                |meant| format!("did you mean `{meant}`?"),
+            );
+            return Err((key, format!("there is no {key} `{}`; {hint}", bare.0[0])));
+        }
+    }
+    Ok(())
 }
 
 fn triggers(
@@ -385,10 +496,15 @@ fn triggers(
         } else if event::is_known(&name) {
             triggers.events.push(name);
         } else {
+            let of_operation = event::meant_by(&name);
             let meant = did_you_mean(&name, event::TABLE.iter().map(|row| row.name));
-            let hint = meant.map_or("see `hookmux events`".to_owned(), |meant| {
-                format!("did you mean `{meant}`?")
-            });
+            let hint = match meant {
+                _ if !of_operation.is_empty() => {
+                    format!("that operation has events of its own: {}", of_operation.join(", "))
+                }
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "see `hookmux events`".to_owned(),
+            };
             return Err(("events", format!("there is no event `{name}`; {hint}")));
         }
     }
@@ -529,7 +645,7 @@ remote: false
             ),
             (
                 "events: before_vm_start\ncommand: /x\non_failure: explode\n",
-                "unknown variant `explode`",
+                "unknown value `explode`; known are fail, stop, warn, kill",
             ),
             ("events: before_vm_start\ncommand: []\n", "names no program"),
             ("events: before_vm_start\ncommand: /x\nlock: a/b\n", "a lock's name"),

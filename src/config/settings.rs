@@ -144,6 +144,7 @@ impl Settings {
         text: &str,
         surroundings: &Surroundings,
     ) -> Result<Settings, Diagnostic> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let problem = |error: serde_yaml::Error| Diagnostic::from_yaml(path, text, &error);
         // an empty file is a null
         let fragment: Option<Fragment> = serde_yaml::from_str(text).map_err(problem)?;
@@ -270,8 +271,14 @@ mod tests {
             ("environment: {HOOKMUX_EVENT: x}\n", "hookmux's own"),
             ("environment: {1A: x}\n", "no variable's name"),
             ("total_timeout: 0\n", "a call always has a limit"),
-            ("trust: maybe\n", "/h/hookmux.yaml:1:8: trust: unknown variant `maybe`"),
-            ("record: some\n", "/h/hookmux.yaml:1:9: record: unknown variant `some`"),
+            (
+                "trust: maybe\n",
+                "/h/hookmux.yaml:1:8: trust: unknown value `maybe`; known are refuse, warn",
+            ),
+            (
+                "record: some\n",
+                "/h/hookmux.yaml:1:9: record: unknown value `some`; known are hooks, all, none",
+            ),
             ("retention: {size: 3 bananas}\n", "is no size"),
             ("retention: {sizes: 3}\n", "unknown key `sizes`; did you mean `size`?"),
             ("session: [\n", "/h/hookmux.yaml:"),

@@ -104,7 +104,16 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-fn parse_size(text: &str) -> Option<u64> {
+/// A number of bytes that may be left out.
+///
+/// # Errors
+/// It is no size.
+pub fn optional_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Size::deserialize(deserializer).map(|size| Some(size.0))
+}
+
+/// As [`Size`]; `None` where it is none.
+pub fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

@@ -7,8 +7,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
@@ -23,16 +25,23 @@ use crate::record::{Begun, Execution, Fact, Plan, Run, Witness, ulid};
 use crate::run::document_file;
 use crate::run::exchange::Change;
 use crate::run::job::{Ended, Outcome};
-use crate::run::locks::{self, Lock};
+use crate::run::locks::{self, Lock, Unlocked};
 use crate::run::processes;
 use crate::run::supervise::{Next, Supervisor};
+use crate::run::sys;
 use crate::trust::Trust;
 use crate::verdict::{self, Failure};
 
 /// How often jobs are looked at that wait for a time, a lock or the end of their call.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// After the queue couldn't be written, nothing is started for this long.
+const SULK: Duration = Duration::from_secs(30);
 
-/// Works until the queue is empty.
+const WORKER: &str = ".worker";
+const WAITING: &str = ".waiting";
+
+/// Works until the queue is empty. Where another worker is at it, `waiting` is called once, and that
+/// one's end is waited for.
 ///
 /// # Errors
 /// The queue can't be used.
@@ -40,12 +49,13 @@ pub fn work(
     settings: &Settings,
     surroundings: &Surroundings,
     witness: &mut dyn Witness,
+    waiting: &mut dyn FnMut(),
 ) -> io::Result<()> {
     let queue = Queue::new(&settings.state_dir);
     if queue.is_empty() {
         return Ok(());
     }
-    let Some(_only_one) = become_the_worker(&queue)? else { return Ok(()) };
+    let Some(_only_one) = become_the_worker(&queue, waiting)? else { return Ok(()) };
     let mut supervisor = Supervisor::new(&[Signal::SIGTERM, Signal::SIGINT])?;
     document_file::sweep(&settings.runtime_dir);
     clear_up(&queue);
@@ -56,26 +66,53 @@ pub fn work(
         active: Vec::new(),
         started: 0,
         witness,
+        sulks_until: None,
     });
     let null = || File::options().read(true).write(true).open("/dev/null");
-    supervisor.drive(&mut || shift.borrow_mut().next(&null), &mut |_| {}, &mut |number, ended| {
-        shift.borrow_mut().over(number, ended)
-    });
+    let mut next = |is_terminated| match is_terminated {
+        // what runs is ended; what waits is the next worker's
+        true => Next::Done,
+        false => shift.borrow_mut().next(&null),
+    };
+    supervisor
+        .drive(&mut next, &mut |_| {}, &mut |number, ended| shift.borrow_mut().over(number, ended));
     supervisor.let_go()
 }
 
-/// The worker's lock; `None` where one works and one waits already.
-fn become_the_worker(queue: &Queue) -> io::Result<Option<Flock<File>>> {
-    let open =
-        |name: &str| OpenOptions::new().create(true).append(true).open(queue.lock_path(name));
-    let waiting = match Flock::lock(open(".waiting")?, FlockArg::LockExclusiveNonblock) {
-        Ok(waiting) => waiting,
-        Err(_) => return Ok(None),
-    };
-    let worker =
-        Flock::lock(open(".worker")?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
-    drop(waiting);
-    Ok(Some(worker))
+/// The worker's lock; `None` where one works and one waits already, or where this process was told
+/// to end while it waited.
+fn become_the_worker(queue: &Queue, waiting: &mut dyn FnMut()) -> io::Result<Option<Flock<File>>> {
+    let Some(waits) = try_lock(queue, WAITING)? else { return Ok(None) };
+    let mut is_told = false;
+    loop {
+        if let Some(worker) = try_lock(queue, WORKER)? {
+            drop(waits);
+            return Ok(Some(worker));
+        }
+        if !is_told {
+            waiting();
+            is_told = true;
+        }
+        // these are blocked: waiting in the kernel nothing would end it
+        if [Signal::SIGTERM, Signal::SIGINT].iter().any(|signal| sys::is_pending(*signal as i32)) {
+            return Ok(None);
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+fn try_lock(queue: &Queue, name: &str) -> io::Result<Option<Flock<File>>> {
+    let file = OpenOptions::new().create(true).append(true).open(queue.lock_path(name))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, error)) => Err(error.into()),
+    }
+}
+
+/// Whether somebody works on a queue.
+pub fn is_at_work(queue: &Queue) -> bool {
+    matches!(try_lock(queue, WORKER), Ok(None))
 }
 
 /// A worker that died left its runs behind: they are ended before they are begun again.
@@ -107,6 +144,7 @@ struct Shift<'a> {
     active: Vec<Active>,
     started: usize,
     witness: &'a mut dyn Witness,
+    sulks_until: Option<Instant>,
 }
 
 impl Shift<'_> {
@@ -139,7 +177,9 @@ impl Shift<'_> {
             }
             // what comes first of a guest goes first, due or not
             busy.push(queue);
-            if self.active.len() < self.settings.max_parallel
+            let sulks = self.sulks_until.is_some_and(|until| Instant::now() < until);
+            if !sulks
+                && self.active.len() < self.settings.max_parallel
                 && self.has_room(&item)
                 && item.is_due()
                 && let Some(job) = self.start(item, null)
@@ -162,12 +202,26 @@ impl Shift<'_> {
     fn start(&mut self, mut item: Item, null: &dyn Fn() -> io::Result<File>) -> Option<Next> {
         let lock = match &item.lock {
             None => None,
-            Some(name) => Some(locks::try_take(&self.settings.runtime_dir, name).ok()?),
+            Some(name) => match locks::try_take(&self.settings.runtime_dir, name) {
+                Ok(lock) => Some(lock),
+                Err(Unlocked::Trouble(error)) => {
+                    let what = format!("the lock `{name}` can't be taken: {error}");
+                    item.attempts += 1;
+                    self.failed(item, what);
+                    return None;
+                }
+                Err(_) => return None,
+            },
         };
         let run = item.begin();
         // kept before it starts: a worker that dies leaves what it began behind
         if let Err(error) = self.queue.keep(&item) {
-            self.trouble(&item, &format!("the queue can't be written: {error}"));
+            let words = format!(
+                "the queue can't be written: {error}; nothing is started for {} s",
+                SULK.as_secs()
+            );
+            self.trouble(&item, &words);
+            self.sulks_until = Some(Instant::now() + SULK);
             return None;
         }
         // as before every run: an hour may have passed since the call asked
@@ -348,12 +402,22 @@ fn execution(item: &Item) -> Execution {
     }
 }
 
-/// Removes all jobs that no worker runs; returns how many.
+/// Removes the jobs that are meant and that no worker runs; returns how many. What a worker that
+/// died was at goes with them.
 ///
 /// # Errors
 /// The queue can't be read or written.
-pub fn flush(queue: &Queue) -> io::Result<usize> {
-    let waiting: Vec<Item> = queue.items()?.into_iter().filter(|item| item.run.is_none()).collect();
+pub fn flush(queue: &Queue, is_meant: &dyn Fn(&Item) -> bool) -> io::Result<usize> {
+    if queue.is_empty() {
+        return Ok(0);
+    }
+    // with it nobody begins, and nothing is begun
+    let own = try_lock(queue, WORKER)?;
+    let waiting: Vec<Item> = queue
+        .items()?
+        .into_iter()
+        .filter(|item| (own.is_some() || item.run.is_none()) && is_meant(item))
+        .collect();
     for item in &waiting {
         queue.forget(&item.id)?;
     }

@@ -110,8 +110,13 @@ pub fn read(
     if output.iter().all(u8::is_ascii_whitespace) {
         return Err(no("it printed nothing".to_owned()));
     }
-    let value: Value = serde_json::from_slice(output)
-        .map_err(|error| no(format!("what it printed is no JSON ({error})")))?;
+    let value: Value = serde_json::from_slice(output).map_err(|error| {
+        // what begins as one was meant as one: nothing stands in for it
+        if matches!(output.trim_ascii_start().first(), Some(b'[' | b'{')) {
+            return wrong(&format!("the description is no JSON: {error}"));
+        }
+        no(format!("what it printed is no JSON ({error})"))
+    })?;
     let Value::Array(list) = value else {
         return Err(wrong("a description is an array of registrations, also where it is one"));
     };

@@ -98,7 +98,16 @@ impl Module {
             None => (self.name.clone(), word),
         };
         if !is_word(function) || !module.split(separator).all(is_word) {
-            return Err(format!("`{word}` is no function of a {} module", self.language.name()));
+            let hint = if word.contains("::") && self.language == Language::Python {
+                ": `::` is Perl's; a script's hooks in Perl packages are registered by \
+                 `hookmux add module Pkg::Mod`"
+            } else {
+                ""
+            };
+            return Err(format!(
+                "`{word}` is no function of a {} module{hint}",
+                self.language.name()
+            ));
         }
         Ok((Module { language: self.language, name: module }, function.to_owned()))
     }

@@ -20,11 +20,15 @@ pub fn event_name(
     let (category, stage) = match (category, stage) {
         (None, None) if word == "*" || event::is_known(&word) => return Ok(word),
         (None, None) => {
+            let of_operation = event::meant_by(&word);
             let meant = did_you_mean(&word, event::TABLE.iter().map(|row| row.name));
-            let hint = meant.map_or_else(
-                || "see `hookmux events`, or give its category and stage too".to_owned(),
-                |meant| format!("did you mean `{meant}`?"),
-            );
+            let otherwise = || match of_operation.as_slice() {
+                [] => "see `hookmux events`, or give its category and stage too".to_owned(),
+                own => format!("that operation has events of its own: {}", own.join(", ")),
+            };
+            let hint = meant
+                .filter(|_| of_operation.is_empty())
+                .map_or_else(otherwise, |meant| format!("did you mean `{meant}`?"));
             return Err(("event", format!("there is no event `{event}`; {hint}")));
         }
         (Some(_), None) => return Err(("stage", "`stage` is missing: pre or post".to_owned())),

@@ -65,6 +65,14 @@ pub struct Copy {
     base: Vec<u8>,
 }
 
+/// What a hook was given, to be given to what undoes it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    current: Option<Vec<u8>>,
+    scope: Option<Scope>,
+    content: Vec<u8>,
+}
+
 /// Where scripts find the document.
 enum Shared {
     File(PathBuf),
@@ -109,6 +117,23 @@ impl Exchange {
     /// libvirt's own at each event.
     pub fn whole(&self) -> Option<&[u8]> {
         self.current.as_deref().or(self.original.as_deref())
+    }
+
+    /// What the hook is given for which the document was last asked.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            current: self.current.clone(),
+            scope: self.scope.clone(),
+            content: self.content.clone(),
+        }
+    }
+
+    /// Goes back to what a hook was given. What later ones made of it is forgotten: the call has
+    /// failed, and gives libvirt no document.
+    pub fn rewind(&mut self, snapshot: Snapshot) {
+        let Snapshot { current, scope, content } = snapshot;
+        (self.current, self.scope, self.content) = (current, scope, content);
+        self.is_stale = true;
     }
 
     /// The file with the document for the next hook of a scope; `None` where libvirt sent none, or

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::environment::Environment;
-use super::exchange::{Change, Copy, Exchange};
+use super::exchange::{Change, Copy, Exchange, Snapshot};
 use super::job::{Ended, Job, Outcome};
-use super::launch::Part;
+use super::launch::{Launch, Part};
 use super::locks::{self, Lock, Unlocked};
 use super::supervise::{Progress, Supervisor};
 use crate::config::{Settings, Surroundings};
@@ -57,6 +57,8 @@ struct Tried {
     step: Step,
     number: usize,
     run: Run,
+    /// What it was given, where something may have to undo it.
+    input: Option<Snapshot>,
 }
 
 /// A step that is ready to start.
@@ -67,14 +69,31 @@ struct Ready {
     job: Option<Job>,
     copy: Option<Copy>,
     lock: Option<Lock>,
+    /// What it is given, where something may have to undo it.
+    input: Option<Snapshot>,
+}
+
+/// A step that may start.
+struct Admitted {
+    step: Step,
+    number: usize,
 }
 
 /// What becomes of a step before it starts.
-enum Prepared {
-    Ready(Box<Ready>),
+enum Prepared<T> {
+    Ready(T),
     Over(Box<Tried>),
     Out,
 }
+
+impl<T> Prepared<T> {
+    fn over(step: Step, number: usize, run: Run) -> Prepared<T> {
+        Prepared::Over(Box::new(Tried { step, number, run, input: None }))
+    }
+}
+
+/// A lock, where one is wanted, and how long it was waited for.
+type Locked = Result<Option<(Lock, Duration)>, Obstacle>;
 
 impl Course<'_> {
     /// Makes the environment that all hooks share; returns what is wrong with the settings' part.
@@ -106,7 +125,7 @@ impl Course<'_> {
                 let why = format!("not run: the call's {} were over", verdict::seconds(total));
                 if self.call.class() == Class::Gate {
                     let run = self.failed(&step, TIMED_OUT, why);
-                    tried.push(Tried { step, number, run });
+                    tried.push(Tried { step, number, run, input: None });
                 } else {
                     self.tell(&Fact::Warning { label: &step.hook.label, words: &why });
                 }
@@ -174,10 +193,28 @@ impl Course<'_> {
     fn run_group(&mut self, group: Vec<(usize, Step)>, ends: Instant) -> Vec<Tried> {
         let owns_copy = group.len() > 1;
         let mut over: Vec<Tried> = Vec::new();
-        let mut ready: Vec<Ready> = Vec::new();
+        let mut admitted: Vec<Admitted> = Vec::new();
         for (number, step) in group {
-            match self.ready(step, number, ends, owns_copy) {
-                Prepared::Ready(one) => ready.push(*one),
+            match self.admit(step, number, ends) {
+                Prepared::Ready(one) => admitted.push(one),
+                Prepared::Over(one) => over.push(*one),
+                Prepared::Out => {}
+            }
+        }
+        // every call takes its locks in the same order, with nothing left to do before it goes on:
+        // no two wait for each other
+        let mut order: Vec<usize> = (0..admitted.len()).collect();
+        order.sort_by_key(|index| admitted.get(*index).and_then(|one| lock_name(&one.step)));
+        let mut locks: Vec<Option<Locked>> = admitted.iter().map(|_| None).collect();
+        for index in order {
+            if let (Some(one), Some(place)) = (admitted.get(index), locks.get_mut(index)) {
+                *place = Some(self.lock(&one.step, ends));
+            }
+        }
+        let mut ready: Vec<Ready> = Vec::new();
+        for (one, lock) in admitted.into_iter().zip(locks.into_iter().flatten()) {
+            match self.ready(one, lock, ends, owns_copy) {
+                Prepared::Ready(one) => ready.push(one),
                 Prepared::Over(one) => over.push(*one),
                 Prepared::Out => {}
             }
@@ -187,43 +224,58 @@ impl Course<'_> {
         over
     }
 
-    /// Everything up to the start of one step: trust, its check, its lock, what it is given.
-    fn ready(&mut self, mut step: Step, number: usize, ends: Instant, owns_copy: bool) -> Prepared {
+    /// Whether a step may start: its trust and its check. A detached one goes no further than that.
+    fn admit(&mut self, mut step: Step, number: usize, ends: Instant) -> Prepared<Admitted> {
         let mut trust = Trust::new(self.surroundings.user);
         if let Some(warning) = step.judge(&mut trust, self.settings.trust) {
             self.tell(&Fact::Warning { label: &step.hook.label, words: &warning });
         }
         if let Decision::Fails { status, why } = &step.decision {
             let run = self.failed(&step, *status, why.clone());
-            return Prepared::Over(Box::new(Tried { step, number, run }));
+            return Prepared::over(step, number, run);
         }
         if step.hook.detached().is_some() {
             return self.queue(step, number, ends);
         }
-        let begun = Instant::now();
-        let prepared = self.check(&step, number, ends).and_then(|()| {
-            let lock = self.lock(&step, begun, ends)?;
-            let mut launch = self
-                .launch(&step, number, Part::Hook, ends, owns_copy)
-                .map_err(Obstacle::Failed)?;
-            // waiting for a lock counts
-            let waited = if lock.is_some() { begun.elapsed() } else { Duration::ZERO };
-            launch.job.timeout = launch.job.timeout.map(|timeout| timeout.saturating_sub(waited));
-            Ok((launch, lock))
-        });
-        match prepared {
-            Ok((launch, lock)) => Prepared::Ready(Box::new(Ready {
-                step,
-                number,
-                job: Some(launch.job),
-                copy: launch.copy,
-                lock,
-            })),
+        match self.check(&step, number, ends) {
+            Ok(()) => Prepared::Ready(Admitted { step, number }),
             Err(obstacle) => self.hindered(step, number, obstacle),
         }
     }
 
-    fn hindered(&mut self, step: Step, number: usize, obstacle: Obstacle) -> Prepared {
+    /// Everything else up to the start of a step: what it is given.
+    fn ready(
+        &mut self,
+        one: Admitted,
+        lock: Locked,
+        ends: Instant,
+        owns_copy: bool,
+    ) -> Prepared<Ready> {
+        let Admitted { step, number } = one;
+        let launched = lock.and_then(|lock| {
+            let launch = self.launch(&step, number, Part::Hook, ends, owns_copy);
+            Ok((launch.map_err(Obstacle::Failed)?, lock))
+        });
+        let (mut launch, held) = match launched {
+            Ok(launched) => launched,
+            Err(obstacle) => return self.hindered(step, number, obstacle),
+        };
+        let lock = held.map(|(lock, waited)| {
+            // waiting for a lock counts
+            launch.job.timeout = launch.job.timeout.map(|timeout| timeout.saturating_sub(waited));
+            lock
+        });
+        let has_rollback = step
+            .hook
+            .registration
+            .as_ref()
+            .is_some_and(|registration| registration.rollback.is_some());
+        let input = has_rollback.then(|| self.exchange.snapshot());
+        let Launch { job, copy } = launch;
+        Prepared::Ready(Ready { step, number, job: Some(job), copy, lock, input })
+    }
+
+    fn hindered<T>(&mut self, step: Step, number: usize, obstacle: Obstacle) -> Prepared<T> {
         match obstacle {
             Obstacle::Out(why) => {
                 self.tell(&Fact::Out { label: &step.hook.label, why: &why });
@@ -231,13 +283,13 @@ impl Course<'_> {
             }
             Obstacle::Failed((status, what)) => {
                 let run = self.failed(&step, status, what);
-                Prepared::Over(Box::new(Tried { step, number, run }))
+                Prepared::over(step, number, run)
             }
         }
     }
 
     /// Leaves a detached hook to the queue, with all that it would have been started with.
-    fn queue(&mut self, step: Step, number: usize, ends: Instant) -> Prepared {
+    fn queue<T>(&mut self, step: Step, number: usize, ends: Instant) -> Prepared<T> {
         let id = ulid::new();
         let queued = self.check(&step, number, ends).and_then(|()| {
             // the guest's own is gone when the job runs after `release`
@@ -270,7 +322,7 @@ impl Course<'_> {
             job: Some(id),
         };
         self.tell(&Fact::Over(&run));
-        Prepared::Over(Box::new(Tried { step, number, run }))
+        Prepared::over(step, number, run)
     }
 
     fn keep(
@@ -329,19 +381,14 @@ impl Course<'_> {
         }
     }
 
-    fn lock(
-        &mut self,
-        step: &Step,
-        begun: Instant,
-        ends: Instant,
-    ) -> Result<Option<Lock>, Obstacle> {
-        let name =
-            step.hook.registration.as_ref().and_then(|registration| registration.lock.clone());
-        let Some(name) = name else { return Ok(None) };
+    /// Takes the lock that a step wants, if it wants one; with it comes how long that took.
+    fn lock(&mut self, step: &Step, ends: Instant) -> Locked {
+        let Some(name) = lock_name(step) else { return Ok(None) };
+        let begun = Instant::now();
         let until = step.hook.timeout.map_or(ends, |timeout| ends.min(begun + timeout));
         let supervisor = &mut *self.supervisor;
-        locks::take(&self.settings.runtime_dir, &name, until, &mut || supervisor.is_terminated())
-            .map(Some)
+        locks::take(&self.settings.runtime_dir, name, until, &mut || supervisor.is_terminated())
+            .map(|lock| Some((lock, begun.elapsed())))
             .map_err(|unlocked| {
                 Obstacle::Failed(match unlocked {
                     Unlocked::TimedOut => (
@@ -394,7 +441,7 @@ impl Course<'_> {
 
     /// Looks at how a step ended, and at what it made of the document.
     fn conclude(&mut self, one: Ready, ended: Ended) -> Tried {
-        let Ready { step, number, copy, lock, .. } = one;
+        let Ready { step, number, copy, lock, input, .. } = one;
         drop(lock);
         let mut fault = verdict::fault(&ended);
         let hook = &step.hook;
@@ -424,7 +471,7 @@ impl Course<'_> {
             job: None,
         };
         self.tell(&Fact::Over(&run));
-        Tried { step, number, run }
+        Tried { step, number, run, input }
     }
 
     /// Undoes what succeeded, the last first, where a gate stays shut. What fails here is told, and
@@ -462,6 +509,9 @@ impl Course<'_> {
                 format!("not run: the {} for rollbacks were over", verdict::seconds(ROLLBACK_TIME)),
             ))
         } else {
+            if let Some(input) = &tried.input {
+                self.exchange.rewind(input.clone());
+            }
             self.launch(&tried.step, tried.number, Part::Rollback, ends, false)
         };
         let (ended, fault) = match launched {
@@ -523,6 +573,10 @@ fn goes_beside(group: &[(usize, Step)], (_, next): &(usize, Step)) -> bool {
             && parallel(other)
                 .is_some_and(|(own, held)| own == weight && (lock.is_none() || held != lock))
     })
+}
+
+fn lock_name(step: &Step) -> Option<&str> {
+    step.hook.registration.as_ref()?.lock.as_deref()
 }
 
 fn failure(hook: &Hook, status: i32, what: String, stderr: Vec<u8>) -> Failure {

@@ -112,7 +112,8 @@ impl Supervisor {
     pub fn run(&mut self, jobs: Vec<Job>, progress: &mut dyn FnMut(Progress<'_>)) -> Vec<Ended> {
         let mut ended: Vec<Option<Ended>> = jobs.iter().map(|_| None).collect();
         let mut jobs = jobs.into_iter();
-        let mut next = || jobs.next().map_or(Next::Done, |job| Next::Start(Box::new(job)));
+        // those that were given end, however: what ends them is told
+        let mut next = |_| jobs.next().map_or(Next::Done, |job| Next::Start(Box::new(job)));
         self.drive(&mut next, progress, &mut |index, result| {
             if let Some(place) = ended.get_mut(index) {
                 *place = Some(result);
@@ -122,10 +123,11 @@ impl Supervisor {
     }
 
     /// Runs jobs side by side as they come, numbered from 0: whenever something has happened,
-    /// `next` is asked for one more until it has none for now.
+    /// `next` is asked for one more until it has none for now; it is told whether hookmux was told to
+    /// end.
     pub fn drive(
         &mut self,
-        next: &mut dyn FnMut() -> Next,
+        next: &mut dyn FnMut(bool) -> Next,
         progress: &mut dyn FnMut(Progress<'_>),
         over: &mut dyn FnMut(usize, Ended),
     ) {
@@ -137,7 +139,7 @@ impl Supervisor {
                 over(index, result);
             };
             let pause = loop {
-                match next() {
+                match next(self.is_terminated) {
                     Next::Done if active.is_empty() => return,
                     Next::Done => break None,
                     Next::Wait(pause) => break Some(pause),
