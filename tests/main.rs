@@ -20,6 +20,7 @@ mod life;
 mod outcomes;
 mod properties;
 mod queue;
+mod records;
 mod registered;
 mod registry;
 mod settings;

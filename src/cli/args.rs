@@ -190,7 +190,13 @@ pub struct LogArgs {
     #[command(flatten)]
     pub filter: FilterArgs,
     /// How many, of the newest
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "NUMBER")]
+    #[arg(
+        short = 'n',
+        long,
+        default_value_t = 20,
+        value_name = "NUMBER",
+        overrides_with = "lines"
+    )]
     pub lines: usize,
     /// Go on with those that end from now on; as JSON, each on one line
     #[arg(short, long)]

@@ -135,7 +135,7 @@ impl History {
         let places = [self.spool.running(id), self.spool.done(id), self.store.path(id)];
         for place in places {
             match read(&place) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if is_absence(&error) => {}
                 other => return other,
             }
         }
@@ -161,12 +161,17 @@ impl History {
     pub fn check(&self) -> io::Result<()> {
         for directory in [self.spool.base(), self.store.base()] {
             match fs::read_dir(directory) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Err(error) if !is_absence(&error) => return Err(error),
                 _ => {}
             }
         }
         Ok(())
     }
+}
+
+/// Also where the directories can't be there.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn judge(head: &mut Head) {

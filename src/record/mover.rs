@@ -32,12 +32,17 @@ const BATCH: usize = 256;
 /// How long a mover that lingers waits for more, and how often it then finds nothing before it ends.
 const PAUSE: Duration = Duration::from_secs(1);
 const IDLE_ROUNDS: u32 = 3;
+/// How long one who moves is waited for: the disk may be slow.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// A mover that lingers looks this often for records whose time is over.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// After a mover could do nothing, no call starts another one for this long.
 const STUCK_FOR: Duration = Duration::from_secs(30);
 
-const LOCK: &str = ".mover";
+/// Held by a mover that lingers, for as long as it does.
+const MOVER: &str = ".mover";
+/// Held by whoever moves, while it does.
+const MOVING: &str = ".moving";
 const STUCK: &str = ".stuck";
 const PRUNED: &str = ".pruned";
 
@@ -59,7 +64,7 @@ pub fn start_if_needed(hooks_dir: &Path, place: &Place) {
     if stuck.is_ok_and(is_recent) || is_the_units(hooks_dir, spool) {
         return;
     }
-    if let Ok(Some(lock)) = lock(spool) {
+    if let Ok(Some(lock)) = lock(spool, MOVER) {
         drop(lock);
         // what isn't moved now is moved after the next call
         let _ = background::start(hooks_dir, &[c"prune", c"--linger"]);
@@ -81,9 +86,9 @@ fn is_the_units(hooks_dir: &Path, spool: &Spool) -> bool {
         && Path::new(PATH_UNIT).exists()
 }
 
-/// The right to move; `None` where somebody has it.
-fn lock(spool: &Spool) -> io::Result<Option<Flock<File>>> {
-    let file = OpenOptions::new().create(true).append(true).open(spool.base().join(LOCK))?;
+/// One of the two locks; `None` where somebody has it.
+fn lock(spool: &Spool, name: &str) -> io::Result<Option<Flock<File>>> {
+    let file = OpenOptions::new().create(true).append(true).open(spool.base().join(name))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
@@ -99,10 +104,10 @@ pub fn linger(settings: &Settings) -> io::Result<Tidied> {
     let mover = Mover::new(settings);
     let mut sum = Tidied::default();
     loop {
-        let Some(lock) = lock(&mover.spool)? else { return Ok(sum) };
+        let Some(lock) = lock(&mover.spool, MOVER)? else { return Ok(sum) };
         let mut idle = 0;
         while idle < IDLE_ROUNDS {
-            let done = mover.move_all();
+            let done = mover.exclusively(Mover::move_all)?;
             idle = if done.moved + done.lost == 0 { idle + 1 } else { 0 };
             sum.moved += done.moved;
             sum.lost += done.lost;
@@ -114,7 +119,7 @@ pub fn linger(settings: &Settings) -> io::Result<Tidied> {
             thread::sleep(PAUSE);
         }
         if mover.is_prune_due() {
-            sum.pruned += mover.prune();
+            sum.pruned += mover.exclusively(Mover::prune)?;
         }
         drop(lock);
         // a call that came while the lock was held has started nobody
@@ -124,28 +129,18 @@ pub fn linger(settings: &Settings) -> io::Result<Tidied> {
     }
 }
 
-/// Moves and prunes once. One who is at it is waited for.
+/// Moves and prunes once.
 ///
 /// # Errors
 /// The runtime directory can't be used.
 pub fn tidy(settings: &Settings) -> io::Result<Tidied> {
     let mover = Mover::new(settings);
     mover.spool.make()?;
-    let mut waited = Duration::ZERO;
-    let _lock = loop {
-        match lock(&mover.spool)? {
-            Some(lock) => break Some(lock),
-            // one that lingers holds it while it waits: what it does is what would be done here
-            None if waited >= 10 * PAUSE => break None,
-            None => {
-                thread::sleep(PAUSE / 10);
-                waited += PAUSE / 10;
-            }
-        }
-    };
-    let mut done = mover.move_all();
-    done.pruned = mover.prune();
-    Ok(done)
+    mover.exclusively(|mover| {
+        let mut done = mover.move_all();
+        done.pruned = mover.prune();
+        done
+    })
 }
 
 struct Mover<'a> {
@@ -160,6 +155,21 @@ impl Mover<'_> {
             settings,
             spool: Spool::new(&settings.runtime_dir),
             store: Store::new(&settings.state_dir),
+        }
+    }
+
+    /// Does something that only one may do at a time; who is at it is waited for.
+    fn exclusively<T>(&self, work: impl FnOnce(&Self) -> T) -> io::Result<T> {
+        let mut waited = Duration::ZERO;
+        loop {
+            if let Some(_lock) = lock(&self.spool, MOVING)? {
+                return Ok(work(self));
+            }
+            if waited >= PATIENCE {
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, "somebody is at it"));
+            }
+            thread::sleep(PAUSE / 20);
+            waited += PAUSE / 20;
         }
     }
 

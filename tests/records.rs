@@ -1,0 +1,741 @@
+//! Records: what happened is written down, kept, found and done again. (O5, O6, V7)
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::host::binary_under_test;
+use crate::support::{GUEST, Host, is_root, skip, until};
+
+const SECRET: &str = "s3cret-w0rd";
+
+/// The executions that `log` lists, the oldest first.
+fn log(host: &Host, more: &[&str]) -> Vec<Value> {
+    let words = [&["log", "-n", "1000"], more].concat();
+    host.json(&words, 0)["executions"].as_array().unwrap().clone()
+}
+
+fn show(host: &Host, id: &str) -> Value {
+    host.json(&["show", id], 0)
+}
+
+fn last(host: &Host) -> Value {
+    show(host, "last")
+}
+
+/// All files that hold records.
+fn files(host: &Host) -> Vec<PathBuf> {
+    let is_record = |path: &PathBuf| {
+        path.is_file() && path.components().any(|part| part.as_os_str() == "records")
+    };
+    host.everything().into_iter().filter(is_record).collect()
+}
+
+// --- what is kept --------------------------------------------------------------------------------
+
+// O5
+#[test]
+fn a_call_is_kept_with_all_that_it_was_and_did() {
+    let host = Host::new();
+    host.script("before_vm_start/10-a", "echo out; echo err >&2");
+    host.script("before_vm_start/20-b", "exit 3");
+    host.script("before_vm_start/30-off", ":").mode("hooks/before_vm_start/30-off", 0o644);
+    host.guest("prepare begin").run().fails(3, &[]);
+    let all = log(&host, &[]);
+    assert_eq!(all.len(), 1);
+    let head = &all[0];
+    for (key, value) in [
+        ("state", "done"),
+        ("outcome", "failure"),
+        ("cause", "libvirt"),
+        ("driver", "qemu"),
+        ("object", "g"),
+        ("operation", "prepare"),
+        ("sub_operation", "begin"),
+        ("extra", "-"),
+        ("uuid", "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901"),
+        ("class", "gate"),
+        ("origin", "fresh"),
+    ] {
+        assert_eq!(head[key], value, "{key}");
+    }
+    assert_eq!(head["status"], 3);
+    assert!(head["duration_s"].as_f64().unwrap() > 0.0);
+    assert!(head["failure"].as_str().unwrap().starts_with("before_vm_start/20-b: exit status 3"));
+    let record = show(&host, head["id"].as_str().unwrap());
+    assert_eq!(record["arguments"], json!(["g", "prepare", "begin", "-"]));
+    assert_eq!(record["document"], GUEST);
+    assert_eq!(record["document_after"], Value::Null);
+    assert!(record["stderr"].as_str().unwrap().contains("before_vm_start/20-b"));
+    let runs = record["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 2);
+    assert_eq!((&runs[0]["stdout"], &runs[0]["stderr"]), (&json!("out\n"), &json!("err\n")));
+    assert_eq!((&runs[0]["outcome"], &runs[1]["outcome"]), (&json!("success"), &json!("failure")));
+    assert_eq!((&runs[0]["status"], &runs[1]["status"]), (&json!(0), &json!(3)));
+    let path = host.hook("before_vm_start/10-a");
+    assert_eq!(runs[0]["path"], path.display().to_string());
+    let sum = Command::new("sha256sum").arg(&path).output().unwrap().stdout;
+    assert_eq!(runs[0]["sha256"].as_str().unwrap().as_bytes(), &sum[..64]);
+    let starts: Vec<f64> = runs.iter().map(|run| run["start_s"].as_f64().unwrap()).collect();
+    assert!(starts[0] < starts[1] && runs[0]["duration_s"].as_f64().unwrap() > 0.0);
+    let plan = record["plan"].as_array().unwrap();
+    let off = plan.iter().find(|step| step["hook"] == "before_vm_start/30-off").unwrap();
+    assert_eq!(off["decision"], "out");
+    assert!(off["reason"].as_str().unwrap().contains("not executable"));
+}
+
+#[test]
+fn a_record_is_nobodys_to_read_and_holds_no_password() {
+    let host = Host::new();
+    host.mode("", 0o755);
+    let document = GUEST.replace(
+        "<devices>",
+        &format!("<devices><graphics type='vnc' passwd='{SECRET}' port='5900'/>"),
+    );
+    for event in ["before_vm_dehibernate", "before_vm_migrate_destination"] {
+        host.script(
+            format!("{event}/10-x"),
+            r#"cat "$_hook_domxml"; sed 's/x/x/' "$_hook_domxml" >&2
+               sed -i "s/5900/5901/; s/'vnc' passwd='\([^']*\)'/\"vnc\" passwd = \"\1\"/" "$_hook_domxml""#,
+        );
+    }
+    host.script(
+        "qemu.d/g/restore/begin/20-libvirt-style",
+        "tee \"$T/seen\"; grep -o 'passwd.*' \"$T/seen\" >&2",
+    );
+    host.script("after_vm_destroy/10-x", "exit 1");
+    let answer = host.guest("restore begin").stdin(document.as_str()).run();
+    let given = String::from_utf8(answer.stdout.clone()).unwrap();
+    assert!(given.contains(SECRET) && given.contains("5901"), "libvirt gets it: {answer:?}");
+    host.guest("migrate begin").stdin(document.as_str()).run();
+    host.guest("started begin").stdin(document.as_str()).run().succeeds();
+    host.guest("release end").stdin("").run();
+    host.text(&["prune"], 0);
+    let files = files(&host);
+    assert!(files.len() >= 3, "{files:?}");
+    for path in &files {
+        let bytes = fs::read(path).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains(SECRET), "{}", path.display());
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{path:?}");
+        for directory in path.ancestors().skip(1).take_while(|path| !path.ends_with("records")) {
+            let mode = directory.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{}", directory.display());
+        }
+    }
+    for id in log(&host, &[]).iter().map(|head| head["id"].as_str().unwrap()) {
+        let said = host.text(&["show", "--full", id], 0) + &show(&host, id).to_string();
+        assert!(!said.contains(SECRET), "{said}");
+    }
+    let restore = log(&host, &["--operation", "restore"]);
+    let said = host.text(&["show", restore[0]["id"].as_str().unwrap()], 0);
+    assert!(said.contains("5901") && said.contains("passwd = \"***\""), "the diff: {said}");
+    // the document of `started`, for a retry of `release`
+    let release = log(&host, &["--operation", "release"]);
+    let started = &show(&host, release[0]["id"].as_str().unwrap())["started_document"];
+    assert!(started.as_str().unwrap().contains("passwd='***'"));
+}
+
+#[test]
+fn output_is_kept_bounded_and_bytes_that_are_no_text_are_survived() {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", "yes 0123456789 | head -c 3000000; printf '\\377\\000end'");
+    host.call("qemu", [b"caf\xe9".as_slice(), b"prepare", b"begin", b"-"].map(os)).run().succeeds();
+    let record = last(&host);
+    let out = record["runs"][0]["stdout"].as_str().unwrap();
+    assert!(
+        out.len() < 340_000 && out.contains("bytes left out") && out.ends_with("end"),
+        "{}",
+        out.len()
+    );
+    assert_eq!(record["object"], "caf\u{fffd}");
+    // it is the name as it was that a retry gives
+    host.script("before_vm_start/10-x", "printf %s \"$HOOKMUX_OBJECT\" | od -An -tx1");
+    let retried = host.json(&["retry", "last", "--force"], 0);
+    assert_eq!(retried["runs"][0]["stdout"], " 63 61 66 e9\n");
+}
+
+fn os(bytes: &[u8]) -> std::ffi::OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec())
+}
+
+#[test]
+fn a_call_for_which_no_hook_was_considered_leaves_none_unless_it_is_asked_for() {
+    let host = Host::new();
+    host.script("after_vm_stop/10-x", ":");
+    for call in ["prepare begin", "start begin", "started begin", "release end"] {
+        host.guest(call).run().succeeds();
+    }
+    assert!(log(&host, &[]).is_empty());
+    assert!(!host.path("run/records").exists() && !host.path("state/records").exists());
+    host.settings("record: all");
+    for call in ["prepare begin", "start begin", "started begin", "release end"] {
+        host.guest(call).run().succeeds();
+    }
+    host.call("daemon", ["-", "reload", "begin", "SIGHUP"]).run().succeeds();
+    let operations: Vec<String> =
+        log(&host, &[]).iter().map(|head| head["operation"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(operations, ["prepare", "start", "started", "release", "reload"]);
+    host.settings("record: none");
+    host.guest("stopped end").run().succeeds();
+    assert_eq!(log(&host, &[]).len(), 5);
+}
+
+#[test]
+fn a_failure_that_restore_left_for_prepare_is_told_in_both_records() {
+    let host = Host::new();
+    host.script("before_vm_dehibernate/10-x", "exit 4");
+    host.guest("restore begin").run().succeeds();
+    host.guest("prepare begin").run().fails(4, &[]);
+    let all = log(&host, &["--failed"]);
+    let of = |operation: &str| all.iter().find(|head| head["operation"] == operation).unwrap();
+    assert_eq!((&of("restore")["status"], &of("prepare")["status"]), (&json!(0), &json!(4)));
+    let said = host.text(&["show", of("prepare")["id"].as_str().unwrap()], 0);
+    assert!(said.contains("the restore before this call had failed"), "{said}");
+    let said = host.text(&["log", "--failed"], 0);
+    assert!(said.contains("failed, and libvirt wasn't told"), "{said}");
+}
+
+#[test]
+fn each_try_of_a_detached_hook_has_a_record_of_its_own() {
+    let host = Host::new();
+    host.script("bin/x", "echo try; test -e \"$T/ok\"");
+    host.file(
+        "hooks.d/x.yaml",
+        "events: [after_vm_launch]\ncommand: bin/x\nmode: detached\nretries: 1\n",
+    );
+    host.guest("started begin").run().succeeds();
+    let tries = || {
+        let all = log(&host, &[]);
+        all.into_iter().filter(|head| head["cause"] == "queue").collect::<Vec<_>>()
+    };
+    until("both tries are over", || {
+        tries().iter().filter(|head| head["state"] == "done").count() == 2
+    });
+    let call = log(&host, &[]).into_iter().find(|head| head["cause"] == "libvirt").unwrap();
+    let id = call["id"].as_str().unwrap();
+    assert_eq!(call["runs"][0]["outcome"], "queued");
+    assert!(tries().iter().all(|head| head["parent"] == *id && head["outcome"] == "failure"));
+    let shown = show(&host, id);
+    assert_eq!(shown["later"].as_array().unwrap().len(), 2);
+    assert!(shown["runs"][0]["job"].as_str().unwrap().len() == 26);
+    // what the worker did is done again as the call would
+    fs::write(host.path("ok"), "").unwrap();
+    let own = tries()[0]["id"].as_str().unwrap().to_owned();
+    let retried = host.json(&["retry", &own], 0);
+    assert_eq!(retried["runs"][0]["queued"], true);
+    until("it has run", || tries().iter().any(|head| head["outcome"] == "success"));
+}
+
+// --- what dies -----------------------------------------------------------------------------------
+
+#[test]
+fn a_killed_hookmux_leaves_an_execution_that_is_lost() {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", "log $PPID; kill -KILL $PPID");
+    let answer = host.guest("prepare begin").run();
+    assert_eq!(answer.status, None, "{answer:?}");
+    let lost = log(&host, &["--lost"]);
+    assert_eq!(lost.len(), 1);
+    assert_eq!((&lost[0]["state"], &lost[0]["status"]), (&json!("lost"), &Value::Null));
+    let said = host.text(&["show", "last"], 0);
+    assert!(
+        said.contains("lost: hookmux died") && said.contains("before_vm_start/10-x: was to run"),
+        "{said}"
+    );
+    assert_eq!(last(&host)["document"], GUEST, "its input is there");
+    // and stays so when it is moved
+    assert_eq!(host.json(&["prune"], 0)["lost"], 1);
+    assert!(fs::read_dir(host.path("run/records/running")).unwrap().next().is_none());
+    assert_eq!(log(&host, &["--lost"]).len(), 1);
+    host.script("before_vm_start/10-x", "log again");
+    host.text(&["retry", "last", "--force"], 0);
+    assert!(host.log().contains(&"again".to_owned()));
+}
+
+#[test]
+fn one_that_is_under_way_is_running() {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", "log begun; sleep 60");
+    let mut call = host.guest("prepare begin").start();
+    call.until_logged("begun");
+    assert_eq!(log(&host, &[])[0]["state"], "running");
+    host.text(&["prune"], 0);
+    assert_eq!(log(&host, &[])[0]["state"], "running", "and is left alone");
+    call.signal(nix::sys::signal::Signal::SIGTERM);
+    call.wait();
+    assert_eq!(log(&host, &[])[0]["status"], 143);
+}
+
+// --- where it can't be kept ----------------------------------------------------------------------
+
+/// Mounts for a call whose runtime directory is like this; what was there is kept under it.
+fn with_runtime_dir(host: &Host, how: &str) -> String {
+    let run = host.path("run").display().to_string();
+    fs::create_dir_all(host.path("run")).unwrap();
+    match how {
+        "full" => format!(
+            "mount -t tmpfs -o size=64k,mode=700 tmpfs '{run}'\n\
+             dd if=/dev/zero of='{run}/filler' bs=4k 2>/dev/null || true"
+        ),
+        "read-only" => format!("mount -t tmpfs -o ro,mode=700 tmpfs '{run}'"),
+        "no directory" => format!("mount --bind /dev/null '{run}'"),
+        _ => unreachable!(),
+    }
+}
+
+#[test]
+fn a_runtime_directory_that_takes_nothing_changes_no_outcome() {
+    if !is_root() {
+        return skip("only root can mount");
+    }
+    for how in ["full", "read-only", "no directory"] {
+        let host = Host::new();
+        host.script("before_vm_start/10-a", "log a");
+        host.script("before_vm_start/20-b", "log b; exit 3");
+        host.script("after_vm_launch/10-c", "log c");
+        if how == "no directory" {
+            let _ = fs::remove_dir_all(host.path("run"));
+            fs::write(host.path("run"), "").unwrap();
+            let mounts = "true";
+            host.guest("prepare begin").with_mounts(mounts).run().fails(3, &[]);
+            fs::remove_file(host.path("run")).unwrap();
+        } else {
+            let mounts = with_runtime_dir(&host, how);
+            host.guest("prepare begin").with_mounts(&mounts).run().fails(3, &["20-b"]);
+            host.guest("started begin").with_mounts(&mounts).run().succeeds();
+            assert_eq!(host.log().last().unwrap(), "c", "{how}");
+        }
+        assert!(log(&host, &[]).is_empty());
+    }
+}
+
+#[test]
+fn what_has_no_room_is_counted_and_a_stripped_record_is_kept_first() {
+    if !is_root() {
+        return skip("only root can mount");
+    }
+    let host = Host::new();
+    host.script("before_vm_start/10-a", "yes | head -c 200000");
+    let run = host.path("run").display().to_string();
+    fs::create_dir_all(host.path("run")).unwrap();
+    // a file system that lives as long as the script does
+    let script = format!(
+        "mount -t tmpfs -o size=96k,mode=700 tmpfs '{run}'\n\
+         '{hooks}/qemu' g prepare begin - <'{guest}' || exit 9\n\
+         '{hookmux}' --hooks-dir '{hooks}' show last --output json >'{t}/stripped'\n\
+         '{hookmux}' --hooks-dir '{hooks}' prune >/dev/null\n\
+         dd if=/dev/zero of='{run}/filler' bs=4k 2>/dev/null\n\
+         for i in 1 2 3; do '{hooks}/qemu' g prepare begin - <'{guest}' || exit 9; done\n\
+         cat '{run}/records/dropped' >'{t}/dropped'\n\
+         '{hookmux}' --hooks-dir '{hooks}' log --output json >'{t}/kept'",
+        hooks = host.hooks().display(),
+        hookmux = binary_under_test().display(),
+        guest = host.path("guest.xml").display(),
+        t = host.directory().display(),
+    );
+    fs::write(host.path("guest.xml"), GUEST).unwrap();
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let stripped: Value = serde_json::from_slice(&host.read("stripped")).unwrap();
+    assert_eq!((&stripped["state"], &stripped["status"]), (&json!("done"), &json!(0)));
+    assert!(stripped["left_out"].as_str().unwrap().contains("no room"), "{stripped}");
+    assert_eq!(stripped["runs"][0]["outcome"], "success");
+    let dropped: Value = serde_json::from_slice(&host.read("dropped")).unwrap();
+    let dropped = dropped["records"].as_u64().unwrap();
+    assert!(dropped > 0);
+    let kept: Value = serde_json::from_slice(&host.read("kept")).unwrap();
+    let kept = kept["executions"].as_array().unwrap().len() as u64;
+    assert_eq!(kept + dropped, 1 + 3, "each is kept or counted");
+}
+
+#[test]
+fn a_state_directory_that_takes_nothing_leaves_records_where_they_are() {
+    let host = Host::new();
+    host.script("before_vm_start/10-a", ":");
+    fs::write(host.path("file"), "").unwrap();
+    host.raw_settings(&host.private_settings().replace(
+        &host.path("state").display().to_string(),
+        &host.path("file/state").display().to_string(),
+    ));
+    host.guest("prepare begin").run().succeeds();
+    assert_eq!(log(&host, &[]).len(), 1);
+    let said = host.text(&["prune"], 1);
+    assert!(said.contains("they can't be moved to"), "{said}");
+    assert_eq!(log(&host, &[]).len(), 1);
+}
+
+// --- where it goes -------------------------------------------------------------------------------
+
+#[test]
+fn records_are_moved_without_anybody_asking() {
+    let host = Host::new();
+    host.script("before_vm_start/10-a", ":");
+    host.guest("prepare begin").run().succeeds();
+    let id = last(&host)["id"].as_str().unwrap().to_owned();
+    until("it is moved", || host.path("state/records").join(&id[..6]).join(&id).exists());
+    until("and only there", || {
+        fs::read_dir(host.path("run/records/done")).unwrap().next().is_none()
+    });
+    assert_eq!(log(&host, &[]).len(), 1);
+}
+
+// O5
+#[test]
+fn what_is_old_or_too_much_is_removed() {
+    let host = Host::new();
+    host.settings("retention: {per_hook: 3, age: 30days, size: 100 MiB}");
+    host.script("before_vm_start/10-a", ":");
+    host.script("before_vm_launch/10-b", "exit 1");
+    for _ in 0..5 {
+        host.guest("prepare begin").run().succeeds();
+        host.guest("start begin").run().fails(1, &[]);
+    }
+    let all = log(&host, &[]);
+    assert_eq!(all.len(), 10);
+    host.text(&["prune"], 0);
+    let left: BTreeSet<String> =
+        log(&host, &[]).iter().map(|head| head["id"].as_str().unwrap().to_owned()).collect();
+    let good: Vec<&Value> = all.iter().filter(|head| head["outcome"] == "success").collect();
+    assert!(good[..2].iter().all(|head| !left.contains(head["id"].as_str().unwrap())));
+    // failures stay four times longer
+    assert_eq!(left.len(), 8);
+    host.settings("retention: {per_hook: 1000, age: 30days, size: 0}");
+    host.text(&["prune"], 0);
+    assert!(log(&host, &[]).is_empty());
+}
+
+#[test]
+fn executions_are_found_by_what_they_were() {
+    let host = Host::new();
+    host.script("before_vm_start/10-a", ":");
+    host.script("after_vm_destroy/10-b", "exit 1");
+    host.script("before_network_start/10-n", ":");
+    host.guest("prepare begin").run().succeeds();
+    host.call("qemu", ["other", "prepare", "begin", "-"]).stdin("").run();
+    host.guest("release end").run();
+    let network = "<hookData><network><name>lan</name></network></hookData>";
+    host.call("network", ["lan", "start", "begin", "-"]).stdin(network).run().succeeds();
+    for (filter, expected) in [
+        (&["--guest", "g"][..], &["prepare", "release"][..]),
+        (&["--guest", "3C8E1F52-9b0d-4a6e-8f57-2d41c6b7a901"], &["prepare", "release"]),
+        (&["--object", "lan"], &["start"]),
+        (&["--event", "before_vm_start"], &["prepare", "prepare"]),
+        (&["--hook", "10-b"], &["release"]),
+        (&["--hook", "after_vm_destroy/10-b"], &["release"]),
+        (&["--driver", "network"], &["start"]),
+        (&["--operation", "release"], &["release"]),
+        (&["--failed"], &["release"]),
+        (&["--lost"], &[]),
+        (&["--since", "1h"], &["prepare", "prepare", "release", "start"]),
+        (&["--until", "1h"], &[]),
+        (&["--since", "yesterday", "--until", "now", "-n", "2"], &["release", "start"]),
+    ] {
+        let found = log(&host, filter);
+        let operations: Vec<&str> =
+            found.iter().map(|head| head["operation"].as_str().unwrap()).collect();
+        assert_eq!(operations, expected, "{filter:?}");
+    }
+    assert!(host.text(&["log", "--since", "soon"], 2).contains("is no time"));
+    assert!(host.text(&["log", "--event", "before_vm_strat"], 1).contains("before_vm_start"));
+    assert!(host.text(&["log", "--guest", "nobody"], 0).contains("No such execution"));
+    assert!(host.text(&["show", "01ABCDEF"], 1).contains("there is no execution"));
+    // a part of an id that only one has is enough
+    let id = log(&host, &["--driver", "network"])[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(show(&host, &id[20..].to_lowercase())["id"], *id);
+    assert!(host.text(&["show", &id[..2]], 1).contains("more than one"));
+}
+
+#[test]
+fn show_draws_what_happened() {
+    let host = Host::new();
+    host.script("before_vm_migrate_destination/10-a", "sleep 0.2; echo said");
+    host.script(
+        "before_vm_migrate_destination/20-b",
+        r#"sleep 0.2; sed -i 's/<devices>/<devices> /' "$_hook_domxml""#,
+    );
+    host.guest("migrate begin").run();
+    let said = host.text(&["show", "last"], 0);
+    let bars: Vec<&str> = said.lines().filter(|line| line.contains('━')).collect();
+    assert_eq!(bars.len(), 2, "{said}");
+    assert!(bars[0].find('━') < bars[1].find('━'), "{said}");
+    for words in
+        ["stdout: said", "changed the document", "-  <devices>", "+  <devices> ", "migration"]
+    {
+        assert!(said.contains(words), "{words} is missing in\n{said}");
+    }
+}
+
+// --- doing it again ------------------------------------------------------------------------------
+
+// O6
+#[test]
+fn a_retry_runs_the_same_hooks_with_the_same_input() {
+    let host = Host::new();
+    let tell = r#"echo "$HOOKMUX_OBJECT $HOOKMUX_REASON $HOOKMUX_ORIGIN $HOOKMUX_DAEMON $PATH $HOME $(md5sum <"$_hook_domxml") $(md5sum <"$HOOKMUX_STARTED_XML")""#;
+    host.script("after_vm_destroy/10-good", tell);
+    host.script("after_vm_destroy/20-bad", &format!("{tell}; exit 5"));
+    host.guest("started begin")
+        .stdin(GUEST.replace("</name>", "</name><!-- a -->"))
+        .run()
+        .succeeds();
+    host.guest("release end shutdown").env("PATH", "/usr/bin:/bin").env("HOME", "/somewhere").run();
+    let first = last(&host);
+    assert_eq!(first["outcome"], "failure");
+    // mended, and others have come
+    host.script("after_vm_destroy/20-bad", tell);
+    host.script("after_vm_destroy/30-new", tell);
+    let retried = host.json(&["retry", first["id"].as_str().unwrap()], 0);
+    let second = show(&host, retried["id"].as_str().unwrap());
+    assert_eq!((&second["cause"], &second["parent"]), (&json!("retry"), &first["id"]));
+    assert_eq!(second["outcome"], "success");
+    let said = |record: &Value| -> Vec<String> {
+        let runs = record["runs"].as_array().unwrap();
+        runs.iter().map(|run| run["stdout"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(said(&second), said(&first), "the same two, with the same of everything");
+    assert!(
+        said(&first)[0].contains("g shutdown unknown") && said(&first)[0].contains("/somewhere")
+    );
+    // and the first one says what came of it
+    assert_eq!(show(&host, first["id"].as_str().unwrap())["later"][0]["id"], second["id"]);
+    let one = host.json(&["retry", first["id"].as_str().unwrap(), "--hook", "20-bad"], 0);
+    assert_eq!(one["runs"].as_array().unwrap().len(), 1);
+    assert!(host.text(&["retry", "last", "--hook", "nothing"], 1).contains("had no part"));
+    fs::remove_file(host.hook("after_vm_destroy/20-bad")).unwrap();
+    let rest = host.json(&["retry", first["id"].as_str().unwrap()], 1);
+    assert_eq!(rest["missing"], json!(["after_vm_destroy/20-bad"]));
+    assert_eq!(rest["runs"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn nobody_waits_for_a_gate_that_is_over() {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", "log \"$HOOKMUX_ORIGIN\"");
+    host.script("before_vm_migrate_destination/10-x", "log migrate");
+    host.guest("prepare begin").run().succeeds();
+    let said = host.text(&["retry", "last"], 1);
+    assert!(said.contains("is a gate") && said.contains("--force"), "{said}");
+    host.guest("migrate begin").run().succeeds();
+    assert!(host.text(&["retry", "last"], 1).contains("may change the document"));
+    assert_eq!(host.log(), ["fresh", "migrate"]);
+    host.text(&["retry", "last", "--force"], 0);
+    let prepare = log(&host, &["--operation", "prepare"])[0]["id"].as_str().unwrap().to_owned();
+    host.text(&["retry", &prepare, "--force"], 0);
+    assert_eq!(host.log(), ["migrate", "fresh"]);
+    // what the migration left to be remembered is still there
+    host.guest("started begin").run().succeeds();
+    assert!(
+        !host.path("run/pending").exists()
+            || host.path("run/pending").read_dir().unwrap().next().is_none()
+    );
+}
+
+// --- following -----------------------------------------------------------------------------------
+
+/// A command that goes on, and its lines.
+struct Following {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Following {
+    fn start(host: &Host, words: &[&str]) -> Following {
+        let mut child = Command::new(binary_under_test())
+            .arg("--hooks-dir")
+            .arg(host.hooks())
+            .args(words)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            out.lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
+        });
+        until("it watches", || host.path("run/records/done").is_dir());
+        std::thread::sleep(Duration::from_millis(300));
+        Following { child, lines }
+    }
+
+    #[track_caller]
+    fn next(&self) -> String {
+        self.lines.recv_timeout(Duration::from_secs(20)).expect("nothing came")
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.lines.recv_timeout(Duration::from_millis(1500)).is_err()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn watch_tells_each_execution_once_when_it_is_over() {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", "sleep 0.1");
+    host.script("after_vm_launch/10-x", ":");
+    host.guest("prepare begin").run().succeeds();
+    let watch = Following::start(&host, &["watch", "--output", "json"]);
+    let failed = Following::start(&host, &["watch", "--failed"]);
+    for _ in 0..3 {
+        host.guest("prepare begin").run().succeeds();
+        host.guest("started begin").run().succeeds();
+    }
+    let mut ids = BTreeSet::new();
+    for operation in ["prepare", "started", "prepare", "started", "prepare", "started"] {
+        let head: Value = serde_json::from_str(&watch.next()).unwrap();
+        assert_eq!((&head["operation"], &head["state"]), (&json!(operation), &json!("done")));
+        ids.insert(head["id"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(ids.len(), 6);
+    // also when they are moved, and when the directory is another one
+    host.text(&["prune"], 0);
+    assert!(watch.is_quiet());
+    fs::remove_dir_all(host.path("run/records")).unwrap();
+    host.guest("started begin").run().succeeds();
+    let head: Value = serde_json::from_str(&watch.next()).unwrap();
+    assert_eq!(head["operation"], "started");
+    host.script("after_vm_launch/10-x", "exit 1");
+    host.guest("started begin").run().succeeds();
+    assert!(failed.next().contains("failed, and libvirt wasn't told"));
+}
+
+#[test]
+fn log_goes_on_with_what_comes() {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", ":");
+    for _ in 0..3 {
+        host.guest("prepare begin").run().succeeds();
+    }
+    let follow = Following::start(&host, &["log", "-f", "-n", "2"]);
+    assert!(follow.next().contains("qemu prepare g: 1 hooks"));
+    follow.next();
+    host.guest("prepare begin").run().succeeds();
+    assert!(follow.next().contains("good"));
+    assert!(follow.is_quiet());
+}
+
+// --- counting ------------------------------------------------------------------------------------
+
+fn metric(text: &str, name: &str) -> Option<f64> {
+    let line = text
+        .lines()
+        .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+#[test]
+fn metrics_count_what_happened_moved_or_not() {
+    let host = Host::new();
+    host.settings("retention: {per_hook: 1, age: 1h, size: 0}");
+    host.script("before_vm_start/10-x", "test ! -e \"$T/bad\"");
+    host.guest("prepare begin").run().succeeds();
+    fs::write(host.path("bad"), "").unwrap();
+    host.guest("prepare begin").run().fails(1, &[]);
+    let good = r#"hookmux_executions_total{driver="qemu",operation="prepare",outcome="success"}"#;
+    let bad = r#"hookmux_hook_runs_total{driver="qemu",event="before_vm_start",outcome="failure"}"#;
+    let count = r#"hookmux_hook_run_duration_seconds_count{driver="qemu",event="before_vm_start"}"#;
+    for _ in 0..2 {
+        let text = host.text(&["metrics"], 0);
+        assert_eq!(metric(&text, good), Some(1.0), "{text}");
+        assert_eq!(metric(&text, bad), Some(1.0));
+        assert_eq!(metric(&text, count), Some(2.0));
+        let last =
+            r#"hookmux_last_failure_timestamp_seconds{driver="qemu",event="before_vm_start"}"#;
+        assert!(metric(&text, last).unwrap() > 1e9);
+        for name in ["hookmux_queue_jobs", "hookmux_records_dropped_total", "hookmux_bypass_active"]
+        {
+            assert_eq!(metric(&text, name), Some(0.0), "{name}");
+        }
+        // every series has its type, and every line its form
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            let family = name.split('{').next().unwrap();
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| family.strip_suffix(end))
+                .unwrap_or(family);
+            assert!(text.contains(&format!("# TYPE {family} ")), "{family}");
+        }
+        // what retention removes has been counted
+        host.text(&["prune"], 0);
+        assert!(log(&host, &[]).is_empty());
+    }
+}
+
+// --- the emergency switch ------------------------------------------------------------------------
+
+#[test]
+fn the_emergency_switch_passes_over_all_hooks_and_everybody_is_told() {
+    let host = Host::new();
+    host.follow(&["before_vm_start/10-x", "qemu.d/g/prepare/begin/x", "qemu.adopted"]);
+    host.script("before_vm_start/20-bad", "exit 1");
+    host.guest("prepare begin").run().fails(1, &[]);
+    host.log();
+    let said = host.text(&["bypass", "on", "--for", "1h"], 0);
+    assert!(said.contains("THE EMERGENCY SWITCH IS ON") && said.contains("until"), "{said}");
+    host.guest("prepare begin").run().succeeds();
+    assert!(host.log().is_empty());
+    let record = last(&host);
+    assert_eq!((&record["outcome"], &record["status"]), (&json!("bypassed"), &json!(0)));
+    for command in [&["list"][..], &["log"], &["events"], &["metrics"], &["queue"]] {
+        let output = host.hookmux(command);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(err.contains("THE EMERGENCY SWITCH IS ON"), "{command:?}: {err}");
+    }
+    assert_eq!(metric(&host.text(&["metrics"], 0), "hookmux_bypass_active"), Some(1.0));
+    // whatever is wrong with the settings
+    let settings = host.read("hooks/hookmux.yaml");
+    fs::write(host.hook("hookmux.yaml"), [&settings[..], b"broken: [\n"].concat()).unwrap();
+    host.guest("prepare begin").run().succeeds();
+    fs::write(host.hook("hookmux.yaml"), settings).unwrap();
+    assert!(host.text(&["bypass", "off"], 0).contains("hooks run"));
+    host.guest("prepare begin").run().fails(1, &[]);
+}
+
+#[test]
+fn it_may_be_for_one_guest_and_ends_by_itself() {
+    let host = Host::new();
+    host.script("before_vm_start/10-bad", "exit 1");
+    host.text(&["bypass", "on", "--guest", "g", "--for", "2s"], 0);
+    host.guest("prepare begin").run().succeeds();
+    host.call("qemu", ["h", "prepare", "begin", "-"]).stdin("").run().fails(1, &[]);
+    let entries = host.json(&["bypass"], 0);
+    assert_eq!(entries["bypasses"][0]["guest"], "g");
+    let begun = Instant::now();
+    until("it is over", || host.json(&["bypass"], 0)["bypasses"].as_array().unwrap().is_empty());
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    host.guest("prepare begin").run().fails(1, &[]);
+    // one that others could have made switches nothing off
+    host.text(&["bypass", "on"], 0);
+    host.mode("hooks/hookmux.bypass", 0o666);
+    host.guest("prepare begin").run().fails(1, &[]);
+    assert!(host.text(&["bypass"], 1).contains("counts for nothing"));
+    assert!(host.text(&["list"], 0).contains("counts for nothing"));
+}
+
+#[test]
+fn a_restore_that_failed_is_passed_over_too() {
+    let host = Host::new();
+    host.script("before_vm_dehibernate/10-bad", "exit 1");
+    host.guest("restore begin").run().succeeds();
+    host.text(&["bypass", "on", "--guest", "g"], 0);
+    host.guest("prepare begin").run().succeeds();
+    host.text(&["bypass", "off", "--guest", "g"], 0);
+    host.guest("prepare begin").run().succeeds();
+}
