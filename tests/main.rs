@@ -13,6 +13,7 @@ mod cli;
 mod descriptors;
 mod exchange;
 mod faults;
+mod flood;
 mod hooks;
 mod journal;
 mod leash;

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -102,7 +103,8 @@ fn become_the_worker(queue: &Queue, waiting: &mut dyn FnMut()) -> io::Result<Opt
 }
 
 fn try_lock(queue: &Queue, name: &str) -> io::Result<Option<Flock<File>>> {
-    let file = OpenOptions::new().create(true).append(true).open(queue.lock_path(name))?;
+    let file =
+        OpenOptions::new().create(true).append(true).mode(0o600).open(queue.lock_path(name))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),

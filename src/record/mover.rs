@@ -4,6 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -88,7 +89,8 @@ fn is_the_units(hooks_dir: &Path, spool: &Spool) -> bool {
 
 /// One of the two locks; `None` where somebody has it.
 fn lock(spool: &Spool, name: &str) -> io::Result<Option<Flock<File>>> {
-    let file = OpenOptions::new().create(true).append(true).open(spool.base().join(name))?;
+    let file =
+        OpenOptions::new().create(true).append(true).mode(0o600).open(spool.base().join(name))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
