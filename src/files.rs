@@ -84,6 +84,19 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// The entries of a directory. The C library's `opendir` gives up where a signal comes in between.
+///
+/// # Errors
+/// As of `open(2)`.
+pub fn read_dir(path: &Path) -> io::Result<fs::ReadDir> {
+    loop {
+        match fs::read_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
 /// A file name for something whose own name can't be trusted to be one: 32 hexadecimal digits of
 /// its SHA-256.
 pub fn name_digest(name: &OsStr) -> String {

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::State;
+use crate::files;
 use crate::trust::Trust;
 
 /// Names that packages and editors leave beside the real ones.
@@ -101,7 +102,7 @@ fn is_trusted_entry(path: &Path) -> bool {
 /// unknown.
 pub fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
     let unreadable = |error| Unreadable { path: path.to_path_buf(), error };
-    match fs::read_dir(path) {
+    match files::read_dir(path) {
         Ok(list) => list
             .map(|entry| entry.map(|entry| entry.file_name()))
             .collect::<Result<_, _>>()
