@@ -135,16 +135,22 @@ pub enum End {
     Killed(i32),
 }
 
+/// Tries to learn how a child ended.
+const END_TRIES: u32 = 3;
+
 /// How a child of ours ended, if it has. It stays on the kernel's list, so that its number can't
 /// come to mean another process before [`reap`] takes it off.
+///
+/// What SIGCHLD told is told once: an answer that fails for now is asked for again at once.
 pub fn end_of(pid: i32) -> Option<End> {
     // SAFETY: the structure is plain data, and outlives the call; its fields are read only where
     // the kernel says that they are set.
     unsafe {
         let mut info: libc::siginfo_t = MaybeUninit::zeroed().assume_init();
         let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-        let result = libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, options);
-        if result != 0 || info.si_pid() != pid {
+        let mut ask = || libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, options);
+        let is_answered = (0..END_TRIES).any(|_| ask() == 0);
+        if !is_answered || info.si_pid() != pid {
             return None;
         }
         Some(match info.si_code {
