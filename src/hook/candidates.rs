@@ -1,5 +1,6 @@
 //! Every hook that a call could run, before anything is known but its arguments.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -214,7 +215,10 @@ fn tree_scripts(call: &Call, settings: &Settings) -> Result<Vec<Candidate>, Unre
 
 fn adopted_script(call: &Call, settings: &Settings) -> Option<Candidate> {
     let path = adopted::place(&settings.hooks_dir, call.driver);
-    path.symlink_metadata().ok()?;
+    // one that can't be looked at may be there: whether it can be run is asked when it is its turn
+    if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return None;
+    }
     let state = directory::state(&path);
     let name = path.file_name().unwrap_or_default().to_owned();
     let hook = Hook {
