@@ -16,6 +16,7 @@ use crate::boot;
 use crate::event::Origin;
 use crate::files;
 use crate::libvirt::Driver;
+use crate::verdict::OWN_TROUBLE;
 
 /// How long an origin waits for its `prepare`, in seconds. libvirt was seen to take 4 s; an offline
 /// migration and a refused restore never get there.
@@ -64,6 +65,8 @@ pub struct Arrival {
 pub struct Guest {
     guests: PathBuf,
     pending: PathBuf,
+    /// Where something waits for a guest that was known by its name alone.
+    pending_by_name: PathBuf,
     key: String,
     boot: String,
     name: String,
@@ -82,7 +85,9 @@ impl Guest {
             Some(uuid) => format!("{driver}-{uuid}"),
             None => key_by_name([&guests, &pending], driver, name),
         };
-        Guest { guests, pending, key, boot: boot::id(), name: name.to_owned() }
+        let pending_by_name = pending.join(format!("{}.json", key_of_name(driver, name)));
+        let boot = boot::id();
+        Guest { guests, pending, pending_by_name, key, boot, name: name.to_owned() }
     }
 
     fn state_path(&self) -> PathBuf {
@@ -100,12 +105,21 @@ impl Guest {
     /// `None` where nothing is remembered that counts.
     fn state(&self) -> io::Result<Option<State>> {
         let state: Option<State> = read(&self.state_path())?;
-        Ok(state.filter(|state| state.boot == self.boot))
+        Ok(state.filter(|state| self.is_this_boot(&state.boot)))
     }
 
     fn expected(&self) -> io::Result<Option<Pending>> {
-        let pending: Option<Pending> = read(&self.pending_path())?;
-        Ok(pending.filter(|pending| pending.boot == self.boot && is_current(pending)))
+        // a restore whose document couldn't be read knew the guest by its name alone
+        let pending: Option<Pending> = match read(&self.pending_path())? {
+            None => read(&self.pending_by_name)?,
+            pending => pending,
+        };
+        Ok(pending.filter(|pending| self.is_this_boot(&pending.boot) && is_current(pending)))
+    }
+
+    /// A boot that couldn't be asked for its name may be this one: a held failure must not be lost.
+    fn is_this_boot(&self, boot: &str) -> bool {
+        boot == self.boot || boot.is_empty() || self.boot.is_empty()
     }
 
     fn keep_origin(&self, origin: Origin) -> io::Result<()> {
@@ -139,7 +153,7 @@ impl Guest {
         match self.expected() {
             Ok(Some(pending)) => Arrival { origin: pending.origin, held: pending.held },
             Ok(None) => Arrival { origin: Origin::Fresh, held: None },
-            Err(_) => Arrival { origin: Origin::Unknown, held: None },
+            Err(error) => Arrival { origin: Origin::Unknown, held: unread(&error) },
         }
     }
 
@@ -150,6 +164,7 @@ impl Guest {
 
     /// Drops what no `prepare` came for.
     pub fn forget_pending(&self) {
+        let _ = files::remove(&self.pending_by_name);
         if files::remove(&self.pending_path()).is_ok() {
             // where it was the last; the kernel refuses where it wasn't
             let _ = fs::remove_dir(&self.pending);
@@ -208,6 +223,14 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     result
 }
 
+/// What waits and can't be read now may be a failure: the gate stays shut. What isn't ours, and a
+/// directory that is none, hold nothing.
+fn unread(error: &io::Error) -> Option<Held> {
+    error.raw_os_error().filter(|_| error.kind() != io::ErrorKind::NotADirectory)?;
+    let words = format!("hookmux: what restore left for this call can't be read: {error}\n");
+    Some(Held { status: OWN_TROUBLE, words })
+}
+
 fn is_current(pending: &Pending) -> bool {
     (0..=PENDING_SECONDS).contains(&(now() - pending.since))
 }
@@ -236,7 +259,11 @@ fn key_by_name(directories: [&Path; 2], driver: Driver, name: &str) -> String {
         let named: Named = read(&entry.path()).ok()??;
         (named.name == name).then(|| key.to_owned())
     });
-    remembered.unwrap_or_else(|| format!("{driver}-name-{}", files::name_digest(name.as_ref())))
+    remembered.unwrap_or_else(|| key_of_name(driver, name))
+}
+
+fn key_of_name(driver: Driver, name: &str) -> String {
+    format!("{driver}-name-{}", files::name_digest(name.as_ref()))
 }
 
 #[cfg(test)]
@@ -284,6 +311,26 @@ mod tests {
         guest.expect(Origin::Migration, None).unwrap();
         alter(&guest, |pending| pending.boot = "another".into());
         assert_eq!(guest.arrive().origin, Origin::Fresh);
+    }
+
+    #[test]
+    fn what_waits_for_a_name_waits_for_the_guest_of_the_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let by_name = Guest::new(directory.path(), Driver::Qemu, None, "vm");
+        let held = Held { status: 3, words: "hookmux: no".into() };
+        by_name.expect(Origin::Restore, Some(held.clone())).unwrap();
+        let guest = guest(directory.path());
+        assert_eq!(guest.arrive(), Arrival { origin: Origin::Restore, held: Some(held) });
+        assert!(!is_any_pending(directory.path()), "and is met once");
+    }
+
+    #[test]
+    fn what_waits_and_cannot_be_read_keeps_the_gate_shut() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        fs::create_dir_all(guest.pending_path()).unwrap();
+        let held = guest.foresee().held.unwrap();
+        assert_eq!(held.status, OWN_TROUBLE);
     }
 
     #[test]
