@@ -75,7 +75,7 @@ pub fn settle() {
 /// document it must not take the part.
 fn give(answer: &Answer) -> i32 {
     if let Some(document) = &answer.stdout
-        && write(io::stdout().lock(), document).is_err()
+        && print(document).is_err()
     {
         return OWN_TROUBLE;
     }
@@ -84,6 +84,14 @@ fn give(answer: &Answer) -> i32 {
         let _ = write(io::stderr().lock(), answer.stderr.as_bytes());
     }
     answer.status
+}
+
+/// Gives libvirt a document.
+///
+/// # Errors
+/// It did not get all of it.
+pub fn print(document: &[u8]) -> io::Result<()> {
+    write(io::stdout().lock(), document)
 }
 
 fn write(mut stream: impl Write, bytes: &[u8]) -> io::Result<()> {

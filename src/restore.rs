@@ -3,6 +3,7 @@
 use crate::answer::Answer;
 use crate::config::Settings;
 use crate::event::Origin;
+use crate::front_door;
 use crate::guest::{Guest, Held};
 use crate::libvirt::{Call, Driver, Operation};
 use crate::sanitize;
@@ -29,7 +30,8 @@ impl<'a> Restore<'a> {
         Some(Restore { guest })
     }
 
-    /// Keeps a failure for `prepare`, and the guest's save while libvirt looks at a new document.
+    /// Keeps a failure for `prepare`, and the guest's save while libvirt looks at a new document,
+    /// which is printed here.
     pub fn end(
         self,
         mut answer: Answer,
@@ -47,6 +49,15 @@ impl<'a> Restore<'a> {
             );
             shout(words.trim_end());
             answer = Answer::trouble(OWN_TROUBLE, sanitize::text(words.as_bytes()));
+        }
+        // here, where it can still be told at prepare that libvirt didn't get it
+        if let Some(document) = answer.stdout.take()
+            && let Err(error) = front_door::print(&document)
+        {
+            let words =
+                format!("hookmux: the changed document can't be given to libvirt: {error}\n");
+            shout(words.trim_end());
+            answer = Answer::trouble(OWN_TROUBLE, words);
         }
         let held = (answer.status != 0)
             .then(|| Held { status: answer.status, words: answer.stderr.clone() });
