@@ -60,7 +60,7 @@ impl Queue {
     /// # Errors
     /// The directory is there and can't be read.
     pub fn ids(&self) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(&self.directory) {
+        let entries = match files::read_dir(&self.directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -73,9 +73,12 @@ impl Queue {
         Ok(ids)
     }
 
-    /// A job; `None` where it is gone by now or no job at all.
-    pub fn get(&self, id: &str) -> Option<Item> {
-        serde_json::from_slice(&fs::read(self.path(id)).ok()?).ok()
+    /// A job.
+    ///
+    /// # Errors
+    /// The kernel's where it can't be read, or is gone by now; others where it is no job at all.
+    pub fn get(&self, id: &str) -> io::Result<Item> {
+        Ok(serde_json::from_slice(&fs::read(self.path(id))?)?)
     }
 
     /// Puts a file aside that is no job, so that nobody is started for it again and again.
@@ -88,7 +91,7 @@ impl Queue {
     /// # Errors
     /// As [`Queue::ids`].
     pub fn items(&self) -> io::Result<Vec<Item>> {
-        Ok(self.ids()?.iter().filter_map(|id| self.get(id)).collect())
+        Ok(self.ids()?.iter().filter_map(|id| self.get(id).ok()).collect())
     }
 
     /// Whether there is any work.

@@ -160,10 +160,16 @@ impl Shift<'_> {
             if self.active.iter().any(|active| active.item.id == id) {
                 continue;
             }
-            let Some(item) = self.queue.get(&id) else {
-                // jobs are replaced whole: this one was made by nobody of ours
-                self.queue.put_aside(&id);
-                continue;
+            let item = match self.queue.get(&id) {
+                Ok(item) => item,
+                Err(error) => {
+                    // jobs are replaced whole: this one was made by nobody of ours. One that can't
+                    // be read now waits for the next worker.
+                    if error.raw_os_error().is_none() {
+                        self.queue.put_aside(&id);
+                    }
+                    continue;
+                }
             };
             if item.is_expired() {
                 self.give_up(
@@ -238,7 +244,11 @@ impl Shift<'_> {
             let path = directory.as_ref().map(|directory| directory.join(document_file::FILE_NAME));
             let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
             let ends = Instant::now() + Duration::from_secs(super::item::EXPIRES);
-            Ok((item.job(&run, path, null()?.into(), ends)?, directory))
+            let job = null().and_then(|null| item.job(&run, path, null.into(), ends));
+            if let (Err(_), Some(directory)) = (&job, &directory) {
+                document_file::remove(directory);
+            }
+            Ok((job?, directory))
         });
         match made {
             Ok((job, directory)) => {
@@ -254,6 +264,7 @@ impl Shift<'_> {
                 Some(Next::Start(Box::new(job)))
             }
             Err(error) => {
+                self.remove_started(&item);
                 self.failed(item, format!("can't be started: {error}"));
                 None
             }
@@ -297,7 +308,7 @@ impl Shift<'_> {
     fn remove_started(&self, item: &Item) {
         let path = item::started_path(&self.settings.runtime_dir, &item.id);
         if let Some(directory) = path.parent().filter(|_| item.started_document.is_some()) {
-            let _ = fs::remove_dir_all(directory);
+            document_file::remove(directory);
         }
     }
 
@@ -307,7 +318,7 @@ impl Shift<'_> {
         };
         let Active { mut item, directory, mut recorder, .. } = self.active.remove(place);
         if let Some(directory) = directory {
-            let _ = fs::remove_dir_all(directory);
+            document_file::remove(&directory);
         }
         self.remove_started(&item);
         if matches!(ended.outcome, Outcome::Terminated) {

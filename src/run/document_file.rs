@@ -26,9 +26,14 @@ pub fn make_private(
     let parent = directory.parent().unwrap_or(directory);
     files::private_directory(parent)?;
     DirBuilder::new().mode(0o700).create(directory)?;
+    fill(directory, document, owner).inspect_err(|_| remove(directory))
+}
+
+fn fill(directory: &Path, document: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
     let path = directory.join(FILE_NAME);
     files::create_private(&path)?.write_all(document)?;
     if let Some((user, group)) = owner {
+        let parent = directory.parent().unwrap_or(directory);
         // the way there has to be open, and shows nothing: no directory on it can be listed
         for directory in [Some(parent), parent.parent()].into_iter().flatten() {
             fs::set_permissions(directory, Permissions::from_mode(0o711))?;
@@ -37,6 +42,15 @@ pub fn make_private(
         chown(directory, Some(user), Some(group))?;
     }
     Ok(())
+}
+
+/// Removes a directory with a document in it: the document first, whatever else may fail.
+pub fn remove(directory: &Path) {
+    let _ = files::remove(&directory.join(FILE_NAME));
+    if fs::remove_dir(directory).is_err() {
+        // editors leave files of their own beside
+        let _ = fs::remove_dir_all(directory);
+    }
 }
 
 /// The place for one call's documents: named after the process too, so that what a dead one left

@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::capture::Capture;
-use super::document_file::{FILE_NAME, Mark, make_private, read_back};
+use super::document_file::{self, FILE_NAME, Mark, make_private, read_back};
 use crate::files;
 use crate::hook::{Hook, Source};
 use crate::libvirt::document::{self, Identity, MAX_BYTES};
@@ -221,7 +221,7 @@ impl Exchange {
 
     /// Removes a copy unseen.
     pub fn drop_copy(&self, copy: &Copy) {
-        let _ = fs::remove_dir_all(&copy.directory);
+        document_file::remove(&copy.directory);
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -419,11 +419,8 @@ impl Exchange {
 
     /// Removes the file and its directory.
     pub fn remove_files(&mut self) {
-        if let Some(Shared::File(path)) = self.shared.take()
-            && (fs::remove_file(path).is_err() || fs::remove_dir(&self.directory).is_err())
-        {
-            // editors leave files of their own beside
-            let _ = fs::remove_dir_all(&self.directory);
+        if let Some(Shared::File(_)) = self.shared.take() {
+            document_file::remove(&self.directory);
         }
     }
 }
