@@ -15,6 +15,7 @@ mod exchange;
 mod faults;
 mod flood;
 mod hooks;
+mod injection;
 mod journal;
 mod leash;
 mod life;

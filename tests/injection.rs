@@ -1,0 +1,561 @@
+//! Every system call that a call depends on fails once, at every position: the answer stays one
+//! that is defined, and what wasn't done isn't passed off as done.
+//!
+//! strace makes them fail, which it does for each traced process by its own count: with `-f` the
+//! hooks of the call are hit as well, whose failures are then a hook's. `HOOKMUX_INJECT=all` tries
+//! every error everywhere; without it positions take turns with the errors.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::support::answer::Answer;
+use crate::support::call::Call;
+use crate::support::{GUEST, Host, skip, until};
+
+/// What a point may take; one that waits for a thing that never comes takes minutes.
+const LIMIT: Duration = Duration::from_secs(30);
+const WORKERS: usize = 3;
+/// Errors per position, where not all are tried.
+const TURNS: usize = 1;
+
+/// System calls that do the same, by the names that glibc and musl use.
+struct Family {
+    names: &'static [&'static str],
+    errors: &'static [&'static str],
+    /// Callers are to try again after EINTR.
+    is_retried: bool,
+}
+
+const fn family(
+    names: &'static [&'static str],
+    errors: &'static [&'static str],
+    is_retried: bool,
+) -> Family {
+    Family { names, errors, is_retried }
+}
+
+const FAMILIES: &[Family] = &[
+    family(&["open", "openat"], &["EIO", "EMFILE", "EACCES", "ENOMEM", "ENOSPC", "EAGAIN"], true),
+    family(&["write", "writev", "pwrite64"], &["ENOSPC", "EIO", "EAGAIN", "ENOMEM"], true),
+    family(&["read", "pread64"], &["EIO", "EAGAIN", "ENOMEM"], true),
+    family(&["rename", "renameat", "renameat2"], &["ENOSPC", "EIO", "EACCES", "ENOMEM"], false),
+    family(&["mkdir", "mkdirat"], &["ENOSPC", "EIO", "EACCES", "ENOMEM"], false),
+    family(&["fsync", "fdatasync"], &["EIO", "ENOSPC"], true),
+    family(&["clone", "clone3", "vfork", "fork"], &["EAGAIN", "ENOMEM"], false),
+    family(&["execve"], &["ENOMEM", "EIO", "EACCES", "EAGAIN"], false),
+    family(&["pipe2", "pipe"], &["EMFILE", "ENOMEM"], false),
+    family(&["poll", "ppoll"], &["ENOMEM", "EIO", "EAGAIN"], true),
+    family(&["mmap", "mremap", "brk"], &["ENOMEM", "EAGAIN"], false),
+    family(&["memfd_create"], &["EMFILE", "ENOMEM"], false),
+    family(&["pidfd_open"], &["EMFILE", "ENOMEM"], false),
+    family(&["fcntl"], &["EMFILE", "EAGAIN", "EIO"], false),
+    family(&["dup2", "dup3"], &["EMFILE", "EIO"], true),
+    family(
+        &["lstat", "stat", "newfstatat", "statx", "fstat"],
+        &["EIO", "EACCES", "ENOMEM", "EMFILE"],
+        false,
+    ),
+    family(&["getdents64"], &["EIO", "ENOMEM"], false),
+    family(&["close_range"], &["EMFILE", "ENOMEM"], false),
+    family(&["signalfd4"], &["EMFILE", "ENOMEM"], false),
+    family(&["setsid"], &["EACCES"], false),
+    family(&["wait4", "waitid"], &["EIO"], true),
+    family(&["socket", "connect", "sendto", "sendmsg"], &["EMFILE", "EAGAIN", "ENOMEM"], true),
+];
+
+impl Family {
+    fn holds(&self, name: &str) -> bool {
+        self.names.contains(&name)
+    }
+
+    /// For strace; a name that this architecture doesn't have is none of its errors.
+    fn set(&self) -> String {
+        self.names.iter().map(|name| format!("?{name}")).collect::<Vec<_>>().join(",")
+    }
+}
+
+// --- calls --------------------------------------------------------------------------------------
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Gate,
+    Live,
+    Notify,
+    /// A gate that gives libvirt a changed document.
+    Filter,
+    /// The same, and never a failure.
+    Restore,
+    /// A gate that a restore before it has shut.
+    Held,
+}
+
+struct Scene {
+    kind: Kind,
+    driver: &'static str,
+    words: [&'static str; 4],
+    /// What runs in it, by the lines that it logs.
+    hooks: &'static [&'static str],
+    /// One that runs later.
+    detached: Option<&'static str>,
+}
+
+const fn guest(
+    kind: Kind,
+    operation: &'static str,
+    sub: &'static str,
+    hooks: &'static [&'static str],
+) -> Scene {
+    Scene { kind, driver: "qemu", words: ["g", operation, sub, "-"], hooks, detached: None }
+}
+
+const GATE: Scene = guest(
+    Kind::Gate,
+    "prepare",
+    "begin",
+    &[
+        "before_vm_prepare/10-a",
+        "before_vm_start/20-b",
+        "bin/registered",
+        "qemu.adopted",
+        "qemu.d/g/prepare/begin/30-c",
+    ],
+);
+const LIVE: Scene =
+    guest(Kind::Live, "started", "begin", &["after_vm_launch/10-a", "after_vm_start/20-b"]);
+const NOTIFY: Scene =
+    guest(Kind::Notify, "release", "end", &["after_vm_destroy/10-a", "after_vm_destroy/20-b"]);
+const FILTER: Scene = guest(
+    Kind::Filter,
+    "migrate",
+    "begin",
+    &["before_vm_migrate_destination/10-edit", "before_vm_migrate_destination/20-b"],
+);
+const RESTORE: Scene = guest(
+    Kind::Restore,
+    "restore",
+    "begin",
+    &["before_vm_dehibernate/10-edit", "before_vm_dehibernate/20-b"],
+);
+const HELD: Scene = guest(Kind::Held, "prepare", "begin", &["before_vm_prepare/10-a"]);
+const DAEMON: Scene = Scene {
+    kind: Kind::Notify,
+    driver: "daemon",
+    words: ["-", "start", "-", "start"],
+    hooks: &["before_daemon_start/10-a", "before_vdsm_start/20-b"],
+    detached: None,
+};
+const DETACHED: Scene = Scene {
+    kind: Kind::Gate,
+    driver: "qemu",
+    words: ["g", "start", "begin", "-"],
+    hooks: &["before_vm_launch/10-a"],
+    detached: Some("bin/detached"),
+};
+
+/// The document that `10-edit` makes of libvirt's.
+fn edited() -> String {
+    GUEST.replace("<devices>", "<devices><hub type=\"usb\"/>")
+}
+
+impl Scene {
+    fn host(&self) -> Host {
+        let host = Host::new();
+        for place in self.hooks.iter().chain(&self.detached) {
+            // a static shell and nothing but its built-in commands: few system calls of its own,
+            // and a status that tells when one of them failed
+            let edit = if place.ends_with("edit") {
+                format!(
+                    "echo '{}' >\"$_hook_domxml\"\n",
+                    edited().trim_end().replace('\'', r"'\''")
+                )
+            } else {
+                String::new()
+            };
+            let words = if *place == "bin/registered" { "$1" } else { "" };
+            let log = host.path("log");
+            let script = format!(
+                "#!/bin/busybox sh\nset -e\n{edit}echo {place}{words} >>'{}'\n",
+                log.display()
+            );
+            host.file(place, script);
+        }
+        host.file(
+            "hooks.d/registered.yaml",
+            "events: [before_vm_start]\ncommand: bin/registered\nrollback: [bin/registered, ' undone']\n",
+        );
+        host.file(
+            "hooks.d/detached.yaml",
+            "events: [before_vm_launch]\ncommand: bin/detached\nmode: detached\n",
+        );
+        for unused in ["registered", "detached"] {
+            if !self.hooks.iter().chain(&self.detached).any(|place| place.ends_with(unused)) {
+                fs::remove_file(host.hook(format!("hooks.d/{unused}.yaml"))).unwrap();
+            }
+        }
+        if self.kind == Kind::Restore {
+            fs::create_dir(host.path("save")).unwrap();
+            fs::write(host.path("save/g.save"), "memory").unwrap();
+        }
+        if self.kind == Kind::Held {
+            host.script("before_vm_dehibernate/10-no", "exit 3");
+            host.guest("restore begin").run().succeeds();
+        }
+        host
+    }
+
+    fn call<'h>(&self, host: &'h Host) -> Call<'h> {
+        host.call(self.driver, self.words)
+    }
+}
+
+// --- points -------------------------------------------------------------------------------------
+
+/// One fault.
+struct Point {
+    family: &'static Family,
+    error: &'static str,
+    position: usize,
+    /// Hooks and what else the call starts are hit as well.
+    follows: bool,
+    /// No hook makes that many of these calls: only hookmux is hit.
+    spares_hooks: bool,
+    /// The one that is hit in hookmux comes before its first own instruction.
+    is_before_main: bool,
+    /// The one that is hit is about the settings: without them hookmux takes the usual places for
+    /// what it remembers, which are not those of the host that is tried.
+    hits_settings: bool,
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let follows = if self.follows { " -f" } else { "" };
+        write!(f, "{} {} of {}{follows}", self.error, self.position, self.family.names.join("/"))
+    }
+}
+
+impl Point {
+    fn strace(&self) -> Vec<String> {
+        let set = self.family.set();
+        let mut words = vec!["strace".to_owned()];
+        if self.follows {
+            // stops at these calls only, which saves most of the time
+            words.extend(["-f", "--seccomp-bpf"].map(str::to_owned));
+        }
+        words.extend(["-qq", "-o", "/dev/null", "-e"].map(str::to_owned));
+        words.push(format!("trace={set}"));
+        words.push("-e".to_owned());
+        words.push(format!("inject={set}:error={}:when={}", self.error, self.position));
+        words
+    }
+}
+
+/// How many calls of a family were made.
+#[derive(Default, Clone, Copy)]
+struct Counts {
+    /// By hookmux itself, before and with its own instructions.
+    before_main: usize,
+    own: usize,
+    /// The first and the last of hookmux's that is about the settings.
+    settings: Option<(usize, usize)>,
+    /// By the busiest of the hooks, and of all processes.
+    hooks: usize,
+    most: usize,
+}
+
+/// Counts the calls of a scene that nothing befalls.
+fn count(scene: &Scene) -> Vec<Counts> {
+    let host = scene.host();
+    let trace = host.path("trace");
+    let answer = scene
+        .call(&host)
+        .through(["strace", "-f", "-y", "-qq", "-o", trace.to_str().unwrap()])
+        .run();
+    let expected = if scene.kind == Kind::Held { 3 } else { 0 };
+    assert_eq!(answer.status, Some(expected), "{:?}: {answer:?}", scene.words);
+    let text = String::from_utf8_lossy(&fs::read(trace).unwrap()).into_owned();
+    let settings = host.hook("hookmux.yaml").display().to_string();
+    let hooks_dir = format!("execve(\"{}/", host.hooks().display());
+    let mut by_process: HashMap<&str, Vec<Counts>> = HashMap::new();
+    let mut is_hook: HashMap<&str, bool> = HashMap::new();
+    let main = text.split(' ').next().unwrap();
+    let mut is_main = false;
+    for line in text.lines() {
+        let (process, event) = line.split_once(' ').unwrap();
+        let event = event.trim_start();
+        if event.starts_with(&hooks_dir) && process != main {
+            is_hook.insert(process, true);
+        }
+        // the last handler that the first instructions of hookmux's own install
+        if process == main && event.starts_with("rt_sigaction(SIGTRAP") {
+            is_main = true;
+        }
+        let name = event.split('(').next().unwrap();
+        if let Some(family) = FAMILIES.iter().position(|family| family.holds(name)) {
+            let counts = by_process
+                .entry(process)
+                .or_insert_with(|| vec![Counts::default(); FAMILIES.len()]);
+            counts[family].own += 1;
+            let counts = &mut counts[family];
+            if process == main && !is_main {
+                counts.before_main += 1;
+            }
+            if process == main && event.contains(&settings) {
+                counts.settings = Some((counts.settings.map_or(counts.own, |s| s.0), counts.own));
+            }
+        }
+    }
+    assert!(is_main, "hookmux's first own instructions are found");
+    assert_eq!(is_hook.is_empty(), scene.kind == Kind::Held, "the hooks are found");
+    let mut counts = by_process[main].clone();
+    for (process, others) in &by_process {
+        for (counts, other) in counts.iter_mut().zip(others) {
+            counts.most = counts.most.max(other.own);
+            if is_hook.contains_key(process) {
+                counts.hooks = counts.hooks.max(other.own);
+            }
+        }
+    }
+    counts
+}
+
+fn points(scene: &Scene, counts: &[Counts]) -> Vec<Point> {
+    let is_all = std::env::var_os("HOOKMUX_INJECT").is_some_and(|what| what == "all");
+    let mut points = Vec::new();
+    for (family, counts) in FAMILIES.iter().zip(counts) {
+        let first = if scene.kind == Kind::Gate { 1 } else { counts.before_main + 1 };
+        // one more: a call that has met an error makes other calls than one that hasn't
+        for position in first..=counts.most + 1 {
+            let turns = if is_all { family.errors.len() } else { TURNS.min(family.errors.len()) };
+            let errors = (0..turns)
+                .map(|turn| family.errors[(position * TURNS + turn) % family.errors.len()])
+                .chain(["EINTR"].into_iter().filter(|_| is_all || family.is_retried));
+            for error in errors {
+                let point = |follows| Point {
+                    family,
+                    error,
+                    position,
+                    follows,
+                    spares_hooks: !follows || position > counts.hooks,
+                    is_before_main: position <= counts.before_main,
+                    hits_settings: counts
+                        .settings
+                        .is_some_and(|(first, last)| (first..=last).contains(&position)),
+                };
+                // EINTR says nothing where hooks are hit by it: shells make of it what they will
+                if error != "EINTR" || position > counts.hooks {
+                    points.push(point(true));
+                }
+                if position <= counts.hooks && position <= counts.own {
+                    points.push(point(false));
+                }
+            }
+        }
+    }
+    points
+}
+
+// --- what must hold -----------------------------------------------------------------------------
+
+fn check(scene: &Scene, point: &Point, host: &Host, answer: &Answer) -> Result<(), String> {
+    let must = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
+    let log = host.log();
+    let has_run = |place: &&str| log.iter().any(|line| line == place);
+    let all_ran = scene.hooks.iter().all(has_run);
+    must(answer.took < LIMIT, "took too long")?;
+    if scene.kind == Kind::Gate && answer.status == Some(0) && point.spares_hooks {
+        must(all_ran, "a gate opened, and not all hooks had run")?;
+    }
+    if scene.kind == Kind::Held {
+        must(answer.status != Some(0) && log.is_empty(), "a held failure was lost")?;
+    }
+    if point.is_before_main {
+        // the C library and the standard library set themselves up, before any instruction of
+        // hookmux's: what they do about an error is theirs. Only silence must not be.
+        return Ok(());
+    }
+    let Some(status) = answer.status else { return Err("ended by a signal".to_owned()) };
+    must(status != 101, "a panic's status")?;
+    let is_defined = match status {
+        0 | 125..=127 => true,
+        // a hook that was hit, and one whose document isn't there any more
+        1 | 2 => !point.spares_hooks || scene.kind == Kind::Filter,
+        3 => scene.kind == Kind::Held,
+        _ => false,
+    };
+    must(is_defined, "an undefined status")?;
+    if matches!(scene.kind, Kind::Live | Kind::Restore) {
+        must(status == 0, "must never fail")?;
+    }
+    must(answer.stderr.len() <= 4096, "too much on stderr")?;
+    let is_clean = |c: char| c == '\n' || !c.is_control();
+    must(answer.stderr.chars().all(is_clean), "control characters on stderr")?;
+    let is_stderr_hit = point.family.holds("write") && answer.stderr.is_empty();
+    must(
+        is_stderr_hit || (status != 0) == answer.stderr.starts_with("hookmux: "),
+        "stderr and the status don't agree",
+    )?;
+    if point.error == "EINTR" && point.family.is_retried {
+        let is_as_ever =
+            if scene.kind == Kind::Held { status == 3 } else { status == 0 && all_ran };
+        must(is_as_ever, "EINTR is no failure")?;
+    }
+    let stdout = String::from_utf8_lossy(&answer.stdout);
+    match scene.kind {
+        Kind::Filter | Kind::Restore => {
+            let is_whole = stdout == edited();
+            // libvirt takes nothing from a call that failed
+            let is_cut = status != 0 && edited().starts_with(&*stdout);
+            must(is_whole || stdout.is_empty() || is_cut, "half a document")?;
+            if scene.kind == Kind::Filter && point.spares_hooks {
+                must(status != 0 || (is_whole && all_ran), "an edit was lost in silence")?;
+            }
+            if scene.kind == Kind::Restore {
+                let is_well = is_whole && all_ran;
+                check_restore(point, host, is_whole, is_well)?;
+            }
+        }
+        _ => must(stdout.is_empty(), "something on stdout")?,
+    }
+    let has_undone = log.iter().any(|line| line.ends_with(" undone"));
+    if status != 0 && has_run(&"bin/registered") {
+        must(has_undone || answer.stderr.contains("(rollback)"), "nothing was rolled back")?;
+    }
+    must(status != 0 || !has_undone, "rolled back, and open")?;
+    if let (Some(detached), 0, true) = (&scene.detached, status, point.spares_hooks) {
+        must(has_run(detached) || !jobs(host).is_empty(), "a detached hook was lost")?;
+    }
+    if scene.detached.is_some() && !point.follows {
+        // the worker goes on when strace has seen the end of the call
+        until("the worker is done", || !is_anything_running(host));
+    }
+    let left: Vec<_> = host.everything().into_iter().filter(|path| is_left(host, path)).collect();
+    must(left.is_empty(), &format!("left behind: {left:?}"))?;
+    must(!is_anything_running(host), "something still runs")
+}
+
+/// A failure is kept for `prepare`, and only a failure is.
+fn check_restore(point: &Point, host: &Host, is_whole: bool, is_well: bool) -> Result<(), String> {
+    if is_whole && !host.path("save/g.save.hookmux").exists() {
+        return Err("an edit without a second name for the save".to_owned());
+    }
+    let prepared = host.guest("prepare begin").run();
+    if is_whole && prepared.status != Some(0) {
+        return Err(format!("a restore that went well fails at prepare: {prepared:?}"));
+    }
+    if point.spares_hooks && !point.hits_settings && !is_well && prepared.status == Some(0) {
+        return Err("a failure at restore was lost".to_owned());
+    }
+    Ok(())
+}
+
+fn jobs(host: &Host) -> Vec<fs::DirEntry> {
+    let queue = fs::read_dir(host.path("state/queue")).into_iter().flatten().flatten();
+    queue.filter(|entry| entry.path().extension().is_some_and(|end| end == "json")).collect()
+}
+
+fn is_left(host: &Host, path: &std::path::Path) -> bool {
+    let is_document = path.starts_with(host.path("run/data")) && path.ends_with("document.xml");
+    is_document || path.extension().is_some_and(|end| end == "new")
+}
+
+fn is_anything_running(host: &Host) -> bool {
+    let root = host.hooks().display().to_string();
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| fs::read(process.path().join("cmdline")).ok())
+        .any(|line| String::from_utf8_lossy(&line).contains(&root))
+}
+
+/// Tries all points of a scene, and shows all that went wrong.
+fn try_all(scene: &Scene) {
+    if !has_strace() {
+        return;
+    }
+    let points = points(scene, &count(scene));
+    let next = AtomicUsize::new(0);
+    let wrong: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let slowest = Mutex::new((Duration::ZERO, String::new()));
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let host = scene.host();
+                    let call = scene.call(&host).through(point.strace());
+                    let call =
+                        if point.hits_settings { call.with_private_state(&host) } else { call };
+                    let answer = call.run();
+                    if let Err(what) = check(scene, point, &host, &answer) {
+                        wrong.lock().unwrap().push(format!("{point}: {what}: {answer:?}"));
+                    }
+                    let mut slowest = slowest.lock().unwrap();
+                    if answer.took > slowest.0 {
+                        *slowest = (answer.took, point.to_string());
+                    }
+                }
+            });
+        }
+    });
+    let (took, point) = slowest.into_inner().unwrap();
+    println!("{:?}: {} points, the slowest took {took:?}: {point}", scene.words, points.len());
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), points.len(), wrong.join("\n"));
+}
+
+/// A machine that judges changes has to have what the tests need.
+fn has_strace() -> bool {
+    let runs = |program: &str, word: &str| {
+        Command::new(program).arg(word).output().is_ok_and(|output| output.status.success())
+    };
+    let has = runs("strace", "--version") && runs("/bin/busybox", "true");
+    assert!(has || std::env::var_os("CI").is_none(), "strace and busybox are to be installed here");
+    if !has {
+        skip("no strace or no busybox");
+    }
+    has
+}
+
+#[test]
+fn a_gate_stays_a_gate() {
+    try_all(&GATE);
+}
+
+#[test]
+fn a_live_call_never_fails() {
+    try_all(&LIVE);
+}
+
+#[test]
+fn a_notification_is_answered() {
+    try_all(&NOTIFY);
+}
+
+#[test]
+fn a_changed_document_arrives_whole_or_not_at_all() {
+    try_all(&FILTER);
+}
+
+#[test]
+fn a_restore_is_answered_at_prepare() {
+    try_all(&RESTORE);
+}
+
+#[test]
+fn a_held_failure_keeps_its_gate_shut() {
+    try_all(&HELD);
+}
+
+#[test]
+fn a_daemon_starts() {
+    try_all(&DAEMON);
+}
+
+#[test]
+fn a_detached_hook_is_not_lost() {
+    try_all(&DETACHED);
+}
