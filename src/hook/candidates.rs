@@ -93,7 +93,10 @@ pub fn find(call: &Call, settings: &Settings, trust: &Trust, beside: bool) -> Ca
         of_call.map(|registration| registered_hook(registration, DIRECTORY, settings)).collect();
     in_order(&mut of_call);
     found.add(None, of_call);
-    found.add(None, adopted_script(call, settings).into_iter().collect());
+    match adopted_script(call, settings) {
+        Ok(candidate) => found.add(None, candidate.into_iter().collect()),
+        Err(unreadable) => found.unreadable.push(unreadable),
+    }
     match tree_scripts(call, settings) {
         Ok(candidates) if candidates.is_empty() => {}
         Ok(candidates) => match tree_owner(call, settings, beside) {
@@ -213,13 +216,14 @@ fn tree_scripts(call: &Call, settings: &Settings) -> Result<Vec<Candidate>, Unre
         .collect())
 }
 
-fn adopted_script(call: &Call, settings: &Settings) -> Option<Candidate> {
+fn adopted_script(call: &Call, settings: &Settings) -> Result<Option<Candidate>, Unreadable> {
     let path = adopted::place(&settings.hooks_dir, call.driver);
-    // one that can't be looked at may be there: whether it can be run is asked when it is its turn
-    if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-        return None;
+    match path.symlink_metadata() {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Unreadable { path, error }),
     }
-    let state = directory::state(&path);
+    let state = directory::look(&path)?;
     let name = path.file_name().unwrap_or_default().to_owned();
     let hook = Hook {
         label: name.to_string_lossy().into_owned(),
@@ -239,7 +243,7 @@ fn adopted_script(call: &Call, settings: &Settings) -> Option<Candidate> {
         weight: 0,
         registration: None,
     };
-    Some(Candidate { hook, state })
+    Ok(Some(Candidate { hook, state }))
 }
 
 /// Who else runs the per-guest tree: no script may run twice.

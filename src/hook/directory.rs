@@ -139,6 +139,16 @@ pub fn left_behind(name: &OsStr) -> Option<&'static str> {
 
 /// What the file itself says.
 pub fn state(path: &Path) -> State {
+    // there may be a hook: whether it can be run is asked when it is its turn
+    look(path).unwrap_or(State::Active)
+}
+
+/// The same, for files whose failure would kill a guest: what can't be looked at is no hook of
+/// theirs, but trouble of ours.
+///
+/// # Errors
+/// It may be there, and can't be looked at.
+pub fn look(path: &Path) -> Result<State, Unreadable> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error)
@@ -149,27 +159,26 @@ pub fn state(path: &Path) -> State {
                     | io::ErrorKind::InvalidFilename
             ) || error.raw_os_error() == Some(libc::ELOOP) =>
         {
-            return State::Dangling;
+            return Ok(State::Dangling);
         }
-        // there may be a hook: whether it can be run is asked when it is its turn
-        Err(_) => return State::Active,
+        Err(error) => return Err(Unreadable { path: path.to_path_buf(), error }),
     };
     if is_null_device(&metadata) {
-        return State::Disabled("a link to /dev/null");
+        return Ok(State::Disabled("a link to /dev/null"));
     }
     if metadata.is_dir() {
-        return State::Skipped("a directory; event directories are not recursive");
+        return Ok(State::Skipped("a directory; event directories are not recursive"));
     }
     if !metadata.is_file() {
-        return State::Skipped("not a regular file");
+        return Ok(State::Skipped("not a regular file"));
     }
     if metadata.len() == 0 {
-        return State::Disabled("it is empty");
+        return Ok(State::Disabled("it is empty"));
     }
     if metadata.mode() & 0o111 == 0 {
-        return State::NotExecutable;
+        return Ok(State::NotExecutable);
     }
-    State::Active
+    Ok(State::Active)
 }
 
 /// Whether this is `/dev/null`, by its device numbers.

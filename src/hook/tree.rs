@@ -42,20 +42,20 @@ fn component(name: &OsStr) -> Option<&OsStr> {
 pub fn scripts(place: &Path) -> Result<Vec<(PathBuf, State)>, Unreadable> {
     let Some(mut names) = directory::names(place)? else {
         // a file in the directory's place; where there is nothing, nothing is reported
-        return Ok(match directory::state(place) {
+        return Ok(match directory::look(place)? {
             State::Skipped(_) | State::Dangling => Vec::new(),
             state => vec![(place.to_path_buf(), state)],
         });
     };
     names.sort_unstable();
-    Ok(names
+    names
         .into_iter()
         .map(|name| {
             let path = place.join(name);
-            let state = directory::state(&path);
-            (path, state)
+            let state = directory::look(&path)?;
+            Ok((path, state))
         })
-        .collect())
+        .collect()
 }
 
 #[cfg(test)]

@@ -182,7 +182,11 @@ impl Course<'_> {
             path: step.hook.path.clone(),
             ended: None,
             change: Change::None,
-            failure: Some(failure(&step.hook, status, what, Vec::new())),
+            failure: Some(Failure {
+                // trouble of ours is no reason to kill what runs
+                kill: step.hook.kill && status != OWN_TROUBLE,
+                ..failure(&step.hook, status, what, Vec::new())
+            }),
             job: None,
         };
         self.tell(&Fact::Over(&run));
