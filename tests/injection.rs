@@ -86,6 +86,8 @@ impl Family {
 enum Kind {
     Gate,
     Live,
+    /// The same, with scripts that libvirt would have run itself: it kills where these fail.
+    Helper,
     Notify,
     /// A gate that gives libvirt a changed document.
     Filter,
@@ -137,6 +139,9 @@ const GATE: Scene = guest(
 );
 const LIVE: Scene =
     guest(Kind::Live, "started", "begin", &["after_vm_launch/10-a", "after_vm_start/20-b"]);
+/// Where a failure of the guest's own scripts means that it is to be killed.
+const HELPER: Scene =
+    guest(Kind::Helper, "started", "begin", &["qemu.adopted", "qemu.d/g/started/begin/10-a"]);
 const NOTIFY: Scene =
     guest(Kind::Notify, "release", "end", &["after_vm_destroy/10-a", "after_vm_destroy/20-b"]);
 const FILTER: Scene = guest(
@@ -428,6 +433,11 @@ fn check(scene: &Scene, point: &Point, host: &Host, answer: &Answer) -> Result<(
     if matches!(scene.kind, Kind::Live | Kind::Restore) {
         must(status == 0, "must never fail")?;
     }
+    if scene.kind == Kind::Helper && point.spares_hooks {
+        let is_scripts =
+            answer.stderr.contains("can't be executed") || answer.stderr.contains("refused");
+        must(status == 0 || is_scripts, "trouble of hookmux's own kills a guest")?;
+    }
     must(answer.stderr.len() <= 4096, "too much on stderr")?;
     let is_clean = |c: char| c == '\n' || !c.is_control();
     must(answer.stderr.chars().all(is_clean), "control characters on stderr")?;
@@ -577,6 +587,11 @@ fn a_gate_that_knows_its_hooks_stays_a_gate() {
 #[test]
 fn a_live_call_never_fails() {
     try_all(&LIVE);
+}
+
+#[test]
+fn only_its_own_scripts_kill_a_guest() {
+    try_all(&HELPER);
 }
 
 #[test]
