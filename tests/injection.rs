@@ -216,6 +216,8 @@ impl Scene {
                 fs::remove_file(host.hook(format!("hooks.d/{unused}.yaml"))).unwrap();
             }
         }
+        // nobody moves the records: strace would follow and wait
+        fs::create_dir_all(host.path("run/records/.mover")).unwrap();
         if self.kind == Kind::Restore {
             fs::create_dir(host.path("save")).unwrap();
             fs::write(host.path("save/g.save"), "memory").unwrap();

@@ -35,8 +35,10 @@ use crate::verdict::{self, Failure};
 
 /// How often jobs are looked at that wait for a time, a lock or the end of their call.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// After the queue couldn't be written, nothing is started for this long.
-const SULK: Duration = Duration::from_secs(30);
+/// After the queue couldn't be written, nothing is started for a while: first this long, then twice
+/// as long each time, up to the longest.
+const FIRST_SULK: Duration = Duration::from_secs(1);
+const LONGEST_SULK: Duration = Duration::from_secs(60);
 
 const WORKER: &str = ".worker";
 const WAITING: &str = ".waiting";
@@ -67,7 +69,7 @@ pub fn work(
         active: Vec::new(),
         started: 0,
         witness,
-        sulks_until: None,
+        sulk: None,
     });
     let null = || File::options().read(true).write(true).open("/dev/null");
     let mut next = |is_terminated| match is_terminated {
@@ -146,7 +148,14 @@ struct Shift<'a> {
     active: Vec<Active>,
     started: usize,
     witness: &'a mut dyn Witness,
-    sulks_until: Option<Instant>,
+    sulk: Option<Sulk>,
+}
+
+/// A pause after the queue couldn't be written.
+#[derive(Clone, Copy)]
+struct Sulk {
+    pause: Duration,
+    until: Instant,
 }
 
 impl Shift<'_> {
@@ -185,7 +194,7 @@ impl Shift<'_> {
             }
             // what comes first of a guest goes first, due or not
             busy.push(queue);
-            let sulks = self.sulks_until.is_some_and(|until| Instant::now() < until);
+            let sulks = self.sulk.is_some_and(|sulk| Instant::now() < sulk.until);
             if !sulks
                 && self.active.len() < self.settings.max_parallel
                 && self.has_room(&item)
@@ -224,14 +233,14 @@ impl Shift<'_> {
         let run = item.begin();
         // kept before it starts: a worker that dies leaves what it began behind
         if let Err(error) = self.queue.keep(&item) {
-            let words = format!(
-                "the queue can't be written: {error}; nothing is started for {} s",
-                SULK.as_secs()
-            );
+            let pause = self.sulk.map_or(FIRST_SULK, |sulk| (sulk.pause * 2).min(LONGEST_SULK));
+            self.sulk = Some(Sulk { pause, until: Instant::now() + pause });
+            let pause = pause.as_secs();
+            let words = format!("the queue can't be written: {error}; tried again in {pause} s");
             self.trouble(&item, &words);
-            self.sulks_until = Some(Instant::now() + SULK);
             return None;
         }
+        self.sulk = None;
         // as before every run: an hour may have passed since the call asked
         let trusted = Trust::new(nix::unistd::geteuid().as_raw()).file(item.program());
         if let Err(refusal) = trusted.as_ref()
