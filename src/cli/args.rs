@@ -40,6 +40,13 @@ pub enum Command {
     ///
     /// Hooks run for real. Nothing is remembered for later calls of the guest.
     Run(CallArgs),
+    /// Show everything that is wrong, each with the way out
+    ///
+    /// Scripts and registrations that wouldn't run, links that libvirt hasn't seen, files that others
+    /// could change, directories that can't be written to, and more. Nothing is run or changed; to see
+    /// whether a directory can be written to, a file is made in it and removed. Exit status 1 where
+    /// there is an error, 0 where there are only warnings and notes.
+    Check(CheckArgs),
     /// Make hookmux libvirt's hook program
     ///
     /// Links are made in the hooks directory, never over a file of somebody else's.
@@ -271,6 +278,16 @@ pub struct BypassArgs {
     /// Only for calls about this guest or network
     #[arg(long, value_name = "NAME")]
     pub guest: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Where proc, sys and libvirt's programs are looked for
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,

@@ -38,6 +38,12 @@ fn lines(host: Option<Version>) -> Vec<Line<'static>> {
         .collect()
 }
 
+/// Why a host with this libvirt never fires an event; `None` where it does, or the event is in no
+/// table.
+pub fn never(event: &str, host: Version) -> Option<String> {
+    lines(Some(host)).into_iter().find(|line| line.event.name == event)?.never
+}
+
 impl Line<'_> {
     fn calls(&self, host: Option<Version>) -> String {
         // of two names for one thing, the one that this host's libvirt uses

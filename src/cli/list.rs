@@ -124,7 +124,7 @@ fn more(registration: &Registration) -> String {
 }
 
 /// What stands in for the registrations that can't be read.
-fn stand_ins(settings: &Settings, trust: &Trust) -> Vec<Registration> {
+pub fn stand_ins(settings: &Settings, trust: &Trust) -> Vec<Registration> {
     let registry = cache::load(settings, trust, &|_| true);
     let is_broken = |registration: &Registration| {
         registry.broken.iter().any(|broken| broken.diagnostic.path == registration.source)
@@ -302,7 +302,7 @@ fn unreadable(directory: directory::Unreadable) -> anyhow::Error {
 }
 
 /// The table's events, and unknown operations' where a directory is there.
-fn events(settings: &Settings, registered: &[Arc<Registration>]) -> Vec<String> {
+pub fn events(settings: &Settings, registered: &[Arc<Registration>]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for row in event::TABLE {
         if !names.iter().any(|name| name == row.name) {

@@ -3,6 +3,7 @@
 mod add;
 mod args;
 mod bypass;
+mod check;
 mod completions;
 mod delete;
 mod describe;
@@ -94,6 +95,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
         Some(Command::Events(events)) => events::run(&events, output),
         Some(Command::Plan(plan)) => plan::run(&place, &plan, output),
         Some(Command::Run(run)) => run::run(&place, &run, output),
+        Some(Command::Check(check)) => check::run(&place, &check, output),
         Some(Command::Add(add)) => add::run(&place, &add, output),
         Some(Command::Delete(delete)) => delete::run(&place, &delete, output),
         Some(Command::Enable(switch)) => enable::enable(&place, &switch, output),

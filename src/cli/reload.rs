@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// The daemons that run hooks.
-const DAEMONS: &[&str] =
+pub const DAEMONS: &[&str] =
     &["libvirtd", "virtqemud", "virtlxcd", "virtxend", "virtnetworkd", "virtbhyved"];
 
 /// The commands that make the running daemons look; empty where none runs.
@@ -19,18 +19,17 @@ pub fn commands() -> Vec<String> {
             let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
             let name = fs::read_to_string(entry.path().join("comm")).ok()?;
             let name = name.trim_end();
-            DAEMONS.contains(&name).then(|| {
-                if has_systemd {
-                    format!("systemctl reload {name}")
-                } else {
-                    format!("kill -HUP {pid}")
-                }
-            })
+            DAEMONS.contains(&name).then(|| command(name, pid, has_systemd))
         })
         .collect();
     commands.sort();
     commands.dedup();
     commands
+}
+
+/// The command that makes one daemon look.
+pub fn command(name: &str, pid: u32, has_systemd: bool) -> String {
+    if has_systemd { format!("systemctl reload {name}") } else { format!("kill -HUP {pid}") }
 }
 
 /// The advice in words.

@@ -1,6 +1,8 @@
 //! Which libvirt this host has, and what that one never calls.
 
+use std::env;
 use std::fmt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A version of libvirt's.
@@ -23,14 +25,23 @@ impl Version {
     }
 }
 
+/// Where libvirt's daemons are looked for.
+const PATH: [&str; 6] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
+
 /// The version of the daemon that is installed, by its own word.
 pub fn of_host() -> Option<Version> {
+    of_host_below(Path::new("/"))
+}
+
+/// The same below another root.
+pub fn of_host_below(root: &Path) -> Option<Version> {
+    let path = env::join_paths(PATH.map(|directory| root.join(directory))).ok()?;
     ["libvirtd", "virtqemud", "virtlxcd", "virtnetworkd"].into_iter().find_map(|daemon| {
         let output = Command::new(daemon)
             .arg("--version")
             .stdin(Stdio::null())
             .stderr(Stdio::null())
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", &path)
             .output()
             .ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -1,0 +1,199 @@
+//! libvirt's way to hookmux: what stands under a driver's name, whether the daemon can follow it
+//! and has seen it, and what else it runs.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::content;
+use super::daemons::Daemon;
+use super::finding::{Code, Findings, quoted};
+use super::proof::{Proof, Seen, proof};
+use super::survey::{Spot, Survey};
+use crate::cli::installed::{Installed, Main};
+use crate::hook::{State, adopted};
+use crate::libvirt::Driver;
+use crate::marker;
+
+pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+    let has_any = survey.installed.iter().any(|one| called_at(one).is_some());
+    let is_taken = survey.installed.iter().any(|one| one.main == Main::Foreign);
+    if !has_any {
+        let hooks_dir = &survey.settings.hooks_dir;
+        let words = format!(
+            "libvirt calls hookmux for no driver: there is no link to it in {}, and no hook runs",
+            hooks_dir.display()
+        );
+        let fix = if is_taken { "install --adopt" } else { "install" };
+        findings.add(Code::NotInstalled, hooks_dir, words, survey.command(fix));
+    }
+    for installed in &survey.installed {
+        main(survey, installed, findings);
+        twice(installed, findings);
+        loose(survey, installed, findings);
+        tree_left_alone(survey, installed, findings);
+        if let Some(link) = called_at(installed) {
+            reachable(survey, installed.driver, &link, findings);
+            seen(survey, installed.driver, &link, findings);
+        }
+    }
+}
+
+/// The name under which libvirt calls hookmux for a driver.
+pub fn called_at(installed: &Installed) -> Option<PathBuf> {
+    match installed.main {
+        Main::Ours(_) => Some(installed.path.clone()),
+        _ => installed.beside.clone().filter(|beside| beside.exists()),
+    }
+}
+
+fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
+    let (driver, path) = (installed.driver, &installed.path);
+    let shown = path.display();
+    match &installed.main {
+        Main::OursDangling(target) => findings.add(
+            Code::DanglingInstall,
+            path,
+            format!("{shown} leads to {}, which is not there: libvirt runs nothing for {driver}, and no gate is shut", target.display()),
+            survey.command(&format!("install --driver {driver}")),
+        ),
+        Main::NoFile => findings.add(
+            Code::OddInstall,
+            path,
+            format!("{shown} is neither a file nor a link: libvirt runs nothing for {driver}"),
+            format!(
+                "mv {0} {0}.old && {1}",
+                quoted(path),
+                survey.command(&format!("install --driver {driver}"))
+            ),
+        ),
+        Main::Foreign if installed.beside.is_none() => findings.add(
+            Code::ForeignScript,
+            path,
+            format!("{shown} is a script of somebody else's: hookmux isn't called for {driver}"),
+            survey.command(&format!("install --driver {driver} --adopt")),
+        ),
+        Main::Foreign | Main::Ours(_) | Main::Nobody => {}
+    }
+    if let Some(beside) = installed.beside.as_ref().filter(|beside| !beside.exists()) {
+        let words = format!("{} leads to a hookmux that is not there", beside.display());
+        let fix = survey.command(&format!("install --driver {driver} --beside"));
+        findings.add(Code::DanglingInstall, beside, words, fix);
+    }
+}
+
+fn twice(installed: &Installed, findings: &mut Findings) {
+    let is_main = matches!(installed.main, Main::Ours(_));
+    let more = installed.loose.iter().filter(|path| marker::is_hookmux(path));
+    for path in installed.beside.iter().chain(more).skip(usize::from(!is_main)) {
+        let words = format!(
+            "libvirt calls hookmux for {} a second time, by {}: every hook runs twice",
+            installed.driver,
+            path.display()
+        );
+        findings.add(Code::InstalledTwice, path, words, format!("rm {}", quoted(path)));
+    }
+}
+
+fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
+    for path in installed.loose.iter().filter(|path| !marker::is_hookmux(path)) {
+        let words = format!(
+            "libvirt (6.5 and later) runs {} itself at every call of {}, beside hookmux and without a limit",
+            path.display(),
+            installed.driver
+        );
+        let add = format!("add script {} --manual --event EVENT", quoted(&elsewhere(path)));
+        let fix =
+            format!("mv {} {} && {}", quoted(path), quoted(&elsewhere(path)), survey.command(&add));
+        findings.add(Code::LooseExecutable, path, words, fix);
+    }
+}
+
+/// Where a script may lie and isn't run by libvirt.
+fn elsewhere(script: &Path) -> PathBuf {
+    Path::new("/usr/local/sbin").join(script.file_name().unwrap_or_default())
+}
+
+/// A script that runs the per-guest tree itself keeps hookmux from running it.
+fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
+    let driver = installed.driver;
+    let has_tree = survey.scripts.iter().any(|script| script.spot == Spot::Tree(driver));
+    let of_main = (installed.main == Main::Foreign && installed.beside.is_some())
+        .then(|| installed.path.clone());
+    for script in installed.adopted.iter().cloned().chain(of_main) {
+        let is_active = crate::hook::directory::state(&script) == State::Active;
+        if has_tree && is_active && adopted::serves_tree(&script, driver) {
+            let words = format!(
+                "{} mentions {driver}.d: hookmux leaves the scripts there to it, so that none runs twice, and keeps none of them on a leash; where it does nothing else, hookmux can do its work",
+                script.display()
+            );
+            let fix = format!("chmod a-x {}", quoted(&script));
+            findings.add(Code::TreeLeftAlone, &script, words, fix);
+        }
+    }
+}
+
+fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
+    let Ok(end) = fs::canonicalize(link) else { return };
+    content::noexec(&end, &format!("hookmux for {driver}"), findings);
+    // root goes everywhere
+    for daemon in survey.daemons.iter().filter(|one| one.user != 0 && one.serves(driver)) {
+        let ways = link.ancestors().skip(1).chain(end.ancestors());
+        if let Some(shut) = ways.into_iter().find(|part| !is_open(part, daemon)) {
+            let words = format!(
+                "{} of user {} can't follow {} to {}: {} is shut to it, and libvirt runs nothing",
+                daemon.name,
+                daemon.user,
+                link.display(),
+                end.display(),
+                shut.display()
+            );
+            let fix = format!("chmod a+x {}", quoted(shut));
+            findings.add(Code::UnreachableBinary, link, words, fix);
+        }
+    }
+}
+
+/// Whether a daemon may search a directory or execute a file, by its mode.
+fn is_open(path: &Path, daemon: &Daemon) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| {
+        let bit = if metadata.uid() == daemon.user {
+            0o100
+        } else if daemon.groups.contains(&metadata.gid()) {
+            0o010
+        } else {
+            0o001
+        };
+        metadata.mode() & bit != 0
+    })
+}
+
+/// What records tell of calls and reloads. There are none yet.
+const fn seen_of(_driver: Driver) -> Seen {
+    Seen { call: None, reload: None }
+}
+
+fn seen(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
+    let Some(linked) = changed(link) else { return };
+    let seen = seen_of(driver);
+    for daemon in survey.daemons.iter().filter(|daemon| daemon.serves(driver)) {
+        let Some(started) = daemon.started else { continue };
+        if proof(linked, started, seen.call, seen.reload) == Proof::Unknown {
+            let words = format!(
+                "{} is newer than the start of {}, which looks for hook programs only then and when it is reloaded: unknown whether it has seen it, reload it to be sure",
+                link.display(),
+                daemon.name
+            );
+            findings.add(Code::UnprovenLink, link, words, daemon.reload.as_str());
+        }
+    }
+}
+
+/// When a name came to be what it is, to the best of the file system's knowledge.
+fn changed(link: &Path) -> Option<SystemTime> {
+    let metadata = fs::symlink_metadata(link).ok()?;
+    let seconds = u64::try_from(metadata.ctime()).ok()?;
+    let nanoseconds = u32::try_from(metadata.ctime_nsec()).ok()?;
+    Some(UNIX_EPOCH + Duration::new(seconds, nanoseconds))
+}

@@ -1,0 +1,294 @@
+//! Whether a registration can ever run: its conditions against every moment at which it is asked.
+//! Pure.
+
+use crate::config::Registration;
+use crate::config::diagnostic::did_you_mean;
+use crate::config::registration::When;
+use crate::config::triggers::{CallPattern, Triggers};
+use crate::config::values::Patterns;
+use crate::event::{self, Condition, Origin};
+use crate::libvirt::{Driver, Operation, operation};
+
+/// When hooks are looked for: a call of one driver's, and what must hold for an event of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub driver: Driver,
+    operation: Operation,
+    condition: Condition,
+}
+
+/// All moments of events and calls.
+pub fn moments(triggers: &Triggers) -> Vec<Moment> {
+    let of_operation = |operation: Operation, condition: Condition| {
+        let rows = operation::TABLE.iter().filter(move |row| row.operation == operation);
+        rows.flat_map(|row| row.drivers).map(move |driver| Moment {
+            driver: *driver,
+            operation,
+            condition,
+        })
+    };
+    let mut all: Vec<Moment> = event::TABLE
+        .iter()
+        .filter(|row| triggers.has_event(row.name))
+        .flat_map(|row| of_operation(row.operation, row.condition))
+        .collect();
+    let unknown =
+        |driver| Moment { driver, operation: Operation::Unknown, condition: Condition::Always };
+    all.extend(
+        triggers.events.iter().filter_map(|name| on_driver(name)).map(|(it, _)| unknown(it)),
+    );
+    for pattern in &triggers.calls {
+        let before = all.len();
+        all.extend(rows(pattern).flat_map(|(driver, operation)| {
+            [Moment { driver, operation, condition: Condition::Always }]
+        }));
+        if all.len() == before {
+            all.extend(drivers(pattern).map(unknown));
+        }
+    }
+    all
+}
+
+/// The driver and the operation of an event `on_qemu_paused`.
+fn on_driver(event: &str) -> Option<(Driver, &str)> {
+    let (driver, operation) = event.strip_prefix("on_")?.split_once('_')?;
+    Some((Driver::from_name(driver)?, operation))
+}
+
+/// The event that fires where somebody wrote `on_qemu_started`.
+pub fn event_of_known_operation(event: &str) -> Option<&'static str> {
+    let (driver, operation) = on_driver(event)?;
+    let known = operation::TABLE
+        .iter()
+        .find(|row| row.drivers.contains(&driver) && row.name == operation)?
+        .operation;
+    event::TABLE.iter().find(|row| row.operation == known).map(|row| row.name)
+}
+
+fn drivers(pattern: &CallPattern) -> impl Iterator<Item = Driver> {
+    Driver::ALL
+        .into_iter()
+        .filter(|driver| pattern.driver.as_deref().is_none_or(|own| own == driver.name()))
+}
+
+/// The calls of libvirt's that a pattern is about.
+fn rows(pattern: &CallPattern) -> impl Iterator<Item = (Driver, Operation)> {
+    drivers(pattern).flat_map(move |driver| {
+        operation::TABLE
+            .iter()
+            .filter(move |row| {
+                row.drivers.contains(&driver)
+                    && pattern.operation.as_deref().is_none_or(|own| own == row.name)
+                    && (pattern.sub.is_none()
+                        || row.sub.is_none()
+                        || pattern.sub.as_deref() == row.sub)
+            })
+            .map(move |row| (driver, row.operation))
+    })
+}
+
+/// Of a pattern that no call of libvirt's fits: what may have been meant.
+pub fn uncalled(pattern: &CallPattern) -> Option<String> {
+    if rows(pattern).next().is_some() {
+        return None;
+    }
+    let calls: Vec<String> = drivers(pattern)
+        .flat_map(|driver| {
+            let rows = operation::TABLE.iter().filter(move |row| row.drivers.contains(&driver));
+            rows.map(move |row| match row.sub.filter(|_| pattern.sub.is_some()) {
+                Some(sub) => format!("{driver}/{}/{sub}", row.name),
+                None => format!("{driver}/{}", row.name),
+            })
+        })
+        .collect();
+    let written = pattern.to_string();
+    let written = if pattern.sub.is_some() { &written } else { written.trim_end_matches("/*") };
+    let hint = did_you_mean(written, calls.iter().map(String::as_str))
+        .map(|meant| format!("; did you mean {meant}?"))
+        .unwrap_or_default();
+    Some(format!("libvirt makes no call {written}{hint}"))
+}
+
+/// Why a registration's conditions never hold; `None` where they may.
+pub fn impossibility(registration: &Registration) -> Option<String> {
+    let when = &registration.when;
+    let moments = moments(&registration.triggers);
+    if moments.is_empty() || moments.iter().any(|moment| may_hold(when, *moment)) {
+        return None;
+    }
+    let never = |holds: &dyn Fn(Moment) -> bool| !moments.iter().any(|moment| holds(*moment));
+    if let Some(patterns) = &when.driver
+        && never(&|moment| has_driver(when, moment))
+    {
+        let mut names: Vec<&str> = moments.iter().map(|moment| moment.driver.name()).collect();
+        names.dedup();
+        names.sort_unstable();
+        names.dedup();
+        let hint = mistyped(patterns, &Driver::ALL.map(Driver::name));
+        return Some(format!(
+            "`when.driver` is {patterns}, and it is asked at calls of {}{hint}",
+            names.join(", ")
+        ));
+    }
+    if let Some(patterns) = &when.reason
+        && never(&|moment| has_reason(when, moment))
+    {
+        let has_any = moments.iter().any(|moment| moment.operation == Operation::Release);
+        return Some(if has_any {
+            format!("`when.reason` is {patterns}, and its event has another one")
+        } else {
+            format!("`when.reason` is {patterns}, and libvirt gives reasons at release only")
+        });
+    }
+    if let Some(patterns) = &when.origin
+        && never(&|moment| has_origin(when, moment))
+    {
+        let all = [Origin::Fresh, Origin::Restore, Origin::Migration, Origin::Unknown];
+        let hint = mistyped(patterns, &all.map(Origin::name));
+        return Some(format!(
+            "`when.origin` is {patterns}, and at its events the origin is never that{hint}"
+        ));
+    }
+    if never(&|moment| has_object(when, moment)) {
+        return Some(
+            "its `when` asks for a guest or a network, and daemon calls have none".to_owned(),
+        );
+    }
+    Some("no call meets all of its `when` at once".to_owned())
+}
+
+fn mistyped(patterns: &Patterns, known: &[&str]) -> String {
+    let words = patterns.0.iter().map(|pattern| pattern.trim_start_matches('!'));
+    let plain = |word: &&str| !word.contains(['*', '?']) && !known.contains(word);
+    words
+        .filter(plain)
+        .find_map(|word| did_you_mean(word, known.iter().copied()))
+        .map(|meant| format!("; did you mean {meant}?"))
+        .unwrap_or_default()
+}
+
+fn may_hold(when: &When, moment: Moment) -> bool {
+    has_driver(when, moment)
+        && has_reason(when, moment)
+        && has_origin(when, moment)
+        && has_object(when, moment)
+}
+
+fn has_driver(when: &When, moment: Moment) -> bool {
+    when.driver.as_ref().is_none_or(|patterns| patterns.match_value(moment.driver.name()))
+}
+
+fn has_reason(when: &When, moment: Moment) -> bool {
+    let Some(patterns) = &when.reason else { return true };
+    match (moment.operation, moment.condition) {
+        (_, Condition::Reason(word)) => patterns.match_value(word),
+        // libvirt's words for it are many, and grow
+        (Operation::Release | Operation::Unknown, _) => true,
+        _ => patterns.match_value(""),
+    }
+}
+
+fn has_origin(when: &When, moment: Moment) -> bool {
+    let Some(patterns) = &when.origin else { return true };
+    origins(moment).iter().any(|origin| patterns.match_value(origin.name()))
+}
+
+/// The origins that a guest can have at a moment.
+fn origins(moment: Moment) -> &'static [Origin] {
+    use Origin::{Fresh, Migration, Restore, Unknown};
+    if !moment.driver.is_guest() {
+        return &[Unknown];
+    }
+    match (moment.operation, moment.condition) {
+        (Operation::Migrate, _) => &[Migration],
+        (Operation::Restore, _) | (_, Condition::Restored) => &[Restore],
+        (_, Condition::Fresh) => &[Fresh, Unknown],
+        (_, Condition::NotMigration) => &[Fresh, Restore, Unknown],
+        _ => &[Fresh, Restore, Migration, Unknown],
+    }
+}
+
+/// The daemon's calls have neither a name nor a document.
+fn has_object(when: &When, moment: Moment) -> bool {
+    moment.driver != Driver::Daemon
+        || (when.uuid.is_none()
+            && when.title.is_none()
+            && when.network.is_none()
+            && when.property.is_none()
+            && when.name.as_ref().is_none_or(|patterns| patterns.match_value("-")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn why(text: &str) -> Option<String> {
+        let text = format!("command: /x\n{text}\n");
+        let path = Path::new("/h/hooks.d/x.yaml");
+        impossibility(&Registration::parse(path, Path::new("/h"), &text).unwrap())
+    }
+
+    #[test]
+    fn what_can_hold_is_no_mistake() {
+        for text in [
+            "events: before_vm_start",
+            "events: '*'\nwhen: {driver: daemon}",
+            "events: before_vm_start\nwhen: {driver: [qemu, lxc], origin: restore}",
+            "events: after_vm_destroy\nwhen: {reason: destroyed}",
+            "events: after_vm_migrate_source\nwhen: {reason: migrated}",
+            "events: before_vm_start\nwhen: {reason: '!migrated'}",
+            "events: [before_vm_start, after_network_start]\nwhen: {driver: network}",
+            "events: on_qemu_paused\nwhen: {driver: qemu, origin: migration}",
+            "calls: qemu/paused\nwhen: {driver: qemu}",
+            "calls: '*'\nwhen: {name: web-*}",
+            "events: before_network_start\nwhen: {network: lan, property: {a: b}}",
+        ] {
+            assert_eq!(why(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_never_holds_is_told() {
+        for (text, words) in [
+            ("events: before_vm_start\nwhen: {driver: network}", "`when.driver` is network"),
+            ("events: before_vm_start\nwhen: {driver: qmeu}", "did you mean qemu?"),
+            ("events: before_vm_start\nwhen: {reason: saved}", "reasons at release only"),
+            ("events: after_vm_hibernate\nwhen: {reason: migrated}", "has another one"),
+            ("events: after_vm_start\nwhen: {origin: migration}", "never that"),
+            ("events: after_vm_launch\nwhen: {origin: migratoin}", "did you mean migration?"),
+            ("events: before_network_start\nwhen: {origin: fresh}", "never that"),
+            ("events: before_daemon_start\nwhen: {name: web}", "daemon calls have none"),
+            ("events: before_daemon_start\nwhen: {property: {a: b}}", "daemon calls have none"),
+            ("calls: lxc/prepare\nwhen: {driver: qemu}", "calls of lxc"),
+            (
+                "events: [before_vm_start, after_network_start]\nwhen: {driver: network, origin: fresh}",
+                "at once",
+            ),
+        ] {
+            assert!(why(text).is_some_and(|why| why.contains(words)), "{text}: {:?}", why(text));
+        }
+    }
+
+    #[test]
+    fn patterns_that_no_call_fits_are_told() {
+        for (word, expected) in [
+            ("qemu/prepare/begin", None),
+            ("*/prepare", None),
+            ("*", None),
+            ("network/plugged", None),
+            ("daemon/start/-", None),
+            ("qemu/prepair", Some("did you mean qemu/prepare?")),
+            ("qemu/prepare/end", Some("did you mean qemu/prepare/begin?")),
+            ("network/migrate", Some("libvirt makes no call network/migrate")),
+        ] {
+            let told = uncalled(&CallPattern::parse(word).unwrap());
+            assert_eq!(told.is_some(), expected.is_some(), "{word}: {told:?}");
+            let words = expected.unwrap_or_default();
+            assert!(told.unwrap_or_default().contains(words), "{word}");
+        }
+        assert_eq!(event_of_known_operation("on_qemu_started"), Some("after_vm_launch"));
+        assert_eq!(event_of_known_operation("on_qemu_paused"), None);
+        assert_eq!(event_of_known_operation("before_vm_start"), None);
+    }
+}

@@ -1,0 +1,46 @@
+//! `hookmux check`: everything that can be wrong, with the way out of each.
+
+mod confinement;
+mod content;
+mod daemons;
+mod finding;
+mod installed;
+mod matching;
+mod moments;
+mod places;
+mod proof;
+mod registrations;
+mod report;
+mod script_text;
+mod scripts;
+mod survey;
+mod trust;
+mod waiting;
+
+use super::args::CheckArgs;
+use super::output::Output;
+use super::{End, Place};
+use crate::config;
+use crate::trust::Trust;
+use finding::{Findings, Severity};
+use survey::Survey;
+
+pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow::Result<End> {
+    let user = place.surroundings.user;
+    let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
+    let mut findings = Findings::default();
+    let survey = Survey::new(&loaded.settings, user, &arguments.root, &mut findings);
+    registrations::examine_settings(&survey, &loaded, &mut findings);
+    installed::examine(&survey, &mut findings);
+    confinement::examine(&survey, &mut findings);
+    moments::examine(&survey, &mut findings);
+    scripts::examine(&survey, &mut findings);
+    registrations::examine(&survey, &mut findings);
+    trust::examine(&survey, &loaded, &mut findings);
+    places::examine(&survey, &place.surroundings, &mut findings);
+    waiting::examine(&survey, &mut findings);
+    let findings = findings.sorted();
+    report::show(&findings, &loaded.settings.hooks_dir, arguments.output, output);
+    let has_errors = findings.iter().any(|finding| finding.severity() == Severity::Error);
+    Ok(if has_errors { End::Problem } else { End::Good })
+}

@@ -1,0 +1,165 @@
+//! Hooks at moments that don't come: events that nobody knows, places in the per-guest tree that
+//! libvirt makes no call for, what this host's libvirt can't fire, drivers that hookmux isn't
+//! called for.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::Path;
+
+use super::finding::{Code, Findings, quoted};
+use super::installed::called_at;
+use super::matching;
+use super::survey::{Spot, Survey, Uncalled};
+use crate::cli::{events, vdsm};
+use crate::config::diagnostic::did_you_mean;
+use crate::config::triggers::Triggers;
+use crate::event;
+use crate::hook::State;
+use crate::libvirt::{Driver, operation};
+
+pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+    for directory in survey.directories() {
+        unknown(&directory, findings);
+    }
+    for uncalled in &survey.uncalled {
+        never_called(survey, uncalled, findings);
+    }
+    for (path, name) in used_events(survey) {
+        never_here(survey, &path, &name, findings);
+    }
+    without_driver(survey, findings);
+}
+
+/// A directory that was meant for an event, and is none's.
+fn unknown(directory: &Path, findings: &mut Findings) {
+    let Some(name) = directory.file_name().and_then(OsStr::to_str) else { return };
+    if !["before_", "after_", "on_"].iter().any(|start| name.starts_with(start)) {
+        return;
+    }
+    if event::is_known(name) {
+        return on_known_operation(directory, name, findings);
+    }
+    let shown = directory.display();
+    if let Some((_, nearest)) = vdsm::WITHOUT_SOURCE.iter().find(|(vdsms, _)| *vdsms == name) {
+        let nearest = nearest.map(|near| format!("; nearest is {near}")).unwrap_or_default();
+        let words = format!(
+            "{shown} is for an event of vdsm's that libvirt makes no call for: nothing in it runs{nearest}"
+        );
+        return findings.add(Code::UnknownEvent, directory, words, "hookmux events");
+    }
+    let known = event::TABLE.iter().map(|row| row.name);
+    let (hint, fix) = match did_you_mean(name, known) {
+        Some(meant) => (
+            format!("did you mean {meant}?"),
+            format!("mv {} {}", quoted(directory), quoted(&directory.with_file_name(meant))),
+        ),
+        None => ("`hookmux events` shows those there are".to_owned(), "hookmux events".to_owned()),
+    };
+    let words = format!("{shown} is no event's: nothing in it runs; {hint}");
+    findings.add(Code::UnknownEvent, directory, words, fix);
+}
+
+/// `on_qemu_started`: only an operation that hookmux doesn't know fires such an event.
+fn on_known_operation(directory: &Path, name: &str, findings: &mut Findings) {
+    let Some(meant) = matching::event_of_known_operation(name) else { return };
+    let words =
+        format!("{} never runs: the operation is known, and fires {meant}", directory.display());
+    let fix = format!("mv {} {}", quoted(directory), quoted(&directory.with_file_name(meant)));
+    findings.add(Code::NeverCalled, directory, words, fix);
+}
+
+fn never_called(survey: &Survey<'_>, uncalled: &Uncalled, findings: &mut Findings) {
+    let driver = uncalled.driver;
+    let rows = operation::TABLE.iter().filter(|row| row.drivers.contains(&driver));
+    let moments: Vec<String> =
+        rows.map(|row| format!("{}/{}", row.name, row.sub.unwrap_or("begin"))).collect();
+    let meant = did_you_mean(&uncalled.moment, moments.iter().map(String::as_str));
+    let label = survey.label(&uncalled.path);
+    let (hint, fix) = match meant {
+        Some(meant) => {
+            let guest = uncalled.path.parent().and_then(Path::parent).unwrap_or(&uncalled.path);
+            let right = guest.join(meant);
+            let above = right.parent().unwrap_or(guest);
+            let fix = format!(
+                "mkdir -p {} && mv {} {}",
+                quoted(above),
+                quoted(&uncalled.path),
+                quoted(&right)
+            );
+            (format!("; did you mean {meant}?"), fix)
+        }
+        None => (String::new(), format!("move it to one of {}", moments.join(", "))),
+    };
+    let words =
+        format!("{label} is never called: libvirt has no {} for {driver}{hint}", uncalled.moment);
+    findings.add(Code::NeverCalled, &uncalled.path, words, fix);
+}
+
+/// The events that have hooks, with a file that shows it.
+fn used_events(survey: &Survey<'_>) -> Vec<(std::path::PathBuf, String)> {
+    let scripts = survey.scripts.iter().filter(|script| script.state == State::Active);
+    let of_scripts = scripts.filter_map(|script| match &script.spot {
+        Spot::Event(event) => Some((script.path.clone(), event.clone())),
+        Spot::Tree(_) | Spot::Adopted(_) => None,
+    });
+    let enabled = survey.registrations.iter().filter(|one| one.enabled);
+    let of_registrations = enabled.flat_map(|one| {
+        one.triggers.events.iter().map(|event| (one.source.clone(), event.clone()))
+    });
+    of_scripts.chain(of_registrations).collect()
+}
+
+fn never_here(survey: &Survey<'_>, path: &Path, event: &str, findings: &mut Findings) {
+    let Some(never) = survey.libvirt.and_then(|libvirt| events::never(event, libvirt)) else {
+        return;
+    };
+    let words = format!("{} never runs at {event} on this host: {never}", path.display());
+    let fix = format!("hookmux events, and an event in the place of {event} that fires here");
+    findings.add(Code::NeverHere, path, words, fix);
+}
+
+/// Hooks all of whose drivers call somebody else, or nobody.
+fn without_driver(survey: &Survey<'_>, findings: &mut Findings) {
+    let called: Vec<Driver> = survey
+        .installed
+        .iter()
+        .filter(|one| called_at(one).is_some())
+        .map(|one| one.driver)
+        .collect();
+    if called.is_empty() {
+        // that is said already
+        return;
+    }
+    let mut check = |path: &Path, label: &str, drivers: BTreeSet<Driver>| {
+        let Some(first) = drivers.first() else { return };
+        if drivers.iter().any(|driver| called.contains(driver)) {
+            return;
+        }
+        let names: Vec<&str> = drivers.iter().map(|driver| driver.name()).collect();
+        let words =
+            format!("{label} never runs: libvirt doesn't call hookmux for {}", names.join(", "));
+        findings.add(
+            Code::HooksWithoutDriver,
+            path,
+            words,
+            survey.command(&format!("install --driver {first}")),
+        );
+    };
+    for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
+        let drivers = match &script.spot {
+            Spot::Event(event) => {
+                let events = vec![event.clone()];
+                drivers_of(&Triggers { events, ..Triggers::default() })
+            }
+            Spot::Tree(driver) | Spot::Adopted(driver) => BTreeSet::from([*driver]),
+        };
+        check(&script.path, &script.label, drivers);
+    }
+    for one in survey.registrations.iter().filter(|one| one.enabled) {
+        check(&one.source, &survey.label(&one.source), drivers_of(&one.triggers));
+    }
+}
+
+fn drivers_of(triggers: &Triggers) -> BTreeSet<Driver> {
+    matching::moments(triggers).into_iter().map(|moment| moment.driver).collect()
+}

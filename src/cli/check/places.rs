@@ -1,0 +1,133 @@
+//! The directories in which hookmux keeps things, and libvirt its managed saves.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+use nix::sys::statvfs::statvfs;
+
+use super::finding::{Code, Findings, quoted};
+use super::survey::Survey;
+use crate::config::Surroundings;
+use crate::files;
+use crate::trust::{Fault, Trust};
+
+/// Less than that is little: a guest's document is some KiB, a record may be some hundred, and what
+/// is remembered must never fail for it.
+const LITTLE: u64 = 16 * 1024 * 1024;
+
+/// ramfs, the kernel's other file system in memory (`linux/magic.h`).
+const RAMFS_MAGIC: u32 = 0x8584_58f6;
+
+pub fn examine(survey: &Survey<'_>, surroundings: &Surroundings, findings: &mut Findings) {
+    let settings = survey.settings;
+    // for a session's daemon nothing runs, and so nothing is written
+    if !surroundings.is_root() && !settings.session {
+        return;
+    }
+    for (key, path) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)]
+    {
+        own(survey, key, path, findings);
+    }
+    in_memory(&settings.runtime_dir, findings);
+    let saves = &settings.save_dir;
+    if saves.exists() {
+        let loss = "no changed document can be answered at restore, for no managed save can be given its second name";
+        usable("save_dir", saves, loss, findings);
+    }
+}
+
+/// A directory that hookmux makes for itself.
+fn own(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings) {
+    let loss = "nothing is remembered of guests, and no detached hook is queued";
+    if path.is_dir() {
+        usable(key, path, loss, findings);
+        private(survey, key, path, findings);
+        return;
+    }
+    // it is made at the first call, if that can be done
+    let above = path.ancestors().skip(1).find(|above| above.symlink_metadata().is_ok());
+    if path.symlink_metadata().is_ok() {
+        let words = format!("{key} {} is not a directory: {loss}", path.display());
+        let fix = format!("rm {0} && mkdir -m 700 {0}", quoted(path));
+        findings.add(Code::NotADirectory, path, words, fix);
+    } else if let Some(above) = above {
+        usable(key, above, loss, findings);
+    }
+}
+
+fn usable(key: &str, path: &Path, loss: &str, findings: &mut Findings) {
+    let shown = path.display();
+    if !path.is_dir() {
+        let words = format!("{key} {shown} is not a directory: {loss}");
+        let fix = format!("mv {0} {0}.old && mkdir -m 700 {0}", quoted(path));
+        return findings.add(Code::NotADirectory, path, words, fix);
+    }
+    if let Err(error) = try_to_write(path) {
+        let words = format!("{key} {shown} can't be written to: {error}; {loss}");
+        findings.add(Code::NotWritable, path, words, fix_of(path, &error));
+        return;
+    }
+    let Ok(system) = statvfs(path) else { return };
+    let free = system.blocks_available().saturating_mul(system.fragment_size());
+    let has_inodes = system.files() == 0 || system.files_available() > 64;
+    if system.blocks() > 0 && (free < LITTLE || !has_inodes) {
+        let left = if has_inodes { format!("{} KiB", free / 1024) } else { "no inodes".to_owned() };
+        let words = format!("{key} {shown} has {left} left: when it is full, {loss}");
+        findings.add(Code::LittleSpace, path, words, format!("df -h {}", quoted(path)));
+    }
+}
+
+/// Root may write wherever the mode forbids it: only trying tells.
+fn try_to_write(path: &Path) -> std::io::Result<()> {
+    let file = path.join(format!(".hookmux-check.{}", std::process::id()));
+    let created = files::create_private(&file);
+    let removed = files::remove(&file);
+    created?;
+    removed
+}
+
+fn fix_of(path: &Path, error: &std::io::Error) -> String {
+    let quoted = quoted(path);
+    match error.kind() {
+        std::io::ErrorKind::ReadOnlyFilesystem => {
+            format!("mount -o remount,rw \"$(findmnt -no TARGET -T {quoted})\"")
+        }
+        std::io::ErrorKind::StorageFull => format!("df -h {quoted}"),
+        _ => format!("chmod u+rwx {quoted} && chown root {quoted}"),
+    }
+}
+
+/// Documents of guests lie there, and what is believed without another look.
+fn private(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings) {
+    if let Err(refusal) = Trust::new(survey.user).directory(path)
+        && !matches!(refusal.fault, Fault::Unreadable(_))
+    {
+        let words = format!("{refusal}: what {key} {} remembers isn't trusted", path.display());
+        let fix = refusal.fix().unwrap_or_else(|| format!("ls -lad {}", quoted(path)));
+        return findings.add(Code::Untrusted, &refusal.path, words, fix);
+    }
+    if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
+        let words = format!(
+            "{key} {} can be looked into by others; hookmux makes its own directories for their owner alone",
+            path.display()
+        );
+        findings.add(Code::OpenDirectory, path, words, format!("chmod 700 {}", quoted(path)));
+    }
+}
+
+/// A disk that hangs must not hang a guest's start.
+fn in_memory(path: &Path, findings: &mut Findings) {
+    let Some(there) = path.ancestors().find(|part| part.is_dir()) else { return };
+    let Ok(system) = statfs(there) else { return };
+    let kind = system.filesystem_type();
+    if kind != TMPFS_MAGIC && !u32::try_from(kind.0).is_ok_and(|magic| magic == RAMFS_MAGIC) {
+        let words = format!(
+            "runtime_dir {} is not in memory: a slow disk slows every call down",
+            path.display()
+        );
+        let fix = "set `runtime_dir` in hookmux.yaml to a directory below /run".to_owned();
+        findings.add(Code::RuntimeOnDisk, path, words, fix);
+    }
+}

@@ -1,0 +1,216 @@
+//! Settings and registrations: what can't be read, what can't run, what means nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::content;
+use super::finding::{Code, Findings, quoted};
+use super::matching;
+use super::survey::Survey;
+use crate::config::registration::{Mode, RunAs};
+use crate::config::registry::Source;
+use crate::config::settings::FILE_NAME;
+use crate::config::{Diagnostic, Loaded, Registration};
+use crate::hook::State;
+use crate::hook::directory::left_behind;
+use crate::registry_edit::module;
+use crate::registry_edit::store::LOCK;
+use crate::run::launch;
+use crate::run::privileges;
+use crate::run::supervise::Supervisor;
+
+/// hookmux.yaml, and what it names.
+pub fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
+    let settings = &loaded.settings;
+    let path = settings.hooks_dir.join(FILE_NAME);
+    if let Some(problem) = loaded.problem.as_ref().filter(|problem| !is_refused(problem)) {
+        let consequence = match &loaded.copy {
+            Some(copy) => format!("calls use its last good copy, {}", copy.display()),
+            None => "there is no good copy of it, and gates fail".to_owned(),
+        };
+        let words = format!("{}: {consequence}", problem.one_line());
+        findings.add(Code::BrokenSettings, &path, words, edit(problem));
+    }
+    if let Some(file) = &settings.environment_file {
+        environment_file(file, FILE_NAME, survey, findings);
+    }
+}
+
+/// What trust says of it is told with all else that isn't trusted.
+pub fn is_refused(problem: &Diagnostic) -> bool {
+    problem.message.starts_with("not trusted:")
+}
+
+fn edit(problem: &Diagnostic) -> String {
+    match problem.place {
+        Some((line, _)) => format!("\"${{EDITOR:-vi}}\" +{line} {}", quoted(&problem.path)),
+        None => format!("\"${{EDITOR:-vi}}\" {}", quoted(&problem.path)),
+    }
+}
+
+fn environment_file(file: &Path, whose: &str, survey: &Survey<'_>, findings: &mut Findings) {
+    let Err(why) = launch::read_environment_file(file, survey.user) else { return };
+    if why.contains(": not trusted: ") && file.exists() {
+        return;
+    }
+    let fix = format!("\"${{EDITOR:-vi}}\" {}", quoted(file));
+    findings.add(Code::EnvironmentFile, file, format!("{whose}: {why}"), fix);
+}
+
+pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+    for source in &survey.sources {
+        file(survey, source, findings);
+    }
+    for registration in survey.registrations.iter().filter(|one| one.enabled) {
+        examine_one(survey, registration, findings);
+    }
+}
+
+/// A file of `hooks.d` that is no registration, or a broken one.
+fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
+    let (path, label) = (&source.path, survey.label(&source.path));
+    let name = path.file_name().unwrap_or_default();
+    match (&source.content, &source.state) {
+        (Some(Err(problem)), _) if !is_refused(problem) => {
+            let stands_in = survey.stand_ins.contains(path);
+            let consequence = if stands_in {
+                "its last good form runs"
+            } else {
+                "what it would run is unknown, and gates fail"
+            };
+            let words = format!("{}: {consequence}", problem.one_line());
+            let is_link = path.is_symlink() && !path.exists();
+            let fix = if is_link { format!("rm {}", quoted(path)) } else { edit(problem) };
+            findings.add(Code::BrokenRegistration, path, words, fix);
+        }
+        (_, State::Disabled(_)) => {
+            let hides = |other: &Source| matches!(&other.state, State::Masked(by) if by == path);
+            if !survey.sources.iter().any(hides) {
+                let words = format!(
+                    "{label} is a link to /dev/null, and there is no registration for it to disable"
+                );
+                findings.add(Code::IdleMask, path, words, format!("rm {}", quoted(path)));
+            }
+        }
+        (_, State::Skipped(_)) if name == LOCK => {}
+        (_, State::Skipped(_)) if left_behind(name).is_some() => {
+            let words = format!("{label} is skipped: by its name it was left behind");
+            findings.add(Code::LeftBehind, path, words, format!("rm {}", quoted(path)));
+        }
+        (_, State::Skipped(_)) if path.is_dir() => {
+            let words = format!("{label} is a directory: what lies in it is never read");
+            let above = path.parent().unwrap_or(path);
+            let fix = format!("mv {}/* {}/", quoted(path), quoted(above));
+            findings.add(Code::Subdirectory, path, words, fix);
+        }
+        (_, State::Skipped(why)) if path.exists() => {
+            let words = format!("{label} isn't read: {why}");
+            let fix = format!("mv {} {}", quoted(path), quoted(&path.with_extension("yaml")));
+            findings.add(Code::NotARegistration, path, words, fix);
+        }
+        _ => {}
+    }
+}
+
+fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut Findings) {
+    let (source, label) = (&registration.source, survey.label(&registration.source));
+    let edit = format!("\"${{EDITOR:-vi}}\" {}", quoted(source));
+    if let Some(why) = matching::impossibility(registration) {
+        findings.add(Code::NeverMatches, source, format!("{label} never runs: {why}"), &*edit);
+    }
+    for pattern in &registration.triggers.calls {
+        if let Some(why) = matching::uncalled(pattern) {
+            findings.add(Code::NeverCalled, source, format!("{label}: {why}"), &*edit);
+        }
+    }
+    for event in &registration.triggers.events {
+        if let Some(meant) = matching::event_of_known_operation(event) {
+            let words = format!(
+                "{label}: {event} never fires, for the operation is known; it fires {meant}"
+            );
+            findings.add(Code::NeverCalled, source, words, &*edit);
+        }
+    }
+    for warning in registration.warnings() {
+        findings.add(Code::MeaninglessKey, source, format!("{label}: {warning}"), &*edit);
+    }
+    if let Some(run_as) = &registration.run_as {
+        user(survey, source, &label, run_as, findings);
+    }
+    if let Some(file) = &registration.environment_file {
+        environment_file(file, &label, survey, findings);
+    }
+    for (key, words) in commands(registration) {
+        command(survey, registration, key, words, findings);
+    }
+}
+
+/// The programs that a registration names, each with its key.
+pub fn commands(registration: &Registration) -> Vec<(&'static str, &Vec<String>)> {
+    let mut commands = vec![("command", &registration.command)];
+    commands.extend(registration.check.as_ref().map(|words| ("check", words)));
+    commands.extend(registration.rollback.as_ref().map(|words| ("rollback", words)));
+    commands
+}
+
+fn user(survey: &Survey<'_>, source: &Path, label: &str, run_as: &RunAs, findings: &mut Findings) {
+    let Ok(mut supervisor) = Supervisor::new(&[]) else { return };
+    if let Err(why) = privileges::resolve(run_as, survey.user, &mut supervisor) {
+        let fix = format!("useradd --system {}", run_as.user);
+        findings.add(Code::UnknownUser, source, format!("{label}: {why}"), fix);
+    }
+}
+
+fn command(
+    survey: &Survey<'_>,
+    registration: &Registration,
+    key: &str,
+    words: &[String],
+    findings: &mut Findings,
+) {
+    let Some(program) = words.first().map(PathBuf::from) else { return };
+    let label = survey.label(&registration.source);
+    let what = format!("`{key}` of {label}");
+    let source = &registration.source;
+    if !program.exists() {
+        // an unreadable directory hides it from whoever isn't root
+        let is_hidden = fs::metadata(&program)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+        if !is_hidden {
+            let message = format!("{what} is {}, which is not there", program.display());
+            let fix = format!("\"${{EDITOR:-vi}}\" {}", quoted(source));
+            findings.add(Code::CommandMissing, source, message, fix);
+        }
+        return;
+    }
+    if !content::is_executable(&program) {
+        let (why, fix) = if program.is_file() {
+            ("has no x bit", format!("chmod a+x {}", quoted(&program)))
+        } else {
+            ("is not a regular file", format!("\"${{EDITOR:-vi}}\" {}", quoted(source)))
+        };
+        let message = format!("{what} is {}, which {why}", program.display());
+        return findings.add(Code::CommandNotExecutable, source, message, fix);
+    }
+    content::startable(survey, &program, &what, findings);
+    if registration.mode == Mode::Detached {
+        return;
+    }
+    let fix = format!("add `mode: detached` to {}, if it may run afterwards", quoted(source));
+    if program.file_name().is_some_and(|name| name == "virsh") {
+        let message = format!("{what} is virsh, and libvirt waits for it");
+        findings.add(Code::LibvirtCall, source, message, fix);
+        return;
+    }
+    // `sh -c TEXT`, `python3 SCRIPT`
+    let texts = words.iter().skip(1).filter(|_| module::called(words).is_none());
+    for text in texts {
+        if let Some((_, word)) = super::script_text::libvirt_call(text) {
+            let message = format!("{what} calls libvirt ({word}), which waits for it");
+            findings.add(Code::LibvirtCall, source, message, fix.as_str());
+        } else if text.starts_with('/') {
+            content::calls_libvirt(Path::new(text), &what, &fix, findings);
+        }
+    }
+    content::calls_libvirt(&program, &what, &fix, findings);
+}

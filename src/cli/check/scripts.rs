@@ -1,0 +1,105 @@
+//! Scripts in event directories, in the per-guest tree and adopted ones: why one wouldn't run.
+
+use std::fs;
+use std::path::Path;
+
+use super::content;
+use super::finding::{Code, Findings, quoted};
+use super::survey::{Script, Spot, Survey};
+use crate::hook::State;
+use crate::hook::directory::left_behind;
+
+pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+    for script in &survey.scripts {
+        look(survey, script, findings);
+    }
+}
+
+fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
+    let (label, path) = (&script.label, &script.path);
+    match &script.state {
+        State::Active => {
+            content::startable(survey, path, label, findings);
+            content::calls_libvirt(path, label, &detach(survey, script), findings);
+        }
+        State::Masked(_) => {}
+        State::Disabled(_) => disabled(survey, script, findings),
+        State::NotExecutable => findings.add(
+            Code::NotExecutable,
+            path,
+            format!("{label} has no x bit: it doesn't run"),
+            format!("chmod a+x {}", quoted(path)),
+        ),
+        State::Dangling => findings.add(
+            Code::DanglingLink,
+            path,
+            format!("{label} is a link to nothing: {}", leads_to(path)),
+            format!("rm {}", quoted(path)),
+        ),
+        State::Skipped(_) => skipped(script, findings),
+    }
+}
+
+pub fn leads_to(path: &Path) -> String {
+    match fs::read_link(path) {
+        Ok(target) => format!("{} is not there", target.display()),
+        Err(_) => "what it leads to is not there".to_owned(),
+    }
+}
+
+fn detach(survey: &Survey<'_>, script: &Script) -> String {
+    let event = match &script.spot {
+        Spot::Event(event) => event.as_str(),
+        Spot::Tree(_) | Spot::Adopted(_) => "EVENT",
+    };
+    let add = format!("add script SCRIPT --manual --event {event} --mode detached");
+    format!(
+        "move what calls libvirt to a script elsewhere, which runs afterwards: {}",
+        survey.command(&add)
+    )
+}
+
+/// What does nothing itself, and hides nothing either.
+fn disabled(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
+    let (label, path) = (&script.label, &script.path);
+    let hides = |other: &Script| matches!(&other.state, State::Masked(by) if by == path);
+    if survey.scripts.iter().any(hides) {
+        return;
+    }
+    if fs::metadata(path).is_ok_and(|file| file.is_file()) {
+        let words = format!("{label} is empty: it does nothing, and disables nothing");
+        findings.add(Code::EmptyScript, path, words, format!("rm {}", quoted(path)));
+    } else {
+        let words =
+            format!("{label} is a link to /dev/null, and there is no script for it to disable");
+        findings.add(Code::IdleMask, path, words, format!("rm {}", quoted(path)));
+    }
+}
+
+fn skipped(script: &Script, findings: &mut Findings) {
+    let (label, path) = (&script.label, &script.path);
+    let is_left = path.file_name().and_then(left_behind);
+    let Ok(metadata) = fs::metadata(path) else { return };
+    if let Some(why) = is_left {
+        // the tree takes any name
+        let words = format!("{label} is skipped: by its name it is {why}");
+        return findings.add(Code::LeftBehind, path, words, format!("rm {}", quoted(path)));
+    }
+    if metadata.is_dir() {
+        let words = format!("{label} is a directory: what lies in it never runs");
+        let above = path.parent().unwrap_or(path);
+        let fix = format!("mv {}/* {}/", quoted(path), quoted(above));
+        return findings.add(Code::Subdirectory, path, words, fix);
+    }
+    let is_null = fs::canonicalize(path).is_ok_and(|end| end == Path::new("/dev/null"));
+    if (metadata.is_file() || is_null)
+        && let State::Skipped(why) = script.state
+    {
+        let words = format!("{label} looks as if it disabled a hook, and doesn't: {why}");
+        let above = path.parent().unwrap_or(path);
+        let fix = format!("chmod go-w {0} && chown root {0}", quoted(above));
+        return findings.add(Code::UntrustedMask, path, words, fix);
+    }
+    let words = format!("{label} is not a regular file: it can't be a hook");
+    findings.add(Code::NotRegular, path, words, format!("rm {}", quoted(path)));
+}

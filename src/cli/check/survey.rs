@@ -1,0 +1,234 @@
+//! What there is, looked at once: all rooms of `check` ask this.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::daemons::{self, Daemon};
+use super::finding::{Code, Findings, quoted};
+use crate::cli::installed::{self, Installed};
+use crate::cli::list;
+use crate::cli::version::{self, Version};
+use crate::config::registry::{self, Source};
+use crate::config::{Registration, Settings};
+use crate::hook::candidates;
+use crate::hook::directory::{self, Unreadable};
+use crate::hook::{State, adopted, tree};
+use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
+use crate::libvirt::{Call, Driver, Operation};
+use crate::trust::Trust;
+
+/// Where a script is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spot {
+    Event(String),
+    /// In the per-guest tree, at a moment that libvirt has.
+    Tree(Driver),
+    Adopted(Driver),
+}
+
+/// A script, or what lies where one would.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub label: String,
+    pub path: PathBuf,
+    pub state: State,
+    pub spot: Spot,
+}
+
+/// Something in the per-guest tree where libvirt makes no call.
+#[derive(Clone, Debug)]
+pub struct Uncalled {
+    pub driver: Driver,
+    pub path: PathBuf,
+    /// `prepair/begin`; the file's name alone where it lies too high.
+    pub moment: String,
+}
+
+pub struct Survey<'a> {
+    pub settings: &'a Settings,
+    /// Who runs `check`; trusted beside root.
+    pub user: u32,
+    /// Below it lie `proc` and `sys`: `/`, but in tests.
+    pub root: &'a Path,
+    pub installed: Vec<Installed>,
+    pub daemons: Vec<Daemon>,
+    pub scripts: Vec<Script>,
+    pub uncalled: Vec<Uncalled>,
+    /// Every file of every `hooks.d`.
+    pub sources: Vec<Source>,
+    /// Those that can be read, and the last good forms of others.
+    pub registrations: Vec<Arc<Registration>>,
+    /// The files that a last good form stands in for.
+    pub stand_ins: Vec<PathBuf>,
+    pub libvirt: Option<Version>,
+}
+
+impl<'a> Survey<'a> {
+    pub fn new(
+        settings: &'a Settings,
+        user: u32,
+        root: &'a Path,
+        findings: &mut Findings,
+    ) -> Survey<'a> {
+        let hooks_dir = &settings.hooks_dir;
+        let mut trust = Trust::new(user);
+        let sources = registry::scan(settings, &mut trust)
+            .unwrap_or_else(|unreadable| complain(&unreadable, findings));
+        let is_broken = sources.iter().any(|source| matches!(source.content, Some(Err(_))));
+        let stand_ins = if is_broken { list::stand_ins(settings, &trust) } else { Vec::new() };
+        let readable = sources.iter().filter_map(|source| source.content.as_ref()?.as_ref().ok());
+        let registrations: Vec<Arc<Registration>> =
+            readable.chain(&stand_ins).map(|one| Arc::new(one.clone())).collect();
+        let binary = env::current_exe().unwrap_or_default();
+        let mut survey = Survey {
+            settings,
+            user,
+            root,
+            installed: Driver::ALL.map(|driver| installed::look(hooks_dir, driver, &binary)).into(),
+            daemons: daemons::running(root, hooks_dir),
+            scripts: Vec::new(),
+            uncalled: Vec::new(),
+            stand_ins: stand_ins.iter().map(|one| one.source.clone()).collect(),
+            libvirt: version::of_host_below(root),
+            sources,
+            registrations,
+        };
+        survey.look_at_events(findings);
+        for driver in Driver::ALL {
+            let path = adopted::place(hooks_dir, driver);
+            if path.symlink_metadata().is_ok() {
+                let state = directory::state(&path);
+                survey.add(path, state, Spot::Adopted(driver));
+            }
+            survey.look_at_tree(driver, findings);
+        }
+        survey
+    }
+
+    /// The hooks directory and the roots.
+    pub fn roots(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.settings.hooks_dir.as_path())
+            .chain(self.settings.roots.iter().map(PathBuf::as_path))
+    }
+
+    /// A command of hookmux's own, about this hooks directory.
+    pub fn command(&self, words: &str) -> String {
+        let hooks_dir = &self.settings.hooks_dir;
+        if hooks_dir == Path::new(DEFAULT_HOOKS_DIR) {
+            return format!("hookmux {words}");
+        }
+        format!("hookmux --hooks-dir {} {words}", quoted(hooks_dir))
+    }
+
+    /// A path as people know it: from the hooks directory on.
+    pub fn label(&self, path: &Path) -> String {
+        path.strip_prefix(&self.settings.hooks_dir).unwrap_or(path).display().to_string()
+    }
+
+    fn add(&mut self, path: PathBuf, state: State, spot: Spot) {
+        self.scripts.push(Script { label: self.label(&path), path, state, spot });
+    }
+
+    fn look_at_events(&mut self, findings: &mut Findings) {
+        for event in list::events(self.settings, &self.registrations) {
+            match candidates::event_hooks(&event, self.settings) {
+                Ok(found) => {
+                    for candidate in found {
+                        let spot = Spot::Event(event.clone());
+                        self.add(candidate.hook.path, candidate.state, spot);
+                    }
+                }
+                Err(unreadable) => complain(&unreadable, findings),
+            }
+        }
+    }
+
+    fn look_at_tree(&mut self, driver: Driver, findings: &mut Findings) {
+        let base = self.settings.hooks_dir.join(format!("{driver}.d"));
+        for guest in names(&base, findings) {
+            for operation in names(&base.join(&guest), findings) {
+                let above = base.join(&guest).join(&operation);
+                if !above.is_dir() {
+                    let moment = operation.to_string_lossy().into_owned();
+                    self.uncalled.push(Uncalled { driver, path: above, moment });
+                    continue;
+                }
+                for sub in names(&above, findings) {
+                    self.look_at_moment(driver, &guest, &operation, &sub, findings);
+                }
+            }
+        }
+    }
+
+    fn look_at_moment(
+        &mut self,
+        driver: Driver,
+        guest: &OsString,
+        operation: &OsString,
+        sub: &OsString,
+        findings: &mut Findings,
+    ) {
+        let path = self.settings.hooks_dir.join(format!("{driver}.d"));
+        let path = path.join(guest).join(operation).join(sub);
+        let words = vec![guest.clone(), operation.clone(), sub.clone(), "-".into()];
+        let call = Call::new(driver, words);
+        let place = tree::place(&self.settings.hooks_dir, &call);
+        let Some(place) = place.filter(|_| call.operation() != Operation::Unknown) else {
+            let is_empty = path.is_dir() && names(&path, findings).is_empty();
+            if !is_empty && directory::left_behind(sub).is_none() {
+                let moment = format!("{}/{}", operation.display(), sub.display());
+                self.uncalled.push(Uncalled { driver, path, moment });
+            }
+            return;
+        };
+        match tree::scripts(&place) {
+            Ok(scripts) => {
+                for (path, state) in scripts {
+                    self.add(path, state, Spot::Tree(driver));
+                }
+            }
+            Err(unreadable) => complain(&unreadable, findings),
+        }
+    }
+
+    /// The names of all directories directly below the roots, with their paths.
+    pub fn directories(&self) -> BTreeSet<PathBuf> {
+        self.roots()
+            .filter_map(|root| fs::read_dir(root).ok())
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+            .collect()
+    }
+}
+
+/// The names below a directory, in byte order; of what is none, none.
+fn names(path: &Path, findings: &mut Findings) -> Vec<OsString> {
+    let mut names = match directory::names(path) {
+        Ok(names) => names.unwrap_or_default(),
+        Err(unreadable) => complain(&unreadable, findings),
+    };
+    names.sort_unstable();
+    names
+}
+
+fn complain<T: Default>(unreadable: &Unreadable, findings: &mut Findings) -> T {
+    let path = &unreadable.path;
+    let words = format!(
+        "{} can't be read, so that its hooks are unknown and gates fail: {}",
+        path.display(),
+        unreadable.error
+    );
+    let fix = if path.is_symlink() && !path.exists() {
+        format!("rm {}", quoted(path))
+    } else {
+        format!("ls -la {}", quoted(path))
+    };
+    findings.add(Code::Unreadable, path, words, fix);
+    T::default()
+}

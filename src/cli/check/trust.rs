@@ -1,0 +1,152 @@
+//! Who but root could change what hookmux runs and believes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::finding::{Code, Findings, counted, quoted};
+use super::installed::called_at;
+use super::registrations::commands;
+use super::survey::Survey;
+use crate::config::registration::DIRECTORY;
+use crate::config::settings::FILE_NAME;
+use crate::config::{Loaded, TrustPolicy};
+use crate::event;
+use crate::hook::State;
+use crate::registry_edit::module;
+use crate::trust::{Fault, Refusal, Trust};
+
+/// How deep modules are looked for.
+const DEPTH: usize = 4;
+
+/// One fault, and all that is refused for it.
+struct Fallen {
+    refusal: Refusal,
+    what: Vec<String>,
+    /// Whether any of it is refused whatever the settings say.
+    is_always: bool,
+}
+
+struct Examiner {
+    trust: Trust,
+    fallen: Vec<Fallen>,
+}
+
+impl Examiner {
+    fn file(&mut self, path: &Path, what: impl Into<String>, is_always: bool) {
+        if let Err(refusal) = self.trust.file(path) {
+            self.fell(refusal, what.into(), is_always);
+        }
+    }
+
+    fn directory(&mut self, path: &Path, what: impl Into<String>) {
+        if path.is_dir()
+            && let Err(refusal) = self.trust.directory(path)
+        {
+            self.fell(refusal, what.into(), false);
+        }
+    }
+
+    fn fell(&mut self, refusal: Refusal, what: String, is_always: bool) {
+        // what isn't there, or is no file, is told as that
+        if matches!(refusal.fault, Fault::NotRegular | Fault::NotDirectory | Fault::Unreadable(_)) {
+            return;
+        }
+        match self.fallen.iter_mut().find(|known| known.refusal == refusal) {
+            Some(known) => {
+                known.is_always |= is_always;
+                if !known.what.contains(&what) {
+                    known.what.push(what);
+                }
+            }
+            None => self.fallen.push(Fallen { refusal, what: vec![what], is_always }),
+        }
+    }
+}
+
+pub fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
+    let mut examiner = Examiner { trust: Trust::new(survey.user), fallen: Vec::new() };
+    settings(survey, loaded, &mut examiner);
+    for link in survey.installed.iter().filter_map(called_at) {
+        examiner.file(&link, "hookmux itself", false);
+    }
+    for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
+        examiner.file(&script.path, &*script.label, false);
+    }
+    registrations(survey, &mut examiner);
+    directories(survey, &mut examiner);
+    let is_relaxed = survey.settings.trust == TrustPolicy::Warn;
+    for fallen in examiner.fallen {
+        tell(&fallen, is_relaxed, findings);
+    }
+}
+
+fn settings(survey: &Survey<'_>, loaded: &Loaded, examiner: &mut Examiner) {
+    let file = survey.settings.hooks_dir.join(FILE_NAME);
+    if file.exists() {
+        examiner.file(&file, FILE_NAME, true);
+    }
+    if let Some(file) = &loaded.settings.environment_file {
+        examiner.file(file, format!("`environment_file` of {FILE_NAME}"), true);
+    }
+}
+
+fn registrations(survey: &Survey<'_>, examiner: &mut Examiner) {
+    for source in survey.sources.iter().filter(|source| source.state == State::Active) {
+        examiner.file(&source.path, survey.label(&source.path), false);
+    }
+    for registration in survey.registrations.iter().filter(|one| one.enabled) {
+        let label = survey.label(&registration.source);
+        for (key, words) in commands(registration) {
+            let program = words.first().map(PathBuf::from).unwrap_or_default();
+            examiner.file(&program, format!("`{key}` of {label}"), false);
+        }
+        if let Some(file) = &registration.environment_file {
+            examiner.file(file, format!("`environment_file` of {label}"), true);
+        }
+    }
+}
+
+fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
+    for root in survey.roots().map(Path::to_path_buf) {
+        examiner.directory(&root, "what lies there");
+        let names = event::TABLE.iter().map(|row| row.name).chain([DIRECTORY]);
+        for name in names {
+            examiner.directory(&root.join(name), "what lies there");
+        }
+    }
+    let modules = survey.settings.hooks_dir.join(module::DIRECTORY);
+    if modules.is_dir() {
+        modules_below(&modules, DEPTH, examiner);
+    }
+}
+
+/// Modules are checked when they are added, and never again: here they are.
+fn modules_below(directory: &Path, depth: usize, examiner: &mut Examiner) {
+    examiner.directory(directory, "modules that lie there");
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        if path.is_dir() && depth > 0 {
+            modules_below(&path, depth - 1, examiner);
+        } else if path.extension().is_some_and(|end| end == "py" || end == "pm" || end == "so") {
+            examiner.file(&path, "a module that hooks load", false);
+        }
+    }
+}
+
+fn tell(fallen: &Fallen, is_relaxed: bool, findings: &mut Findings) {
+    let refusal = &fallen.refusal;
+    let first = fallen.what.first().map(String::as_str).unwrap_or_default();
+    let more = match fallen.what.len() {
+        0 | 1 => String::new(),
+        count => format!(" and {}", counted(count - 1, "other")),
+    };
+    let fix = refusal.fix().unwrap_or_else(|| format!("ls -la {}", quoted(&refusal.path)));
+    let (code, consequence) = if is_relaxed && !fallen.is_always {
+        (Code::UntrustedButRun, "used all the same, for hookmux.yaml says `trust: warn`")
+    } else {
+        (Code::Untrusted, "not trusted, and refused")
+    };
+    let verb = if fallen.what.len() > 1 { "are" } else { "is" };
+    let words = format!("{refusal}: {first}{more} {verb} {consequence}");
+    findings.add(code, &refusal.path, words, fix);
+}
