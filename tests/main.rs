@@ -9,6 +9,7 @@
 mod support;
 
 mod argv;
+mod check;
 mod cli;
 mod descriptors;
 mod exchange;

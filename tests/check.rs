@@ -1,0 +1,786 @@
+//! `check`: each finding on a host that is made to have it, and on none that isn't; where its fix is
+//! a command, that mends it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::host::{DRIVERS, binary_under_test};
+use crate::support::{Host, is_root, skip};
+
+/// A host that has nothing to complain about, with `/proc` and `/sys` of its own.
+struct Place {
+    host: Host,
+    _memory: TempDir,
+    settings: String,
+}
+
+impl Place {
+    #[track_caller]
+    fn clean() -> Place {
+        let host = Host::new();
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        for name in ["bin", "save", "root", "root/proc", "root/sys"] {
+            fs::create_dir(host.path(name)).unwrap();
+            host.mode(name, 0o755);
+        }
+        host.mode("state", 0o700).mode(memory.path(), 0o700);
+        // the build's own may be writable by its group
+        fs::copy(binary_under_test(), host.path("bin/hookmux")).unwrap();
+        host.mode("bin/hookmux", 0o755);
+        for driver in DRIVERS {
+            fs::remove_file(host.hook(driver)).unwrap();
+            symlink(host.path("bin/hookmux"), host.hook(driver)).unwrap();
+        }
+        let run = host.path("run").display().to_string();
+        let settings = host.private_settings().replace(&run, &memory.path().display().to_string());
+        let place = Place { host, _memory: memory, settings };
+        place.settings("");
+        place
+    }
+
+    fn settings(&self, more: &str) -> &Place {
+        self.host.raw_settings(&format!("{}{more}", self.settings));
+        self
+    }
+
+    fn script(&self, place: &str, text: &str) -> &Place {
+        self.host.file(place, text);
+        self
+    }
+
+    fn file(&self, place: &str, text: &str) -> &Place {
+        self.host.file(place, text);
+        self.host.mode(Path::new("hooks").join(place), 0o644);
+        self
+    }
+
+    fn mode(&self, place: &str, mode: u32) -> &Place {
+        self.host.mode(Path::new("hooks").join(place), mode);
+        self
+    }
+
+    fn link(&self, target: &str, place: &str) -> &Place {
+        self.host.link(target, place);
+        self
+    }
+
+    /// Something below the root that stands for `/`.
+    fn fake(&self, place: &str, text: &str) -> &Place {
+        let path = self.host.path("root").join(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    /// A daemon of libvirt's that started so many seconds ago.
+    fn daemon(&self, name: &str, age: u64, user: u32) -> &Place {
+        let uptime = 1_000_000;
+        let start = (uptime - age) * 100;
+        self.fake("proc/uptime", &format!("{uptime}.00 5.00\n"));
+        self.fake("proc/77/comm", &format!("{name}\n"));
+        let fields = "S 1 77 77 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0";
+        self.fake("proc/77/stat", &format!("77 ({name}) {fields} {start} 0 0\n"));
+        let ids = format!("Uid:\t0\t{user}\t0\t0\nGid:\t0\t{user}\t0\t0\nGroups:\t{user}\n");
+        self.fake("proc/77/status", &ids)
+    }
+
+    fn run(&self, more: &[&str]) -> Output {
+        Command::new(self.host.path("bin/hookmux"))
+            .arg("--hooks-dir")
+            .arg(self.host.hooks())
+            .arg("check")
+            .arg("--root")
+            .arg(self.host.path("root"))
+            .args(more)
+            .output()
+            .unwrap()
+    }
+
+    #[track_caller]
+    fn findings(&self) -> Vec<Value> {
+        let output = self.run(&["--output", "json"]);
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let findings = said["findings"].as_array().unwrap().clone();
+        let mut has_errors = false;
+        for finding in &findings {
+            let word = |key: &str| finding[key].as_str().unwrap().to_owned();
+            assert!(!word("fix").is_empty() && word("path").starts_with('/'), "{finding:#}");
+            let message = word("message").replace("SELinux", "it");
+            assert!(!message.starts_with(char::is_uppercase), "{finding:#}");
+            has_errors |= word("severity") == "error";
+        }
+        assert_eq!(output.status.code(), Some(i32::from(has_errors)), "{findings:#?}");
+        findings
+    }
+
+    #[track_caller]
+    fn is_clean(&self) -> &Place {
+        let findings = self.findings();
+        assert!(findings.is_empty(), "{findings:#?}");
+        self
+    }
+
+    /// The only finding of a code, which names this path and says these words.
+    #[track_caller]
+    fn finds(&self, code: &str, path: impl AsRef<Path>, words: &[&str]) -> Found<'_> {
+        let findings = self.findings();
+        let path = self.host.hook(path);
+        let mut own = findings.iter().filter(|finding| finding["code"] == code);
+        let finding = own.next().unwrap_or_else(|| panic!("no {code} in {findings:#?}"));
+        assert!(own.next().is_none(), "{findings:#?}");
+        assert_eq!(finding["path"].as_str(), path.to_str(), "{finding:#}");
+        let said = format!("{}\n{}", finding["message"], finding["fix"]);
+        for word in words {
+            assert!(said.contains(word), "must say {word:?}: {finding:#}");
+        }
+        Found {
+            place: self,
+            code: code.to_owned(),
+            fix: finding["fix"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    #[track_caller]
+    fn has_not(&self, code: &str) -> &Place {
+        let findings = self.findings();
+        assert!(findings.iter().all(|finding| finding["code"] != code), "{findings:#?}");
+        self
+    }
+}
+
+struct Found<'p> {
+    place: &'p Place,
+    code: String,
+    fix: String,
+}
+
+impl Found<'_> {
+    /// The fix is a command, and after it the finding is gone.
+    #[track_caller]
+    fn is_mended(&self) {
+        let path =
+            format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.place.host.path("bin").display());
+        let output =
+            Command::new("/bin/sh").args(["-c", &self.fix]).env("PATH", path).output().unwrap();
+        assert!(output.status.success(), "{}: {output:?}", self.fix);
+        self.place.has_not(&self.code);
+    }
+}
+
+fn registration(more: &str) -> String {
+    format!("events: before_vm_start\ncommand: /bin/true\n{more}\n")
+}
+
+// --- the report ---------------------------------------------------------------------------------
+
+#[test]
+fn a_clean_host_has_nothing_to_complain_about() {
+    let place = Place::clean();
+    place.is_clean();
+    place.script("before_vm_start/10-x", "#!/bin/sh\ntrue\n");
+    place.script("qemu.d/win10/prepare/begin/10-x", "#!/usr/bin/env sh\ntrue\n");
+    place.script("qemu.adopted", "#!/bin/sh\ntrue\n");
+    place.file("hooks.d/x.yaml", &registration("check: [/bin/true]\nwhen: {driver: qemu}"));
+    place.file("hooks.d/y.yaml", "events: after_vm_start\ncommand: /bin/true\nmode: detached\n");
+    place.is_clean();
+    let output = place.run(&[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("nothing to complain about"), "{said}");
+    let left: Vec<_> = ["state", "save"]
+        .iter()
+        .flat_map(|name| fs::read_dir(place.host.path(name)).unwrap().flatten())
+        .filter(|entry| entry.file_name().to_string_lossy().contains("check"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn people_see_the_worst_first_and_aligned() {
+    let place = Place::clean();
+    place.file("before_vm_start/10-plain", "#!/bin/sh\n").script("before_vm_start/20-x", "echo\n");
+    place.script("before_vm_start/30.bak", "#!/bin/sh\n");
+    let output = place.run(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let heads: Vec<&str> =
+        said.lines().filter(|line| line.starts_with(char::is_uppercase)).collect();
+    assert_eq!(heads, ["ERROR", "WARNING", "NOTE"], "{said}");
+    assert!(
+        said.contains("\nnot-executable       before_vm_start/10-plain has no x bit"),
+        "{said}"
+    );
+    assert!(said.contains("\n                     → chmod a+x "), "{said}");
+    assert!(said.contains("1 error, 1 warning, 1 note in "), "{said}");
+    // warnings alone are no reason to fail
+    fs::remove_file(place.host.hook("before_vm_start/20-x")).unwrap();
+    assert_eq!(place.run(&[]).status.code(), Some(0));
+}
+
+// --- libvirt's way to hookmux -------------------------------------------------------------------
+
+#[test]
+fn what_stands_under_a_drivers_name() {
+    let place = Place::clean();
+    let qemu = place.host.hook("qemu");
+    let clear = || drop(fs::remove_file(&qemu).or_else(|_| fs::remove_dir(&qemu)));
+
+    clear();
+    place.is_clean();
+    place.script("qemu.d/g/prepare/begin/x", "#!/bin/sh\n");
+    place.finds("hooks-without-driver", "qemu.d/g/prepare/begin/x", &["for qemu"]).is_mended();
+    clear();
+    symlink("/nowhere/hookmux", &qemu).unwrap();
+    place.finds("dangling-install", "qemu", &["/nowhere/hookmux, which is not there"]).is_mended();
+    clear();
+    place.script("qemu", "#!/bin/sh\nexit 0\n");
+    place.finds("foreign-script", "qemu", &["somebody else's", "--adopt"]).is_mended();
+    fs::remove_file(place.host.hook("qemu.adopted")).unwrap();
+    clear();
+    fs::create_dir(&qemu).unwrap();
+    place.finds("odd-install", "qemu", &["neither a file nor a link"]).is_mended();
+    fs::remove_dir(place.host.hook("qemu.old")).unwrap();
+    place.is_clean();
+    for driver in DRIVERS {
+        fs::remove_file(place.host.hook(driver)).unwrap();
+    }
+    place.finds("not-installed", place.host.hooks(), &["no driver"]).is_mended();
+}
+
+#[test]
+fn a_hook_of_all_guests_needs_one_of_their_drivers() {
+    let place = Place::clean();
+    place.script("before_vm_start/x", "#!/bin/sh\n").file("hooks.d/x.yaml", &registration(""));
+    fs::remove_file(place.host.hook("lxc")).unwrap();
+    place.is_clean();
+    fs::remove_file(place.host.hook("network")).unwrap();
+    place.script("after_network_start/x", "#!/bin/sh\n");
+    place.finds("hooks-without-driver", "after_network_start/x", &["for network"]).is_mended();
+    place.is_clean();
+}
+
+#[test]
+fn nothing_is_served_twice() {
+    let place = Place::clean();
+    let binary = place.host.path("bin/hookmux");
+    place.link(binary.to_str().unwrap(), "qemu.d/50-hookmux");
+    place.finds("installed-twice", "qemu.d/50-hookmux", &["every hook runs twice"]).is_mended();
+    place.link(binary.to_str().unwrap(), "qemu.d/hookmux");
+    place.finds("installed-twice", "qemu.d/hookmux", &[]).is_mended();
+    // an adopted script that runs the tree, and a tree for it to run
+    place.script("qemu.adopted", "#!/bin/sh\nls qemu.d\n");
+    place.is_clean();
+    place.script("qemu.d/g/start/begin/x", "#!/bin/sh\n");
+    place.finds("tree-left-alone", "qemu.adopted", &["mentions qemu.d"]).is_mended();
+}
+
+#[test]
+fn what_libvirt_runs_itself_is_no_hook_of_ours() {
+    let place = Place::clean();
+    place.file("qemu.d/README", "x").is_clean();
+    place.script("qemu.d/10-loose", "#!/bin/sh\n");
+    place.finds("loose-executable", "qemu.d/10-loose", &["beside hookmux", "add script"]);
+}
+
+#[test]
+fn a_link_that_the_daemon_has_not_seen_is_no_hook() {
+    let place = Place::clean();
+    for driver in DRIVERS {
+        if driver != "qemu" {
+            fs::remove_file(place.host.hook(driver)).unwrap();
+        }
+    }
+    place.daemon("virtnetworkd", 3600, 0).is_clean();
+    place.daemon("virtqemud", 3600, 0);
+    place.finds("unproven-link", "qemu", &["virtqemud", "reload it to be sure", "kill -HUP 77"]);
+    fs::create_dir_all(place.host.path("root/run/systemd/system")).unwrap();
+    place.finds("unproven-link", "qemu", &["systemctl reload virtqemud"]);
+    // one that has started since
+    std::thread::sleep(Duration::from_millis(100));
+    place.daemon("virtqemud", 0, 0).is_clean();
+}
+
+#[test]
+fn a_daemon_that_is_not_roots_must_get_to_the_binary() {
+    if !is_root() {
+        return skip("only root can play another user's daemon");
+    }
+    let place = Place::clean();
+    for driver in DRIVERS {
+        if driver != "qemu" {
+            fs::remove_file(place.host.hook(driver)).unwrap();
+        }
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    place.daemon("virtqemud", 0, 0).is_clean();
+    fs::set_permissions(
+        place.host.directory(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    place.daemon("virtqemud", 0, 1234).is_clean();
+    place.host.mode("bin", 0o700);
+    place.finds("unreachable-binary", "qemu", &["user 1234", "/bin is shut"]).is_mended();
+    place.host.mode("bin/hookmux", 0o700);
+    place.finds("unreachable-binary", "qemu", &["bin/hookmux is shut"]).is_mended();
+}
+
+// --- confinement --------------------------------------------------------------------------------
+
+#[test]
+fn apparmor_lets_libvirt_run_little() {
+    let place = Place::clean();
+    place.fake("sys/module/apparmor/parameters/enabled", "Y\n");
+    place.fake("sys/kernel/security/apparmor/profiles", "virt-aa-helper (enforce)\n").is_clean();
+    place.fake("sys/kernel/security/apparmor/profiles", "x (enforce)\nlibvirtd (enforce)\n");
+    for driver in DRIVERS {
+        if driver != "qemu" {
+            fs::remove_file(place.host.hook(driver)).unwrap();
+        }
+    }
+    place.finds("apparmor-place", "qemu", &["bin/hookmux", "profile libvirtd", "/usr/sbin"]);
+    place.has_not("selinux-place");
+    fs::remove_file(place.host.hook("qemu")).unwrap();
+    fs::copy(place.host.path("bin/hookmux"), place.host.hook("qemu")).unwrap();
+    place.finds("apparmor-copy", "qemu", &["no link", "ln -sfn /usr/sbin/hookmux"]);
+    place.fake("sys/module/apparmor/parameters/enabled", "N\n").is_clean();
+}
+
+#[test]
+fn selinux_knows_programs_by_their_place() {
+    let place = Place::clean();
+    for driver in DRIVERS {
+        if driver != "qemu" {
+            fs::remove_file(place.host.hook(driver)).unwrap();
+        }
+    }
+    place.fake("sys/fs/selinux/enforce", "0").is_clean();
+    place.fake("sys/fs/selinux/enforce", "1");
+    place.finds("selinux-place", "qemu", &["no program of the system's", "restorecon"]);
+}
+
+// --- scripts ------------------------------------------------------------------------------------
+
+#[test]
+fn scripts_that_would_not_run_are_told_and_mended() {
+    let place = Place::clean();
+    for at in ["before_vm_start/10-x", "qemu.d/g/prepare/begin/10-x", "lxc.adopted"] {
+        place.file(at, "#!/bin/sh\n");
+        place.finds("not-executable", at, &[at, "no x bit"]).is_mended();
+        place.is_clean();
+        for text in ["echo\n", "\u{feff}#!/bin/sh\n"] {
+            place.script(at, text);
+            place.finds("no-interpreter-line", at, &[at]).is_mended();
+            place.is_clean();
+        }
+        place.script(at, "#!/bin/sh\r\ntrue\r\n");
+        place.finds("crlf", at, &["Windows line ends"]).is_mended();
+        place.is_clean();
+        place.script(at, "#!/usr/bin/env sh -e\n");
+        place.finds("interpreter-missing", at, &["`sh -e`"]).is_mended();
+        place.is_clean();
+        for interpreter in ["/opt/no/python9", "/usr/bin/env python9"] {
+            place.script(at, &format!("#!{interpreter}\n"));
+            place.finds("interpreter-missing", at, &["python9"]);
+        }
+        fs::remove_file(place.host.hook(at)).unwrap();
+        place.link("/nowhere", at);
+        place.finds("dangling-link", at, &["/nowhere is not there"]).is_mended();
+        place.is_clean();
+    }
+}
+
+#[test]
+fn what_is_no_script_is_told() {
+    let place = Place::clean();
+    for name in ["x.bak", "x~", "x.rpmsave", "x.dpkg-old", ".x"] {
+        let at = format!("before_vm_start/{name}");
+        place.script(&at, "#!/bin/sh\n");
+        place.finds("left-behind", &at, &["by its name"]).is_mended();
+    }
+    place.script("before_vm_start/more/10-x", "#!/bin/sh\n");
+    place.finds("subdirectory", "before_vm_start/more", &["never runs"]);
+    fs::remove_dir_all(place.host.hook("before_vm_start/more")).unwrap();
+    let fifo = place.host.hook("before_vm_start/pipe");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    place.finds("not-regular", "before_vm_start/pipe", &[]).is_mended();
+    place.script("before_vm_start/10-x", "");
+    place.finds("empty-script", "before_vm_start/10-x", &["disables nothing"]).is_mended();
+    place.is_clean();
+}
+
+#[test]
+fn a_mask_must_hide_something_and_be_roots() {
+    let place = Place::clean();
+    let lower = place.host.path("lower");
+    let settings = place.settings.replace("roots: []", &format!("roots: ['{}']", lower.display()));
+    place.host.raw_settings(&settings);
+    place.script("../lower/before_vm_start/x", "#!/bin/sh\n");
+    place.file("../lower/hooks.d/x.yaml", &registration(""));
+    place.link("/dev/null", "before_vm_start/x").link("/dev/null", "hooks.d/x.yaml").is_clean();
+    place.link("/dev/null", "before_vm_start/y");
+    place.finds("idle-mask", "before_vm_start/y", &["/dev/null"]).is_mended();
+    place.link("/dev/null", "hooks.d/y.yaml");
+    place.finds("idle-mask", "hooks.d/y.yaml", &["no registration"]).is_mended();
+    place.is_clean();
+    place.mode("before_vm_start", 0o777);
+    place.finds("untrusted-mask", "before_vm_start/x", &["hides nothing"]).is_mended();
+    place.is_clean();
+}
+
+#[test]
+fn who_waits_for_a_script_must_not_be_called_by_it() {
+    let place = Place::clean();
+    let virsh = "#!/bin/sh\n# virsh is told below\nvirsh list\n";
+    for at in ["before_vm_start/x", "qemu.d/g/prepare/begin/x", "qemu.adopted"] {
+        place.script(at, virsh);
+        place.finds("libvirt-call", at, &["virsh in line 3", "--mode detached"]);
+        place.script(at, "#!/bin/sh\n# virsh list\n").is_clean();
+        fs::remove_file(place.host.hook(at)).unwrap();
+    }
+    place.script("bin/x", virsh);
+    let of = |more: &str| format!("events: after_vm_start\ncommand: {more}\n");
+    place.file("hooks.d/x.yaml", &of("bin/x"));
+    place.finds("libvirt-call", "bin/x", &["`command` of hooks.d/x.yaml", "mode: detached"]);
+    place.file("hooks.d/x.yaml", &of("bin/x\nmode: detached")).is_clean();
+    place.file(
+        "hooks.d/x.yaml",
+        &of(&format!("[/bin/sh, '{}']", place.host.hook("bin/x").display())),
+    );
+    place.finds("libvirt-call", "bin/x", &["`command` of hooks.d/x.yaml"]);
+    place.file("hooks.d/x.yaml", &of("[/bin/sh, -c, 'exec virsh list']"));
+    place.finds("libvirt-call", "hooks.d/x.yaml", &["mode: detached"]);
+}
+
+#[test]
+fn nothing_runs_where_nothing_may_be_executed() {
+    if !is_root() {
+        return skip("only root may mount");
+    }
+    let place = Place::clean();
+    place.script("before_vm_start/x", "#!/bin/sh\n").is_clean();
+    let directory = place.host.hook("before_vm_start");
+    let script = format!(
+        "mount -t tmpfs -o noexec,mode=755 tmpfs {0}; printf '#!/bin/sh\\n' >{0}/y; chmod 755 {0}/y; {1} --hooks-dir {2} check --root {3} --output json",
+        directory.display(),
+        place.host.path("bin/hookmux").display(),
+        place.host.hooks().display(),
+        place.host.path("root").display()
+    );
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["findings"][0]["code"], "noexec", "{said:#}");
+}
+
+// --- moments ------------------------------------------------------------------------------------
+
+#[test]
+fn moments_that_never_come_are_told() {
+    let place = Place::clean();
+    place.script("before_vm_strat/x", "#!/bin/sh\n");
+    place.finds("unknown-event", "before_vm_strat", &["did you mean before_vm_start?"]).is_mended();
+    place.is_clean();
+    place.script("before_nic_hotplug/x", "#!/bin/sh\n");
+    place.finds(
+        "unknown-event",
+        "before_nic_hotplug",
+        &["of vdsm's", "before_network_port_create"],
+    );
+    fs::remove_dir_all(place.host.hook("before_nic_hotplug")).unwrap();
+    place.script("on_qemu_paused/x", "#!/bin/sh\n").is_clean();
+    place.script("on_qemu_stopped/x", "#!/bin/sh\n");
+    place.finds("never-called", "on_qemu_stopped", &["after_vm_stop"]).is_mended();
+    place.script("qemu.d/g/prepair/begin/x", "#!/bin/sh\n");
+    place
+        .finds("never-called", "qemu.d/g/prepair/begin", &["did you mean prepare/begin?"])
+        .is_mended();
+    for at in ["qemu.d/g/started/x", "qemu.d/g/started/end"] {
+        place.script(at, "#!/bin/sh\n");
+        place.finds("never-called", at, &["libvirt has no"]);
+        fs::remove_file(place.host.hook(at)).unwrap();
+    }
+    place.is_clean();
+    place.file("hooks.d/x.yaml", "calls: qemu/prepair\ncommand: /bin/true\n");
+    place.finds("never-called", "hooks.d/x.yaml", &["did you mean qemu/prepare?"]);
+}
+
+#[test]
+fn what_this_libvirt_never_fires_is_told() {
+    let place = Place::clean();
+    place.script("after_vm_hibernate/x", "#!/bin/sh\n").is_clean();
+    place.script("../root/usr/sbin/libvirtd", "#!/bin/sh\necho 'libvirtd (libvirt) 10.6.0'\n");
+    place.is_clean();
+    place.script("../root/usr/sbin/libvirtd", "#!/bin/sh\necho 'libvirtd (libvirt) 9.0.0'\n");
+    place.finds("never-here", "after_vm_hibernate/x", &["needs libvirt 10.5.0, here is 9.0.0"]);
+    fs::remove_file(place.host.hook("after_vm_hibernate/x")).unwrap();
+    place.file("hooks.d/x.yaml", "events: after_vm_attach\ncommand: /bin/true\n");
+    place.finds("never-here", "hooks.d/x.yaml", &["libvirt 9.0.0 never calls it"]);
+}
+
+// --- trust --------------------------------------------------------------------------------------
+
+#[test]
+fn whatever_others_could_change_is_told_and_mended() {
+    let place = Place::clean();
+    place.script("before_vm_start/x", "#!/bin/sh\n").script("bin/x", "#!/bin/sh\n");
+    place.script("qemu.d/g/start/begin/x", "#!/bin/sh\n").script("qemu.adopted", "#!/bin/sh\n");
+    place.file("modules/pkg/mod.py", "").file("env", "A=1\n");
+    place.file(
+        "hooks.d/x.yaml",
+        &registration("check: bin/x\nrollback: bin/x\nenvironment_file: env"),
+    );
+    place.is_clean();
+    for (at, usual, words) in [
+        ("before_vm_start/x", 0o755, "before_vm_start/x"),
+        ("qemu.d/g/start/begin/x", 0o755, "qemu.d/g"),
+        ("qemu.adopted", 0o755, "qemu.adopted"),
+        ("bin/x", 0o755, "`check` of hooks.d/x.yaml and 1 other are"),
+        ("hooks.d/x.yaml", 0o644, "hooks.d/x.yaml"),
+        ("hookmux.yaml", 0o644, "hookmux.yaml"),
+        ("env", 0o644, "`environment_file` of hooks.d/x.yaml"),
+        ("modules/pkg/mod.py", 0o644, "a module that hooks load"),
+        ("modules/pkg", 0o755, "modules that lie there"),
+        ("before_vm_start", 0o755, "before_vm_start/x"),
+        ("", 0o755, "hookmux.yaml and"),
+    ] {
+        place.mode(at, usual | 0o020);
+        // without its settings the host looks at the machine's own places
+        let settled = at != "hookmux.yaml" && !at.is_empty();
+        if settled {
+            place.finds("untrusted", at, &["writable by group", words]).is_mended();
+            place.is_clean();
+        } else {
+            let findings = place.findings();
+            let own = findings.iter().any(|it| {
+                it["code"] == "untrusted" && it["message"].as_str().unwrap().contains(words)
+            });
+            assert!(own, "{findings:#?}");
+            place.mode(at, usual);
+        }
+    }
+    place.mode("before_vm_start/x", 0o4755);
+    place.finds("untrusted", "before_vm_start/x", &["setuid"]).is_mended();
+    place.host.mode("bin/hookmux", 0o775);
+    let binary = place.host.path("bin/hookmux");
+    place.finds("untrusted", binary, &["hookmux itself"]).is_mended();
+}
+
+#[test]
+fn trust_that_was_relaxed_is_a_warning() {
+    let place = Place::clean();
+    place.settings("trust: warn\n").script("before_vm_start/x", "#!/bin/sh\n").is_clean();
+    place.mode("before_vm_start/x", 0o777);
+    place.finds("untrusted-but-run", "before_vm_start/x", &["`trust: warn`"]).is_mended();
+}
+
+#[test]
+fn an_interpreter_is_as_good_as_its_script() {
+    let place = Place::clean();
+    let shell = place.host.path("bin/sh");
+    fs::copy("/bin/sh", &shell).unwrap();
+    place.script("before_vm_start/x", &format!("#!{}\n", shell.display())).is_clean();
+    place.host.mode("bin/sh", 0o777);
+    place.finds("untrusted-interpreter", "before_vm_start/x", &["bin/sh is writable"]).is_mended();
+}
+
+// --- settings and registrations -----------------------------------------------------------------
+
+#[test]
+fn broken_settings_are_told_with_their_copy() {
+    let place = Place::clean();
+    place.host.guest("stopped end").run().succeeds();
+    place.settings("timout: 3s\n");
+    let words = ["did you mean `timeout`?", "its last good copy", "hookmux.yaml"];
+    place.finds("broken-settings", "hookmux.yaml", &words);
+    fs::remove_dir_all(place.host.path("state/last-good")).unwrap();
+    let output = place.run(&["--output", "json"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("no good copy of it, and gates fail"), "{said}");
+}
+
+#[test]
+fn broken_registrations_are_told_with_their_stand_ins() {
+    let place = Place::clean();
+    place.file("hooks.d/x.yaml", &registration("")).is_clean();
+    place.host.guest("prepare begin").run().succeeds();
+    place.file("hooks.d/x.yaml", "evnts: before_vm_start\ncommand: /bin/true\n");
+    let words = ["did you mean `events`?", "its last good form runs"];
+    place.finds("broken-registration", "hooks.d/x.yaml", &words);
+    fs::remove_file(place.host.hook("hooks.d/x.yaml")).unwrap();
+    place.file("hooks.d/y.yaml", "events: before_vm_strat\ncommand: /bin/true\n");
+    let words = ["did you mean `before_vm_start`?", "gates fail"];
+    place.finds("broken-registration", "hooks.d/y.yaml", &words);
+    fs::remove_file(place.host.hook("hooks.d/y.yaml")).unwrap();
+    place.link("/nowhere", "hooks.d/z.yaml");
+    place.finds("broken-registration", "hooks.d/z.yaml", &["a link to nothing"]).is_mended();
+    place.file("hooks.d/a.yml", &registration(""));
+    place.finds("not-a-registration", "hooks.d/a.yml", &[".yaml"]).is_mended();
+    place.file("hooks.d/a.yaml.rpmnew", "");
+    place.finds("left-behind", "hooks.d/a.yaml.rpmnew", &[]).is_mended();
+    place.is_clean();
+}
+
+#[test]
+fn registrations_that_never_run_are_told() {
+    let place = Place::clean();
+    for (code, more, words) in [
+        ("never-matches", "when: {driver: network}", "calls of bhyve, libxl, lxc, qemu"),
+        ("never-matches", "when: {reason: saved}", "at release only"),
+        ("never-matches", "when: {origin: migration}", "never that"),
+        ("meaningless-key", "on_failure: kill", "none of its events is live"),
+        ("meaningless-key", "mode: detached", "can't stop anything"),
+        ("command-missing", "check: [/nowhere/x]", "`check` of hooks.d/x.yaml is /nowhere/x"),
+        ("command-missing", "rollback: bin/gone", "`rollback` of hooks.d/x.yaml"),
+        ("unknown-user", "run_as: {user: nobody-at-all}", "no user `nobody-at-all`"),
+    ] {
+        place.file("hooks.d/x.yaml", &registration(more));
+        place.finds(code, "hooks.d/x.yaml", &["hooks.d/x.yaml", words]);
+    }
+    place.file("hooks.d/x.yaml", &registration("enabled: false\ncheck: /nowhere/x")).is_clean();
+    place.file("hooks.d/x.yaml", "events: before_vm_start\ncommand: /nowhere/x\n");
+    place.finds("command-missing", "hooks.d/x.yaml", &["`command`", "/nowhere/x"]);
+    place.file("bin/x", "#!/bin/sh\n").file("hooks.d/x.yaml", &registration("check: bin/x"));
+    place.finds("command-not-executable", "hooks.d/x.yaml", &["no x bit"]).is_mended();
+    place.script("bin/x", "true\n");
+    place.finds("no-interpreter-line", "bin/x", &["`check` of hooks.d/x.yaml"]).is_mended();
+    place.is_clean();
+    place.file("hooks.d/x.yaml", &registration("environment_file: env"));
+    place.finds("environment-file", "env", &["hooks.d/x.yaml"]);
+    place.file("env", "no variable\n");
+    place.finds("environment-file", "env", &["env:1"]);
+    place.file("env", "A=1\n").is_clean();
+}
+
+// --- places -------------------------------------------------------------------------------------
+
+#[test]
+fn places_must_be_directories_of_our_own() {
+    let place = Place::clean();
+    let state = place.host.path("state");
+    place.host.mode("state", 0o755);
+    place.finds("open-directory", &state, &["state_dir"]).is_mended();
+    place.host.mode("state", 0o770);
+    place.finds("untrusted", &state, &["writable by group", "state_dir"]).is_mended();
+    fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    fs::remove_dir_all(&state).unwrap();
+    place.is_clean();
+    fs::write(&state, "").unwrap();
+    place.finds("not-a-directory", &state, &["state_dir"]).is_mended();
+    place.is_clean();
+    place.host.raw_settings(&host_settings(&place.host));
+    let run = place.host.path("run");
+    if !is_in_memory(&run) {
+        place.host.mode("run", 0o700);
+        place.finds("runtime-on-disk", &run, &["not in memory"]);
+    }
+}
+
+fn host_settings(host: &Host) -> String {
+    host.private_settings()
+}
+
+fn is_in_memory(path: &Path) -> bool {
+    let output = Command::new("stat").args(["-f", "-c", "%T"]).arg(path).output().unwrap();
+    output.stdout.starts_with(b"tmpfs") || output.stdout.starts_with(b"ramfs")
+}
+
+#[test]
+fn places_must_be_writable_and_have_room() {
+    if !is_root() {
+        return skip("only root may mount");
+    }
+    let place = Place::clean();
+    let inside = |mounts: &str| -> Value {
+        let script = format!(
+            "{mounts}; {} --hooks-dir {} check --root {} --output json",
+            place.host.path("bin/hookmux").display(),
+            place.host.hooks().display(),
+            place.host.path("root").display()
+        );
+        let unshare = ["--mount", "--propagation", "private", "sh", "-c", &script];
+        let output = Command::new("unshare").args(unshare).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    };
+    for name in ["state", "save"] {
+        let path = place.host.path(name);
+        let said = inside(&format!("mount -t tmpfs -o ro,mode=700 tmpfs {}", path.display()));
+        let finding = &said["findings"][0];
+        assert_eq!(finding["code"], "not-writable", "{said:#}");
+        assert_eq!(finding["path"].as_str(), path.to_str());
+        assert!(finding["message"].as_str().unwrap().contains("Read-only"), "{said:#}");
+        let said = inside(&format!("mount -t tmpfs -o size=1m,mode=700 tmpfs {}", path.display()));
+        assert_eq!(said["findings"][0]["code"], "little-space", "{said:#}");
+        let said = inside(&format!("mount -t tmpfs -o size=99m,mode=700 tmpfs {}", path.display()));
+        assert_eq!(said["findings"].as_array().unwrap().len(), 0, "{said:#}");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_is_told() {
+    let place = Place::clean();
+    place.link("/nowhere", "before_vm_start");
+    place.finds("unreadable", "before_vm_start", &["gates fail"]).is_mended();
+    place.is_clean();
+}
+
+// --- what waits ---------------------------------------------------------------------------------
+
+#[test]
+fn saves_that_were_left_are_told_and_brought_back() {
+    let place = Place::clean();
+    let (save, second): (PathBuf, PathBuf) =
+        (place.host.path("save/vm.save"), place.host.path("save/vm.save.hookmux"));
+    fs::write(&save, "state").unwrap();
+    place.is_clean();
+    fs::hard_link(&save, &second).unwrap();
+    place.finds("spare-save", &second, &["still there"]).is_mended();
+    fs::rename(&save, &second).unwrap();
+    place.finds("dangling-save", &second, &["the only name left"]).is_mended();
+    assert_eq!(fs::read(&save).unwrap(), b"state");
+    fs::write(&second, "earlier").unwrap();
+    place.finds("dangling-save", &second, &["an earlier managed save"]).is_mended();
+    assert_eq!(fs::read(&save).unwrap(), b"state");
+}
+
+#[test]
+fn jobs_that_wait_too_long_and_files_that_are_none_are_told() {
+    let place = Place::clean();
+    let queue = place.host.path("state/queue");
+    let job = queue.join("01J00000000000000000000000.json");
+    fs::create_dir(&queue).unwrap();
+    place.host.mode("state/queue", 0o700);
+    fs::write(&job, "{").unwrap();
+    place.finds("broken-job", &job, &["no job"]).is_mended();
+    fs::write(queue.join("x.broken"), "{").unwrap();
+    place.finds("broken-job", queue.join("x.broken"), &[]).is_mended();
+    place.is_clean();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    fs::write(&job, item(now)).unwrap();
+    place.is_clean();
+    fs::write(&job, item(now - 1200)).unwrap();
+    place.finds("old-job", &job, &["after_vm_start/x", "20 min", "queue --work"]);
+}
+
+/// A job that was queued then.
+fn item(queued_at: u64) -> String {
+    serde_json::json!({
+        "id": "01J00000000000000000000000", "execution": "01J00000000000000000000001",
+        "hook": "after_vm_start/x", "event": "after_vm_start", "driver": "qemu", "object": "g",
+        "operation": "started", "uuid": null, "registration": "x",
+        "caller": {"pid": 1, "start": 0}, "path": "L2Jpbi90cnVl", "arguments": [],
+        "environment": [], "stdin": null, "document": null, "identity": null,
+        "limits": {}, "nice": null, "timeout": null, "kill_leftovers": false, "lock": null,
+        "max_parallel": null, "retries": 3, "queued_at": queued_at, "not_before": 0,
+        "attempts": 0, "run": null, "last": null,
+    })
+    .to_string()
+}
