@@ -16,6 +16,7 @@ mod reply;
 mod scripts;
 
 mod adopt;
+mod check;
 mod daemon;
 mod filter;
 mod gate;

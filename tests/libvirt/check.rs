@@ -1,0 +1,45 @@
+//! `check` on a host with a daemon: whether that has seen the links.
+
+use crate::host::{HOOKS, Host};
+
+/// The codes of all findings about one driver's link.
+fn codes(host: &Host, driver: &str) -> Vec<String> {
+    let said = host.hookmux(&["check", "--output", "json"]).out;
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let of_link = |finding: &&serde_json::Value| finding["path"] == format!("{HOOKS}/{driver}");
+    let findings = said["findings"].as_array().unwrap();
+    let code = |finding: &serde_json::Value| finding["code"].as_str().unwrap().to_owned();
+    findings.iter().filter(of_link).map(code).collect()
+}
+
+fn is_unproven(host: &Host, driver: &str) -> bool {
+    codes(host, driver).iter().any(|code| code == "unproven-link")
+}
+
+#[test]
+fn a_link_made_after_the_daemons_start_is_unproven_until_it_starts_anew() {
+    let host = Host::without_hookmux();
+    host.start_daemon();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    host.hookmux(&["install", "--driver", "qemu"]).ok();
+    host.script("before_vm_start/10-x", "say started");
+    assert!(is_unproven(&host, "qemu"));
+    let said = host.hookmux(&["check"]).out;
+    let pid = host.sh("cat /run/libvirtd.pid").ok();
+    assert!(said.contains(&format!("kill -HUP {}", pid.trim())), "{said}");
+
+    // it was right: libvirt runs nothing
+    let vm = host.guest("vm");
+    vm.start().ok();
+    vm.destroy().ok();
+    assert_eq!(host.log(), [""; 0]);
+    host.reload_daemon();
+    crate::host::wait_for("the link to be seen", || {
+        vm.start().ok();
+        vm.destroy().ok();
+        host.log().contains(&"started".to_owned())
+    });
+
+    host.restart_daemon();
+    assert!(!is_unproven(&host, "qemu"));
+}
