@@ -2,7 +2,7 @@
 //! a command, that mends it.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -239,6 +239,9 @@ fn what_stands_under_a_drivers_name() {
     symlink("/nowhere/hookmux", &qemu).unwrap();
     place.finds("dangling-install", "qemu", &["/nowhere/hookmux, which is not there"]).is_mended();
     clear();
+    symlink("/nowhere/else", &qemu).unwrap();
+    place.finds("dangling-install", "qemu", &["a link to nothing"]).is_mended();
+    clear();
     place.script("qemu", "#!/bin/sh\nexit 0\n");
     place.finds("foreign-script", "qemu", &["somebody else's", "--adopt"]).is_mended();
     fs::remove_file(place.host.hook("qemu.adopted")).unwrap();
@@ -319,11 +322,7 @@ fn a_daemon_that_is_not_roots_must_get_to_the_binary() {
     }
     std::thread::sleep(Duration::from_millis(100));
     place.daemon("virtqemud", 0, 0).is_clean();
-    fs::set_permissions(
-        place.host.directory(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
+    fs::set_permissions(place.host.directory(), PermissionsExt::from_mode(0o755)).unwrap();
     place.daemon("virtqemud", 0, 1234).is_clean();
     place.host.mode("bin", 0o700);
     place.finds("unreachable-binary", "qemu", &["user 1234", "/bin is shut"]).is_mended();
@@ -404,6 +403,9 @@ fn what_is_no_script_is_told() {
         place.script(&at, "#!/bin/sh\n");
         place.finds("left-behind", &at, &["by its name"]).is_mended();
     }
+    place.script("qemu.d/g/start/begin/x~", "#!/bin/sh\n");
+    place.finds("left-behind-runs", "qemu.d/g/start/begin/x~", &["any name"]);
+    fs::remove_file(place.host.hook("qemu.d/g/start/begin/x~")).unwrap();
     place.script("before_vm_start/more/10-x", "#!/bin/sh\n");
     place.finds("subdirectory", "before_vm_start/more", &["never runs"]);
     fs::remove_dir_all(place.host.hook("before_vm_start/more")).unwrap();
@@ -456,6 +458,42 @@ fn who_waits_for_a_script_must_not_be_called_by_it() {
     place.finds("libvirt-call", "bin/x", &["`command` of hooks.d/x.yaml"]);
     place.file("hooks.d/x.yaml", &of("[/bin/sh, -c, 'exec virsh list']"));
     place.finds("libvirt-call", "hooks.d/x.yaml", &["mode: detached"]);
+}
+
+#[test]
+fn odd_names_are_shown_as_they_are_and_mended() {
+    let place = Place::clean();
+    for name in ["it's", "a b", "$(touch x)", "-rf", "n\nl", "\u{1b}[31mred"] {
+        let at = format!("before_vm_start/{name}");
+        place.file(&at, "#!/bin/sh\n");
+        let said = String::from_utf8(place.run(&[]).stdout).unwrap();
+        assert!(!said.contains('\u{1b}'), "{said}");
+        place.finds("not-executable", &at, &[]).is_mended();
+        place.is_clean();
+    }
+}
+
+#[test]
+fn who_is_not_root_is_told_what_stays_unseen() {
+    if !is_root() {
+        return skip("only root can become another user");
+    }
+    let place = Place::clean();
+    place.script("before_vm_start/x", "#!/bin/sh\n").script("after_vm_start/x", "#!/bin/sh\n");
+    place.settings("").mode("after_vm_start", 0o700).mode("before_vm_start", 0o700);
+    fs::set_permissions(place.host.directory(), PermissionsExt::from_mode(0o755)).unwrap();
+    let output = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(place.host.path("bin/hookmux"))
+        .arg("--hooks-dir")
+        .arg(place.host.hooks())
+        .args(["check", "--output", "json", "--root"])
+        .arg(place.host.path("root"))
+        .output()
+        .unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let unseen = said["findings"].as_array().unwrap().iter();
+    assert_eq!(unseen.filter(|one| one["code"] == "unseen").count(), 2, "{said:#}");
 }
 
 #[test]
@@ -645,6 +683,9 @@ fn registrations_that_never_run_are_told() {
         place.file("hooks.d/x.yaml", &registration(more));
         place.finds(code, "hooks.d/x.yaml", &["hooks.d/x.yaml", words]);
     }
+    place.file("hooks.d/x.yaml", &registration("run_as: {user: nobody, group: no-such-group}"));
+    let found = place.finds("unknown-user", "hooks.d/x.yaml", &["no group `no-such-group`"]);
+    assert_eq!(found.fix, "groupadd --system no-such-group");
     place.file("hooks.d/x.yaml", &registration("enabled: false\ncheck: /nowhere/x")).is_clean();
     place.file("hooks.d/x.yaml", "events: before_vm_start\ncommand: /nowhere/x\n");
     place.finds("command-missing", "hooks.d/x.yaml", &["`command`", "/nowhere/x"]);
@@ -670,7 +711,7 @@ fn places_must_be_directories_of_our_own() {
     place.finds("open-directory", &state, &["state_dir"]).is_mended();
     place.host.mode("state", 0o770);
     place.finds("untrusted", &state, &["writable by group", "state_dir"]).is_mended();
-    fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    fs::set_permissions(&state, PermissionsExt::from_mode(0o700)).unwrap();
     fs::remove_dir_all(&state).unwrap();
     place.is_clean();
     fs::write(&state, "").unwrap();
@@ -729,6 +770,10 @@ fn a_directory_that_cannot_be_read_is_told() {
     let place = Place::clean();
     place.link("/nowhere", "before_vm_start");
     place.finds("unreadable", "before_vm_start", &["gates fail"]).is_mended();
+    place.is_clean();
+    place.script("before_vm_start", "#!/bin/sh\n");
+    place.finds("not-a-directory", "before_vm_start", &["never runs"]).is_mended();
+    assert!(place.host.hook("before_vm_start/10-script").exists());
     place.is_clean();
 }
 

@@ -93,6 +93,7 @@ pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     } else {
         output.line("  hookmux list              the hooks, in their order");
     }
+    output.line("  hookmux check             what is wrong, and how it is mended");
     output.line("  hookmux events            the moments at which hooks can run");
     output.line("  hookmux plan qemu GUEST prepare   what a start would run");
     output.line("  hookmux help              all commands");

@@ -18,8 +18,10 @@ const LOOK_AT: u64 = 256 * 1024;
 
 /// The beginning of a file; `None` where it can't be read.
 pub fn beginning(path: &Path) -> Option<Vec<u8>> {
+    // opening a pipe could wait forever, and so could reading what the kernel makes up
+    fs::metadata(path).ok().filter(|file| file.is_file() && file.len() > 0)?;
     let mut bytes = Vec::new();
-    let file = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|it| it.is_file()))?;
+    let file = File::open(path).ok()?;
     file.take(LOOK_AT).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }

@@ -87,9 +87,13 @@ fn is_of_this_host(process: &Path, hooks_dir: &Path) -> bool {
     let Ok(its_root) = fs::metadata(process.join("root")) else { return true };
     let Ok(own) = fs::metadata(hooks_dir) else { return true };
     match fs::metadata(process.join("root").join(below)) {
-        Ok(its) => (its.dev(), its.ino()) == (own.dev(), own.ino()),
-        Err(_) => fs::metadata("/").is_ok_and(|root| root.ino() == its_root.ino()),
+        Ok(its) => is_same(&its, &own),
+        Err(_) => fs::metadata("/").is_ok_and(|root| is_same(&root, &its_root)),
     }
+}
+
+fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// Effective uid, and all groups, of `status`.

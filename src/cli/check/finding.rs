@@ -80,6 +80,7 @@ codes! {
     Noexec "noexec" Error,
     LibvirtCall "libvirt-call" Warning,
     LeftBehind "left-behind" Note,
+    LeftBehindRuns "left-behind-runs" Warning,
     Subdirectory "subdirectory" Warning,
     NotRegular "not-regular" Warning,
     EmptyScript "empty-script" Note,
@@ -105,6 +106,7 @@ codes! {
     EnvironmentFile "environment-file" Error,
     // places
     Unreadable "unreadable" Error,
+    Unseen "unseen" Note,
     NotADirectory "not-a-directory" Error,
     NotWritable "not-writable" Error,
     OpenDirectory "open-directory" Note,

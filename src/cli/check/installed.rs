@@ -68,6 +68,16 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                 survey.command(&format!("install --driver {driver}"))
             ),
         ),
+        Main::Foreign if !path.exists() => findings.add(
+            Code::DanglingInstall,
+            path,
+            format!("{shown} is a link to nothing: libvirt runs nothing for {driver}"),
+            format!(
+                "rm {} && {}",
+                quoted(path),
+                survey.command(&format!("install --driver {driver}"))
+            ),
+        ),
         Main::Foreign if installed.beside.is_none() => findings.add(
             Code::ForeignScript,
             path,
@@ -137,6 +147,15 @@ fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Fi
 fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
     let Ok(end) = fs::canonicalize(link) else { return };
     content::noexec(&end, &format!("hookmux for {driver}"), findings);
+    if !content::is_executable(&end) {
+        let words = format!(
+            "{} leads to {}, which has no x bit: libvirt runs nothing for {driver}",
+            link.display(),
+            end.display()
+        );
+        findings.add(Code::UnreachableBinary, link, words, format!("chmod 755 {}", quoted(&end)));
+        return;
+    }
     // root goes everywhere
     for daemon in survey.daemons.iter().filter(|one| one.user != 0 && one.serves(driver)) {
         let ways = link.ancestors().skip(1).chain(end.ancestors());

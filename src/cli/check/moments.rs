@@ -21,6 +21,11 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for directory in survey.directories() {
         unknown(&directory, findings);
     }
+    for root in survey.roots() {
+        for row in event::TABLE {
+            file_for_directory(survey, &root.join(row.name), findings);
+        }
+    }
     for uncalled in &survey.uncalled {
         never_called(survey, uncalled, findings);
     }
@@ -57,6 +62,19 @@ fn unknown(directory: &Path, findings: &mut Findings) {
     };
     let words = format!("{shown} is no event's: nothing in it runs; {hint}");
     findings.add(Code::UnknownEvent, directory, words, fix);
+}
+
+/// A script in the place of its event's directory.
+fn file_for_directory(survey: &Survey<'_>, path: &Path, findings: &mut Findings) {
+    if !path.exists() || path.is_dir() {
+        return;
+    }
+    let words = format!(
+        "{} is no directory: an event's scripts lie in a directory of its name, and this never runs",
+        survey.label(path)
+    );
+    let fix = format!("mv {0} {0}.x && mkdir {0} && mv {0}.x {0}/10-script", quoted(path));
+    findings.add(Code::NotADirectory, path, words, fix);
 }
 
 /// `on_qemu_started`: only an operation that hookmux doesn't know fires such an event.

@@ -11,7 +11,7 @@ use super::finding::{Code, Findings, quoted};
 use super::survey::Survey;
 use crate::config::Surroundings;
 use crate::files;
-use crate::trust::{Fault, Trust};
+use crate::trust::Trust;
 
 /// Less than that is little: a guest's document is some KiB, a record may be some hundred, and what
 /// is remembered must never fail for it.
@@ -99,14 +99,10 @@ fn fix_of(path: &Path, error: &std::io::Error) -> String {
     }
 }
 
-/// Documents of guests lie there, and what is believed without another look.
+/// Documents of guests lie there. What others could change is told with all that isn't trusted.
 fn private(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings) {
-    if let Err(refusal) = Trust::new(survey.user).directory(path)
-        && !matches!(refusal.fault, Fault::Unreadable(_))
-    {
-        let words = format!("{refusal}: what {key} {} remembers isn't trusted", path.display());
-        let fix = refusal.fix().unwrap_or_else(|| format!("ls -lad {}", quoted(path)));
-        return findings.add(Code::Untrusted, &refusal.path, words, fix);
+    if Trust::new(survey.user).directory(path).is_err() {
+        return;
     }
     if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
         let words = format!(

@@ -7,7 +7,7 @@ use super::content;
 use super::finding::{Code, Findings, quoted};
 use super::matching;
 use super::survey::Survey;
-use crate::config::registration::{Mode, RunAs};
+use crate::config::registration::Mode;
 use crate::config::registry::Source;
 use crate::config::settings::FILE_NAME;
 use crate::config::{Diagnostic, Loaded, Registration};
@@ -61,8 +61,10 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for source in &survey.sources {
         file(survey, source, findings);
     }
+    let mut supervisor = None;
     for registration in survey.registrations.iter().filter(|one| one.enabled) {
         examine_one(survey, registration, findings);
+        user(survey, registration, &mut supervisor, findings);
     }
 }
 
@@ -134,9 +136,6 @@ fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut 
     for warning in registration.warnings() {
         findings.add(Code::MeaninglessKey, source, format!("{label}: {warning}"), &*edit);
     }
-    if let Some(run_as) = &registration.run_as {
-        user(survey, source, &label, run_as, findings);
-    }
     if let Some(file) = &registration.environment_file {
         environment_file(file, &label, survey, findings);
     }
@@ -153,12 +152,28 @@ pub fn commands(registration: &Registration) -> Vec<(&'static str, &Vec<String>)
     commands
 }
 
-fn user(survey: &Survey<'_>, source: &Path, label: &str, run_as: &RunAs, findings: &mut Findings) {
-    let Ok(mut supervisor) = Supervisor::new(&[]) else { return };
-    if let Err(why) = privileges::resolve(run_as, survey.user, &mut supervisor) {
-        let fix = format!("useradd --system {}", run_as.user);
-        findings.add(Code::UnknownUser, source, format!("{label}: {why}"), fix);
+/// Whose rights it has; who knows no file of users asks `getent`, which wants a supervisor.
+fn user(
+    survey: &Survey<'_>,
+    registration: &Registration,
+    supervisor: &mut Option<Supervisor>,
+    findings: &mut Findings,
+) {
+    let Some(run_as) = &registration.run_as else { return };
+    if supervisor.is_none() {
+        *supervisor = Supervisor::new(&[]).ok();
     }
+    let Some(supervisor) = supervisor else { return };
+    let Err(why) = privileges::resolve(run_as, survey.user, supervisor) else { return };
+    let source = &registration.source;
+    let fix = if why.contains("there is no user") {
+        format!("useradd --system {}", run_as.user)
+    } else if let (true, Some(group)) = (why.contains("there is no group"), &run_as.group) {
+        format!("groupadd --system {group}")
+    } else {
+        format!("\"${{EDITOR:-vi}}\" {}", quoted(source))
+    };
+    findings.add(Code::UnknownUser, source, format!("{}: {why}", survey.label(source)), fix);
 }
 
 fn command(

@@ -19,6 +19,7 @@ fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     let (label, path) = (&script.label, &script.path);
     match &script.state {
         State::Active => {
+            runs_anyway(script, findings);
             content::startable(survey, path, label, findings);
             content::calls_libvirt(path, label, &detach(survey, script), findings);
         }
@@ -40,7 +41,21 @@ fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     }
 }
 
-pub fn leads_to(path: &Path) -> String {
+/// In the per-guest tree any name runs, as the community's helper has it.
+fn runs_anyway(script: &Script, findings: &mut Findings) {
+    let path = &script.path;
+    if matches!(script.spot, Spot::Tree(_))
+        && let Some(why) = path.file_name().and_then(left_behind)
+    {
+        let words = format!(
+            "{} is by its name {why}, and runs all the same: the per-guest tree takes any name",
+            script.label
+        );
+        findings.add(Code::LeftBehindRuns, path, words, format!("chmod a-x {}", quoted(path)));
+    }
+}
+
+fn leads_to(path: &Path) -> String {
     match fs::read_link(path) {
         Ok(target) => format!("{} is not there", target.display()),
         Err(_) => "what it leads to is not there".to_owned(),
@@ -81,7 +96,6 @@ fn skipped(script: &Script, findings: &mut Findings) {
     let is_left = path.file_name().and_then(left_behind);
     let Ok(metadata) = fs::metadata(path) else { return };
     if let Some(why) = is_left {
-        // the tree takes any name
         let words = format!("{label} is skipped: by its name it is {why}");
         return findings.add(Code::LeftBehind, path, words, format!("rm {}", quoted(path)));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -219,16 +220,27 @@ fn names(path: &Path, findings: &mut Findings) -> Vec<OsString> {
 
 fn complain<T: Default>(unreadable: &Unreadable, findings: &mut Findings) -> T {
     let path = &unreadable.path;
+    let is_link = path.is_symlink() && !path.exists();
+    // the directory that is shut stands for all that lies in it
+    let shut = path
+        .ancestors()
+        .find(|part| fs::metadata(part).is_ok())
+        .filter(|_| unreadable.error.kind() == io::ErrorKind::PermissionDenied)
+        .unwrap_or(path);
+    let shown = shut.display();
+    if !nix::unistd::geteuid().is_root() && !is_link {
+        let words = format!(
+            "{shown} can't be looked into by this user: what lies there isn't checked ({})",
+            unreadable.error
+        );
+        findings.add(Code::Unseen, shut, words, "run `hookmux check` as root");
+        return T::default();
+    }
     let words = format!(
-        "{} can't be read, so that its hooks are unknown and gates fail: {}",
-        path.display(),
+        "{shown} can't be read, so that its hooks are unknown and gates fail: {}",
         unreadable.error
     );
-    let fix = if path.is_symlink() && !path.exists() {
-        format!("rm {}", quoted(path))
-    } else {
-        format!("ls -la {}", quoted(path))
-    };
-    findings.add(Code::Unreadable, path, words, fix);
+    let command = if is_link { "rm" } else { "ls -la" };
+    findings.add(Code::Unreadable, shut, words, format!("{command} {}", quoted(shut)));
     T::default()
 }

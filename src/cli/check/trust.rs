@@ -114,6 +114,19 @@ fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
             examiner.directory(&root.join(name), "what lies there");
         }
     }
+    let settings = survey.settings;
+    // what is remembered is believed whatever the settings say of scripts
+    if survey.user == 0 || settings.session {
+        for (key, path) in
+            [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)]
+        {
+            if path.is_dir()
+                && let Err(refusal) = examiner.trust.directory(path)
+            {
+                examiner.fell(refusal, format!("what {key} remembers"), true);
+            }
+        }
+    }
     let modules = survey.settings.hooks_dir.join(module::DIRECTORY);
     if modules.is_dir() {
         modules_below(&modules, DEPTH, examiner);
