@@ -1,9 +1,13 @@
 //! `hookmux check`: everything that can be wrong, with the way out of each.
 
+mod called;
+mod code;
+mod commands;
 mod confinement;
 mod content;
 mod daemons;
 mod finding;
+mod guest_tree;
 mod installed;
 mod matching;
 mod moments;
@@ -15,6 +19,7 @@ mod script_text;
 mod scripts;
 mod survey;
 mod trust;
+mod unreadable;
 mod waiting;
 
 use super::args::CheckArgs;

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
+use super::called;
 use super::finding::{Code, Findings, quoted};
 use super::installed::called_at;
-use super::matching;
 use super::survey::{Spot, Survey, Uncalled};
 use crate::cli::{events, vdsm};
 use crate::config::diagnostic::did_you_mean;
@@ -79,7 +79,7 @@ fn file_for_directory(survey: &Survey<'_>, path: &Path, findings: &mut Findings)
 
 /// `on_qemu_started`: only an operation that hookmux doesn't know fires such an event.
 fn on_known_operation(directory: &Path, name: &str, findings: &mut Findings) {
-    let Some(meant) = matching::event_of_known_operation(name) else { return };
+    let Some(meant) = called::event_of_known_operation(name) else { return };
     let words =
         format!("{} never runs: the operation is known, and fires {meant}", directory.display());
     let fix = format!("mv {} {}", quoted(directory), quoted(&directory.with_file_name(meant)));
@@ -179,5 +179,5 @@ fn without_driver(survey: &Survey<'_>, findings: &mut Findings) {
 }
 
 fn drivers_of(triggers: &Triggers) -> BTreeSet<Driver> {
-    matching::moments(triggers).into_iter().map(|moment| moment.driver).collect()
+    called::moments(triggers).into_iter().map(|moment| moment.driver).collect()
 }

@@ -1,19 +1,17 @@
 //! Settings and registrations: what can't be read, what can't run, what means nothing.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::content;
+use super::called;
+use super::commands;
 use super::finding::{Code, Findings, quoted};
 use super::matching;
 use super::survey::Survey;
-use crate::config::registration::Mode;
 use crate::config::registry::Source;
 use crate::config::settings::FILE_NAME;
 use crate::config::{Diagnostic, Loaded, Registration};
 use crate::hook::State;
 use crate::hook::directory::left_behind;
-use crate::registry_edit::module;
 use crate::registry_edit::store::LOCK;
 use crate::run::launch;
 use crate::run::privileges;
@@ -121,12 +119,12 @@ fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut 
         findings.add(Code::NeverMatches, source, format!("{label} never runs: {why}"), &*edit);
     }
     for pattern in &registration.triggers.calls {
-        if let Some(why) = matching::uncalled(pattern) {
+        if let Some(why) = called::uncalled(pattern) {
             findings.add(Code::NeverCalled, source, format!("{label}: {why}"), &*edit);
         }
     }
     for event in &registration.triggers.events {
-        if let Some(meant) = matching::event_of_known_operation(event) {
+        if let Some(meant) = called::event_of_known_operation(event) {
             let words = format!(
                 "{label}: {event} never fires, for the operation is known; it fires {meant}"
             );
@@ -139,17 +137,7 @@ fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut 
     if let Some(file) = &registration.environment_file {
         environment_file(file, &label, survey, findings);
     }
-    for (key, words) in commands(registration) {
-        command(survey, registration, key, words, findings);
-    }
-}
-
-/// The programs that a registration names, each with its key.
-pub fn commands(registration: &Registration) -> Vec<(&'static str, &Vec<String>)> {
-    let mut commands = vec![("command", &registration.command)];
-    commands.extend(registration.check.as_ref().map(|words| ("check", words)));
-    commands.extend(registration.rollback.as_ref().map(|words| ("rollback", words)));
-    commands
+    commands::examine(survey, registration, findings);
 }
 
 /// Whose rights it has; who knows no file of users asks `getent`, which wants a supervisor.
@@ -174,58 +162,4 @@ fn user(
         format!("\"${{EDITOR:-vi}}\" {}", quoted(source))
     };
     findings.add(Code::UnknownUser, source, format!("{}: {why}", survey.label(source)), fix);
-}
-
-fn command(
-    survey: &Survey<'_>,
-    registration: &Registration,
-    key: &str,
-    words: &[String],
-    findings: &mut Findings,
-) {
-    let Some(program) = words.first().map(PathBuf::from) else { return };
-    let label = survey.label(&registration.source);
-    let what = format!("`{key}` of {label}");
-    let source = &registration.source;
-    if !program.exists() {
-        // an unreadable directory hides it from whoever isn't root
-        let is_hidden = fs::metadata(&program)
-            .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
-        if !is_hidden {
-            let message = format!("{what} is {}, which is not there", program.display());
-            let fix = format!("\"${{EDITOR:-vi}}\" {}", quoted(source));
-            findings.add(Code::CommandMissing, source, message, fix);
-        }
-        return;
-    }
-    if !content::is_executable(&program) {
-        let (why, fix) = if program.is_file() {
-            ("has no x bit", format!("chmod a+x {}", quoted(&program)))
-        } else {
-            ("is not a regular file", format!("\"${{EDITOR:-vi}}\" {}", quoted(source)))
-        };
-        let message = format!("{what} is {}, which {why}", program.display());
-        return findings.add(Code::CommandNotExecutable, source, message, fix);
-    }
-    content::startable(survey, &program, &what, findings);
-    if registration.mode == Mode::Detached {
-        return;
-    }
-    let fix = format!("add `mode: detached` to {}, if it may run afterwards", quoted(source));
-    if program.file_name().is_some_and(|name| name == "virsh") {
-        let message = format!("{what} is virsh, and libvirt waits for it");
-        findings.add(Code::LibvirtCall, source, message, fix);
-        return;
-    }
-    // `sh -c TEXT`, `python3 SCRIPT`
-    let texts = words.iter().skip(1).filter(|_| module::called(words).is_none());
-    for text in texts {
-        if let Some((_, word)) = super::script_text::libvirt_call(text) {
-            let message = format!("{what} calls libvirt ({word}), which waits for it");
-            findings.add(Code::LibvirtCall, source, message, fix.as_str());
-        } else if text.starts_with('/') {
-            content::calls_libvirt(Path::new(text), &what, &fix, findings);
-        }
-    }
-    content::calls_libvirt(&program, &what, &fix, findings);
 }

@@ -2,24 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::ffi::OsString;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::daemons::{self, Daemon};
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Findings, quoted};
+use super::guest_tree;
+use super::unreadable::complain;
 use crate::cli::installed::{self, Installed};
 use crate::cli::list;
 use crate::cli::version::{self, Version};
 use crate::config::registry::{self, Source};
 use crate::config::{Registration, Settings};
 use crate::hook::candidates;
-use crate::hook::directory::{self, Unreadable};
-use crate::hook::{State, adopted, tree};
+use crate::hook::{State, adopted, directory};
+use crate::libvirt::Driver;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
-use crate::libvirt::{Call, Driver, Operation};
 use crate::trust::Trust;
 
 /// Where a script is found.
@@ -78,7 +77,7 @@ impl<'a> Survey<'a> {
         let hooks_dir = &settings.hooks_dir;
         let mut trust = Trust::new(user);
         let sources = registry::scan(settings, &mut trust)
-            .unwrap_or_else(|unreadable| complain(&unreadable, findings));
+            .unwrap_or_else(|unreadable| complain(settings, &unreadable, findings));
         let is_broken = sources.iter().any(|source| matches!(source.content, Some(Err(_))));
         let stand_ins = if is_broken { list::stand_ins(settings, &trust) } else { Vec::new() };
         let readable = sources.iter().filter_map(|source| source.content.as_ref()?.as_ref().ok());
@@ -105,7 +104,7 @@ impl<'a> Survey<'a> {
                 let state = directory::state(&path);
                 survey.add(path, state, Spot::Adopted(driver));
             }
-            survey.look_at_tree(driver, findings);
+            guest_tree::look(&mut survey, driver, findings);
         }
         survey
     }
@@ -130,7 +129,7 @@ impl<'a> Survey<'a> {
         path.strip_prefix(&self.settings.hooks_dir).unwrap_or(path).display().to_string()
     }
 
-    fn add(&mut self, path: PathBuf, state: State, spot: Spot) {
+    pub fn add(&mut self, path: PathBuf, state: State, spot: Spot) {
         self.scripts.push(Script { label: self.label(&path), path, state, spot });
     }
 
@@ -143,56 +142,8 @@ impl<'a> Survey<'a> {
                         self.add(candidate.hook.path, candidate.state, spot);
                     }
                 }
-                Err(unreadable) => complain(&unreadable, findings),
+                Err(unreadable) => complain(self.settings, &unreadable, findings),
             }
-        }
-    }
-
-    fn look_at_tree(&mut self, driver: Driver, findings: &mut Findings) {
-        let base = self.settings.hooks_dir.join(format!("{driver}.d"));
-        for guest in names(&base, findings) {
-            for operation in names(&base.join(&guest), findings) {
-                let above = base.join(&guest).join(&operation);
-                if !above.is_dir() {
-                    let moment = operation.to_string_lossy().into_owned();
-                    self.uncalled.push(Uncalled { driver, path: above, moment });
-                    continue;
-                }
-                for sub in names(&above, findings) {
-                    self.look_at_moment(driver, &guest, &operation, &sub, findings);
-                }
-            }
-        }
-    }
-
-    fn look_at_moment(
-        &mut self,
-        driver: Driver,
-        guest: &OsString,
-        operation: &OsString,
-        sub: &OsString,
-        findings: &mut Findings,
-    ) {
-        let path = self.settings.hooks_dir.join(format!("{driver}.d"));
-        let path = path.join(guest).join(operation).join(sub);
-        let words = vec![guest.clone(), operation.clone(), sub.clone(), "-".into()];
-        let call = Call::new(driver, words);
-        let place = tree::place(&self.settings.hooks_dir, &call);
-        let Some(place) = place.filter(|_| call.operation() != Operation::Unknown) else {
-            let is_empty = path.is_dir() && names(&path, findings).is_empty();
-            if !is_empty && directory::left_behind(sub).is_none() {
-                let moment = format!("{}/{}", operation.display(), sub.display());
-                self.uncalled.push(Uncalled { driver, path, moment });
-            }
-            return;
-        };
-        match tree::scripts(&place) {
-            Ok(scripts) => {
-                for (path, state) in scripts {
-                    self.add(path, state, Spot::Tree(driver));
-                }
-            }
-            Err(unreadable) => complain(&unreadable, findings),
         }
     }
 
@@ -206,41 +157,4 @@ impl<'a> Survey<'a> {
             .filter(|path| path.is_dir())
             .collect()
     }
-}
-
-/// The names below a directory, in byte order; of what is none, none.
-fn names(path: &Path, findings: &mut Findings) -> Vec<OsString> {
-    let mut names = match directory::names(path) {
-        Ok(names) => names.unwrap_or_default(),
-        Err(unreadable) => complain(&unreadable, findings),
-    };
-    names.sort_unstable();
-    names
-}
-
-fn complain<T: Default>(unreadable: &Unreadable, findings: &mut Findings) -> T {
-    let path = &unreadable.path;
-    let is_link = path.is_symlink() && !path.exists();
-    // the directory that is shut stands for all that lies in it
-    let shut = path
-        .ancestors()
-        .find(|part| fs::metadata(part).is_ok())
-        .filter(|_| unreadable.error.kind() == io::ErrorKind::PermissionDenied)
-        .unwrap_or(path);
-    let shown = shut.display();
-    if !nix::unistd::geteuid().is_root() && !is_link {
-        let words = format!(
-            "{shown} can't be looked into by this user: what lies there isn't checked ({})",
-            unreadable.error
-        );
-        findings.add(Code::Unseen, shut, words, "run `hookmux check` as root");
-        return T::default();
-    }
-    let words = format!(
-        "{shown} can't be read, so that its hooks are unknown and gates fail: {}",
-        unreadable.error
-    );
-    let command = if is_link { "rm" } else { "ls -la" };
-    findings.add(Code::Unreadable, shut, words, format!("{command} {}", quoted(shut)));
-    T::default()
 }

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::commands::commands;
 use super::finding::{Code, Findings, counted, quoted};
 use super::installed::called_at;
-use super::registrations::commands;
 use super::survey::Survey;
 use crate::config::registration::DIRECTORY;
 use crate::config::settings::FILE_NAME;

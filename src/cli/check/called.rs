@@ -1,0 +1,133 @@
+//! The calls at which a registration is asked, and those that it names in vain. Pure.
+
+use crate::config::diagnostic::did_you_mean;
+use crate::config::triggers::{CallPattern, Triggers};
+use crate::event::{self, Condition};
+use crate::libvirt::{Driver, Operation, operation};
+
+/// When hooks are looked for: a call of one driver's, and what must hold for an event of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub driver: Driver,
+    pub operation: Operation,
+    pub condition: Condition,
+}
+
+/// All moments of events and calls.
+pub fn moments(triggers: &Triggers) -> Vec<Moment> {
+    let of_operation = |operation: Operation, condition: Condition| {
+        let rows = operation::TABLE.iter().filter(move |row| row.operation == operation);
+        rows.flat_map(|row| row.drivers).map(move |driver| Moment {
+            driver: *driver,
+            operation,
+            condition,
+        })
+    };
+    let mut all: Vec<Moment> = event::TABLE
+        .iter()
+        .filter(|row| triggers.has_event(row.name))
+        .flat_map(|row| of_operation(row.operation, row.condition))
+        .collect();
+    let unknown =
+        |driver| Moment { driver, operation: Operation::Unknown, condition: Condition::Always };
+    all.extend(
+        triggers.events.iter().filter_map(|name| on_driver(name)).map(|(it, _)| unknown(it)),
+    );
+    for pattern in &triggers.calls {
+        let before = all.len();
+        all.extend(rows(pattern).flat_map(|(driver, operation)| {
+            [Moment { driver, operation, condition: Condition::Always }]
+        }));
+        if all.len() == before {
+            all.extend(drivers(pattern).map(unknown));
+        }
+    }
+    all
+}
+
+/// The driver and the operation of an event `on_qemu_paused`.
+fn on_driver(event: &str) -> Option<(Driver, &str)> {
+    let (driver, operation) = event.strip_prefix("on_")?.split_once('_')?;
+    Some((Driver::from_name(driver)?, operation))
+}
+
+/// The event that fires where somebody wrote `on_qemu_started`.
+pub fn event_of_known_operation(event: &str) -> Option<&'static str> {
+    let (driver, operation) = on_driver(event)?;
+    let known = operation::TABLE
+        .iter()
+        .find(|row| row.drivers.contains(&driver) && row.name == operation)?
+        .operation;
+    event::TABLE.iter().find(|row| row.operation == known).map(|row| row.name)
+}
+
+fn drivers(pattern: &CallPattern) -> impl Iterator<Item = Driver> {
+    Driver::ALL
+        .into_iter()
+        .filter(|driver| pattern.driver.as_deref().is_none_or(|own| own == driver.name()))
+}
+
+/// The calls of libvirt's that a pattern is about.
+fn rows(pattern: &CallPattern) -> impl Iterator<Item = (Driver, Operation)> {
+    drivers(pattern).flat_map(move |driver| {
+        operation::TABLE
+            .iter()
+            .filter(move |row| {
+                row.drivers.contains(&driver)
+                    && pattern.operation.as_deref().is_none_or(|own| own == row.name)
+                    && (pattern.sub.is_none()
+                        || row.sub.is_none()
+                        || pattern.sub.as_deref() == row.sub)
+            })
+            .map(move |row| (driver, row.operation))
+    })
+}
+
+/// Of a pattern that no call of libvirt's fits: what may have been meant.
+pub fn uncalled(pattern: &CallPattern) -> Option<String> {
+    if rows(pattern).next().is_some() {
+        return None;
+    }
+    let calls: Vec<String> = drivers(pattern)
+        .flat_map(|driver| {
+            let rows = operation::TABLE.iter().filter(move |row| row.drivers.contains(&driver));
+            rows.map(move |row| match row.sub.filter(|_| pattern.sub.is_some()) {
+                Some(sub) => format!("{driver}/{}/{sub}", row.name),
+                None => format!("{driver}/{}", row.name),
+            })
+        })
+        .collect();
+    let written = pattern.to_string();
+    let written = if pattern.sub.is_some() { &written } else { written.trim_end_matches("/*") };
+    let hint = did_you_mean(written, calls.iter().map(String::as_str))
+        .map(|meant| format!("; did you mean {meant}?"))
+        .unwrap_or_default();
+    Some(format!("libvirt makes no call {written}{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_that_no_call_fits_are_told() {
+        for (word, expected) in [
+            ("qemu/prepare/begin", None),
+            ("*/prepare", None),
+            ("*", None),
+            ("network/plugged", None),
+            ("daemon/start/-", None),
+            ("qemu/prepair", Some("did you mean qemu/prepare?")),
+            ("qemu/prepare/end", Some("did you mean qemu/prepare/begin?")),
+            ("network/migrate", Some("libvirt makes no call network/migrate")),
+        ] {
+            let told = uncalled(&CallPattern::parse(word).unwrap());
+            assert_eq!(told.is_some(), expected.is_some(), "{word}: {told:?}");
+            let words = expected.unwrap_or_default();
+            assert!(told.unwrap_or_default().contains(words), "{word}");
+        }
+        assert_eq!(event_of_known_operation("on_qemu_started"), Some("after_vm_launch"));
+        assert_eq!(event_of_known_operation("on_qemu_paused"), None);
+        assert_eq!(event_of_known_operation("before_vm_start"), None);
+    }
+}
