@@ -223,6 +223,18 @@ fn people_see_the_worst_first_and_aligned() {
     assert_eq!(place.run(&[]).status.code(), Some(0));
 }
 
+#[test]
+fn every_code_has_a_test_that_makes_it_true() {
+    let documented = include_str!("../docs/check.md").lines().filter_map(|line| {
+        let (code, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        ["error", "warning", "note"].iter().any(|it| rest.starts_with(it)).then_some(code)
+    });
+    let own = include_str!("check.rs");
+    let untested: Vec<_> =
+        documented.filter(|code| !own.contains(&format!("\"{code}\""))).collect();
+    assert!(untested.is_empty(), "{untested:?}");
+}
+
 // --- libvirt's way to hookmux -------------------------------------------------------------------
 
 #[test]
@@ -250,6 +262,11 @@ fn what_stands_under_a_drivers_name() {
     place.finds("odd-install", "qemu", &["neither a file nor a link"]).is_mended();
     fs::remove_dir(place.host.hook("qemu.old")).unwrap();
     place.is_clean();
+    clear();
+    fs::copy(place.host.path("bin/hookmux"), &qemu).unwrap();
+    place.is_clean();
+    place.mode("qemu", 0o644);
+    place.finds("unreachable-binary", "qemu", &["no x bit"]).is_mended();
     for driver in DRIVERS {
         fs::remove_file(place.host.hook(driver)).unwrap();
     }

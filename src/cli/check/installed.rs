@@ -1,19 +1,12 @@
-//! libvirt's way to hookmux: what stands under a driver's name, whether the daemon can follow it
-//! and has seen it, and what else it runs.
+//! libvirt's way to hookmux: what stands under a driver's name, and what else libvirt runs.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::content;
-use super::daemons::Daemon;
 use super::finding::{Code, Findings, quoted};
-use super::proof::{Proof, Seen, proof};
+use super::link;
 use super::survey::{Spot, Survey};
 use crate::cli::installed::{Installed, Main};
-use crate::hook::{State, adopted};
-use crate::libvirt::Driver;
+use crate::hook::{State, adopted, directory};
 use crate::marker;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
@@ -34,8 +27,8 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         loose(survey, installed, findings);
         tree_left_alone(survey, installed, findings);
         if let Some(link) = called_at(installed) {
-            reachable(survey, installed.driver, &link, findings);
-            seen(survey, installed.driver, &link, findings);
+            link::reachable(survey, installed.driver, &link, findings);
+            link::seen(survey, installed.driver, &link, findings);
         }
     }
 }
@@ -132,7 +125,7 @@ fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Fi
     let of_main = (installed.main == Main::Foreign && installed.beside.is_some())
         .then(|| installed.path.clone());
     for script in installed.adopted.iter().cloned().chain(of_main) {
-        let is_active = crate::hook::directory::state(&script) == State::Active;
+        let is_active = directory::state(&script) == State::Active;
         if has_tree && is_active && adopted::serves_tree(&script, driver) {
             let words = format!(
                 "{} mentions {driver}.d: hookmux leaves the scripts there to it, so that none runs twice, and keeps none of them on a leash; where it does nothing else, hookmux can do its work",
@@ -142,77 +135,4 @@ fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Fi
             findings.add(Code::TreeLeftAlone, &script, words, fix);
         }
     }
-}
-
-fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
-    let Ok(end) = fs::canonicalize(link) else { return };
-    content::noexec(&end, &format!("hookmux for {driver}"), findings);
-    if !content::is_executable(&end) {
-        let words = format!(
-            "{} leads to {}, which has no x bit: libvirt runs nothing for {driver}",
-            link.display(),
-            end.display()
-        );
-        findings.add(Code::UnreachableBinary, link, words, format!("chmod 755 {}", quoted(&end)));
-        return;
-    }
-    // root goes everywhere
-    for daemon in survey.daemons.iter().filter(|one| one.user != 0 && one.serves(driver)) {
-        let ways = link.ancestors().skip(1).chain(end.ancestors());
-        if let Some(shut) = ways.into_iter().find(|part| !is_open(part, daemon)) {
-            let words = format!(
-                "{} of user {} can't follow {} to {}: {} is shut to it, and libvirt runs nothing",
-                daemon.name,
-                daemon.user,
-                link.display(),
-                end.display(),
-                shut.display()
-            );
-            let fix = format!("chmod a+x {}", quoted(shut));
-            findings.add(Code::UnreachableBinary, link, words, fix);
-        }
-    }
-}
-
-/// Whether a daemon may search a directory or execute a file, by its mode.
-fn is_open(path: &Path, daemon: &Daemon) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| {
-        let bit = if metadata.uid() == daemon.user {
-            0o100
-        } else if daemon.groups.contains(&metadata.gid()) {
-            0o010
-        } else {
-            0o001
-        };
-        metadata.mode() & bit != 0
-    })
-}
-
-/// What records tell of calls and reloads. There are none yet.
-const fn seen_of(_driver: Driver) -> Seen {
-    Seen { call: None, reload: None }
-}
-
-fn seen(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
-    let Some(linked) = changed(link) else { return };
-    let seen = seen_of(driver);
-    for daemon in survey.daemons.iter().filter(|daemon| daemon.serves(driver)) {
-        let Some(started) = daemon.started else { continue };
-        if proof(linked, started, seen.call, seen.reload) == Proof::Unknown {
-            let words = format!(
-                "{} is newer than the start of {}, which looks for hook programs only then and when it is reloaded: unknown whether it has seen it, reload it to be sure",
-                link.display(),
-                daemon.name
-            );
-            findings.add(Code::UnprovenLink, link, words, daemon.reload.as_str());
-        }
-    }
-}
-
-/// When a name came to be what it is, to the best of the file system's knowledge.
-fn changed(link: &Path) -> Option<SystemTime> {
-    let metadata = fs::symlink_metadata(link).ok()?;
-    let seconds = u64::try_from(metadata.ctime()).ok()?;
-    let nanoseconds = u32::try_from(metadata.ctime_nsec()).ok()?;
-    Some(UNIX_EPOCH + Duration::new(seconds, nanoseconds))
 }

@@ -9,6 +9,7 @@ mod daemons;
 mod finding;
 mod guest_tree;
 mod installed;
+mod link;
 mod matching;
 mod moments;
 mod places;

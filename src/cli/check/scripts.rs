@@ -8,6 +8,7 @@ use super::finding::{Code, Findings, quoted};
 use super::survey::{Script, Spot, Survey};
 use crate::hook::State;
 use crate::hook::directory::left_behind;
+use crate::trust::Trust;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for script in &survey.scripts {
@@ -37,7 +38,7 @@ fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
             format!("{label} is a link to nothing: {}", leads_to(path)),
             format!("rm {}", quoted(path)),
         ),
-        State::Skipped(_) => skipped(script, findings),
+        State::Skipped(_) => skipped(survey, script, findings),
     }
 }
 
@@ -91,7 +92,7 @@ fn disabled(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     }
 }
 
-fn skipped(script: &Script, findings: &mut Findings) {
+fn skipped(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     let (label, path) = (&script.label, &script.path);
     let is_left = path.file_name().and_then(left_behind);
     let Ok(metadata) = fs::metadata(path) else { return };
@@ -106,12 +107,14 @@ fn skipped(script: &Script, findings: &mut Findings) {
         return findings.add(Code::Subdirectory, path, words, fix);
     }
     let is_null = fs::canonicalize(path).is_ok_and(|end| end == Path::new("/dev/null"));
-    if (metadata.is_file() || is_null)
-        && let State::Skipped(why) = script.state
-    {
-        let words = format!("{label} looks as if it disabled a hook, and doesn't: {why}");
-        let above = path.parent().unwrap_or(path);
-        let fix = format!("chmod go-w {0} && chown root {0}", quoted(above));
+    if metadata.is_file() || is_null {
+        let refusal = Trust::new(survey.user).entry(path).err();
+        let why = refusal.as_ref().map(|refusal| format!(" ({refusal})")).unwrap_or_default();
+        let words = format!(
+            "{label} looks as if it disabled a hook, and hides nothing: others than root could have put it there{why}"
+        );
+        let fix = refusal.and_then(|refusal| refusal.fix());
+        let fix = fix.unwrap_or_else(|| format!("ls -la {}", quoted(path)));
         return findings.add(Code::UntrustedMask, path, words, fix);
     }
     let words = format!("{label} is not a regular file: it can't be a hook");

@@ -1,0 +1,88 @@
+//! A link under a driver's name: whether the daemon can follow it, and has seen it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::content;
+use super::daemons::Daemon;
+use super::finding::{Code, Findings, quoted};
+use super::proof::{Proof, Seen, proof};
+use super::survey::Survey;
+use crate::libvirt::Driver;
+
+/// Whether the daemon gets to what a link leads to, and may execute it.
+pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
+    let Ok(end) = fs::canonicalize(link) else { return };
+    content::noexec(&end, &format!("hookmux for {driver}"), findings);
+    if !content::is_executable(&end) {
+        let words = format!(
+            "{} leads to {}, which has no x bit: libvirt runs nothing for {driver}",
+            link.display(),
+            end.display()
+        );
+        findings.add(Code::UnreachableBinary, link, words, format!("chmod 755 {}", quoted(&end)));
+        return;
+    }
+    // root goes everywhere
+    for daemon in survey.daemons.iter().filter(|one| one.user != 0 && one.serves(driver)) {
+        let ways = link.ancestors().skip(1).chain(end.ancestors());
+        if let Some(shut) = ways.into_iter().find(|part| !is_open(part, daemon)) {
+            let words = format!(
+                "{} of user {} can't follow {} to {}: {} is shut to it, and libvirt runs nothing",
+                daemon.name,
+                daemon.user,
+                link.display(),
+                end.display(),
+                shut.display()
+            );
+            let fix = format!("chmod a+x {}", quoted(shut));
+            findings.add(Code::UnreachableBinary, link, words, fix);
+        }
+    }
+}
+
+/// Whether a daemon may search a directory or execute a file, by its mode.
+fn is_open(path: &Path, daemon: &Daemon) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| {
+        let bit = if metadata.uid() == daemon.user {
+            0o100
+        } else if daemon.groups.contains(&metadata.gid()) {
+            0o010
+        } else {
+            0o001
+        };
+        metadata.mode() & bit != 0
+    })
+}
+
+/// What records tell of calls and reloads. There are none yet.
+const fn seen_of(_driver: Driver) -> Seen {
+    Seen { call: None, reload: None }
+}
+
+/// Whether the daemon has looked for hook programs since the link was made.
+pub fn seen(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
+    let Some(linked) = changed(link) else { return };
+    let seen = seen_of(driver);
+    for daemon in survey.daemons.iter().filter(|daemon| daemon.serves(driver)) {
+        let Some(started) = daemon.started else { continue };
+        if proof(linked, started, seen.call, seen.reload) == Proof::Unknown {
+            let words = format!(
+                "{} is newer than the start of {}, which looks for hook programs only then and when it is reloaded: unknown whether it has seen it, reload it to be sure",
+                link.display(),
+                daemon.name
+            );
+            findings.add(Code::UnprovenLink, link, words, daemon.reload.as_str());
+        }
+    }
+}
+
+/// When a name came to be what it is, to the best of the file system's knowledge.
+fn changed(link: &Path) -> Option<SystemTime> {
+    let metadata = fs::symlink_metadata(link).ok()?;
+    let seconds = u64::try_from(metadata.ctime()).ok()?;
+    let nanoseconds = u32::try_from(metadata.ctime_nsec()).ok()?;
+    Some(UNIX_EPOCH + Duration::new(seconds, nanoseconds))
+}
