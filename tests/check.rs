@@ -582,6 +582,27 @@ fn what_this_libvirt_never_fires_is_told() {
     fs::remove_file(place.host.hook("after_vm_hibernate/x")).unwrap();
     place.file("hooks.d/x.yaml", "events: after_vm_attach\ncommand: /bin/true\n");
     place.finds("never-here", "hooks.d/x.yaml", &["libvirt 9.0.0 never calls it"]);
+    place.file("hooks.d/x.yaml", "calls: network/plugged\ncommand: /bin/true\n");
+    place.finds("never-here", "hooks.d/x.yaml", &["network/plugged/*", "until 5.4 does"]);
+    fs::remove_file(place.host.hook("hooks.d/x.yaml")).unwrap();
+    place.script("qemu.d/g/attach/begin/x", "#!/bin/sh\n");
+    place.finds("never-here", "qemu.d/g/attach/begin/x", &["qemu's attach"]);
+}
+
+#[test]
+fn names_that_no_guest_has_are_told() {
+    let place = Place::clean();
+    place.script("qemu.d/Win10/start/begin/x", "#!/bin/sh\n").is_clean();
+    fs::create_dir_all(place.host.path("qemu/networks")).unwrap();
+    fs::write(place.host.path("qemu/win10.xml"), "").unwrap();
+    place.finds("unknown-guest", "qemu.d/Win10", &["did you mean win10?"]).is_mended();
+    place.script("qemu.d/other/start/begin/x", "#!/bin/sh\n");
+    place.finds("unknown-guest", "qemu.d/other", &["no guest of that name"]);
+    fs::remove_dir_all(place.host.hook("qemu.d/other")).unwrap();
+    fs::write(place.host.path("qemu/networks/default.xml"), "").unwrap();
+    place.script("network.d/default/start/begin/x", "#!/bin/sh\n").is_clean();
+    place.script("network.d/defualt/start/begin/x", "#!/bin/sh\n");
+    place.finds("unknown-guest", "network.d/defualt", &["no network", "did you mean default?"]);
 }
 
 // --- trust --------------------------------------------------------------------------------------
@@ -684,6 +705,27 @@ fn broken_registrations_are_told_with_their_stand_ins() {
     place.finds("not-a-registration", "hooks.d/a.yml", &[".yaml"]).is_mended();
     place.file("hooks.d/a.yaml.rpmnew", "");
     place.finds("left-behind", "hooks.d/a.yaml.rpmnew", &[]).is_mended();
+    place.is_clean();
+}
+
+#[test]
+fn a_hook_of_another_users_must_be_open_to_it() {
+    if !is_root() {
+        return skip("only root can give rights to others");
+    }
+    let place = Place::clean();
+    fs::set_permissions(place.host.directory(), PermissionsExt::from_mode(0o755)).unwrap();
+    place.script("bin/x", "#!/bin/sh\n");
+    let hook = "events: before_vm_start\ncommand: bin/x\nrun_as: {user: 65534, group: 65534}\n";
+    place.file("hooks.d/x.yaml", hook).is_clean();
+    place.mode("bin", 0o700);
+    place
+        .finds("unreachable-command", "hooks.d/x.yaml", &["user 65534", "bin is shut"])
+        .is_mended();
+    for mode in [0o700, 0o711] {
+        place.mode("bin/x", mode);
+        place.finds("unreachable-command", "hooks.d/x.yaml", &["bin/x is shut"]).is_mended();
+    }
     place.is_clean();
 }
 

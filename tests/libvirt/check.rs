@@ -43,3 +43,15 @@ fn a_link_made_after_the_daemons_start_is_unproven_until_it_starts_anew() {
     host.restart_daemon();
     assert!(!is_unproven(&host, "qemu"));
 }
+
+#[test]
+fn a_host_that_is_well_kept_has_nothing_wrong() {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", "say started");
+    let vm = host.guest("vm");
+    vm.start().ok();
+    vm.destroy().ok();
+    let said = host.hookmux(&["check"]).ok();
+    // the binary lies where only the tests have it
+    assert!(!said.contains("ERROR") && !said.contains("WARNING"), "{said}");
+}

@@ -3,7 +3,8 @@
 use crate::config::diagnostic::did_you_mean;
 use crate::config::triggers::{CallPattern, Triggers};
 use crate::event::{self, Condition};
-use crate::libvirt::{Driver, Operation, operation};
+use crate::libvirt::operation::{self, Row};
+use crate::libvirt::{Driver, Operation};
 
 /// When hooks are looked for: a call of one driver's, and what must hold for an event of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +36,10 @@ pub fn moments(triggers: &Triggers) -> Vec<Moment> {
     );
     for pattern in &triggers.calls {
         let before = all.len();
-        all.extend(rows(pattern).flat_map(|(driver, operation)| {
-            [Moment { driver, operation, condition: Condition::Always }]
+        all.extend(rows(pattern).map(|(driver, row)| Moment {
+            driver,
+            operation: row.operation,
+            condition: Condition::Always,
         }));
         if all.len() == before {
             all.extend(drivers(pattern).map(unknown));
@@ -68,7 +71,7 @@ fn drivers(pattern: &CallPattern) -> impl Iterator<Item = Driver> {
 }
 
 /// The calls of libvirt's that a pattern is about.
-fn rows(pattern: &CallPattern) -> impl Iterator<Item = (Driver, Operation)> {
+fn rows(pattern: &CallPattern) -> impl Iterator<Item = (Driver, &'static Row)> {
     drivers(pattern).flat_map(move |driver| {
         operation::TABLE
             .iter()
@@ -79,8 +82,13 @@ fn rows(pattern: &CallPattern) -> impl Iterator<Item = (Driver, Operation)> {
                         || row.sub.is_none()
                         || pattern.sub.as_deref() == row.sub)
             })
-            .map(move |row| (driver, row.operation))
+            .map(move |row| (driver, row))
     })
+}
+
+/// The versions that make the calls of a pattern, as the table of operations has them.
+pub fn since(pattern: &CallPattern) -> Vec<&'static str> {
+    rows(pattern).map(|(_, row)| row.since).collect()
 }
 
 /// Of a pattern that no call of libvirt's fits: what may have been meant.

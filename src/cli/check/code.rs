@@ -85,6 +85,7 @@ codes! {
     UnknownEvent "unknown-event" Error,
     NeverCalled "never-called" Warning,
     NeverHere "never-here" Warning,
+    UnknownGuest "unknown-guest" Note,
     // trust
     Untrusted "untrusted" Error,
     UntrustedButRun "untrusted-but-run" Warning,
@@ -97,6 +98,7 @@ codes! {
     MeaninglessKey "meaningless-key" Warning,
     CommandMissing "command-missing" Error,
     CommandNotExecutable "command-not-executable" Error,
+    UnreachableCommand "unreachable-command" Error,
     UnknownUser "unknown-user" Error,
     EnvironmentFile "environment-file" Error,
     // places

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::content;
 use super::finding::{Code, Findings, quoted};
+use super::reach::{EXECUTE, READ, Walker};
 use super::script_text;
 use super::survey::Survey;
 use crate::config::Registration;
 use crate::config::registration::Mode;
 use crate::registry_edit::module;
+use crate::run::privileges::Identity;
 
 pub fn examine(survey: &Survey<'_>, registration: &Registration, findings: &mut Findings) {
     for (key, words) in commands(registration) {
@@ -24,6 +26,40 @@ pub fn commands(registration: &Registration) -> Vec<(&'static str, &Vec<String>)
     commands.extend(registration.check.as_ref().map(|words| ("check", words)));
     commands.extend(registration.rollback.as_ref().map(|words| ("rollback", words)));
     commands
+}
+
+/// Whether the user of `run_as` gets to them.
+pub fn reachable(
+    survey: &Survey<'_>,
+    registration: &Registration,
+    identity: &Identity,
+    findings: &mut Findings,
+) {
+    let walker = Walker { user: identity.user, groups: &identity.groups };
+    for (key, words) in commands(registration) {
+        let program = words.first().map(PathBuf::from).unwrap_or_default();
+        if !content::is_executable(&program) {
+            continue;
+        }
+        // an interpreter has to read its script
+        let is_script = content::beginning(&program).is_some_and(|text| text.starts_with(b"#!"));
+        let bits = if is_script { READ | EXECUTE } else { EXECUTE };
+        let (shut, mode) = match walker.shut_out_by(&program) {
+            Some(directory) => (directory, "a+x"),
+            None if walker.may(&program, bits) => continue,
+            None => (program.clone(), "a+rx"),
+        };
+        let source = &registration.source;
+        let words = format!(
+            "`{key}` of {} is {}, and user {} can't execute it: {} is shut to it",
+            survey.label(source),
+            program.display(),
+            registration.run_as.as_ref().map_or("", |run_as| &run_as.user),
+            shut.display()
+        );
+        let fix = format!("chmod {mode} {}", quoted(&shut));
+        findings.add(Code::UnreachableCommand, source, words, fix);
+    }
 }
 
 fn command(

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::content;
-use super::daemons::Daemon;
 use super::finding::{Code, Findings, quoted};
 use super::proof::{Proof, Seen, proof};
+use super::reach::{EXECUTE, Walker};
 use super::survey::Survey;
 use crate::libvirt::Driver;
 
@@ -27,8 +27,10 @@ pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mu
     }
     // root goes everywhere
     for daemon in survey.daemons.iter().filter(|one| one.user != 0 && one.serves(driver)) {
-        let ways = link.ancestors().skip(1).chain(end.ancestors());
-        if let Some(shut) = ways.into_iter().find(|part| !is_open(part, daemon)) {
+        let walker = Walker { user: daemon.user, groups: &daemon.groups };
+        let shut = walker.shut_out_by(link);
+        let shut = shut.or_else(|| (!walker.may(&end, EXECUTE)).then(|| end.clone()));
+        if let Some(shut) = shut {
             let words = format!(
                 "{} of user {} can't follow {} to {}: {} is shut to it, and libvirt runs nothing",
                 daemon.name,
@@ -37,24 +39,10 @@ pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mu
                 end.display(),
                 shut.display()
             );
-            let fix = format!("chmod a+x {}", quoted(shut));
+            let fix = format!("chmod a+x {}", quoted(&shut));
             findings.add(Code::UnreachableBinary, link, words, fix);
         }
     }
-}
-
-/// Whether a daemon may search a directory or execute a file, by its mode.
-fn is_open(path: &Path, daemon: &Daemon) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| {
-        let bit = if metadata.uid() == daemon.user {
-            0o100
-        } else if daemon.groups.contains(&metadata.gid()) {
-            0o010
-        } else {
-            0o001
-        };
-        metadata.mode() & bit != 0
-    })
 }
 
 /// What records tell of calls and reloads. There are none yet.

@@ -8,12 +8,14 @@ mod content;
 mod daemons;
 mod finding;
 mod guest_tree;
+mod guests;
 mod installed;
 mod link;
 mod matching;
 mod moments;
 mod places;
 mod proof;
+mod reach;
 mod registrations;
 mod report;
 mod script_text;
@@ -21,6 +23,7 @@ mod scripts;
 mod survey;
 mod trust;
 mod unreadable;
+mod version;
 mod waiting;
 
 use super::args::CheckArgs;
@@ -40,11 +43,16 @@ pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow:
     installed::examine(&survey, &mut findings);
     confinement::examine(&survey, &mut findings);
     moments::examine(&survey, &mut findings);
+    version::examine(&survey, &mut findings);
+    guests::examine(&survey, &mut findings);
     scripts::examine(&survey, &mut findings);
     registrations::examine(&survey, &mut findings);
     trust::examine(&survey, &loaded, &mut findings);
-    places::examine(&survey, &place.surroundings, &mut findings);
-    waiting::examine(&survey, &mut findings);
+    // without the settings nobody knows which places are meant
+    if !loaded.is_lost() {
+        places::examine(&survey, &place.surroundings, &mut findings);
+        waiting::examine(&survey, &mut findings);
+    }
     let findings = findings.sorted();
     report::show(&findings, &loaded.settings.hooks_dir, arguments.output, output);
     let has_errors = findings.iter().any(|finding| finding.severity() == Severity::Error);

@@ -1,6 +1,5 @@
 //! Hooks at moments that don't come: events that nobody knows, places in the per-guest tree that
-//! libvirt makes no call for, what this host's libvirt can't fire, drivers that hookmux isn't
-//! called for.
+//! libvirt makes no call for, drivers that hookmux isn't called for.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -10,7 +9,7 @@ use super::called;
 use super::finding::{Code, Findings, quoted};
 use super::installed::called_at;
 use super::survey::{Spot, Survey, Uncalled};
-use crate::cli::{events, vdsm};
+use crate::cli::vdsm;
 use crate::config::diagnostic::did_you_mean;
 use crate::config::triggers::Triggers;
 use crate::event;
@@ -28,9 +27,6 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
     for uncalled in &survey.uncalled {
         never_called(survey, uncalled, findings);
-    }
-    for (path, name) in used_events(survey) {
-        never_here(survey, &path, &name, findings);
     }
     without_driver(survey, findings);
 }
@@ -111,29 +107,6 @@ fn never_called(survey: &Survey<'_>, uncalled: &Uncalled, findings: &mut Finding
     let words =
         format!("{label} is never called: libvirt has no {} for {driver}{hint}", uncalled.moment);
     findings.add(Code::NeverCalled, &uncalled.path, words, fix);
-}
-
-/// The events that have hooks, with a file that shows it.
-fn used_events(survey: &Survey<'_>) -> Vec<(std::path::PathBuf, String)> {
-    let scripts = survey.scripts.iter().filter(|script| script.state == State::Active);
-    let of_scripts = scripts.filter_map(|script| match &script.spot {
-        Spot::Event(event) => Some((script.path.clone(), event.clone())),
-        Spot::Tree(_) | Spot::Adopted(_) => None,
-    });
-    let enabled = survey.registrations.iter().filter(|one| one.enabled);
-    let of_registrations = enabled.flat_map(|one| {
-        one.triggers.events.iter().map(|event| (one.source.clone(), event.clone()))
-    });
-    of_scripts.chain(of_registrations).collect()
-}
-
-fn never_here(survey: &Survey<'_>, path: &Path, event: &str, findings: &mut Findings) {
-    let Some(never) = survey.libvirt.and_then(|libvirt| events::never(event, libvirt)) else {
-        return;
-    };
-    let words = format!("{} never runs at {event} on this host: {never}", path.display());
-    let fix = format!("hookmux events, and an event in the place of {event} that fires here");
-    findings.add(Code::NeverHere, path, words, fix);
 }
 
 /// Hooks all of whose drivers call somebody else, or nobody.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access};
 
 use super::finding::{Code, Findings, quoted};
 use super::survey::Survey;
@@ -52,8 +53,12 @@ fn own(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings) {
         let words = format!("{key} {} is not a directory: {loss}", path.display());
         let fix = format!("rm {0} && mkdir -m 700 {0}", quoted(path));
         findings.add(Code::NotADirectory, path, words, fix);
-    } else if let Some(above) = above {
-        usable(key, above, loss, findings);
+    } else if let Some(above) = above
+        && let Err(error) = access(above, AccessFlags::W_OK | AccessFlags::X_OK)
+    {
+        let error = std::io::Error::from(error);
+        let words = format!("{key} {} can't be made: {error}; {loss}", path.display());
+        findings.add(Code::NotWritable, path, words, fix_of(above, &error));
     }
 }
 

@@ -152,7 +152,10 @@ fn user(
         *supervisor = Supervisor::new(&[]).ok();
     }
     let Some(supervisor) = supervisor else { return };
-    let Err(why) = privileges::resolve(run_as, survey.user, supervisor) else { return };
+    let why = match privileges::resolve(run_as, survey.user, supervisor) {
+        Ok(identity) => return commands::reachable(survey, registration, &identity, findings),
+        Err(why) => why,
+    };
     let source = &registration.source;
     let fix = if why.contains("there is no user") {
         format!("useradd --system {}", run_as.user)

@@ -1,0 +1,71 @@
+//! Names in the per-guest tree that no guest has: what lies there never runs.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::finding::{Code, Findings, quoted};
+use super::survey::{Spot, Survey};
+use crate::config::diagnostic::did_you_mean;
+use crate::libvirt::Driver;
+
+pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+    for driver in Driver::ALL {
+        let Some(known) = defined(&survey.settings.hooks_dir, driver) else { continue };
+        let base = survey.settings.hooks_dir.join(format!("{driver}.d"));
+        let of_tree = survey.scripts.iter().filter(|script| script.spot == Spot::Tree(driver));
+        let names: BTreeSet<&OsStr> = of_tree
+            .filter_map(|script| script.path.strip_prefix(&base).ok()?.iter().next())
+            .collect();
+        for name in names {
+            if !known.iter().any(|known| name == known.as_str()) {
+                unknown(driver, &base, name, &known, findings);
+            }
+        }
+    }
+}
+
+/// The names in libvirt's configuration, which lies beside its hooks directory; `None` where there
+/// is none to be seen.
+fn defined(hooks_dir: &Path, driver: Driver) -> Option<Vec<String>> {
+    let directory = hooks_dir.parent()?;
+    let directory = match driver {
+        Driver::Daemon => return None,
+        Driver::Network => directory.join("qemu/networks"),
+        _ => directory.join(driver.name()),
+    };
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .ok()?
+        .flatten()
+        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".xml")?.to_owned()))
+        .collect();
+    names.sort_unstable();
+    (!names.is_empty()).then_some(names)
+}
+
+fn unknown(driver: Driver, base: &Path, name: &OsStr, known: &[String], findings: &mut Findings) {
+    let path: PathBuf = base.join(name);
+    let what = if driver == Driver::Network { "network" } else { "guest" };
+    let shown = name.to_string_lossy();
+    let lower = shown.to_lowercase();
+    let meant = known
+        .iter()
+        .find(|known| known.to_lowercase() == lower)
+        .map(String::as_str)
+        .or_else(|| did_you_mean(&shown, known.iter().map(String::as_str)));
+    let (hint, fix) = match meant {
+        Some(meant) => (
+            format!("; did you mean {meant}?"),
+            format!("mv {} {}", quoted(&path), quoted(&base.join(meant))),
+        ),
+        None => {
+            let fix = format!("define a {what} called {shown}, or remove {}", quoted(&path));
+            (String::new(), fix)
+        }
+    };
+    let words = format!(
+        "{driver}.d/{shown} has scripts, and libvirt has no {what} of that name defined{hint}"
+    );
+    findings.add(Code::UnknownGuest, &path, words, fix);
+}

@@ -1,0 +1,42 @@
+//! What a user other than root gets to, by the modes of what is on the way.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+pub const READ: u32 = 0o4;
+pub const EXECUTE: u32 = 0o1;
+
+/// A user, as the kernel judges it.
+#[derive(Clone, Copy, Debug)]
+pub struct Walker<'a> {
+    pub user: u32,
+    pub groups: &'a [u32],
+}
+
+impl Walker<'_> {
+    /// Whether a mode grants all these bits.
+    pub fn may(self, path: &Path, bits: u32) -> bool {
+        if self.user == 0 {
+            return true;
+        }
+        fs::metadata(path).is_ok_and(|metadata| {
+            let shift = if metadata.uid() == self.user {
+                6
+            } else if self.groups.contains(&metadata.gid()) {
+                3
+            } else {
+                0
+            };
+            (metadata.mode() >> shift) & bits == bits
+        })
+    }
+
+    /// The first directory that is shut to it, on the way to a name and to what that resolves to.
+    pub fn shut_out_by(self, path: &Path) -> Option<PathBuf> {
+        let end = fs::canonicalize(path).ok()?;
+        let ways = [path, &end].map(|way| way.ancestors().skip(1).collect::<Vec<_>>());
+        let mut parts = ways.iter().flat_map(|way| way.iter().rev());
+        parts.find(|part| !self.may(part, EXECUTE)).map(|part| part.to_path_buf())
+    }
+}
