@@ -4,14 +4,29 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::host::{DRIVERS, binary_under_test};
+use crate::support::host::{DRIVERS, binary_under_test, writing};
 use crate::support::{Host, is_root, skip};
+
+/// What a command says. None is started while a program is written: see `writing`.
+fn output(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = {
+        let _writing = writing();
+        command.spawn().unwrap()
+    };
+    child.wait_with_output().unwrap()
+}
+
+fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let _writing = writing();
+    fs::copy(from, to).unwrap();
+}
 
 /// A host that has nothing to complain about, with `/proc` and `/sys` of its own.
 struct Place {
@@ -31,7 +46,7 @@ impl Place {
         }
         host.mode("state", 0o700).mode(memory.path(), 0o700);
         // the build's own may be writable by its group
-        fs::copy(binary_under_test(), host.path("bin/hookmux")).unwrap();
+        copy(binary_under_test(), host.path("bin/hookmux"));
         host.mode("bin/hookmux", 0o755);
         for driver in DRIVERS {
             fs::remove_file(host.hook(driver)).unwrap();
@@ -91,15 +106,15 @@ impl Place {
     }
 
     fn run(&self, more: &[&str]) -> Output {
-        Command::new(self.host.path("bin/hookmux"))
-            .arg("--hooks-dir")
-            .arg(self.host.hooks())
-            .arg("check")
-            .arg("--root")
-            .arg(self.host.path("root"))
-            .args(more)
-            .output()
-            .unwrap()
+        output(
+            Command::new(self.host.path("bin/hookmux"))
+                .arg("--hooks-dir")
+                .arg(self.host.hooks())
+                .arg("check")
+                .arg("--root")
+                .arg(self.host.path("root"))
+                .args(more),
+        )
     }
 
     #[track_caller]
@@ -167,8 +182,7 @@ impl Found<'_> {
     fn is_mended(&self) {
         let path =
             format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.place.host.path("bin").display());
-        let output =
-            Command::new("/bin/sh").args(["-c", &self.fix]).env("PATH", path).output().unwrap();
+        let output = output(Command::new("/bin/sh").args(["-c", &self.fix]).env("PATH", path));
         assert!(output.status.success(), "{}: {output:?}", self.fix);
         self.place.has_not(&self.code);
     }
@@ -263,7 +277,7 @@ fn what_stands_under_a_drivers_name() {
     fs::remove_dir(place.host.hook("qemu.old")).unwrap();
     place.is_clean();
     clear();
-    fs::copy(place.host.path("bin/hookmux"), &qemu).unwrap();
+    copy(place.host.path("bin/hookmux"), &qemu);
     place.is_clean();
     place.mode("qemu", 0o644);
     place.finds("unreachable-binary", "qemu", &["no x bit"]).is_mended();
@@ -363,7 +377,7 @@ fn apparmor_lets_libvirt_run_little() {
     place.finds("apparmor-place", "qemu", &["bin/hookmux", "profile libvirtd", "/usr/sbin"]);
     place.has_not("selinux-place");
     fs::remove_file(place.host.hook("qemu")).unwrap();
-    fs::copy(place.host.path("bin/hookmux"), place.host.hook("qemu")).unwrap();
+    copy(place.host.path("bin/hookmux"), place.host.hook("qemu"));
     place.finds("apparmor-copy", "qemu", &["no link", "ln -sfn /usr/sbin/hookmux"]);
     place.fake("sys/module/apparmor/parameters/enabled", "N\n").is_clean();
 }
@@ -500,15 +514,15 @@ fn who_is_not_root_is_told_what_stays_unseen() {
     place.host.raw_settings(&place.settings.replace("session: true", "session: false"));
     place.mode("after_vm_start", 0o700).mode("before_vm_start", 0o700);
     fs::set_permissions(place.host.directory(), PermissionsExt::from_mode(0o755)).unwrap();
-    let output = Command::new("setpriv")
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-        .arg(place.host.path("bin/hookmux"))
-        .arg("--hooks-dir")
-        .arg(place.host.hooks())
-        .args(["check", "--output", "json", "--root"])
-        .arg(place.host.path("root"))
-        .output()
-        .unwrap();
+    let output = output(
+        Command::new("setpriv")
+            .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+            .arg(place.host.path("bin/hookmux"))
+            .arg("--hooks-dir")
+            .arg(place.host.hooks())
+            .args(["check", "--output", "json", "--root"])
+            .arg(place.host.path("root")),
+    );
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     let unseen = said["findings"].as_array().unwrap().iter();
     assert_eq!(unseen.filter(|one| one["code"] == "unseen").count(), 2, "{said:#}");
@@ -529,10 +543,14 @@ fn nothing_runs_where_nothing_may_be_executed() {
         place.host.hooks().display(),
         place.host.path("root").display()
     );
-    let output = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", &script])
-        .output()
-        .unwrap();
+    let output = output(Command::new("unshare").args([
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        &script,
+    ]));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(said["findings"][0]["code"], "noexec", "{said:#}");
 }
@@ -665,7 +683,7 @@ fn trust_that_was_relaxed_is_a_warning() {
 fn an_interpreter_is_as_good_as_its_script() {
     let place = Place::clean();
     let shell = place.host.path("bin/sh");
-    fs::copy("/bin/sh", &shell).unwrap();
+    copy("/bin/sh", &shell);
     place.script("before_vm_start/x", &format!("#!{}\n", shell.display())).is_clean();
     place.host.mode("bin/sh", 0o777);
     place.finds("untrusted-interpreter", "before_vm_start/x", &["bin/sh is writable"]).is_mended();
@@ -792,7 +810,7 @@ fn host_settings(host: &Host) -> String {
 }
 
 fn is_in_memory(path: &Path) -> bool {
-    let output = Command::new("stat").args(["-f", "-c", "%T"]).arg(path).output().unwrap();
+    let output = output(Command::new("stat").args(["-f", "-c", "%T"]).arg(path));
     output.stdout.starts_with(b"tmpfs") || output.stdout.starts_with(b"ramfs")
 }
 
@@ -810,7 +828,7 @@ fn places_must_be_writable_and_have_room() {
             place.host.path("root").display()
         );
         let unshare = ["--mount", "--propagation", "private", "sh", "-c", &script];
-        let output = Command::new("unshare").args(unshare).output().unwrap();
+        let output = output(Command::new("unshare").args(unshare));
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
     };
     for name in ["state", "save"] {

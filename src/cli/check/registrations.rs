@@ -26,7 +26,7 @@ pub fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Fin
             Some(copy) => format!("calls use its last good copy, {}", copy.display()),
             None => "there is no good copy of it, and gates fail".to_owned(),
         };
-        let words = format!("{}: {consequence}", problem.one_line());
+        let words = format!("{} ({consequence})", problem.one_line());
         findings.add(Code::BrokenSettings, &path, words, edit(problem));
     }
     if let Some(file) = &settings.environment_file {
@@ -78,7 +78,7 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
             } else {
                 "what it would run is unknown, and gates fail"
             };
-            let words = format!("{}: {consequence}", problem.one_line());
+            let words = format!("{} ({consequence})", problem.one_line());
             let is_link = path.is_symlink() && !path.exists();
             let fix = if is_link { format!("rm {}", quoted(path)) } else { edit(problem) };
             findings.add(Code::BrokenRegistration, path, words, fix);

@@ -8,6 +8,9 @@ use super::finding::{Finding, Severity, counted};
 use crate::cli::args::Format;
 use crate::cli::output::{Cell, Output, Tone};
 
+/// How long a line of a sentence may be, in characters.
+const LINE: usize = 100;
+
 const fn tone(severity: Severity) -> Tone {
     match severity {
         Severity::Error => Tone::Bad,
@@ -36,15 +39,47 @@ pub fn show(findings: &[Finding], hooks_dir: &Path, format: Format, output: &mut
         }
         counts.push(counted(group.len(), severity.name()));
         let title = format!("{:<width$}", severity.name().to_uppercase());
-        let rows: Vec<Vec<Cell>> = group.into_iter().flat_map(rows).collect();
+        let rows: Vec<Vec<Cell>> =
+            group.into_iter().flat_map(|finding| rows(finding, width)).collect();
         output.table(&[&title, ""], &rows);
         output.line("");
     }
     output.line(&format!("{} in {}.", counts.join(", "), hooks_dir.display()));
 }
 
-fn rows(finding: &Finding) -> [Vec<Cell>; 2] {
+fn rows(finding: &Finding, width: usize) -> Vec<Vec<Cell>> {
     let code = Cell(finding.code.name().to_owned(), tone(finding.severity()));
-    let fix = Cell(format!("→ {}", finding.fix), Tone::Dim);
-    [vec![code, finding.message.as_str().into()], vec!["".into(), fix]]
+    let mut lines = wrapped(&finding.message, LINE.saturating_sub(width + 2)).into_iter();
+    let mut rows = vec![vec![code, lines.next().unwrap_or_default().into()]];
+    rows.extend(lines.map(|line| vec!["".into(), line.into()]));
+    // one command on one line, to be copied
+    rows.push(vec!["".into(), Cell(format!("→ {}", finding.fix), Tone::Dim)]);
+    rows
+}
+
+/// A sentence in lines of so many characters; a word that is longer has a line of its own.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_are_wrapped_between_words() {
+        let lines = wrapped("a bb  ccc /a/very/long/path d", 6);
+        assert_eq!(lines, ["a bb ", "ccc", "/a/very/long/path", "d"]);
+        assert_eq!(lines.join(" "), "a bb  ccc /a/very/long/path d");
+    }
 }
