@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::content;
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, edit, quoted};
 use super::reach::{EXECUTE, READ, Walker};
 use super::script_text;
 use super::survey::Survey;
@@ -79,7 +79,7 @@ fn command(
             .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
         if !is_hidden {
             let message = format!("{what} is {}, which is not there", program.display());
-            let fix = format!("\"${{EDITOR:-vi}}\" {}", quoted(source));
+            let fix = edit(source);
             findings.add(Code::CommandMissing, source, message, fix);
         }
         return;
@@ -88,7 +88,7 @@ fn command(
         let (why, fix) = if program.is_file() {
             ("has no x bit", format!("chmod a+x {}", quoted(&program)))
         } else {
-            ("is not a regular file", format!("\"${{EDITOR:-vi}}\" {}", quoted(source)))
+            ("is not a regular file", edit(source))
         };
         let message = format!("{what} is {}, which {why}", program.display());
         return findings.add(Code::CommandNotExecutable, source, message, fix);

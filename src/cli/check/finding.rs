@@ -74,6 +74,16 @@ pub fn quoted(path: &Path) -> String {
     }
 }
 
+/// The command that opens a file to be mended by hand.
+pub fn edit(path: &Path) -> String {
+    format!("\"${{EDITOR:-vi}}\" {}", quoted(path))
+}
+
+/// The same, at a line.
+pub fn edit_line(path: &Path, line: usize) -> String {
+    format!("\"${{EDITOR:-vi}}\" +{line} {}", quoted(path))
+}
+
 /// `1 error`, `2 errors`.
 pub fn counted(count: usize, what: impl Display) -> String {
     let end = if count == 1 { "" } else { "s" };

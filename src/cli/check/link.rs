@@ -45,15 +45,15 @@ pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mu
     }
 }
 
-/// What records tell of calls and reloads. There are none yet.
-const fn seen_of(_driver: Driver) -> Seen {
-    Seen { call: None, reload: None }
+/// What is kept of a driver's calls and of reloads: nothing, so that only the daemon's start counts.
+fn seen_of(_survey: &Survey<'_>, _driver: Driver) -> Seen {
+    Seen::default()
 }
 
 /// Whether the daemon has looked for hook programs since the link was made.
 pub fn seen(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
     let Some(linked) = changed(link) else { return };
-    let seen = seen_of(driver);
+    let seen = seen_of(survey, driver);
     for daemon in survey.daemons.iter().filter(|daemon| daemon.serves(driver)) {
         let Some(started) = daemon.started else { continue };
         if proof(linked, started, seen.call, seen.reload) == Proof::Unknown {

@@ -42,18 +42,14 @@ pub fn examine(survey: &Survey<'_>, surroundings: &Surroundings, findings: &mut 
 /// A directory that hookmux makes for itself.
 fn own(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings) {
     let loss = "nothing is remembered of guests, and no detached hook is queued";
-    if path.is_dir() {
+    if path.symlink_metadata().is_ok() {
         usable(key, path, loss, findings);
         private(survey, key, path, findings);
         return;
     }
     // it is made at the first call, if that can be done
     let above = path.ancestors().skip(1).find(|above| above.symlink_metadata().is_ok());
-    if path.symlink_metadata().is_ok() {
-        let words = format!("{key} {} is not a directory: {loss}", path.display());
-        let fix = format!("rm {0} && mkdir -m 700 {0}", quoted(path));
-        findings.add(Code::NotADirectory, path, words, fix);
-    } else if let Some(above) = above
+    if let Some(above) = above
         && let Err(error) = access(above, AccessFlags::W_OK | AccessFlags::X_OK)
     {
         let error = std::io::Error::from(error);
@@ -106,7 +102,7 @@ fn fix_of(path: &Path, error: &std::io::Error) -> String {
 
 /// Documents of guests lie there. What others could change is told with all that isn't trusted.
 fn private(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings) {
-    if Trust::new(survey.user).directory(path).is_err() {
+    if !path.is_dir() || Trust::new(survey.user).directory(path).is_err() {
         return;
     }
     if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {

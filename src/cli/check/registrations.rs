@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::called;
 use super::commands;
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, edit, edit_line, quoted};
 use super::matching;
 use super::survey::Survey;
 use crate::config::registry::Source;
@@ -27,7 +27,7 @@ pub fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Fin
             None => "there is no good copy of it, and gates fail".to_owned(),
         };
         let words = format!("{} ({consequence})", problem.one_line());
-        findings.add(Code::BrokenSettings, &path, words, edit(problem));
+        findings.add(Code::BrokenSettings, &path, words, edit_at(problem));
     }
     if let Some(file) = &settings.environment_file {
         environment_file(file, FILE_NAME, survey, findings);
@@ -39,10 +39,11 @@ pub fn is_refused(problem: &Diagnostic) -> bool {
     problem.message.starts_with("not trusted:")
 }
 
-fn edit(problem: &Diagnostic) -> String {
+/// Opens the file where the mistake is.
+fn edit_at(problem: &Diagnostic) -> String {
     match problem.place {
-        Some((line, _)) => format!("\"${{EDITOR:-vi}}\" +{line} {}", quoted(&problem.path)),
-        None => format!("\"${{EDITOR:-vi}}\" {}", quoted(&problem.path)),
+        Some((line, _)) => edit_line(&problem.path, line),
+        None => edit(&problem.path),
     }
 }
 
@@ -51,7 +52,7 @@ fn environment_file(file: &Path, whose: &str, survey: &Survey<'_>, findings: &mu
     if why.contains(": not trusted: ") && file.exists() {
         return;
     }
-    let fix = format!("\"${{EDITOR:-vi}}\" {}", quoted(file));
+    let fix = edit(file);
     findings.add(Code::EnvironmentFile, file, format!("{whose}: {why}"), fix);
 }
 
@@ -80,7 +81,7 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
             };
             let words = format!("{} ({consequence})", problem.one_line());
             let is_link = path.is_symlink() && !path.exists();
-            let fix = if is_link { format!("rm {}", quoted(path)) } else { edit(problem) };
+            let fix = if is_link { format!("rm {}", quoted(path)) } else { edit_at(problem) };
             findings.add(Code::BrokenRegistration, path, words, fix);
         }
         (_, State::Disabled(_)) => {
@@ -114,7 +115,7 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
 
 fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut Findings) {
     let (source, label) = (&registration.source, survey.label(&registration.source));
-    let edit = format!("\"${{EDITOR:-vi}}\" {}", quoted(source));
+    let edit = edit(source);
     if let Some(why) = matching::impossibility(registration) {
         findings.add(Code::NeverMatches, source, format!("{label} never runs: {why}"), &*edit);
     }
@@ -162,7 +163,7 @@ fn user(
     } else if let (true, Some(group)) = (why.contains("there is no group"), &run_as.group) {
         format!("groupadd --system {group}")
     } else {
-        format!("\"${{EDITOR:-vi}}\" {}", quoted(source))
+        edit(source)
     };
     findings.add(Code::UnknownUser, source, format!("{}: {why}", survey.label(source)), fix);
 }
