@@ -293,6 +293,8 @@ fn a_hook_of_all_guests_needs_one_of_their_drivers() {
     place.script("before_vm_start/x", "#!/bin/sh\n").file("hooks.d/x.yaml", &registration(""));
     fs::remove_file(place.host.hook("lxc")).unwrap();
     place.is_clean();
+    place.file("hooks.d/y.yaml", &registration("when: {driver: lxc}"));
+    place.finds("hooks-without-driver", "hooks.d/y.yaml", &["for lxc"]).is_mended();
     fs::remove_file(place.host.hook("network")).unwrap();
     place.script("after_network_start/x", "#!/bin/sh\n");
     place.finds("hooks-without-driver", "after_network_start/x", &["for network"]).is_mended();

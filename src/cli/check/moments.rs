@@ -147,7 +147,11 @@ fn without_driver(survey: &Survey<'_>, findings: &mut Findings) {
         check(&script.path, &script.label, drivers);
     }
     for one in survey.registrations.iter().filter(|one| one.enabled) {
-        check(&one.source, &survey.label(&one.source), drivers_of(&one.triggers));
+        let mut drivers = drivers_of(&one.triggers);
+        if let Some(patterns) = &one.when.driver {
+            drivers.retain(|driver| patterns.match_value(driver.name()));
+        }
+        check(&one.source, &survey.label(&one.source), drivers);
     }
 }
 
