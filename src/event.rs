@@ -235,6 +235,15 @@ mod tests {
     }
 
     #[test]
+    fn an_operation_that_is_known_has_events_of_its_own() {
+        assert_eq!(meant_by("on_qemu_started")[0], "after_vm_launch");
+        assert!(!is_known("on_qemu_started"));
+        assert!(is_known("on_qemu_paused") && meant_by("on_qemu_paused").is_empty());
+        assert!(is_known("before_vm_start") && meant_by("before_vm_start").is_empty());
+        assert!(!is_known("on_qemu_") && !is_known("on_vbox_paused"));
+    }
+
+    #[test]
     fn calls_become_events() {
         use Origin::{Fresh, Migration, Restore, Unknown};
         let table: &[(Driver, &[&str], Origin, &[&str])] = &[

@@ -337,6 +337,19 @@ fn a_link_that_the_daemon_has_not_seen_is_no_hook() {
     place.finds("unproven-link", "qemu", &["virtqemud", "reload it to be sure", "kill -HUP 77"]);
     fs::create_dir_all(place.host.path("root/run/systemd/system")).unwrap();
     place.finds("unproven-link", "qemu", &["systemctl reload virtqemud"]);
+    // what is heard of a reload, and a call that is recorded, are proof
+    let run = place._memory.path();
+    fs::create_dir(run.join("daemons")).unwrap();
+    fs::write(run.join("daemons/virtqemud"), "").unwrap();
+    place.is_clean();
+    fs::remove_dir_all(run.join("daemons")).unwrap();
+    place.finds("unproven-link", "qemu", &[]);
+    place.settings("record: all\n");
+    place.host.guest("prepare begin").run().succeeds();
+    place.is_clean();
+    place.host.text(&["prune"], 0);
+    fs::remove_dir_all(place.host.path("state/records")).unwrap();
+    place.finds("unproven-link", "qemu", &[]);
     // one that has started since
     std::thread::sleep(Duration::from_millis(100));
     place.daemon("virtqemud", 0, 0).is_clean();
@@ -910,4 +923,47 @@ fn item(queued_at: u64) -> String {
         "attempts": 0, "run": null, "last": null,
     })
     .to_string()
+}
+
+#[test]
+fn records_that_could_not_be_kept_and_calls_that_died_are_told() {
+    let place = Place::clean();
+    place.script("before_vm_start/10-x", "#!/bin/sh\nkill -KILL $PPID\n");
+    let spool = place._memory.path().join("records");
+    place.host.guest("prepare begin").run();
+    place.finds(
+        "lost-executions",
+        place.host.path("state/records"),
+        &["died in 1 call", "log --lost"],
+    );
+    place.host.text(&["prune"], 0);
+    fs::remove_dir_all(place.host.path("state/records")).unwrap();
+    place.is_clean();
+    fs::write(spool.join("dropped"), "{\"records\":3,\"journal\":0}").unwrap();
+    place.finds("records-dropped", &spool, &["3 records could not be kept"]);
+    fs::write(spool.join("dropped"), "{\"records\":0,\"journal\":2}").unwrap();
+    place.finds("journal-dropped", &spool, &["no room for 2 messages"]);
+    fs::write(spool.join("dropped"), "{\"records\":0,\"journal\":0}").unwrap();
+    // a state directory that takes nothing
+    place.script("before_vm_start/10-x", "#!/bin/sh\nexit 0\n");
+    fs::write(place.host.path("state/records"), "").unwrap();
+    place.host.guest("prepare begin").run().succeeds();
+    place.host.text(&["prune"], 1);
+    place.finds("records-stuck", &spool, &["1 record", "can't be moved"]);
+    fs::remove_file(place.host.path("state/records")).unwrap();
+    place.host.text(&["prune"], 0);
+    place.is_clean();
+}
+
+#[test]
+fn that_hooks_are_switched_off_is_an_error() {
+    let place = Place::clean();
+    place.host.text(&["bypass", "on", "--guest", "web 1"], 0);
+    place
+        .finds("bypassed", "hookmux.bypass", &["THE EMERGENCY SWITCH IS ON", "calls about web 1"])
+        .is_mended();
+    place.host.text(&["bypass", "on"], 0);
+    place.mode("hookmux.bypass", 0o666);
+    place.finds("broken-bypass", "hookmux.bypass", &["counts for nothing"]).is_mended();
+    place.is_clean();
 }

@@ -12,7 +12,9 @@ use super::args::{self, AddArgs, Format, HookOptions};
 use super::output::{Cell, Output, Tone};
 use super::registry;
 use super::{End, Place};
+use crate::config::called;
 use crate::config::diagnostic::did_you_mean;
+use crate::config::matching;
 use crate::config::registration::{
     CallStyle, EXTENSION, FailurePolicy, Mode, OwnTimeout, RunAs, StdinKind, When,
 };
@@ -378,6 +380,10 @@ impl Adding<'_> {
     fn warn(&mut self, draft: &Draft) {
         let registration = &draft.registration;
         let mut found = registration.warnings();
+        found.extend(
+            matching::impossibility(registration).map(|why| format!("it never runs: {why}")),
+        );
+        found.extend(registration.triggers.calls.iter().filter_map(called::uncalled));
         let programs = [
             Some(&registration.command),
             registration.check.as_ref(),

@@ -86,7 +86,8 @@ fn help_of_all(output: &mut Output) {
 
 fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
     let place = Place::new(arguments.hooks_dir);
-    if !matches!(arguments.command, Some(Command::Bypass(_))) {
+    // these say it themselves
+    if !matches!(arguments.command, Some(Command::Bypass(_) | Command::Check(_))) {
         place.shout_bypass(output);
     }
     match arguments.command {

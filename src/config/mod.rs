@@ -1,8 +1,10 @@
 //! What the administrator decided: settings, and where hooks may lie.
 
 pub mod cache;
+pub mod called;
 pub mod diagnostic;
 pub mod last_good;
+pub mod matching;
 pub mod registration;
 pub mod registry;
 pub mod settings;

@@ -13,7 +13,7 @@ use super::template::Template;
 use super::triggers::{CallPattern, Triggers};
 use super::values::{Limit, OneOrMany, Patterns, Variables};
 use crate::event::{self, Origin};
-use crate::libvirt::{Class, Driver, Operation, operation};
+use crate::libvirt::{Class, Driver};
 
 /// The directory of registrations in a root.
 pub const DIRECTORY: &str = "hooks.d";
@@ -426,42 +426,7 @@ impl Registration {
         if self.mode == Mode::Detached && classes.iter().all(|class| *class == Class::Gate) {
             warnings.push("a detached hook runs after libvirt has been answered: at a gate it can't stop anything".to_owned());
         }
-        warnings.extend(self.never_matches());
         warnings
-    }
-
-    /// Why it will never run, whatever happens.
-    fn never_matches(&self) -> Vec<String> {
-        let mut why = Vec::new();
-        for pattern in self.triggers.calls.iter().filter(|pattern| !pattern.is_heard_of()) {
-            let known = operation::TABLE.iter().map(|row| row.name);
-            let name = pattern.operation.as_deref().unwrap_or_default();
-            let hint = did_you_mean(name, known)
-                .map(|meant| format!("; did you mean `{meant}`?"))
-                .unwrap_or_default();
-            why.push(format!("no libvirt that this version knows makes the call {pattern}{hint}"));
-        }
-        let rows = self.triggers.rows();
-        if rows.is_empty() {
-            return why;
-        }
-        if let Some(patterns) = &self.when.driver
-            && !rows
-                .iter()
-                .flat_map(|row| row.drivers)
-                .any(|driver| patterns.match_value(driver.name()))
-        {
-            why.push(format!("it never runs: `when.driver` ({patterns}) leaves out all drivers that its events are of"));
-        }
-        let is_released = rows.iter().any(|row| row.operation == Operation::Release);
-        if self.when.reason.is_some() && !is_released {
-            why.push("it never runs: `when.reason` is known at `release` only (after_vm_destroy and its like)".to_owned());
-        }
-        let is_guests = rows.iter().flat_map(|row| row.drivers).any(|driver| driver.is_guest());
-        if self.when.origin.is_some() && !is_guests {
-            why.push("it never runs: `when.origin` is known of guests only".to_owned());
-        }
-        why
     }
 }
 

@@ -30,26 +30,21 @@ impl Triggers {
         self.calls.iter().any(|pattern| pattern.matches(call))
     }
 
-    /// The known operations that it runs at.
-    pub fn rows(&self) -> Vec<&'static operation::Row> {
+    /// The classes of all calls that it runs at.
+    pub fn classes(&self) -> Vec<Class> {
         let of_events =
             event::TABLE.iter().filter(|row| self.has_event(row.name)).map(|row| row.operation);
         let operations: Vec<_> = of_events.collect();
-        let is_meant = |row: &&operation::Row| {
+        let rows = operation::TABLE.iter().filter(|row| {
             operations.contains(&row.operation)
                 || self.calls.iter().any(|pattern| {
                     row.drivers.iter().any(|driver| pattern.covers(*driver, row.name))
                 })
-        };
-        operation::TABLE.iter().filter(is_meant).collect()
-    }
-
-    /// The classes of all calls that it runs at.
-    pub fn classes(&self) -> Vec<Class> {
+        });
         let mut classes: Vec<Class> = Vec::new();
         let unknown =
             self.events.iter().any(|event| event.starts_with("on_")).then_some(Class::Live);
-        for class in self.rows().into_iter().map(|row| row.class).chain(unknown) {
+        for class in rows.map(|row| row.class).chain(unknown) {
             if !classes.contains(&class) {
                 classes.push(class);
             }
@@ -94,12 +89,6 @@ impl CallPattern {
             return Err(format!("`{driver}` in `{word}` is no driver{hint}"));
         }
         Ok(pattern)
-    }
-
-    /// Whether it is a call that some libvirt makes, as far as is known.
-    pub fn is_heard_of(&self) -> bool {
-        let mut rows = operation::TABLE.iter();
-        rows.any(|row| row.drivers.iter().any(|driver| self.covers(*driver, row.name)))
     }
 
     fn covers(&self, driver: Driver, operation: &str) -> bool {

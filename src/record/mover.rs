@@ -57,6 +57,11 @@ pub struct Tidied {
     pub stuck: Option<io::Error>,
 }
 
+/// Whether the last mover could do nothing.
+pub fn is_stuck(spool: &Spool) -> bool {
+    spool.base().join(STUCK).exists()
+}
+
 /// Starts a mover for what a call has left, unless one is there, or systemd sees to it.
 pub fn start_if_needed(hooks_dir: &Path, place: &Place) {
     let spool = &place.spool;
@@ -114,7 +119,6 @@ pub fn linger(settings: &Settings) -> io::Result<Tidied> {
             sum.moved += done.moved;
             sum.lost += done.lost;
             if done.stuck.is_some() {
-                mover.note_stuck();
                 sum.stuck = done.stuck;
                 return Ok(sum);
             }
@@ -188,8 +192,9 @@ impl Mover<'_> {
                 }
             }
         }
-        if done.stuck.is_none() {
-            let _ = files::remove(&self.spool.base().join(STUCK));
+        match &done.stuck {
+            None => drop(files::remove(&self.spool.base().join(STUCK))),
+            Some(_) => drop(files::replace(&self.spool.base().join(STUCK), b"\n")),
         }
         done
     }
@@ -239,10 +244,6 @@ impl Mover<'_> {
             files::remove(&self.spool.done(id))?;
         }
         Ok(moved)
-    }
-
-    fn note_stuck(&self) {
-        let _ = files::replace(&self.spool.base().join(STUCK), b"\n");
     }
 
     fn pruned_path(&self) -> PathBuf {

@@ -114,6 +114,13 @@ codes! {
     SpareSave "spare-save" Note,
     OldJob "old-job" Warning,
     BrokenJob "broken-job" Warning,
+    // records, and the emergency switch
+    RecordsDropped "records-dropped" Warning,
+    RecordsStuck "records-stuck" Warning,
+    LostExecutions "lost-executions" Warning,
+    JournalDropped "journal-dropped" Note,
+    Bypassed "bypassed" Error,
+    BrokenBypass "broken-bypass" Warning,
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use super::content;
 use super::finding::{Code, Findings, quoted};
 use super::proof::{Proof, Seen, proof};
 use super::reach::{EXECUTE, Walker};
+use super::records;
 use super::survey::Survey;
+use crate::daemon_seen;
 use crate::libvirt::Driver;
 
 /// Whether the daemon gets to what a link leads to, and may execute it.
@@ -45,20 +47,23 @@ pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mu
     }
 }
 
-/// What is kept of a driver's calls and of reloads: nothing, so that only the daemon's start counts.
-fn seen_of(_survey: &Survey<'_>, _driver: Driver) -> Seen {
-    Seen::default()
+/// What is kept of a driver's calls, and of a daemon's starts and reloads.
+fn seen_of(survey: &Survey<'_>, driver: Driver, daemon: &str) -> Seen {
+    Seen {
+        call: records::last_call(survey, driver),
+        reload: daemon_seen::when(&survey.settings.runtime_dir, daemon),
+    }
 }
 
 /// Whether the daemon has looked for hook programs since the link was made.
 pub fn seen(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
     let Some(linked) = changed(link) else { return };
-    let seen = seen_of(survey, driver);
     for daemon in survey.daemons.iter().filter(|daemon| daemon.serves(driver)) {
         let Some(started) = daemon.started else { continue };
+        let seen = seen_of(survey, driver, &daemon.name);
         if proof(linked, started, seen.call, seen.reload) == Proof::Unknown {
             let words = format!(
-                "{} is newer than the start of {}, which looks for hook programs only then and when it is reloaded: unknown whether it has seen it, reload it to be sure",
+                "{} is newer than the start of {}, which looks for hook programs only then and when it is reloaded, and no call is recorded since: unknown whether it has seen it, reload it to be sure",
                 link.display(),
                 daemon.name
             );

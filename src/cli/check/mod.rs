@@ -1,6 +1,5 @@
 //! `hookmux check`: everything that can be wrong, with the way out of each.
 
-mod called;
 mod code;
 mod commands;
 mod confinement;
@@ -11,11 +10,11 @@ mod guest_tree;
 mod guests;
 mod installed;
 mod link;
-mod matching;
 mod moments;
 mod places;
 mod proof;
 mod reach;
+mod records;
 mod registrations;
 mod report;
 mod script_text;
@@ -40,6 +39,7 @@ pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow:
     let mut findings = Findings::default();
     let survey = Survey::new(&loaded.settings, user, &arguments.root, &mut findings);
     registrations::examine_settings(&survey, &loaded, &mut findings);
+    records::examine_bypass(&survey, &mut findings);
     installed::examine(&survey, &mut findings);
     confinement::examine(&survey, &mut findings);
     moments::examine(&survey, &mut findings);
@@ -52,6 +52,7 @@ pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow:
     if !loaded.is_lost() {
         places::examine(&survey, &place.surroundings, &mut findings);
         waiting::examine(&survey, &mut findings);
+        records::examine(&survey, &mut findings);
     }
     let findings = findings.sorted();
     report::show(&findings, &loaded.settings.hooks_dir, arguments.output, output);

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::called;
 use super::finding::{Code, Findings, quoted};
 use super::installed::called_at;
 use super::survey::{Spot, Survey, Uncalled};
 use crate::cli::vdsm;
+use crate::config::called;
 use crate::config::diagnostic::did_you_mean;
 use crate::config::triggers::Triggers;
 use crate::event;
@@ -38,7 +38,10 @@ fn unknown(directory: &Path, findings: &mut Findings) {
         return;
     }
     if event::is_known(name) {
-        return on_known_operation(directory, name, findings);
+        return;
+    }
+    if let Some(meant) = event::meant_by(name).first() {
+        return on_known_operation(directory, meant, findings);
     }
     let shown = directory.display();
     if let Some((_, nearest)) = vdsm::WITHOUT_SOURCE.iter().find(|(vdsms, _)| *vdsms == name) {
@@ -74,8 +77,7 @@ fn file_for_directory(survey: &Survey<'_>, path: &Path, findings: &mut Findings)
 }
 
 /// `on_qemu_started`: only an operation that hookmux doesn't know fires such an event.
-fn on_known_operation(directory: &Path, name: &str, findings: &mut Findings) {
-    let Some(meant) = called::event_of_known_operation(name) else { return };
+fn on_known_operation(directory: &Path, meant: &str, findings: &mut Findings) {
     let words =
         format!("{} never runs: the operation is known, and fires {meant}", directory.display());
     let fix = format!("mv {} {}", quoted(directory), quoted(&directory.with_file_name(meant)));

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::called;
 use super::commands;
 use super::finding::{Code, Findings, edit, edit_line, quoted};
-use super::matching;
 use super::survey::Survey;
+use crate::config::called;
+use crate::config::matching;
 use crate::config::registry::Source;
 use crate::config::settings::FILE_NAME;
 use crate::config::{Diagnostic, Loaded, Registration};
@@ -122,14 +122,6 @@ fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut 
     for pattern in &registration.triggers.calls {
         if let Some(why) = called::uncalled(pattern) {
             findings.add(Code::NeverCalled, source, format!("{label}: {why}"), &*edit);
-        }
-    }
-    for event in &registration.triggers.events {
-        if let Some(meant) = called::event_of_known_operation(event) {
-            let words = format!(
-                "{label}: {event} never fires, for the operation is known; it fires {meant}"
-            );
-            findings.add(Code::NeverCalled, source, words, &*edit);
         }
     }
     for warning in registration.warnings() {

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::called;
 use super::finding::{Code, Findings};
 use super::survey::{Script, Spot, Survey};
 use crate::cli::events;
 use crate::cli::version::{Version, spans};
+use crate::config::called;
 use crate::hook::State;
 use crate::libvirt::{Driver, operation};
 

@@ -76,7 +76,7 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
     for id in ids {
         let path = directory.join(format!("{id}.json"));
         match queue.get(&id) {
-            Some(item) => {
+            Ok(item) => {
                 let age = now().saturating_sub(item.queued_at);
                 if age > OLD {
                     let last = item.last.map(|last| format!(" (last: {last})")).unwrap_or_default();
@@ -91,8 +91,8 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
                 }
             }
             // it may have been done a moment ago
-            None if path.exists() => broken(&path, findings),
-            None => {}
+            Err(_) if path.exists() => broken(&path, findings),
+            Err(_) => {}
         }
     }
     for path in names_that_end(&directory, ".broken") {

@@ -54,16 +54,6 @@ fn on_driver(event: &str) -> Option<(Driver, &str)> {
     Some((Driver::from_name(driver)?, operation))
 }
 
-/// The event that fires where somebody wrote `on_qemu_started`.
-pub fn event_of_known_operation(event: &str) -> Option<&'static str> {
-    let (driver, operation) = on_driver(event)?;
-    let known = operation::TABLE
-        .iter()
-        .find(|row| row.drivers.contains(&driver) && row.name == operation)?
-        .operation;
-    event::TABLE.iter().find(|row| row.operation == known).map(|row| row.name)
-}
-
 fn drivers(pattern: &CallPattern) -> impl Iterator<Item = Driver> {
     Driver::ALL
         .into_iter()
@@ -134,8 +124,5 @@ mod tests {
             let words = expected.unwrap_or_default();
             assert!(told.unwrap_or_default().contains(words), "{word}");
         }
-        assert_eq!(event_of_known_operation("on_qemu_started"), Some("after_vm_launch"));
-        assert_eq!(event_of_known_operation("on_qemu_paused"), None);
-        assert_eq!(event_of_known_operation("before_vm_start"), None);
     }
 }

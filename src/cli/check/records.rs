@@ -1,0 +1,105 @@
+//! What became of records, and whether hooks are switched off.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::finding::{Code, Findings, counted};
+use super::survey::Survey;
+use crate::bypass;
+use crate::cli::bypass as switch;
+use crate::libvirt::Driver;
+use crate::record::form::Cause;
+use crate::record::history::{Filter, History};
+use crate::record::mover;
+use crate::trust::Trust;
+
+/// How far back lost executions are looked for.
+const RECENT: Duration = Duration::from_secs(24 * 3600);
+/// How many of a driver's newest executions are asked for one of libvirt's.
+const MOST: usize = 100;
+
+pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+    let settings = survey.settings;
+    let history = History::new(&settings.runtime_dir, &settings.state_dir);
+    let spool = history.spool();
+    let dropped = spool.dropped();
+    if dropped.records > 0 {
+        let words = format!(
+            "{} could not be kept since the host was started: {} had no room, or took no file",
+            counted(usize::try_from(dropped.records).unwrap_or(usize::MAX), "record"),
+            settings.runtime_dir.display()
+        );
+        let fix = format!("df -h {}", super::finding::quoted(&settings.runtime_dir));
+        findings.add(Code::RecordsDropped, spool.base(), words, fix);
+    }
+    if dropped.journal > 0 {
+        let words = format!(
+            "the journal had no room for {} since the host was started; the records have it all",
+            counted(usize::try_from(dropped.journal).unwrap_or(usize::MAX), "message")
+        );
+        findings.add(
+            Code::JournalDropped,
+            spool.base(),
+            words,
+            "systemctl status systemd-journald",
+        );
+    }
+    if mover::is_stuck(spool) {
+        let words = format!(
+            "{} in {} can't be moved to {}, and would be lost with the host's next start",
+            counted(spool.done_ids().len(), "record"),
+            settings.runtime_dir.display(),
+            settings.state_dir.display()
+        );
+        findings.add(Code::RecordsStuck, spool.base(), words, survey.command("prune"));
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = u64::try_from(now.saturating_sub(RECENT).as_millis()).ok();
+    let lost = Filter { is_lost: true, since, ..Filter::default() };
+    let lost = history.find(&lost).count();
+    if lost > 0 {
+        let words = format!(
+            "hookmux died in {} of the last day: its process was killed, or met a fault of its own",
+            counted(lost, "call")
+        );
+        findings.add(
+            Code::LostExecutions,
+            history.store().base(),
+            words,
+            survey.command("log --lost"),
+        );
+    }
+}
+
+/// That hooks don't run at all, or that somebody thinks so.
+pub fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
+    let hooks_dir = &survey.settings.hooks_dir;
+    let path = bypass::path(hooks_dir);
+    match bypass::load(hooks_dir, &mut Trust::new(survey.user)) {
+        Ok(now) => {
+            for entry in &now.entries {
+                let off = match &entry.guest {
+                    Some(guest) => format!("bypass off --guest {}", shown(guest)),
+                    None => "bypass off".to_owned(),
+                };
+                findings.add(Code::Bypassed, &path, switch::words(entry), survey.command(&off));
+            }
+        }
+        Err(words) => {
+            let fix = survey.command("bypass off");
+            findings.add(Code::BrokenBypass, &path, words, fix);
+        }
+    }
+}
+
+fn shown(guest: &str) -> String {
+    shlex::try_quote(guest).map_or_else(|_| guest.to_owned(), |quoted| quoted.into_owned())
+}
+
+/// When libvirt last called hookmux for a driver, as far as there is a record of it.
+pub fn last_call(survey: &Survey<'_>, driver: Driver) -> Option<SystemTime> {
+    let settings = survey.settings;
+    let history = History::new(&settings.runtime_dir, &settings.state_dir);
+    let of_driver = Filter { driver: Some(driver.name().to_owned()), ..Filter::default() };
+    let last = history.find(&of_driver).take(MOST).find(|head| head.cause == Cause::Libvirt)?;
+    Some(UNIX_EPOCH + Duration::from_micros(last.began_us))
+}
