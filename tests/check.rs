@@ -960,7 +960,7 @@ fn that_hooks_are_switched_off_is_an_error() {
     let place = Place::clean();
     place.host.text(&["bypass", "on", "--guest", "web 1"], 0);
     place
-        .finds("bypassed", "hookmux.bypass", &["THE EMERGENCY SWITCH IS ON", "calls about web 1"])
+        .finds("bypassed", "hookmux.bypass", &["the emergency switch is on", "calls about web 1"])
         .is_mended();
     place.host.text(&["bypass", "on"], 0);
     place.mode("hookmux.bypass", 0o666);

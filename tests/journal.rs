@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::Duration;
 
 use crate::support::call::Call;
 use crate::support::{GUEST, Host, is_root, skip};
@@ -83,6 +85,136 @@ fn success_and_failure_have_entries() {
         assert!(entry.contains("HOOKMUX_EXECUTION") && entry.contains("HOOKMUX_UUID"), "{entry}");
         assert!(entry.contains("HOOKMUX_DURATION_US") && entry.contains(words), "{entry}");
     }
+}
+
+#[test]
+fn each_kind_of_entry_has_a_message_id_that_stays() {
+    let host = Host::new();
+    let Some(journal) = Journal::new(&host) else { return };
+    host.script("before_vm_start/10-good", "sleep 0.6");
+    host.script("before_vm_start/20-bad", "echo passwd=secret >&2; exit 3");
+    host.script("before_vm_start/30-edit", r#"echo "<!-- -->" >>"$_hook_domxml""#);
+    host.file(
+        "hooks.d/later.yaml",
+        "events: [before_vm_start]\ncommand: /bin/true\nmode: detached\n",
+    );
+    host.file("hooks.d/broken.yaml", "events: [after_vm_stop\n");
+    host.settings("timeout: 1500ms");
+    let call = host.guest("started begin");
+    journal.at_its_place(call).run().succeeds();
+    fs::remove_file(host.hook("hooks.d/broken.yaml")).unwrap();
+    let call = host.guest("prepare begin");
+    journal.at_its_place(call).run().fails(3, &[]);
+    host.text(&["bypass", "on"], 0);
+    let call = host.guest("prepare begin");
+    journal.at_its_place(call).run().succeeds();
+    let entries = journal.entries();
+    assert!(!entries.concat().contains("secret"));
+    for (words, priority, id) in [
+        ("10-good succeeded", "5", "128af8c44e194efa8385f980fe717b21"),
+        ("20-bad: exit status 3", "3", "3086ac4c1a9940a19cc07b296e6e21b7"),
+        ("later is queued", "5", "ee58868ee7914c79b4706feb00f964f8"),
+        ("10-good is still running", "4", "090bad30d04b4c2bb300cb110d490fde"),
+        ("libvirt takes no XML", "4", "bee7200773274a8292b50e9c643a0d48"),
+        ("broken.yaml", "3", "03f498d8192141f1b3dec0bf7a1389f8"),
+        ("the emergency switch is on", "4", "13010d6ca3dd4dfe82115f88d238e26a"),
+    ] {
+        let entry = entries.iter().find(|entry| entry.contains(words));
+        let entry = entry.unwrap_or_else(|| panic!("{words}: {entries:#?}"));
+        assert!(has(entry, "MESSAGE_ID", id) && has(entry, "PRIORITY", priority), "{entry}");
+        assert!(has(entry, "SYSLOG_IDENTIFIER", "hookmux"), "{entry}");
+    }
+}
+
+/// How long a call takes, made where there is this in the journal's place.
+fn call_with(host: &Host, mounts: &str) -> Duration {
+    let answer = host.guest("prepare begin").with_mounts(mounts).run();
+    assert_eq!(answer.status, Some(3), "{answer:?}");
+    answer.took
+}
+
+#[test]
+fn a_journal_that_is_stopped_dead_or_absent_costs_at_most_its_patience() {
+    let host = Host::new();
+    let Some(journal) = Journal::new(&host) else { return };
+    for n in 10..50 {
+        host.script(format!("before_vm_start/{n}-x"), "exit 0");
+    }
+    host.script("before_vm_start/90-bad", "exit 3");
+    let absent = "mount -t tmpfs -o mode=755 tmpfs /run";
+    let dead = format!("{absent}; mkdir -p /run/systemd/journal; : >/run/systemd/journal/socket");
+    let best = |mounts: &str| (0..5).map(|_| call_with(&host, mounts)).min().unwrap();
+    let usual = best(absent);
+    let dropped = || {
+        let text = host.text(&["metrics"], 0);
+        let name = "hookmux_journal_entries_dropped_total ";
+        text.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(dropped(), 0, "a host without a journal loses nothing");
+    // nobody reads: the queue of a socket is full after a few
+    let stopped = best(&journal.mounts);
+    assert!(dropped() > 0);
+    // the limit is a promise of 150 ms; the rest is for a machine that does other things
+    let limit = usual + Duration::from_millis(150 + 100);
+    assert!(stopped < limit, "{stopped:?} where it is stopped, {usual:?} without");
+    let gone = best(&dead);
+    assert!(gone < limit, "{gone:?} where it is dead, {usual:?} without");
+}
+
+/// Everything of a real one, in a place of its own.
+const JOURNALD: &str = "/lib/systemd/systemd-journald";
+
+#[test]
+fn the_fields_arrive_in_a_real_journald() {
+    if !is_root() || !Path::new(JOURNALD).exists() {
+        return skip("no systemd-journald here: the reader of its protocol has to do");
+    }
+    let host = Host::new();
+    host.script("before_vm_start/10-bad", "echo no pages >&2; exit 3");
+    fs::write(host.path("guest.xml"), GUEST).unwrap();
+    let script = format!(
+        "set -e\n\
+         mount -t proc proc /proc\n\
+         mount -t tmpfs -o mode=755 tmpfs /run; mount -t tmpfs -o mode=755 tmpfs /var/log\n\
+         mkdir -p /run/systemd/journal /run/log/journal\n\
+         echo 0123456789abcdef0123456789abcdef >/run/machine-id\n\
+         touch /etc/machine-id; mount --bind /run/machine-id /etc/machine-id\n\
+         {JOURNALD} >/dev/null 2>&1 &\n\
+         for i in $(seq 100); do [ -S /run/systemd/journal/socket ] && break; sleep 0.1; done\n\
+         '{hooks}/qemu' g prepare begin - <'{guest}' 2>/dev/null || true\n\
+         for i in $(seq 100); do\n\
+             journalctl --no-pager -o json -t hookmux --directory=/run/log/journal >'{t}/entries' 2>/dev/null || true\n\
+             [ -s '{t}/entries' ] && break; sleep 0.1\n\
+         done",
+        hooks = host.hooks().display(),
+        guest = host.path("guest.xml").display(),
+        t = host.directory().display(),
+    );
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"])
+        .args(["sh", "-c", &script])
+        .output()
+        .unwrap();
+    let text = host.read_text("entries");
+    let entry: serde_json::Value = serde_json::from_str(text.lines().next().unwrap_or_default())
+        .unwrap_or_else(|error| panic!("{error}: {text} {output:?}"));
+    for (field, value) in [
+        ("MESSAGE_ID", "3086ac4c1a9940a19cc07b296e6e21b7"),
+        ("PRIORITY", "3"),
+        ("SYSLOG_IDENTIFIER", "hookmux"),
+        ("HOOKMUX_EVENT", "before_vm_start"),
+        ("HOOKMUX_DRIVER", "qemu"),
+        ("HOOKMUX_OBJECT", "g"),
+        ("HOOKMUX_OPERATION", "prepare"),
+        ("HOOKMUX_UUID", "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901"),
+        ("HOOKMUX_HOOK", "before_vm_start/10-bad"),
+        ("HOOKMUX_EXIT", "3"),
+    ] {
+        assert_eq!(entry[field], value, "{field}: {entry:#}");
+    }
+    assert_eq!(entry["HOOKMUX_EXECUTION"].as_str().unwrap().len(), 26);
+    assert!(entry["HOOKMUX_DURATION_US"].as_str().unwrap().parse::<u64>().unwrap() > 0);
+    assert!(entry["MESSAGE"].as_str().unwrap().contains("no pages"));
 }
 
 #[test]

@@ -1111,18 +1111,22 @@ fn what_can_never_run_is_refused_or_warned_about() {
         (&["--event", "before_vm_start", "--when", "driver=qmeu"][..], 1, "did you mean `qemu`?"),
         (&["--event", "before_vm_start", "--when", "origin=frsh"], 1, "did you mean `fresh`?"),
         (&["--event", "on_qemu_prepare"], 1, "before_vm_start"),
-        (&["--event", "qemu/prepre"], 0, "did you mean `prepare`?"),
+        (&["--event", "qemu/prepre"], 0, "did you mean qemu/prepare?"),
         (
             &["--event", "before_vm_start", "--when", "reason=saved"],
             0,
-            "it never runs: `when.reason`",
+            "it never runs: `when.reason` is saved",
         ),
         (
             &["--event", "before_network_start", "--when", "driver=qemu"],
             0,
-            "leaves out all drivers",
+            "asked at calls of network",
         ),
-        (&["--event", "before_network_start", "--when", "origin=fresh"], 0, "of guests only"),
+        (
+            &["--event", "before_network_start", "--when", "origin=fresh"],
+            0,
+            "the origin is never that",
+        ),
         (
             &["--event", "before_vm_start", "--run-as", "no-such-user"],
             0,

@@ -50,22 +50,23 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
         output.toned(Tone::Good, "The emergency switch is off: hooks run.");
     }
     for entry in &now.entries {
-        output.toned(Tone::Bad, &words(entry));
+        output.toned(Tone::Bad, &shout(entry));
     }
     Ok(End::Good)
 }
 
 /// What everybody is told while the switch is on.
+pub fn shout(entry: &Entry) -> String {
+    format!("THE EMERGENCY SWITCH IS ON: {}", words(entry))
+}
+
+/// Whose hooks don't run, and how long.
 pub fn words(entry: &Entry) -> String {
     let until = entry.until.map_or_else(
         || "until `hookmux bypass off`".to_owned(),
         |until| format!("until {}", time::local(until)),
     );
-    format!(
-        "THE EMERGENCY SWITCH IS ON: no hook runs for {}, {until} (since {})",
-        entry.whose(),
-        time::local(entry.since)
-    )
+    format!("no hook runs for {}, {until} (since {})", entry.whose(), time::local(entry.since))
 }
 
 fn json_entry(entry: &Entry) -> Value {

@@ -138,7 +138,7 @@ impl Place {
     fn shout_bypass(&self, output: &mut Output) {
         let mut trust = Trust::new(self.surroundings.user);
         match crate::bypass::load(&self.surroundings.hooks_dir, &mut trust) {
-            Ok(now) => now.entries.iter().for_each(|entry| output.complain(&bypass::words(entry))),
+            Ok(now) => now.entries.iter().for_each(|entry| output.complain(&bypass::shout(entry))),
             Err(words) => output.complain(&words),
         }
     }

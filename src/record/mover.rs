@@ -120,6 +120,8 @@ pub fn linger(settings: &Settings) -> io::Result<Tidied> {
             sum.lost += done.lost;
             if done.stuck.is_some() {
                 sum.stuck = done.stuck;
+                // whoever starts movers for what is there would start the next one at once
+                thread::sleep(STUCK_FOR);
                 return Ok(sum);
             }
             thread::sleep(PAUSE);

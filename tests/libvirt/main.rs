@@ -28,5 +28,6 @@ mod managed_save;
 mod migration;
 mod names;
 mod network;
+mod records;
 mod registered;
 mod trust;

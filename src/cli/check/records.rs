@@ -81,7 +81,8 @@ pub fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
                     Some(guest) => format!("bypass off --guest {}", shown(guest)),
                     None => "bypass off".to_owned(),
                 };
-                findings.add(Code::Bypassed, &path, switch::words(entry), survey.command(&off));
+                let words = format!("the emergency switch is on: {}", switch::words(entry));
+                findings.add(Code::Bypassed, &path, words, survey.command(&off));
             }
         }
         Err(words) => {
