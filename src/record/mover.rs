@@ -194,6 +194,7 @@ impl Mover<'_> {
                 }
             }
         }
+        self.spool.recount();
         match &done.stuck {
             None => drop(files::remove(&self.spool.base().join(STUCK))),
             Some(_) => drop(files::replace(&self.spool.base().join(STUCK), b"\n")),

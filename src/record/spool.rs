@@ -26,6 +26,9 @@ const TIGHT: u64 = 48 << 20;
 const RUNNING: &str = "running";
 const DONE: &str = "done";
 const DROPPED: &str = "dropped";
+/// What finished ones take: a sum, and behind it the size of each that has come since, 8 bytes each.
+/// Nobody has to look at all of them for it, nor wait for anybody.
+const SIZES: &str = "sizes";
 /// The counters' file has this size from the beginning: so a full file system can still count.
 const COUNTERS_SIZE: usize = 64;
 
@@ -98,6 +101,7 @@ impl Spool {
     pub fn finish(&self, record: &mut Record) -> io::Result<()> {
         let id = record.head.id.clone();
         let bytes = record.encode()?;
+        let mut size = bytes.len() as u64;
         let written = match self.room(bytes.len() as u64) {
             Room::All => self.put(&id, &bytes),
             Room::Tight | Room::None => Err(full()),
@@ -111,8 +115,11 @@ impl Spool {
                 return Err(full());
             }
             self.put(&id, &bytes)?;
+            size = bytes.len() as u64;
         }
-        fs::rename(self.running(&id), self.done(&id))
+        fs::rename(self.running(&id), self.done(&id))?;
+        self.note_size(size);
+        Ok(())
     }
 
     fn put(&self, id: &str, bytes: &[u8]) -> io::Result<()> {
@@ -138,9 +145,32 @@ impl Spool {
     }
 
     /// What the finished ones take, in bytes.
-    pub fn size(&self) -> u64 {
+    fn size(&self) -> u64 {
+        let Ok(bytes) = fs::read(self.base.join(SIZES)) else { return self.recount() };
+        let (sizes, _) = bytes.as_chunks::<8>();
+        sizes.iter().map(|size| u64::from_le_bytes(*size)).sum()
+    }
+
+    fn note_size(&self, size: u64) {
+        let append = || -> io::Result<()> {
+            let mut options = OpenOptions::new();
+            let mut file =
+                options.create(true).append(true).mode(0o600).open(self.base.join(SIZES))?;
+            file.write_all(&size.to_le_bytes())
+        };
+        // one that isn't noted is missed until they are counted again
+        let _ = append();
+    }
+
+    /// Looks at all of them; what comes meanwhile is counted the next time.
+    pub fn recount(&self) -> u64 {
         let entries = fs::read_dir(self.done_directory()).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
+        let sizes = entries.filter_map(|entry| entry.metadata().ok()).map(|file| file.len());
+        let sum: u64 = sizes.sum();
+        if self.base.exists() {
+            let _ = files::replace(&self.base.join(SIZES), &sum.to_le_bytes());
+        }
+        sum
     }
 
     /// The ids of those that run, or did when their process died.
@@ -277,12 +307,14 @@ mod tests {
         spool.make().unwrap();
         let filler = File::create(spool.done(&ulid::new())).unwrap();
         filler.set_len(TIGHT).unwrap();
+        spool.recount();
         let mut tight = record();
         spool.finish(&mut tight).unwrap();
         let kept = Record::decode(&fs::read(spool.done(&tight.head.id)).unwrap()).unwrap();
         assert!(kept.body.document.is_none() && kept.body.left_out.is_some());
         assert_eq!(kept.head.hooks, tight.head.hooks);
         filler.set_len(MOST).unwrap();
+        spool.recount();
         let mut none = record();
         none.head.id = ulid::new();
         assert!(spool.begin(&none).is_err());
