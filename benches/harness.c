@@ -118,6 +118,7 @@ static void run_once(struct command *c, unsigned round, int record)
 
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in, 0);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
     clock_gettime(CLOCK_MONOTONIC, &from);
     error = posix_spawn(&pid, c->argv[0], &actions, NULL, c->argv, environ);
     if (error) {
