@@ -73,7 +73,7 @@ fn trying_a_detached_hook_says_that_it_is_queued() {
     detached(&host, "x", "log ran", "");
     let text = host.text(&["run", "qemu", "g", "started", "--xml", "guest.xml"], 0);
     assert!(text.contains("+ after_vm_launch/x: queued"), "{text}");
-    until("it has run", || host.log() == ["ran"]);
+    until("it has run", || host.read_text("log") == "ran\n");
 }
 
 #[test]

@@ -16,7 +16,8 @@ guest=vm # the name that the captures carry
 
 umask 022 # hookmux refuses scripts that others may write
 place=$(mktemp -d "${TMPDIR:-/tmp}/hookmux-demo.XXXXXX")
-trap 'rm -rf "$place"' EXIT
+# the process that moves records lives a few seconds longer than the calls
+trap 'rm -rf "$place" 2> /dev/null || { sleep 1; rm -rf "$place"; }' EXIT
 hooks=$place/hooks
 mkdir "$hooks"
 surprises=0

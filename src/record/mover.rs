@@ -183,6 +183,12 @@ impl Mover<'_> {
 
     fn move_all(&self) -> Tidied {
         let mut done = Tidied { lost: self.find_lost(), ..Tidied::default() };
+        if self.spool.done_ids().is_empty() {
+            if is_stuck(&self.spool) {
+                let _ = files::remove(&self.spool.base().join(STUCK));
+            }
+            return done;
+        }
         let mut counters = Counters::load(self.store.base());
         loop {
             match self.move_batch(&mut counters) {

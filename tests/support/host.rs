@@ -195,6 +195,18 @@ impl Host {
     }
 }
 
+impl Drop for Host {
+    fn drop(&mut self) {
+        // who moves records, or works on the queue, may be about to write
+        for _ in 0..20 {
+            if fs::remove_dir_all(self.directory()).is_ok() || !self.directory().exists() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+}
+
 /// Directories as a package would make them, whatever the umask is.
 fn make_directories(path: &Path) {
     if path.is_dir() {
