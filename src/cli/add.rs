@@ -10,14 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::args::{self, AddArgs, Format, HookOptions};
 use super::output::{Cell, Output, Tone};
-use super::registry;
-use super::{End, Place};
+use super::{End, Place, registered, registry};
 use crate::config::called;
 use crate::config::diagnostic::did_you_mean;
 use crate::config::matching;
-use crate::config::registration::{
-    CallStyle, EXTENSION, FailurePolicy, Mode, OwnTimeout, RunAs, StdinKind, When,
-};
+use crate::config::registration::{EXTENSION, RunAs};
 use crate::config::registry::Source;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::event;
@@ -587,20 +584,12 @@ fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
     Ok(when)
 }
 
-/// Events and calls, as a file has them.
-fn moments(registration: &Registration) -> (Vec<String>, Vec<String>) {
-    let triggers = &registration.triggers;
-    let every = triggers.every_event.then(|| "*".to_owned());
-    let events = every.into_iter().chain(triggers.events.iter().cloned()).collect();
-    (events, triggers.calls.iter().map(ToString::to_string).collect())
-}
-
 fn show(drafts: &[Draft], output: &mut Output) {
     let rows: Vec<Vec<Cell>> = drafts
         .iter()
         .map(|draft| {
             let registration = &draft.registration;
-            let (events, calls) = moments(registration);
+            let (events, calls) = registered::moments(registration);
             let moments: Vec<String> = events.into_iter().chain(calls).collect();
             let args = registration.args.iter().map(|arg| arg.as_str().to_owned());
             let command: Vec<String> = registration.command.iter().cloned().chain(args).collect();
@@ -609,72 +598,25 @@ fn show(drafts: &[Draft], output: &mut Output) {
                 moments.join(", ").into(),
                 registration.weight.to_string().into(),
                 module::shown(&command).into(),
-                more(registration).into(),
+                registered::more(registration).into(),
             ]
         })
         .collect();
     output.table(&["NAME", "EVENT", "WEIGHT", "COMMAND", "MORE"], &rows);
 }
 
-/// What differs from a plain hook.
-fn more(registration: &Registration) -> String {
-    let mut words = Vec::new();
-    let mut add = |is_told: bool, text: String| words.extend(is_told.then_some(text));
-    add(!registration.enabled, "disabled".to_owned());
-    for (key, command) in [("check", &registration.check), ("rollback", &registration.rollback)] {
-        let shown = command.as_deref().map(module::shown).unwrap_or_default();
-        add(command.is_some(), format!("{key}: {shown}"));
-    }
-    if let Some(RunAs { user, group }) = &registration.run_as {
-        let group = group.as_ref().map(|group| format!(":{group}")).unwrap_or_default();
-        add(true, format!("as {user}{group}"));
-    }
-    let conditions = serde_json::to_string(&registration.when).unwrap_or_default();
-    add(registration.when != When::default(), format!("when {conditions}"));
-    let on_failure = name(&registration.on_failure);
-    add(registration.on_failure != FailurePolicy::Fail, format!("on failure {on_failure}"));
-    match registration.timeout {
-        OwnTimeout::After(limit) => {
-            add(true, format!("timeout {}", humantime::format_duration(limit)))
-        }
-        OwnTimeout::None => add(true, "no timeout".to_owned()),
-        OwnTimeout::Usual => {}
-    }
-    add(registration.mode != Mode::Wait, name(&registration.mode));
-    add(registration.style != CallStyle::Vdsm, format!("{} style", name(&registration.style)));
-    add(registration.stdin != StdinKind::None, format!("{} on stdin", name(&registration.stdin)));
-    words.join("; ")
-}
-
-/// The word of a choice, as a file has it.
-fn name(choice: &impl serde::Serialize) -> String {
-    let value = serde_json::to_value(choice).unwrap_or_default();
-    value.as_str().unwrap_or_default().to_owned()
-}
-
 fn hook(draft: &Draft, action: &str) -> Value {
-    let registration = &draft.registration;
-    let (events, calls) = moments(registration);
-    json!({
+    let mut value = json!({
         "name": draft.name,
         "path": draft.path.to_string_lossy(),
         "action": action,
-        "events": events,
-        "calls": calls,
-        "weight": registration.weight,
-        "command": registration.command,
-        "args": registration.args,
-        "check": registration.check,
-        "rollback": registration.rollback,
-        "when": registration.when,
-        "run_as": registration.run_as,
-        "timeout_s": registration.timeout.limit().map(|limit| limit.as_secs_f64()),
-        "on_failure": registration.on_failure,
-        "style": registration.style,
-        "stdin": registration.stdin,
-        "mode": registration.mode,
-        "enabled": registration.enabled,
-    })
+    });
+    if let (Some(value), Value::Object(keys)) =
+        (value.as_object_mut(), registered::json(&draft.registration))
+    {
+        value.extend(keys);
+    }
+    value
 }
 
 #[cfg(test)]

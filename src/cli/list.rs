@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::args::{Format, ListArgs};
 use super::output::{Cell, Output, Tone};
-use super::{End, Place};
-use crate::config::registration::{DIRECTORY, FailurePolicy, Mode};
+use super::{End, Place, registered};
+use crate::config::registration::DIRECTORY;
 use crate::config::{Registration, Settings, TrustPolicy, cache, diagnostic, registry};
 use crate::event;
 use crate::files;
@@ -68,59 +68,18 @@ impl Listed {
             "sha256": self.sha256(),
             "state": self.state,
             "reason": self.reason,
-            "registered": self.registered.as_deref().map(told),
+            "registered": self.registered.as_deref().map(registered::json),
         })
     }
 }
 
-/// What a registration says beside that.
-fn told(registration: &Registration) -> Value {
-    json!({
-        "command": registration.command,
-        "args": registration.args,
-        "check": registration.check,
-        "rollback": registration.rollback,
-        "when": registration.when,
-        "run_as": registration.run_as,
-        "mode": registration.mode,
-        "on_failure": registration.on_failure,
-        "timeout_s": registration.timeout.limit().map(|limit| limit.as_secs_f64()),
-        "parallel": registration.parallel,
-        "lock": registration.lock,
-        "enabled": registration.enabled,
-    })
-}
-
-/// The same in a few words, where it isn't as usual.
+/// The arguments that a registered hook has, and what else isn't as usual of it.
 fn more(registration: &Registration) -> String {
-    let mut words = Vec::new();
     let arguments = registration.args.iter().map(|argument| argument.as_str().to_owned());
     let arguments: Vec<String> =
         registration.command.iter().skip(1).cloned().chain(arguments).collect();
-    if !arguments.is_empty() {
-        words.push(module::shown(&arguments));
-    }
-    let when = serde_json::to_value(&registration.when).unwrap_or_default();
-    if when.as_object().is_some_and(|when| !when.is_empty()) {
-        words.push(format!("when {when}"));
-    }
-    for (name, command) in [("check", &registration.check), ("rollback", &registration.rollback)] {
-        words.extend(command.as_ref().map(|command| format!("{name} {}", module::shown(command))));
-    }
-    if registration.mode == Mode::Detached {
-        words.push("detached".to_owned());
-    }
-    if registration.on_failure != FailurePolicy::Fail {
-        let policy = serde_json::to_value(registration.on_failure).unwrap_or_default();
-        words.push(format!("on_failure {}", policy.as_str().unwrap_or_default()));
-    }
-    words.extend(registration.run_as.as_ref().map(|run_as| format!("as {}", run_as.user)));
-    words.extend(registration.timeout.limit().map(|limit| format!("{} s", limit.as_secs_f64())));
-    words.extend(registration.lock.as_ref().map(|name| format!("lock {name}")));
-    if registration.parallel {
-        words.push("parallel".to_owned());
-    }
-    words.join("; ")
+    let words = [module::shown(&arguments), registered::more(registration)];
+    words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// What stands in for the registrations that can't be read.

@@ -22,6 +22,7 @@ mod overview;
 mod plan;
 mod prune;
 mod queue;
+mod registered;
 mod registry;
 mod reload;
 mod retry;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::args::{Format, RetryArgs};
 use super::output::{Output, Tone};
-use super::run::{View, show_answer};
+use super::run::{Trial, show_answer};
 use super::{End, Place, describe, executions};
 use crate::call::{Handling, Mode};
 use crate::config::Surroundings;
@@ -20,9 +20,7 @@ use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::{Call, Class, Document, Driver};
 use crate::record::form::{Body, Cause, Head, Record};
 use crate::record::history::is_hook;
-use crate::record::recorder::Recorder;
 use crate::record::text::Text;
-use crate::record::{Both, mover};
 use crate::run::document_file;
 use crate::trust::Trust;
 
@@ -53,7 +51,6 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
     let surroundings = then(&place.surroundings, &body);
     // whoever retries wants to see it, whatever the settings say of calls
     loaded.settings.record = RecordPolicy::All;
-    let mut recorder = Recorder::new(Cause::Retry(head.id.clone()));
     let is_text = arguments.output == Format::Text;
     if is_text {
         let line = format!("{} {}, as of {}", executions::call(&head), head.object, head.id);
@@ -62,7 +59,6 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
     front_door::settle();
     output.go_on();
     let started = Started::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;
-    let mut view = View::new(output, is_text);
     let handling = Handling {
         call: &call,
         surroundings: &surroundings,
@@ -74,38 +70,19 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
         },
     };
     let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
-    let answer = handling.answer(document, &mut Both(&mut recorder, &mut view));
-    let kept = recorder.finish(&answer);
-    let View { seen, mut notes, .. } = view;
-    if let Some(trouble) = kept.trouble {
-        output.complain(&trouble);
-        notes.push(trouble);
-    }
-    if let Some(place_of_records) = &kept.place {
-        mover::start_if_needed(&loaded.settings.hooks_dir, place_of_records);
-    }
-    let is_good = answer.status == 0
-        && missing.is_empty()
-        && seen.iter().all(|run| run["failed"] == json!(false));
-    let id = kept.execution.map(|execution| execution.id);
+    let trial = Trial::make(&handling, document, Cause::Retry(head.id.clone()), is_text, output);
     if is_text {
-        show_answer(&answer, seen.is_empty(), output);
-        if let Some(id) = id {
+        show_answer(&trial.answer, trial.seen.is_empty(), output);
+        if let Some(id) = &trial.id {
             output.line(&format!("`hookmux show {id}` shows all of it"));
         }
     } else {
-        output.json(&json!({
-            "id": id,
-            "retry_of": head.id,
-            "status": answer.status,
-            "stderr": answer.stderr,
-            "document": answer.stdout.as_deref().map(String::from_utf8_lossy),
-            "runs": seen,
-            "missing": missing,
-            "notes": notes,
-        }));
+        let mut value = trial.json();
+        value["retry_of"] = json!(head.id);
+        value["missing"] = json!(missing);
+        output.json(&value);
     }
-    Ok(if is_good { End::Good } else { End::Problem })
+    Ok(if trial.is_good() && missing.is_empty() { End::Good } else { End::Problem })
 }
 
 fn call(head: &Head, body: &Body) -> anyhow::Result<Call> {

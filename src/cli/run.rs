@@ -10,6 +10,7 @@ use crate::answer::Answer;
 use crate::call::{Handling, Mode};
 use crate::facts::Facts;
 use crate::front_door;
+use crate::libvirt::Document;
 use crate::record::form::Cause;
 use crate::record::recorder::Recorder;
 use crate::record::{Both, Execution, Fact, Run, Witness, mover};
@@ -27,8 +28,6 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
     }
     front_door::settle();
     output.go_on();
-    let mut recorder = Recorder::new(Cause::Person);
-    let mut view = View::new(output, is_text);
     let handling = Handling {
         call: &call,
         surroundings: &place.surroundings,
@@ -36,33 +35,63 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         candidates: &candidates,
         mode: Mode::Trial { origin: arguments.origin, started: None },
     };
-    let answer = handling.answer(document, &mut Both(&mut recorder, &mut view));
-    let kept = recorder.finish(&answer);
-    let View { seen, mut notes, .. } = view;
-    if let Some(trouble) = kept.trouble {
-        output.complain(&trouble);
-        notes.push(trouble);
-    }
-    if let Some(place) = &kept.place {
-        mover::start_if_needed(&loaded.settings.hooks_dir, place);
-    }
-    let end = if answer.status == 0 && seen.iter().all(|run| run["failed"] == json!(false)) {
-        End::Good
-    } else {
-        End::Problem
-    };
+    let trial = Trial::make(&handling, document, Cause::Person, is_text, output);
     if is_text {
-        show_answer(&answer, seen.is_empty(), output);
+        show_answer(&trial.answer, trial.seen.is_empty(), output);
     } else {
-        output.json(&json!({
-            "status": answer.status,
-            "stderr": answer.stderr,
-            "document": answer.stdout.as_deref().map(String::from_utf8_lossy),
-            "runs": seen,
-            "notes": notes,
-        }));
+        output.json(&trial.json());
     }
-    Ok(end)
+    Ok(if trial.is_good() { End::Good } else { End::Problem })
+}
+
+/// A call that was made by a person, and recorded.
+pub struct Trial {
+    pub answer: Answer,
+    pub seen: Vec<Value>,
+    notes: Vec<String>,
+    /// Its record's.
+    pub id: Option<String>,
+}
+
+impl Trial {
+    /// Handles a call, and shows what happens while it does.
+    pub fn make(
+        handling: &Handling<'_>,
+        document: Document,
+        cause: Cause,
+        is_text: bool,
+        output: &mut Output,
+    ) -> Trial {
+        let mut recorder = Recorder::new(cause);
+        let mut view = View { output, is_text, seen: Vec::new(), notes: Vec::new() };
+        let answer = handling.answer(document, &mut Both(&mut recorder, &mut view));
+        let kept = recorder.finish(&answer);
+        let View { seen, mut notes, .. } = view;
+        if let Some(trouble) = kept.trouble {
+            output.complain(&trouble);
+            notes.push(trouble);
+        }
+        if let Some(place) = &kept.place {
+            mover::start_if_needed(&handling.loaded.settings.hooks_dir, place);
+        }
+        let id = kept.execution.map(|execution| execution.id);
+        Trial { answer, seen, notes, id }
+    }
+
+    pub fn is_good(&self) -> bool {
+        self.answer.status == 0 && self.seen.iter().all(|run| run["failed"] == json!(false))
+    }
+
+    pub fn json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "status": self.answer.status,
+            "stderr": self.answer.stderr,
+            "document": self.answer.stdout.as_deref().map(String::from_utf8_lossy),
+            "runs": self.seen,
+            "notes": self.notes,
+        })
+    }
 }
 
 pub fn show_answer(answer: &Answer, is_empty: bool, output: &mut Output) {
@@ -81,17 +110,11 @@ pub fn show_answer(answer: &Answer, is_empty: bool, output: &mut Output) {
 }
 
 /// Shows what happens while it does.
-pub struct View<'a> {
+struct View<'a> {
     output: &'a mut Output,
     is_text: bool,
-    pub seen: Vec<Value>,
-    pub notes: Vec<String>,
-}
-
-impl<'a> View<'a> {
-    pub fn new(output: &'a mut Output, is_text: bool) -> View<'a> {
-        View { output, is_text, seen: Vec::new(), notes: Vec::new() }
-    }
+    seen: Vec<Value>,
+    notes: Vec<String>,
 }
 
 impl View<'_> {
