@@ -267,6 +267,7 @@ fn one_that_is_under_way_is_running() {
     assert_eq!(log(&host, &[])[0]["state"], "running");
     host.text(&["prune"], 0);
     assert_eq!(log(&host, &[])[0]["state"], "running", "and is left alone");
+    assert!(host.text(&["retry", "last", "--force"], 1).contains("isn't over yet"));
     call.signal(nix::sys::signal::Signal::SIGTERM);
     call.wait();
     assert_eq!(log(&host, &[])[0]["status"], 143);

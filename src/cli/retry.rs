@@ -18,7 +18,7 @@ use crate::event::Origin;
 use crate::front_door;
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::{Call, Class, Document, Driver};
-use crate::record::form::{Body, Cause, Head, Record};
+use crate::record::form::{Body, Cause, Head, Record, State};
 use crate::record::history::is_hook;
 use crate::record::text::Text;
 use crate::run::document_file;
@@ -29,6 +29,9 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
     let history = executions::history(&loaded.settings)?;
     let Record { head, body } = executions::the_one(&history, &arguments.id)?;
     let call = call(&head, &body)?;
+    if head.state == State::Running {
+        bail!("{} isn't over yet", head.id);
+    }
     if !arguments.force {
         refuse(&call, &head)?;
     }
