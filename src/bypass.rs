@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -79,7 +80,10 @@ pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
         Err(error) => return Err(fault(&error)),
         Ok(_) => {}
     }
-    trust.file(&path).map_err(|refusal| fault(&refusal))?;
+    trust.file(&path).map_err(|refusal| {
+        let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+        format!("{}{fix}", fault(&refusal))
+    })?;
     let bytes = fs::read(&path).map_err(|error| fault(&error))?;
     let mut bypass: Bypass = serde_json::from_slice(&bytes).map_err(|error| fault(&error))?;
     let now = now();
@@ -98,7 +102,9 @@ pub fn keep(hooks_dir: &Path, bypass: &Bypass) -> io::Result<()> {
     }
     let mut bytes = serde_json::to_vec_pretty(bypass)?;
     bytes.push(b'\n');
-    files::replace(&path, &bytes)
+    files::replace(&path, &bytes)?;
+    // it is no secret that hooks don't run
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
 }
 
 /// Seconds since 1970.

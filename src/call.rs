@@ -293,6 +293,10 @@ impl Handling<'_> {
         if answer.status == 0 && call.is_filter() {
             answer.stdout = ran.document;
         }
+        if let Some(document) = &answer.stdout {
+            witness.see(&execution, &Fact::Given(document));
+        }
+        let mut shout = |words: &str| witness.see(&execution, &Fact::Trouble(words));
         if let Some(restore) = restore {
             return restore.end(answer, call, settings, &mut shout);
         }
@@ -329,15 +333,10 @@ impl Handling<'_> {
         let steps = plan::plan(call, self.candidates, &knowledge);
         let started = started_document.as_deref();
         let origin_of_guest = call.driver.is_guest().then_some(origin);
-        witness.see(
-            execution,
-            &Fact::Planned(&record::Plan {
-                steps: &steps,
-                facts,
-                origin: origin_of_guest,
-                started,
-            }),
-        );
+        let planned: Vec<_> =
+            steps.iter().map(|step| record::recorder::planned(step, facts)).collect();
+        let planned = record::Plan { planned: &planned, origin: origin_of_guest, started };
+        witness.see(execution, &Fact::Planned(&planned));
         let mut exchange = Exchange::new(
             facts.document.bytes().map(<[u8]>::to_vec),
             facts.identity.clone(),

@@ -507,6 +507,20 @@ fn who_waits_for_a_script_must_not_be_called_by_it() {
 }
 
 #[test]
+fn what_only_lies_beside_hooks_is_not_made_one() {
+    let place = Place::clean();
+    place.file("before_vm_start/README.md", "how it works\n");
+    place.finds("not-executable", "before_vm_start/README.md", &["mv "]).is_mended();
+    place.file("hooks.d/README", "how it works\n");
+    place.finds("not-a-registration", "hooks.d/README", &["mv "]).is_mended();
+    place.file("hooks.d/x.yml", &registration(""));
+    place.finds("not-a-registration", "hooks.d/x.yml", &["x.yaml"]).is_mended();
+    place
+        .script("qemu.d/g/prepare/begin/gpu", "#!/bin/sh\nvirsh nodedev-detach pci_0000_01_00_0\n");
+    place.has_not("libvirt-call");
+}
+
+#[test]
 fn odd_names_are_shown_as_they_are_and_mended() {
     let place = Place::clean();
     for name in ["it's", "a b", "$(touch x)", "-rf", "n\nl", "\u{1b}[31mred"] {
@@ -540,7 +554,9 @@ fn who_is_not_root_is_told_what_stays_unseen() {
     );
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     let unseen = said["findings"].as_array().unwrap().iter();
-    assert_eq!(unseen.filter(|one| one["code"] == "unseen").count(), 2, "{said:#}");
+    assert_eq!(unseen.filter(|one| one["code"] == "unseen").count(), 3, "{said:#}");
+    let all = said["findings"].as_array().unwrap();
+    assert!(all.iter().all(|one| one["severity"] == "note"), "{said:#}");
 }
 
 #[test]

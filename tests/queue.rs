@@ -268,14 +268,11 @@ impl Drop for Worker {
     }
 }
 
-/// Leaves jobs in the queue that nobody works on yet.
+/// Leaves jobs in the queue that nobody works on, of hooks that take their time.
 fn queue_quietly(host: &Host, calls: usize) {
-    let own = Worker::start(host);
     for _ in 0..calls {
         host.guest("started begin").run().succeeds();
     }
-    drop(own);
-    // those that the calls started saw each other, or are killed here
     until("nobody works", || {
         let pattern = format!("{} worker", host.hooks().display());
         let _ = Command::new("pkill").args(["-KILL", "-f", &pattern]).status();
@@ -301,9 +298,10 @@ fn a_worker_that_is_told_to_end_starts_nothing_more() {
 #[test]
 fn a_worker_that_waits_can_be_ended() {
     let host = Host::new();
-    detached(&host, "x", "log x; exit 1", "retries: 9");
+    detached(&host, "x", "log x; test -e \"$T/now\" || sleep 60; exit 1", "retries: 9");
     queue_quietly(&host, 1);
     until("it waits", || jobs(&host).len() == 1);
+    fs::write(host.path("now"), "").unwrap();
     let mut first = Worker::start(&host);
     until("it pauses between tries", || jobs(&host)[0]["attempts"] != 0);
     let mut second = Worker::start(&host);
@@ -346,7 +344,7 @@ fn a_queue_that_cannot_be_written_is_told_once_and_not_tried_again_at_once() {
     if !crate::support::is_root() {
         return crate::support::skip("only root can mount");
     }
-    detached(&host, "x", "log ran", "retries: 3");
+    detached(&host, "x", "log ran; sleep 60", "retries: 3");
     queue_quietly(&host, 1);
     until("it waits", || jobs(&host).len() == 1);
     host.log();

@@ -142,6 +142,47 @@ fn a_record_is_nobodys_to_read_and_holds_no_password() {
 }
 
 #[test]
+fn a_password_is_masked_however_a_hook_prints_it() {
+    let host = Host::new();
+    let document = GUEST.replace(
+        "<devices>",
+        &format!("<devices><graphics type='spice' passwd='{SECRET}&amp;&lt;' port='5900'/>"),
+    );
+    host.script(
+        "before_vm_dehibernate/10-x",
+        r#"set -x
+           xml=$(cat "$_hook_domxml")
+           printf '%s' "$xml" | sed "s/&/\\&amp;/g; s/'/\\&#x27;/g"
+           printf '%s' "$xml" | grep -o "passwd='[^']*" | cut -d"'" -f2 | rev | rev
+           yes 0123456789 | head -c 262100; printf '%s' "$xml" | sed 's/.*passwd//' | tr -d '\n'
+           yes 0123456789 | head -c 65536; printf "%s' port" "$xml" | head -c 10
+           exit 1"#,
+    );
+    host.guest("restore begin").stdin(document.as_str()).run().succeeds();
+    host.guest("prepare begin").stdin(document.as_str()).run().fails(1, &[]);
+    host.text(&["prune"], 0);
+    for path in files(&host) {
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        assert!(!text.contains("s3cret") && !text.contains("w0rd"), "{}: {text}", path.display());
+    }
+    let record = log(&host, &["--operation", "restore"]);
+    let out = show(&host, record[0]["id"].as_str().unwrap());
+    assert!(out["runs"][0]["stderr"].as_str().unwrap().contains("xml="), "the trace is there");
+}
+
+#[test]
+fn a_document_that_was_changed_at_restore_is_kept_too() {
+    let host = Host::new();
+    host.script(
+        "before_vm_dehibernate/10-x",
+        r#"sed -i 's/<devices>/<devices> /' "$_hook_domxml""#,
+    );
+    let answer = host.guest("restore begin").run();
+    let record = last(&host);
+    assert_eq!(record["document_after"].as_str().unwrap().as_bytes(), answer.stdout);
+}
+
+#[test]
 fn output_is_kept_bounded_and_bytes_that_are_no_text_are_survived() {
     let host = Host::new();
     host.script("before_vm_start/10-x", "yes 0123456789 | head -c 3000000; printf '\\377\\000end'");
@@ -409,9 +450,49 @@ fn what_is_old_or_too_much_is_removed() {
     assert!(good[..2].iter().all(|head| !left.contains(head["id"].as_str().unwrap())));
     // failures stay four times longer
     assert_eq!(left.len(), 8);
-    host.settings("retention: {per_hook: 1000, age: 30days, size: 0}");
+    host.settings("retention: {per_hook: 1000, age: 30days, size: 1}");
     host.text(&["prune"], 0);
     assert!(log(&host, &[]).is_empty());
+}
+
+#[test]
+fn nothing_odd_in_the_directories_holds_anybody_up() {
+    let host = Host::new();
+    host.settings("retention: {per_hook: 2, age: 30days, size: 100 MiB}");
+    host.script("before_vm_start/10-a", ":");
+    host.guest("prepare begin").run().succeeds();
+    let id = last(&host)["id"].as_str().unwrap().to_owned();
+    host.text(&["prune"], 0);
+    // a directory and a pipe with names of records, one that nobody can read, and one of the future
+    let odd = |letter: char| format!("{}{letter}", &id[..25]);
+    fs::create_dir(host.path("run/records/done").join(odd('A'))).unwrap();
+    let group = host.path("state/records").join(&id[..6]);
+    let pipe = group.join(odd('B')).display().to_string();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::write(group.join(odd('C')), "{\"format\":2}\n{}\n").unwrap();
+    let future = "7ZZZZZ0000000000000000000A";
+    let record = fs::read(group.join(&id)).unwrap();
+    fs::create_dir(host.path("state/records/7ZZZZZ")).unwrap();
+    let record = String::from_utf8(record).unwrap().replace(&id, future);
+    fs::write(host.path("state/records/7ZZZZZ").join(future), record).unwrap();
+    // and pruning was last done by a clock that was wrong
+    let pruned = fs::File::create(host.path("state/records/.pruned")).unwrap();
+    pruned.set_modified(std::time::SystemTime::now() + Duration::from_secs(1_000_000)).unwrap();
+    host.guest("prepare begin").run().succeeds();
+    let ids = |host: &Host| -> BTreeSet<String> {
+        log(host, &[]).iter().map(|head| head["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let newest = ids(&host).into_iter().rfind(|id| id != future).unwrap();
+    host.text(&["prune"], 0);
+    let left = ids(&host);
+    assert!(left.contains(&newest), "what is new stays: {left:?}");
+    assert!(!left.contains(future), "and what is dated later doesn't push it out");
+    assert!(group.join(odd('C')).exists(), "nor is a newer version's removed by count");
+    assert!(
+        fs::read_dir(host.path("run/records/done"))
+            .unwrap()
+            .all(|entry| { entry.unwrap().file_name().len() != 26 })
+    );
 }
 
 #[test]
@@ -515,6 +596,20 @@ fn a_retry_runs_the_same_hooks_with_the_same_input() {
     let rest = host.json(&["retry", first["id"].as_str().unwrap()], 1);
     assert_eq!(rest["missing"], json!(["after_vm_destroy/20-bad"]));
     assert_eq!(rest["runs"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_retry_runs_what_the_failure_kept_from_running() {
+    let host = Host::new();
+    host.script("after_vm_stop/10-a", "test -e \"$T/ok\" || exit 2; log a");
+    host.follow(&["after_vm_stop/20-b"]);
+    host.guest("stopped end").run().fails(2, &[]);
+    assert!(host.log().is_empty());
+    let said = host.text(&["show", "last"], 0);
+    assert!(said.contains("20-b: not run: after_vm_stop/10-a stopped the call"), "{said}");
+    fs::write(host.path("ok"), "").unwrap();
+    host.text(&["retry", "last"], 0);
+    assert_eq!(host.log(), ["a", "after_vm_stop/20-b"]);
 }
 
 #[test]
@@ -642,7 +737,7 @@ fn metric(text: &str, name: &str) -> Option<f64> {
 #[test]
 fn metrics_count_what_happened_moved_or_not() {
     let host = Host::new();
-    host.settings("retention: {per_hook: 1, age: 1h, size: 0}");
+    host.settings("retention: {per_hook: 1, age: 1h, size: 1}");
     host.script("before_vm_start/10-x", "test ! -e \"$T/bad\"");
     host.guest("prepare begin").run().succeeds();
     fs::write(host.path("bad"), "").unwrap();
@@ -728,6 +823,46 @@ fn it_may_be_for_one_guest_and_ends_by_itself() {
     host.guest("prepare begin").run().fails(1, &[]);
     assert!(host.text(&["bypass"], 1).contains("counts for nothing"));
     assert!(host.text(&["list"], 0).contains("counts for nothing"));
+}
+
+#[test]
+fn what_would_switch_off_nothing_is_refused() {
+    let host = Host::new();
+    for (words, status, said) in [
+        (&["on", "--guest", "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901"][..], 1, "takes a name"),
+        (&["on", "--guest", ""], 1, "needs a name"),
+        (&["on", "--for", "0"], 1, "a second at least"),
+        (&["off", "--for", "1h"], 1, "belongs to"),
+        (&["off", "--guest", "nobody"], 0, "nothing switched off for nobody"),
+    ] {
+        let words = [&["bypass"], words].concat();
+        let text = host.text(&words, status);
+        assert!(text.contains(said), "{words:?}: {text}");
+    }
+    // a hooks directory that others may write to
+    host.mode("hooks", 0o777);
+    let text = host.text(&["bypass", "on"], 1);
+    assert!(text.contains("counts for nothing") && text.contains("chmod go-w"), "{text}");
+    host.mode("hooks", 0o755);
+    host.text(&["bypass", "off"], 0);
+}
+
+#[test]
+fn detached_hooks_wait_while_hooks_are_switched_off() {
+    let host = Host::new();
+    host.script("bin/x", "test -e \"$T/ok\" && log ran");
+    host.file(
+        "hooks.d/x.yaml",
+        "events: [after_vm_launch]\ncommand: bin/x\nmode: detached\nretries: 100\n",
+    );
+    host.guest("started begin").run().succeeds();
+    until("it was tried", || host.json(&["queue"], 0)["jobs"][0]["attempts"] == 1);
+    host.text(&["bypass", "on", "--guest", "g"], 0);
+    fs::write(host.path("ok"), "").unwrap();
+    std::thread::sleep(Duration::from_millis(2500));
+    assert!(host.log().is_empty());
+    host.text(&["bypass", "off"], 0);
+    until("it has run", || host.read_text("log") == "ran\n");
 }
 
 #[test]

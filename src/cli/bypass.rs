@@ -13,6 +13,7 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
     let hooks_dir = &place.surroundings.hooks_dir;
     let path = bypass::path(hooks_dir);
     let mut trust = Trust::new(place.surroundings.user);
+    refuse(arguments)?;
     // one that can't be read is replaced: whoever turns the switch means it
     let before = match (bypass::load(hooks_dir, &mut trust), arguments.turn) {
         (Ok(bypass), _) => bypass,
@@ -34,12 +35,22 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
         }
         // without a guest all of it is off
         Some(Turn::Off) => {
+            let before = now.entries.len();
             now.entries.retain(|entry| arguments.guest.is_some() && !is_its(entry));
+            if let Some(guest) = &arguments.guest
+                && now.entries.len() == before
+            {
+                output.complain(&format!("there was nothing switched off for {guest} alone"));
+            }
         }
     }
     if arguments.turn.is_some() {
         bypass::keep(hooks_dir, &now)
             .with_context(|| format!("{} can't be written", path.display()))?;
+        // one that counts for nothing must not be believed in
+        let seen = bypass::load(hooks_dir, &mut Trust::new(place.surroundings.user));
+        let seen = seen.map_err(|words| anyhow::anyhow!("{words}"))?;
+        anyhow::ensure!(seen == now, "{} isn't what was written into it", path.display());
     }
     if arguments.output == Format::Json {
         let entries: Vec<Value> = now.entries.iter().map(json_entry).collect();
@@ -53,6 +64,23 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
         output.toned(Tone::Bad, &shout(entry));
     }
     Ok(End::Good)
+}
+
+/// What would switch off nothing, or more than was meant.
+fn refuse(arguments: &BypassArgs) -> anyhow::Result<()> {
+    if let Some(guest) = &arguments.guest {
+        let is_uuid = guest.len() == 36 && guest.bytes().filter(|byte| *byte == b'-').count() == 4;
+        anyhow::ensure!(!guest.is_empty(), "--guest needs a name");
+        anyhow::ensure!(
+            !is_uuid,
+            "--guest takes a name: it has to be known before libvirt's document is read"
+        );
+    }
+    if let Some(duration) = arguments.duration {
+        anyhow::ensure!(arguments.turn == Some(Turn::On), "--for belongs to `bypass on`");
+        anyhow::ensure!(duration.as_secs() > 0, "--for needs a second at least");
+    }
+    Ok(())
 }
 
 /// What everybody is told while the switch is on.

@@ -37,7 +37,7 @@ pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::R
         return Ok(End::Good);
     }
     if heads.is_empty() {
-        let is_asked = arguments.filter.is_any();
+        let is_asked = arguments.filter.is_any() || arguments.lines == 0;
         output.line(if is_asked { "No such execution." } else { "No execution yet." });
         return Ok(End::Good);
     }

@@ -35,7 +35,7 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
     if !arguments.force {
         refuse(&call, &head)?;
     }
-    let wanted = wanted(&head, &arguments.hook)?;
+    let wanted = wanted(&head, &body, &arguments.hook)?;
     let beside = describe::is_beside(place, call.driver);
     let trust = Trust::new(place.surroundings.user);
     let mut candidates = candidates::find(&call, &loaded.settings, &trust, beside);
@@ -122,15 +122,17 @@ fn refuse(call: &Call, head: &Head) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The hooks that are run: all that had a part then, or those that were named.
-fn wanted(head: &Head, named: &[String]) -> anyhow::Result<Vec<String>> {
-    let mut labels: Vec<String> = head
-        .hooks
-        .iter()
-        .map(|hook| hook.hook.clone())
-        .filter(|label| !label.ends_with(" (rollback)"))
-        .collect();
-    labels.dedup();
+/// The hooks that are run: all that had a part then, or would have had one if nothing before them
+/// had ended the call; or those that were named.
+fn wanted(head: &Head, body: &Body, named: &[String]) -> anyhow::Result<Vec<String>> {
+    let ran = head.hooks.iter().map(|hook| hook.hook.as_str());
+    let stopped = body.plan.iter().filter(|planned| planned.decision == "stopped");
+    let mut labels: Vec<String> = Vec::new();
+    for label in ran.chain(stopped.map(|planned| planned.hook.as_str())) {
+        if !label.ends_with(" (rollback)") && !labels.iter().any(|known| known == label) {
+            labels.push(label.to_owned());
+        }
+    }
     if labels.is_empty() {
         bail!("no hook had a part in {}", head.id);
     }

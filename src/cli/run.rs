@@ -187,7 +187,7 @@ impl View<'_> {
 impl Witness for View<'_> {
     fn see(&mut self, _execution: &Execution, fact: &Fact<'_>) {
         match fact {
-            Fact::Begun(_) | Fact::Planned(_) | Fact::Started { .. } => {}
+            Fact::Begun(_) | Fact::Planned(_) | Fact::Started { .. } | Fact::Given(_) => {}
             Fact::Slow { label, limit } => {
                 self.note(
                     Tone::Careful,

@@ -58,15 +58,13 @@ pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::
 
 /// Retries of an execution, and the tries of what it left in the queue.
 fn later(history: &History, head: &Head) -> Vec<Head> {
-    let mut later: Vec<Head> = history
-        .newest()
-        .take_while(|id| *id > head.id)
+    let mut ids: Vec<String> = history.newest().take_while(|id| *id > head.id).collect();
+    ids.reverse();
+    ids.iter()
         .take(MOST_LATER)
-        .filter_map(|id| history.head(&id).ok())
+        .filter_map(|id| history.head(id).ok())
         .filter(|other| other.cause.parent() == Some(&head.id))
-        .collect();
-    later.reverse();
-    later
+        .collect()
 }
 
 fn head(record: &Record, output: &mut Output) {
@@ -96,7 +94,7 @@ fn head(record: &Record, output: &mut Output) {
         (State::Done, Some(status)) if !matches!(head.cause, Cause::Queue(_)) => {
             line("answer", &format!("exit status {status}"));
         }
-        (State::Lost, _) => {
+        (State::Lost, _) if !matches!(head.cause, Cause::Queue(_)) => {
             line(
                 "answer",
                 "none: hookmux died; libvirt saw it end by a signal, or was gone itself",
@@ -174,7 +172,7 @@ fn plan(record: &Record, output: &mut Output) {
             None => planned.hook.clone(),
         };
         match planned.decision.as_str() {
-            "out" => {
+            "out" | "stopped" => {
                 let why = planned.reason.as_deref().unwrap_or_default();
                 output.toned(Tone::Dim, &format!("  - {name}: {why}"));
             }

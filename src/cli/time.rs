@@ -58,7 +58,7 @@ fn parse_at(text: &str, now: Duration) -> Option<u64> {
         return millis(time.duration_since(UNIX_EPOCH).ok()?);
     }
     if let Some(time) = clock(text, midnight).or_else(|| date(text, midnight)) {
-        return at(time);
+        return at_date(time);
     }
     let ago = text.strip_suffix("ago").unwrap_or(text).trim();
     millis(now.checked_sub(parse_duration(ago).ok()?)?)
@@ -66,6 +66,12 @@ fn parse_at(text: &str, now: Duration) -> Option<u64> {
 
 fn at(local: Local) -> Option<u64> {
     u64::try_from(seconds_of(&local)?).ok()?.checked_mul(1000)
+}
+
+/// The same of a date that somebody wrote: the 31st of February is none.
+fn at_date(local: Local) -> Option<u64> {
+    let is_one = local_time(seconds_of(&local)?)?;
+    ((is_one.month, is_one.day) == (local.month, local.day)).then(|| at(local)).flatten()
 }
 
 /// `14:03` or `14:03:12`, on a day.
@@ -118,7 +124,9 @@ mod tests {
         assert_eq!(back("2023-01-02"), Some("2023-01-02 00:00:00".into()));
         assert_eq!(back("2023-01-02 03:04"), Some("2023-01-02 03:04:00".into()));
         assert_eq!(back("2023-01-02T03:04:05"), Some("2023-01-02 03:04:05".into()));
-        for text in ["", "soon", "25:00", "2023-13-01", "2023-01", "1:2:3:4", "2023-01-02 x"] {
+        for text in
+            ["", "soon", "25:00", "2023-13-01", "2023-02-31", "2023-01", "1:2:3:4", "2023-01-02 x"]
+        {
             assert_eq!(read(text), None, "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! `hookmux.yaml`: a fragment as written, and the settings that it makes with the defaults.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::diagnostic::Diagnostic;
 use super::surroundings::Surroundings;
-use super::values::{FirmLimit, Limit, Size, Variables};
+use super::values::{Age, FirmLimit, Limit, Size, Variables};
 use crate::libvirt::{Call, Driver, Operation};
 
 /// The file's name in the hooks directory.
@@ -55,17 +55,17 @@ pub const FAILURES: u32 = 4;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RetentionFragment {
-    per_hook: Option<u64>,
-    age: Option<Limit>,
+    per_hook: Option<NonZeroU64>,
+    age: Option<Age>,
     size: Option<Size>,
 }
 
 impl RetentionFragment {
     fn settle(self) -> Retention {
         Retention {
-            per_hook: self.per_hook.unwrap_or(200),
+            per_hook: self.per_hook.map_or(200, NonZeroU64::get),
             age: self.age.map_or(Some(Duration::from_secs(30 * 24 * 3600)), |age| age.0),
-            size: self.size.map_or(512 << 20, |size| size.0),
+            size: self.size.map_or(512 << 20, |size| size.0.max(1)),
         }
     }
 }
@@ -280,6 +280,8 @@ mod tests {
                 "/h/hookmux.yaml:1:9: record: unknown value `some`; known are hooks, all, none",
             ),
             ("retention: {size: 3 bananas}\n", "is no size"),
+            ("retention: {age: 30}\n", "write 30days"),
+            ("retention: {per_hook: 0}\n", "hookmux.yaml:1:"),
             ("retention: {sizes: 3}\n", "unknown key `sizes`; did you mean `size`?"),
             ("session: [\n", "/h/hookmux.yaml:"),
             ("- a\n", "/h/hookmux.yaml:1:1: "),

@@ -98,9 +98,27 @@ pub struct Size(pub u64);
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
         let Scalar(text) = Scalar::deserialize(deserializer)?;
-        parse_size(&text).map(Size).ok_or_else(|| {
+        let size = parse_size(&text).ok_or_else(|| {
             de::Error::custom(format!("`{text}` is no size: write 512 MiB, 1 GiB or bytes"))
-        })
+        })?;
+        Ok(Size(size))
+    }
+}
+
+/// How old something may become; `0` is any age. A number alone is refused: seconds are hardly meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age(pub Option<Duration>);
+
+impl<'de> Deserialize<'de> for Age {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Age, D::Error> {
+        let Scalar(text) = Scalar::deserialize(deserializer)?;
+        match text.trim().parse::<u64>() {
+            Ok(0) => Ok(Age(None)),
+            Ok(number) => Err(de::Error::custom(format!(
+                "`{number}` has no unit: write {number}days or {number}h (0 for any age)"
+            ))),
+            Err(_) => parse_duration(&text).map(|age| Age(Some(age))).map_err(de::Error::custom),
+        }
     }
 }
 

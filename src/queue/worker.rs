@@ -17,10 +17,10 @@ use nix::sys::signal::Signal;
 
 use super::{Item, Queue, item};
 use crate::answer::Answer;
+use crate::bypass;
 use crate::config::{Settings, Surroundings, TrustPolicy};
-use crate::facts::Facts;
-use crate::libvirt::{Call, Document, Driver};
-use crate::record::form::Cause;
+use crate::libvirt::{Call, Driver};
+use crate::record::form::{Cause, Planned};
 use crate::record::recorder::Recorder;
 use crate::record::{Begun, Execution, Fact, Plan, Run, Witness, ulid};
 use crate::run::document_file;
@@ -161,6 +161,8 @@ struct Sulk {
 impl Shift<'_> {
     /// The next job that may start.
     fn next(&mut self, null: &dyn Fn() -> io::Result<File>) -> Next {
+        let mut trust = Trust::new(self.surroundings.user);
+        let bypass = bypass::load(&self.settings.hooks_dir, &mut trust).unwrap_or_default();
         let ids = self.queue.ids().unwrap_or_default();
         let mut is_waiting = false;
         let mut busy: Vec<(String, String)> =
@@ -194,8 +196,11 @@ impl Shift<'_> {
             }
             // what comes first of a guest goes first, due or not
             busy.push(queue);
+            // they wait as long as hooks are switched off, and expire as others do
+            let is_held = !bypass.is_off() && bypass.of(&call(&item)).is_some();
             let sulks = self.sulk.is_some_and(|sulk| Instant::now() < sulk.until);
             if !sulks
+                && !is_held
                 && self.active.len() < self.settings.max_parallel
                 && self.has_room(&item)
                 && item.is_due()
@@ -291,8 +296,14 @@ impl Shift<'_> {
             &execution,
             &Fact::Begun(&Begun { call: &call, settings, surroundings, document }),
         );
-        let facts = Facts::of(Document::Absent);
-        let plan = Plan { steps: &[], facts: &facts, origin: None, started: None };
+        let planned = Planned {
+            hook: item.hook.clone(),
+            event: item.event.clone(),
+            device: None,
+            decision: "run".to_owned(),
+            reason: None,
+        };
+        let plan = Plan { planned: &[planned], origin: None, started: None };
         recorder.see(&execution, &Fact::Planned(&plan));
         let started = Fact::Started { label: &item.hook, device: None, path: Some(item.program()) };
         recorder.see(&execution, &started);

@@ -177,7 +177,7 @@ pub struct Planned {
     pub hook: String,
     pub event: Option<String>,
     pub device: Option<String>,
-    /// `run`, `fail`, `out`
+    /// `run`, `fail`, `out`, or `stopped`: it would have run, and something before it ended the call.
     pub decision: String,
     pub reason: Option<String>,
 }

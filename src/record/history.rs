@@ -116,7 +116,11 @@ impl History {
     /// There is none, or it can't be read.
     pub fn head(&self, id: &str) -> io::Result<Head> {
         let mut head = self.read(id, store::read_head)?;
-        judge(&mut head);
+        if is_dead(&head) {
+            // it may have come to its end between the two looks
+            head = self.read(id, store::read_head)?;
+            judge(&mut head);
+        }
         Ok(head)
     }
 
@@ -126,7 +130,10 @@ impl History {
     /// There is none, or it can't be read.
     pub fn record(&self, id: &str) -> io::Result<Record> {
         let mut record = self.read(id, store::read)?;
-        judge(&mut record.head);
+        if is_dead(&record.head) {
+            record = self.read(id, store::read)?;
+            judge(&mut record.head);
+        }
         Ok(record)
     }
 
@@ -174,8 +181,13 @@ fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
+/// Whether it says that it runs, and its process doesn't any more.
+fn is_dead(head: &Head) -> bool {
+    head.state == State::Running && !head.process.is_alive()
+}
+
 fn judge(head: &mut Head) {
-    if head.state == State::Running && !head.process.is_alive() {
+    if is_dead(head) {
         head.state = State::Lost;
     }
 }

@@ -4,6 +4,7 @@
 //! it lives on a thread of its own, which is started after the first hook was and waited for only
 //! briefly at the end.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +16,8 @@ use tracing::subscriber::with_default;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 
-use super::{Execution, Fact, Run, Witness, mask};
+use super::mask::Secrets;
+use super::{Execution, Fact, Run, Witness};
 use crate::run::exchange::Change;
 use crate::run::job::Outcome;
 use crate::verdict;
@@ -95,6 +97,8 @@ struct Entry {
 pub struct Journal {
     early: Vec<Entry>,
     thread: Option<Thread>,
+    /// What must not stand in an entry.
+    secrets: Secrets,
     /// Entries so far.
     added: u64,
     /// Those of them that the thread is done with.
@@ -107,7 +111,10 @@ struct Thread {
 }
 
 impl Journal {
-    fn add(&mut self, entry: Entry) {
+    fn add(&mut self, mut entry: Entry) {
+        if let Cow::Owned(masked) = self.secrets.mask_text(&entry.message) {
+            entry.message = masked;
+        }
         self.added += 1;
         match &self.thread {
             // a thread that is gone has no journal to write to
@@ -161,7 +168,9 @@ impl Witness for Journal {
             message,
         };
         match fact {
-            Fact::Begun(_) | Fact::Planned(_) | Fact::Out { .. } => {}
+            Fact::Begun(begun) => self.secrets.add(begun.document.unwrap_or_default()),
+            Fact::Given(document) => self.secrets.add(document),
+            Fact::Planned(_) | Fact::Out { .. } => {}
             Fact::Started { .. } => self.start(),
             Fact::Slow { label, limit } => {
                 let words = format!(
@@ -198,8 +207,7 @@ impl Witness for Journal {
 
 fn describe(run: &Run) -> (Kind, String) {
     if let Some(failure) = &run.failure {
-        // its last words may have a password in them
-        return (Kind::Failed, mask::text(&failure.line()).into_owned());
+        return (Kind::Failed, failure.line());
     }
     let took = run.ended.as_ref().map(|ended| verdict::seconds(ended.duration)).unwrap_or_default();
     let changed = if run.change == Change::Taken { ", and changed the document" } else { "" };

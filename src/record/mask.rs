@@ -2,9 +2,13 @@
 //!
 //! libvirt writes them as an attribute `passwd` (of `graphics`, in what it gives to filter calls)
 //! and in single quotes; a hook that edits or prints a document may use others, put white space
-//! round the `=`, or escape the quotes. Also in output that was cut off inside of one.
+//! round the `=`, or escape the quotes. What it prints may have been through a shell's trace, HTML
+//! or JSON: so the values of the call's own documents are masked wherever they stand, too, and
+//! where output was cut off inside of one, what is left of it.
 
 use std::borrow::Cow;
+
+use crate::run::capture::Capture;
 
 const NAME: &[u8] = b"passwd";
 /// What stands in for each.
@@ -41,6 +45,139 @@ pub fn text(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The passwords of a call's documents.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    /// As they stand in documents, and as they are meant; the longest first.
+    values: Vec<Vec<u8>>,
+}
+
+/// What is shorter would be found in everything; where it stands as a `passwd=` it is masked even so.
+const SHORTEST: usize = 4;
+
+impl Secrets {
+    /// Adds those of a document.
+    pub fn add(&mut self, document: &[u8]) {
+        let mut at = 0;
+        while let Some(found) = find(document, at) {
+            at = found + NAME.len();
+            let Some((start, end)) = value(document, at) else { continue };
+            let written = document.get(start..end).unwrap_or_default();
+            at = end;
+            for value in [written.to_vec(), unescaped(written)] {
+                if value.len() >= SHORTEST && !self.values.contains(&value) {
+                    self.values.push(value);
+                }
+            }
+        }
+        self.values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    }
+
+    /// Bytes without any of them, and without the value of any `passwd=`.
+    pub fn mask<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let mut masked = passwords(bytes);
+        for value in &self.values {
+            if memchr::memmem::find(&masked, value).is_some() {
+                masked = Cow::Owned(replaced(&masked, value));
+            }
+        }
+        if !self.values.is_empty() && self.begins_inside(&masked) {
+            masked = Cow::Owned(self.without_rests(&masked));
+        }
+        masked
+    }
+
+    pub fn mask_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.mask(text.as_bytes()) {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            Cow::Owned(masked) => Cow::Owned(String::from_utf8_lossy(&masked).into_owned()),
+        }
+    }
+
+    /// What a hook printed, as far as it was kept.
+    pub fn mask_stream(&self, stream: &Capture) -> Vec<u8> {
+        let (head, left_out, tail) = stream.parts();
+        if left_out == 0 {
+            return self.mask(&[head, &tail].concat()).into_owned();
+        }
+        let mut kept = self.mask(self.without_beginning(head)).into_owned();
+        kept.extend_from_slice(&Capture::gap(left_out));
+        kept.extend_from_slice(&self.mask(&tail));
+        kept
+    }
+
+    /// Bytes that were cut off, without a beginning of a password at their end.
+    fn without_beginning<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let longest = self.values.iter().filter_map(|value| {
+            (SHORTEST - 1..value.len()).rev().find(|length| bytes.ends_with(&value[..*length]))
+        });
+        let length = longest.max().unwrap_or_default();
+        &bytes[..bytes.len() - length]
+    }
+
+    /// Whether a line, or what follows a colon, begins with the rest of a password and the quote
+    /// behind it: the beginning was cut off.
+    fn begins_inside(&self, bytes: &[u8]) -> bool {
+        beginnings(bytes).any(|at| self.rest(bytes.get(at..).unwrap_or_default()).is_some())
+    }
+
+    /// How long the rest of a password is that bytes begin with.
+    fn rest(&self, bytes: &[u8]) -> Option<usize> {
+        self.values.iter().find_map(|value| {
+            (1..value.len()).find_map(|skipped| {
+                let rest = value.get(skipped..)?;
+                let is_rest = rest.len() >= SHORTEST - 1 && bytes.starts_with(rest);
+                let is_quoted = matches!(bytes.get(rest.len()), Some(b'\'' | b'"' | b'\\' | b'&'));
+                (is_rest && is_quoted).then_some(rest.len())
+            })
+        })
+    }
+
+    fn without_rests(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut masked = Vec::with_capacity(bytes.len());
+        let mut done = 0;
+        for at in beginnings(bytes) {
+            if at >= done
+                && let Some(length) = self.rest(bytes.get(at..).unwrap_or_default())
+            {
+                masked.extend_from_slice(&bytes[done..at]);
+                masked.extend_from_slice(MASK);
+                done = at + length;
+            }
+        }
+        masked.extend_from_slice(&bytes[done..]);
+        masked
+    }
+}
+
+/// Where text begins, or begins anew.
+fn beginnings(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    let after =
+        |word: &'static [u8]| memchr::memmem::find_iter(bytes, word).map(move |at| at + word.len());
+    let mut all: Vec<usize> = std::iter::once(0).chain(after(b"\n")).chain(after(b": ")).collect();
+    all.sort_unstable();
+    all.into_iter()
+}
+
+fn replaced(bytes: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut masked = Vec::with_capacity(bytes.len());
+    let mut done = 0;
+    for at in memchr::memmem::find_iter(bytes, value) {
+        masked.extend_from_slice(&bytes[done..at]);
+        masked.extend_from_slice(MASK);
+        done = at + value.len();
+    }
+    masked.extend_from_slice(&bytes[done..]);
+    masked
+}
+
+/// A value as it is meant: XML's references taken for what they stand for.
+fn unescaped(value: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(value);
+    quick_xml::escape::unescape(&text)
+        .map_or_else(|_| value.to_vec(), |text| text.into_owned().into_bytes())
+}
+
 /// The next place where the name stands as a whole: not in `passwdValidTo`, nor as the end of a
 /// longer name.
 fn find(bytes: &[u8], from: usize) -> Option<usize> {
@@ -72,6 +209,8 @@ fn value(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     let mut start = skip_space(at + 1);
     let rest = |start: usize| bytes.get(start..).unwrap_or_default();
     let closing: &[u8] = match rest(start) {
+        rest if rest.starts_with(b"'\\''") => b"'\\''",
+        rest if rest.starts_with(b"\\\\\\\"") => b"\\\\\\\"",
         [b'\\', b'"', ..] => b"\\\"",
         [b'\\', b'\'', ..] => b"\\'",
         [b'"', ..] => b"\"",
@@ -80,6 +219,12 @@ fn value(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
         rest if rest.starts_with(b"&apos;") => b"&apos;",
         rest if rest.starts_with(b"&#34;") => b"&#34;",
         rest if rest.starts_with(b"&#39;") => b"&#39;",
+        rest if rest.starts_with(b"&#x27;") => b"&#x27;",
+        rest if rest.starts_with(b"&#x22;") => b"&#x22;",
+        rest if rest.starts_with(b"&amp;quot;") => b"&amp;quot;",
+        rest if rest.starts_with(b"&amp;apos;") => b"&amp;apos;",
+        rest if rest.starts_with(b"\\u0027") => b"\\u0027",
+        rest if rest.starts_with(b"\\u0022") => b"\\u0022",
         // a shell's assignment, or an attribute of no XML
         rest => {
             let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'>' | b',' | b';');
@@ -106,6 +251,11 @@ mod tests {
             ("&lt;g passwd=&apos;s3cret&apos; a=1", "&lt;g passwd=&apos;***&apos; a=1"),
             ("&lt;g passwd=&quot;s3cret&quot;", "&lt;g passwd=&quot;***&quot;"),
             ("&lt;g passwd=&#39;s3cret&#39;", "&lt;g passwd=&#39;***&#39;"),
+            ("&lt;g passwd=&#x27;s3cret&#x27;&gt;", "&lt;g passwd=&#x27;***&#x27;&gt;"),
+            ("passwd=&amp;quot;s3cret&amp;quot;", "passwd=&amp;quot;***&amp;quot;"),
+            ("x='<g passwd='\\''s3 cret'\\''>'", "x='<g passwd='\\''***'\\''>'"),
+            ("passwd=\\u0022s3 cret\\u0022", "passwd=\\u0022***\\u0022"),
+            ("passwd=\\\\\\\"s3 cret\\\\\\\" x", "passwd=\\\\\\\"***\\\\\\\" x"),
             ("passwd=s3cret other", "passwd=*** other"),
             ("vnc,passwd=s3cret,port=1", "vnc,passwd=***,port=1"),
             ("<a passwd='s3cret'/><b passwd='s3cret'/>", "<a passwd='***'/><b passwd='***'/>"),
@@ -130,6 +280,31 @@ mod tests {
             assert_eq!(text(given), expected);
             assert!(!masked.windows(4).any(|window| window == b"s3cr"), "{given}");
         }
+    }
+
+    #[test]
+    fn what_a_document_tells_is_masked_wherever_it_stands() {
+        let mut secrets = Secrets::default();
+        secrets.add(b"<graphics passwd='a&amp;b \"cd' port='1'/><graphics passwd='xyz'/>");
+        for (given, expected) in [
+            ("the password is a&amp;b \"cd, is it", "the password is ***, is it"),
+            ("or a&b \"cd?", "or ***?"),
+            ("xyz is too short, but passwd=xyz", "xyz is too short, but passwd=***"),
+            // cut off before it
+            ("&b \"cd' port='1'", "***' port='1'"),
+            ("x\nb \"cd'/>", "x\n***'/>"),
+            ("hook: exit status 1: \"cd'/>", "hook: exit status 1: ***'/>"),
+            ("\"cd and no quote", "\"cd and no quote"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(secrets.mask_text(given), expected, "{given}");
+        }
+        // kept in two parts
+        let mut stream = Capture::with_head(8);
+        stream.push(b"01 a&b \"cd");
+        stream.push(&vec![b'.'; 70_000]);
+        let kept = String::from_utf8(secrets.mask_stream(&stream)).unwrap();
+        assert!(kept.starts_with("01 \n[\u{2026} "), "{}", &kept[..40]);
     }
 
     #[test]

@@ -18,12 +18,11 @@ use std::time::Duration;
 
 use crate::config::{Settings, Surroundings};
 use crate::event::Origin;
-use crate::facts::Facts;
 use crate::libvirt::Call;
-use crate::plan::Step;
 use crate::run::exchange::Change;
 use crate::run::job::Ended;
 use crate::verdict::Failure;
+use form::Planned;
 
 /// Something that happened in a call.
 pub enum Fact<'a> {
@@ -45,7 +44,12 @@ pub enum Fact<'a> {
     Trouble(&'a str),
     /// The emergency switch is on: nothing is run.
     Bypassed(&'a str),
+    /// libvirt is given this document in place of its own.
+    Given(&'a [u8]),
 }
+
+/// How the reason begins that a hook is told out for which would have run.
+pub const NOT_RUN: &str = "not run: ";
 
 /// A call, as it came.
 pub struct Begun<'a> {
@@ -58,8 +62,7 @@ pub struct Begun<'a> {
 
 /// What a call would run, and why not the rest.
 pub struct Plan<'a> {
-    pub steps: &'a [Step],
-    pub facts: &'a Facts,
+    pub planned: &'a [Planned],
     /// Of a guest.
     pub origin: Option<Origin>,
     /// The file with the document of `started`, where hooks are given it.

@@ -28,6 +28,9 @@ const PATH_UNIT: &str = "/etc/systemd/system/paths.target.wants/hookmux-prune.pa
 const UNIT_RUNTIME_DIR: &str = "/run/hookmux";
 const UNIT_HOOKS_DIR: &str = "/etc/libvirt/hooks";
 
+/// When so many wait, nobody is taken to look after them.
+const UNITS_BATCH: u64 = 100;
+
 /// Records that are moved between two looks at the counters.
 const BATCH: usize = 256;
 /// How long a mover that lingers waits for more, and how often it then finds nothing before it ends.
@@ -37,6 +40,8 @@ const IDLE_ROUNDS: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A mover that lingers looks this often for records whose time is over.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// What is later than now by more than this is from a clock that was wrong.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(3600);
 /// After a mover could do nothing, no call starts another one for this long.
 const STUCK_FOR: Duration = Duration::from_secs(30);
 
@@ -67,7 +72,11 @@ pub fn start_if_needed(hooks_dir: &Path, place: &Place) {
     let spool = &place.spool;
     let is_recent = |time: SystemTime| time.elapsed().is_ok_and(|age| age < STUCK_FOR);
     let stuck = fs::metadata(spool.base().join(STUCK)).and_then(|file| file.modified());
-    if stuck.is_ok_and(is_recent) || is_the_units(hooks_dir, spool) {
+    if stuck.is_ok_and(is_recent) {
+        return;
+    }
+    // a unit that is enabled may not have been started, or have failed
+    if is_the_units(hooks_dir, spool) && spool.count_since_move() < UNITS_BATCH {
         return;
     }
     if let Ok(Some(lock)) = lock(spool, MOVER) {
@@ -151,6 +160,14 @@ pub fn tidy(settings: &Settings) -> io::Result<Tidied> {
     })
 }
 
+/// Only what is a regular file: nothing else is a record, and a pipe would be waited for.
+fn read_record(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::symlink_metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    fs::read(path)
+}
+
 struct Mover<'a> {
     settings: &'a Settings,
     spool: Spool,
@@ -215,10 +232,13 @@ impl Mover<'_> {
         }
         let mut lost = 0;
         for id in self.spool.running_ids() {
-            let Ok(mut record) = store::read(&self.spool.running(&id)) else { continue };
-            if record.head.process.is_alive() {
+            let path = self.spool.running(&id);
+            let Ok(head) = store::read_head(&path) else { continue };
+            if head.process.is_alive() {
                 continue;
             }
+            // it may have come to its end between the two looks; now nobody writes any more
+            let Ok(mut record) = store::read(&path) else { continue };
             let is_lost = record.head.state == State::Running;
             if self.spool.settle(&id, &mut record).is_ok() && is_lost {
                 lost += 1;
@@ -235,7 +255,17 @@ impl Mover<'_> {
             return Ok(0);
         }
         for id in &ids {
-            let bytes = fs::read(self.spool.done(id))?;
+            let place = self.spool.done(id);
+            let bytes = match read_record(&place) {
+                Ok(bytes) => bytes,
+                // nothing of ours: it is put aside, and holds nobody up
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    fs::rename(&place, place.with_extension("odd"))?;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
             if !self.store.path(id).exists() {
                 self.store.put(id, &bytes)?;
             }
@@ -261,8 +291,9 @@ impl Mover<'_> {
 
     fn is_prune_due(&self) -> bool {
         let last = fs::metadata(self.pruned_path()).and_then(|file| file.modified());
-        last.is_ok_and(|time| time.elapsed().is_ok_and(|age| age >= PRUNE_EVERY))
-            || !self.pruned_path().exists()
+        // one in the future was noted by a clock that was wrong
+        let is_recent = |time: SystemTime| time.elapsed().is_ok_and(|age| age < PRUNE_EVERY);
+        !last.is_ok_and(is_recent)
     }
 
     /// Removes records whose time is over; returns how many.
@@ -278,15 +309,19 @@ impl Mover<'_> {
     fn look(&self, id: String, now: Duration) -> Option<Kept> {
         let path = self.store.path(&id);
         let size = fs::metadata(&path).ok()?.len();
-        let age = now.saturating_sub(Duration::from_millis(ulid::milliseconds(&id)?));
-        // what can't be read is let go with age and size
+        let time = Duration::from_millis(ulid::milliseconds(&id)?);
+        let age = now.saturating_sub(time);
+        let is_future = time > now + CLOCKS_DIFFER;
         let head = store::read_head(&path).ok();
-        let hooks = head.iter().flat_map(|head| &head.hooks).map(|hook| hook.hook.clone());
-        let hooks = hooks.collect();
+        let hooks = match &head {
+            Some(head) => head.hooks.iter().map(|hook| hook.hook.clone()).collect(),
+            // what can't be read, a newer version's, is let go by age and size alone
+            None => vec![id.clone()],
+        };
         let is_failure = head.is_some_and(|head| {
             head.state == State::Lost || head.outcome.is_failure() || head.status != Some(0)
         });
-        Some(Kept { id, hooks, is_failure, size, age })
+        Some(Kept { id, hooks, is_failure, size, age, is_future })
     }
 
     /// Files that a mover left when it died half-way.

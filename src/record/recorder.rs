@@ -9,14 +9,17 @@ use super::form::{
     Body, Cause, FORMAT, Head, HookHead, LeftRunning, Outcome, Planned, Process, Record, RunRecord,
     State,
 };
+use super::mask::{self, Secrets};
 use super::spool::Spool;
 use super::text::Text;
-use super::{Begun, Execution, Fact, Plan, Run, Witness, mask};
+use super::{Begun, Execution, Fact, NOT_RUN, Plan, Run, Witness};
 use crate::answer::Answer;
 use crate::boot;
 use crate::config::settings::RecordPolicy;
+use crate::facts::Facts;
 use crate::files;
 use crate::plan::{Decision, Step};
+use crate::run::capture::Capture;
 use crate::run::exchange::Change;
 use crate::run::job;
 use crate::run::processes;
@@ -58,6 +61,7 @@ struct Open {
     /// Hooks that have been started and aren't over.
     started: Vec<Started>,
     is_bypassed: bool,
+    secrets: Secrets,
     /// Why it wasn't written down when it began.
     trouble: Option<io::Error>,
 }
@@ -84,14 +88,16 @@ impl Recorder {
     pub fn finish(self, answer: &Answer) -> Kept {
         let duration_us = micros(self.began);
         let Some(open) = self.open else { return Kept::default() };
-        let Open { execution, place, mut record, is_bypassed, trouble, .. } = open;
+        let Open { execution, place, mut record, is_bypassed, trouble, secrets, .. } = open;
         let spool = &place.spool;
         let Record { head, body } = &mut record;
         head.state = State::Done;
         head.duration_us = Some(duration_us);
         head.status = Some(answer.status);
-        body.stderr = masked(answer.stderr.as_bytes());
-        body.document_after = answer.stdout.as_deref().map(masked);
+        body.stderr = Text(secrets.mask(answer.stderr.as_bytes()).into_owned());
+        if let Some(document) = &answer.stdout {
+            body.document_after = Some(masked(document));
+        }
         let failed = body.runs.iter().find(|run| run.outcome.is_failure());
         head.failure = match failed {
             Some(run) => {
@@ -158,7 +164,10 @@ impl Recorder {
             document: begun.document.map(masked),
             ..Body::default()
         };
+        let mut secrets = Secrets::default();
+        secrets.add(begun.document.unwrap_or_default());
         self.open = Some(Open {
+            secrets,
             execution: execution.clone(),
             place: Place {
                 spool: Spool::new(&begun.settings.runtime_dir),
@@ -175,29 +184,12 @@ impl Recorder {
 impl Open {
     /// The intent is kept before anything runs.
     fn plan(&mut self, plan: &Plan<'_>) {
-        let device = |step: &Step| {
-            let device = plan.facts.metadata.devices.get(step.device?)?;
-            Some(device.label.clone())
-        };
-        let planned = |step: &Step| {
-            let (decision, reason) = match &step.decision {
-                Decision::Run => ("run", None),
-                Decision::Fails { why, .. } => ("fail", Some(why.clone())),
-                Decision::Out(why) | Decision::Odd(why) => ("out", Some(why.clone())),
-            };
-            Planned {
-                hook: step.hook.label.clone(),
-                event: step.event.as_deref().map(str::to_owned),
-                device: device(step),
-                decision: decision.to_owned(),
-                reason,
-            }
-        };
         let Record { head, body } = &mut self.record;
         head.origin = plan.origin.map(|origin| origin.name().to_owned());
-        body.plan = plan.steps.iter().map(planned).collect();
-        body.started_document =
-            plan.started.and_then(|path| std::fs::read(path).ok()).map(|bytes| masked(&bytes));
+        body.plan = plan.planned.to_vec();
+        let started = plan.started.and_then(|path| std::fs::read(path).ok());
+        self.secrets.add(started.as_deref().unwrap_or_default());
+        body.started_document = started.map(|bytes| masked(&bytes));
         head.hooks = body
             .plan
             .iter()
@@ -225,6 +217,7 @@ impl Open {
             (Some(_), None) => Outcome::Success,
         };
         let duration = ended.map(|ended| ended.duration.as_micros());
+        let stream = |stream: &Capture| Text(self.secrets.mask_stream(stream));
         self.record.body.runs.push(RunRecord {
             hook: run.label.clone(),
             event: run.event.clone(),
@@ -235,9 +228,12 @@ impl Open {
             outcome,
             duration_us: duration.and_then(|duration| u64::try_from(duration).ok()),
             status: run.failure.as_ref().map_or(0, |failure| failure.status),
-            failure: run.failure.as_ref().map(|failure| mask::text(&failure.what).into_owned()),
-            stdout: ended.map(|ended| masked(&ended.stdout.kept())).unwrap_or_default(),
-            stderr: ended.map(|ended| masked(&ended.stderr.kept())).unwrap_or_default(),
+            failure: run
+                .failure
+                .as_ref()
+                .map(|failure| self.secrets.mask_text(&failure.what).into_owned()),
+            stdout: ended.map(|ended| stream(&ended.stdout)).unwrap_or_default(),
+            stderr: ended.map(|ended| stream(&ended.stderr)).unwrap_or_default(),
             changed_document: run.change == Change::Taken,
             leftovers: ended
                 .iter()
@@ -249,9 +245,11 @@ impl Open {
     }
 
     fn out(&mut self, label: &str, why: &str) {
+        // what another hook kept from running had a part, and would have run
+        let decision = if why.starts_with(NOT_RUN) { "stopped" } else { "out" };
         let entries = self.record.body.plan.iter_mut();
         for entry in entries.filter(|entry| entry.hook == label && entry.decision == "run") {
-            entry.decision = "out".to_owned();
+            entry.decision = decision.to_owned();
             entry.reason = Some(why.to_owned());
         }
     }
@@ -276,14 +274,40 @@ impl Witness for Recorder {
             Fact::Over(run) => open.over(run),
             Fact::Out { label, why } => open.out(label, why),
             Fact::Warning { label, words } => {
-                open.record.body.notes.push(mask::text(&format!("{label}: {words}")).into_owned());
+                let words = format!("{label}: {words}");
+                let words = open.secrets.mask_text(&words).into_owned();
+                open.record.body.notes.push(words);
             }
-            Fact::Trouble(words) => open.record.body.notes.push(mask::text(words).into_owned()),
+            Fact::Trouble(words) => {
+                let words = open.secrets.mask_text(words).into_owned();
+                open.record.body.notes.push(words);
+            }
+            Fact::Given(document) => {
+                open.secrets.add(document);
+                open.record.body.document_after = Some(masked(document));
+            }
             Fact::Bypassed(words) => {
                 open.is_bypassed = true;
                 open.record.body.notes.push((*words).to_owned());
             }
         }
+    }
+}
+
+/// A step as a record has it.
+pub fn planned(step: &Step, facts: &Facts) -> Planned {
+    let (decision, reason) = match &step.decision {
+        Decision::Run => ("run", None),
+        Decision::Fails { why, .. } => ("fail", Some(why.clone())),
+        Decision::Out(why) | Decision::Odd(why) => ("out", Some(why.clone())),
+    };
+    let device = step.device.and_then(|index| facts.metadata.devices.get(index));
+    Planned {
+        hook: step.hook.label.clone(),
+        event: step.event.as_deref().map(str::to_owned),
+        device: device.map(|device| device.label.clone()),
+        decision: decision.to_owned(),
+        reason,
     }
 }
 

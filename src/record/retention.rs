@@ -16,6 +16,8 @@ pub struct Kept {
     pub size: u64,
     /// Since its call.
     pub age: Duration,
+    /// It was written by a clock that was wrong, or this one is.
+    pub is_future: bool,
 }
 
 /// The ids of those that go. `records` come the newest first.
@@ -23,7 +25,10 @@ pub fn superfluous(records: &[Kept], limits: &Retention) -> Vec<String> {
     let mut seen: HashMap<(&str, bool), u64> = HashMap::new();
     let mut gone = Vec::new();
     let mut stays: Vec<&Kept> = Vec::new();
-    for record in records {
+    // what is dated later than now must not push out what is new
+    let (future, past): (Vec<&Kept>, Vec<&Kept>) =
+        records.iter().partition(|record| record.is_future);
+    for record in past.into_iter().chain(future) {
         let longer = if record.is_failure { u64::from(FAILURES) } else { 1 };
         // those that ran nothing count together
         let hooks = record.hooks.iter().map(String::as_str);
@@ -66,7 +71,8 @@ mod tests {
 
     fn kept(id: &str, hooks: &[&str], is_failure: bool, days: u32) -> Kept {
         let hooks = hooks.iter().map(|hook| (*hook).to_owned()).collect();
-        Kept { id: id.to_owned(), hooks, is_failure, size: 10, age: DAY * days }
+        let (id, age) = (id.to_owned(), DAY * days);
+        Kept { id, hooks, is_failure, size: 10, age, is_future: false }
     }
 
     fn gone(records: &[Kept], per_hook: u64, days: u32, size: u64) -> Vec<String> {
@@ -94,6 +100,15 @@ mod tests {
         assert_eq!(gone(&many, 100, 1, 1000), ["f3", "f5", "f6", "f7", "f8", "f9"]);
         // by size: f9 weighs 36 days, f7 28, f5 20, f3 12, f8 8
         assert_eq!(gone(&many, 100, 1000, 55), ["f9", "f7", "f5", "f3", "f8"]);
+    }
+
+    #[test]
+    fn what_is_dated_later_than_now_pushes_nothing_out() {
+        let mut wrong = kept("z", &["a"], false, 0);
+        wrong.is_future = true;
+        let records = [wrong, kept("b", &["a"], false, 0), kept("a", &["a"], false, 1)];
+        assert_eq!(gone(&records, 2, 30, 1000), ["z"]);
+        assert_eq!(gone(&records, 3, 30, 1000), [""; 0]);
     }
 
     #[test]

@@ -151,6 +151,11 @@ impl Spool {
         sizes.iter().map(|size| u64::from_le_bytes(*size)).sum()
     }
 
+    /// How many have come since they were last moved, as far as is noted.
+    pub fn count_since_move(&self) -> u64 {
+        fs::metadata(self.base.join(SIZES)).map_or(0, |file| (file.len() / 8).saturating_sub(1))
+    }
+
     fn note_size(&self, size: u64) {
         let append = || -> io::Result<()> {
             let mut options = OpenOptions::new();

@@ -1,8 +1,9 @@
 //! Where records stay: the state directory, one file each, grouped by the first letters of their
 //! ids, which stand for 17 minutes of time. So the newest are found without reading all names.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::form::{Head, Record};
@@ -93,7 +94,7 @@ pub fn group_of(id: &str) -> &str {
 /// # Errors
 /// It isn't there, or can't be read; `InvalidData` where it is no record.
 pub fn read_head(path: &Path) -> io::Result<Head> {
-    let mut file = File::open(path)?;
+    let mut file = open(path)?;
     let mut bytes = vec![0; FIRST_READ];
     let mut filled = 0;
     loop {
@@ -118,7 +119,18 @@ pub fn read_head(path: &Path) -> io::Result<Head> {
 /// # Errors
 /// As [`read_head`].
 pub fn read(path: &Path) -> io::Result<Record> {
-    Record::decode(&fs::read(path)?).ok_or_else(no_record)
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Record::decode(&bytes).ok_or_else(no_record)
+}
+
+/// What isn't a regular file is no record; a pipe isn't waited for.
+fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
+        .open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(no_record()) }
 }
 
 fn no_record() -> io::Error {

@@ -70,11 +70,21 @@ impl Capture {
         self.head[from_head..].iter().chain(&self.tail).copied().collect()
     }
 
+    /// The beginning, how many bytes in the middle weren't kept, and the end.
+    pub fn parts(&self) -> (&[u8], u64, Vec<u8>) {
+        (&self.head, self.lost(), self.tail.iter().copied().collect())
+    }
+
+    /// The line that stands in place of what wasn't kept.
+    pub fn gap(left_out: u64) -> Vec<u8> {
+        format!("\n[… {left_out} bytes left out …]\n").into_bytes()
+    }
+
     /// What was kept, with a line in place of what wasn't.
     pub fn kept(&self) -> Vec<u8> {
         let mut bytes = self.head.clone();
         if self.lost() > 0 {
-            bytes.extend_from_slice(format!("\n[… {} bytes left out …]\n", self.lost()).as_bytes());
+            bytes.extend_from_slice(&Capture::gap(self.lost()));
         }
         bytes.extend(&self.tail);
         bytes

@@ -9,11 +9,13 @@ use crate::cli::bypass as switch;
 use crate::libvirt::Driver;
 use crate::record::form::Cause;
 use crate::record::history::{Filter, History};
-use crate::record::mover;
+use crate::record::{mover, ulid};
 use crate::trust::Trust;
 
 /// How far back lost executions are looked for.
 const RECENT: Duration = Duration::from_secs(24 * 3600);
+/// A record that has waited for so long to be moved, in milliseconds, has nobody who moves it.
+const LATE: u64 = 600_000;
 /// How many of a driver's newest executions are asked for one of libvirt's.
 const MOST: usize = 100;
 
@@ -21,6 +23,7 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let settings = survey.settings;
     let history = History::new(&settings.runtime_dir, &settings.state_dir);
     let spool = history.spool();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let dropped = spool.dropped();
     if dropped.records > 0 {
         let words = format!(
@@ -43,17 +46,20 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             "systemctl status systemd-journald",
         );
     }
-    if mover::is_stuck(spool) {
+    let waiting = spool.done_ids();
+    let oldest = waiting.first().and_then(|id| ulid::milliseconds(id));
+    let is_old = oldest.is_some_and(|time| millis(now).saturating_sub(time) > LATE);
+    if mover::is_stuck(spool) || is_old {
+        let why = if mover::is_stuck(spool) { "can't be moved" } else { "aren't moved by anybody" };
         let words = format!(
-            "{} in {} can't be moved to {}, and would be lost with the host's next start",
-            counted(spool.done_ids().len(), "record"),
+            "{} in {} {why} to {}, and would be lost with the host's next start",
+            counted(waiting.len(), "record"),
             settings.runtime_dir.display(),
             settings.state_dir.display()
         );
         findings.add(Code::RecordsStuck, spool.base(), words, survey.command("prune"));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let since = u64::try_from(now.saturating_sub(RECENT).as_millis()).ok();
+    let since = Some(millis(now.saturating_sub(RECENT)));
     let lost = Filter { is_lost: true, since, ..Filter::default() };
     let lost = history.find(&lost).count();
     if lost > 0 {
@@ -68,6 +74,10 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             survey.command("log --lost"),
         );
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// That hooks don't run at all, or that somebody thinks so.

@@ -106,7 +106,13 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
         }
         (_, State::Skipped(why)) if path.exists() => {
             let words = format!("{label} isn't read: {why}");
-            let fix = format!("mv {} {}", quoted(path), quoted(&path.with_extension("yaml")));
+            // what was meant for one, and what only lies there
+            let is_meant = path.extension().is_some_and(|end| end == "yml" || end == "YAML");
+            let place = match is_meant {
+                true => path.with_extension("yaml"),
+                false => survey.settings.hooks_dir.clone(),
+            };
+            let fix = format!("mv {} {}", quoted(path), quoted(&place));
             findings.add(Code::NotARegistration, path, words, fix);
         }
         _ => {}

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::content;
 use super::finding::{Code, Findings, quoted};
+use super::script_text::{Head, head};
 use super::survey::{Script, Spot, Survey};
 use crate::hook::State;
 use crate::hook::directory::left_behind;
@@ -26,12 +27,16 @@ fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
         }
         State::Masked(_) => {}
         State::Disabled(_) => disabled(survey, script, findings),
-        State::NotExecutable => findings.add(
-            Code::NotExecutable,
-            path,
-            format!("{label} has no x bit: it doesn't run"),
-            format!("chmod a+x {}", quoted(path)),
-        ),
+        State::NotExecutable => {
+            // a text that lies beside hooks is none, and must not become one
+            let is_script = fs::read(path).is_ok_and(|bytes| head(&bytes) != Head::None);
+            let fix = match is_script {
+                true => format!("chmod a+x {}", quoted(path)),
+                false => format!("mv {} {}", quoted(path), quoted(&survey.settings.hooks_dir)),
+            };
+            let words = format!("{label} has no x bit: it doesn't run");
+            findings.add(Code::NotExecutable, path, words, fix);
+        }
         State::Dangling => findings.add(
             Code::DanglingLink,
             path,

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -67,6 +68,10 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
     let queue = Queue::new(&survey.settings.state_dir);
     let ids = match queue.ids() {
         Ok(ids) => ids,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && survey.user != 0 => {
+            let words = format!("{} can't be looked into by this user", directory.display());
+            return findings.add(Code::Unseen, &directory, words, "run `hookmux check` as root");
+        }
         Err(error) => {
             let words = format!("the queue in {} can't be read: {error}", directory.display());
             let fix = format!("ls -la {}", quoted(&directory));
