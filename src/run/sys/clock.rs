@@ -2,8 +2,6 @@
 
 use std::mem::MaybeUninit;
 
-use libc::time_t;
-
 /// A time of day and a date, as people have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Local {
@@ -18,7 +16,9 @@ pub struct Local {
 
 /// The local time of a number of seconds since 1970; `None` where the year doesn't fit.
 pub fn local_time(seconds: i64) -> Option<Local> {
-    let seconds = time_t::try_from(seconds).ok()?;
+    // where the C library's time has 32 bits, it isn't one
+    #[allow(clippy::useless_conversion)]
+    let seconds = seconds.try_into().ok()?;
     let mut broken = MaybeUninit::<libc::tm>::uninit();
     // SAFETY: both pointers are good for the call; the result is read only where it was filled.
     let broken = unsafe {
