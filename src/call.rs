@@ -293,12 +293,13 @@ impl Handling<'_> {
         if answer.status == 0 && call.is_filter() {
             answer.stdout = ran.document;
         }
-        if let Some(document) = &answer.stdout {
-            witness.see(&execution, &Fact::Given(document));
-        }
-        let mut shout = |words: &str| witness.see(&execution, &Fact::Trouble(words));
         if let Some(restore) = restore {
-            return restore.end(answer, call, settings, &mut shout);
+            let document = answer.stdout.clone();
+            let (answer, is_given) = restore.end(answer, call, settings, &mut shout);
+            if let Some(document) = document.filter(|_| is_given) {
+                witness.see(&execution, &Fact::Given(&document));
+            }
+            return answer;
         }
         if let Some(guest) =
             remembering.filter(|_| answer.status == 0 || call.class() == Class::Notify)

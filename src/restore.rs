@@ -31,15 +31,16 @@ impl<'a> Restore<'a> {
     }
 
     /// Keeps a failure for `prepare`, and the guest's save while libvirt looks at a new document,
-    /// which is printed here.
+    /// which is printed here. With the answer comes whether libvirt has been given that document.
     pub fn end(
         self,
         mut answer: Answer,
         call: &Call,
         settings: &Settings,
         shout: &mut dyn FnMut(&str),
-    ) -> Answer {
-        let Some(guest) = self.guest else { return answer };
+    ) -> (Answer, bool) {
+        let Some(guest) = self.guest else { return (answer, false) };
+        let mut is_given = false;
         if answer.stdout.is_some()
             && call.driver == Driver::Qemu
             && let Err(why) = saves::protect(&settings.save_dir, call.object())
@@ -51,18 +52,22 @@ impl<'a> Restore<'a> {
             answer = Answer::trouble(OWN_TROUBLE, sanitize::text(words.as_bytes()));
         }
         // here, where it can still be told at prepare that libvirt didn't get it
-        if let Some(document) = answer.stdout.take()
-            && let Err(error) = front_door::print(&document)
-        {
-            let words =
-                format!("hookmux: the changed document can't be given to libvirt: {error}\n");
-            shout(words.trim_end());
-            answer = Answer::trouble(OWN_TROUBLE, words);
+        if let Some(document) = answer.stdout.take() {
+            match front_door::print(&document) {
+                Ok(()) => is_given = true,
+                Err(error) => {
+                    let words = format!(
+                        "hookmux: the changed document can't be given to libvirt: {error}\n"
+                    );
+                    shout(words.trim_end());
+                    answer = Answer::trouble(OWN_TROUBLE, words);
+                }
+            }
         }
         let held = (answer.status != 0)
             .then(|| Held { status: answer.status, words: answer.stderr.clone() });
         let is_held = held.is_some();
-        match guest.expect(Origin::Restore, held) {
+        let answer = match guest.expect(Origin::Restore, held) {
             Ok(()) if is_held => {
                 shout(
                     "restore has failed; libvirt is told at prepare, which keeps the managed save",
@@ -81,6 +86,7 @@ impl<'a> Restore<'a> {
                 guest.forget_pending();
                 answer
             }
-        }
+        };
+        (answer, is_given)
     }
 }

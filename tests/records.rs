@@ -326,7 +326,6 @@ fn with_runtime_dir(host: &Host, how: &str) -> String {
              dd if=/dev/zero of='{run}/filler' bs=4k 2>/dev/null || true"
         ),
         "read-only" => format!("mount -t tmpfs -o ro,mode=700 tmpfs '{run}'"),
-        "no directory" => format!("mount --bind /dev/null '{run}'"),
         _ => unreachable!(),
     }
 }
@@ -341,19 +340,32 @@ fn a_runtime_directory_that_takes_nothing_changes_no_outcome() {
         host.script("before_vm_start/10-a", "log a");
         host.script("before_vm_start/20-b", "log b; exit 3");
         host.script("after_vm_launch/10-c", "log c");
-        if how == "no directory" {
-            let _ = fs::remove_dir_all(host.path("run"));
-            fs::write(host.path("run"), "").unwrap();
-            let mounts = "true";
-            host.guest("prepare begin").with_mounts(mounts).run().fails(3, &[]);
-            fs::remove_file(host.path("run")).unwrap();
-        } else {
-            let mounts = with_runtime_dir(&host, how);
-            host.guest("prepare begin").with_mounts(&mounts).run().fails(3, &["20-b"]);
-            host.guest("started begin").with_mounts(&mounts).run().succeeds();
-            assert_eq!(host.log().last().unwrap(), "c", "{how}");
-        }
-        assert!(log(&host, &[]).is_empty());
+        // the least of three, made through the same wrapper
+        let took = |mounts: &str| {
+            let one = || {
+                let answer = host.guest("prepare begin").with_mounts(mounts).run();
+                answer.fails(3, &["20-b"]);
+                answer.took
+            };
+            (0..3).map(|_| one()).min().unwrap()
+        };
+        let usual = took("true");
+        let mounts = match how {
+            "no directory" => {
+                until("nobody moves records", || {
+                    let _ = fs::remove_dir_all(host.path("run"));
+                    fs::write(host.path("run"), "").is_ok()
+                });
+                "true".to_owned()
+            }
+            how => with_runtime_dir(&host, how),
+        };
+        let seen = took(&mounts);
+        // the promise is 150 ms; the rest is for a machine that does other things
+        let limit = usual + Duration::from_millis(150 + 100);
+        assert!(seen < limit, "{how}: {seen:?}, {usual:?} usually");
+        host.guest("started begin").with_mounts(&mounts).run().succeeds();
+        assert_eq!(host.log().last().unwrap(), "c", "{how}");
     }
 }
 
