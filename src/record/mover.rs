@@ -15,7 +15,7 @@ use super::counters::Counters;
 use super::form::{Head, State};
 use super::recorder::Place;
 use super::retention::{self, Kept};
-use super::spool::Spool;
+use super::spool::{self, Spool};
 use super::store::{self, Store};
 use super::ulid;
 use crate::config::Settings;
@@ -326,13 +326,10 @@ impl Mover<'_> {
 
     /// Files that a mover left when it died half-way.
     fn remove_torn(&self) {
-        for group in self.store.groups() {
-            let entries = fs::read_dir(self.store.base().join(group)).into_iter().flatten();
-            for entry in entries.flatten() {
-                if entry.file_name().as_encoded_bytes().ends_with(b".new") {
-                    let _ = fs::remove_file(entry.path());
-                }
-            }
+        let base = self.store.base();
+        let groups = self.store.groups().into_iter().map(|group| base.join(group));
+        for torn in groups.chain([base.to_path_buf()]).flat_map(|place| spool::torn(&place)) {
+            let _ = fs::remove_file(torn);
         }
     }
 }

@@ -190,12 +190,7 @@ impl Spool {
 
     /// Files that a writer left when it died half-way, and that nobody can mean any more.
     pub fn torn(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.base.join(RUNNING)).into_iter().flatten().flatten();
-        let is_torn = |name: &OsStr| {
-            let pid = name.to_str().and_then(|name| name.strip_suffix(".new")?.rsplit('.').next());
-            pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
-        };
-        entries.filter(|entry| is_torn(&entry.file_name())).map(|entry| entry.path()).collect()
+        [&self.base, &self.base.join(RUNNING)].into_iter().flat_map(|place| torn(place)).collect()
     }
 
     /// Takes an execution whose process is gone for over.
@@ -264,6 +259,16 @@ fn counters_text(dropped: Dropped) -> Vec<u8> {
     let mut text = serde_json::to_vec(&dropped).unwrap_or_default();
     text.resize(COUNTERS_SIZE.max(text.len()), b' ');
     text
+}
+
+/// What in a directory was to replace a file, by processes that aren't there any more.
+pub fn torn(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_torn = |name: &OsStr| {
+        let pid = name.to_str().and_then(|name| name.strip_suffix(".new")?.rsplit('.').next());
+        pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
+    };
+    entries.filter(|entry| is_torn(&entry.file_name())).map(|entry| entry.path()).collect()
 }
 
 /// What in a directory has the name of a record, sorted.
