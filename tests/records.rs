@@ -820,7 +820,7 @@ fn the_emergency_switch_passes_over_all_hooks_and_everybody_is_told() {
 fn it_may_be_for_one_guest_and_ends_by_itself() {
     let host = Host::new();
     host.script("before_vm_start/10-bad", "exit 1");
-    host.text(&["bypass", "on", "--guest", "g", "--for", "2s"], 0);
+    host.text(&["bypass", "on", "--guest", "g", "--for", "6s"], 0);
     host.guest("prepare begin").run().succeeds();
     host.call("qemu", ["h", "prepare", "begin", "-"]).stdin("").run().fails(1, &[]);
     let entries = host.json(&["bypass"], 0);
