@@ -55,11 +55,19 @@ pub struct Secrets {
 /// What is shorter would be found in everything; where it stands as a `passwd=` it is masked even so.
 const SHORTEST: usize = 4;
 
+/// So many values are looked for outside of their attributes, and of a value that was cut off so
+/// many bytes: libvirt's own passwords are far fewer and shorter, and a call must not wait for a
+/// document that was made to be slow. Where they stand as a `passwd=` all are masked.
+const MOST: usize = 64;
+const LONGEST_REST: usize = 256;
+
 impl Secrets {
     /// Adds those of a document.
     pub fn add(&mut self, document: &[u8]) {
         let mut at = 0;
-        while let Some(found) = find(document, at) {
+        while self.values.len() < MOST
+            && let Some(found) = find(document, at)
+        {
             at = found + NAME.len();
             let Some((start, end)) = value(document, at) else { continue };
             let written = document.get(start..end).unwrap_or_default();
@@ -109,7 +117,8 @@ impl Secrets {
     /// Bytes that were cut off, without a beginning of a password at their end.
     fn without_beginning<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         let longest = self.values.iter().filter_map(|value| {
-            (SHORTEST - 1..value.len()).rev().find(|length| bytes.ends_with(&value[..*length]))
+            let longest = value.len().min(LONGEST_REST);
+            (SHORTEST - 1..longest).rev().find(|length| bytes.ends_with(&value[..*length]))
         });
         let length = longest.max().unwrap_or_default();
         &bytes[..bytes.len() - length]
@@ -124,7 +133,8 @@ impl Secrets {
     /// How long the rest of a password is that bytes begin with.
     fn rest(&self, bytes: &[u8]) -> Option<usize> {
         self.values.iter().find_map(|value| {
-            (1..value.len()).find_map(|skipped| {
+            let first = value.len().saturating_sub(LONGEST_REST).max(1);
+            (first..value.len()).find_map(|skipped| {
                 let rest = value.get(skipped..)?;
                 let is_rest = rest.len() >= SHORTEST - 1 && bytes.starts_with(rest);
                 let is_quoted = matches!(bytes.get(rest.len()), Some(b'\'' | b'"' | b'\\' | b'&'));
@@ -305,6 +315,19 @@ mod tests {
         stream.push(&vec![b'.'; 70_000]);
         let kept = String::from_utf8(secrets.mask_stream(&stream)).unwrap();
         assert!(kept.starts_with("01 \n[\u{2026} "), "{}", &kept[..40]);
+    }
+
+    #[test]
+    fn a_document_that_was_made_to_be_slow_is_not() {
+        let mut secrets = Secrets::default();
+        let long = "x".repeat(1 << 20);
+        let many: String = (0..100_000).map(|n| format!("<g passwd='pass{n}'/>")).collect();
+        secrets.add(format!("<g passwd='{long}'/>{many}").as_bytes());
+        assert!(secrets.values.len() <= MOST + 1);
+        let lines = "xxx\n".repeat(80_000);
+        assert_eq!(secrets.mask_text(&lines), lines);
+        assert!(!secrets.mask_text(&format!("a {long} b")).contains("xxxx"));
+        assert_eq!(secrets.mask_text("passwd='pass99999'"), "passwd='***'");
     }
 
     #[test]
