@@ -1,10 +1,10 @@
-//! Writing files that are either there as a whole or not at all.
+//! Files that are written whole or not at all, and read only where they are what was meant.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -73,6 +73,86 @@ pub fn replace_with_time(
     write().inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
+/// Opens a regular file for reading. Never waits: a FIFO without a writer, a device, or a directory
+/// in its place is an error.
+///
+/// # Errors
+/// As of `open(2)`; `InvalidData` where it is not a regular file.
+pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    open_checked(path, 0)
+}
+
+fn open_checked(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
+    // the kind is asked for first: opening some devices has effects of its own
+    if !fs::metadata(path)?.is_file() {
+        return Err(invalid("it is not a regular file"));
+    }
+    let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(invalid("it is not a regular file"));
+    }
+    Ok((file, metadata))
+}
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// # Errors
+/// As [`open_regular`] and of `read(2)`; `InvalidData` where it is larger.
+pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, metadata) = open_regular(path)?;
+    read_bounded(file, &metadata, limit)
+}
+
+/// Reads a file that only hookmux writes: a regular file, not a link, with one name, that belongs to
+/// root or to `user`, and that nobody else may write.
+///
+/// # Errors
+/// As [`read_regular`]; `InvalidData` where somebody else could have made or changed it.
+pub fn read_own(path: &Path, limit: u64, user: u32) -> io::Result<Vec<u8>> {
+    let (file, metadata) = open_own(path, user)?;
+    read_bounded(file, &metadata, limit)
+}
+
+/// Opens such a file.
+///
+/// # Errors
+/// As [`read_own`].
+pub fn open_own(path: &Path, user: u32) -> io::Result<(File, Metadata)> {
+    let (file, metadata) = match open_checked(path, libc::O_NOFOLLOW) {
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            return Err(invalid("it is a link"));
+        }
+        opened => opened?,
+    };
+    if metadata.uid() != 0 && metadata.uid() != user {
+        return Err(invalid(&format!("it belongs to uid {}", metadata.uid())));
+    }
+    if metadata.nlink() != 1 {
+        return Err(invalid("it has more than one name"));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(invalid("others may write to it"));
+    }
+    Ok((file, metadata))
+}
+
+fn read_bounded(file: File, metadata: &Metadata, limit: u64) -> io::Result<Vec<u8>> {
+    let too_large = || invalid(&format!("it is larger than {limit} bytes"));
+    if metadata.len() > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
+    // it may grow meanwhile
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}
+
+fn invalid(words: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, words)
+}
+
 /// Removes a file; that there is none is no error.
 ///
 /// # Errors
@@ -110,4 +190,44 @@ pub fn sha256(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn only_a_small_regular_file_of_ours_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let user = nix::unistd::geteuid().as_raw();
+        replace(&path("good"), b"text").unwrap();
+        assert_eq!(read_regular(&path("good"), 4).unwrap(), b"text");
+        assert_eq!(read_own(&path("good"), 4, user).unwrap(), b"text");
+        let refused = |name: &str, words: &str| {
+            let error = read_own(&path(name), 4, user).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{name}: {error}");
+            assert!(error.to_string().contains(words), "{name}: {error}");
+        };
+        replace(&path("large"), b"texts").unwrap();
+        refused("large", "larger than 4 bytes");
+        symlink(path("good"), path("link")).unwrap();
+        assert_eq!(read_regular(&path("link"), 4).unwrap(), b"text");
+        refused("link", "it is a link");
+        replace(&path("two"), b"text").unwrap();
+        fs::hard_link(path("two"), path("names")).unwrap();
+        refused("two", "more than one name");
+        replace(&path("open"), b"text").unwrap();
+        fs::set_permissions(path("open"), fs::Permissions::from_mode(0o620)).unwrap();
+        refused("open", "others may write");
+        fs::create_dir(path("directory")).unwrap();
+        refused("directory", "not a regular file");
+        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        refused("fifo", "not a regular file");
+        symlink("/dev/zero", path("device")).unwrap();
+        assert!(read_regular(&path("device"), 4).is_err());
+        assert_eq!(read_own(&path("none"), 4, user).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 }
