@@ -15,6 +15,7 @@ mod descriptors;
 mod exchange;
 mod faults;
 mod flood;
+mod formats;
 mod hooks;
 mod injection;
 mod journal;
