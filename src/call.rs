@@ -18,6 +18,7 @@ use crate::config::{self, Diagnostic, Loaded, Settings, Surroundings};
 use crate::daemon_seen;
 use crate::event::Origin;
 use crate::facts::{self, Facts};
+use crate::fault;
 use crate::guest::{self, Guest};
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::document;
@@ -27,6 +28,7 @@ use crate::marker;
 use crate::memory;
 use crate::plan::{self, Knowledge};
 use crate::queue::{self, Queue};
+use crate::record::recorder::Place;
 use crate::record::{self, Begun, Execution, Fact, Witness, mover, ulid};
 use crate::restore::Restore;
 use crate::run::document_file;
@@ -35,8 +37,10 @@ use crate::run::exchange::Exchange;
 use crate::run::input;
 use crate::run::steps::Course;
 use crate::run::supervise::Supervisor;
+use crate::take_over;
 use crate::trust::Trust;
-use crate::verdict::{Failure, OWN_TROUBLE};
+use crate::verdict::Failure;
+use crate::watchdog;
 
 /// Whether a call is real, or tried by a person: then nothing is remembered for later calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,21 +71,12 @@ impl Mode {
     }
 }
 
-/// What a fault of our own has to end in, before anything else is known. At `restore` that is
-/// going on: a failure there can cost the guest's saved state, and the failure that `prepare` is
-/// to tell has been written down before the first hook ran.
-pub fn fault_status(call: &Call) -> i32 {
-    match call.class() {
-        Class::Gate if call.operation() != Operation::Restore => OWN_TROUBLE,
-        _ => 0,
-    }
-}
-
 /// Handles a call of libvirt's: reads standard input where it has to.
 pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     let surroundings = Surroundings::here(&front.hooks_dir);
     let mut trust = Trust::new(surroundings.user);
     let loaded = config::load(&surroundings, &mut trust, true);
+    watchdog::go_on();
     // a session daemon calls the same links as its user: hooks are the administrator's
     if !surroundings.is_root() && !loaded.settings.session {
         return Answer::default();
@@ -103,7 +98,9 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
         }
         Err(words) => witness.see(&execution(call, None), &Fact::Trouble(&words)),
     }
+    watchdog::go_on();
     let candidates = candidates::find(call, &loaded.settings, &trust, front.beside);
+    watchdog::go_on();
     if candidates.is_empty() && loaded.problem.is_none() {
         return without_hooks(call, &loaded.settings, &surroundings, witness);
     }
@@ -254,7 +251,9 @@ impl Handling<'_> {
     /// The way from libvirt's document to the answer.
     pub fn answer(&self, document: Document, witness: &mut dyn Witness) -> Answer {
         let (call, settings) = (self.call, &self.loaded.settings);
+        fault::inject("document");
         let facts = Facts::of(document);
+        watchdog::go_on();
         let execution = execution(call, facts.identity.plain_uuid());
         let surroundings = self.surroundings;
         let document = facts.document.bytes();
@@ -338,6 +337,16 @@ impl Handling<'_> {
             steps.iter().map(|step| record::recorder::planned(step, facts)).collect();
         let planned = record::Plan { planned: &planned, origin: origin_of_guest, started };
         witness.see(execution, &Fact::Planned(&planned));
+        watchdog::go_on();
+        if watchdog::is_on() {
+            let place = Place::new(settings);
+            take_over::prepare(
+                execution,
+                settings.hooks_dir.clone(),
+                &place,
+                settings.runtime_dir.clone(),
+            );
+        }
         let mut exchange = Exchange::new(
             facts.document.bytes().map(<[u8]>::to_vec),
             facts.identity.clone(),
@@ -367,6 +376,7 @@ impl Handling<'_> {
         }
         if trouble.is_none() || call.class() != Class::Gate {
             let runs = course.run(steps);
+            fault::inject("hooks");
             ran.failures = runs.into_iter().filter_map(|run| run.failure).collect();
             ran.failures.append(&mut course.undone);
             ran.has_queued = course.has_queued;

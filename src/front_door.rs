@@ -20,6 +20,7 @@ use crate::record::spool::Dropped;
 use crate::record::{Both, Fact, Witness};
 use crate::run::sys;
 use crate::verdict::OWN_TROUBLE;
+use crate::watchdog;
 
 /// Answers one call of libvirt's. Arguments are never options.
 pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
@@ -27,18 +28,21 @@ pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
     fault::guard(&call);
     let front = absolute(front);
     settle();
-    fault::inject();
+    fault::inject("start");
     let mut recorder = Recorder::new(Cause::Libvirt);
     let mut journal = Journal::default();
     let answer = call::handle(&front, &call, &mut Both(&mut recorder, &mut journal));
+    watchdog::go_on();
     let status = give(&answer);
+    sys::answered(status);
+    watchdog::go_on();
     keep(recorder, journal, &answer, &front.hooks_dir);
     sys::exit_now(status)
 }
 
 /// Writes down what became of the call, and sees to it that what is written is moved to its place.
 /// Nothing of it has an effect on the answer, which is given by then.
-fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, hooks_dir: &Path) {
+pub fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, hooks_dir: &Path) {
     let kept = recorder.finish(answer);
     if let Some((execution, trouble)) = kept.execution.zip(kept.trouble) {
         journal.see(&execution, &Fact::Trouble(&trouble));

@@ -31,7 +31,9 @@ pub mod restore;
 pub mod run;
 pub mod sanitize;
 pub mod saves;
+pub mod take_over;
 pub mod trust;
 pub mod verdict;
+pub mod watchdog;
 
 pub use front_door::driver_main;

@@ -3,11 +3,20 @@
 use std::env;
 
 use hookmux::libvirt::driver::{self, Front};
+use hookmux::run::sys;
+use hookmux::take_over;
 
 /// musl's own allocator maps and unmaps pages for every few allocations; each costs a page fault,
 /// and those are what a short life consists of.
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
+/// Run by the C library before `main` and the runtime: a signal that comes with the first
+/// instruction must not end a call.
+#[allow(unsafe_code)]
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BLOCK_SIGNALS: extern "C" fn() = sys::block_at_start;
 
 fn main() {
     let mut arguments = env::args_os();
@@ -15,6 +24,10 @@ fn main() {
     match Front::from_argv0(&argv0) {
         Some(front) => hookmux::driver_main(&front, arguments.collect()),
         None if driver::is_adopted_name(&argv0) => {}
-        None => hookmux::cli::main(),
+        None if arguments.next().is_some_and(|word| word == take_over::WORD) => take_over::main(),
+        None => {
+            sys::restore_inherited();
+            hookmux::cli::main()
+        }
     }
 }

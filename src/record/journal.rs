@@ -21,6 +21,7 @@ use super::{Execution, Fact, Run, Witness};
 use crate::run::exchange::Change;
 use crate::run::job::Outcome;
 use crate::verdict;
+use crate::watchdog;
 
 /// How long the end of a call waits for the journal.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -142,6 +143,11 @@ impl Journal {
         }
     }
 
+    /// Keeps the passwords of a document out of all entries.
+    pub fn hide(&mut self, document: &[u8]) {
+        self.secrets.add(document);
+    }
+
     /// Waits a little for what is under way. Returns how many entries aren't written by then: they
     /// are lost.
     pub fn finish(mut self) -> u64 {
@@ -150,7 +156,7 @@ impl Journal {
         }
         if let Some(Thread { entries, done }) = self.thread {
             drop(entries);
-            let _ = done.recv_timeout(PATIENCE);
+            let _ = watchdog::wait(|| done.recv_timeout(PATIENCE));
         }
         self.added.saturating_sub(self.written.load(Ordering::Relaxed))
     }

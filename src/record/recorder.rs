@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::form::{
     Body, Cause, FORMAT, Head, HookHead, LeftRunning, Outcome, Planned, Process, Record, RunRecord,
@@ -11,10 +11,12 @@ use super::form::{
 };
 use super::mask::{self, Secrets};
 use super::spool::Spool;
+use super::store;
 use super::text::Text;
 use super::{Begun, Execution, Fact, NOT_RUN, Plan, Run, Witness};
 use crate::answer::Answer;
 use crate::boot;
+use crate::config::Settings;
 use crate::config::settings::RecordPolicy;
 use crate::facts::Facts;
 use crate::files;
@@ -73,7 +75,37 @@ struct Started {
     sha256: Option<String>,
 }
 
+impl Place {
+    pub fn new(settings: &Settings) -> Place {
+        Place { spool: Spool::new(&settings.runtime_dir), state_dir: settings.state_dir.clone() }
+    }
+}
+
 impl Recorder {
+    /// Goes on with the record that another process has begun, in whose place this one is. Where
+    /// there is none, nothing is written.
+    pub fn resume(cause: Cause, execution: &Execution, place: &Place) -> Recorder {
+        let mut recorder = Recorder::new(cause);
+        let Ok(mut record) = store::read(&place.spool.running(&execution.id)) else {
+            return recorder;
+        };
+        let passed_us = recorder.began_us.saturating_sub(record.head.began_us);
+        let passed = Duration::from_micros(passed_us);
+        recorder.began = recorder.began.checked_sub(passed).unwrap_or(recorder.began);
+        recorder.began_us = record.head.began_us;
+        record.head.process = here();
+        recorder.open = Some(Open {
+            secrets: Secrets::default(),
+            execution: execution.clone(),
+            place: place.clone(),
+            record,
+            started: Vec::new(),
+            is_bypassed: false,
+            trouble: None,
+        });
+        recorder
+    }
+
     pub fn new(cause: Cause) -> Recorder {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Recorder {
@@ -81,6 +113,13 @@ impl Recorder {
             began: Instant::now(),
             began_us: u64::try_from(now.as_micros()).unwrap_or_default(),
             open: None,
+        }
+    }
+
+    /// Keeps the passwords of a document out of what is written down.
+    pub fn hide(&mut self, document: &[u8]) {
+        if let Some(open) = &mut self.open {
+            open.secrets.add(document);
         }
     }
 
@@ -169,10 +208,7 @@ impl Recorder {
         self.open = Some(Open {
             secrets,
             execution: execution.clone(),
-            place: Place {
-                spool: Spool::new(&begun.settings.runtime_dir),
-                state_dir: begun.settings.state_dir.clone(),
-            },
+            place: Place::new(begun.settings),
             record: Record { head, body },
             started: Vec::new(),
             is_bypassed: false,

@@ -17,9 +17,9 @@ use super::sys::{self, End};
 /// Between SIGTERM and SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(5);
 /// How long what had SIGKILL is waited for: a process in the kernel can't be ended by anybody.
-const AFTER_KILL: Duration = Duration::from_secs(2);
+pub const AFTER_KILL: Duration = Duration::from_secs(2);
 /// How often what is being ended is looked for.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+pub const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Tries to start a process where the kernel says that it is short of something for now.
 const SPAWN_TRIES: u32 = 4;
 
@@ -64,17 +64,8 @@ impl Active {
         let mut tries = 0;
         let pid = loop {
             tries += 1;
-            let started = if job.privileges.are_plain() {
-                sys::spawn(&job.path, &job.arguments, &job.environment, streams)
-            } else {
-                sys::spawn_with(
-                    &job.path,
-                    &job.arguments,
-                    &job.environment,
-                    streams,
-                    &job.privileges,
-                )
-            };
+            let started =
+                sys::spawn(&job.path, &job.arguments, &job.environment, streams, &job.privileges);
             match started {
                 Err(error) if tries < SPAWN_TRIES && is_passing(&error) => {
                     thread::sleep(Duration::from_millis(if is_busy(&error) { 20 } else { 50 }));
@@ -82,6 +73,7 @@ impl Active {
                 other => break other?,
             }
         };
+        sys::process_started(pid);
         let of_call = job.call_ends.saturating_duration_since(started);
         let limit = job.timeout.map_or(of_call, |own| own.min(of_call));
         Ok(Active {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::environment::DEFAULT_PATH;
 use super::job::c_string;
+use super::privileges::Privileges;
 use super::sys;
 
 /// Starts `hookmux --hooks-dir DIR WORDS…` in a session of its own, with none of libvirt's
@@ -28,6 +29,7 @@ pub fn start(hooks_dir: &Path, words: &[&CStr]) -> io::Result<()> {
     let home = std::env::var_os("HOME")
         .map(|home| c_string(&[b"HOME=", home.as_encoded_bytes()].concat()));
     let environment: Vec<CString> = std::iter::once(path).chain(home).collect();
-    sys::spawn(program, &arguments, &environment, [null.as_fd(); 3])?;
+    let privileges = Privileges::default();
+    sys::spawn(program, &arguments, &environment, [null.as_fd(); 3], &privileges)?;
     Ok(())
 }

@@ -73,6 +73,13 @@ pub struct Snapshot {
     content: Vec<u8>,
 }
 
+impl Snapshot {
+    /// What its file held.
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+}
+
 /// Where scripts find the document.
 enum Shared {
     File(PathBuf),

@@ -9,6 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::sys;
 use crate::libvirt::Document;
 use crate::libvirt::document::{self, MAX_BYTES};
+use crate::watchdog;
 
 /// How long the end of the document is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,7 +35,7 @@ pub fn read() -> Document {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut polls = [PollFd::new(stdin, PollFlags::POLLIN)];
         let wait = PollTimeout::try_from(left.min(LOOK_UP)).unwrap_or(PollTimeout::ZERO);
-        match poll(&mut polls, wait) {
+        match watchdog::wait(|| poll(&mut polls, wait)) {
             Ok(0) if sys::is_pending(libc::SIGTERM) => {
                 return Document::Broken("hookmux got SIGTERM while it was read".to_owned());
             }

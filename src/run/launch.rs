@@ -36,6 +36,17 @@ pub enum Part {
     Rollback,
 }
 
+/// Which file a hook finds the document in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentFile {
+    /// The one that all hooks of the event have; one of its own under `run_as`.
+    Usual,
+    /// One of its own: it runs beside others.
+    Own,
+    /// None yet: the job is only kept.
+    Later,
+}
+
 /// A job, and the copy of the document that is its own.
 pub struct Launch {
     pub job: Job,
@@ -46,22 +57,21 @@ pub struct Launch {
 pub type Refused = (i32, String);
 
 impl Course<'_> {
-    /// Puts together what a step is started with. `owns_copy` is whether it must not share the
-    /// document with others.
+    /// Puts together what a step is started with.
     pub(super) fn launch(
         &mut self,
         step: &Step,
         number: usize,
         part: Part,
         ends: Instant,
-        owns_copy: bool,
+        file: DocumentFile,
     ) -> Result<Launch, Refused> {
         let trouble = |words: String| (crate::verdict::OWN_TROUBLE, words);
         let registration = step.hook.registration.clone();
         let registration = registration.as_deref();
         let privileges = self.privileges(registration)?;
         let run = self.run_id(number, part);
-        let copy = self.document_copy(step, number, owns_copy, &privileges).map_err(trouble)?;
+        let copy = self.document_copy(step, number, file, &privileges).map_err(trouble)?;
         let stdin = self.stdin(step, &run, registration).map_err(trouble)?;
         let path = self.program(step, part);
         let mut job = Job::new(path.as_os_str(), stdin, run, ends);
@@ -76,9 +86,12 @@ impl Course<'_> {
         if let Some(identity) = &job.privileges.identity {
             add_user(&mut environment, identity);
         }
-        let environment = self
-            .environment(environment, step, &job.run, copy.as_ref(), registration)
-            .map_err(trouble)?;
+        let environment =
+            self.environment(environment, step, &job.run, registration).map_err(trouble)?;
+        let mut environment = environment;
+        if step.hook.style == Style::Vdsm && file != DocumentFile::Later {
+            self.add_document(&mut environment, step, copy.as_ref());
+        }
         job.environment = environment.block();
         Ok(Launch { job, copy })
     }
@@ -113,10 +126,15 @@ impl Course<'_> {
         &mut self,
         step: &Step,
         number: usize,
-        owns_copy: bool,
+        file: DocumentFile,
         privileges: &Privileges,
     ) -> Result<Option<Copy>, String> {
-        if step.hook.style != Style::Vdsm || (!owns_copy && privileges.identity.is_none()) {
+        let is_own = match file {
+            DocumentFile::Usual => privileges.identity.is_some(),
+            DocumentFile::Own => true,
+            DocumentFile::Later => false,
+        };
+        if step.hook.style != Style::Vdsm || !is_own {
             return Ok(None);
         }
         let device = step.device.and_then(|index| Some((index, self.facts.device_xml(index)?)));
@@ -210,7 +228,6 @@ impl Course<'_> {
         mut environment: Environment,
         step: &Step,
         run: &str,
-        copy: Option<&Copy>,
         registration: Option<&Registration>,
     ) -> Result<Environment, String> {
         if let Some(registration) = registration {
@@ -223,9 +240,6 @@ impl Course<'_> {
         let event = step.event.clone().or_else(|| event::of_call(self.call, self.origin));
         if let Some(event) = event {
             environment.set("HOOKMUX_EVENT", &*event);
-        }
-        if step.hook.style == Style::Vdsm {
-            self.add_document(&mut environment, step, copy);
         }
         let bare = self.settings.custom_properties.as_deref();
         let devices = &self.facts.metadata.devices;

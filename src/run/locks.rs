@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::files;
+use crate::watchdog;
 
 /// How often a lock that somebody else holds is tried.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
@@ -66,7 +67,7 @@ pub fn take(
         if left.is_zero() {
             return Err(Unlocked::TimedOut);
         }
-        thread::sleep(TRY_AGAIN.min(left));
+        watchdog::wait(|| thread::sleep(TRY_AGAIN.min(left)));
     }
 }
 

@@ -14,5 +14,6 @@ pub mod locks;
 pub mod privileges;
 pub mod processes;
 pub mod steps;
+pub mod stored_job;
 pub mod supervise;
 pub mod sys;

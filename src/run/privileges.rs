@@ -38,13 +38,6 @@ pub struct Privileges {
     pub nice: Option<i32>,
 }
 
-impl Privileges {
-    /// Whether a plain spawn will do.
-    pub fn are_plain(&self) -> bool {
-        *self == Privileges::default()
-    }
-}
-
 /// Finds a user; one that there isn't is a refusal, never root.
 ///
 /// # Errors

@@ -131,6 +131,15 @@ pub fn name(pid: i32) -> String {
     String::from_utf8_lossy(&name).trim_end().to_owned()
 }
 
+/// The value of a variable in the environment that a process was started with.
+pub fn variable(pid: i32, name: &str) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = environment.split(|byte| *byte == 0).find_map(|variable| {
+        variable.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+    })?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
 fn carries(pid: i32, run: &str) -> bool {
     let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
     environment.split(|byte| *byte == 0).any(|variable| {

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use super::environment::Environment;
 use super::exchange::{Change, Copy, Exchange, Snapshot};
 use super::job::{Ended, Job, Outcome};
-use super::launch::{Launch, Part};
+use super::launch::{DocumentFile, Launch, Part};
 use super::locks::{self, Lock, Unlocked};
+use super::stored_job::{Bytes, StoredJob};
 use super::supervise::{Progress, Supervisor};
+use super::sys::{self, RollbackHandle};
 use crate::config::{Settings, Surroundings};
 use crate::event::Origin;
 use crate::facts::Facts;
@@ -20,8 +22,10 @@ use crate::libvirt::{Call, Class};
 use crate::plan::{Decision, Step};
 use crate::queue::{Item, Queue, item};
 use crate::record::{Execution, Fact, Run, Witness, ulid};
+use crate::take_over::LeftRollback;
 use crate::trust::Trust;
 use crate::verdict::{self, Failure, OWN_TROUBLE, TERMINATED, TIMED_OUT};
+use crate::watchdog;
 
 /// How much of a failed hook's standard error is kept for libvirt, in bytes.
 const STDERR_END: usize = verdict::MAX_STDERR;
@@ -30,7 +34,7 @@ const STOP: i32 = 2;
 /// Longer than any host is up.
 const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// What all rollbacks of a call have together.
-const ROLLBACK_TIME: Duration = Duration::from_secs(30);
+pub const ROLLBACK_TIME: Duration = Duration::from_secs(30);
 
 /// What the steps of a call have in common.
 pub struct Course<'a> {
@@ -59,6 +63,8 @@ struct Tried {
     run: Run,
     /// What it was given, where something may have to undo it.
     input: Option<Snapshot>,
+    /// The same for whoever takes over where this process can't go on.
+    left: Option<RollbackHandle>,
 }
 
 /// A step that is ready to start.
@@ -71,6 +77,8 @@ struct Ready {
     lock: Option<Lock>,
     /// What it is given, where something may have to undo it.
     input: Option<Snapshot>,
+    /// The same for whoever takes over where this process can't go on.
+    left: Option<Vec<u8>>,
 }
 
 /// A step that may start.
@@ -88,7 +96,7 @@ enum Prepared<T> {
 
 impl<T> Prepared<T> {
     fn over(step: Step, number: usize, run: Run) -> Prepared<T> {
-        Prepared::Over(Box::new(Tried { step, number, run, input: None }))
+        Prepared::Over(Box::new(Tried { step, number, run, input: None, left: None }))
     }
 }
 
@@ -114,6 +122,7 @@ impl Course<'_> {
             numbered.filter(|(_, step)| self.has_a_part(step)).collect();
         let mut steps = steps.into_iter().peekable();
         while let Some((number, step)) = steps.next() {
+            watchdog::go_on();
             if let Some(why) = self.no_more(stopped.as_deref()) {
                 self.tell(&Fact::Out { label: &step.hook.label, why: &why });
                 continue;
@@ -125,7 +134,7 @@ impl Course<'_> {
                 let why = format!("not run: the call's {} were over", verdict::seconds(total));
                 if self.call.class() == Class::Gate {
                     let run = self.failed(&step, TIMED_OUT, why);
-                    tried.push(Tried { step, number, run, input: None });
+                    tried.push(Tried { step, number, run, input: None, left: None });
                 } else {
                     self.tell(&Fact::Warning { label: &step.hook.label, words: &why });
                 }
@@ -195,7 +204,7 @@ impl Course<'_> {
 
     /// Runs steps side by side; mostly it is one.
     fn run_group(&mut self, group: Vec<(usize, Step)>, ends: Instant) -> Vec<Tried> {
-        let owns_copy = group.len() > 1;
+        let file = if group.len() > 1 { DocumentFile::Own } else { DocumentFile::Usual };
         let mut over: Vec<Tried> = Vec::new();
         let mut admitted: Vec<Admitted> = Vec::new();
         for (number, step) in group {
@@ -217,7 +226,7 @@ impl Course<'_> {
         }
         let mut ready: Vec<Ready> = Vec::new();
         for (one, lock) in admitted.into_iter().zip(locks.into_iter().flatten()) {
-            match self.ready(one, lock, ends, owns_copy) {
+            match self.ready(one, lock, ends, file) {
                 Prepared::Ready(one) => ready.push(one),
                 Prepared::Over(one) => over.push(*one),
                 Prepared::Out => {}
@@ -253,11 +262,11 @@ impl Course<'_> {
         one: Admitted,
         lock: Locked,
         ends: Instant,
-        owns_copy: bool,
+        file: DocumentFile,
     ) -> Prepared<Ready> {
         let Admitted { step, number } = one;
         let launched = lock.and_then(|lock| {
-            let launch = self.launch(&step, number, Part::Hook, ends, owns_copy);
+            let launch = self.launch(&step, number, Part::Hook, ends, file);
             Ok((launch.map_err(Obstacle::Failed)?, lock))
         });
         let (mut launch, held) = match launched {
@@ -269,14 +278,35 @@ impl Course<'_> {
             launch.job.timeout = launch.job.timeout.map(|timeout| timeout.saturating_sub(waited));
             lock
         });
-        let has_rollback = step
-            .hook
-            .registration
-            .as_ref()
-            .is_some_and(|registration| registration.rollback.is_some());
-        let input = has_rollback.then(|| self.exchange.snapshot());
+        let input = has_rollback(&step).then(|| self.exchange.snapshot());
+        let left = input.as_ref().and_then(|input| self.left_rollback(&step, number, input, ends));
         let Launch { job, copy } = launch;
-        Prepared::Ready(Ready { step, number, job: Some(job), copy, lock, input })
+        Prepared::Ready(Ready { step, number, job: Some(job), copy, lock, input, left })
+    }
+
+    /// The rollback of a step, as whoever takes over is given it. One that can't be put together is
+    /// missing there, and nowhere else.
+    fn left_rollback(
+        &mut self,
+        step: &Step,
+        number: usize,
+        input: &Snapshot,
+        ends: Instant,
+    ) -> Option<Vec<u8>> {
+        if !watchdog::is_on() || self.call.class() != Class::Gate {
+            return None;
+        }
+        let launch = self.launch(step, number, Part::Rollback, ends, DocumentFile::Later).ok()?;
+        let rollback = LeftRollback {
+            label: rollback_label(step),
+            event: step.event.as_deref().map(str::to_owned),
+            device: self.device_label(step),
+            run: launch.job.run.clone(),
+            job: StoredJob::new(launch.job).ok()?,
+            document: (step.hook.style == Style::Vdsm && !input.content().is_empty())
+                .then(|| Bytes(input.content().to_vec())),
+        };
+        Some(rollback.line())
     }
 
     fn hindered<T>(&mut self, step: Step, number: usize, obstacle: Obstacle) -> Prepared<T> {
@@ -301,7 +331,7 @@ impl Course<'_> {
             let started = own.as_ref().and_then(|path| fs::read(path).ok());
             self.started_document =
                 started.as_ref().map(|_| item::started_path(&self.settings.runtime_dir, &id));
-            let launch = self.launch(&step, number, Part::Hook, ends, false);
+            let launch = self.launch(&step, number, Part::Hook, ends, DocumentFile::Usual);
             self.started_document = own;
             let launch = launch.map_err(Obstacle::Failed)?;
             if let Some(copy) = launch.copy {
@@ -365,8 +395,9 @@ impl Course<'_> {
         if !has_check {
             return Ok(());
         }
-        let launch =
-            self.launch(step, number, Part::Check, ends, false).map_err(Obstacle::Failed)?;
+        let launch = self
+            .launch(step, number, Part::Check, ends, DocumentFile::Usual)
+            .map_err(Obstacle::Failed)?;
         let ended = self.supervisor.run(vec![launch.job], &mut |_| {}).pop();
         if let Some(copy) = launch.copy {
             self.exchange.drop_copy(&copy);
@@ -445,7 +476,7 @@ impl Course<'_> {
 
     /// Looks at how a step ended, and at what it made of the document.
     fn conclude(&mut self, one: Ready, ended: Ended) -> Tried {
-        let Ready { step, number, copy, lock, input, .. } = one;
+        let Ready { step, number, copy, lock, input, left, .. } = one;
         drop(lock);
         let mut fault = verdict::fault(&ended);
         let hook = &step.hook;
@@ -474,8 +505,9 @@ impl Course<'_> {
             failure,
             job: None,
         };
+        let left = left.filter(|_| run.failure.is_none()).map(sys::add_rollback);
         self.tell(&Fact::Over(&run));
-        Tried { step, number, run, input }
+        Tried { step, number, run, input, left }
     }
 
     /// Undoes what succeeded, the last first, where a gate stays shut. What fails here is told, and
@@ -492,20 +524,16 @@ impl Course<'_> {
         self.supervisor.turn_deaf();
         let ends = Instant::now() + ROLLBACK_TIME;
         for tried in tried.iter().rev().filter(|tried| tried.run.failure.is_none()) {
-            let has_rollback = tried
-                .step
-                .hook
-                .registration
-                .as_ref()
-                .is_some_and(|registration| registration.rollback.is_some());
-            if has_rollback {
+            watchdog::go_on();
+            if has_rollback(&tried.step) {
                 self.roll_back_one(tried, ends);
+                tried.left.into_iter().for_each(sys::rolled_back);
             }
         }
     }
 
     fn roll_back_one(&mut self, tried: &Tried, ends: Instant) {
-        let label = format!("{} (rollback)", tried.step.hook.label);
+        let label = rollback_label(&tried.step);
         let path = self.program(&tried.step, Part::Rollback);
         let launched = if Instant::now() >= ends {
             Err((
@@ -516,7 +544,7 @@ impl Course<'_> {
             if let Some(input) = &tried.input {
                 self.exchange.rewind(input.clone());
             }
-            self.launch(&tried.step, tried.number, Part::Rollback, ends, false)
+            self.launch(&tried.step, tried.number, Part::Rollback, ends, DocumentFile::Usual)
         };
         let (ended, fault) = match launched {
             Err(fault) => (None, Some(fault)),
@@ -577,6 +605,14 @@ fn goes_beside(group: &[(usize, Step)], (_, next): &(usize, Step)) -> bool {
             && parallel(other)
                 .is_some_and(|(own, held)| own == weight && (lock.is_none() || held != lock))
     })
+}
+
+fn has_rollback(step: &Step) -> bool {
+    step.hook.registration.as_ref().is_some_and(|registration| registration.rollback.is_some())
+}
+
+fn rollback_label(step: &Step) -> String {
+    format!("{} (rollback)", step.hook.label)
 }
 
 fn lock_name(step: &Step) -> Option<&str> {

@@ -13,10 +13,11 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 
-use super::active::Active;
+use super::active::{self, Active};
 use super::job::{Ended, Job, Leftover, Outcome};
 use super::processes;
 use super::sys;
+use crate::watchdog;
 
 /// What happens while jobs run.
 pub enum Progress<'a> {
@@ -192,7 +193,7 @@ impl Supervisor {
         let first_held = polls.len();
         polls.extend(self.held.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
         // EINTR and the like: the round that follows finds nothing new and comes back
-        let ready = ppoll(&mut polls, Some(timeout), None).unwrap_or(0);
+        let ready = watchdog::wait(|| ppoll(&mut polls, Some(timeout), None)).unwrap_or(0);
         let any_held = ready > 0
             && polls[first_held..].iter().any(|poll| poll.revents().is_some_and(|r| !r.is_empty()));
         if any_held {
@@ -230,6 +231,7 @@ impl Supervisor {
                 Vec::new()
             };
         self.left.extend(leftovers.iter().map(|leftover| leftover.pid));
+        sys::process_over(job.pid);
         sys::reap(job.pid);
         self.held.extend(pipes);
         Ended {
@@ -248,6 +250,35 @@ impl Supervisor {
         let Some(children) = processes::children(self.me) else { return true };
         let is_known = |pid: &i32| *pid == job || others.contains(pid) || self.left.contains(pid);
         children.into_iter().filter(|pid| !is_known(pid)).any(|pid| !sys::reap(pid))
+    }
+
+    /// Ends what runs that another process has started, in whose place this one is: SIGTERM, and
+    /// SIGKILL after the usual time.
+    pub fn end_left(&mut self, pids: &[i32]) {
+        let mut left: Vec<(i32, String)> = pids
+            .iter()
+            .filter_map(|pid| Some((*pid, processes::variable(*pid, processes::RUN_VARIABLE)?)))
+            .collect();
+        let begun = Instant::now();
+        for (pid, run) in &left {
+            processes::signal_run(*pid, run, self.me, libc::SIGTERM);
+            processes::signal_run(*pid, run, self.me, libc::SIGCONT);
+        }
+        while !left.is_empty() && begun.elapsed() < active::GRACE + active::AFTER_KILL {
+            left.retain(|(pid, run)| {
+                sys::reap(*pid);
+                !processes::of_run(*pid, run, self.me).is_empty()
+            });
+            if begun.elapsed() >= active::GRACE {
+                for (pid, run) in &left {
+                    processes::signal_run(*pid, run, self.me, libc::SIGKILL);
+                }
+            }
+            watchdog::wait(|| sys::pause(active::LOOK_AGAIN));
+        }
+        for pid in pids {
+            sys::reap(*pid);
+        }
     }
 
     /// Lets go of what hooks left running: their pipes go to a small process that reads them to

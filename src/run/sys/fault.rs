@@ -1,41 +1,277 @@
-//! The end of a process that has fallen over.
+//! How a call ends where it can't go on: by the answer of its class, whatever the cause is. What
+//! runs is ended, and what succeeded is rolled back, by the same program in this process's place.
+//!
+//! Everything here can be used in a signal handler: no allocation, no lock.
 
+use std::ffi::{CString, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
-use libc::c_int;
+use libc::{c_char, c_int};
 
-/// What a fault of our own ends in; [`answer_faults_with`] sets it.
+/// Signals by which the kernel tells of a fault of this process. They can't be blocked: the kernel
+/// would end the process.
+const FAULTS: [c_int; 7] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGABRT,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGSYS,
+    libc::SIGTRAP,
+];
+
+/// The number of jobs at a time that are known here; a call with more ends its hooks by the search
+/// of the program that takes over.
+const MAX_ACTIVE: usize = 64;
+
+/// The descriptor at which the program that takes over finds what it is given.
+pub const TAKE_OVER_DESCRIPTOR: i32 = 3;
+
+/// The process that the answers are for: a child that hasn't executed its program yet has none.
+static OWNER: AtomicI32 = AtomicI32::new(0);
+/// The exit status after a fault.
 static FAULT_STATUS: AtomicI32 = AtomicI32::new(0);
+/// The exit status after SIGTERM.
+static TERMINATED_STATUS: AtomicI32 = AtomicI32::new(0);
+/// Whether somebody is ending this process already.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+/// Processes of hooks that run now; 0 is a free place.
+static ACTIVE: [AtomicI32; MAX_ACTIVE] = [const { AtomicI32::new(0) }; MAX_ACTIVE];
+/// How the program that takes over is started; null where nobody would.
+static PROGRAM: AtomicPtr<Program> = AtomicPtr::new(ptr::null_mut());
+/// What it has to roll back, the last first.
+static ROLLBACKS: AtomicPtr<Rollback> = AtomicPtr::new(ptr::null_mut());
+
+/// Arguments and environment of the program that takes over, made before they are needed.
+struct Program {
+    arguments: Vec<*const c_char>,
+    environment: Vec<*const c_char>,
+    /// What it is told first: the call.
+    call: Vec<u8>,
+    _strings: Vec<CString>,
+}
+
+/// A hook that succeeded and has a rollback.
+struct Rollback {
+    /// One line of JSON.
+    line: Vec<u8>,
+    is_done: AtomicBool,
+    next: *mut Rollback,
+}
+
+/// A handle on a rollback that would be taken over.
+#[derive(Clone, Copy, Debug)]
+pub struct RollbackHandle(*mut Rollback);
+
+/// Why this process can't go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A fault of hookmux's own.
+    Fault,
+    /// SIGTERM came, and the work that was under way didn't look at it.
+    Terminated,
+}
 
 extern "C" fn on_fault(_signal: c_int) {
-    // SAFETY: _exit is async-signal-safe, and nothing else is called.
-    unsafe { libc::_exit(FAULT_STATUS.load(Ordering::Relaxed)) }
+    // SAFETY: getpid and _exit are async-signal-safe.
+    unsafe {
+        // a child that shares our memory until its exec is not the call
+        if libc::getpid() != OWNER.load(Ordering::Relaxed) {
+            libc::_exit(127);
+        }
+    }
+    end(Cause::Fault)
 }
 
 /// From here on a fault of this process (a segmentation fault, a stack overflow, a bus error, an
-/// abort) ends it with `status` instead of a signal, which libvirt would take for a failure.
+/// abort) ends it as [`end`] does instead of by a signal, which libvirt would take for a failure.
 ///
 /// The main thread's alternate signal stack is the standard library's, made for stack overflows.
-pub fn answer_faults_with(status: i32) {
+pub fn answer_faults_with(status: i32, terminated: i32) {
     FAULT_STATUS.store(status, Ordering::Relaxed);
-    // SAFETY: the handler does nothing but _exit; the structure is plain data.
+    TERMINATED_STATUS.store(terminated, Ordering::Relaxed);
+    // SAFETY: the handler does nothing but what a handler may; the structure is plain data.
     unsafe {
+        OWNER.store(libc::getpid(), Ordering::Relaxed);
         let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
         action.sa_sigaction = on_fault as extern "C" fn(c_int) as usize;
         action.sa_flags = libc::SA_ONSTACK;
         libc::sigemptyset(&raw mut action.sa_mask);
-        for signal in [
-            libc::SIGSEGV,
-            libc::SIGBUS,
-            libc::SIGABRT,
-            libc::SIGILL,
-            libc::SIGFPE,
-            libc::SIGSYS,
-            libc::SIGTRAP,
-        ] {
+        for signal in FAULTS {
             libc::sigaction(signal, &raw const action, ptr::null_mut());
         }
     }
+}
+
+/// The answer is given: whatever happens from here on, this is the exit status, and nothing is
+/// rolled back.
+pub fn answered(status: i32) {
+    FAULT_STATUS.store(status, Ordering::Relaxed);
+    TERMINATED_STATUS.store(status, Ordering::Relaxed);
+    PROGRAM.store(ptr::null_mut(), Ordering::Relaxed);
+}
+
+/// Makes the program ready that ends what runs and rolls back what succeeded, should this process
+/// not be able to. `call` is what it is told first, one line.
+pub fn prepare_take_over(arguments: &[&[u8]], environment: &[&[u8]], call: Vec<u8>) {
+    let strings = |all: &[&[u8]]| -> Vec<CString> {
+        all.iter().filter_map(|bytes| CString::new(*bytes).ok()).collect()
+    };
+    let (arguments, environment) = (strings(arguments), strings(environment));
+    let pointers = |all: &[CString]| -> Vec<*const c_char> {
+        all.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let program = Program {
+        arguments: pointers(&arguments),
+        environment: pointers(&environment),
+        call,
+        _strings: arguments.into_iter().chain(environment).collect(),
+    };
+    // it is needed for as long as this process is there
+    PROGRAM.store(Box::leak(Box::new(program)), Ordering::Release);
+}
+
+/// Adds a rollback to what would be taken over, as one line.
+pub fn add_rollback(mut line: Vec<u8>) -> RollbackHandle {
+    line.push(b'\n');
+    let next = ROLLBACKS.load(Ordering::Relaxed);
+    let rollback = Rollback { line, is_done: AtomicBool::new(false), next };
+    let rollback: *mut Rollback = Box::leak(Box::new(rollback));
+    ROLLBACKS.store(rollback, Ordering::Release);
+    RollbackHandle(rollback)
+}
+
+/// This rollback has been run.
+pub fn rolled_back(handle: RollbackHandle) {
+    // SAFETY: handles are made by `add_rollback` alone, which never frees what they lead to.
+    unsafe { (*handle.0).is_done.store(true, Ordering::Relaxed) }
+}
+
+/// A hook's process runs from here on.
+pub fn process_started(pid: i32) {
+    if let Some(place) = ACTIVE.iter().find(|place| place.load(Ordering::Relaxed) == 0) {
+        place.store(pid, Ordering::Relaxed);
+    }
+}
+
+/// A hook's process is over: its number may come to mean another one.
+pub fn process_over(pid: i32) {
+    if let Some(place) = ACTIVE.iter().find(|place| place.load(Ordering::Relaxed) == pid) {
+        place.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Ends this process by the answer of its call. Where hooks run, or have to be rolled back, the same
+/// program takes its place and does that first.
+pub fn end(cause: Cause) -> ! {
+    let status = match cause {
+        Cause::Fault => FAULT_STATUS.load(Ordering::Relaxed),
+        Cause::Terminated => TERMINATED_STATUS.load(Ordering::Relaxed),
+    };
+    if !IS_ENDING.swap(true, Ordering::AcqRel) {
+        take_over(cause, status);
+        for place in &ACTIVE {
+            let pid = place.load(Ordering::Relaxed);
+            if pid > 1 {
+                // SAFETY: no memory is passed. Each hook leads a group of its own.
+                unsafe {
+                    libc::kill(-pid, libc::SIGKILL);
+                    libc::kill(pid, libc::SIGKILL);
+                }
+            }
+        }
+        super::exit_now(status);
+    }
+    // a fault in the thread that is ending this process, or in another one meanwhile
+    // SAFETY: gettid has no precondition.
+    super::exit_now(status)
+}
+
+/// Executes the program that takes over, where one was prepared and has something to do. Returns
+/// where that can't be.
+fn take_over(cause: Cause, status: i32) {
+    let program = PROGRAM.load(Ordering::Acquire);
+    let rollbacks = ROLLBACKS.load(Ordering::Acquire);
+    if program.is_null() || (!is_any_active() && !is_any_left(rollbacks)) {
+        return;
+    }
+    // SAFETY: both lists are never freed, and were whole before they were stored. All calls are
+    // plain system calls on memory that is there already.
+    unsafe {
+        // every descriptor but the standard ones: there must be room for one
+        libc::syscall(libc::SYS_close_range, TAKE_OVER_DESCRIPTOR, libc::c_uint::MAX, 0);
+        let memory = libc::memfd_create(c"hookmux-take-over".as_ptr(), 0);
+        if memory < 0 {
+            return;
+        }
+        if memory != TAKE_OVER_DESCRIPTOR && libc::dup2(memory, TAKE_OVER_DESCRIPTOR) < 0 {
+            return;
+        }
+        let mut is_whole = write_all(&(*program).call) && write_all(b"\n");
+        is_whole &= write_number(status)
+            && write_number(c_int::from(cause == Cause::Terminated))
+            && write_number(super::watch::own_oom_score());
+        for place in &ACTIVE {
+            let pid = place.load(Ordering::Relaxed);
+            if pid > 1 {
+                is_whole &= write_number(pid);
+            }
+        }
+        is_whole &= write_all(b"\n");
+        let mut next = rollbacks;
+        while !next.is_null() {
+            if !(*next).is_done.load(Ordering::Relaxed) {
+                is_whole &= write_all(&(*next).line);
+            }
+            next = (*next).next;
+        }
+        if !is_whole || libc::lseek(TAKE_OVER_DESCRIPTOR, 0, libc::SEEK_SET) != 0 {
+            return;
+        }
+        libc::execve(
+            c"/proc/self/exe".as_ptr(),
+            (*program).arguments.as_ptr(),
+            (*program).environment.as_ptr(),
+        );
+    }
+}
+
+fn is_any_active() -> bool {
+    ACTIVE.iter().any(|place| place.load(Ordering::Relaxed) > 1)
+}
+
+fn is_any_left(mut next: *mut Rollback) -> bool {
+    while !next.is_null() {
+        // SAFETY: as in `take_over`.
+        unsafe {
+            if !(*next).is_done.load(Ordering::Relaxed) {
+                return true;
+            }
+            next = (*next).next;
+        }
+    }
+    false
+}
+
+/// Writes to the descriptor that is handed over.
+fn write_all(mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        // SAFETY: the bytes outlive the call.
+        let written = unsafe {
+            libc::write(TAKE_OVER_DESCRIPTOR, bytes.as_ptr().cast::<c_void>(), bytes.len())
+        };
+        match usize::try_from(written) {
+            Ok(written) if written > 0 => bytes = bytes.get(written..).unwrap_or_default(),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// Writes a number and a space.
+fn write_number(number: c_int) -> bool {
+    let mut buffer = [0; 12];
+    write_all(super::decimal(number, &mut buffer)) && write_all(b" ")
 }

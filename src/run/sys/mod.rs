@@ -4,7 +4,9 @@
 mod clock;
 mod drain;
 mod fault;
+mod signals;
 mod spawn;
+mod watch;
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -15,8 +17,16 @@ use libc::{c_int, c_uint};
 
 pub use clock::{Local, local_time, seconds_of};
 pub use drain::drain_apart;
-pub use fault::answer_faults_with;
-pub use spawn::{spawn, spawn_with};
+pub use fault::{
+    Cause, RollbackHandle, TAKE_OVER_DESCRIPTOR, add_rollback, answer_faults_with, answered, end,
+    prepare_take_over, process_over, process_started, rolled_back,
+};
+pub use signals::{block_at_start, is_pending, restore_inherited};
+pub use spawn::spawn;
+pub use watch::{
+    be_last_for_oom_killer, inherit_oom_score, is_main_thread_blocked, pause, processor_limit,
+    processor_time, start_thread,
+};
 
 /// A handle on a process that can't come to mean another one.
 ///
@@ -31,6 +41,12 @@ pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
         }
         Ok(OwnedFd::from_raw_fd(fd as RawFd))
     }
+}
+
+/// What this program is given where it takes over, by the process that it replaced.
+pub fn taken_over() -> OwnedFd {
+    // SAFETY: only the program that takes over asks, once; what isn't open there can't be read.
+    unsafe { OwnedFd::from_raw_fd(TAKE_OVER_DESCRIPTOR) }
 }
 
 /// Signals the process behind a handle.
@@ -87,15 +103,6 @@ pub fn signal(pid: i32, signal: c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Whether a signal that is blocked has come.
-pub fn is_pending(signal: c_int) -> bool {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: the set is read only where the call has filled it.
-    unsafe {
-        libc::sigpending(set.as_mut_ptr()) == 0 && libc::sigismember(set.as_ptr(), signal) == 1
-    }
-}
-
 /// Takes a child's end for news again: a caller may have left SIGCHLD ignored, and then the kernel
 /// forgets how children ended.
 pub fn heed_children() {
@@ -126,6 +133,25 @@ pub fn say(bytes: &[u8]) {
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit has no precondition.
     unsafe { libc::_exit(status) }
+}
+
+/// A number in decimal digits, without an allocation.
+fn decimal(number: c_int, buffer: &mut [u8; 12]) -> &[u8] {
+    let mut at = buffer.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        at -= 1;
+        buffer[at] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        at -= 1;
+        buffer[at] = b'-';
+    }
+    &buffer[at..]
 }
 
 /// How a child ended.
@@ -164,4 +190,16 @@ pub fn end_of(pid: i32) -> Option<End> {
 pub fn reap(pid: i32) -> bool {
     // SAFETY: a null status is allowed.
     unsafe { libc::waitpid(pid, ptr::null_mut(), libc::WNOHANG | libc::__WALL) == pid }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_without_an_allocation() {
+        for number in [0, 7, 1000, -1000, c_int::MAX, c_int::MIN] {
+            assert_eq!(decimal(number, &mut [0; 12]), number.to_string().as_bytes());
+        }
+    }
 }

@@ -1,0 +1,172 @@
+//! The thread that watches over this process: its start, and what it asks the kernel.
+
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use libc::c_int;
+
+/// The thread's stack, in bytes: it calls little. A mapping of its own would cost more than the
+/// thread.
+const STACK_BYTES: usize = 64 * 1024;
+
+#[repr(align(4096))]
+struct Stack([MaybeUninit<u8>; STACK_BYTES]);
+
+static mut STACK: Stack = Stack([MaybeUninit::uninit(); STACK_BYTES]);
+
+/// This process's own value of `oom_score_adj`, given back to hooks; [`UNKNOWN_SCORE`] where it was
+/// not changed.
+static OOM_SCORE: AtomicI32 = AtomicI32::new(UNKNOWN_SCORE);
+/// No value that the kernel has: -1000 to 1000.
+const UNKNOWN_SCORE: c_int = c_int::MIN;
+
+/// Starts the one thread of this kind. It ends with the process.
+///
+/// # Errors
+/// The `errno` of `pthread_create(3)`: no room for another thread.
+pub fn start_thread(run: fn() -> !) -> std::io::Result<()> {
+    extern "C" fn enter(run: *mut c_void) -> *mut c_void {
+        // SAFETY: the pointer is that of the function that `start_thread` was given.
+        let run: fn() -> ! = unsafe { std::mem::transmute(run) };
+        run()
+    }
+    // SAFETY: the attributes are initialised before any other use; the stack is used by this thread
+    // alone, for callers start it once, and it is there as long as the process.
+    let error = unsafe {
+        let mut attributes = MaybeUninit::uninit();
+        let mut error = libc::pthread_attr_init(attributes.as_mut_ptr());
+        if error == 0 {
+            let stack = (&raw mut STACK.0).cast::<c_void>();
+            error = libc::pthread_attr_setstack(attributes.as_mut_ptr(), stack, STACK_BYTES);
+        }
+        if error == 0 {
+            let mut thread = MaybeUninit::uninit();
+            let start = run as *mut c_void;
+            error = libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), enter, start);
+        }
+        error
+    };
+    if error == 0 { Ok(()) } else { Err(std::io::Error::from_raw_os_error(error)) }
+}
+
+/// Processor time of this process, all its threads together.
+pub fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure outlives the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// The processor time after which the kernel ends this process by SIGKILL; `None` without a limit.
+pub fn processor_limit() -> Option<Duration> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the structure outlives the call.
+    let asked = unsafe { libc::getrlimit(libc::RLIMIT_CPU, &raw mut limit) };
+    // the kernel takes 0 for 1
+    let seconds = (asked == 0 && limit.rlim_max != libc::RLIM_INFINITY).then_some(limit.rlim_max);
+    seconds.map(|seconds| Duration::from_secs(seconds.max(1)))
+}
+
+/// Whether the main thread waits for something, as against running or waiting for a processor.
+/// Without /proc it counts as waiting.
+pub fn is_main_thread_blocked() -> bool {
+    let mut buffer = [0_u8; 512];
+    // the process's own file is that of its main thread
+    let Some(stat) = read_small(c"/proc/self/stat", &mut buffer) else { return true };
+    let state = stat.iter().rposition(|byte| *byte == b')').and_then(|end| stat.get(end + 2));
+    state.is_none_or(|state| *state != b'R')
+}
+
+/// Makes this process the last that the kernel ends where memory runs out. Where it may not, nothing
+/// changes.
+pub fn be_last_for_oom_killer() {
+    let mut buffer = [0_u8; 16];
+    let own = read_small(OOM_FILE, &mut buffer)
+        .and_then(|text| std::str::from_utf8(text.trim_ascii()).ok()?.parse().ok());
+    let Some(own) = own else { return };
+    // before it is changed: a child that is made meanwhile must find it
+    OOM_SCORE.store(own, Ordering::SeqCst);
+    if !write_small(OOM_FILE, b"-1000") {
+        OOM_SCORE.store(UNKNOWN_SCORE, Ordering::SeqCst);
+    }
+}
+
+/// This process's own value of `oom_score_adj`, for the program that takes its place.
+pub fn own_oom_score() -> c_int {
+    OOM_SCORE.load(Ordering::SeqCst)
+}
+
+/// Takes over that value: the kernel has kept what was set before the exec.
+pub fn inherit_oom_score(own: c_int) {
+    OOM_SCORE.store(own, Ordering::SeqCst);
+}
+
+/// Gives a child, before its exec, the value of `oom_score_adj` that this process was started with.
+/// Allocates nothing.
+pub(super) fn restore_oom_score() {
+    let own = OOM_SCORE.load(Ordering::SeqCst);
+    if own == UNKNOWN_SCORE {
+        return;
+    }
+    let mut buffer = [0; 12];
+    write_small(OOM_FILE, super::decimal(own, &mut buffer));
+}
+
+const OOM_FILE: &std::ffi::CStr = c"/proc/self/oom_score_adj";
+
+fn read_small<'a>(path: &std::ffi::CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    // SAFETY: the path and the buffer outlive the calls; the descriptor is closed here.
+    unsafe {
+        let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if file < 0 {
+            return None;
+        }
+        let got = libc::read(file, buffer.as_mut_ptr().cast(), buffer.len());
+        libc::close(file);
+        buffer.get(..usize::try_from(got).ok()?)
+    }
+}
+
+fn write_small(path: &std::ffi::CStr, bytes: &[u8]) -> bool {
+    // SAFETY: as above.
+    unsafe {
+        let file = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if file < 0 {
+            return false;
+        }
+        let written = libc::write(file, bytes.as_ptr().cast::<c_void>(), bytes.len());
+        libc::close(file);
+        usize::try_from(written).is_ok_and(|written| written == bytes.len())
+    }
+}
+
+/// Waits without looking at signals.
+pub fn pause(time: Duration) {
+    let time = libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    // SAFETY: the structure outlives the call; a null remainder is allowed.
+    unsafe {
+        libc::nanosleep(&raw const time, ptr::null_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_grows() {
+        let before = processor_time();
+        let mut sum = 0_u64;
+        while processor_time() == before {
+            sum = sum.wrapping_add(1);
+        }
+        assert!(processor_time() > before, "{sum}");
+    }
+}
