@@ -26,7 +26,7 @@ use crate::libvirt::driver::Front;
 use crate::libvirt::{Call, Class, Document, Driver, Operation};
 use crate::marker;
 use crate::memory;
-use crate::plan::{self, Knowledge};
+use crate::plan::{self, Decision, Knowledge};
 use crate::queue::{self, Queue};
 use crate::record::recorder::Place;
 use crate::record::{self, Begun, Execution, Fact, Witness, mover, ulid};
@@ -237,6 +237,14 @@ pub struct Handling<'a> {
     pub mode: Mode,
 }
 
+/// What is known of the guest beside its document.
+struct Known<'a, 'b> {
+    origin: Origin,
+    /// The file with the document of `started`.
+    started: Option<PathBuf>,
+    restore: Option<&'a mut Restore<'b>>,
+}
+
 /// What running the plan came to.
 #[derive(Default)]
 struct Ran {
@@ -272,12 +280,13 @@ impl Handling<'_> {
             shout(HELD);
             return Answer::trouble(held.status, held.words);
         }
-        let restore = Restore::begin(call, remembering);
+        let mut restore = Restore::begin(call, remembering);
         let is_shut = |troubles: &[String]| call.class() == Class::Gate && !troubles.is_empty();
         let mut ran = Ran::default();
         if !is_shut(&troubles) {
             let started = self.started_document(guest.as_ref());
-            match self.run(&facts, &execution, (arrival.origin, started), &mut troubles, witness) {
+            let known = Known { origin: arrival.origin, started, restore: restore.as_mut() };
+            match self.run(&facts, &execution, known, &mut troubles, witness) {
                 Ok(result) => ran = result,
                 Err(error) => troubles.push(format!("no hook can be run: {error}")),
             }
@@ -321,16 +330,22 @@ impl Handling<'_> {
         &self,
         facts: &Facts,
         execution: &Execution,
-        (origin, started_document): (Origin, Option<PathBuf>),
+        known: Known<'_, '_>,
         troubles: &mut Vec<String>,
         witness: &mut dyn Witness,
     ) -> io::Result<Ran> {
         let (call, settings) = (self.call, &self.loaded.settings);
+        let Known { origin, started: started_document, restore } = known;
         let mut supervisor = Supervisor::new(self.mode.ending_signals())?;
         let uuid = execution.uuid.as_deref();
         let knowledge =
             Knowledge { origin, document: &facts.document, metadata: &facts.metadata, uuid };
         let steps = plan::plan(call, self.candidates, &knowledge);
+        if let Some(restore) = restore
+            && steps.iter().any(|step| step.decision == Decision::Run)
+        {
+            restore.protect(call, settings);
+        }
         let started = started_document.as_deref();
         let origin_of_guest = call.driver.is_guest().then_some(origin);
         let planned: Vec<_> =

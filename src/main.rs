@@ -24,7 +24,9 @@ fn main() {
     match Front::from_argv0(&argv0) {
         Some(front) => hookmux::driver_main(&front, arguments.collect()),
         None if driver::is_adopted_name(&argv0) => {}
-        None if arguments.next().is_some_and(|word| word == take_over::WORD) => take_over::main(),
+        None if arguments.next().is_some_and(|word| word == take_over::WORD) => {
+            take_over::main(arguments.next())
+        }
         None => {
             sys::restore_inherited();
             hookmux::cli::main()

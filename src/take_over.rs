@@ -2,6 +2,7 @@
 //! those that succeeded are rolled back. The same program does it, executed in that process's place
 //! with what it was given in memory; libvirt still waits for the process, and gets the same status.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -94,9 +95,10 @@ struct Left {
     rollbacks: Vec<LeftRollback>,
 }
 
-/// Takes over, and answers libvirt.
-pub fn main() -> ! {
-    let Ok(left) = read() else { sys::exit_now(verdict::OWN_TROUBLE) };
+/// Takes over, and answers libvirt. `descriptor` is the number of that which it reads from.
+pub fn main(descriptor: Option<OsString>) -> ! {
+    let descriptor = descriptor.and_then(|word| word.to_str()?.parse().ok()).unwrap_or(-1);
+    let Ok(left) = read(descriptor) else { sys::exit_now(verdict::OWN_TROUBLE) };
     let status = left.status;
     fault::guard_with(status);
     front_door::settle();
@@ -104,9 +106,9 @@ pub fn main() -> ! {
     sys::exit_now(status)
 }
 
-fn read() -> io::Result<Left> {
+fn read(descriptor: i32) -> io::Result<Left> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-    let mut file = File::from(sys::taken_over());
+    let mut file = File::from(sys::taken_over(descriptor)?);
     if !file.metadata()?.is_file() {
         return Err(invalid());
     }

@@ -310,9 +310,22 @@ fn before_an_edit_is_printed_the_managed_save_has_a_second_name_until_started() 
     fs::create_dir(host.path("save")).unwrap();
     fs::write(host.path("save/g.save"), "memory").unwrap();
     let second = host.path("save/g.save.hookmux");
+    host.script("before_vm_dehibernate/10-x", r#"ls "$T/save" >"$T/seen""#);
+    host.guest("restore begin").run().succeeds();
+    assert_eq!(host.read_text("seen"), "g.save\ng.save.hookmux\n", "while hooks run");
+    assert!(!second.exists(), "nothing is printed that libvirt could refuse");
+    host.script("before_vm_dehibernate/10-x", "exit 3");
+    host.guest("restore begin").run().succeeds();
+    assert!(!second.exists(), "prepare fails, and libvirt keeps the save");
+    host.guest("prepare begin").run().fails(3, &[]);
+    // what ends hookmux in a way that nothing can answer leaves the save with two names
+    host.script("before_vm_dehibernate/10-x", "kill -KILL $PPID");
+    host.guest("restore begin").run();
+    assert!(second.exists(), "libvirt may delete the first one");
+    host.guest("prepare begin").run();
     host.script("before_vm_dehibernate/10-x", ":");
     host.guest("restore begin").run().succeeds();
-    assert!(!second.exists(), "nothing is printed that libvirt could refuse");
+    assert!(!second.exists(), "the next restore ends well");
     host.script("before_vm_dehibernate/10-x", &edits("a"));
     host.guest("restore begin").run().answers(with(&["a"]));
     assert_eq!(
@@ -349,9 +362,22 @@ fn where_the_save_cannot_have_a_second_name_no_edit_is_printed() {
     fs::write(host.path("save/g.save"), "memory").unwrap();
     fs::write(host.path("save/g.save.hookmux"), "an earlier one").unwrap();
     host.script("before_vm_dehibernate/10-x", &edits("a"));
+    // it goes on, and tells
+    let answer = host.guest("restore begin").run();
+    assert_eq!((answer.status, answer.stdout.len()), (Some(0), 0), "{answer:?}");
+    let told = host.text(&["show", "last"], 0);
+    assert!(told.contains("g.save.hookmux is an earlier save"), "{told}");
+    host.guest("prepare begin").run().succeeds();
+    assert_eq!(host.read_text("save/g.save.hookmux"), "an earlier one", "never lost");
+    // where there can't be any, an edit that can't be protected is not left out silently
+    fs::remove_file(host.path("save/g.save.hookmux")).unwrap();
+    fs::create_dir(host.path("save/g.save.d")).unwrap();
+    fs::rename(host.path("save/g.save"), host.path("save/g.save.d/x")).unwrap();
+    fs::create_dir(host.path("save/g.save")).unwrap();
     host.guest("restore begin").run().succeeds();
     host.guest("prepare begin").run().fails(125, &["g.save.hookmux"]);
-    assert_eq!(host.read_text("save/g.save.hookmux"), "an earlier one", "never lost");
+    fs::remove_dir(host.path("save/g.save")).unwrap();
+    fs::rename(host.path("save/g.save.d/x"), host.path("save/g.save")).unwrap();
     // a migration has no save to lose, nor has a guest that was saved to a file elsewhere
     fs::remove_file(host.path("save/g.save")).unwrap();
     host.guest("restore begin").run().answers(with(&["a"]));

@@ -73,7 +73,6 @@ impl Active {
                 other => break other?,
             }
         };
-        sys::process_started(pid);
         let of_call = job.call_ends.saturating_duration_since(started);
         let limit = job.timeout.map_or(of_call, |own| own.min(of_call));
         Ok(Active {

@@ -30,6 +30,8 @@ pub fn start(hooks_dir: &Path, words: &[&CStr]) -> io::Result<()> {
         .map(|home| c_string(&[b"HOME=", home.as_encoded_bytes()].concat()));
     let environment: Vec<CString> = std::iter::once(path).chain(home).collect();
     let privileges = Privileges::default();
-    sys::spawn(program, &arguments, &environment, [null.as_fd(); 3], &privileges)?;
+    let pid = sys::spawn(program, &arguments, &environment, [null.as_fd(); 3], &privileges)?;
+    // no hook: it goes on after this call, however that ends
+    sys::process_over(pid);
     Ok(())
 }

@@ -201,6 +201,10 @@ pub struct Running<'h> {
 
 impl Running<'_> {
     #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }

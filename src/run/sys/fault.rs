@@ -26,17 +26,16 @@ const FAULTS: [c_int; 7] = [
 /// of the program that takes over.
 const MAX_ACTIVE: usize = 64;
 
-/// The descriptor at which the program that takes over finds what it is given.
-pub const TAKE_OVER_DESCRIPTOR: i32 = 3;
-
 /// The process that the answers are for: a child that hasn't executed its program yet has none.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 /// The exit status after a fault.
 static FAULT_STATUS: AtomicI32 = AtomicI32::new(0);
 /// The exit status after SIGTERM.
 static TERMINATED_STATUS: AtomicI32 = AtomicI32::new(0);
-/// Whether somebody is ending this process already.
-static IS_ENDING: AtomicBool = AtomicBool::new(false);
+/// The thread that is ending this process; 0 before there is one.
+static ENDING: AtomicI32 = AtomicI32::new(0);
+/// How long another thread waits for that one, in seconds.
+const MAX_END_SECONDS: u64 = 10;
 /// Processes of hooks that run now; 0 is a free place.
 static ACTIVE: [AtomicI32; MAX_ACTIVE] = [const { AtomicI32::new(0) }; MAX_ACTIVE];
 /// How the program that takes over is started; null where nobody would.
@@ -44,9 +43,14 @@ static PROGRAM: AtomicPtr<Program> = AtomicPtr::new(ptr::null_mut());
 /// What it has to roll back, the last first.
 static ROLLBACKS: AtomicPtr<Rollback> = AtomicPtr::new(ptr::null_mut());
 
+/// Room for a number in digits, and a NUL byte.
+const NUMBER_BYTES: usize = 16;
+
 /// Arguments and environment of the program that takes over, made before they are needed.
 struct Program {
     arguments: Vec<*const c_char>,
+    /// The last argument: the number of the descriptor, written when it is known.
+    descriptor: *mut [u8; NUMBER_BYTES],
     environment: Vec<*const c_char>,
     /// What it is told first: the call.
     call: Vec<u8>,
@@ -114,18 +118,21 @@ pub fn answered(status: i32) {
 }
 
 /// Makes the program ready that ends what runs and rolls back what succeeded, should this process
-/// not be able to. `call` is what it is told first, one line.
+/// not be able to. Its last argument will be the number of the descriptor from which it reads what
+/// it is given; `call` is the first line of that.
 pub fn prepare_take_over(arguments: &[&[u8]], environment: &[&[u8]], call: Vec<u8>) {
     let strings = |all: &[&[u8]]| -> Vec<CString> {
         all.iter().filter_map(|bytes| CString::new(*bytes).ok()).collect()
     };
     let (arguments, environment) = (strings(arguments), strings(environment));
-    let pointers = |all: &[CString]| -> Vec<*const c_char> {
-        all.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+    let descriptor: *mut [u8; NUMBER_BYTES] = Box::leak(Box::new([0; NUMBER_BYTES]));
+    let pointers = |all: &[CString], last: *const c_char| -> Vec<*const c_char> {
+        all.iter().map(|string| string.as_ptr()).chain([last, ptr::null()]).collect()
     };
     let program = Program {
-        arguments: pointers(&arguments),
-        environment: pointers(&environment),
+        arguments: pointers(&arguments, descriptor.cast_const().cast()),
+        environment: pointers(&environment, ptr::null()),
+        descriptor,
         call,
         _strings: arguments.into_iter().chain(environment).collect(),
     };
@@ -149,8 +156,9 @@ pub fn rolled_back(handle: RollbackHandle) {
     unsafe { (*handle.0).is_done.store(true, Ordering::Relaxed) }
 }
 
-/// A hook's process runs from here on.
-pub fn process_started(pid: i32) {
+/// A hook's process runs from here on. The child itself says so, before its exec: it may end this
+/// process before `spawn` has returned.
+pub(super) fn process_started(pid: i32) {
     if let Some(place) = ACTIVE.iter().find(|place| place.load(Ordering::Relaxed) == 0) {
         place.store(pid, Ordering::Relaxed);
     }
@@ -170,7 +178,10 @@ pub fn end(cause: Cause) -> ! {
         Cause::Fault => FAULT_STATUS.load(Ordering::Relaxed),
         Cause::Terminated => TERMINATED_STATUS.load(Ordering::Relaxed),
     };
-    if !IS_ENDING.swap(true, Ordering::AcqRel) {
+    // SAFETY: gettid has no precondition.
+    let me = unsafe { libc::gettid() };
+    let first = ENDING.compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire);
+    if first.is_ok() {
         take_over(cause, status);
         for place in &ACTIVE {
             let pid = place.load(Ordering::Relaxed);
@@ -182,10 +193,10 @@ pub fn end(cause: Cause) -> ! {
                 }
             }
         }
-        super::exit_now(status);
+    } else if first != Err(me) {
+        // another thread is at it, and ends this one too; a fault of that one itself goes on below
+        super::pause(std::time::Duration::from_secs(MAX_END_SECONDS));
     }
-    // a fault in the thread that is ending this process, or in another one meanwhile
-    // SAFETY: gettid has no precondition.
     super::exit_now(status)
 }
 
@@ -200,35 +211,40 @@ fn take_over(cause: Cause, status: i32) {
     // SAFETY: both lists are never freed, and were whole before they were stored. All calls are
     // plain system calls on memory that is there already.
     unsafe {
-        // every descriptor but the standard ones: there must be room for one
-        libc::syscall(libc::SYS_close_range, TAKE_OVER_DESCRIPTOR, libc::c_uint::MAX, 0);
-        let memory = libc::memfd_create(c"hookmux-take-over".as_ptr(), 0);
+        let name = c"hookmux-take-over".as_ptr();
+        let mut memory = libc::memfd_create(name, 0);
         if memory < 0 {
-            return;
+            // no descriptor was left: those of ours are needed no more
+            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
+            memory = libc::memfd_create(name, 0);
         }
-        if memory != TAKE_OVER_DESCRIPTOR && libc::dup2(memory, TAKE_OVER_DESCRIPTOR) < 0 {
-            return;
-        }
-        let mut is_whole = write_all(&(*program).call) && write_all(b"\n");
-        is_whole &= write_number(status)
-            && write_number(c_int::from(cause == Cause::Terminated))
-            && write_number(super::watch::own_oom_score());
+        let to = Memory(memory);
+        let mut is_whole = to.write(&(*program).call) && to.write(b"\n");
+        is_whole &= to.write_number(status)
+            && to.write_number(c_int::from(cause == Cause::Terminated))
+            && to.write_number(super::watch::own_oom_score());
         for place in &ACTIVE {
             let pid = place.load(Ordering::Relaxed);
             if pid > 1 {
-                is_whole &= write_number(pid);
+                is_whole &= to.write_number(pid);
             }
         }
-        is_whole &= write_all(b"\n");
+        is_whole &= to.write(b"\n");
         let mut next = rollbacks;
         while !next.is_null() {
             if !(*next).is_done.load(Ordering::Relaxed) {
-                is_whole &= write_all(&(*next).line);
+                is_whole &= to.write(&(*next).line);
             }
             next = (*next).next;
         }
-        if !is_whole || libc::lseek(TAKE_OVER_DESCRIPTOR, 0, libc::SEEK_SET) != 0 {
+        if !is_whole || libc::lseek(memory, 0, libc::SEEK_SET) != 0 {
             return;
+        }
+        let mut buffer = [0; 12];
+        for (place, digit) in
+            (*(*program).descriptor).iter_mut().zip(super::decimal(memory, &mut buffer))
+        {
+            *place = *digit;
         }
         libc::execve(
             c"/proc/self/exe".as_ptr(),
@@ -255,23 +271,26 @@ fn is_any_left(mut next: *mut Rollback) -> bool {
     false
 }
 
-/// Writes to the descriptor that is handed over.
-fn write_all(mut bytes: &[u8]) -> bool {
-    while !bytes.is_empty() {
-        // SAFETY: the bytes outlive the call.
-        let written = unsafe {
-            libc::write(TAKE_OVER_DESCRIPTOR, bytes.as_ptr().cast::<c_void>(), bytes.len())
-        };
-        match usize::try_from(written) {
-            Ok(written) if written > 0 => bytes = bytes.get(written..).unwrap_or_default(),
-            _ => return false,
-        }
-    }
-    true
-}
+/// The descriptor of what is handed over.
+struct Memory(c_int);
 
-/// Writes a number and a space.
-fn write_number(number: c_int) -> bool {
-    let mut buffer = [0; 12];
-    write_all(super::decimal(number, &mut buffer)) && write_all(b" ")
+impl Memory {
+    fn write(&self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            // SAFETY: the bytes outlive the call.
+            let written =
+                unsafe { libc::write(self.0, bytes.as_ptr().cast::<c_void>(), bytes.len()) };
+            match usize::try_from(written) {
+                Ok(written) if written > 0 => bytes = bytes.get(written..).unwrap_or_default(),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// A number and a space.
+    fn write_number(&self, number: c_int) -> bool {
+        let mut buffer = [0; 12];
+        self.write(super::decimal(number, &mut buffer)) && self.write(b" ")
+    }
 }

@@ -18,8 +18,8 @@ use libc::{c_int, c_uint};
 pub use clock::{Local, local_time, seconds_of};
 pub use drain::drain_apart;
 pub use fault::{
-    Cause, RollbackHandle, TAKE_OVER_DESCRIPTOR, add_rollback, answer_faults_with, answered, end,
-    prepare_take_over, process_over, process_started, rolled_back,
+    Cause, RollbackHandle, add_rollback, answer_faults_with, answered, end, prepare_take_over,
+    process_over, rolled_back,
 };
 pub use signals::{block_at_start, is_pending, restore_inherited};
 pub use spawn::spawn;
@@ -44,9 +44,18 @@ pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
 }
 
 /// What this program is given where it takes over, by the process that it replaced.
-pub fn taken_over() -> OwnedFd {
-    // SAFETY: only the program that takes over asks, once; what isn't open there can't be read.
-    unsafe { OwnedFd::from_raw_fd(TAKE_OVER_DESCRIPTOR) }
+///
+/// # Errors
+/// Nothing is open under that number.
+pub fn taken_over(descriptor: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: asking for a descriptor's flags changes nothing. Only the program that takes over
+    // asks, once and before it opens anything: nobody else in it owns this descriptor.
+    unsafe {
+        if descriptor < 3 || libc::fcntl(descriptor, libc::F_GETFD) < 0 {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        Ok(OwnedFd::from_raw_fd(descriptor))
+    }
 }
 
 /// Signals the process behind a handle.

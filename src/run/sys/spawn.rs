@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use libc::{c_char, c_int};
 
-use super::watch;
+use super::{fault, watch};
 use crate::config::registration::Limits;
 use crate::run::privileges::{Identity, Privileges};
 
@@ -37,7 +37,7 @@ const EXEC: u8 = 11;
 
 /// Starts a program in a session of its own, with these three as its standard streams, default
 /// signals and none blocked. All other descriptors of ours are close-on-exec. Where a step on the
-/// way fails, the program isn't run.
+/// way fails, the program isn't run. Until [`fault::process_over`] it counts as a hook that runs.
 ///
 /// # Errors
 /// The `errno` of the clone or of the exec; of any other step an error that names it.
@@ -85,6 +85,7 @@ pub fn spawn(
         pid
     };
     let Some((step, error)) = child.failed.get() else { return Ok(pid) };
+    fault::process_over(pid);
     // SAFETY: a null status is allowed; the child has ended.
     unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
     let error = io::Error::from_raw_os_error(error);
@@ -188,6 +189,7 @@ impl Child<'_> {
             for signal in (1..=64).filter(|signal| self.handled >> (signal - 1) & 1 == 1) {
                 check(2, libc::sigaction(signal, &raw const default, ptr::null_mut()))?;
             }
+            fault::process_started(libc::getpid());
             check(0, libc::setsid())?;
             for (target, stream) in (0..).zip(self.streams) {
                 if stream == target {

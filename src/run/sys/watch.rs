@@ -90,7 +90,8 @@ pub fn be_last_for_oom_killer() {
     let Some(own) = own else { return };
     // before it is changed: a child that is made meanwhile must find it
     OOM_SCORE.store(own, Ordering::SeqCst);
-    if !write_small(OOM_FILE, b"-1000") {
+    // without CAP_SYS_RESOURCE a process may go back to 0, where it was started with more
+    if !write_small(OOM_FILE, b"-1000") && (own <= 0 || !write_small(OOM_FILE, b"0")) {
         OOM_SCORE.store(UNKNOWN_SCORE, Ordering::SeqCst);
     }
 }
