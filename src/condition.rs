@@ -81,8 +81,12 @@ fn property(when: &When, knowledge: &Knowledge<'_>) -> Option<String> {
 
 fn unknown(document: &Document) -> String {
     match document {
-        Document::Broken(why) => format!("when: unknown, for {why}"),
-        _ => "when: unknown, for libvirt sent no document".to_owned(),
+        Document::Broken(why) | Document::NotRead { why, .. } => {
+            format!("when: unknown, for {why}")
+        }
+        Document::Absent | Document::Whole(_) => {
+            "when: unknown, for libvirt sent no document".to_owned()
+        }
     }
 }
 
@@ -147,7 +151,8 @@ mod tests {
 
     #[test]
     fn what_only_a_document_tells_is_unknown_without_one() {
-        for document in [Document::Absent, Document::Broken("it had no end".into())] {
+        let not_read = Document::NotRead { bytes: b"<d/>".into(), why: "it is too deep".into() };
+        for document in [Document::Absent, Document::Broken("it had no end".into()), not_read] {
             for text in ["uuid: '*'", "title: x", "network: lan", "property: {a: b}"] {
                 assert!(matches!(judged(text, &document), Holds::Unknown(_)), "{text}");
             }
