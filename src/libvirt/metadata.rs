@@ -99,14 +99,17 @@ pub fn read(tree: &roxmltree::Document<'_>) -> Result<Metadata, Limit> {
     Ok(Metadata { properties, devices, title, networks })
 }
 
+/// Lists of vdsm's properties, each with its place in the document.
+type Lists = Vec<(usize, Vec<Property>)>;
+
 /// The properties that are meant for devices, by what they name their device with; each with its
 /// place in the document, for the order.
 #[derive(Default)]
 struct OfDevices<'a> {
     /// vdsm's, by MAC address in lower case, and by the alias where they say one.
-    by_mac: HashMap<(String, Option<&'a str>), Vec<(usize, Vec<Property>)>>,
+    by_mac: HashMap<(String, Option<&'a str>), Lists>,
     /// vdsm's, by alias, and by the type where they say one.
-    by_alias: HashMap<(&'a str, Option<&'a str>), Vec<(usize, Vec<Property>)>>,
+    by_alias: HashMap<(&'a str, Option<&'a str>), Lists>,
     /// hookmux's, by alias or MAC address as they are written.
     by_key: HashMap<&'a str, Vec<(usize, Property)>>,
     /// hookmux's, by the same in lower case.
