@@ -77,7 +77,7 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         output.table(&["ORDER", "EVENT", "HOOK", "DEVICE", "WHAT"], &rows);
     }
     for note in &notes {
-        output.line(note);
+        output.lines(Tone::Plain, note);
     }
     Ok(end)
 }
