@@ -207,7 +207,7 @@ impl Active {
         }
         // a search takes longer the more there are; most of the time is theirs
         let next = Instant::now();
-        ending.look_at = next + LOOK_AGAIN.max((next - now) * 3);
+        ending.look_at = next + LOOK_AGAIN.max((next - now) * 9);
     }
 }
 
