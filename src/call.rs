@@ -432,6 +432,9 @@ impl Handling<'_> {
             .map(|broken| format!("{}; its last good form is used", broken.diagnostic.one_line()));
         let document = match &facts.document {
             Document::Broken(why) => Some(format!("libvirt's document counts as absent: {why}")),
+            Document::NotRead { why, .. } => {
+                Some(format!("of libvirt's document only name and uuid are read: {why}"))
+            }
             Document::Absent | Document::Whole(_) => None,
         };
         copy.chain(broken).chain(document).collect()

@@ -1,9 +1,15 @@
 //! Whether a registered hook is meant by a call: `when`. Pure.
 
+use std::borrow::Cow;
+
 use crate::config::registration::When;
 use crate::config::values::Patterns;
 use crate::libvirt::{Call, Document, Driver};
 use crate::plan::Knowledge;
+
+/// How much of a value is told, in bytes, and how many networks.
+const MAX_SHOWN_BYTES: usize = 200;
+const MOST_SHOWN: usize = 10;
 
 /// What a condition comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +53,17 @@ pub fn judge(when: &When, call: &Call, knowledge: &Knowledge<'_>) -> Holds {
 }
 
 fn mismatch(patterns: &Patterns, what: &str, value: &str) -> Option<String> {
-    let shown = if value.is_empty() { "none" } else { value };
-    (!patterns.match_value(value)).then(|| format!("when: {what} is {shown}, not {patterns}"))
+    (!patterns.match_value(value))
+        .then(|| format!("when: {what} is {}, not {patterns}", shown(value)))
+}
+
+/// The beginning of a value: a guest's may have megabytes.
+fn shown(value: &str) -> Cow<'_, str> {
+    match value {
+        "" => Cow::Borrowed("none"),
+        _ if value.len() <= MAX_SHOWN_BYTES => Cow::Borrowed(value),
+        _ => Cow::Owned(format!("{}…", &value[..value.floor_char_boundary(MAX_SHOWN_BYTES)])),
+    }
 }
 
 /// A network's own name is an argument of the call.
@@ -64,8 +79,9 @@ fn network(when: &When, call: &Call, name: &str, networks: &[String]) -> Option<
     if patterns.match_any(networks.iter().map(String::as_str)) {
         return None;
     }
-    let shown = if networks.is_empty() { "none".to_owned() } else { networks.join(", ") };
-    Some(format!("when: network is {shown}, not {patterns}"))
+    let some: Vec<&str> = networks.iter().take(MOST_SHOWN).map(String::as_str).collect();
+    let more = if networks.len() > MOST_SHOWN { ", …" } else { "" };
+    Some(format!("when: network is {}{more}, not {patterns}", shown(&some.join(", "))))
 }
 
 fn property(when: &When, knowledge: &Knowledge<'_>) -> Option<String> {
@@ -81,8 +97,12 @@ fn property(when: &When, knowledge: &Knowledge<'_>) -> Option<String> {
 
 fn unknown(document: &Document) -> String {
     match document {
-        Document::Broken(why) => format!("when: unknown, for {why}"),
-        _ => "when: unknown, for libvirt sent no document".to_owned(),
+        Document::Broken(why) | Document::NotRead { why, .. } => {
+            format!("when: unknown, for {why}")
+        }
+        Document::Absent | Document::Whole(_) => {
+            "when: unknown, for libvirt sent no document".to_owned()
+        }
     }
 }
 
@@ -147,7 +167,8 @@ mod tests {
 
     #[test]
     fn what_only_a_document_tells_is_unknown_without_one() {
-        for document in [Document::Absent, Document::Broken("it had no end".into())] {
+        let not_read = Document::NotRead { bytes: b"<d/>".into(), why: "it is too deep".into() };
+        for document in [Document::Absent, Document::Broken("it had no end".into()), not_read] {
             for text in ["uuid: '*'", "title: x", "network: lan", "property: {a: b}"] {
                 assert!(matches!(judged(text, &document), Holds::Unknown(_)), "{text}");
             }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::guest::Guest;
-use crate::libvirt::document::{self, Identity};
+use crate::libvirt::document::{self, Identity, Malformed};
 use crate::libvirt::metadata::{self, Metadata};
 use crate::libvirt::{Call, Document, Driver};
 
@@ -17,22 +17,32 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Judges a document. One that isn't well-formed counts as absent, and its reason is kept.
+    /// Judges a document. One that isn't well-formed counts as absent, and its reason is kept. One
+    /// that is over a limit is kept too, and known by its name and uuid alone.
     pub fn of(document: Document) -> Facts {
-        let absent = |document| Facts {
-            document,
-            identity: Identity::default(),
-            metadata: Metadata::default(),
+        let bytes = match document {
+            Document::Whole(bytes) | Document::NotRead { bytes, .. } => bytes,
+            Document::Absent | Document::Broken(_) => return Facts::without_content(document),
         };
-        let Document::Whole(bytes) = document else { return absent(document) };
-        let read =
-            document::parse(&bytes).map(|tree| (document::identity(&tree), metadata::read(&tree)));
+        let read = document::parse(&bytes).and_then(|tree| {
+            let metadata = metadata::read(&tree).map_err(Malformed::OverLimit)?;
+            Ok((document::identity(&tree), metadata))
+        });
         match read {
             Ok((identity, metadata)) => {
                 Facts { document: Document::Whole(bytes), identity, metadata }
             }
-            Err(why) => absent(Document::Broken(why.to_string())),
+            Err(limit @ Malformed::OverLimit(_)) => {
+                let identity = document::head(&bytes).unwrap_or_default();
+                let document = Document::NotRead { bytes, why: limit.to_string() };
+                Facts { identity, ..Facts::without_content(document) }
+            }
+            Err(why) => Facts::without_content(Document::Broken(why.to_string())),
         }
+    }
+
+    fn without_content(document: Document) -> Facts {
+        Facts { document, identity: Identity::default(), metadata: Metadata::default() }
     }
 
     /// The XML of a device, out of the document.

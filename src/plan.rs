@@ -101,10 +101,11 @@ fn decide(
     }
     let per_device = event.is_some_and(|event| event.per_device);
     let registration = candidate.hook.registration.as_deref();
-    let missing = match knowledge.document {
-        Document::Broken(why) if call.class() == Class::Gate => Some(why),
-        _ => None,
-    };
+    let is_gate = call.class() == Class::Gate;
+    // nobody can know what is in it
+    let not_read = knowledge.document.why_not_read().filter(|_| is_gate);
+    // and it isn't even handed on
+    let missing = not_read.filter(|_| knowledge.document.bytes().is_none());
     let fails = |what: &str, why: &str| Decision::Fails {
         status: OWN_TROUBLE,
         why: format!("{what}, but {why}"),
@@ -114,14 +115,15 @@ fn decide(
         Some(Holds::No(why)) => return Decision::Out(why),
         // a gate can't be passed by what nobody could read
         Some(Holds::Unknown(why)) => {
-            return missing.map_or(Decision::Out(why), |broken| {
+            return not_read.map_or(Decision::Out(why), |broken| {
                 fails("its conditions need libvirt's document", broken)
             });
         }
     }
-    let needs_document = per_device || needs_document(&candidate.hook);
-    if let Some(broken) = missing.filter(|_| needs_document) {
-        return fails("it needs libvirt's document", broken);
+    let needs_content = per_device || needs_content(&candidate.hook);
+    let lacks = not_read.filter(|_| needs_content);
+    if let Some(why) = lacks.or(missing.filter(|_| needs_document(&candidate.hook))) {
+        return fails("it needs libvirt's document", why);
     }
     if per_device && knowledge.metadata.devices.is_empty() {
         return Decision::Out("no device has custom properties".to_owned());
@@ -140,6 +142,12 @@ fn needs_document(hook: &Hook) -> bool {
                     .iter()
                     .any(|argument| argument.uses("XML_BASE64") || argument.uses("UUID"))
         })
+}
+
+/// Whether a hook is told what is in the document, as one JSON object.
+fn needs_content(hook: &Hook) -> bool {
+    let registration = hook.registration.as_ref();
+    registration.is_some_and(|registration| registration.stdin == StdinKind::Json)
 }
 
 impl Step {
@@ -303,5 +311,23 @@ mod tests {
         );
         let seen = steps(&["g", "stopped", "end", "-"], Origin::Fresh, &broken, &[]);
         assert_eq!(seen, ["after_vm_stop/a", "after_vm_stop/b", "tree"]);
+    }
+
+    #[test]
+    fn a_document_that_is_not_read_is_handed_on_all_the_same() {
+        let deep = Document::NotRead { bytes: b"<d/>".into(), why: "it is too deep".into() };
+        let seen = steps(&["g", "prepare", "begin", "-"], Origin::Fresh, &deep, &[]);
+        assert_eq!(
+            seen,
+            [
+                "before_vm_prepare/a",
+                "before_vm_prepare/b",
+                "!before_device_create/a",
+                "!before_device_create/b",
+                "before_vm_start/a",
+                "before_vm_start/b",
+                "tree"
+            ]
+        );
     }
 }

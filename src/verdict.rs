@@ -110,7 +110,8 @@ fn first(failure: Option<&Failure>) -> i32 {
 impl Failure {
     /// The one line about it.
     pub fn line(&self) -> String {
-        let mut line = format!("hookmux: {}: {}", sanitize::line(self.label.as_bytes()), self.what);
+        let (label, what) = (self.label.as_bytes(), self.what.as_bytes());
+        let mut line = format!("hookmux: {}: {}", sanitize::line(label), sanitize::line(what));
         if let Some(last) = self.last_line() {
             line.push_str(": ");
             line.extend(last.chars().take(MAX_LAST_LINE));

@@ -426,3 +426,19 @@ fn sigterm_ends_a_call_that_still_waits_for_its_document() {
     }
     assert!(host.log().is_empty());
 }
+
+#[test]
+fn hundreds_of_processes_that_ignore_sigterm_end_and_none_is_called_unkillable() {
+    let host = Host::new();
+    host.settings("timeout: 2s");
+    // what ignores a signal has children that do
+    host.script(
+        "before_vm_start/10-x",
+        "trap '' TERM; i=0; while [ $i -lt 600 ]; do sleep 1000 & echo $! >> \"$T/pids\"; i=$((i + 1)); done; wait",
+    );
+    let answer = host.guest("prepare begin").run();
+    answer.fails(124, &["timed out after 2"]).never_says("killed");
+    let pids: Vec<i32> = host.read_text("pids").lines().map(|pid| pid.parse().unwrap()).collect();
+    assert!(!pids.is_empty());
+    assert!(!pids.iter().any(|pid| is_alive(*pid)));
+}

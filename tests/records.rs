@@ -722,6 +722,52 @@ fn watch_tells_each_execution_once_when_it_is_over() {
     assert!(failed.next().contains("failed, and libvirt wasn't told"));
 }
 
+/// What no name may bring to a terminal: an end of line, and what can't be seen there.
+const UNSEEN: &str =
+    "g\n2030-01-01\u{9b}31m\u{ad}\u{61c}\u{200b}\u{202e}\u{feff}\u{fff9}\u{e0041}\x1b";
+
+fn is_seen(text: &str) -> bool {
+    let unseen = UNSEEN.chars().filter(|c| *c != '\n' && !c.is_ascii_graphic());
+    !unseen.into_iter().any(|c| text.contains(c))
+}
+
+#[test]
+fn names_stay_on_their_line_and_steer_no_terminal() {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", r#"printf '%s' "$HOOKMUX_OBJECT" >&2; exit 1"#);
+    let watches = [&["watch"][..], &["watch", "--output", "json"]]
+        .map(|words| Following::start(&host, words));
+    let answer = host.call("qemu", [UNSEEN, "prepare", "begin", "-"]).run();
+    assert!(is_seen(&answer.fails(1, &["before_vm_start/10-x"]).stderr), "{answer:?}");
+    let [text, json] = watches.map(|watch| {
+        let line = watch.next();
+        assert!(watch.is_quiet(), "one line");
+        line
+    });
+    assert!(text.contains("g\\n2030-01-01\\u{9b}") && is_seen(&text), "{text}");
+    assert!(is_seen(&json), "{json}");
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["object"], UNSEEN);
+    for words in [
+        &["log"][..],
+        &["show", "last"],
+        &["plan", "qemu", UNSEEN, "prepare"],
+        &["run", "qemu", UNSEEN, "prepare"],
+        &["metrics"],
+    ] {
+        let output = host.hookmux(words);
+        let text =
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        assert!(is_seen(&text) && !text.contains("\n2030"), "{words:?}: {text}");
+        if words != ["metrics"] {
+            let output = host.hookmux(&[words, &["--output", "json"]].concat());
+            let text = String::from_utf8(output.stdout).unwrap();
+            assert!(is_seen(&text), "{words:?}: {text}");
+            assert!(text.contains("\\u009b"), "{words:?}: {text}");
+            serde_json::from_str::<Value>(&text).unwrap();
+        }
+    }
+}
+
 #[test]
 fn log_goes_on_with_what_comes() {
     let host = Host::new();

@@ -74,7 +74,7 @@ impl Report {
             output.complain(problem);
         }
         for note in &self.notes {
-            output.toned(Tone::Careful, note);
+            output.lines(Tone::Careful, note);
         }
         if self.has_changed() {
             for line in reload::advice() {

@@ -49,7 +49,7 @@ pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::R
 /// One execution on one line.
 pub fn say(head: &Head, format: Format, output: &mut Output) {
     if format == Format::Json {
-        output.write(&format!("{}\n", executions::json_head(head)));
+        output.json_line(&executions::json_head(head));
         return;
     }
     let (result, tone) = executions::result(head);

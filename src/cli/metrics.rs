@@ -11,6 +11,7 @@ use crate::queue::Queue;
 use crate::record::counters::{BUCKETS, Counters, Histogram};
 use crate::record::form::Head;
 use crate::record::history::History;
+use crate::sanitize;
 use crate::trust::Trust;
 
 pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
@@ -83,8 +84,22 @@ pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
         head(&mut text, name, kind, help);
         let _ = writeln!(text, "{name} {value}");
     }
-    output.write(&text);
+    output.write(&seen(&text));
     Ok(End::Good)
+}
+
+/// What a terminal would take for more than text, as a label's value can have it: a backslash that
+/// stands for itself.
+fn seen(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character != '\n' && sanitize::is_unseen(character) {
+            let _ = write!(clean, "\\{}", character.escape_unicode());
+        } else {
+            clean.push(character);
+        }
+    }
+    clean
 }
 
 /// The counters, with those that haven't been moved yet.

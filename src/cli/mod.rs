@@ -79,7 +79,9 @@ fn help_of_all(output: &mut Output) {
     output.write(&format!("{}\n", command.render_long_help()));
     for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
         let name = format!("hookmux {}", sub.get_name());
-        output.toned(output::Tone::Bold, &format!("\n{name}\n"));
+        output.line("");
+        output.toned(output::Tone::Bold, &name);
+        output.line("");
         let mut sub = sub.clone().bin_name(name);
         output.write(&format!("{}\n", sub.render_long_help()));
     }

@@ -59,21 +59,38 @@ impl Output {
         }
     }
 
-    /// A line for people; names of others in it are cleaned.
+    /// A line for people; names of others in it are cleaned, and don't begin another one.
     pub fn line(&mut self, text: &str) {
-        self.write(&format!("{}\n", sanitize::text(text.as_bytes())));
+        self.write(&format!("{}\n", sanitize::printed_line(text)));
     }
 
     /// A line in a tone.
     pub fn toned(&mut self, tone: Tone, text: &str) {
-        let text = self.paint(tone, &sanitize::text(text.as_bytes()));
+        let text = self.paint(tone, &sanitize::printed_line(text));
         self.write(&format!("{text}\n"));
     }
 
-    /// One object for programs.
+    /// Words of our own on several lines, in a tone.
+    pub fn lines(&mut self, tone: Tone, text: &str) {
+        for line in text.lines() {
+            self.toned(tone, line);
+        }
+    }
+
+    /// One object for programs. On a terminal it steers nothing either.
     pub fn json(&mut self, value: &Value) {
         let text = serde_json::to_string_pretty(value).unwrap_or_default();
-        self.write(&format!("{text}\n"));
+        self.write(&format!("{}\n", sanitize::json(&text)));
+    }
+
+    /// The same on one line: one of many.
+    pub fn json_line(&mut self, value: &Value) {
+        self.write(&format!("{}\n", sanitize::json(&value.to_string())));
+    }
+
+    /// A document of a guest's, shown to people.
+    pub fn document(&mut self, document: &[u8]) {
+        self.write(&sanitize::text(document));
     }
 
     /// Text as it is.

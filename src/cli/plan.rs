@@ -77,7 +77,7 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         output.table(&["ORDER", "EVENT", "HOOK", "DEVICE", "WHAT"], &rows);
     }
     for note in &notes {
-        output.line(note);
+        output.lines(Tone::Plain, note);
     }
     Ok(end)
 }
@@ -87,8 +87,12 @@ fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
     let mut notes: Vec<String> = broken
         .map(|broken| format!("{}\nIts last good form is used.", broken.diagnostic))
         .collect();
-    if let Document::Broken(why) = document {
-        notes.push(format!("The document counts as absent: {why}."));
+    match document {
+        Document::Broken(why) => notes.push(format!("The document counts as absent: {why}.")),
+        Document::NotRead { why, .. } => {
+            notes.push(format!("Of the document only name and uuid are read: {why}."));
+        }
+        Document::Absent | Document::Whole(_) => {}
     }
     notes.extend(
         candidates.tree_left_to.as_ref().map(|owner| format!("The per-guest tree is {owner}.")),

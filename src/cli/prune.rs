@@ -48,7 +48,7 @@ pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow:
         None => Ok(End::Good),
         Some(words) => {
             if arguments.output == Format::Text {
-                output.toned(Tone::Bad, &words);
+                output.lines(Tone::Bad, &words);
             }
             Ok(End::Problem)
         }

@@ -176,7 +176,7 @@ impl Report {
             output.line(&format!("{}: {}", step.name, step.words));
         }
         for note in &self.notes {
-            output.toned(Tone::Careful, note);
+            output.lines(Tone::Careful, note);
         }
         for problem in &self.problems {
             output.complain(problem);

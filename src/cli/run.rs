@@ -105,7 +105,7 @@ pub fn show_answer(answer: &Answer, is_empty: bool, output: &mut Output) {
     }
     if let Some(document) = &answer.stdout {
         output.line("and this document:");
-        output.bytes(document);
+        output.document(document);
     }
 }
 

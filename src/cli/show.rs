@@ -1,5 +1,7 @@
 //! `hookmux show`: one execution as a whole: when each hook ran, what it said, what it changed.
 
+use std::time::Duration;
+
 use similar::TextDiff;
 
 use super::args::{Format, ShowArgs};
@@ -15,6 +17,8 @@ const WIDTH: u64 = 40;
 const MOST_LINES: usize = 30;
 /// The tries of detached hooks are looked for among this many later executions.
 const MOST_LATER: usize = 10_000;
+/// How long the shortest diff is looked for.
+const DIFF_TIME: Duration = Duration::from_secs(1);
 
 pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
@@ -229,7 +233,10 @@ fn answer(record: &Record, output: &mut Output) {
 
 fn diff(before: &Text, after: &Text, output: &mut Output) {
     let (before, after) = (before.lossy(), after.lossy());
-    let diff = TextDiff::from_lines(before.as_ref(), after.as_ref());
+    // where a hook has changed everything, a diff that isn't the shortest has to do
+    let mut differ = TextDiff::configure();
+    differ.timeout(DIFF_TIME);
+    let diff = differ.diff_lines(before.as_ref(), after.as_ref());
     let text = diff.unified_diff().context_radius(3).header("libvirt's", "hookmux's").to_string();
     for line in text.lines() {
         let tone = match line.as_bytes().first() {

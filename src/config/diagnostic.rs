@@ -61,7 +61,12 @@ impl Diagnostic {
             message = unknown.message();
         }
         let line = place.and_then(|(line, _)| text.lines().nth(line.saturating_sub(1)));
-        Diagnostic { path: path.to_path_buf(), place, message, line: line.map(str::to_owned) }
+        Diagnostic {
+            path: path.to_path_buf(),
+            place,
+            message: bounded(message),
+            line: line.map(str::to_owned),
+        }
     }
 
     /// Place and message on one line.
@@ -90,8 +95,23 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// The longest message, in bytes: what libvirt is told has at most 4 KiB in all.
+const MAX_MESSAGE_BYTES: usize = 2000;
+/// The longest word that is compared with those that are known, and that is told whole, in bytes.
+const MAX_WORD_BYTES: usize = 100;
+
+/// The beginning of a word that may be of any length.
+fn shortened(word: &str) -> String {
+    if word.len() <= MAX_WORD_BYTES {
+        return word.to_owned();
+    }
+    format!("{}…", &word[..word.floor_char_boundary(MAX_WORD_BYTES)])
+}
+
 /// The word most like `word`, if any is like enough to have been meant.
 pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // and a word may be as long as its file
+    let known = known.filter(|_| word.len() <= MAX_WORD_BYTES);
     known
         .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.8)
@@ -105,7 +125,9 @@ impl UnknownKey<'_> {
     fn message(&self) -> String {
         match did_you_mean(&self.0, self.1.iter().copied()) {
             Some(meant) => format!("unknown key `{}`; did you mean `{meant}`?", self.0),
-            None => format!("unknown key `{}`; known are {}", self.0, self.1.join(", ")),
+            None => {
+                format!("unknown key `{}`; known are {}", shortened(&self.0), self.1.join(", "))
+            }
         }
     }
 }
@@ -127,7 +149,16 @@ fn unknown_value(message: &str) -> Option<String> {
         || format!("known are {}", known.join(", ")),
         |meant| format!("did you mean `{meant}`?"),
     );
-    Some(format!("{before}unknown value `{value}`; {hint}"))
+    Some(format!("{before}unknown value `{}`; {hint}", shortened(value)))
+}
+
+/// The beginning of a message that may quote values of any length.
+fn bounded(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        message.push('…');
+    }
+    message
 }
 
 /// Where the line stands that begins a second document.

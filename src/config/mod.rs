@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod called;
 pub mod diagnostic;
+pub mod glob;
 pub mod last_good;
 pub mod matching;
 pub mod registration;
@@ -12,6 +13,7 @@ pub mod surroundings;
 pub mod template;
 pub mod triggers;
 pub mod values;
+pub mod yaml;
 
 use std::fs;
 use std::io;
@@ -105,8 +107,8 @@ fn salvage_state_dir(text: Option<&str>, surroundings: &Surroundings) -> PathBuf
     text.into_iter()
         .flat_map(str::lines)
         .find_map(|line| {
-            serde_yaml::from_str::<StateDirLine>(line.strip_prefix("state_dir:").map(|_| line)?)
-                .ok()
+            let line = Some(line).filter(|line| line.starts_with("state_dir:"))?;
+            yaml::read::<StateDirLine>(Path::new(settings::FILE_NAME), line).ok()
         })
         .map_or_else(
             || surroundings.state_dir(),

@@ -12,6 +12,7 @@ use super::diagnostic::{Diagnostic, did_you_mean};
 use super::template::Template;
 use super::triggers::{CallPattern, Triggers};
 use super::values::{Limit, OneOrMany, Patterns, Variables};
+use super::yaml;
 use crate::event::{self, Origin};
 use crate::libvirt::{Class, Driver};
 
@@ -271,10 +272,8 @@ impl Registration {
     /// # Errors
     /// What is wrong, and where.
     pub fn parse(source: &Path, root: &Path, text: &str) -> Result<Registration, Diagnostic> {
-        // an editor's mark of UTF-8 would begin another document
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let problem = |error: serde_yaml::Error| Diagnostic::from_yaml(source, text, &error);
-        let fragment: Option<Fragment> = serde_yaml::from_str(text).map_err(problem)?;
+        let text = yaml::without_mark(text);
+        let fragment: Option<Fragment> = yaml::read(source, text)?;
         let Some(fragment) = fragment else {
             return Err(Diagnostic::whole(
                 source,
@@ -485,10 +484,7 @@ fn triggers(
 /// Every key of a registration, in the order of the documentation.
 pub fn keys() -> Vec<String> {
     // serde tells them in its complaint about a key that isn't one
-    let complaint = serde_yaml::from_str::<Fragment>("'': 1")
-        .err()
-        .map(|error| error.to_string())
-        .unwrap_or_default();
+    let complaint = yaml::complaint::<Fragment>("'': 1");
     complaint.split('`').skip(3).step_by(2).map(str::to_owned).collect()
 }
 

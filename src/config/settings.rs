@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::diagnostic::Diagnostic;
 use super::surroundings::Surroundings;
 use super::values::{Age, FirmLimit, Limit, Size, Variables};
+use super::yaml;
 use crate::libvirt::{Call, Driver, Operation};
 
 /// The file's name in the hooks directory.
@@ -144,10 +145,8 @@ impl Settings {
         text: &str,
         surroundings: &Surroundings,
     ) -> Result<Settings, Diagnostic> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let problem = |error: serde_yaml::Error| Diagnostic::from_yaml(path, text, &error);
         // an empty file is a null
-        let fragment: Option<Fragment> = serde_yaml::from_str(text).map_err(problem)?;
+        let fragment: Option<Fragment> = yaml::read(path, text)?;
         let fragment = fragment.unwrap_or_default();
         Ok(Settings::from_fragment(fragment, surroundings))
     }

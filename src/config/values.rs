@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::glob;
+
 /// A limit in time: `30s`, `2m`, `1h 30m`, or a number of seconds; `0` is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(pub Option<Duration>);
@@ -310,10 +312,7 @@ impl Patterns {
 
     /// Whether any of several values is meant, and none excluded.
     pub fn match_any<'a>(&self, values: impl Iterator<Item = &'a str> + Clone) -> bool {
-        let has = |pattern: &str| {
-            let pattern = wildmatch::WildMatch::new(pattern);
-            values.clone().any(|value| pattern.matches(value))
-        };
+        let has = |pattern: &str| values.clone().any(|value| glob::matches(pattern, value));
         let is_excluded = self.0.iter().filter_map(|pattern| pattern.strip_prefix('!')).any(has);
         let mut wanted = self.0.iter().filter(|pattern| !pattern.starts_with('!')).peekable();
         !is_excluded && (wanted.peek().is_none() || wanted.any(|pattern| has(pattern)))

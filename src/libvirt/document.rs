@@ -2,12 +2,17 @@
 
 use std::fmt;
 
-use quick_xml::Reader;
-use quick_xml::events::Event;
+use super::limits::{self, Limit, Look};
+use super::xml::{self, Piece, Pieces};
 
 /// The largest document that is taken, in bytes. libvirt's own limit for one string in its
 /// protocol is 4 MiB (`REMOTE_STRING_MAX`).
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// The root of what libvirt writes for a network, which lies in it with its port or lease.
+const HOOK_DATA: &str = "hookData";
+/// How much of what a parser says is told, in bytes: it quotes names of any length.
+const MAX_WORDS_BYTES: usize = 300;
 
 /// What libvirt sent. Broken ones count as absent, but a hook that needs one is told why.
 #[derive(Clone, Debug)]
@@ -18,13 +23,25 @@ pub enum Document {
     Broken(String),
     /// Well-formed XML, as libvirt wrote it.
     Whole(Vec<u8>),
+    /// Whole, but over a limit (`why`, in words): handed on as it is, and not read further than
+    /// name and uuid.
+    NotRead { bytes: Vec<u8>, why: String },
 }
 
 impl Document {
+    /// What may be handed on.
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
-            Document::Whole(bytes) => Some(bytes),
+            Document::Whole(bytes) | Document::NotRead { bytes, .. } => Some(bytes),
             Document::Absent | Document::Broken(_) => None,
+        }
+    }
+
+    /// Why nothing can be known of what is in it; `None` where it can, and where nothing was sent.
+    pub fn why_not_read(&self) -> Option<&str> {
+        match self {
+            Document::Broken(why) | Document::NotRead { why, .. } => Some(why),
+            Document::Absent | Document::Whole(_) => None,
         }
     }
 }
@@ -47,60 +64,98 @@ impl Identity {
     }
 }
 
-/// Reads no further than the uuid: a fifth of the cost of a whole parse at 20 KiB, and enough for
-/// a call without hooks. Says nothing of what follows.
+/// Reads no further than name and uuid: a fifth of the cost of a whole parse at 20 KiB, and enough
+/// for a call without hooks. Says nothing of what follows.
+///
+/// This is the one definition of who a document is about, whether a tree is built of it or not. As
+/// libvirt reads them (`string(./name[1])`), name and uuid are the first child of that name, without
+/// a prefix, with all text inside of it.
 pub fn head(bytes: &[u8]) -> Option<Identity> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let mut reader = Reader::from_str(text);
-    let mut identity = Identity::default();
-    let mut path: Vec<String> = Vec::with_capacity(4);
-    let mut content = String::new();
-    loop {
-        match reader.read_event().ok()? {
-            Event::Start(start) => {
-                if path.is_empty() {
-                    identity.root = start.name().as_ref().to_owned();
-                }
-                path.push(start.name().as_ref().to_owned());
-                content.clear();
-            }
-            Event::Text(text) => content.push_str(&text.xml10_content()),
-            Event::CData(data) => content.push_str(&data.xml10_content()),
-            Event::GeneralRef(reference) => content.push_str(&resolve(&reference)?),
-            Event::End(_) => {
-                let about = &path[usize::from(is_hook_data(&path))..];
-                if let [_, field] = about {
-                    match field.as_str() {
-                        "name" => identity.name = Some(content.clone()),
-                        "uuid" => {
-                            identity.uuid = Some(content.clone());
-                            return Some(identity);
-                        }
-                        _ => {}
-                    }
-                }
-                path.pop();
-                if path.is_empty() {
-                    return Some(identity);
+    let mut head = Head::default();
+    for piece in Pieces::new(text) {
+        match piece.ok()? {
+            Piece::Start { name, is_empty, .. } => {
+                head.begin(name);
+                if is_empty && head.end()? {
+                    return Some(head.identity);
                 }
             }
-            Event::DocType(_) | Event::Eof => return None,
-            Event::Empty(_) | Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
+            Piece::End { .. } => {
+                if head.end()? {
+                    return Some(head.identity);
+                }
+            }
+            Piece::Text(text) => head.add(|| xml::meant(text)),
+            Piece::CData(text) => head.add(|| Some(xml::with_plain_line_ends(text).into_owned())),
+            Piece::Other => {}
+            Piece::DocumentType => return None,
         }
     }
+    None
 }
 
-fn is_hook_data(path: &[String]) -> bool {
-    path.first().is_some_and(|root| root == "hookData")
-        && path.get(1).is_some_and(|object| object == "network")
+/// A document's identity, while it is read.
+#[derive(Default)]
+struct Head {
+    identity: Identity,
+    /// How many elements are open.
+    open: usize,
+    /// How many elements are open round the children of the object, once it has begun.
+    object: Option<usize>,
+    field: Option<Field>,
 }
 
-fn resolve(reference: &quick_xml::events::BytesRef<'_>) -> Option<String> {
-    if let Some(character) = reference.resolve_char_ref().ok()? {
-        return Some(character.to_string());
+/// Name or uuid, while it is read.
+struct Field {
+    is_uuid: bool,
+    /// How many elements are open round it.
+    open: usize,
+    /// `None` where a reference in it is none.
+    text: Option<String>,
+}
+
+impl Head {
+    fn begin(&mut self, name: &str) {
+        if self.open == 0 {
+            name.clone_into(&mut self.identity.root);
+            self.object = (name != HOOK_DATA).then_some(1);
+        } else if self.open == 1 && self.object.is_none() && name == "network" {
+            self.object = Some(2);
+        } else if self.field.is_none() && self.object == Some(self.open) {
+            let is_uuid = name == "uuid";
+            let is_wanted = match name {
+                "name" => self.identity.name.is_none(),
+                "uuid" => self.identity.uuid.is_none(),
+                _ => false,
+            };
+            if is_wanted {
+                self.field = Some(Field { is_uuid, open: self.open, text: Some(String::new()) });
+            }
+        }
+        self.open += 1;
     }
-    let name = reference.xml10_content();
-    quick_xml::escape::resolve_xml_entity(&name).map(str::to_owned)
+
+    fn add(&mut self, more: impl Fn() -> Option<String>) {
+        let Some(field) = &mut self.field else { return };
+        match (&mut field.text, more()) {
+            (Some(text), Some(more)) => text.push_str(&more),
+            (text, _) => *text = None,
+        }
+    }
+
+    /// Ends an element; whether all is known then. `None` where none was open.
+    fn end(&mut self) -> Option<bool> {
+        self.open = self.open.checked_sub(1)?;
+        if let Some(field) = self.field.take_if(|field| field.open == self.open) {
+            let identity = &mut self.identity;
+            let place = if field.is_uuid { &mut identity.uuid } else { &mut identity.name };
+            *place = field.text;
+        }
+        let is_known = self.identity.name.is_some() && self.identity.uuid.is_some();
+        let is_object_over = self.object.is_some_and(|object| self.open < object);
+        Some(is_known || is_object_over || self.open == 0)
+    }
 }
 
 /// Why bytes are no document.
@@ -110,6 +165,8 @@ pub enum Malformed {
     DocumentType,
     Syntax(String),
     TooLarge,
+    /// Whole, but not to be read.
+    OverLimit(Limit),
 }
 
 impl fmt::Display for Malformed {
@@ -121,42 +178,66 @@ impl fmt::Display for Malformed {
             }
             Malformed::Syntax(error) => write!(f, "it is not well-formed XML: {error}"),
             Malformed::TooLarge => write!(f, "it is larger than {} MiB", MAX_BYTES >> 20),
+            Malformed::OverLimit(limit) => write!(f, "{limit}: hookmux doesn't read it"),
         }
     }
 }
 
-/// Parses a whole document; the one judgement of well-formedness that hookmux has.
+/// Parses a whole document; the one judgement of well-formedness that hookmux has. What no tree may
+/// be built of is told before.
 pub fn parse(bytes: &[u8]) -> Result<roxmltree::Document<'_>, Malformed> {
     if bytes.len() > MAX_BYTES {
         return Err(Malformed::TooLarge);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| Malformed::NotUtf8)?;
+    match limits::look(text) {
+        Look::Within => {}
+        Look::Over(limit) => return Err(Malformed::OverLimit(limit)),
+        Look::Cut(at) => return Err(Malformed::Syntax(format!("an error at {}", place(text, at)))),
+    }
     roxmltree::Document::parse(text).map_err(|error| match error {
         roxmltree::Error::DtdDetected => Malformed::DocumentType,
-        other => Malformed::Syntax(other.to_string()),
+        other => Malformed::Syntax(shortened(other.to_string())),
     })
 }
 
-/// The element that carries name, uuid and metadata: the root, or the network in `<hookData>`.
+/// Line and column, from 1.
+fn place(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("{line}:{column}")
+}
+
+/// The beginning and the end of long words: the place stands at the end.
+fn shortened(words: String) -> String {
+    if words.len() <= MAX_WORDS_BYTES {
+        return words;
+    }
+    let begin = words.floor_char_boundary(MAX_WORDS_BYTES / 2);
+    let end = words.ceil_char_boundary(words.len() - MAX_WORDS_BYTES / 2);
+    format!("{}…{}", &words[..begin], &words[end..])
+}
+
+/// The element that carries name, uuid and metadata: the root, or the first network in `<hookData>`.
 pub fn object<'a, 'input>(tree: &'a roxmltree::Document<'input>) -> roxmltree::Node<'a, 'input> {
     let root = tree.root_element();
-    if root.has_tag_name("hookData") {
-        root.children().find(|child| child.has_tag_name("network")).unwrap_or(root)
+    if is_called(&root, HOOK_DATA) {
+        root.children().find(|child| is_called(child, "network")).unwrap_or(root)
     } else {
         root
     }
 }
 
+/// Whether an element has this name, and no prefix. The tree keeps no prefixes.
+fn is_called(node: &roxmltree::Node<'_, '_>, name: &str) -> bool {
+    let end = node.range().start + 1 + name.len();
+    node.has_tag_name(name) && node.document().input_text().as_bytes().get(end) != Some(&b':')
+}
+
 /// The identity of a parsed document.
 pub fn identity(tree: &roxmltree::Document<'_>) -> Identity {
-    let object = object(tree);
-    let field =
-        |name| object.children().find(|child| child.has_tag_name(name)).map(|node| text(&node));
-    Identity {
-        root: tree.root_element().tag_name().name().to_owned(),
-        name: field("name"),
-        uuid: field("uuid"),
-    }
+    head(tree.input_text().as_bytes()).unwrap_or_default()
 }
 
 /// All text directly below an element.
@@ -172,19 +253,52 @@ mod tests {
         </network><networkport><uuid>x</uuid></networkport></hookData>";
 
     #[test]
-    fn head_and_tree_see_the_same_identity() {
-        for bytes in [
-            &b"<domain type='kvm'><name>a &amp; b&#x21;</name><uuid>91126ceb-8184-4a0b-b79f-0f3d17ecc836</uuid></domain>"[..],
-            b"<!-- c --><domain><title>t</title><name>--help</name></domain>",
-            b"<domain/>",
-            NETWORK,
+    fn name_and_uuid_are_what_libvirt_takes_them_for() {
+        let identity = |name: &str, uuid: &str| Some((name.to_owned(), uuid.to_owned()));
+        for (text, expected) in [
+            (
+                "<domain><name>a &amp; b&#x21;</name><uuid>u</uuid></domain>",
+                identity("a & b!", "u"),
+            ),
+            (
+                "<!-- c --><domain><title>t</title><name>--help</name><uuid>u</uuid></domain>",
+                identity("--help", "u"),
+            ),
+            ("<domain><uuid>u</uuid><name>n</name></domain>", identity("n", "u")),
+            (
+                "<domain><name>n</name><uuid>a<x>b</x><!-- c -->d<![CDATA[<e]]></uuid></domain>",
+                identity("n", "abd<e"),
+            ),
+            (
+                "<domain><name>n</name><name>m</name><uuid>u</uuid><uuid>v</uuid></domain>",
+                identity("n", "u"),
+            ),
+            (
+                "<domain xmlns:x='y'><x:name>m</x:name><name>n</name><x:uuid>v</x:uuid><uuid>u</uuid></domain>",
+                identity("n", "u"),
+            ),
+            (
+                "<domain><a><name>m</name><uuid>v</uuid></a><name>n</name><uuid>u</uuid></domain>",
+                identity("n", "u"),
+            ),
+            ("<domain><name>n</name><uuid/></domain>", identity("n", "")),
+            ("<domain><name>a\r\nb\rc</name><uuid>u</uuid></domain>", identity("a\nb\nc", "u")),
+            (
+                "<hookData><network><name>n</name><uuid>u</uuid></network><network><name>m</name></network></hookData>",
+                identity("n", "u"),
+            ),
+            (
+                "<hookData><name>m</name><network><x><name>m</name></x><name>n</name><uuid>u</uuid></network></hookData>",
+                identity("n", "u"),
+            ),
         ] {
-            let tree = parse(bytes).unwrap();
-            let expected = identity(&tree);
-            if bytes != b"<domain/>" {
-                assert_eq!(head(bytes), Some(expected), "{}", String::from_utf8_lossy(bytes));
-            }
+            let tree = parse(text.as_bytes()).unwrap();
+            let found = super::identity(&tree);
+            assert_eq!(found.name.clone().zip(found.uuid.clone()), expected, "{text}");
+            assert_eq!(head(text.as_bytes()), Some(found), "{text}");
         }
+        assert_eq!(head(b"<domain/>").unwrap().root, "domain");
+        assert_eq!(head(b"<domain><name>n</name>"), None);
         let network = head(NETWORK).unwrap();
         assert_eq!(network.name.as_deref(), Some("n<1"));
         assert_eq!(network.plain_uuid().as_deref(), Some("ab6d96af-7654-4672-8b0a-0cfef5ca9d75"));
@@ -216,7 +330,17 @@ mod tests {
             let error = parse(bytes).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         }
-        let deep = "<a>".repeat(200_000) + &"</a>".repeat(200_000);
-        assert!(parse(deep.as_bytes()).is_ok(), "depth is no reason to fall over");
+        for (text, place) in [("x".repeat(1 << 20), "1:"), ("ä".repeat(1 << 20), "1:")] {
+            let error = parse(format!("<d></{text}>").as_bytes()).unwrap_err().to_string();
+            assert!(error.len() < 400 && error.contains(place), "{error}");
+        }
+    }
+
+    #[test]
+    fn depth_is_no_reason_to_fall_over() {
+        let deep = |depth: usize| "<a>".repeat(depth) + &"</a>".repeat(depth);
+        assert!(parse(deep(256).as_bytes()).is_ok());
+        let error = parse(deep(200_000).as_bytes()).unwrap_err();
+        assert!(matches!(error, Malformed::OverLimit(Limit::Depth)), "{error}");
     }
 }

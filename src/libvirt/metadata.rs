@@ -10,6 +10,7 @@ use std::ops::Range;
 use roxmltree::Node;
 
 use super::document::{object, text};
+use super::limits::{Limit, MAX_PROPERTIES};
 
 const VDSM: &str = "http://ovirt.org/vm/1.0";
 const HOOKMUX: &str = "urn:hookmux:properties:1";
@@ -44,13 +45,17 @@ pub struct Metadata {
     pub networks: Vec<String>,
 }
 
-pub fn read(tree: &roxmltree::Document<'_>) -> Metadata {
+/// Reads what a document says to hooks, in a time that grows as the document does.
+///
+/// # Errors
+/// Properties that are meant for several devices each come to more than is allowed.
+pub fn read(tree: &roxmltree::Document<'_>) -> Result<Metadata, Limit> {
     let object = object(tree);
     let child = |name| object.children().find(|child| child.has_tag_name(name));
     let title = child("title").map(|title| text(&title));
     let networks = networks(&object);
     let Some(metadata) = child("metadata") else {
-        return Metadata { title, networks, ..Metadata::default() };
+        return Ok(Metadata { title, networks, ..Metadata::default() });
     };
     let vdsm = metadata.children().find(|child| child.has_tag_name((VDSM, "vm")));
     let own: Vec<Node> = metadata
@@ -61,34 +66,125 @@ pub fn read(tree: &roxmltree::Document<'_>) -> Metadata {
         .collect();
 
     let of_guest = own.iter().filter(|node| node.attribute("device").is_none());
-    let properties = merged(vdsm.map(|vm| vdsm_custom(&vm)).unwrap_or_default(), of_guest);
+    let properties =
+        merged(vdsm.map(|vm| vdsm_custom(&vm)).unwrap_or_default(), of_guest.filter_map(property));
 
-    let devices = object
+    let of_devices = OfDevices::new(vdsm.as_ref(), &own);
+    let mut devices = Vec::new();
+    let mut count = 0;
+    let elements = object
         .children()
         .filter(|child| child.has_tag_name("devices"))
         .flat_map(|devices| devices.children())
-        .filter(Node::is_element)
-        .filter_map(|device| {
-            let handle = Handle::of(&device);
-            let mut theirs = Vec::new();
-            for entry in vdsm.iter().flat_map(Node::children) {
-                if entry.has_tag_name((VDSM, "device")) && handle.is_vdsm(&entry) {
-                    theirs.extend(vdsm_custom(&entry));
-                }
-            }
-            let ours = own
-                .iter()
-                .filter(|node| node.attribute("device").is_some_and(|key| handle.answers_to(key)));
-            let properties = merged(theirs, ours);
-            (!properties.is_empty()).then(|| Device {
+        .filter(Node::is_element);
+    for device in elements {
+        let handle = Handle::of(&device);
+        let (theirs, ours) = (of_devices.theirs(&handle), of_devices.ours(&handle));
+        // a guest may have many devices of one alias or address
+        count += theirs.iter().map(|list| list.len()).sum::<usize>() + ours.len();
+        if count > MAX_PROPERTIES {
+            return Err(Limit::Properties);
+        }
+        let theirs = theirs.into_iter().flatten().cloned().collect();
+        let properties = merged(theirs, ours.into_iter().cloned());
+        if !properties.is_empty() {
+            devices.push(Device {
                 range: device.range(),
                 kind: device.tag_name().name().to_owned(),
                 label: handle.label(),
                 properties,
-            })
-        })
-        .collect();
-    Metadata { properties, devices, title, networks }
+            });
+        }
+    }
+    Ok(Metadata { properties, devices, title, networks })
+}
+
+/// Lists of vdsm's properties, each with its place in the document.
+type Lists = Vec<(usize, Vec<Property>)>;
+
+/// The properties that are meant for devices, by what they name their device with; each with its
+/// place in the document, for the order.
+#[derive(Default)]
+struct OfDevices<'a> {
+    /// vdsm's, by MAC address in lower case, and by the alias where they say one.
+    by_mac: HashMap<(String, Option<&'a str>), Lists>,
+    /// vdsm's, by alias, and by the type where they say one.
+    by_alias: HashMap<(&'a str, Option<&'a str>), Lists>,
+    /// hookmux's, by alias or MAC address as they are written.
+    by_key: HashMap<&'a str, Vec<(usize, Property)>>,
+    /// hookmux's, by the same in lower case.
+    by_lower_key: HashMap<String, Vec<(usize, Property)>>,
+}
+
+impl<'a> OfDevices<'a> {
+    fn new(vdsm: Option<&Node<'a, 'a>>, own: &[Node<'a, 'a>]) -> OfDevices<'a> {
+        let mut all = OfDevices::default();
+        let entries = vdsm.into_iter().flat_map(Node::children);
+        let entries = entries.filter(|entry| entry.has_tag_name((VDSM, "device")));
+        for (place, entry) in entries.enumerate() {
+            let properties = vdsm_custom(&entry);
+            if properties.is_empty() {
+                continue;
+            }
+            let alias = entry.attribute("alias");
+            // vdsm names interfaces by MAC address, other devices by type and alias
+            let list = match (entry.attribute("mac_address"), alias.or(entry.attribute("name"))) {
+                (Some(mac), _) => all.by_mac.entry((mac.to_ascii_lowercase(), alias)).or_default(),
+                (None, Some(name)) => {
+                    all.by_alias.entry((name, entry.attribute("devtype"))).or_default()
+                }
+                (None, None) => continue,
+            };
+            list.push((place, properties));
+        }
+        for (place, node) in own.iter().enumerate() {
+            if let (Some(key), Some(property)) = (node.attribute("device"), property(node)) {
+                all.by_lower_key
+                    .entry(key.to_ascii_lowercase())
+                    .or_default()
+                    .push((place, property.clone()));
+                all.by_key.entry(key).or_default().push((place, property));
+            }
+        }
+        all
+    }
+
+    /// vdsm's for a device, in the document's order. vdsm has device events for all but disks.
+    fn theirs(&self, handle: &Handle<'a>) -> Vec<&[Property]> {
+        if handle.kind == "disk" {
+            return Vec::new();
+        }
+        let mut found: Vec<&(usize, Vec<Property>)> = Vec::new();
+        if let Some(mac) = handle.mac {
+            let mac = mac.to_ascii_lowercase();
+            found.extend(self.by_mac.get(&(mac.clone(), None)).into_iter().flatten());
+            if handle.alias.is_some() {
+                found.extend(self.by_mac.get(&(mac, handle.alias)).into_iter().flatten());
+            }
+        }
+        if let Some(alias) = handle.alias {
+            found.extend(self.by_alias.get(&(alias, None)).into_iter().flatten());
+            found.extend(self.by_alias.get(&(alias, Some(handle.kind))).into_iter().flatten());
+        }
+        found.sort_unstable_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, properties)| properties.as_slice()).collect()
+    }
+
+    /// hookmux's for a device, in the document's order.
+    fn ours(&self, handle: &Handle<'a>) -> Vec<&Property> {
+        let mut found: Vec<&(usize, Property)> = Vec::new();
+        if let Some(mac) = handle.mac {
+            found.extend(self.by_lower_key.get(&mac.to_ascii_lowercase()).into_iter().flatten());
+        }
+        // what is named by the address, in whatever case, is there already
+        if let Some(alias) = handle.alias
+            && !handle.mac.is_some_and(|mac| mac.eq_ignore_ascii_case(alias))
+        {
+            found.extend(self.by_key.get(alias).into_iter().flatten());
+        }
+        found.sort_unstable_by_key(|(place, _)| *place);
+        found.into_iter().map(|(_, property)| property).collect()
+    }
 }
 
 fn networks(object: &Node<'_, '_>) -> Vec<String> {
@@ -133,25 +229,6 @@ impl<'a> Handle<'a> {
     fn label(&self) -> String {
         self.alias.or(self.mac).unwrap_or(self.kind).to_owned()
     }
-
-    fn answers_to(&self, key: &str) -> bool {
-        self.alias == Some(key) || self.mac.is_some_and(|mac| mac.eq_ignore_ascii_case(key))
-    }
-
-    /// vdsm names interfaces by MAC address, other devices by type and alias; it has device
-    /// events for all but disks.
-    fn is_vdsm(&self, entry: &Node<'_, '_>) -> bool {
-        if self.kind == "disk" {
-            return false;
-        }
-        if let Some(mac) = entry.attribute("mac_address") {
-            return self.mac.is_some_and(|own| own.eq_ignore_ascii_case(mac))
-                && entry.attribute("alias").is_none_or(|alias| self.alias == Some(alias));
-        }
-        let same_type = entry.attribute("devtype").is_none_or(|kind| kind == self.kind);
-        let alias = entry.attribute("alias").or_else(|| entry.attribute("name"));
-        same_type && alias.is_some() && alias == self.alias
-    }
 }
 
 /// The leaves of vdsm's `<custom>`.
@@ -165,14 +242,13 @@ fn vdsm_custom(parent: &Node<'_, '_>) -> Vec<Property> {
         .collect()
 }
 
+/// One of hookmux's own; `None` without a name.
+fn property(node: &Node<'_, '_>) -> Option<Property> {
+    Some(Property { name: node.attribute("name")?.to_owned(), value: text(node) })
+}
+
 /// vdsm's properties, with ours in place of those of the same name; of equal names the last one.
-fn merged<'a, 'b: 'a>(
-    theirs: Vec<Property>,
-    ours: impl Iterator<Item = &'a Node<'b, 'b>>,
-) -> Vec<Property> {
-    let ours = ours.filter_map(|node| {
-        Some(Property { name: node.attribute("name")?.to_owned(), value: text(node) })
-    });
+fn merged(theirs: Vec<Property>, ours: impl Iterator<Item = Property>) -> Vec<Property> {
     let all: Vec<Property> = theirs.into_iter().chain(ours).collect();
     let last: HashMap<&str, usize> =
         all.iter().enumerate().map(|(index, property)| (property.name.as_str(), index)).collect();
@@ -215,7 +291,7 @@ mod tests {
     #[test]
     fn hookmux_properties_win_over_vdsm_ones() {
         let tree = parse(GUEST.as_bytes()).unwrap();
-        let metadata = read(&tree);
+        let metadata = read(&tree).unwrap();
         assert_eq!(
             pairs(&metadata.properties),
             [("empty", ""), ("cpuflags", "-aes"), ("a.b", "1 < 2")]
@@ -225,7 +301,7 @@ mod tests {
     #[test]
     fn devices_are_found_by_mac_address_and_alias() {
         let tree = parse(GUEST.as_bytes()).unwrap();
-        let devices = read(&tree).devices;
+        let devices = read(&tree).unwrap().devices;
         let seen: Vec<_> =
             devices.iter().map(|d| (d.kind.as_str(), pairs(&d.properties))).collect();
         assert_eq!(
@@ -244,6 +320,50 @@ mod tests {
         let text = "<hookData><network><metadata><h:properties xmlns:h='urn:hookmux:properties:1'>\
             <h:property name='zone'>dmz</h:property></h:properties></metadata></network></hookData>";
         let tree = parse(text.as_bytes()).unwrap();
-        assert_eq!(pairs(&read(&tree).properties), [("zone", "dmz")]);
+        assert_eq!(pairs(&read(&tree).unwrap().properties), [("zone", "dmz")]);
+    }
+
+    #[test]
+    fn properties_that_are_meant_for_many_devices_are_counted_for_each() {
+        let document = |devices: usize| {
+            let device = "<interface><mac address='52:54:00:aa:00:01'/></interface>";
+            let property = "<h:property name='a' device='52:54:00:AA:00:01'/>";
+            format!(
+                "<domain><metadata><h:properties xmlns:h='urn:hookmux:properties:1'>{}</h:properties>\
+                 </metadata><devices>{}</devices></domain>",
+                property.repeat(100),
+                device.repeat(devices)
+            )
+        };
+        let (within, over) = (document(100), document(101));
+        let devices = read(&parse(within.as_bytes()).unwrap()).unwrap().devices;
+        assert_eq!((devices.len(), devices[99].properties.len()), (100, 1));
+        assert_eq!(read(&parse(over.as_bytes()).unwrap()), Err(Limit::Properties));
+    }
+
+    #[test]
+    fn entries_that_say_less_come_in_the_order_of_the_document() {
+        let entry = |attributes: &str, value: &str| {
+            format!("<o:device {attributes}><o:custom><o:a>{value}</o:a></o:custom></o:device>")
+        };
+        for (entries, expected) in [
+            (["alias='x'", "devtype='hostdev' alias='x'"], Some("2")),
+            (["devtype='hostdev' alias='x'", "alias='x'"], Some("2")),
+            (["devtype='other' alias='x'", "name='x'"], Some("2")),
+            (["devtype='other' alias='x'", "devtype='hostdev'"], None),
+            (["mac_address='AA:bb'", "mac_address='aa:BB' alias='x'"], Some("2")),
+            (["mac_address='AA:bb'", "mac_address='aa:BB' alias='y'"], Some("1")),
+        ] {
+            let text = format!(
+                "<domain><metadata><o:vm xmlns:o='{VDSM}'>{}{}</o:vm></metadata><devices>\
+                 <hostdev><alias name='x'/><mac address='Aa:Bb'/></hostdev></devices></domain>",
+                entry(entries[0], "1"),
+                entry(entries[1], "2")
+            );
+            let tree = parse(text.as_bytes()).unwrap();
+            let devices = read(&tree).unwrap().devices;
+            let value = devices.first().map(|device| device.properties[0].value.as_str());
+            assert_eq!(value, expected, "{entries:?}");
+        }
     }
 }

@@ -3,8 +3,10 @@
 pub mod call;
 pub mod document;
 pub mod driver;
+pub mod limits;
 pub mod metadata;
 pub mod operation;
+pub mod xml;
 
 pub use call::Call;
 pub use document::Document;

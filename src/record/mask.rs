@@ -3,11 +3,16 @@
 //! libvirt writes them as an attribute `passwd` (of `graphics`, in what it gives to filter calls)
 //! and in single quotes; a hook that edits or prints a document may use others, put white space
 //! round the `=`, or escape the quotes. What it prints may have been through a shell's trace, HTML
-//! or JSON: so the values of the call's own documents are masked wherever they stand, too, and
-//! where output was cut off inside of one, what is left of it.
+//! or JSON: so the values of the call's own documents are masked wherever they stand, too, also in
+//! base64 and in URLs, and where output was cut off inside of one, what is left of it.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use super::needles::{Needles, Span, Symbol};
 use crate::run::capture::Capture;
 
 const NAME: &[u8] = b"passwd";
@@ -48,18 +53,32 @@ pub fn text(text: &str) -> Cow<'_, str> {
 /// The passwords of a call's documents.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
-    /// As they stand in documents, and as they are meant; the longest first.
+    /// As they stand in documents, and as they are meant.
     values: Vec<Vec<u8>>,
+    /// Made when they are first looked for.
+    search: OnceCell<Search>,
+}
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+struct Search {
+    /// The values; of long ones the beginning.
+    plain: Needles,
+    /// What is sure to stand in the base64 form of bytes that hold a value, wherever it begins.
+    base64: Needles,
+    /// The ends of values with a quote behind them, read from there.
+    rests: Needles,
+    has_spaces: bool,
 }
 
 /// What is shorter would be found in everything; where it stands as a `passwd=` it is masked even so.
 const SHORTEST: usize = 4;
 
-/// So many values are looked for outside of their attributes, and of a value that was cut off so
-/// many bytes: libvirt's own passwords are far fewer and shorter, and a call must not wait for a
+/// So many values are looked for outside of their attributes, and of each so many bytes, from which on
+/// it is followed: libvirt's own passwords are far fewer and shorter, and a call must not wait for a
 /// document that was made to be slow. Where they stand as a `passwd=` all are masked.
 const MOST: usize = 64;
-const LONGEST_REST: usize = 256;
+const MAX_LOOKED_FOR_BYTES: usize = 256;
 
 impl Secrets {
     /// Adds those of a document.
@@ -78,21 +97,34 @@ impl Secrets {
                 }
             }
         }
-        self.values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        self.search = OnceCell::new();
     }
 
-    /// Bytes without any of them, and without the value of any `passwd=`.
+    fn search(&self) -> &Search {
+        self.search.get_or_init(|| Search {
+            plain: Needles::new(self.values.iter().map(|value| begin(value).to_vec())),
+            base64: Needles::new(self.values.iter().flat_map(|value| in_base64(begin(value)))),
+            rests: Needles::new(self.values.iter().flat_map(|value| {
+                let end = &value[value.len().saturating_sub(MAX_LOOKED_FOR_BYTES)..];
+                QUOTES
+                    .map(|quote| std::iter::once(quote).chain(end.iter().rev().copied()).collect())
+            })),
+            has_spaces: self.values.iter().any(|value| value.contains(&b' ')),
+        })
+    }
+
+    /// Bytes without any of them, and without the value of any `passwd=`. In one pass for each form,
+    /// however many they are.
     pub fn mask<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        let mut masked = passwords(bytes);
-        for value in &self.values {
-            if memchr::memmem::find(&masked, value).is_some() {
-                masked = Cow::Owned(replaced(&masked, value));
-            }
+        let masked = passwords(bytes);
+        if self.values.is_empty() {
+            return masked;
         }
-        if !self.values.is_empty() && self.begins_inside(&masked) {
-            masked = Cow::Owned(self.without_rests(&masked));
-        }
-        masked
+        let mut spans = self.values_in(&masked);
+        spans.extend(self.base64_in(&masked));
+        let masked = without(masked, spans);
+        let spans = self.rests_in(&masked);
+        without(masked, spans)
     }
 
     pub fn mask_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
@@ -116,69 +148,179 @@ impl Secrets {
 
     /// Bytes that were cut off, without a beginning of a password at their end.
     fn without_beginning<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        let longest = self.values.iter().filter_map(|value| {
-            let longest = value.len().min(LONGEST_REST);
-            (SHORTEST - 1..longest).rev().find(|length| bytes.ends_with(&value[..*length]))
-        });
-        let length = longest.max().unwrap_or_default();
-        &bytes[..bytes.len() - length]
-    }
-
-    /// Whether a line, or what follows a colon, begins with the rest of a password and the quote
-    /// behind it: the beginning was cut off.
-    fn begins_inside(&self, bytes: &[u8]) -> bool {
-        beginnings(bytes).any(|at| self.rest(bytes.get(at..).unwrap_or_default()).is_some())
-    }
-
-    /// How long the rest of a password is that bytes begin with.
-    fn rest(&self, bytes: &[u8]) -> Option<usize> {
-        self.values.iter().find_map(|value| {
-            let first = value.len().saturating_sub(LONGEST_REST).max(1);
-            (first..value.len()).find_map(|skipped| {
-                let rest = value.get(skipped..)?;
-                let is_rest = rest.len() >= SHORTEST - 1 && bytes.starts_with(rest);
-                let is_quoted = matches!(bytes.get(rest.len()), Some(b'\'' | b'"' | b'\\' | b'&'));
-                (is_rest && is_quoted).then_some(rest.len())
-            })
-        })
-    }
-
-    fn without_rests(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut masked = Vec::with_capacity(bytes.len());
-        let mut done = 0;
-        for at in beginnings(bytes) {
-            if at >= done
-                && let Some(length) = self.rest(bytes.get(at..).unwrap_or_default())
-            {
-                masked.extend_from_slice(&bytes[done..at]);
-                masked.extend_from_slice(MASK);
-                done = at + length;
-            }
+        if self.values.is_empty() {
+            return bytes;
         }
-        masked.extend_from_slice(&bytes[done..]);
-        masked
+        let end = &bytes[bytes.len().saturating_sub(MAX_LOOKED_FOR_BYTES)..];
+        let mut length = 0;
+        self.search().plain.follow(end.iter().copied(), &mut |read| length = read);
+        if length < SHORTEST - 1 { bytes } else { &bytes[..bytes.len() - length] }
+    }
+
+    /// Where values stand: as they are, and as the percent encoding of URLs and forms has them,
+    /// whichever of their characters it has encoded.
+    fn values_in(&self, bytes: &[u8]) -> Vec<Span> {
+        let search = self.search();
+        let mut spans = self.followed(bytes, plainly(bytes));
+        if memchr::memchr(b'%', bytes).is_some() {
+            spans.extend(self.followed(bytes, percent_decoded(bytes, b'+')));
+        }
+        if search.has_spaces && memchr::memchr(b'+', bytes).is_some() {
+            spans.extend(self.followed(bytes, percent_decoded(bytes, b' ')));
+        }
+        spans
+    }
+
+    /// Where values are found; a long one as far as it goes on behind what is looked for of it.
+    fn followed(&self, bytes: &[u8], symbols: impl Iterator<Item = Symbol>) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        let mut covered = 0;
+        self.search().plain.find(symbols, &mut |(begin, mut end)| {
+            if end >= covered && end - begin >= MAX_LOOKED_FOR_BYTES {
+                let rest = bytes.get(end..).unwrap_or_default();
+                end += self.continued(bytes.get(begin..end).unwrap_or_default(), rest);
+            }
+            covered = covered.max(end);
+            add(&mut spans, (begin, end));
+        });
+        spans
+    }
+
+    /// How much of these bytes goes on with a value that begins like this.
+    fn continued(&self, begin: &[u8], bytes: &[u8]) -> usize {
+        let rests = self.values.iter().filter_map(|value| value.strip_prefix(begin));
+        let same = |rest: &[u8]| rest.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+        rests.map(same).max().unwrap_or_default()
+    }
+
+    /// Where values stand in what has been through base64: they alone, or bytes with them inside,
+    /// lines broken or not.
+    fn base64_in(&self, bytes: &[u8]) -> Vec<Span> {
+        let mut spans = Vec::new();
+        let symbols = plainly(bytes).filter(|(byte, _)| !matches!(byte, b'\n' | b'\r'));
+        self.search().base64.find(symbols, &mut |(begin, end)| {
+            add(&mut spans, with_neighbours(bytes, (begin, end)));
+        });
+        spans
+    }
+
+    /// Where a line, or what follows a colon, begins with the rest of a password and the quote behind
+    /// it: the beginning was cut off.
+    fn rests_in(&self, bytes: &[u8]) -> Vec<Span> {
+        let mut spans = Vec::new();
+        let mut at = bytes.len();
+        self.search().rests.follow(bytes.iter().rev().copied(), &mut |read| {
+            at -= 1;
+            // with the quote
+            if read > SHORTEST - 1 && begins_anew(bytes, at) {
+                spans.push((at, at + read - 1));
+            }
+        });
+        spans.reverse();
+        spans
     }
 }
 
-/// Where text begins, or begins anew.
-fn beginnings(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    let after =
-        |word: &'static [u8]| memchr::memmem::find_iter(bytes, word).map(move |at| at + word.len());
-    let mut all: Vec<usize> = std::iter::once(0).chain(after(b"\n")).chain(after(b": ")).collect();
-    all.sort_unstable();
-    all.into_iter()
+/// What stands behind a password where its beginning was cut off.
+const QUOTES: [u8; 4] = *b"'\"\\&";
+
+/// What is looked for of a value.
+fn begin(value: &[u8]) -> &[u8] {
+    &value[..value.len().min(MAX_LOOKED_FOR_BYTES)]
 }
 
-fn replaced(bytes: &[u8], value: &[u8]) -> Vec<u8> {
+/// Whether text begins here, or begins anew.
+fn begins_anew(bytes: &[u8], at: usize) -> bool {
+    let before = bytes.get(..at).unwrap_or_default();
+    before.is_empty() || before.ends_with(b"\n") || before.ends_with(b": ")
+}
+
+/// Bytes as they are.
+fn plainly(bytes: &[u8]) -> impl Iterator<Item = Symbol> {
+    bytes.iter().enumerate().map(|(at, byte)| (*byte, (at, at + 1)))
+}
+
+/// Bytes as the percent encoding means them, with a meaning for `+`.
+fn percent_decoded(bytes: &[u8], plus: u8) -> impl Iterator<Item = Symbol> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let begin = at;
+        let byte = *bytes.get(begin)?;
+        let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
+        let coded = match (byte, digit(begin + 1), digit(begin + 2)) {
+            (b'%', Some(high), Some(low)) => u8::try_from(high << 4 | low).ok(),
+            _ => None,
+        };
+        at += if coded.is_some() { 3 } else { 1 };
+        let plain = if byte == b'+' { plus } else { byte };
+        Some((coded.unwrap_or(plain), (begin, at)))
+    })
+}
+
+/// What base64 makes of a value, whatever stands before and behind it: the characters that have
+/// nothing but its bits, for each of the three places at which it can begin.
+fn in_base64(value: &[u8]) -> Vec<Vec<u8>> {
+    let coded = |before: usize| {
+        let padded = [&[0; 2][..before], value].concat();
+        let code = STANDARD_NO_PAD.encode(&padded).into_bytes();
+        // six bits a character
+        let first = (before * 8).div_ceil(6);
+        let end = padded.len() * 8 / 6;
+        code.get(first..end).unwrap_or_default().to_vec()
+    };
+    let all = (0..3).map(coded).filter(|code| code.len() >= SHORTEST);
+    // the alphabet of URLs has other characters for two of the values
+    let of_urls = |code: &Vec<u8>| -> Vec<u8> {
+        let other = |byte: &u8| match byte {
+            b'+' => b'-',
+            b'/' => b'_',
+            byte => *byte,
+        };
+        code.iter().map(other).collect()
+    };
+    all.flat_map(|code| [of_urls(&code), code]).collect()
+}
+
+/// With the characters of base64 on both sides, on other lines too: they have a few bits of it.
+fn with_neighbours(bytes: &[u8], (begin, end): Span) -> Span {
+    let is_coded = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let (before, behind) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+    let before = before.get(..begin).unwrap_or_default();
+    let near = before.len().saturating_sub(3);
+    let first = before[near..].iter().rposition(|byte| !is_break(byte)).map(|at| near + at);
+    let first = first.filter(|at| is_coded(before[*at]));
+    let last = behind.iter().take(3).position(|byte| !is_break(byte));
+    let last = last.filter(|at| is_coded(behind[*at]));
+    (first.unwrap_or(begin), last.map_or(end, |at| end + at + 1))
+}
+
+/// Adds a span; those that it begins before are parts of it.
+fn add(spans: &mut Vec<Span>, (mut begin, mut end): Span) {
+    while let Some((first, last)) = spans.pop_if(|(_, last)| *last > begin) {
+        (begin, end) = (begin.min(first), end.max(last));
+    }
+    spans.push((begin, end));
+}
+
+/// Bytes with the mask in place of these spans, those that overlap being one.
+fn without(bytes: Cow<'_, [u8]>, mut spans: Vec<Span>) -> Cow<'_, [u8]> {
+    if spans.is_empty() {
+        return bytes;
+    }
+    spans.sort_unstable();
     let mut masked = Vec::with_capacity(bytes.len());
+    // what lies before it is in `masked`
     let mut done = 0;
-    for at in memchr::memmem::find_iter(bytes, value) {
-        masked.extend_from_slice(&bytes[done..at]);
-        masked.extend_from_slice(MASK);
-        done = at + value.len();
+    for (begin, end) in spans {
+        if begin >= done {
+            masked.extend_from_slice(bytes.get(done..begin).unwrap_or_default());
+            masked.extend_from_slice(MASK);
+        }
+        done = done.max(end);
     }
-    masked.extend_from_slice(&bytes[done..]);
-    masked
+    masked.extend_from_slice(bytes.get(done..).unwrap_or_default());
+    Cow::Owned(masked)
 }
 
 /// A value as it is meant: XML's references taken for what they stand for.
@@ -328,6 +470,55 @@ mod tests {
         assert_eq!(secrets.mask_text(&lines), lines);
         assert!(!secrets.mask_text(&format!("a {long} b")).contains("xxxx"));
         assert_eq!(secrets.mask_text("passwd='pass99999'"), "passwd='***'");
+    }
+
+    #[test]
+    fn encoded_values_are_masked() {
+        let mut secrets = Secrets::default();
+        let document = b"<domain><graphics passwd='a b/c+d%\xc3\xa4-s3cret' port='1'/></domain>";
+        secrets.add(document);
+        let value = "a b/c+d%\u{e4}-s3cret";
+        for before in 0..3 {
+            let code = STANDARD_NO_PAD.encode(format!("{}{value} behind", &"xyz"[..before]));
+            let masked = secrets.mask_text(&code).into_owned();
+            let kept = masked.split("***").map(str::len).collect::<Vec<_>>();
+            assert!(kept.len() == 2 && kept[0] <= 2, "{code} -> {masked}");
+            // lines of any length
+            for length in 1..12 {
+                let lines: Vec<&[u8]> = code.as_bytes().chunks(length).collect();
+                let masked = secrets.mask(&lines.join(&b"\n"[..])).into_owned();
+                let masked = String::from_utf8(masked).unwrap();
+                assert_eq!(masked.replace('\n', ""), secrets.mask_text(&code), "{length}");
+            }
+        }
+        let whole = STANDARD_NO_PAD.encode(document);
+        assert!(secrets.mask_text(&whole).contains("***"));
+        for coded in [
+            "a%20b%2Fc%2Bd%25%C3%A4-s3cret",
+            "a%20b/c%2bd%25%c3%a4-s3cret",
+            "a+b%2Fc%2Bd%25%C3%A4-s3cret",
+            "%61%20%62%2F%63%2B%64%25%C3%A4%2Ds3cret",
+        ] {
+            let text = format!("https://h/?p={coded}&q=1");
+            assert_eq!(secrets.mask_text(&text), "https://h/?p=***&q=1", "{coded}");
+        }
+    }
+
+    #[test]
+    fn values_that_overlap_leave_nothing() {
+        let mut secrets = Secrets::default();
+        secrets.add(b"<g passwd='abcdef'/><g passwd='defghi'/><g passwd='cdef'/>");
+        assert_eq!(secrets.mask_text("x abcdefghi y abcdefabcdef"), "x *** y ******");
+    }
+
+    #[test]
+    fn a_long_value_is_masked_as_far_as_it_goes() {
+        let mut secrets = Secrets::default();
+        let long: String = (0..2000).map(|n| format!("{n}.")).collect();
+        secrets.add(format!("<g passwd='{long}'/>").as_bytes());
+        assert_eq!(secrets.mask_text(&format!("a {long} b")), "a *** b");
+        let part = &long[..1000];
+        assert_eq!(secrets.mask_text(&format!("a {part} b {long}")), "a *** b ***");
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod history;
 pub mod journal;
 pub mod mask;
 pub mod mover;
+pub mod needles;
 pub mod recorder;
 pub mod retention;
 pub mod spool;

@@ -1,5 +1,6 @@
 //! Who writes down what happens in a call. Nothing that goes wrong here has any effect on it.
 
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -62,6 +63,8 @@ struct Open {
     record: Record,
     /// Hooks that have been started and aren't over.
     started: Vec<Started>,
+    /// Places in the plan of what is to run and hasn't yet, by hook: of one, those of a guest's devices.
+    waiting: HashMap<String, VecDeque<usize>>,
     is_bypassed: bool,
     secrets: Secrets,
     /// Why it wasn't written down when it began.
@@ -102,6 +105,7 @@ impl Recorder {
             started: Vec::new(),
             is_bypassed: false,
             trouble: None,
+            waiting: HashMap::new(),
         });
         recorder
     }
@@ -211,6 +215,7 @@ impl Recorder {
             place: Place::new(begun.settings),
             record: Record { head, body },
             started: Vec::new(),
+            waiting: HashMap::new(),
             is_bypassed: false,
             trouble: None,
         });
@@ -237,10 +242,23 @@ impl Open {
                 duration_us: None,
             })
             .collect();
+        for (place, planned) in body.plan.iter().enumerate() {
+            if planned.decision == "run" {
+                self.waiting.entry(planned.hook.clone()).or_default().push_back(place);
+            }
+        }
         self.trouble = self.place.spool.begin(&self.record).err();
     }
 
     fn over(&mut self, run: &Run) {
+        // devices are gone through in the order of the plan
+        let plan = &self.record.body.plan;
+        if let Some(places) = self.waiting.get_mut(&run.label)
+            && let Some(planned) = places.front().and_then(|place| plan.get(*place))
+            && planned.device == run.device
+        {
+            places.pop_front();
+        }
         let is_it = |started: &Started| started.label == run.label && started.device == run.device;
         let place = self.started.iter().position(is_it);
         let started = place.map(|place| self.started.remove(place));
@@ -283,8 +301,8 @@ impl Open {
     fn out(&mut self, label: &str, why: &str) {
         // what another hook kept from running had a part, and would have run
         let decision = if why.starts_with(NOT_RUN) { "stopped" } else { "out" };
-        let entries = self.record.body.plan.iter_mut();
-        for entry in entries.filter(|entry| entry.hook == label && entry.decision == "run") {
+        let place = self.waiting.get_mut(label).and_then(VecDeque::pop_front);
+        if let Some(entry) = place.and_then(|place| self.record.body.plan.get_mut(place)) {
             entry.decision = decision.to_owned();
             entry.reason = Some(why.to_owned());
         }

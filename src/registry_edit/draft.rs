@@ -8,7 +8,7 @@ use super::describe::{Entry, Problem};
 use super::text;
 use crate::config::registration::{self, DIRECTORY, EXTENSION, WEIGHT_STEP};
 use crate::config::triggers::Triggers;
-use crate::config::{Diagnostic, Registration};
+use crate::config::{Diagnostic, Registration, yaml};
 use crate::sanitize;
 
 /// A file of the registry that isn't written yet.
@@ -157,7 +157,7 @@ impl Desk<'_> {
                 ordered.insert(key, value.clone());
             }
         }
-        let yaml = serde_yaml::to_string(&ordered).map_err(|error| error.to_string())?;
+        let yaml = yaml::write(&ordered)?;
         Ok(format!("{}{yaml}", comment(&self.header)))
     }
 }
@@ -178,8 +178,12 @@ fn comment(header: &str) -> String {
 }
 
 fn names_weight(text: &str) -> bool {
-    let value: Result<serde_yaml::Value, _> = serde_yaml::from_str(text);
-    value.is_ok_and(|value| value.get("weight").is_some_and(|weight| !weight.is_null()))
+    #[derive(Default, serde::Deserialize)]
+    struct Weighed {
+        weight: Option<serde::de::IgnoredAny>,
+    }
+    let read = yaml::read::<Option<Weighed>>(Path::new(""), text);
+    read.is_ok_and(|read| read.unwrap_or_default().weight.is_some())
 }
 
 /// A word for when something runs, fit for a file's name.

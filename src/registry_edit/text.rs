@@ -1,6 +1,9 @@
 //! One value of a YAML file changed in its text: comments, order and everything else stay as they
 //! are. Every way to do it is tried, and the first kept whose result means what was wanted.
 
+/// How many places are tried in which a key may stand.
+const MAX_TRIES: usize = 64;
+
 /// The text with a top-level key's value set. `means` says whether a text means what is wanted.
 /// `None` where the text is written in a way that no small edit gets along with.
 pub fn set(text: &str, key: &str, value: &str, means: &dyn Fn(&str) -> bool) -> Option<String> {
@@ -8,7 +11,9 @@ pub fn set(text: &str, key: &str, value: &str, means: &dyn Fn(&str) -> bool) -> 
         let gap = if text[..start].ends_with(':') { " " } else { "" };
         format!("{}{gap}{value}{}", &text[..start], &text[end..])
     });
-    replaced.chain(additions(text, key, value)).find(|changed| means(changed))
+    // each is a parse of the whole
+    let mut tries = replaced.take(MAX_TRIES).chain(additions(text, key, value));
+    tries.find(|changed| means(changed))
 }
 
 /// Where values of a key may stand, as byte ranges, wherever it is written.

@@ -18,6 +18,8 @@ use super::sys::{self, End};
 pub const GRACE: Duration = Duration::from_secs(5);
 /// How long what had SIGKILL is waited for: a process in the kernel can't be ended by anybody.
 pub const AFTER_KILL: Duration = Duration::from_secs(2);
+/// How long where it isn't in the kernel: thousands of processes need their time to go.
+const AFTER_KILL_LONGEST: Duration = Duration::from_secs(10);
 /// How often what is being ended is looked for.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Tries to start a process where the kernel says that it is short of something for now.
@@ -45,13 +47,16 @@ pub(super) struct Active {
     pub(super) verdict: Option<Outcome>,
     ending: Option<Ending>,
     pub(super) is_over: bool,
+    /// Something of it had SIGKILL and is still there.
+    pub(super) is_unkillable: bool,
 }
 
 /// A job that is being ended.
 #[derive(Clone, Copy)]
 struct Ending {
     kill_at: Instant,
-    is_killed: bool,
+    /// When everything had SIGKILL.
+    killed: Option<Instant>,
     look_at: Instant,
 }
 
@@ -93,6 +98,7 @@ impl Active {
             verdict: None,
             ending: None,
             is_over: false,
+            is_unkillable: false,
         })
     }
 
@@ -138,14 +144,14 @@ impl Active {
         if self.ending.is_none() {
             if self.exited.is_some() {
                 if self.kill_leftovers && !processes::of_run(self.pid, &self.run, me).is_empty() {
-                    self.begin_ending(now, me);
+                    self.begin_ending(me);
                 } else {
                     self.is_over = true;
                 }
             } else if now >= self.started + self.limit {
                 let limit = self.limit;
                 let timed_out = |calls_libvirt| Outcome::TimedOut { limit, calls_libvirt };
-                self.end_as(timed_out, now, me);
+                self.end_as(timed_out, me);
             }
             return;
         }
@@ -153,21 +159,23 @@ impl Active {
     }
 
     /// Begins to end all that the job started, for a reason that becomes its outcome.
-    pub(super) fn end_as(&mut self, outcome: impl FnOnce(bool) -> Outcome, now: Instant, me: i32) {
+    pub(super) fn end_as(&mut self, outcome: impl FnOnce(bool) -> Outcome, me: i32) {
         if self.ending.is_some() || self.exited.is_some() {
             return;
         }
         let members = processes::of_run(self.pid, &self.run, me);
         self.verdict = Some(outcome(processes::uses_libvirt(&members)));
-        self.begin_ending(now, me);
+        self.begin_ending(me);
     }
 
-    fn begin_ending(&mut self, now: Instant, me: i32) {
+    fn begin_ending(&mut self, me: i32) {
         processes::signal_run(self.pid, &self.run, me, libc::SIGTERM);
         // a stopped process takes SIGTERM only once it goes on
         processes::signal_run(self.pid, &self.run, me, libc::SIGCONT);
+        // a search takes its time where there are thousands of processes
+        let now = Instant::now();
         self.ending =
-            Some(Ending { kill_at: now + GRACE, is_killed: false, look_at: now + LOOK_AGAIN });
+            Some(Ending { kill_at: now + GRACE, killed: None, look_at: now + LOOK_AGAIN });
     }
 
     /// Looks whether all is gone, and presses harder where it isn't.
@@ -176,25 +184,27 @@ impl Active {
         if now < ending.look_at && self.exited.is_none() {
             return;
         }
-        ending.look_at = now + LOOK_AGAIN;
         let left = processes::of_run(self.pid, &self.run, me);
         if left.is_empty() && self.exited.is_some() {
             self.is_over = true;
+        } else if let Some(killed) = ending.killed.filter(|killed| now >= *killed + AFTER_KILL)
+            && (now >= killed + AFTER_KILL_LONGEST || are_in_the_kernel(&left))
+        {
+            self.is_unkillable = true;
+            self.is_over = true;
         } else if now >= ending.kill_at {
-            if !ending.is_killed {
-                ending.is_killed = true;
-                ending.kill_at = now + AFTER_KILL;
-            } else if self.is_hopeless(now) {
-                self.is_over = true;
-                return;
-            }
             processes::signal_run(self.pid, &self.run, me, libc::SIGKILL);
+            ending.killed.get_or_insert_with(Instant::now);
         }
+        // a search takes longer the more there are; most of the time is theirs
+        let next = Instant::now();
+        ending.look_at = next + LOOK_AGAIN.max((next - now) * 9);
     }
+}
 
-    fn is_hopeless(&self, now: Instant) -> bool {
-        self.ending.is_some_and(|ending| ending.is_killed && now >= ending.kill_at)
-    }
+/// Whether all that is left waits for the kernel, and nobody can end it.
+fn are_in_the_kernel(left: &[processes::Member]) -> bool {
+    !left.is_empty() && left.iter().all(|member| member.is_uninterruptible)
 }
 
 /// A pipe whose reading end never blocks; both ends are closed in every program that is executed.

@@ -347,7 +347,7 @@ impl Exchange {
             return Ok(Change::None);
         }
         let tag = format!("<{}", self.identity.root);
-        let is_document = printed.windows(tag.len()).any(|window| window == tag.as_bytes());
+        let is_document = memchr::memmem::find(printed, tag.as_bytes()).is_some();
         if !is_document {
             // a stray echo: kept with the run, and harmless
             return Ok(Change::None);

@@ -1,9 +1,11 @@
 //! What a hook started: found in `/proc`, ended as a whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
 
 use super::sys;
 
@@ -12,85 +14,116 @@ pub const RUN_VARIABLE: &str = "HOOKMUX_RUN";
 
 /// How often a search is repeated where every process found may start another.
 const MAX_ROUNDS: usize = 20;
+/// How long searches for new ones are repeated: with thousands of processes each takes its time.
+const SIGNAL_TIME: Duration = Duration::from_millis(500);
+/// How long what carries a run's id is looked for until none is left.
+const CARRIERS_TIME: Duration = Duration::from_secs(2);
+/// How many processes of a run are asked whether they use libvirt.
+const MOST_ASKED: usize = 100;
+
+/// A process, by a name that no other process gets in this boot: its number and when it began, in
+/// ticks since the boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Member {
+    pub pid: i32,
+    start: u64,
+    pub is_uninterruptible: bool,
+}
 
 /// All processes that belong to a run: descendants of its process, members of its session or
-/// group, and what came to us as the adopter of orphans and carries the run's id.
-pub fn of_run(root: i32, run: &str, adopter: i32) -> Vec<i32> {
+/// group, and what came to us as the adopter of orphans and carries the run's id. One look at
+/// every process of the host, however many are the run's.
+pub fn of_run(root: i32, run: &str, adopter: i32) -> Vec<Member> {
     let table = Table::read();
-    let mut members: Vec<i32> = table
-        .rows
-        .iter()
-        .filter(|(pid, row)| {
-            **pid == root
-                || row.session == root
-                || row.group == root
-                || (row.parent == adopter && carries(**pid, run))
-        })
-        .map(|(pid, _)| *pid)
-        .collect();
-    let mut next = 0;
-    while let Some(&parent) = members.get(next) {
-        for (pid, row) in &table.rows {
-            if row.parent == parent && !members.contains(pid) {
-                members.push(*pid);
-            }
-        }
-        next += 1;
+    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+    for (pid, row) in &table.rows {
+        children.entry(row.parent).or_default().push(*pid);
     }
-    members.retain(|pid| *pid != adopter && table.rows.get(pid).is_some_and(|row| !row.is_dead));
+    let is_first = |pid: i32, row: &Row| {
+        pid == root
+            || row.session == root
+            || row.group == root
+            || (row.parent == adopter && carries(pid, run))
+    };
+    let first = table.rows.iter().filter(|(pid, row)| is_first(**pid, row));
+    let mut found: Vec<i32> = first.map(|(pid, _)| *pid).collect();
+    let mut known: HashSet<i32> = found.iter().copied().collect();
+    while let Some(parent) = found.pop() {
+        let theirs = children.get(&parent).into_iter().flatten();
+        found.extend(theirs.filter(|child| known.insert(**child)));
+    }
+    let member = |pid: i32| {
+        let row = table.rows.get(&pid).filter(|row| pid != adopter && !row.is_dead())?;
+        Some(Member { pid, start: row.start, is_uninterruptible: row.state == 'D' })
+    };
+    let mut members: Vec<Member> = known.into_iter().filter_map(member).collect();
     members.sort_unstable();
     members
 }
 
 /// Sends a signal to all processes of a run, and to those that appear meanwhile, until a search
-/// finds none that hasn't had it. Returns how many had it.
-pub fn signal_run(root: i32, run: &str, adopter: i32, signal: i32) -> usize {
-    let mut done: Vec<i32> = Vec::new();
-    for _ in 0..MAX_ROUNDS {
-        // the handles first, the question once more after: a pid may be another's by now
-        let handles: Vec<_> = of_run(root, run, adopter)
-            .into_iter()
-            .filter(|pid| !done.contains(pid))
-            .map(|pid| (pid, sys::pidfd_open(pid)))
-            .collect();
-        if handles.is_empty() {
-            break;
-        }
-        let still = of_run(root, run, adopter);
-        for (pid, handle) in handles.into_iter().filter(|(pid, _)| still.contains(pid)) {
-            let sent = match handle {
-                Ok(handle) => sys::pidfd_signal(handle.as_fd(), signal),
-                // kernels before 5.3 have no handles
-                Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
-                    sys::signal(pid, signal)
-                }
-                Err(error) => Err(error),
-            };
-            if sent.is_ok() {
-                done.push(pid);
+/// finds none that hasn't had it, or until there is no more time for it.
+pub fn signal_run(root: i32, run: &str, adopter: i32, signal: i32) {
+    let ends = Instant::now() + SIGNAL_TIME;
+    let mut done: HashSet<(i32, u64)> = HashSet::new();
+    for round in 0..MAX_ROUNDS {
+        let members = of_run(root, run, adopter);
+        let mut is_any = false;
+        for member in members {
+            if !done.contains(&(member.pid, member.start)) && send(member, signal).is_ok() {
+                done.insert((member.pid, member.start));
+                is_any = true;
             }
         }
+        if !is_any || (round > 0 && Instant::now() >= ends) {
+            return;
+        }
     }
-    done.len()
+}
+
+/// Sends a signal to the process that was found, and to no other that has its number by now.
+fn send(member: Member, signal: i32) -> io::Result<()> {
+    match sys::pidfd_open(member.pid) {
+        // asked once more, now that it can't become another's
+        Ok(handle) if start_time(member.pid) == Some(member.start) => {
+            sys::pidfd_signal(handle.as_fd(), signal)
+        }
+        Ok(_) => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        // kernels before 5.3 have no handles, and where no descriptor is free there is none
+        Err(error)
+            if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EMFILE | libc::ENFILE)) =>
+        {
+            if start_time(member.pid) == Some(member.start) {
+                sys::signal(member.pid, signal)
+            } else {
+                Err(io::Error::from_raw_os_error(libc::ESRCH))
+            }
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Ends, at once, whatever still carries a run's id, wherever it is by now: the run is to be
-/// repeated, and must not go on beside itself.
+/// repeated, and must not go on beside itself. What is left after two seconds can't be ended.
 pub fn end_carriers(run: &str) {
-    for _ in 0..MAX_ROUNDS {
-        let carriers: Vec<i32> =
-            Table::read().rows.into_keys().filter(|pid| carries(*pid, run)).collect();
+    let ends = Instant::now() + CARRIERS_TIME;
+    loop {
+        let carriers: Vec<Member> = Table::read()
+            .rows
+            .into_iter()
+            .filter(|(pid, row)| !row.is_dead() && carries(*pid, run))
+            .map(|(pid, row)| Member { pid, start: row.start, is_uninterruptible: false })
+            .collect();
         if carriers.is_empty() {
             return;
         }
-        for pid in carriers {
-            if let Ok(handle) = sys::pidfd_open(pid)
-                && carries(pid, run)
-            {
-                let _ = sys::pidfd_signal(handle.as_fd(), libc::SIGKILL);
-            }
+        for carrier in carriers {
+            let _ = send(carrier, libc::SIGKILL);
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        if Instant::now() >= ends {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -102,26 +135,21 @@ pub fn children(parent: i32) -> Option<Vec<i32>> {
 
 /// When a process began, in ticks since the boot: with its number, a name for it alone.
 pub fn start_time(pid: i32) -> Option<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
-    // field 22 of proc(5); the state, field 3, is the first here
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+    Some(row(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.start)
 }
 
 /// Whether the process that was started then is still there, and isn't just waiting to be reaped.
 pub fn is_running(pid: i32, start: u64) -> bool {
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let end = stat.iter().rposition(|byte| *byte == b')').unwrap_or(stat.len());
-    let is_dead = matches!(stat.get(end + 2), None | Some(b'Z' | b'X'));
-    !is_dead && start_time(pid) == Some(start)
+    row(&stat).is_some_and(|row| !row.is_dead() && row.start == start)
 }
 
 /// Whether any process of a run has libvirt's client library mapped.
-pub fn uses_libvirt(pids: &[i32]) -> bool {
-    pids.iter().any(|pid| {
-        fs::read(format!("/proc/{pid}/maps"))
-            .is_ok_and(|maps| maps.windows(11).any(|window| window == b"/libvirt.so"))
+pub fn uses_libvirt(members: &[Member]) -> bool {
+    // only for the words of a message: so many are asked
+    members.iter().take(MOST_ASKED).any(|member| {
+        fs::read(format!("/proc/{}/maps", member.pid))
+            .is_ok_and(|maps| memchr::memmem::find(&maps, b"/libvirt.so").is_some())
     })
 }
 
@@ -154,7 +182,16 @@ struct Row {
     parent: i32,
     group: i32,
     session: i32,
-    is_dead: bool,
+    state: char,
+    /// In ticks since the boot.
+    start: u64,
+}
+
+impl Row {
+    /// Whether it only waits to be reaped.
+    fn is_dead(&self) -> bool {
+        matches!(self.state, 'Z' | 'X' | 'x')
+    }
 }
 
 struct Table {
@@ -179,9 +216,12 @@ fn row(stat: &[u8]) -> Option<Row> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();
-    let is_dead = matches!(fields.next()?, "Z" | "X");
+    // the state is field 3 of proc(5), when it began is field 22
+    let state = fields.next()?.chars().next()?;
     let mut number = || fields.next()?.parse().ok();
-    Some(Row { parent: number()?, group: number()?, session: number()?, is_dead })
+    let (parent, group, session) = (number()?, number()?, number()?);
+    let start = fields.nth(15)?.parse().ok()?;
+    Some(Row { parent, group, session, state, start })
 }
 
 #[cfg(test)]
@@ -190,17 +230,24 @@ mod tests {
 
     #[test]
     fn a_process_may_be_called_anything() {
-        let row = row(b"77 (a) R 1 2 (x) S 5 6 7 0 -1 4194560 ...").unwrap();
-        assert_eq!((row.parent, row.group, row.session, row.is_dead), (5, 6, 7, false));
-        assert!(super::row(b"77 (a) Z 5 6 7 0").unwrap().is_dead);
+        let rest = "5 6 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 5 6";
+        let row = row(format!("77 (a) R 1 2 (x) S {rest}").as_bytes()).unwrap();
+        assert_eq!((row.parent, row.group, row.session, row.state), (5, 6, 7, 'S'));
+        assert_eq!((row.start, row.is_dead()), (4711, false));
+        assert!(super::row(format!("77 (a) Z {rest}").as_bytes()).unwrap().is_dead());
         assert!(super::row(b"").is_none());
+        let me = std::process::id().cast_signed();
+        assert!(is_running(me, start_time(me).unwrap()));
+        assert!(!is_running(me, start_time(me).unwrap() + 1));
     }
 
     #[test]
     fn the_own_process_is_found_by_its_parent() {
         let me = std::process::id().cast_signed();
         let parent = nix::unistd::getppid().as_raw();
-        assert!(of_run(parent, "none", 0).contains(&me));
-        assert!(!of_run(parent, "none", me).contains(&me), "never ourselves");
+        let is_found =
+            |adopter| of_run(parent, "none", adopter).iter().any(|member| member.pid == me);
+        assert!(is_found(0));
+        assert!(!is_found(me), "never ourselves");
     }
 }

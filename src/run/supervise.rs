@@ -163,7 +163,7 @@ impl Supervisor {
             for job in &mut active {
                 job.look();
                 if self.is_terminated && !self.is_deaf {
-                    job.end_as(|_| Outcome::Terminated, now, self.me);
+                    job.end_as(|_| Outcome::Terminated, self.me);
                 }
                 if job.is_slow(now) {
                     progress(Progress::Slow { job: job.index, limit: job.limit });
@@ -211,7 +211,7 @@ impl Supervisor {
 
     /// Makes the result of a job whose process has ended, and keeps the pipes that others hold.
     fn conclude(&mut self, job: Active, others: &[i32]) -> Ended {
-        let unkillable = job.exited.is_none();
+        let unkillable = job.is_unkillable;
         let outcome = match (job.verdict, job.exited) {
             (Some(verdict), _) => verdict,
             (None, Some(exited)) => exited,
@@ -225,7 +225,7 @@ impl Supervisor {
             if !pipes.is_empty() || self.has_new_children(job.pid, others) {
                 processes::of_run(job.pid, &job.run, self.me)
                     .into_iter()
-                    .map(|pid| Leftover { pid, name: processes::name(pid) })
+                    .map(|member| Leftover { pid: member.pid, name: processes::name(member.pid) })
                     .collect()
             } else {
                 Vec::new()

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod call;
 mod command;
+pub mod cost;
 pub mod documents;
 pub mod host;
 
