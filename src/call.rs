@@ -26,6 +26,7 @@ use crate::libvirt::{Call, Class, Document, Driver, Operation};
 use crate::marker;
 use crate::memory;
 use crate::plan::{self, Knowledge};
+use crate::property_rules;
 use crate::queue::{self, Queue};
 use crate::record::{self, Begun, Execution, Fact, Witness, mover, ulid};
 use crate::restore::Restore;
@@ -261,6 +262,11 @@ impl Handling<'_> {
         witness.see(&execution, &Fact::Begun(&Begun { call, settings, surroundings, document }));
         let mut troubles = self.troubles();
         let mut warnings = self.warnings(&facts);
+        let broken_rules = property_rules::broken(call, settings, &facts.metadata);
+        match call.class() {
+            Class::Gate => troubles.extend(broken_rules),
+            Class::Live | Class::Notify => warnings.extend(broken_rules),
+        }
         let guest = facts::guest(call, &settings.runtime_dir, &facts.identity);
         let remembering = guest.as_ref().filter(|_| self.mode == Mode::Real);
         let arrival = match remembering {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::custom_properties::CustomProperties;
 use super::diagnostic::Diagnostic;
 use super::surroundings::Surroundings;
 use super::values::{Age, FirmLimit, Limit, Size, Variables};
@@ -86,7 +87,7 @@ struct Fragment {
     trust: Option<TrustPolicy>,
     environment: Option<Variables>,
     environment_file: Option<PathBuf>,
-    custom_properties: Option<Vec<String>>,
+    custom_properties: Option<CustomProperties>,
     max_parallel: Option<NonZeroU32>,
     record: Option<RecordPolicy>,
     retention: Option<RetentionFragment>,
@@ -112,8 +113,8 @@ pub struct Settings {
     pub trust: TrustPolicy,
     pub environment: BTreeMap<String, String>,
     pub environment_file: Option<PathBuf>,
-    /// The custom properties that hooks get under their bare names too; all where `None`.
-    pub custom_properties: Option<Vec<String>>,
+    /// The custom properties that hooks get under their bare names too, beside those of vdsm's.
+    pub custom_properties: Option<CustomProperties>,
     /// How many detached hooks run at once.
     pub max_parallel: usize,
     pub record: RecordPolicy,

@@ -13,6 +13,7 @@ pub mod launch;
 pub mod locks;
 pub mod privileges;
 pub mod processes;
+pub mod steering;
 pub mod steps;
 pub mod supervise;
 pub mod sys;
