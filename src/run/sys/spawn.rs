@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use libc::{c_char, c_int, c_short};
 
+use super::become_user::{Step, become_user};
 use crate::config::registration::Limits;
 use crate::run::privileges::Privileges;
 
@@ -92,20 +93,11 @@ fn ignored_signals() -> &'static libc::sigset_t {
 }
 
 /// The steps of a child that becomes somebody else, by the number that it reports.
-const STEPS: [&str; 12] = [
-    "setsid",
-    "dup2",
-    "sigaction",
-    "setrlimit",
-    "setpriority",
-    "setgroups",
-    "setresgid",
-    "setresuid",
-    "the check that root is gone",
-    "no_new_privs",
-    "sigprocmask",
-    "execve",
-];
+const STEPS: [&str; 7] =
+    ["setsid", "dup2", "sigaction", "setrlimit", "setpriority", "sigprocmask", "execve"];
+
+/// The steps of [`become_user`] are reported from this number on.
+const USER_STEPS: u8 = 100;
 
 /// The same as [`spawn`], with other rights: by a fork, for what `posix_spawn` can't do. Whatever
 /// fails on the way is reported, and the program isn't run.
@@ -162,11 +154,16 @@ pub fn spawn_with(
     // SAFETY: a null status is allowed; the child is on its way out.
     unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
     let error = io::Error::from_raw_os_error(i32::from(u16::from_ne_bytes([report[1], report[2]])));
-    let step = STEPS.get(usize::from(report[0])).copied().unwrap_or_default();
+    let step = STEPS.get(usize::from(report[0])).copied();
+    let step = step.or_else(|| user_step(report[0])).unwrap_or_default();
     if step == "execve" {
         return Err(error);
     }
     Err(io::Error::other(format!("{step}: {error}")))
+}
+
+fn user_step(number: u8) -> Option<&'static str> {
+    Step::name(number.checked_sub(USER_STEPS)?)
 }
 
 fn rlimits(limits: &Limits) -> Vec<(c_int, libc::rlimit)> {
@@ -230,38 +227,18 @@ impl Becoming<'_> {
             {
                 return failed(4);
             }
-            if let Some(identity) = &self.privileges.identity {
-                let (user, group) = (identity.user, identity.group);
-                // somebody who is that user already can't set groups, and needn't
-                if libc::geteuid() == 0
-                    && libc::setgroups(identity.groups.len() as _, identity.groups.as_ptr()) < 0
-                {
-                    return failed(5);
-                }
-                if libc::setresgid(group, group, group) < 0 {
-                    return failed(6);
-                }
-                if libc::setresuid(user, user, user) < 0 {
-                    return failed(7);
-                }
-                let (mut real, mut effective, mut saved) = (0, 0, 0);
-                let is_known =
-                    libc::getresuid(&raw mut real, &raw mut effective, &raw mut saved) == 0;
-                let is_that = is_known && [real, effective, saved].iter().all(|one| *one == user);
-                if !is_that || (user != 0 && libc::setuid(0) == 0) {
-                    return failed(8);
-                }
-                if user != 0 && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 {
-                    return failed(9);
-                }
+            if let Some(identity) = &self.privileges.identity
+                && let Err((step, errno)) = become_user(identity)
+            {
+                return (USER_STEPS + step as u8, u16::try_from(errno).unwrap_or(0));
             }
             let mut none = MaybeUninit::uninit();
             libc::sigemptyset(none.as_mut_ptr());
             if libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()) < 0 {
-                return failed(10);
+                return failed(5);
             }
             libc::execve(self.path, self.argv.cast(), self.envp.cast());
-            failed(11)
+            failed(6)
         }
     }
 }
