@@ -379,7 +379,10 @@ impl Handling<'_> {
         }
         troubles.extend(trouble);
         ran.document = exchange.result().map(<[u8]>::to_vec);
-        exchange.remove_files();
+        if exchange.remove_files() && settings.record == RecordPolicy::None {
+            // elsewhere it is looked for with the records
+            mover::start(&self.surroundings.hooks_dir, settings);
+        }
         ran.is_terminated = supervisor.is_terminated();
         if let Err(error) = supervisor.let_go() {
             let words = format!("left-over processes lose their output: {error}");

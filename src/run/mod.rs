@@ -17,3 +17,4 @@ pub mod steering;
 pub mod steps;
 pub mod supervise;
 pub mod sys;
+pub mod trash;
