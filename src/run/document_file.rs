@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 
@@ -151,7 +152,7 @@ impl Mark {
 /// It is gone, or something that no document may be read from.
 pub(super) fn read_back(directory: &Path, made: Made) -> io::Result<Vec<u8>> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let place = open(directory, flags, Mode::empty())?;
+    let place = uninterrupted(|| open(directory, flags, Mode::empty()))?;
     let found = fstat(&place)?;
     // the widths of these numbers differ between platforms
     #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
@@ -185,7 +186,17 @@ fn open_document(directory: &OwnedFd) -> io::Result<File> {
         | OFlag::O_NOCTTY
         | OFlag::O_NOFOLLOW
         | OFlag::O_CLOEXEC;
-    Ok(openat(directory, FILE_NAME, flags, Mode::empty())?.into())
+    Ok(uninterrupted(|| openat(directory, FILE_NAME, flags, Mode::empty()))?.into())
+}
+
+/// Tries again where a signal came in between.
+fn uninterrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
 }
 
 fn not_regular() -> io::Error {
