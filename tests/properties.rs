@@ -342,7 +342,8 @@ fn a_value_that_is_not_allowed_is_left_out_and_told_where_a_guest_runs() {
 fn plan_and_run_follow_the_allowed_values() {
     let host = Host::new();
     host.settings("custom_properties: {vlan: '?'}");
-    host.script("before_vm_start/10-x", "log ran").script("after_vm_launch/10-x", "log ran");
+    host.script("before_vm_start/10-x", "log ran")
+        .script("after_vm_launch/10-x", r#"log "${vlan-none} $HOOKMUX_PROPERTY_vlan""#);
     let document = host.path("with.xml");
     std::fs::write(&document, guest(&own(&[("vlan", "99")]), "")).unwrap();
     let xml = document.to_str().unwrap();
@@ -358,7 +359,12 @@ fn plan_and_run_follow_the_allowed_values() {
     let plan = host.json(&[&["plan"][..], &words].concat(), 0);
     assert!(plan["notes"].to_string().contains("`vlan` is `99`"), "{plan}");
     host.json(&[&["run"][..], &words].concat(), 0);
-    assert_eq!(host.log(), ["ran"]);
+    assert_eq!(host.log(), ["none 99"]);
+    host.json(&["retry", "last"], 0);
+    assert_eq!(host.log(), ["none 99"]);
+    host.settings("custom_properties: {vlan: '??'}");
+    host.json(&["retry", "last"], 0);
+    assert_eq!(host.log(), ["99 99"]);
 }
 
 #[test]

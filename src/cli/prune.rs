@@ -48,7 +48,7 @@ pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow:
     }
     let is_text = arguments.output == Format::Text;
     if is_text && done.swept > 0 {
-        output.line(&format!("{} files that hooks left were removed.", done.swept));
+        output.line(&format!("Files and directories that hooks left: {} removed.", done.swept));
     }
     if is_text && done.is_trash_left {
         let trash = Trash::new(&settings.runtime_dir);

@@ -66,7 +66,8 @@ impl<'de> Deserialize<'de> for Allowed {
             )));
         }
         let alternatives = written.iter().flat_map(|text| text.split('|'));
-        Ok(Allowed(alternatives.map(str::to_owned).collect()))
+        // people write blanks around `|`
+        Ok(Allowed(alternatives.map(|pattern| pattern.trim().to_owned()).collect()))
     }
 }
 
@@ -131,7 +132,8 @@ mod tests {
     fn a_map_compares_whole_values_with_alternatives() {
         let map = read(
             "macspoof: true|false\nvlan: '?|1?|20'\nzone: dmz-*\nany: '*'\nbool: true\nn: 5\n\
-             list: [a, 'b|c']\nempty: ''\nblank: '|x'",
+             list: [a, 'b|c']\nempty: ''\nblank: '|x'\n\
+             wide: a b | c",
         )
         .unwrap();
         for (name, value, is_allowed) in [
@@ -161,6 +163,9 @@ mod tests {
             ("empty", "x", false),
             ("blank", "", true),
             ("blank", "x", true),
+            ("wide", "a b", true),
+            ("wide", "c", true),
+            ("wide", " c", false),
             ("unlisted", "x", true),
         ] {
             let broken = map.broken_rule(name, value);

@@ -284,6 +284,12 @@ mod tests {
             ("retention: {age: 30}\n", "write 30days"),
             ("retention: {per_hook: 0}\n", "hookmux.yaml:1:"),
             ("retention: {sizes: 3}\n", "unknown key `sizes`; did you mean `size`?"),
+            (
+                "timeout: 5s\ncustom_properties:\n  vlan:\n",
+                "/h/hookmux.yaml:3:3: custom_properties: `vlan` has no allowed values: write `vlan: \"*\"`",
+            ),
+            ("custom_properties: {a: x, a: y}\n", "custom_properties: duplicate entry"),
+            ("custom_properties: all\n", "expected a list of names, or `NAME: allowed values`"),
             ("session: [\n", "/h/hookmux.yaml:"),
             ("- a\n", "/h/hookmux.yaml:1:1: "),
         ] {

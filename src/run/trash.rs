@@ -57,9 +57,19 @@ impl Trash {
     /// As of `mkdir(2)`, or something that isn't ours stands in its place.
     pub fn make(&self) -> io::Result<()> {
         match DirBuilder::new().mode(0o700).create(&self.directory) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.inspect().map(drop),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.shut(),
             other => other,
         }
+    }
+
+    /// Makes sure that nobody else gets into it, where it is ours.
+    fn shut(&self) -> io::Result<()> {
+        let found = fs::symlink_metadata(&self.directory)?;
+        let is_open = found.mode() & 0o77 != 0;
+        if is_open && found.is_dir() && found.uid() == geteuid().as_raw() {
+            fs::set_permissions(&self.directory, Permissions::from_mode(0o700))?;
+        }
+        self.inspect().map(drop)
     }
 
     /// Its metadata, where nobody else can have made or reach it.
@@ -209,6 +219,8 @@ mod tests {
         let (directory, trash) = place();
         let path = |name: &str| directory.path().join(name);
         fs::create_dir_all(path("x/a/b/c")).unwrap();
+        fs::create_dir(trash.path()).unwrap();
+        fs::set_permissions(trash.path(), Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(path("kept")).unwrap();
         fs::write(path("kept/file"), "").unwrap();
         fs::write(path("x/a/file"), "").unwrap();
