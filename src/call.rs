@@ -27,6 +27,7 @@ use crate::libvirt::{Call, Class, Document, Driver, Operation};
 use crate::marker;
 use crate::memory;
 use crate::plan::{self, Decision, Knowledge};
+use crate::property_rules;
 use crate::queue::{self, Queue};
 use crate::record::recorder::Place;
 use crate::record::{self, Begun, Execution, Fact, Witness, mover, ulid};
@@ -268,6 +269,11 @@ impl Handling<'_> {
         witness.see(&execution, &Fact::Begun(&Begun { call, settings, surroundings, document }));
         let mut troubles = self.troubles();
         let mut warnings = self.warnings(&facts);
+        let broken_rules = property_rules::broken(call, settings, &facts);
+        match call.class() {
+            Class::Gate => troubles.extend(broken_rules),
+            Class::Live | Class::Notify => warnings.extend(broken_rules),
+        }
         let guest = facts::guest(call, &settings.runtime_dir, &facts.identity);
         let remembering = guest.as_ref().filter(|_| self.mode == Mode::Real);
         let arrival = match remembering {
@@ -398,7 +404,10 @@ impl Handling<'_> {
         }
         troubles.extend(trouble);
         ran.document = exchange.result().map(<[u8]>::to_vec);
-        exchange.remove_files();
+        if exchange.remove_files() && settings.record == RecordPolicy::None {
+            // elsewhere it is looked for with the records
+            mover::start(&self.surroundings.hooks_dir, settings);
+        }
         ran.is_terminated = supervisor.is_terminated();
         if let Err(error) = supervisor.let_go() {
             let words = format!("left-over processes lose their output: {error}");

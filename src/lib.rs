@@ -24,6 +24,7 @@ pub mod libvirt;
 pub mod marker;
 pub mod memory;
 pub mod plan;
+pub mod property_rules;
 pub mod queue;
 pub mod record;
 pub mod registry_edit;

@@ -983,3 +983,82 @@ fn that_hooks_are_switched_off_is_an_error() {
     place.finds("broken-bypass", "hookmux.bypass", &["counts for nothing"]).is_mended();
     place.is_clean();
 }
+
+#[test]
+fn bare_names_that_a_script_does_not_get_are_named_with_the_line_that_gives_them() {
+    let place = Place::clean();
+    let document = |words: &str| {
+        format!(
+            "<domain><name>g</name><metadata><h:properties xmlns:h='urn:hookmux:properties:1'>\
+             {words}</h:properties></metadata></domain>"
+        )
+    };
+    let property = |name: &str| format!("<h:property name='{name}'>1</h:property>");
+    // one of vdsm's usual ones, and nothing that is set, steers, or is no guest's
+    place.script("before_vm_start/10-x", "#!/bin/sh\ntrue \"$macspoof\" $unknown $PATH $TMOUT\n");
+    let words = ["before_vm_start/10-x reads `macspoof`,", "custom_properties: [macspoof]"];
+    place.finds("bare-name", "before_vm_start/10-x", &words);
+    place.settings("custom_properties: [macspoof]\n").is_clean();
+    place.settings("environment: {macspoof: x}\n").is_clean();
+    place.settings("");
+    place.script("before_vm_start/10-x", "#!/bin/sh\nmacspoof=1; true $macspoof $VLAN $zone\n");
+    place.is_clean();
+    // one of a guest that libvirt knows
+    let known = place.host.path("qemu/g.xml");
+    fs::create_dir(place.host.path("qemu")).unwrap();
+    let mut text = property("VLAN");
+    fs::write(&known, document(&text)).unwrap();
+    let words = ["reads `VLAN`,", "custom_properties: [VLAN]", "HOOKMUX_PROPERTY_VLAN"];
+    place.finds("bare-name", "before_vm_start/10-x", &words);
+    // the line has all that is missing, and what is there
+    place.script("bin/y", "#!/usr/bin/python3\nimport os\nos.environ.get('role')\n");
+    place.host.mode("hooks/bin", 0o755);
+    place.file("hooks.d/y.yaml", "events: before_vm_start\ncommand: bin/y\n");
+    text += &property("role");
+    fs::write(&known, document(&text)).unwrap();
+    place.settings("custom_properties: [a]\n");
+    let findings = place.findings();
+    let bare: Vec<_> = findings.iter().filter(|one| one["code"] == "bare-name").collect();
+    assert_eq!(bare.len(), 2, "{findings:#?}");
+    for finding in bare {
+        let fix = finding["fix"].as_str().unwrap();
+        assert!(fix.contains("custom_properties: [VLAN, a, role] "), "{fix}");
+    }
+    place.settings("custom_properties: [VLAN, a, role]\n").is_clean();
+    place.settings("custom_properties: {VLAN: '?'}\n");
+    place.finds("bare-name", "hooks.d/y.yaml", &["hooks.d/y.yaml reads `role`", r#"role: \"*\""#]);
+    fs::remove_file(place.host.hook("hooks.d/y.yaml")).unwrap();
+    fs::remove_dir_all(place.host.path("qemu")).unwrap();
+    // of a record
+    place.settings("");
+    place.host.guest("prepare begin").stdin(document(&property("zone"))).run().succeeds();
+    place.finds("bare-name", "before_vm_start/10-x", &["reads `zone`,"]);
+    fs::remove_file(place.host.hook("before_vm_start/10-x")).unwrap();
+    // what was libvirt's own gets none at all
+    place.settings("custom_properties: [zone]\n");
+    place.script("qemu.adopted", "#!/bin/sh\necho $zone\n");
+    place.finds("bare-name", "qemu.adopted", &["read HOOKMUX_PROPERTY_zone in the script"]);
+}
+
+#[test]
+fn names_that_no_hook_gets_bare_are_told() {
+    let place = Place::clean();
+    place.settings("custom_properties: [TMOUT, vlan]\n");
+    place.finds("steering-name", "hookmux.yaml", &["names `TMOUT`", "HOOKMUX_PROPERTY_TMOUT"]);
+    place.settings("custom_properties: {http_proxy: '*', a.b: x}\n");
+    place.finds("steering-name", "hookmux.yaml", &["names `http_proxy`"]);
+    place.settings("custom_properties: [a.b]\n");
+    place.finds("steering-name", "hookmux.yaml", &["names `a.b`", "can't be a variable's name"]);
+    place.settings("custom_properties: [vlan]\n").is_clean();
+}
+
+#[test]
+fn what_hooks_left_is_counted() {
+    let place = Place::clean();
+    let trash = place._memory.path().join("trash");
+    fs::create_dir_all(trash.join("x/deeper/deepest")).unwrap();
+    fs::set_permissions(&trash, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(trash.join("x/file"), "").unwrap();
+    place.finds("trash-left", &trash, &["3 ", "hooks left"]).is_mended();
+    place.is_clean();
+}

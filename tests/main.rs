@@ -29,5 +29,6 @@ mod queue;
 mod records;
 mod registered;
 mod registry;
+mod rights;
 mod settings;
 mod trust;

@@ -1,7 +1,7 @@
 //! Custom properties of guests and devices in a hook's environment. (V3, V5, V11)
 
 use crate::support::documents::guest;
-use crate::support::{Host, capture};
+use crate::support::{Host, capture, is_root, skip};
 
 const VDSM: &str = "xmlns:ovirt-vm='http://ovirt.org/vm/1.0'";
 const OWN: &str = "xmlns:hookmux='urn:hookmux:properties:1'";
@@ -43,6 +43,7 @@ fn vdsms_and_hookmuxs_properties_come_under_both_names_and_hookmuxs_win() {
         ])
     );
     let host = Host::new();
+    host.settings("custom_properties: [cpuflags, macspoof, empty, zone, deep, x, a.b]");
     let names = [
         "cpuflags",
         "HOOKMUX_PROPERTY_cpuflags",
@@ -130,10 +131,25 @@ fn a_guest_cannot_steer_the_tools_of_a_hook() {
         "no_proxy",
         "LIBVIRT_DEFAULT_URI",
         "XDG_CONFIG_HOME",
+        "TMOUT",
+        "FUNCNEST",
+        "BLKID_FILE",
+        "LIBMOUNT_FSTAB",
+        "TMP",
+        "TEMP",
+        "MAKEFLAGS",
+        "EXECIGNORE",
+        "GIO_EXTRA_MODULES",
+        "GTK_MODULES",
+        "DOTNET_STARTUP_HOOKS",
+        "KRB5CCNAME",
+        "npm_config_prefix",
+        "All_Proxy",
     ];
     let plain = Host::new();
     let before = seen(&plain, &guest("", ""), &names);
     let host = Host::new();
+    host.settings(&format!("custom_properties: [{}]", names.join(", ")));
     let evil = names.map(|name| (name, "evil"));
     let after = seen(&host, &guest(&own(&evil), ""), &names);
     for ((name, before), after) in names.iter().zip(before).zip(after) {
@@ -150,7 +166,8 @@ fn a_guest_cannot_steer_the_tools_of_a_hook() {
 #[test]
 fn a_property_takes_no_name_that_is_there_or_is_no_variables() {
     let host = Host::new();
-    host.settings("environment: {SITE: ours, EMPTY: \"\"}");
+    let listed = "custom_properties: [SITE, EMPTY, 1a, a-b, a b, a, 'a=b', \"\\u00e9\"]";
+    host.settings(&format!("environment: {{SITE: ours, EMPTY: \"\"}}\n{listed}"));
     let properties = [
         ("SITE", "x"),
         ("EMPTY", "x"),
@@ -179,20 +196,181 @@ fn a_property_takes_no_name_that_is_there_or_is_no_variables() {
 }
 
 #[test]
-fn a_list_narrows_the_bare_names() {
+fn hooks_get_those_bare_names_that_are_listed() {
     let host = Host::new();
-    let document = guest(&own(&[("a", "1"), ("b", "2"), ("PATH", "3")]), "");
-    let names = ["a", "b", "HOOKMUX_PROPERTY_a", "HOOKMUX_PROPERTY_b"];
-    host.settings("custom_properties: [b, PATH]");
-    assert_eq!(seen(&host, &document, &names), ["(unset)", "2", "1", "2"]);
+    let document = guest(&own(&[("a", "1"), ("b", "2"), ("VLAN", "4"), ("PATH", "3")]), "");
+    let names = ["a", "b", "VLAN", "HOOKMUX_PROPERTY_a", "HOOKMUX_PROPERTY_b"];
+    let unset = "(unset)";
+    assert_eq!(seen(&host, &document, &names), [unset, unset, unset, "1", "2"]);
+    host.settings("custom_properties: [b, VLAN, PATH]");
+    assert_eq!(seen(&host, &document, &names), [unset, "2", "4", "1", "2"]);
     assert_ne!(seen(&host, &document, &["PATH"]), ["3"]);
     host.settings("custom_properties: []");
-    assert_eq!(seen(&host, &document, &names), ["(unset)", "(unset)", "1", "2"]);
+    assert_eq!(seen(&host, &document, &names), [unset, unset, unset, "1", "2"]);
+}
+
+#[test]
+fn what_was_libvirts_own_script_has_no_bare_names_and_registered_hooks_those_listed() {
+    let host = Host::new();
+    host.settings("custom_properties: [a]");
+    let script = r#"log "$me ${a-none} ${b-none} $HOOKMUX_PROPERTY_a""#;
+    host.script("qemu.adopted", script);
+    host.script("qemu.d/g/prepare/begin/10-tree", script);
+    for style in ["vdsm", "libvirt"] {
+        host.script(format!("bin/{style}"), script);
+        let text = format!("events: before_vm_start\ncommand: bin/{style}\nstyle: {style}\n");
+        host.file(format!("hooks.d/{style}.yaml"), text);
+        host.mode(format!("hooks/hooks.d/{style}.yaml"), 0o644);
+    }
+    let document = guest(&own(&[("a", "1"), ("b", "2")]), "");
+    host.guest("prepare begin").stdin(document).run().succeeds();
+    let mut log = host.log();
+    log.sort_unstable();
+    assert_eq!(
+        log,
+        ["10-tree none none 1", "libvirt 1 none 1", "qemu.adopted none none 1", "vdsm 1 none 1"]
+    );
+}
+
+#[test]
+fn vdsms_scripts_get_what_vdsm_gives_but_names_in_capitals_and_names_that_steer() {
+    if !is_root() {
+        return skip("only root can put a tree where vdsm's is");
+    }
+    let host = Host::new();
+    host.script(
+        "vdsm/before_vm_start/50_x",
+        r#"log "$me ${macspoof-none} ${VLAN-none} ${http_proxy-none} ${npm_config_x-none}""#,
+    );
+    host.script("before_vm_start/60_x", r#"log "$me ${macspoof-none} ${VLAN-none}""#);
+    let mounts = format!(
+        "mkdir -p /usr/libexec; mount -t tmpfs -o mode=755 tmpfs /usr/libexec; mkdir -p /usr/libexec/vdsm\n\
+         cp -r '{}' /usr/libexec/vdsm/hooks",
+        host.hook("vdsm").display()
+    );
+    let words = [("macspoof", "true"), ("VLAN", "7"), ("http_proxy", "x"), ("npm_config_x", "x")];
+    let document = guest(&own(&words), "");
+    let call = |settings: &str| {
+        host.settings(&format!("vdsm_hooks: true\n{settings}"));
+        host.guest("prepare begin").stdin(document.as_str()).with_mounts(&mounts).run()
+    };
+    call("").succeeds();
+    assert_eq!(host.log(), ["50_x true none none none", "60_x none none"]);
+    call("custom_properties: [VLAN, http_proxy]").succeeds();
+    assert_eq!(host.log(), ["50_x true 7 none none", "60_x none 7"]);
+    call("custom_properties: {VLAN: '?', other: x}").succeeds();
+    assert_eq!(host.log(), ["50_x true 7 none none", "60_x none 7"]);
+    call("custom_properties: {macspoof: 'false'}").fails(125, &["guest g", "macspoof", "`false`"]);
+    assert_eq!(host.log(), [""; 0]);
+}
+
+#[test]
+fn a_value_that_is_not_allowed_keeps_a_gate_shut_before_hooks_run() {
+    let host = Host::new();
+    host.settings("custom_properties: {zone: 'dmz-*|lan', vlan: '?|1?'}");
+    host.follow(&["before_vm_prepare/10-x", "qemu.d/g/prepare/begin/10-x"]);
+    host.follow(&["before_vm_dehibernate/10-x"]);
+    for (name, value, fits) in [
+        ("zone", "dmz-1", true),
+        ("zone", "lan", true),
+        ("zone", "lane", false),
+        ("zone", " lan", false),
+        ("zone", "", false),
+        ("vlan", "12", true),
+        ("vlan", "22", false),
+        ("vlan", "1\n2", false),
+        ("other", "x", true),
+    ] {
+        let document = guest(&own(&[(name, value)]), "");
+        let answer = host.guest("prepare begin").stdin(document.as_str()).run();
+        if fits {
+            answer.succeeds();
+            assert_eq!(host.log().len(), 2, "{name}={value}");
+            continue;
+        }
+        let allowed = if name == "zone" { "`dmz-*|lan`" } else { "`?|1?`" };
+        answer.fails(125, &["guest g: ", &format!("`{name}`"), allowed, "hookmux.yaml"]);
+        assert_eq!(host.log(), [""; 0], "{name}={value}");
+    }
+    // a device's, and vdsm's
+    let device = format!(
+        "<hookmux:properties {OWN}><hookmux:property name='vlan' device='ua-x'>99</hookmux:property></hookmux:properties>"
+    );
+    let vdsms = format!(
+        "<ovirt-vm:vm {VDSM}><ovirt-vm:custom><ovirt-vm:vlan>99</ovirt-vm:vlan></ovirt-vm:custom></ovirt-vm:vm>"
+    );
+    let devices = "<interface><alias name='ua-x'/></interface>";
+    for (metadata, words) in [(&device, "guest g, device ua-x: "), (&vdsms, "guest g: ")] {
+        let answer = host.guest("prepare begin").stdin(guest(metadata, devices)).run();
+        answer.fails(125, &[words, "`vlan` is `99`"]);
+    }
+    assert_eq!(host.log(), [""; 0]);
+    // restore is answered at prepare
+    let document = guest(&own(&[("vlan", "99")]), "");
+    host.guest("restore begin").stdin(document.as_str()).run().succeeds();
+    host.guest("prepare begin").run().fails(125, &["`vlan` is `99`"]);
+    assert_eq!(host.log(), [""; 0]);
+}
+
+#[test]
+fn a_value_that_is_not_allowed_is_left_out_and_told_where_a_guest_runs() {
+    let host = Host::new();
+    host.settings("custom_properties: {vlan: '?', zone: '*'}");
+    let script = r#"log "${vlan-none} ${zone-none} $HOOKMUX_PROPERTY_vlan""#;
+    let document = guest(&own(&[("vlan", "99"), ("zone", "lan")]), "");
+    for (call, event) in [("started begin", "after_vm_launch"), ("release end", "after_vm_destroy")]
+    {
+        host.script(format!("{event}/10-x"), script);
+        host.file(
+            "hooks.d/json.yaml",
+            format!(
+                "events: {event}\ncommand: [/bin/sh, -c, 'cat >{}']\nstdin: json\n",
+                host.path("json").display()
+            ),
+        );
+        host.mode("hooks/hooks.d/json.yaml", 0o644);
+        host.guest(call).stdin(document.as_str()).run().succeeds();
+        assert_eq!(host.log(), ["none lan 99"]);
+        let json: serde_json::Value = serde_json::from_slice(&host.read("json")).unwrap();
+        assert_eq!(json["properties"], serde_json::json!({"zone": "lan"}));
+        let shown = host.text(&["show", "last"], 0);
+        assert!(shown.contains("guest g: custom property `vlan` is `99`"), "{shown}");
+    }
+}
+
+#[test]
+fn plan_and_run_follow_the_allowed_values() {
+    let host = Host::new();
+    host.settings("custom_properties: {vlan: '?'}");
+    host.script("before_vm_start/10-x", "log ran")
+        .script("after_vm_launch/10-x", r#"log "${vlan-none} $HOOKMUX_PROPERTY_vlan""#);
+    let document = host.path("with.xml");
+    std::fs::write(&document, guest(&own(&[("vlan", "99")]), "")).unwrap();
+    let xml = document.to_str().unwrap();
+    let words = ["qemu", "g", "prepare", "--xml", xml];
+    let plan = host.json(&[&["plan"][..], &words].concat(), 1);
+    assert_eq!(plan["would_fail"], true);
+    let notes = plan["notes"].to_string();
+    assert!(notes.contains("`vlan` is `99`") && notes.contains("this call would fail"), "{notes}");
+    let ran = host.json(&[&["run"][..], &words].concat(), 1);
+    assert_eq!(ran["status"], 125);
+    assert_eq!(host.log(), [""; 0]);
+    let words = ["qemu", "g", "started", "--xml", xml];
+    let plan = host.json(&[&["plan"][..], &words].concat(), 0);
+    assert!(plan["notes"].to_string().contains("`vlan` is `99`"), "{plan}");
+    host.json(&[&["run"][..], &words].concat(), 0);
+    assert_eq!(host.log(), ["none 99"]);
+    host.json(&["retry", "last"], 0);
+    assert_eq!(host.log(), ["none 99"]);
+    host.settings("custom_properties: {vlan: '??'}");
+    host.json(&["retry", "last"], 0);
+    assert_eq!(host.log(), ["99 99"]);
 }
 
 #[test]
 fn what_is_too_large_is_left_out() {
     let host = Host::new();
+    host.settings("custom_properties: [fits, large, after, p0]");
     let fits = "f".repeat(64 * 1024);
     let large = "l".repeat(64 * 1024 + 1);
     let document = guest(&own(&[("fits", &fits), ("large", &large), ("after", "1")]), "");
@@ -235,6 +413,7 @@ fn thousands_of_properties_hold_nobody_up_and_keep_no_hook_from_starting() {
 #[test]
 fn a_network_has_properties_too() {
     let host = Host::new();
+    host.settings("custom_properties: {zone: dmz}");
     host.script("before_network_start/10-x", r#"log "$zone $HOOKMUX_PROPERTY_zone $HOOKMUX_UUID""#);
     let captured = String::from_utf8(capture("11.3.0", "network.start.begin")).unwrap();
     let document = captured.replacen(
@@ -242,7 +421,10 @@ fn a_network_has_properties_too() {
         &format!("</uuid><metadata>{}</metadata>", own(&[("zone", "dmz")])),
         1,
     );
-    host.call("network", ["n1", "start", "begin", "-"]).stdin(document).run().succeeds();
+    host.call("network", ["n1", "start", "begin", "-"]).stdin(document.as_str()).run().succeeds();
+    let other = document.replace("dmz", "lan");
+    let answer = host.call("network", ["n1", "start", "begin", "-"]).stdin(other).run();
+    answer.fails(125, &["network n1: ", "`zone` is `lan`", "`dmz`"]);
     let uuid = "2d0163ff-1aa5-4d89-a2ac-2272e01d1f20";
     assert_eq!(host.log(), [format!("dmz dmz {uuid}")]);
 }
@@ -273,6 +455,7 @@ fn with_devices() -> String {
 #[test]
 fn a_device_event_fires_per_device_with_its_document_and_its_properties_on_top() {
     let host = Host::new();
+    host.settings("custom_properties: [extnet, rom, who]");
     for name in ["10-a", "20-b"] {
         host.script(
             format!("before_device_create/{name}"),
@@ -364,6 +547,7 @@ fn a_guest_without_device_properties_has_no_device_events() {
 #[test]
 fn a_failing_device_hook_names_itself() {
     let host = Host::new();
+    host.settings("custom_properties: [rom]");
     host.script("before_device_create/10-x", r#"log "${rom-nic}"; exit 1"#);
     let answer = host.guest("prepare begin").stdin(with_devices()).run();
     answer.fails(1, &["before_device_create/10-x: exit status 1"]);

@@ -11,6 +11,7 @@ use crate::facts::Facts;
 use crate::hook::candidates::Candidates;
 use crate::libvirt::{Class, Document};
 use crate::plan::{self, Decision, Knowledge, Step};
+use crate::property_rules;
 use crate::run::launch;
 use crate::trust::Trust;
 
@@ -37,7 +38,15 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
                 .map(|warning| format!("{}: {warning}", step.hook.label)),
         );
     }
-    let trouble = troubles(&described, place.surroundings.user);
+    let mut trouble = troubles(&described, place.surroundings.user);
+    let broken_rules = property_rules::broken(call, settings, &facts);
+    match call.class() {
+        Class::Gate if !described.candidates.is_empty() => trouble.extend(broken_rules),
+        Class::Gate => {}
+        Class::Live | Class::Notify => {
+            notes.extend(broken_rules.iter().map(|words| format!("{words}.")));
+        }
+    }
     let is_shut = call.class() == Class::Gate && !trouble.is_empty();
     notes.extend(trouble.iter().map(|words| {
         let consequence = if is_shut { "this call would fail" } else { "the call goes on without" };

@@ -9,6 +9,7 @@ use super::{End, Place};
 use crate::front_door;
 use crate::queue::{self, Queue, worker};
 use crate::record::mover;
+use crate::run::trash::Trash;
 
 pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
@@ -37,6 +38,7 @@ pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow:
     if arguments.output == Format::Json {
         output.json(&json!({
             "moved": done.moved, "lost": done.lost, "pruned": done.pruned, "stuck": stuck,
+            "trash_removed": done.swept, "trash_left": done.is_trash_left,
         }));
     } else {
         output.line(&format!(
@@ -44,10 +46,22 @@ pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow:
             done.moved, done.pruned, done.lost
         ));
     }
+    let is_text = arguments.output == Format::Text;
+    if is_text && done.swept > 0 {
+        output.line(&format!("Files and directories that hooks left: {} removed.", done.swept));
+    }
+    if is_text && done.is_trash_left {
+        let trash = Trash::new(&settings.runtime_dir);
+        let words = format!(
+            "something is left in {}: run it again, and look for mounts there",
+            trash.path().display()
+        );
+        output.toned(Tone::Careful, &words);
+    }
     match stuck {
         None => Ok(End::Good),
         Some(words) => {
-            if arguments.output == Format::Text {
+            if is_text {
                 output.lines(Tone::Bad, &words);
             }
             Ok(End::Problem)

@@ -1,7 +1,6 @@
 //! `hookmux retry`: the hooks of an execution once more, with what they were given then.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -191,7 +190,7 @@ impl Started {
 impl Drop for Started {
     fn drop(&mut self) {
         if let Some(directory) = &self.0 {
-            let _ = fs::remove_dir_all(directory);
+            document_file::remove(directory);
         }
     }
 }

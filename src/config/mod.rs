@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod called;
+pub mod custom_properties;
 pub mod diagnostic;
 pub mod glob;
 pub mod last_good;

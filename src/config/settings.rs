@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::custom_properties::CustomProperties;
 use super::diagnostic::Diagnostic;
 use super::surroundings::Surroundings;
 use super::values::{Age, FirmLimit, Limit, Size, Variables};
@@ -87,7 +88,7 @@ struct Fragment {
     trust: Option<TrustPolicy>,
     environment: Option<Variables>,
     environment_file: Option<PathBuf>,
-    custom_properties: Option<Vec<String>>,
+    custom_properties: Option<CustomProperties>,
     max_parallel: Option<NonZeroU32>,
     record: Option<RecordPolicy>,
     retention: Option<RetentionFragment>,
@@ -113,8 +114,8 @@ pub struct Settings {
     pub trust: TrustPolicy,
     pub environment: BTreeMap<String, String>,
     pub environment_file: Option<PathBuf>,
-    /// The custom properties that hooks get under their bare names too; all where `None`.
-    pub custom_properties: Option<Vec<String>>,
+    /// The custom properties that hooks get under their bare names too, beside those of vdsm's.
+    pub custom_properties: Option<CustomProperties>,
     /// How many detached hooks run at once.
     pub max_parallel: usize,
     pub record: RecordPolicy,
@@ -282,6 +283,12 @@ mod tests {
             ("retention: {age: 30}\n", "write 30days"),
             ("retention: {per_hook: 0}\n", "hookmux.yaml:1:"),
             ("retention: {sizes: 3}\n", "unknown key `sizes`; did you mean `size`?"),
+            (
+                "timeout: 5s\ncustom_properties:\n  vlan:\n",
+                "/h/hookmux.yaml:3:3: custom_properties: `vlan` has no allowed values: write `vlan: \"*\"`",
+            ),
+            ("custom_properties: {a: x, a: y}\n", "custom_properties: duplicate entry"),
+            ("custom_properties: all\n", "expected a list of names, or `NAME: allowed values`"),
             ("session: [\n", "/h/hookmux.yaml:"),
             ("- a\n", "/h/hookmux.yaml:1:1: "),
         ] {

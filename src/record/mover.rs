@@ -21,6 +21,7 @@ use super::ulid;
 use crate::config::Settings;
 use crate::files;
 use crate::run::background;
+use crate::run::trash::{Round, Trash};
 
 /// Where systemd keeps that the path unit for records is enabled: then it starts the mover.
 const PATH_UNIT: &str = "/etc/systemd/system/paths.target.wants/hookmux-prune.path";
@@ -58,9 +59,20 @@ pub struct Tidied {
     pub moved: usize,
     pub lost: usize,
     pub pruned: usize,
+    /// Files and directories that hooks left, and that were removed.
+    pub swept: usize,
+    /// Whether more of them are there.
+    pub is_trash_left: bool,
     /// Why some stay in the runtime directory.
     pub stuck: Option<io::Error>,
 }
+
+/// What a mover removes at once of what hooks left, while who wants to move waits; and how often it
+/// does so: what makes new files all the time must not keep it there.
+const ROUND: Round = Round { max_entries: 20_000, max_time: Duration::from_secs(1) };
+const MAX_ROUNDS: u32 = 60;
+/// The same for one who moves once.
+const LONG_ROUND: Round = Round { max_entries: 500_000, max_time: Duration::from_secs(20) };
 
 /// Whether the last mover could do nothing.
 pub fn is_stuck(spool: &Spool) -> bool {
@@ -79,6 +91,10 @@ pub fn start_if_needed(hooks_dir: &Path, place: &Place) {
     if is_the_units(hooks_dir, spool) && spool.count_since_move() < UNITS_BATCH {
         return;
     }
+    start_one(hooks_dir, spool);
+}
+
+fn start_one(hooks_dir: &Path, spool: &Spool) {
     if let Ok(Some(lock)) = lock(spool, MOVER) {
         drop(lock);
         // what isn't moved now is moved after the next call
@@ -86,10 +102,14 @@ pub fn start_if_needed(hooks_dir: &Path, place: &Place) {
     }
 }
 
-/// The same where a host has just been started: what the last boot left is looked at.
+/// The same where a host has just been started: what the last boot left is looked at. Also where
+/// hooks have left files, which the unit for records doesn't wait for.
 pub fn start(hooks_dir: &Path, settings: &Settings) {
     let spool = Spool::new(&settings.runtime_dir);
-    if spool.base().exists() {
+    if !Trash::new(&settings.runtime_dir).is_empty() {
+        let _ = spool.make();
+        start_one(hooks_dir, &spool);
+    } else if spool.base().exists() {
         let place = Place { spool, state_dir: settings.state_dir.clone() };
         start_if_needed(hooks_dir, &place);
     }
@@ -119,12 +139,20 @@ fn lock(spool: &Spool, name: &str) -> io::Result<Option<Flock<File>>> {
 pub fn linger(settings: &Settings) -> io::Result<Tidied> {
     let mover = Mover::new(settings);
     let mut sum = Tidied::default();
+    let mut rounds = 0;
     loop {
         let Some(lock) = lock(&mover.spool, MOVER)? else { return Ok(sum) };
         let mut idle = 0;
         while idle < IDLE_ROUNDS {
+            let mut swept = 0;
+            if rounds < MAX_ROUNDS {
+                let emptied = mover.exclusively(|mover| mover.trash.empty(ROUND))?;
+                sum.swept += emptied.removed;
+                rounds += u32::from(emptied.removed > 0);
+                swept = emptied.removed;
+            }
             let done = mover.exclusively(Mover::move_all)?;
-            idle = if done.moved + done.lost == 0 { idle + 1 } else { 0 };
+            idle = if done.moved + done.lost + swept == 0 { idle + 1 } else { 0 };
             sum.moved += done.moved;
             sum.lost += done.lost;
             if done.stuck.is_some() {
@@ -156,6 +184,8 @@ pub fn tidy(settings: &Settings) -> io::Result<Tidied> {
     mover.exclusively(|mover| {
         let mut done = mover.move_all();
         done.pruned = mover.prune();
+        let emptied = mover.trash.empty(LONG_ROUND);
+        (done.swept, done.is_trash_left) = (emptied.removed, emptied.is_left);
         done
     })
 }
@@ -172,6 +202,7 @@ struct Mover<'a> {
     settings: &'a Settings,
     spool: Spool,
     store: Store,
+    trash: Trash,
 }
 
 impl Mover<'_> {
@@ -180,6 +211,7 @@ impl Mover<'_> {
             settings,
             spool: Spool::new(&settings.runtime_dir),
             store: Store::new(&settings.state_dir),
+            trash: Trash::new(&settings.runtime_dir),
         }
     }
 

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::config::Registration;
+use crate::config::custom_properties::CustomProperties;
 use crate::event::Origin;
 use crate::facts::Facts;
 use crate::libvirt::Call;
@@ -32,6 +33,8 @@ pub struct Telling<'a> {
     pub hook: &'a str,
     pub hooks_dir: &'a Path,
     pub started_document: Option<&'a Path>,
+    /// The values that properties may have.
+    pub rules: Option<&'a CustomProperties>,
 }
 
 impl Telling<'_> {
@@ -66,7 +69,7 @@ impl Telling<'_> {
                 json!({
                     "kind": device.kind,
                     "label": device.label,
-                    "properties": object(&device.properties),
+                    "properties": self.allowed(&device.properties),
                 })
             });
         let value = json!({
@@ -86,7 +89,7 @@ impl Telling<'_> {
             "hooks_dir": self.hooks_dir.to_string_lossy(),
             "execution": self.execution.id,
             "run": self.run,
-            "properties": object(&self.facts.metadata.properties),
+            "properties": self.allowed(&self.facts.metadata.properties),
             "device": device,
             "started_xml": self.started_document.map(|path| path.to_string_lossy()),
             "xml": self.document.map(String::from_utf8_lossy),
@@ -95,13 +98,19 @@ impl Telling<'_> {
         bytes.push(b'\n');
         bytes
     }
-}
 
-fn object(properties: &[Property]) -> Value {
-    let pairs = properties
-        .iter()
-        .map(|property| (property.name.clone(), Value::from(property.value.clone())));
-    Value::Object(pairs.collect::<Map<_, _>>())
+    /// Properties as an object, but for those with a value that isn't allowed.
+    fn allowed(&self, properties: &[Property]) -> Value {
+        let is_allowed = |property: &&Property| {
+            let (name, value) = (&property.name, &property.value);
+            self.rules.is_none_or(|rules| rules.broken_rule(name, value).is_none())
+        };
+        let pairs = properties
+            .iter()
+            .filter(is_allowed)
+            .map(|property| (property.name.clone(), Value::from(property.value.clone())));
+        Value::Object(pairs.collect::<Map<_, _>>())
+    }
 }
 
 /// This host's name.

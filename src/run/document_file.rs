@@ -1,12 +1,18 @@
 //! The file that a document is given in: private when it is made, looked at with care when it comes
 //! back.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
+
+use super::trash::Trash;
 use crate::files;
 use crate::libvirt::document::MAX_BYTES;
 
@@ -22,14 +28,17 @@ pub fn make_private(
     directory: &Path,
     document: &[u8],
     owner: Option<(u32, u32)>,
-) -> io::Result<()> {
+) -> io::Result<Made> {
     let parent = directory.parent().unwrap_or(directory);
     files::private_directory(parent)?;
     DirBuilder::new().mode(0o700).create(directory)?;
-    fill(directory, document, owner).inspect_err(|_| remove(directory))
+    fill(directory, document, owner).inspect_err(|_| {
+        remove(directory);
+    })
 }
 
-fn fill(directory: &Path, document: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
+fn fill(directory: &Path, document: &[u8], owner: Option<(u32, u32)>) -> io::Result<Made> {
+    let made = Made::of(directory, owner.map(|(user, _)| user))?;
     let path = directory.join(FILE_NAME);
     files::create_private(&path)?.write_all(document)?;
     if let Some((user, group)) = owner {
@@ -38,19 +47,56 @@ fn fill(directory: &Path, document: &[u8], owner: Option<(u32, u32)>) -> io::Res
         for directory in [Some(parent), parent.parent()].into_iter().flatten() {
             fs::set_permissions(directory, Permissions::from_mode(0o711))?;
         }
+        // a user can use up all room; then the trash can't be made any more
+        if let Some(runtime_dir) = parent.parent() {
+            let _ = Trash::new(runtime_dir).make();
+        }
         chown(&path, Some(user), Some(group))?;
         chown(directory, Some(user), Some(group))?;
     }
-    Ok(())
+    Ok(made)
 }
 
-/// Removes a directory with a document in it: the document first, whatever else may fail.
-pub fn remove(directory: &Path) {
-    let _ = files::remove(&directory.join(FILE_NAME));
-    if fs::remove_dir(directory).is_err() {
-        // editors leave files of their own beside
-        let _ = fs::remove_dir_all(directory);
+/// A directory of ours, as it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    device: u64,
+    inode: u64,
+    /// Whose document is taken from it: the user's to whom it was given, else ours or root's.
+    owner: Option<u32>,
+}
+
+impl Made {
+    /// # Errors
+    /// As of `lstat(2)`.
+    pub(super) fn of(directory: &Path, owner: Option<u32>) -> io::Result<Made> {
+        let found = fs::symlink_metadata(directory)?;
+        Ok(Made { device: found.dev(), inode: found.ino(), owner })
     }
+
+    fn is_owner(&self, user: u32) -> bool {
+        match self.owner {
+            Some(owner) => user == owner,
+            None => user == 0 || user == nix::unistd::geteuid().as_raw(),
+        }
+    }
+}
+
+/// Removes a directory with a document in it. Where there is more than a document of usual size, it
+/// takes no time all the same: all of it is put into the trash. Returns whether that was so.
+pub fn remove(directory: &Path) -> bool {
+    let path = directory.join(FILE_NAME);
+    // to free a large file takes its time too
+    let is_small = |file: fs::Metadata| file.len() <= MAX_BYTES as u64;
+    if fs::symlink_metadata(&path).is_ok_and(is_small) {
+        let _ = files::remove(&path);
+    }
+    let is_there = |error: io::Error| error.kind() != io::ErrorKind::NotFound;
+    if !fs::remove_dir(directory).is_err_and(is_there) {
+        return false;
+    }
+    let runtime_dir = directory.parent().and_then(Path::parent);
+    runtime_dir.is_some_and(|runtime_dir| Trash::new(runtime_dir).take(directory).is_ok())
 }
 
 /// The place for one call's documents: named after the process too, so that what a dead one left
@@ -68,7 +114,7 @@ pub fn sweep(runtime_dir: &Path) {
         let pid =
             owner.and_then(|owner| owner.split('-').next()).and_then(|pid| pid.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            let _ = fs::remove_dir_all(entry.path());
+            remove(&entry.path());
         }
     }
 }
@@ -98,24 +144,78 @@ impl Mark {
     }
 }
 
-/// Reads a file that a hook may have replaced, by its path.
+/// Reads the document in a directory that was made for a hook, who may have replaced it. It is taken
+/// only where the hook's user could have written it: by a link, a second name or a file that was
+/// moved there, a user could have root read what is root's.
 ///
 /// # Errors
 /// It is gone, or something that no document may be read from.
-pub(super) fn read_back(path: &Path) -> io::Result<Vec<u8>> {
-    let is_ours = path.starts_with("/proc");
-    let flags = if is_ours { libc::O_NONBLOCK } else { libc::O_NONBLOCK | libc::O_NOFOLLOW };
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+pub(super) fn read_back(directory: &Path, made: Made) -> io::Result<Vec<u8>> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let place = uninterrupted(|| open(directory, flags, Mode::empty()))?;
+    let found = fstat(&place)?;
+    // the widths of these numbers differ between platforms
+    #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+    let identity = (found.st_dev as u64, found.st_ino as u64);
+    if identity != (made.device, made.inode) {
+        return Err(io::Error::other("its directory is not the one that was made for it"));
+    }
+    let file = open_document(&place)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file any more"));
+        return Err(not_regular());
     }
-    if !is_ours && metadata.nlink() != 1 {
+    if metadata.nlink() != 1 {
         return Err(io::Error::other("it has more than one name"));
     }
+    if !made.is_owner(metadata.uid()) {
+        let words = format!("it belongs to uid {}, not to the hook's user", metadata.uid());
+        return Err(io::Error::other(words));
+    }
+    read_document(file, metadata.len())
+}
+
+/// Opens it for reading; never waits, and opens nothing but a regular file.
+fn open_document(directory: &OwnedFd) -> io::Result<File> {
+    let found = fstatat(directory, FILE_NAME, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    if SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+        return Err(not_regular());
+    }
+    let flags = OFlag::O_RDONLY
+        | OFlag::O_NONBLOCK
+        | OFlag::O_NOCTTY
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_CLOEXEC;
+    Ok(uninterrupted(|| openat(directory, FILE_NAME, flags, Mode::empty()))?.into())
+}
+
+/// Tries again where a signal came in between.
+fn uninterrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::other("it is not a regular file any more")
+}
+
+/// Reads the document that has no directory, in memory of this process.
+///
+/// # Errors
+/// As of `open(2)` and `read(2)`, or it is too large.
+pub(super) fn read_memory(path: &Path) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let size = file.metadata()?.len();
+    read_document(file, size)
+}
+
+fn read_document(file: File, size: u64) -> io::Result<Vec<u8>> {
     let limit = MAX_BYTES as u64 + 1;
-    let mut bytes =
-        Vec::with_capacity(usize::try_from(metadata.len().min(limit)).unwrap_or_default());
+    let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or_default());
     file.take(limit).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_BYTES {
         return Err(io::Error::other(format!("it is larger than {} MiB", MAX_BYTES >> 20)));

@@ -1,6 +1,6 @@
 //! What a hook finds in its environment, in layers: what is below can't override what is above.
 //!
-//! 1. custom properties under their bare names, where nothing else has the name
+//! 1. custom properties under their bare names, where the hook gets them and nothing else has the name
 //! 2. PATH, HOME, LC_ALL; `environment`, then `environment_file` of the settings
 //! 3. hookmux's own
 
@@ -9,8 +9,11 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::job::c_string;
-use crate::config::Surroundings;
+use super::steering::steers;
+use crate::config::custom_properties::CustomProperties;
 use crate::config::values::is_variable_name;
+use crate::config::{Settings, Surroundings};
+use crate::hook::Source;
 use crate::libvirt::metadata::Property;
 
 /// Where the daemon has none: what systemd gives to services.
@@ -25,146 +28,53 @@ const MAX_VALUES: usize = 512 * 1024;
 const MAX_TOLD: usize = 10;
 const PROPERTY_PREFIX: &str = "HOOKMUX_PROPERTY_";
 
-/// Names that steer an interpreter, a loader, a proxy or a tool: a guest's metadata must not.
-const STEERING: &[&str] = &[
-    "PATH",
-    "ENV",
-    "IFS",
-    "SHELLOPTS",
-    "BASHOPTS",
-    "PS4",
-    "GLIBC_TUNABLES",
-    "GCONV_PATH",
-    "TMPDIR",
-    "HOME",
-    "LANG",
-    "LANGUAGE",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "PWD",
-    "OLDPWD",
-    "CDPATH",
-    "GLOBIGNORE",
-    "PROMPT_COMMAND",
-    "POSIXLY_CORRECT",
-    "TZ",
-    "TZDIR",
-    "TERM",
-    "TERMINFO",
-    "TERMCAP",
-    "EDITOR",
-    "VISUAL",
-    "PAGER",
-    "BROWSER",
-    "CLASSPATH",
-    "NLSPATH",
-    "LOCPATH",
-    "HOSTALIASES",
-    "LOCALDOMAIN",
-    "RES_OPTIONS",
-    "RESOLV_HOST_CONF",
-    "NOTIFY_SOCKET",
-    "FPATH",
-    "ZDOTDIR",
-    "INPUTRC",
-    "WGETRC",
-    "NETRC",
-    "GNUPGHOME",
-    "AWKPATH",
-    "VIMINIT",
-    "EXINIT",
-    "KUBECONFIG",
-    "TAPE",
-    "GREP_COLOR",
-    "vmId",
-];
+/// Which custom properties of a guest a hook gets under their bare names too.
+#[derive(Clone, Copy, Debug)]
+pub enum BareNames<'a> {
+    /// None: what was libvirt's own script finds no names that libvirt doesn't set.
+    None,
+    /// Those that `custom_properties` lists.
+    Listed(Option<&'a CustomProperties>),
+    /// As vdsm does, every name with a lower-case letter, for tools take orders in capitals; and
+    /// those that `custom_properties` lists.
+    Vdsm(Option<&'a CustomProperties>),
+}
 
-const STEERING_PREFIXES: &[&str] = &[
-    "LD_",
-    "PYTHON",
-    "PERL",
-    "RUBY",
-    "BASH_",
-    "LC_",
-    "_hook_",
-    "HOOKMUX_",
-    "NODE_",
-    "JAVA_",
-    "JDK_",
-    "_JAVA_",
-    "OPENSSL_",
-    "SSL_",
-    "LUA_",
-    "LIBVIRT_",
-    "VIRSH_",
-    "XDG_",
-    "GIT_",
-    "SSH_",
-    "CURL_",
-    "DBUS_",
-    "SYSTEMD_",
-    "MALLOC_",
-    "LIBGUESTFS_",
-    "GUESTFISH_",
-    "LESS",
-    "TCL",
-    "PHP",
-    "GEM_",
-    "NPM_",
-    "ANSIBLE_",
-    "DYLD_",
-    "QEMU_",
-    "BORG_",
-    "RESTIC_",
-    "RSYNC_",
-    "LVM_",
-    "OVS_",
-    "XTABLES_",
-    "IPTABLES_",
-    "DOCKER_",
-    "TAR_",
-    "AWS_",
-];
+impl<'a> BareNames<'a> {
+    /// Those of a hook that was found there.
+    pub fn of(source: Source, settings: &'a Settings) -> BareNames<'a> {
+        let listed = settings.custom_properties.as_ref();
+        match source {
+            Source::Tree | Source::Adopted => BareNames::None,
+            Source::EventDirectory | Source::Registered => BareNames::Listed(listed),
+            Source::Vdsm => BareNames::Vdsm(listed),
+        }
+    }
 
-/// Ends of names by which tools take options, programs, places and peers.
-const STEERING_SUFFIXES: &[&str] = &[
-    "_OPTIONS",
-    "_OPTS",
-    "_ARGS",
-    "_FLAGS",
-    "_LIBDIR",
-    "_LIB_DIR",
-    "_LIB",
-    "_RSH",
-    "_SSH",
-    "_SHELL",
-    "_COMMAND",
-    "_CMD",
-    "_CONF",
-    "_CONFIG",
-    "_CONFIG_FILE",
-    "_RC",
-    "_PATH",
-    "_DIR",
-    "_HOME",
-    "_HOST",
-    "_EDITOR",
-    "_PAGER",
-    "_PRELOAD",
-    "_PLUGINS",
-    "_PROXY",
-    "_DEBUG",
-    "_TRACE",
-    "_HOOK",
-];
+    /// Whether a hook gets a property of this name under it, whatever its value is.
+    pub fn admit(self, name: &str) -> bool {
+        let is_wanted = match self {
+            BareNames::None => false,
+            BareNames::Listed(listed) => is_listed(listed, name),
+            BareNames::Vdsm(listed) => {
+                name.bytes().any(|byte| byte.is_ascii_lowercase()) || is_listed(listed, name)
+            }
+        };
+        is_wanted && is_variable_name(name) && !steers(name)
+    }
 
-/// Whether a bare variable of this name could change how a hook's tools work.
-pub fn steers(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase();
-    STEERING.contains(&name)
-        || STEERING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-        || STEERING_SUFFIXES.iter().any(|suffix| upper.ends_with(suffix))
+    /// The same for a value that the settings may not allow.
+    fn admit_value(self, name: &str, value: &str) -> bool {
+        let listed = match self {
+            BareNames::None => None,
+            BareNames::Listed(listed) | BareNames::Vdsm(listed) => listed,
+        };
+        self.admit(name) && listed.is_none_or(|listed| listed.broken_rule(name, value).is_none())
+    }
+}
+
+fn is_listed(listed: Option<&CustomProperties>, name: &str) -> bool {
+    listed.is_some_and(|listed| listed.is_listed(name))
 }
 
 /// Variables by name; a name has one value.
@@ -202,18 +112,25 @@ impl Environment {
         }
     }
 
+    fn unset(&mut self, name: &str) {
+        if let Some(place) = self.places.remove(OsStr::new(name)) {
+            self.variables.remove(place);
+            self.places.values_mut().filter(|other| **other > place).for_each(|other| *other -= 1);
+        }
+    }
+
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         let place = self.places.get(OsStr::new(name))?;
         self.variables.get(*place).map(|(_, value)| value.as_os_str())
     }
 
-    /// Adds a guest's or a device's custom properties, each as `HOOKMUX_PROPERTY_<name>`, and bare
-    /// where that is safe and (with a list) asked for. A device's come after its guest's, and
-    /// replace them. Returns what was left out, in words.
+    /// Adds a guest's or a device's custom properties, each as `HOOKMUX_PROPERTY_<name>`, and under
+    /// its bare name where the hook gets that. A device's come after its guest's, and replace them.
+    /// Returns what was left out, in words.
     pub fn add_properties(
         &mut self,
         properties: &[Property],
-        bare_names: Option<&[String]>,
+        bare_names: BareNames<'_>,
     ) -> Vec<String> {
         let mut left_out = Vec::new();
         let mut sum = 0;
@@ -241,10 +158,12 @@ impl Environment {
             }
             self.set(format!("{PROPERTY_PREFIX}{name}"), value);
             let is_free = self.get(name).is_none() || self.bare.contains(name);
-            let is_wanted = bare_names.is_none_or(|names| names.contains(name));
-            if is_wanted && is_free && is_variable_name(name) && !steers(name) {
+            if is_free && bare_names.admit_value(name, value) {
                 self.set(name, value);
                 self.bare.insert(name.clone());
+            } else if self.bare.remove(name) {
+                // the guest's value isn't the device's
+                self.unset(name);
             }
         }
         if too_many > MAX_TOLD {
@@ -349,99 +268,92 @@ mod tests {
         Property { name: name.into(), value: value.into() }
     }
 
+    fn listed(text: &str) -> CustomProperties {
+        serde_yaml::from_str(text).unwrap()
+    }
+
     #[test]
     fn a_guest_cannot_steer_a_hooks_tools() {
-        for name in [
-            "PATH",
-            "LD_PRELOAD",
-            "PYTHONPATH",
-            "PERL5LIB",
-            "RUBYOPT",
-            "BASH_ENV",
-            "ENV",
-            "IFS",
-            "SHELLOPTS",
-            "GLIBC_TUNABLES",
-            "GCONV_PATH",
-            "TMPDIR",
-            "HOME",
-            "LC_ALL",
-            "LANG",
-            "_hook_domxml",
-            "vmId",
-            "HOOKMUX_EVENT",
-            "NODE_OPTIONS",
-            "JAVA_TOOL_OPTIONS",
-            "OPENSSL_CONF",
-            "LUA_INIT",
-            "PS4",
-            "BASHOPTS",
-            "TAR_OPTIONS",
-            "MODPROBE_OPTIONS",
-            "XTABLES_LIBDIR",
-            "TC_LIB_DIR",
-            "RSYNC_RSH",
-            "BORG_RSH",
-            "LVM_SYSTEM_DIR",
-            "DOCKER_HOST",
-            "KUBECONFIG",
-            "http_proxy",
-            "HTTPS_PROXY",
-            "LIBVIRT_DEFAULT_URI",
-            "XDG_CONFIG_HOME",
-        ] {
-            let mut environment = Environment::base(&Surroundings::here(Path::new("/h")));
-            let before = environment.get(name).map(OsStr::to_owned);
-            environment.add_properties(&[property(name, "evil")], None);
-            assert_eq!(environment.get(name), before.as_deref(), "{name}");
-            assert_eq!(
-                environment.get(&format!("HOOKMUX_PROPERTY_{name}")),
-                Some(OsStr::new("evil"))
-            );
+        let names = ["PATH", "LD_PRELOAD", "TMOUT", "HOOKMUX_EVENT", "http_proxy", "vmId"];
+        let all = listed("[PATH, LD_PRELOAD, TMOUT, HOOKMUX_EVENT, http_proxy, vmId]");
+        for name in names {
+            for bare in [BareNames::Vdsm(Some(&all)), BareNames::Listed(Some(&all))] {
+                let mut environment = Environment::base(&Surroundings::here(Path::new("/h")));
+                let before = environment.get(name).map(OsStr::to_owned);
+                environment.add_properties(&[property(name, "evil")], bare);
+                assert_eq!(environment.get(name), before.as_deref(), "{name}");
+                let prefixed = environment.get(&format!("HOOKMUX_PROPERTY_{name}"));
+                assert_eq!(prefixed, Some(OsStr::new("evil")));
+            }
         }
     }
 
     #[test]
-    fn properties_come_under_both_names_and_override_nothing() {
+    fn vdsms_hooks_get_names_with_a_lower_case_letter_and_override_nothing() {
         let mut environment = Environment::default();
         environment.set("site", "set by the administrator");
         let properties = [
             property("macspoof", "true"),
             property("site", "x"),
+            property("VLAN", "7"),
             property("a.b", "1"),
             property("a=b", "1"),
         ];
-        environment.add_properties(&properties, None);
+        environment.add_properties(&properties, BareNames::Vdsm(None));
         assert_eq!(environment.get("macspoof"), Some(OsStr::new("true")));
         assert_eq!(environment.get("site"), Some(OsStr::new("set by the administrator")));
         assert_eq!(environment.get("HOOKMUX_PROPERTY_site"), Some(OsStr::new("x")));
         assert_eq!(environment.get("HOOKMUX_PROPERTY_a.b"), Some(OsStr::new("1")));
-        assert_eq!(environment.get("a.b"), None);
-        assert_eq!(environment.block().len(), 5);
+        assert_eq!((environment.get("a.b"), environment.get("VLAN")), (None, None));
+        assert_eq!(environment.block().len(), 6);
         // a device's own, on top
-        environment.add_properties(&[property("macspoof", "false"), property("site", "y")], None);
+        let own = [property("macspoof", "false"), property("site", "y")];
+        environment.add_properties(&own, BareNames::Vdsm(None));
         assert_eq!(environment.get("site"), Some(OsStr::new("set by the administrator")));
         assert_eq!(environment.get("macspoof"), Some(OsStr::new("false")));
     }
 
     #[test]
-    fn a_list_narrows_the_bare_names() {
+    fn other_hooks_get_the_names_that_are_listed() {
+        let list = listed("[b, C]");
+        let properties = [property("a", "1"), property("b", "2"), property("C", "3")];
+        let seen = |bare| {
+            let mut environment = Environment::default();
+            environment.add_properties(&properties, bare);
+            assert_eq!(environment.get("HOOKMUX_PROPERTY_a"), Some(OsStr::new("1")));
+            ["a", "b", "C"].map(|name| environment.get(name).is_some())
+        };
+        assert_eq!(seen(BareNames::Listed(None)), [false, false, false]);
+        assert_eq!(seen(BareNames::Listed(Some(&list))), [false, true, true]);
+        assert_eq!(seen(BareNames::Vdsm(Some(&list))), [true, true, true]);
+        assert_eq!(seen(BareNames::None), [false, false, false]);
+    }
+
+    #[test]
+    fn a_value_that_is_not_allowed_has_no_bare_name() {
+        let map = listed("{vlan: '1|2', zone: '*'}");
+        let bare = BareNames::Listed(Some(&map));
         let mut environment = Environment::default();
-        let list = ["b".to_owned()];
-        environment.add_properties(&[property("a", "1"), property("b", "2")], Some(&list));
-        assert_eq!((environment.get("a"), environment.get("b")), (None, Some(OsStr::new("2"))));
-        assert_eq!(environment.get("HOOKMUX_PROPERTY_a"), Some(OsStr::new("1")));
+        environment.add_properties(&[property("vlan", "1"), property("zone", "x")], bare);
+        assert_eq!(environment.get("vlan"), Some(OsStr::new("1")));
+        // a device's, which would hide behind its guest's
+        environment.add_properties(&[property("vlan", "3")], bare);
+        assert_eq!(environment.get("vlan"), None);
+        assert_eq!(environment.get("zone"), Some(OsStr::new("x")));
+        assert_eq!(environment.get("HOOKMUX_PROPERTY_vlan"), Some(OsStr::new("3")));
+        environment.set("after", "1");
+        assert_eq!(environment.get("after"), Some(OsStr::new("1")));
     }
 
     #[test]
     fn too_much_is_left_out_and_said() {
         let mut environment = Environment::default();
         let huge = "x".repeat(MAX_VALUE + 1);
-        let left_out =
-            environment.add_properties(&[property("big", &huge), property("small", "1")], None);
+        let left_out = environment
+            .add_properties(&[property("big", &huge), property("small", "1")], BareNames::None);
         assert_eq!(left_out.len(), 1);
         assert!(left_out[0].contains("`big`"));
-        assert_eq!(environment.get("small"), Some(OsStr::new("1")));
+        assert_eq!(environment.get("HOOKMUX_PROPERTY_small"), Some(OsStr::new("1")));
     }
 
     #[test]

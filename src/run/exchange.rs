@@ -2,6 +2,7 @@
 //! and output for those in libvirt's, and the judgement of what comes back.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,7 +13,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::capture::Capture;
-use super::document_file::{self, FILE_NAME, Mark, make_private, read_back};
+use super::document_file::{self, FILE_NAME, Made, Mark, make_private, read_back, read_memory};
 use crate::files;
 use crate::hook::{Hook, Source};
 use crate::libvirt::document::{self, Identity, MAX_BYTES};
@@ -48,6 +49,8 @@ pub struct Exchange {
     content: Vec<u8>,
     directory: PathBuf,
     shared: Option<Shared>,
+    /// Whether something was left that has to be removed after the call.
+    has_trash: Cell<bool>,
     /// The file must be written before the next hook.
     is_stale: bool,
     /// By which a file that nobody has touched is known.
@@ -61,6 +64,7 @@ pub struct Exchange {
 pub struct Copy {
     pub path: PathBuf,
     directory: PathBuf,
+    made: Made,
     /// As it was made.
     base: Vec<u8>,
 }
@@ -82,7 +86,7 @@ impl Snapshot {
 
 /// Where scripts find the document.
 enum Shared {
-    File(PathBuf),
+    File(PathBuf, Made),
     /// The runtime directory is full or can't be written: a file without a directory.
     Memory(File, PathBuf),
 }
@@ -90,7 +94,14 @@ enum Shared {
 impl Shared {
     fn path(&self) -> &Path {
         match self {
-            Shared::File(path) | Shared::Memory(_, path) => path,
+            Shared::File(path, _) | Shared::Memory(_, path) => path,
+        }
+    }
+
+    fn read_back(&self, directory: &Path) -> io::Result<Vec<u8>> {
+        match self {
+            Shared::File(_, made) => read_back(directory, *made),
+            Shared::Memory(_, path) => read_memory(path),
         }
     }
 }
@@ -114,6 +125,7 @@ impl Exchange {
             content: Vec::new(),
             directory,
             shared: None,
+            has_trash: Cell::new(false),
             is_stale: true,
             mark: None,
             input: None,
@@ -196,10 +208,11 @@ impl Exchange {
         let mut name = self.directory.file_name().unwrap_or_default().to_owned();
         name.push(format!("-{number}"));
         let directory = self.directory.with_file_name(name);
-        make_private(&directory, &self.content, owner).map_err(|error| {
+        let made = make_private(&directory, &self.content, owner).map_err(|error| {
             format!("the document can't be given in a file of its own: {error}")
         })?;
-        Ok(Some(Copy { path: directory.join(FILE_NAME), directory, base: self.content.clone() }))
+        let path = directory.join(FILE_NAME);
+        Ok(Some(Copy { path, directory, made, base: self.content.clone() }))
     }
 
     /// Takes a copy over after its hook ended, and removes it.
@@ -212,7 +225,7 @@ impl Exchange {
         copy: &Copy,
         succeeded: bool,
     ) -> Result<Change, String> {
-        let found = read_back(&copy.path);
+        let found = read_back(&copy.directory, copy.made);
         self.drop_copy(copy);
         if found.as_ref().is_ok_and(|found| *found == copy.base) {
             return Ok(Change::None);
@@ -228,7 +241,13 @@ impl Exchange {
 
     /// Removes a copy unseen.
     pub fn drop_copy(&self, copy: &Copy) {
-        document_file::remove(&copy.directory);
+        self.remove(&copy.directory);
+    }
+
+    fn remove(&self, directory: &Path) {
+        if document_file::remove(directory) {
+            self.has_trash.set(true);
+        }
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -249,10 +268,11 @@ impl Exchange {
             // a time that no later write can leave behind, however coarse the clock of the file system
             file.set_modified(Mark::TIME)
         });
-        if result.is_ok() {
+        // root's hooks may have made the directory anew
+        if let (Ok(()), Ok(made)) = (&result, Made::of(&self.directory, None)) {
             self.mark = Mark::of(&path);
-            self.shared = Some(Shared::File(path));
-            return result;
+            self.shared = Some(Shared::File(path, made));
+            return Ok(());
         }
         // what there was no room for would take some for ever
         let _ = files::remove(&path);
@@ -284,7 +304,7 @@ impl Exchange {
         if self.mark.is_some() && self.mark == Mark::of(shared.path()) {
             return Ok(Change::None);
         }
-        let found = read_back(shared.path());
+        let found = shared.read_back(&self.directory);
         if found.as_ref().is_ok_and(|found| *found == self.content) {
             return Ok(Change::None);
         }
@@ -424,11 +444,12 @@ impl Exchange {
         (current.trim_ascii() != original.trim_ascii()).then_some(current)
     }
 
-    /// Removes the file and its directory.
-    pub fn remove_files(&mut self) {
-        if let Some(Shared::File(_)) = self.shared.take() {
-            document_file::remove(&self.directory);
+    /// Removes the file and its directory. Returns whether hooks left more than documents.
+    pub fn remove_files(&mut self) -> bool {
+        if let Some(Shared::File(..)) = self.shared.take() {
+            self.remove(&self.directory);
         }
+        self.has_trash.get()
     }
 }
 

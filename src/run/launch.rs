@@ -11,7 +11,7 @@ use std::time::Instant;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::arguments::Telling;
-use super::environment::{self, Environment};
+use super::environment::{self, BareNames, Environment};
 use super::exchange::Copy;
 use super::job::{Job, c_string};
 use super::privileges::{self, Identity, Privileges};
@@ -192,6 +192,7 @@ impl Course<'_> {
             hook: &step.hook.label,
             hooks_dir: &self.settings.hooks_dir,
             started_document: self.started_document.as_deref(),
+            rules: self.settings.custom_properties.as_ref(),
         }
     }
 
@@ -241,7 +242,7 @@ impl Course<'_> {
         if let Some(event) = event {
             environment.set("HOOKMUX_EVENT", &*event);
         }
-        let bare = self.settings.custom_properties.as_deref();
+        let bare = BareNames::of(step.hook.source, self.settings);
         let devices = &self.facts.metadata.devices;
         let own = step
             .device

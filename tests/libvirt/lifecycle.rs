@@ -153,6 +153,7 @@ fn the_document_of_started_is_at_hand_until_the_guest_is_gone() {
 #[test]
 fn a_guests_own_property_reaches_only_its_scripts() {
     let host = Host::new();
+    host.settings("custom_properties: [colour, shape]");
     for event in ["before_vm_start", "after_vm_destroy"] {
         host.script(
             &format!("{event}/10-property"),
@@ -194,6 +195,7 @@ fn a_property_never_steers_what_runs() {
 #[test]
 fn a_device_event_has_the_devices_document_and_properties() {
     let host = Host::new();
+    host.settings("custom_properties: {qos: '0.*', colour: red|blue}");
     for event in ["before_device_create", "after_device_create", "after_device_destroy"] {
         host.script(
             &format!("{event}/10-device"),

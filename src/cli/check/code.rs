@@ -81,6 +81,7 @@ codes! {
     EmptyScript "empty-script" Note,
     IdleMask "idle-mask" Note,
     UntrustedMask "untrusted-mask" Warning,
+    BareName "bare-name" Warning,
     // moments
     UnknownEvent "unknown-event" Error,
     NeverCalled "never-called" Warning,
@@ -101,6 +102,7 @@ codes! {
     UnreachableCommand "unreachable-command" Error,
     UnknownUser "unknown-user" Error,
     EnvironmentFile "environment-file" Error,
+    SteeringName "steering-name" Warning,
     // places
     Unreadable "unreadable" Error,
     Unseen "unseen" Note,
@@ -114,6 +116,7 @@ codes! {
     SpareSave "spare-save" Note,
     OldJob "old-job" Warning,
     BrokenJob "broken-job" Warning,
+    TrashLeft "trash-left" Warning,
     // records, and the emergency switch
     RecordsDropped "records-dropped" Warning,
     RecordsStuck "records-stuck" Warning,

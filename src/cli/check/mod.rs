@@ -1,5 +1,6 @@
 //! `hookmux check`: everything that can be wrong, with the way out of each.
 
+mod bare_names;
 mod code;
 mod commands;
 mod confinement;
@@ -22,6 +23,7 @@ mod scripts;
 mod survey;
 mod trust;
 mod unreadable;
+mod variables;
 mod version;
 mod waiting;
 
@@ -53,6 +55,7 @@ pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow:
         places::examine(&survey, &place.surroundings, &mut findings);
         waiting::examine(&survey, &mut findings);
         records::examine(&survey, &mut findings);
+        bare_names::examine(&survey, &mut findings);
     }
     let findings = findings.sorted();
     report::show(&findings, &loaded.settings.hooks_dir, arguments.output, output);

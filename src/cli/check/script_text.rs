@@ -80,7 +80,7 @@ pub fn libvirt_call(text: &str) -> Option<(usize, &'static str)> {
 }
 
 /// The line up to a comment of a shell's, Python's or Perl's.
-fn without_comment(line: &str) -> &str {
+pub fn without_comment(line: &str) -> &str {
     if line.trim_start().starts_with('#') {
         return "";
     }

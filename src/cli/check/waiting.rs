@@ -7,10 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, counted, quoted};
 use super::survey::Survey;
 use crate::queue::Queue;
 use crate::queue::item::now;
+use crate::run::trash::Trash;
 use crate::saves;
 
 /// A job that has waited for so long has nobody to work on it, or a hook that always fails.
@@ -21,6 +22,24 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         save(&path, findings);
     }
     jobs(survey, findings);
+    trash(survey, findings);
+}
+
+/// How far files are counted that hooks left.
+const MAX_COUNTED: usize = 10_000;
+
+fn trash(survey: &Survey<'_>, findings: &mut Findings) {
+    let trash = Trash::new(&survey.settings.runtime_dir);
+    let count = trash.count(MAX_COUNTED);
+    if count > 0 {
+        let at_least = if count == MAX_COUNTED { "at least " } else { "" };
+        let words = format!(
+            "{at_least}{} that hooks left with their documents, deeper ones not counted, wait in {}",
+            counted(count, "file or directory"),
+            trash.path().display()
+        );
+        findings.add(Code::TrashLeft, trash.path(), words, survey.command("prune"));
+    }
 }
 
 /// The files of a directory whose names end so, in byte order.

@@ -1,6 +1,7 @@
 //! The only unsafe code: what neither the standard library nor nix offers.
 #![allow(unsafe_code)]
 
+mod become_user;
 mod clock;
 mod drain;
 mod fault;

@@ -11,29 +11,13 @@ use std::sync::OnceLock;
 
 use libc::{c_char, c_int};
 
+use super::become_user::become_user;
 use super::{fault, watch};
 use crate::config::registration::Limits;
-use crate::run::privileges::{Identity, Privileges};
+use crate::run::privileges::Privileges;
 
 /// The child's stack until its exec, in bytes: system calls need little.
 const STACK_BYTES: usize = 32 * 1024;
-
-/// What a child does before its program runs, by the number that it reports.
-const STEPS: [&str; 12] = [
-    "setsid",
-    "dup2",
-    "sigaction",
-    "setrlimit",
-    "setpriority",
-    "setgroups",
-    "setresgid",
-    "setresuid",
-    "the check that root is gone",
-    "no_new_privs",
-    "sigprocmask",
-    "execve",
-];
-const EXEC: u8 = 11;
 
 /// Starts a program in a session of its own, with these three as its standard streams, default
 /// signals and none blocked. All other descriptors of ours are close-on-exec. Where a step on the
@@ -84,16 +68,16 @@ pub fn spawn(
         }
         pid
     };
-    let Some((step, error)) = child.failed.get() else { return Ok(pid) };
+    let Some(failed) = child.failed.get() else { return Ok(pid) };
     fault::process_over(pid);
     // SAFETY: a null status is allowed; the child has ended.
     unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
-    let error = io::Error::from_raw_os_error(error);
-    if step == EXEC {
-        return Err(error);
-    }
-    let step = STEPS.get(usize::from(step)).copied().unwrap_or_default();
-    Err(io::Error::other(format!("{step}: {error}")))
+    Err(match failed {
+        Failed::Exec(error) => io::Error::from_raw_os_error(error),
+        Failed::Step(step, error) => {
+            io::Error::other(format!("{step}: {}", io::Error::from_raw_os_error(error)))
+        }
+    })
 }
 
 extern "C" fn enter(child: *mut c_void) -> c_int {
@@ -173,8 +157,13 @@ struct Child<'a> {
     failed: Cell<Option<Failed>>,
 }
 
-/// A step by its number, and `errno`.
-type Failed = (u8, i32);
+/// What a child could not do, and `errno`.
+#[derive(Clone, Copy)]
+enum Failed {
+    /// A step before the exec, as people are told of it.
+    Step(&'static str, c_int),
+    Exec(c_int),
+}
 
 impl Child<'_> {
     /// Returns only where a step failed.
@@ -187,83 +176,40 @@ impl Child<'_> {
             let mut default: libc::sigaction = MaybeUninit::zeroed().assume_init();
             default.sa_sigaction = libc::SIG_DFL;
             for signal in (1..=64).filter(|signal| self.handled >> (signal - 1) & 1 == 1) {
-                check(2, libc::sigaction(signal, &raw const default, ptr::null_mut()))?;
+                check("sigaction", libc::sigaction(signal, &raw const default, ptr::null_mut()))?;
             }
             fault::process_started(libc::getpid());
-            check(0, libc::setsid())?;
+            check("setsid", libc::setsid())?;
             for (target, stream) in (0..).zip(self.streams) {
                 if stream == target {
-                    check(1, libc::fcntl(stream, libc::F_SETFD, 0))?;
+                    check("fcntl", libc::fcntl(stream, libc::F_SETFD, 0))?;
                 } else {
-                    check(1, libc::dup2(stream, target))?;
+                    check("dup2", libc::dup2(stream, target))?;
                 }
             }
             watch::restore_oom_score();
             for (resource, limit) in self.limits {
-                check(3, libc::setrlimit(*resource as _, limit))?;
+                check("setrlimit", libc::setrlimit(*resource as _, limit))?;
             }
             if let Some(nice) = self.privileges.nice {
-                check(4, libc::setpriority(libc::PRIO_PROCESS as _, 0, nice))?;
+                check("setpriority", libc::setpriority(libc::PRIO_PROCESS as _, 0, nice))?;
             }
             if let Some(identity) = &self.privileges.identity {
-                become_user(identity)?;
+                become_user(identity).map_err(|(step, error)| Failed::Step(step.name(), error))?;
             }
             restore(0);
             libc::execve(self.path, self.argv.cast(), self.envp.cast());
-            Err((EXEC, *libc::__errno_location()))
+            Err(Failed::Exec(*libc::__errno_location()))
         }
     }
 }
 
-/// Becomes a user for good. By system calls alone: the C library's functions would change the
-/// threads of the parent, in its memory.
-///
-/// # Safety
-/// As for [`Child::run`].
-unsafe fn become_user(identity: &Identity) -> Result<(), Failed> {
-    let (user, group) = (identity.user, identity.group);
-    // SAFETY: plain system calls on memory that was made before the clone.
-    unsafe {
-        // somebody who is that user already can't set groups, and needn't
-        if libc::geteuid() == 0 {
-            let groups = &identity.groups;
-            check(5, libc::syscall(SYS_SETGROUPS, groups.len(), groups.as_ptr()))?;
-        }
-        check(6, libc::syscall(SYS_SETRESGID, group, group, group))?;
-        check(7, libc::syscall(SYS_SETRESUID, user, user, user))?;
-        let (mut real, mut effective, mut saved) = (0, 0, 0);
-        let is_known = libc::getresuid(&raw mut real, &raw mut effective, &raw mut saved) == 0;
-        let is_that = is_known && [real, effective, saved].iter().all(|one| *one == user);
-        if !is_that || (user != 0 && libc::syscall(SYS_SETRESUID, -1, 0, -1) == 0) {
-            return Err((8, *libc::__errno_location()));
-        }
-        if user != 0 {
-            check(9, libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
-        }
-    }
-    Ok(())
-}
-
-/// The calls for ids of 32 bits: some 32-bit machines have older ones under the plain names.
-#[cfg(any(target_arch = "x86", target_arch = "arm"))]
-const SYS_SETGROUPS: libc::c_long = libc::SYS_setgroups32;
-#[cfg(any(target_arch = "x86", target_arch = "arm"))]
-const SYS_SETRESGID: libc::c_long = libc::SYS_setresgid32;
-#[cfg(any(target_arch = "x86", target_arch = "arm"))]
-const SYS_SETRESUID: libc::c_long = libc::SYS_setresuid32;
-#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
-const SYS_SETGROUPS: libc::c_long = libc::SYS_setgroups;
-#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
-const SYS_SETRESGID: libc::c_long = libc::SYS_setresgid;
-#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
-const SYS_SETRESUID: libc::c_long = libc::SYS_setresuid;
-
-fn check(step: u8, result: impl Into<i64>) -> Result<(), Failed> {
-    if result.into() >= 0 {
+fn check(step: &'static str, result: c_int) -> Result<(), Failed> {
+    if result >= 0 {
         return Ok(());
     }
     // SAFETY: the address is always good.
-    Err((step, unsafe { *libc::__errno_location() }))
+    Err(Failed::Step(step, unsafe { *libc::__errno_location() }))
 }
 
 fn pointers(strings: &[CString]) -> Vec<*mut c_char> {

@@ -1,0 +1,187 @@
+//! Which variables of its environment a script reads, as far as its text tells. Pure.
+
+use std::collections::BTreeSet;
+
+use super::script_text::without_comment;
+
+/// Words before a name in a shell that give it a value.
+const SETTING: [&str; 9] =
+    ["read", "for", "local", "declare", "typeset", "readonly", "export", "mapfile", "readarray"];
+/// Words after which a command begins.
+const BEGINNING: [&str; 14] =
+    ["then", "do", "else", "if", "while", "until", "elif", "{", "(", "!", "&&", "||", "|", ";"];
+/// How programs in other languages, and tools, ask for a variable.
+const ASKING: [&str; 6] = ["environ", "getenv", "process.env", "ENV", "printenv", "get_env"];
+/// What may stand between that and the name.
+const METHODS: [&str; 6] = [".get", ".fetch", ".pop", ".setdefault", ".has_key", ".key?"];
+
+/// The variables that a script reads and doesn't set itself.
+pub fn unset_reads(text: &str) -> BTreeSet<String> {
+    let is_shell = is_shell(text);
+    let (mut reads, mut sets) = (BTreeSet::new(), BTreeSet::new());
+    for line in text.lines().map(without_comment) {
+        if is_shell {
+            expansions(line, &mut reads);
+            assignments(line, &mut sets);
+        }
+        questions(line, &mut reads, &mut sets);
+    }
+    reads.retain(|name| !sets.contains(name));
+    reads
+}
+
+/// Whether `$name` is a variable of the environment: in Perl it is one of the script's own. A text
+/// without an interpreter's line is one for `sh -c`, or might be.
+fn is_shell(text: &str) -> bool {
+    let Some(line) = text.strip_prefix("#!").and_then(|rest| rest.lines().next()) else {
+        return true;
+    };
+    line.split(['/', ' ', '\t']).any(|word| {
+        let word = word.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+        ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox"].contains(&word)
+    })
+}
+
+fn is_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The name at the beginning of a text, and what follows it.
+fn name_at(text: &str) -> Option<(&str, &str)> {
+    let end = text.find(|c: char| !is_part(c)).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    (!name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())).then_some((name, rest))
+}
+
+/// `$name`, `${name…`, `${#name}`.
+fn expansions(line: &str, reads: &mut BTreeSet<String>) {
+    for (at, _) in line.match_indices('$') {
+        if line[..at].ends_with('\\') {
+            continue;
+        }
+        let rest = &line[at + 1..];
+        let inner =
+            rest.strip_prefix('{').map(|rest| rest.strip_prefix(['#', '!']).unwrap_or(rest));
+        reads.extend(name_at(inner.unwrap_or(rest)).map(|(name, _)| name.to_owned()));
+    }
+}
+
+/// `name=`, where a command begins; `read name`, `for name in`, `local name` and their like.
+fn assignments(line: &str, sets: &mut BTreeSet<String>) {
+    let mut may_begin = true;
+    let mut is_setting = false;
+    let mut before = "";
+    for word in line.split_whitespace() {
+        let begun = word.trim_start_matches(['(', '{', '`', ';', '&', '|']);
+        let begins = may_begin || begun.len() < word.len();
+        if begins {
+            is_setting = false;
+        }
+        let own = name_at(begun);
+        let assigned = own.filter(|(_, rest)| rest.starts_with('=') || rest.starts_with("+="));
+        let is_assignment = assigned.is_some() && (begins || is_setting);
+        if let Some((name, value)) = assigned.filter(|_| is_assignment) {
+            // `name=${name:-default}` asks first
+            let mut read = BTreeSet::new();
+            expansions(value, &mut read);
+            if !read.contains(name) {
+                sets.insert(name.to_owned());
+            }
+        } else if (is_setting || before == "-v")
+            && let Some((name, rest)) = own
+            && rest.trim_end_matches([';', ')']).is_empty()
+            // an export of what is there gives no value
+            && !line.trim_start().starts_with("export ")
+        {
+            sets.insert(name.to_owned());
+        }
+        is_setting = match begun {
+            word if SETTING.contains(&word) => true,
+            "in" => false,
+            word => is_setting && !word.ends_with([';', '|', '&']),
+        };
+        may_begin = BEGINNING.contains(&word)
+            || word.ends_with([';', '|', '&', '('])
+            || (is_assignment && begins);
+        before = word;
+    }
+}
+
+/// `os.environ["name"]`, `getenv('name')`, `$ENV{name}`, `'name' in os.environ`, `printenv name`.
+fn questions(line: &str, reads: &mut BTreeSet<String>, sets: &mut BTreeSet<String>) {
+    for asking in ASKING {
+        for (at, _) in line.match_indices(asking) {
+            if line[..at].ends_with(is_part) {
+                continue;
+            }
+            let before = line[..at].trim_end_matches("os.").trim_end();
+            reads.extend(before.strip_suffix(" in").and_then(quoted_before).map(str::to_owned));
+            let rest = &line[at + asking.len()..];
+            let rest = METHODS.iter().find_map(|method| rest.strip_prefix(method)).unwrap_or(rest);
+            let Some(inner) = rest.strip_prefix(['[', '(', '{', '.', ' ']) else { continue };
+            let inner = inner.trim_start().trim_start_matches(['"', '\'']);
+            let Some((name, after)) = name_at(inner) else { continue };
+            // `b["name"]`: what a byte string begins with is no name
+            let after = after.trim_start_matches(['"', '\'']);
+            let after = after.strip_prefix([']', '}']).map(str::trim_start);
+            let is_set =
+                after.is_some_and(|after| after.starts_with('=') && !after.starts_with("=="));
+            let known = if is_set { &mut *sets } else { &mut *reads };
+            known.insert(name.to_owned());
+        }
+    }
+}
+
+/// The quoted word at the end of a text.
+fn quoted_before(text: &str) -> Option<&str> {
+    let text = text.trim_end().trim_end_matches(" not");
+    let quote = text.chars().next_back().filter(|c| ['"', '\''].contains(c))?;
+    let inner = &text[..text.len() - 1];
+    let name = &inner[inner.rfind(quote)? + 1..];
+    name_at(name).filter(|(_, rest)| rest.is_empty()).map(|(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_are_seen_and_what_is_set_is_none() {
+        for (text, expected) in [
+            ("#!/bin/sh\necho $vlan", &["vlan"][..]),
+            ("#!/bin/sh\necho \"${vlan}\" \"${zone:-none}\" ${#name}", &["name", "vlan", "zone"]),
+            ("#!/usr/bin/env bash\n[ \"$a\" = 1 ] && echo ${b%x}", &["a", "b"]),
+            ("echo $vlan $1 $? $$ ${1:-x}", &["vlan"]),
+            ("#!/bin/sh\n# $vlan\ntrue # $zone\necho \\$x", &[]),
+            ("#!/bin/sh\nvlan=5; echo $vlan", &[]),
+            ("#!/bin/sh\nif true; then vlan=$1; fi\necho $vlan", &[]),
+            ("#!/bin/sh\na=1 b=2 run\necho $a $b", &[]),
+            ("#!/bin/sh\nread -r a b; echo $a $b", &[]),
+            ("#!/bin/sh\ncat x | while read -r a b; do echo $a $b $c; done", &["c"]),
+            ("#!/bin/sh\nfor x in $list; do echo $x; done", &["list"]),
+            ("#!/bin/bash\nlocal a b=1\necho $a $b", &[]),
+            ("#!/bin/bash\nprintf -v a x; echo $a", &[]),
+            ("#!/bin/bash\nmapfile -t lines; echo ${lines[0]}", &[]),
+            ("#!/bin/sh\nexport vlan; echo $vlan", &["vlan"]),
+            ("#!/bin/sh\nexport vlan=3; echo $vlan", &[]),
+            ("#!/bin/sh\nvlan=${vlan:-7}; echo $vlan", &["vlan"]),
+            ("#!/bin/sh\n: \"${vlan:=7}\"", &["vlan"]),
+            ("#!/bin/sh\nnft add rule vlan=$vlan", &["vlan"]),
+            ("#!/bin/sh\nprintenv vlan", &["vlan"]),
+            ("#!/usr/bin/python3\nx = os.environ['vlan']", &["vlan"]),
+            ("#!/usr/bin/python3\nx = os.environ.get(\"vlan\", 'no')", &["vlan"]),
+            ("#!/usr/bin/python3\nif 'vlan' in os.environ: pass", &["vlan"]),
+            ("#!/usr/bin/python3\nif 'vlan' not in os.environ: pass", &["vlan"]),
+            ("#!/usr/bin/python3\nif os.getenv('vlan') == 'x': pass", &["vlan"]),
+            ("#!/usr/bin/python3\nos.environ['vlan'] = '1'; x = os.environ['vlan']", &[]),
+            ("#!/usr/bin/python3\nif os.environ['vlan'] == '1': pass", &["vlan"]),
+            ("#!/usr/bin/perl\nprint $ENV{vlan}, $ENV{'zone'}, $own;", &["vlan", "zone"]),
+            ("#!/usr/bin/ruby\nputs ENV[\"vlan\"], ENV.fetch('zone')", &["vlan", "zone"]),
+            ("#!/usr/bin/node\nprocess.env.vlan; process.env['zone']", &["vlan", "zone"]),
+            ("#!/bin/sh\nBASH_ENV=x; echo $HOME", &["HOME"]),
+        ] {
+            let seen: Vec<String> = unset_reads(text).into_iter().collect();
+            assert_eq!(seen, expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Hooks with `run_as`: what of root's they don't keep, and what of theirs root doesn't take.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde_json::Value;
+
+use crate::support::host::binary_under_test;
+use crate::support::{GUEST, Host, is_root, skip, until};
+
+const NOBODY: u32 = 65534;
+const AS_NOBODY: &str = "run_as: {user: nobody, group: nogroup}";
+
+/// A host whose scripts any user can get to, with a directory `home` of nobody's; `None`, and words,
+/// for whoever isn't root.
+fn host() -> Option<Host> {
+    if !is_root() {
+        skip("only root can become somebody else");
+        return None;
+    }
+    let host = Host::new();
+    host.mode("", 0o755);
+    fs::create_dir(host.path("home")).unwrap();
+    chown(host.path("home"), Some(NOBODY), Some(NOBODY)).unwrap();
+    Some(host)
+}
+
+fn register(host: &Host, event: &str, name: &str, script: &str, more: &str) {
+    host.script(format!("bin/{name}"), script);
+    let text = format!("events: {event}\ncommand: bin/{name}\n{more}\n");
+    host.file(format!("hooks.d/{name}.yaml"), text);
+}
+
+/// What each hook printed, in order; all must have succeeded.
+fn printed(host: &Host) -> Vec<String> {
+    let object = host.json(&["run", "qemu", "g", "prepare", "--xml", "guest.xml"], 0);
+    let runs = object["runs"].as_array().unwrap();
+    let stdout = |run: &Value| run["stdout"].as_str().unwrap().trim_end().to_owned();
+    runs.iter().map(stdout).collect()
+}
+
+// --- what is root's -----------------------------------------------------------------------------
+
+/// Gives this thread a session keyring with a key; `false` where the kernel has no keys.
+#[allow(unsafe_code)]
+fn hold_a_key(name: &std::ffi::CStr) -> bool {
+    // SAFETY: the strings outlive the calls; they change the keyring of this thread alone.
+    unsafe {
+        let joined = libc::syscall(libc::SYS_keyctl, 1, c"hookmux-tests".as_ptr());
+        let (kind, value) = (c"user".as_ptr(), c"x".as_ptr());
+        joined > 0 && libc::syscall(libc::SYS_add_key, kind, name.as_ptr(), value, 1, -3) > 0
+    }
+}
+
+#[test]
+fn the_keys_of_roots_session_are_not_theirs() {
+    let Some(host) = host() else { return };
+    if !Path::new("/proc/keys").exists() || !hold_a_key(c"hookmux-tests-secret") {
+        return skip("this kernel has no keys, or lets nobody have them");
+    }
+    let script = "grep -c hookmux-tests-secret /proc/keys; true";
+    register(&host, "before_vm_start", "a-root", script, "");
+    register(&host, "before_vm_start", "b-nobody", script, AS_NOBODY);
+    assert_eq!(printed(&host), ["1", "0"]);
+}
+
+/// Makes CAP_CHOWN inheritable and ambient in this thread.
+#[allow(unsafe_code)]
+fn pass_a_capability_on() {
+    let header = [0x2008_0522u32, 0];
+    let mut sets = [0u32; 6];
+    // SAFETY: a header and two words for each of three sets; only this thread's sets change.
+    unsafe {
+        assert_eq!(libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()), 0);
+        sets[2] |= 1;
+        assert_eq!(libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()), 0);
+        let raise = libc::PR_CAP_AMBIENT_RAISE;
+        assert_eq!(libc::prctl(libc::PR_CAP_AMBIENT, raise, 0, 0, 0), 0);
+    }
+}
+
+#[test]
+fn no_capability_stays_or_can_come_back() {
+    let Some(host) = host() else { return };
+    pass_a_capability_on();
+    let script = "grep -E '^(Cap|NoNewPrivs|Groups)' /proc/self/status | tr -d ' \\t'";
+    register(&host, "before_vm_start", "a-root", script, "");
+    register(&host, "before_vm_start", "b-nobody", script, AS_NOBODY);
+    let printed = printed(&host);
+    let lines: Vec<Vec<&str>> = printed.iter().map(|text| text.lines().collect()).collect();
+    let none = "0000000000000000";
+    let expected = ["Inh", "Prm", "Eff", "Bnd", "Amb"].map(|set| format!("Cap{set}:{none}"));
+    assert_eq!(lines[1][..2], ["Groups:65534", &expected[0]]);
+    assert_eq!(lines[1][2..6], expected[1..]);
+    assert_eq!(lines[1][6], "NoNewPrivs:1");
+    // root's own hooks keep what they were given
+    assert_ne!(lines[0][1], expected[0]);
+    assert_ne!(lines[0][4], expected[3]);
+}
+
+#[test]
+fn their_streams_can_be_opened_again() {
+    let Some(host) = host() else { return };
+    let script = r#"
+set -e
+echo 1 >/dev/stderr
+echo 2 | tee /dev/stderr >/dev/null
+echo 3 >>/proc/self/fd/2
+echo 4 >/dev/fd/2
+echo 5 >/dev/stdout
+echo 6 | tee /proc/$$/fd/1 >/dev/null
+sh -c 'echo 7 >/dev/stdout'
+wc -c </dev/stdin | tr -d ' '
+"#;
+    let expected = |size: usize| format!("5\n6\n7\n{size}\n");
+    let size = GUEST.len();
+    for (style, stdin, read) in
+        [("vdsm", "none", 0), ("vdsm", "xml", size), ("libvirt", "none", size)]
+    {
+        for user in [AS_NOBODY, "", "nice: 1"] {
+            let more = format!("style: {style}\nstdin: {stdin}\n{user}");
+            register(&host, "before_vm_start", "x", script, &more);
+            let object = host.json(&["run", "qemu", "g", "prepare", "--xml", "guest.xml"], 0);
+            let run = &object["runs"][0];
+            assert_eq!(run["stdout"].as_str(), Some(expected(read).as_str()), "{more}: {run}");
+            assert_eq!(run["stderr"].as_str(), Some("1\n2\n3\n4\n"), "{more}: {run}");
+        }
+    }
+}
+
+// --- what root doesn't take ---------------------------------------------------------------------
+
+/// A document that may be taken, and is nobody's to read.
+fn roots_document(host: &Host) {
+    let text = GUEST.replace("</domain>", "<description>ROOTS</description></domain>");
+    fs::write(host.path("home/private"), text).unwrap();
+    host.mode("home/private", 0o600);
+}
+
+#[test]
+fn a_file_of_roots_in_place_of_the_document_is_not_read() {
+    let Some(host) = host() else { return };
+    let event = "before_vm_migrate_destination";
+    let seen = r#"grep -c ROOTS "$_hook_domxml" >>"$T/log"; true"#;
+    register(&host, event, "z-later", seen, "weight: 900");
+    for (how, words) in [
+        (r#"mv "$T/home/private" "$_hook_domxml""#, "it belongs to uid 0"),
+        (r#"ln -sf "$T/home/private" "$_hook_domxml""#, "not a regular file"),
+        (r#"rm "$_hook_domxml"; mkfifo "$_hook_domxml""#, "not a regular file"),
+        (r#"rm "$_hook_domxml"; mkdir "$_hook_domxml""#, "not a regular file"),
+        (
+            r#"ln "$_hook_domxml" "${_hook_domxml%/*}/other"; echo >>"$_hook_domxml""#,
+            "more than one name",
+        ),
+    ] {
+        roots_document(&host);
+        register(&host, event, "x", how, AS_NOBODY);
+        let answer = host.guest("migrate begin").run();
+        answer.fails(1, &[words]);
+        assert!(answer.stdout.is_empty() && !answer.stderr.contains("ROOTS"), "{how}");
+        assert_eq!(host.log(), ["0"], "{how}");
+    }
+    // what the user wrote is taken, by whatever way of writing
+    for how in [
+        r#"sed -i 's,</domain>,<a/></domain>,' "$_hook_domxml""#,
+        r#"sed 's,</domain>,<a/></domain>,' "$_hook_domxml" >"$T/home/new"; mv "$T/home/new" "$_hook_domxml""#,
+        r#"new=$(sed 's,</domain>,<a/></domain>,' "$_hook_domxml"); echo "$new" >"$_hook_domxml""#,
+    ] {
+        register(&host, event, "x", how, AS_NOBODY);
+        let answer = host.guest("migrate begin").run();
+        assert_eq!(answer.status, Some(0), "{how}: {}", answer.stderr);
+        let document = String::from_utf8(answer.stdout).unwrap();
+        assert_eq!(document.trim_end(), GUEST.replace("</domain>", "<a/></domain>").trim_end());
+    }
+}
+
+#[test]
+fn a_document_that_others_own_or_another_directory_is_not_read_from_roots_hooks_either() {
+    let Some(host) = host() else { return };
+    let edit = r#"sed -i 's,</domain>,<a/></domain>,' "$_hook_domxml""#;
+    for more in ["", "parallel: true"] {
+        for (how, words) in [
+            (r#"chown nobody "$_hook_domxml""#, "it belongs to uid 65534"),
+            (
+                r#"d=${_hook_domxml%/*}; mv "$d" "$d.x"; mkdir "$d"; cp "$d.x/document.xml" "$d"; rm -r "$d.x""#,
+                "not the one that was made",
+            ),
+        ] {
+            let script = format!("{edit}; {how}");
+            register(&host, "before_vm_migrate_destination", "x", &script, more);
+            host.guest("migrate begin").run().fails(1, &[words]);
+        }
+        register(&host, "before_vm_migrate_destination", "x", edit, more);
+        host.guest("migrate begin").run().answers(GUEST.replace("</domain>", "<a/></domain>"));
+    }
+}
+
+// --- what they leave ----------------------------------------------------------------------------
+
+/// Keeps every mover away, for as long as it lives.
+fn no_mover(host: &Host) -> Flock<File> {
+    fs::create_dir_all(host.path("run/records")).unwrap();
+    let lock = File::create(host.path("run/records/.mover")).unwrap();
+    Flock::lock(lock, FlockArg::LockExclusive).unwrap()
+}
+
+fn entries(directory: impl AsRef<Path>) -> Vec<fs::DirEntry> {
+    fs::read_dir(directory).into_iter().flatten().flatten().collect()
+}
+
+/// Many files, and directories deeper than a path can be long.
+const LEAVES: &str = r#"
+cd "${_hook_domxml%/*}"
+i=0; while [ $i -lt 300 ]; do : >"f$i"; i=$((i+1)); done
+deep=$(printf 'd/%.0s' $(seq 1500))
+mkdir -p "$deep" "other/$deep"
+mv d "other/$deep"
+ln -s /etc other/link; ln -s / link
+chmod 0 other
+"#;
+
+#[test]
+fn what_is_left_is_put_aside_in_the_call_and_removed_afterwards() {
+    let Some(host) = host() else { return };
+    let lock = no_mover(&host);
+    register(&host, "before_vm_start", "x", LEAVES, AS_NOBODY);
+    host.guest("prepare begin").run().succeeds();
+    assert!(entries(host.path("run/data")).is_empty());
+    let left = entries(host.path("run/trash"));
+    assert_eq!(left.len(), 1);
+    assert!(entries(left[0].path()).len() > 300, "nothing was removed in the call");
+    for path in [host.path("run/trash"), left[0].path()] {
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.uid(), found.mode() & 0o777), (0, 0o700), "{}", path.display());
+    }
+    let done = host.json(&["prune"], 0);
+    assert!(done["trash_removed"].as_u64().unwrap() > 3300, "{done}");
+    assert_eq!(done["trash_left"], false);
+    assert!(entries(host.path("run/trash")).is_empty());
+    // by itself, as soon as a mover can
+    host.guest("prepare begin").run().succeeds();
+    assert_eq!(entries(host.path("run/trash")).len(), 1);
+    drop(lock);
+    register(&host, "before_vm_start", "x", "true", AS_NOBODY);
+    host.guest("prepare begin").run().succeeds();
+    until("the mover has removed it", || entries(host.path("run/trash")).is_empty());
+}
+
+#[test]
+fn without_records_it_is_removed_all_the_same() {
+    let Some(host) = host() else { return };
+    host.settings("record: none");
+    register(&host, "before_vm_start", "x", LEAVES, AS_NOBODY);
+    host.guest("prepare begin").run().succeeds();
+    assert!(entries(host.path("run/data")).is_empty() && host.path("run/trash").exists());
+    until("a mover has removed it", || entries(host.path("run/trash")).is_empty());
+}
+
+#[test]
+fn a_document_of_usual_size_is_removed_at_once_and_a_large_one_later() {
+    let Some(host) = host() else { return };
+    let _lock = no_mover(&host);
+    register(&host, "before_vm_start", "x", r#"echo >>"$_hook_domxml""#, AS_NOBODY);
+    host.guest("prepare begin").run().succeeds();
+    assert_eq!(
+        (entries(host.path("run/data")).len(), entries(host.path("run/trash")).len()),
+        (0, 0)
+    );
+    register(&host, "before_vm_start", "x", r#"truncate -s 1G "$_hook_domxml""#, AS_NOBODY);
+    host.guest("prepare begin").run();
+    assert_eq!(
+        (entries(host.path("run/data")).len(), entries(host.path("run/trash")).len()),
+        (0, 1)
+    );
+}
+
+#[test]
+fn who_goes_on_making_files_keeps_nobody() {
+    let Some(host) = host() else { return };
+    let lock = no_mover(&host);
+    // in two directories, until it is told to stop
+    let script = r#"
+cd "${_hook_domxml%/*}"
+mkdir sub
+(
+    n=0
+    while [ ! -e "$T/home/stop" ] && [ $n -lt 100000 ]; do
+        n=$((n+1)); : >"f$n"; : >"sub/f$n"; mkdir "sub/d$n"; [ -e "sub/d$n" ] || sleep 0.01
+    done
+) </dev/null >/dev/null 2>&1 &
+while [ ! -e f20 ]; do sleep 0.01; done
+"#;
+    register(&host, "before_vm_start", "x", script, AS_NOBODY);
+    host.guest("prepare begin").run().succeeds();
+    assert_eq!(entries(host.path("run/trash")).len(), 1);
+    until("it is all removed", || {
+        host.json(&["prune"], 0);
+        entries(host.path("run/trash")).is_empty()
+    });
+    fs::write(host.path("home/stop"), "").unwrap();
+    drop(lock);
+}
+
+#[test]
+fn what_a_dead_call_left_is_put_aside_when_the_daemon_starts() {
+    let Some(host) = host() else { return };
+    let lock = no_mover(&host);
+    let mut dead = Command::new("true").stdin(Stdio::null()).spawn().unwrap();
+    let number = dead.id();
+    dead.wait().unwrap();
+    for name in [format!("run/data/x.{number}"), format!("run/data/x.{number}-1")] {
+        fs::create_dir_all(host.path(&name).join("deeper")).unwrap();
+        fs::write(host.path(&name).join("document.xml"), GUEST).unwrap();
+    }
+    fs::create_dir(host.path(format!("run/data/y.{number}"))).unwrap();
+    fs::set_permissions(host.path("run/data"), fs::Permissions::from_mode(0o711)).unwrap();
+    let start = || host.call("daemon", ["-", "start", "-", "start"]).stdin("").run();
+    start().succeeds();
+    assert!(entries(host.path("run/data")).is_empty());
+    assert_eq!(entries(host.path("run/trash")).len(), 2);
+    drop(lock);
+    start().succeeds();
+    until("a mover has removed it", || entries(host.path("run/trash")).is_empty());
+}
+
+#[test]
+fn what_is_mounted_there_is_not_removed() {
+    let Some(host) = host() else { return };
+    for name in ["kept", "run/trash", "run/trash/x", "run/trash/x/sub", "run/trash/y"] {
+        fs::create_dir_all(host.path(name)).unwrap();
+    }
+    host.mode("run/trash", 0o700);
+    fs::write(host.path("kept/file"), "").unwrap();
+    fs::write(host.path("run/trash/x/file"), "").unwrap();
+    fs::write(host.path("run/trash/x/bound"), "").unwrap();
+    let script = r#"
+set -e
+cd "$1"
+mount --bind kept run/trash/x/sub
+mount --bind kept/file run/trash/x/bound
+mount -t tmpfs tmpfs run/trash/y; : >run/trash/y/file
+"$2" --hooks-dir hooks prune
+[ -e run/trash/y/file ]
+"#;
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "/bin/sh", "-c", script, "sh"])
+        .arg(host.path(""))
+        .arg(binary_under_test())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("something is left"), "{output:?}");
+    assert!(host.path("kept/file").exists());
+    assert!(!host.path("run/trash/x/file").exists());
+    // nothing is mounted here
+    let done = host.json(&["prune"], 0);
+    assert_eq!((&done["trash_removed"], &done["trash_left"]), (&4.into(), &false.into()));
+}
