@@ -1,32 +1,46 @@
-//! One job of the queue: everything that its hook is started with.
+//! One job of the queue, in two files: the head, which says when it may run and how far it has come,
+//! and the body, which is everything that its hook is started with. Only the head is rewritten.
+//!
+//! Version 0.1.0 had both in one object, without a format. That is format 1, and is still read.
 
-use std::ffi::CString;
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::clock::{self, Clock, Moment};
+use super::waiting::Times;
 use crate::config::Registration;
 use crate::config::registration::Limits;
+use crate::libvirt::{Call, Driver};
 use crate::record::{Execution, ulid};
 use crate::run::document_file;
 use crate::run::job::{Job, c_string};
 use crate::run::privileges::{Identity, Privileges};
 use crate::run::processes;
 
-/// How long a job may wait, in seconds: what it would tell is history by then.
-pub const EXPIRES: u64 = 3600;
+/// Raised when what an older version reads from it would be wrong.
+pub const FORMAT: u64 = 2;
+/// How long a job may wait: what it would tell is history by then.
+pub const EXPIRES: Duration = Duration::from_secs(3600);
+/// How often a job may run when its worker dies, before it is put aside.
+pub const MAX_DEATHS: u32 = 3;
 /// Between tries: the first pause, doubled each time up to the longest.
-const FIRST_PAUSE: u64 = 1;
-const LONGEST_PAUSE: u64 = 60;
+const FIRST_PAUSE_S: u64 = 1;
+const LONGEST_PAUSE_S: u64 = 60;
+/// How much is kept of what went wrong.
+const MAX_LAST_CHARS: usize = 500;
+const MAX_ID_BYTES: usize = 64;
+const MAX_LOCK_BYTES: usize = 255;
 
 /// Bytes that need not be text, in base 64.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +60,8 @@ impl<'de> Deserialize<'de> for Bytes {
 }
 
 /// A process, by what can't come to mean another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Caller {
     pub pid: i32,
     pub start: u64,
@@ -59,32 +74,267 @@ impl Caller {
         Caller { pid, start: processes::start_time(pid).unwrap_or_default() }
     }
 
-    /// Whether it still runs, so that libvirt has no answer yet.
+    /// Whether it still runs, so that libvirt has no answer yet. A zombie has given its answer.
     pub fn is_there(self) -> bool {
-        processes::start_time(self.pid) == Some(self.start)
+        processes::is_running(self.pid, self.start)
     }
 }
 
-/// A job.
+/// Why a file is no job for this version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// A later version wrote it: its format.
+    Newer(String),
+    Broken(String),
+}
+
+/// What is known of a job without its body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Item {
-    /// A ULID: sorts by age.
+pub struct Head {
+    #[serde(default)]
+    pub format: u64,
+    /// A ULID, and the name of its files.
+    #[serde(default)]
     pub id: String,
+    #[serde(default)]
     pub execution: String,
     /// `before_vm_start/notify`
+    #[serde(default)]
     pub hook: String,
+    #[serde(default)]
     pub event: Option<String>,
+    #[serde(default)]
     pub driver: String,
+    #[serde(default)]
     pub object: String,
+    #[serde(default)]
     pub operation: String,
+    #[serde(default)]
     pub uuid: Option<String>,
     /// libvirt's, of the call.
     #[serde(default)]
     pub call_arguments: Vec<Bytes>,
     /// The name of its registration: what `max_parallel` of one counts by.
+    #[serde(default)]
     pub registration: String,
     /// The call that queued it; it runs when that is over.
+    #[serde(default)]
     pub caller: Caller,
+    #[serde(default)]
+    pub lock: Option<String>,
+    #[serde(default)]
+    pub max_parallel: Option<u32>,
+    #[serde(default)]
+    pub retries: u32,
+    /// Seconds since 1970: counts where it was queued in another boot.
+    #[serde(default = "clock::wall_s")]
+    pub queued_at: u64,
+    #[serde(default)]
+    pub queued: Option<Moment>,
+    /// Not tried before that, in seconds since 1970: counts likewise.
+    #[serde(default)]
+    pub not_before: u64,
+    #[serde(default)]
+    pub due: Option<Moment>,
+    /// Tries that have begun.
+    #[serde(default)]
+    pub attempts: u32,
+    /// The id of the run that is under way, or was when its worker died.
+    #[serde(default)]
+    pub run: Option<String>,
+    /// How the last try ended.
+    #[serde(default)]
+    pub last: Option<String>,
+    /// How often its worker died while it ran, one time after the other.
+    #[serde(default)]
+    pub deaths: u32,
+    /// Why it was put aside.
+    #[serde(default)]
+    pub put_aside: Option<String>,
+    /// What its files take, in bytes.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Whether its file has the body too, as 0.1.0 wrote it.
+    #[serde(skip)]
+    pub has_body: bool,
+}
+
+/// What tells of a head's format, and whether the body stands in the same file.
+#[derive(Deserialize)]
+struct Outline {
+    format: Option<serde_json::Value>,
+    path: Option<IgnoredAny>,
+}
+
+/// What a job's order goes by: what another boot left comes first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Order {
+    is_of_this_boot: bool,
+    /// Nanoseconds of this boot; seconds since 1970 of another one.
+    time: i64,
+    pub id: String,
+}
+
+impl Head {
+    /// Reads a head from a file that should be `id`'s.
+    ///
+    /// # Errors
+    /// It is no head, or a later version's.
+    pub fn parse(bytes: &[u8], id: &str) -> Result<Head, Flaw> {
+        let broken = |error: serde_json::Error| Flaw::Broken(error.to_string());
+        let outline: Outline = serde_json::from_slice(bytes).map_err(broken)?;
+        refuse_newer(outline.format.as_ref())?;
+        let mut head: Head = serde_json::from_slice(bytes).map_err(broken)?;
+        if head.id != id {
+            return Err(Flaw::Broken(format!("it says that it is the job `{}`", head.id)));
+        }
+        if head.lock.as_deref().is_some_and(|name| !is_lock_name(name)) {
+            return Err(Flaw::Broken("its lock has no lock's name".to_owned()));
+        }
+        // what carries this name is ended: it must be the job's own
+        if head.run.as_deref().is_some_and(|run| !is_run_of(run, id)) {
+            return Err(Flaw::Broken("its run is not its own".to_owned()));
+        }
+        head.has_body = outline.path.is_some();
+        head.max_parallel = head.max_parallel.map(|most| most.max(1));
+        Ok(head)
+    }
+
+    /// Whose order it belongs to: a guest's or a network's.
+    pub fn queue_of(&self) -> (&str, &str) {
+        (&self.driver, self.uuid.as_deref().unwrap_or(&self.object))
+    }
+
+    /// Its place among all jobs.
+    pub fn order(&self, clock: &Clock) -> Order {
+        let (is_of_this_boot, time) = match clock.of_this_boot(self.queued.as_ref()) {
+            Some(time) => (true, time),
+            None => (false, i64::try_from(self.queued_at).unwrap_or(i64::MAX)),
+        };
+        Order { is_of_this_boot, time, id: self.id.clone() }
+    }
+
+    /// What a worker needs to know of its times.
+    pub fn times(&self, clock: &Clock) -> Times {
+        let pause_ns = clock::nanoseconds(self.pause(clock));
+        let due_ns = clock.now_ns().saturating_add(pause_ns);
+        Times { order: self.order(clock), due_ns, expires_ns: self.expires_ns(clock) }
+    }
+
+    /// How long it has been waiting. The wall clock is asked only where another boot queued it.
+    pub fn age(&self, clock: &Clock) -> Duration {
+        match clock.of_this_boot(self.queued.as_ref()) {
+            Some(queued_ns) => clock::until(clock.now_ns(), queued_ns),
+            None => Duration::from_secs(clock::wall_s().saturating_sub(self.queued_at)),
+        }
+    }
+
+    /// When it has waited too long, on this boot's clock in nanoseconds.
+    fn expires_ns(&self, clock: &Clock) -> i64 {
+        let age_ns = clock::nanoseconds(self.age(clock));
+        let left_ns = clock::nanoseconds(EXPIRES).saturating_sub(age_ns);
+        clock.now_ns().saturating_add(left_ns)
+    }
+
+    /// How long its pause still is: never longer than the longest, whatever clocks say.
+    pub fn pause(&self, clock: &Clock) -> Duration {
+        let left = match clock.of_this_boot(self.due.as_ref()) {
+            Some(due_ns) => clock::until(due_ns, clock.now_ns()),
+            None => Duration::from_secs(self.not_before.saturating_sub(clock::wall_s())),
+        };
+        left.min(Duration::from_secs(LONGEST_PAUSE_S))
+    }
+
+    /// Begins a try: a new run id.
+    pub fn begin(&mut self) -> String {
+        self.attempts = self.attempts.saturating_add(1);
+        let run = format!("{}-{}", self.id, self.attempts);
+        self.run = Some(run.clone());
+        run
+    }
+
+    /// Takes a try back that was no fault of the hook's.
+    pub fn take_back(&mut self) {
+        self.run = None;
+        self.attempts = self.attempts.saturating_sub(1);
+    }
+
+    /// A try has failed; whether there will be another.
+    pub fn fail(&mut self, words: &str, clock: &Clock) -> bool {
+        self.run = None;
+        self.last = Some(words.chars().take(MAX_LAST_CHARS).collect());
+        let doubled = self.attempts.saturating_sub(1).min(16);
+        let pause_s = (FIRST_PAUSE_S << doubled).min(LONGEST_PAUSE_S);
+        self.not_before = clock::wall_s().saturating_add(pause_s);
+        self.due = clock.moment(Duration::from_secs(pause_s));
+        self.attempts <= self.retries
+    }
+
+    /// Makes it a job that was queued just now and never tried.
+    pub fn renew(&mut self, clock: &Clock) {
+        self.queued_at = clock::wall_s();
+        self.queued = clock.moment(Duration::ZERO);
+        (self.not_before, self.due) = (0, None);
+        (self.attempts, self.deaths) = (0, 0);
+        (self.run, self.last, self.put_aside) = (None, None, None);
+    }
+
+    /// Tries there are in all.
+    pub fn tries(&self) -> u64 {
+        u64::from(self.retries) + 1
+    }
+
+    /// The call that queued it.
+    pub fn call(&self) -> Call {
+        let driver = Driver::from_name(&self.driver).unwrap_or(Driver::Qemu);
+        let argument = |bytes: &Bytes| OsString::from_vec(bytes.0.clone());
+        Call::new(driver, self.call_arguments.iter().map(argument).collect())
+    }
+
+    /// The execution that queued it.
+    pub fn queued_by(&self) -> Execution {
+        let driver = Driver::from_name(&self.driver).map_or("", |driver| driver.name());
+        Execution {
+            id: self.execution.clone(),
+            driver,
+            object: self.object.clone(),
+            operation: self.operation.clone(),
+            uuid: self.uuid.clone(),
+        }
+    }
+}
+
+fn refuse_newer(format: Option<&serde_json::Value>) -> Result<(), Flaw> {
+    let Some(format) = format else { return Ok(()) };
+    let is_newer = match format.as_u64() {
+        Some(format) => format > FORMAT,
+        None => format.as_f64().is_some_and(|format| format > FORMAT as f64),
+    };
+    if is_newer { Err(Flaw::Newer(format.to_string())) } else { Ok(()) }
+}
+
+/// Whether a word can be the name of a job's files.
+pub fn is_id(word: &str) -> bool {
+    (1..=MAX_ID_BYTES).contains(&word.len())
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+fn is_run_of(run: &str, id: &str) -> bool {
+    let number = run.strip_prefix(id).and_then(|rest| rest.strip_prefix('-'));
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+fn is_lock_name(name: &str) -> bool {
+    (1..=MAX_LOCK_BYTES).contains(&name.len())
+        && !matches!(name, "." | "..")
+        && !name.contains(['/', '\0'])
+}
+
+/// Everything that a job's hook is started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Body {
+    pub format: u64,
     path: Bytes,
     arguments: Vec<Bytes>,
     environment: Vec<Bytes>,
@@ -93,120 +343,39 @@ pub struct Item {
     /// What the hook finds in the file that `_hook_domxml` names.
     pub document: Option<Bytes>,
     /// What it finds in the file that `HOOKMUX_STARTED_XML` names.
-    #[serde(default)]
     pub started_document: Option<Bytes>,
     identity: Option<(u32, u32, Vec<u32>)>,
     limits: Limits,
     nice: Option<i32>,
     timeout: Option<Duration>,
     kill_leftovers: bool,
-    pub lock: Option<String>,
-    pub max_parallel: Option<u32>,
-    pub retries: u32,
-    /// Seconds since 1970.
-    pub queued_at: u64,
-    /// Not tried before that.
-    pub not_before: u64,
-    /// Tries that have begun.
-    pub attempts: u32,
-    /// The id of the run that is under way, or was when its worker died.
-    pub run: Option<String>,
-    /// How the last try ended.
-    pub last: Option<String>,
 }
 
-impl Item {
-    /// From what a hook would have been started with in the call.
+impl Body {
+    /// Reads a body.
     ///
     /// # Errors
-    /// Its standard input could not be read back.
-    pub fn new(
-        execution: &Execution,
-        hook: &str,
-        event: Option<&str>,
-        registration: &Registration,
-        job: Job,
-        document: Option<&[u8]>,
-    ) -> io::Result<Item> {
-        let mut stdin = Vec::new();
-        File::from(job.stdin).read_to_end(&mut stdin)?;
-        let bytes = |string: &CString| Bytes(string.as_bytes().to_vec());
-        let Privileges { identity, limits, nice } = job.privileges;
-        Ok(Item {
-            id: ulid::new(),
-            execution: execution.id.clone(),
-            hook: hook.to_owned(),
-            event: event.map(str::to_owned),
-            driver: execution.driver.to_owned(),
-            object: execution.object.clone(),
-            operation: execution.operation.clone(),
-            uuid: execution.uuid.clone(),
-            call_arguments: Vec::new(),
-            registration: registration.name.clone(),
-            caller: Caller::here(),
-            path: bytes(&job.path),
-            arguments: job.arguments.iter().map(bytes).collect(),
-            // the worker sets these two anew for each try
-            environment: job
-                .environment
-                .iter()
-                .filter(|variable| !is_of_a_try(variable.as_bytes()))
-                .map(bytes)
-                .collect(),
-            stdin: (!stdin.is_empty()).then_some(Bytes(stdin)),
-            document: document.map(|document| Bytes(document.to_vec())),
-            started_document: None,
-            identity: identity.map(|identity| (identity.user, identity.group, identity.groups)),
-            limits,
-            nice,
-            timeout: job.timeout,
-            kill_leftovers: job.kill_leftovers,
-            lock: registration.lock.clone(),
-            max_parallel: registration.max_parallel,
-            retries: registration.retries,
-            queued_at: now(),
-            not_before: 0,
-            attempts: 0,
-            run: None,
-            last: None,
-        })
+    /// It is none, or a later version's.
+    pub fn parse(bytes: &[u8]) -> Result<Body, Flaw> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: Option<serde_json::Value>,
+        }
+        let broken = |error: serde_json::Error| Flaw::Broken(error.to_string());
+        let format: Format = serde_json::from_slice(bytes).map_err(broken)?;
+        refuse_newer(format.format.as_ref())?;
+        let mut body: Body = serde_json::from_slice(bytes).map_err(broken)?;
+        if !body.program().is_absolute() {
+            return Err(Flaw::Broken("it names no program".to_owned()));
+        }
+        // no try may take longer
+        body.timeout = body.timeout.map(|timeout| timeout.min(EXPIRES));
+        Ok(body)
     }
 
     /// What is executed.
     pub fn program(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.path.0))
-    }
-
-    /// Whose order it belongs to: a guest's or a network's.
-    pub fn queue_of(&self) -> (&str, &str) {
-        (&self.driver, self.uuid.as_deref().unwrap_or(&self.object))
-    }
-
-    pub fn is_expired(&self) -> bool {
-        now() > self.queued_at + EXPIRES
-    }
-
-    /// Whether nothing but a free place is missing.
-    pub fn is_due(&self) -> bool {
-        now() >= self.not_before && !self.caller.is_there()
-    }
-
-    /// Begins a try: a new run id.
-    pub fn begin(&mut self) -> String {
-        self.attempts += 1;
-        let run = format!("{}-{}", self.id, self.attempts);
-        self.run = Some(run.clone());
-        run
-    }
-
-    /// A try has failed; whether there will be another.
-    pub fn fail(&mut self, words: String) -> bool {
-        self.run = None;
-        self.last = Some(words);
-        let pause =
-            FIRST_PAUSE.checked_shl(self.attempts.saturating_sub(1)).unwrap_or(LONGEST_PAUSE);
-        self.not_before = now() + pause.min(LONGEST_PAUSE);
-        self.attempts <= self.retries
     }
 
     /// The user whom a document's file has to belong to.
@@ -223,7 +392,7 @@ impl Item {
         run: &str,
         document: Option<&[u8]>,
         null: OwnedFd,
-        ends: std::time::Instant,
+        ends: Instant,
     ) -> io::Result<Job> {
         let stdin = match &self.stdin {
             None => null,
@@ -261,17 +430,91 @@ impl Item {
     }
 }
 
+/// A job as a call makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    pub head: Head,
+    pub body: Body,
+}
+
+impl Item {
+    /// From what a hook would have been started with in the call.
+    ///
+    /// # Errors
+    /// Its standard input could not be read back.
+    pub fn new(
+        execution: &Execution,
+        hook: &str,
+        event: Option<&str>,
+        registration: &Registration,
+        job: Job,
+        document: Option<&[u8]>,
+    ) -> io::Result<Item> {
+        let mut stdin = Vec::new();
+        File::from(job.stdin).read_to_end(&mut stdin)?;
+        let bytes = |string: &CString| Bytes(string.as_bytes().to_vec());
+        let Privileges { identity, limits, nice } = job.privileges;
+        let head = Head {
+            format: FORMAT,
+            id: ulid::new(),
+            execution: execution.id.clone(),
+            hook: hook.to_owned(),
+            event: event.map(str::to_owned),
+            driver: execution.driver.to_owned(),
+            object: execution.object.clone(),
+            operation: execution.operation.clone(),
+            uuid: execution.uuid.clone(),
+            call_arguments: Vec::new(),
+            registration: registration.name.clone(),
+            caller: Caller::here(),
+            lock: registration.lock.clone(),
+            max_parallel: registration.max_parallel,
+            retries: registration.retries,
+            queued_at: clock::wall_s(),
+            queued: Clock::here().moment(Duration::ZERO),
+            not_before: 0,
+            due: None,
+            attempts: 0,
+            run: None,
+            last: None,
+            deaths: 0,
+            put_aside: None,
+            bytes: 0,
+            has_body: false,
+        };
+        let body = Body {
+            format: FORMAT,
+            path: bytes(&job.path),
+            arguments: job.arguments.iter().map(bytes).collect(),
+            // the worker sets these two anew for each try
+            environment: job
+                .environment
+                .iter()
+                .filter(|variable| !is_of_a_try(variable.as_bytes()))
+                .map(bytes)
+                .collect(),
+            stdin: (!stdin.is_empty()).then_some(Bytes(stdin)),
+            document: document.map(|document| Bytes(document.to_vec())),
+            started_document: None,
+            identity: identity.map(|identity| (identity.user, identity.group, identity.groups)),
+            limits,
+            nice,
+            timeout: job.timeout,
+            kill_leftovers: job.kill_leftovers,
+        };
+        Ok(Item { head, body })
+    }
+}
+
 /// Where a job finds the document of `started`: known before it runs, for its hook is told in the
 /// environment and in JSON.
 pub fn started_path(runtime_dir: &Path, id: &str) -> PathBuf {
-    runtime_dir.join("data").join(format!("{id}.started")).join(document_file::FILE_NAME)
+    runtime_dir.join("data").join(format!("{id}{STARTED}")).join(document_file::FILE_NAME)
 }
+
+/// How the name of that file's directory ends.
+pub const STARTED: &str = ".started";
 
 fn is_of_a_try(variable: &[u8]) -> bool {
     variable.starts_with(b"HOOKMUX_RUN=") || variable.starts_with(b"_hook_domxml=")
-}
-
-/// Seconds since 1970: a job outlives the boot that queued it.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

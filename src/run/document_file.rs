@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use crate::files;
 use crate::libvirt::document::MAX_BYTES;
+use crate::run::processes;
 
 /// The file's name in its directory.
 pub const FILE_NAME: &str = "document.xml";
@@ -66,11 +67,16 @@ pub fn sweep(runtime_dir: &Path) {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.rsplit_once('.')).map(|(_, rest)| rest);
         let pid =
-            owner.and_then(|owner| owner.split('-').next()).and_then(|pid| pid.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            owner.and_then(|owner| owner.split('-').next()).and_then(|pid| pid.parse::<i32>().ok());
+        if pid.is_some_and(|pid| !is_alive(pid)) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// Whether a process is there and isn't just waiting to be reaped.
+fn is_alive(pid: i32) -> bool {
+    processes::start_time(pid).is_some_and(|start| processes::is_running(pid, start))
 }
 
 /// What a write, a rename and a touch all change.

@@ -114,6 +114,9 @@ codes! {
     SpareSave "spare-save" Note,
     OldJob "old-job" Warning,
     BrokenJob "broken-job" Warning,
+    JobPutAside "job-put-aside" Warning,
+    NewerJob "newer-job" Warning,
+    QueueNearlyFull "queue-nearly-full" Warning,
     // records, and the emergency switch
     RecordsDropped "records-dropped" Warning,
     RecordsStuck "records-stuck" Warning,
