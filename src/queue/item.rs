@@ -518,3 +518,225 @@ pub const STARTED: &str = ".started";
 fn is_of_a_try(variable: &[u8]) -> bool {
     variable.starts_with(b"HOOKMUX_RUN=") || variable.starts_with(b"_hook_domxml=")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ID: &str = "01M8MJQS6FRJNYE9KZ1184NWCQ";
+
+    /// A job as 0.1.0 wrote it.
+    fn old(more: Value) -> Vec<u8> {
+        let mut job = json!({
+            "id": ID, "execution": "01M8MJQS5PY2RQCEVCDJ4JJ11K", "hook": "after_vm_launch/d",
+            "event": "after_vm_launch", "driver": "qemu", "object": "vm", "operation": "started",
+            "uuid": null, "call_arguments": ["dm0="], "registration": "d",
+            "caller": {"pid": 27299, "start": 153687}, "path": "L2Jpbi90cnVl",
+            "arguments": ["L2Jpbi90cnVl"], "environment": [], "stdin": null,
+            "document": "PGRvbWFpbi8+", "started_document": null, "identity": null, "limits": {},
+            "nice": null, "timeout": {"secs": 120, "nanos": 0}, "kill_leftovers": false,
+            "lock": null, "max_parallel": null, "retries": 3, "queued_at": 1795987072u64,
+            "not_before": 0, "attempts": 0, "run": null, "last": null,
+        });
+        for (key, value) in more.as_object().unwrap() {
+            job[key] = value.clone();
+        }
+        serde_json::to_vec(&job).unwrap()
+    }
+
+    fn head(more: Value) -> Head {
+        Head::parse(&old(more), ID).unwrap()
+    }
+
+    fn moment(clock: &Clock, seconds: i64) -> Option<Moment> {
+        let mut moment = clock.moment(Duration::ZERO)?;
+        moment.boottime_ns += seconds * 1_000_000_000;
+        Some(moment)
+    }
+
+    #[test]
+    fn what_the_first_version_wrote_is_read() {
+        let head = head(json!({}));
+        assert!(head.has_body && head.queue_of() == ("qemu", "vm") && head.tries() == 4);
+        assert_eq!(head.call().object(), "vm");
+        let body = Body::parse(&old(json!({}))).unwrap();
+        assert_eq!(body.program(), Path::new("/bin/true"));
+        assert_eq!(body.document, Some(Bytes(b"<domain/>".to_vec())));
+        // and what this one writes
+        let mut own = head;
+        own.has_body = false;
+        let written = serde_json::to_vec(&own).unwrap();
+        assert_eq!(Head::parse(&written, ID).unwrap(), own);
+    }
+
+    #[test]
+    fn what_is_missing_has_a_default_and_what_is_not_known_is_passed_over() {
+        let text = json!({"id": ID, "path": "L2Jpbi90cnVl", "colour": "red", "driver": "hyperv"});
+        let text = serde_json::to_vec(&text).unwrap();
+        let head = Head::parse(&text, ID).unwrap();
+        assert_eq!((head.attempts, head.queue_of()), (0, ("hyperv", "")));
+        assert!(head.age(&Clock::here()) < Duration::from_secs(1000), "it was queued just now");
+        assert_eq!(Body::parse(&text).unwrap().program(), Path::new("/bin/true"));
+    }
+
+    #[test]
+    fn a_later_format_is_told_from_what_is_broken() {
+        for format in [json!(3), json!(2.5), json!(1e40), json!(u64::MAX)] {
+            let newer = old(json!({"format": format, "attempts": "many"}));
+            assert!(matches!(Head::parse(&newer, ID), Err(Flaw::Newer(_))), "{format}");
+            assert!(matches!(Body::parse(&newer), Err(Flaw::Newer(_))), "{format}");
+        }
+        for more in [
+            json!({"id": "another"}),
+            json!({"format": 1, "attempts": -1}),
+            json!({"queued_at": 1e30}),
+            json!({"lock": "../../x"}),
+            json!({"lock": ""}),
+            json!({"run": ""}),
+            json!({"run": "01M8MJQS6FRJNYE9KZ1184NWCR-1"}),
+            json!({"caller": 7}),
+        ] {
+            assert!(matches!(Head::parse(&old(more.clone()), ID), Err(Flaw::Broken(_))), "{more}");
+        }
+        for text in ["", "{", "null", "[]", "7", "\u{0}", "{\"id\":1}"] {
+            assert!(matches!(Head::parse(text.as_bytes(), ID), Err(Flaw::Broken(_))), "{text}");
+        }
+        let deep = "[".repeat(100_000);
+        assert!(matches!(Head::parse(deep.as_bytes(), ID), Err(Flaw::Broken(_))));
+        for more in [json!({"path": ""}), json!({"path": "YQ=="}), json!({"document": "?"})] {
+            assert!(matches!(Body::parse(&old(more.clone())), Err(Flaw::Broken(_))), "{more}");
+        }
+    }
+
+    #[test]
+    fn no_number_is_too_large() {
+        let clock = Clock::here();
+        let most = json!({
+            "attempts": u32::MAX, "retries": u32::MAX, "deaths": u32::MAX, "queued_at": u64::MAX,
+            "not_before": u64::MAX, "bytes": u64::MAX, "max_parallel": 0,
+            "timeout": {"secs": u64::MAX, "nanos": 0},
+            "queued": {"boot": clock.moment(Duration::ZERO).unwrap().boot, "boottime_ns": i64::MAX},
+            "due": {"boot": clock.moment(Duration::ZERO).unwrap().boot, "boottime_ns": i64::MIN},
+        });
+        let mut head = head(most.clone());
+        assert_eq!(head.max_parallel, Some(1));
+        head.times(&clock);
+        assert_eq!(head.begin(), format!("{ID}-{}", u32::MAX));
+        assert!(head.fail("no", &clock));
+        assert_eq!(head.tries(), u64::from(u32::MAX) + 1);
+        assert!(head.pause(&clock).as_secs() <= LONGEST_PAUSE_S);
+        let body = Body::parse(&old(most)).unwrap();
+        assert_eq!(body.timeout, Some(EXPIRES));
+        for extreme in [0, u64::MAX] {
+            let old = json!({"queued_at": extreme, "not_before": extreme});
+            let times = Head::parse(&super::tests::old(old), ID).unwrap().times(&clock);
+            assert!(times.due_ns <= clock.now_ns() + 60_000_000_000, "{extreme}");
+        }
+    }
+
+    #[test]
+    fn the_wall_clock_counts_only_across_boots() {
+        let clock = Clock::here();
+        let hour = EXPIRES.as_secs();
+        let now = clock::wall_s();
+        // the clock was set forward by a day, or back, since this boot queued it
+        for queued_at in [now - 86400, now + 86400, 0, u64::MAX] {
+            let mut head = head(json!({"queued_at": queued_at, "not_before": now + 86400}));
+            (head.queued, head.due) = (moment(&clock, -10), moment(&clock, -1));
+            assert_eq!(head.age(&clock).as_secs(), 10);
+            let times = head.times(&clock);
+            assert!(times.due_ns <= clock.now_ns() && times.expires_ns > clock.now_ns());
+            head.queued = moment(&clock, -4000);
+            assert!(head.times(&clock).expires_ns < clock.now_ns());
+        }
+        // another boot's clock says nothing
+        let mut head = head(json!({"queued_at": now - hour - 10}));
+        head.queued = moment(&clock, 0).map(|own| Moment { boot: "another".to_owned(), ..own });
+        assert!(head.times(&clock).expires_ns < clock.now_ns());
+        head.queued_at = now + 86400;
+        assert!(head.times(&clock).expires_ns > clock.now_ns(), "set back: it is new");
+    }
+
+    #[test]
+    fn a_pause_is_never_longer_than_the_longest() {
+        let clock = Clock::here();
+        let mut head = head(json!({"not_before": clock::wall_s() + 86400}));
+        assert_eq!(head.pause(&clock).as_secs(), LONGEST_PAUSE_S);
+        head.due = moment(&clock, 86400);
+        assert_eq!(head.pause(&clock).as_secs(), LONGEST_PAUSE_S);
+        let pauses: Vec<u64> = (0..9)
+            .map(|_| {
+                head.begin();
+                head.fail("no", &clock);
+                head.pause(&clock).as_millis().div_ceil(1000) as u64
+            })
+            .collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    }
+
+    #[test]
+    fn jobs_are_in_the_order_in_which_they_were_queued_whatever_their_ids_say() {
+        let clock = Clock::here();
+        let job = |id: &str, queued_at: u64, seconds: Option<i64>| {
+            let mut head = head(json!({"queued_at": queued_at}));
+            head.id = id.to_owned();
+            head.queued = seconds.and_then(|seconds| moment(&clock, seconds));
+            head.order(&clock)
+        };
+        let now = clock::wall_s();
+        // the clock was set back by a day between the last two
+        let mut orders = vec![
+            job("A", now - 86400, Some(-1)),
+            job("D", now, Some(-5)),
+            job("C", now + 86400, None),
+            job("B", now - 100, None),
+        ];
+        orders.sort();
+        let ids: Vec<&str> = orders.iter().map(|order| order.id.as_str()).collect();
+        assert_eq!(ids, ["B", "C", "D", "A"], "those of another boot come first");
+    }
+
+    #[test]
+    fn no_file_makes_it_panic() {
+        let clock = Clock::here();
+        let mut seed = 0x2545_f491_4f6c_dd1du64;
+        let mut chance = |below: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            usize::try_from(seed % below as u64).unwrap()
+        };
+        let numbers =
+            ["0", "-1", "4294967295", "4294967296", "18446744073709551615", "1e99", "\"\""];
+        let whole = String::from_utf8(old(json!({"deaths": 1, "format": 1, "bytes": 7}))).unwrap();
+        let mut read = 0;
+        for _ in 0..3000 {
+            let mut text = whole.clone();
+            for key in ["attempts", "queued_at", "not_before", "retries", "deaths", "secs", "nice"]
+            {
+                if chance(3) == 0 {
+                    let at = text.find(&format!("\"{key}\":")).unwrap() + key.len() + 3;
+                    let end = at + text[at..].find([',', '}']).unwrap();
+                    text.replace_range(at..end, numbers[chance(numbers.len())]);
+                }
+            }
+            let mut bytes = text.into_bytes();
+            for _ in 0..chance(3) {
+                let at = chance(bytes.len());
+                bytes[at] = u8::try_from(chance(256)).unwrap();
+            }
+            if let Ok(mut head) = Head::parse(&bytes, ID) {
+                read += 1;
+                head.times(&clock);
+                head.begin();
+                head.fail("x", &clock);
+                head.times(&clock);
+                head.take_back();
+            }
+            let _ = Body::parse(&bytes);
+        }
+        assert!(read > 100, "{read} were jobs");
+    }
+}

@@ -128,3 +128,34 @@ pub(super) fn read_back(path: &Path) -> io::Result<Vec<u8>> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn what_dead_processes_left_is_removed_and_zombies_are_dead() {
+        let runtime_dir = tempfile::tempdir().unwrap();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        let data = runtime_dir.path().join("data");
+        let left = data.join(format!("01M8MJQS6FRJNYE9KZ1184NWCQ.{pid}-3"));
+        let own = place(runtime_dir.path(), "01M8MJQS6FRJNYE9KZ1184NWCQ");
+        for directory in [&left, &own] {
+            make_private(directory, b"<domain/>", None).unwrap();
+        }
+        sweep(runtime_dir.path());
+        assert!(left.exists() && own.exists());
+        drop(child.stdin.take());
+        // not reaped yet
+        while is_alive(pid.cast_signed()) {
+            std::thread::yield_now();
+        }
+        sweep(runtime_dir.path());
+        assert!(!left.exists() && own.exists());
+        child.wait().unwrap();
+        remove(&own);
+    }
+}
