@@ -28,3 +28,4 @@ mod registered;
 mod registry;
 mod settings;
 mod trust;
+mod waiting_jobs;

@@ -170,7 +170,7 @@ struct Outline {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Order {
     is_of_this_boot: bool,
-    /// Nanoseconds of this boot; seconds since 1970 of another one.
+    /// Nanoseconds of this boot; 0 for another one's.
     time: i64,
     pub id: String,
 }
@@ -209,7 +209,8 @@ impl Head {
     pub fn order(&self, clock: &Clock) -> Order {
         let (is_of_this_boot, time) = match clock.of_this_boot(self.queued.as_ref()) {
             Some(time) => (true, time),
-            None => (false, i64::try_from(self.queued_at).unwrap_or(i64::MAX)),
+            // ids sort by the wall clock of then
+            None => (false, 0),
         };
         Order { is_of_this_boot, time, id: self.id.clone() }
     }

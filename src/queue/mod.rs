@@ -24,6 +24,7 @@ use serde::Serialize;
 use crate::config::Settings;
 use crate::config::settings::QueueLimits;
 use crate::files;
+use crate::record::spool;
 use crate::run::background;
 use crate::run::document_file;
 use clock::Clock;
@@ -306,29 +307,26 @@ impl Queue {
     /// # Errors
     /// As of `unlink(2)`.
     pub fn forget_aside(&self, aside: &Aside) -> io::Result<()> {
-        let path = self.directory.join(&aside.name);
-        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
-            return fs::remove_dir_all(&path);
+        remove_whatever(&self.directory.join(&aside.name))?;
+        match read::id_aside(&aside.name) {
+            Some(id) if !self.is_there(id) => remove_whatever(&self.body_path(id)),
+            _ => Ok(()),
         }
-        files::remove(&path)?;
-        if let Ok(head) = &aside.job
-            && !self.is_there(&head.id)
-        {
-            files::remove(&self.body_path(&head.id))?;
-        }
-        Ok(())
     }
 
-    /// Counts what is there, and removes bodies that a death has left without a head. Nothing is
-    /// done where a call keeps the counter.
+    /// Removes what deaths have left, half-written files and bodies without a head, and counts the
+    /// rest. Bodies stay where a call keeps the counter: it may be about to write the head.
     fn tidy(&self) {
+        for torn in spool::torn(&self.directory) {
+            let _ = files::remove(&torn);
+        }
         let Some(mut counter) = Counter::take(&self.directory) else { return };
         if let Ok(names) = self.names() {
             let ids = names.ids.iter().map(String::as_str);
             let aside = names.aside.iter().filter_map(|name| read::id_aside(name));
             let wanted: HashSet<&str> = ids.chain(aside).collect();
             for id in names.bodies.iter().filter(|id| !wanted.contains(id.as_str())) {
-                let _ = files::remove(&self.body_path(id));
+                let _ = remove_whatever(&self.body_path(id));
             }
         }
         if counter.count(&|| self.count()).is_ok() {
@@ -364,6 +362,14 @@ fn admit(limits: QueueLimits, usage: Usage, bytes: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// Removes what lies there, whatever it is.
+fn remove_whatever(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
+        return fs::remove_dir_all(path);
+    }
+    files::remove(path)
+}
+
 /// A job as one object.
 fn whole(head: &Head, body: &Body) -> io::Result<Vec<u8>> {
     #[derive(Serialize)]
@@ -381,10 +387,13 @@ fn whole(head: &Head, body: &Body) -> io::Result<Vec<u8>> {
     Ok(serde_json::to_vec(&Whole { head, body })?)
 }
 
-/// Removes the documents of `started` of jobs that are over, expired or were put aside while their
-/// worker was dead.
+/// Removes what deaths have left in the queue, and the documents of `started` of jobs that are over,
+/// expired or were put aside while their worker was dead.
 pub fn sweep(settings: &Settings) {
     let queue = Queue::new(&settings.state_dir);
+    if queue.directory.exists() {
+        queue.tidy();
+    }
     remove_started(settings, |id| !queue.is_there(id));
 }
 

@@ -82,7 +82,6 @@ pub fn work(
     if let Some(descriptor) = watch.descriptor()? {
         supervisor.wake_on(descriptor);
     }
-    queue.tidy();
     let mut shift = Shift {
         settings,
         surroundings,
