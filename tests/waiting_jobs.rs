@@ -66,7 +66,7 @@ fn head_path(host: &Host, number: usize) -> PathBuf {
 
 fn put(host: &Host, number: usize, job: &Value) -> PathBuf {
     let path = head_path(host, number);
-    write(&path, &job.to_string());
+    write(&path, job.to_string());
     path
 }
 

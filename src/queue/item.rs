@@ -688,7 +688,7 @@ mod tests {
         };
         let now = clock::wall_s();
         // the clock was set back by a day between the last two
-        let mut orders = vec![
+        let mut orders = [
             job("A", now - 86400, Some(-1)),
             job("D", now, Some(-5)),
             job("C", now + 86400, None),
