@@ -4,7 +4,7 @@ use super::item::{Body, Head};
 use crate::answer::Answer;
 use crate::config::{Settings, Surroundings};
 use crate::record::form::{Cause, Planned};
-use crate::record::recorder::Recorder;
+use crate::record::recorder::{Place, Recorder};
 use crate::record::{Begun, Execution, Fact, Plan, Run, Witness, ulid};
 use crate::run::exchange::Change;
 use crate::verdict::{Failure, OWN_TROUBLE};
@@ -33,14 +33,14 @@ pub fn begin(
     recorder
 }
 
-/// Keeps a record of a job that is not run again: why.
+/// Keeps a record of a job that is not run again: why. Returns where it lies.
 pub fn record_end(
     settings: &Settings,
     surroundings: &Surroundings,
     witness: &mut dyn Witness,
     (head, body): (&Head, Option<&Body>),
     words: &str,
-) {
+) -> Option<Place> {
     let document = body.and_then(|body| body.document.as_ref());
     let document = document.map(|document| document.0.as_slice());
     let mut recorder = begin(settings, surroundings, head, document);
@@ -64,13 +64,19 @@ pub fn record_end(
         job: Some(head.id.clone()),
     };
     recorder.see(&own, &Fact::Over(&run));
-    finish(recorder, witness, head, OWN_TROUBLE);
+    finish(recorder, witness, head, OWN_TROUBLE)
 }
 
-/// Ends a record; that it can't be kept is told.
-pub fn finish(recorder: Recorder, witness: &mut dyn Witness, head: &Head, status: i32) {
+/// Ends a record; that it can't be kept is told. Returns where it lies.
+pub fn finish(
+    recorder: Recorder,
+    witness: &mut dyn Witness,
+    head: &Head,
+    status: i32,
+) -> Option<Place> {
     let kept = recorder.finish(&Answer { status, ..Answer::default() });
     if let Some(trouble) = kept.trouble {
         witness.see(&head.queued_by(), &Fact::Trouble(&trouble));
     }
+    kept.place
 }

@@ -67,7 +67,7 @@ impl Counter {
             }
             thread::sleep(TRY_AGAIN);
         };
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(512);
         (&mut *file).take(MAX_COUNTER_BYTES).read_to_end(&mut bytes).ok()?;
         let written = serde_json::from_slice(&bytes).ok();
         let written = written.filter(|written: &Written| written.format == FORMAT);

@@ -22,7 +22,8 @@ use super::watch::Watch;
 use super::{Queue, outcome, remove_started, usage};
 use crate::bypass::{self, Bypass};
 use crate::config::{Settings, Surroundings, TrustPolicy};
-use crate::record::recorder::Recorder;
+use crate::record::mover;
+use crate::record::recorder::{Place, Recorder};
 use crate::record::{Fact, Run, Witness};
 use crate::run::document_file;
 use crate::run::exchange::Change;
@@ -49,6 +50,8 @@ const FIRST_SULK: Duration = Duration::from_secs(1);
 const LONGEST_SULK: Duration = Duration::from_secs(60);
 /// Jobs that are given up at once: those that run are looked at in between.
 const EXPIRED_AT_ONCE: usize = 16;
+/// Records after which they are moved to their place.
+const MOVED_AT_ONCE: u64 = 200;
 /// One of the jobs with so many deaths runs at a time: so the one that kills its workers is found,
 /// and those that ran beside it aren't taken for it.
 const SUSPECT_DEATHS: u32 = MAX_DEATHS - 1;
@@ -95,6 +98,7 @@ pub fn work(
         witness,
         bypass: Bypass::default(),
         sulk: None,
+        records: 0,
         asked: Instant::now(),
         looked: Instant::now(),
     };
@@ -176,6 +180,8 @@ struct Shift<'a> {
     witness: &'a mut dyn Witness,
     bypass: Bypass,
     sulk: Option<Sulk>,
+    /// Records so far.
+    records: u64,
     /// When locks, calls and the emergency switch were asked for last.
     asked: Instant,
     /// When the whole directory was looked at last.
@@ -670,7 +676,16 @@ impl Shift<'_> {
         let fact = Fact::Over(&run);
         recorder.see(&own, &fact);
         self.witness.see(&own, &fact);
-        outcome::finish(recorder, self.witness, head, status);
+        let place = outcome::finish(recorder, self.witness, head, status);
+        self.recorded(place);
+    }
+
+    /// Has records moved now and then: the runtime directory is in memory, and many jobs may wait.
+    fn recorded(&mut self, place: Option<Place>) {
+        self.records += 1;
+        if let Some(place) = place.filter(|_| self.records.is_multiple_of(MOVED_AT_ONCE)) {
+            mover::start_if_needed(&self.settings.hooks_dir, &place);
+        }
     }
 
     /// A try has failed: there is another one, or the job is given up.
@@ -714,7 +729,8 @@ impl Shift<'_> {
     fn end(&mut self, head: &Head, body: Option<&Body>, words: &str) {
         self.trouble(head, words);
         let (settings, surroundings) = (self.settings, self.surroundings);
-        outcome::record_end(settings, surroundings, self.witness, (head, body), words);
+        let place = outcome::record_end(settings, surroundings, self.witness, (head, body), words);
+        self.recorded(place);
     }
 
     /// Takes a job out of the queue for good.
