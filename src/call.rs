@@ -120,6 +120,7 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
 /// wait for the next call that queues some.
 fn take_up(surroundings: &Surroundings, settings: &Settings) {
     document_file::sweep(&settings.runtime_dir);
+    queue::sweep(settings);
     mover::start(&surroundings.hooks_dir, settings);
     if !Queue::new(&settings.state_dir).is_empty() {
         let _ = queue::start_worker(&surroundings.hooks_dir, &settings.state_dir);

@@ -924,6 +924,46 @@ fn jobs_that_wait_too_long_and_files_that_are_none_are_told() {
     place.is_clean();
     fs::write(&job, item(now - 1200)).unwrap();
     place.finds("old-job", &job, &["after_vm_start/x", "20 min", "queue --work"]);
+    fs::write(&job, item(now)).unwrap();
+    place.is_clean();
+    let newer = item(now).replacen('{', "{\"format\":99,", 1);
+    fs::write(&job, newer).unwrap();
+    place.finds("newer-job", &job, &["a later version of hookmux wrote it (format 99)", "update"]);
+    fs::remove_file(&job).unwrap();
+    let aside =
+        item(now).replacen('{', "{\"put_aside\":\"its worker died 3 times while it ran\",", 1);
+    let broken = job.with_extension("broken");
+    fs::write(&broken, aside).unwrap();
+    place
+        .finds(
+            "job-put-aside",
+            &broken,
+            &["after_vm_start/x for qemu g", "its worker died 3 times"],
+        )
+        .is_mended();
+    assert!(!broken.exists());
+}
+
+#[test]
+fn a_queue_that_is_nearly_full_is_told() {
+    let place = Place::clean();
+    let settings = fs::read_to_string(place.host.hook("hookmux.yaml")).unwrap();
+    place.host.raw_settings(&format!("{settings}queue: {{jobs: 5}}\n"));
+    let queue = place.host.path("state/queue");
+    fs::create_dir(&queue).unwrap();
+    place.host.mode("state/queue", 0o700);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let put = |number: usize| {
+        let id = format!("01J0000000000000000000000{number}");
+        let job = item(now).replace("01J00000000000000000000000", &id);
+        fs::write(queue.join(format!("{id}.json")), job).unwrap();
+    };
+    (0..3).for_each(put);
+    place.is_clean();
+    put(3);
+    place.finds("queue-nearly-full", &queue, &["4 of the 5 jobs", "detached hooks fail"]);
+    place.host.raw_settings(&format!("{settings}queue: {{size: 2 KiB}}\n"));
+    place.finds("queue-nearly-full", &queue, &["of the 2048 bytes"]);
 }
 
 /// A job that was queued then.

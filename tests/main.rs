@@ -32,3 +32,4 @@ mod registry;
 mod rights;
 mod settings;
 mod trust;
+mod waiting_jobs;

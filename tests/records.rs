@@ -914,6 +914,11 @@ fn detached_hooks_wait_while_hooks_are_switched_off() {
     host.guest("started begin").run().succeeds();
     until("it was tried", || host.json(&["queue"], 0)["jobs"][0]["attempts"] == 1);
     host.text(&["bypass", "on", "--guest", "g"], 0);
+    // a try that had begun by then may still look
+    until("it waits", || {
+        let job = &host.json(&["queue"], 0)["jobs"][0];
+        job["running"] == false && job["last"] != json!(null)
+    });
     fs::write(host.path("ok"), "").unwrap();
     std::thread::sleep(Duration::from_millis(2500));
     assert!(host.log().is_empty());

@@ -295,10 +295,14 @@ pub struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub struct QueueArgs {
-    /// Remove jobs that wait: one by its id, those of a hook by its name, or all; those that run are
-    /// left alone
+    /// Remove jobs that wait or were put aside: one by its id, those of a hook by its name, or all;
+    /// those that run are left alone
     #[arg(long, conflicts_with = "work", value_name = "JOB|HOOK", num_args = 0..=1, default_missing_value = "")]
     pub flush: Option<String>,
+    /// Bring jobs back that were put aside, as though they had been queued just now: one by its id,
+    /// those of a hook by its name, or all
+    #[arg(long, conflicts_with_all = ["work", "flush"], value_name = "JOB|HOOK", num_args = 0..=1, default_missing_value = "")]
+    pub requeue: Option<String>,
     /// Work on the queue here and now
     #[arg(long)]
     pub work: bool,

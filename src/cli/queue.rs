@@ -1,54 +1,109 @@
-//! `hookmux queue`: the detached hooks that wait, and the work on them.
+//! `hookmux queue`: the detached hooks that wait, why they do, and the work on them.
 
-use anyhow::Context;
+use std::collections::{HashMap, HashSet};
+
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::args::{Format, QueueArgs};
 use super::output::{Cell, Output, Tone};
 use super::{End, Place};
+use crate::bypass::{self, Bypass};
+use crate::config::Settings;
 use crate::front_door;
-use crate::queue::item::now;
-use crate::queue::{Item, Queue, worker};
+use crate::queue::clock::Clock;
+use crate::queue::{self, Aside, Head, Queue, Unread, worker};
 use crate::record::journal::Journal;
 use crate::record::mover;
+use crate::trust::Trust;
 
 pub fn run(place: &Place, arguments: &QueueArgs, output: &mut Output) -> anyhow::Result<End> {
     if arguments.work {
         return work(place, output);
     }
     let loaded = place.load(output);
-    let queue = Queue::new(&loaded.settings.state_dir);
+    let settings = &loaded.settings;
     if let Some(word) = &arguments.flush {
-        let is_meant = |item: &Item| {
-            word.is_empty()
-                || item.id.eq_ignore_ascii_case(word)
-                || item.registration == *word
-                || item.hook == *word
-        };
-        let count = worker::flush(&queue, &is_meant).context("the queue can't be flushed")?;
-        if arguments.output == Format::Json {
-            output.json(&json!({ "flushed": count }));
-        } else {
-            let jobs = if count == 1 { "job" } else { "jobs" };
-            output.line(&format!("{count} {jobs} removed."));
-        }
-        return Ok(End::Good);
+        return flush(settings, word, arguments.output, output);
     }
-    let items = queue.items().context("the queue can't be read")?;
-    if arguments.output == Format::Json {
-        let is_at_work = worker::is_at_work(&queue);
-        let jobs: Vec<Value> = items.iter().map(|item| json_item(item, is_at_work)).collect();
-        output.json(&json!({ "jobs": jobs }));
-        return Ok(End::Good);
+    if let Some(word) = &arguments.requeue {
+        return requeue(settings, word, arguments.output, output);
     }
-    if items.is_empty() {
-        output.line("No detached hook waits.");
-        return Ok(End::Good);
+    let state = State::read(place, settings)?;
+    match arguments.output {
+        Format::Json => output.json(&state.json()),
+        Format::Text => state.show(output),
     }
-    let is_at_work = worker::is_at_work(&queue);
-    let rows: Vec<Vec<Cell>> = items.iter().map(|item| row(item, is_at_work)).collect();
-    output.table(&["JOB", "HOOK", "OBJECT", "AGE", "TRIES", "STATE"], &rows);
     Ok(End::Good)
+}
+
+fn flush(
+    settings: &Settings,
+    word: &str,
+    format: Format,
+    output: &mut Output,
+) -> anyhow::Result<End> {
+    let is_meant = |head: &Head| word.is_empty() || means(word, head);
+    let is_meant_aside = |aside: &Aside| word.is_empty() || means_aside(word, aside);
+    let count = worker::flush(settings, &is_meant, &is_meant_aside)
+        .context("the queue can't be flushed")?;
+    if format == Format::Json {
+        output.json(&json!({ "flushed": count }));
+    } else {
+        output.line(&format!("{} removed.", jobs(count)));
+    }
+    Ok(End::Good)
+}
+
+fn requeue(
+    settings: &Settings,
+    word: &str,
+    format: Format,
+    output: &mut Output,
+) -> anyhow::Result<End> {
+    let queue = Queue::new(&settings.state_dir);
+    let aside = queue.aside().context("the queue can't be read")?;
+    let is_meant = |aside: &&Aside| match word {
+        // what is no job can't come back, and isn't asked to
+        "" => aside.job.is_ok(),
+        word => means_aside(word, aside),
+    };
+    let meant: Vec<&Aside> = aside.iter().filter(is_meant).collect();
+    if meant.is_empty() && !word.is_empty() {
+        bail!("no job `{word}` was put aside; `hookmux queue` shows those that were");
+    }
+    let mut count = 0;
+    for aside in meant {
+        queue
+            .requeue(aside, settings.queue)
+            .with_context(|| format!("{} can't be brought back", aside.name.display()))?;
+        count += 1;
+    }
+    if count > 0 {
+        queue::start_worker(&settings.hooks_dir, &settings.state_dir)
+            .context("the jobs wait: no worker can be started")?;
+    }
+    if format == Format::Json {
+        output.json(&json!({ "requeued": count }));
+    } else {
+        output.line(&format!("{} brought back.", jobs(count)));
+    }
+    Ok(End::Good)
+}
+
+fn jobs(count: usize) -> String {
+    if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") }
+}
+
+/// Whether a word is a job's id, its registration or its hook.
+fn means(word: &str, head: &Head) -> bool {
+    head.id.eq_ignore_ascii_case(word) || head.registration == word || head.hook == word
+}
+
+fn means_aside(word: &str, aside: &Aside) -> bool {
+    let name = aside.name.to_string_lossy();
+    let is_name = name == word || name.strip_suffix(".broken") == Some(word);
+    is_name || aside.job.as_ref().is_ok_and(|head| means(word, head))
 }
 
 /// Works until the queue is empty; another worker's work is waited for.
@@ -68,48 +123,279 @@ pub fn work(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     Ok(End::Good)
 }
 
-fn state(item: &Item, is_at_work: bool) -> (String, Tone) {
-    let last = item.last.as_ref().map(|last| format!(" (last: {last})")).unwrap_or_default();
-    if item.run.is_some() && is_at_work {
-        return ("runs".to_owned(), Tone::Good);
-    }
-    if item.run.is_some() {
-        return ("left by a worker that died; the next one runs it again".to_owned(), Tone::Bad);
-    }
-    let wait = item.not_before.saturating_sub(now());
-    if wait > 0 {
-        return (format!("again in {wait} s{last}"), Tone::Careful);
-    }
-    (format!("waits{last}"), Tone::Plain)
+/// How a job is, by words that stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand {
+    Running,
+    /// Its worker died while it ran.
+    Left,
+    Waiting,
 }
 
-fn row(item: &Item, is_at_work: bool) -> Vec<Cell> {
-    let (state, tone) = state(item, is_at_work);
+impl Stand {
+    const fn name(self) -> &'static str {
+        match self {
+            Stand::Running => "running",
+            Stand::Left => "left",
+            Stand::Waiting => "waiting",
+        }
+    }
+}
+
+/// A job, and why it is as it is.
+struct Shown {
+    head: Head,
+    stand: Stand,
+    why: Option<String>,
+    age_s: u64,
+    pause_s: u64,
+}
+
+/// All that is in the queue.
+struct State {
+    jobs: Vec<Shown>,
+    aside: Vec<Aside>,
+    /// Files that this version can't run, and why.
+    unread: Vec<(String, Unread)>,
+    settings: Settings,
+}
+
+impl State {
+    fn read(place: &Place, settings: &Settings) -> anyhow::Result<State> {
+        let queue = Queue::new(&settings.state_dir);
+        let names = queue.names().context("the queue can't be read")?;
+        let clock = Clock::here();
+        let (mut heads, mut unread) = (Vec::new(), Vec::new());
+        for id in names.ids {
+            match queue.head(&id) {
+                Ok(head) => heads.push(head),
+                Err(Unread::Gone) => {}
+                Err(why) => unread.push((id, why)),
+            }
+        }
+        heads.sort_by_cached_key(|head| head.order(&clock));
+        let is_at_work = worker::is_at_work(&queue);
+        let mut trust = Trust::new(place.surroundings.user);
+        let bypass = bypass::load(&settings.hooks_dir, &mut trust).unwrap_or_default();
+        let running = heads.iter().filter(|head| head.run.is_some() && is_at_work);
+        let mut of_hook: HashMap<String, u32> = HashMap::new();
+        for head in running.clone() {
+            *of_hook.entry(head.registration.clone()).or_default() += 1;
+        }
+        let reasons = Reasons {
+            settings,
+            clock: &clock,
+            bypass: &bypass,
+            is_at_work,
+            running: running.count(),
+            of_hook,
+        };
+        let mut owners = HashSet::new();
+        let jobs = heads
+            .into_iter()
+            .map(|head| {
+                let (driver, object) = head.queue_of();
+                let is_first = owners.insert((driver.to_owned(), object.to_owned()));
+                reasons.shown(head, is_first)
+            })
+            .collect();
+        let aside = queue.aside().context("the queue can't be read")?;
+        Ok(State { jobs, aside, unread, settings: settings.clone() })
+    }
+
+    fn show(&self, output: &mut Output) {
+        if self.jobs.is_empty() {
+            output.line("No detached hook waits.");
+        } else {
+            let rows: Vec<Vec<Cell>> = self.jobs.iter().map(row).collect();
+            output.table(&["JOB", "HOOK", "OBJECT", "AGE", "TRIES", "STATE"], &rows);
+        }
+        if !self.aside.is_empty() {
+            output.line("");
+            output.toned(
+                Tone::Bad,
+                "Put aside, and not run (`--requeue JOB` brings one back, `--flush JOB` removes it):",
+            );
+            let rows: Vec<Vec<Cell>> = self.aside.iter().map(aside_row).collect();
+            output.table(&["JOB", "HOOK", "OBJECT", "TRIES", "WHY"], &rows);
+        }
+        if !self.unread.is_empty() {
+            output.line("");
+            output.toned(Tone::Bad, "Not run by this version:");
+            let row = |(id, why): &(String, Unread)| {
+                vec![id.clone().into(), Cell(why.to_string(), Tone::Bad)]
+            };
+            let rows: Vec<Vec<Cell>> = self.unread.iter().map(row).collect();
+            output.table(&["JOB", "WHY"], &rows);
+        }
+    }
+
+    fn json(&self) -> Value {
+        let jobs: Vec<Value> = self.jobs.iter().map(json_job).collect();
+        let aside: Vec<Value> = self.aside.iter().map(json_aside).collect();
+        let unread: Vec<Value> = self
+            .unread
+            .iter()
+            .map(|(id, why)| {
+                let is_newer = matches!(why, Unread::Newer(_));
+                json!({ "id": id, "newer": is_newer, "why": why.to_string() })
+            })
+            .collect();
+        let limits = self.settings.queue;
+        json!({
+            "jobs": jobs,
+            "put_aside": aside,
+            "unread": unread,
+            "limits": { "jobs": limits.jobs, "bytes": limits.size },
+        })
+    }
+}
+
+/// What may hold a job back.
+struct Reasons<'a> {
+    settings: &'a Settings,
+    clock: &'a Clock,
+    bypass: &'a Bypass,
+    is_at_work: bool,
+    running: usize,
+    /// Jobs that run, by registration.
+    of_hook: HashMap<String, u32>,
+}
+
+impl Reasons<'_> {
+    fn shown(&self, head: Head, is_first: bool) -> Shown {
+        let stand = match (&head.run, self.is_at_work) {
+            (Some(_), true) => Stand::Running,
+            (Some(_), false) => Stand::Left,
+            (None, _) => Stand::Waiting,
+        };
+        let pause_s = head.pause(self.clock).as_millis().div_ceil(1000);
+        let pause_s = u64::try_from(pause_s).unwrap_or_default();
+        let why = match stand {
+            Stand::Waiting => self.why(&head, is_first, pause_s),
+            Stand::Left => {
+                Some("left by a worker that died; the next one runs it again".to_owned())
+            }
+            Stand::Running => None,
+        };
+        let age_s = head.age(self.clock).as_secs();
+        Shown { stand, why, age_s, pause_s, head }
+    }
+
+    /// Why a job doesn't run; `None` where nothing is known to hold it back.
+    fn why(&self, head: &Head, is_first: bool, pause_s: u64) -> Option<String> {
+        let of_hook = self.of_hook.get(&head.registration).copied().unwrap_or_default();
+        if !is_first {
+            return Some(format!("behind an earlier job of {}", head.object));
+        }
+        if pause_s > 0 {
+            return Some(format!("again in {pause_s} s"));
+        }
+        if !self.bypass.is_off() && self.bypass.of(&head.call()).is_some() {
+            return Some("hooks are switched off (`hookmux bypass`)".to_owned());
+        }
+        if head.caller.is_there() {
+            return Some("until libvirt has its answer".to_owned());
+        }
+        if !self.is_at_work {
+            return Some("no worker runs (`hookmux queue --work`)".to_owned());
+        }
+        if self.running >= self.settings.max_parallel {
+            return Some(format!("{} others run (max_parallel)", self.running));
+        }
+        if head.max_parallel.is_some_and(|most| of_hook >= most) {
+            return Some(format!("{of_hook} others of its hook run (max_parallel)"));
+        }
+        head.lock.as_ref().map(|lock| format!("for the lock `{lock}`"))
+    }
+}
+
+fn state(shown: &Shown) -> Cell {
+    let last = shown.head.last.as_ref().map(|last| format!(" (last: {last})")).unwrap_or_default();
+    let why = shown.why.as_deref();
+    match shown.stand {
+        Stand::Running => Cell("runs".to_owned(), Tone::Good),
+        Stand::Left => Cell(why.unwrap_or_default().to_owned(), Tone::Bad),
+        Stand::Waiting if shown.pause_s > 0 => {
+            Cell(format!("{}{last}", why.unwrap_or_default()), Tone::Careful)
+        }
+        Stand::Waiting => {
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            Cell(format!("waits{why}{last}"), Tone::Plain)
+        }
+    }
+}
+
+fn row(shown: &Shown) -> Vec<Cell> {
+    let head = &shown.head;
     vec![
-        item.id.clone().into(),
-        item.hook.clone().into(),
-        format!("{} {}", item.driver, item.object).into(),
-        format!("{} s", now().saturating_sub(item.queued_at)).into(),
-        format!("{} of {}", item.attempts, item.retries + 1).into(),
-        Cell(state, tone),
+        head.id.clone().into(),
+        head.hook.clone().into(),
+        format!("{} {}", head.driver, head.object).into(),
+        format!("{} s", shown.age_s).into(),
+        format!("{} of {}", head.attempts, head.tries()).into(),
+        state(shown),
     ]
 }
 
-fn json_item(item: &Item, is_at_work: bool) -> Value {
+fn aside_row(aside: &Aside) -> Vec<Cell> {
+    let why = Cell(aside.why(), Tone::Bad);
+    match &aside.job {
+        Ok(head) => vec![
+            head.id.clone().into(),
+            head.hook.clone().into(),
+            format!("{} {}", head.driver, head.object).into(),
+            format!("{} of {}", head.attempts, head.tries()).into(),
+            why,
+        ],
+        Err(_) => vec![
+            aside.name.to_string_lossy().into_owned().into(),
+            "-".into(),
+            "-".into(),
+            "-".into(),
+            why,
+        ],
+    }
+}
+
+fn json_head(head: &Head) -> Value {
     json!({
-        "id": item.id,
-        "hook": item.hook,
-        "event": item.event,
-        "driver": item.driver,
-        "object": item.object,
-        "operation": item.operation,
-        "uuid": item.uuid,
-        "execution": item.execution,
-        "queued_at": item.queued_at,
-        "not_before": item.not_before,
-        "attempts": item.attempts,
-        "retries": item.retries,
-        "running": item.run.is_some() && is_at_work,
-        "last": item.last,
+        "id": head.id,
+        "hook": head.hook,
+        "event": head.event,
+        "driver": head.driver,
+        "object": head.object,
+        "operation": head.operation,
+        "uuid": head.uuid,
+        "execution": head.execution,
+        "queued_at": head.queued_at,
+        "not_before": head.not_before,
+        "attempts": head.attempts,
+        "retries": head.retries,
+        "running": false,
+        "last": head.last,
+        "deaths": head.deaths,
     })
+}
+
+fn json_job(shown: &Shown) -> Value {
+    let mut value = json_head(&shown.head);
+    value["running"] = (shown.stand == Stand::Running).into();
+    value["state"] = shown.stand.name().into();
+    value["why"] = shown.why.clone().into();
+    value["age_s"] = shown.age_s.into();
+    value["wait_s"] = shown.pause_s.into();
+    value
+}
+
+fn json_aside(aside: &Aside) -> Value {
+    let mut value = match &aside.job {
+        Ok(head) => json_head(head),
+        Err(_) => json!({ "id": null, "running": false }),
+    };
+    value["state"] = "put-aside".into();
+    value["file"] = aside.name.to_string_lossy().into();
+    value["can_be_requeued"] = aside.job.is_ok().into();
+    value["why"] = aside.why().into();
+    value
 }

@@ -72,6 +72,31 @@ impl RetentionFragment {
     }
 }
 
+/// How much the queue of detached hooks takes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    pub jobs: u64,
+    /// All jobs together, in bytes.
+    pub size: u64,
+}
+
+/// The same as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueueFragment {
+    jobs: Option<NonZeroU64>,
+    size: Option<Size>,
+}
+
+impl QueueFragment {
+    fn settle(self) -> QueueLimits {
+        QueueLimits {
+            jobs: self.jobs.map_or(10_000, NonZeroU64::get),
+            size: self.size.map_or(256 << 20, |size| size.0.max(1)),
+        }
+    }
+}
+
 /// The file as written: every key is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,6 +115,7 @@ struct Fragment {
     environment_file: Option<PathBuf>,
     custom_properties: Option<CustomProperties>,
     max_parallel: Option<NonZeroU32>,
+    queue: Option<QueueFragment>,
     record: Option<RecordPolicy>,
     retention: Option<RetentionFragment>,
 }
@@ -118,6 +144,7 @@ pub struct Settings {
     pub custom_properties: Option<CustomProperties>,
     /// How many detached hooks run at once.
     pub max_parallel: usize,
+    pub queue: QueueLimits,
     pub record: RecordPolicy,
     pub retention: Retention,
 }
@@ -174,6 +201,7 @@ impl Settings {
             max_parallel: fragment
                 .max_parallel
                 .map_or(DEFAULT_MAX_PARALLEL, |most| most.get() as usize),
+            queue: fragment.queue.unwrap_or_default().settle(),
             record: fragment.record.unwrap_or_default(),
             retention: fragment.retention.unwrap_or_default().settle(),
             hooks_dir: hooks_dir.clone(),
@@ -228,6 +256,7 @@ mod tests {
         }
         let defaults = Settings::defaults(&surroundings());
         assert_eq!(defaults.timeout, Some(Duration::from_secs(120)));
+        assert_eq!(defaults.queue, QueueLimits { jobs: 10_000, size: 256 << 20 });
         assert_eq!(defaults.runtime_dir, Path::new("/run/hookmux"));
         assert_eq!(defaults.state_dir, Path::new("/var/lib/hookmux"));
         assert_eq!(defaults.save_dir, Path::new("/var/lib/libvirt/qemu/save"));
@@ -239,6 +268,7 @@ mod tests {
             "session: true\nstate_dir: s\nruntime_dir: /r\nroots: [more]\nvdsm_hooks: true\nsave_dir: /save\n\
              timeout: 0\ntotal_timeout: 10m\nkill_leftovers: true\ntrust: warn\n\
              environment: {A: b, N: 5, T: true}\nenvironment_file: env\ncustom_properties: [x]\nmax_parallel: 3\n\
+             queue: {jobs: 5, size: 1 MiB}\n\
              record: all\nretention: {per_hook: 5, age: 2days, size: 10 MiB}\n",
         )
         .unwrap();
@@ -248,6 +278,7 @@ mod tests {
         assert_eq!(settings.timeout, None);
         assert_eq!(settings.trust, TrustPolicy::Warn);
         assert_eq!(settings.max_parallel, 3);
+        assert_eq!(settings.queue, QueueLimits { jobs: 5, size: 1 << 20 });
         assert_eq!(settings.record, RecordPolicy::All);
         let age = Some(Duration::from_secs(2 * 86400));
         assert_eq!(settings.retention, Retention { per_hook: 5, age, size: 10 << 20 });
@@ -282,6 +313,9 @@ mod tests {
             ("retention: {size: 3 bananas}\n", "is no size"),
             ("retention: {age: 30}\n", "write 30days"),
             ("retention: {per_hook: 0}\n", "hookmux.yaml:1:"),
+            ("queue: {jobs: 0}\n", "hookmux.yaml:1:"),
+            ("queue: {size: 3 bananas}\n", "is no size"),
+            ("queue: {job: 3}\n", "unknown key `job`; did you mean `jobs`?"),
             ("retention: {sizes: 3}\n", "unknown key `sizes`; did you mean `size`?"),
             (
                 "timeout: 5s\ncustom_properties:\n  vlan:\n",

@@ -1,19 +1,37 @@
 //! Detached hooks: work that begins after libvirt has its answer, so that it may call libvirt.
 //!
-//! One file per job in the state directory, replaced by rename: it survives the death of any
-//! process. A job runs at least once; those of one guest in their order.
+//! Two files per job in the state directory, the first replaced by rename: it survives the death of
+//! any process. A job runs at least once; those of one guest in their order.
 
+pub mod clock;
 pub mod item;
+mod outcome;
+mod read;
+mod usage;
+mod waiting;
+mod watch;
 pub mod worker;
 
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-pub use item::Item;
+use serde::Serialize;
 
+use crate::config::Settings;
+use crate::config::settings::QueueLimits;
 use crate::files;
+use crate::record::spool;
 use crate::run::background;
+use crate::run::document_file;
+use clock::Clock;
+pub use item::{Body, Head, Item};
+pub use read::{Aside, Unread};
+use usage::Counter;
+pub use usage::Usage;
 
 /// Where systemd keeps that the queue's path unit is enabled: then it starts the worker, in a
 /// service of its own.
@@ -22,6 +40,16 @@ const PATH_UNIT: &str = "/etc/systemd/system/paths.target.wants/hookmux-queue.pa
 /// service follows.
 const UNIT_STATE_DIR: &str = "/var/lib/hookmux";
 const UNIT_HOOKS_DIR: &str = "/etc/libvirt/hooks";
+/// The file that the path unit waits for. Not for the jobs themselves: those of a later version stay.
+const WORK: &str = ".work";
+
+/// How the names of a job's files end: its head and its body.
+const HEAD: &str = ".json";
+const BODY: &str = ".data";
+/// How the name of a head ends that was put aside, or of a file that was never one.
+const ASIDE: &str = ".broken";
+/// Files of one name that are put aside; a further one replaces the first.
+const MAX_SAME_NAMES: u32 = 1000;
 
 /// The jobs of one state directory.
 #[derive(Clone, Debug)]
@@ -29,78 +57,355 @@ pub struct Queue {
     directory: PathBuf,
 }
 
+/// What lies in the queue's directory, by name.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// Jobs, by their ids in byte order.
+    pub ids: Vec<String>,
+    /// Files that end as jobs do, and have no job's name.
+    pub odd: Vec<OsString>,
+    /// What was put aside.
+    pub aside: Vec<OsString>,
+    bodies: Vec<String>,
+}
+
 impl Queue {
     pub fn new(state_dir: &Path) -> Queue {
         Queue { directory: state_dir.join("queue") }
     }
 
-    fn path(&self, id: &str) -> PathBuf {
-        self.directory.join(format!("{id}.json"))
+    /// Where the jobs lie.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
-    /// Keeps a job, new or changed.
+    fn path(&self, id: &str) -> PathBuf {
+        self.directory.join(format!("{id}{HEAD}"))
+    }
+
+    fn body_path(&self, id: &str) -> PathBuf {
+        self.directory.join(format!("{id}{BODY}"))
+    }
+
+    /// Takes a new job in.
     ///
     /// # Errors
-    /// It could not be written.
-    pub fn keep(&self, item: &Item) -> io::Result<()> {
+    /// There is no room for it, or it could not be written.
+    pub fn add(&self, item: &mut Item, limits: QueueLimits) -> io::Result<()> {
         files::private_directory(&self.directory)?;
-        files::replace(&self.path(&item.id), &serde_json::to_vec(item)?)
+        let body = serde_json::to_vec(&item.body)?;
+        let head = &mut item.head;
+        head.bytes = (body.len() + serde_json::to_vec(head)?.len()) as u64;
+        let Some(mut counter) = Counter::take(&self.directory) else {
+            // without the counter the job is one file: nobody takes half of it for a left-over
+            admit(limits, self.count()?, head.bytes).map_err(|words| self.full(&words))?;
+            return files::replace(&self.path(&head.id), &whole(&item.head, &item.body)?);
+        };
+        let usage = self.make_room(&mut counter, head.bytes, limits)?;
+        let write = || {
+            files::create_private(&self.body_path(&head.id))?.write_all(&body)?;
+            files::replace(&self.path(&head.id), &serde_json::to_vec(head)?)
+        };
+        write().inspect_err(|_| drop(files::remove(&self.body_path(&head.id))))?;
+        counter.set(Usage { jobs: usage.jobs + 1, bytes: usage.bytes.saturating_add(head.bytes) });
+        counter.keep();
+        Ok(())
+    }
+
+    /// What is in the queue, where there is room for so many bytes more.
+    fn make_room(
+        &self,
+        counter: &mut Counter,
+        bytes: u64,
+        limits: QueueLimits,
+    ) -> io::Result<Usage> {
+        let count = || self.count();
+        let usage = counter.usage(&count)?;
+        let Err(words) = admit(limits, usage, bytes) else { return Ok(usage) };
+        if counter.is_fresh() {
+            return Err(self.full(&words));
+        }
+        // a death may have left the counter too high
+        let usage = counter.count(&count)?;
+        admit(limits, usage, bytes).map(|()| usage).map_err(|words| self.full(&words))
+    }
+
+    fn full(&self, words: &str) -> io::Error {
+        io::Error::other(format!(
+            "{words} in {}; `hookmux queue` shows what waits, `hookmux queue --flush HOOK` removes it",
+            self.directory.display()
+        ))
+    }
+
+    /// Counts the jobs themselves.
+    fn count(&self) -> io::Result<Usage> {
+        let names = self.names()?;
+        let ids: HashSet<&str> = names.ids.iter().map(String::as_str).collect();
+        let size = |path: &Path| match fs::symlink_metadata(path) {
+            Ok(file) if file.is_file() && file.len() <= read::MAX_FILE_BYTES => file.len(),
+            _ => 0,
+        };
+        let heads = names.ids.iter().map(|id| size(&self.path(id)));
+        let bodies = names.bodies.iter().filter(|id| ids.contains(id.as_str()));
+        let bytes = heads.chain(bodies.map(|id| size(&self.body_path(id)))).sum();
+        Ok(Usage { jobs: names.ids.len() as u64, bytes })
+    }
+
+    /// What is in the queue.
+    ///
+    /// # Errors
+    /// As [`Queue::ids`].
+    pub fn usage(&self) -> io::Result<Usage> {
+        self.count()
+    }
+
+    /// Writes a head that has changed. One that 0.1.0 wrote is parted from its body first.
+    ///
+    /// # Errors
+    /// It could not be written, or its body could not be read.
+    pub fn keep(&self, head: &mut Head) -> io::Result<()> {
+        if head.has_body {
+            let mut body = self.body(head).map_err(io::Error::other)?;
+            body.format = item::FORMAT;
+            files::replace(&self.body_path(&head.id), &serde_json::to_vec(&body)?)?;
+            head.has_body = false;
+        }
+        head.format = item::FORMAT;
+        files::replace(&self.path(&head.id), &serde_json::to_vec(head)?)
     }
 
     /// Forgets a job.
     ///
     /// # Errors
-    /// Its file could not be removed.
-    pub fn forget(&self, id: &str) -> io::Result<()> {
-        files::remove(&self.path(id))
+    /// Its head could not be removed.
+    pub fn forget(&self, head: &Head) -> io::Result<()> {
+        let counter = Counter::take(&self.directory);
+        files::remove(&self.path(&head.id))?;
+        // without its head it is a left-over, which the next worker removes
+        let _ = files::remove(&self.body_path(&head.id));
+        if let Some(mut counter) = counter {
+            counter.subtract(1, head.bytes);
+            counter.keep();
+        }
+        Ok(())
     }
 
-    /// The jobs' ids, the oldest first.
+    /// What lies there.
+    ///
+    /// # Errors
+    /// The directory is there and can't be read.
+    pub fn names(&self) -> io::Result<Names> {
+        let mut names = Names::default();
+        let entries = match files::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let name = entry?.file_name();
+            let stem = |end: &str| name.as_bytes().strip_suffix(end.as_bytes());
+            let id = |stem: &[u8]| {
+                std::str::from_utf8(stem).ok().filter(|word| item::is_id(word)).map(str::to_owned)
+            };
+            if let Some(stem) = stem(HEAD) {
+                match id(stem) {
+                    Some(id) => names.ids.push(id),
+                    None => names.odd.push(name),
+                }
+            } else if let Some(stem) = stem(BODY) {
+                names.bodies.extend(id(stem));
+            } else if stem(ASIDE).is_some() {
+                names.aside.push(name);
+            }
+        }
+        names.ids.sort_unstable();
+        names.aside.sort_unstable();
+        Ok(names)
+    }
+
+    /// The jobs' ids, in byte order.
     ///
     /// # Errors
     /// The directory is there and can't be read.
     pub fn ids(&self) -> io::Result<Vec<String>> {
-        let entries = match files::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut ids: Vec<String> = entries
-            .flatten()
-            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
-            .collect();
-        ids.sort_unstable();
-        Ok(ids)
+        Ok(self.names()?.ids)
     }
 
-    /// A job.
-    ///
-    /// # Errors
-    /// The kernel's where it can't be read, or is gone by now; others where it is no job at all.
-    pub fn get(&self, id: &str) -> io::Result<Item> {
-        Ok(serde_json::from_slice(&fs::read(self.path(id))?)?)
-    }
-
-    /// Puts a file aside that is no job, so that nobody is started for it again and again.
-    pub fn put_aside(&self, id: &str) {
-        let _ = fs::rename(self.path(id), self.directory.join(format!("{id}.broken")));
-    }
-
-    /// All jobs, the oldest first.
+    /// The heads of all jobs that this version can run, in the order in which they may.
     ///
     /// # Errors
     /// As [`Queue::ids`].
-    pub fn items(&self) -> io::Result<Vec<Item>> {
-        Ok(self.ids()?.iter().filter_map(|id| self.get(id).ok()).collect())
+    pub fn heads(&self) -> io::Result<Vec<Head>> {
+        let clock = Clock::here();
+        let ids = self.ids()?;
+        let mut heads: Vec<Head> = ids.iter().filter_map(|id| self.head(id).ok()).collect();
+        heads.sort_by_cached_key(|head| head.order(&clock));
+        Ok(heads)
+    }
+
+    /// Puts a file aside that can't be run, so that nobody is started for it again and again.
+    ///
+    /// # Errors
+    /// As of `rename(2)`.
+    pub fn put_aside(&self, name: &OsStr) -> io::Result<()> {
+        let stem = name.as_bytes().strip_suffix(HEAD.as_bytes()).unwrap_or(name.as_bytes());
+        let place = |number: u32| {
+            let number = if number == 0 { String::new() } else { format!(".{number}") };
+            let name = [stem, number.as_bytes(), ASIDE.as_bytes()].concat();
+            self.directory.join(OsString::from_vec(name))
+        };
+        let free = (0..MAX_SAME_NAMES).map(place).find(|path| !read::is_there(path));
+        let counter = Counter::take(&self.directory);
+        fs::rename(self.directory.join(name), free.unwrap_or_else(|| place(0)))?;
+        if let Some(mut counter) = counter {
+            // what it held is seen by the next count
+            counter.subtract(1, 0);
+            counter.keep();
+        }
+        Ok(())
+    }
+
+    /// Takes a job in again that was put aside, as though it had been queued just now.
+    ///
+    /// # Errors
+    /// It is no job, there is no room for it, or it could not be written.
+    pub fn requeue(&self, aside: &Aside, limits: QueueLimits) -> io::Result<()> {
+        let Ok(head) = &aside.job else {
+            return Err(io::Error::other("it is no job; `hookmux queue --flush` removes it"));
+        };
+        let (mut head, from) = (head.clone(), self.directory.join(&aside.name));
+        let to = self.path(&head.id);
+        if read::is_there(&to) {
+            return Err(io::Error::other(format!("{} is there already", to.display())));
+        }
+        if head.has_body {
+            let mut body = self.body_in(&from, &head).map_err(io::Error::other)?;
+            body.format = item::FORMAT;
+            files::replace(&self.body_path(&head.id), &serde_json::to_vec(&body)?)?;
+            head.has_body = false;
+        } else {
+            self.body(&head).map_err(io::Error::other)?;
+        }
+        head.renew(&Clock::here());
+        head.format = item::FORMAT;
+        let mut counter = Counter::take(&self.directory);
+        if let Some(counter) = &mut counter {
+            let usage = self.make_room(counter, head.bytes, limits)?;
+            let bytes = usage.bytes.saturating_add(head.bytes);
+            counter.set(Usage { jobs: usage.jobs + 1, bytes });
+        }
+        files::replace(&from, &serde_json::to_vec(&head)?)?;
+        fs::rename(&from, &to)?;
+        if let Some(counter) = counter {
+            counter.keep();
+        }
+        Ok(())
+    }
+
+    /// Removes what was put aside.
+    ///
+    /// # Errors
+    /// As of `unlink(2)`.
+    pub fn forget_aside(&self, aside: &Aside) -> io::Result<()> {
+        remove_whatever(&self.directory.join(&aside.name))?;
+        match read::id_aside(&aside.name) {
+            Some(id) if !self.is_there(id) => remove_whatever(&self.body_path(id)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what deaths have left, half-written files and bodies without a head, and counts the
+    /// rest. Bodies stay where a call keeps the counter: it may be about to write the head.
+    fn tidy(&self) {
+        for torn in spool::torn(&self.directory) {
+            let _ = files::remove(&torn);
+        }
+        let Some(mut counter) = Counter::take(&self.directory) else { return };
+        if let Ok(names) = self.names() {
+            let ids = names.ids.iter().map(String::as_str);
+            let aside = names.aside.iter().filter_map(|name| read::id_aside(name));
+            let wanted: HashSet<&str> = ids.chain(aside).collect();
+            for id in names.bodies.iter().filter(|id| !wanted.contains(id.as_str())) {
+                let _ = remove_whatever(&self.body_path(id));
+            }
+        }
+        if counter.count(&|| self.count()).is_ok() {
+            counter.keep();
+        }
     }
 
     /// Whether there is any work.
     pub fn is_empty(&self) -> bool {
-        self.ids().map_or(true, |ids| ids.is_empty())
+        self.names().map_or(true, |names| names.ids.is_empty() && names.odd.is_empty())
     }
 
     fn lock_path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+}
+
+/// Whether there is room for one more job of so many bytes; else the words that say why not.
+fn admit(limits: QueueLimits, usage: Usage, bytes: u64) -> Result<(), String> {
+    if usage.jobs >= limits.jobs {
+        return Err(format!(
+            "the queue is full: {} jobs are the most that `queue: {{jobs: {}}}` of hookmux.yaml lets in,",
+            usage.jobs, limits.jobs
+        ));
+    }
+    if usage.bytes.saturating_add(bytes) > limits.size {
+        return Err(format!(
+            "the queue is full: with this job of {bytes} bytes its {} bytes are more than `queue: {{size: {}}}` of hookmux.yaml lets in,",
+            usage.bytes.saturating_add(bytes),
+            limits.size
+        ));
+    }
+    Ok(())
+}
+
+/// Removes what lies there, whatever it is.
+fn remove_whatever(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
+        return fs::remove_dir_all(path);
+    }
+    files::remove(path)
+}
+
+/// A job as one object.
+fn whole(head: &Head, body: &Body) -> io::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        #[serde(flatten)]
+        head: serde_json::Value,
+        #[serde(flatten)]
+        body: &'a Body,
+    }
+    let mut head = serde_json::to_value(head)?;
+    if let Some(head) = head.as_object_mut() {
+        // the body has it too
+        head.remove("format");
+    }
+    Ok(serde_json::to_vec(&Whole { head, body })?)
+}
+
+/// Removes what deaths have left in the queue, and the documents of `started` of jobs that are over,
+/// expired or were put aside while their worker was dead.
+pub fn sweep(settings: &Settings) {
+    let queue = Queue::new(&settings.state_dir);
+    if queue.directory.exists() {
+        queue.tidy();
+    }
+    remove_started(settings, |id| !queue.is_there(id));
+}
+
+/// Removes the documents of `started` of the jobs that are meant.
+fn remove_started(settings: &Settings, is_meant: impl Fn(&str) -> bool) {
+    let data = settings.runtime_dir.join("data");
+    for entry in files::read_dir(&data).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.strip_suffix(item::STARTED));
+        if id.is_some_and(&is_meant) {
+            document_file::remove(&entry.path());
+        }
     }
 }
 
@@ -114,7 +419,20 @@ pub fn start_worker(hooks_dir: &Path, state_dir: &Path) -> io::Result<()> {
     let is_the_units =
         state_dir == Path::new(UNIT_STATE_DIR) && hooks_dir == Path::new(UNIT_HOOKS_DIR);
     if is_the_units && Path::new(PATH_UNIT).exists() {
-        return Ok(());
+        return Queue::new(state_dir).want_worker();
     }
     background::start(hooks_dir, &[c"worker"])
+}
+
+impl Queue {
+    /// Makes the file that the path unit waits for.
+    fn want_worker(&self) -> io::Result<()> {
+        files::private_directory(&self.directory)?;
+        usage::open_lock(&self.directory.join(WORK)).map(drop)
+    }
+
+    /// Removes it.
+    fn want_no_worker(&self) {
+        let _ = files::remove(&self.directory.join(WORK));
+    }
 }

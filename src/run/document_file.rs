@@ -15,6 +15,7 @@ use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 use super::trash::Trash;
 use crate::files;
 use crate::libvirt::document::MAX_BYTES;
+use crate::run::processes;
 
 /// The file's name in its directory.
 pub const FILE_NAME: &str = "document.xml";
@@ -112,11 +113,16 @@ pub fn sweep(runtime_dir: &Path) {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.rsplit_once('.')).map(|(_, rest)| rest);
         let pid =
-            owner.and_then(|owner| owner.split('-').next()).and_then(|pid| pid.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            owner.and_then(|owner| owner.split('-').next()).and_then(|pid| pid.parse::<i32>().ok());
+        if pid.is_some_and(|pid| !is_alive(pid)) {
             remove(&entry.path());
         }
     }
+}
+
+/// Whether a process is there and isn't just waiting to be reaped.
+fn is_alive(pid: i32) -> bool {
+    processes::start_time(pid).is_some_and(|start| processes::is_running(pid, start))
 }
 
 /// What a write, a rename and a touch all change.
@@ -221,4 +227,35 @@ fn read_document(file: File, size: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it is larger than {} MiB", MAX_BYTES >> 20)));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn what_dead_processes_left_is_removed_and_zombies_are_dead() {
+        let runtime_dir = tempfile::tempdir().unwrap();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        let data = runtime_dir.path().join("data");
+        let left = data.join(format!("01M8MJQS6FRJNYE9KZ1184NWCQ.{pid}-3"));
+        let own = place(runtime_dir.path(), "01M8MJQS6FRJNYE9KZ1184NWCQ");
+        for directory in [&left, &own] {
+            make_private(directory, b"<domain/>", None).unwrap();
+        }
+        sweep(runtime_dir.path());
+        assert!(left.exists() && own.exists());
+        drop(child.stdin.take());
+        // not reaped yet
+        while is_alive(pid.cast_signed()) {
+            std::thread::yield_now();
+        }
+        sweep(runtime_dir.path());
+        assert!(!left.exists() && own.exists());
+        child.wait().unwrap();
+        remove(&own);
+    }
 }

@@ -373,15 +373,15 @@ impl Course<'_> {
         let event = step.event.as_deref();
         let mut item =
             Item::new(self.execution, &step.hook.label, event, registration, job, document)?;
-        item.id = id.to_owned();
-        item.call_arguments = self
+        item.head.id = id.to_owned();
+        item.head.call_arguments = self
             .call
             .arguments
             .iter()
             .map(|argument| item::Bytes(argument.as_bytes().to_vec()))
             .collect();
-        item.started_document = started.map(item::Bytes);
-        Queue::new(&self.settings.state_dir).keep(&item)
+        item.body.started_document = started.map(item::Bytes);
+        Queue::new(&self.settings.state_dir).add(&mut item, self.settings.queue)
     }
 
     /// Asks a registered hook's check; one that says no leaves the hook out, as though it weren't

@@ -36,7 +36,8 @@ impl<'de> Deserialize<'de> for Bytes {
 }
 
 /// What a process is started with, but for its run id, its document file and the end of its call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StoredJob {
     path: Bytes,
     arguments: Vec<Bytes>,
@@ -77,6 +78,16 @@ impl StoredJob {
             timeout: job.timeout,
             kill_leftovers: job.kill_leftovers,
         })
+    }
+
+    /// Lets no start take longer.
+    pub fn limit_timeout(&mut self, longest: Duration) {
+        self.timeout = self.timeout.map(|timeout| timeout.min(longest));
+    }
+
+    /// Its own limit in time.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
     }
 
     /// What is executed.

@@ -57,6 +57,8 @@ pub struct Supervisor {
     held: Vec<OwnedFd>,
     /// Left-over processes.
     left: Vec<i32>,
+    /// What ends a wait when it becomes readable, beside all that jobs do.
+    waker: Option<OwnedFd>,
 }
 
 impl Supervisor {
@@ -84,7 +86,13 @@ impl Supervisor {
             is_deaf: false,
             held: Vec::new(),
             left: Vec::new(),
+            waker: None,
         })
+    }
+
+    /// Has one more descriptor end a wait when it becomes readable. Whoever gives it reads it.
+    pub fn wake_on(&mut self, waker: OwnedFd) {
+        self.waker = Some(waker);
     }
 
     /// Whether hookmux was told to end: then no further job may start.
@@ -190,6 +198,7 @@ impl Supervisor {
         let mut polls = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         let pipes = active.iter().flat_map(Active::pipes);
         polls.extend(pipes.map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)));
+        polls.extend(self.waker.iter().map(|waker| PollFd::new(waker.as_fd(), PollFlags::POLLIN)));
         let first_held = polls.len();
         polls.extend(self.held.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
         // EINTR and the like: the round that follows finds nothing new and comes back

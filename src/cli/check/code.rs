@@ -117,6 +117,9 @@ codes! {
     OldJob "old-job" Warning,
     BrokenJob "broken-job" Warning,
     TrashLeft "trash-left" Warning,
+    JobPutAside "job-put-aside" Warning,
+    NewerJob "newer-job" Warning,
+    QueueNearlyFull "queue-nearly-full" Warning,
     // records, and the emergency switch
     RecordsDropped "records-dropped" Warning,
     RecordsStuck "records-stuck" Warning,

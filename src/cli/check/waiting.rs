@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Findings, counted, quoted};
 use super::survey::Survey;
-use crate::queue::Queue;
-use crate::queue::item::now;
+use crate::queue::clock::Clock;
+use crate::queue::{Head, Queue, Unread, Usage};
 use crate::run::trash::Trash;
 use crate::saves;
 
 /// A job that has waited for so long has nobody to work on it, or a hook that always fails.
-const OLD: u64 = 600;
+const OLD_S: u64 = 600;
+/// How much of what the queue lets in is told.
+const NEARLY_FULL_PERCENT: u64 = 80;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for path in names_that_end(&survey.settings.save_dir, saves::SUFFIX) {
@@ -83,48 +85,100 @@ fn save(second: &Path, findings: &mut Findings) {
 }
 
 fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
-    let directory = survey.settings.state_dir.join("queue");
     let queue = Queue::new(&survey.settings.state_dir);
-    let ids = match queue.ids() {
-        Ok(ids) => ids,
+    let directory = queue.directory();
+    let names = match queue.names() {
+        Ok(names) => names,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && survey.user != 0 => {
             let words = format!("{} can't be looked into by this user", directory.display());
-            return findings.add(Code::Unseen, &directory, words, "run `hookmux check` as root");
+            return findings.add(Code::Unseen, directory, words, "run `hookmux check` as root");
         }
         Err(error) => {
             let words = format!("the queue in {} can't be read: {error}", directory.display());
-            let fix = format!("ls -la {}", quoted(&directory));
-            return findings.add(Code::Unreadable, &directory, words, fix);
+            let fix = format!("ls -la {}", quoted(directory));
+            return findings.add(Code::Unreadable, directory, words, fix);
         }
     };
-    for id in ids {
+    let clock = Clock::here();
+    for id in &names.ids {
         let path = directory.join(format!("{id}.json"));
-        match queue.get(&id) {
-            Ok(item) => {
-                let age = now().saturating_sub(item.queued_at);
-                if age > OLD {
-                    let last = item.last.map(|last| format!(" (last: {last})")).unwrap_or_default();
-                    let words = format!(
-                        "{} for {} {} has been waiting in the queue for {} min{last}",
-                        item.hook,
-                        item.driver,
-                        item.object,
-                        age / 60
-                    );
-                    findings.add(Code::OldJob, &path, words, survey.command("queue --work"));
-                }
+        match queue.head(id) {
+            Ok(head) => old(survey, &path, &head, head.age(&clock).as_secs(), findings),
+            Err(Unread::Gone) => {}
+            Err(unread @ Unread::Newer(_)) => {
+                let words = format!(
+                    "{}: {unread}, so its hook runs only once hookmux is as new as that",
+                    path.display()
+                );
+                let fix = format!("update hookmux, or rm {}", quoted(&path));
+                findings.add(Code::NewerJob, &path, words, fix);
             }
-            // it may have been done a moment ago
-            Err(_) if path.exists() => broken(&path, findings),
-            Err(_) => {}
+            Err(unread) => broken(&path, &unread.to_string(), findings),
         }
     }
-    for path in names_that_end(&directory, ".broken") {
-        broken(&path, findings);
+    for name in &names.odd {
+        broken(&directory.join(name), "it has no job's name", findings);
+    }
+    for aside in queue.aside().unwrap_or_default() {
+        let path = directory.join(&aside.name);
+        match &aside.job {
+            Ok(head) => {
+                let words = format!(
+                    "{} for {} {} was put aside: {}",
+                    head.hook,
+                    head.driver,
+                    head.object,
+                    aside.why()
+                );
+                let fix = survey.command(&format!("queue --requeue {}", head.id));
+                findings.add(Code::JobPutAside, &path, words, fix);
+            }
+            Err(unread) => broken(&path, &unread.to_string(), findings),
+        }
+    }
+    if let Ok(usage) = queue.usage() {
+        nearly_full(survey, directory, usage, findings);
     }
 }
 
-fn broken(path: &Path, findings: &mut Findings) {
-    let words = format!("{} is no job that can be read: its hook never runs", path.display());
-    findings.add(Code::BrokenJob, path, words, format!("rm {}", quoted(path)));
+fn old(survey: &Survey<'_>, path: &Path, head: &Head, age_s: u64, findings: &mut Findings) {
+    if age_s <= OLD_S {
+        return;
+    }
+    let last = head.last.as_ref().map(|last| format!(" (last: {last})")).unwrap_or_default();
+    let words = format!(
+        "{} for {} {} has been waiting in the queue for {} min{last}",
+        head.hook,
+        head.driver,
+        head.object,
+        age_s / 60
+    );
+    findings.add(Code::OldJob, path, words, survey.command("queue --work"));
+}
+
+fn nearly_full(survey: &Survey<'_>, directory: &Path, usage: Usage, findings: &mut Findings) {
+    let limits = survey.settings.queue;
+    let is_near = |used: u64, most: u64| {
+        u128::from(used) * 100 >= u128::from(most) * u128::from(NEARLY_FULL_PERCENT)
+    };
+    let words = if is_near(usage.jobs, limits.jobs) {
+        format!("{} of the {} jobs wait that the queue lets in", usage.jobs, limits.jobs)
+    } else if is_near(usage.bytes, limits.size) {
+        format!(
+            "the jobs that wait have {} of the {} bytes that the queue lets in",
+            usage.bytes, limits.size
+        )
+    } else {
+        return;
+    };
+    let words = format!("{words}: beyond that, detached hooks fail");
+    findings.add(Code::QueueNearlyFull, directory, words, survey.command("queue"));
+}
+
+fn broken(path: &Path, why: &str, findings: &mut Findings) {
+    let words =
+        format!("{} is no job that can be read: its hook never runs ({why})", path.display());
+    let is_directory = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    let remove = if is_directory { "rm -r" } else { "rm" };
+    findings.add(Code::BrokenJob, path, words, format!("{remove} {}", quoted(path)));
 }

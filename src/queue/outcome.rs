@@ -1,0 +1,82 @@
+//! What is told of a job that comes to its end without having run: a record, and the journal.
+
+use super::item::{Body, Head};
+use crate::answer::Answer;
+use crate::config::{Settings, Surroundings};
+use crate::record::form::{Cause, Planned};
+use crate::record::recorder::{Place, Recorder};
+use crate::record::{Begun, Execution, Fact, Plan, Run, Witness, ulid};
+use crate::run::exchange::Change;
+use crate::verdict::{Failure, OWN_TROUBLE};
+
+/// Begins the record of a try, which stands beside that of the call that queued the job.
+pub fn begin(
+    settings: &Settings,
+    surroundings: &Surroundings,
+    head: &Head,
+    document: Option<&[u8]>,
+) -> Recorder {
+    let mut recorder = Recorder::new(Cause::Queue(head.execution.clone()));
+    let call = head.call();
+    let execution = Execution { id: ulid::new(), ..head.queued_by() };
+    let begun = Begun { call: &call, settings, surroundings, document };
+    recorder.see(&execution, &Fact::Begun(&begun));
+    let planned = Planned {
+        hook: head.hook.clone(),
+        event: head.event.clone(),
+        device: None,
+        decision: "run".to_owned(),
+        reason: None,
+    };
+    let plan = Plan { planned: &[planned], origin: None, started: None };
+    recorder.see(&execution, &Fact::Planned(&plan));
+    recorder
+}
+
+/// Keeps a record of a job that is not run again: why. Returns where it lies.
+pub fn record_end(
+    settings: &Settings,
+    surroundings: &Surroundings,
+    witness: &mut dyn Witness,
+    (head, body): (&Head, Option<&Body>),
+    words: &str,
+) -> Option<Place> {
+    let document = body.and_then(|body| body.document.as_ref());
+    let document = document.map(|document| document.0.as_slice());
+    let mut recorder = begin(settings, surroundings, head, document);
+    let own = head.queued_by();
+    let failure = Failure {
+        label: head.hook.clone(),
+        status: OWN_TROUBLE,
+        what: words.to_owned(),
+        stderr: Vec::new(),
+        kill: false,
+        is_tolerated: true,
+    };
+    let run = Run {
+        label: head.hook.clone(),
+        event: head.event.clone(),
+        device: None,
+        path: body.map(|body| body.job.program().to_path_buf()).unwrap_or_default(),
+        ended: None,
+        change: Change::None,
+        failure: Some(failure),
+        job: Some(head.id.clone()),
+    };
+    recorder.see(&own, &Fact::Over(&run));
+    finish(recorder, witness, head, OWN_TROUBLE)
+}
+
+/// Ends a record; that it can't be kept is told. Returns where it lies.
+pub fn finish(
+    recorder: Recorder,
+    witness: &mut dyn Witness,
+    head: &Head,
+    status: i32,
+) -> Option<Place> {
+    let kept = recorder.finish(&Answer { status, ..Answer::default() });
+    if let Some(trouble) = kept.trouble {
+        witness.see(&head.queued_by(), &Fact::Trouble(&trouble));
+    }
+    kept.place
+}

@@ -1,0 +1,200 @@
+//! What wakes a worker that waits: new files in the queue's directory, and the ends of calls. One
+//! descriptor for all of it.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+use super::item::Caller;
+use crate::run::sys;
+
+/// Handles on calls at once: each takes a descriptor. Further calls are asked for now and then.
+const MAX_HANDLES: usize = 64;
+
+/// What has changed in the directory.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Names that came, went, or were written.
+    pub names: Vec<OsString>,
+    /// Something was missed: everything has to be looked at.
+    pub is_overrun: bool,
+}
+
+/// Descriptors that become readable when something happens.
+pub struct Watch {
+    epoll: Option<Epoll>,
+    /// `None` where the kernel gave none: then the directory is looked at now and then.
+    inotify: Option<Inotify>,
+    directory: PathBuf,
+    callers: HashMap<Caller, Option<OwnedFd>>,
+}
+
+impl Watch {
+    /// Watches a directory. Whatever the kernel doesn't give, the worker finds out by asking.
+    pub fn new(directory: &Path) -> Watch {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).ok();
+        let inotify = epoll.as_ref().and_then(|epoll| watch(epoll, directory).ok());
+        Watch { epoll, inotify, directory: directory.to_path_buf(), callers: HashMap::new() }
+    }
+
+    /// What becomes readable when something happens.
+    ///
+    /// # Errors
+    /// As of `dup(2)`.
+    pub fn descriptor(&self) -> io::Result<Option<OwnedFd>> {
+        self.epoll.as_ref().map(|epoll| epoll.0.try_clone()).transpose()
+    }
+
+    /// Whether the directory has to be looked at now and then.
+    pub fn is_blind(&self) -> bool {
+        self.inotify.is_none()
+    }
+
+    /// What has changed since it was last asked.
+    pub fn changes(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        while let Some(inotify) = &self.inotify {
+            match inotify.read_events() {
+                Ok(events) => {
+                    for event in events {
+                        let gone = AddWatchFlags::IN_IGNORED | AddWatchFlags::IN_MOVE_SELF;
+                        if event.mask.intersects(gone) {
+                            self.inotify = None;
+                            changes.is_overrun = true;
+                            break;
+                        }
+                        changes.is_overrun |= event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
+                        let created = event.mask.contains(AddWatchFlags::IN_CREATE);
+                        let is_unfinished = |name: &OsString| created && self.is_file(name);
+                        changes.names.extend(event.name.filter(|name| !is_unfinished(name)));
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => break,
+                Err(_) => {
+                    self.inotify = None;
+                    changes.is_overrun = true;
+                }
+            }
+        }
+        changes
+    }
+
+    /// Whether a name is a regular file's, whose writer isn't done yet when it appears.
+    fn is_file(&self, name: &OsStr) -> bool {
+        fs::symlink_metadata(self.directory.join(name)).is_ok_and(|found| found.is_file())
+    }
+
+    /// Watches a call; `false` where it is over already.
+    pub fn add_caller(&mut self, caller: Caller) -> bool {
+        if self.callers.contains_key(&caller) {
+            return caller.is_there();
+        }
+        let handle = if self.callers.len() < MAX_HANDLES { self.handle(caller) } else { None };
+        // asked after the handle was taken: the number may have been another process's by then
+        if !caller.is_there() {
+            return false;
+        }
+        self.callers.insert(caller, handle);
+        true
+    }
+
+    fn handle(&self, caller: Caller) -> Option<OwnedFd> {
+        let epoll = self.epoll.as_ref()?;
+        let handle = sys::pidfd_open(caller.pid).ok()?;
+        epoll.add(handle.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, key(caller))).ok()?;
+        Some(handle)
+    }
+
+    /// The calls that are over by now; they aren't watched any more. Those without a handle are
+    /// looked at only where `is_time` says so.
+    pub fn ended_callers(&mut self, is_time: bool) -> Vec<Caller> {
+        let mut ready = [EpollEvent::empty(); MAX_HANDLES + 1];
+        let count = match &self.epoll {
+            Some(epoll) => epoll.wait(&mut ready, EpollTimeout::ZERO).unwrap_or(0),
+            None => 0,
+        };
+        let has_ended = |(caller, handle): &(&Caller, &Option<OwnedFd>)| match handle {
+            Some(_) => ready.iter().take(count).any(|event| event.data() == key(**caller)),
+            None => is_time && !caller.is_there(),
+        };
+        let ended: Vec<Caller> =
+            self.callers.iter().filter(has_ended).map(|(caller, _)| *caller).collect();
+        for caller in &ended {
+            self.callers.remove(caller);
+        }
+        ended
+    }
+
+    /// Whether there are calls that have to be asked for now and then.
+    pub fn has_unwatched_callers(&self) -> bool {
+        self.callers.values().any(Option::is_none)
+    }
+}
+
+/// What the kernel says of a call's handle: the process's number.
+fn key(caller: Caller) -> u64 {
+    u64::from(caller.pid.unsigned_abs())
+}
+
+fn watch(epoll: &Epoll, directory: &Path) -> nix::Result<Inotify> {
+    let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+    let flags = AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_CLOSE_WRITE
+        | AddWatchFlags::IN_MOVED_TO
+        | AddWatchFlags::IN_MOVED_FROM
+        | AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_MOVE_SELF
+        | AddWatchFlags::IN_ONLYDIR;
+    inotify.add_watch(directory, flags)?;
+    // no process has this number
+    epoll.add(&inotify, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+    Ok(inotify)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::*;
+    use crate::run::processes;
+
+    fn is_woken(descriptor: &OwnedFd, patience: PollTimeout) -> bool {
+        poll(&mut [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)], patience).unwrap() > 0
+    }
+
+    #[test]
+    fn new_files_and_the_ends_of_calls_wake_who_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(directory.path());
+        let descriptor = watch.descriptor().unwrap().unwrap();
+        assert!(!is_woken(&descriptor, PollTimeout::ZERO));
+        fs::write(directory.path().join("new.json"), "").unwrap();
+        assert!(is_woken(&descriptor, PollTimeout::MAX));
+        assert!(watch.changes().names.iter().any(|name| name == "new.json"));
+        assert!(!is_woken(&descriptor, PollTimeout::ZERO), "all of it was read");
+
+        let mut call = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let pid = call.id().cast_signed();
+        let caller = Caller { pid, start: processes::start_time(pid).unwrap() };
+        assert!(watch.add_caller(caller) && watch.ended_callers(true).is_empty());
+        drop(call.stdin.take());
+        assert!(is_woken(&descriptor, PollTimeout::MAX));
+        assert_eq!(watch.ended_callers(false), [caller], "a zombie has given its answer");
+        assert!(!is_woken(&descriptor, PollTimeout::ZERO) && !watch.add_caller(caller));
+        call.wait().unwrap();
+
+        drop(directory);
+        assert!(is_woken(&descriptor, PollTimeout::MAX));
+        assert!(watch.changes().is_overrun && watch.is_blind());
+    }
+}
