@@ -17,6 +17,7 @@ pub mod event;
 pub mod facts;
 pub mod fault;
 pub mod files;
+pub mod format;
 pub mod front_door;
 pub mod guest;
 pub mod hook;

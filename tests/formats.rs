@@ -545,3 +545,99 @@ fn the_hooks_of_every_release_are_those_that_run() {
         assert!(broken["message"].as_str().unwrap().contains("last good copy"), "{broken}");
     }
 }
+
+// --- what a newer version has left --------------------------------------------------------------
+
+/// A record that this version made, changed, under the same id.
+fn alter_record(path: &Path, change: impl Fn(&mut Value, &mut Value)) {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines = text.lines().map(|line| json(line.as_bytes()));
+    let (mut head, mut body) = (lines.next().unwrap(), lines.next().unwrap());
+    change(&mut head, &mut body);
+    fs::write(path, format!("{head}\n{body}\n")).unwrap();
+}
+
+/// A host with one execution, which lies in the state directory; the path of its record.
+fn host_with_a_record() -> (Host, PathBuf) {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", "echo done");
+    host.guest("prepare begin").run().succeeds();
+    host.text(&["prune"], 0);
+    let is_record = |path: &PathBuf| path.file_name().unwrap().len() == 26;
+    let path = files_below(&host.path("state/records")).into_iter().find(is_record).unwrap();
+    (host, path)
+}
+
+#[test]
+fn an_execution_in_words_of_another_version_is_seen() {
+    for (key, word, shown) in [
+        ("state", "paused".into(), "its state isn't known"),
+        ("outcome", "postponed".into(), "good, in a way that this version doesn't know"),
+        ("cause", serde_json::json!({ "relay": "elsewhere" }), "relay"),
+    ] {
+        let (host, path) = host_with_a_record();
+        alter_record(&path, |head, body| {
+            head[key] = word.clone();
+            head["hooks"][0]["outcome"] = "later".into();
+            body["plan"][0]["decision"] = "later".into();
+            body["runs"][0]["outcome"] = "later".into();
+            body["future"] = serde_json::json!([1]);
+            body.as_object_mut().unwrap().remove("notes");
+            head.as_object_mut().unwrap().remove("extra");
+        });
+        let listed = host.json(&["log"], 0);
+        let one = &listed["executions"][0];
+        assert_eq!(
+            (one["object"].as_str(), one["runs"][0]["outcome"].as_str()),
+            (Some("g"), Some("unknown"))
+        );
+        let said = host.text(&["log"], 0);
+        assert!(said.contains(shown), "{key}: {said}");
+        let said = host.text(&["show", "last"], 0);
+        assert!(said.contains("before_vm_start/10-x") && said.contains("done"), "{key}: {said}");
+        host.text(&["retry", "--force", "last"], 0);
+        let before = fs::read(&path).unwrap();
+        host.text(&["prune"], 0);
+        assert_eq!(fs::read(&path).unwrap(), before, "left as it is");
+    }
+}
+
+#[test]
+fn a_record_of_a_newer_format_is_told_and_left() {
+    let (host, path) = host_with_a_record();
+    alter_record(&path, |head, _| {
+        head["format"] = 2.into();
+        head["hooks"] = "elsewhere".into();
+    });
+    let before = fs::read(&path).unwrap();
+    let said = host.text(&["log"], 0);
+    assert!(said.contains("1 execution is not shown: a newer hookmux recorded"), "{said}");
+    assert!(!said.contains("No execution"), "{said}");
+    assert_eq!(host.json(&["log"], 0)["newer"], 1);
+    let id = path.file_name().unwrap().to_str().unwrap();
+    let said = host.text(&["show", id], 1);
+    assert!(said.contains("a newer hookmux wrote it, in format 2"), "{said}");
+    // those of this version are listed beside it
+    host.guest("prepare begin").run().succeeds();
+    let listed = host.json(&["log"], 0);
+    assert_eq!(listed["executions"].as_array().unwrap().len(), 1);
+    host.text(&["prune"], 0);
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_lost_execution_keeps_what_another_version_wrote() {
+    let host = host_of("0.1.0");
+    let running = files_below(&host.path("run/records/running"));
+    alter_record(&running[0], |head, body| {
+        head["cause"] = "relay".into();
+        head["priority"] = 7.into();
+        body["future"] = "x".into();
+    });
+    let id = running[0].file_name().unwrap().to_str().unwrap().to_owned();
+    host.text(&["prune"], 0);
+    let moved = host.path("state/records").join(&id[..6]).join(&id);
+    let text = fs::read_to_string(moved).unwrap();
+    assert!(text.contains(r#""state":"lost""#) && text.contains(r#""priority":7"#), "{text}");
+    assert!(text.contains(r#""cause":"relay""#) && text.contains(r#""future":"x""#), "{text}");
+}

@@ -8,6 +8,7 @@ use super::output::{Cell, Tone};
 use super::time;
 use crate::config::Settings;
 use crate::event;
+use crate::format::Newer;
 use crate::record::form::{Head, HookHead, Outcome, Record, RunRecord, State};
 use crate::record::history::{Filter, History};
 
@@ -50,6 +51,15 @@ pub fn the_one(history: &History, word: &str) -> anyhow::Result<Record> {
     }
 }
 
+/// What is said of records that only a newer version reads.
+pub fn not_shown(count: usize, newer: Newer) -> String {
+    let (executions, are) = if count == 1 { ("execution", "is") } else { ("executions", "are") };
+    format!(
+        "{count} {executions} {are} not shown: a newer hookmux recorded them, in format {}; this version reads formats up to {}. Use that version to see them",
+        newer.found, newer.known
+    )
+}
+
 /// # Errors
 /// A word that no event has.
 pub fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
@@ -88,9 +98,13 @@ pub fn result(head: &Head) -> (String, Tone) {
     let (words, tone) = match (head.state, head.outcome) {
         (State::Running, _) => ("running".to_owned(), Tone::Careful),
         (State::Lost, _) => ("lost: hookmux died".to_owned(), Tone::Bad),
-        (_, Outcome::Success | Outcome::Queued) => ("good".to_owned(), Tone::Good),
-        (_, Outcome::Bypassed) => ("bypassed".to_owned(), Tone::Careful),
-        (_, Outcome::Failure | Outcome::Timeout | Outcome::Unknown) => {
+        (State::Done, Outcome::Success | Outcome::Queued) => ("good".to_owned(), Tone::Good),
+        (State::Done, Outcome::Bypassed) => ("bypassed".to_owned(), Tone::Careful),
+        (State::Unknown, _) => ("its state isn't known to this version".to_owned(), Tone::Careful),
+        (State::Done, Outcome::Unknown) if head.status == Some(0) && head.failure.is_none() => {
+            ("good, in a way that this version doesn't know".to_owned(), Tone::Careful)
+        }
+        (State::Done, Outcome::Failure | Outcome::Timeout | Outcome::Unknown) => {
             let told = match head.status {
                 Some(0) | None => "failed, and libvirt wasn't told".to_owned(),
                 Some(status) => format!("failed ({status})"),
@@ -208,7 +222,7 @@ pub fn json_record(record: &Record) -> Value {
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         // an execution that isn't over has no runs yet but those that were to come
         for (key, more) in more {
-            if key != "runs" || record.head.state == State::Done {
+            if key != "runs" || record.head.state.is_over() {
                 value.insert(key, more);
             }
         }

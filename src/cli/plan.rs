@@ -11,6 +11,7 @@ use crate::facts::Facts;
 use crate::hook::candidates::Candidates;
 use crate::libvirt::{Class, Document};
 use crate::plan::{self, Decision, Knowledge, Step};
+use crate::record::recorder;
 use crate::run::launch;
 use crate::trust::Trust;
 
@@ -143,11 +144,6 @@ fn row(step: &Step, facts: &Facts, turn: &mut usize) -> Vec<Cell> {
 }
 
 fn json_step(step: &Step, facts: &Facts) -> Value {
-    let (decision, why) = match &step.decision {
-        Decision::Run => ("run", None),
-        Decision::Fails { why, .. } => ("fail", Some(why.as_str())),
-        Decision::Out(why) | Decision::Odd(why) => ("out", Some(why.as_str())),
-    };
     json!({
         "event": step.event,
         "device": device(step, facts),
@@ -155,8 +151,8 @@ fn json_step(step: &Step, facts: &Facts) -> Value {
         "path": step.hook.path.to_string_lossy(),
         "style": step.hook.style.name(),
         "source": step.hook.source.name(),
-        "decision": decision,
-        "reason": why,
+        "decision": recorder::decision_of(step).name(),
+        "reason": step.decision.reason(),
         "timeout_s": step.hook.timeout.map(|timeout| timeout.as_secs_f64()),
     })
 }

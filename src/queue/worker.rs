@@ -20,7 +20,7 @@ use crate::answer::Answer;
 use crate::bypass;
 use crate::config::{Settings, Surroundings, TrustPolicy};
 use crate::libvirt::{Call, Driver};
-use crate::record::form::{Cause, Planned};
+use crate::record::form::{Cause, PlanDecision, Planned};
 use crate::record::recorder::Recorder;
 use crate::record::{Begun, Execution, Fact, Plan, Run, Witness, ulid};
 use crate::run::document_file;
@@ -300,7 +300,7 @@ impl Shift<'_> {
             hook: item.hook.clone(),
             event: item.event.clone(),
             device: None,
-            decision: "run".to_owned(),
+            decision: PlanDecision::Run,
             reason: None,
         };
         let plan = Plan { planned: &[planned], origin: None, started: None };
