@@ -40,15 +40,23 @@ impl Newer {
     }
 }
 
-/// Reads a JSON object. serde takes an array for one, too: its values in the order of the fields.
+/// Makes sure that JSON is an object. serde takes an array for one, too: its values in the order of the fields.
+///
+/// # Errors
+/// It is an array.
+pub fn object(json: &[u8]) -> serde_json::Result<&[u8]> {
+    if json.trim_ascii_start().starts_with(b"[") {
+        return Err(serde::de::Error::custom("an array, where an object has to be"));
+    }
+    Ok(json)
+}
+
+/// Reads a JSON object.
 ///
 /// # Errors
 /// It is no object, or not one of this kind.
 pub fn read_object<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Result<T> {
-    if json.trim_ascii_start().starts_with(b"[") {
-        return Err(serde::de::Error::custom("an array, where an object has to be"));
-    }
-    serde_json::from_slice(json)
+    serde_json::from_slice(object(json)?)
 }
 
 /// Looks at the `format` of a JSON object, whatever else the object says.

@@ -926,6 +926,22 @@ fn jobs_that_wait_too_long_and_files_that_are_none_are_told() {
     place.finds("old-job", &job, &["after_vm_start/x", "20 min", "queue --work"]);
 }
 
+#[test]
+fn what_is_remembered_and_cannot_be_read_is_told() {
+    let place = Place::clean();
+    let run = place._memory.path();
+    for directory in ["pending", "guests"] {
+        let path = run.join(directory).join("qemu-3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901.json");
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        fs::write(&path, "{\"format\":2}").unwrap();
+        let words = ["a newer hookmux wrote it", "isn't started for another"];
+        place.finds("broken-guest-state", &path, &words).is_mended();
+        fs::create_dir(&path).unwrap();
+        place.finds("broken-guest-state", &path, &["not a regular file", "rm -r "]).is_mended();
+    }
+    place.is_clean();
+}
+
 /// A job that was queued then.
 fn item(queued_at: u64) -> String {
     serde_json::json!({
@@ -968,6 +984,18 @@ fn records_that_could_not_be_kept_and_calls_that_died_are_told() {
     place.finds("records-stuck", &spool, &["1 record", "can't be moved"]);
     fs::remove_file(place.host.path("state/records")).unwrap();
     place.host.text(&["prune"], 0);
+    place.is_clean();
+}
+
+#[test]
+fn counters_of_a_newer_version_are_told() {
+    let place = Place::clean();
+    let records = place.host.path("state/records");
+    fs::create_dir(&records).unwrap();
+    place.host.mode("state/records", 0o700);
+    let counters = records.join("counters.json");
+    fs::write(&counters, "{\"format\":2}").unwrap();
+    place.finds("newer-file", &counters, &["a newer hookmux wrote it, in format 2"]).is_mended();
     place.is_clean();
 }
 

@@ -204,7 +204,7 @@ fn counters_of_every_release_go_on() {
     for release in RELEASES {
         let records = golden(release).join("host/state/records");
         let path = records.join("counters.json");
-        let counters = Counters::load(&records);
+        let counters = Counters::load(&records).unwrap();
         assert_kept(
             &path,
             &json(&fs::read(&path).unwrap()),
@@ -623,6 +623,42 @@ fn a_record_of_a_newer_format_is_told_and_left() {
     assert_eq!(listed["executions"].as_array().unwrap().len(), 1);
     host.text(&["prune"], 0);
     assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn newer_counters_are_told_and_left() {
+    let (host, _) = host_with_a_record();
+    let path = host.path("state/records/counters.json");
+    let newer = r#"{"format":2,"executions":{"all":7}}"#;
+    fs::write(&path, newer).unwrap();
+    host.guest("prepare begin").run().succeeds();
+    let said = host.text(&["prune"], 0);
+    assert!(said.contains("executions aren't counted: ") && said.contains("format 2"), "{said}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), newer);
+    assert_eq!(host.json(&["log"], 0)["executions"].as_array().unwrap().len(), 2);
+    let said = host.text(&["metrics"], 1);
+    assert!(said.contains("counters.json is left as it is") && !said.contains("# TYPE"), "{said}");
+    let found = host.json(&["check"], 0);
+    let is_it = |finding: &&Value| finding["code"] == "newer-file";
+    let found = found["findings"].as_array().unwrap().iter().find(is_it).unwrap().clone();
+    assert_eq!(found["path"].as_str(), path.to_str());
+}
+
+#[test]
+fn a_misspelt_bypass_runs_every_hook_and_is_told() {
+    for entry in [
+        r#"{"gest":"web1","since":1}"#,
+        r#"{"whose":{"guest":"web1","event":"before_vm_start"}}"#,
+        r#"{"guest":null,"driver":"lxc","until":null,"since":1}"#,
+    ] {
+        let host = Host::new();
+        host.follow(&["before_vm_start/10-x"]);
+        fs::write(host.hook(bypass::FILE_NAME), format!(r#"{{"entries":[{entry}]}}"#)).unwrap();
+        host.guest("prepare begin").run().succeeds();
+        assert_eq!(host.log(), ["before_vm_start/10-x"], "{entry}");
+        assert!(host.text(&["bypass"], 1).contains("counts for nothing"));
+        assert!(host.text(&["check"], 0).contains("broken-bypass"));
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Executions as `log`, `show`, `watch` and `retry` tell of them.
 
+use std::path::Path;
+
 use anyhow::bail;
 use serde_json::{Value, json};
 
@@ -57,6 +59,14 @@ pub fn not_shown(count: usize, newer: Newer) -> String {
     format!(
         "{count} {executions} {are} not shown: a newer hookmux recorded them, in format {}; this version reads formats up to {}. Use that version to see them",
         newer.found, newer.known
+    )
+}
+
+/// What is said of counters that only a newer version reads.
+pub fn not_counted(path: &Path) -> String {
+    format!(
+        "executions aren't counted: {0} is left as it is; use the newer version, or begin anew with `mv {0} {0}.newer`",
+        path.display()
     )
 }
 

@@ -44,11 +44,16 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         let consequence = if is_shut { "this call would fail" } else { "the call goes on without" };
         format!("{words}; {consequence}.")
     }));
-    if let Some(held) = &arrival.held {
-        notes.push(format!(
+    match (&arrival.held, &arrival.trouble) {
+        (Some(held), None) => notes.push(format!(
             "The restore before has failed: this call would fail with {}, and run nothing.",
             held.status
-        ));
+        )),
+        (Some(held), Some(trouble)) => notes.push(format!(
+            "{trouble}; this call would fail with {}, and run nothing.",
+            held.status
+        )),
+        (None, trouble) => notes.extend(trouble.clone()),
     }
     let fails = steps.iter().any(|step| matches!(step.decision, Decision::Fails { .. }));
     let would_fail = is_shut || arrival.held.is_some() || (fails && call.class() == Class::Gate);

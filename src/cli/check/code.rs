@@ -112,6 +112,7 @@ codes! {
     // what waits
     DanglingSave "dangling-save" Error,
     SpareSave "spare-save" Note,
+    BrokenGuestState "broken-guest-state" Warning,
     OldJob "old-job" Warning,
     BrokenJob "broken-job" Warning,
     // records, and the emergency switch
@@ -119,6 +120,7 @@ codes! {
     RecordsStuck "records-stuck" Warning,
     LostExecutions "lost-executions" Warning,
     JournalDropped "journal-dropped" Note,
+    NewerFile "newer-file" Warning,
     Bypassed "bypassed" Error,
     BrokenBypass "broken-bypass" Warning,
 }
