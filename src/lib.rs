@@ -21,6 +21,7 @@ pub mod format;
 pub mod front_door;
 pub mod guest;
 pub mod hook;
+pub mod internal;
 pub mod libvirt;
 pub mod marker;
 pub mod memory;

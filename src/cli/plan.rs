@@ -112,7 +112,9 @@ fn troubles(described: &Described, user: u32) -> Vec<String> {
         mode: Mode::Trial { origin: None, started: None },
     };
     let file = described.loaded.settings.environment_file.as_ref();
-    let environment = file.and_then(|file| launch::read_environment_file(file, user).err());
+    let environment = file
+        .and_then(|file| launch::read_environment_file(file, user).err())
+        .map(|error| error.to_string());
     handling.troubles().into_iter().chain(environment).collect()
 }
 

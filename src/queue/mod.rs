@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub use item::Item;
 
 use crate::files;
+use crate::internal;
 use crate::run::background;
 
 /// Where systemd keeps that the queue's path unit is enabled: then it starts the worker, in a
@@ -116,5 +117,5 @@ pub fn start_worker(hooks_dir: &Path, state_dir: &Path) -> io::Result<()> {
     if is_the_units && Path::new(PATH_UNIT).exists() {
         return Ok(());
     }
-    background::start(hooks_dir, &[c"worker"])
+    background::start(hooks_dir, internal::START_WORKER)
 }

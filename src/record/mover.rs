@@ -21,6 +21,7 @@ use super::ulid;
 use crate::config::Settings;
 use crate::files;
 use crate::format::Newer;
+use crate::internal;
 use crate::run::background;
 
 /// Where systemd keeps that the path unit for records is enabled: then it starts the mover.
@@ -85,7 +86,7 @@ pub fn start_if_needed(hooks_dir: &Path, place: &Place) {
     if let Ok(Some(lock)) = lock(spool, MOVER) {
         drop(lock);
         // what isn't moved now is moved after the next call
-        let _ = background::start(hooks_dir, &[c"prune", c"--linger"]);
+        let _ = background::start(hooks_dir, internal::START_MOVER);
     }
 }
 

@@ -101,6 +101,7 @@ codes! {
     UnreachableCommand "unreachable-command" Error,
     UnknownUser "unknown-user" Error,
     EnvironmentFile "environment-file" Error,
+    RefusedKey "refused-key" Error,
     // places
     Unreadable "unreadable" Error,
     Unseen "unseen" Note,

@@ -11,6 +11,7 @@ mod guests;
 mod installed;
 mod link;
 mod moments;
+pub mod older;
 mod places;
 mod proof;
 mod reach;
@@ -25,6 +26,8 @@ mod unreadable;
 mod version;
 mod waiting;
 
+use std::path::Path;
+
 use super::args::CheckArgs;
 use super::output::Output;
 use super::{End, Place};
@@ -38,6 +41,11 @@ pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow:
     let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
     let mut findings = Findings::default();
     let survey = Survey::new(&loaded.settings, user, &arguments.root, &mut findings);
+    if let Some(version) = arguments.version {
+        let mut findings = Findings::default();
+        older::examine(&survey, version, &mut findings);
+        return Ok(report(findings, &loaded.settings.hooks_dir, arguments, output));
+    }
     registrations::examine_settings(&survey, &loaded, &mut findings);
     records::examine_bypass(&survey, &mut findings);
     installed::examine(&survey, &mut findings);
@@ -54,8 +62,12 @@ pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow:
         waiting::examine(&survey, &mut findings);
         records::examine(&survey, &mut findings);
     }
+    Ok(report(findings, &loaded.settings.hooks_dir, arguments, output))
+}
+
+fn report(findings: Findings, hooks_dir: &Path, arguments: &CheckArgs, output: &mut Output) -> End {
     let findings = findings.sorted();
-    report::show(&findings, &loaded.settings.hooks_dir, arguments.output, output);
+    report::show(&findings, hooks_dir, arguments.output, output);
     let has_errors = findings.iter().any(|finding| finding.severity() == Severity::Error);
-    Ok(if has_errors { End::Problem } else { End::Good })
+    if has_errors { End::Problem } else { End::Good }
 }
