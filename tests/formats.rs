@@ -289,6 +289,92 @@ fn registrations_of_every_release_are_read() {
     }
 }
 
+/// The name that the documentation has for a file of a host.
+fn documented_name(path: &Path) -> String {
+    let name = |part: &str, above: &str| -> String {
+        let id = |text: &str| {
+            text.len() >= 26 && text.bytes().take(26).all(|b| b.is_ascii_alphanumeric())
+        };
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if ["guests", "pending"].contains(&above) {
+            return format!("KEY.{}", part.rsplit('.').next().unwrap());
+        }
+        if ["daemons", "locks"].contains(&above) {
+            return "NAME".to_owned();
+        }
+        if above == "records" && part.len() == 6 && part.bytes().any(|b| b.is_ascii_digit()) {
+            return "GROUP".to_owned();
+        }
+        if part.len() >= 32 && part.bytes().take(32).all(|b| b.is_ascii_hexdigit()) {
+            return format!("DIGEST{}", &part[32..]);
+        }
+        if !id(part) {
+            return part.to_owned();
+        }
+        match part[26..].split_once('.') {
+            Some((attempt, pid)) if digits(pid) => {
+                format!("ID{}.PID", if attempt.is_empty() { "" } else { "-TRY" })
+            }
+            _ => format!("ID{}", &part[26..]),
+        }
+    };
+    let parts: Vec<&str> = path.iter().map(|part| part.to_str().unwrap()).collect();
+    let above = std::iter::once("").chain(parts.iter().copied());
+    let named: Vec<String> =
+        parts.iter().zip(above).map(|(part, above)| name(part, above)).collect();
+    named.join("/")
+}
+
+#[test]
+fn every_file_has_a_row_in_the_documentation() {
+    let page = include_str!("../docs/files.md");
+    let assert_documented = |root: &Path| {
+        for directory in ["state", "run"] {
+            for path in files_below(&root.join(directory)) {
+                let name = documented_name(path.strip_prefix(root.join(directory)).unwrap());
+                assert!(page.contains(&format!("`{name}`")), "{name}: {}", path.display());
+            }
+        }
+    };
+    for release in RELEASES {
+        assert_documented(&golden(release).join("host"));
+    }
+    // and what this version writes
+    let host = Host::new();
+    host.script("before_vm_dehibernate/10-x", "exit 3");
+    host.file(
+        "hooks.d/x.yaml",
+        "events: after_vm_launch\ncommand: /bin/true\nmode: detached\nlock: gpu\n",
+    );
+    host.mode("hooks/hooks.d/x.yaml", 0o644);
+    for call in ["prepare begin", "started begin", "restore begin"] {
+        host.guest(call).run().succeeds();
+    }
+    host.call("daemon", ["-", "start", "-", "start"]).stdin("").run().succeeds();
+    host.text(&["queue", "--work"], 0);
+    host.text(&["prune"], 0);
+    assert_documented(host.directory());
+    for name in bypass_and_links() {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+fn bypass_and_links() -> Vec<&'static str> {
+    vec![
+        "hookmux.yaml",
+        bypass::FILE_NAME,
+        "hooks.d/NAME.yaml",
+        "hooks.d/.lock",
+        "<driver>.adopted",
+        "<driver>.retired",
+        "<driver>.d/50-hookmux",
+        "save_dir/NAME.save.hookmux",
+        "queue/ID.broken",
+        "records/done/ID.odd",
+        "records/.stuck",
+    ]
+}
+
 // --- the whole host -----------------------------------------------------------------------------
 
 /// A host as this release left it, in another directory, in this boot and at this time.

@@ -147,3 +147,21 @@ impl Run {
         self.ended.is_none() && self.failure.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_hook_is_not_run_is_said_as_ever() {
+        for (why, words, decision) in [
+            (NotRun::NoPart("its check says no"), "its check says no", "out"),
+            // whatever the words are
+            (NotRun::NoPart("not run: x"), "not run: x", "out"),
+            (NotRun::StoppedBy("a/b"), "not run: a/b stopped the call", "stopped"),
+            (NotRun::Terminated, "not run: hookmux got SIGTERM", "stopped"),
+        ] {
+            assert_eq!((why.to_string().as_str(), why.decision().name()), (words, decision));
+        }
+    }
+}

@@ -394,3 +394,36 @@ fn in_memory(content: &[u8]) -> std::io::Result<OwnedFd> {
     file.seek(SeekFrom::Start(0))?;
     Ok(file.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_file_of_variables_is_said_as_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().canonicalize().unwrap().join("env");
+        let user = nix::unistd::geteuid().as_raw();
+        let shown = path.display();
+        let said = |mode: u32, text: &str| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = read_environment_file(&path, user).unwrap_err();
+            (error.is_not_trusted(), error.to_string())
+        };
+        let (is_not_trusted, words) = said(0o622, "A=b\n");
+        assert!(is_not_trusted, "{words}");
+        assert_eq!(
+            words,
+            format!("environment_file {shown}: not trusted: {shown} is writable by group")
+        );
+        // a value may have these words, too
+        let (is_not_trusted, words) = said(0o600, "A=b\n: not trusted: \n");
+        assert!(
+            !is_not_trusted && words.starts_with(&format!("environment_file {shown}:2: ")),
+            "{words}"
+        );
+    }
+}
