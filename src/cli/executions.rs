@@ -11,7 +11,7 @@ use super::time;
 use crate::config::Settings;
 use crate::event;
 use crate::format::Newer;
-use crate::record::form::{Head, HookHead, Outcome, Record, RunRecord, State};
+use crate::record::form::{Cause, Head, HookHead, Outcome, Record, RunRecord, State};
 use crate::record::history::{Filter, History};
 
 /// The titles of `row`.
@@ -97,13 +97,13 @@ pub fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
 
 /// How it ended, in a few words.
 pub fn result(head: &Head) -> (String, Tone) {
-    let cause = match head.cause.parent() {
-        Some(parent) => {
+    let cause = match (&head.cause, head.cause.parent()) {
+        (_, Some(parent)) => {
             let end = parent.get(parent.len().saturating_sub(6)..).unwrap_or(parent);
             format!(" ({} of …{end})", head.cause.name())
         }
-        None if head.cause.name() == "run" => " (run)".to_owned(),
-        None => String::new(),
+        (Cause::Person | Cause::Other(_), None) => format!(" ({})", head.cause.name()),
+        (_, None) => String::new(),
     };
     let (words, tone) = match (head.state, head.outcome) {
         (State::Running, _) => ("running".to_owned(), Tone::Careful),
