@@ -19,7 +19,7 @@ use crate::event::Origin;
 use crate::files;
 use crate::format;
 use crate::libvirt::Driver;
-use crate::verdict::{self, OWN_TROUBLE};
+use crate::verdict::OWN_TROUBLE;
 
 /// The version of both formats. Raised when what an older version reads from one would be wrong.
 const FORMAT: u32 = 1;
@@ -107,6 +107,8 @@ pub struct Unreadable {
     pub why: String,
     /// How long it refuses `prepare` yet; `None` where its time is over.
     pub refuses_for: Option<Duration>,
+    /// When that is over; `None` where the file's own time isn't known, or has no date.
+    until: Option<SystemTime>,
     is_directory: bool,
 }
 
@@ -114,13 +116,15 @@ impl Unreadable {
     fn new(path: &Path, file: &fs::Metadata, why: String) -> Unreadable {
         let now = SystemTime::now();
         // also one that is a little in the future: a clock was set back
-        let age = file.modified().map(|time| match now.duration_since(time) {
+        let modified = file.modified().ok();
+        let age = modified.map(|time| match now.duration_since(time) {
             Ok(age) => age,
             Err(ahead) => ahead.duration(),
         });
-        let refuses_for = age.ok().and_then(|age| REFUSED_FOR.checked_sub(age));
+        let refuses_for = age.and_then(|age| REFUSED_FOR.checked_sub(age));
+        let until = modified.and_then(|time| time.checked_add(REFUSED_FOR)).filter(has_a_date);
         let is_directory = file.is_dir();
-        Unreadable { path: path.to_path_buf(), why, refuses_for, is_directory }
+        Unreadable { path: path.to_path_buf(), why, refuses_for, until, is_directory }
     }
 
     /// The command by which it is out of the way.
@@ -136,11 +140,14 @@ impl Unreadable {
     }
 
     /// What `prepare` is answered while it refuses.
-    fn refusal(&self, left: Duration) -> Arrival {
+    fn refusal(&self) -> Arrival {
         let (path, why) = (self.path.display(), &self.why);
+        let until = self.until.map_or_else(
+            || "as long as that is so".to_owned(),
+            |time| format!("before {}", humantime::format_rfc3339_seconds(time)),
+        );
         let words = format!(
-            "{path} can't be read: {why}; a failure of `restore` may be in it, so this guest isn't started for another {}; to start it now: {}",
-            verdict::seconds(Duration::from_secs(left.as_secs() + 1)),
+            "{path} can't be read: {why}; a failure of `restore` may be in it, so this guest isn't started {until}; to start it now: {}",
             self.way_out()
         );
         Arrival {
@@ -150,6 +157,12 @@ impl Unreadable {
             trouble: Some(words),
         }
     }
+}
+
+/// Whether a time can be written as a date: humantime does it from 1970 to 9999.
+fn has_a_date(time: &SystemTime) -> bool {
+    const YEAR_10000_S: u64 = 253_402_300_800;
+    time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.as_secs() < YEAR_10000_S)
 }
 
 /// One guest's memory.
@@ -271,8 +284,8 @@ impl Guest {
     /// What `prepare` would find, without taking it.
     pub fn foresee(&self) -> Arrival {
         let (pending, unreadable) = self.expected();
-        if let Some((one, left)) = unreadable.iter().find_map(|one| Some((one, one.refuses_for?))) {
-            return one.refusal(left);
+        if let Some(one) = unreadable.iter().find(|one| one.refuses_for.is_some()) {
+            return one.refusal();
         }
         let mut arrival = pending.map_or(Arrival::of(Origin::Fresh), |pending| {
             let held = pending.held.map(|held| match held.status {
@@ -348,7 +361,7 @@ fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> Result<Option<T>, 
         // what waits and can't be looked at may be a failure: the gate stays shut
         Err(error) => {
             let (why, refuses_for) = (error.to_string(), Some(REFUSED_FOR));
-            return Err(Unreadable { path, why, refuses_for, is_directory: false });
+            return Err(Unreadable { path, why, refuses_for, until: None, is_directory: false });
         }
     };
     match read_file(&path) {

@@ -522,5 +522,14 @@ mod tests {
         ));
         assert_eq!(internal::text(internal::WORKER), "worker");
         assert_eq!(internal::text(internal::PRUNE), "prune");
+        // the units of the package start the same
+        for (unit, words) in [
+            (include_str!("../../packaging/systemd/hookmux-queue.service"), internal::START_WORKER),
+            (include_str!("../../packaging/systemd/hookmux-prune.service"), internal::START_MOVER),
+        ] {
+            let words: Vec<&str> = words.iter().map(|word| internal::text(word)).collect();
+            let line = format!("ExecStart=/usr/sbin/hookmux {}\n", words.join(" "));
+            assert!(unit.contains(&line), "{line}{unit}");
+        }
     }
 }

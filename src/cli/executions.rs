@@ -102,7 +102,7 @@ pub fn result(head: &Head) -> (String, Tone) {
             let end = parent.get(parent.len().saturating_sub(6)..).unwrap_or(parent);
             format!(" ({} of …{end})", head.cause.name())
         }
-        (Cause::Person | Cause::Other(_), None) => format!(" ({})", head.cause.name()),
+        (Cause::Person | Cause::Other { .. }, None) => format!(" ({})", head.cause.name()),
         (_, None) => String::new(),
     };
     let (words, tone) = match (head.state, head.outcome) {

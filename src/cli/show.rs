@@ -82,7 +82,7 @@ fn head(record: &Record, output: &mut Output) {
         Cause::Person => line("called by", "`hookmux run`"),
         Cause::Retry(id) => line("retry of", id),
         Cause::Queue(id) => line("queued by", id),
-        Cause::Other(_) => line("cause", head.cause.name()),
+        Cause::Other { .. } => line("cause", head.cause.name()),
     }
     if let Some(uuid) = &head.uuid {
         line("uuid", uuid);

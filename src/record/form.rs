@@ -85,15 +85,20 @@ pub enum Cause {
     Retry(String),
     /// The worker, for a job that the execution with this id left in the queue.
     Queue(String),
-    /// Somebody that only another version knows; as it is written.
-    Other(Value),
+    /// Somebody that only another version knows: the word, and the id that belongs to it.
+    Other {
+        word: String,
+        parent: Option<String>,
+    },
 }
 
 impl Default for Cause {
     fn default() -> Cause {
-        Cause::Other(Value::Null)
+        Cause::Other { word: UNKNOWN.to_owned(), parent: None }
     }
 }
+
+const UNKNOWN: &str = "unknown";
 
 /// A word, or a word and the id that belongs to it.
 impl Serialize for Cause {
@@ -106,7 +111,8 @@ impl Serialize for Cause {
             Cause::Person => serializer.serialize_str("person"),
             Cause::Retry(id) => pair("retry", id).serialize(serializer),
             Cause::Queue(id) => pair("queue", id).serialize(serializer),
-            Cause::Other(value) => value.serialize(serializer),
+            Cause::Other { word, parent: None } => serializer.serialize_str(word),
+            Cause::Other { word, parent: Some(id) } => pair(word, id).serialize(serializer),
         }
     }
 }
@@ -114,15 +120,16 @@ impl Serialize for Cause {
 impl<'de> Deserialize<'de> for Cause {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Cause, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        let id = |word: &str| value.get(word).and_then(Value::as_str).map(str::to_owned);
-        Ok(match value.as_str() {
-            Some("libvirt") => Cause::Libvirt,
-            Some("person") => Cause::Person,
-            Some(_) => Cause::Other(value),
-            None => id("retry")
-                .map(Cause::Retry)
-                .or_else(|| id("queue").map(Cause::Queue))
-                .unwrap_or(Cause::Other(value)),
+        let first = value.as_object().and_then(|object| object.iter().next());
+        let id = first.and_then(|(_, id)| id.as_str()).map(str::to_owned);
+        let word = value.as_str().or(first.map(|(word, _)| word.as_str()));
+        Ok(match (word, id) {
+            (Some("libvirt"), None) if value.is_string() => Cause::Libvirt,
+            (Some("person"), None) if value.is_string() => Cause::Person,
+            (Some("retry"), Some(id)) => Cause::Retry(id),
+            (Some("queue"), Some(id)) => Cause::Queue(id),
+            (Some("libvirt" | "person") | None, None) => Cause::default(),
+            (word, parent) => Cause::Other { word: word.unwrap_or(UNKNOWN).to_owned(), parent },
         })
     }
 }
@@ -134,10 +141,7 @@ impl Cause {
             Cause::Person => "run",
             Cause::Retry(_) => "retry",
             Cause::Queue(_) => "queue",
-            Cause::Other(value) => {
-                let first = || value.as_object()?.keys().next().map(String::as_str);
-                value.as_str().or_else(first).unwrap_or("unknown")
-            }
+            Cause::Other { word, .. } => word,
         }
     }
 
@@ -146,7 +150,7 @@ impl Cause {
         match self {
             Cause::Libvirt | Cause::Person => None,
             Cause::Retry(id) | Cause::Queue(id) => Some(id),
-            Cause::Other(value) => value.as_object()?.values().next()?.as_str(),
+            Cause::Other { parent, .. } => parent.as_deref(),
         }
     }
 }
@@ -475,20 +479,22 @@ pub mod tests {
     }
 
     #[test]
-    fn a_cause_of_another_version_stays_as_it_is_written() {
+    fn a_cause_of_another_version_has_its_word_and_its_id() {
         for (cause, name, parent) in [
             (serde_json::json!("relay"), "relay", None),
             (serde_json::json!({ "remote": "01ABC" }), "remote", Some("01ABC")),
             (serde_json::json!({ "remote": { "host": "x" } }), "remote", None),
             (serde_json::json!({ "retry": 5 }), "retry", None),
+            (serde_json::json!({ "libvirt": {} }), "unknown", None),
+            (serde_json::json!({}), "unknown", None),
             (serde_json::json!(7), "unknown", None),
         ] {
             let (mut head, body) = written();
             head["cause"] = cause.clone();
             let record = read_back(&head, &body);
-            assert!(matches!(record.head.cause, Cause::Other(_)), "{cause}");
+            assert!(matches!(record.head.cause, Cause::Other { .. }), "{cause}");
             assert_eq!((record.head.cause.name(), record.head.cause.parent()), (name, parent));
-            assert_eq!(serde_json::to_value(&record.head.cause).unwrap(), cause);
+            assert_eq!(Record::decode(&record.encode().unwrap()), Some(record), "{cause}");
         }
         for (cause, written) in [
             (Cause::Libvirt, r#""libvirt""#),
