@@ -1,8 +1,9 @@
 //! The emergency switch: hooks that keep guests from starting are passed over, for a time.
 //!
 //! One file in the hooks directory, so that it works whatever is wrong with the settings, and still
-//! does after the host has been started anew. It says of whom and until when; one that isn't trusted
-//! or can't be read switches nothing off.
+//! does after the host has been started anew. It says of whom and until when. One that isn't trusted,
+//! can't be read, or says anything that isn't understood switches nothing off: what isn't understood
+//! may have been meant to narrow it.
 
 use std::fs;
 use std::io;
@@ -10,17 +11,23 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::files;
+use crate::format;
 use crate::libvirt::Call;
 use crate::trust::Trust;
 
 /// The file's name in the hooks directory.
 pub const FILE_NAME: &str = "hookmux.bypass";
 
+/// The version of the file's format. Raised when what an older version reads from it would be wrong.
+const FORMAT: u32 = 1;
+/// A file that is larger was not written by hookmux.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
 /// Whose calls are passed over, and how long.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// A guest's or network's name; `None` is every call.
     pub guest: Option<String>,
@@ -29,9 +36,90 @@ pub struct Entry {
     pub since: u64,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Everything that is switched off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bypass {
     pub entries: Vec<Entry>,
+}
+
+/// The file as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    format: u32,
+    entries: &'a [Entry],
+}
+
+/// The file as it is read. `format` is missing in one of 0.1.0.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default, rename = "format")]
+    _format: u32,
+    entries: Vec<Entry>,
+}
+
+/// Whose calls an entry means, as a word that can't be left out.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Whose {
+    Host,
+    Guest(String),
+}
+
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Written<'a> {
+            whose: Whose,
+            /// 0.1.0 reads this key, and takes an entry without it for the whole host.
+            guest: Option<&'a str>,
+            until: Option<u64>,
+            since: u64,
+        }
+        let whose = self.guest.clone().map_or(Whose::Host, Whose::Guest);
+        let (guest, until, since) = (self.guest.as_deref(), self.until, self.since);
+        Written { whose, guest, until, since }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Entry, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Read {
+            whose: Option<Whose>,
+            /// 0.1.0's only word for it: a name, or null for the host.
+            #[serde(default, deserialize_with = "present")]
+            guest: Option<Option<String>>,
+            until: Option<u64>,
+            #[serde(default)]
+            since: u64,
+        }
+        /// Tells null from a key that is missing.
+        fn present<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Option<String>>, D::Error> {
+            Option::deserialize(deserializer).map(Some)
+        }
+        let Read { whose, guest, until, since } = Read::deserialize(deserializer)?;
+        let whose = whose.map(|whose| match whose {
+            Whose::Host => None,
+            Whose::Guest(guest) => Some(guest),
+        });
+        let guest = match (whose, guest) {
+            (Some(whose), Some(guest)) if whose != guest => {
+                return Err(de::Error::custom("`whose` and `guest` of an entry differ"));
+            }
+            (Some(whose), _) => whose,
+            (None, Some(guest)) => guest,
+            (None, None) => {
+                return Err(de::Error::custom(
+                    "an entry doesn't say whose calls it means: `whose` is missing",
+                ));
+            }
+        };
+        Ok(Entry { guest, until, since })
+    }
 }
 
 impl Entry {
@@ -84,8 +172,10 @@ pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
         let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
         format!("{}{fix}", fault(&refusal))
     })?;
-    let bytes = fs::read(&path).map_err(|error| fault(&error))?;
-    let mut bypass: Bypass = serde_json::from_slice(&bytes).map_err(|error| fault(&error))?;
+    let bytes = files::read_regular(&path, MAX_FILE_BYTES).map_err(|error| fault(&error))?;
+    format::check(&bytes, FORMAT).map_err(|newer| fault(&newer))?;
+    let file: File = format::read_object(&bytes).map_err(|error| fault(&error))?;
+    let mut bypass = Bypass { entries: file.entries };
     let now = now();
     bypass.entries.retain(|entry| entry.until.is_none_or(|until| now < until));
     Ok(bypass)
@@ -100,7 +190,8 @@ pub fn keep(hooks_dir: &Path, bypass: &Bypass) -> io::Result<()> {
     if bypass.is_off() {
         return files::remove(&path);
     }
-    let mut bytes = serde_json::to_vec_pretty(bypass)?;
+    let written = Written { format: FORMAT, entries: &bypass.entries };
+    let mut bytes = serde_json::to_vec_pretty(&written)?;
     bytes.push(b'\n');
     files::replace(&path, &bytes)?;
     // it is no secret that hooks don't run
@@ -155,5 +246,75 @@ mod tests {
         let mut trust = Trust::new(nix::unistd::geteuid().as_raw());
         fs::write(path(&root), "{").unwrap();
         assert!(load(&root, &mut trust).unwrap_err().contains("counts for nothing"));
+    }
+
+    /// What is switched off by a file with this text.
+    fn read(text: &str) -> Result<Bypass, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        fs::write(path(&root), text).unwrap();
+        load(&root, &mut Trust::new(nix::unistd::geteuid().as_raw()))
+    }
+
+    fn one(text: &str) -> Result<Bypass, String> {
+        read(&format!(r#"{{"format":1,"entries":[{text}]}}"#))
+    }
+
+    #[test]
+    fn an_entry_says_whose_it_is() {
+        let bypass = |guest| Ok(Bypass { entries: vec![entry(guest, None)] });
+        for (text, guest) in [
+            (r#"{"whose":"host"}"#, None),
+            (r#"{"whose":{"guest":"web1"}}"#, Some("web1")),
+            (r#"{"whose":{"guest":"web1"},"guest":"web1","until":null,"since":0}"#, Some("web1")),
+            // 0.1.0's
+            (r#"{"guest":null,"until":null,"since":0}"#, None),
+            (r#"{"guest":"web1","until":null,"since":0}"#, Some("web1")),
+        ] {
+            assert_eq!(one(text), bypass(guest), "{text}");
+        }
+        assert_eq!(read(r#"{"entries":[{"guest":null,"since":0}]}"#), bypass(None), "0.1.0's");
+        let written = serde_json::to_string(&entry(Some("web1"), None)).unwrap();
+        assert_eq!(written, r#"{"whose":{"guest":"web1"},"guest":"web1","until":null,"since":0}"#);
+        assert!(serde_json::to_string(&entry(None, None)).unwrap().contains(r#""whose":"host""#));
+    }
+
+    #[test]
+    fn what_is_not_understood_switches_nothing_off() {
+        for text in [
+            "{}",
+            r#"{"since":0}"#,
+            r#"{"until":9999999999,"since":0}"#,
+            r#"{"gest":"web1","since":0}"#,
+            r#"{"guest":null,"event":"before_vm_start","since":0}"#,
+            r#"{"guest":"web1","guest":null,"since":0}"#,
+            r#"{"guest":"web1","untill":1,"since":0}"#,
+            r#"{"whose":"hosts"}"#,
+            r#"{"whose":"guest"}"#,
+            r#"{"whose":null}"#,
+            r#"{"whose":{}}"#,
+            r#"{"whose":{"guest":null}}"#,
+            r#"{"whose":{"driver":"lxc"}}"#,
+            r#"{"whose":{"guest":"web1","event":"before_vm_start"}}"#,
+            r#"{"whose":"host","guest":"web1"}"#,
+            r#"{"whose":{"guest":"web1"},"guest":null}"#,
+            r#"{"whose":"host","driver":"lxc"}"#,
+            r#"{"whose":"host"},{"whose":{"network":"lan"}}"#,
+        ] {
+            let words = one(text).unwrap_err();
+            assert!(words.contains("counts for nothing"), "{text}: {words}");
+        }
+        for text in [
+            r#"{"format":1}"#,
+            r#"{"entries":[{"whose":"host"}],"driver":"lxc"}"#,
+            r#"{"format":1,"enrties":[]}"#,
+            r#"[1,[{"whose":"host"}]]"#,
+        ] {
+            assert!(read(text).unwrap_err().contains("counts for nothing"), "{text}");
+        }
+        let words = read(r#"{"format":2,"entries":[{"whose":"host"}]}"#).unwrap_err();
+        assert!(words.contains("counts for nothing: a newer hookmux wrote it"), "{words}");
+        let words = read(&" ".repeat(2 << 20)).unwrap_err();
+        assert!(words.contains("larger than"), "{words}");
     }
 }

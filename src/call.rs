@@ -206,7 +206,8 @@ fn nothing_to_run(
             witness.see(&execution, &Fact::Begun(&begun));
         }
         troubles.iter().for_each(|words| witness.see(&execution, &Fact::Trouble(words)));
-        if arrival.held.is_some() {
+        // what can't be read has been told
+        if arrival.held.is_some() && !arrival.is_in_doubt {
             witness.see(&execution, &Fact::Trouble(HELD));
         }
     }
@@ -284,7 +285,9 @@ impl Handling<'_> {
         let mut shout = |words: &str| witness.see(&execution, &Fact::Trouble(words));
         troubles.iter().chain(&warnings).for_each(|words| shout(words));
         if let Some(held) = arrival.held {
-            shout(HELD);
+            if !arrival.is_in_doubt {
+                shout(HELD);
+            }
             return Answer::trouble(held.status, held.words);
         }
         let mut restore = Restore::begin(call, remembering);

@@ -14,7 +14,9 @@ pub enum Origin {
     Fresh,
     Restore,
     Migration,
-    /// Nothing is remembered: hookmux came later than the guest, or its runtime directory went.
+    /// Nothing is remembered: hookmux came later than the guest, or its runtime directory went. Also
+    /// a word of another version's.
+    #[serde(other)]
     Unknown,
 }
 

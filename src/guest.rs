@@ -7,39 +7,62 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::geteuid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::boot;
 use crate::event::Origin;
 use crate::files;
+use crate::format;
 use crate::libvirt::Driver;
 use crate::verdict::OWN_TROUBLE;
 
+/// The version of both formats. Raised when what an older version reads from one would be wrong.
+const FORMAT: u32 = 1;
 /// How long an origin waits for its `prepare`, in seconds. libvirt was seen to take 4 s; an offline
 /// migration and a refused restore never get there.
 const PENDING_SECONDS: i64 = 300;
+/// How long a file that can't be read refuses `prepare`, from its modification time: as long as a
+/// failure in it would have been held.
+const REFUSED_FOR: Duration = Duration::from_secs(PENDING_SECONDS.unsigned_abs());
 const GUESTS: &str = "guests";
 const PENDING: &str = "pending";
+/// A file that is larger was not written by hookmux: only a held failure's words may be long.
+const MAX_FILE_BYTES: u64 = 64 << 10;
 /// Tries to write where somebody removes the directory meanwhile.
 const TRIES: usize = 3;
 
 /// A failure that is answered at the next `prepare`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Held {
     pub status: i32,
     /// What goes to standard error.
     pub words: String,
 }
 
+impl Default for Held {
+    fn default() -> Held {
+        let words = "hookmux: the restore before this call has failed\n".to_owned();
+        Held { status: OWN_TROUBLE, words }
+    }
+}
+
 /// What waits for its `prepare`. In a directory of its own, which is there only while something
 /// waits: a call that has nothing else to do sees at once that it has nothing to drop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pending {
+    #[serde(default)]
+    format: u32,
+    #[serde(default)]
     boot: String,
+    #[serde(default)]
     name: String,
+    /// No version leaves out this one and the next: what lacks them was not written by hookmux.
     origin: Origin,
     /// Seconds of CLOCK_BOOTTIME.
     since: i64,
@@ -49,7 +72,11 @@ struct Pending {
 /// What is known of a running guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct State {
+    #[serde(default)]
+    format: u32,
+    #[serde(default)]
     boot: String,
+    #[serde(default)]
     name: String,
     origin: Origin,
 }
@@ -58,18 +85,97 @@ struct State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
     pub origin: Origin,
+    /// A failure that `prepare` answers.
     pub held: Option<Held>,
+    /// Whether `held` is not known, but feared: a file can't be read that may have it.
+    pub is_in_doubt: bool,
+    /// What can't be read of what is remembered, in words.
+    pub trouble: Option<String>,
+}
+
+impl Arrival {
+    /// One that nothing stands against.
+    pub fn of(origin: Origin) -> Arrival {
+        Arrival { origin, held: None, is_in_doubt: false, trouble: None }
+    }
+}
+
+/// A file of what is remembered that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    pub path: PathBuf,
+    pub why: String,
+    /// How long it refuses `prepare` yet; `None` where its time is over.
+    pub refuses_for: Option<Duration>,
+    /// When that is over; `None` where the file's own time isn't known, or has no date.
+    until: Option<SystemTime>,
+    is_directory: bool,
+}
+
+impl Unreadable {
+    fn new(path: &Path, file: &fs::Metadata, why: String) -> Unreadable {
+        let now = SystemTime::now();
+        // also one that is a little in the future: a clock was set back
+        let modified = file.modified().ok();
+        let age = modified.map(|time| match now.duration_since(time) {
+            Ok(age) => age,
+            Err(ahead) => ahead.duration(),
+        });
+        let refuses_for = age.and_then(|age| REFUSED_FOR.checked_sub(age));
+        let until = modified.and_then(|time| time.checked_add(REFUSED_FOR)).filter(has_a_date);
+        let is_directory = file.is_dir();
+        Unreadable { path: path.to_path_buf(), why, refuses_for, until, is_directory }
+    }
+
+    /// The command by which it is out of the way.
+    pub fn way_out(&self) -> String {
+        let path = self.path.to_string_lossy().replace('\'', r"'\''");
+        let recursive = if self.is_directory { "-r " } else { "" };
+        format!("rm {recursive}'{path}'")
+    }
+
+    /// What is told once its time is over.
+    fn dropped(&self) -> String {
+        format!("{} can't be read and is dropped: {}", self.path.display(), self.why)
+    }
+
+    /// What `prepare` is answered while it refuses.
+    fn refusal(&self) -> Arrival {
+        let (path, why) = (self.path.display(), &self.why);
+        let until = self.until.map_or_else(
+            || "as long as that is so".to_owned(),
+            |time| format!("before {}", humantime::format_rfc3339_seconds(time)),
+        );
+        let words = format!(
+            "{path} can't be read: {why}; a failure of `restore` may be in it, so this guest isn't started {until}; to start it now: {}",
+            self.way_out()
+        );
+        Arrival {
+            origin: Origin::Unknown,
+            held: Some(Held { status: OWN_TROUBLE, words: format!("hookmux: {words}\n") }),
+            is_in_doubt: true,
+            trouble: Some(words),
+        }
+    }
+}
+
+/// Whether a time can be written as a date: humantime does it from 1970 to 9999.
+fn has_a_date(time: &SystemTime) -> bool {
+    const YEAR_10000_S: u64 = 253_402_300_800;
+    time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.as_secs() < YEAR_10000_S)
 }
 
 /// One guest's memory.
 pub struct Guest {
     guests: PathBuf,
     pending: PathBuf,
-    /// Where something waits for a guest that was known by its name alone.
-    pending_by_name: PathBuf,
+    /// The name under which something waits for a guest that was known by its name alone.
+    pending_by_name: String,
     key: String,
     boot: String,
     name: String,
+    /// Of a call that doesn't tell the guest's uuid: a file that may be this guest's.
+    doubt: Option<Unreadable>,
 }
 
 /// Whether anything waits for a `prepare`, of any guest.
@@ -77,44 +183,66 @@ pub fn is_any_pending(runtime_dir: &Path) -> bool {
     runtime_dir.join(PENDING).exists()
 }
 
+/// The files of all guests that can't be read.
+pub fn unreadable(runtime_dir: &Path) -> Vec<Unreadable> {
+    let (guests, pending) = (runtime_dir.join(GUESTS), runtime_dir.join(PENDING));
+    let mut found: Vec<Unreadable> = state_names(&guests)
+        .filter_map(|name| read::<State>(&guests, &name).err())
+        .chain(state_names(&pending).filter_map(|name| read::<Pending>(&pending, &name).err()))
+        .collect();
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
 impl Guest {
     /// `uuid` must be one (`Identity::plain_uuid`); without, the guest is looked for by its name.
     pub fn new(runtime_dir: &Path, driver: Driver, uuid: Option<&str>, name: &str) -> Guest {
         let (guests, pending) = (runtime_dir.join(GUESTS), runtime_dir.join(PENDING));
-        let key = match uuid {
-            Some(uuid) => format!("{driver}-{uuid}"),
+        let (key, doubt) = match uuid {
+            Some(uuid) => (format!("{driver}-{uuid}"), None),
             None => key_by_name([&guests, &pending], driver, name),
         };
-        let pending_by_name = pending.join(format!("{}.json", key_of_name(driver, name)));
+        let pending_by_name = format!("{}.json", key_of_name(driver, name));
         let boot = boot::id();
-        Guest { guests, pending, pending_by_name, key, boot, name: name.to_owned() }
+        let name = name.to_owned();
+        Guest { guests, pending, pending_by_name, key, boot, name, doubt }
     }
 
-    fn state_path(&self) -> PathBuf {
-        self.guests.join(format!("{}.json", self.key))
+    /// The name of its files with a state, whether it runs or is expected.
+    fn state_name(&self) -> String {
+        format!("{}.json", self.key)
     }
 
-    fn document_path(&self) -> PathBuf {
-        self.guests.join(format!("{}.xml", self.key))
-    }
-
-    fn pending_path(&self) -> PathBuf {
-        self.pending.join(format!("{}.json", self.key))
+    fn document_name(&self) -> String {
+        format!("{}.xml", self.key)
     }
 
     /// `None` where nothing is remembered that counts.
-    fn state(&self) -> io::Result<Option<State>> {
-        let state: Option<State> = read(&self.state_path())?;
+    fn state(&self) -> Result<Option<State>, Unreadable> {
+        let state: Option<State> = read(&self.guests, &self.state_name())?;
         Ok(state.filter(|state| self.is_this_boot(&state.boot)))
     }
 
-    fn expected(&self) -> io::Result<Option<Pending>> {
-        // a restore whose document couldn't be read knew the guest by its name alone
-        let pending: Option<Pending> = match read(&self.pending_path())? {
-            None => read(&self.pending_by_name)?,
-            pending => pending,
+    /// What waits for this guest, and whatever can't be read that may say so.
+    fn expected(&self) -> (Option<Pending>, Vec<Unreadable>) {
+        let mut unreadable = Vec::new();
+        let mut look = |name: &str| {
+            read::<Pending>(&self.pending, name).unwrap_or_else(|one| {
+                unreadable.push(one);
+                None
+            })
         };
-        Ok(pending.filter(|pending| self.is_this_boot(&pending.boot) && is_current(pending)))
+        let own = look(&self.state_name());
+        // a restore whose document couldn't be read knew the guest by its name alone
+        let by_name = look(&self.pending_by_name);
+        let pending = own.or(by_name);
+        if pending.is_none() {
+            unreadable.extend(self.doubt.clone());
+        }
+        // its last life counts for nothing here, but nobody knows what a file is that can't be read
+        unreadable.extend(self.state().err());
+        let holds = |pending: &Pending| self.is_this_boot(&pending.boot) && is_current(pending);
+        (pending.filter(holds), unreadable)
     }
 
     /// A boot that couldn't be asked for its name may be this one: a held failure must not be lost.
@@ -123,8 +251,9 @@ impl Guest {
     }
 
     fn keep_origin(&self, origin: Origin) -> io::Result<()> {
-        let state = State { boot: self.boot.clone(), name: self.name.clone(), origin };
-        write(&self.state_path(), &serde_json::to_vec(&state)?)
+        let (boot, name) = (self.boot.clone(), self.name.clone());
+        let state = State { format: FORMAT, boot, name, origin };
+        write(&self.guests, &self.state_name(), &serde_json::to_vec(&state)?)
     }
 
     /// Remembers, at `restore` or `migrate`, how the guest comes, for the `prepare` that follows.
@@ -133,28 +262,41 @@ impl Guest {
     /// It could not be written: a held failure is lost then.
     pub fn expect(&self, origin: Origin, held: Option<Held>) -> io::Result<()> {
         let (boot, name) = (self.boot.clone(), self.name.clone());
-        let pending = Pending { boot, name, origin, since: now(), held };
-        write(&self.pending_path(), &serde_json::to_vec(&pending)?)
+        let pending = Pending { format: FORMAT, boot, name, origin, since: now(), held };
+        write(&self.pending, &self.state_name(), &serde_json::to_vec(&pending)?)
     }
 
     /// Takes, at `prepare`, what was expected, and remembers the origin of the guest.
     pub fn arrive(&self) -> Arrival {
         let arrival = self.foresee();
+        if arrival.is_in_doubt {
+            // a file that can't be read refuses for all of its time
+            return arrival;
+        }
         // an expectation must not be met twice
         self.forget_pending();
         if self.keep_origin(arrival.origin).is_err() {
-            let _ = files::remove(&self.state_path());
+            remove(&self.guests, &self.state_name());
         }
         arrival
     }
 
     /// What `prepare` would find, without taking it.
     pub fn foresee(&self) -> Arrival {
-        match self.expected() {
-            Ok(Some(pending)) => Arrival { origin: pending.origin, held: pending.held },
-            Ok(None) => Arrival { origin: Origin::Fresh, held: None },
-            Err(error) => Arrival { origin: Origin::Unknown, held: unread(&error) },
+        let (pending, unreadable) = self.expected();
+        if let Some(one) = unreadable.iter().find(|one| one.refuses_for.is_some()) {
+            return one.refusal();
         }
+        let mut arrival = pending.map_or(Arrival::of(Origin::Fresh), |pending| {
+            let held = pending.held.map(|held| match held.status {
+                // nobody holds a success
+                0 => Held { status: OWN_TROUBLE, ..held },
+                _ => held,
+            });
+            Arrival { held, ..Arrival::of(pending.origin) }
+        });
+        arrival.trouble = unreadable.first().map(Unreadable::dropped);
+        arrival
     }
 
     /// The origin of the running guest.
@@ -162,77 +304,122 @@ impl Guest {
         self.state().ok().flatten().map_or(Origin::Unknown, |state| state.origin)
     }
 
-    /// Drops what no `prepare` came for.
+    /// Drops what no `prepare` came for. What can't be read stays for as long as it refuses.
     pub fn forget_pending(&self) {
-        let _ = files::remove(&self.pending_by_name);
-        if files::remove(&self.pending_path()).is_ok() {
-            // where it was the last; the kernel refuses where it wasn't
-            let _ = fs::remove_dir(&self.pending);
+        for name in [&self.pending_by_name, &self.state_name()] {
+            match read::<Pending>(&self.pending, name) {
+                Ok(None) => {}
+                Err(unreadable) if unreadable.refuses_for.is_some() => {}
+                Ok(Some(_)) | Err(_) => remove(&self.pending, name),
+            }
         }
+        // where it was the last; the kernel refuses where it wasn't
+        let _ = fs::remove_dir(&self.pending);
     }
 
     /// Keeps the document of `started` or `reconnect`.
     ///
     /// # Errors
-    /// It could not be written; an older one is gone then, for it may be of another start.
+    /// It could not be written; an older one is gone then, for it may be of another start. Or a
+    /// newer version wrote the guest's state, beside which alone it counts.
     pub fn keep_document(&self, document: &[u8]) -> io::Result<()> {
-        let path = self.document_path();
-        write(&path, document).inspect_err(|_| drop(files::remove(&path)))?;
-        // the document counts only beside a state of this boot
-        if self.state().ok().flatten().is_none() {
-            self.keep_origin(Origin::Unknown)?;
+        let name = self.document_name();
+        write(&self.guests, &name, document).inspect_err(|_| remove(&self.guests, &name))?;
+        match self.state() {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => self.keep_origin(Origin::Unknown),
+            Err(unreadable) if is_newer(&unreadable.path) => {
+                Err(io::Error::other(format!("{}: {}", unreadable.path.display(), unreadable.why)))
+            }
+            Err(_) => self.keep_origin(Origin::Unknown),
         }
-        Ok(())
     }
 
     /// The file with the document of `started`, if it was kept in this boot.
     pub fn started_document(&self) -> Option<PathBuf> {
-        let path = self.document_path();
+        let path = self.guests.join(self.document_name());
         let is_kept = path.exists() && self.state().ok().flatten().is_some();
         is_kept.then_some(path)
     }
 
-    /// Forgets the guest, at the end of its `release`.
+    /// Forgets the guest, at the end of its `release`: whatever its files say is over.
     pub fn forget(&self) {
-        let _ = files::remove(&self.state_path());
-        let _ = files::remove(&self.document_path());
+        remove(&self.guests, &self.state_name());
+        remove(&self.guests, &self.document_name());
     }
 }
 
-/// Reads a file of ours; `None` where there is none.
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+/// Reads a file of ours; `None` where there is none, and where there can't be one.
+fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> Result<Option<T>, Unreadable> {
+    let path = directory.join(name);
+    let is_absence = |error: &io::Error| {
+        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    };
+    let file = match fs::symlink_metadata(&path) {
+        Ok(file) => file,
+        Err(error) if is_absence(&error) => return Ok(None),
+        // what waits and can't be looked at may be a failure: the gate stays shut
+        Err(error) => {
+            let (why, refuses_for) = (error.to_string(), Some(REFUSED_FOR));
+            return Err(Unreadable { path, why, refuses_for, until: None, is_directory: false });
+        }
+    };
+    match read_file(&path) {
+        Ok(read) => Ok(Some(read)),
+        // it was taken meanwhile
+        Err(error) if is_absence(&error) && !file.is_symlink() => Ok(None),
+        Err(error) => Err(Unreadable::new(&path, &file, error.to_string())),
     }
+}
+
+fn read_file<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    let bytes = files::read_own(path, MAX_FILE_BYTES, geteuid().as_raw())?;
+    format::check(&bytes, FORMAT)?;
+    Ok(serde_json::from_slice(format::object(&bytes)?)?)
+}
+
+fn is_newer(path: &Path) -> bool {
+    let bytes = files::read_own(path, MAX_FILE_BYTES, geteuid().as_raw());
+    bytes.is_ok_and(|bytes| format::check(&bytes, FORMAT).is_err())
 }
 
 /// Writes a file of ours, and makes its directory where it is missing. A directory of expectations
-/// may go between the two.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut result = files::replace(path, bytes);
+/// may go between the two. What stands in the way and isn't a file is put aside.
+fn write(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let path = directory.join(name);
+    let mut result = files::replace(&path, bytes);
     for _ in 0..TRIES {
         match &result {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                files::private_directory(directory)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => put_aside(&path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => put_aside(directory)?,
             _ => break,
         }
-        files::private_directory(path.parent().unwrap_or(path))?;
-        result = files::replace(path, bytes);
+        result = files::replace(&path, bytes);
     }
     result
 }
 
-/// What waits and can't be read now may be a failure: the gate stays shut. What isn't ours, and a
-/// directory that is none, hold nothing.
-fn unread(error: &io::Error) -> Option<Held> {
-    error.raw_os_error().filter(|_| error.kind() != io::ErrorKind::NotADirectory)?;
-    let words = format!("hookmux: what restore left for this call can't be read: {error}\n");
-    Some(Held { status: OWN_TROUBLE, words })
+/// Gives something another name, under which nobody looks for it.
+fn put_aside(path: &Path) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.odd", std::process::id()));
+    fs::rename(path, path.with_file_name(name))
+}
+
+/// Removes what has the name of a file of ours, if it can.
+fn remove(directory: &Path, name: &str) {
+    let path = directory.join(name);
+    if files::remove(&path).is_err() {
+        // an empty directory; one that isn't is left, and counts for nothing
+        let _ = fs::remove_dir(&path);
+    }
 }
 
 fn is_current(pending: &Pending) -> bool {
-    (0..=PENDING_SECONDS).contains(&(now() - pending.since))
+    (0..=PENDING_SECONDS).contains(&now().saturating_sub(pending.since))
 }
 
 /// Seconds since the boot, sleep included; no clock that anybody sets.
@@ -240,26 +427,46 @@ fn now() -> i64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| time.tv_sec())
 }
 
+/// The names of the states in a directory.
+fn state_names(directory: &Path) -> impl Iterator<Item = String> + use<> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".json"))
+}
+
 /// The key of a guest whose uuid this call doesn't tell: that of the one remembered under its name,
-/// else one made of the name.
-fn key_by_name(directories: [&Path; 2], driver: Driver, name: &str) -> String {
+/// else one made of the name. With it comes what waits and can't be read: it may be this guest's.
+fn key_by_name(
+    directories: [&Path; 2],
+    driver: Driver,
+    name: &str,
+) -> (String, Option<Unreadable>) {
     #[derive(Deserialize)]
     struct Named {
+        #[serde(default)]
         name: String,
     }
     let prefix = format!("{driver}-");
-    let entries = directories
-        .into_iter()
-        .filter_map(|directory| fs::read_dir(directory).ok())
-        .flatten()
-        .flatten();
-    let remembered = entries.into_iter().find_map(|entry| {
-        let file_name = entry.file_name().into_string().ok()?;
-        let key = file_name.strip_suffix(".json").filter(|key| key.starts_with(&prefix))?;
-        let named: Named = read(&entry.path()).ok()??;
-        (named.name == name).then(|| key.to_owned())
-    });
-    remembered.unwrap_or_else(|| key_of_name(driver, name))
+    let of_name = key_of_name(driver, name);
+    let (mut found, mut doubt) = (None, None);
+    for directory in directories {
+        for file_name in state_names(directory) {
+            let Some(key) = file_name.strip_suffix(".json").filter(|key| key.starts_with(&prefix))
+            else {
+                continue;
+            };
+            match read::<Named>(directory, &file_name) {
+                Ok(Some(named)) if named.name == name => drop(found.get_or_insert(key.to_owned())),
+                // what is kept under the name of another guest is that one's
+                Err(unreadable) if directory.ends_with(PENDING) && !key.contains("-name-") => {
+                    doubt = doubt.or(unreadable.refuses_for.is_some().then_some(unreadable));
+                }
+                _ => {}
+            }
+        }
+    }
+    (found.unwrap_or(of_name), doubt)
 }
 
 fn key_of_name(driver: Driver, name: &str) -> String {
@@ -277,9 +484,10 @@ mod tests {
     }
 
     fn alter(guest: &Guest, change: fn(&mut Pending)) {
-        let mut pending = guest.expected().unwrap().unwrap();
+        let mut pending = guest.expected().0.unwrap();
         change(&mut pending);
-        write(&guest.pending_path(), &serde_json::to_vec(&pending).unwrap()).unwrap();
+        let bytes = serde_json::to_vec(&pending).unwrap();
+        write(&guest.pending, &guest.state_name(), &bytes).unwrap();
     }
 
     #[test]
@@ -289,10 +497,10 @@ mod tests {
         let held = Held { status: 3, words: "hookmux: no".into() };
         guest.expect(Origin::Restore, Some(held.clone())).unwrap();
         assert_eq!(guest.foresee().held, Some(held.clone()));
-        assert_eq!(guest.arrive(), Arrival { origin: Origin::Restore, held: Some(held) });
+        assert_eq!(guest.arrive(), Arrival { held: Some(held), ..Arrival::of(Origin::Restore) });
         assert_eq!(guest.origin(), Origin::Restore);
         assert!(!is_any_pending(directory.path()), "nothing waits any more");
-        assert_eq!(guest.arrive(), Arrival { origin: Origin::Fresh, held: None });
+        assert_eq!(guest.arrive(), Arrival::of(Origin::Fresh));
         assert_eq!(guest.origin(), Origin::Fresh);
     }
 
@@ -320,17 +528,179 @@ mod tests {
         let held = Held { status: 3, words: "hookmux: no".into() };
         by_name.expect(Origin::Restore, Some(held.clone())).unwrap();
         let guest = guest(directory.path());
-        assert_eq!(guest.arrive(), Arrival { origin: Origin::Restore, held: Some(held) });
+        assert_eq!(guest.arrive(), Arrival { held: Some(held), ..Arrival::of(Origin::Restore) });
         assert!(!is_any_pending(directory.path()), "and is met once");
+    }
+
+    /// Makes a file as old as this.
+    fn age(path: &Path, seconds: u64) {
+        let time = SystemTime::now() - Duration::from_secs(seconds);
+        let directory = fs::File::open(path).unwrap();
+        directory.set_modified(time).unwrap();
     }
 
     #[test]
     fn what_waits_and_cannot_be_read_keeps_the_gate_shut() {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        fs::create_dir_all(guest.pending_path()).unwrap();
-        let held = guest.foresee().held.unwrap();
-        assert_eq!(held.status, OWN_TROUBLE);
+        let path = guest.pending.join(guest.state_name());
+        fs::create_dir(&guest.pending).unwrap();
+        let whole = r#"{"boot":"","name":"vm","origin":"restore","since":0,"held":null"#;
+        for text in [
+            "",
+            "{",
+            "{}",
+            "[]",
+            "null",
+            r#"{"origin":"restore"}"#,
+            r#"{"origin":"restore","since":"x"}"#,
+            &format!(r#"{whole},"format":2}}"#),
+            &whole.replace("null", "3"),
+            &format!("{whole}}}{}", " ".repeat(1 << 20)),
+        ] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .unwrap();
+            for _ in 0..2 {
+                // also a second time, and whatever else happens
+                let arrival = guest.arrive();
+                let held = arrival.held.unwrap();
+                assert!(arrival.is_in_doubt && held.status == OWN_TROUBLE, "{text}");
+                for word in [path.to_str().unwrap(), "can't be read: ", "rm '"] {
+                    assert!(held.words.contains(word), "{text}: {}", held.words);
+                }
+                guest.forget_pending();
+                assert_eq!(fs::read_to_string(&path).unwrap(), text, "left as it is");
+            }
+            assert_eq!(unreadable(directory.path()).len(), 1, "{text}");
+            age(&path, 301);
+            let foreseen = guest.foresee();
+            assert!(foreseen.held.is_none() && foreseen.trouble.unwrap().contains("dropped"));
+            assert_eq!(guest.arrive().origin, Origin::Fresh);
+            assert!(!path.exists() && guest.arrive().trouble.is_none(), "{text}");
+            fs::create_dir_all(&guest.pending).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_of_ours_cannot_be_read_either() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        let path = guest.pending.join(guest.state_name());
+        let held = Held { status: 3, words: "hookmux: no".into() };
+        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+        let good = directory.path().join("good");
+        fs::copy(&path, &good).unwrap();
+        let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let spoilt: [&dyn Fn(); 6] = [
+            &|| fs::create_dir(&path).unwrap(),
+            &|| nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            &|| symlink(&good, &path).unwrap(),
+            &|| symlink("/nonexistent", &path).unwrap(),
+            &|| fs::hard_link(&good, &path).unwrap(),
+            &|| {
+                fs::copy(&good, &path).unwrap();
+                mode(0o666);
+            },
+        ];
+        for spoil in spoilt {
+            remove(&guest.pending, &guest.state_name());
+            fs::create_dir_all(&guest.pending).unwrap();
+            spoil();
+            let arrival = guest.arrive();
+            assert!(arrival.is_in_doubt, "{arrival:?}");
+            assert!(path.symlink_metadata().is_ok(), "left as it is");
+            // the next restore writes over it
+            guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+            assert_eq!(guest.arrive().held, Some(held.clone()));
+        }
+        // a directory that can't be removed, and a file in the place of the directory
+        fs::create_dir_all(path.join("x")).unwrap();
+        assert!(guest.arrive().held.unwrap().words.contains("rm -r '"));
+        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+        assert_eq!(guest.arrive().held, Some(held.clone()));
+        fs::remove_dir_all(&guest.pending).unwrap();
+        fs::write(&guest.pending, "").unwrap();
+        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+        assert_eq!(guest.arrive().held, Some(held));
+    }
+
+    #[test]
+    fn a_call_that_tells_no_uuid_takes_what_cannot_be_read_for_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        guest.expect(Origin::Restore, None).unwrap();
+        let path = guest.pending.join(guest.state_name());
+        fs::write(&path, "{").unwrap();
+        let by_name = |driver, name| Guest::new(directory.path(), driver, None, name).foresee();
+        assert!(by_name(Driver::Qemu, "vm").is_in_doubt);
+        assert!(by_name(Driver::Qemu, "another").is_in_doubt, "whose it is can't be told");
+        assert!(!by_name(Driver::Lxc, "vm").is_in_doubt);
+        let other = "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901";
+        let other = Guest::new(directory.path(), Driver::Qemu, Some(other), "other").foresee();
+        assert_eq!(other, Arrival::of(Origin::Fresh));
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_read_refuses_prepare_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        guest.arrive();
+        let path = guest.guests.join(guest.state_name());
+        let newer = r#"{"format":2,"boot":"","name":"vm","origin":"fresh","more":1}"#;
+        for text in ["{", newer] {
+            fs::write(&path, text).unwrap();
+            assert!(guest.arrive().is_in_doubt && guest.arrive().is_in_doubt);
+            assert_eq!(guest.origin(), Origin::Unknown);
+            assert_eq!(guest.started_document(), None);
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        let words = guest.keep_document(b"<domain/>").unwrap_err().to_string();
+        assert!(words.contains("a newer hookmux wrote it"), "{words}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), newer, "left as it is");
+        fs::write(&path, "{").unwrap();
+        guest.keep_document(b"<domain/>").unwrap();
+        assert!(guest.started_document().is_some());
+        // what waits is not lost with a state whose time is over
+        let held = Held { status: 3, words: "hookmux: no".into() };
+        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+        fs::write(&path, "{").unwrap();
+        age(&path, 301);
+        let arrival = guest.arrive();
+        assert_eq!((arrival.held, arrival.is_in_doubt), (Some(held), false));
+        assert!(arrival.trouble.unwrap().contains("is dropped"));
+        fs::write(&path, newer).unwrap();
+        guest.forget();
+        assert!(!path.exists(), "its life is over");
+    }
+
+    #[test]
+    fn what_another_version_says_of_it_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        guest.expect(Origin::Restore, None).unwrap();
+        let path = guest.pending.join(guest.state_name());
+        let since = now();
+        for (text, origin, held) in [
+            (format!(r#"{{"origin":"cloned","since":{since}}}"#), Origin::Unknown, None),
+            (
+                format!(r#"{{"origin":"restore","since":{since},"held":{{"more":1}},"more":2}}"#),
+                Origin::Restore,
+                Some(Held::default()),
+            ),
+            (
+                format!(
+                    r#"{{"origin":"restore","since":{since},"held":{{"status":0,"words":"x"}}}}"#
+                ),
+                Origin::Restore,
+                Some(Held { status: OWN_TROUBLE, words: "x".into() }),
+            ),
+        ] {
+            fs::write(&path, &text).unwrap();
+            let arrival = guest.foresee();
+            assert_eq!((arrival.origin, arrival.held, arrival.is_in_doubt), (origin, held, false));
+        }
     }
 
     #[test]

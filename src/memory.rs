@@ -32,11 +32,13 @@ pub fn before(
 ) -> Arrival {
     match call.operation() {
         Operation::Prepare => {
-            return guest.arrive();
+            let arrival = guest.arrive();
+            troubles.extend(arrival.trouble.clone());
+            return arrival;
         }
         // what waits is replaced at the end of the call
-        Operation::Migrate => return Arrival { origin: Origin::Migration, held: None },
-        Operation::Restore => return Arrival { origin: Origin::Restore, held: None },
+        Operation::Migrate => return Arrival::of(Origin::Migration),
+        Operation::Restore => return Arrival::of(Origin::Restore),
         _ => guest.forget_pending(),
     }
     if matches!(call.operation(), Operation::Started | Operation::Reconnect)
@@ -51,7 +53,7 @@ pub fn before(
     {
         troubles.push(why);
     }
-    Arrival { origin: guest.origin(), held: None }
+    Arrival::of(guest.origin())
 }
 
 /// What a guest's memory is told once the call has succeeded.
@@ -72,16 +74,13 @@ pub fn after(call: &Call, guest: &Guest) {
 pub fn foresee(call: &Call, guest: Option<&Guest>, told: Option<Origin>) -> Arrival {
     let found = match (call.operation(), guest) {
         (Operation::Prepare, Some(guest)) => guest.foresee(),
-        (Operation::Migrate, _) => Arrival { origin: Origin::Migration, held: None },
-        (Operation::Restore, _) => Arrival { origin: Origin::Restore, held: None },
-        (_, guest) => {
-            let origin = guest.map_or(Origin::Unknown, Guest::origin);
-            Arrival { origin, held: None }
-        }
+        (Operation::Migrate, _) => Arrival::of(Origin::Migration),
+        (Operation::Restore, _) => Arrival::of(Origin::Restore),
+        (_, guest) => Arrival::of(guest.map_or(Origin::Unknown, Guest::origin)),
     };
     match told {
         // who says how the guest comes says that nothing waits
-        Some(origin) => Arrival { origin, held: None },
+        Some(origin) => Arrival::of(origin),
         None => found,
     }
 }

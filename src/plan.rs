@@ -38,6 +38,16 @@ pub enum Decision {
     Odd(String),
 }
 
+impl Decision {
+    /// Why it doesn't run; `None` where it does.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Decision::Run => None,
+            Decision::Fails { why, .. } | Decision::Out(why) | Decision::Odd(why) => Some(why),
+        }
+    }
+}
+
 /// One hook in a call; of a device event, for one device.
 #[derive(Clone, Debug)]
 pub struct Step {

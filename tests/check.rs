@@ -966,6 +966,64 @@ fn a_queue_that_is_nearly_full_is_told() {
     place.finds("queue-nearly-full", &queue, &["of the 2048 bytes"]);
 }
 
+#[test]
+fn what_is_remembered_and_cannot_be_read_is_told() {
+    let place = Place::clean();
+    let run = place._memory.path();
+    for directory in ["pending", "guests"] {
+        let path = run.join(directory).join("qemu-3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901.json");
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        fs::write(&path, "{\"format\":2}").unwrap();
+        let words = ["a newer hookmux wrote it", "isn't started for another"];
+        place.finds("broken-guest-state", &path, &words).is_mended();
+        fs::create_dir(&path).unwrap();
+        place.finds("broken-guest-state", &path, &["not a regular file", "rm -r "]).is_mended();
+    }
+    place.is_clean();
+}
+
+#[test]
+fn keys_that_an_older_version_refuses_are_listed() {
+    let place = Place::clean();
+    let of = |version: &str| {
+        let output = place.run(&["--for", version, "--output", "json"]);
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), said["findings"].as_array().unwrap().clone())
+    };
+    place.settings("timeout: 5s\nretention: {per_hook: 5}\nenvironment: {NEW: x}\n");
+    place.file(
+        "hooks.d/a.yaml",
+        &registration("when:\n  property: {anything: x}\nlimits: {cpu: 5}"),
+    );
+    assert_eq!(of("0.1.0"), (Some(0), Vec::new()));
+    assert_eq!(of("0.2.0"), (Some(0), Vec::new()));
+    let output = place.run(&["--for", "0.1.0"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("nothing to complain about"), "{said}");
+    // other things that are wrong are not its business
+    place.script("before_vm_start/10-x", "no interpreter\n");
+    place.file("hooks.d/a.yaml", &registration("limits: {cpu: 5, memory: 7}\nundo_all: /x"));
+    let (status, findings) = of("0.1.0");
+    assert_eq!((status, findings.len()), (Some(1), 2), "{findings:#?}");
+    for (finding, words) in findings.iter().zip([
+        "hooks.d/a.yaml:3: hookmux 0.1.0 refuses the key `limits.memory`: no version knows it",
+        "hooks.d/a.yaml:4: hookmux 0.1.0 refuses the key `undo_all`: no version knows it",
+    ]) {
+        assert_eq!(finding["code"], "refused-key");
+        assert_eq!(finding["message"], words);
+        assert_eq!(finding["path"].as_str(), place.host.hook("hooks.d/a.yaml").to_str());
+    }
+    place.file("hooks.d/a.yaml", "events: [\n");
+    assert!(of("0.1.0").1[0]["message"].as_str().unwrap().contains("its keys can't be read"));
+    for version in ["9.9.9", "", "0.1"] {
+        let output = place.run(&["--for", version]);
+        assert_eq!(output.status.code(), Some(2), "{version}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("known are 0.1.0, 0.2.0"), "{said}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
 /// A job that was queued then.
 fn item(queued_at: u64) -> String {
     serde_json::json!({
@@ -1008,6 +1066,18 @@ fn records_that_could_not_be_kept_and_calls_that_died_are_told() {
     place.finds("records-stuck", &spool, &["1 record", "can't be moved"]);
     fs::remove_file(place.host.path("state/records")).unwrap();
     place.host.text(&["prune"], 0);
+    place.is_clean();
+}
+
+#[test]
+fn counters_of_a_newer_version_are_told() {
+    let place = Place::clean();
+    let records = place.host.path("state/records");
+    fs::create_dir(&records).unwrap();
+    place.host.mode("state/records", 0o700);
+    let counters = records.join("counters.json");
+    fs::write(&counters, "{\"format\":2}").unwrap();
+    place.finds("newer-file", &counters, &["a newer hookmux wrote it, in format 2"]).is_mended();
     place.is_clean();
 }
 

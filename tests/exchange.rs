@@ -1,6 +1,8 @@
 //! The document on its way through the hooks of a filter call, and of others. (V2, L4)
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use crate::support::Host;
 use crate::support::documents::{GUEST, UUID};
@@ -290,6 +292,93 @@ fn every_kind_of_failure_at_restore_is_held() {
     host.guest("restore begin").stdin("<domain>").run().succeeds();
     // the guest is known by its name alone then
     host.guest("prepare begin").stdin("").run().fails(125, &["needs libvirt's document"]);
+}
+
+#[test]
+fn a_failed_restore_with_its_state_spoilt_keeps_guest_and_save() {
+    use std::os::unix::fs::symlink;
+    use std::time::{Duration, SystemTime};
+    let write = |text: &'static str| {
+        move |path: &Path| {
+            fs::write(path, text).unwrap();
+            fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        }
+    };
+    let fifo = |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    type Spoil<'a> = &'a dyn Fn(&Path);
+    let spoilt: [(&str, Spoil<'_>); 7] = [
+        ("rm '", &write("{")),
+        ("rm '", &write("")),
+        ("rm '", &write("\0\0\0\0")),
+        ("a newer hookmux wrote it", &write("{\"format\":7}")),
+        ("not a regular file", &fifo),
+        ("rm -r '", &|path| fs::create_dir_all(path.join("x")).unwrap()),
+        ("rm '", &|path| symlink("/dev/zero", path).unwrap()),
+    ];
+    for (words, spoil) in spoilt {
+        for has_hooks in [true, false] {
+            let host = Host::new();
+            fs::create_dir(host.path("save")).unwrap();
+            fs::write(host.path("save/g.save"), "memory").unwrap();
+            host.script("before_vm_dehibernate/10-x", "exit 3");
+            if has_hooks {
+                host.follow(&["before_vm_prepare/10-x"]);
+            }
+            host.guest("restore begin").run().succeeds();
+            let path = fs::read_dir(host.path("run/pending")).unwrap().next().unwrap();
+            let path = path.unwrap().path();
+            fs::remove_file(&path).unwrap();
+            spoil(&path);
+            let told = path.display().to_string();
+            host.guest("prepare begin").run().fails(125, &[&told, words]);
+            // what libvirt does after that, and whatever else it may ask
+            for call in ["stopped end", "release end", "reconnect begin", "attach begin"] {
+                host.guest(call).run().succeeds();
+            }
+            assert!(
+                host.text(&["plan", "qemu", "g", "prepare", "--xml", "guest.xml"], 1)
+                    .contains(&told)
+            );
+            host.guest("prepare begin").run().fails(125, &[&told]);
+            assert!(host.log().is_empty(), "nothing is run");
+            assert_eq!(fs::read_to_string(host.path("save/g.save")).unwrap(), "memory");
+            // another guest isn't concerned
+            let other = GUEST.replace(UUID, "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a902");
+            let other = other.replace("<name>g<", "<name>h<");
+            host.call("qemu", ["h", "prepare", "begin", "-"]).stdin(other).run().succeeds();
+            host.log();
+            if !path.is_dir() && fs::metadata(&path).unwrap().is_file() {
+                let time = SystemTime::now() - Duration::from_secs(301);
+                fs::File::open(&path).unwrap().set_modified(time).unwrap();
+                host.guest("prepare begin").run().succeeds();
+                assert_eq!(host.log().len(), usize::from(has_hooks));
+                assert!(path.symlink_metadata().is_err(), "it is dropped");
+            } else {
+                // the way out
+                let command = host.guest("prepare begin").run().stderr;
+                let command = command.split("to start it now: ").nth(1).unwrap().lines().next();
+                let mended = Command::new("/bin/sh").args(["-c", command.unwrap()]).status();
+                assert!(mended.unwrap().success());
+                host.guest("prepare begin").run().succeeds();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_restore_after_a_spoilt_one_is_answered_as_it_went() {
+    let host = Host::new();
+    host.script("before_vm_dehibernate/10-x", "exit 3");
+    host.guest("restore begin").run().succeeds();
+    let path = fs::read_dir(host.path("run/pending")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(&path).unwrap();
+    fs::create_dir_all(path.join("x")).unwrap();
+    host.guest("restore begin").run().succeeds();
+    host.guest("prepare begin").run().fails(3, &["before_vm_dehibernate/10-x"]);
+    fs::create_dir_all(path.join("x")).unwrap();
+    host.script("before_vm_dehibernate/10-x", "exit 0");
+    host.guest("restore begin").run().succeeds();
+    host.guest("prepare begin").run().succeeds();
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn counters_of_every_release_go_on() {
     for release in RELEASES {
         let records = golden(release).join("host/state/records");
         let path = records.join("counters.json");
-        let counters = Counters::load(&records);
+        let counters = Counters::load(&records).unwrap();
         assert_kept(
             &path,
             &json(&fs::read(&path).unwrap()),
@@ -295,6 +295,92 @@ fn registrations_of_every_release_are_read() {
         assert_eq!(hook.when.name.as_ref().unwrap().0, ["every-*", "!every-test"]);
         assert_eq!(hook.run_as.as_ref().unwrap().group.as_deref(), Some("root"));
     }
+}
+
+/// The name that the documentation has for a file of a host.
+fn documented_name(path: &Path) -> String {
+    let name = |part: &str, above: &str| -> String {
+        let id = |text: &str| {
+            text.len() >= 26 && text.bytes().take(26).all(|b| b.is_ascii_alphanumeric())
+        };
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if ["guests", "pending"].contains(&above) {
+            return format!("KEY.{}", part.rsplit('.').next().unwrap());
+        }
+        if ["daemons", "locks"].contains(&above) {
+            return "NAME".to_owned();
+        }
+        if above == "records" && part.len() == 6 && part.bytes().any(|b| b.is_ascii_digit()) {
+            return "GROUP".to_owned();
+        }
+        if part.len() >= 32 && part.bytes().take(32).all(|b| b.is_ascii_hexdigit()) {
+            return format!("DIGEST{}", &part[32..]);
+        }
+        if !id(part) {
+            return part.to_owned();
+        }
+        match part[26..].split_once('.') {
+            Some((attempt, pid)) if digits(pid) => {
+                format!("ID{}.PID", if attempt.is_empty() { "" } else { "-TRY" })
+            }
+            _ => format!("ID{}", &part[26..]),
+        }
+    };
+    let parts: Vec<&str> = path.iter().map(|part| part.to_str().unwrap()).collect();
+    let above = std::iter::once("").chain(parts.iter().copied());
+    let named: Vec<String> =
+        parts.iter().zip(above).map(|(part, above)| name(part, above)).collect();
+    named.join("/")
+}
+
+#[test]
+fn every_file_has_a_row_in_the_documentation() {
+    let page = include_str!("../docs/files.md");
+    let assert_documented = |root: &Path| {
+        for directory in ["state", "run"] {
+            for path in files_below(&root.join(directory)) {
+                let name = documented_name(path.strip_prefix(root.join(directory)).unwrap());
+                assert!(page.contains(&format!("`{name}`")), "{name}: {}", path.display());
+            }
+        }
+    };
+    for release in RELEASES {
+        assert_documented(&golden(release).join("host"));
+    }
+    // and what this version writes
+    let host = Host::new();
+    host.script("before_vm_dehibernate/10-x", "exit 3");
+    host.file(
+        "hooks.d/x.yaml",
+        "events: after_vm_launch\ncommand: /bin/true\nmode: detached\nlock: gpu\n",
+    );
+    host.mode("hooks/hooks.d/x.yaml", 0o644);
+    for call in ["prepare begin", "started begin", "restore begin"] {
+        host.guest(call).run().succeeds();
+    }
+    host.call("daemon", ["-", "start", "-", "start"]).stdin("").run().succeeds();
+    host.text(&["queue", "--work"], 0);
+    host.text(&["prune"], 0);
+    assert_documented(host.directory());
+    for name in bypass_and_links() {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+fn bypass_and_links() -> Vec<&'static str> {
+    vec![
+        "hookmux.yaml",
+        bypass::FILE_NAME,
+        "hooks.d/NAME.yaml",
+        "hooks.d/.lock",
+        "<driver>.adopted",
+        "<driver>.retired",
+        "<driver>.d/50-hookmux",
+        "save_dir/NAME.save.hookmux",
+        "queue/ID.broken",
+        "records/done/ID.odd",
+        "records/.stuck",
+    ]
 }
 
 // --- the whole host -----------------------------------------------------------------------------
@@ -552,4 +638,136 @@ fn the_hooks_of_every_release_are_those_that_run() {
         let broken = problems.iter().find(|one| one["code"] == "broken-settings").unwrap();
         assert!(broken["message"].as_str().unwrap().contains("last good copy"), "{broken}");
     }
+}
+
+// --- what a newer version has left --------------------------------------------------------------
+
+/// A record that this version made, changed, under the same id.
+fn alter_record(path: &Path, change: impl Fn(&mut Value, &mut Value)) {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines = text.lines().map(|line| json(line.as_bytes()));
+    let (mut head, mut body) = (lines.next().unwrap(), lines.next().unwrap());
+    change(&mut head, &mut body);
+    fs::write(path, format!("{head}\n{body}\n")).unwrap();
+}
+
+/// A host with one execution, which lies in the state directory; the path of its record.
+fn host_with_a_record() -> (Host, PathBuf) {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", "echo done");
+    host.guest("prepare begin").run().succeeds();
+    host.text(&["prune"], 0);
+    let is_record = |path: &PathBuf| path.file_name().unwrap().len() == 26;
+    let path = files_below(&host.path("state/records")).into_iter().find(is_record).unwrap();
+    (host, path)
+}
+
+#[test]
+fn an_execution_in_words_of_another_version_is_seen() {
+    for (key, word, shown) in [
+        ("state", "paused".into(), "its state isn't known"),
+        ("outcome", "postponed".into(), "good, in a way that this version doesn't know"),
+        ("cause", serde_json::json!({ "relay": "elsewhere" }), "relay"),
+    ] {
+        let (host, path) = host_with_a_record();
+        alter_record(&path, |head, body| {
+            head[key] = word.clone();
+            head["hooks"][0]["outcome"] = "later".into();
+            body["plan"][0]["decision"] = "later".into();
+            body["runs"][0]["outcome"] = "later".into();
+            body["future"] = serde_json::json!([1]);
+            body.as_object_mut().unwrap().remove("notes");
+            head.as_object_mut().unwrap().remove("extra");
+        });
+        let listed = host.json(&["log"], 0);
+        let one = &listed["executions"][0];
+        assert_eq!(
+            (one["object"].as_str(), one["runs"][0]["outcome"].as_str()),
+            (Some("g"), Some("unknown"))
+        );
+        let said = host.text(&["log"], 0);
+        assert!(said.contains(shown), "{key}: {said}");
+        let said = host.text(&["show", "last"], 0);
+        assert!(said.contains("before_vm_start/10-x") && said.contains("done"), "{key}: {said}");
+        host.text(&["retry", "--force", "last"], 0);
+        let before = fs::read(&path).unwrap();
+        host.text(&["prune"], 0);
+        assert_eq!(fs::read(&path).unwrap(), before, "left as it is");
+    }
+}
+
+#[test]
+fn a_record_of_a_newer_format_is_told_and_left() {
+    let (host, path) = host_with_a_record();
+    alter_record(&path, |head, _| {
+        head["format"] = 2.into();
+        head["hooks"] = "elsewhere".into();
+    });
+    let before = fs::read(&path).unwrap();
+    let said = host.text(&["log"], 0);
+    assert!(said.contains("1 execution is not shown: a newer hookmux recorded"), "{said}");
+    assert!(!said.contains("No execution"), "{said}");
+    assert_eq!(host.json(&["log"], 0)["newer"], 1);
+    let id = path.file_name().unwrap().to_str().unwrap();
+    let said = host.text(&["show", id], 1);
+    assert!(said.contains("a newer hookmux wrote it, in format 2"), "{said}");
+    // those of this version are listed beside it
+    host.guest("prepare begin").run().succeeds();
+    let listed = host.json(&["log"], 0);
+    assert_eq!(listed["executions"].as_array().unwrap().len(), 1);
+    host.text(&["prune"], 0);
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn newer_counters_are_told_and_left() {
+    let (host, _) = host_with_a_record();
+    let path = host.path("state/records/counters.json");
+    let newer = r#"{"format":2,"executions":{"all":7}}"#;
+    fs::write(&path, newer).unwrap();
+    host.guest("prepare begin").run().succeeds();
+    let said = host.text(&["prune"], 0);
+    assert!(said.contains("executions aren't counted: ") && said.contains("format 2"), "{said}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), newer);
+    assert_eq!(host.json(&["log"], 0)["executions"].as_array().unwrap().len(), 2);
+    let said = host.text(&["metrics"], 1);
+    assert!(said.contains("counters.json is left as it is") && !said.contains("# TYPE"), "{said}");
+    let found = host.json(&["check"], 0);
+    let is_it = |finding: &&Value| finding["code"] == "newer-file";
+    let found = found["findings"].as_array().unwrap().iter().find(is_it).unwrap().clone();
+    assert_eq!(found["path"].as_str(), path.to_str());
+}
+
+#[test]
+fn a_misspelt_bypass_runs_every_hook_and_is_told() {
+    for entry in [
+        r#"{"gest":"web1","since":1}"#,
+        r#"{"whose":{"guest":"web1","event":"before_vm_start"}}"#,
+        r#"{"guest":null,"driver":"lxc","until":null,"since":1}"#,
+    ] {
+        let host = Host::new();
+        host.follow(&["before_vm_start/10-x"]);
+        fs::write(host.hook(bypass::FILE_NAME), format!(r#"{{"entries":[{entry}]}}"#)).unwrap();
+        host.guest("prepare begin").run().succeeds();
+        assert_eq!(host.log(), ["before_vm_start/10-x"], "{entry}");
+        assert!(host.text(&["bypass"], 1).contains("counts for nothing"));
+        assert!(host.text(&["check"], 0).contains("broken-bypass"));
+    }
+}
+
+#[test]
+fn a_lost_execution_keeps_what_another_version_wrote() {
+    let host = host_of("0.1.0");
+    let running = files_below(&host.path("run/records/running"));
+    alter_record(&running[0], |head, body| {
+        head["cause"] = "relay".into();
+        head["priority"] = 7.into();
+        body["future"] = "x".into();
+    });
+    let id = running[0].file_name().unwrap().to_str().unwrap().to_owned();
+    host.text(&["prune"], 0);
+    let moved = host.path("state/records").join(&id[..6]).join(&id);
+    let text = fs::read_to_string(moved).unwrap();
+    assert!(text.contains(r#""state":"lost""#) && text.contains(r#""priority":7"#), "{text}");
+    assert!(text.contains(r#""cause":"relay""#) && text.contains(r#""future":"x""#), "{text}");
 }

@@ -584,10 +584,19 @@ fn remembered_things_that_are_torn_or_foreign_are_survived() {
             fs::write(path, "{\"torn").unwrap();
         }
     }
+    // a failure of that restore may have been in it
+    host.guest("prepare begin").run().fails(125, &["run/pending/qemu-", "can't be read", "rm '"]);
+    assert!(host.log().is_empty());
+    for call in ["started begin", "reconnect begin", "stopped end", "release end"] {
+        host.guest(call).run().succeeds();
+    }
+    host.log();
+    let pending = fs::read_dir(host.path("run/pending")).unwrap().next().unwrap().unwrap();
+    let time = std::time::SystemTime::now() - std::time::Duration::from_secs(301);
+    fs::File::open(pending.path()).unwrap().set_modified(time).unwrap();
     host.guest("prepare begin").run().succeeds();
-    assert_eq!(host.log(), ["before_vm_prepare unknown", "before_vm_start unknown"]);
-    host.guest("started begin").run().succeeds();
-    host.guest("release end").run().succeeds();
+    assert_eq!(host.log(), ["before_vm_prepare fresh", "before_vm_start fresh"]);
+    assert!(!pending.path().exists());
 }
 
 #[test]

@@ -418,7 +418,9 @@ impl Adding<'_> {
 
     fn find_user(&self, run_as: &RunAs) -> Result<(), String> {
         let mut supervisor = Supervisor::new(&[]).map_err(|error| error.to_string())?;
-        privileges::resolve(run_as, self.place.surroundings.user, &mut supervisor).map(drop)
+        privileges::resolve(run_as, self.place.surroundings.user, &mut supervisor)
+            .map(drop)
+            .map_err(|why| why.to_string())
     }
 
     fn refuse(&self, problems: &[Problem], output: &mut Output) -> End {

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::check::older;
+use crate::config::keys::Version;
 use crate::event::Origin;
+use crate::internal;
 use crate::libvirt::Driver;
 
 /// The hook program for libvirt
@@ -86,7 +89,7 @@ pub enum Command {
     /// Show the detached hooks that wait, remove them, or work on them now
     Queue(QueueArgs),
     /// Work on the queue until it is empty: what calls and the path unit start
-    #[command(hide = true)]
+    #[command(name = internal::text(internal::WORKER), hide = true)]
     Worker,
     /// Show the executions: which calls had hooks, and how they ended
     Log(LogArgs),
@@ -102,6 +105,7 @@ pub enum Command {
     /// Show executions as they end, until it is stopped
     Watch(WatchArgs),
     /// Move records to the state directory, and remove those whose time is over
+    #[command(name = internal::text(internal::PRUNE))]
     Prune(PruneArgs),
     /// The emergency switch: run no hooks, for a time
     ///
@@ -252,7 +256,7 @@ pub struct RetryArgs {
 #[derive(Debug, Args)]
 pub struct PruneArgs {
     /// Wait for more, and end when it has been quiet for a while: what calls start
-    #[arg(long, hide = true)]
+    #[arg(long = internal::LINGER, hide = true)]
     pub linger: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
@@ -288,6 +292,10 @@ pub struct CheckArgs {
     /// Where proc, sys and libvirt's programs are looked for
     #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
+    /// Only list the keys of settings and registrations that this version of hookmux would refuse:
+    /// before going back to it
+    #[arg(long = "for", value_name = "VERSION", value_parser = older::version)]
+    pub version: Option<Version>,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -501,5 +509,31 @@ mod tests {
             Arguments::parse_from(["hookmux", "plan", "qemu", "--", "--help", "prepare"]);
         let Some(Command::Plan(plan)) = arguments.command else { panic!("not a plan") };
         assert_eq!((plan.object, plan.extra), ("--help".into(), "-".into()));
+    }
+
+    /// What a call starts has to be understood here, whatever the words are.
+    #[test]
+    fn what_calls_start_is_understood() {
+        let parse = |words: &[&'static std::ffi::CStr]| {
+            let hooks_dir = ["hookmux", "--hooks-dir", "/h"].into_iter();
+            let words = hooks_dir.chain(words.iter().map(|word| internal::text(word)));
+            Arguments::try_parse_from(words).unwrap().command.unwrap()
+        };
+        assert!(matches!(parse(internal::START_WORKER), Command::Worker));
+        assert!(matches!(
+            parse(internal::START_MOVER),
+            Command::Prune(PruneArgs { linger: true, .. })
+        ));
+        assert_eq!(internal::text(internal::WORKER), "worker");
+        assert_eq!(internal::text(internal::PRUNE), "prune");
+        // the units of the package start the same
+        for (unit, words) in [
+            (include_str!("../../packaging/systemd/hookmux-queue.service"), internal::START_WORKER),
+            (include_str!("../../packaging/systemd/hookmux-prune.service"), internal::START_MOVER),
+        ] {
+            let words: Vec<&str> = words.iter().map(|word| internal::text(word)).collect();
+            let line = format!("ExecStart=/usr/sbin/hookmux {}\n", words.join(" "));
+            assert!(unit.contains(&line), "{line}{unit}");
+        }
     }
 }

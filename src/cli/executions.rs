@@ -1,5 +1,7 @@
 //! Executions as `log`, `show`, `watch` and `retry` tell of them.
 
+use std::path::Path;
+
 use anyhow::bail;
 use serde_json::{Value, json};
 
@@ -8,7 +10,8 @@ use super::output::{Cell, Tone};
 use super::time;
 use crate::config::Settings;
 use crate::event;
-use crate::record::form::{Head, HookHead, Outcome, Record, RunRecord, State};
+use crate::format::Newer;
+use crate::record::form::{Cause, Head, HookHead, Outcome, Record, RunRecord, State};
 use crate::record::history::{Filter, History};
 
 /// The titles of `row`.
@@ -50,6 +53,23 @@ pub fn the_one(history: &History, word: &str) -> anyhow::Result<Record> {
     }
 }
 
+/// What is said of records that only a newer version reads.
+pub fn not_shown(count: usize, newer: Newer) -> String {
+    let (executions, are) = if count == 1 { ("execution", "is") } else { ("executions", "are") };
+    format!(
+        "{count} {executions} {are} not shown: a newer hookmux recorded them, in format {}; this version reads formats up to {}. Use that version to see them",
+        newer.found, newer.known
+    )
+}
+
+/// What is said of counters that only a newer version reads.
+pub fn not_counted(path: &Path) -> String {
+    format!(
+        "executions aren't counted: {0} is left as it is; use the newer version, or begin anew with `mv {0} {0}.newer`",
+        path.display()
+    )
+}
+
 /// # Errors
 /// A word that no event has.
 pub fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
@@ -77,20 +97,24 @@ pub fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
 
 /// How it ended, in a few words.
 pub fn result(head: &Head) -> (String, Tone) {
-    let cause = match head.cause.parent() {
-        Some(parent) => {
+    let cause = match (&head.cause, head.cause.parent()) {
+        (_, Some(parent)) => {
             let end = parent.get(parent.len().saturating_sub(6)..).unwrap_or(parent);
             format!(" ({} of …{end})", head.cause.name())
         }
-        None if head.cause.name() == "run" => " (run)".to_owned(),
-        None => String::new(),
+        (Cause::Person | Cause::Other { .. }, None) => format!(" ({})", head.cause.name()),
+        (_, None) => String::new(),
     };
     let (words, tone) = match (head.state, head.outcome) {
         (State::Running, _) => ("running".to_owned(), Tone::Careful),
         (State::Lost, _) => ("lost: hookmux died".to_owned(), Tone::Bad),
-        (_, Outcome::Success | Outcome::Queued) => ("good".to_owned(), Tone::Good),
-        (_, Outcome::Bypassed) => ("bypassed".to_owned(), Tone::Careful),
-        (_, Outcome::Failure | Outcome::Timeout | Outcome::Unknown) => {
+        (State::Done, Outcome::Success | Outcome::Queued) => ("good".to_owned(), Tone::Good),
+        (State::Done, Outcome::Bypassed) => ("bypassed".to_owned(), Tone::Careful),
+        (State::Unknown, _) => ("its state isn't known to this version".to_owned(), Tone::Careful),
+        (State::Done, Outcome::Unknown) if head.status == Some(0) && head.failure.is_none() => {
+            ("good, in a way that this version doesn't know".to_owned(), Tone::Careful)
+        }
+        (State::Done, Outcome::Failure | Outcome::Timeout | Outcome::Unknown) => {
             let told = match head.status {
                 Some(0) | None => "failed, and libvirt wasn't told".to_owned(),
                 Some(status) => format!("failed ({status})"),
@@ -208,7 +232,7 @@ pub fn json_record(record: &Record) -> Value {
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         // an execution that isn't over has no runs yet but those that were to come
         for (key, more) in more {
-            if key != "runs" || record.head.state == State::Done {
+            if key != "runs" || record.head.state.is_over() {
                 value.insert(key, more);
             }
         }

@@ -20,6 +20,71 @@ use crate::libvirt::{Call, Driver, Operation, operation};
 use crate::registry_edit::{module, store};
 use crate::trust::Trust;
 
+/// Whether a listed hook runs: what its directory says, what trust says, what its file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookState {
+    Active,
+    Masked,
+    Disabled,
+    NotExecutable,
+    Dangling,
+    Skipped,
+    /// Others could change it.
+    Refused,
+    /// A registration that can't be read.
+    Broken,
+    /// A place in the per-guest tree that libvirt has no call for.
+    NeverCalled,
+}
+
+impl HookState {
+    fn of(state: &State) -> HookState {
+        match state {
+            State::Active => HookState::Active,
+            State::Masked(_) => HookState::Masked,
+            State::Disabled(_) => HookState::Disabled,
+            State::NotExecutable => HookState::NotExecutable,
+            State::Dangling => HookState::Dangling,
+            State::Skipped(_) => HookState::Skipped,
+        }
+    }
+
+    /// As `hookmux list` and its JSON say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            HookState::Active => "active",
+            HookState::Masked => "masked",
+            HookState::Disabled => "disabled",
+            HookState::NotExecutable => "not executable",
+            HookState::Dangling => "a link to nothing",
+            HookState::Skipped => "skipped",
+            HookState::Refused => "refused",
+            HookState::Broken => "broken",
+            HookState::NeverCalled => "never called",
+        }
+    }
+
+    /// How it looks on a terminal.
+    pub fn tone(self) -> Tone {
+        match self {
+            HookState::Active => Tone::Good,
+            HookState::Refused | HookState::Broken => Tone::Bad,
+            HookState::NotExecutable | HookState::Dangling | HookState::NeverCalled => {
+                Tone::Careful
+            }
+            HookState::Masked | HookState::Disabled | HookState::Skipped => Tone::Dim,
+        }
+    }
+
+    /// Whether it doesn't run, though it looks as if it were meant to.
+    pub fn is_odd(self) -> bool {
+        matches!(
+            self,
+            HookState::Refused | HookState::Broken | HookState::NotExecutable | HookState::Dangling
+        )
+    }
+}
+
 /// A hook as it is listed.
 pub struct Listed {
     /// Where it belongs: an event, `qemu.d/win10/prepare/begin`, or calls of libvirt's.
@@ -30,7 +95,7 @@ pub struct Listed {
     pub source: Source,
     pub style: Option<Style>,
     pub weight: Option<i64>,
-    pub state: &'static str,
+    pub state: HookState,
     pub reason: Option<String>,
     /// Its turn among those of its place that run, from 1.
     pub order: Option<usize>,
@@ -66,7 +131,7 @@ impl Listed {
             "weight": self.weight,
             "style": self.style.map(Style::name),
             "sha256": self.sha256(),
-            "state": self.state,
+            "state": self.state.name(),
             "reason": self.reason,
             "registered": self.registered.as_deref().map(registered::json),
         })
@@ -107,10 +172,10 @@ impl Lister<'_> {
             let refusal = is_active.then(|| self.trust.file(&hook.path).err()).flatten();
             let refusal = refusal.filter(|_| self.settings.trust == TrustPolicy::Refuse);
             let (state, reason) = match &refusal {
-                None => (candidate.state.name(), candidate.state.reason()),
+                None => (HookState::of(&candidate.state), candidate.state.reason()),
                 Some(refusal) => {
                     let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
-                    ("refused", Some(format!("refused: {refusal}{fix}")))
+                    (HookState::Refused, Some(format!("refused: {refusal}{fix}")))
                 }
             };
             let runs = is_active && refusal.is_none();
@@ -146,7 +211,7 @@ impl Lister<'_> {
         let meant = diagnostic::did_you_mean(&moment, moments.iter().map(String::as_str));
         let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
         for listed in &mut self.listed[before..] {
-            listed.state = "never called";
+            listed.state = HookState::NeverCalled;
             listed.reason = Some(format!("libvirt has no {moment} for {}{hint}", call.driver));
             listed.order = None;
         }
@@ -156,10 +221,11 @@ impl Lister<'_> {
     fn add_silent(&mut self, source: &registry::Source, has_stand_in: bool) {
         let (state, reason) = match &source.content {
             Some(Err(diagnostic)) if has_stand_in => {
-                ("broken", Some(format!("{}; its last good form runs", diagnostic.one_line())))
+                let words = format!("{}; its last good form runs", diagnostic.one_line());
+                (HookState::Broken, Some(words))
             }
-            Some(Err(diagnostic)) => ("broken", Some(diagnostic.one_line())),
-            _ => (source.state.name(), source.state.reason()),
+            Some(Err(diagnostic)) => (HookState::Broken, Some(diagnostic.one_line())),
+            _ => (HookState::of(&source.state), source.state.reason()),
         };
         self.listed.push(Listed {
             place: DIRECTORY.to_owned(),
@@ -369,12 +435,6 @@ pub fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::
 }
 
 fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
-    let tone = match hook.state {
-        "active" => Tone::Good,
-        "refused" | "broken" => Tone::Bad,
-        "not executable" | "a link to nothing" | "never called" => Tone::Careful,
-        _ => Tone::Dim,
-    };
     let sha256 = hook.sha256().map(|digest| digest[..12].to_owned());
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     vec![
@@ -382,7 +442,7 @@ fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
         or_dash(hook.order.map(|turn| turn.to_string())).into(),
         or_dash(hook.weight.map(|weight| weight.to_string())).into(),
         hook.name.clone().into(),
-        Cell(hook.state.to_owned(), tone),
+        Cell(hook.state.name().to_owned(), hook.state.tone()),
         hook.style.map_or("-", Style::name).into(),
         Cell(or_dash(sha256), Tone::Dim),
         Cell(hook.root(settings), Tone::Dim),
@@ -403,4 +463,28 @@ fn explain_empty(settings: &Settings, event: Option<&str>, output: &mut Output) 
     output.line(&format!("  install -m 755 my-script {}/10-my-script", directory.display()));
     output.line("");
     output.line("`hookmux events` shows the events; nothing needs to be reloaded.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_said_as_ever() {
+        let path = || PathBuf::from("/x");
+        for state in [
+            State::Active,
+            State::Masked(path()),
+            State::Disabled("x"),
+            State::NotExecutable,
+            State::Dangling,
+            State::Skipped("x"),
+        ] {
+            assert_eq!(HookState::of(&state).name(), state.name());
+            assert_eq!(HookState::of(&state).is_odd(), state.is_odd());
+        }
+        let names = [HookState::Refused, HookState::Broken, HookState::NeverCalled];
+        assert_eq!(names.map(HookState::name), ["refused", "broken", "never called"]);
+        assert_eq!(names.map(HookState::is_odd), [true, true, false]);
+    }
 }

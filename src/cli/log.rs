@@ -21,6 +21,9 @@ pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::R
     let mut heads: Vec<Head> = history.find(&filter).take(arguments.lines).collect();
     heads.reverse();
     if let Some(mut follower) = follower {
+        if let Some((count, newer)) = history.newer() {
+            output.complain(&executions::not_shown(count, newer));
+        }
         for head in &heads {
             follower.known(&head.id);
             say(head, arguments.output, output);
@@ -31,14 +34,22 @@ pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::R
             }
         }
     }
+    let newer = history.newer();
     if arguments.output == Format::Json {
         let list: Vec<Value> = heads.iter().map(executions::json_head).collect();
-        output.json(&json!({ "executions": list }));
+        let count = newer.map_or(0, |(count, _)| count);
+        output.json(&json!({ "executions": list, "newer": count }));
+        return Ok(End::Good);
+    }
+    if let Some((count, newer)) = newer {
+        output.complain(&executions::not_shown(count, newer));
+    }
+    if heads.is_empty() && newer.is_none() {
+        let is_asked = arguments.filter.is_any() || arguments.lines == 0;
+        output.line(if is_asked { "No such execution." } else { "No execution yet." });
         return Ok(End::Good);
     }
     if heads.is_empty() {
-        let is_asked = arguments.filter.is_any() || arguments.lines == 0;
-        output.line(if is_asked { "No such execution." } else { "No execution yet." });
         return Ok(End::Good);
     }
     let rows: Vec<_> = heads.iter().map(executions::row).collect();

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use super::output::Output;
 use super::{End, Place, executions};
 use crate::bypass;
+use crate::format::Newer;
 use crate::queue::Queue;
-use crate::record::counters::{BUCKETS, Counters, Histogram};
+use crate::record::counters::{self, BUCKETS, Counters, Histogram};
 use crate::record::form::Head;
 use crate::record::history::History;
 use crate::sanitize;
@@ -19,7 +22,9 @@ pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let settings = &loaded.settings;
     let history = executions::history(settings)?;
     let spool = history.spool();
-    let counters = count(&history);
+    // what isn't counted at all must not be taken for zero
+    let counters = count(&history)
+        .with_context(|| executions::not_counted(&counters::path(history.store().base())))?;
     let mut trust = Trust::new(place.surroundings.user);
     let is_bypassed = bypass::load(&settings.hooks_dir, &mut trust).is_ok_and(|now| !now.is_off());
     let dropped = spool.dropped();
@@ -103,13 +108,13 @@ fn seen(text: &str) -> String {
 }
 
 /// The counters, with those that haven't been moved yet.
-fn count(history: &History) -> Counters {
+fn count(history: &History) -> Result<Counters, Newer> {
     let load = || Counters::load(history.store().base());
-    let mut before = load();
+    let mut before = load()?;
     loop {
         let fresh: Vec<Head> =
             history.spool().done_ids().iter().filter_map(|id| history.head(id).ok()).collect();
-        let mut counters = load();
+        let mut counters = load()?;
         // a batch that was moved meanwhile would be counted twice, or not at all
         if counters.batch != before.batch {
             before = counters;
@@ -118,7 +123,7 @@ fn count(history: &History) -> Counters {
         for head in fresh.iter().filter(|head| !before.batch.contains(&head.id)) {
             counters.add(head);
         }
-        return counters;
+        return Ok(counters);
     }
 }
 

@@ -4,6 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 use super::installed::{self, Main};
+use super::list::HookState;
 use super::output::{Cell, Output, Tone};
 use super::{End, Place, list};
 use crate::libvirt::Driver;
@@ -49,13 +50,8 @@ pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     output.table(&["DRIVER", "LIBVIRT RUNS", ""], &rows);
     let loaded = place.load(output);
     let hooks = list::all(&loaded.settings, place.surroundings.user)?;
-    let active = hooks.iter().filter(|hook| hook.state == "active").count();
-    let refused = hooks
-        .iter()
-        .filter(|hook| {
-            matches!(hook.state, "refused" | "broken" | "not executable" | "a link to nothing")
-        })
-        .count();
+    let active = hooks.iter().filter(|hook| hook.state == HookState::Active).count();
+    let refused = hooks.iter().filter(|hook| hook.state.is_odd()).count();
     output.line("");
     output.line(&format!(
         "{active} {}{}.",

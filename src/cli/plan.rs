@@ -12,6 +12,7 @@ use crate::hook::candidates::Candidates;
 use crate::libvirt::{Class, Document};
 use crate::plan::{self, Decision, Knowledge, Step};
 use crate::property_rules;
+use crate::record::recorder;
 use crate::run::launch;
 use crate::trust::Trust;
 
@@ -52,11 +53,16 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         let consequence = if is_shut { "this call would fail" } else { "the call goes on without" };
         format!("{words}; {consequence}.")
     }));
-    if let Some(held) = &arrival.held {
-        notes.push(format!(
+    match (&arrival.held, &arrival.trouble) {
+        (Some(held), None) => notes.push(format!(
             "The restore before has failed: this call would fail with {}, and run nothing.",
             held.status
-        ));
+        )),
+        (Some(held), Some(trouble)) => notes.push(format!(
+            "{trouble}; this call would fail with {}, and run nothing.",
+            held.status
+        )),
+        (None, trouble) => notes.extend(trouble.clone()),
     }
     let fails = steps.iter().any(|step| matches!(step.decision, Decision::Fails { .. }));
     let would_fail = is_shut || arrival.held.is_some() || (fails && call.class() == Class::Gate);
@@ -119,7 +125,9 @@ fn troubles(described: &Described, user: u32) -> Vec<String> {
         mode: Mode::Trial { origin: None, started: None },
     };
     let file = described.loaded.settings.environment_file.as_ref();
-    let environment = file.and_then(|file| launch::read_environment_file(file, user).err());
+    let environment = file
+        .and_then(|file| launch::read_environment_file(file, user).err())
+        .map(|error| error.to_string());
     handling.troubles().into_iter().chain(environment).collect()
 }
 
@@ -156,11 +164,6 @@ fn row(step: &Step, facts: &Facts, turn: &mut usize) -> Vec<Cell> {
 }
 
 fn json_step(step: &Step, facts: &Facts) -> Value {
-    let (decision, why) = match &step.decision {
-        Decision::Run => ("run", None),
-        Decision::Fails { why, .. } => ("fail", Some(why.as_str())),
-        Decision::Out(why) | Decision::Odd(why) => ("out", Some(why.as_str())),
-    };
     json!({
         "event": step.event,
         "device": device(step, facts),
@@ -168,8 +171,8 @@ fn json_step(step: &Step, facts: &Facts) -> Value {
         "path": step.hook.path.to_string_lossy(),
         "style": step.hook.style.name(),
         "source": step.hook.source.name(),
-        "decision": decision,
-        "reason": why,
+        "decision": recorder::decision_of(step).name(),
+        "reason": step.decision.reason(),
         "timeout_s": step.hook.timeout.map(|timeout| timeout.as_secs_f64()),
     })
 }

@@ -5,10 +5,11 @@ use serde_json::json;
 
 use super::args::{Format, PruneArgs};
 use super::output::{Output, Tone};
-use super::{End, Place};
+use super::{End, Place, executions};
 use crate::front_door;
 use crate::queue::{self, Queue, worker};
-use crate::record::mover;
+use crate::record::store::Store;
+use crate::record::{counters, mover};
 use crate::run::trash::Trash;
 
 pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow::Result<End> {
@@ -35,10 +36,15 @@ pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow:
             settings.state_dir.display()
         )
     });
+    if let Some(newer) = done.uncounted {
+        let path = counters::path(Store::new(&settings.state_dir).base());
+        output.complain(&format!("{}: {newer}", executions::not_counted(&path)));
+    }
     if arguments.output == Format::Json {
         output.json(&json!({
             "moved": done.moved, "lost": done.lost, "pruned": done.pruned, "stuck": stuck,
             "trash_removed": done.swept, "trash_left": done.is_trash_left,
+            "counted": done.uncounted.is_none(),
         }));
     } else {
         output.line(&format!(

@@ -17,7 +17,7 @@ use crate::event::Origin;
 use crate::front_door;
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::{Call, Class, Document, Driver};
-use crate::record::form::{Body, Cause, Head, Record, State};
+use crate::record::form::{Body, Cause, Head, PlanDecision, Record, State};
 use crate::record::history::is_hook;
 use crate::record::text::Text;
 use crate::run::document_file;
@@ -125,7 +125,7 @@ fn refuse(call: &Call, head: &Head) -> anyhow::Result<()> {
 /// had ended the call; or those that were named.
 fn wanted(head: &Head, body: &Body, named: &[String]) -> anyhow::Result<Vec<String>> {
     let ran = head.hooks.iter().map(|hook| hook.hook.as_str());
-    let stopped = body.plan.iter().filter(|planned| planned.decision == "stopped");
+    let stopped = body.plan.iter().filter(|planned| planned.decision == PlanDecision::Stopped);
     let mut labels: Vec<String> = Vec::new();
     for label in ran.chain(stopped.map(|planned| planned.hook.as_str())) {
         if !label.ends_with(" (rollback)") && !labels.iter().any(|known| known == label) {

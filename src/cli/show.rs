@@ -7,7 +7,7 @@ use similar::TextDiff;
 use super::args::{Format, ShowArgs};
 use super::output::{Output, Tone};
 use super::{End, Place, executions, time};
-use crate::record::form::{Cause, Head, Outcome, Record, RunRecord, State};
+use crate::record::form::{Cause, Head, Outcome, PlanDecision, Record, RunRecord, State};
 use crate::record::history::History;
 use crate::record::text::Text;
 
@@ -86,6 +86,7 @@ fn head(record: &Record, output: &mut Output) {
         Cause::Person => line("called by", "`hookmux run`"),
         Cause::Retry(id) => line("retry of", id),
         Cause::Queue(id) => line("queued by", id),
+        Cause::Other { .. } => line("cause", head.cause.name()),
     }
     if let Some(uuid) = &head.uuid {
         line("uuid", uuid);
@@ -163,25 +164,37 @@ fn ended(run: &RunRecord) -> (String, Tone) {
             (format!("queued as {job}"), Tone::Plain)
         }
         Outcome::Failure | Outcome::Timeout => (run.failure.clone().unwrap_or_default(), Tone::Bad),
-        _ => (format!("exit status 0{changed}"), Tone::Good),
+        Outcome::Success => (format!("exit status 0{changed}"), Tone::Good),
+        // no run is passed over, so this is a word of another version's
+        Outcome::Bypassed | Outcome::Unknown => {
+            let failure = run.failure.clone().map(|failure| format!(": {failure}"));
+            let failure = failure.unwrap_or_default();
+            (format!("how it ended isn't known{failure}{changed}"), Tone::Careful)
+        }
     }
 }
 
 /// What had no part in the call; of one that never ended, what was to run.
 fn plan(record: &Record, output: &mut Output) {
-    let is_over = record.head.state == State::Done;
+    let is_over = record.head.state.is_over();
     for planned in &record.body.plan {
         let name = match &planned.device {
             Some(device) => format!("{} [{device}]", planned.hook),
             None => planned.hook.clone(),
         };
-        match planned.decision.as_str() {
-            "out" | "stopped" => {
+        match planned.decision {
+            PlanDecision::Out | PlanDecision::Stopped => {
                 let why = planned.reason.as_deref().unwrap_or_default();
                 output.toned(Tone::Dim, &format!("  - {name}: {why}"));
             }
-            _ if !is_over => output.line(&format!("  ? {name}: was to run")),
-            _ => {}
+            PlanDecision::Unknown => {
+                let why = planned.reason.as_deref().unwrap_or("what became of it isn't known");
+                output.toned(Tone::Dim, &format!("  ? {name}: {why}"));
+            }
+            PlanDecision::Run | PlanDecision::Fail if !is_over => {
+                output.line(&format!("  ? {name}: was to run"));
+            }
+            PlanDecision::Run | PlanDecision::Fail => {}
         }
     }
 }

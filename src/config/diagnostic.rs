@@ -3,6 +3,25 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
+use crate::trust::Refusal;
+
+/// What kind of problem it is. What depends on it asks here, never the message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Others could have changed the file: it wasn't read.
+    NotTrusted,
+    /// It can't be read.
+    Unreadable,
+    /// The parser refused it: its YAML, a key that there isn't, or a value of another kind.
+    Syntax,
+    /// It was read, and what it says doesn't go together.
+    #[default]
+    Value,
+}
+
 /// A problem in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -12,22 +31,40 @@ pub struct Diagnostic {
     pub message: String,
     /// The line that is meant.
     pub line: Option<String>,
+    pub kind: Kind,
+    /// The key that is meant, of those that lie below no other one.
+    pub key: Option<Box<str>>,
 }
 
 impl Diagnostic {
     /// One about the file as a whole.
     pub fn whole(path: &Path, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { path: path.to_path_buf(), place: None, message: message.into(), line: None }
+        let (path, message) = (path.to_path_buf(), message.into());
+        Diagnostic { path, place: None, message, line: None, kind: Kind::default(), key: None }
+    }
+
+    /// One about a file that can't be read.
+    pub fn unreadable(path: &Path, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { kind: Kind::Unreadable, ..Diagnostic::whole(path, message) }
+    }
+
+    /// One about a file that others could have changed.
+    pub fn not_trusted(path: &Path, refusal: &Refusal) -> Diagnostic {
+        let message = format!("not trusted: {refusal}");
+        Diagnostic { kind: Kind::NotTrusted, ..Diagnostic::whole(path, message) }
     }
 
     /// One about a key, where it first stands.
     pub fn at_key(path: &Path, text: &str, key: &str, message: String) -> Diagnostic {
         let place = if key.is_empty() { None } else { nth_key(text, key, 1) };
         let line = place.and_then(|(line, _)| text.lines().nth(line - 1)).map(str::to_owned);
-        Diagnostic { path: path.to_path_buf(), place: place.or(Some((1, 1))), message, line }
+        let key = (!key.is_empty()).then(|| key.into());
+        let (place, kind) = (place.or(Some((1, 1))), Kind::Value);
+        Diagnostic { path: path.to_path_buf(), place, message, line, kind, key }
     }
 
-    /// From what the YAML library says.
+    /// From what the YAML library says. Its sentences and serde's are taken apart here, and here
+    /// only; a test has each of them.
     pub fn from_yaml(path: &Path, text: &str, error: &serde_yaml::Error) -> Diagnostic {
         let said = error.to_string();
         let message = match said.rfind(" at line ") {
@@ -61,12 +98,9 @@ impl Diagnostic {
             message = unknown.message();
         }
         let line = place.and_then(|(line, _)| text.lines().nth(line.saturating_sub(1)));
-        Diagnostic {
-            path: path.to_path_buf(),
-            place,
-            message: bounded(message),
-            line: line.map(str::to_owned),
-        }
+        let (line, kind) = (line.map(str::to_owned), Kind::Syntax);
+        let key = place.and_then(|(line, _)| key_at(text, line));
+        Diagnostic { path: path.to_path_buf(), place, message: bounded(message), line, kind, key }
     }
 
     /// Place and message on one line.
@@ -184,6 +218,16 @@ fn duplicate(message: &str) -> Option<&str> {
     message.split_once("duplicate entry with key \"").and_then(|(_, rest)| rest.split('"').next())
 }
 
+/// The key of a block mapping that a line belongs to, of those that lie below no other one.
+fn key_at(text: &str, line: usize) -> Option<Box<str>> {
+    let lines: Vec<&str> = text.lines().take(line).collect();
+    lines.iter().rev().find_map(|line| {
+        let key = line.split_once(':')?.0;
+        let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        is_key.then(|| key.into())
+    })
+}
+
 /// Where a key stands for the n-th time.
 fn nth_key(text: &str, key: &str, n: usize) -> Option<(usize, usize)> {
     text.lines()
@@ -208,6 +252,8 @@ mod tests {
             place: Some((3, 10)),
             message: "invalid duration".into(),
             line: Some("timeout: 3x".into()),
+            kind: Kind::Syntax,
+            key: Some("timeout".into()),
         };
         assert_eq!(
             diagnostic.to_string(),
@@ -221,5 +267,133 @@ mod tests {
         assert_eq!(did_you_mean("timout", known.into_iter()), Some("timeout"));
         assert_eq!(did_you_mean("trsut", known.into_iter()), Some("trust"));
         assert_eq!(did_you_mean("zzz", known.into_iter()), None);
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Sample {
+        alpha: Option<bool>,
+        beta: Option<u8>,
+        gamma: Option<Word>,
+        delta: Option<Inner>,
+        map: Option<std::collections::BTreeMap<String, u8>>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Inner {
+        one: Option<u8>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Word {
+        Fail,
+        Stop,
+    }
+
+    /// What the libraries say, and what people are told of it.
+    fn said(text: &str) -> (String, Diagnostic) {
+        let error = serde_yaml::from_str::<Sample>(text).unwrap_err();
+        (error.to_string(), Diagnostic::from_yaml(Path::new("/f"), text, &error))
+    }
+
+    /// One test for each sentence of serde's and of the YAML library's that is taken apart: a new
+    /// version of theirs that says something else fails here, and not in front of people.
+    #[track_caller]
+    fn assert_sentence(text: &str, theirs: &str, ours: &str, key: Option<&str>) {
+        let (said, diagnostic) = said(text);
+        assert!(said.contains(theirs), "the library says: {said}");
+        assert_eq!(diagnostic.one_line(), format!("/f:{ours}"));
+        assert_eq!((diagnostic.key.as_deref(), diagnostic.kind), (key, Kind::Syntax));
+    }
+
+    #[test]
+    fn sentence_unknown_field() {
+        assert_sentence(
+            "alpha: true\nbetta: 1\n",
+            "unknown field `betta`, expected one of `alpha`, `beta`, `gamma`, `delta`, `map`",
+            "2:1: unknown key `betta`; did you mean `beta`?",
+            Some("betta"),
+        );
+    }
+
+    #[test]
+    fn sentence_unknown_field_of_one() {
+        assert_sentence(
+            "delta:\n  onne: 1\n",
+            "unknown field `onne`, expected `one`",
+            "2:3: unknown key `onne`; did you mean `one`?",
+            Some("delta"),
+        );
+    }
+
+    #[test]
+    fn sentence_unknown_variant() {
+        assert_sentence(
+            "gamma: explode\n",
+            "unknown variant `explode`, expected `fail` or `stop`",
+            "1:8: gamma: unknown value `explode`; known are fail, stop",
+            Some("gamma"),
+        );
+    }
+
+    #[test]
+    fn sentence_duplicate_field() {
+        assert_sentence(
+            "alpha: true\nbeta: 1\nalpha: false\n",
+            "duplicate field `alpha`",
+            "3:1: duplicate field `alpha`",
+            Some("alpha"),
+        );
+    }
+
+    #[test]
+    fn sentence_expected_a_boolean() {
+        assert_sentence(
+            "alpha: yes please\n",
+            "expected a boolean",
+            "1:8: alpha: invalid type: string \"yes please\", expected a boolean: write true or false",
+            Some("alpha"),
+        );
+    }
+
+    #[test]
+    fn sentence_unit_value() {
+        assert_sentence(
+            "map:\n  one:\n",
+            "invalid type: unit value",
+            "2:7: map.one: there is nothing here, expected u8",
+            Some("map"),
+        );
+    }
+
+    #[test]
+    fn sentence_more_than_one_document() {
+        assert_sentence(
+            "alpha: true\n---\nbeta: 1\n",
+            "more than one document",
+            "2:1: a file holds one document, and a second one begins here",
+            Some("alpha"),
+        );
+    }
+
+    #[test]
+    fn sentence_place() {
+        let (said, diagnostic) = said("alpha: [\n");
+        assert!(said.contains(" at line "), "{said}");
+        assert!(!diagnostic.message.contains(" at line 2 column"), "{}", diagnostic.message);
+        assert!(diagnostic.place.is_some());
+    }
+
+    #[test]
+    fn sentence_duplicate_entry() {
+        let text = "a: 1\nb: 2\na: 3\n";
+        let error = serde_yaml::from_str::<serde_yaml::Value>(text).unwrap_err();
+        assert!(error.to_string().contains("duplicate entry with key \"a\""), "{error}");
+        let diagnostic = Diagnostic::from_yaml(Path::new("/f"), text, &error);
+        assert_eq!(diagnostic.place, Some((3, 1)));
     }
 }

@@ -5,6 +5,7 @@ pub mod called;
 pub mod custom_properties;
 pub mod diagnostic;
 pub mod glob;
+pub mod keys;
 pub mod last_good;
 pub mod matching;
 pub mod registration;
@@ -57,11 +58,13 @@ pub fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -> Loade
         Ok(Some(file)) => Ok(file),
         Err(problem) => Err((problem, None)),
     };
-    let parsed =
-        file.and_then(|(text, metadata)| match Settings::parse(&path, &text, surroundings) {
+    let parsed = match file {
+        Ok((text, metadata)) => match Settings::parse(&path, &text, surroundings) {
             Ok(settings) => Ok((settings, text, metadata)),
             Err(problem) => Err((problem, Some(text))),
-        });
+        },
+        Err(unread) => Err(unread),
+    };
     match parsed {
         Ok((settings, text, metadata)) => {
             // for a session's daemon nothing runs, and so nothing is written
@@ -92,14 +95,12 @@ fn read(path: &Path, trust: &mut Trust) -> Result<Option<(String, fs::Metadata)>
         {
             return Ok(None);
         }
-        Err(error) => return Err(Diagnostic::whole(path, error.to_string())),
+        Err(error) => return Err(Diagnostic::unreadable(path, error.to_string())),
         Ok(_) => {}
     }
-    let metadata = trust
-        .file(path)
-        .map_err(|refusal| Diagnostic::whole(path, format!("not trusted: {refusal}")))?;
-    let text =
-        fs::read_to_string(path).map_err(|error| Diagnostic::whole(path, error.to_string()))?;
+    let metadata = trust.file(path).map_err(|refusal| Diagnostic::not_trusted(path, &refusal))?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| Diagnostic::unreadable(path, error.to_string()))?;
     Ok(Some((text, metadata)))
 }
 

@@ -9,6 +9,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::diagnostic::{Diagnostic, did_you_mean};
+use super::keys;
 use super::template::Template;
 use super::triggers::{CallPattern, Triggers};
 use super::values::{Limit, OneOrMany, Patterns, Variables};
@@ -482,10 +483,8 @@ fn triggers(
 }
 
 /// Every key of a registration, in the order of the documentation.
-pub fn keys() -> Vec<String> {
-    // serde tells them in its complaint about a key that isn't one
-    let complaint = yaml::complaint::<Fragment>("'': 1");
-    complaint.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+pub fn keys() -> Vec<&'static str> {
+    keys::top_level(keys::REGISTRATION).collect()
 }
 
 #[cfg(test)]
@@ -547,13 +546,22 @@ remote: false
         assert_eq!(hook.environment_file.as_deref(), Some(Path::new("/h/env")));
         let keys = keys();
         let unread: Vec<_> =
-            keys.iter().filter(|key| !FULL.contains(&format!("\n{key}:"))).collect();
+            keys.into_iter().filter(|key| !FULL.contains(&format!("\n{key}:"))).collect();
         assert_eq!(unread, ["retries", "max_parallel"], "they belong to detached hooks");
         // what the cache holds is the same
         for hook in [hook, parse("events: before_vm_start\ncommand: /x\ntimeout: 0\n").unwrap()] {
             let compiled = serde_json::to_string(&hook).unwrap();
             assert_eq!(serde_json::from_str::<Registration>(&compiled).unwrap(), hook);
         }
+    }
+
+    #[test]
+    fn every_key_has_its_row() {
+        let table = keys::REGISTRATION;
+        keys::tests::assert_complete::<Fragment>(table, None);
+        keys::tests::assert_complete::<When>(table, Some("when"));
+        keys::tests::assert_complete::<Limits>(table, Some("limits"));
+        keys::tests::assert_complete::<RunAs>(table, Some("run_as"));
     }
 
     #[test]

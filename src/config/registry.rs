@@ -86,7 +86,7 @@ pub fn scan(settings: &Settings, trust: &mut Trust) -> Result<Vec<Source>, Unrea
 pub fn leads_nowhere(path: &Path) -> Diagnostic {
     let words =
         "a link to nothing: what it leads to is not there (a link to /dev/null would disable it)";
-    Diagnostic::whole(path, words.to_owned())
+    Diagnostic::unreadable(path, words)
 }
 
 /// The root of a file in its `hooks.d`.
@@ -108,12 +108,10 @@ pub fn read(
         return Err(leads_nowhere(path));
     }
     if policy == TrustPolicy::Refuse {
-        trust
-            .file(path)
-            .map_err(|refusal| Diagnostic::whole(path, format!("not trusted: {refusal}")))?;
+        trust.file(path).map_err(|refusal| Diagnostic::not_trusted(path, &refusal))?;
     }
-    let text =
-        fs::read_to_string(path).map_err(|error| Diagnostic::whole(path, error.to_string()))?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| Diagnostic::unreadable(path, error.to_string()))?;
     Registration::parse(path, root, &text)
 }
 

@@ -228,6 +228,7 @@ fn default_roots() -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::keys;
     use std::ffi::OsString;
 
     fn surroundings() -> Surroundings {
@@ -260,6 +261,12 @@ mod tests {
         assert_eq!(defaults.runtime_dir, Path::new("/run/hookmux"));
         assert_eq!(defaults.state_dir, Path::new("/var/lib/hookmux"));
         assert_eq!(defaults.save_dir, Path::new("/var/lib/libvirt/qemu/save"));
+    }
+
+    #[test]
+    fn every_key_has_its_row() {
+        keys::tests::assert_complete::<Fragment>(keys::SETTINGS, None);
+        keys::tests::assert_complete::<RetentionFragment>(keys::SETTINGS, Some("retention"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Kind};
 
 /// The largest text, in bytes.
 pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
@@ -93,6 +93,8 @@ impl Excess {
             place: self.place,
             message: self.limit.to_string(),
             line,
+            kind: Kind::Syntax,
+            key: None,
         }
     }
 }

@@ -24,6 +24,7 @@ use serde::Serialize;
 use crate::config::Settings;
 use crate::config::settings::QueueLimits;
 use crate::files;
+use crate::internal;
 use crate::record::spool;
 use crate::run::background;
 use crate::run::document_file;
@@ -421,7 +422,7 @@ pub fn start_worker(hooks_dir: &Path, state_dir: &Path) -> io::Result<()> {
     if is_the_units && Path::new(PATH_UNIT).exists() {
         return Queue::new(state_dir).want_worker();
     }
-    background::start(hooks_dir, &[c"worker"])
+    background::start(hooks_dir, internal::START_WORKER)
 }
 
 impl Queue {

@@ -3,7 +3,7 @@
 use super::item::{Body, Head};
 use crate::answer::Answer;
 use crate::config::{Settings, Surroundings};
-use crate::record::form::{Cause, Planned};
+use crate::record::form::{Cause, PlanDecision, Planned};
 use crate::record::recorder::{Place, Recorder};
 use crate::record::{Begun, Execution, Fact, Plan, Run, Witness, ulid};
 use crate::run::exchange::Change;
@@ -25,7 +25,7 @@ pub fn begin(
         hook: head.hook.clone(),
         event: head.event.clone(),
         device: None,
-        decision: "run".to_owned(),
+        decision: PlanDecision::Run,
         reason: None,
     };
     let plan = Plan { planned: &[planned], origin: None, started: None };

@@ -4,7 +4,6 @@
 //! with it, so that one whose mover died half-way isn't counted twice, nor left out.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::form::{Cause, Head, HookHead, State};
 use crate::files;
+use crate::format::{self, Newer};
+
+/// The version of the file's format. Raised when what an older version reads from it would be wrong.
+const FORMAT: u32 = 1;
+/// A file that is larger was not written by hookmux: it has a line for each kind of call and event.
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Upper bounds of the histograms' buckets, in seconds.
 pub const BUCKETS: [f64; 13] =
@@ -52,10 +57,14 @@ impl Histogram {
 }
 
 impl Counters {
-    /// Those of a state directory; none where there are none, or none that can be read.
-    pub fn load(records: &Path) -> Counters {
-        let bytes = fs::read(place(records)).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
+    /// Reads those of a state directory. There are none where the file is missing or can't be read.
+    ///
+    /// # Errors
+    /// A newer version wrote the file: it must stay as it is.
+    pub fn load(records: &Path) -> Result<Counters, Newer> {
+        let bytes = files::read_regular(&path(records), MAX_FILE_BYTES).unwrap_or_default();
+        format::check(&bytes, FORMAT)?;
+        Ok(format::read_object(&bytes).unwrap_or_default())
     }
 
     /// Keeps them.
@@ -63,7 +72,14 @@ impl Counters {
     /// # Errors
     /// As of `open(2)`, `write(2)`, `rename(2)`.
     pub fn save(&self, records: &Path) -> io::Result<()> {
-        files::replace(&place(records), &serde_json::to_vec(self)?)
+        #[derive(Serialize)]
+        struct Written<'a> {
+            format: u32,
+            #[serde(flatten)]
+            counters: &'a Counters,
+        }
+        let written = Written { format: FORMAT, counters: self };
+        files::replace(&path(records), &serde_json::to_vec(&written)?)
     }
 
     /// Counts an execution that is over: libvirt's own, and the queue's.
@@ -105,7 +121,8 @@ impl Counters {
     }
 }
 
-fn place(records: &Path) -> PathBuf {
+/// Where the counters of a state directory's records lie.
+pub fn path(records: &Path) -> PathBuf {
     records.join("counters.json")
 }
 
@@ -158,6 +175,24 @@ mod tests {
         let counts = histogram.counts;
         assert_eq!((counts[0], counts[1], counts[12], counts[13]), (2, 1, 1, 1));
         assert_eq!(histogram.sum_us, 240_002_002);
+    }
+
+    #[test]
+    fn a_newer_file_is_no_beginning() {
+        let directory = tempfile::tempdir().unwrap();
+        let records = directory.path();
+        assert_eq!(Counters::load(records), Ok(Counters::default()));
+        let mut counters = Counters::default();
+        counters.add(&record().head);
+        counters.save(records).unwrap();
+        assert!(std::fs::read_to_string(path(records)).unwrap().starts_with(r#"{"format":1,"#));
+        assert_eq!(Counters::load(records), Ok(counters));
+        std::fs::write(path(records), r#"{"format":2,"executions":[]}"#).unwrap();
+        assert_eq!(Counters::load(records), Err(Newer { found: 2, known: 1 }));
+        for text in ["", "{", "[1]", r#"{"format":1,"executions":[]}"#] {
+            std::fs::write(path(records), text).unwrap();
+            assert_eq!(Counters::load(records), Ok(Counters::default()), "{text}");
+        }
     }
 
     #[test]

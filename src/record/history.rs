@@ -1,6 +1,7 @@
 //! All executions, wherever their records lie: in the runtime directory, until they are moved, and
 //! in the state directory. Reads only.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -9,11 +10,14 @@ use super::form::{Head, Record, State};
 use super::spool::Spool;
 use super::store::{self, Store};
 use super::ulid;
+use crate::format::Newer;
 
 /// The records of one hookmux.
 pub struct History {
     spool: Spool,
     store: Store,
+    /// Records that `find` met and that a newer version wrote, and the format of the last of them.
+    newer: Cell<(usize, Option<Newer>)>,
 }
 
 /// Which executions are asked for; all of it must hold.
@@ -77,7 +81,15 @@ pub fn is_hook(label: &str, wanted: &str) -> bool {
 
 impl History {
     pub fn new(runtime_dir: &Path, state_dir: &Path) -> History {
-        History { spool: Spool::new(runtime_dir), store: Store::new(state_dir) }
+        let (spool, store) = (Spool::new(runtime_dir), Store::new(state_dir));
+        History { spool, store, newer: Cell::default() }
+    }
+
+    /// How many records of a newer version have been met by what `find` returned so far, and what
+    /// format they have. They can't be listed.
+    pub fn newer(&self) -> Option<(usize, Newer)> {
+        let (count, newer) = self.newer.get();
+        Some((count, newer?))
     }
 
     pub fn spool(&self) -> &Spool {
@@ -106,8 +118,14 @@ impl History {
         self.newest()
             .take_while(move |id| after.as_ref().is_none_or(|after| id >= after))
             .filter(move |id| before.as_ref().is_none_or(|before| id <= before))
-            .filter_map(|id| self.head(&id).ok())
+            .filter_map(|id| self.head(&id).inspect_err(|error| self.note(error)).ok())
             .filter(|head| filter.holds(head))
+    }
+
+    fn note(&self, error: &io::Error) {
+        if let Some(newer) = Newer::of(error) {
+            self.newer.set((self.newer.get().0 + 1, Some(newer)));
+        }
     }
 
     /// Reads the head of one; what says that it runs, and doesn't any more, is lost.
@@ -121,6 +139,8 @@ impl History {
             head = self.read(id, store::read_head)?;
             judge(&mut head);
         }
+        // a record's name is its id
+        id.clone_into(&mut head.id);
         Ok(head)
     }
 
@@ -134,6 +154,7 @@ impl History {
             record = self.read(id, store::read)?;
             judge(&mut record.head);
         }
+        id.clone_into(&mut record.head.id);
         Ok(record)
     }
 

@@ -14,6 +14,7 @@ pub mod store;
 pub mod text;
 pub mod ulid;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::libvirt::Call;
 use crate::run::exchange::Change;
 use crate::run::job::Ended;
 use crate::verdict::Failure;
-use form::Planned;
+use form::{PlanDecision, Planned};
 
 /// Something that happened in a call.
 pub enum Fact<'a> {
@@ -37,8 +38,8 @@ pub enum Fact<'a> {
     Slow { label: &'a str, limit: Duration },
     /// A hook is over, whether it ran or not.
     Over(&'a Run),
-    /// A hook has no part in this call: why.
-    Out { label: &'a str, why: &'a str },
+    /// A hook isn't run in this call, and hasn't failed: why.
+    Out { label: &'a str, why: NotRun<'a> },
     /// A hook did something that its administrator should know of.
     Warning { label: &'a str, words: &'a str },
     /// hookmux itself is in trouble.
@@ -49,8 +50,36 @@ pub enum Fact<'a> {
     Given(&'a [u8]),
 }
 
-/// How the reason begins that a hook is told out for which would have run.
-pub const NOT_RUN: &str = "not run: ";
+/// Why a hook isn't run that hasn't failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotRun<'a> {
+    /// It has no part in this call: its conditions, its check or its file say so, in words.
+    NoPart(&'a str),
+    /// It would have run; the hook with this label stopped the call.
+    StoppedBy(&'a str),
+    /// It would have run; hookmux was told to end.
+    Terminated,
+}
+
+impl NotRun<'_> {
+    /// What a record has of it: `retry` runs what would have run.
+    pub fn decision(self) -> PlanDecision {
+        match self {
+            NotRun::NoPart(_) => PlanDecision::Out,
+            NotRun::StoppedBy(_) | NotRun::Terminated => PlanDecision::Stopped,
+        }
+    }
+}
+
+impl fmt::Display for NotRun<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotRun::NoPart(why) => f.write_str(why),
+            NotRun::StoppedBy(by) => write!(f, "not run: {by} stopped the call"),
+            NotRun::Terminated => f.write_str("not run: hookmux got SIGTERM"),
+        }
+    }
+}
 
 /// A call, as it came.
 pub struct Begun<'a> {
@@ -117,5 +146,23 @@ impl Run {
     /// A detached hook that was left to the queue.
     pub fn is_queued(&self) -> bool {
         self.ended.is_none() && self.failure.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_hook_is_not_run_is_said_as_ever() {
+        for (why, words, decision) in [
+            (NotRun::NoPart("its check says no"), "its check says no", "out"),
+            // whatever the words are
+            (NotRun::NoPart("not run: x"), "not run: x", "out"),
+            (NotRun::StoppedBy("a/b"), "not run: a/b stopped the call", "stopped"),
+            (NotRun::Terminated, "not run: hookmux got SIGTERM", "stopped"),
+        ] {
+            assert_eq!((why.to_string().as_str(), why.decision().name()), (words, decision));
+        }
     }
 }

@@ -20,6 +20,8 @@ use super::store::{self, Store};
 use super::ulid;
 use crate::config::Settings;
 use crate::files;
+use crate::format::Newer;
+use crate::internal;
 use crate::run::background;
 use crate::run::trash::{Round, Trash};
 
@@ -65,6 +67,8 @@ pub struct Tidied {
     pub is_trash_left: bool,
     /// Why some stay in the runtime directory.
     pub stuck: Option<io::Error>,
+    /// The counters are a newer version's, which were left as they are: nothing was counted.
+    pub uncounted: Option<Newer>,
 }
 
 /// What a mover removes at once of what hooks left, while who wants to move waits; and how often it
@@ -98,7 +102,7 @@ fn start_one(hooks_dir: &Path, spool: &Spool) {
     if let Ok(Some(lock)) = lock(spool, MOVER) {
         drop(lock);
         // what isn't moved now is moved after the next call
-        let _ = background::start(hooks_dir, &[c"prune", c"--linger"]);
+        let _ = background::start(hooks_dir, internal::START_MOVER);
     }
 }
 
@@ -155,6 +159,7 @@ pub fn linger(settings: &Settings) -> io::Result<Tidied> {
             idle = if done.moved + done.lost + swept == 0 { idle + 1 } else { 0 };
             sum.moved += done.moved;
             sum.lost += done.lost;
+            sum.uncounted = done.uncounted.or(sum.uncounted);
             if done.stuck.is_some() {
                 sum.stuck = done.stuck;
                 // whoever starts movers for what is there would start the next one at once
@@ -239,8 +244,9 @@ impl Mover<'_> {
             return done;
         }
         let mut counters = Counters::load(self.store.base());
+        done.uncounted = counters.as_ref().err().copied();
         loop {
-            match self.move_batch(&mut counters) {
+            match self.move_batch(counters.as_mut().ok()) {
                 Ok(0) => break,
                 Ok(moved) => done.moved += moved,
                 Err(error) => {
@@ -280,7 +286,7 @@ impl Mover<'_> {
     }
 
     /// One batch: kept in the new place, counted, and only then removed from the old one.
-    fn move_batch(&self, counters: &mut Counters) -> io::Result<usize> {
+    fn move_batch(&self, mut counters: Option<&mut Counters>) -> io::Result<usize> {
         let mut ids = self.spool.done_ids();
         ids.truncate(BATCH);
         if ids.is_empty() {
@@ -302,15 +308,18 @@ impl Mover<'_> {
                 self.store.put(id, &bytes)?;
             }
             let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-            if !counters.batch.contains(id)
+            if let Some(counters) = &mut counters
+                && !counters.batch.contains(id)
                 && let Some(head) = Head::decode(line)
             {
                 counters.add(&head);
             }
         }
         let moved = ids.len();
-        counters.batch.clone_from(&ids);
-        counters.save(self.store.base())?;
+        if let Some(counters) = counters {
+            counters.batch.clone_from(&ids);
+            counters.save(self.store.base())?;
+        }
         for id in &ids {
             files::remove(&self.spool.done(id))?;
         }

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::form::{
-    Body, Cause, FORMAT, Head, HookHead, LeftRunning, Outcome, Planned, Process, Record, RunRecord,
-    State,
+    Body, Cause, FORMAT, Head, HookHead, LeftRunning, Outcome, PlanDecision, Planned, Process,
+    Record, RunRecord, State,
 };
 use super::mask::{self, Secrets};
 use super::spool::Spool;
 use super::store;
 use super::text::Text;
-use super::{Begun, Execution, Fact, NOT_RUN, Plan, Run, Witness};
+use super::{Begun, Execution, Fact, NotRun, Plan, Run, Witness};
 use crate::answer::Answer;
 use crate::boot;
 use crate::config::Settings;
@@ -234,7 +234,7 @@ impl Open {
         head.hooks = body
             .plan
             .iter()
-            .filter(|planned| planned.decision != "out")
+            .filter(|planned| planned.decision != PlanDecision::Out)
             .map(|planned| HookHead {
                 hook: planned.hook.clone(),
                 event: planned.event.clone(),
@@ -243,7 +243,7 @@ impl Open {
             })
             .collect();
         for (place, planned) in body.plan.iter().enumerate() {
-            if planned.decision == "run" {
+            if planned.decision == PlanDecision::Run {
                 self.waiting.entry(planned.hook.clone()).or_default().push_back(place);
             }
         }
@@ -298,13 +298,11 @@ impl Open {
         });
     }
 
-    fn out(&mut self, label: &str, why: &str) {
-        // what another hook kept from running had a part, and would have run
-        let decision = if why.starts_with(NOT_RUN) { "stopped" } else { "out" };
+    fn out(&mut self, label: &str, why: NotRun<'_>) {
         let place = self.waiting.get_mut(label).and_then(VecDeque::pop_front);
         if let Some(entry) = place.and_then(|place| self.record.body.plan.get_mut(place)) {
-            entry.decision = decision.to_owned();
-            entry.reason = Some(why.to_owned());
+            entry.decision = why.decision();
+            entry.reason = Some(why.to_string());
         }
     }
 }
@@ -326,7 +324,7 @@ impl Witness for Recorder {
                 sha256: path.and_then(sha256),
             }),
             Fact::Over(run) => open.over(run),
-            Fact::Out { label, why } => open.out(label, why),
+            Fact::Out { label, why } => open.out(label, *why),
             Fact::Warning { label, words } => {
                 let words = format!("{label}: {words}");
                 let words = open.secrets.mask_text(&words).into_owned();
@@ -350,18 +348,22 @@ impl Witness for Recorder {
 
 /// A step as a record has it.
 pub fn planned(step: &Step, facts: &Facts) -> Planned {
-    let (decision, reason) = match &step.decision {
-        Decision::Run => ("run", None),
-        Decision::Fails { why, .. } => ("fail", Some(why.clone())),
-        Decision::Out(why) | Decision::Odd(why) => ("out", Some(why.clone())),
-    };
     let device = step.device.and_then(|index| facts.metadata.devices.get(index));
     Planned {
         hook: step.hook.label.clone(),
         event: step.event.as_deref().map(str::to_owned),
         device: device.map(|device| device.label.clone()),
-        decision: decision.to_owned(),
-        reason,
+        decision: decision_of(step),
+        reason: step.decision.reason().map(str::to_owned),
+    }
+}
+
+/// The word that a record, and `hookmux plan`, have for what is to become of a step.
+pub fn decision_of(step: &Step) -> PlanDecision {
+    match step.decision {
+        Decision::Run => PlanDecision::Run,
+        Decision::Fails { .. } => PlanDecision::Fail,
+        Decision::Out(_) | Decision::Odd(_) => PlanDecision::Out,
     }
 }
 

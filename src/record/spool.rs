@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use super::form::{Record, State};
+use super::form::{self, Record, State};
 use super::ulid;
 use crate::files;
 
@@ -200,7 +200,9 @@ impl Spool {
     pub fn settle(&self, id: &str, record: &mut Record) -> io::Result<()> {
         if record.head.state == State::Running {
             record.head.state = State::Lost;
-            files::replace(&self.running(id), &record.encode()?)?;
+            // also what only another version wrote into it stays
+            let marked = form::mark_lost(&fs::read(self.running(id))?);
+            files::replace(&self.running(id), &marked.map_or_else(|| record.encode(), Ok)?)?;
         }
         fs::rename(self.running(id), self.done(id))
     }

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::form::{Head, Record};
+use super::form::{Head, Record, Unread};
 use super::spool;
 use crate::files;
 
@@ -92,7 +92,8 @@ pub fn group_of(id: &str) -> &str {
 /// Reads the first line of a record.
 ///
 /// # Errors
-/// It isn't there, or can't be read; `InvalidData` where it is no record.
+/// It isn't there, or can't be read; `InvalidData` where it is no record, made of a `format::Newer`
+/// where it is a newer version's.
 pub fn read_head(path: &Path) -> io::Result<Head> {
     let mut file = open(path)?;
     let mut bytes = vec![0; FIRST_READ];
@@ -102,7 +103,7 @@ pub fn read_head(path: &Path) -> io::Result<Head> {
         let line_end = bytes.get(filled..filled + read).and_then(|new| memchr::memchr(b'\n', new));
         if let Some(end) = line_end {
             bytes.truncate(filled + end);
-            return Head::decode(&bytes).ok_or_else(no_record);
+            return Head::read(&bytes).map_err(unread);
         }
         filled += read;
         if read == 0 {
@@ -121,7 +122,7 @@ pub fn read_head(path: &Path) -> io::Result<Head> {
 pub fn read(path: &Path) -> io::Result<Record> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes)?;
-    Record::decode(&bytes).ok_or_else(no_record)
+    Record::read(&bytes).map_err(unread)
 }
 
 /// What isn't a regular file is no record; a pipe isn't waited for.
@@ -131,6 +132,13 @@ fn open(path: &Path) -> io::Result<File> {
         .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
         .open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(no_record()) }
+}
+
+fn unread(why: Unread) -> io::Error {
+    match why {
+        Unread::Newer(newer) => newer.into(),
+        Unread::NoRecord => no_record(),
+    }
 }
 
 fn no_record() -> io::Error {

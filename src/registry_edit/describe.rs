@@ -190,7 +190,7 @@ pub fn translate(
 
 fn unknown(keys: &Map<String, Value>) -> Faults {
     let own = registration::keys();
-    let known = || own.iter().map(String::as_str).chain(CPANEL).chain([NAME]);
+    let known = || own.iter().copied().chain(CPANEL).chain([NAME]);
     keys.keys()
         .filter(|key| known().all(|known| known != *key))
         .map(|key| {

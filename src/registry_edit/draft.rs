@@ -146,31 +146,20 @@ impl Desk<'_> {
         let text = self.render(keys).map_err(|message| (None, message))?;
         match Registration::parse(path, self.hooks_dir, &text) {
             Ok(registration) => Ok((text, registration)),
-            Err(diagnostic) => Err((key_at(&text, &diagnostic), diagnostic.message)),
+            Err(diagnostic) => Err((diagnostic.key.map(String::from), diagnostic.message)),
         }
     }
 
     fn render(&self, keys: &Map<String, Value>) -> Result<String, String> {
         let mut ordered = Map::new();
         for key in registration::keys() {
-            if let Some(value) = keys.get(&key) {
-                ordered.insert(key, value.clone());
+            if let Some(value) = keys.get(key) {
+                ordered.insert(key.to_owned(), value.clone());
             }
         }
         let yaml = yaml::write(&ordered)?;
         Ok(format!("{}{yaml}", comment(&self.header)))
     }
-}
-
-/// The top-level key that a diagnostic is about.
-fn key_at(text: &str, diagnostic: &Diagnostic) -> Option<String> {
-    let (line, _) = diagnostic.place?;
-    let lines: Vec<&str> = text.lines().take(line).collect();
-    lines.iter().rev().find_map(|line| {
-        let key = line.split_once(':')?.0;
-        let is_key = !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        is_key.then(|| key.to_owned())
-    })
 }
 
 fn comment(header: &str) -> String {

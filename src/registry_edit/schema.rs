@@ -10,7 +10,7 @@ use crate::libvirt::Driver;
 pub fn schema() -> Value {
     let mut properties = Map::new();
     for key in registration::keys() {
-        properties.insert(key.clone(), property(&key));
+        properties.insert(key.to_owned(), property(key));
     }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,6 +1,7 @@
 //! Everything that a hook is started with: program, arguments, environment, input, rights.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
@@ -24,7 +25,7 @@ use crate::hook::Style;
 use crate::libvirt::document::MAX_BYTES;
 use crate::plan::Step;
 use crate::record::Fact;
-use crate::trust::Trust;
+use crate::trust::{Refusal, Trust};
 
 /// What of a registered hook is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,7 +295,7 @@ impl Course<'_> {
                 Ok(variables) => {
                     variables.into_iter().for_each(|(name, value)| environment.set(name, value))
                 }
-                Err(error) => trouble = Some(error),
+                Err(error) => trouble = Some(error.to_string()),
             }
         }
         let call = self.call;
@@ -337,7 +338,7 @@ fn add_own(
     user: u32,
 ) -> Result<(), String> {
     let file = match &registration.environment_file {
-        Some(file) => read_environment_file(file, user)?,
+        Some(file) => read_environment_file(file, user).map_err(|error| error.to_string())?,
         None => Vec::new(),
     };
     let written = registration.environment.iter().filter(|(name, _)| !is_ours(OsStr::new(name)));
@@ -357,16 +358,49 @@ fn is_ours(name: &OsStr) -> bool {
 /// A file of variables, without those that are hookmux's.
 ///
 /// # Errors
-/// In words: it isn't there, isn't trusted, or says something else.
-pub fn read_environment_file(path: &Path, user: u32) -> Result<Vec<(OsString, OsString)>, String> {
-    let shown = path.display();
-    Trust::new(user)
-        .file(path)
-        .map_err(|refusal| format!("environment_file {shown}: not trusted: {refusal}"))?;
-    let bytes = fs::read(path).map_err(|error| format!("environment_file {shown}: {error}"))?;
+/// It isn't there, isn't trusted, or says something else.
+pub fn read_environment_file(
+    path: &Path,
+    user: u32,
+) -> Result<Vec<(OsString, OsString)>, EnvironmentFileError> {
+    let error = |fault| EnvironmentFileError { path: path.to_path_buf(), fault };
+    Trust::new(user).file(path).map_err(|refusal| error(Fault::NotTrusted(refusal)))?;
+    let bytes = fs::read(path).map_err(|why| error(Fault::Unreadable(why)))?;
     let variables = environment::parse_file(&bytes)
-        .map_err(|(line, message)| format!("environment_file {shown}:{line}: {message}"))?;
+        .map_err(|(line, message)| error(Fault::Syntax { line, message }))?;
     Ok(variables.into_iter().filter(|(name, _)| !is_ours(name)).collect())
+}
+
+/// Why a file of variables can't be used.
+#[derive(Debug)]
+pub struct EnvironmentFileError {
+    path: PathBuf,
+    fault: Fault,
+}
+
+#[derive(Debug)]
+enum Fault {
+    NotTrusted(Refusal),
+    Unreadable(std::io::Error),
+    Syntax { line: usize, message: String },
+}
+
+impl EnvironmentFileError {
+    /// Whether others could have changed it: it wasn't read then.
+    pub fn is_not_trusted(&self) -> bool {
+        matches!(self.fault, Fault::NotTrusted(_))
+    }
+}
+
+impl fmt::Display for EnvironmentFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "environment_file {}", self.path.display())?;
+        match &self.fault {
+            Fault::NotTrusted(refusal) => write!(f, ": not trusted: {refusal}"),
+            Fault::Unreadable(error) => write!(f, ": {error}"),
+            Fault::Syntax { line, message } => write!(f, ":{line}: {message}"),
+        }
+    }
 }
 
 fn in_memory(content: &[u8]) -> std::io::Result<OwnedFd> {
@@ -374,4 +408,37 @@ fn in_memory(content: &[u8]) -> std::io::Result<OwnedFd> {
     file.write_all(content)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_file_of_variables_is_said_as_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().canonicalize().unwrap().join("env");
+        let user = nix::unistd::geteuid().as_raw();
+        let shown = path.display();
+        let said = |mode: u32, text: &str| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = read_environment_file(&path, user).unwrap_err();
+            (error.is_not_trusted(), error.to_string())
+        };
+        let (is_not_trusted, words) = said(0o622, "A=b\n");
+        assert!(is_not_trusted, "{words}");
+        assert_eq!(
+            words,
+            format!("environment_file {shown}: not trusted: {shown} is writable by group")
+        );
+        // a value may have these words, too
+        let (is_not_trusted, words) = said(0o600, "A=b\n: not trusted: \n");
+        assert!(
+            !is_not_trusted && words.starts_with(&format!("environment_file {shown}:2: ")),
+            "{words}"
+        );
+    }
 }

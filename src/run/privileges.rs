@@ -2,6 +2,7 @@
 //! `/etc/passwd`, `/etc/group`), else asked of `getent`, which knows LDAP and its like.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -38,19 +39,52 @@ pub struct Privileges {
     pub nice: Option<i32>,
 }
 
+/// Why there is nobody whose rights a hook could have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// There is no user of this name.
+    NoUser(String),
+    /// There is no group of this name.
+    NoGroup(String),
+    /// This number has no entry, which would name its group.
+    NoEntry(String),
+    /// Only root can become this user.
+    NoRight(String),
+    /// Whether there is one can't be found out: the name, and why.
+    LookUp { name: String, why: String },
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("run_as: ")?;
+        match self {
+            Unresolved::NoUser(user) => write!(f, "there is no user `{user}`"),
+            Unresolved::NoGroup(group) => write!(f, "there is no group `{group}`"),
+            Unresolved::NoEntry(user) => {
+                write!(f, "user {user} is nobody's entry: say its `group` too")
+            }
+            Unresolved::NoRight(user) => write!(f, "only root can become {user}"),
+            Unresolved::LookUp { name, why } => write!(f, "`{name}` can't be looked up: {why}"),
+        }
+    }
+}
+
+/// What a service says of a name: its line, none, or why it can't be asked.
+type Asked = Result<Option<String>, String>;
+
 /// Finds a user; one that there isn't is a refusal, never root.
 ///
 /// # Errors
-/// In words: no such user or group, or not enough rights to become it.
+/// No such user or group, or not enough rights to become it.
 pub fn resolve(
     run_as: &RunAs,
     own_user: u32,
     supervisor: &mut Supervisor,
-) -> Result<Identity, String> {
+) -> Result<Identity, Unresolved> {
     let mut ask = |database: &str, key: &str| getent(supervisor, database, key);
     let identity = find(run_as, &read("/etc/passwd"), &read("/etc/group"), &mut ask)?;
     if own_user != 0 && identity.user != own_user {
-        return Err(format!("run_as: only root can become {}", run_as.user));
+        return Err(Unresolved::NoRight(run_as.user.clone()));
     }
     Ok(identity)
 }
@@ -64,30 +98,38 @@ fn find(
     run_as: &RunAs,
     passwd: &str,
     groups: &str,
-    ask: &mut dyn FnMut(&str, &str) -> Option<String>,
-) -> Result<Identity, String> {
+    ask: &mut dyn FnMut(&str, &str) -> Asked,
+) -> Result<Identity, Unresolved> {
     let user = run_as.user.as_str();
-    let local = passwd.lines().find(|line| is_entry(line, user)).map(str::to_owned);
-    let line = local.or_else(|| ask("passwd", user));
-    let entry = line.as_deref().and_then(parse_passwd);
     let number: Option<u32> = user.parse().ok();
+    let local = passwd.lines().find(|line| is_entry(line, user)).map(str::to_owned);
+    let line = match local {
+        Some(line) => Some(line),
+        // a number is a user whether it has an entry or not
+        None if number.is_some() => ask("passwd", user).unwrap_or_default(),
+        None => ask("passwd", user).map_err(|why| look_up(user, why))?,
+    };
+    let entry = line.as_deref().and_then(parse_passwd);
     let (entry, uid, own_group) = match (entry, number) {
         (Some((entry, uid, gid)), _) => (Some(entry), uid, Some(gid)),
         (None, Some(uid)) => (None, uid, None),
-        (None, None) => return Err(format!("run_as: there is no user `{user}`")),
+        (None, None) => return Err(Unresolved::NoUser(user.to_owned())),
     };
     let group = match (&run_as.group, own_group) {
         (Some(group), _) => find_group(group, groups, ask)?,
         (None, Some(gid)) => gid,
         (None, None) => {
-            return Err(format!("run_as: user {user} is nobody's entry: say its `group` too"));
+            return Err(Unresolved::NoEntry(user.to_owned()));
         }
     };
     let mut all = vec![group];
     if let Some(Entry { name, .. }) = &entry {
         let is_local = passwd.lines().any(|line| is_entry(line, user));
-        let others =
-            if is_local { members_of(name, groups) } else { initgroups(&ask("initgroups", name)) };
+        let others = if is_local {
+            members_of(name, groups)
+        } else {
+            initgroups(&ask("initgroups", name).unwrap_or_default())
+        };
         all.extend(others.into_iter().filter(|gid| *gid != group));
     }
     Ok(Identity { user: uid, group, groups: all, entry })
@@ -110,16 +152,22 @@ fn parse_passwd(line: &str) -> Option<(Entry, u32, u32)> {
 fn find_group(
     group: &str,
     groups: &str,
-    ask: &mut dyn FnMut(&str, &str) -> Option<String>,
-) -> Result<u32, String> {
+    ask: &mut dyn FnMut(&str, &str) -> Asked,
+) -> Result<u32, Unresolved> {
     if let Ok(number) = group.parse() {
         return Ok(number);
     }
     let local = groups.lines().find(|line| is_entry(line, group)).map(str::to_owned);
-    local
-        .or_else(|| ask("group", group))
-        .and_then(|line| line.split(':').nth(2)?.parse().ok())
-        .ok_or_else(|| format!("run_as: there is no group `{group}`"))
+    let line = match local {
+        Some(line) => Some(line),
+        None => ask("group", group).map_err(|why| look_up(group, why))?,
+    };
+    line.and_then(|line| line.split(':').nth(2)?.parse().ok())
+        .ok_or_else(|| Unresolved::NoGroup(group.to_owned()))
+}
+
+fn look_up(name: &str, why: String) -> Unresolved {
+    Unresolved::LookUp { name: name.to_owned(), why }
 }
 
 fn members_of(name: &str, groups: &str) -> Vec<u32> {
@@ -141,11 +189,12 @@ fn initgroups(line: &Option<String>) -> Vec<u32> {
         .collect()
 }
 
-fn getent(supervisor: &mut Supervisor, database: &str, key: &str) -> Option<String> {
+fn getent(supervisor: &mut Supervisor, database: &str, key: &str) -> Asked {
     let program = ["/usr/bin/getent", "/bin/getent"]
         .into_iter()
-        .find(|path| fs::exists(path).unwrap_or(false))?;
-    let stdin = supervisor.null().ok()?;
+        .find(|path| fs::exists(path).unwrap_or(false));
+    let Some(program) = program else { return Ok(None) };
+    let stdin = supervisor.null().map_err(|error| format!("/dev/null: {error}"))?;
     let mut job = Job::new(
         OsStr::new(program),
         stdin,
@@ -155,12 +204,22 @@ fn getent(supervisor: &mut Supervisor, database: &str, key: &str) -> Option<Stri
     // a key that begins with a dash is no option
     job.arguments.extend(["--", database, key].map(|word| c_string(word.as_bytes())));
     job.environment.push(c"PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
-    let ended = supervisor.run(vec![job], &mut |_| {}).pop()?;
-    if !matches!(ended.outcome, Outcome::Exited(0)) {
-        return None;
+    let Some(ended) = supervisor.run(vec![job], &mut |_| {}).pop() else { return Ok(None) };
+    match ended.outcome {
+        Outcome::Exited(0) => {}
+        Outcome::Exited(_) => return Ok(None),
+        Outcome::TimedOut { .. } => {
+            return Err(format!("{program} had no end within {} s", PATIENCE.as_secs()));
+        }
+        Outcome::Signaled(signal) => {
+            return Err(format!("{program} was ended by signal {signal}"));
+        }
+        Outcome::Terminated => return Err("hookmux was told to end".to_owned()),
+        Outcome::NotStarted(error) => return Err(format!("{program} can't be started: {error}")),
     }
-    let text = String::from_utf8_lossy(&ended.stdout.whole()?).into_owned();
-    text.lines().next().map(str::to_owned)
+    let Some(bytes) = ended.stdout.whole() else { return Ok(None) };
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(text.lines().next().map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -171,13 +230,14 @@ mod tests {
     const GROUP: &str =
         "root:x:0:\nkvm:x:108:\nlibvirt:x:109:admin,kvm\nnogroup:x:65534:\ndisk:x:6:kvm\n";
 
-    fn found(user: &str, group: Option<&str>) -> Result<Identity, String> {
+    fn found(user: &str, group: Option<&str>) -> Result<Identity, Unresolved> {
         let run_as = RunAs { user: user.into(), group: group.map(str::to_owned) };
         find(&run_as, PASSWD, GROUP, &mut |database, key| match (database, key) {
-            ("passwd", "far") => Some("far:*:5000:6000::/home/far:/bin/sh".into()),
-            ("initgroups", "far") => Some("far                   6000 6001".into()),
-            ("group", "farm") => Some("farm:*:6002:".into()),
-            _ => None,
+            ("passwd", "far") => Ok(Some("far:*:5000:6000::/home/far:/bin/sh".into())),
+            ("initgroups", "far") => Ok(Some("far                   6000 6001".into())),
+            ("group", "farm") => Ok(Some("farm:*:6002:".into())),
+            (_, "hangs" | "4343") => Err("getent had no end".into()),
+            _ => Ok(None),
         })
     }
 
@@ -185,7 +245,7 @@ mod tests {
     fn users_are_found_by_name_number_and_service() {
         let found = |user, group| {
             let Identity { user, group, groups, .. } = found(user, group)?;
-            Ok::<_, String>((user, group, groups))
+            Ok::<_, Unresolved>((user, group, groups))
         };
         let identity = |user: u32, group: u32, groups: &[u32]| Ok((user, group, groups.to_vec()));
         assert_eq!(found("nobody", None), identity(65534, 65534, &[65534]));
@@ -206,6 +266,42 @@ mod tests {
         assert_eq!(entry("65534", None), pair("nobody", "/"));
         assert_eq!(entry("far", None), pair("far", "/home/far"));
         assert_eq!(entry("4242", Some("12")), None);
+    }
+
+    #[test]
+    fn why_there_is_nobody_is_told() {
+        for (user, group, why, words) in [
+            ("ghost", None, Unresolved::NoUser("ghost".into()), "run_as: there is no user `ghost`"),
+            (
+                "kvm",
+                Some("ghosts"),
+                Unresolved::NoGroup("ghosts".into()),
+                "run_as: there is no group `ghosts`",
+            ),
+            (
+                "4242",
+                None,
+                Unresolved::NoEntry("4242".into()),
+                "run_as: user 4242 is nobody's entry: say its `group` too",
+            ),
+            (
+                "hangs",
+                None,
+                look_up("hangs", "getent had no end".into()),
+                "run_as: `hangs` can't be looked up: getent had no end",
+            ),
+            (
+                "kvm",
+                Some("hangs"),
+                look_up("hangs", "getent had no end".into()),
+                "run_as: `hangs` can't be looked up: getent had no end",
+            ),
+        ] {
+            let error = found(user, group).unwrap_err();
+            assert_eq!((error.to_string().as_str(), error), (words, why));
+        }
+        assert_eq!(Unresolved::NoRight("a".into()).to_string(), "run_as: only root can become a");
+        assert_eq!(found("4343", Some("12")).unwrap().user, 4343, "a number needs no entry");
     }
 
     #[test]

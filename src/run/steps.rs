@@ -21,7 +21,7 @@ use crate::hook::{Hook, OnFailure, Source, Style};
 use crate::libvirt::{Call, Class};
 use crate::plan::{Decision, Step};
 use crate::queue::{Item, Queue, item};
-use crate::record::{Execution, Fact, Run, Witness, ulid};
+use crate::record::{Execution, Fact, NotRun, Run, Witness, ulid};
 use crate::take_over::LeftRollback;
 use crate::trust::Trust;
 use crate::verdict::{self, Failure, OWN_TROUBLE, TERMINATED, TIMED_OUT};
@@ -124,7 +124,7 @@ impl Course<'_> {
         while let Some((number, step)) = steps.next() {
             watchdog::go_on();
             if let Some(why) = self.no_more(stopped.as_deref()) {
-                self.tell(&Fact::Out { label: &step.hook.label, why: &why });
+                self.tell(&Fact::Out { label: &step.hook.label, why });
                 continue;
             }
             // a script that was libvirt's only one has libvirt's own limit: none
@@ -158,7 +158,9 @@ impl Course<'_> {
     /// Whether a step is to be run; of one that isn't, why not is told.
     fn has_a_part(&mut self, step: &Step) -> bool {
         match &step.decision {
-            Decision::Out(why) => self.tell(&Fact::Out { label: &step.hook.label, why }),
+            Decision::Out(why) => {
+                self.tell(&Fact::Out { label: &step.hook.label, why: NotRun::NoPart(why) });
+            }
             Decision::Odd(why) => self.tell(&Fact::Warning { label: &step.hook.label, words: why }),
             Decision::Run | Decision::Fails { .. } => return true,
         }
@@ -166,11 +168,11 @@ impl Course<'_> {
     }
 
     /// Why no further step may start.
-    fn no_more(&mut self, stopped: Option<&str>) -> Option<String> {
+    fn no_more<'s>(&mut self, stopped: Option<&'s str>) -> Option<NotRun<'s>> {
         if let Some(by) = stopped {
-            return Some(format!("not run: {by} stopped the call"));
+            return Some(NotRun::StoppedBy(by));
         }
-        self.supervisor.is_terminated().then(|| "not run: hookmux got SIGTERM".to_owned())
+        self.supervisor.is_terminated().then_some(NotRun::Terminated)
     }
 
     pub(crate) fn tell(&mut self, fact: &Fact<'_>) {
@@ -312,7 +314,7 @@ impl Course<'_> {
     fn hindered<T>(&mut self, step: Step, number: usize, obstacle: Obstacle) -> Prepared<T> {
         match obstacle {
             Obstacle::Out(why) => {
-                self.tell(&Fact::Out { label: &step.hook.label, why: &why });
+                self.tell(&Fact::Out { label: &step.hook.label, why: NotRun::NoPart(&why) });
                 Prepared::Out
             }
             Obstacle::Failed((status, what)) => {

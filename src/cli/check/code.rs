@@ -103,6 +103,7 @@ codes! {
     UnknownUser "unknown-user" Error,
     EnvironmentFile "environment-file" Error,
     SteeringName "steering-name" Warning,
+    RefusedKey "refused-key" Error,
     // places
     Unreadable "unreadable" Error,
     Unseen "unseen" Note,
@@ -114,6 +115,7 @@ codes! {
     // what waits
     DanglingSave "dangling-save" Error,
     SpareSave "spare-save" Note,
+    BrokenGuestState "broken-guest-state" Warning,
     OldJob "old-job" Warning,
     BrokenJob "broken-job" Warning,
     TrashLeft "trash-left" Warning,
@@ -125,6 +127,7 @@ codes! {
     RecordsStuck "records-stuck" Warning,
     LostExecutions "lost-executions" Warning,
     JournalDropped "journal-dropped" Note,
+    NewerFile "newer-file" Warning,
     Bypassed "bypassed" Error,
     BrokenBypass "broken-bypass" Warning,
 }

@@ -12,6 +12,7 @@ mod guests;
 mod installed;
 mod link;
 mod moments;
+pub mod older;
 mod places;
 mod proof;
 mod reach;
@@ -27,6 +28,8 @@ mod variables;
 mod version;
 mod waiting;
 
+use std::path::Path;
+
 use super::args::CheckArgs;
 use super::output::Output;
 use super::{End, Place};
@@ -40,6 +43,11 @@ pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow:
     let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
     let mut findings = Findings::default();
     let survey = Survey::new(&loaded.settings, user, &arguments.root, &mut findings);
+    if let Some(version) = arguments.version {
+        let mut findings = Findings::default();
+        older::examine(&survey, version, &mut findings);
+        return Ok(report(findings, &loaded.settings.hooks_dir, arguments, output));
+    }
     registrations::examine_settings(&survey, &loaded, &mut findings);
     records::examine_bypass(&survey, &mut findings);
     installed::examine(&survey, &mut findings);
@@ -57,8 +65,12 @@ pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow:
         records::examine(&survey, &mut findings);
         bare_names::examine(&survey, &mut findings);
     }
+    Ok(report(findings, &loaded.settings.hooks_dir, arguments, output))
+}
+
+fn report(findings: Findings, hooks_dir: &Path, arguments: &CheckArgs, output: &mut Output) -> End {
     let findings = findings.sorted();
-    report::show(&findings, &loaded.settings.hooks_dir, arguments.output, output);
+    report::show(&findings, hooks_dir, arguments.output, output);
     let has_errors = findings.iter().any(|finding| finding.severity() == Severity::Error);
-    Ok(if has_errors { End::Problem } else { End::Good })
+    if has_errors { End::Problem } else { End::Good }
 }

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::finding::{Code, Findings, counted};
+use super::finding::{Code, Findings, counted, quoted};
 use super::survey::Survey;
 use crate::bypass;
 use crate::cli::bypass as switch;
 use crate::libvirt::Driver;
+use crate::record::counters::{self, Counters};
 use crate::record::form::Cause;
 use crate::record::history::{Filter, History};
 use crate::record::{mover, ulid};
@@ -31,7 +32,7 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             counted(usize::try_from(dropped.records).unwrap_or(usize::MAX), "record"),
             settings.runtime_dir.display()
         );
-        let fix = format!("df -h {}", super::finding::quoted(&settings.runtime_dir));
+        let fix = format!("df -h {}", quoted(&settings.runtime_dir));
         findings.add(Code::RecordsDropped, spool.base(), words, fix);
     }
     if dropped.journal > 0 {
@@ -58,6 +59,13 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             settings.state_dir.display()
         );
         findings.add(Code::RecordsStuck, spool.base(), words, survey.command("prune"));
+    }
+    let counters = counters::path(history.store().base());
+    if let Err(newer) = Counters::load(history.store().base()) {
+        let words = format!("{}: {newer}; executions aren't counted", counters.display());
+        let quoted = quoted(&counters);
+        let fix = format!("mv {quoted} {quoted}.newer");
+        findings.add(Code::NewerFile, &counters, words, fix);
     }
     let since = Some(millis(now.saturating_sub(RECENT)));
     let lost = Filter { is_lost: true, since, ..Filter::default() };

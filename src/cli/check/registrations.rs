@@ -6,6 +6,7 @@ use super::commands;
 use super::finding::{Code, Findings, edit, edit_line, quoted};
 use super::survey::Survey;
 use crate::config::called;
+use crate::config::diagnostic::Kind;
 use crate::config::matching;
 use crate::config::registry::Source;
 use crate::config::settings::FILE_NAME;
@@ -14,7 +15,7 @@ use crate::hook::State;
 use crate::hook::directory::left_behind;
 use crate::registry_edit::store::LOCK;
 use crate::run::launch;
-use crate::run::privileges;
+use crate::run::privileges::{self, Unresolved};
 use crate::run::supervise::Supervisor;
 
 /// hookmux.yaml, and what it names.
@@ -36,7 +37,7 @@ pub fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Fin
 
 /// What trust says of it is told with all else that isn't trusted.
 pub fn is_refused(problem: &Diagnostic) -> bool {
-    problem.message.starts_with("not trusted:")
+    problem.kind == Kind::NotTrusted
 }
 
 /// Opens the file where the mistake is.
@@ -49,7 +50,7 @@ fn edit_at(problem: &Diagnostic) -> String {
 
 fn environment_file(file: &Path, whose: &str, survey: &Survey<'_>, findings: &mut Findings) {
     let Err(why) = launch::read_environment_file(file, survey.user) else { return };
-    if why.contains(": not trusted: ") && file.exists() {
+    if why.is_not_trusted() && file.exists() {
         return;
     }
     let fix = edit(file);
@@ -156,12 +157,10 @@ fn user(
         Err(why) => why,
     };
     let source = &registration.source;
-    let fix = if why.contains("there is no user") {
-        format!("useradd --system {}", run_as.user)
-    } else if let (true, Some(group)) = (why.contains("there is no group"), &run_as.group) {
-        format!("groupadd --system {group}")
-    } else {
-        edit(source)
+    let fix = match &why {
+        Unresolved::NoUser(user) => format!("useradd --system {user}"),
+        Unresolved::NoGroup(group) => format!("groupadd --system {group}"),
+        Unresolved::NoEntry(_) | Unresolved::NoRight(_) | Unresolved::LookUp { .. } => edit(source),
     };
     findings.add(Code::UnknownUser, source, format!("{}: {why}", survey.label(source)), fix);
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Findings, counted, quoted};
 use super::survey::Survey;
+use crate::guest;
 use crate::queue::clock::Clock;
 use crate::queue::{Head, Queue, Unread, Usage};
 use crate::run::trash::Trash;
@@ -22,6 +23,9 @@ const NEARLY_FULL_PERCENT: u64 = 80;
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for path in names_that_end(&survey.settings.save_dir, saves::SUFFIX) {
         save(&path, findings);
+    }
+    for unreadable in guest::unreadable(&survey.settings.runtime_dir) {
+        guest_state(&unreadable, findings);
     }
     jobs(survey, findings);
     trash(survey, findings);
@@ -42,6 +46,16 @@ fn trash(survey: &Survey<'_>, findings: &mut Findings) {
         );
         findings.add(Code::TrashLeft, trash.path(), words, survey.command("prune"));
     }
+}
+
+fn guest_state(unreadable: &guest::Unreadable, findings: &mut Findings) {
+    let (path, why) = (&unreadable.path, &unreadable.why);
+    let consequence = match unreadable.refuses_for {
+        Some(left) => format!("the guest isn't started for another {} s", left.as_secs() + 1),
+        None => "the guest's next start drops it".to_owned(),
+    };
+    let words = format!("{} can't be read: {why}; {consequence}", path.display());
+    findings.add(Code::BrokenGuestState, path, words, unreadable.way_out());
 }
 
 /// The files of a directory whose names end so, in byte order.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::index::{Finding, GoodRecord, Index, SourceRecord};
 use super::store::Pieces;
-use crate::config::diagnostic::Diagnostic;
+use crate::config::diagnostic::{Diagnostic, Kind};
 use crate::config::registration::Registration;
 use crate::config::registry::{Broken, Registry};
 
@@ -96,17 +96,20 @@ pub struct Problem {
     place: Option<(usize, usize)>,
     message: String,
     line: Option<String>,
+    kind: Kind,
+    key: Option<Box<str>>,
 }
 
 impl Problem {
     fn of(self, path: PathBuf) -> Diagnostic {
-        Diagnostic { path, place: self.place, message: self.message, line: self.line }
+        let Problem { place, message, line, kind, key } = self;
+        Diagnostic { path, place, message, line, kind, key }
     }
 }
 
 impl From<Diagnostic> for Problem {
     fn from(diagnostic: Diagnostic) -> Problem {
-        let Diagnostic { path: _, place, message, line } = diagnostic;
-        Problem { place, message, line }
+        let Diagnostic { path: _, place, message, line, kind, key } = diagnostic;
+        Problem { place, message, line, kind, key }
     }
 }

@@ -197,7 +197,7 @@ impl Task<'_> {
                     return Err(Gone);
                 }
                 source.is_settled &= !trouble.may_pass;
-                Err(Diagnostic::whole(path, trouble.message))
+                Err(Diagnostic { kind: trouble.kind, ..Diagnostic::whole(path, trouble.message) })
             }
         };
         match found {

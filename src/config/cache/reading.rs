@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::not_trusted;
 use super::signature::Signature;
+use crate::config::diagnostic::Kind;
 use crate::config::settings::TrustPolicy;
 use crate::trust::{Fault, Trust};
 
@@ -16,6 +17,7 @@ const READS: usize = 3;
 /// Why a file can't be read.
 pub struct Trouble {
     pub message: String,
+    pub kind: Kind,
     /// Whether it may end without the file changing.
     pub may_pass: bool,
 }
@@ -23,7 +25,7 @@ pub struct Trouble {
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Trouble {
         let may_pass = error.kind() != io::ErrorKind::InvalidData;
-        Trouble { message: error.to_string(), may_pass }
+        Trouble { message: error.to_string(), kind: Kind::Unreadable, may_pass }
     }
 }
 
@@ -39,6 +41,7 @@ pub fn read(
     if policy == TrustPolicy::Refuse {
         trust.file(path).map_err(|refusal| Trouble {
             message: not_trusted(path, &refusal).message,
+            kind: Kind::NotTrusted,
             may_pass: matches!(refusal.fault, Fault::Unreadable(_)),
         })?;
     }

@@ -187,7 +187,7 @@ locked() { # LOCK COMMAND...: nobody starts a mover (or a worker) meanwhile
 
 # --- records that are done, in the state directory ----------------------------------------------
 
-"$T/bin/virtqemud" -c '"$1" - start - start; true' sh "$T/hooks/daemon" </dev/null
+"$T/bin/virtqemud" -c "'$T/hooks/daemon' - start - start; true" </dev/null
 call good 01 prepare begin
 call edited 02 prepare begin
 call failing 03 prepare begin
@@ -221,7 +221,7 @@ dies() { # NUMBER
     until pgrep -f "^/bin/sh $T/hooks/before_vm_start/30-fail" >/dev/null; do sleep 0.1; done
     for pid in $(pgrep -f "^$T/hooks/qemu slow prepare"); do kill -9 "$pid"; done
     for pid in $(pgrep -f "^/bin/sh $T/hooks/before_vm_start/30-fail"); do
-        kill -9 -- "-$pid" || kill -9 "$pid"
+        kill -9 "-$pid"
     done
     wait || true
 }

@@ -1,0 +1,99 @@
+//! Versions of formats. Every file that outlives a call says which version of its format it has.
+//! A file without one is of hookmux 0.1.0. A newer one is left alone, and people are told of it.
+
+use std::fmt;
+use std::io;
+
+use serde::Deserialize;
+
+/// A file that a newer hookmux has written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newer {
+    /// The version of its format.
+    pub found: u64,
+    /// The newest version that this program reads.
+    pub known: u32,
+}
+
+impl fmt::Display for Newer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Newer { found, known } = self;
+        write!(
+            f,
+            "a newer hookmux wrote it, in format {found}; this version reads formats up to {known}"
+        )
+    }
+}
+
+impl std::error::Error for Newer {}
+
+impl From<Newer> for io::Error {
+    fn from(newer: Newer) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, newer)
+    }
+}
+
+impl Newer {
+    /// Finds it in an error that was made of it.
+    pub fn of(error: &io::Error) -> Option<Newer> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+/// Makes sure that JSON is an object. serde takes an array for one, too: its values in the order of the fields.
+///
+/// # Errors
+/// It is an array.
+pub fn object(json: &[u8]) -> serde_json::Result<&[u8]> {
+    if json.trim_ascii_start().starts_with(b"[") {
+        return Err(serde::de::Error::custom("an array, where an object has to be"));
+    }
+    Ok(json)
+}
+
+/// Reads a JSON object.
+///
+/// # Errors
+/// It is no object, or not one of this kind.
+pub fn read_object<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(object(json)?)
+}
+
+/// Looks at the `format` of a JSON object, whatever else the object says.
+///
+/// # Errors
+/// It is newer than `known`.
+pub fn check(json: &[u8], known: u32) -> Result<(), Newer> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        #[serde(default)]
+        format: u64,
+    }
+    match read_object::<Versioned>(json) {
+        Ok(Versioned { format: found }) if found > u64::from(known) => Err(Newer { found, known }),
+        // what isn't such an object is for the reader of the whole to refuse
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_newer_format_is_newer() {
+        for json in ["{}", r#"{"format":0}"#, r#"{"format":1,"x":[{}]}"#, "{", "[]", "[2]", ""] {
+            assert_eq!(check(json.as_bytes(), 1), Ok(()), "{json}");
+        }
+        let newer = check(br#"{"x":1,"format":2}"#, 1).unwrap_err();
+        assert_eq!((newer.found, newer.known), (2, 1));
+        assert!(check(br#"{"format":18446744073709551615}"#, 1).is_err());
+        let error = io::Error::from(newer);
+        assert_eq!(Newer::of(&error), Some(newer));
+        assert_eq!(
+            error.to_string(),
+            "a newer hookmux wrote it, in format 2; this version reads formats up to 1"
+        );
+        assert_eq!(Newer::of(&io::Error::other("x")), None);
+    }
+}

@@ -1,0 +1,25 @@
+//! The words by which a call starts commands of hookmux's own, which it doesn't wait for. Both sides
+//! take them from here: the call that starts one, and the command line that understands it.
+
+use std::ffi::CStr;
+
+/// The command that works on the queue.
+pub const WORKER: &CStr = c"worker";
+/// The command that moves records.
+pub const PRUNE: &CStr = c"prune";
+/// Its option, without dashes: it waits for more, and ends when it has been quiet for a while.
+pub const LINGER: &str = "linger";
+const LINGER_WORD: &CStr = c"--linger";
+
+/// What starts the worker.
+pub const START_WORKER: &[&CStr] = &[WORKER];
+/// What starts the mover.
+pub const START_MOVER: &[&CStr] = &[PRUNE, LINGER_WORD];
+
+/// A word for the command line.
+pub const fn text(word: &'static CStr) -> &'static str {
+    match word.to_str() {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+}
