@@ -477,6 +477,22 @@ fn jobs_of_a_later_version_are_left_alone_and_told() {
 }
 
 #[test]
+fn what_a_worker_of_an_older_version_put_aside_is_run() {
+    let host = Host::new();
+    detached(&host, "log ran", "");
+    let quiet = Quiet::new(&host);
+    host.guest("started begin").run().succeeds();
+    let heads: Vec<String> =
+        names(&host).into_iter().filter(|name| name.ends_with(".json")).collect();
+    let head = queue(&host).join(&heads[0]);
+    fs::rename(&head, head.with_extension("broken")).unwrap();
+    drop(quiet);
+    work(&host);
+    assert_eq!(host.log(), ["ran"]);
+    assert_eq!(names(&host), [""; 0]);
+}
+
+#[test]
 fn odd_files_in_the_place_of_the_queues_own_are_survived() {
     let host = Host::new();
     detached(&host, "log ran", "");
@@ -689,6 +705,33 @@ fn jobs_that_wait_are_not_read_again() {
     host.text(&["bypass", "off"], 0);
     until("some have run", || host.read_text("log").lines().count() > 20);
     drop(worker);
+}
+
+#[test]
+fn a_worker_that_may_start_nothing_more_is_quiet() {
+    let host = Host::new();
+    host.settings("max_parallel: 1");
+    host.script("bin/x", "log x; until test -e \"$T/end\"; do sleep 0.05; done");
+    let put_one = |number: usize| {
+        let mut job = job(&host, number, &format!("g{number}"), &[]);
+        // a host that has no process left for `sleep` is none of ours
+        job["retries"] = 0.into();
+        put(&host, number, &job);
+    };
+    (0..3).for_each(put_one);
+    let mut worker = Worker::start(&host);
+    let pid = worker.0.id();
+    until("one runs", || !host.read_text("log").is_empty());
+    // one more comes
+    put_one(9);
+    std::thread::sleep(Duration::from_millis(300));
+    let before = reads(pid);
+    std::thread::sleep(Duration::from_secs(2));
+    let again = reads(pid) - before;
+    assert!(again < 200, "{again} reads in two seconds");
+    fs::write(host.path("end"), "").unwrap();
+    worker.end();
+    assert_eq!(host.log().len(), 4);
 }
 
 #[test]

@@ -303,6 +303,20 @@ impl Queue {
         Ok(())
     }
 
+    /// Takes jobs in again that this version can run and never put aside: a worker of 0.1.0, which
+    /// may outlive an update, does so with every job that has its body in a file of its own.
+    fn bring_back(&self) {
+        for aside in self.aside().unwrap_or_default() {
+            if let Ok(head) = &aside.job
+                && head.put_aside.is_none()
+                && !head.has_body
+                && !self.is_there(&head.id)
+            {
+                let _ = fs::rename(self.directory.join(&aside.name), self.path(&head.id));
+            }
+        }
+    }
+
     /// Removes what was put aside.
     ///
     /// # Errors

@@ -161,7 +161,7 @@ impl Waiting {
     }
 
     /// Makes those ready whose pause is over.
-    fn end_pauses(&mut self, now_ns: i64) {
+    pub fn end_pauses(&mut self, now_ns: i64) {
         while let Some((until_ns, order)) = self.pauses.first() {
             if *until_ns > now_ns {
                 return;

@@ -72,6 +72,7 @@ pub fn work(
 ) -> io::Result<()> {
     let queue = Queue::new(&settings.state_dir);
     super::sweep(settings);
+    queue.bring_back();
     if queue.is_empty() {
         queue.want_no_worker();
         return Ok(());
@@ -79,6 +80,8 @@ pub fn work(
     let Some(_only_one) = become_the_worker(&queue, waiting)? else { return Ok(()) };
     let mut supervisor = Supervisor::new(&[Signal::SIGTERM, Signal::SIGINT])?;
     document_file::sweep(&settings.runtime_dir);
+    // the worker that this one waited for may have been an older version's
+    queue.bring_back();
     // no job runs by now
     remove_started(settings, |_| true);
     let watch = Watch::new(queue.directory());
@@ -217,6 +220,8 @@ impl Shift<'_> {
             let Some(id) = self.waiting.expired(self.clock.now_ns()) else { break };
             self.expire(&id);
         }
+        // also where nothing may start: what is over is waited for no more
+        self.waiting.end_pauses(self.clock.now_ns());
         let sulks = self.sulk.is_some_and(|sulk| Instant::now() < sulk.until);
         let mut busy = HashSet::new();
         while !sulks && self.active.len() < self.settings.max_parallel {
