@@ -264,7 +264,7 @@ fn a_call_costs_in_proportion_to_its_settings() {
 
 #[test]
 fn what_hooks_leave_is_ended_in_proportion_to_how_much_it_is() {
-    grows_no_faster_than("processes", 150, |count| {
+    grows_no_faster_than("processes", 400, |count| {
         let host = Host::new();
         host.settings("kill_leftovers: true");
         let script = format!("i=0; while [ $i -lt {count} ]; do sleep 1000 & i=$((i + 1)); done");

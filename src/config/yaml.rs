@@ -123,6 +123,8 @@ struct Scanner<'a> {
     key: Option<(usize, usize)>,
     directives: usize,
     aliases: usize,
+    /// How deep it was at most.
+    deepest: usize,
 }
 
 impl<'a> Scanner<'a> {
@@ -138,6 +140,7 @@ impl<'a> Scanner<'a> {
             key: None,
             directives: 0,
             aliases: 0,
+            deepest: 0,
         }
     }
 
@@ -308,8 +311,9 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn check_depth(&self) -> Result<(), Excess> {
-        self.limit(self.indents.len() + self.flow, MAX_DEPTH, Limit::Depth)
+    fn check_depth(&mut self) -> Result<(), Excess> {
+        self.deepest = self.deepest.max(self.indents.len() + self.flow);
+        self.limit(self.deepest, MAX_DEPTH, Limit::Depth)
     }
 
     fn limit(&self, count: usize, most: usize, limit: Limit) -> Result<(), Excess> {
@@ -492,6 +496,46 @@ mod tests {
         let excess = refused(&format!("{list}b: [{}]\n", "*a, ".repeat(100)));
         assert_eq!((excess.limit, excess.place.map(|(line, _)| line)), (Limit::Aliases, Some(2)));
         assert_eq!(check("a: &a x\nb: *a\n"), Ok(()));
+    }
+
+    fn depth(value: &serde_yaml::Value) -> usize {
+        use serde_yaml::Value;
+        match value {
+            Value::Sequence(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+            Value::Mapping(pairs) => {
+                1 + pairs.iter().map(|(key, value)| depth(key).max(depth(value))).max().unwrap_or(0)
+            }
+            Value::Tagged(tagged) => depth(&tagged.value),
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn nothing_is_nested_deeper_than_it_is_taken_for() {
+        const PIECES: [&str; 40] = [
+            "[", "]", "{", "}", ",", ", ", ": ", ":", "- ", "-", "? ", "a", "b", "'", "\"", "''",
+            "\\", "\\\"", "#", " #", "\n", "\n ", "\n  ", "\n    ", "|\n", ">\n", "|2\n", "|+\n",
+            "&a ", "*a", "!b ", "---\n", "...\n", "\t", " ", "  ", "\r\n", "\u{e4}", "a: ", "\n- ",
+        ];
+        let mut state: u64 = 88_172_645_463_325_252;
+        let mut below = |limit: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % limit as u64).unwrap()
+        };
+        let mut parsed = 0;
+        for _ in 0..60_000 {
+            let text: String = (0..below(14)).map(|_| PIECES[below(PIECES.len())]).collect();
+            let Ok(value) = serde_yaml::from_str(&text) else { continue };
+            let mut scanner = Scanner::new(&text);
+            scanner.run().unwrap();
+            // a list needs no indent of its own below a key, and a pair in brackets no braces
+            let most = 2 * scanner.deepest;
+            assert!(depth(&value) <= most, "{text:?} {value:?} {}", scanner.deepest);
+            parsed += usize::from(depth(&value) > 1);
+        }
+        assert!(parsed > 200, "{parsed} texts were nested");
     }
 
     #[test]

@@ -16,7 +16,8 @@ const MOST_GROWTH: f64 = 2.5;
 /// The CPU time of a call and of all that it waited for, hooks and what they started among them.
 #[track_caller]
 pub fn cost(host: &Host, call: Call<'_>) -> Duration {
-    let script = format!("\"$@\"; times > '{}'", host.path("times").display());
+    // one that would never end is ended, and has cost that much
+    let script = format!("ulimit -t 30; \"$@\"; times > '{}'", host.path("times").display());
     let answer = call.through(["/bin/sh", "-c", script.as_str(), "sh"]).run();
     let text = fs::read_to_string(host.path("times")).unwrap_or_else(|_| panic!("{answer:?}"));
     // the shell's own, then its children's: user and system
