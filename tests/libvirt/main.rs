@@ -12,6 +12,7 @@
 mod documents;
 mod guest;
 mod host;
+mod hostile;
 mod reply;
 mod scripts;
 
