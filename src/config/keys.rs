@@ -63,6 +63,8 @@ pub const SETTINGS: &[Key] = &[
     key("environment", V0_1_0),
     key("environment_file", V0_1_0),
     key("custom_properties", V0_1_0),
+    // as a map from names to values
+    key("custom_properties.*", V0_2_0),
     key("max_parallel", V0_1_0),
     key("record", V0_1_0),
     key("queue", V0_2_0),

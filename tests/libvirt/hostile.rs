@@ -19,13 +19,17 @@ fn hostile() -> Vec<(&'static str, String)> {
     let namespaces = each(2000, &|n| format!(" xmlns:a{n}='urn:a{n}'"));
     let children = each(2000, &|n| format!("<a{n}:x xmlns:b{n}='urn:b{n}'/>"));
     let attributes = each(40_000, &|n| format!(" a{n}=''"));
-    let properties =
-        each(9000, &|n| format!("<h:property name='p{n}' device='52:54:00:00:00:01'>x</h:property>"));
+    let properties = each(9000, &|n| {
+        format!("<h:property name='p{n}' device='52:54:00:00:00:01'>x</h:property>")
+    });
     let deep = "<d>".repeat(200) + &"</d>".repeat(200);
     vec![
         ("namespaces", format!("<o:x xmlns:o='urn:o'{namespaces}>{children}</o:x>")),
         ("attributes", format!("<o:x xmlns:o='urn:o'{attributes}/>")),
-        ("properties", format!("<h:properties xmlns:h='urn:hookmux:properties:1'>{properties}</h:properties>")),
+        (
+            "properties",
+            format!("<h:properties xmlns:h='urn:hookmux:properties:1'>{properties}</h:properties>"),
+        ),
         ("depth", format!("<o:x xmlns:o='urn:o'>{deep}</o:x>")),
         ("text", format!("<o:x xmlns:o='urn:o'>{}</o:x>", "&lt;".repeat(500_000))),
     ]
@@ -75,9 +79,8 @@ fn a_gate_that_needs_what_is_over_a_limit_stays_shut() {
     let zone = "<h:properties xmlns:h='urn:hookmux:properties:1'>\
                 <h:property name='zone'>red</h:property></h:properties>";
     let namespaces: String = (0..100).map(|n| format!(" xmlns:a{n}='urn:a{n}'")).collect();
-    let vm = host.define(
-        &Domain::new("vm").metadata(&format!("{zone}<o:x xmlns:o='urn:o'{namespaces}/>")),
-    );
+    let vm = host
+        .define(&Domain::new("vm").metadata(&format!("{zone}<o:x xmlns:o='urn:o'{namespaces}/>")));
     // the property can't be read: whether the firewall is wanted is unknown
     vm.start().fails_with(&["namespaces"]);
     assert_eq!(vm.state(), "shut off");
@@ -102,10 +105,8 @@ fn metadata_cannot_switch_a_firewall_hook_off() {
         0o755,
     );
     let steering = ["TMOUT", "FUNCNEST", "BASH_ENV", "SHELLOPTS", "EXECIGNORE", "IFS"];
-    let properties: String = steering
-        .iter()
-        .map(|name| format!("<h:property name='{name}'>1</h:property>"))
-        .collect();
+    let properties: String =
+        steering.iter().map(|name| format!("<h:property name='{name}'>1</h:property>")).collect();
     let vm = host.define(&Domain::new("vm").metadata(&format!(
         "<h:properties xmlns:h='urn:hookmux:properties:1'>{properties}\
          <h:property name='zone'>red</h:property></h:properties>"
@@ -129,7 +130,8 @@ fn a_failed_restore_with_its_state_spoilt_keeps_guest_and_save() {
          [ -s \"$f\" ] && echo spoilt > \"$f\"; done; sleep 0.001; done\n",
         0o755,
     );
-    host.sh("setsid /usr/local/bin/spoil > /dev/null 2>&1 < /dev/null & echo $! > /run/spoil.pid").ok();
+    host.sh("setsid /usr/local/bin/spoil > /dev/null 2>&1 < /dev/null & echo $! > /run/spoil.pid")
+        .ok();
     let started = vm.start();
     host.sh("kill $(cat /run/spoil.pid)").ok();
     started.fails();
