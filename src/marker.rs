@@ -1,29 +1,40 @@
 //! By which a file is known as hookmux, whatever it is called and wherever it lies.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
+
+use crate::files;
 
 /// In every binary of hookmux's.
 #[used]
 static MARKER: [u8; 24] = *b"\x7fhookmux-hook-program\x7f\x01\x7f";
 
-/// The largest binary that is looked through, in bytes.
-const MOST: u64 = 64 * 1024 * 1024;
+/// The largest binary that is looked through, in bytes: a debug build has 90 MB.
+const MAX_BINARY_BYTES: u64 = 512 * 1024 * 1024;
+/// How much of it is looked through at once, in bytes.
+const BLOCK_BYTES: usize = 1024 * 1024;
 
 /// Whether a file is a hookmux: of this or of another version.
 pub fn is_hookmux(path: &Path) -> bool {
-    let Ok(mut file) = File::open(path) else { return false };
+    let Ok((mut file, _)) = files::open_regular(path) else { return false };
     let mut magic = [0; 4];
-    let is_program = file.metadata().is_ok_and(|metadata| metadata.is_file())
-        && file.read_exact(&mut magic).is_ok()
-        && magic == *b"\x7fELF";
-    if !is_program {
-        return false;
+    let is_program = file.read_exact(&mut magic).is_ok() && magic == *b"\x7fELF";
+    is_program && has_marker(file.take(MAX_BINARY_BYTES)).unwrap_or(false)
+}
+
+fn has_marker(mut file: impl Read) -> io::Result<bool> {
+    let mut block = Vec::with_capacity(BLOCK_BYTES + MARKER.len());
+    loop {
+        // what could be the beginning of one stays
+        let kept = block.len().min(MARKER.len() - 1);
+        block.drain(..block.len() - kept);
+        if file.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut block)? == 0 {
+            return Ok(false);
+        }
+        if memchr::memmem::find(&block, &MARKER).is_some() {
+            return Ok(true);
+        }
     }
-    let mut bytes = Vec::new();
-    let read = file.take(MOST).read_to_end(&mut bytes);
-    read.is_ok() && bytes.windows(MARKER.len()).any(|window| window == MARKER)
 }
 
 #[cfg(test)]
@@ -37,5 +48,10 @@ mod tests {
         assert!(!is_hookmux(Path::new("/etc/passwd")));
         assert!(!is_hookmux(Path::new("/nonexistent")));
         assert!(!is_hookmux(Path::new("/")));
+        for before in [0, 5, BLOCK_BYTES - 10, BLOCK_BYTES, 2 * BLOCK_BYTES - 1] {
+            let bytes = [&vec![0; before], &MARKER[..], b"x"].concat();
+            assert!(has_marker(bytes.as_slice()).unwrap(), "{before}");
+            assert!(!has_marker(&bytes[..before + MARKER.len() - 1]).unwrap(), "{before}");
+        }
     }
 }
