@@ -1,0 +1,215 @@
+//! Random inputs for all that hookmux reads and others write: what libvirt and guests' owners send,
+//! what stands in files, what scripts print. See `make fuzz` in CONTRIBUTING.md.
+//!
+//! Every input is made from the seed, the target and its number alone, so that the same command
+//! finds the same again. There is no guidance by coverage: targets know what their inputs are made
+//! of.
+
+mod bytes;
+mod coordinator;
+mod finding;
+mod growth;
+mod json;
+mod random;
+mod seeds;
+mod targets;
+mod worker;
+mod xml;
+mod yaml;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use crate::coordinator::Plan;
+use crate::growth::Shape;
+use crate::targets::Surroundings;
+use crate::worker::{Input, Task};
+
+const USAGE: &str =
+    "usage: hookmux-fuzz [--time TIME | --inputs NUMBER] [--target NAME]... [--seed NUMBER]
+                    [--first NUMBER] [--jobs NUMBER] [--findings DIRECTORY] [--tree DIRECTORY]
+       hookmux-fuzz --replay FILE
+TIME is for each target: 500ms, 10s, 5m, 1h (10s where nothing is said)";
+
+/// The time for each target where nothing else is said.
+const DEFAULT_TIME: Duration = Duration::from_secs(10);
+const DEFAULT_SEED: u64 = 1;
+
+/// The command line.
+#[derive(Default)]
+struct Options {
+    time: Option<Duration>,
+    inputs: Option<u64>,
+    targets: Vec<String>,
+    seed: Option<u64>,
+    first: u64,
+    jobs: Option<usize>,
+    findings: Option<PathBuf>,
+    tree: Option<PathBuf>,
+    replay: Option<PathBuf>,
+    // for workers
+    worker: Option<String>,
+    end: Option<u64>,
+    scratch: Option<PathBuf>,
+    progress: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let options = match read_options(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(words) => {
+            eprintln!("hookmux-fuzz: {words}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let done = match (&options.worker, &options.replay) {
+        (Some(target), _) => work(target, &options).map(|()| true),
+        (None, Some(file)) => replay(file, &options),
+        (None, None) => plan(&options).and_then(|plan| coordinator::run(&plan)),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("hookmux-fuzz: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn read_options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options::default();
+    while let Some(name) = arguments.next() {
+        let value =
+            arguments.next().ok_or_else(|| format!("{name}: unknown, or its value is missing"))?;
+        let number = || value.parse::<u64>().map_err(|_| format!("{name}: `{value}` is no number"));
+        match name.as_str() {
+            // as make passes what isn't set
+            _ if value.is_empty() => {}
+            "--time" => options.time = Some(read_time(&value)?),
+            "--inputs" => options.inputs = Some(number()?),
+            "--target" => options.targets.extend(value.split_whitespace().map(str::to_owned)),
+            "--seed" => options.seed = Some(number()?),
+            "--first" => options.first = number()?,
+            "--jobs" => options.jobs = Some(usize::try_from(number()?).unwrap_or(usize::MAX)),
+            "--findings" => options.findings = Some(value.into()),
+            "--tree" => options.tree = Some(value.into()),
+            "--replay" => options.replay = Some(value.into()),
+            "--worker" => options.worker = Some(value),
+            "--end" => options.end = Some(number()?),
+            "--scratch" => options.scratch = Some(value.into()),
+            "--progress" => options.progress = Some(value.into()),
+            _ => return Err(format!("there is no {name}")),
+        }
+    }
+    for target in &options.targets {
+        if !targets::NAMES.contains(&target.as_str()) {
+            return Err(format!(
+                "there is no target {target}; there are {}",
+                targets::NAMES.join(", ")
+            ));
+        }
+    }
+    Ok(options)
+}
+
+fn read_time(text: &str) -> Result<Duration, String> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" | "" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds)) {
+        Some(time) if milliseconds > 0 => Ok(Duration::from_millis(time)),
+        _ => Err(format!("`{text}` is no time: write 500ms, 10s, 5m or 1h")),
+    }
+}
+
+fn plan(options: &Options) -> io::Result<Plan> {
+    let names = targets::NAMES.iter().copied();
+    let is_wanted =
+        |name: &&str| options.targets.is_empty() || options.targets.iter().any(|own| own == name);
+    let time = options.time.or(options.inputs.is_none().then_some(DEFAULT_TIME));
+    Ok(Plan {
+        targets: names.filter(is_wanted).collect(),
+        seed: options.seed.unwrap_or(DEFAULT_SEED),
+        time,
+        inputs: options.inputs,
+        first: options.first,
+        jobs: options.jobs.unwrap_or(thread::available_parallelism()?.get()),
+        tree: tree(options)?,
+        findings: std::path::absolute(
+            options.findings.as_deref().unwrap_or(Path::new("target/fuzz/findings")),
+        )?,
+    })
+}
+
+/// hookmux's source tree.
+fn tree(options: &Options) -> io::Result<PathBuf> {
+    std::path::absolute(options.tree.as_deref().unwrap_or(Path::new(".")))
+}
+
+fn no_target(name: &str) -> io::Error {
+    io::Error::other(format!("there is no target {name}; there are {}", targets::NAMES.join(", ")))
+}
+
+fn work(name: &str, options: &Options) -> io::Result<()> {
+    let missing = || io::Error::other("a worker is started by hookmux-fuzz itself");
+    let scratch = options.scratch.as_deref().ok_or_else(missing)?;
+    let tree = tree(options)?;
+    let mut target = targets::find(name, &Surroundings { tree: &tree, scratch })
+        .ok_or_else(|| no_target(name))?;
+    let progress = options.progress.as_deref().ok_or_else(missing)?;
+    let task = Task {
+        seed: options.seed.unwrap_or(DEFAULT_SEED),
+        first: options.first,
+        end: options.end.unwrap_or(u64::MAX),
+        time: options.time,
+        findings: options.findings.clone().ok_or_else(missing)?,
+        progress: File::options().write(true).open(progress)?,
+    };
+    worker::work(target.as_mut(), &task)
+}
+
+/// Runs one input of a file. Whether nothing is wrong with it.
+fn replay(file: &Path, options: &Options) -> io::Result<bool> {
+    let bytes = fs::read(file)?;
+    let named = finding::target_of(file).filter(|name| targets::NAMES.contains(name));
+    let name = options.targets.first().map(String::as_str).or(named).ok_or_else(|| {
+        io::Error::other(format!(
+            "{}: its name doesn't begin with a target's; say ONLY=NAME, one of {}",
+            file.display(),
+            targets::NAMES.join(", ")
+        ))
+    })?;
+    let tree = tree(options)?;
+    let scratch = coordinator::scratch_directory()?;
+    let mut target = targets::find(name, &Surroundings { tree: &tree, scratch: scratch.path() })
+        .ok_or_else(|| no_target(name))?;
+    let is_shape = file.to_string_lossy().ends_with(finding::SHAPE_END);
+    let input = match Shape::from_json(&bytes) {
+        Some(shape) if is_shape => Input::Shape(shape),
+        _ => Input::Bytes(bytes),
+    };
+    worker::fence()?;
+    let (shown, time) = worker::run(target.as_mut(), &input);
+    match shown {
+        Ok(is_accepted) => {
+            let words = if is_accepted { "accepted" } else { "refused" };
+            println!("{name}: nothing wrong: {words} after {time:?}");
+            Ok(true)
+        }
+        Err((finding, _)) => {
+            println!("{name}: {finding}\n    after {time:?}");
+            Ok(false)
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a call knows of a document: judged as a whole, and its parts where they stand.
+
+use hookmux::facts::Facts;
+use hookmux::libvirt::{Document, document, metadata};
+
+use super::{Checked, Target, must, same};
+use crate::growth::Frame;
+use crate::random::Random;
+use crate::seeds::{self, Seed};
+use crate::xml;
+
+pub struct Tree {
+    seeds: Vec<Vec<u8>>,
+}
+
+impl Tree {
+    pub fn new(all: &[Seed]) -> Tree {
+        Tree { seeds: seeds::bytes(all, |seed| seed.has_extension("xml")) }
+    }
+}
+
+impl Target for Tree {
+    fn name(&self) -> &'static str {
+        "tree"
+    }
+
+    fn words(&self) -> &'static [&'static str] {
+        xml::WORDS
+    }
+
+    fn frames(&self) -> &'static [Frame] {
+        xml::FRAMES
+    }
+
+    fn make(&mut self, random: &mut Random) -> Vec<u8> {
+        xml::any(random, &self.seeds)
+    }
+
+    fn check(&mut self, input: &[u8]) -> Checked {
+        let facts = Facts::of(Document::Whole(input.to_vec()));
+        let tree = match document::parse(input) {
+            Ok(tree) => tree,
+            Err(why) => {
+                // the words go to people
+                let _ = why.to_string();
+                let is_absent = facts.document.bytes().is_none();
+                must(is_absent, "a document that isn't well-formed and counts", String::new)?;
+                return Ok(false);
+            }
+        };
+        same("a document was changed", &facts.document.bytes(), &Some(input))?;
+        same("the identity differs: facts, tree", &facts.identity, &document::identity(&tree))?;
+        same("the metadata differs: facts, tree", &facts.metadata, &metadata::read(&tree))?;
+        let mut end = 0;
+        for (index, device) in facts.metadata.devices.iter().enumerate() {
+            let xml = facts.device_xml(index).unwrap_or_default();
+            let text = String::from_utf8_lossy(xml);
+            let name = text.trim_start_matches('<').split([' ', '\t', '\r', '\n', '/', '>']).next();
+            let name = name.unwrap_or_default();
+            let name = name.rsplit(':').next().unwrap_or_default();
+            let is_one = text.starts_with('<') && text.ends_with('>') && name == device.kind;
+            must(is_one, "a device's XML that isn't its element", || {
+                format!("{device:?}\n{text}")
+            })?;
+            must(device.range.start >= end, "devices that overlap", || format!("{device:?}"))?;
+            end = device.range.end;
+            let has_any = !device.properties.is_empty();
+            must(has_any, "a device without properties", || format!("{device:?}"))?;
+        }
+        Ok(true)
+    }
+}
