@@ -114,28 +114,55 @@ const STRINGS: Values = &[
     "\"q\\n\"",
     "5",
     "true",
+    "\u{e4}",
+    "1.5",
+    "0x1F",
+    "'\u{202e}'",
+    "00",
+    "on",
+    "1e3",
+    "!!str 5",
+    "~",
     "-",
     "''",
     "..",
     "a/b",
-    "~",
-    "\u{e4}",
-    "1.5",
-    "0x1F",
-    "!!str 5",
     "[]",
-    "1e3",
-    "'\u{202e}'",
-    "00",
-    "on",
+    "{}",
+    "'.'",
+    "\"\\0\"",
+    "\"\\ud800\"",
+    "?",
 ];
-const PATHS: Values = &["/var/lib/x", "state", "../state", "''", "/", "~", ".", "5", "/a//b/./c"];
-const TIMES: Values =
-    &["30s", "0", "5", "1h 30m", "1.5", "-1", "2m", "365days", "366days", "''", "5e-324", "1e9"];
-const NUMBERS: Values = &[
+const PATHS: Values = &["/var/lib/x", "state", "../state", "/", ".", "/a//b/./c", "''", "~", "5"];
+const TIMES: Values = &[
+    "30s",
     "0",
+    "5",
+    "1h 30m",
+    "1.5",
+    "2m",
+    "365days",
+    "366days",
+    "1e3",
+    "-1",
+    "''",
+    "5e-324",
+    "1e9",
+    "18446744073709551615",
+    "1e400",
+    "-0.0",
+    "[]",
+    "ten",
+];
+const NUMBERS: Values = &[
     "1",
     "2",
+    "3",
+    "10",
+    "19",
+    "4",
+    "0",
     "100",
     "-5",
     "4294967295",
@@ -145,19 +172,25 @@ const NUMBERS: Values = &[
     "'3'",
     "0x10",
     "1_0",
+    "-9223372036854775809",
 ];
 const COMMANDS: Values = &[
     "/bin/true",
     "[/bin/true]",
     "[/bin/true, x, 5, true]",
     "bin/x",
-    "''",
-    "[]",
-    "[[x]]",
     "[/x, '']",
     "/a b",
     "true",
     "['*x']",
+    "''",
+    "[]",
+    "[[x]]",
+    "{}",
+    "~",
+    "[~]",
+    "\"\\0\"",
+    "''",
 ];
 const EVENTS: Values = &[
     "before_vm_start",
@@ -165,67 +198,98 @@ const EVENTS: Values = &[
     "[before_vm_prepare, after_vm_stop]",
     "'*'",
     "[on_qemu_paused]",
-    "before_vm_strat",
-    "[on_qemu_started]",
-    "[]",
     "after_vm_hibernate",
     "[after_vm_launch, '*']",
     "before_daemon_start",
     "[before_network_start, after_network_stop]",
     "before_vm_dehibernate",
+    "before_vm_strat",
+    "[on_qemu_started]",
+    "[]",
+    "[before_vm_start, 5]",
+    "[on_qemu_]",
+    "[on_vbox_x]",
+    "''",
+    "'on_lxc_../x'",
+    "{}",
+    "before vm start",
 ];
 const CALLS: Values = &[
     "qemu/prepare/begin",
     "['*']",
     "[qemu, lxc/start]",
-    "qemu//begin",
     "'*/release/end'",
     "[network/port-created]",
+    "daemon/start",
+    "qemu/paused",
+    "'*/*/*'",
+    "qemu//begin",
     "qmeu",
     "a/b/c/d",
-    "qemu/paused",
-    "daemon/start",
+    "[]",
+    "''",
+    "['/']",
+    "[qemu/../x]",
 ];
 const ARGUMENTS: Values = &[
     "[$NAME, $UUID]",
     "['${EVENT}x', $$, $REASON]",
-    "[$NAM]",
     "[a, 5, true]",
     "[]",
     "['$XML_BASE64', $HOST]",
+    "['$']",
+    "['${']",
+    "[$NAM]",
     "x",
+    "['${}']",
+    "[[a]]",
+    "[~]",
+    "['$\u{e4}']",
+    "['${NAME']",
 ];
 const PATTERNS: Values = &[
-    "web-*",
-    "['web-*', '!web-test']",
     "'*'",
+    "['web-*', '!web-test']",
+    "web-*",
     "['!*']",
-    "[]",
+    "['?*?']",
+    "'**a*b**'",
+    "['!a', '!b']",
+    "'[a-z]'",
+    "x",
+    "default",
+    "'\\*'",
+    "5",
     "qemu",
     "[qemu, lxc]",
     "fresh",
     "[migration]",
     "''",
-    "['?*?']",
     "saved",
     "migrated",
-    "'**a*b**'",
-    "5",
-    "['!a', '!b']",
-    "x",
-    "'[a-z]'",
-    "'\\*'",
-    "default",
+    "['!']",
+    "'!!x'",
+    "[]",
+    "~",
+    "{}",
+    "[~]",
+    "[[x]]",
+    "{a: b}",
 ];
 const MAPS: Values = &[
     "{A: 1, B: x}",
     "{}",
     "{A: ''}",
+    "{_: true}",
+    "{a1: \"\\n\"}",
     "{1A: x}",
     "{HOOKMUX_X: 1}",
     "{A: [x]}",
     "{A: 1, A: 2}",
-    "{_: true}",
+    "{vmId: x}",
+    "{'': x}",
+    "[]",
+    "{A: \"\\0\"}",
 ];
 const USERS: Values = &[
     "nobody",
@@ -233,12 +297,15 @@ const USERS: Values = &[
     "{user: nobody, group: nogroup}",
     "65534",
     "{user: 5}",
+    "root",
+    "a:b:c",
     "''",
     "':'",
     "{group: x}",
-    "root",
     "{user: a, home: /}",
-    "a:b:c",
+    "-1",
+    "[nobody]",
+    "'a:'",
 ];
 
 const REGISTRATION: &[(&str, Values)] = &[
@@ -282,6 +349,39 @@ const REGISTRATION: &[(&str, Values)] = &[
     ("remote", BOOLEANS),
 ];
 
+// the last six are mistakes
+const DRIVERS: Values = &[
+    "qemu",
+    "[qemu, lxc]",
+    "'*'",
+    "['!network']",
+    "'q*'",
+    "['!qemu', '*']",
+    "network",
+    "daemon",
+    "['l*', '!lxc']",
+    "xen",
+    "'x*'",
+    "[]",
+    "''",
+    "~",
+    "5",
+];
+const ORIGINS: Values = &[
+    "fresh",
+    "[migration]",
+    "'*'",
+    "['!restore']",
+    "[restore, unknown]",
+    "'?????'",
+    "['!*']",
+    "later",
+    "[]",
+    "''",
+    "~",
+    "5",
+    "'x*'",
+];
 const CONDITIONS: &[&str] = &["driver", "name", "uuid", "title", "reason", "origin", "network"];
 
 const SETTINGS: &[(&str, Values)] = &[
@@ -343,7 +443,16 @@ pub fn when(random: &mut Random) -> String {
     let count = random.below(4);
     let mut parts: Vec<String> = (0..count)
         .map(|offset| CONDITIONS[(first + offset) % CONDITIONS.len()])
-        .map(|key| format!("{key}: {}", random.pick(PATTERNS)))
+        .map(|key| {
+            let patterns = match key {
+                "driver" if !random.once_in(8) => DRIVERS,
+                "origin" if !random.once_in(8) => ORIGINS,
+                _ => PATTERNS,
+            };
+            // an empty list is a mistake
+            let most = if random.once_in(20) { patterns.len() } else { patterns.len() - 6 };
+            format!("{key}: {}", patterns[random.below(most)])
+        })
         .collect();
     if random.once_in(3) {
         let name = random.pick(&["p1", "cpuflags", "a.b", "''"]);
@@ -367,7 +476,7 @@ pub fn settings(random: &mut Random) -> String {
 
 fn line(random: &mut Random, key: &str, values: &[&str]) -> String {
     // mostly what fits, which stands first
-    let most = if random.once_in(3) { values.len() } else { values.len().div_ceil(2) };
+    let most = if random.once_in(8) { values.len() } else { values.len().div_ceil(2) };
     let value = values[random.below(most)];
     let comment = if random.once_in(12) { " # a comment" } else { "" };
     format!("{key}: {value}{comment}\n")
@@ -401,7 +510,7 @@ pub fn mutate(random: &mut Random, text: String, seeds: &[Vec<u8>]) -> Vec<u8> {
     } else {
         text.into_bytes()
     };
-    if random.once_in(2) {
+    if random.once_in(3) {
         crate::bytes::mutate(random, &mut bytes, WORDS, seeds);
     }
     bytes

@@ -137,7 +137,13 @@ impl Target for Guests {
         let uuid = uuid.plain_uuid();
         let name = String::from_utf8_lossy(line()).into_owned();
 
-        let _ = fs::remove_dir_all(&self.runtime_dir);
+        for directory in ["guests", "pending"] {
+            for entry in
+                fs::read_dir(self.runtime_dir.join(directory)).into_iter().flatten().flatten()
+            {
+                let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
+            }
+        }
         let key =
             uuid.clone().unwrap_or_else(|| format!("name-{}", files::name_digest(name.as_ref())));
         for (directory, bytes) in [("guests", state), ("pending", pending)] {

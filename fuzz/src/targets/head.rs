@@ -44,9 +44,10 @@ impl Target for Head {
             let holds = uuid.len() == 36 && uuid.bytes().all(is_plain);
             must(holds, "a uuid that is none", || uuid.clone())?;
         }
-        // what follows the uuid means nothing
+        // what follows the uuid means nothing, as long as it is text
         let cut = &input[..input.len() - input.len() / 4];
-        if let Some(of_cut) = document::head(cut)
+        if std::str::from_utf8(input).is_ok()
+            && let Some(of_cut) = document::head(cut)
             && of_cut.uuid.is_some()
         {
             same("a head that depends on what follows it", &Some(of_cut), &head)?;
