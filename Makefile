@@ -85,6 +85,7 @@ deny:
 
 unit:  ## the tests that need neither libvirt nor root
 	$(CARGO) test --locked --lib --bins --test hookmux
+	$(CARGO) test --locked --release --manifest-path fuzz/Cargo.toml --target-dir '$(target_dir)/fuzz'
 
 # A crate of its own, in $(target_dir)/fuzz. The variables are empty where they aren't given.
 fuzz:  ## random inputs: TIME=10s for each target, or INPUTS=NUMBER; ONLY=TARGET SEED=NUMBER JOBS=NUMBER; REPLAY=FILE

@@ -15,8 +15,6 @@ use crate::finding::{self, Finding, Kind};
 use crate::targets::{self, Surroundings};
 use crate::worker::{Input, Progress};
 
-/// The processor time after which an input is ended from outside: shapes are run several times.
-const MAX_INPUT_TIME: Duration = Duration::from_secs(20);
 /// How long an input may wait for something without using the processor.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// How many workers of one target may die before the target is given up.
@@ -25,7 +23,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// What is to be run.
 pub struct Plan {
-    pub targets: Vec<&'static str>,
+    pub targets: Vec<String>,
     pub seed: u64,
     /// For each target.
     pub time: Option<Duration>,
@@ -34,13 +32,15 @@ pub struct Plan {
     pub first: u64,
     /// Workers at a time.
     pub jobs: usize,
+    /// The processor time after which an input is ended from outside.
+    pub limit: Duration,
     pub tree: PathBuf,
     pub findings: PathBuf,
 }
 
 /// One target's work, over all its workers.
 struct Course {
-    target: &'static str,
+    target: String,
     begun: Instant,
     ended: Option<Duration>,
     /// Of the workers that are gone.
@@ -71,7 +71,7 @@ pub fn run(plan: &Plan) -> io::Result<bool> {
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
 
     let mut courses: Vec<Course> = Vec::new();
-    let mut waiting = plan.targets.iter().copied();
+    let mut waiting = plan.targets.iter().cloned();
     let mut workers: Vec<Worker> = Vec::new();
     println!("seed {}", plan.seed);
     loop {
@@ -106,7 +106,7 @@ pub fn run(plan: &Plan) -> io::Result<bool> {
         for mut worker in workers {
             match worker.child.try_wait()? {
                 None => {
-                    if let Some(finding) = overdue(&mut worker)? {
+                    if let Some(finding) = overdue(&mut worker, plan.limit)? {
                         worker.child.kill()?;
                         worker.child.wait()?;
                         kept.extend(follow(plan, &mut courses, worker, Some(finding))?);
@@ -126,7 +126,7 @@ pub fn run(plan: &Plan) -> io::Result<bool> {
 }
 
 fn start(plan: &Plan, courses: &[Course], course: usize) -> io::Result<Worker> {
-    let Course { target, next, begun, .. } = courses[course];
+    let Course { target, next, begun, .. } = &courses[course];
     let scratch = scratch_directory()?;
     let path = scratch.path().join("progress");
     let progress = File::options().read(true).write(true).create_new(true).open(&path)?;
@@ -160,7 +160,7 @@ pub fn scratch_directory() -> io::Result<tempfile::TempDir> {
 }
 
 /// What is wrong where a worker doesn't get on with an input.
-fn overdue(worker: &mut Worker) -> io::Result<Option<Finding>> {
+fn overdue(worker: &mut Worker, limit: Duration) -> io::Result<Option<Finding>> {
     let Some(progress) = Progress::read(&worker.progress) else { return Ok(None) };
     let used = processor_time(worker.child.id());
     let (index, since, before) = worker.seen;
@@ -173,10 +173,8 @@ fn overdue(worker: &mut Worker) -> io::Result<Option<Finding>> {
         let detail = format!("{used:?} of processor time, {:?} in all", since.elapsed());
         Some(Finding { kind: Kind::Endless, what, detail })
     };
-    if used > MAX_INPUT_TIME {
-        return Ok(finding(format!(
-            "an input took more than {MAX_INPUT_TIME:?} of processor time"
-        )));
+    if used > limit {
+        return Ok(finding(format!("an input took more than {limit:?} of processor time")));
     }
     if since.elapsed() > MAX_WAIT && used < Duration::from_secs(1) {
         return Ok(finding(format!("an input waited for more than {MAX_WAIT:?}")));
@@ -234,7 +232,7 @@ fn follow(
         return Ok(None);
     };
     course.next = progress.index + 1;
-    let path = keep(plan, course.target, progress.index, finding.kind)?;
+    let path = keep(plan, &course.target, progress.index, finding.kind)?;
     println!(
         "{}: {finding}\n    input {} of seed {}; alone: make fuzz REPLAY={}",
         course.target,

@@ -24,7 +24,7 @@ fn descend<'a>(random: &mut Random, value: &'a mut Value) -> &'a mut Value {
     }
     let index = random.below(count);
     let inner = match value {
-        Value::Array(list) => list.iter_mut().nth(index),
+        Value::Array(list) => list.get_mut(index),
         Value::Object(object) => object.values_mut().nth(index),
         _ => None,
     };

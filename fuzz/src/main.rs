@@ -19,10 +19,13 @@ mod yaml;
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, exit};
 use std::thread;
 use std::time::Duration;
+
+use nix::sys::resource::{Resource, setrlimit};
 
 use crate::coordinator::Plan;
 use crate::growth::Shape;
@@ -31,12 +34,17 @@ use crate::worker::{Input, Task};
 
 const USAGE: &str =
     "usage: hookmux-fuzz [--time TIME | --inputs NUMBER] [--target NAME]... [--seed NUMBER]
-                    [--first NUMBER] [--jobs NUMBER] [--findings DIRECTORY] [--tree DIRECTORY]
+                    [--first NUMBER] [--jobs NUMBER] [--limit TIME] [--findings DIRECTORY] [--tree DIRECTORY]
        hookmux-fuzz --replay FILE
-TIME is for each target: 500ms, 10s, 5m, 1h (10s where nothing is said)";
+TIME is for each target: 500ms, 10s, 5m, 1h (10s where nothing is said); that of --limit is the
+processor time after which an input is ended from outside";
 
 /// The time for each target where nothing else is said.
 const DEFAULT_TIME: Duration = Duration::from_secs(10);
+/// The processor time after which an input is ended from outside: shapes are run several times.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(20);
+/// The processor time after which the kernel ends a replay, in seconds.
+const MAX_REPLAY_SECONDS: u64 = 60;
 const DEFAULT_SEED: u64 = 1;
 
 /// The command line.
@@ -48,6 +56,7 @@ struct Options {
     seed: Option<u64>,
     first: u64,
     jobs: Option<usize>,
+    limit: Option<Duration>,
     findings: Option<PathBuf>,
     tree: Option<PathBuf>,
     replay: Option<PathBuf>,
@@ -96,6 +105,7 @@ fn read_options(mut arguments: impl Iterator<Item = String>) -> Result<Options, 
             "--seed" => options.seed = Some(number()?),
             "--first" => options.first = number()?,
             "--jobs" => options.jobs = Some(usize::try_from(number()?).unwrap_or(usize::MAX)),
+            "--limit" => options.limit = Some(read_time(&value)?),
             "--findings" => options.findings = Some(value.into()),
             "--tree" => options.tree = Some(value.into()),
             "--replay" => options.replay = Some(value.into()),
@@ -107,7 +117,7 @@ fn read_options(mut arguments: impl Iterator<Item = String>) -> Result<Options, 
         }
     }
     for target in &options.targets {
-        if !targets::NAMES.contains(&target.as_str()) {
+        if !targets::is_known(target) {
             return Err(format!(
                 "there is no target {target}; there are {}",
                 targets::NAMES.join(", ")
@@ -134,17 +144,19 @@ fn read_time(text: &str) -> Result<Duration, String> {
 }
 
 fn plan(options: &Options) -> io::Result<Plan> {
-    let names = targets::NAMES.iter().copied();
-    let is_wanted =
-        |name: &&str| options.targets.is_empty() || options.targets.iter().any(|own| own == name);
+    let mut targets = options.targets.clone();
+    if targets.is_empty() {
+        targets.extend(targets::NAMES.iter().map(|name| (*name).to_owned()));
+    }
     let time = options.time.or(options.inputs.is_none().then_some(DEFAULT_TIME));
     Ok(Plan {
-        targets: names.filter(is_wanted).collect(),
+        targets,
         seed: options.seed.unwrap_or(DEFAULT_SEED),
         time,
         inputs: options.inputs,
         first: options.first,
         jobs: options.jobs.unwrap_or(thread::available_parallelism()?.get()),
+        limit: options.limit.unwrap_or(DEFAULT_LIMIT),
         tree: tree(options)?,
         findings: std::path::absolute(
             options.findings.as_deref().unwrap_or(Path::new("target/fuzz/findings")),
@@ -179,10 +191,32 @@ fn work(name: &str, options: &Options) -> io::Result<()> {
     worker::work(target.as_mut(), &task)
 }
 
-/// Runs one input of a file. Whether nothing is wrong with it.
+/// Runs one input of a file, in a process of its own, for it may end that. Whether nothing is wrong
+/// with it.
 fn replay(file: &Path, options: &Options) -> io::Result<bool> {
+    if let Some(scratch) = &options.scratch {
+        return replay_here(file, options, scratch);
+    }
+    let scratch = coordinator::scratch_directory()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(std::env::args_os().skip(1)).arg("--scratch").arg(scratch.path());
+    let status = command.status()?;
+    if let Some(signal) = status.signal() {
+        println!("death: signal {signal} ended the process");
+    }
+    match status.code() {
+        // it has told why
+        Some(2) => {
+            drop(scratch);
+            exit(2)
+        }
+        code => Ok(code == Some(0)),
+    }
+}
+
+fn replay_here(file: &Path, options: &Options, scratch: &Path) -> io::Result<bool> {
     let bytes = fs::read(file)?;
-    let named = finding::target_of(file).filter(|name| targets::NAMES.contains(name));
+    let named = finding::target_of(file).filter(|name| targets::is_known(name));
     let name = options.targets.first().map(String::as_str).or(named).ok_or_else(|| {
         io::Error::other(format!(
             "{}: its name doesn't begin with a target's; say ONLY=NAME, one of {}",
@@ -191,8 +225,7 @@ fn replay(file: &Path, options: &Options) -> io::Result<bool> {
         ))
     })?;
     let tree = tree(options)?;
-    let scratch = coordinator::scratch_directory()?;
-    let mut target = targets::find(name, &Surroundings { tree: &tree, scratch: scratch.path() })
+    let mut target = targets::find(name, &Surroundings { tree: &tree, scratch })
         .ok_or_else(|| no_target(name))?;
     let is_shape = file.to_string_lossy().ends_with(finding::SHAPE_END);
     let input = match Shape::from_json(&bytes) {
@@ -200,6 +233,7 @@ fn replay(file: &Path, options: &Options) -> io::Result<bool> {
         _ => Input::Bytes(bytes),
     };
     worker::fence()?;
+    setrlimit(Resource::RLIMIT_CPU, MAX_REPLAY_SECONDS, MAX_REPLAY_SECONDS)?;
     let (shown, time) = worker::run(target.as_mut(), &input);
     match shown {
         Ok(is_accepted) => {

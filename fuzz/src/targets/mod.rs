@@ -12,6 +12,7 @@ mod metadata;
 mod record;
 mod registration;
 mod sanitizer;
+mod selftest;
 mod settings;
 mod tree;
 
@@ -83,6 +84,11 @@ pub const NAMES: &[&str] = &[
     "argv",
 ];
 
+/// Whether there is a target of a name.
+pub fn is_known(name: &str) -> bool {
+    NAMES.contains(&name) || selftest::NAMES.contains(&name)
+}
+
 /// The target of a name.
 pub fn find(name: &str, surroundings: &Surroundings<'_>) -> Option<Box<dyn Target>> {
     let seeds = seeds::read(surroundings.tree);
@@ -101,7 +107,7 @@ pub fn find(name: &str, surroundings: &Surroundings<'_>) -> Option<Box<dyn Targe
         "environment" => Box::new(environment::Environments),
         "sanitizer" => Box::new(sanitizer::Sanitizer::new(&seeds)),
         "argv" => Box::new(argv::Argv),
-        _ => return None,
+        _ => Box::new(selftest::SelfTest::find(name)?),
     })
 }
 

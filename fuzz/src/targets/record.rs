@@ -154,9 +154,7 @@ impl Target for Records {
             let back: Option<Counters> = serde_json::from_slice(&kept).ok();
             same("counters don't come back", &back, &Some(counters))?;
         }
-        if input.first().is_some_and(|byte| usize::from(*byte) + input.len() % FILE_EVERY == 0)
-            || input.len() % FILE_EVERY == 0
-        {
+        if input.len().is_multiple_of(FILE_EVERY) {
             fs::write(&self.place, input).unwrap_or_default();
             let has_line = input.contains(&b'\n');
             let of_file = store::read_head(&self.place).ok();
