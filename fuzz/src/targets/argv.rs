@@ -118,7 +118,6 @@ impl Target for Argv {
             let is_harmless = call.class() == Class::Live && !call.is_filter();
             must(is_harmless, "an unknown operation that can do harm", || format!("{call:?}"))?;
         }
-        let _ = hookmux::call::fault_status(&call);
         let _ = (call.reason(), call.plain_sub_operation(), hookmux::facts::has_document(&call));
         for origin in Origin::ALL {
             for event in event::candidates(&call) {

@@ -2,6 +2,7 @@
 //! same guest.
 
 use hookmux::libvirt::document;
+use roxmltree::{Document, Node};
 
 use super::{Checked, Target, must, same};
 use crate::growth::Frame;
@@ -44,25 +45,48 @@ impl Target for Head {
             let holds = uuid.len() == 36 && uuid.bytes().all(is_plain);
             must(holds, "a uuid that is none", || uuid.clone())?;
         }
-        // what follows the uuid means nothing, as long as it is text
+        // what follows name and uuid means nothing, as long as it is text
         let cut = &input[..input.len() - input.len() / 4];
         if std::str::from_utf8(input).is_ok()
             && let Some(of_cut) = document::head(cut)
             && of_cut.uuid.is_some()
+            && of_cut.name.is_some()
         {
             same("a head that depends on what follows it", &Some(of_cut), &head)?;
         }
         let Ok(tree) = document::parse(input) else { return Ok(false) };
-        let identity = document::identity(&tree);
         let Some(head) = head else {
-            return must(false, "a document with a tree and no head", || format!("{identity:?}"))
-                .map(|()| true);
+            return must(false, "a document with a tree and no head", String::new).map(|()| true);
         };
-        same("the root differs: head, tree", &head.root, &identity.root)?;
-        same("the uuid differs: head, tree", &head.uuid, &identity.uuid)?;
-        if head.name.is_some() || head.uuid.is_none() {
-            same("the name differs: head, tree", &head.name, &identity.name)?;
-        }
+        same("the identity differs: head, hookmux's tree", &head, &document::identity(&tree))?;
+        same("the root differs: head, tree", &head.root.as_str(), &name(&tree.root_element()))?;
+        let object = object(&tree);
+        let field = |wanted: &str| {
+            let field = object.and_then(|object| children(object, wanted).next());
+            field.map(|field| {
+                let texts = field.descendants().filter(Node::is_text);
+                texts.filter_map(|node| node.text()).collect::<String>()
+            })
+        };
+        same("the name differs: head, tree", &head.name, &field("name"))?;
+        same("the uuid differs: head, tree", &head.uuid, &field("uuid"))?;
         Ok(true)
     }
+}
+
+/// The element that has name and uuid: the root, or the first network of a network's call.
+fn object<'a, 'b>(tree: &'a Document<'b>) -> Option<Node<'a, 'b>> {
+    let root = tree.root_element();
+    if name(&root) == "hookData" { children(root, "network").next() } else { Some(root) }
+}
+
+/// The children of a name.
+fn children<'a, 'b>(node: Node<'a, 'b>, wanted: &str) -> impl Iterator<Item = Node<'a, 'b>> {
+    node.children().filter(move |child| child.is_element() && name(child) == wanted)
+}
+
+/// An element's name as it is written, with its prefix: the tree keeps none.
+fn name<'a>(node: &Node<'a, '_>) -> &'a str {
+    let text = node.document().input_text().get(node.range().start + 1..).unwrap_or_default();
+    text.split([' ', '\t', '\r', '\n', '/', '>']).next().unwrap_or_default()
 }

@@ -68,6 +68,9 @@ const PASSWORDS: &[&str] = &[
 
 /// A word of this length is a password's, and not by chance a part of something else.
 const MIN_PASSWORD_BYTES: usize = 5;
+/// Longer ones aren't looked for, nor more of them: looking is as slow as can be.
+const MAX_PASSWORD_BYTES: usize = 40;
+const MAX_PASSWORDS: usize = 8;
 
 pub struct Masks {
     seeds: Vec<Vec<u8>>,
@@ -201,11 +204,11 @@ fn passwords(bytes: &[u8]) -> Vec<Vec<u8>> {
     let found = attributes
         .filter(|attribute| attribute.name() == "passwd")
         .map(|attribute| bytes[attribute.range_value()].to_vec());
+    let lengths = MIN_PASSWORD_BYTES..=MAX_PASSWORD_BYTES;
     let mut found: Vec<Vec<u8>> =
-        found.filter(|password| password.len() >= MIN_PASSWORD_BYTES).collect();
+        found.filter(|password| lengths.contains(&password.len())).collect();
     // its own marks, and the name that is looked for, stay
     found.retain(|password| !holds(b"***passwd='passwd=", password) && !holds(password, b"***"));
-    // as many as are looked for everywhere
-    found.truncate(32);
+    found.truncate(MAX_PASSWORDS);
     found
 }

@@ -13,6 +13,9 @@ use crate::random::Random;
 use crate::seeds::{self, Seed};
 use crate::yaml;
 
+/// Larger texts aren't changed.
+const MAX_CHANGED_BYTES: usize = 2 * 1024;
+
 pub struct Registrations {
     seeds: Vec<Vec<u8>>,
 }
@@ -97,7 +100,9 @@ impl Target for Registrations {
             same(way, &parsed, &Ok(registration.clone()))?;
         }
         // as `hookmux disable` and `hookmux add` change it
-        for (key, value) in [("enabled", "false"), ("weight", "7")] {
+        let changes = [("enabled", "false"), ("weight", "7")];
+        // every way is tried, and each is parsed
+        for (key, value) in changes.into_iter().filter(|_| text.len() <= MAX_CHANGED_BYTES) {
             let mut wanted = registration.clone();
             match key {
                 "enabled" => wanted.enabled = false,

@@ -1,13 +1,17 @@
 //! What a call knows of a document: judged as a whole, and its parts where they stand.
 
 use hookmux::facts::Facts;
-use hookmux::libvirt::{Document, document, metadata};
+use hookmux::libvirt::document::{self, Malformed};
+use hookmux::libvirt::{Document, metadata};
 
 use super::{Checked, Target, must, same};
 use crate::growth::Frame;
 use crate::random::Random;
 use crate::seeds::{self, Seed};
 use crate::xml;
+
+/// Documents up to this size are parsed without limits too.
+const MAX_COMPARED_BYTES: usize = 8 * 1024;
 
 pub struct Tree {
     seeds: Vec<Vec<u8>>,
@@ -42,15 +46,39 @@ impl Target for Tree {
             Ok(tree) => tree,
             Err(why) => {
                 // the words go to people
-                let _ = why.to_string();
-                let is_absent = facts.document.bytes().is_none();
-                must(is_absent, "a document that isn't well-formed and counts", String::new)?;
+                let words = why.to_string();
+                let counts = facts.document.bytes().is_some();
+                let is_over = matches!(why, Malformed::OverLimit(_));
+                must(counts == is_over, "a document that isn't well-formed and counts", || {
+                    words.clone()
+                })?;
+                if is_over {
+                    let head = document::head(input).unwrap_or_default();
+                    same("a document over a limit has another head", &facts.identity, &head)?;
+                }
+                // the parser itself may take long
+                if input.len() <= MAX_COMPARED_BYTES
+                    && let Ok(text) = std::str::from_utf8(input)
+                {
+                    let is_whole = roxmltree::Document::parse(text).is_ok();
+                    must(is_over || !is_whole, "a document that is whole and refused", || {
+                        words.clone()
+                    })?;
+                }
                 return Ok(false);
             }
         };
         same("a document was changed", &facts.document.bytes(), &Some(input))?;
         same("the identity differs: facts, tree", &facts.identity, &document::identity(&tree))?;
-        same("the metadata differs: facts, tree", &facts.metadata, &metadata::read(&tree))?;
+        let metadata = match metadata::read(&tree) {
+            Ok(metadata) => metadata,
+            Err(_) => {
+                let is_unread = matches!(facts.document, Document::NotRead { .. });
+                must(is_unread, "a document over a limit that is read", String::new)?;
+                return Ok(false);
+            }
+        };
+        same("the metadata differs: facts, tree", &facts.metadata, &metadata)?;
         let mut end = 0;
         for (index, device) in facts.metadata.devices.iter().enumerate() {
             let xml = facts.device_xml(index).unwrap_or_default();
