@@ -94,11 +94,12 @@ pub fn run(plan: &Plan) -> io::Result<bool> {
         thread::sleep(GLANCE);
         if signals.read_signal()?.is_some() {
             // their directories go with them
-            for worker in &mut workers {
+            for mut worker in workers {
                 worker.child.kill()?;
                 worker.child.wait()?;
+                follow(plan, &mut courses, worker, None)?;
             }
-            drop(workers);
+            sum_up(plan, &courses);
             println!("ended by a signal");
             return Ok(false);
         }
