@@ -859,6 +859,9 @@ fn the_emergency_switch_passes_over_all_hooks_and_everybody_is_told() {
     host.guest("prepare begin").run().succeeds();
     fs::write(host.hook("hookmux.yaml"), settings).unwrap();
     assert!(host.text(&["bypass", "off"], 0).contains("hooks run"));
+    // longer than numbers go
+    host.text(&["bypass", "on", "--for", "18446744073709551615s"], 0);
+    assert!(host.text(&["bypass", "off"], 0).contains("hooks run"));
     host.guest("prepare begin").run().fails(1, &[]);
 }
 

@@ -50,9 +50,9 @@ impl Histogram {
         let seconds = std::time::Duration::from_micros(micros).as_secs_f64();
         let bucket = BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(BUCKETS.len());
         if let Some(count) = self.counts.get_mut(bucket) {
-            *count += 1;
+            *count = count.saturating_add(1);
         }
-        self.sum_us += micros;
+        self.sum_us = self.sum_us.saturating_add(micros);
     }
 }
 
@@ -92,7 +92,7 @@ impl Counters {
         if matches!(head.cause, Cause::Libvirt) {
             let call = labels(&[("driver", &head.driver), ("operation", &head.operation)]);
             let ended = format!("{call},{}", labels(&[("outcome", outcome)]));
-            *self.executions.entry(ended).or_default() += 1;
+            count(&mut self.executions, ended);
             if let Some(micros) = head.duration_us {
                 self.execution_times.entry(call).or_default().add(micros);
             }
@@ -109,12 +109,13 @@ impl Counters {
         let event = labels(&[("event", hook.event.as_deref().unwrap_or_default())]);
         let moment = format!("{driver},{event}");
         let ended = format!("{moment},{}", labels(&[("outcome", hook.outcome.name())]));
-        *self.hooks.entry(ended).or_default() += 1;
+        count(&mut self.hooks, ended);
         if let Some(micros) = hook.duration_us {
             self.hook_times.entry(moment.clone()).or_default().add(micros);
         }
         if hook.outcome.is_failure() {
-            let ended = (head.began_us + head.duration_us.unwrap_or_default()) / 1_000_000;
+            let took_us = head.duration_us.unwrap_or_default();
+            let ended = head.began_us.saturating_add(took_us) / 1_000_000;
             let last = self.last_failures.entry(moment).or_default();
             *last = ended.max(*last);
         }
@@ -124,6 +125,12 @@ impl Counters {
 /// Where the counters of a state directory's records lie.
 pub fn path(records: &Path) -> PathBuf {
     records.join("counters.json")
+}
+
+/// Counts one more. A damaged file may hold any number.
+fn count(counts: &mut BTreeMap<String, u64>, labels: String) {
+    let count = counts.entry(labels).or_default();
+    *count = count.saturating_add(1);
 }
 
 /// `name="value"`, with commas between.
@@ -164,6 +171,30 @@ mod tests {
         assert_eq!(counters.hooks[&format!("{moment},outcome=\"failure\"")], 1);
         assert_eq!(counters.hook_times[moment].counts.iter().sum::<u64>(), 2);
         assert_eq!(counters.last_failures.len(), 1);
+    }
+
+    #[test]
+    fn damaged_records_and_counters_are_counted_too() {
+        let mut head = record().head;
+        head.began_us = u64::MAX;
+        head.duration_us = Some(u64::MAX);
+        head.outcome = Outcome::Failure;
+        head.hooks[0].outcome = Outcome::Failure;
+        head.hooks[0].duration_us = Some(u64::MAX);
+        let mut counters = Counters::default();
+        counters.add(&head);
+        let full = |counts: &mut BTreeMap<String, u64>| {
+            counts.values_mut().for_each(|count| *count = u64::MAX);
+        };
+        full(&mut counters.executions);
+        full(&mut counters.hooks);
+        for times in [&mut counters.execution_times, &mut counters.hook_times] {
+            times.values_mut().for_each(|times| times.counts.fill(u64::MAX));
+        }
+        let before = counters.clone();
+        counters.add(&head);
+        assert_eq!(counters, before, "what is full stays full");
+        assert_eq!(counters.last_failures.values().max(), Some(&(u64::MAX / 1_000_000)));
     }
 
     #[test]
