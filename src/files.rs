@@ -129,7 +129,8 @@ pub fn open_own(path: &Path, user: u32) -> io::Result<(File, Metadata)> {
     if metadata.uid() != 0 && metadata.uid() != user {
         return Err(invalid(&format!("it belongs to uid {}", metadata.uid())));
     }
-    if metadata.nlink() != 1 {
+    // none: it was replaced since it was opened
+    if metadata.nlink() > 1 {
         return Err(invalid("it has more than one name"));
     }
     if metadata.mode() & 0o022 != 0 {
