@@ -79,19 +79,27 @@ pub fn replace_with_time(
 /// # Errors
 /// As of `open(2)`; `InvalidData` where it is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    // the kind is asked for first: opening some devices has effects of its own
+    if !fs::metadata(path)?.is_file() {
+        return Err(not_regular());
+    }
+    open_asked(path)
+}
+
+/// The same for a path whose kind has been asked for a moment ago, as `Trust::file` does.
+///
+/// # Errors
+/// As [`open_regular`].
+pub fn open_asked(path: &Path) -> io::Result<(File, Metadata)> {
     open_checked(path, 0)
 }
 
 fn open_checked(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
-    // the kind is asked for first: opening some devices has effects of its own
-    if !fs::metadata(path)?.is_file() {
-        return Err(invalid("it is not a regular file"));
-    }
     let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(invalid("it is not a regular file"));
+        return Err(not_regular());
     }
     Ok((file, metadata))
 }
@@ -105,6 +113,15 @@ pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_bounded(file, &metadata, limit)
 }
 
+/// The same for a path whose kind has been asked for a moment ago, as `Trust::file` does.
+///
+/// # Errors
+/// As [`read_regular`].
+pub fn read_asked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, metadata) = open_asked(path)?;
+    read_bounded(file, &metadata, limit)
+}
+
 /// Reads a file that only hookmux writes: a regular file, not a link, with one name, that belongs to
 /// root or to `user`, and that nobody else may write.
 ///
@@ -115,7 +132,7 @@ pub fn read_own(path: &Path, limit: u64, user: u32) -> io::Result<Vec<u8>> {
     read_bounded(file, &metadata, limit)
 }
 
-/// Opens such a file.
+/// Opens such a file. A device is opened where root has made one there: no link leads to it.
 ///
 /// # Errors
 /// As [`read_own`].
@@ -126,6 +143,35 @@ pub fn open_own(path: &Path, user: u32) -> io::Result<(File, Metadata)> {
         }
         opened => opened?,
     };
+    refuse_others(&metadata, user)?;
+    Ok((file, metadata))
+}
+
+/// Opens such a file for writing at its end; it is made where it is missing, for its owner alone.
+///
+/// # Errors
+/// As [`read_own`].
+pub fn append_own(path: &Path, user: u32) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600).custom_flags(flags);
+    let file = match options.open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            return Err(invalid("it is a link"));
+        }
+        // a FIFO that nobody reads
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Err(not_regular()),
+        opened => opened?,
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(not_regular());
+    }
+    refuse_others(&metadata, user)?;
+    Ok(file)
+}
+
+fn refuse_others(metadata: &Metadata, user: u32) -> io::Result<()> {
     if metadata.uid() != 0 && metadata.uid() != user {
         return Err(invalid(&format!("it belongs to uid {}", metadata.uid())));
     }
@@ -135,7 +181,7 @@ pub fn open_own(path: &Path, user: u32) -> io::Result<(File, Metadata)> {
     if metadata.mode() & 0o022 != 0 {
         return Err(invalid("others may write to it"));
     }
-    Ok((file, metadata))
+    Ok(())
 }
 
 fn read_bounded(file: File, metadata: &Metadata, limit: u64) -> io::Result<Vec<u8>> {
@@ -147,6 +193,10 @@ fn read_bounded(file: File, metadata: &Metadata, limit: u64) -> io::Result<Vec<u
     // it may grow meanwhile
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}
+
+fn not_regular() -> io::Error {
+    invalid("it is not a regular file")
 }
 
 fn invalid(words: &str) -> io::Error {

@@ -31,6 +31,7 @@ pub mod restore;
 pub mod run;
 pub mod sanitize;
 pub mod saves;
+pub mod state;
 pub mod trust;
 pub mod verdict;
 
