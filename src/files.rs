@@ -152,9 +152,19 @@ pub fn open_own(path: &Path, user: u32) -> io::Result<(File, Metadata)> {
 /// # Errors
 /// As [`read_own`].
 pub fn append_own(path: &Path, user: u32) -> io::Result<File> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let mut options = OpenOptions::new();
-    options.create(true).append(true).mode(0o600).custom_flags(flags);
+    write_own(OpenOptions::new().create(true).append(true).mode(0o600), path, user)
+}
+
+/// Opens such a file for reading and writing. It must be there.
+///
+/// # Errors
+/// As [`read_own`].
+pub fn update_own(path: &Path, user: u32) -> io::Result<File> {
+    write_own(OpenOptions::new().read(true).write(true), path, user)
+}
+
+fn write_own(options: &mut OpenOptions, path: &Path, user: u32) -> io::Result<File> {
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
     let file = match options.open(path) {
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             return Err(invalid("it is a link"));
@@ -178,6 +188,9 @@ fn refuse_others(metadata: &Metadata, user: u32) -> io::Result<()> {
     if metadata.nlink() != 1 {
         return Err(invalid("it has more than one name"));
     }
+    if metadata.mode() & 0o6000 != 0 {
+        return Err(invalid("it is setuid or setgid"));
+    }
     if metadata.mode() & 0o022 != 0 {
         return Err(invalid("others may write to it"));
     }
@@ -193,6 +206,14 @@ fn read_bounded(file: File, metadata: &Metadata, limit: u64) -> io::Result<Vec<u
     // it may grow meanwhile
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// Takes bytes for text.
+///
+/// # Errors
+/// `InvalidData` where they aren't UTF-8.
+pub fn into_text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| invalid("stream did not contain valid UTF-8"))
 }
 
 fn not_regular() -> io::Error {

@@ -4,9 +4,8 @@
 //! Keyed by driver and uuid; by name where libvirt sends no document. Nothing of another boot
 //! counts. A directory that is lost or full makes an origin unknown, and nothing else.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::time::{ClockId, clock_gettime};
 use serde::de::DeserializeOwned;
@@ -16,6 +15,8 @@ use crate::boot;
 use crate::event::Origin;
 use crate::files;
 use crate::libvirt::Driver;
+use crate::libvirt::document::MAX_BYTES;
+use crate::state::{Dir, Shut};
 use crate::verdict::OWN_TROUBLE;
 
 /// How long an origin waits for its `prepare`, in seconds. libvirt was seen to take 4 s; an offline
@@ -25,6 +26,8 @@ const GUESTS: &str = "guests";
 const PENDING: &str = "pending";
 /// Tries to write where somebody removes the directory meanwhile.
 const TRIES: usize = 3;
+/// What is read of a state at most, in bytes: a held failure's words are all that may be long.
+const MAX_STATE_BYTES: u64 = 1 << 20;
 
 /// A failure that is answered at the next `prepare`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,55 +66,52 @@ pub struct Arrival {
 
 /// One guest's memory.
 pub struct Guest {
-    guests: PathBuf,
-    pending: PathBuf,
-    /// Where something waits for a guest that was known by its name alone.
-    pending_by_name: PathBuf,
+    guests: Dir,
+    pending: Dir,
+    /// The name under which something waits for a guest that was known by its name alone.
+    pending_by_name: String,
     key: String,
     boot: String,
     name: String,
 }
 
 /// Whether anything waits for a `prepare`, of any guest.
-pub fn is_any_pending(runtime_dir: &Path) -> bool {
-    runtime_dir.join(PENDING).exists()
+pub fn is_any_pending(runtime_dir: &Dir) -> bool {
+    runtime_dir.seems_to_have(PENDING)
 }
 
 impl Guest {
     /// `uuid` must be one (`Identity::plain_uuid`); without, the guest is looked for by its name.
-    pub fn new(runtime_dir: &Path, driver: Driver, uuid: Option<&str>, name: &str) -> Guest {
-        let (guests, pending) = (runtime_dir.join(GUESTS), runtime_dir.join(PENDING));
+    pub fn new(runtime_dir: &Dir, driver: Driver, uuid: Option<&str>, name: &str) -> Guest {
+        let (guests, pending) = (runtime_dir.child(GUESTS), runtime_dir.child(PENDING));
         let key = match uuid {
             Some(uuid) => format!("{driver}-{uuid}"),
             None => key_by_name([&guests, &pending], driver, name),
         };
-        let pending_by_name = pending.join(format!("{}.json", key_of_name(driver, name)));
+        let pending_by_name = format!("{}.json", key_of_name(driver, name));
         let boot = boot::id();
         Guest { guests, pending, pending_by_name, key, boot, name: name.to_owned() }
     }
 
-    fn state_path(&self) -> PathBuf {
-        self.guests.join(format!("{}.json", self.key))
+    /// The name of its files with a state, whether it runs or is expected.
+    fn state_name(&self) -> String {
+        format!("{}.json", self.key)
     }
 
-    fn document_path(&self) -> PathBuf {
-        self.guests.join(format!("{}.xml", self.key))
-    }
-
-    fn pending_path(&self) -> PathBuf {
-        self.pending.join(format!("{}.json", self.key))
+    fn document_name(&self) -> String {
+        format!("{}.xml", self.key)
     }
 
     /// `None` where nothing is remembered that counts.
     fn state(&self) -> io::Result<Option<State>> {
-        let state: Option<State> = read(&self.state_path())?;
+        let state: Option<State> = read(&self.guests, &self.state_name())?;
         Ok(state.filter(|state| self.is_this_boot(&state.boot)))
     }
 
     fn expected(&self) -> io::Result<Option<Pending>> {
         // a restore whose document couldn't be read knew the guest by its name alone
-        let pending: Option<Pending> = match read(&self.pending_path())? {
-            None => read(&self.pending_by_name)?,
+        let pending: Option<Pending> = match read(&self.pending, &self.state_name())? {
+            None => read(&self.pending, &self.pending_by_name)?,
             pending => pending,
         };
         Ok(pending.filter(|pending| self.is_this_boot(&pending.boot) && is_current(pending)))
@@ -124,7 +124,7 @@ impl Guest {
 
     fn keep_origin(&self, origin: Origin) -> io::Result<()> {
         let state = State { boot: self.boot.clone(), name: self.name.clone(), origin };
-        write(&self.state_path(), &serde_json::to_vec(&state)?)
+        write(&self.guests, &self.state_name(), &serde_json::to_vec(&state)?)
     }
 
     /// Remembers, at `restore` or `migrate`, how the guest comes, for the `prepare` that follows.
@@ -134,7 +134,7 @@ impl Guest {
     pub fn expect(&self, origin: Origin, held: Option<Held>) -> io::Result<()> {
         let (boot, name) = (self.boot.clone(), self.name.clone());
         let pending = Pending { boot, name, origin, since: now(), held };
-        write(&self.pending_path(), &serde_json::to_vec(&pending)?)
+        write(&self.pending, &self.state_name(), &serde_json::to_vec(&pending)?)
     }
 
     /// Takes, at `prepare`, what was expected, and remembers the origin of the guest.
@@ -143,7 +143,7 @@ impl Guest {
         // an expectation must not be met twice
         self.forget_pending();
         if self.keep_origin(arrival.origin).is_err() {
-            let _ = files::remove(&self.state_path());
+            let _ = self.guests.remove(self.state_name());
         }
         arrival
     }
@@ -164,10 +164,10 @@ impl Guest {
 
     /// Drops what no `prepare` came for.
     pub fn forget_pending(&self) {
-        let _ = files::remove(&self.pending_by_name);
-        if files::remove(&self.pending_path()).is_ok() {
+        let _ = self.pending.remove(&self.pending_by_name);
+        if self.pending.remove(self.state_name()).is_ok() {
             // where it was the last; the kernel refuses where it wasn't
-            let _ = fs::remove_dir(&self.pending);
+            let _ = self.pending.remove_empty();
         }
     }
 
@@ -176,8 +176,8 @@ impl Guest {
     /// # Errors
     /// It could not be written; an older one is gone then, for it may be of another start.
     pub fn keep_document(&self, document: &[u8]) -> io::Result<()> {
-        let path = self.document_path();
-        write(&path, document).inspect_err(|_| drop(files::remove(&path)))?;
+        let name = self.document_name();
+        write(&self.guests, &name, document).inspect_err(|_| drop(self.guests.remove(&name)))?;
         // the document counts only beside a state of this boot
         if self.state().ok().flatten().is_none() {
             self.keep_origin(Origin::Unknown)?;
@@ -187,21 +187,22 @@ impl Guest {
 
     /// The file with the document of `started`, if it was kept in this boot.
     pub fn started_document(&self) -> Option<PathBuf> {
-        let path = self.document_path();
-        let is_kept = path.exists() && self.state().ok().flatten().is_some();
-        is_kept.then_some(path)
+        let name = self.document_name();
+        let (_, metadata) = self.guests.open(&name).ok()?;
+        let is_kept = metadata.len() <= MAX_BYTES as u64 && self.state().ok().flatten().is_some();
+        is_kept.then(|| self.guests.named().join(name))
     }
 
     /// Forgets the guest, at the end of its `release`.
     pub fn forget(&self) {
-        let _ = files::remove(&self.state_path());
-        let _ = files::remove(&self.document_path());
+        let _ = self.guests.remove(self.state_name());
+        let _ = self.guests.remove(self.document_name());
     }
 }
 
 /// Reads a file of ours; `None` where there is none.
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    match fs::read(path) {
+fn read<T: DeserializeOwned>(directory: &Dir, name: &str) -> io::Result<Option<T>> {
+    match directory.read(name, MAX_STATE_BYTES) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -210,23 +211,26 @@ fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
 
 /// Writes a file of ours, and makes its directory where it is missing. A directory of expectations
 /// may go between the two.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut result = files::replace(path, bytes);
+fn write(directory: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut result = directory.replace(name, bytes);
     for _ in 0..TRIES {
         match &result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             _ => break,
         }
-        files::private_directory(path.parent().unwrap_or(path))?;
-        result = files::replace(path, bytes);
+        directory.make()?;
+        result = directory.replace(name, bytes);
     }
     result
 }
 
-/// What waits and can't be read now may be a failure: the gate stays shut. What isn't ours, and a
-/// directory that is none, hold nothing.
+/// What waits and can't be read now may be a failure: the gate stays shut. What isn't ours, a
+/// directory of others, and one that is none, hold nothing.
 fn unread(error: &io::Error) -> Option<Held> {
-    error.raw_os_error().filter(|_| error.kind() != io::ErrorKind::NotADirectory)?;
+    let is_json = error.get_ref().is_some_and(|inner| inner.is::<serde_json::Error>());
+    if is_json || Shut::of(error).is_some() || error.kind() == io::ErrorKind::NotADirectory {
+        return None;
+    }
     let words = format!("hookmux: what restore left for this call can't be read: {error}\n");
     Some(Held { status: OWN_TROUBLE, words })
 }
@@ -242,21 +246,20 @@ fn now() -> i64 {
 
 /// The key of a guest whose uuid this call doesn't tell: that of the one remembered under its name,
 /// else one made of the name.
-fn key_by_name(directories: [&Path; 2], driver: Driver, name: &str) -> String {
+fn key_by_name(directories: [&Dir; 2], driver: Driver, name: &str) -> String {
     #[derive(Deserialize)]
     struct Named {
         name: String,
     }
     let prefix = format!("{driver}-");
-    let entries = directories
-        .into_iter()
-        .filter_map(|directory| fs::read_dir(directory).ok())
-        .flatten()
-        .flatten();
-    let remembered = entries.into_iter().find_map(|entry| {
-        let file_name = entry.file_name().into_string().ok()?;
+    let entries = directories.into_iter().flat_map(|directory| {
+        let names = directory.names().unwrap_or_default().into_iter();
+        names.map(move |name| (directory, name))
+    });
+    let remembered = entries.into_iter().find_map(|(directory, file_name)| {
+        let file_name = file_name.into_string().ok()?;
         let key = file_name.strip_suffix(".json").filter(|key| key.starts_with(&prefix))?;
-        let named: Named = read(&entry.path()).ok()??;
+        let named: Named = read(directory, &file_name).ok()??;
         (named.name == name).then(|| key.to_owned())
     });
     remembered.unwrap_or_else(|| key_of_name(driver, name))
@@ -268,18 +271,21 @@ fn key_of_name(driver: Driver, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
 
     const UUID: &str = "91126ceb-8184-4a0b-b79f-0f3d17ecc836";
 
     fn guest(directory: &Path) -> Guest {
-        Guest::new(directory, Driver::Qemu, Some(UUID), "vm")
+        Guest::new(&Dir::of_test(directory), Driver::Qemu, Some(UUID), "vm")
     }
 
     fn alter(guest: &Guest, change: fn(&mut Pending)) {
         let mut pending = guest.expected().unwrap().unwrap();
         change(&mut pending);
-        write(&guest.pending_path(), &serde_json::to_vec(&pending).unwrap()).unwrap();
+        write(&guest.pending, &guest.state_name(), &serde_json::to_vec(&pending).unwrap()).unwrap();
     }
 
     #[test]
@@ -291,7 +297,7 @@ mod tests {
         assert_eq!(guest.foresee().held, Some(held.clone()));
         assert_eq!(guest.arrive(), Arrival { origin: Origin::Restore, held: Some(held) });
         assert_eq!(guest.origin(), Origin::Restore);
-        assert!(!is_any_pending(directory.path()), "nothing waits any more");
+        assert!(!is_any_pending(&Dir::of_test(directory.path())), "nothing waits any more");
         assert_eq!(guest.arrive(), Arrival { origin: Origin::Fresh, held: None });
         assert_eq!(guest.origin(), Origin::Fresh);
     }
@@ -316,21 +322,43 @@ mod tests {
     #[test]
     fn what_waits_for_a_name_waits_for_the_guest_of_the_name() {
         let directory = tempfile::tempdir().unwrap();
-        let by_name = Guest::new(directory.path(), Driver::Qemu, None, "vm");
+        let by_name = Guest::new(&Dir::of_test(directory.path()), Driver::Qemu, None, "vm");
         let held = Held { status: 3, words: "hookmux: no".into() };
         by_name.expect(Origin::Restore, Some(held.clone())).unwrap();
         let guest = guest(directory.path());
         assert_eq!(guest.arrive(), Arrival { origin: Origin::Restore, held: Some(held) });
-        assert!(!is_any_pending(directory.path()), "and is met once");
+        assert!(!is_any_pending(&Dir::of_test(directory.path())), "and is met once");
     }
 
     #[test]
     fn what_waits_and_cannot_be_read_keeps_the_gate_shut() {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        fs::create_dir_all(guest.pending_path()).unwrap();
-        let held = guest.foresee().held.unwrap();
-        assert_eq!(held.status, OWN_TROUBLE);
+        let path = guest.pending.make().unwrap().join(guest.state_name());
+        for spoil in [
+            |path: &Path| fs::create_dir(path).unwrap(),
+            |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            |path: &Path| fs::File::create(path).unwrap().set_len(5 << 30).unwrap(),
+            |path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap(),
+        ] {
+            spoil(&path);
+            let held = guest.foresee().held.unwrap();
+            assert_eq!(held.status, OWN_TROUBLE);
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
+        }
+    }
+
+    #[test]
+    fn what_lies_in_a_directory_of_others_is_not_remembered() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        guest(directory.path()).expect(Origin::Migration, None).unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let guest = guest(directory.path());
+        assert_eq!(guest.arrive(), Arrival { origin: Origin::Unknown, held: None });
+        assert!(guest.expect(Origin::Restore, None).is_err());
+        guest.forget_pending();
+        assert!(is_any_pending(&Dir::of_test(directory.path())), "nothing is removed there");
     }
 
     #[test]
@@ -342,9 +370,12 @@ mod tests {
         guest.keep_document(b"<domain/>").unwrap();
         assert_eq!(fs::read(guest.started_document().unwrap()).unwrap(), b"<domain/>");
         // a call without a document finds the guest by its name
-        let by_name = Guest::new(directory.path(), Driver::Qemu, None, "vm");
+        let by_name = Guest::new(&Dir::of_test(directory.path()), Driver::Qemu, None, "vm");
         assert_eq!(by_name.started_document(), guest.started_document());
-        assert_eq!(Guest::new(directory.path(), Driver::Lxc, None, "vm").started_document(), None);
+        assert_eq!(
+            Guest::new(&Dir::of_test(directory.path()), Driver::Lxc, None, "vm").started_document(),
+            None
+        );
         guest.forget();
         assert_eq!(guest.started_document(), None);
         assert_eq!(guest.origin(), Origin::Unknown);

@@ -60,11 +60,7 @@ impl Error for Shut {}
 
 impl From<Shut> for io::Error {
     fn from(shut: Shut) -> io::Error {
-        let kind = match shut.0.fault {
-            Fault::NotDirectory => io::ErrorKind::NotADirectory,
-            _ => io::ErrorKind::PermissionDenied,
-        };
-        io::Error::new(kind, shut)
+        io::Error::new(io::ErrorKind::PermissionDenied, shut)
     }
 }
 
@@ -95,6 +91,13 @@ impl Dir {
 
     fn make_new(path: PathBuf, user: u32, parent: Option<Dir>) -> Dir {
         Dir(Arc::new(Inner { path, user, parent, is_judged: AtomicBool::new(false) }))
+    }
+
+    /// A directory of a test's.
+    #[cfg(test)]
+    pub fn of_test(path: &Path) -> Dir {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        Dir::new(path, nix::unistd::geteuid().as_raw())
     }
 
     /// A directory below this one.
@@ -244,6 +247,14 @@ impl Dir {
     /// As [`Dir::judge`] and [`files::append_own`].
     pub fn append(&self, name: impl AsRef<Path>) -> io::Result<File> {
         files::append_own(&self.file(name)?, self.0.user)
+    }
+
+    /// Opens such a file for reading and writing. It must be there.
+    ///
+    /// # Errors
+    /// As [`Dir::judge`] and [`files::update_own`].
+    pub fn update(&self, name: impl AsRef<Path>) -> io::Result<File> {
+        files::update_own(&self.file(name)?, self.0.user)
     }
 
     /// Replaces a file as a whole. Its directory must be there.

@@ -20,8 +20,8 @@ pub fn history(settings: &Settings) -> anyhow::Result<History> {
         Ok(()) => Ok(history),
         Err(error) => bail!(
             "the records in {} and {} can't be read: {error}",
-            history.spool().base().display(),
-            history.store().base().display()
+            history.spool().base().named().display(),
+            history.store().base().named().display()
         ),
     }
 }

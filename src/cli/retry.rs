@@ -1,7 +1,6 @@
 //! `hookmux retry`: the hooks of an execution once more, with what they were given then.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -21,7 +20,8 @@ use crate::libvirt::{Call, Class, Document, Driver};
 use crate::record::form::{Body, Cause, Head, Record, State};
 use crate::record::history::is_hook;
 use crate::record::text::Text;
-use crate::run::document_file;
+use crate::run::document_file::{self, Place as DocumentPlace};
+use crate::state::Dir;
 use crate::trust::Trust;
 
 pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow::Result<End> {
@@ -172,26 +172,26 @@ fn then(here: &Surroundings, body: &Body) -> Surroundings {
 }
 
 /// A file with the document of `started`, for as long as the hooks run.
-struct Started(Option<PathBuf>);
+struct Started(Option<DocumentPlace>);
 
 impl Started {
-    fn make(runtime_dir: &std::path::Path, document: Option<&Text>) -> anyhow::Result<Started> {
+    fn make(runtime_dir: &Dir, document: Option<&Text>) -> anyhow::Result<Started> {
         let Some(document) = document else { return Ok(Started(None)) };
-        let directory = document_file::place(runtime_dir, &crate::record::ulid::new());
-        document_file::make_private(&directory, &document.0, None)
-            .with_context(|| format!("{} can't be written", directory.display()))?;
-        Ok(Started(Some(directory)))
+        let place = document_file::place(runtime_dir, &crate::record::ulid::new());
+        document_file::make_private(&place, &document.0, None)
+            .with_context(|| format!("{} can't be written", place.named().display()))?;
+        Ok(Started(Some(place)))
     }
 
     fn path(&self) -> Option<PathBuf> {
-        Some(self.0.as_ref()?.join(document_file::FILE_NAME))
+        Some(self.0.as_ref()?.named().join(document_file::FILE_NAME))
     }
 }
 
 impl Drop for Started {
     fn drop(&mut self) {
-        if let Some(directory) = &self.0 {
-            let _ = fs::remove_dir_all(directory);
+        if let Some(place) = &self.0 {
+            document_file::remove(place);
         }
     }
 }

@@ -8,12 +8,16 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::diagnostic::Diagnostic;
+use super::salvage::Salvage;
 use super::surroundings::Surroundings;
 use super::values::{Age, FirmLimit, Limit, Size, Variables};
 use crate::libvirt::{Call, Driver, Operation};
+use crate::state::Dir;
 
 /// The file's name in the hooks directory.
 pub const FILE_NAME: &str = "hookmux.yaml";
+/// What is read of it at most, in bytes.
+pub const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
 /// What a script that others could change means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -98,8 +102,8 @@ pub struct Settings {
     pub hooks_dir: PathBuf,
     /// Whether a daemon that isn't root's may run hooks.
     pub session: bool,
-    pub state_dir: PathBuf,
-    pub runtime_dir: PathBuf,
+    pub state_dir: Dir,
+    pub runtime_dir: Dir,
     /// Further roots, in order of precedence; the hooks directory comes before them.
     pub roots: Vec<PathBuf>,
     pub vdsm_hooks: bool,
@@ -152,15 +156,28 @@ impl Settings {
         Ok(Settings::from_fragment(fragment, surroundings))
     }
 
+    /// What holds where a settings file is broken and nothing stands in for it: where things lie as
+    /// far as it says so, the narrower of its custom properties and the default ones, and else the
+    /// defaults. Of `session` the default is the narrower one, whatever was written.
+    pub fn salvage(text: &str, surroundings: &Surroundings) -> Settings {
+        let Salvage { state_dir, runtime_dir, roots, custom_properties } = Salvage::of(text);
+        let fragment =
+            Fragment { state_dir, runtime_dir, roots, custom_properties, ..Fragment::default() };
+        Settings::from_fragment(fragment, surroundings)
+    }
+
     fn from_fragment(fragment: Fragment, surroundings: &Surroundings) -> Settings {
         let hooks_dir = surroundings.hooks_dir.clone();
         // relative paths are below the hooks directory: the tree can be copied as a whole
         let below = |path: PathBuf| hooks_dir.join(path);
+        let own = |path: PathBuf| Dir::new(path, surroundings.user);
         let roots = fragment.roots.unwrap_or_else(default_roots);
         Settings {
             session: fragment.session.unwrap_or(false),
-            state_dir: fragment.state_dir.map_or_else(|| surroundings.state_dir(), below),
-            runtime_dir: fragment.runtime_dir.map_or_else(|| surroundings.runtime_dir(), below),
+            state_dir: own(fragment.state_dir.map_or_else(|| surroundings.state_dir(), below)),
+            runtime_dir: own(fragment
+                .runtime_dir
+                .map_or_else(|| surroundings.runtime_dir(), below)),
             roots: roots.into_iter().map(below).collect(),
             vdsm_hooks: fragment.vdsm_hooks.unwrap_or(false),
             save_dir: fragment.save_dir.map_or_else(|| surroundings.save_dir(), below),
@@ -228,8 +245,8 @@ mod tests {
         }
         let defaults = Settings::defaults(&surroundings());
         assert_eq!(defaults.timeout, Some(Duration::from_secs(120)));
-        assert_eq!(defaults.runtime_dir, Path::new("/run/hookmux"));
-        assert_eq!(defaults.state_dir, Path::new("/var/lib/hookmux"));
+        assert_eq!(defaults.runtime_dir.named(), Path::new("/run/hookmux"));
+        assert_eq!(defaults.state_dir.named(), Path::new("/var/lib/hookmux"));
         assert_eq!(defaults.save_dir, Path::new("/var/lib/libvirt/qemu/save"));
     }
 
@@ -242,8 +259,8 @@ mod tests {
              record: all\nretention: {per_hook: 5, age: 2days, size: 10 MiB}\n",
         )
         .unwrap();
-        assert_eq!(settings.state_dir, Path::new("/h/s"));
-        assert_eq!(settings.runtime_dir, Path::new("/r"));
+        assert_eq!(settings.state_dir.named(), Path::new("/h/s"));
+        assert_eq!(settings.runtime_dir.named(), Path::new("/r"));
         assert_eq!(settings.roots, [PathBuf::from("/h/more")]);
         assert_eq!(settings.timeout, None);
         assert_eq!(settings.trust, TrustPolicy::Warn);

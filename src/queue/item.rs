@@ -17,10 +17,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::config::Registration;
 use crate::config::registration::Limits;
 use crate::record::{Execution, ulid};
-use crate::run::document_file;
+use crate::run::document_file::{self, Place};
 use crate::run::job::{Job, c_string};
 use crate::run::privileges::{Identity, Privileges};
 use crate::run::processes;
+use crate::state::Dir;
 
 /// How long a job may wait, in seconds: what it would tell is history by then.
 pub const EXPIRES: u64 = 3600;
@@ -263,8 +264,13 @@ impl Item {
 
 /// Where a job finds the document of `started`: known before it runs, for its hook is told in the
 /// environment and in JSON.
-pub fn started_path(runtime_dir: &Path, id: &str) -> PathBuf {
-    runtime_dir.join("data").join(format!("{id}.started")).join(document_file::FILE_NAME)
+pub fn started_path(runtime_dir: &Dir, id: &str) -> PathBuf {
+    started_place(runtime_dir, id).named().join(document_file::FILE_NAME)
+}
+
+/// The directory of that file.
+pub fn started_place(runtime_dir: &Dir, id: &str) -> Place {
+    Place::named_by(runtime_dir, format!("{id}.started"))
 }
 
 fn is_of_a_try(variable: &[u8]) -> bool {

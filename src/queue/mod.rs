@@ -8,12 +8,12 @@ pub mod worker;
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use item::Item;
 
-use crate::files;
 use crate::run::background;
+use crate::state::Dir;
 
 /// Where systemd keeps that the queue's path unit is enabled: then it starts the worker, in a
 /// service of its own.
@@ -23,19 +23,27 @@ const PATH_UNIT: &str = "/etc/systemd/system/paths.target.wants/hookmux-queue.pa
 const UNIT_STATE_DIR: &str = "/var/lib/hookmux";
 const UNIT_HOOKS_DIR: &str = "/etc/libvirt/hooks";
 
+/// What is read of a job at most, in bytes: two documents in base 64, and all else.
+const MAX_JOB_BYTES: u64 = 64 << 20;
+
+fn file_name(id: &str) -> String {
+    format!("{id}.json")
+}
+
 /// The jobs of one state directory.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    directory: PathBuf,
+    directory: Dir,
 }
 
 impl Queue {
-    pub fn new(state_dir: &Path) -> Queue {
-        Queue { directory: state_dir.join("queue") }
+    pub fn new(state_dir: &Dir) -> Queue {
+        Queue { directory: state_dir.child("queue") }
     }
 
-    fn path(&self, id: &str) -> PathBuf {
-        self.directory.join(format!("{id}.json"))
+    /// Where jobs lie.
+    pub fn directory(&self) -> &Dir {
+        &self.directory
     }
 
     /// Keeps a job, new or changed.
@@ -43,8 +51,8 @@ impl Queue {
     /// # Errors
     /// It could not be written.
     pub fn keep(&self, item: &Item) -> io::Result<()> {
-        files::private_directory(&self.directory)?;
-        files::replace(&self.path(&item.id), &serde_json::to_vec(item)?)
+        self.directory.make()?;
+        self.directory.replace(file_name(&item.id), &serde_json::to_vec(item)?)
     }
 
     /// Forgets a job.
@@ -52,7 +60,7 @@ impl Queue {
     /// # Errors
     /// Its file could not be removed.
     pub fn forget(&self, id: &str) -> io::Result<()> {
-        files::remove(&self.path(id))
+        self.directory.remove(file_name(id))
     }
 
     /// The jobs' ids, the oldest first.
@@ -60,14 +68,10 @@ impl Queue {
     /// # Errors
     /// The directory is there and can't be read.
     pub fn ids(&self) -> io::Result<Vec<String>> {
-        let entries = match files::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut ids: Vec<String> = entries
-            .flatten()
-            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
+        let names = self.directory.names()?;
+        let mut ids: Vec<String> = names
+            .iter()
+            .filter_map(|name| Some(name.to_str()?.strip_suffix(".json")?.to_owned()))
             .collect();
         ids.sort_unstable();
         Ok(ids)
@@ -78,12 +82,17 @@ impl Queue {
     /// # Errors
     /// The kernel's where it can't be read, or is gone by now; others where it is no job at all.
     pub fn get(&self, id: &str) -> io::Result<Item> {
-        Ok(serde_json::from_slice(&fs::read(self.path(id))?)?)
+        Ok(serde_json::from_slice(&self.directory.read(file_name(id), MAX_JOB_BYTES)?)?)
     }
 
     /// Puts a file aside that is no job, so that nobody is started for it again and again.
     pub fn put_aside(&self, id: &str) {
-        let _ = fs::rename(self.path(id), self.directory.join(format!("{id}.broken")));
+        let rename = || -> io::Result<()> {
+            let aside = self.directory.file(format!("{id}.broken"))?;
+            fs::rename(self.directory.file(file_name(id))?, aside)
+        };
+        // where it can't be, the next worker tries again
+        let _ = rename();
     }
 
     /// All jobs, the oldest first.
@@ -94,13 +103,9 @@ impl Queue {
         Ok(self.ids()?.iter().filter_map(|id| self.get(id).ok()).collect())
     }
 
-    /// Whether there is any work.
+    /// Whether there is any work that a worker could do.
     pub fn is_empty(&self) -> bool {
         self.ids().map_or(true, |ids| ids.is_empty())
-    }
-
-    fn lock_path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
     }
 }
 
@@ -110,9 +115,9 @@ impl Queue {
 /// # Errors
 /// The process could not be started; the jobs wait for the next call that has some, or the daemon's
 /// next start.
-pub fn start_worker(hooks_dir: &Path, state_dir: &Path) -> io::Result<()> {
+pub fn start_worker(hooks_dir: &Path, state_dir: &Dir) -> io::Result<()> {
     let is_the_units =
-        state_dir == Path::new(UNIT_STATE_DIR) && hooks_dir == Path::new(UNIT_HOOKS_DIR);
+        state_dir.named() == Path::new(UNIT_STATE_DIR) && hooks_dir == Path::new(UNIT_HOOKS_DIR);
     if is_the_units && Path::new(PATH_UNIT).exists() {
         return Ok(());
     }

@@ -3,11 +3,9 @@
 
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +21,7 @@ use crate::libvirt::{Call, Driver};
 use crate::record::form::{Cause, Planned};
 use crate::record::recorder::Recorder;
 use crate::record::{Begun, Execution, Fact, Plan, Run, Witness, ulid};
-use crate::run::document_file;
+use crate::run::document_file::{self, Place};
 use crate::run::exchange::Change;
 use crate::run::job::{Ended, Outcome};
 use crate::run::locks::{self, Lock, Unlocked};
@@ -55,7 +53,8 @@ pub fn work(
     waiting: &mut dyn FnMut(),
 ) -> io::Result<()> {
     let queue = Queue::new(&settings.state_dir);
-    if queue.is_empty() {
+    // where the directory is somebody else's, none of it is run
+    if queue.ids()?.is_empty() {
         return Ok(());
     }
     let Some(_only_one) = become_the_worker(&queue, waiting)? else { return Ok(()) };
@@ -105,8 +104,7 @@ fn become_the_worker(queue: &Queue, waiting: &mut dyn FnMut()) -> io::Result<Opt
 }
 
 fn try_lock(queue: &Queue, name: &str) -> io::Result<Option<Flock<File>>> {
-    let file =
-        OpenOptions::new().create(true).append(true).mode(0o600).open(queue.lock_path(name))?;
+    let file = queue.directory().append(name)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
@@ -137,7 +135,7 @@ struct Active {
     number: usize,
     item: Item,
     recorder: Recorder,
-    directory: Option<PathBuf>,
+    directory: Option<Place>,
     _lock: Option<Lock>,
 }
 
@@ -255,7 +253,7 @@ impl Shift<'_> {
             return None;
         }
         let made = self.document(&item, &run).and_then(|directory| {
-            let path = directory.as_ref().map(|directory| directory.join(document_file::FILE_NAME));
+            let path = directory.as_ref().map(|place| place.named().join(document_file::FILE_NAME));
             let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
             let ends = Instant::now() + Duration::from_secs(super::item::EXPIRES);
             let job = null().and_then(|null| item.job(&run, path, null.into(), ends));
@@ -311,12 +309,11 @@ impl Shift<'_> {
         recorder
     }
 
-    fn document(&self, item: &Item, run: &str) -> io::Result<Option<PathBuf>> {
+    fn document(&self, item: &Item, run: &str) -> io::Result<Option<Place>> {
         if let Some(started) = &item.started_document {
             self.remove_started(item);
-            let path = item::started_path(&self.settings.runtime_dir, &item.id);
-            let directory = path.parent().unwrap_or(&path);
-            document_file::make_private(directory, &started.0, item.owner())?;
+            let place = item::started_place(&self.settings.runtime_dir, &item.id);
+            document_file::make_private(&place, &started.0, item.owner())?;
         }
         let Some(document) = &item.document else { return Ok(None) };
         let directory = document_file::place(&self.settings.runtime_dir, run);
@@ -326,9 +323,8 @@ impl Shift<'_> {
 
     /// Also what a worker that died has left.
     fn remove_started(&self, item: &Item) {
-        let path = item::started_path(&self.settings.runtime_dir, &item.id);
-        if let Some(directory) = path.parent().filter(|_| item.started_document.is_some()) {
-            document_file::remove(directory);
+        if item.started_document.is_some() {
+            document_file::remove(&item::started_place(&self.settings.runtime_dir, &item.id));
         }
     }
 

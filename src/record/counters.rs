@@ -4,14 +4,16 @@
 //! with it, so that one whose mover died half-way isn't counted twice, nor left out.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::form::{Cause, Head, HookHead, State};
-use crate::files;
+use crate::state::Dir;
+
+const FILE_NAME: &str = "counters.json";
+/// What is read of it at most, in bytes.
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Upper bounds of the histograms' buckets, in seconds.
 pub const BUCKETS: [f64; 13] =
@@ -53,8 +55,8 @@ impl Histogram {
 
 impl Counters {
     /// Those of a state directory; none where there are none, or none that can be read.
-    pub fn load(records: &Path) -> Counters {
-        let bytes = fs::read(place(records)).unwrap_or_default();
+    pub fn load(records: &Dir) -> Counters {
+        let bytes = records.read(FILE_NAME, MAX_FILE_BYTES).unwrap_or_default();
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
@@ -62,8 +64,8 @@ impl Counters {
     ///
     /// # Errors
     /// As of `open(2)`, `write(2)`, `rename(2)`.
-    pub fn save(&self, records: &Path) -> io::Result<()> {
-        files::replace(&place(records), &serde_json::to_vec(self)?)
+    pub fn save(&self, records: &Dir) -> io::Result<()> {
+        records.replace(FILE_NAME, &serde_json::to_vec(self)?)
     }
 
     /// Counts an execution that is over: libvirt's own, and the queue's.
@@ -103,10 +105,6 @@ impl Counters {
             *last = ended.max(*last);
         }
     }
-}
-
-fn place(records: &Path) -> PathBuf {
-    records.join("counters.json")
 }
 
 /// `name="value"`, with commas between.

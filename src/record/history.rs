@@ -1,14 +1,13 @@
 //! All executions, wherever their records lie: in the runtime directory, until they are moved, and
 //! in the state directory. Reads only.
 
-use std::fs;
 use std::io;
-use std::path::Path;
 
 use super::form::{Head, Record, State};
 use super::spool::Spool;
 use super::store::{self, Store};
 use super::ulid;
+use crate::state::{Dir, Found};
 
 /// The records of one hookmux.
 pub struct History {
@@ -76,7 +75,7 @@ pub fn is_hook(label: &str, wanted: &str) -> bool {
 }
 
 impl History {
-    pub fn new(runtime_dir: &Path, state_dir: &Path) -> History {
+    pub fn new(runtime_dir: &Dir, state_dir: &Dir) -> History {
         History { spool: Spool::new(runtime_dir), store: Store::new(state_dir) }
     }
 
@@ -137,11 +136,11 @@ impl History {
         Ok(record)
     }
 
-    fn read<T>(&self, id: &str, read: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+    fn read<T>(&self, id: &str, read: impl Fn(&Dir, &str) -> io::Result<T>) -> io::Result<T> {
         // in the order in which it moves
-        let places = [self.spool.running(id), self.spool.done(id), self.store.path(id)];
-        for place in places {
-            match read(&place) {
+        let group = self.store.group(id);
+        for place in [self.spool.running(), self.spool.done(), &group] {
+            match read(place, id) {
                 Err(error) if is_absence(&error) => {}
                 other => return other,
             }
@@ -161,15 +160,18 @@ impl History {
         self.newest().filter(|id| id.starts_with(&word) || id.ends_with(&word)).take(20).collect()
     }
 
-    /// Whether the state directory can be read at all, where it is there.
+    /// Whether the directories can be read at all, where they are there.
     ///
     /// # Errors
-    /// As of `opendir(3)`.
+    /// As of `opendir(3)`; or they are others'.
     pub fn check(&self) -> io::Result<()> {
-        for directory in [self.spool.base(), self.store.base()] {
-            match fs::read_dir(directory) {
-                Err(error) if !is_absence(&error) => return Err(error),
-                _ => {}
+        let spool = [self.spool.base(), self.spool.running(), self.spool.done()];
+        for directory in spool.into_iter().chain([self.store.base()]) {
+            if directory.judge()? == Found::There {
+                match directory.names() {
+                    Err(error) if !is_absence(&error) => return Err(error),
+                    _ => {}
+                }
             }
         }
         Ok(())

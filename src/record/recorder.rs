@@ -1,8 +1,7 @@
 //! Who writes down what happens in a call. Nothing that goes wrong here has any effect on it.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::form::{
@@ -18,11 +17,13 @@ use crate::boot;
 use crate::config::settings::RecordPolicy;
 use crate::facts::Facts;
 use crate::files;
+use crate::libvirt::document::MAX_BYTES;
 use crate::plan::{Decision, Step};
 use crate::run::capture::Capture;
 use crate::run::exchange::Change;
 use crate::run::job;
 use crate::run::processes;
+use crate::state::Dir;
 use crate::verdict;
 
 /// Programs up to this size are told by their SHA-256, in bytes: it is worked out while they run.
@@ -51,7 +52,7 @@ pub struct Kept {
 #[derive(Clone, Debug)]
 pub struct Place {
     pub spool: Spool,
-    pub state_dir: PathBuf,
+    pub state_dir: Dir,
 }
 
 struct Open {
@@ -121,7 +122,7 @@ impl Recorder {
                 spool.count(super::spool::Dropped { records: 1, journal: 0 });
                 Some(format!(
                     "the record of this call can't be kept in {}: {error}",
-                    spool.base().display()
+                    spool.base().named().display()
                 ))
             }
         };
@@ -187,7 +188,8 @@ impl Open {
         let Record { head, body } = &mut self.record;
         head.origin = plan.origin.map(|origin| origin.name().to_owned());
         body.plan = plan.planned.to_vec();
-        let started = plan.started.and_then(|path| std::fs::read(path).ok());
+        let limit = MAX_BYTES as u64;
+        let started = plan.started.and_then(|path| files::read_regular(path, limit).ok());
         self.secrets.add(started.as_deref().unwrap_or_default());
         body.started_document = started.map(|bytes| masked(&bytes));
         head.hooks = body
@@ -342,12 +344,5 @@ impl Process {
 }
 
 fn sha256(path: &Path) -> Option<String> {
-    let file = File::open(path).ok()?;
-    let size = file.metadata().ok()?.len();
-    if size > MOST_HASHED {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(size).ok()?);
-    file.take(MOST_HASHED + 1).read_to_end(&mut bytes).ok()?;
-    Some(files::sha256(&bytes))
+    Some(files::sha256(&files::read_regular(path, MOST_HASHED).ok()?))
 }

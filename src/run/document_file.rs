@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use crate::files;
 use crate::libvirt::document::MAX_BYTES;
+use crate::state::Dir;
 
 /// The file's name in its directory.
 pub const FILE_NAME: &str = "document.xml";
@@ -18,15 +19,9 @@ pub const FILE_NAME: &str = "document.xml";
 ///
 /// # Errors
 /// As of `mkdir(2)`, `open(2)`, `write(2)`, `chown(2)`.
-pub fn make_private(
-    directory: &Path,
-    document: &[u8],
-    owner: Option<(u32, u32)>,
-) -> io::Result<()> {
-    let parent = directory.parent().unwrap_or(directory);
-    files::private_directory(parent)?;
-    DirBuilder::new().mode(0o700).create(directory)?;
-    fill(directory, document, owner).inspect_err(|_| remove(directory))
+pub fn make_private(place: &Place, document: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
+    let directory = place.make()?;
+    fill(&directory, document, owner).inspect_err(|_| remove(place))
 }
 
 fn fill(directory: &Path, document: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
@@ -45,7 +40,9 @@ fn fill(directory: &Path, document: &[u8], owner: Option<(u32, u32)>) -> io::Res
 }
 
 /// Removes a directory with a document in it: the document first, whatever else may fail.
-pub fn remove(directory: &Path) {
+pub fn remove(place: &Place) {
+    let Ok(directory) = place.path() else { return };
+    let directory = directory.as_path();
     let _ = files::remove(&directory.join(FILE_NAME));
     if fs::remove_dir(directory).is_err() {
         // editors leave files of their own beside
@@ -53,22 +50,65 @@ pub fn remove(directory: &Path) {
     }
 }
 
+/// Where the directories with documents lie, in the runtime directory.
+const DATA: &str = "data";
+
+/// The place for a directory with a document in it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    data: Dir,
+    name: String,
+}
+
+impl Place {
+    pub fn named_by(runtime_dir: &Dir, name: String) -> Place {
+        Place { data: runtime_dir.child(DATA), name }
+    }
+
+    /// One beside it, with this at the end of its name.
+    pub fn beside(&self, end: &str) -> Place {
+        Place { data: self.data.clone(), name: format!("{}{end}", self.name) }
+    }
+
+    /// Its path, for words only.
+    pub fn named(&self) -> PathBuf {
+        self.data.named().join(&self.name)
+    }
+
+    /// Its path, for what is done there now.
+    ///
+    /// # Errors
+    /// As [`Dir::judge`].
+    pub fn path(&self) -> io::Result<PathBuf> {
+        self.data.file(&self.name)
+    }
+
+    /// Makes the directory, which must not be there.
+    ///
+    /// # Errors
+    /// As [`Dir::make`].
+    pub fn make(&self) -> io::Result<PathBuf> {
+        let directory = self.data.make()?.join(&self.name);
+        DirBuilder::new().mode(0o700).create(&directory)?;
+        Ok(directory)
+    }
+}
+
 /// The place for one call's documents: named after the process too, so that what a dead one left
 /// is known.
-pub fn place(runtime_dir: &Path, id: &str) -> PathBuf {
-    runtime_dir.join("data").join(format!("{id}.{}", std::process::id()))
+pub fn place(runtime_dir: &Dir, id: &str) -> Place {
+    Place::named_by(runtime_dir, format!("{id}.{}", std::process::id()))
 }
 
 /// Removes what processes left that didn't come to their end: documents may hold passwords.
-pub fn sweep(runtime_dir: &Path) {
-    let entries = fs::read_dir(runtime_dir.join("data")).into_iter().flatten().flatten();
-    for entry in entries {
-        let name = entry.file_name();
+pub fn sweep(runtime_dir: &Dir) {
+    let data = runtime_dir.child(DATA);
+    for name in data.names().unwrap_or_default() {
         let owner = name.to_str().and_then(|name| name.rsplit_once('.')).map(|(_, rest)| rest);
         let pid =
             owner.and_then(|owner| owner.split('-').next()).and_then(|pid| pid.parse::<u32>().ok());
         if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            let _ = fs::remove_dir_all(entry.path());
+            let _ = data.file(&name).and_then(fs::remove_dir_all);
         }
     }
 }

@@ -2,17 +2,16 @@
 //! and output for those in libvirt's, and the judgement of what comes back.
 
 use std::borrow::Cow;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::capture::Capture;
-use super::document_file::{self, FILE_NAME, Mark, make_private, read_back};
+use super::document_file::{self, FILE_NAME, Mark, Place, make_private, read_back};
 use crate::files;
 use crate::hook::{Hook, Source};
 use crate::libvirt::document::{self, Identity, MAX_BYTES};
@@ -46,7 +45,7 @@ pub struct Exchange {
     scope: Option<Scope>,
     /// What the file has to hold for the next hook of the scope.
     content: Vec<u8>,
-    directory: PathBuf,
+    place: Place,
     shared: Option<Shared>,
     /// The file must be written before the next hook.
     is_stale: bool,
@@ -60,7 +59,7 @@ pub struct Exchange {
 #[derive(Debug)]
 pub struct Copy {
     pub path: PathBuf,
-    directory: PathBuf,
+    place: Place,
     /// As it was made.
     base: Vec<u8>,
 }
@@ -89,13 +88,13 @@ impl Shared {
 }
 
 impl Exchange {
-    /// `directory` is made when a hook first needs the file, and removed at the end.
+    /// `place` is made when a hook first needs the file, and removed at the end.
     pub fn new(
         original: Option<Vec<u8>>,
         identity: Identity,
         is_filter: bool,
         operation: String,
-        directory: PathBuf,
+        place: Place,
     ) -> Exchange {
         Exchange {
             original,
@@ -105,7 +104,7 @@ impl Exchange {
             current: None,
             scope: None,
             content: Vec::new(),
-            directory,
+            place,
             shared: None,
             is_stale: true,
             mark: None,
@@ -186,13 +185,12 @@ impl Exchange {
         if !self.enter(event, device) {
             return Ok(None);
         }
-        let mut name = self.directory.file_name().unwrap_or_default().to_owned();
-        name.push(format!("-{number}"));
-        let directory = self.directory.with_file_name(name);
-        make_private(&directory, &self.content, owner).map_err(|error| {
+        let place = self.place.beside(&format!("-{number}"));
+        make_private(&place, &self.content, owner).map_err(|error| {
             format!("the document can't be given in a file of its own: {error}")
         })?;
-        Ok(Some(Copy { path: directory.join(FILE_NAME), directory, base: self.content.clone() }))
+        let path = place.named().join(FILE_NAME);
+        Ok(Some(Copy { path, place, base: self.content.clone() }))
     }
 
     /// Takes a copy over after its hook ended, and removes it.
@@ -221,7 +219,7 @@ impl Exchange {
 
     /// Removes a copy unseen.
     pub fn drop_copy(&self, copy: &Copy) {
-        document_file::remove(&copy.directory);
+        document_file::remove(&copy.place);
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -231,11 +229,11 @@ impl Exchange {
             file.seek(SeekFrom::Start(0))?;
             return file.write_all(&self.content);
         }
-        let path = self.directory.join(FILE_NAME);
+        let path = self.place.named().join(FILE_NAME);
         let result = match self.shared {
             // a hook may have put anything in its place
             Some(_) => files::remove(&path).and_then(|()| files::create_private(&path)),
-            None => self.make_directory().and_then(|()| files::create_private(&path)),
+            None => self.place.make().and_then(|_| files::create_private(&path)),
         }
         .and_then(|mut file| {
             file.write_all(&self.content)?;
@@ -248,23 +246,16 @@ impl Exchange {
             return result;
         }
         // what there was no room for would take some for ever
-        let _ = files::remove(&path);
-        let _ = fs::remove_dir(&self.directory);
+        if let Ok(directory) = self.place.path() {
+            let _ = files::remove(&path);
+            let _ = fs::remove_dir(directory);
+        }
         let name = c"hookmux-document";
         let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
         file.write_all(&self.content)?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
         self.shared = Some(Shared::Memory(file, path.into()));
         Ok(())
-    }
-
-    fn make_directory(&self) -> io::Result<()> {
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700);
-        builder.create(&self.directory).or_else(|_| {
-            files::private_directory(self.directory.parent().unwrap_or(&self.directory))?;
-            builder.create(&self.directory)
-        })
     }
 
     /// Looks at the file after a hook that was given it. `succeeded` is whether the hook did.
@@ -420,7 +411,7 @@ impl Exchange {
     /// Removes the file and its directory.
     pub fn remove_files(&mut self) {
         if let Some(Shared::File(_)) = self.shared.take() {
-            document_file::remove(&self.directory);
+            document_file::remove(&self.place);
         }
     }
 }
@@ -431,6 +422,8 @@ mod tests {
     use crate::hook::{OnFailure, Style};
     use std::io::Read;
     use std::os::unix::fs::{MetadataExt, symlink};
+
+    use crate::state::Dir;
 
     const DOCUMENT: &str = "<domain><name>g</name><uuid>u</uuid></domain>\n";
 
@@ -461,7 +454,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let identity = document::identity(&document::parse(DOCUMENT.as_bytes()).unwrap());
             let original = Some(DOCUMENT.as_bytes().to_vec());
-            let place = directory.path().join("data/x");
+            let place = Place::named_by(&Dir::of_test(directory.path()), "x".to_owned());
             let exchange = Exchange::new(original, identity, is_filter, "migrate".into(), place);
             Bench { _directory: directory, exchange }
         }
@@ -630,8 +623,8 @@ mod tests {
     fn without_a_directory_the_document_is_still_a_file() {
         let identity = document::identity(&document::parse(DOCUMENT.as_bytes()).unwrap());
         let original = Some(DOCUMENT.as_bytes().to_vec());
-        let mut exchange =
-            Exchange::new(original, identity, true, "migrate".into(), "/proc/nowhere/x".into());
+        let place = Place::named_by(&Dir::of_test(Path::new("/proc/nowhere")), "x".to_owned());
+        let mut exchange = Exchange::new(original, identity, true, "migrate".into(), place);
         let path = exchange.file(Some(&"e".into()), None).unwrap().unwrap();
         let edited = DOCUMENT.replace("</domain>", "<a/></domain>");
         fs::write(&path, &edited).unwrap();

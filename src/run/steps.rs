@@ -1,7 +1,6 @@
 //! The steps of a plan, run in their order: one after another, or side by side where neighbours
 //! say so.
 
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -15,7 +14,9 @@ use super::supervise::{Progress, Supervisor};
 use crate::config::{Settings, Surroundings};
 use crate::event::Origin;
 use crate::facts::Facts;
+use crate::files;
 use crate::hook::{Hook, OnFailure, Source, Style};
+use crate::libvirt::document::MAX_BYTES;
 use crate::libvirt::{Call, Class};
 use crate::plan::{Decision, Step};
 use crate::queue::{Item, Queue, item};
@@ -298,7 +299,8 @@ impl Course<'_> {
         let queued = self.check(&step, number, ends).and_then(|()| {
             // the guest's own is gone when the job runs after `release`
             let own = self.started_document.take();
-            let started = own.as_ref().and_then(|path| fs::read(path).ok());
+            let started =
+                own.as_ref().and_then(|path| files::read_regular(path, MAX_BYTES as u64).ok());
             self.started_document =
                 started.as_ref().map(|_| item::started_path(&self.settings.runtime_dir, &id));
             let launch = self.launch(&step, number, Part::Hook, ends, false);

@@ -12,7 +12,8 @@ use super::finding::{Code, Findings, quoted};
 use super::survey::Survey;
 use crate::config::Surroundings;
 use crate::files;
-use crate::trust::Trust;
+use crate::state::Shut;
+use crate::trust::{Fault, Trust};
 
 /// Less than that is little: a guest's document is some KiB, a record may be some hundred, and what
 /// is remembered must never fail for it.
@@ -27,16 +28,22 @@ pub fn examine(survey: &Survey<'_>, surroundings: &Surroundings, findings: &mut 
     if !surroundings.is_root() && !settings.session {
         return;
     }
-    for (key, path) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)]
-    {
-        own(survey, key, path, findings);
+    for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
+        // what belongs to others is told with all that isn't trusted, and nothing is made there
+        if dir.judge().as_ref().err().and_then(Shut::of).is_none_or(is_no_directory) {
+            own(survey, key, dir.named(), findings);
+        }
     }
-    in_memory(&settings.runtime_dir, findings);
+    in_memory(settings.runtime_dir.named(), findings);
     let saves = &settings.save_dir;
     if saves.exists() {
         let loss = "no changed document can be answered at restore, for no managed save can be given its second name";
         usable("save_dir", saves, loss, findings);
     }
+}
+
+fn is_no_directory(shut: &Shut) -> bool {
+    matches!(shut.0.fault, Fault::NotDirectory | Fault::Unreadable(_))
 }
 
 /// A directory that hookmux makes for itself.

@@ -64,7 +64,7 @@ fn save(second: &Path, findings: &mut Findings) {
 }
 
 fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
-    let directory = survey.settings.state_dir.join("queue");
+    let directory = survey.settings.state_dir.named().join("queue");
     let queue = Queue::new(&survey.settings.state_dir);
     let ids = match queue.ids() {
         Ok(ids) => ids,

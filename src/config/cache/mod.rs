@@ -24,14 +24,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use self::answer::{Meant, answer};
 use self::index::{Finding, Index, Maker};
 use self::signature::{Directory, Root, Seen};
-use self::store::Pieces;
+use self::store::{CacheFile, Pieces};
 use super::diagnostic::Diagnostic;
 use super::registry::{self, Registry};
 use super::settings::{Settings, TrustPolicy};
 use super::triggers::Triggers;
 use crate::trust::{Fault, Refusal, Trust};
-
-pub use self::store::place;
 
 /// What a call could mean. `trust` may have walked directories just before.
 pub fn load(settings: &Settings, trust: &Trust, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
@@ -54,7 +52,7 @@ fn load_at(
     if roots.iter().all(|root| root.directory.is_none()) {
         return Registry::default();
     }
-    let place = place(settings);
+    let place = CacheFile::new(settings);
     match task.unchanged(&place, &roots) {
         Some(registry) => registry,
         None => task.renew(&place, &roots),
@@ -77,8 +75,8 @@ impl Task<'_> {
     }
 
     /// The answer from the cache, if nothing has changed since it was written.
-    fn unchanged(&mut self, place: &Path, roots: &[Root]) -> Option<Registry> {
-        let (file, bytes) = store::open(place, &mut self.trust)?;
+    fn unchanged(&mut self, place: &CacheFile, roots: &[Root]) -> Option<Registry> {
+        let (file, bytes) = store::open(place)?;
         let index = Index::decode(&bytes)?;
         let trusted = self.trusted(roots);
         if index.maker != self.maker() || !has_roots(&index, roots, &trusted) {
