@@ -18,6 +18,8 @@ use crate::trust::Trust;
 
 /// The file's name in the hooks directory.
 pub const FILE_NAME: &str = "hookmux.bypass";
+/// What is read of it at most, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Whose calls are passed over, and how long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +86,7 @@ pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
         let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
         format!("{}{fix}", fault(&refusal))
     })?;
-    let bytes = fs::read(&path).map_err(|error| fault(&error))?;
+    let bytes = files::read_asked(&path, MAX_FILE_BYTES).map_err(|error| fault(&error))?;
     let mut bypass: Bypass = serde_json::from_slice(&bytes).map_err(|error| fault(&error))?;
     let now = now();
     bypass.entries.retain(|entry| entry.until.is_none_or(|until| now < until));

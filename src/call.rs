@@ -90,7 +90,9 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
         return Answer::default();
     }
     if call.operation() == Operation::DaemonStart {
-        take_up(&surroundings, &loaded.settings);
+        take_up(&surroundings, &loaded.settings, &mut |words| {
+            witness.see(&execution(call, None), &Fact::Trouble(words));
+        });
     }
     if call.driver == Driver::Daemon {
         daemon_seen::note(call, &loaded.settings, &surroundings);
@@ -120,7 +122,12 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
 
 /// What the last boot, or a process that died, has left: documents, and jobs, which without a worker
 /// wait for the next call that queues some.
-fn take_up(surroundings: &Surroundings, settings: &Settings) {
+fn take_up(surroundings: &Surroundings, settings: &Settings, shout: &mut dyn FnMut(&str)) {
+    for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
+        if let Err(error) = dir.judge() {
+            shout(&format!("{key} {} can't be used: {error}", dir.named().display()));
+        }
+    }
     document_file::sweep(&settings.runtime_dir);
     mover::start(&surroundings.hooks_dir, settings);
     if !Queue::new(&settings.state_dir).is_empty() {

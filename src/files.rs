@@ -197,7 +197,15 @@ fn refuse_others(metadata: &Metadata, user: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn read_bounded(file: File, metadata: &Metadata, limit: u64) -> io::Result<Vec<u8>> {
+/// Reads what is left of an open file, at most `limit` bytes.
+///
+/// # Errors
+/// As of `fstat(2)` and `read(2)`; `InvalidData` where it is larger.
+pub fn read_open(file: &File, limit: u64) -> io::Result<Vec<u8>> {
+    read_bounded(file, &file.metadata()?, limit)
+}
+
+fn read_bounded(file: impl Read, metadata: &Metadata, limit: u64) -> io::Result<Vec<u8>> {
     let too_large = || invalid(&format!("it is larger than {limit} bytes"));
     if metadata.len() > limit {
         return Err(too_large());

@@ -1,8 +1,9 @@
 //! By which a file is known as hookmux, whatever it is called and wherever it lies.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+
+use crate::files;
 
 /// In every binary of hookmux's.
 #[used]
@@ -13,11 +14,9 @@ const MOST: u64 = 64 * 1024 * 1024;
 
 /// Whether a file is a hookmux: of this or of another version.
 pub fn is_hookmux(path: &Path) -> bool {
-    let Ok(mut file) = File::open(path) else { return false };
+    let Ok((mut file, _)) = files::open_regular(path) else { return false };
     let mut magic = [0; 4];
-    let is_program = file.metadata().is_ok_and(|metadata| metadata.is_file())
-        && file.read_exact(&mut magic).is_ok()
-        && magic == *b"\x7fELF";
+    let is_program = file.read_exact(&mut magic).is_ok() && magic == *b"\x7fELF";
     if !is_program {
         return false;
     }

@@ -47,12 +47,16 @@ pub struct Shut(pub Refusal);
 
 impl fmt::Display for Shut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}, and hookmux neither reads nor writes what lies in a directory of others; {}",
-            self.0,
-            self.fix()
-        )
+        let refusal = &self.0;
+        let fix = self.fix();
+        match refusal.fault {
+            Fault::NotDirectory => write!(f, "{refusal}; {fix}"),
+            Fault::Missing => write!(f, "{refusal}, and a link leads to it; {fix}"),
+            _ => write!(
+                f,
+                "{refusal}, and hookmux neither reads nor writes what lies in a directory of others; {fix}"
+            ),
+        }
     }
 }
 
@@ -70,11 +74,16 @@ impl Shut {
         let path = self.0.path.display();
         match &self.0.fault {
             Fault::NotDirectory => format!("mv '{path}' '{path}.old'"),
-            Fault::Unreadable(_) => {
+            Fault::Missing => {
                 format!("make the directory '{path}', or remove the link that leads to it")
             }
             _ => self.0.fix().unwrap_or_else(|| format!("ls -la '{path}'")),
         }
+    }
+
+    /// Whether others could have put something there; else there is no directory.
+    pub fn is_of_others(&self) -> bool {
+        !matches!(self.0.fault, Fault::NotDirectory | Fault::Missing)
     }
 
     /// What an error says of a directory that isn't used; `None` for every other error.
@@ -139,15 +148,12 @@ impl Dir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // what it would be made in
                 let above = path.ancestors().skip(1).find(|part| part.symlink_metadata().is_ok());
-                trust.directory(above.unwrap_or(Path::new("/"))).map_err(Shut)?;
+                trust.directory(above.unwrap_or(Path::new("/"))).map_err(refused)?;
                 Ok(Found::Missing)
             }
             Err(error) => {
-                trust.directory(path).map_err(|refusal| match refusal.fault {
-                    Fault::Unreadable(_) => error,
-                    _ => Shut(refusal).into(),
-                })?;
-                Ok(Found::Missing)
+                trust.directory(path).map_err(refused)?;
+                Err(error)
             }
         }
     }
@@ -167,7 +173,7 @@ impl Dir {
 
     fn judge_found(&self, found: &Metadata, trust: &mut Trust) -> io::Result<Found> {
         let path = self.named();
-        trust.directory(path).map_err(Shut)?;
+        trust.directory(path).map_err(refused)?;
         if found.is_symlink() {
             self.refuse_others(&fs::metadata(path)?)?;
         } else {
@@ -312,6 +318,14 @@ impl Dir {
     /// Who is trusted beside root.
     pub fn user(&self) -> u32 {
         self.0.user
+    }
+}
+
+/// What couldn't be looked at isn't known to be others'.
+fn refused(refusal: Refusal) -> io::Error {
+    match refusal.fault {
+        Fault::Unreadable(_) => io::Error::other(refusal.to_string()),
+        _ => Shut(refusal).into(),
     }
 }
 

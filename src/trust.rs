@@ -31,6 +31,7 @@ pub enum Fault {
     NotDirectory,
     LinkLoop,
     Relative,
+    Missing,
     /// It can't be looked at; the error number's text.
     Unreadable(String),
 }
@@ -47,6 +48,7 @@ impl fmt::Display for Refusal {
             Fault::NotDirectory => write!(f, "{path} is not a directory"),
             Fault::LinkLoop => write!(f, "{path} has too many levels of links"),
             Fault::Relative => write!(f, "{path} is not an absolute path"),
+            Fault::Missing => write!(f, "{path}: does not exist"),
             Fault::Unreadable(error) => write!(f, "{path}: {error}"),
         }
     }
@@ -219,11 +221,11 @@ fn components(path: &Path) -> Vec<OsString> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Refusal {
-    let text = match error.kind() {
-        io::ErrorKind::NotFound => "does not exist".to_owned(),
-        _ => error.to_string(),
+    let fault = match error.kind() {
+        io::ErrorKind::NotFound => Fault::Missing,
+        _ => Fault::Unreadable(error.to_string()),
     };
-    Refusal { path: path.to_path_buf(), fault: Fault::Unreadable(text) }
+    Refusal { path: path.to_path_buf(), fault }
 }
 
 #[cfg(test)]
@@ -307,7 +309,7 @@ mod tests {
         tree.link("loop", "a/loop").link("nothing", "a/dangling");
         assert_eq!(tree.fault("a/b"), Some((tree.path("a/b"), Fault::NotRegular)));
         assert_eq!(tree.fault("a/loop"), Some((tree.path("a/loop"), Fault::LinkLoop)));
-        assert!(matches!(tree.fault("a/dangling"), Some((_, Fault::Unreadable(_)))));
+        assert!(matches!(tree.fault("a/dangling"), Some((_, Fault::Missing))));
         assert_eq!(tree.fault("a/b/file/x"), Some((tree.path("a/b/file"), Fault::NotDirectory)));
         let relative = Trust::new(0).file(Path::new("a/b")).unwrap_err();
         assert_eq!(relative.fault, Fault::Relative);

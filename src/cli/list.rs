@@ -20,6 +20,9 @@ use crate::libvirt::{Call, Driver, Operation, operation};
 use crate::registry_edit::{module, store};
 use crate::trust::Trust;
 
+/// Files up to this size are told by their SHA-256, in bytes: the largest programs are smaller.
+const MAX_HASHED_BYTES: u64 = 64 << 20;
+
 /// A hook as it is listed.
 pub struct Listed {
     /// Where it belongs: an event, `qemu.d/win10/prepare/begin`, or calls of libvirt's.
@@ -51,7 +54,7 @@ impl Listed {
     }
 
     fn sha256(&self) -> Option<String> {
-        Some(files::sha256(&fs::read(&self.path).ok()?))
+        Some(files::sha256(&files::read_regular(&self.path, MAX_HASHED_BYTES).ok()?))
     }
 
     fn json(&self, settings: &Settings) -> Value {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use super::output::Output;
 use super::{End, Place, executions};
 use crate::bypass;
@@ -16,13 +18,13 @@ use crate::trust::Trust;
 pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
-    let history = executions::history(settings)?;
+    let history = executions::history(settings, output)?;
     let spool = history.spool();
     let counters = count(&history);
     let mut trust = Trust::new(place.surroundings.user);
     let is_bypassed = bypass::load(&settings.hooks_dir, &mut trust).is_ok_and(|now| !now.is_off());
     let dropped = spool.dropped();
-    let queue = Queue::new(&settings.state_dir).ids().map_or(0, |ids| ids.len());
+    let queue = Queue::new(&settings.state_dir).ids().context("the queue can't be read")?.len();
     let mut text = String::new();
     counter(
         &mut text,

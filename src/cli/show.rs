@@ -18,7 +18,7 @@ const MOST_LATER: usize = 10_000;
 
 pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
-    let history = executions::history(&loaded.settings)?;
+    let history = executions::history(&loaded.settings, output)?;
     let record = executions::the_one(&history, &arguments.id)?;
     let later = later(&history, &record.head);
     if arguments.output == Format::Json {

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::Diagnostic;
-use super::registration::{DIRECTORY, EXTENSION, Registration};
+use super::registration::{DIRECTORY, EXTENSION, MAX_REGISTRATION_BYTES, Registration};
 use super::settings::{Settings, TrustPolicy};
 use super::triggers::Triggers;
+use crate::files;
 use crate::hook::State;
 use crate::hook::directory::{self, Entry, Unreadable};
 use crate::trust::Trust;
@@ -112,8 +113,9 @@ pub fn read(
             .file(path)
             .map_err(|refusal| Diagnostic::whole(path, format!("not trusted: {refusal}")))?;
     }
-    let text =
-        fs::read_to_string(path).map_err(|error| Diagnostic::whole(path, error.to_string()))?;
+    let text = files::read_regular(path, MAX_REGISTRATION_BYTES)
+        .and_then(files::into_text)
+        .map_err(|error| Diagnostic::whole(path, error.to_string()))?;
     Registration::parse(path, root, &text)
 }
 

@@ -50,7 +50,12 @@ pub struct Retention {
     pub age: Option<Duration>,
     /// All together, in bytes.
     pub size: u64,
+    /// Those about one guest or network, in bytes.
+    pub per_guest: u64,
 }
+
+/// What one guest's records may take where the settings don't say: the size of all by this.
+const GUESTS_SHARE: u64 = 4;
 
 /// How many times longer a failure is kept.
 pub const FAILURES: u32 = 4;
@@ -62,14 +67,17 @@ struct RetentionFragment {
     per_hook: Option<NonZeroU64>,
     age: Option<Age>,
     size: Option<Size>,
+    per_guest: Option<Size>,
 }
 
 impl RetentionFragment {
     fn settle(self) -> Retention {
+        let size = self.size.map_or(512 << 20, |size| size.0.max(1));
         Retention {
             per_hook: self.per_hook.map_or(200, NonZeroU64::get),
             age: self.age.map_or(Some(Duration::from_secs(30 * 24 * 3600)), |age| age.0),
-            size: self.size.map_or(512 << 20, |size| size.0.max(1)),
+            size,
+            per_guest: self.per_guest.map_or(size / GUESTS_SHARE, |size| size.0).max(1),
         }
     }
 }
@@ -256,7 +264,7 @@ mod tests {
             "session: true\nstate_dir: s\nruntime_dir: /r\nroots: [more]\nvdsm_hooks: true\nsave_dir: /save\n\
              timeout: 0\ntotal_timeout: 10m\nkill_leftovers: true\ntrust: warn\n\
              environment: {A: b, N: 5, T: true}\nenvironment_file: env\ncustom_properties: [x]\nmax_parallel: 3\n\
-             record: all\nretention: {per_hook: 5, age: 2days, size: 10 MiB}\n",
+             record: all\nretention: {per_hook: 5, age: 2days, size: 10 MiB, per_guest: 3 MiB}\n",
         )
         .unwrap();
         assert_eq!(settings.state_dir.named(), Path::new("/h/s"));
@@ -267,7 +275,10 @@ mod tests {
         assert_eq!(settings.max_parallel, 3);
         assert_eq!(settings.record, RecordPolicy::All);
         let age = Some(Duration::from_secs(2 * 86400));
-        assert_eq!(settings.retention, Retention { per_hook: 5, age, size: 10 << 20 });
+        let retention = Retention { per_hook: 5, age, size: 10 << 20, per_guest: 3 << 20 };
+        assert_eq!(settings.retention, retention);
+        let quarter = parse("retention: {size: 10 MiB}\n").unwrap().retention.per_guest;
+        assert_eq!(quarter, 10 << 18);
         assert_eq!(settings.environment["N"], "5");
         assert_eq!(settings.environment["T"], "true");
         assert_eq!(settings.environment_file.as_deref(), Some(Path::new("/h/env")));

@@ -23,6 +23,7 @@ use crate::record::recorder::Recorder;
 use crate::record::{Begun, Execution, Fact, Plan, Run, Witness, ulid};
 use crate::run::document_file::{self, Place};
 use crate::run::exchange::Change;
+use crate::run::interpreter;
 use crate::run::job::{Ended, Outcome};
 use crate::run::locks::{self, Lock, Unlocked};
 use crate::run::processes;
@@ -303,7 +304,9 @@ impl Shift<'_> {
         };
         let plan = Plan { planned: &[planned], origin: None, started: None };
         recorder.see(&execution, &Fact::Planned(&plan));
-        let started = Fact::Started { label: &item.hook, device: None, path: Some(item.program()) };
+        let at = Instant::now();
+        let path = Some(item.program());
+        let started = Fact::Started { label: &item.hook, device: None, path, at };
         recorder.see(&execution, &started);
         self.witness.see(&execution, &started);
         recorder
@@ -344,7 +347,7 @@ impl Shift<'_> {
             let _ = self.queue.keep(&item);
             return;
         }
-        let fault = verdict::fault(&ended);
+        let fault = interpreter::fault(&ended, item.program());
         let run = of_try(&item, ended, fault.clone());
         let own = execution(&item);
         let fact = Fact::Over(&run);
@@ -437,7 +440,7 @@ fn execution(item: &Item) -> Execution {
 /// # Errors
 /// The queue can't be read or written.
 pub fn flush(queue: &Queue, is_meant: &dyn Fn(&Item) -> bool) -> io::Result<usize> {
-    if queue.is_empty() {
+    if queue.ids()?.is_empty() {
         return Ok(0);
     }
     // with it nobody begins, and nothing is begun

@@ -7,7 +7,7 @@ use super::form::{Head, Record, State};
 use super::spool::Spool;
 use super::store::{self, Store};
 use super::ulid;
-use crate::state::{Dir, Found};
+use crate::state::{Dir, Shut};
 
 /// The records of one hookmux.
 pub struct History {
@@ -167,11 +167,9 @@ impl History {
     pub fn check(&self) -> io::Result<()> {
         let spool = [self.spool.base(), self.spool.running(), self.spool.done()];
         for directory in spool.into_iter().chain([self.store.base()]) {
-            if directory.judge()? == Found::There {
-                match directory.names() {
-                    Err(error) if !is_absence(&error) => return Err(error),
-                    _ => {}
-                }
+            match directory.names() {
+                Err(error) if !is_absence(&error) => return Err(error),
+                _ => {}
             }
         }
         Ok(())
@@ -180,6 +178,9 @@ impl History {
 
 /// Also where the directories can't be there.
 fn is_absence(error: &io::Error) -> bool {
+    if let Some(shut) = Shut::of(error) {
+        return !shut.is_of_others();
+    }
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 

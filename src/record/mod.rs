@@ -14,7 +14,7 @@ pub mod text;
 pub mod ulid;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::{Settings, Surroundings};
 use crate::event::Origin;
@@ -30,8 +30,8 @@ pub enum Fact<'a> {
     Begun(&'a Begun<'a>),
     /// What it would run is known; nothing of it has been started yet.
     Planned(&'a Plan<'a>),
-    /// A hook has been started.
-    Started { label: &'a str, device: Option<&'a str>, path: Option<&'a Path> },
+    /// A hook has been started; `at` is just before its process was made.
+    Started { label: &'a str, device: Option<&'a str>, path: Option<&'a Path>, at: Instant },
     /// A third of its time is over.
     Slow { label: &'a str, limit: Duration },
     /// A hook is over, whether it ran or not.

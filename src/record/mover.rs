@@ -18,6 +18,7 @@ use super::spool::{self, Spool};
 use super::store::{self, Store};
 use super::ulid;
 use crate::config::Settings;
+use crate::libvirt::Driver;
 use crate::run::background;
 use crate::state::{Dir, Found};
 
@@ -154,6 +155,8 @@ pub fn tidy(settings: &Settings) -> io::Result<Tidied> {
     mover.exclusively(|mover| {
         let mut done = mover.move_all();
         done.pruned = mover.prune();
+        // where there was nothing to move
+        done.stuck = done.stuck.or_else(|| mover.store.base().judge().err());
         done
     })
 }
@@ -326,10 +329,15 @@ impl Mover<'_> {
             // what can't be read, a newer version's, is let go by age and size alone
             None => vec![id.clone()],
         };
+        // of the daemon's calls the object says nothing
+        let object = head.as_ref().filter(|head| head.driver != Driver::Daemon.name());
+        let object = object.map(|head| {
+            format!("{} {}", head.driver, head.uuid.as_deref().unwrap_or(&head.object))
+        });
         let is_failure = head.is_some_and(|head| {
             head.state == State::Lost || head.outcome.is_failure() || head.status != Some(0)
         });
-        Some(Kept { id, hooks, is_failure, size, age, is_future })
+        Some(Kept { id, hooks, object, is_failure, size, age, is_future })
     }
 
     /// Files that a mover left when it died half-way.

@@ -267,10 +267,10 @@ impl Witness for Recorder {
         match fact {
             Fact::Begun(_) | Fact::Slow { .. } => {}
             Fact::Planned(plan) => open.plan(plan),
-            Fact::Started { label, device, path } => open.started.push(Started {
+            Fact::Started { label, device, path, at } => open.started.push(Started {
                 label: (*label).to_owned(),
                 device: device.map(str::to_owned),
-                start_us: micros(began),
+                start_us: micros_between(began, *at),
                 sha256: path.and_then(sha256),
             }),
             Fact::Over(run) => open.over(run),
@@ -327,7 +327,11 @@ fn masked(bytes: &[u8]) -> Text {
 }
 
 fn micros(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+    micros_between(since, Instant::now())
+}
+
+fn micros_between(since: Instant, until: Instant) -> u64 {
+    u64::try_from(until.saturating_duration_since(since).as_micros()).unwrap_or(u64::MAX)
 }
 
 /// This process.

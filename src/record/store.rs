@@ -9,7 +9,7 @@ use super::spool;
 use crate::state::Dir;
 
 /// Letters of an id that name its group.
-const GROUP: usize = 6;
+pub const GROUP: usize = 6;
 /// How much of a record is read at once for its head.
 const FIRST_READ: usize = 4096;
 /// What a head takes at most, in bytes.

@@ -1,7 +1,7 @@
 //! Everything that a hook is started with: program, arguments, environment, input, rights.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -20,6 +20,7 @@ use crate::config::Registration;
 use crate::config::registration::StdinKind;
 use crate::config::values::is_own_variable;
 use crate::event;
+use crate::files;
 use crate::hook::Style;
 use crate::libvirt::document::MAX_BYTES;
 use crate::plan::Step;
@@ -339,6 +340,9 @@ fn is_ours(name: &OsStr) -> bool {
     is_own_variable(name.as_bytes())
 }
 
+/// What is read of an `environment_file` at most, in bytes: more than the kernel takes.
+const MAX_ENVIRONMENT_BYTES: u64 = 4 << 20;
+
 /// A file of variables, without those that are hookmux's.
 ///
 /// # Errors
@@ -348,7 +352,8 @@ pub fn read_environment_file(path: &Path, user: u32) -> Result<Vec<(OsString, Os
     Trust::new(user)
         .file(path)
         .map_err(|refusal| format!("environment_file {shown}: not trusted: {refusal}"))?;
-    let bytes = fs::read(path).map_err(|error| format!("environment_file {shown}: {error}"))?;
+    let bytes = files::read_asked(path, MAX_ENVIRONMENT_BYTES)
+        .map_err(|error| format!("environment_file {shown}: {error}"))?;
     let variables = environment::parse_file(&bytes)
         .map_err(|(line, message)| format!("environment_file {shown}:{line}: {message}"))?;
     Ok(variables.into_iter().filter(|(name, _)| !is_ours(name)).collect())

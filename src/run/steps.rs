@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::environment::Environment;
 use super::exchange::{Change, Copy, Exchange, Snapshot};
+use super::interpreter;
 use super::job::{Ended, Job, Outcome};
 use super::launch::{Launch, Part};
 use super::locks::{self, Lock, Unlocked};
@@ -376,7 +377,8 @@ impl Course<'_> {
         let Some(ended) = ended else { return Ok(()) };
         // whatever a check does to the document is not for libvirt
         let _ = self.exchange.take_back(&step.hook, false);
-        match (&ended.outcome, verdict::fault(&ended)) {
+        let program = self.program(step, Part::Check);
+        match (&ended.outcome, interpreter::fault(&ended, &program)) {
             (_, None) => Ok(()),
             (Outcome::Exited(_) | Outcome::Signaled(_), Some((_, what))) => {
                 Err(Obstacle::Out(format!("its check says no: {what}")))
@@ -427,10 +429,10 @@ impl Course<'_> {
             .collect();
         let (witness, execution) = (&mut *self.witness, self.execution);
         let mut progress = |progress: Progress<'_>| match progress {
-            Progress::Started { job, .. } => {
+            Progress::Started { job, at, .. } => {
                 if let Some((label, device, path)) = started.get(job) {
                     let (device, path) = (device.as_deref(), Some(path.as_path()));
-                    witness.see(execution, &Fact::Started { label, device, path });
+                    witness.see(execution, &Fact::Started { label, device, path, at });
                 }
             }
             Progress::Slow { job, limit } => {
@@ -449,7 +451,7 @@ impl Course<'_> {
     fn conclude(&mut self, one: Ready, ended: Ended) -> Tried {
         let Ready { step, number, copy, lock, input, .. } = one;
         drop(lock);
-        let mut fault = verdict::fault(&ended);
+        let mut fault = interpreter::fault(&ended, &step.hook.path);
         let hook = &step.hook;
         let succeeded = fault.is_none();
         let change = match (hook.style, copy) {
@@ -524,12 +526,13 @@ impl Course<'_> {
             Err(fault) => (None, Some(fault)),
             Ok(launch) => {
                 let device = tried.run.device.as_deref();
-                self.tell(&Fact::Started { label: &label, device, path: Some(&path) });
+                let at = Instant::now();
+                self.tell(&Fact::Started { label: &label, device, path: Some(&path), at });
                 let ended = self.supervisor.run(vec![launch.job], &mut |_| {}).pop();
                 if let Some(copy) = launch.copy {
                     self.exchange.drop_copy(&copy);
                 }
-                let fault = ended.as_ref().and_then(verdict::fault);
+                let fault = ended.as_ref().and_then(|ended| interpreter::fault(ended, &path));
                 (ended, fault)
             }
         };

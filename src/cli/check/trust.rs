@@ -51,7 +51,10 @@ impl Examiner {
 
     fn fell(&mut self, refusal: Refusal, what: String, is_always: bool) {
         // what isn't there, or is no file, is told as that
-        if matches!(refusal.fault, Fault::NotRegular | Fault::NotDirectory | Fault::Unreadable(_)) {
+        if matches!(
+            refusal.fault,
+            Fault::NotRegular | Fault::NotDirectory | Fault::Missing | Fault::Unreadable(_)
+        ) {
             return;
         }
         match self.fallen.iter_mut().find(|known| known.refusal == refusal) {

@@ -12,6 +12,7 @@ use super::survey::Survey;
 use crate::queue::Queue;
 use crate::queue::item::now;
 use crate::saves;
+use crate::state::Shut;
 
 /// A job that has waited for so long has nobody to work on it, or a hook that always fails.
 const OLD: u64 = 600;
@@ -68,6 +69,8 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
     let queue = Queue::new(&survey.settings.state_dir);
     let ids = match queue.ids() {
         Ok(ids) => ids,
+        // told with all that isn't trusted
+        Err(error) if Shut::of(&error).is_some() => return,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && survey.user != 0 => {
             let words = format!("{} can't be looked into by this user", directory.display());
             return findings.add(Code::Unseen, &directory, words, "run `hookmux check` as root");

@@ -159,7 +159,7 @@ impl Task<'_> {
         if let Err((path, refusal)) =
             self.check_way(|| entry.path.clone(), &seen, is_directory_trusted)
         {
-            let may_be_gone = matches!(refusal.fault, Fault::Unreadable(_));
+            let may_be_gone = matches!(refusal.fault, Fault::Missing | Fault::Unreadable(_));
             if may_be_gone && place.is_worth_another(attempt, &seen) {
                 return Err(Gone);
             }

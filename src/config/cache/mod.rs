@@ -120,7 +120,9 @@ impl Task<'_> {
             let refusal = match self.check_way(path, &source.seen, is_trusted) {
                 Ok(()) if source.finding == Finding::Unread => return None,
                 // it may just have gone away
-                Err((_, Refusal { fault: Fault::Unreadable(_), .. })) => return None,
+                Err((_, Refusal { fault: Fault::Missing | Fault::Unreadable(_), .. })) => {
+                    return None;
+                }
                 checked => checked.err().map(|(path, refusal)| not_trusted(&path, &refusal)),
             };
             meant.extend(Meant::new(source, refusal, wanted));
