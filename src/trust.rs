@@ -55,6 +55,14 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
+    /// What it says of a file that is to be read: that it isn't trusted, or what it is instead.
+    pub fn words(&self) -> String {
+        match self.fault {
+            Fault::NotRegular => self.to_string(),
+            _ => format!("not trusted: {self}"),
+        }
+    }
+
     /// The one command that mends it, where there is one.
     pub fn fix(&self) -> Option<String> {
         let path = self.path.display();
@@ -198,8 +206,10 @@ fn fault(metadata: &Metadata, user: u32) -> Option<Fault> {
         return Some(Fault::Owner(owner));
     }
     let mode = metadata.mode();
-    // a link's own mode means nothing; in root's sticky directories nobody else can replace an entry
-    if metadata.is_symlink() || (metadata.is_dir() && owner == 0 && mode & 0o1000 != 0) {
+    // a link's own mode means nothing, nor does that of a device or a pipe, which is no script; in
+    // root's sticky directories nobody else can replace an entry
+    let is_kept = metadata.is_file() || metadata.is_dir();
+    if !is_kept || (metadata.is_dir() && owner == 0 && mode & 0o1000 != 0) {
         return None;
     }
     if mode & 0o020 != 0 {

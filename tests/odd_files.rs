@@ -99,7 +99,7 @@ struct Ended {
 fn run(host: &Host, program: &Path, words: &[&str], input: &str, what: &str) -> Ended {
     let mut script = format!("ulimit -v {MEMORY_KIB}\nexec \"$@\"");
     let mut all: Vec<OsString> = Vec::new();
-    if is_root() {
+    if is_root() && what.starts_with("hooks/hookmux.yaml") {
         script = format!(
             "set -e\nmount -t tmpfs -o mode=755 tmpfs /run\nmount -t tmpfs -o mode=755 tmpfs /var/lib\n{script}"
         );
@@ -190,7 +190,10 @@ fn try_all(places: &[(&str, u32, Told)]) {
                 words.extend(call.split(' '));
                 words.push("-");
                 let ended = run(&host, &host.hook("qemu"), &words, GUEST, &what);
-                let is_live = matches!(*call, "started begin" | "reconnect begin");
+                // an adopted script answers for itself at `started`, as it did before hookmux came
+                let is_own_answer = *place == "hooks/qemu.adopted" && *call == "started begin";
+                let is_live =
+                    matches!(*call, "started begin" | "reconnect begin") && !is_own_answer;
                 let is_good = match is_live {
                     true => ended.status == Some(0),
                     false => ended.status.is_some_and(|status| status < 128),

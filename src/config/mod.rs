@@ -95,9 +95,7 @@ fn read(path: &Path, trust: &mut Trust) -> Result<Option<(String, fs::Metadata)>
         Err(error) => return Err(Diagnostic::whole(path, error.to_string())),
         Ok(_) => {}
     }
-    let metadata = trust
-        .file(path)
-        .map_err(|refusal| Diagnostic::whole(path, format!("not trusted: {refusal}")))?;
+    let metadata = trust.file(path).map_err(|refusal| Diagnostic::whole(path, refusal.words()))?;
     let text = files::read_asked(path, settings::MAX_SETTINGS_BYTES)
         .and_then(files::into_text)
         .map_err(|error| Diagnostic::whole(path, error.to_string()))?;

@@ -109,9 +109,7 @@ pub fn read(
         return Err(leads_nowhere(path));
     }
     if policy == TrustPolicy::Refuse {
-        trust
-            .file(path)
-            .map_err(|refusal| Diagnostic::whole(path, format!("not trusted: {refusal}")))?;
+        trust.file(path).map_err(|refusal| Diagnostic::whole(path, refusal.words()))?;
     }
     let text = files::read_regular(path, MAX_REGISTRATION_BYTES)
         .and_then(files::into_text)

@@ -351,7 +351,7 @@ pub fn read_environment_file(path: &Path, user: u32) -> Result<Vec<(OsString, Os
     let shown = path.display();
     Trust::new(user)
         .file(path)
-        .map_err(|refusal| format!("environment_file {shown}: not trusted: {refusal}"))?;
+        .map_err(|refusal| format!("environment_file {shown}: {}", refusal.words()))?;
     let bytes = files::read_asked(path, MAX_ENVIRONMENT_BYTES)
         .map_err(|error| format!("environment_file {shown}: {error}"))?;
     let variables = environment::parse_file(&bytes)

@@ -69,6 +69,9 @@ fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
         let is_place = dirs.iter().any(|other| *other == dir.child(&name));
         let error = match dir.open(&name) {
             _ if is_place => continue,
+            Ok((_, metadata)) if metadata.len() > store::MAX_RECORD_BYTES => {
+                "it is larger than anything that hookmux writes there".to_owned()
+            }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => error.to_string(),
             Ok(_) if name.to_string_lossy().ends_with(".odd") => "it was put aside".to_owned(),
             _ => continue,

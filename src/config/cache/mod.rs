@@ -169,5 +169,5 @@ fn has_roots(index: &Index<'_>, roots: &[Root], trusted: &[bool]) -> bool {
 
 /// As the registry says it.
 fn not_trusted(path: &Path, refusal: &Refusal) -> Diagnostic {
-    Diagnostic::whole(path, format!("not trusted: {refusal}"))
+    Diagnostic::whole(path, refusal.words())
 }
