@@ -18,7 +18,7 @@ use crate::config::{self, Diagnostic, Loaded, Settings, Surroundings};
 use crate::daemon_seen;
 use crate::event::Origin;
 use crate::facts::{self, Facts};
-use crate::guest::{self, Guest};
+use crate::guest::{self, Arrival, Guest};
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::document;
 use crate::libvirt::driver::Front;
@@ -164,7 +164,8 @@ fn passed_over(
     witness.see(&execution, &Fact::Bypassed(&words));
     if let Some(guest) = facts::guest(call, &settings.runtime_dir, &identity) {
         let mut troubles = Vec::new();
-        memory::before(call, settings, &guest, &document, &mut troubles);
+        let arrival = memory::before(call, settings, &guest, &document, &mut troubles);
+        witness.see(&execution, &nothing_planned(&arrival));
         troubles.iter().for_each(|words| witness.see(&execution, &Fact::Trouble(words)));
         memory::after(call, &guest);
     }
@@ -208,10 +209,14 @@ fn nothing_to_run(
     };
     let mut troubles = Vec::new();
     let arrival = memory::before(call, settings, &guest, document, &mut troubles);
+    if is_recorded {
+        witness.see(&execution, &nothing_planned(&arrival));
+    }
     // a failure that is answered here belongs to hooks, and is told of
     if !troubles.is_empty() || arrival.held.is_some() {
         if !is_recorded {
             witness.see(&execution, &Fact::Begun(&begun));
+            witness.see(&execution, &nothing_planned(&arrival));
         }
         troubles.iter().for_each(|words| witness.see(&execution, &Fact::Trouble(words)));
         if arrival.held.is_some() {
@@ -223,6 +228,11 @@ fn nothing_to_run(
     }
     memory::after(call, &guest);
     Answer::default()
+}
+
+/// How the guest of a call came to run at which no hook does.
+fn nothing_planned(arrival: &Arrival) -> Fact<'static> {
+    Fact::Planned(record::Plan { planned: &[], origin: Some(arrival.origin), started: None })
 }
 
 /// What a `prepare` that fails for its `restore` has to say.
@@ -344,7 +354,7 @@ impl Handling<'_> {
         let planned: Vec<_> =
             steps.iter().map(|step| record::recorder::planned(step, facts)).collect();
         let planned = record::Plan { planned: &planned, origin: origin_of_guest, started };
-        witness.see(execution, &Fact::Planned(&planned));
+        witness.see(execution, &Fact::Planned(planned));
         let mut exchange = Exchange::new(
             facts.document.bytes().map(<[u8]>::to_vec),
             facts.identity.clone(),

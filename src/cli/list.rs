@@ -87,7 +87,7 @@ fn more(registration: &Registration) -> String {
 
 /// What stands in for the registrations that can't be read.
 pub fn stand_ins(settings: &Settings, trust: &Trust) -> Vec<Registration> {
-    let registry = cache::load(settings, trust, &|_| true);
+    let registry = cache::look(settings, trust, &|_| true);
     let is_broken = |registration: &Registration| {
         registry.broken.iter().any(|broken| broken.diagnostic.path == registration.source)
     };

@@ -31,6 +31,9 @@ pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::
         return Ok(End::Good);
     }
     head(&record, output);
+    if record.head.state == State::Done && record.body.runs.is_empty() {
+        output.line("  no hook ran");
+    }
     picture(&record, output);
     plan(&record, output);
     for run in &record.body.runs {

@@ -303,7 +303,7 @@ impl Shift<'_> {
             reason: None,
         };
         let plan = Plan { planned: &[planned], origin: None, started: None };
-        recorder.see(&execution, &Fact::Planned(&plan));
+        recorder.see(&execution, &Fact::Planned(plan));
         let at = Instant::now();
         let path = Some(item.program());
         let started = Fact::Started { label: &item.hook, device: None, path, at };

@@ -29,7 +29,7 @@ pub enum Fact<'a> {
     /// A call came that is to be told of.
     Begun(&'a Begun<'a>),
     /// What it would run is known; nothing of it has been started yet.
-    Planned(&'a Plan<'a>),
+    Planned(Plan<'a>),
     /// A hook has been started; `at` is just before its process was made.
     Started { label: &'a str, device: Option<&'a str>, path: Option<&'a Path>, at: Instant },
     /// A third of its time is over.

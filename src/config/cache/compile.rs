@@ -47,7 +47,7 @@ struct Gone;
 impl Task<'_> {
     /// The answer where something has changed. The cache is replaced, unless somebody else is at it.
     pub(super) fn renew(&mut self, place: &CacheFile, roots: &[Root]) -> Registry {
-        let lock = store::lock(place);
+        let lock = if self.keeps { store::lock(place) } else { None };
         // the former one remembers what was there before the lock was
         self.trust = Trust::new(self.user);
         if lock.is_some()

@@ -38,13 +38,30 @@ pub fn load(settings: &Settings, trust: &Trust, wants: &dyn Fn(&Triggers) -> boo
     load_at(settings, trust, wants, start)
 }
 
+/// The same for who only looks: nothing is kept.
+pub fn look(settings: &Settings, trust: &Trust, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
+    let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    answer_at(settings, trust, wants, start, false)
+}
+
 fn load_at(
     settings: &Settings,
     trust: &Trust,
     wants: &dyn Fn(&Triggers) -> bool,
     start: Duration,
 ) -> Registry {
-    let mut task = Task { settings, user: trust.user(), start, wants, trust: trust.clone() };
+    answer_at(settings, trust, wants, start, true)
+}
+
+fn answer_at(
+    settings: &Settings,
+    trust: &Trust,
+    wants: &dyn Fn(&Triggers) -> bool,
+    start: Duration,
+    keeps: bool,
+) -> Registry {
+    let (user, trust) = (trust.user(), trust.clone());
+    let mut task = Task { settings, user, start, wants, trust, keeps };
     let Ok(roots) = Root::open_all(settings) else {
         // it says which one, and why
         return registry::load(settings, &mut task.trust, wants);
@@ -67,6 +84,8 @@ struct Task<'a> {
     start: Duration,
     wants: &'a dyn Fn(&Triggers) -> bool,
     trust: Trust,
+    /// Whether what is compiled is kept.
+    keeps: bool,
 }
 
 impl Task<'_> {

@@ -137,6 +137,7 @@ impl Site {
             start: now(),
             wants: &|_| true,
             trust: Trust::new(self.user),
+            keeps: true,
         };
         task.unchanged(&CacheFile::new(&self.settings), &Root::open_all(&self.settings).unwrap())
     }
