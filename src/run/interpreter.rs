@@ -95,8 +95,8 @@ mod tests {
             ("#!/nowhere/sh\n", ": there is no `/nowhere/sh`"),
             ("#! \t/nowhere/sh -e x\n", ": there is no `/nowhere/sh`"),
             ("#!nowhere", ": there is no `nowhere`"),
-            ("#!/bin/sh\r\n", ": there is no `/bin/sh\\r` (its first line ends in"),
-            ("#!/no\u{1b}where\n", ": there is no `/no\\x1bwhere`"),
+            ("#!/bin/sh\r\n", ": there is no `/bin/sh\\u{d}` (its first line ends in"),
+            ("#!/no\u{1b}where\n", ": there is no `/no\\u{1b}where`"),
         ] {
             fs::write(&path, text).unwrap();
             assert!(told(&path).starts_with(words), "{text:?}: {}", told(&path));
