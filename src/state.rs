@@ -143,42 +143,34 @@ impl Dir {
     fn judge_whole_way(&self) -> io::Result<Found> {
         let path = self.named();
         let mut trust = Trust::new(self.0.user);
-        match fs::symlink_metadata(path) {
-            Ok(found) => self.judge_found(&found, &mut trust),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // what it would be made in
-                let above = path.ancestors().skip(1).find(|part| part.symlink_metadata().is_ok());
-                trust.directory(above.unwrap_or(Path::new("/"))).map_err(refused)?;
+        let refusal = match trust.look_at_directory(path) {
+            Ok(metadata) => {
+                self.refuse_others(&metadata)?;
+                return Ok(Found::There);
+            }
+            Err(refusal) => refusal,
+        };
+        let above = path.ancestors().find(|part| part.symlink_metadata().is_ok());
+        match (&refusal.fault, above) {
+            // what it would be made in
+            (Fault::Missing, Some(above)) if above != path => {
+                trust.directory(above).map_err(refused)?;
                 Ok(Found::Missing)
             }
-            Err(error) => {
-                trust.directory(path).map_err(refused)?;
-                Err(error)
-            }
+            _ => Err(refused(refusal)),
         }
     }
 
     /// Judges a directory whose parent has been judged.
     fn judge_child(&self) -> io::Result<Found> {
-        match fs::symlink_metadata(self.named()) {
-            Ok(found) if found.is_dir() => {
-                self.refuse_others(&found)?;
-                Ok(Found::There)
-            }
-            Ok(found) => self.judge_found(&found, &mut Trust::new(self.0.user)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Missing),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn judge_found(&self, found: &Metadata, trust: &mut Trust) -> io::Result<Found> {
         let path = self.named();
-        trust.directory(path).map_err(refused)?;
-        if found.is_symlink() {
-            self.refuse_others(&fs::metadata(path)?)?;
-        } else {
-            self.refuse_others(found)?;
-        }
+        let metadata = match fs::symlink_metadata(path) {
+            Ok(found) if found.is_dir() => found,
+            Ok(_) => Trust::new(self.0.user).look_at_directory(path).map_err(refused)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
+            Err(error) => return Err(error),
+        };
+        self.refuse_others(&metadata)?;
         Ok(Found::There)
     }
 
@@ -225,9 +217,12 @@ impl Dir {
     /// The path of a file in it, for what is done with it now.
     ///
     /// # Errors
-    /// As [`Dir::judge`].
+    /// As [`Dir::judge`]; `NotFound` where the directory isn't there.
     pub fn file(&self, name: impl AsRef<Path>) -> io::Result<PathBuf> {
-        Ok(self.path()?.join(name))
+        match self.judge()? {
+            Found::There => Ok(self.named().join(name)),
+            Found::Missing => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+        }
     }
 
     /// Reads a file of at most `limit` bytes that nobody else could have written.
@@ -276,7 +271,10 @@ impl Dir {
     /// # Errors
     /// As [`Dir::judge`] and of `unlink(2)`.
     pub fn remove(&self, name: impl AsRef<Path>) -> io::Result<()> {
-        files::remove(&self.file(name)?)
+        match self.file(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            path => files::remove(&path?),
+        }
     }
 
     /// Removes it where it is empty.
@@ -294,7 +292,10 @@ impl Dir {
     /// # Errors
     /// As [`Dir::judge`] and of `open(2)`.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
-        match files::read_dir(self.path()?) {
+        if self.judge()? == Found::Missing {
+            return Ok(Vec::new());
+        }
+        match files::read_dir(self.named()) {
             Ok(entries) => Ok(entries.flatten().map(|entry| entry.file_name()).collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),

@@ -127,6 +127,18 @@ impl Trust {
         self.resolve_directory(path).map(drop)
     }
 
+    /// The same, with what it is in the end. Nothing is remembered of it, but of its parents.
+    ///
+    /// # Errors
+    /// As for [`Trust::file`].
+    pub fn look_at_directory(&mut self, path: &Path) -> Result<Metadata, Refusal> {
+        let (end, metadata) = self.walk(path)?;
+        match metadata.is_dir() {
+            true => Ok(metadata),
+            false => Err(Refusal { path: end, fault: Fault::NotDirectory }),
+        }
+    }
+
     /// The real path of a directory whose components are all trusted.
     fn resolve_directory(&mut self, path: &Path) -> Result<PathBuf, Refusal> {
         if let Some((_, known)) = self.walked.iter().find(|(seen, _)| seen == path) {
