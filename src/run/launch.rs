@@ -26,7 +26,7 @@ use crate::hook::Style;
 use crate::libvirt::document::MAX_BYTES;
 use crate::plan::Step;
 use crate::record::Fact;
-use crate::trust::{Refusal, Trust};
+use crate::trust::{self, Refusal, Trust};
 
 /// What of a registered hook is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -393,7 +393,8 @@ enum Fault {
 impl EnvironmentFileError {
     /// Whether others could have changed it: it wasn't read then.
     pub fn is_not_trusted(&self) -> bool {
-        matches!(self.fault, Fault::NotTrusted(_))
+        let Fault::NotTrusted(refusal) = &self.fault else { return false };
+        !matches!(refusal.fault, trust::Fault::NotRegular)
     }
 }
 
@@ -401,7 +402,7 @@ impl fmt::Display for EnvironmentFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "environment_file {}", self.path.display())?;
         match &self.fault {
-            Fault::NotTrusted(refusal) => write!(f, ": not trusted: {refusal}"),
+            Fault::NotTrusted(refusal) => write!(f, ": {}", refusal.words()),
             Fault::Unreadable(error) => write!(f, ": {error}"),
             Fault::Syntax { line, message } => write!(f, ":{line}: {message}"),
         }

@@ -141,7 +141,8 @@ fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
 fn shut_below(dir: &Dir, depth: usize) -> Vec<Shut> {
     match dir.judge() {
         Err(error) => Shut::of(&error).cloned().into_iter().collect(),
-        Ok(_) if depth == 0 => Vec::new(),
+        // in the queue there are files only, which are told with the jobs
+        Ok(_) if depth == 0 || dir.named().ends_with("queue") => Vec::new(),
         Ok(_) => dir
             .names()
             .unwrap_or_default()
