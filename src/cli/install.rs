@@ -17,6 +17,7 @@ use super::args::{Format, InstallArgs, UninstallArgs};
 use super::installed::{self, BESIDE, Installed, Main};
 use super::output::{Output, Tone};
 use super::{End, Place, reload, vfio_helper};
+use crate::files;
 use crate::hook::{adopted, directory};
 use crate::libvirt::Driver;
 use crate::trust::Trust;
@@ -175,7 +176,8 @@ fn install_main(
             );
         }
         Main::Foreign => {
-            let is_helper = fs::read(path).is_ok_and(|text| vfio_helper::is_one(&text));
+            let is_helper = files::read_regular(path, vfio_helper::MAX_HELPER_BYTES)
+                .is_ok_and(|text| vfio_helper::is_one(&text));
             let keep = if is_helper {
                 installed::retired(hooks_dir, driver)
             } else {

@@ -22,7 +22,7 @@ const DIFF_TIME: Duration = Duration::from_secs(1);
 
 pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
-    let history = executions::history(&loaded.settings)?;
+    let history = executions::history(&loaded.settings, output)?;
     let record = executions::the_one(&history, &arguments.id)?;
     let later = later(&history, &record.head);
     if arguments.output == Format::Json {
@@ -35,6 +35,9 @@ pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::
         return Ok(End::Good);
     }
     head(&record, output);
+    if record.head.state == State::Done && record.body.runs.is_empty() {
+        output.line("  no hook ran");
+    }
     picture(&record, output);
     plan(&record, output);
     for run in &record.body.runs {

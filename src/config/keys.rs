@@ -74,6 +74,7 @@ pub const SETTINGS: &[Key] = &[
     key("retention.per_hook", V0_1_0),
     key("retention.age", V0_1_0),
     key("retention.size", V0_1_0),
+    key("retention.per_guest", V0_2_0),
 ];
 
 /// Those of a registration, in the order of the documentation.

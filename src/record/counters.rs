@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::form::{Cause, Head, HookHead, State};
-use crate::files;
 use crate::format::{self, Newer};
+use crate::state::Dir;
 
+const FILE_NAME: &str = "counters.json";
 /// The version of the file's format. Raised when what an older version reads from it would be wrong.
 const FORMAT: u32 = 1;
 /// A file that is larger was not written by hookmux: it has a line for each kind of call and event.
@@ -61,8 +62,8 @@ impl Counters {
     ///
     /// # Errors
     /// A newer version wrote the file: it must stay as it is.
-    pub fn load(records: &Path) -> Result<Counters, Newer> {
-        let bytes = files::read_regular(&path(records), MAX_FILE_BYTES).unwrap_or_default();
+    pub fn load(records: &Dir) -> Result<Counters, Newer> {
+        let bytes = records.read(FILE_NAME, MAX_FILE_BYTES).unwrap_or_default();
         format::check(&bytes, FORMAT)?;
         Ok(format::read_object(&bytes).unwrap_or_default())
     }
@@ -71,7 +72,7 @@ impl Counters {
     ///
     /// # Errors
     /// As of `open(2)`, `write(2)`, `rename(2)`.
-    pub fn save(&self, records: &Path) -> io::Result<()> {
+    pub fn save(&self, records: &Dir) -> io::Result<()> {
         #[derive(Serialize)]
         struct Written<'a> {
             format: u32,
@@ -79,7 +80,7 @@ impl Counters {
             counters: &'a Counters,
         }
         let written = Written { format: FORMAT, counters: self };
-        files::replace(&path(records), &serde_json::to_vec(&written)?)
+        records.replace(FILE_NAME, &serde_json::to_vec(&written)?)
     }
 
     /// Counts an execution that is over: libvirt's own, and the queue's.
@@ -122,9 +123,9 @@ impl Counters {
     }
 }
 
-/// Where the counters of a state directory's records lie.
-pub fn path(records: &Path) -> PathBuf {
-    records.join("counters.json")
+/// Where the counters of a state directory's records lie, for words only.
+pub fn path(records: &Dir) -> PathBuf {
+    records.named().join(FILE_NAME)
 }
 
 /// Counts one more. A damaged file may hold any number.
@@ -211,7 +212,7 @@ mod tests {
     #[test]
     fn a_newer_file_is_no_beginning() {
         let directory = tempfile::tempdir().unwrap();
-        let records = directory.path();
+        let records = &Dir::of_test(directory.path());
         assert_eq!(Counters::load(records), Ok(Counters::default()));
         let mut counters = Counters::default();
         counters.add(&record().head);
