@@ -207,10 +207,14 @@ impl Target for Guests {
 
 /// Whether bytes are an object, and not of a version that is far from coming.
 fn is_of_this_version(bytes: &[u8]) -> bool {
-    let object: Option<serde_json::Map<String, Value>> = serde_json::from_slice(bytes).ok();
-    object.is_some_and(|object| {
-        object.get("format").and_then(Value::as_u64).is_none_or(|format| format < 1000)
-    })
+    // keys that aren't known may hold anything
+    let text = String::from_utf8_lossy(bytes);
+    match serde_json::from_str::<serde_json::Map<String, Value>>(&text) {
+        Ok(object) => {
+            object.get("format").and_then(Value::as_u64).is_none_or(|format| format < 1000)
+        }
+        Err(error) => error.to_string().contains("out of range"),
+    }
 }
 
 impl Guests {
