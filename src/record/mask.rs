@@ -22,12 +22,23 @@ const MASK: &[u8] = b"***";
 /// Bytes with the value of every `passwd=` replaced.
 pub fn passwords(bytes: &[u8]) -> Cow<'_, [u8]> {
     let mut spans: Vec<Span> = Vec::new();
+    let mut values = Values::new(bytes);
     // what closes the values so far ends here, and stays: else it would be missed the next time
     let mut closed = 0;
-    for Value { begin, end, closing } in Values::new(bytes) {
+    let mut is_unquoted = false;
+    while let Some(Value { begin, end, closing }) = values.next() {
         let begin = begin.max(closed);
-        if begin < end {
-            spans.push((begin, end));
+        match spans.last_mut() {
+            _ if begin >= end => {}
+            // with nothing between them they are one, and end as the first one does
+            Some((_, last)) if *last == begin => {
+                *last = if is_unquoted { values.end(end, UNQUOTED) } else { end };
+                closed = closed.max(*last);
+            }
+            _ => {
+                spans.push((begin, end));
+                is_unquoted = closing == UNQUOTED;
+            }
         }
         closed = closed.max(end + closing.len());
     }
@@ -584,6 +595,8 @@ mod tests {
             "passwd=\"a passwd='b\" c' d",
             "<t>passwd=\"</t><g passwd='s3 \"cret'/>",
             "passwd=passwd='x'",
+            "passwd=passwd=' ",
+            "passwd=passwd=\">\"x y",
         ] {
             let once = passwords(text.as_bytes()).into_owned();
             assert_eq!(passwords(&once), once.as_slice(), "{text}");

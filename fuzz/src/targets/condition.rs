@@ -191,7 +191,7 @@ fn judge(when: &When, call: &Call, knowledge: &Knowledge<'_>) -> &'static str {
         || when.title.is_some()
         || when.property.is_some()
         || (when.network.is_some() && !is_network);
-    if asks_document && knowledge.document.bytes().is_none() {
+    if asks_document && !matches!(knowledge.document, Document::Whole(_)) {
         return "unknown";
     }
     let metadata = knowledge.metadata;

@@ -60,10 +60,10 @@ impl Guests {
     pub fn new(all: &[Seed], scratch: &Path) -> Guests {
         let runtime_dir = scratch.join("run");
         let mut seeds = vec![
-            json!({ "boot": "BOOT", "name": "vm", "origin": "restore", "since": 0, "held": {
+            json!({ "format": 1, "boot": "BOOT", "name": "vm", "origin": "restore", "since": 0, "held": {
                 "status": 1, "words": "hookmux: before_vm_dehibernate/x: exit status 1\n" } }),
-            json!({ "boot": "BOOT", "name": "vm", "origin": "migration", "since": 0, "held": null }),
-            json!({ "boot": "BOOT", "name": "vm", "origin": "fresh" }),
+            json!({ "format": 1, "boot": "BOOT", "name": "vm", "origin": "migration", "since": 0, "held": null }),
+            json!({ "format": 1, "boot": "BOOT", "name": "vm", "origin": "fresh" }),
         ];
         for seed in all {
             let Ok(Value::Object(mut object)) = serde_json::from_slice(&seed.bytes) else {
@@ -160,6 +160,27 @@ impl Target for Guests {
         let foreseen = guest.foresee();
         let arrival = guest.arrive();
         same("what waits differs: foreseen, met", &foreseen, &arrival)?;
+        if [state, pending]
+            .iter()
+            .any(|bytes| !bytes.is_empty() && !is_of_this_version(&self.of_now(bytes)))
+        {
+            must(arrival.is_in_doubt, "a file that can't be read refuses nothing", || {
+                format!("{arrival:?}")
+            })?;
+        }
+        if arrival.is_in_doubt {
+            let held = arrival.held.as_ref();
+            let names_it = held.is_some_and(|held| {
+                held.status == 125 && held.words.contains(&*self.runtime_dir.to_string_lossy())
+            });
+            must(names_it, "a refusal that doesn't name its file", || format!("{arrival:?}"))?;
+            // for as long as it is there
+            same("a refusal that ends", &guest.arrive(), &arrival)?;
+            self.are_all_inside()?;
+            return Ok(true);
+        }
+        let is_failure = arrival.held.as_ref().is_none_or(|held| held.status != 0);
+        must(is_failure, "a failure that is a success", || format!("{arrival:?}"))?;
         if arrival.origin != Origin::Unknown {
             same("the origin isn't remembered", &guest.origin(), &arrival.origin)?;
             let again = guest.foresee();
@@ -181,6 +202,18 @@ impl Target for Guests {
         same("a document that was forgotten", &guest.started_document(), &None)?;
         self.are_all_inside()?;
         Ok(arrival.origin != Origin::Unknown)
+    }
+}
+
+/// Whether bytes are an object, and not of a version that is far from coming.
+fn is_of_this_version(bytes: &[u8]) -> bool {
+    // keys that aren't known may hold anything
+    let text = String::from_utf8_lossy(bytes);
+    match serde_json::from_str::<serde_json::Map<String, Value>>(&text) {
+        Ok(object) => {
+            object.get("format").and_then(Value::as_u64).is_none_or(|format| format < 1000)
+        }
+        Err(error) => error.to_string().contains("out of range"),
     }
 }
 

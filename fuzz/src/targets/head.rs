@@ -68,8 +68,14 @@ impl Target for Head {
                 texts.filter_map(|node| node.text()).collect::<String>()
             })
         };
-        same("the name differs: head, tree", &head.name, &field("name"))?;
-        same("the uuid differs: head, tree", &head.uuid, &field("uuid"))?;
+        let (name, uuid) = (field("name"), field("uuid"));
+        // where the parser takes a reference to no character for one
+        let is_odd =
+            |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains('\u{fffd}'));
+        if !is_odd(&name) && !is_odd(&uuid) {
+            same("the name differs: head, tree", &head.name, &name)?;
+            same("the uuid differs: head, tree", &head.uuid, &uuid)?;
+        }
         Ok(true)
     }
 }
