@@ -1,5 +1,6 @@
 //! The directories in which hookmux keeps things, and libvirt its managed saves.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -68,7 +69,8 @@ fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
     for (dir, name) in files.take(MOST_FILES) {
         let is_place = dirs.iter().any(|other| *other == dir.child(&name));
         let error = match dir.open(&name) {
-            _ if is_place => continue,
+            // those are told with the guests
+            _ if is_place || is_of_guest(dir, &name) => continue,
             Ok((_, metadata)) if metadata.len() > store::MAX_RECORD_BYTES => {
                 "it is larger than anything that hookmux writes there".to_owned()
             }
@@ -80,6 +82,11 @@ fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
         let words = format!("{} isn't read: {error}", path.display());
         findings.add(Code::OddFile, &path, words, format!("rm -r {}", quoted(&path)));
     }
+}
+
+fn is_of_guest(dir: &Dir, name: &OsStr) -> bool {
+    let is_theirs = ["guests", "pending"].iter().any(|place| dir.named().ends_with(place));
+    is_theirs && name.as_encoded_bytes().ends_with(b".json")
 }
 
 fn below(dir: &Dir, path: &str) -> Dir {
