@@ -12,6 +12,7 @@ use std::time::Duration;
 use hookmux::config::registry::{self, Registry};
 use hookmux::config::triggers::Triggers;
 use hookmux::config::{self, Registration, Settings, cache};
+use hookmux::files;
 use hookmux::trust::Trust;
 
 use super::{Checked, Target, must, same};
@@ -69,7 +70,11 @@ impl Site {
         let stand_in = registry.registrations.into_iter().find(|hook| hook.name == "broken");
         write(&broken, "events: [nonsense\n");
         Site {
-            place: cache::place(&settings),
+            place: settings
+                .state_dir
+                .named()
+                .join("cache")
+                .join(files::name_digest(settings.hooks_dir.as_os_str())),
             settings,
             trust,
             image: Vec::new(),

@@ -11,6 +11,7 @@ use hookmux::files;
 use hookmux::guest::{Guest, Held};
 use hookmux::libvirt::Driver;
 use hookmux::libvirt::document::Identity;
+use hookmux::state::Dir;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
@@ -155,7 +156,8 @@ impl Target for Guests {
             }
         }
 
-        let guest = Guest::new(&self.runtime_dir, driver, uuid.as_deref(), &name);
+        let runtime_dir = Dir::new(self.runtime_dir.clone(), nix::unistd::geteuid().as_raw());
+        let guest = Guest::new(&runtime_dir, driver, uuid.as_deref(), &name);
         let _ = (guest.origin(), guest.started_document());
         let foreseen = guest.foresee();
         let arrival = guest.arrive();

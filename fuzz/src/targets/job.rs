@@ -9,6 +9,7 @@ use hookmux::files;
 use hookmux::queue::clock::Clock;
 use hookmux::queue::item::FORMAT;
 use hookmux::queue::{Body, Head, Queue, Unread};
+use hookmux::state::Dir;
 use serde_json::Value;
 
 use super::{Checked, Target, join, must, parts, same};
@@ -108,7 +109,7 @@ impl Jobs {
         Jobs {
             seeds: json::values(&raw),
             raw,
-            queue: Queue::new(scratch),
+            queue: Queue::new(&Dir::new(scratch.to_path_buf(), nix::unistd::geteuid().as_raw())),
             head: directory.join(format!("{ID}.json")),
             body: directory.join(format!("{ID}.data")),
         }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use hookmux::record::counters::Counters;
 use hookmux::record::form::{Head, Record};
-use hookmux::record::store;
+use hookmux::record::{store, ulid};
+use hookmux::state::Dir;
 use serde_json::Value;
 
 use super::{Checked, Target, must, same};
@@ -100,13 +101,19 @@ pub struct Records {
     seeds: Vec<(Value, Value)>,
     raw: Vec<Vec<u8>>,
     place: PathBuf,
+    directory: Dir,
 }
 
 impl Records {
     pub fn new(all: &[Seed], scratch: &Path) -> Records {
         let raw = seeds::bytes(all, |seed| lines(&seed.bytes).is_some());
         let seeds = raw.iter().filter_map(|bytes| lines(bytes)).collect();
-        Records { seeds, raw, place: scratch.join("record") }
+        Records {
+            seeds,
+            raw,
+            place: scratch.join("record"),
+            directory: Dir::new(scratch.to_path_buf(), nix::unistd::geteuid().as_raw()),
+        }
     }
 }
 
@@ -155,13 +162,20 @@ impl Target for Records {
             same("counters don't come back", &back, &Some(counters))?;
         }
         if input.len().is_multiple_of(FILE_EVERY) {
-            fs::write(&self.place, input).unwrap_or_default();
+            // a file's name is the id of its record
+            let id = head.as_ref().map(|head| head.id.clone()).filter(|id| ulid::is_one(id));
+            let name = id.as_deref().unwrap_or("record");
+            let place = self.place.with_file_name(name);
+            fs::write(&place, input).unwrap_or_default();
             let has_line = input.contains(&b'\n');
-            let of_file = store::read_head(&self.place).ok();
-            let expected = head.clone().filter(|_| has_line);
+            let is_its = |head: &Head| head.id == name;
+            let of_file = store::read_head(&self.directory, name).ok();
+            let expected = head.clone().filter(|head| has_line && is_its(head));
             same("the head of a file differs: list, whole", &of_file, &expected)?;
-            let of_file = store::read(&self.place).ok();
-            same("a record's file differs: file, bytes", &of_file, &record)?;
+            let of_file = store::read(&self.directory, name).ok();
+            let expected = record.clone().filter(|record| is_its(&record.head));
+            let _ = fs::remove_file(&place);
+            same("a record's file differs: file, bytes", &of_file, &expected)?;
         }
         let Some(record) = record else { return Ok(false) };
         same("a record has another head", &Some(record.head.clone()), &head)?;

@@ -1,6 +1,6 @@
 //! `hookmux.yaml`: what is written in another way means the same.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hookmux::config::{self, Settings};
@@ -55,9 +55,10 @@ impl Target for SettingsFiles {
                 return Ok(false);
             }
         };
-        let relative = [&settings.state_dir, &settings.runtime_dir, &settings.save_dir];
-        let all = relative.into_iter().chain(&settings.roots);
-        for path in all.chain(&settings.environment_file) {
+        let own = [settings.state_dir.named(), settings.runtime_dir.named()].into_iter();
+        let written = settings.roots.iter().chain([&settings.save_dir]);
+        let written = written.chain(&settings.environment_file).map(PathBuf::as_path);
+        for path in own.chain(written) {
             must(path.is_absolute(), "a path that depends on where hookmux is", || {
                 path.display().to_string()
             })?;
