@@ -167,7 +167,7 @@ fn finish(left: Left) {
     let answer = if status == 0 { Answer::default() } else { Answer::trouble(status, stderr) };
     front_door::keep(recorder, journal, &answer, &call.hooks_dir);
     // what the process left that this one replaced
-    document_file::remove(&document_file::place(&runtime_dir, &execution.id));
+    document_file::remove_all_of(&runtime_dir, &execution.id);
 }
 
 /// Runs one rollback. That it fails is told, and changes nothing.

@@ -116,6 +116,35 @@ fn hooks_are_ended_where_a_call_that_rolls_nothing_back_falls_over() {
 }
 
 #[test]
+fn a_rollback_has_its_users_rights_and_a_document_of_its_own_after_a_fault() {
+    if !is_root() {
+        return skip("only root can become another user");
+    }
+    let host = gate_with_rollbacks("log z; kill -SEGV $PPID; sleep 300");
+    host.mode("", 0o755);
+    fs::write(host.path("log"), "").unwrap();
+    host.mode("log", 0o666);
+    host.file(
+        "hooks.d/nobody.yaml",
+        "events: [before_vm_start]\ncommand: bin/nobody\nrollback: [bin/nobody, back]\nrun_as: nobody\nweight: 700\n",
+    );
+    host.script(
+        "bin/nobody",
+        r#"log "nobody $1 $(id -un) $HOME $(grep -c '<name>g</name>' "$_hook_domxml")""#,
+    );
+    host.guest("prepare begin").run().fails(125, &[]);
+    let log = host.log();
+    let of_nobody: Vec<&str> =
+        log.iter().map(String::as_str).filter(|line| line.starts_with("nobody")).collect();
+    let home = of_nobody[0].split(' ').nth(3).unwrap();
+    assert_eq!(
+        of_nobody,
+        [format!("nobody  nobody {home} 1"), format!("nobody back nobody {home} 1")]
+    );
+    assert!(fs::read_dir(host.path("run/data")).unwrap().next().is_none(), "no document stays");
+}
+
+#[test]
 fn left_over_processes_of_hooks_that_ended_are_left() {
     let host = gate_with_rollbacks("log z; kill -SEGV $PPID; sleep 300");
     host.script(

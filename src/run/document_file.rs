@@ -154,6 +154,13 @@ pub fn names(runtime_dir: &Dir) -> impl Iterator<Item = String> + use<> {
     names.filter_map(|name| name.into_string().ok())
 }
 
+/// Removes all documents of an execution: the shared one, and those that were one hook's own.
+pub fn remove_all_of(runtime_dir: &Dir, id: &str) {
+    for name in names(runtime_dir).filter(|name| name.starts_with(id)) {
+        remove(&Place::named_by(runtime_dir, name));
+    }
+}
+
 /// Removes what processes left that didn't come to their end: documents may hold passwords.
 pub fn sweep(runtime_dir: &Dir) {
     for name in names(runtime_dir) {

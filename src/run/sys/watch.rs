@@ -148,7 +148,7 @@ fn write_small(path: &std::ffi::CStr, bytes: &[u8]) -> bool {
 /// Waits without looking at signals.
 pub fn pause(time: Duration) {
     let time = libc::timespec {
-        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_sec: time.as_secs().try_into().unwrap_or(0),
         tv_nsec: time.subsec_nanos().into(),
     };
     // SAFETY: the structure outlives the call; a null remainder is allowed.
