@@ -119,6 +119,10 @@ const DOCUMENTS: &[(&str, Made)] = &[
     ("one text", |bytes| guest(&format!("<a>{}</a>", "x".repeat(bytes)), "")),
     ("one value", |bytes| guest(&format!("<a b='{}'/>", "x".repeat(bytes)), "")),
     ("one name", |bytes| guest(&format!("<{}/>", "x".repeat(bytes)), "")),
+    ("one name and many children", |bytes| {
+        let name = "x".repeat(bytes / 4);
+        guest(&format!("<{name}>{}</{name}>", repeated(bytes / 2, "<a/>")), "")
+    }),
     ("one attribute's name", |bytes| guest(&format!("<a {}=''/>", "x".repeat(bytes)), "")),
     ("text and CDATA", |bytes| guest(&format!("<a>{}</a>", repeated(bytes, "x<![CDATA[y]]>")), "")),
     ("references", |bytes| guest(&format!("<a>{}</a>", repeated(bytes, "&#65;")), "")),

@@ -42,7 +42,7 @@ processor time after which an input is ended from outside";
 /// The time for each target where nothing else is said.
 const DEFAULT_TIME: Duration = Duration::from_secs(10);
 /// The processor time after which an input is ended from outside: shapes are run several times.
-const DEFAULT_LIMIT: Duration = Duration::from_secs(20);
+const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 /// The processor time after which the kernel ends a replay, in seconds.
 const MAX_REPLAY_SECONDS: u64 = 60;
 const DEFAULT_SEED: u64 = 1;

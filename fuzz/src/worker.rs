@@ -19,6 +19,8 @@ use crate::targets::{Disagreement, Target};
 
 /// The processor time that an input may take.
 const MAX_INPUT_TIME: Duration = Duration::from_secs(1);
+/// The same of an input of a shape, which is larger.
+const MAX_SHAPE_TIME: Duration = Duration::from_secs(5);
 /// The address space of a worker, in bytes: an input that makes it ask for more ends it.
 const MAX_MEMORY_BYTES: u64 = 2 << 30;
 /// Every so many inputs one is a shape in growing sizes.
@@ -177,21 +179,25 @@ type Shown = Result<bool, (Finding, Vec<u8>)>;
 pub fn run(target: &mut dyn Target, input: &Input) -> (Shown, Duration) {
     match input {
         Input::Bytes(bytes) => {
-            let (result, time) = check(target, bytes);
+            let (result, time) = check(target, bytes, MAX_INPUT_TIME);
             (result.map_err(|finding| (finding, bytes.clone())), time)
         }
         Input::Shape(shape) => grow(target, shape),
     }
 }
 
-fn check(target: &mut dyn Target, bytes: &[u8]) -> (Result<bool, Finding>, Duration) {
+fn check(
+    target: &mut dyn Target,
+    bytes: &[u8],
+    limit: Duration,
+) -> (Result<bool, Finding>, Duration) {
     let before = processor_time();
     let result = panic::catch_unwind(AssertUnwindSafe(|| target.check(bytes)));
     let time = processor_time().saturating_sub(before);
     let result = match result {
-        Ok(Ok(_)) if time > MAX_INPUT_TIME => Err(Finding {
+        Ok(Ok(_)) if time > limit => Err(Finding {
             kind: Kind::Slow,
-            what: format!("an input took more than {MAX_INPUT_TIME:?} of processor time"),
+            what: format!("an input took more than {limit:?} of processor time"),
             detail: format!("{time:?} for {} bytes", bytes.len()),
         }),
         Ok(Ok(is_accepted)) => Ok(is_accepted),
@@ -213,7 +219,7 @@ fn grow(target: &mut dyn Target, shape: &Shape) -> (Shown, Duration) {
     let mut whole = Duration::ZERO;
     for size in SIZES_BYTES {
         let bytes = shape.fill(size);
-        let (result, mut time) = check(target, &bytes);
+        let (result, mut time) = check(target, &bytes, MAX_SHAPE_TIME);
         match result {
             Ok(accepted) => is_accepted |= accepted,
             Err(finding) => return (Err((finding, bytes)), whole + time),
@@ -228,9 +234,9 @@ fn grow(target: &mut dyn Target, shape: &Shape) -> (Shown, Duration) {
             // what disturbs a measurement makes it longer: the shortest of several counts
             let smaller = shape.fill(size / 4);
             for _ in 0..4 {
-                time = time.min(check(target, &bytes).1);
+                time = time.min(check(target, &bytes, MAX_SHAPE_TIME).1);
                 // the first one may have been short by chance, and so the longest counts here
-                before = before.max(check(target, &smaller).1);
+                before = before.max(check(target, &smaller, MAX_SHAPE_TIME).1);
             }
             if is_much(time, before) {
                 let finding = Finding {
@@ -297,7 +303,7 @@ fn shorten(target: &mut dyn Target, finding: Finding, bytes: Vec<u8>) -> (Findin
             tries += 1;
             let end = (at + part).min(bytes.len());
             let fewer = [&bytes[..at], &bytes[end..]].concat();
-            match check(target, &fewer).0 {
+            match check(target, &fewer, MAX_SHAPE_TIME).0 {
                 Err(same) if same.kind == finding.kind && same.what == finding.what => {
                     (finding, bytes, is_shorter) = (same, fewer, true);
                 }

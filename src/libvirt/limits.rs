@@ -96,10 +96,17 @@ pub fn look(text: &str) -> Look {
     }
 }
 
+/// An element that is open.
+struct Open<'a> {
+    name: &'a str,
+    /// Without its prefix: found once, for a name may be long and its children many.
+    local: &'a str,
+}
+
 #[derive(Default)]
 struct Survey<'a> {
     /// The elements that are open.
-    path: Vec<&'a str>,
+    path: Vec<Open<'a>>,
     has_root: bool,
     /// The first limit that was met.
     over: Option<Limit>,
@@ -133,12 +140,12 @@ impl<'a> Survey<'a> {
                 if is_empty {
                     self.leave_scope();
                 } else {
-                    self.path.push(name);
+                    self.path.push(Open { name, local: local(name) });
                 }
                 true
             }
             Piece::End { name } => {
-                let is_its_end = self.path.pop() == Some(name);
+                let is_its_end = self.path.pop().is_some_and(|open| open.name == name);
                 self.leave_scope();
                 is_its_end
             }
@@ -160,8 +167,8 @@ impl<'a> Survey<'a> {
     /// Counts an element below the open ones.
     fn count(&mut self, name: &str) {
         self.check(self.path.len() + 1, MAX_DEPTH, Limit::Depth);
-        let parent = self.path.last().map(|parent| local(parent)).unwrap_or_default();
-        let object = usize::from(self.path.first() == Some(&"hookData"));
+        let parent = self.path.last().map(|parent| parent.local).unwrap_or_default();
+        let object = usize::from(self.path.first().is_some_and(|root| root.name == "hookData"));
         if parent == "devices" && self.path.len() == object + 2 {
             self.devices += 1;
             self.check(self.devices, MAX_DEVICES, Limit::Devices);

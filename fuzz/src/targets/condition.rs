@@ -127,7 +127,7 @@ impl Target for Conditions {
         let _ = called::moments(&registration.triggers);
         let impossibility = matching::impossibility(&registration);
         if word == "yes"
-            && is_possible(&call, origin)
+            && is_possible(&call, origin, &facts.document)
             && is_asked(&registration, &call, origin)
             && let Some(why) = impossibility
         {
@@ -147,8 +147,9 @@ fn read_call(part: &[u8]) -> Option<(Call, Origin)> {
     Some((Call::new(Driver::from_name(driver)?, arguments), Origin::from_name(origin)?))
 }
 
-/// Whether libvirt can make a call of a driver, and its object can have come in that way.
-fn is_possible(call: &Call, origin: Origin) -> bool {
+/// Whether libvirt can make a call of a driver, with such a document, and its object can have come in
+/// that way.
+fn is_possible(call: &Call, origin: Origin, document: &Document) -> bool {
     let is_row = |row: &operation::Row| {
         row.drivers.contains(&call.driver) && call.operation_name() == row.name
     };
@@ -161,7 +162,9 @@ fn is_possible(call: &Call, origin: Origin) -> bool {
         Operation::Restore => origin == Origin::Restore,
         _ => true,
     };
-    is_operation && is_origin && (!is_daemons || call.object() == "-")
+    is_operation
+        && is_origin
+        && (!is_daemons || (call.object() == "-" && document.bytes().is_none()))
 }
 
 /// Whether a registration is asked at a call.

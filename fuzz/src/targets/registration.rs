@@ -75,7 +75,9 @@ impl Target for Registrations {
         for argument in &registration.args {
             let mut asked = Vec::new();
             let filled = argument.fill(&mut |word| {
-                asked.push(word.to_owned());
+                if !asked.iter().any(|known| known == word) {
+                    asked.push(word.to_owned());
+                }
                 b"v".to_vec()
             });
             let are_used = asked.iter().all(|word| argument.uses(word));
