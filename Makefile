@@ -7,12 +7,18 @@ CARGO   ?= cargo
 
 target_dir := $(abspath $(or $(CARGO_TARGET_DIR),target))
 binary     := $(target_dir)/$(TARGET)/release/hookmux
+# what is installed and packed, and a hookmux that runs here and writes its man pages and completions
+BINARY      ?= $(binary)
+HOST_BINARY ?= $(BINARY)
+packages   := $(target_dir)/packages
+# with BINARY=FILE that file is packed, and nothing is built
+needs_build := $(if $(filter file,$(origin BINARY)),build)
 gnu_target := x86_64-unknown-linux-gnu
 gnu_binary := $(target_dir)/$(gnu_target)/release/hookmux
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build gnu-static demo test needs lint shellcheck deny unit fuzz libvirt bench install clean help
+.PHONY: build gnu-static demo test needs lint shellcheck deny unit fuzz libvirt bench install uninstall deb rpm tarball package-lint package-test clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -45,7 +51,7 @@ statement = if command -v file > /dev/null; then \
 demo: build  ## a guest's whole life through hookmux, without root and without libvirt
 	@HOOKMUX='$(binary)' contrib/demo/run.sh
 
-test: needs lint unit fuzz libvirt  ## everything: lints, unit tests, random inputs, and a real libvirtd (needs root)
+test: needs lint unit fuzz package-test libvirt  ## everything: lints, unit tests, random inputs, packages, and a real libvirtd (needs root)
 
 needs:
 	@.ci/needs
@@ -100,18 +106,22 @@ bench: build  ## what a call costs, in ratios to what else could do it
 	@benches/run '$(binary)'
 
 install:  ## into $(DESTDIR)$(PREFIX), after `make`
-	@[ -x '$(binary)' ] || { echo 'make: run make first' >&2; exit 1; }
+	@[ -x '$(BINARY)' ] || { echo 'make: run make first' >&2; exit 1; }
 	install -d '$(DESTDIR)$(PREFIX)/sbin'
-	install -m 755 '$(binary)' '$(DESTDIR)$(PREFIX)/sbin/hookmux'
+	install -m 755 '$(BINARY)' '$(DESTDIR)$(PREFIX)/sbin/hookmux'
 	install -d '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
 	install -m 644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE-APACHE LICENSE-MIT '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
 	install -d '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs'
 	install -m 644 docs/* '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs'
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
-	install -m 644 packaging/systemd/* '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	@set -eu; umask 022; for unit in packaging/systemd/*; do \
+		sed 's|/usr/sbin/hookmux|$(PREFIX)/sbin/hookmux|' "$$unit" > '$(DESTDIR)$(PREFIX)/lib/systemd/system'/"$${unit##*/}"; \
+	done
+	install -d '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d'
+	install -m 644 packaging/tmpfiles.d/hookmux.conf '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d'
 	@set -eu; umask 022; \
 	pages=$$(mktemp -d); trap 'rm -rf "$$pages"' EXIT; \
-	'$(binary)' man "$$pages"; \
+	'$(HOST_BINARY)' man "$$pages"; \
 	for page in "$$pages"/*.[1-9]; do \
 		[ -f "$$page" ] || { echo 'make: hookmux man wrote no pages' >&2; exit 1; }; \
 		section='$(DESTDIR)$(PREFIX)/share/man'/man$${page##*.}; \
@@ -119,7 +129,7 @@ install:  ## into $(DESTDIR)$(PREFIX), after `make`
 		install -m 644 "$$page" "$$section"; \
 	done; \
 	complete() { \
-		'$(binary)' completions "$$1" > "$$pages/completions"; \
+		'$(HOST_BINARY)' completions "$$1" > "$$pages/completions"; \
 		install -d "$${2%/*}"; \
 		install -m 644 "$$pages/completions" "$$2"; \
 	}; \
@@ -127,6 +137,21 @@ install:  ## into $(DESTDIR)$(PREFIX), after `make`
 	complete zsh '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hookmux'; \
 	complete fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hookmux.fish'
 	@$(if $(DESTDIR),:,echo "installed; 'hookmux install' now links it into /etc/libvirt/hooks")
+
+uninstall:  ## the reverse of `make install`, with the same PREFIX and DESTDIR
+	@DESTDIR='$(DESTDIR)' packaging/uninstall.sh --prefix '$(PREFIX)'
+
+deb: $(needs_build)  ## a package for Debian, Ubuntu and their relatives, in target/packages
+rpm: $(needs_build)  ## a package for Fedora, RHEL and their relatives
+tarball: $(needs_build)  ## all files and an install script, for any Linux
+deb rpm tarball:
+	@BINARY='$(BINARY)' HOST_BINARY='$(HOST_BINARY)' OUT='$(packages)' CARGO='$(CARGO)' packaging/build $@
+
+package-lint: deb rpm  ## what lintian and rpmlint say of the packages
+	@packaging/lint '$(packages)'
+
+package-test: $(needs_build)  ## builds, checks, installs and removes all packages, in a place of its own
+	@BINARY='$(BINARY)' CARGO='$(CARGO)' tests/packages/run
 
 clean:  ## removes what was built
 	$(CARGO) clean

@@ -159,12 +159,12 @@ fn private(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings)
     if !path.is_dir() || Trust::new(survey.user).directory(path).is_err() {
         return;
     }
-    if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o066 != 0) {
         let words = format!(
             "{key} {} can be looked into by others; hookmux makes its own directories for their owner alone",
             path.display()
         );
-        findings.add(Code::OpenDirectory, path, words, format!("chmod 700 {}", quoted(path)));
+        findings.add(Code::OpenDirectory, path, words, format!("chmod go-rw {}", quoted(path)));
     }
 }
 
