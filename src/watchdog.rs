@@ -64,7 +64,7 @@ fn watch() -> ! {
             work: WORK.load(Ordering::Relaxed),
             processor_time: sys::processor_time(),
             passed: begun.elapsed(),
-            is_blocked: sys::is_main_thread_blocked(),
+            switches: sys::main_thread_switches(),
             is_terminated: sys::is_pending(libc::SIGTERM),
         };
         if hard_limit.is_some_and(|limit| look.processor_time >= limit) {
@@ -98,7 +98,8 @@ struct Look {
     processor_time: Duration,
     /// Since the look before.
     passed: Duration,
-    is_blocked: bool,
+    /// A number that stands still while the main thread waits for one thing.
+    switches: Option<u64>,
     /// Whether SIGTERM came, and nobody has taken it yet.
     is_terminated: bool,
 }
@@ -116,6 +117,7 @@ enum End {
 struct Watched {
     work: u64,
     processor_time: Duration,
+    switches: Option<u64>,
     /// What pieces of work took that were under way at two looks.
     used: Duration,
     /// How long this one has waited.
@@ -129,6 +131,8 @@ impl Watched {
         let used = look.processor_time.saturating_sub(self.processor_time);
         self.processor_time = look.processor_time;
         self.work = look.work;
+        // on a busy machine work is slow, and goes on; one wait is one that never came back
+        let is_one_wait = std::mem::replace(&mut self.switches, look.switches) == look.switches;
         // it has had the time between two looks to hear it
         let was_terminated = std::mem::replace(&mut self.was_terminated, look.is_terminated);
         if !is_same {
@@ -136,10 +140,9 @@ impl Watched {
             return None;
         }
         self.used += used;
-        // a process that gets no processor doesn't wait for anything of its own
-        if look.is_blocked && used < look.passed / 4 {
-            self.waited += look.passed;
-        }
+        let is_idle = used < look.passed / 4;
+        self.waited =
+            if is_one_wait && is_idle { self.waited + look.passed } else { Duration::ZERO };
         if look.is_terminated && was_terminated {
             Some(End::Terminated)
         } else if self.used > MAX_PROCESSOR_TIME {
@@ -159,7 +162,7 @@ mod tests {
             work,
             processor_time: Duration::from_millis(processor_ms),
             passed: LOOK_EVERY,
-            is_blocked: false,
+            switches: Some(processor_ms),
             is_terminated: false,
         }
     }
@@ -181,12 +184,12 @@ mod tests {
     #[test]
     fn a_wait_is_ended_and_a_busy_machine_is_no_wait() {
         let mut watched = Watched::default();
-        let blocked = |work| Look { is_blocked: true, ..look(work, 3) };
+        let blocked = |work| Look { switches: Some(7), ..look(work, 3) };
         let ended = (0..).find(|_| watched.judge(&blocked(1)) == Some(End::Wait));
         assert_eq!(ended, Some(41), "10 s, and the first look to compare with");
         let mut watched = Watched::default();
         for n in 0..1000 {
-            assert_eq!(watched.judge(&look(1, n)), None, "it runs, and gets little of a processor");
+            assert_eq!(watched.judge(&look(1, n)), None, "it goes on, if slowly");
             assert_eq!(watched.judge(&blocked(2)), None, "it waits for a hook");
         }
     }

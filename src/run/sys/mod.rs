@@ -25,7 +25,7 @@ pub use fault::{
 pub use signals::{block_at_start, is_pending, restore_inherited};
 pub use spawn::spawn;
 pub use watch::{
-    be_last_for_oom_killer, inherit_oom_score, is_main_thread_blocked, pause, processor_limit,
+    be_last_for_oom_killer, inherit_oom_score, main_thread_switches, pause, processor_limit,
     processor_time, start_thread,
 };
 

@@ -71,14 +71,18 @@ pub fn processor_limit() -> Option<Duration> {
     seconds.map(|seconds| Duration::from_secs(seconds.max(1)))
 }
 
-/// Whether the main thread waits for something, as against running or waiting for a processor.
-/// Without /proc it counts as waiting.
-pub fn is_main_thread_blocked() -> bool {
-    let mut buffer = [0_u8; 512];
+/// How often the main thread has been switched to and away from: a number that stands still while it
+/// waits for one thing. `None` without /proc.
+pub fn main_thread_switches() -> Option<u64> {
+    let mut buffer = [0_u8; 4096];
     // the process's own file is that of its main thread
-    let Some(stat) = read_small(c"/proc/self/stat", &mut buffer) else { return true };
-    let state = stat.iter().rposition(|byte| *byte == b')').and_then(|end| stat.get(end + 2));
-    state.is_none_or(|state| *state != b'R')
+    let status = read_small(c"/proc/self/status", &mut buffer)?;
+    let numbers = status.split(|byte| *byte == b'\n').filter_map(|line| {
+        let (name, number) = line.split_at(line.iter().position(|byte| *byte == b':')?);
+        let number = std::str::from_utf8(number.get(1..)?.trim_ascii()).ok()?;
+        name.ends_with(b"voluntary_ctxt_switches").then(|| number.parse::<u64>().ok())?
+    });
+    numbers.reduce(u64::wrapping_add)
 }
 
 /// Makes this process the last that the kernel ends where memory runs out. Where it may not, nothing
