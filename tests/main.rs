@@ -12,6 +12,7 @@ mod argv;
 mod check;
 mod cli;
 mod descriptors;
+mod drop_in;
 mod exchange;
 mod faults;
 mod flood;
