@@ -8,6 +8,7 @@
 
 mod support;
 
+mod adoption;
 mod argv;
 mod check;
 mod cli;
