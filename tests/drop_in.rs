@@ -270,6 +270,36 @@ fn a_call_from_a_hook_of_another_call_tells_its_own() {
     assert_eq!(host.log()[0].split(' ').collect::<Vec<_>>()[..3], ["n", "2", "network.adopted"]);
 }
 
+#[test]
+fn a_person_gives_what_libvirt_would() {
+    let host = Host::new();
+    host.file(
+        "qemu.adopted",
+        format!(
+            "#!/bin/sh\ncat /proc/self/environ >'{}'\n[ \"$(pwd) $(umask)\" = '/ 0022' ]\n",
+            host.path("env").display()
+        ),
+    );
+    let words =
+        ["--hooks-dir", host.hooks().to_str().unwrap(), "run", "qemu", "g", "prepare", "begin"]
+            .map(str::to_owned);
+    let call = Call::new(&host, "qemu", words);
+    let call = call.called(binary_under_test().to_str().unwrap(), "/var/tmp").stdin("");
+    let call = call.env("SECRET", "x").env("USER", "u").env("LC_ALL", "de_DE").env("TMPDIR", "/t");
+    assert_eq!(call.run().status, Some(0));
+    let text = String::from_utf8(host.read("env")).unwrap();
+    let passed: Vec<&str> = text
+        .split_terminator('\0')
+        .filter(|variable| {
+            !["HOOKMUX_", "PWD=", "OLDPWD=", "_="].iter().any(|own| variable.starts_with(own))
+        })
+        .collect();
+    for variable in ["LC_ALL=C", "USER=u", "TMPDIR=/t"] {
+        assert!(passed.contains(&variable), "{variable}: {passed:?}");
+    }
+    assert!(!text.contains("SECRET") && !text.contains("de_DE"), "{passed:?}");
+}
+
 // --- the document -------------------------------------------------------------------------------
 
 #[test]

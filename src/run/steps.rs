@@ -507,8 +507,10 @@ impl Course<'_> {
         if let Change::Ignored(why) = &change {
             self.tell(&Fact::Warning { label: &hook.label, words: why });
         }
-        let failure =
-            fault.map(|(status, what)| failure(hook, status, what, ended.stderr.end(STDERR_END)));
+        let failure = fault.map(|(status, what)| Failure {
+            kill: hook.kill && !verdict::is_not_its_own(&ended),
+            ..failure(hook, status, what, ended.stderr.end(STDERR_END))
+        });
         let run = Run {
             label: hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
