@@ -13,8 +13,9 @@ use nix::sys::signal::Signal;
 
 use crate::answer::{self, Answer};
 use crate::bypass;
+use crate::circle::Nesting;
 use crate::config::settings::RecordPolicy;
-use crate::config::{self, Diagnostic, Loaded, Settings, Surroundings};
+use crate::config::{self, Diagnostic, Loaded, Scope, Settings, Surroundings};
 use crate::daemon_seen;
 use crate::event::Origin;
 use crate::facts::{self, Facts};
@@ -76,21 +77,20 @@ impl Mode {
 pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     let surroundings = Surroundings::here(&front.hooks_dir);
     let mut trust = Trust::new(surroundings.user);
-    let loaded = config::load(&surroundings, &mut trust, true);
+    let mut loaded = config::load(&surroundings, &mut trust, true);
     watchdog::go_on();
-    // a session daemon calls the same links as its user: hooks are the administrator's
-    if !surroundings.is_root() && !loaded.settings.session {
-        return Answer::default();
-    }
+    // a session daemon calls the same links as its user: hooks are the administrator's, but for
+    // scripts that libvirt itself would call
+    let scope = loaded.narrow(&surroundings);
     if front.beside && is_main_script_ours(front, &surroundings) {
         return Answer::default();
     }
-    if call.operation() == Operation::DaemonStart {
+    if call.operation() == Operation::DaemonStart && scope == Scope::All {
         take_up(&surroundings, &loaded.settings, &mut |words| {
             witness.see(&execution(call, None), &Fact::Trouble(words));
         });
     }
-    if call.driver == Driver::Daemon {
+    if call.driver == Driver::Daemon && scope == Scope::All {
         daemon_seen::note(call, &loaded.settings, &surroundings);
     }
     match bypass::load(&surroundings.hooks_dir, &mut trust) {
@@ -104,6 +104,9 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     watchdog::go_on();
     let candidates = candidates::find(call, &loaded.settings, &trust, front.beside);
     watchdog::go_on();
+    if candidates.is_empty() && scope == Scope::DropIns {
+        return Answer::default();
+    }
     if candidates.is_empty() && loaded.problem.is_none() {
         return without_hooks(call, &loaded.settings, &surroundings, witness);
     }
@@ -286,6 +289,12 @@ impl Handling<'_> {
         let surroundings = self.surroundings;
         let document = facts.document.bytes();
         witness.see(&execution, &Fact::Begun(&Begun { call, settings, surroundings, document }));
+        let nesting = Nesting::of(call);
+        if let Some(words) = &nesting.refusal {
+            witness.see(&execution, &Fact::Trouble(words));
+            let refusal = std::slice::from_ref(words);
+            return answer::conclude(call, refusal, &[], false);
+        }
         let mut troubles = self.troubles();
         let mut warnings = self.warnings(&facts);
         let broken_rules = property_rules::broken(call, settings, &facts);
@@ -313,7 +322,7 @@ impl Handling<'_> {
         if !is_shut(&troubles) {
             let started = self.started_document(guest.as_ref());
             let known = Known { origin: arrival.origin, started, restore: restore.as_mut() };
-            match self.run(&facts, &execution, known, &mut troubles, witness) {
+            match self.run(&facts, &execution, nesting.depth, known, &mut troubles, witness) {
                 Ok(result) => ran = result,
                 Err(error) => troubles.push(format!("no hook can be run: {error}")),
             }
@@ -357,6 +366,7 @@ impl Handling<'_> {
         &self,
         facts: &Facts,
         execution: &Execution,
+        depth: u32,
         known: Known<'_, '_>,
         troubles: &mut Vec<String>,
         witness: &mut dyn Witness,
@@ -403,7 +413,10 @@ impl Handling<'_> {
             supervisor: &mut supervisor,
             exchange: &mut exchange,
             witness,
+            depth,
+            is_real: self.mode == Mode::Real,
             base: Environment::default(),
+            own: Environment::default(),
             undone: Vec::new(),
             has_queued: false,
         };

@@ -26,6 +26,7 @@ use crate::watchdog;
 pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
     let call = Call::new(front.driver, arguments);
     fault::guard(&call);
+    sys::remember_place();
     let front = absolute(front);
     settle();
     fault::inject("start");

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod boot;
 pub mod bypass;
 pub mod call;
+pub mod circle;
 pub mod cli;
 pub mod condition;
 pub mod config;

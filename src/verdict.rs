@@ -83,6 +83,20 @@ pub fn fault(ended: &Ended) -> Option<(i32, String)> {
     }
 }
 
+/// Whether a program wasn't started for a reason that lies in this process or in the host: no memory, no
+/// room for another process, a step before its start that failed.
+pub fn is_not_its_own(ended: &Ended) -> bool {
+    use libc::{EACCES, EINVAL, EISDIR, ELIBBAD, ELOOP, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETXTBSY};
+    let of_file =
+        [EACCES, EINVAL, EISDIR, ELIBBAD, ELOOP, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETXTBSY];
+    match &ended.outcome {
+        Outcome::NotStarted(error) => {
+            error.raw_os_error().is_none_or(|number| !of_file.contains(&number))
+        }
+        _ => false,
+    }
+}
+
 /// A duration for people.
 pub fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
@@ -224,6 +238,19 @@ mod tests {
             let outcome = Outcome::NotStarted(io::Error::from_raw_os_error(error));
             assert_eq!(fault(&ended(outcome)).map(|(status, _)| status), Some(status));
         }
+    }
+
+    #[test]
+    fn what_kept_a_program_from_starting_is_its_own_or_not() {
+        let not_started = |error| ended(Outcome::NotStarted(error));
+        for number in [libc::ENOEXEC, libc::ENOENT, libc::EACCES] {
+            assert!(!is_not_its_own(&not_started(io::Error::from_raw_os_error(number))));
+        }
+        for number in [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::E2BIG] {
+            assert!(is_not_its_own(&not_started(io::Error::from_raw_os_error(number))));
+        }
+        assert!(is_not_its_own(&not_started(io::Error::other("setsid: x"))));
+        assert!(!is_not_its_own(&ended(Outcome::Exited(126))));
     }
 
     #[test]

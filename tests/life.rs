@@ -295,7 +295,9 @@ fn both_styles_know_everything_of_their_call() {
             // the thread that made the call, as the daemon's name is its process's
             ("HOOKMUX_DAEMON", comm.trim()),
         ] {
-            assert_eq!(get(variable).as_deref(), Some(value), "{name}: {variable}");
+            // vdsm's own variable is nothing for what was libvirt's
+            let value = (name != "tree" || variable != "vmId").then_some(value);
+            assert_eq!(get(variable).as_deref(), value, "{name}: {variable}");
         }
         if let Some(event) = event {
             assert_eq!(get("HOOKMUX_EVENT").as_deref(), Some(event));

@@ -8,10 +8,12 @@
 
 mod support;
 
+mod adoption;
 mod argv;
 mod check;
 mod cli;
 mod descriptors;
+mod drop_in;
 mod exchange;
 mod faults;
 mod flood;

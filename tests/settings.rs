@@ -242,7 +242,9 @@ fn environment_and_environment_file_reach_hooks_of_both_styles() {
     host.mode("hooks/env", 0o644);
     let script = r#"log "$A|$B|$N|$QUOTED|$SINGLE|$LONG|${EMPTY-unset}|$PATH""#;
     host.script("before_vm_prepare/10-x", script);
-    host.script("qemu.d/g/prepare/begin/10-x", script);
+    host.script("bin/x", script);
+    host.file("hooks.d/x.yaml", "calls: qemu/prepare/begin\ncommand: bin/x\nstyle: libvirt\n");
+    host.mode("hooks/hooks.d/x.yaml", 0o644);
     host.guest("prepare begin").run().succeeds();
     let expected = "a|from file|5|a \"b\" $x|a  b|one two||/usr/bin:/bin";
     assert_eq!(host.log(), [expected, expected]);

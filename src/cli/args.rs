@@ -465,6 +465,12 @@ pub struct InstallArgs {
     /// Leave what is there alone, and be called after it, from `<driver>.d/` (libvirt 6.5)
     #[arg(long)]
     pub beside: bool,
+    /// Adopt also what would be refused, or looks at its own name
+    #[arg(long, requires = "adopt")]
+    pub force: bool,
+    /// Only show what would be done, and what stands in the way; nothing is changed, and nothing is run
+    #[arg(long)]
+    pub dry_run: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,

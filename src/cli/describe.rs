@@ -49,7 +49,8 @@ pub fn describe(
         arguments.driver,
         vec![arguments.object.clone(), arguments.operation.clone(), sub, arguments.extra.clone()],
     );
-    let loaded = place.load(output);
+    let mut loaded = place.load(output);
+    loaded.narrow(&place.surroundings);
     let beside = is_beside(place, arguments.driver);
     let candidates =
         candidates::find(&call, &loaded.settings, &Trust::new(place.surroundings.user), beside);

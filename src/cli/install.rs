@@ -16,8 +16,7 @@ use serde_json::{Value, json};
 use super::args::{Format, InstallArgs, UninstallArgs};
 use super::installed::{self, BESIDE, Installed, Main};
 use super::output::{Output, Tone};
-use super::{End, Place, reload, vfio_helper};
-use crate::files;
+use super::{End, Place, adoption, reload};
 use crate::hook::{adopted, directory};
 use crate::libvirt::Driver;
 use crate::trust::Trust;
@@ -46,7 +45,7 @@ impl Report {
     }
 
     fn has_changed(&self) -> bool {
-        self.steps.iter().any(|step| step.action != "none")
+        self.steps.iter().any(|step| step.action != "none" && !step.action.starts_with("would-"))
     }
 
     fn show(self, format: Format, output: &mut Output) -> End {
@@ -91,13 +90,26 @@ pub fn install(place: &Place, arguments: &InstallArgs, output: &mut Output) -> a
     let binary = env::current_exe().context("hookmux's own file can't be found")?;
     let drivers =
         if arguments.driver.is_empty() { USUAL.to_vec() } else { arguments.driver.clone() };
-    make_directory(hooks_dir)?;
+    if !arguments.dry_run {
+        make_directory(hooks_dir)?;
+    }
     let mut report = Report::default();
     // all are looked at before anything is changed
     let places: Vec<Installed> =
         drivers.iter().map(|driver| installed::look(hooks_dir, *driver, &binary)).collect();
     for installed in &places {
         report.problems.extend(obstacle(installed, arguments));
+    }
+    let adoption = adoption::look(place, arguments, &places, output);
+    let told = if arguments.force { &mut report.notes } else { &mut report.problems };
+    told.extend(adoption.problems);
+    report.notes.extend(adoption.notes);
+    if arguments.dry_run {
+        for (driver, path, action, words) in adoption.would {
+            report.did(driver, &path, action, words);
+        }
+        report.notes.push("nothing was changed: --dry-run".to_owned());
+        return Ok(report.show(arguments.output, output));
     }
     if !report.problems.is_empty() {
         report.problems.push("nothing was changed".to_owned());
@@ -176,8 +188,7 @@ fn install_main(
             );
         }
         Main::Foreign => {
-            let is_helper = files::read_regular(path, vfio_helper::MAX_HELPER_BYTES)
-                .is_ok_and(|text| vfio_helper::is_one(&text));
+            let is_helper = adoption::is_helper(path);
             let keep = if is_helper {
                 installed::retired(hooks_dir, driver)
             } else {

@@ -1,6 +1,7 @@
 //! The command line: a second door to the same rooms.
 
 mod add;
+mod adoption;
 mod args;
 mod bypass;
 mod check;
@@ -19,6 +20,7 @@ mod man;
 mod metrics;
 mod output;
 mod overview;
+mod own_name;
 mod plan;
 mod prune;
 mod queue;

@@ -97,6 +97,9 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
     Ok(end)
 }
 
+/// Why a user's own daemon has so few hooks.
+pub const NARROW: &str = "A user's own daemon has only the scripts that libvirt itself would call, for `session` is false in hookmux.yaml.";
+
 fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
     let broken = candidates.broken.iter().filter(|broken| broken.has_stand_in);
     let mut notes: Vec<String> = broken
@@ -108,6 +111,9 @@ fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
             notes.push(format!("Of the document only name and uuid are read: {why}."));
         }
         Document::Absent | Document::Whole(_) => {}
+    }
+    if candidates.is_narrow {
+        notes.push(NARROW.to_owned());
     }
     notes.extend(
         candidates.tree_left_to.as_ref().map(|owner| format!("The per-guest tree is {owner}.")),

@@ -26,6 +26,7 @@ use crate::trust::Trust;
 
 pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow::Result<End> {
     let mut loaded = place.load(output);
+    loaded.narrow(&place.surroundings);
     let history = executions::history(&loaded.settings, output)?;
     let Record { head, body } = executions::the_one(&history, &arguments.id)?;
     let call = call(&head, &body)?;

@@ -25,6 +25,9 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         let facts = Facts::of(document.clone());
         let origin = describe::arrival(&call, &loaded.settings, &facts, arguments.origin).origin;
         describe::head(&call, &loaded.settings, origin, &document_source, output);
+        if candidates.is_narrow {
+            output.line(&format!("  {}", super::plan::NARROW));
+        }
     }
     front_door::settle();
     output.go_on();

@@ -45,6 +45,39 @@ impl Loaded {
     pub fn is_lost(&self) -> bool {
         self.problem.is_some() && self.copy.is_none()
     }
+
+    /// Keeps of the settings what holds for this user's daemon; returns which hooks it has. Where those
+    /// are only scripts that libvirt itself would call, its places are the user's own, and nothing of
+    /// the administrator's can stop a call.
+    pub fn narrow(&mut self, surroundings: &Surroundings) -> Scope {
+        let scope = Scope::of(&self.settings, surroundings.user);
+        if scope == Scope::DropIns {
+            let usual = Settings::defaults(surroundings);
+            self.problem = None;
+            self.settings.state_dir = usual.state_dir;
+            self.settings.runtime_dir = usual.runtime_dir;
+            self.settings.save_dir = usual.save_dir;
+            self.settings.custom_properties = None;
+            self.settings.environment_file = None;
+        }
+        scope
+    }
+}
+
+/// Which hooks the daemon of a user has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    All,
+    /// Only scripts that were there before hookmux came: libvirt itself would call them.
+    DropIns,
+}
+
+impl Scope {
+    /// The administrator's hooks are for root's daemon; for those of other users where `session` says
+    /// so.
+    pub fn of(settings: &Settings, user: u32) -> Scope {
+        if user == 0 || settings.session { Scope::All } else { Scope::DropIns }
+    }
 }
 
 /// Reads `hookmux.yaml`. A broken, unreadable or untrusted one is replaced by its last good copy,

@@ -195,9 +195,12 @@ impl<'de> Deserialize<'de> for Variables {
     }
 }
 
+/// How all of hookmux's own variables begin.
+pub const OWN_PREFIX: &[u8] = b"HOOKMUX_";
+
 /// Whether a variable is hookmux's to set: `HOOKMUX_*`, and vdsm's `_hook_*` and `vmId`.
 pub fn is_own_variable(name: &[u8]) -> bool {
-    name == b"vmId" || name.starts_with(b"HOOKMUX_") || name.starts_with(b"_hook_")
+    name == b"vmId" || name.starts_with(OWN_PREFIX) || name.starts_with(b"_hook_")
 }
 
 /// Whether a word can be a shell's variable.

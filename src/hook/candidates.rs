@@ -10,7 +10,7 @@ use crate::config::cache;
 use crate::config::registration::{CallStyle, DIRECTORY, FailurePolicy, OwnTimeout};
 use crate::config::registry::Broken;
 use crate::config::triggers::Triggers;
-use crate::config::{Registration, Settings};
+use crate::config::{Registration, Scope, Settings};
 use crate::event::{self, Event};
 use crate::libvirt::{Call, Operation};
 use crate::trust::Trust;
@@ -38,6 +38,8 @@ pub struct Candidates {
     pub unreadable: Vec<Unreadable>,
     /// Registrations that can't be read: without a stand-in, what they would run is unknown.
     pub broken: Vec<Broken>,
+    /// Whether only scripts that were libvirt's are looked for: the caller is a user's own daemon.
+    pub is_narrow: bool,
     /// Why the per-guest tree is left alone, where it has scripts for this call.
     pub tree_left_to: Option<String>,
 }
@@ -64,6 +66,16 @@ impl Candidates {
 /// Looks for the hooks of a call. `beside` is whether hookmux was called from `<driver>.d/`.
 pub fn find(call: &Call, settings: &Settings, trust: &Trust, beside: bool) -> Candidates {
     let mut found = Candidates::default();
+    match Scope::of(settings, trust.user()) {
+        Scope::All => add_hooks(&mut found, call, settings, trust),
+        Scope::DropIns => found.is_narrow = true,
+    }
+    add_drop_ins(&mut found, call, settings, beside);
+    found
+}
+
+/// Hooks of events and of calls.
+fn add_hooks(found: &mut Candidates, call: &Call, settings: &Settings, trust: &Trust) {
     let events = event::candidates(call);
     let wants = |triggers: &Triggers| {
         triggers.has_call(call) || events.iter().any(|event| triggers.has_event(&event.name))
@@ -93,6 +105,10 @@ pub fn find(call: &Call, settings: &Settings, trust: &Trust, beside: bool) -> Ca
         of_call.map(|registration| registered_hook(registration, DIRECTORY, settings)).collect();
     in_order(&mut of_call);
     found.add(None, of_call);
+}
+
+/// Scripts that were libvirt's.
+fn add_drop_ins(found: &mut Candidates, call: &Call, settings: &Settings, beside: bool) {
     match adopted_script(call, settings) {
         Ok(candidate) => found.add(None, candidate.into_iter().collect()),
         Err(unreadable) => found.unreadable.push(unreadable),
@@ -105,7 +121,6 @@ pub fn find(call: &Call, settings: &Settings, trust: &Trust, beside: bool) -> Ca
         },
         Err(unreadable) => found.unreadable.push(unreadable),
     }
-    found
 }
 
 /// By weight, then byte order of the name; the sort keeps what is equal in the order of the roots.

@@ -68,6 +68,12 @@ impl Source {
             Source::Registered => "registered",
         }
     }
+
+    /// Whether it ran before hookmux came: then it finds what libvirt gives, and nothing else but
+    /// `HOOKMUX_*`.
+    pub const fn is_drop_in(self) -> bool {
+        matches!(self, Source::Tree | Source::Adopted)
+    }
 }
 
 /// One thing to run.

@@ -29,7 +29,7 @@ use crate::run::document_file::{self, Place as DocumentPlace};
 use crate::run::exchange::Change;
 use crate::run::interpreter;
 use crate::run::job::{Ended, Job, Outcome};
-use crate::run::locks::{self, Lock, Unlocked};
+use crate::run::locks::{self, Holder, Lock, Unlocked};
 use crate::run::processes;
 use crate::run::supervise::{Next, Supervisor};
 use crate::run::sys;
@@ -475,12 +475,13 @@ impl Shift<'_> {
         if is_suspect(head) && self.active.iter().any(|active| is_suspect(&active.head)) {
             return Tried::Blocked(Obstacle::Suspect);
         }
+        let holder = Holder::new(&head.hook, &head.execution);
         let lock = match &head.lock {
             None => None,
             Some(name) if busy.contains(name) => {
                 return Tried::Blocked(Obstacle::Lock(name.clone()));
             }
-            Some(name) => match locks::try_take(&self.settings.runtime_dir, name) {
+            Some(name) => match locks::try_take(&self.settings.runtime_dir, name, &holder) {
                 Ok(lock) => Some(lock),
                 Err(Unlocked::Trouble(error)) => {
                     let what = format!("the lock `{name}` can't be taken: {error}");

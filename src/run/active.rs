@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::capture::Capture;
+use super::feed::Feed;
 use super::job::{Job, Outcome};
 use super::processes;
+use super::shell;
 use super::sys::{self, End};
 
 /// Between SIGTERM and SIGKILL.
@@ -38,6 +40,7 @@ pub(super) struct Active {
     kill_leftovers: bool,
     pub(super) stdout: Option<File>,
     pub(super) stderr: Option<File>,
+    pub(super) feed: Option<Feed>,
     pub(super) stdout_capture: Capture,
     pub(super) stderr_capture: Capture,
     pub(super) exited: Option<Outcome>,
@@ -61,19 +64,25 @@ struct Ending {
 }
 
 impl Active {
-    pub(super) fn start(index: usize, job: Job) -> io::Result<Active> {
+    pub(super) fn start(index: usize, mut job: Job) -> io::Result<Active> {
         let (stdout, stdout_writer) = pipe()?;
         let (stderr, stderr_writer) = pipe()?;
-        let streams = [job.stdin.as_fd(), stdout_writer.as_fd(), stderr_writer.as_fd()];
         let started = Instant::now();
         let mut tries = 0;
         let pid = loop {
             tries += 1;
+            let streams = [job.stdin.as_fd(), stdout_writer.as_fd(), stderr_writer.as_fd()];
             let started =
                 sys::spawn(&job.path, &job.arguments, &job.environment, streams, &job.privileges);
             match started {
                 Err(error) if tries < SPAWN_TRIES && is_passing(&error) => {
                     thread::sleep(Duration::from_millis(if is_busy(&error) { 20 } else { 50 }));
+                }
+                Err(error) if job.is_text_run && error.raw_os_error() == Some(libc::ENOEXEC) => {
+                    job.is_text_run = false;
+                    if !shell::run_by_shell(&mut job) {
+                        return Err(error);
+                    }
                 }
                 other => break other?,
             }
@@ -91,6 +100,7 @@ impl Active {
             kill_leftovers: job.kill_leftovers,
             stdout: Some(stdout),
             stderr: Some(stderr),
+            feed: job.feed.take(),
             stdout_capture: Capture::with_head(job.stdout_head),
             stderr_capture: Capture::default(),
             exited: None,
@@ -115,6 +125,7 @@ impl Active {
                 End::Killed(signal) => Outcome::Signaled(signal),
             });
         }
+        self.feed = self.feed.take().and_then(|mut feed| feed.go_on().then_some(feed));
         read_into(&mut self.stdout, &mut self.stdout_capture);
         read_into(&mut self.stderr, &mut self.stderr_capture);
     }

@@ -3,6 +3,8 @@
 //! 1. custom properties under their bare names, where the hook gets them and nothing else has the name
 //! 2. PATH, HOME, LC_ALL; `environment`, then `environment_file` of the settings
 //! 3. hookmux's own
+//!
+//! A script that was libvirt's has only the third, beside all that libvirt passed.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CString, OsStr, OsString};
@@ -11,6 +13,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use super::job::c_string;
 use super::steering::steers;
 use crate::config::custom_properties::CustomProperties;
+use crate::config::values::OWN_PREFIX;
 use crate::config::values::is_variable_name;
 use crate::config::{Settings, Surroundings};
 use crate::hook::Source;
@@ -23,6 +26,10 @@ pub const MAX_VALUE: usize = 64 * 1024;
 /// All properties together, in bytes as the kernel counts them for a new program: names and values
 /// with their ends, and a pointer for each. Its limit for everything is 2 MiB.
 const MAX_VALUES: usize = 512 * 1024;
+
+/// What libvirt passes to its hooks, where it has them itself; it sets `LC_ALL` to `C`.
+const PASSED: [&str; 7] =
+    ["LD_PRELOAD", "LD_LIBRARY_PATH", "PATH", "HOME", "USER", "LOGNAME", "TMPDIR"];
 
 /// How many properties that were left out are named.
 const MAX_TOLD: usize = 10;
@@ -112,6 +119,11 @@ impl Environment {
         }
     }
 
+    /// Sets all variables of another one.
+    pub fn extend(&mut self, other: &Environment) {
+        other.variables.iter().for_each(|(name, value)| self.set(name, value));
+    }
+
     fn unset(&mut self, name: &str) {
         if let Some(place) = self.places.remove(OsStr::new(name)) {
             self.variables.remove(place);
@@ -187,6 +199,31 @@ impl Environment {
             })
             .collect()
     }
+}
+
+/// All that libvirt passed to this process, byte by byte, but for hookmux's own variables: a script
+/// that called hookmux is told of its own call by them.
+pub fn of_libvirt() -> Vec<CString> {
+    // the C library's list may be incomplete: a dynamic one takes out what a confined program must
+    // not have
+    let passed = std::fs::read("/proc/self/environ").unwrap_or_else(|_| {
+        let variables = std::env::vars_os();
+        let line = |(name, value): (OsString, OsString)| {
+            [name.as_bytes(), b"=", value.as_bytes(), b"\0"].concat()
+        };
+        variables.flat_map(line).collect()
+    });
+    let variables = passed.split(|byte| *byte == 0).filter(|variable| !variable.is_empty());
+    variables.filter(|variable| !variable.starts_with(OWN_PREFIX)).map(c_string).collect()
+}
+
+/// What libvirt would pass, made from a person's own environment.
+pub fn as_of_libvirt() -> Vec<CString> {
+    let own = PASSED.iter().filter_map(|name| {
+        let value = std::env::var_os(name)?;
+        Some(c_string(&[name.as_bytes(), b"=", value.as_bytes()].concat()))
+    });
+    std::iter::once(c"LC_ALL=C".into()).chain(own).collect()
 }
 
 /// What a property takes under both its names.

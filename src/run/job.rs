@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use super::capture::{Capture, HEAD};
+use super::feed::Feed;
 use super::privileges::Privileges;
 
 /// What is to be run.
@@ -18,6 +19,8 @@ pub struct Job {
     /// `NAME=value`; has the run's id as `HOOKMUX_RUN`.
     pub environment: Vec<CString>,
     pub stdin: OwnedFd,
+    /// What is still to be written for its standard input.
+    pub feed: Option<Feed>,
     pub run: String,
     /// Its own limit in time.
     pub timeout: Option<Duration>,
@@ -27,6 +30,9 @@ pub struct Job {
     /// How much of the beginning of standard output is kept, in bytes.
     pub stdout_head: usize,
     pub privileges: Privileges,
+    /// Whether a text without a `#!` line is given to a shell, as shells themselves do with what the
+    /// kernel can't execute.
+    pub is_text_run: bool,
 }
 
 impl Job {
@@ -37,12 +43,14 @@ impl Job {
             path,
             environment: Vec::new(),
             stdin,
+            feed: None,
             run,
             timeout: None,
             call_ends,
             kill_leftovers: false,
             stdout_head: HEAD,
             privileges: Privileges::default(),
+            is_text_run: false,
         }
     }
 }

@@ -4,25 +4,29 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::{SFlag, fstat};
 
 use super::arguments::Telling;
 use super::environment::{self, BareNames, Environment};
 use super::exchange::Copy;
+use super::feed::{self, Feed};
 use super::job::{Job, c_string};
 use super::privileges::{self, Identity, Privileges};
 use super::steps::Course;
+use super::sys;
+use crate::circle::{DEPTH_VARIABLE, HOOK_VARIABLE};
 use crate::config::Registration;
 use crate::config::registration::StdinKind;
 use crate::config::values::is_own_variable;
 use crate::event;
 use crate::files;
-use crate::hook::Style;
+use crate::hook::{Source, Style};
 use crate::libvirt::document::MAX_BYTES;
 use crate::plan::Step;
 use crate::record::Fact;
@@ -71,10 +75,16 @@ impl Course<'_> {
         let trouble = |words: String| (crate::verdict::OWN_TROUBLE, words);
         let registration = step.hook.registration.clone();
         let registration = registration.as_deref();
-        let privileges = self.privileges(registration)?;
+        let mut privileges = self.privileges(registration)?;
+        let is_drop_in = step.hook.source.is_drop_in();
+        privileges.is_drop_in = is_drop_in;
         let run = self.run_id(number, part);
         let copy = self.document_copy(step, number, file, &privileges).map_err(trouble)?;
-        let stdin = self.stdin(step, &run, registration).map_err(trouble)?;
+        let (stdin, feed) = if is_drop_in {
+            self.pipe().map_err(trouble)?
+        } else {
+            (self.stdin(step, &run, registration).map_err(trouble)?, None)
+        };
         let path = self.program(step, part);
         let mut job = Job::new(path.as_os_str(), stdin, run, ends);
         self.add_arguments(&mut job, step, part, registration);
@@ -84,7 +94,20 @@ impl Course<'_> {
         job.timeout = step.hook.timeout;
         job.kill_leftovers = step.hook.kill_leftovers;
         job.privileges = privileges;
+        job.feed = feed;
+        job.is_text_run = step.hook.source == Source::Tree;
+        if is_drop_in {
+            let own = self.environment(self.own.clone(), step, &job.run, None).map_err(trouble)?;
+            job.environment =
+                if self.is_real { environment::of_libvirt() } else { environment::as_of_libvirt() };
+            job.environment.extend(own.block());
+            return Ok(Launch { job, copy });
+        }
         let mut environment = self.base.clone();
+        environment.extend(&self.own);
+        if let Some(uuid) = &self.execution.uuid {
+            environment.set("vmId", uuid);
+        }
         if let Some(identity) = &job.privileges.identity {
             add_user(&mut environment, identity);
         }
@@ -121,7 +144,12 @@ impl Course<'_> {
                 )
             }
         };
-        Ok(Privileges { identity, limits: registration.limits, nice: registration.nice })
+        Ok(Privileges {
+            identity,
+            limits: registration.limits,
+            nice: registration.nice,
+            is_drop_in: false,
+        })
     }
 
     fn document_copy(
@@ -198,6 +226,18 @@ impl Course<'_> {
         }
     }
 
+    /// Standard input of a script that was libvirt's: a pipe, as libvirt gives it, or what libvirt
+    /// gave where that was no document.
+    fn pipe(&self) -> Result<(OwnedFd, Option<Feed>), String> {
+        let document = self.exchange.whole();
+        if document.is_none() && !is_pipe(sys::standard_input()) {
+            let null = self.supervisor.null().map_err(|error| format!("/dev/null: {error}"))?;
+            return Ok((null, None));
+        }
+        feed::pipe(document.unwrap_or_default())
+            .map_err(|error| format!("libvirt's document can't be passed on: {error}"))
+    }
+
     fn stdin(
         &mut self,
         step: &Step,
@@ -237,6 +277,7 @@ impl Course<'_> {
             add_own(&mut environment, registration, self.surroundings.user)?;
         }
         environment.set("HOOKMUX_RUN", run);
+        environment.set(HOOK_VARIABLE, &step.hook.label);
         if let Some(path) = &self.started_document {
             environment.set("HOOKMUX_STARTED_XML", path);
         }
@@ -299,6 +340,14 @@ impl Course<'_> {
                 Err(error) => trouble = Some(error.to_string()),
             }
         }
+        self.base = environment;
+        self.own = self.make_own();
+        trouble
+    }
+
+    /// Hookmux's own variables, as far as all hooks of the call share them.
+    fn make_own(&self) -> Environment {
+        let mut environment = Environment::default();
         let call = self.call;
         environment.set("HOOKMUX_DRIVER", call.driver.name());
         environment.set("HOOKMUX_OBJECT", call.object());
@@ -310,7 +359,6 @@ impl Course<'_> {
         }
         if let Some(uuid) = &self.execution.uuid {
             environment.set("HOOKMUX_UUID", uuid);
-            environment.set("vmId", uuid);
         }
         if call.driver.is_guest() {
             environment.set("HOOKMUX_ORIGIN", self.origin.name());
@@ -318,8 +366,8 @@ impl Course<'_> {
         environment.set("HOOKMUX_EXECUTION", &self.execution.id);
         environment.set("HOOKMUX_HOOKS_DIR", &self.settings.hooks_dir);
         environment.set("HOOKMUX_DAEMON", self.surroundings.daemon());
-        self.base = environment;
-        trouble
+        environment.set(DEPTH_VARIABLE, (self.depth + 1).to_string());
+        environment
     }
 }
 
@@ -407,6 +455,11 @@ impl fmt::Display for EnvironmentFileError {
             Fault::Syntax { line, message } => write!(f, ":{line}: {message}"),
         }
     }
+}
+
+fn is_pipe(descriptor: BorrowedFd<'_>) -> bool {
+    let kind = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
+    fstat(descriptor).is_ok_and(|found| kind(found.st_mode) == SFlag::S_IFIFO)
 }
 
 fn in_memory(content: &[u8]) -> std::io::Result<OwnedFd> {

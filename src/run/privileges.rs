@@ -39,6 +39,8 @@ pub struct Privileges {
     pub identity: Option<Identity>,
     pub limits: Limits,
     pub nice: Option<i32>,
+    /// Whether it starts where libvirt started hookmux: in that directory, with that umask.
+    pub is_drop_in: bool,
 }
 
 /// Why there is nobody whose rights a hook could have.

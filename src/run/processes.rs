@@ -138,6 +138,11 @@ pub fn start_time(pid: i32) -> Option<u64> {
     Some(row(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.start)
 }
 
+/// The process that a process is a child of.
+pub fn parent(pid: i32) -> Option<i32> {
+    Some(row(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.parent)
+}
+
 /// Whether the process that was started then is still there, and isn't just waiting to be reaped.
 pub fn is_running(pid: i32, start: u64) -> bool {
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();

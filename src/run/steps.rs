@@ -10,7 +10,7 @@ use super::exchange::{Change, Copy, Exchange, Snapshot};
 use super::interpreter;
 use super::job::{Ended, Job, Outcome};
 use super::launch::{DocumentFile, Launch, Part};
-use super::locks::{self, Lock, Unlocked};
+use super::locks::{self, Holder, Lock, Unlocked};
 use super::stored_job::{Bytes, StoredJob};
 use super::supervise::{Progress, Supervisor};
 use super::sys::{self, RollbackHandle};
@@ -50,8 +50,15 @@ pub struct Course<'a> {
     pub supervisor: &'a mut Supervisor,
     pub exchange: &'a mut Exchange,
     pub witness: &'a mut dyn Witness,
-    /// What all hooks find in their environment.
+    /// How many hooks the call comes from.
+    pub depth: u32,
+    /// Whether libvirt made the call, and not a person.
+    pub is_real: bool,
+    /// What all hooks find in their environment but hookmux's own, and scripts that were libvirt's
+    /// don't.
     pub base: Environment,
+    /// What hookmux itself tells all hooks.
+    pub own: Environment,
     /// Rollbacks that failed.
     pub undone: Vec<Failure>,
     /// Whether there is work for after the answer.
@@ -196,8 +203,8 @@ impl Course<'_> {
             ended: None,
             change: Change::None,
             failure: Some(Failure {
-                // trouble of ours is no reason to kill what runs
-                kill: step.hook.kill && status != OWN_TROUBLE,
+                // that hookmux refused it, or couldn't try it, is no reason to kill what runs
+                kill: false,
                 ..failure(&step.hook, status, what, Vec::new())
             }),
             job: None,
@@ -428,25 +435,30 @@ impl Course<'_> {
         let begun = Instant::now();
         let until = step.hook.timeout.map_or(ends, |timeout| ends.min(begun + timeout));
         let supervisor = &mut *self.supervisor;
-        locks::take(&self.settings.runtime_dir, name, until, &mut || supervisor.is_terminated())
-            .map(|lock| Some((lock, begun.elapsed())))
-            .map_err(|unlocked| {
-                Obstacle::Failed(match unlocked {
-                    Unlocked::TimedOut => (
-                        TIMED_OUT,
-                        format!(
-                            "timed out after {}: another hook held the lock `{name}`",
-                            verdict::seconds(begun.elapsed())
-                        ),
-                    ),
-                    Unlocked::Terminated => {
-                        (TERMINATED, "ended with hookmux, which got SIGTERM".to_owned())
-                    }
-                    Unlocked::Trouble(error) => {
-                        (OWN_TROUBLE, format!("the lock `{name}` can't be taken: {error}"))
-                    }
-                })
+        let holder = Holder::new(&step.hook.label, &self.execution.id);
+        locks::take(&self.settings.runtime_dir, name, &holder, until, &mut || {
+            supervisor.is_terminated()
+        })
+        .map(|lock| Some((lock, begun.elapsed())))
+        .map_err(|unlocked| {
+            Obstacle::Failed(match unlocked {
+                Unlocked::TimedOut(holder) => {
+                    let after = verdict::seconds(begun.elapsed());
+                    let who = holder.map(|holder| format!(": {}", holder.words()));
+                    let who = who.unwrap_or_default();
+                    let words = format!(
+                        "timed out after {after}: another hook held the lock `{name}`{who}"
+                    );
+                    (TIMED_OUT, words)
+                }
+                Unlocked::Terminated => {
+                    (TERMINATED, "ended with hookmux, which got SIGTERM".to_owned())
+                }
+                Unlocked::Trouble(error) => {
+                    (OWN_TROUBLE, format!("the lock `{name}` can't be taken: {error}"))
+                }
             })
+        })
     }
 
     fn supervise(&mut self, mut ready: Vec<Ready>) -> Vec<Tried> {
@@ -499,8 +511,10 @@ impl Course<'_> {
         if let Change::Ignored(why) = &change {
             self.tell(&Fact::Warning { label: &hook.label, words: why });
         }
-        let failure =
-            fault.map(|(status, what)| failure(hook, status, what, ended.stderr.end(STDERR_END)));
+        let failure = fault.map(|(status, what)| Failure {
+            kill: hook.kill && !verdict::is_not_its_own(&ended),
+            ..failure(hook, status, what, ended.stderr.end(STDERR_END))
+        });
         let run = Run {
             label: hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),

@@ -60,7 +60,8 @@ impl StoredJob {
         let mut stdin = Vec::new();
         File::from(job.stdin).read_to_end(&mut stdin)?;
         let bytes = |string: &CString| Bytes(string.as_bytes().to_vec());
-        let Privileges { identity, limits, nice } = job.privileges;
+        // drop-ins are never kept
+        let Privileges { identity, limits, nice, is_drop_in: _ } = job.privileges;
         Ok(StoredJob {
             path: bytes(&job.path),
             arguments: job.arguments.iter().map(bytes).collect(),
@@ -141,6 +142,7 @@ impl StoredJob {
             }),
             limits: self.limits,
             nice: self.nice,
+            is_drop_in: false,
         };
         Ok(job)
     }

@@ -201,6 +201,8 @@ impl Supervisor {
         let mut polls = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         let pipes = active.iter().flat_map(Active::pipes);
         polls.extend(pipes.map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)));
+        let feeds = active.iter().filter_map(|job| job.feed.as_ref());
+        polls.extend(feeds.map(|feed| PollFd::new(feed.pipe(), PollFlags::POLLOUT)));
         polls.extend(self.waker.iter().map(|waker| PollFd::new(waker.as_fd(), PollFlags::POLLIN)));
         let first_held = polls.len();
         polls.extend(self.held.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));

@@ -70,6 +70,7 @@ codes! {
     NotExecutable "not-executable" Warning,
     DanglingLink "dangling-link" Error,
     NoInterpreterLine "no-interpreter-line" Error,
+    ShellText "shell-text" Note,
     Crlf "crlf" Error,
     InterpreterMissing "interpreter-missing" Error,
     Noexec "noexec" Error,

@@ -12,6 +12,7 @@ use super::script_text::{self, Head, Interpreter};
 use super::survey::Survey;
 use crate::files;
 use crate::run::environment::DEFAULT_PATH;
+use crate::run::shell;
 use crate::trust::{Fault, Trust};
 
 /// How much of a script is looked at, in bytes.
@@ -38,8 +39,41 @@ pub fn is_executable(path: &Path) -> bool {
 pub fn startable(survey: &Survey<'_>, path: &Path, label: &str, findings: &mut Findings) {
     noexec(path, label, findings);
     let Some(bytes) = beginning(path) else { return };
+    read_by_kernel(survey, path, label, &bytes, findings);
+}
+
+/// The same for a script of the per-guest tree: a text that the kernel can't start is given to a shell.
+pub fn startable_in_tree(survey: &Survey<'_>, path: &Path, label: &str, findings: &mut Findings) {
+    let Some(bytes) = beginning(path) else { return noexec(path, label, findings) };
+    let (how, fix) = match script_text::head(&bytes) {
+        Head::None => ("has no #! line", format!("sed -i '1i #!/bin/bash' {}", quoted(path))),
+        Head::Marked => (
+            "has a byte order mark before its #! line, which the shell takes for a command",
+            without_mark(path),
+        ),
+        _ => return startable(survey, path, label, findings),
+    };
+    if !shell::is_text(&bytes) {
+        return startable(survey, path, label, findings);
+    }
+    noexec(path, label, findings);
+    let words = format!("{label} {how}: bash runs it, or sh where there is no bash");
+    findings.add(Code::ShellText, path, words, fix);
+}
+
+fn without_mark(path: &Path) -> String {
+    format!("sed -i '1s/^\\xEF\\xBB\\xBF//' {}", quoted(path))
+}
+
+fn read_by_kernel(
+    survey: &Survey<'_>,
+    path: &Path,
+    label: &str,
+    bytes: &[u8],
+    findings: &mut Findings,
+) {
     let shown = path.display();
-    match script_text::head(&bytes) {
+    match script_text::head(bytes) {
         Head::Program => {}
         Head::None => findings.add(
             Code::NoInterpreterLine,
@@ -51,7 +85,7 @@ pub fn startable(survey: &Survey<'_>, path: &Path, label: &str, findings: &mut F
             Code::NoInterpreterLine,
             path,
             format!("{label} has a byte order mark before its #! line: {shown} can't be executed"),
-            format!("sed -i '1s/^\\xEF\\xBB\\xBF//' {}", quoted(path)),
+            without_mark(path),
         ),
         Head::Crlf => findings.add(
             Code::Crlf,

@@ -22,7 +22,12 @@ fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     match &script.state {
         State::Active => {
             runs_anyway(script, findings);
-            content::startable(survey, path, label, findings);
+            match script.spot {
+                Spot::Tree(_) => content::startable_in_tree(survey, path, label, findings),
+                Spot::Event(_) | Spot::Adopted(_) => {
+                    content::startable(survey, path, label, findings);
+                }
+            }
             content::calls_libvirt(path, label, &detach(survey, script), findings);
         }
         State::Masked(_) => {}

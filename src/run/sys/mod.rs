@@ -5,6 +5,7 @@ mod become_user;
 mod clock;
 mod drain;
 mod fault;
+mod place;
 mod signals;
 mod spawn;
 mod watch;
@@ -22,6 +23,7 @@ pub use fault::{
     Cause, RollbackHandle, add_rollback, answer_faults_with, answered, end, prepare_take_over,
     process_over, rolled_back,
 };
+pub use place::remember_place;
 pub use signals::{block_at_start, is_pending, restore_inherited};
 pub use spawn::spawn;
 pub use watch::{

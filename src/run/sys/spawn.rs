@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use libc::{c_char, c_int};
 
 use super::become_user::become_user;
-use super::{fault, watch};
+use super::{fault, place, watch};
 use crate::config::registration::Limits;
 use crate::run::privileges::Privileges;
 
@@ -188,6 +188,9 @@ impl Child<'_> {
                 }
             }
             watch::restore_oom_score();
+            if self.privileges.is_drop_in {
+                place::restore_place();
+            }
             for (resource, limit) in self.limits {
                 check("setrlimit", libc::setrlimit(*resource as _, limit))?;
             }

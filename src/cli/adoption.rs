@@ -1,0 +1,258 @@
+//! A look at a script and at its per-guest tree, before hookmux takes them over: an adoption that would
+//! break what worked is refused.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Place;
+use super::args::InstallArgs;
+use super::check::finding::quoted;
+use super::check::script_text::{Head, head};
+use super::installed::{Installed, Main};
+use super::output::Output;
+use super::{own_name, vfio_helper};
+use crate::config::TrustPolicy;
+use crate::files;
+use crate::hook::{State, adopted, directory, tree};
+use crate::libvirt::{Call, Driver, Operation};
+use crate::trust::Trust;
+
+/// The largest script that is looked through, in bytes.
+const MAX_SCRIPT_BYTES: u64 = 16 << 20;
+
+/// What an installation would do to what is there.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// Why what is there must not be taken over: file, reason and the way out.
+    pub problems: Vec<String>,
+    pub notes: Vec<String>,
+    /// What would be done, of each driver: a word for programs, and words for people.
+    pub would: Vec<(Driver, PathBuf, &'static str, String)>,
+}
+
+/// Looks at what is there; changes nothing, and runs nothing.
+pub fn look(
+    place: &Place,
+    arguments: &InstallArgs,
+    places: &[Installed],
+    output: &mut Output,
+) -> Look {
+    let mut found = Look::default();
+    let is_adopted = |installed: &Installed| installed.main == Main::Foreign && arguments.adopt;
+    let settings = places.iter().any(is_adopted).then(|| {
+        let loaded = place.load(output);
+        if loaded.is_lost() {
+            found.problems.push(
+                "hookmux.yaml is broken: calls that are gates would fail; mend it first".to_owned(),
+            );
+        }
+        loaded.settings
+    });
+    for installed in places {
+        would(installed, arguments, &mut found);
+        if let Some(settings) = settings.as_ref().filter(|_| is_adopted(installed)) {
+            let mut one = One {
+                hooks_dir: &place.surroundings.hooks_dir,
+                driver: installed.driver,
+                trust: Trust::new(place.surroundings.user),
+                policy: settings.trust,
+                found: &mut found,
+            };
+            one.adopt(&installed.path);
+        }
+    }
+    if !found.problems.is_empty() && !arguments.force {
+        found.problems.push("--force adopts all the same".to_owned());
+    }
+    found
+}
+
+/// Whether a script is the VFIO helper and nothing more: hookmux does its work.
+pub fn is_helper(path: &Path) -> bool {
+    files::read_regular(path, MAX_SCRIPT_BYTES).is_ok_and(|text| vfio_helper::is_one(&text))
+}
+
+fn would(installed: &Installed, arguments: &InstallArgs, found: &mut Look) {
+    let driver = installed.driver;
+    let (word, words) = match (&installed.main, arguments.beside) {
+        (Main::Ours(_), _) => ("none", "is hookmux already".to_owned()),
+        (_, true) => ("would-link", format!("hookmux would be called after it, from {driver}.d/")),
+        (Main::Nobody, _) => ("would-link", "would be linked to hookmux".to_owned()),
+        (Main::OursDangling(_), _) => ("would-link", "would be linked to hookmux anew".to_owned()),
+        (Main::Foreign, _) if is_helper(&installed.path) => (
+            "would-retire",
+            format!(
+                "is the VFIO helper: hookmux would take its place, and run its tree {driver}.d/"
+            ),
+        ),
+        (Main::Foreign, _) => (
+            "would-adopt",
+            format!("would be called by hookmux as {driver}.adopted, for every call"),
+        ),
+        (Main::NoFile, _) => ("none", "is neither a file nor a link".to_owned()),
+    };
+    found.would.push((driver, installed.path.clone(), word, words));
+}
+
+/// One driver's script and its tree.
+struct One<'a> {
+    hooks_dir: &'a Path,
+    driver: Driver,
+    trust: Trust,
+    policy: TrustPolicy,
+    found: &'a mut Look,
+}
+
+impl One<'_> {
+    fn adopt(&mut self, script: &Path) {
+        let is_helper = is_helper(script);
+        if !is_helper && directory::state(script) == State::Active {
+            self.script(script);
+        }
+        if is_helper || !adopted::serves_tree(script, self.driver) {
+            self.tree(is_helper);
+        }
+    }
+
+    fn script(&mut self, script: &Path) {
+        let driver = self.driver;
+        match files::read_regular(script, MAX_SCRIPT_BYTES) {
+            Ok(bytes) if head(&bytes) == Head::Program => self.found.notes.push(format!(
+                "{} is no text: whether it looks at its own name can't be seen; it will be {driver}.adopted",
+                script.display()
+            )),
+            Ok(bytes) => {
+                if let Some((line, text)) = own_name::decides_by_it(&bytes) {
+                    self.found.problems.push(format!(
+                        "{} decides by its own name, which would be {driver}.adopted (line {line}: {}): leave it libvirt's main script by `hookmux install --driver {driver} --beside`, or name the driver in it",
+                        script.display(),
+                        shortened(&text)
+                    ));
+                }
+            }
+            Err(error) => self.found.notes.push(format!(
+                "{} can't be looked through: {error}",
+                script.display()
+            )),
+        }
+        if let Err(refusal) = self.trust.file(script) {
+            let way_out = self.copy(script, &refusal.path);
+            self.refused(script, &refusal.to_string(), &way_out);
+        }
+    }
+
+    /// What the policy makes of a file that others could change.
+    fn refused(&mut self, path: &Path, why: &str, way_out: &str) {
+        let shown = path.display();
+        match self.policy {
+            TrustPolicy::Refuse => self.found.problems.push(format!(
+                "{shown} would be refused, and its calls would fail: {why}; {way_out}"
+            )),
+            TrustPolicy::Warn => self.found.notes.push(format!(
+                "{shown} isn't to be trusted, and is run all the same (`trust: warn`): {why}; {way_out}"
+            )),
+        }
+    }
+
+    /// The way to a file of root's: a copy. Owner and mode of what isn't libvirt's are nobody's to change
+    /// here.
+    fn copy(&self, path: &Path, at_fault: &Path) -> String {
+        if self.hooks_dir.starts_with(at_fault) {
+            return format!("mend {} first", at_fault.display());
+        }
+        let in_place = |directory: &Path| directory != self.hooks_dir && directory.is_dir();
+        if at_fault.starts_with(self.hooks_dir) && in_place(at_fault) {
+            let at_fault = quoted(at_fault);
+            return format!("chown root {at_fault} && chmod go-w {at_fault}");
+        }
+        let source = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let (source, new, path) = (quoted(&source), quoted(Path::new(&new)), quoted(path));
+        format!("copy it: install -m 755 {source} {new} && mv -f {new} {path}")
+    }
+
+    /// Every script that a call could run. `ran_before` is whether the script that is replaced ran them.
+    fn tree(&mut self, ran_before: bool) {
+        let base = self.hooks_dir.join(format!("{}.d", self.driver));
+        let mut scripts: Vec<(PathBuf, State)> = Vec::new();
+        for guest in self.names(&base) {
+            for operation in self.names(&base.join(&guest)) {
+                for sub in self.names(&base.join(&guest).join(&operation)) {
+                    let words = vec![guest.clone(), operation.clone(), sub, "-".into()];
+                    let call = Call::new(self.driver, words);
+                    if call.operation() == Operation::Unknown {
+                        continue;
+                    }
+                    let Some(place) = tree::place(self.hooks_dir, &call) else { continue };
+                    match tree::scripts(&place) {
+                        Ok(found) => scripts.extend(found),
+                        Err(unreadable) => self.unreadable(&unreadable),
+                    }
+                }
+            }
+        }
+        let active: Vec<&PathBuf> = scripts
+            .iter()
+            .filter(|(_, state)| *state == State::Active)
+            .map(|(path, _)| path)
+            .collect();
+        let shown = base.display();
+        match active.len() {
+            0 => return,
+            count if ran_before => self.found.notes.push(format!(
+                "{shown}: scripts that hookmux would run as the helper did: {count}"
+            )),
+            count => self.found.notes.push(format!(
+                "{shown}: scripts that nobody runs today, and hookmux would run: {count}"
+            )),
+        }
+        let mut refused: Vec<(&PathBuf, crate::trust::Refusal)> = Vec::new();
+        for path in active {
+            if let Err(refusal) = self.trust.file(path) {
+                refused.push((path, refusal));
+            }
+        }
+        // most lie there as somebody moved them: one command for all of those
+        let is_inside = |path: &Path| path.starts_with(&base);
+        for (path, refusal) in &refused {
+            let is_link = fs::canonicalize(path).is_ok_and(|end| !is_inside(&end));
+            let way_out = if is_inside(&refusal.path) && !is_link {
+                let base = quoted(&base);
+                format!("chown -R -h root {base} && chmod -R go-w,ug-s {base}")
+            } else {
+                self.copy(path, &refusal.path)
+            };
+            self.refused(path, &refusal.to_string(), &way_out);
+        }
+    }
+
+    fn names(&mut self, path: &Path) -> Vec<std::ffi::OsString> {
+        let mut names = match directory::names(path) {
+            Ok(names) => names.unwrap_or_default(),
+            Err(unreadable) => {
+                self.unreadable(&unreadable);
+                Vec::new()
+            }
+        };
+        names.sort_unstable();
+        names
+    }
+
+    fn unreadable(&mut self, unreadable: &directory::Unreadable) {
+        self.found.problems.push(format!(
+            "{} can't be read, and calls that look there would fail: {}; mend or remove it",
+            unreadable.path.display(),
+            unreadable.error
+        ));
+    }
+}
+
+fn shortened(text: &str) -> String {
+    const MOST: usize = 80;
+    let line = crate::sanitize::line(text.as_bytes());
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
