@@ -12,6 +12,7 @@ mod argv;
 mod check;
 mod cli;
 mod descriptors;
+mod entries;
 mod exchange;
 mod faults;
 mod flood;
