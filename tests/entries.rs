@@ -307,7 +307,8 @@ fn who_writes_to_an_entry_changes_one_driver_and_is_told_and_adopted_and_put_bac
         // nothing puts it back by itself
         let said = machine.hookmux("install --renew", 0);
         assert!(said.contains("left as it is"), "{writer}: {said}");
-        machine.hookmux("install", 1);
+        let said = machine.hookmux("install", 1);
+        assert!(said.contains("--adopt keeps that program"), "{writer}: {said}");
         assert_eq!(machine.call("qemu"), ["foreign prepare"], "{writer}");
 
         machine.sh(&fix);
@@ -572,6 +573,7 @@ fn purge_removes_what_hookmux_wrote_for_itself_and_says_what_it_keeps() {
     machine.write("/var/lib/x/others", "mine", 0o644);
     machine.write("/var/lib/save/vm.save.hookmux", "state", 0o600);
     assert!(machine.exists("/var/lib/x/records"));
+    fs::create_dir(machine.path("/run/x/hooks")).unwrap();
 
     let said = machine.hookmux("uninstall --purge", 2);
     assert!(said.contains("--yes"), "{said}");

@@ -296,6 +296,15 @@ fn obstacle(site: &Site, installed: &Installed, arguments: &InstallArgs) -> Opti
             "hookmux is called beside {path} already; `hookmux uninstall --driver {}` first",
             installed.driver
         )),
+        (Main::Foreign, false) if !arguments.adopt && installed.overwritten_by().is_some() => {
+            installed.overwritten_by().map(|script| {
+                format!(
+                    "{}; --adopt keeps that program as a hook, and `hookmux uninstall --driver {}` leaves it libvirt's",
+                    entries::words(installed, script),
+                    installed.driver
+                )
+            })
+        }
         (Main::Foreign, false) if !arguments.adopt => Some(format!(
             "{path} is somebody else's; --adopt keeps it as a hook of hookmux's, --beside leaves it libvirt's main script"
         )),

@@ -15,6 +15,9 @@ const STATE: [&str; 4] = ["records", "queue", "last-good", "cache"];
 /// What it makes in `runtime_dir`. `hooks` there is a root of the administrator's.
 const RUNTIME: [&str; 7] = ["records", "guests", "pending", "data", "daemons", "locks", "trash"];
 
+/// The root in `runtime_dir`.
+const HOOKS: &str = "hooks";
+
 /// What was removed, what was kept, and what went wrong.
 #[derive(Default)]
 pub struct Purged {
@@ -70,6 +73,8 @@ pub fn purge(settings: &Settings) -> Purged {
             remove(&child, &mut purged);
         }
         sweep(directory, &mut purged);
+        // an empty root that the package made
+        let _ = fs::remove_dir(directory.join(HOOKS));
         match fs::remove_dir(directory) {
             Ok(()) => purged.removed.push(directory.clone()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
