@@ -12,7 +12,7 @@ gnu_binary := $(target_dir)/$(gnu_target)/release/hookmux
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build gnu-static demo test needs lint shellcheck deny unit libvirt bench install clean help
+.PHONY: build gnu-static demo test needs lint shellcheck deny unit fuzz libvirt bench install clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -45,7 +45,7 @@ statement = if command -v file > /dev/null; then \
 demo: build  ## a guest's whole life through hookmux, without root and without libvirt
 	@HOOKMUX='$(binary)' contrib/demo/run.sh
 
-test: needs lint unit libvirt  ## everything: lints, unit tests, and a real libvirtd (needs root)
+test: needs lint unit fuzz libvirt  ## everything: lints, unit tests, random inputs, and a real libvirtd (needs root)
 
 needs:
 	@.ci/needs
@@ -53,6 +53,8 @@ needs:
 lint: shellcheck deny  ## formatting, clippy, shellcheck, cargo-deny
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) clippy --manifest-path fuzz/Cargo.toml --target-dir '$(target_dir)/fuzz' --locked -- -D warnings
 
 shellcheck:
 	@mkdir -p '$(target_dir)'
@@ -83,6 +85,13 @@ deny:
 
 unit:  ## the tests that need neither libvirt nor root
 	$(CARGO) test --locked --lib --bins --test hookmux
+	$(CARGO) test --locked --release --manifest-path fuzz/Cargo.toml --target-dir '$(target_dir)/fuzz'
+
+# A crate of its own, in $(target_dir)/fuzz. The variables are empty where they aren't given.
+fuzz:  ## random inputs: TIME=10s for each target, or INPUTS=NUMBER; ONLY=TARGET SEED=NUMBER JOBS=NUMBER; REPLAY=FILE
+	$(CARGO) build --locked --release --manifest-path fuzz/Cargo.toml --target-dir '$(target_dir)/fuzz'
+	@'$(target_dir)/fuzz/release/hookmux-fuzz' --findings '$(target_dir)/fuzz/findings' --target '$(ONLY)' \
+		--time '$(TIME)' --inputs '$(INPUTS)' --seed '$(SEED)' --jobs '$(JOBS)' --replay '$(REPLAY)'
 
 libvirt: build  ## the tests on a real libvirtd, with the static binary
 	HOOKMUX_BIN='$(binary)' $(CARGO) test --locked --test libvirt -- --test-threads=2

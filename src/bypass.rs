@@ -20,7 +20,6 @@ use crate::trust::Trust;
 
 /// The file's name in the hooks directory.
 pub const FILE_NAME: &str = "hookmux.bypass";
-
 /// The version of the file's format. Raised when what an older version reads from it would be wrong.
 const FORMAT: u32 = 1;
 /// A file that is larger was not written by hookmux.
@@ -172,7 +171,7 @@ pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
         let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
         format!("{}{fix}", fault(&refusal))
     })?;
-    let bytes = files::read_regular(&path, MAX_FILE_BYTES).map_err(|error| fault(&error))?;
+    let bytes = files::read_asked(&path, MAX_FILE_BYTES).map_err(|error| fault(&error))?;
     format::check(&bytes, FORMAT).map_err(|newer| fault(&newer))?;
     let file: File = format::read_object(&bytes).map_err(|error| fault(&error))?;
     let mut bypass = Bypass { entries: file.entries };

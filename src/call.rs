@@ -19,7 +19,7 @@ use crate::daemon_seen;
 use crate::event::Origin;
 use crate::facts::{self, Facts};
 use crate::fault;
-use crate::guest::{self, Guest};
+use crate::guest::{self, Arrival, Guest};
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::document;
 use crate::libvirt::driver::Front;
@@ -86,7 +86,9 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
         return Answer::default();
     }
     if call.operation() == Operation::DaemonStart {
-        take_up(&surroundings, &loaded.settings);
+        take_up(&surroundings, &loaded.settings, &mut |words| {
+            witness.see(&execution(call, None), &Fact::Trouble(words));
+        });
     }
     if call.driver == Driver::Daemon {
         daemon_seen::note(call, &loaded.settings, &surroundings);
@@ -118,7 +120,12 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
 
 /// What the last boot, or a process that died, has left: documents, and jobs, which without a worker
 /// wait for the next call that queues some.
-fn take_up(surroundings: &Surroundings, settings: &Settings) {
+fn take_up(surroundings: &Surroundings, settings: &Settings, shout: &mut dyn FnMut(&str)) {
+    for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
+        if let Err(error) = dir.judge() {
+            shout(&format!("{key} {} can't be used: {error}", dir.named().display()));
+        }
+    }
     document_file::sweep(&settings.runtime_dir);
     queue::sweep(settings);
     mover::start(&surroundings.hooks_dir, settings);
@@ -156,7 +163,8 @@ fn passed_over(
     witness.see(&execution, &Fact::Bypassed(&words));
     if let Some(guest) = facts::guest(call, &settings.runtime_dir, &identity) {
         let mut troubles = Vec::new();
-        memory::before(call, settings, &guest, &document, &mut troubles);
+        let arrival = memory::before(call, settings, &guest, &document, &mut troubles);
+        witness.see(&execution, &nothing_planned(&arrival));
         troubles.iter().for_each(|words| witness.see(&execution, &Fact::Trouble(words)));
         memory::after(call, &guest);
     }
@@ -200,10 +208,14 @@ fn nothing_to_run(
     };
     let mut troubles = Vec::new();
     let arrival = memory::before(call, settings, &guest, document, &mut troubles);
+    if is_recorded {
+        witness.see(&execution, &nothing_planned(&arrival));
+    }
     // a failure that is answered here belongs to hooks, and is told of
     if !troubles.is_empty() || arrival.held.is_some() {
         if !is_recorded {
             witness.see(&execution, &Fact::Begun(&begun));
+            witness.see(&execution, &nothing_planned(&arrival));
         }
         troubles.iter().for_each(|words| witness.see(&execution, &Fact::Trouble(words)));
         // what can't be read has been told
@@ -216,6 +228,11 @@ fn nothing_to_run(
     }
     memory::after(call, &guest);
     Answer::default()
+}
+
+/// How the guest of a call came to run at which no hook does.
+fn nothing_planned(arrival: &Arrival) -> Fact<'static> {
+    Fact::Planned(record::Plan { planned: &[], origin: Some(arrival.origin), started: None })
 }
 
 /// What a `prepare` that fails for its `restore` has to say.
@@ -361,16 +378,12 @@ impl Handling<'_> {
         let planned: Vec<_> =
             steps.iter().map(|step| record::recorder::planned(step, facts)).collect();
         let planned = record::Plan { planned: &planned, origin: origin_of_guest, started };
-        witness.see(execution, &Fact::Planned(&planned));
+        witness.see(execution, &Fact::Planned(planned));
         watchdog::go_on();
         if watchdog::is_on() {
             let place = Place::new(settings);
-            take_over::prepare(
-                execution,
-                settings.hooks_dir.clone(),
-                &place,
-                settings.runtime_dir.clone(),
-            );
+            let (hooks_dir, runtime_dir) = (settings.hooks_dir.clone(), &settings.runtime_dir);
+            take_over::prepare(execution, hooks_dir, &place, runtime_dir);
         }
         let mut exchange = Exchange::new(
             facts.document.bytes().map(<[u8]>::to_vec),

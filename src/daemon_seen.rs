@@ -1,13 +1,11 @@
 //! When a daemon was last heard to start or to reload: it looks for hook programs then, and at no
 //! other time, so whoever asks whether a new link is in use has to know.
 
-use std::fs;
-use std::path::Path;
 use std::time::SystemTime;
 
 use crate::config::{Settings, Surroundings};
-use crate::files;
 use crate::libvirt::{Call, Operation};
+use crate::state::Dir;
 
 const DIRECTORY: &str = "daemons";
 
@@ -16,16 +14,15 @@ pub fn note(call: &Call, settings: &Settings, surroundings: &Surroundings) {
     if !matches!(call.operation(), Operation::DaemonStart | Operation::DaemonReload) {
         return;
     }
-    let directory = settings.runtime_dir.join(DIRECTORY);
+    let directory = settings.runtime_dir.child(DIRECTORY);
     let name = surroundings.daemon();
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
         return;
     }
-    let _ = files::private_directory(&directory)
-        .and_then(|()| files::replace(&directory.join(name), b"\n"));
+    let _ = directory.make().and_then(|_| directory.replace(name, b"\n"));
 }
 
 /// When a daemon of this name was last heard.
-pub fn when(runtime_dir: &Path, daemon: &str) -> Option<SystemTime> {
-    fs::metadata(runtime_dir.join(DIRECTORY).join(daemon)).ok()?.modified().ok()
+pub fn when(runtime_dir: &Dir, daemon: &str) -> Option<SystemTime> {
+    runtime_dir.child(DIRECTORY).look(daemon).ok()?.modified().ok()
 }

@@ -1,12 +1,11 @@
 //! What a call knows beside its arguments: libvirt's document and what is in it, and what is
 //! remembered of the guest.
 
-use std::path::Path;
-
 use crate::guest::Guest;
 use crate::libvirt::document::{self, Identity, Malformed};
 use crate::libvirt::metadata::{self, Metadata};
 use crate::libvirt::{Call, Document, Driver};
+use crate::state::Dir;
 
 /// libvirt's document, read and judged.
 #[derive(Debug)]
@@ -53,7 +52,7 @@ impl Facts {
 }
 
 /// The memory of the guest that a call is about; `None` for networks and the daemon.
-pub fn guest(call: &Call, runtime_dir: &Path, identity: &Identity) -> Option<Guest> {
+pub fn guest(call: &Call, runtime_dir: &Dir, identity: &Identity) -> Option<Guest> {
     if !call.driver.is_guest() {
         return None;
     }

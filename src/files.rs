@@ -79,19 +79,27 @@ pub fn replace_with_time(
 /// # Errors
 /// As of `open(2)`; `InvalidData` where it is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    // the kind is asked for first: opening some devices has effects of its own
+    if !fs::metadata(path)?.is_file() {
+        return Err(not_regular());
+    }
+    open_asked(path)
+}
+
+/// The same for a path whose kind has been asked for a moment ago, as `Trust::file` does.
+///
+/// # Errors
+/// As [`open_regular`].
+pub fn open_asked(path: &Path) -> io::Result<(File, Metadata)> {
     open_checked(path, 0)
 }
 
 fn open_checked(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
-    // the kind is asked for first: opening some devices has effects of its own
-    if !fs::metadata(path)?.is_file() {
-        return Err(invalid("it is not a regular file"));
-    }
     let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(invalid("it is not a regular file"));
+        return Err(not_regular());
     }
     Ok((file, metadata))
 }
@@ -105,6 +113,15 @@ pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_bounded(file, &metadata, limit)
 }
 
+/// The same for a path whose kind has been asked for a moment ago, as `Trust::file` does.
+///
+/// # Errors
+/// As [`read_regular`].
+pub fn read_asked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, metadata) = open_asked(path)?;
+    read_bounded(file, &metadata, limit)
+}
+
 /// Reads a file that only hookmux writes: a regular file, not a link, with one name, that belongs to
 /// root or to `user`, and that nobody else may write.
 ///
@@ -115,7 +132,7 @@ pub fn read_own(path: &Path, limit: u64, user: u32) -> io::Result<Vec<u8>> {
     read_bounded(file, &metadata, limit)
 }
 
-/// Opens such a file.
+/// Opens such a file. A device is opened where root has made one there: no link leads to it.
 ///
 /// # Errors
 /// As [`read_own`].
@@ -126,19 +143,70 @@ pub fn open_own(path: &Path, user: u32) -> io::Result<(File, Metadata)> {
         }
         opened => opened?,
     };
+    refuse_others(&metadata, user)?;
+    Ok((file, metadata))
+}
+
+/// Opens such a file for writing at its end; it is made where it is missing, for its owner alone.
+///
+/// # Errors
+/// As [`read_own`].
+pub fn append_own(path: &Path, user: u32) -> io::Result<File> {
+    write_own(OpenOptions::new().create(true).append(true).mode(0o600), path, user)
+}
+
+/// Opens such a file for reading and writing. It must be there.
+///
+/// # Errors
+/// As [`read_own`].
+pub fn update_own(path: &Path, user: u32) -> io::Result<File> {
+    write_own(OpenOptions::new().read(true).write(true), path, user)
+}
+
+fn write_own(options: &mut OpenOptions, path: &Path, user: u32) -> io::Result<File> {
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = match options.open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            return Err(invalid("it is a link"));
+        }
+        // a FIFO that nobody reads
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Err(not_regular()),
+        opened => opened?,
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(not_regular());
+    }
+    refuse_others(&metadata, user)?;
+    Ok(file)
+}
+
+fn refuse_others(metadata: &Metadata, user: u32) -> io::Result<()> {
     if metadata.uid() != 0 && metadata.uid() != user {
         return Err(invalid(&format!("it belongs to uid {}", metadata.uid())));
     }
-    if metadata.nlink() != 1 {
+    // none: it was replaced since it was opened
+    if metadata.nlink() > 1 {
         return Err(invalid("it has more than one name"));
+    }
+    if metadata.mode() & 0o6000 != 0 {
+        return Err(invalid("it is setuid or setgid"));
     }
     if metadata.mode() & 0o022 != 0 {
         return Err(invalid("others may write to it"));
     }
-    Ok((file, metadata))
+    Ok(())
 }
 
-fn read_bounded(file: File, metadata: &Metadata, limit: u64) -> io::Result<Vec<u8>> {
+/// Reads what is left of an open file, at most `limit` bytes.
+///
+/// # Errors
+/// As of `fstat(2)` and `read(2)`; `InvalidData` where it is larger.
+pub fn read_open(file: &File, limit: u64) -> io::Result<Vec<u8>> {
+    read_bounded(file, &file.metadata()?, limit)
+}
+
+fn read_bounded(file: impl Read, metadata: &Metadata, limit: u64) -> io::Result<Vec<u8>> {
     let too_large = || invalid(&format!("it is larger than {limit} bytes"));
     if metadata.len() > limit {
         return Err(too_large());
@@ -147,6 +215,18 @@ fn read_bounded(file: File, metadata: &Metadata, limit: u64) -> io::Result<Vec<u
     // it may grow meanwhile
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// Takes bytes for text.
+///
+/// # Errors
+/// `InvalidData` where they aren't UTF-8.
+pub fn into_text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| invalid("stream did not contain valid UTF-8"))
+}
+
+fn not_regular() -> io::Error {
+    invalid("it is not a regular file")
 }
 
 fn invalid(words: &str) -> io::Error {

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
-use nix::unistd::geteuid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +18,8 @@ use crate::event::Origin;
 use crate::files;
 use crate::format;
 use crate::libvirt::Driver;
+use crate::libvirt::document::MAX_BYTES;
+use crate::state::{Dir, Shut};
 use crate::verdict::OWN_TROUBLE;
 
 /// The version of both formats. Raised when what an older version reads from one would be wrong.
@@ -167,8 +168,8 @@ fn has_a_date(time: &SystemTime) -> bool {
 
 /// One guest's memory.
 pub struct Guest {
-    guests: PathBuf,
-    pending: PathBuf,
+    guests: Dir,
+    pending: Dir,
     /// The name under which something waits for a guest that was known by its name alone.
     pending_by_name: String,
     key: String,
@@ -179,13 +180,13 @@ pub struct Guest {
 }
 
 /// Whether anything waits for a `prepare`, of any guest.
-pub fn is_any_pending(runtime_dir: &Path) -> bool {
-    runtime_dir.join(PENDING).exists()
+pub fn is_any_pending(runtime_dir: &Dir) -> bool {
+    runtime_dir.seems_to_have(PENDING)
 }
 
 /// The files of all guests that can't be read.
-pub fn unreadable(runtime_dir: &Path) -> Vec<Unreadable> {
-    let (guests, pending) = (runtime_dir.join(GUESTS), runtime_dir.join(PENDING));
+pub fn unreadable(runtime_dir: &Dir) -> Vec<Unreadable> {
+    let (guests, pending) = (runtime_dir.child(GUESTS), runtime_dir.child(PENDING));
     let mut found: Vec<Unreadable> = state_names(&guests)
         .filter_map(|name| read::<State>(&guests, &name).err())
         .chain(state_names(&pending).filter_map(|name| read::<Pending>(&pending, &name).err()))
@@ -196,8 +197,8 @@ pub fn unreadable(runtime_dir: &Path) -> Vec<Unreadable> {
 
 impl Guest {
     /// `uuid` must be one (`Identity::plain_uuid`); without, the guest is looked for by its name.
-    pub fn new(runtime_dir: &Path, driver: Driver, uuid: Option<&str>, name: &str) -> Guest {
-        let (guests, pending) = (runtime_dir.join(GUESTS), runtime_dir.join(PENDING));
+    pub fn new(runtime_dir: &Dir, driver: Driver, uuid: Option<&str>, name: &str) -> Guest {
+        let (guests, pending) = (runtime_dir.child(GUESTS), runtime_dir.child(PENDING));
         let (key, doubt) = match uuid {
             Some(uuid) => (format!("{driver}-{uuid}"), None),
             None => key_by_name([&guests, &pending], driver, name),
@@ -245,6 +246,15 @@ impl Guest {
         (pending.filter(holds), unreadable)
     }
 
+    /// Whether what is remembered lies in a directory of others: it is nobody's word then.
+    fn is_shut(&self) -> bool {
+        let is_shut = |directory: &Dir| {
+            let error = directory.judge().err();
+            error.as_ref().and_then(Shut::of).is_some_and(Shut::is_of_others)
+        };
+        is_shut(&self.pending) || is_shut(&self.guests)
+    }
+
     /// A boot that couldn't be asked for its name may be this one: a held failure must not be lost.
     fn is_this_boot(&self, boot: &str) -> bool {
         boot == self.boot || boot.is_empty() || self.boot.is_empty()
@@ -283,6 +293,9 @@ impl Guest {
 
     /// What `prepare` would find, without taking it.
     pub fn foresee(&self) -> Arrival {
+        if self.is_shut() {
+            return Arrival::of(Origin::Unknown);
+        }
         let (pending, unreadable) = self.expected();
         if let Some(one) = unreadable.iter().find(|one| one.refuses_for.is_some()) {
             return one.refusal();
@@ -314,7 +327,7 @@ impl Guest {
             }
         }
         // where it was the last; the kernel refuses where it wasn't
-        let _ = fs::remove_dir(&self.pending);
+        let _ = self.pending.remove_empty();
     }
 
     /// Keeps the document of `started` or `reconnect`.
@@ -328,7 +341,7 @@ impl Guest {
         match self.state() {
             Ok(Some(_)) => Ok(()),
             Ok(None) => self.keep_origin(Origin::Unknown),
-            Err(unreadable) if is_newer(&unreadable.path) => {
+            Err(unreadable) if is_newer(&self.guests, &self.state_name()) => {
                 Err(io::Error::other(format!("{}: {}", unreadable.path.display(), unreadable.why)))
             }
             Err(_) => self.keep_origin(Origin::Unknown),
@@ -337,9 +350,10 @@ impl Guest {
 
     /// The file with the document of `started`, if it was kept in this boot.
     pub fn started_document(&self) -> Option<PathBuf> {
-        let path = self.guests.join(self.document_name());
-        let is_kept = path.exists() && self.state().ok().flatten().is_some();
-        is_kept.then_some(path)
+        let name = self.document_name();
+        let (_, metadata) = self.guests.open(&name).ok()?;
+        let is_kept = metadata.len() <= MAX_BYTES as u64 && self.state().ok().flatten().is_some();
+        is_kept.then(|| self.guests.named().join(name))
     }
 
     /// Forgets the guest, at the end of its `release`: whatever its files say is over.
@@ -350,12 +364,14 @@ impl Guest {
 }
 
 /// Reads a file of ours; `None` where there is none, and where there can't be one.
-fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> Result<Option<T>, Unreadable> {
-    let path = directory.join(name);
+fn read<T: DeserializeOwned>(directory: &Dir, name: &str) -> Result<Option<T>, Unreadable> {
+    let path = directory.named().join(name);
+    // what lies in a directory of others isn't ours
     let is_absence = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+            || Shut::of(error).is_some()
     };
-    let file = match fs::symlink_metadata(&path) {
+    let file = match directory.look(name) {
         Ok(file) => file,
         Err(error) if is_absence(&error) => return Ok(None),
         // what waits and can't be looked at may be a failure: the gate stays shut
@@ -364,7 +380,7 @@ fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> Result<Option<T>, 
             return Err(Unreadable { path, why, refuses_for, until: None, is_directory: false });
         }
     };
-    match read_file(&path) {
+    match read_file(directory, name) {
         Ok(read) => Ok(Some(read)),
         // it was taken meanwhile
         Err(error) if is_absence(&error) && !file.is_symlink() => Ok(None),
@@ -372,49 +388,52 @@ fn read<T: DeserializeOwned>(directory: &Path, name: &str) -> Result<Option<T>, 
     }
 }
 
-fn read_file<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
-    let bytes = files::read_own(path, MAX_FILE_BYTES, geteuid().as_raw())?;
+fn read_file<T: DeserializeOwned>(directory: &Dir, name: &str) -> io::Result<T> {
+    let bytes = directory.read(name, MAX_FILE_BYTES)?;
     format::check(&bytes, FORMAT)?;
     Ok(serde_json::from_slice(format::object(&bytes)?)?)
 }
 
-fn is_newer(path: &Path) -> bool {
-    let bytes = files::read_own(path, MAX_FILE_BYTES, geteuid().as_raw());
+fn is_newer(directory: &Dir, name: &str) -> bool {
+    let bytes = directory.read(name, MAX_FILE_BYTES);
     bytes.is_ok_and(|bytes| format::check(&bytes, FORMAT).is_err())
 }
 
 /// Writes a file of ours, and makes its directory where it is missing. A directory of expectations
 /// may go between the two. What stands in the way and isn't a file is put aside.
-fn write(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let path = directory.join(name);
-    let mut result = files::replace(&path, bytes);
+fn write(directory: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut result = directory.replace(name, bytes);
     for _ in 0..TRIES {
         match &result {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                files::private_directory(directory)?;
+            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(directory.make()?),
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                put_aside(directory, name)?
             }
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => put_aside(&path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => put_aside(directory)?,
+            Err(error) if is_no_directory(error) => directory.put_aside()?,
             _ => break,
         }
-        result = files::replace(&path, bytes);
+        result = directory.replace(name, bytes);
     }
     result
 }
 
+/// Whether something else stands in a directory's place.
+fn is_no_directory(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotADirectory
+        || Shut::of(error).is_some_and(|shut| !shut.is_of_others())
+}
+
 /// Gives something another name, under which nobody looks for it.
-fn put_aside(path: &Path) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.odd", std::process::id()));
-    fs::rename(path, path.with_file_name(name))
+fn put_aside(directory: &Dir, name: &str) -> io::Result<()> {
+    let aside = format!("{name}.{}.odd", std::process::id());
+    fs::rename(directory.file(name)?, directory.file(aside)?)
 }
 
 /// Removes what has the name of a file of ours, if it can.
-fn remove(directory: &Path, name: &str) {
-    let path = directory.join(name);
-    if files::remove(&path).is_err() {
+fn remove(directory: &Dir, name: &str) {
+    if directory.remove(name).is_err() {
         // an empty directory; one that isn't is left, and counts for nothing
-        let _ = fs::remove_dir(&path);
+        let _ = directory.file(name).and_then(fs::remove_dir);
     }
 }
 
@@ -428,20 +447,14 @@ fn now() -> i64 {
 }
 
 /// The names of the states in a directory.
-fn state_names(directory: &Path) -> impl Iterator<Item = String> + use<> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".json"))
+fn state_names(directory: &Dir) -> impl Iterator<Item = String> + use<> {
+    let names = directory.names().unwrap_or_default().into_iter();
+    names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".json"))
 }
 
 /// The key of a guest whose uuid this call doesn't tell: that of the one remembered under its name,
 /// else one made of the name. With it comes what waits and can't be read: it may be this guest's.
-fn key_by_name(
-    directories: [&Path; 2],
-    driver: Driver,
-    name: &str,
-) -> (String, Option<Unreadable>) {
+fn key_by_name(directories: [&Dir; 2], driver: Driver, name: &str) -> (String, Option<Unreadable>) {
     #[derive(Deserialize)]
     struct Named {
         #[serde(default)]
@@ -459,7 +472,9 @@ fn key_by_name(
             match read::<Named>(directory, &file_name) {
                 Ok(Some(named)) if named.name == name => drop(found.get_or_insert(key.to_owned())),
                 // what is kept under the name of another guest is that one's
-                Err(unreadable) if directory.ends_with(PENDING) && !key.contains("-name-") => {
+                Err(unreadable)
+                    if directory.named().ends_with(PENDING) && !key.contains("-name-") =>
+                {
                     doubt = doubt.or(unreadable.refuses_for.is_some().then_some(unreadable));
                 }
                 _ => {}
@@ -480,7 +495,7 @@ mod tests {
     const UUID: &str = "91126ceb-8184-4a0b-b79f-0f3d17ecc836";
 
     fn guest(directory: &Path) -> Guest {
-        Guest::new(directory, Driver::Qemu, Some(UUID), "vm")
+        Guest::new(&Dir::of_test(directory), Driver::Qemu, Some(UUID), "vm")
     }
 
     fn alter(guest: &Guest, change: fn(&mut Pending)) {
@@ -499,7 +514,7 @@ mod tests {
         assert_eq!(guest.foresee().held, Some(held.clone()));
         assert_eq!(guest.arrive(), Arrival { held: Some(held), ..Arrival::of(Origin::Restore) });
         assert_eq!(guest.origin(), Origin::Restore);
-        assert!(!is_any_pending(directory.path()), "nothing waits any more");
+        assert!(!is_any_pending(&Dir::of_test(directory.path())), "nothing waits any more");
         assert_eq!(guest.arrive(), Arrival::of(Origin::Fresh));
         assert_eq!(guest.origin(), Origin::Fresh);
     }
@@ -524,12 +539,12 @@ mod tests {
     #[test]
     fn what_waits_for_a_name_waits_for_the_guest_of_the_name() {
         let directory = tempfile::tempdir().unwrap();
-        let by_name = Guest::new(directory.path(), Driver::Qemu, None, "vm");
+        let by_name = Guest::new(&Dir::of_test(directory.path()), Driver::Qemu, None, "vm");
         let held = Held { status: 3, words: "hookmux: no".into() };
         by_name.expect(Origin::Restore, Some(held.clone())).unwrap();
         let guest = guest(directory.path());
         assert_eq!(guest.arrive(), Arrival { held: Some(held), ..Arrival::of(Origin::Restore) });
-        assert!(!is_any_pending(directory.path()), "and is met once");
+        assert!(!is_any_pending(&Dir::of_test(directory.path())), "and is met once");
     }
 
     /// Makes a file as old as this.
@@ -543,8 +558,8 @@ mod tests {
     fn what_waits_and_cannot_be_read_keeps_the_gate_shut() {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        let path = guest.pending.join(guest.state_name());
-        fs::create_dir(&guest.pending).unwrap();
+        let path = guest.pending.named().join(guest.state_name());
+        fs::create_dir(guest.pending.named()).unwrap();
         let whole = r#"{"boot":"","name":"vm","origin":"restore","since":0,"held":null"#;
         for text in [
             "",
@@ -572,13 +587,13 @@ mod tests {
                 guest.forget_pending();
                 assert_eq!(fs::read_to_string(&path).unwrap(), text, "left as it is");
             }
-            assert_eq!(unreadable(directory.path()).len(), 1, "{text}");
+            assert_eq!(unreadable(&Dir::of_test(directory.path())).len(), 1, "{text}");
             age(&path, 301);
             let foreseen = guest.foresee();
             assert!(foreseen.held.is_none() && foreseen.trouble.unwrap().contains("dropped"));
             assert_eq!(guest.arrive().origin, Origin::Fresh);
             assert!(!path.exists() && guest.arrive().trouble.is_none(), "{text}");
-            fs::create_dir_all(&guest.pending).unwrap();
+            fs::create_dir_all(guest.pending.named()).unwrap();
         }
     }
 
@@ -587,7 +602,7 @@ mod tests {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        let path = guest.pending.join(guest.state_name());
+        let path = guest.pending.named().join(guest.state_name());
         let held = Held { status: 3, words: "hookmux: no".into() };
         guest.expect(Origin::Restore, Some(held.clone())).unwrap();
         let good = directory.path().join("good");
@@ -606,7 +621,7 @@ mod tests {
         ];
         for spoil in spoilt {
             remove(&guest.pending, &guest.state_name());
-            fs::create_dir_all(&guest.pending).unwrap();
+            fs::create_dir_all(guest.pending.named()).unwrap();
             spoil();
             let arrival = guest.arrive();
             assert!(arrival.is_in_doubt, "{arrival:?}");
@@ -620,8 +635,8 @@ mod tests {
         assert!(guest.arrive().held.unwrap().words.contains("rm -r '"));
         guest.expect(Origin::Restore, Some(held.clone())).unwrap();
         assert_eq!(guest.arrive().held, Some(held.clone()));
-        fs::remove_dir_all(&guest.pending).unwrap();
-        fs::write(&guest.pending, "").unwrap();
+        fs::remove_dir_all(guest.pending.named()).unwrap();
+        fs::write(guest.pending.named(), "").unwrap();
         guest.expect(Origin::Restore, Some(held.clone())).unwrap();
         assert_eq!(guest.arrive().held, Some(held));
     }
@@ -631,14 +646,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
         guest.expect(Origin::Restore, None).unwrap();
-        let path = guest.pending.join(guest.state_name());
+        let path = guest.pending.named().join(guest.state_name());
         fs::write(&path, "{").unwrap();
-        let by_name = |driver, name| Guest::new(directory.path(), driver, None, name).foresee();
+        let by_name = |driver, name| {
+            Guest::new(&Dir::of_test(directory.path()), driver, None, name).foresee()
+        };
         assert!(by_name(Driver::Qemu, "vm").is_in_doubt);
         assert!(by_name(Driver::Qemu, "another").is_in_doubt, "whose it is can't be told");
         assert!(!by_name(Driver::Lxc, "vm").is_in_doubt);
         let other = "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901";
-        let other = Guest::new(directory.path(), Driver::Qemu, Some(other), "other").foresee();
+        let other = Guest::new(&Dir::of_test(directory.path()), Driver::Qemu, Some(other), "other")
+            .foresee();
         assert_eq!(other, Arrival::of(Origin::Fresh));
     }
 
@@ -647,7 +665,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
         guest.arrive();
-        let path = guest.guests.join(guest.state_name());
+        let path = guest.guests.named().join(guest.state_name());
         let newer = r#"{"format":2,"boot":"","name":"vm","origin":"fresh","more":1}"#;
         for text in ["{", newer] {
             fs::write(&path, text).unwrap();
@@ -680,7 +698,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
         guest.expect(Origin::Restore, None).unwrap();
-        let path = guest.pending.join(guest.state_name());
+        let path = guest.pending.named().join(guest.state_name());
         let since = now();
         for (text, origin, held) in [
             (format!(r#"{{"origin":"cloned","since":{since}}}"#), Origin::Unknown, None),
@@ -704,6 +722,52 @@ mod tests {
     }
 
     #[test]
+    fn gigabytes_and_devices_are_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        let path = guest.pending.make().unwrap().join(guest.state_name());
+        for (spoil, why) in [
+            (
+                (|path: &Path| fs::File::create(path).unwrap().set_len(5 << 30).unwrap())
+                    as fn(&Path),
+                "larger than",
+            ),
+            (|path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap(), "it is a link"),
+        ] {
+            spoil(&path);
+            let held = guest.foresee().held.unwrap();
+            assert_eq!(held.status, OWN_TROUBLE);
+            assert!(held.words.contains(why), "{}", held.words);
+            fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_lies_in_a_directory_of_others_is_not_remembered() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        guest(directory.path()).expect(Origin::Migration, None).unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let guest = guest(directory.path());
+        assert_eq!(guest.arrive(), Arrival::of(Origin::Unknown));
+        assert!(guest.expect(Origin::Restore, None).is_err());
+        guest.forget_pending();
+        let runtime_dir = Dir::of_test(directory.path());
+        assert!(is_any_pending(&runtime_dir), "nothing is removed there");
+        assert!(unreadable(&runtime_dir).is_empty(), "nor looked at");
+    }
+
+    #[test]
+    fn a_directory_that_another_call_removed_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        guest.expect(Origin::Migration, None).unwrap();
+        fs::remove_dir_all(directory.path().join(PENDING)).unwrap();
+        guest.expect(Origin::Restore, None).unwrap();
+        assert_eq!(guest.arrive().origin, Origin::Restore);
+    }
+
+    #[test]
     fn the_started_document_lives_until_release() {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
@@ -712,9 +776,12 @@ mod tests {
         guest.keep_document(b"<domain/>").unwrap();
         assert_eq!(fs::read(guest.started_document().unwrap()).unwrap(), b"<domain/>");
         // a call without a document finds the guest by its name
-        let by_name = Guest::new(directory.path(), Driver::Qemu, None, "vm");
+        let by_name = Guest::new(&Dir::of_test(directory.path()), Driver::Qemu, None, "vm");
         assert_eq!(by_name.started_document(), guest.started_document());
-        assert_eq!(Guest::new(directory.path(), Driver::Lxc, None, "vm").started_document(), None);
+        assert_eq!(
+            Guest::new(&Dir::of_test(directory.path()), Driver::Lxc, None, "vm").started_document(),
+            None
+        );
         guest.forget();
         assert_eq!(guest.started_document(), None);
         assert_eq!(guest.origin(), Origin::Unknown);

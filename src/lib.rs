@@ -35,6 +35,7 @@ pub mod restore;
 pub mod run;
 pub mod sanitize;
 pub mod saves;
+pub mod state;
 pub mod take_over;
 pub mod trust;
 pub mod verdict;

@@ -1,6 +1,6 @@
 //! By which a file is known as hookmux, whatever it is called and wherever it lies.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::files;
@@ -9,36 +9,31 @@ use crate::files;
 #[used]
 static MARKER: [u8; 24] = *b"\x7fhookmux-hook-program\x7f\x01\x7f";
 
-/// The marker without the byte that it begins with, in the two parts that end with that byte.
-const PARTS: [&[u8]; 2] = [b"hookmux-hook-program\x7f", b"\x01\x7f"];
-const DELIMITER: u8 = 0x7f;
-
-/// How much of a program is looked through, in bytes.
-const MAX_BYTES: u64 = 64 * 1024 * 1024;
-/// How much of it is read at once, in bytes.
-const BUFFER_BYTES: usize = 128 * 1024;
+/// The largest binary that is looked through, in bytes: a debug build has 90 MB.
+const MAX_BINARY_BYTES: u64 = 512 * 1024 * 1024;
+/// How much of it is looked through at once, in bytes.
+const BLOCK_BYTES: usize = 1024 * 1024;
 
 /// Whether a file is a hookmux: of this or of another version.
 pub fn is_hookmux(path: &Path) -> bool {
     let Ok((mut file, _)) = files::open_regular(path) else { return false };
     let mut magic = [0; 4];
     let is_program = file.read_exact(&mut magic).is_ok() && magic == *b"\x7fELF";
-    is_program
-        && has_marker(BufReader::with_capacity(BUFFER_BYTES, file.take(MAX_BYTES))).unwrap_or(false)
+    is_program && has_marker(file.take(MAX_BINARY_BYTES)).unwrap_or(false)
 }
 
-fn has_marker(mut program: impl BufRead) -> io::Result<bool> {
-    let mut part = Vec::new();
-    let mut is_begun = false;
+fn has_marker(mut file: impl Read) -> io::Result<bool> {
+    let mut block = Vec::with_capacity(BLOCK_BYTES + MARKER.len());
     loop {
-        part.clear();
-        if program.read_until(DELIMITER, &mut part)? == 0 {
+        // what could be the beginning of one stays
+        let kept = block.len().min(MARKER.len() - 1);
+        block.drain(..block.len() - kept);
+        if file.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut block)? == 0 {
             return Ok(false);
         }
-        if is_begun && part == PARTS[1] {
+        if memchr::memmem::find(&block, &MARKER).is_some() {
             return Ok(true);
         }
-        is_begun = part == PARTS[0];
     }
 }
 
@@ -49,18 +44,14 @@ mod tests {
     #[test]
     fn programs_of_ours_are_known_and_others_are_not() {
         assert!(is_hookmux(&std::env::current_exe().unwrap()));
-        let marker = MARKER.as_slice();
-        for (before, after) in [("", ""), ("\x7f", "\x7f"), ("a\x7fb", "c")] {
-            let bytes = [before.as_bytes(), marker, after.as_bytes()].concat();
-            assert!(has_marker(bytes.as_slice()).unwrap(), "{before:?} {after:?}");
-        }
-        for bytes in [&marker[..marker.len() - 1], b"", b"\x7fhookmux-hook-program\x7f\x7f\x01\x7f"]
-        {
-            assert!(!has_marker(bytes).unwrap(), "{bytes:?}");
-        }
         assert!(!is_hookmux(Path::new("/bin/true")));
         assert!(!is_hookmux(Path::new("/etc/passwd")));
         assert!(!is_hookmux(Path::new("/nonexistent")));
         assert!(!is_hookmux(Path::new("/")));
+        for before in [0, 5, BLOCK_BYTES - 10, BLOCK_BYTES, 2 * BLOCK_BYTES - 1] {
+            let bytes = [&vec![0; before], &MARKER[..], b"x"].concat();
+            assert!(has_marker(bytes.as_slice()).unwrap(), "{before}");
+            assert!(!has_marker(&bytes[..before + MARKER.len() - 1]).unwrap(), "{before}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
@@ -19,12 +20,14 @@ use crate::record::journal::Journal;
 use crate::record::recorder::{Place, Recorder};
 use crate::record::spool::Spool;
 use crate::record::{Both, Execution, Fact, Run, Witness};
-use crate::run::document_file;
+use crate::run::document_file::{self, Place as DocumentPlace};
 use crate::run::exchange::Change;
+use crate::run::interpreter;
 use crate::run::steps::ROLLBACK_TIME;
 use crate::run::stored_job::{Bytes, StoredJob};
 use crate::run::supervise::Supervisor;
 use crate::run::sys;
+use crate::state::Dir;
 use crate::verdict::{self, Failure, TIMED_OUT};
 
 /// The first argument of the program that takes over; not for people.
@@ -69,7 +72,7 @@ impl LeftRollback {
 }
 
 /// Makes the program ready, before the first hook of a call starts.
-pub fn prepare(execution: &Execution, hooks_dir: PathBuf, place: &Place, runtime_dir: PathBuf) {
+pub fn prepare(execution: &Execution, hooks_dir: PathBuf, place: &Place, runtime_dir: &Dir) {
     let call = LeftCall {
         id: execution.id.clone(),
         driver: execution.driver.to_owned(),
@@ -77,8 +80,8 @@ pub fn prepare(execution: &Execution, hooks_dir: PathBuf, place: &Place, runtime
         operation: execution.operation.clone(),
         uuid: execution.uuid.clone(),
         hooks_dir,
-        runtime_dir,
-        state_dir: place.state_dir.clone(),
+        runtime_dir: runtime_dir.named().to_path_buf(),
+        state_dir: place.state_dir.named().to_path_buf(),
     };
     let call = serde_json::to_vec(&call).unwrap_or_default();
     sys::prepare_take_over(&[b"hookmux", WORD.as_bytes()], &[], call);
@@ -135,7 +138,9 @@ fn finish(left: Left) {
         operation: call.operation,
         uuid: call.uuid,
     };
-    let place = Place { spool: Spool::new(&call.runtime_dir), state_dir: call.state_dir };
+    let dir = |path| Dir::new(path, geteuid().as_raw());
+    let (runtime_dir, state_dir) = (dir(call.runtime_dir), dir(call.state_dir));
+    let place = Place { spool: Spool::new(&runtime_dir), state_dir };
     let mut recorder = Recorder::resume(Cause::Libvirt, &execution, &place);
     let mut journal = Journal::default();
     for document in rollbacks.iter().filter_map(|rollback| rollback.document.as_ref()) {
@@ -154,7 +159,7 @@ fn finish(left: Left) {
         supervisor.end_left(&active);
         let ends = Instant::now() + ROLLBACK_TIME;
         for rollback in &rollbacks {
-            roll_back(rollback, &mut supervisor, &call.runtime_dir, ends, &execution, &mut both);
+            roll_back(rollback, &mut supervisor, &runtime_dir, ends, &execution, &mut both);
         }
         let _ = supervisor.let_go();
     }
@@ -162,14 +167,14 @@ fn finish(left: Left) {
     let answer = if status == 0 { Answer::default() } else { Answer::trouble(status, stderr) };
     front_door::keep(recorder, journal, &answer, &call.hooks_dir);
     // what the process left that this one replaced
-    document_file::remove(&document_file::place(&call.runtime_dir, &execution.id));
+    document_file::remove(&document_file::place(&runtime_dir, &execution.id));
 }
 
 /// Runs one rollback. That it fails is told, and changes nothing.
 fn roll_back(
     rollback: &LeftRollback,
     supervisor: &mut Supervisor,
-    runtime_dir: &std::path::Path,
+    runtime_dir: &Dir,
     ends: Instant,
     execution: &Execution,
     witness: &mut dyn Witness,
@@ -179,6 +184,7 @@ fn roll_back(
         label: &rollback.label,
         device: rollback.device.as_deref(),
         path: Some(program),
+        at: Instant::now(),
     };
     let directory = document_file::place(runtime_dir, &rollback.run);
     let ended = if Instant::now() >= ends {
@@ -196,7 +202,7 @@ fn roll_back(
     }
     let (ended, fault) = match ended {
         Ok(ended) => {
-            let fault = ended.as_ref().and_then(verdict::fault);
+            let fault = ended.as_ref().and_then(|ended| interpreter::fault(ended, program));
             (ended, fault)
         }
         Err(fault) => (None, Some(fault)),
@@ -229,14 +235,14 @@ fn roll_back(
 fn start(
     rollback: &LeftRollback,
     supervisor: &Supervisor,
-    directory: &std::path::Path,
+    directory: &DocumentPlace,
     ends: Instant,
 ) -> io::Result<crate::run::job::Job> {
     // where the file can't be made, the rollback goes without: most don't look at it
     let document = rollback.document.as_ref().filter(|document| {
         document_file::make_private(directory, &document.0, rollback.job.owner()).is_ok()
     });
-    let path = document.map(|_| directory.join(document_file::FILE_NAME));
+    let path = document.map(|_| directory.named().join(document_file::FILE_NAME));
     let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
     rollback.job.job(&rollback.run, path, supervisor.null()?, ends)
 }

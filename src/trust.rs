@@ -31,6 +31,7 @@ pub enum Fault {
     NotDirectory,
     LinkLoop,
     Relative,
+    Missing,
     /// It can't be looked at; the error number's text.
     Unreadable(String),
 }
@@ -47,12 +48,21 @@ impl fmt::Display for Refusal {
             Fault::NotDirectory => write!(f, "{path} is not a directory"),
             Fault::LinkLoop => write!(f, "{path} has too many levels of links"),
             Fault::Relative => write!(f, "{path} is not an absolute path"),
+            Fault::Missing => write!(f, "{path}: does not exist"),
             Fault::Unreadable(error) => write!(f, "{path}: {error}"),
         }
     }
 }
 
 impl Refusal {
+    /// What it says of a file that is to be read: that it isn't trusted, or what it is instead.
+    pub fn words(&self) -> String {
+        match self.fault {
+            Fault::NotRegular => self.to_string(),
+            _ => format!("not trusted: {self}"),
+        }
+    }
+
     /// The one command that mends it, where there is one.
     pub fn fix(&self) -> Option<String> {
         let path = self.path.display();
@@ -115,6 +125,18 @@ impl Trust {
     /// As for [`Trust::file`].
     pub fn directory(&mut self, path: &Path) -> Result<(), Refusal> {
         self.resolve_directory(path).map(drop)
+    }
+
+    /// The same, with what it is in the end. Nothing is remembered of it, but of its parents.
+    ///
+    /// # Errors
+    /// As for [`Trust::file`].
+    pub fn look_at_directory(&mut self, path: &Path) -> Result<Metadata, Refusal> {
+        let (end, metadata) = self.walk(path)?;
+        match metadata.is_dir() {
+            true => Ok(metadata),
+            false => Err(Refusal { path: end, fault: Fault::NotDirectory }),
+        }
     }
 
     /// The real path of a directory whose components are all trusted.
@@ -196,8 +218,10 @@ fn fault(metadata: &Metadata, user: u32) -> Option<Fault> {
         return Some(Fault::Owner(owner));
     }
     let mode = metadata.mode();
-    // a link's own mode means nothing; in root's sticky directories nobody else can replace an entry
-    if metadata.is_symlink() || (metadata.is_dir() && owner == 0 && mode & 0o1000 != 0) {
+    // a link's own mode means nothing, nor does that of a device or a pipe, which is no script; in
+    // root's sticky directories nobody else can replace an entry
+    let is_kept = metadata.is_file() || metadata.is_dir();
+    if !is_kept || (metadata.is_dir() && owner == 0 && mode & 0o1000 != 0) {
         return None;
     }
     if mode & 0o020 != 0 {
@@ -219,11 +243,11 @@ fn components(path: &Path) -> Vec<OsString> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Refusal {
-    let text = match error.kind() {
-        io::ErrorKind::NotFound => "does not exist".to_owned(),
-        _ => error.to_string(),
+    let fault = match error.kind() {
+        io::ErrorKind::NotFound => Fault::Missing,
+        _ => Fault::Unreadable(error.to_string()),
     };
-    Refusal { path: path.to_path_buf(), fault: Fault::Unreadable(text) }
+    Refusal { path: path.to_path_buf(), fault }
 }
 
 #[cfg(test)]
@@ -307,7 +331,7 @@ mod tests {
         tree.link("loop", "a/loop").link("nothing", "a/dangling");
         assert_eq!(tree.fault("a/b"), Some((tree.path("a/b"), Fault::NotRegular)));
         assert_eq!(tree.fault("a/loop"), Some((tree.path("a/loop"), Fault::LinkLoop)));
-        assert!(matches!(tree.fault("a/dangling"), Some((_, Fault::Unreadable(_)))));
+        assert!(matches!(tree.fault("a/dangling"), Some((_, Fault::Missing))));
         assert_eq!(tree.fault("a/b/file/x"), Some((tree.path("a/b/file"), Fault::NotDirectory)));
         let relative = Trust::new(0).file(Path::new("a/b")).unwrap_err();
         assert_eq!(relative.fault, Fault::Relative);

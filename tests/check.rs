@@ -836,6 +836,28 @@ fn places_must_be_directories_of_our_own() {
     }
 }
 
+#[test]
+fn what_lies_among_our_files_and_isnt_ours_is_told() {
+    let place = Place::clean();
+    let records = place.host.path("state/records/01KH3Z");
+    for directory in ["state", "state/records", "state/records/01KH3Z", "state/last-good"] {
+        fs::create_dir_all(place.host.path(directory)).unwrap();
+        place.host.mode(directory, 0o700);
+    }
+    place.is_clean();
+    let record = records.join("01KH3Z0000000000000000000A");
+    nix::unistd::mkfifo(&record, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    place.finds("odd-file", &record, &["isn't read", "not a regular file"]).is_mended();
+    fs::write(&record, "").unwrap();
+    fs::set_permissions(&record, PermissionsExt::from_mode(0o602)).unwrap();
+    place.finds("odd-file", &record, &["others may write to it"]).is_mended();
+    symlink("/dev/zero", place.host.path("state/last-good/x.yaml")).unwrap();
+    place
+        .finds("odd-file", place.host.path("state/last-good/x.yaml"), &["it is a link"])
+        .is_mended();
+    place.is_clean();
+}
+
 fn host_settings(host: &Host) -> String {
     host.private_settings()
 }

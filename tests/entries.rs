@@ -596,6 +596,18 @@ fn purge_removes_what_hookmux_wrote_for_itself_and_says_what_it_keeps() {
 }
 
 #[test]
+fn purge_leaves_what_others_could_have_put_there() {
+    let Some(machine) = Machine::new() else { return };
+    let settings = "state_dir: /var/lib/x\nruntime_dir: /run/none\n";
+    machine.write(&format!("{HOOKS}/hookmux.yaml"), settings, 0o644);
+    machine.write("/var/lib/x/records/others", "mine", 0o644);
+    machine.sh("chown 65534 /var/lib/x");
+    let said = machine.hookmux("uninstall --purge --yes", 1);
+    assert!(said.contains("/var/lib/x was not removed"), "{said}");
+    assert!(machine.exists("/var/lib/x/records/others"));
+}
+
+#[test]
 fn a_unit_looks_at_entry_and_copy_of_each_driver() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd");
     let path_unit = fs::read_to_string(directory.join("hookmux-entries.path")).unwrap();

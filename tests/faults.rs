@@ -304,7 +304,7 @@ fn limits_of_the_caller_end_no_call_but_by_its_answer() {
         "ulimit -n 4",
         "ulimit -n 8",
         "ulimit -u 1",
-        "ulimit -d 100",
+        "ulimit -d 4000",
         "ulimit -s 64",
         "ulimit -l 0",
         "ulimit -c 0",

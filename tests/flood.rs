@@ -10,6 +10,7 @@ use std::time::Duration;
 use hookmux::record::form::State;
 use hookmux::record::history::History;
 use hookmux::record::store;
+use hookmux::state::Dir;
 
 use crate::support::{GUEST, Host};
 
@@ -18,7 +19,8 @@ const AT_ONCE: usize = 200;
 const KILLS: usize = 1_000;
 
 fn history(host: &Host) -> History {
-    History::new(&host.path("run"), &host.path("state"))
+    let dir = |name| Dir::new(host.path(name), nix::unistd::geteuid().as_raw());
+    History::new(&dir("run"), &dir("state"))
 }
 
 /// A call of libvirt's that is as cheap as can be.
@@ -132,7 +134,9 @@ fn a_thousand_that_are_killed_leave_each_a_whole_record_or_none() {
             panic!("{} is left", path.display());
         }
         if is_record && path.file_name().unwrap().len() == 26 {
-            store::read(&path).unwrap();
+            let directory =
+                Dir::new(path.parent().unwrap().to_path_buf(), nix::unistd::geteuid().as_raw());
+            store::read(&directory, path.file_name().unwrap().to_str().unwrap()).unwrap();
         }
     }
     assert!(history.spool().running_ids().is_empty() && history.spool().done_ids().is_empty());

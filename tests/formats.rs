@@ -18,6 +18,7 @@ use hookmux::libvirt::{Call, Driver};
 use hookmux::queue::item;
 use hookmux::record::counters::Counters;
 use hookmux::record::form::{Head, Record};
+use hookmux::state::Dir;
 use hookmux::trust::Trust;
 use serde_json::Value;
 
@@ -54,6 +55,10 @@ fn records(release: &str) -> Vec<PathBuf> {
     let waiting = ["run/records/done", "run/records/running"].map(|name| host.join(name));
     let all = stored.into_iter().chain(waiting.iter().flat_map(|place| files_below(place)));
     all.filter(|path| path.file_name().unwrap().len() == 26).collect()
+}
+
+fn own(path: PathBuf) -> Dir {
+    Dir::new(path, nix::unistd::geteuid().as_raw())
 }
 
 fn jobs(release: &str) -> Vec<PathBuf> {
@@ -155,7 +160,7 @@ fn jobs_of_every_release_are_read() {
 fn guests_of_every_release_are_remembered() {
     for release in RELEASES {
         let host = host_of(release);
-        let run = host.path("run");
+        let run = own(host.path("run"));
         let guest = |number: &str, name: &str| {
             Guest::new(&run, Driver::Qemu, Some(&format!("{UUID_START}{number}")), name)
         };
@@ -210,9 +215,9 @@ fn the_emergency_switch_of_every_release_holds() {
 #[test]
 fn counters_of_every_release_go_on() {
     for release in RELEASES {
-        let records = golden(release).join("host/state/records");
-        let path = records.join("counters.json");
-        let counters = Counters::load(&records).unwrap();
+        let host = host_of(release);
+        let path = host.path("state/records/counters.json");
+        let counters = Counters::load(&own(host.path("state/records"))).unwrap();
         assert_kept(
             &path,
             &json(&fs::read(&path).unwrap()),
@@ -231,7 +236,7 @@ fn settings_of_every_release_are_read() {
         let settings =
             Settings::parse(&path, &fs::read_to_string(&path).unwrap(), &surroundings).unwrap();
         assert!(settings.session);
-        assert_eq!(settings.state_dir, Path::new(ORIGINAL).join("state"));
+        assert_eq!(settings.state_dir.named(), Path::new(ORIGINAL).join("state"));
         assert_eq!(settings.timeout.unwrap().as_secs(), 20);
         assert_eq!(settings.environment["COUNT"], "3");
         assert_eq!(settings.environment_file.as_deref(), Some(Path::new("/h/env")));

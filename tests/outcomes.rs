@@ -285,6 +285,27 @@ fn success_is_silent() {
 
 // L7
 #[test]
+fn an_interpreter_that_does_not_exist_is_named() {
+    for (line, words) in [
+        ("#!/nowhere/bin/python3 -I", "there is no `/nowhere/bin/python3`"),
+        ("#! /nowhere/sh", "there is no `/nowhere/sh`"),
+        ("#!/bin/sh\r", "carriage return"),
+    ] {
+        let host = Host::new();
+        host.script("before_vm_prepare/10-x", &format!("{line}\nexit 0\n"));
+        host.script("bin/y", &format!("{line}\nexit 0\n"));
+        let answer = host.guest("prepare begin").run();
+        answer.fails(127, &["before_vm_prepare/10-x: can't be executed: ", words]);
+        host.script("before_vm_prepare/10-x", "exit 0");
+        host.file(
+            "hooks.d/x.yaml",
+            "events: before_vm_prepare\ncommand: /bin/true\ncheck: bin/y\n",
+        );
+        host.guest("prepare begin").run().fails(127, &["its check can't be executed: ", words]);
+    }
+}
+
+#[test]
 fn a_file_that_is_no_program_is_named() {
     let host = Host::new();
     host.file("before_vm_start/10-x", "just text\n");

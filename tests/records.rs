@@ -228,6 +228,72 @@ fn a_call_for_which_no_hook_was_considered_leaves_none_unless_it_is_asked_for() 
 }
 
 #[test]
+fn a_call_that_ran_nothing_is_recorded_with_all_that_is_known() {
+    let host = Host::new();
+    host.settings("record: all");
+    host.guest("prepare begin").run().succeeds();
+    host.guest("started begin").run().succeeds();
+    host.call("network", ["n", "start", "begin", "-"]).stdin("<hookData/>").run().succeeds();
+    host.text(&["bypass", "on"], 0);
+    host.guest("reconnect begin").run().succeeds();
+    let all = log(&host, &[]);
+    let of = |operation: &str| all.iter().find(|head| head["operation"] == operation).unwrap();
+    for (operation, origin, outcome) in [
+        ("prepare", json!("fresh"), "success"),
+        ("started", json!("fresh"), "success"),
+        ("start", Value::Null, "success"),
+        ("reconnect", json!("fresh"), "bypassed"),
+    ] {
+        let head = of(operation);
+        assert_eq!((&head["state"], &head["outcome"]), (&json!("done"), &json!(outcome)), "{head}");
+        assert_eq!((&head["origin"], &head["status"]), (&origin, &json!(0)), "{head}");
+        assert_eq!((&head["runs"], &head["failure"]), (&json!([]), &Value::Null), "{head}");
+        assert!(head["duration_s"].as_f64().unwrap() > 0.0, "{head}");
+        let id = head["id"].as_str().unwrap();
+        let record = show(&host, id);
+        assert_eq!((&record["plan"], &record["runs"]), (&json!([]), &json!([])), "{record}");
+        assert!(record["document"].as_str().unwrap().starts_with('<'), "{record}");
+        let said = host.text(&["show", id], 0);
+        assert!(said.contains("no hook ran"), "{said}");
+        assert_eq!(said.contains("origin fresh"), origin != Value::Null, "{said}");
+    }
+}
+
+#[test]
+fn a_start_is_told_from_before_the_process_was_made() {
+    let host = Host::new();
+    // what is hashed before it is told takes its time
+    let padding = format!("#{}\n", "x".repeat(250_000));
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        let script = format!("log \"{name} $(date +%s%N)\"; exit 0\n{padding}");
+        host.script(format!("bin/{name}"), &script);
+        host.file(
+            format!("hooks.d/{name}.yaml"),
+            format!("events: before_vm_prepare\ncommand: bin/{name}\nparallel: true\n"),
+        );
+    }
+    host.guest("prepare begin").run().succeeds();
+    let logged = host.log();
+    let head = &log(&host, &[])[0];
+    let record = show(&host, head["id"].as_str().unwrap());
+    let began = host_time(head["began"].as_str().unwrap());
+    for run in record["runs"].as_array().unwrap() {
+        let name = run["hook"].as_str().unwrap().rsplit('/').next().unwrap();
+        let line = logged.iter().find(|line| line.starts_with(name)).unwrap();
+        let seen: u64 = line.split(' ').nth(1).unwrap().parse().unwrap();
+        let start = began + (run["start_s"].as_f64().unwrap() * 1e6) as u64;
+        assert!(start <= seen / 1000, "{name}: {start} is later than {seen}");
+    }
+}
+
+/// Microseconds since 1970 of a time that is told.
+fn host_time(text: &str) -> u64 {
+    let output = Command::new("date").args(["-d", text, "+%s%6N"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+}
+
+#[test]
 fn a_failure_that_restore_left_for_prepare_is_told_in_both_records() {
     let host = Host::new();
     host.script("before_vm_dehibernate/10-x", "exit 4");
@@ -713,7 +779,8 @@ fn watch_tells_each_execution_once_when_it_is_over() {
     // also when they are moved, and when the directory is another one
     host.text(&["prune"], 0);
     assert!(watch.is_quiet());
-    fs::remove_dir_all(host.path("run/records")).unwrap();
+    // a mover may still be at work there
+    until("the records are gone", || fs::remove_dir_all(host.path("run/records")).is_ok());
     host.guest("started begin").run().succeeds();
     let head: Value = serde_json::from_str(&watch.next()).unwrap();
     assert_eq!(head["operation"], "started");
@@ -858,6 +925,9 @@ fn the_emergency_switch_passes_over_all_hooks_and_everybody_is_told() {
     fs::write(host.hook("hookmux.yaml"), [&settings[..], b"broken: [\n"].concat()).unwrap();
     host.guest("prepare begin").run().succeeds();
     fs::write(host.hook("hookmux.yaml"), settings).unwrap();
+    assert!(host.text(&["bypass", "off"], 0).contains("hooks run"));
+    // longer than numbers go
+    host.text(&["bypass", "on", "--for", "18446744073709551615s"], 0);
     assert!(host.text(&["bypass", "off"], 0).contains("hooks run"));
     host.guest("prepare begin").run().fails(1, &[]);
 }

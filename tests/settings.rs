@@ -73,6 +73,55 @@ fn broken_settings_close_a_gate_that_has_no_hooks_too() {
 }
 
 #[test]
+fn of_broken_settings_where_things_lie_holds_as_it_was_read() {
+    if !is_root() {
+        return skip("who isn't root runs nothing without settings");
+    }
+    let mistakes =
+        ["timout: 3s\n", "timeout: [1]\n", "oops\n", "timeout: [\n", "session: maybe\n", "\t- x\n"];
+    for mistake in mistakes {
+        let host = Host::new();
+        host.script("../lower/after_vm_launch/10-x", "log lower");
+        host.script("after_vm_launch/20-x", "log higher");
+        let settings = host.private_settings().replace("roots: []", "roots: [../lower]");
+        host.raw_settings(&format!("{settings}{mistake}"));
+        // the machine's own state is another one, and is left alone
+        let state = ["/run/hookmux", "/var/lib/hookmux"];
+        let script = format!("\"$@\" || exit; [ ! -e {} ] && [ ! -e {} ]", state[0], state[1]);
+        let call = host.guest("started begin").through(["/bin/sh", "-c", &script, "sh"]);
+        call.with_private_state(&host).run().succeeds();
+        assert_eq!(host.log(), ["lower", "higher"], "{mistake:?}");
+        host.guest("prepare begin").with_private_state(&host).run().fails(125, &["hookmux.yaml"]);
+        let kept = host.hookmux(&["log", "--output", "json"]);
+        let kept: serde_json::Value = serde_json::from_slice(&kept.stdout).unwrap();
+        assert_eq!(kept["executions"].as_array().unwrap().len(), 2, "{mistake:?}");
+    }
+}
+
+#[test]
+fn broken_settings_widen_nothing() {
+    // hooks of a session's daemon run where the settings say so, and where they can be read
+    let host = Host::new();
+    host.follow(&["before_vm_prepare/10-x"]);
+    host.raw_settings(&format!("{}oops\n", host.private_settings()));
+    if is_root() {
+        for path in host.everything() {
+            std::os::unix::fs::lchown(path, Some(54321), Some(54321)).unwrap();
+        }
+        std::os::unix::fs::lchown(host.directory(), Some(54321), Some(54321)).unwrap();
+        fs::set_permissions(host.directory(), PermissionsExt::from_mode(0o755)).unwrap();
+        let bytes = fs::read(binary_under_test()).unwrap();
+        fs::remove_file(host.hook("qemu")).unwrap();
+        host.file("qemu", bytes);
+        let words = ["setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups"];
+        host.guest("prepare begin").through(words).run().succeeds();
+    } else {
+        host.guest("prepare begin").run().succeeds();
+    }
+    assert_eq!(host.log(), [""; 0]);
+}
+
+#[test]
 fn broken_settings_at_restore_are_told_at_prepare() {
     if !is_root() {
         return skip("who isn't root runs nothing without settings");

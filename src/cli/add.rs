@@ -18,6 +18,7 @@ use crate::config::registration::{EXTENSION, RunAs};
 use crate::config::registry::Source;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::event;
+use crate::files;
 use crate::front_door;
 use crate::hook::State;
 use crate::registry_edit::ask::{self, Silence};
@@ -146,7 +147,8 @@ impl Adding<'_> {
         if !metadata.is_file() || metadata.len() > MAX_FILE {
             bail!("{} is no registration: a regular file of at most 1 MiB", source.display());
         }
-        let text = fs::read_to_string(source)
+        let text = files::read_regular(source, MAX_FILE)
+            .and_then(files::into_text)
             .with_context(|| format!("{} can't be read", source.display()))?;
         let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let given = self.arguments.options.name.as_deref().map(bare_name);
@@ -225,6 +227,9 @@ impl Adding<'_> {
                 fs::metadata(path).with_context(|| format!("{path} can't be read"))?
             }
         };
+        if !metadata.is_file() {
+            bail!("{path} is not a regular file: it can't be a hook");
+        }
         if metadata.permissions().mode() & 0o111 == 0 {
             bail!("{path} is not executable: chmod +x '{path}'");
         }
@@ -346,8 +351,19 @@ impl Adding<'_> {
                 ));
             }
         }
-        if fs::symlink_metadata(&draft.path).is_ok_and(|file| file.is_dir()) {
-            return Some(format!("{} is a directory: move it away", draft.path.display()));
+        match fs::symlink_metadata(&draft.path) {
+            Ok(file) if file.is_dir() => {
+                return Some(format!("{} is a directory: move it away", draft.path.display()));
+            }
+            Ok(file) if file.is_symlink() => {}
+            // what is replaced has to be put back where a later one can't be written
+            Ok(file) if !file.is_file() || file.len() > MAX_FILE => {
+                return Some(format!(
+                    "{} is no registration (a regular file of at most 1 MiB): move it away",
+                    draft.path.display()
+                ));
+            }
+            _ => {}
         }
         let is_again = |source: &&Source| {
             source.path != draft.path

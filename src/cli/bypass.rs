@@ -29,7 +29,7 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
         None => {}
         Some(Turn::On) => {
             let since = bypass::now();
-            let until = arguments.duration.map(|duration| since + duration.as_secs());
+            let until = arguments.duration.map(|duration| since.saturating_add(duration.as_secs()));
             now.entries.retain(|entry| !is_its(entry));
             now.entries.push(Entry { guest: arguments.guest.clone(), until, since });
         }

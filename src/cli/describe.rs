@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -14,8 +14,10 @@ use super::output::{Output, Tone};
 use crate::config::{Loaded, Settings, Surroundings};
 use crate::event::Origin;
 use crate::facts::{self, Facts};
+use crate::files;
 use crate::guest::Arrival;
 use crate::hook::candidates::{self, Candidates};
+use crate::libvirt::document::MAX_BYTES;
 use crate::libvirt::operation;
 use crate::libvirt::{Call, Class, Document, Driver};
 use crate::memory;
@@ -80,16 +82,21 @@ fn document(
         if file == "-" {
             return Ok((input::read(), "standard input".to_owned()));
         }
-        let bytes = fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
+        let bytes =
+            input::read_file(file).with_context(|| format!("{} can't be read", file.display()))?;
         return Ok((Document::Whole(bytes), file.display().to_string()));
     }
     let none = (Document::Absent, "none; --xml FILE gives one".to_owned());
     let Some(path) = configured(call, settings) else { return Ok(none) };
-    Ok(match fs::read(&path) {
+    Ok(match files::read_regular(&path, MAX_BYTES as u64) {
         Ok(bytes) => (
             Document::Whole(bytes),
             format!("{}, libvirt's configuration of the guest", path.display()),
         ),
+        // what isn't a file was meant as one
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            (Document::Absent, format!("none: {} isn't read: {error}", path.display()))
+        }
         Err(_) => none,
     })
 }

@@ -8,9 +8,10 @@ use super::args::SwitchArgs;
 use super::output::Output;
 use super::registry::{self, Report};
 use super::{End, Place};
-use crate::config::registration::DIRECTORY;
+use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
 use crate::config::registry::Source;
 use crate::config::{Registration, Settings};
+use crate::files;
 use crate::hook::State;
 use crate::registry_edit::store::{self, Lock};
 use crate::registry_edit::text;
@@ -123,9 +124,10 @@ impl Switch<'_> {
             &mut Trust::new(self.user),
         );
         match read {
-            _ if fs::read(&source.path).is_ok_and(|bytes| bytes.is_empty()) => self
-                .report
-                .problem(format!("{name} is disabled by {path}: remove it to enable the hook")),
+            _ if fs::metadata(&source.path).is_ok_and(|file| file.is_file() && file.len() == 0) => {
+                self.report
+                    .problem(format!("{name} is disabled by {path}: remove it to enable the hook"))
+            }
             Ok(registration) if registration.enabled => {}
             Ok(_) => self.report.problem(format!(
                 "{path} says `enabled: false`, and is not in {}: copy it to {} and enable it there",
@@ -150,7 +152,8 @@ impl Switch<'_> {
             }
             None => return Ok(()),
         };
-        let before = fs::read_to_string(path)
+        let before = files::read_regular(path, MAX_REGISTRATION_BYTES)
+            .and_then(files::into_text)
             .with_context(|| format!("{} can't be read", path.display()))?;
         let wanted = Registration { enabled: is_wanted, ..registration.clone() };
         let means = |text: &str| {

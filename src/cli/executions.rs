@@ -6,25 +6,38 @@ use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::args::FilterArgs;
-use super::output::{Cell, Tone};
+use super::output::{Cell, Output, Tone};
 use super::time;
 use crate::config::Settings;
 use crate::event;
 use crate::format::Newer;
 use crate::record::form::{Cause, Head, HookHead, Outcome, Record, RunRecord, State};
 use crate::record::history::{Filter, History};
+use crate::state::Shut;
 
 /// The titles of `row`.
 pub const TITLES: [&str; 7] = ["TIME", "ID", "CALL", "OBJECT", "HOOKS", "TOOK", "RESULT"];
 
-pub fn history(settings: &Settings) -> anyhow::Result<History> {
+/// The records, wherever they lie.
+///
+/// # Errors
+/// They can't be read, or others could have put something there.
+pub fn history(settings: &Settings, output: &mut Output) -> anyhow::Result<History> {
+    for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
+        let judged = dir.judge();
+        if let Some(shut) = judged.as_ref().err().and_then(Shut::of)
+            && !shut.is_of_others()
+        {
+            output.complain(&format!("{key} {}: {shut}", dir.named().display()));
+        }
+    }
     let history = History::new(&settings.runtime_dir, &settings.state_dir);
     match history.check() {
         Ok(()) => Ok(history),
         Err(error) => bail!(
             "the records in {} and {} can't be read: {error}",
-            history.spool().base().display(),
-            history.store().base().display()
+            history.spool().base().named().display(),
+            history.store().base().named().display()
         ),
     }
 }

@@ -39,7 +39,9 @@ impl Follower {
     /// The runtime directory can't be watched.
     pub fn new(settings: &Settings) -> anyhow::Result<Follower> {
         let spool = Spool::new(&settings.runtime_dir);
-        spool.make().with_context(|| format!("{} can't be made", spool.base().display()))?;
+        spool
+            .make()
+            .with_context(|| format!("{} can't be made", spool.base().named().display()))?;
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
             .context("nothing can be watched")?;
         let mut follower = Follower { spool, inotify, known: HashSet::new(), running: Vec::new() };
@@ -54,7 +56,9 @@ impl Follower {
     fn watch(&mut self) {
         let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ONLYDIR;
         // without it the look that is taken now and then is all there is
-        let _ = self.inotify.add_watch(&self.spool.done_directory(), flags);
+        if let Ok(done) = self.spool.done().path() {
+            let _ = self.inotify.add_watch(done, flags);
+        }
     }
 
     /// One that is told by somebody else.

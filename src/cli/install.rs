@@ -28,9 +28,6 @@ use crate::{marker, own_binary};
 /// Those that `install` makes links for where none is named. libxl and bhyve hosts name theirs.
 const USUAL: [Driver; 4] = [Driver::Daemon, Driver::Qemu, Driver::Lxc, Driver::Network];
 
-/// The largest script that may be the VFIO helper, in bytes.
-const MAX_HELPER_BYTES: u64 = 1 << 20;
-
 /// One thing that was done, or found done already.
 struct Step {
     /// `None` where it is no driver's.
@@ -365,8 +362,8 @@ fn adopt(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Res
     // the copy itself, where somebody wrote through the link to it
     let written_to = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
     let script = written_to.map_or(path, |copy| &copy.path);
-    let is_helper =
-        files::read_regular(script, MAX_HELPER_BYTES).is_ok_and(|text| vfio_helper::is_one(&text));
+    let is_helper = files::read_regular(script, vfio_helper::MAX_HELPER_BYTES)
+        .is_ok_and(|text| vfio_helper::is_one(&text));
     let keep = if is_helper {
         installed::retired(&site.hooks_dir, driver)
     } else {

@@ -85,6 +85,9 @@ impl HookState {
     }
 }
 
+/// Files up to this size are told by their SHA-256, in bytes: the largest programs are smaller.
+const MAX_HASHED_BYTES: u64 = 64 << 20;
+
 /// A hook as it is listed.
 pub struct Listed {
     /// Where it belongs: an event, `qemu.d/win10/prepare/begin`, or calls of libvirt's.
@@ -116,7 +119,7 @@ impl Listed {
     }
 
     fn sha256(&self) -> Option<String> {
-        Some(files::sha256(&fs::read(&self.path).ok()?))
+        Some(files::sha256(&files::read_regular(&self.path, MAX_HASHED_BYTES).ok()?))
     }
 
     fn json(&self, settings: &Settings) -> Value {
@@ -149,7 +152,7 @@ fn more(registration: &Registration) -> String {
 
 /// What stands in for the registrations that can't be read.
 pub fn stand_ins(settings: &Settings, trust: &Trust) -> Vec<Registration> {
-    let registry = cache::load(settings, trust, &|_| true);
+    let registry = cache::look(settings, trust, &|_| true);
     let is_broken = |registration: &Registration| {
         registry.broken.iter().any(|broken| broken.diagnostic.path == registration.source)
     };

@@ -12,7 +12,7 @@ pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::R
     let loaded = place.load(output);
     let settings = &loaded.settings;
     let filter = executions::filter(&arguments.filter)?;
-    let history = executions::history(settings)?;
+    let history = executions::history(settings, output)?;
     // what comes from now on is seen by the one who follows, what was there before is listed
     let follower = match arguments.follow {
         true => Some(Follower::new(settings)?),

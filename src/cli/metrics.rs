@@ -20,7 +20,7 @@ use crate::trust::Trust;
 pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
-    let history = executions::history(settings)?;
+    let history = executions::history(settings, output)?;
     let spool = history.spool();
     // what isn't counted at all must not be taken for zero
     let counters = count(&history)
@@ -28,7 +28,7 @@ pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let mut trust = Trust::new(place.surroundings.user);
     let is_bypassed = bypass::load(&settings.hooks_dir, &mut trust).is_ok_and(|now| !now.is_off());
     let dropped = spool.dropped();
-    let queue = Queue::new(&settings.state_dir).ids().map_or(0, |ids| ids.len());
+    let queue = Queue::new(&settings.state_dir).ids().context("the queue can't be read")?.len();
     let mut text = String::new();
     counter(
         &mut text,

@@ -27,13 +27,13 @@ pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow:
         mover::tidy(settings)
     };
     let done = done.with_context(|| {
-        format!("the records in {} can't be moved", settings.runtime_dir.display())
+        format!("the records in {} can't be moved", settings.runtime_dir.named().display())
     })?;
     let stuck = done.stuck.as_ref().map(|error| {
         format!(
             "records stay in {}: they can't be moved to {}: {error}",
-            settings.runtime_dir.display(),
-            settings.state_dir.display()
+            settings.runtime_dir.named().display(),
+            settings.state_dir.named().display()
         )
     });
     if let Some(newer) = done.uncounted {
@@ -60,7 +60,7 @@ pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow:
         let trash = Trash::new(&settings.runtime_dir);
         let words = format!(
             "something is left in {}: run it again, and look for mounts there",
-            trash.path().display()
+            trash.named().display()
         );
         output.toned(Tone::Careful, &words);
     }

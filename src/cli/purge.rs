@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Place;
 use super::args;
 use crate::config::{self, Settings};
+use crate::state::Found;
 use crate::trust::Trust;
 
 /// What hookmux makes in `state_dir`.
@@ -39,8 +40,8 @@ pub fn is_wanted(settings: &Settings, yes: bool) -> bool {
     }
     let question = format!(
         "Remove all records, waiting jobs and state in {} and {}? [y/N] ",
-        settings.state_dir.display(),
-        settings.runtime_dir.display()
+        settings.state_dir.named().display(),
+        settings.runtime_dir.named().display()
     );
     let mut answer = String::new();
     let mut stderr = io::stderr().lock();
@@ -66,9 +67,19 @@ pub fn settings(place: &Place) -> anyhow::Result<Settings> {
 /// Removes it all.
 pub fn purge(settings: &Settings) -> Purged {
     let mut purged = Purged::default();
-    for (directory, children) in
+    for (dir, children) in
         [(&settings.state_dir, STATE.as_slice()), (&settings.runtime_dir, RUNTIME.as_slice())]
     {
+        let directory = dir.named();
+        match dir.judge() {
+            Ok(Found::There) => {}
+            Ok(Found::Missing) => continue,
+            // what lies in a directory of others isn't hookmux's
+            Err(error) => {
+                purged.problems.push(format!("{} was not removed: {error}", directory.display()));
+                continue;
+            }
+        }
         for child in children.iter().map(|child| directory.join(child)) {
             remove(&child, &mut purged);
         }
@@ -76,7 +87,7 @@ pub fn purge(settings: &Settings) -> Purged {
         // an empty root that the package made
         let _ = fs::remove_dir(directory.join(HOOKS));
         match fs::remove_dir(directory) {
-            Ok(()) => purged.removed.push(directory.clone()),
+            Ok(()) => purged.removed.push(directory.to_path_buf()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(_) => purged
                 .kept

@@ -137,7 +137,10 @@ impl Report {
 
     /// What a hook that was taken away has left in the queue still runs.
     pub fn tell_jobs(&mut self, settings: &Settings) {
-        let jobs = Queue::new(&settings.state_dir).heads().unwrap_or_default();
+        let jobs = Queue::new(&settings.state_dir).heads().unwrap_or_else(|error| {
+            self.notes.push(format!("the queue can't be read, and may hold jobs: {error}"));
+            Vec::new()
+        });
         for step in self.steps.iter().filter(|step| matches!(step.action, "deleted" | "disabled")) {
             let count = jobs.iter().filter(|job| job.registration == step.name).count();
             if count > 0 {

@@ -20,12 +20,13 @@ use crate::libvirt::{Call, Class, Document, Driver};
 use crate::record::form::{Body, Cause, Head, PlanDecision, Record, State};
 use crate::record::history::is_hook;
 use crate::record::text::Text;
-use crate::run::document_file;
+use crate::run::document_file::{self, Place as DocumentPlace};
+use crate::state::Dir;
 use crate::trust::Trust;
 
 pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow::Result<End> {
     let mut loaded = place.load(output);
-    let history = executions::history(&loaded.settings)?;
+    let history = executions::history(&loaded.settings, output)?;
     let Record { head, body } = executions::the_one(&history, &arguments.id)?;
     let call = call(&head, &body)?;
     if head.state == State::Running {
@@ -171,26 +172,26 @@ fn then(here: &Surroundings, body: &Body) -> Surroundings {
 }
 
 /// A file with the document of `started`, for as long as the hooks run.
-struct Started(Option<PathBuf>);
+struct Started(Option<DocumentPlace>);
 
 impl Started {
-    fn make(runtime_dir: &std::path::Path, document: Option<&Text>) -> anyhow::Result<Started> {
+    fn make(runtime_dir: &Dir, document: Option<&Text>) -> anyhow::Result<Started> {
         let Some(document) = document else { return Ok(Started(None)) };
-        let directory = document_file::place(runtime_dir, &crate::record::ulid::new());
-        document_file::make_private(&directory, &document.0, None)
-            .with_context(|| format!("{} can't be written", directory.display()))?;
-        Ok(Started(Some(directory)))
+        let place = document_file::place(runtime_dir, &crate::record::ulid::new());
+        document_file::make_private(&place, &document.0, None)
+            .with_context(|| format!("{} can't be written", place.named().display()))?;
+        Ok(Started(Some(place)))
     }
 
     fn path(&self) -> Option<PathBuf> {
-        Some(self.0.as_ref()?.join(document_file::FILE_NAME))
+        Some(self.0.as_ref()?.named().join(document_file::FILE_NAME))
     }
 }
 
 impl Drop for Started {
     fn drop(&mut self) {
-        if let Some(directory) = &self.0 {
-            document_file::remove(directory);
+        if let Some(place) = &self.0 {
+            document_file::remove(place);
         }
     }
 }

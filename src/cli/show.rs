@@ -22,7 +22,7 @@ const DIFF_TIME: Duration = Duration::from_secs(1);
 
 pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
-    let history = executions::history(&loaded.settings)?;
+    let history = executions::history(&loaded.settings, output)?;
     let record = executions::the_one(&history, &arguments.id)?;
     let later = later(&history, &record.head);
     if arguments.output == Format::Json {
@@ -35,6 +35,9 @@ pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::
         return Ok(End::Good);
     }
     head(&record, output);
+    if record.head.state == State::Done && record.body.runs.is_empty() {
+        output.line("  no hook ran");
+    }
     picture(&record, output);
     plan(&record, output);
     for run in &record.body.runs {
@@ -115,10 +118,9 @@ fn picture(record: &Record, output: &mut Output) {
     if body.runs.is_empty() {
         return;
     }
-    let ends = body
-        .runs
-        .iter()
-        .map(|run| run.start_us.unwrap_or_default() + run.duration_us.unwrap_or_default());
+    let ends = body.runs.iter().map(|run| {
+        run.start_us.unwrap_or_default().saturating_add(run.duration_us.unwrap_or_default())
+    });
     let total = record.head.duration_us.or_else(|| ends.max()).unwrap_or_default().max(1);
     let names: Vec<String> = body.runs.iter().map(name).collect();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
@@ -129,7 +131,11 @@ fn picture(record: &Record, output: &mut Output) {
         let pad = width - name.chars().count();
         output.toned(
             tone,
-            &format!("  {name}{:pad$}  |{}|  {took:>7}  {words}", "", bar(run, total)),
+            &format!(
+                "  {name}{:pad$}  |{}|  {took:>7}  {words}",
+                "",
+                bar(run.start_us, run.duration_us, total)
+            ),
         );
     }
     output.line(&format!(
@@ -145,11 +151,14 @@ fn name(run: &RunRecord) -> String {
     format!("{}{device}", run.hook)
 }
 
-fn bar(run: &RunRecord, total: u64) -> String {
-    let Some(start) = run.start_us else { return " ".repeat(WIDTH as usize) };
-    let column = |micros: u64| (micros.min(total) * WIDTH / total) as usize;
+/// Where a run lies in the time of its call, all in microseconds.
+fn bar(start: Option<u64>, took: Option<u64>, total: u64) -> String {
+    let Some(start) = start else { return " ".repeat(WIDTH as usize) };
+    let column = |micros: u64| {
+        (u128::from(micros.min(total)) * u128::from(WIDTH) / u128::from(total)) as usize
+    };
     let begins = column(start).min(WIDTH as usize - 1);
-    let end = column(start.saturating_add(run.duration_us.unwrap_or_default()));
+    let end = column(start.saturating_add(took.unwrap_or_default()));
     // something that ran is seen
     let ends = end.max(begins + 1);
     let after = (WIDTH as usize).saturating_sub(ends);
@@ -259,5 +268,25 @@ fn diff(before: &Text, after: &Text, output: &mut Output) {
             _ => Tone::Plain,
         };
         output.toned(tone, &format!("  {line}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_times_are_drawn() {
+        for (start, took, total) in [
+            (0, 0, 1),
+            (0, 10, 10),
+            (u64::MAX, u64::MAX, u64::MAX),
+            (u64::MAX, 1, 1),
+            (1, u64::MAX, u64::MAX),
+        ] {
+            let drawn = bar(Some(start), Some(took), total);
+            assert_eq!(drawn.chars().count(), WIDTH as usize, "{start} {took} {total}");
+            assert!(drawn.contains('━'), "{start} {took} {total}");
+        }
     }
 }

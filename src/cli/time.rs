@@ -14,9 +14,14 @@ pub fn local(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
-/// `2026-11-25T13:03:12.123456Z`, for programs.
+/// The last moment that RFC 3339 can write, in microseconds since 1970: a year has four digits.
+const LAST_US: u64 = 253_402_300_799_999_999;
+
+/// `2026-11-25T13:03:12.123456Z`, for programs. What is later, in a damaged record, is the last
+/// moment of the year 9999.
 pub fn rfc3339(micros: u64) -> String {
-    humantime::format_rfc3339_micros(UNIX_EPOCH + Duration::from_micros(micros)).to_string()
+    let time = UNIX_EPOCH + Duration::from_micros(micros.min(LAST_US));
+    humantime::format_rfc3339_micros(time).to_string()
 }
 
 /// A duration for people, as short as is enough: `0.3 ms`, `12 ms`, `1.5 s`, `130 s`.
@@ -128,6 +133,21 @@ mod tests {
             ["", "soon", "25:00", "2023-13-01", "2023-02-31", "2023-01", "1:2:3:4", "2023-01-02 x"]
         {
             assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn any_number_is_a_time() {
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (1_700_000_000_123_456, "2023-11-14T22:13:20.123456Z"),
+            (LAST_US, "9999-12-31T23:59:59.999999Z"),
+            (LAST_US + 1, "9999-12-31T23:59:59.999999Z"),
+            (u64::MAX, "9999-12-31T23:59:59.999999Z"),
+        ] {
+            assert_eq!(rfc3339(micros), text);
+            assert_ne!(local(micros), "");
+            assert_ne!(took(micros), "");
         }
     }
 

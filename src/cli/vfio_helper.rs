@@ -10,6 +10,9 @@ const KNOWN: [&str; 2] = [
     "b5a5171355dbf99e66655e48ebff4072200a1da728db455ccbab8b3d1387deac",
 ];
 
+/// What a copy of it takes at most, in bytes.
+pub const MAX_HELPER_BYTES: u64 = 64 * 1024;
+
 /// Whether a script is the helper and nothing more.
 pub fn is_one(script: &[u8]) -> bool {
     is_among(script, &KNOWN)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::trust::Refusal;
+use crate::trust::{Fault, Refusal};
 
 /// What kind of problem it is. What depends on it asks here, never the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,10 +48,13 @@ impl Diagnostic {
         Diagnostic { kind: Kind::Unreadable, ..Diagnostic::whole(path, message) }
     }
 
-    /// One about a file that others could have changed.
+    /// One about a file that others could have changed, or that is none.
     pub fn not_trusted(path: &Path, refusal: &Refusal) -> Diagnostic {
-        let message = format!("not trusted: {refusal}");
-        Diagnostic { kind: Kind::NotTrusted, ..Diagnostic::whole(path, message) }
+        let kind = match refusal.fault {
+            Fault::NotRegular => Kind::Unreadable,
+            _ => Kind::NotTrusted,
+        };
+        Diagnostic { kind, ..Diagnostic::whole(path, refusal.words()) }
     }
 
     /// One about a key, where it first stands.

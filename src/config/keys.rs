@@ -66,14 +66,15 @@ pub const SETTINGS: &[Key] = &[
     // as a map from names to values
     key("custom_properties.*", V0_2_0),
     key("max_parallel", V0_1_0),
-    key("record", V0_1_0),
     key("queue", V0_2_0),
     key("queue.jobs", V0_2_0),
     key("queue.size", V0_2_0),
+    key("record", V0_1_0),
     key("retention", V0_1_0),
     key("retention.per_hook", V0_1_0),
     key("retention.age", V0_1_0),
     key("retention.size", V0_1_0),
+    key("retention.per_guest", V0_2_0),
 ];
 
 /// Those of a registration, in the order of the documentation.

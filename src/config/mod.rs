@@ -10,6 +10,7 @@ pub mod last_good;
 pub mod matching;
 pub mod registration;
 pub mod registry;
+mod salvage;
 pub mod settings;
 pub mod surroundings;
 pub mod template;
@@ -26,6 +27,7 @@ pub use registration::Registration;
 pub use settings::{Settings, TrustPolicy};
 pub use surroundings::Surroundings;
 
+use crate::files;
 use crate::trust::Trust;
 
 /// The settings of a call, however they were come by.
@@ -46,7 +48,7 @@ impl Loaded {
 }
 
 /// Reads `hookmux.yaml`. A broken, unreadable or untrusted one is replaced by its last good copy,
-/// and where there is none by the defaults, which `Loaded::is_lost` tells. With `keep`, a good one
+/// and where there is none by what still holds of it and the defaults, which `Loaded::is_lost` tells. With `keep`, a good one
 /// becomes the last good copy.
 pub fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -> Loaded {
     let path = surroundings.hooks_dir.join(settings::FILE_NAME);
@@ -75,13 +77,14 @@ pub fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -> Loade
             Loaded { settings, problem: None, copy: None }
         }
         Err((problem, text)) => {
-            let state_dir = salvage_state_dir(text.as_deref(), surroundings);
-            let stand_in = last_good::find(&state_dir, &path, trust).and_then(|(copy, text)| {
+            // what isn't trusted, or can't be read, says nothing
+            let left = Settings::salvage(text.as_deref().unwrap_or_default(), surroundings);
+            let stand_in = last_good::find(&left.state_dir, &path).and_then(|(copy, text)| {
                 Some((Settings::parse(&path, &text, surroundings).ok()?, copy))
             });
             let (settings, copy) = match stand_in {
                 Some((settings, copy)) => (settings, Some(copy)),
-                None => (Settings::defaults(surroundings), None),
+                None => (left, None),
             };
             Loaded { settings, problem: Some(problem), copy }
         }
@@ -99,28 +102,10 @@ fn read(path: &Path, trust: &mut Trust) -> Result<Option<(String, fs::Metadata)>
         Ok(_) => {}
     }
     let metadata = trust.file(path).map_err(|refusal| Diagnostic::not_trusted(path, &refusal))?;
-    let text = fs::read_to_string(path)
+    let text = files::read_asked(path, settings::MAX_SETTINGS_BYTES)
+        .and_then(files::into_text)
         .map_err(|error| Diagnostic::unreadable(path, error.to_string()))?;
     Ok(Some((text, metadata)))
-}
-
-/// A broken file can't say where its last good copy lies; its one line about it usually still can.
-fn salvage_state_dir(text: Option<&str>, surroundings: &Surroundings) -> PathBuf {
-    text.into_iter()
-        .flat_map(str::lines)
-        .find_map(|line| {
-            let line = Some(line).filter(|line| line.starts_with("state_dir:"))?;
-            yaml::read::<StateDirLine>(Path::new(settings::FILE_NAME), line).ok()
-        })
-        .map_or_else(
-            || surroundings.state_dir(),
-            |line| surroundings.hooks_dir.join(line.state_dir),
-        )
-}
-
-#[derive(serde::Deserialize)]
-struct StateDirLine {
-    state_dir: PathBuf,
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ use crate::libvirt::{Class, Driver};
 /// The directory of registrations in a root.
 pub const DIRECTORY: &str = "hooks.d";
 /// The end of a registration's file name.
+/// What is read of one at most, in bytes.
+pub const MAX_REGISTRATION_BYTES: u64 = 1 << 20;
 pub const EXTENSION: &str = "yaml";
 /// The weight of one that names none, and the step between those that `add` makes.
 pub const WEIGHT_STEP: i64 = 100;

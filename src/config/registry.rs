@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::Diagnostic;
-use super::registration::{DIRECTORY, EXTENSION, Registration};
+use super::registration::{DIRECTORY, EXTENSION, MAX_REGISTRATION_BYTES, Registration};
 use super::settings::{Settings, TrustPolicy};
 use super::triggers::Triggers;
+use crate::files;
 use crate::hook::State;
 use crate::hook::directory::{self, Entry, Unreadable};
 use crate::trust::Trust;
@@ -110,7 +111,8 @@ pub fn read(
     if policy == TrustPolicy::Refuse {
         trust.file(path).map_err(|refusal| Diagnostic::not_trusted(path, &refusal))?;
     }
-    let text = fs::read_to_string(path)
+    let text = files::read_regular(path, MAX_REGISTRATION_BYTES)
+        .and_then(files::into_text)
         .map_err(|error| Diagnostic::unreadable(path, error.to_string()))?;
     Registration::parse(path, root, &text)
 }

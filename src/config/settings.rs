@@ -9,13 +9,17 @@ use serde::Deserialize;
 
 use super::custom_properties::CustomProperties;
 use super::diagnostic::Diagnostic;
+use super::salvage::Salvage;
 use super::surroundings::Surroundings;
 use super::values::{Age, FirmLimit, Limit, Size, Variables};
 use super::yaml;
 use crate::libvirt::{Call, Driver, Operation};
+use crate::state::Dir;
 
 /// The file's name in the hooks directory.
 pub const FILE_NAME: &str = "hookmux.yaml";
+/// What is read of it at most, in bytes.
+pub const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
 /// What a script that others could change means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -48,7 +52,12 @@ pub struct Retention {
     pub age: Option<Duration>,
     /// All together, in bytes.
     pub size: u64,
+    /// Those about one guest or network, in bytes.
+    pub per_guest: u64,
 }
+
+/// What one guest's records may take where the settings don't say: the size of all by this.
+const GUESTS_SHARE: u64 = 4;
 
 /// How many times longer a failure is kept.
 pub const FAILURES: u32 = 4;
@@ -60,14 +69,17 @@ struct RetentionFragment {
     per_hook: Option<NonZeroU64>,
     age: Option<Age>,
     size: Option<Size>,
+    per_guest: Option<Size>,
 }
 
 impl RetentionFragment {
     fn settle(self) -> Retention {
+        let size = self.size.map_or(512 << 20, |size| size.0.max(1));
         Retention {
             per_hook: self.per_hook.map_or(200, NonZeroU64::get),
             age: self.age.map_or(Some(Duration::from_secs(30 * 24 * 3600)), |age| age.0),
-            size: self.size.map_or(512 << 20, |size| size.0.max(1)),
+            size,
+            per_guest: self.per_guest.map_or(size / GUESTS_SHARE, |size| size.0).max(1),
         }
     }
 }
@@ -126,8 +138,8 @@ pub struct Settings {
     pub hooks_dir: PathBuf,
     /// Whether a daemon that isn't root's may run hooks.
     pub session: bool,
-    pub state_dir: PathBuf,
-    pub runtime_dir: PathBuf,
+    pub state_dir: Dir,
+    pub runtime_dir: Dir,
     /// Further roots, in order of precedence; the hooks directory comes before them.
     pub roots: Vec<PathBuf>,
     pub vdsm_hooks: bool,
@@ -179,15 +191,27 @@ impl Settings {
         Ok(Settings::from_fragment(fragment, surroundings))
     }
 
+    /// What holds where a settings file is broken and nothing stands in for it: where things lie as
+    /// far as it says so, and else the defaults. Of `session` and `custom_properties` the default is
+    /// the narrowest, whatever was written.
+    pub fn salvage(text: &str, surroundings: &Surroundings) -> Settings {
+        let Salvage { state_dir, runtime_dir, roots } = Salvage::of(text);
+        let fragment = Fragment { state_dir, runtime_dir, roots, ..Fragment::default() };
+        Settings::from_fragment(fragment, surroundings)
+    }
+
     fn from_fragment(fragment: Fragment, surroundings: &Surroundings) -> Settings {
         let hooks_dir = surroundings.hooks_dir.clone();
         // relative paths are below the hooks directory: the tree can be copied as a whole
         let below = |path: PathBuf| hooks_dir.join(path);
+        let own = |path: PathBuf| Dir::new(path, surroundings.user);
         let roots = fragment.roots.unwrap_or_else(default_roots);
         Settings {
             session: fragment.session.unwrap_or(false),
-            state_dir: fragment.state_dir.map_or_else(|| surroundings.state_dir(), below),
-            runtime_dir: fragment.runtime_dir.map_or_else(|| surroundings.runtime_dir(), below),
+            state_dir: own(fragment.state_dir.map_or_else(|| surroundings.state_dir(), below)),
+            runtime_dir: own(fragment
+                .runtime_dir
+                .map_or_else(|| surroundings.runtime_dir(), below)),
             roots: roots.into_iter().map(below).collect(),
             vdsm_hooks: fragment.vdsm_hooks.unwrap_or(false),
             save_dir: fragment.save_dir.map_or_else(|| surroundings.save_dir(), below),
@@ -258,8 +282,8 @@ mod tests {
         let defaults = Settings::defaults(&surroundings());
         assert_eq!(defaults.timeout, Some(Duration::from_secs(120)));
         assert_eq!(defaults.queue, QueueLimits { jobs: 10_000, size: 256 << 20 });
-        assert_eq!(defaults.runtime_dir, Path::new("/run/hookmux"));
-        assert_eq!(defaults.state_dir, Path::new("/var/lib/hookmux"));
+        assert_eq!(defaults.runtime_dir.named(), Path::new("/run/hookmux"));
+        assert_eq!(defaults.state_dir.named(), Path::new("/var/lib/hookmux"));
         assert_eq!(defaults.save_dir, Path::new("/var/lib/libvirt/qemu/save"));
     }
 
@@ -276,11 +300,11 @@ mod tests {
              timeout: 0\ntotal_timeout: 10m\nkill_leftovers: true\ntrust: warn\n\
              environment: {A: b, N: 5, T: true}\nenvironment_file: env\ncustom_properties: [x]\nmax_parallel: 3\n\
              queue: {jobs: 5, size: 1 MiB}\n\
-             record: all\nretention: {per_hook: 5, age: 2days, size: 10 MiB}\n",
+             record: all\nretention: {per_hook: 5, age: 2days, size: 10 MiB, per_guest: 3 MiB}\n",
         )
         .unwrap();
-        assert_eq!(settings.state_dir, Path::new("/h/s"));
-        assert_eq!(settings.runtime_dir, Path::new("/r"));
+        assert_eq!(settings.state_dir.named(), Path::new("/h/s"));
+        assert_eq!(settings.runtime_dir.named(), Path::new("/r"));
         assert_eq!(settings.roots, [PathBuf::from("/h/more")]);
         assert_eq!(settings.timeout, None);
         assert_eq!(settings.trust, TrustPolicy::Warn);
@@ -288,7 +312,10 @@ mod tests {
         assert_eq!(settings.queue, QueueLimits { jobs: 5, size: 1 << 20 });
         assert_eq!(settings.record, RecordPolicy::All);
         let age = Some(Duration::from_secs(2 * 86400));
-        assert_eq!(settings.retention, Retention { per_hook: 5, age, size: 10 << 20 });
+        let retention = Retention { per_hook: 5, age, size: 10 << 20, per_guest: 3 << 20 };
+        assert_eq!(settings.retention, retention);
+        let quarter = parse("retention: {size: 10 MiB}\n").unwrap().retention.per_guest;
+        assert_eq!(quarter, 10 << 18);
         assert_eq!(settings.environment["N"], "5");
         assert_eq!(settings.environment["T"], "true");
         assert_eq!(settings.environment_file.as_deref(), Some(Path::new("/h/env")));

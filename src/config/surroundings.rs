@@ -3,9 +3,9 @@
 use std::cell::OnceCell;
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::files;
 use crate::run::processes;
 
 /// What the defaults depend on.
@@ -83,9 +83,13 @@ impl Surroundings {
     }
 }
 
+/// What is read of the file of users at most, in bytes.
+const MAX_USERS_BYTES: u64 = 16 << 20;
+
 /// A user's home directory, from `/etc/passwd`: a static binary has no other source at hand.
 fn home_of(user: u32) -> Option<PathBuf> {
-    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    let passwd = files::read_regular(Path::new("/etc/passwd"), MAX_USERS_BYTES).ok()?;
+    let passwd = String::from_utf8_lossy(&passwd);
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':').skip(2);
         let uid: u32 = fields.next()?.parse().ok()?;

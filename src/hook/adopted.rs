@@ -1,10 +1,10 @@
 //! A script that was libvirt's own before hookmux came: `<driver>.adopted` in the hooks directory,
 //! so that its `dirname $0` still holds.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::files;
 use crate::libvirt::Driver;
 
 /// How much of a script is looked at for what it does, in bytes.
@@ -18,7 +18,8 @@ pub fn place(hooks_dir: &Path, driver: Driver) -> PathBuf {
 /// Whether a script mentions `<driver>.d`: then it runs what lies there itself.
 pub fn serves_tree(script: &Path, driver: Driver) -> bool {
     let mut text = Vec::new();
-    let read = File::open(script).and_then(|file| file.take(LOOK_AT).read_to_end(&mut text));
+    let read =
+        files::open_regular(script).and_then(|(file, _)| file.take(LOOK_AT).read_to_end(&mut text));
     let word = format!("{driver}.d");
     read.is_ok() && text.windows(word.len()).any(|window| window == word.as_bytes())
 }

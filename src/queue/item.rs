@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::IgnoredAny;
@@ -17,11 +17,12 @@ use super::waiting::Times;
 use crate::config::Registration;
 use crate::libvirt::{Call, Driver};
 use crate::record::{Execution, ulid};
-use crate::run::document_file;
+use crate::run::document_file::{self, Place};
 use crate::run::job::Job;
 use crate::run::processes;
 pub use crate::run::stored_job::Bytes;
 use crate::run::stored_job::StoredJob;
+use crate::state::Dir;
 
 /// Raised when what an older version reads from it would be wrong.
 pub const FORMAT: u64 = 2;
@@ -405,8 +406,13 @@ impl Item {
 
 /// Where a job finds the document of `started`: known before it runs, for its hook is told in the
 /// environment and in JSON.
-pub fn started_path(runtime_dir: &Path, id: &str) -> PathBuf {
-    runtime_dir.join("data").join(format!("{id}{STARTED}")).join(document_file::FILE_NAME)
+pub fn started_path(runtime_dir: &Dir, id: &str) -> PathBuf {
+    started_place(runtime_dir, id).named().join(document_file::FILE_NAME)
+}
+
+/// The directory of that file.
+pub fn started_place(runtime_dir: &Dir, id: &str) -> Place {
+    Place::named_by(runtime_dir, format!("{id}{STARTED}"))
 }
 
 /// How the name of that file's directory ends.
@@ -414,6 +420,8 @@ pub const STARTED: &str = ".started";
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use serde_json::{Value, json};
 
     use super::*;

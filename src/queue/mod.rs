@@ -17,7 +17,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -27,7 +27,8 @@ use crate::files;
 use crate::internal;
 use crate::record::spool;
 use crate::run::background;
-use crate::run::document_file;
+use crate::run::document_file::{self, Place};
+use crate::state::{Dir, Found};
 use clock::Clock;
 pub use item::{Body, Head, Item};
 pub use read::{Aside, Unread};
@@ -52,10 +53,18 @@ const ASIDE: &str = ".broken";
 /// Files of one name that are put aside; a further one replaces the first.
 const MAX_SAME_NAMES: u32 = 1000;
 
+fn head_name(id: &str) -> String {
+    format!("{id}{HEAD}")
+}
+
+fn body_name(id: &str) -> String {
+    format!("{id}{BODY}")
+}
+
 /// The jobs of one state directory.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    directory: PathBuf,
+    directory: Dir,
 }
 
 /// What lies in the queue's directory, by name.
@@ -71,21 +80,13 @@ pub struct Names {
 }
 
 impl Queue {
-    pub fn new(state_dir: &Path) -> Queue {
-        Queue { directory: state_dir.join("queue") }
+    pub fn new(state_dir: &Dir) -> Queue {
+        Queue { directory: state_dir.child("queue") }
     }
 
     /// Where the jobs lie.
-    pub fn directory(&self) -> &Path {
+    pub fn directory(&self) -> &Dir {
         &self.directory
-    }
-
-    fn path(&self, id: &str) -> PathBuf {
-        self.directory.join(format!("{id}{HEAD}"))
-    }
-
-    fn body_path(&self, id: &str) -> PathBuf {
-        self.directory.join(format!("{id}{BODY}"))
     }
 
     /// Takes a new job in.
@@ -93,21 +94,22 @@ impl Queue {
     /// # Errors
     /// There is no room for it, or it could not be written.
     pub fn add(&self, item: &mut Item, limits: QueueLimits) -> io::Result<()> {
-        files::private_directory(&self.directory)?;
+        self.directory.make()?;
         let body = serde_json::to_vec(&item.body)?;
         let head = &mut item.head;
         head.bytes = (body.len() + serde_json::to_vec(head)?.len()) as u64;
         let Some(mut counter) = Counter::take(&self.directory) else {
             // without the counter the job is one file: nobody takes half of it for a left-over
             admit(limits, self.count()?, head.bytes).map_err(|words| self.full(&words))?;
-            return files::replace(&self.path(&head.id), &whole(&item.head, &item.body)?);
+            return self.directory.replace(head_name(&head.id), &whole(&item.head, &item.body)?);
         };
         let usage = self.make_room(&mut counter, head.bytes, limits)?;
         let write = || {
-            files::create_private(&self.body_path(&head.id))?.write_all(&body)?;
-            files::replace(&self.path(&head.id), &serde_json::to_vec(head)?)
+            let body_path = self.directory.file(body_name(&head.id))?;
+            files::create_private(&body_path)?.write_all(&body)?;
+            self.directory.replace(head_name(&head.id), &serde_json::to_vec(head)?)
         };
-        write().inspect_err(|_| drop(files::remove(&self.body_path(&head.id))))?;
+        write().inspect_err(|_| drop(self.directory.remove(body_name(&head.id))))?;
         counter.set(Usage { jobs: usage.jobs + 1, bytes: usage.bytes.saturating_add(head.bytes) });
         counter.keep();
         Ok(())
@@ -134,7 +136,7 @@ impl Queue {
     fn full(&self, words: &str) -> io::Error {
         io::Error::other(format!(
             "{words} in {}; `hookmux queue` shows what waits, `hookmux queue --flush HOOK` removes it",
-            self.directory.display()
+            self.directory.named().display()
         ))
     }
 
@@ -142,13 +144,13 @@ impl Queue {
     fn count(&self) -> io::Result<Usage> {
         let names = self.names()?;
         let ids: HashSet<&str> = names.ids.iter().map(String::as_str).collect();
-        let size = |path: &Path| match fs::symlink_metadata(path) {
+        let size = |name: String| match self.directory.look(name) {
             Ok(file) if file.is_file() && file.len() <= read::MAX_FILE_BYTES => file.len(),
             _ => 0,
         };
-        let heads = names.ids.iter().map(|id| size(&self.path(id)));
+        let heads = names.ids.iter().map(|id| size(head_name(id)));
         let bodies = names.bodies.iter().filter(|id| ids.contains(id.as_str()));
-        let bytes = heads.chain(bodies.map(|id| size(&self.body_path(id)))).sum();
+        let bytes = heads.chain(bodies.map(|id| size(body_name(id)))).sum();
         Ok(Usage { jobs: names.ids.len() as u64, bytes })
     }
 
@@ -168,11 +170,11 @@ impl Queue {
         if head.has_body {
             let mut body = self.body(head).map_err(io::Error::other)?;
             body.format = item::FORMAT;
-            files::replace(&self.body_path(&head.id), &serde_json::to_vec(&body)?)?;
+            self.directory.replace(body_name(&head.id), &serde_json::to_vec(&body)?)?;
             head.has_body = false;
         }
         head.format = item::FORMAT;
-        files::replace(&self.path(&head.id), &serde_json::to_vec(head)?)
+        self.directory.replace(head_name(&head.id), &serde_json::to_vec(head)?)
     }
 
     /// Forgets a job.
@@ -181,9 +183,9 @@ impl Queue {
     /// Its head could not be removed.
     pub fn forget(&self, head: &Head) -> io::Result<()> {
         let counter = Counter::take(&self.directory);
-        files::remove(&self.path(&head.id))?;
+        self.directory.remove(head_name(&head.id))?;
         // without its head it is a left-over, which the next worker removes
-        let _ = files::remove(&self.body_path(&head.id));
+        let _ = self.directory.remove(body_name(&head.id));
         if let Some(mut counter) = counter {
             counter.subtract(1, head.bytes);
             counter.keep();
@@ -197,13 +199,7 @@ impl Queue {
     /// The directory is there and can't be read.
     pub fn names(&self) -> io::Result<Names> {
         let mut names = Names::default();
-        let entries = match files::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let name = entry?.file_name();
+        for name in self.directory.names()? {
             let stem = |end: &str| name.as_bytes().strip_suffix(end.as_bytes());
             let id = |stem: &[u8]| {
                 std::str::from_utf8(stem).ok().filter(|word| item::is_id(word)).map(str::to_owned)
@@ -252,12 +248,11 @@ impl Queue {
         let stem = name.as_bytes().strip_suffix(HEAD.as_bytes()).unwrap_or(name.as_bytes());
         let place = |number: u32| {
             let number = if number == 0 { String::new() } else { format!(".{number}") };
-            let name = [stem, number.as_bytes(), ASIDE.as_bytes()].concat();
-            self.directory.join(OsString::from_vec(name))
+            OsString::from_vec([stem, number.as_bytes(), ASIDE.as_bytes()].concat())
         };
-        let free = (0..MAX_SAME_NAMES).map(place).find(|path| !read::is_there(path));
+        let free = (0..MAX_SAME_NAMES).map(place).find(|name| !self.has(name));
         let counter = Counter::take(&self.directory);
-        fs::rename(self.directory.join(name), free.unwrap_or_else(|| place(0)))?;
+        self.rename(name, &free.unwrap_or_else(|| place(0)))?;
         if let Some(mut counter) = counter {
             // what it held is seen by the next count
             counter.subtract(1, 0);
@@ -274,15 +269,16 @@ impl Queue {
         let Ok(head) = &aside.job else {
             return Err(io::Error::other("it is no job; `hookmux queue --flush` removes it"));
         };
-        let (mut head, from) = (head.clone(), self.directory.join(&aside.name));
-        let to = self.path(&head.id);
-        if read::is_there(&to) {
-            return Err(io::Error::other(format!("{} is there already", to.display())));
+        let (mut head, from) = (head.clone(), &aside.name);
+        let to = head_name(&head.id);
+        if self.has(&to) {
+            let path = self.directory.named().join(to);
+            return Err(io::Error::other(format!("{} is there already", path.display())));
         }
         if head.has_body {
-            let mut body = self.body_in(&from, &head).map_err(io::Error::other)?;
+            let mut body = self.body_in(from, &head).map_err(io::Error::other)?;
             body.format = item::FORMAT;
-            files::replace(&self.body_path(&head.id), &serde_json::to_vec(&body)?)?;
+            self.directory.replace(body_name(&head.id), &serde_json::to_vec(&body)?)?;
             head.has_body = false;
         } else {
             self.body(&head).map_err(io::Error::other)?;
@@ -295,8 +291,8 @@ impl Queue {
             let bytes = usage.bytes.saturating_add(head.bytes);
             counter.set(Usage { jobs: usage.jobs + 1, bytes });
         }
-        files::replace(&from, &serde_json::to_vec(&head)?)?;
-        fs::rename(&from, &to)?;
+        self.directory.replace(from, &serde_json::to_vec(&head)?)?;
+        self.rename(from, to.as_ref())?;
         if let Some(counter) = counter {
             counter.keep();
         }
@@ -312,9 +308,13 @@ impl Queue {
                 && !head.has_body
                 && !self.is_there(&head.id)
             {
-                let _ = fs::rename(self.directory.join(&aside.name), self.path(&head.id));
+                let _ = self.rename(&aside.name, head_name(&head.id).as_ref());
             }
         }
+    }
+
+    fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        fs::rename(self.directory.file(from)?, self.directory.file(to)?)
     }
 
     /// Removes what was put aside.
@@ -322,26 +322,32 @@ impl Queue {
     /// # Errors
     /// As of `unlink(2)`.
     pub fn forget_aside(&self, aside: &Aside) -> io::Result<()> {
-        remove_whatever(&self.directory.join(&aside.name))?;
+        self.remove_whatever(&aside.name)?;
         match read::id_aside(&aside.name) {
-            Some(id) if !self.is_there(id) => remove_whatever(&self.body_path(id)),
+            Some(id) if !self.is_there(id) => self.remove_whatever(body_name(id).as_ref()),
             _ => Ok(()),
         }
+    }
+
+    /// Removes what has a name, whatever it is.
+    fn remove_whatever(&self, name: &OsStr) -> io::Result<()> {
+        if self.directory.look(name).is_ok_and(|found| found.is_dir()) {
+            return fs::remove_dir_all(self.directory.file(name)?);
+        }
+        self.directory.remove(name)
     }
 
     /// Removes what deaths have left, half-written files and bodies without a head, and counts the
     /// rest. Bodies stay where a call keeps the counter: it may be about to write the head.
     fn tidy(&self) {
-        for torn in spool::torn(&self.directory) {
-            let _ = files::remove(&torn);
-        }
+        spool::remove_torn(&self.directory);
         let Some(mut counter) = Counter::take(&self.directory) else { return };
         if let Ok(names) = self.names() {
             let ids = names.ids.iter().map(String::as_str);
             let aside = names.aside.iter().filter_map(|name| read::id_aside(name));
             let wanted: HashSet<&str> = ids.chain(aside).collect();
             for id in names.bodies.iter().filter(|id| !wanted.contains(id.as_str())) {
-                let _ = remove_whatever(&self.body_path(id));
+                let _ = self.remove_whatever(body_name(id).as_ref());
             }
         }
         if counter.count(&|| self.count()).is_ok() {
@@ -349,13 +355,9 @@ impl Queue {
         }
     }
 
-    /// Whether there is any work.
+    /// Whether there is any work that a worker could do.
     pub fn is_empty(&self) -> bool {
         self.names().map_or(true, |names| names.ids.is_empty() && names.odd.is_empty())
-    }
-
-    fn lock_path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
     }
 }
 
@@ -375,14 +377,6 @@ fn admit(limits: QueueLimits, usage: Usage, bytes: u64) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// Removes what lies there, whatever it is.
-fn remove_whatever(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
-        return fs::remove_dir_all(path);
-    }
-    files::remove(path)
 }
 
 /// A job as one object.
@@ -406,7 +400,7 @@ fn whole(head: &Head, body: &Body) -> io::Result<Vec<u8>> {
 /// expired or were put aside while their worker was dead.
 pub fn sweep(settings: &Settings) {
     let queue = Queue::new(&settings.state_dir);
-    if queue.directory.exists() {
+    if matches!(queue.directory.judge(), Ok(Found::There)) {
         queue.tidy();
     }
     remove_started(settings, |id| !queue.is_there(id));
@@ -414,12 +408,10 @@ pub fn sweep(settings: &Settings) {
 
 /// Removes the documents of `started` of the jobs that are meant.
 fn remove_started(settings: &Settings, is_meant: impl Fn(&str) -> bool) {
-    let data = settings.runtime_dir.join("data");
-    for entry in files::read_dir(&data).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let id = name.to_str().and_then(|name| name.strip_suffix(item::STARTED));
-        if id.is_some_and(&is_meant) {
-            document_file::remove(&entry.path());
+    let runtime_dir = &settings.runtime_dir;
+    for name in document_file::names(runtime_dir) {
+        if name.strip_suffix(item::STARTED).is_some_and(&is_meant) {
+            document_file::remove(&Place::named_by(runtime_dir, name));
         }
     }
 }
@@ -430,9 +422,9 @@ fn remove_started(settings: &Settings, is_meant: impl Fn(&str) -> bool) {
 /// # Errors
 /// The process could not be started; the jobs wait for the next call that has some, or the daemon's
 /// next start.
-pub fn start_worker(hooks_dir: &Path, state_dir: &Path) -> io::Result<()> {
+pub fn start_worker(hooks_dir: &Path, state_dir: &Dir) -> io::Result<()> {
     let is_the_units =
-        state_dir == Path::new(UNIT_STATE_DIR) && hooks_dir == Path::new(UNIT_HOOKS_DIR);
+        state_dir.named() == Path::new(UNIT_STATE_DIR) && hooks_dir == Path::new(UNIT_HOOKS_DIR);
     if is_the_units && Path::new(PATH_UNIT).exists() {
         return Queue::new(state_dir).want_worker();
     }
@@ -442,12 +434,12 @@ pub fn start_worker(hooks_dir: &Path, state_dir: &Path) -> io::Result<()> {
 impl Queue {
     /// Makes the file that the path unit waits for.
     fn want_worker(&self) -> io::Result<()> {
-        files::private_directory(&self.directory)?;
-        usage::open_lock(&self.directory.join(WORK)).map(drop)
+        self.directory.make()?;
+        usage::open_lock(&self.directory, WORK).map(drop)
     }
 
     /// Removes it.
     fn want_no_worker(&self) {
-        let _ = files::remove(&self.directory.join(WORK));
+        let _ = self.directory.remove(WORK);
     }
 }

@@ -29,7 +29,7 @@ pub fn begin(
         reason: None,
     };
     let plan = Plan { planned: &[planned], origin: None, started: None };
-    recorder.see(&execution, &Fact::Planned(&plan));
+    recorder.see(&execution, &Fact::Planned(plan));
     recorder
 }
 

@@ -4,16 +4,13 @@
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use nix::unistd::geteuid;
-
 use super::item::{Body, Flaw, Head, is_id};
-use super::{ASIDE, HEAD, Queue};
-use crate::files;
+use super::{ASIDE, HEAD, Queue, body_name, head_name};
+use crate::state::Shut;
 
 /// What no file of a job is larger than, in bytes.
 pub const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -80,11 +77,11 @@ impl Queue {
     /// # Errors
     /// See [`Unread`].
     pub fn head(&self, id: &str) -> Result<Head, Unread> {
-        self.head_in(&self.path(id), id)
+        self.head_in(head_name(id).as_ref(), id)
     }
 
-    fn head_in(&self, path: &Path, id: &str) -> Result<Head, Unread> {
-        let bytes = read(path)?;
+    fn head_in(&self, name: &OsStr, id: &str) -> Result<Head, Unread> {
+        let bytes = self.read(name)?;
         let mut head = Head::parse(&bytes, id)?;
         if head.has_body {
             head.bytes = bytes.len() as u64;
@@ -97,12 +94,12 @@ impl Queue {
     /// # Errors
     /// See [`Unread`].
     pub fn body(&self, head: &Head) -> Result<Body, Unread> {
-        let path = if head.has_body { self.path(&head.id) } else { self.body_path(&head.id) };
-        self.body_in(&path, head)
+        let name = if head.has_body { head_name(&head.id) } else { body_name(&head.id) };
+        self.body_in(name.as_ref(), head)
     }
 
-    pub(super) fn body_in(&self, path: &Path, head: &Head) -> Result<Body, Unread> {
-        let bytes = match read(path) {
+    pub(super) fn body_in(&self, name: &OsStr, head: &Head) -> Result<Body, Unread> {
+        let bytes = match self.read(name) {
             Err(Unread::Gone) if self.is_there(&head.id) => {
                 return Err(Unread::Broken("what its hook is started with is missing".to_owned()));
             }
@@ -113,7 +110,29 @@ impl Queue {
 
     /// Whether a job is in the queue, whatever its file is.
     pub fn is_there(&self, id: &str) -> bool {
-        is_there(&self.path(id))
+        self.has(head_name(id))
+    }
+
+    /// Whether there is something by this name; what can't be found out may be there.
+    pub(super) fn has(&self, name: impl AsRef<Path>) -> bool {
+        let look = self.directory.look(name);
+        !look.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    fn read(&self, name: &OsStr) -> Result<Vec<u8>, Unread> {
+        let read = || self.directory.read(name, MAX_FILE_BYTES);
+        // a job isn't put aside for what the kernel refused once
+        let bytes = read().or_else(|error| match error.raw_os_error() {
+            Some(_) if error.kind() != io::ErrorKind::NotFound => read(),
+            _ => Err(error),
+        });
+        bytes.map_err(|error| match error.kind() {
+            // a link that leads nowhere is there
+            io::ErrorKind::NotFound if self.has(name) => Unread::Broken("it is a link".to_owned()),
+            io::ErrorKind::NotFound => Unread::Gone,
+            _ if is_passing(&error) => Unread::Trouble(error),
+            _ => Unread::Broken(error.to_string()),
+        })
     }
 
     /// All that was put aside, in byte order of the names.
@@ -122,11 +141,10 @@ impl Queue {
     /// The directory is there and can't be read.
     pub fn aside(&self) -> io::Result<Vec<Aside>> {
         let read_one = |name: OsString| {
-            let path = self.directory.join(&name);
             let job = match id_aside(&name) {
-                Some(id) => self.head_in(&path, id).and_then(|head| {
-                    let body = if head.has_body { path.clone() } else { self.body_path(&head.id) };
-                    match read(&body) {
+                Some(id) => self.head_in(&name, id).and_then(|head| {
+                    let body = body_name(&head.id);
+                    match self.read(if head.has_body { &name } else { body.as_ref() }) {
                         Err(Unread::Gone) => {
                             Err(Unread::Broken("what its hook is started with is missing".into()))
                         }
@@ -153,24 +171,11 @@ pub(super) fn id_of(name: &OsStr) -> Option<&str> {
     std::str::from_utf8(stem).ok().filter(|stem| is_id(stem))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Unread> {
-    let read = || files::read_own(path, MAX_FILE_BYTES, geteuid().as_raw());
-    // a job isn't put aside for what the kernel refused once
-    let bytes = read().or_else(|error| match error.raw_os_error() {
-        Some(_) if error.kind() != io::ErrorKind::NotFound => read(),
-        _ => Err(error),
-    });
-    bytes.map_err(|error| match error.kind() {
-        // a link that leads nowhere is there
-        io::ErrorKind::NotFound if is_there(path) => Unread::Broken("it is a link".to_owned()),
-        io::ErrorKind::NotFound => Unread::Gone,
-        _ if is_passing(&error) => Unread::Trouble(error),
-        _ => Unread::Broken(error.to_string()),
-    })
-}
-
-/// Whether an error says more about the host than about the file.
+/// Whether an error says more about the host, or about the directory, than about the file.
 fn is_passing(error: &io::Error) -> bool {
+    if Shut::of(error).is_some() {
+        return true;
+    }
     let code = error.raw_os_error();
     let passing = [
         libc::EMFILE,
@@ -182,9 +187,4 @@ fn is_passing(error: &io::Error) -> bool {
         libc::ESTALE,
     ];
     code.is_some_and(|code| passing.contains(&code))
-}
-
-/// Whether there is something by this name; what can't be found out may be there.
-pub(super) fn is_there(path: &Path) -> bool {
-    !fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }

@@ -6,7 +6,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::clock::{Clock, Moment};
+use crate::state::Dir;
 
 /// The file's name in the queue's directory.
 const FILE_NAME: &str = ".usage";
@@ -54,8 +54,8 @@ pub struct Counter {
 
 impl Counter {
     /// Takes the counter; `None` where it can't be had, or somebody keeps it too long.
-    pub fn take(directory: &Path) -> Option<Counter> {
-        let mut file = open_lock(&directory.join(FILE_NAME)).ok()?;
+    pub fn take(directory: &Dir) -> Option<Counter> {
+        let mut file = open_lock(directory, FILE_NAME).ok()?;
         let until = Instant::now() + PATIENCE;
         let mut file = loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -139,8 +139,9 @@ impl Counter {
 /// Opens a file to take a lock on. What can't be one, a FIFO or a link, makes way for it.
 ///
 /// # Errors
-/// As of `open(2)`.
-pub fn open_lock(path: &Path) -> io::Result<File> {
+/// As of [`Dir::judge`] and `open(2)`.
+pub fn open_lock(directory: &Dir, name: &str) -> io::Result<File> {
+    let path = directory.file(name)?;
     let open = || {
         let file = OpenOptions::new()
             .create(true)
@@ -149,18 +150,18 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
             .write(true)
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(path)?;
+            .open(&path)?;
         match file.metadata()?.is_file() {
             true => Ok(file),
             false => Err(io::Error::other("it is not a regular file")),
         }
     };
     open().or_else(|error| {
-        let is_odd = fs::symlink_metadata(path).is_ok_and(|found| !found.is_file());
+        let is_odd = fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file());
         if !is_odd {
             return Err(error);
         }
-        fs::remove_file(path)?;
+        fs::remove_file(&path)?;
         open()
     })
 }
@@ -172,7 +173,8 @@ mod tests {
     #[test]
     fn the_counter_is_counted_once_and_survives_what_stands_in_its_place() {
         let directory = tempfile::tempdir().unwrap();
-        let take = || Counter::take(directory.path()).unwrap();
+        let dir = Dir::of_test(directory.path());
+        let take = || Counter::take(&dir).unwrap();
         let two = || Ok(Usage { jobs: 2, bytes: 200 });
         let never = || -> io::Result<Usage> { panic!("counted without need") };
         let mut counter = take();
@@ -199,6 +201,6 @@ mod tests {
         assert_eq!(take().usage(&two).unwrap().jobs, 2);
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
-        assert!(Counter::take(directory.path()).is_none());
+        assert!(Counter::take(&dir).is_none());
     }
 }

@@ -19,14 +19,15 @@ use super::item::{self, Body, EXPIRES, Head, MAX_DEATHS};
 use super::read::{Unread, id_of};
 use super::waiting::{Obstacle, Waiting};
 use super::watch::Watch;
-use super::{Queue, outcome, remove_started, usage};
+use super::{Queue, head_name, outcome, remove_started, usage};
 use crate::bypass::{self, Bypass};
 use crate::config::{Settings, Surroundings, TrustPolicy};
 use crate::record::mover;
 use crate::record::recorder::{Place, Recorder};
 use crate::record::{Fact, Run, Witness};
-use crate::run::document_file;
+use crate::run::document_file::{self, Place as DocumentPlace};
 use crate::run::exchange::Change;
+use crate::run::interpreter;
 use crate::run::job::{Ended, Job, Outcome};
 use crate::run::locks::{self, Lock, Unlocked};
 use crate::run::processes;
@@ -71,6 +72,8 @@ pub fn work(
     waiting: &mut dyn FnMut(),
 ) -> io::Result<()> {
     let queue = Queue::new(&settings.state_dir);
+    // where the directory is somebody else's, none of it is run
+    queue.names()?;
     super::sweep(settings);
     queue.bring_back();
     if queue.is_empty() {
@@ -84,7 +87,7 @@ pub fn work(
     queue.bring_back();
     // no job runs by now
     remove_started(settings, |_| true);
-    let watch = Watch::new(queue.directory());
+    let watch = Watch::new(queue.directory().path()?);
     if let Some(descriptor) = watch.descriptor()? {
         supervisor.wake_on(descriptor);
     }
@@ -145,7 +148,7 @@ fn become_the_worker(queue: &Queue, waiting: &mut dyn FnMut()) -> io::Result<Opt
 }
 
 fn try_lock(queue: &Queue, name: &str) -> io::Result<Option<Flock<File>>> {
-    let file = usage::open_lock(&queue.lock_path(name))?;
+    let file = usage::open_lock(queue.directory(), name)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
@@ -164,7 +167,7 @@ struct Active {
     head: Head,
     program: PathBuf,
     recorder: Recorder,
-    directory: Option<PathBuf>,
+    directory: Option<DocumentPlace>,
     has_started_document: bool,
     lock: Option<Lock>,
 }
@@ -296,11 +299,10 @@ impl Shift<'_> {
                 }
             }
             Some(id) => self.take_in(id),
-            None if name.as_encoded_bytes().ends_with(super::HEAD.as_bytes()) => {
-                let path = self.queue.directory().join(name);
-                if super::read::is_there(&path) {
-                    self.put_file_aside(name, "it has no job's name");
-                }
+            None if name.as_encoded_bytes().ends_with(super::HEAD.as_bytes())
+                && self.queue.has(name) =>
+            {
+                self.put_file_aside(name, "it has no job's name");
             }
             None => {}
         }
@@ -361,21 +363,20 @@ impl Shift<'_> {
 
     /// Deals with a file that is no job to run.
     fn not_read(&mut self, id: &str, unread: &Unread) {
-        let name = self.queue.path(id);
+        let name = head_name(id);
         match unread {
             Unread::Gone => {}
-            Unread::Broken(why) => {
-                self.put_file_aside(name.file_name().unwrap_or_default(), why);
-            }
+            Unread::Broken(why) => self.put_file_aside(name.as_ref(), why),
             Unread::Newer(_) | Unread::Trouble(_) => {
                 self.passed_over.insert(id.to_owned());
-                self.shout(&format!("{} is left alone: {unread}", name.display()));
+                let path = self.queue.directory().named().join(name);
+                self.shout(&format!("{} is left alone: {unread}", path.display()));
             }
         }
     }
 
     fn put_file_aside(&mut self, name: &OsStr, why: &str) {
-        let shown = self.queue.directory().join(name);
+        let shown = self.queue.directory().named().join(name);
         let shown = shown.display();
         let words = match self.queue.put_aside(name) {
             Ok(()) => format!("{shown} is no job to run, and is put aside: {why}"),
@@ -398,8 +399,7 @@ impl Shift<'_> {
         let _ = self.queue.keep(&mut head);
         self.waiting.remove(&head.id);
         self.remove_started(&head.id);
-        let path = self.queue.path(&head.id);
-        let words = match self.queue.put_aside(path.file_name().unwrap_or_default()) {
+        let words = match self.queue.put_aside(head_name(&head.id).as_ref()) {
             Ok(()) => {
                 format!("put aside: {why}; `hookmux queue --requeue {}` brings it back", head.id)
             }
@@ -545,7 +545,7 @@ impl Shift<'_> {
             return None;
         }
         let made = self.documents(&head, &body, &run).and_then(|directory| {
-            let path = directory.as_ref().map(|directory| directory.join(document_file::FILE_NAME));
+            let path = directory.as_ref().map(|place| place.named().join(document_file::FILE_NAME));
             let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
             let ends = Instant::now() + EXPIRES;
             let job = null().and_then(|null| body.job.job(&run, path, null.into(), ends));
@@ -583,19 +583,18 @@ impl Shift<'_> {
         let document = body.document.as_ref().map(|document| document.0.as_slice());
         let mut recorder = outcome::begin(self.settings, self.surroundings, head, document);
         let own = head.queued_by();
-        let path = Some(body.job.program());
-        let started = Fact::Started { label: &head.hook, device: None, path };
+        let (path, at) = (Some(body.job.program()), Instant::now());
+        let started = Fact::Started { label: &head.hook, device: None, path, at };
         recorder.see(&own, &started);
         self.witness.see(&own, &started);
         recorder
     }
 
-    fn documents(&self, head: &Head, body: &Body, run: &str) -> io::Result<Option<PathBuf>> {
+    fn documents(&self, head: &Head, body: &Body, run: &str) -> io::Result<Option<DocumentPlace>> {
         if let Some(started) = &body.started_document {
             self.remove_started(&head.id);
-            let path = item::started_path(&self.settings.runtime_dir, &head.id);
-            let directory = path.parent().unwrap_or(&path);
-            document_file::make_private(directory, &started.0, body.job.owner())?;
+            let place = item::started_place(&self.settings.runtime_dir, &head.id);
+            document_file::make_private(&place, &started.0, body.job.owner())?;
         }
         let Some(document) = &body.document else { return Ok(None) };
         let directory = document_file::place(&self.settings.runtime_dir, run);
@@ -604,9 +603,9 @@ impl Shift<'_> {
     }
 
     fn remove_started(&self, id: &str) {
-        let path = item::started_path(&self.settings.runtime_dir, id);
-        if let Some(directory) = path.parent().filter(|directory| directory.exists()) {
-            document_file::remove(directory);
+        let place = item::started_place(&self.settings.runtime_dir, id);
+        if place.named().exists() {
+            document_file::remove(&place);
         }
     }
 
@@ -632,7 +631,7 @@ impl Shift<'_> {
             return;
         }
         head.deaths = 0;
-        let fault = verdict::fault(&ended);
+        let fault = interpreter::fault(&ended, &program);
         let is_last = head.attempts > head.retries;
         let told = fault.clone().map(|(status, what)| match is_last {
             true => (status, format!("{what}; given up after {}", tries(head.attempts))),

@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::form::{Cause, Head, HookHead, State};
-use crate::files;
 use crate::format::{self, Newer};
+use crate::state::Dir;
 
+const FILE_NAME: &str = "counters.json";
 /// The version of the file's format. Raised when what an older version reads from it would be wrong.
 const FORMAT: u32 = 1;
 /// A file that is larger was not written by hookmux: it has a line for each kind of call and event.
@@ -50,9 +51,9 @@ impl Histogram {
         let seconds = std::time::Duration::from_micros(micros).as_secs_f64();
         let bucket = BUCKETS.iter().position(|bound| seconds <= *bound).unwrap_or(BUCKETS.len());
         if let Some(count) = self.counts.get_mut(bucket) {
-            *count += 1;
+            *count = count.saturating_add(1);
         }
-        self.sum_us += micros;
+        self.sum_us = self.sum_us.saturating_add(micros);
     }
 }
 
@@ -61,8 +62,8 @@ impl Counters {
     ///
     /// # Errors
     /// A newer version wrote the file: it must stay as it is.
-    pub fn load(records: &Path) -> Result<Counters, Newer> {
-        let bytes = files::read_regular(&path(records), MAX_FILE_BYTES).unwrap_or_default();
+    pub fn load(records: &Dir) -> Result<Counters, Newer> {
+        let bytes = records.read(FILE_NAME, MAX_FILE_BYTES).unwrap_or_default();
         format::check(&bytes, FORMAT)?;
         Ok(format::read_object(&bytes).unwrap_or_default())
     }
@@ -71,7 +72,7 @@ impl Counters {
     ///
     /// # Errors
     /// As of `open(2)`, `write(2)`, `rename(2)`.
-    pub fn save(&self, records: &Path) -> io::Result<()> {
+    pub fn save(&self, records: &Dir) -> io::Result<()> {
         #[derive(Serialize)]
         struct Written<'a> {
             format: u32,
@@ -79,7 +80,7 @@ impl Counters {
             counters: &'a Counters,
         }
         let written = Written { format: FORMAT, counters: self };
-        files::replace(&path(records), &serde_json::to_vec(&written)?)
+        records.replace(FILE_NAME, &serde_json::to_vec(&written)?)
     }
 
     /// Counts an execution that is over: libvirt's own, and the queue's.
@@ -92,7 +93,7 @@ impl Counters {
         if matches!(head.cause, Cause::Libvirt) {
             let call = labels(&[("driver", &head.driver), ("operation", &head.operation)]);
             let ended = format!("{call},{}", labels(&[("outcome", outcome)]));
-            *self.executions.entry(ended).or_default() += 1;
+            count(&mut self.executions, ended);
             if let Some(micros) = head.duration_us {
                 self.execution_times.entry(call).or_default().add(micros);
             }
@@ -109,21 +110,28 @@ impl Counters {
         let event = labels(&[("event", hook.event.as_deref().unwrap_or_default())]);
         let moment = format!("{driver},{event}");
         let ended = format!("{moment},{}", labels(&[("outcome", hook.outcome.name())]));
-        *self.hooks.entry(ended).or_default() += 1;
+        count(&mut self.hooks, ended);
         if let Some(micros) = hook.duration_us {
             self.hook_times.entry(moment.clone()).or_default().add(micros);
         }
         if hook.outcome.is_failure() {
-            let ended = (head.began_us + head.duration_us.unwrap_or_default()) / 1_000_000;
+            let took_us = head.duration_us.unwrap_or_default();
+            let ended = head.began_us.saturating_add(took_us) / 1_000_000;
             let last = self.last_failures.entry(moment).or_default();
             *last = ended.max(*last);
         }
     }
 }
 
-/// Where the counters of a state directory's records lie.
-pub fn path(records: &Path) -> PathBuf {
-    records.join("counters.json")
+/// Where the counters of a state directory's records lie, for words only.
+pub fn path(records: &Dir) -> PathBuf {
+    records.named().join(FILE_NAME)
+}
+
+/// Counts one more. A damaged file may hold any number.
+fn count(counts: &mut BTreeMap<String, u64>, labels: String) {
+    let count = counts.entry(labels).or_default();
+    *count = count.saturating_add(1);
 }
 
 /// `name="value"`, with commas between.
@@ -167,6 +175,30 @@ mod tests {
     }
 
     #[test]
+    fn damaged_records_and_counters_are_counted_too() {
+        let mut head = record().head;
+        head.began_us = u64::MAX;
+        head.duration_us = Some(u64::MAX);
+        head.outcome = Outcome::Failure;
+        head.hooks[0].outcome = Outcome::Failure;
+        head.hooks[0].duration_us = Some(u64::MAX);
+        let mut counters = Counters::default();
+        counters.add(&head);
+        let full = |counts: &mut BTreeMap<String, u64>| {
+            counts.values_mut().for_each(|count| *count = u64::MAX);
+        };
+        full(&mut counters.executions);
+        full(&mut counters.hooks);
+        for times in [&mut counters.execution_times, &mut counters.hook_times] {
+            times.values_mut().for_each(|times| times.counts.fill(u64::MAX));
+        }
+        let before = counters.clone();
+        counters.add(&head);
+        assert_eq!(counters, before, "what is full stays full");
+        assert_eq!(counters.last_failures.values().max(), Some(&(u64::MAX / 1_000_000)));
+    }
+
+    #[test]
     fn times_fall_into_the_first_bucket_that_takes_them() {
         let mut histogram = Histogram::default();
         for micros in [0, 1000, 1001, 120_000_000, 120_000_001] {
@@ -180,7 +212,7 @@ mod tests {
     #[test]
     fn a_newer_file_is_no_beginning() {
         let directory = tempfile::tempdir().unwrap();
-        let records = directory.path();
+        let records = &Dir::of_test(directory.path());
         assert_eq!(Counters::load(records), Ok(Counters::default()));
         let mut counters = Counters::default();
         counters.add(&record().head);

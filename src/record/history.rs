@@ -2,15 +2,14 @@
 //! in the state directory. Reads only.
 
 use std::cell::Cell;
-use std::fs;
 use std::io;
-use std::path::Path;
 
 use super::form::{Head, Record, State};
 use super::spool::Spool;
 use super::store::{self, Store};
 use super::ulid;
 use crate::format::Newer;
+use crate::state::{Dir, Shut};
 
 /// The records of one hookmux.
 pub struct History {
@@ -80,7 +79,7 @@ pub fn is_hook(label: &str, wanted: &str) -> bool {
 }
 
 impl History {
-    pub fn new(runtime_dir: &Path, state_dir: &Path) -> History {
+    pub fn new(runtime_dir: &Dir, state_dir: &Dir) -> History {
         let (spool, store) = (Spool::new(runtime_dir), Store::new(state_dir));
         History { spool, store, newer: Cell::default() }
     }
@@ -158,11 +157,11 @@ impl History {
         Ok(record)
     }
 
-    fn read<T>(&self, id: &str, read: impl Fn(&Path) -> io::Result<T>) -> io::Result<T> {
+    fn read<T>(&self, id: &str, read: impl Fn(&Dir, &str) -> io::Result<T>) -> io::Result<T> {
         // in the order in which it moves
-        let places = [self.spool.running(id), self.spool.done(id), self.store.path(id)];
-        for place in places {
-            match read(&place) {
+        let group = self.store.group(id);
+        for place in [self.spool.running(), self.spool.done(), &group] {
+            match read(place, id) {
                 Err(error) if is_absence(&error) => {}
                 other => return other,
             }
@@ -182,13 +181,14 @@ impl History {
         self.newest().filter(|id| id.starts_with(&word) || id.ends_with(&word)).take(20).collect()
     }
 
-    /// Whether the state directory can be read at all, where it is there.
+    /// Whether the directories can be read at all, where they are there.
     ///
     /// # Errors
-    /// As of `opendir(3)`.
+    /// As of `opendir(3)`; or they are others'.
     pub fn check(&self) -> io::Result<()> {
-        for directory in [self.spool.base(), self.store.base()] {
-            match fs::read_dir(directory) {
+        let spool = [self.spool.base(), self.spool.running(), self.spool.done()];
+        for directory in spool.into_iter().chain([self.store.base()]) {
+            match directory.names() {
                 Err(error) if !is_absence(&error) => return Err(error),
                 _ => {}
             }
@@ -199,6 +199,9 @@ impl History {
 
 /// Also where the directories can't be there.
 fn is_absence(error: &io::Error) -> bool {
+    if let Some(shut) = Shut::of(error) {
+        return !shut.is_of_others();
+    }
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 

@@ -21,25 +21,28 @@ const MASK: &[u8] = b"***";
 
 /// Bytes with the value of every `passwd=` replaced.
 pub fn passwords(bytes: &[u8]) -> Cow<'_, [u8]> {
-    let mut masked: Vec<u8> = Vec::new();
-    // what lies before it is in `masked`
-    let mut done = 0;
-    let mut at = 0;
-    while let Some(found) = find(bytes, at) {
-        at = found + NAME.len();
-        if let Some((start, end)) = value(bytes, at)
-            && start < end
-        {
-            masked.extend_from_slice(&bytes[done..start]);
-            masked.extend_from_slice(MASK);
-            (done, at) = (end, end);
+    let mut spans: Vec<Span> = Vec::new();
+    let mut values = Values::new(bytes);
+    // what closes the values so far ends here, and stays: else it would be missed the next time
+    let mut closed = 0;
+    let mut is_unquoted = false;
+    while let Some(Value { begin, end, closing }) = values.next() {
+        let begin = begin.max(closed);
+        match spans.last_mut() {
+            _ if begin >= end => {}
+            // with nothing between them they are one, and end as the first one does
+            Some((_, last)) if *last == begin => {
+                *last = if is_unquoted { values.end(end, UNQUOTED) } else { end };
+                closed = closed.max(*last);
+            }
+            _ => {
+                spans.push((begin, end));
+                is_unquoted = closing == UNQUOTED;
+            }
         }
+        closed = closed.max(end + closing.len());
     }
-    if done == 0 {
-        return Cow::Borrowed(bytes);
-    }
-    masked.extend_from_slice(&bytes[done..]);
-    Cow::Owned(masked)
+    without(Cow::Borrowed(bytes), spans)
 }
 
 /// The same of text.
@@ -83,14 +86,11 @@ const MAX_LOOKED_FOR_BYTES: usize = 256;
 impl Secrets {
     /// Adds those of a document.
     pub fn add(&mut self, document: &[u8]) {
-        let mut at = 0;
-        while self.values.len() < MOST
-            && let Some(found) = find(document, at)
-        {
-            at = found + NAME.len();
-            let Some((start, end)) = value(document, at) else { continue };
-            let written = document.get(start..end).unwrap_or_default();
-            at = end;
+        for Value { begin, end, .. } in Values::new(document) {
+            if self.values.len() >= MOST {
+                break;
+            }
+            let written = document.get(begin..end).unwrap_or_default();
             for value in [written.to_vec(), unescaped(written)] {
                 if value.len() >= SHORTEST && !self.values.contains(&value) {
                     self.values.push(value);
@@ -124,7 +124,12 @@ impl Secrets {
         spans.extend(self.base64_in(&masked));
         let masked = without(masked, spans);
         let spans = self.rests_in(&masked);
-        without(masked, spans)
+        let masked = without(masked, spans);
+        match masked {
+            Cow::Borrowed(_) => masked,
+            // a name may have come free that was a part of a longer one
+            Cow::Owned(masked) => Cow::Owned(passwords(&masked).into_owned()),
+        }
     }
 
     pub fn mask_text<'a>(&self, text: &'a str) -> Cow<'a, str> {
@@ -345,9 +350,73 @@ fn find(bytes: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// Where the value begins and ends, of a name that ends at `at`: the end is that of the bytes where
-/// it isn't among them.
-fn value(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+/// A value of a `passwd=`, in bytes from the beginning.
+struct Value {
+    begin: usize,
+    /// That of the bytes where nothing closes it.
+    end: usize,
+    closing: &'static [u8],
+}
+
+/// All values, in the order in which they begin. They may overlap: a guest's title may have the name
+/// with a quote behind it, and what closes that may be the quote that opens a password.
+struct Values<'a> {
+    bytes: &'a [u8],
+    /// Where the next name is looked for.
+    at: usize,
+    /// Where each kind of closing was found last: what was searched isn't searched again.
+    ends: Vec<(&'static [u8], usize)>,
+}
+
+impl Iterator for Values<'_> {
+    type Item = Value;
+
+    fn next(&mut self) -> Option<Value> {
+        loop {
+            self.at = find(self.bytes, self.at)? + NAME.len();
+            if let Some((begin, closing)) = opening(self.bytes, self.at) {
+                self.at = begin;
+                let end = self.end(begin, closing);
+                return Some(Value { begin, end, closing });
+            }
+        }
+    }
+}
+
+impl<'a> Values<'a> {
+    fn new(bytes: &'a [u8]) -> Values<'a> {
+        Values { bytes, at: 0, ends: Vec::new() }
+    }
+
+    /// Where a value ends.
+    fn end(&mut self, begin: usize, closing: &'static [u8]) -> usize {
+        let known = self.ends.iter().position(|(known, _)| *known == closing);
+        if let Some((_, end)) = known.and_then(|known| self.ends.get(known))
+            && *end >= begin
+        {
+            return *end;
+        }
+        let rest = self.bytes.get(begin..).unwrap_or_default();
+        let length = match closing {
+            UNQUOTED => rest
+                .iter()
+                .position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b',' | b';')),
+            closing => memchr::memmem::find(rest, closing),
+        };
+        let end = length.map_or(self.bytes.len(), |length| begin + length);
+        match known.and_then(|known| self.ends.get_mut(known)) {
+            Some(known) => known.1 = end,
+            None => self.ends.push((closing, end)),
+        }
+        end
+    }
+}
+
+/// The closing of a shell's assignment, or of an attribute of no XML.
+const UNQUOTED: &[u8] = b"";
+
+/// Where the value begins of a name that ends at `at`, and what closes it.
+fn opening(bytes: &[u8], at: usize) -> Option<(usize, &'static [u8])> {
     let skip_space = |mut at: usize| {
         while bytes.get(at).is_some_and(u8::is_ascii_whitespace) {
             at += 1;
@@ -358,9 +427,8 @@ fn value(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     if bytes.get(at) != Some(&b'=') {
         return None;
     }
-    let mut start = skip_space(at + 1);
-    let rest = |start: usize| bytes.get(start..).unwrap_or_default();
-    let closing: &[u8] = match rest(start) {
+    let begin = skip_space(at + 1);
+    let closing: &[u8] = match bytes.get(begin..).unwrap_or_default() {
         rest if rest.starts_with(b"'\\''") => b"'\\''",
         rest if rest.starts_with(b"\\\\\\\"") => b"\\\\\\\"",
         [b'\\', b'"', ..] => b"\\\"",
@@ -377,16 +445,9 @@ fn value(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
         rest if rest.starts_with(b"&amp;apos;") => b"&amp;apos;",
         rest if rest.starts_with(b"\\u0027") => b"\\u0027",
         rest if rest.starts_with(b"\\u0022") => b"\\u0022",
-        // a shell's assignment, or an attribute of no XML
-        rest => {
-            let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'>' | b',' | b';');
-            let length = rest.iter().position(ends).unwrap_or(rest.len());
-            return Some((start, start + length));
-        }
+        _ => UNQUOTED,
     };
-    start += closing.len();
-    let length = memchr::memmem::find(rest(start), closing);
-    Some((start, length.map_or(bytes.len(), |length| start + length)))
+    Some((begin + closing.len(), closing))
 }
 
 #[cfg(test)]
@@ -411,6 +472,12 @@ mod tests {
             ("passwd=s3cret other", "passwd=*** other"),
             ("vnc,passwd=s3cret,port=1", "vnc,passwd=***,port=1"),
             ("<a passwd='s3cret'/><b passwd='s3cret'/>", "<a passwd='***'/><b passwd='***'/>"),
+            // text that looks like the beginning of one
+            ("<a t=\"passwd=\"/><g passwd=\"s3cret\"/>", "<a t=\"passwd=\"***\"***\"/>"),
+            ("<!-- passwd=' --><g passwd='s3cret'/>", "<!-- passwd='***'***'/>"),
+            ("<t>passwd=\"</t><g passwd='s3cret'/><g x=\"1\"/>", "<t>passwd=\"***\"1\"/>"),
+            ("<t>passwd=\"</t><g passwd='s3 \"cret'/>", "<t>passwd=\"***\"***'/>"),
+            ("passwd=passwd=s3cret x", "passwd=*** x"),
             // cut off
             ("<g passwd='s3cr", "<g passwd='***"),
             ("<g passwd=s3cr", "<g passwd=***"),
@@ -523,7 +590,38 @@ mod tests {
 
     #[test]
     fn masking_twice_is_masking_once() {
-        let once = passwords(b"<a passwd='x'/> passwd=y").into_owned();
-        assert_eq!(passwords(&once), once.as_slice());
+        for text in [
+            "<a passwd='x'/> passwd=y",
+            "passwd=\"a passwd='b\" c' d",
+            "<t>passwd=\"</t><g passwd='s3 \"cret'/>",
+            "passwd=passwd='x'",
+            "passwd=passwd=' ",
+            "passwd=passwd=\">\"x y",
+        ] {
+            let once = passwords(text.as_bytes()).into_owned();
+            assert_eq!(passwords(&once), once.as_slice(), "{text}");
+        }
+        // a value whose end is the beginning of the name's own word
+        let mut secrets = Secrets::default();
+        secrets.add(b"<g passwd='s3cret'/>");
+        let once = secrets.mask(b"<t>s3cretpasswd=</t>").into_owned();
+        assert_eq!(secrets.mask(&once), once.as_slice());
+    }
+
+    #[test]
+    fn text_before_a_password_hides_it_nowhere() {
+        for before in ["<t>passwd='</t>", "<a t=\"passwd='\"/>", "<!-- passwd=\" -->"] {
+            for quote in ['\'', '"'] {
+                let document = format!("{before}<g passwd={quote}s3cret{quote} port='1'/>");
+                let mut secrets = Secrets::default();
+                secrets.add(document.as_bytes());
+                assert_eq!(
+                    secrets.mask_text("it is s3cret, is it"),
+                    "it is ***, is it",
+                    "{document}"
+                );
+                assert!(!secrets.mask_text(&document).contains("s3cret"), "{document}");
+            }
+        }
     }
 }

@@ -16,7 +16,7 @@ pub mod ulid;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::{Settings, Surroundings};
 use crate::event::Origin;
@@ -31,9 +31,9 @@ pub enum Fact<'a> {
     /// A call came that is to be told of.
     Begun(&'a Begun<'a>),
     /// What it would run is known; nothing of it has been started yet.
-    Planned(&'a Plan<'a>),
-    /// A hook has been started.
-    Started { label: &'a str, device: Option<&'a str>, path: Option<&'a Path> },
+    Planned(Plan<'a>),
+    /// A hook has been started; `at` is just before its process was made.
+    Started { label: &'a str, device: Option<&'a str>, path: Option<&'a Path>, at: Instant },
     /// A third of its time is over.
     Slow { label: &'a str, limit: Duration },
     /// A hook is over, whether it ran or not.

@@ -2,10 +2,9 @@
 //! over: in a process that libvirt doesn't wait for. The state directory's disk may be slow, full
 //! or gone; then they stay where they are, as long as there is room.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,11 +18,12 @@ use super::spool::{self, Spool};
 use super::store::{self, Store};
 use super::ulid;
 use crate::config::Settings;
-use crate::files;
 use crate::format::Newer;
 use crate::internal;
+use crate::libvirt::Driver;
 use crate::run::background;
 use crate::run::trash::{Round, Trash};
+use crate::state::{Dir, Found};
 
 /// Where systemd keeps that the path unit for records is enabled: then it starts the mover.
 const PATH_UNIT: &str = "/etc/systemd/system/paths.target.wants/hookmux-prune.path";
@@ -80,14 +80,14 @@ const LONG_ROUND: Round = Round { max_entries: 500_000, max_time: Duration::from
 
 /// Whether the last mover could do nothing.
 pub fn is_stuck(spool: &Spool) -> bool {
-    spool.base().join(STUCK).exists()
+    spool.base().look(STUCK).is_ok()
 }
 
 /// Starts a mover for what a call has left, unless one is there, or systemd sees to it.
 pub fn start_if_needed(hooks_dir: &Path, place: &Place) {
     let spool = &place.spool;
     let is_recent = |time: SystemTime| time.elapsed().is_ok_and(|age| age < STUCK_FOR);
-    let stuck = fs::metadata(spool.base().join(STUCK)).and_then(|file| file.modified());
+    let stuck = spool.base().look(STUCK).and_then(|file| file.modified());
     if stuck.is_ok_and(is_recent) {
         return;
     }
@@ -113,22 +113,21 @@ pub fn start(hooks_dir: &Path, settings: &Settings) {
     if !Trash::new(&settings.runtime_dir).is_empty() {
         let _ = spool.make();
         start_one(hooks_dir, &spool);
-    } else if spool.base().exists() {
+    } else if matches!(spool.base().judge(), Ok(Found::There)) {
         let place = Place { spool, state_dir: settings.state_dir.clone() };
         start_if_needed(hooks_dir, &place);
     }
 }
 
 fn is_the_units(hooks_dir: &Path, spool: &Spool) -> bool {
-    spool.base().parent() == Some(Path::new(UNIT_RUNTIME_DIR))
+    spool.base().named().parent() == Some(Path::new(UNIT_RUNTIME_DIR))
         && hooks_dir == Path::new(UNIT_HOOKS_DIR)
         && Path::new(PATH_UNIT).exists()
 }
 
 /// One of the two locks; `None` where somebody has it.
 fn lock(spool: &Spool, name: &str) -> io::Result<Option<Flock<File>>> {
-    let file =
-        OpenOptions::new().create(true).append(true).mode(0o600).open(spool.base().join(name))?;
+    let file = spool.base().append(name)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
@@ -191,16 +190,29 @@ pub fn tidy(settings: &Settings) -> io::Result<Tidied> {
         done.pruned = mover.prune();
         let emptied = mover.trash.empty(LONG_ROUND);
         (done.swept, done.is_trash_left) = (emptied.removed, emptied.is_left);
+        // where there was nothing to move
+        done.stuck = done.stuck.or_else(|| mover.store.base().judge().err());
         done
     })
 }
 
-/// Only what is a regular file: nothing else is a record, and a pipe would be waited for.
-fn read_record(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::symlink_metadata(path)?.is_file() {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    fs::read(path)
+/// Whether what lies in a record's place isn't one, whoever looks.
+fn is_odd(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData || error.raw_os_error() == Some(libc::EISDIR)
+}
+
+/// Puts something aside, so that it holds nobody up.
+fn put_aside(done: &Dir, id: &str) -> io::Result<()> {
+    fs::rename(done.file(id)?, done.file(format!("{id}.odd"))?)
+}
+
+/// Whether bytes may be the record of this id: one of a newer version can't be asked.
+fn is_of(bytes: &[u8], id: &str) -> bool {
+    Head::decode(first_line(bytes)).is_none_or(|head| head.id == id)
+}
+
+fn first_line(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == b'\n').next().unwrap_or_default()
 }
 
 struct Mover<'a> {
@@ -239,7 +251,7 @@ impl Mover<'_> {
         let mut done = Tidied { lost: self.find_lost(), ..Tidied::default() };
         if self.spool.done_ids().is_empty() {
             if is_stuck(&self.spool) {
-                let _ = files::remove(&self.spool.base().join(STUCK));
+                let _ = self.spool.base().remove(STUCK);
             }
             return done;
         }
@@ -257,26 +269,24 @@ impl Mover<'_> {
         }
         self.spool.recount();
         match &done.stuck {
-            None => drop(files::remove(&self.spool.base().join(STUCK))),
-            Some(_) => drop(files::replace(&self.spool.base().join(STUCK), b"\n")),
+            None => drop(self.spool.base().remove(STUCK)),
+            Some(_) => drop(self.spool.base().replace(STUCK, b"\n")),
         }
         done
     }
 
     /// Executions whose process is gone are over, whatever became of them.
     fn find_lost(&self) -> usize {
-        for torn in self.spool.torn() {
-            let _ = fs::remove_file(torn);
-        }
+        self.spool.remove_torn();
         let mut lost = 0;
         for id in self.spool.running_ids() {
-            let path = self.spool.running(&id);
-            let Ok(head) = store::read_head(&path) else { continue };
+            let running = self.spool.running();
+            let Ok(head) = store::read_head(running, &id) else { continue };
             if head.process.is_alive() {
                 continue;
             }
             // it may have come to its end between the two looks; now nobody writes any more
-            let Ok(mut record) = store::read(&path) else { continue };
+            let Ok(mut record) = store::read(running, &id) else { continue };
             let is_lost = record.head.state == State::Running;
             if self.spool.settle(&id, &mut record).is_ok() && is_lost {
                 lost += 1;
@@ -293,21 +303,26 @@ impl Mover<'_> {
             return Ok(0);
         }
         for id in &ids {
-            let place = self.spool.done(id);
-            let bytes = match read_record(&place) {
-                Ok(bytes) => bytes,
+            let done = self.spool.done();
+            let bytes = match done.read(id, store::MAX_RECORD_BYTES) {
+                Ok(bytes) if is_of(&bytes, id) => bytes,
+                // nothing of ours, or a copy under another name
+                Ok(_) => {
+                    put_aside(done, id)?;
+                    continue;
+                }
                 // nothing of ours: it is put aside, and holds nobody up
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                    fs::rename(&place, place.with_extension("odd"))?;
+                Err(error) if is_odd(&error) => {
+                    put_aside(done, id)?;
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            if !self.store.path(id).exists() {
+            if self.store.group(id).look(id).is_err() {
                 self.store.put(id, &bytes)?;
             }
-            let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let line = first_line(&bytes);
             if let Some(counters) = &mut counters
                 && !counters.batch.contains(id)
                 && let Some(head) = Head::decode(line)
@@ -321,17 +336,13 @@ impl Mover<'_> {
             counters.save(self.store.base())?;
         }
         for id in &ids {
-            files::remove(&self.spool.done(id))?;
+            self.spool.done().remove(id)?;
         }
         Ok(moved)
     }
 
-    fn pruned_path(&self) -> PathBuf {
-        self.store.base().join(PRUNED)
-    }
-
     fn is_prune_due(&self) -> bool {
-        let last = fs::metadata(self.pruned_path()).and_then(|file| file.modified());
+        let last = self.store.base().look(PRUNED).and_then(|file| file.modified());
         // one in the future was noted by a clock that was wrong
         let is_recent = |time: SystemTime| time.elapsed().is_ok_and(|age| age < PRUNE_EVERY);
         !last.is_ok_and(is_recent)
@@ -339,7 +350,7 @@ impl Mover<'_> {
 
     /// Removes records whose time is over; returns how many.
     fn prune(&self) -> usize {
-        let _ = files::replace(&self.pruned_path(), b"\n");
+        let _ = self.store.base().replace(PRUNED, b"\n");
         self.remove_torn();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let records: Vec<Kept> = self.store.newest().filter_map(|id| self.look(id, now)).collect();
@@ -348,29 +359,33 @@ impl Mover<'_> {
     }
 
     fn look(&self, id: String, now: Duration) -> Option<Kept> {
-        let path = self.store.path(&id);
-        let size = fs::metadata(&path).ok()?.len();
+        let group = self.store.group(&id);
+        let size = group.look(&id).ok()?.len();
         let time = Duration::from_millis(ulid::milliseconds(&id)?);
         let age = now.saturating_sub(time);
         let is_future = time > now + CLOCKS_DIFFER;
-        let head = store::read_head(&path).ok();
+        let head = store::read_head(&group, &id).ok();
         let hooks = match &head {
             Some(head) => head.hooks.iter().map(|hook| hook.hook.clone()).collect(),
             // what can't be read, a newer version's, is let go by age and size alone
             None => vec![id.clone()],
         };
+        // of the daemon's calls the object says nothing
+        let object = head.as_ref().filter(|head| head.driver != Driver::Daemon.name());
+        let object = object.map(|head| {
+            format!("{} {}", head.driver, head.uuid.as_deref().unwrap_or(&head.object))
+        });
         let is_failure = head.is_some_and(|head| {
             head.state == State::Lost || head.outcome.is_failure() || head.status != Some(0)
         });
-        Some(Kept { id, hooks, is_failure, size, age, is_future })
+        Some(Kept { id, hooks, object, is_failure, size, age, is_future })
     }
 
     /// Files that a mover left when it died half-way.
     fn remove_torn(&self) {
         let base = self.store.base();
-        let groups = self.store.groups().into_iter().map(|group| base.join(group));
-        for torn in groups.chain([base.to_path_buf()]).flat_map(|place| spool::torn(&place)) {
-            let _ = fs::remove_file(torn);
-        }
+        spool::remove_torn(base);
+        let groups = self.store.groups().into_iter().map(|group| base.child(group));
+        groups.for_each(|group| spool::remove_torn(&group));
     }
 }

@@ -1,9 +1,8 @@
 //! Who writes down what happens in a call. Nothing that goes wrong here has any effect on it.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::form::{
@@ -21,11 +20,13 @@ use crate::config::Settings;
 use crate::config::settings::RecordPolicy;
 use crate::facts::Facts;
 use crate::files;
+use crate::libvirt::document::MAX_BYTES;
 use crate::plan::{Decision, Step};
 use crate::run::capture::Capture;
 use crate::run::exchange::Change;
 use crate::run::job;
 use crate::run::processes;
+use crate::state::Dir;
 use crate::verdict;
 
 /// Programs up to this size are told by their SHA-256, in bytes: it is worked out while they run.
@@ -54,7 +55,7 @@ pub struct Kept {
 #[derive(Clone, Debug)]
 pub struct Place {
     pub spool: Spool,
-    pub state_dir: PathBuf,
+    pub state_dir: Dir,
 }
 
 struct Open {
@@ -89,7 +90,7 @@ impl Recorder {
     /// there is none, nothing is written.
     pub fn resume(cause: Cause, execution: &Execution, place: &Place) -> Recorder {
         let mut recorder = Recorder::new(cause);
-        let Ok(mut record) = store::read(&place.spool.running(&execution.id)) else {
+        let Ok(mut record) = store::read(place.spool.running(), &execution.id) else {
             return recorder;
         };
         let passed_us = recorder.began_us.saturating_sub(record.head.began_us);
@@ -164,7 +165,7 @@ impl Recorder {
                 spool.count(super::spool::Dropped { records: 1, journal: 0 });
                 Some(format!(
                     "the record of this call can't be kept in {}: {error}",
-                    spool.base().display()
+                    spool.base().named().display()
                 ))
             }
         };
@@ -228,7 +229,8 @@ impl Open {
         let Record { head, body } = &mut self.record;
         head.origin = plan.origin.map(|origin| origin.name().to_owned());
         body.plan = plan.planned.to_vec();
-        let started = plan.started.and_then(|path| std::fs::read(path).ok());
+        let limit = MAX_BYTES as u64;
+        let started = plan.started.and_then(|path| files::read_regular(path, limit).ok());
         self.secrets.add(started.as_deref().unwrap_or_default());
         body.started_document = started.map(|bytes| masked(&bytes));
         head.hooks = body
@@ -317,10 +319,10 @@ impl Witness for Recorder {
         match fact {
             Fact::Begun(_) | Fact::Slow { .. } => {}
             Fact::Planned(plan) => open.plan(plan),
-            Fact::Started { label, device, path } => open.started.push(Started {
+            Fact::Started { label, device, path, at } => open.started.push(Started {
                 label: (*label).to_owned(),
                 device: device.map(str::to_owned),
-                start_us: micros(began),
+                start_us: micros_between(began, *at),
                 sha256: path.and_then(sha256),
             }),
             Fact::Over(run) => open.over(run),
@@ -381,7 +383,11 @@ fn masked(bytes: &[u8]) -> Text {
 }
 
 fn micros(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+    micros_between(since, Instant::now())
+}
+
+fn micros_between(since: Instant, until: Instant) -> u64 {
+    u64::try_from(until.saturating_duration_since(since).as_micros()).unwrap_or(u64::MAX)
 }
 
 /// This process.
@@ -398,12 +404,5 @@ impl Process {
 }
 
 fn sha256(path: &Path) -> Option<String> {
-    let file = File::open(path).ok()?;
-    let size = file.metadata().ok()?.len();
-    if size > MOST_HASHED {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(size).ok()?);
-    file.take(MOST_HASHED + 1).read_to_end(&mut bytes).ok()?;
-    Some(files::sha256(&bytes))
+    Some(files::sha256(&files::read_regular(path, MOST_HASHED).ok()?))
 }

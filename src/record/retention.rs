@@ -1,5 +1,5 @@
 //! Which records are kept: the newest of each hook, no older than an age, and no more than a size
-//! in all. Failures are kept four times longer by each of these. Pure.
+//! in all and of one guest. Failures are kept four times longer by each of these. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use crate::config::settings::{FAILURES, Retention};
 pub struct Kept {
     pub id: String,
     pub hooks: Vec<String>,
+    /// The guest or network that the call was about; `None` where it was about none, or nobody knows.
+    pub object: Option<String>,
     pub is_failure: bool,
     /// In bytes.
     pub size: u64,
@@ -47,20 +49,48 @@ pub fn superfluous(records: &[Kept], limits: &Retention) -> Vec<String> {
             gone.push(record.id.clone());
         }
     }
-    let mut sum: u64 = stays.iter().map(|record| record.size).sum();
     // a failure counts as a quarter of its age
     let weight = |record: &Kept| {
         if record.is_failure { record.age } else { record.age.saturating_mul(FAILURES) }
     };
     stays.sort_by_key(|record| std::cmp::Reverse(weight(record)));
+    // one guest's documents must not push out what is known of all others
+    let mut shares: HashMap<&str, Share> = HashMap::new();
+    for record in &stays {
+        if let Some(object) = &record.object {
+            let share = shares.entry(object).or_default();
+            share.size = share.size.saturating_add(record.size);
+            share.records += 1;
+        }
+    }
+    stays.retain(|record| {
+        let share = record.object.as_deref().and_then(|object| shares.get_mut(object));
+        // its last one stays, however large it is
+        let Some(share) = share.filter(|it| it.size > limits.per_guest && it.records > 1) else {
+            return true;
+        };
+        share.size = share.size.saturating_sub(record.size);
+        share.records -= 1;
+        gone.push(record.id.clone());
+        false
+    });
+    let mut sum = stays.iter().fold(0_u64, |sum, record| sum.saturating_add(record.size));
     for record in stays {
         if sum <= limits.size {
             break;
         }
-        sum -= record.size;
+        sum = sum.saturating_sub(record.size);
         gone.push(record.id.clone());
     }
     gone
+}
+
+/// What the records of one guest take.
+#[derive(Default)]
+struct Share {
+    /// In bytes.
+    size: u64,
+    records: u64,
 }
 
 #[cfg(test)]
@@ -72,11 +102,12 @@ mod tests {
     fn kept(id: &str, hooks: &[&str], is_failure: bool, days: u32) -> Kept {
         let hooks = hooks.iter().map(|hook| (*hook).to_owned()).collect();
         let (id, age) = (id.to_owned(), DAY * days);
-        Kept { id, hooks, is_failure, size: 10, age, is_future: false }
+        Kept { id, hooks, object: None, is_failure, size: 10, age, is_future: false }
     }
 
     fn gone(records: &[Kept], per_hook: u64, days: u32, size: u64) -> Vec<String> {
-        superfluous(records, &Retention { per_hook, age: Some(DAY * days), size })
+        let limits = Retention { per_hook, age: Some(DAY * days), size, per_guest: size };
+        superfluous(records, &limits)
     }
 
     #[test]
@@ -109,6 +140,31 @@ mod tests {
         let records = [wrong, kept("b", &["a"], false, 0), kept("a", &["a"], false, 1)];
         assert_eq!(gone(&records, 2, 30, 1000), ["z"]);
         assert_eq!(gone(&records, 3, 30, 1000), [""; 0]);
+    }
+
+    #[test]
+    fn one_guest_pushes_out_its_own_and_nobody_elses() {
+        let of = |id: &str, object: Option<&str>, is_failure, days, size| Kept {
+            object: object.map(str::to_owned),
+            size,
+            ..kept(id, &["a"], is_failure, days)
+        };
+        let limits = Retention { per_hook: 100, age: None, size: 1000, per_guest: 100 };
+        let records = [
+            of("h", Some("loud"), false, 0, 60),
+            of("g", Some("loud"), false, 1, 60),
+            of("f", Some("quiet"), false, 2, 10),
+            of("e", None, false, 3, 300),
+            of("d", Some("loud"), true, 4, 30),
+            of("c", Some("loud"), false, 5, 60),
+            of("b", Some("quiet"), false, 6, 10),
+            of("a", Some("huge"), false, 7, 500),
+        ];
+        // of the failure a quarter of the age counts
+        assert_eq!(superfluous(&records, &limits), ["c", "g"]);
+        // the sum of all is looked at after that
+        let limits = Retention { size: 420, ..limits };
+        assert_eq!(superfluous(&records, &limits), ["c", "g", "a"]);
     }
 
     #[test]

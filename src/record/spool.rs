@@ -6,17 +6,16 @@
 //! in `done/` is moved to the state directory by a process that libvirt doesn't wait for.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::form::{self, Record, State};
 use super::ulid;
-use crate::files;
+use crate::state::Dir;
 
 /// What all records that haven't been moved may take together, in bytes.
 pub const MOST: u64 = 64 << 20;
@@ -31,11 +30,17 @@ const DROPPED: &str = "dropped";
 const SIZES: &str = "sizes";
 /// The counters' file has this size from the beginning: so a full file system can still count.
 const COUNTERS_SIZE: usize = 64;
+/// What is read of the counters' file at most, in bytes.
+const MAX_COUNTERS_BYTES: u64 = 4096;
+/// What is read of the file of sizes at most, in bytes: two million records.
+const MAX_SIZES_BYTES: u64 = 16 << 20;
 
 /// The records of a runtime directory.
 #[derive(Clone, Debug)]
 pub struct Spool {
-    base: PathBuf,
+    base: Dir,
+    running: Dir,
+    done: Dir,
 }
 
 /// What could not be kept, since the host was started.
@@ -47,24 +52,23 @@ pub struct Dropped {
 }
 
 impl Spool {
-    pub fn new(runtime_dir: &Path) -> Spool {
-        Spool { base: runtime_dir.join("records") }
+    pub fn new(runtime_dir: &Dir) -> Spool {
+        let base = runtime_dir.child("records");
+        Spool { running: base.child(RUNNING), done: base.child(DONE), base }
     }
 
-    pub fn base(&self) -> &Path {
+    pub fn base(&self) -> &Dir {
         &self.base
     }
 
-    pub fn done_directory(&self) -> PathBuf {
-        self.base.join(DONE)
+    /// Where the records of those lie that run, each under its id.
+    pub fn running(&self) -> &Dir {
+        &self.running
     }
 
-    pub fn running(&self, id: &str) -> PathBuf {
-        self.base.join(RUNNING).join(id)
-    }
-
-    pub fn done(&self, id: &str) -> PathBuf {
-        self.base.join(DONE).join(id)
+    /// Where those lie that are over, likewise.
+    pub fn done(&self) -> &Dir {
+        &self.done
     }
 
     /// Makes the directories.
@@ -72,12 +76,10 @@ impl Spool {
     /// # Errors
     /// As of `mkdir(2)`.
     pub fn make(&self) -> io::Result<()> {
-        for directory in [&self.base.join(RUNNING), &self.base.join(DONE)] {
-            files::private_directory(directory)?;
-        }
-        let counters = self.base.join(DROPPED);
-        if !counters.exists() {
-            files::replace(&counters, &counters_text(Dropped::default()))?;
+        self.running.make()?;
+        self.done.make()?;
+        if self.base.look(DROPPED).is_err() {
+            self.base.replace(DROPPED, &counters_text(Dropped::default()))?;
         }
         Ok(())
     }
@@ -108,7 +110,7 @@ impl Spool {
         };
         if let Err(error) = written {
             // what the beginning took makes room
-            let _ = files::remove(&self.running(&id));
+            let _ = self.running.remove(&id);
             record.strip(&format!("the rest had no room: {error}"));
             let bytes = record.encode()?;
             if self.room(bytes.len() as u64) == Room::None {
@@ -117,24 +119,27 @@ impl Spool {
             self.put(&id, &bytes)?;
             size = bytes.len() as u64;
         }
-        fs::rename(self.running(&id), self.done(&id))?;
+        self.end(&id)?;
         self.note_size(size);
         Ok(())
     }
 
+    fn end(&self, id: &str) -> io::Result<()> {
+        fs::rename(self.running.file(id)?, self.done.file(id)?)
+    }
+
     fn put(&self, id: &str, bytes: &[u8]) -> io::Result<()> {
-        let path = self.running(id);
-        files::replace(&path, bytes).or_else(|error| match error.kind() {
+        self.running.replace(id, bytes).or_else(|error| match error.kind() {
             io::ErrorKind::NotFound => {
                 self.make()?;
-                files::replace(&path, bytes)
+                self.running.replace(id, bytes)
             }
             _ => Err(error),
         })
     }
 
     fn room(&self, more: u64) -> Room {
-        let sum = more + self.size();
+        let sum = more.saturating_add(self.size());
         if sum > MOST {
             Room::None
         } else if sum > TIGHT {
@@ -146,51 +151,48 @@ impl Spool {
 
     /// What the finished ones take, in bytes.
     fn size(&self) -> u64 {
-        let Ok(bytes) = fs::read(self.base.join(SIZES)) else { return self.recount() };
+        let Ok(bytes) = self.base.read(SIZES, MAX_SIZES_BYTES) else { return self.recount() };
         let (sizes, _) = bytes.as_chunks::<8>();
-        sizes.iter().map(|size| u64::from_le_bytes(*size)).sum()
+        sizes.iter().fold(0, |sum, size| sum.saturating_add(u64::from_le_bytes(*size)))
     }
 
     /// How many have come since they were last moved, as far as is noted.
     pub fn count_since_move(&self) -> u64 {
-        fs::metadata(self.base.join(SIZES)).map_or(0, |file| (file.len() / 8).saturating_sub(1))
+        self.base.look(SIZES).map_or(0, |file| (file.len() / 8).saturating_sub(1))
     }
 
     fn note_size(&self, size: u64) {
-        let append = || -> io::Result<()> {
-            let mut options = OpenOptions::new();
-            let mut file =
-                options.create(true).append(true).mode(0o600).open(self.base.join(SIZES))?;
-            file.write_all(&size.to_le_bytes())
-        };
+        let append =
+            || -> io::Result<()> { self.base.append(SIZES)?.write_all(&size.to_le_bytes()) };
         // one that isn't noted is missed until they are counted again
         let _ = append();
     }
 
     /// Looks at all of them; what comes meanwhile is counted the next time.
     pub fn recount(&self) -> u64 {
-        let entries = fs::read_dir(self.done_directory()).into_iter().flatten().flatten();
-        let sizes = entries.filter_map(|entry| entry.metadata().ok()).map(|file| file.len());
-        let sum: u64 = sizes.sum();
-        if self.base.exists() {
-            let _ = files::replace(&self.base.join(SIZES), &sum.to_le_bytes());
-        }
+        let names = self.done.names().unwrap_or_default();
+        let files = names.iter().filter_map(|name| self.done.look(name).ok());
+        // what is no file has no room of its own
+        let files = files.filter(fs::Metadata::is_file);
+        let sum = files.fold(0_u64, |sum, file| sum.saturating_add(file.len()));
+        // where the directory isn't there, nothing is noted
+        let _ = self.base.replace(SIZES, &sum.to_le_bytes());
         sum
     }
 
     /// The ids of those that run, or did when their process died.
     pub fn running_ids(&self) -> Vec<String> {
-        ids(&self.base.join(RUNNING))
+        ids(&self.running)
     }
 
     /// The ids of those that are over and not moved yet, the oldest first.
     pub fn done_ids(&self) -> Vec<String> {
-        ids(&self.done_directory())
+        ids(&self.done)
     }
 
-    /// Files that a writer left when it died half-way, and that nobody can mean any more.
-    pub fn torn(&self) -> Vec<PathBuf> {
-        [&self.base, &self.base.join(RUNNING)].into_iter().flat_map(|place| torn(place)).collect()
+    /// Removes files that a writer left when it died half-way, and that nobody can mean any more.
+    pub fn remove_torn(&self) {
+        [&self.base, &self.running].into_iter().for_each(remove_torn);
     }
 
     /// Takes an execution whose process is gone for over.
@@ -201,15 +203,15 @@ impl Spool {
         if record.head.state == State::Running {
             record.head.state = State::Lost;
             // also what only another version wrote into it stays
-            let marked = form::mark_lost(&fs::read(self.running(id))?);
-            files::replace(&self.running(id), &marked.map_or_else(|| record.encode(), Ok)?)?;
+            let marked = form::mark_lost(&self.running.read(id, MOST)?);
+            self.running.replace(id, &marked.map_or_else(|| record.encode(), Ok)?)?;
         }
-        fs::rename(self.running(id), self.done(id))
+        self.end(id)
     }
 
     /// What has been dropped so far.
     pub fn dropped(&self) -> Dropped {
-        let text = fs::read(self.base.join(DROPPED)).unwrap_or_default();
+        let text = self.base.read(DROPPED, MAX_COUNTERS_BYTES).unwrap_or_default();
         serde_json::from_slice(text.trim_ascii()).unwrap_or_default()
     }
 
@@ -219,18 +221,13 @@ impl Spool {
             return;
         }
         let count = || -> io::Result<()> {
-            let path = self.base.join(DROPPED);
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .custom_flags(libc::O_NOFOLLOW)
-                .open(path)?;
+            let file = self.base.update(DROPPED)?;
             let mut file =
                 Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
             let before = self.dropped();
             let sum = Dropped {
-                records: before.records + more.records,
-                journal: before.journal + more.journal,
+                records: before.records.saturating_add(more.records),
+                journal: before.journal.saturating_add(more.journal),
             };
             // over what is there: no further block is needed
             let file: &mut File = &mut file;
@@ -263,21 +260,24 @@ fn counters_text(dropped: Dropped) -> Vec<u8> {
     text
 }
 
-/// What in a directory was to replace a file, by processes that aren't there any more.
-pub fn torn(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+/// Removes what in a directory was to replace a file, by processes that aren't there any more.
+pub fn remove_torn(directory: &Dir) {
     let is_torn = |name: &OsStr| {
         let pid = name.to_str().and_then(|name| name.strip_suffix(".new")?.rsplit('.').next());
         pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
     };
-    entries.filter(|entry| is_torn(&entry.file_name())).map(|entry| entry.path()).collect()
+    for name in directory.names().unwrap_or_default().iter().filter(|name| is_torn(name)) {
+        let _ = directory.remove(name);
+    }
 }
 
 /// What in a directory has the name of a record, sorted.
-pub fn ids(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut ids: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
+pub fn ids(directory: &Dir) -> Vec<String> {
+    let mut ids: Vec<String> = directory
+        .names()
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|name| name.into_string().ok())
         .filter(|name| ulid::is_one(name))
         .collect();
     ids.sort_unstable();
@@ -289,10 +289,15 @@ mod tests {
     use super::*;
     use crate::record::form::tests::record;
 
+    fn spool_in(directory: &tempfile::TempDir) -> Spool {
+        let path = directory.path().canonicalize().unwrap();
+        Spool::new(&Dir::new(path, nix::unistd::geteuid().as_raw()))
+    }
+
     #[test]
     fn an_execution_is_running_and_then_done() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Spool::new(directory.path());
+        let spool = spool_in(&directory);
         let mut record = record();
         let id = record.head.id.clone();
         record.head.state = State::Running;
@@ -301,13 +306,13 @@ mod tests {
         record.head.state = State::Done;
         spool.finish(&mut record).unwrap();
         assert_eq!((spool.running_ids(), spool.done_ids()), (vec![], vec![id.clone()]));
-        assert_eq!(Record::decode(&fs::read(spool.done(&id)).unwrap()), Some(record));
+        assert_eq!(Record::decode(&spool.done().read(&id, MOST).unwrap()), Some(record));
     }
 
     #[test]
     fn one_that_never_was_running_is_done_all_the_same() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Spool::new(directory.path());
+        let spool = spool_in(&directory);
         spool.finish(&mut record()).unwrap();
         assert_eq!((spool.running_ids().len(), spool.done_ids().len()), (0, 1));
     }
@@ -315,14 +320,14 @@ mod tests {
     #[test]
     fn what_is_large_is_left_out_first_and_then_everything() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Spool::new(directory.path());
+        let spool = spool_in(&directory);
         spool.make().unwrap();
-        let filler = File::create(spool.done(&ulid::new())).unwrap();
+        let filler = File::create(spool.done().named().join(ulid::new())).unwrap();
         filler.set_len(TIGHT).unwrap();
         spool.recount();
         let mut tight = record();
         spool.finish(&mut tight).unwrap();
-        let kept = Record::decode(&fs::read(spool.done(&tight.head.id)).unwrap()).unwrap();
+        let kept = Record::decode(&spool.done().read(&tight.head.id, MOST).unwrap()).unwrap();
         assert!(kept.body.document.is_none() && kept.body.left_out.is_some());
         assert_eq!(kept.head.hooks, tight.head.hooks);
         filler.set_len(MOST).unwrap();
@@ -337,7 +342,7 @@ mod tests {
     #[test]
     fn what_is_dropped_is_counted() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Spool::new(directory.path());
+        let spool = spool_in(&directory);
         assert_eq!(spool.dropped(), Dropped::default());
         spool.count(Dropped { records: 1, journal: 0 });
         assert_eq!(spool.dropped(), Dropped::default(), "there is nowhere to count");

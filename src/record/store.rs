@@ -1,37 +1,46 @@
 //! Where records stay: the state directory, one file each, grouped by the first letters of their
 //! ids, which stand for 17 minutes of time. So the newest are found without reading all names.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::form::{Head, Record, Unread};
 use super::spool;
-use crate::files;
+use crate::state::Dir;
 
 /// Letters of an id that name its group.
-const GROUP: usize = 6;
+pub const GROUP: usize = 6;
 /// How much of a record is read at once for its head.
 const FIRST_READ: usize = 4096;
+/// What a head takes at most, in bytes.
+const MAX_HEAD_BYTES: usize = 8 << 20;
+/// What a record takes at most, in bytes: more than all of them may take in the runtime directory
+/// can't have been written.
+pub const MAX_RECORD_BYTES: u64 = spool::MOST;
 
 /// The records of a state directory.
 #[derive(Clone, Debug)]
 pub struct Store {
-    base: PathBuf,
+    base: Dir,
 }
 
 impl Store {
-    pub fn new(state_dir: &Path) -> Store {
-        Store { base: state_dir.join("records") }
+    pub fn new(state_dir: &Dir) -> Store {
+        Store { base: state_dir.child("records") }
     }
 
-    pub fn base(&self) -> &Path {
+    pub fn base(&self) -> &Dir {
         &self.base
     }
 
+    /// The directory of a record, which lies there under its id.
+    pub fn group(&self, id: &str) -> Dir {
+        self.base.child(group_of(id))
+    }
+
+    /// Where a record lies, for words only.
     pub fn path(&self, id: &str) -> PathBuf {
-        self.base.join(group_of(id)).join(id)
+        self.base.named().join(group_of(id)).join(id)
     }
 
     /// Keeps a record, whole or not at all.
@@ -39,11 +48,11 @@ impl Store {
     /// # Errors
     /// As of `mkdir(2)`, `open(2)`, `write(2)`, `rename(2)`.
     pub fn put(&self, id: &str, bytes: &[u8]) -> io::Result<()> {
-        let path = self.path(id);
-        files::replace(&path, bytes).or_else(|error| match error.kind() {
+        let group = self.group(id);
+        group.replace(id, bytes).or_else(|error| match error.kind() {
             io::ErrorKind::NotFound => {
-                files::private_directory(path.parent().unwrap_or(&self.base))?;
-                files::replace(&path, bytes)
+                group.make()?;
+                group.replace(id, bytes)
             }
             _ => Err(error),
         })
@@ -54,17 +63,18 @@ impl Store {
     /// # Errors
     /// As of `unlink(2)`.
     pub fn remove(&self, id: &str) -> io::Result<()> {
-        files::remove(&self.path(id))?;
+        let group = self.group(id);
+        group.remove(id)?;
         // not while there are others
-        let _ = fs::remove_dir(self.base.join(group_of(id)));
+        let _ = group.remove_empty();
         Ok(())
     }
 
     /// The groups, the newest first.
     pub fn groups(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.base).into_iter().flatten().flatten();
-        let mut groups: Vec<String> = entries
-            .filter_map(|entry| entry.file_name().into_string().ok())
+        let names = self.base.names().unwrap_or_default().into_iter();
+        let mut groups: Vec<String> = names
+            .filter_map(|name| name.into_string().ok())
             .filter(|name| name.len() == GROUP)
             .collect();
         groups.sort_unstable_by(|a, b| b.cmp(a));
@@ -73,7 +83,7 @@ impl Store {
 
     /// The ids in a group, the newest first.
     pub fn ids(&self, group: &str) -> Vec<String> {
-        let mut ids = spool::ids(&self.base.join(group));
+        let mut ids = spool::ids(&self.base.child(group));
         ids.reverse();
         ids
     }
@@ -92,10 +102,10 @@ pub fn group_of(id: &str) -> &str {
 /// Reads the first line of a record.
 ///
 /// # Errors
-/// It isn't there, or can't be read; `InvalidData` where it is no record, made of a `format::Newer`
-/// where it is a newer version's.
-pub fn read_head(path: &Path) -> io::Result<Head> {
-    let mut file = open(path)?;
+/// It isn't there, or can't be read; `InvalidData` where it is no record, or none that hookmux wrote,
+/// made of a `format::Newer` where it is a newer version's.
+pub fn read_head(directory: &Dir, id: &str) -> io::Result<Head> {
+    let (mut file, _) = directory.open(id)?;
     let mut bytes = vec![0; FIRST_READ];
     let mut filled = 0;
     loop {
@@ -103,10 +113,13 @@ pub fn read_head(path: &Path) -> io::Result<Head> {
         let line_end = bytes.get(filled..filled + read).and_then(|new| memchr::memchr(b'\n', new));
         if let Some(end) = line_end {
             bytes.truncate(filled + end);
-            return Head::read(&bytes).map_err(unread);
+            return Head::read(&bytes).map_err(unread).and_then(|head| named(head, id));
         }
         filled += read;
         if read == 0 {
+            return Err(no_record());
+        }
+        if filled >= MAX_HEAD_BYTES {
             return Err(no_record());
         }
         if filled == bytes.len() {
@@ -119,19 +132,19 @@ pub fn read_head(path: &Path) -> io::Result<Head> {
 ///
 /// # Errors
 /// As [`read_head`].
-pub fn read(path: &Path) -> io::Result<Record> {
-    let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes)?;
-    Record::read(&bytes).map_err(unread)
+pub fn read(directory: &Dir, id: &str) -> io::Result<Record> {
+    let bytes = directory.read(id, MAX_RECORD_BYTES)?;
+    let Record { head, body } = Record::read(&bytes).map_err(unread)?;
+    Ok(Record { head: named(head, id)?, body })
 }
 
-/// What isn't a regular file is no record; a pipe isn't waited for.
-fn open(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
-        .open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(no_record()) }
+/// A copy under another name is no record of its own.
+fn named(head: Head, id: &str) -> io::Result<Head> {
+    if head.id == id {
+        return Ok(head);
+    }
+    let words = format!("it is the record of {}, under another name", head.id);
+    Err(io::Error::new(io::ErrorKind::InvalidData, words))
 }
 
 fn unread(why: Unread) -> io::Error {
@@ -154,15 +167,16 @@ mod tests {
     #[test]
     fn records_are_found_the_newest_first() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::new(directory.path());
+        let path = directory.path().canonicalize().unwrap();
+        let store = Store::new(&Dir::new(path, nix::unistd::geteuid().as_raw()));
         let times = [1_000_000_000_000, 1_000_000_001_000, 1_700_000_000_000, 1_700_009_000_000];
         let ids: Vec<String> = times.into_iter().map(ulid::first_of).collect();
         for id in &ids {
             let mut record = record();
             record.head.id.clone_from(id);
             store.put(id, &record.encode().unwrap()).unwrap();
-            assert_eq!(read_head(&store.path(id)).unwrap(), record.head);
-            assert_eq!(read(&store.path(id)).unwrap(), record);
+            assert_eq!(read_head(&store.group(id), id).unwrap(), record.head);
+            assert_eq!(read(&store.group(id), id).unwrap(), record);
         }
         assert_eq!(store.groups().len(), 3);
         let newest: Vec<String> = store.newest().collect();
@@ -176,12 +190,23 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut record = record();
         record.head.object = "x".repeat(3 * FIRST_READ);
-        let path = directory.path().join("a");
-        fs::write(&path, record.encode().unwrap()).unwrap();
-        assert_eq!(read_head(&path).unwrap(), record.head);
+        let path = directory.path().canonicalize().unwrap();
+        let dir = Dir::new(path, nix::unistd::geteuid().as_raw());
+        let id = record.head.id.clone();
+        dir.replace(&id, &record.encode().unwrap()).unwrap();
+        assert_eq!(read_head(&dir, &id).unwrap(), record.head);
+        dir.replace(ulid::new(), &record.encode().unwrap()).unwrap();
         for bytes in [&b""[..], b"{", b"{}\n", b"\n\n"] {
-            fs::write(&path, bytes).unwrap();
-            assert!(read_head(&path).is_err() && read(&path).is_err());
+            dir.replace(&id, bytes).unwrap();
+            assert!(read_head(&dir, &id).is_err() && read(&dir, &id).is_err());
         }
+        // a copy under another name
+        let other = ulid::new();
+        dir.replace(&other, &record.encode().unwrap()).unwrap();
+        assert!(read_head(&dir, &other).is_err() && read(&dir, &other).is_err());
+        // gigabytes of nothing
+        let long = std::fs::File::create(dir.named().join(&id)).unwrap();
+        long.set_len(5 << 30).unwrap();
+        assert!(read_head(&dir, &id).is_err() && read(&dir, &id).is_err());
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use super::draft::Draft;
-use crate::config::registration::DIRECTORY;
+use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
 use crate::files;
 
 pub const LOCK: &str = ".lock";
@@ -35,9 +35,13 @@ pub fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
     }
     let path = directory.join(LOCK);
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
     let file =
         options.open(&path).with_context(|| format!("{} can't be opened", path.display()))?;
+    if !file.metadata().is_ok_and(|found| found.is_file()) {
+        bail!("{} is not a regular file: rm '{0}'", path.display());
+    }
     let deadline = Instant::now() + PATIENCE;
     loop {
         match file.try_lock() {
@@ -92,7 +96,7 @@ impl Before {
         if let Ok(target) = fs::read_link(path) {
             return Before::Link(target);
         }
-        match (fs::read(path), fs::metadata(path)) {
+        match (files::read_regular(path, MAX_REGISTRATION_BYTES), fs::metadata(path)) {
             (Ok(bytes), Ok(metadata)) => Before::File(bytes, metadata),
             _ => Before::Nothing,
         }

@@ -16,6 +16,7 @@ use super::trash::Trash;
 use crate::files;
 use crate::libvirt::document::MAX_BYTES;
 use crate::run::processes;
+use crate::state::Dir;
 
 /// The file's name in its directory.
 pub const FILE_NAME: &str = "document.xml";
@@ -25,33 +26,29 @@ pub const FILE_NAME: &str = "document.xml";
 ///
 /// # Errors
 /// As of `mkdir(2)`, `open(2)`, `write(2)`, `chown(2)`.
-pub fn make_private(
-    directory: &Path,
-    document: &[u8],
-    owner: Option<(u32, u32)>,
-) -> io::Result<Made> {
-    let parent = directory.parent().unwrap_or(directory);
-    files::private_directory(parent)?;
-    DirBuilder::new().mode(0o700).create(directory)?;
-    fill(directory, document, owner).inspect_err(|_| {
-        remove(directory);
+pub fn make_private(place: &Place, document: &[u8], owner: Option<(u32, u32)>) -> io::Result<Made> {
+    let directory = place.make()?;
+    fill(&directory, place, document, owner).inspect_err(|_| {
+        remove(place);
     })
 }
 
-fn fill(directory: &Path, document: &[u8], owner: Option<(u32, u32)>) -> io::Result<Made> {
+fn fill(
+    directory: &Path,
+    place: &Place,
+    document: &[u8],
+    owner: Option<(u32, u32)>,
+) -> io::Result<Made> {
     let made = Made::of(directory, owner.map(|(user, _)| user))?;
     let path = directory.join(FILE_NAME);
     files::create_private(&path)?.write_all(document)?;
     if let Some((user, group)) = owner {
-        let parent = directory.parent().unwrap_or(directory);
         // the way there has to be open, and shows nothing: no directory on it can be listed
-        for directory in [Some(parent), parent.parent()].into_iter().flatten() {
-            fs::set_permissions(directory, Permissions::from_mode(0o711))?;
+        for directory in [&place.data, &place.runtime_dir] {
+            fs::set_permissions(directory.path()?, Permissions::from_mode(0o711))?;
         }
         // a user can use up all room; then the trash can't be made any more
-        if let Some(runtime_dir) = parent.parent() {
-            let _ = Trash::new(runtime_dir).make();
-        }
+        let _ = Trash::new(&place.runtime_dir).make();
         chown(&path, Some(user), Some(group))?;
         chown(directory, Some(user), Some(group))?;
     }
@@ -85,7 +82,8 @@ impl Made {
 
 /// Removes a directory with a document in it. Where there is more than a document of usual size, it
 /// takes no time all the same: all of it is put into the trash. Returns whether that was so.
-pub fn remove(directory: &Path) -> bool {
+pub fn remove(place: &Place) -> bool {
+    let Ok(directory) = place.path() else { return false };
     let path = directory.join(FILE_NAME);
     // to free a large file takes its time too
     let is_small = |file: fs::Metadata| file.len() <= MAX_BYTES as u64;
@@ -93,29 +91,77 @@ pub fn remove(directory: &Path) -> bool {
         let _ = files::remove(&path);
     }
     let is_there = |error: io::Error| error.kind() != io::ErrorKind::NotFound;
-    if !fs::remove_dir(directory).is_err_and(is_there) {
+    if !fs::remove_dir(&directory).is_err_and(is_there) {
         return false;
     }
-    let runtime_dir = directory.parent().and_then(Path::parent);
-    runtime_dir.is_some_and(|runtime_dir| Trash::new(runtime_dir).take(directory).is_ok())
+    Trash::new(&place.runtime_dir).take(&directory).is_ok()
+}
+
+/// Where the directories with documents lie, in the runtime directory.
+const DATA: &str = "data";
+
+/// The place for a directory with a document in it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    runtime_dir: Dir,
+    data: Dir,
+    name: String,
+}
+
+impl Place {
+    pub fn named_by(runtime_dir: &Dir, name: String) -> Place {
+        Place { runtime_dir: runtime_dir.clone(), data: runtime_dir.child(DATA), name }
+    }
+
+    /// One beside it, with this at the end of its name.
+    pub fn beside(&self, end: &str) -> Place {
+        Place { name: format!("{}{end}", self.name), ..self.clone() }
+    }
+
+    /// Its path, for words only.
+    pub fn named(&self) -> PathBuf {
+        self.data.named().join(&self.name)
+    }
+
+    /// Its path, for what is done there now.
+    ///
+    /// # Errors
+    /// As [`Dir::judge`].
+    pub fn path(&self) -> io::Result<PathBuf> {
+        self.data.file(&self.name)
+    }
+
+    /// Makes the directory, which must not be there.
+    ///
+    /// # Errors
+    /// As [`Dir::make`].
+    pub fn make(&self) -> io::Result<PathBuf> {
+        let directory = self.data.make()?.join(&self.name);
+        DirBuilder::new().mode(0o700).create(&directory)?;
+        Ok(directory)
+    }
 }
 
 /// The place for one call's documents: named after the process too, so that what a dead one left
 /// is known.
-pub fn place(runtime_dir: &Path, id: &str) -> PathBuf {
-    runtime_dir.join("data").join(format!("{id}.{}", std::process::id()))
+pub fn place(runtime_dir: &Dir, id: &str) -> Place {
+    Place::named_by(runtime_dir, format!("{id}.{}", std::process::id()))
+}
+
+/// The names of the directories with documents.
+pub fn names(runtime_dir: &Dir) -> impl Iterator<Item = String> + use<> {
+    let names = runtime_dir.child(DATA).names().unwrap_or_default().into_iter();
+    names.filter_map(|name| name.into_string().ok())
 }
 
 /// Removes what processes left that didn't come to their end: documents may hold passwords.
-pub fn sweep(runtime_dir: &Path) {
-    let entries = fs::read_dir(runtime_dir.join("data")).into_iter().flatten().flatten();
-    for entry in entries {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.rsplit_once('.')).map(|(_, rest)| rest);
+pub fn sweep(runtime_dir: &Dir) {
+    for name in names(runtime_dir) {
+        let owner = name.rsplit_once('.').map(|(_, rest)| rest);
         let pid =
             owner.and_then(|owner| owner.split('-').next()).and_then(|pid| pid.parse::<i32>().ok());
         if pid.is_some_and(|pid| !is_alive(pid)) {
-            remove(&entry.path());
+            remove(&Place::named_by(runtime_dir, name));
         }
     }
 }
@@ -237,24 +283,25 @@ mod tests {
 
     #[test]
     fn what_dead_processes_left_is_removed_and_zombies_are_dead() {
-        let runtime_dir = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let runtime_dir = Dir::of_test(directory.path());
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let pid = child.id();
-        let data = runtime_dir.path().join("data");
-        let left = data.join(format!("01M8MJQS6FRJNYE9KZ1184NWCQ.{pid}-3"));
-        let own = place(runtime_dir.path(), "01M8MJQS6FRJNYE9KZ1184NWCQ");
-        for directory in [&left, &own] {
-            make_private(directory, b"<domain/>", None).unwrap();
+        let left = format!("01M8MJQS6FRJNYE9KZ1184NWCQ.{pid}-3");
+        let left = Place::named_by(&runtime_dir, left);
+        let own = place(&runtime_dir, "01M8MJQS6FRJNYE9KZ1184NWCQ");
+        for place in [&left, &own] {
+            make_private(place, b"<domain/>", None).unwrap();
         }
-        sweep(runtime_dir.path());
-        assert!(left.exists() && own.exists());
+        sweep(&runtime_dir);
+        assert!(left.named().exists() && own.named().exists());
         drop(child.stdin.take());
         // not reaped yet
         while is_alive(pid.cast_signed()) {
             std::thread::yield_now();
         }
-        sweep(runtime_dir.path());
-        assert!(!left.exists() && own.exists());
+        sweep(&runtime_dir);
+        assert!(!left.named().exists() && own.named().exists());
         child.wait().unwrap();
         remove(&own);
     }

@@ -3,17 +3,18 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::capture::Capture;
-use super::document_file::{self, FILE_NAME, Made, Mark, make_private, read_back, read_memory};
+use super::document_file::{
+    self, FILE_NAME, Made, Mark, Place, make_private, read_back, read_memory,
+};
 use crate::files;
 use crate::hook::{Hook, Source};
 use crate::libvirt::document::{self, Identity, MAX_BYTES};
@@ -47,7 +48,7 @@ pub struct Exchange {
     scope: Option<Scope>,
     /// What the file has to hold for the next hook of the scope.
     content: Vec<u8>,
-    directory: PathBuf,
+    place: Place,
     shared: Option<Shared>,
     /// Whether something was left that has to be removed after the call.
     has_trash: Cell<bool>,
@@ -63,7 +64,7 @@ pub struct Exchange {
 #[derive(Debug)]
 pub struct Copy {
     pub path: PathBuf,
-    directory: PathBuf,
+    place: Place,
     made: Made,
     /// As it was made.
     base: Vec<u8>,
@@ -98,22 +99,22 @@ impl Shared {
         }
     }
 
-    fn read_back(&self, directory: &Path) -> io::Result<Vec<u8>> {
+    fn read_back(&self, place: &Place) -> io::Result<Vec<u8>> {
         match self {
-            Shared::File(_, made) => read_back(directory, *made),
+            Shared::File(_, made) => read_back(&place.path()?, *made),
             Shared::Memory(_, path) => read_memory(path),
         }
     }
 }
 
 impl Exchange {
-    /// `directory` is made when a hook first needs the file, and removed at the end.
+    /// `place` is made when a hook first needs the file, and removed at the end.
     pub fn new(
         original: Option<Vec<u8>>,
         identity: Identity,
         is_filter: bool,
         operation: String,
-        directory: PathBuf,
+        place: Place,
     ) -> Exchange {
         Exchange {
             original,
@@ -123,7 +124,7 @@ impl Exchange {
             current: None,
             scope: None,
             content: Vec::new(),
-            directory,
+            place,
             shared: None,
             has_trash: Cell::new(false),
             is_stale: true,
@@ -205,14 +206,12 @@ impl Exchange {
         if !self.enter(event, device) {
             return Ok(None);
         }
-        let mut name = self.directory.file_name().unwrap_or_default().to_owned();
-        name.push(format!("-{number}"));
-        let directory = self.directory.with_file_name(name);
-        let made = make_private(&directory, &self.content, owner).map_err(|error| {
+        let place = self.place.beside(&format!("-{number}"));
+        let made = make_private(&place, &self.content, owner).map_err(|error| {
             format!("the document can't be given in a file of its own: {error}")
         })?;
-        let path = directory.join(FILE_NAME);
-        Ok(Some(Copy { path, directory, made, base: self.content.clone() }))
+        let path = place.named().join(FILE_NAME);
+        Ok(Some(Copy { path, place, made, base: self.content.clone() }))
     }
 
     /// Takes a copy over after its hook ended, and removes it.
@@ -225,7 +224,7 @@ impl Exchange {
         copy: &Copy,
         succeeded: bool,
     ) -> Result<Change, String> {
-        let found = read_back(&copy.directory, copy.made);
+        let found = copy.place.path().and_then(|directory| read_back(&directory, copy.made));
         self.drop_copy(copy);
         if found.as_ref().is_ok_and(|found| *found == copy.base) {
             return Ok(Change::None);
@@ -241,11 +240,11 @@ impl Exchange {
 
     /// Removes a copy unseen.
     pub fn drop_copy(&self, copy: &Copy) {
-        self.remove(&copy.directory);
+        self.remove(&copy.place);
     }
 
-    fn remove(&self, directory: &Path) {
-        if document_file::remove(directory) {
+    fn remove(&self, place: &Place) {
+        if document_file::remove(place) {
             self.has_trash.set(true);
         }
     }
@@ -257,11 +256,11 @@ impl Exchange {
             file.seek(SeekFrom::Start(0))?;
             return file.write_all(&self.content);
         }
-        let path = self.directory.join(FILE_NAME);
+        let path = self.place.named().join(FILE_NAME);
         let result = match self.shared {
             // a hook may have put anything in its place
             Some(_) => files::remove(&path).and_then(|()| files::create_private(&path)),
-            None => self.make_directory().and_then(|()| files::create_private(&path)),
+            None => self.place.make().and_then(|_| files::create_private(&path)),
         }
         .and_then(|mut file| {
             file.write_all(&self.content)?;
@@ -269,29 +268,22 @@ impl Exchange {
             file.set_modified(Mark::TIME)
         });
         // root's hooks may have made the directory anew
-        if let (Ok(()), Ok(made)) = (&result, Made::of(&self.directory, None)) {
+        if let (Ok(()), Ok(made)) = (&result, Made::of(&self.place.named(), None)) {
             self.mark = Mark::of(&path);
             self.shared = Some(Shared::File(path, made));
             return Ok(());
         }
         // what there was no room for would take some for ever
-        let _ = files::remove(&path);
-        let _ = fs::remove_dir(&self.directory);
+        if let Ok(directory) = self.place.path() {
+            let _ = files::remove(&path);
+            let _ = fs::remove_dir(directory);
+        }
         let name = c"hookmux-document";
         let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
         file.write_all(&self.content)?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
         self.shared = Some(Shared::Memory(file, path.into()));
         Ok(())
-    }
-
-    fn make_directory(&self) -> io::Result<()> {
-        let mut builder = DirBuilder::new();
-        builder.mode(0o700);
-        builder.create(&self.directory).or_else(|_| {
-            files::private_directory(self.directory.parent().unwrap_or(&self.directory))?;
-            builder.create(&self.directory)
-        })
     }
 
     /// Looks at the file after a hook that was given it. `succeeded` is whether the hook did.
@@ -304,7 +296,7 @@ impl Exchange {
         if self.mark.is_some() && self.mark == Mark::of(shared.path()) {
             return Ok(Change::None);
         }
-        let found = shared.read_back(&self.directory);
+        let found = shared.read_back(&self.place);
         if found.as_ref().is_ok_and(|found| *found == self.content) {
             return Ok(Change::None);
         }
@@ -447,7 +439,7 @@ impl Exchange {
     /// Removes the file and its directory. Returns whether hooks left more than documents.
     pub fn remove_files(&mut self) -> bool {
         if let Some(Shared::File(..)) = self.shared.take() {
-            self.remove(&self.directory);
+            self.remove(&self.place);
         }
         self.has_trash.get()
     }
@@ -459,6 +451,8 @@ mod tests {
     use crate::hook::{OnFailure, Style};
     use std::io::Read;
     use std::os::unix::fs::{MetadataExt, symlink};
+
+    use crate::state::Dir;
 
     const DOCUMENT: &str = "<domain><name>g</name><uuid>u</uuid></domain>\n";
 
@@ -489,7 +483,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let identity = document::identity(&document::parse(DOCUMENT.as_bytes()).unwrap());
             let original = Some(DOCUMENT.as_bytes().to_vec());
-            let place = directory.path().join("data/x");
+            let place = Place::named_by(&Dir::of_test(directory.path()), "x".to_owned());
             let exchange = Exchange::new(original, identity, is_filter, "migrate".into(), place);
             Bench { _directory: directory, exchange }
         }
@@ -658,8 +652,8 @@ mod tests {
     fn without_a_directory_the_document_is_still_a_file() {
         let identity = document::identity(&document::parse(DOCUMENT.as_bytes()).unwrap());
         let original = Some(DOCUMENT.as_bytes().to_vec());
-        let mut exchange =
-            Exchange::new(original, identity, true, "migrate".into(), "/proc/nowhere/x".into());
+        let place = Place::named_by(&Dir::of_test(Path::new("/proc/nowhere")), "x".to_owned());
+        let mut exchange = Exchange::new(original, identity, true, "migrate".into(), place);
         let path = exchange.file(Some(&"e".into()), None).unwrap().unwrap();
         let edited = DOCUMENT.replace("</domain>", "<a/></domain>");
         fs::write(&path, &edited).unwrap();

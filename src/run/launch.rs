@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -21,11 +21,12 @@ use crate::config::Registration;
 use crate::config::registration::StdinKind;
 use crate::config::values::is_own_variable;
 use crate::event;
+use crate::files;
 use crate::hook::Style;
 use crate::libvirt::document::MAX_BYTES;
 use crate::plan::Step;
 use crate::record::Fact;
-use crate::trust::{Refusal, Trust};
+use crate::trust::{self, Refusal, Trust};
 
 /// What of a registered hook is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -355,6 +356,9 @@ fn is_ours(name: &OsStr) -> bool {
     is_own_variable(name.as_bytes())
 }
 
+/// What is read of an `environment_file` at most, in bytes: more than the kernel takes.
+const MAX_ENVIRONMENT_BYTES: u64 = 4 << 20;
+
 /// A file of variables, without those that are hookmux's.
 ///
 /// # Errors
@@ -365,7 +369,8 @@ pub fn read_environment_file(
 ) -> Result<Vec<(OsString, OsString)>, EnvironmentFileError> {
     let error = |fault| EnvironmentFileError { path: path.to_path_buf(), fault };
     Trust::new(user).file(path).map_err(|refusal| error(Fault::NotTrusted(refusal)))?;
-    let bytes = fs::read(path).map_err(|why| error(Fault::Unreadable(why)))?;
+    let bytes = files::read_asked(path, MAX_ENVIRONMENT_BYTES)
+        .map_err(|why| error(Fault::Unreadable(why)))?;
     let variables = environment::parse_file(&bytes)
         .map_err(|(line, message)| error(Fault::Syntax { line, message }))?;
     Ok(variables.into_iter().filter(|(name, _)| !is_ours(name)).collect())
@@ -388,7 +393,8 @@ enum Fault {
 impl EnvironmentFileError {
     /// Whether others could have changed it: it wasn't read then.
     pub fn is_not_trusted(&self) -> bool {
-        matches!(self.fault, Fault::NotTrusted(_))
+        let Fault::NotTrusted(refusal) = &self.fault else { return false };
+        !matches!(refusal.fault, trust::Fault::NotRegular)
     }
 }
 
@@ -396,7 +402,7 @@ impl fmt::Display for EnvironmentFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "environment_file {}", self.path.display())?;
         match &self.fault {
-            Fault::NotTrusted(refusal) => write!(f, ": not trusted: {refusal}"),
+            Fault::NotTrusted(refusal) => write!(f, ": {}", refusal.words()),
             Fault::Unreadable(error) => write!(f, ": {error}"),
             Fault::Syntax { line, message } => write!(f, ":{line}: {message}"),
         }
@@ -412,6 +418,7 @@ fn in_memory(content: &[u8]) -> std::io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -1,15 +1,14 @@
 //! Named locks: hooks that must never run side by side. They end with their holder, however that
 //! ends.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::files;
+use crate::state::Dir;
 use crate::watchdog;
 
 /// How often a lock that somebody else holds is tried.
@@ -35,7 +34,7 @@ pub enum Unlocked {
 ///
 /// # Errors
 /// See [`Unlocked`].
-pub fn try_take(runtime_dir: &Path, name: &str) -> Result<Lock, Unlocked> {
+pub fn try_take(runtime_dir: &Dir, name: &str) -> Result<Lock, Unlocked> {
     take(runtime_dir, name, Instant::now(), &mut || false)
 }
 
@@ -44,16 +43,14 @@ pub fn try_take(runtime_dir: &Path, name: &str) -> Result<Lock, Unlocked> {
 /// # Errors
 /// See [`Unlocked`].
 pub fn take(
-    runtime_dir: &Path,
+    runtime_dir: &Dir,
     name: &str,
     until: Instant,
     is_terminated: &mut dyn FnMut() -> bool,
 ) -> Result<Lock, Unlocked> {
-    let directory = runtime_dir.join("locks");
-    files::private_directory(&directory).map_err(Unlocked::Trouble)?;
-    let path = directory.join(name);
-    let mut file =
-        fs::OpenOptions::new().create(true).append(true).open(path).map_err(Unlocked::Trouble)?;
+    let directory = runtime_dir.child("locks");
+    let opened = directory.make().and_then(|_| directory.append(name));
+    let mut file = opened.map_err(Unlocked::Trouble)?;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(held) => return Ok(Lock { _file: held }),
@@ -78,18 +75,20 @@ mod tests {
     #[test]
     fn a_lock_is_held_by_one_and_waiting_ends() {
         let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().canonicalize().unwrap();
+        let runtime_dir = Dir::new(path, nix::unistd::geteuid().as_raw());
         let soon = || Instant::now() + Duration::from_millis(60);
-        let held = take(directory.path(), "gpu", soon(), &mut || false).unwrap();
-        assert!(take(directory.path(), "disk", soon(), &mut || false).is_ok());
+        let held = take(&runtime_dir, "gpu", soon(), &mut || false).unwrap();
+        assert!(take(&runtime_dir, "disk", soon(), &mut || false).is_ok());
         assert!(matches!(
-            take(directory.path(), "gpu", soon(), &mut || false),
+            take(&runtime_dir, "gpu", soon(), &mut || false),
             Err(Unlocked::TimedOut)
         ));
         assert!(matches!(
-            take(directory.path(), "gpu", soon(), &mut || true),
+            take(&runtime_dir, "gpu", soon(), &mut || true),
             Err(Unlocked::Terminated)
         ));
         drop(held);
-        assert!(take(directory.path(), "gpu", soon(), &mut || false).is_ok());
+        assert!(take(&runtime_dir, "gpu", soon(), &mut || false).is_ok());
     }
 }

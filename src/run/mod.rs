@@ -8,6 +8,7 @@ pub mod document_file;
 pub mod environment;
 pub mod exchange;
 pub mod input;
+pub mod interpreter;
 pub mod job;
 pub mod launch;
 pub mod locks;

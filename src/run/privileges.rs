@@ -4,11 +4,13 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::job::{Job, Outcome, c_string};
 use super::supervise::Supervisor;
 use crate::config::registration::{Limits, RunAs};
+use crate::files;
 
 /// How long `getent` may take: a directory service that is down must not eat the call's time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -89,8 +91,13 @@ pub fn resolve(
     Ok(identity)
 }
 
+/// What is read of a file of users or groups at most, in bytes.
+const MAX_USERS_BYTES: u64 = 16 << 20;
+
 fn read(path: &str) -> String {
-    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    files::read_regular(Path::new(path), MAX_USERS_BYTES)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
 /// `ask` is given a database and a key, and returns its line.

@@ -1,13 +1,13 @@
 //! The steps of a plan, run in their order: one after another, or side by side where neighbours
 //! say so.
 
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::environment::Environment;
 use super::exchange::{Change, Copy, Exchange, Snapshot};
+use super::interpreter;
 use super::job::{Ended, Job, Outcome};
 use super::launch::{DocumentFile, Launch, Part};
 use super::locks::{self, Lock, Unlocked};
@@ -17,7 +17,9 @@ use super::sys::{self, RollbackHandle};
 use crate::config::{Settings, Surroundings};
 use crate::event::Origin;
 use crate::facts::Facts;
+use crate::files;
 use crate::hook::{Hook, OnFailure, Source, Style};
+use crate::libvirt::document::MAX_BYTES;
 use crate::libvirt::{Call, Class};
 use crate::plan::{Decision, Step};
 use crate::queue::{Item, Queue, item};
@@ -330,7 +332,8 @@ impl Course<'_> {
         let queued = self.check(&step, number, ends).and_then(|()| {
             // the guest's own is gone when the job runs after `release`
             let own = self.started_document.take();
-            let started = own.as_ref().and_then(|path| fs::read(path).ok());
+            let started =
+                own.as_ref().and_then(|path| files::read_regular(path, MAX_BYTES as u64).ok());
             self.started_document =
                 started.as_ref().map(|_| item::started_path(&self.settings.runtime_dir, &id));
             let launch = self.launch(&step, number, Part::Hook, ends, DocumentFile::Usual);
@@ -407,7 +410,8 @@ impl Course<'_> {
         let Some(ended) = ended else { return Ok(()) };
         // whatever a check does to the document is not for libvirt
         let _ = self.exchange.take_back(&step.hook, false);
-        match (&ended.outcome, verdict::fault(&ended)) {
+        let program = self.program(step, Part::Check);
+        match (&ended.outcome, interpreter::fault(&ended, &program)) {
             (_, None) => Ok(()),
             (Outcome::Exited(_) | Outcome::Signaled(_), Some((_, what))) => {
                 Err(Obstacle::Out(format!("its check says no: {what}")))
@@ -458,10 +462,10 @@ impl Course<'_> {
             .collect();
         let (witness, execution) = (&mut *self.witness, self.execution);
         let mut progress = |progress: Progress<'_>| match progress {
-            Progress::Started { job, .. } => {
+            Progress::Started { job, at, .. } => {
                 if let Some((label, device, path)) = started.get(job) {
                     let (device, path) = (device.as_deref(), Some(path.as_path()));
-                    witness.see(execution, &Fact::Started { label, device, path });
+                    witness.see(execution, &Fact::Started { label, device, path, at });
                 }
             }
             Progress::Slow { job, limit } => {
@@ -480,7 +484,7 @@ impl Course<'_> {
     fn conclude(&mut self, one: Ready, ended: Ended) -> Tried {
         let Ready { step, number, copy, lock, input, left, .. } = one;
         drop(lock);
-        let mut fault = verdict::fault(&ended);
+        let mut fault = interpreter::fault(&ended, &step.hook.path);
         let hook = &step.hook;
         let succeeded = fault.is_none();
         let change = match (hook.style, copy) {
@@ -552,12 +556,13 @@ impl Course<'_> {
             Err(fault) => (None, Some(fault)),
             Ok(launch) => {
                 let device = tried.run.device.as_deref();
-                self.tell(&Fact::Started { label: &label, device, path: Some(&path) });
+                let at = Instant::now();
+                self.tell(&Fact::Started { label: &label, device, path: Some(&path), at });
                 let ended = self.supervisor.run(vec![launch.job], &mut |_| {}).pop();
                 if let Some(copy) = launch.copy {
                     self.exchange.drop_copy(&copy);
                 }
-                let fault = ended.as_ref().and_then(verdict::fault);
+                let fault = ended.as_ref().and_then(|ended| interpreter::fault(ended, &path));
                 (ended, fault)
             }
         };

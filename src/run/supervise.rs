@@ -24,6 +24,8 @@ pub enum Progress<'a> {
     Started {
         job: usize,
         pid: i32,
+        /// Just before its process was made.
+        at: Instant,
     },
     /// A third of its time is over.
     Slow {
@@ -163,7 +165,8 @@ impl Supervisor {
             };
             for begun in active.iter_mut().filter(|job| !job.told_started) {
                 begun.told_started = true;
-                progress(Progress::Started { job: begun.index, pid: begun.pid });
+                let (job, pid, at) = (begun.index, begun.pid, begun.started);
+                progress(Progress::Started { job, pid, at });
             }
             self.wait(&active, pause);
             self.read_signals();

@@ -16,6 +16,7 @@ use nix::unistd::{getegid, geteuid};
 
 use crate::files;
 use crate::record::ulid;
+use crate::state::Dir;
 
 /// Its name in the runtime directory.
 pub const DIRECTORY: &str = "trash";
@@ -39,16 +40,22 @@ pub struct Emptied {
 /// The trash of one runtime directory: nobody else can look into it, or reach what lies in it.
 #[derive(Clone, Debug)]
 pub struct Trash {
-    directory: PathBuf,
+    runtime_dir: Dir,
 }
 
 impl Trash {
-    pub fn new(runtime_dir: &Path) -> Trash {
-        Trash { directory: runtime_dir.join(DIRECTORY) }
+    pub fn new(runtime_dir: &Dir) -> Trash {
+        Trash { runtime_dir: runtime_dir.clone() }
     }
 
-    pub fn path(&self) -> &Path {
-        &self.directory
+    /// Its path, for words only.
+    pub fn named(&self) -> PathBuf {
+        self.runtime_dir.named().join(DIRECTORY)
+    }
+
+    /// Its path, for what is done with it now. Whether it is ours is for [`Trash::inspect`] to say.
+    fn path(&self) -> io::Result<PathBuf> {
+        self.runtime_dir.file(DIRECTORY)
     }
 
     /// Makes it, where there is room: later there may be none.
@@ -56,7 +63,7 @@ impl Trash {
     /// # Errors
     /// As of `mkdir(2)`, or something that isn't ours stands in its place.
     pub fn make(&self) -> io::Result<()> {
-        match DirBuilder::new().mode(0o700).create(&self.directory) {
+        match DirBuilder::new().mode(0o700).create(self.path()?) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.shut(),
             other => other,
         }
@@ -64,23 +71,24 @@ impl Trash {
 
     /// Makes sure that nobody else gets into it, where it is ours.
     fn shut(&self) -> io::Result<()> {
-        let found = fs::symlink_metadata(&self.directory)?;
+        let path = self.path()?;
+        let found = fs::symlink_metadata(&path)?;
         let is_open = found.mode() & 0o77 != 0;
         if is_open && found.is_dir() && found.uid() == geteuid().as_raw() {
-            fs::set_permissions(&self.directory, Permissions::from_mode(0o700))?;
+            fs::set_permissions(&path, Permissions::from_mode(0o700))?;
         }
         self.inspect().map(drop)
     }
 
     /// Its metadata, where nobody else can have made or reach it.
     fn inspect(&self) -> io::Result<fs::Metadata> {
-        let found = fs::symlink_metadata(&self.directory)?;
+        let found = fs::symlink_metadata(self.path()?)?;
         let is_ours =
             found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o77 == 0;
         if is_ours {
             return Ok(found);
         }
-        let words = format!("{} is no private directory of ours", self.directory.display());
+        let words = format!("{} is no private directory of ours", self.named().display());
         Err(io::Error::new(io::ErrorKind::InvalidData, words))
     }
 
@@ -90,7 +98,7 @@ impl Trash {
     /// As of `mkdir(2)` and `rename(2)`: it stays where it is.
     pub fn take(&self, directory: &Path) -> io::Result<()> {
         self.make()?;
-        let place = self.directory.join(ulid::new());
+        let place = self.path()?.join(ulid::new());
         fs::rename(directory, &place)?;
         seize(&place);
         Ok(())
@@ -98,7 +106,7 @@ impl Trash {
 
     pub fn is_empty(&self) -> bool {
         self.inspect().is_err()
-            || !files::read_dir(&self.directory).is_ok_and(|mut all| all.next().is_some())
+            || !files::read_dir(&self.named()).is_ok_and(|mut all| all.next().is_some())
     }
 
     /// How many files and directories are in it, down to the second level; counts no further than
@@ -108,7 +116,7 @@ impl Trash {
             return 0;
         }
         let entries = |path: &Path| files::read_dir(path).into_iter().flatten().flatten();
-        entries(&self.directory)
+        entries(&self.named())
             .flat_map(|entry| {
                 let path = entry.path();
                 let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
@@ -124,9 +132,9 @@ impl Trash {
     pub fn empty(&self, round: Round) -> Emptied {
         let Ok(own) = self.inspect() else { return Emptied::default() };
         let ends = Instant::now() + round.max_time;
-        let mut work =
-            Work { trash: self, device: own.dev(), left: round.max_entries, removed: 0, ends };
-        let mut todo: Vec<OsString> = files::read_dir(&self.directory)
+        let path = &self.named();
+        let mut work = Work { path, device: own.dev(), left: round.max_entries, removed: 0, ends };
+        let mut todo: Vec<OsString> = files::read_dir(path)
             .into_iter()
             .flatten()
             .flatten()
@@ -137,14 +145,15 @@ impl Trash {
             if !work.goes_on() {
                 break;
             }
-            work.remove(&self.directory.join(name), &mut todo);
+            work.remove(&path.join(name), &mut todo);
         }
         Emptied { removed: work.removed, is_left: !self.is_empty() }
     }
 }
 
 struct Work<'a> {
-    trash: &'a Trash,
+    /// The trash itself.
+    path: &'a Path,
     /// That of the trash itself: what is on another one was mounted.
     device: u64,
     left: usize,
@@ -178,7 +187,7 @@ impl Work<'_> {
             }
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 let name = OsString::from(ulid::new());
-                let moved = fs::rename(entry.path(), self.trash.directory.join(&name));
+                let moved = fs::rename(entry.path(), self.path.join(&name));
                 self.left = self.left.saturating_sub(1);
                 if moved.is_ok() {
                     todo.push(name);
@@ -210,7 +219,7 @@ mod tests {
 
     fn place() -> (tempfile::TempDir, Trash) {
         let directory = tempfile::tempdir().unwrap();
-        let trash = Trash::new(directory.path());
+        let trash = Trash::new(&Dir::of_test(directory.path()));
         (directory, trash)
     }
 
@@ -219,8 +228,8 @@ mod tests {
         let (directory, trash) = place();
         let path = |name: &str| directory.path().join(name);
         fs::create_dir_all(path("x/a/b/c")).unwrap();
-        fs::create_dir(trash.path()).unwrap();
-        fs::set_permissions(trash.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(trash.named()).unwrap();
+        fs::set_permissions(trash.named(), Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(path("kept")).unwrap();
         fs::write(path("kept/file"), "").unwrap();
         fs::write(path("x/a/file"), "").unwrap();
@@ -234,7 +243,7 @@ mod tests {
         assert_eq!(trash.count(2), 2);
         assert_eq!(trash.empty(ALL), Emptied { removed: 7, is_left: false });
         assert!(trash.is_empty() && path("kept/file").exists());
-        assert_eq!(fs::metadata(trash.path()).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(trash.named()).unwrap().mode() & 0o777, 0o700);
     }
 
     #[test]

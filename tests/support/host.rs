@@ -1,8 +1,10 @@
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use tempfile::TempDir;
 
@@ -32,6 +34,7 @@ pub struct Host {
 impl Host {
     /// One with hookmux linked, settings that keep everything private, and no hook.
     pub fn new() -> Host {
+        LazyLock::force(&BEGAN);
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().canonicalize().unwrap();
         let host = Host { directory, root };
@@ -195,8 +198,41 @@ impl Host {
     }
 }
 
+/// The machine's own state, which no test may touch.
+const MACHINES: [&str; 2] = ["/var/lib/hookmux", "/run/hookmux"];
+
+/// The files of the machine's own state that speak of a directory, made since these tests began.
+fn machines_files_about(directory: &Path) -> Vec<PathBuf> {
+    let word = directory.as_os_str().as_bytes();
+    let mut found = Vec::new();
+    let mut todo: Vec<PathBuf> = MACHINES.iter().map(PathBuf::from).collect();
+    while let Some(place) = todo.pop() {
+        for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                todo.push(entry.path());
+            } else if metadata.is_file()
+                && metadata.modified().is_ok_and(|time| time >= *BEGAN)
+                && fs::read(entry.path())
+                    .is_ok_and(|bytes| memchr::memmem::find(&bytes, word).is_some())
+            {
+                found.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// A little before the first host was made.
+static BEGAN: LazyLock<SystemTime> =
+    LazyLock::new(|| SystemTime::now() - std::time::Duration::from_secs(2));
+
 impl Drop for Host {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let found = machines_files_about(&self.root);
+            assert!(found.is_empty(), "left in the machine's own state: {found:?}");
+        }
         // who moves records, or works on the queue, may be about to write
         for _ in 0..20 {
             if fs::remove_dir_all(self.directory()).is_ok() || !self.directory().exists() {

@@ -209,7 +209,9 @@ fn known_properties(survey: &Survey<'_>) -> BTreeSet<String> {
     let configuration = settings.hooks_dir.parent().unwrap_or(&settings.hooks_dir);
     let places = ["qemu", "lxc", "libxl", "qemu/networks"];
     let places = places.map(|place| configuration.join(place));
-    for place in places.iter().chain([&settings.runtime_dir.join("guests")]) {
+    // what lies in a directory of others isn't read
+    let guests = settings.runtime_dir.child("guests");
+    for place in places.iter().map(PathBuf::as_path).chain(guests.path()) {
         let files = fs::read_dir(place).into_iter().flatten().flatten();
         let files = files.map(|entry| entry.path());
         let documents = files.filter(|path| path.extension().is_some_and(|end| end == "xml"));

@@ -116,6 +116,7 @@ codes! {
     OpenDirectory "open-directory" Note,
     LittleSpace "little-space" Warning,
     RuntimeOnDisk "runtime-on-disk" Note,
+    OddFile "odd-file" Warning,
     // what waits
     DanglingSave "dangling-save" Error,
     SpareSave "spare-save" Note,

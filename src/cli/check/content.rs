@@ -1,6 +1,6 @@
 //! One executable: whether the kernel can start it, and whether it may call libvirt.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use super::finding::{Code, Findings, quoted};
 use super::script_text::{self, Head, Interpreter};
 use super::survey::Survey;
+use crate::files;
 use crate::run::environment::DEFAULT_PATH;
 use crate::trust::{Fault, Trust};
 
@@ -18,10 +19,12 @@ const LOOK_AT: u64 = 256 * 1024;
 
 /// The beginning of a file; `None` where it can't be read.
 pub fn beginning(path: &Path) -> Option<Vec<u8>> {
-    // opening a pipe could wait forever, and so could reading what the kernel makes up
-    fs::metadata(path).ok().filter(|file| file.is_file() && file.len() > 0)?;
+    let (file, metadata) = files::open_regular(path).ok()?;
+    // reading what the kernel makes up could wait for ever
+    if metadata.len() == 0 {
+        return None;
+    }
     let mut bytes = Vec::new();
-    let file = File::open(path).ok()?;
     file.take(LOOK_AT).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }

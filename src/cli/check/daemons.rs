@@ -5,7 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::confinement::MAX_KERNEL_BYTES;
 use crate::cli::reload;
+use crate::files;
 use crate::libvirt::Driver;
 
 /// Clock ticks per second in `/proc/PID/stat`: USER_HZ, which Linux has at 100 on all of libvirt's
@@ -71,7 +73,7 @@ pub fn running(root: &Path, hooks_dir: &Path) -> Vec<Daemon> {
 
 fn daemon_name(process: &Path) -> Option<String> {
     let is_one = |name: &String| reload::DAEMONS.contains(&name.as_str());
-    let comm = fs::read_to_string(process.join("comm")).ok()?;
+    let comm = read_text(&process.join("comm"))?;
     let comm = Some(comm.trim_end().to_owned()).filter(is_one);
     comm.or_else(|| {
         // one that has named its main thread otherwise
@@ -98,7 +100,7 @@ fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
 
 /// Effective uid, and all groups, of `status`.
 fn rights(process: &Path) -> (u32, Vec<u32>) {
-    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    let status = read_text(&process.join("status")).unwrap_or_default();
     let numbers = |key: &str| -> Vec<u32> {
         let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
         line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
@@ -109,15 +111,20 @@ fn rights(process: &Path) -> (u32, Vec<u32>) {
     (user, groups)
 }
 
+/// A text of the kernel's. Its files say that they have no size.
+fn read_text(path: &Path) -> Option<String> {
+    files::read_regular(path, MAX_KERNEL_BYTES).and_then(files::into_text).ok()
+}
+
 /// Since the host's start; to hundredths, where `btime` has whole seconds only.
 fn uptime(proc: &Path) -> Option<Duration> {
-    let text = fs::read_to_string(proc.join("uptime")).ok()?;
+    let text = read_text(&proc.join("uptime"))?;
     let seconds = text.split_ascii_whitespace().next()?.parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
 }
 
 fn started(process: &Path, uptime: Duration) -> Option<SystemTime> {
-    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    let stat = read_text(&process.join("stat"))?;
     // field 22; the name before may have blanks and brackets in it
     let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
     let start = Duration::from_millis(ticks.saturating_mul(1000 / TICKS));

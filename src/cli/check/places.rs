@@ -1,6 +1,8 @@
 //! The directories in which hookmux keeps things, and libvirt its managed saves.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -12,11 +14,16 @@ use super::finding::{Code, Findings, quoted};
 use super::survey::Survey;
 use crate::config::Surroundings;
 use crate::files;
+use crate::record::store;
+use crate::state::{Dir, Shut};
 use crate::trust::Trust;
 
 /// Less than that is little: a guest's document is some KiB, a record may be some hundred, and what
 /// is remembered must never fail for it.
 const LITTLE: u64 = 16 * 1024 * 1024;
+
+/// How many files of hookmux's own are looked at.
+const MOST_FILES: usize = 20_000;
 
 /// ramfs, the kernel's other file system in memory (`linux/magic.h`).
 const RAMFS_MAGIC: u32 = 0x8584_58f6;
@@ -27,16 +34,63 @@ pub fn examine(survey: &Survey<'_>, surroundings: &Surroundings, findings: &mut 
     if !surroundings.is_root() && !settings.session {
         return;
     }
-    for (key, path) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)]
-    {
-        own(survey, key, path, findings);
+    for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
+        // what belongs to others is told with all that isn't trusted, and nothing is made there
+        if dir.judge().as_ref().err().and_then(Shut::of).is_none_or(|shut| !shut.is_of_others()) {
+            own(survey, key, dir.named(), findings);
+        }
     }
-    in_memory(&settings.runtime_dir, findings);
+    in_memory(settings.runtime_dir.named(), findings);
+    odd_files(survey, findings);
     let saves = &settings.save_dir;
     if saves.exists() {
         let loss = "no changed document can be answered at restore, for no managed save can be given its second name";
         usable("save_dir", saves, loss, findings);
     }
+}
+
+/// What lies in hookmux's own directories and isn't read, for others could have made it.
+fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
+    let settings = survey.settings;
+    let (state, run) = (&settings.state_dir, &settings.runtime_dir);
+    let records = state.child("records");
+    let groups = records.names().unwrap_or_default();
+    let groups = groups.iter().filter(|name| name.len() == store::GROUP);
+    let places = ["guests", "pending", "locks", "daemons", "records", "records/running"];
+    let mut dirs: Vec<Dir> = places.iter().map(|name| below(run, name)).collect();
+    dirs.push(below(run, "records/done"));
+    dirs.extend([state.child("last-good"), state.child("cache")]);
+    dirs.extend(groups.map(|name| records.child(name)));
+    dirs.push(records);
+    let files = dirs.iter().flat_map(|dir| {
+        // those that aren't used are told as such
+        dir.names().unwrap_or_default().into_iter().map(move |name| (dir, name))
+    });
+    for (dir, name) in files.take(MOST_FILES) {
+        let is_place = dirs.iter().any(|other| *other == dir.child(&name));
+        let error = match dir.open(&name) {
+            // those are told with the guests
+            _ if is_place || is_of_guest(dir, &name) => continue,
+            Ok((_, metadata)) if metadata.len() > store::MAX_RECORD_BYTES => {
+                "it is larger than anything that hookmux writes there".to_owned()
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => error.to_string(),
+            Ok(_) if name.to_string_lossy().ends_with(".odd") => "it was put aside".to_owned(),
+            _ => continue,
+        };
+        let path = dir.named().join(&name);
+        let words = format!("{} isn't read: {error}", path.display());
+        findings.add(Code::OddFile, &path, words, format!("rm -r {}", quoted(&path)));
+    }
+}
+
+fn is_of_guest(dir: &Dir, name: &OsStr) -> bool {
+    let is_theirs = ["guests", "pending"].iter().any(|place| dir.named().ends_with(place));
+    is_theirs && name.as_encoded_bytes().ends_with(b".json")
+}
+
+fn below(dir: &Dir, path: &str) -> Dir {
+    path.split('/').fold(dir.clone(), |dir, name| dir.child(name))
 }
 
 /// A directory that hookmux makes for itself.

@@ -30,10 +30,10 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         let words = format!(
             "{} could not be kept since the host was started: {} had no room, or took no file",
             counted(usize::try_from(dropped.records).unwrap_or(usize::MAX), "record"),
-            settings.runtime_dir.display()
+            settings.runtime_dir.named().display()
         );
-        let fix = format!("df -h {}", quoted(&settings.runtime_dir));
-        findings.add(Code::RecordsDropped, spool.base(), words, fix);
+        let fix = format!("df -h {}", quoted(settings.runtime_dir.named()));
+        findings.add(Code::RecordsDropped, spool.base().named(), words, fix);
     }
     if dropped.journal > 0 {
         let words = format!(
@@ -42,7 +42,7 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         );
         findings.add(
             Code::JournalDropped,
-            spool.base(),
+            spool.base().named(),
             words,
             "systemctl status systemd-journald",
         );
@@ -55,10 +55,10 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         let words = format!(
             "{} in {} {why} to {}, and would be lost with the host's next start",
             counted(waiting.len(), "record"),
-            settings.runtime_dir.display(),
-            settings.state_dir.display()
+            settings.runtime_dir.named().display(),
+            settings.state_dir.named().display()
         );
-        findings.add(Code::RecordsStuck, spool.base(), words, survey.command("prune"));
+        findings.add(Code::RecordsStuck, spool.base().named(), words, survey.command("prune"));
     }
     let counters = counters::path(history.store().base());
     if let Err(newer) = Counters::load(history.store().base()) {
@@ -77,7 +77,7 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         );
         findings.add(
             Code::LostExecutions,
-            history.store().base(),
+            history.store().base().named(),
             words,
             survey.command("log --lost"),
         );

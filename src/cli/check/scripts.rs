@@ -29,7 +29,8 @@ fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
         State::Disabled(_) => disabled(survey, script, findings),
         State::NotExecutable => {
             // a text that lies beside hooks is none, and must not become one
-            let is_script = fs::read(path).is_ok_and(|bytes| head(&bytes) != Head::None);
+            let is_script =
+                content::beginning(path).is_some_and(|bytes| head(&bytes) != Head::None);
             let fix = match is_script {
                 true => format!("chmod a+x {}", quoted(path)),
                 false => format!("mv {} {}", quoted(path), quoted(&survey.settings.hooks_dir)),

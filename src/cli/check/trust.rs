@@ -13,8 +13,11 @@ use crate::config::{Loaded, TrustPolicy};
 use crate::event;
 use crate::hook::State;
 use crate::registry_edit::module;
+use crate::state::{Dir, Shut};
 use crate::trust::{Fault, Refusal, Trust};
 
+/// How deep directories of hookmux's own lie: `records/01KH3Z`, `records/running`.
+const STATE_DEPTH: usize = 2;
 /// How deep modules are looked for.
 const DEPTH: usize = 4;
 
@@ -48,7 +51,10 @@ impl Examiner {
 
     fn fell(&mut self, refusal: Refusal, what: String, is_always: bool) {
         // what isn't there, or is no file, is told as that
-        if matches!(refusal.fault, Fault::NotRegular | Fault::NotDirectory | Fault::Unreadable(_)) {
+        if matches!(
+            refusal.fault,
+            Fault::NotRegular | Fault::NotDirectory | Fault::Missing | Fault::Unreadable(_)
+        ) {
             return;
         }
         match self.fallen.iter_mut().find(|known| known.refusal == refusal) {
@@ -117,19 +123,33 @@ fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
     let settings = survey.settings;
     // what is remembered is believed whatever the settings say of scripts
     if survey.user == 0 || settings.session {
-        for (key, path) in
+        for (key, dir) in
             [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)]
         {
-            if path.is_dir()
-                && let Err(refusal) = examiner.trust.directory(path)
-            {
-                examiner.fell(refusal, format!("what {key} remembers"), true);
+            for shut in shut_below(dir, STATE_DEPTH) {
+                examiner.fell(shut.0, format!("what {key} remembers"), true);
             }
         }
     }
     let modules = survey.settings.hooks_dir.join(module::DIRECTORY);
     if modules.is_dir() {
         modules_below(&modules, DEPTH, examiner);
+    }
+}
+
+/// The directories of hookmux's own that it won't use, down to a depth.
+fn shut_below(dir: &Dir, depth: usize) -> Vec<Shut> {
+    match dir.judge() {
+        Err(error) => Shut::of(&error).cloned().into_iter().collect(),
+        // in the queue there are files only, which are told with the jobs
+        Ok(_) if depth == 0 || dir.named().ends_with("queue") => Vec::new(),
+        Ok(_) => dir
+            .names()
+            .unwrap_or_default()
+            .iter()
+            .filter(|name| dir.look(name).is_ok_and(|found| !found.is_file()))
+            .flat_map(|name| shut_below(&dir.child(name), depth - 1))
+            .collect(),
     }
 }
 

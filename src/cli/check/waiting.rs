@@ -14,6 +14,7 @@ use crate::queue::clock::Clock;
 use crate::queue::{Head, Queue, Unread, Usage};
 use crate::run::trash::Trash;
 use crate::saves;
+use crate::state::Shut;
 
 /// A job that has waited for so long has nobody to work on it, or a hook that always fails.
 const OLD_S: u64 = 600;
@@ -42,9 +43,9 @@ fn trash(survey: &Survey<'_>, findings: &mut Findings) {
         let words = format!(
             "{at_least}{} that hooks left with their documents, deeper ones not counted, wait in {}",
             counted(count, "file or directory"),
-            trash.path().display()
+            trash.named().display()
         );
-        findings.add(Code::TrashLeft, trash.path(), words, survey.command("prune"));
+        findings.add(Code::TrashLeft, &trash.named(), words, survey.command("prune"));
     }
 }
 
@@ -100,9 +101,11 @@ fn save(second: &Path, findings: &mut Findings) {
 
 fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
     let queue = Queue::new(&survey.settings.state_dir);
-    let directory = queue.directory();
+    let directory = queue.directory().named();
     let names = match queue.names() {
         Ok(names) => names,
+        // told with all that isn't trusted
+        Err(error) if Shut::of(&error).is_some() => return,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && survey.user != 0 => {
             let words = format!("{} can't be looked into by this user", directory.display());
             return findings.add(Code::Unseen, directory, words, "run `hookmux check` as root");

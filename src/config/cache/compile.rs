@@ -9,7 +9,7 @@ use super::index::{Finding, Index};
 use super::old::Old;
 use super::reading;
 use super::signature::{Directory, Root, Seen};
-use super::store::{self, Pieces};
+use super::store::{self, CacheFile, Pieces};
 use super::writer::{self, Good, NewRoot, NewSource};
 use super::{Task, not_trusted};
 use crate::config::diagnostic::Diagnostic;
@@ -46,8 +46,8 @@ struct Gone;
 
 impl Task<'_> {
     /// The answer where something has changed. The cache is replaced, unless somebody else is at it.
-    pub(super) fn renew(&mut self, place: &Path, roots: &[Root]) -> Registry {
-        let lock = store::lock(place, self.user);
+    pub(super) fn renew(&mut self, place: &CacheFile, roots: &[Root]) -> Registry {
+        let lock = if self.keeps { store::lock(place) } else { None };
         // the former one remembers what was there before the lock was
         self.trust = Trust::new(self.user);
         if lock.is_some()
@@ -56,7 +56,7 @@ impl Task<'_> {
             // somebody else was quicker
             return registry;
         }
-        let old_image = store::read(place, &mut self.trust);
+        let old_image = store::read(place);
         let old = old_image.as_deref().and_then(|image| Old::new(image, self)).unwrap_or_default();
         let Some(compiled) = self.compile(&old) else {
             // it says what can't be looked at, and why
@@ -159,7 +159,7 @@ impl Task<'_> {
         if let Err((path, refusal)) =
             self.check_way(|| entry.path.clone(), &seen, is_directory_trusted)
         {
-            let may_be_gone = matches!(refusal.fault, Fault::Unreadable(_));
+            let may_be_gone = matches!(refusal.fault, Fault::Missing | Fault::Unreadable(_));
             if may_be_gone && place.is_worth_another(attempt, &seen) {
                 return Err(Gone);
             }

@@ -24,14 +24,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use self::answer::{Meant, answer};
 use self::index::{Finding, Index, Maker};
 use self::signature::{Directory, Root, Seen};
-use self::store::Pieces;
+use self::store::{CacheFile, Pieces};
 use super::diagnostic::Diagnostic;
 use super::registry::{self, Registry};
 use super::settings::{Settings, TrustPolicy};
 use super::triggers::Triggers;
 use crate::trust::{Fault, Refusal, Trust};
-
-pub use self::store::place;
 
 /// What a call could mean. `trust` may have walked directories just before.
 pub fn load(settings: &Settings, trust: &Trust, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
@@ -40,13 +38,30 @@ pub fn load(settings: &Settings, trust: &Trust, wants: &dyn Fn(&Triggers) -> boo
     load_at(settings, trust, wants, start)
 }
 
+/// The same for who only looks: nothing is kept.
+pub fn look(settings: &Settings, trust: &Trust, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
+    let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    answer_at(settings, trust, wants, start, false)
+}
+
 fn load_at(
     settings: &Settings,
     trust: &Trust,
     wants: &dyn Fn(&Triggers) -> bool,
     start: Duration,
 ) -> Registry {
-    let mut task = Task { settings, user: trust.user(), start, wants, trust: trust.clone() };
+    answer_at(settings, trust, wants, start, true)
+}
+
+fn answer_at(
+    settings: &Settings,
+    trust: &Trust,
+    wants: &dyn Fn(&Triggers) -> bool,
+    start: Duration,
+    keeps: bool,
+) -> Registry {
+    let (user, trust) = (trust.user(), trust.clone());
+    let mut task = Task { settings, user, start, wants, trust, keeps };
     let Ok(roots) = Root::open_all(settings) else {
         // it says which one, and why
         return registry::load(settings, &mut task.trust, wants);
@@ -54,7 +69,7 @@ fn load_at(
     if roots.iter().all(|root| root.directory.is_none()) {
         return Registry::default();
     }
-    let place = place(settings);
+    let place = CacheFile::new(settings);
     match task.unchanged(&place, &roots) {
         Some(registry) => registry,
         None => task.renew(&place, &roots),
@@ -69,6 +84,8 @@ struct Task<'a> {
     start: Duration,
     wants: &'a dyn Fn(&Triggers) -> bool,
     trust: Trust,
+    /// Whether what is compiled is kept.
+    keeps: bool,
 }
 
 impl Task<'_> {
@@ -77,8 +94,8 @@ impl Task<'_> {
     }
 
     /// The answer from the cache, if nothing has changed since it was written.
-    fn unchanged(&mut self, place: &Path, roots: &[Root]) -> Option<Registry> {
-        let (file, bytes) = store::open(place, &mut self.trust)?;
+    fn unchanged(&mut self, place: &CacheFile, roots: &[Root]) -> Option<Registry> {
+        let (file, bytes) = store::open(place)?;
         let index = Index::decode(&bytes)?;
         let trusted = self.trusted(roots);
         if index.maker != self.maker() || !has_roots(&index, roots, &trusted) {
@@ -122,7 +139,9 @@ impl Task<'_> {
             let refusal = match self.check_way(path, &source.seen, is_trusted) {
                 Ok(()) if source.finding == Finding::Unread => return None,
                 // it may just have gone away
-                Err((_, Refusal { fault: Fault::Unreadable(_), .. })) => return None,
+                Err((_, Refusal { fault: Fault::Missing | Fault::Unreadable(_), .. })) => {
+                    return None;
+                }
                 checked => checked.err().map(|(path, refusal)| not_trusted(&path, &refusal)),
             };
             meant.extend(Meant::new(source, refusal, wanted));

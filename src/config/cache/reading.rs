@@ -1,14 +1,14 @@
 //! Reading a source, and knowing what it is that was read.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read, Seek};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Seek};
 use std::path::Path;
 
 use super::not_trusted;
 use super::signature::Signature;
-use crate::config::diagnostic::Kind;
+use crate::config::diagnostic::{Diagnostic, Kind};
+use crate::config::registration::MAX_REGISTRATION_BYTES;
 use crate::config::settings::TrustPolicy;
+use crate::files;
 use crate::trust::{Fault, Trust};
 
 /// How often a file is read again because it was written to meanwhile.
@@ -39,21 +39,23 @@ pub fn read(
     trust: &mut Trust,
 ) -> Result<(String, Signature), Trouble> {
     if policy == TrustPolicy::Refuse {
-        trust.file(path).map_err(|refusal| Trouble {
-            message: not_trusted(path, &refusal).message,
-            kind: Kind::NotTrusted,
-            may_pass: matches!(refusal.fault, Fault::Unreadable(_)),
+        trust.file(path).map_err(|refusal| {
+            let Diagnostic { message, kind, .. } = not_trusted(path, &refusal);
+            let may_pass = matches!(refusal.fault, Fault::Missing | Fault::Unreadable(_));
+            Trouble { message, kind, may_pass }
         })?;
     }
     #[cfg(test)]
     super::tests::note_read(path);
     // should it have become a pipe, it isn't waited for
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let (mut file, _) = match policy {
+        TrustPolicy::Refuse => files::open_asked(path)?,
+        TrustPolicy::Warn => files::open_regular(path)?,
+    };
     let mut reads = 1;
     loop {
         let before = Signature::of(&file)?;
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
+        let text = files::into_text(files::read_open(&file, MAX_REGISTRATION_BYTES)?)?;
         // in the worst case the signature is older than the text, and the next call reads it again
         if reads == READS || Signature::of(&file)? == before {
             return Ok((text, before));

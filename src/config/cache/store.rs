@@ -2,26 +2,41 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
 
 use super::index::{HEADER, index_length};
 use super::wire::{Span, checksum};
 use crate::config::settings::Settings;
 use crate::files;
-use crate::trust::Trust;
+use crate::state::Dir;
 
 const DIRECTORY: &str = "cache";
 /// Enough for the index of a hundred registrations.
 const FIRST_READ: usize = 8192;
 
+/// What is read of a cache at most, in bytes: it keeps each registration's text, and its compiled form.
+const MAX_FILE_BYTES: u64 = 256 << 20;
+
 /// Where the cache of a hooks directory lies.
-pub fn place(settings: &Settings) -> PathBuf {
-    let digest = files::name_digest(settings.hooks_dir.as_os_str());
-    settings.state_dir.join(DIRECTORY).join(digest)
+pub struct CacheFile {
+    directory: Dir,
+    name: String,
+}
+
+impl CacheFile {
+    pub fn new(settings: &Settings) -> CacheFile {
+        let name = files::name_digest(settings.hooks_dir.as_os_str());
+        CacheFile { directory: settings.state_dir.child(DIRECTORY), name }
+    }
+
+    /// The file, for words only.
+    #[cfg(test)]
+    pub fn path(&self) -> std::path::PathBuf {
+        self.directory.named().join(&self.name)
+    }
 }
 
 /// The right to write it, for as long as it is kept.
@@ -31,18 +46,9 @@ pub struct Lock {
 
 /// Takes the lock if nobody has it. `None` also where nothing could be kept, or what is kept there
 /// couldn't be believed later.
-pub fn lock(place: &Path, user: u32) -> Option<Lock> {
-    let directory = place.parent()?;
-    files::private_directory(directory).ok()?;
-    // not the call's own, which may remember that there was no such directory
-    Trust::new(user).directory(directory).ok()?;
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(place.with_extension("lock"))
-        .ok()?;
+pub fn lock(place: &CacheFile) -> Option<Lock> {
+    place.directory.make().ok()?;
+    let file = place.directory.append(format!("{}.lock", place.name)).ok()?;
     file.try_lock().ok()?;
     Some(Lock { _file: file })
 }
@@ -51,41 +57,37 @@ pub fn lock(place: &Path, user: u32) -> Option<Lock> {
 ///
 /// # Errors
 /// The old one stays.
-pub fn replace(place: &Path, _lock: &Lock, image: &[u8]) -> io::Result<()> {
+pub fn replace(place: &CacheFile, _lock: &Lock, image: &[u8]) -> io::Result<()> {
     remove_torn(place);
-    files::replace(place, image)
+    place.directory.replace(&place.name, image)
 }
 
 /// Removes what writers left that died: whoever has the lock is the only one.
-fn remove_torn(place: &Path) {
-    let Some((directory, name)) = place.parent().zip(place.file_name()) else { return };
+fn remove_torn(place: &CacheFile) {
     let is_torn = |other: &OsStr| {
-        let (other, name) = (other.as_bytes(), name.as_bytes());
+        let (other, name) = (other.as_bytes(), place.name.as_bytes());
         other
             .strip_prefix(name)
             .is_some_and(|rest| rest.starts_with(b".") && rest.ends_with(b".new"))
     };
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if is_torn(&entry.file_name()) {
-            let _ = fs::remove_file(entry.path());
-        }
+    for name in place.directory.names().unwrap_or_default().iter().filter(|name| is_torn(name)) {
+        let _ = place.directory.remove(name);
     }
 }
 
 /// The file as a whole, if it is hookmux's own.
-pub fn read(place: &Path, trust: &mut Trust) -> Option<Vec<u8>> {
-    trust.file(place).ok()?;
-    fs::read(place).ok()
+pub fn read(place: &CacheFile) -> Option<Vec<u8>> {
+    place.directory.read(&place.name, MAX_FILE_BYTES).ok()
 }
 
 /// The file, and its header and index, if it is hookmux's own.
-pub fn open(place: &Path, trust: &mut Trust) -> Option<(File, Vec<u8>)> {
-    let size = trust.file(place).ok()?.len();
-    let file = File::open(place).ok()?;
+pub fn open(place: &CacheFile) -> Option<(File, Vec<u8>)> {
+    let (file, metadata) = place.directory.open(&place.name).ok()?;
+    let size = metadata.len();
     let mut bytes = vec![0; FIRST_READ.min(usize::try_from(size).ok()?)];
     file.read_exact_at(&mut bytes, 0).ok()?;
     let end = HEADER.checked_add(index_length(&bytes)?)?;
-    if end as u64 > size {
+    if end as u64 > size || size > MAX_FILE_BYTES {
         return None;
     }
     let read = bytes.len().min(end);

@@ -10,7 +10,7 @@ use libc::c_int;
 
 /// The thread's stack, in bytes: it calls little. A mapping of its own would cost more than the
 /// thread.
-const STACK_BYTES: usize = 64 * 1024;
+const STACK_BYTES: usize = 32 * 1024;
 
 #[repr(align(4096))]
 struct Stack([MaybeUninit<u8>; STACK_BYTES]);

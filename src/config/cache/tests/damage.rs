@@ -241,19 +241,19 @@ fn without_a_place_to_keep_it_everything_is_compiled() {
     site.add("a", &text(EVENT, 1));
     site.add("b", "events: [\n");
     site.write("elsewhere/file", "");
-    site.settings.state_dir = site.path("elsewhere/file/state");
+    site.settings.state_dir = Dir::of_test(&site.path("elsewhere/file/state"));
     for _ in 0..2 {
         assert_eq!(told(&site.load()), told(&site.truth()));
     }
     // where others could write, nothing is kept
     site.mode("elsewhere", 0o757);
-    site.settings.state_dir = site.path("elsewhere/state");
+    site.settings.state_dir = Dir::of_test(&site.path("elsewhere/state"));
     for _ in 0..2 {
         assert_eq!(told(&site.load()), told(&site.truth()));
     }
     assert!(!site.cache().exists());
     // nor under the name of a directory
-    site.settings.state_dir = site.path("state");
+    site.settings.state_dir = Dir::of_test(&site.path("state"));
     fs::create_dir_all(site.cache()).unwrap();
     site.mode("state", 0o700);
     site.mode("state/cache", 0o700);

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::*;
 use crate::config::registry::Broken;
 use crate::config::{Registration, Surroundings};
+use crate::state::Dir;
 
 thread_local! {
     static READ: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
@@ -62,7 +63,7 @@ impl Site {
         let surroundings = Surroundings::here(&base.join("high"));
         let mut settings = Settings::defaults(&surroundings);
         settings.roots = vec![base.join("middle"), base.join("low")];
-        settings.state_dir = base.join("state");
+        settings.state_dir = Dir::new(base.join("state"), surroundings.user);
         let site = Site { directory, settings, user: surroundings.user };
         for root in ["high", "middle", "low", "elsewhere"] {
             fs::create_dir(site.path(root)).unwrap();
@@ -110,7 +111,7 @@ impl Site {
     }
 
     fn cache(&self) -> PathBuf {
-        place(&self.settings)
+        CacheFile::new(&self.settings).path()
     }
 
     /// A call for all of them, ten seconds from now.
@@ -136,8 +137,9 @@ impl Site {
             start: now(),
             wants: &|_| true,
             trust: Trust::new(self.user),
+            keeps: true,
         };
-        task.unchanged(&self.cache(), &Root::open_all(&self.settings).unwrap())
+        task.unchanged(&CacheFile::new(&self.settings), &Root::open_all(&self.settings).unwrap())
     }
 }
 

@@ -116,14 +116,14 @@ fn sources_that_come_and_go_are_there_or_not() {
 fn one_writes_and_the_others_go_on() {
     let site = Site::with_hooks();
     site.add("a", &text(EVENT, 1));
-    let lock = store::lock(&site.cache(), site.user).unwrap();
-    assert!(store::lock(&site.cache(), site.user).is_none());
+    let lock = store::lock(&CacheFile::new(&site.settings)).unwrap();
+    assert!(store::lock(&CacheFile::new(&site.settings)).is_none());
     assert_eq!(told(&site.load()), told(&site.truth()));
     assert!(!site.cache().exists());
     drop(lock);
     assert_eq!(told(&site.load()), told(&site.truth()));
     // stand-ins come from the cache all the same
-    let lock = store::lock(&site.cache(), site.user).unwrap();
+    let lock = store::lock(&CacheFile::new(&site.settings)).unwrap();
     tick();
     site.add("a", "events: [\n");
     assert_eq!(names(&site.load()), [("a", 1)]);
