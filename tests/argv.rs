@@ -11,7 +11,8 @@ use crate::support::host::{DRIVERS, binary_under_test};
 /// Logs each argument as `<argument>`, and nothing between.
 const LOG_ARGUMENTS: &str = r#"for argument; do printf '<%s>' "$argument" >>"$T/log"; done"#;
 
-fn odd_names() -> Vec<Vec<u8>> {
+/// Names of guests that an option parser, a shell or a path would take for something else.
+pub fn odd_names() -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = [
         "--help",
         "--version",

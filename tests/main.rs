@@ -14,6 +14,7 @@ mod check;
 mod cli;
 mod descriptors;
 mod drop_in;
+mod entries;
 mod exchange;
 mod faults;
 mod flood;

@@ -69,7 +69,8 @@ pub fn look(
 
 /// Whether a script is the VFIO helper and nothing more: hookmux does its work.
 pub fn is_helper(path: &Path) -> bool {
-    files::read_regular(path, MAX_SCRIPT_BYTES).is_ok_and(|text| vfio_helper::is_one(&text))
+    files::read_regular(path, vfio_helper::MAX_HELPER_BYTES)
+        .is_ok_and(|text| vfio_helper::is_one(&text))
 }
 
 fn would(installed: &Installed, arguments: &InstallArgs, found: &mut Look) {

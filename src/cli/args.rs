@@ -52,7 +52,9 @@ pub enum Command {
     Check(CheckArgs),
     /// Make hookmux libvirt's hook program
     ///
-    /// Links are made in the hooks directory, never over a file of somebody else's.
+    /// Links are made in the hooks directory, never over a file of somebody else's. In
+    /// /etc/libvirt/hooks each leads to a copy of the program of its own, /usr/sbin/hookmux-DRIVER, so
+    /// that who writes through one changes nothing for the other drivers.
     Install(InstallArgs),
     /// Take hookmux out of libvirt's way, and put back what was there before
     Uninstall(UninstallArgs),
@@ -294,8 +296,12 @@ pub struct CheckArgs {
     pub root: PathBuf,
     /// Only list the keys of settings and registrations that this version of hookmux would refuse:
     /// before going back to it
-    #[arg(long = "for", value_name = "VERSION", value_parser = older::version)]
+    #[arg(long = "for", value_name = "VERSION", value_parser = older::version, conflicts_with = "entries")]
     pub version: Option<Version>,
+    /// Only look whether libvirt still calls hookmux where it was installed; says nothing where it
+    /// does
+    #[arg(long)]
+    pub entries: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -459,9 +465,18 @@ pub struct InstallArgs {
     /// Only for this driver; may be repeated [default: daemon, qemu, lxc and network]
     #[arg(long, value_parser = driver, value_name = "DRIVER")]
     pub driver: Vec<Driver>,
-    /// Keep a script that is there as a hook of hookmux's: it is called as before
+    /// Keep a script that is there, or was written over hookmux, as a hook of hookmux's: it is called
+    /// as before
     #[arg(long, conflicts_with = "beside")]
     pub adopt: bool,
+    /// Renew the drivers' copies of the program, and link entries of hookmux 0.1.0 to copies; nothing
+    /// else is changed. For packages, after an upgrade
+    #[arg(long, conflicts_with_all = ["adopt", "beside", "link"])]
+    pub renew: bool,
+    /// Link the entries to the program that all drivers share, and remove the copies: before going
+    /// back to a version below 0.2.0, which knows of no copies
+    #[arg(long, conflicts_with = "beside")]
+    pub link: bool,
     /// Leave what is there alone, and be called after it, from `<driver>.d/` (libvirt 6.5)
     #[arg(long)]
     pub beside: bool,
@@ -481,6 +496,12 @@ pub struct UninstallArgs {
     /// Only for this driver; may be repeated [default: all]
     #[arg(long, value_parser = driver, value_name = "DRIVER")]
     pub driver: Vec<Driver>,
+    /// Remove records, waiting jobs and all other state too, and say what is kept
+    #[arg(long, conflicts_with = "driver")]
+    pub purge: bool,
+    /// Don't ask before --purge removes what can't be brought back
+    #[arg(long, requires = "purge")]
+    pub yes: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,

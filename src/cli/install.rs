@@ -16,17 +16,21 @@ use serde_json::{Value, json};
 use super::args::{Format, InstallArgs, UninstallArgs};
 use super::installed::{self, BESIDE, Installed, Main};
 use super::output::{Output, Tone};
-use super::{End, Place, adoption, reload};
+use super::purge::{self, Purged};
+use super::{End, Place, adoption, copies, entries, kept, reload};
 use crate::hook::{adopted, directory};
 use crate::libvirt::Driver;
+use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::trust::Trust;
+use crate::{marker, own_binary};
 
 /// Those that `install` makes links for where none is named. libxl and bhyve hosts name theirs.
 const USUAL: [Driver; 4] = [Driver::Daemon, Driver::Qemu, Driver::Lxc, Driver::Network];
 
 /// One thing that was done, or found done already.
 struct Step {
-    driver: Driver,
+    /// `None` where it is no driver's.
+    driver: Option<Driver>,
     path: PathBuf,
     action: &'static str,
     words: String,
@@ -41,23 +45,32 @@ struct Report {
 
 impl Report {
     fn did(&mut self, driver: Driver, path: &Path, action: &'static str, words: String) {
-        self.steps.push(Step { driver, path: path.to_path_buf(), action, words });
+        self.steps.push(Step { driver: Some(driver), path: path.to_path_buf(), action, words });
     }
 
     fn has_changed(&self) -> bool {
         self.steps.iter().any(|step| step.action != "none" && !step.action.starts_with("would-"))
     }
 
+    /// Whether libvirt has to look for its hook programs again: not where it calls the same names as
+    /// before.
+    fn needs_reload(&self) -> bool {
+        self.steps.iter().any(|step| {
+            !matches!(step.action, "none" | "renewed" | "relinked" | "purged")
+                && !own_binary::is_copy(&step.path)
+        })
+    }
+
     fn show(self, format: Format, output: &mut Output) -> End {
         let end = if self.problems.is_empty() { End::Good } else { End::Problem };
-        let reload = if self.has_changed() { reload::commands() } else { Vec::new() };
+        let reload = if self.needs_reload() { reload::commands() } else { Vec::new() };
         if format == Format::Json {
             let links: Vec<Value> = self
                 .steps
                 .iter()
                 .map(|step| {
                     json!({
-                        "driver": step.driver.name(),
+                        "driver": step.driver.map(Driver::name),
                         "path": step.path.to_string_lossy(),
                         "action": step.action,
                         "message": step.words,
@@ -76,7 +89,7 @@ impl Report {
         for note in &self.notes {
             output.lines(Tone::Careful, note);
         }
-        if self.has_changed() {
+        if self.needs_reload() {
             for line in reload::advice() {
                 output.line(&line);
             }
@@ -85,20 +98,68 @@ impl Report {
     }
 }
 
+/// Where entries lead.
+struct Site {
+    hooks_dir: PathBuf,
+    /// The program that is being run; `/usr/sbin/hookmux` where that leads to it.
+    binary: PathBuf,
+    /// Whether each driver has a copy of its own.
+    has_copies: bool,
+}
+
+impl Site {
+    fn new(hooks_dir: &Path) -> anyhow::Result<Site> {
+        let binary = env::current_exe().context("hookmux's own file can't be found")?;
+        let is_source = copies::is_source(&binary);
+        Ok(Site {
+            hooks_dir: hooks_dir.to_path_buf(),
+            has_copies: is_source && copies::are_for(hooks_dir),
+            binary: if is_source { PathBuf::from(own_binary::PATH) } else { binary },
+        })
+    }
+
+    /// Makes or renews the driver's copy, if it has one. Returns where its entry is to lead: where no
+    /// copy can be made, to the program itself.
+    fn target(&self, driver: Driver, report: &mut Report) -> PathBuf {
+        if !self.has_copies {
+            return self.binary.clone();
+        }
+        let copy = own_binary::copy_of(driver);
+        if marker::is_hookmux(&copy) && copies::is_current(&copy) {
+            return copy;
+        }
+        match copies::make(driver) {
+            Ok(()) => copy,
+            Err(error) => {
+                report.notes.push(format!(
+                    "{} can't be made ({error}): the entry leads to {}, and who writes through it overwrites the program of all drivers.",
+                    copy.display(),
+                    self.binary.display()
+                ));
+                self.binary.clone()
+            }
+        }
+    }
+}
+
 pub fn install(place: &Place, arguments: &InstallArgs, output: &mut Output) -> anyhow::Result<End> {
     let hooks_dir = &place.surroundings.hooks_dir;
-    let binary = env::current_exe().context("hookmux's own file can't be found")?;
-    let drivers =
-        if arguments.driver.is_empty() { USUAL.to_vec() } else { arguments.driver.clone() };
-    if !arguments.dry_run {
-        make_directory(hooks_dir)?;
+    let mut site = Site::new(hooks_dir)?;
+    if arguments.renew {
+        return Ok(renew(&site, arguments, output));
     }
+    site.has_copies &= !arguments.beside && !arguments.link;
+    let drivers = if arguments.driver.is_empty() {
+        usual(&site, arguments)
+    } else {
+        arguments.driver.clone()
+    };
     let mut report = Report::default();
     // all are looked at before anything is changed
     let places: Vec<Installed> =
-        drivers.iter().map(|driver| installed::look(hooks_dir, *driver, &binary)).collect();
+        drivers.iter().map(|driver| installed::look(hooks_dir, *driver, &site.binary)).collect();
     for installed in &places {
-        report.problems.extend(obstacle(installed, arguments));
+        report.problems.extend(obstacle(&site, installed, arguments));
     }
     let adoption = adoption::look(place, arguments, &places, output);
     let told = if arguments.force { &mut report.notes } else { &mut report.problems };
@@ -115,25 +176,123 @@ pub fn install(place: &Place, arguments: &InstallArgs, output: &mut Output) -> a
         report.problems.push("nothing was changed".to_owned());
         return Ok(report.show(arguments.output, output));
     }
+    make_directory(hooks_dir)?;
     for installed in &places {
         if arguments.beside {
-            install_beside(hooks_dir, installed, &binary, &mut report)?;
+            install_beside(hooks_dir, installed, &site.binary, &mut report)?;
         } else {
-            install_main(hooks_dir, installed, &binary, &mut report)?;
+            install_main(&site, installed, &mut report)?;
         }
     }
-    notes(place, &places, &binary, &mut report);
+    notes(place, &places, &site.binary, &mut report);
     Ok(report.show(arguments.output, output))
 }
 
+/// The drivers that are meant where none is named: the usual ones; and for `--link`, which is about
+/// entries that are there, those.
+fn usual(site: &Site, arguments: &InstallArgs) -> Vec<Driver> {
+    let has_entry = |driver: &Driver| {
+        let installed = installed::look(&site.hooks_dir, *driver, &site.binary);
+        matches!(installed.main, Main::Ours(_) | Main::OursDangling(_))
+    };
+    if arguments.link && !arguments.adopt {
+        return Driver::ALL.into_iter().filter(has_entry).collect();
+    }
+    USUAL.to_vec()
+}
+
+/// Renews the copies, and links the entries that lead to the shared program to copies. All else is
+/// left as it is: what isn't hookmux's, entries in other places, drivers without an entry.
+fn renew(site: &Site, arguments: &InstallArgs, output: &mut Output) -> End {
+    let mut report = Report::default();
+    if !site.has_copies {
+        report.notes.push(format!(
+            "There is nothing to renew: copies are kept for the entries in {DEFAULT_HOOKS_DIR}, and made of {}.",
+            own_binary::PATH
+        ));
+        return report.show(arguments.output, output);
+    }
+    let drivers =
+        if arguments.driver.is_empty() { Driver::ALL.to_vec() } else { arguments.driver.clone() };
+    for driver in drivers {
+        let installed = installed::look(&site.hooks_dir, driver, &site.binary);
+        if let Err(error) = renew_one(site, &installed, &mut report) {
+            report.problems.push(format!("{error:#}"));
+        }
+    }
+    report.show(arguments.output, output)
+}
+
+fn renew_one(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+    let (driver, path) = (installed.driver, &installed.path);
+    let copy = own_binary::copy_of(driver);
+    if let Some(script) = installed.overwritten_by() {
+        report.notes.push(format!(
+            "{}; it is left as it is: `hookmux {}` makes both run.",
+            entries::words(installed, script),
+            entries::way_out(driver)
+        ));
+        return Ok(());
+    }
+    let is_lost = matches!(&installed.main, Main::OursDangling(target)
+        if *target == copy || target == Path::new(own_binary::PATH));
+    let is_ours = matches!(installed.main, Main::Ours(_));
+    if is_ours && installed.leads_to_copy() {
+        if copies::is_current(&copy) {
+            report.did(driver, &copy, "none", "is of this version already".to_owned());
+        } else {
+            copies::make(driver).with_context(|| format!("{} can't be renewed", copy.display()))?;
+            report.did(driver, &copy, "renewed", "renewed".to_owned());
+        }
+    } else if is_lost || (is_ours && copies::is_shared(&site.hooks_dir, path)) {
+        if installed.copy.as_ref().is_some_and(|copy| !copy.is_ours) {
+            report
+                .notes
+                .push(format!("{} is somebody else's, and is left as it is.", copy.display()));
+            return Ok(());
+        }
+        relink(site, installed, report)?;
+    }
+    Ok(())
+}
+
+/// Links an entry that is hookmux's already to where it is to lead.
+fn relink(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+    let (driver, path) = (installed.driver, &installed.path);
+    let target = site.target(driver, report);
+    if fs::read_link(path).is_ok_and(|old| old == target) {
+        let action = if installed.copy.is_none() { "relinked" } else { "none" };
+        let words = if installed.copy.is_none() {
+            format!("leads to a new {}", target.display())
+        } else {
+            "is hookmux already".to_owned()
+        };
+        report.did(driver, path, action, words);
+        return Ok(());
+    }
+    link(path, &target)?;
+    report.did(driver, path, "relinked", format!("linked to {}", target.display()));
+    Ok(())
+}
+
+fn link(path: &Path, target: &Path) -> anyhow::Result<()> {
+    copies::replace_by_link(path, target)
+        .with_context(|| format!("{} can't be made", path.display()))
+}
+
 /// Why this driver can't be installed as asked.
-fn obstacle(installed: &Installed, arguments: &InstallArgs) -> Option<String> {
+fn obstacle(site: &Site, installed: &Installed, arguments: &InstallArgs) -> Option<String> {
     let path = installed.path.display();
     match (&installed.main, arguments.beside) {
         (Main::NoFile, _) => Some(format!("{path} is neither a file nor a link: move it away")),
         (Main::Ours(_) | Main::OursDangling(_), true) => {
             Some(format!("{path} is hookmux already: beside itself it would answer twice"))
         }
+        (Main::Foreign, true) if installed.leads_to_copy() => Some(format!(
+            "{path} leads to a program that was written over hookmux: `hookmux {}` keeps it, and so does `hookmux uninstall --driver {}`",
+            entries::way_out(installed.driver),
+            installed.driver
+        )),
         (_, true) => {
             let place =
                 installed.path.with_file_name(format!("{}.d", installed.driver)).join(BESIDE);
@@ -144,84 +303,147 @@ fn obstacle(installed: &Installed, arguments: &InstallArgs) -> Option<String> {
             "hookmux is called beside {path} already; `hookmux uninstall --driver {}` first",
             installed.driver
         )),
-        (Main::Foreign, false) if !arguments.adopt => Some(format!(
-            "{path} is somebody else's; --adopt keeps it as a hook of hookmux's, --beside leaves it libvirt's main script"
-        )),
-        (Main::Foreign, false) => {
-            installed.adopted.as_ref().or(installed.retired.as_ref()).map(|kept| {
+        (Main::Foreign, false) if !arguments.adopt && installed.overwritten_by().is_some() => {
+            installed.overwritten_by().map(|script| {
                 format!(
-                    "{} is an earlier script of this driver: move it away first",
-                    kept.display()
+                    "{}; --adopt keeps that program as a hook, and `hookmux uninstall --driver {}` leaves it libvirt's",
+                    entries::words(installed, script),
+                    installed.driver
                 )
             })
         }
-        _ => None,
+        (Main::Foreign, false) if !arguments.adopt => Some(format!(
+            "{path} is somebody else's; --adopt keeps it as a hook of hookmux's, --beside leaves it libvirt's main script"
+        )),
+        (_, false) => {
+            let copy = installed.copy.as_ref().filter(|copy| !copy.is_ours);
+            copy.filter(|_| site.has_copies && !installed.leads_to_copy())
+                .map(|copy| format!("{} is somebody else's: move it away", copy.path.display()))
+        }
     }
 }
 
-fn install_main(
-    hooks_dir: &Path,
-    installed: &Installed,
-    binary: &Path,
-    report: &mut Report,
-) -> anyhow::Result<()> {
+fn install_main(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
     match &installed.main {
         Main::Ours(_) => {
+            let is_shared = copies::is_shared(&site.hooks_dir, path);
+            if site.has_copies && installed.leads_to_copy() {
+                return renew_one(site, installed, report);
+            }
+            if site.has_copies && is_shared {
+                return relink(site, installed, report);
+            }
+            if !site.has_copies && installed.leads_to_copy() && copies::is_source_there() {
+                link(path, Path::new(own_binary::PATH))?;
+                report.did(driver, path, "relinked", format!("linked to {}", own_binary::PATH));
+                return remove_copy(installed, report);
+            }
             report.did(driver, path, "none", "is hookmux already".to_owned());
         }
         Main::Nobody => {
-            symlink(binary, path).with_context(|| format!("{} can't be made", path.display()))?;
-            report.did(driver, path, "linked", format!("linked to {}", binary.display()));
+            let target = site.target(driver, report);
+            symlink(&target, path).with_context(|| format!("{} can't be made", path.display()))?;
+            report.did(driver, path, "linked", format!("linked to {}", target.display()));
         }
         Main::OursDangling(old) => {
-            replace_by_link(path, binary)?;
+            let target = site.target(driver, report);
+            link(path, &target)?;
             report.did(
                 driver,
                 path,
                 "linked",
                 format!(
                     "linked to {}; it led to {}, which is not there",
-                    binary.display(),
+                    target.display(),
                     old.display()
                 ),
             );
         }
-        Main::Foreign => {
-            let is_helper = adoption::is_helper(path);
-            let keep = if is_helper {
-                installed::retired(hooks_dir, driver)
-            } else {
-                adopted::place(hooks_dir, driver)
-            };
-            // a second name first: at no moment does libvirt find neither
-            fs::hard_link(path, &keep).with_context(|| {
-                format!("{} can't be kept as {}", path.display(), keep.display())
-            })?;
-            if let Err(error) = replace_by_link(path, binary) {
-                let _ = fs::remove_file(&keep);
-                return Err(error);
-            }
-            if is_helper {
-                report.did(driver, path, "retired", format!(
-                    "linked to {}; the VFIO helper that was here is kept as {}, and its tree {driver}.d/ is run by hookmux",
-                    binary.display(),
-                    keep.display()
-                ));
-            } else {
-                report.did(
-                    driver,
-                    path,
-                    "adopted",
-                    format!(
-                        "linked to {}; the script that was here is {}, and is called as before",
-                        binary.display(),
-                        keep.display()
-                    ),
-                );
-            }
-        }
+        Main::Foreign => adopt(site, installed, report)?,
         Main::NoFile => bail!("{} is neither a file nor a link", path.display()),
+    }
+    Ok(())
+}
+
+/// Makes a script that is there a hook of hookmux's, wherever it was written.
+fn adopt(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+    let (driver, path) = (installed.driver, &installed.path);
+    // the copy itself, where somebody wrote through the link to it
+    let written_to = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
+    let script = written_to.map_or(path, |copy| &copy.path);
+    let is_helper = adoption::is_helper(script);
+    let keep = if is_helper {
+        installed::retired(&site.hooks_dir, driver)
+    } else {
+        adopted::place(&site.hooks_dir, driver)
+    };
+    let earlier = kept::make_room(&site.hooks_dir, installed, script)
+        .with_context(|| format!("the earlier scripts of {driver} can't be moved away"))?;
+    // a second name first: at no moment does libvirt find neither
+    let kept = match written_to {
+        Some(copy) => copies::duplicate(&copy.path, &keep),
+        None => fs::hard_link(path, &keep),
+    };
+    let replaced = kept
+        .with_context(|| format!("{} can't be kept as {}", script.display(), keep.display()))
+        .and_then(|()| put_in_place(site, installed, report));
+    let target = replaced.inspect_err(|_| {
+        let _ = fs::remove_file(&keep);
+        earlier.iter().for_each(kept::Earlier::undo);
+    })?;
+    for one in earlier {
+        report
+            .notes
+            .push(format!("An earlier script is kept as {}, and isn't run.", one.to.display()));
+    }
+    let kept = keep.display();
+    let (action, words) = if is_helper {
+        (
+            "retired",
+            format!(
+                "the VFIO helper that was here is kept as {kept}, and its tree {driver}.d/ is run by hookmux"
+            ),
+        )
+    } else {
+        ("adopted", format!("the script that was here is {kept}, and is called as before"))
+    };
+    report.did(driver, path, action, format!("linked to {}; {words}", target.display()));
+    Ok(())
+}
+
+/// Puts hookmux where the script is that was kept. Returns where the entry leads.
+fn put_in_place(
+    site: &Site,
+    installed: &Installed,
+    report: &mut Report,
+) -> anyhow::Result<PathBuf> {
+    let target = site.target(installed.driver, report);
+    let copy = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
+    if copy.is_none_or(|copy| copy.path != target) {
+        link(&installed.path, &target)?;
+        // the script runs from where it is kept
+        if let Some(copy) = copy
+            && let Err(error) = fs::remove_file(&copy.path)
+        {
+            report.notes.push(format!(
+                "{} can't be removed ({error}), and isn't called any more.",
+                copy.path.display()
+            ));
+        }
+    }
+    Ok(target)
+}
+
+/// Removes the driver's copy, where it is hookmux's.
+fn remove_copy(installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+    let Some(copy) = &installed.copy else { return Ok(()) };
+    if copy.is_ours {
+        fs::remove_file(&copy.path)
+            .with_context(|| format!("{} can't be removed", copy.path.display()))?;
+        report.did(installed.driver, &copy.path, "removed", "removed".to_owned());
+    } else {
+        report.notes.push(format!("{} is somebody else's, and stays.", copy.path.display()));
     }
     Ok(())
 }
@@ -240,7 +462,7 @@ fn install_beside(
         report.did(driver, &path, "none", "is hookmux already".to_owned());
         return Ok(());
     }
-    replace_by_link(&path, binary)?;
+    link(&path, binary)?;
     report.did(
         driver,
         &path,
@@ -274,7 +496,8 @@ fn notes(place: &Place, places: &[Installed], binary: &Path, report: &mut Report
         ));
     }
     for step in report.steps.iter().filter(|step| step.action == "adopted") {
-        let script = adopted::place(&place.surroundings.hooks_dir, step.driver);
+        let Some(driver) = step.driver else { continue };
+        let script = adopted::place(&place.surroundings.hooks_dir, driver);
         let state = directory::state(&script);
         if let Some(reason) = state.reason() {
             report
@@ -303,6 +526,14 @@ pub fn uninstall(
 ) -> anyhow::Result<End> {
     let hooks_dir = &place.surroundings.hooks_dir;
     let binary = env::current_exe().context("hookmux's own file can't be found")?;
+    // before anything is changed
+    let settings = arguments.purge.then(|| purge::settings(place)).transpose()?;
+    if let Some(settings) = &settings
+        && !purge::is_wanted(settings, arguments.yes)
+    {
+        output.complain("nothing was changed");
+        return Ok(End::Problem);
+    }
     let drivers =
         if arguments.driver.is_empty() { Driver::ALL.to_vec() } else { arguments.driver.clone() };
     let mut report = Report::default();
@@ -315,20 +546,62 @@ pub fn uninstall(
             // the directory, where nothing else is in it
             let _ = beside.parent().map(fs::remove_dir);
         }
-        uninstall_main(&installed, &mut report)?;
+        uninstall_main(hooks_dir, &installed, &mut report)?;
     }
     if report.steps.is_empty() && report.problems.is_empty() {
         report.notes.push(format!("hookmux is not installed in {}.", hooks_dir.display()));
-    } else if report.has_changed() {
+    } else if report.has_changed() && settings.is_none() {
         report.notes.push("Event directories and settings were left as they are.".to_owned());
+    }
+    if let Some(settings) = &settings {
+        if report.problems.is_empty() {
+            add_purged(purge::purge(settings), &mut report);
+        } else {
+            report.problems.push("records and state were not removed".to_owned());
+        }
     }
     Ok(report.show(arguments.output, output))
 }
 
-fn uninstall_main(installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+fn add_purged(purged: Purged, report: &mut Report) {
+    for path in purged.removed {
+        report.steps.push(Step {
+            driver: None,
+            path,
+            action: "purged",
+            words: "removed".to_owned(),
+        });
+    }
+    report.problems.extend(purged.problems);
+    report.notes.extend(purged.kept.into_iter().map(|kept| format!("Kept: {kept}.")));
+}
+
+fn uninstall_main(
+    hooks_dir: &Path,
+    installed: &Installed,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
     let kept = installed.adopted.as_ref().or(installed.retired.as_ref());
+    let mut others: Vec<PathBuf> = kept::earlier(hooks_dir, driver);
+    others.extend(installed.retired.iter().filter(|one| Some(*one) != kept).cloned());
     match (&installed.main, kept) {
+        _ if installed.overwritten_by().is_some() => {
+            // its writer meant it to be libvirt's script, and it is the newest
+            others.extend(kept.cloned());
+            if let Some(copy) = installed.copy.as_ref().filter(|copy| !copy.is_ours) {
+                copies::duplicate(&copy.path, path)
+                    .and_then(|()| fs::remove_file(&copy.path))
+                    .with_context(|| {
+                        format!("{} can't be moved to {}", copy.path.display(), path.display())
+                    })?;
+                let words = format!(
+                    "is the script now that somebody had written over hookmux, to {}",
+                    copy.path.display()
+                );
+                report.did(driver, path, "restored", words);
+            }
+        }
         (Main::Ours(_) | Main::OursDangling(_) | Main::Nobody, Some(kept)) => {
             fs::rename(kept, path)
                 .with_context(|| format!("{} can't be put back", kept.display()))?;
@@ -353,18 +626,17 @@ fn uninstall_main(installed: &Installed, report: &mut Report) -> anyhow::Result<
         }
         (Main::Foreign | Main::NoFile | Main::Nobody, None) => {}
     }
+    for other in others {
+        report.notes.push(format!("{} is an earlier script, and stays.", other.display()));
+    }
+    // the entry is gone by now: at no moment did it lead nowhere
+    if installed.copy.as_ref().is_some_and(|copy| copy.path.symlink_metadata().is_ok()) {
+        remove_copy(installed, report)?;
+    }
+    if copies::are_for(hooks_dir) {
+        copies::sweep(driver);
+    }
     Ok(())
-}
-
-/// A link under a name of its own, then renamed: libvirt finds the old one or the new one.
-fn replace_by_link(path: &Path, target: &Path) -> anyhow::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let replaced = symlink(target, &temporary).and_then(|()| fs::rename(&temporary, path));
-    replaced
-        .inspect_err(|_| drop(fs::remove_file(&temporary)))
-        .with_context(|| format!("{} can't be made", path.display()))
 }
 
 fn make_directory(path: &Path) -> anyhow::Result<()> {

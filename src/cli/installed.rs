@@ -1,10 +1,12 @@
 //! What stands in the hooks directory under a driver's name, and whose it is.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::copies::{self, Copy};
 use crate::hook::adopted;
 use crate::libvirt::Driver;
 use crate::marker;
@@ -32,6 +34,8 @@ pub struct Installed {
     pub driver: Driver,
     pub path: PathBuf,
     pub main: Main,
+    /// The driver's copy of hookmux, where this hooks directory has some.
+    pub copy: Option<Copy>,
     /// Whether hookmux stands in `<driver>.d/`.
     pub beside: Option<PathBuf>,
     /// The script that hookmux took over, if there is one.
@@ -42,11 +46,32 @@ pub struct Installed {
     pub loose: Vec<PathBuf>,
 }
 
+impl Installed {
+    /// The program that somebody put where hookmux was called: in its copy, by writing through the
+    /// entry, or in the entry's place. `None` where hookmux was never called, or is.
+    pub fn overwritten_by(&self) -> Option<&Path> {
+        let copy = self.copy.as_ref().filter(|_| self.main == Main::Foreign)?;
+        if self.leads_to_copy() {
+            return (!copy.is_ours).then_some(&copy.path);
+        }
+        (copy.is_ours && self.beside.is_none()).then_some(&self.path)
+    }
+
+    /// Whether the entry is a link to the driver's copy.
+    pub fn leads_to_copy(&self) -> bool {
+        let end = |path: &Path| fs::canonicalize(path).ok();
+        self.copy
+            .as_ref()
+            .is_some_and(|copy| self.path.is_symlink() && end(&self.path) == end(&copy.path))
+    }
+}
+
 /// Looks at one driver's place.
 pub fn look(hooks_dir: &Path, driver: Driver, binary: &Path) -> Installed {
     let path = hooks_dir.join(driver.name());
     let directory = hooks_dir.join(format!("{driver}.d"));
     let beside = directory.join(BESIDE);
+    let copy = copies::are_for(hooks_dir).then(|| copies::look(driver)).flatten();
     let is_there = |path: PathBuf| path.symlink_metadata().is_ok().then_some(path);
     let mut loose: Vec<PathBuf> = fs::read_dir(&directory)
         .into_iter()
@@ -58,9 +83,13 @@ pub fn look(hooks_dir: &Path, driver: Driver, binary: &Path) -> Installed {
     loose.sort_unstable();
     Installed {
         driver,
-        main: main_of(&path, binary),
-        beside: matches!(main_of(&beside, binary), Main::Ours(_) | Main::OursDangling(_))
-            .then_some(beside),
+        main: main_of(&path, driver, binary, copy.as_ref()),
+        copy,
+        beside: matches!(
+            main_of(&beside, driver, binary, None),
+            Main::Ours(_) | Main::OursDangling(_)
+        )
+        .then_some(beside),
         adopted: is_there(adopted::place(hooks_dir, driver)),
         retired: is_there(retired(hooks_dir, driver)),
         loose,
@@ -73,24 +102,35 @@ pub fn retired(hooks_dir: &Path, driver: Driver) -> PathBuf {
     hooks_dir.join(format!("{driver}.retired"))
 }
 
-fn main_of(path: &Path, binary: &Path) -> Main {
+fn main_of(path: &Path, driver: Driver, binary: &Path, copy: Option<&Copy>) -> Main {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Main::Nobody,
         Err(_) => return Main::NoFile,
         Ok(metadata) => metadata,
     };
     let target = fs::read_link(path).ok();
+    let is_ours = |file: &fs::Metadata| {
+        // a copy was looked through already
+        let copy = copy.filter(|copy| is_same(file, &copy.path));
+        is_same(file, binary) || copy.map_or_else(|| marker::is_hookmux(path), |copy| copy.is_ours)
+    };
     match (fs::metadata(path), target) {
-        (Ok(file), target) if is_same(&file, binary) || marker::is_hookmux(path) => {
+        (Ok(file), target) if is_ours(&file) => {
             Main::Ours(target.unwrap_or_else(|| path.to_path_buf()))
         }
         // one that was uninstalled without a word to the hooks directory
-        (Err(_), Some(target)) if target.file_name().is_some_and(|name| name == "hookmux") => {
-            Main::OursDangling(target)
-        }
+        (Err(_), Some(target)) if is_name_of_ours(&target, driver) => Main::OursDangling(target),
+        // a pipe, a device or a directory at the end of a link
+        (Ok(file), _) if !file.is_file() => Main::NoFile,
         _ if metadata.is_file() || metadata.is_symlink() => Main::Foreign,
         _ => Main::NoFile,
     }
+}
+
+fn is_name_of_ours(target: &Path, driver: Driver) -> bool {
+    target.file_name().and_then(OsStr::to_str).is_some_and(|name| {
+        name == "hookmux" || name.strip_prefix("hookmux-") == Some(driver.name())
+    })
 }
 
 fn is_same(file: &fs::Metadata, binary: &Path) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::output::Output;
-use super::{End, Place, executions};
+use super::{End, Place, entries, executions};
 use crate::bypass;
 use crate::format::Newer;
 use crate::queue::Queue;
@@ -83,6 +83,12 @@ pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
             "counter",
             "Entries that the journal had no room for, since the host was started.",
             dropped.journal,
+        ),
+        (
+            "hookmux_entries_overwritten",
+            "gauge",
+            "Drivers for which libvirt runs a program that was written over hookmux.",
+            entries::overwritten(&settings.hooks_dir).len() as u64,
         ),
         ("hookmux_bypass_active", "gauge", "Whether the emergency switch is on.", bypassed),
     ] {

@@ -6,14 +6,17 @@ mod args;
 mod bypass;
 mod check;
 mod completions;
+mod copies;
 mod delete;
 mod describe;
 mod enable;
+mod entries;
 mod events;
 mod executions;
 mod follow;
 mod install;
 mod installed;
+mod kept;
 mod list;
 mod log;
 mod man;
@@ -23,6 +26,7 @@ mod overview;
 mod own_name;
 mod plan;
 mod prune;
+mod purge;
 mod queue;
 mod registered;
 mod registry;
@@ -91,6 +95,15 @@ fn help_of_all(output: &mut Output) {
 
 fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
     let place = Place::new(arguments.hooks_dir);
+    // `check` says it itself; what calls and units start has no reader
+    let is_silent = match &arguments.command {
+        Some(Command::Check(_) | Command::Worker) => true,
+        Some(Command::Prune(prune)) => prune.linger,
+        _ => false,
+    };
+    if !is_silent {
+        entries::shout(&place, output);
+    }
     // these say it themselves
     if !matches!(arguments.command, Some(Command::Bypass(_) | Command::Check(_))) {
         place.shout_bypass(output);

@@ -33,6 +33,9 @@ pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
                     ),
                     Tone::Bad,
                 ),
+                Main::Foreign if installed.overwritten_by().is_some() => {
+                    ("a program that somebody wrote over hookmux".to_owned(), Tone::Bad)
+                }
                 Main::Foreign => ("a script of somebody else's".to_owned(), Tone::Careful),
                 Main::NoFile => ("neither a file nor a link".to_owned(), Tone::Bad),
                 Main::Nobody => ("nothing".to_owned(), Tone::Dim),

@@ -5,6 +5,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::own_binary;
+
 /// Where libvirt's distribution packages look for hooks. A build with another `sysconfdir` says
 /// so through `argv[0]`.
 pub const DEFAULT_HOOKS_DIR: &str = "/etc/libvirt/hooks";
@@ -88,6 +90,15 @@ impl Front {
             };
             return Some(Front { driver, hooks_dir, beside: false });
         }
+        let copy = || {
+            let driver = own_binary::driver_of_copy(base)?;
+            Some(Front { driver, hooks_dir: PathBuf::from(DEFAULT_HOOKS_DIR), beside: false })
+        };
+        Front::beside(parent).or_else(copy)
+    }
+
+    /// Whatever its name is, a link in a driver's directory was put there to be called by libvirt.
+    fn beside(parent: Option<&Path>) -> Option<Front> {
         let parent = parent?;
         let directory = parent.file_name()?.as_bytes().strip_suffix(b".d")?;
         let driver = Driver::from_name(OsStr::from_bytes(directory))?;
@@ -128,6 +139,18 @@ mod tests {
                 "/etc/libvirt/hooks/qemu.d/libxl",
                 Some((Driver::Libxl, "/etc/libvirt/hooks/qemu.d", false)),
             ),
+            // a driver's copy of the program, executed by its own name
+            ("/usr/sbin/hookmux-qemu", Some((Driver::Qemu, "/etc/libvirt/hooks", false))),
+            ("hookmux-network", Some((Driver::Network, "/etc/libvirt/hooks", false))),
+            ("./hookmux-daemon", Some((Driver::Daemon, "/etc/libvirt/hooks", false))),
+            (
+                "/var/lib/libvirt/hooks/qemu.d/hookmux-qemu",
+                Some((Driver::Qemu, "/var/lib/libvirt/hooks", true)),
+            ),
+            ("/usr/sbin/hookmux-", None),
+            ("/usr/sbin/hookmux-qemu2", None),
+            ("/usr/sbin/hookmux-qemu/", None),
+            ("/usr/sbin/xhookmux-qemu", None),
             ("/usr/sbin/hookmux", None),
             ("hookmux", None),
             ("/etc/libvirt/hooks/qemu.d/", None),

@@ -10,6 +10,18 @@ use super::environment::DEFAULT_PATH;
 use super::job::c_string;
 use super::privileges::Privileges;
 use super::sys;
+use crate::{marker, own_binary};
+
+const OWN_PROGRAM: &CStr = c"/proc/self/exe";
+
+/// The program that all drivers share, where this process runs a copy of it: the copy must not stay
+/// busy after the call, or nobody could write to it.
+fn shared_program() -> Option<CString> {
+    let own = fs::read_link("/proc/self/exe").ok()?;
+    let shared = Path::new(own_binary::PATH);
+    (own_binary::is_copy(&own) && marker::is_hookmux(shared))
+        .then(|| c_string(own_binary::PATH.as_bytes()))
+}
 
 /// Starts `hookmux --hooks-dir DIR WORDS…` in a session of its own, with none of libvirt's
 /// descriptors.
@@ -18,7 +30,6 @@ use super::sys;
 /// The process could not be started.
 pub fn start(hooks_dir: &Path, words: &[&CStr]) -> io::Result<()> {
     let null = fs::File::options().read(true).write(true).open("/dev/null")?;
-    let program = c"/proc/self/exe";
     let hooks_dir = c_string(hooks_dir.as_os_str().as_encoded_bytes());
     let arguments: Vec<CString> = [c"hookmux", c"--hooks-dir", &hooks_dir]
         .into_iter()
@@ -30,7 +41,12 @@ pub fn start(hooks_dir: &Path, words: &[&CStr]) -> io::Result<()> {
         .map(|home| c_string(&[b"HOME=", home.as_encoded_bytes()].concat()));
     let environment: Vec<CString> = std::iter::once(path).chain(home).collect();
     let privileges = Privileges::default();
-    let pid = sys::spawn(program, &arguments, &environment, [null.as_fd(); 3], &privileges)?;
+    let spawn =
+        |program| sys::spawn(program, &arguments, &environment, [null.as_fd(); 3], &privileges);
+    let pid = match shared_program() {
+        Some(program) => spawn(&program).or_else(|_| spawn(OWN_PROGRAM))?,
+        None => spawn(OWN_PROGRAM)?,
+    };
     // no hook: it goes on after this call, however that ends
     sys::process_over(pid);
     Ok(())

@@ -6,8 +6,9 @@ use super::finding::{Code, Findings, quoted};
 use super::link;
 use super::survey::{Spot, Survey};
 use crate::cli::installed::{Installed, Main};
+use crate::cli::{copies, entries};
 use crate::hook::{State, adopted, directory};
-use crate::marker;
+use crate::{marker, own_binary};
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let has_any = survey.installed.iter().any(|one| called_at(one).is_some());
@@ -44,6 +45,12 @@ pub fn called_at(installed: &Installed) -> Option<PathBuf> {
 fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     let (driver, path) = (installed.driver, &installed.path);
     let shown = path.display();
+    if let Some(script) = installed.overwritten_by() {
+        let fix = survey.command(&entries::way_out(driver));
+        findings.add(Code::OverwrittenEntry, path, entries::words(installed, script), fix);
+        return;
+    }
+    copy(survey, installed, findings);
     match &installed.main {
         Main::OursDangling(target) => findings.add(
             Code::DanglingInstall,
@@ -83,6 +90,52 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
         let words = format!("{} leads to a hookmux that is not there", beside.display());
         let fix = survey.command(&format!("install --driver {driver} --beside"));
         findings.add(Code::DanglingInstall, beside, words, fix);
+    }
+}
+
+/// Whether the entry leads to a copy of its own, and of which version that is.
+fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
+    if !matches!(installed.main, Main::Ours(_)) {
+        return;
+    }
+    let (driver, path) = (installed.driver, &installed.path);
+    match &installed.copy {
+        Some(copy) if installed.leads_to_copy() && !copies::is_current(&copy.path) => {
+            match copies::appended_bytes(&copy.path) {
+                Some(bytes) => {
+                    let words = format!(
+                        "somebody has appended {bytes} bytes to {}, by {}: that is hookmux, a program, and none of them is ever run",
+                        copy.path.display(),
+                        path.display()
+                    );
+                    let script = quoted(&elsewhere(Path::new(&format!("{driver}-hook"))));
+                    let fix = format!(
+                        "tail -c {bytes} {} > {script} && {}",
+                        quoted(&copy.path),
+                        survey.command("install --renew")
+                    );
+                    findings.add(Code::AppendedCopy, &copy.path, words, fix);
+                }
+                None => {
+                    let words = format!(
+                        "{} is not of the version that {} is of: libvirt calls the other version for {driver}",
+                        copy.path.display(),
+                        own_binary::PATH
+                    );
+                    let fix = survey.command("install --renew");
+                    findings.add(Code::StaleCopy, &copy.path, words, fix);
+                }
+            }
+        }
+        _ if copies::is_shared(&survey.settings.hooks_dir, path) => {
+            let words = format!(
+                "{} leads to {} itself: who writes through it overwrites the program of all drivers",
+                path.display(),
+                own_binary::PATH
+            );
+            findings.add(Code::SharedEntry, path, words, survey.command("install --renew"));
+        }
+        _ => {}
     }
 }
 

@@ -18,7 +18,7 @@ mod proof;
 mod reach;
 mod records;
 mod registrations;
-mod report;
+pub mod report;
 pub mod script_text;
 mod scripts;
 mod survey;
@@ -32,13 +32,16 @@ use std::path::Path;
 
 use super::args::CheckArgs;
 use super::output::Output;
-use super::{End, Place};
+use super::{End, Place, entries};
 use crate::config;
 use crate::trust::Trust;
 use finding::{Findings, Severity};
 use survey::Survey;
 
 pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow::Result<End> {
+    if arguments.entries {
+        return Ok(entries::check(place, arguments.output, output));
+    }
     let user = place.surroundings.user;
     let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
     let mut findings = Findings::default();

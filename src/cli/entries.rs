@@ -1,0 +1,108 @@
+//! Entries of the hooks directory that were hookmux's, and that somebody wrote another program over.
+//! Who did so meant it: it is told, and never put back by itself.
+
+use std::path::{Path, PathBuf};
+
+use super::args::Format;
+use super::check::finding::{Code, Findings, quoted};
+use super::check::report;
+use super::copies;
+use super::installed::{self, Installed, Main};
+use super::output::Output;
+use super::{End, Place};
+use crate::libvirt::Driver;
+use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
+
+/// The entries that are written over; none where no copies are kept.
+pub fn overwritten(hooks_dir: &Path) -> Vec<Installed> {
+    if !copies::are_for(hooks_dir) {
+        return Vec::new();
+    }
+    let binary = std::env::current_exe().unwrap_or_default();
+    Driver::ALL
+        .into_iter()
+        .map(|driver| installed::look(hooks_dir, driver, &binary))
+        .filter(|installed| installed.overwritten_by().is_some())
+        .collect()
+}
+
+/// What has happened to an entry.
+pub fn words(installed: &Installed, script: &Path) -> String {
+    let entry = installed.path.display();
+    let place = if script == installed.path {
+        format!("{entry} was hookmux, and somebody has put another program there")
+    } else {
+        format!(
+            "{entry} was hookmux, and somebody has written another program to {}",
+            script.display()
+        )
+    };
+    format!("{place}: libvirt runs that for {}, and no hook of hookmux", installed.driver)
+}
+
+/// The way out, without `hookmux`.
+pub fn way_out(driver: Driver) -> String {
+    format!("install --adopt --driver {driver}")
+}
+
+/// Says so in the first lines of a command.
+pub fn shout(place: &Place, output: &mut Output) {
+    for installed in overwritten(&place.surroundings.hooks_dir) {
+        if let Some(script) = installed.overwritten_by() {
+            output.complain(&format!(
+                "{}; `hookmux {}` makes both run",
+                words(&installed, script),
+                way_out(installed.driver)
+            ));
+        }
+    }
+}
+
+/// A command of hookmux's own, about this hooks directory.
+fn command(hooks_dir: &Path, words: &str) -> String {
+    if hooks_dir == Path::new(DEFAULT_HOOKS_DIR) {
+        return format!("hookmux {words}");
+    }
+    format!("hookmux --hooks-dir {} {words}", quoted(hooks_dir))
+}
+
+/// Looks at the entries alone, for a unit that is started when one is written to: silent where
+/// nothing is wrong.
+pub fn check(place: &Place, format: Format, output: &mut Output) -> End {
+    let hooks_dir = &place.surroundings.hooks_dir;
+    let binary = std::env::current_exe().unwrap_or_default();
+    let mut findings = Findings::default();
+    for driver in Driver::ALL {
+        let installed = installed::look(hooks_dir, driver, &binary);
+        let (code, at, message, fix): (Code, PathBuf, String, String) =
+            match (&installed.main, installed.overwritten_by()) {
+                (_, Some(script)) => (
+                    Code::OverwrittenEntry,
+                    installed.path.clone(),
+                    words(&installed, script),
+                    way_out(driver),
+                ),
+                (Main::OursDangling(target), None) => (
+                    Code::DanglingInstall,
+                    installed.path.clone(),
+                    format!(
+                        "{} leads to {}, which is not there: libvirt runs nothing for {driver}",
+                        installed.path.display(),
+                        target.display()
+                    ),
+                    format!("install --driver {driver}"),
+                ),
+                _ => continue,
+            };
+        findings.add(code, &at, message, command(hooks_dir, &fix));
+    }
+    let findings = findings.sorted();
+    if format == Format::Json {
+        report::show(&findings, hooks_dir, format, output);
+    } else {
+        for finding in &findings {
+            output.complain(&format!("{}; the way out: {}", finding.message, finding.fix));
+        }
+    }
+    if findings.is_empty() { End::Good } else { End::Problem }
+}

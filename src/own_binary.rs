@@ -1,0 +1,56 @@
+//! Where the package puts the program, and its copies that libvirt calls. Each driver has one of its
+//! own: who writes through an entry in the hooks directory changes that driver's program and nothing
+//! else. They lie directly in /usr/sbin, since libvirt's AppArmor profile lets what lies there run
+//! unconfined.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::libvirt::Driver;
+
+/// The program.
+pub const PATH: &str = "/usr/sbin/hookmux";
+
+/// What the name of a copy begins with; the driver's name follows.
+const COPY_PREFIX: &[u8] = b"hookmux-";
+
+/// The copy of a driver.
+pub fn copy_of(driver: Driver) -> PathBuf {
+    PathBuf::from(format!("{PATH}-{driver}"))
+}
+
+/// The driver of a copy, by its base name.
+pub fn driver_of_copy(base_name: &[u8]) -> Option<Driver> {
+    Driver::from_name(OsStr::from_bytes(base_name.strip_prefix(COPY_PREFIX)?))
+}
+
+/// Whether a process that runs this program, as `/proc/self/exe` has it, runs a driver's copy.
+pub fn is_copy(program: &Path) -> bool {
+    let name = program.file_name().map(OsStr::as_bytes).unwrap_or_default();
+    // so the kernel names one that was replaced meanwhile
+    driver_of_copy(name.strip_suffix(b" (deleted)").unwrap_or(name)).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_known_by_its_name() {
+        for driver in Driver::ALL {
+            let copy = copy_of(driver);
+            assert!(is_copy(&copy) && copy.starts_with("/usr/sbin"), "{}", copy.display());
+        }
+        for (program, expected) in [
+            ("/usr/sbin/hookmux-qemu", true),
+            ("/usr/sbin/hookmux-qemu (deleted)", true),
+            ("/usr/sbin/hookmux", false),
+            ("/usr/sbin/hookmux-qem", false),
+            ("/usr/sbin/qemu", false),
+            ("/", false),
+        ] {
+            assert_eq!(is_copy(Path::new(program)), expected, "{program}");
+        }
+    }
+}
