@@ -536,12 +536,14 @@ fn nothing_odd_in_the_directories_holds_anybody_up() {
     let id = last(&host)["id"].as_str().unwrap().to_owned();
     host.text(&["prune"], 0);
     // a directory and a pipe with names of records, one that nobody can read, and one of the future
-    let odd = |letter: char| format!("{}{letter}", &id[..25]);
-    fs::create_dir(host.path("run/records/done").join(odd('A'))).unwrap();
+    let mut odd =
+        "ABCD".chars().map(|letter| format!("{}{letter}", &id[..25])).filter(|odd| *odd != id);
+    fs::create_dir(host.path("run/records/done").join(odd.next().unwrap())).unwrap();
     let group = host.path("state/records").join(&id[..6]);
-    let pipe = group.join(odd('B')).display().to_string();
+    let pipe = group.join(odd.next().unwrap()).display().to_string();
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    fs::write(group.join(odd('C')), "{\"format\":2}\n{}\n").unwrap();
+    let newer = group.join(odd.next().unwrap());
+    fs::write(&newer, "{\"format\":2}\n{}\n").unwrap();
     let future = "7ZZZZZ0000000000000000000A";
     let record = fs::read(group.join(&id)).unwrap();
     fs::create_dir(host.path("state/records/7ZZZZZ")).unwrap();
@@ -559,7 +561,7 @@ fn nothing_odd_in_the_directories_holds_anybody_up() {
     let left = ids(&host);
     assert!(left.contains(&newest), "what is new stays: {left:?}");
     assert!(!left.contains(future), "and what is dated later doesn't push it out");
-    assert!(group.join(odd('C')).exists(), "nor is a newer version's removed by count");
+    assert!(newer.exists(), "nor is a newer version's removed by count");
     assert!(
         fs::read_dir(host.path("run/records/done"))
             .unwrap()
