@@ -166,8 +166,10 @@ impl Target for Masks {
         let names = document.windows(NAME.len()).filter(|part| *part == NAME).count();
         let known = if names <= MAX_NAMES { passwords(document) } else { Vec::new() };
         let again = secrets.mask(&masked).into_owned();
+        // what looks like a mask from the start may come to be a part of a value's like
+        let is_comparable = !known.is_empty() && !holds(document, b"***");
         must(
-            known.is_empty() || masked == again,
+            !is_comparable || masked == again,
             "masking a document twice isn't masking it once",
             || format!("{}\n{}", shown(&masked), shown(&again)),
         )?;
