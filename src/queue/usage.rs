@@ -55,18 +55,7 @@ pub struct Counter {
 impl Counter {
     /// Takes the counter; `None` where it can't be had, or somebody keeps it too long.
     pub fn take(directory: &Dir) -> Option<Counter> {
-        let mut file = open_lock(directory, FILE_NAME).ok()?;
-        let until = Instant::now() + PATIENCE;
-        let mut file = loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(file) => break file,
-                Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < until => {
-                    file = back;
-                }
-                Err(_) => return None,
-            }
-            thread::sleep(TRY_AGAIN);
-        };
+        let mut file = lock_within(open_lock(directory, FILE_NAME).ok()?, PATIENCE).ok()?;
         let mut bytes = Vec::with_capacity(512);
         (&mut *file).take(MAX_COUNTER_BYTES).read_to_end(&mut bytes).ok()?;
         let written = serde_json::from_slice(&bytes).ok();
@@ -157,13 +146,32 @@ pub fn open_lock(directory: &Dir, name: &str) -> io::Result<File> {
         }
     };
     open().or_else(|error| {
-        let is_odd = fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file());
-        if !is_odd {
+        let is_odd = || fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file());
+        if !is_odd() {
             return Err(error);
         }
-        fs::remove_file(&path)?;
+        // one at a time: what is seen as odd may have become the file that another one has locked
+        let _alone = lock_within(File::open(directory.path()?)?, PATIENCE)?;
+        if is_odd() {
+            fs::remove_file(&path)?;
+        }
         open()
     })
+}
+
+/// Locks a file for this process alone, where whoever has it gives it back in time.
+fn lock_within(mut file: File, patience: Duration) -> io::Result<Flock<File>> {
+    let until = Instant::now() + patience;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(locked) => return Ok(locked),
+            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < until => {
+                file = back;
+            }
+            Err((_, error)) => return Err(error.into()),
+        }
+        thread::sleep(TRY_AGAIN);
+    }
 }
 
 #[cfg(test)]

@@ -167,7 +167,10 @@ impl Host {
     pub fn log_bytes(&self) -> Vec<u8> {
         let log = self.path("log");
         let bytes = fs::read(&log).unwrap_or_default();
-        let _ = fs::remove_file(log);
+        // what is written after an empty look is for the next one
+        if !bytes.is_empty() {
+            let _ = fs::remove_file(log);
+        }
         bytes
     }
 
