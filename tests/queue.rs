@@ -274,7 +274,8 @@ fn queue_quietly(host: &Host, calls: usize) {
         host.guest("started begin").run().succeeds();
     }
     until("nobody works", || {
-        let pattern = format!("{} worker", host.hooks().display());
+        // also what it had started, which would log something later
+        let pattern = format!("{} worker|{}/", host.hooks().display(), host.path("bin").display());
         let _ = Command::new("pkill").args(["-KILL", "-f", &pattern]).status();
         !Command::new("pgrep").args(["-f", &pattern]).status().unwrap().success()
     });
