@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::check::script_text::{Head, head};
+use super::check::script_text::{Head, head, is_shell};
 
 /// How scripts call their own name.
 const SHELL_NAMES: [&str; 8] = [
@@ -170,16 +170,6 @@ pub fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
         }
     }
     None
-}
-
-fn is_shell(text: &str) -> bool {
-    let Some(line) = text.strip_prefix("#!").and_then(|rest| rest.lines().next()) else {
-        return true;
-    };
-    line.split(['/', ' ', '\t']).any(|word| {
-        let word = word.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
-        ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox"].contains(&word)
-    })
 }
 
 /// Lines without comments of a shell's, Python's or Perl's.

@@ -135,6 +135,18 @@ fn has_word(code: &str, word: &str) -> bool {
     })
 }
 
+/// Whether it is a shell's, where `$name` may be a variable of the environment: in Perl it is one of the
+/// script's own. A text without an interpreter's line is one for `sh -c`, or might be.
+pub fn is_shell(text: &str) -> bool {
+    let Some(line) = text.strip_prefix("#!").and_then(|rest| rest.lines().next()) else {
+        return true;
+    };
+    line.split(['/', ' ', '\t']).any(|word| {
+        let word = word.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+        ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox"].contains(&word)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::script_text::without_comment;
+use super::script_text::{is_shell, without_comment};
 
 /// Words before a name in a shell that give it a value.
 const SETTING: [&str; 9] =
@@ -28,18 +28,6 @@ pub fn unset_reads(text: &str) -> BTreeSet<String> {
     }
     reads.retain(|name| !sets.contains(name));
     reads
-}
-
-/// Whether `$name` is a variable of the environment: in Perl it is one of the script's own. A text
-/// without an interpreter's line is one for `sh -c`, or might be.
-fn is_shell(text: &str) -> bool {
-    let Some(line) = text.strip_prefix("#!").and_then(|rest| rest.lines().next()) else {
-        return true;
-    };
-    line.split(['/', ' ', '\t']).any(|word| {
-        let word = word.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
-        ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox"].contains(&word)
-    })
 }
 
 fn is_part(c: char) -> bool {
