@@ -274,10 +274,11 @@ fn queue_quietly(host: &Host, calls: usize) {
         host.guest("started begin").run().succeeds();
     }
     until("nobody works", || {
-        // also what it had started, which would log something later
-        let pattern = format!("{} worker|{}/", host.hooks().display(), host.path("bin").display());
-        let _ = Command::new("pkill").args(["-KILL", "-f", &pattern]).status();
-        !Command::new("pgrep").args(["-f", &pattern]).status().unwrap().success()
+        // the worker, the mover that would start another one, and the hook that would log later
+        let hooks = host.hooks().display().to_string();
+        let pattern = format!("--hooks-dir {hooks} |{hooks}/bin/");
+        let _ = Command::new("pkill").args(["-KILL", "-f", "--", &pattern]).status();
+        !Command::new("pgrep").args(["-f", "--", &pattern]).status().unwrap().success()
     });
 }
 
@@ -304,7 +305,10 @@ fn a_worker_that_waits_can_be_ended() {
     until("it waits", || jobs(&host).len() == 1);
     fs::write(host.path("now"), "").unwrap();
     let mut first = Worker::start(&host);
-    until("it pauses between tries", || jobs(&host)[0]["attempts"] != 0);
+    // the worker that was killed had tried too: only this one's try has ended
+    until("it pauses between tries", || {
+        jobs(&host)[0]["last"].as_str().is_some_and(|last| last.starts_with("exit status"))
+    });
     let mut second = Worker::start(&host);
     until("the second says that it waits", || {
         let mut said = [0; 128];
