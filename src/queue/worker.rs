@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -15,26 +14,23 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
 use super::clock::{self, Clock};
-use super::item::{self, Body, EXPIRES, Head, MAX_DEATHS};
-use super::read::{Unread, id_of};
+use super::item::{Body, EXPIRES, Head, MAX_DEATHS};
 use super::waiting::{Obstacle, Waiting};
 use super::watch::Watch;
-use super::{Queue, head_name, outcome, remove_started, usage};
+use super::{Queue, outcome, remove_started, usage};
 use crate::bypass::{self, Bypass};
-use crate::config::{Settings, Surroundings, TrustPolicy};
-use crate::record::mover;
-use crate::record::recorder::{Place, Recorder};
-use crate::record::{Fact, Run, Witness};
+use crate::config::{Settings, Surroundings};
+use crate::record::recorder::Recorder;
+use crate::record::{Fact, Witness};
 use crate::run::document_file::{self, Place as DocumentPlace};
-use crate::run::exchange::Change;
-use crate::run::interpreter;
-use crate::run::job::{Ended, Job, Outcome};
-use crate::run::locks::{self, Holder, Lock, Unlocked};
-use crate::run::processes;
+use crate::run::job::Job;
+use crate::run::locks::Lock;
 use crate::run::supervise::{Next, Supervisor};
 use crate::run::sys;
 use crate::trust::Trust;
-use crate::verdict::{self, Failure};
+
+mod arrivals;
+mod tries;
 
 /// How often a worker that waits for another one tries to take its place.
 const TAKE_OVER: Duration = Duration::from_millis(100);
@@ -45,14 +41,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(250);
 const BYPASS_AGAIN: Duration = Duration::from_secs(1);
 /// The longest wait of all: then the whole directory is looked at, whatever was or wasn't told.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// After the queue couldn't be written, nothing is started for a while: first this long, then twice
-/// as long each time, up to the longest.
-const FIRST_SULK: Duration = Duration::from_secs(1);
-const LONGEST_SULK: Duration = Duration::from_secs(60);
 /// Jobs that are given up at once: those that run are looked at in between.
 const EXPIRED_AT_ONCE: usize = 16;
-/// Records after which they are moved to their place.
-const MOVED_AT_ONCE: u64 = 200;
 /// One of the jobs with so many deaths runs at a time: so the one that kills its workers is found,
 /// and those that ran beside it aren't taken for it.
 const SUSPECT_DEATHS: u32 = MAX_DEATHS - 1;
@@ -273,144 +263,6 @@ impl Shift<'_> {
         obstacle.chain(change).chain(blind).min().unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT)
     }
 
-    /// Looks at what came into the directory and what went.
-    fn see_changes(&mut self, is_time: bool) {
-        let changes = self.watch.changes();
-        if changes.is_overrun
-            || self.looked.elapsed() >= LONGEST_WAIT
-            || (is_time && self.watch.is_blind())
-        {
-            return self.look_at_all();
-        }
-        let mut seen = HashSet::new();
-        for name in changes.names {
-            if seen.insert(name.clone()) {
-                self.look_at(&name);
-            }
-        }
-    }
-
-    fn look_at(&mut self, name: &OsStr) {
-        match id_of(name) {
-            Some(id) if self.waiting.contains(id) => {
-                let is_active = self.active.iter().any(|active| active.head.id == id);
-                if !is_active && !self.queue.is_there(id) {
-                    self.waiting.remove(id);
-                }
-            }
-            Some(id) => self.take_in(id),
-            None if name.as_encoded_bytes().ends_with(super::HEAD.as_bytes())
-                && self.queue.has(name) =>
-            {
-                self.put_file_aside(name, "it has no job's name");
-            }
-            None => {}
-        }
-    }
-
-    /// Looks at all names; reads only what is new.
-    fn look_at_all(&mut self) {
-        self.looked = Instant::now();
-        let Ok(names) = self.queue.names() else { return };
-        for name in &names.odd {
-            self.put_file_aside(name, "it has no job's name");
-        }
-        for id in &names.ids {
-            if !self.waiting.contains(id) {
-                self.take_in(id);
-            }
-        }
-        for id in self.waiting.idle_ids() {
-            if names.ids.binary_search(&id).is_err() {
-                self.waiting.remove(&id);
-            }
-        }
-    }
-
-    /// Takes a job in that is new to this worker.
-    fn take_in(&mut self, id: &str) {
-        if self.passed_over.contains(id) {
-            return;
-        }
-        match self.queue.head(id) {
-            Ok(head) if head.run.is_some() => self.take_over(head),
-            Ok(head) => self.waiting_for(head),
-            Err(unread) => self.not_read(id, &unread),
-        }
-    }
-
-    fn waiting_for(&mut self, head: Head) {
-        let times = head.times(&self.clock);
-        self.waiting.insert(head, times);
-    }
-
-    /// Takes over from a worker that died: what it began is ended before it is begun again.
-    fn take_over(&mut self, mut head: Head) {
-        if let Some(run) = &head.run {
-            processes::end_carriers(run);
-        }
-        // it was no fault of the hook's, as long as it doesn't happen again and again
-        head.take_back();
-        head.last = Some("its worker died".to_owned());
-        head.deaths = head.deaths.saturating_add(1);
-        if head.deaths >= MAX_DEATHS {
-            let words = format!("its worker died {} times while it ran", head.deaths);
-            return self.put_job_aside(head, &words);
-        }
-        let _ = self.queue.keep(&mut head);
-        self.waiting_for(head);
-    }
-
-    /// Deals with a file that is no job to run.
-    fn not_read(&mut self, id: &str, unread: &Unread) {
-        let name = head_name(id);
-        match unread {
-            Unread::Gone => {}
-            Unread::Broken(why) => self.put_file_aside(name.as_ref(), why),
-            Unread::Newer(_) | Unread::Trouble(_) => {
-                self.passed_over.insert(id.to_owned());
-                let path = self.queue.directory().named().join(name);
-                self.shout(&format!("{} is left alone: {unread}", path.display()));
-            }
-        }
-    }
-
-    fn put_file_aside(&mut self, name: &OsStr, why: &str) {
-        let shown = self.queue.directory().named().join(name);
-        let shown = shown.display();
-        let words = match self.queue.put_aside(name) {
-            Ok(()) => format!("{shown} is no job to run, and is put aside: {why}"),
-            Err(error) => {
-                if let Some(id) = id_of(name)
-                    && !self.passed_over.insert(id.to_owned())
-                {
-                    return;
-                }
-                format!("{shown} is no job to run: {why}; it can't be put aside: {error}")
-            }
-        };
-        self.shout(&words);
-    }
-
-    /// Puts a job aside that this version could run: it can be brought back.
-    fn put_job_aside(&mut self, mut head: Head, why: &str) {
-        let body = self.queue.body(&head).ok();
-        head.put_aside = Some(why.to_owned());
-        let _ = self.queue.keep(&mut head);
-        self.waiting.remove(&head.id);
-        self.remove_started(&head.id);
-        let words = match self.queue.put_aside(head_name(&head.id).as_ref()) {
-            Ok(()) => {
-                format!("put aside: {why}; `hookmux queue --requeue {}` brings it back", head.id)
-            }
-            Err(error) => {
-                self.passed_over.insert(head.id.clone());
-                format!("not run any more: {why}; it can't be put aside: {error}")
-            }
-        };
-        self.end(&head, body.as_ref(), &words);
-    }
-
     /// Asks for what the kernel doesn't tell of.
     fn ask(&mut self, is_time: bool) {
         for caller in self.watch.ended_callers(is_time) {
@@ -443,274 +295,6 @@ impl Shift<'_> {
             if but != Some(&obstacle) {
                 self.waiting.unblock_one(&obstacle);
             }
-        }
-    }
-
-    fn has_room(&self, head: &Head) -> bool {
-        let same = self
-            .active
-            .iter()
-            .filter(|active| active.head.registration == head.registration)
-            .count();
-        head.max_parallel.is_none_or(|most| same < most as usize)
-    }
-
-    /// Starts a job, unless something holds it back. `busy` are locks that others were found to hold.
-    fn try_to_start(
-        &mut self,
-        head: &Head,
-        busy: &mut HashSet<String>,
-        null: &dyn Fn() -> io::Result<File>,
-    ) -> Tried {
-        if self.watch.add_caller(head.caller) {
-            return Tried::Blocked(Obstacle::Caller(head.caller));
-        }
-        // they wait as long as hooks are switched off, and expire as others do
-        if !self.bypass.is_off() && self.bypass.of(&head.call()).is_some() {
-            return Tried::Blocked(Obstacle::Bypass);
-        }
-        if !self.has_room(head) {
-            return Tried::Blocked(Obstacle::Hook(head.registration.clone()));
-        }
-        if is_suspect(head) && self.active.iter().any(|active| is_suspect(&active.head)) {
-            return Tried::Blocked(Obstacle::Suspect);
-        }
-        let holder = Holder::new(&head.hook, &head.execution);
-        let lock = match &head.lock {
-            None => None,
-            Some(name) if busy.contains(name) => {
-                return Tried::Blocked(Obstacle::Lock(name.clone()));
-            }
-            Some(name) => match locks::try_take(&self.settings.runtime_dir, name, &holder) {
-                Ok(lock) => Some(lock),
-                Err(Unlocked::Trouble(error)) => {
-                    let what = format!("the lock `{name}` can't be taken: {error}");
-                    let mut head = head.clone();
-                    head.attempts = head.attempts.saturating_add(1);
-                    self.failed(head, None, &what);
-                    return Tried::Settled;
-                }
-                Err(_) => {
-                    busy.insert(name.clone());
-                    return Tried::Blocked(Obstacle::Lock(name.clone()));
-                }
-            },
-        };
-        match self.start(head.clone(), lock, null) {
-            Some(job) => Tried::Started(job),
-            None => Tried::Settled,
-        }
-    }
-
-    fn start(
-        &mut self,
-        mut head: Head,
-        lock: Option<Lock>,
-        null: &dyn Fn() -> io::Result<File>,
-    ) -> Option<Box<Job>> {
-        let body = match self.queue.body(&head) {
-            Ok(body) if self.queue.is_there(&head.id) => body,
-            // it was removed a moment ago
-            Ok(_) | Err(Unread::Gone) => {
-                self.waiting.remove(&head.id);
-                return None;
-            }
-            Err(Unread::Broken(why)) => {
-                self.put_job_aside(head, &why);
-                return None;
-            }
-            Err(unread) => {
-                self.waiting.remove(&head.id);
-                self.not_read(&head.id, &unread);
-                return None;
-            }
-        };
-        let before = head.clone();
-        let run = head.begin();
-        // kept before it starts: a worker that dies leaves what it began behind
-        if let Err(error) = self.queue.keep(&mut head) {
-            let pause = self.sulk.map_or(FIRST_SULK, |sulk| (sulk.pause * 2).min(LONGEST_SULK));
-            self.sulk = Some(Sulk { pause, until: Instant::now() + pause });
-            let pause = pause.as_secs();
-            let words = format!("the queue can't be written: {error}; tried again in {pause} s");
-            self.trouble(&before, &words);
-            return None;
-        }
-        self.sulk = None;
-        // as before every run: an hour may have passed since the call asked
-        let trusted = Trust::new(nix::unistd::geteuid().as_raw()).file(body.job.program());
-        if let Err(refusal) = trusted.as_ref()
-            && self.settings.trust == TrustPolicy::Refuse
-        {
-            self.failed(head, Some(&body), &format!("refused: {refusal}"));
-            return None;
-        }
-        let made = self.documents(&head, &body, &run).and_then(|directory| {
-            let path = directory.as_ref().map(|place| place.named().join(document_file::FILE_NAME));
-            let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
-            let ends = Instant::now() + EXPIRES;
-            let job = null().and_then(|null| body.job.job(&run, path, null.into(), ends));
-            if let (Err(_), Some(directory)) = (&job, &directory) {
-                document_file::remove(directory);
-            }
-            Ok((job?, directory))
-        });
-        match made {
-            Ok((job, directory)) => {
-                let recorder = self.recorder(&head, &body);
-                self.waiting.activate(&head.id);
-                self.active.push(Active {
-                    number: self.started,
-                    program: body.job.program().to_path_buf(),
-                    has_started_document: body.started_document.is_some(),
-                    head,
-                    recorder,
-                    directory,
-                    lock,
-                });
-                self.started += 1;
-                Some(Box::new(job))
-            }
-            Err(error) => {
-                self.remove_started(&head.id);
-                self.failed(head, Some(&body), &format!("can't be started: {error}"));
-                None
-            }
-        }
-    }
-
-    /// Each try has a record of its own, beside that of the call that queued it.
-    fn recorder(&mut self, head: &Head, body: &Body) -> Recorder {
-        let document = body.document.as_ref().map(|document| document.0.as_slice());
-        let mut recorder = outcome::begin(self.settings, self.surroundings, head, document);
-        let own = head.queued_by();
-        let (path, at) = (Some(body.job.program()), Instant::now());
-        let started = Fact::Started { label: &head.hook, device: None, path, at };
-        recorder.see(&own, &started);
-        self.witness.see(&own, &started);
-        recorder
-    }
-
-    fn documents(&self, head: &Head, body: &Body, run: &str) -> io::Result<Option<DocumentPlace>> {
-        if let Some(started) = &body.started_document {
-            self.remove_started(&head.id);
-            let place = item::started_place(&self.settings.runtime_dir, &head.id);
-            document_file::make_private(&place, &started.0, body.job.owner())?;
-        }
-        let Some(document) = &body.document else { return Ok(None) };
-        let directory = document_file::place(&self.settings.runtime_dir, run);
-        document_file::make_private(&directory, &document.0, body.job.owner())?;
-        Ok(Some(directory))
-    }
-
-    fn remove_started(&self, id: &str) {
-        let place = item::started_place(&self.settings.runtime_dir, id);
-        if place.named().exists() {
-            document_file::remove(&place);
-        }
-    }
-
-    fn over(&mut self, number: usize, ended: Ended) {
-        let Some(place) = self.active.iter().position(|active| active.number == number) else {
-            return;
-        };
-        let Active { mut head, program, directory, recorder, has_started_document, lock, .. } =
-            self.active.remove(place);
-        drop(lock);
-        if let Some(directory) = directory {
-            document_file::remove(&directory);
-        }
-        if has_started_document {
-            self.remove_started(&head.id);
-        }
-        self.give_back(&head, None);
-        if matches!(ended.outcome, Outcome::Terminated) {
-            // this worker was told to end; the next one begins anew
-            head.take_back();
-            let _ = self.queue.keep(&mut head);
-            self.waiting.pause(head, 0);
-            return;
-        }
-        head.deaths = 0;
-        let fault = interpreter::fault(&ended, &program);
-        let is_last = head.attempts > head.retries;
-        let told = fault.clone().map(|(status, what)| match is_last {
-            true => (status, format!("{what}; given up after {}", tries(head.attempts))),
-            false => (status, what),
-        });
-        self.tell_try(&head, program, ended, told, recorder);
-        match fault {
-            None => self.forget(&head),
-            Some((_, what)) if is_last => {
-                let words = format!("given up after {}: {what}", tries(head.attempts));
-                self.trouble(&head, &words);
-                self.forget(&head);
-            }
-            Some((_, what)) => self.failed(head, None, &what),
-        }
-    }
-
-    fn tell_try(
-        &mut self,
-        head: &Head,
-        program: PathBuf,
-        ended: Ended,
-        fault: Option<(i32, String)>,
-        mut recorder: Recorder,
-    ) {
-        let status = fault.as_ref().map_or(0, |(status, _)| *status);
-        let failure = fault.map(|(status, what)| Failure {
-            label: head.hook.clone(),
-            status,
-            what,
-            stderr: ended.stderr.end(verdict::MAX_STDERR),
-            kill: false,
-            is_tolerated: true,
-        });
-        let run = Run {
-            label: head.hook.clone(),
-            event: head.event.clone(),
-            device: None,
-            path: program,
-            ended: Some(ended),
-            change: Change::None,
-            failure,
-            job: Some(head.id.clone()),
-        };
-        let own = head.queued_by();
-        let fact = Fact::Over(&run);
-        recorder.see(&own, &fact);
-        self.witness.see(&own, &fact);
-        let place = outcome::finish(recorder, self.witness, head, status);
-        self.recorded(place);
-    }
-
-    /// Has records moved now and then: the runtime directory is in memory, and many jobs may wait.
-    fn recorded(&mut self, place: Option<Place>) {
-        self.records += 1;
-        if let Some(place) = place.filter(|_| self.records.is_multiple_of(MOVED_AT_ONCE)) {
-            mover::start_if_needed(&self.settings.hooks_dir, &place);
-        }
-    }
-
-    /// A try has failed: there is another one, or the job is given up.
-    fn failed(&mut self, mut head: Head, body: Option<&Body>, what: &str) {
-        if head.fail(what, &self.clock) {
-            let words = format!(
-                "detached: {what}; tried again, {} of {} times",
-                head.attempts, head.retries
-            );
-            let fact = Fact::Warning { label: &head.hook, words: &words };
-            self.witness.see(&head.queued_by(), &fact);
-            if let Err(error) = self.queue.keep(&mut head) {
-                self.trouble(&head, &format!("the queue can't be written: {error}"));
-            }
-            let times = head.times(&self.clock);
-            self.waiting.pause(head, times.due_ns);
-        } else {
-            let words = format!("given up after {}: {what}", tries(head.attempts));
-            self.end(&head, body, &words);
-            self.forget(&head);
         }
     }
 
@@ -761,11 +345,6 @@ impl Shift<'_> {
 
 fn is_suspect(head: &Head) -> bool {
     head.deaths >= SUSPECT_DEATHS
-}
-
-/// A number of tries for people.
-fn tries(count: u32) -> String {
-    if count == 1 { "1 try".to_owned() } else { format!("{count} tries") }
 }
 
 /// Removes the jobs that are meant and that no worker runs, and those that were put aside; returns
