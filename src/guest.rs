@@ -4,38 +4,29 @@
 //! Keyed by driver and uuid; by name where libvirt sends no document. Nothing of another boot
 //! counts. A directory that is lost or full makes an origin unknown, and nothing else.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
 
 use nix::time::{ClockId, clock_gettime};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::boot;
 use crate::event::Origin;
 use crate::files;
-use crate::format;
 use crate::libvirt::Driver;
 use crate::libvirt::document::MAX_BYTES;
 use crate::state::{Dir, Shut};
 use crate::verdict::OWN_TROUBLE;
 
-/// The version of both formats. Raised when what an older version reads from one would be wrong.
-const FORMAT: u32 = 1;
-/// How long an origin waits for its `prepare`, in seconds. libvirt was seen to take 4 s; an offline
-/// migration and a refused restore never get there.
-const PENDING_SECONDS: i64 = 300;
-/// How long a file that can't be read refuses `prepare`, from its modification time: as long as a
-/// failure in it would have been held.
-const REFUSED_FOR: Duration = Duration::from_secs(PENDING_SECONDS.unsigned_abs());
+mod stored;
+mod unreadable;
+
+use stored::{FORMAT, is_newer, read, remove, state_names, write};
+use unreadable::PENDING_SECONDS;
+pub use unreadable::Unreadable;
+
 const GUESTS: &str = "guests";
 const PENDING: &str = "pending";
-/// A file that is larger was not written by hookmux: only a held failure's words may be long.
-const MAX_FILE_BYTES: u64 = 64 << 10;
-/// Tries to write where somebody removes the directory meanwhile.
-const TRIES: usize = 3;
 
 /// A failure that is answered at the next `prepare`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,58 +90,9 @@ impl Arrival {
     pub fn of(origin: Origin) -> Arrival {
         Arrival { origin, held: None, is_in_doubt: false, trouble: None }
     }
-}
 
-/// A file of what is remembered that can't be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
-    pub path: PathBuf,
-    pub why: String,
-    /// How long it refuses `prepare` yet; `None` where its time is over.
-    pub refuses_for: Option<Duration>,
-    /// When that is over; `None` where the file's own time isn't known, or has no date.
-    until: Option<SystemTime>,
-    is_directory: bool,
-}
-
-impl Unreadable {
-    fn new(path: &Path, file: &fs::Metadata, why: String) -> Unreadable {
-        let now = SystemTime::now();
-        // also one that is a little in the future: a clock was set back
-        let modified = file.modified().ok();
-        let age = modified.map(|time| match now.duration_since(time) {
-            Ok(age) => age,
-            Err(ahead) => ahead.duration(),
-        });
-        let refuses_for = age.and_then(|age| REFUSED_FOR.checked_sub(age));
-        let until = modified.and_then(|time| time.checked_add(REFUSED_FOR)).filter(has_a_date);
-        let is_directory = file.is_dir();
-        Unreadable { path: path.to_path_buf(), why, refuses_for, until, is_directory }
-    }
-
-    /// The command by which it is out of the way.
-    pub fn way_out(&self) -> String {
-        let path = self.path.to_string_lossy().replace('\'', r"'\''");
-        let recursive = if self.is_directory { "-r " } else { "" };
-        format!("rm {recursive}'{path}'")
-    }
-
-    /// What is told once its time is over.
-    fn dropped(&self) -> String {
-        format!("{} can't be read and is dropped: {}", self.path.display(), self.why)
-    }
-
-    /// What `prepare` is answered while it refuses.
-    fn refusal(&self) -> Arrival {
-        let (path, why) = (self.path.display(), &self.why);
-        let until = self.until.map_or_else(
-            || "as long as that is so".to_owned(),
-            |time| format!("before {}", humantime::format_rfc3339_seconds(time)),
-        );
-        let words = format!(
-            "{path} can't be read: {why}; a failure of `restore` may be in it, so this guest isn't started {until}; to start it now: {}",
-            self.way_out()
-        );
+    /// One that is refused, because a failure may wait for it.
+    fn in_doubt(words: String) -> Arrival {
         Arrival {
             origin: Origin::Unknown,
             held: Some(Held { status: OWN_TROUBLE, words: format!("hookmux: {words}\n") }),
@@ -158,12 +100,6 @@ impl Unreadable {
             trouble: Some(words),
         }
     }
-}
-
-/// Whether a time can be written as a date: humantime does it from 1970 to 9999.
-fn has_a_date(time: &SystemTime) -> bool {
-    const YEAR_10000_S: u64 = 253_402_300_800;
-    time.duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since.as_secs() < YEAR_10000_S)
 }
 
 /// One guest's memory.
@@ -298,7 +234,7 @@ impl Guest {
         }
         let (pending, unreadable) = self.expected();
         if let Some(one) = unreadable.iter().find(|one| one.refuses_for.is_some()) {
-            return one.refusal();
+            return Arrival::in_doubt(one.refusal());
         }
         let mut arrival = pending.map_or(Arrival::of(Origin::Fresh), |pending| {
             let held = pending.held.map(|held| match held.status {
@@ -363,80 +299,6 @@ impl Guest {
     }
 }
 
-/// Reads a file of ours; `None` where there is none, and where there can't be one.
-fn read<T: DeserializeOwned>(directory: &Dir, name: &str) -> Result<Option<T>, Unreadable> {
-    let path = directory.named().join(name);
-    // what lies in a directory of others isn't ours
-    let is_absence = |error: &io::Error| {
-        matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-            || Shut::of(error).is_some()
-    };
-    let file = match directory.look(name) {
-        Ok(file) => file,
-        Err(error) if is_absence(&error) => return Ok(None),
-        // what waits and can't be looked at may be a failure: the gate stays shut
-        Err(error) => {
-            let (why, refuses_for) = (error.to_string(), Some(REFUSED_FOR));
-            return Err(Unreadable { path, why, refuses_for, until: None, is_directory: false });
-        }
-    };
-    match read_file(directory, name) {
-        Ok(read) => Ok(Some(read)),
-        // it was taken meanwhile
-        Err(error) if is_absence(&error) && !file.is_symlink() => Ok(None),
-        Err(error) => Err(Unreadable::new(&path, &file, error.to_string())),
-    }
-}
-
-fn read_file<T: DeserializeOwned>(directory: &Dir, name: &str) -> io::Result<T> {
-    let bytes = directory.read(name, MAX_FILE_BYTES)?;
-    format::check(&bytes, FORMAT)?;
-    Ok(serde_json::from_slice(format::object(&bytes)?)?)
-}
-
-fn is_newer(directory: &Dir, name: &str) -> bool {
-    let bytes = directory.read(name, MAX_FILE_BYTES);
-    bytes.is_ok_and(|bytes| format::check(&bytes, FORMAT).is_err())
-}
-
-/// Writes a file of ours, and makes its directory where it is missing. A directory of expectations
-/// may go between the two. What stands in the way and isn't a file is put aside.
-fn write(directory: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let mut result = directory.replace(name, bytes);
-    for _ in 0..TRIES {
-        match &result {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(directory.make()?),
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-                put_aside(directory, name)?
-            }
-            Err(error) if is_no_directory(error) => directory.put_aside()?,
-            _ => break,
-        }
-        result = directory.replace(name, bytes);
-    }
-    result
-}
-
-/// Whether something else stands in a directory's place.
-fn is_no_directory(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotADirectory
-        || Shut::of(error).is_some_and(|shut| !shut.is_of_others())
-}
-
-/// Gives something another name, under which nobody looks for it.
-fn put_aside(directory: &Dir, name: &str) -> io::Result<()> {
-    let aside = format!("{name}.{}.odd", std::process::id());
-    fs::rename(directory.file(name)?, directory.file(aside)?)
-}
-
-/// Removes what has the name of a file of ours, if it can.
-fn remove(directory: &Dir, name: &str) {
-    if directory.remove(name).is_err() {
-        // an empty directory; one that isn't is left, and counts for nothing
-        let _ = directory.file(name).and_then(fs::remove_dir);
-    }
-}
-
 fn is_current(pending: &Pending) -> bool {
     (0..=PENDING_SECONDS).contains(&now().saturating_sub(pending.since))
 }
@@ -444,12 +306,6 @@ fn is_current(pending: &Pending) -> bool {
 /// Seconds since the boot, sleep included; no clock that anybody sets.
 fn now() -> i64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| time.tv_sec())
-}
-
-/// The names of the states in a directory.
-fn state_names(directory: &Dir) -> impl Iterator<Item = String> + use<> {
-    let names = directory.names().unwrap_or_default().into_iter();
-    names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".json"))
 }
 
 /// The key of a guest whose uuid this call doesn't tell: that of the one remembered under its name,
@@ -490,6 +346,10 @@ fn key_of_name(driver: Driver, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
     const UUID: &str = "91126ceb-8184-4a0b-b79f-0f3d17ecc836";
