@@ -1,7 +1,6 @@
 //! The steps of a plan, run in their order: one after another, or side by side where neighbours
 //! say so.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,23 +10,24 @@ use super::interpreter;
 use super::job::{Ended, Job, Outcome};
 use super::launch::{DocumentFile, Launch, Part};
 use super::locks::{self, Holder, Lock, Unlocked};
-use super::stored_job::{Bytes, StoredJob};
 use super::supervise::{Progress, Supervisor};
 use super::sys::{self, RollbackHandle};
 use crate::config::{Settings, Surroundings};
 use crate::event::Origin;
 use crate::facts::Facts;
-use crate::files;
 use crate::hook::{Hook, OnFailure, Source, Style};
-use crate::libvirt::document::MAX_BYTES;
 use crate::libvirt::{Call, Class};
 use crate::plan::{Decision, Step};
-use crate::queue::{Item, Queue, item};
-use crate::record::{Execution, Fact, NotRun, Run, Witness, ulid};
-use crate::take_over::LeftRollback;
+use crate::record::{Execution, Fact, NotRun, Run, Witness};
 use crate::trust::Trust;
 use crate::verdict::{self, Failure, OWN_TROUBLE, TERMINATED, TIMED_OUT};
 use crate::watchdog;
+
+mod detached;
+mod rollback;
+
+pub use rollback::ROLLBACK_TIME;
+use rollback::has_rollback;
 
 /// How much of a failed hook's standard error is kept for libvirt, in bytes.
 const STDERR_END: usize = verdict::MAX_STDERR;
@@ -35,9 +35,6 @@ const STDERR_END: usize = verdict::MAX_STDERR;
 const STOP: i32 = 2;
 /// Longer than any host is up.
 const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-/// What all rollbacks of a call have together.
-pub const ROLLBACK_TIME: Duration = Duration::from_secs(30);
-
 /// What the steps of a call have in common.
 pub struct Course<'a> {
     pub call: &'a Call,
@@ -295,31 +292,6 @@ impl Course<'_> {
         Prepared::Ready(Ready { step, number, job: Some(job), copy, lock, input, left })
     }
 
-    /// The rollback of a step, as whoever takes over is given it. One that can't be put together is
-    /// missing there, and nowhere else.
-    fn left_rollback(
-        &mut self,
-        step: &Step,
-        number: usize,
-        input: &Snapshot,
-        ends: Instant,
-    ) -> Option<Vec<u8>> {
-        if !watchdog::is_on() || self.call.class() != Class::Gate {
-            return None;
-        }
-        let launch = self.launch(step, number, Part::Rollback, ends, DocumentFile::Later).ok()?;
-        let rollback = LeftRollback {
-            label: rollback_label(step),
-            event: step.event.as_deref().map(str::to_owned),
-            device: self.device_label(step),
-            run: launch.job.run.clone(),
-            job: StoredJob::new(launch.job).ok()?,
-            document: (step.hook.style == Style::Vdsm && !input.content().is_empty())
-                .then(|| Bytes(input.content().to_vec())),
-        };
-        Some(rollback.line())
-    }
-
     fn hindered<T>(&mut self, step: Step, number: usize, obstacle: Obstacle) -> Prepared<T> {
         match obstacle {
             Obstacle::Out(why) => {
@@ -331,69 +303,6 @@ impl Course<'_> {
                 Prepared::over(step, number, run)
             }
         }
-    }
-
-    /// Leaves a detached hook to the queue, with all that it would have been started with.
-    fn queue<T>(&mut self, step: Step, number: usize, ends: Instant) -> Prepared<T> {
-        let id = ulid::new();
-        let queued = self.check(&step, number, ends).and_then(|()| {
-            // the guest's own is gone when the job runs after `release`
-            let own = self.started_document.take();
-            let started =
-                own.as_ref().and_then(|path| files::read_regular(path, MAX_BYTES as u64).ok());
-            self.started_document =
-                started.as_ref().map(|_| item::started_path(&self.settings.runtime_dir, &id));
-            let launch = self.launch(&step, number, Part::Hook, ends, DocumentFile::Usual);
-            self.started_document = own;
-            let launch = launch.map_err(Obstacle::Failed)?;
-            if let Some(copy) = launch.copy {
-                self.exchange.drop_copy(&copy);
-            }
-            self.keep(&step, launch.job, &id, started).map_err(|error| {
-                Obstacle::Failed((OWN_TROUBLE, format!("can't be queued: {error}")))
-            })
-        });
-        if let Err(obstacle) = queued {
-            return self.hindered(step, number, obstacle);
-        }
-        self.has_queued = true;
-        let run = Run {
-            label: step.hook.label.clone(),
-            event: step.event.as_deref().map(str::to_owned),
-            device: self.device_label(&step),
-            path: step.hook.path.clone(),
-            ended: None,
-            change: Change::None,
-            failure: None,
-            job: Some(id),
-        };
-        self.tell(&Fact::Over(&run));
-        Prepared::over(step, number, run)
-    }
-
-    fn keep(
-        &self,
-        step: &Step,
-        job: Job,
-        id: &str,
-        started: Option<Vec<u8>>,
-    ) -> std::io::Result<()> {
-        let Some(registration) = step.hook.detached() else { return Ok(()) };
-        let device_xml = step.device.and_then(|index| self.facts.device_xml(index));
-        let document =
-            device_xml.or_else(|| self.exchange.whole()).filter(|_| step.hook.style == Style::Vdsm);
-        let event = step.event.as_deref();
-        let mut item =
-            Item::new(self.execution, &step.hook.label, event, registration, job, document)?;
-        item.head.id = id.to_owned();
-        item.head.call_arguments = self
-            .call
-            .arguments
-            .iter()
-            .map(|argument| item::Bytes(argument.as_bytes().to_vec()))
-            .collect();
-        item.body.started_document = started.map(item::Bytes);
-        Queue::new(&self.settings.state_dir).add(&mut item, self.settings.queue)
     }
 
     /// Asks a registered hook's check; one that says no leaves the hook out, as though it weren't
@@ -529,79 +438,6 @@ impl Course<'_> {
         self.tell(&Fact::Over(&run));
         Tried { step, number, run, input, left }
     }
-
-    /// Undoes what succeeded, the last first, where a gate stays shut. What fails here is told, and
-    /// changes nothing.
-    fn roll_back(&mut self, tried: &[Tried]) {
-        let is_terminated = self.supervisor.is_terminated();
-        let failed = tried
-            .iter()
-            .filter_map(|tried| tried.run.failure.as_ref())
-            .any(|failure| !failure.is_tolerated);
-        if self.call.class() != Class::Gate || !(failed || is_terminated) {
-            return;
-        }
-        self.supervisor.turn_deaf();
-        let ends = Instant::now() + ROLLBACK_TIME;
-        for tried in tried.iter().rev().filter(|tried| tried.run.failure.is_none()) {
-            watchdog::go_on();
-            if has_rollback(&tried.step) {
-                self.roll_back_one(tried, ends);
-                tried.left.into_iter().for_each(sys::rolled_back);
-            }
-        }
-    }
-
-    fn roll_back_one(&mut self, tried: &Tried, ends: Instant) {
-        let label = rollback_label(&tried.step);
-        let path = self.program(&tried.step, Part::Rollback);
-        let launched = if Instant::now() >= ends {
-            Err((
-                TIMED_OUT,
-                format!("not run: the {} for rollbacks were over", verdict::seconds(ROLLBACK_TIME)),
-            ))
-        } else {
-            if let Some(input) = &tried.input {
-                self.exchange.rewind(input.clone());
-            }
-            self.launch(&tried.step, tried.number, Part::Rollback, ends, DocumentFile::Usual)
-        };
-        let (ended, fault) = match launched {
-            Err(fault) => (None, Some(fault)),
-            Ok(launch) => {
-                let device = tried.run.device.as_deref();
-                let at = Instant::now();
-                self.tell(&Fact::Started { label: &label, device, path: Some(&path), at });
-                let ended = self.supervisor.run(vec![launch.job], &mut |_| {}).pop();
-                if let Some(copy) = launch.copy {
-                    self.exchange.drop_copy(&copy);
-                }
-                let fault = ended.as_ref().and_then(|ended| interpreter::fault(ended, &path));
-                (ended, fault)
-            }
-        };
-        let stderr = ended.as_ref().map(|ended| ended.stderr.end(STDERR_END)).unwrap_or_default();
-        let failure = fault.map(|(status, what)| Failure {
-            label: label.clone(),
-            status,
-            what,
-            stderr,
-            kill: false,
-            is_tolerated: true,
-        });
-        self.undone.extend(failure.clone());
-        let run = Run {
-            label,
-            event: tried.run.event.clone(),
-            device: tried.run.device.clone(),
-            path,
-            ended,
-            change: Change::None,
-            failure,
-            job: None,
-        };
-        self.tell(&Fact::Over(&run));
-    }
 }
 
 /// Why a step doesn't start.
@@ -626,14 +462,6 @@ fn goes_beside(group: &[(usize, Step)], (_, next): &(usize, Step)) -> bool {
             && parallel(other)
                 .is_some_and(|(own, held)| own == weight && (lock.is_none() || held != lock))
     })
-}
-
-fn has_rollback(step: &Step) -> bool {
-    step.hook.registration.as_ref().is_some_and(|registration| registration.rollback.is_some())
-}
-
-fn rollback_label(step: &Step) -> String {
-    format!("{} (rollback)", step.hook.label)
 }
 
 fn lock_name(step: &Step) -> Option<&str> {

@@ -1,0 +1,81 @@
+//! Detached hooks: a call leaves them to the queue.
+
+use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
+
+use super::{Course, Obstacle, Prepared};
+use crate::files;
+use crate::hook::Style;
+use crate::libvirt::document::MAX_BYTES;
+use crate::plan::Step;
+use crate::queue::{Item, Queue, item};
+use crate::record::{Fact, Run, ulid};
+use crate::run::exchange::Change;
+use crate::run::job::Job;
+use crate::run::launch::{DocumentFile, Part};
+use crate::verdict::OWN_TROUBLE;
+
+impl Course<'_> {
+    /// Leaves a detached hook to the queue, with all that it would have been started with.
+    pub(super) fn queue<T>(&mut self, step: Step, number: usize, ends: Instant) -> Prepared<T> {
+        let id = ulid::new();
+        let queued = self.check(&step, number, ends).and_then(|()| {
+            // the guest's own is gone when the job runs after `release`
+            let own = self.started_document.take();
+            let started =
+                own.as_ref().and_then(|path| files::read_regular(path, MAX_BYTES as u64).ok());
+            self.started_document =
+                started.as_ref().map(|_| item::started_path(&self.settings.runtime_dir, &id));
+            let launch = self.launch(&step, number, Part::Hook, ends, DocumentFile::Usual);
+            self.started_document = own;
+            let launch = launch.map_err(Obstacle::Failed)?;
+            if let Some(copy) = launch.copy {
+                self.exchange.drop_copy(&copy);
+            }
+            self.keep(&step, launch.job, &id, started).map_err(|error| {
+                Obstacle::Failed((OWN_TROUBLE, format!("can't be queued: {error}")))
+            })
+        });
+        if let Err(obstacle) = queued {
+            return self.hindered(step, number, obstacle);
+        }
+        self.has_queued = true;
+        let run = Run {
+            label: step.hook.label.clone(),
+            event: step.event.as_deref().map(str::to_owned),
+            device: self.device_label(&step),
+            path: step.hook.path.clone(),
+            ended: None,
+            change: Change::None,
+            failure: None,
+            job: Some(id),
+        };
+        self.tell(&Fact::Over(&run));
+        Prepared::over(step, number, run)
+    }
+
+    fn keep(
+        &self,
+        step: &Step,
+        job: Job,
+        id: &str,
+        started: Option<Vec<u8>>,
+    ) -> std::io::Result<()> {
+        let Some(registration) = step.hook.detached() else { return Ok(()) };
+        let device_xml = step.device.and_then(|index| self.facts.device_xml(index));
+        let document =
+            device_xml.or_else(|| self.exchange.whole()).filter(|_| step.hook.style == Style::Vdsm);
+        let event = step.event.as_deref();
+        let mut item =
+            Item::new(self.execution, &step.hook.label, event, registration, job, document)?;
+        item.head.id = id.to_owned();
+        item.head.call_arguments = self
+            .call
+            .arguments
+            .iter()
+            .map(|argument| item::Bytes(argument.as_bytes().to_vec()))
+            .collect();
+        item.body.started_document = started.map(item::Bytes);
+        Queue::new(&self.settings.state_dir).add(&mut item, self.settings.queue)
+    }
+}

@@ -1,0 +1,129 @@
+//! Rollbacks: what succeeded is undone where a gate stays shut, and is left to whoever takes over where
+//! this process can't.
+
+use std::time::{Duration, Instant};
+
+use super::{Course, STDERR_END, Tried};
+use crate::hook::Style;
+use crate::libvirt::Class;
+use crate::plan::Step;
+use crate::record::{Fact, Run};
+use crate::run::exchange::{Change, Snapshot};
+use crate::run::interpreter;
+use crate::run::launch::{DocumentFile, Part};
+use crate::run::stored_job::{Bytes, StoredJob};
+use crate::run::sys;
+use crate::take_over::LeftRollback;
+use crate::verdict::{self, Failure, TIMED_OUT};
+use crate::watchdog;
+
+/// What all rollbacks of a call have together.
+pub const ROLLBACK_TIME: Duration = Duration::from_secs(30);
+
+impl Course<'_> {
+    /// The rollback of a step, as whoever takes over is given it. One that can't be put together is
+    /// missing there, and nowhere else.
+    pub(super) fn left_rollback(
+        &mut self,
+        step: &Step,
+        number: usize,
+        input: &Snapshot,
+        ends: Instant,
+    ) -> Option<Vec<u8>> {
+        if !watchdog::is_on() || self.call.class() != Class::Gate {
+            return None;
+        }
+        let launch = self.launch(step, number, Part::Rollback, ends, DocumentFile::Later).ok()?;
+        let rollback = LeftRollback {
+            label: rollback_label(step),
+            event: step.event.as_deref().map(str::to_owned),
+            device: self.device_label(step),
+            run: launch.job.run.clone(),
+            job: StoredJob::new(launch.job).ok()?,
+            document: (step.hook.style == Style::Vdsm && !input.content().is_empty())
+                .then(|| Bytes(input.content().to_vec())),
+        };
+        Some(rollback.line())
+    }
+
+    /// Undoes what succeeded, the last first, where a gate stays shut. What fails here is told, and
+    /// changes nothing.
+    pub(super) fn roll_back(&mut self, tried: &[Tried]) {
+        let is_terminated = self.supervisor.is_terminated();
+        let failed = tried
+            .iter()
+            .filter_map(|tried| tried.run.failure.as_ref())
+            .any(|failure| !failure.is_tolerated);
+        if self.call.class() != Class::Gate || !(failed || is_terminated) {
+            return;
+        }
+        self.supervisor.turn_deaf();
+        let ends = Instant::now() + ROLLBACK_TIME;
+        for tried in tried.iter().rev().filter(|tried| tried.run.failure.is_none()) {
+            watchdog::go_on();
+            if has_rollback(&tried.step) {
+                self.roll_back_one(tried, ends);
+                tried.left.into_iter().for_each(sys::rolled_back);
+            }
+        }
+    }
+
+    fn roll_back_one(&mut self, tried: &Tried, ends: Instant) {
+        let label = rollback_label(&tried.step);
+        let path = self.program(&tried.step, Part::Rollback);
+        let launched = if Instant::now() >= ends {
+            Err((
+                TIMED_OUT,
+                format!("not run: the {} for rollbacks were over", verdict::seconds(ROLLBACK_TIME)),
+            ))
+        } else {
+            if let Some(input) = &tried.input {
+                self.exchange.rewind(input.clone());
+            }
+            self.launch(&tried.step, tried.number, Part::Rollback, ends, DocumentFile::Usual)
+        };
+        let (ended, fault) = match launched {
+            Err(fault) => (None, Some(fault)),
+            Ok(launch) => {
+                let device = tried.run.device.as_deref();
+                let at = Instant::now();
+                self.tell(&Fact::Started { label: &label, device, path: Some(&path), at });
+                let ended = self.supervisor.run(vec![launch.job], &mut |_| {}).pop();
+                if let Some(copy) = launch.copy {
+                    self.exchange.drop_copy(&copy);
+                }
+                let fault = ended.as_ref().and_then(|ended| interpreter::fault(ended, &path));
+                (ended, fault)
+            }
+        };
+        let stderr = ended.as_ref().map(|ended| ended.stderr.end(STDERR_END)).unwrap_or_default();
+        let failure = fault.map(|(status, what)| Failure {
+            label: label.clone(),
+            status,
+            what,
+            stderr,
+            kill: false,
+            is_tolerated: true,
+        });
+        self.undone.extend(failure.clone());
+        let run = Run {
+            label,
+            event: tried.run.event.clone(),
+            device: tried.run.device.clone(),
+            path,
+            ended,
+            change: Change::None,
+            failure,
+            job: None,
+        };
+        self.tell(&Fact::Over(&run));
+    }
+}
+
+pub fn has_rollback(step: &Step) -> bool {
+    step.hook.registration.as_ref().is_some_and(|registration| registration.rollback.is_some())
+}
+
+fn rollback_label(step: &Step) -> String {
+    format!("{} (rollback)", step.hook.label)
+}
