@@ -4,14 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use super::args::Format;
-use super::check::finding::{Code, Findings, quoted};
+use super::check::finding::{self, Code, Findings};
 use super::check::report;
 use super::copies;
 use super::installed::{self, Installed, Main};
 use super::output::Output;
 use super::{End, Place};
 use crate::libvirt::Driver;
-use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 
 /// The entries that are written over; none where no copies are kept.
 pub fn overwritten(hooks_dir: &Path) -> Vec<Installed> {
@@ -58,14 +57,6 @@ pub fn shout(place: &Place, output: &mut Output) {
     }
 }
 
-/// A command of hookmux's own, about this hooks directory.
-fn command(hooks_dir: &Path, words: &str) -> String {
-    if hooks_dir == Path::new(DEFAULT_HOOKS_DIR) {
-        return format!("hookmux {words}");
-    }
-    format!("hookmux --hooks-dir {} {words}", quoted(hooks_dir))
-}
-
 /// Looks at the entries alone, for a unit that is started when one is written to: silent where
 /// nothing is wrong.
 pub fn check(place: &Place, format: Format, output: &mut Output) -> End {
@@ -94,7 +85,7 @@ pub fn check(place: &Place, format: Format, output: &mut Output) -> End {
                 ),
                 _ => continue,
             };
-        findings.add(code, &at, message, command(hooks_dir, &fix));
+        findings.add(code, &at, message, finding::command(hooks_dir, &fix));
     }
     let findings = findings.sorted();
     if format == Format::Json {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 pub use super::code::{Code, Severity};
+use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
@@ -72,6 +73,14 @@ pub fn quoted(path: &Path) -> String {
         Ok(quoted) => quoted.into_owned(),
         Err(_) => text.into_owned(),
     }
+}
+
+/// A command of hookmux's own, about this hooks directory.
+pub fn command(hooks_dir: &Path, words: &str) -> String {
+    if hooks_dir == Path::new(DEFAULT_HOOKS_DIR) {
+        return format!("hookmux {words}");
+    }
+    format!("hookmux --hooks-dir {} {words}", quoted(hooks_dir))
 }
 
 /// The command that opens a file to be mended by hand.

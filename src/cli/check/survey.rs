@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::daemons::{self, Daemon};
-use super::finding::{Findings, quoted};
+use super::finding::{self, Findings};
 use super::guest_tree;
 use super::unreadable::complain;
 use crate::cli::installed::{self, Installed};
@@ -18,7 +18,6 @@ use crate::config::{Registration, Settings};
 use crate::hook::candidates;
 use crate::hook::{State, adopted, directory};
 use crate::libvirt::Driver;
-use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::trust::Trust;
 
 /// Where a script is found.
@@ -117,11 +116,7 @@ impl<'a> Survey<'a> {
 
     /// A command of hookmux's own, about this hooks directory.
     pub fn command(&self, words: &str) -> String {
-        let hooks_dir = &self.settings.hooks_dir;
-        if hooks_dir == Path::new(DEFAULT_HOOKS_DIR) {
-            return format!("hookmux {words}");
-        }
-        format!("hookmux --hooks-dir {} {words}", quoted(hooks_dir))
+        finding::command(&self.settings.hooks_dir, words)
     }
 
     /// A path as people know it: from the hooks directory on.
