@@ -10,6 +10,7 @@ pub mod boot;
 pub mod bypass;
 pub mod call;
 pub mod cli;
+pub mod command;
 pub mod condition;
 pub mod config;
 pub mod daemon_seen;

@@ -1,7 +1,11 @@
 //! `hookmux add`: registers what a script or a module says of itself, what options say, or what a
 //! file says. It is shown before it counts, and it counts as a whole or not at all.
+//!
+//! A script that never heard of `--describe` would do its work when it is asked. So only one that has
+//! the word in its text is asked, or one for which the user says so; under `--dry-run` none is.
 
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::args::{self, AddArgs, Format, HookOptions};
 use super::output::{Cell, Output, Tone};
 use super::{End, Place, registered, registry};
+use crate::command;
 use crate::config::called;
 use crate::config::diagnostic::did_you_mean;
 use crate::config::matching;
@@ -42,13 +47,17 @@ pub fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> anyhow::R
         arguments,
         trust: Trust::new(user),
         warnings: Vec::new(),
-        by_options: arguments.manual,
+        by_options: arguments.manual || arguments.options != HookOptions::default(),
     };
     let offer = match wanted {
         Wanted::File(path) => adding.file(&path)?,
         Wanted::Subject(subject) => {
             let stem = subject.stem();
-            Offer::Entries { found: adding.entries(&subject)?, stem }
+            let Some(found) = adding.entries(&subject, output)? else {
+                adding.report(&[], &[], output);
+                return Ok(End::Good);
+            };
+            Offer::Entries { found, stem }
         }
     };
     // from here on nobody else changes the registry
@@ -78,6 +87,29 @@ pub fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> anyhow::R
     }
     adding.report(&drafts, &actions, output);
     Ok(End::Good)
+}
+
+/// Whether a program's text has the word `--describe`, of whatever size and kind the program is.
+fn speaks_of_describing(path: &str) -> anyhow::Result<bool> {
+    const WORD: &[u8] = b"--describe";
+    let context = || format!("{path} can't be read");
+    let mut file = fs::File::open(path).with_context(context)?;
+    let mut bytes = Vec::new();
+    let mut chunk = vec![0; 64 * 1024];
+    loop {
+        let count = match file.read(&mut chunk) {
+            Ok(0) => return Ok(false),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error).with_context(context),
+        };
+        bytes.extend_from_slice(&chunk[..count]);
+        if bytes.windows(WORD.len()).any(|part| part == WORD) {
+            return Ok(true);
+        }
+        // the word may lie across two chunks
+        bytes.drain(..bytes.len().saturating_sub(WORD.len() - 1));
+    }
 }
 
 enum Wanted {
@@ -115,7 +147,8 @@ fn wanted(arguments: &AddArgs) -> anyhow::Result<Wanted> {
         (_, None) if is_file => {
             let name_alone =
                 HookOptions { name: arguments.options.name.clone(), ..HookOptions::default() };
-            if arguments.manual || arguments.options != name_alone {
+            let is_asking = arguments.manual || arguments.describe;
+            if is_asking || arguments.options != name_alone {
                 usage("a file says all itself: only --name goes with it");
             }
             Ok(Wanted::File(std::path::absolute(&arguments.what)?))
@@ -157,57 +190,78 @@ impl Adding<'_> {
         Ok(Offer::File { source: source.to_path_buf(), text, name })
     }
 
-    /// What is to be registered of a script or module: by options, or by what it says itself.
-    fn entries(&mut self, subject: &Subject) -> anyhow::Result<Checked<Vec<Entry>>> {
-        let has_options = self.arguments.options != HookOptions::default();
-        if self.by_options && self.arguments.options.event.is_empty() {
-            args::wrong_usage("add", "--manual needs --event at least");
+    /// What is to be registered of a script or module: by options, or by what it says itself. `None`
+    /// where only asking it would tell, and nothing may be run.
+    fn entries(
+        &mut self,
+        subject: &Subject,
+        output: &mut Output,
+    ) -> anyhow::Result<Option<Checked<Vec<Entry>>>> {
+        if self.by_options {
+            self.check_options();
         }
-        let command = match subject {
+        let (name, command) = match subject {
             Subject::Script(path) => {
                 self.check_script(path)?;
-                vec![path.clone(), "--describe".to_owned()]
+                if !self.by_options && !self.arguments.describe && !speaks_of_describing(path)? {
+                    bail!(
+                        "{path} has no `--describe` in its text, so it isn't run to ask it\n\
+                         options say what it is: {}\n\
+                         or, if it describes itself all the same: {}",
+                        command::text(&["hookmux", "add", "script", path, "--event", "EVENT"]),
+                        command::text(&["hookmux", "add", "script", path, "--describe"]),
+                    );
+                }
+                (path.as_str(), vec![path.clone(), "--describe".to_owned()])
             }
             Subject::Module(module) => {
                 let interpreter = module.language.find_interpreter().map_err(anyhow::Error::msg)?;
                 self.check_module(module, &interpreter)?;
-                module.describing_command(&interpreter)
+                (module.name.as_str(), module.describing_command(&interpreter))
             }
         };
         if self.by_options {
-            return self.entry_of_options(subject);
+            return self.entry_of_options(subject).map(Some);
         }
-        let name = match subject {
-            Subject::Script(path) => path.as_str(),
-            Subject::Module(module) => module.name.as_str(),
+        let asking = match subject {
+            Subject::Script(_) => format!("run to ask it: {}", command::text(&command)),
+            Subject::Module(_) => "loaded to ask it, which runs its code".to_owned(),
         };
+        if self.arguments.dry_run {
+            self.warnings.push(format!(
+                "{name} would be {asking}; a dry run runs nothing, so what it registers isn't known"
+            ));
+            return Ok(None);
+        }
+        if self.arguments.output == Format::Text {
+            output.line(&format!("{name} is {asking}"));
+        }
         let why = match self.ask(&command) {
             Err(Silence::Interrupted) => bail!("interrupted; nothing was registered"),
             Err(Silence::Failed(why)) => why,
             Ok(printed) => match describe::read(&printed, subject, &Language::find_interpreter) {
                 Err(Unread::NoDescription(why)) => why,
-                _ if has_options => args::wrong_usage(
-                    "add",
-                    &format!(
-                        "{name} describes itself, and its description is never mixed with options: leave them out, or say --manual"
-                    ),
-                ),
-                Err(Unread::Wrong(problems)) => return Ok(Err(problems)),
-                Ok(entries) => return Ok(Ok(entries)),
+                Err(Unread::Wrong(problems)) => return Ok(Some(Err(problems))),
+                Ok(entries) => return Ok(Some(Ok(entries))),
             },
         };
-        if !has_options {
-            bail!(
-                "{name} doesn't describe itself: {why}\nwith --manual the options say what it is; `hookmux help add` names them"
+        bail!(
+            "{name} doesn't describe itself: {why}\noptions say what it is: --event and more; \
+             `hookmux help add` names them"
+        );
+    }
+
+    /// Ends the process as clap does where the options can't say all.
+    fn check_options(&self) {
+        if self.arguments.describe {
+            args::wrong_usage(
+                "add",
+                "a description is never mixed with options: leave them out, or --describe",
             );
         }
-        self.warnings
-            .push(format!("{name} doesn't describe itself ({why}): the options stand in for that"));
-        self.by_options = true;
         if self.arguments.options.event.is_empty() {
-            bail!("{name} doesn't describe itself, and the options name no --event");
+            args::wrong_usage("add", "options say all of a hook, so they need --event at least");
         }
-        self.entry_of_options(subject)
     }
 
     /// Asks a script or module; it runs where hooks do.
@@ -226,18 +280,23 @@ impl Adding<'_> {
             }
         };
         if metadata.permissions().mode() & 0o111 == 0 {
-            bail!("{path} is not executable: chmod +x '{path}'");
+            let fix = command::text(&["chmod", "a+x", path]);
+            bail!("{path} is not executable: {fix}");
         }
         Ok(())
     }
 
-    /// A module is trusted as scripts are, in all files that loading it runs.
+    /// A module is trusted as scripts are, in all files that loading it runs. Its language finds
+    /// them, so a dry run, which runs nothing, goes without.
     fn check_module(&mut self, module: &Module, interpreter: &Path) -> anyhow::Result<()> {
         let modules = self.settings.hooks_dir.join(module::DIRECTORY);
         if modules.symlink_metadata().is_ok()
             && let Err(refusal) = self.trust.directory(&modules)
         {
             self.refusal(&refusal)?;
+        }
+        if self.arguments.dry_run {
+            return Ok(());
         }
         let printed = match self.ask(&module.locating_command(interpreter)) {
             Ok(printed) => printed,

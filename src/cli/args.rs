@@ -58,15 +58,16 @@ pub enum Command {
     Uninstall(UninstallArgs),
     /// Register a hook: a script, a function of a module, or what a file says
     ///
-    /// `add script PATH` asks the script to describe itself: it runs `PATH --describe`, which prints a
-    /// JSON array of registrations, in the keys of a registration file (and `name`) or in cPanel's
-    /// (category, event, stage, hook, exectype, weight, check, rollback, escalateprivs, blocking).
-    /// `add module NAME` calls `describe()` of a Python module (pkg.mod) or a Perl module (Pkg::Mod),
-    /// found where its language looks for modules or in `modules` of the hooks directory. `add
-    /// FILE.yaml` takes a registration as it is written.
+    /// With options (--event and more) the options say all, and nothing is run.
     ///
-    /// With --manual nobody is asked: the options say all. Where a script has no description, options
-    /// stand in for it. Otherwise the two are never mixed.
+    /// Without options, `add script PATH` asks the script to describe itself, if its text has the word
+    /// `--describe`, or with the option --describe: it runs `PATH --describe`, which prints a JSON array
+    /// of registrations, in the keys of a registration file (and `name`) or in cPanel's (category, event,
+    /// stage, hook, exectype, weight, check, rollback, escalateprivs, blocking). Any other script is
+    /// never run to find out what it is. `add module NAME` loads a Python module (pkg.mod) or a Perl
+    /// module (Pkg::Mod), which runs its code, and calls its `describe()`. It is found where its language
+    /// looks for modules or in `modules` of the hooks directory. `add FILE.yaml` takes a registration as
+    /// it is written. With --dry-run nothing is run at all.
     ///
     /// What comes of it is one file for each in `hooks.d`, which may be edited. One without a weight
     /// gets 100 more than the highest of its event has.
@@ -352,13 +353,16 @@ pub struct AddArgs {
     /// The script's path, or the module's name
     #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
     pub reference: Option<PathBuf>,
-    /// Ask nobody: the options say all
+    /// Ask nobody, the options say all: what any of them means by itself
     #[arg(long)]
     pub manual: bool,
+    /// Run the script to ask it, though its text has no word of --describe
+    #[arg(long, conflicts_with = "manual")]
+    pub describe: bool,
     /// Write over registrations of the same name
     #[arg(long)]
     pub replace: bool,
-    /// Only show what would be registered
+    /// Only show what would be registered; runs nothing
     #[arg(long)]
     pub dry_run: bool,
     /// How to print
@@ -368,9 +372,9 @@ pub struct AddArgs {
     pub options: HookOptions,
 }
 
-/// What --manual registers.
+/// What is registered without asking.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
-#[command(next_help_heading = "What to register, with --manual")]
+#[command(next_help_heading = "What to register, without asking")]
 pub struct HookOptions {
     /// The registration's name [default: made of the script's and the event's]
     #[arg(long)]

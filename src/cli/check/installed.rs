@@ -106,7 +106,7 @@ fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
             path.display(),
             installed.driver
         );
-        let add = format!("add script {} --manual --event EVENT", quoted(&elsewhere(path)));
+        let add = format!("add script {} --event EVENT", quoted(&elsewhere(path)));
         let fix =
             format!("mv {} {} && {}", quoted(path), quoted(&elsewhere(path)), survey.command(&add));
         findings.add(Code::LooseExecutable, path, words, fix);

@@ -73,7 +73,7 @@ fn detach(survey: &Survey<'_>, script: &Script) -> String {
         Spot::Event(event) => event.as_str(),
         Spot::Tree(_) | Spot::Adopted(_) => "EVENT",
     };
-    let add = format!("add script SCRIPT --manual --event {event} --mode detached");
+    let add = format!("add script SCRIPT --event {event} --mode detached");
     format!(
         "move what calls libvirt to a script elsewhere, which runs afterwards: {}",
         survey.command(&add)
