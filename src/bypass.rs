@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::files;
 use crate::format;
 use crate::libvirt::Call;
+use crate::mend::{Ground, Subject};
 use crate::trust::Trust;
 
 /// The file's name in the hooks directory.
@@ -169,7 +170,9 @@ pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
         Ok(_) => {}
     }
     trust.file(&path).map_err(|refusal| {
-        let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+        let ground = Ground::of_hooks_dir(hooks_dir, trust.user());
+        let fix = ground.fix(&[Subject::at(&path)]);
+        let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
         format!("{}{fix}", fault(&refusal))
     })?;
     let bytes = files::read_regular(&path, MAX_FILE_BYTES).map_err(|error| fault(&error))?;

@@ -2,11 +2,13 @@
 //! as words for programs. Names in them are made by others, so this is the only place that quotes.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::sanitize::is_unseen;
 
 /// What is to be done about something: a command, or words where no command does it.
@@ -34,6 +36,11 @@ impl Fix {
         Fix::shell(line)
     }
 
+    /// A command of hookmux's own about this hooks directory.
+    pub fn hookmux<W: AsRef<OsStr>>(hooks_dir: &Path, more: &[W]) -> Fix {
+        Fix::run(&hookmux(hooks_dir, more))
+    }
+
     /// A line for a shell. Names in it have been through [`quoted`].
     pub fn shell(line: String) -> Fix {
         let words = ["sh", "-c", &line].map(OsString::from).to_vec();
@@ -55,6 +62,12 @@ impl Fix {
     }
 }
 
+impl fmt::Display for Fix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl From<String> for Fix {
     fn from(text: String) -> Fix {
         Fix { text, words: None }
@@ -67,9 +80,27 @@ impl From<&str> for Fix {
     }
 }
 
+/// The words of one command, some of them paths.
+macro_rules! words {
+    ($($word:expr),+ $(,)?) => {
+        ::std::vec::Vec::from([$(::std::ffi::OsString::from($word)),+])
+    };
+}
+pub(crate) use words;
+
 /// A command on one line, as a shell takes it.
 pub fn text<W: AsRef<OsStr>>(words: &[W]) -> String {
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A command of hookmux's own about this hooks directory.
+pub fn hookmux<W: AsRef<OsStr>>(hooks_dir: &Path, more: &[W]) -> Vec<OsString> {
+    let mut words = vec![OsString::from("hookmux")];
+    if hooks_dir != Path::new(DEFAULT_HOOKS_DIR) {
+        words.extend([OsString::from("--hooks-dir"), hooks_dir.into()]);
+    }
+    words.extend(more.iter().map(|word| word.as_ref().to_owned()));
+    words
 }
 
 /// One word as any POSIX shell takes it, on one line and of printable characters.
@@ -135,10 +166,9 @@ mod tests {
 
     #[test]
     fn one_command_is_words_and_several_are_a_line() {
-        let a: Vec<OsString> = vec!["rm".into(), "a b".into()];
-        let one = Fix::all(&[a.clone()]);
+        let one = Fix::all(&[words!["rm", "a b"]]);
         assert_eq!((one.text.as_str(), one.command_json()), ("rm 'a b'", json!(["rm", "a b"])));
-        let two = Fix::all(&[a.clone(), vec!["rm".into(), "c".into()]]);
+        let two = Fix::all(&[words!["rm", "a b"], words!["rm", "c"]]);
         assert_eq!(two.command_json(), json!(["sh", "-c", "rm 'a b' && rm c"]));
         assert_eq!(Fix::from("look").command_json(), Value::Null);
         assert_eq!(Fix::edit(Path::new("/a b"), Some(3)).text, "\"${EDITOR:-vi}\" +3 '/a b'");

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::boot;
+use crate::command::{Fix, words};
 use crate::event::Origin;
 use crate::files;
 use crate::format;
@@ -128,10 +129,11 @@ impl Unreadable {
     }
 
     /// The command by which it is out of the way.
-    pub fn way_out(&self) -> String {
-        let path = self.path.to_string_lossy().replace('\'', r"'\''");
-        let recursive = if self.is_directory { "-r " } else { "" };
-        format!("rm {recursive}'{path}'")
+    pub fn way_out(&self) -> Fix {
+        match self.is_directory {
+            true => Fix::run(&words!["rm", "-r", &self.path]),
+            false => Fix::run(&words!["rm", &self.path]),
+        }
     }
 
     /// What is told once its time is over.
@@ -566,7 +568,7 @@ mod tests {
                 let arrival = guest.arrive();
                 let held = arrival.held.unwrap();
                 assert!(arrival.is_in_doubt && held.status == OWN_TROUBLE, "{text}");
-                for word in [path.to_str().unwrap(), "can't be read: ", "rm '"] {
+                for word in [path.to_str().unwrap(), "can't be read: ", "rm /"] {
                     assert!(held.words.contains(word), "{text}: {}", held.words);
                 }
                 guest.forget_pending();
@@ -617,7 +619,7 @@ mod tests {
         }
         // a directory that can't be removed, and a file in the place of the directory
         fs::create_dir_all(path.join("x")).unwrap();
-        assert!(guest.arrive().held.unwrap().words.contains("rm -r '"));
+        assert!(guest.arrive().held.unwrap().words.contains("rm -r /"));
         guest.expect(Origin::Restore, Some(held.clone())).unwrap();
         assert_eq!(guest.arrive().held, Some(held.clone()));
         fs::remove_dir_all(&guest.pending).unwrap();

@@ -26,6 +26,7 @@ pub mod internal;
 pub mod libvirt;
 pub mod marker;
 pub mod memory;
+pub mod mend;
 pub mod plan;
 pub mod property_rules;
 pub mod queue;

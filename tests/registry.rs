@@ -329,7 +329,7 @@ fn a_script_that_never_heard_of_it_is_not_asked() {
     let script = place.script("down.sh", "echo \"$@\" >>\"$T/ran\"; printf '[]'");
     place.say(&["add", "script", &script]).ends(
         1,
-        &["has no `--describe` in its text", "--event EVENT", "hookmux add script /", "--describe"],
+        &["has no `--describe` in its text", "--event EVENT", "add script /", "--describe"],
     );
     // options say all, without another word
     place.say(&["add", "script", &script, "--event", "after_vm_stop", "--name", "a"]).is_done();
@@ -400,9 +400,10 @@ fn what_asking_a_script_may_cost_is_bounded() {
 fn only_a_trusted_script_is_asked_or_registered() {
     let place = Place::new();
     let script = place.describing("hook.sh", &json!([{"events": "before_vm_start"}]));
-    for (mode, words) in
-        [(0o775, "is writable by group; chmod go-w"), (0o644, "is not executable: chmod a+x")]
-    {
+    for (mode, words) in [
+        (0o775, "is writable by group; install -D -m 755"),
+        (0o644, "executable: install -D -m 755"),
+    ] {
         fs::set_permissions(&script, fs::Permissions::from_mode(mode)).unwrap();
         place.say(&["add", "script", &script]).ends(1, &[words]);
         let manual =
@@ -414,6 +415,52 @@ fn only_a_trusted_script_is_asked_or_registered() {
     fs::set_permissions(&script, fs::Permissions::from_mode(0o775)).unwrap();
     place.say(&["add", "script", &script]).ends(0, &["is writable by group"]);
     place.say(&["add", "script", "/nonexistent/x"]).ends(1, &["/nonexistent/x"]);
+}
+
+#[test]
+fn one_command_takes_over_another_users_script() {
+    if !is_root() {
+        return skip("only root can give a file away");
+    }
+    for name in ["x.sh", "it's", "z';touch pwned;'", "$(touch pwned)"] {
+        let place = Place::new();
+        let script = place.script(name, "true");
+        let directory = place.host.path("opt");
+        for path in [Path::new(&script), &directory] {
+            std::os::unix::fs::chown(path, Some(4321), None).unwrap();
+        }
+        let words = [
+            "add",
+            "script",
+            &script,
+            "--event",
+            "before_vm_start",
+            "--name",
+            "one",
+            "--when",
+            "name=a b",
+        ];
+        let said = place.say(&words);
+        said.ends(1, &["owned by uid 4321", "install -D -m 755"]);
+        let line = said.stderr.trim_end().split_once("uid 4321; ").unwrap().1.to_owned();
+        let bin = place.host.path("path");
+        fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink(binary_under_test(), bin.join("hookmux")).unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &line]).current_dir(place.host.directory());
+        command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+        let output = {
+            let _writing = writing();
+            command.output().unwrap()
+        };
+        assert!(output.status.success(), "{line}: {output:?}");
+        let copy = place.host.hook("bin").join(name);
+        assert_eq!(place.read("one").command, [copy.to_str().unwrap()]);
+        assert!(place.host.path("opt").join(name).exists());
+        assert!(!place.host.path("pwned").exists());
+        use std::os::unix::fs::MetadataExt;
+        assert_eq!(fs::metadata(directory).unwrap().uid(), 4321, "the directory was taken away");
+    }
 }
 
 #[test]
@@ -653,7 +700,7 @@ fn nothing_is_written_over_unasked() {
     manual(&["--name", "third"]).ends(1, &["would be masked"]);
     // what is masked
     place.say(&["disable", "third"]).is_done();
-    manual(&["--name", "third"]).ends(1, &["hookmux enable third"]);
+    manual(&["--name", "third"]).ends(1, &[" enable third`"]);
     manual(&["--name", "third", "--replace"]).is_done();
     assert_eq!(place.read("third").command, [other.as_str()]);
 }
@@ -990,13 +1037,11 @@ fn what_was_added_is_deleted_and_nothing_else() {
     let text = "events: after_vm_stop\ncommand: /bin/true\n";
     let low = place.registration("low", "pkg", text);
     place.registration("hooks", "pkg", text);
-    place
-        .say(&["delete", "pkg"])
-        .ends(0, &["deleted", low.to_str().unwrap(), "hookmux disable pkg"]);
-    place.say(&["delete", "pkg"]).ends(1, &["is not in", "hookmux disable pkg"]);
-    place.say(&["delete", "script", "/bin/true"]).ends(1, &["hookmux disable pkg"]);
+    place.say(&["delete", "pkg"]).ends(0, &["deleted", low.to_str().unwrap(), " disable pkg`"]);
+    place.say(&["delete", "pkg"]).ends(1, &["is not in", " disable pkg`"]);
+    place.say(&["delete", "script", "/bin/true"]).ends(1, &[" disable pkg`"]);
     place.say(&["disable", "pkg"]).is_done();
-    place.say(&["delete", "pkg"]).ends(1, &["hookmux enable pkg"]);
+    place.say(&["delete", "pkg"]).ends(1, &[" enable pkg`"]);
     assert!(low.exists());
     place.say(&["delete", "script"]).ends(2, &["needs the script's path"]);
     place.say(&["delete", "x", "y"]).ends(2, &["a name stands alone"]);

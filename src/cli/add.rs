@@ -4,6 +4,7 @@
 //! A script that never heard of `--describe` would do its work when it is asked. So only one that has
 //! the word in its text is asked, or one for which the user says so; under `--dry-run` none is.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::args::{self, AddArgs, Format, HookOptions};
 use super::output::{Cell, Output, Tone};
 use super::{End, Place, registered, registry};
-use crate::command;
+use crate::command::{self, Fix, words};
 use crate::config::called;
 use crate::config::diagnostic::did_you_mean;
 use crate::config::matching;
@@ -25,6 +26,7 @@ use crate::config::{Registration, Settings, TrustPolicy};
 use crate::event;
 use crate::front_door;
 use crate::hook::State;
+use crate::mend::{self, Ground};
 use crate::registry_edit::ask::{self, Silence};
 use crate::registry_edit::describe::{self, Entry, Problem, Subject, Unread};
 use crate::registry_edit::draft::{Desk, Draft};
@@ -208,8 +210,8 @@ impl Adding<'_> {
                         "{path} has no `--describe` in its text, so it isn't run to ask it\n\
                          options say what it is: {}\n\
                          or, if it describes itself all the same: {}",
-                        command::text(&["hookmux", "add", "script", path, "--event", "EVENT"]),
-                        command::text(&["hookmux", "add", "script", path, "--describe"]),
+                        self.own(&["add", "script", path, "--event", "EVENT"]),
+                        self.own(&["add", "script", path, "--describe"]),
                     );
                 }
                 (path.as_str(), vec![path.clone(), "--describe".to_owned()])
@@ -275,13 +277,17 @@ impl Adding<'_> {
         let metadata = match self.trust.file(Path::new(path)) {
             Ok(metadata) => metadata,
             Err(refusal) => {
-                self.refusal(&refusal)?;
+                self.refusal(&refusal, Path::new(path))?;
                 fs::metadata(path).with_context(|| format!("{path} can't be read"))?
             }
         };
         if metadata.permissions().mode() & 0o111 == 0 {
-            let fix = command::text(&["chmod", "a+x", path]);
-            bail!("{path} is not executable: {fix}");
+            let path = Path::new(path);
+            let fix = match self.ground().has(path) {
+                true => Fix::run(&words!["chmod", "a+x", path]),
+                false => self.take_over(path),
+            };
+            bail!("{} is not executable: {}", path.display(), fix.text);
         }
         Ok(())
     }
@@ -293,7 +299,7 @@ impl Adding<'_> {
         if modules.symlink_metadata().is_ok()
             && let Err(refusal) = self.trust.directory(&modules)
         {
-            self.refusal(&refusal)?;
+            self.refusal(&refusal, &modules)?;
         }
         if self.arguments.dry_run {
             return Ok(());
@@ -307,14 +313,40 @@ impl Adding<'_> {
         };
         for file in String::from_utf8_lossy(&printed).lines() {
             if let Err(refusal) = self.trust.file(Path::new(file)) {
-                self.refusal(&refusal)?;
+                self.refusal(&refusal, Path::new(file))?;
             }
         }
         Ok(())
     }
 
-    fn refusal(&mut self, refusal: &Refusal) -> anyhow::Result<()> {
-        let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+    fn ground(&self) -> Ground<'_> {
+        Ground::of(self.settings, self.place.surroundings.user)
+    }
+
+    /// The command that makes a script root's own and registers it: a copy, and this command again.
+    fn take_over(&self, script: &Path) -> Fix {
+        let real = fs::canonicalize(script).unwrap_or_else(|_| script.to_path_buf());
+        let place = self.ground().place_for(script);
+        let is_ours = self.arguments.reference.as_ref();
+        let mut again: Vec<OsString> = std::env::args_os().skip(1).collect();
+        // the first: an option that says the same stands behind it
+        let position = again.iter().position(|word| is_ours.is_some_and(|path| word == path));
+        if let Some(word) = position.and_then(|position| again.get_mut(position)) {
+            *word = place.clone().into();
+        }
+        again.insert(0, "hookmux".into());
+        Fix::all(&[mend::install(&real, &place), again])
+    }
+
+    fn refusal(&mut self, refusal: &Refusal, path: &Path) -> anyhow::Result<()> {
+        let ground = self.ground();
+        let faults = self.trust.all_faults(path);
+        let is_script = self.arguments.what == Path::new("script");
+        let fix = match faults.iter().all(|fault| ground.has(&fault.path)) {
+            false if is_script && path.is_file() => Some(self.take_over(path)),
+            _ => ground.fix(&[mend::Subject::at(path)]),
+        };
+        let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
         if self.settings.trust == TrustPolicy::Refuse {
             bail!("refused: {refusal}{fix}");
         }
@@ -378,7 +410,8 @@ impl Adding<'_> {
                 let path = top.path.display();
                 return Some(match (registry::read(top), &top.state) {
                     (_, State::Disabled(_)) => format!(
-                        "{path} disables `{name}`: `hookmux enable {name}` first, or give --replace"
+                        "{path} disables `{name}`: `{}` first, or give --replace",
+                        self.own(&["enable", name])
                     ),
                     _ if !registry::is_own(top, self.settings) => format!(
                         "`{name}` is registered in {path}, which would be masked: give --replace{}",
@@ -425,11 +458,17 @@ impl Adding<'_> {
         };
         let again = sources.iter().find(is_again).filter(|_| !draft.is_named)?;
         Some(format!(
-            "this is registered already, as `{}` in {}: `hookmux delete {0}` first{}",
+            "this is registered already, as `{}` in {}: `{}` first{}",
             registry::name_of(again),
             again.path.display(),
+            self.own(&["delete", &registry::name_of(again)]),
             or_name("or --name registers it once more")
         ))
+    }
+
+    /// A command of hookmux's own, as a shell takes it.
+    fn own(&self, words: &[&str]) -> String {
+        Fix::hookmux(&self.settings.hooks_dir, words).text
     }
 
     /// What is allowed, and will hardly do what is meant.
@@ -447,7 +486,9 @@ impl Adding<'_> {
         ];
         for program in programs.into_iter().flatten().filter_map(|words| words.first()) {
             if let Err(refusal) = self.trust.file(Path::new(program)) {
-                let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+                let fix =
+                    self.ground().fix(&[mend::Subject::named(Path::new(program), &draft.path)]);
+                let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
                 found.push(match self.settings.trust {
                     TrustPolicy::Refuse => {
                         format!("it will be refused, and count as failed: {refusal}{fix}")

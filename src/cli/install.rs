@@ -17,8 +17,10 @@ use super::args::{Format, InstallArgs, UninstallArgs};
 use super::installed::{self, BESIDE, Installed, Main};
 use super::output::{Output, Tone};
 use super::{End, Place, reload, vfio_helper};
+use crate::command::Fix;
 use crate::hook::{adopted, directory};
 use crate::libvirt::Driver;
+use crate::mend::{Ground, Subject};
 use crate::trust::Trust;
 
 /// Those that `install` makes links for where none is named. libxl and bhyve hosts name theirs.
@@ -128,8 +130,11 @@ fn obstacle(installed: &Installed, arguments: &InstallArgs) -> Option<String> {
             is_taken.then(|| format!("{} is somebody else's: move it away", place.display()))
         }
         (_, false) if installed.beside.is_some() => Some(format!(
-            "hookmux is called beside {path} already; `hookmux uninstall --driver {}` first",
-            installed.driver
+            "hookmux is called beside {path} already; `{}` first",
+            Fix::hookmux(
+                installed.path.parent().unwrap_or(Path::new("/")),
+                &["uninstall", "--driver", installed.driver.name()]
+            )
         )),
         (Main::Foreign, false) if !arguments.adopt => Some(format!(
             "{path} is somebody else's; --adopt keeps it as a hook of hookmux's, --beside leaves it libvirt's main script"
@@ -274,7 +279,10 @@ fn notes(place: &Place, places: &[Installed], binary: &Path, report: &mut Report
             script.display()
         ));
         if let Err(refusal) = trust.file(&script) {
-            let fix = refusal.fix().map(|fix| format!(": {fix}")).unwrap_or_default();
+            let hooks_dir = &place.surroundings.hooks_dir;
+            let fix = Ground::of_hooks_dir(hooks_dir, place.surroundings.user)
+                .fix(&[Subject::at(&script)]);
+            let fix = fix.map(|fix| format!(": {}", fix.text)).unwrap_or_default();
             report.notes.push(format!(
                 "{} will be refused, and count as failed: {refusal}{fix}",
                 script.display()

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::args::{Format, ListArgs};
 use super::output::{Cell, Output, Tone};
 use super::{End, Place, registered};
+use crate::command::Fix;
 use crate::config::registration::DIRECTORY;
 use crate::config::{Registration, Settings, TrustPolicy, cache, diagnostic, registry};
 use crate::event;
@@ -17,6 +18,7 @@ use crate::files;
 use crate::hook::candidates::{self, Candidate, VDSM_ROOT};
 use crate::hook::{Source, State, Style, adopted, directory, tree};
 use crate::libvirt::{Call, Driver, Operation, operation};
+use crate::mend::{Ground, Subject};
 use crate::registry_edit::{module, store};
 use crate::trust::Trust;
 
@@ -97,6 +99,8 @@ pub struct Listed {
     pub weight: Option<i64>,
     pub state: HookState,
     pub reason: Option<String>,
+    /// The way out of a refusal.
+    pub fix: Option<Fix>,
     /// Its turn among those of its place that run, from 1.
     pub order: Option<usize>,
     /// The file that registers it.
@@ -133,6 +137,8 @@ impl Listed {
             "sha256": self.sha256(),
             "state": self.state.name(),
             "reason": self.reason,
+            "fix": self.fix.as_ref().map(|fix| &fix.text),
+            "fix_command": self.fix.as_ref().map(Fix::command_json),
             "registered": self.registered.as_deref().map(registered::json),
         })
     }
@@ -171,10 +177,16 @@ impl Lister<'_> {
             let is_active = candidate.state == State::Active;
             let refusal = is_active.then(|| self.trust.file(&hook.path).err()).flatten();
             let refusal = refusal.filter(|_| self.settings.trust == TrustPolicy::Refuse);
+            let mut fix = None;
             let (state, reason) = match &refusal {
                 None => (HookState::of(&candidate.state), candidate.state.reason()),
                 Some(refusal) => {
-                    let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+                    let subject = match &hook.registration {
+                        Some(one) => Subject::named(&hook.path, &one.source),
+                        None => Subject::at(&hook.path),
+                    };
+                    fix = Ground::of(self.settings, self.trust.user()).fix(&[subject]);
+                    let fix = fix.as_ref().map(|fix| format!("; {}", fix.text)).unwrap_or_default();
                     (HookState::Refused, Some(format!("refused: {refusal}{fix}")))
                 }
             };
@@ -189,6 +201,7 @@ impl Lister<'_> {
                 weight: Some(hook.weight),
                 state,
                 reason,
+                fix,
                 order: runs.then_some(turn),
                 registration: hook
                     .registration
@@ -236,6 +249,7 @@ impl Lister<'_> {
             weight: None,
             state,
             reason,
+            fix: None,
             order: None,
             registration: Some(source.path.clone()),
             registered: None,

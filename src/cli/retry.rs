@@ -98,6 +98,11 @@ fn call(head: &Head, body: &Body) -> anyhow::Result<Call> {
     Ok(Call::new(driver, arguments))
 }
 
+/// Whether an execution is run again with `--force` only.
+pub fn is_refused(record: &Record) -> bool {
+    call(&record.head, &record.body).is_ok_and(|call| refuse(&call, &record.head).is_err())
+}
+
 /// What a retry can't do for these calls.
 fn refuse(call: &Call, head: &Head) -> anyhow::Result<()> {
     // the worker's tries answer nobody

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, Fix, words};
 use super::script_text::{self, Head, Interpreter};
 use super::survey::Survey;
+use crate::mend::Subject;
 use crate::run::environment::DEFAULT_PATH;
 use crate::trust::{Fault, Trust};
 
@@ -42,19 +43,19 @@ pub fn startable(survey: &Survey<'_>, path: &Path, label: &str, findings: &mut F
             Code::NoInterpreterLine,
             path,
             format!("{label} begins with no #! line: {shown} can't be executed (status 126)"),
-            format!("sed -i '1i #!/bin/sh' {}", quoted(path)),
+            Fix::run(&words!["sed", "-i", "1i #!/bin/sh", path]),
         ),
         Head::Marked => findings.add(
             Code::NoInterpreterLine,
             path,
             format!("{label} has a byte order mark before its #! line: {shown} can't be executed"),
-            format!("sed -i '1s/^\\xEF\\xBB\\xBF//' {}", quoted(path)),
+            Fix::run(&words!["sed", "-i", "1s/^\\xEF\\xBB\\xBF//", path]),
         ),
         Head::Crlf => findings.add(
             Code::Crlf,
             path,
             format!("{label} has Windows line ends: its interpreter is looked for with a carriage return at the end of the name"),
-            format!("sed -i 's/\\r$//' {}", quoted(path)),
+            Fix::run(&words!["sed", "-i", "s/\\r$//", path]),
         ),
         Head::Script(interpreter) => interpreted(survey, path, label, &interpreter, findings),
     }
@@ -71,7 +72,7 @@ fn interpreted(
         let message = format!(
             "{label} gives env `{words}`, which Linux hands over as one word: no program is called that"
         );
-        let fix = format!("sed -i '1s,env ,env -S ,' {}", quoted(path));
+        let fix = Fix::run(&words!["sed", "-i", "1s,env ,env -S ,", path]);
         return findings.add(Code::InterpreterMissing, path, message, fix);
     }
     let program = PathBuf::from(&interpreter.path);
@@ -109,7 +110,8 @@ fn untrusted(
         && refusal.fault != Fault::NotRegular
     {
         let message = format!("the interpreter of {label} isn't to be trusted: {refusal}");
-        let fix = refusal.fix().unwrap_or_else(|| format!("look at {}", program.display()));
+        let fix = survey.ground().fix(&[Subject::at(program)]);
+        let fix = fix.unwrap_or_else(|| format!("look at {}", program.display()).into());
         findings.add(Code::UntrustedInterpreter, path, message, fix);
     }
 }
@@ -121,7 +123,8 @@ pub fn noexec(path: &Path, label: &str, findings: &mut Findings) {
             "{label} lies on a file system that is mounted noexec: {} can't be executed",
             path.display()
         );
-        let fix = format!("mount -o remount,exec \"$(findmnt -no TARGET -T {})\"", quoted(path));
+        // a mount point is somebody else's, and was made so for a reason
+        let fix = format!("let {} lie on a file system that isn't mounted noexec", path.display());
         findings.add(Code::Noexec, path, message, fix);
     }
 }
