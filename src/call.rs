@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 
 use crate::answer::{self, Answer};
 use crate::bypass;
+use crate::config::registry::Broken;
 use crate::config::settings::RecordPolicy;
 use crate::config::{self, Diagnostic, Loaded, Settings, Surroundings};
 use crate::daemon_seen;
@@ -427,7 +428,8 @@ impl Handling<'_> {
         let unreadable = self.candidates.unreadable.iter();
         let directories = unreadable
             .map(|directory| format!("{}: {}", directory.path.display(), directory.error));
-        let broken = self.candidates.broken.iter().filter(|broken| !broken.has_stand_in);
+        let shuts = |broken: &&Broken| !broken.has_stand_in && broken.diagnostic.meaning().shuts();
+        let broken = self.candidates.broken.iter().filter(shuts);
         settings
             .chain(directories)
             .chain(broken.map(|broken| broken.diagnostic.one_line()))
@@ -443,6 +445,12 @@ impl Handling<'_> {
         let broken = self.candidates.broken.iter().filter(|broken| broken.has_stand_in);
         let broken = broken
             .map(|broken| format!("{}; its last good form is used", broken.diagnostic.one_line()));
+        let lenient =
+            |broken: &&Broken| !broken.has_stand_in && !broken.diagnostic.meaning().shuts();
+        let lenient = self.candidates.broken.iter().filter(lenient);
+        let lenient = lenient.map(|broken| {
+            format!("{}; it doesn't run, and stops nothing", broken.diagnostic.one_line())
+        });
         let document = match &facts.document {
             Document::Broken(why) => Some(format!("libvirt's document counts as absent: {why}")),
             Document::NotRead { why, .. } => {
@@ -450,6 +458,6 @@ impl Handling<'_> {
             }
             Document::Absent | Document::Whole(_) => None,
         };
-        copy.chain(broken).chain(document).collect()
+        copy.chain(broken).chain(lenient).chain(document).collect()
     }
 }

@@ -237,7 +237,11 @@ impl Lister<'_> {
                 let words = format!("{}; its last good form runs", diagnostic.one_line());
                 (HookState::Broken, Some(words))
             }
-            Some(Err(diagnostic)) => (HookState::Broken, Some(diagnostic.one_line())),
+            Some(Err(diagnostic)) => {
+                let consequence = diagnostic.meaning().consequence();
+                let words = format!("{}; {consequence}", diagnostic.one_line());
+                (HookState::Broken, Some(words))
+            }
             _ => (HookState::of(&source.state), source.state.reason()),
         };
         self.listed.push(Listed {

@@ -98,10 +98,14 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
 }
 
 fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
-    let broken = candidates.broken.iter().filter(|broken| broken.has_stand_in);
-    let mut notes: Vec<String> = broken
-        .map(|broken| format!("{}\nIts last good form is used.", broken.diagnostic))
-        .collect();
+    let mut notes: Vec<String> = Vec::new();
+    for broken in &candidates.broken {
+        if broken.has_stand_in {
+            notes.push(format!("{}\nIts last good form is used.", broken.diagnostic));
+        } else if !broken.diagnostic.meaning().shuts() {
+            notes.push(format!("{}\nIt doesn't run, and stops nothing.", broken.diagnostic));
+        }
+    }
     match document {
         Document::Broken(why) => notes.push(format!("The document counts as absent: {why}.")),
         Document::NotRead { why, .. } => {

@@ -72,10 +72,9 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
     match (&source.content, &source.state) {
         (Some(Err(problem)), _) if !is_refused(problem) => {
             let stands_in = survey.stand_ins.contains(path);
-            let consequence = if stands_in {
-                "its last good form runs"
-            } else {
-                "what it would run is unknown, and gates fail"
+            let consequence = match stands_in {
+                true => "its last good form runs".to_owned(),
+                false => problem.meaning().consequence(),
             };
             let words = format!("{} ({consequence})", problem.one_line());
             let is_link = path.is_symlink() && !path.exists();
