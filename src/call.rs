@@ -22,6 +22,7 @@ use crate::facts::{self, Facts};
 use crate::fault;
 use crate::guest::{self, Guest};
 use crate::hook::candidates::{self, Candidates};
+use crate::hook::directory;
 use crate::libvirt::document;
 use crate::libvirt::driver::Front;
 use crate::libvirt::{Call, Class, Document, Driver, Operation};
@@ -77,11 +78,15 @@ impl Mode {
 pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     let surroundings = Surroundings::here(&front.hooks_dir);
     let mut trust = Trust::new(surroundings.user);
-    let loaded = config::load(&surroundings, &mut trust, true);
+    let mut loaded = config::load(&surroundings, &mut trust, true);
     watchdog::go_on();
     // a session daemon calls the same links as its user: hooks are the administrator's
     if !surroundings.is_root() && !loaded.settings.session {
         return Answer::default();
+    }
+    if !surroundings.is_root() {
+        let user = surroundings.user;
+        loaded.settings.roots.retain(|root| !directory::is_shut_to(root, user));
     }
     if front.beside && is_main_script_ours(front, &surroundings) {
         return Answer::default();
@@ -120,6 +125,8 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
 /// What the last boot, or a process that died, has left: documents, and jobs, which without a worker
 /// wait for the next call that queues some.
 fn take_up(surroundings: &Surroundings, settings: &Settings) {
+    // one that an older version made
+    document_file::open_way(&settings.runtime_dir);
     document_file::sweep(&settings.runtime_dir);
     queue::sweep(settings);
     mover::start(&surroundings.hooks_dir, settings);

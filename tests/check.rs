@@ -1295,11 +1295,11 @@ fn counters_of_a_newer_version_are_told() {
 #[test]
 fn that_hooks_are_switched_off_is_an_error() {
     let place = Place::clean();
-    place.host.text(&["bypass", "on", "--guest", "web 1"], 0);
+    place.host.text(&["bypass", "on", "--guest", "web 1", "--yes"], 0);
     place
         .finds("bypassed", "hookmux.bypass", &["the emergency switch is on", "calls about web 1"])
         .is_mended();
-    place.host.text(&["bypass", "on"], 0);
+    place.host.text(&["bypass", "on", "--yes"], 0);
     place.mode("hookmux.bypass", 0o666);
     place.finds("broken-bypass", "hookmux.bypass", &["counts for nothing"]).is_mended();
     place.is_clean();

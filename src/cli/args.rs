@@ -127,6 +127,57 @@ pub enum Command {
     },
 }
 
+impl Arguments {
+    /// How the answer is printed; also an error, where it is one for programs.
+    pub fn format(&self) -> Format {
+        match &self.command {
+            Some(Command::List(list)) => list.output,
+            Some(Command::Events(events)) => events.output,
+            Some(Command::Plan(call) | Command::Run(call)) => call.output,
+            Some(Command::Check(check)) => check.output,
+            Some(Command::Install(install)) => install.output,
+            Some(Command::Uninstall(uninstall)) => uninstall.output,
+            Some(Command::Add(add)) => add.output,
+            Some(Command::Delete(delete)) => delete.output,
+            Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output,
+            Some(Command::Queue(queue)) => queue.output,
+            Some(Command::Log(log)) => log.output,
+            Some(Command::Show(show)) => show.output,
+            Some(Command::Retry(retry)) => retry.output,
+            Some(Command::Watch(watch)) => watch.output,
+            Some(Command::Prune(prune)) => prune.output,
+            Some(Command::Bypass(bypass)) => bypass.output,
+            Some(
+                Command::Schema
+                | Command::Worker
+                | Command::Metrics
+                | Command::Completions { .. }
+                | Command::Man { .. },
+            )
+            | None => Format::Text,
+        }
+    }
+
+    /// Whether the command only looks at what is there.
+    pub fn only_looks(&self) -> bool {
+        match &self.command {
+            Some(
+                Command::List(_)
+                | Command::Plan(_)
+                | Command::Check(_)
+                | Command::Log(_)
+                | Command::Show(_)
+                | Command::Watch(_)
+                | Command::Metrics,
+            )
+            | None => true,
+            Some(Command::Queue(queue)) => !queue.work,
+            Some(Command::Bypass(bypass)) => bypass.turn.is_none(),
+            _ => false,
+        }
+    }
+}
+
 /// How data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -277,12 +328,18 @@ pub struct BypassArgs {
     /// Switch it
     #[arg(value_enum)]
     pub turn: Option<Turn>,
-    /// For so long: 1h, 30m [default: until it is switched off]
+    /// For so long: 1h, 30m, 30d at most [default: 30d, after a question]
     #[arg(long = "for", value_parser = crate::config::values::parse_duration, value_name = "TIME", requires = "turn")]
     pub duration: Option<std::time::Duration>,
     /// Only for calls about this guest or network
     #[arg(long, value_name = "NAME")]
     pub guest: Option<String>,
+    /// Why; kept and shown with who switched it on
+    #[arg(long, value_name = "TEXT", requires = "turn")]
+    pub reason: Option<String>,
+    /// Go on without a question
+    #[arg(long)]
+    pub yes: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -304,14 +361,17 @@ pub struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub struct QueueArgs {
-    /// Remove jobs that wait or were put aside: one by its id, those of a hook by its name, or all;
-    /// those that run are left alone
+    /// Remove jobs that wait or were put aside: one by its id, those of a hook by its name, or all,
+    /// after a question; those that run are left alone
     #[arg(long, conflicts_with = "work", value_name = "JOB|HOOK", num_args = 0..=1, default_missing_value = "")]
     pub flush: Option<String>,
     /// Bring jobs back that were put aside, as though they had been queued just now: one by its id,
     /// those of a hook by its name, or all
     #[arg(long, conflicts_with_all = ["work", "flush"], value_name = "JOB|HOOK", num_args = 0..=1, default_missing_value = "")]
     pub requeue: Option<String>,
+    /// Go on without a question
+    #[arg(long)]
+    pub yes: bool,
     /// Work on the queue here and now
     #[arg(long)]
     pub work: bool,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::FilterArgs;
 use super::output::{Cell, Tone};
-use super::time;
+use super::{rights, time};
 use crate::config::Settings;
 use crate::event;
 use crate::format::Newer;
@@ -18,7 +18,9 @@ use crate::record::history::{Filter, History};
 pub const TITLES: [&str; 7] = ["TIME", "ID", "CALL", "OBJECT", "HOOKS", "TOOK", "RESULT"];
 
 pub fn history(settings: &Settings) -> anyhow::Result<History> {
+    rights::must_read_state(settings)?;
     let history = History::new(&settings.runtime_dir, &settings.state_dir);
+    rights::must_list(&[history.spool().base(), history.store().base()])?;
     match history.check() {
         Ok(()) => Ok(history),
         Err(error) => bail!(

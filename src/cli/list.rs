@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::{Format, ListArgs};
 use super::output::{Cell, Output, Tone};
-use super::{End, Place, registered};
+use super::{End, Place, registered, rights};
 use crate::command::Fix;
 use crate::config::registration::DIRECTORY;
 use crate::config::{Registration, Settings, TrustPolicy, cache, diagnostic, registry};
@@ -340,8 +340,7 @@ fn of_source(call: &Call, settings: &Settings, user: u32, source: Source) -> Vec
 }
 
 fn unreadable(directory: directory::Unreadable) -> anyhow::Error {
-    anyhow::Error::new(directory.error)
-        .context(format!("{} can't be read", directory.path.display()))
+    rights::explained(&directory.path, directory.error)
 }
 
 /// The table's events, and unknown operations' where a directory is there.
@@ -413,6 +412,7 @@ fn tree_calls(settings: &Settings, driver: Driver) -> anyhow::Result<Vec<Call>> 
 pub fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
+    rights::must_read_hooks(settings)?;
     if let Some(event) = &arguments.event
         && !event::is_known(event)
     {

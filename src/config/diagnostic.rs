@@ -31,7 +31,7 @@ pub struct Diagnostic {
     pub place: Option<(usize, usize)>,
     pub message: String,
     /// The line that is meant.
-    pub line: Option<String>,
+    pub line: Option<Box<str>>,
     pub kind: Kind,
     /// The key that is meant, of those that lie below no other one.
     pub key: Option<Box<str>>,
@@ -67,7 +67,7 @@ impl Diagnostic {
     /// One about a key, where it first stands.
     pub fn at_key(path: &Path, text: &str, key: &str, message: String) -> Diagnostic {
         let place = if key.is_empty() { None } else { nth_key(text, key, 1) };
-        let line = place.and_then(|(line, _)| text.lines().nth(line - 1)).map(str::to_owned);
+        let line = place.and_then(|(line, _)| text.lines().nth(line - 1)).map(Box::from);
         let key = (!key.is_empty()).then(|| key.into());
         let (place, kind) = (place.or(Some((1, 1))), Kind::Value);
         let path = path.to_path_buf();
@@ -109,7 +109,7 @@ impl Diagnostic {
             message = unknown.message();
         }
         let line = place.and_then(|(line, _)| text.lines().nth(line.saturating_sub(1)));
-        let (line, kind) = (line.map(str::to_owned), Kind::Syntax);
+        let (line, kind) = (line.map(Box::from), Kind::Syntax);
         let key = place.and_then(|(line, _)| key_at(text, line));
         let (path, message) = (path.to_path_buf(), bounded(message));
         Diagnostic { path, place, message, line, kind, key, meaning: None }

@@ -72,7 +72,7 @@ impl Spool {
     /// # Errors
     /// As of `mkdir(2)`.
     pub fn make(&self) -> io::Result<()> {
-        for directory in [&self.base.join(RUNNING), &self.base.join(DONE)] {
+        for directory in [&self.base, &self.base.join(RUNNING), &self.base.join(DONE)] {
             files::private_directory(directory)?;
         }
         let counters = self.base.join(DROPPED);

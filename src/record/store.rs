@@ -42,6 +42,7 @@ impl Store {
         let path = self.path(id);
         files::replace(&path, bytes).or_else(|error| match error.kind() {
             io::ErrorKind::NotFound => {
+                files::private_directory(&self.base)?;
                 files::private_directory(path.parent().unwrap_or(&self.base))?;
                 files::replace(&path, bytes)
             }

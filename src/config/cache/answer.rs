@@ -96,7 +96,7 @@ fn registration(
 pub struct Problem {
     place: Option<(usize, usize)>,
     message: String,
-    line: Option<String>,
+    line: Option<Box<str>>,
     kind: Kind,
     key: Option<Box<str>>,
     #[serde(default)]
