@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::command::Fix;
 use crate::files;
 use crate::format;
 use crate::libvirt::Call;
@@ -145,6 +146,16 @@ impl Entry {
             || "every call of this host".to_owned(),
             |guest| format!("calls about {guest}"),
         )
+    }
+}
+
+impl Entry {
+    /// The command that ends it.
+    pub fn way_out(&self, hooks_dir: &Path) -> Fix {
+        let mut words = vec!["bypass".to_owned(), "off".to_owned()];
+        // as one word: a guest's name may begin with a dash
+        words.extend(self.guest.iter().map(|guest| format!("--guest={guest}")));
+        Fix::hookmux(hooks_dir, &words)
     }
 }
 

@@ -158,8 +158,9 @@ fn passed_over(
         &Fact::Begun(&Begun { call, settings, surroundings, document: document.bytes() }),
     );
     let words = format!(
-        "no hook is run: the emergency switch is on for {}; `hookmux bypass off` ends that",
-        entry.whose()
+        "no hook is run: the emergency switch is on for {}; `{}` ends that",
+        entry.whose(),
+        entry.way_out(&surroundings.hooks_dir)
     );
     witness.see(&execution, &Fact::Bypassed(&words));
     if let Some(guest) = facts::guest(call, &settings.runtime_dir, &identity) {

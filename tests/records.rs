@@ -932,6 +932,54 @@ fn it_says_who_and_why_and_has_a_bound() {
     host.text(&["bypass", "on", "--for", "30d"], 0);
 }
 
+/// Runs a command that an output proposes in backquotes, as a person would paste it.
+fn paste(host: &Host, text: &str, contains: &str) -> std::process::Output {
+    let mut quoted = text.split('`').skip(1).step_by(2);
+    let line = quoted.find(|line| line.contains(contains)).unwrap_or_else(|| panic!("{text}"));
+    let bin = host.path("path");
+    if !bin.exists() {
+        fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink(binary_under_test(), bin.join("hookmux")).unwrap();
+    }
+    let output = Command::new("/bin/sh")
+        .args(["-c", line])
+        .current_dir(host.directory())
+        .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!host.path("pwned").exists(), "{line}");
+    output
+}
+
+#[test]
+fn what_is_proposed_can_be_pasted() {
+    let host = Host::new();
+    host.script("before_vm_start/10-bad", "log ran; exit 1");
+    for guest in ["it's", "a b", "z';touch pwned;'", "$(touch pwned)", "-rf", "--help"] {
+        let guest = format!("--guest={guest}");
+        let said = host.text(&["bypass", "on", "--for", "1h", &guest], 0);
+        let output = paste(&host, &said, "bypass off");
+        assert!(output.status.success(), "{said}: {output:?}");
+        assert!(!host.hook("hookmux.bypass").exists(), "{said}");
+    }
+    // the hint after a gate that failed is none that is refused
+    host.guest("prepare begin").run().fails(1, &[]);
+    host.log();
+    let said = host.text(&["show", "last"], 0);
+    let output = paste(&host, &said, "retry");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("is a gate"), "{output:?}");
+    assert_eq!(host.log(), ["ran"]);
+    // nor the one of a notification
+    host.script("after_vm_stop/10-bad", "log ran; exit 1");
+    host.guest("stopped end").run();
+    host.log();
+    let said = host.text(&["show", "last"], 0);
+    assert!(!said.contains("--force"), "{said}");
+    paste(&host, &said, "retry");
+    assert_eq!(host.log(), ["ran"]);
+}
+
 #[test]
 fn what_loses_something_asks_first() {
     let host = Host::new();

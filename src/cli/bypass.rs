@@ -1,5 +1,7 @@
 //! `hookmux bypass`: the emergency switch.
 
+use std::path::Path;
+
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -82,7 +84,7 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
         output.toned(Tone::Good, "The emergency switch is off: hooks run.");
     }
     for entry in &now.entries {
-        output.toned(Tone::Bad, &shout(entry));
+        output.toned(Tone::Bad, &shout(entry, hooks_dir));
     }
     Ok(End::Good)
 }
@@ -133,15 +135,16 @@ fn person() -> String {
 }
 
 /// What everybody is told while the switch is on.
-pub fn shout(entry: &Entry) -> String {
-    format!("THE EMERGENCY SWITCH IS ON: {}", words(entry))
+pub fn shout(entry: &Entry, hooks_dir: &Path) -> String {
+    format!("THE EMERGENCY SWITCH IS ON: {}", words(entry, hooks_dir))
 }
 
 /// Whose hooks don't run, and how long.
-pub fn words(entry: &Entry) -> String {
+pub fn words(entry: &Entry, hooks_dir: &Path) -> String {
+    let way_out = entry.way_out(hooks_dir);
     let until = entry.until.map_or_else(
-        || "until `hookmux bypass off`".to_owned(),
-        |until| format!("until {}", time::local(until)),
+        || format!("until `{way_out}`"),
+        |until| format!("until {} or `{way_out}`", time::local(until)),
     );
     let by = entry.user.as_ref().map(|user| format!(", by {user}")).unwrap_or_default();
     let why = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -159,7 +159,11 @@ impl Place {
     fn shout_bypass(&self, output: &mut Output) {
         let mut trust = Trust::new(self.surroundings.user);
         match crate::bypass::load(&self.surroundings.hooks_dir, &mut trust) {
-            Ok(now) => now.entries.iter().for_each(|entry| output.complain(&bypass::shout(entry))),
+            Ok(now) => {
+                let hooks_dir = &self.surroundings.hooks_dir;
+                let shouts = now.entries.iter().map(|entry| bypass::shout(entry, hooks_dir));
+                shouts.for_each(|words| output.complain(&words));
+            }
             Err(words) => output.complain(&words),
         }
     }

@@ -11,6 +11,7 @@ use super::output::{Output, Tone};
 use super::run::{Trial, show_answer};
 use super::{End, Place, describe, executions};
 use crate::call::{Handling, Mode};
+use crate::command::Fix;
 use crate::config::Surroundings;
 use crate::config::settings::RecordPolicy;
 use crate::event::Origin;
@@ -76,7 +77,8 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
     if is_text {
         show_answer(&trial.answer, trial.seen.is_empty(), output);
         if let Some(id) = &trial.id {
-            output.line(&format!("`hookmux show {id}` shows all of it"));
+            let show = Fix::hookmux(&place.surroundings.hooks_dir, &["show", id]);
+            output.line(&format!("`{show}` shows all of it"));
         }
     } else {
         let mut value = trial.json();

@@ -21,6 +21,7 @@ use super::waiting::{Obstacle, Waiting};
 use super::watch::Watch;
 use super::{Queue, outcome, remove_started, usage};
 use crate::bypass::{self, Bypass};
+use crate::command::Fix;
 use crate::config::{Settings, Surroundings, TrustPolicy};
 use crate::record::mover;
 use crate::record::recorder::{Place, Recorder};
@@ -401,7 +402,9 @@ impl Shift<'_> {
         let path = self.queue.path(&head.id);
         let words = match self.queue.put_aside(path.file_name().unwrap_or_default()) {
             Ok(()) => {
-                format!("put aside: {why}; `hookmux queue --requeue {}` brings it back", head.id)
+                let words = ["queue", "--requeue", &head.id];
+                let way_back = Fix::hookmux(&self.settings.hooks_dir, &words);
+                format!("put aside: {why}; `{way_back}` brings it back")
             }
             Err(error) => {
                 self.passed_over.insert(head.id.clone());

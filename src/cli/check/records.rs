@@ -94,11 +94,9 @@ pub fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
     match bypass::load(hooks_dir, &mut Trust::new(survey.user)) {
         Ok(now) => {
             for entry in &now.entries {
-                let mut off = survey.words("bypass off");
-                // as one word: a guest's name may begin with a dash
-                off.extend(entry.guest.iter().map(|guest| format!("--guest={guest}").into()));
-                let words = format!("the emergency switch is on: {}", switch::words(entry));
-                findings.add(Code::Bypassed, &path, words, Fix::run(&off));
+                let words =
+                    format!("the emergency switch is on: {}", switch::words(entry, hooks_dir));
+                findings.add(Code::Bypassed, &path, words, entry.way_out(hooks_dir));
             }
         }
         Err(words) => {
