@@ -110,6 +110,11 @@ pub fn quoted(word: impl AsRef<OsStr>) -> String {
         .ok()
         .filter(|text| text.chars().all(|character| !is_unseen(character)));
     if let Some(text) = printable {
+        // nothing in it means more to a shell than itself, behind a command's name
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+        if !text.is_empty() && !text.starts_with('=') && text.chars().all(is_plain) {
+            return text.to_owned();
+        }
         return shlex::try_quote(text).map_or_else(|_| octal(bytes), Into::into);
     }
     octal(bytes)

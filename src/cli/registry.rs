@@ -1,6 +1,7 @@
 //! What `add`, `delete`, `enable` and `disable` have in common: the registry as it is, and a report
 //! of what was done to it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail};
@@ -81,8 +82,18 @@ pub fn read(source: &Source) -> Option<&Registration> {
 }
 
 /// A command of hookmux's own about this hooks directory, as a shell takes it.
-pub fn own(settings: &Settings, words: &[&str]) -> String {
+pub fn own<W: AsRef<OsStr>>(settings: &Settings, words: &[W]) -> String {
     Fix::hookmux(&settings.hooks_dir, words).text
+}
+
+/// The words that remove a hook's jobs. A name that begins with a dash stands in the option's word.
+fn flush(name: &str) -> Vec<String> {
+    let mut words = vec!["queue".to_owned()];
+    match name.starts_with('-') {
+        true => words.push(format!("--flush={name}")),
+        false => words.extend(["--flush".to_owned(), name.to_owned()]),
+    }
+    words
 }
 
 /// Why there is no such registration, and what there is.
@@ -154,7 +165,7 @@ impl Report {
                 self.notes.push(format!(
                     "{}: {count} {jobs} in the queue and will still run: `{}` removes them",
                     step.name,
-                    own(settings, &["queue", &format!("--flush={}", step.name)])
+                    own(settings, &flush(&step.name))
                 ));
             }
         }
