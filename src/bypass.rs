@@ -13,15 +13,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::command::Fix;
 use crate::files;
 use crate::format;
 use crate::libvirt::Call;
+use crate::mend::{Ground, Subject};
 use crate::trust::Trust;
 
 /// The file's name in the hooks directory.
 pub const FILE_NAME: &str = "hookmux.bypass";
 /// The version of the file's format. Raised when what an older version reads from it would be wrong.
-const FORMAT: u32 = 1;
+///
+/// Format 2 says who switched it on, and why; a reader of format 1 lets such a file count for nothing.
+const FORMAT: u32 = 2;
+/// How long it may be switched on at once.
+pub const MAX_DAYS: u64 = 30;
+pub const MAX_S: u64 = MAX_DAYS * 24 * 3600;
 /// A file that is larger was not written by hookmux.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -33,6 +40,9 @@ pub struct Entry {
     /// Seconds since 1970; `None` until it is switched off.
     pub until: Option<u64>,
     pub since: u64,
+    /// Who switched it on, and why, as far as that was written down.
+    pub user: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// Everything that is switched off.
@@ -74,10 +84,15 @@ impl Serialize for Entry {
             guest: Option<&'a str>,
             until: Option<u64>,
             since: u64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            user: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            reason: Option<&'a str>,
         }
         let whose = self.guest.clone().map_or(Whose::Host, Whose::Guest);
         let (guest, until, since) = (self.guest.as_deref(), self.until, self.since);
-        Written { whose, guest, until, since }.serialize(serializer)
+        let (user, reason) = (self.user.as_deref(), self.reason.as_deref());
+        Written { whose, guest, until, since, user, reason }.serialize(serializer)
     }
 }
 
@@ -93,6 +108,8 @@ impl<'de> Deserialize<'de> for Entry {
             until: Option<u64>,
             #[serde(default)]
             since: u64,
+            user: Option<String>,
+            reason: Option<String>,
         }
         /// Tells null from a key that is missing.
         fn present<'de, D: Deserializer<'de>>(
@@ -100,7 +117,7 @@ impl<'de> Deserialize<'de> for Entry {
         ) -> Result<Option<Option<String>>, D::Error> {
             Option::deserialize(deserializer).map(Some)
         }
-        let Read { whose, guest, until, since } = Read::deserialize(deserializer)?;
+        let Read { whose, guest, until, since, user, reason } = Read::deserialize(deserializer)?;
         let whose = whose.map(|whose| match whose {
             Whose::Host => None,
             Whose::Guest(guest) => Some(guest),
@@ -117,7 +134,7 @@ impl<'de> Deserialize<'de> for Entry {
                 ));
             }
         };
-        Ok(Entry { guest, until, since })
+        Ok(Entry { guest, until, since, user, reason })
     }
 }
 
@@ -128,6 +145,16 @@ impl Entry {
             || "every call of this host".to_owned(),
             |guest| format!("calls about {guest}"),
         )
+    }
+}
+
+impl Entry {
+    /// The command that ends it.
+    pub fn way_out(&self, hooks_dir: &Path) -> Fix {
+        let mut words = vec!["bypass".to_owned(), "off".to_owned()];
+        // as one word: a guest's name may begin with a dash
+        words.extend(self.guest.iter().map(|guest| format!("--guest={guest}")));
+        Fix::hookmux(hooks_dir, &words)
     }
 }
 
@@ -168,7 +195,9 @@ pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
         Ok(_) => {}
     }
     trust.file(&path).map_err(|refusal| {
-        let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+        let ground = Ground::of_hooks_dir(hooks_dir, trust.user());
+        let fix = ground.fix(&[Subject::at(&path)]);
+        let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
         format!("{}{fix}", fault(&refusal))
     })?;
     let bytes = files::read_asked(&path, MAX_FILE_BYTES).map_err(|error| fault(&error))?;
@@ -212,7 +241,7 @@ mod tests {
     }
 
     fn entry(guest: Option<&str>, until: Option<u64>) -> Entry {
-        Entry { guest: guest.map(str::to_owned), until, since: 0 }
+        Entry { guest: guest.map(str::to_owned), until, since: 0, user: None, reason: None }
     }
 
     #[test]
@@ -311,7 +340,7 @@ mod tests {
         ] {
             assert!(read(text).unwrap_err().contains("counts for nothing"), "{text}");
         }
-        let words = read(r#"{"format":2,"entries":[{"whose":"host"}]}"#).unwrap_err();
+        let words = read(r#"{"format":3,"entries":[{"whose":"host"}]}"#).unwrap_err();
         assert!(words.contains("counts for nothing: a newer hookmux wrote it"), "{words}");
         let words = read(&" ".repeat(2 << 20)).unwrap_err();
         assert!(words.contains("larger than"), "{words}");

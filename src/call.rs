@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use crate::answer::{self, Answer};
 use crate::bypass;
 use crate::circle::Nesting;
+use crate::config::registry::Broken;
 use crate::config::settings::RecordPolicy;
 use crate::config::{self, Diagnostic, Loaded, Scope, Settings, Surroundings};
 use crate::daemon_seen;
@@ -22,6 +23,7 @@ use crate::facts::{self, Facts};
 use crate::fault;
 use crate::guest::{self, Arrival, Guest};
 use crate::hook::candidates::{self, Candidates};
+use crate::hook::directory;
 use crate::libvirt::document;
 use crate::libvirt::driver::Front;
 use crate::libvirt::{Call, Class, Document, Driver, Operation};
@@ -82,6 +84,10 @@ pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     // a session daemon calls the same links as its user: hooks are the administrator's, but for
     // scripts that libvirt itself would call
     let scope = loaded.narrow(&surroundings);
+    if !surroundings.is_root() {
+        let user = surroundings.user;
+        loaded.settings.roots.retain(|root| !directory::is_shut_to(root, user));
+    }
     if front.beside && is_main_script_ours(front, &surroundings) {
         return Answer::default();
     }
@@ -129,6 +135,8 @@ fn take_up(surroundings: &Surroundings, settings: &Settings, shout: &mut dyn FnM
             shout(&format!("{key} {} can't be used: {error}", dir.named().display()));
         }
     }
+    // one that an older version made
+    document_file::open_way(&settings.runtime_dir);
     document_file::sweep(&settings.runtime_dir);
     queue::sweep(settings);
     mover::start(&surroundings.hooks_dir, settings);
@@ -160,8 +168,9 @@ fn passed_over(
         &Fact::Begun(&Begun { call, settings, surroundings, document: document.bytes() }),
     );
     let words = format!(
-        "no hook is run: the emergency switch is on for {}; `hookmux bypass off` ends that",
-        entry.whose()
+        "no hook is run: the emergency switch is on for {}; `{}` ends that",
+        entry.whose(),
+        entry.way_out(&surroundings.hooks_dir)
     );
     witness.see(&execution, &Fact::Bypassed(&words));
     if let Some(guest) = facts::guest(call, &settings.runtime_dir, &identity) {
@@ -453,7 +462,8 @@ impl Handling<'_> {
         let unreadable = self.candidates.unreadable.iter();
         let directories = unreadable
             .map(|directory| format!("{}: {}", directory.path.display(), directory.error));
-        let broken = self.candidates.broken.iter().filter(|broken| !broken.has_stand_in);
+        let shuts = |broken: &&Broken| !broken.has_stand_in && broken.diagnostic.meaning().shuts();
+        let broken = self.candidates.broken.iter().filter(shuts);
         settings
             .chain(directories)
             .chain(broken.map(|broken| broken.diagnostic.one_line()))
@@ -469,6 +479,12 @@ impl Handling<'_> {
         let broken = self.candidates.broken.iter().filter(|broken| broken.has_stand_in);
         let broken = broken
             .map(|broken| format!("{}; its last good form is used", broken.diagnostic.one_line()));
+        let lenient =
+            |broken: &&Broken| !broken.has_stand_in && !broken.diagnostic.meaning().shuts();
+        let lenient = self.candidates.broken.iter().filter(lenient);
+        let lenient = lenient.map(|broken| {
+            format!("{}; it doesn't run, and stops nothing", broken.diagnostic.one_line())
+        });
         let document = match &facts.document {
             Document::Broken(why) => Some(format!("libvirt's document counts as absent: {why}")),
             Document::NotRead { why, .. } => {
@@ -476,6 +492,6 @@ impl Handling<'_> {
             }
             Document::Absent | Document::Whole(_) => None,
         };
-        copy.chain(broken).chain(document).collect()
+        copy.chain(broken).chain(lenient).chain(document).collect()
     }
 }

@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-/// Makes a directory and its parents, for its owner alone.
+/// Makes a directory for its owner alone. Parents that are missing can be passed through by all, and
+/// be listed by nobody else: what a hook's user is given lies below them.
 ///
 /// # Errors
 /// As of `mkdir(2)`; that it exists is none.
@@ -19,7 +20,12 @@ pub fn private_directory(path: &Path) -> io::Result<()> {
     builder.mode(0o700);
     match builder.create(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new().recursive(true).mode(0o700).create(path)
+            let parent = path.parent().unwrap_or(path);
+            DirBuilder::new().recursive(true).mode(0o711).create(parent)?;
+            match builder.create(path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                other => other,
+            }
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,

@@ -441,7 +441,7 @@ mod tests {
                 let arrival = guest.arrive();
                 let held = arrival.held.unwrap();
                 assert!(arrival.is_in_doubt && held.status == OWN_TROUBLE, "{text}");
-                for word in [path.to_str().unwrap(), "can't be read: ", "rm '"] {
+                for word in [path.to_str().unwrap(), "can't be read: ", "rm /"] {
                     assert!(held.words.contains(word), "{text}: {}", held.words);
                 }
                 guest.forget_pending();
@@ -492,7 +492,7 @@ mod tests {
         }
         // a directory that can't be removed, and a file in the place of the directory
         fs::create_dir_all(path.join("x")).unwrap();
-        assert!(guest.arrive().held.unwrap().words.contains("rm -r '"));
+        assert!(guest.arrive().held.unwrap().words.contains("rm -r /"));
         guest.expect(Origin::Restore, Some(held.clone())).unwrap();
         assert_eq!(guest.arrive().held, Some(held.clone()));
         fs::remove_dir_all(guest.pending.named()).unwrap();

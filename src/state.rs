@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::command::{Fix, quoted, words};
 use crate::files;
 use crate::trust::{Fault, Refusal, Trust};
 
@@ -43,11 +44,15 @@ pub enum Found {
 
 /// Why a directory isn't used: it isn't hookmux's own. An `io::Error` of [`Dir`] carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shut(pub Refusal);
+pub struct Shut {
+    pub refusal: Refusal,
+    /// Whether that is a directory of hookmux's own, and not one on the way there.
+    is_own: bool,
+}
 
 impl fmt::Display for Shut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let refusal = &self.0;
+        let refusal = &self.refusal;
         let fix = self.fix();
         match refusal.fault {
             Fault::NotDirectory => write!(f, "{refusal}; {fix}"),
@@ -70,20 +75,29 @@ impl From<Shut> for io::Error {
 
 impl Shut {
     /// The way out: one command where one mends it, else what is to be done.
-    pub fn fix(&self) -> String {
-        let path = self.0.path.display();
-        match &self.0.fault {
-            Fault::NotDirectory => format!("mv '{path}' '{path}.old'"),
-            Fault::Missing => {
-                format!("make the directory '{path}', or remove the link that leads to it")
+    pub fn fix(&self) -> Fix {
+        let path = &self.refusal.path;
+        match &self.refusal.fault {
+            Fault::NotDirectory if self.is_own => {
+                let mut aside = path.as_os_str().to_owned();
+                aside.push(".old");
+                Fix::run(&words!["mv", "-n", path, aside])
             }
-            _ => self.0.fix().unwrap_or_else(|| format!("ls -la '{path}'")),
+            Fault::Missing => {
+                format!("make the directory {}, or remove the link that leads to it", quoted(path))
+                    .into()
+            }
+            Fault::Owner(_) if self.is_own => Fix::run(&words!["chown", "-h", "root", path]),
+            Fault::GroupWrites | Fault::OthersWrite if self.is_own => {
+                Fix::run(&words!["chmod", "go-w", path])
+            }
+            _ => "name another directory in hookmux.yaml, on whose way only root can write".into(),
         }
     }
 
     /// Whether others could have put something there; else there is no directory.
     pub fn is_of_others(&self) -> bool {
-        !matches!(self.0.fault, Fault::NotDirectory | Fault::Missing)
+        !matches!(self.refusal.fault, Fault::NotDirectory | Fault::Missing)
     }
 
     /// What an error says of a directory that isn't used; `None` for every other error.
@@ -154,10 +168,10 @@ impl Dir {
         match (&refusal.fault, above) {
             // what it would be made in
             (Fault::Missing, Some(above)) if above != path => {
-                trust.directory(above).map_err(refused)?;
+                trust.directory(above).map_err(|refusal| refused(refusal, path))?;
                 Ok(Found::Missing)
             }
-            _ => Err(refused(refusal)),
+            _ => Err(refused(refusal, path)),
         }
     }
 
@@ -166,7 +180,9 @@ impl Dir {
         let path = self.named();
         let metadata = match fs::symlink_metadata(path) {
             Ok(found) if found.is_dir() => found,
-            Ok(_) => Trust::new(self.0.user).look_at_directory(path).map_err(refused)?,
+            Ok(_) => Trust::new(self.0.user)
+                .look_at_directory(path)
+                .map_err(|refusal| refused(refusal, path))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
             Err(error) => return Err(error),
         };
@@ -187,7 +203,7 @@ impl Dir {
         } else {
             return Ok(());
         };
-        Err(Shut(Refusal { path: self.0.path.clone(), fault }))
+        Err(Shut { refusal: Refusal { path: self.0.path.clone(), fault }, is_own: true })
     }
 
     /// Its path, for what is done below it now. It need not be there.
@@ -343,10 +359,10 @@ impl Dir {
 }
 
 /// What couldn't be looked at isn't known to be others'.
-fn refused(refusal: Refusal) -> io::Error {
+fn refused(refusal: Refusal, own: &Path) -> io::Error {
     match refusal.fault {
         Fault::Unreadable(_) => io::Error::other(refusal.to_string()),
-        _ => Shut(refusal).into(),
+        _ => Shut { is_own: refusal.path.starts_with(own), refusal }.into(),
     }
 }
 
@@ -445,7 +461,7 @@ mod tests {
             place.refused(name, words);
         }
         let fix = Shut::of(&place.dir("group").judge().unwrap_err()).unwrap().fix();
-        assert_eq!(fix, format!("chmod go-w '{}'", place.path("group").display()));
+        assert_eq!(fix.text, format!("chmod go-w {}", place.path("group").display()));
         place.make("open/own", 0o700);
         place.make("open", 0o777);
         place.refused("open/own", "open is writable by group");

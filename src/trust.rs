@@ -62,17 +62,6 @@ impl Refusal {
             _ => format!("not trusted: {self}"),
         }
     }
-
-    /// The one command that mends it, where there is one.
-    pub fn fix(&self) -> Option<String> {
-        let path = self.path.display();
-        match self.fault {
-            Fault::Owner(_) => Some(format!("chown root '{path}'")),
-            Fault::GroupWrites | Fault::OthersWrite => Some(format!("chmod go-w '{path}'")),
-            Fault::SetId => Some(format!("chmod ug-s '{path}'")),
-            _ => None,
-        }
-    }
 }
 
 /// Checks paths, and remembers the directories that it has walked.
@@ -117,6 +106,49 @@ impl Trust {
             self.directory(parent)?;
         }
         self.inspect(path).map(drop)
+    }
+
+    /// Everything on a path that isn't trusted, each component once, in the order in which the kernel
+    /// comes by it. Ends where nothing more can be looked at.
+    pub fn all_faults(&self, path: &Path) -> Vec<Refusal> {
+        let mut found: Vec<Refusal> = Vec::new();
+        let mut tell = |path: &Path, fault: Option<Fault>| {
+            let is_new = !found.iter().any(|known| known.path == path);
+            if let Some(fault) = fault.filter(|_| is_new) {
+                found.push(Refusal { path: path.to_path_buf(), fault });
+            }
+        };
+        let mut at = PathBuf::from("/");
+        let mut rest = components(path);
+        let mut links = 0;
+        if let Ok(metadata) = fs::symlink_metadata(&at) {
+            tell(&at, fault(&metadata, self.user));
+        }
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                at.pop();
+                continue;
+            }
+            at.push(&name);
+            let Ok(metadata) = fs::symlink_metadata(&at) else { break };
+            tell(&at, fault(&metadata, self.user));
+            if metadata.is_file() && metadata.mode() & 0o6000 != 0 {
+                tell(&at, Some(Fault::SetId));
+            }
+            if !metadata.is_symlink() {
+                continue;
+            }
+            links += 1;
+            let Some(target) = fs::read_link(&at).ok().filter(|_| links <= MAX_LINKS) else {
+                break;
+            };
+            at.pop();
+            if target.is_absolute() {
+                at = PathBuf::from("/");
+            }
+            rest.extend(components(&target));
+        }
+        found
     }
 
     /// A directory, likewise.

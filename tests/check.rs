@@ -159,6 +159,7 @@ impl Place {
             place: self,
             code: code.to_owned(),
             fix: finding["fix"].as_str().unwrap().to_owned(),
+            command: finding["fix_command"].clone(),
         }
     }
 
@@ -174,17 +175,58 @@ struct Found<'p> {
     place: &'p Place,
     code: String,
     fix: String,
+    command: Value,
 }
 
 impl Found<'_> {
     /// The fix is a command, and after it the finding is gone.
     #[track_caller]
     fn is_mended(&self) {
+        self.has_the_same_words();
+        self.run(Command::new("/bin/sh").args(["-c", &self.fix]));
+    }
+
+    /// The same by the words that programs are given.
+    #[track_caller]
+    fn is_mended_by_its_words(&self) {
+        let words = self.words();
+        self.run(Command::new(&words[0]).args(&words[1..]));
+    }
+
+    #[track_caller]
+    fn run(&self, command: &mut Command) {
         let path =
             format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.place.host.path("bin").display());
-        let output = output(Command::new("/bin/sh").args(["-c", &self.fix]).env("PATH", path));
+        // what a name in it does on its own would be seen there
+        let output = output(command.env("PATH", path).current_dir(self.place.host.directory()));
         assert!(output.status.success(), "{}: {output:?}", self.fix);
+        assert!(!self.place.host.path("pwned").exists(), "{}", self.fix);
         self.place.has_not(&self.code);
+    }
+
+    #[track_caller]
+    fn words(&self) -> Vec<String> {
+        let words = self.command.as_array().unwrap_or_else(|| panic!("no command: {}", self.fix));
+        words.iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn has_the_same_words(&self) {
+        let words = self.words();
+        if words.len() == 3 && words[..2] == ["sh", "-c"] {
+            assert_eq!(words[2], self.fix);
+        } else if !self.fix.contains("$(printf") {
+            assert_eq!(shlex::split(&self.fix), Some(words));
+        }
+    }
+
+    /// The fix is words: a person has to decide.
+    #[track_caller]
+    fn is_words(&self, words: &[&str]) {
+        assert_eq!(self.command, Value::Null, "{}", self.fix);
+        for word in words {
+            assert!(self.fix.contains(word), "must say {word:?}: {}", self.fix);
+        }
     }
 }
 
@@ -371,7 +413,10 @@ fn a_daemon_that_is_not_roots_must_get_to_the_binary() {
     fs::set_permissions(place.host.directory(), PermissionsExt::from_mode(0o755)).unwrap();
     place.daemon("virtqemud", 0, 1234).is_clean();
     place.host.mode("bin", 0o700);
-    place.finds("unreachable-binary", "qemu", &["user 1234", "/bin is shut"]).is_mended();
+    // where it lies is not hookmux's to change
+    let found = place.finds("unreachable-binary", "qemu", &["user 1234", "/bin is shut"]);
+    assert!(found.fix.starts_with("install -m 755 ") && !found.fix.contains("chmod"));
+    place.host.mode("bin", 0o755);
     place.host.mode("bin/hookmux", 0o700);
     place.finds("unreachable-binary", "qemu", &["bin/hookmux is shut"]).is_mended();
 }
@@ -703,6 +748,169 @@ fn whatever_others_could_change_is_told_and_mended() {
     place.finds("untrusted", binary, &["hookmux itself"]).is_mended();
 }
 
+/// Names that a shell would read as more than a name.
+const NAMES: [&str; 9] = [
+    "it's",
+    "a b",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "z';touch pwned;'",
+    "x;touch pwned",
+    "-rf",
+    "n\nl",
+    "\u{1b}[31m\"$HOME\"",
+];
+
+#[test]
+fn every_fix_takes_any_name() {
+    let place = Place::clean();
+    for (index, name) in NAMES.into_iter().enumerate() {
+        let mends = |found: Found<'_>| match index % 2 {
+            0 => found.is_mended(),
+            _ => found.is_mended_by_its_words(),
+        };
+        let at = format!("before_vm_start/{name}");
+        place.script(&at, "#!/bin/sh\n").mode(&at, 0o777);
+        mends(place.finds("untrusted", &at, &[]));
+        place.mode(&at, 0o4755);
+        mends(place.finds("untrusted", &at, &["setuid"]));
+        place.script(&at, "#!/bin/sh\r\n");
+        mends(place.finds("crlf", &at, &[]));
+        place.script(&at, "");
+        mends(place.finds("empty-script", &at, &[]));
+        let guest = format!("qemu.d/{name}/prepare/begin/x");
+        place.script(&guest, "#!/bin/sh\n").mode(&format!("qemu.d/{name}"), 0o775);
+        mends(place.finds("untrusted", format!("qemu.d/{name}"), &[]));
+        fs::remove_dir_all(place.host.hook("qemu.d")).unwrap();
+        let file = format!("hooks.d/{name}.yaml");
+        place.file(&file, &registration("")).mode(&file, 0o666);
+        mends(place.finds("untrusted", &file, &[]));
+        fs::remove_file(place.host.hook(&file)).unwrap();
+        place.file(&format!("hooks.d/{name}.yml"), &registration(""));
+        mends(place.finds("not-a-registration", format!("hooks.d/{name}.yml"), &[]));
+        fs::remove_file(place.host.hook(&file)).unwrap();
+        place.link("/nowhere", &at);
+        mends(place.finds("dangling-link", &at, &[]));
+        place.is_clean();
+    }
+}
+
+/// A directory of another user's, open to all, with a script of his.
+fn home(place: &Place, script: &str) -> PathBuf {
+    let home = place.host.path("home/u");
+    fs::create_dir_all(&home).unwrap();
+    place.host.mode("home", 0o755);
+    let path = home.join(script);
+    place.host.script(&path, "true");
+    for path in [&path, &home] {
+        std::os::unix::fs::chown(path, Some(4321), Some(4321)).unwrap();
+    }
+    fs::set_permissions(&home, PermissionsExt::from_mode(0o777)).unwrap();
+    path
+}
+
+#[track_caller]
+fn is_left_alone(place: &Place, script: &Path) {
+    use std::os::unix::fs::MetadataExt;
+    for path in [place.host.path("home/u"), script.to_path_buf()] {
+        assert_eq!(fs::metadata(&path).unwrap().uid(), 4321, "{}", path.display());
+    }
+    assert_eq!(fs::metadata(place.host.path("home/u")).unwrap().mode() & 0o7777, 0o777);
+}
+
+#[test]
+fn what_is_not_hookmuxs_is_copied_and_left_alone() {
+    if !is_root() {
+        return skip("only root can give a file away");
+    }
+    for name in ["x", "it's", "z';touch pwned;'"] {
+        let place = Place::clean();
+        let script = home(&place, name);
+        let home = place.host.path("home/u");
+        // a link in an event's directory, and one that an adopted script is
+        for at in ["before_vm_start/x", "qemu.adopted"] {
+            place.link(script.to_str().unwrap(), at);
+            place.finds("untrusted", &home, &[]).is_mended();
+            assert!(!place.host.hook(at).is_symlink(), "{at} is no copy");
+            is_left_alone(&place, &script);
+            place.is_clean();
+        }
+        // an event's directory that lies there
+        let hooks = home.join("hooks");
+        fs::create_dir(&hooks).unwrap();
+        place.host.script(hooks.join(name), "true");
+        place.link(hooks.to_str().unwrap(), "after_vm_stop");
+        place.finds("untrusted", &home, &[]).is_mended();
+        assert!(place.host.hook("after_vm_stop").join(name).is_file());
+        is_left_alone(&place, &script);
+        place.is_clean();
+    }
+    // a program that a registration names
+    let place = Place::clean();
+    let script = home(&place, "guard.sh");
+    let home = place.host.path("home/u");
+    for text in ["command: @", "command: [@, a b]", "command: '@'"] {
+        let text = format!("events: before_vm_start\n{text}\nrollback: [@]\n");
+        let text = text.replace('@', script.to_str().unwrap());
+        place.file("hooks.d/x.yaml", &text);
+        place.finds("untrusted", &home, &[]).is_mended();
+        is_left_alone(&place, &script);
+        place.is_clean();
+        let text = fs::read_to_string(place.host.hook("hooks.d/x.yaml")).unwrap();
+        assert!(!text.contains("home/u"), "{text}");
+    }
+    // one without an x bit
+    fs::set_permissions(&script, PermissionsExt::from_mode(0o644)).unwrap();
+    let text = format!("events: after_vm_start\ncommand: {}\n", script.display());
+    place.file("hooks.d/x.yaml", &text);
+    place.finds("command-not-executable", "hooks.d/x.yaml", &["no x bit"]).is_mended();
+    is_left_alone(&place, &script);
+}
+
+#[test]
+fn one_command_mends_all_of_a_path() {
+    if !is_root() {
+        return skip("only root can give a file away");
+    }
+    let place = Place::clean();
+    place.script("before_vm_start/x", "#!/bin/sh\n");
+    for at in ["before_vm_start", "before_vm_start/x"] {
+        std::os::unix::fs::chown(place.host.hook(at), Some(4321), None).unwrap();
+        place.mode(at, 0o777);
+    }
+    place.finds("untrusted", "before_vm_start", &["owned by uid 4321"]).is_mended();
+    place.is_clean();
+}
+
+#[test]
+fn hooks_that_lie_below_somebody_elses_directory_are_no_commands_matter() {
+    if !is_root() {
+        return skip("only root can give a file away");
+    }
+    let place = Place::clean();
+    place.script("before_vm_start/x", "#!/bin/sh\n");
+    std::os::unix::fs::chown(place.host.directory(), Some(4321), None).unwrap();
+    let findings = place.findings();
+    let found = findings.iter().filter(|found| found["code"] == "untrusted");
+    for finding in found.inspect(|found| assert!(found["message"].is_string())) {
+        let fix = finding["fix"].as_str().unwrap();
+        assert!(finding["fix_command"].is_null() && !fix.contains("chown"), "{finding:#}");
+    }
+}
+
+#[test]
+fn a_script_among_registrations_is_registered() {
+    let place = Place::clean();
+    place.script("hooks.d/x.sh", "#!/bin/sh\n");
+    let at = "hooks.d/x.sh";
+    let found = place.finds("not-a-registration", at, &[]);
+    found.is_words(&["add script", "bin/x.sh --event EVENT"]);
+    let line = found.fix.split(" (`").next().unwrap().replace("EVENT", "after_vm_start");
+    found.run(Command::new("/bin/sh").args(["-c", &line]));
+    place.is_clean();
+    assert!(place.host.hook("hooks.d/x-after_vm_start.yaml").is_file());
+}
+
 #[test]
 fn trust_that_was_relaxed_is_a_warning() {
     let place = Place::clean();
@@ -718,7 +926,10 @@ fn an_interpreter_is_as_good_as_its_script() {
     copy("/bin/sh", &shell);
     place.script("before_vm_start/x", &format!("#!{}\n", shell.display())).is_clean();
     place.host.mode("bin/sh", 0o777);
-    place.finds("untrusted-interpreter", "before_vm_start/x", &["bin/sh is writable"]).is_mended();
+    // an interpreter is the system's
+    place
+        .finds("untrusted-interpreter", "before_vm_start/x", &["bin/sh is writable"])
+        .is_words(&["packages"]);
 }
 
 // --- settings and registrations -----------------------------------------------------------------
@@ -1110,11 +1321,11 @@ fn counters_of_a_newer_version_are_told() {
 #[test]
 fn that_hooks_are_switched_off_is_an_error() {
     let place = Place::clean();
-    place.host.text(&["bypass", "on", "--guest", "web 1"], 0);
+    place.host.text(&["bypass", "on", "--guest", "web 1", "--yes"], 0);
     place
         .finds("bypassed", "hookmux.bypass", &["the emergency switch is on", "calls about web 1"])
         .is_mended();
-    place.host.text(&["bypass", "on"], 0);
+    place.host.text(&["bypass", "on", "--yes"], 0);
     place.mode("hookmux.bypass", 0o666);
     place.finds("broken-bypass", "hookmux.bypass", &["counts for nothing"]).is_mended();
     place.is_clean();

@@ -307,13 +307,13 @@ fn a_failed_restore_with_its_state_spoilt_keeps_guest_and_save() {
     let fifo = |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     type Spoil<'a> = &'a dyn Fn(&Path);
     let spoilt: [(&str, Spoil<'_>); 7] = [
-        ("rm '", &write("{")),
-        ("rm '", &write("")),
-        ("rm '", &write("\0\0\0\0")),
+        ("rm /", &write("{")),
+        ("rm /", &write("")),
+        ("rm /", &write("\0\0\0\0")),
         ("a newer hookmux wrote it", &write("{\"format\":7}")),
         ("not a regular file", &fifo),
-        ("rm -r '", &|path| fs::create_dir_all(path.join("x")).unwrap()),
-        ("rm '", &|path| symlink("/dev/zero", path).unwrap()),
+        ("rm -r /", &|path| fs::create_dir_all(path.join("x")).unwrap()),
+        ("rm /", &|path| symlink("/dev/zero", path).unwrap()),
     ];
     for (words, spoil) in spoilt {
         for has_hooks in [true, false] {

@@ -636,7 +636,7 @@ fn the_hooks_of_every_release_are_those_that_run() {
             format!("state_dir: {}\nbroken\n", host.path("state").display()),
         )
         .unwrap();
-        host.text(&["bypass", "on", "--guest", "web1"], 0);
+        host.text(&["bypass", "on", "--guest", "web1", "--yes"], 0);
         assert!(host.text(&["bypass"], 0).contains("calls about web1"));
         let problems = host.json(&["check"], 1);
         let problems = problems["findings"].as_array().unwrap();

@@ -105,7 +105,7 @@ fn each_kind_of_entry_has_a_message_id_that_stays() {
     fs::remove_file(host.hook("hooks.d/broken.yaml")).unwrap();
     let call = host.guest("prepare begin");
     journal.at_its_place(call).run().fails(3, &[]);
-    host.text(&["bypass", "on"], 0);
+    host.text(&["bypass", "on", "--yes"], 0);
     let mut entries = journal.entries();
     // a call without hooks gives its journal 100 ms in all, which a busy machine may take
     until("the journal has it", || {

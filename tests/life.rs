@@ -587,7 +587,7 @@ fn remembered_things_that_are_torn_or_foreign_are_survived() {
         }
     }
     // a failure of that restore may have been in it
-    host.guest("prepare begin").run().fails(125, &["run/pending/qemu-", "can't be read", "rm '"]);
+    host.guest("prepare begin").run().fails(125, &["run/pending/qemu-", "can't be read", "rm /"]);
     assert!(host.log().is_empty());
     for call in ["started begin", "reconnect begin", "stopped end", "release end"] {
         host.guest(call).run().succeeds();

@@ -202,7 +202,7 @@ fn the_queue_is_shown_and_flushed() {
     let text = String::from_utf8(host.hookmux(&["queue"]).stdout).unwrap();
     assert!(text.contains("after_vm_launch/x") && text.contains("exit status 1"), "{text}");
     until("a job waits, and is removed", || {
-        String::from_utf8(host.hookmux(&["queue", "--flush"]).stdout)
+        String::from_utf8(host.hookmux(&["queue", "--flush", "--yes"]).stdout)
             .unwrap()
             .contains("1 job removed")
     });
@@ -338,7 +338,7 @@ fn what_a_dead_worker_was_at_is_told_and_can_be_removed() {
     assert!(said.contains("queue --flush x"), "{said}");
     assert!(host.text(&["queue", "--flush", "x"], 0).contains("1 job removed"));
     assert_eq!(jobs(&host).len(), 1);
-    assert!(host.text(&["queue", "--flush"], 0).contains("1 job removed"));
+    assert!(host.text(&["queue", "--flush", "--yes"], 0).contains("1 job removed"));
     let pattern = host.directory().join("hooks/bin").display().to_string();
     let _ = Command::new("pkill").args(["-KILL", "-f", &pattern]).status();
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -946,7 +946,7 @@ fn it_may_be_for_one_guest_and_ends_by_itself() {
     until("it is over", || host.json(&["bypass"], 0)["bypasses"].as_array().unwrap().is_empty());
     host.guest("prepare begin").run().fails(1, &[]);
     // one that others could have made switches nothing off
-    host.text(&["bypass", "on"], 0);
+    host.text(&["bypass", "on", "--yes"], 0);
     host.mode("hooks/hookmux.bypass", 0o666);
     host.guest("prepare begin").run().fails(1, &[]);
     assert!(host.text(&["bypass"], 1).contains("counts for nothing"));
@@ -969,10 +969,129 @@ fn what_would_switch_off_nothing_is_refused() {
     }
     // a hooks directory that others may write to
     host.mode("hooks", 0o777);
-    let text = host.text(&["bypass", "on"], 1);
+    let text = host.text(&["bypass", "on", "--yes"], 1);
     assert!(text.contains("counts for nothing") && text.contains("chmod go-w"), "{text}");
     host.mode("hooks", 0o755);
     host.text(&["bypass", "off"], 0);
+}
+
+#[test]
+fn it_says_who_and_why_and_has_a_bound() {
+    let host = Host::new();
+    host.script("before_vm_start/10-bad", "exit 1");
+    let long = "x".repeat(501);
+    for (words, said) in [
+        (&["on", "--for", "31d"][..], "30 days at most"),
+        (&["on", "--for", "1h", "--reason", " "], "--reason is a text"),
+        (&["on", "--for", "1h", "--reason", &long], "--reason is a text"),
+        (&["off", "--reason", "x"], "belongs to"),
+    ] {
+        let text = host.text(&[&["bypass"], words].concat(), 1);
+        assert!(text.contains(said), "{words:?}: {text}");
+    }
+    host.guest("prepare begin").run().fails(1, &[]);
+    let said = host.text(&["bypass", "on", "--yes", "--reason", "ticket 4711"], 0);
+    assert!(said.contains("ticket 4711") && said.contains(", by "), "{said}");
+    host.guest("prepare begin").run().succeeds();
+    let entry = host.json(&["bypass"], 0)["bypasses"][0].clone();
+    assert_eq!(entry["reason"], "ticket 4711");
+    assert!(!entry["user"].as_str().unwrap().is_empty(), "{entry:#}");
+    // without --for it is bound all the same
+    let file: Value = serde_json::from_slice(&host.read("hooks/hookmux.bypass")).unwrap();
+    let entry = &file["entries"][0];
+    let seconds = entry["until"].as_u64().unwrap() - entry["since"].as_u64().unwrap();
+    assert_eq!((seconds, &file["format"]), (30 * 24 * 3600, &json!(2)));
+    host.text(&["bypass", "on", "--for", "30d"], 0);
+}
+
+/// Runs a command that an output proposes in backquotes, as a person would paste it.
+fn paste(host: &Host, text: &str, contains: &str) -> std::process::Output {
+    let mut quoted = text.split('`').skip(1).step_by(2);
+    let line = quoted.find(|line| line.contains(contains)).unwrap_or_else(|| panic!("{text}"));
+    let bin = host.path("path");
+    if !bin.exists() {
+        fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink(binary_under_test(), bin.join("hookmux")).unwrap();
+    }
+    let output = Command::new("/bin/sh")
+        .args(["-c", line])
+        .current_dir(host.directory())
+        .env("PATH", format!("{}:/usr/bin:/bin", bin.display()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(!host.path("pwned").exists(), "{line}");
+    output
+}
+
+#[test]
+fn what_is_proposed_can_be_pasted() {
+    let host = Host::new();
+    host.script("before_vm_start/10-bad", "log ran; exit 1");
+    for guest in ["it's", "a b", "z';touch pwned;'", "$(touch pwned)", "-rf", "--help"] {
+        let guest = format!("--guest={guest}");
+        let said = host.text(&["bypass", "on", "--for", "1h", &guest], 0);
+        let output = paste(&host, &said, "bypass off");
+        assert!(output.status.success(), "{said}: {output:?}");
+        assert!(!host.hook("hookmux.bypass").exists(), "{said}");
+    }
+    // the hint after a gate that failed is none that is refused
+    host.guest("prepare begin").run().fails(1, &[]);
+    host.log();
+    let said = host.text(&["show", "last"], 0);
+    let output = paste(&host, &said, "retry");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("is a gate"), "{output:?}");
+    assert_eq!(host.log(), ["ran"]);
+    // nor the one of a notification
+    host.script("after_vm_stop/10-bad", "log ran; exit 1");
+    host.guest("stopped end").run();
+    host.log();
+    let said = host.text(&["show", "last"], 0);
+    assert!(!said.contains("--force"), "{said}");
+    paste(&host, &said, "retry");
+    assert_eq!(host.log(), ["ran"]);
+}
+
+#[test]
+fn what_loses_something_asks_first() {
+    let host = Host::new();
+    host.script("before_vm_start/10-bad", "exit 1");
+    let job = host.path("state/queue/x.broken");
+    fs::create_dir_all(job.parent().unwrap()).unwrap();
+    host.mode("state/queue", 0o700);
+    fs::write(&job, "{").unwrap();
+    // nobody can be asked
+    for words in [&["bypass", "on"][..], &["bypass", "on", "--guest", "g"], &["queue", "--flush"]] {
+        let text = host.text(words, 2);
+        assert!(text.contains("--yes answers") && text.contains("Nothing was done"), "{text}");
+    }
+    assert!(!host.hook("hookmux.bypass").exists() && job.exists());
+    // on a terminal
+    if !Path::new("/usr/bin/script").exists() {
+        return skip("script (of bsdutils) is not installed");
+    }
+    for (answer, is_yes) in [("n\n", false), ("\n", false), ("y\n", true)] {
+        for words in ["bypass on", "queue --flush"] {
+            let line = format!(
+                "{} --hooks-dir {} {words}",
+                binary_under_test().display(),
+                host.hooks().display()
+            );
+            let mut child = Command::new("script")
+                .args(["-qec", &line, "/dev/null"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(output.status.code(), Some(i32::from(!is_yes)), "{said}");
+            assert!(said.contains("[y/N]"), "{said}");
+        }
+        assert_eq!(host.hook("hookmux.bypass").exists(), is_yes);
+        assert_eq!(job.exists(), !is_yes);
+    }
 }
 
 #[test]
@@ -985,7 +1104,7 @@ fn detached_hooks_wait_while_hooks_are_switched_off() {
     );
     host.guest("started begin").run().succeeds();
     until("it was tried", || host.json(&["queue"], 0)["jobs"][0]["attempts"] == 1);
-    host.text(&["bypass", "on", "--guest", "g"], 0);
+    host.text(&["bypass", "on", "--guest", "g", "--yes"], 0);
     // a try that had begun by then may still look
     until("it waits", || {
         let job = &host.json(&["queue"], 0)["jobs"][0];
@@ -1003,7 +1122,7 @@ fn a_restore_that_failed_is_passed_over_too() {
     let host = Host::new();
     host.script("before_vm_dehibernate/10-bad", "exit 1");
     host.guest("restore begin").run().succeeds();
-    host.text(&["bypass", "on", "--guest", "g"], 0);
+    host.text(&["bypass", "on", "--guest", "g", "--yes"], 0);
     host.guest("prepare begin").run().succeeds();
     host.text(&["bypass", "off", "--guest", "g"], 0);
     host.guest("prepare begin").run().succeeds();

@@ -550,6 +550,53 @@ fn a_broken_registration_shuts_gates_with_its_place_and_nothing_else() {
 }
 
 #[test]
+fn a_typo_shuts_only_the_gates_that_could_have_been_meant() {
+    for (text, shut) in [
+        ("events: after_vm_stop\ncommand: /bin/true\ntimout: 3\n", &[][..]),
+        ("events: after_vm_stpo\ncommand: /bin/true\n", &[]),
+        ("events: before_vm_start\ncommand: /bin/true\nenabled: false\ntimout: 3\n", &[]),
+        ("events: before_vm_start\ncommand: /bin/true\nmode: detached\ntimout: 3\n", &[]),
+        ("events: before_vm_start\ncommand: /bin/true\non_failure: warn\ntimout: 3\n", &[]),
+        ("events: before_vm_start\ncommand: /bin/true\ntimout: 3\n", &["prepare begin"]),
+        ("events: before_vm_launch\ncommand: /bin/true\ntimout: 3\n", &["start begin"]),
+        ("events: before_vm_strat\ncommand: /bin/true\n", &["prepare begin", "start begin"]),
+        ("events: after_vm_stop\ncommand: [/bin/true\n", &["prepare begin", "start begin"]),
+        ("command: /bin/true\n", &["prepare begin", "start begin"]),
+    ] {
+        let host = Host::new();
+        host.file("hooks.d/typo.yaml", text);
+        // once as it is found, once as it is remembered
+        for _ in 0..2 {
+            for call in ["prepare begin", "start begin"] {
+                let answer = host.guest(call).run();
+                match shut.contains(&call) {
+                    true => answer.fails(125, &["hooks.d/typo.yaml"]),
+                    false => answer.succeeds(),
+                };
+            }
+            host.guest("stopped end").run().succeeds();
+        }
+        // what is said of it agrees
+        let plan = host
+            .json(&["plan", "qemu", "g", "prepare"], i32::from(shut.contains(&"prepare begin")));
+        assert_eq!(plan["would_fail"], shut.contains(&"prepare begin"), "{text}");
+        let listed = host.json(&["list"], 0);
+        let reason = listed["hooks"][0]["reason"].as_str().unwrap().to_owned();
+        assert_eq!(reason.contains("no gate is shut"), shut.is_empty(), "{text}: {reason}");
+    }
+}
+
+#[test]
+fn with_its_conditions_a_typo_shuts_only_their_guests() {
+    let host = Host::new();
+    host.file(
+        "hooks.d/typo.yaml",
+        "events: before_vm_start\ncommand: /bin/true\nwhen: {driver: network}\ntimout: 3\n",
+    );
+    host.guest("prepare begin").run().succeeds();
+}
+
+#[test]
 fn a_registration_that_others_may_write_is_a_broken_one() {
     let host = Host::new();
     logs(&host, "x", "");

@@ -286,13 +286,79 @@ fn one_mistake_and_nothing_is_registered() {
 #[test]
 fn a_dry_run_only_shows() {
     let place = Place::new();
-    let script = place.describing("hook.sh", &json!([{"events": "before_vm_start"}]));
-    let said = place.say(&["add", "script", &script, "--dry-run"]);
+    let script = place.script("hook.sh", "echo \"$@\" >>\"$T/ran\"");
+    let words = ["add", "script", &script, "--event", "before_vm_start", "--dry-run"];
+    let said = place.say(&words);
     said.is_done().ends(0, &["hook-before_vm_start", "100", "--dry-run"]);
     assert!(!place.host.hook("hooks.d").exists());
-    let value = place.say(&["add", "script", &script, "--dry-run", "--output", "json"]).json();
+    let value = place.say(&[&words[..], &["--output", "json"]].concat()).json();
     assert_eq!(value["hooks"][0]["action"], "none");
     assert_eq!(value["hooks"][0]["command"], json!([script]));
+    assert!(!place.host.path("ran").exists(), "it was run");
+}
+
+#[test]
+fn a_dry_run_runs_nothing() {
+    let place = Place::new();
+    let text = "echo \"$@\" >>\"$T/ran\"; [ \"$1\" = --describe ] && echo '[]'";
+    let script = place.script("hook.sh", text);
+    for more in [&[][..], &["--describe"], &["--event", "after_vm_stop"]] {
+        let words = [&["add", "script", &script, "--dry-run"][..], more].concat();
+        place.say(&words).ends(0, &["nothing was registered: --dry-run"]);
+    }
+    let asked = place.say(&["add", "script", &script, "--dry-run"]);
+    asked.ends(0, &["would be run to ask it", "isn't known"]);
+    let value = place.say(&["add", "script", &script, "--dry-run", "--output", "json"]).json();
+    assert_eq!(value["hooks"], json!([]));
+    assert!(value["warnings"][0].as_str().unwrap().contains("runs nothing"), "{value:#}");
+    if has(PYTHON) {
+        place.module("mod.py", "open('@T@/ran', 'w')\ndef describe(): return []\n");
+        place
+            .say(&["add", "module", "mod", "--dry-run"])
+            .ends(0, &["would be loaded to ask it, which runs its code"]);
+        let options = ["--event", "after_vm_stop", "--action", "f"];
+        place.say(&[&["add", "module", "mod", "--dry-run"][..], &options].concat()).is_done();
+    }
+    assert!(!place.host.path("ran").exists(), "something was run");
+    place.nothing_is_registered();
+}
+
+#[test]
+fn a_script_that_never_heard_of_it_is_not_asked() {
+    let place = Place::new();
+    let script = place.script("down.sh", "echo \"$@\" >>\"$T/ran\"; printf '[]'");
+    place.say(&["add", "script", &script]).ends(
+        1,
+        &["has no `--describe` in its text", "--event EVENT", "add script /", "--describe"],
+    );
+    // options say all, without another word
+    place.say(&["add", "script", &script, "--event", "after_vm_stop", "--name", "a"]).is_done();
+    // and --manual is still a word for it
+    let manual = ["--manual", "--event", "after_vm_start", "--name", "b"];
+    place.say(&[&["add", "script", &script][..], &manual].concat()).is_done();
+    assert!(!place.host.path("ran").exists(), "it was run");
+    // only who asks for it has it run
+    place.say(&["add", "script", &script, "--describe"]).ends(1, &["run to ask it", "an empty"]);
+    assert_eq!(place.host.read_text("ran"), "--describe\n");
+    for more in [["--event", "after_vm_stop"], ["--name", "x"]] {
+        let words = [&["add", "script", &script, "--describe"][..], &more].concat();
+        place.say(&words).ends(2, &["never mixed with options"]);
+    }
+    place.say(&["add", "script", &script, "--describe", "--manual"]).ends(2, &[]);
+    assert_eq!(place.all().len(), 2);
+}
+
+#[test]
+fn the_word_is_found_wherever_it_stands() {
+    let place = Place::new();
+    let description = json!([{"events": "before_vm_start"}]).to_string();
+    // behind so much else, and across the pieces in which a file is read
+    for (index, before) in [65_520, 65_530, 200_000].into_iter().enumerate() {
+        let text = format!(": {}\n: --describe\nprintf '%s' '{description}'", "x".repeat(before));
+        let script = place.script(&format!("far{index}.sh"), &text);
+        place.say(&["add", "script", &script]).is_done();
+    }
+    assert_eq!(place.all().len(), 3);
 }
 
 #[test]
@@ -303,21 +369,21 @@ fn what_asking_a_script_may_cost_is_bounded() {
         "env.sh",
         "cat; env | sed 's/=.*//' | sort | xargs >\"$T/env\"; pwd >\"$T/pwd\"; exit 1",
     );
-    let said = place.say(&["add", "script", &script]);
-    said.ends(1, &["doesn't describe itself: it ended with exit status 1", "--manual"]);
+    let said = place.say(&["add", "script", &script, "--describe"]);
+    said.ends(1, &["doesn't describe itself: it ended with exit status 1", "--event"]);
     assert_eq!(
         place.host.read_text("env").trim(),
         "HOME HOOKMUX_HOOKS_DIR HOOKMUX_RUN LC_ALL PATH PWD"
     );
     assert_eq!(place.host.read_text("pwd").trim(), "/");
     let script = place.script("loud.sh", "head -c 10000000 /dev/zero");
-    place.say(&["add", "script", &script]).ends(1, &["it printed 10000000 bytes"]);
+    place.say(&["add", "script", &script, "--describe"]).ends(1, &["it printed 10000000 bytes"]);
     let script = place.script("slow.sh", "setsid sleep 1000 & sleep 1000");
     let began = Instant::now();
-    place.say(&["add", "script", &script]).ends(1, &["it had no end within 10 s"]);
+    place.say(&["add", "script", &script, "--describe"]).ends(1, &["it had no end within 10 s"]);
     assert!(began.elapsed() < Duration::from_secs(30));
     let script = place.script("sad.sh", "echo 'no, thanks' >&2; exit 3");
-    place.say(&["add", "script", &script]).ends(1, &["exit status 3: no, thanks"]);
+    place.say(&["add", "script", &script, "--describe"]).ends(1, &["exit status 3: no, thanks"]);
     for (text, why) in [
         ("", "printed nothing"),
         ("echo usage: x", "no JSON"),
@@ -325,7 +391,7 @@ fn what_asking_a_script_may_cost_is_bounded() {
         ("echo '[]'", "nothing to register"),
     ] {
         let script = place.script("odd.sh", text);
-        place.say(&["add", "script", &script]).ends(1, &[why]);
+        place.say(&["add", "script", &script, "--describe"]).ends(1, &[why]);
     }
     place.nothing_is_registered();
 }
@@ -334,9 +400,10 @@ fn what_asking_a_script_may_cost_is_bounded() {
 fn only_a_trusted_script_is_asked_or_registered() {
     let place = Place::new();
     let script = place.describing("hook.sh", &json!([{"events": "before_vm_start"}]));
-    for (mode, words) in
-        [(0o775, "is writable by group; chmod go-w"), (0o644, "is not executable: chmod +x")]
-    {
+    for (mode, words) in [
+        (0o775, "is writable by group; install -D -m 755"),
+        (0o644, "executable: install -D -m 755"),
+    ] {
         fs::set_permissions(&script, fs::Permissions::from_mode(mode)).unwrap();
         place.say(&["add", "script", &script]).ends(1, &[words]);
         let manual =
@@ -348,6 +415,52 @@ fn only_a_trusted_script_is_asked_or_registered() {
     fs::set_permissions(&script, fs::Permissions::from_mode(0o775)).unwrap();
     place.say(&["add", "script", &script]).ends(0, &["is writable by group"]);
     place.say(&["add", "script", "/nonexistent/x"]).ends(1, &["/nonexistent/x"]);
+}
+
+#[test]
+fn one_command_takes_over_another_users_script() {
+    if !is_root() {
+        return skip("only root can give a file away");
+    }
+    for name in ["x.sh", "it's", "z';touch pwned;'", "$(touch pwned)"] {
+        let place = Place::new();
+        let script = place.script(name, "true");
+        let directory = place.host.path("opt");
+        for path in [Path::new(&script), &directory] {
+            std::os::unix::fs::chown(path, Some(4321), None).unwrap();
+        }
+        let words = [
+            "add",
+            "script",
+            &script,
+            "--event",
+            "before_vm_start",
+            "--name",
+            "one",
+            "--when",
+            "name=a b",
+        ];
+        let said = place.say(&words);
+        said.ends(1, &["owned by uid 4321", "install -D -m 755"]);
+        let line = said.stderr.trim_end().split_once("uid 4321; ").unwrap().1.to_owned();
+        let bin = place.host.path("path");
+        fs::create_dir(&bin).unwrap();
+        std::os::unix::fs::symlink(binary_under_test(), bin.join("hookmux")).unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &line]).current_dir(place.host.directory());
+        command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+        let output = {
+            let _writing = writing();
+            command.output().unwrap()
+        };
+        assert!(output.status.success(), "{line}: {output:?}");
+        let copy = place.host.hook("bin").join(name);
+        assert_eq!(place.read("one").command, [copy.to_str().unwrap()]);
+        assert!(place.host.path("opt").join(name).exists());
+        assert!(!place.host.path("pwned").exists());
+        use std::os::unix::fs::MetadataExt;
+        assert_eq!(fs::metadata(directory).unwrap().uid(), 4321, "the directory was taken away");
+    }
 }
 
 #[test]
@@ -485,33 +598,19 @@ fn an_action_is_split_as_a_shell_splits_it() {
 }
 
 #[test]
-fn description_and_options_are_never_mixed() {
+fn options_say_all_and_nothing_is_asked() {
     let place = Place::new();
-    let script = place.describing("hook.sh", &json!([{"events": "before_vm_start"}]));
+    let text = "echo \"$@\" >>\"$T/ran\"\n[ \"$1\" = --describe ] && echo '[]'";
+    let script = place.script("hook.sh", text);
     let options = ["--event", "after_vm_stop", "--weight", "9"];
-    let said = place.say(&[&["add", "script", &script][..], &options].concat());
-    said.ends(2, &["describes itself", "never mixed", "--manual"]);
-    place.nothing_is_registered();
-    // a description with a mistake is one
-    let wrong = place.describing("wrong.sh", &json!([{"events": "before_vm_strat"}]));
-    place.say(&[&["add", "script", &wrong][..], &options].concat()).ends(2, &["never mixed"]);
-    // with --manual it isn't asked
-    place.say(&[&["add", "script", &script, "--manual"][..], &options].concat()).is_done();
-    assert_eq!(place.the_one().triggers.events, ["after_vm_stop"]);
-}
-
-#[test]
-fn options_stand_in_for_a_missing_description() {
-    for text in ["exit 1", "", "echo this is no json"] {
-        let place = Place::new();
-        let script = place.script("hook.sh", text);
-        let said =
-            place.say(&["add", "script", &script, "--event", "after_vm_stop", "--weight", "9"]);
-        said.ends(0, &["doesn't describe itself (", "the options stand in for that"]);
-        let read = place.the_one();
-        assert_eq!((read.triggers.events[0].as_str(), read.weight), ("after_vm_stop", 9));
-        place.say(&["add", "script", &script, "--weight", "9"]).ends(1, &["no --event"]);
+    place.say(&[&["add", "script", &script][..], &options].concat()).is_done();
+    let read = place.the_one();
+    assert_eq!((read.triggers.events[0].as_str(), read.weight), ("after_vm_stop", 9));
+    for alone in [["--weight", "9"], ["--name", "x"]] {
+        place.say(&[&["add", "script", &script][..], &alone].concat()).ends(2, &["--event"]);
     }
+    place.say(&["add", "script", &script, "--manual"]).ends(2, &["--event"]);
+    assert!(!place.host.path("ran").exists(), "it was asked");
 }
 
 #[test]
@@ -601,7 +700,7 @@ fn nothing_is_written_over_unasked() {
     manual(&["--name", "third"]).ends(1, &["would be masked"]);
     // what is masked
     place.say(&["disable", "third"]).is_done();
-    manual(&["--name", "third"]).ends(1, &["hookmux enable third"]);
+    manual(&["--name", "third"]).ends(1, &[" enable third`"]);
     manual(&["--name", "third", "--replace"]).is_done();
     assert_eq!(place.read("third").command, [other.as_str()]);
 }
@@ -874,7 +973,7 @@ fn a_module_that_is_none() {
     place.say(&["add", "module", "silent"]).ends(1, &["silent has no function describe()"]);
     place
         .say(&["add", "module", "silent", "--event", "after_vm_stop", "--action", "hook"])
-        .ends(0, &["the options stand in"]);
+        .is_done();
     place.module("broken.py", "def describe(: pass\n");
     place.say(&["add", "module", "broken"]).ends(1, &["SyntaxError"]);
     // others could change it
@@ -938,13 +1037,11 @@ fn what_was_added_is_deleted_and_nothing_else() {
     let text = "events: after_vm_stop\ncommand: /bin/true\n";
     let low = place.registration("low", "pkg", text);
     place.registration("hooks", "pkg", text);
-    place
-        .say(&["delete", "pkg"])
-        .ends(0, &["deleted", low.to_str().unwrap(), "hookmux disable pkg"]);
-    place.say(&["delete", "pkg"]).ends(1, &["is not in", "hookmux disable pkg"]);
-    place.say(&["delete", "script", "/bin/true"]).ends(1, &["hookmux disable pkg"]);
+    place.say(&["delete", "pkg"]).ends(0, &["deleted", low.to_str().unwrap(), " disable pkg`"]);
+    place.say(&["delete", "pkg"]).ends(1, &["is not in", " disable pkg`"]);
+    place.say(&["delete", "script", "/bin/true"]).ends(1, &[" disable pkg`"]);
     place.say(&["disable", "pkg"]).is_done();
-    place.say(&["delete", "pkg"]).ends(1, &["hookmux enable pkg"]);
+    place.say(&["delete", "pkg"]).ends(1, &[" enable pkg`"]);
     assert!(low.exists());
     place.say(&["delete", "script"]).ends(2, &["needs the script's path"]);
     place.say(&["delete", "x", "y"]).ends(2, &["a name stands alone"]);
@@ -1184,6 +1281,6 @@ fn editors_and_habits_are_met_half_way() {
     // a description that is broken isn't none
     host.script("bin/bad", "echo '[{\"events\": [\"before_vm_start\"],]'");
     let bad = host.hook("bin/bad").display().to_string();
-    let said = host.text(&["add", "script", &bad, "--event", "before_vm_start"], 2);
-    assert!(said.contains("describes itself"), "{said}");
+    let said = host.text(&["add", "script", &bad, "--describe"], 1);
+    assert!(said.contains("nothing was registered"), "{said}");
 }

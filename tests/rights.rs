@@ -42,6 +42,127 @@ fn printed(host: &Host) -> Vec<String> {
     runs.iter().map(stdout).collect()
 }
 
+// --- what a user may not look at ----------------------------------------------------------------
+
+/// A command of hookmux's by nobody.
+fn ask(host: &Host, words: &[&str]) -> std::process::Output {
+    let binary = host.path("hookmux");
+    if !binary.exists() {
+        let _writing = crate::support::host::writing();
+        fs::copy(binary_under_test(), &binary).unwrap();
+        fs::set_permissions(&binary, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(binary)
+        .arg("--hooks-dir")
+        .arg(host.hooks())
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn is_denied(host: &Host, words: &[&str], is_json: bool) {
+    let output = ask(host, words);
+    let (said, told) =
+        (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert_eq!(output.status.code(), Some(1), "{words:?}: {said}{told}");
+    assert!(told.is_empty(), "{words:?} answers: {told}");
+    let how = format!("sudo hookmux --hooks-dir {}", host.hooks().display());
+    assert!(said.contains("root's") && said.contains(&how), "{words:?}: {said}");
+    if !is_json {
+        return;
+    }
+    let output = ask(host, &[words, &["--output", "json"]].concat());
+    assert_eq!(output.status.code(), Some(1), "{words:?}");
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let error = &value["error"];
+    assert_eq!((&error["code"], &error["fix_command"][0]), (&"no-rights".into(), &"sudo".into()));
+    assert!(error["message"].as_str().unwrap().contains("root's"), "{value:#}");
+    assert!(error["fix"].as_str().unwrap().starts_with("sudo hookmux "), "{value:#}");
+}
+
+/// A host without hooks in sessions, which has run something.
+fn system_host() -> Option<Host> {
+    let host = host()?;
+    host.raw_settings(&host.private_settings().replace("session: true", "session: false"));
+    host.script("before_vm_start/10-x", "true");
+    host.guest("prepare begin").run().succeeds();
+    Some(host)
+}
+
+#[test]
+fn who_may_not_look_is_told_how_to_ask() {
+    let Some(host) = system_host() else { return };
+    host.mode("state", 0o700).mode("run", 0o711);
+    for words in
+        [&["log"][..], &["show", "last"], &["queue"], &["watch"], &["plan", "qemu", "g", "prepare"]]
+    {
+        is_denied(&host, words, true);
+    }
+    is_denied(&host, &["metrics"], false);
+    // hooks are no secret, unless their directory is shut
+    assert_eq!(ask(&host, &["list"]).status.code(), Some(0));
+    assert_eq!(ask(&host, &[]).status.code(), Some(0));
+    host.mode("hooks/before_vm_start", 0o700);
+    is_denied(&host, &["list"], true);
+    is_denied(&host, &[], false);
+    assert_eq!(ask(&host, &["check"]).status.code(), Some(1));
+    host.mode("hooks/before_vm_start", 0o755);
+    host.mode("hooks/hookmux.yaml", 0o600);
+    is_denied(&host, &["list"], true);
+}
+
+#[test]
+fn the_runtime_directory_can_be_passed_through_and_not_listed() {
+    let Some(host) = system_host() else { return };
+    fs::remove_dir_all(host.path("run")).unwrap();
+    host.guest("prepare begin").run().succeeds();
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!(mode(&host.path("run")), 0o711);
+    for entry in fs::read_dir(host.path("run")).unwrap().flatten() {
+        assert_eq!(mode(&entry.path()) & 0o077, 0, "{}", entry.path().display());
+    }
+    // one of an older version's, at the next start of a daemon
+    host.mode("run", 0o700);
+    host.call("daemon", ["-", "start", "begin", "-"]).stdin("").run().succeeds();
+    assert_eq!(mode(&host.path("run")), 0o711);
+}
+
+#[test]
+fn a_root_that_is_shut_to_a_session_is_passed_over() {
+    let Some(host) = host() else { return };
+    let own = host.path("home").display().to_string();
+    fs::create_dir_all(host.path("shut/hooks/before_vm_start")).unwrap();
+    host.mode("shut", 0o700);
+    let settings = format!(
+        "session: true\nstate_dir: {own}/s\nruntime_dir: {own}/r\nroots: ['{}']\n",
+        host.path("shut/hooks").display()
+    );
+    host.raw_settings(&settings);
+    host.script("before_vm_start/10-x", &format!("echo ran >>'{own}/said'"));
+    ask(&host, &["events"]);
+    fs::remove_file(host.hook("qemu")).unwrap();
+    std::os::unix::fs::symlink(host.path("hookmux"), host.hook("qemu")).unwrap();
+    let call = || {
+        Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(host.hook("qemu"))
+            .args(["g", "prepare", "begin", "-"])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    let output = call();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(host.read_text("home/said"), "ran\n");
+    // a root of one's own that can't be read is trouble
+    chown(host.path("shut/hooks"), Some(NOBODY), Some(NOBODY)).unwrap();
+    host.mode("shut", 0o711).mode("shut/hooks", 0);
+    assert_eq!(call().status.code(), Some(125));
+}
+
 // --- what is root's -----------------------------------------------------------------------------
 
 /// Gives this thread a session keyring with a key; `false` where the kernel has no keys.

@@ -412,7 +412,7 @@ fn odd_files_stop_no_job_and_are_put_aside() {
     detached(&host, "log call", "");
     host.guest("started begin").run().succeeds();
     until("the call's job has run", || host.log() == ["call"]);
-    let said = host.text(&["queue", "--flush"], 0);
+    let said = host.text(&["queue", "--flush", "--yes"], 0);
     assert!(said.contains(&format!("{} jobs removed", poisons.len())), "{said}");
     until("nothing is left", || names(&host).is_empty());
 }
@@ -472,7 +472,7 @@ fn jobs_of_a_later_version_are_left_alone_and_told() {
     assert_eq!(shown["unread"][0]["newer"], true);
     assert!(host.text(&["queue"], 0).contains("a later version of hookmux wrote it (format 99)"));
     assert!(host.json(&["check"], 0).to_string().contains("newer-job"));
-    host.text(&["queue", "--flush"], 0);
+    host.text(&["queue", "--flush", "--yes"], 0);
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -663,7 +663,7 @@ fn the_bytes_of_all_jobs_are_bounded() {
     call(40_000).succeeds();
     call(40_000).fails(125, &["the queue is full", "size: 102400"]);
     call(10_000).succeeds();
-    host.text(&["queue", "--flush"], 0);
+    host.text(&["queue", "--flush", "--yes"], 0);
     call(40_000).succeeds();
     // jobs that are removed give their room back
     assert_eq!(count(&shown(&host)["jobs"]), 1);
@@ -687,7 +687,7 @@ fn jobs_that_wait_are_not_read_again() {
         one["object"] = format!("g{number}").into();
         put(&host, number, &one);
     }
-    host.text(&["bypass", "on"], 0);
+    host.text(&["bypass", "on", "--yes"], 0);
     let worker = Worker::start(&host);
     let pid = worker.0.id();
     until("all were read", || reads(pid) > JOBS as u64);
@@ -781,7 +781,7 @@ fn ten_thousand_jobs_are_shown() {
     assert_eq!(count(&shown["jobs"]), JOBS);
     assert_eq!(shown["jobs"][1]["why"], "behind an earlier job of g0");
     assert_eq!(host.text(&["queue"], 0).lines().count(), JOBS + 1);
-    assert!(host.text(&["queue", "--flush"], 0).contains("10000 jobs removed"));
+    assert!(host.text(&["queue", "--flush", "--yes"], 0).contains("10000 jobs removed"));
     assert_eq!(names(&host), [""; 0]);
 }
 

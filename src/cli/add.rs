@@ -1,7 +1,12 @@
 //! `hookmux add`: registers what a script or a module says of itself, what options say, or what a
 //! file says. It is shown before it counts, and it counts as a whole or not at all.
+//!
+//! A script that never heard of `--describe` would do its work when it is asked. So only one that has
+//! the word in its text is asked, or one for which the user says so; under `--dry-run` none is.
 
+use std::ffi::OsString;
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +16,7 @@ use serde_json::{Value, json};
 use super::args::{self, AddArgs, Format, HookOptions};
 use super::output::{Cell, Output, Tone};
 use super::{End, Place, registered, registry};
+use crate::command::{self, Fix, words};
 use crate::config::called;
 use crate::config::diagnostic::did_you_mean;
 use crate::config::matching;
@@ -21,6 +27,7 @@ use crate::event;
 use crate::files;
 use crate::front_door;
 use crate::hook::State;
+use crate::mend::{self, Ground};
 use crate::registry_edit::ask::{self, Silence};
 use crate::registry_edit::describe::{self, Entry, Problem, Subject, Unread};
 use crate::registry_edit::draft::{Desk, Draft};
@@ -45,13 +52,17 @@ pub fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> anyhow::R
         arguments,
         trust: Trust::new(user),
         warnings: Vec::new(),
-        by_options: arguments.manual,
+        by_options: arguments.manual || arguments.options != HookOptions::default(),
     };
     let offer = match wanted {
         Wanted::File(path) => adding.file(&path)?,
         Wanted::Subject(subject) => {
             let stem = subject.stem();
-            Offer::Entries { found: adding.entries(&subject)?, stem }
+            let Some(found) = adding.entries(&subject, output)? else {
+                adding.report(&[], &[], output);
+                return Ok(End::Good);
+            };
+            Offer::Entries { found, stem }
         }
     };
     // from here on nobody else changes the registry
@@ -81,6 +92,29 @@ pub fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> anyhow::R
     }
     adding.report(&drafts, &actions, output);
     Ok(End::Good)
+}
+
+/// Whether a program's text has the word `--describe`, of whatever size and kind the program is.
+fn speaks_of_describing(path: &str) -> anyhow::Result<bool> {
+    const WORD: &[u8] = b"--describe";
+    let context = || format!("{path} can't be read");
+    let mut file = fs::File::open(path).with_context(context)?;
+    let mut bytes = Vec::new();
+    let mut chunk = vec![0; 64 * 1024];
+    loop {
+        let count = match file.read(&mut chunk) {
+            Ok(0) => return Ok(false),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error).with_context(context),
+        };
+        bytes.extend_from_slice(&chunk[..count]);
+        if bytes.windows(WORD.len()).any(|part| part == WORD) {
+            return Ok(true);
+        }
+        // the word may lie across two chunks
+        bytes.drain(..bytes.len().saturating_sub(WORD.len() - 1));
+    }
 }
 
 enum Wanted {
@@ -118,7 +152,8 @@ fn wanted(arguments: &AddArgs) -> anyhow::Result<Wanted> {
         (_, None) if is_file => {
             let name_alone =
                 HookOptions { name: arguments.options.name.clone(), ..HookOptions::default() };
-            if arguments.manual || arguments.options != name_alone {
+            let is_asking = arguments.manual || arguments.describe;
+            if is_asking || arguments.options != name_alone {
                 usage("a file says all itself: only --name goes with it");
             }
             Ok(Wanted::File(std::path::absolute(&arguments.what)?))
@@ -161,57 +196,78 @@ impl Adding<'_> {
         Ok(Offer::File { source: source.to_path_buf(), text, name })
     }
 
-    /// What is to be registered of a script or module: by options, or by what it says itself.
-    fn entries(&mut self, subject: &Subject) -> anyhow::Result<Checked<Vec<Entry>>> {
-        let has_options = self.arguments.options != HookOptions::default();
-        if self.by_options && self.arguments.options.event.is_empty() {
-            args::wrong_usage("add", "--manual needs --event at least");
+    /// What is to be registered of a script or module: by options, or by what it says itself. `None`
+    /// where only asking it would tell, and nothing may be run.
+    fn entries(
+        &mut self,
+        subject: &Subject,
+        output: &mut Output,
+    ) -> anyhow::Result<Option<Checked<Vec<Entry>>>> {
+        if self.by_options {
+            self.check_options();
         }
-        let command = match subject {
+        let (name, command) = match subject {
             Subject::Script(path) => {
                 self.check_script(path)?;
-                vec![path.clone(), "--describe".to_owned()]
+                if !self.by_options && !self.arguments.describe && !speaks_of_describing(path)? {
+                    bail!(
+                        "{path} has no `--describe` in its text, so it isn't run to ask it\n\
+                         options say what it is: {}\n\
+                         or, if it describes itself all the same: {}",
+                        self.own(&["add", "script", path, "--event", "EVENT"]),
+                        self.own(&["add", "script", path, "--describe"]),
+                    );
+                }
+                (path.as_str(), vec![path.clone(), "--describe".to_owned()])
             }
             Subject::Module(module) => {
                 let interpreter = module.language.find_interpreter().map_err(anyhow::Error::msg)?;
                 self.check_module(module, &interpreter)?;
-                module.describing_command(&interpreter)
+                (module.name.as_str(), module.describing_command(&interpreter))
             }
         };
         if self.by_options {
-            return self.entry_of_options(subject);
+            return self.entry_of_options(subject).map(Some);
         }
-        let name = match subject {
-            Subject::Script(path) => path.as_str(),
-            Subject::Module(module) => module.name.as_str(),
+        let asking = match subject {
+            Subject::Script(_) => format!("run to ask it: {}", command::text(&command)),
+            Subject::Module(_) => "loaded to ask it, which runs its code".to_owned(),
         };
+        if self.arguments.dry_run {
+            self.warnings.push(format!(
+                "{name} would be {asking}; a dry run runs nothing, so what it registers isn't known"
+            ));
+            return Ok(None);
+        }
+        if self.arguments.output == Format::Text {
+            output.line(&format!("{name} is {asking}"));
+        }
         let why = match self.ask(&command) {
             Err(Silence::Interrupted) => bail!("interrupted; nothing was registered"),
             Err(Silence::Failed(why)) => why,
             Ok(printed) => match describe::read(&printed, subject, &Language::find_interpreter) {
                 Err(Unread::NoDescription(why)) => why,
-                _ if has_options => args::wrong_usage(
-                    "add",
-                    &format!(
-                        "{name} describes itself, and its description is never mixed with options: leave them out, or say --manual"
-                    ),
-                ),
-                Err(Unread::Wrong(problems)) => return Ok(Err(problems)),
-                Ok(entries) => return Ok(Ok(entries)),
+                Err(Unread::Wrong(problems)) => return Ok(Some(Err(problems))),
+                Ok(entries) => return Ok(Some(Ok(entries))),
             },
         };
-        if !has_options {
-            bail!(
-                "{name} doesn't describe itself: {why}\nwith --manual the options say what it is; `hookmux help add` names them"
+        bail!(
+            "{name} doesn't describe itself: {why}\noptions say what it is: --event and more; \
+             `hookmux help add` names them"
+        );
+    }
+
+    /// Ends the process as clap does where the options can't say all.
+    fn check_options(&self) {
+        if self.arguments.describe {
+            args::wrong_usage(
+                "add",
+                "a description is never mixed with options: leave them out, or --describe",
             );
         }
-        self.warnings
-            .push(format!("{name} doesn't describe itself ({why}): the options stand in for that"));
-        self.by_options = true;
         if self.arguments.options.event.is_empty() {
-            bail!("{name} doesn't describe itself, and the options name no --event");
+            args::wrong_usage("add", "options say all of a hook, so they need --event at least");
         }
-        self.entry_of_options(subject)
     }
 
     /// Asks a script or module; it runs where hooks do.
@@ -225,7 +281,7 @@ impl Adding<'_> {
         let metadata = match self.trust.file(Path::new(path)) {
             Ok(metadata) => metadata,
             Err(refusal) => {
-                self.refusal(&refusal)?;
+                self.refusal(&refusal, Path::new(path))?;
                 fs::metadata(path).with_context(|| format!("{path} can't be read"))?
             }
         };
@@ -233,18 +289,27 @@ impl Adding<'_> {
             bail!("{path} is not a regular file: it can't be a hook");
         }
         if metadata.permissions().mode() & 0o111 == 0 {
-            bail!("{path} is not executable: chmod +x '{path}'");
+            let path = Path::new(path);
+            let fix = match self.ground().has(path) {
+                true => Fix::run(&words!["chmod", "a+x", path]),
+                false => self.take_over(path),
+            };
+            bail!("{} is not executable: {}", path.display(), fix.text);
         }
         Ok(())
     }
 
-    /// A module is trusted as scripts are, in all files that loading it runs.
+    /// A module is trusted as scripts are, in all files that loading it runs. Its language finds
+    /// them, so a dry run, which runs nothing, goes without.
     fn check_module(&mut self, module: &Module, interpreter: &Path) -> anyhow::Result<()> {
         let modules = self.settings.hooks_dir.join(module::DIRECTORY);
         if modules.symlink_metadata().is_ok()
             && let Err(refusal) = self.trust.directory(&modules)
         {
-            self.refusal(&refusal)?;
+            self.refusal(&refusal, &modules)?;
+        }
+        if self.arguments.dry_run {
+            return Ok(());
         }
         let printed = match self.ask(&module.locating_command(interpreter)) {
             Ok(printed) => printed,
@@ -255,14 +320,40 @@ impl Adding<'_> {
         };
         for file in String::from_utf8_lossy(&printed).lines() {
             if let Err(refusal) = self.trust.file(Path::new(file)) {
-                self.refusal(&refusal)?;
+                self.refusal(&refusal, Path::new(file))?;
             }
         }
         Ok(())
     }
 
-    fn refusal(&mut self, refusal: &Refusal) -> anyhow::Result<()> {
-        let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+    fn ground(&self) -> Ground<'_> {
+        Ground::of(self.settings, self.place.surroundings.user)
+    }
+
+    /// The command that makes a script root's own and registers it: a copy, and this command again.
+    fn take_over(&self, script: &Path) -> Fix {
+        let real = fs::canonicalize(script).unwrap_or_else(|_| script.to_path_buf());
+        let place = self.ground().place_for(script);
+        let is_ours = self.arguments.reference.as_ref();
+        let mut again: Vec<OsString> = std::env::args_os().skip(1).collect();
+        // the first: an option that says the same stands behind it
+        let position = again.iter().position(|word| is_ours.is_some_and(|path| word == path));
+        if let Some(word) = position.and_then(|position| again.get_mut(position)) {
+            *word = place.clone().into();
+        }
+        again.insert(0, "hookmux".into());
+        Fix::all(&[mend::install(&real, &place), again])
+    }
+
+    fn refusal(&mut self, refusal: &Refusal, path: &Path) -> anyhow::Result<()> {
+        let ground = self.ground();
+        let faults = self.trust.all_faults(path);
+        let is_script = self.arguments.what == Path::new("script");
+        let fix = match faults.iter().all(|fault| ground.has(&fault.path)) {
+            false if is_script && path.is_file() => Some(self.take_over(path)),
+            _ => ground.fix(&[mend::Subject::at(path)]),
+        };
+        let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
         if self.settings.trust == TrustPolicy::Refuse {
             bail!("refused: {refusal}{fix}");
         }
@@ -326,7 +417,8 @@ impl Adding<'_> {
                 let path = top.path.display();
                 return Some(match (registry::read(top), &top.state) {
                     (_, State::Disabled(_)) => format!(
-                        "{path} disables `{name}`: `hookmux enable {name}` first, or give --replace"
+                        "{path} disables `{name}`: `{}` first, or give --replace",
+                        self.own(&["enable", name])
                     ),
                     _ if !registry::is_own(top, self.settings) => format!(
                         "`{name}` is registered in {path}, which would be masked: give --replace{}",
@@ -384,11 +476,17 @@ impl Adding<'_> {
         };
         let again = sources.iter().find(is_again).filter(|_| !draft.is_named)?;
         Some(format!(
-            "this is registered already, as `{}` in {}: `hookmux delete {0}` first{}",
+            "this is registered already, as `{}` in {}: `{}` first{}",
             registry::name_of(again),
             again.path.display(),
+            self.own(&["delete", &registry::name_of(again)]),
             or_name("or --name registers it once more")
         ))
+    }
+
+    /// A command of hookmux's own, as a shell takes it.
+    fn own(&self, words: &[&str]) -> String {
+        Fix::hookmux(&self.settings.hooks_dir, words).text
     }
 
     /// What is allowed, and will hardly do what is meant.
@@ -406,7 +504,9 @@ impl Adding<'_> {
         ];
         for program in programs.into_iter().flatten().filter_map(|words| words.first()) {
             if let Err(refusal) = self.trust.file(Path::new(program)) {
-                let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+                let fix =
+                    self.ground().fix(&[mend::Subject::named(Path::new(program), &draft.path)]);
+                let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
                 found.push(match self.settings.trust {
                     TrustPolicy::Refuse => {
                         format!("it will be refused, and count as failed: {refusal}{fix}")

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::Place;
 use super::args::InstallArgs;
-use super::check::finding::quoted;
 use super::check::script_text::{Head, head};
 use super::installed::{Installed, Main};
 use super::output::Output;
 use super::{own_name, vfio_helper};
+use crate::command::{Fix, words};
 use crate::config::TrustPolicy;
 use crate::files;
 use crate::hook::{State, adopted, directory, tree};
@@ -125,9 +125,10 @@ impl One<'_> {
             Ok(bytes) => {
                 if let Some((line, text)) = own_name::decides_by_it(&bytes) {
                     self.found.problems.push(format!(
-                        "{} decides by its own name, which would be {driver}.adopted (line {line}: {}): leave it libvirt's main script by `hookmux install --driver {driver} --beside`, or name the driver in it",
+                        "{} decides by its own name, which would be {driver}.adopted (line {line}: {}): leave it libvirt's main script by `{}`, or name the driver in it",
                         script.display(),
-                        shortened(&text)
+                        shortened(&text),
+                        Fix::hookmux(self.hooks_dir, &["install", "--driver", driver.name(), "--beside"])
                     ));
                 }
             }
@@ -163,14 +164,15 @@ impl One<'_> {
         }
         let in_place = |directory: &Path| directory != self.hooks_dir && directory.is_dir();
         if at_fault.starts_with(self.hooks_dir) && in_place(at_fault) {
-            let at_fault = quoted(at_fault);
-            return format!("chown root {at_fault} && chmod go-w {at_fault}");
+            let commands = [words!["chown", "root", at_fault], words!["chmod", "go-w", at_fault]];
+            return Fix::all(&commands).text;
         }
         let source = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
-        let (source, new, path) = (quoted(&source), quoted(Path::new(&new)), quoted(path));
-        format!("copy it: install -m 755 {source} {new} && mv -f {new} {path}")
+        let commands =
+            [words!["install", "-m", "755", source, &new], words!["mv", "-f", new, path]];
+        format!("copy it: {}", Fix::all(&commands))
     }
 
     /// Every script that a call could run. `ran_before` is whether the script that is replaced ran them.
@@ -219,8 +221,11 @@ impl One<'_> {
         for (path, refusal) in &refused {
             let is_link = fs::canonicalize(path).is_ok_and(|end| !is_inside(&end));
             let way_out = if is_inside(&refusal.path) && !is_link {
-                let base = quoted(&base);
-                format!("chown -R -h root {base} && chmod -R go-w,ug-s {base}")
+                let commands = [
+                    words!["chown", "-R", "-h", "root", &base],
+                    words!["chmod", "-R", "go-w,ug-s", &base],
+                ];
+                Fix::all(&commands).text
             } else {
                 self.copy(path, &refusal.path)
             };

@@ -60,15 +60,16 @@ pub enum Command {
     Uninstall(UninstallArgs),
     /// Register a hook: a script, a function of a module, or what a file says
     ///
-    /// `add script PATH` asks the script to describe itself: it runs `PATH --describe`, which prints a
-    /// JSON array of registrations, in the keys of a registration file (and `name`) or in cPanel's
-    /// (category, event, stage, hook, exectype, weight, check, rollback, escalateprivs, blocking).
-    /// `add module NAME` calls `describe()` of a Python module (pkg.mod) or a Perl module (Pkg::Mod),
-    /// found where its language looks for modules or in `modules` of the hooks directory. `add
-    /// FILE.yaml` takes a registration as it is written.
+    /// With options (--event and more) the options say all, and nothing is run.
     ///
-    /// With --manual nobody is asked: the options say all. Where a script has no description, options
-    /// stand in for it. Otherwise the two are never mixed.
+    /// Without options, `add script PATH` asks the script to describe itself, if its text has the word
+    /// `--describe`, or with the option --describe: it runs `PATH --describe`, which prints a JSON array
+    /// of registrations, in the keys of a registration file (and `name`) or in cPanel's (category, event,
+    /// stage, hook, exectype, weight, check, rollback, escalateprivs, blocking). Any other script is
+    /// never run to find out what it is. `add module NAME` loads a Python module (pkg.mod) or a Perl
+    /// module (Pkg::Mod), which runs its code, and calls its `describe()`. It is found where its language
+    /// looks for modules or in `modules` of the hooks directory. `add FILE.yaml` takes a registration as
+    /// it is written. With --dry-run nothing is run at all.
     ///
     /// What comes of it is one file for each in `hooks.d`, which may be edited. One without a weight
     /// gets 100 more than the highest of its event has.
@@ -126,6 +127,57 @@ pub enum Command {
         /// The directory; without one, hookmux(8) goes to standard output
         directory: Option<PathBuf>,
     },
+}
+
+impl Arguments {
+    /// How the answer is printed; also an error, where it is one for programs.
+    pub fn format(&self) -> Format {
+        match &self.command {
+            Some(Command::List(list)) => list.output,
+            Some(Command::Events(events)) => events.output,
+            Some(Command::Plan(call) | Command::Run(call)) => call.output,
+            Some(Command::Check(check)) => check.output,
+            Some(Command::Install(install)) => install.output,
+            Some(Command::Uninstall(uninstall)) => uninstall.output,
+            Some(Command::Add(add)) => add.output,
+            Some(Command::Delete(delete)) => delete.output,
+            Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output,
+            Some(Command::Queue(queue)) => queue.output,
+            Some(Command::Log(log)) => log.output,
+            Some(Command::Show(show)) => show.output,
+            Some(Command::Retry(retry)) => retry.output,
+            Some(Command::Watch(watch)) => watch.output,
+            Some(Command::Prune(prune)) => prune.output,
+            Some(Command::Bypass(bypass)) => bypass.output,
+            Some(
+                Command::Schema
+                | Command::Worker
+                | Command::Metrics
+                | Command::Completions { .. }
+                | Command::Man { .. },
+            )
+            | None => Format::Text,
+        }
+    }
+
+    /// Whether the command only looks at what is there.
+    pub fn only_looks(&self) -> bool {
+        match &self.command {
+            Some(
+                Command::List(_)
+                | Command::Plan(_)
+                | Command::Check(_)
+                | Command::Log(_)
+                | Command::Show(_)
+                | Command::Watch(_)
+                | Command::Metrics,
+            )
+            | None => true,
+            Some(Command::Queue(queue)) => !queue.work,
+            Some(Command::Bypass(bypass)) => bypass.turn.is_none(),
+            _ => false,
+        }
+    }
 }
 
 /// How data is printed.
@@ -278,12 +330,18 @@ pub struct BypassArgs {
     /// Switch it
     #[arg(value_enum)]
     pub turn: Option<Turn>,
-    /// For so long: 1h, 30m [default: until it is switched off]
+    /// For so long: 1h, 30m, 30d at most [default: 30d, after a question]
     #[arg(long = "for", value_parser = crate::config::values::parse_duration, value_name = "TIME", requires = "turn")]
     pub duration: Option<std::time::Duration>,
     /// Only for calls about this guest or network
     #[arg(long, value_name = "NAME")]
     pub guest: Option<String>,
+    /// Why; kept and shown with who switched it on
+    #[arg(long, value_name = "TEXT", requires = "turn")]
+    pub reason: Option<String>,
+    /// Go on without a question
+    #[arg(long)]
+    pub yes: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -309,14 +367,17 @@ pub struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub struct QueueArgs {
-    /// Remove jobs that wait or were put aside: one by its id, those of a hook by its name, or all;
-    /// those that run are left alone
+    /// Remove jobs that wait or were put aside: one by its id, those of a hook by its name, or all,
+    /// after a question; those that run are left alone
     #[arg(long, conflicts_with = "work", value_name = "JOB|HOOK", num_args = 0..=1, default_missing_value = "")]
     pub flush: Option<String>,
     /// Bring jobs back that were put aside, as though they had been queued just now: one by its id,
     /// those of a hook by its name, or all
     #[arg(long, conflicts_with_all = ["work", "flush"], value_name = "JOB|HOOK", num_args = 0..=1, default_missing_value = "")]
     pub requeue: Option<String>,
+    /// Go on without a question
+    #[arg(long)]
+    pub yes: bool,
     /// Work on the queue here and now
     #[arg(long)]
     pub work: bool,
@@ -358,13 +419,16 @@ pub struct AddArgs {
     /// The script's path, or the module's name
     #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
     pub reference: Option<PathBuf>,
-    /// Ask nobody: the options say all
+    /// Ask nobody, the options say all: what any of them means by itself
     #[arg(long)]
     pub manual: bool,
+    /// Run the script to ask it, though its text has no word of --describe
+    #[arg(long, conflicts_with = "manual")]
+    pub describe: bool,
     /// Write over registrations of the same name
     #[arg(long)]
     pub replace: bool,
-    /// Only show what would be registered
+    /// Only show what would be registered; runs nothing
     #[arg(long)]
     pub dry_run: bool,
     /// How to print
@@ -374,9 +438,9 @@ pub struct AddArgs {
     pub options: HookOptions,
 }
 
-/// What --manual registers.
+/// What is registered without asking.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
-#[command(next_help_heading = "What to register, with --manual")]
+#[command(next_help_heading = "What to register, without asking")]
 pub struct HookOptions {
     /// The registration's name [default: made of the script's and the event's]
     #[arg(long)]

@@ -1,19 +1,36 @@
 //! `hookmux bypass`: the emergency switch.
 
+use std::path::Path;
+
 use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::args::{BypassArgs, Format, Turn};
 use super::output::{Output, Tone};
-use super::{End, Place, time};
+use super::{End, Place, question, time};
 use crate::bypass::{self, Bypass, Entry};
 use crate::trust::Trust;
+
+/// The longest `--reason`.
+const MAX_REASON_BYTES: usize = 500;
 
 pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow::Result<End> {
     let hooks_dir = &place.surroundings.hooks_dir;
     let path = bypass::path(hooks_dir);
     let mut trust = Trust::new(place.surroundings.user);
     refuse(arguments)?;
+    if arguments.turn == Some(Turn::On) {
+        let whose = arguments.guest.as_ref().map_or_else(
+            || "any call of this host".to_owned(),
+            |guest| format!("calls about {guest}"),
+        );
+        let question =
+            format!("Without --for no hook runs for {whose} for {} days.", bypass::MAX_DAYS);
+        let is_answered = arguments.yes || arguments.duration.is_some();
+        if let Some(end) = question::refused(&question, is_answered, output) {
+            return Ok(end);
+        }
+    }
     // one that can't be read is replaced: whoever turns the switch means it
     let before = match (bypass::load(hooks_dir, &mut trust), arguments.turn) {
         (Ok(bypass), _) => bypass,
@@ -29,9 +46,15 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
         None => {}
         Some(Turn::On) => {
             let since = bypass::now();
-            let until = arguments.duration.map(|duration| since.saturating_add(duration.as_secs()));
+            let duration = arguments.duration.map_or(bypass::MAX_S, |duration| duration.as_secs());
             now.entries.retain(|entry| !is_its(entry));
-            now.entries.push(Entry { guest: arguments.guest.clone(), until, since });
+            now.entries.push(Entry {
+                guest: arguments.guest.clone(),
+                until: Some(since + duration),
+                since,
+                user: Some(person()),
+                reason: arguments.reason.clone(),
+            });
         }
         // without a guest all of it is off
         Some(Turn::Off) => {
@@ -61,7 +84,7 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
         output.toned(Tone::Good, "The emergency switch is off: hooks run.");
     }
     for entry in &now.entries {
-        output.toned(Tone::Bad, &shout(entry));
+        output.toned(Tone::Bad, &shout(entry, hooks_dir));
     }
     Ok(End::Good)
 }
@@ -79,22 +102,57 @@ fn refuse(arguments: &BypassArgs) -> anyhow::Result<()> {
     if let Some(duration) = arguments.duration {
         anyhow::ensure!(arguments.turn == Some(Turn::On), "--for belongs to `bypass on`");
         anyhow::ensure!(duration.as_secs() > 0, "--for needs a second at least");
+        anyhow::ensure!(
+            duration.as_secs() <= bypass::MAX_S,
+            "the emergency switch is for {} days at most: hooks that are never to run are disabled",
+            bypass::MAX_DAYS
+        );
+    }
+    if let Some(reason) = &arguments.reason {
+        anyhow::ensure!(arguments.turn == Some(Turn::On), "--reason belongs to `bypass on`");
+        anyhow::ensure!(
+            !reason.trim().is_empty() && reason.len() <= MAX_REASON_BYTES,
+            "--reason is a text of at most {MAX_REASON_BYTES} bytes"
+        );
     }
     Ok(())
 }
 
+/// Who switches it: also behind sudo, by name where there is one.
+fn person() -> String {
+    let user = nix::unistd::geteuid();
+    let behind = std::env::var("SUDO_USER").ok().filter(|_| user.is_root());
+    behind.filter(|name| !name.is_empty()).unwrap_or_else(|| {
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let number = user.to_string();
+        let name = passwd.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)? == number).then(|| name.to_owned())
+        });
+        name.unwrap_or(number)
+    })
+}
+
 /// What everybody is told while the switch is on.
-pub fn shout(entry: &Entry) -> String {
-    format!("THE EMERGENCY SWITCH IS ON: {}", words(entry))
+pub fn shout(entry: &Entry, hooks_dir: &Path) -> String {
+    format!("THE EMERGENCY SWITCH IS ON: {}", words(entry, hooks_dir))
 }
 
 /// Whose hooks don't run, and how long.
-pub fn words(entry: &Entry) -> String {
+pub fn words(entry: &Entry, hooks_dir: &Path) -> String {
+    let way_out = entry.way_out(hooks_dir);
     let until = entry.until.map_or_else(
-        || "until `hookmux bypass off`".to_owned(),
-        |until| format!("until {}", time::local(until)),
+        || format!("until `{way_out}`"),
+        |until| format!("until {} or `{way_out}`", time::local(until)),
     );
-    format!("no hook runs for {}, {until} (since {})", entry.whose(), time::local(entry.since))
+    let by = entry.user.as_ref().map(|user| format!(", by {user}")).unwrap_or_default();
+    let why = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!(
+        "no hook runs for {}, {until} (since {}{by}{why})",
+        entry.whose(),
+        time::local(entry.since)
+    )
 }
 
 fn json_entry(entry: &Entry) -> Value {
@@ -102,5 +160,7 @@ fn json_entry(entry: &Entry) -> Value {
         "guest": entry.guest,
         "since": time::rfc3339(entry.since * 1_000_000),
         "until": entry.until.map(|until| time::rfc3339(until * 1_000_000)),
+        "user": entry.user,
+        "reason": entry.reason,
     })
 }

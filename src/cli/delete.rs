@@ -90,18 +90,20 @@ fn delete_one(
     let name = registry::name_of(top);
     if !registry::is_own(top, settings) {
         report.problem(format!(
-            "{path} is not in {}: `hookmux disable {name}` keeps it from running",
-            settings.hooks_dir.display()
+            "{path} is not in {}: `{}` keeps it from running",
+            settings.hooks_dir.display(),
+            registry::own(settings, &["disable", &name])
         ));
         return Ok(());
     }
     if matches!(top.state, State::Disabled(_)) {
         report.problem(format!(
-            "{path} is no registration but keeps one from running: `hookmux enable {name}` removes it"
+            "{path} is no registration but keeps one from running: `{}` removes it",
+            registry::own(settings, &["enable", &name])
         ));
         return Ok(());
     }
-    delete_file(lock, top, sources, report)
+    delete_file(lock, settings, top, sources, report)
 }
 
 /// Deletes those of the hooks directory that are meant, and tells of the others.
@@ -115,13 +117,14 @@ fn delete_all(
     let meant = |source: &&Source| registry::read(source).is_some_and(is_meant);
     for source in sources.iter().filter(meant) {
         if registry::is_own(source, settings) {
-            delete_file(lock, source, sources, report)?;
+            delete_file(lock, settings, source, sources, report)?;
         } else {
             let name = registry::name_of(source);
             report.problem(format!(
-                "{} is not in {}: `hookmux disable {name}` keeps it from running",
+                "{} is not in {}: `{}` keeps it from running",
                 source.path.display(),
-                settings.hooks_dir.display()
+                settings.hooks_dir.display(),
+                registry::own(settings, &["disable", &name])
             ));
         }
     }
@@ -130,6 +133,7 @@ fn delete_all(
 
 fn delete_file(
     lock: &Lock,
+    settings: &Settings,
     source: &Source,
     sources: &[Source],
     report: &mut Report,
@@ -141,8 +145,9 @@ fn delete_file(
         |other: &&Source| matches!(&other.state, State::Masked(by) if *by == source.path);
     if let Some(masked) = sources.iter().find(is_masked) {
         report.note(format!(
-            "{} was masked by it, and counts from now on; `hookmux disable {name}` masks it again",
-            masked.path.display()
+            "{} was masked by it, and counts from now on; `{}` masks it again",
+            masked.path.display(),
+            registry::own(settings, &["disable", &name])
         ));
     }
     Ok(())

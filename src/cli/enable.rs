@@ -146,7 +146,8 @@ impl Switch<'_> {
             Some(Ok(registration)) => registration,
             Some(Err(diagnostic)) => {
                 self.report.problem(format!(
-                    "{diagnostic}\n{name} can't be switched while it can't be read: mend it, or `hookmux delete {name}`"
+                    "{diagnostic}\n{name} can't be switched while it can't be read: mend it, or `{}`",
+                    registry::own(self.settings, &["delete", &name])
                 ));
                 return Ok(());
             }

@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use super::args::Format;
-use super::check::finding::{self, Code, Findings};
+use super::check::finding::{Code, Findings};
 use super::check::report;
 use super::copies;
 use super::installed::{self, Installed, Main};
 use super::output::Output;
 use super::{End, Place};
+use crate::command::Fix;
 use crate::libvirt::Driver;
 
 /// The entries that are written over; none where no copies are kept.
@@ -39,9 +40,9 @@ pub fn words(installed: &Installed, script: &Path) -> String {
     format!("{place}: libvirt runs that for {}, and no hook of hookmux", installed.driver)
 }
 
-/// The way out, without `hookmux`.
-pub fn way_out(driver: Driver) -> String {
-    format!("install --adopt --driver {driver}")
+/// The way out.
+pub fn way_out(hooks_dir: &Path, driver: Driver) -> Fix {
+    Fix::hookmux(hooks_dir, &["install", "--adopt", "--driver", driver.name()])
 }
 
 /// Says so in the first lines of a command.
@@ -49,9 +50,9 @@ pub fn shout(place: &Place, output: &mut Output) {
     for installed in overwritten(&place.surroundings.hooks_dir) {
         if let Some(script) = installed.overwritten_by() {
             output.complain(&format!(
-                "{}; `hookmux {}` makes both run",
+                "{}; `{}` makes both run",
                 words(&installed, script),
-                way_out(installed.driver)
+                way_out(&place.surroundings.hooks_dir, installed.driver)
             ));
         }
     }
@@ -65,13 +66,13 @@ pub fn check(place: &Place, format: Format, output: &mut Output) -> End {
     let mut findings = Findings::default();
     for driver in Driver::ALL {
         let installed = installed::look(hooks_dir, driver, &binary);
-        let (code, at, message, fix): (Code, PathBuf, String, String) =
+        let (code, at, message, fix): (Code, PathBuf, String, Fix) =
             match (&installed.main, installed.overwritten_by()) {
                 (_, Some(script)) => (
                     Code::OverwrittenEntry,
                     installed.path.clone(),
                     words(&installed, script),
-                    way_out(driver),
+                    way_out(hooks_dir, driver),
                 ),
                 (Main::OursDangling(target), None) => (
                     Code::DanglingInstall,
@@ -81,11 +82,11 @@ pub fn check(place: &Place, format: Format, output: &mut Output) -> End {
                         installed.path.display(),
                         target.display()
                     ),
-                    format!("install --driver {driver}"),
+                    Fix::hookmux(hooks_dir, &["install", "--driver", driver.name()]),
                 ),
                 _ => continue,
             };
-        findings.add(code, &at, message, finding::command(hooks_dir, &fix));
+        findings.add(code, &at, message, fix);
     }
     let findings = findings.sorted();
     if format == Format::Json {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::FilterArgs;
 use super::output::{Cell, Output, Tone};
-use super::time;
+use super::{rights, time};
 use crate::config::Settings;
 use crate::event;
 use crate::format::Newer;
@@ -31,7 +31,9 @@ pub fn history(settings: &Settings, output: &mut Output) -> anyhow::Result<Histo
             output.complain(&format!("{key} {}: {shut}", dir.named().display()));
         }
     }
+    rights::must_read_state(settings)?;
     let history = History::new(&settings.runtime_dir, &settings.state_dir);
+    rights::must_list(&[history.spool().base().named(), history.store().base().named()])?;
     match history.check() {
         Ok(()) => Ok(history),
         Err(error) => bail!(

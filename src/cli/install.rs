@@ -18,9 +18,11 @@ use super::installed::{self, BESIDE, Installed, Main};
 use super::output::{Output, Tone};
 use super::purge::{self, Purged};
 use super::{End, Place, adoption, copies, entries, kept, reload};
+use crate::command::Fix;
 use crate::hook::{adopted, directory};
 use crate::libvirt::Driver;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
+use crate::mend::{Ground, Subject};
 use crate::trust::Trust;
 use crate::{marker, own_binary};
 
@@ -228,9 +230,9 @@ fn renew_one(site: &Site, installed: &Installed, report: &mut Report) -> anyhow:
     let copy = own_binary::copy_of(driver);
     if let Some(script) = installed.overwritten_by() {
         report.notes.push(format!(
-            "{}; it is left as it is: `hookmux {}` makes both run.",
+            "{}; it is left as it is: `{}` makes both run.",
             entries::words(installed, script),
-            entries::way_out(driver)
+            entries::way_out(&site.hooks_dir, driver)
         ));
         return Ok(());
     }
@@ -280,6 +282,11 @@ fn link(path: &Path, target: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("{} can't be made", path.display()))
 }
 
+/// The command that takes one driver's entry away.
+fn uninstall_one(site: &Site, driver: Driver) -> Fix {
+    Fix::hookmux(&site.hooks_dir, &["uninstall", "--driver", driver.name()])
+}
+
 /// Why this driver can't be installed as asked.
 fn obstacle(site: &Site, installed: &Installed, arguments: &InstallArgs) -> Option<String> {
     let path = installed.path.display();
@@ -289,9 +296,9 @@ fn obstacle(site: &Site, installed: &Installed, arguments: &InstallArgs) -> Opti
             Some(format!("{path} is hookmux already: beside itself it would answer twice"))
         }
         (Main::Foreign, true) if installed.leads_to_copy() => Some(format!(
-            "{path} leads to a program that was written over hookmux: `hookmux {}` keeps it, and so does `hookmux uninstall --driver {}`",
-            entries::way_out(installed.driver),
-            installed.driver
+            "{path} leads to a program that was written over hookmux: `{}` keeps it, and so does `{}`",
+            entries::way_out(&site.hooks_dir, installed.driver),
+            uninstall_one(site, installed.driver)
         )),
         (_, true) => {
             let place =
@@ -300,15 +307,15 @@ fn obstacle(site: &Site, installed: &Installed, arguments: &InstallArgs) -> Opti
             is_taken.then(|| format!("{} is somebody else's: move it away", place.display()))
         }
         (_, false) if installed.beside.is_some() => Some(format!(
-            "hookmux is called beside {path} already; `hookmux uninstall --driver {}` first",
-            installed.driver
+            "hookmux is called beside {path} already; `{}` first",
+            uninstall_one(site, installed.driver)
         )),
         (Main::Foreign, false) if !arguments.adopt && installed.overwritten_by().is_some() => {
             installed.overwritten_by().map(|script| {
                 format!(
-                    "{}; --adopt keeps that program as a hook, and `hookmux uninstall --driver {}` leaves it libvirt's",
+                    "{}; --adopt keeps that program as a hook, and `{}` leaves it libvirt's",
                     entries::words(installed, script),
-                    installed.driver
+                    uninstall_one(site, installed.driver)
                 )
             })
         }
@@ -510,7 +517,10 @@ fn notes(place: &Place, places: &[Installed], binary: &Path, report: &mut Report
             script.display()
         ));
         if let Err(refusal) = trust.file(&script) {
-            let fix = refusal.fix().map(|fix| format!(": {fix}")).unwrap_or_default();
+            let hooks_dir = &place.surroundings.hooks_dir;
+            let fix = Ground::of_hooks_dir(hooks_dir, place.surroundings.user)
+                .fix(&[Subject::at(&script)]);
+            let fix = fix.map(|fix| format!(": {}", fix.text)).unwrap_or_default();
             report.notes.push(format!(
                 "{} will be refused, and count as failed: {refusal}{fix}",
                 script.display()

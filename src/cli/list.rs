@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::args::{Format, ListArgs};
 use super::output::{Cell, Output, Tone};
-use super::{End, Place, registered};
+use super::{End, Place, registered, rights};
+use crate::command::Fix;
 use crate::config::registration::DIRECTORY;
 use crate::config::{Registration, Settings, TrustPolicy, cache, diagnostic, registry};
 use crate::event;
@@ -17,6 +18,7 @@ use crate::files;
 use crate::hook::candidates::{self, Candidate, VDSM_ROOT};
 use crate::hook::{Source, State, Style, adopted, directory, tree};
 use crate::libvirt::{Call, Driver, Operation, operation};
+use crate::mend::{Ground, Subject};
 use crate::registry_edit::{module, store};
 use crate::trust::Trust;
 
@@ -100,6 +102,8 @@ pub struct Listed {
     pub weight: Option<i64>,
     pub state: HookState,
     pub reason: Option<String>,
+    /// The way out of a refusal.
+    pub fix: Option<Fix>,
     /// Its turn among those of its place that run, from 1.
     pub order: Option<usize>,
     /// The file that registers it.
@@ -136,6 +140,8 @@ impl Listed {
             "sha256": self.sha256(),
             "state": self.state.name(),
             "reason": self.reason,
+            "fix": self.fix.as_ref().map(|fix| &fix.text),
+            "fix_command": self.fix.as_ref().map(Fix::command_json),
             "registered": self.registered.as_deref().map(registered::json),
         })
     }
@@ -174,10 +180,16 @@ impl Lister<'_> {
             let is_active = candidate.state == State::Active;
             let refusal = is_active.then(|| self.trust.file(&hook.path).err()).flatten();
             let refusal = refusal.filter(|_| self.settings.trust == TrustPolicy::Refuse);
+            let mut fix = None;
             let (state, reason) = match &refusal {
                 None => (HookState::of(&candidate.state), candidate.state.reason()),
                 Some(refusal) => {
-                    let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+                    let subject = match &hook.registration {
+                        Some(one) => Subject::named(&hook.path, &one.source),
+                        None => Subject::at(&hook.path),
+                    };
+                    fix = Ground::of(self.settings, self.trust.user()).fix(&[subject]);
+                    let fix = fix.as_ref().map(|fix| format!("; {}", fix.text)).unwrap_or_default();
                     (HookState::Refused, Some(format!("refused: {refusal}{fix}")))
                 }
             };
@@ -192,6 +204,7 @@ impl Lister<'_> {
                 weight: Some(hook.weight),
                 state,
                 reason,
+                fix,
                 order: runs.then_some(turn),
                 registration: hook
                     .registration
@@ -227,7 +240,11 @@ impl Lister<'_> {
                 let words = format!("{}; its last good form runs", diagnostic.one_line());
                 (HookState::Broken, Some(words))
             }
-            Some(Err(diagnostic)) => (HookState::Broken, Some(diagnostic.one_line())),
+            Some(Err(diagnostic)) => {
+                let consequence = diagnostic.meaning().consequence();
+                let words = format!("{}; {consequence}", diagnostic.one_line());
+                (HookState::Broken, Some(words))
+            }
             _ => (HookState::of(&source.state), source.state.reason()),
         };
         self.listed.push(Listed {
@@ -239,6 +256,7 @@ impl Lister<'_> {
             weight: None,
             state,
             reason,
+            fix: None,
             order: None,
             registration: Some(source.path.clone()),
             registered: None,
@@ -325,8 +343,7 @@ fn of_source(call: &Call, settings: &Settings, user: u32, source: Source) -> Vec
 }
 
 fn unreadable(directory: directory::Unreadable) -> anyhow::Error {
-    anyhow::Error::new(directory.error)
-        .context(format!("{} can't be read", directory.path.display()))
+    rights::explained(&directory.path, directory.error)
 }
 
 /// The table's events, and unknown operations' where a directory is there.
@@ -398,6 +415,7 @@ fn tree_calls(settings: &Settings, driver: Driver) -> anyhow::Result<Vec<Call>> 
 pub fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
+    rights::must_read_hooks(settings)?;
     if let Some(event) = &arguments.event
         && !event::is_known(event)
     {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::output::Output;
-use super::{End, Place, entries, executions};
+use super::{End, Place, entries, executions, rights};
 use crate::bypass;
 use crate::format::Newer;
 use crate::queue::Queue;
@@ -28,7 +28,9 @@ pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let mut trust = Trust::new(place.surroundings.user);
     let is_bypassed = bypass::load(&settings.hooks_dir, &mut trust).is_ok_and(|now| !now.is_off());
     let dropped = spool.dropped();
-    let queue = Queue::new(&settings.state_dir).ids().context("the queue can't be read")?.len();
+    let queue = Queue::new(&settings.state_dir);
+    rights::must_list(&[queue.directory().named()])?;
+    let queue = queue.ids().context("the queue can't be read")?.len();
     let mut text = String::new();
     counter(
         &mut text,

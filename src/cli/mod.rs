@@ -27,11 +27,13 @@ mod own_name;
 mod plan;
 mod prune;
 mod purge;
+mod question;
 mod queue;
 mod registered;
 mod registry;
 mod reload;
 mod retry;
+mod rights;
 mod run;
 mod schema;
 mod show;
@@ -42,7 +44,7 @@ mod vfio_helper;
 mod watch;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 
 use clap::{CommandFactory, Parser};
@@ -50,7 +52,7 @@ use clap::{CommandFactory, Parser};
 use crate::config::{self, Loaded, Surroundings};
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::trust::Trust;
-use args::{Arguments, Command};
+use args::{Arguments, Command, Format};
 use output::Output;
 
 /// How a command ended: met a problem (exit status 1) or not (0). Wrong usage is clap's: 2.
@@ -58,6 +60,8 @@ use output::Output;
 pub enum End {
     Good,
     Problem,
+    /// A question would have to be answered first (2).
+    Unanswered,
 }
 
 pub fn main() -> ! {
@@ -68,11 +72,16 @@ pub fn main() -> ! {
         process::exit(0);
     }
     let arguments = Arguments::parse();
+    let format = arguments.format();
     let status = match dispatch(arguments, &mut output) {
         Ok(End::Good) => 0,
         Ok(End::Problem) => 1,
+        Ok(End::Unanswered) => 2,
         Err(error) => {
-            output.complain(&format!("{error:#}"));
+            match error.downcast_ref::<rights::Denied>() {
+                Some(denied) if format == Format::Json => output.json(&denied.json()),
+                _ => output.complain(&format!("{error:#}")),
+            }
             1
         }
     };
@@ -94,7 +103,11 @@ fn help_of_all(output: &mut Output) {
 }
 
 fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
-    let place = Place::new(arguments.hooks_dir);
+    let is_looking = arguments.only_looks();
+    let place = Place::new(arguments.hooks_dir, is_looking);
+    if is_looking {
+        rights::must_read_settings(&place.surroundings.hooks_dir)?;
+    }
     // `check` says it itself; what calls and units start has no reader
     let is_silent = match &arguments.command {
         Some(Command::Check(_) | Command::Worker) => true,
@@ -144,19 +157,28 @@ pub struct Place {
 }
 
 impl Place {
-    fn new(hooks_dir: Option<PathBuf>) -> Place {
+    /// `is_looking` is whether the command only looks: then a user is shown what is the system's,
+    /// where the hooks directory is.
+    fn new(hooks_dir: Option<PathBuf>, is_looking: bool) -> Place {
         let from_environment =
             || env::var_os("HOOKMUX_HOOKS_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let hooks_dir =
             hooks_dir.or_else(from_environment).unwrap_or_else(|| DEFAULT_HOOKS_DIR.into());
-        Place { surroundings: Surroundings::here(&hooks_dir) }
+        let mut surroundings = Surroundings::here(&hooks_dir);
+        surroundings.is_about_system =
+            is_looking && surroundings.hooks_dir == Path::new(DEFAULT_HOOKS_DIR);
+        Place { surroundings }
     }
 
     /// That hooks are switched off is told by every command.
     fn shout_bypass(&self, output: &mut Output) {
         let mut trust = Trust::new(self.surroundings.user);
         match crate::bypass::load(&self.surroundings.hooks_dir, &mut trust) {
-            Ok(now) => now.entries.iter().for_each(|entry| output.complain(&bypass::shout(entry))),
+            Ok(now) => {
+                let hooks_dir = &self.surroundings.hooks_dir;
+                let shouts = now.entries.iter().map(|entry| bypass::shout(entry, hooks_dir));
+                shouts.for_each(|words| output.complain(&words));
+            }
             Err(words) => output.complain(&words),
         }
     }

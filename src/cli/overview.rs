@@ -6,11 +6,15 @@ use std::path::PathBuf;
 use super::installed::{self, Main};
 use super::list::HookState;
 use super::output::{Cell, Output, Tone};
-use super::{End, Place, list};
+use super::{End, Place, list, rights};
 use crate::libvirt::Driver;
 
 pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let hooks_dir = &place.surroundings.hooks_dir;
+    // before the first line of an answer that would have no second half
+    let loaded = place.load(output);
+    rights::must_read_hooks(&loaded.settings)?;
+    let hooks = list::all(&loaded.settings, place.surroundings.user)?;
     let binary = env::current_exe().unwrap_or_else(|_| PathBuf::from("hookmux"));
     output.toned(
         Tone::Bold,
@@ -51,8 +55,6 @@ pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
         })
         .collect();
     output.table(&["DRIVER", "LIBVIRT RUNS", ""], &rows);
-    let loaded = place.load(output);
-    let hooks = list::all(&loaded.settings, place.surroundings.user)?;
     let active = hooks.iter().filter(|hook| hook.state == HookState::Active).count();
     let refused = hooks.iter().filter(|hook| hook.state.is_odd()).count();
     output.line("");

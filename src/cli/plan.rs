@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use super::args::{CallArgs, Format};
 use super::describe::{self, Described};
 use super::output::{Cell, Output, Tone};
+use super::rights::{self, Denied};
 use super::{End, Place};
 use crate::call::{Handling, Mode};
+use crate::config::Settings;
 use crate::facts::Facts;
 use crate::hook::candidates::Candidates;
 use crate::libvirt::{Class, Document};
@@ -18,6 +20,10 @@ use crate::trust::Trust;
 
 pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
     let described = describe::describe(place, arguments, output)?;
+    let daemon = daemons_user(place, &described.loaded.settings);
+    if daemon != place.surroundings.user {
+        may_answer(&described)?;
+    }
     let settings = &described.loaded.settings;
     let call = &described.call;
     let facts = Facts::of(described.document.clone());
@@ -31,7 +37,7 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         uuid: uuid.as_deref(),
     };
     let mut steps = plan::plan(call, &described.candidates, &knowledge);
-    let mut trust = Trust::new(place.surroundings.user);
+    let mut trust = Trust::new(daemon);
     let mut notes = notes(&described.candidates, &facts.document);
     for step in &mut steps {
         notes.extend(
@@ -39,7 +45,7 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
                 .map(|warning| format!("{}: {warning}", step.hook.label)),
         );
     }
-    let mut trouble = troubles(&described, place.surroundings.user);
+    let mut trouble = troubles(&described, daemon);
     let broken_rules = property_rules::broken(call, settings, &facts);
     match call.class() {
         Class::Gate if !described.candidates.is_empty() => trouble.extend(broken_rules),
@@ -99,12 +105,29 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
 
 /// Why a user's own daemon has so few hooks.
 pub const NARROW: &str = "A user's own daemon has only the scripts that libvirt itself would call, for `session` is false in hookmux.yaml.";
+/// Whose rights the call would have: the system's daemon is root's, a session's is its user's.
+fn daemons_user(place: &Place, settings: &Settings) -> u32 {
+    if settings.session { place.surroundings.user } else { 0 }
+}
+
+/// Asks whether this user sees what the daemon would.
+fn may_answer(described: &Described) -> Result<(), Denied> {
+    let settings = &described.loaded.settings;
+    rights::must_read_hooks(settings)?;
+    let unreadable = described.candidates.unreadable.iter();
+    unreadable.into_iter().try_for_each(|one| rights::must_list(&[&one.path]))?;
+    rights::must_read_state(settings)
+}
 
 fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
-    let broken = candidates.broken.iter().filter(|broken| broken.has_stand_in);
-    let mut notes: Vec<String> = broken
-        .map(|broken| format!("{}\nIts last good form is used.", broken.diagnostic))
-        .collect();
+    let mut notes: Vec<String> = Vec::new();
+    for broken in &candidates.broken {
+        if broken.has_stand_in {
+            notes.push(format!("{}\nIts last good form is used.", broken.diagnostic));
+        } else if !broken.diagnostic.meaning().shuts() {
+            notes.push(format!("{}\nIt doesn't run, and stops nothing.", broken.diagnostic));
+        }
+    }
     match document {
         Document::Broken(why) => notes.push(format!("The document counts as absent: {why}.")),
         Document::NotRead { why, .. } => {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::args::{Format, QueueArgs};
 use super::output::{Cell, Output, Tone};
-use super::{End, Place};
+use super::{End, Place, question, rights};
 use crate::bypass::{self, Bypass};
 use crate::config::Settings;
 use crate::front_door;
@@ -23,7 +23,14 @@ pub fn run(place: &Place, arguments: &QueueArgs, output: &mut Output) -> anyhow:
     }
     let loaded = place.load(output);
     let settings = &loaded.settings;
+    let queue = Queue::new(&settings.state_dir);
+    rights::must_list(&[settings.state_dir.named(), queue.directory().named()])?;
     if let Some(word) = &arguments.flush {
+        let question =
+            "All jobs that wait or were put aside will be removed, and their hooks never run.";
+        if let Some(end) = question::refused(question, arguments.yes || !word.is_empty(), output) {
+            return Ok(end);
+        }
         return flush(settings, word, arguments.output, output);
     }
     if let Some(word) = &arguments.requeue {

@@ -1,6 +1,7 @@
 //! What `add`, `delete`, `enable` and `disable` have in common: the registry as it is, and a report
 //! of what was done to it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail};
@@ -9,11 +10,13 @@ use serde_json::{Value, json};
 use super::args::Format;
 use super::output::{Output, Tone};
 use super::{End, Place, list};
+use crate::command::{self, Fix, words};
 use crate::config::diagnostic::did_you_mean;
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::registry::{self, Source};
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::hook::State;
+use crate::mend::{Ground, Subject};
 use crate::queue::Queue;
 use crate::registry_edit::store::{self, Lock};
 use crate::trust::Trust;
@@ -40,7 +43,8 @@ pub fn lock(settings: &Settings, user: u32) -> anyhow::Result<Lock> {
     if settings.trust == TrustPolicy::Refuse
         && let Err(refusal) = Trust::new(user).directory(&directory)
     {
-        let fix = refusal.fix().map(|fix| format!("; {fix}")).unwrap_or_default();
+        let fix = Ground::of(settings, user).fix(&[Subject::at(&directory)]);
+        let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
         bail!("registrations in {} would be refused: {refusal}{fix}", directory.display());
     }
     Ok(lock)
@@ -77,6 +81,21 @@ pub fn read(source: &Source) -> Option<&Registration> {
     source.content.as_ref()?.as_ref().ok()
 }
 
+/// A command of hookmux's own about this hooks directory, as a shell takes it.
+pub fn own<W: AsRef<OsStr>>(settings: &Settings, words: &[W]) -> String {
+    Fix::hookmux(&settings.hooks_dir, words).text
+}
+
+/// The words that remove a hook's jobs. A name that begins with a dash stands in the option's word.
+fn flush(name: &str) -> Vec<String> {
+    let mut words = vec!["queue".to_owned()];
+    match name.starts_with('-') {
+        true => words.push(format!("--flush={name}")),
+        false => words.extend(["--flush".to_owned(), name.to_owned()]),
+    }
+    words
+}
+
 /// Why there is no such registration, and what there is.
 pub fn missing(settings: &Settings, user: u32, sources: &[Source], name: &str) -> String {
     if let Some(way) = way_of_script(settings, user, |hook| {
@@ -100,10 +119,11 @@ pub fn way_of_script(
 ) -> Option<String> {
     let hooks = list::all(settings, user).ok()?;
     let hook = hooks.iter().find(|hook| hook.registration.is_none() && is_meant(hook))?;
-    let path = hook.path.display();
-    let source = hook.source.name();
+    let (path, source) = (&hook.path, hook.source.name());
     Some(format!(
-        "{path} is no registration but a script ({source}): chmod a-x '{path}' disables it, chmod a+x enables it, rm removes it"
+        "{} is no registration but a script ({source}): `{}` disables it, chmod a+x enables it, rm removes it",
+        path.display(),
+        command::text(&words!["chmod", "a-x", path])
     ))
 }
 
@@ -146,8 +166,9 @@ impl Report {
             if count > 0 {
                 let jobs = if count == 1 { "job of it waits" } else { "jobs of it wait" };
                 self.notes.push(format!(
-                    "{}: {count} {jobs} in the queue and will still run: `hookmux queue --flush {}` removes them",
-                    step.name, step.name
+                    "{}: {count} {jobs} in the queue and will still run: `{}` removes them",
+                    step.name,
+                    own(settings, &flush(&step.name))
                 ));
             }
         }

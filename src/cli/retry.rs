@@ -11,6 +11,7 @@ use super::output::{Output, Tone};
 use super::run::{Trial, show_answer};
 use super::{End, Place, describe, executions};
 use crate::call::{Handling, Mode};
+use crate::command::Fix;
 use crate::config::Surroundings;
 use crate::config::settings::RecordPolicy;
 use crate::event::Origin;
@@ -78,7 +79,8 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
     if is_text {
         show_answer(&trial.answer, trial.seen.is_empty(), output);
         if let Some(id) = &trial.id {
-            output.line(&format!("`hookmux show {id}` shows all of it"));
+            let show = Fix::hookmux(&place.surroundings.hooks_dir, &["show", id]);
+            output.line(&format!("`{show}` shows all of it"));
         }
     } else {
         let mut value = trial.json();
@@ -98,6 +100,11 @@ fn call(head: &Head, body: &Body) -> anyhow::Result<Call> {
         bail!("the arguments of {} were not kept", head.id);
     }
     Ok(Call::new(driver, arguments))
+}
+
+/// Whether an execution is run again with `--force` only.
+pub fn is_refused(record: &Record) -> bool {
+    call(&record.head, &record.body).is_ok_and(|call| refuse(&call, &record.head).is_err())
 }
 
 /// What a retry can't do for these calls.

@@ -6,7 +6,8 @@ use similar::TextDiff;
 
 use super::args::{Format, ShowArgs};
 use super::output::{Output, Tone};
-use super::{End, Place, executions, time};
+use super::{End, Place, executions, retry, time};
+use crate::command::Fix;
 use crate::record::form::{Cause, Head, Outcome, PlanDecision, Record, RunRecord, State};
 use crate::record::history::History;
 use crate::record::text::Text;
@@ -58,9 +59,25 @@ pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::
     }
     if record.head.state == State::Done && crate::record::history::is_failed(&record.head) {
         output.line("");
-        output.line(&format!("`hookmux retry {}` runs the same hooks again.", record.head.id));
+        output.line(&again(place, &record));
     }
     Ok(End::Good)
+}
+
+/// What to do after a failure. libvirt itself calls the hooks of a gate again, and nobody else waits
+/// for their answer, so `retry` refuses those without `--force`.
+fn again(place: &Place, record: &Record) -> String {
+    let hooks_dir = &place.surroundings.hooks_dir;
+    let retry = |more: &[&str]| {
+        Fix::hookmux(hooks_dir, &[&["retry", record.head.id.as_str()], more].concat())
+    };
+    if retry::is_refused(record) {
+        return format!(
+            "When libvirt makes this call again (a start, a migration), its hooks run again. `{}` runs the hooks alone, and nobody takes their answer.",
+            retry(&["--force"])
+        );
+    }
+    format!("`{}` runs the same hooks again.", retry(&[]))
 }
 
 /// Retries of an execution, and the tries of what it left in the queue.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::meaning::Meaning;
 use crate::trust::{Fault, Refusal};
 
 /// What kind of problem it is. What depends on it asks here, never the message.
@@ -30,17 +31,26 @@ pub struct Diagnostic {
     pub place: Option<(usize, usize)>,
     pub message: String,
     /// The line that is meant.
-    pub line: Option<String>,
+    pub line: Option<Box<str>>,
     pub kind: Kind,
     /// The key that is meant, of those that lie below no other one.
     pub key: Option<Box<str>>,
+    /// Of a registration, what it could have meant; `None` where nothing is known of that.
+    pub meaning: Option<Box<Meaning>>,
 }
 
 impl Diagnostic {
     /// One about the file as a whole.
     pub fn whole(path: &Path, message: impl Into<String>) -> Diagnostic {
-        let (path, message) = (path.to_path_buf(), message.into());
-        Diagnostic { path, place: None, message, line: None, kind: Kind::default(), key: None }
+        Diagnostic {
+            path: path.to_path_buf(),
+            place: None,
+            message: message.into(),
+            line: None,
+            kind: Kind::default(),
+            key: None,
+            meaning: None,
+        }
     }
 
     /// One about a file that can't be read.
@@ -60,10 +70,11 @@ impl Diagnostic {
     /// One about a key, where it first stands.
     pub fn at_key(path: &Path, text: &str, key: &str, message: String) -> Diagnostic {
         let place = if key.is_empty() { None } else { nth_key(text, key, 1) };
-        let line = place.and_then(|(line, _)| text.lines().nth(line - 1)).map(str::to_owned);
+        let line = place.and_then(|(line, _)| text.lines().nth(line - 1)).map(Box::from);
         let key = (!key.is_empty()).then(|| key.into());
         let (place, kind) = (place.or(Some((1, 1))), Kind::Value);
-        Diagnostic { path: path.to_path_buf(), place, message, line, kind, key }
+        let path = path.to_path_buf();
+        Diagnostic { path, place, message, line, kind, key, meaning: None }
     }
 
     /// From what the YAML library says. Its sentences and serde's are taken apart here, and here
@@ -101,9 +112,20 @@ impl Diagnostic {
             message = unknown.message();
         }
         let line = place.and_then(|(line, _)| text.lines().nth(line.saturating_sub(1)));
-        let (line, kind) = (line.map(str::to_owned), Kind::Syntax);
+        let (line, kind) = (line.map(Box::from), Kind::Syntax);
         let key = place.and_then(|(line, _)| key_at(text, line));
-        Diagnostic { path: path.to_path_buf(), place, message: bounded(message), line, kind, key }
+        let (path, message) = (path.to_path_buf(), bounded(message));
+        Diagnostic { path, place, message, line, kind, key, meaning: None }
+    }
+
+    /// The same, with what the registration could have meant.
+    pub fn with_meaning(self, text: &str) -> Diagnostic {
+        Diagnostic { meaning: Some(Box::new(Meaning::of(text))), ..self }
+    }
+
+    /// What a registration could have meant: anything, where nothing is known.
+    pub fn meaning(&self) -> Meaning {
+        self.meaning.as_deref().cloned().unwrap_or_default()
     }
 
     /// Place and message on one line.
@@ -257,6 +279,7 @@ mod tests {
             line: Some("timeout: 3x".into()),
             kind: Kind::Syntax,
             key: Some("timeout".into()),
+            meaning: None,
         };
         assert_eq!(
             diagnostic.to_string(),

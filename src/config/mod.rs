@@ -8,6 +8,7 @@ pub mod glob;
 pub mod keys;
 pub mod last_good;
 pub mod matching;
+pub mod meaning;
 pub mod registration;
 pub mod registry;
 mod salvage;

@@ -276,6 +276,11 @@ impl Registration {
     /// What is wrong, and where.
     pub fn parse(source: &Path, root: &Path, text: &str) -> Result<Registration, Diagnostic> {
         let text = yaml::without_mark(text);
+        Registration::parse_plain(source, root, text)
+            .map_err(|diagnostic| diagnostic.with_meaning(text))
+    }
+
+    fn parse_plain(source: &Path, root: &Path, text: &str) -> Result<Registration, Diagnostic> {
         let fragment: Option<Fragment> = yaml::read(source, text)?;
         let Some(fragment) = fragment else {
             return Err(Diagnostic::whole(

@@ -201,6 +201,9 @@ impl Settings {
     }
 
     fn from_fragment(fragment: Fragment, surroundings: &Surroundings) -> Settings {
+        // where users' sessions have hooks, a user has places of their own
+        let is_about_system = surroundings.is_about_system && fragment.session != Some(true);
+        let surroundings = &Surroundings { is_about_system, ..surroundings.clone() };
         let hooks_dir = surroundings.hooks_dir.clone();
         // relative paths are below the hooks directory: the tree can be copied as a whole
         let below = |path: PathBuf| hooks_dir.join(path);
@@ -259,6 +262,7 @@ mod tests {
         Surroundings {
             hooks_dir: "/h".into(),
             user: 0,
+            is_about_system: false,
             home: None,
             xdg_state: None,
             xdg_runtime: None,

@@ -14,6 +14,8 @@ pub struct Surroundings {
     pub hooks_dir: PathBuf,
     /// The effective uid.
     pub user: u32,
+    /// Whether a user asks about the system's hookmux, not about one of a session of theirs.
+    pub is_about_system: bool,
     pub home: Option<PathBuf>,
     pub xdg_state: Option<PathBuf>,
     pub xdg_runtime: Option<PathBuf>,
@@ -37,6 +39,7 @@ impl Surroundings {
         Surroundings {
             hooks_dir,
             user,
+            is_about_system: false,
             home,
             xdg_state: absolute("XDG_STATE_HOME"),
             xdg_runtime: absolute("XDG_RUNTIME_DIR"),
@@ -55,19 +58,24 @@ impl Surroundings {
         self.user == 0
     }
 
+    /// Whether the usual places are the system's.
+    fn has_system_places(&self) -> bool {
+        self.is_root() || self.is_about_system
+    }
+
     fn home(&self, below: &str) -> PathBuf {
         self.home.clone().unwrap_or_else(|| PathBuf::from("/")).join(below)
     }
 
     pub fn state_dir(&self) -> PathBuf {
-        if self.is_root() {
+        if self.has_system_places() {
             return PathBuf::from("/var/lib/hookmux");
         }
         self.xdg_state.clone().unwrap_or_else(|| self.home(".local/state")).join("hookmux")
     }
 
     pub fn runtime_dir(&self) -> PathBuf {
-        if self.is_root() {
+        if self.has_system_places() {
             return PathBuf::from("/run/hookmux");
         }
         let base = self.xdg_runtime.clone();
@@ -76,7 +84,7 @@ impl Surroundings {
 
     /// libvirt's own places for managed saves, of the system and of a session daemon.
     pub fn save_dir(&self) -> PathBuf {
-        if self.is_root() {
+        if self.has_system_places() {
             return PathBuf::from("/var/lib/libvirt/qemu/save");
         }
         self.xdg_config.clone().unwrap_or_else(|| self.home(".config")).join("libvirt/qemu/save")

@@ -30,6 +30,11 @@ pub fn read<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Diagnosti
     serde_yaml::from_str(text).map_err(|error| Diagnostic::from_yaml(path, text, &error))
 }
 
+/// Takes a value that was read for another kind of value; `None` where it is none of that kind.
+pub fn value<T: DeserializeOwned>(value: serde_yaml::Value) -> Option<T> {
+    serde_yaml::from_value(value).ok()
+}
+
 /// A text without an editor's mark of UTF-8, which would begin another document.
 pub fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
@@ -95,6 +100,7 @@ impl Excess {
             line,
             kind: Kind::Syntax,
             key: None,
+            meaning: None,
         }
     }
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::command::{Fix, words};
+
 /// How long an origin waits for its `prepare`, in seconds. libvirt was seen to take 4 s; an offline
 /// migration and a refused restore never get there.
 pub const PENDING_SECONDS: i64 = 300;
@@ -46,10 +48,11 @@ impl Unreadable {
     }
 
     /// The command by which it is out of the way.
-    pub fn way_out(&self) -> String {
-        let path = self.path.to_string_lossy().replace('\'', r"'\''");
-        let recursive = if self.is_directory { "-r " } else { "" };
-        format!("rm {recursive}'{path}'")
+    pub fn way_out(&self) -> Fix {
+        match self.is_directory {
+            true => Fix::run(&words!["rm", "-r", &self.path]),
+            false => Fix::run(&words!["rm", &self.path]),
+        }
     }
 
     /// What is told once its time is over.

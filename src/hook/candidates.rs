@@ -36,7 +36,7 @@ pub struct Candidates {
     pub moments: Vec<Moment>,
     /// Directories that are there and can't be read: their hooks are unknown.
     pub unreadable: Vec<Unreadable>,
-    /// Registrations that can't be read: without a stand-in, what they would run is unknown.
+    /// Registrations that can't be read, and could have meant this call.
     pub broken: Vec<Broken>,
     /// Whether only scripts that were libvirt's are looked for: the caller is a user's own daemon.
     pub is_narrow: bool,
@@ -83,6 +83,8 @@ fn add_hooks(found: &mut Candidates, call: &Call, settings: &Settings, trust: &T
     let registry = cache::load(settings, trust, &wants);
     found.unreadable.extend(registry.unreadable);
     found.broken = registry.broken;
+    // what stands in for one is told whatever the broken one would mean
+    found.broken.retain(|broken| broken.has_stand_in || broken.diagnostic.meaning().concerns(call));
     let registered: Vec<Arc<Registration>> =
         registry.registrations.into_iter().map(Arc::new).collect();
     for event in events {

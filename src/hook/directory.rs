@@ -125,6 +125,17 @@ pub fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
     }
 }
 
+/// Whether a root of another user's is shut to this one: its hooks aren't meant for this user.
+pub fn is_shut_to(root: &Path, user: u32) -> bool {
+    match files::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            // one that can't even be seen lies in a directory that isn't this user's
+            fs::metadata(root).map_or(true, |found| found.uid() != user)
+        }
+        _ => false,
+    }
+}
+
 /// Why a name is none of a hook.
 pub fn left_behind(name: &OsStr) -> Option<&'static str> {
     let bytes = name.as_bytes();

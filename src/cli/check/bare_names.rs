@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::content;
-use super::finding::{Code, Findings, edit};
+use super::finding::{Code, Findings, Fix};
 use super::survey::{Spot, Survey};
 use super::{commands, variables};
 use crate::config::Registration;
@@ -118,7 +118,7 @@ fn steering(survey: &Survey<'_>, findings: &mut Findings) {
         let words = format!(
             "custom_properties in {FILE_NAME} names `{name}`, {why}: no hook gets it under its bare name, only as HOOKMUX_PROPERTY_{name}"
         );
-        findings.add(Code::SteeringName, &path, words, edit(&path));
+        findings.add(Code::SteeringName, &path, words, Fix::edit(&path, None));
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::content;
-use super::finding::{Code, Findings, edit, quoted};
+use super::finding::{Code, Findings, Fix, quoted, words};
 use super::reach::{EXECUTE, READ, Walker};
 use super::script_text;
 use super::survey::Survey;
@@ -57,7 +57,11 @@ pub fn reachable(
             registration.run_as.as_ref().map_or("", |run_as| &run_as.user),
             shut.display()
         );
-        let fix = format!("chmod {mode} {}", quoted(&shut));
+        let fix = match survey.ground().has(&shut) {
+            true => Some(Fix::run(&words!["chmod", mode, &shut])),
+            false => survey.ground().moved(&program, source),
+        };
+        let fix = fix.unwrap_or_else(|| Fix::edit(source, None));
         findings.add(Code::UnreachableCommand, source, words, fix);
     }
 }
@@ -79,16 +83,21 @@ fn command(
             .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
         if !is_hidden {
             let message = format!("{what} is {}, which is not there", program.display());
-            let fix = edit(source);
+            let fix = Fix::edit(source, None);
             findings.add(Code::CommandMissing, source, message, fix);
         }
         return;
     }
     if !content::is_executable(&program) {
         let (why, fix) = if program.is_file() {
-            ("has no x bit", format!("chmod a+x {}", quoted(&program)))
+            let ground = survey.ground();
+            let fix = match ground.has(&program) {
+                true => Some(Fix::run(&words!["chmod", "a+x", &program])),
+                false => ground.moved(&program, source),
+            };
+            ("has no x bit", fix.unwrap_or_else(|| Fix::edit(source, None)))
         } else {
-            ("is not a regular file", edit(source))
+            ("is not a regular file", Fix::edit(source, None))
         };
         let message = format!("{what} is {}, which {why}", program.display());
         return findings.add(Code::CommandNotExecutable, source, message, fix);

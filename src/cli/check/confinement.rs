@@ -1,10 +1,11 @@
 //! AppArmor and SELinux: where they are in force, the place of the binary decides whether libvirt
 //! may run it, and what its hooks may run then.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, Fix, words};
 use super::installed::called_at;
 use super::survey::Survey;
 use crate::files;
@@ -59,12 +60,12 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-fn move_there(link: &Path, end: &Path) -> String {
-    format!(
-        "install -m 755 {} /usr/sbin/hookmux && ln -sfn /usr/sbin/hookmux {}",
-        quoted(end),
-        quoted(link)
-    )
+/// The commands that put hookmux where such a system lets libvirt run it.
+pub fn move_there(link: &Path, end: &Path) -> Vec<Vec<OsString>> {
+    vec![
+        words!["install", "-m", "755", end, "/usr/sbin/hookmux"],
+        words!["ln", "-sfn", "/usr/sbin/hookmux", link],
+    ]
 }
 
 fn apparmor(profile: &str, site: Site, link: &Path, end: &Path, findings: &mut Findings) {
@@ -86,7 +87,7 @@ fn apparmor(profile: &str, site: Site, link: &Path, end: &Path, findings: &mut F
             ),
         ),
     };
-    findings.add(code, link, words, move_there(link, end));
+    findings.add(code, link, words, Fix::all(&move_there(link, end)));
 }
 
 fn selinux(site: Site, link: &Path, end: &Path, findings: &mut Findings) {
@@ -97,8 +98,9 @@ fn selinux(site: Site, link: &Path, end: &Path, findings: &mut Findings) {
         "SELinux enforces its policy, and {} is no program of the system's by its place: the daemon may be denied it",
         end.display()
     );
-    let fix = format!("{} && restorecon -v /usr/sbin/hookmux", move_there(link, end));
-    findings.add(Code::SelinuxPlace, link, words, fix);
+    let mut commands = move_there(link, end);
+    commands.push(words!["restorecon", "-v", "/usr/sbin/hookmux"]);
+    findings.add(Code::SelinuxPlace, link, words, Fix::all(&commands));
 }
 
 /// The profile of libvirt's that is in force.

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, Fix, words};
 use super::script_text::{self, Head, Interpreter};
 use super::survey::Survey;
 use crate::files;
+use crate::mend::Subject;
 use crate::run::environment::DEFAULT_PATH;
 use crate::run::shell;
 use crate::trust::{Fault, Trust};
@@ -46,7 +47,7 @@ pub fn startable(survey: &Survey<'_>, path: &Path, label: &str, findings: &mut F
 pub fn startable_in_tree(survey: &Survey<'_>, path: &Path, label: &str, findings: &mut Findings) {
     let Some(bytes) = beginning(path) else { return noexec(path, label, findings) };
     let (how, fix) = match script_text::head(&bytes) {
-        Head::None => ("has no #! line", format!("sed -i '1i #!/bin/bash' {}", quoted(path))),
+        Head::None => ("has no #! line", Fix::run(&words!["sed", "-i", "1i #!/bin/bash", path])),
         Head::Marked => (
             "has a byte order mark before its #! line, which the shell takes for a command",
             without_mark(path),
@@ -61,8 +62,8 @@ pub fn startable_in_tree(survey: &Survey<'_>, path: &Path, label: &str, findings
     findings.add(Code::ShellText, path, words, fix);
 }
 
-fn without_mark(path: &Path) -> String {
-    format!("sed -i '1s/^\\xEF\\xBB\\xBF//' {}", quoted(path))
+fn without_mark(path: &Path) -> Fix {
+    Fix::run(&words!["sed", "-i", "1s/^\\xEF\\xBB\\xBF//", path])
 }
 
 fn read_by_kernel(
@@ -79,7 +80,7 @@ fn read_by_kernel(
             Code::NoInterpreterLine,
             path,
             format!("{label} begins with no #! line: {shown} can't be executed (status 126)"),
-            format!("sed -i '1i #!/bin/sh' {}", quoted(path)),
+            Fix::run(&words!["sed", "-i", "1i #!/bin/sh", path]),
         ),
         Head::Marked => findings.add(
             Code::NoInterpreterLine,
@@ -91,7 +92,7 @@ fn read_by_kernel(
             Code::Crlf,
             path,
             format!("{label} has Windows line ends: its interpreter is looked for with a carriage return at the end of the name"),
-            format!("sed -i 's/\\r$//' {}", quoted(path)),
+            Fix::run(&words!["sed", "-i", "s/\\r$//", path]),
         ),
         Head::Script(interpreter) => interpreted(survey, path, label, &interpreter, findings),
     }
@@ -108,7 +109,7 @@ fn interpreted(
         let message = format!(
             "{label} gives env `{words}`, which Linux hands over as one word: no program is called that"
         );
-        let fix = format!("sed -i '1s,env ,env -S ,' {}", quoted(path));
+        let fix = Fix::run(&words!["sed", "-i", "1s,env ,env -S ,", path]);
         return findings.add(Code::InterpreterMissing, path, message, fix);
     }
     let program = PathBuf::from(&interpreter.path);
@@ -146,7 +147,8 @@ fn untrusted(
         && refusal.fault != Fault::NotRegular
     {
         let message = format!("the interpreter of {label} isn't to be trusted: {refusal}");
-        let fix = refusal.fix().unwrap_or_else(|| format!("look at {}", program.display()));
+        let fix = survey.ground().fix(&[Subject::at(program)]);
+        let fix = fix.unwrap_or_else(|| format!("look at {}", program.display()).into());
         findings.add(Code::UntrustedInterpreter, path, message, fix);
     }
 }
@@ -158,7 +160,8 @@ pub fn noexec(path: &Path, label: &str, findings: &mut Findings) {
             "{label} lies on a file system that is mounted noexec: {} can't be executed",
             path.display()
         );
-        let fix = format!("mount -o remount,exec \"$(findmnt -no TARGET -T {})\"", quoted(path));
+        // a mount point is somebody else's, and was made so for a reason
+        let fix = format!("let {} lie on a file system that isn't mounted noexec", path.display());
         findings.add(Code::Noexec, path, message, fix);
     }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 pub use super::code::{Code, Severity};
-use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
+pub(super) use crate::command::words;
+pub use crate::command::{Fix, quoted};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
@@ -15,8 +16,7 @@ pub struct Finding {
     pub path: PathBuf,
     /// A lower-case sentence that names the file or the hook.
     pub message: String,
-    /// One command where one can mend it, else what is to be done.
-    pub fix: String,
+    pub fix: Fix,
 }
 
 impl Finding {
@@ -30,7 +30,8 @@ impl Finding {
             "severity": self.severity().name(),
             "path": self.path.to_string_lossy(),
             "message": self.message,
-            "fix": self.fix,
+            "fix": self.fix.text,
+            "fix_command": self.fix.command_json(),
         })
     }
 }
@@ -47,7 +48,7 @@ impl Findings {
         code: Code,
         path: &Path,
         message: impl Into<String>,
-        fix: impl Into<String>,
+        fix: impl Into<Fix>,
     ) {
         let finding =
             Finding { code, path: path.to_path_buf(), message: message.into(), fix: fix.into() };
@@ -66,31 +67,11 @@ impl Findings {
     }
 }
 
-/// A path as a shell takes it.
-pub fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    match shlex::try_quote(&text) {
-        Ok(quoted) => quoted.into_owned(),
-        Err(_) => text.into_owned(),
-    }
-}
-
-/// A command of hookmux's own, about this hooks directory.
-pub fn command(hooks_dir: &Path, words: &str) -> String {
-    if hooks_dir == Path::new(DEFAULT_HOOKS_DIR) {
-        return format!("hookmux {words}");
-    }
-    format!("hookmux --hooks-dir {} {words}", quoted(hooks_dir))
-}
-
-/// The command that opens a file to be mended by hand.
-pub fn edit(path: &Path) -> String {
-    format!("\"${{EDITOR:-vi}}\" {}", quoted(path))
-}
-
-/// The same, at a line.
-pub fn edit_line(path: &Path, line: usize) -> String {
-    format!("\"${{EDITOR:-vi}}\" +{line} {}", quoted(path))
+/// A path with more at its end.
+pub fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
 }
 
 /// `1 error`, `2 errors`.

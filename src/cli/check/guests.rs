@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, Fix, quoted, words};
 use super::survey::{Spot, Survey};
 use crate::config::diagnostic::did_you_mean;
 use crate::libvirt::Driver;
@@ -55,12 +55,11 @@ fn unknown(driver: Driver, base: &Path, name: &OsStr, known: &[String], findings
         .map(String::as_str)
         .or_else(|| did_you_mean(&shown, known.iter().map(String::as_str)));
     let (hint, fix) = match meant {
-        Some(meant) => (
-            format!("; did you mean {meant}?"),
-            format!("mv {} {}", quoted(&path), quoted(&base.join(meant))),
-        ),
+        Some(meant) => {
+            (format!("; did you mean {meant}?"), Fix::run(&words!["mv", &path, &base.join(meant)]))
+        }
         None => {
-            let fix = format!("define a {what} called {shown}, or remove {}", quoted(&path));
+            let fix = format!("define a {what} called {shown}, or remove {}", quoted(&path)).into();
             (String::new(), fix)
         }
     };

@@ -1,14 +1,15 @@
 //! libvirt's way to hookmux: what stands under a driver's name, and what else libvirt runs.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, Fix, with_end, words};
 use super::link;
 use super::survey::{Spot, Survey};
 use crate::cli::installed::{Installed, Main};
 use crate::cli::{copies, entries};
 use crate::hook::{State, adopted, directory};
-use crate::{marker, own_binary};
+use crate::{command, marker, own_binary};
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let has_any = survey.installed.iter().any(|one| called_at(one).is_some());
@@ -46,7 +47,7 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     let (driver, path) = (installed.driver, &installed.path);
     let shown = path.display();
     if let Some(script) = installed.overwritten_by() {
-        let fix = survey.command(&entries::way_out(driver));
+        let fix = entries::way_out(&survey.settings.hooks_dir, driver);
         findings.add(Code::OverwrittenEntry, path, entries::words(installed, script), fix);
         return;
     }
@@ -62,21 +63,19 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
             Code::OddInstall,
             path,
             format!("{shown} is neither a file nor a link: libvirt runs nothing for {driver}"),
-            format!(
-                "mv {0} {0}.old && {1}",
-                quoted(path),
-                survey.command(&format!("install --driver {driver}"))
-            ),
+            Fix::all(&[
+                words!["mv", "-n", path, with_end(path, ".old")],
+                survey.words(&format!("install --driver {driver}")),
+            ]),
         ),
         Main::Foreign if !path.exists() => findings.add(
             Code::DanglingInstall,
             path,
             format!("{shown} is a link to nothing: libvirt runs nothing for {driver}"),
-            format!(
-                "rm {} && {}",
-                quoted(path),
-                survey.command(&format!("install --driver {driver}"))
-            ),
+            Fix::all(&[
+                words!["rm", path],
+                survey.words(&format!("install --driver {driver}")),
+            ]),
         ),
         Main::Foreign if installed.beside.is_none() => findings.add(
             Code::ForeignScript,
@@ -108,12 +107,16 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                         copy.path.display(),
                         path.display()
                     );
-                    let script = quoted(&elsewhere(Path::new(&format!("{driver}-hook"))));
-                    let fix = format!(
-                        "tail -c {bytes} {} > {script} && {}",
-                        quoted(&copy.path),
+                    let name = PathBuf::from(format!("{driver}-hook"));
+                    let place = survey.ground().place_for(&name);
+                    let directory = place.parent().unwrap_or(&place).to_owned();
+                    let tail = command::text(&words!["tail", "-c", bytes.to_string(), &copy.path]);
+                    let fix = Fix::shell(format!(
+                        "{} && {tail} > {} && {}",
+                        command::text(&words!["mkdir", "-p", directory]),
+                        command::quoted(&place),
                         survey.command("install --renew")
-                    );
+                    ));
                     findings.add(Code::AppendedCopy, &copy.path, words, fix);
                 }
                 None => {
@@ -148,7 +151,7 @@ fn twice(installed: &Installed, findings: &mut Findings) {
             installed.driver,
             path.display()
         );
-        findings.add(Code::InstalledTwice, path, words, format!("rm {}", quoted(path)));
+        findings.add(Code::InstalledTwice, path, words, Fix::run(&words!["rm", path]));
     }
 }
 
@@ -159,16 +162,11 @@ fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
             path.display(),
             installed.driver
         );
-        let add = format!("add script {} --manual --event EVENT", quoted(&elsewhere(path)));
+        let is_empty = fs::metadata(path).is_ok_and(|file| file.len() == 0);
         let fix =
-            format!("mv {} {} && {}", quoted(path), quoted(&elsewhere(path)), survey.command(&add));
+            if is_empty { Fix::run(&words!["rm", path]) } else { survey.register(path).into() };
         findings.add(Code::LooseExecutable, path, words, fix);
     }
-}
-
-/// Where a script may lie and isn't run by libvirt.
-fn elsewhere(script: &Path) -> PathBuf {
-    Path::new("/usr/local/sbin").join(script.file_name().unwrap_or_default())
 }
 
 /// A script that runs the per-guest tree itself keeps hookmux from running it.
@@ -184,7 +182,7 @@ fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Fi
                 "{} mentions {driver}.d: hookmux leaves the scripts there to it, so that none runs twice, and keeps none of them on a leash; where it does nothing else, hookmux can do its work",
                 script.display()
             );
-            let fix = format!("chmod a-x {}", quoted(&script));
+            let fix = Fix::run(&words!["chmod", "a-x", &script]);
             findings.add(Code::TreeLeftAlone, &script, words, fix);
         }
     }

@@ -5,12 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::content;
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, Fix, words};
 use super::proof::{Proof, Seen, proof};
 use super::reach::{EXECUTE, Walker};
 use super::records;
 use super::survey::Survey;
+use super::{confinement, content};
 use crate::daemon_seen;
 use crate::libvirt::Driver;
 
@@ -24,7 +24,8 @@ pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mu
             link.display(),
             end.display()
         );
-        findings.add(Code::UnreachableBinary, link, words, format!("chmod 755 {}", quoted(&end)));
+        // the binary is hookmux's own; where it lies may be anybody's
+        findings.add(Code::UnreachableBinary, link, words, Fix::run(&words!["chmod", "755", &end]));
         return;
     }
     // root goes everywhere
@@ -41,7 +42,10 @@ pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mu
                 end.display(),
                 shut.display()
             );
-            let fix = format!("chmod a+x {}", quoted(&shut));
+            let fix = match survey.ground().has(&shut) {
+                true => Fix::run(&words!["chmod", "a+x", &shut]),
+                false => Fix::all(&confinement::move_there(link, &end)),
+            };
             findings.add(Code::UnreachableBinary, link, words, fix);
         }
     }

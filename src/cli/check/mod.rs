@@ -35,7 +35,7 @@ use super::output::Output;
 use super::{End, Place, entries};
 use crate::config;
 use crate::trust::Trust;
-use finding::{Findings, Severity};
+use finding::{Code, Finding, Findings, Severity};
 use survey::Survey;
 
 pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow::Result<End> {
@@ -74,6 +74,8 @@ pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow:
 fn report(findings: Findings, hooks_dir: &Path, arguments: &CheckArgs, output: &mut Output) -> End {
     let findings = findings.sorted();
     report::show(&findings, hooks_dir, arguments.output, output);
-    let has_errors = findings.iter().any(|finding| finding.severity() == Severity::Error);
-    if has_errors { End::Problem } else { End::Good }
+    // what wasn't looked at isn't good
+    let is_bad =
+        |finding: &Finding| finding.severity() == Severity::Error || finding.code == Code::Unseen;
+    if findings.iter().any(is_bad) { End::Problem } else { End::Good }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, Fix, with_end, words};
 use super::installed::called_at;
 use super::survey::{Spot, Survey, Uncalled};
 use crate::cli::vdsm;
@@ -49,18 +49,22 @@ fn unknown(directory: &Path, findings: &mut Findings) {
         let words = format!(
             "{shown} is for an event of vdsm's that libvirt makes no call for: nothing in it runs{nearest}"
         );
-        return findings.add(Code::UnknownEvent, directory, words, "hookmux events");
+        return findings.add(Code::UnknownEvent, directory, words, events_command());
     }
     let known = event::TABLE.iter().map(|row| row.name);
     let (hint, fix) = match did_you_mean(name, known) {
         Some(meant) => (
             format!("did you mean {meant}?"),
-            format!("mv {} {}", quoted(directory), quoted(&directory.with_file_name(meant))),
+            Fix::run(&words!["mv", directory, &directory.with_file_name(meant)]),
         ),
-        None => ("`hookmux events` shows those there are".to_owned(), "hookmux events".to_owned()),
+        None => ("`hookmux events` shows those there are".to_owned(), events_command()),
     };
     let words = format!("{shown} is no event's: nothing in it runs; {hint}");
     findings.add(Code::UnknownEvent, directory, words, fix);
+}
+
+fn events_command() -> Fix {
+    Fix::run(&["hookmux", "events"])
 }
 
 /// A script in the place of its event's directory.
@@ -72,7 +76,12 @@ fn file_for_directory(survey: &Survey<'_>, path: &Path, findings: &mut Findings)
         "{} is no directory: an event's scripts lie in a directory of its name, and this never runs",
         survey.label(path)
     );
-    let fix = format!("mv {0} {0}.x && mkdir {0} && mv {0}.x {0}/10-script", quoted(path));
+    let aside = with_end(path, ".x");
+    let fix = Fix::all(&[
+        words!["mv", "-n", path, &aside],
+        words!["mkdir", path],
+        words!["mv", aside, path.join("10-script")],
+    ]);
     findings.add(Code::NotADirectory, path, words, fix);
 }
 
@@ -80,7 +89,7 @@ fn file_for_directory(survey: &Survey<'_>, path: &Path, findings: &mut Findings)
 fn on_known_operation(directory: &Path, meant: &str, findings: &mut Findings) {
     let words =
         format!("{} never runs: the operation is known, and fires {meant}", directory.display());
-    let fix = format!("mv {} {}", quoted(directory), quoted(&directory.with_file_name(meant)));
+    let fix = Fix::run(&words!["mv", directory, &directory.with_file_name(meant)]);
     findings.add(Code::NeverCalled, directory, words, fix);
 }
 
@@ -96,15 +105,13 @@ fn never_called(survey: &Survey<'_>, uncalled: &Uncalled, findings: &mut Finding
             let guest = uncalled.path.parent().and_then(Path::parent).unwrap_or(&uncalled.path);
             let right = guest.join(meant);
             let above = right.parent().unwrap_or(guest);
-            let fix = format!(
-                "mkdir -p {} && mv {} {}",
-                quoted(above),
-                quoted(&uncalled.path),
-                quoted(&right)
-            );
+            let fix = Fix::all(&[
+                words!["mkdir", "-p", above],
+                words!["mv", "-n", &uncalled.path, &right],
+            ]);
             (format!("; did you mean {meant}?"), fix)
         }
-        None => (String::new(), format!("move it to one of {}", moments.join(", "))),
+        None => (String::new(), format!("move it to one of {}", moments.join(", ")).into()),
     };
     let words =
         format!("{label} is never called: libvirt has no {} for {driver}{hint}", uncalled.moment);

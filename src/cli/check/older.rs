@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::finding::{Code, Findings, edit, edit_line};
+use super::finding::{Code, Findings, Fix};
 use super::survey::Survey;
 use crate::config::keys::{self, Key, Version};
 use crate::config::settings::FILE_NAME;
@@ -35,7 +35,7 @@ fn look(path: &Path, label: &str, table: &[Key], version: Version, findings: &mu
         Ok(read) => read,
         Err(why) => {
             let words = format!("{label}: its keys can't be read: {why}");
-            return findings.add(Code::RefusedKey, path, words, edit(path));
+            return findings.add(Code::RefusedKey, path, words, Fix::edit(path, None));
         }
     };
     let (keys, text) = keys;
@@ -49,7 +49,7 @@ fn look(path: &Path, label: &str, table: &[Key], version: Version, findings: &mu
         };
         let line = line_of(&text, &name);
         let words = format!("{label}:{line}: hookmux {version} refuses the key `{name}`: {since}");
-        findings.add(Code::RefusedKey, path, words, edit_line(path, line));
+        findings.add(Code::RefusedKey, path, words, Fix::edit(path, Some(line)));
     }
 }
 

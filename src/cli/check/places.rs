@@ -10,7 +10,7 @@ use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, Fix, with_end, words};
 use super::survey::Survey;
 use crate::config::Surroundings;
 use crate::files;
@@ -45,7 +45,7 @@ pub fn examine(survey: &Survey<'_>, surroundings: &Surroundings, findings: &mut 
     let saves = &settings.save_dir;
     if saves.exists() {
         let loss = "no changed document can be answered at restore, for no managed save can be given its second name";
-        usable("save_dir", saves, loss, findings);
+        usable(survey, "save_dir", saves, loss, findings);
     }
 }
 
@@ -80,7 +80,7 @@ fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
         };
         let path = dir.named().join(&name);
         let words = format!("{} isn't read: {error}", path.display());
-        findings.add(Code::OddFile, &path, words, format!("rm -r {}", quoted(&path)));
+        findings.add(Code::OddFile, &path, words, Fix::run(&words!["rm", "-r", &path]));
     }
 }
 
@@ -97,7 +97,7 @@ fn below(dir: &Dir, path: &str) -> Dir {
 fn own(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings) {
     let loss = "nothing is remembered of guests, and no detached hook is queued";
     if path.symlink_metadata().is_ok() {
-        usable(key, path, loss, findings);
+        usable(survey, key, path, loss, findings);
         private(survey, key, path, findings);
         return;
     }
@@ -108,20 +108,29 @@ fn own(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings) {
     {
         let error = std::io::Error::from(error);
         let words = format!("{key} {} can't be made: {error}; {loss}", path.display());
-        findings.add(Code::NotWritable, path, words, fix_of(above, &error));
+        findings.add(Code::NotWritable, path, words, fix_of(survey, key, above, &error));
     }
 }
 
-fn usable(key: &str, path: &Path, loss: &str, findings: &mut Findings) {
+fn usable(survey: &Survey<'_>, key: &str, path: &Path, loss: &str, findings: &mut Findings) {
     let shown = path.display();
     if !path.is_dir() {
         let words = format!("{key} {shown} is not a directory: {loss}");
-        let fix = format!("mv {0} {0}.old && mkdir -m 700 {0}", quoted(path));
+        // libvirt's own directory is libvirt's to make
+        let fix = match key {
+            "save_dir" => {
+                format!("set `{key}` in hookmux.yaml to where libvirt keeps saves").into()
+            }
+            _ => Fix::all(&[
+                words!["mv", "-n", path, with_end(path, ".old")],
+                words!["mkdir", "-m", "700", path],
+            ]),
+        };
         return findings.add(Code::NotADirectory, path, words, fix);
     }
     if let Err(error) = try_to_write(path) {
         let words = format!("{key} {shown} can't be written to: {error}; {loss}");
-        findings.add(Code::NotWritable, path, words, fix_of(path, &error));
+        findings.add(Code::NotWritable, path, words, fix_of(survey, key, path, &error));
         return;
     }
     let Ok(system) = statvfs(path) else { return };
@@ -130,7 +139,7 @@ fn usable(key: &str, path: &Path, loss: &str, findings: &mut Findings) {
     if system.blocks() > 0 && (free < LITTLE || !has_inodes) {
         let left = if has_inodes { format!("{} KiB", free / 1024) } else { "no inodes".to_owned() };
         let words = format!("{key} {shown} has {left} left: when it is full, {loss}");
-        findings.add(Code::LittleSpace, path, words, format!("df -h {}", quoted(path)));
+        findings.add(Code::LittleSpace, path, words, Fix::run(&words!["df", "-h", path]));
     }
 }
 
@@ -143,14 +152,14 @@ fn try_to_write(path: &Path) -> std::io::Result<()> {
     removed
 }
 
-fn fix_of(path: &Path, error: &std::io::Error) -> String {
-    let quoted = quoted(path);
+/// Owner and mode are changed of hookmux's own directories only, and no mount point is touched.
+fn fix_of(survey: &Survey<'_>, key: &str, path: &Path, error: &std::io::Error) -> Fix {
     match error.kind() {
-        std::io::ErrorKind::ReadOnlyFilesystem => {
-            format!("mount -o remount,rw \"$(findmnt -no TARGET -T {quoted})\"")
+        std::io::ErrorKind::StorageFull => Fix::run(&words!["df", "-h", path]),
+        std::io::ErrorKind::PermissionDenied if survey.ground().has(path) => {
+            Fix::all(&[words!["chmod", "u+rwx", path], words!["chown", "root", path]])
         }
-        std::io::ErrorKind::StorageFull => format!("df -h {quoted}"),
-        _ => format!("chmod u+rwx {quoted} && chown root {quoted}"),
+        _ => format!("set `{key}` in hookmux.yaml to a directory that root can write to").into(),
     }
 }
 
@@ -164,7 +173,7 @@ fn private(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings)
             "{key} {} can be looked into by others; hookmux makes its own directories for their owner alone",
             path.display()
         );
-        findings.add(Code::OpenDirectory, path, words, format!("chmod go-rw {}", quoted(path)));
+        findings.add(Code::OpenDirectory, path, words, Fix::run(&words!["chmod", "go-rw", path]));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::finding::{Code, Findings, counted, quoted};
+use super::finding::{Code, Findings, Fix, counted, with_end, words};
 use super::survey::Survey;
 use crate::bypass;
 use crate::cli::bypass as switch;
@@ -32,7 +32,7 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             counted(usize::try_from(dropped.records).unwrap_or(usize::MAX), "record"),
             settings.runtime_dir.named().display()
         );
-        let fix = format!("df -h {}", quoted(settings.runtime_dir.named()));
+        let fix = Fix::run(&words!["df", "-h", settings.runtime_dir.named()]);
         findings.add(Code::RecordsDropped, spool.base().named(), words, fix);
     }
     if dropped.journal > 0 {
@@ -44,7 +44,7 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             Code::JournalDropped,
             spool.base().named(),
             words,
-            "systemctl status systemd-journald",
+            Fix::run(&["systemctl", "status", "systemd-journald"]),
         );
     }
     let waiting = spool.done_ids();
@@ -63,8 +63,7 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let counters = counters::path(history.store().base());
     if let Err(newer) = Counters::load(history.store().base()) {
         let words = format!("{}: {newer}; executions aren't counted", counters.display());
-        let quoted = quoted(&counters);
-        let fix = format!("mv {quoted} {quoted}.newer");
+        let fix = Fix::run(&words!["mv", "-n", &counters, with_end(&counters, ".newer")]);
         findings.add(Code::NewerFile, &counters, words, fix);
     }
     let since = Some(millis(now.saturating_sub(RECENT)));
@@ -95,12 +94,9 @@ pub fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
     match bypass::load(hooks_dir, &mut Trust::new(survey.user)) {
         Ok(now) => {
             for entry in &now.entries {
-                let off = match &entry.guest {
-                    Some(guest) => format!("bypass off --guest {}", shown(guest)),
-                    None => "bypass off".to_owned(),
-                };
-                let words = format!("the emergency switch is on: {}", switch::words(entry));
-                findings.add(Code::Bypassed, &path, words, survey.command(&off));
+                let words =
+                    format!("the emergency switch is on: {}", switch::words(entry, hooks_dir));
+                findings.add(Code::Bypassed, &path, words, entry.way_out(hooks_dir));
             }
         }
         Err(words) => {
@@ -108,10 +104,6 @@ pub fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
             findings.add(Code::BrokenBypass, &path, words, fix);
         }
     }
-}
-
-fn shown(guest: &str) -> String {
-    shlex::try_quote(guest).map_or_else(|_| guest.to_owned(), |quoted| quoted.into_owned())
 }
 
 /// When libvirt last called hookmux for a driver, as far as there is a record of it.

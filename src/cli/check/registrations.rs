@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::commands;
-use super::finding::{Code, Findings, edit, edit_line, quoted};
+use super::finding::{Code, Findings, Fix, quoted, words};
 use super::survey::Survey;
+use super::{commands, content};
 use crate::config::called;
 use crate::config::diagnostic::Kind;
 use crate::config::matching;
@@ -41,11 +41,8 @@ pub fn is_refused(problem: &Diagnostic) -> bool {
 }
 
 /// Opens the file where the mistake is.
-fn edit_at(problem: &Diagnostic) -> String {
-    match problem.place {
-        Some((line, _)) => edit_line(&problem.path, line),
-        None => edit(&problem.path),
-    }
+fn edit_at(problem: &Diagnostic) -> Fix {
+    Fix::edit(&problem.path, problem.place.map(|(line, _)| line))
 }
 
 fn environment_file(file: &Path, whose: &str, survey: &Survey<'_>, findings: &mut Findings) {
@@ -53,7 +50,7 @@ fn environment_file(file: &Path, whose: &str, survey: &Survey<'_>, findings: &mu
     if why.is_not_trusted() && file.exists() {
         return;
     }
-    let fix = edit(file);
+    let fix = Fix::edit(file, None);
     findings.add(Code::EnvironmentFile, file, format!("{whose}: {why}"), fix);
 }
 
@@ -75,14 +72,13 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
     match (&source.content, &source.state) {
         (Some(Err(problem)), _) if !is_refused(problem) => {
             let stands_in = survey.stand_ins.contains(path);
-            let consequence = if stands_in {
-                "its last good form runs"
-            } else {
-                "what it would run is unknown, and gates fail"
+            let consequence = match stands_in {
+                true => "its last good form runs".to_owned(),
+                false => problem.meaning().consequence(),
             };
             let words = format!("{} ({consequence})", problem.one_line());
             let is_link = path.is_symlink() && !path.exists();
-            let fix = if is_link { format!("rm {}", quoted(path)) } else { edit_at(problem) };
+            let fix = if is_link { Fix::run(&words!["rm", path]) } else { edit_at(problem) };
             findings.add(Code::BrokenRegistration, path, words, fix);
         }
         (_, State::Disabled(_)) => {
@@ -91,29 +87,32 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
                 let words = format!(
                     "{label} is a link to /dev/null, and there is no registration for it to disable"
                 );
-                findings.add(Code::IdleMask, path, words, format!("rm {}", quoted(path)));
+                findings.add(Code::IdleMask, path, words, Fix::run(&words!["rm", path]));
             }
         }
         (_, State::Skipped(_)) if name == LOCK => {}
         (_, State::Skipped(_)) if left_behind(name).is_some() => {
             let words = format!("{label} is skipped: by its name it was left behind");
-            findings.add(Code::LeftBehind, path, words, format!("rm {}", quoted(path)));
+            findings.add(Code::LeftBehind, path, words, Fix::run(&words!["rm", path]));
         }
         (_, State::Skipped(_)) if path.is_dir() => {
             let words = format!("{label} is a directory: what lies in it is never read");
             let above = path.parent().unwrap_or(path);
-            let fix = format!("mv {}/* {}/", quoted(path), quoted(above));
+            let fix = Fix::shell(format!("mv -n {}/* {}/", quoted(path), quoted(above)));
             findings.add(Code::Subdirectory, path, words, fix);
         }
         (_, State::Skipped(why)) if path.exists() => {
             let words = format!("{label} isn't read: {why}");
             // what was meant for one, and what only lies there
             let is_meant = path.extension().is_some_and(|end| end == "yml" || end == "YAML");
-            let place = match is_meant {
-                true => path.with_extension("yaml"),
-                false => survey.settings.hooks_dir.clone(),
+            let is_script = content::is_executable(path)
+                || content::beginning(path).is_some_and(|text| text.starts_with(b"#!"));
+            let fix = match (is_meant, is_script) {
+                (true, _) => Fix::run(&words!["mv", "-n", path, path.with_extension("yaml")]),
+                // anywhere else it would be as silent
+                (false, true) => survey.register(path).into(),
+                (false, false) => Fix::run(&words!["mv", "-n", path, &survey.settings.hooks_dir]),
             };
-            let fix = format!("mv {} {}", quoted(path), quoted(&place));
             findings.add(Code::NotARegistration, path, words, fix);
         }
         _ => {}
@@ -122,17 +121,22 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
 
 fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut Findings) {
     let (source, label) = (&registration.source, survey.label(&registration.source));
-    let edit = edit(source);
+    let edit = Fix::edit(source, None);
     if let Some(why) = matching::impossibility(registration) {
-        findings.add(Code::NeverMatches, source, format!("{label} never runs: {why}"), &*edit);
+        findings.add(
+            Code::NeverMatches,
+            source,
+            format!("{label} never runs: {why}"),
+            edit.clone(),
+        );
     }
     for pattern in &registration.triggers.calls {
         if let Some(why) = called::uncalled(pattern) {
-            findings.add(Code::NeverCalled, source, format!("{label}: {why}"), &*edit);
+            findings.add(Code::NeverCalled, source, format!("{label}: {why}"), edit.clone());
         }
     }
     for warning in registration.warnings() {
-        findings.add(Code::MeaninglessKey, source, format!("{label}: {warning}"), &*edit);
+        findings.add(Code::MeaninglessKey, source, format!("{label}: {warning}"), edit.clone());
     }
     if let Some(file) = &registration.environment_file {
         environment_file(file, &label, survey, findings);
@@ -158,9 +162,15 @@ fn user(
     };
     let source = &registration.source;
     let fix = match &why {
-        Unresolved::NoUser(user) => format!("useradd --system {user}"),
-        Unresolved::NoGroup(group) => format!("groupadd --system {group}"),
-        Unresolved::NoEntry(_) | Unresolved::NoRight(_) | Unresolved::LookUp { .. } => edit(source),
+        // no user can be called that, and useradd would take it for an option
+        Unresolved::NoUser(name) | Unresolved::NoGroup(name) if name.starts_with('-') => {
+            Fix::edit(source, None)
+        }
+        Unresolved::NoUser(user) => Fix::run(&words!["useradd", "--system", user]),
+        Unresolved::NoGroup(group) => Fix::run(&words!["groupadd", "--system", group]),
+        Unresolved::NoEntry(_) | Unresolved::NoRight(_) | Unresolved::LookUp { .. } => {
+            Fix::edit(source, None)
+        }
     };
     findings.add(Code::UnknownUser, source, format!("{}: {why}", survey.label(source)), fix);
 }

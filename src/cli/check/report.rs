@@ -53,7 +53,7 @@ fn rows(finding: &Finding, width: usize) -> Vec<Vec<Cell>> {
     let mut rows = vec![vec![code, lines.next().unwrap_or_default().into()]];
     rows.extend(lines.map(|line| vec!["".into(), line.into()]));
     // one command on one line, to be copied
-    rows.push(vec!["".into(), Cell(format!("→ {}", finding.fix), Tone::Dim)]);
+    rows.push(vec!["".into(), Cell(format!("→ {}", finding.fix.text), Tone::Dim)]);
     rows
 }
 

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use super::content;
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, Fix, quoted, words};
 use super::script_text::{Head, head};
 use super::survey::{Script, Spot, Survey};
 use crate::hook::State;
 use crate::hook::directory::left_behind;
+use crate::mend::Subject;
 use crate::trust::Trust;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
@@ -37,8 +38,8 @@ fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
             let is_script =
                 content::beginning(path).is_some_and(|bytes| head(&bytes) != Head::None);
             let fix = match is_script {
-                true => format!("chmod a+x {}", quoted(path)),
-                false => format!("mv {} {}", quoted(path), quoted(&survey.settings.hooks_dir)),
+                true => Fix::run(&words!["chmod", "a+x", path]),
+                false => Fix::run(&words!["mv", "-n", path, &survey.settings.hooks_dir]),
             };
             let words = format!("{label} has no x bit: it doesn't run");
             findings.add(Code::NotExecutable, path, words, fix);
@@ -47,7 +48,7 @@ fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
             Code::DanglingLink,
             path,
             format!("{label} is a link to nothing: {}", leads_to(path)),
-            format!("rm {}", quoted(path)),
+            Fix::run(&words!["rm", path]),
         ),
         State::Skipped(_) => skipped(survey, script, findings),
     }
@@ -63,7 +64,7 @@ fn runs_anyway(script: &Script, findings: &mut Findings) {
             "{} is by its name {why}, and runs all the same: the per-guest tree takes any name",
             script.label
         );
-        findings.add(Code::LeftBehindRuns, path, words, format!("chmod a-x {}", quoted(path)));
+        findings.add(Code::LeftBehindRuns, path, words, Fix::run(&words!["chmod", "a-x", path]));
     }
 }
 
@@ -79,10 +80,10 @@ fn detach(survey: &Survey<'_>, script: &Script) -> String {
         Spot::Event(event) => event.as_str(),
         Spot::Tree(_) | Spot::Adopted(_) => "EVENT",
     };
-    let add = format!("add script SCRIPT --manual --event {event} --mode detached");
+    let add = format!("add script SCRIPT --event {event} --mode detached");
     format!(
         "move what calls libvirt to a script elsewhere, which runs afterwards: {}",
-        survey.command(&add)
+        survey.command(&add).text
     )
 }
 
@@ -95,11 +96,11 @@ fn disabled(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     }
     if fs::metadata(path).is_ok_and(|file| file.is_file()) {
         let words = format!("{label} is empty: it does nothing, and disables nothing");
-        findings.add(Code::EmptyScript, path, words, format!("rm {}", quoted(path)));
+        findings.add(Code::EmptyScript, path, words, Fix::run(&words!["rm", path]));
     } else {
         let words =
             format!("{label} is a link to /dev/null, and there is no script for it to disable");
-        findings.add(Code::IdleMask, path, words, format!("rm {}", quoted(path)));
+        findings.add(Code::IdleMask, path, words, Fix::run(&words!["rm", path]));
     }
 }
 
@@ -109,12 +110,12 @@ fn skipped(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     let Ok(metadata) = fs::metadata(path) else { return };
     if let Some(why) = is_left {
         let words = format!("{label} is skipped: by its name it is {why}");
-        return findings.add(Code::LeftBehind, path, words, format!("rm {}", quoted(path)));
+        return findings.add(Code::LeftBehind, path, words, Fix::run(&words!["rm", path]));
     }
     if metadata.is_dir() {
         let words = format!("{label} is a directory: what lies in it never runs");
         let above = path.parent().unwrap_or(path);
-        let fix = format!("mv {}/* {}/", quoted(path), quoted(above));
+        let fix = Fix::shell(format!("mv -n {}/* {}/", quoted(path), quoted(above)));
         return findings.add(Code::Subdirectory, path, words, fix);
     }
     let is_null = fs::canonicalize(path).is_ok_and(|end| end == Path::new("/dev/null"));
@@ -124,10 +125,10 @@ fn skipped(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
         let words = format!(
             "{label} looks as if it disabled a hook, and hides nothing: others than root could have put it there{why}"
         );
-        let fix = refusal.and_then(|refusal| refusal.fix());
-        let fix = fix.unwrap_or_else(|| format!("ls -la {}", quoted(path)));
+        let fix = refusal.and_then(|_| survey.ground().fix(&[Subject::at(path)]));
+        let fix = fix.unwrap_or_else(|| Fix::run(&words!["ls", "-la", path]));
         return findings.add(Code::UntrustedMask, path, words, fix);
     }
     let words = format!("{label} is not a regular file: it can't be a hook");
-    findings.add(Code::NotRegular, path, words, format!("rm {}", quoted(path)));
+    findings.add(Code::NotRegular, path, words, Fix::run(&words!["rm", path]));
 }

@@ -2,22 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::daemons::{self, Daemon};
-use super::finding::{self, Findings};
+use super::finding::{Findings, Fix, words};
 use super::guest_tree;
 use super::unreadable::complain;
 use crate::cli::installed::{self, Installed};
 use crate::cli::list;
 use crate::cli::version::{self, Version};
+use crate::command;
 use crate::config::registry::{self, Source};
 use crate::config::{Registration, Settings};
 use crate::hook::candidates;
 use crate::hook::{State, adopted, directory};
 use crate::libvirt::Driver;
+use crate::mend::Ground;
 use crate::trust::Trust;
 
 /// Where a script is found.
@@ -114,9 +117,35 @@ impl<'a> Survey<'a> {
             .chain(self.settings.roots.iter().map(PathBuf::as_path))
     }
 
-    /// A command of hookmux's own, about this hooks directory.
-    pub fn command(&self, words: &str) -> String {
-        finding::command(&self.settings.hooks_dir, words)
+    /// A command of hookmux's own about this hooks directory, of plain words.
+    pub fn command(&self, line: &str) -> Fix {
+        Fix::run(&self.words(line))
+    }
+
+    /// The same as words, to be part of more.
+    pub fn words(&self, line: &str) -> Vec<OsString> {
+        let more: Vec<&str> = line.split_whitespace().collect();
+        command::hookmux(&self.settings.hooks_dir, &more)
+    }
+
+    /// What is hookmux's own here.
+    pub fn ground(&self) -> Ground<'_> {
+        Ground::of(self.settings, self.user)
+    }
+
+    /// The text that tells how a script that lies in a wrong place becomes a hook. It wants an event,
+    /// which only a person knows.
+    pub fn register(&self, script: &Path) -> String {
+        let place = self.ground().place_for(script);
+        let mut add = self.words("add script");
+        add.extend(words![&place, "--event", "EVENT"]);
+        let directory = place.parent().unwrap_or(&place);
+        format!(
+            "{} && {} && {} (`hookmux events` shows the events)",
+            command::text(&words!["mkdir", "-p", directory]),
+            command::text(&words!["mv", "-n", script, &place]),
+            command::text(&add)
+        )
     }
 
     /// A path as people know it: from the hooks directory on.

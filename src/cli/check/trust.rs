@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::commands::commands;
-use super::finding::{Code, Findings, counted, quoted};
+use super::finding::{Code, Findings, Fix, counted, words};
 use super::installed::called_at;
 use super::survey::Survey;
 use crate::config::registration::DIRECTORY;
@@ -12,6 +12,7 @@ use crate::config::settings::FILE_NAME;
 use crate::config::{Loaded, TrustPolicy};
 use crate::event;
 use crate::hook::State;
+use crate::mend::Subject;
 use crate::registry_edit::module;
 use crate::state::{Dir, Shut};
 use crate::trust::{Fault, Refusal, Trust};
@@ -25,6 +26,7 @@ const DEPTH: usize = 4;
 struct Fallen {
     refusal: Refusal,
     what: Vec<String>,
+    subjects: Vec<Subject>,
     /// Whether any of it is refused whatever the settings say.
     is_always: bool,
 }
@@ -35,9 +37,9 @@ struct Examiner {
 }
 
 impl Examiner {
-    fn file(&mut self, path: &Path, what: impl Into<String>, is_always: bool) {
-        if let Err(refusal) = self.trust.file(path) {
-            self.fell(refusal, what.into(), is_always);
+    fn file(&mut self, subject: Subject, what: impl Into<String>, is_always: bool) {
+        if let Err(refusal) = self.trust.file(&subject.path) {
+            self.fell(refusal, subject, what.into(), is_always);
         }
     }
 
@@ -45,11 +47,11 @@ impl Examiner {
         if path.is_dir()
             && let Err(refusal) = self.trust.directory(path)
         {
-            self.fell(refusal, what.into(), false);
+            self.fell(refusal, Subject::at(path), what.into(), false);
         }
     }
 
-    fn fell(&mut self, refusal: Refusal, what: String, is_always: bool) {
+    fn fell(&mut self, refusal: Refusal, subject: Subject, what: String, is_always: bool) {
         // what isn't there, or is no file, is told as that
         if matches!(
             refusal.fault,
@@ -60,11 +62,17 @@ impl Examiner {
         match self.fallen.iter_mut().find(|known| known.refusal == refusal) {
             Some(known) => {
                 known.is_always |= is_always;
+                if !known.subjects.contains(&subject) {
+                    known.subjects.push(subject);
+                }
                 if !known.what.contains(&what) {
                     known.what.push(what);
                 }
             }
-            None => self.fallen.push(Fallen { refusal, what: vec![what], is_always }),
+            None => {
+                let (what, subjects) = (vec![what], vec![subject]);
+                self.fallen.push(Fallen { refusal, what, subjects, is_always });
+            }
         }
     }
 }
@@ -73,41 +81,44 @@ pub fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
     let mut examiner = Examiner { trust: Trust::new(survey.user), fallen: Vec::new() };
     settings(survey, loaded, &mut examiner);
     for link in survey.installed.iter().filter_map(called_at) {
-        examiner.file(&link, "hookmux itself", false);
+        examiner.file(Subject::at(&link), "hookmux itself", false);
     }
     for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
-        examiner.file(&script.path, &*script.label, false);
+        examiner.file(Subject::at(&script.path), &*script.label, false);
     }
     registrations(survey, &mut examiner);
     directories(survey, &mut examiner);
     let is_relaxed = survey.settings.trust == TrustPolicy::Warn;
     for fallen in examiner.fallen {
-        tell(&fallen, is_relaxed, findings);
+        tell(survey, &fallen, is_relaxed, findings);
     }
 }
 
 fn settings(survey: &Survey<'_>, loaded: &Loaded, examiner: &mut Examiner) {
     let file = survey.settings.hooks_dir.join(FILE_NAME);
     if file.exists() {
-        examiner.file(&file, FILE_NAME, true);
+        examiner.file(Subject::at(&file), FILE_NAME, true);
     }
-    if let Some(file) = &loaded.settings.environment_file {
-        examiner.file(file, format!("`environment_file` of {FILE_NAME}"), true);
+    if let Some(named) = &loaded.settings.environment_file {
+        let subject = Subject::named(named, &file);
+        examiner.file(subject, format!("`environment_file` of {FILE_NAME}"), true);
     }
 }
 
 fn registrations(survey: &Survey<'_>, examiner: &mut Examiner) {
     for source in survey.sources.iter().filter(|source| source.state == State::Active) {
-        examiner.file(&source.path, survey.label(&source.path), false);
+        examiner.file(Subject::at(&source.path), survey.label(&source.path), false);
     }
     for registration in survey.registrations.iter().filter(|one| one.enabled) {
         let label = survey.label(&registration.source);
         for (key, words) in commands(registration) {
             let program = words.first().map(PathBuf::from).unwrap_or_default();
-            examiner.file(&program, format!("`{key}` of {label}"), false);
+            let subject = Subject::named(&program, &registration.source);
+            examiner.file(subject, format!("`{key}` of {label}"), false);
         }
         if let Some(file) = &registration.environment_file {
-            examiner.file(file, format!("`environment_file` of {label}"), true);
+            let subject = Subject::named(file, &registration.source);
+            examiner.file(subject, format!("`environment_file` of {label}"), true);
         }
     }
 }
@@ -127,7 +138,8 @@ fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
             [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)]
         {
             for shut in shut_below(dir, STATE_DEPTH) {
-                examiner.fell(shut.0, format!("what {key} remembers"), true);
+                let subject = Subject::at(&shut.refusal.path);
+                examiner.fell(shut.refusal, subject, format!("what {key} remembers"), true);
             }
         }
     }
@@ -161,19 +173,20 @@ fn modules_below(directory: &Path, depth: usize, examiner: &mut Examiner) {
         if path.is_dir() && depth > 0 {
             modules_below(&path, depth - 1, examiner);
         } else if path.extension().is_some_and(|end| end == "py" || end == "pm" || end == "so") {
-            examiner.file(&path, "a module that hooks load", false);
+            examiner.file(Subject::at(&path), "a module that hooks load", false);
         }
     }
 }
 
-fn tell(fallen: &Fallen, is_relaxed: bool, findings: &mut Findings) {
+fn tell(survey: &Survey<'_>, fallen: &Fallen, is_relaxed: bool, findings: &mut Findings) {
     let refusal = &fallen.refusal;
     let first = fallen.what.first().map(String::as_str).unwrap_or_default();
     let more = match fallen.what.len() {
         0 | 1 => String::new(),
         count => format!(" and {}", counted(count - 1, "other")),
     };
-    let fix = refusal.fix().unwrap_or_else(|| format!("ls -la {}", quoted(&refusal.path)));
+    let fix = survey.ground().fix(&fallen.subjects);
+    let fix = fix.unwrap_or_else(|| Fix::run(&words!["ls", "-la", &refusal.path]));
     let (code, consequence) = if is_relaxed && !fallen.is_always {
         (Code::UntrustedButRun, "used all the same, for hookmux.yaml says `trust: warn`")
     } else {

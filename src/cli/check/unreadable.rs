@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use super::finding::{Code, Findings, quoted};
+use super::finding::{Code, Findings, Fix, words};
 use crate::config::Settings;
 use crate::hook::directory::Unreadable;
 
@@ -36,7 +36,10 @@ pub fn complain<T: Default>(
         "{shown} can't be read, so that its hooks are unknown and gates fail: {}",
         unreadable.error
     );
-    let command = if is_link { "rm" } else { "ls -la" };
-    findings.add(Code::Unreadable, shut, words, format!("{command} {}", quoted(shut)));
+    let fix = match is_link {
+        true => Fix::run(&words!["rm", shut]),
+        false => Fix::run(&words!["ls", "-la", shut]),
+    };
+    findings.add(Code::Unreadable, shut, words, fix);
     T::default()
 }

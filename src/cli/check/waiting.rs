@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::finding::{Code, Findings, counted, quoted};
+use super::finding::{Code, Findings, Fix, counted, quoted, words};
 use super::survey::Survey;
 use crate::guest;
 use crate::queue::clock::Clock;
@@ -74,7 +74,6 @@ fn save(second: &Path, findings: &mut Findings) {
     let name = second.as_os_str().as_bytes();
     let Some(first) = name.strip_suffix(saves::SUFFIX.as_bytes()) else { return };
     let first = Path::new(OsStr::from_bytes(first));
-    let (quoted_second, quoted_first) = (quoted(second), quoted(first));
     let shown = second.display();
     let Ok(held) = fs::symlink_metadata(second) else { return };
     match fs::symlink_metadata(first) {
@@ -82,19 +81,19 @@ fn save(second: &Path, findings: &mut Findings) {
             Code::DanglingSave,
             second,
             format!("{shown} is the only name left of a guest's managed save, which libvirt deleted: bring it back while the guest is off and its disks are as they were, else remove it"),
-            format!("mv {quoted_second} {quoted_first}"),
+            Fix::run(&words!["mv", "-n", second, first]),
         ),
         Ok(saved) if (saved.dev(), saved.ino()) == (held.dev(), held.ino()) => findings.add(
             Code::SpareSave,
             second,
             format!("{shown} is a second name of a managed save that is still there: a restore is under way or has failed, and it goes when the guest has started"),
-            format!("rm {quoted_second}"),
+            Fix::run(&words!["rm", second]),
         ),
         Ok(_) => findings.add(
             Code::DanglingSave,
             second,
             format!("{shown} is an earlier managed save, which libvirt deleted, and the guest has a later one: while both are there, no changed document is answered at its restore"),
-            format!("rm {quoted_second}"),
+            Fix::run(&words!["rm", second]),
         ),
     }
 }
@@ -112,7 +111,7 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
         }
         Err(error) => {
             let words = format!("the queue in {} can't be read: {error}", directory.display());
-            let fix = format!("ls -la {}", quoted(directory));
+            let fix = Fix::run(&words!["ls", "-la", directory]);
             return findings.add(Code::Unreadable, directory, words, fix);
         }
     };
@@ -196,6 +195,9 @@ fn broken(path: &Path, why: &str, findings: &mut Findings) {
     let words =
         format!("{} is no job that can be read: its hook never runs ({why})", path.display());
     let is_directory = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
-    let remove = if is_directory { "rm -r" } else { "rm" };
-    findings.add(Code::BrokenJob, path, words, format!("{remove} {}", quoted(path)));
+    let fix = match is_directory {
+        true => Fix::run(&words!["rm", "-r", path]),
+        false => Fix::run(&words!["rm", path]),
+    };
+    findings.add(Code::BrokenJob, path, words, fix);
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::index::{Finding, GoodRecord, Index, SourceRecord};
 use super::store::Pieces;
 use crate::config::diagnostic::{Diagnostic, Kind};
+use crate::config::meaning::Meaning;
 use crate::config::registration::Registration;
 use crate::config::registry::{Broken, Registry};
 
@@ -95,21 +96,23 @@ fn registration(
 pub struct Problem {
     place: Option<(usize, usize)>,
     message: String,
-    line: Option<String>,
+    line: Option<Box<str>>,
     kind: Kind,
     key: Option<Box<str>>,
+    #[serde(default)]
+    meaning: Option<Box<Meaning>>,
 }
 
 impl Problem {
     fn of(self, path: PathBuf) -> Diagnostic {
-        let Problem { place, message, line, kind, key } = self;
-        Diagnostic { path, place, message, line, kind, key }
+        let Problem { place, message, line, kind, key, meaning } = self;
+        Diagnostic { path, place, message, line, kind, key, meaning }
     }
 }
 
 impl From<Diagnostic> for Problem {
     fn from(diagnostic: Diagnostic) -> Problem {
-        let Diagnostic { path: _, place, message, line, kind, key } = diagnostic;
-        Problem { place, message, line, kind, key }
+        let Diagnostic { path: _, place, message, line, kind, key, meaning } = diagnostic;
+        Problem { place, message, line, kind, key, meaning }
     }
 }

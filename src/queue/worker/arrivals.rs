@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::time::Instant;
 
 use super::{LONGEST_WAIT, Shift};
+use crate::command::Fix;
 use crate::queue::item::{Head, MAX_DEATHS};
 use crate::queue::read::{Unread, id_of};
 use crate::queue::{self, head_name};
@@ -140,7 +141,9 @@ impl Shift<'_> {
         self.remove_started(&head.id);
         let words = match self.queue.put_aside(head_name(&head.id).as_ref()) {
             Ok(()) => {
-                format!("put aside: {why}; `hookmux queue --requeue {}` brings it back", head.id)
+                let words = ["queue", "--requeue", &head.id];
+                let way_back = Fix::hookmux(&self.settings.hooks_dir, &words);
+                format!("put aside: {why}; `{way_back}` brings it back")
             }
             Err(error) => {
                 self.passed_over.insert(head.id.clone());

@@ -1,0 +1,129 @@
+//! What a command may not look at: it says whose that is and how to ask, and answers nothing. An empty
+//! list in its place would be a wrong answer.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::command::Fix;
+use crate::config::Settings;
+use crate::config::settings::FILE_NAME;
+use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
+
+/// This user may not look at something that a command is about.
+#[derive(Debug)]
+pub struct Denied {
+    path: PathBuf,
+    fix: Fix,
+}
+
+impl Denied {
+    fn new(path: &Path) -> Denied {
+        // the directory that is shut, not one below it that can't be seen
+        let path = path.ancestors().find(|part| fs::symlink_metadata(part).is_ok());
+        let path = path.unwrap_or(Path::new("/")).to_path_buf();
+        Denied { path, fix: ask_as_root() }
+    }
+
+    /// The object for programs.
+    pub fn json(&self) -> Value {
+        json!({
+            "error": {
+                "message": self.message(),
+                "code": "no-rights",
+                "fix": self.fix.text,
+                "fix_command": self.fix.command_json(),
+            }
+        })
+    }
+
+    fn message(&self) -> String {
+        let owner = match fs::symlink_metadata(&self.path).map(|found| found.uid()) {
+            Ok(0) => "root's".to_owned(),
+            Ok(uid) => format!("of uid {uid}"),
+            Err(_) => "somebody else's".to_owned(),
+        };
+        format!("{} is {owner}, and can't be read by this user", self.path.display())
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.message(), self.fix)
+    }
+}
+
+impl Error for Denied {}
+
+/// The same command with root's rights. sudo keeps no HOOKMUX_HOOKS_DIR.
+fn ask_as_root() -> Fix {
+    let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let is_named = typed.iter().any(|word| word.to_string_lossy().starts_with("--hooks-dir"));
+    let from_environment = std::env::var_os("HOOKMUX_HOOKS_DIR")
+        .filter(|place| !is_named && !place.is_empty() && place != DEFAULT_HOOKS_DIR);
+    let mut words: Vec<OsString> = vec!["sudo".into(), "hookmux".into()];
+    if let Some(place) = from_environment {
+        words.extend(["--hooks-dir".into(), place]);
+    }
+    words.extend(typed);
+    Fix::run(&words)
+}
+
+/// Asks whether these directories can be listed, where they are there.
+///
+/// # Errors
+/// [`Denied`]: the first that can't be.
+pub fn must_list(directories: &[&Path]) -> Result<(), Denied> {
+    for directory in directories {
+        if let Err(error) = fs::read_dir(directory)
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            return Err(Denied::new(directory));
+        }
+    }
+    Ok(())
+}
+
+/// Asks whether what is remembered and queued can be read.
+///
+/// # Errors
+/// As [`must_list`].
+pub fn must_read_state(settings: &Settings) -> Result<(), Denied> {
+    must_list(&[settings.state_dir.named(), settings.runtime_dir.named()])
+}
+
+/// Asks whether the settings and the roots can be read.
+///
+/// # Errors
+/// As [`must_list`].
+pub fn must_read_hooks(settings: &Settings) -> Result<(), Denied> {
+    must_read_settings(&settings.hooks_dir)?;
+    must_list(&[&settings.hooks_dir])?;
+    settings.roots.iter().try_for_each(|root| must_list(&[root]))
+}
+
+/// Asks whether the settings can be read.
+///
+/// # Errors
+/// [`Denied`]: they are there, and can't be.
+pub fn must_read_settings(hooks_dir: &Path) -> Result<(), Denied> {
+    let file = hooks_dir.join(FILE_NAME);
+    match fs::File::open(&file) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Denied::new(&file)),
+        _ => Ok(()),
+    }
+}
+
+/// An error that names a path, or [`Denied`] where rights are all that is missing.
+pub fn explained(path: &Path, error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::PermissionDenied && !nix::unistd::geteuid().is_root() {
+        return Denied::new(path).into();
+    }
+    anyhow::Error::new(error).context(format!("{} can't be read", path.display()))
+}

@@ -1,0 +1,181 @@
+//! Commands that are proposed to people and programs: what is to be pasted into a shell, and the same
+//! as words for programs. Names in them are made by others, so this is the only place that quotes.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
+use crate::sanitize::is_unseen;
+
+/// What is to be done about something: a command, or words where no command does it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// What people read; where there is a command, a shell takes it as it is.
+    pub text: String,
+    /// The command's words; `None` where a person has to decide or to write.
+    words: Option<Vec<OsString>>,
+}
+
+impl Fix {
+    /// A command of these words.
+    pub fn run<W: AsRef<OsStr>>(words: &[W]) -> Fix {
+        let owned = words.iter().map(|word| word.as_ref().to_owned()).collect();
+        Fix { text: text(words), words: Some(owned) }
+    }
+
+    /// Several commands, each of which needs the one before it to have succeeded.
+    pub fn all(commands: &[Vec<OsString>]) -> Fix {
+        if let [one] = commands {
+            return Fix::run(one);
+        }
+        let line = commands.iter().map(|words| text(words)).collect::<Vec<_>>().join(" && ");
+        Fix::shell(line)
+    }
+
+    /// A command of hookmux's own about this hooks directory.
+    pub fn hookmux<W: AsRef<OsStr>>(hooks_dir: &Path, more: &[W]) -> Fix {
+        Fix::run(&hookmux(hooks_dir, more))
+    }
+
+    /// A line for a shell. Names in it have been through [`quoted`].
+    pub fn shell(line: String) -> Fix {
+        let words = ["sh", "-c", &line].map(OsString::from).to_vec();
+        Fix { text: line, words: Some(words) }
+    }
+
+    /// The command that opens a file to be mended by hand, at a line where one is known.
+    pub fn edit(path: &Path, line: Option<usize>) -> Fix {
+        let line = line.map(|line| format!(" +{line}")).unwrap_or_default();
+        Fix { text: format!("\"${{EDITOR:-vi}}\"{line} {}", quoted(path)), words: None }
+    }
+
+    /// The words as JSON; null where there is no command, or no UTF-8 that says it.
+    pub fn command_json(&self) -> Value {
+        let words = self.words.as_ref().and_then(|words| {
+            words.iter().map(|word| word.to_str()).collect::<Option<Vec<&str>>>()
+        });
+        words.map_or(Value::Null, |words| json!(words))
+    }
+}
+
+impl fmt::Display for Fix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<String> for Fix {
+    fn from(text: String) -> Fix {
+        Fix { text, words: None }
+    }
+}
+
+impl From<&str> for Fix {
+    fn from(text: &str) -> Fix {
+        text.to_owned().into()
+    }
+}
+
+/// The words of one command, some of them paths.
+macro_rules! words {
+    ($($word:expr),+ $(,)?) => {
+        ::std::vec::Vec::from([$(::std::ffi::OsString::from($word)),+])
+    };
+}
+pub(crate) use words;
+
+/// A command on one line, as a shell takes it.
+pub fn text<W: AsRef<OsStr>>(words: &[W]) -> String {
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// A command of hookmux's own about this hooks directory.
+pub fn hookmux<W: AsRef<OsStr>>(hooks_dir: &Path, more: &[W]) -> Vec<OsString> {
+    let mut words = vec![OsString::from("hookmux")];
+    if hooks_dir != Path::new(DEFAULT_HOOKS_DIR) {
+        words.extend([OsString::from("--hooks-dir"), hooks_dir.into()]);
+    }
+    words.extend(more.iter().map(|word| word.as_ref().to_owned()));
+    words
+}
+
+/// One word as any POSIX shell takes it, on one line and of printable characters.
+pub fn quoted(word: impl AsRef<OsStr>) -> String {
+    let bytes = word.as_ref().as_bytes();
+    let printable = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| text.chars().all(|character| !is_unseen(character)));
+    if let Some(text) = printable {
+        // nothing in it means more to a shell than itself, behind a command's name
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
+        if !text.is_empty() && !text.starts_with('=') && text.chars().all(is_plain) {
+            return text.to_owned();
+        }
+        return shlex::try_quote(text).map_or_else(|_| octal(bytes), Into::into);
+    }
+    octal(bytes)
+}
+
+/// A word that can't be shown: `printf` makes its bytes. A shell takes newlines from the end of what
+/// a command prints, so those at a word's end stand as they are.
+fn octal(bytes: &[u8]) -> String {
+    let end = bytes.iter().rposition(|byte| *byte != b'\n').map_or(0, |last| last + 1);
+    let (body, newlines) = bytes.split_at(end);
+    let mut out = String::from("\"$(printf '");
+    for byte in body {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b' ' => {
+                out.push(char::from(*byte));
+            }
+            _ => out.push_str(&format!("\\{byte:03o}")),
+        }
+    }
+    out.push_str("')");
+    out.extend(newlines.iter().map(|byte| char::from(*byte)));
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_shell_reads_every_word_as_it_was() {
+        let words: [&[u8]; 13] = [
+            b"plain/path-1.sh",
+            b"",
+            b"it's",
+            b"two words",
+            b"$(touch pwned) `x` ${HOME}",
+            b"z';touch pwned;'",
+            b"a\nb",
+            b"end\n\n",
+            b"-n",
+            b"--help",
+            b"\x1b[2J\t%s\\n",
+            b"\xff\xfe!",
+            "gr\u{fc}n \u{202e}x".as_bytes(),
+        ];
+        for word in words {
+            let line = format!("printf '%s|' {}", quoted(OsStr::from_bytes(word)));
+            let output = Command::new("/bin/sh").arg("-c").arg(&line).output().unwrap();
+            assert_eq!(output.stdout, [word, b"|"].concat(), "{line}");
+        }
+    }
+
+    #[test]
+    fn one_command_is_words_and_several_are_a_line() {
+        let one = Fix::all(&[words!["rm", "a b"]]);
+        assert_eq!((one.text.as_str(), one.command_json()), ("rm 'a b'", json!(["rm", "a b"])));
+        let two = Fix::all(&[words!["rm", "a b"], words!["rm", "c"]]);
+        assert_eq!(two.command_json(), json!(["sh", "-c", "rm 'a b' && rm c"]));
+        assert_eq!(Fix::from("look").command_json(), Value::Null);
+        assert_eq!(Fix::edit(Path::new("/a b"), Some(3)).text, "\"${EDITOR:-vi}\" +3 '/a b'");
+    }
+}
