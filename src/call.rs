@@ -472,10 +472,9 @@ impl Handling<'_> {
 
     /// What stands in for something broken, or is missing, and stops nothing.
     fn warnings(&self, facts: &Facts) -> Vec<String> {
-        let copy = self.loaded.problem.iter().zip(&self.loaded.copy);
-        let copy = copy.map(|(problem, copy)| {
-            format!("{}; its last good copy {} is used", problem.one_line(), copy.display())
-        });
+        let stand_in = self.loaded.problem.iter().zip(&self.loaded.stand_in);
+        let stand_in = stand_in
+            .map(|(problem, stand_in)| format!("{}; {stand_in} is used", problem.one_line()));
         let broken = self.candidates.broken.iter().filter(|broken| broken.has_stand_in);
         let broken = broken
             .map(|broken| format!("{}; its last good form is used", broken.diagnostic.one_line()));
@@ -492,6 +491,6 @@ impl Handling<'_> {
             }
             Document::Absent | Document::Whole(_) => None,
         };
-        copy.chain(broken).chain(lenient).chain(document).collect()
+        stand_in.chain(broken).chain(lenient).chain(document).collect()
     }
 }

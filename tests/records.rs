@@ -1127,3 +1127,26 @@ fn a_restore_that_failed_is_passed_over_too() {
     host.text(&["bypass", "off", "--guest", "g"], 0);
     host.guest("prepare begin").run().succeeds();
 }
+
+#[test]
+fn a_record_of_another_hooks_directory_says_so_and_is_not_retried_here() {
+    let host = Host::new();
+    let other = Host::new();
+    other.raw_settings(&host.private_settings());
+    for one in [&host, &other] {
+        one.script("after_vm_stop/10-x", "exit 3");
+        one.guest("stopped end").run().fails(3, &[]);
+    }
+    let theirs = other.hooks();
+    let text = host.text(&["log"], 0);
+    let marked: Vec<bool> =
+        text.lines().skip(1).map(|line| line.contains(theirs.to_str().unwrap())).collect();
+    assert_eq!(marked, [false, true], "{text}");
+    let all = log(&host, &[]);
+    let dirs: Vec<&Value> = all.iter().map(|head| &head["hooks_dir"]).collect();
+    assert_eq!(dirs, [host.hooks().to_str().unwrap(), theirs.to_str().unwrap()]);
+    assert!(host.text(&["show", "last"], 0).contains(theirs.to_str().unwrap()));
+    let told = host.text(&["retry", "last"], 1);
+    let command = told.trim().rsplit_once(": ").unwrap().1;
+    assert!(command.starts_with("hookmux --hooks-dir "), "{told}");
+}

@@ -110,8 +110,8 @@ pub fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
     })
 }
 
-/// How it ended, in a few words.
-pub fn result(head: &Head) -> (String, Tone) {
+/// How it ended, in a few words; and of which hooks directory it is, if not of the one that is asked.
+pub fn result(head: &Head, asked: &Path) -> (String, Tone) {
     let cause = match (&head.cause, head.cause.parent()) {
         (_, Some(parent)) => {
             let end = parent.get(parent.len().saturating_sub(6)..).unwrap_or(parent);
@@ -138,11 +138,13 @@ pub fn result(head: &Head) -> (String, Tone) {
             (format!("{told}{why}"), Tone::Bad)
         }
     };
-    (words + &cause, tone)
+    let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);
+    let elsewhere = elsewhere.map(|dir| format!(" (hooks of {dir})")).unwrap_or_default();
+    (words + &cause + &elsewhere, tone)
 }
 
-pub fn row(head: &Head) -> Vec<Cell> {
-    let (result, tone) = result(head);
+pub fn row(head: &Head, asked: &Path) -> Vec<Cell> {
+    let (result, tone) = result(head, asked);
     let took = head.duration_us.map_or_else(|| "-".to_owned(), time::took);
     let failed = head.hooks.iter().filter(|hook| hook.outcome.is_failure()).count();
     let hooks = match failed {
@@ -187,6 +189,7 @@ pub fn json_head(head: &Head) -> Value {
         "outcome": head.outcome.name(),
         "cause": head.cause.name(),
         "parent": head.cause.parent(),
+        "hooks_dir": head.hooks_dir,
         "driver": head.driver,
         "object": head.object,
         "operation": head.operation,

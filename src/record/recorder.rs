@@ -198,6 +198,7 @@ impl Recorder {
             hooks: Vec::new(),
             process: here(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            hooks_dir: Some(begun.settings.hooks_dir.to_string_lossy().into_owned()),
         };
         let body = Body {
             arguments: call.arguments.iter().map(|argument| argument.as_os_str().into()).collect(),
