@@ -337,9 +337,12 @@ impl Handling<'_> {
             }
         }
         let mut shout = |words: &str| witness.see(&execution, &Fact::Trouble(words));
-        if ran.has_queued
-            && let Err(error) = queue::start_worker(&settings.hooks_dir, &settings.state_dir)
-        {
+        let worker = if ran.has_queued {
+            queue::start_worker(&settings.hooks_dir, &settings.state_dir)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = worker {
             shout(&format!("detached hooks wait: no worker can be started: {error}"));
         }
         let mut answer = answer::conclude(call, &troubles, &ran.failures, ran.is_terminated);
@@ -387,9 +390,8 @@ impl Handling<'_> {
         let knowledge =
             Knowledge { origin, document: &facts.document, metadata: &facts.metadata, uuid };
         let steps = plan::plan(call, self.candidates, &knowledge);
-        if let Some(restore) = restore
-            && steps.iter().any(|step| step.decision == Decision::Run)
-        {
+        let runs_any = steps.iter().any(|step| step.decision == Decision::Run);
+        if let Some(restore) = restore.filter(|_| runs_any) {
             restore.protect(call, settings);
         }
         let started = started_document.as_deref();

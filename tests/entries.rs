@@ -160,7 +160,7 @@ impl Machine {
     fn call(&self, driver: &str) -> Vec<String> {
         let operation = if driver == "network" { "start" } else { "prepare" };
         let entry = format!("{HOOKS}/{driver}");
-        let output = self.run(&[&entry, "g", operation, "begin", "-"]);
+        let output = self.run(&[entry.as_str(), "g", operation, "begin", "-"]);
         assert_eq!(output.status.code(), Some(0), "{driver}: {output:?}");
         self.logged()
     }

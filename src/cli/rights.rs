@@ -82,10 +82,11 @@ fn ask_as_root() -> Fix {
 /// [`Denied`]: the first that can't be.
 pub fn must_list(directories: &[&Path]) -> Result<(), Denied> {
     for directory in directories {
-        if let Err(error) = fs::read_dir(directory)
-            && error.kind() == io::ErrorKind::PermissionDenied
-        {
-            return Err(Denied::new(directory));
+        match fs::read_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Denied::new(directory));
+            }
+            _ => {}
         }
     }
     Ok(())
