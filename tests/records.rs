@@ -607,6 +607,7 @@ fn executions_are_found_by_what_they_were() {
     // a part of an id that only one has is enough
     let id = log(&host, &["--driver", "network"])[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(show(&host, &id[20..].to_lowercase())["id"], *id);
+    assert_eq!(show(&host, &format!("…{}", &id[20..]))["id"], *id);
     assert!(host.text(&["show", &id[..2]], 1).contains("more than one"));
 }
 

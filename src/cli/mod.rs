@@ -9,6 +9,7 @@ mod completions;
 mod copies;
 mod delete;
 mod describe;
+mod difference;
 mod enable;
 mod entries;
 mod events;

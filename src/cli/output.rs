@@ -89,10 +89,6 @@ impl Output {
     }
 
     /// A document of a guest's, shown to people.
-    pub fn document(&mut self, document: &[u8]) {
-        self.write(&sanitize::text(document));
-    }
-
     /// Text as it is.
     pub fn write(&mut self, text: &str) {
         self.bytes(text.as_bytes());
