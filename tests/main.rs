@@ -33,6 +33,7 @@ mod queue;
 mod records;
 mod registered;
 mod registry;
+mod reload;
 mod rights;
 mod settings;
 mod state;

@@ -524,6 +524,27 @@ pub fn wrong_usage(command: &str, message: &str) -> ! {
     found.error(ErrorKind::ArgumentConflict, message).exit()
 }
 
+/// Whether daemons are reloaded.
+#[derive(Debug, Args)]
+pub struct ReloadArgs {
+    /// Reload the daemons that look in this hooks directory, and wait until each has looked
+    #[arg(long)]
+    pub reload: bool,
+    /// How long they are waited for
+    #[arg(long, value_parser = crate::config::values::parse_duration, value_name = "TIME", default_value = "30s", requires = "reload")]
+    pub reload_timeout: std::time::Duration,
+}
+
+impl ReloadArgs {
+    /// # Errors
+    /// A time in which nothing can happen.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let is_enough = self.reload_timeout.as_secs() > 0;
+        anyhow::ensure!(is_enough, "--reload-timeout needs a second at least");
+        Ok(())
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct InstallArgs {
     /// Only for this driver; may be repeated [default: daemon, qemu, lxc and network]
@@ -535,7 +556,7 @@ pub struct InstallArgs {
     pub adopt: bool,
     /// Renew the drivers' copies of the program, and link entries of hookmux 0.1.0 to copies; nothing
     /// else is changed. For packages, after an upgrade
-    #[arg(long, conflicts_with_all = ["adopt", "beside", "link"])]
+    #[arg(long, conflicts_with_all = ["adopt", "beside", "link", "reload"])]
     pub renew: bool,
     /// Link the entries to the program that all drivers share, and remove the copies: before going
     /// back to a version below 0.2.0, which knows of no copies
@@ -550,6 +571,8 @@ pub struct InstallArgs {
     /// Only show what would be done, and what stands in the way; nothing is changed, and nothing is run
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub reload: ReloadArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -566,6 +589,8 @@ pub struct UninstallArgs {
     /// Don't ask before --purge removes what can't be brought back
     #[arg(long, requires = "purge")]
     pub yes: bool,
+    #[command(flatten)]
+    pub reload: ReloadArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,

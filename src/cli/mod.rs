@@ -7,6 +7,7 @@ mod bypass;
 mod check;
 mod completions;
 mod copies;
+mod daemons;
 mod delete;
 mod describe;
 mod enable;
