@@ -10,6 +10,7 @@ mod support;
 
 mod adoption;
 mod argv;
+mod audit;
 mod check;
 mod cli;
 mod descriptors;

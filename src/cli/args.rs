@@ -252,6 +252,9 @@ impl FilterArgs {
 
 #[derive(Debug, Args)]
 pub struct LogArgs {
+    /// What people changed instead: bypass, install, add, delete, disable … with user and reason
+    #[arg(long, conflicts_with_all = ["guest", "event", "hook", "driver", "operation", "lost", "follow"])]
+    pub audit: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
     /// How many, of the newest
@@ -336,7 +339,7 @@ pub struct BypassArgs {
     /// Only for calls about this guest or network
     #[arg(long, value_name = "NAME")]
     pub guest: Option<String>,
-    /// Why; kept and shown with who switched it on
+    /// Why; kept with who did it, and shown while it is on
     #[arg(long, value_name = "TEXT", requires = "turn")]
     pub reason: Option<String>,
     /// Go on without a question
@@ -381,6 +384,9 @@ pub struct QueueArgs {
     /// Work on the queue here and now
     #[arg(long)]
     pub work: bool,
+    /// Why; kept with who did it, for `log --audit`
+    #[arg(long, value_name = "TEXT", conflicts_with = "work")]
+    pub reason: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -431,6 +437,8 @@ pub struct AddArgs {
     /// Only show what would be registered; runs nothing
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -501,6 +509,8 @@ pub struct DeleteArgs {
     /// The script's path, or the module's name
     #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
     pub reference: Option<PathBuf>,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -511,6 +521,8 @@ pub struct SwitchArgs {
     /// The registrations' names
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -522,6 +534,14 @@ pub fn wrong_usage(command: &str, message: &str) -> ! {
     arguments.build();
     let mut found = arguments.find_subcommand(command).cloned().unwrap_or(arguments);
     found.error(ErrorKind::ArgumentConflict, message).exit()
+}
+
+/// Why something is changed.
+#[derive(Debug, Args)]
+pub struct ReasonArgs {
+    /// Why; kept with who did it, for `log --audit`
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
 }
 
 /// Whether daemons are reloaded.
@@ -573,6 +593,8 @@ pub struct InstallArgs {
     pub dry_run: bool,
     #[command(flatten)]
     pub reload: ReloadArgs,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -591,6 +613,8 @@ pub struct UninstallArgs {
     pub yes: bool,
     #[command(flatten)]
     pub reload: ReloadArgs,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,

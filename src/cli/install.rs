@@ -18,7 +18,7 @@ use super::daemons::Daemon;
 use super::installed::{self, BESIDE, Installed, Main};
 use super::output::{Output, Tone};
 use super::purge::{self, Purged};
-use super::{End, Place, adoption, copies, entries, kept, reload};
+use super::{End, Place, adoption, copies, entries, kept, question, reload};
 use crate::command::Fix;
 use crate::config::Surroundings;
 use crate::hook::{adopted, directory};
@@ -74,7 +74,11 @@ impl Report {
 
     fn show(self, format: Format, output: &mut Output) -> End {
         let is_good = self.problems.is_empty() && self.told.iter().all(reload::Told::is_good);
-        let end = if is_good { End::Good } else { End::Problem };
+        let end = match is_good {
+            true if self.told.is_empty() && !self.has_changed() => End::Idle,
+            true => End::Good,
+            false => End::Problem,
+        };
         if format == Format::Json {
             let links: Vec<Value> = self
                 .steps
@@ -600,9 +604,11 @@ pub fn uninstall(
     arguments.reload.check()?;
     // before anything is changed
     let settings = arguments.purge.then(|| purge::settings(place)).transpose()?;
-    if settings.as_ref().is_some_and(|settings| !purge::is_wanted(settings, arguments.yes)) {
-        output.complain("nothing was changed");
-        return Ok(End::Problem);
+    let question = settings.as_ref().map(purge::question);
+    if let Some(end) =
+        question.and_then(|question| question::refused(&question, arguments.yes, output))
+    {
+        return Ok(end);
     }
     let drivers =
         if arguments.driver.is_empty() { Driver::ALL.to_vec() } else { arguments.driver.clone() };
