@@ -306,3 +306,17 @@ fn what_people_change_has_an_entry() {
         "{entry}"
     );
 }
+
+#[test]
+fn a_demo_is_none_of_the_hosts_business() {
+    let host = Host::new();
+    let Some(journal) = Journal::new(&host) else { return };
+    let script = format!("{}\n'{}' demo", journal.mounts, binary_under_test().display());
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+        .env("TMPDIR", host.directory())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(journal.entries(), [""; 0]);
+}

@@ -13,6 +13,7 @@ mod argv;
 mod audit;
 mod check;
 mod cli;
+mod demo;
 mod descriptors;
 mod drop_in;
 mod entries;

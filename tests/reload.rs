@@ -26,6 +26,7 @@ while :; do sleep 0.05 & wait; done
 END
     chmod 755 "$T/d/$1"
     ${3:-} "$T/d/$1" 2>/dev/null &
+    pid=$!
     while [ ! -e "$T/up/$1" ]; do sleep 0.02; done
     rm "$T/up/$1"
 }
@@ -133,7 +134,8 @@ fn those_are_told_that_serve_the_drivers() {
     assert_eq!(told(&host), ["virtqemud"]);
     // the advice is about the same ones
     fs::remove_file(host.hook("network")).unwrap();
-    let said = json(&host, &format!("{three} pidof -x virtnetworkd >$T/pid; hookmux install"), 0);
+    let said =
+        json(&host, "daemon virtnetworkd; echo $pid >$T/pid; daemon virtqemud; hookmux install", 0);
     let pid = host.read_text("pid");
     assert_eq!(said["reload"], serde_json::json!([format!("kill -HUP {}", pid.trim())]));
 }
@@ -191,9 +193,9 @@ END
 chmod 755 "$T/path/systemctl"
 service() {
     daemon libvirtd "$1"
-    pidof -x libvirtd >"$T/pid"
+    echo "$pid" >"$T/pid"
     echo "0::$2" >"$T/cgroup"
-    mount --bind "$T/cgroup" "/proc/$(cat "$T/pid")/cgroup"
+    mount --bind "$T/cgroup" "/proc/$pid/cgroup"
 }
 "#;
 

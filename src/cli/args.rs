@@ -115,6 +115,11 @@ pub enum Command {
     /// While it is on, calls run nothing and succeed, each is recorded, and every command says so.
     /// Without `on` or `off` it is shown.
     Bypass(BypassArgs),
+    /// Lead a guest's whole life through hookmux, without root and without libvirt
+    ///
+    /// Hooks are made in a directory of their own, called as libvirt calls them, and removed. Nothing
+    /// else is touched, and nothing is left behind.
+    Demo(DemoArgs),
     /// Print counters for Prometheus, in the text form of node_exporter's textfile collector
     Metrics,
     /// Print a completion script for a shell
@@ -153,6 +158,7 @@ impl Arguments {
                 Command::Schema
                 | Command::Worker
                 | Command::Metrics
+                | Command::Demo(_)
                 | Command::Completions { .. }
                 | Command::Man { .. },
             )
@@ -318,6 +324,13 @@ pub struct PruneArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Keep the directory, to look around in it
+    #[arg(long)]
+    pub keep: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

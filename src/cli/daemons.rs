@@ -98,7 +98,7 @@ pub fn running(root: &Path, hooks_dir: &Path) -> Vec<Daemon> {
     pids.into_iter()
         .filter_map(|pid| {
             let process = proc.join(pid.to_string());
-            let (name, comm) = names(&process).filter(|_| !is_dead(&process))?;
+            let (name, comm) = names(&process).filter(|(_, comm)| !is_none(&process, comm))?;
             if !is_of_this_host(&process, hooks_dir) || !looks_in(&process, hooks_dir) {
                 return None;
             }
@@ -219,11 +219,15 @@ fn uptime(proc: &Path) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// Whether a process only waits to be reaped.
-fn is_dead(process: &Path) -> bool {
-    read_text(&process.join("stat")).is_some_and(|stat| {
-        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
-    })
+/// Whether a process is no daemon in spite of its name: it only waits to be reaped, or a daemon has
+/// just made it, to execute another program.
+fn is_none(process: &Path, comm: &str) -> bool {
+    let stat = read_text(&process.join("stat")).unwrap_or_default();
+    let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+    let (state, parent) = (fields.next(), fields.next());
+    let above = parent.map(|parent| process.with_file_name(parent).join("comm"));
+    matches!(state, Some("Z" | "X"))
+        || above.and_then(|path| read_text(&path)).is_some_and(|name| name.trim_end() == comm)
 }
 
 fn started(process: &Path, uptime: Duration) -> Option<SystemTime> {

@@ -10,6 +10,7 @@ mod completions;
 mod copies;
 mod daemons;
 mod delete;
+mod demo;
 mod describe;
 mod enable;
 mod entries;
@@ -117,15 +118,16 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
     }
     // `check` says it itself; what calls and units start has no reader
     let is_silent = match &arguments.command {
-        Some(Command::Check(_) | Command::Worker) => true,
+        Some(Command::Check(_) | Command::Worker | Command::Demo(_)) => true,
         Some(Command::Prune(prune)) => prune.linger,
         _ => false,
     };
     if !is_silent {
         entries::shout(&place, output);
     }
-    // these say it themselves
-    if !matches!(arguments.command, Some(Command::Bypass(_) | Command::Check(_))) {
+    // these say it themselves, or are about another directory
+    if !matches!(arguments.command, Some(Command::Bypass(_) | Command::Check(_) | Command::Demo(_)))
+    {
         place.shout_bypass(output);
     }
     let act = audit::Act::of(&arguments)?;
@@ -159,6 +161,7 @@ fn carry_out(place: &Place, arguments: Arguments, output: &mut Output) -> anyhow
         Some(Command::Watch(watch)) => watch::run(place, &watch, output),
         Some(Command::Prune(prune)) => prune::run(place, &prune, output),
         Some(Command::Bypass(bypass)) => bypass::run(place, &bypass, output),
+        Some(Command::Demo(demo)) => demo::run(&demo, output),
         Some(Command::Metrics) => metrics::run(place, output),
         Some(Command::Completions { shell }) => {
             completions::run(shell, Arguments::command(), output)
