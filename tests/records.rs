@@ -985,7 +985,6 @@ fn it_says_who_and_why_and_has_a_bound() {
         (&["on", "--for", "31d"][..], "30 days at most"),
         (&["on", "--for", "1h", "--reason", " "], "--reason is a text"),
         (&["on", "--for", "1h", "--reason", &long], "--reason is a text"),
-        (&["off", "--reason", "x"], "belongs to"),
     ] {
         let text = host.text(&[&["bypass"], words].concat(), 1);
         assert!(text.contains(said), "{words:?}: {text}");
@@ -1062,7 +1061,12 @@ fn what_loses_something_asks_first() {
     host.mode("state/queue", 0o700);
     fs::write(&job, "{").unwrap();
     // nobody can be asked
-    for words in [&["bypass", "on"][..], &["bypass", "on", "--guest", "g"], &["queue", "--flush"]] {
+    for words in [
+        &["bypass", "on"][..],
+        &["bypass", "on", "--guest", "g"],
+        &["queue", "--flush"],
+        &["uninstall", "--purge"],
+    ] {
         let text = host.text(words, 2);
         assert!(text.contains("--yes answers") && text.contains("Nothing was done"), "{text}");
     }
@@ -1072,7 +1076,7 @@ fn what_loses_something_asks_first() {
         return skip("script (of bsdutils) is not installed");
     }
     for (answer, is_yes) in [("n\n", false), ("\n", false), ("y\n", true)] {
-        for words in ["bypass on", "queue --flush"] {
+        for words in ["bypass on", "queue --flush", "uninstall --purge"] {
             let line = format!(
                 "{} --hooks-dir {} {words}",
                 binary_under_test().display(),
@@ -1092,6 +1096,8 @@ fn what_loses_something_asks_first() {
         }
         assert_eq!(host.hook("hookmux.bypass").exists(), is_yes);
         assert_eq!(job.exists(), !is_yes);
+        assert_eq!(host.path("state").exists(), !is_yes);
+        assert_eq!(host.hook("qemu").exists(), !is_yes);
     }
 }
 
