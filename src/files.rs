@@ -4,31 +4,39 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-/// Makes a directory for its owner alone. Parents that are missing can be passed through by all, and
-/// be listed by nobody else: what a hook's user is given lies below them.
+/// Makes a directory for its owner alone. Its parent must be there.
 ///
 /// # Errors
 /// As of `mkdir(2)`; that it exists is none.
 pub fn private_directory(path: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.mode(0o700);
-    match builder.create(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = path.parent().unwrap_or(path);
-            DirBuilder::new().recursive(true).mode(0o711).create(parent)?;
-            match builder.create(path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                other => other,
-            }
-        }
+    match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
+    }
+}
+
+/// Makes a directory and its parents that all can pass through, and nobody but its owner can list:
+/// what a hook's user is given lies below it.
+///
+/// # Errors
+/// As of `mkdir(2)` and `chmod(2)`; that it exists is none.
+pub fn passage_directory(path: &Path) -> io::Result<()> {
+    let passage = fs::Permissions::from_mode(0o711);
+    match DirBuilder::new().mode(0o711).create(path) {
+        // whatever the umask
+        Ok(()) => fs::set_permissions(path, passage),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            path.parent().map_or(Err(error), passage_directory)?;
+            passage_directory(path)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -234,7 +234,7 @@ fn a_call_that_ran_nothing_is_recorded_with_all_that_is_known() {
     host.guest("prepare begin").run().succeeds();
     host.guest("started begin").run().succeeds();
     host.call("network", ["n", "start", "begin", "-"]).stdin("<hookData/>").run().succeeds();
-    host.text(&["bypass", "on"], 0);
+    host.text(&["bypass", "on", "--for", "1h"], 0);
     host.guest("reconnect begin").run().succeeds();
     let all = log(&host, &[]);
     let of = |operation: &str| all.iter().find(|head| head["operation"] == operation).unwrap();
@@ -929,8 +929,8 @@ fn the_emergency_switch_passes_over_all_hooks_and_everybody_is_told() {
     fs::write(host.hook("hookmux.yaml"), settings).unwrap();
     assert!(host.text(&["bypass", "off"], 0).contains("hooks run"));
     // longer than numbers go
-    host.text(&["bypass", "on", "--for", "18446744073709551615s"], 0);
-    assert!(host.text(&["bypass", "off"], 0).contains("hooks run"));
+    let told = host.text(&["bypass", "on", "--for", "18446744073709551615s"], 1);
+    assert!(told.contains("30 days at most"), "{told}");
     host.guest("prepare begin").run().fails(1, &[]);
 }
 
@@ -1200,4 +1200,27 @@ fn a_restore_that_failed_is_passed_over_too() {
     host.guest("prepare begin").run().succeeds();
     host.text(&["bypass", "off", "--guest", "g"], 0);
     host.guest("prepare begin").run().succeeds();
+}
+
+#[test]
+fn a_record_of_another_hooks_directory_says_so_and_is_not_retried_here() {
+    let host = Host::new();
+    let other = Host::new();
+    other.raw_settings(&host.private_settings());
+    for one in [&host, &other] {
+        one.script("after_vm_stop/10-x", "exit 3");
+        one.guest("stopped end").run().fails(3, &[]);
+    }
+    let theirs = other.hooks();
+    let text = host.text(&["log"], 0);
+    let marked: Vec<bool> =
+        text.lines().skip(1).map(|line| line.contains(theirs.to_str().unwrap())).collect();
+    assert_eq!(marked, [false, true], "{text}");
+    let all = log(&host, &[]);
+    let dirs: Vec<&Value> = all.iter().map(|head| &head["hooks_dir"]).collect();
+    assert_eq!(dirs, [host.hooks().to_str().unwrap(), theirs.to_str().unwrap()]);
+    assert!(host.text(&["show", "last"], 0).contains(theirs.to_str().unwrap()));
+    let told = host.text(&["retry", "last"], 1);
+    let command = told.trim().rsplit_once(": ").unwrap().1;
+    assert!(command.starts_with("hookmux --hooks-dir "), "{told}");
 }

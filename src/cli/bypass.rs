@@ -67,9 +67,8 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
         Some(Turn::Off) => {
             let before = now.entries.len();
             now.entries.retain(|entry| arguments.guest.is_some() && !is_its(entry));
-            if let Some(guest) = &arguments.guest
-                && now.entries.len() == before
-            {
+            let is_same = now.entries.len() == before;
+            if let Some(guest) = arguments.guest.as_ref().filter(|_| is_same) {
                 output.complain(&format!("there was nothing switched off for {guest} alone"));
             }
         }

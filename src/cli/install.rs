@@ -430,12 +430,11 @@ fn put_in_place(
     if copy.is_none_or(|copy| copy.path != target) {
         link(&installed.path, &target)?;
         // the script runs from where it is kept
-        if let Some(copy) = copy
-            && let Err(error) = fs::remove_file(&copy.path)
-        {
+        let removed = copy.map(|copy| (&copy.path, fs::remove_file(&copy.path)));
+        if let Some((path, Err(error))) = removed {
             report.notes.push(format!(
                 "{} can't be removed ({error}), and isn't called any more.",
-                copy.path.display()
+                path.display()
             ));
         }
     }
@@ -538,9 +537,7 @@ pub fn uninstall(
     let binary = env::current_exe().context("hookmux's own file can't be found")?;
     // before anything is changed
     let settings = arguments.purge.then(|| purge::settings(place)).transpose()?;
-    if let Some(settings) = &settings
-        && !purge::is_wanted(settings, arguments.yes)
-    {
+    if settings.as_ref().is_some_and(|settings| !purge::is_wanted(settings, arguments.yes)) {
         output.complain("nothing was changed");
         return Ok(End::Problem);
     }

@@ -1,5 +1,7 @@
 //! `hookmux log`: the executions, the newest last.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::args::{Format, LogArgs};
@@ -26,11 +28,11 @@ pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::R
         }
         for head in &heads {
             follower.known(&head.id);
-            say(head, arguments.output, output);
+            say(head, arguments.output, &settings.hooks_dir, output);
         }
         loop {
             for head in follower.next(&history)?.iter().filter(|head| filter.holds(head)) {
-                say(head, arguments.output, output);
+                say(head, arguments.output, &settings.hooks_dir, output);
             }
         }
     }
@@ -52,18 +54,19 @@ pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::R
     if heads.is_empty() {
         return Ok(End::Good);
     }
-    let rows: Vec<_> = heads.iter().map(executions::row).collect();
+    let rows: Vec<_> =
+        heads.iter().map(|head| executions::row(head, &settings.hooks_dir)).collect();
     output.table(&executions::TITLES, &rows);
     Ok(End::Good)
 }
 
 /// One execution on one line.
-pub fn say(head: &Head, format: Format, output: &mut Output) {
+pub fn say(head: &Head, format: Format, asked: &Path, output: &mut Output) {
     if format == Format::Json {
         output.json_line(&executions::json_head(head));
         return;
     }
-    let (result, tone) = executions::result(head);
+    let (result, tone) = executions::result(head, asked);
     let took = head.duration_us.map(|micros| format!(", {}", time::took(micros)));
     let line = format!(
         "{} {} {} {}: {} hooks{}, {result}",

@@ -189,8 +189,8 @@ impl Place {
         let loaded = config::load(&self.surroundings, &mut trust, false);
         if let Some(problem) = &loaded.problem {
             output.complain(&problem.to_string());
-            output.complain(&match &loaded.copy {
-                Some(copy) => format!("calls use its last good copy, {}", copy.display()),
+            output.complain(&match &loaded.stand_in {
+                Some(stand_in) => format!("calls use {stand_in}"),
                 None => "there is no good copy: calls that are gates fail until this is mended"
                     .to_owned(),
             });

@@ -83,7 +83,7 @@ fn requeue(
     for aside in meant {
         queue
             .requeue(aside, settings.queue)
-            .with_context(|| format!("{} can't be brought back", aside.name.display()))?;
+            .with_context(|| format!("{} can't be brought back", aside.name.to_string_lossy()))?;
         count += 1;
     }
     if count > 0 {

@@ -1,5 +1,6 @@
 //! `hookmux show`: one execution as a whole: when each hook ran, what it said, what it changed.
 
+use std::path::Path;
 use std::time::Duration;
 
 use similar::TextDiff;
@@ -35,7 +36,7 @@ pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::
         output.json(&value);
         return Ok(End::Good);
     }
-    head(&record, output);
+    head(&record, &place.surroundings.hooks_dir, output);
     if record.head.state == State::Done && record.body.runs.is_empty() {
         output.line("  no hook ran");
     }
@@ -54,7 +55,8 @@ pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::
     if !later.is_empty() {
         output.line("");
         output.toned(Tone::Bold, "Later");
-        let rows: Vec<_> = later.iter().map(executions::row).collect();
+        let rows: Vec<_> =
+            later.iter().map(|head| executions::row(head, &place.surroundings.hooks_dir)).collect();
         output.table(&executions::TITLES, &rows);
     }
     if record.head.state == State::Done && crate::record::history::is_failed(&record.head) {
@@ -91,9 +93,9 @@ fn later(history: &History, head: &Head) -> Vec<Head> {
         .collect()
 }
 
-fn head(record: &Record, output: &mut Output) {
+fn head(record: &Record, asked: &Path, output: &mut Output) {
     let head = &record.head;
-    let (result, tone) = executions::result(head);
+    let (result, tone) = executions::result(head, asked);
     output.toned(Tone::Bold, &format!("{} {}", executions::call(head), head.object));
     output.toned(tone, &format!("  {result}"));
     let took = head.duration_us.map(|micros| format!(", took {}", time::took(micros)));

@@ -322,11 +322,11 @@ impl Mover<'_> {
             if self.store.group(id).look(id).is_err() {
                 self.store.put(id, &bytes)?;
             }
-            let line = first_line(&bytes);
-            if let Some(counters) = &mut counters
-                && !counters.batch.contains(id)
-                && let Some(head) = Head::decode(line)
-            {
+            let Some(counters) = &mut counters else { continue };
+            if counters.batch.contains(id) {
+                continue;
+            }
+            if let Some(head) = Head::decode(first_line(&bytes)) {
                 counters.add(&head);
             }
         }

@@ -143,14 +143,14 @@ fn untrusted(
     program: &Path,
     findings: &mut Findings,
 ) {
-    if let Err(refusal) = Trust::new(survey.user).file(program)
-        && refusal.fault != Fault::NotRegular
-    {
-        let message = format!("the interpreter of {label} isn't to be trusted: {refusal}");
-        let fix = survey.ground().fix(&[Subject::at(program)]);
-        let fix = fix.unwrap_or_else(|| format!("look at {}", program.display()).into());
-        findings.add(Code::UntrustedInterpreter, path, message, fix);
+    let Err(refusal) = Trust::new(survey.user).file(program) else { return };
+    if refusal.fault == Fault::NotRegular {
+        return;
     }
+    let message = format!("the interpreter of {label} isn't to be trusted: {refusal}");
+    let fix = survey.ground().fix(&[Subject::at(program)]);
+    let fix = fix.unwrap_or_else(|| format!("look at {}", program.display()).into());
+    findings.add(Code::UntrustedInterpreter, path, message, fix);
 }
 
 /// Whether a file lies where nothing may be executed.
