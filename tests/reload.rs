@@ -138,6 +138,7 @@ fn those_are_told_that_serve_the_drivers() {
         json(&host, "daemon virtnetworkd; echo $pid >$T/pid; daemon virtqemud; hookmux install", 0);
     let pid = host.read_text("pid");
     assert_eq!(said["reload"], serde_json::json!([format!("kill -HUP {}", pid.trim())]));
+    assert_eq!(said["reload_commands"], serde_json::json!([["kill", "-HUP", pid.trim()]]));
 }
 
 #[test]

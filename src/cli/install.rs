@@ -94,10 +94,12 @@ impl Report {
                 .collect();
             let still: Vec<String> =
                 self.daemons.iter().map(|daemon| daemon.reload().text).collect();
+            let commands: Vec<Value> =
+                self.daemons.iter().map(|daemon| daemon.reload().command_json()).collect();
             let told: Vec<Value> = self.told.iter().map(reload::Told::json).collect();
             output.json(&json!({
                 "links": links, "notes": self.notes, "problems": self.problems,
-                "reload": still, "daemons": told,
+                "reload": still, "reload_commands": commands, "daemons": told,
             }));
             return end;
         }
