@@ -49,7 +49,7 @@ statement = if command -v file > /dev/null; then \
 	else printf '%s: built (no file command here to describe it)\n' '$(1)'; fi
 
 demo: build  ## a guest's whole life through hookmux, without root and without libvirt
-	@HOOKMUX='$(binary)' contrib/demo/run.sh
+	@'$(binary)' demo
 
 test: needs lint unit fuzz package-test libvirt  ## everything: lints, unit tests, random inputs, packages, and a real libvirtd (needs root)
 

@@ -27,16 +27,19 @@ pub fn private_directory(path: &Path) -> io::Result<()> {
 /// # Errors
 /// As of `mkdir(2)` and `chmod(2)`; that it exists is none.
 pub fn passage_directory(path: &Path) -> io::Result<()> {
-    let passage = fs::Permissions::from_mode(0o711);
-    match DirBuilder::new().mode(0o711).create(path) {
+    let make = || match DirBuilder::new().mode(0o711).create(path) {
         // whatever the umask
-        Ok(()) => fs::set_permissions(path, passage),
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o711)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            path.parent().map_or(Err(error), passage_directory)?;
-            passage_directory(path)
-        }
         Err(error) => Err(error),
+    };
+    match (make(), path.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            passage_directory(parent)?;
+            // some places take no directory, and say so in the same way
+            make()
+        }
+        (made, _) => made,
     }
 }
 

@@ -60,7 +60,7 @@ pub fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> anyhow::R
             let stem = subject.stem();
             let Some(found) = adding.entries(&subject, output)? else {
                 adding.report(&[], &[], output);
-                return Ok(End::Good);
+                return Ok(End::Idle);
             };
             Offer::Entries { found, stem }
         }

@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 use super::args::{Format, LogArgs};
 use super::follow::Follower;
 use super::output::Output;
-use super::{End, Place, executions, time};
+use super::{End, Place, audit, executions, time};
 use crate::record::form::Head;
 
 pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
+    if arguments.audit {
+        return audit::show(settings, arguments, output);
+    }
     let filter = executions::filter(&arguments.filter)?;
     let history = executions::history(settings, output)?;
     // what comes from now on is seen by the one who follows, what was there before is listed

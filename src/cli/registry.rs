@@ -180,7 +180,12 @@ impl Report {
     }
 
     pub fn show(self, format: Format, output: &mut Output) -> End {
-        let end = if self.problems.is_empty() { End::Good } else { End::Problem };
+        let is_idle = self.steps.iter().all(|step| step.action == "none");
+        let end = match self.problems.is_empty() {
+            true if is_idle => End::Idle,
+            true => End::Good,
+            false => End::Problem,
+        };
         if format == Format::Json {
             let hooks: Vec<Value> = self
                 .steps

@@ -87,7 +87,7 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
     let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
     let trial = Trial::make(&handling, document, Cause::Retry(head.id.clone()), is_text, output);
     if is_text {
-        show_answer(&trial.answer, trial.seen.is_empty(), output);
+        show_answer(&trial, output);
         if let Some(id) = &trial.id {
             let show = Fix::hookmux(&place.surroundings.hooks_dir, &["show", id]);
             output.line(&format!("`{show}` shows all of it"));

@@ -135,6 +135,16 @@ fn lock(spool: &Spool, name: &str) -> io::Result<Option<Flock<File>>> {
     }
 }
 
+/// Takes the place of a mover that lingers: calls start none meanwhile. `None` where somebody has it.
+///
+/// # Errors
+/// The runtime directory can't be used.
+pub fn hold(runtime_dir: &Dir) -> io::Result<Option<Flock<File>>> {
+    let spool = Spool::new(runtime_dir);
+    spool.make()?;
+    lock(&spool, MOVER)
+}
+
 /// Moves, and waits for more until it has been quiet for a while; prunes now and then.
 ///
 /// # Errors

@@ -168,6 +168,34 @@ fn installed_beside_a_foreign_script_both_run() {
 }
 
 #[test]
+fn install_waits_until_libvirtd_has_looked() {
+    let host = Host::without_hookmux();
+    host.start_daemon();
+    host.script("before_vm_start/10-x", "say starts");
+    // one that libvirtd doesn't look into
+    host.run(&["mkdir", "-p", "/run/elsewhere/hooks"]).ok();
+    let elsewhere = ["--hooks-dir", "/run/elsewhere/hooks", "install", "--reload"];
+    let told = host.hookmux(&elsewhere).ok();
+    assert!(told.contains("No libvirt daemon runs that looks here"), "{told}");
+    // without an entry for the daemon nobody sees it
+    let told = host.hookmux(&["install", "--driver", "network", "--reload"]).ok();
+    assert!(told.contains("can't be seen"), "{told}");
+    let told = host.hookmux(&["install", "--reload"]).ok();
+    assert!(told.contains("libvirtd was reloaded, and has looked"), "{told}");
+    let vm = host.guest("vm");
+    vm.start().ok();
+    assert_eq!(host.log(), ["starts"], "nothing had to be waited for");
+    vm.destroy().ok();
+
+    let told = host.hookmux(&["uninstall", "--driver", "qemu", "--reload"]).ok();
+    assert!(told.contains("libvirtd was reloaded, and has looked"), "{told}");
+    host.clear_log();
+    vm.start().ok();
+    vm.destroy().ok();
+    assert!(host.log().is_empty());
+}
+
+#[test]
 fn install_on_an_empty_host_takes_a_reload_and_uninstall_leaves_it_empty() {
     let host = Host::without_hookmux();
     host.start_daemon();
