@@ -3,12 +3,13 @@
 PREFIX  ?= /usr
 DESTDIR ?=
 CARGO   ?= cargo
+RUSTC   ?= rustc
 
 # By way of musl where this Rust has that, else of glibc. It is asked for in recipes only, once: what is
 # missing may just have been installed.
-TARGET ?= $(eval TARGET := $(shell host=$$(rustc -vV | sed -n 's/^host: //p'); \
+TARGET ?= $(eval TARGET := $(shell host=$$($(RUSTC) -vV | sed -n 's/^host: //p'); \
 	musl=$$(echo "$$host" | sed 's/-gnu$$/-musl/'); \
-	if [ -d "$$(rustc --print target-libdir --target "$$musl")" ]; then echo "$$musl"; else echo "$$host"; fi))$(TARGET)
+	if [ -d "$$($(RUSTC) --print target-libdir --target "$$musl" 2> /dev/null)" ]; then echo "$$musl"; else echo "$$host"; fi))$(TARGET)
 # glibc is linked statically only where that is asked for
 flags = $(if $(filter %-gnu,$(TARGET)),RUSTFLAGS='-C target-feature=+crt-static')
 
@@ -24,7 +25,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build gnu-static demo test toolchain needs needs-lint lint shellcheck deny unit fuzz libvirt bench install uninstall deb rpm tarball package-lint package-test clean help
+.PHONY: build gnu-static demo test toolchain needs needs-lint lint clippy shellcheck deny unit fuzz libvirt bench install uninstall deb rpm tarball package-lint package-test fresh clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -40,7 +41,7 @@ build: toolchain  ## the static binary: by way of musl where Rust has that, else
 	esac
 
 gnu-static: toolchain  ## the same by way of glibc, also where there is a musl target
-	@$(MAKE) --no-print-directory build TARGET="$$(rustc -vV | sed -n 's/^host: //p')"
+	@$(MAKE) --no-print-directory build TARGET="$$($(RUSTC) -vV | sed -n 's/^host: //p')"
 
 demo: build  ## a guest's whole life through hookmux, without root and without libvirt
 	@'$(binary)' demo
@@ -57,7 +58,9 @@ needs-lint:
 needs:
 	@.ci/needs test
 
-lint: shellcheck deny  ## formatting, clippy, shellcheck, cargo-deny
+lint: clippy shellcheck deny  ## formatting, clippy, shellcheck, cargo-deny
+
+clippy: needs-lint
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
@@ -76,7 +79,8 @@ shellcheck: needs-lint
 
 # Without advisories the other checks are made all the same. There are none without network, and none for
 # cargo-deny before 0.18.6, which can't read CVSS 4.0.
-deny: needs-lint
+deny:
+	@$(if $(filter cargo,$(CARGO)),.ci/needs deny)
 	@mkdir -p '$(target_dir)'
 	@version=$$($(CARGO) deny --version); \
 	what='bans licenses sources'; \
@@ -149,6 +153,9 @@ deb rpm tarball:
 
 package-lint: deb rpm  ## what lintian and rpmlint say of the packages
 	@packaging/lint '$(packages)'
+
+fresh:  ## what a bare Debian 13 makes of it, in a root of its own (needs root and mmdebstrap)
+	@tests/fresh/run
 
 package-test: $(needs_build)  ## builds, checks, installs and removes all packages, in a place of its own
 	@BINARY='$(BINARY)' CARGO='$(CARGO)' tests/packages/run
