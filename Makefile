@@ -25,7 +25,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build gnu-static demo test toolchain needs needs-lint lint clippy shellcheck deny unit fuzz libvirt bench install uninstall deb rpm tarball package-lint package-test fresh clean help
+.PHONY: build gnu-static demo test toolchain needs needs-lint lint clippy shellcheck deny unit fuzz libvirt bench install uninstall deb rpm tarball package-lint package-test fresh test-vm clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -161,6 +161,9 @@ fresh:  ## what a bare Debian 13 makes of it, in a root of its own (needs root a
 
 package-test: $(needs_build)  ## builds, checks, installs and removes all packages, in a place of its own
 	@BINARY='$(BINARY)' CARGO='$(CARGO)' tests/packages/run
+
+test-vm: deb  ## the .deb on whole machines with systemd, AppArmor and libvirtd: upgrades, power cuts, removal (needs root)
+	@PACKAGE="$$(ls -t '$(packages)'/hookmux_*_amd64.deb | head -n 1)" VM_DIR='$(target_dir)/vm' tests/vm/run $(MACHINES)
 
 clean:  ## removes what was built
 	$(CARGO) clean

@@ -1004,6 +1004,80 @@ fn it_says_who_and_why_and_has_a_bound() {
     host.text(&["bypass", "on", "--for", "30d"], 0);
 }
 
+#[test]
+fn it_may_be_for_this_boot_only() {
+    let host = Host::new();
+    host.script("before_vm_start/10-bad", "exit 1");
+    for (words, status, said) in [
+        (&["off", "--this-boot"][..], 1, "belongs to"),
+        (&["on", "--this-boot", "--for", "1h", "--yes"], 2, "--for"),
+        (&["on", "--this-boot"], 2, "until the host is started anew"),
+    ] {
+        let text = host.text(&[&["bypass"], words].concat(), status);
+        assert!(text.contains(said), "{words:?}: {text}");
+    }
+    host.guest("prepare begin").run().fails(1, &[]);
+    let said = host.text(&["bypass", "on", "--this-boot", "--yes"], 0);
+    assert!(said.contains("until the next boot or `hookmux"), "{said}");
+    host.guest("prepare begin").run().succeeds();
+    let entry = host.json(&["bypass"], 0)["bypasses"][0].clone();
+    assert_eq!((&entry["this_boot"], &entry["until"]), (&json!(true), &Value::Null), "{entry:#}");
+
+    // the next boot
+    let file = String::from_utf8(host.read("hooks/hookmux.bypass")).unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let later = file.replace(boot.trim_end(), "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901");
+    assert_ne!(file, later);
+    fs::write(host.hook("hookmux.bypass"), later).unwrap();
+    host.guest("prepare begin").run().fails(1, &[]);
+    assert!(host.text(&["bypass"], 0).contains("The emergency switch is off"));
+    assert!(!host.text(&["list"], 0).contains("EMERGENCY"));
+
+    // what is switched off for a time outlives the boot, and is replaced by neither
+    host.text(&["bypass", "on", "--for", "1h"], 0);
+    host.text(&["bypass", "on", "--this-boot", "--yes"], 0);
+    host.text(&["bypass", "on", "--this-boot", "--yes"], 0);
+    let entries = host.json(&["bypass"], 0)["bypasses"].clone();
+    let boots: Vec<&Value> =
+        entries.as_array().unwrap().iter().map(|one| &one["this_boot"]).collect();
+    assert_eq!(boots, [&json!(false), &json!(true)], "{entries:#}");
+    host.text(&["bypass", "off"], 0);
+    host.guest("prepare begin").run().fails(1, &[]);
+}
+
+#[test]
+fn a_word_on_the_kernels_command_line_switches_it_on_for_that_boot() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd");
+    let unit = fs::read_to_string(directory.join("hookmux-bypass.service")).unwrap();
+    let is_there = |line: &str| unit.lines().any(|one| one == line);
+    assert!(is_there("ConditionKernelCommandLine=hookmux.bypass"), "{unit}");
+    assert!(is_there("WantedBy=multi-user.target") && is_there("RemainAfterExit=yes"), "{unit}");
+    let before: Vec<&str> = unit.lines().filter_map(|line| line.strip_prefix("Before=")).collect();
+    let before: Vec<&str> = before.iter().flat_map(|line| line.split(' ')).collect();
+    for daemon in ["libvirtd", "virtqemud", "virtlxcd", "virtxend", "virtnetworkd"] {
+        assert!(before.contains(&&*format!("{daemon}.service")), "{daemon}: {unit}");
+    }
+    // what it starts does that, and asks nothing
+    let host = Host::new();
+    host.script("before_vm_start/10-bad", "exit 1");
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/sbin/hookmux "));
+    let words = shell_words(line.unwrap());
+    let said = host.text(&words.iter().map(String::as_str).collect::<Vec<_>>(), 0);
+    assert!(said.contains("no hook runs for every call of this host"), "{said}");
+    assert!(said.contains("until the next boot") && said.contains("command line"), "{said}");
+    host.guest("prepare begin").run().succeeds();
+}
+
+/// Parts a line of words, some of them in double quotes.
+fn shell_words(line: &str) -> Vec<String> {
+    let parts = line.split('"').enumerate();
+    let words = parts.flat_map(|(at, part)| match at % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    });
+    words.collect()
+}
+
 /// Runs a command that an output proposes in backquotes, as a person would paste it.
 fn paste(host: &Host, text: &str, contains: &str) -> std::process::Output {
     let mut quoted = text.split('`').skip(1).step_by(2);

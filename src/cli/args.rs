@@ -349,6 +349,9 @@ pub struct BypassArgs {
     /// For so long: 1h, 30m, 30d at most [default: 30d, after a question]
     #[arg(long = "for", value_parser = crate::config::values::parse_duration, value_name = "TIME", requires = "turn")]
     pub duration: Option<std::time::Duration>,
+    /// Until the host is started anew, however it ends
+    #[arg(long, requires = "turn", conflicts_with = "duration")]
+    pub this_boot: bool,
     /// Only for calls about this guest or network
     #[arg(long, value_name = "NAME")]
     pub guest: Option<String>,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::args::{BypassArgs, Format, Turn};
 use super::output::{Output, Tone};
 use super::{End, Place, person, question, time};
+use crate::boot;
 use crate::bypass::{self, Bypass, Entry};
 use crate::trust::Trust;
 
@@ -21,8 +22,11 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
             || "any call of this host".to_owned(),
             |guest| format!("calls about {guest}"),
         );
-        let question =
-            format!("Without --for no hook runs for {whose} for {} days.", bypass::MAX_DAYS);
+        let question = if arguments.this_boot {
+            format!("No hook runs for {whose} until the host is started anew.")
+        } else {
+            format!("Without --for no hook runs for {whose} for {} days.", bypass::MAX_DAYS)
+        };
         let is_answered = arguments.yes || arguments.duration.is_some();
         if let Some(end) = question::refused(&question, is_answered, output) {
             return Ok(end);
@@ -47,10 +51,13 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
         Some(Turn::On) => {
             let since = bypass::now();
             let duration = arguments.duration.map_or(bypass::MAX_S, |duration| duration.as_secs());
-            now.entries.retain(|entry| !is_its(entry));
+            // what was switched off for a time stays so after this boot
+            let outlives = |entry: &Entry| arguments.this_boot && entry.boot.is_none();
+            now.entries.retain(|entry| !is_its(entry) || outlives(entry));
             now.entries.push(Entry {
                 guest: arguments.guest.clone(),
-                until: Some(since + duration),
+                until: (!arguments.this_boot).then_some(since + duration),
+                boot: arguments.this_boot.then(boot::id),
                 since,
                 user: Some(person::name()),
                 reason: arguments.reason.clone(),
@@ -109,6 +116,13 @@ fn refuse(arguments: &BypassArgs) -> anyhow::Result<()> {
             bypass::MAX_DAYS
         );
     }
+    if arguments.this_boot {
+        anyhow::ensure!(arguments.turn == Some(Turn::On), "--this-boot belongs to `bypass on`");
+        anyhow::ensure!(
+            !boot::id().is_empty(),
+            "/proc doesn't say which boot this is, so that --this-boot could never end: use --for"
+        );
+    }
     Ok(())
 }
 
@@ -120,10 +134,11 @@ pub fn shout(entry: &Entry, hooks_dir: &Path) -> String {
 /// Whose hooks don't run, and how long.
 pub fn words(entry: &Entry, hooks_dir: &Path) -> String {
     let way_out = entry.way_out(hooks_dir);
-    let until = entry.until.map_or_else(
-        || format!("until `{way_out}`"),
-        |until| format!("until {} or `{way_out}`", time::local(until)),
-    );
+    let until = match (entry.until, &entry.boot) {
+        (Some(until), _) => format!("until {} or `{way_out}`", time::local(until)),
+        (None, Some(_)) => format!("until the next boot or `{way_out}`"),
+        (None, None) => format!("until `{way_out}`"),
+    };
     let by = entry.user.as_ref().map(|user| format!(", by {user}")).unwrap_or_default();
     let why = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     format!(
@@ -138,6 +153,7 @@ fn json_entry(entry: &Entry) -> Value {
         "guest": entry.guest,
         "since": time::rfc3339(entry.since * 1_000_000),
         "until": entry.until.map(|until| time::rfc3339(until * 1_000_000)),
+        "this_boot": entry.boot.is_some(),
         "user": entry.user,
         "reason": entry.reason,
     })

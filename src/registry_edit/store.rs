@@ -142,7 +142,8 @@ pub fn remove(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
     fs::remove_file(path).with_context(|| format!("{} can't be removed", path.display()))
 }
 
-/// A file under a name of its own, then renamed: readers find the old one or the new one.
+/// A file under a name of its own, then renamed: readers find the old one or the new one. It is on the
+/// disk afterwards, as in [`files::replace_for_good`].
 fn replace(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -160,7 +161,10 @@ fn replace(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()>
         }
         let mode = like.map_or(MODE, |like| like.mode() & 0o777);
         file.set_permissions(Permissions::from_mode(mode))?;
-        fs::rename(&temporary, path)
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        files::sync_names(path);
+        Ok(())
     };
     write().inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
