@@ -90,11 +90,7 @@ pub fn replace_with_time(
     put(path, bytes, |file| modified.map_or(Ok(()), |modified| file.set_modified(modified)))
 }
 
-fn put(
-    path: &Path,
-    bytes: &[u8],
-    finish: impl FnOnce(&File) -> io::Result<()>,
-) -> io::Result<()> {
+fn put(path: &Path, bytes: &[u8], finish: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let temporary = path.with_file_name(name);
