@@ -274,6 +274,17 @@ fn what_the_c_library_takes_out_of_a_confined_programs_environment_is_passed_on(
 }
 
 #[test]
+fn no_hook_ignores_a_signal_that_libvirt_does_not_ignore() {
+    for place in ["before_vm_prepare/10-x", "qemu.adopted", "qemu.d/g/prepare/begin/10-x"] {
+        let host = Host::new();
+        // the C libraries' own are among them, 32 and 33
+        host.script(place, "log $(grep SigIgn /proc/$$/status)");
+        as_libvirt(host.guest("prepare begin")).run().succeeds();
+        assert_eq!(host.log(), ["SigIgn: 0000000000000000"], "{place}");
+    }
+}
+
+#[test]
 fn a_call_from_a_hook_of_another_call_tells_its_own() {
     let host = Host::new();
     host.script(
