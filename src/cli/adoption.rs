@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::Place;
 use super::args::InstallArgs;
-use super::check::script_text::{Head, head};
 use super::installed::{Installed, Main};
 use super::output::Output;
 use super::{own_name, vfio_helper};
@@ -15,6 +14,7 @@ use crate::config::TrustPolicy;
 use crate::files;
 use crate::hook::{State, adopted, directory, tree};
 use crate::libvirt::{Call, Driver, Operation};
+use crate::startable::head::{Head, head};
 use crate::trust::Trust;
 
 /// The largest script that is looked through, in bytes.

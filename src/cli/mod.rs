@@ -42,6 +42,7 @@ mod vdsm;
 mod version;
 mod vfio_helper;
 mod watch;
+mod way_out;
 
 use std::env;
 use std::path::{Path, PathBuf};

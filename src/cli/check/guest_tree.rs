@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use super::content::is_executable;
 use super::finding::Findings;
 use super::survey::{Spot, Survey, Uncalled};
 use super::unreadable::complain;
 use crate::hook::directory;
 use crate::hook::tree;
 use crate::libvirt::{Call, Driver, Operation};
+use crate::startable::is_executable;
 
 pub fn look(survey: &mut Survey<'_>, driver: Driver, findings: &mut Findings) {
     let base = survey.settings.hooks_dir.join(format!("{driver}.d"));

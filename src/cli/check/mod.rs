@@ -15,7 +15,6 @@ mod moments;
 pub mod older;
 mod places;
 mod proof;
-mod reach;
 mod records;
 mod registrations;
 pub mod report;
