@@ -23,6 +23,7 @@ mod growth;
 mod hooks;
 mod injection;
 mod journal;
+mod judgement;
 mod leash;
 mod life;
 mod limits;

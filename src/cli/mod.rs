@@ -16,6 +16,7 @@ mod executions;
 mod follow;
 mod install;
 mod installed;
+mod judged;
 mod kept;
 mod list;
 mod log;

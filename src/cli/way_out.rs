@@ -11,6 +11,7 @@ use crate::files;
 use crate::hook::State;
 use crate::hook::directory::left_behind;
 use crate::mend::Ground;
+use crate::run::privileges::Unresolved;
 use crate::run::shell;
 use crate::startable::head::{Head, head};
 use crate::startable::{Cause, Obstacle};
@@ -115,6 +116,21 @@ fn beginning(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(LOOK_AT_BYTES).read_to_end(&mut bytes).ok()?;
     Some(bytes)
+}
+
+/// What is to be done where there is nobody whose rights a registration's programs could have.
+pub fn of_user(why: &Unresolved, source: &Path) -> Fix {
+    match why {
+        // no user can be called that, and useradd would take it for an option
+        Unresolved::NoUser(name) | Unresolved::NoGroup(name) if name.starts_with('-') => {
+            Fix::edit(source, None)
+        }
+        Unresolved::NoUser(user) => Fix::run(&words!["useradd", "--system", user]),
+        Unresolved::NoGroup(group) => Fix::run(&words!["groupadd", "--system", group]),
+        Unresolved::NoEntry(_) | Unresolved::NoRight(_) | Unresolved::LookUp { .. } => {
+            Fix::edit(source, None)
+        }
+    }
 }
 
 /// What is to be done about a file that is none of a hook, though it looks as if it were meant as one.

@@ -23,6 +23,7 @@ use crate::verdict::{self, Failure, OWN_TROUBLE, TERMINATED, TIMED_OUT};
 use crate::watchdog;
 
 mod detached;
+mod foresee;
 mod rollback;
 
 pub use rollback::ROLLBACK_TIME;
@@ -250,7 +251,7 @@ impl Course<'_> {
         if let Some(warning) = step.judge(&mut trust, self.settings.trust) {
             self.tell(&Fact::Warning { label: &step.hook.label, words: &warning });
         }
-        if let Decision::Fails { status, why } = &step.decision {
+        if let Decision::Fails { status, why, .. } = &step.decision {
             let run = self.failed(&step, *status, why.clone());
             return Prepared::over(step, number, run);
         }

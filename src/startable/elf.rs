@@ -59,23 +59,27 @@ pub fn loader(path: &Path) -> Result<Option<PathBuf>, Cause> {
     if !is_ours {
         return Err(Cause::NotProgram);
     }
-    let start = long(&header, 32);
-    for index in 0..number(&header, 56) {
-        let mut segment = [0; SEGMENT_BYTES];
-        let at = start.saturating_add(u64::from(index) * SEGMENT_BYTES as u64);
-        if fill(&file, &mut segment, at) < SEGMENT_BYTES {
-            return Err(Cause::NotProgram);
-        }
-        let kind = u32::from(number(&segment, 0)) | u32::from(number(&segment, 2)) << 16;
-        if kind == LOADER {
-            let length = usize::try_from(long(&segment, 32)).unwrap_or(usize::MAX);
-            let mut name = vec![0; length.min(libc::PATH_MAX as usize)];
-            let read = fill(&file, &mut name, long(&segment, 8));
-            let name = name.get(..read).unwrap_or_default().split(|byte| *byte == 0).next();
-            return Ok(name.map(|name| PathBuf::from(OsStr::from_bytes(name))));
-        }
+    let mut segments = vec![0; SEGMENT_BYTES * usize::from(number(&header, 56))];
+    if fill(&file, &mut segments, long(&header, 32)) < segments.len() {
+        return Err(Cause::NotProgram);
     }
-    Ok(None)
+    let loader = segments.chunks(SEGMENT_BYTES).find(|segment| {
+        u32::from(number(segment, 0)) | u32::from(number(segment, 2)) << 16 == LOADER
+    });
+    let Some(segment) = loader else { return Ok(None) };
+    let length = usize::try_from(long(segment, 32)).unwrap_or(usize::MAX);
+    if !(2..=libc::PATH_MAX as usize).contains(&length) {
+        return Err(Cause::NotProgram);
+    }
+    let mut name = vec![0; length];
+    if fill(&file, &mut name, long(segment, 8)) < length {
+        return Err(Cause::Kernel(libc::EIO));
+    }
+    if name.last() != Some(&0) {
+        return Err(Cause::NotProgram);
+    }
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(Some(PathBuf::from(OsStr::from_bytes(name))))
 }
 
 /// How many bytes could be read.

@@ -93,6 +93,11 @@ impl Obstacle {
         by_kernel.or_else(|| program.by_interpreter())
     }
 
+    /// Whether the kernel refuses to start it; else its interpreter does.
+    pub fn is_met_by_kernel(&self) -> bool {
+        self.error_number().is_some()
+    }
+
     /// The kernel's error number; `None` where it isn't the kernel that refuses.
     fn error_number(&self) -> Option<i32> {
         Some(match &self.cause {

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::finding::{Code, Findings, Fix, quoted, words};
 use super::survey::Survey;
 use super::{commands, content};
+use crate::cli::way_out;
 use crate::config::called;
 use crate::config::diagnostic::Kind;
 use crate::config::matching;
@@ -15,7 +16,7 @@ use crate::hook::State;
 use crate::hook::directory::left_behind;
 use crate::registry_edit::store::LOCK;
 use crate::run::launch;
-use crate::run::privileges::{self, Identity, Unresolved};
+use crate::run::privileges::{self, Identity};
 use crate::run::supervise::Supervisor;
 use crate::startable;
 
@@ -161,17 +162,7 @@ fn user(
         Err(why) => why,
     };
     let source = &registration.source;
-    let fix = match &why {
-        // no user can be called that, and useradd would take it for an option
-        Unresolved::NoUser(name) | Unresolved::NoGroup(name) if name.starts_with('-') => {
-            Fix::edit(source, None)
-        }
-        Unresolved::NoUser(user) => Fix::run(&words!["useradd", "--system", user]),
-        Unresolved::NoGroup(group) => Fix::run(&words!["groupadd", "--system", group]),
-        Unresolved::NoEntry(_) | Unresolved::NoRight(_) | Unresolved::LookUp { .. } => {
-            Fix::edit(source, None)
-        }
-    };
+    let fix = way_out::of_user(&why, source);
     findings.add(Code::UnknownUser, source, format!("{}: {why}", survey.label(source)), fix);
     None
 }
