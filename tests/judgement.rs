@@ -17,7 +17,7 @@ use crate::support::host::writing;
 use crate::support::{GUEST, Host, is_root};
 
 const SEED: u64 = 0x5eed_0f_90b5;
-const HOSTS: usize = 100;
+const HOSTS: usize = 80;
 /// Longer than what Linux hands over in one argument, as base 64.
 const LONG_BYTES: usize = 110_000;
 
@@ -375,7 +375,9 @@ fn bytes(content: Content, root: &str) -> Vec<u8> {
         Content::Script(line) => {
             let line = line.replace('T', root);
             let newline = if line.is_empty() { "" } else { "\n" };
-            format!("{line}{newline}echo \"$HOOKMUX_HOOK\" >>'{root}/ran'; exit 0\n").into_bytes()
+            let what = "case $HOOKMUX_RUN in *-check | *-rollback) exit 0 ;; esac";
+            format!("{line}{newline}{what}\necho \"$HOOKMUX_HOOK\" >>'{root}/ran'; exit 0\n")
+                .into_bytes()
         }
         Content::Bytes(bytes) => bytes.to_vec(),
         Content::Program => program(),
@@ -439,7 +441,10 @@ fn compare(items: &[Item], calls: &[Asked]) -> Result<(), String> {
             }
         }
         fs::write(host.path("ran"), "").unwrap();
-        let answer = host.call(driver, ["g", operation, sub, "-"]).stdin(document).run();
+        let entry = host.hook(driver).display().to_string();
+        // as libvirt does
+        let call = host.call(driver, ["g", operation, sub, "-"]).called(&entry, "/");
+        let answer = call.stdin(document).run();
         let said = || format!("{asked:?}\nplan: {plan:#}\nanswer: {answer:?}");
         let done = done(&host);
         let ran = fs::read_to_string(host.path("ran")).unwrap();
@@ -470,10 +475,22 @@ fn compare(items: &[Item], calls: &[Asked]) -> Result<(), String> {
                     said()
                 ));
             }
-            compare_listed(label, decision, reason, &listed)
+            // a detached one is queued, and fails later
+            let is_later = |note: &&Value| {
+                let note = text(note);
+                note.starts_with(&format!("{label}: ")) && note.contains("when its turn comes")
+            };
+            let later = plan["notes"].as_array().unwrap().iter().find(|note| is_later(note));
+            let (decision, reason) = match later {
+                Some(note) => ("fail", text(note)),
+                None => (decision.as_str(), reason.clone()),
+            };
+            compare_listed(label, decision, &reason, &listed)
                 .map_err(|why| format!("{why}\n{}", said()))?;
         }
-        if let Some(label) = done.keys().find(|label| !planned.contains_key(*label)) {
+        let is_hook = |label: &&String| !label.ends_with(" (rollback)");
+        if let Some(label) = done.keys().filter(is_hook).find(|label| !planned.contains_key(*label))
+        {
             return Err(format!("{label} isn't in the plan\n{}", said()));
         }
         let is_stopped = plan["class"] != "notify" && answer.status != Some(0);
@@ -626,4 +643,177 @@ fn plan_list_and_check_say_what_the_call_then_does() {
     let why = compare(&items, &calls).err();
     let why = why.unwrap_or_else(|| "it doesn't happen always".to_owned());
     panic!("\nseed {seed}, host {host}: {items:#?}\n{calls:?}\n{why}");
+}
+
+// --- one by one ---------------------------------------------------------------------------------
+
+/// What `plan` says of the hooks of a call: `LABEL DECISION REASON`.
+fn planned(host: &Host, words: &[&str], status: i32) -> (Vec<String>, bool) {
+    let plan = host.json(&[&["plan", "qemu", "g"], words].concat(), status);
+    let steps = plan["steps"].as_array().unwrap().iter().map(|step| {
+        let parts = [&step["hook"], &step["decision"], &step["reason"]].map(text);
+        parts.join(" ").trim_end().to_owned()
+    });
+    (steps.collect(), plan["would_fail"] == true)
+}
+
+fn long_document() -> String {
+    GUEST.replace("</name>", &format!("</name><!--{}-->", "x".repeat(LONG_BYTES)))
+}
+
+#[test]
+fn an_argument_that_is_too_long_is_named_with_the_way_out() {
+    let host = Host::new();
+    let bytes = long_document().len().div_ceil(3) * 4;
+    let registration = |more: &str| {
+        host.script("bin/x", "cat >\"$T/in\"; log ran $#");
+        host.file(
+            "hooks.d/x.yaml",
+            format!("events: before_vm_start\ncommand: [bin/x, -v]\n{more}"),
+        )
+    };
+    fs::write(host.path("document.xml"), long_document()).unwrap();
+    let path = host.path("document.xml").display().to_string();
+    let plan = ["prepare", "--xml", &path];
+    registration("args: [$NAME, \"--xml=$XML_BASE64\"]\n");
+    let words = format!(
+        "can't be executed: word 2 of `args` (--xml=$XML_BASE64) has {} bytes, and Linux takes 131071; `args_stdin: true` passes `args` on standard input",
+        bytes + 6
+    );
+    assert_eq!(planned(&host, &plan, 1), (vec![format!("before_vm_start/x fail {words}")], true));
+    let call = || host.guest("prepare begin").stdin(long_document());
+    call().run().fails(126, &[&format!("hookmux: before_vm_start/x: {words}\n")]);
+    assert_eq!(host.log(), [""; 0]);
+    // with a small one, and on standard input, it runs
+    host.guest("prepare begin").run().succeeds();
+    assert_eq!(planned(&host, &["prepare", "--xml", "guest.xml"], 0).0, ["before_vm_start/x run"]);
+    assert_eq!(host.log(), ["ran 3"]);
+    registration("args: [$XML_BASE64]\nargs_stdin: true\n");
+    assert_eq!(planned(&host, &plan, 0).0, ["before_vm_start/x run"]);
+    call().run().succeeds();
+    assert_eq!((host.log(), host.read("in").len()), (vec!["ran 1".to_owned()], bytes + 1));
+    // what stands in a registration itself, and a variable of it
+    let long = "y".repeat(140_000);
+    for (more, words) in [
+        (format!("args: [{long}]"), "word 1 of `args` (yyyy"),
+        (
+            format!("check: [/bin/true, {long}]"),
+            "its check can't be executed: word 2 of `check` (y",
+        ),
+        (format!("environment: {{LONG: {long}}}"), "the variable `LONG` has 140005 bytes"),
+    ] {
+        registration(&more);
+        let (steps, would_fail) = planned(&host, &["prepare", "--xml", "guest.xml"], 1);
+        assert!(steps[0].contains(words) && would_fail, "{steps:?}");
+        let answer = host.guest("prepare begin").run();
+        answer.fails(126, &[words]);
+        let reason = steps[0].strip_prefix("before_vm_start/x fail ").unwrap();
+        assert!(answer.stderr.contains(reason), "{reason}\n{}", answer.stderr);
+    }
+    // each is short enough, and all together aren't
+    registration(&format!("args: [{}]", vec!["$XML_BASE64"; 30].join(", ")));
+    let document = &long_document()[..GUEST.len() + 80_000];
+    let document = format!("{document}-->\n</domain>");
+    fs::write(host.path("document.xml"), &document).unwrap();
+    let words = "arguments and environment have 3";
+    let (steps, would_fail) = planned(&host, &plan, 1);
+    assert!(steps[0].contains(words) && would_fail, "{steps:?}");
+    host.guest("prepare begin").stdin(document).run().fails(126, &[words, "`args_stdin: true`"]);
+}
+
+#[test]
+fn plan_knows_what_one_that_fails_means_for_the_call() {
+    let host = Host::new();
+    // the first failure of the tree stops the call
+    host.file("qemu.d/g/prepare/begin/10-x", "#!/nowhere\n");
+    host.follow(&["qemu.d/g/prepare/begin/20-x", "before_vm_start/10-x"]);
+    let general = "can't be executed: it, or the interpreter in its `#!` line, does not exist";
+    let (steps, would_fail) = planned(&host, &["prepare"], 1);
+    assert_eq!(
+        steps,
+        [
+            "before_vm_start/10-x run".to_owned(),
+            format!("qemu.d/g/prepare/begin/10-x fail {general}: there is no `/nowhere`"),
+            "qemu.d/g/prepare/begin/20-x out not run: qemu.d/g/prepare/begin/10-x stopped the call"
+                .to_owned()
+        ]
+    );
+    assert!(would_fail);
+    host.guest("prepare begin").run().fails(127, &[]);
+    assert_eq!(host.log(), ["before_vm_start/10-x"]);
+    // at a live call a failure of hookmux's own making is nobody's veto, one of the script's is
+    for (end, is_veto, status) in [("#!/nowhere\n", true, 127), ("#!/bin/sh\n", false, 0)] {
+        let host = Host::new();
+        host.file("qemu.d/g/started/begin/x", end).file("after_vm_launch/x", "#!/nowhere\n");
+        if !is_veto {
+            host.mode("hooks/qemu.d/g/started/begin/x", 0o777);
+        }
+        assert_eq!(planned(&host, &["started"], i32::from(is_veto)).1, is_veto);
+        assert_eq!(host.guest("started begin").run().status, Some(status));
+    }
+    // one that may fail
+    let host = Host::new();
+    host.file(
+        "hooks.d/x.yaml",
+        "events: before_vm_start\ncommand: /etc/passwd\non_failure: warn\n",
+    );
+    let (steps, would_fail) = planned(&host, &["prepare"], 0);
+    assert!(steps[0].contains("fail can't be executed") && !would_fail, "{steps:?}");
+    host.guest("prepare begin").run();
+    // a gate that stays shut runs nothing
+    let host = Host::new();
+    host.follow(&["before_vm_start/10-x"]).file("hooks.d/x.yaml", "events: before_vm_start\n");
+    let (steps, would_fail) = planned(&host, &["prepare"], 1);
+    assert_eq!(steps, ["before_vm_start/10-x out not run: the call fails before its first hook"]);
+    assert!(would_fail);
+    host.guest("prepare begin").run().fails(125, &[]);
+    assert_eq!(host.log(), [""; 0]);
+}
+
+#[test]
+fn a_hook_that_cant_run_is_listed_with_its_way_out() {
+    let host = Host::new();
+    host.file("before_vm_start/10-crlf", "#!/bin/sh\r\nexit 0\r\n");
+    host.file("before_vm_start/20-none", "true\n");
+    host.file("before_vm_start/30-plain", "#!/bin/sh\n")
+        .mode("hooks/before_vm_start/30-plain", 0o644);
+    host.link("/nowhere", "before_vm_start/40-link");
+    host.file("hooks.d/user.yaml", "events: before_vm_start\ncommand: /bin/true\nrun_as: no-one\n");
+    host.file("hooks.d/gone.yaml", "events: before_vm_start\ncommand: /nowhere\n");
+    let seen: Vec<String> = host.json(&["list"], 0)["hooks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|hook| {
+            let words = [&hook["hook"], &hook["state"], &hook["fix"]].map(text).join("|");
+            let command = if hook["fix_command"].is_array() { "!" } else { "" };
+            assert!(hook["order"].is_null(), "{hook:#}");
+            format!("{command}{words}").replace(&host.hooks().display().to_string(), "H")
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "!10-crlf|fails|sed -i \"s/\\\\r\"'$//' H/before_vm_start/10-crlf",
+            "!20-none|fails|sed -i '1i #!/bin/sh' H/before_vm_start/20-none",
+            "!30-plain|not executable|chmod a+x H/before_vm_start/30-plain",
+            "!40-link|a link to nothing|rm H/before_vm_start/40-link",
+            "gone|refused|\"${EDITOR:-vi}\" H/hooks.d/gone.yaml",
+            "!user|fails|useradd --system no-one",
+        ]
+    );
+    // each way out is one
+    for place in ["10-crlf", "20-none"] {
+        let listed = host.json(&["list"], 0);
+        let hooks = listed["hooks"].as_array().unwrap();
+        let hook = hooks.iter().find(|hook| hook["hook"] == place).unwrap();
+        let words: Vec<String> = hook["fix_command"].as_array().unwrap().iter().map(text).collect();
+        assert!(
+            std::process::Command::new(&words[0]).args(&words[1..]).status().unwrap().success()
+        );
+        let listed = host.json(&["list"], 0);
+        let hooks = listed["hooks"].as_array().unwrap();
+        let hook = hooks.iter().find(|hook| hook["hook"] == place).unwrap();
+        assert_eq!(hook["state"], "active", "{hook:#}");
+    }
 }

@@ -18,7 +18,7 @@ use crate::startable::head::{Head, head};
 use crate::trust::Trust;
 
 /// The largest script that is looked through, in bytes.
-const MAX_SCRIPT_BYTES: u64 = 16 << 20;
+pub const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 
 /// What an installation would do to what is there.
 #[derive(Debug, Default)]
@@ -254,7 +254,8 @@ impl One<'_> {
     }
 }
 
-fn shortened(text: &str) -> String {
+/// A line of a script, as much of it as a message has room for.
+pub fn shortened(text: &str) -> String {
     const MOST: usize = 80;
     let line = crate::sanitize::line(text.as_bytes());
     match line.char_indices().nth(MOST) {

@@ -51,7 +51,10 @@ impl<'a> Judge<'a> {
                 Some(one) => Subject::named(path, &one.source),
                 None => Subject::at(path),
             };
-            return Judged::Refused(refusal.to_string(), self.ground().fix(&[subject]));
+            let fix = self.ground().fix(&[subject]);
+            // what isn't there is named by mistake
+            let edit = || registration.map(|registration| Fix::edit(&registration.source, None));
+            return Judged::Refused(refusal.to_string(), fix.or_else(edit));
         }
         if let Some(never) = registration.and_then(never) {
             return never;

@@ -19,7 +19,9 @@ const LAST_SHELL: &CStr = c"/bin/sh";
 
 /// Whether the beginning of a file is that of a text.
 pub fn is_text(bytes: &[u8]) -> bool {
-    !bytes.iter().take(SAMPLE_BYTES as usize).any(|byte| *byte == 0)
+    // a program that is cut off may have no NUL
+    !bytes.starts_with(b"\x7fELF")
+        && !bytes.iter().take(SAMPLE_BYTES as usize).any(|byte| *byte == 0)
 }
 
 /// Makes a shell the program of a job whose file is a text. Returns whether it is one.

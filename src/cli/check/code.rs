@@ -66,6 +66,7 @@ codes! {
     UnprovenLink "unproven-link" Warning,
     LooseExecutable "loose-executable" Warning,
     TreeLeftAlone "tree-left-alone" Warning,
+    OwnName "own-name" Warning,
     // the host's confinement
     ApparmorPlace "apparmor-place" Error,
     ApparmorCopy "apparmor-copy" Warning,
