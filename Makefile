@@ -18,7 +18,7 @@ gnu_binary := $(target_dir)/$(gnu_target)/release/hookmux
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build gnu-static demo test needs lint shellcheck deny unit fuzz libvirt bench install uninstall deb rpm tarball package-lint package-test clean help
+.PHONY: build gnu-static demo test needs lint shellcheck deny unit fuzz libvirt bench install uninstall deb rpm tarball package-lint package-test test-vm clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -49,7 +49,7 @@ statement = if command -v file > /dev/null; then \
 	else printf '%s: built (no file command here to describe it)\n' '$(1)'; fi
 
 demo: build  ## a guest's whole life through hookmux, without root and without libvirt
-	@HOOKMUX='$(binary)' contrib/demo/run.sh
+	@'$(binary)' demo
 
 test: needs lint unit fuzz package-test libvirt  ## everything: lints, unit tests, random inputs, packages, and a real libvirtd (needs root)
 
@@ -152,6 +152,9 @@ package-lint: deb rpm  ## what lintian and rpmlint say of the packages
 
 package-test: $(needs_build)  ## builds, checks, installs and removes all packages, in a place of its own
 	@BINARY='$(BINARY)' CARGO='$(CARGO)' tests/packages/run
+
+test-vm: deb  ## the .deb on whole machines with systemd, AppArmor and libvirtd: upgrades, power cuts, removal (needs root)
+	@PACKAGE="$$(ls -t '$(packages)'/hookmux_*_amd64.deb | head -n 1)" VM_DIR='$(target_dir)/vm' tests/vm/run $(MACHINES)
 
 clean:  ## removes what was built
 	$(CARGO) clean

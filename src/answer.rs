@@ -1,5 +1,6 @@
 //! What libvirt is told in the end.
 
+use crate::cut;
 use crate::libvirt::{Call, Class};
 use crate::sanitize;
 use crate::verdict::{self, Failure, OWN_TROUBLE};
@@ -51,7 +52,7 @@ pub fn conclude(
 
 fn truncate(text: &mut String) {
     if text.len() > verdict::MAX_STDERR {
-        text.truncate(text.floor_char_boundary(verdict::MAX_STDERR - 1));
+        text.truncate(cut::beginning(text, verdict::MAX_STDERR - 1).len());
         text.push('\n');
     }
 }

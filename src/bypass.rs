@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::boot;
 use crate::command::Fix;
 use crate::files;
 use crate::format;
@@ -24,7 +25,8 @@ use crate::trust::Trust;
 pub const FILE_NAME: &str = "hookmux.bypass";
 /// The version of the file's format. Raised when what an older version reads from it would be wrong.
 ///
-/// Format 2 says who switched it on, and why; a reader of format 1 lets such a file count for nothing.
+/// Format 2 says who switched it on, and why, and may name a boot; a reader of format 1 lets such a file
+/// count for nothing.
 const FORMAT: u32 = 2;
 /// How long it may be switched on at once.
 pub const MAX_DAYS: u64 = 30;
@@ -39,6 +41,9 @@ pub struct Entry {
     pub guest: Option<String>,
     /// Seconds since 1970; `None` until it is switched off.
     pub until: Option<u64>,
+    /// The id of the only boot that it holds for. It has no time then: where the clock is set during that
+    /// boot, because the machine's own has lost the time, the switch must not be over.
+    pub boot: Option<String>,
     pub since: u64,
     /// Who switched it on, and why, as far as that was written down.
     pub user: Option<String>,
@@ -83,6 +88,8 @@ impl Serialize for Entry {
             /// 0.1.0 reads this key, and takes an entry without it for the whole host.
             guest: Option<&'a str>,
             until: Option<u64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            boot: Option<&'a str>,
             since: u64,
             #[serde(skip_serializing_if = "Option::is_none")]
             user: Option<&'a str>,
@@ -90,9 +97,11 @@ impl Serialize for Entry {
             reason: Option<&'a str>,
         }
         let whose = self.guest.clone().map_or(Whose::Host, Whose::Guest);
-        let (guest, until, since) = (self.guest.as_deref(), self.until, self.since);
+        let (guest, boot, since) = (self.guest.as_deref(), self.boot.as_deref(), self.since);
+        // 0.1.0 doesn't know `boot`, and would let the entry hold for ever: for it, it is over
+        let until = boot.map_or(self.until, |_| Some(since));
         let (user, reason) = (self.user.as_deref(), self.reason.as_deref());
-        Written { whose, guest, until, since, user, reason }.serialize(serializer)
+        Written { whose, guest, until, boot, since, user, reason }.serialize(serializer)
     }
 }
 
@@ -106,6 +115,7 @@ impl<'de> Deserialize<'de> for Entry {
             #[serde(default, deserialize_with = "present")]
             guest: Option<Option<String>>,
             until: Option<u64>,
+            boot: Option<String>,
             #[serde(default)]
             since: u64,
             user: Option<String>,
@@ -117,7 +127,8 @@ impl<'de> Deserialize<'de> for Entry {
         ) -> Result<Option<Option<String>>, D::Error> {
             Option::deserialize(deserializer).map(Some)
         }
-        let Read { whose, guest, until, since, user, reason } = Read::deserialize(deserializer)?;
+        let Read { whose, guest, until, boot, since, user, reason } =
+            Read::deserialize(deserializer)?;
         let whose = whose.map(|whose| match whose {
             Whose::Host => None,
             Whose::Guest(guest) => Some(guest),
@@ -134,7 +145,8 @@ impl<'de> Deserialize<'de> for Entry {
                 ));
             }
         };
-        Ok(Entry { guest, until, since, user, reason })
+        let until = until.filter(|_| boot.is_none());
+        Ok(Entry { guest, until, boot, since, user, reason })
     }
 }
 
@@ -149,6 +161,13 @@ impl Entry {
 }
 
 impl Entry {
+    /// Whether it holds at a time of this boot.
+    fn is_on(&self, now: u64) -> bool {
+        // a kernel that doesn't say which boot it is has an empty id
+        let is_this = |boot: &String| !boot.is_empty() && *boot == boot::id();
+        self.until.is_none_or(|until| now < until) && self.boot.as_ref().is_none_or(is_this)
+    }
+
     /// The command that ends it.
     pub fn way_out(&self, hooks_dir: &Path) -> Fix {
         let mut words = vec!["bypass".to_owned(), "off".to_owned()];
@@ -205,7 +224,7 @@ pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
     let file: File = format::read_object(&bytes).map_err(|error| fault(&error))?;
     let mut bypass = Bypass { entries: file.entries };
     let now = now();
-    bypass.entries.retain(|entry| entry.until.is_none_or(|until| now < until));
+    bypass.entries.retain(|entry| entry.is_on(now));
     Ok(bypass)
 }
 
@@ -221,7 +240,7 @@ pub fn keep(hooks_dir: &Path, bypass: &Bypass) -> io::Result<()> {
     let written = Written { format: FORMAT, entries: &bypass.entries };
     let mut bytes = serde_json::to_vec_pretty(&written)?;
     bytes.push(b'\n');
-    files::replace(&path, &bytes)?;
+    files::replace_for_good(&path, &bytes)?;
     // it is no secret that hooks don't run
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
 }
@@ -241,7 +260,8 @@ mod tests {
     }
 
     fn entry(guest: Option<&str>, until: Option<u64>) -> Entry {
-        Entry { guest: guest.map(str::to_owned), until, since: 0, user: None, reason: None }
+        let guest = guest.map(str::to_owned);
+        Entry { guest, until, boot: None, since: 0, user: None, reason: None }
     }
 
     #[test]
@@ -265,6 +285,32 @@ mod tests {
         assert!(load(&root, &mut trust).unwrap().of(&call("d")).is_some());
         keep(&root, &Bypass::default()).unwrap();
         assert!(!path(&root).exists());
+    }
+
+    #[test]
+    fn it_may_hold_for_one_boot_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        let mut trust = Trust::new(nix::unistd::geteuid().as_raw());
+        let of_boot =
+            |name: &str, boot: String| Entry { boot: Some(boot), ..entry(Some(name), None) };
+        let entries = vec![
+            of_boot("this", boot::id()),
+            of_boot("another", "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901".to_owned()),
+            of_boot("none", String::new()),
+            entry(Some("for ever"), None),
+        ];
+        keep(&root, &Bypass { entries: entries.clone() }).unwrap();
+        let loaded = load(&root, &mut trust).unwrap();
+        assert_eq!(loaded.entries, [&entries[0], &entries[3]].map(Clone::clone));
+
+        // 0.1.0 reads `until`, and not `boot`: for it, none of another boot may be on
+        let text = fs::read_to_string(path(&root)).unwrap();
+        let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for entry in &file["entries"].as_array().unwrap()[..3] {
+            assert_eq!(entry["until"], entry["since"], "{text}");
+        }
+        assert!(file["entries"][3]["until"].is_null() && file["entries"][3].get("boot").is_none());
     }
 
     #[test]
@@ -317,6 +363,8 @@ mod tests {
             r#"{"guest":null,"event":"before_vm_start","since":0}"#,
             r#"{"guest":"web1","guest":null,"since":0}"#,
             r#"{"guest":"web1","untill":1,"since":0}"#,
+            r#"{"whose":"host","boot":7,"since":0}"#,
+            r#"{"whose":"host","boots":"3c8e1f52","since":0}"#,
             r#"{"whose":"hosts"}"#,
             r#"{"whose":"guest"}"#,
             r#"{"whose":null}"#,

@@ -338,9 +338,12 @@ impl Handling<'_> {
             }
         }
         let mut shout = |words: &str| witness.see(&execution, &Fact::Trouble(words));
-        if ran.has_queued
-            && let Err(error) = queue::start_worker(&settings.hooks_dir, &settings.state_dir)
-        {
+        let worker = if ran.has_queued {
+            queue::start_worker(&settings.hooks_dir, &settings.state_dir)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = worker {
             shout(&format!("detached hooks wait: no worker can be started: {error}"));
         }
         let mut answer = answer::conclude(call, &troubles, &ran.failures, ran.is_terminated);
@@ -388,9 +391,8 @@ impl Handling<'_> {
         let knowledge =
             Knowledge { origin, document: &facts.document, metadata: &facts.metadata, uuid };
         let steps = plan::plan(call, self.candidates, &knowledge);
-        if let Some(restore) = restore
-            && steps.iter().any(|step| step.decision == Decision::Run)
-        {
+        let runs_any = steps.iter().any(|step| step.decision == Decision::Run);
+        if let Some(restore) = restore.filter(|_| runs_any) {
             restore.protect(call, settings);
         }
         let started = started_document.as_deref();
@@ -473,10 +475,9 @@ impl Handling<'_> {
 
     /// What stands in for something broken, or is missing, and stops nothing.
     fn warnings(&self, facts: &Facts) -> Vec<String> {
-        let copy = self.loaded.problem.iter().zip(&self.loaded.copy);
-        let copy = copy.map(|(problem, copy)| {
-            format!("{}; its last good copy {} is used", problem.one_line(), copy.display())
-        });
+        let stand_in = self.loaded.problem.iter().zip(&self.loaded.stand_in);
+        let stand_in = stand_in
+            .map(|(problem, stand_in)| format!("{}; {stand_in} is used", problem.one_line()));
         let broken = self.candidates.broken.iter().filter(|broken| broken.has_stand_in);
         let broken = broken
             .map(|broken| format!("{}; its last good form is used", broken.diagnostic.one_line()));
@@ -493,6 +494,6 @@ impl Handling<'_> {
             }
             Document::Absent | Document::Whole(_) => None,
         };
-        copy.chain(broken).chain(lenient).chain(document).collect()
+        stand_in.chain(broken).chain(lenient).chain(document).collect()
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::config::registration::When;
 use crate::config::values::Patterns;
+use crate::cut;
 use crate::libvirt::{Call, Document, Driver};
 use crate::plan::Knowledge;
 
@@ -62,7 +63,7 @@ fn shown(value: &str) -> Cow<'_, str> {
     match value {
         "" => Cow::Borrowed("none"),
         _ if value.len() <= MAX_SHOWN_BYTES => Cow::Borrowed(value),
-        _ => Cow::Owned(format!("{}…", &value[..value.floor_char_boundary(MAX_SHOWN_BYTES)])),
+        _ => Cow::Owned(format!("{}…", cut::beginning(value, MAX_SHOWN_BYTES))),
     }
 }
 

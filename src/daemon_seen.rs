@@ -1,6 +1,7 @@
 //! When a daemon was last heard to start or to reload: it looks for hook programs then, and at no
 //! other time, so whoever asks whether a new link is in use has to know.
 
+use std::fs::Metadata;
 use std::time::SystemTime;
 
 use crate::config::{Settings, Surroundings};
@@ -16,13 +17,23 @@ pub fn note(call: &Call, settings: &Settings, surroundings: &Surroundings) {
     }
     let directory = settings.runtime_dir.child(DIRECTORY);
     let name = surroundings.daemon();
-    if name.is_empty() || name.contains('/') || name.starts_with('.') {
-        return;
-    }
+    let Some(name) = file_name(&name) else { return };
     let _ = directory.make().and_then(|_| directory.replace(name, b"\n"));
 }
 
-/// When a daemon of this name was last heard.
+/// When a daemon whose process has this name was last heard.
 pub fn when(runtime_dir: &Dir, daemon: &str) -> Option<SystemTime> {
-    runtime_dir.child(DIRECTORY).look(daemon).ok()?.modified().ok()
+    look(runtime_dir, daemon)?.modified().ok()
+}
+
+/// The note of a daemon, which is another file each time: whoever keeps what it is like now knows
+/// later whether the daemon was heard since.
+pub fn look(runtime_dir: &Dir, daemon: &str) -> Option<Metadata> {
+    runtime_dir.child(DIRECTORY).look(file_name(daemon)?).ok()
+}
+
+/// The file for a process's name. Programs that a wrapper of NixOS' starts have a dot before theirs.
+fn file_name(daemon: &str) -> Option<&str> {
+    let name = daemon.trim_start_matches('.');
+    (!name.is_empty() && !name.contains('/')).then_some(name)
 }

@@ -4,31 +4,42 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-/// Makes a directory for its owner alone. Parents that are missing can be passed through by all, and
-/// be listed by nobody else: what a hook's user is given lies below them.
+/// Makes a directory for its owner alone. Its parent must be there.
 ///
 /// # Errors
 /// As of `mkdir(2)`; that it exists is none.
 pub fn private_directory(path: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.mode(0o700);
-    match builder.create(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = path.parent().unwrap_or(path);
-            DirBuilder::new().recursive(true).mode(0o711).create(parent)?;
-            match builder.create(path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                other => other,
-            }
-        }
+    match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
+    }
+}
+
+/// Makes a directory and its parents that all can pass through, and nobody but its owner can list:
+/// what a hook's user is given lies below it.
+///
+/// # Errors
+/// As of `mkdir(2)` and `chmod(2)`; that it exists is none.
+pub fn passage_directory(path: &Path) -> io::Result<()> {
+    let make = || match DirBuilder::new().mode(0o711).create(path) {
+        // whatever the umask
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o711)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    };
+    match (make(), path.parent()) {
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            passage_directory(parent)?;
+            // some places take no directory, and say so in the same way
+            make()
+        }
+        (made, _) => made,
     }
 }
 
@@ -49,7 +60,25 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_with_time(path, bytes, None)
 }
 
-/// The same, with a modification time of the caller's.
+/// The same, and it is on the disk afterwards: for what a person is told is done. A new name without
+/// this is an empty file after a power cut within half a minute (ext4), and an empty registration keeps
+/// every gate shut.
+///
+/// # Errors
+/// As [`replace`], and of `fsync(2)`.
+pub fn replace_for_good(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    put(path, bytes, File::sync_all)?;
+    sync_names(path);
+    Ok(())
+}
+
+/// Brings the names in a file's directory to the disk, after one of them has changed. No error: some file
+/// systems can't do that with a directory, and what was done is done.
+pub fn sync_names(path: &Path) {
+    let _ = File::open(path.parent().unwrap_or(path)).and_then(|directory| directory.sync_all());
+}
+
+/// The same as [`replace`], with a modification time of the caller's.
 ///
 /// # Errors
 /// As [`replace`].
@@ -58,6 +87,10 @@ pub fn replace_with_time(
     bytes: &[u8],
     modified: Option<SystemTime>,
 ) -> io::Result<()> {
+    put(path, bytes, |file| modified.map_or(Ok(()), |modified| file.set_modified(modified)))
+}
+
+fn put(path: &Path, bytes: &[u8], finish: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let temporary = path.with_file_name(name);
@@ -71,9 +104,7 @@ pub fn replace_with_time(
             Err(error)
         })?;
         file.write_all(bytes)?;
-        if let Some(modified) = modified {
-            file.set_modified(modified)?;
-        }
+        finish(&file)?;
         fs::rename(&temporary, path)
     };
     write().inspect_err(|_| drop(fs::remove_file(&temporary)))

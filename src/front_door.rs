@@ -79,9 +79,7 @@ pub fn settle() {
 /// Writes an answer; returns the status that it has then. Where libvirt can't be given all of a
 /// document it must not take the part.
 fn give(answer: &Answer) -> i32 {
-    if let Some(document) = &answer.stdout
-        && print(document).is_err()
-    {
+    if answer.stdout.as_ref().is_some_and(|document| print(document).is_err()) {
         return OWN_TROUBLE;
     }
     if !answer.stderr.is_empty() {

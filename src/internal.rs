@@ -16,6 +16,10 @@ pub const START_WORKER: &[&CStr] = &[WORKER];
 /// What starts the mover.
 pub const START_MOVER: &[&CStr] = &[PRUNE, LINGER_WORD];
 
+/// A variable: the calls of `hookmux demo` are none of this host's, and its journal isn't told of them.
+/// libvirt passes no such variable on.
+pub const NO_JOURNAL: &str = "HOOKMUX_NO_JOURNAL";
+
 /// A word for the command line.
 pub const fn text(word: &'static CStr) -> &'static str {
     match word.to_str() {

@@ -14,6 +14,7 @@ pub mod cli;
 pub mod command;
 pub mod condition;
 pub mod config;
+pub mod cut;
 pub mod daemon_seen;
 pub mod event;
 pub mod facts;

@@ -41,17 +41,14 @@ pub fn before(
         Operation::Restore => return Arrival::of(Origin::Restore),
         _ => guest.forget_pending(),
     }
-    if matches!(call.operation(), Operation::Started | Operation::Reconnect)
-        && let Some(bytes) = document.bytes()
-        && let Err(error) = guest.keep_document(bytes)
-    {
-        troubles.push(format!("the document of the running guest can't be kept: {error}; HOOKMUX_STARTED_XML will be missing"));
+    if matches!(call.operation(), Operation::Started | Operation::Reconnect) {
+        let kept = document.bytes().map(|bytes| guest.keep_document(bytes));
+        if let Some(Err(error)) = kept {
+            troubles.push(format!("the document of the running guest can't be kept: {error}; HOOKMUX_STARTED_XML will be missing"));
+        }
     }
-    if call.operation() == Operation::Started
-        && call.driver == Driver::Qemu
-        && let Err(why) = saves::release(&settings.save_dir, call.object())
-    {
-        troubles.push(why);
+    if call.operation() == Operation::Started && call.driver == Driver::Qemu {
+        troubles.extend(saves::release(&settings.save_dir, call.object()).err());
     }
     Arrival::of(guest.origin())
 }

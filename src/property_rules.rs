@@ -17,9 +17,8 @@ pub fn broken(call: &Call, settings: &Settings, facts: &Facts) -> Vec<String> {
     let Some(rules) = &settings.custom_properties else { return Vec::new() };
     let metadata = &facts.metadata;
     let file = settings.hooks_dir.join(FILE_NAME);
-    if rules.is_map()
-        && let Some(why) = facts.document.why_not_read()
-    {
+    let unread = if rules.is_map() { facts.document.why_not_read() } else { None };
+    if let Some(why) = unread {
         // what can't be compared may be anything
         return vec![format!(
             "custom_properties in {} has values to compare, but {why}",

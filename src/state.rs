@@ -87,7 +87,10 @@ impl Shut {
                 format!("make the directory {}, or remove the link that leads to it", quoted(path))
                     .into()
             }
-            Fault::Owner(_) if self.is_own => Fix::run(&words!["chown", "-h", "root", path]),
+            Fault::Owner(_) if self.is_own => match path.is_symlink() {
+                true => Fix::run(&words!["chown", "-h", "root", path]),
+                false => Fix::run(&words!["chown", "root", path]),
+            },
             Fault::GroupWrites | Fault::OthersWrite if self.is_own => {
                 Fix::run(&words!["chmod", "go-w", path])
             }
@@ -214,7 +217,8 @@ impl Dir {
         self.judge().map(|_| self.named())
     }
 
-    /// The same, and makes it where it is missing, with its parents, for its owner alone.
+    /// The same, and makes it where it is missing, with its parents: for its owner alone, but all can
+    /// pass through the two directories of the settings.
     ///
     /// # Errors
     /// As [`Dir::judge`], and of `mkdir(2)`.
@@ -224,10 +228,13 @@ impl Dir {
             self.0.is_judged.store(false, Ordering::Relaxed);
         }
         if self.judge()? == Found::Missing {
-            if let Some(parent) = &self.0.parent {
-                parent.make()?;
+            match &self.0.parent {
+                Some(parent) => {
+                    parent.make()?;
+                    files::private_directory(self.named())?;
+                }
+                None => files::passage_directory(self.named())?,
             }
-            files::private_directory(self.named())?;
             // somebody else may have been quicker
             self.judge()?;
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cut;
 use crate::libvirt::Class;
 use crate::run::job::{Ended, Outcome};
 use crate::sanitize;
@@ -141,9 +142,8 @@ pub fn words(failures: &[Failure]) -> String {
         let share = left / (talkative.len() - index);
         let Some(room) = share.checked_sub(head.len()).filter(|room| *room >= 80) else { break };
         let said = sanitize::text(failure.stderr.trim_ascii_end());
-        let tail = &said[said.ceil_char_boundary(said.len().saturating_sub(room))..];
         text.push_str(&head);
-        text.push_str(tail);
+        text.push_str(cut::end(&said, room));
         text.push('\n');
     }
     text

@@ -408,6 +408,8 @@ fn a_link_that_the_daemon_has_not_seen_is_no_hook() {
         }
     }
     place.daemon("virtnetworkd", 3600, 0).is_clean();
+    // a session daemon of somebody else's is theirs to reload
+    place.daemon("virtqemud", 3600, 1234).has_not("unproven-link");
     place.daemon("virtqemud", 3600, 0);
     place.finds("unproven-link", "qemu", &["virtqemud", "reload it to be sure", "kill -HUP 77"]);
     fs::create_dir_all(place.host.path("root/run/systemd/system")).unwrap();

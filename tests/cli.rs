@@ -200,6 +200,23 @@ fn run_does_it_and_shows_it_and_remembers_nothing() {
     let ran = host.json(&["run", "qemu", "g", "restore", "--xml", "guest.xml"], 0);
     assert!(ran["document"].as_str().unwrap().contains("<a/>"));
     assert_eq!(ran["runs"][0]["changed_document"], true);
+    // as what changed, and without passwords, which a terminal's history would keep
+    host.script(
+        "before_vm_dehibernate/10-x",
+        "grep passwd \"$_hook_domxml\"; sed -i 's|</domain>|<a/></domain>|' \"$_hook_domxml\"",
+    );
+    let devices = "<devices><graphics type='vnc' passwd='s3cret'/></devices>";
+    let filler = "<metadata/>\n".repeat(20);
+    let document = format!("<domain type='kvm'>\n<name>g</name>\n{devices}\n{filler}</domain>\n");
+    fs::write(host.path("vnc.xml"), &document).unwrap();
+    let words = ["run", "qemu", "g", "restore", "--xml", "vnc.xml"];
+    let said = host.text(&words, 0);
+    assert!(said.contains("\n  -</domain>\n  +<a/></domain>"), "{said}");
+    assert!(said.contains("passwd='***'") && said.matches("<metadata/>").count() < 5, "{said}");
+    let json = host.json(&words, 0).to_string();
+    for shown in [said, json] {
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 
+use nix::fcntl::OFlag;
+
 use crate::support::documents::{GUEST, UUID};
 use crate::support::{Host, capture, skip};
 
@@ -19,7 +21,7 @@ fn gate() -> Host {
 fn closed_descriptors_are_survived_in_every_combination() {
     for closed in 0..8 {
         let redirections: String =
-            (0..3).filter(|fd| closed >> fd & 1 == 1).map(|fd| format!(" {fd}>&-")).collect();
+            (0..3).filter(|fd| (closed >> fd) & 1 == 1).map(|fd| format!(" {fd}>&-")).collect();
         let shell = format!("exec \"$@\"{redirections}");
         let host = Host::new();
         host.script("before_vm_start/10-x", "log ran; echo out; echo err >&2; exit ${STATUS:-0}");
@@ -48,7 +50,7 @@ fn a_full_standard_error_changes_nothing() {
     for (call, status) in [("prepare begin", 3), ("started begin", 0), ("stopped end", 4)] {
         let answer = host.guest(call).stderr_is(full()).run();
         assert_eq!(answer.status, Some(status), "{call}");
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
         drop(reader);
         let answer = host.guest(call).stderr_is(writer).run();
         assert_eq!(answer.status, Some(status), "{call}, with nobody at the other end");
@@ -63,7 +65,7 @@ fn a_document_that_cannot_be_written_whole_is_not_answered_with_success() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let answer = host.guest("migrate begin").stdout_is(full).run();
     assert_eq!(answer.status, Some(125));
-    let (reader, writer) = std::io::pipe().unwrap();
+    let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
     drop(reader);
     let answer = host.guest("migrate begin").stdout_is(writer).run();
     assert_eq!(answer.status, Some(125));

@@ -12,31 +12,8 @@ use crate::support::call::Call;
 use crate::support::host::{binary_under_test, writing};
 use crate::support::{GUEST, Host, is_root};
 
-/// The VFIO helper of the community, as it is published.
-pub const HELPER: &str = r#"#!/bin/bash
-GUEST_NAME="$1"
-HOOK_NAME="$2"
-STATE_NAME="$3"
-MISC="${@:4}"
-
-BASEDIR="$(dirname $0)"
-
-HOOKPATH="$BASEDIR/qemu.d/$GUEST_NAME/$HOOK_NAME/$STATE_NAME"
-
-set -e # If a script exits with an error, we should as well.
-
-# check if it's a non-empty executable file
-if [ -f "$HOOKPATH" ] && [ -s "$HOOKPATH" ] && [ -x "$HOOKPATH" ]; then
-    eval \"$HOOKPATH\" "$@"
-elif [ -d "$HOOKPATH" ]; then
-    while read file; do
-        # check for null string
-        if [ ! -z "$file" ]; then
-          eval \"$file\" "$@"
-        fi
-    done <<< "$(find -L "$HOOKPATH" -maxdepth 1 -type f -executable -print;)"
-fi
-"#;
+/// The VFIO helper of the community, as libvirt hosts have it.
+pub const HELPER: &str = include_str!("captures/vfio-helper.sh");
 
 /// What libvirt passes, and what nobody would expect it to.
 const ENVIRONMENT: [&str; 12] = [

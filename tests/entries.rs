@@ -160,7 +160,7 @@ impl Machine {
     fn call(&self, driver: &str) -> Vec<String> {
         let operation = if driver == "network" { "start" } else { "prepare" };
         let entry = format!("{HOOKS}/{driver}");
-        let output = self.run(&[&entry, "g", operation, "begin", "-"]);
+        let output = self.run(&[entry.as_str(), "g", operation, "begin", "-"]);
         assert_eq!(output.status.code(), Some(0), "{driver}: {output:?}");
         self.logged()
     }
@@ -351,8 +351,8 @@ fn what_is_appended_to_the_program_is_told() {
     assert_eq!(machine.hookmux("check --entries", 0), "");
     let fix = machine.has_code("appended-copy");
     machine.sh(&fix);
-    assert_eq!(machine.read("/usr/local/sbin/qemu-hook"), FOREIGN.as_bytes());
-    machine.sh("rm /usr/local/sbin/qemu-hook");
+    assert_eq!(machine.read(&format!("{HOOKS}/bin/qemu-hook")), FOREIGN.as_bytes());
+    machine.sh("rm /etc/libvirt/hooks/bin/qemu-hook");
     assert!(machine.codes().iter().all(|(code, _)| code != "appended-copy"));
     assert_eq!(machine.read("/usr/sbin/hookmux-qemu"), machine.read(PROGRAM));
 }

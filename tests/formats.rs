@@ -366,6 +366,7 @@ fn every_file_has_a_row_in_the_documentation() {
     host.call("daemon", ["-", "start", "-", "start"]).stdin("").run().succeeds();
     host.text(&["queue", "--work"], 0);
     host.text(&["prune"], 0);
+    host.text(&["bypass", "on", "--for", "1h"], 0);
     assert_documented(host.directory());
     for name in bypass_and_links() {
         assert!(page.contains(&format!("`{name}`")), "{name}");

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::support::call::Call;
+use crate::support::host::binary_under_test;
 use crate::support::{GUEST, Host, is_root, skip, until};
 
 /// A journal of the test's own, in the real one's place for calls made with `at_its_place`.
@@ -264,4 +265,58 @@ fn a_journal_that_nobody_reads_delays_nothing() {
     fs::write(host.path("journal"), "").unwrap();
     let call = host.guest("prepare begin");
     journal.at_its_place(call).run().succeeds().took_less_than(30);
+}
+
+#[test]
+fn what_people_change_has_an_entry() {
+    let host = Host::new();
+    let Some(journal) = Journal::new(&host) else { return };
+    let script = format!(
+        "{}\n'{}' --hooks-dir '{}' bypass on --for 1h --reason 'ticket 4711'",
+        journal.mounts,
+        binary_under_test().display(),
+        host.hooks().display()
+    );
+    // a busy machine may take the moment that the journal is given
+    let mut entries = Vec::new();
+    until("it has an entry", || {
+        let output = std::process::Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+            .env("SUDO_USER", "alice")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        // the library asks first whether somebody listens
+        entries.extend(journal.entries().into_iter().filter(|entry| !entry.is_empty()));
+        !entries.is_empty()
+    });
+    let entry = &entries[0];
+    for (name, value) in [
+        ("MESSAGE_ID", "69922b2e72ad4f968a6476fe2611c709"),
+        ("PRIORITY", "5"),
+        ("HOOKMUX_AUDIT_USER", "alice"),
+        ("HOOKMUX_AUDIT_ACTION", "bypass-on"),
+        ("HOOKMUX_AUDIT_OUTCOME", "done"),
+        ("HOOKMUX_AUDIT_REASON", "ticket 4711"),
+    ] {
+        assert!(has(entry, name, value), "{name}: {entry}");
+    }
+    assert!(
+        entry.contains("HOOKMUX_AUDIT_COMMAND") && entry.contains("HOOKMUX_AUDIT_ID"),
+        "{entry}"
+    );
+}
+
+#[test]
+fn a_demo_is_none_of_the_hosts_business() {
+    let host = Host::new();
+    let Some(journal) = Journal::new(&host) else { return };
+    let script = format!("{}\n'{}' demo", journal.mounts, binary_under_test().display());
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+        .env("TMPDIR", host.directory())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(journal.entries(), [""; 0]);
 }

@@ -10,8 +10,10 @@ mod support;
 
 mod adoption;
 mod argv;
+mod audit;
 mod check;
 mod cli;
+mod demo;
 mod descriptors;
 mod drop_in;
 mod entries;
@@ -34,6 +36,7 @@ mod queue;
 mod records;
 mod registered;
 mod registry;
+mod reload;
 mod rights;
 mod settings;
 mod state;

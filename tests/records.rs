@@ -234,7 +234,7 @@ fn a_call_that_ran_nothing_is_recorded_with_all_that_is_known() {
     host.guest("prepare begin").run().succeeds();
     host.guest("started begin").run().succeeds();
     host.call("network", ["n", "start", "begin", "-"]).stdin("<hookData/>").run().succeeds();
-    host.text(&["bypass", "on"], 0);
+    host.text(&["bypass", "on", "--for", "1h"], 0);
     host.guest("reconnect begin").run().succeeds();
     let all = log(&host, &[]);
     let of = |operation: &str| all.iter().find(|head| head["operation"] == operation).unwrap();
@@ -607,6 +607,7 @@ fn executions_are_found_by_what_they_were() {
     // a part of an id that only one has is enough
     let id = log(&host, &["--driver", "network"])[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(show(&host, &id[20..].to_lowercase())["id"], *id);
+    assert_eq!(show(&host, &format!("…{}", &id[20..]))["id"], *id);
     assert!(host.text(&["show", &id[..2]], 1).contains("more than one"));
 }
 
@@ -929,8 +930,8 @@ fn the_emergency_switch_passes_over_all_hooks_and_everybody_is_told() {
     fs::write(host.hook("hookmux.yaml"), settings).unwrap();
     assert!(host.text(&["bypass", "off"], 0).contains("hooks run"));
     // longer than numbers go
-    host.text(&["bypass", "on", "--for", "18446744073709551615s"], 0);
-    assert!(host.text(&["bypass", "off"], 0).contains("hooks run"));
+    let told = host.text(&["bypass", "on", "--for", "18446744073709551615s"], 1);
+    assert!(told.contains("30 days at most"), "{told}");
     host.guest("prepare begin").run().fails(1, &[]);
 }
 
@@ -984,7 +985,6 @@ fn it_says_who_and_why_and_has_a_bound() {
         (&["on", "--for", "31d"][..], "30 days at most"),
         (&["on", "--for", "1h", "--reason", " "], "--reason is a text"),
         (&["on", "--for", "1h", "--reason", &long], "--reason is a text"),
-        (&["off", "--reason", "x"], "belongs to"),
     ] {
         let text = host.text(&[&["bypass"], words].concat(), 1);
         assert!(text.contains(said), "{words:?}: {text}");
@@ -1002,6 +1002,80 @@ fn it_says_who_and_why_and_has_a_bound() {
     let seconds = entry["until"].as_u64().unwrap() - entry["since"].as_u64().unwrap();
     assert_eq!((seconds, &file["format"]), (30 * 24 * 3600, &json!(2)));
     host.text(&["bypass", "on", "--for", "30d"], 0);
+}
+
+#[test]
+fn it_may_be_for_this_boot_only() {
+    let host = Host::new();
+    host.script("before_vm_start/10-bad", "exit 1");
+    for (words, status, said) in [
+        (&["off", "--this-boot"][..], 1, "belongs to"),
+        (&["on", "--this-boot", "--for", "1h", "--yes"], 2, "--for"),
+        (&["on", "--this-boot"], 2, "until the host is started anew"),
+    ] {
+        let text = host.text(&[&["bypass"], words].concat(), status);
+        assert!(text.contains(said), "{words:?}: {text}");
+    }
+    host.guest("prepare begin").run().fails(1, &[]);
+    let said = host.text(&["bypass", "on", "--this-boot", "--yes"], 0);
+    assert!(said.contains("until the next boot or `hookmux"), "{said}");
+    host.guest("prepare begin").run().succeeds();
+    let entry = host.json(&["bypass"], 0)["bypasses"][0].clone();
+    assert_eq!((&entry["this_boot"], &entry["until"]), (&json!(true), &Value::Null), "{entry:#}");
+
+    // the next boot
+    let file = String::from_utf8(host.read("hooks/hookmux.bypass")).unwrap();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let later = file.replace(boot.trim_end(), "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901");
+    assert_ne!(file, later);
+    fs::write(host.hook("hookmux.bypass"), later).unwrap();
+    host.guest("prepare begin").run().fails(1, &[]);
+    assert!(host.text(&["bypass"], 0).contains("The emergency switch is off"));
+    assert!(!host.text(&["list"], 0).contains("EMERGENCY"));
+
+    // what is switched off for a time outlives the boot, and is replaced by neither
+    host.text(&["bypass", "on", "--for", "1h"], 0);
+    host.text(&["bypass", "on", "--this-boot", "--yes"], 0);
+    host.text(&["bypass", "on", "--this-boot", "--yes"], 0);
+    let entries = host.json(&["bypass"], 0)["bypasses"].clone();
+    let boots: Vec<&Value> =
+        entries.as_array().unwrap().iter().map(|one| &one["this_boot"]).collect();
+    assert_eq!(boots, [&json!(false), &json!(true)], "{entries:#}");
+    host.text(&["bypass", "off"], 0);
+    host.guest("prepare begin").run().fails(1, &[]);
+}
+
+#[test]
+fn a_word_on_the_kernels_command_line_switches_it_on_for_that_boot() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd");
+    let unit = fs::read_to_string(directory.join("hookmux-bypass.service")).unwrap();
+    let is_there = |line: &str| unit.lines().any(|one| one == line);
+    assert!(is_there("ConditionKernelCommandLine=hookmux.bypass"), "{unit}");
+    assert!(is_there("WantedBy=multi-user.target") && is_there("RemainAfterExit=yes"), "{unit}");
+    let before: Vec<&str> = unit.lines().filter_map(|line| line.strip_prefix("Before=")).collect();
+    let before: Vec<&str> = before.iter().flat_map(|line| line.split(' ')).collect();
+    for daemon in ["libvirtd", "virtqemud", "virtlxcd", "virtxend", "virtnetworkd"] {
+        assert!(before.contains(&&*format!("{daemon}.service")), "{daemon}: {unit}");
+    }
+    // what it starts does that, and asks nothing
+    let host = Host::new();
+    host.script("before_vm_start/10-bad", "exit 1");
+    let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/sbin/hookmux "));
+    let words = shell_words(line.unwrap());
+    let said = host.text(&words.iter().map(String::as_str).collect::<Vec<_>>(), 0);
+    assert!(said.contains("no hook runs for every call of this host"), "{said}");
+    assert!(said.contains("until the next boot") && said.contains("command line"), "{said}");
+    host.guest("prepare begin").run().succeeds();
+}
+
+/// Parts a line of words, some of them in double quotes.
+fn shell_words(line: &str) -> Vec<String> {
+    let parts = line.split('"').enumerate();
+    let words = parts.flat_map(|(at, part)| match at % 2 {
+        0 => part.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![part.to_owned()],
+    });
+    words.collect()
 }
 
 /// Runs a command that an output proposes in backquotes, as a person would paste it.
@@ -1061,7 +1135,12 @@ fn what_loses_something_asks_first() {
     host.mode("state/queue", 0o700);
     fs::write(&job, "{").unwrap();
     // nobody can be asked
-    for words in [&["bypass", "on"][..], &["bypass", "on", "--guest", "g"], &["queue", "--flush"]] {
+    for words in [
+        &["bypass", "on"][..],
+        &["bypass", "on", "--guest", "g"],
+        &["queue", "--flush"],
+        &["uninstall", "--purge"],
+    ] {
         let text = host.text(words, 2);
         assert!(text.contains("--yes answers") && text.contains("Nothing was done"), "{text}");
     }
@@ -1071,7 +1150,7 @@ fn what_loses_something_asks_first() {
         return skip("script (of bsdutils) is not installed");
     }
     for (answer, is_yes) in [("n\n", false), ("\n", false), ("y\n", true)] {
-        for words in ["bypass on", "queue --flush"] {
+        for words in ["bypass on", "queue --flush", "uninstall --purge"] {
             let line = format!(
                 "{} --hooks-dir {} {words}",
                 binary_under_test().display(),
@@ -1091,6 +1170,8 @@ fn what_loses_something_asks_first() {
         }
         assert_eq!(host.hook("hookmux.bypass").exists(), is_yes);
         assert_eq!(job.exists(), !is_yes);
+        assert_eq!(host.path("state").exists(), !is_yes);
+        assert_eq!(host.hook("qemu").exists(), !is_yes);
     }
 }
 
@@ -1126,4 +1207,27 @@ fn a_restore_that_failed_is_passed_over_too() {
     host.guest("prepare begin").run().succeeds();
     host.text(&["bypass", "off", "--guest", "g"], 0);
     host.guest("prepare begin").run().succeeds();
+}
+
+#[test]
+fn a_record_of_another_hooks_directory_says_so_and_is_not_retried_here() {
+    let host = Host::new();
+    let other = Host::new();
+    other.raw_settings(&host.private_settings());
+    for one in [&host, &other] {
+        one.script("after_vm_stop/10-x", "exit 3");
+        one.guest("stopped end").run().fails(3, &[]);
+    }
+    let theirs = other.hooks();
+    let text = host.text(&["log"], 0);
+    let marked: Vec<bool> =
+        text.lines().skip(1).map(|line| line.contains(theirs.to_str().unwrap())).collect();
+    assert_eq!(marked, [false, true], "{text}");
+    let all = log(&host, &[]);
+    let dirs: Vec<&Value> = all.iter().map(|head| &head["hooks_dir"]).collect();
+    assert_eq!(dirs, [host.hooks().to_str().unwrap(), theirs.to_str().unwrap()]);
+    assert!(host.text(&["show", "last"], 0).contains(theirs.to_str().unwrap()));
+    let told = host.text(&["retry", "last"], 1);
+    let command = told.trim().rsplit_once(": ").unwrap().1;
+    assert!(command.starts_with("hookmux --hooks-dir "), "{told}");
 }

@@ -122,7 +122,9 @@ fn the_runtime_directory_can_be_passed_through_and_not_listed() {
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
     assert_eq!(mode(&host.path("run")), 0o711);
     for entry in fs::read_dir(host.path("run")).unwrap().flatten() {
-        assert_eq!(mode(&entry.path()) & 0o077, 0, "{}", entry.path().display());
+        // what is moved away meanwhile is nobody's any more
+        let Ok(found) = entry.metadata() else { continue };
+        assert_eq!(found.mode() & 0o077, 0, "{}", entry.path().display());
     }
     // one of an older version's, at the next start of a daemon
     host.mode("run", 0o700);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
+use crate::support::call::Call;
 use crate::support::host::binary_under_test;
 use crate::support::{Host, is_root, skip};
 
@@ -345,4 +346,59 @@ fn who_is_not_root_runs_nothing_unless_the_settings_say_so() {
     let user = if is_root() { "54321".to_owned() } else { nix::unistd::geteuid().to_string() };
     assert_eq!(host.log(), [user]);
     call("stopped end").run().fails(3, &["after_vm_stop/10-x"]);
+}
+
+// --- that there were no settings ----------------------------------------------------------------
+
+/// The call with a /var/lib that stays from one call to the next.
+fn with_own_state<'h>(host: &'h Host, call: Call<'h>) -> Call<'h> {
+    let place = host.path("var-lib");
+    fs::create_dir_all(&place).unwrap();
+    call.with_mounts(&format!(
+        "mount -t tmpfs -o mode=755 tmpfs /run\nmount --bind '{}' /var/lib",
+        place.display()
+    ))
+}
+
+#[test]
+fn before_the_first_settings_there_were_none_and_a_mistake_in_them_changes_nothing() {
+    if !is_root() {
+        return skip("who isn't root runs nothing without settings");
+    }
+    let host = host();
+    fs::remove_file(host.hook("hookmux.yaml")).unwrap();
+    with_own_state(&host, host.guest("prepare begin")).run().succeeds();
+    assert_eq!(host.log(), ["before_vm_prepare/10-x"]);
+    for text in ["timout: 3s\n", "roots: [\n"] {
+        host.raw_settings(text);
+        with_own_state(&host, host.guest("prepare begin")).run().succeeds();
+        assert_eq!(host.log(), ["before_vm_prepare/10-x"], "{text}");
+    }
+    // one that lies elsewhere says nothing about these
+    host.raw_settings(&format!("state_dir: {}\ntimout: 3s\n", host.path("state").display()));
+    with_own_state(&host, host.guest("prepare begin")).run().fails(125, &["timout"]);
+    // a good one is the last good one from then on
+    host.raw_settings("timeout: 7s\n");
+    with_own_state(&host, host.guest("prepare begin")).run().succeeds();
+    host.raw_settings("timout: 3s\n");
+    with_own_state(&host, host.guest("prepare begin")).run().succeeds();
+    // with the state lost, it is unknown whether there were any
+    fs::remove_dir_all(host.path("var-lib/hookmux/last-good")).unwrap();
+    with_own_state(&host, host.guest("prepare begin")).run().fails(125, &["timout"]);
+}
+
+#[test]
+fn settings_that_were_removed_are_no_last_good_ones() {
+    if !is_root() {
+        return skip("who isn't root runs nothing without settings");
+    }
+    let host = host();
+    host.script("before_vm_prepare/10-x", r#"log "${WHICH-none}""#);
+    host.raw_settings("environment: {WHICH: old}\n");
+    with_own_state(&host, host.guest("prepare begin")).run().succeeds();
+    fs::remove_file(host.hook("hookmux.yaml")).unwrap();
+    with_own_state(&host, host.guest("prepare begin")).run().succeeds();
+    host.raw_settings("environment: {WHICH: new}\noops\n");
+    with_own_state(&host, host.guest("prepare begin")).run().succeeds();
+    assert_eq!(host.log(), ["old", "none", "none"]);
 }

@@ -75,9 +75,8 @@ pub fn run(plan: &Plan) -> io::Result<bool> {
     let mut workers: Vec<Worker> = Vec::new();
     println!("seed {}", plan.seed);
     loop {
-        while workers.len() < plan.jobs.max(1)
-            && let Some(target) = waiting.next()
-        {
+        while workers.len() < plan.jobs.max(1) {
+            let Some(target) = waiting.next() else { break };
             courses.push(Course {
                 target,
                 begun: Instant::now(),

@@ -1,5 +1,6 @@
 //! One process that works on one target: makes inputs, runs them, and tells what it finds.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
@@ -166,10 +167,15 @@ pub fn fence() -> io::Result<()> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        let words = info.payload_as_str().unwrap_or("no words").to_owned();
+        let words = words_of(info.payload()).unwrap_or("no words").to_owned();
         PANIC.with_borrow_mut(|kept| *kept = Some((place, words)));
     }));
     Ok(())
+}
+
+fn words_of(payload: &dyn Any) -> Option<&str> {
+    let owned = payload.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| payload.downcast_ref::<&str>().copied())
 }
 
 /// What an input shows: whether it was accepted, or the finding and what to keep; and the time.
@@ -228,9 +234,7 @@ fn grow(target: &mut dyn Target, shape: &Shape) -> (Shown, Duration) {
         let is_much = |time: Duration, former: Duration| {
             time > Duration::from_micros(MIN_TIME_US.into()) && time > former * MAX_RATIO
         };
-        if let Some(mut before) = former
-            && is_much(time, before)
-        {
+        if let Some(mut before) = former.filter(|former| is_much(time, *former)) {
             // what disturbs a measurement makes it longer: the shortest of several counts
             let smaller = shape.fill(size / 4);
             for _ in 0..4 {

@@ -21,4 +21,4 @@ if [ -d /run/systemd/system ]; then
 fi
 echo "hookmux is in $prefix/sbin. After an upgrade 'hookmux check' says what is left to do; else the next steps are:
     $prefix/sbin/hookmux install
-    systemctl enable --now hookmux-queue.path hookmux-prune.path hookmux-prune.timer hookmux-entries.path"
+    systemctl enable --now hookmux-queue.path hookmux-prune.path hookmux-prune.timer hookmux-entries.path hookmux-bypass.service"

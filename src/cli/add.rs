@@ -60,7 +60,7 @@ pub fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> anyhow::R
             let stem = subject.stem();
             let Some(found) = adding.entries(&subject, output)? else {
                 adding.report(&[], &[], output);
-                return Ok(End::Good);
+                return Ok(End::Idle);
             };
             Offer::Entries { found, stem }
         }
@@ -303,10 +303,10 @@ impl Adding<'_> {
     /// them, so a dry run, which runs nothing, goes without.
     fn check_module(&mut self, module: &Module, interpreter: &Path) -> anyhow::Result<()> {
         let modules = self.settings.hooks_dir.join(module::DIRECTORY);
-        if modules.symlink_metadata().is_ok()
-            && let Err(refusal) = self.trust.directory(&modules)
-        {
-            self.refusal(&refusal, &modules)?;
+        if modules.symlink_metadata().is_ok() {
+            if let Err(refusal) = self.trust.directory(&modules) {
+                self.refusal(&refusal, &modules)?;
+            }
         }
         if self.arguments.dry_run {
             return Ok(());
@@ -515,23 +515,24 @@ impl Adding<'_> {
                 });
             }
         }
-        if let Some(run_as) = &registration.run_as
-            && let Err(why) = self.find_user(run_as)
-        {
-            found.push(format!("it will be refused, and count as failed: {why}"));
-        }
-        let roots = std::iter::once(&self.settings.hooks_dir).chain(&self.settings.roots);
-        if let Some(program) = registration.command.first()
-            && let Some(event) = Path::new(program)
-                .parent()
-                .filter(|parent| roots.into_iter().any(|root| parent.parent() == Some(root)))
-                .and_then(|parent| parent.file_name()?.to_str())
-            && event::is_known(event)
-        {
-            found.push(format!("{program} lies in an event's directory: it runs at {event} without being registered too"));
+        let refused = registration.run_as.as_ref().and_then(|run_as| self.find_user(run_as).err());
+        found.extend(refused.map(|why| format!("it will be refused, and count as failed: {why}")));
+        if let Some(program) = registration.command.first() {
+            found.extend(self.event_of(Path::new(program)).map(|event| {
+                format!("{program} lies in an event's directory: it runs at {event} without being registered too")
+            }));
         }
         found.dedup();
         self.warnings.extend(found.into_iter().map(|words| format!("{}: {words}", draft.name)));
+    }
+
+    /// The event in whose directory a program lies.
+    fn event_of<'a>(&self, program: &'a Path) -> Option<&'a str> {
+        let directory = program.parent()?;
+        let root = directory.parent()?;
+        let mut roots = std::iter::once(&self.settings.hooks_dir).chain(&self.settings.roots);
+        let event = directory.file_name()?.to_str()?;
+        (roots.any(|known| known == root) && event::is_known(event)).then_some(event)
     }
 
     fn find_user(&self, run_as: &RunAs) -> Result<(), String> {

@@ -115,6 +115,11 @@ pub enum Command {
     /// While it is on, calls run nothing and succeed, each is recorded, and every command says so.
     /// Without `on` or `off` it is shown.
     Bypass(BypassArgs),
+    /// Lead a guest's whole life through hookmux, without root and without libvirt
+    ///
+    /// Hooks are made in a directory of their own, called as libvirt calls them, and removed. Nothing
+    /// else is touched, and nothing is left behind.
+    Demo(DemoArgs),
     /// Print counters for Prometheus, in the text form of node_exporter's textfile collector
     Metrics,
     /// Print a completion script for a shell
@@ -153,6 +158,7 @@ impl Arguments {
                 Command::Schema
                 | Command::Worker
                 | Command::Metrics
+                | Command::Demo(_)
                 | Command::Completions { .. }
                 | Command::Man { .. },
             )
@@ -252,6 +258,9 @@ impl FilterArgs {
 
 #[derive(Debug, Args)]
 pub struct LogArgs {
+    /// What people changed instead: bypass, install, add, delete, disable … with user and reason
+    #[arg(long, conflicts_with_all = ["guest", "event", "hook", "driver", "operation", "lost", "follow"])]
+    pub audit: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
     /// How many, of the newest
@@ -317,6 +326,13 @@ pub struct PruneArgs {
     pub output: Format,
 }
 
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Keep the directory, to look around in it
+    #[arg(long)]
+    pub keep: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Turn {
     /// Run no hooks
@@ -333,10 +349,13 @@ pub struct BypassArgs {
     /// For so long: 1h, 30m, 30d at most [default: 30d, after a question]
     #[arg(long = "for", value_parser = crate::config::values::parse_duration, value_name = "TIME", requires = "turn")]
     pub duration: Option<std::time::Duration>,
+    /// Until the host is started anew, however it ends
+    #[arg(long, requires = "turn", conflicts_with = "duration")]
+    pub this_boot: bool,
     /// Only for calls about this guest or network
     #[arg(long, value_name = "NAME")]
     pub guest: Option<String>,
-    /// Why; kept and shown with who switched it on
+    /// Why; kept with who did it, and shown while it is on
     #[arg(long, value_name = "TEXT", requires = "turn")]
     pub reason: Option<String>,
     /// Go on without a question
@@ -381,6 +400,9 @@ pub struct QueueArgs {
     /// Work on the queue here and now
     #[arg(long)]
     pub work: bool,
+    /// Why; kept with who did it, for `log --audit`
+    #[arg(long, value_name = "TEXT", conflicts_with = "work")]
+    pub reason: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -431,6 +453,8 @@ pub struct AddArgs {
     /// Only show what would be registered; runs nothing
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -501,6 +525,8 @@ pub struct DeleteArgs {
     /// The script's path, or the module's name
     #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
     pub reference: Option<PathBuf>,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -511,6 +537,8 @@ pub struct SwitchArgs {
     /// The registrations' names
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -524,6 +552,35 @@ pub fn wrong_usage(command: &str, message: &str) -> ! {
     found.error(ErrorKind::ArgumentConflict, message).exit()
 }
 
+/// Why something is changed.
+#[derive(Debug, Args)]
+pub struct ReasonArgs {
+    /// Why; kept with who did it, for `log --audit`
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// Whether daemons are reloaded.
+#[derive(Debug, Args)]
+pub struct ReloadArgs {
+    /// Reload the daemons that look in this hooks directory, and wait until each has looked
+    #[arg(long)]
+    pub reload: bool,
+    /// How long they are waited for
+    #[arg(long, value_parser = crate::config::values::parse_duration, value_name = "TIME", default_value = "30s", requires = "reload")]
+    pub reload_timeout: std::time::Duration,
+}
+
+impl ReloadArgs {
+    /// # Errors
+    /// A time in which nothing can happen.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let is_enough = self.reload_timeout.as_secs() > 0;
+        anyhow::ensure!(is_enough, "--reload-timeout needs a second at least");
+        Ok(())
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct InstallArgs {
     /// Only for this driver; may be repeated [default: daemon, qemu, lxc and network]
@@ -535,7 +592,7 @@ pub struct InstallArgs {
     pub adopt: bool,
     /// Renew the drivers' copies of the program, and link entries of hookmux 0.1.0 to copies; nothing
     /// else is changed. For packages, after an upgrade
-    #[arg(long, conflicts_with_all = ["adopt", "beside", "link"])]
+    #[arg(long, conflicts_with_all = ["adopt", "beside", "link", "reload"])]
     pub renew: bool,
     /// Link the entries to the program that all drivers share, and remove the copies: before going
     /// back to a version below 0.2.0, which knows of no copies
@@ -550,6 +607,10 @@ pub struct InstallArgs {
     /// Only show what would be done, and what stands in the way; nothing is changed, and nothing is run
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub reload: ReloadArgs,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -566,6 +627,10 @@ pub struct UninstallArgs {
     /// Don't ask before --purge removes what can't be brought back
     #[arg(long, requires = "purge")]
     pub yes: bool,
+    #[command(flatten)]
+    pub reload: ReloadArgs,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,

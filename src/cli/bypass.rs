@@ -7,12 +7,10 @@ use serde_json::{Value, json};
 
 use super::args::{BypassArgs, Format, Turn};
 use super::output::{Output, Tone};
-use super::{End, Place, question, time};
+use super::{End, Place, person, question, time};
+use crate::boot;
 use crate::bypass::{self, Bypass, Entry};
 use crate::trust::Trust;
-
-/// The longest `--reason`.
-const MAX_REASON_BYTES: usize = 500;
 
 pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow::Result<End> {
     let hooks_dir = &place.surroundings.hooks_dir;
@@ -24,15 +22,20 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
             || "any call of this host".to_owned(),
             |guest| format!("calls about {guest}"),
         );
-        let question =
-            format!("Without --for no hook runs for {whose} for {} days.", bypass::MAX_DAYS);
+        let question = if arguments.this_boot {
+            format!("No hook runs for {whose} until the host is started anew.")
+        } else {
+            format!("Without --for no hook runs for {whose} for {} days.", bypass::MAX_DAYS)
+        };
         let is_answered = arguments.yes || arguments.duration.is_some();
         if let Some(end) = question::refused(&question, is_answered, output) {
             return Ok(end);
         }
     }
     // one that can't be read is replaced: whoever turns the switch means it
-    let before = match (bypass::load(hooks_dir, &mut trust), arguments.turn) {
+    let loaded = bypass::load(hooks_dir, &mut trust);
+    let is_replaced = loaded.is_err();
+    let before = match (loaded, arguments.turn) {
         (Ok(bypass), _) => bypass,
         (Err(words), None) => anyhow::bail!("{words}"),
         (Err(words), Some(_)) => {
@@ -41,28 +44,30 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
         }
     };
     let mut now = before;
+    let was_on = now.entries.len();
     let is_its = |entry: &Entry| entry.guest == arguments.guest;
     match arguments.turn {
         None => {}
         Some(Turn::On) => {
             let since = bypass::now();
             let duration = arguments.duration.map_or(bypass::MAX_S, |duration| duration.as_secs());
-            now.entries.retain(|entry| !is_its(entry));
+            // what was switched off for a time stays so after this boot
+            let outlives = |entry: &Entry| arguments.this_boot && entry.boot.is_none();
+            now.entries.retain(|entry| !is_its(entry) || outlives(entry));
             now.entries.push(Entry {
                 guest: arguments.guest.clone(),
-                until: Some(since + duration),
+                until: (!arguments.this_boot).then_some(since + duration),
+                boot: arguments.this_boot.then(boot::id),
                 since,
-                user: Some(person()),
+                user: Some(person::name()),
                 reason: arguments.reason.clone(),
             });
         }
         // without a guest all of it is off
         Some(Turn::Off) => {
-            let before = now.entries.len();
             now.entries.retain(|entry| arguments.guest.is_some() && !is_its(entry));
-            if let Some(guest) = &arguments.guest
-                && now.entries.len() == before
-            {
+            let is_same = now.entries.len() == was_on;
+            if let Some(guest) = arguments.guest.as_ref().filter(|_| is_same) {
                 output.complain(&format!("there was nothing switched off for {guest} alone"));
             }
         }
@@ -75,10 +80,13 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
         let seen = seen.map_err(|words| anyhow::anyhow!("{words}"))?;
         anyhow::ensure!(seen == now, "{} isn't what was written into it", path.display());
     }
+    let is_off = arguments.turn == Some(Turn::Off);
+    let is_idle = is_off && !is_replaced && now.entries.len() == was_on;
+    let end = if is_idle { End::Idle } else { End::Good };
     if arguments.output == Format::Json {
         let entries: Vec<Value> = now.entries.iter().map(json_entry).collect();
         output.json(&json!({ "bypasses": entries, "path": path.to_string_lossy() }));
-        return Ok(End::Good);
+        return Ok(end);
     }
     if now.is_off() {
         output.toned(Tone::Good, "The emergency switch is off: hooks run.");
@@ -86,7 +94,7 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
     for entry in &now.entries {
         output.toned(Tone::Bad, &shout(entry, hooks_dir));
     }
-    Ok(End::Good)
+    Ok(end)
 }
 
 /// What would switch off nothing, or more than was meant.
@@ -108,30 +116,14 @@ fn refuse(arguments: &BypassArgs) -> anyhow::Result<()> {
             bypass::MAX_DAYS
         );
     }
-    if let Some(reason) = &arguments.reason {
-        anyhow::ensure!(arguments.turn == Some(Turn::On), "--reason belongs to `bypass on`");
+    if arguments.this_boot {
+        anyhow::ensure!(arguments.turn == Some(Turn::On), "--this-boot belongs to `bypass on`");
         anyhow::ensure!(
-            !reason.trim().is_empty() && reason.len() <= MAX_REASON_BYTES,
-            "--reason is a text of at most {MAX_REASON_BYTES} bytes"
+            !boot::id().is_empty(),
+            "/proc doesn't say which boot this is, so that --this-boot could never end: use --for"
         );
     }
     Ok(())
-}
-
-/// Who switches it: also behind sudo, by name where there is one.
-fn person() -> String {
-    let user = nix::unistd::geteuid();
-    let behind = std::env::var("SUDO_USER").ok().filter(|_| user.is_root());
-    behind.filter(|name| !name.is_empty()).unwrap_or_else(|| {
-        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let number = user.to_string();
-        let name = passwd.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)? == number).then(|| name.to_owned())
-        });
-        name.unwrap_or(number)
-    })
 }
 
 /// What everybody is told while the switch is on.
@@ -142,10 +134,11 @@ pub fn shout(entry: &Entry, hooks_dir: &Path) -> String {
 /// Whose hooks don't run, and how long.
 pub fn words(entry: &Entry, hooks_dir: &Path) -> String {
     let way_out = entry.way_out(hooks_dir);
-    let until = entry.until.map_or_else(
-        || format!("until `{way_out}`"),
-        |until| format!("until {} or `{way_out}`", time::local(until)),
-    );
+    let until = match (entry.until, &entry.boot) {
+        (Some(until), _) => format!("until {} or `{way_out}`", time::local(until)),
+        (None, Some(_)) => format!("until the next boot or `{way_out}`"),
+        (None, None) => format!("until `{way_out}`"),
+    };
     let by = entry.user.as_ref().map(|user| format!(", by {user}")).unwrap_or_default();
     let why = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     format!(
@@ -160,6 +153,7 @@ fn json_entry(entry: &Entry) -> Value {
         "guest": entry.guest,
         "since": time::rfc3339(entry.since * 1_000_000),
         "until": entry.until.map(|until| time::rfc3339(until * 1_000_000)),
+        "this_boot": entry.boot.is_some(),
         "user": entry.user,
         "reason": entry.reason,
     })

@@ -80,7 +80,7 @@ fn document(
     file: Option<&Path>,
 ) -> anyhow::Result<(Document, String)> {
     if let Some(file) = file {
-        if file == "-" {
+        if file.as_os_str() == "-" {
             return Ok((input::read(), "standard input".to_owned()));
         }
         let bytes =

@@ -6,6 +6,7 @@ use super::args::{EventsArgs, Format};
 use super::output::{Cell, Output, Tone};
 use super::version::{self, Version};
 use super::{End, vdsm};
+use crate::config::diagnostic::did_you_mean;
 use crate::event::{self, Condition};
 use crate::libvirt::Driver;
 use crate::libvirt::operation::{self, Row};
@@ -42,6 +43,19 @@ fn lines(host: Option<Version>) -> Vec<Line<'static>> {
 /// table.
 pub fn never(event: &str, host: Version) -> Option<String> {
     lines(Some(host)).into_iter().find(|line| line.event.name == event)?.never
+}
+
+/// Refuses the name of an event that there isn't.
+///
+/// # Errors
+/// It is in no table; the words name one that may have been meant.
+pub fn must_be_known(name: &str) -> anyhow::Result<()> {
+    if event::is_known(name) {
+        return Ok(());
+    }
+    let meant = did_you_mean(name, event::TABLE.iter().map(|row| row.name));
+    let hint = meant.map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
+    anyhow::bail!("there is no event {name}{hint}; see `hookmux events`")
 }
 
 impl Line<'_> {

@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 
 use super::args::FilterArgs;
 use super::output::{Cell, Output, Tone};
-use super::{rights, time};
+use super::{events, rights, time};
 use crate::config::Settings;
-use crate::event;
 use crate::format::Newer;
 use crate::record::form::{Cause, Head, HookHead, Outcome, Record, RunRecord, State};
 use crate::record::history::{Filter, History};
@@ -25,9 +24,8 @@ pub const TITLES: [&str; 7] = ["TIME", "ID", "CALL", "OBJECT", "HOOKS", "TOOK", 
 pub fn history(settings: &Settings, output: &mut Output) -> anyhow::Result<History> {
     for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
         let judged = dir.judge();
-        if let Some(shut) = judged.as_ref().err().and_then(Shut::of)
-            && !shut.is_of_others()
-        {
+        let shut = judged.as_ref().err().and_then(Shut::of);
+        if let Some(shut) = shut.filter(|shut| !shut.is_of_others()) {
             output.complain(&format!("{key} {}: {shut}", dir.named().display()));
         }
     }
@@ -88,14 +86,8 @@ pub fn not_counted(path: &Path) -> String {
 /// # Errors
 /// A word that no event has.
 pub fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
-    if let Some(name) = &arguments.event
-        && !event::is_known(name)
-    {
-        let known = event::TABLE.iter().map(|row| row.name);
-        let hint = crate::config::diagnostic::did_you_mean(name, known)
-            .map(|meant| format!(" (did you mean {meant}?)"))
-            .unwrap_or_default();
-        bail!("there is no event {name}{hint}; see `hookmux events`");
+    if let Some(name) = &arguments.event {
+        events::must_be_known(name)?;
     }
     Ok(Filter {
         guest: arguments.guest.clone(),
@@ -110,8 +102,8 @@ pub fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
     })
 }
 
-/// How it ended, in a few words.
-pub fn result(head: &Head) -> (String, Tone) {
+/// How it ended, in a few words; and of which hooks directory it is, if not of the one that is asked.
+pub fn result(head: &Head, asked: &Path) -> (String, Tone) {
     let cause = match (&head.cause, head.cause.parent()) {
         (_, Some(parent)) => {
             let end = parent.get(parent.len().saturating_sub(6)..).unwrap_or(parent);
@@ -138,11 +130,13 @@ pub fn result(head: &Head) -> (String, Tone) {
             (format!("{told}{why}"), Tone::Bad)
         }
     };
-    (words + &cause, tone)
+    let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);
+    let elsewhere = elsewhere.map(|dir| format!(" (hooks of {dir})")).unwrap_or_default();
+    (words + &cause + &elsewhere, tone)
 }
 
-pub fn row(head: &Head) -> Vec<Cell> {
-    let (result, tone) = result(head);
+pub fn row(head: &Head, asked: &Path) -> Vec<Cell> {
+    let (result, tone) = result(head, asked);
     let took = head.duration_us.map_or_else(|| "-".to_owned(), time::took);
     let failed = head.hooks.iter().filter(|hook| hook.outcome.is_failure()).count();
     let hooks = match failed {
@@ -187,6 +181,7 @@ pub fn json_head(head: &Head) -> Value {
         "outcome": head.outcome.name(),
         "cause": head.cause.name(),
         "parent": head.cause.parent(),
+        "hooks_dir": head.hooks_dir,
         "driver": head.driver,
         "object": head.object,
         "operation": head.operation,

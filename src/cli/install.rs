@@ -13,12 +13,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::args::{Format, InstallArgs, UninstallArgs};
+use super::args::{Format, InstallArgs, ReloadArgs, UninstallArgs};
+use super::daemons::Daemon;
 use super::installed::{self, BESIDE, Installed, Main};
 use super::output::{Output, Tone};
 use super::purge::{self, Purged};
-use super::{End, Place, adoption, copies, entries, kept, reload};
+use super::{End, Place, adoption, copies, entries, kept, question, reload};
 use crate::command::Fix;
+use crate::config::Surroundings;
 use crate::hook::{adopted, directory};
 use crate::libvirt::Driver;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
@@ -43,6 +45,11 @@ struct Report {
     steps: Vec<Step>,
     notes: Vec<String>,
     problems: Vec<String>,
+    /// Those that have to look for their hook programs again.
+    daemons: Vec<Daemon>,
+    /// Those that have been told to, where that was asked for.
+    told: Vec<reload::Told>,
+    is_reloaded: bool,
 }
 
 impl Report {
@@ -54,18 +61,24 @@ impl Report {
         self.steps.iter().any(|step| step.action != "none" && !step.action.starts_with("would-"))
     }
 
-    /// Whether libvirt has to look for its hook programs again: not where it calls the same names as
-    /// before.
-    fn needs_reload(&self) -> bool {
-        self.steps.iter().any(|step| {
+    /// The drivers whose daemons have to look for their hook programs again: not where they call the
+    /// same names as before.
+    fn changed(&self) -> Vec<Driver> {
+        let is_changed = |step: &&Step| {
             !matches!(step.action, "none" | "renewed" | "relinked" | "purged")
+                && !step.action.starts_with("would-")
                 && !own_binary::is_copy(&step.path)
-        })
+        };
+        self.steps.iter().filter(is_changed).filter_map(|step| step.driver).collect()
     }
 
     fn show(self, format: Format, output: &mut Output) -> End {
-        let end = if self.problems.is_empty() { End::Good } else { End::Problem };
-        let reload = if self.needs_reload() { reload::commands() } else { Vec::new() };
+        let is_good = self.problems.is_empty() && self.told.iter().all(reload::Told::is_good);
+        let end = match is_good {
+            true if self.told.is_empty() && !self.has_changed() => End::Idle,
+            true => End::Good,
+            false => End::Problem,
+        };
         if format == Format::Json {
             let links: Vec<Value> = self
                 .steps
@@ -79,7 +92,13 @@ impl Report {
                     })
                 })
                 .collect();
-            output.json(&json!({ "links": links, "notes": self.notes, "problems": self.problems, "reload": reload }));
+            let still: Vec<String> =
+                self.daemons.iter().map(|daemon| daemon.reload().text).collect();
+            let told: Vec<Value> = self.told.iter().map(reload::Told::json).collect();
+            output.json(&json!({
+                "links": links, "notes": self.notes, "problems": self.problems,
+                "reload": still, "daemons": told,
+            }));
             return end;
         }
         for step in &self.steps {
@@ -91,10 +110,14 @@ impl Report {
         for note in &self.notes {
             output.lines(Tone::Careful, note);
         }
-        if self.needs_reload() {
-            for line in reload::advice() {
-                output.line(&line);
+        for told in &self.told {
+            match told.is_good() {
+                true => output.line(&told.words),
+                false => output.complain(&told.words),
             }
+        }
+        if !self.is_reloaded && !self.changed().is_empty() {
+            reload::advice(&self.daemons).iter().for_each(|line| output.line(line));
         }
         end
     }
@@ -156,6 +179,7 @@ pub fn install(place: &Place, arguments: &InstallArgs, output: &mut Output) -> a
     } else {
         arguments.driver.clone()
     };
+    arguments.reload.check()?;
     let mut report = Report::default();
     // all are looked at before anything is changed
     let places: Vec<Installed> =
@@ -187,6 +211,7 @@ pub fn install(place: &Place, arguments: &InstallArgs, output: &mut Output) -> a
         }
     }
     notes(place, &places, &site.binary, &mut report);
+    tell_daemons(place, &drivers, "install", &arguments.reload, &mut report, output)?;
     Ok(report.show(arguments.output, output))
 }
 
@@ -430,12 +455,11 @@ fn put_in_place(
     if copy.is_none_or(|copy| copy.path != target) {
         link(&installed.path, &target)?;
         // the script runs from where it is kept
-        if let Some(copy) = copy
-            && let Err(error) = fs::remove_file(&copy.path)
-        {
+        let removed = copy.map(|copy| (&copy.path, fs::remove_file(&copy.path)));
+        if let Some((path, Err(error))) = removed {
             report.notes.push(format!(
                 "{} can't be removed ({error}), and isn't called any more.",
-                copy.path.display()
+                path.display()
             ));
         }
     }
@@ -480,6 +504,47 @@ fn install_beside(
             installed.path.display()
         ),
     );
+    Ok(())
+}
+
+/// Lets the daemons of these drivers look for their hook programs, where that is asked for, and finds
+/// those that have to.
+///
+/// # Errors
+/// hookmux's own file can't be found.
+fn tell_daemons(
+    place: &Place,
+    drivers: &[Driver],
+    word: &str,
+    arguments: &ReloadArgs,
+    report: &mut Report,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let Surroundings { hooks_dir, user, .. } = &place.surroundings;
+    let daemons = |drivers: &[Driver]| reload::of_drivers(hooks_dir, *user, drivers);
+    if !arguments.reload {
+        report.daemons = daemons(&report.changed());
+        return Ok(());
+    }
+    let settings = place.load(output).settings;
+    let binary = env::current_exe().context("hookmux's own file can't be found")?;
+    let entry = installed::look(hooks_dir, Driver::Daemon, &binary);
+    let is_called = matches!(entry.main, Main::Ours(_)) || entry.beside.is_some();
+    let leaves_notes = is_called && (*user == 0 || settings.session);
+    let named = drivers.iter().flat_map(|driver| ["--driver", driver.name()]);
+    let again: Vec<&str> = [word, "--reload"].into_iter().chain(named).collect();
+    let site = reload::Site {
+        notes: leaves_notes.then_some(&settings.runtime_dir),
+        limit: arguments.reload_timeout,
+        again: Fix::hookmux(hooks_dir, &again),
+    };
+    report.is_reloaded = true;
+    report.told = reload::reload(daemons(drivers), &site);
+    if report.told.is_empty() {
+        report.notes.push(reload::NONE.to_owned());
+    }
+    let still = report.told.iter().filter(|told| !told.is_good());
+    report.daemons = still.map(|told| told.daemon.clone()).collect();
     Ok(())
 }
 
@@ -536,18 +601,19 @@ pub fn uninstall(
 ) -> anyhow::Result<End> {
     let hooks_dir = &place.surroundings.hooks_dir;
     let binary = env::current_exe().context("hookmux's own file can't be found")?;
+    arguments.reload.check()?;
     // before anything is changed
     let settings = arguments.purge.then(|| purge::settings(place)).transpose()?;
-    if let Some(settings) = &settings
-        && !purge::is_wanted(settings, arguments.yes)
+    let question = settings.as_ref().map(purge::question);
+    if let Some(end) =
+        question.and_then(|question| question::refused(&question, arguments.yes, output))
     {
-        output.complain("nothing was changed");
-        return Ok(End::Problem);
+        return Ok(end);
     }
     let drivers =
         if arguments.driver.is_empty() { Driver::ALL.to_vec() } else { arguments.driver.clone() };
     let mut report = Report::default();
-    for driver in drivers {
+    for driver in drivers.iter().copied() {
         let installed = installed::look(hooks_dir, driver, &binary);
         if let Some(beside) = &installed.beside {
             fs::remove_file(beside)
@@ -570,6 +636,7 @@ pub fn uninstall(
             report.problems.push("records and state were not removed".to_owned());
         }
     }
+    tell_daemons(place, &drivers, "uninstall", &arguments.reload, &mut report, output)?;
     Ok(report.show(arguments.output, output))
 }
 

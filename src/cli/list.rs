@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::args::{Format, ListArgs};
 use super::judged::{Judge, Judged};
 use super::output::{Cell, Output, Tone};
-use super::{End, Place, registered, rights, way_out};
+use super::{End, Place, events, registered, rights, way_out};
 use crate::command::Fix;
 use crate::config::registration::DIRECTORY;
 use crate::config::{Registration, Settings, cache, diagnostic, registry};
@@ -235,8 +235,11 @@ impl Lister<'_> {
         let operations = operation::TABLE.iter().filter(|row| row.drivers.contains(&call.driver));
         let moments: Vec<String> =
             operations.map(|row| format!("{}/{}", row.name, row.sub.unwrap_or("begin"))).collect();
-        let moment =
-            format!("{}/{}", call.operation_name().display(), call.sub_operation().display());
+        let moment = format!(
+            "{}/{}",
+            call.operation_name().to_string_lossy(),
+            call.sub_operation().to_string_lossy()
+        );
         let meant = diagnostic::did_you_mean(&moment, moments.iter().map(String::as_str));
         let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
         for listed in &mut self.listed[before..] {
@@ -434,14 +437,8 @@ pub fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::
     let loaded = place.load(output);
     let settings = &loaded.settings;
     rights::must_read_hooks(settings)?;
-    if let Some(event) = &arguments.event
-        && !event::is_known(event)
-    {
-        let known = event::TABLE.iter().map(|row| row.name);
-        let hint = diagnostic::did_you_mean(event, known)
-            .map(|meant| format!(" (did you mean {meant}?)"))
-            .unwrap_or_default();
-        anyhow::bail!("there is no event {event}{hint}; see `hookmux events`");
+    if let Some(event) = &arguments.event {
+        events::must_be_known(event)?;
     }
     let mut hooks = all(settings, place.surroundings.user)?;
     if let Some(event) = &arguments.event {

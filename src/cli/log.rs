@@ -1,16 +1,21 @@
 //! `hookmux log`: the executions, the newest last.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::args::{Format, LogArgs};
 use super::follow::Follower;
 use super::output::Output;
-use super::{End, Place, executions, time};
+use super::{End, Place, audit, executions, time};
 use crate::record::form::Head;
 
 pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
+    if arguments.audit {
+        return audit::show(settings, arguments, output);
+    }
     let filter = executions::filter(&arguments.filter)?;
     let history = executions::history(settings, output)?;
     // what comes from now on is seen by the one who follows, what was there before is listed
@@ -26,11 +31,11 @@ pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::R
         }
         for head in &heads {
             follower.known(&head.id);
-            say(head, arguments.output, output);
+            say(head, arguments.output, &settings.hooks_dir, output);
         }
         loop {
             for head in follower.next(&history)?.iter().filter(|head| filter.holds(head)) {
-                say(head, arguments.output, output);
+                say(head, arguments.output, &settings.hooks_dir, output);
             }
         }
     }
@@ -52,18 +57,19 @@ pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::R
     if heads.is_empty() {
         return Ok(End::Good);
     }
-    let rows: Vec<_> = heads.iter().map(executions::row).collect();
+    let rows: Vec<_> =
+        heads.iter().map(|head| executions::row(head, &settings.hooks_dir)).collect();
     output.table(&executions::TITLES, &rows);
     Ok(End::Good)
 }
 
 /// One execution on one line.
-pub fn say(head: &Head, format: Format, output: &mut Output) {
+pub fn say(head: &Head, format: Format, asked: &Path, output: &mut Output) {
     if format == Format::Json {
         output.json_line(&executions::json_head(head));
         return;
     }
-    let (result, tone) = executions::result(head);
+    let (result, tone) = executions::result(head, asked);
     let took = head.duration_us.map(|micros| format!(", {}", time::took(micros)));
     let line = format!(
         "{} {} {} {}: {} hooks{}, {result}",

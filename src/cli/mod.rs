@@ -3,12 +3,16 @@
 mod add;
 mod adoption;
 mod args;
+mod audit;
 mod bypass;
 mod check;
 mod completions;
 mod copies;
+mod daemons;
 mod delete;
+mod demo;
 mod describe;
+mod difference;
 mod enable;
 mod entries;
 mod events;
@@ -25,6 +29,7 @@ mod metrics;
 mod output;
 mod overview;
 mod own_name;
+mod person;
 mod plan;
 mod prune;
 mod purge;
@@ -61,7 +66,11 @@ use output::Output;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Good,
+    /// There was nothing to do (0).
+    Idle,
     Problem,
+    /// Somebody was asked, and said no (1).
+    Declined,
     /// A question would have to be answered first (2).
     Unanswered,
 }
@@ -76,8 +85,8 @@ pub fn main() -> ! {
     let arguments = Arguments::parse();
     let format = arguments.format();
     let status = match dispatch(arguments, &mut output) {
-        Ok(End::Good) => 0,
-        Ok(End::Problem) => 1,
+        Ok(End::Good | End::Idle) => 0,
+        Ok(End::Problem | End::Declined) => 1,
         Ok(End::Unanswered) => 2,
         Err(error) => {
             match error.downcast_ref::<rights::Denied>() {
@@ -106,46 +115,57 @@ fn help_of_all(output: &mut Output) {
 
 fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
     let is_looking = arguments.only_looks();
-    let place = Place::new(arguments.hooks_dir, is_looking);
+    let place = Place::new(arguments.hooks_dir.clone(), is_looking);
     if is_looking {
         rights::must_read_settings(&place.surroundings.hooks_dir)?;
     }
     // `check` says it itself; what calls and units start has no reader
     let is_silent = match &arguments.command {
-        Some(Command::Check(_) | Command::Worker) => true,
+        Some(Command::Check(_) | Command::Worker | Command::Demo(_)) => true,
         Some(Command::Prune(prune)) => prune.linger,
         _ => false,
     };
     if !is_silent {
         entries::shout(&place, output);
     }
-    // these say it themselves
-    if !matches!(arguments.command, Some(Command::Bypass(_) | Command::Check(_))) {
+    // these say it themselves, or are about another directory
+    if !matches!(arguments.command, Some(Command::Bypass(_) | Command::Check(_) | Command::Demo(_)))
+    {
         place.shout_bypass(output);
     }
+    let act = audit::Act::of(&arguments)?;
+    let ended = carry_out(&place, arguments, output);
+    if let Some(act) = act {
+        act.over(&place, &ended, output);
+    }
+    ended
+}
+
+fn carry_out(place: &Place, arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
     match arguments.command {
-        None => overview::run(&place, output),
-        Some(Command::List(list)) => list::run(&place, &list, output),
+        None => overview::run(place, output),
+        Some(Command::List(list)) => list::run(place, &list, output),
         Some(Command::Events(events)) => events::run(&events, output),
-        Some(Command::Plan(plan)) => plan::run(&place, &plan, output),
-        Some(Command::Run(run)) => run::run(&place, &run, output),
-        Some(Command::Check(check)) => check::run(&place, &check, output),
-        Some(Command::Add(add)) => add::run(&place, &add, output),
-        Some(Command::Delete(delete)) => delete::run(&place, &delete, output),
-        Some(Command::Enable(switch)) => enable::enable(&place, &switch, output),
-        Some(Command::Disable(switch)) => enable::disable(&place, &switch, output),
+        Some(Command::Plan(plan)) => plan::run(place, &plan, output),
+        Some(Command::Run(run)) => run::run(place, &run, output),
+        Some(Command::Check(check)) => check::run(place, &check, output),
+        Some(Command::Add(add)) => add::run(place, &add, output),
+        Some(Command::Delete(delete)) => delete::run(place, &delete, output),
+        Some(Command::Enable(switch)) => enable::enable(place, &switch, output),
+        Some(Command::Disable(switch)) => enable::disable(place, &switch, output),
         Some(Command::Schema) => schema::run(output),
-        Some(Command::Install(install)) => install::install(&place, &install, output),
-        Some(Command::Uninstall(uninstall)) => install::uninstall(&place, &uninstall, output),
-        Some(Command::Queue(queue)) => queue::run(&place, &queue, output),
-        Some(Command::Worker) => queue::work(&place, output),
-        Some(Command::Log(log)) => log::run(&place, &log, output),
-        Some(Command::Show(show)) => show::run(&place, &show, output),
-        Some(Command::Retry(retry)) => retry::run(&place, &retry, output),
-        Some(Command::Watch(watch)) => watch::run(&place, &watch, output),
-        Some(Command::Prune(prune)) => prune::run(&place, &prune, output),
-        Some(Command::Bypass(bypass)) => bypass::run(&place, &bypass, output),
-        Some(Command::Metrics) => metrics::run(&place, output),
+        Some(Command::Install(install)) => install::install(place, &install, output),
+        Some(Command::Uninstall(uninstall)) => install::uninstall(place, &uninstall, output),
+        Some(Command::Queue(queue)) => queue::run(place, &queue, output),
+        Some(Command::Worker) => queue::work(place, output),
+        Some(Command::Log(log)) => log::run(place, &log, output),
+        Some(Command::Show(show)) => show::run(place, &show, output),
+        Some(Command::Retry(retry)) => retry::run(place, &retry, output),
+        Some(Command::Watch(watch)) => watch::run(place, &watch, output),
+        Some(Command::Prune(prune)) => prune::run(place, &prune, output),
+        Some(Command::Bypass(bypass)) => bypass::run(place, &bypass, output),
+        Some(Command::Demo(demo)) => demo::run(&demo, output),
+        Some(Command::Metrics) => metrics::run(place, output),
         Some(Command::Completions { shell }) => {
             completions::run(shell, Arguments::command(), output)
         }
@@ -191,8 +211,8 @@ impl Place {
         let loaded = config::load(&self.surroundings, &mut trust, false);
         if let Some(problem) = &loaded.problem {
             output.complain(&problem.to_string());
-            output.complain(&match &loaded.copy {
-                Some(copy) => format!("calls use its last good copy, {}", copy.display()),
+            output.complain(&match &loaded.stand_in {
+                Some(stand_in) => format!("calls use {stand_in}"),
                 None => "there is no good copy: calls that are gates fail until this is mended"
                     .to_owned(),
             });

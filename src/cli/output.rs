@@ -47,6 +47,8 @@ pub struct Output {
     /// Work is under way that must be finished, whoever reads.
     must_go_on: bool,
     is_unread: bool,
+    /// What was last complained of.
+    complaint: Option<String>,
 }
 
 impl Output {
@@ -56,6 +58,7 @@ impl Output {
             is_coloured: io::stdout().is_terminal() && !wants_none,
             must_go_on: false,
             is_unread: false,
+            complaint: None,
         }
     }
 
@@ -89,10 +92,6 @@ impl Output {
     }
 
     /// A document of a guest's, shown to people.
-    pub fn document(&mut self, document: &[u8]) {
-        self.write(&sanitize::text(document));
-    }
-
     /// Text as it is.
     pub fn write(&mut self, text: &str) {
         self.bytes(text.as_bytes());
@@ -121,6 +120,12 @@ impl Output {
     pub fn complain(&mut self, text: &str) {
         let clean = sanitize::text(text.as_bytes());
         let _ = writeln!(io::stderr().lock(), "hookmux: {clean}");
+        self.complaint = Some(clean);
+    }
+
+    /// What was last complained of.
+    pub fn last_complaint(&self) -> Option<String> {
+        self.complaint.clone()
     }
 
     fn paint(&self, tone: Tone, text: &str) -> String {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::args::{Format, PruneArgs};
 use super::output::{Output, Tone};
-use super::{End, Place, executions};
+use super::{End, Place, audit, executions};
 use crate::front_door;
 use crate::queue::{self, Queue, worker};
 use crate::record::store::Store;
@@ -29,6 +29,7 @@ pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow:
     let done = done.with_context(|| {
         format!("the records in {} can't be moved", settings.runtime_dir.named().display())
     })?;
+    audit::prune(&settings.state_dir, &settings.retention);
     let stuck = done.stuck.as_ref().map(|error| {
         format!(
             "records stay in {}: they can't be moved to {}: {error}",

@@ -2,17 +2,16 @@
 //! directories, and nothing else that lies there. A setting may name a directory of others.
 
 use std::fs;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Place;
-use super::args;
 use crate::config::{self, Settings};
 use crate::state::Found;
 use crate::trust::Trust;
 
 /// What hookmux makes in `state_dir`.
-const STATE: [&str; 4] = ["records", "queue", "last-good", "cache"];
+const STATE: [&str; 5] = ["records", "queue", "last-good", "cache", "audit"];
 /// What it makes in `runtime_dir`. `hooks` there is a root of the administrator's.
 const RUNTIME: [&str; 7] = ["records", "guests", "pending", "data", "daemons", "locks", "trash"];
 
@@ -27,27 +26,13 @@ pub struct Purged {
     pub problems: Vec<String>,
 }
 
-/// Asks, where there is somebody to ask. Without an answer nothing is done, and that is wrong usage.
-pub fn is_wanted(settings: &Settings, yes: bool) -> bool {
-    if yes {
-        return true;
-    }
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        args::wrong_usage(
-            "uninstall",
-            "--purge removes records and waiting jobs for good, and there is no terminal to ask: say --yes",
-        );
-    }
-    let question = format!(
-        "Remove all records, waiting jobs and state in {} and {}? [y/N] ",
+/// What is asked before it.
+pub fn question(settings: &Settings) -> String {
+    format!(
+        "All records, waiting jobs and state in {} and {} will be removed for good.",
         settings.state_dir.named().display(),
         settings.runtime_dir.named().display()
-    );
-    let mut answer = String::new();
-    let mut stderr = io::stderr().lock();
-    let asked = stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush());
-    let read = asked.and_then(|()| io::stdin().lock().read_line(&mut answer));
-    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+    )
 }
 
 /// The settings that name the directories.

@@ -24,5 +24,5 @@ pub fn refused(question: &str, is_answered: bool, output: &mut Output) -> Option
         return None;
     }
     output.complain("nothing was done");
-    Some(End::Problem)
+    Some(End::Declined)
 }

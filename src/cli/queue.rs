@@ -21,6 +21,11 @@ pub fn run(place: &Place, arguments: &QueueArgs, output: &mut Output) -> anyhow:
     if arguments.work {
         return work(place, output);
     }
+    let is_act = arguments.flush.is_some() || arguments.requeue.is_some();
+    anyhow::ensure!(
+        is_act || arguments.reason.is_none(),
+        "--reason belongs to `queue --flush` and `--requeue`"
+    );
     let loaded = place.load(output);
     let settings = &loaded.settings;
     let queue = Queue::new(&settings.state_dir);
@@ -59,7 +64,7 @@ fn flush(
     } else {
         output.line(&format!("{} removed.", jobs(count)));
     }
-    Ok(End::Good)
+    Ok(if count == 0 { End::Idle } else { End::Good })
 }
 
 fn requeue(
@@ -83,7 +88,7 @@ fn requeue(
     for aside in meant {
         queue
             .requeue(aside, settings.queue)
-            .with_context(|| format!("{} can't be brought back", aside.name.display()))?;
+            .with_context(|| format!("{} can't be brought back", aside.name.to_string_lossy()))?;
         count += 1;
     }
     if count > 0 {
@@ -95,7 +100,7 @@ fn requeue(
     } else {
         output.line(&format!("{} brought back.", jobs(count)));
     }
-    Ok(End::Good)
+    Ok(if count == 0 { End::Idle } else { End::Good })
 }
 
 fn jobs(count: usize) -> String {

@@ -40,9 +40,10 @@ pub fn settings(place: &Place, output: &mut Output) -> anyhow::Result<Settings> 
 pub fn lock(settings: &Settings, user: u32) -> anyhow::Result<Lock> {
     let lock = store::lock(&settings.hooks_dir)?;
     let directory = settings.hooks_dir.join(DIRECTORY);
-    if settings.trust == TrustPolicy::Refuse
-        && let Err(refusal) = Trust::new(user).directory(&directory)
-    {
+    if settings.trust != TrustPolicy::Refuse {
+        return Ok(lock);
+    }
+    if let Err(refusal) = Trust::new(user).directory(&directory) {
         let fix = Ground::of(settings, user).fix(&[Subject::at(&directory)]);
         let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
         bail!("registrations in {} would be refused: {refusal}{fix}", directory.display());
@@ -179,7 +180,12 @@ impl Report {
     }
 
     pub fn show(self, format: Format, output: &mut Output) -> End {
-        let end = if self.problems.is_empty() { End::Good } else { End::Problem };
+        let is_idle = self.steps.iter().all(|step| step.action == "none");
+        let end = match self.problems.is_empty() {
+            true if is_idle => End::Idle,
+            true => End::Good,
+            false => End::Problem,
+        };
         if format == Format::Json {
             let hooks: Vec<Value> = self
                 .steps

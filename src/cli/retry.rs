@@ -1,7 +1,8 @@
 //! `hookmux retry`: the hooks of an execution once more, with what they were given then.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde_json::json;
@@ -30,6 +31,15 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
     loaded.narrow(&place.surroundings);
     let history = executions::history(&loaded.settings, output)?;
     let Record { head, body } = executions::the_one(&history, &arguments.id)?;
+    let theirs = Path::new(OsStr::from_bytes(&body.hooks_dir.0));
+    if theirs != place.surroundings.hooks_dir {
+        bail!(
+            "{} is of the hooks in {}: {}",
+            head.id,
+            theirs.display(),
+            Fix::hookmux(theirs, &["retry", &head.id])
+        );
+    }
     let call = call(&head, &body)?;
     if head.state == State::Running {
         bail!("{} isn't over yet", head.id);
@@ -77,7 +87,7 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
     let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
     let trial = Trial::make(&handling, document, Cause::Retry(head.id.clone()), is_text, output);
     if is_text {
-        show_answer(&trial.answer, trial.seen.is_empty(), output);
+        show_answer(&trial, output);
         if let Some(id) = &trial.id {
             let show = Fix::hookmux(&place.surroundings.hooks_dir, &["show", id]);
             output.line(&format!("`{show}` shows all of it"));

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::command::Fix;
 use crate::config::Settings;
 use crate::config::settings::FILE_NAME;
+use crate::files;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 
 /// This user may not look at something that a command is about.
@@ -81,10 +82,11 @@ fn ask_as_root() -> Fix {
 /// [`Denied`]: the first that can't be.
 pub fn must_list(directories: &[&Path]) -> Result<(), Denied> {
     for directory in directories {
-        if let Err(error) = fs::read_dir(directory)
-            && error.kind() == io::ErrorKind::PermissionDenied
-        {
-            return Err(Denied::new(directory));
+        match fs::read_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Denied::new(directory));
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -114,7 +116,8 @@ pub fn must_read_hooks(settings: &Settings) -> Result<(), Denied> {
 /// [`Denied`]: they are there, and can't be.
 pub fn must_read_settings(hooks_dir: &Path) -> Result<(), Denied> {
     let file = hooks_dir.join(FILE_NAME);
-    match fs::File::open(&file) {
+    // whatever else is wrong with it is told by who reads it
+    match files::open_regular(&file) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Denied::new(&file)),
         _ => Ok(()),
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::args::{CallArgs, Format};
 use super::describe::{self, Described};
 use super::output::{Output, Tone};
-use super::{End, Place};
+use super::{End, Place, difference};
 use crate::answer::Answer;
 use crate::call::{Handling, Mode};
 use crate::facts::Facts;
@@ -13,7 +13,7 @@ use crate::front_door;
 use crate::libvirt::Document;
 use crate::record::form::Cause;
 use crate::record::recorder::Recorder;
-use crate::record::{Both, Execution, Fact, Run, Witness, mover};
+use crate::record::{Both, Execution, Fact, Run, Witness, mask, mover};
 use crate::run::exchange::Change;
 use crate::verdict;
 
@@ -40,7 +40,7 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
     };
     let trial = Trial::make(&handling, document, Cause::Person, is_text, output);
     if is_text {
-        show_answer(&trial.answer, trial.seen.is_empty(), output);
+        show_answer(&trial, output);
     } else {
         output.json(&trial.json());
     }
@@ -52,6 +52,8 @@ pub struct Trial {
     pub answer: Answer,
     pub seen: Vec<Value>,
     notes: Vec<String>,
+    /// The document that hooks got, without passwords.
+    before: Option<String>,
     /// Its record's.
     pub id: Option<String>,
 }
@@ -66,6 +68,7 @@ impl Trial {
         output: &mut Output,
     ) -> Trial {
         let mut recorder = Recorder::new(cause);
+        let before = document.bytes().map(masked);
         let mut view = View { output, is_text, seen: Vec::new(), notes: Vec::new() };
         let answer = handling.answer(document, &mut Both(&mut recorder, &mut view));
         let kept = recorder.finish(&answer);
@@ -78,7 +81,7 @@ impl Trial {
             mover::start_if_needed(&handling.loaded.settings.hooks_dir, place);
         }
         let id = kept.execution.map(|execution| execution.id);
-        Trial { answer, seen, notes, id }
+        Trial { answer, seen, notes, before, id }
     }
 
     pub fn is_good(&self) -> bool {
@@ -90,15 +93,21 @@ impl Trial {
             "id": self.id,
             "status": self.answer.status,
             "stderr": self.answer.stderr,
-            "document": self.answer.stdout.as_deref().map(String::from_utf8_lossy),
+            "document": self.answer.stdout.as_deref().map(masked),
             "runs": self.seen,
             "notes": self.notes,
         })
     }
 }
 
-pub fn show_answer(answer: &Answer, is_empty: bool, output: &mut Output) {
-    if is_empty {
+/// What may be shown of a document or an output: not the guest's passwords.
+fn masked(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&mask::passwords(bytes)).into_owned()
+}
+
+pub fn show_answer(trial: &Trial, output: &mut Output) {
+    let answer = &trial.answer;
+    if trial.seen.is_empty() {
         output.line("  no hook ran");
     }
     let tone = if answer.status == 0 { Tone::Good } else { Tone::Bad };
@@ -107,8 +116,9 @@ pub fn show_answer(answer: &Answer, is_empty: bool, output: &mut Output) {
         output.line(&format!("  {line}"));
     }
     if let Some(document) = &answer.stdout {
-        output.line("and this document:");
-        output.document(document);
+        output.line("and the document, changed:");
+        let before = trial.before.as_deref().unwrap_or_default();
+        difference::show(before, &masked(document), output);
     }
 }
 
@@ -154,7 +164,7 @@ impl View<'_> {
                 .iter()
                 .flat_map(|ended| [("stdout", &ended.stdout), ("stderr", &ended.stderr)])
             {
-                for line in String::from_utf8_lossy(&capture.kept()).lines() {
+                for line in masked(&capture.kept()).lines() {
                     self.output.line(&format!("    {name}: {line}"));
                 }
             }
@@ -166,9 +176,7 @@ impl View<'_> {
             }
         }
         let text = |stream: fn(&crate::run::job::Ended) -> &crate::run::capture::Capture| {
-            run.ended
-                .as_ref()
-                .map(|ended| String::from_utf8_lossy(&stream(ended).kept()).into_owned())
+            run.ended.as_ref().map(|ended| masked(&stream(ended).kept()))
         };
         self.seen.push(json!({
             "hook": run.label,

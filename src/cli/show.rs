@@ -1,16 +1,13 @@
 //! `hookmux show`: one execution as a whole: when each hook ran, what it said, what it changed.
 
-use std::time::Duration;
-
-use similar::TextDiff;
+use std::path::Path;
 
 use super::args::{Format, ShowArgs};
 use super::output::{Output, Tone};
-use super::{End, Place, executions, retry, time};
+use super::{End, Place, difference, executions, retry, time};
 use crate::command::Fix;
 use crate::record::form::{Cause, Head, Outcome, PlanDecision, Record, RunRecord, State};
 use crate::record::history::History;
-use crate::record::text::Text;
 
 /// How wide the picture of the call's time is, in characters.
 const WIDTH: u64 = 40;
@@ -18,8 +15,6 @@ const WIDTH: u64 = 40;
 const MOST_LINES: usize = 30;
 /// The tries of detached hooks are looked for among this many later executions.
 const MOST_LATER: usize = 10_000;
-/// How long the shortest diff is looked for.
-const DIFF_TIME: Duration = Duration::from_secs(1);
 
 pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
@@ -35,7 +30,7 @@ pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::
         output.json(&value);
         return Ok(End::Good);
     }
-    head(&record, output);
+    head(&record, &place.surroundings.hooks_dir, output);
     if record.head.state == State::Done && record.body.runs.is_empty() {
         output.line("  no hook ran");
     }
@@ -54,7 +49,8 @@ pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::
     if !later.is_empty() {
         output.line("");
         output.toned(Tone::Bold, "Later");
-        let rows: Vec<_> = later.iter().map(executions::row).collect();
+        let rows: Vec<_> =
+            later.iter().map(|head| executions::row(head, &place.surroundings.hooks_dir)).collect();
         output.table(&executions::TITLES, &rows);
     }
     if record.head.state == State::Done && crate::record::history::is_failed(&record.head) {
@@ -91,9 +87,9 @@ fn later(history: &History, head: &Head) -> Vec<Head> {
         .collect()
 }
 
-fn head(record: &Record, output: &mut Output) {
+fn head(record: &Record, asked: &Path, output: &mut Output) {
     let head = &record.head;
-    let (result, tone) = executions::result(head);
+    let (result, tone) = executions::result(head, asked);
     output.toned(Tone::Bold, &format!("{} {}", executions::call(head), head.object));
     output.toned(tone, &format!("  {result}"));
     let took = head.duration_us.map(|micros| format!(", took {}", time::took(micros)));
@@ -266,25 +262,7 @@ fn answer(record: &Record, output: &mut Output) {
     if let (Some(before), Some(after)) = (&body.document, &body.document_after) {
         output.line("");
         output.toned(Tone::Bold, "The document, changed");
-        diff(before, after, output);
-    }
-}
-
-fn diff(before: &Text, after: &Text, output: &mut Output) {
-    let (before, after) = (before.lossy(), after.lossy());
-    // where a hook has changed everything, a diff that isn't the shortest has to do
-    let mut differ = TextDiff::configure();
-    differ.timeout(DIFF_TIME);
-    let diff = differ.diff_lines(before.as_ref(), after.as_ref());
-    let text = diff.unified_diff().context_radius(3).header("libvirt's", "hookmux's").to_string();
-    for line in text.lines() {
-        let tone = match line.as_bytes().first() {
-            Some(b'+') => Tone::Good,
-            Some(b'-') => Tone::Bad,
-            Some(b'@') => Tone::Dim,
-            _ => Tone::Plain,
-        };
-        output.toned(tone, &format!("  {line}"));
+        difference::show(&before.lossy(), &after.lossy(), output);
     }
 }
 

@@ -12,7 +12,7 @@ pub fn run(place: &Place, arguments: &WatchArgs, output: &mut Output) -> anyhow:
     let mut follower = Follower::new(&loaded.settings)?;
     loop {
         for head in follower.next(&history)?.iter().filter(|head| filter.holds(head)) {
-            log::say(head, arguments.output, output);
+            log::say(head, arguments.output, &loaded.settings.hooks_dir, output);
         }
     }
 }

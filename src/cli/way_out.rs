@@ -102,7 +102,7 @@ pub fn without_returns(path: &Path) -> Fix {
 }
 
 fn install(program: &OsStr) -> Fix {
-    let program = program.display();
+    let program = program.to_string_lossy();
     format!("install {program}, or name one that is there in the first line").into()
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::meaning::Meaning;
+use crate::cut;
 use crate::trust::{Fault, Refusal};
 
 /// What kind of problem it is. What depends on it asks here, never the message.
@@ -87,9 +88,7 @@ impl Diagnostic {
         };
         let mut place = error.location().map(|at| (at.line(), at.column()));
         // of a duplicate the library tells where the mapping begins; people want the second one
-        if let Some(key) = duplicate(message)
-            && let Some(second) = nth_key(text, key, 2)
-        {
+        if let Some(second) = duplicate(message).and_then(|key| nth_key(text, key, 2)) {
             place = Some(second);
         }
         let mut message = message.to_owned();
@@ -164,7 +163,7 @@ fn shortened(word: &str) -> String {
     if word.len() <= MAX_WORD_BYTES {
         return word.to_owned();
     }
-    format!("{}…", &word[..word.floor_char_boundary(MAX_WORD_BYTES)])
+    format!("{}…", cut::beginning(word, MAX_WORD_BYTES))
 }
 
 /// The word most like `word`, if any is like enough to have been meant.
@@ -214,7 +213,7 @@ fn unknown_value(message: &str) -> Option<String> {
 /// The beginning of a message that may quote values of any length.
 fn bounded(mut message: String) -> String {
     if message.len() > MAX_MESSAGE_BYTES {
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+        message.truncate(cut::beginning(&message, MAX_MESSAGE_BYTES).len());
         message.push('…');
     }
     message

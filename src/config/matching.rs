@@ -15,9 +15,8 @@ pub fn impossibility(registration: &Registration) -> Option<String> {
         return None;
     }
     let never = |holds: &dyn Fn(Moment) -> bool| !moments.iter().any(|moment| holds(*moment));
-    if let Some(patterns) = &when.driver
-        && never(&|moment| has_driver(when, moment))
-    {
+    let of_driver = when.driver.as_ref().filter(|_| never(&|moment| has_driver(when, moment)));
+    if let Some(patterns) = of_driver {
         let mut names: Vec<&str> = moments.iter().map(|moment| moment.driver.name()).collect();
         names.dedup();
         names.sort_unstable();
@@ -27,9 +26,8 @@ pub fn impossibility(registration: &Registration) -> Option<String> {
             names.join(", ")
         ));
     }
-    if let Some(patterns) = &when.reason
-        && never(&|moment| has_reason(when, moment))
-    {
+    let of_reason = when.reason.as_ref().filter(|_| never(&|moment| has_reason(when, moment)));
+    if let Some(patterns) = of_reason {
         let has_any = moments.iter().any(|moment| moment.operation == Operation::Release);
         return Some(if has_any {
             format!("`when.reason` is {patterns}, and its event has another one")
@@ -37,9 +35,8 @@ pub fn impossibility(registration: &Registration) -> Option<String> {
             format!("`when.reason` is {patterns}, and libvirt gives reasons at release only")
         });
     }
-    if let Some(patterns) = &when.origin
-        && never(&|moment| has_origin(when, moment))
-    {
+    let of_origin = when.origin.as_ref().filter(|_| never(&|moment| has_origin(when, moment)));
+    if let Some(patterns) = of_origin {
         return Some(format!(
             "`when.origin` is {patterns}, and at its events the origin is never that"
         ));

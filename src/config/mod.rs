@@ -21,9 +21,10 @@ pub mod yaml;
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use diagnostic::Diagnostic;
+pub use last_good::StandIn;
 pub use registration::Registration;
 pub use settings::{Settings, TrustPolicy};
 pub use surroundings::Surroundings;
@@ -37,14 +38,14 @@ pub struct Loaded {
     pub settings: Settings,
     /// What is wrong with the file, if anything.
     pub problem: Option<Diagnostic>,
-    /// The copy that stands in for a broken file.
-    pub copy: Option<PathBuf>,
+    /// What stands in for a broken file.
+    pub stand_in: Option<StandIn>,
 }
 
 impl Loaded {
     /// Whether the file is broken and nothing stands in for it.
     pub fn is_lost(&self) -> bool {
-        self.problem.is_some() && self.copy.is_none()
+        self.problem.is_some() && self.stand_in.is_none()
     }
 
     /// Keeps of the settings what holds for this user's daemon; returns which hooks it has. Where those
@@ -89,7 +90,11 @@ pub fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -> Loade
     let file = match read(&path, trust) {
         Ok(None) => {
             let settings = Settings::defaults(surroundings);
-            return Loaded { settings, problem: None, copy: None };
+            if keep && surroundings.is_root() {
+                // as below
+                let _ = last_good::keep_absence(&settings.state_dir, &path);
+            }
+            return Loaded { settings, problem: None, stand_in: None };
         }
         Ok(Some(file)) => Ok(file),
         Err(problem) => Err((problem, None)),
@@ -108,19 +113,19 @@ pub fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -> Loade
                 // without the copy a later mistake is answered more strictly, and nothing else
                 let _ = last_good::keep(&settings.state_dir, &path, &metadata, &text);
             }
-            Loaded { settings, problem: None, copy: None }
+            Loaded { settings, problem: None, stand_in: None }
         }
         Err((problem, text)) => {
             // what isn't trusted, or can't be read, says nothing
             let left = Settings::salvage(text.as_deref().unwrap_or_default(), surroundings);
-            let stand_in = last_good::find(&left.state_dir, &path).and_then(|(copy, text)| {
-                Some((Settings::parse(&path, &text, surroundings).ok()?, copy))
+            let found = last_good::find(&left.state_dir, &path).and_then(|(stand_in, text)| {
+                Some((Settings::parse(&path, &text, surroundings).ok()?, stand_in))
             });
-            let (settings, copy) = match stand_in {
-                Some((settings, copy)) => (settings, Some(copy)),
+            let (settings, stand_in) = match found {
+                Some((settings, stand_in)) => (settings, Some(stand_in)),
                 None => (left, None),
             };
-            Loaded { settings, problem: Some(problem), copy }
+            Loaded { settings, problem: Some(problem), stand_in }
         }
     }
 }

@@ -21,16 +21,17 @@ impl Template {
     /// A word that there is none of, with what is like it.
     pub fn parse(text: &str) -> Result<Template, String> {
         for piece in pieces(text) {
-            if let Piece::Word(word) = piece
-                && !WORDS.contains(&word)
-            {
-                let hint = did_you_mean(word, WORDS.into_iter()).map_or_else(
-                    || format!("there are ${}; a dollar itself is $$", WORDS.join(", $")),
-                    |meant| format!("did you mean ${meant}?"),
-                );
-                return Err(format!(
-                    "`${word}` in `{text}` is nothing that can be filled in; {hint}"
-                ));
+            match piece {
+                Piece::Word(word) if !WORDS.contains(&word) => {
+                    let hint = did_you_mean(word, WORDS.into_iter()).map_or_else(
+                        || format!("there are ${}; a dollar itself is $$", WORDS.join(", $")),
+                        |meant| format!("did you mean ${meant}?"),
+                    );
+                    return Err(format!(
+                        "`${word}` in `{text}` is nothing that can be filled in; {hint}"
+                    ));
+                }
+                _ => {}
             }
         }
         Ok(Template(text.to_owned()))

@@ -81,9 +81,8 @@ impl CallPattern {
                 "`{word}` is no call: write driver/operation/sub-operation, as in qemu/prepare/begin"
             ));
         }
-        if let Some(driver) = &pattern.driver
-            && Driver::from_name(driver).is_none()
-        {
+        let driver = pattern.driver.as_ref();
+        if let Some(driver) = driver.filter(|driver| Driver::from_name(driver).is_none()) {
             let meant = did_you_mean(driver, Driver::ALL.iter().map(|driver| driver.name()));
             let hint = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
             return Err(format!("`{driver}` in `{word}` is no driver{hint}"));

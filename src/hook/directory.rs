@@ -70,9 +70,7 @@ pub fn entries_by<'a>(
             }
             // what is no hook masks nothing
             let above = equals.iter().find(|above| masks(&above.state));
-            if let Some(above) = above
-                && masks(&state)
-            {
+            if let Some(above) = above.filter(|_| masks(&state)) {
                 state = State::Masked(above.path.clone());
             }
             equals.push(Entry { name, path, root, state });
@@ -113,12 +111,7 @@ pub fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
             if is_link { Err(unreadable(error)) } else { Ok(None) }
         }
         // a guest's name can be longer than any file's
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename
-            ) =>
-        {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENAMETOOLONG)) => {
             Ok(None)
         }
         Err(error) => Err(unreadable(error)),
@@ -164,11 +157,9 @@ pub fn look(path: &Path) -> Result<State, Unreadable> {
         Ok(metadata) => metadata,
         Err(error)
             if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound
-                    | io::ErrorKind::NotADirectory
-                    | io::ErrorKind::InvalidFilename
-            ) || error.raw_os_error() == Some(libc::ELOOP) =>
+                error.raw_os_error(),
+                Some(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG | libc::ELOOP)
+            ) =>
         {
             return Ok(State::Dangling);
         }

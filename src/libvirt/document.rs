@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::limits::{self, Limit, Look};
 use super::xml::{self, Piece, Pieces};
+use crate::cut;
 
 /// The largest document that is taken, in bytes. libvirt's own limit for one string in its
 /// protocol is 4 MiB (`REMOTE_STRING_MAX`).
@@ -214,9 +215,8 @@ fn shortened(words: String) -> String {
     if words.len() <= MAX_WORDS_BYTES {
         return words;
     }
-    let begin = words.floor_char_boundary(MAX_WORDS_BYTES / 2);
-    let end = words.ceil_char_boundary(words.len() - MAX_WORDS_BYTES / 2);
-    format!("{}…{}", &words[..begin], &words[end..])
+    let half = MAX_WORDS_BYTES / 2;
+    format!("{}…{}", cut::beginning(&words, half), cut::end(&words, half))
 }
 
 /// The element that carries name, uuid and metadata: the root, or the first network in `<hookData>`.

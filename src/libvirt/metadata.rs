@@ -177,9 +177,8 @@ impl<'a> OfDevices<'a> {
             found.extend(self.by_lower_key.get(&mac.to_ascii_lowercase()).into_iter().flatten());
         }
         // what is named by the address, in whatever case, is there already
-        if let Some(alias) = handle.alias
-            && !handle.mac.is_some_and(|mac| mac.eq_ignore_ascii_case(alias))
-        {
+        let is_mac = |alias: &str| handle.mac.is_some_and(|mac| mac.eq_ignore_ascii_case(alias));
+        if let Some(alias) = handle.alias.filter(|alias| !is_mac(alias)) {
             found.extend(self.by_key.get(alias).into_iter().flatten());
         }
         found.sort_unstable_by_key(|(place, _)| *place);

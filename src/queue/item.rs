@@ -49,7 +49,7 @@ pub struct Caller {
 impl Caller {
     /// This process.
     pub fn here() -> Caller {
-        let pid = std::process::id().cast_signed();
+        let pid = nix::unistd::getpid().as_raw();
         Caller { pid, start: processes::start_time(pid).unwrap_or_default() }
     }
 

@@ -303,11 +303,8 @@ impl Queue {
     /// may outlive an update, does so with every job that has its body in a file of its own.
     fn bring_back(&self) {
         for aside in self.aside().unwrap_or_default() {
-            if let Ok(head) = &aside.job
-                && head.put_aside.is_none()
-                && !head.has_body
-                && !self.is_there(&head.id)
-            {
+            let Ok(head) = &aside.job else { continue };
+            if head.put_aside.is_none() && !head.has_body && !self.is_there(&head.id) {
                 let _ = self.rename(&aside.name, head_name(&head.id).as_ref());
             }
         }

@@ -184,7 +184,7 @@ mod tests {
         assert!(!is_woken(&descriptor, PollTimeout::ZERO), "all of it was read");
 
         let mut call = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let pid = call.id().cast_signed();
+        let pid = call.id() as i32;
         let caller = Caller { pid, start: processes::start_time(pid).unwrap() };
         assert!(watch.add_caller(caller) && watch.ended_callers(true).is_empty());
         drop(call.stdin.take());

@@ -226,6 +226,8 @@ pub struct Head {
     pub process: Process,
     /// hookmux's.
     pub version: String,
+    /// Several hooks directories may share a `state_dir`. `None` in records of 0.1.0.
+    pub hooks_dir: Option<String>,
 }
 
 /// A hook's run, in short.
@@ -426,6 +428,7 @@ pub mod tests {
             }],
             process: Process { boot: "b".into(), pid: 4_194_304, start: 7 },
             version: "0.1.0".into(),
+            hooks_dir: Some("/etc/libvirt/hooks".to_owned()),
         };
         let body = Body {
             arguments: vec![Text(b"web".to_vec()), Text(b"\xff".to_vec())],

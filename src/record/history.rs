@@ -174,7 +174,8 @@ impl History {
         if word == "last" {
             return self.newest().next().into_iter().collect();
         }
-        let word = word.to_ascii_uppercase();
+        // as a table shortens it
+        let word = word.trim_matches('…').trim_matches('.').to_ascii_uppercase();
         if ulid::is_one(&word) {
             return vec![word];
         }

@@ -253,7 +253,7 @@ fn percent_decoded(bytes: &[u8], plus: u8) -> impl Iterator<Item = Symbol> {
         let byte = *bytes.get(begin)?;
         let digit = |at: usize| char::from(*bytes.get(at)?).to_digit(16);
         let coded = match (byte, digit(begin + 1), digit(begin + 2)) {
-            (b'%', Some(high), Some(low)) => u8::try_from(high << 4 | low).ok(),
+            (b'%', Some(high), Some(low)) => u8::try_from((high << 4) | low).ok(),
             _ => None,
         };
         at += if coded.is_some() { 3 } else { 1 };
@@ -302,8 +302,9 @@ fn with_neighbours(bytes: &[u8], (begin, end): Span) -> Span {
 
 /// Adds a span; those that it begins before are parts of it.
 fn add(spans: &mut Vec<Span>, (mut begin, mut end): Span) {
-    while let Some((first, last)) = spans.pop_if(|(_, last)| *last > begin) {
+    while let Some(&(first, last)) = spans.last().filter(|(_, last)| *last > begin) {
         (begin, end) = (begin.min(first), end.max(last));
+        spans.pop();
     }
     spans.push((begin, end));
 }
@@ -391,10 +392,9 @@ impl<'a> Values<'a> {
     /// Where a value ends.
     fn end(&mut self, begin: usize, closing: &'static [u8]) -> usize {
         let known = self.ends.iter().position(|(known, _)| *known == closing);
-        if let Some((_, end)) = known.and_then(|known| self.ends.get(known))
-            && *end >= begin
-        {
-            return *end;
+        let last = known.and_then(|known| self.ends.get(known)).map(|(_, end)| *end);
+        if let Some(end) = last.filter(|end| *end >= begin) {
+            return end;
         }
         let rest = self.bytes.get(begin..).unwrap_or_default();
         let length = match closing {

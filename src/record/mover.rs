@@ -135,6 +135,16 @@ fn lock(spool: &Spool, name: &str) -> io::Result<Option<Flock<File>>> {
     }
 }
 
+/// Takes the place of a mover that lingers: calls start none meanwhile. `None` where somebody has it.
+///
+/// # Errors
+/// The runtime directory can't be used.
+pub fn hold(runtime_dir: &Dir) -> io::Result<Option<Flock<File>>> {
+    let spool = Spool::new(runtime_dir);
+    spool.make()?;
+    lock(&spool, MOVER)
+}
+
 /// Moves, and waits for more until it has been quiet for a while; prunes now and then.
 ///
 /// # Errors
@@ -322,11 +332,11 @@ impl Mover<'_> {
             if self.store.group(id).look(id).is_err() {
                 self.store.put(id, &bytes)?;
             }
-            let line = first_line(&bytes);
-            if let Some(counters) = &mut counters
-                && !counters.batch.contains(id)
-                && let Some(head) = Head::decode(line)
-            {
+            let Some(counters) = &mut counters else { continue };
+            if counters.batch.contains(id) {
+                continue;
+            }
+            if let Some(head) = Head::decode(first_line(&bytes)) {
                 counters.add(&head);
             }
         }

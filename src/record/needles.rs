@@ -191,7 +191,7 @@ mod tests {
         // all texts over two letters, all sets of two words
         let texts = |length: u32| {
             (0..1_u32 << length).map(move |n| {
-                (0..length).map(|at| if n >> at & 1 == 0 { 'a' } else { 'b' }).collect::<String>()
+                (0..length).map(|at| if (n >> at) & 1 == 0 { 'a' } else { 'b' }).collect::<String>()
             })
         };
         for one in texts(3) {

@@ -198,6 +198,7 @@ impl Recorder {
             hooks: Vec::new(),
             process: here(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            hooks_dir: Some(begun.settings.hooks_dir.to_string_lossy().into_owned()),
         };
         let body = Body {
             arguments: call.arguments.iter().map(|argument| argument.as_os_str().into()).collect(),
@@ -255,11 +256,11 @@ impl Open {
     fn over(&mut self, run: &Run) {
         // devices are gone through in the order of the plan
         let plan = &self.record.body.plan;
-        if let Some(places) = self.waiting.get_mut(&run.label)
-            && let Some(planned) = places.front().and_then(|place| plan.get(*place))
-            && planned.device == run.device
-        {
-            places.pop_front();
+        if let Some(places) = self.waiting.get_mut(&run.label) {
+            let next = places.front().and_then(|place| plan.get(*place));
+            if next.is_some_and(|planned| planned.device == run.device) {
+                places.pop_front();
+            }
         }
         let is_it = |started: &Started| started.label == run.label && started.device == run.device;
         let place = self.started.iter().position(is_it);
@@ -392,7 +393,7 @@ fn micros_between(since: Instant, until: Instant) -> u64 {
 
 /// This process.
 fn here() -> Process {
-    let pid = std::process::id().cast_signed();
+    let pid = nix::unistd::getpid().as_raw();
     Process { boot: boot::id(), pid, start: processes::start_time(pid).unwrap_or_default() }
 }
 

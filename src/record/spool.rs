@@ -152,8 +152,8 @@ impl Spool {
     /// What the finished ones take, in bytes.
     fn size(&self) -> u64 {
         let Ok(bytes) = self.base.read(SIZES, MAX_SIZES_BYTES) else { return self.recount() };
-        let (sizes, _) = bytes.as_chunks::<8>();
-        sizes.iter().fold(0, |sum, size| sum.saturating_add(u64::from_le_bytes(*size)))
+        let sizes = bytes.chunks_exact(8).filter_map(|size| size.first_chunk());
+        sizes.fold(0, |sum, size| sum.saturating_add(u64::from_le_bytes(*size)))
     }
 
     /// How many have come since they were last moved, as far as is noted.

@@ -31,7 +31,7 @@ pub fn is_one(word: &str) -> bool {
 pub fn milliseconds(id: &str) -> Option<u64> {
     id.bytes().take(10).try_fold(0, |value, byte| {
         let digit = DIGITS.iter().position(|digit| *digit == byte)?;
-        Some(value << 5 | digit as u64)
+        Some((value << 5) | digit as u64)
     })
 }
 
@@ -41,8 +41,8 @@ pub fn first_of(milliseconds: u64) -> String {
 }
 
 fn encode(milliseconds: u64, chance: [u8; 10]) -> String {
-    let chance = chance.iter().fold(0u128, |value, byte| value << 8 | u128::from(*byte));
-    let value = u128::from(milliseconds) << 80 | chance;
+    let chance = chance.iter().fold(0u128, |value, byte| (value << 8) | u128::from(*byte));
+    let value = (u128::from(milliseconds) << 80) | chance;
     (0..26).rev().map(|digit| char::from(DIGITS[(value >> (5 * digit)) as usize & 31])).collect()
 }
 

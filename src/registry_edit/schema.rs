@@ -126,9 +126,7 @@ fn property(key: &str) -> Value {
         // a key that this page doesn't know yet may hold anything
         _ => ("", json!({})),
     };
-    if let Some(object) = schema.as_object_mut()
-        && !words.is_empty()
-    {
+    if let Some(object) = schema.as_object_mut().filter(|_| !words.is_empty()) {
         object.insert("description".to_owned(), words.into());
     }
     schema

@@ -1,7 +1,7 @@
 //! The files of `hooks.d`: one lock for all who change them, and files that are either there as a
 //! whole or not at all.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -9,6 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
 use super::draft::Draft;
 use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
@@ -22,7 +24,7 @@ const MODE: u32 = 0o644;
 
 /// Held while registrations change. Readers need none.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "closing it lets go of the lock")] File);
+pub struct Lock(#[expect(dead_code, reason = "dropping it lets go of the lock")] Flock<File>);
 
 /// Makes `hooks.d` where there is none, and locks it.
 ///
@@ -37,27 +39,26 @@ pub fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
-    let file =
+    let mut file =
         options.open(&path).with_context(|| format!("{} can't be opened", path.display()))?;
     if !file.metadata().is_ok_and(|found| found.is_file()) {
         bail!("{} is not a regular file: rm '{0}'", path.display());
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(Lock(file)),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                thread::sleep(LOOK_AGAIN);
-            }
-            Err(TryLockError::WouldBlock) => bail!(
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Lock(lock)),
+            Err((file, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file,
+            Err((_, Errno::EWOULDBLOCK)) => bail!(
                 "somebody else has been changing registrations for {} s ({} is locked)",
                 PATIENCE.as_secs(),
                 path.display()
             ),
-            Err(TryLockError::Error(error)) => {
+            Err((_, error)) => {
                 return Err(error).with_context(|| format!("{} can't be locked", path.display()));
             }
-        }
+        };
+        thread::sleep(LOOK_AGAIN);
     }
 }
 
@@ -141,7 +142,8 @@ pub fn remove(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
     fs::remove_file(path).with_context(|| format!("{} can't be removed", path.display()))
 }
 
-/// A file under a name of its own, then renamed: readers find the old one or the new one.
+/// A file under a name of its own, then renamed: readers find the old one or the new one. It is on the
+/// disk afterwards, as in [`files::replace_for_good`].
 fn replace(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -159,7 +161,10 @@ fn replace(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()>
         }
         let mode = like.map_or(MODE, |like| like.mode() & 0o777);
         file.set_permissions(Permissions::from_mode(mode))?;
-        fs::rename(&temporary, path)
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        files::sync_names(path);
+        Ok(())
     };
     write().inspect_err(|_| drop(fs::remove_file(&temporary)))
 }

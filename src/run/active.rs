@@ -202,9 +202,7 @@ impl Active {
         let left = processes::of_run(self.pid, &self.run, me);
         if left.is_empty() && self.exited.is_some() {
             self.is_over = true;
-        } else if let Some(killed) = ending.killed.filter(|killed| now >= *killed + AFTER_KILL)
-            && (now >= killed + AFTER_KILL_LONGEST || are_in_the_kernel(&left))
-        {
+        } else if ending.killed.is_some_and(|killed| is_beyond_help(killed, now, &left)) {
             self.is_unkillable = true;
             self.is_over = true;
         } else if now >= ending.kill_at {
@@ -218,6 +216,11 @@ impl Active {
 }
 
 /// Whether all that is left waits for the kernel, and nobody can end it.
+/// Whether what was killed at that moment will hardly end any more.
+fn is_beyond_help(killed: Instant, now: Instant, left: &[processes::Member]) -> bool {
+    now >= killed + AFTER_KILL && (now >= killed + AFTER_KILL_LONGEST || are_in_the_kernel(left))
+}
+
 fn are_in_the_kernel(left: &[processes::Member]) -> bool {
     !left.is_empty() && left.iter().all(|member| member.is_uninterruptible)
 }

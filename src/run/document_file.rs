@@ -317,7 +317,7 @@ mod tests {
         assert!(left.named().exists() && own.named().exists());
         drop(child.stdin.take());
         // not reaped yet
-        while is_alive(pid.cast_signed()) {
+        while is_alive(pid as i32) {
             std::thread::yield_now();
         }
         sweep(&runtime_dir);

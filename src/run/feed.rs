@@ -24,11 +24,10 @@ pub struct Feed {
 pub fn pipe(document: &[u8]) -> io::Result<(OwnedFd, Option<Feed>)> {
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    if document.len() > USUAL_BYTES
-        && let Ok(size) = i32::try_from(document.len())
-    {
+    if document.len() > USUAL_BYTES {
         // over the limit of a user, or of the host: the rest is fed
-        let _ = fcntl(&writer, FcntlArg::F_SETPIPE_SZ(size));
+        let size = i32::try_from(document.len());
+        let _ = size.map(|size| fcntl(&writer, FcntlArg::F_SETPIPE_SZ(size)));
     }
     let mut pipe = File::from(writer);
     let written = write(&mut pipe, document);

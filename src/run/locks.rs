@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
+use crate::cut;
 use crate::format;
 use crate::sanitize;
 use crate::state::Dir;
@@ -41,12 +42,11 @@ pub struct Holder {
 impl Holder {
     /// One that takes a lock now.
     pub fn new(hook: &str, execution: &str) -> Holder {
-        let end = hook.floor_char_boundary(MAX_HOOK_BYTES);
         Holder {
             format: FORMAT,
-            hook: hook[..end].to_owned(),
+            hook: cut::beginning(hook, MAX_HOOK_BYTES).to_owned(),
             execution: execution.to_owned(),
-            pid: std::process::id().cast_signed(),
+            pid: nix::unistd::getpid().as_raw(),
             since: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         }
     }

@@ -241,14 +241,14 @@ mod tests {
         assert_eq!((row.start, row.is_dead()), (4711, false));
         assert!(super::row(format!("77 (a) Z {rest}").as_bytes()).unwrap().is_dead());
         assert!(super::row(b"").is_none());
-        let me = std::process::id().cast_signed();
+        let me = nix::unistd::getpid().as_raw();
         assert!(is_running(me, start_time(me).unwrap()));
         assert!(!is_running(me, start_time(me).unwrap() + 1));
     }
 
     #[test]
     fn the_own_process_is_found_by_its_parent() {
-        let me = std::process::id().cast_signed();
+        let me = nix::unistd::getpid().as_raw();
         let parent = nix::unistd::getppid().as_raw();
         let is_found =
             |adopter| of_run(parent, "none", adopter).iter().any(|member| member.pid == me);

@@ -79,7 +79,7 @@ impl Supervisor {
         // before 3.4 there is no such thing; then orphans are init's, and are left alone
         let _ = prctl::set_child_subreaper(true);
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        let me = std::process::id().cast_signed();
+        let me = nix::unistd::getpid().as_raw();
         Ok(Supervisor {
             signals,
             null,
@@ -217,7 +217,7 @@ impl Supervisor {
 
     fn read_signals(&mut self) {
         while let Ok(Some(info)) = self.signals.read_signal() {
-            if info.ssi_signo != libc::SIGCHLD.cast_unsigned() {
+            if info.ssi_signo != libc::SIGCHLD as u32 {
                 self.is_terminated = true;
             }
         }

@@ -168,6 +168,34 @@ fn installed_beside_a_foreign_script_both_run() {
 }
 
 #[test]
+fn install_waits_until_libvirtd_has_looked() {
+    let host = Host::without_hookmux();
+    host.start_daemon();
+    host.script("before_vm_start/10-x", "say starts");
+    // one that libvirtd doesn't look into
+    host.run(&["mkdir", "-p", "/run/elsewhere/hooks"]).ok();
+    let elsewhere = ["--hooks-dir", "/run/elsewhere/hooks", "install", "--reload"];
+    let told = host.hookmux(&elsewhere).ok();
+    assert!(told.contains("No libvirt daemon runs that looks here"), "{told}");
+    // without an entry for the daemon nobody sees it
+    let told = host.hookmux(&["install", "--driver", "network", "--reload"]).ok();
+    assert!(told.contains("can't be seen"), "{told}");
+    let told = host.hookmux(&["install", "--reload"]).ok();
+    assert!(told.contains("libvirtd was reloaded, and has looked"), "{told}");
+    let vm = host.guest("vm");
+    vm.start().ok();
+    assert_eq!(host.log(), ["starts"], "nothing had to be waited for");
+    vm.destroy().ok();
+
+    let told = host.hookmux(&["uninstall", "--driver", "qemu", "--reload"]).ok();
+    assert!(told.contains("libvirtd was reloaded, and has looked"), "{told}");
+    host.clear_log();
+    vm.start().ok();
+    vm.destroy().ok();
+    assert!(host.log().is_empty());
+}
+
+#[test]
 fn install_on_an_empty_host_takes_a_reload_and_uninstall_leaves_it_empty() {
     let host = Host::without_hookmux();
     host.start_daemon();
@@ -193,4 +221,89 @@ fn install_on_an_empty_host_takes_a_reload_and_uninstall_leaves_it_empty() {
     // libvirt passes over a hook that is gone.
     vm.start().ok();
     vm.destroy().ok();
+}
+
+#[test]
+fn an_adoption_that_would_break_guests_is_refused_and_leaves_the_host_as_it_was() {
+    let by_name = "case ${0##*/} in qemu) say \"as qemu: $2\" ;; *) exit 0 ;; esac";
+    for (body, owner, reason) in [(by_name, 0, "its own name"), ("say \"$2\"", 1000, "uid 1000")] {
+        let host = host_with_hook(body);
+        chown(host.path(QEMU), Some(owner), None).unwrap();
+        let before = fingerprint(&host, QEMU);
+        let vm = host.guest("vm");
+        vm.start().ok();
+        vm.destroy().ok();
+        let said = host.log();
+        assert_eq!(said.len(), 5, "{said:?}");
+
+        let names = || host.sh(&format!("ls -la --time-style=+ {HOOKS} /usr/sbin/hookmux*")).out;
+        let listed = names();
+        let install = ["install", "--adopt", "--driver", "qemu"];
+        let refused = host.hookmux(&install);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let told = format!("{}{}", refused.out, refused.err);
+        assert!(told.contains(reason) && told.contains("nothing was changed"), "{told}");
+        assert_eq!(fingerprint(&host, QEMU), before);
+        assert_eq!(names(), listed);
+        host.clear_log();
+        vm.start().ok();
+        vm.destroy().ok();
+        assert_eq!(host.log(), said, "{reason}");
+    }
+}
+
+/// The commonest script of all: it runs the executable files of a guest's directory, by `find` and
+/// the shell, which runs those without a `#!` line too.
+#[test]
+fn the_helpers_tree_without_interpreter_lines_starts_its_guest() {
+    let helper = include_str!("../captures/vfio-helper.sh");
+    let host = Host::without_hookmux();
+    host.write(QEMU, helper, 0o755);
+    let start = "set -x\n[[ $2 == prepare ]] && source /dev/null\n\
+                 echo \"start $1 $2\" >> /run/hooks.log\n";
+    host.write(&format!("{HOOKS}/qemu.d/vm/prepare/begin/start.sh"), start, 0o755);
+    let stop = "function stop { echo \"stop $3\" >> /run/hooks.log; }\nstop \"$@\"\n";
+    host.write(&format!("{HOOKS}/qemu.d/vm/release/end/stop.sh"), stop, 0o755);
+    host.start_daemon();
+    let vm = host.guest("vm");
+    let said = ["start vm prepare", "stop end"];
+    vm.start().ok();
+    vm.destroy().ok();
+    assert_eq!(host.log(), said, "by the helper");
+
+    let told = host.hookmux(&["install", "--adopt", "--driver", "qemu"]).ok();
+    assert!(told.contains("VFIO helper"), "{told}");
+    host.clear_log();
+    vm.start().ok();
+    vm.destroy().ok();
+    assert_eq!(host.log(), said, "by hookmux");
+}
+
+/// The daemon of a session is its user's, and calls the same names in /etc.
+#[test]
+fn a_users_session_daemon_runs_its_adopted_script() {
+    let host = host_with_hook("say \"$(id -u) $1 $2\"");
+    host.write("/run/hooks.log", "", 0o666);
+    host.sh("mkdir -p /run/user/1000 /run/home && chown 1000 /run/user/1000 /run/home").ok();
+    let domain = crate::documents::Domain::new("vm");
+    host.write("/run/domain.xml", &domain.xml(), 0o644);
+    let virsh = |words: &str| {
+        host.sh(&format!(
+            "cd / && exec setpriv --reuid=1000 --regid=1000 --clear-groups env \
+             HOME=/run/home XDG_RUNTIME_DIR=/run/user/1000 virsh -c qemu:///session {words}"
+        ))
+    };
+    let said = ["prepare", "start", "started", "stopped", "release"]
+        .map(|operation| format!("1000 vm {operation}"));
+    virsh("define /run/domain.xml").ok();
+    virsh("start vm").ok();
+    virsh("destroy vm").ok();
+    assert_eq!(host.log(), said, "before hookmux");
+
+    host.hookmux(&["install", "--adopt", "--driver", "qemu"]).ok();
+    host.script("before_vm_start/10-x", "say 'of the administrator'");
+    host.write("/run/hooks.log", "", 0o666);
+    virsh("start vm").ok();
+    virsh("destroy vm").ok();
+    assert_eq!(host.log(), said, "adopted");
 }

@@ -46,6 +46,12 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/libvirt /run/lock /run/hookmux-bin
 mount --bind "$base/run" /run/libvirt
 mount --bind "$base/bin" /run/hookmux-bin
+# Every program of /usr/sbin is there by a link to where it was, in a directory of this host's own.
+mkdir -p /run/real-sbin /run/own-sbin
+mount --bind /usr/sbin /run/real-sbin
+for program in /usr/sbin/*; do ln -s "/run/real-sbin/${program##*/}" /run/own-sbin/; done
+rm -f /run/own-sbin/hookmux*
+mount --bind /run/own-sbin /usr/sbin
 # Last: the base may lie below it.
 mount --bind "$base/lib" /var/lib
 

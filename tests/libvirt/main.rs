@@ -19,6 +19,7 @@ mod scripts;
 mod adopt;
 mod check;
 mod daemon;
+mod entries;
 mod filter;
 mod gate;
 mod leash;

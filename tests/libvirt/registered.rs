@@ -96,3 +96,29 @@ fn a_hook_is_harmless_unless_the_guest_asks_for_it() {
     host.guest("other").start().ok();
     assert_eq!(host.log(), ["script"]);
 }
+
+#[test]
+fn a_typo_in_an_after_registration_stops_nobody() {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", "say starts");
+    for (name, yaml) in [
+        ("event", "events: [after_vm_strat]\ncommand: bin/x\n"),
+        ("key", "events: [after_vm_start]\ncomand: bin/x\n"),
+        ("value", "events: [after_vm_start]\ncommand: bin/x\ntimeout: soon\n"),
+    ] {
+        host.write(&format!("/etc/libvirt/hooks/hooks.d/{name}.yaml"), yaml, 0o644);
+    }
+    let vm = host.guest("vm");
+    vm.start().ok();
+    assert!(vm.is_running());
+    vm.destroy().ok();
+    assert_eq!(host.log(), ["starts"]);
+    let told = host.hookmux(&["check"]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    assert!(told.out.contains("after_vm_strat") && told.out.contains("comand"), "{told:?}");
+    // one that may have meant a gate keeps it shut
+    let yaml = "events: [before_vm_strat]\ncommand: bin/x\n";
+    host.write("/etc/libvirt/hooks/hooks.d/gate.yaml", yaml, 0o644);
+    vm.start().fails_with(&["gate.yaml", "before_vm_strat"]);
+    assert_eq!(vm.state(), "shut off");
+}

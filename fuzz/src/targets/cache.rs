@@ -169,9 +169,11 @@ fn mend(image: &mut [u8]) {
         let mixed = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^ (mixed >> 32)
     };
-    let (words, rest) = index.as_chunks::<8>();
+    let words = index.chunks_exact(8);
+    let rest = words.remainder();
     let first = 0x9e37_79b9_7f4a_7c15 ^ index.len() as u64;
-    let sum = words.iter().fold(first, |sum, word| step(sum, u64::from_le_bytes(*word)));
+    let words = words.filter_map(|word| word.first_chunk());
+    let sum = words.fold(first, |sum, word| step(sum, u64::from_le_bytes(*word)));
     let sum = rest.iter().fold(sum, |sum, byte| step(sum, u64::from(*byte)));
     image[SUM..HEADER].copy_from_slice(&sum.to_le_bytes());
 }

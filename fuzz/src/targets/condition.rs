@@ -126,11 +126,10 @@ impl Target for Conditions {
         })?;
         let _ = called::moments(&registration.triggers);
         let impossibility = matching::impossibility(&registration);
-        if word == "yes"
+        let can_hold = word == "yes"
             && is_possible(&call, origin, &facts.document)
-            && is_asked(&registration, &call, origin)
-            && let Some(why) = impossibility
-        {
+            && is_asked(&registration, &call, origin);
+        if let Some(why) = impossibility.filter(|_| can_hold) {
             must(false, "a condition that holds and is said never to", || {
                 format!("{why}\n{call:?} {origin}")
             })?;

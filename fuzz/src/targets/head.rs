@@ -47,11 +47,10 @@ impl Target for Head {
         }
         // what follows name and uuid means nothing, as long as it is text
         let cut = &input[..input.len() - input.len() / 4];
-        if std::str::from_utf8(input).is_ok()
-            && let Some(of_cut) = document::head(cut)
-            && of_cut.uuid.is_some()
-            && of_cut.name.is_some()
-        {
+        let is_text = std::str::from_utf8(input).is_ok();
+        let of_cut = document::head(cut)
+            .filter(|of_cut| is_text && of_cut.uuid.is_some() && of_cut.name.is_some());
+        if let Some(of_cut) = of_cut {
             same("a head that depends on what follows it", &Some(of_cut), &head)?;
         }
         let Ok(tree) = document::parse(input) else { return Ok(false) };

@@ -10,7 +10,7 @@ use hookmux::queue::clock::Clock;
 use hookmux::queue::item::FORMAT;
 use hookmux::queue::{Body, Head, Queue, Unread};
 use hookmux::state::Dir;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Checked, Target, join, must, parts, same};
 use crate::json;
@@ -131,6 +131,24 @@ const OF_BODY: &[&str] = &[
     "started_document",
 ];
 
+/// Makes two files of a job that was one: what is of its body leaves `head`, and is returned.
+fn parted(random: &mut Random, head: &mut Map<String, Value>) -> Value {
+    let taken = OF_BODY
+        .iter()
+        .filter_map(|key| head.shift_remove(*key).map(|value| ((*key).to_owned(), value)));
+    let mut body: Map<String, Value> = taken.collect();
+    for part in [&mut *head, &mut body] {
+        part.insert("format".to_owned(), FORMAT.into());
+    }
+    if random.once_in(2) {
+        let moment =
+            serde_json::json!({ "boot": hookmux::boot::id(), "boottime_ns": random.next() >> 1 });
+        head.insert(random.pick(&["queued", "due"]).to_owned(), moment);
+        head.insert("run".to_owned(), format!("{ID}-1").into());
+    }
+    Value::Object(body)
+}
+
 impl Target for Jobs {
     fn name(&self) -> &'static str {
         "job"
@@ -143,26 +161,9 @@ impl Target for Jobs {
         }
         // sometimes as 0.1.0 wrote it
         let mut body = Value::Null;
-        if !random.once_in(3)
-            && let Value::Object(object) = &mut head
-        {
-            let taken = OF_BODY.iter().filter_map(|key| {
-                object.shift_remove(*key).map(|value| ((*key).to_owned(), value))
-            });
-            body = Value::Object(taken.collect());
-            for part in [&mut head, &mut body] {
-                if let Value::Object(object) = part {
-                    object.insert("format".to_owned(), FORMAT.into());
-                }
-            }
-            if random.once_in(2)
-                && let Value::Object(object) = &mut head
-            {
-                let moment = serde_json::json!({ "boot": hookmux::boot::id(), "boottime_ns": random.next() >> 1 });
-                let key = random.pick(&["queued", "due"]);
-                object.insert(key.to_owned(), moment);
-                object.insert("run".to_owned(), format!("{ID}-1").into());
-            }
+        let is_of_now = !random.once_in(3);
+        if let Some(object) = head.as_object_mut().filter(|_| is_of_now) {
+            body = parted(random, object);
         }
         if random.once_in(2) {
             json::mutate(random, &mut head, WORDS);

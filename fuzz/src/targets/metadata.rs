@@ -55,9 +55,9 @@ impl Target for Metadata {
     fn check(&mut self, input: &[u8]) -> Checked {
         let Ok(tree) = document::parse(input) else { return Ok(false) };
         let Ok(read) = metadata::read(&tree) else { return Ok(false) };
-        if input.len() <= MAX_COMPARED_BYTES
-            && let Some(plain) = plain(document::object(&tree))
-        {
+        let is_compared = input.len() <= MAX_COMPARED_BYTES;
+        let object = is_compared.then(|| document::object(&tree));
+        if let Some(plain) = object.and_then(plain) {
             same("the metadata differs: hookmux, the plain way", &read, &plain)?;
         }
         Ok(!read.properties.is_empty() || !read.devices.is_empty())

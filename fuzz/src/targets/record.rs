@@ -161,7 +161,7 @@ impl Target for Records {
             let back: Option<Counters> = serde_json::from_slice(&kept).ok();
             same("counters don't come back", &back, &Some(counters))?;
         }
-        if input.len().is_multiple_of(FILE_EVERY) {
+        if input.len() % FILE_EVERY == 0 {
             // a file's name is the id of its record
             let id = head.as_ref().map(|head| head.id.clone()).filter(|id| ulid::is_one(id));
             let name = id.as_deref().unwrap_or("record");

@@ -104,9 +104,8 @@ pub fn other_ways(text: &str) -> Vec<(&'static str, String)> {
         others.push(("means something else before a comment", format!("{text}# a comment\n")));
     }
     let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if let Some(value) = plain_value(bare)
-        && let Ok(written) = serde_yaml::to_string(&value)
-    {
+    let written = plain_value(bare).and_then(|value| serde_yaml::to_string(&value).ok());
+    if let Some(written) = written {
         others.push(("means something else as the library writes it", written));
     }
     others

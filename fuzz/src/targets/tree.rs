@@ -57,9 +57,9 @@ impl Target for Tree {
                     same("a document over a limit has another head", &facts.identity, &head)?;
                 }
                 // the parser itself may take long
-                if input.len() <= MAX_COMPARED_BYTES
-                    && let Ok(text) = std::str::from_utf8(input)
-                {
+                let is_compared = input.len() <= MAX_COMPARED_BYTES;
+                let text = std::str::from_utf8(input).ok();
+                if let Some(text) = text.filter(|_| is_compared) {
                     let is_whole = roxmltree::Document::parse(text).is_ok();
                     must(is_over || !is_whole, "a document that is whole and refused", || {
                         words.clone()

@@ -31,7 +31,10 @@ enum Site {
 
 /// The kernel judges the file that a link leads to.
 fn site(end: &Path, hooks_dir: &Path) -> Site {
-    if end.parent().is_some_and(|parent| BINARY_DIRECTORIES.iter().any(|one| parent == *one)) {
+    if end
+        .parent()
+        .is_some_and(|parent| BINARY_DIRECTORIES.iter().any(|one| parent == Path::new(one)))
+    {
         Site::Good
     } else if end.starts_with(hooks_dir) {
         Site::Copy

@@ -123,10 +123,11 @@ fn hindered(
         ),
         (Code::InterpreterMissing, Cause::OneWord(words)) => format!(
             "{label} gives env `{}`, which Linux hands over as one word: no program is called that",
-            words.display()
+            words.to_string_lossy()
         ),
         (Code::InterpreterMissing, Cause::NotInPath { name, search }) => {
-            format!("{label} needs {}, and there is none in {}", name.display(), search.display())
+            let (name, search) = (name.to_string_lossy(), search.to_string_lossy());
+            format!("{label} needs {name}, and there is none in {search}")
         }
         (Code::InterpreterMissing, Cause::Missing) => {
             format!("{label} needs {of}, which is not there")

@@ -42,7 +42,7 @@ fn moment(
     let place = tree::place(hooks_dir, &call);
     let Some(place) = place.filter(|_| call.operation() != Operation::Unknown) else {
         let path = hooks_dir.join(format!("{driver}.d")).join(guest).join(operation).join(sub);
-        let moment = format!("{}/{}", operation.display(), sub.display());
+        let moment = format!("{}/{}", operation.to_string_lossy(), sub.to_string_lossy());
         return uncalled(survey, Uncalled { driver, path, moment });
     };
     match tree::scripts(&place) {

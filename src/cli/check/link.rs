@@ -11,6 +11,7 @@ use super::finding::{Code, Findings, Fix, words};
 use super::proof::{Proof, Seen, proof};
 use super::records;
 use super::survey::Survey;
+use crate::cli::daemons::Daemon;
 use crate::daemon_seen;
 use crate::libvirt::Driver;
 use crate::startable;
@@ -56,26 +57,27 @@ pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mu
 }
 
 /// What is kept of a driver's calls, and of a daemon's starts and reloads.
-fn seen_of(survey: &Survey<'_>, driver: Driver, daemon: &str) -> Seen {
+fn seen_of(survey: &Survey<'_>, driver: Driver, daemon: &Daemon) -> Seen {
     Seen {
         call: records::last_call(survey, driver),
-        reload: daemon_seen::when(&survey.settings.runtime_dir, daemon),
+        reload: daemon_seen::when(&survey.settings.runtime_dir, &daemon.comm),
     }
 }
 
 /// Whether the daemon has looked for hook programs since the link was made.
 pub fn seen(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
     let Some(linked) = changed(link) else { return };
-    for daemon in survey.daemons.iter().filter(|daemon| daemon.serves(driver)) {
+    let is_asked = |daemon: &&Daemon| daemon.serves(driver) && daemon.is_for(survey.user);
+    for daemon in survey.daemons.iter().filter(is_asked) {
         let Some(started) = daemon.started else { continue };
-        let seen = seen_of(survey, driver, &daemon.name);
+        let seen = seen_of(survey, driver, daemon);
         if proof(linked, started, seen.call, seen.reload) == Proof::Unknown {
             let words = format!(
                 "{} is newer than the start of {}, which looks for hook programs only then and when it is reloaded, and no call is recorded since: unknown whether it has seen it, reload it to be sure",
                 link.display(),
                 daemon.name
             );
-            findings.add(Code::UnprovenLink, link, words, daemon.reload.as_str());
+            findings.add(Code::UnprovenLink, link, words, daemon.reload());
         }
     }
 }

@@ -5,7 +5,6 @@ mod code;
 mod commands;
 mod confinement;
 mod content;
-mod daemons;
 pub mod finding;
 mod guest_tree;
 mod guests;

@@ -102,10 +102,9 @@ fn own(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings) {
         return;
     }
     // it is made at the first call, if that can be done
-    let above = path.ancestors().skip(1).find(|above| above.symlink_metadata().is_ok());
-    if let Some(above) = above
-        && let Err(error) = access(above, AccessFlags::W_OK | AccessFlags::X_OK)
-    {
+    let mut all_above = path.ancestors().skip(1);
+    let Some(above) = all_above.find(|above| above.symlink_metadata().is_ok()) else { return };
+    if let Err(error) = access(above, AccessFlags::W_OK | AccessFlags::X_OK) {
         let error = std::io::Error::from(error);
         let words = format!("{key} {} can't be made: {error}; {loss}", path.display());
         findings.add(Code::NotWritable, path, words, fix_of(survey, key, above, &error));

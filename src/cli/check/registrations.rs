@@ -25,8 +25,8 @@ pub fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Fin
     let settings = &loaded.settings;
     let path = settings.hooks_dir.join(FILE_NAME);
     if let Some(problem) = loaded.problem.as_ref().filter(|problem| !is_refused(problem)) {
-        let consequence = match &loaded.copy {
-            Some(copy) => format!("calls use its last good copy, {}", copy.display()),
+        let consequence = match &loaded.stand_in {
+            Some(stand_in) => format!("calls use {stand_in}"),
             None => "there is no good copy of it, and gates fail".to_owned(),
         };
         let words = format!("{} ({consequence})", problem.one_line());

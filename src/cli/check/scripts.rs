@@ -52,15 +52,15 @@ fn told(survey: &Survey<'_>, script: &Script, code: Code, words: String, finding
 /// In the per-guest tree any name runs, as the community's helper has it.
 fn runs_anyway(script: &Script, findings: &mut Findings) {
     let path = &script.path;
-    if matches!(script.spot, Spot::Tree(_))
-        && let Some(why) = path.file_name().and_then(left_behind)
-    {
-        let words = format!(
-            "{} is by its name {why}, and runs all the same: the per-guest tree takes any name",
-            script.label
-        );
-        findings.add(Code::LeftBehindRuns, path, words, Fix::run(&words!["chmod", "a-x", path]));
+    if !matches!(script.spot, Spot::Tree(_)) {
+        return;
     }
+    let Some(why) = path.file_name().and_then(left_behind) else { return };
+    let words = format!(
+        "{} is by its name {why}, and runs all the same: the per-guest tree takes any name",
+        script.label
+    );
+    findings.add(Code::LeftBehindRuns, path, words, Fix::run(&words!["chmod", "a-x", path]));
 }
 
 fn leads_to(path: &Path) -> String {

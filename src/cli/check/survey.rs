@@ -7,10 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::daemons::{self, Daemon};
 use super::finding::{Findings, Fix, words};
 use super::guest_tree;
 use super::unreadable::complain;
+use crate::cli::daemons::{self, Daemon};
 use crate::cli::installed::{self, Installed};
 use crate::cli::list;
 use crate::cli::version::{self, Version};

@@ -44,9 +44,10 @@ impl Examiner {
     }
 
     fn directory(&mut self, path: &Path, what: impl Into<String>) {
-        if path.is_dir()
-            && let Err(refusal) = self.trust.directory(path)
-        {
+        if !path.is_dir() {
+            return;
+        }
+        if let Err(refusal) = self.trust.directory(path) {
             self.fell(refusal, Subject::at(path), what.into(), false);
         }
     }

@@ -75,13 +75,10 @@ fn assignments(line: &str, sets: &mut BTreeSet<String>) {
             if !read.contains(name) {
                 sets.insert(name.to_owned());
             }
-        } else if (is_setting || before == "-v")
-            && let Some((name, rest)) = own
-            && rest.trim_end_matches([';', ')']).is_empty()
-            // an export of what is there gives no value
-            && !line.trim_start().starts_with("export ")
-        {
-            sets.insert(name.to_owned());
+        // an export of what is there gives no value
+        } else if (is_setting || before == "-v") && !line.trim_start().starts_with("export ") {
+            let bare = own.filter(|(_, rest)| rest.trim_end_matches([';', ')']).is_empty());
+            sets.extend(bare.map(|(name, _)| name.to_owned()));
         }
         is_setting = match begun {
             word if SETTING.contains(&word) => true,

@@ -52,9 +52,8 @@ pub fn answer(
         if let Some(diagnostic) = problem {
             registry.broken.push(Broken { diagnostic, has_stand_in: source.good.is_some() });
         }
-        if let Some(good) = &source.good
-            && *wanted.get(good.triggers)?
-        {
+        let Some(good) = &source.good else { continue };
+        if *wanted.get(good.triggers)? {
             registry.registrations.push(registration(index, pieces, &source, good)?);
         }
     }

@@ -50,10 +50,9 @@ impl Task<'_> {
         let lock = if self.keeps { store::lock(place) } else { None };
         // the former one remembers what was there before the lock was
         self.trust = Trust::new(self.user);
-        if lock.is_some()
-            && let Some(registry) = self.unchanged(place, roots)
-        {
-            // somebody else was quicker
+        // somebody else may have been quicker
+        let renewed = if lock.is_some() { self.unchanged(place, roots) } else { None };
+        if let Some(registry) = renewed {
             return registry;
         }
         let old_image = store::read(place);
@@ -62,10 +61,8 @@ impl Task<'_> {
             // it says what can't be looked at, and why
             return registry::load(self.settings, &mut self.trust, self.wants);
         };
-        if let Some(lock) = lock
-            && compiled.is_whole
-            && old_image.as_ref() != Some(&compiled.image)
-        {
+        let is_new = compiled.is_whole && old_image.as_ref() != Some(&compiled.image);
+        if let Some(lock) = lock.filter(|_| is_new) {
             // without it the next call compiles as this one did
             let _ = store::replace(place, &lock, &compiled.image);
         }

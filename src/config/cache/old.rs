@@ -57,10 +57,8 @@ impl<'a> Old<'a> {
         let (index, pieces) = self.parts.as_ref()?;
         let good = source.good.as_ref()?;
         let text = pieces.get(good.text)?.into_owned();
-        if self.is_compiled
-            && let Some(compiled) = pieces.get(good.compiled)
-            && is_form(&compiled)
-        {
+        let compiled = if self.is_compiled { pieces.get(good.compiled) } else { None };
+        if let Some(compiled) = compiled.filter(|compiled| is_form(compiled)) {
             let triggers = index.triggers.get(good.triggers)?.clone();
             return Some(Good { triggers, compiled: compiled.into_owned(), text });
         }

@@ -64,8 +64,8 @@ impl Signature {
         to.number(self.mode.into());
         to.number(self.user.into());
         to.number(self.group.into());
-        to.number(self.changed.0.cast_unsigned());
-        to.number(self.changed.1.cast_unsigned());
+        to.number(self.changed.0 as u64);
+        to.number(self.changed.1 as u64);
     }
 
     pub fn decode(from: &mut Decoder<'_>) -> Option<Signature> {
@@ -76,7 +76,7 @@ impl Signature {
             mode: from.small()?,
             user: from.small()?,
             group: from.small()?,
-            changed: (from.number()?.cast_signed(), from.number()?.cast_signed()),
+            changed: (from.number()? as i64, from.number()? as i64),
         })
     }
 }
@@ -86,7 +86,7 @@ impl From<FileStat> for Signature {
         Signature {
             device: stat.st_dev,
             inode: stat.st_ino,
-            size: stat.st_size.cast_unsigned(),
+            size: stat.st_size as u64,
             mode: stat.st_mode,
             user: stat.st_uid,
             group: stat.st_gid,

@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
+use nix::fcntl::{Flock, FlockArg};
+
 use super::index::{HEADER, index_length};
 use super::wire::{Span, checksum};
 use crate::config::settings::Settings;
@@ -41,7 +43,7 @@ impl CacheFile {
 
 /// The right to write it, for as long as it is kept.
 pub struct Lock {
-    _file: File,
+    _file: Flock<File>,
 }
 
 /// Takes the lock if nobody has it. `None` also where nothing could be kept, or what is kept there
@@ -49,7 +51,7 @@ pub struct Lock {
 pub fn lock(place: &CacheFile) -> Option<Lock> {
     place.directory.make().ok()?;
     let file = place.directory.append(format!("{}.lock", place.name)).ok()?;
-    file.try_lock().ok()?;
+    let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
     Some(Lock { _file: file })
 }
 

@@ -10,10 +10,12 @@ pub fn checksum(bytes: &[u8]) -> u64 {
         let mixed = (sum ^ word).wrapping_mul(MULTIPLIER);
         mixed ^ (mixed >> 32)
     };
-    let (words, rest) = bytes.as_chunks::<8>();
-    let sum = words
-        .iter()
-        .fold(MULTIPLIER ^ bytes.len() as u64, |sum, word| step(sum, u64::from_le_bytes(*word)));
+    let mut sum = MULTIPLIER ^ bytes.len() as u64;
+    let mut rest = bytes;
+    while let Some((word, after)) = rest.split_first_chunk() {
+        sum = step(sum, u64::from_le_bytes(*word));
+        rest = after;
+    }
     rest.iter().fold(sum, |sum, byte| step(sum, u64::from(*byte)))
 }
 

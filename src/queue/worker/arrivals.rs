@@ -121,9 +121,7 @@ impl Shift<'_> {
         let words = match self.queue.put_aside(name) {
             Ok(()) => format!("{shown} is no job to run, and is put aside: {why}"),
             Err(error) => {
-                if let Some(id) = id_of(name)
-                    && !self.passed_over.insert(id.to_owned())
-                {
+                if id_of(name).is_some_and(|id| !self.passed_over.insert(id.to_owned())) {
                     return;
                 }
                 format!("{shown} is no job to run: {why}; it can't be put aside: {error}")

@@ -123,11 +123,12 @@ impl Shift<'_> {
         self.sulk = None;
         // as before every run: an hour may have passed since the call asked
         let trusted = Trust::new(nix::unistd::geteuid().as_raw()).file(body.job.program());
-        if let Err(refusal) = trusted.as_ref()
-            && self.settings.trust == TrustPolicy::Refuse
-        {
-            self.failed(head, Some(&body), &format!("refused: {refusal}"));
-            return None;
+        match &trusted {
+            Err(refusal) if self.settings.trust == TrustPolicy::Refuse => {
+                self.failed(head, Some(&body), &format!("refused: {refusal}"));
+                return None;
+            }
+            _ => {}
         }
         let made = self.documents(&head, &body, &run).and_then(|directory| {
             let path = directory.as_ref().map(|place| place.named().join(document_file::FILE_NAME));
@@ -272,7 +273,7 @@ impl Shift<'_> {
     /// Has records moved now and then: the runtime directory is in memory, and many jobs may wait.
     pub(super) fn recorded(&mut self, place: Option<Place>) {
         self.records += 1;
-        if let Some(place) = place.filter(|_| self.records.is_multiple_of(MOVED_AT_ONCE)) {
+        if let Some(place) = place.filter(|_| self.records % MOVED_AT_ONCE == 0) {
             mover::start_if_needed(&self.settings.hooks_dir, &place);
         }
     }

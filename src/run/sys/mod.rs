@@ -186,7 +186,7 @@ pub fn end_of(pid: i32) -> Option<End> {
     unsafe {
         let mut info: libc::siginfo_t = MaybeUninit::zeroed().assume_init();
         let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-        let mut ask = || libc::waitid(libc::P_PID, pid.cast_unsigned(), &raw mut info, options);
+        let mut ask = || libc::waitid(libc::P_PID, pid as libc::id_t, &raw mut info, options);
         let is_answered = (0..END_TRIES).any(|_| ask() == 0);
         if !is_answered || info.si_pid() != pid {
             return None;

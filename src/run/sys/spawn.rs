@@ -115,7 +115,9 @@ fn restore(before: u64) {
 fn changed_signals() -> u64 {
     static CHANGED: OnceLock<u64> = OnceLock::new();
     *CHANGED.get_or_init(|| {
-        (1..=64).filter(|signal| is_changed(*signal)).fold(0, |set, signal| set | 1 << (signal - 1))
+        (1..=64)
+            .filter(|signal| is_changed(*signal))
+            .fold(0, |set, signal| set | (1 << (signal - 1)))
     })
 }
 
@@ -175,7 +177,7 @@ impl Child<'_> {
         unsafe {
             let mut default: libc::sigaction = MaybeUninit::zeroed().assume_init();
             default.sa_sigaction = libc::SIG_DFL;
-            for signal in (1..=64).filter(|signal| self.handled >> (signal - 1) & 1 == 1) {
+            for signal in (1..=64).filter(|signal| (self.handled >> (signal - 1)) & 1 == 1) {
                 check("sigaction", libc::sigaction(signal, &raw const default, ptr::null_mut()))?;
             }
             fault::process_started(libc::getpid());

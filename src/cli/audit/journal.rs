@@ -1,0 +1,69 @@
+//! Acts in the journal. Never waited for longer than a moment: the library's socket blocks while nobody
+//! reads it.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use tracing::subscriber::with_default;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
+
+use super::Entry;
+use crate::command;
+
+/// How long the end of a command waits for it.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// The message id of an act; it never changes. (`systemd-id128 new`)
+pub const MESSAGE_ID: &str = "69922b2e72ad4f968a6476fe2611c709";
+
+/// Writes an entry, where there is a journal.
+pub fn tell(entry: &Entry) {
+    let entry = entry.clone();
+    let (done, is_done) = mpsc::channel();
+    let started = thread::Builder::new().name("journal".to_owned()).spawn(move || {
+        write(&entry);
+        let _ = done.send(());
+    });
+    if started.is_ok() {
+        let _ = is_done.recv_timeout(PATIENCE);
+    }
+}
+
+fn write(entry: &Entry) {
+    let Ok(layer) = tracing_journald::layer() else { return };
+    let layer = layer.with_syslog_identifier("hookmux".to_owned()).with_field_prefix(None);
+    let command = command::text(&entry.command);
+    let why = entry.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    with_default(Registry::default().with(layer), || {
+        tracing::event!(
+            tracing::Level::INFO,
+            MESSAGE_ID,
+            HOOKMUX_AUDIT_ID = entry.id,
+            HOOKMUX_AUDIT_USER = entry.user,
+            HOOKMUX_AUDIT_ACTION = entry.action,
+            HOOKMUX_AUDIT_COMMAND = command,
+            HOOKMUX_AUDIT_HOOKS_DIR = entry.hooks_dir,
+            HOOKMUX_AUDIT_OUTCOME = entry.outcome,
+            HOOKMUX_AUDIT_MESSAGE = entry.message,
+            HOOKMUX_AUDIT_REASON = entry.reason,
+            "{}: {} by {}{}",
+            command,
+            entry.outcome,
+            entry.user,
+            why
+        );
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::journal::Kind;
+
+    #[test]
+    fn an_act_has_an_id_of_its_own() {
+        assert!(MESSAGE_ID.len() == 32 && MESSAGE_ID.bytes().all(|b| b.is_ascii_hexdigit()));
+        assert!(Kind::ALL.iter().all(|kind| kind.message_id() != MESSAGE_ID));
+    }
+}

@@ -1,0 +1,78 @@
+//! `hookmux log --audit`.
+
+use serde_json::{Value, json};
+
+use super::file::{self, Entry};
+use crate::cli::args::{Format, LogArgs};
+use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::{End, rights, time};
+use crate::command;
+use crate::config::Settings;
+
+pub fn show(settings: &Settings, arguments: &LogArgs, output: &mut Output) -> anyhow::Result<End> {
+    let directory = file::directory(&settings.state_dir);
+    rights::must_list(&[settings.state_dir.named(), directory.named()])?;
+    let filter = &arguments.filter;
+    let is_wanted = |entry: &Entry| {
+        let millis = entry.at_us / 1000;
+        filter.since.is_none_or(|since| millis >= since)
+            && filter.until.is_none_or(|until| millis <= until)
+            && (!filter.failed || entry.outcome != file::DONE)
+    };
+    let mut acts = file::read(&settings.state_dir, &is_wanted, arguments.lines)
+        .map_err(|error| rights::explained(directory.named(), error))?;
+    acts.entries.reverse();
+    let newer = acts.newer.map_or(0, |(count, _)| count);
+    if arguments.output == Format::Json {
+        let list: Vec<Value> = acts.entries.iter().map(json_entry).collect();
+        output.json(&json!({ "acts": list, "newer": newer, "odd": acts.odd }));
+        return Ok(End::Good);
+    }
+    if let Some((count, newer)) = acts.newer {
+        output.complain(&format!(
+            "{count} of {} are not shown: {newer}",
+            directory.named().display()
+        ));
+    }
+    if acts.odd > 0 {
+        output.complain(&format!(
+            "{} files in {} are no acts of hookmux's",
+            acts.odd,
+            directory.named().display()
+        ));
+    }
+    if acts.entries.is_empty() {
+        let is_asked = filter.is_any() || arguments.lines == 0;
+        output.line(if is_asked { "No such act." } else { "Nobody has changed anything yet." });
+        return Ok(End::Good);
+    }
+    let rows: Vec<Vec<Cell>> = acts.entries.iter().map(row).collect();
+    output.table(&["TIME", "USER", "RESULT", "COMMAND", "REASON"], &rows);
+    Ok(End::Good)
+}
+
+fn row(entry: &Entry) -> Vec<Cell> {
+    let tone = if entry.outcome == file::DONE { Tone::Good } else { Tone::Bad };
+    vec![
+        time::local(entry.at_us / 1_000_000).into(),
+        entry.user.clone().into(),
+        Cell(entry.outcome.clone(), tone),
+        command::text(&entry.command).into(),
+        entry.reason.clone().unwrap_or_else(|| "-".to_owned()).into(),
+    ]
+}
+
+fn json_entry(entry: &Entry) -> Value {
+    json!({
+        "id": entry.id,
+        "at": time::rfc3339(entry.at_us),
+        "user": entry.user,
+        "uid": entry.uid,
+        "action": entry.action,
+        "command": entry.command,
+        "hooks_dir": entry.hooks_dir,
+        "outcome": entry.outcome,
+        "message": entry.message,
+        "reason": entry.reason,
+    })
+}

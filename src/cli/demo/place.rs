@@ -1,0 +1,191 @@
+//! The directory of the demo.
+
+use std::env;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use crate::record::ulid;
+use crate::trust::Trust;
+
+/// How often a removal is tried, and the pause between two tries.
+const REMOVALS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub struct Place {
+    path: PathBuf,
+    program: PathBuf,
+}
+
+impl Place {
+    /// Makes it where scripts may be executed, and nobody else could change them.
+    ///
+    /// # Errors
+    /// There is no such place.
+    pub fn make() -> anyhow::Result<Place> {
+        let program = env::current_exe().context("hookmux's own file can't be found")?;
+        let named = ["XDG_RUNTIME_DIR", "HOME"].into_iter().filter_map(env::var_os);
+        let places = [env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
+        let mut reasons: Vec<String> = Vec::new();
+        for above in places.into_iter().chain(named.map(PathBuf::from)) {
+            match make_below(&above) {
+                Ok(path) => return Ok(Place { path, program }),
+                Err(reason) if reasons.contains(&reason) => {}
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        bail!("there is no place for it, TMPDIR may name one: {}", reasons.join("; "))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// This program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    pub fn hooks(&self) -> PathBuf {
+        self.path.join("hooks")
+    }
+
+    /// What libvirt would call.
+    pub fn entry(&self) -> PathBuf {
+        self.hooks().join("qemu")
+    }
+
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.path.join("run")
+    }
+
+    pub fn document(&self) -> PathBuf {
+        self.path.join("prepare.xml")
+    }
+
+    /// What hooks said since it was last asked.
+    pub fn said(&self) -> Vec<u8> {
+        let file = self.path.join("said");
+        let said = fs::read(&file).unwrap_or_default();
+        let _ = fs::remove_file(file);
+        said
+    }
+
+    /// Makes the entry and the settings, which keep all of it here.
+    ///
+    /// # Errors
+    /// As of `mkdir(2)`, `symlink(2)`, `write(2)`.
+    pub fn settle(&self) -> io::Result<()> {
+        make_directory(&self.hooks())?;
+        symlink(&self.program, self.entry())?;
+        let settings = format!(
+            "session: true                # run hooks although this is not root\n\
+             roots: []                    # and look for them in this directory only\n\
+             state_dir: {0}/state\n\
+             runtime_dir: {0}/run\n\
+             save_dir: {0}/save\n",
+            self.path.display()
+        );
+        self.write("hookmux.yaml", &settings, 0o644)
+    }
+
+    /// Makes a hook.
+    ///
+    /// # Errors
+    /// As of `mkdir(2)` and `write(2)`.
+    pub fn script(&self, place: &str, text: &str) -> io::Result<()> {
+        self.write(place, text, 0o755)
+    }
+
+    /// Removes a hook, and its directory.
+    ///
+    /// # Errors
+    /// As of `unlink(2)` and `rmdir(2)`.
+    pub fn forget(&self, place: &str) -> io::Result<()> {
+        let path = self.hooks().join(place);
+        fs::remove_file(&path)?;
+        path.parent().map_or(Ok(()), fs::remove_dir)
+    }
+
+    /// Writes a file in the hooks directory, whatever the umask is.
+    fn write(&self, place: &str, text: &str, mode: u32) -> io::Result<()> {
+        let path = self.hooks().join(place);
+        if let Some(parent) = path.parent() {
+            make_directories(parent)?;
+        }
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, Permissions::from_mode(mode))
+    }
+
+    /// The files of the hooks directory, sorted.
+    pub fn files(&self) -> Vec<String> {
+        let (mut found, mut todo) = (Vec::new(), vec![self.hooks()]);
+        while let Some(directory) = todo.pop() {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => todo.push(entry.path()),
+                    _ => found.push(entry.path()),
+                }
+            }
+        }
+        let hooks = self.hooks();
+        let name = |path: &PathBuf| path.strip_prefix(&hooks).unwrap_or(path).display().to_string();
+        let mut names: Vec<String> = found.iter().map(name).collect();
+        names.sort();
+        names
+    }
+
+    /// Removes all of it.
+    ///
+    /// # Errors
+    /// As of `unlink(2)` and `rmdir(2)`.
+    pub fn remove(&self) -> anyhow::Result<()> {
+        let mut removed = Ok(());
+        for _ in 0..REMOVALS {
+            removed = fs::remove_dir_all(&self.path);
+            if removed.is_ok() || !self.path.exists() {
+                return Ok(());
+            }
+            thread::sleep(PAUSE);
+        }
+        removed.with_context(|| format!("{} can't be removed", self.path.display()))
+    }
+}
+
+/// # Errors
+/// In words: it can't be made there, or hooks in it couldn't run.
+fn make_below(above: &Path) -> Result<PathBuf, String> {
+    let shown = above.display();
+    let why = |why: &dyn std::fmt::Display| format!("{shown}: {why}");
+    let above = fs::canonicalize(above).map_err(|error| why(&error))?;
+    let user = nix::unistd::geteuid().as_raw();
+    Trust::new(user).directory(&above).map_err(|refusal| why(&refusal))?;
+    if statvfs(&above).is_ok_and(|system| system.flags().contains(FsFlags::ST_NOEXEC)) {
+        return Err(why(&"it is mounted noexec"));
+    }
+    let id = ulid::new().to_ascii_lowercase();
+    let path = above.join(format!("hookmux-demo.{}", id.get(16..).unwrap_or(&id)));
+    DirBuilder::new().mode(0o700).create(&path).map_err(|error| why(&error))?;
+    Ok(path)
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
+}
+
+fn make_directories(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_directories(parent)?;
+    }
+    make_directory(path)
+}
