@@ -533,7 +533,7 @@ fn listed(host: &Host) -> Result<Told, String> {
     let is_error = |path: &Value| {
         let mut findings = found["findings"].as_array().into_iter().flatten();
         let file = Path::new(path.as_str().unwrap_or_default()).file_name();
-        let name = file.map(|name| format!("/{}", name.display()));
+        let name = file.map(|name| format!("/{}", name.to_string_lossy()));
         findings.any(|one| {
             let is_named = name.as_ref().is_some_and(|name| text(&one["message"]).contains(name));
             one["severity"] == "error" && (&one["path"] == path || is_named)

@@ -40,5 +40,6 @@ mod reload;
 mod rights;
 mod settings;
 mod state;
+mod tree;
 mod trust;
 mod waiting_jobs;

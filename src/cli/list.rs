@@ -332,7 +332,7 @@ pub fn all(settings: &Settings, user: u32) -> anyhow::Result<Vec<Listed>> {
             );
         }
         for call in tree_calls(settings, driver)? {
-            let Some(place) = tree::place(&settings.hooks_dir, &call) else { continue };
+            let Some(place) = tree::place(settings, &call) else { continue };
             let place = place
                 .strip_prefix(&settings.hooks_dir)
                 .unwrap_or(&place)
@@ -414,7 +414,7 @@ pub fn strangers(settings: &Settings) -> Vec<String> {
 /// The calls that the per-guest tree of a driver has a place for.
 fn tree_calls(settings: &Settings, driver: Driver) -> anyhow::Result<Vec<Call>> {
     let mut calls = Vec::new();
-    let base = settings.hooks_dir.join(format!("{driver}.d"));
+    let base = settings.tree_of(driver);
     let below = |path: &Path| -> anyhow::Result<Vec<std::ffi::OsString>> {
         let mut names = directory::names(path).map_err(unreadable)?.unwrap_or_default();
         names.sort_unstable();

@@ -51,7 +51,7 @@ pub enum Source {
     EventDirectory,
     /// An event directory of vdsm's tree.
     Vdsm,
-    /// The per-guest tree `<driver>.d/GUEST/OPERATION/SUB`.
+    /// The per-guest tree `<driver>.d/GUEST/OPERATION/SUB`, or as `tree` in the settings has it.
     Tree,
     /// A script that was libvirt's only one before hookmux came.
     Adopted,

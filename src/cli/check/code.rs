@@ -67,6 +67,7 @@ codes! {
     LooseExecutable "loose-executable" Warning,
     TreeLeftAlone "tree-left-alone" Warning,
     OwnName "own-name" Warning,
+    OldTree "old-tree" Warning,
     // the host's confinement
     ApparmorPlace "apparmor-place" Error,
     ApparmorCopy "apparmor-copy" Warning,

@@ -188,14 +188,15 @@ fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
 /// A script that runs the per-guest tree itself keeps hookmux from running it.
 fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     let driver = installed.driver;
+    let word = survey.settings.tree.mention(&survey.settings.hooks_dir, driver);
     let has_tree = survey.scripts.iter().any(|script| script.spot == Spot::Tree(driver));
     let of_main = (installed.main == Main::Foreign && installed.beside.is_some())
         .then(|| installed.path.clone());
     for script in installed.adopted.iter().cloned().chain(of_main) {
         let is_active = directory::state(&script) == State::Active;
-        if has_tree && is_active && adopted::serves_tree(&script, driver) {
+        if has_tree && is_active && adopted::serves_tree(&script, &word) {
             let words = format!(
-                "{} mentions {driver}.d: hookmux leaves the scripts there to it, so that none runs twice, and keeps none of them on a leash; where it does nothing else, hookmux can do its work",
+                "{} mentions {word}: hookmux leaves the scripts there to it, so that none runs twice, and keeps none of them on a leash; where it does nothing else, hookmux can do its work",
                 script.display()
             );
             let fix = Fix::run(&words!["chmod", "a-x", &script]);
