@@ -201,7 +201,7 @@ fn roll_back(
     }
     let (ended, fault) = match ended {
         Ok(ended) => {
-            let fault = ended.as_ref().and_then(|ended| verdict::fault(ended));
+            let fault = ended.as_ref().and_then(verdict::fault);
             (ended, fault)
         }
         Err(fault) => (None, Some(fault)),

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::support::host::writing;
 use crate::support::{GUEST, Host, is_root};
 
-const SEED: u64 = 0x5eed_0f_90b5;
+const SEED: u64 = 0x5eed_90b5;
 const HOSTS: usize = 80;
 /// Longer than what Linux hands over in one argument, as base 64.
 const LONG_BYTES: usize = 110_000;
@@ -319,7 +319,7 @@ fn make(items: &[Item]) -> Host {
             Item::Registration(place, text) => {
                 let text = text.replace('T', &host.path("").display().to_string());
                 let path = host.path(place);
-                directories(&host, path.parent().unwrap());
+                directories(path.parent().unwrap());
                 fs::write(&path, text.replace("//", "/")).unwrap();
                 host.mode(place, 0o644);
             }
@@ -337,9 +337,9 @@ fn make(items: &[Item]) -> Host {
     host
 }
 
-fn directories(host: &Host, path: &Path) {
+fn directories(path: &Path) {
     if path.symlink_metadata().is_err() {
-        directories(host, path.parent().unwrap());
+        directories(path.parent().unwrap());
         fs::create_dir(path).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -352,11 +352,11 @@ fn place_thing(host: &Host, place: &Path, thing: Thing) {
     if path.symlink_metadata().is_ok() || path.ancestors().any(is_taken) {
         return;
     }
-    directories(host, path.parent().unwrap());
+    directories(path.parent().unwrap());
     let root = host.path("").display().to_string().trim_end_matches('/').to_owned();
     match thing {
         Thing::Link(target) => symlink(target.replace('T', &root), &path).unwrap(),
-        Thing::Directory => directories(host, &path),
+        Thing::Directory => directories(&path),
         Thing::Pipe => nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap(),
         Thing::File { content, mode, owner } => {
             let _writing = writing();

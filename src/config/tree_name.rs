@@ -1,10 +1,10 @@
 //! `tree`: under which name the per-guest tree of each driver lies in the hooks directory.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::de::{self, Deserialize, Deserializer};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-use super::values;
 use crate::libvirt::Driver;
 
 /// The driver's place in a name.
@@ -105,7 +105,20 @@ fn taken(name: &str) -> Option<String> {
 
 impl<'de> Deserialize<'de> for TreeName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TreeName, D::Error> {
-        TreeName::parse(&values::scalar(deserializer)?).map_err(de::Error::custom)
+        // what is wrong is told at its place only from within
+        struct NameVisitor;
+        impl Visitor<'_> for NameVisitor {
+            type Value = TreeName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a directory")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TreeName, E> {
+                TreeName::parse(text).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(NameVisitor)
     }
 }
 

@@ -50,9 +50,9 @@ fn line(bytes: &[u8]) -> Option<Line<'_>> {
     let has_newline = end.is_some_and(|end| rest.get(end) == Some(&b'\n'));
     let start = whole.iter().position(|byte| !is_blank(byte));
     let Some(start) = start else {
-        // nothing but blanks; without a newline there is a name of no letters
-        let is_empty_name = !has_newline && !(is_cut && end.is_none());
-        return is_empty_name.then_some(Line { interpreter: b"", argument: b"" });
+        // nothing but blanks; where the file ends, or a NUL stands, there is a name of no letters
+        let is_none = has_newline || (is_cut && end.is_none());
+        return (!is_none).then_some(Line { interpreter: b"", argument: b"" });
     };
     let named = whole.get(start..).unwrap_or_default();
     let length = named.iter().position(is_blank);

@@ -275,3 +275,95 @@ impl Obstacle {
 fn shown(name: &[u8]) -> String {
     format!("`{}`", sanitize::line(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    /// What is said of a file, beyond the kernel's error.
+    fn told(path: &Path) -> String {
+        let walker = Walker { user: 0, groups: &[] };
+        let program = Program { path, walker, is_text_run: false, search: None };
+        let Some(obstacle) = program.obstacle() else { return String::new() };
+        let words = obstacle.to_string();
+        words.split_once(": ").unwrap().1.to_owned()
+    }
+
+    fn write(path: &Path, text: impl AsRef<[u8]>) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        let missing = "it, or the interpreter in its `#!` line, does not exist";
+        let denied = "permission denied (x bit, noexec mount, SELinux or AppArmor)";
+        let none = "it has no `#!` line, and is no program of this machine";
+        assert_eq!(told(&path), missing);
+        for (text, words) in [
+            ("#!/nowhere/sh\n", format!("{missing}: there is no `/nowhere/sh`")),
+            ("#! \t/nowhere/sh -e x\n", format!("{missing}: there is no `/nowhere/sh`")),
+            ("#!nowhere", format!("{missing}: there is no `/nowhere`")),
+            (
+                "#!/bin/sh\r\n",
+                format!(
+                    "{missing}: there is no `/bin/sh\\u{{d}}` (its first line ends in a carriage return, as on Windows)"
+                ),
+            ),
+            ("#!/no\u{1b}where\n", format!("{missing}: there is no `/no\\u{{1b}}where`")),
+            ("#!/etc\n", format!("{denied}: `/etc` is not a regular file")),
+            ("#!/etc/passwd\n", format!("{denied}: `/etc/passwd` has no x bit")),
+            ("true\n", none.to_owned()),
+            ("\u{feff}#!/bin/sh\n", format!("{none}: a byte order mark stands before its `#!`")),
+            ("\u{7f}ELF", none.to_owned()),
+            (
+                "#!/usr/bin/env sh -e\n",
+                "its first line gives env `sh -e`, which Linux hands over as one word: no program is called that"
+                    .to_owned(),
+            ),
+            ("#!/bin/sh\n", String::new()),
+            ("#!bin/sh\n", String::new()),
+            ("#!/usr/bin/env sh\n", String::new()),
+        ] {
+            write(&path, text);
+            assert_eq!(told(&path), words, "{text:?}");
+        }
+        write(&path, "#!/usr/bin/env no-such-program\n");
+        assert!(
+            told(&path).starts_with("its first line asks env for `no-such-program`, and there")
+        );
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(told(&path), format!("{denied}: it has no x bit"));
+        fs::remove_file(&path).unwrap();
+        symlink("/nowhere", &path).unwrap();
+        assert_eq!(told(&path), format!("{missing}: it is a link to nothing"));
+        // an interpreter that is a script without an end
+        fs::remove_file(&path).unwrap();
+        write(&path, format!("#!{}\n", path.display()));
+        assert!(told(&path).contains("its interpreter is a script"), "{}", told(&path));
+        assert_eq!(told(&std::env::current_exe().unwrap()), "");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [path.as_path(), Path::new("/dev/zero"), directory.path()] {
+            assert!(told(path).ends_with("it is not a regular file"), "{}", told(path));
+        }
+    }
+
+    #[test]
+    fn an_error_of_a_step_before_is_told_as_it_is() {
+        let words = |error: io::Error| Obstacle::from(error).to_string();
+        assert_eq!(words(io::Error::other("setsid: x")), "can't be executed: setsid: x");
+        let error = io::Error::from_raw_os_error(libc::ETXTBSY);
+        assert_eq!(words(error), "can't be executed: Text file busy (os error 26)");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::finding::{Code, Findings, Fix};
 use super::script_text;
@@ -172,7 +172,7 @@ fn untrusted(
     survey: &Survey<'_>,
     path: &Path,
     label: &str,
-    program: &PathBuf,
+    program: &Path,
     findings: &mut Findings,
 ) {
     let Err(refusal) = Trust::new(survey.user).file(program) else { return };

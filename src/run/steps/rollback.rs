@@ -91,7 +91,7 @@ impl Course<'_> {
                 if let Some(copy) = launch.copy {
                     self.exchange.drop_copy(&copy);
                 }
-                let fault = ended.as_ref().and_then(|ended| verdict::fault(ended));
+                let fault = ended.as_ref().and_then(verdict::fault);
                 (ended, fault)
             }
         };
