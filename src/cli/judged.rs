@@ -95,7 +95,7 @@ impl<'a> Judge<'a> {
         let registration = hook.registration.as_deref();
         let walker = match identity {
             Some(identity) => Walker { user: identity.user, groups: &identity.groups },
-            None => Walker { user: self.trust.user(), groups: &[] },
+            None => Walker::of(startable::daemons_user(self.settings, self.trust.user())),
         };
         let search = match hook.source.is_drop_in() {
             true => None,

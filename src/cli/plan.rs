@@ -8,7 +8,7 @@ use super::output::{Cell, Output, Tone};
 use super::rights::{self, Denied};
 use super::{End, Place};
 use crate::call::{self, Handling, Mode};
-use crate::config::{Settings, Surroundings};
+use crate::config::Surroundings;
 use crate::event::Origin;
 use crate::facts::{self, Facts};
 use crate::hook::OnFailure;
@@ -24,10 +24,11 @@ use crate::run::exchange::Exchange;
 use crate::run::launch;
 use crate::run::steps::Course;
 use crate::run::supervise::Supervisor;
+use crate::startable;
 
 pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
     let described = describe::describe(place, arguments, output)?;
-    let daemon = daemons_user(place, &described.loaded.settings);
+    let daemon = startable::daemons_user(&described.loaded.settings, place.surroundings.user);
     if daemon != place.surroundings.user {
         may_answer(&described)?;
     }
@@ -191,10 +192,6 @@ impl Witness for Said {
 
 /// Why a user's own daemon has so few hooks.
 pub const NARROW: &str = "A user's own daemon has only the scripts that libvirt itself would call, for `session` is false in hookmux.yaml.";
-/// Whose rights the call would have: the system's daemon is root's, a session's is its user's.
-fn daemons_user(place: &Place, settings: &Settings) -> u32 {
-    if settings.session { place.surroundings.user } else { 0 }
-}
 
 /// Asks whether this user sees what the daemon would.
 fn may_answer(described: &Described) -> Result<(), Denied> {

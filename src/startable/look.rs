@@ -56,7 +56,7 @@ pub fn shell(path: &Path, refused: Obstacle) -> Option<Obstacle> {
         return Some(refused);
     }
     let shell = Path::new(OsStr::from_bytes(shell::program().to_bytes()));
-    let obstacle = start(shell, Walker { user: 0, groups: &[] }).err()?;
+    let obstacle = start(shell, Walker::of(0)).err()?;
     Some(Obstacle { of: Some(shell.to_path_buf()), ..obstacle })
 }
 
@@ -138,7 +138,14 @@ fn reach(path: &Path, walker: Walker<'_>) -> Result<(), Cause> {
             let is_link = path.symlink_metadata().is_ok();
             return Err(if is_link { Cause::Dangling } else { Cause::Missing });
         }
-        Err(error) => return Err(Cause::Kernel(error.raw_os_error().unwrap_or(libc::EACCES))),
+        // another user's daemon may get there
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return match walker.user == nix::unistd::geteuid().as_raw() {
+                true => Err(Cause::Kernel(libc::EACCES)),
+                false => Ok(()),
+            };
+        }
+        Err(error) => return Err(Cause::Kernel(error.raw_os_error().unwrap_or(libc::EIO))),
     };
     if let Some(by) = walker.shut_out_by(path) {
         return Err(Cause::Shut(by));

@@ -161,7 +161,7 @@ impl<'a> Program<'a> {
     fn of(job: &'a Job, user: u32) -> Program<'a> {
         let walker = match &job.privileges.identity {
             Some(identity) => Walker { user: identity.user, groups: &identity.groups },
-            None => Walker { user, groups: &[] },
+            None => Walker::of(user),
         };
         let search = job.environment.iter().find_map(|one| one.to_bytes().strip_prefix(b"PATH="));
         Program {
@@ -189,6 +189,11 @@ impl<'a> Program<'a> {
     fn by_interpreter(&self) -> Option<Obstacle> {
         look::interpreter(self.path, self.walker, self.search)
     }
+}
+
+/// Who starts hooks: the system's daemon is root's, a session's is its user's.
+pub fn daemons_user(settings: &Settings, user: u32) -> u32 {
+    if settings.session { user } else { 0 }
 }
 
 /// The PATH that settings and a registration give to its programs; `None` where it is the daemon's.
@@ -285,7 +290,7 @@ mod tests {
 
     /// What is said of a file, beyond the kernel's error.
     fn told(path: &Path) -> String {
-        let walker = Walker { user: 0, groups: &[] };
+        let walker = Walker::of(0);
         let program = Program { path, walker, is_text_run: false, search: None };
         let Some(obstacle) = program.obstacle() else { return String::new() };
         let words = obstacle.to_string();

@@ -23,7 +23,7 @@ pub fn examine(
 ) {
     let walker = match identity {
         Some(identity) => Walker { user: identity.user, groups: &identity.groups },
-        None => Walker { user: survey.user, groups: &[] },
+        None => Walker::of(startable::daemons_user(survey.settings, survey.user)),
     };
     for (key, words) in commands(registration) {
         command(survey, registration, walker, key, words, findings);

@@ -46,7 +46,7 @@ pub struct Looked<'a> {
 impl<'a> Looked<'a> {
     /// What lies where hooks do.
     pub fn at(survey: &Survey<'_>, path: &'a Path, label: &'a str) -> Looked<'a> {
-        let walker = Walker { user: survey.user, groups: &[] };
+        let walker = Walker::of(startable::daemons_user(survey.settings, survey.user));
         Looked { path, label, registration: None, walker, is_of_tree: false }
     }
 
@@ -101,10 +101,6 @@ fn hindered(
     findings: &mut Findings,
 ) {
     let Looked { path, label, .. } = *looked;
-    // an unreadable directory hides it from whoever isn't root
-    if obstacle.cause == Cause::Kernel(libc::EACCES) && survey.user != 0 {
-        return;
-    }
     let named_in = looked.registration.map(|one| one.source.as_path());
     let meant = Meant { path, named_in };
     let code = meant.code(obstacle);

@@ -164,7 +164,7 @@ fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     for path in installed.loose.iter().filter(|path| !marker::is_hookmux(path)) {
         let (shown, driver) = (path.display(), installed.driver);
         // root starts it, as a rule
-        let walker = Walker { user: 0, groups: &[] };
+        let walker = Walker::of(0);
         let program = Program { path, walker, is_text_run: false, search: None };
         let is_empty = fs::metadata(path).is_ok_and(|file| file.len() == 0);
         let obstacle = program.obstacle();
