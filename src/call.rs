@@ -250,7 +250,8 @@ fn nothing_planned(arrival: &Arrival) -> Fact<'static> {
 /// What a `prepare` that fails for its `restore` has to say.
 const HELD: &str = "the restore before this call had failed; it is answered here";
 
-fn execution(call: &Call, uuid: Option<String>) -> Execution {
+/// A new execution of a call.
+pub fn execution(call: &Call, uuid: Option<String>) -> Execution {
     Execution {
         id: ulid::new(),
         driver: call.driver.name(),

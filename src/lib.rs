@@ -39,6 +39,7 @@ pub mod restore;
 pub mod run;
 pub mod sanitize;
 pub mod saves;
+pub mod startable;
 pub mod state;
 pub mod take_over;
 pub mod trust;

@@ -2,7 +2,6 @@
 //! does because both ask here.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use crate::condition::{self, Holds};
 use crate::config::TrustPolicy;
@@ -31,6 +30,9 @@ pub enum Decision {
     Fails {
         status: i32,
         why: String,
+        /// Whether it would fail by itself, as a script that ends so; else it is refused, or hookmux
+        /// can't try it.
+        is_its_own: bool,
     },
     /// It has no part in this call: why.
     Out(String),
@@ -119,6 +121,7 @@ fn decide(
     let fails = |what: &str, why: &str| Decision::Fails {
         status: OWN_TROUBLE,
         why: format!("{what}, but {why}"),
+        is_its_own: false,
     };
     match registration.map(|registration| condition::judge(&registration.when, call, knowledge)) {
         None | Some(Holds::Yes) => {}
@@ -168,18 +171,14 @@ impl Step {
         if self.decision != Decision::Run {
             return None;
         }
-        let registration = self.hook.registration.as_deref();
-        let beside = registration
-            .into_iter()
-            .flat_map(|registration| [&registration.check, &registration.rollback]);
-        let beside = beside.flatten().filter_map(|words| words.first()).map(Path::new);
-        let refusal = std::iter::once(self.hook.path.as_path())
-            .chain(beside)
-            .find_map(|file| trust.file(file).err())?;
+        let (_, refusal) = self.hook.refusal(trust)?;
         match policy {
             TrustPolicy::Refuse => {
-                self.decision =
-                    Decision::Fails { status: NOT_EXECUTABLE, why: format!("refused: {refusal}") };
+                self.decision = Decision::Fails {
+                    status: NOT_EXECUTABLE,
+                    why: format!("refused: {refusal}"),
+                    is_its_own: false,
+                };
                 None
             }
             TrustPolicy::Warn => Some(format!("not trusted, but run (`trust: warn`): {refusal}")),

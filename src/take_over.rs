@@ -22,7 +22,6 @@ use crate::record::spool::Spool;
 use crate::record::{Both, Execution, Fact, Run, Witness};
 use crate::run::document_file::{self, Place as DocumentPlace};
 use crate::run::exchange::Change;
-use crate::run::interpreter;
 use crate::run::steps::ROLLBACK_TIME;
 use crate::run::stored_job::{Bytes, StoredJob};
 use crate::run::supervise::Supervisor;
@@ -202,7 +201,7 @@ fn roll_back(
     }
     let (ended, fault) = match ended {
         Ok(ended) => {
-            let fault = ended.as_ref().and_then(|ended| interpreter::fault(ended, program));
+            let fault = ended.as_ref().and_then(verdict::fault);
             (ended, fault)
         }
         Err(fault) => (None, Some(fault)),

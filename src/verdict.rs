@@ -63,39 +63,14 @@ pub fn fault(ended: &Ended) -> Option<(i32, String)> {
         Outcome::Terminated => {
             Some((TERMINATED, after("ended with hookmux, which got SIGTERM,".to_owned())))
         }
-        Outcome::NotStarted(error) => Some(match error.raw_os_error() {
-            Some(libc::ENOEXEC) => (
-                NOT_EXECUTABLE,
-                "can't be executed: it has no `#!` line, and is no program of this machine"
-                    .to_owned(),
-            ),
-            Some(libc::ENOENT) => (
-                NOT_FOUND,
-                "can't be executed: it, or the interpreter in its `#!` line, does not exist"
-                    .to_owned(),
-            ),
-            Some(libc::EACCES) => (
-                NOT_EXECUTABLE,
-                "can't be executed: permission denied (x bit, noexec mount, SELinux or AppArmor)"
-                    .to_owned(),
-            ),
-            _ => (NOT_EXECUTABLE, format!("can't be executed: {error}")),
-        }),
+        Outcome::NotStarted(obstacle) => Some((obstacle.status(), obstacle.to_string())),
     }
 }
 
 /// Whether a program wasn't started for a reason that lies in this process or in the host: no memory, no
 /// room for another process, a step before its start that failed.
 pub fn is_not_its_own(ended: &Ended) -> bool {
-    use libc::{EACCES, EINVAL, EISDIR, ELIBBAD, ELOOP, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETXTBSY};
-    let of_file =
-        [EACCES, EINVAL, EISDIR, ELIBBAD, ELOOP, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETXTBSY];
-    match &ended.outcome {
-        Outcome::NotStarted(error) => {
-            error.raw_os_error().is_none_or(|number| !of_file.contains(&number))
-        }
-        _ => false,
-    }
+    matches!(&ended.outcome, Outcome::NotStarted(obstacle) if !obstacle.is_its_own())
 }
 
 /// A duration for people.
@@ -235,14 +210,14 @@ mod tests {
         for (error, status) in
             [(libc::ENOEXEC, 126), (libc::ENOENT, 127), (libc::EACCES, 126), (libc::E2BIG, 126)]
         {
-            let outcome = Outcome::NotStarted(io::Error::from_raw_os_error(error));
+            let outcome = Outcome::NotStarted(io::Error::from_raw_os_error(error).into());
             assert_eq!(fault(&ended(outcome)).map(|(status, _)| status), Some(status));
         }
     }
 
     #[test]
     fn what_kept_a_program_from_starting_is_its_own_or_not() {
-        let not_started = |error| ended(Outcome::NotStarted(error));
+        let not_started = |error: io::Error| ended(Outcome::NotStarted(error.into()));
         for number in [libc::ENOEXEC, libc::ENOENT, libc::EACCES] {
             assert!(!is_not_its_own(&not_started(io::Error::from_raw_os_error(number))));
         }

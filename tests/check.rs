@@ -285,7 +285,8 @@ fn every_code_has_a_test_that_makes_it_true() {
         let (code, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
         ["error", "warning", "note"].iter().any(|it| rest.starts_with(it)).then_some(code)
     });
-    let own = concat!(include_str!("check.rs"), include_str!("entries.rs"));
+    let own =
+        concat!(include_str!("check.rs"), include_str!("entries.rs"), include_str!("tree.rs"));
     let untested: Vec<_> =
         documented.filter(|code| !own.contains(&format!("\"{code}\""))).collect();
     assert!(untested.is_empty(), "{untested:?}");
@@ -364,6 +365,39 @@ fn what_libvirt_runs_itself_is_no_hook_of_ours() {
     place.file("qemu.d/README", "x").is_clean();
     place.script("qemu.d/10-loose", "#!/bin/sh\n");
     place.finds("loose-executable", "qemu.d/10-loose", &["beside hookmux", "add script"]);
+    // what can't be executed is no hook anywhere
+    for (text, how) in [("", "rm "), ("Rename this folder\n", "chmod a-x ")] {
+        place.script("qemu.d/10-loose", text);
+        let found = place.finds("loose-executable", "qemu.d/10-loose", &["every call fails", how]);
+        assert!(!found.fix.contains("add script"), "{}", found.fix);
+        found.is_mended();
+    }
+}
+
+#[test]
+fn an_adopted_script_that_asks_for_its_own_name_is_told() {
+    let place = Place::clean();
+    place.script("qemu.adopted", "#!/bin/sh\ncd \"$(dirname \"$0\")\"\n").is_clean();
+    place.script("qemu.adopted", "#!/bin/sh\ncase ${0##*/} in qemu) exit 1 ;; esac\n");
+    place
+        .finds("own-name", "qemu.adopted", &["line 2: case", "--beside", "uninstall --driver qemu"])
+        .is_mended();
+    // libvirt's main script again, and hookmux after it
+    assert!(!place.host.hook("qemu.adopted").exists());
+    assert!(fs::read_to_string(place.host.hook("qemu")).unwrap().contains("case ${0##*/}"));
+    assert!(place.host.hook("qemu.d/50-hookmux").exists());
+    // one that doesn't run
+    let place = Place::clean();
+    place.file("lxc.adopted", "#!/bin/sh\ncase ${0##*/} in lxc) exit 1 ;; esac\n");
+    place.has_not("own-name");
+}
+
+#[test]
+fn an_interpreter_is_looked_for_from_the_root_as_a_hook_does() {
+    let place = Place::clean();
+    place.script("before_vm_start/x", "#!bin/sh\n").is_clean();
+    place.script("before_vm_start/x", "#!nowhere/sh\n");
+    place.finds("interpreter-missing", "before_vm_start/x", &["/nowhere/sh"]);
 }
 
 #[test]

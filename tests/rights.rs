@@ -115,6 +115,22 @@ fn who_may_not_look_is_told_how_to_ask() {
 }
 
 #[test]
+fn what_a_user_cant_execute_runs_for_the_systems_daemon() {
+    let Some(host) = system_host() else { return };
+    host.script("before_vm_start/20-x", "true").mode("hooks/before_vm_start/20-x", 0o700);
+    host.file("hooks.d/x.yaml", "events: before_vm_start\ncommand: ../private/x\n");
+    host.script("../private/x", "true").mode("private", 0o700);
+    host.mode("hooks/hooks.d/x.yaml", 0o644);
+    let output = ask(&host, &["list", "--output", "json"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let hooks = said["hooks"].as_array().unwrap().iter();
+    let states =
+        hooks.map(|hook| (hook["hook"].as_str().unwrap(), hook["state"].as_str().unwrap()));
+    let states: Vec<_> = states.filter(|(name, _)| *name != "x").collect();
+    assert_eq!(states, [("10-x", "active"), ("20-x", "active")], "{said:#}");
+}
+
+#[test]
 fn the_runtime_directory_can_be_passed_through_and_not_listed() {
     let Some(host) = system_host() else { return };
     // the mover may still be at work there

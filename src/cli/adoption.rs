@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 
 use super::Place;
 use super::args::InstallArgs;
-use super::check::script_text::{Head, head};
 use super::installed::{Installed, Main};
 use super::output::Output;
 use super::remark::Remark;
 use super::{own_name, vfio_helper};
 use crate::command::{Fix, words};
-use crate::config::TrustPolicy;
+use crate::config::{Settings, TrustPolicy};
 use crate::files;
 use crate::hook::{State, adopted, directory, tree};
 use crate::libvirt::{Call, Driver, Operation};
+use crate::startable::head::{Head, head};
 use crate::trust::Trust;
 
 /// The largest script that is looked through, in bytes.
-const MAX_SCRIPT_BYTES: u64 = 16 << 20;
+pub const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 
 /// What an installation would do to what is there.
 #[derive(Debug, Default)]
@@ -29,6 +29,9 @@ pub struct Look {
     pub notes: Vec<Remark>,
     /// What would be done, of each driver: a word for programs, and words for people.
     pub would: Vec<(Driver, PathBuf, &'static str, String)>,
+    /// Whether the VFIO helper is adopted as other scripts are: `tree` names another tree than the one
+    /// that it runs.
+    pub keeps_helper: bool,
 }
 
 /// Looks at what is there; changes nothing, and runs nothing.
@@ -51,6 +54,7 @@ pub fn look(
         }
         loaded.settings
     });
+    found.keeps_helper = settings.as_ref().is_some_and(|settings| !settings.tree.is_usual());
     for installed in places {
         would(installed, arguments, &mut found);
         if let Some(settings) = settings.as_ref().filter(|_| is_adopted(installed)) {
@@ -58,7 +62,7 @@ pub fn look(
                 hooks_dir: &place.surroundings.hooks_dir,
                 driver: installed.driver,
                 trust: Trust::new(place.surroundings.user),
-                policy: settings.trust,
+                settings,
                 found: &mut found,
             };
             one.adopt(&installed.path);
@@ -83,7 +87,7 @@ fn would(installed: &Installed, arguments: &InstallArgs, found: &mut Look) {
         (_, true) => ("would-link", format!("hookmux would be called after it, from {driver}.d/")),
         (Main::Nobody, _) => ("would-link", "would be linked to hookmux".to_owned()),
         (Main::OursDangling(_), _) => ("would-link", "would be linked to hookmux anew".to_owned()),
-        (Main::Foreign, _) if is_helper(&installed.path) => (
+        (Main::Foreign, _) if !found.keeps_helper && is_helper(&installed.path) => (
             "would-retire",
             format!(
                 "is the VFIO helper: hookmux would take its place, and run its tree {driver}.d/"
@@ -103,17 +107,18 @@ struct One<'a> {
     hooks_dir: &'a Path,
     driver: Driver,
     trust: Trust,
-    policy: TrustPolicy,
+    settings: &'a Settings,
     found: &'a mut Look,
 }
 
 impl One<'_> {
     fn adopt(&mut self, script: &Path) {
-        let is_helper = is_helper(script);
+        let is_helper = !self.found.keeps_helper && is_helper(script);
         if !is_helper && directory::state(script) == State::Active {
             self.script(script);
         }
-        if is_helper || !adopted::serves_tree(script, self.driver) {
+        let word = self.settings.tree.mention(self.hooks_dir, self.driver);
+        if is_helper || !adopted::serves_tree(script, &word) {
             self.tree(is_helper);
         }
     }
@@ -151,7 +156,7 @@ impl One<'_> {
     /// What the policy makes of a file that others could change.
     fn refused(&mut self, path: &Path, why: &str, way_out: Fix) {
         let shown = path.display();
-        match self.policy {
+        match self.settings.trust {
             TrustPolicy::Refuse => {
                 let words = format!("{shown} would be refused, and its calls would fail: {why}");
                 self.found.problems.push(Remark::and(&words, Some(way_out)));
@@ -186,7 +191,7 @@ impl One<'_> {
 
     /// Every script that a call could run. `ran_before` is whether the script that is replaced ran them.
     fn tree(&mut self, ran_before: bool) {
-        let base = self.hooks_dir.join(format!("{}.d", self.driver));
+        let base = self.settings.tree_of(self.driver);
         let mut scripts: Vec<(PathBuf, State)> = Vec::new();
         for guest in self.names(&base) {
             for operation in self.names(&base.join(&guest)) {
@@ -196,7 +201,7 @@ impl One<'_> {
                     if call.operation() == Operation::Unknown {
                         continue;
                     }
-                    let Some(place) = tree::place(self.hooks_dir, &call) else { continue };
+                    let Some(place) = tree::place(self.settings, &call) else { continue };
                     match tree::scripts(&place) {
                         Ok(found) => scripts.extend(found),
                         Err(unreadable) => self.unreadable(&unreadable),
@@ -268,7 +273,8 @@ impl One<'_> {
     }
 }
 
-fn shortened(text: &str) -> String {
+/// A line of a script, as much of it as a message has room for.
+pub fn shortened(text: &str) -> String {
     const MOST: usize = 80;
     let line = crate::sanitize::line(text.as_bytes());
     match line.char_indices().nth(MOST) {

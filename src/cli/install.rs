@@ -135,6 +135,8 @@ struct Site {
     binary: PathBuf,
     /// Whether each driver has a copy of its own.
     has_copies: bool,
+    /// Whether the VFIO helper goes on running its own tree.
+    keeps_helper: bool,
 }
 
 impl Site {
@@ -144,6 +146,7 @@ impl Site {
         Ok(Site {
             hooks_dir: hooks_dir.to_path_buf(),
             has_copies: is_source && copies::are_for(hooks_dir),
+            keeps_helper: false,
             binary: if is_source { PathBuf::from(own_binary::PATH) } else { binary },
         })
     }
@@ -193,6 +196,7 @@ pub fn install(place: &Place, arguments: &InstallArgs, output: &mut Output) -> a
         report.problems.extend(obstacle(&site, installed, arguments));
     }
     let adoption = adoption::look(place, arguments, &places, output);
+    site.keeps_helper = adoption.keeps_helper;
     let told = if arguments.force { &mut report.notes } else { &mut report.problems };
     told.extend(adoption.problems);
     report.notes.extend(adoption.notes);
@@ -419,7 +423,7 @@ fn adopt(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Res
     // the copy itself, where somebody wrote through the link to it
     let written_to = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
     let script = written_to.map_or(path, |copy| &copy.path);
-    let is_helper = adoption::is_helper(script);
+    let is_helper = !site.keeps_helper && adoption::is_helper(script);
     let keep = if is_helper {
         installed::retired(&site.hooks_dir, driver)
     } else {

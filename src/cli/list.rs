@@ -8,17 +8,17 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::args::{Format, ListArgs};
+use super::judged::{Judge, Judged};
 use super::output::{Cell, Output, Tone};
-use super::{End, Place, events, registered, rights};
+use super::{End, Place, events, registered, rights, way_out};
 use crate::command::Fix;
 use crate::config::registration::DIRECTORY;
-use crate::config::{Registration, Settings, TrustPolicy, cache, diagnostic, registry};
+use crate::config::{Registration, Settings, cache, diagnostic, registry};
 use crate::event;
 use crate::files;
 use crate::hook::candidates::{self, Candidate, VDSM_ROOT};
 use crate::hook::{Source, State, Style, adopted, directory, tree};
 use crate::libvirt::{Call, Driver, Operation, operation};
-use crate::mend::{Ground, Subject};
 use crate::registry_edit::{module, store};
 use crate::trust::Trust;
 
@@ -33,6 +33,8 @@ pub enum HookState {
     Skipped,
     /// Others could change it.
     Refused,
+    /// It can't be started, or not as its registration says.
+    Fails,
     /// A registration that can't be read.
     Broken,
     /// A place in the per-guest tree that libvirt has no call for.
@@ -61,6 +63,7 @@ impl HookState {
             HookState::Dangling => "a link to nothing",
             HookState::Skipped => "skipped",
             HookState::Refused => "refused",
+            HookState::Fails => "fails",
             HookState::Broken => "broken",
             HookState::NeverCalled => "never called",
         }
@@ -70,7 +73,7 @@ impl HookState {
     pub fn tone(self) -> Tone {
         match self {
             HookState::Active => Tone::Good,
-            HookState::Refused | HookState::Broken => Tone::Bad,
+            HookState::Refused | HookState::Fails | HookState::Broken => Tone::Bad,
             HookState::NotExecutable | HookState::Dangling | HookState::NeverCalled => {
                 Tone::Careful
             }
@@ -82,7 +85,11 @@ impl HookState {
     pub fn is_odd(self) -> bool {
         matches!(
             self,
-            HookState::Refused | HookState::Broken | HookState::NotExecutable | HookState::Dangling
+            HookState::Refused
+                | HookState::Fails
+                | HookState::Broken
+                | HookState::NotExecutable
+                | HookState::Dangling
         )
     }
 }
@@ -168,7 +175,7 @@ pub fn stand_ins(settings: &Settings, trust: &Trust) -> Vec<Registration> {
 /// Puts hooks on the list, with their turns and what trust says of them.
 struct Lister<'a> {
     settings: &'a Settings,
-    trust: Trust,
+    judge: Judge<'a>,
     listed: Vec<Listed>,
 }
 
@@ -177,23 +184,29 @@ impl Lister<'_> {
         let mut turn = 0;
         for candidate in candidates {
             let hook = &candidate.hook;
-            let is_active = candidate.state == State::Active;
-            let refusal = is_active.then(|| self.trust.file(&hook.path).err()).flatten();
-            let refusal = refusal.filter(|_| self.settings.trust == TrustPolicy::Refuse);
-            let mut fix = None;
-            let (state, reason) = match &refusal {
-                None => (HookState::of(&candidate.state), candidate.state.reason()),
-                Some(refusal) => {
-                    let subject = match &hook.registration {
-                        Some(one) => Subject::named(&hook.path, &one.source),
-                        None => Subject::at(&hook.path),
-                    };
-                    fix = Ground::of(self.settings, self.trust.user()).fix(&[subject]);
-                    let fix = fix.as_ref().map(|fix| format!("; {}", fix.text)).unwrap_or_default();
-                    (HookState::Refused, Some(format!("refused: {refusal}{fix}")))
+            let path = &hook.path;
+            let with = |words: String, fix: &Option<Fix>| match fix {
+                Some(fix) => Some(format!("{words}; {}", fix.text)),
+                None => Some(words),
+            };
+            let (state, reason, fix) = match candidate.state == State::Active {
+                true => match self.judge.of(hook) {
+                    Judged::Runs => (HookState::Active, None, None),
+                    Judged::Refused(why, fix) => {
+                        (HookState::Refused, with(format!("refused: {why}"), &fix), fix)
+                    }
+                    Judged::Fails(why, fix) => {
+                        let fix = Some(fix);
+                        (HookState::Fails, with(why, &fix), fix)
+                    }
+                    Judged::Never(why, fix) => (HookState::NeverCalled, Some(why), Some(fix)),
+                },
+                false => {
+                    let fix = way_out::of_state(&candidate.state, path, self.settings);
+                    (HookState::of(&candidate.state), candidate.state.reason(), fix)
                 }
             };
-            let runs = is_active && refusal.is_none();
+            let runs = state == HookState::Active;
             turn += usize::from(runs);
             self.listed.push(Listed {
                 place: place.to_owned(),
@@ -238,6 +251,11 @@ impl Lister<'_> {
 
     /// A registration that is none of any event's: masked, disabled by a link, or broken.
     fn add_silent(&mut self, source: &registry::Source, has_stand_in: bool) {
+        let path = &source.path;
+        let fix = match &source.content {
+            Some(Err(diagnostic)) => Some(Fix::edit(path, diagnostic.place.map(|(line, _)| line))),
+            _ => way_out::of_state(&source.state, path, self.settings),
+        };
         let (state, reason) = match &source.content {
             Some(Err(diagnostic)) if has_stand_in => {
                 let words = format!("{}; its last good form runs", diagnostic.one_line());
@@ -259,7 +277,7 @@ impl Lister<'_> {
             weight: None,
             state,
             reason,
-            fix: None,
+            fix,
             order: None,
             registration: Some(source.path.clone()),
             registered: None,
@@ -272,11 +290,11 @@ impl Lister<'_> {
 /// # Errors
 /// A directory is there and can't be read.
 pub fn all(settings: &Settings, user: u32) -> anyhow::Result<Vec<Listed>> {
-    let mut lister = Lister { settings, trust: Trust::new(user), listed: Vec::new() };
-    let sources = registry::scan(settings, &mut lister.trust).map_err(unreadable)?;
+    let mut lister = Lister { settings, judge: Judge::new(settings, user), listed: Vec::new() };
+    let sources = registry::scan(settings, &mut lister.judge.trust).map_err(unreadable)?;
     let is_broken = |source: &&registry::Source| matches!(source.content, Some(Err(_)));
     let stand_ins = match sources.iter().any(|source| is_broken(&source)) {
-        true => stand_ins(settings, &lister.trust),
+        true => stand_ins(settings, &lister.judge.trust),
         false => Vec::new(),
     };
     let registered: Vec<Arc<Registration>> = sources
@@ -314,7 +332,7 @@ pub fn all(settings: &Settings, user: u32) -> anyhow::Result<Vec<Listed>> {
             );
         }
         for call in tree_calls(settings, driver)? {
-            let Some(place) = tree::place(&settings.hooks_dir, &call) else { continue };
+            let Some(place) = tree::place(settings, &call) else { continue };
             let place = place
                 .strip_prefix(&settings.hooks_dir)
                 .unwrap_or(&place)
@@ -396,7 +414,7 @@ pub fn strangers(settings: &Settings) -> Vec<String> {
 /// The calls that the per-guest tree of a driver has a place for.
 fn tree_calls(settings: &Settings, driver: Driver) -> anyhow::Result<Vec<Call>> {
     let mut calls = Vec::new();
-    let base = settings.hooks_dir.join(format!("{driver}.d"));
+    let base = settings.tree_of(driver);
     let below = |path: &Path| -> anyhow::Result<Vec<std::ffi::OsString>> {
         let mut names = directory::names(path).map_err(unreadable)?.unwrap_or_default();
         names.sort_unstable();
@@ -501,8 +519,9 @@ mod tests {
             assert_eq!(HookState::of(&state).name(), state.name());
             assert_eq!(HookState::of(&state).is_odd(), state.is_odd());
         }
-        let names = [HookState::Refused, HookState::Broken, HookState::NeverCalled];
-        assert_eq!(names.map(HookState::name), ["refused", "broken", "never called"]);
-        assert_eq!(names.map(HookState::is_odd), [true, true, false]);
+        let names =
+            [HookState::Refused, HookState::Fails, HookState::Broken, HookState::NeverCalled];
+        assert_eq!(names.map(HookState::name), ["refused", "fails", "broken", "never called"]);
+        assert_eq!(names.map(HookState::is_odd), [true, true, true, false]);
     }
 }

@@ -20,6 +20,7 @@ mod executions;
 mod follow;
 mod install;
 mod installed;
+mod judged;
 mod kept;
 mod list;
 mod log;
@@ -48,6 +49,7 @@ mod vdsm;
 mod version;
 mod vfio_helper;
 mod watch;
+mod way_out;
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::check::script_text::{Head, head, is_shell};
+use super::check::script_text::is_shell;
+use crate::startable::head::{Head, head};
 
 /// How scripts call their own name.
 const SHELL_NAMES: [&str; 8] = [

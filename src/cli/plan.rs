@@ -7,20 +7,28 @@ use super::describe::{self, Described};
 use super::output::{Cell, Output, Tone};
 use super::rights::{self, Denied};
 use super::{End, Place};
-use crate::call::{Handling, Mode};
-use crate::config::Settings;
-use crate::facts::Facts;
+use crate::call::{self, Handling, Mode};
+use crate::config::Surroundings;
+use crate::event::Origin;
+use crate::facts::{self, Facts};
+use crate::hook::OnFailure;
 use crate::hook::candidates::Candidates;
 use crate::libvirt::{Class, Document};
+use crate::memory;
 use crate::plan::{self, Decision, Knowledge, Step};
 use crate::property_rules;
-use crate::record::recorder;
+use crate::record::{Execution, Fact, Witness, recorder};
+use crate::run::document_file;
+use crate::run::environment::Environment;
+use crate::run::exchange::Exchange;
 use crate::run::launch;
-use crate::trust::Trust;
+use crate::run::steps::Course;
+use crate::run::supervise::Supervisor;
+use crate::startable;
 
 pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
     let described = describe::describe(place, arguments, output)?;
-    let daemon = daemons_user(place, &described.loaded.settings);
+    let daemon = startable::daemons_user(&described.loaded.settings, place.surroundings.user);
     if daemon != place.surroundings.user {
         may_answer(&described)?;
     }
@@ -37,14 +45,8 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         uuid: uuid.as_deref(),
     };
     let mut steps = plan::plan(call, &described.candidates, &knowledge);
-    let mut trust = Trust::new(daemon);
     let mut notes = notes(&described.candidates, &facts.document);
-    for step in &mut steps {
-        notes.extend(
-            step.judge(&mut trust, settings.trust)
-                .map(|warning| format!("{}: {warning}", step.hook.label)),
-        );
-    }
+    notes.extend(foresee(&described, &facts, origin, daemon, &mut steps)?);
     let mut trouble = troubles(&described, daemon);
     let broken_rules = property_rules::broken(call, settings, &facts);
     match call.class() {
@@ -55,6 +57,9 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         }
     }
     let is_shut = call.class() == Class::Gate && !trouble.is_empty();
+    if is_shut || arrival.held.is_some() {
+        nothing_runs(&mut steps);
+    }
     notes.extend(trouble.iter().map(|words| {
         let consequence = if is_shut { "this call would fail" } else { "the call goes on without" };
         format!("{words}; {consequence}.")
@@ -70,8 +75,8 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         )),
         (None, trouble) => notes.extend(trouble.clone()),
     }
-    let fails = steps.iter().any(|step| matches!(step.decision, Decision::Fails { .. }));
-    let would_fail = is_shut || arrival.held.is_some() || (fails && call.class() == Class::Gate);
+    let fails = steps.iter().any(|step| is_told_to_libvirt(step, call.class()));
+    let would_fail = is_shut || arrival.held.is_some() || fails;
     let end =
         if would_fail || described.loaded.problem.is_some() { End::Problem } else { End::Good };
     if arguments.output == Format::Json {
@@ -103,12 +108,90 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
     Ok(end)
 }
 
+/// Whether a failure of a step stops what libvirt does.
+fn is_told_to_libvirt(step: &Step, class: Class) -> bool {
+    let hook = &step.hook;
+    match (&step.decision, class) {
+        (Decision::Fails { .. }, _) if hook.on_failure == OnFailure::Warn => false,
+        (Decision::Fails { .. }, Class::Gate) => true,
+        (Decision::Fails { is_its_own, .. }, Class::Live) => *is_its_own && hook.kill,
+        _ => false,
+    }
+}
+
+/// Says of all steps that a call would fail before them.
+fn nothing_runs(steps: &mut [Step]) {
+    let has_a_part =
+        |step: &&mut Step| matches!(step.decision, Decision::Run | Decision::Fails { .. });
+    for step in steps.iter_mut().filter(has_a_part) {
+        step.decision = Decision::Out("not run: the call fails before its first hook".to_owned());
+    }
+}
+
+/// Goes the way of the call up to the start of each hook; returns what there is to say.
+fn foresee(
+    described: &Described,
+    facts: &Facts,
+    origin: Origin,
+    daemon: u32,
+    steps: &mut [Step],
+) -> anyhow::Result<Vec<String>> {
+    let (call, settings) = (&described.call, &described.loaded.settings);
+    let surroundings = Surroundings { user: daemon, ..described.surroundings.clone() };
+    let execution = call::execution(call, facts.identity.plain_uuid());
+    let guest = facts::guest(call, &settings.runtime_dir, &facts.identity);
+    let mut supervisor = Supervisor::new(&[])?;
+    let mut exchange = Exchange::new(
+        facts.document.bytes().map(<[u8]>::to_vec),
+        facts.identity.clone(),
+        call.is_filter(),
+        execution.operation.clone(),
+        document_file::place(&settings.runtime_dir, &execution.id),
+    );
+    let mut said = Said(Vec::new());
+    let mut course = Course {
+        call,
+        settings,
+        surroundings: &surroundings,
+        facts,
+        execution: &execution,
+        origin,
+        started_document: guest.and_then(|guest| memory::started_document(call, &guest)),
+        supervisor: &mut supervisor,
+        exchange: &mut exchange,
+        witness: &mut said,
+        depth: 0,
+        is_real: false,
+        base: Environment::default(),
+        own: Environment::default(),
+        undone: Vec::new(),
+        has_queued: false,
+    };
+    // what is wrong with the settings' file of variables is told with all trouble
+    let _ = course.prepare();
+    course.foresee(steps);
+    Ok(said.0)
+}
+
+/// The warnings of what is only foreseen.
+struct Said(Vec<String>);
+
+impl Witness for Said {
+    fn see(&mut self, _: &Execution, fact: &Fact<'_>) {
+        let words = match fact {
+            Fact::Warning { label, words } => format!("{label}: {words}"),
+            Fact::Trouble(words) => (*words).to_owned(),
+            _ => return,
+        };
+        // one for each part of a hook
+        if !self.0.contains(&words) {
+            self.0.push(words);
+        }
+    }
+}
+
 /// Why a user's own daemon has so few hooks.
 pub const NARROW: &str = "A user's own daemon has only the scripts that libvirt itself would call, for `session` is false in hookmux.yaml.";
-/// Whose rights the call would have: the system's daemon is root's, a session's is its user's.
-fn daemons_user(place: &Place, settings: &Settings) -> u32 {
-    if settings.session { place.surroundings.user } else { 0 }
-}
 
 /// Asks whether this user sees what the daemon would.
 fn may_answer(described: &Described) -> Result<(), Denied> {
@@ -172,7 +255,7 @@ fn row(step: &Step, facts: &Facts, turn: &mut usize) -> Vec<Cell> {
             *turn += 1;
             (turn.to_string(), Cell("runs".to_owned(), Tone::Good))
         }
-        Decision::Fails { status, why } => {
+        Decision::Fails { status, why, .. } => {
             ("!".to_owned(), Cell(format!("fails ({status}): {why}"), Tone::Bad))
         }
         Decision::Out(why) => ("-".to_owned(), Cell(why.clone(), Tone::Dim)),

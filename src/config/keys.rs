@@ -55,6 +55,7 @@ pub const SETTINGS: &[Key] = &[
     key("runtime_dir", V0_1_0),
     key("roots", V0_1_0),
     key("vdsm_hooks", V0_1_0),
+    key("tree", V0_2_0),
     key("save_dir", V0_1_0),
     key("timeout", V0_1_0),
     key("total_timeout", V0_1_0),

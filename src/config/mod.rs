@@ -15,6 +15,7 @@ mod salvage;
 pub mod settings;
 pub mod surroundings;
 pub mod template;
+pub mod tree_name;
 pub mod triggers;
 pub mod values;
 pub mod yaml;

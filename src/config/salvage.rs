@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
 use super::settings::FILE_NAME;
+use super::tree_name::TreeName;
 use super::yaml;
 
 /// What could be read; `None` where a key isn't there or means nothing.
@@ -16,6 +17,7 @@ pub struct Salvage {
     pub state_dir: Option<PathBuf>,
     pub runtime_dir: Option<PathBuf>,
     pub roots: Option<Vec<PathBuf>>,
+    pub tree: Option<TreeName>,
 }
 
 impl Salvage {
@@ -30,6 +32,7 @@ impl Salvage {
             state_dir: find(&parts, "state_dir"),
             runtime_dir: find(&parts, "runtime_dir"),
             roots: find(&parts, "roots"),
+            tree: find(&parts, "tree"),
         }
     }
 }
@@ -104,7 +107,9 @@ mod tests {
         }
         let salvage = Salvage::of("  state_dir: indented\noops\nroots: [a\nruntime_dir: r\n");
         assert_eq!(salvage, Salvage { runtime_dir: Some("r".into()), ..Salvage::default() });
-        let salvage = Salvage::of("custom_properties: {a: }}\nstate_dir: s\n");
+        let salvage = Salvage::of("custom_properties: {a: }}\nstate_dir: s\ntree: guests\n");
         assert_eq!(salvage.state_dir, Some("s".into()));
+        assert_eq!(salvage.tree, TreeName::parse("guests").ok());
+        assert_eq!(Salvage::of("tree: qemu.d\n").tree, None);
     }
 }

@@ -11,6 +11,7 @@ use super::custom_properties::CustomProperties;
 use super::diagnostic::Diagnostic;
 use super::salvage::Salvage;
 use super::surroundings::Surroundings;
+use super::tree_name::TreeName;
 use super::values::{Age, FirmLimit, Limit, Size, Variables};
 use super::yaml;
 use crate::libvirt::{Call, Driver, Operation};
@@ -118,6 +119,7 @@ struct Fragment {
     runtime_dir: Option<PathBuf>,
     roots: Option<Vec<PathBuf>>,
     vdsm_hooks: Option<bool>,
+    tree: Option<TreeName>,
     save_dir: Option<PathBuf>,
     timeout: Option<Limit>,
     total_timeout: Option<FirmLimit>,
@@ -143,6 +145,8 @@ pub struct Settings {
     /// Further roots, in order of precedence; the hooks directory comes before them.
     pub roots: Vec<PathBuf>,
     pub vdsm_hooks: bool,
+    /// Where the per-guest tree of each driver lies.
+    pub tree: TreeName,
     /// Where libvirt keeps managed saves.
     pub save_dir: PathBuf,
     /// For one hook; `None` is without limit but for the total.
@@ -195,8 +199,8 @@ impl Settings {
     /// far as it says so, and else the defaults. Of `session` and `custom_properties` the default is
     /// the narrowest, whatever was written.
     pub fn salvage(text: &str, surroundings: &Surroundings) -> Settings {
-        let Salvage { state_dir, runtime_dir, roots } = Salvage::of(text);
-        let fragment = Fragment { state_dir, runtime_dir, roots, ..Fragment::default() };
+        let Salvage { state_dir, runtime_dir, roots, tree } = Salvage::of(text);
+        let fragment = Fragment { state_dir, runtime_dir, roots, tree, ..Fragment::default() };
         Settings::from_fragment(fragment, surroundings)
     }
 
@@ -217,6 +221,7 @@ impl Settings {
                 .map_or_else(|| surroundings.runtime_dir(), below)),
             roots: roots.into_iter().map(below).collect(),
             vdsm_hooks: fragment.vdsm_hooks.unwrap_or(false),
+            tree: fragment.tree.unwrap_or_default(),
             save_dir: fragment.save_dir.map_or_else(|| surroundings.save_dir(), below),
             timeout: fragment.timeout.map_or(Some(DEFAULT_TIMEOUT), |limit| limit.0),
             total_timeout: fragment.total_timeout.map_or(DEFAULT_TOTAL_TIMEOUT, |limit| limit.0),
@@ -233,6 +238,11 @@ impl Settings {
             retention: fragment.retention.unwrap_or_default().settle(),
             hooks_dir: hooks_dir.clone(),
         }
+    }
+
+    /// The per-guest tree of a driver.
+    pub fn tree_of(&self, driver: Driver) -> PathBuf {
+        self.tree.place(&self.hooks_dir, driver)
     }
 
     /// The limit of a whole call: the setting, or less where libvirt as a whole waits for it.
@@ -300,7 +310,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let settings = parse(
-            "session: true\nstate_dir: s\nruntime_dir: /r\nroots: [more]\nvdsm_hooks: true\nsave_dir: /save\n\
+            "session: true\nstate_dir: s\nruntime_dir: /r\nroots: [more]\nvdsm_hooks: true\ntree: guests\nsave_dir: /save\n\
              timeout: 0\ntotal_timeout: 10m\nkill_leftovers: true\ntrust: warn\n\
              environment: {A: b, N: 5, T: true}\nenvironment_file: env\ncustom_properties: [x]\nmax_parallel: 3\n\
              queue: {jobs: 5, size: 1 MiB}\n\
@@ -310,6 +320,7 @@ mod tests {
         assert_eq!(settings.state_dir.named(), Path::new("/h/s"));
         assert_eq!(settings.runtime_dir.named(), Path::new("/r"));
         assert_eq!(settings.roots, [PathBuf::from("/h/more")]);
+        assert_eq!(settings.tree_of(Driver::Lxc), Path::new("/h/guests/lxc"));
         assert_eq!(settings.timeout, None);
         assert_eq!(settings.trust, TrustPolicy::Warn);
         assert_eq!(settings.max_parallel, 3);
@@ -361,6 +372,11 @@ mod tests {
             ),
             ("custom_properties: {a: x, a: y}\n", "custom_properties: duplicate entry"),
             ("custom_properties: all\n", "expected a list of names, or `NAME: allowed values`"),
+            (
+                "tree: qemu.d\n",
+                "/h/hookmux.yaml:1:7: tree: `qemu.d` can't be the per-guest tree: in",
+            ),
+            ("tree: [a]\n", "/h/hookmux.yaml:1:"),
             ("session: [\n", "/h/hookmux.yaml:"),
             ("- a\n", "/h/hookmux.yaml:1:1: "),
         ] {

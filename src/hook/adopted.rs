@@ -15,11 +15,10 @@ pub fn place(hooks_dir: &Path, driver: Driver) -> PathBuf {
     hooks_dir.join(format!("{driver}.adopted"))
 }
 
-/// Whether a script mentions `<driver>.d`: then it runs what lies there itself.
-pub fn serves_tree(script: &Path, driver: Driver) -> bool {
+/// Whether a script mentions a directory, as `qemu.d`: then it runs what lies there itself.
+pub fn serves_tree(script: &Path, word: &str) -> bool {
     let mut text = Vec::new();
     let read =
         files::open_regular(script).and_then(|(file, _)| file.take(LOOK_AT).read_to_end(&mut text));
-    let word = format!("{driver}.d");
     read.is_ok() && text.windows(word.len()).any(|window| window == word.as_bytes())
 }

@@ -208,7 +208,7 @@ pub fn event_hooks(event: &str, settings: &Settings) -> Result<Vec<Candidate>, U
 pub const VDSM_ROOT: &str = "/usr/libexec/vdsm/hooks";
 
 fn tree_scripts(call: &Call, settings: &Settings) -> Result<Vec<Candidate>, Unreadable> {
-    let Some(place) = tree::place(&settings.hooks_dir, call) else { return Ok(Vec::new()) };
+    let Some(place) = tree::place(settings, call) else { return Ok(Vec::new()) };
     let scripts = tree::scripts(&place)?;
     Ok(scripts
         .into_iter()
@@ -269,9 +269,10 @@ fn tree_owner(call: &Call, settings: &Settings, beside: bool) -> Option<String> 
     if beside {
         scripts.push(settings.hooks_dir.join(call.driver.name()));
     }
+    let word = settings.tree.mention(&settings.hooks_dir, call.driver);
     scripts
         .into_iter()
         .filter(|script| directory::state(script) == State::Active)
-        .find(|script| adopted::serves_tree(script, call.driver))
-        .map(|script| format!("left to {}, which mentions {}.d", script.display(), call.driver))
+        .find(|script| adopted::serves_tree(script, &word))
+        .map(|script| format!("left to {}, which mentions {word}", script.display()))
 }

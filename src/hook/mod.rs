@@ -6,13 +6,14 @@ pub mod directory;
 pub mod tree;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use candidates::{Candidates, Moment};
 
 use crate::config::registration::{Mode, Registration};
+use crate::trust::{Refusal, Trust};
 
 /// How a hook is called (design section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ pub enum Source {
     EventDirectory,
     /// An event directory of vdsm's tree.
     Vdsm,
-    /// The per-guest tree `<driver>.d/GUEST/OPERATION/SUB`.
+    /// The per-guest tree `<driver>.d/GUEST/OPERATION/SUB`, or as `tree` in the settings has it.
     Tree,
     /// A script that was libvirt's only one before hookmux came.
     Adopted,
@@ -101,6 +102,21 @@ pub struct Hook {
 }
 
 impl Hook {
+    /// All programs that it consists of: itself, and what a registration runs before and after it.
+    pub fn programs(&self) -> impl Iterator<Item = &Path> {
+        let registration = self.registration.as_deref();
+        let beside = registration
+            .into_iter()
+            .flat_map(|registration| [&registration.check, &registration.rollback]);
+        let beside = beside.flatten().filter_map(|words| words.first()).map(Path::new);
+        std::iter::once(self.path.as_path()).chain(beside)
+    }
+
+    /// The first of its programs that others could change, and how.
+    pub fn refusal(&self, trust: &mut Trust) -> Option<(&Path, Refusal)> {
+        self.programs().find_map(|path| Some((path, trust.file(path).err()?)))
+    }
+
     /// The registration, of a registered hook that runs after libvirt has been answered.
     pub fn detached(&self) -> Option<&Arc<Registration>> {
         self.registration.as_ref().filter(|registration| registration.mode == Mode::Detached)

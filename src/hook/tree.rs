@@ -1,5 +1,5 @@
 //! The per-guest tree of the VFIO community's helper: `<driver>.d/GUEST/OPERATION/SUB`, a file or
-//! a directory of files.
+//! a directory of files. `tree` in the settings has it under another name.
 //!
 //! The helper runs what `find -L -maxdepth 1 -type f -executable` prints, whatever it is called,
 //! and a file in the directory's place alone. So does hookmux, in byte order.
@@ -10,19 +10,19 @@ use std::path::{Path, PathBuf};
 
 use super::State;
 use super::directory::{self, Unreadable};
+use crate::config::Settings;
 use crate::libvirt::{Call, Driver};
 
 /// Where a call's scripts would lie; `None` where it can have none. The guest's name is one
 /// component, compared as a whole.
-pub fn place(hooks_dir: &Path, call: &Call) -> Option<PathBuf> {
+pub fn place(settings: &Settings, call: &Call) -> Option<PathBuf> {
     if call.driver == Driver::Daemon {
         return None;
     }
     let object = component(call.object())?;
     let operation = call.plain_operation()?;
     let sub = call.plain_sub_operation()?;
-    let driver = format!("{}.d", call.driver);
-    Some(hooks_dir.join(driver).join(object).join(operation).join(sub))
+    Some(settings.tree_of(call.driver).join(object).join(operation).join(sub))
 }
 
 fn component(name: &OsStr) -> Option<&OsStr> {
@@ -61,13 +61,15 @@ pub fn scripts(place: &Path) -> Result<Vec<(PathBuf, State)>, Unreadable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Surroundings;
     use std::ffi::OsString;
 
     #[test]
     fn a_guest_is_one_component() {
         let place = |driver, arguments: &[&str]| {
             let call = Call::new(driver, arguments.iter().map(OsString::from).collect());
-            place(Path::new("/h"), &call).map(|path| path.to_string_lossy().into_owned())
+            let settings = Settings::defaults(&Surroundings::here(Path::new("/h")));
+            super::place(&settings, &call).map(|path| path.to_string_lossy().into_owned())
         };
         for (name, expected) in [
             ("win10", Some("/h/qemu.d/win10/prepare/begin")),

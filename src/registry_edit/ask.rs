@@ -67,7 +67,7 @@ pub fn ask(words: &[String], hooks_dir: &Path, home: &Path) -> Result<Vec<u8>, S
         Outcome::Signaled(signal) => format!("it was ended by signal {signal}"),
         Outcome::TimedOut { .. } => format!("it had no end within {} s", LIMIT.as_secs()),
         Outcome::Terminated => return Err(Silence::Interrupted),
-        Outcome::NotStarted(error) => format!("it could not be started: {error}"),
+        Outcome::NotStarted(obstacle) => format!("it {obstacle}"),
     };
     let said = sanitize::text(&ended.stderr.end(TOLD));
     Err(failed(match said.trim() {

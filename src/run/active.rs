@@ -15,6 +15,7 @@ use super::job::{Job, Outcome};
 use super::processes;
 use super::shell;
 use super::sys::{self, End};
+use crate::startable::Obstacle;
 
 /// Between SIGTERM and SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -64,7 +65,9 @@ struct Ending {
 }
 
 impl Active {
-    pub(super) fn start(index: usize, mut job: Job) -> io::Result<Active> {
+    /// # Errors
+    /// It could not be started: why not.
+    pub(super) fn start(index: usize, mut job: Job) -> Result<Active, Obstacle> {
         let (stdout, stdout_writer) = pipe()?;
         let (stderr, stderr_writer) = pipe()?;
         let started = Instant::now();
@@ -81,10 +84,11 @@ impl Active {
                 Err(error) if job.is_text_run && error.raw_os_error() == Some(libc::ENOEXEC) => {
                     job.is_text_run = false;
                     if !shell::run_by_shell(&mut job) {
-                        return Err(error);
+                        return Err(Obstacle::met(&job, &error));
                     }
                 }
-                other => break other?,
+                Err(error) => return Err(Obstacle::met(&job, &error)),
+                Ok(pid) => break pid,
             }
         };
         let of_call = job.call_ends.saturating_duration_since(started);

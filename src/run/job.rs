@@ -1,14 +1,17 @@
 //! One process to run, and how it ended.
 
 use std::ffi::{CString, OsStr};
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::capture::{Capture, HEAD};
 use super::feed::Feed;
+use super::launch::Part;
 use super::privileges::Privileges;
+use crate::config::Registration;
+use crate::startable::Obstacle;
 
 /// What is to be run.
 pub struct Job {
@@ -33,6 +36,8 @@ pub struct Job {
     /// Whether a text without a `#!` line is given to a shell, as shells themselves do with what the
     /// kernel can't execute.
     pub is_text_run: bool,
+    /// What of a registered hook it is.
+    pub registered: Option<(Arc<Registration>, Part)>,
 }
 
 impl Job {
@@ -51,6 +56,7 @@ impl Job {
             stdout_head: HEAD,
             privileges: Privileges::default(),
             is_text_run: false,
+            registered: None,
         }
     }
 }
@@ -74,7 +80,7 @@ pub enum Outcome {
     /// Ended by us because hookmux was told to end.
     Terminated,
     /// It never ran.
-    NotStarted(io::Error),
+    NotStarted(Obstacle),
 }
 
 /// A job that is over.
@@ -92,9 +98,9 @@ pub struct Ended {
 
 impl Ended {
     /// Of a job that could not be started.
-    pub fn never(error: io::Error) -> Ended {
+    pub fn never(obstacle: Obstacle) -> Ended {
         Ended {
-            outcome: Outcome::NotStarted(error),
+            outcome: Outcome::NotStarted(obstacle),
             duration: Duration::ZERO,
             stdout: Capture::default(),
             stderr: Capture::default(),

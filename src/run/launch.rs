@@ -73,8 +73,8 @@ impl Course<'_> {
         file: DocumentFile,
     ) -> Result<Launch, Refused> {
         let trouble = |words: String| (crate::verdict::OWN_TROUBLE, words);
-        let registration = step.hook.registration.clone();
-        let registration = registration.as_deref();
+        let registered = step.hook.registration.clone();
+        let registration = registered.as_deref();
         let mut privileges = self.privileges(registration)?;
         let is_drop_in = step.hook.source.is_drop_in();
         privileges.is_drop_in = is_drop_in;
@@ -91,6 +91,7 @@ impl Course<'_> {
         if step.hook.style == Style::Libvirt && self.call.is_filter() {
             job.stdout_head = MAX_BYTES;
         }
+        job.registered = registered.clone().map(|registration| (registration, part));
         job.timeout = step.hook.timeout;
         job.kill_leftovers = step.hook.kill_leftovers;
         job.privileges = privileges;

@@ -9,7 +9,6 @@ pub mod environment;
 pub mod exchange;
 pub mod feed;
 pub mod input;
-pub mod interpreter;
 pub mod job;
 pub mod launch;
 pub mod locks;

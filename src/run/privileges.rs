@@ -224,7 +224,7 @@ fn getent(supervisor: &mut Supervisor, database: &str, key: &str) -> Asked {
             return Err(format!("{program} was ended by signal {signal}"));
         }
         Outcome::Terminated => return Err("hookmux was told to end".to_owned()),
-        Outcome::NotStarted(error) => return Err(format!("{program} can't be started: {error}")),
+        Outcome::NotStarted(obstacle) => return Err(format!("{program} {obstacle}")),
     }
     let Some(bytes) = ended.stdout.whole() else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -2,14 +2,13 @@
 //! itself, and so scripts of the per-guest tree ran under the VFIO community's helper.
 
 use std::ffi::{CStr, OsStr};
-use std::fs;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::job::Job;
 use crate::files;
+use crate::startable::is_executable;
 
 /// How much of a file bash looks at to tell a text from a program, in bytes.
 const SAMPLE_BYTES: u64 = 80;
@@ -20,7 +19,9 @@ const LAST_SHELL: &CStr = c"/bin/sh";
 
 /// Whether the beginning of a file is that of a text.
 pub fn is_text(bytes: &[u8]) -> bool {
-    !bytes.iter().take(SAMPLE_BYTES as usize).any(|byte| *byte == 0)
+    // a program that is cut off may have no NUL
+    !bytes.starts_with(b"\x7fELF")
+        && !bytes.iter().take(SAMPLE_BYTES as usize).any(|byte| *byte == 0)
 }
 
 /// Makes a shell the program of a job whose file is a text. Returns whether it is one.
@@ -32,7 +33,7 @@ pub(super) fn run_by_shell(job: &mut Job) -> bool {
     if read.is_err() || !is_text(&sample) {
         return false;
     }
-    let shell = SHELLS.into_iter().find(|shell| is_executable(shell)).unwrap_or(LAST_SHELL);
+    let shell = program();
     let file = std::mem::replace(&mut job.path, shell.into());
     // `$0` is the file, as in the shell that would have read it
     let words = job.arguments.drain(..).skip(1).collect::<Vec<_>>();
@@ -41,7 +42,8 @@ pub(super) fn run_by_shell(job: &mut Job) -> bool {
     true
 }
 
-fn is_executable(path: &CStr) -> bool {
-    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+/// The shell that reads them.
+pub fn program() -> &'static CStr {
+    let is_there = |shell: &&CStr| is_executable(Path::new(OsStr::from_bytes(shell.to_bytes())));
+    SHELLS.into_iter().find(is_there).unwrap_or(LAST_SHELL)
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use super::environment::Environment;
 use super::exchange::{Change, Copy, Exchange, Snapshot};
-use super::interpreter;
 use super::job::{Ended, Job, Outcome};
 use super::launch::{DocumentFile, Launch, Part};
 use super::locks::{self, Holder, Lock, Unlocked};
@@ -24,6 +23,7 @@ use crate::verdict::{self, Failure, OWN_TROUBLE, TERMINATED, TIMED_OUT};
 use crate::watchdog;
 
 mod detached;
+mod foresee;
 mod rollback;
 
 pub use rollback::ROLLBACK_TIME;
@@ -251,7 +251,7 @@ impl Course<'_> {
         if let Some(warning) = step.judge(&mut trust, self.settings.trust) {
             self.tell(&Fact::Warning { label: &step.hook.label, words: &warning });
         }
-        if let Decision::Fails { status, why } = &step.decision {
+        if let Decision::Fails { status, why, .. } = &step.decision {
             let run = self.failed(&step, *status, why.clone());
             return Prepared::over(step, number, run);
         }
@@ -326,8 +326,7 @@ impl Course<'_> {
         let Some(ended) = ended else { return Ok(()) };
         // whatever a check does to the document is not for libvirt
         let _ = self.exchange.take_back(&step.hook, false);
-        let program = self.program(step, Part::Check);
-        match (&ended.outcome, interpreter::fault(&ended, &program)) {
+        match (&ended.outcome, verdict::fault(&ended)) {
             (_, None) => Ok(()),
             (Outcome::Exited(_) | Outcome::Signaled(_), Some((_, what))) => {
                 Err(Obstacle::Out(format!("its check says no: {what}")))
@@ -405,7 +404,7 @@ impl Course<'_> {
     fn conclude(&mut self, one: Ready, ended: Ended) -> Tried {
         let Ready { step, number, copy, lock, input, left, .. } = one;
         drop(lock);
-        let mut fault = interpreter::fault(&ended, &step.hook.path);
+        let mut fault = verdict::fault(&ended);
         let hook = &step.hook;
         let succeeded = fault.is_none();
         let change = match (hook.style, copy) {

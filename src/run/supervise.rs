@@ -157,7 +157,7 @@ impl Supervisor {
                     Next::Start(job) => {
                         match Active::start(started, *job) {
                             Ok(begun) => active.push(begun),
-                            Err(error) => finish(started, Ended::never(error)),
+                            Err(obstacle) => finish(started, Ended::never(obstacle)),
                         }
                         started += 1;
                     }

@@ -32,4 +32,5 @@ mod names;
 mod network;
 mod records;
 mod registered;
+mod tree;
 mod trust;

@@ -66,6 +66,8 @@ codes! {
     UnprovenLink "unproven-link" Warning,
     LooseExecutable "loose-executable" Warning,
     TreeLeftAlone "tree-left-alone" Warning,
+    OwnName "own-name" Warning,
+    OldTree "old-tree" Warning,
     // the host's confinement
     ApparmorPlace "apparmor-place" Error,
     ApparmorCopy "apparmor-copy" Warning,

@@ -1,22 +1,32 @@
 //! The programs that a registration names: whether they are there, can be started, and may call
 //! libvirt.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::content;
-use super::finding::{Code, Findings, Fix, quoted, words};
-use super::reach::{EXECUTE, READ, Walker};
+use super::content::{self, Looked};
+use super::finding::{Code, Findings, quoted};
 use super::script_text;
 use super::survey::Survey;
 use crate::config::Registration;
 use crate::config::registration::Mode;
 use crate::registry_edit::module;
 use crate::run::privileges::Identity;
+use crate::startable;
+use crate::startable::walker::Walker;
 
-pub fn examine(survey: &Survey<'_>, registration: &Registration, findings: &mut Findings) {
+/// Looks at them as who starts them does: the user of `run_as`, or hookmux's own.
+pub fn examine(
+    survey: &Survey<'_>,
+    registration: &Registration,
+    identity: Option<&Identity>,
+    findings: &mut Findings,
+) {
+    let walker = match identity {
+        Some(identity) => Walker { user: identity.user, groups: &identity.groups },
+        None => Walker::of(startable::daemons_user(survey.settings, survey.user)),
+    };
     for (key, words) in commands(registration) {
-        command(survey, registration, key, words, findings);
+        command(survey, registration, walker, key, words, findings);
     }
 }
 
@@ -28,47 +38,10 @@ pub fn commands(registration: &Registration) -> Vec<(&'static str, &Vec<String>)
     commands
 }
 
-/// Whether the user of `run_as` gets to them.
-pub fn reachable(
-    survey: &Survey<'_>,
-    registration: &Registration,
-    identity: &Identity,
-    findings: &mut Findings,
-) {
-    let walker = Walker { user: identity.user, groups: &identity.groups };
-    for (key, words) in commands(registration) {
-        let program = words.first().map(PathBuf::from).unwrap_or_default();
-        if !content::is_executable(&program) {
-            continue;
-        }
-        // an interpreter has to read its script
-        let is_script = content::beginning(&program).is_some_and(|text| text.starts_with(b"#!"));
-        let bits = if is_script { READ | EXECUTE } else { EXECUTE };
-        let (shut, mode) = match walker.shut_out_by(&program) {
-            Some(directory) => (directory, "a+x"),
-            None if walker.may(&program, bits) => continue,
-            None => (program.clone(), "a+rx"),
-        };
-        let source = &registration.source;
-        let words = format!(
-            "`{key}` of {} is {}, and user {} can't execute it: {} is shut to it",
-            survey.label(source),
-            program.display(),
-            registration.run_as.as_ref().map_or("", |run_as| &run_as.user),
-            shut.display()
-        );
-        let fix = match survey.ground().has(&shut) {
-            true => Some(Fix::run(&words!["chmod", mode, &shut])),
-            false => survey.ground().moved(&program, source),
-        };
-        let fix = fix.unwrap_or_else(|| Fix::edit(source, None));
-        findings.add(Code::UnreachableCommand, source, words, fix);
-    }
-}
-
 fn command(
     survey: &Survey<'_>,
     registration: &Registration,
+    walker: Walker<'_>,
     key: &str,
     words: &[String],
     findings: &mut Findings,
@@ -77,32 +50,18 @@ fn command(
     let label = survey.label(&registration.source);
     let what = format!("`{key}` of {label}");
     let source = &registration.source;
-    if !program.exists() {
-        // an unreadable directory hides it from whoever isn't root
-        let is_hidden = fs::metadata(&program)
-            .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
-        if !is_hidden {
-            let message = format!("{what} is {}, which is not there", program.display());
-            let fix = Fix::edit(source, None);
-            findings.add(Code::CommandMissing, source, message, fix);
-        }
+    let registered = Some(registration);
+    let looked = Looked {
+        path: &program,
+        label: &what,
+        registration: registered,
+        walker,
+        is_of_tree: false,
+    };
+    content::startable(survey, &looked, findings);
+    if !startable::is_executable(&program) {
         return;
     }
-    if !content::is_executable(&program) {
-        let (why, fix) = if program.is_file() {
-            let ground = survey.ground();
-            let fix = match ground.has(&program) {
-                true => Some(Fix::run(&words!["chmod", "a+x", &program])),
-                false => ground.moved(&program, source),
-            };
-            ("has no x bit", fix.unwrap_or_else(|| Fix::edit(source, None)))
-        } else {
-            ("is not a regular file", Fix::edit(source, None))
-        };
-        let message = format!("{what} is {}, which {why}", program.display());
-        return findings.add(Code::CommandNotExecutable, source, message, fix);
-    }
-    content::startable(survey, &program, &what, findings);
     if registration.mode == Mode::Detached {
         return;
     }

@@ -1,19 +1,20 @@
-//! One executable: whether the kernel can start it, and whether it may call libvirt.
+//! One executable: whether it can be started, and whether it may call libvirt.
 
-use std::fs;
+use std::ffi::OsStr;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use nix::sys::statvfs::{FsFlags, statvfs};
-
-use super::finding::{Code, Findings, Fix, words};
-use super::script_text::{self, Head, Interpreter};
+use super::finding::{Code, Findings, Fix};
+use super::script_text;
 use super::survey::Survey;
+use crate::cli::way_out::{self, Meant};
+use crate::config::Registration;
 use crate::files;
 use crate::mend::Subject;
-use crate::run::environment::DEFAULT_PATH;
 use crate::run::shell;
+use crate::startable::head::{Head, head};
+use crate::startable::walker::Walker;
+use crate::startable::{self, Cause, Obstacle, Program};
 use crate::trust::{Fault, Trust};
 
 /// How much of a script is looked at, in bytes.
@@ -31,108 +32,135 @@ pub fn beginning(path: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Whether a path is a file with an x bit.
-pub fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+/// A program, and what `check` calls it.
+pub struct Looked<'a> {
+    pub path: &'a Path,
+    pub label: &'a str,
+    /// The registration that names it.
+    pub registration: Option<&'a Registration>,
+    pub walker: Walker<'a>,
+    /// Whether it is a script of the per-guest tree.
+    pub is_of_tree: bool,
 }
 
-/// Whether the kernel can start it.
-pub fn startable(survey: &Survey<'_>, path: &Path, label: &str, findings: &mut Findings) {
-    noexec(path, label, findings);
-    let Some(bytes) = beginning(path) else { return };
-    read_by_kernel(survey, path, label, &bytes, findings);
-}
-
-/// The same for a script of the per-guest tree: a text that the kernel can't start is given to a shell.
-pub fn startable_in_tree(survey: &Survey<'_>, path: &Path, label: &str, findings: &mut Findings) {
-    let Some(bytes) = beginning(path) else { return noexec(path, label, findings) };
-    let (how, fix) = match script_text::head(&bytes) {
-        Head::None => ("has no #! line", Fix::run(&words!["sed", "-i", "1i #!/bin/bash", path])),
-        Head::Marked => (
-            "has a byte order mark before its #! line, which the shell takes for a command",
-            without_mark(path),
-        ),
-        _ => return startable(survey, path, label, findings),
-    };
-    if !shell::is_text(&bytes) {
-        return startable(survey, path, label, findings);
+impl<'a> Looked<'a> {
+    /// What lies where hooks do.
+    pub fn at(survey: &Survey<'_>, path: &'a Path, label: &'a str) -> Looked<'a> {
+        let walker = Walker::of(startable::daemons_user(survey.settings, survey.user));
+        Looked { path, label, registration: None, walker, is_of_tree: false }
     }
-    noexec(path, label, findings);
-    let words = format!("{label} {how}: bash runs it, or sh where there is no bash");
-    findings.add(Code::ShellText, path, words, fix);
+
+    fn search<'s>(&'s self, survey: &'s Survey<'_>) -> Option<&'s OsStr> {
+        startable::path_variable(survey.settings, self.registration)
+    }
 }
 
-fn without_mark(path: &Path) -> Fix {
-    Fix::run(&words!["sed", "-i", "1s/^\\xEF\\xBB\\xBF//", path])
+/// Whether it can be started, and by whom it is read.
+pub fn startable(survey: &Survey<'_>, looked: &Looked<'_>, findings: &mut Findings) {
+    let Looked { path, label, .. } = *looked;
+    let search = looked.search(survey);
+    let is_text_run = looked.is_of_tree;
+    let program = Program { path, walker: looked.walker, is_text_run, search };
+    let beginning = beginning(path).unwrap_or_default();
+    match program.obstacle() {
+        Some(obstacle) => hindered(survey, looked, &obstacle, findings),
+        None => match head(&beginning) {
+            Head::None if is_text_run && shell::is_text(&beginning) => {
+                let fix = way_out::with_line("#!/bin/bash", path);
+                by_shell(looked, "has no #! line", fix, findings);
+            }
+            Head::Marked if is_text_run => {
+                let how =
+                    "has a byte order mark before its #! line, which the shell takes for a command";
+                by_shell(looked, how, way_out::without_mark(path), findings);
+            }
+            Head::Script(line) if line.is_crlf() => {
+                let words = format!(
+                    "{label} has Windows line ends: a carriage return is part of what its interpreter is told"
+                );
+                findings.add(Code::Crlf, path, words, way_out::without_returns(path));
+            }
+            _ => {}
+        },
+    }
+    for interpreter in startable::interpreters(path, search) {
+        untrusted(survey, path, label, &interpreter, findings);
+    }
 }
 
-fn read_by_kernel(
+fn by_shell(looked: &Looked<'_>, how: &str, fix: Fix, findings: &mut Findings) {
+    let words = format!("{} {how}: bash runs it, or sh where there is no bash", looked.label);
+    findings.add(Code::ShellText, looked.path, words, fix);
+}
+
+/// Tells what is in its way.
+fn hindered(
     survey: &Survey<'_>,
-    path: &Path,
-    label: &str,
-    bytes: &[u8],
+    looked: &Looked<'_>,
+    obstacle: &Obstacle,
     findings: &mut Findings,
 ) {
+    let Looked { path, label, .. } = *looked;
+    let named_in = looked.registration.map(|one| one.source.as_path());
+    let meant = Meant { path, named_in };
+    let code = meant.code(obstacle);
     let shown = path.display();
-    match script_text::head(bytes) {
-        Head::Program => {}
-        Head::None => findings.add(
-            Code::NoInterpreterLine,
-            path,
-            format!("{label} begins with no #! line: {shown} can't be executed (status 126)"),
-            Fix::run(&words!["sed", "-i", "1i #!/bin/sh", path]),
-        ),
-        Head::Marked => findings.add(
-            Code::NoInterpreterLine,
-            path,
-            format!("{label} has a byte order mark before its #! line: {shown} can't be executed"),
-            without_mark(path),
-        ),
-        Head::Crlf => findings.add(
-            Code::Crlf,
-            path,
-            format!("{label} has Windows line ends: its interpreter is looked for with a carriage return at the end of the name"),
-            Fix::run(&words!["sed", "-i", "s/\\r$//", path]),
-        ),
-        Head::Script(interpreter) => interpreted(survey, path, label, &interpreter, findings),
-    }
-}
-
-fn interpreted(
-    survey: &Survey<'_>,
-    path: &Path,
-    label: &str,
-    interpreter: &Interpreter,
-    findings: &mut Findings,
-) {
-    if let Some(words) = &interpreter.one_word {
-        let message = format!(
-            "{label} gives env `{words}`, which Linux hands over as one word: no program is called that"
-        );
-        let fix = Fix::run(&words!["sed", "-i", "1s,env ,env -S ,", path]);
-        return findings.add(Code::InterpreterMissing, path, message, fix);
-    }
-    let program = PathBuf::from(&interpreter.path);
-    if !program.is_absolute() || !is_executable(&program) {
-        let message = format!("{label} needs {}, which is not there", interpreter.path);
-        return findings.add(Code::InterpreterMissing, path, message, install(&interpreter.path));
-    }
-    untrusted(survey, path, label, &program, findings);
-    let Some(name) = &interpreter.by_env else { return };
-    let settings = survey.settings;
-    let search = settings.environment.get("PATH").map_or(DEFAULT_PATH, String::as_str);
-    let mut found = search.split(':').map(|directory| Path::new(directory).join(name));
-    match found.find(|program| is_executable(program)) {
-        Some(program) => untrusted(survey, path, label, &program, findings),
-        None => {
-            let message = format!("{label} needs {name}, and there is none in {search}");
-            findings.add(Code::InterpreterMissing, path, message, install(name));
+    let name = |name: &Path| name.display().to_string();
+    let of = obstacle.of.as_ref().map(|of| name(of)).unwrap_or_default();
+    let message = match (code, &obstacle.cause) {
+        (Code::NoInterpreterLine, Cause::Marked) => {
+            format!("{label} has a byte order mark before its #! line: {shown} can't be executed")
         }
-    }
+        (Code::NoInterpreterLine, _) => {
+            format!("{label} begins with no #! line: {shown} can't be executed (status 126)")
+        }
+        (Code::Crlf, _) => format!(
+            "{label} has Windows line ends: its interpreter is looked for with a carriage return at the end of the name"
+        ),
+        (Code::InterpreterMissing, Cause::OneWord(words)) => format!(
+            "{label} gives env `{}`, which Linux hands over as one word: no program is called that",
+            words.to_string_lossy()
+        ),
+        (Code::InterpreterMissing, Cause::NotInPath { name, search }) => {
+            let (name, search) = (name.to_string_lossy(), search.to_string_lossy());
+            format!("{label} needs {name}, and there is none in {search}")
+        }
+        (Code::InterpreterMissing, Cause::Missing) => {
+            format!("{label} needs {of}, which is not there")
+        }
+        (Code::Noexec, _) => format!(
+            "{label} lies on a file system that is mounted noexec: {shown} can't be executed"
+        ),
+        (Code::UnreachableCommand, Cause::Shut(by)) => format!(
+            "{label} is {shown}, and user {} can't execute it: {} is shut to it",
+            user(looked),
+            by.display()
+        ),
+        (Code::UnreachableCommand, _) => format!(
+            "{label} is {shown}, and user {} can't read it, which its interpreter has to: {shown} is shut to it",
+            user(looked)
+        ),
+        (Code::CommandMissing, _) => format!("{label} is {shown}, which is not there"),
+        (Code::CommandNotExecutable, Cause::NoXBit) => {
+            format!("{label} is {shown}, which has no x bit")
+        }
+        (Code::CommandNotExecutable, Cause::NotRegular) => {
+            format!("{label} is {shown}, which is not a regular file")
+        }
+        _ => format!("{label}: {shown} {obstacle}"),
+    };
+    let at = match code {
+        Code::CommandMissing | Code::CommandNotExecutable | Code::UnreachableCommand => {
+            named_in.unwrap_or(path)
+        }
+        _ => path,
+    };
+    findings.add(code, at, message, meant.fix(obstacle, &survey.ground()));
 }
 
-fn install(program: &str) -> String {
-    format!("install {program}, or name one that is there in the first line")
+fn user<'a>(looked: &Looked<'a>) -> &'a str {
+    let run_as = looked.registration.and_then(|registration| registration.run_as.as_ref());
+    run_as.map_or("", |run_as| run_as.user.as_str())
 }
 
 /// An interpreter that others could change is as good as a script that others could change.
@@ -144,26 +172,13 @@ fn untrusted(
     findings: &mut Findings,
 ) {
     let Err(refusal) = Trust::new(survey.user).file(program) else { return };
-    if refusal.fault == Fault::NotRegular {
+    if matches!(refusal.fault, Fault::NotRegular | Fault::Missing | Fault::Unreadable(_)) {
         return;
     }
     let message = format!("the interpreter of {label} isn't to be trusted: {refusal}");
     let fix = survey.ground().fix(&[Subject::at(program)]);
     let fix = fix.unwrap_or_else(|| format!("look at {}", program.display()).into());
     findings.add(Code::UntrustedInterpreter, path, message, fix);
-}
-
-/// Whether a file lies where nothing may be executed.
-pub fn noexec(path: &Path, label: &str, findings: &mut Findings) {
-    if statvfs(path).is_ok_and(|system| system.flags().contains(FsFlags::ST_NOEXEC)) {
-        let message = format!(
-            "{label} lies on a file system that is mounted noexec: {} can't be executed",
-            path.display()
-        );
-        // a mount point is somebody else's, and was made so for a reason
-        let fix = format!("let {} lie on a file system that isn't mounted noexec", path.display());
-        findings.add(Code::Noexec, path, message, fix);
-    }
 }
 
 /// Whether a script that libvirt waits for calls libvirt.

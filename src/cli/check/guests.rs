@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, quoted, words};
 use super::survey::{Spot, Survey};
@@ -13,14 +13,14 @@ use crate::libvirt::Driver;
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for driver in Driver::ALL {
         let Some(known) = defined(&survey.settings.hooks_dir, driver) else { continue };
-        let base = survey.settings.hooks_dir.join(format!("{driver}.d"));
+        let base = survey.settings.tree_of(driver);
         let of_tree = survey.scripts.iter().filter(|script| script.spot == Spot::Tree(driver));
         let names: BTreeSet<&OsStr> = of_tree
             .filter_map(|script| script.path.strip_prefix(&base).ok()?.iter().next())
             .collect();
         for name in names {
             if !known.iter().any(|known| name == known.as_str()) {
-                unknown(driver, &base, name, &known, findings);
+                unknown(survey, driver, &base.join(name), &known, findings);
             }
         }
     }
@@ -44,8 +44,14 @@ fn defined(hooks_dir: &Path, driver: Driver) -> Option<Vec<String>> {
     (!names.is_empty()).then_some(names)
 }
 
-fn unknown(driver: Driver, base: &Path, name: &OsStr, known: &[String], findings: &mut Findings) {
-    let path: PathBuf = base.join(name);
+fn unknown(
+    survey: &Survey<'_>,
+    driver: Driver,
+    path: &Path,
+    known: &[String],
+    findings: &mut Findings,
+) {
+    let (base, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
     let what = if driver == Driver::Network { "network" } else { "guest" };
     let shown = name.to_string_lossy();
     let lower = shown.to_lowercase();
@@ -56,15 +62,16 @@ fn unknown(driver: Driver, base: &Path, name: &OsStr, known: &[String], findings
         .or_else(|| did_you_mean(&shown, known.iter().map(String::as_str)));
     let (hint, fix) = match meant {
         Some(meant) => {
-            (format!("; did you mean {meant}?"), Fix::run(&words!["mv", &path, &base.join(meant)]))
+            (format!("; did you mean {meant}?"), Fix::run(&words!["mv", path, &base.join(meant)]))
         }
         None => {
-            let fix = format!("define a {what} called {shown}, or remove {}", quoted(&path)).into();
+            let fix = format!("define a {what} called {shown}, or remove {}", quoted(path)).into();
             (String::new(), fix)
         }
     };
     let words = format!(
-        "{driver}.d/{shown} has scripts, and libvirt has no {what} of that name defined{hint}"
+        "{} has scripts, and libvirt has no {what} of that name defined{hint}",
+        survey.label(path)
     );
-    findings.add(Code::UnknownGuest, &path, words, fix);
+    findings.add(Code::UnknownGuest, path, words, fix);
 }

@@ -6,9 +6,13 @@ use std::path::PathBuf;
 use super::finding::{Code, Findings, Fix, with_end, words};
 use super::link;
 use super::survey::{Spot, Survey};
+use crate::cli::adoption::{MAX_SCRIPT_BYTES, shortened};
 use crate::cli::installed::{Installed, Main};
-use crate::cli::{copies, entries};
+use crate::cli::{copies, entries, own_name};
+use crate::files;
 use crate::hook::{State, adopted, directory};
+use crate::startable::Program;
+use crate::startable::walker::Walker;
 use crate::{command, marker, own_binary};
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
@@ -28,6 +32,7 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         twice(installed, findings);
         loose(survey, installed, findings);
         tree_left_alone(survey, installed, findings);
+        own_name(survey, installed, findings);
         if let Some(link) = called_at(installed) {
             link::reachable(survey, installed.driver, &link, findings);
             link::seen(survey, installed.driver, &link, findings);
@@ -157,14 +162,25 @@ fn twice(installed: &Installed, findings: &mut Findings) {
 
 fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     for path in installed.loose.iter().filter(|path| !marker::is_hookmux(path)) {
-        let words = format!(
-            "libvirt (6.5 and later) runs {} itself at every call of {}, beside hookmux and without a limit",
-            path.display(),
-            installed.driver
-        );
+        let (shown, driver) = (path.display(), installed.driver);
+        // root starts it, as a rule
+        let walker = Walker::of(0);
+        let program = Program { path, walker, is_text_run: false, search: None };
         let is_empty = fs::metadata(path).is_ok_and(|file| file.len() == 0);
-        let fix =
-            if is_empty { Fix::run(&words!["rm", path]) } else { survey.register(path).into() };
+        let obstacle = program.obstacle();
+        let words = match &obstacle {
+            None => format!(
+                "libvirt (6.5 and later) runs {shown} itself at every call of {driver}, beside hookmux and without a limit"
+            ),
+            Some(obstacle) => format!(
+                "libvirt (6.5 and later) would run {shown} itself at every call of {driver}, and every call fails for it: it {obstacle}"
+            ),
+        };
+        let fix = match (&obstacle, is_empty) {
+            (_, true) => Fix::run(&words!["rm", path]),
+            (Some(_), false) => Fix::run(&words!["chmod", "a-x", path]),
+            (None, false) => survey.register(path).into(),
+        };
         findings.add(Code::LooseExecutable, path, words, fix);
     }
 }
@@ -172,18 +188,40 @@ fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
 /// A script that runs the per-guest tree itself keeps hookmux from running it.
 fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     let driver = installed.driver;
+    let word = survey.settings.tree.mention(&survey.settings.hooks_dir, driver);
     let has_tree = survey.scripts.iter().any(|script| script.spot == Spot::Tree(driver));
     let of_main = (installed.main == Main::Foreign && installed.beside.is_some())
         .then(|| installed.path.clone());
     for script in installed.adopted.iter().cloned().chain(of_main) {
         let is_active = directory::state(&script) == State::Active;
-        if has_tree && is_active && adopted::serves_tree(&script, driver) {
+        if has_tree && is_active && adopted::serves_tree(&script, &word) {
             let words = format!(
-                "{} mentions {driver}.d: hookmux leaves the scripts there to it, so that none runs twice, and keeps none of them on a leash; where it does nothing else, hookmux can do its work",
+                "{} mentions {word}: hookmux leaves the scripts there to it, so that none runs twice, and keeps none of them on a leash; where it does nothing else, hookmux can do its work",
                 script.display()
             );
             let fix = Fix::run(&words!["chmod", "a-x", &script]);
             findings.add(Code::TreeLeftAlone, &script, words, fix);
         }
     }
+}
+
+/// An adopted script that asks for its own name has another one now.
+fn own_name(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
+    let driver = installed.driver;
+    let Some(script) = installed.adopted.as_ref() else { return };
+    if directory::state(script) != State::Active {
+        return;
+    }
+    let text = files::read_regular(script, MAX_SCRIPT_BYTES).unwrap_or_default();
+    let Some((line, text)) = own_name::decides_by_it(&text) else { return };
+    let words = format!(
+        "{} decides by its own name, which was {driver} when libvirt called it (line {line}: {}): it may do nothing, and that counts as good",
+        script.display(),
+        shortened(&text)
+    );
+    let fix = Fix::all(&[
+        survey.words(&format!("uninstall --driver {driver}")),
+        survey.words(&format!("install --driver {driver} --beside")),
+    ]);
+    findings.add(Code::OwnName, script, words, fix);
 }

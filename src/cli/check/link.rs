@@ -5,21 +5,22 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::confinement;
+use super::content::{self, Looked};
 use super::finding::{Code, Findings, Fix, words};
 use super::proof::{Proof, Seen, proof};
-use super::reach::{EXECUTE, Walker};
 use super::records;
 use super::survey::Survey;
-use super::{confinement, content};
 use crate::cli::daemons::Daemon;
 use crate::daemon_seen;
 use crate::libvirt::Driver;
+use crate::startable;
+use crate::startable::walker::{EXECUTE, Walker};
 
 /// Whether the daemon gets to what a link leads to, and may execute it.
 pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
     let Ok(end) = fs::canonicalize(link) else { return };
-    content::noexec(&end, &format!("hookmux for {driver}"), findings);
-    if !content::is_executable(&end) {
+    if !startable::is_executable(&end) {
         let words = format!(
             "{} leads to {}, which has no x bit: libvirt runs nothing for {driver}",
             link.display(),
@@ -29,6 +30,9 @@ pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mu
         findings.add(Code::UnreachableBinary, link, words, Fix::run(&words!["chmod", "755", &end]));
         return;
     }
+    let label = format!("hookmux for {driver}");
+    let looked = Looked::at(survey, &end, &label);
+    content::startable(survey, &looked, findings);
     // root goes everywhere
     for daemon in survey.daemons.iter().filter(|one| one.user != 0 && one.serves(driver)) {
         let walker = Walker { user: daemon.user, groups: &daemon.groups };

@@ -14,7 +14,6 @@ mod moments;
 pub mod older;
 mod places;
 mod proof;
-mod reach;
 mod records;
 mod registrations;
 pub mod report;
@@ -57,6 +56,7 @@ pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow:
     moments::examine(&survey, &mut findings);
     version::examine(&survey, &mut findings);
     guests::examine(&survey, &mut findings);
+    guest_tree::left_behind(&survey, &mut findings);
     scripts::examine(&survey, &mut findings);
     registrations::examine(&survey, &mut findings);
     trust::examine(&survey, &loaded, &mut findings);

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::finding::{Code, Findings, Fix, quoted, words};
 use super::survey::Survey;
 use super::{commands, content};
+use crate::cli::way_out;
 use crate::config::called;
 use crate::config::diagnostic::Kind;
 use crate::config::matching;
@@ -15,8 +16,9 @@ use crate::hook::State;
 use crate::hook::directory::left_behind;
 use crate::registry_edit::store::LOCK;
 use crate::run::launch;
-use crate::run::privileges::{self, Unresolved};
+use crate::run::privileges::{self, Identity};
 use crate::run::supervise::Supervisor;
+use crate::startable;
 
 /// hookmux.yaml, and what it names.
 pub fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
@@ -61,7 +63,8 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let mut supervisor = None;
     for registration in survey.registrations.iter().filter(|one| one.enabled) {
         examine_one(survey, registration, findings);
-        user(survey, registration, &mut supervisor, findings);
+        let identity = user(survey, registration, &mut supervisor, findings);
+        commands::examine(survey, registration, identity.as_ref(), findings);
     }
 }
 
@@ -105,7 +108,7 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
             let words = format!("{label} isn't read: {why}");
             // what was meant for one, and what only lies there
             let is_meant = path.extension().is_some_and(|end| end == "yml" || end == "YAML");
-            let is_script = content::is_executable(path)
+            let is_script = startable::is_executable(path)
                 || content::beginning(path).is_some_and(|text| text.starts_with(b"#!"));
             let fix = match (is_meant, is_script) {
                 (true, _) => Fix::run(&words!["mv", "-n", path, path.with_extension("yaml")]),
@@ -141,7 +144,6 @@ fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut 
     if let Some(file) = &registration.environment_file {
         environment_file(file, &label, survey, findings);
     }
-    commands::examine(survey, registration, findings);
 }
 
 /// Whose rights it has; who knows no file of users asks `getent`, which wants a supervisor.
@@ -150,27 +152,17 @@ fn user(
     registration: &Registration,
     supervisor: &mut Option<Supervisor>,
     findings: &mut Findings,
-) {
-    let Some(run_as) = &registration.run_as else { return };
+) -> Option<Identity> {
+    let run_as = registration.run_as.as_ref()?;
     if supervisor.is_none() {
         *supervisor = Supervisor::new(&[]).ok();
     }
-    let Some(supervisor) = supervisor else { return };
-    let why = match privileges::resolve(run_as, survey.user, supervisor) {
-        Ok(identity) => return commands::reachable(survey, registration, &identity, findings),
+    let why = match privileges::resolve(run_as, survey.user, supervisor.as_mut()?) {
+        Ok(identity) => return Some(identity),
         Err(why) => why,
     };
     let source = &registration.source;
-    let fix = match &why {
-        // no user can be called that, and useradd would take it for an option
-        Unresolved::NoUser(name) | Unresolved::NoGroup(name) if name.starts_with('-') => {
-            Fix::edit(source, None)
-        }
-        Unresolved::NoUser(user) => Fix::run(&words!["useradd", "--system", user]),
-        Unresolved::NoGroup(group) => Fix::run(&words!["groupadd", "--system", group]),
-        Unresolved::NoEntry(_) | Unresolved::NoRight(_) | Unresolved::LookUp { .. } => {
-            Fix::edit(source, None)
-        }
-    };
+    let fix = way_out::of_user(&why, source);
     findings.add(Code::UnknownUser, source, format!("{}: {why}", survey.label(source)), fix);
+    None
 }

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::content;
+use super::content::{self, Looked};
 use super::finding::{Code, Findings, Fix, quoted, words};
-use super::script_text::{Head, head};
 use super::survey::{Script, Spot, Survey};
+use crate::cli::way_out;
 use crate::hook::State;
 use crate::hook::directory::left_behind;
 use crate::mend::Subject;
@@ -23,35 +23,30 @@ fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     match &script.state {
         State::Active => {
             runs_anyway(script, findings);
-            match script.spot {
-                Spot::Tree(_) => content::startable_in_tree(survey, path, label, findings),
-                Spot::Event(_) | Spot::Adopted(_) => {
-                    content::startable(survey, path, label, findings);
-                }
-            }
+            let is_of_tree = matches!(script.spot, Spot::Tree(_));
+            let looked = Looked { is_of_tree, ..Looked::at(survey, path, label) };
+            content::startable(survey, &looked, findings);
             content::calls_libvirt(path, label, &detach(survey, script), findings);
         }
         State::Masked(_) => {}
         State::Disabled(_) => disabled(survey, script, findings),
         State::NotExecutable => {
-            // a text that lies beside hooks is none, and must not become one
-            let is_script =
-                content::beginning(path).is_some_and(|bytes| head(&bytes) != Head::None);
-            let fix = match is_script {
-                true => Fix::run(&words!["chmod", "a+x", path]),
-                false => Fix::run(&words!["mv", "-n", path, &survey.settings.hooks_dir]),
-            };
             let words = format!("{label} has no x bit: it doesn't run");
-            findings.add(Code::NotExecutable, path, words, fix);
+            told(survey, script, Code::NotExecutable, words, findings);
         }
-        State::Dangling => findings.add(
-            Code::DanglingLink,
-            path,
-            format!("{label} is a link to nothing: {}", leads_to(path)),
-            Fix::run(&words!["rm", path]),
-        ),
+        State::Dangling => {
+            let words = format!("{label} is a link to nothing: {}", leads_to(path));
+            told(survey, script, Code::DanglingLink, words, findings);
+        }
         State::Skipped(_) => skipped(survey, script, findings),
     }
+}
+
+/// What is no hook, and looks as if it were meant as one.
+fn told(survey: &Survey<'_>, script: &Script, code: Code, words: String, findings: &mut Findings) {
+    let fix = way_out::of_state(&script.state, &script.path, survey.settings);
+    let fix = fix.unwrap_or_else(|| Fix::run(&words!["ls", "-la", &script.path]));
+    findings.add(code, &script.path, words, fix);
 }
 
 /// In the per-guest tree any name runs, as the community's helper has it.
@@ -110,7 +105,7 @@ fn skipped(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     let Ok(metadata) = fs::metadata(path) else { return };
     if let Some(why) = is_left {
         let words = format!("{label} is skipped: by its name it is {why}");
-        return findings.add(Code::LeftBehind, path, words, Fix::run(&words!["rm", path]));
+        return told(survey, script, Code::LeftBehind, words, findings);
     }
     if metadata.is_dir() {
         let words = format!("{label} is a directory: what lies in it never runs");

@@ -57,7 +57,7 @@ fn of_tree(
     script: &Script,
     findings: &mut Findings,
 ) {
-    let base = survey.settings.hooks_dir.join(format!("{driver}.d"));
+    let base = survey.settings.tree_of(driver);
     let Ok(below) = script.path.strip_prefix(base) else { return };
     let Some(operation) = below.components().nth(1) else { return };
     let row = operation::TABLE

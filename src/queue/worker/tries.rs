@@ -17,7 +17,6 @@ use crate::record::recorder::{Place, Recorder};
 use crate::record::{Fact, Run, Witness};
 use crate::run::document_file::{self, Place as DocumentPlace};
 use crate::run::exchange::Change;
-use crate::run::interpreter;
 use crate::run::job::{Ended, Job, Outcome};
 use crate::run::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
@@ -218,7 +217,7 @@ impl Shift<'_> {
             return;
         }
         head.deaths = 0;
-        let fault = interpreter::fault(&ended, &program);
+        let fault = verdict::fault(&ended);
         let is_last = head.attempts > head.retries;
         let told = fault.clone().map(|(status, what)| match is_last {
             true => (status, format!("{what}; given up after {}", tries(head.attempts))),

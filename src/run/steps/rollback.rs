@@ -9,7 +9,6 @@ use crate::libvirt::Class;
 use crate::plan::Step;
 use crate::record::{Fact, Run};
 use crate::run::exchange::{Change, Snapshot};
-use crate::run::interpreter;
 use crate::run::launch::{DocumentFile, Part};
 use crate::run::stored_job::{Bytes, StoredJob};
 use crate::run::sys;
@@ -92,7 +91,7 @@ impl Course<'_> {
                 if let Some(copy) = launch.copy {
                     self.exchange.drop_copy(&copy);
                 }
-                let fault = ended.as_ref().and_then(|ended| interpreter::fault(ended, &path));
+                let fault = ended.as_ref().and_then(verdict::fault);
                 (ended, fault)
             }
         };

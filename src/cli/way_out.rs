@@ -1,0 +1,153 @@
+//! What a person can do about a program that can't be started, and by which code `check` tells of it.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::check::finding::Code;
+use crate::command::{Fix, words};
+use crate::config::Settings;
+use crate::files;
+use crate::hook::State;
+use crate::hook::directory::left_behind;
+use crate::mend::Ground;
+use crate::run::privileges::Unresolved;
+use crate::run::shell;
+use crate::startable::head::{Head, head};
+use crate::startable::{Cause, Obstacle};
+
+/// How much of a file is looked at for whether it is a text, in bytes.
+const LOOK_AT_BYTES: u64 = 256;
+
+/// A program that is meant to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Meant<'a> {
+    pub path: &'a Path,
+    /// The registration that names it; `None` for what lies where hooks do.
+    pub named_in: Option<&'a Path>,
+}
+
+impl Meant<'_> {
+    /// By which code `check` tells of an obstacle.
+    pub fn code(&self, obstacle: &Obstacle) -> Code {
+        let is_crlf = |name: &[u8]| name.ends_with(b"\r");
+        if let Some(interpreter) = &obstacle.of {
+            return match is_crlf(interpreter.as_os_str().as_bytes()) {
+                true => Code::Crlf,
+                false => Code::InterpreterMissing,
+            };
+        }
+        match &obstacle.cause {
+            Cause::NotInPath { name, .. } if is_crlf(name.as_bytes()) => Code::Crlf,
+            Cause::NotInPath { .. } | Cause::OneWord(_) => Code::InterpreterMissing,
+            Cause::NotProgram | Cause::Marked => Code::NoInterpreterLine,
+            Cause::Noexec => Code::Noexec,
+            Cause::Shut(_) | Cause::Unreadable => Code::UnreachableCommand,
+            Cause::Missing | Cause::Dangling if self.named_in.is_some() => Code::CommandMissing,
+            Cause::Dangling => Code::DanglingLink,
+            Cause::NoXBit if self.named_in.is_none() => Code::NotExecutable,
+            _ => Code::CommandNotExecutable,
+        }
+    }
+
+    /// What is to be done about an obstacle.
+    pub fn fix(&self, obstacle: &Obstacle, ground: &Ground<'_>) -> Fix {
+        let path = self.path;
+        let elsewhere = || {
+            let moved = self.named_in.and_then(|file| ground.moved(path, file));
+            moved.or(self.named_in.map(|file| Fix::edit(file, None)))
+        };
+        let mode = |mode: &str, at: &Path| match ground.has(at) {
+            true => Some(Fix::run(&words!["chmod", mode, at])),
+            false => elsewhere(),
+        };
+        let known = match (&obstacle.cause, &obstacle.of) {
+            _ if self.code(obstacle) == Code::Crlf => Some(without_returns(path)),
+            (_, Some(interpreter)) => Some(install(interpreter.as_os_str())),
+            (Cause::NotInPath { name, .. }, _) => Some(install(name)),
+            (Cause::OneWord(_), _) => {
+                Some(Fix::run(&words!["sed", "-i", "1s,env ,env -S ,", path]))
+            }
+            (Cause::NotProgram, _) if is_text(path) => Some(with_line("#!/bin/sh", path)),
+            (Cause::Marked, _) => Some(without_mark(path)),
+            // a mount point is somebody else's, and was made so for a reason
+            (Cause::Noexec, _) => Some(
+                format!("let {} lie on a file system that isn't mounted noexec", path.display())
+                    .into(),
+            ),
+            (Cause::Shut(by), _) if by != path => mode("a+x", by),
+            (Cause::Shut(_) | Cause::Unreadable, _) => mode("a+rx", path),
+            (Cause::NoXBit, _) => mode("a+x", path),
+            _ => self.named_in.map(|file| Fix::edit(file, None)),
+        };
+        known.unwrap_or_else(|| {
+            format!("let {} be a program of this machine, or a script", path.display()).into()
+        })
+    }
+}
+
+/// Puts a first line before a script.
+pub fn with_line(line: &str, path: &Path) -> Fix {
+    Fix::run(&words!["sed", "-i", format!("1i {line}"), path])
+}
+
+/// Takes the mark of an editor from the beginning of a script.
+pub fn without_mark(path: &Path) -> Fix {
+    Fix::run(&words!["sed", "-i", "1s/^\\xEF\\xBB\\xBF//", path])
+}
+
+/// Ends the lines of a script as Linux does.
+pub fn without_returns(path: &Path) -> Fix {
+    Fix::run(&words!["sed", "-i", "s/\\r$//", path])
+}
+
+fn install(program: &OsStr) -> Fix {
+    let program = program.to_string_lossy();
+    format!("install {program}, or name one that is there in the first line").into()
+}
+
+fn is_text(path: &Path) -> bool {
+    beginning(path).is_some_and(|bytes| shell::is_text(&bytes))
+}
+
+fn beginning(path: &Path) -> Option<Vec<u8>> {
+    use std::io::Read;
+    let (file, _) = files::open_regular(path).ok()?;
+    let mut bytes = Vec::new();
+    file.take(LOOK_AT_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// What is to be done where there is nobody whose rights a registration's programs could have.
+pub fn of_user(why: &Unresolved, source: &Path) -> Fix {
+    match why {
+        // no user can be called that, and useradd would take it for an option
+        Unresolved::NoUser(name) | Unresolved::NoGroup(name) if name.starts_with('-') => {
+            Fix::edit(source, None)
+        }
+        Unresolved::NoUser(user) => Fix::run(&words!["useradd", "--system", user]),
+        Unresolved::NoGroup(group) => Fix::run(&words!["groupadd", "--system", group]),
+        Unresolved::NoEntry(_) | Unresolved::NoRight(_) | Unresolved::LookUp { .. } => {
+            Fix::edit(source, None)
+        }
+    }
+}
+
+/// What is to be done about a file that is none of a hook, though it looks as if it were meant as one.
+pub fn of_state(state: &State, path: &Path, settings: &Settings) -> Option<Fix> {
+    Some(match state {
+        // a text that lies beside hooks is none, and must not become one
+        State::NotExecutable => {
+            let is_script = beginning(path).is_some_and(|bytes| head(&bytes) != Head::None);
+            match is_script {
+                true => Fix::run(&words!["chmod", "a+x", path]),
+                false => Fix::run(&words!["mv", "-n", path, &settings.hooks_dir]),
+            }
+        }
+        State::Dangling => Fix::run(&words!["rm", path]),
+        State::Skipped(_) if path.file_name().and_then(left_behind).is_some() => {
+            Fix::run(&words!["rm", path])
+        }
+        State::Active | State::Masked(_) | State::Disabled(_) | State::Skipped(_) => return None,
+    })
+}
