@@ -6,6 +6,8 @@ use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::drop_in::HELPER;
 use crate::support::{Host, is_root};
 
@@ -131,9 +133,8 @@ fn a_script_that_would_be_refused_is_not_adopted_and_the_copy_is_the_way_out() {
         is_refused(&host, &["would be refused", "uid 1000", "install -m 755"]);
         // the way out, as it is printed
         let json = host.json(&ADOPT, 1);
-        let problem = json["problems"][0].as_str().unwrap().to_owned();
-        let command = problem.split_once("copy it: ").unwrap().1;
-        let done = Command::new("sh").args(["-c", command]).status().unwrap();
+        let command = way_out(&json["problems"][0]);
+        let done = Command::new("sh").args(["-c", &command]).status().unwrap();
         assert!(done.success(), "{command}");
         host.text(&ADOPT, 0);
         host.guest("prepare begin").run().succeeds();
@@ -147,6 +148,14 @@ fn a_script_that_would_be_refused_is_not_adopted_and_the_copy_is_the_way_out() {
     chown(host.hook("qemu"), Some(1000), Some(1000)).unwrap();
     let told = host.text(&ADOPT, 0);
     assert!(told.contains("trust: warn"), "{told}");
+}
+
+/// The way out of a problem: what people paste, which is what programs are given.
+fn way_out(problem: &Value) -> String {
+    let fix = problem["fix"].as_str().unwrap().to_owned();
+    assert!(problem["message"].as_str().unwrap().ends_with(&fix), "{problem}");
+    assert_eq!(problem["fix_command"], serde_json::json!(["sh", "-c", fix]));
+    fix
 }
 
 #[test]
@@ -169,9 +178,8 @@ fn the_tree_is_looked_through_with_the_helper_and_with_a_script() {
         }
         is_refused(&host, &["qemu.d/h/release/end/b", "would be refused", "uid 1000"]);
         let json = host.json(&ADOPT, 1);
-        let problem = json["problems"][0].as_str().unwrap().to_owned();
-        let command = problem.rsplit_once("; ").unwrap().1;
-        let done = Command::new("sh").args(["-c", command]).status().unwrap();
+        let command = way_out(&json["problems"][0]);
+        let done = Command::new("sh").args(["-c", &command]).status().unwrap();
         assert!(done.success(), "{command}");
         host.text(&ADOPT, 0);
         host.guest("prepare begin").run().succeeds();

@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::chown;
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::call::Call;
 use crate::support::host::{binary_under_test, writing};
-use crate::support::{GUEST, Host, is_root};
+use crate::support::{GUEST, Host, is_root, skip};
 
 /// The VFIO helper of the community, as libvirt hosts have it.
 pub const HELPER: &str = include_str!("captures/vfio-helper.sh");
@@ -232,6 +232,55 @@ fn the_environment_is_libvirts_in_its_order_and_nothing_of_the_guest() {
         assert!(own.contains(&&*format!("HOOKMUX_HOOK={place}")), "{place}: {own:?}");
         assert_eq!(host.log(), ["zone dmz"]);
         fs::remove_file(host.hook(place)).unwrap();
+    }
+}
+
+/// A copy of a program that the kernel starts as one with more rights than its caller (`AT_SECURE`), as it
+/// does where AppArmor has the environment scrubbed.
+fn secure_copy(host: &Host, program: &Path, name: &str) -> PathBuf {
+    let copy = host.path(name);
+    let _writing = writing();
+    fs::copy(program, &copy).unwrap();
+    chown(&copy, None, Some(65534)).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o2755)).unwrap();
+    copy
+}
+
+#[test]
+fn what_the_c_library_takes_out_of_a_confined_programs_environment_is_passed_on() {
+    const TAKEN_OUT: [&str; 3] = ["TMPDIR=/var/tmp", "LD_LIBRARY_PATH=/nowhere", "LD_PRELOAD="];
+    if !is_root() {
+        return skip("only root can give a program another group");
+    }
+    let host = Host::new();
+    let env = secure_copy(&host, Path::new("/usr/bin/env"), "env");
+    let left = Command::new(env).env_clear().envs([("TMPDIR", "/var/tmp"), ("A", "b")]).output();
+    let left = left.unwrap().stdout;
+    if left != b"A=b\n" {
+        return skip("this file system or this C library knows no programs with more rights");
+    }
+    fs::remove_file(host.hook("qemu")).unwrap();
+    host.link(secure_copy(&host, &binary_under_test(), "hookmux"), "qemu");
+    for place in ["qemu.adopted", "qemu.d/g/prepare/begin/10-x"] {
+        // the shell's own, as it was started: its C library takes them out, too
+        host.script(place, "cat /proc/$$/environ >\"$T/seen\"");
+        as_libvirt(host.guest("prepare begin")).run().succeeds();
+        let seen = String::from_utf8_lossy(&host.read("seen")).into_owned();
+        for variable in TAKEN_OUT {
+            assert!(seen.split('\0').any(|one| one == variable), "{place}: {variable}: {seen:?}");
+        }
+        fs::remove_file(host.hook(place)).unwrap();
+    }
+}
+
+#[test]
+fn no_hook_ignores_a_signal_that_libvirt_does_not_ignore() {
+    for place in ["before_vm_prepare/10-x", "qemu.adopted", "qemu.d/g/prepare/begin/10-x"] {
+        let host = Host::new();
+        // the C libraries' own are among them, 32 and 33
+        host.script(place, "log $(grep SigIgn /proc/$$/status)");
+        as_libvirt(host.guest("prepare begin")).run().succeeds();
+        assert_eq!(host.log(), ["SigIgn: 0000000000000000"], "{place}");
     }
 }
 

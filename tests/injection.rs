@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use crate::support::answer::Answer;
 use crate::support::call::Call;
+use crate::support::host::binary_under_test;
 use crate::support::{GUEST, Host, is_root, skip, until};
 
 /// What a point may take; one that waits for a thing that never comes takes minutes.
@@ -573,6 +575,43 @@ fn has_strace() -> bool {
         skip("no strace or no busybox");
     }
     has
+}
+
+/// A file with a new name is empty after a power cut, unless it was brought to the disk: and an empty
+/// registration keeps every gate shut.
+#[test]
+fn what_a_command_says_it_has_done_is_on_the_disk() {
+    if !has_strace() {
+        return;
+    }
+    let host = Host::new();
+    host.script("bin/x", "exit 0");
+    let script = host.hook("bin/x").display().to_string();
+    let add = ["add", "script", &script, "--manual", "--event", "after_vm_stop", "--name", "x"];
+    for (words, file) in [
+        (&add[..], "hooks/hooks.d/x.yaml"),
+        (&["disable", "x"], "hooks/hooks.d/x.yaml"),
+        (&["bypass", "on", "--for", "1h"], "hooks/hookmux.bypass"),
+    ] {
+        let trace = host.path("trace");
+        let output = Command::new("strace")
+            .args(["-f", "-y", "-qq", "-e", "trace=fsync,rename,renameat,renameat2", "-o"])
+            .args([&trace, &binary_under_test(), Path::new("--hooks-dir"), &host.hooks()])
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        let trace = fs::read_to_string(trace).unwrap();
+        let file = host.path(file).canonicalize().unwrap();
+        let directory = file.parent().unwrap().display().to_string();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let at = |what: &dyn Fn(&str) -> bool| trace.lines().position(what);
+        let is_sync = |line: &str| line.contains("fsync(") && line.ends_with("= 0");
+        let written = at(&|line| is_sync(line) && line.contains(name));
+        let renamed = at(&|line| line.contains("rename") && line.contains(&format!("/{name}\"")));
+        let named = at(&|line| is_sync(line) && line.contains(&format!("<{directory}>")));
+        assert!(written.is_some() && written < renamed && renamed < named, "{words:?}:\n{trace}");
+    }
 }
 
 #[test]

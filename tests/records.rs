@@ -1228,6 +1228,6 @@ fn a_record_of_another_hooks_directory_says_so_and_is_not_retried_here() {
     assert_eq!(dirs, [host.hooks().to_str().unwrap(), theirs.to_str().unwrap()]);
     assert!(host.text(&["show", "last"], 0).contains(theirs.to_str().unwrap()));
     let told = host.text(&["retry", "last"], 1);
-    let command = told.trim().rsplit_once(": ").unwrap().1;
+    let command = told.trim().rsplit_once("; ").unwrap().1;
     assert!(command.starts_with("hookmux --hooks-dir "), "{told}");
 }

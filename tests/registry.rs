@@ -310,7 +310,10 @@ fn a_dry_run_runs_nothing() {
     asked.ends(0, &["would be run to ask it", "isn't known"]);
     let value = place.say(&["add", "script", &script, "--dry-run", "--output", "json"]).json();
     assert_eq!(value["hooks"], json!([]));
-    assert!(value["warnings"][0].as_str().unwrap().contains("runs nothing"), "{value:#}");
+    assert!(
+        value["warnings"][0]["message"].as_str().unwrap().contains("runs nothing"),
+        "{value:#}"
+    );
     if has(PYTHON) {
         place.module("mod.py", "open('@T@/ran', 'w')\ndef describe(): return []\n");
         place
@@ -402,7 +405,7 @@ fn only_a_trusted_script_is_asked_or_registered() {
     let script = place.describing("hook.sh", &json!([{"events": "before_vm_start"}]));
     for (mode, words) in [
         (0o775, "is writable by group; install -D -m 755"),
-        (0o644, "executable: install -D -m 755"),
+        (0o644, "executable; install -D -m 755"),
     ] {
         fs::set_permissions(&script, fs::Permissions::from_mode(mode)).unwrap();
         place.say(&["add", "script", &script]).ends(1, &[words]);

@@ -137,7 +137,11 @@ fn those_are_told_that_serve_the_drivers() {
     let said =
         json(&host, "daemon virtnetworkd; echo $pid >$T/pid; daemon virtqemud; hookmux install", 0);
     let pid = host.read_text("pid");
-    assert_eq!(said["reload"], serde_json::json!([format!("kill -HUP {}", pid.trim())]));
+    let pid = pid.trim();
+    assert_eq!(
+        said["reload"],
+        serde_json::json!([{ "fix": format!("kill -HUP {pid}"), "fix_command": ["kill", "-HUP", pid] }])
+    );
 }
 
 #[test]

@@ -382,6 +382,16 @@ fn before_the_first_settings_there_were_none_and_a_mistake_in_them_changes_nothi
     with_own_state(&host, host.guest("prepare begin")).run().succeeds();
     host.raw_settings("timout: 3s\n");
     with_own_state(&host, host.guest("prepare begin")).run().succeeds();
+    // an empty copy is what a power cut leaves of a new one
+    let copies = fs::read_dir(host.path("var-lib/hookmux/last-good")).unwrap();
+    let copy = copies.map(|entry| entry.unwrap().path()).next().unwrap();
+    fs::write(&copy, "").unwrap();
+    with_own_state(&host, host.guest("prepare begin")).run().fails(125, &["timout"]);
+    // but an empty file of settings is a good one
+    host.raw_settings("");
+    with_own_state(&host, host.guest("prepare begin")).run().succeeds();
+    host.raw_settings("timout: 3s\n");
+    with_own_state(&host, host.guest("prepare begin")).run().succeeds();
     // with the state lost, it is unknown whether there were any
     fs::remove_dir_all(host.path("var-lib/hookmux/last-good")).unwrap();
     with_own_state(&host, host.guest("prepare begin")).run().fails(125, &["timout"]);

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::args::{self, AddArgs, Format, HookOptions};
 use super::output::{Cell, Output, Tone};
+use super::remark::Remark;
 use super::{End, Place, registered, registry};
 use crate::command::{self, Fix, words};
 use crate::config::called;
@@ -172,7 +173,7 @@ struct Adding<'a> {
     settings: &'a Settings,
     arguments: &'a AddArgs,
     trust: Trust,
-    warnings: Vec<String>,
+    warnings: Vec<Remark>,
     /// Whether the options say what is registered.
     by_options: bool,
 }
@@ -234,9 +235,10 @@ impl Adding<'_> {
             Subject::Module(_) => "loaded to ask it, which runs its code".to_owned(),
         };
         if self.arguments.dry_run {
-            self.warnings.push(format!(
+            let words = format!(
                 "{name} would be {asking}; a dry run runs nothing, so what it registers isn't known"
-            ));
+            );
+            self.warnings.push(words.into());
             return Ok(None);
         }
         if self.arguments.output == Format::Text {
@@ -294,7 +296,7 @@ impl Adding<'_> {
                 true => Fix::run(&words!["chmod", "a+x", path]),
                 false => self.take_over(path),
             };
-            bail!("{} is not executable: {}", path.display(), fix.text);
+            bail!(Remark::and(&format!("{} is not executable", path.display()), Some(fix)));
         }
         Ok(())
     }
@@ -353,11 +355,10 @@ impl Adding<'_> {
             false if is_script && path.is_file() => Some(self.take_over(path)),
             _ => ground.fix(&[mend::Subject::at(path)]),
         };
-        let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
         if self.settings.trust == TrustPolicy::Refuse {
-            bail!("refused: {refusal}{fix}");
+            bail!(Remark::and(&format!("refused: {refusal}"), fix));
         }
-        self.warnings.push(format!("{refusal}{fix}"));
+        self.warnings.push(Remark::and(&refusal.to_string(), fix));
         Ok(())
     }
 
@@ -492,7 +493,7 @@ impl Adding<'_> {
     /// What is allowed, and will hardly do what is meant.
     fn warn(&mut self, draft: &Draft) {
         let registration = &draft.registration;
-        let mut found = registration.warnings();
+        let mut found: Vec<String> = registration.warnings();
         found.extend(
             matching::impossibility(registration).map(|why| format!("it never runs: {why}")),
         );
@@ -506,13 +507,19 @@ impl Adding<'_> {
             if let Err(refusal) = self.trust.file(Path::new(program)) {
                 let fix =
                     self.ground().fix(&[mend::Subject::named(Path::new(program), &draft.path)]);
-                let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
-                found.push(match self.settings.trust {
+                let words = match self.settings.trust {
                     TrustPolicy::Refuse => {
-                        format!("it will be refused, and count as failed: {refusal}{fix}")
+                        format!(
+                            "{}: it will be refused, and count as failed: {refusal}",
+                            draft.name
+                        )
                     }
-                    TrustPolicy::Warn => format!("{refusal}{fix}"),
-                });
+                    TrustPolicy::Warn => format!("{}: {refusal}", draft.name),
+                };
+                let remark = Remark::and(&words, fix);
+                if self.warnings.iter().all(|known| known.words != remark.words) {
+                    self.warnings.push(remark);
+                }
             }
         }
         let refused = registration.run_as.as_ref().and_then(|run_as| self.find_user(run_as).err());
@@ -523,7 +530,8 @@ impl Adding<'_> {
             }));
         }
         found.dedup();
-        self.warnings.extend(found.into_iter().map(|words| format!("{}: {words}", draft.name)));
+        let named = |words: String| Remark::from(format!("{}: {words}", draft.name));
+        self.warnings.extend(found.into_iter().map(named));
     }
 
     /// The event in whose directory a program lies.
@@ -554,11 +562,11 @@ impl Adding<'_> {
                     })
                 })
                 .collect();
-            output.json(&json!({ "hooks": [], "warnings": self.warnings, "problems": problems }));
+            output.json(&json!({ "hooks": [], "warnings": Remark::list(&self.warnings), "problems": problems }));
             return End::Problem;
         }
         for warning in &self.warnings {
-            output.complain(warning);
+            output.complain(&warning.words);
         }
         for problem in problems {
             let told = Problem { key: self.key(problem), ..problem.clone() };
@@ -585,11 +593,11 @@ impl Adding<'_> {
         if self.arguments.output == Format::Json {
             let hooks: Vec<Value> =
                 drafts.iter().zip(actions).map(|(draft, action)| hook(draft, action)).collect();
-            output.json(&json!({ "hooks": hooks, "warnings": self.warnings, "problems": [] }));
+            output.json(&json!({ "hooks": hooks, "warnings": Remark::list(&self.warnings), "problems": [] }));
             return;
         }
         for warning in &self.warnings {
-            output.complain(warning);
+            output.complain(&warning.words);
         }
         for (draft, action) in drafts.iter().zip(actions) {
             if *action != "none" {

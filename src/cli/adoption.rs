@@ -8,6 +8,7 @@ use super::Place;
 use super::args::InstallArgs;
 use super::installed::{Installed, Main};
 use super::output::Output;
+use super::remark::Remark;
 use super::{own_name, vfio_helper};
 use crate::command::{Fix, words};
 use crate::config::{Settings, TrustPolicy};
@@ -24,8 +25,8 @@ pub const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 #[derive(Debug, Default)]
 pub struct Look {
     /// Why what is there must not be taken over: file, reason and the way out.
-    pub problems: Vec<String>,
-    pub notes: Vec<String>,
+    pub problems: Vec<Remark>,
+    pub notes: Vec<Remark>,
     /// What would be done, of each driver: a word for programs, and words for people.
     pub would: Vec<(Driver, PathBuf, &'static str, String)>,
     /// Whether the VFIO helper is adopted as other scripts are: `tree` names another tree than the one
@@ -46,7 +47,9 @@ pub fn look(
         let loaded = place.load(output);
         if loaded.is_lost() {
             found.problems.push(
-                "hookmux.yaml is broken: calls that are gates would fail; mend it first".to_owned(),
+                "hookmux.yaml is broken: calls that are gates would fail; mend it first"
+                    .to_owned()
+                    .into(),
             );
         }
         loaded.settings
@@ -66,7 +69,7 @@ pub fn look(
         }
     }
     if !found.problems.is_empty() && !arguments.force {
-        found.problems.push("--force adopts all the same".to_owned());
+        found.problems.push("--force adopts all the same".to_owned().into());
     }
     found
 }
@@ -126,58 +129,64 @@ impl One<'_> {
             Ok(bytes) if head(&bytes) == Head::Program => self.found.notes.push(format!(
                 "{} is no text: whether it looks at its own name can't be seen; it will be {driver}.adopted",
                 script.display()
-            )),
+            ).into()),
             Ok(bytes) => {
                 if let Some((line, text)) = own_name::decides_by_it(&bytes) {
-                    self.found.problems.push(format!(
-                        "{} decides by its own name, which would be {driver}.adopted (line {line}: {}): leave it libvirt's main script by `{}`, or name the driver in it",
+                    let beside = ["install", "--driver", driver.name(), "--beside"];
+                    let fix = Fix::hookmux(self.hooks_dir, &beside);
+                    let words = format!(
+                        "{} decides by its own name, which would be {driver}.adopted (line {line}: {}): leave it libvirt's main script by `{fix}`, or name the driver in it",
                         script.display(),
-                        shortened(&text),
-                        Fix::hookmux(self.hooks_dir, &["install", "--driver", driver.name(), "--beside"])
-                    ));
+                        shortened(&text)
+                    );
+                    self.found.problems.push(Remark::with(words, fix));
                 }
             }
             Err(error) => self.found.notes.push(format!(
                 "{} can't be looked through: {error}",
                 script.display()
-            )),
+            ).into()),
         }
         if let Err(refusal) = self.trust.file(script) {
             let way_out = self.copy(script, &refusal.path);
-            self.refused(script, &refusal.to_string(), &way_out);
+            self.refused(script, &refusal.to_string(), way_out);
         }
     }
 
     /// What the policy makes of a file that others could change.
-    fn refused(&mut self, path: &Path, why: &str, way_out: &str) {
+    fn refused(&mut self, path: &Path, why: &str, way_out: Fix) {
         let shown = path.display();
         match self.settings.trust {
-            TrustPolicy::Refuse => self.found.problems.push(format!(
-                "{shown} would be refused, and its calls would fail: {why}; {way_out}"
-            )),
-            TrustPolicy::Warn => self.found.notes.push(format!(
-                "{shown} isn't to be trusted, and is run all the same (`trust: warn`): {why}; {way_out}"
-            )),
+            TrustPolicy::Refuse => {
+                let words = format!("{shown} would be refused, and its calls would fail: {why}");
+                self.found.problems.push(Remark::and(&words, Some(way_out)));
+            }
+            TrustPolicy::Warn => {
+                let words = format!(
+                    "{shown} isn't to be trusted, and is run all the same (`trust: warn`): {why}"
+                );
+                self.found.notes.push(Remark::and(&words, Some(way_out)));
+            }
         }
     }
 
     /// The way to a file of root's: a copy. Owner and mode of what isn't libvirt's are nobody's to change
     /// here.
-    fn copy(&self, path: &Path, at_fault: &Path) -> String {
+    fn copy(&self, path: &Path, at_fault: &Path) -> Fix {
         if self.hooks_dir.starts_with(at_fault) {
-            return format!("mend {} first", at_fault.display());
+            return format!("mend {} first", at_fault.display()).into();
         }
         let in_place = |directory: &Path| directory != self.hooks_dir && directory.is_dir();
         if at_fault.starts_with(self.hooks_dir) && in_place(at_fault) {
             let commands = [words!["chown", "root", at_fault], words!["chmod", "go-w", at_fault]];
-            return Fix::all(&commands).text;
+            return Fix::all(&commands);
         }
         let source = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
         let commands =
             [words!["install", "-m", "755", source, &new], words!["mv", "-f", new, path]];
-        format!("copy it: {}", Fix::all(&commands))
+        Fix::all(&commands)
     }
 
     /// Every script that a call could run. `ran_before` is whether the script that is replaced ran them.
@@ -208,12 +217,14 @@ impl One<'_> {
         let shown = base.display();
         match active.len() {
             0 => return,
-            count if ran_before => self.found.notes.push(format!(
-                "{shown}: scripts that hookmux would run as the helper did: {count}"
-            )),
-            count => self.found.notes.push(format!(
-                "{shown}: scripts that nobody runs today, and hookmux would run: {count}"
-            )),
+            count if ran_before => self.found.notes.push(
+                format!("{shown}: scripts that hookmux would run as the helper did: {count}")
+                    .into(),
+            ),
+            count => self.found.notes.push(
+                format!("{shown}: scripts that nobody runs today, and hookmux would run: {count}")
+                    .into(),
+            ),
         }
         let mut refused: Vec<(&PathBuf, crate::trust::Refusal)> = Vec::new();
         for path in active {
@@ -230,11 +241,11 @@ impl One<'_> {
                     words!["chown", "-R", "-h", "root", &base],
                     words!["chmod", "-R", "go-w,ug-s", &base],
                 ];
-                Fix::all(&commands).text
+                Fix::all(&commands)
             } else {
                 self.copy(path, &refusal.path)
             };
-            self.refused(path, &refusal.to_string(), &way_out);
+            self.refused(path, &refusal.to_string(), way_out);
         }
     }
 
@@ -251,11 +262,14 @@ impl One<'_> {
     }
 
     fn unreadable(&mut self, unreadable: &directory::Unreadable) {
-        self.found.problems.push(format!(
-            "{} can't be read, and calls that look there would fail: {}; mend or remove it",
-            unreadable.path.display(),
-            unreadable.error
-        ));
+        self.found.problems.push(
+            format!(
+                "{} can't be read, and calls that look there would fail: {}; mend or remove it",
+                unreadable.path.display(),
+                unreadable.error
+            )
+            .into(),
+        );
     }
 }
 

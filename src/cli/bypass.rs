@@ -84,7 +84,8 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
     let is_idle = is_off && !is_replaced && now.entries.len() == was_on;
     let end = if is_idle { End::Idle } else { End::Good };
     if arguments.output == Format::Json {
-        let entries: Vec<Value> = now.entries.iter().map(json_entry).collect();
+        let entries: Vec<Value> =
+            now.entries.iter().map(|entry| json_entry(entry, hooks_dir)).collect();
         output.json(&json!({ "bypasses": entries, "path": path.to_string_lossy() }));
         return Ok(end);
     }
@@ -148,7 +149,8 @@ pub fn words(entry: &Entry, hooks_dir: &Path) -> String {
     )
 }
 
-fn json_entry(entry: &Entry) -> Value {
+fn json_entry(entry: &Entry, hooks_dir: &Path) -> Value {
+    let fix = entry.way_out(hooks_dir);
     json!({
         "guest": entry.guest,
         "since": time::rfc3339(entry.since * 1_000_000),
@@ -156,5 +158,7 @@ fn json_entry(entry: &Entry) -> Value {
         "this_boot": entry.boot.is_some(),
         "user": entry.user,
         "reason": entry.reason,
+        "fix": fix.text,
+        "fix_command": fix.command_json(),
     })
 }

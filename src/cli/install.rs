@@ -18,6 +18,7 @@ use super::daemons::Daemon;
 use super::installed::{self, BESIDE, Installed, Main};
 use super::output::{Output, Tone};
 use super::purge::{self, Purged};
+use super::remark::Remark;
 use super::{End, Place, adoption, copies, entries, kept, question, reload};
 use crate::command::Fix;
 use crate::config::Surroundings;
@@ -43,8 +44,8 @@ struct Step {
 #[derive(Default)]
 struct Report {
     steps: Vec<Step>,
-    notes: Vec<String>,
-    problems: Vec<String>,
+    notes: Vec<Remark>,
+    problems: Vec<Remark>,
     /// Those that have to look for their hook programs again.
     daemons: Vec<Daemon>,
     /// Those that have been told to, where that was asked for.
@@ -92,11 +93,15 @@ impl Report {
                     })
                 })
                 .collect();
-            let still: Vec<String> =
-                self.daemons.iter().map(|daemon| daemon.reload().text).collect();
+            let still: Vec<Value> = self
+                .daemons
+                .iter()
+                .map(|daemon| daemon.reload())
+                .map(|fix| json!({ "fix": fix.text, "fix_command": fix.command_json() }))
+                .collect();
             let told: Vec<Value> = self.told.iter().map(reload::Told::json).collect();
             output.json(&json!({
-                "links": links, "notes": self.notes, "problems": self.problems,
+                "links": links, "notes": Remark::list(&self.notes), "problems": Remark::list(&self.problems),
                 "reload": still, "daemons": told,
             }));
             return end;
@@ -105,10 +110,10 @@ impl Report {
             output.line(&format!("{}: {}", step.path.display(), step.words));
         }
         for problem in &self.problems {
-            output.complain(problem);
+            output.complain(&problem.words);
         }
         for note in &self.notes {
-            output.lines(Tone::Careful, note);
+            output.lines(Tone::Careful, &note.words);
         }
         for told in &self.told {
             match told.is_good() {
@@ -163,7 +168,7 @@ impl Site {
                     "{} can't be made ({error}): the entry leads to {}, and who writes through it overwrites the program of all drivers.",
                     copy.display(),
                     self.binary.display()
-                ));
+                ).into());
                 self.binary.clone()
             }
         }
@@ -199,11 +204,11 @@ pub fn install(place: &Place, arguments: &InstallArgs, output: &mut Output) -> a
         for (driver, path, action, words) in adoption.would {
             report.did(driver, &path, action, words);
         }
-        report.notes.push("nothing was changed: --dry-run".to_owned());
+        report.notes.push("nothing was changed: --dry-run".to_owned().into());
         return Ok(report.show(arguments.output, output));
     }
     if !report.problems.is_empty() {
-        report.problems.push("nothing was changed".to_owned());
+        report.problems.push("nothing was changed".to_owned().into());
         return Ok(report.show(arguments.output, output));
     }
     make_directory(hooks_dir)?;
@@ -240,7 +245,7 @@ fn renew(site: &Site, arguments: &InstallArgs, output: &mut Output) -> End {
         report.notes.push(format!(
             "There is nothing to renew: copies are kept for the entries in {DEFAULT_HOOKS_DIR}, and made of {}.",
             own_binary::PATH
-        ));
+        ).into());
         return report.show(arguments.output, output);
     }
     let drivers =
@@ -248,7 +253,7 @@ fn renew(site: &Site, arguments: &InstallArgs, output: &mut Output) -> End {
     for driver in drivers {
         let installed = installed::look(&site.hooks_dir, driver, &site.binary);
         if let Err(error) = renew_one(site, &installed, &mut report) {
-            report.problems.push(format!("{error:#}"));
+            report.problems.push(format!("{error:#}").into());
         }
     }
     report.show(arguments.output, output)
@@ -258,11 +263,10 @@ fn renew_one(site: &Site, installed: &Installed, report: &mut Report) -> anyhow:
     let (driver, path) = (installed.driver, &installed.path);
     let copy = own_binary::copy_of(driver);
     if let Some(script) = installed.overwritten_by() {
-        report.notes.push(format!(
-            "{}; it is left as it is: `{}` makes both run.",
-            entries::words(installed, script),
-            entries::way_out(&site.hooks_dir, driver)
-        ));
+        let fix = entries::way_out(&site.hooks_dir, driver);
+        let told = entries::words(installed, script);
+        let words = format!("{told}; it is left as it is: `{fix}` makes both run.");
+        report.notes.push(Remark::with(words, fix));
         return Ok(());
     }
     let is_lost = matches!(&installed.main, Main::OursDangling(target)
@@ -277,9 +281,9 @@ fn renew_one(site: &Site, installed: &Installed, report: &mut Report) -> anyhow:
         }
     } else if is_lost || (is_ours && copies::is_shared(&site.hooks_dir, path)) {
         if installed.copy.as_ref().is_some_and(|copy| !copy.is_ours) {
-            report
-                .notes
-                .push(format!("{} is somebody else's, and is left as it is.", copy.display()));
+            report.notes.push(
+                format!("{} is somebody else's, and is left as it is.", copy.display()).into(),
+            );
             return Ok(());
         }
         relink(site, installed, report)?;
@@ -317,44 +321,55 @@ fn uninstall_one(site: &Site, driver: Driver) -> Fix {
 }
 
 /// Why this driver can't be installed as asked.
-fn obstacle(site: &Site, installed: &Installed, arguments: &InstallArgs) -> Option<String> {
+fn obstacle(site: &Site, installed: &Installed, arguments: &InstallArgs) -> Option<Remark> {
     let path = installed.path.display();
     match (&installed.main, arguments.beside) {
-        (Main::NoFile, _) => Some(format!("{path} is neither a file nor a link: move it away")),
-        (Main::Ours(_) | Main::OursDangling(_), true) => {
-            Some(format!("{path} is hookmux already: beside itself it would answer twice"))
+        (Main::NoFile, _) => {
+            Some(format!("{path} is neither a file nor a link: move it away").into())
         }
-        (Main::Foreign, true) if installed.leads_to_copy() => Some(format!(
-            "{path} leads to a program that was written over hookmux: `{}` keeps it, and so does `{}`",
-            entries::way_out(&site.hooks_dir, installed.driver),
-            uninstall_one(site, installed.driver)
-        )),
+        (Main::Ours(_) | Main::OursDangling(_), true) => {
+            Some(format!("{path} is hookmux already: beside itself it would answer twice").into())
+        }
+        (Main::Foreign, true) if installed.leads_to_copy() => {
+            let fix = entries::way_out(&site.hooks_dir, installed.driver);
+            let words = format!(
+                "{path} leads to a program that was written over hookmux: `{fix}` keeps it, and so does `{}`",
+                uninstall_one(site, installed.driver)
+            );
+            Some(Remark::with(words, fix))
+        }
         (_, true) => {
             let place =
                 installed.path.with_file_name(format!("{}.d", installed.driver)).join(BESIDE);
             let is_taken = installed.beside.is_none() && place.symlink_metadata().is_ok();
-            is_taken.then(|| format!("{} is somebody else's: move it away", place.display()))
+            is_taken.then(|| format!("{} is somebody else's: move it away", place.display()).into())
         }
-        (_, false) if installed.beside.is_some() => Some(format!(
-            "hookmux is called beside {path} already; `{}` first",
-            uninstall_one(site, installed.driver)
-        )),
+        (_, false) if installed.beside.is_some() => {
+            let fix = uninstall_one(site, installed.driver);
+            let words = format!("hookmux is called beside {path} already; `{fix}` first");
+            Some(Remark::with(words, fix))
+        }
         (Main::Foreign, false) if !arguments.adopt && installed.overwritten_by().is_some() => {
             installed.overwritten_by().map(|script| {
-                format!(
+                let words = format!(
                     "{}; --adopt keeps that program as a hook, and `{}` leaves it libvirt's",
                     entries::words(installed, script),
                     uninstall_one(site, installed.driver)
-                )
+                );
+                Remark::with(words, entries::way_out(&site.hooks_dir, installed.driver))
             })
         }
-        (Main::Foreign, false) if !arguments.adopt => Some(format!(
-            "{path} is somebody else's; --adopt keeps it as a hook of hookmux's, --beside leaves it libvirt's main script"
-        )),
+        (Main::Foreign, false) if !arguments.adopt => {
+            let words = format!(
+                "{path} is somebody else's; --adopt keeps it as a hook of hookmux's, --beside leaves it libvirt's main script"
+            );
+            Some(Remark::with(words, entries::way_out(&site.hooks_dir, installed.driver)))
+        }
         (_, false) => {
             let copy = installed.copy.as_ref().filter(|copy| !copy.is_ours);
-            copy.filter(|_| site.has_copies && !installed.leads_to_copy())
-                .map(|copy| format!("{} is somebody else's: move it away", copy.path.display()))
+            copy.filter(|_| site.has_copies && !installed.leads_to_copy()).map(|copy| {
+                format!("{} is somebody else's: move it away", copy.path.display()).into()
+            })
         }
     }
 }
@@ -429,9 +444,9 @@ fn adopt(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Res
         earlier.iter().for_each(kept::Earlier::undo);
     })?;
     for one in earlier {
-        report
-            .notes
-            .push(format!("An earlier script is kept as {}, and isn't run.", one.to.display()));
+        report.notes.push(
+            format!("An earlier script is kept as {}, and isn't run.", one.to.display()).into(),
+        );
     }
     let kept = keep.display();
     let (action, words) = if is_helper {
@@ -461,10 +476,13 @@ fn put_in_place(
         // the script runs from where it is kept
         let removed = copy.map(|copy| (&copy.path, fs::remove_file(&copy.path)));
         if let Some((path, Err(error))) = removed {
-            report.notes.push(format!(
-                "{} can't be removed ({error}), and isn't called any more.",
-                path.display()
-            ));
+            report.notes.push(
+                format!(
+                    "{} can't be removed ({error}), and isn't called any more.",
+                    path.display()
+                )
+                .into(),
+            );
         }
     }
     Ok(target)
@@ -478,7 +496,7 @@ fn remove_copy(installed: &Installed, report: &mut Report) -> anyhow::Result<()>
             .with_context(|| format!("{} can't be removed", copy.path.display()))?;
         report.did(installed.driver, &copy.path, "removed", "removed".to_owned());
     } else {
-        report.notes.push(format!("{} is somebody else's, and stays.", copy.path.display()));
+        report.notes.push(format!("{} is somebody else's, and stays.", copy.path.display()).into());
     }
     Ok(())
 }
@@ -545,7 +563,7 @@ fn tell_daemons(
     report.is_reloaded = true;
     report.told = reload::reload(daemons(drivers), &site);
     if report.told.is_empty() {
-        report.notes.push(reload::NONE.to_owned());
+        report.notes.push(reload::NONE.to_owned().into());
     }
     let still = report.told.iter().filter(|told| !told.is_good());
     report.daemons = still.map(|told| told.daemon.clone()).collect();
@@ -554,14 +572,14 @@ fn tell_daemons(
 
 fn notes(place: &Place, places: &[Installed], binary: &Path, report: &mut Report) {
     if places.iter().any(|installed| installed.driver == Driver::Network) {
-        report.notes.push("libvirt marks every network that has a hook as tainted (hook-script): that is a mark, and changes nothing.".to_owned());
+        report.notes.push("libvirt marks every network that has a hook as tainted (hook-script): that is a mark, and changes nothing.".to_owned().into());
     }
     for loose in places.iter().flat_map(|installed| &installed.loose) {
-        report.notes.push(format!("{} is run by libvirt itself, at every call and without a limit: move it into an event's directory.", loose.display()));
+        report.notes.push(format!("{} is run by libvirt itself, at every call and without a limit: move it into an event's directory.", loose.display()).into());
     }
     let mut trust = Trust::new(place.surroundings.user);
     if let Err(refusal) = trust.file(binary) {
-        report.notes.push(format!("{refusal}: who can change that can change what libvirt runs. Install hookmux in /usr/sbin."));
+        report.notes.push(format!("{refusal}: who can change that can change what libvirt runs. Install hookmux in /usr/sbin.").into());
     } else if !["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         .iter()
         .any(|dir| binary.parent() == Some(Path::new(dir)))
@@ -569,31 +587,32 @@ fn notes(place: &Place, places: &[Installed], binary: &Path, report: &mut Report
         report.notes.push(format!(
             "{} is outside of /usr/sbin and /usr/bin: where AppArmor confines libvirt, it may not run it.",
             binary.display()
-        ));
+        ).into());
     }
     for step in report.steps.iter().filter(|step| step.action == "adopted") {
         let Some(driver) = step.driver else { continue };
         let script = adopted::place(&place.surroundings.hooks_dir, driver);
         let state = directory::state(&script);
         if let Some(reason) = state.reason() {
-            report
-                .notes
-                .push(format!("{} didn't run before, and doesn't now: {reason}", script.display()));
+            report.notes.push(
+                format!("{} didn't run before, and doesn't now: {reason}", script.display()).into(),
+            );
             continue;
         }
-        report.notes.push(format!(
-            "Its `$0` is {} now: a script that looks at its own name has to know that.",
-            script.display()
-        ));
+        report.notes.push(
+            format!(
+                "Its `$0` is {} now: a script that looks at its own name has to know that.",
+                script.display()
+            )
+            .into(),
+        );
         if let Err(refusal) = trust.file(&script) {
             let hooks_dir = &place.surroundings.hooks_dir;
             let fix = Ground::of_hooks_dir(hooks_dir, place.surroundings.user)
                 .fix(&[Subject::at(&script)]);
-            let fix = fix.map(|fix| format!(": {}", fix.text)).unwrap_or_default();
-            report.notes.push(format!(
-                "{} will be refused, and count as failed: {refusal}{fix}",
-                script.display()
-            ));
+            let words =
+                format!("{} will be refused, and count as failed: {refusal}", script.display());
+            report.notes.push(Remark::and(&words, fix));
         }
     }
 }
@@ -629,15 +648,17 @@ pub fn uninstall(
         uninstall_main(hooks_dir, &installed, &mut report)?;
     }
     if report.steps.is_empty() && report.problems.is_empty() {
-        report.notes.push(format!("hookmux is not installed in {}.", hooks_dir.display()));
+        report.notes.push(format!("hookmux is not installed in {}.", hooks_dir.display()).into());
     } else if report.has_changed() && settings.is_none() {
-        report.notes.push("Event directories and settings were left as they are.".to_owned());
+        report
+            .notes
+            .push("Event directories and settings were left as they are.".to_owned().into());
     }
     if let Some(settings) = &settings {
         if report.problems.is_empty() {
             add_purged(purge::purge(settings), &mut report);
         } else {
-            report.problems.push("records and state were not removed".to_owned());
+            report.problems.push("records and state were not removed".to_owned().into());
         }
     }
     tell_daemons(place, &drivers, "uninstall", &arguments.reload, &mut report, output)?;
@@ -653,8 +674,8 @@ fn add_purged(purged: Purged, report: &mut Report) {
             words: "removed".to_owned(),
         });
     }
-    report.problems.extend(purged.problems);
-    report.notes.extend(purged.kept.into_iter().map(|kept| format!("Kept: {kept}.")));
+    report.problems.extend(purged.problems.into_iter().map(Remark::from));
+    report.notes.extend(purged.kept.into_iter().map(|kept| format!("Kept: {kept}.").into()));
 }
 
 fn uninstall_main(
@@ -703,12 +724,12 @@ fn uninstall_main(
                 "{} is somebody else's by now, so {} was not put back: decide which of them is right",
                 path.display(),
                 kept.display()
-            ));
+            ).into());
         }
         (Main::Foreign | Main::NoFile | Main::Nobody, None) => {}
     }
     for other in others {
-        report.notes.push(format!("{} is an earlier script, and stays.", other.display()));
+        report.notes.push(format!("{} is an earlier script, and stays.", other.display()).into());
     }
     // the entry is gone by now: at no moment did it lead nowhere
     if installed.copy.as_ref().is_some_and(|copy| copy.path.symlink_metadata().is_ok()) {

@@ -38,6 +38,7 @@ mod queue;
 mod registered;
 mod registry;
 mod reload;
+mod remark;
 mod retry;
 mod rights;
 mod run;
@@ -91,6 +92,7 @@ pub fn main() -> ! {
         Err(error) => {
             match error.downcast_ref::<rights::Denied>() {
                 Some(denied) if format == Format::Json => output.json(&denied.json()),
+                None if format == Format::Json => output.json(&remark::json_error(&error)),
                 _ => output.complain(&format!("{error:#}")),
             }
             1

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::args::Format;
 use super::output::{Output, Tone};
+use super::remark::Remark;
 use super::{End, Place, list};
 use crate::command::{self, Fix, words};
 use crate::config::diagnostic::did_you_mean;
@@ -45,8 +46,8 @@ pub fn lock(settings: &Settings, user: u32) -> anyhow::Result<Lock> {
     }
     if let Err(refusal) = Trust::new(user).directory(&directory) {
         let fix = Ground::of(settings, user).fix(&[Subject::at(&directory)]);
-        let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
-        bail!("registrations in {} would be refused: {refusal}{fix}", directory.display());
+        let words = format!("registrations in {} would be refused: {refusal}", directory.display());
+        bail!(Remark::and(&words, fix));
     }
     Ok(lock)
 }
@@ -139,8 +140,8 @@ struct Step {
 #[derive(Default)]
 pub struct Report {
     steps: Vec<Step>,
-    notes: Vec<String>,
-    problems: Vec<String>,
+    notes: Vec<Remark>,
+    problems: Vec<Remark>,
 }
 
 impl Report {
@@ -149,28 +150,29 @@ impl Report {
     }
 
     pub fn note(&mut self, words: String) {
-        self.notes.push(words);
+        self.notes.push(words.into());
     }
 
     pub fn problem(&mut self, words: String) {
-        self.problems.push(words);
+        self.problems.push(words.into());
     }
 
     /// What a hook that was taken away has left in the queue still runs.
     pub fn tell_jobs(&mut self, settings: &Settings) {
         let jobs = Queue::new(&settings.state_dir).heads().unwrap_or_else(|error| {
-            self.notes.push(format!("the queue can't be read, and may hold jobs: {error}"));
+            self.notes.push(format!("the queue can't be read, and may hold jobs: {error}").into());
             Vec::new()
         });
         for step in self.steps.iter().filter(|step| matches!(step.action, "deleted" | "disabled")) {
             let count = jobs.iter().filter(|job| job.registration == step.name).count();
             if count > 0 {
                 let jobs = if count == 1 { "job of it waits" } else { "jobs of it wait" };
-                self.notes.push(format!(
-                    "{}: {count} {jobs} in the queue and will still run: `{}` removes them",
-                    step.name,
-                    own(settings, &flush(&step.name))
-                ));
+                let fix = Fix::hookmux(&settings.hooks_dir, &flush(&step.name));
+                let words = format!(
+                    "{}: {count} {jobs} in the queue and will still run: `{fix}` removes them",
+                    step.name
+                );
+                self.notes.push(Remark::with(words, fix));
             }
         }
     }
@@ -199,17 +201,17 @@ impl Report {
                     })
                 })
                 .collect();
-            output.json(&json!({ "hooks": hooks, "notes": self.notes, "problems": self.problems }));
+            output.json(&json!({ "hooks": hooks, "notes": Remark::list(&self.notes), "problems": Remark::list(&self.problems) }));
             return end;
         }
         for step in &self.steps {
             output.line(&format!("{}: {}", step.name, step.words));
         }
         for note in &self.notes {
-            output.lines(Tone::Careful, note);
+            output.lines(Tone::Careful, &note.words);
         }
         for problem in &self.problems {
-            output.complain(problem);
+            output.complain(&problem.words);
         }
         end
     }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::args::{Format, RetryArgs};
 use super::output::{Output, Tone};
+use super::remark::Remark;
 use super::run::{Trial, show_answer};
 use super::{End, Place, describe, executions};
 use crate::call::{Handling, Mode};
@@ -33,12 +34,8 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
     let Record { head, body } = executions::the_one(&history, &arguments.id)?;
     let theirs = Path::new(OsStr::from_bytes(&body.hooks_dir.0));
     if theirs != place.surroundings.hooks_dir {
-        bail!(
-            "{} is of the hooks in {}: {}",
-            head.id,
-            theirs.display(),
-            Fix::hookmux(theirs, &["retry", &head.id])
-        );
+        let words = format!("{} is of the hooks in {}", head.id, theirs.display());
+        bail!(Remark::and(&words, Some(Fix::hookmux(theirs, &["retry", &head.id]))));
     }
     let call = call(&head, &body)?;
     if head.state == State::Running {

@@ -48,6 +48,10 @@ fn place(state_dir: &Dir, source: &Path) -> (Dir, String) {
 /// # Errors
 /// The copy could not be written; the call goes on without.
 pub fn keep(state_dir: &Dir, source: &Path, metadata: &Metadata, text: &str) -> io::Result<()> {
+    if text.is_empty() {
+        // it sets nothing either, and an empty copy would be none
+        return keep_absence(state_dir, source);
+    }
     let (directory, copy) = place(state_dir, source);
     if is_current(&directory, &copy, metadata.len(), metadata.mtime(), metadata.mtime_nsec()) {
         return Ok(());
@@ -84,6 +88,10 @@ fn is_current(directory: &Dir, copy: &str, bytes: u64, seconds: i64, nanoseconds
 pub fn find(state_dir: &Dir, source: &Path) -> Option<(StandIn, String)> {
     let (directory, copy) = place(state_dir, source);
     let text = String::from_utf8(directory.read(&copy, MAX_SETTINGS_BYTES).ok()?).ok()?;
+    // what a power cut leaves of one that was new: it says nothing of what held before
+    if text.is_empty() {
+        return None;
+    }
     let stand_in = match text == ABSENT {
         true => StandIn::Absent,
         false => StandIn::Copy(directory.named().join(copy)),

@@ -17,6 +17,7 @@ use super::args::{Arguments, Command, Turn};
 use super::output::Output;
 use super::{End, Place, person};
 use crate::config;
+use crate::cut;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::record::ulid;
 use crate::state::Found;
@@ -66,7 +67,7 @@ impl Act {
             Err(error) => (FAILED, Some(format!("{error:#}"))),
         };
         let user = &place.surroundings.user;
-        let hidden = |text: &str, most| cut(&secrets::hide(text), most);
+        let hidden = |text: &str, most| cut::beginning(&secrets::hide(text), most).to_owned();
         let entry = Entry {
             format: file::FORMAT,
             id: ulid::new(),
@@ -141,17 +142,11 @@ fn words() -> Vec<String> {
     secrets::hide_words(&all)
         .into_iter()
         .map_while(|word| {
-            let word = cut(&word, left);
+            let word = cut::beginning(&word, left).to_owned();
             left = left.saturating_sub(word.len() + 1);
             (left > 0).then_some(word)
         })
         .collect()
-}
-
-/// The first bytes of a text, whole characters.
-fn cut(text: &str, most: usize) -> String {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text[..end.unwrap_or_default()].to_owned()
 }
 
 fn now_us() -> u64 {

@@ -24,6 +24,30 @@ const FAULTS: u64 = bit(libc::SIGSEGV)
     | bit(libc::SIGSYS)
     | bit(libc::SIGTRAP);
 
+/// The signals with which the C libraries cancel threads: glibc's, and musl's. They let them through in
+/// every new thread, and refuse them to `sigaction(2)`.
+const CANCEL_THREADS: [i32; 2] = [32, 33];
+
+/// Sets what the signals do with which the C libraries cancel threads: nothing (`SIG_IGN`), for nothing
+/// cancels threads here, and one that comes would end the process; or in a program that is to be
+/// executed what they did before (`SIG_DFL`). It is async-signal-safe.
+pub fn set_cancelling(handler: libc::sighandler_t) {
+    // and no flags; the kernel's structure is shorter than this on every machine
+    let action = [handler, 0, 0, 0, 0, 0, 0, 0];
+    for signal in CANCEL_THREADS {
+        // SAFETY: the kernel reads its structure from the array, and a set of the size that it is told.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                action.as_ptr(),
+                ptr::null_mut::<usize>(),
+                SET_BYTES,
+            );
+        }
+    }
+}
+
 /// Blocks every signal that isn't a fault. The program has the C library call it before `main` and
 /// the runtime: a signal that comes with the first instruction must not end a call.
 pub extern "C" fn block_at_start() {
@@ -39,11 +63,13 @@ pub extern "C" fn block_at_start() {
             SET_BYTES,
         );
     }
+    set_cancelling(libc::SIG_IGN);
     INHERITED.store(before, Ordering::Relaxed);
 }
 
 /// Gives a command of a person's the signals back that it was started with.
 pub fn restore_inherited() {
+    set_cancelling(libc::SIG_DFL);
     let inherited = INHERITED.load(Ordering::Relaxed);
     // SAFETY: the set has the size that the kernel is told.
     unsafe {

@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use libc::{c_char, c_int};
 
 use super::become_user::become_user;
+use super::signals::set_cancelling;
 use super::{fault, place, watch};
 use crate::config::registration::Limits;
 use crate::run::privileges::Privileges;
@@ -180,6 +181,7 @@ impl Child<'_> {
             for signal in (1..=64).filter(|signal| (self.handled >> (signal - 1)) & 1 == 1) {
                 check("sigaction", libc::sigaction(signal, &raw const default, ptr::null_mut()))?;
             }
+            set_cancelling(libc::SIG_DFL);
             fault::process_started(libc::getpid());
             check("setsid", libc::setsid())?;
             for (target, stream) in (0..).zip(self.streams) {
