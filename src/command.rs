@@ -18,13 +18,15 @@ pub struct Fix {
     pub text: String,
     /// The command's words; `None` where a person has to decide or to write.
     words: Option<Vec<OsString>>,
+    /// The commands one by one; none of a line for a shell.
+    pub parts: Vec<Vec<OsString>>,
 }
 
 impl Fix {
     /// A command of these words.
     pub fn run<W: AsRef<OsStr>>(words: &[W]) -> Fix {
-        let owned = words.iter().map(|word| word.as_ref().to_owned()).collect();
-        Fix { text: text(words), words: Some(owned) }
+        let owned: Vec<OsString> = words.iter().map(|word| word.as_ref().to_owned()).collect();
+        Fix { text: text(words), words: Some(owned.clone()), parts: vec![owned] }
     }
 
     /// Several commands, each of which needs the one before it to have succeeded.
@@ -33,7 +35,7 @@ impl Fix {
             return Fix::run(one);
         }
         let line = commands.iter().map(|words| text(words)).collect::<Vec<_>>().join(" && ");
-        Fix::shell(line)
+        Fix { parts: commands.to_vec(), ..Fix::shell(line) }
     }
 
     /// A command of hookmux's own about this hooks directory.
@@ -44,13 +46,13 @@ impl Fix {
     /// A line for a shell. Names in it have been through [`quoted`].
     pub fn shell(line: String) -> Fix {
         let words = ["sh", "-c", &line].map(OsString::from).to_vec();
-        Fix { text: line, words: Some(words) }
+        Fix { text: line, words: Some(words), parts: Vec::new() }
     }
 
     /// The command that opens a file to be mended by hand, at a line where one is known.
     pub fn edit(path: &Path, line: Option<usize>) -> Fix {
         let line = line.map(|line| format!(" +{line}")).unwrap_or_default();
-        Fix { text: format!("\"${{EDITOR:-vi}}\"{line} {}", quoted(path)), words: None }
+        format!("\"${{EDITOR:-vi}}\"{line} {}", quoted(path)).into()
     }
 
     /// The words as JSON; null where there is no command, or no UTF-8 that says it.
@@ -70,7 +72,7 @@ impl fmt::Display for Fix {
 
 impl From<String> for Fix {
     fn from(text: String) -> Fix {
-        Fix { text, words: None }
+        Fix { text, words: None, parts: Vec::new() }
     }
 }
 

@@ -118,6 +118,31 @@ impl<'a> Ground<'a> {
         (!commands.is_empty()).then(|| Fix::all(&commands))
     }
 
+    /// The same command, where it changes only what is hookmux's own and nobody else could have made;
+    /// else the way out for what it is about. A name of ours may be a link to somebody else's file, which
+    /// `chmod` and `sed` follow.
+    pub fn guard(&self, fix: Fix) -> Fix {
+        let bad = fix.parts.iter().flat_map(|words| changed_by(words)).find(|(path, _)| {
+            let at = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+            !self.has(&at) || self.trust.all_faults(path).iter().any(|fault| fault.path != at)
+        });
+        let Some((path, is_in_place)) = bad else { return fix };
+        if let Some(mended) = self.fix(&[Subject::at(&path)]) {
+            return mended;
+        }
+        let Ok(real) = fs::canonicalize(&path) else { return fix };
+        let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
+        let is_own_name = path.is_symlink() && parent.is_some_and(|parent| self.has(&parent));
+        if is_in_place && is_own_name && real.is_file() {
+            // a copy of ours in the place of the link, then what was to be done
+            let mut commands = vec![install(&real, &path)];
+            commands.extend(fix.parts);
+            return Fix::all(&commands);
+        }
+        let words = "isn't hookmux's own, and is left as it is: put a copy where hooks lie";
+        format!("{} {words}", real.display()).into()
+    }
+
     /// Owner and mode of what is ours.
     fn put_right(&self, faults: &[Refusal], copies: &[Vec<OsString>]) -> Vec<Vec<OsString>> {
         let is_replaced =
@@ -253,6 +278,20 @@ impl<'a> Ground<'a> {
     }
 }
 
+/// What a command changes: files in their places, or names in directories.
+fn changed_by(words: &[OsString]) -> Vec<(PathBuf, bool)> {
+    let tool = words.first().and_then(|word| word.to_str()).unwrap_or_default();
+    let paths = words.iter().skip(1).map(PathBuf::from).filter(|word| word.is_absolute());
+    match tool {
+        "chmod" | "sed" => paths.map(|path| (path, true)).collect(),
+        "mv" | "rm" | "mkdir" | "rmdir" => {
+            let parents = paths.filter_map(|path| path.parent().map(Path::to_path_buf));
+            parents.filter(|path| path.is_dir()).map(|path| (path, false)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// The command that makes a copy which is root's own.
 pub fn install(real: &Path, place: &Path) -> Vec<OsString> {
     words!["install", "-D", "-m", mode_of(real), real, place]
@@ -263,7 +302,8 @@ fn mode_of(real: &Path) -> String {
     let mode = fs::metadata(real).map_or(0o755, |found| found.permissions().mode());
     let is_program = mode & 0o111 != 0 || starts_as_script(real);
     match (is_program, mode & 0o044 != 0) {
-        (true, _) => "755",
+        (true, true) => "755",
+        (true, false) => "700",
         (false, true) => "644",
         (false, false) => "600",
     }

@@ -4,7 +4,7 @@
 //! A script that never heard of `--describe` would do its work when it is asked. So only one that has
 //! the word in its text is asked, or one for which the user says so; under `--dry-run` none is.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -293,7 +293,7 @@ impl Adding<'_> {
         if metadata.permissions().mode() & 0o111 == 0 {
             let path = Path::new(path);
             let fix = match self.ground().has(path) {
-                true => Fix::run(&words!["chmod", "a+x", path]),
+                true => self.ground().guard(Fix::run(&words!["chmod", "a+x", path])),
                 false => self.take_over(path),
             };
             bail!(Remark::and(&format!("{} is not executable", path.display()), Some(fix)));
@@ -338,8 +338,17 @@ impl Adding<'_> {
         let place = self.ground().place_for(script);
         let is_ours = self.arguments.reference.as_ref();
         let mut again: Vec<OsString> = std::env::args_os().skip(1).collect();
-        // the first: an option that says the same stands behind it
-        let position = again.iter().position(|word| is_ours.is_some_and(|path| word == path));
+        // the first behind `add script`: an option that says the same stands behind it
+        let mut at = 0;
+        let mut find = |wanted: &OsStr| {
+            let found = again.iter().skip(at).position(|word| word == wanted)?;
+            at += found + 1;
+            Some(at - 1)
+        };
+        let position = ["add", "script"]
+            .iter()
+            .try_for_each(|word| find(OsStr::new(word)).map(drop))
+            .and_then(|()| is_ours.and_then(|path| find(OsStr::new(path))));
         if let Some(word) = position.and_then(|position| again.get_mut(position)) {
             *word = place.clone().into();
         }

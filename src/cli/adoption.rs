@@ -1,7 +1,6 @@
 //! A look at a script and at its per-guest tree, before hookmux takes them over: an adoption that would
 //! break what worked is refused.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Place;
@@ -10,13 +9,14 @@ use super::installed::{Installed, Main};
 use super::output::Output;
 use super::remark::Remark;
 use super::{own_name, vfio_helper};
-use crate::command::{Fix, words};
+use crate::command::Fix;
 use crate::config::{Settings, TrustPolicy};
 use crate::files;
 use crate::hook::{State, adopted, directory, tree};
 use crate::libvirt::{Call, Driver, Operation};
+use crate::mend::{Ground, Subject};
 use crate::startable::head::{Head, head};
-use crate::trust::Trust;
+use crate::trust::{Refusal, Trust};
 
 /// The largest script that is looked through, in bytes.
 pub const MAX_SCRIPT_BYTES: u64 = 16 << 20;
@@ -148,45 +148,26 @@ impl One<'_> {
             ).into()),
         }
         if let Err(refusal) = self.trust.file(script) {
-            let way_out = self.copy(script, &refusal.path);
+            let way_out = self.way_out(&[Subject::at(script)]);
             self.refused(script, &refusal.to_string(), way_out);
         }
     }
 
     /// What the policy makes of a file that others could change.
-    fn refused(&mut self, path: &Path, why: &str, way_out: Fix) {
+    fn refused(&mut self, path: &Path, why: &str, way_out: Option<Fix>) {
         let shown = path.display();
         match self.settings.trust {
             TrustPolicy::Refuse => {
                 let words = format!("{shown} would be refused, and its calls would fail: {why}");
-                self.found.problems.push(Remark::and(&words, Some(way_out)));
+                self.found.problems.push(Remark::and(&words, way_out));
             }
             TrustPolicy::Warn => {
                 let words = format!(
                     "{shown} isn't to be trusted, and is run all the same (`trust: warn`): {why}"
                 );
-                self.found.notes.push(Remark::and(&words, Some(way_out)));
+                self.found.notes.push(Remark::and(&words, way_out));
             }
         }
-    }
-
-    /// The way to a file of root's: a copy. Owner and mode of what isn't libvirt's are nobody's to change
-    /// here.
-    fn copy(&self, path: &Path, at_fault: &Path) -> Fix {
-        if self.hooks_dir.starts_with(at_fault) {
-            return format!("mend {} first", at_fault.display()).into();
-        }
-        let in_place = |directory: &Path| directory != self.hooks_dir && directory.is_dir();
-        if at_fault.starts_with(self.hooks_dir) && in_place(at_fault) {
-            let commands = [words!["chown", "root", at_fault], words!["chmod", "go-w", at_fault]];
-            return Fix::all(&commands);
-        }
-        let source = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        let mut new = path.as_os_str().to_owned();
-        new.push(".new");
-        let commands =
-            [words!["install", "-m", "755", source, &new], words!["mv", "-f", new, path]];
-        Fix::all(&commands)
     }
 
     /// Every script that a call could run. `ran_before` is whether the script that is replaced ran them.
@@ -226,27 +207,20 @@ impl One<'_> {
                     .into(),
             ),
         }
-        let mut refused: Vec<(&PathBuf, crate::trust::Refusal)> = Vec::new();
-        for path in active {
-            if let Err(refusal) = self.trust.file(path) {
-                refused.push((path, refusal));
-            }
-        }
+        let refused: Vec<(&PathBuf, Refusal)> = active
+            .into_iter()
+            .filter_map(|path| self.trust.file(path).err().map(|refusal| (path, refusal)))
+            .collect();
         // most lie there as somebody moved them: one command for all of those
-        let is_inside = |path: &Path| path.starts_with(&base);
+        let subjects: Vec<Subject> = refused.iter().map(|(path, _)| Subject::at(path)).collect();
+        let way_out = self.way_out(&subjects);
         for (path, refusal) in &refused {
-            let is_link = fs::canonicalize(path).is_ok_and(|end| !is_inside(&end));
-            let way_out = if is_inside(&refusal.path) && !is_link {
-                let commands = [
-                    words!["chown", "-R", "-h", "root", &base],
-                    words!["chmod", "-R", "go-w,ug-s", &base],
-                ];
-                Fix::all(&commands)
-            } else {
-                self.copy(path, &refusal.path)
-            };
-            self.refused(path, &refusal.to_string(), way_out);
+            self.refused(path, &refusal.to_string(), way_out.clone());
         }
+    }
+
+    fn way_out(&self, subjects: &[Subject]) -> Option<Fix> {
+        Ground::of(self.settings, self.trust.user()).fix(subjects)
     }
 
     fn names(&mut self, path: &Path) -> Vec<std::ffi::OsString> {

@@ -167,21 +167,14 @@ impl Arguments {
     }
 
     /// Whether the command only looks at what is there.
-    pub fn only_looks(&self) -> bool {
+    pub fn is_by_person(&self) -> bool {
         match &self.command {
-            Some(
-                Command::List(_)
-                | Command::Plan(_)
-                | Command::Check(_)
-                | Command::Log(_)
-                | Command::Show(_)
-                | Command::Watch(_)
-                | Command::Metrics,
-            )
-            | None => true,
+            Some(Command::Worker) => false,
             Some(Command::Queue(queue)) => !queue.work,
-            Some(Command::Bypass(bypass)) => bypass.turn.is_none(),
-            _ => false,
+            Some(Command::Prune(prune)) => !prune.linger,
+            // what a user runs has that user's rights
+            Some(Command::Run(_)) => false,
+            _ => true,
         }
     }
 }

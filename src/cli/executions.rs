@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::args::FilterArgs;
 use super::output::{Cell, Output, Tone};
 use super::{events, rights, time};
+use crate::command::{Fix, words};
 use crate::config::Settings;
 use crate::format::Newer;
 use crate::record::form::{Cause, Head, HookHead, Outcome, Record, RunRecord, State};
@@ -77,8 +78,11 @@ pub fn not_shown(count: usize, newer: Newer) -> String {
 
 /// What is said of counters that only a newer version reads.
 pub fn not_counted(path: &Path) -> String {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".newer");
+    let begin_anew = Fix::run(&words!["mv", "-n", path, aside]);
     format!(
-        "executions aren't counted: {0} is left as it is; use the newer version, or begin anew with `mv {0} {0}.newer`",
+        "executions aren't counted: {} is left as it is; use the newer version, or begin anew with `{begin_anew}`",
         path.display()
     )
 }

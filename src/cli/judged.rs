@@ -37,7 +37,7 @@ impl<'a> Judge<'a> {
         Judge { settings, trust: Trust::new(user), supervisor: None }
     }
 
-    fn ground(&self) -> Ground<'a> {
+    pub fn ground(&self) -> Ground<'a> {
         Ground::of(self.settings, self.trust.user())
     }
 
@@ -107,7 +107,7 @@ impl<'a> Judge<'a> {
             let is_text_run = hook.source == Source::Tree;
             let obstacle = Program { path, walker, is_text_run, search }.obstacle()?;
             let named_in = registration.map(|registration| registration.source.as_path());
-            let fix = Meant { path, named_in }.fix(&obstacle, &self.ground());
+            let fix = self.ground().guard(Meant { path, named_in }.fix(&obstacle, &self.ground()));
             Some(Judged::Fails(format!("{whose}{obstacle}"), fix))
         })
     }

@@ -203,6 +203,7 @@ impl Lister<'_> {
                 },
                 false => {
                     let fix = way_out::of_state(&candidate.state, path, self.settings);
+                    let fix = fix.map(|fix| self.judge.ground().guard(fix));
                     (HookState::of(&candidate.state), candidate.state.reason(), fix)
                 }
             };
@@ -254,7 +255,8 @@ impl Lister<'_> {
         let path = &source.path;
         let fix = match &source.content {
             Some(Err(diagnostic)) => Some(Fix::edit(path, diagnostic.place.map(|(line, _)| line))),
-            _ => way_out::of_state(&source.state, path, self.settings),
+            _ => way_out::of_state(&source.state, path, self.settings)
+                .map(|fix| self.judge.ground().guard(fix)),
         };
         let (state, reason) = match &source.content {
             Some(Err(diagnostic)) if has_stand_in => {

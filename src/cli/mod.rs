@@ -92,8 +92,11 @@ pub fn main() -> ! {
         Err(error) => {
             match error.downcast_ref::<rights::Denied>() {
                 Some(denied) if format == Format::Json => output.json(&denied.json()),
-                None if format == Format::Json => output.json(&remark::json_error(&error)),
-                _ => output.complain(&format!("{error:#}")),
+                None if format == Format::Json => {
+                    output.json(&remark::json_error(&rights::with_way_out(error)));
+                }
+                None => output.complain(&format!("{:#}", rights::with_way_out(error))),
+                Some(denied) => output.complain(&denied.to_string()),
             }
             1
         }
@@ -116,9 +119,9 @@ fn help_of_all(output: &mut Output) {
 }
 
 fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
-    let is_looking = arguments.only_looks();
-    let place = Place::new(arguments.hooks_dir.clone(), is_looking);
-    if is_looking {
+    let is_by_person = arguments.is_by_person();
+    let place = Place::new(arguments.hooks_dir.clone(), is_by_person);
+    if is_by_person {
         rights::must_read_settings(&place.surroundings.hooks_dir)?;
     }
     // `check` says it itself; what calls and units start has no reader
@@ -181,16 +184,16 @@ pub struct Place {
 }
 
 impl Place {
-    /// `is_looking` is whether the command only looks: then a user is shown what is the system's,
-    /// where the hooks directory is.
-    fn new(hooks_dir: Option<PathBuf>, is_looking: bool) -> Place {
+    /// `is_by_person` is whether a person asks, and no call of a session daemon's: then a user's command
+    /// is about what is the system's, where the hooks directory is.
+    fn new(hooks_dir: Option<PathBuf>, is_by_person: bool) -> Place {
         let from_environment =
             || env::var_os("HOOKMUX_HOOKS_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let hooks_dir =
             hooks_dir.or_else(from_environment).unwrap_or_else(|| DEFAULT_HOOKS_DIR.into());
         let mut surroundings = Surroundings::here(&hooks_dir);
         surroundings.is_about_system =
-            is_looking && surroundings.hooks_dir == Path::new(DEFAULT_HOOKS_DIR);
+            is_by_person && surroundings.hooks_dir == Path::new(DEFAULT_HOOKS_DIR);
         Place { surroundings }
     }
 

@@ -11,7 +11,7 @@ use super::args::Format;
 use super::output::{Output, Tone};
 use super::remark::Remark;
 use super::{End, Place, list};
-use crate::command::{self, Fix, words};
+use crate::command::{Fix, words};
 use crate::config::diagnostic::did_you_mean;
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::registry::{self, Source};
@@ -125,7 +125,7 @@ pub fn way_of_script(
     Some(format!(
         "{} is no registration but a script ({source}): `{}` disables it, chmod a+x enables it, rm removes it",
         path.display(),
-        command::text(&words!["chmod", "a-x", path])
+        Ground::of(settings, user).guard(Fix::run(&words!["chmod", "a-x", path]))
     ))
 }
 

@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::remark::Remark;
 use crate::command::Fix;
 use crate::config::Settings;
 use crate::config::settings::FILE_NAME;
 use crate::files;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
+use crate::state::Shut;
 
 /// This user may not look at something that a command is about.
 #[derive(Debug)]
@@ -121,6 +123,18 @@ pub fn must_read_settings(hooks_dir: &Path) -> Result<(), Denied> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Denied::new(&file)),
         _ => Ok(()),
     }
+}
+
+/// An error with how to ask, where it is for want of rights.
+pub fn with_way_out(error: anyhow::Error) -> anyhow::Error {
+    let is_denied = error.chain().any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|io| io.kind() == io::ErrorKind::PermissionDenied && Shut::of(io).is_none())
+    });
+    if !is_denied || nix::unistd::geteuid().is_root() {
+        return error;
+    }
+    Remark::and(&format!("{error:#}"), Some(ask_as_root())).into()
 }
 
 /// An error that names a path, or [`Denied`] where rights are all that is missing.

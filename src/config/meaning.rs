@@ -9,9 +9,10 @@ use serde_yaml::Value;
 
 use super::registration::When;
 use super::triggers::{CallPattern, Triggers};
+use super::values::Patterns;
 use super::yaml;
 use crate::event;
-use crate::libvirt::{Call, Class, operation};
+use crate::libvirt::{Call, Class, Driver, operation};
 
 /// What is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +48,12 @@ impl Meaning {
     /// Whether it could have run at a call.
     pub fn concerns(&self, call: &Call) -> bool {
         let name = call.object().to_string_lossy();
-        let holds = self.when.driver.as_ref().is_none_or(|it| it.match_value(call.driver.name()))
+        // a driver that there isn't could have been meant as any
+        let is_driver = |it: &Patterns| {
+            it.match_value(call.driver.name())
+                || !Driver::ALL.iter().any(|driver| it.match_value(driver.name()))
+        };
+        let holds = self.when.driver.as_ref().is_none_or(is_driver)
             && self.when.name.as_ref().is_none_or(|it| it.match_value(&name));
         let is_at = |triggers: &Triggers| {
             triggers.has_call(call)
@@ -90,7 +96,7 @@ fn triggers(events: Option<&Value>, calls: Option<&Value>) -> Option<Triggers> {
             triggers.every_event = true;
         } else if event::is_known(name) {
             triggers.events.push(name.to_owned());
-        } else if !name.starts_with("after_") {
+        } else if !name.starts_with("after_") || !is_one_word(name) {
             return None;
         }
     }
@@ -99,6 +105,11 @@ fn triggers(events: Option<&Value>, calls: Option<&Value>) -> Option<Triggers> {
         triggers.calls.push(pattern);
     }
     Some(triggers)
+}
+
+/// Whether it can be the name of one event, and not of several.
+fn is_one_word(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 /// One word or a list of them.
@@ -123,7 +134,6 @@ fn is_known(pattern: &CallPattern) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::libvirt::Driver;
 
     fn call(driver: Driver, words: [&str; 3]) -> Call {
         Call::new(driver, words.iter().map(|word| (*word).into()).collect())

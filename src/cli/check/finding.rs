@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 pub use super::code::{Code, Severity};
+use crate::command;
 pub(super) use crate::command::words;
 pub use crate::command::{Fix, quoted};
+use crate::mend::Ground;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
@@ -60,6 +62,13 @@ impl Findings {
         }
     }
 
+    /// Keeps all ways out to what is hookmux's own.
+    pub fn guard(&mut self, ground: &Ground<'_>) {
+        for finding in &mut self.all {
+            finding.fix = ground.guard(finding.fix.clone());
+        }
+    }
+
     /// The worst first; what is equally bad in the order in which it was found.
     pub fn sorted(mut self) -> Vec<Finding> {
         self.all.sort_by_key(Finding::severity);
@@ -72,6 +81,22 @@ pub fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
+}
+
+/// Moves what lies in a directory to another one, and removes it.
+pub fn empty_into(path: &Path, above: &Path) -> Fix {
+    let is_empty = path.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+    let remove = command::text(&words!["rmdir", path]);
+    match is_empty {
+        true => Fix::run(&words!["rmdir", path]),
+        false => {
+            let line = format!("mv -n {}/* {}/ && {remove}", quoted(path), quoted(above));
+            let mut fix = Fix::shell(line);
+            // all that a shell will name
+            fix.parts = vec![words!["mv", path.join("*"), above.join("*")]];
+            fix
+        }
+    }
 }
 
 /// `1 error`, `2 errors`.

@@ -67,6 +67,7 @@ pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow:
         records::examine(&survey, &mut findings);
         bare_names::examine(&survey, &mut findings);
     }
+    findings.guard(&survey.ground());
     Ok(report(findings, &loaded.settings.hooks_dir, arguments, output))
 }
 

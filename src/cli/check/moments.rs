@@ -107,7 +107,7 @@ fn never_called(survey: &Survey<'_>, uncalled: &Uncalled, findings: &mut Finding
             let above = right.parent().unwrap_or(guest);
             let fix = Fix::all(&[
                 words!["mkdir", "-p", above],
-                words!["mv", "-n", &uncalled.path, &right],
+                words!["mv", "-nT", &uncalled.path, &right],
             ]);
             (format!("; did you mean {meant}?"), fix)
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::finding::{Code, Findings, Fix, quoted, words};
+use super::finding::{Code, Findings, Fix, empty_into, words};
 use super::survey::Survey;
 use super::{commands, content};
 use crate::cli::way_out;
@@ -101,7 +101,7 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
         (_, State::Skipped(_)) if path.is_dir() => {
             let words = format!("{label} is a directory: what lies in it is never read");
             let above = path.parent().unwrap_or(path);
-            let fix = Fix::shell(format!("mv -n {}/* {}/", quoted(path), quoted(above)));
+            let fix = empty_into(path, above);
             findings.add(Code::Subdirectory, path, words, fix);
         }
         (_, State::Skipped(why)) if path.exists() => {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::content::{self, Looked};
-use super::finding::{Code, Findings, Fix, quoted, words};
+use super::finding::{Code, Findings, Fix, empty_into, words};
 use super::survey::{Script, Spot, Survey};
 use crate::cli::way_out;
 use crate::hook::State;
@@ -110,7 +110,7 @@ fn skipped(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     if metadata.is_dir() {
         let words = format!("{label} is a directory: what lies in it never runs");
         let above = path.parent().unwrap_or(path);
-        let fix = Fix::shell(format!("mv -n {}/* {}/", quoted(path), quoted(above)));
+        let fix = empty_into(path, above);
         return findings.add(Code::Subdirectory, path, words, fix);
     }
     let is_null = fs::canonicalize(path).is_ok_and(|end| end == Path::new("/dev/null"));
