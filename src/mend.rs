@@ -122,10 +122,13 @@ impl<'a> Ground<'a> {
     /// else the way out for what it is about. A name of ours may be a link to somebody else's file, which
     /// `chmod` and `sed` follow.
     pub fn guard(&self, fix: Fix) -> Fix {
-        let bad = fix.parts.iter().flat_map(|words| changed_by(words)).find(|(path, _)| {
-            let at = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-            !self.has(&at) || self.trust.all_faults(path).iter().any(|fault| fault.path != at)
-        });
+        let bad =
+            fix.parts.iter().flat_map(|words| changed_by(words)).find(|(path, is_in_place)| {
+                let at = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+                let is_of_others = |fault: &Refusal| !is_in_place || fault.path != at;
+                (*is_in_place && !self.has(&at))
+                    || self.trust.all_faults(path).iter().any(is_of_others)
+            });
         let Some((path, is_in_place)) = bad else { return fix };
         if let Some(mended) = self.fix(&[Subject::at(&path)]) {
             return mended;

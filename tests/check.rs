@@ -1445,3 +1445,24 @@ fn what_hooks_left_is_counted() {
     place.finds("trash-left", &trash, &["3 ", "hooks left"]).is_mended();
     place.is_clean();
 }
+
+#[test]
+fn what_a_link_leads_to_is_not_changed_by_a_way_out() {
+    if !is_root() {
+        return skip("who isn't root gives nothing away");
+    }
+    let place = Place::clean();
+    let secret = place.host.path("secret");
+    fs::write(&secret, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o700)).unwrap();
+    let link = place.host.hook("before_vm_start/x");
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    place.mode("before_vm_start", 0o755);
+    symlink(&secret, &link).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let found = place.finds("not-executable", "before_vm_start/x", &["install"]);
+    found.is_mended();
+    let mode = fs::metadata(&secret).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "the file of the link is left alone");
+    assert!(!link.is_symlink());
+}

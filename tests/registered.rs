@@ -558,6 +558,14 @@ fn a_typo_shuts_only_the_gates_that_could_have_been_meant() {
         ("events: before_vm_start\ncommand: /bin/true\nmode: detached\ntimout: 3\n", &[]),
         ("events: before_vm_start\ncommand: /bin/true\non_failure: warn\ntimout: 3\n", &[]),
         ("events: before_vm_start\ncommand: /bin/true\ntimout: 3\n", &["prepare begin"]),
+        (
+            "events: before_vm_start\ncommand: /bin/true\nwhen: {driver: quemu}\n",
+            &["prepare begin"],
+        ),
+        (
+            "events: after_vm_stop, before_vm_start\ncommand: /bin/true\n",
+            &["prepare begin", "start begin"],
+        ),
         ("events: before_vm_launch\ncommand: /bin/true\ntimout: 3\n", &["start begin"]),
         ("events: before_vm_strat\ncommand: /bin/true\n", &["prepare begin", "start begin"]),
         ("events: after_vm_stop\ncommand: [/bin/true\n", &["prepare begin", "start begin"]),
