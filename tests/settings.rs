@@ -374,6 +374,9 @@ fn before_the_first_settings_there_were_none_and_a_mistake_in_them_changes_nothi
         with_own_state(&host, host.guest("prepare begin")).run().succeeds();
         assert_eq!(host.log(), ["before_vm_prepare/10-x"], "{text}");
     }
+    // one that others could write may be another one than it was
+    fs::set_permissions(host.hook("hookmux.yaml"), fs::Permissions::from_mode(0o666)).unwrap();
+    with_own_state(&host, host.guest("prepare begin")).run().fails(125, &["not trusted"]);
     // one that lies elsewhere says nothing about these
     host.raw_settings(&format!("state_dir: {}\ntimout: 3s\n", host.path("state").display()));
     with_own_state(&host, host.guest("prepare begin")).run().fails(125, &["timout"]);

@@ -724,7 +724,12 @@ fn a_worker_that_may_start_nothing_more_is_quiet() {
     until("one runs", || !host.read_text("log").is_empty());
     // one more comes
     put_one(9);
-    std::thread::sleep(Duration::from_millis(300));
+    // what it has to do for that one is over when nothing more is read
+    until("it rests", || {
+        let before = reads(pid);
+        std::thread::sleep(Duration::from_millis(300));
+        reads(pid) - before < 20
+    });
     let before = reads(pid);
     std::thread::sleep(Duration::from_secs(2));
     let again = reads(pid) - before;

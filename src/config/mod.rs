@@ -119,7 +119,11 @@ pub fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -> Loade
         Err((problem, text)) => {
             // what isn't trusted, or can't be read, says nothing
             let left = Settings::salvage(text.as_deref().unwrap_or_default(), surroundings);
-            let found = last_good::find(&left.state_dir, &path).and_then(|(stand_in, text)| {
+            // a file that can't be read, or isn't trusted, may be an old one
+            let is_read = text.is_some();
+            let found = last_good::find(&left.state_dir, &path);
+            let found = found.filter(|(stand_in, _)| is_read || *stand_in != StandIn::Absent);
+            let found = found.and_then(|(stand_in, text)| {
                 Some((Settings::parse(&path, &text, surroundings).ok()?, stand_in))
             });
             let (settings, stand_in) = match found {

@@ -169,7 +169,7 @@ fn private(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings)
     }
     if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o066 != 0) {
         let words = format!(
-            "{key} {} can be looked into by others; hookmux makes its own directories for their owner alone",
+            "{key} {} can be listed by others; hookmux makes it so that they can only pass through",
             path.display()
         );
         findings.add(Code::OpenDirectory, path, words, Fix::run(&words!["chmod", "go-rw", path]));
