@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::Host;
-use crate::support::host::binary_under_test;
+use crate::support::host::{binary_under_test, writing};
 
 /// Of every object in a list, the values of some keys, with a slash between.
 fn rows(list: &Value, keys: &[&str]) -> Vec<String> {
@@ -274,7 +274,10 @@ fn the_way_of_a_call_knows_nothing_of_the_command_line() {
 fn a_copy_of_the_binary_is_hookmux_and_no_script_to_adopt() {
     let host = Host::new();
     fs::remove_file(host.hook("qemu")).unwrap();
-    fs::copy(binary_under_test(), host.hook("qemu")).unwrap();
+    {
+        let _writing = writing();
+        fs::copy(binary_under_test(), host.hook("qemu")).unwrap();
+    }
     let said = host.text(&["install", "--driver", "qemu", "--adopt"], 0);
     assert!(said.contains("is hookmux already"), "{said}");
     assert!(!host.hook("qemu.adopted").exists());
