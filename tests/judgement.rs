@@ -480,7 +480,7 @@ fn compare(items: &[Item], calls: &[Asked]) -> Result<(), String> {
                 let note = text(note);
                 note.starts_with(&format!("{label}: ")) && note.contains("when its turn comes")
             };
-            let later = plan["notes"].as_array().unwrap().iter().find(|note| is_later(note));
+            let later = plan["notes"].as_array().unwrap().iter().find(is_later);
             let (decision, reason) = match later {
                 Some(note) => ("fail", text(note)),
                 None => (decision.as_str(), reason.clone()),

@@ -64,7 +64,7 @@ pub fn loader(path: &Path) -> Result<Option<PathBuf>, Cause> {
         return Err(Cause::NotProgram);
     }
     let loader = segments.chunks(SEGMENT_BYTES).find(|segment| {
-        u32::from(number(segment, 0)) | u32::from(number(segment, 2)) << 16 == LOADER
+        (u32::from(number(segment, 0)) | (u32::from(number(segment, 2)) << 16)) == LOADER
     });
     let Some(segment) = loader else { return Ok(None) };
     let length = usize::try_from(long(segment, 32)).unwrap_or(usize::MAX);
@@ -97,9 +97,9 @@ fn fill(file: &File, bytes: &mut [u8], at: u64) -> usize {
 /// The lowest byte comes first on all machines that are known here.
 fn number(bytes: &[u8], at: usize) -> u16 {
     let byte = |at: usize| u16::from(bytes.get(at).copied().unwrap_or_default());
-    byte(at) | byte(at + 1) << 8
+    byte(at) | (byte(at + 1) << 8)
 }
 
 fn long(bytes: &[u8], at: usize) -> u64 {
-    (0..4).rev().fold(0, |sum, index| sum << 16 | u64::from(number(bytes, at + index * 2)))
+    (0..4).rev().fold(0, |sum, index| (sum << 16) | u64::from(number(bytes, at + index * 2)))
 }

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path};
 
+use hookmux::config::{Settings, Surroundings};
 use hookmux::event::{self, Origin};
 use hookmux::hook::tree;
 use hookmux::libvirt::{Call, Class, Operation, driver};
@@ -132,8 +133,9 @@ impl Target for Argv {
                 is_one_name(OsStr::new(event.as_ref()))?;
             }
         }
-        if let Some(place) = tree::place(&front.hooks_dir, &call) {
-            let base = front.hooks_dir.join(format!("{}.d", call.driver));
+        let settings = Settings::defaults(&Surroundings::here(&front.hooks_dir));
+        if let Some(place) = tree::place(&settings, &call) {
+            let base = settings.tree_of(call.driver);
             let below = place.strip_prefix(&base).map(Path::components).into_iter().flatten();
             let below: Vec<Component<'_>> = below.collect();
             let are_names = below.iter().all(|part| matches!(part, Component::Normal(_)));
