@@ -110,6 +110,12 @@ fn who_may_not_look_is_told_how_to_ask() {
     is_denied(&host, &[], false);
     assert_eq!(ask(&host, &["check"]).status.code(), Some(1));
     host.mode("hooks/before_vm_start", 0o755);
+    for name in ["hooks.d/shut.yaml", "hookmux.bypass"] {
+        host.file(name, "events: before_vm_start\ncommand: /bin/true\n");
+        host.mode(Path::new("hooks").join(name), 0o600);
+        is_denied(&host, &["list"], true);
+        fs::remove_file(host.hook(name)).unwrap();
+    }
     host.mode("hooks/hookmux.yaml", 0o600);
     is_denied(&host, &["list"], true);
 }

@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::remark::Remark;
+use crate::bypass;
 use crate::command::Fix;
 use crate::config::Settings;
+use crate::config::registration::DIRECTORY;
 use crate::config::settings::FILE_NAME;
 use crate::files;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
@@ -109,18 +111,25 @@ pub fn must_read_state(settings: &Settings) -> Result<(), Denied> {
 pub fn must_read_hooks(settings: &Settings) -> Result<(), Denied> {
     must_read_settings(&settings.hooks_dir)?;
     must_list(&[&settings.hooks_dir])?;
-    settings.roots.iter().try_for_each(|root| must_list(&[root]))
+    settings.roots.iter().try_for_each(|root| must_list(&[root]))?;
+    // one that can't be read would be told as broken, and is good for the daemon
+    let roots = std::iter::once(&settings.hooks_dir).chain(&settings.roots);
+    let registrations = roots.flat_map(|root| fs::read_dir(root.join(DIRECTORY))).flatten();
+    registrations.flatten().try_for_each(|entry| must_read(&entry.path()))
 }
 
-/// Asks whether the settings can be read.
+/// Asks whether the settings and the emergency switch can be read.
 ///
 /// # Errors
 /// [`Denied`]: they are there, and can't be.
 pub fn must_read_settings(hooks_dir: &Path) -> Result<(), Denied> {
-    let file = hooks_dir.join(FILE_NAME);
-    // whatever else is wrong with it is told by who reads it
-    match files::open_regular(&file) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Denied::new(&file)),
+    [FILE_NAME, bypass::FILE_NAME].iter().try_for_each(|name| must_read(&hooks_dir.join(name)))
+}
+
+/// Whatever else is wrong with a file is told by who reads it.
+fn must_read(file: &Path) -> Result<(), Denied> {
+    match files::open_regular(file) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Denied::new(file)),
         _ => Ok(()),
     }
 }
