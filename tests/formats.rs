@@ -731,11 +731,16 @@ fn newer_counters_are_told_and_left() {
     let path = host.path("state/records/counters.json");
     let newer = r#"{"format":2,"executions":{"all":7}}"#;
     fs::write(&path, newer).unwrap();
-    host.guest("prepare begin").run().succeeds();
-    let said = host.text(&["prune"], 0);
-    assert!(said.contains("executions aren't counted: ") && said.contains("format 2"), "{said}");
+    // a call's own mover may be quicker, and tells nobody
+    let mut calls = 1;
+    until("prune has something to move", || {
+        host.guest("prepare begin").run().succeeds();
+        calls += 1;
+        let said = host.text(&["prune"], 0);
+        said.contains("executions aren't counted: ") && said.contains("format 2")
+    });
     assert_eq!(fs::read_to_string(&path).unwrap(), newer);
-    assert_eq!(host.json(&["log"], 0)["executions"].as_array().unwrap().len(), 2);
+    assert_eq!(host.json(&["log"], 0)["executions"].as_array().unwrap().len(), calls);
     let said = host.text(&["metrics"], 1);
     assert!(said.contains("counters.json is left as it is") && !said.contains("# TYPE"), "{said}");
     let found = host.json(&["check"], 0);
