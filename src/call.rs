@@ -145,6 +145,22 @@ fn take_up(surroundings: &Surroundings, settings: &Settings, shout: &mut dyn FnM
     }
 }
 
+/// The document's way through the hooks of a call.
+pub fn exchange(
+    call: &Call,
+    settings: &Settings,
+    facts: &Facts,
+    execution: &Execution,
+) -> Exchange {
+    Exchange::new(
+        facts.document.bytes().map(<[u8]>::to_vec),
+        facts.identity.clone(),
+        call.is_filter(),
+        execution.operation.clone(),
+        document_file::place(&settings.runtime_dir, &execution.id),
+    )
+}
+
 /// Called beside a main script that is hookmux too, by a link or as a copy: that one has answered
 /// already.
 fn is_main_script_ours(front: &Front, surroundings: &Surroundings) -> bool {
@@ -407,13 +423,7 @@ impl Handling<'_> {
             let (hooks_dir, runtime_dir) = (settings.hooks_dir.clone(), &settings.runtime_dir);
             take_over::prepare(execution, hooks_dir, &place, runtime_dir);
         }
-        let mut exchange = Exchange::new(
-            facts.document.bytes().map(<[u8]>::to_vec),
-            facts.identity.clone(),
-            call.is_filter(),
-            execution.operation.clone(),
-            document_file::place(&settings.runtime_dir, &execution.id),
-        );
+        let mut exchange = exchange(call, settings, facts, execution);
         let mut course = Course {
             call,
             settings,

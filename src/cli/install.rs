@@ -1,8 +1,10 @@
-//! `hookmux install` and `uninstall`: links in the hooks directory, never over a foreign file, and
-//! the way back to the byte.
+//! `hookmux install`: links in the hooks directory, never over a foreign file.
 //!
 //! libvirt runs nothing, silently, where a link leads nowhere or a name is missing for a moment:
 //! so names are only ever replaced by rename.
+
+mod report;
+mod uninstall;
 
 use std::env;
 use std::fs;
@@ -10,16 +12,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use serde_json::{Value, json};
-
-use super::args::{Format, InstallArgs, ReloadArgs, UninstallArgs};
-use super::daemons::Daemon;
+use super::args::{InstallArgs, ReloadArgs};
 use super::installed::{self, BESIDE, Installed, Main};
-use super::output::{Output, Tone};
-use super::purge::{self, Purged};
+use super::output::Output;
 use super::remark::Remark;
-use super::{End, Place, adoption, copies, entries, kept, question, reload};
+use super::{End, Place, adoption, copies, entries, kept, reload};
 use crate::command::Fix;
 use crate::config::Surroundings;
 use crate::hook::{adopted, directory};
@@ -28,105 +25,12 @@ use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::mend::{Ground, Subject};
 use crate::trust::Trust;
 use crate::{marker, own_binary};
+use anyhow::{Context, bail};
+use report::Report;
+pub use uninstall::uninstall;
 
 /// Those that `install` makes links for where none is named. libxl and bhyve hosts name theirs.
 const USUAL: [Driver; 4] = [Driver::Daemon, Driver::Qemu, Driver::Lxc, Driver::Network];
-
-/// One thing that was done, or found done already.
-struct Step {
-    /// `None` where it is no driver's.
-    driver: Option<Driver>,
-    path: PathBuf,
-    action: &'static str,
-    words: String,
-}
-
-#[derive(Default)]
-struct Report {
-    steps: Vec<Step>,
-    notes: Vec<Remark>,
-    problems: Vec<Remark>,
-    /// Those that have to look for their hook programs again.
-    daemons: Vec<Daemon>,
-    /// Those that have been told to, where that was asked for.
-    told: Vec<reload::Told>,
-    is_reloaded: bool,
-}
-
-impl Report {
-    fn did(&mut self, driver: Driver, path: &Path, action: &'static str, words: String) {
-        self.steps.push(Step { driver: Some(driver), path: path.to_path_buf(), action, words });
-    }
-
-    fn has_changed(&self) -> bool {
-        self.steps.iter().any(|step| step.action != "none" && !step.action.starts_with("would-"))
-    }
-
-    /// The drivers whose daemons have to look for their hook programs again: not where they call the
-    /// same names as before.
-    fn changed(&self) -> Vec<Driver> {
-        let is_changed = |step: &&Step| {
-            !matches!(step.action, "none" | "renewed" | "relinked" | "purged")
-                && !step.action.starts_with("would-")
-                && !own_binary::is_copy(&step.path)
-        };
-        self.steps.iter().filter(is_changed).filter_map(|step| step.driver).collect()
-    }
-
-    fn show(self, format: Format, output: &mut Output) -> End {
-        let is_good = self.problems.is_empty() && self.told.iter().all(reload::Told::is_good);
-        let end = match is_good {
-            true if self.told.is_empty() && !self.has_changed() => End::Idle,
-            true => End::Good,
-            false => End::Problem,
-        };
-        if format == Format::Json {
-            let links: Vec<Value> = self
-                .steps
-                .iter()
-                .map(|step| {
-                    json!({
-                        "driver": step.driver.map(Driver::name),
-                        "path": step.path.to_string_lossy(),
-                        "action": step.action,
-                        "message": step.words,
-                    })
-                })
-                .collect();
-            let still: Vec<Value> = self
-                .daemons
-                .iter()
-                .map(|daemon| daemon.reload())
-                .map(|fix| json!({ "fix": fix.text, "fix_command": fix.command_json() }))
-                .collect();
-            let told: Vec<Value> = self.told.iter().map(reload::Told::json).collect();
-            output.json(&json!({
-                "links": links, "notes": Remark::list(&self.notes), "problems": Remark::list(&self.problems),
-                "reload": still, "daemons": told,
-            }));
-            return end;
-        }
-        for step in &self.steps {
-            output.line(&format!("{}: {}", step.path.display(), step.words));
-        }
-        for problem in &self.problems {
-            output.complain(&problem.words);
-        }
-        for note in &self.notes {
-            output.lines(Tone::Careful, &note.words);
-        }
-        for told in &self.told {
-            match told.is_good() {
-                true => output.line(&told.words),
-                false => output.complain(&told.words),
-            }
-        }
-        if !self.is_reloaded && !self.changed().is_empty() {
-            reload::advice(&self.daemons).iter().for_each(|line| output.line(line));
-        }
-        end
-    }
-}
 
 /// Where entries lead.
 struct Site {
@@ -615,130 +519,6 @@ fn notes(place: &Place, places: &[Installed], binary: &Path, report: &mut Report
             report.notes.push(Remark::and(&words, fix));
         }
     }
-}
-
-pub fn uninstall(
-    place: &Place,
-    arguments: &UninstallArgs,
-    output: &mut Output,
-) -> anyhow::Result<End> {
-    let hooks_dir = &place.surroundings.hooks_dir;
-    let binary = env::current_exe().context("hookmux's own file can't be found")?;
-    arguments.reload.check()?;
-    // before anything is changed
-    let settings = arguments.purge.then(|| purge::settings(place)).transpose()?;
-    let question = settings.as_ref().map(purge::question);
-    if let Some(end) =
-        question.and_then(|question| question::refused(&question, arguments.yes, output))
-    {
-        return Ok(end);
-    }
-    let drivers =
-        if arguments.driver.is_empty() { Driver::ALL.to_vec() } else { arguments.driver.clone() };
-    let mut report = Report::default();
-    for driver in drivers.iter().copied() {
-        let installed = installed::look(hooks_dir, driver, &binary);
-        if let Some(beside) = &installed.beside {
-            fs::remove_file(beside)
-                .with_context(|| format!("{} can't be removed", beside.display()))?;
-            report.did(driver, beside, "removed", "removed".to_owned());
-            // the directory, where nothing else is in it
-            let _ = beside.parent().map(fs::remove_dir);
-        }
-        uninstall_main(hooks_dir, &installed, &mut report)?;
-    }
-    if report.steps.is_empty() && report.problems.is_empty() {
-        report.notes.push(format!("hookmux is not installed in {}.", hooks_dir.display()).into());
-    } else if report.has_changed() && settings.is_none() {
-        report
-            .notes
-            .push("Event directories and settings were left as they are.".to_owned().into());
-    }
-    if let Some(settings) = &settings {
-        if report.problems.is_empty() {
-            add_purged(purge::purge(settings), &mut report);
-        } else {
-            report.problems.push("records and state were not removed".to_owned().into());
-        }
-    }
-    tell_daemons(place, &drivers, "uninstall", &arguments.reload, &mut report, output)?;
-    Ok(report.show(arguments.output, output))
-}
-
-fn add_purged(purged: Purged, report: &mut Report) {
-    for path in purged.removed {
-        report.steps.push(Step {
-            driver: None,
-            path,
-            action: "purged",
-            words: "removed".to_owned(),
-        });
-    }
-    report.problems.extend(purged.problems.into_iter().map(Remark::from));
-    report.notes.extend(purged.kept.into_iter().map(|kept| format!("Kept: {kept}.").into()));
-}
-
-fn uninstall_main(
-    hooks_dir: &Path,
-    installed: &Installed,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let (driver, path) = (installed.driver, &installed.path);
-    let kept = installed.adopted.as_ref().or(installed.retired.as_ref());
-    let mut others: Vec<PathBuf> = kept::earlier(hooks_dir, driver);
-    others.extend(installed.retired.iter().filter(|one| Some(*one) != kept).cloned());
-    match (&installed.main, kept) {
-        _ if installed.overwritten_by().is_some() => {
-            // its writer meant it to be libvirt's script, and it is the newest
-            others.extend(kept.cloned());
-            if let Some(copy) = installed.copy.as_ref().filter(|copy| !copy.is_ours) {
-                copies::duplicate(&copy.path, path)
-                    .and_then(|()| fs::remove_file(&copy.path))
-                    .with_context(|| {
-                        format!("{} can't be moved to {}", copy.path.display(), path.display())
-                    })?;
-                let words = format!(
-                    "is the script now that somebody had written over hookmux, to {}",
-                    copy.path.display()
-                );
-                report.did(driver, path, "restored", words);
-            }
-        }
-        (Main::Ours(_) | Main::OursDangling(_) | Main::Nobody, Some(kept)) => {
-            fs::rename(kept, path)
-                .with_context(|| format!("{} can't be put back", kept.display()))?;
-            report.did(
-                driver,
-                path,
-                "restored",
-                format!("is the script again that was kept as {}", kept.display()),
-            );
-        }
-        (Main::Ours(_) | Main::OursDangling(_), None) => {
-            fs::remove_file(path)
-                .with_context(|| format!("{} can't be removed", path.display()))?;
-            report.did(driver, path, "removed", "removed".to_owned());
-        }
-        (Main::Foreign | Main::NoFile, Some(kept)) => {
-            report.problems.push(format!(
-                "{} is somebody else's by now, so {} was not put back: decide which of them is right",
-                path.display(),
-                kept.display()
-            ).into());
-        }
-        (Main::Foreign | Main::NoFile | Main::Nobody, None) => {}
-    }
-    for other in others {
-        report.notes.push(format!("{} is an earlier script, and stays.", other.display()).into());
-    }
-    // the entry is gone by now: at no moment did it lead nowhere
-    if installed.copy.as_ref().is_some_and(|copy| copy.path.symlink_metadata().is_ok()) {
-        remove_copy(installed, report)?;
-    }
-    if copies::are_for(hooks_dir) {
-        copies::sweep(driver);
-    }
-    Ok(())
 }
 
 fn make_directory(path: &Path) -> anyhow::Result<()> {

@@ -18,9 +18,7 @@ use crate::memory;
 use crate::plan::{self, Decision, Knowledge, Step};
 use crate::property_rules;
 use crate::record::{Execution, Fact, Witness, recorder};
-use crate::run::document_file;
 use crate::run::environment::Environment;
-use crate::run::exchange::Exchange;
 use crate::run::launch;
 use crate::run::steps::Course;
 use crate::run::supervise::Supervisor;
@@ -141,13 +139,7 @@ fn foresee(
     let execution = call::execution(call, facts.identity.plain_uuid());
     let guest = facts::guest(call, &settings.runtime_dir, &facts.identity);
     let mut supervisor = Supervisor::new(&[])?;
-    let mut exchange = Exchange::new(
-        facts.document.bytes().map(<[u8]>::to_vec),
-        facts.identity.clone(),
-        call.is_filter(),
-        execution.operation.clone(),
-        document_file::place(&settings.runtime_dir, &execution.id),
-    );
+    let mut exchange = call::exchange(call, settings, facts, &execution);
     let mut said = Said(Vec::new());
     let mut course = Course {
         call,

@@ -1,0 +1,141 @@
+//! `hookmux uninstall`: takes the entries away, and puts back what was there before, to the byte.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::report::{Report, Step};
+use super::{remove_copy, tell_daemons};
+use crate::cli::args::UninstallArgs;
+use crate::cli::installed::{self, Installed, Main};
+use crate::cli::output::Output;
+use crate::cli::purge::{self, Purged};
+use crate::cli::remark::Remark;
+use crate::cli::{End, Place, copies, kept, question};
+use crate::libvirt::Driver;
+
+pub fn uninstall(
+    place: &Place,
+    arguments: &UninstallArgs,
+    output: &mut Output,
+) -> anyhow::Result<End> {
+    let hooks_dir = &place.surroundings.hooks_dir;
+    let binary = env::current_exe().context("hookmux's own file can't be found")?;
+    arguments.reload.check()?;
+    // before anything is changed
+    let settings = arguments.purge.then(|| purge::settings(place)).transpose()?;
+    let question = settings.as_ref().map(purge::question);
+    if let Some(end) =
+        question.and_then(|question| question::refused(&question, arguments.yes, output))
+    {
+        return Ok(end);
+    }
+    let drivers =
+        if arguments.driver.is_empty() { Driver::ALL.to_vec() } else { arguments.driver.clone() };
+    let mut report = Report::default();
+    for driver in drivers.iter().copied() {
+        let installed = installed::look(hooks_dir, driver, &binary);
+        if let Some(beside) = &installed.beside {
+            fs::remove_file(beside)
+                .with_context(|| format!("{} can't be removed", beside.display()))?;
+            report.did(driver, beside, "removed", "removed".to_owned());
+            // the directory, where nothing else is in it
+            let _ = beside.parent().map(fs::remove_dir);
+        }
+        uninstall_main(hooks_dir, &installed, &mut report)?;
+    }
+    if report.steps.is_empty() && report.problems.is_empty() {
+        report.notes.push(format!("hookmux is not installed in {}.", hooks_dir.display()).into());
+    } else if report.has_changed() && settings.is_none() {
+        report
+            .notes
+            .push("Event directories and settings were left as they are.".to_owned().into());
+    }
+    if let Some(settings) = &settings {
+        if report.problems.is_empty() {
+            add_purged(purge::purge(settings), &mut report);
+        } else {
+            report.problems.push("records and state were not removed".to_owned().into());
+        }
+    }
+    tell_daemons(place, &drivers, "uninstall", &arguments.reload, &mut report, output)?;
+    Ok(report.show(arguments.output, output))
+}
+
+fn add_purged(purged: Purged, report: &mut Report) {
+    for path in purged.removed {
+        report.steps.push(Step {
+            driver: None,
+            path,
+            action: "purged",
+            words: "removed".to_owned(),
+        });
+    }
+    report.problems.extend(purged.problems.into_iter().map(Remark::from));
+    report.notes.extend(purged.kept.into_iter().map(|kept| format!("Kept: {kept}.").into()));
+}
+
+fn uninstall_main(
+    hooks_dir: &Path,
+    installed: &Installed,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let (driver, path) = (installed.driver, &installed.path);
+    let kept = installed.adopted.as_ref().or(installed.retired.as_ref());
+    let mut others: Vec<PathBuf> = kept::earlier(hooks_dir, driver);
+    others.extend(installed.retired.iter().filter(|one| Some(*one) != kept).cloned());
+    match (&installed.main, kept) {
+        _ if installed.overwritten_by().is_some() => {
+            // its writer meant it to be libvirt's script, and it is the newest
+            others.extend(kept.cloned());
+            if let Some(copy) = installed.copy.as_ref().filter(|copy| !copy.is_ours) {
+                copies::duplicate(&copy.path, path)
+                    .and_then(|()| fs::remove_file(&copy.path))
+                    .with_context(|| {
+                        format!("{} can't be moved to {}", copy.path.display(), path.display())
+                    })?;
+                let words = format!(
+                    "is the script now that somebody had written over hookmux, to {}",
+                    copy.path.display()
+                );
+                report.did(driver, path, "restored", words);
+            }
+        }
+        (Main::Ours(_) | Main::OursDangling(_) | Main::Nobody, Some(kept)) => {
+            fs::rename(kept, path)
+                .with_context(|| format!("{} can't be put back", kept.display()))?;
+            report.did(
+                driver,
+                path,
+                "restored",
+                format!("is the script again that was kept as {}", kept.display()),
+            );
+        }
+        (Main::Ours(_) | Main::OursDangling(_), None) => {
+            fs::remove_file(path)
+                .with_context(|| format!("{} can't be removed", path.display()))?;
+            report.did(driver, path, "removed", "removed".to_owned());
+        }
+        (Main::Foreign | Main::NoFile, Some(kept)) => {
+            report.problems.push(format!(
+                "{} is somebody else's by now, so {} was not put back: decide which of them is right",
+                path.display(),
+                kept.display()
+            ).into());
+        }
+        (Main::Foreign | Main::NoFile | Main::Nobody, None) => {}
+    }
+    for other in others {
+        report.notes.push(format!("{} is an earlier script, and stays.", other.display()).into());
+    }
+    // the entry is gone by now: at no moment did it lead nowhere
+    if installed.copy.as_ref().is_some_and(|copy| copy.path.symlink_metadata().is_ok()) {
+        remove_copy(installed, report)?;
+    }
+    if copies::are_for(hooks_dir) {
+        copies::sweep(driver);
+    }
+    Ok(())
+}
