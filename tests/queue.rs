@@ -1,8 +1,11 @@
 //! Detached hooks: they begin after libvirt has its answer. (O4, O6, O8)
 
 use std::fs;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::support::host::binary_under_test;
 use crate::support::{GUEST, Host, is_alive, until};
@@ -268,18 +271,36 @@ impl Drop for Worker {
     }
 }
 
-/// Leaves jobs in the queue that nobody works on, of hooks that take their time.
+/// Leaves jobs in the queue that nobody works on. The place of the worker that waits for another one is
+/// taken meanwhile: the workers that calls start end at once and run nothing.
 fn queue_quietly(host: &Host, calls: usize) {
+    let queue = host.path("state/queue");
+    fs::create_dir_all(&queue).unwrap();
+    for directory in [host.path("state"), queue.clone()] {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let place = fs::File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(queue.join(".waiting"))
+        .unwrap();
+    let place = Flock::lock(place, FlockArg::LockExclusive).unwrap();
     for _ in 0..calls {
         host.guest("started begin").run().succeeds();
     }
+    // the workers, and the movers that would start another one; a process has no words for a moment
+    // while it becomes another program
+    let pattern = format!("--hooks-dir {} ", host.hooks().display());
+    let mut looks = 0;
     until("nobody works", || {
-        // the worker, the mover that would start another one, and the hook that would log later
-        let hooks = host.hooks().display().to_string();
-        let pattern = format!("--hooks-dir {hooks} |{hooks}/bin/");
         let _ = Command::new("pkill").args(["-KILL", "-f", "--", &pattern]).status();
-        !Command::new("pgrep").args(["-f", "--", &pattern]).status().unwrap().success()
+        let is_there = Command::new("pgrep").args(["-f", "--", &pattern]).status().unwrap().success();
+        looks = if is_there { 0 } else { looks + 1 };
+        looks == 5
     });
+    drop(place);
 }
 
 #[test]
@@ -288,7 +309,6 @@ fn a_worker_that_is_told_to_end_starts_nothing_more() {
     detached(&host, "x", "log start; sleep 30; log end", "retries: 3");
     queue_quietly(&host, 2);
     until("both wait", || jobs(&host).len() == 2);
-    host.log();
     let mut worker = Worker::start(&host);
     until("one runs", || !host.read_text("log").is_empty());
     worker.signal(nix::sys::signal::Signal::SIGTERM);
@@ -305,7 +325,6 @@ fn a_worker_that_waits_can_be_ended() {
     until("it waits", || jobs(&host).len() == 1);
     fs::write(host.path("now"), "").unwrap();
     let mut first = Worker::start(&host);
-    // the worker that was killed had tried too: only this one's try has ended
     until("it pauses between tries", || {
         jobs(&host)[0]["last"].as_str().is_some_and(|last| last.starts_with("exit status"))
     });
@@ -328,7 +347,6 @@ fn what_a_dead_worker_was_at_is_told_and_can_be_removed() {
     detached(&host, "y", "log y; sleep 60", "");
     queue_quietly(&host, 1);
     until("both wait", || jobs(&host).len() == 2);
-    host.log();
     let worker = Worker::start(&host);
     until("one runs", || !host.read_text("log").is_empty());
     drop(worker);
@@ -352,7 +370,6 @@ fn a_queue_that_cannot_be_written_is_told_once_and_not_tried_again_at_once() {
     detached(&host, "x", "log ran; sleep 60", "retries: 3");
     queue_quietly(&host, 1);
     until("it waits", || jobs(&host).len() == 1);
-    host.log();
     let queue = host.path("state/queue").display().to_string();
     let script = format!(
         "mount --bind '{queue}' '{queue}' && mount -o remount,ro,bind '{queue}' && \
