@@ -1,8 +1,7 @@
 //! What libvirt is told in the end.
 
-use crate::cut;
 use crate::libvirt::{Call, Class};
-use crate::sanitize;
+use crate::machine::{cut, sanitize};
 use crate::verdict::{self, Failure, OWN_TROUBLE};
 
 /// What libvirt gets.

@@ -13,12 +13,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::boot;
 use crate::command::Fix;
-use crate::files;
-use crate::format;
 use crate::libvirt::Call;
+use crate::machine::{boot, files};
 use crate::mend::{Ground, Subject};
+use crate::state::format;
 use crate::trust::Trust;
 
 /// The file's name in the hooks directory.

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
-use crate::sanitize::is_unseen;
+use crate::machine::sanitize::is_unseen;
 
 /// What is to be done about something: a command, or words where no command does it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use std::env;
 
+use hookmux::call::take_over;
 use hookmux::libvirt::driver::{self, Front};
-use hookmux::run::sys;
-use hookmux::take_over;
+use hookmux::machine::sys;
 
 /// musl's own allocator maps and unmaps pages for every few allocations; each costs a page fault,
 /// and those are what a short life consists of.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::command::{Fix, words};
 use crate::config::Settings;
-use crate::marker;
+use crate::machine::own_binary;
 use crate::trust::{Refusal, Trust};
 
 /// The programs of registrations that are copied lie here, below the hooks directory: AppArmor's
@@ -74,7 +74,7 @@ impl<'a> Ground<'a> {
         };
         // `/` as a root would make all of the machine hookmux's
         self.places().filter(|place| place.parent().is_some()).any(is_below)
-            || marker::is_hookmux(path)
+            || own_binary::is_hookmux(path)
     }
 
     /// Whether nothing but root's own links lead from a place's name to where it lies.

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use crate::cut;
 use crate::libvirt::Class;
-use crate::run::job::{Ended, Outcome};
-use crate::sanitize;
+use crate::machine::{cut, sanitize};
+use crate::process::job::{Ended, Outcome};
 
 /// The status for a limit in time, as of timeout(1).
 pub const TIMED_OUT: i32 = 124;
@@ -152,7 +151,7 @@ pub fn words(failures: &[Failure]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::capture::Capture;
+    use crate::process::capture::Capture;
     use std::io;
 
     fn ended(outcome: Outcome) -> Ended {

@@ -296,7 +296,8 @@ fn queue_quietly(host: &Host, calls: usize) {
     let mut looks = 0;
     until("nobody works", || {
         let _ = Command::new("pkill").args(["-KILL", "-f", "--", &pattern]).status();
-        let is_there = Command::new("pgrep").args(["-f", "--", &pattern]).status().unwrap().success();
+        let is_there =
+            Command::new("pgrep").args(["-f", "--", &pattern]).status().unwrap().success();
         looks = if is_there { 0 } else { looks + 1 };
         looks == 5
     });

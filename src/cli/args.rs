@@ -9,8 +9,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use super::check::older;
 use crate::config::keys::Version;
 use crate::event::Origin;
-use crate::internal;
 use crate::libvirt::Driver;
+use crate::process::internal;
 
 /// The hook program for libvirt
 ///

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::args::{BypassArgs, Format, Turn};
 use super::output::{Output, Tone};
 use super::{End, Place, person, question, time};
-use crate::boot;
 use crate::bypass::{self, Bypass, Entry};
+use crate::machine::boot;
 use crate::trust::Trust;
 
 pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow::Result<End> {

@@ -1,54 +1,23 @@
 //! The command line: a second door to the same rooms.
 
-mod add;
-mod adoption;
 mod args;
-mod audit;
 mod bypass;
 mod check;
 mod completions;
-mod copies;
-mod daemons;
-mod delete;
 mod demo;
-mod describe;
-mod difference;
-mod enable;
-mod entries;
-mod events;
-mod executions;
-mod follow;
+mod history;
+mod hooks;
 mod install;
-mod installed;
-mod judged;
-mod kept;
-mod list;
-mod log;
 mod man;
-mod metrics;
 mod output;
-mod overview;
-mod own_name;
 mod person;
-mod plan;
-mod prune;
-mod purge;
 mod question;
 mod queue;
-mod registered;
-mod registry;
-mod reload;
+pub mod register;
 mod remark;
-mod retry;
 mod rights;
-mod run;
 mod schema;
-mod show;
 mod time;
-mod vdsm;
-mod version;
-mod vfio_helper;
-mod watch;
 mod way_out;
 
 use std::env;
@@ -61,7 +30,11 @@ use crate::config::{self, Loaded, Surroundings};
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::trust::Trust;
 use args::{Arguments, Command, Format};
+use history::{audit, log, metrics, prune, retry, show, watch};
+use hooks::{events, list, plan, run};
+use install::{entries, overview};
 use output::Output;
+use register::{add, delete, enable};
 
 /// How a command ended: met a problem (exit status 1) or not (0). Wrong usage is clap's: 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::process;
 
 use serde_json::Value;
 
-use crate::sanitize;
+use crate::machine::sanitize;
 
 /// How a word looks on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

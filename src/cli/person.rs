@@ -4,8 +4,7 @@ use std::env;
 
 use nix::unistd::{Uid, geteuid};
 
-use crate::files;
-use crate::sanitize;
+use crate::machine::{files, sanitize};
 
 /// What the kernel says where nobody has logged in: a service, a container.
 const NO_LOGIN: u32 = u32::MAX;

@@ -9,8 +9,8 @@ use super::args::{Format, QueueArgs};
 use super::output::{Cell, Output, Tone};
 use super::{End, Place, question, rights};
 use crate::bypass::{self, Bypass};
+use crate::call::door;
 use crate::config::Settings;
-use crate::front_door;
 use crate::queue::clock::Clock;
 use crate::queue::{self, Aside, Head, Queue, Unread, worker};
 use crate::record::journal::Journal;
@@ -125,7 +125,7 @@ pub fn work(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     if !place.surroundings.is_root() && !loaded.settings.session {
         return Ok(End::Good);
     }
-    front_door::settle();
+    door::settle();
     let mut journal = Journal::default();
     let waiting = &mut || output.complain("another worker is at it; its end is waited for");
     let worked = worker::work(&loaded.settings, &place.surroundings, &mut journal, waiting);

@@ -17,8 +17,8 @@ use crate::command::Fix;
 use crate::config::Settings;
 use crate::config::registration::DIRECTORY;
 use crate::config::settings::FILE_NAME;
-use crate::files;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
+use crate::machine::files;
 use crate::state::Shut;
 
 /// This user may not look at something that a command is about.

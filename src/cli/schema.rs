@@ -2,9 +2,9 @@
 
 use super::End;
 use super::output::Output;
-use crate::registry_edit::schema;
+use crate::cli::register::registration_schema;
 
 pub fn run(output: &mut Output) -> anyhow::Result<End> {
-    output.json(&schema::schema());
+    output.json(&registration_schema::schema());
     Ok(End::Good)
 }

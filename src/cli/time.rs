@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::values::parse_duration;
-use crate::run::sys::{Local, local_time, seconds_of};
+use crate::machine::sys::{Local, local_time, seconds_of};
 
 /// `2026-11-25 14:03:12`, local.
 pub fn local(seconds: u64) -> String {

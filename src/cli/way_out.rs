@@ -7,14 +7,14 @@ use std::path::Path;
 use super::check::finding::Code;
 use crate::command::{Fix, words};
 use crate::config::Settings;
-use crate::files;
 use crate::hook::State;
-use crate::hook::directory::left_behind;
+use crate::machine::files;
 use crate::mend::Ground;
-use crate::run::privileges::Unresolved;
-use crate::run::shell;
-use crate::startable::head::{Head, head};
-use crate::startable::{Cause, Obstacle};
+use crate::process::shell;
+use crate::process::startable::head::{Head, head};
+use crate::process::startable::{Cause, Obstacle};
+use crate::process::users::Unresolved;
+use crate::search::directory::left_behind;
 
 /// How much of a file is looked at for whether it is a text, in bytes.
 const LOOK_AT_BYTES: u64 = 256;

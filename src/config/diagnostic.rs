@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::meaning::Meaning;
-use crate::cut;
+use crate::machine::cut;
 use crate::trust::{Fault, Refusal};
 
 /// What kind of problem it is. What depends on it asks here, never the message.

@@ -13,7 +13,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::settings::MAX_SETTINGS_BYTES;
 
-use crate::files;
+use crate::machine::files;
 use crate::state::Dir;
 
 const DIRECTORY: &str = "last-good";

@@ -1,16 +1,12 @@
 //! What the administrator decided: settings, and where hooks may lie.
 
-pub mod cache;
-pub mod called;
 pub mod custom_properties;
 pub mod diagnostic;
 pub mod glob;
 pub mod keys;
 pub mod last_good;
-pub mod matching;
 pub mod meaning;
 pub mod registration;
-pub mod registry;
 mod salvage;
 pub mod settings;
 pub mod surroundings;
@@ -30,7 +26,7 @@ pub use registration::Registration;
 pub use settings::{Settings, TrustPolicy};
 pub use surroundings::Surroundings;
 
-use crate::files;
+use crate::machine::files;
 use crate::trust::Trust;
 
 /// The settings of a call, however they were come by.

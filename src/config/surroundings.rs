@@ -5,8 +5,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::files;
-use crate::run::processes;
+use crate::machine::{files, proc};
 
 /// What the defaults depend on.
 #[derive(Clone, Debug)]
@@ -51,7 +50,7 @@ impl Surroundings {
     }
 
     pub fn daemon(&self) -> String {
-        self.daemon.get_or_init(|| processes::name(nix::unistd::getppid().as_raw())).clone()
+        self.daemon.get_or_init(|| proc::name(nix::unistd::getppid().as_raw())).clone()
     }
 
     pub fn is_root(&self) -> bool {

@@ -4,8 +4,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::files;
 use crate::libvirt::Driver;
+use crate::machine::files;
 
 /// How much of a script is looked at for what it does, in bytes.
 const LOOK_AT: u64 = 256 * 1024;

@@ -2,7 +2,6 @@
 
 pub mod adopted;
 pub mod candidates;
-pub mod directory;
 pub mod tree;
 
 use std::ffi::OsString;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::limits::{self, Limit, Look};
 use super::xml::{self, Piece, Pieces};
-use crate::cut;
+use crate::machine::cut;
 
 /// The largest document that is taken, in bytes. libvirt's own limit for one string in its
 /// protocol is 4 MiB (`REMOTE_STRING_MAX`).

@@ -5,7 +5,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::own_binary;
+use crate::libvirt::program;
 
 /// Where libvirt's distribution packages look for hooks. A build with another `sysconfdir` says
 /// so through `argv[0]`.
@@ -91,7 +91,7 @@ impl Front {
             return Some(Front { driver, hooks_dir, beside: false });
         }
         let copy = || {
-            let driver = own_binary::driver_of_copy(base)?;
+            let driver = program::driver_of_copy(base)?;
             Some(Front { driver, hooks_dir: PathBuf::from(DEFAULT_HOOKS_DIR), beside: false })
         };
         Front::beside(parent).or_else(copy)

@@ -6,6 +6,7 @@ pub mod driver;
 pub mod limits;
 pub mod metadata;
 pub mod operation;
+pub mod program;
 pub mod xml;
 
 pub use call::Call;

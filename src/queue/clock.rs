@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::boot;
+use crate::machine::boot;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 

@@ -15,14 +15,14 @@ use serde::{Deserialize, Serialize};
 use super::clock::{self, Clock, Moment};
 use super::waiting::Times;
 use crate::config::Registration;
+use crate::document::file::{self, Place};
 use crate::libvirt::{Call, Driver};
-use crate::record::{Execution, ulid};
-use crate::run::document_file::{self, Place};
-use crate::run::job::Job;
-use crate::run::processes;
-pub use crate::run::stored_job::Bytes;
-use crate::run::stored_job::StoredJob;
+use crate::machine::{proc, ulid};
+use crate::process::job::Job;
+pub use crate::process::stored_job::Bytes;
+use crate::process::stored_job::StoredJob;
 use crate::state::Dir;
+use crate::witness::Execution;
 
 /// Raised when what an older version reads from it would be wrong.
 pub const FORMAT: u64 = 2;
@@ -50,12 +50,12 @@ impl Caller {
     /// This process.
     pub fn here() -> Caller {
         let pid = nix::unistd::getpid().as_raw();
-        Caller { pid, start: processes::start_time(pid).unwrap_or_default() }
+        Caller { pid, start: proc::start_time(pid).unwrap_or_default() }
     }
 
     /// Whether it still runs, so that libvirt has no answer yet. A zombie has given its answer.
     pub fn is_there(self) -> bool {
-        processes::is_running(self.pid, self.start)
+        proc::is_running(self.pid, self.start)
     }
 }
 
@@ -407,7 +407,7 @@ impl Item {
 /// Where a job finds the document of `started`: known before it runs, for its hook is told in the
 /// environment and in JSON.
 pub fn started_path(runtime_dir: &Dir, id: &str) -> PathBuf {
-    started_place(runtime_dir, id).named().join(document_file::FILE_NAME)
+    started_place(runtime_dir, id).named().join(file::FILE_NAME)
 }
 
 /// The directory of that file.

@@ -23,11 +23,10 @@ use serde::Serialize;
 
 use crate::config::Settings;
 use crate::config::settings::QueueLimits;
-use crate::files;
-use crate::internal;
+use crate::document::file::{self, Place};
+use crate::machine::files;
+use crate::process::{background, internal};
 use crate::record::spool;
-use crate::run::background;
-use crate::run::document_file::{self, Place};
 use crate::state::{Dir, Found};
 use clock::Clock;
 pub use item::{Body, Head, Item};
@@ -406,9 +405,9 @@ pub fn sweep(settings: &Settings) {
 /// Removes the documents of `started` of the jobs that are meant.
 fn remove_started(settings: &Settings, is_meant: impl Fn(&str) -> bool) {
     let runtime_dir = &settings.runtime_dir;
-    for name in document_file::names(runtime_dir) {
+    for name in file::names(runtime_dir) {
         if name.strip_suffix(item::STARTED).is_some_and(&is_meant) {
-            document_file::remove(&Place::named_by(runtime_dir, name));
+            file::remove(&Place::named_by(runtime_dir, name));
         }
     }
 }

@@ -3,11 +3,12 @@
 use super::item::{Body, Head};
 use crate::answer::Answer;
 use crate::config::{Settings, Surroundings};
+use crate::document::exchange::Change;
+use crate::machine::ulid;
 use crate::record::form::{Cause, PlanDecision, Planned};
 use crate::record::recorder::{Place, Recorder};
-use crate::record::{Begun, Execution, Fact, Plan, Run, Witness, ulid};
-use crate::run::exchange::Change;
 use crate::verdict::{Failure, OWN_TROUBLE};
+use crate::witness::{Begun, Execution, Fact, Plan, Run, Witness};
 
 /// Begins the record of a try, which stands beside that of the call that queued the job.
 pub fn begin(

@@ -13,7 +13,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::item::Caller;
-use crate::run::sys;
+use crate::machine::sys;
 
 /// Handles on calls at once: each takes a descriptor. Further calls are asked for now and then.
 const MAX_HANDLES: usize = 64;
@@ -166,7 +166,7 @@ mod tests {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     use super::*;
-    use crate::run::processes;
+    use crate::machine::proc;
 
     fn is_woken(descriptor: &OwnedFd, patience: PollTimeout) -> bool {
         poll(&mut [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)], patience).unwrap() > 0
@@ -185,7 +185,7 @@ mod tests {
 
         let mut call = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let pid = call.id() as i32;
-        let caller = Caller { pid, start: processes::start_time(pid).unwrap() };
+        let caller = Caller { pid, start: proc::start_time(pid).unwrap() };
         assert!(watch.add_caller(caller) && watch.ended_callers(true).is_empty());
         drop(call.stdin.take());
         assert!(is_woken(&descriptor, PollTimeout::MAX));

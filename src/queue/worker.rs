@@ -20,14 +20,14 @@ use super::watch::Watch;
 use super::{Queue, outcome, remove_started, usage};
 use crate::bypass::{self, Bypass};
 use crate::config::{Settings, Surroundings};
+use crate::document::file::{self, Place as DocumentPlace};
+use crate::machine::sys;
+use crate::process::job::Job;
+use crate::process::supervise::{Next, Supervisor};
 use crate::record::recorder::Recorder;
-use crate::record::{Fact, Witness};
-use crate::run::document_file::{self, Place as DocumentPlace};
-use crate::run::job::Job;
-use crate::run::locks::Lock;
-use crate::run::supervise::{Next, Supervisor};
-use crate::run::sys;
+use crate::state::locks::Lock;
 use crate::trust::Trust;
+use crate::witness::{Fact, Witness};
 
 mod arrivals;
 mod tries;
@@ -72,7 +72,7 @@ pub fn work(
     }
     let Some(_only_one) = become_the_worker(&queue, waiting)? else { return Ok(()) };
     let mut supervisor = Supervisor::new(&[Signal::SIGTERM, Signal::SIGINT])?;
-    document_file::sweep(&settings.runtime_dir);
+    file::sweep(&settings.runtime_dir);
     // the worker that this one waited for may have been an older version's
     queue.bring_back();
     // no job runs by now

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::form::{Cause, Head, HookHead, State};
-use crate::format::{self, Newer};
 use crate::state::Dir;
+use crate::state::format::{self, Newer};
 
 const FILE_NAME: &str = "counters.json";
 /// The version of the file's format. Raised when what an older version reads from it would be wrong.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::text::Text;
-use crate::format::{self, Newer};
+use crate::state::format::{self, Newer};
 
 /// Raised when what an older version reads from it would be wrong.
 pub const FORMAT: u32 = 1;
@@ -398,7 +398,7 @@ pub fn mark_lost(bytes: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::record::ulid;
+    use crate::machine::ulid;
 
     /// One that is done.
     pub fn record() -> Record {

@@ -7,8 +7,8 @@ use std::io;
 use super::form::{Head, Record, State};
 use super::spool::Spool;
 use super::store::{self, Store};
-use super::ulid;
-use crate::format::Newer;
+use crate::machine::ulid;
+use crate::state::format::Newer;
 use crate::state::{Dir, Shut};
 
 /// The records of one hookmux.

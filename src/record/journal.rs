@@ -17,12 +17,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 
 use super::mask::Secrets;
-use super::{Execution, Fact, Run, Witness};
-use crate::internal;
-use crate::run::exchange::Change;
-use crate::run::job::Outcome;
+use crate::document::exchange::Change;
+use crate::machine::watchdog;
+use crate::process::internal;
+use crate::process::job::Outcome;
 use crate::verdict;
-use crate::watchdog;
+use crate::witness::{Execution, Fact, Run, Witness};
 
 /// How long the end of a call waits for the journal.
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::needles::{Needles, Span, Symbol};
-use crate::run::capture::Capture;
+use crate::process::capture::Capture;
 
 const NAME: &[u8] = b"passwd";
 /// What stands in for each.

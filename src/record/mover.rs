@@ -16,13 +16,12 @@ use super::recorder::Place;
 use super::retention::{self, Kept};
 use super::spool::{self, Spool};
 use super::store::{self, Store};
-use super::ulid;
 use crate::config::Settings;
-use crate::format::Newer;
-use crate::internal;
 use crate::libvirt::Driver;
-use crate::run::background;
-use crate::run::trash::{Round, Trash};
+use crate::machine::ulid;
+use crate::process::{background, internal};
+use crate::state::format::Newer;
+use crate::state::trash::{Round, Trash};
 use crate::state::{Dir, Found};
 
 /// Where systemd keeps that the path unit for records is enabled: then it starts the mover.

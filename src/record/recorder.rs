@@ -13,21 +13,19 @@ use super::mask::{self, Secrets};
 use super::spool::Spool;
 use super::store;
 use super::text::Text;
-use super::{Begun, Execution, Fact, NotRun, Plan, Run, Witness};
 use crate::answer::Answer;
-use crate::boot;
 use crate::config::Settings;
 use crate::config::settings::RecordPolicy;
-use crate::facts::Facts;
-use crate::files;
+use crate::document::exchange::Change;
 use crate::libvirt::document::MAX_BYTES;
+use crate::machine::{boot, files, proc};
+use crate::plan::facts::Facts;
 use crate::plan::{Decision, Step};
-use crate::run::capture::Capture;
-use crate::run::exchange::Change;
-use crate::run::job;
-use crate::run::processes;
+use crate::process::capture::Capture;
+use crate::process::job;
 use crate::state::Dir;
 use crate::verdict;
+use crate::witness::{Begun, Execution, Fact, NotRun, Plan, Run, Witness};
 
 /// Programs up to this size are told by their SHA-256, in bytes: it is worked out while they run.
 const MOST_HASHED: u64 = 256 * 1024;
@@ -394,13 +392,13 @@ fn micros_between(since: Instant, until: Instant) -> u64 {
 /// This process.
 fn here() -> Process {
     let pid = nix::unistd::getpid().as_raw();
-    Process { boot: boot::id(), pid, start: processes::start_time(pid).unwrap_or_default() }
+    Process { boot: boot::id(), pid, start: proc::start_time(pid).unwrap_or_default() }
 }
 
 impl Process {
     /// Whether it still runs.
     pub fn is_alive(&self) -> bool {
-        processes::is_running(self.pid, self.start) && boot::id() == self.boot
+        proc::is_running(self.pid, self.start) && boot::id() == self.boot
     }
 }
 

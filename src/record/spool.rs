@@ -14,7 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::form::{self, Record, State};
-use super::ulid;
+use crate::machine::ulid;
 use crate::state::Dir;
 
 /// What all records that haven't been moved may take together, in bytes.

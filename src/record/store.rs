@@ -161,8 +161,8 @@ fn no_record() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::ulid;
     use crate::record::form::tests::record;
-    use crate::record::ulid;
 
     #[test]
     fn records_are_found_the_newest_first() {

@@ -13,10 +13,10 @@ use serde_json::{Map, Value, json};
 use crate::config::Registration;
 use crate::config::custom_properties::CustomProperties;
 use crate::event::Origin;
-use crate::facts::Facts;
 use crate::libvirt::Call;
 use crate::libvirt::metadata::Property;
-use crate::record::Execution;
+use crate::plan::facts::Facts;
+use crate::witness::Execution;
 
 /// All that a hook can be told of its call.
 pub struct Telling<'a> {

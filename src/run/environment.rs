@@ -10,14 +10,13 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::job::c_string;
 use super::steering::steers;
 use crate::config::custom_properties::CustomProperties;
-use crate::config::values::OWN_PREFIX;
-use crate::config::values::is_variable_name;
+use crate::config::values::{OWN_PREFIX, is_variable_name};
 use crate::config::{Settings, Surroundings};
 use crate::hook::Source;
 use crate::libvirt::metadata::Property;
+use crate::process::job::c_string;
 
 /// Where the daemon has none: what systemd gives to services.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -14,23 +14,22 @@ use nix::sys::stat::{SFlag, fstat};
 
 use super::arguments::Telling;
 use super::environment::{self, BareNames, Environment};
-use super::exchange::Copy;
-use super::feed::{self, Feed};
-use super::job::{Job, c_string};
-use super::privileges::{self, Identity, Privileges};
 use super::steps::Course;
-use super::sys;
-use crate::circle::{DEPTH_VARIABLE, HOOK_VARIABLE};
 use crate::config::Registration;
 use crate::config::registration::StdinKind;
 use crate::config::values::is_own_variable;
+use crate::document::exchange::Copy;
 use crate::event;
-use crate::files;
 use crate::hook::{Source, Style};
 use crate::libvirt::document::MAX_BYTES;
+use crate::machine::{files, sys};
 use crate::plan::Step;
-use crate::record::Fact;
+use crate::process::feed::{self, Feed};
+use crate::process::job::{Job, c_string};
+use crate::process::users::{self, Identity, Privileges};
+use crate::run::nesting::{DEPTH_VARIABLE, HOOK_VARIABLE};
 use crate::trust::{self, Refusal, Trust};
+use crate::witness::Fact;
 
 /// What of a registered hook is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,17 +133,16 @@ impl Course<'_> {
 
     fn privileges(&mut self, registration: Option<&Registration>) -> Result<Privileges, Refused> {
         let Some(registration) = registration else { return Ok(Privileges::default()) };
-        let identity = match &registration.run_as {
-            None => None,
-            Some(run_as) => {
-                let found = privileges::resolve(run_as, self.surroundings.user, self.supervisor);
-                Some(
-                    found.map_err(|why| {
+        let identity =
+            match &registration.run_as {
+                None => None,
+                Some(run_as) => {
+                    let found = users::resolve(run_as, self.surroundings.user, self.supervisor);
+                    Some(found.map_err(|why| {
                         (crate::verdict::NOT_EXECUTABLE, format!("refused: {why}"))
-                    })?,
-                )
-            }
-        };
+                    })?)
+                }
+            };
         Ok(Privileges {
             identity,
             limits: registration.limits,

@@ -1,23 +1,8 @@
-//! Running hooks: a leash for each, and what passes between libvirt, hookmux and them.
+//! A call's hooks: what each is started with, in which order they run, and what undoes them.
 
-mod active;
 pub mod arguments;
-pub mod background;
-pub mod capture;
-pub mod document_file;
 pub mod environment;
-pub mod exchange;
-pub mod feed;
-pub mod input;
-pub mod job;
 pub mod launch;
-pub mod locks;
-pub mod privileges;
-pub mod processes;
-pub mod shell;
+pub mod nesting;
 pub mod steering;
 pub mod steps;
-pub mod stored_job;
-pub mod supervise;
-pub mod sys;
-pub mod trash;

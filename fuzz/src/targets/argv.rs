@@ -119,7 +119,8 @@ impl Target for Argv {
             let is_harmless = call.class() == Class::Live && !call.is_filter();
             must(is_harmless, "an unknown operation that can do harm", || format!("{call:?}"))?;
         }
-        let _ = (call.reason(), call.plain_sub_operation(), hookmux::facts::has_document(&call));
+        let _ =
+            (call.reason(), call.plain_sub_operation(), hookmux::plan::facts::has_document(&call));
         for origin in Origin::ALL {
             for event in event::candidates(&call) {
                 let _ = event.fires(origin, call.reason());

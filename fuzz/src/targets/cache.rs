@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use hookmux::config::registry::{self, Registry};
 use hookmux::config::triggers::Triggers;
-use hookmux::config::{self, Registration, Settings, cache};
-use hookmux::files;
+use hookmux::config::{self, Registration, Settings};
+use hookmux::machine::files;
+use hookmux::registry::cache;
+use hookmux::registry::{self, Registry};
 use hookmux::trust::Trust;
 
 use super::{Checked, Target, must, same};

@@ -4,15 +4,16 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use hookmux::condition::{self, Holds};
-use hookmux::config::matching;
+use hookmux::config::Registration;
 use hookmux::config::registration::When;
 use hookmux::config::values::Patterns;
-use hookmux::config::{Registration, called};
 use hookmux::event::{self, Origin};
-use hookmux::facts::Facts;
 use hookmux::libvirt::{Call, Document, Driver, Operation, operation};
 use hookmux::plan::Knowledge;
+use hookmux::plan::condition::{self, Holds};
+use hookmux::plan::facts::Facts;
+use hookmux::registry::called;
+use hookmux::registry::matching;
 
 use super::{Checked, Target, join, must, parts};
 use crate::growth::Frame;

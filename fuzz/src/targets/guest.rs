@@ -5,12 +5,12 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use hookmux::boot;
 use hookmux::event::Origin;
-use hookmux::files;
-use hookmux::guest::{Guest, Held};
 use hookmux::libvirt::Driver;
 use hookmux::libvirt::document::Identity;
+use hookmux::machine::boot;
+use hookmux::machine::files;
+use hookmux::memory::guest::{Guest, Held};
 use hookmux::state::Dir;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};

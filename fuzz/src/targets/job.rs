@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hookmux::files;
+use hookmux::machine::files;
 use hookmux::queue::clock::Clock;
 use hookmux::queue::item::FORMAT;
 use hookmux::queue::{Body, Head, Queue, Unread};
@@ -141,8 +141,7 @@ fn parted(random: &mut Random, head: &mut Map<String, Value>) -> Value {
         part.insert("format".to_owned(), FORMAT.into());
     }
     if random.once_in(2) {
-        let moment =
-            serde_json::json!({ "boot": hookmux::boot::id(), "boottime_ns": random.next() >> 1 });
+        let moment = serde_json::json!({ "boot": hookmux::machine::boot::id(), "boottime_ns": random.next() >> 1 });
         head.insert(random.pick(&["queued", "due"]).to_owned(), moment);
         head.insert("run".to_owned(), format!("{ID}-1").into());
     }

@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hookmux::machine::ulid;
 use hookmux::record::counters::Counters;
 use hookmux::record::form::{Head, Record};
-use hookmux::record::{store, ulid};
+use hookmux::record::store;
 use hookmux::state::Dir;
 use serde_json::Value;
 

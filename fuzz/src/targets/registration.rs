@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use hookmux::cli::register::yaml_edit;
 use hookmux::config::{Diagnostic, Registration};
-use hookmux::registry_edit::text;
 
 use super::settings::{other_ways, place_is_there};
 use super::{Checked, Target, must, same};
@@ -111,7 +111,7 @@ impl Target for Registrations {
                 _ => wanted.weight = 7,
             }
             let means = |text: &str| parse(text).is_ok_and(|parsed| parsed == wanted);
-            if let Some(changed) = text::set(text, key, value, &means) {
+            if let Some(changed) = yaml_edit::set(text, key, value, &means) {
                 let parsed = parse(&changed).map_err(|problem| problem.one_line());
                 same("a changed value changed more", &parsed, &Ok(wanted))?;
             }

@@ -7,12 +7,12 @@ use super::content::{self, Looked};
 use super::finding::{Code, Findings, quoted};
 use super::script_text;
 use super::survey::Survey;
+use crate::cli::register::module;
 use crate::config::Registration;
 use crate::config::registration::Mode;
-use crate::registry_edit::module;
-use crate::run::privileges::Identity;
-use crate::startable;
-use crate::startable::walker::Walker;
+use crate::process::startable;
+use crate::process::startable::walker::Walker;
+use crate::process::users::Identity;
 
 /// Looks at them as who starts them does: the user of `run_as`, or hookmux's own.
 pub fn examine(

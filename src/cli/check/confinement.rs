@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::finding::{Code, Findings, Fix, words};
 use super::installed::called_at;
 use super::survey::Survey;
-use crate::files;
+use crate::machine::files;
 
 /// What is read of a file of the kernel's at most, in bytes.
 pub const MAX_KERNEL_BYTES: u64 = 16 << 20;

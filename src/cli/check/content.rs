@@ -9,12 +9,12 @@ use super::script_text;
 use super::survey::Survey;
 use crate::cli::way_out::{self, Meant};
 use crate::config::Registration;
-use crate::files;
+use crate::machine::files;
 use crate::mend::Subject;
-use crate::run::shell;
-use crate::startable::head::{Head, head};
-use crate::startable::walker::Walker;
-use crate::startable::{self, Cause, Obstacle, Program};
+use crate::process::shell;
+use crate::process::startable::head::{Head, head};
+use crate::process::startable::walker::Walker;
+use crate::process::startable::{self, Cause, Obstacle, Program};
 use crate::trust::{Fault, Trust};
 
 /// How much of a script is looked at, in bytes.

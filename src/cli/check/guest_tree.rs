@@ -11,10 +11,11 @@ use super::survey::{Spot, Survey, Uncalled};
 use super::unreadable::complain;
 use crate::config::settings::FILE_NAME;
 use crate::config::tree_name::TreeName;
-use crate::hook::{State, adopted, directory, tree};
+use crate::hook::{State, adopted, tree};
 use crate::libvirt::{Call, Driver, Operation};
-use crate::marker;
-use crate::startable::is_executable;
+use crate::machine::own_binary;
+use crate::process::startable::is_executable;
+use crate::search::directory;
 
 pub fn look(survey: &mut Survey<'_>, driver: Driver, findings: &mut Findings) {
     let base = survey.settings.tree_of(driver);
@@ -71,7 +72,7 @@ pub fn left_behind(survey: &Survey<'_>, findings: &mut Findings) {
         let mut scripts =
             [adopted::place(&settings.hooks_dir, driver), settings.hooks_dir.join(driver.name())]
                 .into_iter();
-        if scripts.any(|script| !marker::is_hookmux(&script) && serves(&script)) {
+        if scripts.any(|script| !own_binary::is_hookmux(&script) && serves(&script)) {
             continue;
         }
         for guest in names(survey, &old, findings) {

@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use super::finding::{Code, Findings, Fix, with_end, words};
 use super::link;
 use super::survey::{Spot, Survey};
-use crate::cli::adoption::{MAX_SCRIPT_BYTES, shortened};
-use crate::cli::installed::{Installed, Main};
-use crate::cli::{copies, entries, own_name};
-use crate::files;
-use crate::hook::{State, adopted, directory};
-use crate::startable::Program;
-use crate::startable::walker::Walker;
-use crate::{command, marker, own_binary};
+use crate::cli::install::adoption::{MAX_SCRIPT_BYTES, shortened};
+use crate::cli::install::installed::{Installed, Main};
+use crate::cli::install::{copies, entries, own_name};
+use crate::command;
+use crate::hook::{State, adopted};
+use crate::libvirt::program;
+use crate::machine::{files, own_binary};
+use crate::process::startable::Program;
+use crate::process::startable::walker::Walker;
+use crate::search::directory;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let has_any = survey.installed.iter().any(|one| called_at(one).is_some());
@@ -128,7 +130,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                     let words = format!(
                         "{} is not of the version that {} is of: libvirt calls the other version for {driver}",
                         copy.path.display(),
-                        own_binary::PATH
+                        program::PATH
                     );
                     let fix = survey.command("install --renew");
                     findings.add(Code::StaleCopy, &copy.path, words, fix);
@@ -139,7 +141,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
             let words = format!(
                 "{} leads to {} itself: who writes through it overwrites the program of all drivers",
                 path.display(),
-                own_binary::PATH
+                program::PATH
             );
             findings.add(Code::SharedEntry, path, words, survey.command("install --renew"));
         }
@@ -149,7 +151,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
 
 fn twice(installed: &Installed, findings: &mut Findings) {
     let is_main = matches!(installed.main, Main::Ours(_));
-    let more = installed.loose.iter().filter(|path| marker::is_hookmux(path));
+    let more = installed.loose.iter().filter(|path| own_binary::is_hookmux(path));
     for path in installed.beside.iter().chain(more).skip(usize::from(!is_main)) {
         let words = format!(
             "libvirt calls hookmux for {} a second time, by {}: every hook runs twice",
@@ -161,7 +163,7 @@ fn twice(installed: &Installed, findings: &mut Findings) {
 }
 
 fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
-    for path in installed.loose.iter().filter(|path| !marker::is_hookmux(path)) {
+    for path in installed.loose.iter().filter(|path| !own_binary::is_hookmux(path)) {
         let (shown, driver) = (path.display(), installed.driver);
         // root starts it, as a rule
         let walker = Walker::of(0);

@@ -5,17 +5,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::confinement;
 use super::content::{self, Looked};
 use super::finding::{Code, Findings, Fix, words};
 use super::proof::{Proof, Seen, proof};
-use super::records;
 use super::survey::Survey;
-use crate::cli::daemons::Daemon;
-use crate::daemon_seen;
+use super::{confinement, records};
+use crate::cli::install::daemons::Daemon;
 use crate::libvirt::Driver;
-use crate::startable;
-use crate::startable::walker::{EXECUTE, Walker};
+use crate::memory::daemon_reload;
+use crate::process::startable;
+use crate::process::startable::walker::{EXECUTE, Walker};
 
 /// Whether the daemon gets to what a link leads to, and may execute it.
 pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
@@ -60,7 +59,7 @@ pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mu
 fn seen_of(survey: &Survey<'_>, driver: Driver, daemon: &Daemon) -> Seen {
     Seen {
         call: records::last_call(survey, driver),
-        reload: daemon_seen::when(&survey.settings.runtime_dir, &daemon.comm),
+        reload: daemon_reload::when(&survey.settings.runtime_dir, &daemon.comm),
     }
 }
 

@@ -29,8 +29,9 @@ mod waiting;
 use std::path::Path;
 
 use super::args::CheckArgs;
+use super::install::entries;
 use super::output::Output;
-use super::{End, Place, entries};
+use super::{End, Place};
 use crate::config;
 use crate::trust::Trust;
 use finding::{Code, Finding, Findings, Severity};

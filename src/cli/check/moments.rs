@@ -8,13 +8,13 @@ use std::path::Path;
 use super::finding::{Code, Findings, Fix, with_end, words};
 use super::installed::called_at;
 use super::survey::{Spot, Survey, Uncalled};
-use crate::cli::vdsm;
-use crate::config::called;
+use crate::cli::hooks::vdsm;
 use crate::config::diagnostic::did_you_mean;
 use crate::config::triggers::Triggers;
 use crate::event;
 use crate::hook::State;
 use crate::libvirt::{Driver, operation};
+use crate::registry::called;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for directory in survey.directories() {

@@ -13,7 +13,7 @@ use nix::unistd::{AccessFlags, access};
 use super::finding::{Code, Findings, Fix, with_end, words};
 use super::survey::Survey;
 use crate::config::Surroundings;
-use crate::files;
+use crate::machine::files;
 use crate::record::store;
 use crate::state::{Dir, Shut};
 use crate::trust::Trust;

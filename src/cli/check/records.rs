@@ -7,10 +7,11 @@ use super::survey::Survey;
 use crate::bypass;
 use crate::cli::bypass as switch;
 use crate::libvirt::Driver;
+use crate::machine::ulid;
 use crate::record::counters::{self, Counters};
 use crate::record::form::Cause;
 use crate::record::history::{Filter, History};
-use crate::record::{mover, ulid};
+use crate::record::mover;
 use crate::trust::Trust;
 
 /// How far back lost executions are looked for.

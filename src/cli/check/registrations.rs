@@ -5,20 +5,18 @@ use std::path::Path;
 use super::finding::{Code, Findings, Fix, empty_into, words};
 use super::survey::Survey;
 use super::{commands, content};
+use crate::cli::register::hooks_d::LOCK;
 use crate::cli::way_out;
-use crate::config::called;
 use crate::config::diagnostic::Kind;
-use crate::config::matching;
-use crate::config::registry::Source;
 use crate::config::settings::FILE_NAME;
 use crate::config::{Diagnostic, Loaded, Registration};
 use crate::hook::State;
-use crate::hook::directory::left_behind;
-use crate::registry_edit::store::LOCK;
+use crate::process::startable;
+use crate::process::supervise::Supervisor;
+use crate::process::users::{self, Identity};
+use crate::registry::{Source, called, matching};
 use crate::run::launch;
-use crate::run::privileges::{self, Identity};
-use crate::run::supervise::Supervisor;
-use crate::startable;
+use crate::search::directory::left_behind;
 
 /// hookmux.yaml, and what it names.
 pub fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
@@ -157,7 +155,7 @@ fn user(
     if supervisor.is_none() {
         *supervisor = Supervisor::new(&[]).ok();
     }
-    let why = match privileges::resolve(run_as, survey.user, supervisor.as_mut()?) {
+    let why = match users::resolve(run_as, survey.user, supervisor.as_mut()?) {
         Ok(identity) => return Some(identity),
         Err(why) => why,
     };

@@ -8,8 +8,8 @@ use super::finding::{Code, Findings, Fix, empty_into, words};
 use super::survey::{Script, Spot, Survey};
 use crate::cli::way_out;
 use crate::hook::State;
-use crate::hook::directory::left_behind;
 use crate::mend::Subject;
+use crate::search::directory::left_behind;
 use crate::trust::Trust;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {

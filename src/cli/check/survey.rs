@@ -10,17 +10,17 @@ use std::sync::Arc;
 use super::finding::{Findings, Fix, words};
 use super::guest_tree;
 use super::unreadable::complain;
-use crate::cli::daemons::{self, Daemon};
-use crate::cli::installed::{self, Installed};
-use crate::cli::list;
-use crate::cli::version::{self, Version};
+use crate::cli::hooks::list;
+use crate::cli::install::daemons::{self, Daemon};
+use crate::cli::install::installed::{self, Installed};
+use crate::cli::install::libvirt_version::{self, Version};
 use crate::command;
-use crate::config::registry::{self, Source};
 use crate::config::{Registration, Settings};
-use crate::hook::candidates;
-use crate::hook::{State, adopted, directory};
+use crate::hook::{State, adopted, candidates};
 use crate::libvirt::Driver;
 use crate::mend::Ground;
+use crate::registry::{self, Source};
+use crate::search::directory;
 use crate::trust::Trust;
 
 /// Where a script is found.
@@ -95,7 +95,7 @@ impl<'a> Survey<'a> {
             scripts: Vec::new(),
             uncalled: Vec::new(),
             stand_ins: stand_ins.iter().map(|one| one.source.clone()).collect(),
-            libvirt: version::of_host_below(root),
+            libvirt: libvirt_version::of_host_below(root),
             sources,
             registrations,
         };

@@ -7,13 +7,13 @@ use super::commands::commands;
 use super::finding::{Code, Findings, Fix, counted, words};
 use super::installed::called_at;
 use super::survey::Survey;
+use crate::cli::register::module;
 use crate::config::registration::DIRECTORY;
 use crate::config::settings::FILE_NAME;
 use crate::config::{Loaded, TrustPolicy};
 use crate::event;
 use crate::hook::State;
 use crate::mend::Subject;
-use crate::registry_edit::module;
 use crate::state::{Dir, Shut};
 use crate::trust::{Fault, Refusal, Trust};
 

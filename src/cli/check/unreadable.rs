@@ -5,7 +5,7 @@ use std::io;
 
 use super::finding::{Code, Findings, Fix, words};
 use crate::config::Settings;
-use crate::hook::directory::Unreadable;
+use crate::search::directory::Unreadable;
 
 /// Nothing is what is known of it.
 pub fn complain<T: Default>(

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::finding::{Code, Findings};
 use super::survey::{Script, Spot, Survey};
-use crate::cli::events;
-use crate::cli::version::{Version, spans};
-use crate::config::called;
+use crate::cli::hooks::events;
+use crate::cli::install::libvirt_version::{Version, spans};
 use crate::hook::State;
 use crate::libvirt::{Driver, operation};
+use crate::registry::called;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let Some(libvirt) = survey.libvirt else { return };

@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Findings, Fix, counted, quoted, words};
 use super::survey::Survey;
-use crate::guest;
+use crate::memory::{guest, saves};
 use crate::queue::clock::Clock;
 use crate::queue::{Head, Queue, Unread, Usage};
-use crate::run::trash::Trash;
-use crate::saves;
 use crate::state::Shut;
+use crate::state::trash::Trash;
 
 /// A job that has waited for so long has nobody to work on it, or a hook that always fails.
 const OLD_S: u64 = 600;

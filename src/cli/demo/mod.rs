@@ -19,10 +19,10 @@ use super::End;
 use super::args::DemoArgs;
 use super::output::{Output, Tone};
 use crate::command;
-use crate::internal;
+use crate::machine::sys;
+use crate::process::internal;
 use crate::record::mover;
 use crate::run::environment::DEFAULT_PATH;
-use crate::run::sys;
 use crate::state::Dir;
 use place::Place;
 

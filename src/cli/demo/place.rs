@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use crate::record::ulid;
+use crate::machine::ulid;
 use crate::trust::Trust;
 
 /// How often a removal is tried, and the pause between two tries.

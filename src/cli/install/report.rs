@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::cli::End;
 use crate::cli::args::Format;
-use crate::cli::daemons::Daemon;
+use crate::cli::install::daemons::Daemon;
+use crate::cli::install::reload;
 use crate::cli::output::{Output, Tone};
 use crate::cli::remark::Remark;
-use crate::cli::{End, reload};
-use crate::libvirt::Driver;
-use crate::own_binary;
+use crate::libvirt::{Driver, program};
 
 /// One thing that was done, or found done already.
 pub(super) struct Step {
@@ -48,7 +48,7 @@ impl Report {
         let is_changed = |step: &&Step| {
             !matches!(step.action, "none" | "renewed" | "relinked" | "purged")
                 && !step.action.starts_with("would-")
-                && !own_binary::is_copy(&step.path)
+                && !program::is_copy(&step.path)
         };
         self.steps.iter().filter(is_changed).filter_map(|step| step.driver).collect()
     }

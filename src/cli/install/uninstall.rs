@@ -9,11 +9,12 @@ use anyhow::Context;
 use super::report::{Report, Step};
 use super::{remove_copy, tell_daemons};
 use crate::cli::args::UninstallArgs;
-use crate::cli::installed::{self, Installed, Main};
+use crate::cli::install::installed::{self, Installed, Main};
+use crate::cli::install::purge::{self, Purged};
+use crate::cli::install::{copies, kept};
 use crate::cli::output::Output;
-use crate::cli::purge::{self, Purged};
 use crate::cli::remark::Remark;
-use crate::cli::{End, Place, copies, kept, question};
+use crate::cli::{End, Place, question};
 use crate::libvirt::Driver;
 
 pub fn uninstall(

@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 
 use super::{Active, Shift, Sulk, Tried, is_suspect};
 use crate::config::TrustPolicy;
+use crate::document::exchange::Change;
+use crate::document::file::{self, Place as DocumentPlace};
+use crate::process::job::{Ended, Job, Outcome};
 use crate::queue::item::{self, Body, EXPIRES, Head};
 use crate::queue::outcome;
 use crate::queue::read::Unread;
 use crate::queue::waiting::Obstacle;
 use crate::record::mover;
 use crate::record::recorder::{Place, Recorder};
-use crate::record::{Fact, Run, Witness};
-use crate::run::document_file::{self, Place as DocumentPlace};
-use crate::run::exchange::Change;
-use crate::run::job::{Ended, Job, Outcome};
-use crate::run::locks::{self, Holder, Lock, Unlocked};
+use crate::state::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
 use crate::verdict::{self, Failure};
+use crate::witness::{Fact, Run, Witness};
 
 /// After the queue couldn't be written, nothing is started for a while: first this long, then twice
 /// as long each time, up to the longest.
@@ -131,12 +131,12 @@ impl Shift<'_> {
             _ => {}
         }
         let made = self.documents(&head, &body, &run).and_then(|directory| {
-            let path = directory.as_ref().map(|place| place.named().join(document_file::FILE_NAME));
+            let path = directory.as_ref().map(|place| place.named().join(file::FILE_NAME));
             let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
             let ends = Instant::now() + EXPIRES;
             let job = null().and_then(|null| body.job.job(&run, path, null.into(), ends));
             if let (Err(_), Some(directory)) = (&job, &directory) {
-                document_file::remove(directory);
+                file::remove(directory);
             }
             Ok((job?, directory))
         });
@@ -180,18 +180,18 @@ impl Shift<'_> {
         if let Some(started) = &body.started_document {
             self.remove_started(&head.id);
             let place = item::started_place(&self.settings.runtime_dir, &head.id);
-            document_file::make_private(&place, &started.0, body.job.owner())?;
+            file::make_private(&place, &started.0, body.job.owner())?;
         }
         let Some(document) = &body.document else { return Ok(None) };
-        let directory = document_file::place(&self.settings.runtime_dir, run);
-        document_file::make_private(&directory, &document.0, body.job.owner())?;
+        let directory = file::place(&self.settings.runtime_dir, run);
+        file::make_private(&directory, &document.0, body.job.owner())?;
         Ok(Some(directory))
     }
 
     pub(super) fn remove_started(&self, id: &str) {
         let place = item::started_place(&self.settings.runtime_dir, id);
         if place.named().exists() {
-            document_file::remove(&place);
+            file::remove(&place);
         }
     }
 
@@ -203,7 +203,7 @@ impl Shift<'_> {
             self.active.remove(place);
         drop(lock);
         if let Some(directory) = directory {
-            document_file::remove(&directory);
+            file::remove(&directory);
         }
         if has_started_document {
             self.remove_started(&head.id);

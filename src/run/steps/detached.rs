@@ -4,16 +4,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
 use super::{Course, Obstacle, Prepared};
-use crate::files;
+use crate::document::exchange::Change;
 use crate::hook::Style;
 use crate::libvirt::document::MAX_BYTES;
+use crate::machine::{files, ulid};
 use crate::plan::Step;
+use crate::process::job::Job;
 use crate::queue::{Item, Queue, item};
-use crate::record::{Fact, Run, ulid};
-use crate::run::exchange::Change;
-use crate::run::job::Job;
 use crate::run::launch::{DocumentFile, Part};
 use crate::verdict::OWN_TROUBLE;
+use crate::witness::{Fact, Run};
 
 impl Course<'_> {
     /// Leaves a detached hook to the queue, with all that it would have been started with.

@@ -6,10 +6,10 @@ use std::time::Instant;
 use super::{Course, goes_beside};
 use crate::hook::{Hook, OnFailure};
 use crate::plan::{Decision, Step};
-use crate::record::{Fact, NotRun};
+use crate::process::startable::Obstacle;
 use crate::run::launch::{DocumentFile, Part};
-use crate::startable::Obstacle;
 use crate::trust::Trust;
+use crate::witness::{Fact, NotRun};
 
 impl Course<'_> {
     /// Decides each step anew, as far as that can be known without running anything: whether it is

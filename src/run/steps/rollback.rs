@@ -4,17 +4,16 @@
 use std::time::{Duration, Instant};
 
 use super::{Course, STDERR_END, Tried};
+use crate::call::take_over::LeftRollback;
+use crate::document::exchange::{Change, Snapshot};
 use crate::hook::Style;
 use crate::libvirt::Class;
+use crate::machine::{sys, watchdog};
 use crate::plan::Step;
-use crate::record::{Fact, Run};
-use crate::run::exchange::{Change, Snapshot};
+use crate::process::stored_job::{Bytes, StoredJob};
 use crate::run::launch::{DocumentFile, Part};
-use crate::run::stored_job::{Bytes, StoredJob};
-use crate::run::sys;
-use crate::take_over::LeftRollback;
 use crate::verdict::{self, Failure, TIMED_OUT};
-use crate::watchdog;
+use crate::witness::{Fact, Run};
 
 /// What all rollbacks of a call have together.
 pub const ROLLBACK_TIME: Duration = Duration::from_secs(30);

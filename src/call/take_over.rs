@@ -1,0 +1,246 @@
+//! What is left to do where a call's own process could not go on: hooks that run are ended, and
+//! those that succeeded are rolled back. The same program does it, executed in that process's place
+//! with what it was given in memory; libvirt still waits for the process, and gets the same status.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use nix::unistd::geteuid;
+use serde::{Deserialize, Serialize};
+
+use crate::answer::Answer;
+use crate::call::{door, fault};
+use crate::document::exchange::Change;
+use crate::document::file::{self, Place as DocumentPlace};
+use crate::libvirt::Driver;
+use crate::machine::sys;
+use crate::process::stored_job::{Bytes, StoredJob};
+use crate::process::supervise::Supervisor;
+use crate::record::form::Cause;
+use crate::record::journal::Journal;
+use crate::record::recorder::{Place, Recorder};
+use crate::record::spool::Spool;
+use crate::run::steps::ROLLBACK_TIME;
+use crate::state::Dir;
+use crate::verdict::{self, Failure, TIMED_OUT};
+use crate::witness::{Both, Execution, Fact, Run, Witness};
+
+/// The first argument of the program that takes over; not for people.
+pub const WORD: &str = "--take-over";
+
+/// The most that is taken over, in bytes.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// The call, as the program that takes over is told of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct LeftCall {
+    id: String,
+    driver: String,
+    object: String,
+    operation: String,
+    uuid: Option<String>,
+    hooks_dir: PathBuf,
+    runtime_dir: PathBuf,
+    state_dir: PathBuf,
+}
+
+/// A hook that succeeded, with what rolls it back.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LeftRollback {
+    /// `before_vm_start/gpu (rollback)`
+    pub label: String,
+    pub event: Option<String>,
+    pub device: Option<String>,
+    /// The id by which its processes are known.
+    pub run: String,
+    pub job: StoredJob,
+    /// What it finds in the file that `_hook_domxml` names.
+    pub document: Option<Bytes>,
+}
+
+impl LeftRollback {
+    /// As one line.
+    pub fn line(&self) -> Vec<u8> {
+        // strings and numbers: it can't fail
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// Makes the program ready, before the first hook of a call starts.
+pub fn prepare(execution: &Execution, hooks_dir: PathBuf, place: &Place, runtime_dir: &Dir) {
+    let call = LeftCall {
+        id: execution.id.clone(),
+        driver: execution.driver.to_owned(),
+        object: execution.object.clone(),
+        operation: execution.operation.clone(),
+        uuid: execution.uuid.clone(),
+        hooks_dir,
+        runtime_dir: runtime_dir.named().to_path_buf(),
+        state_dir: place.state_dir.named().to_path_buf(),
+    };
+    let call = serde_json::to_vec(&call).unwrap_or_default();
+    sys::prepare_take_over(&[b"hookmux", WORD.as_bytes()], &[], call);
+}
+
+/// All that was handed over.
+struct Left {
+    call: LeftCall,
+    status: i32,
+    is_terminated: bool,
+    /// Processes of hooks that run.
+    active: Vec<i32>,
+    /// In the order in which they are run.
+    rollbacks: Vec<LeftRollback>,
+}
+
+/// Takes over, and answers libvirt. `descriptor` is the number of that which it reads from.
+pub fn main(descriptor: Option<OsString>) -> ! {
+    let descriptor = descriptor.and_then(|word| word.to_str()?.parse().ok()).unwrap_or(-1);
+    let Ok(left) = read(descriptor) else { sys::exit_now(verdict::OWN_TROUBLE) };
+    let status = left.status;
+    fault::guard_with(status);
+    door::settle();
+    finish(left);
+    sys::exit_now(status)
+}
+
+fn read(descriptor: i32) -> io::Result<Left> {
+    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+    let mut file = File::from(sys::taken_over(descriptor)?);
+    if !file.metadata()?.is_file() {
+        return Err(invalid());
+    }
+    let mut bytes = Vec::new();
+    Read::by_ref(&mut file).take(MAX_BYTES).read_to_end(&mut bytes)?;
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let call = serde_json::from_slice(lines.next().unwrap_or_default())?;
+    let numbers = std::str::from_utf8(lines.next().unwrap_or_default()).map_err(|_| invalid())?;
+    let mut numbers = numbers.split_ascii_whitespace().map_while(|number| number.parse().ok());
+    let status = numbers.next().ok_or_else(invalid)?;
+    let is_terminated = numbers.next().ok_or_else(invalid)? != 0;
+    sys::inherit_oom_score(numbers.next().ok_or_else(invalid)?);
+    let active = numbers.collect();
+    let rollbacks = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    Ok(Left { call, status, is_terminated, active, rollbacks })
+}
+
+fn finish(left: Left) {
+    let Left { call, status, is_terminated, active, rollbacks } = left;
+    let execution = Execution {
+        id: call.id,
+        driver: Driver::from_name(&call.driver).map_or("", |driver| driver.name()),
+        object: call.object,
+        operation: call.operation,
+        uuid: call.uuid,
+    };
+    let dir = |path| Dir::new(path, geteuid().as_raw());
+    let (runtime_dir, state_dir) = (dir(call.runtime_dir), dir(call.state_dir));
+    let place = Place { spool: Spool::new(&runtime_dir), state_dir };
+    let mut recorder = Recorder::resume(Cause::Libvirt, &execution, &place);
+    let mut journal = Journal::default();
+    for document in rollbacks.iter().filter_map(|rollback| rollback.document.as_ref()) {
+        recorder.hide(&document.0);
+        journal.hide(&document.0);
+    }
+    let mut both = Both(&mut recorder, &mut journal);
+    let why = if is_terminated {
+        "ended by SIGTERM while it was at work of its own"
+    } else {
+        "a fault of hookmux's own ended this call"
+    };
+    both.see(&execution, &Fact::Trouble(why));
+    // without a descriptor for signals nothing can be run
+    if let Ok(mut supervisor) = Supervisor::new(&[]) {
+        supervisor.end_left(&active);
+        let ends = Instant::now() + ROLLBACK_TIME;
+        for rollback in &rollbacks {
+            roll_back(rollback, &mut supervisor, &runtime_dir, ends, &execution, &mut both);
+        }
+        let _ = supervisor.let_go();
+    }
+    let stderr = format!("hookmux: {why}\n");
+    let answer = if status == 0 { Answer::default() } else { Answer::trouble(status, stderr) };
+    door::keep(recorder, journal, &answer, &call.hooks_dir);
+    // what the process left that this one replaced
+    file::remove_all_of(&runtime_dir, &execution.id);
+}
+
+/// Runs one rollback. That it fails is told, and changes nothing.
+fn roll_back(
+    rollback: &LeftRollback,
+    supervisor: &mut Supervisor,
+    runtime_dir: &Dir,
+    ends: Instant,
+    execution: &Execution,
+    witness: &mut dyn Witness,
+) {
+    let program = rollback.job.program();
+    let started = Fact::Started {
+        label: &rollback.label,
+        device: rollback.device.as_deref(),
+        path: Some(program),
+        at: Instant::now(),
+    };
+    let directory = file::place(runtime_dir, &rollback.run);
+    let ended = if Instant::now() >= ends {
+        Err((TIMED_OUT, "not run: the time for rollbacks was over".to_owned()))
+    } else {
+        start(rollback, supervisor, &directory, ends)
+            .map_err(|error| (verdict::OWN_TROUBLE, format!("can't be started: {error}")))
+            .map(|job| {
+                witness.see(execution, &started);
+                supervisor.run(vec![job], &mut |_| {}).pop()
+            })
+    };
+    if rollback.document.is_some() {
+        file::remove(&directory);
+    }
+    let (ended, fault) = match ended {
+        Ok(ended) => {
+            let fault = ended.as_ref().and_then(verdict::fault);
+            (ended, fault)
+        }
+        Err(fault) => (None, Some(fault)),
+    };
+    let stderr = ended.as_ref().map(|ended| ended.stderr.end(verdict::MAX_STDERR));
+    let failure = fault.map(|(status, what)| Failure {
+        label: rollback.label.clone(),
+        status,
+        what,
+        stderr: stderr.unwrap_or_default(),
+        kill: false,
+        is_tolerated: true,
+    });
+    if let Some(failure) = &failure {
+        sys::say(format!("{}\n", failure.line()).as_bytes());
+    }
+    let run = Run {
+        label: rollback.label.clone(),
+        event: rollback.event.clone(),
+        device: rollback.device.clone(),
+        path: program.to_path_buf(),
+        ended,
+        change: Change::None,
+        failure,
+        job: None,
+    };
+    witness.see(execution, &Fact::Over(&run));
+}
+
+fn start(
+    rollback: &LeftRollback,
+    supervisor: &Supervisor,
+    directory: &DocumentPlace,
+    ends: Instant,
+) -> io::Result<crate::process::job::Job> {
+    // where the file can't be made, the rollback goes without: most don't look at it
+    let document = rollback.document.as_ref().filter(|document| {
+        file::make_private(directory, &document.0, rollback.job.owner()).is_ok()
+    });
+    let path = document.map(|_| directory.named().join(file::FILE_NAME));
+    let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
+    rollback.job.job(&rollback.run, path, supervisor.null()?, ends)
+}

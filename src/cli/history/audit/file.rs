@@ -1,0 +1,171 @@
+//! Acts on the disk: `state_dir/audit/ID`, one file each, so that commands that end at the same time
+//! need no lock, and a newer version's stay as they are.
+
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::no_act;
+use crate::config::settings::{FAILURES, Retention};
+use crate::machine::ulid;
+use crate::state::Dir;
+use crate::state::format::{self, Newer};
+
+/// How an act went.
+pub const DONE: &str = "done";
+pub const FAILED: &str = "failed";
+
+/// The format that is written.
+pub const FORMAT: u32 = 1;
+const DIRECTORY: &str = "audit";
+/// A larger file was not written by hookmux.
+const MAX_BYTES: u64 = 64 * 1024;
+/// So many are kept.
+const MAX_ACTS: usize = 1000;
+/// What is later than now by more than this is from a clock that was wrong.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(3600);
+/// What a writer died over goes after so long.
+const LEFT_FOR: Duration = Duration::from_secs(3600);
+
+/// One act.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    #[serde(default)]
+    pub format: u32,
+    #[serde(default)]
+    pub id: String,
+    /// When it was over, in microseconds since 1970.
+    #[serde(default)]
+    pub at_us: u64,
+    /// The login name.
+    #[serde(default)]
+    pub user: String,
+    /// The effective one.
+    #[serde(default)]
+    pub uid: u32,
+    /// A word: `bypass-on`, `delete` …
+    #[serde(default)]
+    pub action: String,
+    /// As it was typed, without secrets.
+    #[serde(default)]
+    pub command: Vec<String>,
+    #[serde(default)]
+    pub hooks_dir: String,
+    /// `done` or `failed`.
+    #[serde(default)]
+    pub outcome: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What there is.
+#[derive(Debug, Default)]
+pub struct Acts {
+    /// The newest first.
+    pub entries: Vec<Entry>,
+    /// How many are a newer version's, and one of them.
+    pub newer: Option<(usize, Newer)>,
+    /// How many can't be read, or are no acts.
+    pub odd: usize,
+}
+
+pub fn directory(state_dir: &Dir) -> Dir {
+    state_dir.child(DIRECTORY)
+}
+
+/// Keeps an act, and removes those whose time is over.
+///
+/// # Errors
+/// As of `mkdir(2)`, `open(2)`, `write(2)`, `rename(2)`; or others could write there.
+pub fn keep(state_dir: &Dir, entry: &Entry, retention: &Retention) -> io::Result<()> {
+    let directory = directory(state_dir);
+    directory.make()?;
+    let mut bytes = serde_json::to_vec(entry)?;
+    bytes.push(b'\n');
+    directory.replace(&entry.id, &bytes)?;
+    prune(state_dir, retention);
+    Ok(())
+}
+
+/// Reads the newest that are wanted.
+///
+/// # Errors
+/// The directory can't be read, or others could have put something there.
+pub fn read(state_dir: &Dir, is_wanted: &dyn Fn(&Entry) -> bool, most: usize) -> io::Result<Acts> {
+    let directory = directory(state_dir);
+    let mut acts = Acts::default();
+    for id in ids(&directory)?.iter().rev() {
+        if acts.entries.len() >= most {
+            break;
+        }
+        match read_one(&directory, id) {
+            Ok(entry) if is_wanted(&entry) => acts.entries.push(entry),
+            Ok(_) => {}
+            // removed meanwhile
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => match Newer::of(&error) {
+                Some(newer) => {
+                    acts.newer = Some((acts.newer.map_or(1, |(count, _)| count + 1), newer));
+                }
+                None => acts.odd += 1,
+            },
+        }
+    }
+    Ok(acts)
+}
+
+fn read_one(directory: &Dir, id: &str) -> io::Result<Entry> {
+    let bytes = directory.read(id, MAX_BYTES)?;
+    format::check(&bytes, FORMAT)?;
+    let entry: Entry = format::read_object(&bytes).map_err(|_| no_act())?;
+    if entry.id == id { Ok(entry) } else { Err(no_act()) }
+}
+
+/// The ids, the oldest first.
+fn ids(directory: &Dir) -> io::Result<Vec<String>> {
+    let names = directory.names()?.into_iter().filter_map(|name| name.into_string().ok());
+    let mut ids: Vec<String> = names.filter(|name| ulid::is_one(name)).collect();
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// Removes acts whose time is over: they are kept as long as records of failures, and no more than a
+/// number. Those that are dated later than now count as the oldest.
+pub fn prune(state_dir: &Dir, retention: &Retention) {
+    let directory = directory(state_dir);
+    let Ok(ids) = ids(&directory) else { return };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let age = |id: &str| {
+        let made = Duration::from_millis(ulid::milliseconds(id).unwrap_or_default());
+        (made <= now + CLOCKS_DIFFER).then(|| now.saturating_sub(made))
+    };
+    let (past, future): (Vec<String>, Vec<String>) =
+        ids.into_iter().partition(|id| age(id).is_some());
+    let is_over = |id: &str| {
+        let limit = retention.age.map(|age| age.saturating_mul(FAILURES));
+        limit.is_some_and(|limit| age(id).is_some_and(|age| age > limit))
+    };
+    let (old, young): (Vec<String>, Vec<String>) = past.into_iter().partition(|id| is_over(id));
+    let superfluous = (future.len() + young.len()).saturating_sub(MAX_ACTS);
+    for id in old.iter().chain(future.iter().chain(&young).take(superfluous)) {
+        let _ = directory.remove(id);
+    }
+    sweep(&directory);
+}
+
+/// Removes what writers have died over.
+fn sweep(directory: &Dir) {
+    for name in directory.names().unwrap_or_default() {
+        let is_ours = name.to_str().is_some_and(|name| {
+            name.ends_with(".new") && name.split('.').next().is_some_and(ulid::is_one)
+        });
+        let modified = directory.look(&name).and_then(|file| file.modified());
+        let is_old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > LEFT_FOR));
+        if is_ours && is_old {
+            let _ = directory.remove(&name);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Executions as `log`, `show`, `watch` and `retry` tell of them.
+
+use std::path::Path;
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use crate::cli::args::FilterArgs;
+use crate::cli::hooks::events;
+use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::{rights, time};
+use crate::command::{Fix, words};
+use crate::config::Settings;
+use crate::record::form::{Cause, Head, HookHead, Outcome, Record, RunRecord, State};
+use crate::record::history::{Filter, History};
+use crate::state::Shut;
+use crate::state::format::Newer;
+
+/// The titles of `row`.
+pub const TITLES: [&str; 7] = ["TIME", "ID", "CALL", "OBJECT", "HOOKS", "TOOK", "RESULT"];
+
+/// The records, wherever they lie.
+///
+/// # Errors
+/// They can't be read, or others could have put something there.
+pub fn history(settings: &Settings, output: &mut Output) -> anyhow::Result<History> {
+    for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
+        let judged = dir.judge();
+        let shut = judged.as_ref().err().and_then(Shut::of);
+        if let Some(shut) = shut.filter(|shut| !shut.is_of_others()) {
+            output.complain(&format!("{key} {}: {shut}", dir.named().display()));
+        }
+    }
+    rights::must_read_state(settings)?;
+    let history = History::new(&settings.runtime_dir, &settings.state_dir);
+    rights::must_list(&[history.spool().base().named(), history.store().base().named()])?;
+    match history.check() {
+        Ok(()) => Ok(history),
+        Err(error) => bail!(
+            "the records in {} and {} can't be read: {error}",
+            history.spool().base().named().display(),
+            history.store().base().named().display()
+        ),
+    }
+}
+
+/// The one execution that a word means.
+///
+/// # Errors
+/// There is none, or more than one.
+pub fn the_one(history: &History, word: &str) -> anyhow::Result<Record> {
+    let meant = history.meant(word);
+    let id = match meant.as_slice() {
+        [] if word == "last" => bail!("there is no execution yet"),
+        [] => bail!("there is no execution `{word}`; `hookmux log` shows those that there are"),
+        [id] => id,
+        several => {
+            let ids: Vec<&str> = several.iter().map(String::as_str).collect();
+            bail!("`{word}` means more than one execution: {}", ids.join(", "));
+        }
+    };
+    match history.record(id) {
+        Ok(record) => Ok(record),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!("there is no execution `{word}`; `hookmux log` shows those that there are")
+        }
+        Err(error) => bail!("the record of {id} can't be read: {error}"),
+    }
+}
+
+/// What is said of records that only a newer version reads.
+pub fn not_shown(count: usize, newer: Newer) -> String {
+    let (executions, are) = if count == 1 { ("execution", "is") } else { ("executions", "are") };
+    format!(
+        "{count} {executions} {are} not shown: a newer hookmux recorded them, in format {}; this version reads formats up to {}. Use that version to see them",
+        newer.found, newer.known
+    )
+}
+
+/// What is said of counters that only a newer version reads.
+pub fn not_counted(path: &Path) -> String {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".newer");
+    let begin_anew = Fix::run(&words!["mv", "-n", path, aside]);
+    format!(
+        "executions aren't counted: {} is left as it is; use the newer version, or begin anew with `{begin_anew}`",
+        path.display()
+    )
+}
+
+/// # Errors
+/// A word that no event has.
+pub fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
+    if let Some(name) = &arguments.event {
+        events::must_be_known(name)?;
+    }
+    Ok(Filter {
+        guest: arguments.guest.clone(),
+        event: arguments.event.clone(),
+        hook: arguments.hook.clone(),
+        driver: arguments.driver.map(|driver| driver.name().to_owned()),
+        operation: arguments.operation.clone(),
+        is_failed: arguments.failed,
+        is_lost: arguments.lost,
+        since: arguments.since,
+        until: arguments.until,
+    })
+}
+
+/// How it ended, in a few words; and of which hooks directory it is, if not of the one that is asked.
+pub fn result(head: &Head, asked: &Path) -> (String, Tone) {
+    let cause = match (&head.cause, head.cause.parent()) {
+        (_, Some(parent)) => {
+            let end = parent.get(parent.len().saturating_sub(6)..).unwrap_or(parent);
+            format!(" ({} of …{end})", head.cause.name())
+        }
+        (Cause::Person | Cause::Other { .. }, None) => format!(" ({})", head.cause.name()),
+        (_, None) => String::new(),
+    };
+    let (words, tone) = match (head.state, head.outcome) {
+        (State::Running, _) => ("running".to_owned(), Tone::Careful),
+        (State::Lost, _) => ("lost: hookmux died".to_owned(), Tone::Bad),
+        (State::Done, Outcome::Success | Outcome::Queued) => ("good".to_owned(), Tone::Good),
+        (State::Done, Outcome::Bypassed) => ("bypassed".to_owned(), Tone::Careful),
+        (State::Unknown, _) => ("its state isn't known to this version".to_owned(), Tone::Careful),
+        (State::Done, Outcome::Unknown) if head.status == Some(0) && head.failure.is_none() => {
+            ("good, in a way that this version doesn't know".to_owned(), Tone::Careful)
+        }
+        (State::Done, Outcome::Failure | Outcome::Timeout | Outcome::Unknown) => {
+            let told = match head.status {
+                Some(0) | None => "failed, and libvirt wasn't told".to_owned(),
+                Some(status) => format!("failed ({status})"),
+            };
+            let why = head.failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            (format!("{told}{why}"), Tone::Bad)
+        }
+    };
+    let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);
+    let elsewhere = elsewhere.map(|dir| format!(" (hooks of {dir})")).unwrap_or_default();
+    (words + &cause + &elsewhere, tone)
+}
+
+pub fn row(head: &Head, asked: &Path) -> Vec<Cell> {
+    let (result, tone) = result(head, asked);
+    let took = head.duration_us.map_or_else(|| "-".to_owned(), time::took);
+    let failed = head.hooks.iter().filter(|hook| hook.outcome.is_failure()).count();
+    let hooks = match failed {
+        0 => head.hooks.len().to_string(),
+        failed => format!("{}, {failed} failed", head.hooks.len()),
+    };
+    vec![
+        Cell(time::local(head.began_us / 1_000_000), Tone::Dim),
+        head.id.clone().into(),
+        call(head).into(),
+        head.object.clone().into(),
+        hooks.into(),
+        took.into(),
+        Cell(result, tone),
+    ]
+}
+
+/// `qemu prepare`, `qemu release migrated`
+pub fn call(head: &Head) -> String {
+    let reason = match head.extra.as_str() {
+        "" | "-" => String::new(),
+        _ if head.driver == "daemon" => String::new(),
+        reason => format!(" {reason}"),
+    };
+    format!("{} {}{reason}", head.driver, head.operation)
+}
+
+/// The head as programs get it.
+pub fn json_head(head: &Head) -> Value {
+    let seconds = |micros: Option<u64>| micros.map(|micros| micros as f64 / 1e6);
+    let run = |hook: &HookHead| {
+        json!({
+            "hook": hook.hook,
+            "event": hook.event,
+            "outcome": hook.outcome.name(),
+            "duration_s": seconds(hook.duration_us),
+        })
+    };
+    json!({
+        "id": head.id,
+        "state": head.state.name(),
+        "outcome": head.outcome.name(),
+        "cause": head.cause.name(),
+        "parent": head.cause.parent(),
+        "hooks_dir": head.hooks_dir,
+        "driver": head.driver,
+        "object": head.object,
+        "operation": head.operation,
+        "sub_operation": head.sub_operation,
+        "extra": head.extra,
+        "uuid": head.uuid,
+        "class": head.class,
+        "origin": head.origin,
+        "began": time::rfc3339(head.began_us),
+        "duration_s": seconds(head.duration_us),
+        "status": head.status,
+        "failure": head.failure,
+        "hookmux_version": head.version,
+        "runs": head.hooks.iter().map(run).collect::<Vec<_>>(),
+    })
+}
+
+/// All of a record as programs get it.
+pub fn json_record(record: &Record) -> Value {
+    let mut value = json_head(&record.head);
+    let body = &record.body;
+    let text = |text: &Option<crate::record::text::Text>| {
+        text.as_ref().map(|text| text.lossy().into_owned())
+    };
+    let seconds = |micros: Option<u64>| micros.map(|micros| micros as f64 / 1e6);
+    let run = |run: &RunRecord| {
+        json!({
+            "hook": run.hook,
+            "event": run.event,
+            "device": run.device,
+            "path": run.path.lossy(),
+            "sha256": run.sha256,
+            "outcome": run.outcome.name(),
+            "start_s": seconds(run.start_us),
+            "duration_s": seconds(run.duration_us),
+            "status": run.status,
+            "failure": run.failure,
+            "stdout": run.stdout.lossy(),
+            "stderr": run.stderr.lossy(),
+            "changed_document": run.changed_document,
+            "left_running": run.leftovers,
+            "job": run.job,
+        })
+    };
+    let more = json!({
+        "arguments": body.arguments.iter().map(|argument| argument.lossy()).collect::<Vec<_>>(),
+        "hooks_dir": body.hooks_dir.lossy(),
+        "daemon": body.daemon,
+        "plan": body.plan,
+        "runs": body.runs.iter().map(run).collect::<Vec<_>>(),
+        "notes": body.notes,
+        "stderr": body.stderr.lossy(),
+        "document": text(&body.document),
+        "document_after": text(&body.document_after),
+        "started_document": text(&body.started_document),
+        "left_out": body.left_out,
+    });
+    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
+        // an execution that isn't over has no runs yet but those that were to come
+        for (key, more) in more {
+            if key != "runs" || record.head.state.is_over() {
+                value.insert(key, more);
+            }
+        }
+    }
+    value
+}

@@ -1,0 +1,85 @@
+//! `hookmux log`: the executions, the newest last.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::follow::Follower;
+use super::{audit, executions};
+use crate::cli::args::{Format, LogArgs};
+use crate::cli::output::Output;
+use crate::cli::{End, Place, time};
+use crate::record::form::Head;
+
+pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::Result<End> {
+    let loaded = place.load(output);
+    let settings = &loaded.settings;
+    if arguments.audit {
+        return audit::show(settings, arguments, output);
+    }
+    let filter = executions::filter(&arguments.filter)?;
+    let history = executions::history(settings, output)?;
+    // what comes from now on is seen by the one who follows, what was there before is listed
+    let follower = match arguments.follow {
+        true => Some(Follower::new(settings)?),
+        false => None,
+    };
+    let mut heads: Vec<Head> = history.find(&filter).take(arguments.lines).collect();
+    heads.reverse();
+    if let Some(mut follower) = follower {
+        if let Some((count, newer)) = history.newer() {
+            output.complain(&executions::not_shown(count, newer));
+        }
+        for head in &heads {
+            follower.known(&head.id);
+            say(head, arguments.output, &settings.hooks_dir, output);
+        }
+        loop {
+            for head in follower.next(&history)?.iter().filter(|head| filter.holds(head)) {
+                say(head, arguments.output, &settings.hooks_dir, output);
+            }
+        }
+    }
+    let newer = history.newer();
+    if arguments.output == Format::Json {
+        let list: Vec<Value> = heads.iter().map(executions::json_head).collect();
+        let count = newer.map_or(0, |(count, _)| count);
+        output.json(&json!({ "executions": list, "newer": count }));
+        return Ok(End::Good);
+    }
+    if let Some((count, newer)) = newer {
+        output.complain(&executions::not_shown(count, newer));
+    }
+    if heads.is_empty() && newer.is_none() {
+        let is_asked = arguments.filter.is_any() || arguments.lines == 0;
+        output.line(if is_asked { "No such execution." } else { "No execution yet." });
+        return Ok(End::Good);
+    }
+    if heads.is_empty() {
+        return Ok(End::Good);
+    }
+    let rows: Vec<_> =
+        heads.iter().map(|head| executions::row(head, &settings.hooks_dir)).collect();
+    output.table(&executions::TITLES, &rows);
+    Ok(End::Good)
+}
+
+/// One execution on one line.
+pub fn say(head: &Head, format: Format, asked: &Path, output: &mut Output) {
+    if format == Format::Json {
+        output.json_line(&executions::json_head(head));
+        return;
+    }
+    let (result, tone) = executions::result(head, asked);
+    let took = head.duration_us.map(|micros| format!(", {}", time::took(micros)));
+    let line = format!(
+        "{} {} {} {}: {} hooks{}, {result}",
+        time::local(head.began_us / 1_000_000),
+        head.id,
+        executions::call(head),
+        head.object,
+        head.hooks.len(),
+        took.unwrap_or_default(),
+    );
+    output.toned(tone, &line);
+}

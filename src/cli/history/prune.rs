@@ -1,0 +1,78 @@
+//! `hookmux prune`: moves records out of the runtime directory, and removes those whose time is over.
+
+use anyhow::Context;
+use serde_json::json;
+
+use super::{audit, executions};
+use crate::call::door;
+use crate::cli::args::{Format, PruneArgs};
+use crate::cli::output::{Output, Tone};
+use crate::cli::{End, Place};
+use crate::queue::{self, Queue, worker};
+use crate::record::store::Store;
+use crate::record::{counters, mover};
+use crate::state::trash::Trash;
+
+pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow::Result<End> {
+    let loaded = place.load(output);
+    let settings = &loaded.settings;
+    let done = if arguments.linger {
+        door::settle();
+        // jobs whose worker died wait for somebody who looks
+        let queue = Queue::new(&settings.state_dir);
+        if !queue.is_empty() && !worker::is_at_work(&queue) {
+            let _ = queue::start_worker(&settings.hooks_dir, &settings.state_dir);
+        }
+        mover::linger(settings)
+    } else {
+        mover::tidy(settings)
+    };
+    let done = done.with_context(|| {
+        format!("the records in {} can't be moved", settings.runtime_dir.named().display())
+    })?;
+    audit::prune(&settings.state_dir, &settings.retention);
+    let stuck = done.stuck.as_ref().map(|error| {
+        format!(
+            "records stay in {}: they can't be moved to {}: {error}",
+            settings.runtime_dir.named().display(),
+            settings.state_dir.named().display()
+        )
+    });
+    if let Some(newer) = done.uncounted {
+        let path = counters::path(Store::new(&settings.state_dir).base());
+        output.complain(&format!("{}: {newer}", executions::not_counted(&path)));
+    }
+    if arguments.output == Format::Json {
+        output.json(&json!({
+            "moved": done.moved, "lost": done.lost, "pruned": done.pruned, "stuck": stuck,
+            "trash_removed": done.swept, "trash_left": done.is_trash_left,
+            "counted": done.uncounted.is_none(),
+        }));
+    } else {
+        output.line(&format!(
+            "{} records moved, {} removed; {} executions were lost.",
+            done.moved, done.pruned, done.lost
+        ));
+    }
+    let is_text = arguments.output == Format::Text;
+    if is_text && done.swept > 0 {
+        output.line(&format!("Files and directories that hooks left: {} removed.", done.swept));
+    }
+    if is_text && done.is_trash_left {
+        let trash = Trash::new(&settings.runtime_dir);
+        let words = format!(
+            "something is left in {}: run it again, and look for mounts there",
+            trash.named().display()
+        );
+        output.toned(Tone::Careful, &words);
+    }
+    match stuck {
+        None => Ok(End::Good),
+        Some(words) => {
+            if is_text {
+                output.lines(Tone::Bad, &words);
+            }
+            Ok(End::Problem)
+        }
+    }
+}

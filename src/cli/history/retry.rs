@@ -1,0 +1,213 @@
+//! `hookmux retry`: the hooks of an execution once more, with what they were given then.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::json;
+
+use super::executions;
+use crate::call::{Handling, Mode, door};
+use crate::cli::args::{Format, RetryArgs};
+use crate::cli::hooks::described_call;
+use crate::cli::hooks::run::{Trial, show_answer};
+use crate::cli::output::{Output, Tone};
+use crate::cli::remark::Remark;
+use crate::cli::{End, Place};
+use crate::command::Fix;
+use crate::config::Surroundings;
+use crate::config::settings::RecordPolicy;
+use crate::document::file::{self, Place as DocumentPlace};
+use crate::event::Origin;
+use crate::hook::candidates::{self, Candidates};
+use crate::libvirt::{Call, Class, Document, Driver};
+use crate::record::form::{Body, Cause, Head, PlanDecision, Record, State};
+use crate::record::history::is_hook;
+use crate::record::text::Text;
+use crate::state::Dir;
+use crate::trust::Trust;
+
+pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow::Result<End> {
+    let mut loaded = place.load(output);
+    loaded.narrow(&place.surroundings);
+    let history = executions::history(&loaded.settings, output)?;
+    let Record { head, body } = executions::the_one(&history, &arguments.id)?;
+    let theirs = Path::new(OsStr::from_bytes(&body.hooks_dir.0));
+    if theirs != place.surroundings.hooks_dir {
+        let words = format!("{} is of the hooks in {}", head.id, theirs.display());
+        bail!(Remark::and(&words, Some(Fix::hookmux(theirs, &["retry", &head.id]))));
+    }
+    let call = call(&head, &body)?;
+    if head.state == State::Running {
+        bail!("{} isn't over yet", head.id);
+    }
+    if !arguments.force {
+        refuse(&call, &head)?;
+    }
+    let wanted = wanted(&head, &body, &arguments.hook)?;
+    let beside = described_call::is_beside(place, call.driver);
+    let trust = Trust::new(place.surroundings.user);
+    let mut candidates = candidates::find(&call, &loaded.settings, &trust, beside);
+    let missing = narrow(&mut candidates, &wanted);
+    for label in &missing {
+        output.complain(&format!("{label} is no hook of this call any more"));
+    }
+    if candidates.is_empty() {
+        bail!("none of the hooks is there any more");
+    }
+    if body.left_out.is_some() {
+        output.complain("the document of this execution wasn't kept: hooks get none");
+    } else if is_masked(&body) {
+        output.complain("passwords in the document were not kept: hooks get `***` in their place");
+    }
+    let surroundings = then(&place.surroundings, &body);
+    // whoever retries wants to see it, whatever the settings say of calls
+    loaded.settings.record = RecordPolicy::All;
+    let is_text = arguments.output == Format::Text;
+    if is_text {
+        let line = format!("{} {}, as of {}", executions::call(&head), head.object, head.id);
+        output.toned(Tone::Bold, &line);
+    }
+    door::settle();
+    output.go_on();
+    let started = Started::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;
+    let handling = Handling {
+        call: &call,
+        surroundings: &surroundings,
+        loaded: &loaded,
+        candidates: &candidates,
+        mode: Mode::Trial {
+            origin: head.origin.as_deref().and_then(Origin::from_name),
+            started: started.path(),
+        },
+    };
+    let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
+    let trial = Trial::make(&handling, document, Cause::Retry(head.id.clone()), is_text, output);
+    if is_text {
+        show_answer(&trial, output);
+        if let Some(id) = &trial.id {
+            let show = Fix::hookmux(&place.surroundings.hooks_dir, &["show", id]);
+            output.line(&format!("`{show}` shows all of it"));
+        }
+    } else {
+        let mut value = trial.json();
+        value["retry_of"] = json!(head.id);
+        value["missing"] = json!(missing);
+        output.json(&value);
+    }
+    Ok(if trial.is_good() && missing.is_empty() { End::Good } else { End::Problem })
+}
+
+fn call(head: &Head, body: &Body) -> anyhow::Result<Call> {
+    let Some(driver) = Driver::from_name(&head.driver) else {
+        bail!("{} is of a driver that this version doesn't know: {}", head.id, head.driver);
+    };
+    let arguments: Vec<OsString> = body.arguments.iter().map(Text::os).collect();
+    if arguments.is_empty() {
+        bail!("the arguments of {} were not kept", head.id);
+    }
+    Ok(Call::new(driver, arguments))
+}
+
+/// Whether an execution is run again with `--force` only.
+pub fn is_refused(record: &Record) -> bool {
+    call(&record.head, &record.body).is_ok_and(|call| refuse(&call, &record.head).is_err())
+}
+
+/// What a retry can't do for these calls.
+fn refuse(call: &Call, head: &Head) -> anyhow::Result<()> {
+    // the worker's tries answer nobody
+    if matches!(head.cause, Cause::Queue(_)) {
+        return Ok(());
+    }
+    if call.is_filter() {
+        bail!(
+            "{} is a call that may change the document: nobody would take the changed one now, and \
+             passwords in it were not kept; --force runs its hooks all the same",
+            executions::call(head)
+        );
+    }
+    if call.class() == Class::Gate {
+        bail!(
+            "{} is a gate: what it let through or stopped is over, and hooks that set something up \
+             would do so for a guest that may not come; --force runs them all the same",
+            executions::call(head)
+        );
+    }
+    Ok(())
+}
+
+/// The hooks that are run: all that had a part then, or would have had one if nothing before them
+/// had ended the call; or those that were named.
+fn wanted(head: &Head, body: &Body, named: &[String]) -> anyhow::Result<Vec<String>> {
+    let ran = head.hooks.iter().map(|hook| hook.hook.as_str());
+    let stopped = body.plan.iter().filter(|planned| planned.decision == PlanDecision::Stopped);
+    let mut labels: Vec<String> = Vec::new();
+    for label in ran.chain(stopped.map(|planned| planned.hook.as_str())) {
+        if !label.ends_with(" (rollback)") && !labels.iter().any(|known| known == label) {
+            labels.push(label.to_owned());
+        }
+    }
+    if labels.is_empty() {
+        bail!("no hook had a part in {}", head.id);
+    }
+    for name in named {
+        if !labels.iter().any(|label| is_hook(label, name)) {
+            bail!("{name} had no part in {}; these had: {}", head.id, labels.join(", "));
+        }
+    }
+    labels.retain(|label| named.is_empty() || named.iter().any(|name| is_hook(label, name)));
+    Ok(labels)
+}
+
+/// Leaves those that are wanted; returns those that aren't there any more.
+fn narrow(candidates: &mut Candidates, wanted: &[String]) -> Vec<String> {
+    let mut there: Vec<String> = Vec::new();
+    for moment in &mut candidates.moments {
+        moment.candidates.retain(|candidate| wanted.contains(&candidate.hook.label));
+        there.extend(moment.candidates.iter().map(|candidate| candidate.hook.label.clone()));
+    }
+    candidates.moments.retain(|moment| !moment.candidates.is_empty());
+    wanted.iter().filter(|label| !there.contains(label)).cloned().collect()
+}
+
+fn is_masked(body: &Body) -> bool {
+    let has = |text: &Text| memchr::memmem::find(&text.0, b"passwd=").is_some();
+    body.document.as_ref().is_some_and(has)
+}
+
+/// What hooks found in their environment then.
+fn then(here: &Surroundings, body: &Body) -> Surroundings {
+    Surroundings {
+        path: body.path.as_ref().map(Text::os),
+        daemons_home: body.home.as_ref().map(Text::os),
+        daemon: body.daemon.clone().into(),
+        ..here.clone()
+    }
+}
+
+/// A file with the document of `started`, for as long as the hooks run.
+struct Started(Option<DocumentPlace>);
+
+impl Started {
+    fn make(runtime_dir: &Dir, document: Option<&Text>) -> anyhow::Result<Started> {
+        let Some(document) = document else { return Ok(Started(None)) };
+        let place = file::place(runtime_dir, &crate::machine::ulid::new());
+        file::make_private(&place, &document.0, None)
+            .with_context(|| format!("{} can't be written", place.named().display()))?;
+        Ok(Started(Some(place)))
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        Some(self.0.as_ref()?.named().join(file::FILE_NAME))
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(place) = &self.0 {
+            file::remove(place);
+        }
+    }
+}

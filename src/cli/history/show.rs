@@ -1,0 +1,289 @@
+//! `hookmux show`: one execution as a whole: when each hook ran, what it said, what it changed.
+
+use std::path::Path;
+
+use super::{executions, retry};
+use crate::cli::args::{Format, ShowArgs};
+use crate::cli::hooks::difference;
+use crate::cli::output::{Output, Tone};
+use crate::cli::{End, Place, time};
+use crate::command::Fix;
+use crate::record::form::{Cause, Head, Outcome, PlanDecision, Record, RunRecord, State};
+use crate::record::history::History;
+
+/// How wide the picture of the call's time is, in characters.
+const WIDTH: u64 = 40;
+/// Lines of a stream that are shown without `--full`.
+const MOST_LINES: usize = 30;
+/// The tries of detached hooks are looked for among this many later executions.
+const MOST_LATER: usize = 10_000;
+
+pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<End> {
+    let loaded = place.load(output);
+    let history = executions::history(&loaded.settings, output)?;
+    let record = executions::the_one(&history, &arguments.id)?;
+    let later = later(&history, &record.head);
+    if arguments.output == Format::Json {
+        let mut value = executions::json_record(&record);
+        if let Some(object) = value.as_object_mut() {
+            let later: Vec<_> = later.iter().map(executions::json_head).collect();
+            object.insert("later".to_owned(), later.into());
+        }
+        output.json(&value);
+        return Ok(End::Good);
+    }
+    head(&record, &place.surroundings.hooks_dir, output);
+    if record.head.state == State::Done && record.body.runs.is_empty() {
+        output.line("  no hook ran");
+    }
+    picture(&record, output);
+    plan(&record, output);
+    for run in &record.body.runs {
+        said(run, arguments.full, output);
+    }
+    for note in &record.body.notes {
+        output.toned(Tone::Careful, &format!("! {note}"));
+    }
+    answer(&record, output);
+    if let Some(left_out) = &record.body.left_out {
+        output.toned(Tone::Careful, &format!("documents and output weren't kept: {left_out}"));
+    }
+    if !later.is_empty() {
+        output.line("");
+        output.toned(Tone::Bold, "Later");
+        let rows: Vec<_> =
+            later.iter().map(|head| executions::row(head, &place.surroundings.hooks_dir)).collect();
+        output.table(&executions::TITLES, &rows);
+    }
+    if record.head.state == State::Done && crate::record::history::is_failed(&record.head) {
+        output.line("");
+        output.line(&again(place, &record));
+    }
+    Ok(End::Good)
+}
+
+/// What to do after a failure. libvirt itself calls the hooks of a gate again, and nobody else waits
+/// for their answer, so `retry` refuses those without `--force`.
+fn again(place: &Place, record: &Record) -> String {
+    let hooks_dir = &place.surroundings.hooks_dir;
+    let retry = |more: &[&str]| {
+        Fix::hookmux(hooks_dir, &[&["retry", record.head.id.as_str()], more].concat())
+    };
+    if retry::is_refused(record) {
+        return format!(
+            "When libvirt makes this call again (a start, a migration), its hooks run again. `{}` runs the hooks alone, and nobody takes their answer.",
+            retry(&["--force"])
+        );
+    }
+    format!("`{}` runs the same hooks again.", retry(&[]))
+}
+
+/// Retries of an execution, and the tries of what it left in the queue.
+fn later(history: &History, head: &Head) -> Vec<Head> {
+    let mut ids: Vec<String> = history.newest().take_while(|id| *id > head.id).collect();
+    ids.reverse();
+    ids.iter()
+        .take(MOST_LATER)
+        .filter_map(|id| history.head(id).ok())
+        .filter(|other| other.cause.parent() == Some(&head.id))
+        .collect()
+}
+
+fn head(record: &Record, asked: &Path, output: &mut Output) {
+    let head = &record.head;
+    let (result, tone) = executions::result(head, asked);
+    output.toned(Tone::Bold, &format!("{} {}", executions::call(head), head.object));
+    output.toned(tone, &format!("  {result}"));
+    let took = head.duration_us.map(|micros| format!(", took {}", time::took(micros)));
+    let seconds = head.began_us / 1_000_000;
+    let mut line = |name: &str, value: &str| output.line(&format!("  {name:<10} {value}"));
+    line("execution", &head.id);
+    line("when", &format!("{}{}", time::local(seconds), took.unwrap_or_default()));
+    match &head.cause {
+        Cause::Libvirt => line("called by", &record.body.daemon),
+        Cause::Person => line("called by", "`hookmux run`"),
+        Cause::Retry(id) => line("retry of", id),
+        Cause::Queue(id) => line("queued by", id),
+        Cause::Other { .. } => line("cause", head.cause.name()),
+    }
+    if let Some(uuid) = &head.uuid {
+        line("uuid", uuid);
+    }
+    let origin = head.origin.as_ref().map(|origin| format!(", origin {origin}"));
+    line("class", &format!("{}{}", head.class, origin.unwrap_or_default()));
+    let arguments: Vec<_> = record.body.arguments.iter().map(|argument| argument.lossy()).collect();
+    line("arguments", &arguments.join(" "));
+    match (head.state, head.status) {
+        (State::Done, Some(status)) if !matches!(head.cause, Cause::Queue(_)) => {
+            line("answer", &format!("exit status {status}"));
+        }
+        (State::Lost, _) if !matches!(head.cause, Cause::Queue(_)) => {
+            line(
+                "answer",
+                "none: hookmux died; libvirt saw it end by a signal, or was gone itself",
+            );
+        }
+        _ => {}
+    }
+}
+
+/// The call's time from left to right, a line for each hook.
+fn picture(record: &Record, output: &mut Output) {
+    let body = &record.body;
+    if body.runs.is_empty() {
+        return;
+    }
+    let ends = body.runs.iter().map(|run| {
+        run.start_us.unwrap_or_default().saturating_add(run.duration_us.unwrap_or_default())
+    });
+    let total = record.head.duration_us.or_else(|| ends.max()).unwrap_or_default().max(1);
+    let names: Vec<String> = body.runs.iter().map(name).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    output.line("");
+    for (run, name) in body.runs.iter().zip(&names) {
+        let (words, tone) = ended(run);
+        let took = run.duration_us.map_or_else(|| "-".to_owned(), time::took);
+        let pad = width - name.chars().count();
+        output.toned(
+            tone,
+            &format!(
+                "  {name}{:pad$}  |{}|  {took:>7}  {words}",
+                "",
+                bar(run.start_us, run.duration_us, total)
+            ),
+        );
+    }
+    output.line(&format!(
+        "  {:width$}   0{:>rest$}",
+        "",
+        time::took(total),
+        rest = WIDTH as usize - 1
+    ));
+}
+
+fn name(run: &RunRecord) -> String {
+    let device = run.device.as_ref().map(|device| format!(" [{device}]")).unwrap_or_default();
+    format!("{}{device}", run.hook)
+}
+
+/// Where a run lies in the time of its call, all in microseconds.
+fn bar(start: Option<u64>, took: Option<u64>, total: u64) -> String {
+    let Some(start) = start else { return " ".repeat(WIDTH as usize) };
+    let column = |micros: u64| {
+        (u128::from(micros.min(total)) * u128::from(WIDTH) / u128::from(total)) as usize
+    };
+    let begins = column(start).min(WIDTH as usize - 1);
+    let end = column(start.saturating_add(took.unwrap_or_default()));
+    // something that ran is seen
+    let ends = end.max(begins + 1);
+    let after = (WIDTH as usize).saturating_sub(ends);
+    format!("{}{}{}", " ".repeat(begins), "━".repeat(ends - begins), " ".repeat(after))
+}
+
+fn ended(run: &RunRecord) -> (String, Tone) {
+    let changed = if run.changed_document { ", changed the document" } else { "" };
+    match run.outcome {
+        Outcome::Queued => {
+            let job = run.job.as_deref().unwrap_or_default();
+            (format!("queued as {job}"), Tone::Plain)
+        }
+        Outcome::Failure | Outcome::Timeout => (run.failure.clone().unwrap_or_default(), Tone::Bad),
+        Outcome::Success => (format!("exit status 0{changed}"), Tone::Good),
+        // no run is passed over, so this is a word of another version's
+        Outcome::Bypassed | Outcome::Unknown => {
+            let failure = run.failure.clone().map(|failure| format!(": {failure}"));
+            let failure = failure.unwrap_or_default();
+            (format!("how it ended isn't known{failure}{changed}"), Tone::Careful)
+        }
+    }
+}
+
+/// What had no part in the call; of one that never ended, what was to run.
+fn plan(record: &Record, output: &mut Output) {
+    let is_over = record.head.state.is_over();
+    for planned in &record.body.plan {
+        let name = match &planned.device {
+            Some(device) => format!("{} [{device}]", planned.hook),
+            None => planned.hook.clone(),
+        };
+        match planned.decision {
+            PlanDecision::Out | PlanDecision::Stopped => {
+                let why = planned.reason.as_deref().unwrap_or_default();
+                output.toned(Tone::Dim, &format!("  - {name}: {why}"));
+            }
+            PlanDecision::Unknown => {
+                let why = planned.reason.as_deref().unwrap_or("what became of it isn't known");
+                output.toned(Tone::Dim, &format!("  ? {name}: {why}"));
+            }
+            PlanDecision::Run | PlanDecision::Fail if !is_over => {
+                output.line(&format!("  ? {name}: was to run"));
+            }
+            PlanDecision::Run | PlanDecision::Fail => {}
+        }
+    }
+}
+
+fn said(run: &RunRecord, is_full: bool, output: &mut Output) {
+    let digest = run.sha256.as_deref().map(|digest| format!(", sha256 {digest}"));
+    let is_quiet = run.stdout.0.is_empty() && run.stderr.0.is_empty() && run.leftovers.is_empty();
+    if is_quiet && !is_full {
+        return;
+    }
+    output.line("");
+    output.toned(Tone::Bold, &name(run));
+    output.toned(Tone::Dim, &format!("  {}{}", run.path.lossy(), digest.unwrap_or_default()));
+    for (stream, text) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
+        let text = text.lossy();
+        let lines: Vec<&str> = text.lines().collect();
+        let shown = if is_full { lines.len() } else { lines.len().min(MOST_LINES) };
+        // the end says why it failed
+        let left = lines.len() - shown;
+        if left > 0 {
+            output
+                .toned(Tone::Dim, &format!("  {stream}: … {left} lines before; --full shows them"));
+        }
+        for line in lines.iter().skip(left) {
+            output.line(&format!("  {stream}: {line}"));
+        }
+    }
+    for left in &run.leftovers {
+        output.toned(Tone::Careful, &format!("  left running: {} ({})", left.name, left.pid));
+    }
+}
+
+/// What libvirt got.
+fn answer(record: &Record, output: &mut Output) {
+    let body = &record.body;
+    if !body.stderr.0.is_empty() {
+        output.line("");
+        output.toned(Tone::Bold, "Told to libvirt");
+        for line in body.stderr.lossy().lines() {
+            output.line(&format!("  {line}"));
+        }
+    }
+    if let (Some(before), Some(after)) = (&body.document, &body.document_after) {
+        output.line("");
+        output.toned(Tone::Bold, "The document, changed");
+        difference::show(&before.lossy(), &after.lossy(), output);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_times_are_drawn() {
+        for (start, took, total) in [
+            (0, 0, 1),
+            (0, 10, 10),
+            (u64::MAX, u64::MAX, u64::MAX),
+            (u64::MAX, 1, 1),
+            (1, u64::MAX, u64::MAX),
+        ] {
+            let drawn = bar(Some(start), Some(took), total);
+            assert_eq!(drawn.chars().count(), WIDTH as usize, "{start} {took} {total}");
+            assert!(drawn.contains('━'), "{start} {took} {total}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! `hookmux watch`: executions as they end, until somebody stops it.
+
+use super::follow::Follower;
+use super::{executions, log};
+use crate::cli::args::WatchArgs;
+use crate::cli::output::Output;
+use crate::cli::{End, Place};
+
+pub fn run(place: &Place, arguments: &WatchArgs, output: &mut Output) -> anyhow::Result<End> {
+    let loaded = place.load(output);
+    let filter = executions::filter(&arguments.filter)?;
+    let history = executions::history(&loaded.settings, output)?;
+    let mut follower = Follower::new(&loaded.settings)?;
+    loop {
+        for head in follower.next(&history)?.iter().filter(|head| filter.holds(head)) {
+            log::say(head, arguments.output, &loaded.settings.hooks_dir, output);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A call of libvirt's as a person describes it, for `plan` and `run`.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::cli::Place;
+use crate::cli::args::CallArgs;
+use crate::cli::install::installed::{self, Main};
+use crate::cli::output::{Output, Tone};
+use crate::config::{Loaded, Settings, Surroundings};
+use crate::document::input;
+use crate::event::Origin;
+use crate::hook::candidates::{self, Candidates};
+use crate::libvirt::document::MAX_BYTES;
+use crate::libvirt::{Call, Class, Document, Driver, operation};
+use crate::machine::files;
+use crate::memory;
+use crate::memory::guest::Arrival;
+use crate::plan::facts::{self, Facts};
+use crate::trust::Trust;
+
+/// A call as a person describes it, with all that it would find.
+pub struct Described {
+    pub call: Call,
+    pub surroundings: Surroundings,
+    pub loaded: Loaded,
+    pub candidates: Candidates,
+    pub document: Document,
+    /// Where the document came from, for people.
+    pub document_source: String,
+}
+
+/// Puts together what libvirt would pass.
+///
+/// # Errors
+/// The document can't be read.
+pub fn describe(
+    place: &Place,
+    arguments: &CallArgs,
+    output: &mut Output,
+) -> anyhow::Result<Described> {
+    let sub = arguments.sub_operation.clone().unwrap_or_else(|| usual_sub_operation(arguments));
+    let call = Call::new(
+        arguments.driver,
+        vec![arguments.object.clone(), arguments.operation.clone(), sub, arguments.extra.clone()],
+    );
+    let mut loaded = place.load(output);
+    loaded.narrow(&place.surroundings);
+    let beside = is_beside(place, arguments.driver);
+    let candidates =
+        candidates::find(&call, &loaded.settings, &Trust::new(place.surroundings.user), beside);
+    let (document, document_source) = document(&call, &loaded.settings, arguments.xml.as_deref())?;
+    Ok(Described {
+        call,
+        surroundings: place.surroundings.clone(),
+        loaded,
+        candidates,
+        document,
+        document_source,
+    })
+}
+
+fn usual_sub_operation(arguments: &CallArgs) -> OsString {
+    operation::TABLE
+        .iter()
+        .find(|row| row.drivers.contains(&arguments.driver) && arguments.operation == row.name)
+        .and_then(|row| row.sub)
+        .unwrap_or("-")
+        .into()
+}
+
+fn document(
+    call: &Call,
+    settings: &Settings,
+    file: Option<&Path>,
+) -> anyhow::Result<(Document, String)> {
+    if let Some(file) = file {
+        if file.as_os_str() == "-" {
+            return Ok((input::read(), "standard input".to_owned()));
+        }
+        let bytes =
+            input::read_file(file).with_context(|| format!("{} can't be read", file.display()))?;
+        return Ok((Document::Whole(bytes), file.display().to_string()));
+    }
+    let none = (Document::Absent, "none; --xml FILE gives one".to_owned());
+    let Some(path) = configured(call, settings) else { return Ok(none) };
+    Ok(match files::read_regular(&path, MAX_BYTES as u64) {
+        Ok(bytes) => (
+            Document::Whole(bytes),
+            format!("{}, libvirt's configuration of the guest", path.display()),
+        ),
+        // what isn't a file was meant as one
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            (Document::Absent, format!("none: {} isn't read: {error}", path.display()))
+        }
+        Err(_) => none,
+    })
+}
+
+/// Where libvirt keeps a guest's configuration: beside its hooks directory.
+fn configured(call: &Call, settings: &Settings) -> Option<PathBuf> {
+    let name = call.object().to_str().filter(|name| !name.is_empty() && !name.contains('/'))?;
+    let directory = match call.driver {
+        Driver::Qemu | Driver::Lxc | Driver::Libxl | Driver::Bhyve => call.driver.name(),
+        Driver::Network | Driver::Daemon => return None,
+    };
+    Some(settings.hooks_dir.parent()?.join(directory).join(format!("{name}.xml")))
+}
+
+/// What a call would find of its guest, or is told.
+pub fn arrival(call: &Call, settings: &Settings, facts: &Facts, told: Option<Origin>) -> Arrival {
+    let guest = facts::guest(call, &settings.runtime_dir, &facts.identity);
+    memory::foresee(call, guest.as_ref(), told)
+}
+
+/// Whether libvirt calls hookmux beside a main script: then what that one runs is left to it.
+pub fn is_beside(place: &Place, driver: Driver) -> bool {
+    let binary = env::current_exe().unwrap_or_default();
+    let installed = installed::look(&place.surroundings.hooks_dir, driver, &binary);
+    installed.beside.is_some() && !matches!(installed.main, Main::Ours(_))
+}
+
+/// What the call is, in two lines.
+pub fn head(call: &Call, settings: &Settings, origin: Origin, document: &str, output: &mut Output) {
+    let words: Vec<_> = call.arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let meaning = match call.class() {
+        Class::Gate => "a failure stops the operation",
+        Class::Live => {
+            "a failure is never passed on, but by scripts that libvirt's own rules hold for"
+        }
+        Class::Notify => "libvirt only logs a failure",
+    };
+    let filter = if call.is_filter() { ", and the document may be changed" } else { "" };
+    output.toned(Tone::Bold, &format!("{} {}", call.driver, words.join(" ")));
+    output.line(&format!(
+        "  {}: {meaning}{filter}; {} s in all",
+        call.class().name(),
+        settings.total_timeout(call).as_secs()
+    ));
+    if call.driver.is_guest() {
+        output.line(&format!("  origin: {origin}; document: {document}"));
+    }
+}

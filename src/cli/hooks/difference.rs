@@ -1,0 +1,28 @@
+//! What a call changed in libvirt's document.
+
+use std::time::Duration;
+
+use similar::TextDiff;
+
+use crate::cli::output::{Output, Tone};
+
+/// How long the shortest one is looked for.
+const MOST_TIME: Duration = Duration::from_secs(1);
+
+/// Shows the lines that changed, with those around them.
+pub fn show(before: &str, after: &str, output: &mut Output) {
+    // where a hook has changed everything, one that isn't the shortest has to do
+    let mut differ = TextDiff::configure();
+    differ.timeout(MOST_TIME);
+    let diff = differ.diff_lines(before, after);
+    let text = diff.unified_diff().context_radius(3).header("libvirt's", "hookmux's").to_string();
+    for line in text.lines() {
+        let tone = match line.as_bytes().first() {
+            Some(b'+') => Tone::Good,
+            Some(b'-') => Tone::Bad,
+            Some(b'@') => Tone::Dim,
+            _ => Tone::Plain,
+        };
+        output.toned(tone, &format!("  {line}"));
+    }
+}

@@ -1,0 +1,157 @@
+//! `hookmux events`: the table, and what this host's libvirt can't fire.
+
+use serde_json::{Value, json};
+
+use super::vdsm;
+use crate::cli::End;
+use crate::cli::args::{EventsArgs, Format};
+use crate::cli::install::libvirt_version::{self, Version};
+use crate::cli::output::{Cell, Output, Tone};
+use crate::config::diagnostic::did_you_mean;
+use crate::event::{self, Condition};
+use crate::libvirt::Driver;
+use crate::libvirt::operation::{self, Row};
+
+/// libvirt tells the reason of a release since this version.
+const REASONS: Version = Version(10, 5, 0);
+
+struct Line<'a> {
+    event: &'a event::Row,
+    calls: Vec<&'a Row>,
+    /// Why this host never fires it.
+    never: Option<String>,
+}
+
+fn lines(host: Option<Version>) -> Vec<Line<'static>> {
+    event::TABLE
+        .iter()
+        .map(|event| {
+            let calls: Vec<&Row> =
+                operation::TABLE.iter().filter(|row| row.operation == event.operation).collect();
+            let never = host.and_then(|host| {
+                if matches!(event.condition, Condition::Reason(_)) && host < REASONS {
+                    return Some(format!("needs libvirt {REASONS}, here is {host}"));
+                }
+                let is_called = calls.iter().any(|call| libvirt_version::spans(call.since, host));
+                (!is_called).then(|| format!("libvirt {host} never calls it"))
+            });
+            Line { event, calls, never }
+        })
+        .collect()
+}
+
+/// Why a host with this libvirt never fires an event; `None` where it does, or the event is in no
+/// table.
+pub fn never(event: &str, host: Version) -> Option<String> {
+    lines(Some(host)).into_iter().find(|line| line.event.name == event)?.never
+}
+
+/// Refuses the name of an event that there isn't.
+///
+/// # Errors
+/// It is in no table; the words name one that may have been meant.
+pub fn must_be_known(name: &str) -> anyhow::Result<()> {
+    if event::is_known(name) {
+        return Ok(());
+    }
+    let meant = did_you_mean(name, event::TABLE.iter().map(|row| row.name));
+    let hint = meant.map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
+    anyhow::bail!("there is no event {name}{hint}; see `hookmux events`")
+}
+
+impl Line<'_> {
+    fn calls(&self, host: Option<Version>) -> String {
+        // of two names for one thing, the one that this host's libvirt uses
+        let current = self
+            .calls
+            .iter()
+            .find(|call| host.is_none_or(|host| libvirt_version::spans(call.since, host)));
+        let Some(call) = current.or(self.calls.first()) else { return String::new() };
+        let drivers = if call.drivers == Driver::GUESTS {
+            "guest"
+        } else {
+            call.drivers.first().map_or("", |d| d.name())
+        };
+        format!("{drivers} {}", call.name)
+    }
+
+    fn when(&self) -> String {
+        let device = self.event.per_device.then(|| "per device with custom properties".to_owned());
+        let condition = self.event.condition.words().map(|words| words.into_owned());
+        [device, condition].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+pub fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result<End> {
+    let host = libvirt_version::of_host();
+    let lines = lines(host);
+    if arguments.output == Format::Json {
+        let events: Vec<Value> = lines.iter().map(json).collect();
+        let without: Vec<Value> = vdsm::WITHOUT_SOURCE
+            .iter()
+            .map(|(name, nearest)| json!({ "event": name, "nearest": nearest }))
+            .collect();
+        output.json(&json!({
+            "libvirt": host.map(|host| host.to_string()),
+            "events": events,
+            "vdsm_without_source": without,
+        }));
+        return Ok(End::Good);
+    }
+    let rows: Vec<Vec<Cell>> = lines
+        .iter()
+        .map(|line| {
+            let class = line.calls.first().map_or("", |call| call.class.name());
+            let filter = if line.calls.iter().any(|call| call.filter) { ", filter" } else { "" };
+            let tone = if line.never.is_some() { Tone::Dim } else { Tone::Plain };
+            vec![
+                Cell(line.event.name.to_owned(), tone),
+                Cell(line.calls(host), tone),
+                Cell(format!("{class}{filter}"), tone),
+                Cell(line.when(), tone),
+                Cell(line.never.clone().unwrap_or_default(), Tone::Careful),
+            ]
+        })
+        .collect();
+    output.table(&["EVENT", "LIBVIRT CALL", "CLASS", "WHEN", "HERE"], &rows);
+    output.line("");
+    output.line("gate: a failure stops the operation.  live: a failure is never passed on.  notify: libvirt logs a failure.");
+    output.line(
+        "filter: libvirt takes the document that hooks made.  guest: qemu, lxc, libxl and bhyve.",
+    );
+    output.line("An operation that is new to hookmux fires on_<driver>_<operation>, class live.");
+    output.line("");
+    output.line("vdsm's hook points that libvirt has no call for:");
+    let rows: Vec<Vec<Cell>> = vdsm::WITHOUT_SOURCE
+        .iter()
+        .map(|(name, nearest)| {
+            vec![Cell((*name).to_owned(), Tone::Dim), Cell::from(nearest.unwrap_or("-"))]
+        })
+        .collect();
+    output.table(&["VDSM", "NEAREST"], &rows);
+    Ok(End::Good)
+}
+
+fn json(line: &Line<'_>) -> Value {
+    let calls: Vec<Value> = line
+        .calls
+        .iter()
+        .map(|call| {
+            json!({
+                "drivers": call.drivers.iter().map(|driver| driver.name()).collect::<Vec<_>>(),
+                "operation": call.name,
+                "sub_operation": call.sub,
+                "class": call.class.name(),
+                "filter": call.filter,
+                "since": call.since,
+            })
+        })
+        .collect();
+    json!({
+        "event": line.event.name,
+        "per_device": line.event.per_device,
+        "condition": line.event.condition.words(),
+        "calls": calls,
+        "never_here": line.never,
+    })
+}

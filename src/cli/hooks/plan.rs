@@ -1,0 +1,282 @@
+//! `hookmux plan`: what a call would run, and why not the rest.
+
+use serde_json::{Value, json};
+
+use super::described_call::{self, Described};
+use crate::call::{self, Handling, Mode};
+use crate::cli::args::{CallArgs, Format};
+use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::rights::{self, Denied};
+use crate::cli::{End, Place};
+use crate::config::Surroundings;
+use crate::event::Origin;
+use crate::hook::OnFailure;
+use crate::hook::candidates::Candidates;
+use crate::libvirt::{Class, Document};
+use crate::memory;
+use crate::plan::facts::{self, Facts};
+use crate::plan::{self, Decision, Knowledge, Step, property_rules};
+use crate::process::startable;
+use crate::process::supervise::Supervisor;
+use crate::record::recorder;
+use crate::run::environment::Environment;
+use crate::run::launch;
+use crate::run::steps::Course;
+use crate::witness::{Execution, Fact, Witness};
+
+pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
+    let described = described_call::describe(place, arguments, output)?;
+    let daemon = startable::daemons_user(&described.loaded.settings, place.surroundings.user);
+    if daemon != place.surroundings.user {
+        may_answer(&described)?;
+    }
+    let settings = &described.loaded.settings;
+    let call = &described.call;
+    let facts = Facts::of(described.document.clone());
+    let arrival = described_call::arrival(call, settings, &facts, arguments.origin);
+    let origin = arrival.origin;
+    let uuid = facts.identity.plain_uuid();
+    let knowledge = Knowledge {
+        origin,
+        document: &facts.document,
+        metadata: &facts.metadata,
+        uuid: uuid.as_deref(),
+    };
+    let mut steps = plan::plan(call, &described.candidates, &knowledge);
+    let mut notes = notes(&described.candidates, &facts.document);
+    notes.extend(foresee(&described, &facts, origin, daemon, &mut steps)?);
+    let mut trouble = troubles(&described, daemon);
+    let broken_rules = property_rules::broken(call, settings, &facts);
+    match call.class() {
+        Class::Gate if !described.candidates.is_empty() => trouble.extend(broken_rules),
+        Class::Gate => {}
+        Class::Live | Class::Notify => {
+            notes.extend(broken_rules.iter().map(|words| format!("{words}.")));
+        }
+    }
+    let is_shut = call.class() == Class::Gate && !trouble.is_empty();
+    if is_shut || arrival.held.is_some() {
+        nothing_runs(&mut steps);
+    }
+    notes.extend(trouble.iter().map(|words| {
+        let consequence = if is_shut { "this call would fail" } else { "the call goes on without" };
+        format!("{words}; {consequence}.")
+    }));
+    match (&arrival.held, &arrival.trouble) {
+        (Some(held), None) => notes.push(format!(
+            "The restore before has failed: this call would fail with {}, and run nothing.",
+            held.status
+        )),
+        (Some(held), Some(trouble)) => notes.push(format!(
+            "{trouble}; this call would fail with {}, and run nothing.",
+            held.status
+        )),
+        (None, trouble) => notes.extend(trouble.clone()),
+    }
+    let fails = steps.iter().any(|step| is_told_to_libvirt(step, call.class()));
+    let would_fail = is_shut || arrival.held.is_some() || fails;
+    let end =
+        if would_fail || described.loaded.problem.is_some() { End::Problem } else { End::Good };
+    if arguments.output == Format::Json {
+        let steps: Vec<Value> = steps.iter().map(|step| json_step(step, &facts)).collect();
+        output.json(&json!({
+            "driver": call.driver.name(),
+            "arguments": call.arguments.iter().map(|a| a.to_string_lossy()).collect::<Vec<_>>(),
+            "class": call.class().name(),
+            "filter": call.is_filter(),
+            "origin": call.driver.is_guest().then(|| origin.name()),
+            "would_fail": would_fail,
+            "total_timeout_s": settings.total_timeout(call).as_secs_f64(),
+            "steps": steps,
+            "notes": notes,
+        }));
+        return Ok(end);
+    }
+    described_call::head(call, settings, origin, &described.document_source, output);
+    if steps.is_empty() {
+        output.line("No hook for this call.");
+    } else {
+        let mut turn = 0;
+        let rows: Vec<Vec<Cell>> = steps.iter().map(|step| row(step, &facts, &mut turn)).collect();
+        output.table(&["ORDER", "EVENT", "HOOK", "DEVICE", "WHAT"], &rows);
+    }
+    for note in &notes {
+        output.lines(Tone::Plain, note);
+    }
+    Ok(end)
+}
+
+/// Whether a failure of a step stops what libvirt does.
+fn is_told_to_libvirt(step: &Step, class: Class) -> bool {
+    let hook = &step.hook;
+    match (&step.decision, class) {
+        (Decision::Fails { .. }, _) if hook.on_failure == OnFailure::Warn => false,
+        (Decision::Fails { .. }, Class::Gate) => true,
+        (Decision::Fails { is_its_own, .. }, Class::Live) => *is_its_own && hook.kill,
+        _ => false,
+    }
+}
+
+/// Says of all steps that a call would fail before them.
+fn nothing_runs(steps: &mut [Step]) {
+    let has_a_part =
+        |step: &&mut Step| matches!(step.decision, Decision::Run | Decision::Fails { .. });
+    for step in steps.iter_mut().filter(has_a_part) {
+        step.decision = Decision::Out("not run: the call fails before its first hook".to_owned());
+    }
+}
+
+/// Goes the way of the call up to the start of each hook; returns what there is to say.
+fn foresee(
+    described: &Described,
+    facts: &Facts,
+    origin: Origin,
+    daemon: u32,
+    steps: &mut [Step],
+) -> anyhow::Result<Vec<String>> {
+    let (call, settings) = (&described.call, &described.loaded.settings);
+    let surroundings = Surroundings { user: daemon, ..described.surroundings.clone() };
+    let execution = call::execution(call, facts.identity.plain_uuid());
+    let guest = facts::guest(call, &settings.runtime_dir, &facts.identity);
+    let mut supervisor = Supervisor::new(&[])?;
+    let mut exchange = call::exchange(call, settings, facts, &execution);
+    let mut said = Said(Vec::new());
+    let mut course = Course {
+        call,
+        settings,
+        surroundings: &surroundings,
+        facts,
+        execution: &execution,
+        origin,
+        started_document: guest.and_then(|guest| memory::started_document(call, &guest)),
+        supervisor: &mut supervisor,
+        exchange: &mut exchange,
+        witness: &mut said,
+        depth: 0,
+        is_real: false,
+        base: Environment::default(),
+        own: Environment::default(),
+        undone: Vec::new(),
+        has_queued: false,
+    };
+    // what is wrong with the settings' file of variables is told with all trouble
+    let _ = course.prepare();
+    course.foresee(steps);
+    Ok(said.0)
+}
+
+/// The warnings of what is only foreseen.
+struct Said(Vec<String>);
+
+impl Witness for Said {
+    fn see(&mut self, _: &Execution, fact: &Fact<'_>) {
+        let words = match fact {
+            Fact::Warning { label, words } => format!("{label}: {words}"),
+            Fact::Trouble(words) => (*words).to_owned(),
+            _ => return,
+        };
+        // one for each part of a hook
+        if !self.0.contains(&words) {
+            self.0.push(words);
+        }
+    }
+}
+
+/// Why a user's own daemon has so few hooks.
+pub const NARROW: &str = "A user's own daemon has only the scripts that libvirt itself would call, for `session` is false in hookmux.yaml.";
+
+/// Asks whether this user sees what the daemon would.
+fn may_answer(described: &Described) -> Result<(), Denied> {
+    let settings = &described.loaded.settings;
+    rights::must_read_hooks(settings)?;
+    let unreadable = described.candidates.unreadable.iter();
+    unreadable.into_iter().try_for_each(|one| rights::must_list(&[&one.path]))?;
+    rights::must_read_state(settings)
+}
+
+fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for broken in &candidates.broken {
+        if broken.has_stand_in {
+            notes.push(format!("{}\nIts last good form is used.", broken.diagnostic));
+        } else if !broken.diagnostic.meaning().shuts() {
+            notes.push(format!("{}\nIt doesn't run, and stops nothing.", broken.diagnostic));
+        }
+    }
+    match document {
+        Document::Broken(why) => notes.push(format!("The document counts as absent: {why}.")),
+        Document::NotRead { why, .. } => {
+            notes.push(format!("Of the document only name and uuid are read: {why}."));
+        }
+        Document::Absent | Document::Whole(_) => {}
+    }
+    if candidates.is_narrow {
+        notes.push(NARROW.to_owned());
+    }
+    notes.extend(
+        candidates.tree_left_to.as_ref().map(|owner| format!("The per-guest tree is {owner}.")),
+    );
+    notes
+}
+
+/// What of hookmux's own would shut a gate.
+fn troubles(described: &Described, user: u32) -> Vec<String> {
+    let handling = Handling {
+        call: &described.call,
+        surroundings: &described.surroundings,
+        loaded: &described.loaded,
+        candidates: &described.candidates,
+        mode: Mode::Trial { origin: None, started: None },
+    };
+    let file = described.loaded.settings.environment_file.as_ref();
+    let environment = file
+        .and_then(|file| launch::read_environment_file(file, user).err())
+        .map(|error| error.to_string());
+    handling.troubles().into_iter().chain(environment).collect()
+}
+
+fn device(step: &Step, facts: &Facts) -> Option<String> {
+    step.device
+        .and_then(|index| facts.metadata.devices.get(index))
+        .map(|device| device.label.clone())
+}
+
+fn row(step: &Step, facts: &Facts, turn: &mut usize) -> Vec<Cell> {
+    let (order, what) = match &step.decision {
+        Decision::Run => {
+            *turn += 1;
+            (turn.to_string(), Cell("runs".to_owned(), Tone::Good))
+        }
+        Decision::Fails { status, why, .. } => {
+            ("!".to_owned(), Cell(format!("fails ({status}): {why}"), Tone::Bad))
+        }
+        Decision::Out(why) => ("-".to_owned(), Cell(why.clone(), Tone::Dim)),
+        Decision::Odd(why) => ("-".to_owned(), Cell(why.clone(), Tone::Careful)),
+    };
+    let label = &step.hook.label;
+    let hook = match &step.event {
+        Some(event) => label.strip_prefix(&format!("{event}/")).unwrap_or(label),
+        None => label,
+    };
+    vec![
+        order.into(),
+        step.event.as_deref().unwrap_or("-").into(),
+        hook.into(),
+        device(step, facts).unwrap_or_else(|| "-".to_owned()).into(),
+        what,
+    ]
+}
+
+fn json_step(step: &Step, facts: &Facts) -> Value {
+    json!({
+        "event": step.event,
+        "device": device(step, facts),
+        "hook": step.hook.label,
+        "path": step.hook.path.to_string_lossy(),
+        "style": step.hook.style.name(),
+        "source": step.hook.source.name(),
+        "decision": recorder::decision_of(step).name(),
+        "reason": step.decision.reason(),
+        "timeout_s": step.hook.timeout.map(|timeout| timeout.as_secs_f64()),
+    })
+}

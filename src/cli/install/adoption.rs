@@ -1,0 +1,259 @@
+//! A look at a script and at its per-guest tree, before hookmux takes them over: an adoption that would
+//! break what worked is refused.
+
+use std::path::{Path, PathBuf};
+
+use super::installed::{Installed, Main};
+use super::{own_name, vfio_helper};
+use crate::cli::Place;
+use crate::cli::args::InstallArgs;
+use crate::cli::output::Output;
+use crate::cli::remark::Remark;
+use crate::command::Fix;
+use crate::config::{Settings, TrustPolicy};
+use crate::hook::{State, adopted, tree};
+use crate::libvirt::{Call, Driver, Operation};
+use crate::machine::files;
+use crate::mend::{Ground, Subject};
+use crate::process::startable::head::{Head, head};
+use crate::search::directory;
+use crate::trust::{Refusal, Trust};
+
+/// The largest script that is looked through, in bytes.
+pub const MAX_SCRIPT_BYTES: u64 = 16 << 20;
+
+/// What an installation would do to what is there.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// Why what is there must not be taken over: file, reason and the way out.
+    pub problems: Vec<Remark>,
+    pub notes: Vec<Remark>,
+    /// What would be done, of each driver: a word for programs, and words for people.
+    pub would: Vec<(Driver, PathBuf, &'static str, String)>,
+    /// Whether the VFIO helper is adopted as other scripts are: `tree` names another tree than the one
+    /// that it runs.
+    pub keeps_helper: bool,
+}
+
+/// Looks at what is there; changes nothing, and runs nothing.
+pub fn look(
+    place: &Place,
+    arguments: &InstallArgs,
+    places: &[Installed],
+    output: &mut Output,
+) -> Look {
+    let mut found = Look::default();
+    let is_adopted = |installed: &Installed| installed.main == Main::Foreign && arguments.adopt;
+    let settings = places.iter().any(is_adopted).then(|| {
+        let loaded = place.load(output);
+        if loaded.is_lost() {
+            found.problems.push(
+                "hookmux.yaml is broken: calls that are gates would fail; mend it first"
+                    .to_owned()
+                    .into(),
+            );
+        }
+        loaded.settings
+    });
+    found.keeps_helper = settings.as_ref().is_some_and(|settings| !settings.tree.is_usual());
+    for installed in places {
+        would(installed, arguments, &mut found);
+        if let Some(settings) = settings.as_ref().filter(|_| is_adopted(installed)) {
+            let mut one = One {
+                hooks_dir: &place.surroundings.hooks_dir,
+                driver: installed.driver,
+                trust: Trust::new(place.surroundings.user),
+                settings,
+                found: &mut found,
+            };
+            one.adopt(&installed.path);
+        }
+    }
+    if !found.problems.is_empty() && !arguments.force {
+        found.problems.push("--force adopts all the same".to_owned().into());
+    }
+    found
+}
+
+/// Whether a script is the VFIO helper and nothing more: hookmux does its work.
+pub fn is_helper(path: &Path) -> bool {
+    files::read_regular(path, vfio_helper::MAX_HELPER_BYTES)
+        .is_ok_and(|text| vfio_helper::is_one(&text))
+}
+
+fn would(installed: &Installed, arguments: &InstallArgs, found: &mut Look) {
+    let driver = installed.driver;
+    let (word, words) = match (&installed.main, arguments.beside) {
+        (Main::Ours(_), _) => ("none", "is hookmux already".to_owned()),
+        (_, true) => ("would-link", format!("hookmux would be called after it, from {driver}.d/")),
+        (Main::Nobody, _) => ("would-link", "would be linked to hookmux".to_owned()),
+        (Main::OursDangling(_), _) => ("would-link", "would be linked to hookmux anew".to_owned()),
+        (Main::Foreign, _) if !found.keeps_helper && is_helper(&installed.path) => (
+            "would-retire",
+            format!(
+                "is the VFIO helper: hookmux would take its place, and run its tree {driver}.d/"
+            ),
+        ),
+        (Main::Foreign, _) => (
+            "would-adopt",
+            format!("would be called by hookmux as {driver}.adopted, for every call"),
+        ),
+        (Main::NoFile, _) => ("none", "is neither a file nor a link".to_owned()),
+    };
+    found.would.push((driver, installed.path.clone(), word, words));
+}
+
+/// One driver's script and its tree.
+struct One<'a> {
+    hooks_dir: &'a Path,
+    driver: Driver,
+    trust: Trust,
+    settings: &'a Settings,
+    found: &'a mut Look,
+}
+
+impl One<'_> {
+    fn adopt(&mut self, script: &Path) {
+        let is_helper = !self.found.keeps_helper && is_helper(script);
+        if !is_helper && directory::state(script) == State::Active {
+            self.script(script);
+        }
+        let word = self.settings.tree.mention(self.hooks_dir, self.driver);
+        if is_helper || !adopted::serves_tree(script, &word) {
+            self.tree(is_helper);
+        }
+    }
+
+    fn script(&mut self, script: &Path) {
+        let driver = self.driver;
+        match files::read_regular(script, MAX_SCRIPT_BYTES) {
+            Ok(bytes) if head(&bytes) == Head::Program => self.found.notes.push(format!(
+                "{} is no text: whether it looks at its own name can't be seen; it will be {driver}.adopted",
+                script.display()
+            ).into()),
+            Ok(bytes) => {
+                if let Some((line, text)) = own_name::decides_by_it(&bytes) {
+                    let beside = ["install", "--driver", driver.name(), "--beside"];
+                    let fix = Fix::hookmux(self.hooks_dir, &beside);
+                    let words = format!(
+                        "{} decides by its own name, which would be {driver}.adopted (line {line}: {}): leave it libvirt's main script by `{fix}`, or name the driver in it",
+                        script.display(),
+                        shortened(&text)
+                    );
+                    self.found.problems.push(Remark::with(words, fix));
+                }
+            }
+            Err(error) => self.found.notes.push(format!(
+                "{} can't be looked through: {error}",
+                script.display()
+            ).into()),
+        }
+        if let Err(refusal) = self.trust.file(script) {
+            let way_out = self.way_out(&[Subject::at(script)]);
+            self.refused(script, &refusal.to_string(), way_out);
+        }
+    }
+
+    /// What the policy makes of a file that others could change.
+    fn refused(&mut self, path: &Path, why: &str, way_out: Option<Fix>) {
+        let shown = path.display();
+        match self.settings.trust {
+            TrustPolicy::Refuse => {
+                let words = format!("{shown} would be refused, and its calls would fail: {why}");
+                self.found.problems.push(Remark::and(&words, way_out));
+            }
+            TrustPolicy::Warn => {
+                let words = format!(
+                    "{shown} isn't to be trusted, and is run all the same (`trust: warn`): {why}"
+                );
+                self.found.notes.push(Remark::and(&words, way_out));
+            }
+        }
+    }
+
+    /// Every script that a call could run. `ran_before` is whether the script that is replaced ran them.
+    fn tree(&mut self, ran_before: bool) {
+        let base = self.settings.tree_of(self.driver);
+        let mut scripts: Vec<(PathBuf, State)> = Vec::new();
+        for guest in self.names(&base) {
+            for operation in self.names(&base.join(&guest)) {
+                for sub in self.names(&base.join(&guest).join(&operation)) {
+                    let words = vec![guest.clone(), operation.clone(), sub, "-".into()];
+                    let call = Call::new(self.driver, words);
+                    if call.operation() == Operation::Unknown {
+                        continue;
+                    }
+                    let Some(place) = tree::place(self.settings, &call) else { continue };
+                    match tree::scripts(&place) {
+                        Ok(found) => scripts.extend(found),
+                        Err(unreadable) => self.unreadable(&unreadable),
+                    }
+                }
+            }
+        }
+        let active: Vec<&PathBuf> = scripts
+            .iter()
+            .filter(|(_, state)| *state == State::Active)
+            .map(|(path, _)| path)
+            .collect();
+        let shown = base.display();
+        match active.len() {
+            0 => return,
+            count if ran_before => self.found.notes.push(
+                format!("{shown}: scripts that hookmux would run as the helper did: {count}")
+                    .into(),
+            ),
+            count => self.found.notes.push(
+                format!("{shown}: scripts that nobody runs today, and hookmux would run: {count}")
+                    .into(),
+            ),
+        }
+        let refused: Vec<(&PathBuf, Refusal)> = active
+            .into_iter()
+            .filter_map(|path| self.trust.file(path).err().map(|refusal| (path, refusal)))
+            .collect();
+        // most lie there as somebody moved them: one command for all of those
+        let subjects: Vec<Subject> = refused.iter().map(|(path, _)| Subject::at(path)).collect();
+        let way_out = self.way_out(&subjects);
+        for (path, refusal) in &refused {
+            self.refused(path, &refusal.to_string(), way_out.clone());
+        }
+    }
+
+    fn way_out(&self, subjects: &[Subject]) -> Option<Fix> {
+        Ground::of(self.settings, self.trust.user()).fix(subjects)
+    }
+
+    fn names(&mut self, path: &Path) -> Vec<std::ffi::OsString> {
+        let mut names = match directory::names(path) {
+            Ok(names) => names.unwrap_or_default(),
+            Err(unreadable) => {
+                self.unreadable(&unreadable);
+                Vec::new()
+            }
+        };
+        names.sort_unstable();
+        names
+    }
+
+    fn unreadable(&mut self, unreadable: &directory::Unreadable) {
+        self.found.problems.push(
+            format!(
+                "{} can't be read, and calls that look there would fail: {}; mend or remove it",
+                unreadable.path.display(),
+                unreadable.error
+            )
+            .into(),
+        );
+    }
+}
+
+/// A line of a script, as much of it as a message has room for.
+pub fn shortened(text: &str) -> String {
+    const MOST: usize = 80;
+    let line = crate::machine::sanitize::line(text.as_bytes());
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}

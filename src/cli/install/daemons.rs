@@ -1,0 +1,239 @@
+//! The daemons of libvirt's that run on this host and look for hook programs in a hooks directory: who
+//! they are, since when, and the command that makes each look again.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use memchr::memmem;
+
+use crate::command::{Fix, words};
+use crate::libvirt::Driver;
+use crate::machine::files;
+
+/// The daemons that run hooks of a driver's.
+const OF_DRIVERS: [(&str, Driver); 5] = [
+    ("virtqemud", Driver::Qemu),
+    ("virtlxcd", Driver::Lxc),
+    ("virtxend", Driver::Libxl),
+    ("virtnetworkd", Driver::Network),
+    ("virtbhyved", Driver::Bhyve),
+];
+/// Those that run the hook `daemon` and no other: all of them are made of libvirt's
+/// `src/remote/remote_daemon.c`, which calls it.
+const OTHERS: [&str; 9] = [
+    "virtproxyd",
+    "virtsecretd",
+    "virtstoraged",
+    "virtnodedevd",
+    "virtinterfaced",
+    "virtnwfilterd",
+    "virtchd",
+    "virtvboxd",
+    "virtvzd",
+];
+/// The daemon that serves all drivers.
+const MONOLITHIC: &str = "libvirtd";
+
+/// Clock ticks per second in `/proc/PID/stat`: USER_HZ, which Linux has at 100 on all of libvirt's
+/// architectures.
+const TICKS: u64 = 100;
+/// The largest file of the kernel's that is read, in bytes.
+const MAX_KERNEL_BYTES: u64 = 16 << 20;
+/// The largest library that is looked into, in bytes: libvirt.so of 11.3 has some 6 MB.
+const MAX_LIBRARY_BYTES: u64 = 64 << 20;
+
+/// A daemon.
+#[derive(Clone, Debug)]
+pub struct Daemon {
+    pub name: String,
+    /// The name of its process, by which hookmux hears of it.
+    pub comm: String,
+    pub pid: u32,
+    pub user: u32,
+    pub groups: Vec<u32>,
+    pub started: Option<SystemTime>,
+    /// The service of systemd's that it is.
+    pub unit: Option<String>,
+}
+
+impl Daemon {
+    /// Whether it calls a driver's hook.
+    pub fn serves(&self, driver: Driver) -> bool {
+        driver == Driver::Daemon
+            || self.name == MONOLITHIC
+            || OF_DRIVERS.iter().any(|(name, its)| self.name == *name && *its == driver)
+    }
+
+    /// Whether it is the system's, or this user's own; else it is a session daemon of somebody's.
+    pub fn is_for(&self, user: u32) -> bool {
+        self.user == 0 || self.user == user
+    }
+
+    /// The words of the command that makes it look for hook programs. Never a restart: that fires
+    /// `reconnect` for every running guest.
+    pub fn reload(&self) -> Fix {
+        match &self.unit {
+            Some(unit) => Fix::run(&words!["systemctl", "reload", unit]),
+            None => Fix::run(&words!["kill", "-HUP", self.pid.to_string()]),
+        }
+    }
+}
+
+/// Looks through `proc` below a root.
+pub fn running(root: &Path, hooks_dir: &Path) -> Vec<Daemon> {
+    let proc = root.join("proc");
+    let has_systemd = root.join("run/systemd/system").is_dir();
+    let uptime = uptime(&proc);
+    let mut pids: Vec<u32> = fs::read_dir(&proc)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    pids.sort_unstable();
+    pids.into_iter()
+        .filter_map(|pid| {
+            let process = proc.join(pid.to_string());
+            let (name, comm) = names(&process).filter(|(_, comm)| !is_none(&process, comm))?;
+            if !is_of_this_host(&process, hooks_dir) || !looks_in(&process, hooks_dir) {
+                return None;
+            }
+            let (user, groups) = rights(&process);
+            Some(Daemon {
+                user,
+                groups,
+                started: uptime.and_then(|uptime| started(&process, uptime)),
+                unit: has_systemd.then(|| unit(&process, &name)).flatten(),
+                pid,
+                name,
+                comm,
+            })
+        })
+        .collect()
+}
+
+/// A daemon's name, and that of its process.
+fn names(process: &Path) -> Option<(String, String)> {
+    let is_one = |name: &str| {
+        name == MONOLITHIC
+            || OTHERS.contains(&name)
+            || OF_DRIVERS.iter().any(|(daemon, _)| *daemon == name)
+    };
+    let comm = read_text(&process.join("comm"))?.trim_end().to_owned();
+    if is_one(&comm) {
+        return Some((comm.clone(), comm));
+    }
+    // one that has named its main thread otherwise, or that a wrapper of NixOS' starts
+    let program = fs::read_link(process.join("exe")).ok()?;
+    let program = program.file_name()?.to_str()?;
+    let bare = program.strip_prefix('.').and_then(|name| name.strip_suffix("-wrapped"));
+    let name = bare.unwrap_or(program);
+    is_one(name).then(|| (name.to_owned(), comm))
+}
+
+/// The service that a process is of. Where the kernel doesn't say, a daemon's own is taken for it.
+fn unit(process: &Path, name: &str) -> Option<String> {
+    let Some(groups) = read_text(&process.join("cgroup")) else { return Some(name.to_owned()) };
+    groups.lines().find_map(|line| {
+        let path = line.splitn(3, ':').nth(2)?;
+        let service = path.rsplit('/').next()?.strip_suffix(".service")?;
+        // those of a user's systemd are not the system's
+        (!path.split('/').any(|part| part == "user.slice")).then(|| service.to_owned())
+    })
+}
+
+/// A daemon in a container, or with an /etc of its own, shows in the host's `/proc`, and has hooks of
+/// its own.
+fn is_of_this_host(process: &Path, hooks_dir: &Path) -> bool {
+    let Ok(below) = hooks_dir.strip_prefix("/") else { return true };
+    // only root may look through somebody else's root; who can't takes all for the host's
+    if fs::metadata(process.join("root")).is_err() {
+        return true;
+    }
+    let Ok(own) = fs::metadata(hooks_dir) else { return true };
+    fs::metadata(process.join("root").join(below)).is_ok_and(|its| is_same(&its, &own))
+}
+
+/// Whether a daemon looks in this directory: the path is compiled into libvirt's library. `true` where
+/// that can't be found out.
+fn looks_in(process: &Path, hooks_dir: &Path) -> bool {
+    let Some(place) = compiled_hooks_dir(process) else { return true };
+    let Ok(below) = place.strip_prefix("/") else { return true };
+    if place == hooks_dir {
+        return true;
+    }
+    match (fs::metadata(process.join("root").join(below)), fs::metadata(hooks_dir)) {
+        (Ok(its), Ok(own)) => is_same(&its, &own),
+        _ => false,
+    }
+}
+
+/// The hooks directory of a process's libvirt (`LIBVIRT_HOOK_DIR` in libvirt's `src/util/virhook.c`).
+fn compiled_hooks_dir(process: &Path) -> Option<PathBuf> {
+    const END: &[u8] = b"/libvirt/hooks\0";
+    let maps = read_text(&process.join("maps"))?;
+    let library = maps.lines().find_map(|line| {
+        let path = &line[line.find('/')?..];
+        path.rsplit('/').next()?.starts_with("libvirt.so").then_some(path)
+    })?;
+    let path = process.join("root").join(library.strip_prefix('/')?);
+    let bytes = files::read_regular(&path, MAX_LIBRARY_BYTES).ok()?;
+    memmem::find_iter(&bytes, END).find_map(|at| {
+        let text = &bytes[..at + END.len() - 1];
+        let start = text.iter().rposition(|byte| *byte == 0)? + 1;
+        let place = Path::new(OsStr::from_bytes(&text[start..]));
+        place.is_absolute().then(|| place.to_path_buf())
+    })
+}
+
+fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Effective uid, and all groups, of `status`.
+fn rights(process: &Path) -> (u32, Vec<u32>) {
+    let status = read_text(&process.join("status")).unwrap_or_default();
+    let numbers = |key: &str| -> Vec<u32> {
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default();
+        line.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect()
+    };
+    let user = numbers("Uid:").get(1).copied().unwrap_or_default();
+    let mut groups = numbers("Groups:");
+    groups.extend(numbers("Gid:").get(1));
+    (user, groups)
+}
+
+/// A text of the kernel's. Its files say that they have no size.
+fn read_text(path: &Path) -> Option<String> {
+    files::read_regular(path, MAX_KERNEL_BYTES).and_then(files::into_text).ok()
+}
+
+/// Since the host's start; to hundredths, where `btime` has whole seconds only.
+fn uptime(proc: &Path) -> Option<Duration> {
+    let text = read_text(&proc.join("uptime"))?;
+    let seconds = text.split_ascii_whitespace().next()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// Whether a process is no daemon in spite of its name: it only waits to be reaped, or a daemon has
+/// just made it, to execute another program.
+fn is_none(process: &Path, comm: &str) -> bool {
+    let stat = read_text(&process.join("stat")).unwrap_or_default();
+    let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+    let (state, parent) = (fields.next(), fields.next());
+    let above = parent.map(|parent| process.with_file_name(parent).join("comm"));
+    matches!(state, Some("Z" | "X"))
+        || above.and_then(|path| read_text(&path)).is_some_and(|name| name.trim_end() == comm)
+}
+
+fn started(process: &Path, uptime: Duration) -> Option<SystemTime> {
+    let stat = read_text(&process.join("stat"))?;
+    // field 22; the name before may have blanks and brackets in it
+    let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
+    let start = Duration::from_millis(ticks.saturating_mul(1000 / TICKS));
+    SystemTime::now().checked_sub(uptime.saturating_sub(start))
+}

@@ -1,0 +1,143 @@
+//! What stands in the hooks directory under a driver's name, and whose it is.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::copies::{self, Copy};
+use crate::hook::adopted;
+use crate::libvirt::Driver;
+use crate::machine::own_binary;
+
+/// The name under which hookmux stands beside another main script.
+pub const BESIDE: &str = "50-hookmux";
+
+/// Who libvirt calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Main {
+    Nobody,
+    /// hookmux; where the link leads.
+    Ours(PathBuf),
+    /// A link to a hookmux that isn't there any more.
+    OursDangling(PathBuf),
+    /// A script or a link of somebody else's.
+    Foreign,
+    /// Something that can't be a hook.
+    NoFile,
+}
+
+/// What there is for one driver.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    pub driver: Driver,
+    pub path: PathBuf,
+    pub main: Main,
+    /// The driver's copy of hookmux, where this hooks directory has some.
+    pub copy: Option<Copy>,
+    /// Whether hookmux stands in `<driver>.d/`.
+    pub beside: Option<PathBuf>,
+    /// The script that hookmux took over, if there is one.
+    pub adopted: Option<PathBuf>,
+    /// A script that hookmux does the work of, kept for the way back.
+    pub retired: Option<PathBuf>,
+    /// Executables in `<driver>.d/` that libvirt runs by itself.
+    pub loose: Vec<PathBuf>,
+}
+
+impl Installed {
+    /// The program that somebody put where hookmux was called: in its copy, by writing through the
+    /// entry, or in the entry's place. `None` where hookmux was never called, or is.
+    pub fn overwritten_by(&self) -> Option<&Path> {
+        let copy = self.copy.as_ref().filter(|_| self.main == Main::Foreign)?;
+        if self.leads_to_copy() {
+            return (!copy.is_ours).then_some(&copy.path);
+        }
+        (copy.is_ours && self.beside.is_none()).then_some(&self.path)
+    }
+
+    /// Whether the entry is a link to the driver's copy.
+    pub fn leads_to_copy(&self) -> bool {
+        let end = |path: &Path| fs::canonicalize(path).ok();
+        self.copy
+            .as_ref()
+            .is_some_and(|copy| self.path.is_symlink() && end(&self.path) == end(&copy.path))
+    }
+}
+
+/// Looks at one driver's place.
+pub fn look(hooks_dir: &Path, driver: Driver, binary: &Path) -> Installed {
+    let path = hooks_dir.join(driver.name());
+    let directory = hooks_dir.join(format!("{driver}.d"));
+    let beside = directory.join(BESIDE);
+    let copy = copies::are_for(hooks_dir).then(|| copies::look(driver)).flatten();
+    let is_there = |path: PathBuf| path.symlink_metadata().is_ok().then_some(path);
+    let mut loose: Vec<PathBuf> = fs::read_dir(&directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| *path != beside && is_executable(path))
+        .collect();
+    loose.sort_unstable();
+    Installed {
+        driver,
+        main: main_of(&path, driver, binary, copy.as_ref()),
+        copy,
+        beside: matches!(
+            main_of(&beside, driver, binary, None),
+            Main::Ours(_) | Main::OursDangling(_)
+        )
+        .then_some(beside),
+        adopted: is_there(adopted::place(hooks_dir, driver)),
+        retired: is_there(retired(hooks_dir, driver)),
+        loose,
+        path,
+    }
+}
+
+/// Where a retired script is kept.
+pub fn retired(hooks_dir: &Path, driver: Driver) -> PathBuf {
+    hooks_dir.join(format!("{driver}.retired"))
+}
+
+fn main_of(path: &Path, driver: Driver, binary: &Path, copy: Option<&Copy>) -> Main {
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Main::Nobody,
+        Err(_) => return Main::NoFile,
+        Ok(metadata) => metadata,
+    };
+    let target = fs::read_link(path).ok();
+    let is_ours = |file: &fs::Metadata| {
+        // a copy was looked through already
+        let copy = copy.filter(|copy| is_same(file, &copy.path));
+        is_same(file, binary)
+            || copy.map_or_else(|| own_binary::is_hookmux(path), |copy| copy.is_ours)
+    };
+    match (fs::metadata(path), target) {
+        (Ok(file), target) if is_ours(&file) => {
+            Main::Ours(target.unwrap_or_else(|| path.to_path_buf()))
+        }
+        // one that was uninstalled without a word to the hooks directory
+        (Err(_), Some(target)) if is_name_of_ours(&target, driver) => Main::OursDangling(target),
+        // a pipe, a device or a directory at the end of a link
+        (Ok(file), _) if !file.is_file() => Main::NoFile,
+        _ if metadata.is_file() || metadata.is_symlink() => Main::Foreign,
+        _ => Main::NoFile,
+    }
+}
+
+fn is_name_of_ours(target: &Path, driver: Driver) -> bool {
+    target.file_name().and_then(OsStr::to_str).is_some_and(|name| {
+        name == "hookmux" || name.strip_prefix("hookmux-") == Some(driver.name())
+    })
+}
+
+fn is_same(file: &fs::Metadata, binary: &Path) -> bool {
+    fs::metadata(binary).is_ok_and(|own| (own.dev(), own.ino()) == (file.dev(), file.ino()))
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0)
+}

@@ -1,0 +1,102 @@
+//! `hookmux` without arguments: what is installed, and what to do next.
+
+use std::env;
+use std::path::PathBuf;
+
+use super::installed::{self, Main};
+use crate::cli::hooks::list::{self, HookState};
+use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::{End, Place, rights};
+use crate::libvirt::Driver;
+
+pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
+    let hooks_dir = &place.surroundings.hooks_dir;
+    // before the first line of an answer that would have no second half
+    let loaded = place.load(output);
+    rights::must_read_hooks(&loaded.settings)?;
+    let hooks = list::all(&loaded.settings, place.surroundings.user)?;
+    let binary = env::current_exe().unwrap_or_else(|_| PathBuf::from("hookmux"));
+    output.toned(
+        Tone::Bold,
+        &format!("hookmux {} in {}", env!("CARGO_PKG_VERSION"), hooks_dir.display()),
+    );
+    output.line("");
+    let all: Vec<_> =
+        Driver::ALL.into_iter().map(|driver| installed::look(hooks_dir, driver, &binary)).collect();
+    let mut is_installed = false;
+    let mut is_taken = false;
+    let rows: Vec<Vec<Cell>> = all
+        .iter()
+        .map(|installed| {
+            let (word, tone) = match &installed.main {
+                Main::Ours(target) => (format!("hookmux ({})", target.display()), Tone::Good),
+                Main::OursDangling(target) => (
+                    format!(
+                        "a link to {}, which is not there: libvirt runs nothing",
+                        target.display()
+                    ),
+                    Tone::Bad,
+                ),
+                Main::Foreign if installed.overwritten_by().is_some() => {
+                    ("a program that somebody wrote over hookmux".to_owned(), Tone::Bad)
+                }
+                Main::Foreign => ("a script of somebody else's".to_owned(), Tone::Careful),
+                Main::NoFile => ("neither a file nor a link".to_owned(), Tone::Bad),
+                Main::Nobody => ("nothing".to_owned(), Tone::Dim),
+            };
+            is_installed |= matches!(installed.main, Main::Ours(_)) || installed.beside.is_some();
+            is_taken |= installed.main == Main::Foreign && installed.beside.is_none();
+            let beside = installed.beside.as_ref().map(|_| "hookmux is called beside it");
+            let adopted = installed.adopted.as_ref().map(|_| "a script was adopted");
+            let retired = installed.retired.as_ref().map(|_| "a script was retired");
+            let more =
+                [beside, adopted, retired].into_iter().flatten().collect::<Vec<_>>().join(", ");
+            vec![installed.driver.name().into(), Cell(word, tone), more.into()]
+        })
+        .collect();
+    output.table(&["DRIVER", "LIBVIRT RUNS", ""], &rows);
+    let active = hooks.iter().filter(|hook| hook.state == HookState::Active).count();
+    let refused = hooks.iter().filter(|hook| hook.state.is_odd()).count();
+    output.line("");
+    output.line(&format!(
+        "{active} {}{}.",
+        if active == 1 { "hook runs" } else { "hooks run" },
+        if refused > 0 {
+            format!(", {refused} don't, though they look as if they should: see `hookmux list`")
+        } else {
+            String::new()
+        }
+    ));
+    for installed in &all {
+        for loose in &installed.loose {
+            output.toned(
+                Tone::Careful,
+                &format!(
+                    "{} is run by libvirt itself, at every call and without a limit.",
+                    loose.display()
+                ),
+            );
+        }
+    }
+    output.line("");
+    output.line("Next:");
+    if !is_installed {
+        output.line("  hookmux install           make hookmux libvirt's hook program");
+    }
+    if is_taken {
+        output.line("  hookmux install --adopt   and keep the scripts that are there as hooks");
+    }
+    if active == 0 {
+        output.line(&format!(
+            "  mkdir {}/before_vm_start   and put an executable in",
+            hooks_dir.display()
+        ));
+    } else {
+        output.line("  hookmux list              the hooks, in their order");
+    }
+    output.line("  hookmux check             what is wrong, and how it is mended");
+    output.line("  hookmux events            the moments at which hooks can run");
+    output.line("  hookmux plan qemu GUEST prepare   what a start would run");
+    output.line("  hookmux help              all commands");
+    Ok(End::Good)
+}

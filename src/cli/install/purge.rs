@@ -1,0 +1,134 @@
+//! What `uninstall --purge` removes: what hookmux wrote for itself in the state and runtime
+//! directories, and nothing else that lies there. A setting may name a directory of others.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::cli::Place;
+use crate::config::{self, Settings};
+use crate::state::Found;
+use crate::trust::Trust;
+
+/// What hookmux makes in `state_dir`.
+const STATE: [&str; 5] = ["records", "queue", "last-good", "cache", "audit"];
+/// What it makes in `runtime_dir`. `hooks` there is a root of the administrator's.
+const RUNTIME: [&str; 7] = ["records", "guests", "pending", "data", "daemons", "locks", "trash"];
+
+/// The root in `runtime_dir`.
+const HOOKS: &str = "hooks";
+
+/// What was removed, what was kept, and what went wrong.
+#[derive(Default)]
+pub struct Purged {
+    pub removed: Vec<PathBuf>,
+    pub kept: Vec<String>,
+    pub problems: Vec<String>,
+}
+
+/// What is asked before it.
+pub fn question(settings: &Settings) -> String {
+    format!(
+        "All records, waiting jobs and state in {} and {} will be removed for good.",
+        settings.state_dir.named().display(),
+        settings.runtime_dir.named().display()
+    )
+}
+
+/// The settings that name the directories.
+///
+/// # Errors
+/// They can't be read, so that nobody knows which directories are meant.
+pub fn settings(place: &Place) -> anyhow::Result<Settings> {
+    let loaded = config::load(&place.surroundings, &mut Trust::new(place.surroundings.user), false);
+    if loaded.is_lost() {
+        anyhow::bail!(
+            "the settings can't be read, so that it is unknown which directories are meant: `hookmux check` says why; nothing was changed"
+        );
+    }
+    Ok(loaded.settings)
+}
+
+/// Removes it all.
+pub fn purge(settings: &Settings) -> Purged {
+    let mut purged = Purged::default();
+    for (dir, children) in
+        [(&settings.state_dir, STATE.as_slice()), (&settings.runtime_dir, RUNTIME.as_slice())]
+    {
+        let directory = dir.named();
+        match dir.judge() {
+            Ok(Found::There) => {}
+            Ok(Found::Missing) => continue,
+            // what lies in a directory of others isn't hookmux's
+            Err(error) => {
+                purged.problems.push(format!("{} was not removed: {error}", directory.display()));
+                continue;
+            }
+        }
+        for child in children.iter().map(|child| directory.join(child)) {
+            remove(&child, &mut purged);
+        }
+        sweep(directory, &mut purged);
+        // an empty root that the package made
+        let _ = fs::remove_dir(directory.join(HOOKS));
+        match fs::remove_dir(directory) {
+            Ok(()) => purged.removed.push(directory.to_path_buf()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => purged
+                .kept
+                .push(format!("{} holds more than hookmux put there", directory.display())),
+        }
+    }
+    let hooks_dir = &settings.hooks_dir;
+    if hooks_dir.is_dir() {
+        purged.kept.push(format!(
+            "{}: settings, registrations and scripts are yours",
+            hooks_dir.display()
+        ));
+    }
+    for save in saves(&settings.save_dir) {
+        purged.kept.push(format!(
+            "{} is a second name of a managed save, and may be the only one left",
+            save.display()
+        ));
+    }
+    purged
+}
+
+fn remove(path: &Path, purged: &mut Purged) {
+    let Ok(metadata) = path.symlink_metadata() else { return };
+    // a link is removed, and what it leads to stays
+    let removed = if metadata.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Ok(()) => purged.removed.push(path.to_path_buf()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            purged.problems.push(format!("{} can't be removed: {error}", path.display()));
+        }
+    }
+}
+
+/// Files that a writer or a check died over, and what was put aside whole.
+fn sweep(directory: &Path, purged: &mut Purged) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_ours = name.starts_with(".hookmux-check.")
+            || (name.starts_with("pending.") && name.ends_with(".odd"));
+        if is_ours {
+            remove(&entry.path(), purged);
+        }
+    }
+}
+
+fn saves(save_dir: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(save_dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with(".save.hookmux"))
+        .collect();
+    found.sort();
+    found
+}

@@ -1,0 +1,327 @@
+//! libvirt looks for hook programs when it starts and when it is reloaded (SIGHUP). Here its daemons
+//! are told to look, and waited for until they have.
+//!
+//! What shows that one has looked, in `virHookCall` of libvirt's `src/util/virhook.c`: at a reload it
+//! looks for the programs of all drivers, and then calls the hook `daemon`, of which hookmux keeps a
+//! note. A service of type `notify-reload` (libvirt 11.3) reports to systemd when its reload is over.
+//! Where there is neither, nobody can see it.
+
+use std::fs::Metadata;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+
+use super::daemons::{self, Daemon};
+use crate::command::Fix;
+use crate::libvirt::Driver;
+use crate::machine::proc;
+use crate::memory::daemon_reload;
+use crate::state::Dir;
+
+/// What is said where there is none.
+pub const NONE: &str = "No libvirt daemon runs that looks here: the next one to start will look.";
+
+/// Between two looks at what has happened.
+const PAUSE: Duration = Duration::from_millis(50);
+/// What is told of a command's complaint, in bytes.
+const MAX_COMPLAINT_BYTES: usize = 1000;
+
+/// The running daemons that call one of these drivers' hooks in this directory, but for session
+/// daemons of other users.
+pub fn of_drivers(hooks_dir: &Path, user: u32, drivers: &[Driver]) -> Vec<Daemon> {
+    let mut daemons = daemons::running(Path::new("/"), hooks_dir);
+    daemons.retain(|daemon| {
+        daemon.user == user && drivers.iter().any(|driver| daemon.serves(*driver))
+    });
+    daemons
+}
+
+/// The advice in words, where nobody has reloaded them.
+pub fn advice(daemons: &[Daemon]) -> Vec<String> {
+    if daemons.is_empty() {
+        return vec![NONE.to_owned()];
+    }
+    let mut lines = vec!["Now let the daemon look again; reload, never restart (a restart reconnects to every guest):".to_owned()];
+    let mut commands: Vec<String> = daemons.iter().map(|daemon| daemon.reload().text).collect();
+    commands.sort();
+    commands.dedup();
+    lines.extend(commands.into_iter().map(|command| format!("  {command}")));
+    lines
+}
+
+/// How it went with a daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It has looked.
+    Looked,
+    /// It was told to, and nobody can see whether it has.
+    Unseen,
+    /// It has ended, or was started anew: who starts looks.
+    Ended,
+    /// It was told to, and hasn't in time.
+    Late,
+    /// It couldn't be told to.
+    Failed(String),
+}
+
+/// A daemon, and how it went.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub daemon: Daemon,
+    pub state: State,
+    /// For people: also the way out.
+    pub words: String,
+}
+
+impl Told {
+    pub fn is_good(&self) -> bool {
+        !matches!(self.state, State::Late | State::Failed(_))
+    }
+
+    pub fn json(&self) -> Value {
+        let state = match self.state {
+            State::Looked => "looked",
+            State::Unseen => "unseen",
+            State::Ended => "ended",
+            State::Late => "late",
+            State::Failed(_) => "failed",
+        };
+        json!({
+            "name": self.daemon.name,
+            "pid": self.daemon.pid,
+            "state": state,
+            "message": self.words,
+            "reload": self.daemon.reload().text,
+            "reload_command": self.daemon.reload().command_json(),
+        })
+    }
+}
+
+/// What is known where daemons are reloaded.
+pub struct Site<'a> {
+    /// Where their notes are kept; `None` where they leave none: no `daemon` entry is hookmux's.
+    pub notes: Option<&'a Dir>,
+    /// How long all of it may take.
+    pub limit: Duration,
+    /// The command that does the same again.
+    pub again: Fix,
+}
+
+/// Lets all of them look, and waits until they have.
+pub fn reload(daemons: Vec<Daemon>, site: &Site<'_>) -> Vec<Told> {
+    let deadline = Instant::now() + site.limit;
+    let mut asked: Vec<Asked<'_>> =
+        daemons.into_iter().map(|daemon| Asked::new(daemon, site, deadline)).collect();
+    // of all of them what shows it is known before the first is asked
+    asked.iter_mut().for_each(Asked::ask);
+    while asked.iter_mut().any(|one| !one.is_over()) && Instant::now() < deadline {
+        thread::sleep(PAUSE);
+    }
+    asked.into_iter().map(|one| one.end(site)).collect()
+}
+
+/// One that is waited for.
+struct Asked<'a> {
+    daemon: Daemon,
+    /// When the process began, in ticks since the boot.
+    began: Option<u64>,
+    notes: Option<&'a Dir>,
+    before: Option<Note>,
+    /// Whether systemd knows when its reload is over.
+    is_reported: bool,
+    command: Option<Child>,
+    /// Whether it has been told.
+    is_told: bool,
+    state: Option<State>,
+}
+
+impl Asked<'_> {
+    fn new<'a>(daemon: Daemon, site: &Site<'a>, deadline: Instant) -> Asked<'a> {
+        let reports = |unit: &String| type_of(unit, deadline).as_deref() == Some("notify-reload");
+        Asked {
+            began: proc::start_time(pid(&daemon)),
+            is_reported: daemon.unit.as_ref().is_some_and(reports),
+            notes: site.notes,
+            before: site.notes.and_then(|notes| Note::of(notes, &daemon)),
+            command: None,
+            is_told: false,
+            state: None,
+            daemon,
+        }
+    }
+
+    fn ask(&mut self) {
+        let asked = match &self.daemon.unit {
+            Some(unit) => systemctl(&["reload", unit]).map(|child| self.command = Some(child)),
+            // one that has just been made would end of it: it is asked again
+            None if !catches_hangup(&self.daemon) => return,
+            None => kill(Pid::from_raw(pid(&self.daemon)), Signal::SIGHUP)
+                .map(|()| self.is_told = true)
+                .map_err(Into::into),
+        };
+        if let Err(error) = asked {
+            self.state = Some(self.failed(error.to_string()));
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        self.began.is_some_and(|began| proc::is_running(pid(&self.daemon), began))
+    }
+
+    /// One that has ended can't be told anything, and needn't.
+    fn failed(&self, why: String) -> State {
+        if self.is_there() { State::Failed(why) } else { State::Ended }
+    }
+
+    /// Whether there is nothing more to wait for.
+    fn is_over(&mut self) -> bool {
+        if self.state.is_none() {
+            self.state = self.look();
+        }
+        self.state.is_some()
+    }
+
+    fn look(&mut self) -> Option<State> {
+        if self.notes.is_some_and(|notes| Note::of(notes, &self.daemon) != self.before) {
+            return Some(State::Looked);
+        }
+        match self.command.as_mut().map(Child::try_wait) {
+            Some(Ok(Some(status))) if status.success() => self.is_told = true,
+            Some(Ok(Some(status))) => {
+                let said = self.command.as_mut().map(complaint).unwrap_or_default();
+                return Some(self.failed(failure(status, &said)));
+            }
+            Some(Err(error)) => return Some(self.failed(error.to_string())),
+            Some(Ok(None)) => {}
+            None if !self.is_told => self.ask(),
+            None => {}
+        }
+        if self.state.is_some() {
+            return self.state.take();
+        }
+        if !self.is_there() {
+            return Some(State::Ended);
+        }
+        match (self.is_told, self.is_reported, self.notes) {
+            (true, true, _) => Some(State::Looked),
+            (true, false, None) => Some(State::Unseen),
+            _ => None,
+        }
+    }
+
+    fn end(mut self, site: &Site<'_>) -> Told {
+        self.is_over();
+        if let Some(child) = &mut self.command {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let state = self.state.take().unwrap_or(State::Late);
+        let (name, reload) = (&self.daemon.name, self.daemon.reload());
+        let words = match &state {
+            State::Looked => format!("{name} was reloaded, and has looked for its hook programs."),
+            State::Ended => {
+                format!(
+                    "{name} has ended meanwhile: it looks for its hook programs when it starts."
+                )
+            }
+            State::Unseen => format!(
+                "{name} was reloaded (`{reload}`). Whether it has looked by now can't be seen: there is no entry `daemon` of hookmux's for it to call, and it doesn't tell systemd when a reload is over."
+            ),
+            State::Failed(why) => format!("{name} can't be reloaded: `{reload}`: {why}"),
+            State::Late => format!(
+                "{name} was told to look for its hook programs (`{reload}`), and hasn't been heard within {} s: it may be starting still, be busy, or be kept from running hookmux ({}); then try again: `{}`",
+                site.limit.as_secs(),
+                self.journal(),
+                site.again
+            ),
+        };
+        Told { daemon: self.daemon, state, words }
+    }
+
+    /// Where a daemon complains.
+    fn journal(&self) -> String {
+        match &self.daemon.unit {
+            Some(unit) => format!("`{}` tells", Fix::run(&["journalctl", "-u", unit, "-n", "50"])),
+            None => "its log tells".to_owned(),
+        }
+    }
+}
+
+/// 0 where it is none: nothing is told to that.
+fn pid(daemon: &Daemon) -> i32 {
+    i32::try_from(daemon.pid).unwrap_or_default()
+}
+
+/// Whether a process has a handler for SIGHUP, which ends it otherwise.
+fn catches_hangup(daemon: &Daemon) -> bool {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", daemon.pid)).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let bits = caught.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    // the lowest bit is signal 1
+    bits.is_some_and(|bits| bits & 1 == 1)
+}
+
+/// What tells a daemon's notes apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Note {
+    inode: u64,
+    changed: (i64, i64),
+}
+
+impl Note {
+    fn of(notes: &Dir, daemon: &Daemon) -> Option<Note> {
+        let note: Metadata = daemon_reload::look(notes, &daemon.comm)?;
+        Some(Note { inode: note.ino(), changed: (note.ctime(), note.ctime_nsec()) })
+    }
+}
+
+/// The type of a service of systemd's.
+fn type_of(unit: &str, deadline: Instant) -> Option<String> {
+    let mut child = systemctl(&["show", "--property=Type", "--value", unit]).ok()?;
+    while matches!(child.try_wait(), Ok(None)) {
+        if Instant::now() >= deadline {
+            let _ = child.kill();
+        }
+        thread::sleep(PAUSE);
+    }
+    let mut said = [0; 100];
+    let count = child.stdout.take()?.read(&mut said).ok()?;
+    Some(String::from_utf8_lossy(&said[..count]).trim().to_owned())
+}
+
+fn systemctl(words: &[&str]) -> std::io::Result<Child> {
+    Command::new("systemctl")
+        .arg("--no-ask-password")
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+/// What a command that is over has complained of. What it has started may hold its pipe still.
+fn complaint(child: &mut Child) -> String {
+    let Some(mut stderr) = child.stderr.take() else { return String::new() };
+    let mut said = vec![0; MAX_COMPLAINT_BYTES];
+    let count = fcntl(&stderr, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+        .map_err(Into::into)
+        .and_then(|_| stderr.read(&mut said))
+        .unwrap_or_default();
+    String::from_utf8_lossy(&said[..count]).trim().to_owned()
+}
+
+fn failure(status: ExitStatus, said: &str) -> String {
+    match said.lines().next() {
+        Some(line) => format!("{status}: {line}"),
+        None => status.to_string(),
+    }
+}

@@ -1,0 +1,164 @@
+//! `hookmux delete`: the registrations of a script or a module, or one by its name.
+
+use std::fs;
+use std::path::Path;
+
+use super::registry::{self, Report};
+use crate::cli::args::{self, DeleteArgs};
+use crate::cli::output::Output;
+use crate::cli::register::hooks_d::{self, Lock};
+use crate::cli::register::module::{self, Module};
+use crate::cli::{End, Place};
+use crate::config::{Registration, Settings};
+use crate::hook::State;
+use crate::registry::Source;
+
+pub fn run(place: &Place, arguments: &DeleteArgs, output: &mut Output) -> anyhow::Result<End> {
+    let what = arguments.what.to_string_lossy().into_owned();
+    let user = place.surroundings.user;
+    let settings = registry::settings(place, output)?;
+    let mut report = Report::default();
+    match (what.as_str(), &arguments.reference) {
+        ("script", Some(path)) => {
+            let path = std::path::absolute(path)?;
+            let lock = registry::lock(&settings, user)?;
+            let sources = registry::scan(&settings, user)?;
+            let runs_it = |registration: &Registration| runs(registration, &path);
+            delete_all(&lock, &settings, &sources, &runs_it, &mut report)?;
+            if report.is_empty() {
+                let of_path = |hook: &crate::cli::hooks::list::Listed| is_same(&hook.path, &path);
+                report.problem(registry::way_of_script(&settings, user, of_path).unwrap_or_else(
+                    || {
+                        format!(
+                            "no registration runs {}; `hookmux list` shows all hooks",
+                            path.display()
+                        )
+                    },
+                ));
+            }
+        }
+        ("module", Some(name)) => {
+            let name = name.to_string_lossy();
+            let name = match Module::parse(&name) {
+                Ok(module) => module.name,
+                Err(message) => args::wrong_usage("delete", &message),
+            };
+            let lock = registry::lock(&settings, user)?;
+            let sources = registry::scan(&settings, user)?;
+            let calls_it = |registration: &Registration| {
+                module::called(&registration.command).is_some_and(|(module, _)| module == name)
+            };
+            delete_all(&lock, &settings, &sources, &calls_it, &mut report)?;
+            if report.is_empty() {
+                report.problem(format!(
+                    "no registration calls {name}; `hookmux list` shows all hooks"
+                ));
+            }
+        }
+        ("script" | "module", None) => {
+            let kind = if what == "script" { "the script's path" } else { "the module's name" };
+            args::wrong_usage("delete", &format!("`delete {what}` needs {kind}"));
+        }
+        (_, Some(_)) => args::wrong_usage(
+            "delete",
+            &format!("`{what}` is neither `script` nor `module`, and a name stands alone"),
+        ),
+        (name, None) => {
+            let lock = registry::lock(&settings, user)?;
+            let sources = registry::scan(&settings, user)?;
+            delete_one(&lock, &settings, user, &sources, name, &mut report)?;
+        }
+    }
+    report.tell_jobs(&settings);
+    Ok(report.show(arguments.output, output))
+}
+
+fn delete_one(
+    lock: &Lock,
+    settings: &Settings,
+    user: u32,
+    sources: &[Source],
+    name: &str,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let found = registry::find(sources, name);
+    let Some(top) = found.first() else {
+        report.problem(registry::missing(settings, user, sources, name));
+        return Ok(());
+    };
+    let path = top.path.display();
+    let name = registry::name_of(top);
+    if !registry::is_own(top, settings) {
+        report.problem(format!(
+            "{path} is not in {}: `{}` keeps it from running",
+            settings.hooks_dir.display(),
+            registry::own(settings, &["disable", &name])
+        ));
+        return Ok(());
+    }
+    if matches!(top.state, State::Disabled(_)) {
+        report.problem(format!(
+            "{path} is no registration but keeps one from running: `{}` removes it",
+            registry::own(settings, &["enable", &name])
+        ));
+        return Ok(());
+    }
+    delete_file(lock, settings, top, sources, report)
+}
+
+/// Deletes those of the hooks directory that are meant, and tells of the others.
+fn delete_all(
+    lock: &Lock,
+    settings: &Settings,
+    sources: &[Source],
+    is_meant: &dyn Fn(&Registration) -> bool,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let meant = |source: &&Source| registry::read(source).is_some_and(is_meant);
+    for source in sources.iter().filter(meant) {
+        if registry::is_own(source, settings) {
+            delete_file(lock, settings, source, sources, report)?;
+        } else {
+            let name = registry::name_of(source);
+            report.problem(format!(
+                "{} is not in {}: `{}` keeps it from running",
+                source.path.display(),
+                settings.hooks_dir.display(),
+                registry::own(settings, &["disable", &name])
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn delete_file(
+    lock: &Lock,
+    settings: &Settings,
+    source: &Source,
+    sources: &[Source],
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    hooks_d::remove(lock, &source.path)?;
+    let name = registry::name_of(source);
+    report.did(&name, &source.path, "deleted", format!("deleted {}", source.path.display()));
+    let is_masked =
+        |other: &&Source| matches!(&other.state, State::Masked(by) if *by == source.path);
+    if let Some(masked) = sources.iter().find(is_masked) {
+        report.note(format!(
+            "{} was masked by it, and counts from now on; `{}` masks it again",
+            masked.path.display(),
+            registry::own(settings, &["disable", &name])
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a registration's program is this file, by its name or by where that leads.
+pub fn runs(registration: &Registration, path: &Path) -> bool {
+    registration.command.first().is_some_and(|program| is_same(Path::new(program), path))
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other
+        || matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(a), Ok(b)) if a == b)
+}

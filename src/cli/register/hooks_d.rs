@@ -1,0 +1,231 @@
+//! The files of `hooks.d`: one lock for all who change them, and files that are either there as a
+//! whole or not at all.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::draft::Draft;
+use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
+use crate::machine::files;
+
+pub const LOCK: &str = ".lock";
+/// How long somebody else's change is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const MODE: u32 = 0o644;
+
+/// Held while registrations change. Readers need none.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "dropping it lets go of the lock")] Flock<File>);
+
+/// Makes `hooks.d` where there is none, and locks it.
+///
+/// # Errors
+/// It can't be made, or somebody else has it for too long.
+pub fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
+    let directory = hooks_dir.join(DIRECTORY);
+    if let Err(error) = DirBuilder::new().recursive(true).mode(0o755).create(&directory) {
+        return Err(error).with_context(|| format!("{} can't be made", directory.display()));
+    }
+    let path = directory.join(LOCK);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
+    let mut file =
+        options.open(&path).with_context(|| format!("{} can't be opened", path.display()))?;
+    if !file.metadata().is_ok_and(|found| found.is_file()) {
+        bail!("{} is not a regular file: rm '{0}'", path.display());
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Lock(lock)),
+            Err((file, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file,
+            Err((_, Errno::EWOULDBLOCK)) => bail!(
+                "somebody else has been changing registrations for {} s ({} is locked)",
+                PATIENCE.as_secs(),
+                path.display()
+            ),
+            Err((_, error)) => {
+                return Err(error).with_context(|| format!("{} can't be locked", path.display()));
+            }
+        };
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Writes all drafts, or none.
+///
+/// # Errors
+/// As of `open(2)`, `write(2)` and `rename(2)`; what was there before is there again.
+pub fn write_all(_lock: &Lock, drafts: &[Draft]) -> anyhow::Result<()> {
+    let mut done: Vec<(&Path, Before)> = Vec::new();
+    for draft in drafts {
+        let before = Before::of(&draft.path);
+        match replace(&draft.path, draft.text.as_bytes(), None) {
+            Ok(()) => done.push((&draft.path, before)),
+            Err(error) => {
+                for (path, before) in done.into_iter().rev() {
+                    before.put_back(path);
+                }
+                return Err(error).with_context(|| {
+                    format!("{} can't be written; nothing was changed", draft.path.display())
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What lay at a path before it was written to.
+enum Before {
+    Nothing,
+    Link(PathBuf),
+    File(Vec<u8>, Metadata),
+}
+
+impl Before {
+    fn of(path: &Path) -> Before {
+        if let Ok(target) = fs::read_link(path) {
+            return Before::Link(target);
+        }
+        match (files::read_regular(path, MAX_REGISTRATION_BYTES), fs::metadata(path)) {
+            (Ok(bytes), Ok(metadata)) => Before::File(bytes, metadata),
+            _ => Before::Nothing,
+        }
+    }
+
+    /// As well as it can be done: this is the way back from a failure.
+    fn put_back(self, path: &Path) {
+        let _ = match self {
+            Before::Nothing => files::remove(path),
+            Before::Link(target) => files::remove(path).and_then(|()| symlink(target, path)),
+            Before::File(bytes, metadata) => replace(path, &bytes, Some(&metadata)),
+        };
+    }
+}
+
+/// Replaces the text of a file, with its mode and owner. A link is followed: its target changes.
+///
+/// # Errors
+/// As [`write_all`].
+pub fn rewrite(_lock: &Lock, path: &Path, text: &str) -> anyhow::Result<()> {
+    let write = || {
+        let target = fs::canonicalize(path)?;
+        let metadata = fs::metadata(&target)?;
+        replace(&target, text.as_bytes(), Some(&metadata))
+    };
+    write().with_context(|| format!("{} can't be written", path.display()))
+}
+
+/// Links a name to `/dev/null`.
+///
+/// # Errors
+/// As of `symlink(2)`.
+pub fn mask(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
+    symlink("/dev/null", path).with_context(|| format!("{} can't be made", path.display()))
+}
+
+/// Removes a name.
+///
+/// # Errors
+/// As of `unlink(2)`.
+pub fn remove(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
+    fs::remove_file(path).with_context(|| format!("{} can't be removed", path.display()))
+}
+
+/// A file under a name of its own, then renamed: readers find the old one or the new one. It is on the
+/// disk afterwards, as in [`files::replace_for_good`].
+fn replace(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()> {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}.new", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let write = || {
+        files::remove(&temporary)?;
+        let mut file = files::create_private(&temporary)?;
+        file.write_all(bytes)?;
+        if let Some(like) = like {
+            let made = file.metadata()?;
+            if (made.uid(), made.gid()) != (like.uid(), like.gid()) {
+                std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()))?;
+            }
+        }
+        let mode = like.map_or(MODE, |like| like.mode() & 0o777);
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        files::sync_names(path);
+        Ok(())
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&temporary)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Registration;
+
+    fn draft(path: PathBuf, text: &str) -> Draft {
+        let registration =
+            Registration::parse(&path, Path::new("/h"), "events: '*'\ncommand: /x\n").unwrap();
+        Draft { name: "x".to_owned(), is_named: true, path, text: text.to_owned(), registration }
+    }
+
+    #[test]
+    fn all_are_written_or_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = lock(directory.path()).unwrap();
+        let place = |name: &str| directory.path().join(DIRECTORY).join(name);
+        fs::write(place("old"), "old").unwrap();
+        symlink("/dev/null", place("link")).unwrap();
+        fs::create_dir(place("taken")).unwrap();
+        let drafts = ["old", "link", "new", "taken"].map(|name| draft(place(name), "text"));
+        let error = write_all(&lock, &drafts).unwrap_err();
+        assert!(error.to_string().contains("nothing was changed"), "{error}");
+        assert_eq!(fs::read_to_string(place("old")).unwrap(), "old");
+        assert_eq!(fs::read_link(place("link")).unwrap(), Path::new("/dev/null"));
+        assert!(!place("new").exists());
+        write_all(&lock, &drafts[..3]).unwrap();
+        for name in ["old", "link", "new"] {
+            let metadata = fs::symlink_metadata(place(name)).unwrap();
+            assert!(metadata.is_file() && metadata.mode() & 0o777 == 0o644, "{name}");
+        }
+        let left: Vec<_> = fs::read_dir(place("")).unwrap().flatten().collect();
+        assert_eq!(left.len(), 5, "{left:?}");
+    }
+
+    #[test]
+    fn a_rewritten_file_keeps_its_mode_and_its_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = lock(directory.path()).unwrap();
+        let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+        fs::write(&target, "old").unwrap();
+        fs::set_permissions(&target, Permissions::from_mode(0o640)).unwrap();
+        symlink("target", &link).unwrap();
+        rewrite(&lock, &link, "new").unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+        assert_eq!(fs::metadata(&target).unwrap().mode() & 0o777, 0o640);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = lock(directory.path()).unwrap();
+        let path = directory.path().to_path_buf();
+        let second = thread::spawn(move || lock(&path).map(drop));
+        thread::sleep(Duration::from_millis(100));
+        assert!(!second.is_finished());
+        drop(first);
+        second.join().unwrap().unwrap();
+    }
+}

@@ -1,0 +1,5 @@
+//! The document's way: read from libvirt, given to hooks, taken back from them.
+
+pub mod exchange;
+pub mod file;
+pub mod input;

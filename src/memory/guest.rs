@@ -1,0 +1,659 @@
+//! What is remembered of a guest between calls, in the runtime directory: how it came to run, a
+//! failure that its restore could not be told, and the document of its start.
+//!
+//! Keyed by driver and uuid; by name where libvirt sends no document. Nothing of another boot
+//! counts. A directory that is lost or full makes an origin unknown, and nothing else.
+
+use std::io;
+use std::path::PathBuf;
+
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use crate::event::Origin;
+use crate::libvirt::Driver;
+use crate::libvirt::document::MAX_BYTES;
+use crate::machine::{boot, files};
+use crate::state::{Dir, Shut};
+use crate::verdict::OWN_TROUBLE;
+
+mod stored;
+mod unreadable;
+
+use stored::{FORMAT, is_newer, read, remove, state_names, write};
+use unreadable::PENDING_SECONDS;
+pub use unreadable::Unreadable;
+
+const GUESTS: &str = "guests";
+const PENDING: &str = "pending";
+
+/// A failure that is answered at the next `prepare`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Held {
+    pub status: i32,
+    /// What goes to standard error.
+    pub words: String,
+}
+
+impl Default for Held {
+    fn default() -> Held {
+        let words = "hookmux: the restore before this call has failed\n".to_owned();
+        Held { status: OWN_TROUBLE, words }
+    }
+}
+
+/// What waits for its `prepare`. In a directory of its own, which is there only while something
+/// waits: a call that has nothing else to do sees at once that it has nothing to drop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Pending {
+    #[serde(default)]
+    format: u32,
+    #[serde(default)]
+    boot: String,
+    #[serde(default)]
+    name: String,
+    /// No version leaves out this one and the next: what lacks them was not written by hookmux.
+    origin: Origin,
+    /// Seconds of CLOCK_BOOTTIME.
+    since: i64,
+    held: Option<Held>,
+}
+
+/// What is known of a running guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct State {
+    #[serde(default)]
+    format: u32,
+    #[serde(default)]
+    boot: String,
+    #[serde(default)]
+    name: String,
+    origin: Origin,
+}
+
+/// What the first `prepare` finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    pub origin: Origin,
+    /// A failure that `prepare` answers.
+    pub held: Option<Held>,
+    /// Whether `held` is not known, but feared: a file can't be read that may have it.
+    pub is_in_doubt: bool,
+    /// What can't be read of what is remembered, in words.
+    pub trouble: Option<String>,
+}
+
+impl Arrival {
+    /// One that nothing stands against.
+    pub fn of(origin: Origin) -> Arrival {
+        Arrival { origin, held: None, is_in_doubt: false, trouble: None }
+    }
+
+    /// One that is refused, because a failure may wait for it.
+    fn in_doubt(words: String) -> Arrival {
+        Arrival {
+            origin: Origin::Unknown,
+            held: Some(Held { status: OWN_TROUBLE, words: format!("hookmux: {words}\n") }),
+            is_in_doubt: true,
+            trouble: Some(words),
+        }
+    }
+}
+
+/// One guest's memory.
+pub struct Guest {
+    guests: Dir,
+    pending: Dir,
+    /// The name under which something waits for a guest that was known by its name alone.
+    pending_by_name: String,
+    key: String,
+    boot: String,
+    name: String,
+    /// Of a call that doesn't tell the guest's uuid: a file that may be this guest's.
+    doubt: Option<Unreadable>,
+}
+
+/// Whether anything waits for a `prepare`, of any guest.
+pub fn is_any_pending(runtime_dir: &Dir) -> bool {
+    runtime_dir.seems_to_have(PENDING)
+}
+
+/// The files of all guests that can't be read.
+pub fn unreadable(runtime_dir: &Dir) -> Vec<Unreadable> {
+    let (guests, pending) = (runtime_dir.child(GUESTS), runtime_dir.child(PENDING));
+    let mut found: Vec<Unreadable> = state_names(&guests)
+        .filter_map(|name| read::<State>(&guests, &name).err())
+        .chain(state_names(&pending).filter_map(|name| read::<Pending>(&pending, &name).err()))
+        .collect();
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found
+}
+
+impl Guest {
+    /// `uuid` must be one (`Identity::plain_uuid`); without, the guest is looked for by its name.
+    pub fn new(runtime_dir: &Dir, driver: Driver, uuid: Option<&str>, name: &str) -> Guest {
+        let (guests, pending) = (runtime_dir.child(GUESTS), runtime_dir.child(PENDING));
+        let (key, doubt) = match uuid {
+            Some(uuid) => (format!("{driver}-{uuid}"), None),
+            None => key_by_name([&guests, &pending], driver, name),
+        };
+        let pending_by_name = format!("{}.json", key_of_name(driver, name));
+        let boot = boot::id();
+        let name = name.to_owned();
+        Guest { guests, pending, pending_by_name, key, boot, name, doubt }
+    }
+
+    /// The name of its files with a state, whether it runs or is expected.
+    fn state_name(&self) -> String {
+        format!("{}.json", self.key)
+    }
+
+    fn document_name(&self) -> String {
+        format!("{}.xml", self.key)
+    }
+
+    /// `None` where nothing is remembered that counts.
+    fn state(&self) -> Result<Option<State>, Unreadable> {
+        let state: Option<State> = read(&self.guests, &self.state_name())?;
+        Ok(state.filter(|state| self.is_this_boot(&state.boot)))
+    }
+
+    /// What waits for this guest, and whatever can't be read that may say so.
+    fn expected(&self) -> (Option<Pending>, Vec<Unreadable>) {
+        let mut unreadable = Vec::new();
+        let mut look = |name: &str| {
+            read::<Pending>(&self.pending, name).unwrap_or_else(|one| {
+                unreadable.push(one);
+                None
+            })
+        };
+        let own = look(&self.state_name());
+        // a restore whose document couldn't be read knew the guest by its name alone
+        let by_name = look(&self.pending_by_name);
+        let pending = own.or(by_name);
+        if pending.is_none() {
+            unreadable.extend(self.doubt.clone());
+        }
+        // its last life counts for nothing here, but nobody knows what a file is that can't be read
+        unreadable.extend(self.state().err());
+        let holds = |pending: &Pending| self.is_this_boot(&pending.boot) && is_current(pending);
+        (pending.filter(holds), unreadable)
+    }
+
+    /// Whether what is remembered lies in a directory of others: it is nobody's word then.
+    fn is_shut(&self) -> bool {
+        let is_shut = |directory: &Dir| {
+            let error = directory.judge().err();
+            error.as_ref().and_then(Shut::of).is_some_and(Shut::is_of_others)
+        };
+        is_shut(&self.pending) || is_shut(&self.guests)
+    }
+
+    /// A boot that couldn't be asked for its name may be this one: a held failure must not be lost.
+    fn is_this_boot(&self, boot: &str) -> bool {
+        boot == self.boot || boot.is_empty() || self.boot.is_empty()
+    }
+
+    fn keep_origin(&self, origin: Origin) -> io::Result<()> {
+        let (boot, name) = (self.boot.clone(), self.name.clone());
+        let state = State { format: FORMAT, boot, name, origin };
+        write(&self.guests, &self.state_name(), &serde_json::to_vec(&state)?)
+    }
+
+    /// Remembers, at `restore` or `migrate`, how the guest comes, for the `prepare` that follows.
+    ///
+    /// # Errors
+    /// It could not be written: a held failure is lost then.
+    pub fn expect(&self, origin: Origin, held: Option<Held>) -> io::Result<()> {
+        let (boot, name) = (self.boot.clone(), self.name.clone());
+        let pending = Pending { format: FORMAT, boot, name, origin, since: now(), held };
+        write(&self.pending, &self.state_name(), &serde_json::to_vec(&pending)?)
+    }
+
+    /// Takes, at `prepare`, what was expected, and remembers the origin of the guest.
+    pub fn arrive(&self) -> Arrival {
+        let arrival = self.foresee();
+        if arrival.is_in_doubt {
+            // a file that can't be read refuses for all of its time
+            return arrival;
+        }
+        // an expectation must not be met twice
+        self.forget_pending();
+        if self.keep_origin(arrival.origin).is_err() {
+            remove(&self.guests, &self.state_name());
+        }
+        arrival
+    }
+
+    /// What `prepare` would find, without taking it.
+    pub fn foresee(&self) -> Arrival {
+        if self.is_shut() {
+            return Arrival::of(Origin::Unknown);
+        }
+        let (pending, unreadable) = self.expected();
+        if let Some(one) = unreadable.iter().find(|one| one.refuses_for.is_some()) {
+            return Arrival::in_doubt(one.refusal());
+        }
+        let mut arrival = pending.map_or(Arrival::of(Origin::Fresh), |pending| {
+            let held = pending.held.map(|held| match held.status {
+                // nobody holds a success
+                0 => Held { status: OWN_TROUBLE, ..held },
+                _ => held,
+            });
+            Arrival { held, ..Arrival::of(pending.origin) }
+        });
+        arrival.trouble = unreadable.first().map(Unreadable::dropped);
+        arrival
+    }
+
+    /// The origin of the running guest.
+    pub fn origin(&self) -> Origin {
+        self.state().ok().flatten().map_or(Origin::Unknown, |state| state.origin)
+    }
+
+    /// Drops what no `prepare` came for. What can't be read stays for as long as it refuses.
+    pub fn forget_pending(&self) {
+        for name in [&self.pending_by_name, &self.state_name()] {
+            match read::<Pending>(&self.pending, name) {
+                Ok(None) => {}
+                Err(unreadable) if unreadable.refuses_for.is_some() => {}
+                Ok(Some(_)) | Err(_) => remove(&self.pending, name),
+            }
+        }
+        // where it was the last; the kernel refuses where it wasn't
+        let _ = self.pending.remove_empty();
+    }
+
+    /// Keeps the document of `started` or `reconnect`.
+    ///
+    /// # Errors
+    /// It could not be written; an older one is gone then, for it may be of another start. Or a
+    /// newer version wrote the guest's state, beside which alone it counts.
+    pub fn keep_document(&self, document: &[u8]) -> io::Result<()> {
+        let name = self.document_name();
+        write(&self.guests, &name, document).inspect_err(|_| remove(&self.guests, &name))?;
+        match self.state() {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => self.keep_origin(Origin::Unknown),
+            Err(unreadable) if is_newer(&self.guests, &self.state_name()) => {
+                Err(io::Error::other(format!("{}: {}", unreadable.path.display(), unreadable.why)))
+            }
+            Err(_) => self.keep_origin(Origin::Unknown),
+        }
+    }
+
+    /// The file with the document of `started`, if it was kept in this boot.
+    pub fn started_document(&self) -> Option<PathBuf> {
+        let name = self.document_name();
+        let (_, metadata) = self.guests.open(&name).ok()?;
+        let is_kept = metadata.len() <= MAX_BYTES as u64 && self.state().ok().flatten().is_some();
+        is_kept.then(|| self.guests.named().join(name))
+    }
+
+    /// Forgets the guest, at the end of its `release`: whatever its files say is over.
+    pub fn forget(&self) {
+        remove(&self.guests, &self.state_name());
+        remove(&self.guests, &self.document_name());
+    }
+}
+
+fn is_current(pending: &Pending) -> bool {
+    (0..=PENDING_SECONDS).contains(&now().saturating_sub(pending.since))
+}
+
+/// Seconds since the boot, sleep included; no clock that anybody sets.
+fn now() -> i64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| time.tv_sec())
+}
+
+/// The key of a guest whose uuid this call doesn't tell: that of the one remembered under its name,
+/// else one made of the name. With it comes what waits and can't be read: it may be this guest's.
+fn key_by_name(directories: [&Dir; 2], driver: Driver, name: &str) -> (String, Option<Unreadable>) {
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(default)]
+        name: String,
+    }
+    let prefix = format!("{driver}-");
+    let of_name = key_of_name(driver, name);
+    let (mut found, mut doubt) = (None, None);
+    for directory in directories {
+        for file_name in state_names(directory) {
+            let Some(key) = file_name.strip_suffix(".json").filter(|key| key.starts_with(&prefix))
+            else {
+                continue;
+            };
+            match read::<Named>(directory, &file_name) {
+                Ok(Some(named)) if named.name == name => drop(found.get_or_insert(key.to_owned())),
+                // what is kept under the name of another guest is that one's
+                Err(unreadable)
+                    if directory.named().ends_with(PENDING) && !key.contains("-name-") =>
+                {
+                    doubt = doubt.or(unreadable.refuses_for.is_some().then_some(unreadable));
+                }
+                _ => {}
+            }
+        }
+    }
+    (found.unwrap_or(of_name), doubt)
+}
+
+fn key_of_name(driver: Driver, name: &str) -> String {
+    format!("{driver}-name-{}", files::name_digest(name.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    const UUID: &str = "91126ceb-8184-4a0b-b79f-0f3d17ecc836";
+
+    fn guest(directory: &Path) -> Guest {
+        Guest::new(&Dir::of_test(directory), Driver::Qemu, Some(UUID), "vm")
+    }
+
+    fn alter(guest: &Guest, change: fn(&mut Pending)) {
+        let mut pending = guest.expected().0.unwrap();
+        change(&mut pending);
+        let bytes = serde_json::to_vec(&pending).unwrap();
+        write(&guest.pending, &guest.state_name(), &bytes).unwrap();
+    }
+
+    #[test]
+    fn an_expectation_is_met_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        let held = Held { status: 3, words: "hookmux: no".into() };
+        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+        assert_eq!(guest.foresee().held, Some(held.clone()));
+        assert_eq!(guest.arrive(), Arrival { held: Some(held), ..Arrival::of(Origin::Restore) });
+        assert_eq!(guest.origin(), Origin::Restore);
+        assert!(!is_any_pending(&Dir::of_test(directory.path())), "nothing waits any more");
+        assert_eq!(guest.arrive(), Arrival::of(Origin::Fresh));
+        assert_eq!(guest.origin(), Origin::Fresh);
+    }
+
+    #[test]
+    fn an_expectation_ends_after_five_minutes_with_another_call_or_with_the_boot() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        guest.expect(Origin::Migration, None).unwrap();
+        alter(&guest, |pending| pending.since -= PENDING_SECONDS + 1);
+        assert_eq!(guest.arrive().origin, Origin::Fresh);
+
+        guest.expect(Origin::Migration, None).unwrap();
+        guest.forget_pending();
+        assert_eq!(guest.arrive().origin, Origin::Fresh);
+
+        guest.expect(Origin::Migration, None).unwrap();
+        alter(&guest, |pending| pending.boot = "another".into());
+        assert_eq!(guest.arrive().origin, Origin::Fresh);
+    }
+
+    #[test]
+    fn what_waits_for_a_name_waits_for_the_guest_of_the_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let by_name = Guest::new(&Dir::of_test(directory.path()), Driver::Qemu, None, "vm");
+        let held = Held { status: 3, words: "hookmux: no".into() };
+        by_name.expect(Origin::Restore, Some(held.clone())).unwrap();
+        let guest = guest(directory.path());
+        assert_eq!(guest.arrive(), Arrival { held: Some(held), ..Arrival::of(Origin::Restore) });
+        assert!(!is_any_pending(&Dir::of_test(directory.path())), "and is met once");
+    }
+
+    /// Makes a file as old as this.
+    fn age(path: &Path, seconds: u64) {
+        let time = SystemTime::now() - Duration::from_secs(seconds);
+        let directory = fs::File::open(path).unwrap();
+        directory.set_modified(time).unwrap();
+    }
+
+    #[test]
+    fn what_waits_and_cannot_be_read_keeps_the_gate_shut() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        let path = guest.pending.named().join(guest.state_name());
+        fs::create_dir(guest.pending.named()).unwrap();
+        let whole = r#"{"boot":"","name":"vm","origin":"restore","since":0,"held":null"#;
+        for text in [
+            "",
+            "{",
+            "{}",
+            "[]",
+            "null",
+            r#"{"origin":"restore"}"#,
+            r#"{"origin":"restore","since":"x"}"#,
+            &format!(r#"{whole},"format":2}}"#),
+            &whole.replace("null", "3"),
+            &format!("{whole}}}{}", " ".repeat(1 << 20)),
+        ] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .unwrap();
+            for _ in 0..2 {
+                // also a second time, and whatever else happens
+                let arrival = guest.arrive();
+                let held = arrival.held.unwrap();
+                assert!(arrival.is_in_doubt && held.status == OWN_TROUBLE, "{text}");
+                for word in [path.to_str().unwrap(), "can't be read: ", "rm /"] {
+                    assert!(held.words.contains(word), "{text}: {}", held.words);
+                }
+                guest.forget_pending();
+                assert_eq!(fs::read_to_string(&path).unwrap(), text, "left as it is");
+            }
+            assert_eq!(unreadable(&Dir::of_test(directory.path())).len(), 1, "{text}");
+            age(&path, 301);
+            let foreseen = guest.foresee();
+            assert!(foreseen.held.is_none() && foreseen.trouble.unwrap().contains("dropped"));
+            assert_eq!(guest.arrive().origin, Origin::Fresh);
+            assert!(!path.exists() && guest.arrive().trouble.is_none(), "{text}");
+            fs::create_dir_all(guest.pending.named()).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_of_ours_cannot_be_read_either() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        let path = guest.pending.named().join(guest.state_name());
+        let held = Held { status: 3, words: "hookmux: no".into() };
+        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+        let good = directory.path().join("good");
+        fs::copy(&path, &good).unwrap();
+        let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let spoilt: [&dyn Fn(); 6] = [
+            &|| fs::create_dir(&path).unwrap(),
+            &|| nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            &|| symlink(&good, &path).unwrap(),
+            &|| symlink("/nonexistent", &path).unwrap(),
+            &|| fs::hard_link(&good, &path).unwrap(),
+            &|| {
+                fs::copy(&good, &path).unwrap();
+                mode(0o666);
+            },
+        ];
+        for spoil in spoilt {
+            remove(&guest.pending, &guest.state_name());
+            fs::create_dir_all(guest.pending.named()).unwrap();
+            spoil();
+            let arrival = guest.arrive();
+            assert!(arrival.is_in_doubt, "{arrival:?}");
+            assert!(path.symlink_metadata().is_ok(), "left as it is");
+            // the next restore writes over it
+            guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+            assert_eq!(guest.arrive().held, Some(held.clone()));
+        }
+        // a directory that can't be removed, and a file in the place of the directory
+        fs::create_dir_all(path.join("x")).unwrap();
+        assert!(guest.arrive().held.unwrap().words.contains("rm -r /"));
+        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+        assert_eq!(guest.arrive().held, Some(held.clone()));
+        fs::remove_dir_all(guest.pending.named()).unwrap();
+        fs::write(guest.pending.named(), "").unwrap();
+        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+        assert_eq!(guest.arrive().held, Some(held));
+    }
+
+    #[test]
+    fn a_call_that_tells_no_uuid_takes_what_cannot_be_read_for_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        guest.expect(Origin::Restore, None).unwrap();
+        let path = guest.pending.named().join(guest.state_name());
+        fs::write(&path, "{").unwrap();
+        let by_name = |driver, name| {
+            Guest::new(&Dir::of_test(directory.path()), driver, None, name).foresee()
+        };
+        assert!(by_name(Driver::Qemu, "vm").is_in_doubt);
+        assert!(by_name(Driver::Qemu, "another").is_in_doubt, "whose it is can't be told");
+        assert!(!by_name(Driver::Lxc, "vm").is_in_doubt);
+        let other = "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901";
+        let other = Guest::new(&Dir::of_test(directory.path()), Driver::Qemu, Some(other), "other")
+            .foresee();
+        assert_eq!(other, Arrival::of(Origin::Fresh));
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_read_refuses_prepare_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        guest.arrive();
+        let path = guest.guests.named().join(guest.state_name());
+        let newer = r#"{"format":2,"boot":"","name":"vm","origin":"fresh","more":1}"#;
+        for text in ["{", newer] {
+            fs::write(&path, text).unwrap();
+            assert!(guest.arrive().is_in_doubt && guest.arrive().is_in_doubt);
+            assert_eq!(guest.origin(), Origin::Unknown);
+            assert_eq!(guest.started_document(), None);
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        let words = guest.keep_document(b"<domain/>").unwrap_err().to_string();
+        assert!(words.contains("a newer hookmux wrote it"), "{words}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), newer, "left as it is");
+        fs::write(&path, "{").unwrap();
+        guest.keep_document(b"<domain/>").unwrap();
+        assert!(guest.started_document().is_some());
+        // what waits is not lost with a state whose time is over
+        let held = Held { status: 3, words: "hookmux: no".into() };
+        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+        fs::write(&path, "{").unwrap();
+        age(&path, 301);
+        let arrival = guest.arrive();
+        assert_eq!((arrival.held, arrival.is_in_doubt), (Some(held), false));
+        assert!(arrival.trouble.unwrap().contains("is dropped"));
+        fs::write(&path, newer).unwrap();
+        guest.forget();
+        assert!(!path.exists(), "its life is over");
+    }
+
+    #[test]
+    fn what_another_version_says_of_it_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        guest.expect(Origin::Restore, None).unwrap();
+        let path = guest.pending.named().join(guest.state_name());
+        let since = now();
+        for (text, origin, held) in [
+            (format!(r#"{{"origin":"cloned","since":{since}}}"#), Origin::Unknown, None),
+            (
+                format!(r#"{{"origin":"restore","since":{since},"held":{{"more":1}},"more":2}}"#),
+                Origin::Restore,
+                Some(Held::default()),
+            ),
+            (
+                format!(
+                    r#"{{"origin":"restore","since":{since},"held":{{"status":0,"words":"x"}}}}"#
+                ),
+                Origin::Restore,
+                Some(Held { status: OWN_TROUBLE, words: "x".into() }),
+            ),
+        ] {
+            fs::write(&path, &text).unwrap();
+            let arrival = guest.foresee();
+            assert_eq!((arrival.origin, arrival.held, arrival.is_in_doubt), (origin, held, false));
+        }
+    }
+
+    #[test]
+    fn gigabytes_and_devices_are_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        let path = guest.pending.make().unwrap().join(guest.state_name());
+        for (spoil, why) in [
+            (
+                (|path: &Path| fs::File::create(path).unwrap().set_len(5 << 30).unwrap())
+                    as fn(&Path),
+                "larger than",
+            ),
+            (|path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap(), "it is a link"),
+        ] {
+            spoil(&path);
+            let held = guest.foresee().held.unwrap();
+            assert_eq!(held.status, OWN_TROUBLE);
+            assert!(held.words.contains(why), "{}", held.words);
+            fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_lies_in_a_directory_of_others_is_not_remembered() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        guest(directory.path()).expect(Origin::Migration, None).unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let guest = guest(directory.path());
+        assert_eq!(guest.arrive(), Arrival::of(Origin::Unknown));
+        assert!(guest.expect(Origin::Restore, None).is_err());
+        guest.forget_pending();
+        let runtime_dir = Dir::of_test(directory.path());
+        assert!(is_any_pending(&runtime_dir), "nothing is removed there");
+        assert!(unreadable(&runtime_dir).is_empty(), "nor looked at");
+    }
+
+    #[test]
+    fn a_directory_that_another_call_removed_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        guest.expect(Origin::Migration, None).unwrap();
+        fs::remove_dir_all(directory.path().join(PENDING)).unwrap();
+        guest.expect(Origin::Restore, None).unwrap();
+        assert_eq!(guest.arrive().origin, Origin::Restore);
+    }
+
+    #[test]
+    fn the_started_document_lives_until_release() {
+        let directory = tempfile::tempdir().unwrap();
+        let guest = guest(directory.path());
+        assert_eq!(guest.started_document(), None);
+        guest.arrive();
+        guest.keep_document(b"<domain/>").unwrap();
+        assert_eq!(fs::read(guest.started_document().unwrap()).unwrap(), b"<domain/>");
+        // a call without a document finds the guest by its name
+        let by_name = Guest::new(&Dir::of_test(directory.path()), Driver::Qemu, None, "vm");
+        assert_eq!(by_name.started_document(), guest.started_document());
+        assert_eq!(
+            Guest::new(&Dir::of_test(directory.path()), Driver::Lxc, None, "vm").started_document(),
+            None
+        );
+        guest.forget();
+        assert_eq!(guest.started_document(), None);
+        assert_eq!(guest.origin(), Origin::Unknown);
+        assert_eq!(fs::read_dir(directory.path().join("guests")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_lost_directory_makes_the_origin_unknown_and_nothing_else() {
+        let guest = guest(Path::new("/proc/nowhere"));
+        assert!(guest.expect(Origin::Restore, None).is_err());
+        assert_eq!(guest.origin(), Origin::Unknown);
+        assert!(guest.keep_document(b"x").is_err());
+        guest.forget_pending();
+        guest.forget();
+    }
+}

@@ -1,0 +1,212 @@
+//! Whether a registered hook is meant by a call: `when`. Pure.
+
+use std::borrow::Cow;
+
+use crate::config::registration::When;
+use crate::config::values::Patterns;
+use crate::libvirt::{Call, Document, Driver};
+use crate::machine::cut;
+use crate::plan::Knowledge;
+
+/// How much of a value is told, in bytes, and how many networks.
+const MAX_SHOWN_BYTES: usize = 200;
+const MOST_SHOWN: usize = 10;
+
+/// What a condition comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holds {
+    Yes,
+    /// It doesn't: which condition, and what the value is.
+    No(String),
+    /// The value can't be known: the document that has it is broken or was never sent.
+    Unknown(String),
+}
+
+/// All conditions must hold; the first that doesn't is told.
+pub fn judge(when: &When, call: &Call, knowledge: &Knowledge<'_>) -> Holds {
+    let has_document = matches!(knowledge.document, Document::Whole(_));
+    let name = call.object().to_string_lossy();
+    // a release without a reason (libvirt before 10.5) has the empty one
+    let reason = call.reason().map(|reason| reason.to_string_lossy()).unwrap_or_default();
+    let title = knowledge.metadata.title.as_deref().unwrap_or_default();
+    let known = |condition: &Option<Patterns>, what: &str, value: &str| {
+        condition.as_ref().and_then(|patterns| mismatch(patterns, what, value))
+    };
+    let certain = known(&when.driver, "driver", call.driver.name())
+        .or_else(|| known(&when.name, "name", &name))
+        .or_else(|| known(&when.reason, "reason", &reason))
+        .or_else(|| known(&when.origin, "origin", knowledge.origin.name()));
+    if let Some(why) = certain {
+        return Holds::No(why);
+    }
+    let asks_document = when.uuid.is_some()
+        || when.title.is_some()
+        || when.property.is_some()
+        || asks_networks(when, call);
+    if asks_document && !has_document {
+        return Holds::Unknown(unknown(knowledge.document));
+    }
+    let in_document = known(&when.uuid, "uuid", knowledge.uuid.unwrap_or_default())
+        .or_else(|| known(&when.title, "title", title))
+        .or_else(|| network(when, call, &name, &knowledge.metadata.networks))
+        .or_else(|| property(when, knowledge));
+    in_document.map_or(Holds::Yes, Holds::No)
+}
+
+fn mismatch(patterns: &Patterns, what: &str, value: &str) -> Option<String> {
+    (!patterns.match_value(value))
+        .then(|| format!("when: {what} is {}, not {patterns}", shown(value)))
+}
+
+/// The beginning of a value: a guest's may have megabytes.
+fn shown(value: &str) -> Cow<'_, str> {
+    match value {
+        "" => Cow::Borrowed("none"),
+        _ if value.len() <= MAX_SHOWN_BYTES => Cow::Borrowed(value),
+        _ => Cow::Owned(format!("{}…", cut::beginning(value, MAX_SHOWN_BYTES))),
+    }
+}
+
+/// A network's own name is an argument of the call.
+fn asks_networks(when: &When, call: &Call) -> bool {
+    when.network.is_some() && call.driver != Driver::Network
+}
+
+fn network(when: &When, call: &Call, name: &str, networks: &[String]) -> Option<String> {
+    let patterns = when.network.as_ref()?;
+    if call.driver == Driver::Network {
+        return mismatch(patterns, "network", name);
+    }
+    if patterns.match_any(networks.iter().map(String::as_str)) {
+        return None;
+    }
+    let some: Vec<&str> = networks.iter().take(MOST_SHOWN).map(String::as_str).collect();
+    let more = if networks.len() > MOST_SHOWN { ", …" } else { "" };
+    Some(format!("when: network is {}{more}, not {patterns}", shown(&some.join(", "))))
+}
+
+fn property(when: &When, knowledge: &Knowledge<'_>) -> Option<String> {
+    when.property.iter().flatten().find_map(|(name, patterns)| {
+        let properties = &knowledge.metadata.properties;
+        match properties.iter().find(|property| property.name == *name) {
+            Some(property) => mismatch(patterns, &format!("property {name}"), &property.value),
+            // harmless unless the guest asks for it
+            None => Some(format!("when: property {name} is not set")),
+        }
+    })
+}
+
+fn unknown(document: &Document) -> String {
+    match document {
+        Document::Broken(why) | Document::NotRead { why, .. } => {
+            format!("when: unknown, for {why}")
+        }
+        Document::Absent | Document::Whole(_) => {
+            "when: unknown, for libvirt sent no document".to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Origin;
+    use crate::libvirt::metadata::{Metadata, Property};
+
+    fn when(text: &str) -> When {
+        serde_yaml::from_str(text).unwrap()
+    }
+
+    fn metadata() -> Metadata {
+        Metadata {
+            properties: vec![Property { name: "macspoof".into(), value: "true".into() }],
+            title: Some("Web server".into()),
+            networks: vec!["lan".into(), "dmz".into()],
+            ..Metadata::default()
+        }
+    }
+
+    fn judged(text: &str, document: &Document) -> Holds {
+        let call =
+            Call::new(Driver::Qemu, ["web-1", "release", "end", "migrated"].map(Into::into).into());
+        let metadata = metadata();
+        let knowledge = Knowledge {
+            origin: Origin::Fresh,
+            document,
+            metadata: &metadata,
+            uuid: Some("91126ceb"),
+        };
+        judge(&when(text), &call, &knowledge)
+    }
+
+    #[test]
+    fn all_conditions_must_hold_and_the_one_that_does_not_is_told() {
+        let document = Document::Whole(Vec::new());
+        for (text, expected) in [
+            ("{}", None),
+            ("driver: qemu", None),
+            ("driver: [lxc, network]", Some("when: driver is qemu, not lxc, network")),
+            ("name: [web-*, '!web-test']", None),
+            ("name: db", Some("when: name is web-1, not db")),
+            ("{driver: qemu, name: db}", Some("when: name is web-1, not db")),
+            ("uuid: 9112*", None),
+            ("title: '* server'", None),
+            ("title: x", Some("when: title is Web server, not x")),
+            ("reason: migrated", None),
+            ("reason: '!migrated'", Some("when: reason is migrated, not !migrated")),
+            ("origin: [restore, migration]", Some("when: origin is fresh, not restore, migration")),
+            ("network: dmz", None),
+            ("network: '!lan'", Some("when: network is lan, dmz, not !lan")),
+            ("property: {macspoof: true}", None),
+            ("property: {macspoof: 'false'}", Some("when: property macspoof is true, not false")),
+            ("property: {other: '*'}", Some("when: property other is not set")),
+        ] {
+            let expected = expected.map_or(Holds::Yes, |why| Holds::No(why.to_owned()));
+            assert_eq!(judged(text, &document), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_document_tells_is_unknown_without_one() {
+        let not_read = Document::NotRead { bytes: b"<d/>".into(), why: "it is too deep".into() };
+        for document in [Document::Absent, Document::Broken("it had no end".into()), not_read] {
+            for text in ["uuid: '*'", "title: x", "network: lan", "property: {a: b}"] {
+                assert!(matches!(judged(text, &document), Holds::Unknown(_)), "{text}");
+            }
+            assert_eq!(
+                judged("{driver: qemu, name: web-1, reason: migrated, origin: fresh}", &document),
+                Holds::Yes
+            );
+            // one that certainly doesn't hold decides
+            assert!(matches!(judged("{name: db, title: x}", &document), Holds::No(_)));
+        }
+    }
+
+    #[test]
+    fn a_network_is_its_own() {
+        let call =
+            Call::new(Driver::Network, ["lan", "start", "begin", "-"].map(Into::into).into());
+        let metadata = Metadata::default();
+        let knowledge = Knowledge {
+            origin: Origin::Unknown,
+            document: &Document::Absent,
+            metadata: &metadata,
+            uuid: None,
+        };
+        assert_eq!(judge(&when("network: lan"), &call, &knowledge), Holds::Yes);
+    }
+
+    #[test]
+    fn a_release_without_a_reason_is_not_excluded() {
+        let call = Call::new(Driver::Qemu, ["g", "release", "end", "-"].map(Into::into).into());
+        let metadata = Metadata::default();
+        let knowledge = Knowledge {
+            origin: Origin::Fresh,
+            document: &Document::Absent,
+            metadata: &metadata,
+            uuid: None,
+        };
+        assert_eq!(judge(&when("reason: '!migrated'"), &call, &knowledge), Holds::Yes);
+        assert!(matches!(judge(&when("reason: saved"), &call, &knowledge), Holds::No(_)));
+    }
+}

@@ -1,0 +1,67 @@
+//! What a call knows beside its arguments: libvirt's document and what is in it, and what is
+//! remembered of the guest.
+
+use crate::libvirt::document::{self, Identity, Malformed};
+use crate::libvirt::metadata::{self, Metadata};
+use crate::libvirt::{Call, Document, Driver};
+use crate::memory::guest::Guest;
+use crate::state::Dir;
+
+/// libvirt's document, read and judged.
+#[derive(Debug)]
+pub struct Facts {
+    pub document: Document,
+    pub identity: Identity,
+    pub metadata: Metadata,
+}
+
+impl Facts {
+    /// Judges a document. One that isn't well-formed counts as absent, and its reason is kept. One
+    /// that is over a limit is kept too, and known by its name and uuid alone.
+    pub fn of(document: Document) -> Facts {
+        let bytes = match document {
+            Document::Whole(bytes) | Document::NotRead { bytes, .. } => bytes,
+            Document::Absent | Document::Broken(_) => return Facts::without_content(document),
+        };
+        let read = document::parse(&bytes).and_then(|tree| {
+            let metadata = metadata::read(&tree).map_err(Malformed::OverLimit)?;
+            Ok((document::identity(&tree), metadata))
+        });
+        match read {
+            Ok((identity, metadata)) => {
+                Facts { document: Document::Whole(bytes), identity, metadata }
+            }
+            Err(limit @ Malformed::OverLimit(_)) => {
+                let identity = document::head(&bytes).unwrap_or_default();
+                let document = Document::NotRead { bytes, why: limit.to_string() };
+                Facts { identity, ..Facts::without_content(document) }
+            }
+            Err(why) => Facts::without_content(Document::Broken(why.to_string())),
+        }
+    }
+
+    fn without_content(document: Document) -> Facts {
+        Facts { document, identity: Identity::default(), metadata: Metadata::default() }
+    }
+
+    /// The XML of a device, out of the document.
+    pub fn device_xml(&self, device: usize) -> Option<&[u8]> {
+        let range = self.metadata.devices.get(device)?.range.clone();
+        self.document.bytes()?.get(range)
+    }
+}
+
+/// The memory of the guest that a call is about; `None` for networks and the daemon.
+pub fn guest(call: &Call, runtime_dir: &Dir, identity: &Identity) -> Option<Guest> {
+    if !call.driver.is_guest() {
+        return None;
+    }
+    let uuid = identity.plain_uuid();
+    let name = call.object().to_string_lossy();
+    Some(Guest::new(runtime_dir, call.driver, uuid.as_deref(), &name))
+}
+
+/// Whether libvirt sends a document at all.
+pub fn has_document(call: &Call) -> bool {
+    call.driver != Driver::Daemon
+}

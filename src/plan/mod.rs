@@ -1,0 +1,346 @@
+//! Which hooks a call runs, in which order, and why the others not. Pure: `plan` shows what `run`
+//! does because both ask here.
+
+pub mod condition;
+pub mod facts;
+pub mod property_rules;
+
+use std::borrow::Cow;
+
+use crate::config::TrustPolicy;
+use crate::config::registration::StdinKind;
+use crate::event::{Event, Origin};
+use crate::hook::candidates::{Candidate, Candidates, Moment};
+use crate::hook::{Hook, Style};
+use crate::libvirt::metadata::Metadata;
+use crate::libvirt::{Call, Class, Document};
+use crate::trust::Trust;
+use crate::verdict::{NOT_EXECUTABLE, OWN_TROUBLE};
+use condition::Holds;
+
+/// What a plan depends on, beside the call and the files.
+pub struct Knowledge<'a> {
+    pub origin: Origin,
+    pub document: &'a Document,
+    pub metadata: &'a Metadata,
+    pub uuid: Option<&'a str>,
+}
+
+/// What becomes of a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    Run,
+    /// It counts as failed without being run: the status, and why.
+    Fails {
+        status: i32,
+        why: String,
+        /// Whether it would fail by itself, as a script that ends so; else it is refused, or hookmux
+        /// can't try it.
+        is_its_own: bool,
+    },
+    /// It has no part in this call: why.
+    Out(String),
+    /// The same, though it looks as if it had been meant to: not executable, a link to nothing.
+    Odd(String),
+}
+
+impl Decision {
+    /// Why it doesn't run; `None` where it does.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Decision::Run => None,
+            Decision::Fails { why, .. } | Decision::Out(why) | Decision::Odd(why) => Some(why),
+        }
+    }
+}
+
+/// One hook in a call; of a device event, for one device.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// `None` for scripts that run at any call: the per-guest tree, an adopted script.
+    pub event: Option<Cow<'static, str>>,
+    /// Index into the devices of the knowledge.
+    pub device: Option<usize>,
+    pub hook: Hook,
+    pub decision: Decision,
+}
+
+/// Makes the plan.
+pub fn plan(call: &Call, candidates: &Candidates, knowledge: &Knowledge<'_>) -> Vec<Step> {
+    candidates.moments.iter().flat_map(|moment| moment_steps(call, moment, knowledge)).collect()
+}
+
+fn moment_steps(call: &Call, moment: &Moment, knowledge: &Knowledge<'_>) -> Vec<Step> {
+    let event = moment.event.as_ref();
+    let per_device = event.is_some_and(|event| event.per_device);
+    let silent = event.and_then(|event| event.fires(knowledge.origin, call.reason()).err());
+    let step = |candidate: &Candidate, device: Option<usize>, decision| Step {
+        event: event.map(|event| event.name.clone()),
+        device,
+        hook: candidate.hook.clone(),
+        decision,
+    };
+    if silent.is_some() || !per_device || knowledge.metadata.devices.is_empty() {
+        return moment
+            .candidates
+            .iter()
+            .map(|candidate| {
+                let decision = decide(call, candidate, event, silent.as_deref(), knowledge);
+                step(candidate, None, decision)
+            })
+            .collect();
+    }
+    // vdsm runs a device's hooks all before the next device's
+    let devices = 0..knowledge.metadata.devices.len();
+    devices
+        .flat_map(|device| {
+            moment.candidates.iter().map(move |candidate| {
+                step(candidate, Some(device), decide(call, candidate, event, None, knowledge))
+            })
+        })
+        .collect()
+}
+
+fn decide(
+    call: &Call,
+    candidate: &Candidate,
+    event: Option<&Event>,
+    silent: Option<&str>,
+    knowledge: &Knowledge<'_>,
+) -> Decision {
+    if let Some(reason) = candidate.state.reason() {
+        let is_odd = candidate.state.is_odd() && silent.is_none();
+        return if is_odd { Decision::Odd(reason) } else { Decision::Out(reason) };
+    }
+    if let Some(why) = silent {
+        return Decision::Out(why.to_owned());
+    }
+    let per_device = event.is_some_and(|event| event.per_device);
+    let registration = candidate.hook.registration.as_deref();
+    let is_gate = call.class() == Class::Gate;
+    // nobody can know what is in it
+    let not_read = knowledge.document.why_not_read().filter(|_| is_gate);
+    // and it isn't even handed on
+    let missing = not_read.filter(|_| knowledge.document.bytes().is_none());
+    let fails = |what: &str, why: &str| Decision::Fails {
+        status: OWN_TROUBLE,
+        why: format!("{what}, but {why}"),
+        is_its_own: false,
+    };
+    match registration.map(|registration| condition::judge(&registration.when, call, knowledge)) {
+        None | Some(Holds::Yes) => {}
+        Some(Holds::No(why)) => return Decision::Out(why),
+        // a gate can't be passed by what nobody could read
+        Some(Holds::Unknown(why)) => {
+            return not_read.map_or(Decision::Out(why), |broken| {
+                fails("its conditions need libvirt's document", broken)
+            });
+        }
+    }
+    let needs_content = per_device || needs_content(&candidate.hook);
+    let lacks = not_read.filter(|_| needs_content);
+    if let Some(why) = lacks.or(missing.filter(|_| needs_document(&candidate.hook))) {
+        return fails("it needs libvirt's document", why);
+    }
+    if per_device && knowledge.metadata.devices.is_empty() {
+        return Decision::Out("no device has custom properties".to_owned());
+    }
+    Decision::Run
+}
+
+/// Whether a hook is given the document as something that it must have. The file of vdsm's style
+/// is none: most scripts never look at it.
+fn needs_document(hook: &Hook) -> bool {
+    hook.style == Style::Libvirt
+        || hook.registration.as_ref().is_some_and(|registration| {
+            registration.stdin != StdinKind::None
+                || registration
+                    .args
+                    .iter()
+                    .any(|argument| argument.uses("XML_BASE64") || argument.uses("UUID"))
+        })
+}
+
+/// Whether a hook is told what is in the document, as one JSON object.
+fn needs_content(hook: &Hook) -> bool {
+    let registration = hook.registration.as_ref();
+    registration.is_some_and(|registration| registration.stdin == StdinKind::Json)
+}
+
+impl Step {
+    /// Asks whether the hook's files are trusted, now: itself, and what a registration runs before
+    /// and after it. What isn't counts as failed, or with `trust: warn` is run; then the warning is
+    /// returned.
+    pub fn judge(&mut self, trust: &mut Trust, policy: TrustPolicy) -> Option<String> {
+        if self.decision != Decision::Run {
+            return None;
+        }
+        let (_, refusal) = self.hook.refusal(trust)?;
+        match policy {
+            TrustPolicy::Refuse => {
+                self.decision = Decision::Fails {
+                    status: NOT_EXECUTABLE,
+                    why: format!("refused: {refusal}"),
+                    is_its_own: false,
+                };
+                None
+            }
+            TrustPolicy::Warn => Some(format!("not trusted, but run (`trust: warn`): {refusal}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event;
+    use crate::hook::{OnFailure, Source, State};
+    use crate::libvirt::Driver;
+    use crate::libvirt::metadata::Device;
+    use std::ffi::OsString;
+
+    fn hook(label: &str, style: Style) -> Hook {
+        Hook {
+            label: label.to_owned(),
+            name: label.into(),
+            path: label.into(),
+            source: Source::EventDirectory,
+            style,
+            on_failure: OnFailure::Fail,
+            kill: false,
+            filter: true,
+            timeout: None,
+            kill_leftovers: false,
+            weight: 0,
+            registration: None,
+        }
+    }
+
+    fn device(label: &str) -> Device {
+        Device {
+            range: 0..0,
+            kind: "interface".into(),
+            label: label.into(),
+            properties: Vec::new(),
+        }
+    }
+
+    /// The plan of a call with two hooks at each of its events and one in the per-guest tree.
+    fn steps(
+        arguments: &[&str],
+        origin: Origin,
+        document: &Document,
+        devices: &[Device],
+    ) -> Vec<String> {
+        let call = Call::new(Driver::Qemu, arguments.iter().map(OsString::from).collect());
+        let mut candidates = Candidates::default();
+        let active =
+            |label: &str, style| Candidate { hook: hook(label, style), state: State::Active };
+        for event in event::candidates(&call) {
+            let both =
+                ["a", "b"].map(|name| active(&format!("{}/{name}", event.name), Style::Vdsm));
+            candidates.moments.push(Moment { event: Some(event), candidates: both.into() });
+        }
+        candidates
+            .moments
+            .push(Moment { event: None, candidates: vec![active("tree", Style::Libvirt)] });
+        let metadata = Metadata { devices: devices.to_vec(), ..Metadata::default() };
+        let knowledge = Knowledge { origin, document, metadata: &metadata, uuid: None };
+        plan(&call, &candidates, &knowledge)
+            .into_iter()
+            .map(|step| {
+                let device = step.device.map(|index| format!("@{index}")).unwrap_or_default();
+                let mark = match step.decision {
+                    Decision::Run => "",
+                    Decision::Fails { .. } => "!",
+                    Decision::Out(_) | Decision::Odd(_) => "-",
+                };
+                format!("{mark}{}{device}", step.hook.label)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn device_events_run_once_per_device_and_before_the_guest() {
+        let seen = steps(
+            &["g", "prepare", "begin", "-"],
+            Origin::Fresh,
+            &Document::Absent,
+            &[device("x"), device("y")],
+        );
+        assert_eq!(
+            seen,
+            [
+                "before_vm_prepare/a",
+                "before_vm_prepare/b",
+                "before_device_create/a@0",
+                "before_device_create/b@0",
+                "before_device_create/a@1",
+                "before_device_create/b@1",
+                "before_vm_start/a",
+                "before_vm_start/b",
+                "tree"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_incoming_migration_is_no_start() {
+        let seen = steps(
+            &["g", "prepare", "begin", "-"],
+            Origin::Migration,
+            &Document::Absent,
+            &[device("x")],
+        );
+        assert_eq!(
+            seen,
+            [
+                "before_vm_prepare/a",
+                "before_vm_prepare/b",
+                "-before_device_create/a",
+                "-before_device_create/b",
+                "-before_vm_start/a",
+                "-before_vm_start/b",
+                "tree"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_gate_hook_that_needs_a_broken_document_fails_and_others_run() {
+        let broken = Document::Broken("it had no end".into());
+        let seen = steps(&["g", "prepare", "begin", "-"], Origin::Fresh, &broken, &[]);
+        assert_eq!(
+            seen,
+            [
+                "before_vm_prepare/a",
+                "before_vm_prepare/b",
+                "!before_device_create/a",
+                "!before_device_create/b",
+                "before_vm_start/a",
+                "before_vm_start/b",
+                "!tree"
+            ]
+        );
+        let seen = steps(&["g", "stopped", "end", "-"], Origin::Fresh, &broken, &[]);
+        assert_eq!(seen, ["after_vm_stop/a", "after_vm_stop/b", "tree"]);
+    }
+
+    #[test]
+    fn a_document_that_is_not_read_is_handed_on_all_the_same() {
+        let deep = Document::NotRead { bytes: b"<d/>".into(), why: "it is too deep".into() };
+        let seen = steps(&["g", "prepare", "begin", "-"], Origin::Fresh, &deep, &[]);
+        assert_eq!(
+            seen,
+            [
+                "before_vm_prepare/a",
+                "before_vm_prepare/b",
+                "!before_device_create/a",
+                "!before_device_create/b",
+                "before_vm_start/a",
+                "before_vm_start/b",
+                "tree"
+            ]
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! Custom properties against the values that `custom_properties` allows. Pure.
+
+use crate::config::Settings;
+use crate::config::settings::FILE_NAME;
+use crate::libvirt::metadata::Property;
+use crate::libvirt::{Call, Class, Driver};
+use crate::plan::facts::Facts;
+
+/// How many properties are told; a guest may have thousands.
+const MAX_TOLD: usize = 5;
+/// How much of a name or a value is told, in characters.
+const MAX_SHOWN: usize = 64;
+
+/// The properties with a value that isn't allowed, in words: at a gate they are a reason to fail,
+/// elsewhere these properties have no bare name.
+pub fn broken(call: &Call, settings: &Settings, facts: &Facts) -> Vec<String> {
+    let Some(rules) = &settings.custom_properties else { return Vec::new() };
+    let metadata = &facts.metadata;
+    let file = settings.hooks_dir.join(FILE_NAME);
+    let unread = if rules.is_map() { facts.document.why_not_read() } else { None };
+    if let Some(why) = unread {
+        // what can't be compared may be anything
+        return vec![format!(
+            "custom_properties in {} has values to compare, but {why}",
+            file.display()
+        )];
+    }
+    let of_guest = metadata.properties.iter().map(|property| (None, property));
+    let of_devices = metadata.devices.iter().flat_map(|device| {
+        device.properties.iter().map(|property| (Some(device.label.as_str()), property))
+    });
+    let all: Vec<_> = of_guest
+        .chain(of_devices)
+        .filter_map(|(device, property)| {
+            let allowed = rules.broken_rule(&property.name, &property.value)?;
+            Some((device, property, allowed))
+        })
+        .collect();
+    let what = if call.driver == Driver::Network { "network" } else { "guest" };
+    let object = call.object().to_string_lossy();
+    let consequence = match call.class() {
+        Class::Gate => "; change the property (virsh edit) or the setting",
+        Class::Live | Class::Notify => "; hooks don't get it under its bare name",
+    };
+    let words = |(device, property, allowed): &(Option<&str>, &Property, _)| {
+        let device = device.map(|label| format!(", device {}", shown(label))).unwrap_or_default();
+        format!(
+            "{what} {object}{device}: custom property `{}` is `{}`, and custom_properties in {} allows `{allowed}`{consequence}",
+            shown(&property.name),
+            shown(&property.value),
+            file.display()
+        )
+    };
+    let mut told: Vec<String> = all.iter().take(MAX_TOLD).map(words).collect();
+    if all.len() > MAX_TOLD {
+        told.push(format!(
+            "{what} {object}: {} more custom properties have values that custom_properties in {} doesn't allow",
+            all.len() - MAX_TOLD,
+            file.display()
+        ));
+    }
+    told
+}
+
+fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,14 @@
+//! A process on its leash: started, supervised, and ended with all that it started. Nothing here knows of
+//! hooks but by name.
+
+mod active;
+pub mod background;
+pub mod capture;
+pub mod feed;
+pub mod internal;
+pub mod job;
+pub mod shell;
+pub mod startable;
+pub mod stored_job;
+pub mod supervise;
+pub mod users;

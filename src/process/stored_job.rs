@@ -1,0 +1,153 @@
+//! A job in a form that can be kept: all that its process is started with.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::job::{Job, c_string};
+use super::users::{Identity, Privileges};
+use crate::config::registration::Limits;
+use crate::machine::proc;
+
+/// Bytes that need not be text, in base 64.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map(Bytes).map_err(serde::de::Error::custom)
+    }
+}
+
+/// What a process is started with, but for its run id, its document file and the end of its call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoredJob {
+    path: Bytes,
+    arguments: Vec<Bytes>,
+    environment: Vec<Bytes>,
+    /// `None`: `/dev/null`.
+    stdin: Option<Bytes>,
+    identity: Option<(u32, u32, Vec<u32>)>,
+    limits: Limits,
+    nice: Option<i32>,
+    timeout: Option<Duration>,
+    kill_leftovers: bool,
+}
+
+impl StoredJob {
+    /// From a job that is ready to start.
+    ///
+    /// # Errors
+    /// Its standard input could not be read back.
+    pub fn new(job: Job) -> io::Result<StoredJob> {
+        let mut stdin = Vec::new();
+        File::from(job.stdin).read_to_end(&mut stdin)?;
+        let bytes = |string: &CString| Bytes(string.as_bytes().to_vec());
+        // drop-ins are never kept
+        let Privileges { identity, limits, nice, is_drop_in: _ } = job.privileges;
+        Ok(StoredJob {
+            path: bytes(&job.path),
+            arguments: job.arguments.iter().map(bytes).collect(),
+            // these two are set anew for each start
+            environment: job
+                .environment
+                .iter()
+                .filter(|variable| !is_of_one_start(variable.as_bytes()))
+                .map(bytes)
+                .collect(),
+            stdin: (!stdin.is_empty()).then_some(Bytes(stdin)),
+            identity: identity.map(|identity| (identity.user, identity.group, identity.groups)),
+            limits,
+            nice,
+            timeout: job.timeout,
+            kill_leftovers: job.kill_leftovers,
+        })
+    }
+
+    /// Lets no start take longer.
+    pub fn limit_timeout(&mut self, longest: Duration) {
+        self.timeout = self.timeout.map(|timeout| timeout.min(longest));
+    }
+
+    /// Its own limit in time.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// What is executed.
+    pub fn program(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.path.0))
+    }
+
+    /// The user and the group that a document's file has to belong to.
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        self.identity.as_ref().map(|(user, group, _)| (*user, *group))
+    }
+
+    /// The job of one start. `document` is the file that was made for it.
+    ///
+    /// # Errors
+    /// The kernel gave no memory or no descriptor.
+    pub fn job(
+        &self,
+        run: &str,
+        document: Option<&[u8]>,
+        null: OwnedFd,
+        ends: Instant,
+    ) -> io::Result<Job> {
+        let stdin = match &self.stdin {
+            None => null,
+            Some(Bytes(bytes)) => {
+                let mut file = File::from(memfd_create(c"hookmux-stdin", MFdFlags::MFD_CLOEXEC)?);
+                file.write_all(bytes)?;
+                file.seek(SeekFrom::Start(0))?;
+                file.into()
+            }
+        };
+        let strings =
+            |all: &[Bytes]| all.iter().map(|bytes| c_string(&bytes.0)).collect::<Vec<_>>();
+        let mut environment = strings(&self.environment);
+        environment.push(c_string(format!("{}={run}", proc::RUN_VARIABLE).as_bytes()));
+        environment.extend(document.map(|path| c_string(&[b"_hook_domxml=", path].concat())));
+        let mut job = Job::new(OsStr::new(""), stdin, run.to_owned(), ends);
+        job.path = c_string(&self.path.0);
+        job.arguments = strings(&self.arguments);
+        job.environment = environment;
+        job.timeout = self.timeout;
+        job.kill_leftovers = self.kill_leftovers;
+        job.privileges = Privileges {
+            identity: self.identity.clone().map(|(user, group, groups)| Identity {
+                user,
+                group,
+                groups,
+                // its environment says it already
+                entry: None,
+            }),
+            limits: self.limits,
+            nice: self.nice,
+            is_drop_in: false,
+        };
+        Ok(job)
+    }
+}
+
+fn is_of_one_start(variable: &[u8]) -> bool {
+    variable.starts_with(b"HOOKMUX_RUN=") || variable.starts_with(b"_hook_domxml=")
+}

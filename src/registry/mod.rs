@@ -1,0 +1,144 @@
+//! All registrations of all roots: which are there, which mask each other, which are broken.
+
+pub mod cache;
+pub mod called;
+pub mod matching;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::config::diagnostic::Diagnostic;
+use crate::config::registration::{DIRECTORY, EXTENSION, MAX_REGISTRATION_BYTES, Registration};
+use crate::config::settings::{Settings, TrustPolicy};
+use crate::config::triggers::Triggers;
+use crate::hook::State;
+use crate::machine::files;
+use crate::search::directory::{self, Entry, Unreadable};
+use crate::trust::Trust;
+
+/// One file of `hooks.d`.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub path: PathBuf,
+    /// The root that has its `hooks.d`.
+    pub root: PathBuf,
+    pub state: State,
+    /// Of an active one: what is in it, or what is wrong with it.
+    pub content: Option<Result<Registration, Diagnostic>>,
+}
+
+/// A registration that can't be read.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    pub diagnostic: Diagnostic,
+    /// Whether its last good form stands in for it.
+    pub has_stand_in: bool,
+}
+
+/// What a call has of the registry.
+#[derive(Debug, Default)]
+pub struct Registry {
+    /// Those that the call could mean, enabled or not.
+    pub registrations: Vec<Registration>,
+    pub broken: Vec<Broken>,
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// The names of `hooks.d` over all roots, in byte order, those of higher roots first where names
+/// are equal.
+///
+/// # Errors
+/// A directory is there and can't be read.
+pub fn entries(settings: &Settings) -> Result<Vec<Entry>, Unreadable> {
+    let roots = std::iter::once(settings.hooks_dir.as_path())
+        .chain(settings.roots.iter().map(|root| root.as_path()));
+    directory::entries_by(roots, DIRECTORY, &|path| {
+        if path.extension().is_none_or(|end| end != EXTENSION) {
+            return State::Skipped("no registration: its name doesn't end in .yaml");
+        }
+        match directory::state(path) {
+            // a registration isn't executed
+            State::NotExecutable => State::Active,
+            // and an empty one is a mistake: a mask is a link
+            State::Disabled(_) if is_file(path) => State::Active,
+            // what it would run is as unknown as where a file says nothing sensible
+            State::Dangling if path.is_symlink() => State::Active,
+            State::Dangling => State::Skipped("it has just gone away"),
+            state => state,
+        }
+    })
+}
+
+fn is_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file())
+}
+
+/// Reads everything anew, for the command line.
+///
+/// # Errors
+/// A directory is there and can't be read.
+pub fn scan(settings: &Settings, trust: &mut Trust) -> Result<Vec<Source>, Unreadable> {
+    let sources = entries(settings)?.into_iter().map(|entry| {
+        let root = root_of(&entry.path);
+        let content =
+            (entry.state == State::Active).then(|| read(&entry.path, &root, settings.trust, trust));
+        Source { path: entry.path, root, state: entry.state, content }
+    });
+    Ok(sources.collect())
+}
+
+/// What is wrong with a link whose end isn't there.
+pub fn leads_nowhere(path: &Path) -> Diagnostic {
+    let words =
+        "a link to nothing: what it leads to is not there (a link to /dev/null would disable it)";
+    Diagnostic::unreadable(path, words)
+}
+
+/// The root of a file in its `hooks.d`.
+pub fn root_of(source: &Path) -> PathBuf {
+    source.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_path_buf()
+}
+
+/// Reads one registration. One that others could change is broken.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn read(
+    path: &Path,
+    root: &Path,
+    policy: TrustPolicy,
+    trust: &mut Trust,
+) -> Result<Registration, Diagnostic> {
+    if path.is_symlink() && !path.exists() {
+        return Err(leads_nowhere(path));
+    }
+    if policy == TrustPolicy::Refuse {
+        trust.file(path).map_err(|refusal| Diagnostic::not_trusted(path, &refusal))?;
+    }
+    let text = files::read_regular(path, MAX_REGISTRATION_BYTES)
+        .and_then(files::into_text)
+        .map_err(|error| Diagnostic::unreadable(path, error.to_string()))?;
+    Registration::parse(path, root, &text)
+}
+
+/// What a call could mean, read without a cache.
+pub fn load(settings: &Settings, trust: &mut Trust, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
+    let mut registry = Registry::default();
+    match scan(settings, trust) {
+        Err(unreadable) => registry.unreadable.push(unreadable),
+        Ok(sources) => {
+            for content in sources.into_iter().filter_map(|source| source.content) {
+                match content {
+                    Ok(registration) if wants(&registration.triggers) => {
+                        registry.registrations.push(registration)
+                    }
+                    Ok(_) => {}
+                    Err(diagnostic) => {
+                        registry.broken.push(Broken { diagnostic, has_stand_in: false })
+                    }
+                }
+            }
+        }
+    }
+    registry
+}

@@ -1,0 +1,304 @@
+//! One event's hooks over all roots: who is there, who masks whom, and who is none.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::hook::State;
+use crate::machine::files;
+use crate::trust::Trust;
+
+/// Names that packages and editors leave beside the real ones.
+const LEFT_BEHIND: &[&str] =
+    &["~", ".bak", ".orig", ".rej", ".swp", ".rpmsave", ".rpmnew", ".rpmorig"];
+const LEFT_BEHIND_INFIX: &[&str] = &[".dpkg-", ".ucf-"];
+
+/// An entry of an event directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub name: OsString,
+    pub path: PathBuf,
+    /// Index into the roots that were asked.
+    pub root: usize,
+    pub state: State,
+}
+
+/// A directory that is there and can't be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    pub path: PathBuf,
+    pub error: io::Error,
+}
+
+/// All entries for an event in byte order of their names, those of higher roots first where names
+/// are equal. `roots` are in order of precedence.
+///
+/// # Errors
+/// A directory exists and can't be read: its hooks are unknown.
+pub fn entries<'a>(
+    roots: impl IntoIterator<Item = &'a Path>,
+    event: &str,
+) -> Result<Vec<Entry>, Unreadable> {
+    entries_by(roots, event, &state)
+}
+
+/// The same with another judgement of what a file is.
+///
+/// # Errors
+/// As [`entries`].
+pub fn entries_by<'a>(
+    roots: impl IntoIterator<Item = &'a Path>,
+    event: &str,
+    judge: &dyn Fn(&Path) -> State,
+) -> Result<Vec<Entry>, Unreadable> {
+    let mut by_name: BTreeMap<OsString, Vec<Entry>> = BTreeMap::new();
+    for (root, base) in roots.into_iter().enumerate() {
+        let path = base.join(event);
+        let Some(names) = names(&path)? else { continue };
+        for name in names {
+            let path = path.join(&name);
+            let mut state = left_behind(&name).map_or_else(|| judge(&path), State::Skipped);
+            let equals = by_name.entry(name.clone()).or_default();
+            // a mask is as much to be trusted as what it hides
+            if hides(&state) && !is_trusted_entry(&path) {
+                state =
+                    State::Skipped("others than root could have put it there: it hides nothing");
+            }
+            // what is no hook masks nothing
+            let above = equals.iter().find(|above| masks(&above.state));
+            if let Some(above) = above.filter(|_| masks(&state)) {
+                state = State::Masked(above.path.clone());
+            }
+            equals.push(Entry { name, path, root, state });
+        }
+    }
+    Ok(by_name.into_values().flatten().collect())
+}
+
+/// Whether an entry stands for its name: what is no hook doesn't.
+fn masks(state: &State) -> bool {
+    !matches!(state, State::Skipped(_) | State::Dangling)
+}
+
+/// Whether an entry does nothing itself, and would keep one of the same name from running.
+fn hides(state: &State) -> bool {
+    matches!(state, State::Disabled(_) | State::NotExecutable)
+}
+
+fn is_trusted_entry(path: &Path) -> bool {
+    Trust::new(nix::unistd::geteuid().as_raw()).entry(path).is_ok()
+}
+
+/// The names in a directory; `None` where there is no such directory.
+///
+/// # Errors
+/// As of `opendir(3)` and `readdir(3)`; a link that leads nowhere is one: what it stood for is
+/// unknown.
+pub fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
+    let unreadable = |error| Unreadable { path: path.to_path_buf(), error };
+    match files::read_dir(path) {
+        Ok(list) => list
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<Result<_, _>>()
+            .map(Some)
+            .map_err(unreadable),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let is_link = fs::symlink_metadata(path).is_ok();
+            if is_link { Err(unreadable(error)) } else { Ok(None) }
+        }
+        // a guest's name can be longer than any file's
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENAMETOOLONG)) => {
+            Ok(None)
+        }
+        Err(error) => Err(unreadable(error)),
+    }
+}
+
+/// Whether a root of another user's is shut to this one: its hooks aren't meant for this user.
+pub fn is_shut_to(root: &Path, user: u32) -> bool {
+    match files::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            // one that can't even be seen lies in a directory that isn't this user's
+            fs::metadata(root).map_or(true, |found| found.uid() != user)
+        }
+        _ => false,
+    }
+}
+
+/// Why a name is none of a hook.
+pub fn left_behind(name: &OsStr) -> Option<&'static str> {
+    let bytes = name.as_bytes();
+    if bytes.starts_with(b".") {
+        return Some("a hidden file");
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let is_left = LEFT_BEHIND.iter().any(|end| text.ends_with(end))
+        || LEFT_BEHIND_INFIX.iter().any(|infix| text.contains(infix));
+    is_left.then_some("left behind by an editor or a package manager")
+}
+
+/// What the file itself says.
+pub fn state(path: &Path) -> State {
+    // there may be a hook: whether it can be run is asked when it is its turn
+    look(path).unwrap_or(State::Active)
+}
+
+/// The same, for files whose failure would kill a guest: what can't be looked at is no hook of
+/// theirs, but trouble of ours.
+///
+/// # Errors
+/// It may be there, and can't be looked at.
+pub fn look(path: &Path) -> Result<State, Unreadable> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG | libc::ELOOP)
+            ) =>
+        {
+            return Ok(State::Dangling);
+        }
+        Err(error) => return Err(Unreadable { path: path.to_path_buf(), error }),
+    };
+    if is_null_device(&metadata) {
+        return Ok(State::Disabled("a link to /dev/null"));
+    }
+    if metadata.is_dir() {
+        return Ok(State::Skipped("a directory; event directories are not recursive"));
+    }
+    if !metadata.is_file() {
+        return Ok(State::Skipped("not a regular file"));
+    }
+    if metadata.len() == 0 {
+        return Ok(State::Disabled("it is empty"));
+    }
+    if metadata.mode() & 0o111 == 0 {
+        return Ok(State::NotExecutable);
+    }
+    Ok(State::Active)
+}
+
+/// Whether this is `/dev/null`, by its device numbers.
+fn is_null_device(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    metadata.file_type().is_char_device() && metadata.rdev() == nix::sys::stat::makedev(1, 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn script(path: PathBuf, text: &str, mode: u32) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn seen(roots: &[&Path]) -> Vec<(String, usize, &'static str)> {
+        entries(roots.iter().copied(), "e")
+            .unwrap()
+            .into_iter()
+            .map(|entry| {
+                (entry.name.to_string_lossy().into_owned(), entry.root, entry.state.name())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn order_is_byte_order_over_all_roots_and_higher_roots_mask() {
+        let directory = tempfile::tempdir().unwrap();
+        let (high, low) = (directory.path().join("high"), directory.path().join("low"));
+        for name in ["10-b", "9", "Z", "a", "_"] {
+            script(high.join("e").join(name), "#!", 0o755);
+        }
+        for name in ["10-b", "A", "5", "a.sh"] {
+            script(low.join("e").join(name), "#!", 0o755);
+        }
+        script(high.join("e/5"), "", 0o755);
+        let names: Vec<_> = seen(&[&high, &low]);
+        let expected = [
+            ("10-b", 0, "active"),
+            ("10-b", 1, "masked"),
+            ("5", 0, "disabled"),
+            ("5", 1, "masked"),
+            ("9", 0, "active"),
+            ("A", 1, "active"),
+            ("Z", 0, "active"),
+            ("_", 0, "active"),
+            ("a", 0, "active"),
+            ("a.sh", 1, "active"),
+        ];
+        assert_eq!(names, expected.map(|(n, r, s)| (n.to_owned(), r, s)));
+    }
+
+    #[test]
+    fn what_is_no_hook_is_passed_over_and_masks_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (high, low) = (directory.path().join("high"), directory.path().join("low"));
+        script(low.join("e/x"), "#!", 0o755);
+        script(low.join("e/y"), "#!", 0o755);
+        for name in [
+            ".h",
+            "a~",
+            "a.bak",
+            "a.orig",
+            "a.rej",
+            "a.swp",
+            "a.rpmsave",
+            "a.rpmnew",
+            "a.rpmorig",
+            "a.dpkg-old",
+            "a.ucf-dist",
+        ] {
+            script(high.join("e").join(name), "#!", 0o755);
+        }
+        script(high.join("e/plain"), "#!", 0o644);
+        fs::create_dir(high.join("e/x")).unwrap();
+        symlink("/dev/null", high.join("e/y")).unwrap();
+        symlink("nowhere", high.join("e/z")).unwrap();
+        let states: Vec<_> = seen(&[&high, &low])
+            .into_iter()
+            .filter(|(_, _, state)| *state != "skipped" && *state != "a link to nothing")
+            .collect();
+        let expected = [
+            ("plain", 0, "not executable"),
+            ("x", 1, "active"),
+            ("y", 0, "disabled"),
+            ("y", 1, "masked"),
+        ];
+        assert_eq!(states, expected.map(|(n, r, s)| (n.to_owned(), r, s)));
+    }
+
+    #[test]
+    fn a_mask_that_others_could_have_made_hides_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (high, low) = (directory.path().join("high"), directory.path().join("low"));
+        script(low.join("e/x"), "#!", 0o755);
+        fs::create_dir_all(high.join("e")).unwrap();
+        symlink("/dev/null", high.join("e/x")).unwrap();
+        assert_eq!(seen(&[&high, &low])[1].2, "masked");
+        fs::set_permissions(high.join("e"), fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(
+            seen(&[&high, &low]),
+            [("x".to_owned(), 0, "skipped"), ("x".to_owned(), 1, "active")]
+        );
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_no_silence() {
+        let directory = tempfile::tempdir().unwrap();
+        symlink("nowhere", directory.path().join("e")).unwrap();
+        assert!(entries([directory.path()], "e").is_err());
+    }
+
+    #[test]
+    fn no_directory_is_no_hook() {
+        assert_eq!(seen(&[Path::new("/nonexistent")]), []);
+    }
+}

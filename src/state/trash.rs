@@ -1,0 +1,296 @@
+//! What hooks left in directories of ours: put aside within a call by one system call, and removed
+//! later by a process that nobody waits for.
+//!
+//! Who owned such a directory may have made any number of files in it, directories one in another,
+//! and may have a process that goes on. So nothing is walked into: a directory that is found is
+//! moved up into the trash itself, and taken from the user before it is read.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::unistd::{getegid, geteuid};
+
+use crate::machine::{files, ulid};
+use crate::state::Dir;
+
+/// Its name in the runtime directory.
+pub const DIRECTORY: &str = "trash";
+
+/// How much is removed at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    pub max_entries: usize,
+    pub max_time: Duration,
+}
+
+/// What a round came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Emptied {
+    /// Files and directories.
+    pub removed: usize,
+    /// Whether something is there still.
+    pub is_left: bool,
+}
+
+/// The trash of one runtime directory: nobody else can look into it, or reach what lies in it.
+#[derive(Clone, Debug)]
+pub struct Trash {
+    runtime_dir: Dir,
+}
+
+impl Trash {
+    pub fn new(runtime_dir: &Dir) -> Trash {
+        Trash { runtime_dir: runtime_dir.clone() }
+    }
+
+    /// Its path, for words only.
+    pub fn named(&self) -> PathBuf {
+        self.runtime_dir.named().join(DIRECTORY)
+    }
+
+    /// Its path, for what is done with it now. Whether it is ours is for [`Trash::inspect`] to say.
+    fn path(&self) -> io::Result<PathBuf> {
+        self.runtime_dir.file(DIRECTORY)
+    }
+
+    /// Makes it, where there is room: later there may be none.
+    ///
+    /// # Errors
+    /// As of `mkdir(2)`, or something that isn't ours stands in its place.
+    pub fn make(&self) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(self.path()?) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.shut(),
+            other => other,
+        }
+    }
+
+    /// Makes sure that nobody else gets into it, where it is ours.
+    fn shut(&self) -> io::Result<()> {
+        let path = self.path()?;
+        let found = fs::symlink_metadata(&path)?;
+        let is_open = found.mode() & 0o77 != 0;
+        if is_open && found.is_dir() && found.uid() == geteuid().as_raw() {
+            fs::set_permissions(&path, Permissions::from_mode(0o700))?;
+        }
+        self.inspect().map(drop)
+    }
+
+    /// Its metadata, where nobody else can have made or reach it.
+    fn inspect(&self) -> io::Result<fs::Metadata> {
+        let found = fs::symlink_metadata(self.path()?)?;
+        let is_ours =
+            found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o77 == 0;
+        if is_ours {
+            return Ok(found);
+        }
+        let words = format!("{} is no private directory of ours", self.named().display());
+        Err(io::Error::new(io::ErrorKind::InvalidData, words))
+    }
+
+    /// Puts a directory aside, whatever is in it; one on which something is mounted stays.
+    ///
+    /// # Errors
+    /// As of `mkdir(2)` and `rename(2)`: it stays where it is.
+    pub fn take(&self, directory: &Path) -> io::Result<()> {
+        self.make()?;
+        let place = self.path()?.join(ulid::new());
+        fs::rename(directory, &place)?;
+        seize(&place);
+        Ok(())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.inspect().is_err()
+            || !files::read_dir(&self.named()).is_ok_and(|mut all| all.next().is_some())
+    }
+
+    /// How many files and directories are in it, down to the second level; counts no further than
+    /// `limit`.
+    pub fn count(&self, limit: usize) -> usize {
+        if self.inspect().is_err() {
+            return 0;
+        }
+        let entries = |path: &Path| files::read_dir(path).into_iter().flatten().flatten();
+        entries(&self.named())
+            .flat_map(|entry| {
+                let path = entry.path();
+                let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                let inner = is_directory.then(|| entries(&path)).into_iter().flatten();
+                std::iter::once(()).chain(inner.map(drop))
+            })
+            .take(limit)
+            .count()
+    }
+
+    /// Removes what is in it, as far as the round goes. What can't be removed is left: a mount point,
+    /// a file that is immutable.
+    pub fn empty(&self, round: Round) -> Emptied {
+        let Ok(own) = self.inspect() else { return Emptied::default() };
+        let ends = Instant::now() + round.max_time;
+        let path = &self.named();
+        let mut work = Work { path, device: own.dev(), left: round.max_entries, removed: 0, ends };
+        let mut todo: Vec<OsString> = files::read_dir(path)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .take(round.max_entries)
+            .map(|entry| entry.file_name())
+            .collect();
+        while let Some(name) = todo.pop() {
+            if !work.goes_on() {
+                break;
+            }
+            work.remove(&path.join(name), &mut todo);
+        }
+        Emptied { removed: work.removed, is_left: !self.is_empty() }
+    }
+}
+
+struct Work<'a> {
+    /// The trash itself.
+    path: &'a Path,
+    /// That of the trash itself: what is on another one was mounted.
+    device: u64,
+    left: usize,
+    removed: usize,
+    ends: Instant,
+}
+
+impl Work<'_> {
+    fn goes_on(&self) -> bool {
+        self.left > 0 && Instant::now() < self.ends
+    }
+
+    fn count(&mut self, result: io::Result<()>) {
+        self.left = self.left.saturating_sub(1);
+        self.removed += usize::from(result.is_ok());
+    }
+
+    /// Removes an entry of the trash; directories that are in it become entries, and are left to do.
+    fn remove(&mut self, place: &Path, todo: &mut Vec<OsString>) {
+        let Ok(found) = fs::symlink_metadata(place) else { return };
+        if !found.is_dir() {
+            return self.count(fs::remove_file(place));
+        }
+        if found.dev() != self.device {
+            return self.count(Err(io::ErrorKind::CrossesDevices.into()));
+        }
+        seize(place);
+        for entry in files::read_dir(place).into_iter().flatten().flatten() {
+            if !self.goes_on() {
+                return;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let name = OsString::from(ulid::new());
+                let moved = fs::rename(entry.path(), self.path.join(&name));
+                self.left = self.left.saturating_sub(1);
+                if moved.is_ok() {
+                    todo.push(name);
+                }
+            } else {
+                self.count(fs::remove_file(entry.path()));
+            }
+        }
+        self.count(fs::remove_dir(place));
+    }
+}
+
+/// Takes a directory in the trash from its owner: who works in it can make nothing new there. Nobody
+/// else can put a link in its place meanwhile.
+fn seize(place: &Path) {
+    if fs::symlink_metadata(place).is_ok_and(|found| found.is_dir()) {
+        let _ = lchown(place, Some(geteuid().as_raw()), Some(getegid().as_raw()));
+        let _ = fs::set_permissions(place, Permissions::from_mode(0o700));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const ALL: Round = Round { max_entries: usize::MAX, max_time: Duration::from_secs(60) };
+
+    fn place() -> (tempfile::TempDir, Trash) {
+        let directory = tempfile::tempdir().unwrap();
+        let trash = Trash::new(&Dir::of_test(directory.path()));
+        (directory, trash)
+    }
+
+    #[test]
+    fn what_is_put_aside_goes_and_links_are_not_followed() {
+        let (directory, trash) = place();
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir_all(path("x/a/b/c")).unwrap();
+        fs::create_dir(trash.named()).unwrap();
+        fs::set_permissions(trash.named(), Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(path("kept")).unwrap();
+        fs::write(path("kept/file"), "").unwrap();
+        fs::write(path("x/a/file"), "").unwrap();
+        symlink(path("kept"), path("x/link")).unwrap();
+        symlink(path("kept/file"), path("x/a/b/link")).unwrap();
+        fs::set_permissions(path("x/a"), Permissions::from_mode(0o000)).unwrap();
+        assert!(trash.is_empty());
+        trash.take(&path("x")).unwrap();
+        assert!(!path("x").exists() && !trash.is_empty());
+        assert_eq!(trash.count(100), 3);
+        assert_eq!(trash.count(2), 2);
+        assert_eq!(trash.empty(ALL), Emptied { removed: 7, is_left: false });
+        assert!(trash.is_empty() && path("kept/file").exists());
+        assert_eq!(fs::metadata(trash.named()).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_round_has_an_end() {
+        let (directory, trash) = place();
+        let many = directory.path().join("many");
+        fs::create_dir(&many).unwrap();
+        for n in 0..50 {
+            fs::write(many.join(n.to_string()), "").unwrap();
+        }
+        trash.take(&many).unwrap();
+        let some = Round { max_entries: 20, ..ALL };
+        assert_eq!(trash.empty(some), Emptied { removed: 20, is_left: true });
+        let no_time = Round { max_time: Duration::ZERO, ..ALL };
+        assert_eq!(trash.empty(no_time), Emptied { removed: 0, is_left: true });
+        assert_eq!(trash.empty(some), Emptied { removed: 20, is_left: true });
+        assert_eq!(trash.empty(some), Emptied { removed: 11, is_left: false });
+    }
+
+    #[test]
+    fn directories_one_in_another_need_no_long_path() {
+        let (directory, trash) = place();
+        let base = directory.path().join("deep");
+        fs::create_dir(&base).unwrap();
+        let mut place =
+            nix::fcntl::open(&base, nix::fcntl::OFlag::O_DIRECTORY, nix::sys::stat::Mode::empty())
+                .unwrap();
+        for _ in 0..5000 {
+            let mode = nix::sys::stat::Mode::S_IRWXU;
+            nix::sys::stat::mkdirat(&place, "d", mode).unwrap();
+            let flags = nix::fcntl::OFlag::O_DIRECTORY;
+            place = nix::fcntl::openat(&place, "d", flags, nix::sys::stat::Mode::empty()).unwrap();
+        }
+        drop(place);
+        trash.take(&base).unwrap();
+        assert_eq!(trash.empty(ALL), Emptied { removed: 5001, is_left: false });
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_used() {
+        let (directory, trash) = place();
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir(path("elsewhere")).unwrap();
+        fs::write(path("elsewhere/file"), "").unwrap();
+        fs::create_dir(path("x")).unwrap();
+        symlink(path("elsewhere"), path(DIRECTORY)).unwrap();
+        assert!(trash.take(&path("x")).is_err() && path("x").exists());
+        assert_eq!((trash.count(9), trash.empty(ALL).removed), (0, 0));
+        assert!(path("elsewhere/file").exists());
+    }
+}

@@ -1,0 +1,154 @@
+//! What is told of a call, to whom it concerns: the journal, and who watches at a terminal.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::config::{Settings, Surroundings};
+use crate::document::exchange::Change;
+use crate::event::Origin;
+use crate::libvirt::Call;
+use crate::process::job::Ended;
+use crate::record::form::{PlanDecision, Planned};
+use crate::verdict::Failure;
+
+/// Something that happened in a call.
+pub enum Fact<'a> {
+    /// A call came that is to be told of.
+    Begun(&'a Begun<'a>),
+    /// What it would run is known; nothing of it has been started yet.
+    Planned(Plan<'a>),
+    /// A hook has been started; `at` is just before its process was made.
+    Started { label: &'a str, device: Option<&'a str>, path: Option<&'a Path>, at: Instant },
+    /// A third of its time is over.
+    Slow { label: &'a str, limit: Duration },
+    /// A hook is over, whether it ran or not.
+    Over(&'a Run),
+    /// A hook isn't run in this call, and hasn't failed: why.
+    Out { label: &'a str, why: NotRun<'a> },
+    /// A hook did something that its administrator should know of.
+    Warning { label: &'a str, words: &'a str },
+    /// hookmux itself is in trouble.
+    Trouble(&'a str),
+    /// The emergency switch is on: nothing is run.
+    Bypassed(&'a str),
+    /// libvirt is given this document in place of its own.
+    Given(&'a [u8]),
+}
+
+/// Why a hook isn't run that hasn't failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotRun<'a> {
+    /// It has no part in this call: its conditions, its check or its file say so, in words.
+    NoPart(&'a str),
+    /// It would have run; the hook with this label stopped the call.
+    StoppedBy(&'a str),
+    /// It would have run; hookmux was told to end.
+    Terminated,
+}
+
+impl NotRun<'_> {
+    /// What a record has of it: `retry` runs what would have run.
+    pub fn decision(self) -> PlanDecision {
+        match self {
+            NotRun::NoPart(_) => PlanDecision::Out,
+            NotRun::StoppedBy(_) | NotRun::Terminated => PlanDecision::Stopped,
+        }
+    }
+}
+
+impl fmt::Display for NotRun<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotRun::NoPart(why) => f.write_str(why),
+            NotRun::StoppedBy(by) => write!(f, "not run: {by} stopped the call"),
+            NotRun::Terminated => f.write_str("not run: hookmux got SIGTERM"),
+        }
+    }
+}
+
+/// A call, as it came.
+pub struct Begun<'a> {
+    pub call: &'a Call,
+    pub settings: &'a Settings,
+    pub surroundings: &'a Surroundings,
+    /// libvirt's document, where there is one that is whole.
+    pub document: Option<&'a [u8]>,
+}
+
+/// What a call would run, and why not the rest.
+pub struct Plan<'a> {
+    pub planned: &'a [Planned],
+    /// Of a guest.
+    pub origin: Option<Origin>,
+    /// The file with the document of `started`, where hooks are given it.
+    pub started: Option<&'a Path>,
+}
+
+/// Who is told.
+pub trait Witness {
+    fn see(&mut self, execution: &Execution, fact: &Fact<'_>);
+}
+
+/// Two who are told, one after the other.
+pub struct Both<'a>(pub &'a mut dyn Witness, pub &'a mut dyn Witness);
+
+impl Witness for Both<'_> {
+    fn see(&mut self, execution: &Execution, fact: &Fact<'_>) {
+        self.0.see(execution, fact);
+        self.1.see(execution, fact);
+    }
+}
+
+/// One call of libvirt's, as it is told of.
+#[derive(Clone, Debug, Default)]
+pub struct Execution {
+    /// A ULID.
+    pub id: String,
+    pub driver: &'static str,
+    pub object: String,
+    pub operation: String,
+    pub uuid: Option<String>,
+}
+
+/// One hook in an execution.
+#[derive(Debug)]
+pub struct Run {
+    pub label: String,
+    pub event: Option<String>,
+    /// The device of a device event, as people know it.
+    pub device: Option<String>,
+    /// What is executed.
+    pub path: PathBuf,
+    /// `None` where it could not be tried.
+    pub ended: Option<Ended>,
+    pub change: Change,
+    pub failure: Option<Failure>,
+    /// The queue's job, of a detached hook.
+    pub job: Option<String>,
+}
+
+impl Run {
+    /// A detached hook that was left to the queue.
+    pub fn is_queued(&self) -> bool {
+        self.ended.is_none() && self.failure.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_hook_is_not_run_is_said_as_ever() {
+        for (why, words, decision) in [
+            (NotRun::NoPart("its check says no"), "its check says no", "out"),
+            // whatever the words are
+            (NotRun::NoPart("not run: x"), "not run: x", "out"),
+            (NotRun::StoppedBy("a/b"), "not run: a/b stopped the call", "stopped"),
+            (NotRun::Terminated, "not run: hookmux got SIGTERM", "stopped"),
+        ] {
+            assert_eq!((why.to_string().as_str(), why.decision().name()), (words, decision));
+        }
+    }
+}
