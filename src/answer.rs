@@ -2,7 +2,8 @@
 
 use crate::libvirt::{Call, Class};
 use crate::machine::{cut, sanitize};
-use crate::verdict::{self, Failure, OWN_TROUBLE};
+use crate::process::exit_status::OWN_TROUBLE;
+use crate::verdict::{self, Failure};
 
 /// What libvirt gets.
 #[derive(Debug, Default, PartialEq, Eq)]

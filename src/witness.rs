@@ -4,12 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Settings, Surroundings};
 use crate::document::exchange::Change;
 use crate::event::Origin;
 use crate::libvirt::Call;
 use crate::process::job::Ended;
-use crate::record::form::{PlanDecision, Planned};
 use crate::verdict::Failure;
 
 /// Something that happened in a call.
@@ -65,6 +66,46 @@ impl fmt::Display for NotRun<'_> {
             NotRun::Terminated => f.write_str("not run: hookmux got SIGTERM"),
         }
     }
+}
+
+/// What was to become of a hook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlanDecision {
+    Run,
+    /// It counts as failed without being run.
+    Fail,
+    /// It had no part in the call.
+    Out,
+    /// It would have run, and something before it ended the call.
+    Stopped,
+    /// A word of another version's.
+    #[default]
+    #[serde(other)]
+    Unknown,
+}
+
+impl PlanDecision {
+    pub fn name(self) -> &'static str {
+        match self {
+            PlanDecision::Run => "run",
+            PlanDecision::Fail => "fail",
+            PlanDecision::Out => "out",
+            PlanDecision::Stopped => "stopped",
+            PlanDecision::Unknown => "unknown",
+        }
+    }
+}
+
+/// A hook that the call could have run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Planned {
+    pub hook: String,
+    pub event: Option<String>,
+    pub device: Option<String>,
+    pub decision: PlanDecision,
+    pub reason: Option<String>,
 }
 
 /// A call, as it came.

@@ -12,12 +12,12 @@ use crate::call::{self, fault};
 use crate::libvirt::Call;
 use crate::libvirt::driver::Front;
 use crate::machine::{sys, watchdog};
+use crate::process::exit_status::OWN_TROUBLE;
 use crate::record::form::Cause;
 use crate::record::journal::Journal;
 use crate::record::mover;
 use crate::record::recorder::Recorder;
 use crate::record::spool::Dropped;
-use crate::verdict::OWN_TROUBLE;
 use crate::witness::{Both, Fact, Witness};
 
 /// Answers one call of libvirt's. Arguments are never options.

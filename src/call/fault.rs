@@ -5,7 +5,7 @@ use std::panic;
 use crate::libvirt::{Call, Class, Operation};
 use crate::machine::sys::{self, Cause};
 use crate::machine::watchdog;
-use crate::verdict::{OWN_TROUBLE, TERMINATED};
+use crate::process::exit_status::{OWN_TROUBLE, TERMINATED};
 
 /// From here on every way in which this process can fall over ends in the call's own answer: a
 /// bug of ours must not kill a guest. A panic says where it was, in one write whose end nobody waits

@@ -8,7 +8,7 @@ use crate::libvirt::{Call, Driver, Operation};
 use crate::machine::sanitize;
 use crate::memory::guest::{Guest, Held};
 use crate::memory::saves::{self, Protection};
-use crate::verdict::OWN_TROUBLE;
+use crate::process::exit_status::OWN_TROUBLE;
 
 /// `restore` is answered at `prepare`: libvirt 11.3.0 deletes the managed save of a guest whose
 /// hook fails here, and keeps it when `prepare` fails.

@@ -17,15 +17,16 @@ use crate::document::exchange::Change;
 use crate::document::file::{self, Place as DocumentPlace};
 use crate::libvirt::Driver;
 use crate::machine::sys;
-use crate::process::stored_job::{Bytes, StoredJob};
+use crate::process::exit_status::TIMED_OUT;
 use crate::process::supervise::Supervisor;
 use crate::record::form::Cause;
 use crate::record::journal::Journal;
 use crate::record::recorder::{Place, Recorder};
 use crate::record::spool::Spool;
+use crate::run::left_rollback::LeftRollback;
 use crate::run::steps::ROLLBACK_TIME;
 use crate::state::Dir;
-use crate::verdict::{self, Failure, TIMED_OUT};
+use crate::verdict::{self, Failure};
 use crate::witness::{Both, Execution, Fact, Run, Witness};
 
 /// The first argument of the program that takes over; not for people.
@@ -45,28 +46,6 @@ struct LeftCall {
     hooks_dir: PathBuf,
     runtime_dir: PathBuf,
     state_dir: PathBuf,
-}
-
-/// A hook that succeeded, with what rolls it back.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct LeftRollback {
-    /// `before_vm_start/gpu (rollback)`
-    pub label: String,
-    pub event: Option<String>,
-    pub device: Option<String>,
-    /// The id by which its processes are known.
-    pub run: String,
-    pub job: StoredJob,
-    /// What it finds in the file that `_hook_domxml` names.
-    pub document: Option<Bytes>,
-}
-
-impl LeftRollback {
-    /// As one line.
-    pub fn line(&self) -> Vec<u8> {
-        // strings and numbers: it can't fail
-        serde_json::to_vec(self).unwrap_or_default()
-    }
 }
 
 /// Makes the program ready, before the first hook of a call starts.
@@ -99,7 +78,9 @@ struct Left {
 /// Takes over, and answers libvirt. `descriptor` is the number of that which it reads from.
 pub fn main(descriptor: Option<OsString>) -> ! {
     let descriptor = descriptor.and_then(|word| word.to_str()?.parse().ok()).unwrap_or(-1);
-    let Ok(left) = read(descriptor) else { sys::exit_now(verdict::OWN_TROUBLE) };
+    let Ok(left) = read(descriptor) else {
+        sys::exit_now(crate::process::exit_status::OWN_TROUBLE)
+    };
     let status = left.status;
     fault::guard_with(status);
     door::settle();
@@ -189,7 +170,9 @@ fn roll_back(
         Err((TIMED_OUT, "not run: the time for rollbacks was over".to_owned()))
     } else {
         start(rollback, supervisor, &directory, ends)
-            .map_err(|error| (verdict::OWN_TROUBLE, format!("can't be started: {error}")))
+            .map_err(|error| {
+                (crate::process::exit_status::OWN_TROUBLE, format!("can't be started: {error}"))
+            })
             .map(|job| {
                 witness.see(execution, &started);
                 supervisor.run(vec![job], &mut |_| {}).pop()

@@ -7,13 +7,13 @@ use std::path::Path;
 use super::check::finding::Code;
 use crate::command::{Fix, words};
 use crate::config::Settings;
-use crate::hook::State;
 use crate::machine::files;
 use crate::mend::Ground;
-use crate::process::shell;
 use crate::process::startable::head::{Head, head};
+use crate::process::startable::shell_text;
 use crate::process::startable::{Cause, Obstacle};
 use crate::process::users::Unresolved;
+use crate::search::State;
 use crate::search::directory::left_behind;
 
 /// How much of a file is looked at for whether it is a text, in bytes.
@@ -107,7 +107,7 @@ fn install(program: &OsStr) -> Fix {
 }
 
 fn is_text(path: &Path) -> bool {
-    beginning(path).is_some_and(|bytes| shell::is_text(&bytes))
+    beginning(path).is_some_and(|bytes| shell_text::is_text(&bytes))
 }
 
 fn beginning(path: &Path) -> Option<Vec<u8>> {

@@ -5,6 +5,7 @@ pub mod diagnostic;
 pub mod glob;
 pub mod keys;
 pub mod last_good;
+pub mod limits;
 pub mod meaning;
 pub mod registration;
 mod salvage;

@@ -16,6 +16,7 @@ use super::values::{Limit, OneOrMany, Patterns, Variables};
 use super::yaml;
 use crate::event::{self, Origin};
 use crate::libvirt::{Class, Driver};
+pub use crate::machine::privileges::Limits;
 
 /// The directory of registrations in a root.
 pub const DIRECTORY: &str = "hooks.d";
@@ -177,28 +178,6 @@ impl<'de> Deserialize<'de> for RunAs {
     }
 }
 
-/// Resource limits, as of `setrlimit(2)`, soft and hard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Open files.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nofile: Option<u64>,
-    /// Address space, in bytes.
-    #[serde(
-        rename = "as",
-        deserialize_with = "super::values::optional_size",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub address_space: Option<u64>,
-    /// Processor time, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<u64>,
-    /// Processes of the user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nproc: Option<u64>,
-}
-
 /// The file as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -225,6 +204,7 @@ struct Fragment {
     lock: Option<String>,
     filter: Option<bool>,
     kill_leftovers: Option<bool>,
+    #[serde(default, deserialize_with = "super::limits::optional")]
     limits: Option<Limits>,
     nice: Option<i32>,
     environment: Option<Variables>,

@@ -4,13 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Hook, OnFailure, Source, State, Style, adopted, tree};
+use super::{Hook, OnFailure, Source, Style, adopted, tree};
 use crate::config::registration::{CallStyle, DIRECTORY, FailurePolicy, OwnTimeout};
 use crate::config::triggers::Triggers;
 use crate::config::{Registration, Scope, Settings};
 use crate::event::{self, Event};
 use crate::libvirt::{Call, Operation};
 use crate::registry::{Broken, cache};
+use crate::search::State;
 use crate::search::directory::{self, Unreadable};
 use crate::trust::Trust;
 

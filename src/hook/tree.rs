@@ -8,9 +8,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::State;
 use crate::config::Settings;
 use crate::libvirt::{Call, Driver};
+use crate::search::State;
 use crate::search::directory::{self, Unreadable};
 
 /// Where a call's scripts would lie; `None` where it can have none. The guest's name is one

@@ -309,6 +309,16 @@ pub fn sha256(bytes: &[u8]) -> String {
     })
 }
 
+/// Whether a path is a file with an x bit.
+pub fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| has_x_bit(&file))
+}
+
+/// Whether a file is a regular one with an x bit.
+pub fn has_x_bit(file: &Metadata) -> bool {
+    file.is_file() && file.permissions().mode() & 0o111 != 0
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};

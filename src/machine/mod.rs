@@ -4,6 +4,7 @@ pub mod boot;
 pub mod cut;
 pub mod files;
 pub mod own_binary;
+pub mod privileges;
 pub mod proc;
 pub mod sanitize;
 pub mod sys;

@@ -14,8 +14,8 @@ use crate::event::Origin;
 use crate::libvirt::Driver;
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::{boot, files};
+use crate::process::exit_status::OWN_TROUBLE;
 use crate::state::{Dir, Shut};
-use crate::verdict::OWN_TROUBLE;
 
 mod stored;
 mod unreadable;

@@ -14,8 +14,8 @@ use crate::hook::candidates::{Candidate, Candidates, Moment};
 use crate::hook::{Hook, Style};
 use crate::libvirt::metadata::Metadata;
 use crate::libvirt::{Call, Class, Document};
+use crate::process::exit_status::{NOT_EXECUTABLE, OWN_TROUBLE};
 use crate::trust::Trust;
-use crate::verdict::{NOT_EXECUTABLE, OWN_TROUBLE};
 use condition::Holds;
 
 /// What a plan depends on, beside the call and the files.
@@ -194,9 +194,10 @@ impl Step {
 mod tests {
     use super::*;
     use crate::event;
-    use crate::hook::{OnFailure, Source, State};
+    use crate::hook::{OnFailure, Source};
     use crate::libvirt::Driver;
     use crate::libvirt::metadata::Device;
+    use crate::search::State;
     use std::ffi::OsString;
 
     fn hook(label: &str, style: Style) -> Hook {

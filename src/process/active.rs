@@ -13,9 +13,10 @@ use super::capture::Capture;
 use super::feed::Feed;
 use super::job::{Job, Outcome};
 use super::shell;
+use super::startable;
+use super::startable::obstacle::Obstacle;
 use crate::machine::proc;
 use crate::machine::sys::{self, End};
-use crate::process::startable::Obstacle;
 
 /// Between SIGTERM and SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -84,10 +85,10 @@ impl Active {
                 Err(error) if job.is_text_run && error.raw_os_error() == Some(libc::ENOEXEC) => {
                     job.is_text_run = false;
                     if !shell::run_by_shell(&mut job) {
-                        return Err(Obstacle::met(&job, &error));
+                        return Err(startable::met(&job, &error));
                     }
                 }
-                Err(error) => return Err(Obstacle::met(&job, &error)),
+                Err(error) => return Err(startable::met(&job, &error)),
                 Ok(pid) => break pid,
             }
         };

@@ -6,11 +6,11 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use super::DEFAULT_PATH;
 use super::job::c_string;
-use super::users::Privileges;
 use crate::libvirt::program;
+use crate::machine::privileges::Privileges;
 use crate::machine::{own_binary, sys};
-use crate::run::environment::DEFAULT_PATH;
 
 const OWN_PROGRAM: &CStr = c"/proc/self/exe";
 

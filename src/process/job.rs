@@ -8,10 +8,19 @@ use std::time::{Duration, Instant};
 
 use super::capture::{Capture, HEAD};
 use super::feed::Feed;
-use super::users::Privileges;
+use super::startable::obstacle::Obstacle;
 use crate::config::Registration;
-use crate::process::startable::Obstacle;
-use crate::run::launch::Part;
+use crate::machine::privileges::Privileges;
+
+/// What of a registered hook is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Hook,
+    /// Before it: whether it has a part in this call at all.
+    Check,
+    /// After a call that failed.
+    Rollback,
+}
 
 /// What is to be run.
 pub struct Job {

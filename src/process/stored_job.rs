@@ -14,8 +14,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::job::{Job, c_string};
-use super::users::{Identity, Privileges};
-use crate::config::registration::Limits;
+use crate::machine::privileges::{Identity, Limits, Privileges};
 use crate::machine::proc;
 
 /// Bytes that need not be text, in base 64.

@@ -9,39 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::job::{Job, Outcome, c_string};
 use super::supervise::Supervisor;
-use crate::config::registration::{Limits, RunAs};
+use crate::config::registration::RunAs;
 use crate::machine::files;
+use crate::machine::privileges::{Entry, Identity};
 
 /// How long `getent` may take: a directory service that is down must not eat the call's time.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A user's rights.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub user: u32,
-    pub group: u32,
-    /// Supplementary groups, the own one among them.
-    pub groups: Vec<u32>,
-    /// The name and the home directory, where the number has an entry.
-    pub entry: Option<Entry>,
-}
-
-/// What a user's entry says that a program wants to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub name: String,
-    pub home: String,
-}
-
-/// What a process is given before it becomes a hook.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Privileges {
-    pub identity: Option<Identity>,
-    pub limits: Limits,
-    pub nice: Option<i32>,
-    /// Whether it starts where libvirt started hookmux: in that directory, with that umask.
-    pub is_drop_in: bool,
-}
 
 /// Why there is nobody whose rights a hook could have.
 #[derive(Clone, Debug, PartialEq, Eq)]

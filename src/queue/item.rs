@@ -13,7 +13,6 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::clock::{self, Clock, Moment};
-use super::waiting::Times;
 use crate::config::Registration;
 use crate::document::file::{self, Place};
 use crate::libvirt::{Call, Driver};
@@ -152,6 +151,16 @@ pub struct Order {
     /// Nanoseconds of this boot; 0 for another one's.
     time: i64,
     pub id: String,
+}
+
+/// What a job's clocks say when a worker sees it first; no clock is asked again.
+#[derive(Clone, Debug)]
+pub struct Times {
+    pub order: Order,
+    /// Not tried before that, on this boot's clock.
+    pub due_ns: i64,
+    /// When it has waited too long.
+    pub expires_ns: i64,
 }
 
 impl Head {

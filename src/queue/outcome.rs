@@ -5,10 +5,12 @@ use crate::answer::Answer;
 use crate::config::{Settings, Surroundings};
 use crate::document::exchange::Change;
 use crate::machine::ulid;
-use crate::record::form::{Cause, PlanDecision, Planned};
+use crate::process::exit_status::OWN_TROUBLE;
+use crate::record::form::Cause;
 use crate::record::recorder::{Place, Recorder};
-use crate::verdict::{Failure, OWN_TROUBLE};
+use crate::verdict::Failure;
 use crate::witness::{Begun, Execution, Fact, Plan, Run, Witness};
+use crate::witness::{PlanDecision, Planned};
 
 /// Begins the record of a try, which stands beside that of the call that queued the job.
 pub fn begin(

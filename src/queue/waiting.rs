@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::item::{Caller, Head, Order};
+use super::item::{Caller, Head, Order, Times};
 
 /// What a job waits for that others can give.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,16 +38,6 @@ struct Job {
     due_ns: i64,
     expires_ns: i64,
     place: Place,
-}
-
-/// What a job's clocks say when a worker sees it first; no clock is asked again.
-#[derive(Clone, Debug)]
-pub struct Times {
-    pub order: Order,
-    /// Not tried before that, on this boot's clock.
-    pub due_ns: i64,
-    /// When it has waited too long.
-    pub expires_ns: i64,
 }
 
 /// The jobs of one guest or network.

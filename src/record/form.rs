@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::text::Text;
 use crate::state::format::{self, Newer};
+use crate::witness::Planned;
 
 /// Raised when what an older version reads from it would be wrong.
 pub const FORMAT: u32 = 1;
@@ -155,35 +156,6 @@ impl Cause {
     }
 }
 
-/// What was to become of a hook.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PlanDecision {
-    Run,
-    /// It counts as failed without being run.
-    Fail,
-    /// It had no part in the call.
-    Out,
-    /// It would have run, and something before it ended the call.
-    Stopped,
-    /// A word of another version's.
-    #[default]
-    #[serde(other)]
-    Unknown,
-}
-
-impl PlanDecision {
-    pub fn name(self) -> &'static str {
-        match self {
-            PlanDecision::Run => "run",
-            PlanDecision::Fail => "fail",
-            PlanDecision::Out => "out",
-            PlanDecision::Stopped => "stopped",
-            PlanDecision::Unknown => "unknown",
-        }
-    }
-}
-
 /// A process, by what can't come to mean another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -266,17 +238,6 @@ pub struct Body {
     pub stderr: Text,
     /// What there was no room for.
     pub left_out: Option<String>,
-}
-
-/// A hook that the call could have run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Planned {
-    pub hook: String,
-    pub event: Option<String>,
-    pub device: Option<String>,
-    pub decision: PlanDecision,
-    pub reason: Option<String>,
 }
 
 /// One hook's run.
@@ -399,6 +360,7 @@ pub fn mark_lost(bytes: &[u8]) -> Option<Vec<u8>> {
 pub mod tests {
     use super::*;
     use crate::machine::ulid;
+    use crate::witness::PlanDecision;
 
     /// One that is done.
     pub fn record() -> Record {

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::form::{
-    Body, Cause, FORMAT, Head, HookHead, LeftRunning, Outcome, PlanDecision, Planned, Process,
-    Record, RunRecord, State,
+    Body, Cause, FORMAT, Head, HookHead, LeftRunning, Outcome, Process, Record, RunRecord, State,
 };
 use super::mask::{self, Secrets};
 use super::spool::Spool;
@@ -24,8 +23,8 @@ use crate::plan::{Decision, Step};
 use crate::process::capture::Capture;
 use crate::process::job;
 use crate::state::Dir;
-use crate::verdict;
 use crate::witness::{Begun, Execution, Fact, NotRun, Plan, Run, Witness};
+use crate::witness::{PlanDecision, Planned};
 
 /// Programs up to this size are told by their SHA-256, in bytes: it is worked out while they run.
 const MOST_HASHED: u64 = 256 * 1024;
@@ -266,7 +265,9 @@ impl Open {
         let ended = run.ended.as_ref();
         let outcome = match (ended.map(|ended| &ended.outcome), &run.failure) {
             (Some(job::Outcome::TimedOut { .. }), Some(_)) => Outcome::Timeout,
-            (None, Some(failure)) if failure.status == verdict::TIMED_OUT => Outcome::Timeout,
+            (None, Some(failure)) if failure.status == crate::process::exit_status::TIMED_OUT => {
+                Outcome::Timeout
+            }
             (_, Some(_)) => Outcome::Failure,
             (None, None) => Outcome::Queued,
             (Some(_), None) => Outcome::Success,

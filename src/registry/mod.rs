@@ -11,8 +11,8 @@ use crate::config::diagnostic::Diagnostic;
 use crate::config::registration::{DIRECTORY, EXTENSION, MAX_REGISTRATION_BYTES, Registration};
 use crate::config::settings::{Settings, TrustPolicy};
 use crate::config::triggers::Triggers;
-use crate::hook::State;
 use crate::machine::files;
+use crate::search::State;
 use crate::search::directory::{self, Entry, Unreadable};
 use crate::trust::Trust;
 

@@ -16,10 +16,9 @@ use crate::config::values::{OWN_PREFIX, is_variable_name};
 use crate::config::{Settings, Surroundings};
 use crate::hook::Source;
 use crate::libvirt::metadata::Property;
+use crate::process::DEFAULT_PATH;
 use crate::process::job::c_string;
 
-/// Where the daemon has none: what systemd gives to services.
-pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// A property's value over this is left out, in bytes: the kernel refuses variables over 128 KiB.
 pub const MAX_VALUE: usize = 64 * 1024;
 /// All properties together, in bytes as the kernel counts them for a new program: names and values

@@ -22,24 +22,15 @@ use crate::document::exchange::Copy;
 use crate::event;
 use crate::hook::{Source, Style};
 use crate::libvirt::document::MAX_BYTES;
+use crate::machine::privileges::{Identity, Privileges};
 use crate::machine::{files, sys};
 use crate::plan::Step;
 use crate::process::feed::{self, Feed};
-use crate::process::job::{Job, c_string};
-use crate::process::users::{self, Identity, Privileges};
+use crate::process::job::{Job, Part, c_string};
+use crate::process::users;
 use crate::run::nesting::{DEPTH_VARIABLE, HOOK_VARIABLE};
 use crate::trust::{self, Refusal, Trust};
 use crate::witness::Fact;
-
-/// What of a registered hook is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    Hook,
-    /// Before it: whether it has a part in this call at all.
-    Check,
-    /// After a call that failed.
-    Rollback,
-}
 
 /// Which file a hook finds the document in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +62,7 @@ impl Course<'_> {
         ends: Instant,
         file: DocumentFile,
     ) -> Result<Launch, Refused> {
-        let trouble = |words: String| (crate::verdict::OWN_TROUBLE, words);
+        let trouble = |words: String| (crate::process::exit_status::OWN_TROUBLE, words);
         let registered = step.hook.registration.clone();
         let registration = registered.as_deref();
         let mut privileges = self.privileges(registration)?;
@@ -133,16 +124,15 @@ impl Course<'_> {
 
     fn privileges(&mut self, registration: Option<&Registration>) -> Result<Privileges, Refused> {
         let Some(registration) = registration else { return Ok(Privileges::default()) };
-        let identity =
-            match &registration.run_as {
-                None => None,
-                Some(run_as) => {
-                    let found = users::resolve(run_as, self.surroundings.user, self.supervisor);
-                    Some(found.map_err(|why| {
-                        (crate::verdict::NOT_EXECUTABLE, format!("refused: {why}"))
-                    })?)
-                }
-            };
+        let identity = match &registration.run_as {
+            None => None,
+            Some(run_as) => {
+                let found = users::resolve(run_as, self.surroundings.user, self.supervisor);
+                Some(found.map_err(|why| {
+                    (crate::process::exit_status::NOT_EXECUTABLE, format!("refused: {why}"))
+                })?)
+            }
+        };
         Ok(Privileges {
             identity,
             limits: registration.limits,

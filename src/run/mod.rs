@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod environment;
 pub mod launch;
+pub mod left_rollback;
 pub mod nesting;
 pub mod steering;
 pub mod steps;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::environment::Environment;
-use super::launch::{DocumentFile, Launch, Part};
+use super::launch::{DocumentFile, Launch};
 use crate::config::{Settings, Surroundings};
 use crate::document::exchange::{Change, Copy, Exchange, Snapshot};
 use crate::event::Origin;
@@ -15,11 +15,13 @@ use crate::machine::sys::{self, RollbackHandle};
 use crate::machine::watchdog;
 use crate::plan::facts::Facts;
 use crate::plan::{Decision, Step};
+use crate::process::exit_status::{OWN_TROUBLE, TERMINATED, TIMED_OUT};
+use crate::process::job::Part;
 use crate::process::job::{Ended, Job, Outcome};
 use crate::process::supervise::{Progress, Supervisor};
 use crate::state::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
-use crate::verdict::{self, Failure, OWN_TROUBLE, TERMINATED, TIMED_OUT};
+use crate::verdict::{self, Failure};
 use crate::witness::{Execution, Fact, NotRun, Run, Witness};
 
 mod detached;

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::hook::State;
 use crate::machine::files;
+use crate::search::State;
 use crate::trust::Trust;
 
 /// Names that packages and editors leave beside the real ones.

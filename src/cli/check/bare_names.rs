@@ -12,8 +12,8 @@ use crate::cli::register::module;
 use crate::config::Registration;
 use crate::config::settings::FILE_NAME;
 use crate::config::values::is_variable_name;
+use crate::hook::Source;
 use crate::hook::candidates::VDSM_ROOT;
-use crate::hook::{Source, State};
 use crate::libvirt::document::{self, MAX_BYTES};
 use crate::libvirt::metadata::{self, Property};
 use crate::machine::files;
@@ -21,6 +21,7 @@ use crate::record::history::History;
 use crate::run::environment::BareNames;
 use crate::run::launch;
 use crate::run::steering::steers;
+use crate::search::State;
 
 /// The properties that oVirt's own vdsm hooks ask for.
 const VDSMS: &[&str] = &[

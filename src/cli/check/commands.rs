@@ -10,9 +10,10 @@ use super::survey::Survey;
 use crate::cli::register::module;
 use crate::config::Registration;
 use crate::config::registration::Mode;
+use crate::machine::files;
+use crate::machine::privileges::Identity;
 use crate::process::startable;
 use crate::process::startable::walker::Walker;
-use crate::process::users::Identity;
 
 /// Looks at them as who starts them does: the user of `run_as`, or hookmux's own.
 pub fn examine(
@@ -59,7 +60,7 @@ fn command(
         is_of_tree: false,
     };
     content::startable(survey, &looked, findings);
-    if !startable::is_executable(&program) {
+    if !files::is_executable(&program) {
         return;
     }
     if registration.mode == Mode::Detached {

@@ -11,8 +11,8 @@ use crate::cli::way_out::{self, Meant};
 use crate::config::Registration;
 use crate::machine::files;
 use crate::mend::Subject;
-use crate::process::shell;
 use crate::process::startable::head::{Head, head};
+use crate::process::startable::shell_text;
 use crate::process::startable::walker::Walker;
 use crate::process::startable::{self, Cause, Obstacle, Program};
 use crate::trust::{Fault, Trust};
@@ -65,7 +65,7 @@ pub fn startable(survey: &Survey<'_>, looked: &Looked<'_>, findings: &mut Findin
     match program.obstacle() {
         Some(obstacle) => hindered(survey, looked, &obstacle, findings),
         None => match head(&beginning) {
-            Head::None if is_text_run && shell::is_text(&beginning) => {
+            Head::None if is_text_run && shell_text::is_text(&beginning) => {
                 let fix = way_out::with_line("#!/bin/bash", path);
                 by_shell(looked, "has no #! line", fix, findings);
             }

@@ -11,10 +11,11 @@ use super::survey::{Spot, Survey, Uncalled};
 use super::unreadable::complain;
 use crate::config::settings::FILE_NAME;
 use crate::config::tree_name::TreeName;
-use crate::hook::{State, adopted, tree};
+use crate::hook::{adopted, tree};
 use crate::libvirt::{Call, Driver, Operation};
+use crate::machine::files::is_executable;
 use crate::machine::own_binary;
-use crate::process::startable::is_executable;
+use crate::search::State;
 use crate::search::directory;
 
 pub fn look(survey: &mut Survey<'_>, driver: Driver, findings: &mut Findings) {

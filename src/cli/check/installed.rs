@@ -10,11 +10,12 @@ use crate::cli::install::adoption::{MAX_SCRIPT_BYTES, shortened};
 use crate::cli::install::installed::{Installed, Main};
 use crate::cli::install::{copies, entries, own_name};
 use crate::command;
-use crate::hook::{State, adopted};
+use crate::hook::adopted;
 use crate::libvirt::program;
 use crate::machine::{files, own_binary};
 use crate::process::startable::Program;
 use crate::process::startable::walker::Walker;
+use crate::search::State;
 use crate::search::directory;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {

@@ -12,9 +12,9 @@ use crate::cli::hooks::vdsm;
 use crate::config::diagnostic::did_you_mean;
 use crate::config::triggers::Triggers;
 use crate::event;
-use crate::hook::State;
 use crate::libvirt::{Driver, operation};
 use crate::registry::called;
+use crate::search::State;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for directory in survey.directories() {

@@ -7,8 +7,8 @@ use super::survey::Survey;
 use crate::config::keys::{self, Key, Version};
 use crate::config::settings::FILE_NAME;
 use crate::config::yaml;
-use crate::hook::State;
 use crate::machine::files;
+use crate::search::State;
 
 /// A file that is larger has no place among settings and registrations.
 const MAX_FILE_BYTES: u64 = 4 << 20;

@@ -7,8 +7,8 @@ use super::content::{self, Looked};
 use super::finding::{Code, Findings, Fix, empty_into, words};
 use super::survey::{Script, Spot, Survey};
 use crate::cli::way_out;
-use crate::hook::State;
 use crate::mend::Subject;
+use crate::search::State;
 use crate::search::directory::left_behind;
 use crate::trust::Trust;
 

@@ -16,10 +16,11 @@ use crate::cli::install::installed::{self, Installed};
 use crate::cli::install::libvirt_version::{self, Version};
 use crate::command;
 use crate::config::{Registration, Settings};
-use crate::hook::{State, adopted, candidates};
+use crate::hook::{adopted, candidates};
 use crate::libvirt::Driver;
 use crate::mend::Ground;
 use crate::registry::{self, Source};
+use crate::search::State;
 use crate::search::directory;
 use crate::trust::Trust;
 

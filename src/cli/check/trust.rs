@@ -12,8 +12,8 @@ use crate::config::registration::DIRECTORY;
 use crate::config::settings::FILE_NAME;
 use crate::config::{Loaded, TrustPolicy};
 use crate::event;
-use crate::hook::State;
 use crate::mend::Subject;
+use crate::search::State;
 use crate::state::{Dir, Shut};
 use crate::trust::{Fault, Refusal, Trust};
 

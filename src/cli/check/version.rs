@@ -6,9 +6,9 @@ use super::finding::{Code, Findings};
 use super::survey::{Script, Spot, Survey};
 use crate::cli::hooks::events;
 use crate::cli::install::libvirt_version::{Version, spans};
-use crate::hook::State;
 use crate::libvirt::{Driver, operation};
 use crate::registry::called;
+use crate::search::State;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let Some(libvirt) = survey.libvirt else { return };

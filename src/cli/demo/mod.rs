@@ -20,9 +20,9 @@ use super::args::DemoArgs;
 use super::output::{Output, Tone};
 use crate::command;
 use crate::machine::sys;
+use crate::process::DEFAULT_PATH;
 use crate::process::internal;
 use crate::record::mover;
-use crate::run::environment::DEFAULT_PATH;
 use crate::state::Dir;
 use place::Place;
 

@@ -22,11 +22,12 @@ use crate::document::file::{self, Place as DocumentPlace};
 use crate::event::Origin;
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::{Call, Class, Document, Driver};
-use crate::record::form::{Body, Cause, Head, PlanDecision, Record, State};
+use crate::record::form::{Body, Cause, Head, Record, State};
 use crate::record::history::is_hook;
 use crate::record::text::Text;
 use crate::state::Dir;
 use crate::trust::Trust;
+use crate::witness::PlanDecision;
 
 pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow::Result<End> {
     let mut loaded = place.load(output);

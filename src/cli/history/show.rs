@@ -8,8 +8,9 @@ use crate::cli::hooks::difference;
 use crate::cli::output::{Output, Tone};
 use crate::cli::{End, Place, time};
 use crate::command::Fix;
-use crate::record::form::{Cause, Head, Outcome, PlanDecision, Record, RunRecord, State};
+use crate::record::form::{Cause, Head, Outcome, Record, RunRecord, State};
 use crate::record::history::History;
+use crate::witness::PlanDecision;
 
 /// How wide the picture of the call's time is, in characters.
 const WIDTH: u64 = 40;

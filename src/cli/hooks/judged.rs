@@ -3,11 +3,12 @@
 use crate::command::Fix;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::hook::{Hook, Source};
+use crate::machine::privileges::Identity;
 use crate::mend::{Ground, Subject};
 use crate::process::startable::walker::Walker;
 use crate::process::startable::{self, Program};
 use crate::process::supervise::Supervisor;
-use crate::process::users::{self, Identity};
+use crate::process::users;
 use crate::registry::{called, matching};
 use crate::run::launch;
 use crate::trust::Trust;

@@ -18,10 +18,11 @@ use crate::config::registration::DIRECTORY;
 use crate::config::{Registration, Settings, diagnostic};
 use crate::event;
 use crate::hook::candidates::{self, Candidate, VDSM_ROOT};
-use crate::hook::{Source, State, Style, adopted, tree};
+use crate::hook::{Source, Style, adopted, tree};
 use crate::libvirt::{Call, Driver, Operation, operation};
 use crate::machine::files;
 use crate::registry::{self, cache};
+use crate::search::State;
 use crate::search::directory;
 use crate::trust::Trust;
 

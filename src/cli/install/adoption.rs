@@ -11,11 +11,12 @@ use crate::cli::output::Output;
 use crate::cli::remark::Remark;
 use crate::command::Fix;
 use crate::config::{Settings, TrustPolicy};
-use crate::hook::{State, adopted, tree};
+use crate::hook::{adopted, tree};
 use crate::libvirt::{Call, Driver, Operation};
 use crate::machine::files;
 use crate::mend::{Ground, Subject};
 use crate::process::startable::head::{Head, head};
+use crate::search::State;
 use crate::search::directory;
 use crate::trust::{Refusal, Trust};
 

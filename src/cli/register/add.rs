@@ -29,12 +29,12 @@ use crate::config::diagnostic::did_you_mean;
 use crate::config::registration::{EXTENSION, RunAs};
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::event;
-use crate::hook::State;
 use crate::machine::files;
 use crate::mend::{self, Ground};
 use crate::process::supervise::Supervisor;
 use crate::process::users;
 use crate::registry::{Source, called, matching};
+use crate::search::State;
 use crate::trust::{Refusal, Trust};
 
 mod options;

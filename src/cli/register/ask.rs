@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use crate::machine::{sanitize, ulid};
+use crate::process::DEFAULT_PATH;
 use crate::process::job::{Job, Outcome, c_string};
 use crate::process::supervise::Supervisor;
-use crate::run::environment::{DEFAULT_PATH, Environment};
+use crate::run::environment::Environment;
 
 /// What a description may take.
 pub const LIMIT: Duration = Duration::from_secs(10);

@@ -10,8 +10,8 @@ use crate::cli::register::hooks_d::{self, Lock};
 use crate::cli::register::module::{self, Module};
 use crate::cli::{End, Place};
 use crate::config::{Registration, Settings};
-use crate::hook::State;
 use crate::registry::Source;
+use crate::search::State;
 
 pub fn run(place: &Place, arguments: &DeleteArgs, output: &mut Output) -> anyhow::Result<End> {
     let what = arguments.what.to_string_lossy().into_owned();

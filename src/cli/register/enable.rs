@@ -12,9 +12,9 @@ use crate::cli::register::yaml_edit;
 use crate::cli::{End, Place};
 use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
 use crate::config::{Registration, Settings};
-use crate::hook::State;
 use crate::machine::files;
 use crate::registry::Source;
+use crate::search::State;
 use crate::trust::Trust;
 
 pub fn enable(place: &Place, arguments: &SwitchArgs, output: &mut Output) -> anyhow::Result<End> {

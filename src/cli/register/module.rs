@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::run::environment::DEFAULT_PATH;
+use crate::process::DEFAULT_PATH;
 
 /// Modules may lie in this directory of the hooks directory, after all other places.
 pub const DIRECTORY: &str = "modules";

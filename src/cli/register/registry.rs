@@ -17,10 +17,10 @@ use crate::command::{Fix, words};
 use crate::config::diagnostic::did_you_mean;
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::{Registration, Settings, TrustPolicy};
-use crate::hook::State;
 use crate::mend::{Ground, Subject};
 use crate::queue::Queue;
 use crate::registry::{self, Source};
+use crate::search::State;
 use crate::trust::Trust;
 
 /// The settings, without which nobody knows where registrations lie.

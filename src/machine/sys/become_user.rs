@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 use libc::{c_int, c_long, c_ulong, gid_t, uid_t};
 
-use crate::process::users::Identity;
+use crate::machine::privileges::Identity;
 
 // 32-bit kernels have two of each: the older ones know 16 bits of a number
 #[cfg(not(any(target_arch = "arm", target_arch = "x86")))]

@@ -14,8 +14,7 @@ use libc::{c_char, c_int};
 use super::become_user::become_user;
 use super::signals::set_cancelling;
 use super::{fault, place, watch};
-use crate::config::registration::Limits;
-use crate::process::users::Privileges;
+use crate::machine::privileges::{Limits, Privileges};
 
 /// The child's stack until its exec, in bytes: system calls need little.
 const STACK_BYTES: usize = 32 * 1024;

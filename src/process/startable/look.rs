@@ -2,20 +2,19 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::head::{Asked, BEGINNING_BYTES, Head, Line, head};
+use super::obstacle::{Cause, Obstacle};
 use super::walker::{EXECUTE, READ, Walker};
-use super::{Cause, Obstacle, binfmt, elf};
-use crate::machine::files;
-use crate::process::shell;
-use crate::run::environment::DEFAULT_PATH;
+use super::{binfmt, elf, shell_text};
+use crate::machine::files::{self, has_x_bit, is_executable};
+use crate::process::DEFAULT_PATH;
 
 /// How many interpreters that are scripts themselves Linux follows.
 const MAX_DEPTH: usize = 5;
@@ -52,10 +51,10 @@ pub fn start(path: &Path, walker: Walker<'_>) -> Result<(), Obstacle> {
 
 /// Whether a shell would run a file that the kernel has refused for this.
 pub fn shell(path: &Path, refused: Obstacle) -> Option<Obstacle> {
-    if !beginning(path).is_some_and(|bytes| shell::is_text(&bytes)) {
+    if !beginning(path).is_some_and(|bytes| shell_text::is_text(&bytes)) {
         return Some(refused);
     }
-    let shell = Path::new(OsStr::from_bytes(shell::program().to_bytes()));
+    let shell = Path::new(OsStr::from_bytes(shell_text::program().to_bytes()));
     let obstacle = start(shell, Walker::of(0)).err()?;
     Some(Obstacle { of: Some(shell.to_path_buf()), ..obstacle })
 }
@@ -119,15 +118,6 @@ fn found_by_env(name: &OsStr, directories: &OsStr) -> Option<PathBuf> {
     env::split_paths(directories)
         .map(|directory| Path::new("/").join(directory).join(name))
         .find(|path| is_executable(path))
-}
-
-/// Whether a path is a file with an x bit.
-pub fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|file| has_x_bit(&file))
-}
-
-fn has_x_bit(file: &Metadata) -> bool {
-    file.is_file() && file.permissions().mode() & 0o111 != 0
 }
 
 /// Whether a user gets to a file and may execute it.

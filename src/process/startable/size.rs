@@ -1,12 +1,12 @@
 //! How much Linux hands over to a program: arguments and environment.
 
 use std::ffi::{CStr, CString};
-use std::fmt;
 
 use nix::sys::resource::{Resource, getrlimit};
 
+use super::obstacle::{Cause, Obstacle, TooLong, Word};
 use crate::process::job::Job;
-use crate::run::launch::Part;
+use crate::process::job::Part;
 
 /// One argument or variable, in pages with the NUL at its end (`MAX_ARG_STRLEN`).
 const PAGES_IN_ONE: usize = 32;
@@ -16,35 +16,8 @@ const MOST_IN_ALL: u64 = 6 << 20;
 /// A pointer to each of them counts, in bytes.
 const POINTER: u64 = size_of::<usize>() as u64;
 
-/// What is too long.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TooLong {
-    /// The longest of all.
-    pub longest: Word,
-    pub bytes: usize,
-    /// What they have together, where that is the trouble, and what may be; in bytes.
-    pub in_all: Option<(u64, u64)>,
-    pub most_in_one: usize,
-}
-
-/// An argument or a variable, as its author knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Word {
-    /// Of a registration's key, from 1, and how it is written there.
-    OfKey {
-        key: &'static str,
-        number: usize,
-        written: String,
-    },
-    /// One that libvirt gave, from 1.
-    OfLibvirt(usize),
-    /// Its number, from 1.
-    Argument(usize),
-    Variable(String),
-}
-
 /// What of a job is too long for the kernel.
-pub fn of(job: &Job) -> Option<super::Obstacle> {
+pub fn of(job: &Job) -> Option<Obstacle> {
     let most_in_one = PAGES_IN_ONE * page_bytes();
     let bytes = |string: &CString| string.as_bytes_with_nul().len();
     let strings = || job.arguments.iter().chain(&job.environment);
@@ -55,7 +28,7 @@ pub fn of(job: &Job) -> Option<super::Obstacle> {
             None => word(job, index),
         };
         let length = bytes(longest) - 1;
-        super::Obstacle::new(super::Cause::TooLong(TooLong {
+        Obstacle::new(Cause::TooLong(TooLong {
             longest: word,
             bytes: length,
             in_all,
@@ -110,36 +83,3 @@ fn word(job: &Job, index: usize) -> Word {
 
 /// How much of a word is shown as it is written, in characters.
 const MAX_SHOWN: usize = 40;
-
-impl fmt::Display for TooLong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bytes, most) = (self.bytes, self.most_in_one);
-        match self.in_all {
-            None => write!(f, "{} has {bytes} bytes, and Linux takes {most}", self.longest)?,
-            Some((sum, most)) => write!(
-                f,
-                "arguments and environment have {sum} bytes, and Linux takes {most}; the longest is {} with {bytes}",
-                self.longest
-            )?,
-        }
-        match &self.longest {
-            Word::OfKey { key: "args", .. } => {
-                f.write_str("; `args_stdin: true` passes `args` on standard input")
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Word::OfKey { key, number, written } => {
-                write!(f, "word {number} of `{key}` ({written})")
-            }
-            Word::OfLibvirt(number) => write!(f, "argument {number} of libvirt's"),
-            Word::Argument(number) => write!(f, "argument {number}"),
-            Word::Variable(name) => write!(f, "the variable `{name}`"),
-        }
-    }
-}

@@ -13,8 +13,8 @@ use super::writer::{self, Good, NewRoot, NewSource};
 use super::{Task, not_trusted, reading};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::registration::{EXTENSION, Registration};
-use crate::hook::State;
 use crate::registry::{self, Registry};
+use crate::search::State;
 use crate::search::directory::{self, Entry};
 use crate::trust::{Fault, Trust};
 

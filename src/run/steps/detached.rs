@@ -9,10 +9,11 @@ use crate::hook::Style;
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::{files, ulid};
 use crate::plan::Step;
+use crate::process::exit_status::OWN_TROUBLE;
 use crate::process::job::Job;
+use crate::process::job::Part;
 use crate::queue::{Item, Queue, item};
-use crate::run::launch::{DocumentFile, Part};
-use crate::verdict::OWN_TROUBLE;
+use crate::run::launch::DocumentFile;
 use crate::witness::{Fact, Run};
 
 impl Course<'_> {

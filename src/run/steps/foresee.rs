@@ -6,8 +6,9 @@ use std::time::Instant;
 use super::{Course, goes_beside};
 use crate::hook::{Hook, OnFailure};
 use crate::plan::{Decision, Step};
-use crate::process::startable::Obstacle;
-use crate::run::launch::{DocumentFile, Part};
+use crate::process::job::Part;
+use crate::process::startable;
+use crate::run::launch::DocumentFile;
 use crate::trust::Trust;
 use crate::witness::{Fact, NotRun};
 
@@ -63,7 +64,7 @@ impl Course<'_> {
                 return Some(Decision::Fails { status, why, is_its_own: false });
             }
         };
-        let obstacle = Obstacle::foresee(&launch.job, self.surroundings.user)?;
+        let obstacle = startable::foresee(&launch.job, self.surroundings.user)?;
         let (status, is_its_own) = (obstacle.status(), obstacle.is_its_own());
         match part {
             Part::Check if obstacle.is_met_by_kernel() => {

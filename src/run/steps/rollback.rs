@@ -4,15 +4,17 @@
 use std::time::{Duration, Instant};
 
 use super::{Course, STDERR_END, Tried};
-use crate::call::take_over::LeftRollback;
 use crate::document::exchange::{Change, Snapshot};
 use crate::hook::Style;
 use crate::libvirt::Class;
 use crate::machine::{sys, watchdog};
 use crate::plan::Step;
+use crate::process::exit_status::TIMED_OUT;
+use crate::process::job::Part;
 use crate::process::stored_job::{Bytes, StoredJob};
-use crate::run::launch::{DocumentFile, Part};
-use crate::verdict::{self, Failure, TIMED_OUT};
+use crate::run::launch::DocumentFile;
+use crate::run::left_rollback::LeftRollback;
+use crate::verdict::{self, Failure};
 use crate::witness::{Fact, Run};
 
 /// What all rollbacks of a call have together.

@@ -1,0 +1,20 @@
+//! `limits` of a registration, as it is written: sizes may have units.
+
+use serde::{Deserialize, Deserializer};
+
+use crate::machine::privileges::Limits;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Written {
+    nofile: Option<u64>,
+    #[serde(rename = "as", deserialize_with = "super::values::optional_size")]
+    address_space: Option<u64>,
+    cpu: Option<u64>,
+    nproc: Option<u64>,
+}
+
+pub fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Limits>, D::Error> {
+    let Written { nofile, address_space, cpu, nproc } = Written::deserialize(deserializer)?;
+    Ok(Some(Limits { nofile, address_space, cpu, nproc }))
+}
