@@ -18,6 +18,7 @@ pub mod libvirt;
 pub mod machine;
 pub mod memory;
 pub mod mend;
+pub mod occasion;
 pub mod plan;
 pub mod process;
 pub mod queue;

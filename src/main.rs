@@ -3,7 +3,7 @@
 use std::env;
 
 use hookmux::call::take_over;
-use hookmux::libvirt::driver::{self, Front};
+use hookmux::libvirt::front::{self, Front};
 use hookmux::machine::sys;
 
 /// musl's own allocator maps and unmaps pages for every few allocations; each costs a page fault,
@@ -23,7 +23,7 @@ fn main() {
     let argv0 = arguments.next().unwrap_or_default();
     match Front::from_argv0(&argv0) {
         Some(front) => hookmux::driver_main(&front, arguments.collect()),
-        None if driver::is_adopted_name(&argv0) => {}
+        None if front::is_adopted_name(&argv0) => {}
         None if arguments.next().is_some_and(|word| word == take_over::WORD) => {
             take_over::main(arguments.next())
         }

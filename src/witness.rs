@@ -6,17 +6,16 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Settings, Surroundings};
 use crate::document::exchange::Change;
 use crate::event::Origin;
-use crate::libvirt::Call;
+use crate::occasion::{Execution, Occasion};
 use crate::process::job::Ended;
 use crate::verdict::Failure;
 
 /// Something that happened in a call.
 pub enum Fact<'a> {
     /// A call came that is to be told of.
-    Begun(&'a Begun<'a>),
+    Begun(&'a Occasion<'a>),
     /// What it would run is known; nothing of it has been started yet.
     Planned(Plan<'a>),
     /// A hook has been started; `at` is just before its process was made.
@@ -108,15 +107,6 @@ pub struct Planned {
     pub reason: Option<String>,
 }
 
-/// A call, as it came.
-pub struct Begun<'a> {
-    pub call: &'a Call,
-    pub settings: &'a Settings,
-    pub surroundings: &'a Surroundings,
-    /// libvirt's document, where there is one that is whole.
-    pub document: Option<&'a [u8]>,
-}
-
 /// What a call would run, and why not the rest.
 pub struct Plan<'a> {
     pub planned: &'a [Planned],
@@ -139,17 +129,6 @@ impl Witness for Both<'_> {
         self.0.see(execution, fact);
         self.1.see(execution, fact);
     }
-}
-
-/// One call of libvirt's, as it is told of.
-#[derive(Clone, Debug, Default)]
-pub struct Execution {
-    /// A ULID.
-    pub id: String,
-    pub driver: &'static str,
-    pub object: String,
-    pub operation: String,
-    pub uuid: Option<String>,
 }
 
 /// One hook in an execution.

@@ -10,7 +10,7 @@ use nix::sys::stat::{Mode, umask};
 use crate::answer::Answer;
 use crate::call::{self, fault};
 use crate::libvirt::Call;
-use crate::libvirt::driver::Front;
+use crate::libvirt::front::Front;
 use crate::machine::{sys, watchdog};
 use crate::process::exit_status::OWN_TROUBLE;
 use crate::record::form::Cause;

@@ -17,6 +17,7 @@ use crate::document::exchange::Change;
 use crate::document::file::{self, Place as DocumentPlace};
 use crate::libvirt::Driver;
 use crate::machine::sys;
+use crate::occasion::Execution;
 use crate::process::exit_status::TIMED_OUT;
 use crate::process::supervise::Supervisor;
 use crate::record::form::Cause;
@@ -27,7 +28,7 @@ use crate::run::left_rollback::LeftRollback;
 use crate::run::steps::ROLLBACK_TIME;
 use crate::state::Dir;
 use crate::verdict::{self, Failure};
-use crate::witness::{Both, Execution, Fact, Run, Witness};
+use crate::witness::{Both, Fact, Run, Witness};
 
 /// The first argument of the program that takes over; not for people.
 pub const WORD: &str = "--take-over";

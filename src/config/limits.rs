@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::machine::privileges::Limits;
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Written {
     nofile: Option<u64>,

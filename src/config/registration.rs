@@ -547,7 +547,7 @@ remote: false
         let table = keys::REGISTRATION;
         keys::tests::assert_complete::<Fragment>(table, None);
         keys::tests::assert_complete::<When>(table, Some("when"));
-        keys::tests::assert_complete::<Limits>(table, Some("limits"));
+        keys::tests::assert_complete::<crate::config::limits::Written>(table, Some("limits"));
         keys::tests::assert_complete::<RunAs>(table, Some("run_as"));
     }
 

@@ -60,6 +60,11 @@ impl Call {
         self.meaning.class
     }
 
+    /// Whether libvirt sends a document at all.
+    pub fn has_document(&self) -> bool {
+        self.driver != Driver::Daemon
+    }
+
     pub fn is_filter(&self) -> bool {
         self.meaning.filter
     }

@@ -3,6 +3,7 @@
 pub mod call;
 pub mod document;
 pub mod driver;
+pub mod front;
 pub mod limits;
 pub mod metadata;
 pub mod operation;

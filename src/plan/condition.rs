@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use crate::config::registration::When;
 use crate::config::values::Patterns;
+use crate::libvirt::metadata::Property;
 use crate::libvirt::{Call, Document, Driver};
 use crate::machine::cut;
-use crate::plan::Knowledge;
+use crate::occasion::Occasion;
 
 /// How much of a value is told, in bytes, and how many networks.
 const MAX_SHOWN_BYTES: usize = 200;
@@ -23,19 +24,20 @@ pub enum Holds {
 }
 
 /// All conditions must hold; the first that doesn't is told.
-pub fn judge(when: &When, call: &Call, knowledge: &Knowledge<'_>) -> Holds {
-    let has_document = matches!(knowledge.document, Document::Whole(_));
+pub fn judge(when: &When, occasion: &Occasion<'_>) -> Holds {
+    let (call, facts) = (occasion.call, &occasion.facts);
+    let has_document = matches!(facts.document, Document::Whole(_));
     let name = call.object().to_string_lossy();
     // a release without a reason (libvirt before 10.5) has the empty one
     let reason = call.reason().map(|reason| reason.to_string_lossy()).unwrap_or_default();
-    let title = knowledge.metadata.title.as_deref().unwrap_or_default();
+    let title = facts.metadata.title.as_deref().unwrap_or_default();
     let known = |condition: &Option<Patterns>, what: &str, value: &str| {
         condition.as_ref().and_then(|patterns| mismatch(patterns, what, value))
     };
     let certain = known(&when.driver, "driver", call.driver.name())
         .or_else(|| known(&when.name, "name", &name))
         .or_else(|| known(&when.reason, "reason", &reason))
-        .or_else(|| known(&when.origin, "origin", knowledge.origin.name()));
+        .or_else(|| known(&when.origin, "origin", occasion.origin.name()));
     if let Some(why) = certain {
         return Holds::No(why);
     }
@@ -44,12 +46,12 @@ pub fn judge(when: &When, call: &Call, knowledge: &Knowledge<'_>) -> Holds {
         || when.property.is_some()
         || asks_networks(when, call);
     if asks_document && !has_document {
-        return Holds::Unknown(unknown(knowledge.document));
+        return Holds::Unknown(unknown(&facts.document));
     }
-    let in_document = known(&when.uuid, "uuid", knowledge.uuid.unwrap_or_default())
+    let in_document = known(&when.uuid, "uuid", occasion.uuid().unwrap_or_default())
         .or_else(|| known(&when.title, "title", title))
-        .or_else(|| network(when, call, &name, &knowledge.metadata.networks))
-        .or_else(|| property(when, knowledge));
+        .or_else(|| network(when, call, &name, &facts.metadata.networks))
+        .or_else(|| property(when, &facts.metadata.properties));
     in_document.map_or(Holds::Yes, Holds::No)
 }
 
@@ -85,9 +87,8 @@ fn network(when: &When, call: &Call, name: &str, networks: &[String]) -> Option<
     Some(format!("when: network is {}{more}, not {patterns}", shown(&some.join(", "))))
 }
 
-fn property(when: &When, knowledge: &Knowledge<'_>) -> Option<String> {
+fn property(when: &When, properties: &[Property]) -> Option<String> {
     when.property.iter().flatten().find_map(|(name, patterns)| {
-        let properties = &knowledge.metadata.properties;
         match properties.iter().find(|property| property.name == *name) {
             Some(property) => mismatch(patterns, &format!("property {name}"), &property.value),
             // harmless unless the guest asks for it
@@ -110,8 +111,13 @@ fn unknown(document: &Document) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::facts::Facts;
     use crate::event::Origin;
-    use crate::libvirt::metadata::{Metadata, Property};
+    use crate::libvirt::document::Identity;
+    use crate::libvirt::metadata::Metadata;
+    use crate::occasion;
+
+    const UUID: &str = "91126ceb-7654-4672-8b0a-0cfef5ca9d75";
 
     fn when(text: &str) -> When {
         serde_yaml::from_str(text).unwrap()
@@ -129,14 +135,9 @@ mod tests {
     fn judged(text: &str, document: &Document) -> Holds {
         let call =
             Call::new(Driver::Qemu, ["web-1", "release", "end", "migrated"].map(Into::into).into());
-        let metadata = metadata();
-        let knowledge = Knowledge {
-            origin: Origin::Fresh,
-            document,
-            metadata: &metadata,
-            uuid: Some("91126ceb"),
-        };
-        judge(&when(text), &call, &knowledge)
+        let identity = Identity { uuid: Some(UUID.to_owned()), ..Identity::default() };
+        let facts = Facts { document: document.clone(), identity, metadata: metadata() };
+        occasion::tests::with(&call, facts, Origin::Fresh, |occasion| judge(&when(text), occasion))
     }
 
     #[test]
@@ -186,27 +187,25 @@ mod tests {
     fn a_network_is_its_own() {
         let call =
             Call::new(Driver::Network, ["lan", "start", "begin", "-"].map(Into::into).into());
-        let metadata = Metadata::default();
-        let knowledge = Knowledge {
-            origin: Origin::Unknown,
-            document: &Document::Absent,
-            metadata: &metadata,
-            uuid: None,
+        let judged = |text| {
+            let facts = Facts::of(Document::Absent);
+            occasion::tests::with(&call, facts, Origin::Unknown, |occasion| {
+                judge(&when(text), occasion)
+            })
         };
-        assert_eq!(judge(&when("network: lan"), &call, &knowledge), Holds::Yes);
+        assert_eq!(judged("network: lan"), Holds::Yes);
     }
 
     #[test]
     fn a_release_without_a_reason_is_not_excluded() {
         let call = Call::new(Driver::Qemu, ["g", "release", "end", "-"].map(Into::into).into());
-        let metadata = Metadata::default();
-        let knowledge = Knowledge {
-            origin: Origin::Fresh,
-            document: &Document::Absent,
-            metadata: &metadata,
-            uuid: None,
+        let judged = |text| {
+            let facts = Facts::of(Document::Absent);
+            occasion::tests::with(&call, facts, Origin::Fresh, |occasion| {
+                judge(&when(text), occasion)
+            })
         };
-        assert_eq!(judge(&when("reason: '!migrated'"), &call, &knowledge), Holds::Yes);
-        assert!(matches!(judge(&when("reason: saved"), &call, &knowledge), Holds::No(_)));
+        assert_eq!(judged("reason: '!migrated'"), Holds::Yes);
+        assert!(matches!(judged("reason: saved"), Holds::No(_)));
     }
 }

@@ -2,29 +2,20 @@
 //! does because both ask here.
 
 pub mod condition;
-pub mod facts;
 pub mod property_rules;
 
 use std::borrow::Cow;
 
 use crate::config::TrustPolicy;
 use crate::config::registration::StdinKind;
-use crate::event::{Event, Origin};
+use crate::event::Event;
 use crate::hook::candidates::{Candidate, Candidates, Moment};
 use crate::hook::{Hook, Style};
-use crate::libvirt::metadata::Metadata;
-use crate::libvirt::{Call, Class, Document};
+use crate::libvirt::Class;
+use crate::occasion::Occasion;
 use crate::process::exit_status::{NOT_EXECUTABLE, OWN_TROUBLE};
 use crate::trust::Trust;
 use condition::Holds;
-
-/// What a plan depends on, beside the call and the files.
-pub struct Knowledge<'a> {
-    pub origin: Origin,
-    pub document: &'a Document,
-    pub metadata: &'a Metadata,
-    pub uuid: Option<&'a str>,
-}
 
 /// What becomes of a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,54 +50,53 @@ impl Decision {
 pub struct Step {
     /// `None` for scripts that run at any call: the per-guest tree, an adopted script.
     pub event: Option<Cow<'static, str>>,
-    /// Index into the devices of the knowledge.
+    /// Index into the devices of the document.
     pub device: Option<usize>,
     pub hook: Hook,
     pub decision: Decision,
 }
 
 /// Makes the plan.
-pub fn plan(call: &Call, candidates: &Candidates, knowledge: &Knowledge<'_>) -> Vec<Step> {
-    candidates.moments.iter().flat_map(|moment| moment_steps(call, moment, knowledge)).collect()
+pub fn plan(candidates: &Candidates, occasion: &Occasion<'_>) -> Vec<Step> {
+    candidates.moments.iter().flat_map(|moment| moment_steps(moment, occasion)).collect()
 }
 
-fn moment_steps(call: &Call, moment: &Moment, knowledge: &Knowledge<'_>) -> Vec<Step> {
+fn moment_steps(moment: &Moment, occasion: &Occasion<'_>) -> Vec<Step> {
     let event = moment.event.as_ref();
     let per_device = event.is_some_and(|event| event.per_device);
-    let silent = event.and_then(|event| event.fires(knowledge.origin, call.reason()).err());
+    let silent = event.and_then(|event| event.fires(occasion.origin, occasion.call.reason()).err());
     let step = |candidate: &Candidate, device: Option<usize>, decision| Step {
         event: event.map(|event| event.name.clone()),
         device,
         hook: candidate.hook.clone(),
         decision,
     };
-    if silent.is_some() || !per_device || knowledge.metadata.devices.is_empty() {
+    if silent.is_some() || !per_device || occasion.facts.metadata.devices.is_empty() {
         return moment
             .candidates
             .iter()
             .map(|candidate| {
-                let decision = decide(call, candidate, event, silent.as_deref(), knowledge);
+                let decision = decide(candidate, event, silent.as_deref(), occasion);
                 step(candidate, None, decision)
             })
             .collect();
     }
     // vdsm runs a device's hooks all before the next device's
-    let devices = 0..knowledge.metadata.devices.len();
+    let devices = 0..occasion.facts.metadata.devices.len();
     devices
         .flat_map(|device| {
             moment.candidates.iter().map(move |candidate| {
-                step(candidate, Some(device), decide(call, candidate, event, None, knowledge))
+                step(candidate, Some(device), decide(candidate, event, None, occasion))
             })
         })
         .collect()
 }
 
 fn decide(
-    call: &Call,
     candidate: &Candidate,
     event: Option<&Event>,
     silent: Option<&str>,
-    knowledge: &Knowledge<'_>,
+    occasion: &Occasion<'_>,
 ) -> Decision {
     if let Some(reason) = candidate.state.reason() {
         let is_odd = candidate.state.is_odd() && silent.is_none();
@@ -117,17 +107,17 @@ fn decide(
     }
     let per_device = event.is_some_and(|event| event.per_device);
     let registration = candidate.hook.registration.as_deref();
-    let is_gate = call.class() == Class::Gate;
+    let is_gate = occasion.call.class() == Class::Gate;
     // nobody can know what is in it
-    let not_read = knowledge.document.why_not_read().filter(|_| is_gate);
+    let not_read = occasion.facts.document.why_not_read().filter(|_| is_gate);
     // and it isn't even handed on
-    let missing = not_read.filter(|_| knowledge.document.bytes().is_none());
+    let missing = not_read.filter(|_| occasion.facts.document.bytes().is_none());
     let fails = |what: &str, why: &str| Decision::Fails {
         status: OWN_TROUBLE,
         why: format!("{what}, but {why}"),
         is_its_own: false,
     };
-    match registration.map(|registration| condition::judge(&registration.when, call, knowledge)) {
+    match registration.map(|registration| condition::judge(&registration.when, occasion)) {
         None | Some(Holds::Yes) => {}
         Some(Holds::No(why)) => return Decision::Out(why),
         // a gate can't be passed by what nobody could read
@@ -142,7 +132,7 @@ fn decide(
     if let Some(why) = lacks.or(missing.filter(|_| needs_document(&candidate.hook))) {
         return fails("it needs libvirt's document", why);
     }
-    if per_device && knowledge.metadata.devices.is_empty() {
+    if per_device && occasion.facts.metadata.devices.is_empty() {
         return Decision::Out("no device has custom properties".to_owned());
     }
     Decision::Run
@@ -193,10 +183,16 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::facts::Facts;
     use crate::event;
+    use crate::event::Origin;
     use crate::hook::{OnFailure, Source};
     use crate::libvirt::Driver;
+    use crate::libvirt::document::Identity;
     use crate::libvirt::metadata::Device;
+    use crate::libvirt::metadata::Metadata;
+    use crate::libvirt::{Call, Document};
+    use crate::occasion;
     use crate::search::State;
     use std::ffi::OsString;
 
@@ -246,8 +242,8 @@ mod tests {
             .moments
             .push(Moment { event: None, candidates: vec![active("tree", Style::Libvirt)] });
         let metadata = Metadata { devices: devices.to_vec(), ..Metadata::default() };
-        let knowledge = Knowledge { origin, document, metadata: &metadata, uuid: None };
-        plan(&call, &candidates, &knowledge)
+        let facts = Facts { document: document.clone(), identity: Identity::default(), metadata };
+        occasion::tests::with(&call, facts, origin, |occasion| plan(&candidates, occasion))
             .into_iter()
             .map(|step| {
                 let device = step.device.map(|index| format!("@{index}")).unwrap_or_default();

@@ -1,10 +1,9 @@
 //! Custom properties against the values that `custom_properties` allows. Pure.
 
-use crate::config::Settings;
 use crate::config::settings::FILE_NAME;
 use crate::libvirt::metadata::Property;
-use crate::libvirt::{Call, Class, Driver};
-use crate::plan::facts::Facts;
+use crate::libvirt::{Class, Driver};
+use crate::occasion::Occasion;
 
 /// How many properties are told; a guest may have thousands.
 const MAX_TOLD: usize = 5;
@@ -13,7 +12,8 @@ const MAX_SHOWN: usize = 64;
 
 /// The properties with a value that isn't allowed, in words: at a gate they are a reason to fail,
 /// elsewhere these properties have no bare name.
-pub fn broken(call: &Call, settings: &Settings, facts: &Facts) -> Vec<String> {
+pub fn broken(occasion: &Occasion<'_>) -> Vec<String> {
+    let Occasion { call, settings, facts, .. } = occasion;
     let Some(rules) = &settings.custom_properties else { return Vec::new() };
     let metadata = &facts.metadata;
     let file = settings.hooks_dir.join(FILE_NAME);

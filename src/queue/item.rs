@@ -17,11 +17,11 @@ use crate::config::Registration;
 use crate::document::file::{self, Place};
 use crate::libvirt::{Call, Driver};
 use crate::machine::{proc, ulid};
+use crate::occasion::Execution;
 use crate::process::job::Job;
 pub use crate::process::stored_job::Bytes;
 use crate::process::stored_job::StoredJob;
 use crate::state::Dir;
-use crate::witness::Execution;
 
 /// Raised when what an older version reads from it would be wrong.
 pub const FORMAT: u64 = 2;

@@ -4,12 +4,15 @@ use super::item::{Body, Head};
 use crate::answer::Answer;
 use crate::config::{Settings, Surroundings};
 use crate::document::exchange::Change;
+use crate::document::facts::Facts;
+use crate::libvirt::Document;
 use crate::machine::ulid;
+use crate::occasion::{Execution, Occasion};
 use crate::process::exit_status::OWN_TROUBLE;
 use crate::record::form::Cause;
 use crate::record::recorder::{Place, Recorder};
 use crate::verdict::Failure;
-use crate::witness::{Begun, Execution, Fact, Plan, Run, Witness};
+use crate::witness::{Fact, Plan, Run, Witness};
 use crate::witness::{PlanDecision, Planned};
 
 /// Begins the record of a try, which stands beside that of the call that queued the job.
@@ -22,8 +25,10 @@ pub fn begin(
     let mut recorder = Recorder::new(Cause::Queue(head.execution.clone()));
     let call = head.call();
     let execution = Execution { id: ulid::new(), ..head.queued_by() };
-    let begun = Begun { call: &call, settings, surroundings, document };
-    recorder.see(&execution, &Fact::Begun(&begun));
+    let document = document.map_or(Document::Absent, |bytes| Document::Whole(bytes.to_vec()));
+    let mut occasion = Occasion::new(&call, settings, surroundings, Facts::of_head(document));
+    occasion.execution = execution.clone();
+    recorder.see(&execution, &Fact::Begun(&occasion));
     let planned = Planned {
         hook: head.hook.clone(),
         event: head.event.clone(),

@@ -19,10 +19,11 @@ use tracing_subscriber::registry::Registry;
 use super::mask::Secrets;
 use crate::document::exchange::Change;
 use crate::machine::watchdog;
+use crate::occasion::Execution;
 use crate::process::internal;
 use crate::process::job::Outcome;
 use crate::verdict;
-use crate::witness::{Execution, Fact, Run, Witness};
+use crate::witness::{Fact, Run, Witness};
 
 /// How long the end of a call waits for the journal.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -175,7 +176,7 @@ impl Witness for Journal {
             message,
         };
         match fact {
-            Fact::Begun(begun) => self.secrets.add(begun.document.unwrap_or_default()),
+            Fact::Begun(occasion) => self.secrets.add(occasion.document().unwrap_or_default()),
             Fact::Given(document) => self.secrets.add(document),
             Fact::Planned(_) | Fact::Out { .. } => {}
             Fact::Started { .. } => self.start(),

@@ -16,14 +16,15 @@ use crate::answer::Answer;
 use crate::config::Settings;
 use crate::config::settings::RecordPolicy;
 use crate::document::exchange::Change;
+use crate::document::facts::Facts;
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::{boot, files, proc};
-use crate::plan::facts::Facts;
+use crate::occasion::{Execution, Occasion};
 use crate::plan::{Decision, Step};
 use crate::process::capture::Capture;
 use crate::process::job;
 use crate::state::Dir;
-use crate::witness::{Begun, Execution, Fact, NotRun, Plan, Run, Witness};
+use crate::witness::{Fact, NotRun, Plan, Run, Witness};
 use crate::witness::{PlanDecision, Planned};
 
 /// Programs up to this size are told by their SHA-256, in bytes: it is worked out while they run.
@@ -169,11 +170,11 @@ impl Recorder {
         Kept { execution: Some(execution), trouble, place: Some(place) }
     }
 
-    fn begin(&mut self, execution: &Execution, begun: &Begun<'_>) {
-        if begun.settings.record == RecordPolicy::None {
+    fn begin(&mut self, execution: &Execution, occasion: &Occasion<'_>) {
+        if occasion.settings.record == RecordPolicy::None {
             return;
         }
-        let call = begun.call;
+        let call = occasion.call;
         let head = Head {
             format: FORMAT,
             id: execution.id.clone(),
@@ -195,23 +196,23 @@ impl Recorder {
             hooks: Vec::new(),
             process: here(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            hooks_dir: Some(begun.settings.hooks_dir.to_string_lossy().into_owned()),
+            hooks_dir: Some(occasion.settings.hooks_dir.to_string_lossy().into_owned()),
         };
         let body = Body {
             arguments: call.arguments.iter().map(|argument| argument.as_os_str().into()).collect(),
-            hooks_dir: begun.settings.hooks_dir.as_os_str().into(),
-            daemon: begun.surroundings.daemon(),
-            path: begun.surroundings.path.as_deref().map(Text::from),
-            home: begun.surroundings.daemons_home.as_deref().map(Text::from),
-            document: begun.document.map(masked),
+            hooks_dir: occasion.settings.hooks_dir.as_os_str().into(),
+            daemon: occasion.surroundings.daemon(),
+            path: occasion.surroundings.path.as_deref().map(Text::from),
+            home: occasion.surroundings.daemons_home.as_deref().map(Text::from),
+            document: occasion.document().map(masked),
             ..Body::default()
         };
         let mut secrets = Secrets::default();
-        secrets.add(begun.document.unwrap_or_default());
+        secrets.add(occasion.document().unwrap_or_default());
         self.open = Some(Open {
             secrets,
             execution: execution.clone(),
-            place: Place::new(begun.settings),
+            place: Place::new(occasion.settings),
             record: Record { head, body },
             started: Vec::new(),
             waiting: HashMap::new(),
@@ -311,8 +312,8 @@ impl Open {
 
 impl Witness for Recorder {
     fn see(&mut self, execution: &Execution, fact: &Fact<'_>) {
-        if let Fact::Begun(begun) = fact {
-            return self.begin(execution, begun);
+        if let Fact::Begun(occasion) = fact {
+            return self.begin(execution, occasion);
         }
         let began = self.began;
         let Some(open) = &mut self.open else { return };

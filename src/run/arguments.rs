@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+
 use std::path::Path;
 
 use base64::Engine;
@@ -11,19 +12,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::config::Registration;
-use crate::config::custom_properties::CustomProperties;
-use crate::event::Origin;
-use crate::libvirt::Call;
 use crate::libvirt::metadata::Property;
-use crate::plan::facts::Facts;
-use crate::witness::Execution;
+use crate::occasion::Occasion;
 
 /// All that a hook can be told of its call.
-pub struct Telling<'a> {
-    pub call: &'a Call,
-    pub facts: &'a Facts,
-    pub execution: &'a Execution,
-    pub origin: Origin,
+pub struct HookInput<'a> {
+    pub occasion: &'a Occasion<'a>,
     /// That of the step, else that by which the call is known.
     pub event: Option<Cow<'static, str>>,
     /// The document that this hook works on.
@@ -31,13 +25,11 @@ pub struct Telling<'a> {
     pub device: Option<usize>,
     pub run: &'a str,
     pub hook: &'a str,
-    pub hooks_dir: &'a Path,
-    pub started_document: Option<&'a Path>,
-    /// The values that properties may have.
-    pub rules: Option<&'a CustomProperties>,
+    /// The file with the document of `started`.
+    pub started: Option<&'a Path>,
 }
 
-impl Telling<'_> {
+impl HookInput<'_> {
     /// The arguments of a registration, filled in.
     pub fn arguments(&self, registration: &Registration) -> Vec<Vec<u8>> {
         registration
@@ -50,11 +42,11 @@ impl Telling<'_> {
     fn word(&self, word: &str) -> Vec<u8> {
         let bytes = |text: &OsStr| text.as_bytes().to_vec();
         match word {
-            "NAME" => bytes(self.call.object()),
-            "UUID" => self.execution.uuid.clone().unwrap_or_default().into_bytes(),
+            "NAME" => bytes(self.occasion.call.object()),
+            "UUID" => self.occasion.execution.uuid.clone().unwrap_or_default().into_bytes(),
             "EVENT" => self.event.as_deref().unwrap_or_default().as_bytes().to_vec(),
-            "OPERATION" => bytes(self.call.operation_name()),
-            "REASON" => self.call.reason().map(bytes).unwrap_or_default(),
+            "OPERATION" => bytes(self.occasion.call.operation_name()),
+            "REASON" => self.occasion.call.reason().map(bytes).unwrap_or_default(),
             "HOST" => host().into_bytes(),
             "XML_BASE64" => STANDARD.encode(self.document.unwrap_or_default()).into_bytes(),
             _ => Vec::new(),
@@ -64,8 +56,10 @@ impl Telling<'_> {
     /// The event as one object: what `stdin: json` gives. Keys are added, never changed.
     pub fn json(&self) -> Vec<u8> {
         let text = |text: &OsStr| Value::from(text.to_string_lossy());
-        let device =
-            self.device.and_then(|index| self.facts.metadata.devices.get(index)).map(|device| {
+        let device = self
+            .device
+            .and_then(|index| self.occasion.facts.metadata.devices.get(index))
+            .map(|device| {
                 json!({
                     "kind": device.kind,
                     "label": device.label,
@@ -74,24 +68,24 @@ impl Telling<'_> {
             });
         let value = json!({
             "event": self.event,
-            "driver": self.call.driver.name(),
-            "object": text(self.call.object()),
-            "operation": text(self.call.operation_name()),
-            "sub_operation": text(self.call.sub_operation()),
-            "extra": text(self.call.extra()),
-            "reason": self.call.reason().map(text),
-            "origin": self.call.driver.is_guest().then(|| self.origin.name()),
-            "uuid": self.execution.uuid,
-            "title": self.facts.metadata.title,
-            "networks": self.facts.metadata.networks,
+            "driver": self.occasion.call.driver.name(),
+            "object": text(self.occasion.call.object()),
+            "operation": text(self.occasion.call.operation_name()),
+            "sub_operation": text(self.occasion.call.sub_operation()),
+            "extra": text(self.occasion.call.extra()),
+            "reason": self.occasion.call.reason().map(text),
+            "origin": self.occasion.call.driver.is_guest().then(|| self.occasion.origin.name()),
+            "uuid": self.occasion.execution.uuid,
+            "title": self.occasion.facts.metadata.title,
+            "networks": self.occasion.facts.metadata.networks,
             "host": host(),
             "hook": self.hook,
-            "hooks_dir": self.hooks_dir.to_string_lossy(),
-            "execution": self.execution.id,
+            "hooks_dir": self.occasion.settings.hooks_dir.to_string_lossy(),
+            "execution": self.occasion.execution.id,
             "run": self.run,
-            "properties": self.allowed(&self.facts.metadata.properties),
+            "properties": self.allowed(&self.occasion.facts.metadata.properties),
             "device": device,
-            "started_xml": self.started_document.map(|path| path.to_string_lossy()),
+            "started_xml": self.started.map(|path| path.to_string_lossy()),
             "xml": self.document.map(String::from_utf8_lossy),
         });
         let mut bytes = serde_json::to_vec(&value).unwrap_or_default();
@@ -101,9 +95,10 @@ impl Telling<'_> {
 
     /// Properties as an object, but for those with a value that isn't allowed.
     fn allowed(&self, properties: &[Property]) -> Value {
+        let rules = self.occasion.settings.custom_properties.as_ref();
         let is_allowed = |property: &&Property| {
             let (name, value) = (&property.name, &property.value);
-            self.rules.is_none_or(|rules| rules.broken_rule(name, value).is_none())
+            rules.is_none_or(|rules| rules.broken_rule(name, value).is_none())
         };
         let pairs = properties
             .iter()

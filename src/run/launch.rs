@@ -1,5 +1,6 @@
 //! Everything that a hook is started with: program, arguments, environment, input, rights.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
@@ -12,25 +13,26 @@ use std::time::Instant;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{SFlag, fstat};
 
-use super::arguments::Telling;
+use super::arguments::HookInput;
 use super::environment::{self, BareNames, Environment};
-use super::steps::Course;
 use crate::config::Registration;
 use crate::config::registration::StdinKind;
 use crate::config::values::is_own_variable;
-use crate::document::exchange::Copy;
+use crate::document::exchange::{Copy, Exchange};
 use crate::event;
 use crate::hook::{Source, Style};
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::privileges::{Identity, Privileges};
 use crate::machine::{files, sys};
+use crate::occasion::Occasion;
 use crate::plan::Step;
 use crate::process::feed::{self, Feed};
 use crate::process::job::{Job, Part, c_string};
+use crate::process::supervise::Supervisor;
 use crate::process::users;
 use crate::run::nesting::{DEPTH_VARIABLE, HOOK_VARIABLE};
 use crate::trust::{self, Refusal, Trust};
-use crate::witness::Fact;
+use crate::witness::{Fact, Witness};
 
 /// Which file a hook finds the document in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +54,52 @@ pub struct Launch {
 /// Why a hook can't be started: the status that it fails with, and words.
 pub type Refused = (i32, String);
 
-impl Course<'_> {
+/// What all hooks of a call are started with, and what starts them.
+pub struct Launcher<'a> {
+    pub occasion: &'a Occasion<'a>,
+    pub supervisor: &'a mut Supervisor,
+    pub exchange: &'a mut Exchange,
+    pub witness: &'a mut dyn Witness,
+    /// The file with the document of `started`.
+    pub started: Option<PathBuf>,
+    /// How many hooks the call comes from.
+    depth: u32,
+    /// What all hooks find in their environment but hookmux's own, and scripts that were libvirt's
+    /// don't.
+    base: Environment,
+    /// What hookmux itself tells all hooks.
+    own: Environment,
+}
+
+impl<'a> Launcher<'a> {
+    /// With it comes what is wrong with the settings' part of the environment.
+    pub fn new(
+        occasion: &'a Occasion<'a>,
+        depth: u32,
+        supervisor: &'a mut Supervisor,
+        exchange: &'a mut Exchange,
+        witness: &'a mut dyn Witness,
+    ) -> (Launcher<'a>, Option<String>) {
+        let (base, trouble) = base(occasion);
+        let own = Environment::default();
+        let started = occasion.started.clone();
+        let mut launcher =
+            Launcher { occasion, supervisor, exchange, witness, started, depth, base, own };
+        launcher.own = launcher.make_own();
+        (launcher, trouble)
+    }
+
+    pub fn tell(&mut self, fact: &Fact<'_>) {
+        self.witness.see(&self.occasion.execution, fact);
+    }
+
+    pub fn device_label(&self, step: &Step) -> Option<String> {
+        let device = self.occasion.facts.metadata.devices.get(step.device?)?;
+        Some(device.label.clone())
+    }
+
     /// Puts together what a step is started with.
-    pub(super) fn launch(
+    pub fn launch(
         &mut self,
         step: &Step,
         number: usize,
@@ -78,7 +123,7 @@ impl Course<'_> {
         let path = self.program(step, part);
         let mut job = Job::new(path.as_os_str(), stdin, run, ends);
         self.add_arguments(&mut job, step, part, registration);
-        if step.hook.style == Style::Libvirt && self.call.is_filter() {
+        if step.hook.style == Style::Libvirt && self.occasion.call.is_filter() {
             job.stdout_head = MAX_BYTES;
         }
         job.registered = registered.clone().map(|registration| (registration, part));
@@ -89,14 +134,17 @@ impl Course<'_> {
         job.is_text_run = step.hook.source == Source::Tree;
         if is_drop_in {
             let own = self.environment(self.own.clone(), step, &job.run, None).map_err(trouble)?;
-            job.environment =
-                if self.is_real { environment::of_libvirt() } else { environment::as_of_libvirt() };
+            job.environment = if self.occasion.is_real() {
+                environment::of_libvirt()
+            } else {
+                environment::as_of_libvirt()
+            };
             job.environment.extend(own.block());
             return Ok(Launch { job, copy });
         }
         let mut environment = self.base.clone();
         environment.extend(&self.own);
-        if let Some(uuid) = &self.execution.uuid {
+        if let Some(uuid) = &self.occasion.execution.uuid {
             environment.set("vmId", uuid);
         }
         if let Some(identity) = &job.privileges.identity {
@@ -113,13 +161,13 @@ impl Course<'_> {
     }
 
     /// By which all processes of a run are known; that of a hook is told to people as well.
-    pub(super) fn run_id(&self, number: usize, part: Part) -> String {
+    pub fn run_id(&self, number: usize, part: Part) -> String {
         let suffix = match part {
             Part::Hook => "",
             Part::Check => "-check",
             Part::Rollback => "-rollback",
         };
-        format!("{}-{number}{suffix}", self.execution.id)
+        format!("{}-{number}{suffix}", self.occasion.execution.id)
     }
 
     fn privileges(&mut self, registration: Option<&Registration>) -> Result<Privileges, Refused> {
@@ -127,7 +175,8 @@ impl Course<'_> {
         let identity = match &registration.run_as {
             None => None,
             Some(run_as) => {
-                let found = users::resolve(run_as, self.surroundings.user, self.supervisor);
+                let found =
+                    users::resolve(run_as, self.occasion.surroundings.user, self.supervisor);
                 Some(found.map_err(|why| {
                     (crate::process::exit_status::NOT_EXECUTABLE, format!("refused: {why}"))
                 })?)
@@ -156,12 +205,13 @@ impl Course<'_> {
         if step.hook.style != Style::Vdsm || !is_own {
             return Ok(None);
         }
-        let device = step.device.and_then(|index| Some((index, self.facts.device_xml(index)?)));
+        let device =
+            step.device.and_then(|index| Some((index, self.occasion.facts.device_xml(index)?)));
         let owner = privileges.identity.as_ref().map(|identity| (identity.user, identity.group));
         self.exchange.copy(step.event.as_ref(), device, number, owner)
     }
 
-    pub(super) fn program(&self, step: &Step, part: Part) -> PathBuf {
+    pub fn program(&self, step: &Step, part: Part) -> PathBuf {
         let registration = step.hook.registration.as_deref();
         let words = registration.and_then(|registration| match part {
             Part::Hook => Some(&registration.command),
@@ -187,32 +237,34 @@ impl Course<'_> {
             job.arguments
                 .extend(words.into_iter().flatten().skip(1).map(|word| c_string(word.as_bytes())));
             if part == Part::Hook && !registration.args_stdin {
-                let filled = self.telling(step, &job.run).arguments(registration);
+                let filled = self.input(step, &job.run).arguments(registration);
                 job.arguments.extend(filled.iter().map(|argument| c_string(argument)));
             }
         }
         if step.hook.style == Style::Libvirt {
-            job.arguments
-                .extend(self.call.arguments.iter().map(|argument| c_string(argument.as_bytes())));
+            job.arguments.extend(
+                self.occasion.call.arguments.iter().map(|argument| c_string(argument.as_bytes())),
+            );
         }
     }
 
-    fn telling<'b>(&'b self, step: &'b Step, run: &'b str) -> Telling<'b> {
-        let device_xml = step.device.and_then(|index| self.facts.device_xml(index));
-        Telling {
-            call: self.call,
-            facts: self.facts,
-            execution: self.execution,
-            origin: self.origin,
-            event: step.event.clone().or_else(|| event::of_call(self.call, self.origin)),
+    fn input<'b>(&'b self, step: &'b Step, run: &'b str) -> HookInput<'b> {
+        let device_xml = step.device.and_then(|index| self.occasion.facts.device_xml(index));
+        HookInput {
+            occasion: self.occasion,
+            event: self.event(step),
             document: device_xml.or_else(|| self.exchange.whole()),
             device: step.device,
             run,
             hook: &step.hook.label,
-            hooks_dir: &self.settings.hooks_dir,
-            started_document: self.started_document.as_deref(),
-            rules: self.settings.custom_properties.as_ref(),
+            started: self.started.as_deref(),
         }
+    }
+
+    /// The event of a step, else that by which the call is known.
+    fn event(&self, step: &Step) -> Option<Cow<'static, str>> {
+        let Occasion { call, origin, .. } = self.occasion;
+        step.event.clone().or_else(|| event::of_call(call, *origin))
     }
 
     /// Standard input of a script that was libvirt's: a pipe, as libvirt gives it, or what libvirt
@@ -243,13 +295,13 @@ impl Course<'_> {
         }
         let Some(registration) = registration else { return null() };
         let content = if registration.args_stdin {
-            let lines = self.telling(step, run).arguments(registration).into_iter();
+            let lines = self.input(step, run).arguments(registration).into_iter();
             lines.flat_map(|argument| argument.into_iter().chain([b'\n'])).collect()
         } else {
             match registration.stdin {
                 StdinKind::None => return null(),
-                StdinKind::Xml => self.telling(step, run).document.unwrap_or_default().to_vec(),
-                StdinKind::Json => self.telling(step, run).json(),
+                StdinKind::Xml => self.input(step, run).document.unwrap_or_default().to_vec(),
+                StdinKind::Json => self.input(step, run).json(),
             }
         };
         in_memory(&content).map_err(|error| format!("standard input can't be made: {error}"))
@@ -263,24 +315,24 @@ impl Course<'_> {
         registration: Option<&Registration>,
     ) -> Result<Environment, String> {
         if let Some(registration) = registration {
-            add_own(&mut environment, registration, self.surroundings.user)?;
+            add_own(&mut environment, registration, self.occasion.surroundings.user)?;
         }
         environment.set("HOOKMUX_RUN", run);
         environment.set(HOOK_VARIABLE, &step.hook.label);
-        if let Some(path) = &self.started_document {
+        if let Some(path) = &self.started {
             environment.set("HOOKMUX_STARTED_XML", path);
         }
-        let event = step.event.clone().or_else(|| event::of_call(self.call, self.origin));
-        if let Some(event) = event {
+        if let Some(event) = self.event(step) {
             environment.set("HOOKMUX_EVENT", &*event);
         }
-        let bare = BareNames::of(step.hook.source, self.settings);
-        let devices = &self.facts.metadata.devices;
+        let bare = BareNames::of(step.hook.source, self.occasion.settings);
+        let devices = &self.occasion.facts.metadata.devices;
         let own = step
             .device
             .and_then(|device| devices.get(device))
             .map(|device| device.properties.as_slice());
-        let mut left_out = environment.add_properties(&self.facts.metadata.properties, bare);
+        let mut left_out =
+            environment.add_properties(&self.occasion.facts.metadata.properties, bare);
         left_out.extend(environment.add_properties(own.unwrap_or_default(), bare));
         for words in left_out {
             self.tell(&Fact::Warning { label: &step.hook.label, words: &words });
@@ -293,8 +345,9 @@ impl Course<'_> {
         let shared = match copy {
             Some(copy) => Ok(Some(copy.path.clone())),
             None => {
-                let device =
-                    step.device.and_then(|index| Some((index, self.facts.device_xml(index)?)));
+                let device = step
+                    .device
+                    .and_then(|index| Some((index, self.occasion.facts.device_xml(index)?)));
                 self.exchange.file(step.event.as_ref(), device)
             }
         };
@@ -311,33 +364,10 @@ impl Course<'_> {
         }
     }
 
-    /// What all hooks of the call find in their environment, and what is wrong with the file that
-    /// the settings name for it.
-    pub(super) fn make_base(&mut self) -> Option<String> {
-        let mut environment = Environment::base(self.surroundings);
-        for (name, value) in
-            self.settings.environment.iter().filter(|(name, _)| !is_ours(OsStr::new(name)))
-        {
-            environment.set(name, value);
-        }
-        let mut trouble = None;
-        if let Some(file) = &self.settings.environment_file {
-            match read_environment_file(file, self.surroundings.user) {
-                Ok(variables) => {
-                    variables.into_iter().for_each(|(name, value)| environment.set(name, value))
-                }
-                Err(error) => trouble = Some(error.to_string()),
-            }
-        }
-        self.base = environment;
-        self.own = self.make_own();
-        trouble
-    }
-
     /// Hookmux's own variables, as far as all hooks of the call share them.
     fn make_own(&self) -> Environment {
         let mut environment = Environment::default();
-        let call = self.call;
+        let call = self.occasion.call;
         environment.set("HOOKMUX_DRIVER", call.driver.name());
         environment.set("HOOKMUX_OBJECT", call.object());
         environment.set("HOOKMUX_OPERATION", call.operation_name());
@@ -346,18 +376,39 @@ impl Course<'_> {
         if let Some(reason) = call.reason() {
             environment.set("HOOKMUX_REASON", reason);
         }
-        if let Some(uuid) = &self.execution.uuid {
+        if let Some(uuid) = &self.occasion.execution.uuid {
             environment.set("HOOKMUX_UUID", uuid);
         }
         if call.driver.is_guest() {
-            environment.set("HOOKMUX_ORIGIN", self.origin.name());
+            environment.set("HOOKMUX_ORIGIN", self.occasion.origin.name());
         }
-        environment.set("HOOKMUX_EXECUTION", &self.execution.id);
-        environment.set("HOOKMUX_HOOKS_DIR", &self.settings.hooks_dir);
-        environment.set("HOOKMUX_DAEMON", self.surroundings.daemon());
+        environment.set("HOOKMUX_EXECUTION", &self.occasion.execution.id);
+        environment.set("HOOKMUX_HOOKS_DIR", &self.occasion.settings.hooks_dir);
+        environment.set("HOOKMUX_DAEMON", self.occasion.surroundings.daemon());
         environment.set(DEPTH_VARIABLE, (self.depth + 1).to_string());
         environment
     }
+}
+
+/// What all hooks of a call find in their environment, and what is wrong with the file that the settings
+/// name for it.
+fn base(occasion: &Occasion<'_>) -> (Environment, Option<String>) {
+    let Occasion { settings, surroundings, .. } = occasion;
+    let mut environment = Environment::base(surroundings);
+    for (name, value) in settings.environment.iter().filter(|(name, _)| !is_ours(OsStr::new(name)))
+    {
+        environment.set(name, value);
+    }
+    let mut trouble = None;
+    if let Some(file) = &settings.environment_file {
+        match read_environment_file(file, surroundings.user) {
+            Ok(variables) => {
+                variables.into_iter().for_each(|(name, value)| environment.set(name, value))
+            }
+            Err(error) => trouble = Some(error.to_string()),
+        }
+    }
+    (environment, trouble)
 }
 
 /// As a login would: a tool that keeps files at home must not look into the daemon's.

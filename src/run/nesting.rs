@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use crate::libvirt::Call;
-use crate::libvirt::driver::Front;
+use crate::libvirt::front::Front;
 use crate::machine::{own_binary, proc};
 
 /// How deep calls may lie in each other: hooks of a call of libvirt's are at depth 1.

@@ -4,25 +4,21 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::environment::Environment;
-use super::launch::{DocumentFile, Launch};
-use crate::config::{Settings, Surroundings};
-use crate::document::exchange::{Change, Copy, Exchange, Snapshot};
-use crate::event::Origin;
+use super::launch::{DocumentFile, Launch, Launcher};
+use crate::document::exchange::{Change, Copy, Snapshot};
 use crate::hook::{Hook, OnFailure, Source, Style};
-use crate::libvirt::{Call, Class};
+use crate::libvirt::Class;
 use crate::machine::sys::{self, RollbackHandle};
 use crate::machine::watchdog;
-use crate::plan::facts::Facts;
 use crate::plan::{Decision, Step};
 use crate::process::exit_status::{OWN_TROUBLE, TERMINATED, TIMED_OUT};
 use crate::process::job::Part;
 use crate::process::job::{Ended, Job, Outcome};
-use crate::process::supervise::{Progress, Supervisor};
+use crate::process::supervise::Progress;
 use crate::state::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
 use crate::verdict::{self, Failure};
-use crate::witness::{Execution, Fact, NotRun, Run, Witness};
+use crate::witness::{Fact, NotRun, Run};
 
 mod detached;
 mod foresee;
@@ -37,27 +33,10 @@ const STDERR_END: usize = verdict::MAX_STDERR;
 const STOP: i32 = 2;
 /// Longer than any host is up.
 const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-/// What the steps of a call have in common.
-pub struct Course<'a> {
-    pub call: &'a Call,
-    pub settings: &'a Settings,
-    pub surroundings: &'a Surroundings,
-    pub facts: &'a Facts,
-    pub execution: &'a Execution,
-    pub origin: Origin,
-    pub started_document: Option<PathBuf>,
-    pub supervisor: &'a mut Supervisor,
-    pub exchange: &'a mut Exchange,
-    pub witness: &'a mut dyn Witness,
-    /// How many hooks the call comes from.
-    pub depth: u32,
-    /// Whether libvirt made the call, and not a person.
-    pub is_real: bool,
-    /// What all hooks find in their environment but hookmux's own, and scripts that were libvirt's
-    /// don't.
-    pub base: Environment,
-    /// What hookmux itself tells all hooks.
-    pub own: Environment,
+
+/// Runs the steps of a call.
+pub struct StepRunner<'a> {
+    launcher: Launcher<'a>,
     /// Rollbacks that failed.
     pub undone: Vec<Failure>,
     /// Whether there is work for after the answer.
@@ -111,16 +90,15 @@ impl<T> Prepared<T> {
 /// A lock, where one is wanted, and how long it was waited for.
 type Locked = Result<Option<(Lock, Duration)>, Obstacle>;
 
-impl Course<'_> {
-    /// Makes the environment that all hooks share; returns what is wrong with the settings' part.
-    pub fn prepare(&mut self) -> Option<String> {
-        self.make_base()
+impl StepRunner<'_> {
+    pub fn new(launcher: Launcher<'_>) -> StepRunner<'_> {
+        StepRunner { launcher, undone: Vec::new(), has_queued: false }
     }
 
     /// Runs the steps, and what undoes them where a gate stays shut. Returns what became of those
     /// that had a part.
     pub fn run(&mut self, steps: Vec<Step>) -> Vec<Run> {
-        let total = self.settings.total_timeout(self.call);
+        let total = self.launcher.occasion.settings.total_timeout(self.launcher.occasion.call);
         let ends = Instant::now() + total;
         let mut tried: Vec<Tried> = Vec::new();
         let mut stopped: Option<String> = None;
@@ -140,7 +118,7 @@ impl Course<'_> {
                 if step.hook.source == Source::Adopted { Instant::now() + UNLIMITED } else { ends };
             if Instant::now() >= ends {
                 let why = format!("not run: the call's {} were over", verdict::seconds(total));
-                if self.call.class() == Class::Gate {
+                if self.launcher.occasion.call.class() == Class::Gate {
                     let run = self.failed(&step, TIMED_OUT, why);
                     tried.push(Tried { step, number, run, input: None, left: None });
                 } else {
@@ -180,16 +158,11 @@ impl Course<'_> {
         if let Some(by) = stopped {
             return Some(NotRun::StoppedBy(by));
         }
-        self.supervisor.is_terminated().then_some(NotRun::Terminated)
+        self.launcher.supervisor.is_terminated().then_some(NotRun::Terminated)
     }
 
-    pub(crate) fn tell(&mut self, fact: &Fact<'_>) {
-        self.witness.see(self.execution, fact);
-    }
-
-    fn device_label(&self, step: &Step) -> Option<String> {
-        let device = self.facts.metadata.devices.get(step.device?)?;
-        Some(device.label.clone())
+    fn tell(&mut self, fact: &Fact<'_>) {
+        self.launcher.tell(fact);
     }
 
     /// One that counts as failed without having been run.
@@ -197,7 +170,7 @@ impl Course<'_> {
         let run = Run {
             label: step.hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
-            device: self.device_label(step),
+            device: self.launcher.device_label(step),
             path: step.hook.path.clone(),
             ended: None,
             change: Change::None,
@@ -249,8 +222,8 @@ impl Course<'_> {
 
     /// Whether a step may start: its trust and its check. A detached one goes no further than that.
     fn admit(&mut self, mut step: Step, number: usize, ends: Instant) -> Prepared<Admitted> {
-        let mut trust = Trust::new(self.surroundings.user);
-        if let Some(warning) = step.judge(&mut trust, self.settings.trust) {
+        let mut trust = Trust::new(self.launcher.occasion.surroundings.user);
+        if let Some(warning) = step.judge(&mut trust, self.launcher.occasion.settings.trust) {
             self.tell(&Fact::Warning { label: &step.hook.label, words: &warning });
         }
         if let Decision::Fails { status, why, .. } = &step.decision {
@@ -276,7 +249,7 @@ impl Course<'_> {
     ) -> Prepared<Ready> {
         let Admitted { step, number } = one;
         let launched = lock.and_then(|lock| {
-            let launch = self.launch(&step, number, Part::Hook, ends, file);
+            let launch = self.launcher.launch(&step, number, Part::Hook, ends, file);
             Ok((launch.map_err(Obstacle::Failed)?, lock))
         });
         let (mut launch, held) = match launched {
@@ -288,7 +261,7 @@ impl Course<'_> {
             launch.job.timeout = launch.job.timeout.map(|timeout| timeout.saturating_sub(waited));
             lock
         });
-        let input = has_rollback(&step).then(|| self.exchange.snapshot());
+        let input = has_rollback(&step).then(|| self.launcher.exchange.snapshot());
         let left = input.as_ref().and_then(|input| self.left_rollback(&step, number, input, ends));
         let Launch { job, copy } = launch;
         Prepared::Ready(Ready { step, number, job: Some(job), copy, lock, input, left })
@@ -319,15 +292,16 @@ impl Course<'_> {
             return Ok(());
         }
         let launch = self
+            .launcher
             .launch(step, number, Part::Check, ends, DocumentFile::Usual)
             .map_err(Obstacle::Failed)?;
-        let ended = self.supervisor.run(vec![launch.job], &mut |_| {}).pop();
+        let ended = self.launcher.supervisor.run(vec![launch.job], &mut |_| {}).pop();
         if let Some(copy) = launch.copy {
-            self.exchange.drop_copy(&copy);
+            self.launcher.exchange.drop_copy(&copy);
         }
         let Some(ended) = ended else { return Ok(()) };
         // whatever a check does to the document is not for libvirt
-        let _ = self.exchange.take_back(&step.hook, false);
+        let _ = self.launcher.exchange.take_back(&step.hook, false);
         match (&ended.outcome, verdict::fault(&ended)) {
             (_, None) => Ok(()),
             (Outcome::Exited(_) | Outcome::Signaled(_), Some((_, what))) => {
@@ -344,9 +318,9 @@ impl Course<'_> {
         let Some(name) = lock_name(step) else { return Ok(None) };
         let begun = Instant::now();
         let until = step.hook.timeout.map_or(ends, |timeout| ends.min(begun + timeout));
-        let supervisor = &mut *self.supervisor;
-        let holder = Holder::new(&step.hook.label, &self.execution.id);
-        locks::take(&self.settings.runtime_dir, name, &holder, until, &mut || {
+        let supervisor = &mut *self.launcher.supervisor;
+        let holder = Holder::new(&step.hook.label, &self.launcher.occasion.execution.id);
+        locks::take(&self.launcher.occasion.settings.runtime_dir, name, &holder, until, &mut || {
             supervisor.is_terminated()
         })
         .map(|lock| Some((lock, begun.elapsed())))
@@ -379,10 +353,10 @@ impl Course<'_> {
             .iter()
             .map(|one| {
                 let hook = &one.step.hook;
-                (hook.label.clone(), self.device_label(&one.step), hook.path.clone())
+                (hook.label.clone(), self.launcher.device_label(&one.step), hook.path.clone())
             })
             .collect();
-        let (witness, execution) = (&mut *self.witness, self.execution);
+        let (witness, execution) = (&mut *self.launcher.witness, &self.launcher.occasion.execution);
         let mut progress = |progress: Progress<'_>| match progress {
             Progress::Started { job, at, .. } => {
                 if let Some((label, device, path)) = started.get(job) {
@@ -398,7 +372,7 @@ impl Course<'_> {
             Progress::Ended { .. } => {}
         };
         let jobs = ready.iter_mut().filter_map(|one| one.job.take()).collect();
-        let ended = self.supervisor.run(jobs, &mut progress);
+        let ended = self.launcher.supervisor.run(jobs, &mut progress);
         ready.into_iter().zip(ended).map(|(one, ended)| self.conclude(one, ended)).collect()
     }
 
@@ -410,9 +384,11 @@ impl Course<'_> {
         let hook = &step.hook;
         let succeeded = fault.is_none();
         let change = match (hook.style, copy) {
-            (Style::Vdsm, Some(copy)) => self.exchange.take_copy(hook, &copy, succeeded),
-            (Style::Vdsm, None) => self.exchange.take_back(hook, succeeded),
-            (Style::Libvirt, _) => self.exchange.take_output(hook, &ended.stdout, succeeded),
+            (Style::Vdsm, Some(copy)) => self.launcher.exchange.take_copy(hook, &copy, succeeded),
+            (Style::Vdsm, None) => self.launcher.exchange.take_back(hook, succeeded),
+            (Style::Libvirt, _) => {
+                self.launcher.exchange.take_output(hook, &ended.stdout, succeeded)
+            }
         };
         let change = change.unwrap_or_else(|error| {
             fault.get_or_insert((1, error));
@@ -428,7 +404,7 @@ impl Course<'_> {
         let run = Run {
             label: hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
-            device: self.device_label(&step),
+            device: self.launcher.device_label(&step),
             path: step.hook.path.clone(),
             ended: Some(ended),
             change,

@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 use hookmux::config::{Settings, Surroundings};
 use hookmux::event::{self, Origin};
 use hookmux::hook::tree;
-use hookmux::libvirt::{Call, Class, Operation, driver};
+use hookmux::libvirt::{Call, Class, Operation, front};
 
 use super::{Checked, Disagreement, Target, must, same};
 use crate::random::Random;
@@ -107,8 +107,8 @@ impl Target for Argv {
             input.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec()));
         let argv0 = words.next().unwrap_or_default();
         let arguments: Vec<OsString> = words.collect();
-        let front = driver::Front::from_argv0(&argv0);
-        if driver::is_adopted_name(&argv0) {
+        let front = front::Front::from_argv0(&argv0);
+        if front::is_adopted_name(&argv0) {
             let is_none = front.as_ref().is_none_or(|front| front.beside);
             must(is_none, "a script that was adopted is a driver", || format!("{argv0:?}"))?;
         }
@@ -119,8 +119,7 @@ impl Target for Argv {
             let is_harmless = call.class() == Class::Live && !call.is_filter();
             must(is_harmless, "an unknown operation that can do harm", || format!("{call:?}"))?;
         }
-        let _ =
-            (call.reason(), call.plain_sub_operation(), hookmux::plan::facts::has_document(&call));
+        let _ = (call.reason(), call.plain_sub_operation(), call.has_document());
         for origin in Origin::ALL {
             for event in event::candidates(&call) {
                 let _ = event.fires(origin, call.reason());

@@ -7,11 +7,12 @@ use std::path::Path;
 use hookmux::config::Registration;
 use hookmux::config::registration::When;
 use hookmux::config::values::Patterns;
+use hookmux::config::{Settings, Surroundings};
+use hookmux::document::facts::Facts;
 use hookmux::event::{self, Origin};
 use hookmux::libvirt::{Call, Document, Driver, Operation, operation};
-use hookmux::plan::Knowledge;
+use hookmux::occasion::Occasion;
 use hookmux::plan::condition::{self, Holds};
-use hookmux::plan::facts::Facts;
 use hookmux::registry::called;
 use hookmux::registry::matching;
 
@@ -108,27 +109,24 @@ impl Target for Conditions {
             b"" => Facts::of(Document::Absent),
             bytes => Facts::of(Document::Whole(bytes.to_vec())),
         };
-        let uuid = facts.identity.plain_uuid();
-        let knowledge = Knowledge {
-            origin,
-            document: &facts.document,
-            metadata: &facts.metadata,
-            uuid: uuid.as_deref(),
-        };
-        let judged = condition::judge(&registration.when, &call, &knowledge);
+        let surroundings = Surroundings::here(Path::new("/h"));
+        let settings = Settings::defaults(&surroundings);
+        let mut occasion = Occasion::new(&call, &settings, &surroundings, facts);
+        occasion.origin = origin;
+        let judged = condition::judge(&registration.when, &occasion);
         let word = match &judged {
             Holds::Yes => "yes",
             Holds::No(_) => "no",
             Holds::Unknown(_) => "unknown",
         };
-        let plain = judge(&registration.when, &call, &knowledge);
+        let plain = judge(&registration.when, &occasion);
         must(word == plain, "a condition is judged otherwise: hookmux, the plain way", || {
             format!("{judged:?}\n{plain}\n{:?}\n{call:?} {origin}", registration.when)
         })?;
         let _ = called::moments(&registration.triggers);
         let impossibility = matching::impossibility(&registration);
         let can_hold = word == "yes"
-            && is_possible(&call, origin, &facts.document)
+            && is_possible(&call, origin, &occasion.facts.document)
             && is_asked(&registration, &call, origin);
         if let Some(why) = impossibility.filter(|_| can_hold) {
             must(false, "a condition that holds and is said never to", || {
@@ -176,7 +174,8 @@ fn is_asked(registration: &Registration, call: &Call, origin: Origin) -> bool {
 }
 
 /// As `condition::judge`, without words.
-fn judge(when: &When, call: &Call, knowledge: &Knowledge<'_>) -> &'static str {
+fn judge(when: &When, occasion: &Occasion<'_>) -> &'static str {
+    let (call, facts) = (occasion.call, &occasion.facts);
     let name = call.object().to_string_lossy();
     let reason = call.reason().map(|reason| reason.to_string_lossy()).unwrap_or_default();
     let is_met = |patterns: &Option<Patterns>, values: &[&str]| {
@@ -186,7 +185,7 @@ fn judge(when: &When, call: &Call, knowledge: &Knowledge<'_>) -> &'static str {
     if !is_met(&when.driver, &[call.driver.name()])
         || !is_met(&when.name, &[&name])
         || !is_met(&when.reason, &[&reason])
-        || !is_met(&when.origin, &[knowledge.origin.name()])
+        || !is_met(&when.origin, &[occasion.origin.name()])
     {
         return "no";
     }
@@ -194,10 +193,10 @@ fn judge(when: &When, call: &Call, knowledge: &Knowledge<'_>) -> &'static str {
         || when.title.is_some()
         || when.property.is_some()
         || (when.network.is_some() && !is_network);
-    if asks_document && !matches!(knowledge.document, Document::Whole(_)) {
+    if asks_document && !matches!(facts.document, Document::Whole(_)) {
         return "unknown";
     }
-    let metadata = knowledge.metadata;
+    let metadata = &facts.metadata;
     let networks: Vec<&str> = match is_network {
         true => vec![&name],
         false => metadata.networks.iter().map(String::as_str).collect(),
@@ -206,7 +205,7 @@ fn judge(when: &When, call: &Call, knowledge: &Knowledge<'_>) -> &'static str {
         let property = metadata.properties.iter().find(|property| property.name == *name);
         property.is_some_and(|property| matches_any(&patterns.0, &[&property.value]))
     });
-    let holds = is_met(&when.uuid, &[knowledge.uuid.unwrap_or_default()])
+    let holds = is_met(&when.uuid, &[occasion.uuid().unwrap_or_default()])
         && is_met(&when.title, &[metadata.title.as_deref().unwrap_or_default()])
         && is_met(&when.network, &networks)
         && has_properties;

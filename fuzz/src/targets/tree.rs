@@ -1,8 +1,8 @@
 //! What a call knows of a document: judged as a whole, and its parts where they stand.
 
+use hookmux::document::facts::Facts;
 use hookmux::libvirt::document::{self, Malformed};
 use hookmux::libvirt::{Document, metadata};
-use hookmux::plan::facts::Facts;
 
 use super::{Checked, Target, must, same};
 use crate::growth::Frame;

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 use super::executions;
-use crate::call::{Handling, Mode, door};
+use crate::call::{Hooks, door};
 use crate::cli::args::{Format, RetryArgs};
 use crate::cli::hooks::described_call;
 use crate::cli::hooks::run::{Trial, show_answer};
@@ -18,10 +18,12 @@ use crate::cli::{End, Place};
 use crate::command::Fix;
 use crate::config::Surroundings;
 use crate::config::settings::RecordPolicy;
+use crate::document::facts::Facts;
 use crate::document::file::{self, Place as DocumentPlace};
 use crate::event::Origin;
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::{Call, Class, Document, Driver};
+use crate::occasion::{Mode, Occasion};
 use crate::record::form::{Body, Cause, Head, Record, State};
 use crate::record::history::is_hook;
 use crate::record::text::Text;
@@ -73,18 +75,15 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
     door::settle();
     output.go_on();
     let started = Started::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;
-    let handling = Handling {
-        call: &call,
-        surroundings: &surroundings,
-        loaded: &loaded,
-        candidates: &candidates,
-        mode: Mode::Trial {
-            origin: head.origin.as_deref().and_then(Origin::from_name),
-            started: started.path(),
-        },
-    };
     let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
-    let trial = Trial::make(&handling, document, Cause::Retry(head.id.clone()), is_text, output);
+    let facts = Facts::of(document);
+    let mut occasion = Occasion::new(&call, &loaded.settings, &surroundings, facts);
+    occasion.mode = Mode::Trial {
+        origin: head.origin.as_deref().and_then(Origin::from_name),
+        started: started.path(),
+    };
+    let hooks = Hooks { loaded: &loaded, candidates: &candidates };
+    let trial = Trial::make(occasion, hooks, Cause::Retry(head.id.clone()), is_text, output);
     if is_text {
         show_answer(&trial, output);
         if let Some(id) = &trial.id {

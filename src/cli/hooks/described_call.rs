@@ -20,7 +20,7 @@ use crate::libvirt::{Call, Class, Document, Driver, operation};
 use crate::machine::files;
 use crate::memory;
 use crate::memory::guest::Arrival;
-use crate::plan::facts::{self, Facts};
+use crate::occasion::Occasion;
 use crate::trust::Trust;
 
 /// A call as a person describes it, with all that it would find.
@@ -112,9 +112,8 @@ fn configured(call: &Call, settings: &Settings) -> Option<PathBuf> {
 }
 
 /// What a call would find of its guest, or is told.
-pub fn arrival(call: &Call, settings: &Settings, facts: &Facts, told: Option<Origin>) -> Arrival {
-    let guest = facts::guest(call, &settings.runtime_dir, &facts.identity);
-    memory::foresee(call, guest.as_ref(), told)
+pub fn arrival(occasion: &Occasion<'_>) -> Arrival {
+    memory::foresee(occasion.call, occasion.guest().as_ref(), occasion.mode.told())
 }
 
 /// Whether libvirt calls hookmux beside a main script: then what that one runs is left to it.

@@ -3,26 +3,26 @@
 use serde_json::{Value, json};
 
 use super::described_call::{self, Described};
-use crate::call::{self, Handling, Mode};
+use crate::call::Hooks;
 use crate::cli::args::{CallArgs, Format};
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::rights::{self, Denied};
 use crate::cli::{End, Place};
 use crate::config::Surroundings;
-use crate::event::Origin;
+use crate::document::facts::Facts;
 use crate::hook::OnFailure;
 use crate::hook::candidates::Candidates;
 use crate::libvirt::{Class, Document};
 use crate::memory;
-use crate::plan::facts::{self, Facts};
-use crate::plan::{self, Decision, Knowledge, Step, property_rules};
+use crate::occasion::Execution;
+use crate::occasion::{Mode, Occasion};
+use crate::plan::{self, Decision, Step, property_rules};
 use crate::process::startable;
 use crate::process::supervise::Supervisor;
 use crate::record::recorder;
-use crate::run::environment::Environment;
-use crate::run::launch;
-use crate::run::steps::Course;
-use crate::witness::{Execution, Fact, Witness};
+use crate::run::launch::{self, Launcher};
+use crate::run::steps::StepRunner;
+use crate::witness::{Fact, Witness};
 
 pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
     let described = described_call::describe(place, arguments, output)?;
@@ -32,21 +32,19 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
     }
     let settings = &described.loaded.settings;
     let call = &described.call;
+    let surroundings = Surroundings { user: daemon, ..described.surroundings.clone() };
     let facts = Facts::of(described.document.clone());
-    let arrival = described_call::arrival(call, settings, &facts, arguments.origin);
-    let origin = arrival.origin;
-    let uuid = facts.identity.plain_uuid();
-    let knowledge = Knowledge {
-        origin,
-        document: &facts.document,
-        metadata: &facts.metadata,
-        uuid: uuid.as_deref(),
-    };
-    let mut steps = plan::plan(call, &described.candidates, &knowledge);
+    let mut occasion = Occasion::new(call, settings, &surroundings, facts);
+    occasion.mode = Mode::Trial { origin: arguments.origin, started: None };
+    let arrival = described_call::arrival(&occasion);
+    occasion.origin = arrival.origin;
+    occasion.started = occasion.guest().and_then(|guest| memory::started_document(call, &guest));
+    let (origin, facts) = (occasion.origin, &occasion.facts);
+    let mut steps = plan::plan(&described.candidates, &occasion);
     let mut notes = notes(&described.candidates, &facts.document);
-    notes.extend(foresee(&described, &facts, origin, daemon, &mut steps)?);
+    notes.extend(foresee(&occasion, &mut steps)?);
     let mut trouble = troubles(&described, daemon);
-    let broken_rules = property_rules::broken(call, settings, &facts);
+    let broken_rules = property_rules::broken(&occasion);
     match call.class() {
         Class::Gate if !described.candidates.is_empty() => trouble.extend(broken_rules),
         Class::Gate => {}
@@ -78,7 +76,7 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
     let end =
         if would_fail || described.loaded.problem.is_some() { End::Problem } else { End::Good };
     if arguments.output == Format::Json {
-        let steps: Vec<Value> = steps.iter().map(|step| json_step(step, &facts)).collect();
+        let steps: Vec<Value> = steps.iter().map(|step| json_step(step, facts)).collect();
         output.json(&json!({
             "driver": call.driver.name(),
             "arguments": call.arguments.iter().map(|a| a.to_string_lossy()).collect::<Vec<_>>(),
@@ -97,7 +95,7 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
         output.line("No hook for this call.");
     } else {
         let mut turn = 0;
-        let rows: Vec<Vec<Cell>> = steps.iter().map(|step| row(step, &facts, &mut turn)).collect();
+        let rows: Vec<Vec<Cell>> = steps.iter().map(|step| row(step, facts, &mut turn)).collect();
         output.table(&["ORDER", "EVENT", "HOOK", "DEVICE", "WHAT"], &rows);
     }
     for note in &notes {
@@ -127,41 +125,13 @@ fn nothing_runs(steps: &mut [Step]) {
 }
 
 /// Goes the way of the call up to the start of each hook; returns what there is to say.
-fn foresee(
-    described: &Described,
-    facts: &Facts,
-    origin: Origin,
-    daemon: u32,
-    steps: &mut [Step],
-) -> anyhow::Result<Vec<String>> {
-    let (call, settings) = (&described.call, &described.loaded.settings);
-    let surroundings = Surroundings { user: daemon, ..described.surroundings.clone() };
-    let execution = call::execution(call, facts.identity.plain_uuid());
-    let guest = facts::guest(call, &settings.runtime_dir, &facts.identity);
+fn foresee(occasion: &Occasion<'_>, steps: &mut [Step]) -> anyhow::Result<Vec<String>> {
     let mut supervisor = Supervisor::new(&[])?;
-    let mut exchange = call::exchange(call, settings, facts, &execution);
+    let mut exchange = occasion.exchange();
     let mut said = Said(Vec::new());
-    let mut course = Course {
-        call,
-        settings,
-        surroundings: &surroundings,
-        facts,
-        execution: &execution,
-        origin,
-        started_document: guest.and_then(|guest| memory::started_document(call, &guest)),
-        supervisor: &mut supervisor,
-        exchange: &mut exchange,
-        witness: &mut said,
-        depth: 0,
-        is_real: false,
-        base: Environment::default(),
-        own: Environment::default(),
-        undone: Vec::new(),
-        has_queued: false,
-    };
     // what is wrong with the settings' file of variables is told with all trouble
-    let _ = course.prepare();
-    course.foresee(steps);
+    let (launcher, _) = Launcher::new(occasion, 0, &mut supervisor, &mut exchange, &mut said);
+    StepRunner::new(launcher).foresee(steps);
     Ok(said.0)
 }
 
@@ -221,18 +191,12 @@ fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
 
 /// What of hookmux's own would shut a gate.
 fn troubles(described: &Described, user: u32) -> Vec<String> {
-    let handling = Handling {
-        call: &described.call,
-        surroundings: &described.surroundings,
-        loaded: &described.loaded,
-        candidates: &described.candidates,
-        mode: Mode::Trial { origin: None, started: None },
-    };
+    let hooks = Hooks { loaded: &described.loaded, candidates: &described.candidates };
     let file = described.loaded.settings.environment_file.as_ref();
     let environment = file
         .and_then(|file| launch::read_environment_file(file, user).err())
         .map(|error| error.to_string());
-    handling.troubles().into_iter().chain(environment).collect()
+    hooks.troubles().into_iter().chain(environment).collect()
 }
 
 fn device(step: &Step, facts: &Facts) -> Option<String> {

@@ -5,27 +5,29 @@ use serde_json::{Value, json};
 use super::described_call::{self, Described};
 use super::difference;
 use crate::answer::Answer;
-use crate::call::{Handling, Mode, door};
+use crate::call::{self, Handling, Hooks, door};
 use crate::cli::args::{CallArgs, Format};
 use crate::cli::output::{Output, Tone};
 use crate::cli::{End, Place};
 use crate::document::exchange::Change;
-use crate::libvirt::Document;
-use crate::plan::facts::Facts;
+use crate::document::facts::Facts;
+use crate::occasion::Execution;
+use crate::occasion::{Mode, Occasion};
 use crate::record::form::Cause;
 use crate::record::recorder::Recorder;
 use crate::record::{mask, mover};
 use crate::verdict;
-use crate::witness::{Both, Execution, Fact, Run, Witness};
+use crate::witness::{Both, Fact, Run, Witness};
 
 pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
     let Described { call, loaded, candidates, document, document_source, .. } =
         described_call::describe(place, arguments, output)?;
     let is_text = arguments.output == Format::Text;
+    let facts = Facts::of(document);
+    let mut occasion = Occasion::new(&call, &loaded.settings, &place.surroundings, facts);
+    occasion.mode = Mode::Trial { origin: arguments.origin, started: None };
     if is_text {
-        let facts = Facts::of(document.clone());
-        let origin =
-            described_call::arrival(&call, &loaded.settings, &facts, arguments.origin).origin;
+        let origin = described_call::arrival(&occasion).origin;
         described_call::head(&call, &loaded.settings, origin, &document_source, output);
         if candidates.is_narrow {
             output.line(&format!("  {}", super::plan::NARROW));
@@ -33,14 +35,8 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
     }
     door::settle();
     output.go_on();
-    let handling = Handling {
-        call: &call,
-        surroundings: &place.surroundings,
-        loaded: &loaded,
-        candidates: &candidates,
-        mode: Mode::Trial { origin: arguments.origin, started: None },
-    };
-    let trial = Trial::make(&handling, document, Cause::Person, is_text, output);
+    let hooks = Hooks { loaded: &loaded, candidates: &candidates };
+    let trial = Trial::make(occasion, hooks, Cause::Person, is_text, output);
     if is_text {
         show_answer(&trial, output);
     } else {
@@ -63,16 +59,18 @@ pub struct Trial {
 impl Trial {
     /// Handles a call, and shows what happens while it does.
     pub fn make(
-        handling: &Handling<'_>,
-        document: Document,
+        occasion: Occasion<'_>,
+        hooks: Hooks<'_>,
         cause: Cause,
         is_text: bool,
         output: &mut Output,
     ) -> Trial {
         let mut recorder = Recorder::new(cause);
-        let before = document.bytes().map(masked);
+        let before = occasion.document().map(masked);
+        let hooks_dir = occasion.settings.hooks_dir.clone();
         let mut view = View { output, is_text, seen: Vec::new(), notes: Vec::new() };
-        let answer = handling.answer(document, &mut Both(&mut recorder, &mut view));
+        let answer =
+            call::answer(occasion, Handling::Hooks(hooks), &mut Both(&mut recorder, &mut view));
         let kept = recorder.finish(&answer);
         let View { seen, mut notes, .. } = view;
         if let Some(trouble) = kept.trouble {
@@ -80,7 +78,7 @@ impl Trial {
             notes.push(trouble);
         }
         if let Some(place) = &kept.place {
-            mover::start_if_needed(&handling.loaded.settings.hooks_dir, place);
+            mover::start_if_needed(&hooks_dir, place);
         }
         let id = kept.execution.map(|execution| execution.id);
         Trial { answer, seen, notes, before, id }

@@ -3,7 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
-use super::{Course, Obstacle, Prepared};
+use super::{Obstacle, Prepared, StepRunner};
 use crate::document::exchange::Change;
 use crate::hook::Style;
 use crate::libvirt::document::MAX_BYTES;
@@ -16,22 +16,23 @@ use crate::queue::{Item, Queue, item};
 use crate::run::launch::DocumentFile;
 use crate::witness::{Fact, Run};
 
-impl Course<'_> {
+impl StepRunner<'_> {
     /// Leaves a detached hook to the queue, with all that it would have been started with.
     pub(super) fn queue<T>(&mut self, step: Step, number: usize, ends: Instant) -> Prepared<T> {
         let id = ulid::new();
         let queued = self.check(&step, number, ends).and_then(|()| {
             // the guest's own is gone when the job runs after `release`
-            let own = self.started_document.take();
+            let own = self.launcher.started.take();
             let started =
                 own.as_ref().and_then(|path| files::read_regular(path, MAX_BYTES as u64).ok());
-            self.started_document =
-                started.as_ref().map(|_| item::started_path(&self.settings.runtime_dir, &id));
-            let launch = self.launch(&step, number, Part::Hook, ends, DocumentFile::Usual);
-            self.started_document = own;
+            self.launcher.started = started
+                .as_ref()
+                .map(|_| item::started_path(&self.launcher.occasion.settings.runtime_dir, &id));
+            let launch = self.launcher.launch(&step, number, Part::Hook, ends, DocumentFile::Usual);
+            self.launcher.started = own;
             let launch = launch.map_err(Obstacle::Failed)?;
             if let Some(copy) = launch.copy {
-                self.exchange.drop_copy(&copy);
+                self.launcher.exchange.drop_copy(&copy);
             }
             self.keep(&step, launch.job, &id, started).map_err(|error| {
                 Obstacle::Failed((OWN_TROUBLE, format!("can't be queued: {error}")))
@@ -44,7 +45,7 @@ impl Course<'_> {
         let run = Run {
             label: step.hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
-            device: self.device_label(&step),
+            device: self.launcher.device_label(&step),
             path: step.hook.path.clone(),
             ended: None,
             change: Change::None,
@@ -63,20 +64,31 @@ impl Course<'_> {
         started: Option<Vec<u8>>,
     ) -> std::io::Result<()> {
         let Some(registration) = step.hook.detached() else { return Ok(()) };
-        let device_xml = step.device.and_then(|index| self.facts.device_xml(index));
-        let document =
-            device_xml.or_else(|| self.exchange.whole()).filter(|_| step.hook.style == Style::Vdsm);
+        let device_xml =
+            step.device.and_then(|index| self.launcher.occasion.facts.device_xml(index));
+        let document = device_xml
+            .or_else(|| self.launcher.exchange.whole())
+            .filter(|_| step.hook.style == Style::Vdsm);
         let event = step.event.as_deref();
-        let mut item =
-            Item::new(self.execution, &step.hook.label, event, registration, job, document)?;
+        let mut item = Item::new(
+            &self.launcher.occasion.execution,
+            &step.hook.label,
+            event,
+            registration,
+            job,
+            document,
+        )?;
         item.head.id = id.to_owned();
         item.head.call_arguments = self
+            .launcher
+            .occasion
             .call
             .arguments
             .iter()
             .map(|argument| item::Bytes(argument.as_bytes().to_vec()))
             .collect();
         item.body.started_document = started.map(item::Bytes);
-        Queue::new(&self.settings.state_dir).add(&mut item, self.settings.queue)
+        Queue::new(&self.launcher.occasion.settings.state_dir)
+            .add(&mut item, self.launcher.occasion.settings.queue)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Course, goes_beside};
+use super::{StepRunner, goes_beside};
 use crate::hook::{Hook, OnFailure};
 use crate::plan::{Decision, Step};
 use crate::process::job::Part;
@@ -12,7 +12,7 @@ use crate::run::launch::DocumentFile;
 use crate::trust::Trust;
 use crate::witness::{Fact, NotRun};
 
-impl Course<'_> {
+impl StepRunner<'_> {
     /// Decides each step anew, as far as that can be known without running anything: whether it is
     /// trusted, can be put together and can be started, and whether one before it stops the call.
     /// Whoever witnesses is told what else there is to say.
@@ -41,8 +41,8 @@ impl Course<'_> {
     }
 
     fn foresee_one(&mut self, step: &mut Step, number: usize) {
-        let mut trust = Trust::new(self.surroundings.user);
-        if let Some(warning) = step.judge(&mut trust, self.settings.trust) {
+        let mut trust = Trust::new(self.launcher.occasion.surroundings.user);
+        if let Some(warning) = step.judge(&mut trust, self.launcher.occasion.settings.trust) {
             self.tell(&Fact::Warning { label: &step.hook.label, words: &warning });
         }
         if step.decision != Decision::Run {
@@ -58,13 +58,13 @@ impl Course<'_> {
     /// What else than a run becomes of a step for one of its parts.
     fn foresee_part(&mut self, step: &Step, number: usize, part: Part) -> Option<Decision> {
         let ends = Instant::now();
-        let launch = match self.launch(step, number, part, ends, DocumentFile::Later) {
+        let launch = match self.launcher.launch(step, number, part, ends, DocumentFile::Later) {
             Ok(launch) => launch,
             Err((status, why)) => {
                 return Some(Decision::Fails { status, why, is_its_own: false });
             }
         };
-        let obstacle = startable::foresee(&launch.job, self.surroundings.user)?;
+        let obstacle = startable::foresee(&launch.job, self.launcher.occasion.surroundings.user)?;
         let (status, is_its_own) = (obstacle.status(), obstacle.is_its_own());
         match part {
             Part::Check if obstacle.is_met_by_kernel() => {

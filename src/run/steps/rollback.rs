@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Course, STDERR_END, Tried};
+use super::{STDERR_END, StepRunner, Tried};
 use crate::document::exchange::{Change, Snapshot};
 use crate::hook::Style;
 use crate::libvirt::Class;
@@ -20,7 +20,7 @@ use crate::witness::{Fact, Run};
 /// What all rollbacks of a call have together.
 pub const ROLLBACK_TIME: Duration = Duration::from_secs(30);
 
-impl Course<'_> {
+impl StepRunner<'_> {
     /// The rollback of a step, as whoever takes over is given it. One that can't be put together is
     /// missing there, and nowhere else.
     pub(super) fn left_rollback(
@@ -30,14 +30,15 @@ impl Course<'_> {
         input: &Snapshot,
         ends: Instant,
     ) -> Option<Vec<u8>> {
-        if !watchdog::is_on() || self.call.class() != Class::Gate {
+        if !watchdog::is_on() || self.launcher.occasion.call.class() != Class::Gate {
             return None;
         }
-        let launch = self.launch(step, number, Part::Rollback, ends, DocumentFile::Later).ok()?;
+        let launch =
+            self.launcher.launch(step, number, Part::Rollback, ends, DocumentFile::Later).ok()?;
         let rollback = LeftRollback {
             label: rollback_label(step),
             event: step.event.as_deref().map(str::to_owned),
-            device: self.device_label(step),
+            device: self.launcher.device_label(step),
             run: launch.job.run.clone(),
             job: StoredJob::new(launch.job).ok()?,
             document: (step.hook.style == Style::Vdsm && !input.content().is_empty())
@@ -49,15 +50,15 @@ impl Course<'_> {
     /// Undoes what succeeded, the last first, where a gate stays shut. What fails here is told, and
     /// changes nothing.
     pub(super) fn roll_back(&mut self, tried: &[Tried]) {
-        let is_terminated = self.supervisor.is_terminated();
+        let is_terminated = self.launcher.supervisor.is_terminated();
         let failed = tried
             .iter()
             .filter_map(|tried| tried.run.failure.as_ref())
             .any(|failure| !failure.is_tolerated);
-        if self.call.class() != Class::Gate || !(failed || is_terminated) {
+        if self.launcher.occasion.call.class() != Class::Gate || !(failed || is_terminated) {
             return;
         }
-        self.supervisor.turn_deaf();
+        self.launcher.supervisor.turn_deaf();
         let ends = Instant::now() + ROLLBACK_TIME;
         for tried in tried.iter().rev().filter(|tried| tried.run.failure.is_none()) {
             watchdog::go_on();
@@ -70,7 +71,7 @@ impl Course<'_> {
 
     fn roll_back_one(&mut self, tried: &Tried, ends: Instant) {
         let label = rollback_label(&tried.step);
-        let path = self.program(&tried.step, Part::Rollback);
+        let path = self.launcher.program(&tried.step, Part::Rollback);
         let launched = if Instant::now() >= ends {
             Err((
                 TIMED_OUT,
@@ -78,9 +79,15 @@ impl Course<'_> {
             ))
         } else {
             if let Some(input) = &tried.input {
-                self.exchange.rewind(input.clone());
+                self.launcher.exchange.rewind(input.clone());
             }
-            self.launch(&tried.step, tried.number, Part::Rollback, ends, DocumentFile::Usual)
+            self.launcher.launch(
+                &tried.step,
+                tried.number,
+                Part::Rollback,
+                ends,
+                DocumentFile::Usual,
+            )
         };
         let (ended, fault) = match launched {
             Err(fault) => (None, Some(fault)),
@@ -88,9 +95,9 @@ impl Course<'_> {
                 let device = tried.run.device.as_deref();
                 let at = Instant::now();
                 self.tell(&Fact::Started { label: &label, device, path: Some(&path), at });
-                let ended = self.supervisor.run(vec![launch.job], &mut |_| {}).pop();
+                let ended = self.launcher.supervisor.run(vec![launch.job], &mut |_| {}).pop();
                 if let Some(copy) = launch.copy {
-                    self.exchange.drop_copy(&copy);
+                    self.launcher.exchange.drop_copy(&copy);
                 }
                 let fault = ended.as_ref().and_then(verdict::fault);
                 (ended, fault)

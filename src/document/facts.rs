@@ -1,11 +1,8 @@
-//! What a call knows beside its arguments: libvirt's document and what is in it, and what is
-//! remembered of the guest.
+//! What is in libvirt's document, as far as it is read.
 
+use crate::libvirt::Document;
 use crate::libvirt::document::{self, Identity, Malformed};
 use crate::libvirt::metadata::{self, Metadata};
-use crate::libvirt::{Call, Document, Driver};
-use crate::memory::guest::Guest;
-use crate::state::Dir;
 
 /// libvirt's document, read and judged.
 #[derive(Debug)]
@@ -40,6 +37,12 @@ impl Facts {
         }
     }
 
+    /// Reads no more than name and uuid: for calls that run no hook.
+    pub fn of_head(document: Document) -> Facts {
+        let identity = document.bytes().and_then(document::head).unwrap_or_default();
+        Facts { identity, ..Facts::without_content(document) }
+    }
+
     fn without_content(document: Document) -> Facts {
         Facts { document, identity: Identity::default(), metadata: Metadata::default() }
     }
@@ -49,19 +52,4 @@ impl Facts {
         let range = self.metadata.devices.get(device)?.range.clone();
         self.document.bytes()?.get(range)
     }
-}
-
-/// The memory of the guest that a call is about; `None` for networks and the daemon.
-pub fn guest(call: &Call, runtime_dir: &Dir, identity: &Identity) -> Option<Guest> {
-    if !call.driver.is_guest() {
-        return None;
-    }
-    let uuid = identity.plain_uuid();
-    let name = call.object().to_string_lossy();
-    Some(Guest::new(runtime_dir, call.driver, uuid.as_deref(), &name))
-}
-
-/// Whether libvirt sends a document at all.
-pub fn has_document(call: &Call) -> bool {
-    call.driver != Driver::Daemon
 }
