@@ -8,6 +8,7 @@ mod demo;
 mod history;
 mod hooks;
 mod install;
+mod inventory;
 mod man;
 mod output;
 mod person;

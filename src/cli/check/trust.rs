@@ -125,8 +125,8 @@ fn registrations(survey: &Survey<'_>, examiner: &mut Examiner) {
 }
 
 fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
-    for root in survey.roots().map(Path::to_path_buf) {
-        examiner.directory(&root, "what lies there");
+    for root in survey.settings.all_roots() {
+        examiner.directory(root, "what lies there");
         let names = event::TABLE.iter().map(|row| row.name).chain([DIRECTORY]);
         for name in names {
             examiner.directory(&root.join(name), "what lies there");

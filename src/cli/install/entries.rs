@@ -18,10 +18,8 @@ pub fn overwritten(hooks_dir: &Path) -> Vec<Installed> {
     if !copies::are_for(hooks_dir) {
         return Vec::new();
     }
-    let binary = std::env::current_exe().unwrap_or_default();
-    Driver::ALL
+    installed::all(hooks_dir)
         .into_iter()
-        .map(|driver| installed::look(hooks_dir, driver, &binary))
         .filter(|installed| installed.overwritten_by().is_some())
         .collect()
 }
@@ -62,10 +60,9 @@ pub fn shout(place: &Place, output: &mut Output) {
 /// nothing is wrong.
 pub fn check(place: &Place, format: Format, output: &mut Output) -> End {
     let hooks_dir = &place.surroundings.hooks_dir;
-    let binary = std::env::current_exe().unwrap_or_default();
     let mut findings = Findings::default();
-    for driver in Driver::ALL {
-        let installed = installed::look(hooks_dir, driver, &binary);
+    for installed in installed::all(hooks_dir) {
+        let driver = installed.driver;
         let (code, at, message, fix): (Code, PathBuf, String, Fix) =
             match (&installed.main, installed.overwritten_by()) {
                 (_, Some(script)) => (

@@ -1,5 +1,6 @@
 //! What stands in the hooks directory under a driver's name, and whose it is.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -10,6 +11,7 @@ use super::copies::{self, Copy};
 use crate::hook::adopted;
 use crate::libvirt::Driver;
 use crate::machine::own_binary;
+use crate::process::startable::is_executable;
 
 /// The name under which hookmux stands beside another main script.
 pub const BESIDE: &str = "50-hookmux";
@@ -64,6 +66,16 @@ impl Installed {
             .as_ref()
             .is_some_and(|copy| self.path.is_symlink() && end(&self.path) == end(&copy.path))
     }
+}
+
+/// Looks at the places of all drivers, for the program that runs.
+pub fn all(hooks_dir: &Path) -> Vec<Installed> {
+    Driver::ALL.into_iter().map(|driver| own(hooks_dir, driver)).collect()
+}
+
+/// Looks at one driver's place, for the program that runs.
+pub fn own(hooks_dir: &Path, driver: Driver) -> Installed {
+    look(hooks_dir, driver, &env::current_exe().unwrap_or_default())
 }
 
 /// Looks at one driver's place.
@@ -136,8 +148,4 @@ fn is_name_of_ours(target: &Path, driver: Driver) -> bool {
 
 fn is_same(file: &fs::Metadata, binary: &Path) -> bool {
     fs::metadata(binary).is_ok_and(|own| (own.dev(), own.ino()) == (file.dev(), file.ino()))
-}
-
-fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0)
 }

@@ -8,7 +8,8 @@ use anyhow::{anyhow, bail};
 use serde_json::{Value, json};
 
 use crate::cli::args::Format;
-use crate::cli::hooks::list;
+use crate::cli::inventory::Inventory;
+use crate::cli::inventory::listed::{self, Listed};
 use crate::cli::output::{Output, Tone};
 use crate::cli::register::hooks_d::{self, Lock};
 use crate::cli::remark::Remark;
@@ -118,9 +119,9 @@ pub fn missing(settings: &Settings, user: u32, sources: &[Source], name: &str) -
 pub fn way_of_script(
     settings: &Settings,
     user: u32,
-    is_meant: impl Fn(&list::Listed) -> bool,
+    is_meant: impl Fn(&Listed) -> bool,
 ) -> Option<String> {
-    let hooks = list::all(settings, user).ok()?;
+    let hooks = listed::all(Inventory::look(settings, user)).ok()?;
     let hook = hooks.iter().find(|hook| hook.registration.is_none() && is_meant(hook))?;
     let (path, source) = (&hook.path, hook.source.name());
     Some(format!(
