@@ -16,6 +16,9 @@ use crate::machine::files;
 use crate::search::directory::{self, Entry, Unreadable};
 use crate::trust::Trust;
 
+/// The file in `hooks.d` that is locked while registrations change.
+pub const LOCK_NAME: &str = ".lock";
+
 /// One file of `hooks.d`.
 #[derive(Clone, Debug)]
 pub struct Source {

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Findings, Fix, words};
-use super::installed::called_at;
 use super::survey::Survey;
+use crate::cli::install::installed::Installed;
 use crate::machine::files;
 
 /// What is read of a file of the kernel's at most, in bytes.
@@ -51,14 +51,14 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
     let hooks_dir = fs::canonicalize(&survey.settings.hooks_dir)
         .unwrap_or_else(|_| survey.settings.hooks_dir.clone());
-    for link in survey.installed.iter().filter_map(called_at) {
-        let Ok(end) = fs::canonicalize(&link) else { continue };
+    for link in survey.installed.iter().filter_map(Installed::called_at) {
+        let Ok(end) = fs::canonicalize(link) else { continue };
         let site = site(&end, &hooks_dir);
         if let Some(profile) = &profile {
-            apparmor(profile, site, &link, &end, findings);
+            apparmor(profile, site, link, &end, findings);
         }
         if is_enforcing {
-            selinux(site, &link, &end, findings);
+            selinux(site, link, &end, findings);
         }
     }
 }

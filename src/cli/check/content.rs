@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::Path;
 
 use super::finding::{Code, Findings, Fix};
-use super::script_text;
 use super::survey::Survey;
+use crate::cli::script_text;
 use crate::cli::way_out::{self, Meant};
 use crate::config::Registration;
 use crate::machine::files;
@@ -93,6 +93,22 @@ fn by_shell(looked: &Looked<'_>, how: &str, fix: Fix, findings: &mut Findings) {
     findings.add(Code::ShellText, looked.path, words, fix);
 }
 
+/// By which code an obstacle is told; `is_named` is whether a registration names the program.
+fn code(obstacle: &Obstacle, is_named: bool) -> Code {
+    match &obstacle.cause {
+        _ if way_out::is_crlf(obstacle) => Code::Crlf,
+        _ if obstacle.of.is_some() => Code::InterpreterMissing,
+        Cause::NotInPath { .. } | Cause::OneWord(_) => Code::InterpreterMissing,
+        Cause::NotProgram | Cause::Marked => Code::NoInterpreterLine,
+        Cause::Noexec => Code::Noexec,
+        Cause::Shut(_) | Cause::Unreadable => Code::UnreachableCommand,
+        Cause::Missing | Cause::Dangling if is_named => Code::CommandMissing,
+        Cause::Dangling => Code::DanglingLink,
+        Cause::NoXBit if !is_named => Code::NotExecutable,
+        _ => Code::CommandNotExecutable,
+    }
+}
+
 /// Tells what is in its way.
 fn hindered(
     survey: &Survey<'_>,
@@ -103,7 +119,7 @@ fn hindered(
     let Looked { path, label, .. } = *looked;
     let named_in = looked.registration.map(|one| one.source.as_path());
     let meant = Meant { path, named_in };
-    let code = meant.code(obstacle);
+    let code = code(obstacle, named_in.is_some());
     let shown = path.display();
     let name = |name: &Path| name.display().to_string();
     let of = obstacle.of.as_ref().map(|of| name(of)).unwrap_or_default();

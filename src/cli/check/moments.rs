@@ -6,7 +6,6 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, with_end, words};
-use super::installed::called_at;
 use super::survey::{Spot, Survey, Uncalled};
 use crate::cli::hooks::vdsm;
 use crate::cli::inventory::per_guest;
@@ -118,7 +117,7 @@ fn without_driver(survey: &Survey<'_>, findings: &mut Findings) {
     let called: Vec<Driver> = survey
         .installed
         .iter()
-        .filter(|one| called_at(one).is_some())
+        .filter(|one| one.called_at().is_some())
         .map(|one| one.driver)
         .collect();
     if called.is_empty() {

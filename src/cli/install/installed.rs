@@ -59,6 +59,14 @@ impl Installed {
         (copy.is_ours && self.beside.is_none()).then_some(&self.path)
     }
 
+    /// The name under which libvirt calls hookmux.
+    pub fn called_at(&self) -> Option<&Path> {
+        match self.main {
+            Main::Ours(_) => Some(&self.path),
+            _ => self.beside.as_deref().filter(|beside| beside.exists()),
+        }
+    }
+
     /// Whether the entry is a link to the driver's copy.
     pub fn leads_to_copy(&self) -> bool {
         let end = |path: &Path| fs::canonicalize(path).ok();

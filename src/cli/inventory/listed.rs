@@ -7,7 +7,6 @@ use super::Inventory;
 use super::judged::{Judge, Judged};
 use super::per_guest::{self, Found, Moment};
 use crate::cli::output::Tone;
-use crate::cli::register::hooks_d;
 use crate::cli::{rights, way_out};
 use crate::command::Fix;
 use crate::config::registration::DIRECTORY;
@@ -263,7 +262,7 @@ pub fn all(inventory: Inventory<'_>) -> anyhow::Result<Vec<Listed>> {
         }
     }
     let is_ours = |source: &&registry::Source| {
-        source.path.file_name().is_some_and(|name| name == hooks_d::LOCK)
+        source.path.file_name().is_some_and(|name| name == registry::LOCK_NAME)
     };
     let silent = sources.iter().filter(|source| !matches!(source.content, Some(Ok(_))));
     for source in silent.filter(|source| !is_ours(source)) {
