@@ -14,7 +14,7 @@ use crate::config::{Registration, Settings};
 use crate::hook::candidates::{self, Candidate};
 use crate::hook::{Source, State, Style};
 use crate::registry;
-use crate::search::directory::Unreadable;
+use crate::search::directory::{self, Unreadable};
 
 /// Whether a listed hook runs: what its directory says, what trust says, what its file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,7 +257,9 @@ pub fn all(inventory: Inventory<'_>) -> anyhow::Result<Vec<Listed>> {
                 Found::Unreadable(directory) => return Err(unreadable(directory)),
                 // who runs it has its own order
                 Found::Moment(moment) if of.tree_left_to.is_none() => lister.add_moment(moment),
-                Found::Moment(_) | Found::TooHigh(_) => {}
+                Found::Moment(_) => {}
+                // what a link to nothing stood for is unknown
+                Found::TooHigh(path) => drop(directory::names(&path).map_err(unreadable)?),
             }
         }
     }

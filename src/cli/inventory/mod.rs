@@ -126,11 +126,12 @@ fn events(directories: &BTreeSet<PathBuf>, registered: &[Arc<Registration>]) -> 
             names.push(row.name.to_owned());
         }
     }
-    let directories: BTreeSet<&str> = directories.iter().filter_map(|path| name(path)).collect();
     let registered = registered.iter().flat_map(|registration| &registration.triggers.events);
-    let unknown = directories.into_iter().chain(registered.map(String::as_str));
-    let unknown = unknown.filter(|name| name.starts_with("on_") && event::is_known(name));
-    names.extend(unknown.map(str::to_owned));
+    let named = directories.iter().filter_map(|path| name(path));
+    let named = named.chain(registered.map(String::as_str));
+    let unknown: BTreeSet<&str> =
+        named.filter(|name| name.starts_with("on_") && event::is_known(name)).collect();
+    names.extend(unknown.into_iter().map(str::to_owned));
     names
 }
 

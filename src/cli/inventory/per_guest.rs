@@ -1,8 +1,6 @@
 //! The per-guest tree `<driver>.d/GUEST/OPERATION/SUB`, looked through for all that lies there.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::Settings;
@@ -54,7 +52,7 @@ pub fn look(settings: &Settings, driver: Driver) -> Vec<Found> {
     for guest in names(&base, &mut found) {
         for operation in names(&base.join(&guest), &mut found) {
             let path = base.join(&guest).join(&operation);
-            if is_no_directory(&path) {
+            if !path.is_dir() {
                 found.push(Found::TooHigh(path));
                 continue;
             }
@@ -74,14 +72,6 @@ fn moment(settings: &Settings, driver: Driver, [guest, operation, sub]: [&OsStri
         is_called: tree::place(settings, &call).is_some() && call.operation() != Operation::Unknown,
         scripts: candidates::tree_scripts(&call, settings),
         call,
-    }
-}
-
-/// Whether something is known to be none. What can't be seen may be one, and is told as unreadable.
-fn is_no_directory(path: &Path) -> bool {
-    match fs::metadata(path) {
-        Ok(metadata) => !metadata.is_dir(),
-        Err(error) => error.kind() != io::ErrorKind::PermissionDenied,
     }
 }
 
