@@ -95,15 +95,7 @@ fn install(program: &OsStr) -> Fix {
 }
 
 fn is_text(path: &Path) -> bool {
-    beginning(path).is_some_and(|bytes| shell::is_text(&bytes))
-}
-
-fn beginning(path: &Path) -> Option<Vec<u8>> {
-    use std::io::Read;
-    let (file, _) = files::open_regular(path).ok()?;
-    let mut bytes = Vec::new();
-    file.take(LOOK_AT_BYTES).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    files::beginning(path, LOOK_AT_BYTES).is_ok_and(|bytes| shell::is_text(&bytes))
 }
 
 /// What is to be done where there is nobody whose rights a registration's programs could have.
@@ -126,7 +118,8 @@ pub fn of_state(state: &State, path: &Path, settings: &Settings) -> Option<Fix> 
     Some(match state {
         // a text that lies beside hooks is none, and must not become one
         State::NotExecutable => {
-            let is_script = beginning(path).is_some_and(|bytes| head(&bytes) != Head::None);
+            let is_script =
+                files::beginning(path, LOOK_AT_BYTES).is_ok_and(|bytes| head(&bytes) != Head::None);
             match is_script {
                 true => Fix::run(&words!["chmod", "a+x", path]),
                 false => Fix::run(&words!["mv", "-n", path, &settings.hooks_dir]),

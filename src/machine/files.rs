@@ -141,6 +141,27 @@ fn open_checked(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
+/// Whether a path is, or leads to, a file with an x bit.
+pub fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && has_x_bit(&file))
+}
+
+/// Whether somebody may execute a file.
+pub fn has_x_bit(file: &Metadata) -> bool {
+    file.mode() & 0o111 != 0
+}
+
+/// Reads the beginning of a regular file: `limit` bytes, or all of it where it is shorter.
+///
+/// # Errors
+/// As [`open_regular`] and of `read(2)`.
+pub fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, _) = open_regular(path)?;
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors

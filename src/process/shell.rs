@@ -2,13 +2,11 @@
 //! itself, and so scripts of the per-guest tree ran under the VFIO community's helper.
 
 use std::ffi::{CStr, OsStr};
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::job::Job;
 use crate::machine::files;
-use crate::process::startable::is_executable;
 
 /// How much of a file bash looks at to tell a text from a program, in bytes.
 const SAMPLE_BYTES: u64 = 80;
@@ -27,10 +25,7 @@ pub fn is_text(bytes: &[u8]) -> bool {
 /// Makes a shell the program of a job whose file is a text. Returns whether it is one.
 pub(super) fn run_by_shell(job: &mut Job) -> bool {
     let path = Path::new(OsStr::from_bytes(job.path.as_bytes()));
-    let mut sample = Vec::new();
-    let read = files::open_regular(path)
-        .and_then(|(file, _)| file.take(SAMPLE_BYTES).read_to_end(&mut sample));
-    if read.is_err() || !is_text(&sample) {
+    if !files::beginning(path, SAMPLE_BYTES).is_ok_and(|sample| is_text(&sample)) {
         return false;
     }
     let shell = program();
@@ -44,6 +39,7 @@ pub(super) fn run_by_shell(job: &mut Job) -> bool {
 
 /// The shell that reads them.
 pub fn program() -> &'static CStr {
-    let is_there = |shell: &&CStr| is_executable(Path::new(OsStr::from_bytes(shell.to_bytes())));
+    let is_there =
+        |shell: &&CStr| files::is_executable(Path::new(OsStr::from_bytes(shell.to_bytes())));
     SHELLS.into_iter().find(is_there).unwrap_or(LAST_SHELL)
 }

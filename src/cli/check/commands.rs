@@ -10,6 +10,7 @@ use crate::cli::register::module;
 use crate::cli::script_text;
 use crate::config::Registration;
 use crate::config::registration::Mode;
+use crate::machine::files;
 use crate::process::startable;
 use crate::process::startable::walker::Walker;
 use crate::process::users::Identity;
@@ -59,7 +60,7 @@ fn command(
         is_of_tree: false,
     };
     content::startable(survey, &looked, findings);
-    if !startable::is_executable(&program) {
+    if !files::is_executable(&program) {
         return;
     }
     if registration.mode == Mode::Detached {

@@ -12,14 +12,14 @@ use super::survey::Survey;
 use super::{confinement, records};
 use crate::cli::install::daemons::Daemon;
 use crate::libvirt::Driver;
+use crate::machine::files;
 use crate::memory::daemon_reload;
-use crate::process::startable;
 use crate::process::startable::walker::{EXECUTE, Walker};
 
 /// Whether the daemon gets to what a link leads to, and may execute it.
 pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
     let Ok(end) = fs::canonicalize(link) else { return };
-    if !startable::is_executable(&end) {
+    if !files::is_executable(&end) {
         let words = format!(
             "{} leads to {}, which has no x bit: libvirt runs nothing for {driver}",
             link.display(),

@@ -9,8 +9,7 @@ use crate::config::settings::FILE_NAME;
 use crate::config::tree_name::TreeName;
 use crate::hook::{State, adopted};
 use crate::libvirt::Driver;
-use crate::machine::own_binary;
-use crate::process::startable::is_executable;
+use crate::machine::{files, own_binary};
 use crate::search::directory;
 
 /// Tells of scripts where the tree would be without `tree` in the settings.
@@ -67,6 +66,6 @@ fn has_script(directory: &Path, depth: usize) -> bool {
     let names = directory::names(directory).ok().flatten().unwrap_or_default();
     names.iter().map(|name| directory.join(name)).any(|path| {
         let is_deep = depth < MOMENT_DEPTH;
-        (is_deep && is_executable(&path)) || (depth > 1 && has_script(&path, depth - 1))
+        (is_deep && files::is_executable(&path)) || (depth > 1 && has_script(&path, depth - 1))
     })
 }

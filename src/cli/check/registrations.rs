@@ -10,7 +10,7 @@ use crate::config::diagnostic::Kind;
 use crate::config::settings::FILE_NAME;
 use crate::config::{Diagnostic, Loaded, Registration};
 use crate::hook::State;
-use crate::process::startable;
+use crate::machine::files;
 use crate::process::supervise::Supervisor;
 use crate::process::users::{self, Identity};
 use crate::registry::{LOCK_NAME, Source, called, matching};
@@ -105,7 +105,7 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
             let words = format!("{label} isn't read: {why}");
             // what was meant for one, and what only lies there
             let is_meant = path.extension().is_some_and(|end| end == "yml" || end == "YAML");
-            let is_script = startable::is_executable(path)
+            let is_script = files::is_executable(path)
                 || content::beginning(path).is_some_and(|text| text.starts_with(b"#!"));
             let fix = match (is_meant, is_script) {
                 (true, _) => Fix::run(&words!["mv", "-n", path, path.with_extension("yaml")]),

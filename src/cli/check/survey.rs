@@ -17,8 +17,8 @@ use crate::config::{Registration, Settings};
 use crate::hook::State;
 use crate::hook::candidates::Candidate;
 use crate::libvirt::Driver;
+use crate::machine::files;
 use crate::mend::Ground;
-use crate::process::startable::is_executable;
 use crate::registry::Source;
 use crate::search::directory;
 
@@ -190,7 +190,7 @@ fn is_meant(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     let has_script = || {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).any(|path| is_executable(&path))
+        entries.map(|entry| entry.path()).any(|path| files::is_executable(&path))
     };
-    directory::left_behind(name).is_none() && (is_executable(path) || has_script())
+    directory::left_behind(name).is_none() && (files::is_executable(path) || has_script())
 }

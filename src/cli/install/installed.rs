@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use super::copies::{self, Copy};
 use crate::hook::adopted;
 use crate::libvirt::Driver;
-use crate::machine::own_binary;
-use crate::process::startable::is_executable;
+use crate::machine::{files, own_binary};
 
 /// The name under which hookmux stands beside another main script.
 pub const BESIDE: &str = "50-hookmux";
@@ -98,7 +97,7 @@ pub fn look(hooks_dir: &Path, driver: Driver, binary: &Path) -> Installed {
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| *path != beside && is_executable(path))
+        .filter(|path| *path != beside && files::is_executable(path))
         .collect();
     loose.sort_unstable();
     Installed {

@@ -7,7 +7,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -291,7 +290,7 @@ impl Adding<'_> {
         if !metadata.is_file() {
             bail!("{path} is not a regular file: it can't be a hook");
         }
-        if metadata.permissions().mode() & 0o111 == 0 {
+        if !files::has_x_bit(&metadata) {
             let path = Path::new(path);
             let fix = match self.ground().has(path) {
                 true => self.ground().guard(Fix::run(&words!["chmod", "a+x", path])),

@@ -2,10 +2,9 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Metadata};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -114,20 +113,11 @@ fn directories(search: Option<&OsStr>) -> OsString {
 
 fn found_by_env(name: &OsStr, directories: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
-        return Some(Path::new("/").join(name)).filter(|path| is_executable(path));
+        return Some(Path::new("/").join(name)).filter(|path| files::is_executable(path));
     }
     env::split_paths(directories)
         .map(|directory| Path::new("/").join(directory).join(name))
-        .find(|path| is_executable(path))
-}
-
-/// Whether a path is a file with an x bit.
-pub fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|file| has_x_bit(&file))
-}
-
-fn has_x_bit(file: &Metadata) -> bool {
-    file.is_file() && file.permissions().mode() & 0o111 != 0
+        .find(|path| files::is_executable(path))
 }
 
 /// Whether a user gets to a file and may execute it.
@@ -153,7 +143,7 @@ fn reach(path: &Path, walker: Walker<'_>) -> Result<(), Cause> {
     if !file.is_file() {
         return Err(Cause::NotRegular);
     }
-    if !has_x_bit(&file) {
+    if !files::has_x_bit(&file) {
         return Err(Cause::NoXBit);
     }
     if !walker.may(path, EXECUTE) {
@@ -167,8 +157,5 @@ fn reach(path: &Path, walker: Walker<'_>) -> Result<(), Cause> {
 }
 
 fn beginning(path: &Path) -> Option<Vec<u8>> {
-    let (file, _) = files::open_regular(path).ok()?;
-    let mut bytes = Vec::with_capacity(BEGINNING_BYTES);
-    file.take(BEGINNING_BYTES as u64).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    files::beginning(path, BEGINNING_BYTES as u64).ok()
 }

@@ -15,7 +15,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-pub use look::{interpreters, is_executable};
+pub use look::interpreters;
 pub use size::TooLong;
 
 use crate::config::{Registration, Settings};
