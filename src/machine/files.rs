@@ -10,6 +10,9 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
+/// What is read of a file of the kernel's at most.
+const MAX_KERNEL_BYTES: u64 = 16 << 20;
+
 /// Makes a directory for its owner alone. Its parent must be there.
 ///
 /// # Errors
@@ -139,6 +142,14 @@ fn open_checked(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
         return Err(not_regular());
     }
     Ok((file, metadata))
+}
+
+/// Reads a text of the kernel's. Its files say that they have no size.
+///
+/// # Errors
+/// As [`read_regular`]; `InvalidData` where it is not UTF-8.
+pub fn read_kernel_text(path: &Path) -> io::Result<String> {
+    read_regular(path, MAX_KERNEL_BYTES).and_then(into_text)
 }
 
 /// Whether a path is, or leads to, a file with an x bit.

@@ -10,9 +10,6 @@ use super::survey::Survey;
 use crate::cli::install::installed::Installed;
 use crate::machine::files;
 
-/// What is read of a file of the kernel's at most, in bytes.
-pub const MAX_KERNEL_BYTES: u64 = 16 << 20;
-
 /// libvirt's profile lets programs directly in these leave it (`/{usr/,}{s,}bin/* PUx`).
 const BINARY_DIRECTORIES: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
 
@@ -108,7 +105,7 @@ fn selinux(site: Site, link: &Path, end: &Path, findings: &mut Findings) {
 
 /// The profile of libvirt's that is in force.
 fn apparmor_profile(root: &Path) -> Option<String> {
-    let read = |path: &str| read_text(&root.join(path));
+    let read = |path: &str| files::read_kernel_text(&root.join(path)).ok();
     if !read("sys/module/apparmor/parameters/enabled")?.starts_with('Y') {
         return None;
     }
@@ -125,11 +122,8 @@ fn enforced(profiles: &str) -> Option<String> {
 }
 
 fn is_selinux_enforcing(root: &Path) -> bool {
-    read_text(&root.join("sys/fs/selinux/enforce")).is_some_and(|text| text.trim() == "1")
-}
-
-fn read_text(path: &Path) -> Option<String> {
-    files::read_regular(path, MAX_KERNEL_BYTES).and_then(files::into_text).ok()
+    let text = files::read_kernel_text(&root.join("sys/fs/selinux/enforce"));
+    text.is_ok_and(|text| text.trim() == "1")
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::cli::register::hooks_d::{self, Lock};
 use crate::cli::remark::Remark;
 use crate::cli::{End, Place};
 use crate::command::{Fix, words};
-use crate::config::diagnostic::did_you_mean;
+use crate::config::diagnostic::hint;
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::hook::State;
@@ -108,10 +108,8 @@ pub fn missing(settings: &Settings, user: u32, sources: &[Source], name: &str) -
         return way;
     }
     let names: Vec<String> = sources.iter().map(name_of).collect();
-    let hint = did_you_mean(name, names.iter().map(String::as_str)).map_or_else(
-        || "`hookmux list` shows all hooks".to_owned(),
-        |meant| format!("did you mean `{meant}`?"),
-    );
+    let otherwise = || "`hookmux list` shows all hooks".to_owned();
+    let hint = hint(name, names.iter().map(String::as_str), otherwise);
     format!("there is no registration `{name}`; {hint}")
 }
 
