@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
-use super::check::older;
 use crate::config::keys::Version;
 use crate::event::Origin;
 use crate::libvirt::Driver;
@@ -366,7 +365,7 @@ pub struct CheckArgs {
     pub root: PathBuf,
     /// Only list the keys of settings and registrations that this version of hookmux would refuse:
     /// before going back to it
-    #[arg(long = "for", value_name = "VERSION", value_parser = older::version, conflicts_with = "entries")]
+    #[arg(long = "for", value_name = "VERSION", value_parser = Version::parse, conflicts_with = "entries")]
     pub version: Option<Version>,
     /// Only look whether libvirt still calls hookmux where it was installed; says nothing where it
     /// does

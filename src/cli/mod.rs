@@ -8,46 +8,34 @@ mod demo;
 mod history;
 mod hooks;
 mod install;
+mod inventory;
 mod man;
 mod output;
 mod person;
+mod place;
 mod question;
 mod queue;
 pub mod register;
 mod remark;
 mod rights;
 mod schema;
+mod script_text;
 mod time;
 mod way_out;
 
 use std::env;
-use std::path::{Path, PathBuf};
 use std::process;
 
 use clap::{CommandFactory, Parser};
 
-use crate::config::{self, Loaded, Surroundings};
-use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::trust::Trust;
 use args::{Arguments, Command, Format};
 use history::{audit, log, metrics, prune, retry, show, watch};
 use hooks::{events, list, plan, run};
 use install::{entries, overview};
 use output::Output;
+pub use place::{End, Place};
 use register::{add, delete, enable};
-
-/// How a command ended: met a problem (exit status 1) or not (0). Wrong usage is clap's: 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    Good,
-    /// There was nothing to do (0).
-    Idle,
-    Problem,
-    /// Somebody was asked, and said no (1).
-    Declined,
-    /// A question would have to be answered first (2).
-    Unanswered,
-}
 
 pub fn main() -> ! {
     let mut output = Output::new();
@@ -109,7 +97,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
     // these say it themselves, or are about another directory
     if !matches!(arguments.command, Some(Command::Bypass(_) | Command::Check(_) | Command::Demo(_)))
     {
-        place.shout_bypass(output);
+        shout_bypass(&place, output);
     }
     let act = audit::Act::of(&arguments)?;
     let ended = carry_out(&place, arguments, output);
@@ -151,50 +139,15 @@ fn carry_out(place: &Place, arguments: Arguments, output: &mut Output) -> anyhow
     }
 }
 
-/// The hooks directory that a command is about, and its settings.
-pub struct Place {
-    pub surroundings: Surroundings,
-}
-
-impl Place {
-    /// `is_by_person` is whether a person asks, and no call of a session daemon's: then a user's command
-    /// is about what is the system's, where the hooks directory is.
-    fn new(hooks_dir: Option<PathBuf>, is_by_person: bool) -> Place {
-        let from_environment =
-            || env::var_os("HOOKMUX_HOOKS_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-        let hooks_dir =
-            hooks_dir.or_else(from_environment).unwrap_or_else(|| DEFAULT_HOOKS_DIR.into());
-        let mut surroundings = Surroundings::here(&hooks_dir);
-        surroundings.is_about_system =
-            is_by_person && surroundings.hooks_dir == Path::new(DEFAULT_HOOKS_DIR);
-        Place { surroundings }
-    }
-
-    /// That hooks are switched off is told by every command.
-    fn shout_bypass(&self, output: &mut Output) {
-        let mut trust = Trust::new(self.surroundings.user);
-        match crate::bypass::load(&self.surroundings.hooks_dir, &mut trust) {
-            Ok(now) => {
-                let hooks_dir = &self.surroundings.hooks_dir;
-                let shouts = now.entries.iter().map(|entry| bypass::shout(entry, hooks_dir));
-                shouts.for_each(|words| output.complain(&words));
-            }
-            Err(words) => output.complain(&words),
+/// That hooks are switched off is told by every command.
+fn shout_bypass(place: &Place, output: &mut Output) {
+    let mut trust = Trust::new(place.surroundings.user);
+    match crate::bypass::load(&place.surroundings.hooks_dir, &mut trust) {
+        Ok(now) => {
+            let hooks_dir = &place.surroundings.hooks_dir;
+            let shouts = now.entries.iter().map(|entry| bypass::shout(entry, hooks_dir));
+            shouts.for_each(|words| output.complain(&words));
         }
-    }
-
-    /// Reads the settings, and says what is wrong with them.
-    fn load(&self, output: &mut Output) -> Loaded {
-        let mut trust = Trust::new(self.surroundings.user);
-        let loaded = config::load(&self.surroundings, &mut trust, false);
-        if let Some(problem) = &loaded.problem {
-            output.complain(&problem.to_string());
-            output.complain(&match &loaded.stand_in {
-                Some(stand_in) => format!("calls use {stand_in}"),
-                None => "there is no good copy: calls that are gates fail until this is mended"
-                    .to_owned(),
-            });
-        }
-        loaded
+        Err(words) => output.complain(&words),
     }
 }

@@ -1,10 +1,9 @@
-//! What a person can do about a program that can't be started, and by which code `check` tells of it.
+//! What a person can do about a program that can't be started.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::check::finding::Code;
 use crate::command::{Fix, words};
 use crate::config::Settings;
 use crate::machine::files;
@@ -28,28 +27,6 @@ pub struct Meant<'a> {
 }
 
 impl Meant<'_> {
-    /// By which code `check` tells of an obstacle.
-    pub fn code(&self, obstacle: &Obstacle) -> Code {
-        let is_crlf = |name: &[u8]| name.ends_with(b"\r");
-        if let Some(interpreter) = &obstacle.of {
-            return match is_crlf(interpreter.as_os_str().as_bytes()) {
-                true => Code::Crlf,
-                false => Code::InterpreterMissing,
-            };
-        }
-        match &obstacle.cause {
-            Cause::NotInPath { name, .. } if is_crlf(name.as_bytes()) => Code::Crlf,
-            Cause::NotInPath { .. } | Cause::OneWord(_) => Code::InterpreterMissing,
-            Cause::NotProgram | Cause::Marked => Code::NoInterpreterLine,
-            Cause::Noexec => Code::Noexec,
-            Cause::Shut(_) | Cause::Unreadable => Code::UnreachableCommand,
-            Cause::Missing | Cause::Dangling if self.named_in.is_some() => Code::CommandMissing,
-            Cause::Dangling => Code::DanglingLink,
-            Cause::NoXBit if self.named_in.is_none() => Code::NotExecutable,
-            _ => Code::CommandNotExecutable,
-        }
-    }
-
     /// What is to be done about an obstacle.
     pub fn fix(&self, obstacle: &Obstacle, ground: &Ground<'_>) -> Fix {
         let path = self.path;
@@ -62,7 +39,7 @@ impl Meant<'_> {
             false => elsewhere(),
         };
         let known = match (&obstacle.cause, &obstacle.of) {
-            _ if self.code(obstacle) == Code::Crlf => Some(without_returns(path)),
+            _ if is_crlf(obstacle) => Some(without_returns(path)),
             (_, Some(interpreter)) => Some(install(interpreter.as_os_str())),
             (Cause::NotInPath { name, .. }, _) => Some(install(name)),
             (Cause::OneWord(_), _) => {
@@ -86,6 +63,17 @@ impl Meant<'_> {
     }
 }
 
+/// Whether Windows line ends are in the way: the carriage return counts as part of the interpreter's
+/// name.
+pub fn is_crlf(obstacle: &Obstacle) -> bool {
+    let name = match (&obstacle.of, &obstacle.cause) {
+        (Some(interpreter), _) => interpreter.as_os_str(),
+        (None, Cause::NotInPath { name, .. }) => name,
+        (None, _) => return false,
+    };
+    name.as_bytes().ends_with(b"\r")
+}
+
 /// Puts a first line before a script.
 pub fn with_line(line: &str, path: &Path) -> Fix {
     Fix::run(&words!["sed", "-i", format!("1i {line}"), path])
@@ -107,15 +95,7 @@ fn install(program: &OsStr) -> Fix {
 }
 
 fn is_text(path: &Path) -> bool {
-    beginning(path).is_some_and(|bytes| shell_text::is_text(&bytes))
-}
-
-fn beginning(path: &Path) -> Option<Vec<u8>> {
-    use std::io::Read;
-    let (file, _) = files::open_regular(path).ok()?;
-    let mut bytes = Vec::new();
-    file.take(LOOK_AT_BYTES).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    files::beginning(path, LOOK_AT_BYTES).is_ok_and(|bytes| shell_text::is_text(&bytes))
 }
 
 /// What is to be done where there is nobody whose rights a registration's programs could have.
@@ -138,7 +118,8 @@ pub fn of_state(state: &State, path: &Path, settings: &Settings) -> Option<Fix> 
     Some(match state {
         // a text that lies beside hooks is none, and must not become one
         State::NotExecutable => {
-            let is_script = beginning(path).is_some_and(|bytes| head(&bytes) != Head::None);
+            let is_script =
+                files::beginning(path, LOOK_AT_BYTES).is_ok_and(|bytes| head(&bytes) != Head::None);
             match is_script {
                 true => Fix::run(&words!["chmod", "a+x", path]),
                 false => Fix::run(&words!["mv", "-n", path, &settings.hooks_dir]),

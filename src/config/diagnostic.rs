@@ -177,16 +177,23 @@ pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Opt
         .map(|(_, candidate)| candidate)
 }
 
+/// The end of a sentence about a word that there is none of: what may have been meant, or else what is
+/// said otherwise.
+pub fn hint<'a>(
+    word: &str,
+    known: impl Iterator<Item = &'a str>,
+    otherwise: impl FnOnce() -> String,
+) -> String {
+    did_you_mean(word, known).map_or_else(otherwise, |meant| format!("did you mean `{meant}`?"))
+}
+
 struct UnknownKey<'a>(String, Vec<&'a str>);
 
 impl UnknownKey<'_> {
     fn message(&self) -> String {
-        match did_you_mean(&self.0, self.1.iter().copied()) {
-            Some(meant) => format!("unknown key `{}`; did you mean `{meant}`?", self.0),
-            None => {
-                format!("unknown key `{}`; known are {}", shortened(&self.0), self.1.join(", "))
-            }
-        }
+        let known = || format!("known are {}", self.1.join(", "));
+        let hint = hint(&self.0, self.1.iter().copied(), known);
+        format!("unknown key `{}`; {hint}", shortened(&self.0))
     }
 }
 
@@ -203,10 +210,7 @@ fn unknown_value(message: &str) -> Option<String> {
     let (before, rest) = message.split_once("unknown variant `")?;
     let (value, rest) = rest.split_once('`')?;
     let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
-    let hint = did_you_mean(value, known.iter().copied()).map_or_else(
-        || format!("known are {}", known.join(", ")),
-        |meant| format!("did you mean `{meant}`?"),
-    );
+    let hint = hint(value, known.iter().copied(), || format!("known are {}", known.join(", ")));
     Some(format!("{before}unknown value `{}`; {hint}", shortened(value)))
 }
 

@@ -240,6 +240,13 @@ impl Settings {
         }
     }
 
+    /// The hooks directory and the roots, in order of precedence: what lies in a higher one masks
+    /// what has the same name in a lower one.
+    pub fn all_roots(&self) -> impl Iterator<Item = &Path> {
+        let roots = self.roots.iter().map(PathBuf::as_path);
+        std::iter::once(self.hooks_dir.as_path()).chain(roots)
+    }
+
     /// The per-guest tree of a driver.
     pub fn tree_of(&self, driver: Driver) -> PathBuf {
         self.tree.place(&self.hooks_dir, driver)

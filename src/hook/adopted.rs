@@ -1,7 +1,6 @@
 //! A script that was libvirt's own before hookmux came: `<driver>.adopted` in the hooks directory,
 //! so that its `dirname $0` still holds.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::libvirt::Driver;
@@ -17,8 +16,6 @@ pub fn place(hooks_dir: &Path, driver: Driver) -> PathBuf {
 
 /// Whether a script mentions a directory, as `qemu.d`: then it runs what lies there itself.
 pub fn serves_tree(script: &Path, word: &str) -> bool {
-    let mut text = Vec::new();
-    let read =
-        files::open_regular(script).and_then(|(file, _)| file.take(LOOK_AT).read_to_end(&mut text));
-    read.is_ok() && text.windows(word.len()).any(|window| window == word.as_bytes())
+    let is_there = |text: Vec<u8>| text.windows(word.len()).any(|part| part == word.as_bytes());
+    files::beginning(script, LOOK_AT).is_ok_and(is_there)
 }

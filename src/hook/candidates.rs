@@ -9,7 +9,7 @@ use crate::config::registration::{CallStyle, DIRECTORY, FailurePolicy, OwnTimeou
 use crate::config::triggers::Triggers;
 use crate::config::{Registration, Scope, Settings};
 use crate::event::{self, Event};
-use crate::libvirt::{Call, Operation};
+use crate::libvirt::{Call, Driver, Operation};
 use crate::registry::{Broken, cache};
 use crate::search::State;
 use crate::search::directory::{self, Unreadable};
@@ -117,7 +117,7 @@ fn add_drop_ins(found: &mut Candidates, call: &Call, settings: &Settings, beside
     }
     match tree_scripts(call, settings) {
         Ok(candidates) if candidates.is_empty() => {}
-        Ok(candidates) => match tree_owner(call, settings, beside) {
+        Ok(candidates) => match tree_owner(call.driver, settings, beside) {
             Some(owner) => found.tree_left_to = Some(owner),
             None => found.add(None, candidates),
         },
@@ -176,10 +176,8 @@ pub fn registered_hook(
 /// A directory is there and can't be read.
 pub fn event_hooks(event: &str, settings: &Settings) -> Result<Vec<Candidate>, Unreadable> {
     let vdsm = settings.vdsm_hooks.then_some(Path::new(VDSM_ROOT));
-    let own = std::iter::once(settings.hooks_dir.as_path())
-        .chain(settings.roots.iter().map(|root| root.as_path()));
-    let own_count = 1 + settings.roots.len();
-    let entries = directory::entries(own.chain(vdsm), event)?;
+    let own_count = settings.all_roots().count();
+    let entries = directory::entries(settings.all_roots().chain(vdsm), event)?;
     Ok(entries
         .into_iter()
         .map(|entry| {
@@ -207,7 +205,11 @@ pub fn event_hooks(event: &str, settings: &Settings) -> Result<Vec<Candidate>, U
 /// Where vdsm's packages put hooks.
 pub const VDSM_ROOT: &str = "/usr/libexec/vdsm/hooks";
 
-fn tree_scripts(call: &Call, settings: &Settings) -> Result<Vec<Candidate>, Unreadable> {
+/// The scripts of the per-guest tree at a call's place in it, whoever runs them.
+///
+/// # Errors
+/// A directory is there and can't be read, or a script can't be looked at.
+pub fn tree_scripts(call: &Call, settings: &Settings) -> Result<Vec<Candidate>, Unreadable> {
     let Some(place) = tree::place(settings, call) else { return Ok(Vec::new()) };
     let scripts = tree::scripts(&place)?;
     Ok(scripts
@@ -233,7 +235,11 @@ fn tree_scripts(call: &Call, settings: &Settings) -> Result<Vec<Candidate>, Unre
         .collect())
 }
 
-fn adopted_script(call: &Call, settings: &Settings) -> Result<Option<Candidate>, Unreadable> {
+/// The script that was libvirt's own before hookmux came.
+///
+/// # Errors
+/// It may be there, and can't be looked at.
+pub fn adopted_script(call: &Call, settings: &Settings) -> Result<Option<Candidate>, Unreadable> {
     let path = adopted::place(&settings.hooks_dir, call.driver);
     match path.symlink_metadata() {
         Ok(_) => {}
@@ -264,12 +270,12 @@ fn adopted_script(call: &Call, settings: &Settings) -> Result<Option<Candidate>,
 }
 
 /// Who else runs the per-guest tree: no script may run twice.
-fn tree_owner(call: &Call, settings: &Settings, beside: bool) -> Option<String> {
-    let mut scripts = vec![adopted::place(&settings.hooks_dir, call.driver)];
+pub fn tree_owner(driver: Driver, settings: &Settings, beside: bool) -> Option<String> {
+    let mut scripts = vec![adopted::place(&settings.hooks_dir, driver)];
     if beside {
-        scripts.push(settings.hooks_dir.join(call.driver.name()));
+        scripts.push(settings.hooks_dir.join(driver.name()));
     }
-    let word = settings.tree.mention(&settings.hooks_dir, call.driver);
+    let word = settings.tree.mention(&settings.hooks_dir, driver);
     scripts
         .into_iter()
         .filter(|script| directory::state(script) == State::Active)

@@ -10,6 +10,9 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
+/// What is read of a file of the kernel's at most.
+const MAX_KERNEL_BYTES: u64 = 16 << 20;
+
 /// Makes a directory for its owner alone. Its parent must be there.
 ///
 /// # Errors
@@ -139,6 +142,35 @@ fn open_checked(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
         return Err(not_regular());
     }
     Ok((file, metadata))
+}
+
+/// Reads a text of the kernel's. Its files say that they have no size.
+///
+/// # Errors
+/// As [`read_regular`]; `InvalidData` where it is not UTF-8.
+pub fn read_kernel_text(path: &Path) -> io::Result<String> {
+    read_regular(path, MAX_KERNEL_BYTES).and_then(into_text)
+}
+
+/// Whether a path is, or leads to, a file with an x bit.
+pub fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && has_x_bit(&file))
+}
+
+/// Whether somebody may execute a file.
+pub fn has_x_bit(file: &Metadata) -> bool {
+    file.mode() & 0o111 != 0
+}
+
+/// Reads the beginning of a regular file: `limit` bytes, or all of it where it is shorter.
+///
+/// # Errors
+/// As [`open_regular`] and of `read(2)`.
+pub fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, _) = open_regular(path)?;
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -307,16 +339,6 @@ pub fn sha256(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// Whether a path is a file with an x bit.
-pub fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|file| has_x_bit(&file))
-}
-
-/// Whether a file is a regular one with an x bit.
-pub fn has_x_bit(file: &Metadata) -> bool {
-    file.is_file() && file.permissions().mode() & 0o111 != 0
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub fn of_run(root: i32, run: &str, adopter: i32) -> Vec<Member> {
     for (pid, row) in &table.rows {
         children.entry(row.parent).or_default().push(*pid);
     }
-    let is_first = |pid: i32, row: &Row| {
+    let is_first = |pid: i32, row: &Stat| {
         pid == root
             || row.session == root
             || row.group == root
@@ -135,18 +135,18 @@ pub fn children(parent: i32) -> Option<Vec<i32>> {
 
 /// When a process began, in ticks since the boot: with its number, a name for it alone.
 pub fn start_time(pid: i32) -> Option<u64> {
-    Some(row(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.start)
+    Some(Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.start)
 }
 
 /// The process that a process is a child of.
 pub fn parent(pid: i32) -> Option<i32> {
-    Some(row(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.parent)
+    Some(Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.parent)
 }
 
 /// Whether the process that was started then is still there, and isn't just waiting to be reaped.
 pub fn is_running(pid: i32, start: u64) -> bool {
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
-    row(&stat).is_some_and(|row| !row.is_dead() && row.start == start)
+    Stat::parse(&stat).is_some_and(|row| !row.is_dead() && row.start == start)
 }
 
 /// Whether any process of a run has libvirt's client library mapped.
@@ -183,24 +183,38 @@ fn carries(pid: i32, run: &str) -> bool {
     })
 }
 
-struct Row {
-    parent: i32,
+/// What proc(5)'s `stat` says of a process.
+pub struct Stat {
+    pub parent: i32,
     group: i32,
     session: i32,
     state: char,
     /// In ticks since the boot.
-    start: u64,
+    pub start: u64,
 }
 
-impl Row {
+impl Stat {
+    /// Reads `stat`; the name in parentheses may hold anything, so what follows its end.
+    pub fn parse(stat: &[u8]) -> Option<Stat> {
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        // the state is field 3 of proc(5), when it began is field 22
+        let state = fields.next()?.chars().next()?;
+        let mut number = || fields.next()?.parse().ok();
+        let (parent, group, session) = (number()?, number()?, number()?);
+        let start = fields.nth(15)?.parse().ok()?;
+        Some(Stat { parent, group, session, state, start })
+    }
+
     /// Whether it only waits to be reaped.
-    fn is_dead(&self) -> bool {
+    pub fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')
     }
 }
 
 struct Table {
-    rows: HashMap<i32, Row>,
+    rows: HashMap<i32, Stat>,
 }
 
 impl Table {
@@ -209,24 +223,11 @@ impl Table {
         let rows = entries
             .filter_map(|entry| {
                 let pid = std::str::from_utf8(entry.file_name().as_bytes()).ok()?.parse().ok()?;
-                Some((pid, row(&fs::read(entry.path().join("stat")).ok()?)?))
+                Some((pid, Stat::parse(&fs::read(entry.path().join("stat")).ok()?)?))
             })
             .collect();
         Table { rows }
     }
-}
-
-/// Reads proc(5)'s `stat`; the name in parentheses may hold anything, so what follows its end.
-fn row(stat: &[u8]) -> Option<Row> {
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
-    let mut fields = rest.split_ascii_whitespace();
-    // the state is field 3 of proc(5), when it began is field 22
-    let state = fields.next()?.chars().next()?;
-    let mut number = || fields.next()?.parse().ok();
-    let (parent, group, session) = (number()?, number()?, number()?);
-    let start = fields.nth(15)?.parse().ok()?;
-    Some(Row { parent, group, session, state, start })
 }
 
 #[cfg(test)]
@@ -236,11 +237,11 @@ mod tests {
     #[test]
     fn a_process_may_be_called_anything() {
         let rest = "5 6 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 5 6";
-        let row = row(format!("77 (a) R 1 2 (x) S {rest}").as_bytes()).unwrap();
+        let row = Stat::parse(format!("77 (a) R 1 2 (x) S {rest}").as_bytes()).unwrap();
         assert_eq!((row.parent, row.group, row.session, row.state), (5, 6, 7, 'S'));
         assert_eq!((row.start, row.is_dead()), (4711, false));
-        assert!(super::row(format!("77 (a) Z {rest}").as_bytes()).unwrap().is_dead());
-        assert!(super::row(b"").is_none());
+        assert!(Stat::parse(format!("77 (a) Z {rest}").as_bytes()).unwrap().is_dead());
+        assert!(Stat::parse(b"").is_none());
         let me = nix::unistd::getpid().as_raw();
         assert!(is_running(me, start_time(me).unwrap()));
         assert!(!is_running(me, start_time(me).unwrap() + 1));

@@ -1,7 +1,6 @@
 //! A job whose file is a text without a `#!` line: a shell runs it.
 
 use std::ffi::OsStr;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -12,10 +11,7 @@ use crate::machine::files;
 /// Makes a shell the program of a job whose file is a text. Returns whether it is one.
 pub(super) fn run_by_shell(job: &mut Job) -> bool {
     let path = Path::new(OsStr::from_bytes(job.path.as_bytes()));
-    let mut sample = Vec::new();
-    let read = files::open_regular(path)
-        .and_then(|(file, _)| file.take(SAMPLE_BYTES).read_to_end(&mut sample));
-    if read.is_err() || !is_text(&sample) {
+    if !files::beginning(path, SAMPLE_BYTES).is_ok_and(|sample| is_text(&sample)) {
         return false;
     }
     let shell = program();

@@ -177,7 +177,7 @@ pub fn look(path: &Path) -> Result<State, Unreadable> {
     if metadata.len() == 0 {
         return Ok(State::Disabled("it is empty"));
     }
-    if metadata.mode() & 0o111 == 0 {
+    if !files::has_x_bit(&metadata) {
         return Ok(State::NotExecutable);
     }
     Ok(State::Active)

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::content::{self, Looked};
 use super::finding::{Code, Findings, quoted};
-use super::script_text;
 use super::survey::Survey;
 use crate::cli::register::module;
+use crate::cli::script_text;
 use crate::config::Registration;
 use crate::config::registration::Mode;
 use crate::machine::files;

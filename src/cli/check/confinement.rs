@@ -6,12 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Findings, Fix, words};
-use super::installed::called_at;
 use super::survey::Survey;
+use crate::cli::install::installed::Installed;
 use crate::machine::files;
-
-/// What is read of a file of the kernel's at most, in bytes.
-pub const MAX_KERNEL_BYTES: u64 = 16 << 20;
 
 /// libvirt's profile lets programs directly in these leave it (`/{usr/,}{s,}bin/* PUx`).
 const BINARY_DIRECTORIES: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
@@ -51,14 +48,14 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
     let hooks_dir = fs::canonicalize(&survey.settings.hooks_dir)
         .unwrap_or_else(|_| survey.settings.hooks_dir.clone());
-    for link in survey.installed.iter().filter_map(called_at) {
-        let Ok(end) = fs::canonicalize(&link) else { continue };
+    for link in survey.installed.iter().filter_map(Installed::called_at) {
+        let Ok(end) = fs::canonicalize(link) else { continue };
         let site = site(&end, &hooks_dir);
         if let Some(profile) = &profile {
-            apparmor(profile, site, &link, &end, findings);
+            apparmor(profile, site, link, &end, findings);
         }
         if is_enforcing {
-            selinux(site, &link, &end, findings);
+            selinux(site, link, &end, findings);
         }
     }
 }
@@ -108,7 +105,7 @@ fn selinux(site: Site, link: &Path, end: &Path, findings: &mut Findings) {
 
 /// The profile of libvirt's that is in force.
 fn apparmor_profile(root: &Path) -> Option<String> {
-    let read = |path: &str| read_text(&root.join(path));
+    let read = |path: &str| files::read_kernel_text(&root.join(path)).ok();
     if !read("sys/module/apparmor/parameters/enabled")?.starts_with('Y') {
         return None;
     }
@@ -125,11 +122,8 @@ fn enforced(profiles: &str) -> Option<String> {
 }
 
 fn is_selinux_enforcing(root: &Path) -> bool {
-    read_text(&root.join("sys/fs/selinux/enforce")).is_some_and(|text| text.trim() == "1")
-}
-
-fn read_text(path: &Path) -> Option<String> {
-    files::read_regular(path, MAX_KERNEL_BYTES).and_then(files::into_text).ok()
+    let text = files::read_kernel_text(&root.join("sys/fs/selinux/enforce"));
+    text.is_ok_and(|text| text.trim() == "1")
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! One executable: whether it can be started, and whether it may call libvirt.
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::fs;
 use std::path::Path;
 
 use super::finding::{Code, Findings, Fix};
-use super::script_text;
 use super::survey::Survey;
+use crate::cli::script_text;
 use crate::cli::way_out::{self, Meant};
 use crate::config::Registration;
 use crate::machine::files;
@@ -22,14 +22,9 @@ const LOOK_AT: u64 = 256 * 1024;
 
 /// The beginning of a file; `None` where it can't be read.
 pub fn beginning(path: &Path) -> Option<Vec<u8>> {
-    let (file, metadata) = files::open_regular(path).ok()?;
     // reading what the kernel makes up could wait for ever
-    if metadata.len() == 0 {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(LOOK_AT).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    let is_made_up = fs::metadata(path).ok()?.len() == 0;
+    if is_made_up { None } else { files::beginning(path, LOOK_AT).ok() }
 }
 
 /// A program, and what `check` calls it.
@@ -93,6 +88,22 @@ fn by_shell(looked: &Looked<'_>, how: &str, fix: Fix, findings: &mut Findings) {
     findings.add(Code::ShellText, looked.path, words, fix);
 }
 
+/// By which code an obstacle is told; `is_named` is whether a registration names the program.
+fn code(obstacle: &Obstacle, is_named: bool) -> Code {
+    match &obstacle.cause {
+        _ if way_out::is_crlf(obstacle) => Code::Crlf,
+        _ if obstacle.of.is_some() => Code::InterpreterMissing,
+        Cause::NotInPath { .. } | Cause::OneWord(_) => Code::InterpreterMissing,
+        Cause::NotProgram | Cause::Marked => Code::NoInterpreterLine,
+        Cause::Noexec => Code::Noexec,
+        Cause::Shut(_) | Cause::Unreadable => Code::UnreachableCommand,
+        Cause::Missing | Cause::Dangling if is_named => Code::CommandMissing,
+        Cause::Dangling => Code::DanglingLink,
+        Cause::NoXBit if !is_named => Code::NotExecutable,
+        _ => Code::CommandNotExecutable,
+    }
+}
+
 /// Tells what is in its way.
 fn hindered(
     survey: &Survey<'_>,
@@ -103,7 +114,7 @@ fn hindered(
     let Looked { path, label, .. } = *looked;
     let named_in = looked.registration.map(|one| one.source.as_path());
     let meant = Meant { path, named_in };
-    let code = meant.code(obstacle);
+    let code = code(obstacle, named_in.is_some());
     let shown = path.display();
     let name = |name: &Path| name.display().to_string();
     let of = obstacle.of.as_ref().map(|of| name(of)).unwrap_or_default();

@@ -19,7 +19,7 @@ use crate::search::State;
 use crate::search::directory;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
-    let has_any = survey.installed.iter().any(|one| called_at(one).is_some());
+    let has_any = survey.installed.iter().any(|one| one.called_at().is_some());
     let is_taken = survey.installed.iter().any(|one| one.main == Main::Foreign);
     if !has_any {
         let hooks_dir = &survey.settings.hooks_dir;
@@ -36,18 +36,10 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         loose(survey, installed, findings);
         tree_left_alone(survey, installed, findings);
         own_name(survey, installed, findings);
-        if let Some(link) = called_at(installed) {
-            link::reachable(survey, installed.driver, &link, findings);
-            link::seen(survey, installed.driver, &link, findings);
+        if let Some(link) = installed.called_at() {
+            link::reachable(survey, installed.driver, link, findings);
+            link::seen(survey, installed.driver, link, findings);
         }
-    }
-}
-
-/// The name under which libvirt calls hookmux for a driver.
-pub fn called_at(installed: &Installed) -> Option<PathBuf> {
-    match installed.main {
-        Main::Ours(_) => Some(installed.path.clone()),
-        _ => installed.beside.clone().filter(|beside| beside.exists()),
     }
 }
 

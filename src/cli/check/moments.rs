@@ -6,21 +6,21 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, with_end, words};
-use super::installed::called_at;
 use super::survey::{Spot, Survey, Uncalled};
 use crate::cli::hooks::vdsm;
+use crate::cli::inventory::per_guest;
 use crate::config::diagnostic::did_you_mean;
 use crate::config::triggers::Triggers;
 use crate::event;
-use crate::libvirt::{Driver, operation};
+use crate::libvirt::Driver;
 use crate::registry::called;
 use crate::search::State;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
-    for directory in survey.directories() {
-        unknown(&directory, findings);
+    for directory in &survey.strangers {
+        unknown(directory, findings);
     }
-    for root in survey.roots() {
+    for root in survey.settings.all_roots() {
         for row in event::TABLE {
             file_for_directory(survey, &root.join(row.name), findings);
         }
@@ -34,12 +34,6 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
 /// A directory that was meant for an event, and is none's.
 fn unknown(directory: &Path, findings: &mut Findings) {
     let Some(name) = directory.file_name().and_then(OsStr::to_str) else { return };
-    if !["before_", "after_", "on_"].iter().any(|start| name.starts_with(start)) {
-        return;
-    }
-    if event::is_known(name) {
-        return;
-    }
     if let Some(meant) = event::meant_by(name).first() {
         return on_known_operation(directory, meant, findings);
     }
@@ -95,15 +89,12 @@ fn on_known_operation(directory: &Path, meant: &str, findings: &mut Findings) {
 
 fn never_called(survey: &Survey<'_>, uncalled: &Uncalled, findings: &mut Findings) {
     let driver = uncalled.driver;
-    let rows = operation::TABLE.iter().filter(|row| row.drivers.contains(&driver));
-    let moments: Vec<String> =
-        rows.map(|row| format!("{}/{}", row.name, row.sub.unwrap_or("begin"))).collect();
-    let meant = did_you_mean(&uncalled.moment, moments.iter().map(String::as_str));
+    let meant = per_guest::meant_by(driver, &uncalled.moment);
     let label = survey.label(&uncalled.path);
     let (hint, fix) = match meant {
         Some(meant) => {
             let guest = uncalled.path.parent().and_then(Path::parent).unwrap_or(&uncalled.path);
-            let right = guest.join(meant);
+            let right = guest.join(&meant);
             let above = right.parent().unwrap_or(guest);
             let fix = Fix::all(&[
                 words!["mkdir", "-p", above],
@@ -111,7 +102,10 @@ fn never_called(survey: &Survey<'_>, uncalled: &Uncalled, findings: &mut Finding
             ]);
             (format!("; did you mean {meant}?"), fix)
         }
-        None => (String::new(), format!("move it to one of {}", moments.join(", ")).into()),
+        None => (
+            String::new(),
+            format!("move it to one of {}", per_guest::moments(driver).join(", ")).into(),
+        ),
     };
     let words =
         format!("{label} is never called: libvirt has no {} for {driver}{hint}", uncalled.moment);
@@ -123,7 +117,7 @@ fn without_driver(survey: &Survey<'_>, findings: &mut Findings) {
     let called: Vec<Driver> = survey
         .installed
         .iter()
-        .filter(|one| called_at(one).is_some())
+        .filter(|one| one.called_at().is_some())
         .map(|one| one.driver)
         .collect();
     if called.is_empty() {

@@ -104,14 +104,6 @@ fn find_key(text: &str, from: usize, name: &str) -> Option<usize> {
     })
 }
 
-/// As clap takes it.
-///
-/// # Errors
-/// There is no such version; the known ones are named.
-pub fn version(word: &str) -> Result<Version, String> {
-    Version::parse(word)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,6 @@ use std::path::Path;
 use super::finding::{Code, Findings, Fix, empty_into, words};
 use super::survey::Survey;
 use super::{commands, content};
-use crate::cli::register::hooks_d::LOCK;
 use crate::cli::way_out;
 use crate::config::diagnostic::Kind;
 use crate::config::settings::FILE_NAME;
@@ -14,7 +13,7 @@ use crate::machine::files;
 use crate::machine::privileges::Identity;
 use crate::process::supervise::Supervisor;
 use crate::process::users;
-use crate::registry::{Source, called, matching};
+use crate::registry::{LOCK_NAME, Source, called, matching};
 use crate::run::launch;
 use crate::search::State;
 use crate::search::directory::left_behind;
@@ -92,7 +91,7 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
                 findings.add(Code::IdleMask, path, words, Fix::run(&words!["rm", path]));
             }
         }
-        (_, State::Skipped(_)) if name == LOCK => {}
+        (_, State::Skipped(_)) if name == LOCK_NAME => {}
         (_, State::Skipped(_)) if left_behind(name).is_some() => {
             let words = format!("{label} is skipped: by its name it was left behind");
             findings.add(Code::LeftBehind, path, words, Fix::run(&words!["rm", path]));

@@ -1,28 +1,26 @@
 //! What there is, looked at once: all rooms of `check` ask this.
 
-use std::collections::BTreeSet;
-use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::finding::{Findings, Fix, words};
-use super::guest_tree;
 use super::unreadable::complain;
-use crate::cli::hooks::list;
 use crate::cli::install::daemons::{self, Daemon};
 use crate::cli::install::installed::{self, Installed};
 use crate::cli::install::libvirt_version::{self, Version};
+use crate::cli::inventory::Inventory;
+use crate::cli::inventory::per_guest::{self, Found};
 use crate::command;
 use crate::config::{Registration, Settings};
-use crate::hook::{adopted, candidates};
+use crate::hook::candidates::Candidate;
 use crate::libvirt::Driver;
+use crate::machine::files;
 use crate::mend::Ground;
-use crate::registry::{self, Source};
+use crate::registry::Source;
 use crate::search::State;
 use crate::search::directory;
-use crate::trust::Trust;
 
 /// Where a script is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +65,8 @@ pub struct Survey<'a> {
     pub registrations: Vec<Arc<Registration>>,
     /// The files that a last good form stands in for.
     pub stand_ins: Vec<PathBuf>,
+    /// Directories that look as though they were meant for an event, and are none's.
+    pub strangers: Vec<PathBuf>,
     pub libvirt: Option<Version>,
 }
 
@@ -77,45 +77,42 @@ impl<'a> Survey<'a> {
         root: &'a Path,
         findings: &mut Findings,
     ) -> Survey<'a> {
+        let inventory = Inventory::look(settings, user);
+        let strangers = inventory.strangers().map(|(path, _)| path.to_path_buf()).collect();
         let hooks_dir = &settings.hooks_dir;
-        let mut trust = Trust::new(user);
-        let sources = registry::scan(settings, &mut trust)
-            .unwrap_or_else(|unreadable| complain(settings, &unreadable, findings));
-        let is_broken = sources.iter().any(|source| matches!(source.content, Some(Err(_))));
-        let stand_ins = if is_broken { list::stand_ins(settings, &trust) } else { Vec::new() };
-        let readable = sources.iter().filter_map(|source| source.content.as_ref()?.as_ref().ok());
-        let registrations: Vec<Arc<Registration>> =
-            readable.chain(&stand_ins).map(|one| Arc::new(one.clone())).collect();
-        let binary = env::current_exe().unwrap_or_default();
         let mut survey = Survey {
             settings,
             user,
             root,
-            installed: Driver::ALL.map(|driver| installed::look(hooks_dir, driver, &binary)).into(),
+            installed: installed::all(hooks_dir),
             daemons: daemons::running(root, hooks_dir),
             scripts: Vec::new(),
             uncalled: Vec::new(),
-            stand_ins: stand_ins.iter().map(|one| one.source.clone()).collect(),
+            sources: inventory
+                .sources
+                .unwrap_or_else(|unreadable| complain(settings, &unreadable, findings)),
+            registrations: inventory.registrations,
+            stand_ins: inventory.stand_ins,
+            strangers,
             libvirt: libvirt_version::of_host_below(root),
-            sources,
-            registrations,
         };
-        survey.look_at_events(findings);
-        for driver in Driver::ALL {
-            let path = adopted::place(hooks_dir, driver);
-            if path.symlink_metadata().is_ok() {
-                let state = directory::state(&path);
-                survey.add(path, state, Spot::Adopted(driver));
+        for at in inventory.events {
+            let scripts = at.scripts;
+            let scripts = scripts.unwrap_or_else(|unread| complain(settings, &unread, findings));
+            survey.add(scripts, &Spot::Event(at.event));
+        }
+        for of in inventory.drivers {
+            let driver = of.driver;
+            if let Some(adopted) = of.adopted {
+                // what can't be looked at may well run
+                let state = adopted.candidate.map_or(State::Active, |candidate| candidate.state);
+                survey.add_one(adopted.path, state, Spot::Adopted(driver));
             }
-            guest_tree::look(&mut survey, driver, findings);
+            for found in of.tree {
+                survey.add_found(driver, found, findings);
+            }
         }
         survey
-    }
-
-    /// The hooks directory and the roots.
-    pub fn roots(&self) -> impl Iterator<Item = &Path> {
-        std::iter::once(self.settings.hooks_dir.as_path())
-            .chain(self.settings.roots.iter().map(PathBuf::as_path))
     }
 
     /// A command of hookmux's own about this hooks directory, of plain words.
@@ -154,32 +151,46 @@ impl<'a> Survey<'a> {
         path.strip_prefix(&self.settings.hooks_dir).unwrap_or(path).display().to_string()
     }
 
-    pub fn add(&mut self, path: PathBuf, state: State, spot: Spot) {
-        self.scripts.push(Script { label: self.label(&path), path, state, spot });
-    }
-
-    fn look_at_events(&mut self, findings: &mut Findings) {
-        for event in list::events(self.settings, &self.registrations) {
-            match candidates::event_hooks(&event, self.settings) {
-                Ok(found) => {
-                    for candidate in found {
-                        let spot = Spot::Event(event.clone());
-                        self.add(candidate.hook.path, candidate.state, spot);
-                    }
-                }
-                Err(unreadable) => complain(self.settings, &unreadable, findings),
-            }
+    fn add(&mut self, scripts: Vec<Candidate>, spot: &Spot) {
+        for script in scripts {
+            self.add_one(script.hook.path, script.state, spot.clone());
         }
     }
 
-    /// The names of all directories directly below the roots, with their paths.
-    pub fn directories(&self) -> BTreeSet<PathBuf> {
-        self.roots()
-            .filter_map(|root| fs::read_dir(root).ok())
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.is_dir())
-            .collect()
+    fn add_one(&mut self, path: PathBuf, state: State, spot: Spot) {
+        self.scripts.push(Script { label: self.label(&path), path, state, spot });
     }
+
+    fn add_found(&mut self, driver: Driver, found: Found, findings: &mut Findings) {
+        let uncalled = match found {
+            Found::Unreadable(unreadable) => return complain(self.settings, &unreadable, findings),
+            Found::Moment(moment) if moment.is_called => {
+                let scripts = moment.scripts;
+                let scripts =
+                    scripts.unwrap_or_else(|unread| complain(self.settings, &unread, findings));
+                return self.add(scripts, &Spot::Tree(driver));
+            }
+            Found::Moment(moment) => {
+                Uncalled { driver, moment: per_guest::name(&moment.call), path: moment.path }
+            }
+            Found::TooHigh(path) => {
+                let moment = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                Uncalled { driver, path, moment }
+            }
+        };
+        if is_meant(&uncalled.path) {
+            self.uncalled.push(uncalled);
+        }
+    }
+}
+
+/// Whether something that libvirt has no call for was meant to be called. What scripts keep beside them
+/// is no mistake: only what looks like a script is one.
+fn is_meant(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    let has_script = || {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|path| files::is_executable(&path))
+    };
+    directory::left_behind(name).is_none() && (files::is_executable(path) || has_script())
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::commands::commands;
 use super::finding::{Code, Findings, Fix, counted, words};
-use super::installed::called_at;
 use super::survey::Survey;
+use crate::cli::install::installed::Installed;
 use crate::cli::register::module;
 use crate::config::registration::DIRECTORY;
 use crate::config::settings::FILE_NAME;
@@ -81,8 +81,8 @@ impl Examiner {
 pub fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
     let mut examiner = Examiner { trust: Trust::new(survey.user), fallen: Vec::new() };
     settings(survey, loaded, &mut examiner);
-    for link in survey.installed.iter().filter_map(called_at) {
-        examiner.file(Subject::at(&link), "hookmux itself", false);
+    for link in survey.installed.iter().filter_map(Installed::called_at) {
+        examiner.file(Subject::at(link), "hookmux itself", false);
     }
     for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
         examiner.file(Subject::at(&script.path), &*script.label, false);
@@ -125,8 +125,8 @@ fn registrations(survey: &Survey<'_>, examiner: &mut Examiner) {
 }
 
 fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
-    for root in survey.roots().map(Path::to_path_buf) {
-        examiner.directory(&root, "what lies there");
+    for root in survey.settings.all_roots() {
+        examiner.directory(root, "what lies there");
         let names = event::TABLE.iter().map(|row| row.name).chain([DIRECTORY]);
         for name in names {
             examiner.directory(&root.join(name), "what lies there");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::script_text::{is_shell, without_comment};
+use crate::cli::script_text::{is_shell, without_comment};
 
 /// Words before a name in a shell that give it a value.
 const SETTING: [&str; 9] =

@@ -1,6 +1,5 @@
 //! A call of libvirt's as a person describes it, for `plan` and `run`.
 
-use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -118,8 +117,7 @@ pub fn arrival(occasion: &Occasion<'_>) -> Arrival {
 
 /// Whether libvirt calls hookmux beside a main script: then what that one runs is left to it.
 pub fn is_beside(place: &Place, driver: Driver) -> bool {
-    let binary = env::current_exe().unwrap_or_default();
-    let installed = installed::look(&place.surroundings.hooks_dir, driver, &binary);
+    let installed = installed::own(&place.surroundings.hooks_dir, driver);
     installed.beside.is_some() && !matches!(installed.main, Main::Ours(_))
 }
 

@@ -3,7 +3,6 @@
 pub mod described_call;
 pub mod difference;
 pub mod events;
-pub mod judged;
 pub mod list;
 pub mod plan;
 pub mod run;

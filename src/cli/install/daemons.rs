@@ -13,6 +13,7 @@ use memchr::memmem;
 use crate::command::{Fix, words};
 use crate::libvirt::Driver;
 use crate::machine::files;
+use crate::machine::proc::Stat;
 
 /// The daemons that run hooks of a driver's.
 const OF_DRIVERS: [(&str, Driver); 5] = [
@@ -41,8 +42,6 @@ const MONOLITHIC: &str = "libvirtd";
 /// Clock ticks per second in `/proc/PID/stat`: USER_HZ, which Linux has at 100 on all of libvirt's
 /// architectures.
 const TICKS: u64 = 100;
-/// The largest file of the kernel's that is read, in bytes.
-const MAX_KERNEL_BYTES: u64 = 16 << 20;
 /// The largest library that is looked into, in bytes: libvirt.so of 11.3 has some 6 MB.
 const MAX_LIBRARY_BYTES: u64 = 64 << 20;
 
@@ -207,9 +206,8 @@ fn rights(process: &Path) -> (u32, Vec<u32>) {
     (user, groups)
 }
 
-/// A text of the kernel's. Its files say that they have no size.
 fn read_text(path: &Path) -> Option<String> {
-    files::read_regular(path, MAX_KERNEL_BYTES).and_then(files::into_text).ok()
+    files::read_kernel_text(path).ok()
 }
 
 /// Since the host's start; to hundredths, where `btime` has whole seconds only.
@@ -222,18 +220,16 @@ fn uptime(proc: &Path) -> Option<Duration> {
 /// Whether a process is no daemon in spite of its name: it only waits to be reaped, or a daemon has
 /// just made it, to execute another program.
 fn is_none(process: &Path, comm: &str) -> bool {
-    let stat = read_text(&process.join("stat")).unwrap_or_default();
-    let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
-    let (state, parent) = (fields.next(), fields.next());
-    let above = parent.map(|parent| process.with_file_name(parent).join("comm"));
-    matches!(state, Some("Z" | "X"))
-        || above.and_then(|path| read_text(&path)).is_some_and(|name| name.trim_end() == comm)
+    let Some(stat) = stat(process) else { return false };
+    let above = process.with_file_name(stat.parent.to_string()).join("comm");
+    stat.is_dead() || read_text(&above).is_some_and(|name| name.trim_end() == comm)
+}
+
+fn stat(process: &Path) -> Option<Stat> {
+    Stat::parse(read_text(&process.join("stat"))?.as_bytes())
 }
 
 fn started(process: &Path, uptime: Duration) -> Option<SystemTime> {
-    let stat = read_text(&process.join("stat"))?;
-    // field 22; the name before may have blanks and brackets in it
-    let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
-    let start = Duration::from_millis(ticks.saturating_mul(1000 / TICKS));
+    let start = Duration::from_millis(stat(process)?.start.saturating_mul(1000 / TICKS));
     SystemTime::now().checked_sub(uptime.saturating_sub(start))
 }

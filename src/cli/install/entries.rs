@@ -1,15 +1,12 @@
 //! Entries of the hooks directory that were hookmux's, and that somebody wrote another program over.
 //! Who did so meant it: it is told, and never put back by itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::copies;
-use super::installed::{self, Installed, Main};
-use crate::cli::args::Format;
-use crate::cli::check::finding::{Code, Findings};
-use crate::cli::check::report;
+use super::installed::{self, Installed};
+use crate::cli::Place;
 use crate::cli::output::Output;
-use crate::cli::{End, Place};
 use crate::command::Fix;
 use crate::libvirt::Driver;
 
@@ -18,10 +15,8 @@ pub fn overwritten(hooks_dir: &Path) -> Vec<Installed> {
     if !copies::are_for(hooks_dir) {
         return Vec::new();
     }
-    let binary = std::env::current_exe().unwrap_or_default();
-    Driver::ALL
+    installed::all(hooks_dir)
         .into_iter()
-        .map(|driver| installed::look(hooks_dir, driver, &binary))
         .filter(|installed| installed.overwritten_by().is_some())
         .collect()
 }
@@ -56,45 +51,4 @@ pub fn shout(place: &Place, output: &mut Output) {
             ));
         }
     }
-}
-
-/// Looks at the entries alone, for a unit that is started when one is written to: silent where
-/// nothing is wrong.
-pub fn check(place: &Place, format: Format, output: &mut Output) -> End {
-    let hooks_dir = &place.surroundings.hooks_dir;
-    let binary = std::env::current_exe().unwrap_or_default();
-    let mut findings = Findings::default();
-    for driver in Driver::ALL {
-        let installed = installed::look(hooks_dir, driver, &binary);
-        let (code, at, message, fix): (Code, PathBuf, String, Fix) =
-            match (&installed.main, installed.overwritten_by()) {
-                (_, Some(script)) => (
-                    Code::OverwrittenEntry,
-                    installed.path.clone(),
-                    words(&installed, script),
-                    way_out(hooks_dir, driver),
-                ),
-                (Main::OursDangling(target), None) => (
-                    Code::DanglingInstall,
-                    installed.path.clone(),
-                    format!(
-                        "{} leads to {}, which is not there: libvirt runs nothing for {driver}",
-                        installed.path.display(),
-                        target.display()
-                    ),
-                    Fix::hookmux(hooks_dir, &["install", "--driver", driver.name()]),
-                ),
-                _ => continue,
-            };
-        findings.add(code, &at, message, fix);
-    }
-    let findings = findings.sorted();
-    if format == Format::Json {
-        report::show(&findings, hooks_dir, format, output);
-    } else {
-        for finding in &findings {
-            output.complain(&format!("{}; the way out: {}", finding.message, finding.fix));
-        }
-    }
-    if findings.is_empty() { End::Good } else { End::Problem }
 }

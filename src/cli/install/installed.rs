@@ -1,5 +1,6 @@
 //! What stands in the hooks directory under a driver's name, and whose it is.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::copies::{self, Copy};
 use crate::hook::adopted;
 use crate::libvirt::Driver;
-use crate::machine::own_binary;
+use crate::machine::{files, own_binary};
 
 /// The name under which hookmux stands beside another main script.
 pub const BESIDE: &str = "50-hookmux";
@@ -57,6 +58,14 @@ impl Installed {
         (copy.is_ours && self.beside.is_none()).then_some(&self.path)
     }
 
+    /// The name under which libvirt calls hookmux.
+    pub fn called_at(&self) -> Option<&Path> {
+        match self.main {
+            Main::Ours(_) => Some(&self.path),
+            _ => self.beside.as_deref().filter(|beside| beside.exists()),
+        }
+    }
+
     /// Whether the entry is a link to the driver's copy.
     pub fn leads_to_copy(&self) -> bool {
         let end = |path: &Path| fs::canonicalize(path).ok();
@@ -64,6 +73,16 @@ impl Installed {
             .as_ref()
             .is_some_and(|copy| self.path.is_symlink() && end(&self.path) == end(&copy.path))
     }
+}
+
+/// Looks at the places of all drivers, for the program that runs.
+pub fn all(hooks_dir: &Path) -> Vec<Installed> {
+    Driver::ALL.into_iter().map(|driver| own(hooks_dir, driver)).collect()
+}
+
+/// Looks at one driver's place, for the program that runs.
+pub fn own(hooks_dir: &Path, driver: Driver) -> Installed {
+    look(hooks_dir, driver, &env::current_exe().unwrap_or_default())
 }
 
 /// Looks at one driver's place.
@@ -78,7 +97,7 @@ pub fn look(hooks_dir: &Path, driver: Driver, binary: &Path) -> Installed {
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| *path != beside && is_executable(path))
+        .filter(|path| *path != beside && files::is_executable(path))
         .collect();
     loose.sort_unstable();
     Installed {
@@ -136,8 +155,4 @@ fn is_name_of_ours(target: &Path, driver: Driver) -> bool {
 
 fn is_same(file: &fs::Metadata, binary: &Path) -> bool {
     fs::metadata(binary).is_ok_and(|own| (own.dev(), own.ino()) == (file.dev(), file.ino()))
-}
-
-fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0)
 }

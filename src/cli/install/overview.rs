@@ -1,28 +1,23 @@
 //! `hookmux` without arguments: what is installed, and what to do next.
 
-use std::env;
-use std::path::PathBuf;
-
 use super::installed::{self, Main};
-use crate::cli::hooks::list::{self, HookState};
+use crate::cli::inventory::Inventory;
+use crate::cli::inventory::listed::{self, HookState};
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::{End, Place, rights};
-use crate::libvirt::Driver;
 
 pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let hooks_dir = &place.surroundings.hooks_dir;
     // before the first line of an answer that would have no second half
     let loaded = place.load(output);
     rights::must_read_hooks(&loaded.settings)?;
-    let hooks = list::all(&loaded.settings, place.surroundings.user)?;
-    let binary = env::current_exe().unwrap_or_else(|_| PathBuf::from("hookmux"));
+    let hooks = listed::all(Inventory::look(&loaded.settings, place.surroundings.user))?;
     output.toned(
         Tone::Bold,
         &format!("hookmux {} in {}", env!("CARGO_PKG_VERSION"), hooks_dir.display()),
     );
     output.line("");
-    let all: Vec<_> =
-        Driver::ALL.into_iter().map(|driver| installed::look(hooks_dir, driver, &binary)).collect();
+    let all = installed::all(hooks_dir);
     let mut is_installed = false;
     let mut is_taken = false;
     let rows: Vec<Vec<Cell>> = all

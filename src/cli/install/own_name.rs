@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::check::script_text::is_shell;
+use crate::cli::script_text::is_shell;
 use crate::process::startable::head::{Head, head};
 
 /// How scripts call their own name.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::afterwards::tell_daemons;
+use super::put::remove_copy;
 use super::report::{Report, Step};
-use super::{remove_copy, tell_daemons};
 use crate::cli::args::UninstallArgs;
 use crate::cli::install::installed::{self, Installed, Main};
 use crate::cli::install::purge::{self, Purged};

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::registry::{self, Report};
 use crate::cli::args::{self, DeleteArgs};
+use crate::cli::inventory::listed::Listed;
 use crate::cli::output::Output;
 use crate::cli::register::hooks_d::{self, Lock};
 use crate::cli::register::module::{self, Module};
@@ -26,7 +27,7 @@ pub fn run(place: &Place, arguments: &DeleteArgs, output: &mut Output) -> anyhow
             let runs_it = |registration: &Registration| runs(registration, &path);
             delete_all(&lock, &settings, &sources, &runs_it, &mut report)?;
             if report.is_empty() {
-                let of_path = |hook: &crate::cli::hooks::list::Listed| is_same(&hook.path, &path);
+                let of_path = |hook: &Listed| is_same(&hook.path, &path);
                 report.problem(registry::way_of_script(&settings, user, of_path).unwrap_or_else(
                     || {
                         format!(

@@ -15,8 +15,8 @@ use nix::fcntl::{Flock, FlockArg};
 use super::draft::Draft;
 use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
 use crate::machine::files;
+use crate::registry::LOCK_NAME;
 
-pub const LOCK: &str = ".lock";
 /// How long somebody else's change is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -35,7 +35,7 @@ pub fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
     if let Err(error) = DirBuilder::new().recursive(true).mode(0o755).create(&directory) {
         return Err(error).with_context(|| format!("{} can't be made", directory.display()));
     }
-    let path = directory.join(LOCK);
+    let path = directory.join(LOCK_NAME);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);

@@ -1,10 +1,9 @@
 //! Modules of Python and Perl as hooks: a few lines of the language's own load the module and give
 //! its function the event.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::machine::files;
 use crate::process::DEFAULT_PATH;
 
 /// Modules may lie in this directory of the hooks directory, after all other places.
@@ -46,12 +45,8 @@ impl Language {
     /// # Errors
     /// There is none: where it was looked for.
     pub fn find_interpreter(self) -> Result<PathBuf, String> {
-        let is_executable = |path: &PathBuf| {
-            fs::metadata(path)
-                .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-        };
         let name = self.interpreter();
-        DEFAULT_PATH.split(':').map(|directory| Path::new(directory).join(name)).find(is_executable).ok_or_else(|| {
+        DEFAULT_PATH.split(':').map(|directory| Path::new(directory).join(name)).find(|path| files::is_executable(path)).ok_or_else(|| {
             format!("a {} module needs {name}, and there is none in {DEFAULT_PATH}: install it first", self.name())
         })
     }

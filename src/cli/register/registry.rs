@@ -8,13 +8,14 @@ use anyhow::{anyhow, bail};
 use serde_json::{Value, json};
 
 use crate::cli::args::Format;
-use crate::cli::hooks::list;
+use crate::cli::inventory::Inventory;
+use crate::cli::inventory::listed::{self, Listed};
 use crate::cli::output::{Output, Tone};
 use crate::cli::register::hooks_d::{self, Lock};
 use crate::cli::remark::Remark;
 use crate::cli::{End, Place};
 use crate::command::{Fix, words};
-use crate::config::diagnostic::did_you_mean;
+use crate::config::diagnostic::hint;
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::mend::{Ground, Subject};
@@ -107,10 +108,8 @@ pub fn missing(settings: &Settings, user: u32, sources: &[Source], name: &str) -
         return way;
     }
     let names: Vec<String> = sources.iter().map(name_of).collect();
-    let hint = did_you_mean(name, names.iter().map(String::as_str)).map_or_else(
-        || "`hookmux list` shows all hooks".to_owned(),
-        |meant| format!("did you mean `{meant}`?"),
-    );
+    let otherwise = || "`hookmux list` shows all hooks".to_owned();
+    let hint = hint(name, names.iter().map(String::as_str), otherwise);
     format!("there is no registration `{name}`; {hint}")
 }
 
@@ -118,9 +117,9 @@ pub fn missing(settings: &Settings, user: u32, sources: &[Source], name: &str) -
 pub fn way_of_script(
     settings: &Settings,
     user: u32,
-    is_meant: impl Fn(&list::Listed) -> bool,
+    is_meant: impl Fn(&Listed) -> bool,
 ) -> Option<String> {
-    let hooks = list::all(settings, user).ok()?;
+    let hooks = listed::all(Inventory::look(settings, user)).ok()?;
     let hook = hooks.iter().find(|hook| hook.registration.is_none() && is_meant(hook))?;
     let (path, source) = (&hook.path, hook.source.name());
     Some(format!(

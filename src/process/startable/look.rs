@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::head::{Asked, BEGINNING_BYTES, Head, Line, head};
 use super::obstacle::{Cause, Obstacle};
 use super::walker::{EXECUTE, READ, Walker};
 use super::{binfmt, elf, shell_text};
-use crate::machine::files::{self, has_x_bit, is_executable};
+use crate::machine::files;
 use crate::process::DEFAULT_PATH;
 
 /// How many interpreters that are scripts themselves Linux follows.
@@ -113,11 +113,11 @@ fn directories(search: Option<&OsStr>) -> OsString {
 
 fn found_by_env(name: &OsStr, directories: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
-        return Some(Path::new("/").join(name)).filter(|path| is_executable(path));
+        return Some(Path::new("/").join(name)).filter(|path| files::is_executable(path));
     }
     env::split_paths(directories)
         .map(|directory| Path::new("/").join(directory).join(name))
-        .find(|path| is_executable(path))
+        .find(|path| files::is_executable(path))
 }
 
 /// Whether a user gets to a file and may execute it.
@@ -143,7 +143,7 @@ fn reach(path: &Path, walker: Walker<'_>) -> Result<(), Cause> {
     if !file.is_file() {
         return Err(Cause::NotRegular);
     }
-    if !has_x_bit(&file) {
+    if !files::has_x_bit(&file) {
         return Err(Cause::NoXBit);
     }
     if !walker.may(path, EXECUTE) {
@@ -157,8 +157,5 @@ fn reach(path: &Path, walker: Walker<'_>) -> Result<(), Cause> {
 }
 
 fn beginning(path: &Path) -> Option<Vec<u8>> {
-    let (file, _) = files::open_regular(path).ok()?;
-    let mut bytes = Vec::with_capacity(BEGINNING_BYTES);
-    file.take(BEGINNING_BYTES as u64).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    files::beginning(path, BEGINNING_BYTES as u64).ok()
 }

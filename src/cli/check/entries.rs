@@ -1,0 +1,51 @@
+//! `check --entries`: only whether libvirt still calls hookmux where it was installed.
+
+use std::path::PathBuf;
+
+use super::finding::{Code, Findings, Fix};
+use super::report;
+use crate::cli::args::Format;
+use crate::cli::install::entries;
+use crate::cli::install::installed::{self, Main};
+use crate::cli::output::Output;
+use crate::cli::{End, Place};
+
+/// Looks at the entries alone, for a unit that is started when one is written to: silent where
+/// nothing is wrong.
+pub fn check(place: &Place, format: Format, output: &mut Output) -> End {
+    let hooks_dir = &place.surroundings.hooks_dir;
+    let mut findings = Findings::default();
+    for installed in installed::all(hooks_dir) {
+        let driver = installed.driver;
+        let (code, at, message, fix): (Code, PathBuf, String, Fix) =
+            match (&installed.main, installed.overwritten_by()) {
+                (_, Some(script)) => (
+                    Code::OverwrittenEntry,
+                    installed.path.clone(),
+                    entries::words(&installed, script),
+                    entries::way_out(hooks_dir, driver),
+                ),
+                (Main::OursDangling(target), None) => (
+                    Code::DanglingInstall,
+                    installed.path.clone(),
+                    format!(
+                        "{} leads to {}, which is not there: libvirt runs nothing for {driver}",
+                        installed.path.display(),
+                        target.display()
+                    ),
+                    Fix::hookmux(hooks_dir, &["install", "--driver", driver.name()]),
+                ),
+                _ => continue,
+            };
+        findings.add(code, &at, message, fix);
+    }
+    let findings = findings.sorted();
+    if format == Format::Json {
+        report::show(&findings, hooks_dir, format, output);
+    } else {
+        for finding in &findings {
+            output.complain(&format!("{}; the way out: {}", finding.message, finding.fix));
+        }
+    }
+    if findings.is_empty() { End::Good } else { End::Problem }
+}

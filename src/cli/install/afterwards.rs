@@ -1,0 +1,111 @@
+//! What follows once the entries are what they are to be: what is good to know, and the daemons that have
+//! to look for their hook programs.
+
+use std::env;
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::installed::{self, Installed, Main};
+use super::reload;
+use super::report::Report;
+use crate::cli::Place;
+use crate::cli::args::ReloadArgs;
+use crate::cli::output::Output;
+use crate::cli::remark::Remark;
+use crate::command::Fix;
+use crate::config::Surroundings;
+use crate::hook::adopted;
+use crate::libvirt::Driver;
+use crate::mend::{Ground, Subject};
+use crate::search::directory;
+use crate::trust::Trust;
+
+/// Lets the daemons of these drivers look for their hook programs, where that is asked for, and finds
+/// those that have to.
+///
+/// # Errors
+/// hookmux's own file can't be found.
+pub fn tell_daemons(
+    place: &Place,
+    drivers: &[Driver],
+    word: &str,
+    arguments: &ReloadArgs,
+    report: &mut Report,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let Surroundings { hooks_dir, user, .. } = &place.surroundings;
+    let daemons = |drivers: &[Driver]| reload::of_drivers(hooks_dir, *user, drivers);
+    if !arguments.reload {
+        report.daemons = daemons(&report.changed());
+        return Ok(());
+    }
+    let settings = place.load(output).settings;
+    let binary = env::current_exe().context("hookmux's own file can't be found")?;
+    let entry = installed::look(hooks_dir, Driver::Daemon, &binary);
+    let is_called = matches!(entry.main, Main::Ours(_)) || entry.beside.is_some();
+    let leaves_notes = is_called && (*user == 0 || settings.session);
+    let named = drivers.iter().flat_map(|driver| ["--driver", driver.name()]);
+    let again: Vec<&str> = [word, "--reload"].into_iter().chain(named).collect();
+    let site = reload::Site {
+        notes: leaves_notes.then_some(&settings.runtime_dir),
+        limit: arguments.reload_timeout,
+        again: Fix::hookmux(hooks_dir, &again),
+    };
+    report.is_reloaded = true;
+    report.told = reload::reload(daemons(drivers), &site);
+    if report.told.is_empty() {
+        report.notes.push(reload::NONE.to_owned().into());
+    }
+    let still = report.told.iter().filter(|told| !told.is_good());
+    report.daemons = still.map(|told| told.daemon.clone()).collect();
+    Ok(())
+}
+
+/// What is good to know of what was installed.
+pub fn notes(place: &Place, places: &[Installed], binary: &Path, report: &mut Report) {
+    if places.iter().any(|installed| installed.driver == Driver::Network) {
+        report.notes.push("libvirt marks every network that has a hook as tainted (hook-script): that is a mark, and changes nothing.".to_owned().into());
+    }
+    for loose in places.iter().flat_map(|installed| &installed.loose) {
+        report.notes.push(format!("{} is run by libvirt itself, at every call and without a limit: move it into an event's directory.", loose.display()).into());
+    }
+    let mut trust = Trust::new(place.surroundings.user);
+    if let Err(refusal) = trust.file(binary) {
+        report.notes.push(format!("{refusal}: who can change that can change what libvirt runs. Install hookmux in /usr/sbin.").into());
+    } else if !["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .iter()
+        .any(|dir| binary.parent() == Some(Path::new(dir)))
+    {
+        report.notes.push(format!(
+            "{} is outside of /usr/sbin and /usr/bin: where AppArmor confines libvirt, it may not run it.",
+            binary.display()
+        ).into());
+    }
+    for step in report.steps.iter().filter(|step| step.action == "adopted") {
+        let Some(driver) = step.driver else { continue };
+        let script = adopted::place(&place.surroundings.hooks_dir, driver);
+        let state = directory::state(&script);
+        if let Some(reason) = state.reason() {
+            report.notes.push(
+                format!("{} didn't run before, and doesn't now: {reason}", script.display()).into(),
+            );
+            continue;
+        }
+        report.notes.push(
+            format!(
+                "Its `$0` is {} now: a script that looks at its own name has to know that.",
+                script.display()
+            )
+            .into(),
+        );
+        if let Err(refusal) = trust.file(&script) {
+            let hooks_dir = &place.surroundings.hooks_dir;
+            let fix = Ground::of_hooks_dir(hooks_dir, place.surroundings.user)
+                .fix(&[Subject::at(&script)]);
+            let words =
+                format!("{} will be refused, and count as failed: {refusal}", script.display());
+            report.notes.push(Remark::and(&words, fix));
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Puts hookmux under a driver's name, in the place of whatever is there.
+//!
+//! libvirt runs nothing, silently, where a link leads nowhere or a name is missing for a moment:
+//! so names are only ever replaced by rename.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::installed::{self, BESIDE, Installed, Main};
+use super::report::Report;
+use super::site::Site;
+use super::{adoption, copies, entries, kept};
+use crate::cli::remark::Remark;
+use crate::hook::adopted;
+use crate::libvirt::program;
+
+/// Renews a driver's copy, and links its entry to it where that leads to the shared program.
+///
+/// # Errors
+/// The copy or the link can't be made.
+pub fn renew(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+    let (driver, path) = (installed.driver, &installed.path);
+    let copy = program::copy_of(driver);
+    if let Some(script) = installed.overwritten_by() {
+        let fix = entries::way_out(&site.hooks_dir, driver);
+        let told = entries::words(installed, script);
+        let words = format!("{told}; it is left as it is: `{fix}` makes both run.");
+        report.notes.push(Remark::with(words, fix));
+        return Ok(());
+    }
+    let is_lost = matches!(&installed.main, Main::OursDangling(target)
+        if *target == copy || target == Path::new(program::PATH));
+    let is_ours = matches!(installed.main, Main::Ours(_));
+    if is_ours && installed.leads_to_copy() {
+        if copies::is_current(&copy) {
+            report.did(driver, &copy, "none", "is of this version already".to_owned());
+        } else {
+            copies::make(driver).with_context(|| format!("{} can't be renewed", copy.display()))?;
+            report.did(driver, &copy, "renewed", "renewed".to_owned());
+        }
+    } else if is_lost || (is_ours && copies::is_shared(&site.hooks_dir, path)) {
+        if installed.copy.as_ref().is_some_and(|copy| !copy.is_ours) {
+            report.notes.push(
+                format!("{} is somebody else's, and is left as it is.", copy.display()).into(),
+            );
+            return Ok(());
+        }
+        relink(site, installed, report)?;
+    }
+    Ok(())
+}
+
+/// Links an entry that is hookmux's already to where it is to lead.
+fn relink(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+    let (driver, path) = (installed.driver, &installed.path);
+    let target = site.target(driver, report);
+    if fs::read_link(path).is_ok_and(|old| old == target) {
+        let action = if installed.copy.is_none() { "relinked" } else { "none" };
+        let words = if installed.copy.is_none() {
+            format!("leads to a new {}", target.display())
+        } else {
+            "is hookmux already".to_owned()
+        };
+        report.did(driver, path, action, words);
+        return Ok(());
+    }
+    link(path, &target)?;
+    report.did(driver, path, "relinked", format!("linked to {}", target.display()));
+    Ok(())
+}
+
+fn link(path: &Path, target: &Path) -> anyhow::Result<()> {
+    copies::replace_by_link(path, target)
+        .with_context(|| format!("{} can't be made", path.display()))
+}
+
+/// Makes a driver's entry hookmux; a script that is there is adopted.
+///
+/// # Errors
+/// It can't be done; what was there is there still.
+pub fn main(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+    let (driver, path) = (installed.driver, &installed.path);
+    match &installed.main {
+        Main::Ours(_) => {
+            let is_shared = copies::is_shared(&site.hooks_dir, path);
+            if site.has_copies && installed.leads_to_copy() {
+                return renew(site, installed, report);
+            }
+            if site.has_copies && is_shared {
+                return relink(site, installed, report);
+            }
+            if !site.has_copies && installed.leads_to_copy() && copies::is_source_there() {
+                link(path, Path::new(program::PATH))?;
+                report.did(driver, path, "relinked", format!("linked to {}", program::PATH));
+                return remove_copy(installed, report);
+            }
+            report.did(driver, path, "none", "is hookmux already".to_owned());
+        }
+        Main::Nobody => {
+            let target = site.target(driver, report);
+            symlink(&target, path).with_context(|| format!("{} can't be made", path.display()))?;
+            report.did(driver, path, "linked", format!("linked to {}", target.display()));
+        }
+        Main::OursDangling(old) => {
+            let target = site.target(driver, report);
+            link(path, &target)?;
+            report.did(
+                driver,
+                path,
+                "linked",
+                format!(
+                    "linked to {}; it led to {}, which is not there",
+                    target.display(),
+                    old.display()
+                ),
+            );
+        }
+        Main::Foreign => adopt(site, installed, report)?,
+        Main::NoFile => bail!("{} is neither a file nor a link", path.display()),
+    }
+    Ok(())
+}
+
+/// Makes a script that is there a hook of hookmux's, wherever it was written.
+fn adopt(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+    let (driver, path) = (installed.driver, &installed.path);
+    // the copy itself, where somebody wrote through the link to it
+    let written_to = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
+    let script = written_to.map_or(path, |copy| &copy.path);
+    let is_helper = !site.keeps_helper && adoption::is_helper(script);
+    let keep = if is_helper {
+        installed::retired(&site.hooks_dir, driver)
+    } else {
+        adopted::place(&site.hooks_dir, driver)
+    };
+    let earlier = kept::make_room(&site.hooks_dir, installed, script)
+        .with_context(|| format!("the earlier scripts of {driver} can't be moved away"))?;
+    // a second name first: at no moment does libvirt find neither
+    let kept = match written_to {
+        Some(copy) => copies::duplicate(&copy.path, &keep),
+        None => fs::hard_link(path, &keep),
+    };
+    let replaced = kept
+        .with_context(|| format!("{} can't be kept as {}", script.display(), keep.display()))
+        .and_then(|()| put_in_place(site, installed, report));
+    let target = replaced.inspect_err(|_| {
+        let _ = fs::remove_file(&keep);
+        earlier.iter().for_each(kept::Earlier::undo);
+    })?;
+    for one in earlier {
+        report.notes.push(
+            format!("An earlier script is kept as {}, and isn't run.", one.to.display()).into(),
+        );
+    }
+    let kept = keep.display();
+    let (action, words) = if is_helper {
+        (
+            "retired",
+            format!(
+                "the VFIO helper that was here is kept as {kept}, and its tree {driver}.d/ is run by hookmux"
+            ),
+        )
+    } else {
+        ("adopted", format!("the script that was here is {kept}, and is called as before"))
+    };
+    report.did(driver, path, action, format!("linked to {}; {words}", target.display()));
+    Ok(())
+}
+
+/// Puts hookmux where the script is that was kept. Returns where the entry leads.
+fn put_in_place(
+    site: &Site,
+    installed: &Installed,
+    report: &mut Report,
+) -> anyhow::Result<PathBuf> {
+    let target = site.target(installed.driver, report);
+    let copy = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
+    if copy.is_none_or(|copy| copy.path != target) {
+        link(&installed.path, &target)?;
+        // the script runs from where it is kept
+        let removed = copy.map(|copy| (&copy.path, fs::remove_file(&copy.path)));
+        if let Some((path, Err(error))) = removed {
+            report.notes.push(
+                format!(
+                    "{} can't be removed ({error}), and isn't called any more.",
+                    path.display()
+                )
+                .into(),
+            );
+        }
+    }
+    Ok(target)
+}
+
+/// Removes the driver's copy, where it is hookmux's.
+pub fn remove_copy(installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+    let Some(copy) = &installed.copy else { return Ok(()) };
+    if copy.is_ours {
+        fs::remove_file(&copy.path)
+            .with_context(|| format!("{} can't be removed", copy.path.display()))?;
+        report.did(installed.driver, &copy.path, "removed", "removed".to_owned());
+    } else {
+        report.notes.push(format!("{} is somebody else's, and stays.", copy.path.display()).into());
+    }
+    Ok(())
+}
+
+/// Puts hookmux beside a main script, which stays libvirt's.
+///
+/// # Errors
+/// It can't be done.
+pub fn beside(
+    hooks_dir: &Path,
+    installed: &Installed,
+    binary: &Path,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let driver = installed.driver;
+    let directory = hooks_dir.join(format!("{driver}.d"));
+    make_directory(&directory)?;
+    let path = directory.join(BESIDE);
+    if installed.beside.is_some() && path.exists() {
+        report.did(driver, &path, "none", "is hookmux already".to_owned());
+        return Ok(());
+    }
+    link(&path, binary)?;
+    report.did(
+        driver,
+        &path,
+        "linked",
+        format!(
+            "linked to {}; libvirt calls it after {}",
+            binary.display(),
+            installed.path.display()
+        ),
+    );
+    Ok(())
+}
+
+/// Makes a directory for hooks, where there is none.
+///
+/// # Errors
+/// It can't be made.
+pub fn make_directory(path: &Path) -> anyhow::Result<()> {
+    match fs::DirBuilder::new().recursive(true).mode(0o755).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(error).with_context(|| format!("{} can't be made", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,60 @@
+//! Where the entries of a hooks directory are to lead.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::copies;
+use super::report::Report;
+use crate::libvirt::{Driver, program};
+use crate::machine::own_binary;
+
+/// Where entries lead.
+pub struct Site {
+    pub hooks_dir: PathBuf,
+    /// The program that is being run; `/usr/sbin/hookmux` where that leads to it.
+    pub binary: PathBuf,
+    /// Whether each driver has a copy of its own.
+    pub has_copies: bool,
+    /// Whether the VFIO helper goes on running its own tree.
+    pub keeps_helper: bool,
+}
+
+impl Site {
+    /// # Errors
+    /// hookmux's own file can't be found.
+    pub fn new(hooks_dir: &Path) -> anyhow::Result<Site> {
+        let binary = env::current_exe().context("hookmux's own file can't be found")?;
+        let is_source = copies::is_source(&binary);
+        Ok(Site {
+            hooks_dir: hooks_dir.to_path_buf(),
+            has_copies: is_source && copies::are_for(hooks_dir),
+            keeps_helper: false,
+            binary: if is_source { PathBuf::from(program::PATH) } else { binary },
+        })
+    }
+
+    /// Makes or renews the driver's copy, if it has one. Returns where its entry is to lead: where no
+    /// copy can be made, to the program itself.
+    pub fn target(&self, driver: Driver, report: &mut Report) -> PathBuf {
+        if !self.has_copies {
+            return self.binary.clone();
+        }
+        let copy = program::copy_of(driver);
+        if own_binary::is_hookmux(&copy) && copies::is_current(&copy) {
+            return copy;
+        }
+        match copies::make(driver) {
+            Ok(()) => copy,
+            Err(error) => {
+                report.notes.push(format!(
+                    "{} can't be made ({error}): the entry leads to {}, and who writes through it overwrites the program of all drivers.",
+                    copy.display(),
+                    self.binary.display()
+                ).into());
+                self.binary.clone()
+            }
+        }
+    }
+}

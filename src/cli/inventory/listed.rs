@@ -1,0 +1,304 @@
+//! The hooks of an inventory as a list: each with its place, its turn, and whether it runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Inventory;
+use super::judged::{Judge, Judged};
+use super::per_guest::{self, Found, Moment};
+use crate::cli::output::Tone;
+use crate::cli::{rights, way_out};
+use crate::command::Fix;
+use crate::config::registration::DIRECTORY;
+use crate::config::{Registration, Settings};
+use crate::hook::candidates::{self, Candidate};
+use crate::hook::{Source, Style};
+use crate::registry;
+use crate::search::State;
+use crate::search::directory::{self, Unreadable};
+
+/// Whether a listed hook runs: what its directory says, what trust says, what its file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookState {
+    Active,
+    Masked,
+    Disabled,
+    NotExecutable,
+    Dangling,
+    Skipped,
+    /// Others could change it.
+    Refused,
+    /// It can't be started, or not as its registration says.
+    Fails,
+    /// A registration that can't be read.
+    Broken,
+    /// A place in the per-guest tree that libvirt has no call for.
+    NeverCalled,
+}
+
+impl HookState {
+    fn of(state: &State) -> HookState {
+        match state {
+            State::Active => HookState::Active,
+            State::Masked(_) => HookState::Masked,
+            State::Disabled(_) => HookState::Disabled,
+            State::NotExecutable => HookState::NotExecutable,
+            State::Dangling => HookState::Dangling,
+            State::Skipped(_) => HookState::Skipped,
+        }
+    }
+
+    /// As `hookmux list` and its JSON say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            HookState::Active => "active",
+            HookState::Masked => "masked",
+            HookState::Disabled => "disabled",
+            HookState::NotExecutable => "not executable",
+            HookState::Dangling => "a link to nothing",
+            HookState::Skipped => "skipped",
+            HookState::Refused => "refused",
+            HookState::Fails => "fails",
+            HookState::Broken => "broken",
+            HookState::NeverCalled => "never called",
+        }
+    }
+
+    /// How it looks on a terminal.
+    pub fn tone(self) -> Tone {
+        match self {
+            HookState::Active => Tone::Good,
+            HookState::Refused | HookState::Fails | HookState::Broken => Tone::Bad,
+            HookState::NotExecutable | HookState::Dangling | HookState::NeverCalled => {
+                Tone::Careful
+            }
+            HookState::Masked | HookState::Disabled | HookState::Skipped => Tone::Dim,
+        }
+    }
+
+    /// Whether it doesn't run, though it looks as if it were meant to.
+    pub fn is_odd(self) -> bool {
+        matches!(
+            self,
+            HookState::Refused
+                | HookState::Fails
+                | HookState::Broken
+                | HookState::NotExecutable
+                | HookState::Dangling
+        )
+    }
+}
+
+/// A hook as it is listed.
+pub struct Listed {
+    /// Where it belongs: an event, `qemu.d/win10/prepare/begin`, or calls of libvirt's.
+    pub place: String,
+    pub name: String,
+    /// What is executed; of a registration that can't be read, its file.
+    pub path: PathBuf,
+    pub source: Source,
+    pub style: Option<Style>,
+    pub weight: Option<i64>,
+    pub state: HookState,
+    pub reason: Option<String>,
+    /// The way out of a refusal.
+    pub fix: Option<Fix>,
+    /// Its turn among those of its place that run, from 1.
+    pub order: Option<usize>,
+    /// The file that registers it.
+    pub registration: Option<PathBuf>,
+    /// What the file says.
+    pub registered: Option<Arc<Registration>>,
+}
+
+/// Puts hooks on the list, with their turns and what trust says of them.
+struct Lister<'a> {
+    settings: &'a Settings,
+    judge: Judge<'a>,
+    listed: Vec<Listed>,
+}
+
+impl Lister<'_> {
+    fn add(&mut self, place: &str, candidates: Vec<Candidate>) {
+        let mut turn = 0;
+        for candidate in candidates {
+            let hook = &candidate.hook;
+            let path = &hook.path;
+            let with = |words: String, fix: &Option<Fix>| match fix {
+                Some(fix) => Some(format!("{words}; {}", fix.text)),
+                None => Some(words),
+            };
+            let (state, reason, fix) = match candidate.state == State::Active {
+                true => match self.judge.of(hook) {
+                    Judged::Runs => (HookState::Active, None, None),
+                    Judged::Refused(why, fix) => {
+                        (HookState::Refused, with(format!("refused: {why}"), &fix), fix)
+                    }
+                    Judged::Fails(why, fix) => {
+                        let fix = Some(fix);
+                        (HookState::Fails, with(why, &fix), fix)
+                    }
+                    Judged::Never(why, fix) => (HookState::NeverCalled, Some(why), Some(fix)),
+                },
+                false => {
+                    let fix = way_out::of_state(&candidate.state, path, self.settings);
+                    let fix = fix.map(|fix| self.judge.ground().guard(fix));
+                    (HookState::of(&candidate.state), candidate.state.reason(), fix)
+                }
+            };
+            let runs = state == HookState::Active;
+            turn += usize::from(runs);
+            self.listed.push(Listed {
+                place: place.to_owned(),
+                name: hook.name.to_string_lossy().into_owned(),
+                path: hook.path.clone(),
+                source: hook.source,
+                style: Some(hook.style),
+                weight: Some(hook.weight),
+                state,
+                reason,
+                fix,
+                order: runs.then_some(turn),
+                registration: hook
+                    .registration
+                    .as_ref()
+                    .map(|registration| registration.source.clone()),
+                registered: hook.registration.clone(),
+            });
+        }
+    }
+
+    /// The scripts of the per-guest tree for one call, which libvirt may not have.
+    fn add_moment(&mut self, moment: Moment) {
+        let Ok(scripts) = moment.scripts else { return };
+        let place = moment.path.strip_prefix(&self.settings.hooks_dir).unwrap_or(&moment.path);
+        let place = place.to_string_lossy();
+        let before = self.listed.len();
+        self.add(&place, scripts);
+        if moment.is_called {
+            return;
+        }
+        let (driver, name) = (moment.call.driver, per_guest::name(&moment.call));
+        let meant = per_guest::meant_by(driver, &name);
+        let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        for listed in &mut self.listed[before..] {
+            listed.state = HookState::NeverCalled;
+            listed.reason = Some(format!("libvirt has no {name} for {driver}{hint}"));
+            listed.order = None;
+        }
+    }
+
+    /// A registration that is none of any event's: masked, disabled by a link, or broken.
+    fn add_silent(&mut self, source: &registry::Source, has_stand_in: bool) {
+        let path = &source.path;
+        let fix = match &source.content {
+            Some(Err(diagnostic)) => Some(Fix::edit(path, diagnostic.place.map(|(line, _)| line))),
+            _ => way_out::of_state(&source.state, path, self.settings)
+                .map(|fix| self.judge.ground().guard(fix)),
+        };
+        let (state, reason) = match &source.content {
+            Some(Err(diagnostic)) if has_stand_in => {
+                let words = format!("{}; its last good form runs", diagnostic.one_line());
+                (HookState::Broken, Some(words))
+            }
+            Some(Err(diagnostic)) => {
+                let consequence = diagnostic.meaning().consequence();
+                let words = format!("{}; {consequence}", diagnostic.one_line());
+                (HookState::Broken, Some(words))
+            }
+            _ => (HookState::of(&source.state), source.state.reason()),
+        };
+        self.listed.push(Listed {
+            place: DIRECTORY.to_owned(),
+            name: source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            path: source.path.clone(),
+            source: Source::Registered,
+            style: None,
+            weight: None,
+            state,
+            reason,
+            fix,
+            order: None,
+            registration: Some(source.path.clone()),
+            registered: None,
+        });
+    }
+}
+
+/// All hooks, in the order of their places.
+///
+/// # Errors
+/// A directory is there and can't be read.
+pub fn all(inventory: Inventory<'_>) -> anyhow::Result<Vec<Listed>> {
+    let Inventory { settings, user, registrations, .. } = inventory;
+    let mut lister = Lister { settings, judge: Judge::new(settings, user), listed: Vec::new() };
+    let sources = inventory.sources.map_err(unreadable)?;
+    for at in inventory.events {
+        let mut candidates = at.scripts.map_err(unreadable)?;
+        let own = registrations.iter().filter(|one| one.triggers.has_event(&at.event));
+        candidates.extend(own.map(|one| candidates::registered_hook(one, &at.event, settings)));
+        candidates::in_order(&mut candidates);
+        lister.add(&at.event, candidates);
+    }
+    for registration in registrations.iter().filter(|one| !one.triggers.calls.is_empty()) {
+        let calls: Vec<String> =
+            registration.triggers.calls.iter().map(ToString::to_string).collect();
+        lister.add(
+            &format!("calls {}", calls.join(", ")),
+            vec![candidates::registered_hook(registration, DIRECTORY, settings)],
+        );
+    }
+    for of in inventory.drivers {
+        if let Some(adopted) = of.adopted {
+            let candidate = adopted.candidate.into_iter();
+            lister.add(&format!("every {} call", of.driver), candidate.collect());
+        }
+        for found in of.tree {
+            match found {
+                Found::Unreadable(directory) => return Err(unreadable(directory)),
+                // who runs it has its own order
+                Found::Moment(moment) if of.tree_left_to.is_none() => lister.add_moment(moment),
+                Found::Moment(_) => {}
+                // what a link to nothing stood for is unknown
+                Found::TooHigh(path) => drop(directory::names(&path).map_err(unreadable)?),
+            }
+        }
+    }
+    let is_ours = |source: &&registry::Source| {
+        source.path.file_name().is_some_and(|name| name == registry::LOCK_NAME)
+    };
+    let silent = sources.iter().filter(|source| !matches!(source.content, Some(Ok(_))));
+    for source in silent.filter(|source| !is_ours(source)) {
+        lister.add_silent(source, inventory.stand_ins.contains(&source.path));
+    }
+    Ok(lister.listed)
+}
+
+fn unreadable(directory: Unreadable) -> anyhow::Error {
+    rights::explained(&directory.path, directory.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_said_as_ever() {
+        let path = || PathBuf::from("/x");
+        for state in [
+            State::Active,
+            State::Masked(path()),
+            State::Disabled("x"),
+            State::NotExecutable,
+            State::Dangling,
+            State::Skipped("x"),
+        ] {
+            assert_eq!(HookState::of(&state).name(), state.name());
+            assert_eq!(HookState::of(&state).is_odd(), state.is_odd());
+        }
+        let names =
+            [HookState::Refused, HookState::Fails, HookState::Broken, HookState::NeverCalled];
+        assert_eq!(names.map(HookState::name), ["refused", "fails", "broken", "never called"]);
+        assert_eq!(names.map(HookState::is_odd), [true, true, true, false]);
+    }
+}

@@ -1,0 +1,168 @@
+//! What stands in the way of a draft, and what is to be said of one that will hardly do what is meant.
+
+use std::fs;
+use std::path::Path;
+
+use super::asked::{MAX_FILE_BYTES, own};
+use crate::cli::args::AddArgs;
+use crate::cli::register::draft::Draft;
+use crate::cli::register::registry;
+use crate::cli::remark::Remark;
+use crate::config::registration::RunAs;
+use crate::config::{Registration, Settings, TrustPolicy};
+use crate::event;
+use crate::mend::{self, Ground};
+use crate::process::supervise::Supervisor;
+use crate::process::users;
+use crate::registry::{Source, called, matching};
+use crate::search::State;
+use crate::trust::Trust;
+
+/// Checks drafts.
+pub struct Checker<'a> {
+    pub settings: &'a Settings,
+    pub user: u32,
+    pub arguments: &'a AddArgs,
+    /// Whether the options say what is registered.
+    pub by_options: bool,
+}
+
+impl Checker<'_> {
+    /// Why a draft can't be written.
+    pub fn obstacle(&self, draft: &Draft, sources: &[Source]) -> Option<String> {
+        let name = &draft.name;
+        // a description names its registrations itself
+        let is_nameable = self.by_options || self.arguments.reference.is_none();
+        let or_name = |words: &str| {
+            if is_nameable { format!(", {words}") } else { String::new() }
+        };
+        if !self.arguments.replace {
+            if let Some(top) = registry::find(sources, name).first() {
+                let path = top.path.display();
+                return Some(match (registry::read(top), &top.state) {
+                    (_, State::Disabled(_)) => format!(
+                        "{path} disables `{name}`: `{}` first, or give --replace",
+                        own(self.settings, &["enable", name])
+                    ),
+                    _ if !registry::is_own(top, self.settings) => format!(
+                        "`{name}` is registered in {path}, which would be masked: give --replace{}",
+                        or_name("or another --name")
+                    ),
+                    (Some(known), _)
+                        if known.command.first() == draft.registration.command.first() =>
+                    {
+                        format!(
+                            "this is registered already, as `{name}` in {path}: --replace writes it anew{}",
+                            or_name("--name registers it once more")
+                        )
+                    }
+                    _ => format!(
+                        "`{name}` is the name of another registration, {path}: give --replace{}",
+                        or_name("or another --name")
+                    ),
+                });
+            }
+            if draft.path.symlink_metadata().is_ok() {
+                return Some(format!(
+                    "{} is there already, and is no registration: move it away, or give --replace",
+                    draft.path.display()
+                ));
+            }
+        }
+        match fs::symlink_metadata(&draft.path) {
+            Ok(file) if file.is_dir() => {
+                return Some(format!("{} is a directory: move it away", draft.path.display()));
+            }
+            Ok(file) if file.is_symlink() => {}
+            // what is replaced has to be put back where a later one can't be written
+            Ok(file) if !file.is_file() || file.len() > MAX_FILE_BYTES => {
+                return Some(format!(
+                    "{} is no registration (a regular file of at most 1 MiB): move it away",
+                    draft.path.display()
+                ));
+            }
+            _ => {}
+        }
+        let is_again = |source: &&Source| {
+            source.path != draft.path
+                && registry::read(source).is_some_and(|known| {
+                    // all that it does, apart from what it is called and when its turn is
+                    let new = Registration {
+                        name: known.name.clone(),
+                        source: known.source.clone(),
+                        root: known.root.clone(),
+                        weight: known.weight,
+                        enabled: known.enabled,
+                        ..draft.registration.clone()
+                    };
+                    *known == new
+                })
+        };
+        let again = sources.iter().find(is_again).filter(|_| !draft.is_named)?;
+        Some(format!(
+            "this is registered already, as `{}` in {}: `{}` first{}",
+            registry::name_of(again),
+            again.path.display(),
+            own(self.settings, &["delete", &registry::name_of(again)]),
+            or_name("or --name registers it once more")
+        ))
+    }
+
+    /// What is allowed, and will hardly do what is meant.
+    pub fn warn(&self, draft: &Draft, trust: &mut Trust, warnings: &mut Vec<Remark>) {
+        let registration = &draft.registration;
+        let mut found: Vec<String> = registration.warnings();
+        found.extend(
+            matching::impossibility(registration).map(|why| format!("it never runs: {why}")),
+        );
+        found.extend(registration.triggers.calls.iter().filter_map(called::uncalled));
+        let programs = [
+            Some(&registration.command),
+            registration.check.as_ref(),
+            registration.rollback.as_ref(),
+        ];
+        for program in programs.into_iter().flatten().filter_map(|words| words.first()) {
+            if let Err(refusal) = trust.file(Path::new(program)) {
+                let ground = Ground::of(self.settings, self.user);
+                let fix = ground.fix(&[mend::Subject::named(Path::new(program), &draft.path)]);
+                let words = match self.settings.trust {
+                    TrustPolicy::Refuse => {
+                        format!(
+                            "{}: it will be refused, and count as failed: {refusal}",
+                            draft.name
+                        )
+                    }
+                    TrustPolicy::Warn => format!("{}: {refusal}", draft.name),
+                };
+                let remark = Remark::and(&words, fix);
+                if warnings.iter().all(|known| known.words != remark.words) {
+                    warnings.push(remark);
+                }
+            }
+        }
+        let refused = registration.run_as.as_ref().and_then(|run_as| self.find_user(run_as).err());
+        found.extend(refused.map(|why| format!("it will be refused, and count as failed: {why}")));
+        if let Some(program) = registration.command.first() {
+            found.extend(self.event_of(Path::new(program)).map(|event| {
+                format!("{program} lies in an event's directory: it runs at {event} without being registered too")
+            }));
+        }
+        found.dedup();
+        let named = |words: String| Remark::from(format!("{}: {words}", draft.name));
+        warnings.extend(found.into_iter().map(named));
+    }
+
+    /// The event in whose directory a program lies.
+    fn event_of<'a>(&self, program: &'a Path) -> Option<&'a str> {
+        let directory = program.parent()?;
+        let root = directory.parent()?;
+        let event = directory.file_name()?.to_str()?;
+        (self.settings.all_roots().any(|known| known == root) && event::is_known(event))
+            .then_some(event)
+    }
+
+    fn find_user(&self, run_as: &RunAs) -> Result<(), String> {
+        let mut supervisor = Supervisor::new(&[]).map_err(|error| error.to_string())?;
+        users::resolve(run_as, self.user, &mut supervisor).map(drop).map_err(|why| why.to_string())
+    }
+}
