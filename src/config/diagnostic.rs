@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::meaning::Meaning;
+use super::suggest::{shortened, suggest};
 use crate::machine::cut;
 use crate::trust::{Fault, Refusal};
 
@@ -155,38 +156,13 @@ impl fmt::Display for Diagnostic {
 
 /// The longest message, in bytes: what libvirt is told has at most 4 KiB in all.
 const MAX_MESSAGE_BYTES: usize = 2000;
-/// The longest word that is compared with those that are known, and that is told whole, in bytes.
-const MAX_WORD_BYTES: usize = 100;
-
-/// The beginning of a word that may be of any length.
-fn shortened(word: &str) -> String {
-    if word.len() <= MAX_WORD_BYTES {
-        return word.to_owned();
-    }
-    format!("{}…", cut::beginning(word, MAX_WORD_BYTES))
-}
-
-/// The word most like `word`, if any is like enough to have been meant.
-pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // and a word may be as long as its file
-    let known = known.filter(|_| word.len() <= MAX_WORD_BYTES);
-    known
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
-}
 
 struct UnknownKey<'a>(String, Vec<&'a str>);
 
 impl UnknownKey<'_> {
     fn message(&self) -> String {
-        match did_you_mean(&self.0, self.1.iter().copied()) {
-            Some(meant) => format!("unknown key `{}`; did you mean `{meant}`?", self.0),
-            None => {
-                format!("unknown key `{}`; known are {}", shortened(&self.0), self.1.join(", "))
-            }
-        }
+        let hint = suggest(&self.0, self.1.iter().copied());
+        format!("unknown key `{}`; {hint}", shortened(&self.0))
     }
 }
 
@@ -202,12 +178,8 @@ fn unknown_key(message: &str) -> Option<UnknownKey<'_>> {
 fn unknown_value(message: &str) -> Option<String> {
     let (before, rest) = message.split_once("unknown variant `")?;
     let (value, rest) = rest.split_once('`')?;
-    let known: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
-    let hint = did_you_mean(value, known.iter().copied()).map_or_else(
-        || format!("known are {}", known.join(", ")),
-        |meant| format!("did you mean `{meant}`?"),
-    );
-    Some(format!("{before}unknown value `{}`; {hint}", shortened(value)))
+    let known = rest.split('`').skip(1).step_by(2);
+    Some(format!("{before}unknown value `{}`; {}", shortened(value), suggest(value, known)))
 }
 
 /// The beginning of a message that may quote values of any length.
@@ -284,14 +256,6 @@ mod tests {
             diagnostic.to_string(),
             "/x/hookmux.yaml:3:10: invalid duration\n  timeout: 3x\n           ^"
         );
-    }
-
-    #[test]
-    fn likely_words_are_offered() {
-        let known = ["timeout", "total_timeout", "trust"];
-        assert_eq!(did_you_mean("timout", known.into_iter()), Some("timeout"));
-        assert_eq!(did_you_mean("trsut", known.into_iter()), Some("trust"));
-        assert_eq!(did_you_mean("zzz", known.into_iter()), None);
     }
 
     #[derive(Debug, Deserialize)]

@@ -9,6 +9,7 @@ pub mod meaning;
 pub mod registration;
 mod salvage;
 pub mod settings;
+pub mod suggest;
 pub mod surroundings;
 pub mod template;
 pub mod tree_name;

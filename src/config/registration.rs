@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::diagnostic::{Diagnostic, did_you_mean};
+use super::diagnostic::Diagnostic;
 use super::keys;
+use super::suggest::{suggest, suggest_or};
 use super::template::Template;
 use super::triggers::{CallPattern, Triggers};
 use super::values::{Limit, OneOrMany, Patterns, Variables};
@@ -447,10 +448,7 @@ fn must_name(
         let bare = pattern.strip_prefix('!').unwrap_or(pattern);
         let bare = Patterns(vec![bare.to_owned()]);
         if !known.iter().any(|value| bare.match_value(value)) {
-            let hint = did_you_mean(&bare.0[0], known.iter().copied()).map_or_else(
-                || format!("known are {}", known.join(", ")),
-                |meant| format!("did you mean `{meant}`?"),
-            );
+            let hint = suggest(&bare.0[0], known.iter().copied());
             return Err((key, format!("there is no {key} `{}`; {hint}", bare.0[0])));
         }
     }
@@ -469,13 +467,10 @@ fn triggers(
             triggers.events.push(name);
         } else {
             let of_operation = event::meant_by(&name);
-            let meant = did_you_mean(&name, event::TABLE.iter().map(|row| row.name));
-            let hint = match meant {
-                _ if !of_operation.is_empty() => {
-                    format!("that operation has events of its own: {}", of_operation.join(", "))
-                }
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => "see `hookmux events`".to_owned(),
+            let known = event::TABLE.iter().map(|row| row.name);
+            let hint = match of_operation.as_slice() {
+                [] => suggest_or(&name, known, "see `hookmux events`"),
+                own => format!("that operation has events of its own: {}", own.join(", ")),
             };
             return Err(("events", format!("there is no event `{name}`; {hint}")));
         }

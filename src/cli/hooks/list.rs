@@ -15,7 +15,7 @@ use crate::cli::register::{hooks_d, module, registered};
 use crate::cli::{End, Place, rights, way_out};
 use crate::command::Fix;
 use crate::config::registration::DIRECTORY;
-use crate::config::{Registration, Settings, diagnostic};
+use crate::config::{Registration, Settings, suggest};
 use crate::event;
 use crate::hook::candidates::{self, Candidate, VDSM_ROOT};
 use crate::hook::{Source, State, Style, adopted, tree};
@@ -244,7 +244,7 @@ impl Lister<'_> {
             call.operation_name().to_string_lossy(),
             call.sub_operation().to_string_lossy()
         );
-        let meant = diagnostic::did_you_mean(&moment, moments.iter().map(String::as_str));
+        let meant = suggest::did_you_mean(&moment, moments.iter().map(String::as_str));
         let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
         for listed in &mut self.listed[before..] {
             listed.state = HookState::NeverCalled;
@@ -409,7 +409,7 @@ pub fn strangers(settings: &Settings) -> Vec<String> {
             ["before_", "after_", "on_"].iter().any(|start| name.starts_with(start))
                 && !event::is_known(name)
         })
-        .map(|name| match diagnostic::did_you_mean(&name, known.iter().copied()) {
+        .map(|name| match suggest::did_you_mean(&name, known.iter().copied()) {
             Some(meant) => format!("{name}/ is no event's: did you mean {meant}?"),
             None => format!("{name}/ is no event's: see `hookmux events`"),
         })

@@ -25,8 +25,8 @@ use crate::cli::register::module::{self, Language, Module};
 use crate::cli::remark::Remark;
 use crate::cli::{End, Place};
 use crate::command::{self, Fix, words};
-use crate::config::diagnostic::did_you_mean;
 use crate::config::registration::{EXTENSION, RunAs};
+use crate::config::suggest::suggestion;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::event;
 use crate::hook::State;
@@ -159,9 +159,7 @@ fn wanted(arguments: &AddArgs) -> anyhow::Result<Wanted> {
             Ok(Wanted::File(std::path::absolute(&arguments.what)?))
         }
         (word, _) => {
-            let hint = did_you_mean(word, ["script", "module"].into_iter())
-                .map(|meant| format!("; did you mean `{meant}`?"))
-                .unwrap_or_default();
+            let hint = suggestion(word, ["script", "module"]);
             usage(&format!("`{word}` is neither `script` nor `module` nor a .yaml file{hint}"))
         }
     }

@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 
 use super::cpanel;
 use super::module::{Language, Module};
-use crate::config::diagnostic::did_you_mean;
 use crate::config::registration;
+use crate::config::suggest::suggest_or;
 use crate::search::directory;
 
 /// Keys that only cPanel's entries have.
@@ -194,10 +194,7 @@ fn unknown(keys: &Map<String, Value>) -> Faults {
     keys.keys()
         .filter(|key| known().all(|known| known != *key))
         .map(|key| {
-            let hint = did_you_mean(key, known()).map_or_else(
-                || "see `hookmux schema`".to_owned(),
-                |meant| format!("did you mean `{meant}`?"),
-            );
+            let hint = suggest_or(key, known(), "see `hookmux schema`");
             (key.clone(), format!("there is no such key; {hint}"))
         })
         .collect()

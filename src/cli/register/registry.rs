@@ -14,8 +14,8 @@ use crate::cli::register::hooks_d::{self, Lock};
 use crate::cli::remark::Remark;
 use crate::cli::{End, Place};
 use crate::command::{Fix, words};
-use crate::config::diagnostic::did_you_mean;
 use crate::config::registration::{DIRECTORY, EXTENSION};
+use crate::config::suggest::suggest_or;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::hook::State;
 use crate::mend::{Ground, Subject};
@@ -107,10 +107,8 @@ pub fn missing(settings: &Settings, user: u32, sources: &[Source], name: &str) -
         return way;
     }
     let names: Vec<String> = sources.iter().map(name_of).collect();
-    let hint = did_you_mean(name, names.iter().map(String::as_str)).map_or_else(
-        || "`hookmux list` shows all hooks".to_owned(),
-        |meant| format!("did you mean `{meant}`?"),
-    );
+    let known = names.iter().map(String::as_str);
+    let hint = suggest_or(name, known, "`hookmux list` shows all hooks");
     format!("there is no registration `{name}`; {hint}")
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::args::HookOptions;
 use crate::cli::register::description::Subject;
-use crate::config::diagnostic::did_you_mean;
+use crate::config::suggest::suggest;
 
 /// The options as a description would say them.
 pub fn keys_of(
@@ -86,10 +86,7 @@ fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
             _ if KEYS.contains(&key) => (Some(&mut when), key),
             _ => {
                 let known = KEYS.into_iter().chain(["property.NAME"]);
-                let hint = did_you_mean(key, known.clone()).map_or_else(
-                    || format!("known are {}", known.collect::<Vec<_>>().join(", ")),
-                    |meant| format!("did you mean `{meant}`?"),
-                );
+                let hint = suggest(key, known);
                 return Err(format!("`{key}` in `{word}` is no condition; {hint}"));
             }
         };
