@@ -282,7 +282,8 @@ impl Registration {
     }
 
     fn parse_plain(source: &Path, root: &Path, text: &str) -> Result<Registration, Diagnostic> {
-        let fragment: Option<Fragment> = yaml::read(source, text)?;
+        let fragment: Option<Fragment> =
+            yaml::read(text).map_err(|mistake| Diagnostic::syntax(source, mistake))?;
         let Some(fragment) = fragment else {
             return Err(Diagnostic::whole(
                 source,

@@ -190,7 +190,8 @@ impl Settings {
         surroundings: &Surroundings,
     ) -> Result<Settings, Diagnostic> {
         // an empty file is a null
-        let fragment: Option<Fragment> = yaml::read(path, text)?;
+        let fragment: Option<Fragment> =
+            yaml::read(text).map_err(|mistake| Diagnostic::syntax(path, mistake))?;
         let fragment = fragment.unwrap_or_default();
         Ok(Settings::from_fragment(fragment, surroundings))
     }

@@ -110,11 +110,12 @@ fn unknown(document: &Document) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::yaml;
     use crate::event::Origin;
     use crate::libvirt::metadata::{Metadata, Property};
 
     fn when(text: &str) -> When {
-        serde_yaml::from_str(text).unwrap()
+        yaml::read(text).unwrap()
     }
 
     fn metadata() -> Metadata {
