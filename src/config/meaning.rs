@@ -4,9 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::registration::When;
 use super::triggers::{CallPattern, Triggers};
 use super::values::Patterns;
+use super::when::When;
 use super::yaml::{self, Value};
 use crate::event;
 use crate::libvirt::{Call, Class, Driver, operation};

@@ -1,5 +1,6 @@
 //! What the administrator decided: settings, and where hooks may lie.
 
+pub mod choice;
 pub mod custom_properties;
 pub mod diagnostic;
 pub mod glob;
@@ -7,6 +8,7 @@ pub mod keys;
 pub mod last_good;
 pub mod meaning;
 pub mod registration;
+pub mod rights;
 mod salvage;
 pub mod settings;
 pub mod suggest;
@@ -15,6 +17,7 @@ pub mod template;
 pub mod tree_name;
 pub mod triggers;
 pub mod values;
+pub mod when;
 pub mod yaml;
 
 use std::fs;
