@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::args::HookOptions;
 use crate::cli::register::description::Subject;
+use crate::config::keys;
 use crate::config::suggest::suggest;
 
 /// The options as a description would say them.
@@ -72,7 +73,6 @@ pub fn bare_name(name: &str) -> String {
 
 /// `KEY=VALUE` becomes `when`; values of one key are alternatives.
 fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
-    const KEYS: [&str; 7] = ["driver", "name", "uuid", "title", "reason", "origin", "network"];
     let mut when = Map::new();
     for word in words {
         let Some((key, value)) = word.split_once('=') else {
@@ -83,9 +83,9 @@ fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
                 let properties = when.entry("property").or_insert_with(|| json!({}));
                 (properties.as_object_mut(), property)
             }
-            _ if KEYS.contains(&key) => (Some(&mut when), key),
+            _ if plain_conditions().any(|known| known == key) => (Some(&mut when), key),
             _ => {
-                let known = KEYS.into_iter().chain(["property.NAME"]);
+                let known = plain_conditions().chain(["property.NAME"]);
                 let hint = suggest(key, known);
                 return Err(format!("`{key}` in `{word}` is no condition; {hint}"));
             }
@@ -96,6 +96,11 @@ fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
         }
     }
     Ok(when)
+}
+
+/// The conditions that are compared with one thing of a call.
+fn plain_conditions() -> impl Iterator<Item = &'static str> {
+    keys::below(keys::REGISTRATION, "when").filter(|key| *key != "property")
 }
 
 #[cfg(test)]
