@@ -110,11 +110,10 @@ pub fn must_read_state(settings: &Settings) -> Result<(), Denied> {
 /// As [`must_list`].
 pub fn must_read_hooks(settings: &Settings) -> Result<(), Denied> {
     must_read_settings(&settings.hooks_dir)?;
-    must_list(&[&settings.hooks_dir])?;
-    settings.roots.iter().try_for_each(|root| must_list(&[root]))?;
+    settings.all_roots().try_for_each(|root| must_list(&[root]))?;
     // one that can't be read would be told as broken, and is good for the daemon
-    let roots = std::iter::once(&settings.hooks_dir).chain(&settings.roots);
-    let registrations = roots.flat_map(|root| fs::read_dir(root.join(DIRECTORY))).flatten();
+    let registrations =
+        settings.all_roots().flat_map(|root| fs::read_dir(root.join(DIRECTORY))).flatten();
     registrations.flatten().try_for_each(|entry| must_read(&entry.path()))
 }
 

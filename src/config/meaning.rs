@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::choice::{FailurePolicy, Mode};
 use super::triggers::{CallPattern, Triggers};
 use super::values::Patterns;
 use super::when::When;
@@ -37,7 +38,8 @@ impl Meaning {
             triggers: triggers(keys.get("events"), keys.get("calls")),
             when: when.flatten().unwrap_or_default(),
             is_disabled: keys.get("enabled") == Some(&Value::Bool(false)),
-            is_lenient: word("mode") == Some("detached") || word("on_failure") == Some("warn"),
+            is_lenient: word("mode") == Some(Mode::Detached.word())
+                || word("on_failure") == Some(FailurePolicy::Warn.word()),
         }
     }
 

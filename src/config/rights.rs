@@ -17,13 +17,18 @@ pub struct RunAs {
 
 impl RunAs {
     /// Reads `USER` or `USER:GROUP`.
-    pub fn parse(word: &str) -> Option<RunAs> {
+    ///
+    /// # Errors
+    /// It is neither, in words.
+    pub fn parse(word: &str) -> Result<RunAs, String> {
         let (user, group) = match word.split_once(':') {
             Some((user, group)) => (user, Some(group)),
             None => (word, None),
         };
-        let is_word = !user.is_empty() && group != Some("");
-        is_word.then(|| RunAs { user: user.to_owned(), group: group.map(str::to_owned) })
+        if user.is_empty() || group == Some("") {
+            return Err(format!("`{word}` is nobody: write USER or USER:GROUP"));
+        }
+        Ok(RunAs { user: user.to_owned(), group: group.map(str::to_owned) })
     }
 }
 
@@ -47,9 +52,7 @@ impl<'de> Deserialize<'de> for RunAs {
             }
 
             fn visit_str<E: de::Error>(self, word: &str) -> Result<RunAs, E> {
-                RunAs::parse(word).ok_or_else(|| {
-                    E::custom(format!("`{word}` is nobody: write USER or USER:GROUP"))
-                })
+                RunAs::parse(word).map_err(E::custom)
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<RunAs, E> {

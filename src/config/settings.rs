@@ -241,6 +241,11 @@ impl Settings {
         }
     }
 
+    /// All roots in order of precedence: the hooks directory, and the further ones.
+    pub fn all_roots(&self) -> impl Iterator<Item = &Path> + Clone {
+        std::iter::once(&self.hooks_dir).chain(&self.roots).map(PathBuf::as_path)
+    }
+
     /// The per-guest tree of a driver.
     pub fn tree_of(&self, driver: Driver) -> PathBuf {
         self.tree.place(&self.hooks_dir, driver)
@@ -321,6 +326,10 @@ mod tests {
         assert_eq!(settings.state_dir.named(), Path::new("/h/s"));
         assert_eq!(settings.runtime_dir.named(), Path::new("/r"));
         assert_eq!(settings.roots, [PathBuf::from("/h/more")]);
+        assert_eq!(
+            settings.all_roots().collect::<Vec<_>>(),
+            [Path::new("/h"), Path::new("/h/more")]
+        );
         assert_eq!(settings.tree_of(Driver::Lxc), Path::new("/h/guests/lxc"));
         assert_eq!(settings.timeout, None);
         assert_eq!(settings.trust, TrustPolicy::Warn);

@@ -175,10 +175,8 @@ pub fn registered_hook(
 /// A directory is there and can't be read.
 pub fn event_hooks(event: &str, settings: &Settings) -> Result<Vec<Candidate>, Unreadable> {
     let vdsm = settings.vdsm_hooks.then_some(Path::new(VDSM_ROOT));
-    let own = std::iter::once(settings.hooks_dir.as_path())
-        .chain(settings.roots.iter().map(|root| root.as_path()));
-    let own_count = 1 + settings.roots.len();
-    let entries = directory::entries(own.chain(vdsm), event)?;
+    let own_count = settings.all_roots().count();
+    let entries = directory::entries(settings.all_roots().chain(vdsm), event)?;
     Ok(entries
         .into_iter()
         .map(|entry| {

@@ -50,9 +50,7 @@ pub struct Registry {
 /// # Errors
 /// A directory is there and can't be read.
 pub fn entries(settings: &Settings) -> Result<Vec<Entry>, Unreadable> {
-    let roots = std::iter::once(settings.hooks_dir.as_path())
-        .chain(settings.roots.iter().map(|root| root.as_path()));
-    directory::entries_by(roots, DIRECTORY, &|path| {
+    directory::entries_by(settings.all_roots(), DIRECTORY, &|path| {
         if path.extension().is_none_or(|end| end != EXTENSION) {
             return State::Skipped("no registration: its name doesn't end in .yaml");
         }

@@ -546,9 +546,9 @@ impl Adding<'_> {
     fn event_of<'a>(&self, program: &'a Path) -> Option<&'a str> {
         let directory = program.parent()?;
         let root = directory.parent()?;
-        let mut roots = std::iter::once(&self.settings.hooks_dir).chain(&self.settings.roots);
         let event = directory.file_name()?.to_str()?;
-        (roots.any(|known| known == root) && event::is_known(event)).then_some(event)
+        (self.settings.all_roots().any(|known| known == root) && event::is_known(event))
+            .then_some(event)
     }
 
     fn find_user(&self, run_as: &RunAs) -> Result<(), String> {

@@ -58,7 +58,7 @@ pub fn event_name(
         format!("it has only stage {} ({})", stage.other().name(), name(stage.other()))
     } else {
         let of_category: Vec<&str> = moments(&category).map(|(_, event)| event).collect();
-        match did_you_mean(&word, of_category.into_iter()) {
+        match did_you_mean(&word, of_category) {
             Some(meant) => format!("did you mean event `{meant}`?"),
             None => format!("known in {category} are {}", in_words(&category)),
         }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::cpanel;
 use super::module::{Language, Module};
+use crate::config::choice::{CallStyle, FailurePolicy, StdinKind};
 use crate::config::registration;
 use crate::config::suggest::suggest_or;
 use crate::search::directory;
@@ -291,13 +292,13 @@ fn command(
         keys.insert("command".to_owned(), words);
     }
     if is_module {
-        if keys.get("style").is_some_and(|style| style == "libvirt") {
+        if keys.get("style").is_some_and(|style| style == CallStyle::Libvirt.word()) {
             return fault(
                 "style",
                 "a module's function gets the event, which libvirt's style has not",
             );
         }
-        keys.entry("stdin").or_insert("json".into());
+        keys.entry("stdin").or_insert(StdinKind::Json.word().into());
     }
     Ok(())
 }
@@ -395,7 +396,8 @@ fn blocking(keys: &mut Map<String, Value>) -> Found<()> {
     if keys.contains_key("on_failure") {
         return fault("blocking", "`blocking` and `on_failure` say the same: use one of them");
     }
-    keys.insert("on_failure".to_owned(), if blocks { "stop" } else { "warn" }.into());
+    let policy = if blocks { FailurePolicy::Stop } else { FailurePolicy::Warn };
+    keys.insert("on_failure".to_owned(), policy.word().into());
     Ok(())
 }
 

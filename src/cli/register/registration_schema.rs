@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::config::choice::{CallStyle, Mode, StdinKind};
 use crate::config::keys::{self, Key};
 use crate::event;
 use crate::libvirt::Driver;
@@ -26,12 +27,12 @@ pub fn schema() -> Value {
         ],
         "allOf": [
             {
-                "if": { "properties": { "mode": { "const": "detached" } }, "required": ["mode"] },
+                "if": { "properties": { "mode": { "const": Mode::Detached.word() } }, "required": ["mode"] },
                 "then": { "properties": { "rollback": false, "parallel": { "const": false } } },
                 "else": { "properties": { "retries": false, "max_parallel": false } },
             },
             {
-                "if": { "properties": { "style": { "const": "libvirt" } }, "required": ["style"] },
+                "if": { "properties": { "style": { "const": CallStyle::Libvirt.word() } }, "required": ["style"] },
                 "then": { "properties": {
                     "stdin": false,
                     "args": { "maxItems": 0 },
@@ -40,7 +41,7 @@ pub fn schema() -> Value {
             },
             {
                 "if": { "properties": { "args_stdin": { "const": true } }, "required": ["args_stdin"] },
-                "then": { "properties": { "stdin": { "const": "none" } } },
+                "then": { "properties": { "stdin": { "const": StdinKind::None.word() } } },
             },
         ],
         "$defs": {
@@ -308,7 +309,7 @@ mod tests {
             "^(?!HOOKMUX_|_hook_|vmId$)[A-Za-z_][A-Za-z0-9_]*$" => {
                 is_variable_name(text) && !is_own_variable(text.as_bytes())
             }
-            "^[^:]+(:[^:]+)?$" => RunAs::parse(text).is_some() && text.matches(':').count() < 2,
+            "^[^:]+(:[^:]+)?$" => RunAs::parse(text).is_ok() && text.matches(':').count() < 2,
             "^[0-9]+ *([KMGT](i?B)?|B)?$" => parse_size(text).is_some(),
             other => panic!("no such pattern: {other}"),
         }

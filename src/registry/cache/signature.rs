@@ -135,9 +135,8 @@ impl Root {
     /// # Errors
     /// A directory is there, as far as can be told, and can't be looked at.
     pub fn open_all(settings: &Settings) -> io::Result<Vec<Root>> {
-        let others = settings.roots.iter().map(PathBuf::as_path);
-        let paths = std::iter::once(settings.hooks_dir.as_path()).chain(others);
-        paths
+        settings
+            .all_roots()
             .map(|path| {
                 let directory = Directory::open(path.join(DIRECTORY))?;
                 Ok(Root { path: path.to_path_buf(), directory })

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::args::HookOptions;
 use crate::cli::register::description::Subject;
 use crate::config::keys;
+use crate::config::rights::RunAs;
 use crate::config::suggest::suggest;
 
 /// The options as a description would say them.
@@ -49,17 +50,8 @@ pub fn keys_of(
     };
     set("hook", Some(hook));
     if let Some(who) = &options.run_as {
-        let run_as = match who.split_once(':') {
-            Some((user, group)) if !user.is_empty() && !group.is_empty() => {
-                json!({ "user": user, "group": group })
-            }
-            None if !who.is_empty() => json!({ "user": who }),
-            _ => {
-                let message = format!("`{who}` is nobody: write USER or USER:GROUP");
-                return Err(("run_as".to_owned(), message));
-            }
-        };
-        set("run_as", Some(run_as));
+        let run_as = RunAs::parse(who).map_err(|message| ("run_as".to_owned(), message))?;
+        set("run_as", Some(json!(run_as)));
     }
     let conditions = conditions(&options.when).map_err(|message| ("when".to_owned(), message))?;
     set("when", (!conditions.is_empty()).then(|| conditions.into()));
