@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::config::choice::{CallStyle, FailurePolicy, Mode};
 use crate::config::keys::Version;
 use crate::event::Origin;
 use crate::libvirt::Driver;
@@ -495,13 +496,13 @@ pub struct HookOptions {
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
     /// What its failure means
-    #[arg(long, value_parser = ["fail", "stop", "warn", "kill"])]
+    #[arg(long, value_parser = FailurePolicy::WORDS)]
     pub on_failure: Option<String>,
     /// Whether libvirt waits for it
-    #[arg(long, value_parser = ["wait", "detached"])]
+    #[arg(long, value_parser = Mode::WORDS)]
     pub mode: Option<String>,
     /// How it is called
-    #[arg(long, value_parser = ["vdsm", "libvirt"])]
+    #[arg(long, value_parser = CallStyle::WORDS)]
     pub style: Option<String>,
     /// A condition: driver, name, uuid, title, reason, origin, network or property.NAME, and a
     /// pattern; may be repeated

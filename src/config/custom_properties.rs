@@ -115,9 +115,10 @@ impl<'de> Deserialize<'de> for CustomProperties {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::yaml;
 
     fn read(text: &str) -> Result<CustomProperties, String> {
-        serde_yaml::from_str(text).map_err(|error| error.to_string())
+        yaml::read(text).map_err(|mistake| mistake.message)
     }
 
     #[test]

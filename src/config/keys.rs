@@ -1,9 +1,12 @@
-//! Every key of the settings and of a registration, with the version that brought it: one row each.
+//! Every key of the settings and of a registration: one row each.
 //!
 //! A new key is a row here, a field in its fragment, its use, and a row in the documentation. Tests
-//! demand that each key has a row.
+//! demand that all of them name the same keys. From the rows of a registration come its schema, the
+//! values of the options of `add`, and the order in which `list` and `add` tell its keys.
 
 use std::fmt;
+
+use super::choice::{CallStyle, FailurePolicy, Mode, StdinKind};
 
 /// A version of hookmux that was released, or is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,16 +38,32 @@ impl Version {
     }
 }
 
-/// A key, and what brought it. One below another key has that one's name and a dot before its own;
-/// `*` in its place stands for any name.
+/// A key. One below another key has that one's name and a dot before its own; `*` in its place
+/// stands for any name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     pub name: &'static str,
+    /// What brought it.
     pub since: Version,
+    /// What it is for, for editors. Only what the schema describes has it: of a registration the keys
+    /// that lie below no other one.
+    pub help: &'static str,
+    /// All that it can be, where that is one of a few words.
+    pub words: &'static [&'static str],
 }
 
 const fn key(name: &'static str, since: Version) -> Key {
-    Key { name, since }
+    Key { name, since, help: "", words: &[] }
+}
+
+impl Key {
+    const fn help(self, help: &'static str) -> Key {
+        Key { help, ..self }
+    }
+
+    const fn words(self, words: &'static [&'static str]) -> Key {
+        Key { words, ..self }
+    }
 }
 
 /// Those of `hookmux.yaml`.
@@ -81,15 +100,15 @@ pub const SETTINGS: &[Key] = &[
 /// Those of a registration, in the order of the documentation.
 #[rustfmt::skip]
 pub const REGISTRATION: &[Key] = &[
-    key("events", V0_1_0),
-    key("calls", V0_1_0),
-    key("command", V0_1_0),
-    key("args", V0_1_0),
-    key("args_stdin", V0_1_0),
-    key("weight", V0_1_0),
-    key("check", V0_1_0),
-    key("rollback", V0_1_0),
-    key("when", V0_1_0),
+    key("events", V0_1_0).help("the events at which it runs"),
+    key("calls", V0_1_0).help("the calls of libvirt's at which it runs, as driver/operation/sub-operation"),
+    key("command", V0_1_0).help("what is run"),
+    key("args", V0_1_0).help("more arguments, in which $NAME $UUID $EVENT $OPERATION $REASON $HOST $XML_BASE64 are filled in; $$ is a dollar"),
+    key("args_stdin", V0_1_0).help("whether `args` go to standard input, a line each"),
+    key("weight", V0_1_0).help("its turn at an event: lower first"),
+    key("check", V0_1_0).help("a program run before: where it fails, the hook is skipped"),
+    key("rollback", V0_1_0).help("a program run where a later hook makes the call fail"),
+    key("when", V0_1_0).help("conditions, all of which must hold"),
     key("when.driver", V0_1_0),
     key("when.name", V0_1_0),
     key("when.uuid", V0_1_0),
@@ -98,35 +117,40 @@ pub const REGISTRATION: &[Key] = &[
     key("when.origin", V0_1_0),
     key("when.network", V0_1_0),
     key("when.property", V0_1_0),
-    key("timeout", V0_1_0),
-    key("on_failure", V0_1_0),
-    key("run_as", V0_1_0),
+    key("timeout", V0_1_0).help("its limit in time, as 30s, 2m or 1h 30m, or in seconds; 0 is none"),
+    key("on_failure", V0_1_0).help("what its failure means").words(&FailurePolicy::WORDS),
+    key("run_as", V0_1_0).help("whose rights it has"),
     key("run_as.user", V0_1_0),
     key("run_as.group", V0_1_0),
-    key("style", V0_1_0),
-    key("stdin", V0_1_0),
-    key("mode", V0_1_0),
-    key("retries", V0_1_0),
-    key("max_parallel", V0_1_0),
-    key("enabled", V0_1_0),
-    key("parallel", V0_1_0),
-    key("lock", V0_1_0),
-    key("filter", V0_1_0),
-    key("kill_leftovers", V0_1_0),
-    key("limits", V0_1_0),
+    key("style", V0_1_0).help("how it is called").words(&CallStyle::WORDS),
+    key("stdin", V0_1_0).help("what it reads: nothing, the document, or the event").words(&StdinKind::WORDS),
+    key("mode", V0_1_0).help("whether libvirt waits for it").words(&Mode::WORDS),
+    key("retries", V0_1_0).help("how often a detached hook is tried again"),
+    key("max_parallel", V0_1_0).help("how many of it may run side by side"),
+    key("enabled", V0_1_0).help("whether it runs at all"),
+    key("parallel", V0_1_0).help("whether it runs together with neighbours of its weight"),
+    key("lock", V0_1_0).help("a name; hooks with one lock never run side by side"),
+    key("filter", V0_1_0).help("whether it may change the document"),
+    key("kill_leftovers", V0_1_0).help("whether what it leaves running is ended"),
+    key("limits", V0_1_0).help("resource limits, as of setrlimit(2)"),
     key("limits.nofile", V0_1_0),
     key("limits.as", V0_1_0),
     key("limits.cpu", V0_1_0),
     key("limits.nproc", V0_1_0),
-    key("nice", V0_1_0),
-    key("environment", V0_1_0),
-    key("environment_file", V0_1_0),
-    key("remote", V0_1_0),
+    key("nice", V0_1_0).help("its nice value"),
+    key("environment", V0_1_0).help("variables of its own"),
+    key("environment_file", V0_1_0).help("a file with more of them"),
+    key("remote", V0_1_0).help("whether events of other hosts run it"),
 ];
 
 /// The names in a table that lie below no other key, in its order.
 pub fn top_level(table: &'static [Key]) -> impl Iterator<Item = &'static str> {
     table.iter().map(|key| key.name).filter(|name| !name.contains('.'))
+}
+
+/// The names in a table that lie below a key, without that one's name.
+pub fn below(table: &'static [Key], above: &str) -> impl Iterator<Item = &'static str> {
+    table.iter().filter_map(move |key| key.name.strip_prefix(above)?.strip_prefix('.'))
 }
 
 /// The row of a key; `path` is `limits.nofile`.
@@ -139,10 +163,11 @@ pub fn find<'t>(table: &'t [Key], path: &str) -> Option<&'t Key> {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::config::yaml;
 
     /// The keys that a type has, as serde tells them in its complaint about one that it hasn't.
     pub fn of<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
-        let complaint = serde_yaml::from_str::<T>("'': 1").unwrap_err().to_string();
+        let complaint = yaml::unchecked::<T>("'': 1").unwrap_err();
         assert!(complaint.contains("unknown field ``"), "{complaint}");
         complaint.split('`').skip(3).step_by(2).map(str::to_owned).collect()
     }
@@ -155,10 +180,7 @@ pub mod tests {
     ) {
         let rows: Vec<&str> = match above {
             None => top_level(table).collect(),
-            Some(above) => {
-                let below = |key: &Key| key.name.strip_prefix(above)?.strip_prefix('.');
-                table.iter().filter_map(below).collect()
-            }
+            Some(above) => below(table, above).collect(),
         };
         assert_eq!(rows, of::<T>(), "a row for each key of {above:?}");
     }
@@ -188,5 +210,61 @@ pub mod tests {
         let any = [key("a", V0_1_0), key("a.*", V0_2_0)];
         assert_eq!(find(&any, "a.b").unwrap().since, V0_2_0);
         assert_eq!(find(&any, "b.a"), None);
+    }
+
+    /// The rows of the documentation's table behind a line, cell by cell.
+    fn rows<'t>(text: &'t str, behind: &str) -> Vec<Vec<&'t str>> {
+        let (_, rest) = text.split_once(behind).unwrap_or_else(|| panic!("no {behind}"));
+        let lines = rest.lines().skip_while(|line| !line.starts_with("|---"));
+        let table = lines.skip(1).take_while(|line| line.starts_with('|'));
+        table.map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect()).collect()
+    }
+
+    /// The words between backquotes.
+    fn quoted(cell: &str) -> Vec<&str> {
+        cell.split('`').skip(1).step_by(2).collect()
+    }
+
+    const REGISTERED_HOOKS: &str = include_str!("../../docs/registered-hooks.md");
+
+    #[test]
+    fn the_documentation_has_a_row_for_each_key_of_a_registration() {
+        let table = rows(REGISTERED_HOOKS, "\n| key | type | default | meaning |\n");
+        let documented: Vec<&str> = table.iter().map(|row| quoted(row[0])[0]).collect();
+        assert_eq!(documented, top_level(REGISTRATION).collect::<Vec<_>>());
+        for row in &table {
+            let key = find(REGISTRATION, quoted(row[0])[0]).unwrap();
+            if !key.words.is_empty() {
+                assert_eq!(quoted(row[1]), key.words, "{}", key.name);
+            }
+        }
+        let meaning = |name: &str| table.iter().find(|row| quoted(row[0])[0] == name).unwrap()[3];
+        let limits: Vec<&str> = below(REGISTRATION, "limits").collect();
+        assert_eq!(quoted(meaning("limits")), limits);
+        let conditions = rows(REGISTERED_HOOKS, "\n| condition | is compared with |\n");
+        let mut conditions: Vec<&str> = conditions.iter().map(|row| quoted(row[0])[0]).collect();
+        let mut known: Vec<&str> = below(REGISTRATION, "when").collect();
+        conditions.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(conditions, known);
+    }
+
+    #[test]
+    fn the_documentation_has_a_row_for_each_setting() {
+        let table = rows(include_str!("../../README.md"), "\n| key | default | |\n");
+        let mut documented: Vec<&str> = table.iter().map(|row| quoted(row[0])[0]).collect();
+        let mut known: Vec<&str> = top_level(SETTINGS).collect();
+        documented.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(documented, known);
+    }
+
+    #[test]
+    fn the_schema_can_describe_each_key_of_a_registration() {
+        for key in REGISTRATION.iter().filter(|key| !key.name.contains('.')) {
+            assert!(!key.help.is_empty(), "{}", key.name);
+        }
+        let words = crate::config::template::WORDS.map(|word| format!("${word}")).join(" ");
+        assert!(find(REGISTRATION, "args").unwrap().help.contains(&words), "{words}");
     }
 }

@@ -2,15 +2,13 @@
 //! keeps gates shut at them. It is read only from a file that parses whole as YAML, and whatever of it
 //! isn't understood counts as though it meant everything.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
-use serde_yaml::Value;
 
-use super::registration::When;
+use super::choice::{FailurePolicy, Mode};
 use super::triggers::{CallPattern, Triggers};
 use super::values::Patterns;
-use super::yaml;
+use super::when::When;
+use super::yaml::{self, Value};
 use crate::event;
 use crate::libvirt::{Call, Class, Driver, operation};
 
@@ -31,8 +29,7 @@ pub struct Meaning {
 impl Meaning {
     /// Reads what can be read of a text that is no registration.
     pub fn of(text: &str) -> Meaning {
-        // the path is for messages, which nobody asks for here
-        let Ok(Value::Mapping(keys)) = yaml::read::<Value>(Path::new(""), text) else {
+        let Ok(Value::Mapping(keys)) = yaml::read::<Value>(text) else {
             return Meaning::default();
         };
         let word = |key: &str| keys.get(key).and_then(Value::as_str);
@@ -41,7 +38,8 @@ impl Meaning {
             triggers: triggers(keys.get("events"), keys.get("calls")),
             when: when.flatten().unwrap_or_default(),
             is_disabled: keys.get("enabled") == Some(&Value::Bool(false)),
-            is_lenient: word("mode") == Some("detached") || word("on_failure") == Some("warn"),
+            is_lenient: word("mode") == Some(Mode::Detached.word())
+                || word("on_failure") == Some(FailurePolicy::Warn.word()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the administrator decided: settings, and where hooks may lie.
 
+pub mod choice;
 pub mod custom_properties;
 pub mod diagnostic;
 pub mod glob;
@@ -8,13 +9,16 @@ pub mod last_good;
 pub mod limits;
 pub mod meaning;
 pub mod registration;
+pub mod rights;
 mod salvage;
 pub mod settings;
+pub mod suggest;
 pub mod surroundings;
 pub mod template;
 pub mod tree_name;
 pub mod triggers;
 pub mod values;
+pub mod when;
 pub mod yaml;
 
 use std::fs;

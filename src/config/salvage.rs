@@ -2,14 +2,12 @@
 //! where state and hooks lie, so that nothing is written or looked for in another place than the
 //! administrator said. Whatever else a setting may widen stays as narrow as its default.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
-use serde_yaml::Value;
 
-use super::settings::FILE_NAME;
 use super::tree_name::TreeName;
-use super::yaml;
+use super::yaml::{self, Value};
 
 /// What could be read; `None` where a key isn't there or means nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,12 +37,12 @@ impl Salvage {
 
 /// A mapping; nothing else is part of settings.
 fn parse(text: &str) -> Option<Value> {
-    yaml::read(Path::new(FILE_NAME), text).ok().filter(Value::is_mapping)
+    yaml::read(text).ok().filter(Value::is_mapping)
 }
 
 /// The first value of a key that means something.
 fn find<T: DeserializeOwned>(parts: &[Value], key: &str) -> Option<T> {
-    parts.iter().find_map(|part| serde_yaml::from_value(part.get(key)?.clone()).ok())
+    parts.iter().find_map(|part| yaml::value(part.get(key)?.clone()))
 }
 
 /// The text in pieces of one key each: a line that begins with it, and those that are indented or

@@ -190,7 +190,8 @@ impl Settings {
         surroundings: &Surroundings,
     ) -> Result<Settings, Diagnostic> {
         // an empty file is a null
-        let fragment: Option<Fragment> = yaml::read(path, text)?;
+        let fragment: Option<Fragment> =
+            yaml::read(text).map_err(|mistake| Diagnostic::syntax(path, mistake))?;
         let fragment = fragment.unwrap_or_default();
         Ok(Settings::from_fragment(fragment, surroundings))
     }
@@ -240,11 +241,9 @@ impl Settings {
         }
     }
 
-    /// The hooks directory and the roots, in order of precedence: what lies in a higher one masks
-    /// what has the same name in a lower one.
-    pub fn all_roots(&self) -> impl Iterator<Item = &Path> {
-        let roots = self.roots.iter().map(PathBuf::as_path);
-        std::iter::once(self.hooks_dir.as_path()).chain(roots)
+    /// All roots in order of precedence: the hooks directory, and the further ones.
+    pub fn all_roots(&self) -> impl Iterator<Item = &Path> + Clone {
+        std::iter::once(&self.hooks_dir).chain(&self.roots).map(PathBuf::as_path)
     }
 
     /// The per-guest tree of a driver.
@@ -327,6 +326,10 @@ mod tests {
         assert_eq!(settings.state_dir.named(), Path::new("/h/s"));
         assert_eq!(settings.runtime_dir.named(), Path::new("/r"));
         assert_eq!(settings.roots, [PathBuf::from("/h/more")]);
+        assert_eq!(
+            settings.all_roots().collect::<Vec<_>>(),
+            [Path::new("/h"), Path::new("/h/more")]
+        );
         assert_eq!(settings.tree_of(Driver::Lxc), Path::new("/h/guests/lxc"));
         assert_eq!(settings.timeout, None);
         assert_eq!(settings.trust, TrustPolicy::Warn);

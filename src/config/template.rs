@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
-use super::diagnostic::did_you_mean;
+use super::suggest::did_you_mean;
 
 /// What can be filled in.
 pub const WORDS: [&str; 7] = ["NAME", "UUID", "EVENT", "OPERATION", "REASON", "HOST", "XML_BASE64"];
@@ -23,7 +23,7 @@ impl Template {
         for piece in pieces(text) {
             match piece {
                 Piece::Word(word) if !WORDS.contains(&word) => {
-                    let hint = did_you_mean(word, WORDS.into_iter()).map_or_else(
+                    let hint = did_you_mean(word, WORDS).map_or_else(
                         || format!("there are ${}; a dollar itself is $$", WORDS.join(", $")),
                         |meant| format!("did you mean ${meant}?"),
                     );

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::diagnostic::did_you_mean;
+use super::suggest::suggestion;
 use crate::event;
 use crate::libvirt::{Call, Class, Driver, operation};
 
@@ -83,8 +83,7 @@ impl CallPattern {
         }
         let driver = pattern.driver.as_ref();
         if let Some(driver) = driver.filter(|driver| Driver::from_name(driver).is_none()) {
-            let meant = did_you_mean(driver, Driver::ALL.iter().map(|driver| driver.name()));
-            let hint = meant.map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+            let hint = suggestion(driver, Driver::ALL.map(Driver::name));
             return Err(format!("`{driver}` in `{word}` is no driver{hint}"));
         }
         Ok(pattern)

@@ -111,6 +111,7 @@ fn unknown(document: &Document) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::yaml;
     use crate::document::facts::Facts;
     use crate::event::Origin;
     use crate::libvirt::document::Identity;
@@ -120,7 +121,7 @@ mod tests {
     const UUID: &str = "91126ceb-7654-4672-8b0a-0cfef5ca9d75";
 
     fn when(text: &str) -> When {
-        serde_yaml::from_str(text).unwrap()
+        yaml::read(text).unwrap()
     }
 
     fn metadata() -> Metadata {

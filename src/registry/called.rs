@@ -1,6 +1,6 @@
 //! The calls at which a registration is asked, and those that it names in vain. Pure.
 
-use crate::config::diagnostic::did_you_mean;
+use crate::config::suggest::did_you_mean;
 use crate::config::triggers::{CallPattern, Triggers};
 use crate::event::{self, Condition};
 use crate::libvirt::operation::{self, Row};

@@ -297,6 +297,7 @@ fn unquote(value: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::yaml;
     use std::path::Path;
 
     fn property(name: &str, value: &str) -> Property {
@@ -304,7 +305,7 @@ mod tests {
     }
 
     fn listed(text: &str) -> CustomProperties {
-        serde_yaml::from_str(text).unwrap()
+        yaml::read(text).unwrap()
     }
 
     #[test]

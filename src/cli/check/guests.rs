@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, quoted, words};
 use super::survey::{Spot, Survey};
-use crate::config::diagnostic::did_you_mean;
+use crate::config::suggest::did_you_mean;
 use crate::libvirt::Driver;
 
 pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {

@@ -9,7 +9,7 @@ use super::finding::{Code, Findings, Fix, with_end, words};
 use super::survey::{Spot, Survey, Uncalled};
 use crate::cli::hooks::vdsm;
 use crate::cli::inventory::per_guest;
-use crate::config::diagnostic::did_you_mean;
+use crate::config::suggest::did_you_mean;
 use crate::config::triggers::Triggers;
 use crate::event;
 use crate::libvirt::Driver;

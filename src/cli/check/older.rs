@@ -6,7 +6,7 @@ use super::finding::{Code, Findings, Fix};
 use super::survey::Survey;
 use crate::config::keys::{self, Key, Version};
 use crate::config::settings::FILE_NAME;
-use crate::config::yaml;
+use crate::config::yaml::{self, Value};
 use crate::machine::files;
 use crate::search::State;
 
@@ -31,7 +31,7 @@ pub fn examine(survey: &Survey<'_>, version: Version, findings: &mut Findings) {
 fn look(path: &Path, label: &str, table: &[Key], version: Version, findings: &mut Findings) {
     let read = files::read_regular(path, MAX_FILE_BYTES).map_err(|error| error.to_string());
     let read = read.and_then(|bytes| String::from_utf8(bytes).map_err(|error| error.to_string()));
-    let keys = match read.and_then(|text| Ok((keys_of(path, &text)?, text))) {
+    let keys = match read.and_then(|text| Ok((keys_of(&text)?, text))) {
         Ok(read) => read,
         Err(why) => {
             let words = format!("{label}: its keys can't be read: {why}");
@@ -61,12 +61,11 @@ fn has_rows_below(table: &[Key], name: &str) -> bool {
 }
 
 /// The keys of a file, in its order: `limits` and then `limits.nofile`.
-fn keys_of(path: &Path, text: &str) -> Result<Vec<String>, String> {
-    let read = yaml::read::<serde_yaml::Value>(path, text);
-    let value = read.map_err(|problem| problem.message)?;
+fn keys_of(text: &str) -> Result<Vec<String>, String> {
+    let value = yaml::read::<Value>(text).map_err(|mistake| mistake.message)?;
     let top = match value {
-        serde_yaml::Value::Mapping(top) => top,
-        serde_yaml::Value::Null => return Ok(Vec::new()),
+        Value::Mapping(top) => top,
+        Value::Null => return Ok(Vec::new()),
         _ => return Err("it is not a mapping of keys to values".to_owned()),
     };
     let mut keys = Vec::new();
@@ -111,7 +110,7 @@ mod tests {
     #[test]
     fn keys_are_found_with_their_lines() {
         let text = "# timeout: not here\nroots: [\"timeout: x\"]\n\"timeout\": 5\nretention:\n  # age: 3\n  per_hook: 5\n  age: 3days # size: 1\n  size: 1\nenvironment: {A: b, age: c}\n";
-        let keys = keys_of(Path::new("/f"), text).unwrap();
+        let keys = keys_of(text).unwrap();
         let lines: Vec<_> = keys.iter().map(|key| (key.as_str(), line_of(text, key))).collect();
         assert_eq!(
             lines,
@@ -127,7 +126,6 @@ mod tests {
                 ("environment.age", 9),
             ]
         );
-        let keys_of = |text| keys_of(Path::new("/f"), text);
         assert_eq!(keys_of("").unwrap(), [""; 0]);
         assert!(keys_of("- a\n").is_err() && keys_of("a: [\n").is_err());
     }

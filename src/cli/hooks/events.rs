@@ -7,7 +7,7 @@ use crate::cli::End;
 use crate::cli::args::{EventsArgs, Format};
 use crate::cli::install::libvirt_version::{self, Version};
 use crate::cli::output::{Cell, Output, Tone};
-use crate::config::diagnostic::did_you_mean;
+use crate::config::suggest::did_you_mean;
 use crate::event::{self, Condition};
 use crate::libvirt::Driver;
 use crate::libvirt::operation::{self, Row};

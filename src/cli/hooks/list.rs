@@ -13,7 +13,7 @@ use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::{module, registered};
 use crate::cli::{End, Place, rights};
 use crate::command::Fix;
-use crate::config::diagnostic::did_you_mean;
+use crate::config::suggest::did_you_mean;
 use crate::config::{Registration, Settings};
 use crate::event;
 use crate::hook::Style;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::config::Settings;
-use crate::config::diagnostic::did_you_mean;
+use crate::config::suggest::did_you_mean;
 use crate::hook::candidates::{self, Candidate};
 use crate::hook::tree;
 use crate::libvirt::{Call, Driver, Operation, operation};

@@ -1,6 +1,6 @@
 //! cPanel's way to name a moment: a category, an event in it, and a stage before or after it.
 
-use crate::config::diagnostic::did_you_mean;
+use crate::config::suggest::{did_you_mean, suggest_or};
 use crate::event;
 
 /// What is wrong, and with which key.
@@ -21,14 +21,12 @@ pub fn event_name(
         (None, None) if word == "*" || event::is_known(&word) => return Ok(word),
         (None, None) => {
             let of_operation = event::meant_by(&word);
-            let meant = did_you_mean(&word, event::TABLE.iter().map(|row| row.name));
-            let otherwise = || match of_operation.as_slice() {
-                [] => "see `hookmux events`, or give its category and stage too".to_owned(),
+            let known = event::TABLE.iter().map(|row| row.name);
+            let otherwise = "see `hookmux events`, or give its category and stage too";
+            let hint = match of_operation.as_slice() {
+                [] => suggest_or(&word, known, otherwise),
                 own => format!("that operation has events of its own: {}", own.join(", ")),
             };
-            let hint = meant
-                .filter(|_| of_operation.is_empty())
-                .map_or_else(otherwise, |meant| format!("did you mean `{meant}`?"));
             return Err(("event", format!("there is no event `{event}`; {hint}")));
         }
         (Some(_), None) => return Err(("stage", "`stage` is missing: pre or post".to_owned())),
@@ -60,7 +58,7 @@ pub fn event_name(
         format!("it has only stage {} ({})", stage.other().name(), name(stage.other()))
     } else {
         let of_category: Vec<&str> = moments(&category).map(|(_, event)| event).collect();
-        match did_you_mean(&word, of_category.into_iter()) {
+        match did_you_mean(&word, of_category) {
             Some(meant) => format!("did you mean event `{meant}`?"),
             None => format!("known in {category} are {}", in_words(&category)),
         }

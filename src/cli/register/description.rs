@@ -14,8 +14,9 @@ use serde_json::{Map, Value, json};
 
 use super::cpanel;
 use super::module::{Language, Module};
-use crate::config::diagnostic::hint;
+use crate::config::choice::{CallStyle, FailurePolicy, StdinKind};
 use crate::config::registration;
+use crate::config::suggest::suggest_or;
 use crate::search::directory;
 
 /// Keys that only cPanel's entries have.
@@ -194,7 +195,7 @@ fn unknown(keys: &Map<String, Value>) -> Faults {
     keys.keys()
         .filter(|key| known().all(|known| known != *key))
         .map(|key| {
-            let hint = hint(key, known(), || "see `hookmux schema`".to_owned());
+            let hint = suggest_or(key, known(), "see `hookmux schema`");
             (key.clone(), format!("there is no such key; {hint}"))
         })
         .collect()
@@ -291,13 +292,13 @@ fn command(
         keys.insert("command".to_owned(), words);
     }
     if is_module {
-        if keys.get("style").is_some_and(|style| style == "libvirt") {
+        if keys.get("style").is_some_and(|style| style == CallStyle::Libvirt.word()) {
             return fault(
                 "style",
                 "a module's function gets the event, which libvirt's style has not",
             );
         }
-        keys.entry("stdin").or_insert("json".into());
+        keys.entry("stdin").or_insert(StdinKind::Json.word().into());
     }
     Ok(())
 }
@@ -395,7 +396,8 @@ fn blocking(keys: &mut Map<String, Value>) -> Found<()> {
     if keys.contains_key("on_failure") {
         return fault("blocking", "`blocking` and `on_failure` say the same: use one of them");
     }
-    keys.insert("on_failure".to_owned(), if blocks { "stop" } else { "warn" }.into());
+    let policy = if blocks { FailurePolicy::Stop } else { FailurePolicy::Warn };
+    keys.insert("on_failure".to_owned(), policy.word().into());
     Ok(())
 }
 

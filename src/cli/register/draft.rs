@@ -171,7 +171,7 @@ fn names_weight(text: &str) -> bool {
     struct Weighed {
         weight: Option<serde::de::IgnoredAny>,
     }
-    let read = yaml::read::<Option<Weighed>>(Path::new(""), text);
+    let read = yaml::read::<Option<Weighed>>(text);
     read.is_ok_and(|read| read.unwrap_or_default().weight.is_some())
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::cli::register::module;
 use crate::config::Registration;
 use crate::config::registration::{
-    CallStyle, FailurePolicy, Mode, OwnTimeout, RunAs, StdinKind, When,
+    self, CallStyle, FailurePolicy, Mode, OwnTimeout, RunAs, StdinKind, When,
 };
 
 /// Events and calls, as a file has them.
@@ -18,63 +18,125 @@ pub fn moments(registration: &Registration) -> (Vec<String>, Vec<String>) {
 
 /// For programs. Keys are added, never changed.
 pub fn json(registration: &Registration) -> Value {
-    let (events, calls) = moments(registration);
-    json!({
-        "events": events,
-        "calls": calls,
-        "weight": registration.weight,
-        "command": registration.command,
-        "args": registration.args,
-        "check": registration.check,
-        "rollback": registration.rollback,
-        "when": registration.when,
-        "run_as": registration.run_as,
-        "timeout_s": registration.timeout.limit().map(|limit| limit.as_secs_f64()),
-        "on_failure": registration.on_failure,
-        "style": registration.style,
-        "stdin": registration.stdin,
-        "mode": registration.mode,
-        "parallel": registration.parallel,
-        "lock": registration.lock,
-        "enabled": registration.enabled,
-    })
+    let told = |key: &str| {
+        let (name, value) = told(registration, key)?;
+        Some((name.to_owned(), value))
+    };
+    Value::Object(registration::keys().into_iter().filter_map(told).collect())
 }
 
-/// What differs from a plain hook.
-pub fn more(registration: &Registration) -> String {
-    let mut words = Vec::new();
-    let mut add = |is_told: bool, text: String| words.extend(is_told.then_some(text));
-    add(!registration.enabled, "disabled".to_owned());
-    for (key, command) in [("check", &registration.check), ("rollback", &registration.rollback)] {
-        let shown = command.as_deref().map(module::shown).unwrap_or_default();
-        add(command.is_some(), format!("{key}: {shown}"));
-    }
-    if let Some(RunAs { user, group }) = &registration.run_as {
-        let group = group.as_ref().map(|group| format!(":{group}")).unwrap_or_default();
-        add(true, format!("as {user}{group}"));
-    }
-    let conditions = serde_json::to_string(&registration.when).unwrap_or_default();
-    add(registration.when != When::default(), format!("when {conditions}"));
-    let on_failure = name(&registration.on_failure);
-    add(registration.on_failure != FailurePolicy::Fail, format!("on failure {on_failure}"));
-    match registration.timeout {
-        OwnTimeout::After(limit) => {
-            add(true, format!("timeout {}", humantime::format_duration(limit)))
+/// What programs are told of a key, and under which name; `None` is nothing.
+fn told<'k>(registration: &Registration, key: &'k str) -> Option<(&'k str, Value)> {
+    let value = match key {
+        "events" => moments(registration).0.into(),
+        "calls" => moments(registration).1.into(),
+        "command" => json!(registration.command),
+        "args" => json!(registration.args),
+        "weight" => registration.weight.into(),
+        "check" => json!(registration.check),
+        "rollback" => json!(registration.rollback),
+        "when" => json!(registration.when),
+        "timeout" => {
+            let seconds = registration.timeout.limit().map(|limit| limit.as_secs_f64());
+            return Some(("timeout_s", seconds.into()));
         }
-        OwnTimeout::None => add(true, "no timeout".to_owned()),
-        OwnTimeout::Usual => {}
-    }
-    add(registration.mode != Mode::Wait, name(&registration.mode));
-    add(registration.style != CallStyle::Vdsm, format!("{} style", name(&registration.style)));
-    add(registration.stdin != StdinKind::None, format!("{} on stdin", name(&registration.stdin)));
-    let lock = registration.lock.as_deref().unwrap_or_default();
-    add(registration.lock.is_some(), format!("lock {lock}"));
-    add(registration.parallel, "parallel".to_owned());
-    words.join("; ")
+        "on_failure" => registration.on_failure.word().into(),
+        "run_as" => json!(registration.run_as),
+        "style" => registration.style.word().into(),
+        "stdin" => registration.stdin.word().into(),
+        "mode" => registration.mode.word().into(),
+        "enabled" => registration.enabled.into(),
+        "parallel" => registration.parallel.into(),
+        "lock" => json!(registration.lock),
+        _ => return None,
+    };
+    Some((key, value))
 }
 
-/// The word of a choice, as a file has it.
-fn name(choice: &impl serde::Serialize) -> String {
-    let value = serde_json::to_value(choice).unwrap_or_default();
-    value.as_str().unwrap_or_default().to_owned()
+/// What differs from a plain hook. That it is disabled comes first, the rest as the keys are told.
+pub fn more(registration: &Registration) -> String {
+    let disabled = (!registration.enabled).then(|| "disabled".to_owned());
+    let others = registration::keys().into_iter().filter_map(|key| difference(registration, key));
+    disabled.into_iter().chain(others).collect::<Vec<_>>().join("; ")
+}
+
+/// What a key makes different from a plain hook, in words.
+fn difference(registration: &Registration, key: &str) -> Option<String> {
+    let program = |command: &Option<Vec<String>>| {
+        command.as_deref().map(|words| format!("{key}: {}", module::shown(words)))
+    };
+    match key {
+        "check" => program(&registration.check),
+        "rollback" => program(&registration.rollback),
+        "when" => (registration.when != When::default()).then(|| {
+            format!("when {}", serde_json::to_string(&registration.when).unwrap_or_default())
+        }),
+        "timeout" => match registration.timeout {
+            OwnTimeout::After(limit) => {
+                Some(format!("timeout {}", humantime::format_duration(limit)))
+            }
+            OwnTimeout::None => Some("no timeout".to_owned()),
+            OwnTimeout::Usual => None,
+        },
+        "on_failure" => (registration.on_failure != FailurePolicy::default())
+            .then(|| format!("on failure {}", registration.on_failure.word())),
+        "run_as" => registration.run_as.as_ref().map(|RunAs { user, group }| {
+            let group = group.as_ref().map(|group| format!(":{group}")).unwrap_or_default();
+            format!("as {user}{group}")
+        }),
+        "style" => (registration.style != CallStyle::default())
+            .then(|| format!("{} style", registration.style.word())),
+        "stdin" => (registration.stdin != StdinKind::default())
+            .then(|| format!("{} on stdin", registration.stdin.word())),
+        "mode" => {
+            (registration.mode != Mode::default()).then(|| registration.mode.word().to_owned())
+        }
+        "parallel" => registration.parallel.then(|| key.to_owned()),
+        "lock" => registration.lock.as_ref().map(|lock| format!("lock {lock}")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn parse(text: &str) -> Registration {
+        let text = format!("events: before_vm_start\ncommand: /x\n{text}");
+        Registration::parse(Path::new("/h/hooks.d/x.yaml"), Path::new("/h"), &text).unwrap()
+    }
+
+    /// A new key is told to programs, or stands here.
+    #[test]
+    fn programs_are_told_of_each_key() {
+        let hook = parse("");
+        let untold: Vec<&str> =
+            registration::keys().into_iter().filter(|key| told(&hook, key).is_none()).collect();
+        let expected = [
+            "args_stdin",
+            "retries",
+            "max_parallel",
+            "filter",
+            "kill_leftovers",
+            "limits",
+            "nice",
+            "environment",
+            "environment_file",
+            "remote",
+        ];
+        assert_eq!(untold, expected);
+    }
+
+    #[test]
+    fn what_differs_is_told_in_the_order_of_the_keys() {
+        assert_eq!(more(&parse("")), "");
+        let hook = parse(
+            "lock: gpu\nparallel: true\nenabled: false\nstdin: json\non_failure: warn\ntimeout: 0\n\
+             run_as: nobody:nogroup\nwhen: {name: web}\nrollback: [/x, --undo]\n",
+        );
+        let expected = "disabled; rollback: /x --undo; when {\"name\":[\"web\"]}; no timeout; on failure warn; as nobody:nogroup; json on stdin; parallel; lock gpu";
+        assert_eq!(more(&hook), expected);
+        assert_eq!(more(&parse("mode: detached\nstyle: libvirt\n")), "libvirt style; detached");
+    }
 }

@@ -15,8 +15,8 @@ use crate::cli::register::hooks_d::{self, Lock};
 use crate::cli::remark::Remark;
 use crate::cli::{End, Place};
 use crate::command::{Fix, words};
-use crate::config::diagnostic::hint;
 use crate::config::registration::{DIRECTORY, EXTENSION};
+use crate::config::suggest::suggest_or;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::mend::{Ground, Subject};
 use crate::queue::Queue;
@@ -108,8 +108,8 @@ pub fn missing(settings: &Settings, user: u32, sources: &[Source], name: &str) -
         return way;
     }
     let names: Vec<String> = sources.iter().map(name_of).collect();
-    let otherwise = || "`hookmux list` shows all hooks".to_owned();
-    let hint = hint(name, names.iter().map(String::as_str), otherwise);
+    let known = names.iter().map(String::as_str);
+    let hint = suggest_or(name, known, "`hookmux list` shows all hooks");
     format!("there is no registration `{name}`; {hint}")
 }
 

@@ -21,8 +21,8 @@ use crate::cli::register::description::{self, Entry, Problem, Subject, Unread};
 use crate::cli::register::module::{self, Language, Module};
 use crate::cli::remark::Remark;
 use crate::command::{self, Fix, words};
-use crate::config::diagnostic::did_you_mean;
 use crate::config::registration::EXTENSION;
+use crate::config::suggest::suggestion;
 use crate::config::{Settings, TrustPolicy};
 use crate::machine::files;
 use crate::mend::{self, Ground};
@@ -75,9 +75,7 @@ pub fn wanted(arguments: &AddArgs) -> anyhow::Result<Wanted> {
             Ok(Wanted::File(std::path::absolute(&arguments.what)?))
         }
         (word, _) => {
-            let hint = did_you_mean(word, ["script", "module"].into_iter())
-                .map(|meant| format!("; did you mean `{meant}`?"))
-                .unwrap_or_default();
+            let hint = suggestion(word, ["script", "module"]);
             usage(&format!("`{word}` is neither `script` nor `module` nor a .yaml file{hint}"))
         }
     }

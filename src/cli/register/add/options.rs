@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::args::HookOptions;
 use crate::cli::register::description::Subject;
-use crate::config::diagnostic::hint;
+use crate::config::keys;
+use crate::config::rights::RunAs;
+use crate::config::suggest::suggest;
 
 /// The options as a description would say them.
 pub fn keys_of(
@@ -48,17 +50,8 @@ pub fn keys_of(
     };
     set("hook", Some(hook));
     if let Some(who) = &options.run_as {
-        let run_as = match who.split_once(':') {
-            Some((user, group)) if !user.is_empty() && !group.is_empty() => {
-                json!({ "user": user, "group": group })
-            }
-            None if !who.is_empty() => json!({ "user": who }),
-            _ => {
-                let message = format!("`{who}` is nobody: write USER or USER:GROUP");
-                return Err(("run_as".to_owned(), message));
-            }
-        };
-        set("run_as", Some(run_as));
+        let run_as = RunAs::parse(who).map_err(|message| ("run_as".to_owned(), message))?;
+        set("run_as", Some(json!(run_as)));
     }
     let conditions = conditions(&options.when).map_err(|message| ("when".to_owned(), message))?;
     set("when", (!conditions.is_empty()).then(|| conditions.into()));
@@ -72,7 +65,6 @@ pub fn bare_name(name: &str) -> String {
 
 /// `KEY=VALUE` becomes `when`; values of one key are alternatives.
 fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
-    const KEYS: [&str; 7] = ["driver", "name", "uuid", "title", "reason", "origin", "network"];
     let mut when = Map::new();
     for word in words {
         let Some((key, value)) = word.split_once('=') else {
@@ -83,11 +75,10 @@ fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
                 let properties = when.entry("property").or_insert_with(|| json!({}));
                 (properties.as_object_mut(), property)
             }
-            _ if KEYS.contains(&key) => (Some(&mut when), key),
+            _ if plain_conditions().any(|known| known == key) => (Some(&mut when), key),
             _ => {
-                let known = KEYS.into_iter().chain(["property.NAME"]);
-                let all = || known.clone().collect::<Vec<_>>().join(", ");
-                let hint = hint(key, known.clone(), || format!("known are {}", all()));
+                let known = plain_conditions().chain(["property.NAME"]);
+                let hint = suggest(key, known);
                 return Err(format!("`{key}` in `{word}` is no condition; {hint}"));
             }
         };
@@ -97,6 +88,11 @@ fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
         }
     }
     Ok(when)
+}
+
+/// The conditions that are compared with one thing of a call.
+fn plain_conditions() -> impl Iterator<Item = &'static str> {
+    keys::below(keys::REGISTRATION, "when").filter(|key| *key != "property")
 }
 
 #[cfg(test)]

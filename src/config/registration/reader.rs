@@ -1,0 +1,384 @@
+//! A registration as written becomes one that is used, or a mistake at one of its keys.
+
+use std::path::Path;
+
+use super::fragment::Fragment;
+use super::{DEFAULT_RETRIES, OwnTimeout, Registration, WEIGHT_STEP};
+use crate::config::choice::{CallStyle, Mode, StdinKind};
+use crate::config::diagnostic::Diagnostic;
+use crate::config::suggest::{suggest, suggest_or};
+use crate::config::triggers::{CallPattern, Triggers};
+use crate::config::values::{Limit, OneOrMany, Patterns};
+use crate::config::yaml;
+use crate::event::{self, Origin};
+use crate::libvirt::Driver;
+
+/// The longest name of a lock, in bytes: it is a file's name.
+const MAX_LOCK_BYTES: usize = 200;
+
+/// The key that is meant, and what is wrong with it; an empty key is the file as a whole.
+type Wrong = (&'static str, String);
+
+impl Registration {
+    /// Reads a registration. `root` is the directory that has `hooks.d`.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn parse(source: &Path, root: &Path, text: &str) -> Result<Registration, Diagnostic> {
+        let text = yaml::without_mark(text);
+        parse(source, root, text).map_err(|diagnostic| diagnostic.with_meaning(text))
+    }
+}
+
+fn parse(source: &Path, root: &Path, text: &str) -> Result<Registration, Diagnostic> {
+    let fragment: Option<Fragment> =
+        yaml::read(text).map_err(|mistake| Diagnostic::syntax(source, mistake))?;
+    let Some(fragment) = fragment else {
+        return Err(Diagnostic::whole(
+            source,
+            "the registration is empty; to disable it, link it to /dev/null or say `enabled: false`",
+        ));
+    };
+    Reader { source, root, fragment }
+        .read()
+        .map_err(|(key, message)| Diagnostic::at_key(source, text, key, message))
+}
+
+/// Reads a fragment key by key. Of several mistakes the first is told.
+struct Reader<'a> {
+    source: &'a Path,
+    /// Relative paths are below it.
+    root: &'a Path,
+    fragment: Fragment,
+}
+
+impl Reader<'_> {
+    fn read(mut self) -> Result<Registration, Wrong> {
+        let triggers = self.triggers()?;
+        let command = self.command()?;
+        self.check_values()?;
+        self.check_conditions()?;
+        self.check_style()?;
+        self.check_mode()?;
+        let check = self.fragment.check.take();
+        let check = self.program("check", check)?;
+        let rollback = self.fragment.rollback.take();
+        let rollback = self.program("rollback", rollback)?;
+        let name = self.source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let Reader { source, root, fragment } = self;
+        Ok(Registration {
+            name,
+            source: source.to_path_buf(),
+            root: root.to_path_buf(),
+            triggers,
+            command,
+            args: fragment.args.unwrap_or_default(),
+            args_stdin: fragment.args_stdin.unwrap_or(false),
+            weight: fragment.weight.unwrap_or(WEIGHT_STEP),
+            check,
+            rollback,
+            when: fragment.when.unwrap_or_default(),
+            timeout: own_timeout(fragment.timeout),
+            on_failure: fragment.on_failure.unwrap_or_default(),
+            run_as: fragment.run_as,
+            style: fragment.style.unwrap_or_default(),
+            stdin: fragment.stdin.unwrap_or_default(),
+            mode: fragment.mode.unwrap_or_default(),
+            retries: fragment.retries.unwrap_or(DEFAULT_RETRIES),
+            max_parallel: fragment.max_parallel,
+            enabled: fragment.enabled.unwrap_or(true),
+            parallel: fragment.parallel.unwrap_or(false),
+            lock: fragment.lock,
+            filter: fragment.filter.unwrap_or(true),
+            kill_leftovers: fragment.kill_leftovers,
+            limits: fragment.limits.unwrap_or_default(),
+            nice: fragment.nice,
+            environment: fragment.environment.unwrap_or_default().0,
+            environment_file: fragment.environment_file.map(|file| root.join(file)),
+            remote: fragment.remote.unwrap_or(false),
+        })
+    }
+
+    /// When it runs.
+    fn triggers(&mut self) -> Result<Triggers, Wrong> {
+        let mut triggers = Triggers::default();
+        for name in self.fragment.events.take().unwrap_or_default().0 {
+            if name == "*" {
+                triggers.every_event = true;
+            } else if event::is_known(&name) {
+                triggers.events.push(name);
+            } else {
+                return Err(("events", unknown_event(&name)));
+            }
+        }
+        for word in self.fragment.calls.take().unwrap_or_default().0 {
+            let pattern = CallPattern::parse(&word).map_err(|message| ("calls", message))?;
+            triggers.calls.push(pattern);
+        }
+        if triggers.is_empty() {
+            return Err(("", "`events` or `calls` is missing: when it is to be run".to_owned()));
+        }
+        Ok(triggers)
+    }
+
+    /// What runs.
+    fn command(&mut self) -> Result<Vec<String>, Wrong> {
+        let words = self.fragment.command.take();
+        self.program("command", words)?
+            .ok_or_else(|| ("", "`command` is missing: what is to be run".to_owned()))
+    }
+
+    /// A program and what always follows it; a relative program is below the root.
+    fn program(
+        &self,
+        key: &'static str,
+        words: Option<OneOrMany>,
+    ) -> Result<Option<Vec<String>>, Wrong> {
+        let Some(OneOrMany(mut words)) = words else { return Ok(None) };
+        match words.first_mut() {
+            Some(first) if !first.is_empty() => {
+                if let Some(joined) = self.root.join(&*first).to_str() {
+                    *first = joined.to_owned();
+                }
+                Ok(Some(words))
+            }
+            _ => Err((key, format!("`{key}` names no program"))),
+        }
+    }
+
+    /// What a single value may be.
+    fn check_values(&self) -> Result<(), Wrong> {
+        if let Some(nice) = self.fragment.nice.filter(|nice| !(-20..=19).contains(nice)) {
+            return Err(("nice", format!("{nice} is no nice value: -20 (first) to 19 (last)")));
+        }
+        let is_odd = |name: &str| {
+            matches!(name, "" | "." | "..")
+                || name.contains(['/', '\0'])
+                || name.len() > MAX_LOCK_BYTES
+        };
+        if self.fragment.lock.as_deref().is_some_and(is_odd) {
+            return Err(("lock", "a lock's name is one word without a slash".to_owned()));
+        }
+        if self.fragment.max_parallel == Some(0) {
+            return Err(("max_parallel", "`max_parallel` is at least 1".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// A driver and an origin that there isn't would never be met.
+    fn check_conditions(&self) -> Result<(), Wrong> {
+        let Some(when) = &self.fragment.when else { return Ok(()) };
+        must_name("driver", when.driver.as_ref(), &Driver::ALL.map(Driver::name))?;
+        must_name("origin", when.origin.as_ref(), &Origin::ALL.map(Origin::name))
+    }
+
+    /// What goes together with how it is called, and with what it reads.
+    fn check_style(&self) -> Result<(), Wrong> {
+        let Fragment { style, stdin, args, args_stdin, .. } = &self.fragment;
+        let args_stdin = *args_stdin == Some(true);
+        if *style == Some(CallStyle::Libvirt) {
+            let set = [
+                ("stdin", stdin.is_some()),
+                ("args_stdin", args_stdin),
+                ("args", args.as_ref().is_some_and(|args| !args.is_empty())),
+            ];
+            if let Some(key) = first_set(set) {
+                return Err((key, "in libvirt's style a hook gets libvirt's arguments and its document on standard input".to_owned()));
+            }
+        }
+        if args_stdin && stdin.unwrap_or_default() != StdinKind::None {
+            return Err((
+                "args_stdin",
+                "`args_stdin` and `stdin` both want standard input".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What goes together with whether libvirt waits for it.
+    fn check_mode(&self) -> Result<(), Wrong> {
+        let Fragment { mode, rollback, parallel, retries, max_parallel, .. } = &self.fragment;
+        if mode.unwrap_or_default() == Mode::Detached {
+            // nobody is there any more to be told, or to be given a document
+            let set = [("rollback", rollback.is_some()), ("parallel", *parallel == Some(true))];
+            return first_set(set).map_or(Ok(()), |key| {
+                Err((key, format!("`{key}` means nothing to a detached hook: it runs after libvirt has been answered")))
+            });
+        }
+        let set = [("retries", retries.is_some()), ("max_parallel", max_parallel.is_some())];
+        first_set(set)
+            .map_or(Ok(()), |key| Err((key, format!("`{key}` belongs to `mode: detached`"))))
+    }
+}
+
+/// The first of some keys that is set.
+fn first_set<const N: usize>(keys: [(&'static str, bool); N]) -> Option<&'static str> {
+    keys.into_iter().find_map(|(key, is_set)| is_set.then_some(key))
+}
+
+fn own_timeout(limit: Option<Limit>) -> OwnTimeout {
+    match limit {
+        None => OwnTimeout::Usual,
+        Some(Limit(None)) => OwnTimeout::None,
+        Some(Limit(Some(limit))) => OwnTimeout::After(limit),
+    }
+}
+
+fn unknown_event(name: &str) -> String {
+    let of_operation = event::meant_by(name);
+    let known = event::TABLE.iter().map(|row| row.name);
+    let hint = match of_operation.as_slice() {
+        [] => suggest_or(name, known, "see `hookmux events`"),
+        own => format!("that operation has events of its own: {}", own.join(", ")),
+    };
+    format!("there is no event `{name}`; {hint}")
+}
+
+/// Every pattern of a condition must match something that there is.
+fn must_name(
+    key: &'static str,
+    patterns: Option<&Patterns>,
+    known: &[&'static str],
+) -> Result<(), Wrong> {
+    for pattern in patterns.iter().flat_map(|patterns| &patterns.0) {
+        let bare = pattern.strip_prefix('!').unwrap_or(pattern);
+        let bare = Patterns(vec![bare.to_owned()]);
+        if !known.iter().any(|value| bare.match_value(value)) {
+            let hint = suggest(&bare.0[0], known.iter().copied());
+            return Err((key, format!("there is no {key} `{}`; {hint}", bare.0[0])));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::choice::FailurePolicy;
+    use crate::config::registration::keys;
+    use std::time::Duration;
+
+    const FULL: &str = r#"
+events: [before_vm_start]
+calls: qemu/prepare/begin
+command: [bin/cpu-isolate, --quick]
+args: ["$NAME", "$UUID", 5]
+weight: 7
+check: [/usr/bin/test, -e, /sys]
+rollback: [bin/cpu-isolate, --undo]
+when:
+  driver: [qemu]
+  name: ["web-*", "!web-test"]
+  uuid: "*"
+  title: x
+  reason: x
+  origin: fresh
+  network: lan
+  property: {macspoof: true}
+timeout: 30s
+on_failure: fail
+run_as: {user: nobody, group: 65534}
+style: vdsm
+stdin: json
+mode: wait
+enabled: true
+parallel: true
+lock: gpu
+filter: false
+kill_leftovers: true
+limits: {nofile: 64, as: 1000000, cpu: 5, nproc: 9}
+nice: 5
+environment: {A: 1}
+environment_file: env
+args_stdin: false
+remote: false
+"#;
+
+    fn parse(text: &str) -> Result<Registration, String> {
+        Registration::parse(Path::new("/h/hooks.d/x.yaml"), Path::new("/h"), text)
+            .map_err(|d| d.to_string())
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let hook = parse(FULL).unwrap();
+        assert_eq!(hook.name, "x");
+        assert_eq!(hook.command, ["/h/bin/cpu-isolate", "--quick"]);
+        assert_eq!(hook.rollback.as_ref().unwrap()[0], "/h/bin/cpu-isolate");
+        assert_eq!(hook.check.as_ref().unwrap()[0], "/usr/bin/test");
+        assert_eq!(hook.args[2].as_str(), "5");
+        assert_eq!(hook.when.property.as_ref().unwrap()["macspoof"].0, ["true"]);
+        assert_eq!(hook.run_as.as_ref().unwrap().group.as_deref(), Some("65534"));
+        assert_eq!(hook.timeout, OwnTimeout::After(Duration::from_secs(30)));
+        assert_eq!(hook.environment_file.as_deref(), Some(Path::new("/h/env")));
+        let keys = keys();
+        let unread: Vec<_> =
+            keys.into_iter().filter(|key| !FULL.contains(&format!("\n{key}:"))).collect();
+        assert_eq!(unread, ["retries", "max_parallel"], "they belong to detached hooks");
+        // what the cache holds is the same
+        for hook in [hook, parse("events: before_vm_start\ncommand: /x\ntimeout: 0\n").unwrap()] {
+            let compiled = serde_json::to_string(&hook).unwrap();
+            assert_eq!(serde_json::from_str::<Registration>(&compiled).unwrap(), hook);
+        }
+    }
+
+    #[test]
+    fn defaults_are_the_designs() {
+        let hook = parse("events: before_vm_start\ncommand: /bin/true\n").unwrap();
+        assert_eq!(
+            (hook.weight, hook.on_failure, hook.style),
+            (100, FailurePolicy::Fail, CallStyle::Vdsm)
+        );
+        assert!(hook.enabled && hook.filter && !hook.parallel && hook.timeout == OwnTimeout::Usual);
+    }
+
+    #[test]
+    fn mistakes_are_shown_where_they_are() {
+        for (text, expected) in [
+            ("", "the registration is empty"),
+            ("# nothing\n", "the registration is empty"),
+            ("command: /x\n", "`events` or `calls` is missing"),
+            ("events: before_vm_start\n", "`command` is missing"),
+            (
+                "command: /x\nevents: [before_vm_strat]\n",
+                "x.yaml:2:1: there is no event `before_vm_strat`; did you mean `before_vm_start`?",
+            ),
+            (
+                "command: /x\ncalls: [qmeu/prepare]\n",
+                "x.yaml:2:1: `qmeu` in `qmeu/prepare` is no driver; did you mean `qemu`?",
+            ),
+            (
+                "events: before_vm_start\ncommand: /x\nwheight: 3\n",
+                "x.yaml:3:1: unknown key `wheight`; did you mean `weight`?",
+            ),
+            (
+                "events: before_vm_start\ncommand: /x\nwhen:\n  nmae: a\n",
+                "x.yaml:4:3: unknown key `nmae`; did you mean `name`?",
+            ),
+            ("events: before_vm_start\ncommand: /x\ncommand: /y\n", "x.yaml:3:1: duplicate"),
+            ("events: before_vm_start\ncommand: /x\nargs: [$NAM]\n", "did you mean $NAME?"),
+            ("events: before_vm_start\ncommand: /x\nnice: 30\n", "x.yaml:3:1: 30 is no nice value"),
+            (
+                "events: before_vm_start\ncommand: /x\nstyle: libvirt\nstdin: json\n",
+                "x.yaml:4:1: in libvirt's style",
+            ),
+            (
+                "events: before_vm_start\ncommand: /x\nretries: 3\n",
+                "x.yaml:3:1: `retries` belongs to `mode: detached`",
+            ),
+            (
+                "events: before_vm_start\ncommand: /x\nmode: detached\nrollback: /y\n",
+                "x.yaml:4:1: `rollback` means nothing",
+            ),
+            (
+                "events: before_vm_start\ncommand: /x\non_failure: explode\n",
+                "unknown value `explode`; known are fail, stop, warn, kill",
+            ),
+            ("events: before_vm_start\ncommand: []\n", "names no program"),
+            ("events: before_vm_start\ncommand: /x\nlock: a/b\n", "a lock's name"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text:?} says\n{error}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Whose rights a registered hook has.
+
+use std::fmt;
+
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Whose rights it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunAs {
+    /// A name or a number.
+    pub user: String,
+    /// The user's own where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+}
+
+impl RunAs {
+    /// Reads `USER` or `USER:GROUP`.
+    ///
+    /// # Errors
+    /// It is neither, in words.
+    pub fn parse(word: &str) -> Result<RunAs, String> {
+        let (user, group) = match word.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (word, None),
+        };
+        if user.is_empty() || group == Some("") {
+            return Err(format!("`{word}` is nobody: write USER or USER:GROUP"));
+        }
+        Ok(RunAs { user: user.to_owned(), group: group.map(str::to_owned) })
+    }
+}
+
+impl<'de> Deserialize<'de> for RunAs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RunAs, D::Error> {
+        /// As a mapping.
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Mapping {
+            #[serde(deserialize_with = "super::values::scalar")]
+            user: String,
+            #[serde(default, deserialize_with = "super::values::optional_scalar")]
+            group: Option<String>,
+        }
+        struct RunAsVisitor;
+        impl<'de> Visitor<'de> for RunAsVisitor {
+            type Value = RunAs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a user: `nobody`, `nobody:nogroup`, or {user: nobody, group: nogroup}")
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<RunAs, E> {
+                RunAs::parse(word).map_err(E::custom)
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<RunAs, E> {
+                Ok(RunAs { user: number.to_string(), group: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RunAs, A::Error> {
+                let Mapping { user, group } =
+                    Mapping::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(RunAs { user, group })
+            }
+        }
+        deserializer.deserialize_any(RunAsVisitor)
+    }
+}

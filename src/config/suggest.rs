@@ -1,0 +1,82 @@
+//! The word that somebody may have meant, and the hint that tells it.
+
+use crate::machine::cut;
+
+/// The longest word that is compared with those that are known, and that is told whole, in bytes.
+const MAX_WORD_BYTES: usize = 100;
+
+/// The word most like `word`, if any is like enough to have been meant.
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // a word may be as long as its file
+    let known = known.into_iter().filter(|_| word.len() <= MAX_WORD_BYTES);
+    known
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// The hint behind a word that isn't known: the one that may have been meant, or all that are known.
+pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let all = format!("known are {}", known.join(", "));
+    suggest_or(word, known, &all)
+}
+
+/// The hint behind a word that isn't known: the one that may have been meant, or another sentence.
+pub fn suggest_or<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    otherwise: &str,
+) -> String {
+    match did_you_mean(word, known) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => otherwise.to_owned(),
+    }
+}
+
+/// What a sentence about a word that isn't known ends with: the one that may have been meant, or
+/// nothing.
+pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    did_you_mean(word, known).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
+}
+
+/// The beginning of a word that may be of any length.
+pub fn shortened(word: &str) -> String {
+    if word.len() <= MAX_WORD_BYTES {
+        return word.to_owned();
+    }
+    format!("{}…", cut::beginning(word, MAX_WORD_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: [&str; 3] = ["timeout", "total_timeout", "trust"];
+
+    #[test]
+    fn likely_words_are_offered() {
+        assert_eq!(did_you_mean("timout", KNOWN), Some("timeout"));
+        assert_eq!(did_you_mean("trsut", KNOWN), Some("trust"));
+        assert_eq!(did_you_mean("zzz", KNOWN), None);
+        assert_eq!(did_you_mean(&"timeout".repeat(20), KNOWN), None);
+    }
+
+    #[test]
+    fn a_hint_is_a_sentence() {
+        assert_eq!(suggest("timout", KNOWN), "did you mean `timeout`?");
+        assert_eq!(suggest("zzz", KNOWN), "known are timeout, total_timeout, trust");
+        assert_eq!(suggest_or("timout", KNOWN, "see x"), "did you mean `timeout`?");
+        assert_eq!(suggest_or("zzz", KNOWN, "see x"), "see x");
+        assert_eq!(suggestion("timout", KNOWN), "; did you mean `timeout`?");
+        assert_eq!(suggestion("zzz", KNOWN), "");
+    }
+
+    #[test]
+    fn a_long_word_is_told_in_part() {
+        assert_eq!(shortened("short"), "short");
+        let told = shortened(&"ä".repeat(100));
+        assert!(told.len() < 110 && told.ends_with("ä…"), "{told}");
+    }
+}
