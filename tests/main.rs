@@ -23,6 +23,7 @@ mod flood;
 mod formats;
 mod growth;
 mod hooks;
+mod house;
 mod injection;
 mod journal;
 mod judgement;
