@@ -99,6 +99,43 @@ fn list_shows_every_hook_with_its_order_state_and_checksum() {
     assert!(host.text(&["list", "before_vm_strat"], 1).contains("did you mean before_vm_start?"));
 }
 
+/// A directory in every root, and a registration, name the same event of an operation that hookmux
+/// doesn't know: its hooks are listed once, and such events in byte order, whoever names them.
+#[test]
+fn events_of_unknown_operations_are_listed_once_and_in_order() {
+    let host = Host::new();
+    host.raw_settings(&host.private_settings().replace("roots: []", "roots: [../lower]"));
+    host.script("on_qemu_bbb/10-a", ":").script("../lower/on_qemu_bbb/20-b", ":");
+    host.script("../lower/on_qemu_ccc/10-c", ":");
+    for (name, events) in [("r", "on_qemu_bbb"), ("s", "on_qemu_aaa")] {
+        let text = format!("events: [{events}]\ncommand: /bin/true\n");
+        host.file(format!("hooks.d/{name}.yaml"), text);
+    }
+    assert_eq!(
+        rows(&host.json(&["list"], 0)["hooks"], &["event", "order", "hook"]),
+        [
+            "on_qemu_aaa/1/s",
+            "on_qemu_bbb/1/10-a",
+            "on_qemu_bbb/2/20-b",
+            "on_qemu_bbb/3/r",
+            "on_qemu_ccc/1/10-c",
+        ]
+    );
+}
+
+/// What somebody else runs is no hook of hookmux's, and so is not listed; `check` says why.
+#[test]
+fn a_tree_that_a_script_runs_itself_is_not_listed() {
+    let host = Host::new();
+    host.script("qemu.d/g/prepare/begin/x", ":").script("qemu.adopted", "# runs qemu.d\n:");
+    let listed = |host: &Host| rows(&host.json(&["list"], 0)["hooks"], &["event", "hook"]);
+    assert_eq!(listed(&host), ["every qemu call/qemu.adopted"]);
+    let findings = host.json(&["check"], 0);
+    assert!(rows(&findings["findings"], &["code"]).contains(&"tree-left-alone".to_owned()));
+    host.mode("hooks/qemu.adopted", 0o644);
+    assert_eq!(listed(&host), ["every qemu call/qemu.adopted", "qemu.d/g/prepare/begin/x"]);
+}
+
 #[test]
 fn events_are_the_table_and_vdsms_without_a_source() {
     let host = Host::new();
