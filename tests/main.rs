@@ -31,6 +31,7 @@ mod life;
 mod limits;
 mod odd_files;
 mod outcomes;
+mod parity;
 mod properties;
 mod queue;
 mod records;
