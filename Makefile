@@ -25,7 +25,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build gnu-static demo test toolchain needs needs-lint lint clippy shellcheck deny unit fuzz libvirt bench install uninstall deb rpm tarball package-lint package-test fresh test-vm clean help
+.PHONY: build gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny unit fuzz libvirt bench install uninstall deb rpm tarball package-lint package-test fresh test-vm clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -58,7 +58,10 @@ needs-lint:
 needs:
 	@.ci/needs test
 
-lint: clippy shellcheck deny  ## formatting, clippy, shellcheck, cargo-deny
+lint: top-level clippy shellcheck deny  ## what lies at the top level, formatting, clippy, shellcheck, cargo-deny
+
+top-level:
+	@.ci/top-level
 
 clippy: needs-lint
 	$(CARGO) fmt --all --check
