@@ -13,6 +13,7 @@ mod argv;
 mod audit;
 mod check;
 mod cli;
+mod contributing;
 mod demo;
 mod descriptors;
 mod drop_in;
