@@ -25,7 +25,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build gnu-static demo test toolchain needs needs-lint lint clippy shellcheck deny unit fuzz libvirt bench install uninstall deb rpm tarball package-lint package-test fresh test-vm clean help
+.PHONY: build gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall deb rpm tarball package-lint package-test fresh test-vm clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -58,7 +58,10 @@ needs-lint:
 needs:
 	@.ci/needs test
 
-lint: clippy shellcheck deny  ## formatting, clippy, shellcheck, cargo-deny
+lint: top-level clippy shellcheck deny  ## what lies at the top level, formatting, clippy, shellcheck, cargo-deny
+
+top-level:
+	@.ci/top-level
 
 clippy: needs-lint
 	$(CARGO) fmt --all --check
@@ -96,6 +99,12 @@ deny:
 	esac; \
 	echo "$(CARGO) deny --locked check $$what"; \
 	$(CARGO) deny --locked check $$what
+
+msrv:  ## clippy with the oldest Rust that Cargo.toml promises (needs rustup, or that Rust)
+	@CARGO_TARGET_DIR='$(target_dir)' .ci/msrv
+
+minimal-versions: toolchain  ## a build, and unit tests, with the oldest versions that Cargo.toml allows of what hookmux depends on
+	@CARGO='$(CARGO)' CARGO_TARGET_DIR='$(target_dir)' .ci/minimal-versions
 
 unit: toolchain  ## the tests that need neither libvirt nor root
 	$(CARGO) test --locked --lib --bins --test hookmux
@@ -172,5 +181,5 @@ clean:  ## removes what was built
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
-		printf 'make %-12s %s\n' "$$name" "$$text"; \
+		printf 'make %-16s %s\n' "$$name" "$$text"; \
 	done

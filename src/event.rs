@@ -1,4 +1,5 @@
-//! hookmux's events: design section 3 as one table. Adding an event is one row and its test.
+//! hookmux's events as one table: which of libvirt's calls each belongs to, and what else must hold for it to
+//! fire. Adding an event is one row and its test.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;

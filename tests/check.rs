@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::finding::{provoked, seen};
 use crate::support::host::{DRIVERS, binary_under_test, writing};
 use crate::support::{Host, is_root, skip};
 
@@ -150,6 +151,7 @@ impl Place {
         let mut own = findings.iter().filter(|finding| finding["code"] == code);
         let finding = own.next().unwrap_or_else(|| panic!("no {code} in {findings:#?}"));
         assert!(own.next().is_none(), "{findings:#?}");
+        seen(finding);
         assert_eq!(finding["path"].as_str(), path.to_str(), "{finding:#}");
         let said = format!("{}\n{}", finding["message"], finding["fix"]);
         for word in words {
@@ -281,20 +283,73 @@ fn people_see_the_worst_first_and_aligned() {
 
 #[test]
 fn every_code_has_a_test_that_makes_it_true() {
-    let documented = include_str!("../docs/check.md").lines().filter_map(|line| {
-        let (code, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
-        ["error", "warning", "note"].iter().any(|it| rest.starts_with(it)).then_some(code)
-    });
-    let own =
-        concat!(include_str!("check.rs"), include_str!("entries.rs"), include_str!("tree.rs"));
-    let untested: Vec<_> =
-        documented.filter(|code| !own.contains(&format!("\"{code}\""))).collect();
-    assert!(untested.is_empty(), "{untested:?}");
+    let documented: Vec<&str> = include_str!("../docs/check.md")
+        .lines()
+        .filter_map(|line| {
+            let (code, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+            ["error", "warning", "note"].iter().any(|it| rest.starts_with(it)).then_some(code)
+        })
+        .collect();
+    let provoked = [PROVOKED, crate::entries::PROVOKED, crate::tree::PROVOKED].concat();
+    let untested: Vec<_> = documented.iter().filter(|code| !provoked.contains(code)).collect();
+    assert!(untested.is_empty(), "no test provokes {untested:?}");
+    let unknown: Vec<_> = provoked.iter().filter(|code| !documented.contains(code)).collect();
+    assert!(unknown.is_empty(), "docs/check.md doesn't know {unknown:?}");
+}
+
+provoked! {
+    what_stands_under_a_drivers_name:
+        "not-installed" "hooks-without-driver" "foreign-script" "dangling-install" "odd-install"
+        "unreachable-binary";
+    nothing_is_served_twice: "installed-twice" "tree-left-alone";
+    what_libvirt_runs_itself_is_no_hook_of_ours: "loose-executable";
+    an_adopted_script_that_asks_for_its_own_name_is_told: "own-name";
+    a_link_that_the_daemon_has_not_seen_is_no_hook: "unproven-link";
+    apparmor_lets_libvirt_run_little: "apparmor-place" "apparmor-copy";
+    selinux_knows_programs_by_their_place: "selinux-place";
+    scripts_that_would_not_run_are_told_and_mended:
+        "not-executable" "dangling-link" "no-interpreter-line" "shell-text" "crlf"
+        "interpreter-missing";
+    nothing_runs_where_nothing_may_be_executed: "noexec";
+    who_waits_for_a_script_must_not_be_called_by_it: "libvirt-call";
+    what_is_no_script_is_told:
+        "left-behind" "left-behind-runs" "subdirectory" "not-regular" "empty-script";
+    a_mask_must_hide_something_and_be_roots: "idle-mask" "untrusted-mask";
+    bare_names_that_a_script_does_not_get_are_named_with_the_line_that_gives_them: "bare-name";
+    moments_that_never_come_are_told: "unknown-event" "never-called";
+    what_this_libvirt_never_fires_is_told: "never-here";
+    names_that_no_guest_has_are_told: "unknown-guest";
+    whatever_others_could_change_is_told_and_mended: "untrusted";
+    trust_that_was_relaxed_is_a_warning: "untrusted-but-run";
+    an_interpreter_is_as_good_as_its_script: "untrusted-interpreter";
+    broken_settings_are_told_with_their_copy: "broken-settings";
+    broken_registrations_are_told_with_their_stand_ins: "broken-registration" "not-a-registration";
+    registrations_that_never_run_are_told:
+        "never-matches" "meaningless-key" "command-missing" "command-not-executable" "unknown-user"
+        "environment-file";
+    a_hook_of_another_users_must_be_open_to_it: "unreachable-command";
+    names_that_no_hook_gets_bare_are_told: "steering-name";
+    keys_that_an_older_version_refuses_are_listed: "refused-key";
+    a_directory_that_cannot_be_read_is_told: "unreadable" "not-a-directory";
+    who_is_not_root_is_told_what_stays_unseen: "unseen";
+    places_must_be_directories_of_our_own: "open-directory";
+    a_runtime_directory_on_a_disk_is_told: "runtime-on-disk";
+    places_must_be_writable_and_have_room: "not-writable" "little-space";
+    what_lies_among_our_files_and_isnt_ours_is_told: "odd-file";
+    saves_that_were_left_are_told_and_brought_back: "dangling-save" "spare-save";
+    what_is_remembered_and_cannot_be_read_is_told: "broken-guest-state";
+    jobs_that_wait_too_long_and_files_that_are_none_are_told:
+        "old-job" "broken-job" "job-put-aside" "newer-job";
+    what_hooks_left_is_counted: "trash-left";
+    a_queue_that_is_nearly_full_is_told: "queue-nearly-full";
+    records_that_could_not_be_kept_and_calls_that_died_are_told:
+        "records-dropped" "records-stuck" "lost-executions" "journal-dropped";
+    counters_of_a_newer_version_are_told: "newer-file";
+    that_hooks_are_switched_off_is_an_error: "bypassed" "broken-bypass";
 }
 
 // --- libvirt's way to hookmux -------------------------------------------------------------------
 
-#[test]
 fn what_stands_under_a_drivers_name() {
     let place = Place::clean();
     let qemu = place.host.hook("qemu");
@@ -344,7 +399,6 @@ fn a_hook_of_all_guests_needs_one_of_their_drivers() {
     place.is_clean();
 }
 
-#[test]
 fn nothing_is_served_twice() {
     let place = Place::clean();
     let binary = place.host.path("bin/hookmux");
@@ -359,7 +413,6 @@ fn nothing_is_served_twice() {
     place.finds("tree-left-alone", "qemu.adopted", &["mentions qemu.d"]).is_mended();
 }
 
-#[test]
 fn what_libvirt_runs_itself_is_no_hook_of_ours() {
     let place = Place::clean();
     place.file("qemu.d/README", "x").is_clean();
@@ -374,7 +427,6 @@ fn what_libvirt_runs_itself_is_no_hook_of_ours() {
     }
 }
 
-#[test]
 fn an_adopted_script_that_asks_for_its_own_name_is_told() {
     let place = Place::clean();
     place.script("qemu.adopted", "#!/bin/sh\ncd \"$(dirname \"$0\")\"\n").is_clean();
@@ -400,7 +452,6 @@ fn an_interpreter_is_looked_for_from_the_root_as_a_hook_does() {
     place.finds("interpreter-missing", "before_vm_start/x", &["/nowhere/sh"]);
 }
 
-#[test]
 fn a_link_that_the_daemon_has_not_seen_is_no_hook() {
     let place = Place::clean();
     for driver in DRIVERS {
@@ -459,7 +510,6 @@ fn a_daemon_that_is_not_roots_must_get_to_the_binary() {
 
 // --- confinement --------------------------------------------------------------------------------
 
-#[test]
 fn apparmor_lets_libvirt_run_little() {
     let place = Place::clean();
     place.fake("sys/module/apparmor/parameters/enabled", "Y\n");
@@ -478,7 +528,6 @@ fn apparmor_lets_libvirt_run_little() {
     place.fake("sys/module/apparmor/parameters/enabled", "N\n").is_clean();
 }
 
-#[test]
 fn selinux_knows_programs_by_their_place() {
     let place = Place::clean();
     for driver in DRIVERS {
@@ -493,7 +542,6 @@ fn selinux_knows_programs_by_their_place() {
 
 // --- scripts ------------------------------------------------------------------------------------
 
-#[test]
 fn scripts_that_would_not_run_are_told_and_mended() {
     let place = Place::clean();
     for at in ["before_vm_start/10-x", "qemu.d/g/prepare/begin/10-x", "lxc.adopted"] {
@@ -523,7 +571,6 @@ fn scripts_that_would_not_run_are_told_and_mended() {
     }
 }
 
-#[test]
 fn what_is_no_script_is_told() {
     let place = Place::clean();
     for name in ["x.bak", "x~", "x.rpmsave", "x.dpkg-old", ".x"] {
@@ -545,7 +592,6 @@ fn what_is_no_script_is_told() {
     place.is_clean();
 }
 
-#[test]
 fn a_mask_must_hide_something_and_be_roots() {
     let place = Place::clean();
     let lower = place.host.path("lower");
@@ -564,7 +610,6 @@ fn a_mask_must_hide_something_and_be_roots() {
     place.is_clean();
 }
 
-#[test]
 fn who_waits_for_a_script_must_not_be_called_by_it() {
     let place = Place::clean();
     let virsh = "#!/bin/sh\n# virsh is told below\nvirsh list\n";
@@ -615,7 +660,6 @@ fn odd_names_are_shown_as_they_are_and_mended() {
     }
 }
 
-#[test]
 fn who_is_not_root_is_told_what_stays_unseen() {
     if !is_root() {
         return skip("only root can become another user");
@@ -636,12 +680,12 @@ fn who_is_not_root_is_told_what_stays_unseen() {
     );
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     let unseen = said["findings"].as_array().unwrap().iter();
-    assert_eq!(unseen.filter(|one| one["code"] == "unseen").count(), 3, "{said:#}");
+    let unseen = unseen.filter(|one| one["code"] == "unseen").inspect(|one| seen(one));
+    assert_eq!(unseen.count(), 3, "{said:#}");
     let all = said["findings"].as_array().unwrap();
     assert!(all.iter().all(|one| one["severity"] == "note"), "{said:#}");
 }
 
-#[test]
 fn nothing_runs_where_nothing_may_be_executed() {
     if !is_root() {
         return skip("only root may mount");
@@ -666,11 +710,11 @@ fn nothing_runs_where_nothing_may_be_executed() {
     ]));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(said["findings"][0]["code"], "noexec", "{said:#}");
+    seen(&said["findings"][0]);
 }
 
 // --- moments ------------------------------------------------------------------------------------
 
-#[test]
 fn moments_that_never_come_are_told() {
     let place = Place::clean();
     place.script("before_vm_strat/x", "#!/bin/sh\n");
@@ -702,7 +746,6 @@ fn moments_that_never_come_are_told() {
     place.finds("never-called", "hooks.d/x.yaml", &["did you mean qemu/prepare?"]);
 }
 
-#[test]
 fn what_this_libvirt_never_fires_is_told() {
     let place = Place::clean();
     place.script("after_vm_hibernate/x", "#!/bin/sh\n").is_clean();
@@ -720,7 +763,6 @@ fn what_this_libvirt_never_fires_is_told() {
     place.finds("never-here", "qemu.d/g/attach/begin/x", &["qemu's attach"]);
 }
 
-#[test]
 fn names_that_no_guest_has_are_told() {
     let place = Place::clean();
     place.script("qemu.d/Win10/start/begin/x", "#!/bin/sh\n").is_clean();
@@ -738,7 +780,6 @@ fn names_that_no_guest_has_are_told() {
 
 // --- trust --------------------------------------------------------------------------------------
 
-#[test]
 fn whatever_others_could_change_is_told_and_mended() {
     let place = Place::clean();
     place.script("before_vm_start/x", "#!/bin/sh\n").script("bin/x", "#!/bin/sh\n");
@@ -947,7 +988,6 @@ fn a_script_among_registrations_is_registered() {
     assert!(place.host.hook("hooks.d/x-after_vm_start.yaml").is_file());
 }
 
-#[test]
 fn trust_that_was_relaxed_is_a_warning() {
     let place = Place::clean();
     place.settings("trust: warn\n").script("before_vm_start/x", "#!/bin/sh\n").is_clean();
@@ -955,7 +995,6 @@ fn trust_that_was_relaxed_is_a_warning() {
     place.finds("untrusted-but-run", "before_vm_start/x", &["`trust: warn`"]).is_mended();
 }
 
-#[test]
 fn an_interpreter_is_as_good_as_its_script() {
     let place = Place::clean();
     let shell = place.host.path("bin/sh");
@@ -970,7 +1009,6 @@ fn an_interpreter_is_as_good_as_its_script() {
 
 // --- settings and registrations -----------------------------------------------------------------
 
-#[test]
 fn broken_settings_are_told_with_their_copy() {
     let place = Place::clean();
     place.host.guest("stopped end").run().succeeds();
@@ -983,7 +1021,6 @@ fn broken_settings_are_told_with_their_copy() {
     assert!(said.contains("no good copy of it, and gates fail"), "{said}");
 }
 
-#[test]
 fn broken_registrations_are_told_with_their_stand_ins() {
     let place = Place::clean();
     place.file("hooks.d/x.yaml", &registration("")).is_clean();
@@ -1005,7 +1042,6 @@ fn broken_registrations_are_told_with_their_stand_ins() {
     place.is_clean();
 }
 
-#[test]
 fn a_hook_of_another_users_must_be_open_to_it() {
     if !is_root() {
         return skip("only root can give rights to others");
@@ -1026,7 +1062,6 @@ fn a_hook_of_another_users_must_be_open_to_it() {
     place.is_clean();
 }
 
-#[test]
 fn registrations_that_never_run_are_told() {
     let place = Place::clean();
     for (code, more, words) in [
@@ -1062,7 +1097,6 @@ fn registrations_that_never_run_are_told() {
 
 // --- places -------------------------------------------------------------------------------------
 
-#[test]
 fn places_must_be_directories_of_our_own() {
     let place = Place::clean();
     let state = place.host.path("state");
@@ -1079,15 +1113,19 @@ fn places_must_be_directories_of_our_own() {
     fs::write(&state, "").unwrap();
     place.finds("not-a-directory", &state, &["state_dir"]).is_mended();
     place.is_clean();
-    place.host.raw_settings(&host_settings(&place.host));
-    let run = place.host.path("run");
-    if !is_in_memory(&run) {
-        place.host.mode("run", 0o700);
-        place.finds("runtime-on-disk", &run, &["not in memory"]);
-    }
 }
 
-#[test]
+fn a_runtime_directory_on_a_disk_is_told() {
+    let place = Place::clean();
+    let run = place.host.path("run");
+    if is_in_memory(&run) {
+        return skip("temporary files are in memory here");
+    }
+    place.host.raw_settings(&host_settings(&place.host));
+    place.host.mode("run", 0o700);
+    place.finds("runtime-on-disk", &run, &["not in memory"]);
+}
+
 fn what_lies_among_our_files_and_isnt_ours_is_told() {
     let place = Place::clean();
     let records = place.host.path("state/records/01KH3Z");
@@ -1118,7 +1156,6 @@ fn is_in_memory(path: &Path) -> bool {
     output.stdout.starts_with(b"tmpfs") || output.stdout.starts_with(b"ramfs")
 }
 
-#[test]
 fn places_must_be_writable_and_have_room() {
     if !is_root() {
         return skip("only root may mount");
@@ -1140,16 +1177,17 @@ fn places_must_be_writable_and_have_room() {
         let said = inside(&format!("mount -t tmpfs -o ro,mode=700 tmpfs {}", path.display()));
         let finding = &said["findings"][0];
         assert_eq!(finding["code"], "not-writable", "{said:#}");
+        seen(finding);
         assert_eq!(finding["path"].as_str(), path.to_str());
         assert!(finding["message"].as_str().unwrap().contains("Read-only"), "{said:#}");
         let said = inside(&format!("mount -t tmpfs -o size=1m,mode=700 tmpfs {}", path.display()));
         assert_eq!(said["findings"][0]["code"], "little-space", "{said:#}");
+        seen(&said["findings"][0]);
         let said = inside(&format!("mount -t tmpfs -o size=99m,mode=700 tmpfs {}", path.display()));
         assert_eq!(said["findings"].as_array().unwrap().len(), 0, "{said:#}");
     }
 }
 
-#[test]
 fn a_directory_that_cannot_be_read_is_told() {
     let place = Place::clean();
     place.link("/nowhere", "before_vm_start");
@@ -1163,7 +1201,6 @@ fn a_directory_that_cannot_be_read_is_told() {
 
 // --- what waits ---------------------------------------------------------------------------------
 
-#[test]
 fn saves_that_were_left_are_told_and_brought_back() {
     let place = Place::clean();
     let (save, second): (PathBuf, PathBuf) =
@@ -1180,7 +1217,6 @@ fn saves_that_were_left_are_told_and_brought_back() {
     assert_eq!(fs::read(&save).unwrap(), b"state");
 }
 
-#[test]
 fn jobs_that_wait_too_long_and_files_that_are_none_are_told() {
     let place = Place::clean();
     let queue = place.host.path("state/queue");
@@ -1217,7 +1253,6 @@ fn jobs_that_wait_too_long_and_files_that_are_none_are_told() {
     assert!(!broken.exists());
 }
 
-#[test]
 fn a_queue_that_is_nearly_full_is_told() {
     let place = Place::clean();
     let settings = fs::read_to_string(place.host.hook("hookmux.yaml")).unwrap();
@@ -1239,7 +1274,6 @@ fn a_queue_that_is_nearly_full_is_told() {
     place.finds("queue-nearly-full", &queue, &["of the 2048 bytes"]);
 }
 
-#[test]
 fn what_is_remembered_and_cannot_be_read_is_told() {
     let place = Place::clean();
     let run = place._memory.path();
@@ -1255,7 +1289,6 @@ fn what_is_remembered_and_cannot_be_read_is_told() {
     place.is_clean();
 }
 
-#[test]
 fn keys_that_an_older_version_refuses_are_listed() {
     let place = Place::clean();
     let of = |version: &str| {
@@ -1283,6 +1316,7 @@ fn keys_that_an_older_version_refuses_are_listed() {
         "hooks.d/a.yaml:4: hookmux 0.1.0 refuses the key `undo_all`: no version knows it",
     ]) {
         assert_eq!(finding["code"], "refused-key");
+        seen(finding);
         assert_eq!(finding["message"], words);
         assert_eq!(finding["path"].as_str(), place.host.hook("hooks.d/a.yaml").to_str());
     }
@@ -1312,7 +1346,6 @@ fn item(queued_at: u64) -> String {
     .to_string()
 }
 
-#[test]
 fn records_that_could_not_be_kept_and_calls_that_died_are_told() {
     let place = Place::clean();
     place.script("before_vm_start/10-x", "#!/bin/sh\nkill -KILL $PPID\n");
@@ -1342,7 +1375,6 @@ fn records_that_could_not_be_kept_and_calls_that_died_are_told() {
     place.is_clean();
 }
 
-#[test]
 fn counters_of_a_newer_version_are_told() {
     let place = Place::clean();
     let records = place.host.path("state/records");
@@ -1354,7 +1386,6 @@ fn counters_of_a_newer_version_are_told() {
     place.is_clean();
 }
 
-#[test]
 fn that_hooks_are_switched_off_is_an_error() {
     let place = Place::clean();
     place.host.text(&["bypass", "on", "--guest", "web 1", "--yes"], 0);
@@ -1367,7 +1398,6 @@ fn that_hooks_are_switched_off_is_an_error() {
     place.is_clean();
 }
 
-#[test]
 fn bare_names_that_a_script_does_not_get_are_named_with_the_line_that_gives_them() {
     let place = Place::clean();
     let document = |words: &str| {
@@ -1423,7 +1453,6 @@ fn bare_names_that_a_script_does_not_get_are_named_with_the_line_that_gives_them
     place.finds("bare-name", "qemu.adopted", &["read HOOKMUX_PROPERTY_zone in the script"]);
 }
 
-#[test]
 fn names_that_no_hook_gets_bare_are_told() {
     let place = Place::clean();
     place.settings("custom_properties: [TMOUT, vlan]\n");
@@ -1435,7 +1464,6 @@ fn names_that_no_hook_gets_bare_are_told() {
     place.settings("custom_properties: [vlan]\n").is_clean();
 }
 
-#[test]
 fn what_hooks_left_is_counted() {
     let place = Place::clean();
     let trash = place._memory.path().join("trash");

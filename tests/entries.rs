@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::argv::odd_names;
 use crate::support::documents::GUEST;
+use crate::support::finding::{provoked, seen};
 use crate::support::host::{binary_under_test, writing};
 use crate::support::{is_root, skip, until};
 
@@ -136,23 +137,25 @@ impl Machine {
     }
 
     #[track_caller]
-    fn codes(&self) -> Vec<(String, String)> {
+    fn findings(&self) -> Vec<Value> {
         let output = self.run(&[PROGRAM, "check", "--output", "json"]);
         let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let word = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_owned();
-        said["findings"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|finding| (word(finding, "code"), word(finding, "fix")))
-            .collect()
+        said["findings"].as_array().unwrap().clone()
+    }
+
+    #[track_caller]
+    fn has_no_code(&self, code: &str) {
+        let findings = self.findings();
+        assert!(findings.iter().all(|finding| finding["code"] != code), "{findings:#?}");
     }
 
     #[track_caller]
     fn has_code(&self, code: &str) -> String {
-        let codes = self.codes();
-        let found = codes.iter().find(|(name, _)| name == code);
-        found.unwrap_or_else(|| panic!("no {code} among {codes:?}")).1.clone()
+        let findings = self.findings();
+        let found = findings.iter().find(|finding| finding["code"] == code);
+        let found = found.unwrap_or_else(|| panic!("no {code} among {findings:#?}"));
+        seen(found);
+        found["fix"].as_str().unwrap().to_owned()
     }
 
     /// The start of a guest or a network as libvirt calls it; returns what was logged.
@@ -211,6 +214,13 @@ fn text(output: &Output, what: &str, status: i32) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
+provoked! {
+    who_writes_to_an_entry_changes_one_driver_and_is_told_and_adopted_and_put_back:
+        "overwritten-entry";
+    what_is_appended_to_the_program_is_told: "appended-copy";
+    renew_renews_copies_and_links_old_entries_and_leaves_the_rest: "stale-copy" "shared-entry";
+}
+
 const COPIES: [&str; 5] =
     ["hookmux", "hookmux-daemon", "hookmux-lxc", "hookmux-network", "hookmux-qemu"];
 
@@ -241,7 +251,7 @@ fn each_driver_has_a_copy_of_its_own() {
     }
     assert_eq!(machine.hookmux("check --entries", 0), "");
     for code in ["overwritten-entry", "stale-copy", "shared-entry", "foreign-script"] {
-        assert!(machine.codes().iter().all(|(found, _)| found != code), "{:?}", machine.codes());
+        machine.has_no_code(code);
     }
     let said = machine.hookmux("install", 0);
     assert!(said.contains("already") && !said.contains("reload"), "{said}");
@@ -272,7 +282,6 @@ fn there_is_no_copy_elsewhere_nor_beside_nor_where_usr_is_read_only() {
     assert_eq!(machine.call("qemu"), ["hook qemu"]);
 }
 
-#[test]
 fn who_writes_to_an_entry_changes_one_driver_and_is_told_and_adopted_and_put_back() {
     let Some(machine) = Machine::new() else { return };
     let qemu = &format!("{HOOKS}/qemu");
@@ -342,7 +351,6 @@ fn an_edit_in_place_of_the_program_is_one_drivers_too() {
     assert_eq!(machine.call("qemu"), ["edited"]);
 }
 
-#[test]
 fn what_is_appended_to_the_program_is_told() {
     let Some(machine) = Machine::new() else { return };
     machine.hookmux("install", 0);
@@ -353,7 +361,7 @@ fn what_is_appended_to_the_program_is_told() {
     machine.sh(&fix);
     assert_eq!(machine.read(&format!("{HOOKS}/bin/qemu-hook")), FOREIGN.as_bytes());
     machine.sh("rm /etc/libvirt/hooks/bin/qemu-hook");
-    assert!(machine.codes().iter().all(|(code, _)| code != "appended-copy"));
+    machine.has_no_code("appended-copy");
     assert_eq!(machine.read("/usr/sbin/hookmux-qemu"), machine.read(PROGRAM));
 }
 
@@ -469,7 +477,6 @@ fn odd_things_in_the_place_of_a_copy_hold_nobody_up_and_stay() {
     }
 }
 
-#[test]
 fn renew_renews_copies_and_links_old_entries_and_leaves_the_rest() {
     let Some(machine) = Machine::new() else { return };
     // nothing is installed
@@ -513,7 +520,7 @@ fn renew_renews_copies_and_links_old_entries_and_leaves_the_rest() {
         assert_eq!(machine.read(&format!("{PROGRAM}-{driver}")), machine.read(PROGRAM));
         assert_eq!(machine.call(driver), [format!("hook {driver}")]);
     }
-    assert!(machine.codes().iter().all(|(code, _)| code != "stale-copy"));
+    machine.has_no_code("stale-copy");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! `add`, `delete`, `enable`, `disable` and `schema`: what is typed in is read back from the files.
+//! (C1 to C4, C8, C11, O10, O11)
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -210,6 +211,7 @@ fn every_key_of_a_description_arrives() {
     assert_eq!((read.retries, read.max_parallel, read.triggers.every_event), (7, Some(2), true));
 }
 
+// C2
 #[test]
 fn a_description_in_cpanels_keys() {
     let place = Place::new();
@@ -326,6 +328,7 @@ fn a_dry_run_runs_nothing() {
     place.nothing_is_registered();
 }
 
+// C8
 #[test]
 fn a_script_that_never_heard_of_it_is_not_asked() {
     let place = Place::new();
@@ -521,6 +524,7 @@ fn each_option_alone() {
     }
 }
 
+// C3
 #[test]
 fn a_moment_by_category_event_and_stage() {
     for (words, event) in [
@@ -600,6 +604,7 @@ fn an_action_is_split_as_a_shell_splits_it() {
     }
 }
 
+// C8
 #[test]
 fn options_say_all_and_nothing_is_asked() {
     let place = Place::new();
@@ -616,6 +621,7 @@ fn options_say_all_and_nothing_is_asked() {
     assert!(!place.host.path("ran").exists(), "it was asked");
 }
 
+// C4
 #[test]
 fn weights_are_counted_as_cpanel_counts_them() {
     let place = Place::new();
@@ -789,6 +795,7 @@ fn many_at_once_lose_nothing() {
 
 // --- add FILE ------------------------------------------------------------------------------------
 
+// O10
 #[test]
 fn a_file_is_taken_as_it_is() {
     let place = Place::new();
@@ -883,6 +890,7 @@ sub may { return 1 }
     }
 }
 
+// C1, C2
 #[test]
 fn a_python_module() {
     if !has(PYTHON) {
@@ -923,6 +931,7 @@ fn a_python_module() {
     place.host.guest("started begin").run().succeeds();
 }
 
+// C1, C2
 #[test]
 fn a_perl_module() {
     if !has(PERL) {
@@ -1016,6 +1025,7 @@ fn a_missing_interpreter_is_told() {
 
 // --- delete --------------------------------------------------------------------------------------
 
+// C1
 #[test]
 fn what_was_added_is_deleted_and_nothing_else() {
     let place = Place::with_root();
@@ -1103,6 +1113,7 @@ fn one_line_changes_and_the_rest_stays() {
     place.say(&["enable"]).ends(2, &[]);
 }
 
+// O11
 #[test]
 fn a_disabled_hook_does_not_run() {
     let place = Place::new();

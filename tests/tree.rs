@@ -7,6 +7,11 @@ use serde_json::Value;
 
 use crate::drop_in::HELPER;
 use crate::support::Host;
+use crate::support::finding::{provoked, seen};
+
+provoked! {
+    scripts_that_are_left_in_the_old_tree_are_told_and_moved: "old-tree";
+}
 
 const TREES: [(&str, &str); 3] = [
     ("hooks.guests", "hooks.guests/qemu"),
@@ -89,7 +94,6 @@ fn a_name_that_no_tree_can_have_breaks_the_settings() {
     assert_eq!(host.log(), ["live"]);
 }
 
-#[test]
 fn scripts_that_are_left_in_the_old_tree_are_told_and_moved() {
     for (tree, place) in TREES {
         let host = host(tree, place);
@@ -97,6 +101,7 @@ fn scripts_that_are_left_in_the_old_tree_are_told_and_moved() {
         let found = codes(&host, 0);
         let told: Vec<_> = found.iter().filter(|(code, ..)| code == "old-tree").collect();
         let [(_, message, finding)] = told[..] else { panic!("{found:?}") };
+        seen(finding);
         assert!(message.contains("qemu.d/g has scripts, and they don't run"), "{message}");
         assert!(message.contains(&format!("in {place}")), "{message}");
         let words: Vec<&str> = finding["fix_command"]

@@ -52,7 +52,7 @@ pub struct Output {
 }
 
 impl Output {
-    pub fn new() -> Output {
+    pub(crate) fn new() -> Output {
         let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Output {
             is_coloured: io::stdout().is_terminal() && !wants_none,

@@ -14,7 +14,7 @@ pub use candidates::{Candidates, Moment};
 use crate::config::registration::{Mode, Registration};
 use crate::trust::{Refusal, Trust};
 
-/// How a hook is called (design section 4).
+/// How a hook is called: what its arguments, its standard input and its document are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// vdsm's: no arguments, the document in a file that may be edited.

@@ -5,6 +5,7 @@ pub mod call;
 mod command;
 pub mod cost;
 pub mod documents;
+pub mod finding;
 pub mod host;
 
 pub use documents::{GUEST, capture};
@@ -33,6 +34,7 @@ pub fn is_root() -> bool {
 /// Says that a test shows nothing here.
 pub fn skip(why: &str) {
     eprintln!("skipped: {why}");
+    finding::skipped();
 }
 
 /// Whether a process is there and isn't just a zombie.

@@ -157,7 +157,7 @@ const SUM: usize = 24;
 const HEADER: usize = 32;
 
 /// Makes the header's checksum fit again, so that what is behind it is read: the form of the file as
-/// of `config/cache/index.rs` and `wire.rs`.
+/// of `registry/cache/index.rs` and `wire.rs`.
 fn mend(image: &mut [u8]) {
     let Some(length) = image.get(LENGTH..SUM).and_then(|bytes| bytes.try_into().ok()) else {
         return;

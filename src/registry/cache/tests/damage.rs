@@ -51,6 +51,7 @@ fn what_a_killed_writer_left_is_removed_by_the_next() {
     assert!(!torn.exists() && foreign.exists());
 }
 
+// C10
 #[test]
 fn a_truncated_cache_is_as_none() {
     let site = site();

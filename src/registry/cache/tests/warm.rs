@@ -29,6 +29,7 @@ fn an_unchanged_registry_is_neither_read_nor_written() {
     assert_eq!(told(&site.warm().unwrap()), told(&first));
 }
 
+// C10
 #[test]
 fn only_what_changed_is_read() {
     let site = Site::with_hooks();
