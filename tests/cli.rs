@@ -4,10 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::Host;
 use crate::support::host::{binary_under_test, writing};
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
 
 /// Of every object in a list, the values of some keys, with a slash between.
 fn rows(list: &Value, keys: &[&str]) -> Vec<String> {
@@ -65,7 +69,7 @@ fn list_shows_every_hook_with_its_order_state_and_checksum() {
     host.script("before_vm_strat/10-x", ":");
     let listed = host.json(&["list"], 0);
     assert_eq!(
-        rows(&listed["hooks"], &["event", "order", "hook", "state", "style"]),
+        rows(&listed["hooks"], &["place", "order", "name", "state", "style"]),
         [
             "before_vm_start/1/10-a/active/vdsm",
             "before_vm_start/null/10-a/masked/vdsm",
@@ -87,7 +91,11 @@ fn list_shows_every_hook_with_its_order_state_and_checksum() {
     let sum = String::from_utf8(sum).unwrap();
     assert_eq!(listed["hooks"][0]["sha256"].as_str(), sum.split(' ').next());
     assert_eq!(rows(&listed["notes"], &[]).len(), 1);
-    assert!(listed["notes"][0].as_str().unwrap().contains("did you mean before_vm_start?"));
+    assert!(text(&listed["notes"][0]["message"]).contains("did you mean before_vm_start?"));
+    let shown = |index: usize| [&listed["hooks"][index]["hook"], &listed["hooks"][index]["event"]];
+    assert_eq!(shown(0), ["before_vm_start/10-a", "before_vm_start"]);
+    assert_eq!(shown(11), [&json!("qemu.d/g/prepare/begin/x"), &Value::Null]);
+    assert_eq!(shown(12), [&json!("hooks.d/bad"), &Value::Null]);
     let one = host.json(&["list", "before_vm_start"], 0);
     assert_eq!(one["hooks"].as_array().unwrap().len(), 10);
     let said = host.text(&["list"], 0);
@@ -123,14 +131,14 @@ fn a_plan_shows_what_would_run_and_why_not_the_rest_and_runs_nothing() {
     );
     let plan = host.json(&["plan", "qemu", "g", "prepare", "--xml", "guest.xml"], 0);
     assert_eq!(
-        rows(&plan["steps"], &["hook", "decision", "reason"]),
+        rows(&plan["steps"], &["hook", "state", "reason"]),
         [
-            "before_vm_prepare/10-x/run/null",
-            "before_device_create/10-x/out/no device has custom properties",
-            "before_vm_start/10-x/run/null",
-            "before_vm_start/20-plain/out/not executable: it has no x bit",
-            "before_vm_start/r/out/when: name is g, not other",
-            "qemu.d/g/prepare/begin/10-x/run/null",
+            "before_vm_prepare/10-x/runs/null",
+            "before_device_create/10-x/not run/no device has custom properties",
+            "before_vm_start/10-x/runs/null",
+            "before_vm_start/20-plain/not run/not executable: it has no x bit",
+            "before_vm_start/r/not run/when: name is g, not other",
+            "qemu.d/g/prepare/begin/10-x/runs/null",
         ]
     );
     assert_eq!(
@@ -165,7 +173,7 @@ fn a_plan_knows_a_failure_that_waits_and_a_script_that_has_the_tree() {
     host.link(binary_under_test(), "qemu.d/50-hookmux");
     let plan = host.json(&["plan", "qemu", "g", "start"], 0);
     assert_eq!(plan["steps"], Value::Array(Vec::new()));
-    assert!(plan["notes"][0].as_str().unwrap().contains("mentions qemu.d"), "{plan}");
+    assert!(text(&plan["notes"][0]["message"]).contains("mentions qemu.d"), "{plan}");
 }
 
 #[test]
@@ -175,8 +183,8 @@ fn run_does_it_and_shows_it_and_remembers_nothing() {
     host.script("before_vm_start/20-y", "exit 3");
     let ran = host.json(&["run", "qemu", "g", "prepare", "--xml", "guest.xml"], 1);
     assert_eq!(
-        rows(&ran["runs"], &["hook", "failed", "status", "stdout", "stderr"]),
-        ["before_vm_start/10-x/false/0/out\n/err\n", "before_vm_start/20-y/true/3//",]
+        rows(&ran["runs"], &["hook", "state", "status", "stdout", "stderr"]),
+        ["before_vm_start/10-x/good/0/out\n/err\n", "before_vm_start/20-y/failed/3//",]
     );
     assert_eq!(ran["status"], 3);
     assert!(

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::argv::odd_names;
 use crate::support::documents::GUEST;
 use crate::support::host::{binary_under_test, writing};
-use crate::support::{is_root, skip, until};
+use crate::support::{is_root, schema, skip, until};
 
 const HOOKS: &str = "/etc/libvirt/hooks";
 const PROGRAM: &str = "/usr/sbin/hookmux";
@@ -138,7 +138,7 @@ impl Machine {
     #[track_caller]
     fn codes(&self) -> Vec<(String, String)> {
         let output = self.run(&[PROGRAM, "check", "--output", "json"]);
-        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let said = schema::read(&["check"], &output.stdout);
         let word = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_owned();
         said["findings"]
             .as_array()

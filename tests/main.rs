@@ -8,6 +8,8 @@
 
 mod support;
 
+use support::host::binary_under_test;
+
 mod adoption;
 mod argv;
 mod audit;
@@ -25,6 +27,7 @@ mod growth;
 mod hooks;
 mod injection;
 mod journal;
+mod json;
 mod judgement;
 mod leash;
 mod life;

@@ -6,6 +6,7 @@ mod command;
 pub mod cost;
 pub mod documents;
 pub mod host;
+pub mod schema;
 
 pub use documents::{GUEST, capture};
 pub use host::Host;

@@ -5,11 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-
 use super::events;
 use super::judged::{Judge, Judged};
 use crate::cli::args::{Format, ListArgs};
+use crate::cli::check::finding::Code;
+use crate::cli::json::hook::{List, ListedHook};
+use crate::cli::json::message::Message;
+use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::{hooks_d, module, registered};
 use crate::cli::{End, Place, rights, way_out};
@@ -104,6 +106,8 @@ const MAX_HASHED_BYTES: u64 = 64 << 20;
 pub struct Listed {
     /// Where it belongs: an event, `qemu.d/win10/prepare/begin`, or calls of libvirt's.
     pub place: String,
+    /// What people call it: `before_vm_start/10-hugepages`.
+    pub label: String,
     pub name: String,
     /// What is executed; of a registration that can't be read, its file.
     pub path: PathBuf,
@@ -136,24 +140,25 @@ impl Listed {
         Some(files::sha256(&files::read_regular(&self.path, MAX_HASHED_BYTES).ok()?))
     }
 
-    fn json(&self, settings: &Settings) -> Value {
-        json!({
-            "event": self.place,
-            "order": self.order,
-            "hook": self.name,
-            "path": self.path.to_string_lossy(),
-            "root": self.root(settings),
-            "source": self.source.name(),
-            "registration": self.registration.as_ref().map(|file| file.to_string_lossy()),
-            "weight": self.weight,
-            "style": self.style.map(Style::name),
-            "sha256": self.sha256(),
-            "state": self.state.name(),
-            "reason": self.reason,
-            "fix": self.fix.as_ref().map(|fix| &fix.text),
-            "fix_command": self.fix.as_ref().map(Fix::command_json),
-            "registered": self.registered.as_deref().map(registered::json),
-        })
+    fn json(&self, settings: &Settings) -> ListedHook {
+        ListedHook {
+            hook: self.label.clone(),
+            event: event::is_known(&self.place).then(|| self.place.clone()),
+            place: self.place.clone(),
+            name: self.name.clone(),
+            order: self.order,
+            state: Word(self.state),
+            reason: self.reason.clone(),
+            weight: self.weight,
+            style: self.style.map(Word),
+            source: Word(self.source),
+            path: self.path.as_path().into(),
+            root: Path::new(&self.root(settings)).into(),
+            sha256: self.sha256(),
+            registration: self.registration.as_deref().map(Into::into),
+            registered: self.registered.as_deref().map(Into::into),
+            way_out: self.fix.as_ref().into(),
+        }
     }
 }
 
@@ -214,6 +219,7 @@ impl Lister<'_> {
             turn += usize::from(runs);
             self.listed.push(Listed {
                 place: place.to_owned(),
+                label: hook.label.clone(),
                 name: hook.name.to_string_lossy().into_owned(),
                 path: hook.path.clone(),
                 source: hook.source,
@@ -256,6 +262,7 @@ impl Lister<'_> {
     /// A registration that is none of any event's: masked, disabled by a link, or broken.
     fn add_silent(&mut self, source: &registry::Source, has_stand_in: bool) {
         let path = &source.path;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let fix = match &source.content {
             Some(Err(diagnostic)) => Some(Fix::edit(path, diagnostic.place.map(|(line, _)| line))),
             _ => way_out::of_state(&source.state, path, self.settings)
@@ -275,7 +282,8 @@ impl Lister<'_> {
         };
         self.listed.push(Listed {
             place: DIRECTORY.to_owned(),
-            name: source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            label: format!("{DIRECTORY}/{name}"),
+            name,
             path: source.path.clone(),
             source: Source::Registered,
             style: None,
@@ -451,8 +459,13 @@ pub fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::
     }
     let strangers = if arguments.event.is_none() { strangers(settings) } else { Vec::new() };
     if arguments.output == Format::Json {
-        let hooks: Vec<Value> = hooks.iter().map(|hook| hook.json(settings)).collect();
-        output.json(&json!({ "hooks": hooks, "notes": strangers }));
+        output.json(&List {
+            hooks: hooks.iter().map(|hook| hook.json(settings)).collect(),
+            notes: strangers
+                .iter()
+                .map(|words| Message::coded(Code::UnknownEvent, words))
+                .collect(),
+        });
         return Ok(End::Good);
     }
     if hooks.is_empty() {

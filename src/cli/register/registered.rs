@@ -1,6 +1,4 @@
-//! What a registration says, as `add` and `list` tell it.
-
-use serde_json::{Value, json};
+//! What a registration says, as `add` and `list` tell people.
 
 use crate::cli::register::module;
 use crate::config::Registration;
@@ -14,30 +12,6 @@ pub fn moments(registration: &Registration) -> (Vec<String>, Vec<String>) {
     let every = triggers.every_event.then(|| "*".to_owned());
     let events = every.into_iter().chain(triggers.events.iter().cloned()).collect();
     (events, triggers.calls.iter().map(ToString::to_string).collect())
-}
-
-/// For programs. Keys are added, never changed.
-pub fn json(registration: &Registration) -> Value {
-    let (events, calls) = moments(registration);
-    json!({
-        "events": events,
-        "calls": calls,
-        "weight": registration.weight,
-        "command": registration.command,
-        "args": registration.args,
-        "check": registration.check,
-        "rollback": registration.rollback,
-        "when": registration.when,
-        "run_as": registration.run_as,
-        "timeout_s": registration.timeout.limit().map(|limit| limit.as_secs_f64()),
-        "on_failure": registration.on_failure,
-        "style": registration.style,
-        "stdin": registration.stdin,
-        "mode": registration.mode,
-        "parallel": registration.parallel,
-        "lock": registration.lock,
-        "enabled": registration.enabled,
-    })
 }
 
 /// What differs from a plain hook.
@@ -55,7 +29,7 @@ pub fn more(registration: &Registration) -> String {
     }
     let conditions = serde_json::to_string(&registration.when).unwrap_or_default();
     add(registration.when != When::default(), format!("when {conditions}"));
-    let on_failure = name(&registration.on_failure);
+    let on_failure = word(&registration.on_failure);
     add(registration.on_failure != FailurePolicy::Fail, format!("on failure {on_failure}"));
     match registration.timeout {
         OwnTimeout::After(limit) => {
@@ -64,9 +38,9 @@ pub fn more(registration: &Registration) -> String {
         OwnTimeout::None => add(true, "no timeout".to_owned()),
         OwnTimeout::Usual => {}
     }
-    add(registration.mode != Mode::Wait, name(&registration.mode));
-    add(registration.style != CallStyle::Vdsm, format!("{} style", name(&registration.style)));
-    add(registration.stdin != StdinKind::None, format!("{} on stdin", name(&registration.stdin)));
+    add(registration.mode != Mode::Wait, word(&registration.mode));
+    add(registration.style != CallStyle::Vdsm, format!("{} style", word(&registration.style)));
+    add(registration.stdin != StdinKind::None, format!("{} on stdin", word(&registration.stdin)));
     let lock = registration.lock.as_deref().unwrap_or_default();
     add(registration.lock.is_some(), format!("lock {lock}"));
     add(registration.parallel, "parallel".to_owned());
@@ -74,7 +48,7 @@ pub fn more(registration: &Registration) -> String {
 }
 
 /// The word of a choice, as a file has it.
-fn name(choice: &impl serde::Serialize) -> String {
+pub fn word(choice: &impl serde::Serialize) -> String {
     let value = serde_json::to_value(choice).unwrap_or_default();
     value.as_str().unwrap_or_default().to_owned()
 }
