@@ -6,8 +6,6 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use serde_json::{Value, json};
-
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::machine::sanitize::is_unseen;
 
@@ -55,12 +53,9 @@ impl Fix {
         format!("\"${{EDITOR:-vi}}\"{line} {}", quoted(path)).into()
     }
 
-    /// The words as JSON; null where there is no command, or no UTF-8 that says it.
-    pub fn command_json(&self) -> Value {
-        let words = self.words.as_ref().and_then(|words| {
-            words.iter().map(|word| word.to_str()).collect::<Option<Vec<&str>>>()
-        });
-        words.map_or(Value::Null, |words| json!(words))
+    /// The command's words; `None` where there is no command, or no UTF-8 that says it.
+    pub fn command(&self) -> Option<Vec<String>> {
+        self.words.as_ref()?.iter().map(|word| word.to_str().map(str::to_owned)).collect()
     }
 }
 
@@ -174,10 +169,11 @@ mod tests {
     #[test]
     fn one_command_is_words_and_several_are_a_line() {
         let one = Fix::all(&[words!["rm", "a b"]]);
-        assert_eq!((one.text.as_str(), one.command_json()), ("rm 'a b'", json!(["rm", "a b"])));
+        assert_eq!(one.text, "rm 'a b'");
+        assert_eq!(one.command().unwrap(), ["rm", "a b"]);
         let two = Fix::all(&[words!["rm", "a b"], words!["rm", "c"]]);
-        assert_eq!(two.command_json(), json!(["sh", "-c", "rm 'a b' && rm c"]));
-        assert_eq!(Fix::from("look").command_json(), Value::Null);
+        assert_eq!(two.command().unwrap(), ["sh", "-c", "rm 'a b' && rm c"]);
+        assert_eq!(Fix::from("look").command(), None);
         assert_eq!(Fix::edit(Path::new("/a b"), Some(3)).text, "\"${EDITOR:-vi}\" +3 '/a b'");
     }
 }

@@ -70,7 +70,7 @@ fn every_act_is_kept_with_who_what_and_why() {
     }
     let found = acts(&host, &[]);
     assert_eq!(
-        of(&found, &["action", "outcome", "reason"]),
+        of(&found, &["action", "state", "reason"]),
         [
             "install/done/ticket 4711",
             "add/done/ticket 4711",
@@ -149,7 +149,7 @@ fn what_changes_nothing_is_no_act_and_what_fails_is_one() {
     host.text(&["add", "x.yaml"], 1);
     let found = acts(&host, &["--failed"]);
     assert_eq!(
-        of(&found, &["action", "outcome"]),
+        of(&found, &["action", "state"]),
         ["delete/failed", "bypass-on/failed", "add/failed"]
     );
     assert!(

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::finding::{provoked, seen};
 use crate::support::host::{DRIVERS, binary_under_test, writing};
-use crate::support::{Host, is_root, skip};
+use crate::support::{Host, is_root, schema, skip};
 
 /// What a command says. None is started while a program is written: see `writing`.
 fn output(command: &mut Command) -> Output {
@@ -122,7 +122,7 @@ impl Place {
     fn findings(&self) -> Vec<Value> {
         let output = self.run(&["--output", "json"]);
         assert!(output.stderr.is_empty(), "{output:?}");
-        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let said = schema::read(&["check"], &output.stdout);
         let findings = said["findings"].as_array().unwrap().clone();
         let mut has_errors = false;
         for finding in &findings {
@@ -678,7 +678,7 @@ fn who_is_not_root_is_told_what_stays_unseen() {
             .args(["check", "--output", "json", "--root"])
             .arg(place.host.path("root")),
     );
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = schema::read(&["check"], &output.stdout);
     let unseen = said["findings"].as_array().unwrap().iter();
     let unseen = unseen.filter(|one| one["code"] == "unseen").inspect(|one| seen(one));
     assert_eq!(unseen.count(), 3, "{said:#}");
@@ -708,7 +708,7 @@ fn nothing_runs_where_nothing_may_be_executed() {
         "-c",
         &script,
     ]));
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = schema::read(&["check"], &output.stdout);
     assert_eq!(said["findings"][0]["code"], "noexec", "{said:#}");
     seen(&said["findings"][0]);
 }
@@ -1170,7 +1170,7 @@ fn places_must_be_writable_and_have_room() {
         );
         let unshare = ["--mount", "--propagation", "private", "sh", "-c", &script];
         let output = output(Command::new("unshare").args(unshare));
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+        schema::read(&["check"], &output.stdout)
     };
     for name in ["state", "save"] {
         let path = place.host.path(name);
@@ -1293,7 +1293,7 @@ fn keys_that_an_older_version_refuses_are_listed() {
     let place = Place::clean();
     let of = |version: &str| {
         let output = place.run(&["--for", version, "--output", "json"]);
-        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let said = schema::read(&["check"], &output.stdout);
         (output.status.code(), said["findings"].as_array().unwrap().clone())
     };
     place.settings("timeout: 5s\nretention: {per_hook: 5}\nenvironment: {NEW: x}\n");

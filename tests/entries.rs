@@ -15,7 +15,7 @@ use crate::argv::odd_names;
 use crate::support::documents::GUEST;
 use crate::support::finding::{provoked, seen};
 use crate::support::host::{binary_under_test, writing};
-use crate::support::{is_root, skip, until};
+use crate::support::{is_root, schema, skip, until};
 
 const HOOKS: &str = "/etc/libvirt/hooks";
 const PROGRAM: &str = "/usr/sbin/hookmux";
@@ -139,7 +139,7 @@ impl Machine {
     #[track_caller]
     fn findings(&self) -> Vec<Value> {
         let output = self.run(&[PROGRAM, "check", "--output", "json"]);
-        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let said = schema::read(&["check"], &output.stdout);
         said["findings"].as_array().unwrap().clone()
     }
 

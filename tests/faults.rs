@@ -91,7 +91,7 @@ fn a_gate_that_falls_over_rolls_back_what_had_succeeded() {
         assert!(fs::read_dir(host.path("run/data")).unwrap().next().is_none(), "no document stays");
         // what became of it is written down
         let shown = host.json(&["show", "last"], 0);
-        assert_eq!(shown["state"], "done", "{shown}");
+        assert_eq!(shown["state"], "failed", "{shown}");
         assert_eq!(shown["status"], 125, "{shown}");
         let runs = shown["runs"].to_string();
         assert!(runs.contains("before_vm_start/b (rollback)"), "{runs}");

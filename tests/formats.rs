@@ -688,7 +688,7 @@ fn an_execution_in_words_of_another_version_is_seen() {
         let listed = host.json(&["log"], 0);
         let one = &listed["executions"][0];
         assert_eq!(
-            (one["object"].as_str(), one["runs"][0]["outcome"].as_str()),
+            (one["object"].as_str(), one["runs"][0]["state"].as_str()),
             (Some("g"), Some("unknown"))
         );
         let said = host.text(&["log"], 0);

@@ -14,7 +14,7 @@ use nix::sys::stat::Mode;
 use serde_json::Value;
 
 use crate::support::host::writing;
-use crate::support::{GUEST, Host, is_root};
+use crate::support::{GUEST, Host, is_root, schema};
 
 const SEED: u64 = 0x5eed_90b5;
 const HOSTS: usize = 80;
@@ -430,13 +430,12 @@ fn compare(items: &[Item], calls: &[Asked]) -> Result<(), String> {
         let path = host.path("document.xml").display().to_string();
         let words = ["plan", driver, "g", operation, sub, "--xml", &path, "--output", "json"];
         let output = host.hookmux(&words);
-        let plan: Value = serde_json::from_slice(&output.stdout)
-            .map_err(|error| format!("plan: {error}: {output:?}"))?;
+        let plan = schema::read(&words, &output.stdout);
         let mut planned = Told::new();
         for step in plan["steps"].as_array().unwrap() {
-            let (label, decision) = (text(&step["hook"]), text(&step["decision"]));
+            let (label, decision) = (text(&step["hook"]), text(&step["state"]));
             // of several with one name one runs at most
-            if decision != "out" || !planned.contains_key(&label) {
+            if decision != "not run" || !planned.contains_key(&label) {
                 planned.insert(label, (decision, text(&step["reason"])));
             }
         }
@@ -453,8 +452,8 @@ fn compare(items: &[Item], calls: &[Asked]) -> Result<(), String> {
             let outcome = done.get(label).map(|(outcome, _)| outcome.as_str());
             let failure = done.get(label).map(|(_, failure)| failure.as_str());
             let is_right = match decision.as_str() {
-                "run" => matches!(outcome, Some("success" | "queued")),
-                "fail" => outcome == Some("failure") && !ran.contains(label.as_str()),
+                "runs" => matches!(outcome, Some("good" | "queued")),
+                "fails" => outcome == Some("failed") && !ran.contains(label.as_str()),
                 _ => outcome.is_none() && !ran.contains(label.as_str()),
             };
             if !is_right {
@@ -469,7 +468,7 @@ fn compare(items: &[Item], calls: &[Asked]) -> Result<(), String> {
                     || reason.contains("its first line")
                     || reason.contains("no right")
             });
-            if decision == "fail" && !is_same {
+            if decision == "fails" && !is_same {
                 return Err(format!(
                     "{label}: plan says {reason}; the call says {failure:?}\n{}",
                     said()
@@ -477,12 +476,12 @@ fn compare(items: &[Item], calls: &[Asked]) -> Result<(), String> {
             }
             // a detached one is queued, and fails later
             let is_later = |note: &&Value| {
-                let note = text(note);
+                let note = text(&note["message"]);
                 note.starts_with(&format!("{label}: ")) && note.contains("when its turn comes")
             };
             let later = plan["notes"].as_array().unwrap().iter().find(is_later);
             let (decision, reason) = match later {
-                Some(note) => ("fail", text(note)),
+                Some(note) => ("fails", text(&note["message"])),
                 None => (decision.as_str(), reason.clone()),
             };
             compare_listed(label, decision, &reason, &listed)
@@ -509,9 +508,9 @@ fn compare_listed(label: &str, decision: &str, reason: &str, listed: &Told) -> R
     // of the document and of what is handed over nothing is known before a call
     let is_of_call = reason.contains("libvirt's document") || reason.contains("Linux takes");
     let is_right = match decision {
-        "run" => state == "active",
-        "fail" if is_of_call => true,
-        "fail" => matches!(state.as_str(), "fails" | "refused"),
+        "runs" => state == "active",
+        "fails" if is_of_call => true,
+        "fails" => matches!(state.as_str(), "fails" | "refused"),
         _ => true,
     };
     match is_right {
@@ -523,8 +522,7 @@ fn compare_listed(label: &str, decision: &str, reason: &str, listed: &Told) -> R
 /// What `list` says; where it says that a hook fails, `check` says so too.
 fn listed(host: &Host) -> Result<Told, String> {
     let output = host.hookmux(&["list", "--output", "json"]);
-    let said: Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("list: {error}: {output:?}"))?;
+    let said = schema::read(&["list"], &output.stdout);
     let hooks = said["hooks"].as_array().unwrap();
     let found = match hooks.iter().any(|hook| hook["state"] == "fails") {
         true => host.json(&["check"], 1),
@@ -541,30 +539,19 @@ fn listed(host: &Host) -> Result<Told, String> {
     };
     let mut told = Told::new();
     for hook in hooks {
-        let (place, name) = (text(&hook["event"]), text(&hook["hook"]));
         let (state, why) = (text(&hook["state"]), text(&hook["reason"]));
         let is_told = is_error(&hook["path"]) || is_error(&hook["registration"]);
         let has_way_out = hook["fix"].is_string();
         if state == "fails" && !(is_told && has_way_out) {
             return Err(format!("{hook:#} has no error or no way out\n{found:#}"));
         }
-        let label = match place.as_str() {
-            place if place.starts_with("every ") => name,
-            place if place.starts_with("calls ") => format!("hooks.d/{name}"),
-            place if place.ends_with(&format!("/{name}")) && is_moment(place) => place.to_owned(),
-            place => format!("{place}/{name}"),
-        };
+        let label = text(&hook["hook"]);
         // of several with one name one runs at most
         if told.get(&label).is_none_or(|(state, _)| state == "masked" || state == "skipped") {
             told.insert(label, (state, why));
         }
     }
     Ok(told)
-}
-
-/// Whether the place itself is the script, and not a directory of scripts.
-fn is_moment(place: &str) -> bool {
-    place.split('/').count() == 4 && place.ends_with(['n', 'd'])
 }
 
 /// What became of the hooks of the newest call.
@@ -579,7 +566,7 @@ fn done(host: &Host) -> Told {
         record = host.json(&["show", &text(&newest["id"])], 0);
     }
     let runs = record["runs"].as_array().unwrap().iter();
-    runs.map(|run| (text(&run["hook"]), (text(&run["outcome"]), text(&run["failure"])))).collect()
+    runs.map(|run| (text(&run["hook"]), (text(&run["state"]), text(&run["failure"])))).collect()
 }
 
 /// The smallest part of a host that still shows it.
@@ -651,7 +638,7 @@ fn plan_list_and_check_say_what_the_call_then_does() {
 fn planned(host: &Host, words: &[&str], status: i32) -> (Vec<String>, bool) {
     let plan = host.json(&[&["plan", "qemu", "g"], words].concat(), status);
     let steps = plan["steps"].as_array().unwrap().iter().map(|step| {
-        let parts = [&step["hook"], &step["decision"], &step["reason"]].map(text);
+        let parts = [&step["hook"], &step["state"], &step["reason"]].map(text);
         parts.join(" ").trim_end().to_owned()
     });
     (steps.collect(), plan["would_fail"] == true)
@@ -680,16 +667,16 @@ fn an_argument_that_is_too_long_is_named_with_the_way_out() {
         "can't be executed: word 2 of `args` (--xml=$XML_BASE64) has {} bytes, and Linux takes 131071; `args_stdin: true` passes `args` on standard input",
         bytes + 6
     );
-    assert_eq!(planned(&host, &plan, 1), (vec![format!("before_vm_start/x fail {words}")], true));
+    assert_eq!(planned(&host, &plan, 1), (vec![format!("before_vm_start/x fails {words}")], true));
     let call = || host.guest("prepare begin").stdin(long_document());
     call().run().fails(126, &[&format!("hookmux: before_vm_start/x: {words}\n")]);
     assert_eq!(host.log(), [""; 0]);
     // with a small one, and on standard input, it runs
     host.guest("prepare begin").run().succeeds();
-    assert_eq!(planned(&host, &["prepare", "--xml", "guest.xml"], 0).0, ["before_vm_start/x run"]);
+    assert_eq!(planned(&host, &["prepare", "--xml", "guest.xml"], 0).0, ["before_vm_start/x runs"]);
     assert_eq!(host.log(), ["ran 3"]);
     registration("args: [$XML_BASE64]\nargs_stdin: true\n");
-    assert_eq!(planned(&host, &plan, 0).0, ["before_vm_start/x run"]);
+    assert_eq!(planned(&host, &plan, 0).0, ["before_vm_start/x runs"]);
     call().run().succeeds();
     assert_eq!((host.log(), host.read("in").len()), (vec!["ran 1".to_owned()], bytes + 1));
     // what stands in a registration itself, and a variable of it
@@ -707,7 +694,7 @@ fn an_argument_that_is_too_long_is_named_with_the_way_out() {
         assert!(steps[0].contains(words) && would_fail, "{steps:?}");
         let answer = host.guest("prepare begin").run();
         answer.fails(126, &[words]);
-        let reason = steps[0].strip_prefix("before_vm_start/x fail ").unwrap();
+        let reason = steps[0].strip_prefix("before_vm_start/x fails ").unwrap();
         assert!(answer.stderr.contains(reason), "{reason}\n{}", answer.stderr);
     }
     // each is short enough, and all together aren't
@@ -732,9 +719,9 @@ fn plan_knows_what_one_that_fails_means_for_the_call() {
     assert_eq!(
         steps,
         [
-            "before_vm_start/10-x run".to_owned(),
-            format!("qemu.d/g/prepare/begin/10-x fail {general}: there is no `/nowhere`"),
-            "qemu.d/g/prepare/begin/20-x out not run: qemu.d/g/prepare/begin/10-x stopped the call"
+            "before_vm_start/10-x runs".to_owned(),
+            format!("qemu.d/g/prepare/begin/10-x fails {general}: there is no `/nowhere`"),
+            "qemu.d/g/prepare/begin/20-x not run not run: qemu.d/g/prepare/begin/10-x stopped the call"
                 .to_owned()
         ]
     );
@@ -758,13 +745,16 @@ fn plan_knows_what_one_that_fails_means_for_the_call() {
         "events: before_vm_start\ncommand: /etc/passwd\non_failure: warn\n",
     );
     let (steps, would_fail) = planned(&host, &["prepare"], 0);
-    assert!(steps[0].contains("fail can't be executed") && !would_fail, "{steps:?}");
+    assert!(steps[0].contains("fails can't be executed") && !would_fail, "{steps:?}");
     host.guest("prepare begin").run();
     // a gate that stays shut runs nothing
     let host = Host::new();
     host.follow(&["before_vm_start/10-x"]).file("hooks.d/x.yaml", "events: before_vm_start\n");
     let (steps, would_fail) = planned(&host, &["prepare"], 1);
-    assert_eq!(steps, ["before_vm_start/10-x out not run: the call fails before its first hook"]);
+    assert_eq!(
+        steps,
+        ["before_vm_start/10-x not run not run: the call fails before its first hook"]
+    );
     assert!(would_fail);
     host.guest("prepare begin").run().fails(125, &[]);
     assert_eq!(host.log(), [""; 0]);
@@ -785,7 +775,7 @@ fn a_hook_that_cant_run_is_listed_with_its_way_out() {
         .unwrap()
         .iter()
         .map(|hook| {
-            let words = [&hook["hook"], &hook["state"], &hook["fix"]].map(text).join("|");
+            let words = [&hook["name"], &hook["state"], &hook["fix"]].map(text).join("|");
             let command = if hook["fix_command"].is_array() { "!" } else { "" };
             assert!(hook["order"].is_null(), "{hook:#}");
             format!("{command}{words}").replace(&host.hooks().display().to_string(), "H")
@@ -806,14 +796,14 @@ fn a_hook_that_cant_run_is_listed_with_its_way_out() {
     for place in ["10-crlf", "20-none"] {
         let listed = host.json(&["list"], 0);
         let hooks = listed["hooks"].as_array().unwrap();
-        let hook = hooks.iter().find(|hook| hook["hook"] == place).unwrap();
+        let hook = hooks.iter().find(|hook| hook["name"] == place).unwrap();
         let words: Vec<String> = hook["fix_command"].as_array().unwrap().iter().map(text).collect();
         assert!(
             std::process::Command::new(&words[0]).args(&words[1..]).status().unwrap().success()
         );
         let listed = host.json(&["list"], 0);
         let hooks = listed["hooks"].as_array().unwrap();
-        let hook = hooks.iter().find(|hook| hook["hook"] == place).unwrap();
+        let hook = hooks.iter().find(|hook| hook["name"] == place).unwrap();
         assert_eq!(hook["state"], "active", "{hook:#}");
     }
 }

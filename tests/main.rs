@@ -8,6 +8,8 @@
 
 mod support;
 
+use support::host::binary_under_test;
+
 mod adoption;
 mod argv;
 mod audit;
@@ -27,6 +29,7 @@ mod hooks;
 mod house;
 mod injection;
 mod journal;
+mod json;
 mod judgement;
 mod leash;
 mod life;

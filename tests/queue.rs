@@ -200,7 +200,7 @@ fn the_queue_is_shown_and_flushed() {
     detached(&host, "x", "exit 1", "retries: 9");
     host.guest("started begin").run().succeeds();
     until("it was tried", || {
-        jobs(&host).iter().any(|job| job["attempts"].as_u64() > Some(0) && job["running"] == false)
+        jobs(&host).iter().any(|job| job["attempts"].as_u64() > Some(0) && job["state"] != "runs")
     });
     let text = String::from_utf8(host.hookmux(&["queue"]).stdout).unwrap();
     assert!(text.contains("after_vm_launch/x") && text.contains("exit status 1"), "{text}");
@@ -352,7 +352,7 @@ fn what_a_dead_worker_was_at_is_told_and_can_be_removed() {
     until("one runs", || !host.read_text("log").is_empty());
     drop(worker);
     until("it is told", || host.text(&["queue"], 0).contains("left by a worker that died"));
-    assert!(jobs(&host).iter().all(|job| job["running"] == false));
+    assert!(jobs(&host).iter().all(|job| job["state"] != "runs"));
     let said = host.text(&["disable", "x"], 0);
     assert!(said.contains("queue --flush x"), "{said}");
     assert!(host.text(&["queue", "--flush", "x"], 0).contains("1 job removed"));

@@ -13,7 +13,7 @@ use hookmux::config::Registration;
 use serde_json::{Value, json};
 
 use crate::support::host::{binary_under_test, writing};
-use crate::support::{Host, is_root, skip};
+use crate::support::{Host, is_root, schema, skip};
 
 /// What a command said.
 #[derive(Debug)]
@@ -64,6 +64,7 @@ impl Place {
         place
     }
 
+    #[track_caller]
     fn say(&self, words: &[&str]) -> Said {
         let mut command = Command::new(binary_under_test());
         command.arg("--hooks-dir").arg(self.host.hooks()).args(words);
@@ -74,6 +75,7 @@ impl Place {
             command.spawn().unwrap()
         };
         let output = child.wait_with_output().unwrap();
+        schema::judge(words, &output.stdout);
         Said {
             status: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -280,7 +282,10 @@ fn one_mistake_and_nothing_is_registered() {
         place.nothing_is_registered();
         let said = place.say(&["add", "script", &script, "--output", "json"]);
         let value = said.ends(1, &[]).json();
-        assert_eq!((&value["hooks"], &value["problems"][0]["entry"]), (&json!([]), &json!(2)));
+        assert_eq!(
+            (&value["registrations"], &value["problems"][0]["entry"]),
+            (&json!([]), &json!(2))
+        );
         assert!(said.stderr.is_empty(), "{said:#?}");
     }
 }
@@ -294,8 +299,8 @@ fn a_dry_run_only_shows() {
     said.is_done().ends(0, &["hook-before_vm_start", "100", "--dry-run"]);
     assert!(!place.host.hook("hooks.d").exists());
     let value = place.say(&[&words[..], &["--output", "json"]].concat()).json();
-    assert_eq!(value["hooks"][0]["action"], "none");
-    assert_eq!(value["hooks"][0]["command"], json!([script]));
+    assert_eq!(value["registrations"][0]["action"], "none");
+    assert_eq!(value["registrations"][0]["registered"]["command"], json!([script]));
     assert!(!place.host.path("ran").exists(), "it was run");
 }
 
@@ -311,11 +316,8 @@ fn a_dry_run_runs_nothing() {
     let asked = place.say(&["add", "script", &script, "--dry-run"]);
     asked.ends(0, &["would be run to ask it", "isn't known"]);
     let value = place.say(&["add", "script", &script, "--dry-run", "--output", "json"]).json();
-    assert_eq!(value["hooks"], json!([]));
-    assert!(
-        value["warnings"][0]["message"].as_str().unwrap().contains("runs nothing"),
-        "{value:#}"
-    );
+    assert_eq!(value["registrations"], json!([]));
+    assert!(value["notes"][0]["message"].as_str().unwrap().contains("runs nothing"), "{value:#}");
     if has(PYTHON) {
         place.module("mod.py", "open('@T@/ran', 'w')\ndef describe(): return []\n");
         place
@@ -1038,8 +1040,8 @@ fn what_was_added_is_deleted_and_nothing_else() {
     place.say(&["add", "script", &other, "--manual", "--event", "after_vm_stop"]).is_done();
     let said = place.say(&["delete", "script", &script, "--output", "json"]);
     let value = said.is_done().json();
-    assert_eq!(value["hooks"].as_array().unwrap().len(), 2);
-    assert_eq!(value["hooks"][0]["action"], "deleted");
+    assert_eq!(value["registrations"].as_array().unwrap().len(), 2);
+    assert_eq!(value["registrations"][0]["action"], "deleted");
     assert_eq!(place.the_one().command, [other.as_str()]);
     place.say(&["delete", "script", &script]).ends(1, &["no registration runs"]);
     place.say(&["delete", "othr-after_vm_stop"]).ends(1, &["did you mean `other-after_vm_stop`?"]);
@@ -1091,7 +1093,7 @@ fn one_line_changes_and_the_rest_stays() {
     place.say(&["enable", "mine"]).is_done().ends(0, &["is enabled already"]);
     assert_eq!(place.text("mine"), text);
     let value = place.say(&["disable", "mine", "--output", "json"]).is_done().json();
-    assert_eq!(value["hooks"][0]["action"], "disabled");
+    assert_eq!(value["registrations"][0]["action"], "disabled");
     assert_eq!(place.text("mine"), text.replace("true   #", "false   #"));
     place.say(&["disable", "mine"]).is_done().ends(0, &["is disabled already"]);
     place.say(&["enable", "mine.yaml"]).is_done();
@@ -1283,7 +1285,7 @@ fn editors_and_habits_are_met_half_way() {
     );
     assert!(host.text(&["disable", "x", "y"], 0).contains("y: disabled"));
     let listed = host.json(&["list"], 0);
-    let y = listed["hooks"].as_array().unwrap().iter().find(|hook| hook["hook"] == "y").unwrap();
+    let y = listed["hooks"].as_array().unwrap().iter().find(|hook| hook["name"] == "y").unwrap();
     assert_eq!(
         (&y["registered"]["args"][0], &y["registered"]["enabled"]),
         (&json!("$NAME"), &json!(false))

@@ -9,7 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use crate::support::host::binary_under_test;
-use crate::support::{GUEST, Host, is_root, skip, until};
+use crate::support::{GUEST, Host, is_root, schema, skip, until};
 
 const NOBODY: u32 = 65534;
 const AS_NOBODY: &str = "run_as: {user: nobody, group: nogroup}";
@@ -76,7 +76,7 @@ fn is_denied(host: &Host, words: &[&str], is_json: bool) {
     }
     let output = ask(host, &[words, &["--output", "json"]].concat());
     assert_eq!(output.status.code(), Some(1), "{words:?}");
-    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let value = schema::read(words, &output.stdout);
     let error = &value["error"];
     assert_eq!((&error["code"], &error["fix_command"][0]), (&"no-rights".into(), &"sudo".into()));
     assert!(error["message"].as_str().unwrap().contains("root's"), "{value:#}");
@@ -128,10 +128,10 @@ fn what_a_user_cant_execute_runs_for_the_systems_daemon() {
     host.script("../private/x", "true").mode("private", 0o700);
     host.mode("hooks/hooks.d/x.yaml", 0o644);
     let output = ask(&host, &["list", "--output", "json"]);
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = schema::read(&["list"], &output.stdout);
     let hooks = said["hooks"].as_array().unwrap().iter();
     let states =
-        hooks.map(|hook| (hook["hook"].as_str().unwrap(), hook["state"].as_str().unwrap()));
+        hooks.map(|hook| (hook["name"].as_str().unwrap(), hook["state"].as_str().unwrap()));
     let states: Vec<_> = states.filter(|(name, _)| *name != "x").collect();
     assert_eq!(states, [("10-x", "active"), ("20-x", "active")], "{said:#}");
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 
 use crate::support::call::Call;
 use crate::support::host::binary_under_test;
-use crate::support::{Host, is_root, skip};
+use crate::support::{Host, is_root, schema, skip};
 
 const LIVE_AND_NOTIFY: &[(&str, &str)] = &[
     ("started begin", "after_vm_launch"),
@@ -94,7 +94,7 @@ fn of_broken_settings_where_things_lie_holds_as_it_was_read() {
         assert_eq!(host.log(), ["lower", "higher"], "{mistake:?}");
         host.guest("prepare begin").with_private_state(&host).run().fails(125, &["hookmux.yaml"]);
         let kept = host.hookmux(&["log", "--output", "json"]);
-        let kept: serde_json::Value = serde_json::from_slice(&kept.stdout).unwrap();
+        let kept = schema::read(&["log"], &kept.stdout);
         assert_eq!(kept["executions"].as_array().unwrap().len(), 2, "{mistake:?}");
     }
 }

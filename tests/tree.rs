@@ -50,7 +50,8 @@ fn the_tree_has_the_name_that_the_settings_give_it() {
         let list = host.json(&["list"], 0);
         let hooks = list["hooks"].as_array().unwrap();
         assert_eq!(hooks.len(), 1, "{list:#}");
-        assert_eq!(hooks[0]["event"], format!("{place}/g/prepare/begin"));
+        assert_eq!(hooks[0]["place"], format!("{place}/g/prepare/begin"));
+        assert_eq!((&hooks[0]["hook"], &hooks[0]["event"]), (&label.as_str().into(), &Value::Null));
         assert_eq!(hooks[0]["state"], "active");
         let record = host.json(&["show", "last"], 0);
         assert_eq!(record["runs"][0]["hook"], label);

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
+use super::json::message;
+use super::json::outputs::OutputName;
+use super::output::Output;
 use crate::config::choice::{CallStyle, FailurePolicy, Mode};
 use crate::config::keys::Version;
 use crate::event::Origin;
@@ -87,8 +90,10 @@ pub enum Command {
     /// In the hooks directory the file gets a line `enabled: false`; what lies in another root is
     /// masked by a link to /dev/null.
     Disable(SwitchArgs),
-    /// Print the JSON Schema of a registration file, for editors
-    Schema,
+    /// Print the JSON Schema of a registration file, for editors, or of what a command prints
+    ///
+    /// The schemas of outputs say all keys that `--output json` of a command has.
+    Schema(SchemaArgs),
     /// Show the detached hooks that wait, remove them, or work on them now
     Queue(QueueArgs),
     /// Work on the queue until it is empty: what calls and the path unit start
@@ -155,7 +160,7 @@ impl Arguments {
             Some(Command::Prune(prune)) => prune.output,
             Some(Command::Bypass(bypass)) => bypass.output,
             Some(
-                Command::Schema
+                Command::Schema(_)
                 | Command::Worker
                 | Command::Metrics
                 | Command::Demo(_)
@@ -317,6 +322,13 @@ pub struct PruneArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Of what [default: registration]
+    #[arg(value_enum, value_name = "OUTPUT")]
+    pub output: Option<OutputName>,
 }
 
 #[derive(Debug, Args)]
@@ -542,7 +554,25 @@ pub fn wrong_usage(command: &str, message: &str) -> ! {
     let mut arguments = Arguments::command();
     arguments.build();
     let mut found = arguments.find_subcommand(command).cloned().unwrap_or(arguments);
-    found.error(ErrorKind::ArgumentConflict, message).exit()
+    end_by(found.error(ErrorKind::ArgumentConflict, message))
+}
+
+/// Ends the process with what clap says: help, or what is wrong with the words. A program that asked
+/// for JSON gets that as JSON.
+pub fn end_by(error: clap::Error) -> ! {
+    let words: Vec<OsString> =
+        std::env::args_os().skip(1).take_while(|word| word != "--").collect();
+    let is_json = words.iter().any(|word| word == "--output=json")
+        || words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
+    if !error.use_stderr() || !is_json {
+        error.exit();
+    }
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words = first.strip_prefix("error: ").unwrap_or(first).split_whitespace();
+    let message = words.collect::<Vec<_>>().join(" ");
+    Output::new().json(&message::Error::new("usage", message, None));
+    std::process::exit(error.exit_code())
 }
 
 /// Why something is changed.

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use anyhow::Context;
-use serde_json::{Value, json};
 
 use super::args::{BypassArgs, Format, Turn};
+use super::json;
+use super::json::value::Time;
 use super::output::{Output, Tone};
 use super::{End, Place, person, question, time};
 use crate::bypass::{self, Bypass, Entry};
@@ -28,7 +29,7 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
             format!("Without --for no hook runs for {whose} for {} days.", bypass::MAX_DAYS)
         };
         let is_answered = arguments.yes || arguments.duration.is_some();
-        if let Some(end) = question::refused(&question, is_answered, output) {
+        if let Some(end) = question::refused(&question, is_answered, arguments.output, output) {
             return Ok(end);
         }
     }
@@ -84,9 +85,10 @@ pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow
     let is_idle = is_off && !is_replaced && now.entries.len() == was_on;
     let end = if is_idle { End::Idle } else { End::Good };
     if arguments.output == Format::Json {
-        let entries: Vec<Value> =
-            now.entries.iter().map(|entry| json_entry(entry, hooks_dir)).collect();
-        output.json(&json!({ "bypasses": entries, "path": path.to_string_lossy() }));
+        output.json(&json::bypass::Bypass {
+            bypasses: now.entries.iter().map(|entry| json_entry(entry, hooks_dir)).collect(),
+            path: path.as_path().into(),
+        });
         return Ok(end);
     }
     if now.is_off() {
@@ -149,16 +151,14 @@ pub fn words(entry: &Entry, hooks_dir: &Path) -> String {
     )
 }
 
-fn json_entry(entry: &Entry, hooks_dir: &Path) -> Value {
-    let fix = entry.way_out(hooks_dir);
-    json!({
-        "guest": entry.guest,
-        "since": time::rfc3339(entry.since * 1_000_000),
-        "until": entry.until.map(|until| time::rfc3339(until * 1_000_000)),
-        "this_boot": entry.boot.is_some(),
-        "user": entry.user,
-        "reason": entry.reason,
-        "fix": fix.text,
-        "fix_command": fix.command_json(),
-    })
+fn json_entry(entry: &Entry, hooks_dir: &Path) -> json::bypass::BypassEntry {
+    json::bypass::BypassEntry {
+        guest: entry.guest.clone(),
+        since: Time::of_seconds(entry.since),
+        until: entry.until.map(Time::of_seconds),
+        this_boot: entry.boot.is_some(),
+        user: entry.user.clone(),
+        reason: entry.reason.clone(),
+        way_out: Some(&entry.way_out(hooks_dir)).into(),
+    }
 }

@@ -9,6 +9,7 @@ mod history;
 mod hooks;
 mod install;
 mod inventory;
+mod json;
 mod man;
 mod output;
 mod person;
@@ -44,7 +45,7 @@ pub fn main() -> ! {
         help_of_all(&mut output);
         process::exit(0);
     }
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| args::end_by(error));
     let format = arguments.format();
     let status = match dispatch(arguments, &mut output) {
         Ok(End::Good | End::Idle) => 0,
@@ -54,7 +55,7 @@ pub fn main() -> ! {
             match error.downcast_ref::<rights::Denied>() {
                 Some(denied) if format == Format::Json => output.json(&denied.json()),
                 None if format == Format::Json => {
-                    output.json(&remark::json_error(&rights::with_way_out(error)));
+                    output.json(&json::message::Error::from(&rights::with_way_out(error)));
                 }
                 None => output.complain(&format!("{:#}", rights::with_way_out(error))),
                 Some(denied) => output.complain(&denied.to_string()),
@@ -119,7 +120,7 @@ fn carry_out(place: &Place, arguments: Arguments, output: &mut Output) -> anyhow
         Some(Command::Delete(delete)) => delete::run(place, &delete, output),
         Some(Command::Enable(switch)) => enable::enable(place, &switch, output),
         Some(Command::Disable(switch)) => enable::disable(place, &switch, output),
-        Some(Command::Schema) => schema::run(output),
+        Some(Command::Schema(schema)) => schema::run(&schema, output),
         Some(Command::Install(install)) => install::install(place, &install, output),
         Some(Command::Uninstall(uninstall)) => install::uninstall(place, &uninstall, output),
         Some(Command::Queue(queue)) => queue::run(place, &queue, output),

@@ -3,8 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 use std::process;
 
+use serde::Serialize;
 use serde_json::Value;
 
+use super::json::envelope::printed;
+use super::json::shape::Object;
 use crate::machine::sanitize;
 
 /// How a word looks on a terminal.
@@ -81,14 +84,20 @@ impl Output {
     }
 
     /// One object for programs. On a terminal it steers nothing either.
-    pub fn json(&mut self, value: &Value) {
-        let text = serde_json::to_string_pretty(value).unwrap_or_default();
-        self.write(&format!("{}\n", sanitize::json(&text)));
+    pub fn json<T: Serialize + Object>(&mut self, answer: &T) {
+        self.pretty(&printed(answer));
     }
 
     /// The same on one line: one of many.
-    pub fn json_line(&mut self, value: &Value) {
-        self.write(&format!("{}\n", sanitize::json(&value.to_string())));
+    pub fn json_line<T: Serialize + Object>(&mut self, answer: &T) {
+        let text = printed(answer).to_string();
+        self.write(&format!("{}\n", sanitize::json(&text)));
+    }
+
+    /// What is JSON, and no answer: a schema.
+    pub fn pretty(&mut self, value: &Value) {
+        let text = serde_json::to_string_pretty(value).unwrap_or_default();
+        self.write(&format!("{}\n", sanitize::json(&text)));
     }
 
     /// A document of a guest's, shown to people.

@@ -1,11 +1,13 @@
 //! `hookmux queue`: the detached hooks that wait, why they do, and the work on them.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde_json::{Value, json};
 
 use super::args::{Format, QueueArgs};
+use super::json;
+use super::json::queue::{AsideJob, Flushed, Job, JobState, QueueLimits, Requeued, UnreadJob};
 use super::output::{Cell, Output, Tone};
 use super::{End, Place, question, rights};
 use crate::bypass::{self, Bypass};
@@ -33,7 +35,8 @@ pub fn run(place: &Place, arguments: &QueueArgs, output: &mut Output) -> anyhow:
     if let Some(word) = &arguments.flush {
         let question =
             "All jobs that wait or were put aside will be removed, and their hooks never run.";
-        if let Some(end) = question::refused(question, arguments.yes || !word.is_empty(), output) {
+        let is_answered = arguments.yes || !word.is_empty();
+        if let Some(end) = question::refused(question, is_answered, arguments.output, output) {
             return Ok(end);
         }
         return flush(settings, word, arguments.output, output);
@@ -60,7 +63,7 @@ fn flush(
     let count = worker::flush(settings, &is_meant, &is_meant_aside)
         .context("the queue can't be flushed")?;
     if format == Format::Json {
-        output.json(&json!({ "flushed": count }));
+        output.json(&Flushed { flushed: count });
     } else {
         output.line(&format!("{} removed.", jobs(count)));
     }
@@ -96,7 +99,7 @@ fn requeue(
             .context("the jobs wait: no worker can be started")?;
     }
     if format == Format::Json {
-        output.json(&json!({ "requeued": count }));
+        output.json(&Requeued { requeued: count });
     } else {
         output.line(&format!("{} brought back.", jobs(count)));
     }
@@ -135,29 +138,10 @@ pub fn work(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     Ok(End::Good)
 }
 
-/// How a job is, by words that stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stand {
-    Running,
-    /// Its worker died while it ran.
-    Left,
-    Waiting,
-}
-
-impl Stand {
-    const fn name(self) -> &'static str {
-        match self {
-            Stand::Running => "running",
-            Stand::Left => "left",
-            Stand::Waiting => "waiting",
-        }
-    }
-}
-
 /// A job, and why it is as it is.
 struct Shown {
     head: Head,
-    stand: Stand,
+    stand: JobState,
     why: Option<String>,
     age_s: u64,
     pause_s: u64,
@@ -242,24 +226,19 @@ impl State {
         }
     }
 
-    fn json(&self) -> Value {
-        let jobs: Vec<Value> = self.jobs.iter().map(json_job).collect();
-        let aside: Vec<Value> = self.aside.iter().map(json_aside).collect();
-        let unread: Vec<Value> = self
-            .unread
-            .iter()
-            .map(|(id, why)| {
-                let is_newer = matches!(why, Unread::Newer(_));
-                json!({ "id": id, "newer": is_newer, "why": why.to_string() })
-            })
-            .collect();
+    fn json(&self) -> json::queue::Queue {
+        let unread = self.unread.iter().map(|(id, why)| UnreadJob {
+            id: id.clone(),
+            newer: matches!(why, Unread::Newer(_)),
+            reason: why.to_string(),
+        });
         let limits = self.settings.queue;
-        json!({
-            "jobs": jobs,
-            "put_aside": aside,
-            "unread": unread,
-            "limits": { "jobs": limits.jobs, "bytes": limits.size },
-        })
+        json::queue::Queue {
+            jobs: self.jobs.iter().map(json_job).collect(),
+            put_aside: self.aside.iter().map(json_aside).collect(),
+            unread: unread.collect(),
+            limits: QueueLimits { jobs: limits.jobs, bytes: limits.size },
+        }
     }
 }
 
@@ -277,18 +256,18 @@ struct Reasons<'a> {
 impl Reasons<'_> {
     fn shown(&self, head: Head, is_first: bool) -> Shown {
         let stand = match (&head.run, self.is_at_work) {
-            (Some(_), true) => Stand::Running,
-            (Some(_), false) => Stand::Left,
-            (None, _) => Stand::Waiting,
+            (Some(_), true) => JobState::Runs,
+            (Some(_), false) => JobState::Left,
+            (None, _) => JobState::Waits,
         };
         let pause_s = head.pause(self.clock).as_millis().div_ceil(1000);
         let pause_s = u64::try_from(pause_s).unwrap_or_default();
         let why = match stand {
-            Stand::Waiting => self.why(&head, is_first, pause_s),
-            Stand::Left => {
+            JobState::Waits => self.why(&head, is_first, pause_s),
+            JobState::Left => {
                 Some("left by a worker that died; the next one runs it again".to_owned())
             }
-            Stand::Running => None,
+            JobState::Runs | JobState::PutAside => None,
         };
         let age_s = head.age(self.clock).as_secs();
         Shown { stand, why, age_s, pause_s, head }
@@ -326,12 +305,12 @@ fn state(shown: &Shown) -> Cell {
     let last = shown.head.last.as_ref().map(|last| format!(" (last: {last})")).unwrap_or_default();
     let why = shown.why.as_deref();
     match shown.stand {
-        Stand::Running => Cell("runs".to_owned(), Tone::Good),
-        Stand::Left => Cell(why.unwrap_or_default().to_owned(), Tone::Bad),
-        Stand::Waiting if shown.pause_s > 0 => {
+        JobState::Runs => Cell("runs".to_owned(), Tone::Good),
+        JobState::Left => Cell(why.unwrap_or_default().to_owned(), Tone::Bad),
+        JobState::Waits if shown.pause_s > 0 => {
             Cell(format!("{}{last}", why.unwrap_or_default()), Tone::Careful)
         }
-        Stand::Waiting => {
+        JobState::Waits | JobState::PutAside => {
             let why = why.map(|why| format!(": {why}")).unwrap_or_default();
             Cell(format!("waits{why}{last}"), Tone::Plain)
         }
@@ -370,44 +349,23 @@ fn aside_row(aside: &Aside) -> Vec<Cell> {
     }
 }
 
-fn json_head(head: &Head) -> Value {
-    json!({
-        "id": head.id,
-        "hook": head.hook,
-        "event": head.event,
-        "driver": head.driver,
-        "object": head.object,
-        "operation": head.operation,
-        "uuid": head.uuid,
-        "execution": head.execution,
-        "queued_at": head.queued_at,
-        "not_before": head.not_before,
-        "attempts": head.attempts,
-        "retries": head.retries,
-        "running": false,
-        "last": head.last,
-        "deaths": head.deaths,
-    })
+fn json_job(shown: &Shown) -> Job {
+    Job {
+        head: (&shown.head).into(),
+        state: shown.stand,
+        reason: shown.why.clone(),
+        age_s: Duration::from_secs(shown.age_s).into(),
+        wait_s: Duration::from_secs(shown.pause_s).into(),
+    }
 }
 
-fn json_job(shown: &Shown) -> Value {
-    let mut value = json_head(&shown.head);
-    value["running"] = (shown.stand == Stand::Running).into();
-    value["state"] = shown.stand.name().into();
-    value["why"] = shown.why.clone().into();
-    value["age_s"] = shown.age_s.into();
-    value["wait_s"] = shown.pause_s.into();
-    value
-}
-
-fn json_aside(aside: &Aside) -> Value {
-    let mut value = match &aside.job {
-        Ok(head) => json_head(head),
-        Err(_) => json!({ "id": null, "running": false }),
-    };
-    value["state"] = "put-aside".into();
-    value["file"] = aside.name.to_string_lossy().into();
-    value["can_be_requeued"] = aside.job.is_ok().into();
-    value["why"] = aside.why().into();
-    value
+fn json_aside(aside: &Aside) -> AsideJob {
+    AsideJob {
+        id: aside.job.as_ref().ok().map(|head| head.id.clone()),
+        file: aside.name.to_string_lossy().into_owned(),
+        state: JobState::PutAside,
+        reason: aside.why(),
+        can_be_requeued: aside.job.is_ok(),
+        job: aside.job.as_ref().ok().map(Into::into),
+    }
 }

@@ -4,8 +4,6 @@
 use std::error::Error;
 use std::fmt;
 
-use serde_json::{Value, json};
-
 use crate::command::Fix;
 
 #[derive(Clone, Debug)]
@@ -25,18 +23,6 @@ impl Remark {
     pub fn and(words: &str, fix: Option<Fix>) -> Remark {
         let way_out = fix.as_ref().map(|fix| format!("; {}", fix.text)).unwrap_or_default();
         Remark { words: format!("{words}{way_out}"), fix }
-    }
-
-    pub fn json(&self) -> Value {
-        json!({
-            "message": self.words,
-            "fix": self.fix.as_ref().map(|fix| &fix.text),
-            "fix_command": self.fix.as_ref().map(Fix::command_json),
-        })
-    }
-
-    pub fn list(all: &[Remark]) -> Value {
-        all.iter().map(Remark::json).collect()
     }
 }
 
@@ -59,17 +45,3 @@ impl fmt::Display for Remark {
 }
 
 impl Error for Remark {}
-
-/// What programs get in place of an answer.
-pub fn json_error(error: &anyhow::Error) -> Value {
-    let told = error.downcast_ref::<Remark>();
-    let fix = told.and_then(|remark| remark.fix.as_ref());
-    json!({
-        "error": {
-            "message": format!("{error:#}"),
-            "code": "failed",
-            "fix": fix.map(|fix| &fix.text),
-            "fix_command": fix.map(Fix::command_json),
-        }
-    })
-}

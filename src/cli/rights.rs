@@ -9,8 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
+use super::json;
 use super::remark::Remark;
 use crate::bypass;
 use crate::command::Fix;
@@ -37,15 +36,8 @@ impl Denied {
     }
 
     /// The object for programs.
-    pub fn json(&self) -> Value {
-        json!({
-            "error": {
-                "message": self.message(),
-                "code": "no-rights",
-                "fix": self.fix.text,
-                "fix_command": self.fix.command_json(),
-            }
-        })
+    pub fn json(&self) -> json::message::Error {
+        json::message::Error::new("no-rights", self.message(), Some(&self.fix))
     }
 
     fn message(&self) -> String {

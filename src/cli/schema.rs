@@ -1,10 +1,12 @@
-//! `hookmux schema`: what an editor needs to know of a registration file.
+//! `hookmux schema`: what an editor needs to know of a registration file, and a program of an output.
 
 use super::End;
+use super::args::SchemaArgs;
+use super::json::outputs::OutputName;
 use super::output::Output;
-use crate::cli::register::registration_schema;
 
-pub fn run(output: &mut Output) -> anyhow::Result<End> {
-    output.json(&registration_schema::schema());
+pub fn run(arguments: &SchemaArgs, output: &mut Output) -> anyhow::Result<End> {
+    let wanted = arguments.output.unwrap_or(OutputName::Registration);
+    output.pretty(&wanted.schema());
     Ok(End::Good)
 }

@@ -1,11 +1,12 @@
 //! `check` on a host with a daemon: whether that has seen the links.
 
 use crate::host::{HOOKS, Host};
+use crate::schema;
 
 /// The codes of all findings about one driver's link.
 fn codes(host: &Host, driver: &str) -> Vec<String> {
     let said = host.hookmux(&["check", "--output", "json"]).out;
-    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let said = schema::read(&["check"], said.as_bytes());
     let of_link = |finding: &&serde_json::Value| finding["path"] == format!("{HOOKS}/{driver}");
     let findings = said["findings"].as_array().unwrap();
     let code = |finding: &serde_json::Value| finding["code"].as_str().unwrap().to_owned();

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::reply::Reply;
+use crate::schema;
 
 pub const HOOKS: &str = "/etc/libvirt/hooks";
 pub const HOOKMUX: &str = "/run/hookmux-bin/hookmux";
@@ -139,7 +140,9 @@ impl Host {
     }
 
     pub fn hookmux(&self, words: &[&str]) -> Reply {
-        self.run(&[&[HOOKMUX], words].concat())
+        let reply = self.run(&[&[HOOKMUX], words].concat());
+        schema::judge(words, reply.out.as_bytes());
+        reply
     }
 
     // --- the daemon -----------------------------------------------------------------------------
@@ -268,7 +271,7 @@ pub fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
-fn binary_under_test() -> PathBuf {
+pub fn binary_under_test() -> PathBuf {
     // cargo names none where the suite is built apart from the binary, to run it against another.
     match (std::env::var_os("HOOKMUX_BIN"), option_env!("CARGO_BIN_EXE_hookmux")) {
         (Some(path), _) => path.into(),

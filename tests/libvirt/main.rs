@@ -14,7 +14,11 @@ mod guest;
 mod host;
 mod hostile;
 mod reply;
+#[path = "../support/schema.rs"]
+mod schema;
 mod scripts;
+
+use host::binary_under_test;
 
 mod adopt;
 mod check;

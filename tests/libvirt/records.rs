@@ -1,10 +1,11 @@
 //! Records of a real daemon's calls: found, explained, done again.
 
 use crate::host::{Host, wait_for};
+use crate::schema;
 
 fn json(host: &Host, words: &[&str]) -> serde_json::Value {
     let words = [words, &["--output", "json"]].concat();
-    serde_json::from_str(&host.hookmux(&words).out).unwrap()
+    schema::read(&words, host.hookmux(&words).out.as_bytes())
 }
 
 // O5, O6
@@ -52,14 +53,20 @@ fn of_three_guests_the_one_whose_hook_failed_is_found_and_its_hook_retried() {
     assert!(said.contains("+ after_vm_launch/10-dns"), "{said}");
     assert_eq!(host.log().last().unwrap(), "dns for three");
     let again = json(&host, &["show", id]);
-    assert_eq!(again["later"][0]["outcome"], "success");
+    assert_eq!(again["later"][0]["state"], "good");
     assert_eq!(again["later"][0]["cause"], "retry");
     // all of it is kept where it outlives the host's boot
     wait_for("the records are moved", || {
         host.sh("ls /run/hookmux/records/done | wc -l").ok().trim() == "0"
     });
     let all = json(&host, &["log", "-n", "100"]);
-    assert!(all["executions"].as_array().unwrap().iter().all(|one| one["state"] == "done"));
+    assert!(
+        all["executions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|one| ["good", "failed"].contains(&one["state"].as_str().unwrap()))
+    );
 }
 
 #[test]
@@ -71,7 +78,7 @@ fn the_emergency_switch_lets_a_guest_start_whose_hook_does_not() {
     host.hookmux(&["bypass", "on", "--guest", "vm", "--for", "10m"]).ok();
     vm.start().ok();
     let all = json(&host, &["log", "--guest", "vm"]);
-    let bypassed = |one: &&serde_json::Value| one["outcome"] == "bypassed";
+    let bypassed = |one: &&serde_json::Value| one["state"] == "bypassed";
     assert!(all["executions"].as_array().unwrap().iter().filter(bypassed).count() >= 3);
     vm.destroy().ok();
     host.hookmux(&["bypass", "off"]).ok();

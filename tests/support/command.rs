@@ -8,18 +8,22 @@ use serde_json::Value;
 use super::Host;
 use super::documents::GUEST;
 use super::host::binary_under_test;
+use super::schema;
 
 impl Host {
     /// A command, with the small guest's document beside it as `guest.xml`.
+    #[track_caller]
     pub fn hookmux(&self, words: &[&str]) -> Output {
         fs::write(self.path("guest.xml"), GUEST).unwrap();
-        Command::new(binary_under_test())
+        let output = Command::new(binary_under_test())
             .arg("--hooks-dir")
             .arg(self.hooks())
             .args(words)
             .current_dir(self.path(""))
             .output()
-            .unwrap()
+            .unwrap();
+        schema::judge(words, &output.stdout);
+        output
     }
 
     /// What a command says on both streams; it has to end with a status.
@@ -36,6 +40,6 @@ impl Host {
         let words = [words, &["--output", "json"]].concat();
         let output = self.hookmux(&words);
         assert_eq!(output.status.code(), Some(status), "{words:?}: {output:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
+        schema::read(&words, &output.stdout)
     }
 }

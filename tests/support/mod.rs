@@ -7,6 +7,7 @@ pub mod cost;
 pub mod documents;
 pub mod finding;
 pub mod host;
+pub mod schema;
 
 pub use documents::{GUEST, capture};
 pub use host::Host;

@@ -32,8 +32,7 @@ macro_rules! codes {
         }
 
         impl Code {
-            #[cfg(test)]
-            const ALL: &[Code] = &[$(Code::$code,)*];
+            pub const ALL: &[Code] = &[$(Code::$code,)*];
 
             pub const fn name(self) -> &'static str {
                 match self {

@@ -3,8 +3,6 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
 pub use super::code::{Code, Severity};
 use crate::command;
 pub(super) use crate::command::words;
@@ -24,17 +22,6 @@ pub struct Finding {
 impl Finding {
     pub fn severity(&self) -> Severity {
         self.code.severity()
-    }
-
-    pub fn json(&self) -> Value {
-        json!({
-            "code": self.code.name(),
-            "severity": self.severity().name(),
-            "path": self.path.to_string_lossy(),
-            "message": self.message,
-            "fix": self.fix.text,
-            "fix_command": self.fix.command_json(),
-        })
     }
 }
 

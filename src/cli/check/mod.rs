@@ -1,12 +1,12 @@
 //! `hookmux check`: everything that can be wrong, with the way out of each.
 
 mod bare_names;
-mod code;
+pub mod code;
 mod commands;
 mod confinement;
 mod content;
 mod entries;
-mod finding;
+pub mod finding;
 mod guests;
 mod installed;
 mod link;

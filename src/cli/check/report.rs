@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
-
 use super::finding::{Finding, Severity, counted};
 use crate::cli::args::Format;
+use crate::cli::json;
 use crate::cli::output::{Cell, Output, Tone};
 
 /// How long a line of a sentence may be, in characters.
@@ -21,8 +20,8 @@ const fn tone(severity: Severity) -> Tone {
 
 pub fn show(findings: &[Finding], hooks_dir: &Path, format: Format, output: &mut Output) {
     if format == Format::Json {
-        let findings: Vec<Value> = findings.iter().map(Finding::json).collect();
-        output.json(&json!({ "findings": findings }));
+        let findings = findings.iter().map(json::check::Finding::from).collect();
+        output.json(&json::check::Check { findings });
         return;
     }
     if findings.is_empty() {

@@ -2,19 +2,18 @@
 
 use std::path::Path;
 
-use anyhow::bail;
-use serde_json::{Value, json};
-
 use crate::cli::args::FilterArgs;
 use crate::cli::hooks::events;
+use crate::cli::json::execution::ExecutionState;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::{rights, time};
 use crate::command::{Fix, words};
 use crate::config::Settings;
-use crate::record::form::{Cause, Head, HookHead, Outcome, Record, RunRecord, State};
+use crate::record::form::{Cause, Head, Outcome, Record};
 use crate::record::history::{Filter, History};
 use crate::state::Shut;
 use crate::state::format::Newer;
+use anyhow::bail;
 
 /// The titles of `row`.
 pub const TITLES: [&str; 7] = ["TIME", "ID", "CALL", "OBJECT", "HOOKS", "TOOK", "RESULT"];
@@ -117,16 +116,18 @@ pub fn result(head: &Head, asked: &Path) -> (String, Tone) {
         (Cause::Person | Cause::Other { .. }, None) => format!(" ({})", head.cause.name()),
         (_, None) => String::new(),
     };
-    let (words, tone) = match (head.state, head.outcome) {
-        (State::Running, _) => ("running".to_owned(), Tone::Careful),
-        (State::Lost, _) => ("lost: hookmux died".to_owned(), Tone::Bad),
-        (State::Done, Outcome::Success | Outcome::Queued) => ("good".to_owned(), Tone::Good),
-        (State::Done, Outcome::Bypassed) => ("bypassed".to_owned(), Tone::Careful),
-        (State::Unknown, _) => ("its state isn't known to this version".to_owned(), Tone::Careful),
-        (State::Done, Outcome::Unknown) if head.status == Some(0) && head.failure.is_none() => {
+    let (words, tone) = match ExecutionState::of(head) {
+        ExecutionState::Running => ("running".to_owned(), Tone::Careful),
+        ExecutionState::Lost => ("lost: hookmux died".to_owned(), Tone::Bad),
+        ExecutionState::Good if head.outcome == Outcome::Unknown => {
             ("good, in a way that this version doesn't know".to_owned(), Tone::Careful)
         }
-        (State::Done, Outcome::Failure | Outcome::Timeout | Outcome::Unknown) => {
+        ExecutionState::Good => ("good".to_owned(), Tone::Good),
+        ExecutionState::Bypassed => ("bypassed".to_owned(), Tone::Careful),
+        ExecutionState::Unknown => {
+            ("its state isn't known to this version".to_owned(), Tone::Careful)
+        }
+        ExecutionState::Failed => {
             let told = match head.status {
                 Some(0) | None => "failed, and libvirt wasn't told".to_owned(),
                 Some(status) => format!("failed ({status})"),
@@ -167,90 +168,4 @@ pub fn call(head: &Head) -> String {
         reason => format!(" {reason}"),
     };
     format!("{} {}{reason}", head.driver, head.operation)
-}
-
-/// The head as programs get it.
-pub fn json_head(head: &Head) -> Value {
-    let seconds = |micros: Option<u64>| micros.map(|micros| micros as f64 / 1e6);
-    let run = |hook: &HookHead| {
-        json!({
-            "hook": hook.hook,
-            "event": hook.event,
-            "outcome": hook.outcome.name(),
-            "duration_s": seconds(hook.duration_us),
-        })
-    };
-    json!({
-        "id": head.id,
-        "state": head.state.name(),
-        "outcome": head.outcome.name(),
-        "cause": head.cause.name(),
-        "parent": head.cause.parent(),
-        "hooks_dir": head.hooks_dir,
-        "driver": head.driver,
-        "object": head.object,
-        "operation": head.operation,
-        "sub_operation": head.sub_operation,
-        "extra": head.extra,
-        "uuid": head.uuid,
-        "class": head.class,
-        "origin": head.origin,
-        "began": time::rfc3339(head.began_us),
-        "duration_s": seconds(head.duration_us),
-        "status": head.status,
-        "failure": head.failure,
-        "hookmux_version": head.version,
-        "runs": head.hooks.iter().map(run).collect::<Vec<_>>(),
-    })
-}
-
-/// All of a record as programs get it.
-pub fn json_record(record: &Record) -> Value {
-    let mut value = json_head(&record.head);
-    let body = &record.body;
-    let text = |text: &Option<crate::record::text::Text>| {
-        text.as_ref().map(|text| text.lossy().into_owned())
-    };
-    let seconds = |micros: Option<u64>| micros.map(|micros| micros as f64 / 1e6);
-    let run = |run: &RunRecord| {
-        json!({
-            "hook": run.hook,
-            "event": run.event,
-            "device": run.device,
-            "path": run.path.lossy(),
-            "sha256": run.sha256,
-            "outcome": run.outcome.name(),
-            "start_s": seconds(run.start_us),
-            "duration_s": seconds(run.duration_us),
-            "status": run.status,
-            "failure": run.failure,
-            "stdout": run.stdout.lossy(),
-            "stderr": run.stderr.lossy(),
-            "changed_document": run.changed_document,
-            "left_running": run.leftovers,
-            "job": run.job,
-        })
-    };
-    let more = json!({
-        "arguments": body.arguments.iter().map(|argument| argument.lossy()).collect::<Vec<_>>(),
-        "hooks_dir": body.hooks_dir.lossy(),
-        "daemon": body.daemon,
-        "plan": body.plan,
-        "runs": body.runs.iter().map(run).collect::<Vec<_>>(),
-        "notes": body.notes,
-        "stderr": body.stderr.lossy(),
-        "document": text(&body.document),
-        "document_after": text(&body.document_after),
-        "started_document": text(&body.started_document),
-        "left_out": body.left_out,
-    });
-    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
-        // an execution that isn't over has no runs yet but those that were to come
-        for (key, more) in more {
-            if key != "runs" || record.head.state.is_over() {
-                value.insert(key, more);
-            }
-        }
-    }
-    value
 }

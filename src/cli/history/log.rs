@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
-
 use super::follow::Follower;
 use super::{audit, executions};
 use crate::cli::args::{Format, LogArgs};
+use crate::cli::json::execution::{Execution, Log};
 use crate::cli::output::Output;
 use crate::cli::{End, Place, time};
 use crate::record::form::Head;
@@ -42,9 +41,10 @@ pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::R
     }
     let newer = history.newer();
     if arguments.output == Format::Json {
-        let list: Vec<Value> = heads.iter().map(executions::json_head).collect();
-        let count = newer.map_or(0, |(count, _)| count);
-        output.json(&json!({ "executions": list, "newer": count }));
+        output.json(&Log {
+            executions: heads.iter().map(Execution::from).collect(),
+            newer: newer.map_or(0, |(count, _)| count),
+        });
         return Ok(End::Good);
     }
     if let Some((count, newer)) = newer {
@@ -67,7 +67,7 @@ pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::R
 /// One execution on one line.
 pub fn say(head: &Head, format: Format, asked: &Path, output: &mut Output) {
     if format == Format::Json {
-        output.json_line(&executions::json_head(head));
+        output.json_line(&Execution::from(head));
         return;
     }
     let (result, tone) = executions::result(head, asked);

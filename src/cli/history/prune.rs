@@ -1,11 +1,12 @@
 //! `hookmux prune`: moves records out of the runtime directory, and removes those whose time is over.
 
 use anyhow::Context;
-use serde_json::json;
 
 use super::{audit, executions};
 use crate::call::door;
 use crate::cli::args::{Format, PruneArgs};
+use crate::cli::json::message::Message;
+use crate::cli::json::prune::Pruned;
 use crate::cli::output::{Output, Tone};
 use crate::cli::{End, Place};
 use crate::queue::{self, Queue, worker};
@@ -43,11 +44,15 @@ pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow:
         output.complain(&format!("{}: {newer}", executions::not_counted(&path)));
     }
     if arguments.output == Format::Json {
-        output.json(&json!({
-            "moved": done.moved, "lost": done.lost, "pruned": done.pruned, "stuck": stuck,
-            "trash_removed": done.swept, "trash_left": done.is_trash_left,
-            "counted": done.uncounted.is_none(),
-        }));
+        output.json(&Pruned {
+            moved: done.moved,
+            lost: done.lost,
+            removed: done.pruned,
+            trash_removed: done.swept,
+            trash_left: done.is_trash_left,
+            counted: done.uncounted.is_none(),
+            problems: Message::all(&stuck),
+        });
     } else {
         output.line(&format!(
             "{} records moved, {} removed; {} executions were lost.",

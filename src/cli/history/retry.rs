@@ -5,13 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde_json::json;
 
 use super::executions;
 use crate::call::{Hooks, door};
 use crate::cli::args::{Format, RetryArgs};
 use crate::cli::hooks::described_call;
 use crate::cli::hooks::run::{Trial, show_answer};
+use crate::cli::json::run::Retried;
 use crate::cli::output::{Output, Tone};
 use crate::cli::remark::Remark;
 use crate::cli::{End, Place};
@@ -84,6 +84,8 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
     };
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
     let trial = Trial::make(occasion, hooks, Cause::Retry(head.id.clone()), is_text, output);
+    let is_good = trial.is_good() && missing.is_empty();
+    let end = if is_good { End::Good } else { End::Problem };
     if is_text {
         show_answer(&trial, output);
         if let Some(id) = &trial.id {
@@ -91,12 +93,9 @@ pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow:
             output.line(&format!("`{show}` shows all of it"));
         }
     } else {
-        let mut value = trial.json();
-        value["retry_of"] = json!(head.id);
-        value["missing"] = json!(missing);
-        output.json(&value);
+        output.json(&Retried { ran: trial.json(), parent: head.id, missing });
     }
-    Ok(if trial.is_good() && missing.is_empty() { End::Good } else { End::Problem })
+    Ok(end)
 }
 
 fn call(head: &Head, body: &Body) -> anyhow::Result<Call> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{executions, retry};
 use crate::cli::args::{Format, ShowArgs};
 use crate::cli::hooks::difference;
+use crate::cli::json::show::Show;
 use crate::cli::output::{Output, Tone};
 use crate::cli::{End, Place, time};
 use crate::command::Fix;
@@ -25,12 +26,7 @@ pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::
     let record = executions::the_one(&history, &arguments.id)?;
     let later = later(&history, &record.head);
     if arguments.output == Format::Json {
-        let mut value = executions::json_record(&record);
-        if let Some(object) = value.as_object_mut() {
-            let later: Vec<_> = later.iter().map(executions::json_head).collect();
-            object.insert("later".to_owned(), later.into());
-        }
-        output.json(&value);
+        output.json(&Show::new(&record, &later));
         return Ok(End::Good);
     }
     head(&record, &place.surroundings.hooks_dir, output);

@@ -1,11 +1,11 @@
 //! `hookmux events`: the table, and what this host's libvirt can't fire.
 
-use serde_json::{Value, json};
-
 use super::vdsm;
 use crate::cli::End;
 use crate::cli::args::{EventsArgs, Format};
 use crate::cli::install::libvirt_version::{self, Version};
+use crate::cli::json::event::{Event, Events, FiringCall, Unfired};
+use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::config::suggest::did_you_mean;
 use crate::event::{self, Condition};
@@ -86,16 +86,15 @@ pub fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result<End> {
     let host = libvirt_version::of_host();
     let lines = lines(host);
     if arguments.output == Format::Json {
-        let events: Vec<Value> = lines.iter().map(json).collect();
-        let without: Vec<Value> = vdsm::WITHOUT_SOURCE
-            .iter()
-            .map(|(name, nearest)| json!({ "event": name, "nearest": nearest }))
-            .collect();
-        output.json(&json!({
-            "libvirt": host.map(|host| host.to_string()),
-            "events": events,
-            "vdsm_without_source": without,
-        }));
+        let unfired = |(event, nearest): &(&'static str, Option<&'static str>)| Unfired {
+            event,
+            nearest: *nearest,
+        };
+        output.json(&Events {
+            libvirt: host.map(|host| host.to_string()),
+            events: lines.iter().map(json).collect(),
+            vdsm_without_source: vdsm::WITHOUT_SOURCE.iter().map(unfired).collect(),
+        });
         return Ok(End::Good);
     }
     let rows: Vec<Vec<Cell>> = lines
@@ -132,26 +131,20 @@ pub fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result<End> {
     Ok(End::Good)
 }
 
-fn json(line: &Line<'_>) -> Value {
-    let calls: Vec<Value> = line
-        .calls
-        .iter()
-        .map(|call| {
-            json!({
-                "drivers": call.drivers.iter().map(|driver| driver.name()).collect::<Vec<_>>(),
-                "operation": call.name,
-                "sub_operation": call.sub,
-                "class": call.class.name(),
-                "filter": call.filter,
-                "since": call.since,
-            })
-        })
-        .collect();
-    json!({
-        "event": line.event.name,
-        "per_device": line.event.per_device,
-        "condition": line.event.condition.words(),
-        "calls": calls,
-        "never_here": line.never,
-    })
+fn json(line: &Line<'_>) -> Event {
+    let call = |call: &&Row| FiringCall {
+        drivers: call.drivers.iter().copied().map(Word).collect(),
+        operation: call.name,
+        sub_operation: call.sub,
+        class: Word(call.class),
+        filter: call.filter,
+        since: call.since,
+    };
+    Event {
+        event: line.event.name,
+        per_device: line.event.per_device,
+        condition: line.event.condition.words().map(|words| words.into_owned()),
+        calls: line.calls.iter().map(call).collect(),
+        never_here: line.never.clone(),
+    }
 }

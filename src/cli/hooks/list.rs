@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::{Value, json};
-
 use super::events;
 use crate::cli::args::{Format, ListArgs};
+use crate::cli::check::finding::Code;
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::listed::{self, Listed};
+use crate::cli::json::hook::{List, ListedHook};
+use crate::cli::json::message::Message;
+use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::{module, registered};
 use crate::cli::{End, Place, rights};
-use crate::command::Fix;
 use crate::config::suggest::did_you_mean;
 use crate::config::{Registration, Settings};
 use crate::event;
@@ -36,24 +37,25 @@ impl Listed {
         Some(files::sha256(&files::read_regular(&self.path, MAX_HASHED_BYTES).ok()?))
     }
 
-    fn json(&self, settings: &Settings) -> Value {
-        json!({
-            "event": self.place,
-            "order": self.order,
-            "hook": self.name,
-            "path": self.path.to_string_lossy(),
-            "root": self.root(settings),
-            "source": self.source.name(),
-            "registration": self.registration.as_ref().map(|file| file.to_string_lossy()),
-            "weight": self.weight,
-            "style": self.style.map(Style::name),
-            "sha256": self.sha256(),
-            "state": self.state.name(),
-            "reason": self.reason,
-            "fix": self.fix.as_ref().map(|fix| &fix.text),
-            "fix_command": self.fix.as_ref().map(Fix::command_json),
-            "registered": self.registered.as_deref().map(registered::json),
-        })
+    fn json(&self, settings: &Settings) -> ListedHook {
+        ListedHook {
+            hook: self.label.clone(),
+            event: event::is_known(&self.place).then(|| self.place.clone()),
+            place: self.place.clone(),
+            name: self.name.clone(),
+            order: self.order,
+            state: Word(self.state),
+            reason: self.reason.clone(),
+            weight: self.weight,
+            style: self.style.map(Word),
+            source: Word(self.source),
+            path: self.path.as_path().into(),
+            root: Path::new(&self.root(settings)).into(),
+            sha256: self.sha256(),
+            registration: self.registration.as_deref().map(Into::into),
+            registered: self.registered.as_deref().map(Into::into),
+            way_out: self.fix.as_ref().into(),
+        }
     }
 }
 
@@ -92,8 +94,13 @@ pub fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::
         hooks.retain(|hook| hook.place == *event);
     }
     if arguments.output == Format::Json {
-        let hooks: Vec<Value> = hooks.iter().map(|hook| hook.json(settings)).collect();
-        output.json(&json!({ "hooks": hooks, "notes": strangers }));
+        output.json(&List {
+            hooks: hooks.iter().map(|hook| hook.json(settings)).collect(),
+            notes: strangers
+                .iter()
+                .map(|words| Message::coded(Code::UnknownEvent, words))
+                .collect(),
+        });
         return Ok(End::Good);
     }
     if hooks.is_empty() {

@@ -1,10 +1,14 @@
 //! `hookmux plan`: what a call would run, and why not the rest.
 
-use serde_json::{Value, json};
+use std::ffi::OsStr;
 
 use super::described_call::{self, Described};
 use crate::call::Hooks;
 use crate::cli::args::{CallArgs, Format};
+use crate::cli::json;
+use crate::cli::json::message::Message;
+use crate::cli::json::plan::PlannedHook;
+use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::rights::{self, Denied};
 use crate::cli::{End, Place};
@@ -76,18 +80,23 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
     let end =
         if would_fail || described.loaded.problem.is_some() { End::Problem } else { End::Good };
     if arguments.output == Format::Json {
-        let steps: Vec<Value> = steps.iter().map(|step| json_step(step, facts)).collect();
-        output.json(&json!({
-            "driver": call.driver.name(),
-            "arguments": call.arguments.iter().map(|a| a.to_string_lossy()).collect::<Vec<_>>(),
-            "class": call.class().name(),
-            "filter": call.is_filter(),
-            "origin": call.driver.is_guest().then(|| origin.name()),
-            "would_fail": would_fail,
-            "total_timeout_s": settings.total_timeout(call).as_secs_f64(),
-            "steps": steps,
-            "notes": notes,
-        }));
+        let word = |word: &OsStr| word.to_string_lossy().into_owned();
+        let mut turn = 0;
+        output.json(&json::plan::Plan {
+            driver: Word(call.driver),
+            object: word(call.object()),
+            operation: word(call.operation_name()),
+            sub_operation: word(call.sub_operation()),
+            extra: word(call.extra()),
+            arguments: call.arguments.iter().map(|argument| word(argument)).collect(),
+            class: Word(call.class()),
+            filter: call.is_filter(),
+            origin: call.driver.is_guest().then_some(Word(origin)),
+            would_fail,
+            total_timeout_s: settings.total_timeout(call).into(),
+            steps: steps.iter().map(|step| json_step(step, facts, &mut turn)).collect(),
+            notes: Message::all(&notes),
+        });
         return Ok(end);
     }
     described_call::head(call, settings, origin, &described.document_source, output);
@@ -231,16 +240,23 @@ fn row(step: &Step, facts: &Facts, turn: &mut usize) -> Vec<Cell> {
     ]
 }
 
-fn json_step(step: &Step, facts: &Facts) -> Value {
-    json!({
-        "event": step.event,
-        "device": device(step, facts),
-        "hook": step.hook.label,
-        "path": step.hook.path.to_string_lossy(),
-        "style": step.hook.style.name(),
-        "source": step.hook.source.name(),
-        "decision": recorder::decision_of(step).name(),
-        "reason": step.decision.reason(),
-        "timeout_s": step.hook.timeout.map(|timeout| timeout.as_secs_f64()),
-    })
+fn json_step(step: &Step, facts: &Facts, turn: &mut usize) -> json::plan::Step {
+    let hook = &step.hook;
+    let runs = matches!(step.decision, Decision::Run);
+    *turn += usize::from(runs);
+    json::plan::Step {
+        planned: PlannedHook {
+            hook: hook.label.clone(),
+            event: step.event.as_deref().map(str::to_owned),
+            device: device(step, facts),
+            state: recorder::decision_of(step).into(),
+            reason: step.decision.reason().map(str::to_owned),
+        },
+        order: runs.then_some(*turn),
+        path: hook.path.as_path().into(),
+        style: Word(hook.style),
+        source: Word(hook.source),
+        registration: hook.registration.as_deref().map(|one| one.source.as_path().into()),
+        timeout_s: hook.timeout.map(Into::into),
+    }
 }

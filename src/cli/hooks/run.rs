@@ -1,18 +1,19 @@
 //! `hookmux run`: does what a call does, outside of libvirt, with a live view.
 
-use serde_json::{Value, json};
-
 use super::described_call::{self, Described};
 use super::difference;
 use crate::answer::Answer;
 use crate::call::{self, Handling, Hooks, door};
 use crate::cli::args::{CallArgs, Format};
+use crate::cli::json;
+use crate::cli::json::message::Message;
+use crate::cli::json::run::{Process, Ran, RunHead, RunState};
 use crate::cli::output::{Output, Tone};
 use crate::cli::{End, Place};
 use crate::document::exchange::Change;
 use crate::document::facts::Facts;
-use crate::occasion::Execution;
-use crate::occasion::{Mode, Occasion};
+use crate::occasion::{Execution, Mode, Occasion};
+use crate::process::{exit_status, job};
 use crate::record::form::Cause;
 use crate::record::recorder::Recorder;
 use crate::record::{mask, mover};
@@ -37,18 +38,19 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
     output.go_on();
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
     let trial = Trial::make(occasion, hooks, Cause::Person, is_text, output);
+    let end = if trial.is_good() { End::Good } else { End::Problem };
     if is_text {
         show_answer(&trial, output);
     } else {
         output.json(&trial.json());
     }
-    Ok(if trial.is_good() { End::Good } else { End::Problem })
+    Ok(end)
 }
 
 /// A call that was made by a person, and recorded.
 pub struct Trial {
     pub answer: Answer,
-    pub seen: Vec<Value>,
+    seen: Vec<json::run::Run>,
     notes: Vec<String>,
     /// The document that hooks got, without passwords.
     before: Option<String>,
@@ -85,18 +87,19 @@ impl Trial {
     }
 
     pub fn is_good(&self) -> bool {
-        self.answer.status == 0 && self.seen.iter().all(|run| run["failed"] == json!(false))
+        self.answer.status == 0 && self.seen.iter().all(|run| run.head.state != RunState::Failed)
     }
 
-    pub fn json(&self) -> Value {
-        json!({
-            "id": self.id,
-            "status": self.answer.status,
-            "stderr": self.answer.stderr,
-            "document": self.answer.stdout.as_deref().map(masked),
-            "runs": self.seen,
-            "notes": self.notes,
-        })
+    /// For programs.
+    pub fn json(self) -> Ran {
+        Ran {
+            id: self.id,
+            status: self.answer.status,
+            document: self.answer.stdout.as_deref().map(masked),
+            stderr: self.answer.stderr,
+            runs: self.seen,
+            notes: Message::all(&self.notes),
+        }
     }
 }
 
@@ -122,11 +125,44 @@ pub fn show_answer(trial: &Trial, output: &mut Output) {
     }
 }
 
+fn json_run(run: &Run) -> json::run::Run {
+    let ended = run.ended.as_ref();
+    let state = match &run.failure {
+        Some(_) => RunState::Failed,
+        None if run.is_queued() => RunState::Queued,
+        None => RunState::Good,
+    };
+    let timed_out = match (ended.map(|ended| &ended.outcome), &run.failure) {
+        (Some(outcome), Some(_)) => matches!(outcome, job::Outcome::TimedOut { .. }),
+        (None, Some(failure)) => failure.status == exit_status::TIMED_OUT,
+        (_, None) => false,
+    };
+    let left = ended.into_iter().flat_map(|ended| &ended.leftovers);
+    json::run::Run {
+        head: RunHead {
+            hook: run.label.clone(),
+            event: run.event.clone(),
+            state,
+            timed_out,
+            duration_s: ended.map(|ended| ended.duration.into()),
+        },
+        device: run.device.clone(),
+        status: Some(run.failure.as_ref().map_or(0, |failure| failure.status)),
+        failure: run.failure.as_ref().map(|failure| failure.what.clone()),
+        stdout: ended.map(|ended| masked(&ended.stdout.kept())),
+        stderr: ended.map(|ended| masked(&ended.stderr.kept())),
+        changed_document: run.change == Change::Taken,
+        left_running: left.map(|left| Process { pid: left.pid, name: left.name.clone() }).collect(),
+        job: run.job.clone(),
+        path: Some(run.path.to_string_lossy().into_owned()),
+    }
+}
+
 /// Shows what happens while it does.
 struct View<'a> {
     output: &'a mut Output,
     is_text: bool,
-    seen: Vec<Value>,
+    seen: Vec<json::run::Run>,
     notes: Vec<String>,
 }
 
@@ -175,24 +211,7 @@ impl View<'_> {
                 );
             }
         }
-        let text =
-            |stream: fn(&crate::process::job::Ended) -> &crate::process::capture::Capture| {
-                run.ended.as_ref().map(|ended| masked(&stream(ended).kept()))
-            };
-        self.seen.push(json!({
-            "hook": run.label,
-            "event": run.event,
-            "device": run.device,
-            "failed": run.failure.is_some(),
-            "queued": run.is_queued(),
-            "status": run.failure.as_ref().map_or(0, |failure| failure.status),
-            "what": run.failure.as_ref().map(|failure| failure.what.clone()),
-            "duration_s": took.map(|took| took.as_secs_f64()),
-            "changed_document": run.change == Change::Taken,
-            "stdout": text(|ended| &ended.stdout),
-            "stderr": text(|ended| &ended.stderr),
-            "left_running": run.ended.iter().flat_map(|ended| &ended.leftovers).map(|left| left.pid).collect::<Vec<_>>(),
-        }));
+        self.seen.push(json_run(run));
     }
 }
 

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
 
 use super::daemons::{self, Daemon};
+use crate::cli::json::install::{ReloadState, ReloadedDaemon};
 use crate::command::Fix;
 use crate::libvirt::Driver;
 use crate::machine::proc;
@@ -86,22 +86,20 @@ impl Told {
         !matches!(self.state, State::Late | State::Failed(_))
     }
 
-    pub fn json(&self) -> Value {
-        let state = match self.state {
-            State::Looked => "looked",
-            State::Unseen => "unseen",
-            State::Ended => "ended",
-            State::Late => "late",
-            State::Failed(_) => "failed",
-        };
-        json!({
-            "name": self.daemon.name,
-            "pid": self.daemon.pid,
-            "state": state,
-            "message": self.words,
-            "reload": self.daemon.reload().text,
-            "reload_command": self.daemon.reload().command_json(),
-        })
+    pub fn json(&self) -> ReloadedDaemon {
+        ReloadedDaemon {
+            name: self.daemon.name.clone(),
+            pid: self.daemon.pid,
+            state: match self.state {
+                State::Looked => ReloadState::Looked,
+                State::Unseen => ReloadState::Unseen,
+                State::Ended => ReloadState::Ended,
+                State::Late => ReloadState::Late,
+                State::Failed(_) => ReloadState::Failed,
+            },
+            message: self.words.clone(),
+            way_out: Some(&self.daemon.reload()).into(),
+        }
     }
 }
 

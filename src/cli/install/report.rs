@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
 use crate::cli::End;
 use crate::cli::args::Format;
 use crate::cli::install::daemons::Daemon;
 use crate::cli::install::reload;
+use crate::cli::json::install::{Installed, Link};
+use crate::cli::json::message::Message;
+use crate::cli::json::value::Word;
 use crate::cli::output::{Output, Tone};
 use crate::cli::remark::Remark;
 use crate::libvirt::{Driver, program};
@@ -53,6 +54,27 @@ impl Report {
         self.steps.iter().filter(is_changed).filter_map(|step| step.driver).collect()
     }
 
+    fn json(&self) -> Installed {
+        let link = |step: &Step| Link {
+            driver: step.driver.map(Word),
+            path: step.path.as_path().into(),
+            action: step.action,
+            message: step.words.clone(),
+        };
+        let still = |daemon: &Daemon| Message {
+            message: format!("{} has to look for its hook programs again", daemon.name),
+            code: None,
+            way_out: Some(&daemon.reload()).into(),
+        };
+        Installed {
+            links: self.steps.iter().map(link).collect(),
+            notes: Message::all(&self.notes),
+            problems: Message::all(&self.problems),
+            reload: self.daemons.iter().map(still).collect(),
+            daemons: self.told.iter().map(reload::Told::json).collect(),
+        }
+    }
+
     pub(super) fn show(self, format: Format, output: &mut Output) -> End {
         let is_good = self.problems.is_empty() && self.told.iter().all(reload::Told::is_good);
         let end = match is_good {
@@ -61,29 +83,7 @@ impl Report {
             false => End::Problem,
         };
         if format == Format::Json {
-            let links: Vec<Value> = self
-                .steps
-                .iter()
-                .map(|step| {
-                    json!({
-                        "driver": step.driver.map(Driver::name),
-                        "path": step.path.to_string_lossy(),
-                        "action": step.action,
-                        "message": step.words,
-                    })
-                })
-                .collect();
-            let still: Vec<Value> = self
-                .daemons
-                .iter()
-                .map(|daemon| daemon.reload())
-                .map(|fix| json!({ "fix": fix.text, "fix_command": fix.command_json() }))
-                .collect();
-            let told: Vec<Value> = self.told.iter().map(reload::Told::json).collect();
-            output.json(&json!({
-                "links": links, "notes": Remark::list(&self.notes), "problems": Remark::list(&self.problems),
-                "reload": still, "daemons": told,
-            }));
+            output.json(&self.json());
             return end;
         }
         for step in &self.steps {

@@ -29,8 +29,8 @@ pub fn uninstall(
     // before anything is changed
     let settings = arguments.purge.then(|| purge::settings(place)).transpose()?;
     let question = settings.as_ref().map(purge::question);
-    if let Some(end) =
-        question.and_then(|question| question::refused(&question, arguments.yes, output))
+    if let Some(end) = question
+        .and_then(|question| question::refused(&question, arguments.yes, arguments.output, output))
     {
         return Ok(end);
     }

@@ -93,6 +93,8 @@ impl HookState {
 pub struct Listed {
     /// Where it belongs: an event, `qemu.d/win10/prepare/begin`, or calls of libvirt's.
     pub place: String,
+    /// What people call it: `before_vm_start/10-hugepages`.
+    pub label: String,
     pub name: String,
     /// What is executed; of a registration that can't be read, its file.
     pub path: PathBuf,
@@ -150,6 +152,7 @@ impl Lister<'_> {
             turn += usize::from(runs);
             self.listed.push(Listed {
                 place: place.to_owned(),
+                label: hook.label.clone(),
                 name: hook.name.to_string_lossy().into_owned(),
                 path: hook.path.clone(),
                 source: hook.source,
@@ -208,9 +211,11 @@ impl Lister<'_> {
             }
             _ => (HookState::of(&source.state), source.state.reason()),
         };
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         self.listed.push(Listed {
             place: DIRECTORY.to_owned(),
-            name: source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            label: format!("{DIRECTORY}/{name}"),
+            name,
             path: source.path.clone(),
             source: Source::Registered,
             style: None,

@@ -1,10 +1,10 @@
 //! `hookmux add`: registers what a script or a module says of itself, what options say, or what a
 //! file says. It is shown before it counts, and it counts as a whole or not at all.
 
-use serde_json::{Value, json};
-
 use super::{registered, registry};
 use crate::cli::args::{AddArgs, Format, HookOptions};
+use crate::cli::json::message::{EntryProblem, Message};
+use crate::cli::json::registration::{Added, ChangedRegistration};
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::description::Problem;
 use crate::cli::register::draft::{Desk, Draft};
@@ -116,17 +116,15 @@ impl Adding<'_> {
 
     fn refuse(&self, problems: &[Problem], output: &mut Output) -> End {
         if self.arguments.output == Format::Json {
-            let problems: Vec<Value> = problems
-                .iter()
-                .map(|problem| {
-                    json!({
-                        "entry": problem.entry,
-                        "key": self.key(problem),
-                        "message": problem.message,
-                    })
-                })
-                .collect();
-            output.json(&json!({ "hooks": [], "warnings": Remark::list(&self.warnings), "problems": problems }));
+            let told = |problem: &Problem| EntryProblem {
+                key: self.key(problem),
+                ..EntryProblem::from(problem)
+            };
+            output.json(&Added {
+                registrations: Vec::new(),
+                notes: Message::all(&self.warnings),
+                problems: problems.iter().map(told).collect(),
+            });
             return End::Problem;
         }
         for warning in &self.warnings {
@@ -155,9 +153,11 @@ impl Adding<'_> {
 
     fn report(&self, drafts: &[Draft], actions: &[&'static str], output: &mut Output) {
         if self.arguments.output == Format::Json {
-            let hooks: Vec<Value> =
-                drafts.iter().zip(actions).map(|(draft, action)| hook(draft, action)).collect();
-            output.json(&json!({ "hooks": hooks, "warnings": Remark::list(&self.warnings), "problems": [] }));
+            output.json(&Added {
+                registrations: drafts.iter().zip(actions).map(registered).collect(),
+                notes: Message::all(&self.warnings),
+                problems: Vec::new(),
+            });
             return;
         }
         for warning in &self.warnings {
@@ -203,16 +203,16 @@ fn show(drafts: &[Draft], output: &mut Output) {
     output.table(&["NAME", "EVENT", "WEIGHT", "COMMAND", "MORE"], &rows);
 }
 
-fn hook(draft: &Draft, action: &str) -> Value {
-    let mut value = json!({
-        "name": draft.name,
-        "path": draft.path.to_string_lossy(),
-        "action": action,
-    });
-    if let (Some(value), Value::Object(keys)) =
-        (value.as_object_mut(), registered::json(&draft.registration))
-    {
-        value.extend(keys);
+fn registered((draft, action): (&Draft, &&'static str)) -> ChangedRegistration {
+    let path = draft.path.display();
+    ChangedRegistration {
+        name: draft.name.clone(),
+        registration: draft.path.as_path().into(),
+        action,
+        message: match *action {
+            "none" => format!("{path} was not written: --dry-run"),
+            action => format!("{action} {path}"),
+        },
+        registered: Some((&draft.registration).into()),
     }
-    value
 }

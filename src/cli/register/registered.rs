@@ -1,6 +1,4 @@
-//! What a registration says, as `add` and `list` tell it.
-
-use serde_json::{Value, json};
+//! What a registration says, as `add` and `list` tell people.
 
 use crate::cli::register::module;
 use crate::config::Registration;
@@ -14,43 +12,6 @@ pub fn moments(registration: &Registration) -> (Vec<String>, Vec<String>) {
     let every = triggers.every_event.then(|| "*".to_owned());
     let events = every.into_iter().chain(triggers.events.iter().cloned()).collect();
     (events, triggers.calls.iter().map(ToString::to_string).collect())
-}
-
-/// For programs. Keys are added, never changed.
-pub fn json(registration: &Registration) -> Value {
-    let told = |key: &str| {
-        let (name, value) = told(registration, key)?;
-        Some((name.to_owned(), value))
-    };
-    Value::Object(registration::keys().into_iter().filter_map(told).collect())
-}
-
-/// What programs are told of a key, and under which name; `None` is nothing.
-fn told<'k>(registration: &Registration, key: &'k str) -> Option<(&'k str, Value)> {
-    let value = match key {
-        "events" => moments(registration).0.into(),
-        "calls" => moments(registration).1.into(),
-        "command" => json!(registration.command),
-        "args" => json!(registration.args),
-        "weight" => registration.weight.into(),
-        "check" => json!(registration.check),
-        "rollback" => json!(registration.rollback),
-        "when" => json!(registration.when),
-        "timeout" => {
-            let seconds = registration.timeout.limit().map(|limit| limit.as_secs_f64());
-            return Some(("timeout_s", seconds.into()));
-        }
-        "on_failure" => registration.on_failure.word().into(),
-        "run_as" => json!(registration.run_as),
-        "style" => registration.style.word().into(),
-        "stdin" => registration.stdin.word().into(),
-        "mode" => registration.mode.word().into(),
-        "enabled" => registration.enabled.into(),
-        "parallel" => registration.parallel.into(),
-        "lock" => json!(registration.lock),
-        _ => return None,
-    };
-    Some((key, value))
 }
 
 /// What differs from a plain hook. That it is disabled comes first, the rest as the keys are told.
@@ -105,27 +66,6 @@ mod tests {
     fn parse(text: &str) -> Registration {
         let text = format!("events: before_vm_start\ncommand: /x\n{text}");
         Registration::parse(Path::new("/h/hooks.d/x.yaml"), Path::new("/h"), &text).unwrap()
-    }
-
-    /// A new key is told to programs, or stands here.
-    #[test]
-    fn programs_are_told_of_each_key() {
-        let hook = parse("");
-        let untold: Vec<&str> =
-            registration::keys().into_iter().filter(|key| told(&hook, key).is_none()).collect();
-        let expected = [
-            "args_stdin",
-            "retries",
-            "max_parallel",
-            "filter",
-            "kill_leftovers",
-            "limits",
-            "nice",
-            "environment",
-            "environment_file",
-            "remote",
-        ];
-        assert_eq!(untold, expected);
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail};
-use serde_json::{Value, json};
 
 use crate::cli::args::Format;
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::listed::{self, Listed};
+use crate::cli::json::message::Message;
+use crate::cli::json::registration::{Changed, ChangedRegistration};
 use crate::cli::output::{Output, Tone};
 use crate::cli::register::hooks_d::{self, Lock};
 use crate::cli::remark::Remark;
@@ -189,19 +190,18 @@ impl Report {
             false => End::Problem,
         };
         if format == Format::Json {
-            let hooks: Vec<Value> = self
-                .steps
-                .iter()
-                .map(|step| {
-                    json!({
-                        "name": step.name,
-                        "path": step.path.to_string_lossy(),
-                        "action": step.action,
-                        "message": step.words,
-                    })
-                })
-                .collect();
-            output.json(&json!({ "hooks": hooks, "notes": Remark::list(&self.notes), "problems": Remark::list(&self.problems) }));
+            let changed = |step: &Step| ChangedRegistration {
+                name: step.name.clone(),
+                registration: step.path.as_path().into(),
+                action: step.action,
+                message: step.words.clone(),
+                registered: None,
+            };
+            output.json(&Changed {
+                registrations: self.steps.iter().map(changed).collect(),
+                notes: Message::all(&self.notes),
+                problems: Message::all(&self.problems),
+            });
             return end;
         }
         for step in &self.steps {

@@ -1,9 +1,9 @@
 //! `hookmux log --audit`.
 
-use serde_json::{Value, json};
-
 use super::file::{self, Entry};
 use crate::cli::args::{Format, LogArgs};
+use crate::cli::json::audit::{Act, Audit};
+use crate::cli::json::value::Time;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::{End, rights, time};
 use crate::command;
@@ -24,8 +24,8 @@ pub fn show(settings: &Settings, arguments: &LogArgs, output: &mut Output) -> an
     acts.entries.reverse();
     let newer = acts.newer.map_or(0, |(count, _)| count);
     if arguments.output == Format::Json {
-        let list: Vec<Value> = acts.entries.iter().map(json_entry).collect();
-        output.json(&json!({ "acts": list, "newer": newer, "odd": acts.odd }));
+        let list = acts.entries.into_iter().map(act).collect();
+        output.json(&Audit { acts: list, newer, odd: acts.odd });
         return Ok(End::Good);
     }
     if let Some((count, newer)) = acts.newer {
@@ -62,17 +62,17 @@ fn row(entry: &Entry) -> Vec<Cell> {
     ]
 }
 
-fn json_entry(entry: &Entry) -> Value {
-    json!({
-        "id": entry.id,
-        "at": time::rfc3339(entry.at_us),
-        "user": entry.user,
-        "uid": entry.uid,
-        "action": entry.action,
-        "command": entry.command,
-        "hooks_dir": entry.hooks_dir,
-        "outcome": entry.outcome,
-        "message": entry.message,
-        "reason": entry.reason,
-    })
+fn act(entry: Entry) -> Act {
+    Act {
+        id: entry.id,
+        at: Time::of_micros(entry.at_us),
+        user: entry.user,
+        uid: entry.uid,
+        action: entry.action,
+        command: entry.command,
+        hooks_dir: entry.hooks_dir,
+        state: entry.outcome,
+        message: entry.message,
+        reason: entry.reason,
+    }
 }

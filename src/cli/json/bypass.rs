@@ -1,0 +1,32 @@
+//! The emergency switch.
+
+use super::message::WayOut;
+use super::shape::object;
+use super::value::{Place, Time};
+
+object! {
+    /// What is switched off.
+    pub struct BypassEntry {
+        /// Only calls about this guest or network; null for all
+        guest: Option<String>,
+        /// Since when
+        since: Time,
+        /// Until when; null where the next boot ends it
+        until: Option<Time>,
+        /// Whether the next boot ends it
+        this_boot: bool,
+        /// Who did it
+        user: Option<String>,
+        /// Why
+        reason: Option<String>,
+        ..=way_out: WayOut,
+    }
+
+    /// The emergency switch.
+    pub struct Bypass {
+        /// What is switched off; none where hooks run
+        bypasses: Vec<BypassEntry>,
+        /// Its file
+        path: Place,
+    }
+}

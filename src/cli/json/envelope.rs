@@ -1,0 +1,58 @@
+//! The outermost object of every output, and its schema.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::shape::{Defs, Object, described, with_keys};
+use crate::run::arguments;
+
+/// Raised when a key is changed or taken away.
+pub const FORMAT: u32 = 1;
+
+/// What goes before the keys of every output.
+fn envelope() -> Map<String, Value> {
+    [("format".to_owned(), FORMAT.into()), ("host".to_owned(), arguments::host().into())]
+        .into_iter()
+        .collect()
+}
+
+/// The object that is printed for an answer.
+pub fn printed<T: Serialize + Object>(answer: &T) -> Value {
+    let mut all = envelope();
+    if let Ok(Value::Object(keys)) = serde_json::to_value(answer) {
+        all.extend(keys);
+    }
+    Value::Object(all)
+}
+
+/// The schema of an output.
+pub fn schema_of<T: Object>(name: &str, title: &str) -> Value {
+    let mut defs = Defs::default();
+    let mut keys = Map::new();
+    keys.insert(
+        "format".to_owned(),
+        described(
+            "The format of the output: raised when a key is changed or taken away, not when one is added",
+            json!({ "type": "integer", "minimum": 1 }),
+        ),
+    );
+    keys.insert("host".to_owned(), described("The name of the host", json!({ "type": "string" })));
+    keys.extend(T::keys(&mut defs));
+    let mut schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": format!("urn:hookmux:output:{name}"),
+        "title": title,
+    });
+    let own = with_keys(
+        &format!(
+            "{} Later versions may add keys, and words to those that `examples` lists.",
+            T::WORDS.trim()
+        ),
+        keys,
+    );
+    if let (Value::Object(schema), Value::Object(own)) = (&mut schema, own) {
+        schema.extend(own);
+        schema.insert("$defs".to_owned(), defs.0.into());
+    }
+    schema
+}

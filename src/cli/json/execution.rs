@@ -1,0 +1,134 @@
+//! Executions in short: calls that had hooks, as `log` and `watch` tell of them. What is on the disk is
+//! another format (`record::form`), which doesn't change with this one.
+
+use super::run::RunHead;
+use super::shape::{object, words};
+use super::value::{Seconds, Time};
+use crate::record::form::{Head, Outcome, State};
+
+words! {
+    /// How an execution ended:
+    pub enum ExecutionState {
+        /// it isn't over
+        Running = "running",
+        /// no hook failed
+        Good = "good",
+        /// a hook failed, or hookmux did; whether libvirt was told is said by `status`
+        Failed = "failed",
+        /// no hook ran, for the emergency switch was on
+        Bypassed = "bypassed",
+        /// its process is gone, and never said how it ended
+        Lost = "lost",
+        /// a word of another version's
+        Unknown = "unknown",
+    }
+}
+
+object! {
+    /// A call, and how it ended.
+    pub struct Call {
+        /// A ULID: sorts by the time of the call
+        id: String,
+        /// How it ended
+        state: ExecutionState,
+        /// Whether it failed for want of time
+        timed_out: bool,
+        /// Who asked for it: `libvirt`; `run`; `retry`, with the id of what was retried in `parent`; `queue`, a try of a detached hook, with the id of the call that queued it
+        cause: String,
+        /// The id of the execution that it comes from
+        parent: Option<String>,
+        /// The hooks directory; null in records of 0.1.0
+        hooks_dir: Option<String>,
+        /// libvirt's driver: `daemon`, `qemu`, `lxc`, `libxl`, `network` or `bhyve`
+        driver: String,
+        /// The guest or the network
+        object: String,
+        /// libvirt's operation
+        operation: String,
+        /// libvirt's sub-operation
+        sub_operation: String,
+        /// libvirt's extra argument
+        extra: String,
+        /// The guest's or the network's
+        uuid: Option<String>,
+        /// What a failure means: `gate`, `live` or `notify`
+        class: String,
+        /// How the guest came to run: `fresh`, `restore`, `migration` or `unknown`; null for networks and the daemon
+        origin: Option<String>,
+        /// When the call came
+        began: Time,
+        /// How long it took until libvirt had its answer
+        duration_s: Option<Seconds>,
+        /// The exit status that libvirt got
+        status: Option<i32>,
+        /// The first thing that failed
+        failure: Option<String>,
+        /// Of the hookmux that handled it
+        hookmux_version: String,
+    }
+
+    /// An execution in short.
+    pub struct Execution {
+        ..call: Call,
+        /// The hooks that ran
+        runs: Vec<RunHead>,
+    }
+
+    /// Executions.
+    pub struct Log {
+        /// Executions, the newest last
+        executions: Vec<Execution>,
+        /// How many aren't shown, for a newer version recorded them
+        newer: usize,
+    }
+}
+
+impl ExecutionState {
+    pub fn of(head: &Head) -> ExecutionState {
+        match (head.state, head.outcome) {
+            (State::Running, _) => ExecutionState::Running,
+            (State::Lost, _) => ExecutionState::Lost,
+            (State::Unknown, _) => ExecutionState::Unknown,
+            (State::Done, Outcome::Success | Outcome::Queued) => ExecutionState::Good,
+            (State::Done, Outcome::Bypassed) => ExecutionState::Bypassed,
+            (State::Done, Outcome::Unknown) if head.status == Some(0) && head.failure.is_none() => {
+                ExecutionState::Good
+            }
+            (State::Done, Outcome::Failure | Outcome::Timeout | Outcome::Unknown) => {
+                ExecutionState::Failed
+            }
+        }
+    }
+}
+
+impl From<&Head> for Call {
+    fn from(head: &Head) -> Call {
+        Call {
+            id: head.id.clone(),
+            state: ExecutionState::of(head),
+            timed_out: head.outcome == Outcome::Timeout,
+            cause: head.cause.name().to_owned(),
+            parent: head.cause.parent().map(str::to_owned),
+            hooks_dir: head.hooks_dir.clone(),
+            driver: head.driver.clone(),
+            object: head.object.clone(),
+            operation: head.operation.clone(),
+            sub_operation: head.sub_operation.clone(),
+            extra: head.extra.clone(),
+            uuid: head.uuid.clone(),
+            class: head.class.clone(),
+            origin: head.origin.clone(),
+            began: Time::of_micros(head.began_us),
+            duration_s: head.duration_us.map(Seconds::of_micros),
+            status: head.status,
+            failure: head.failure.clone(),
+            hookmux_version: head.version.clone(),
+        }
+    }
+}
+
+impl From<&Head> for Execution {
+    fn from(head: &Head) -> Execution {
+        Execution { call: head.into(), runs: head.hooks.iter().map(RunHead::from).collect() }
+    }
+}

@@ -1,0 +1,63 @@
+//! Entries in the hooks directory, and the daemons that call them.
+
+use super::message::{Message, WayOut};
+use super::shape::{object, words};
+use super::value::{Place, Word};
+use crate::libvirt::Driver;
+
+words! {
+    /// How it went with a daemon that was reloaded:
+    pub enum ReloadState {
+        /// it has looked for its hook programs
+        Looked = "looked",
+        /// it was told to, and nobody can see whether it has
+        Unseen = "unseen",
+        /// it has ended: it looks when it starts
+        Ended = "ended",
+        /// it was told to, and hasn't in time
+        Late = "late",
+        /// it couldn't be told to
+        Failed = "failed",
+    }
+}
+
+object! {
+    /// A link or a file, and what was done to it.
+    pub struct Link {
+        /// The driver; null where it is no driver's
+        driver: Option<Word<Driver>>,
+        /// The link or the file
+        path: Place,
+        /// What was done: `linked`, `relinked`, `renewed`, `adopted`, `retired`, `restored`, `removed`, `purged`, or `none`; with --dry-run `would-link`, `would-adopt` or `would-retire`
+        action: &'static str,
+        /// The same for people
+        message: String,
+    }
+
+    /// A daemon that was told to look for its hook programs.
+    pub struct ReloadedDaemon {
+        /// Its name
+        name: String,
+        /// Its process
+        pid: u32,
+        /// How it went
+        state: ReloadState,
+        /// The same for people
+        message: String,
+        ..=way_out: WayOut,
+    }
+
+    /// What `install` and `uninstall` did.
+    pub struct Installed {
+        /// The links and files
+        links: Vec<Link>,
+        /// What else there is to say
+        notes: Vec<Message>,
+        /// What couldn't be done
+        problems: Vec<Message>,
+        /// The daemons that still have to look for their hook programs, each with the command
+        reload: Vec<Message>,
+        /// The daemons that were told to, with --reload
+        daemons: Vec<ReloadedDaemon>,
+    }
+}

@@ -1,0 +1,72 @@
+//! All outputs, by their names.
+
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+use serde_json::Value;
+
+use super::envelope::schema_of;
+use super::{audit, bypass, check, event, execution, hook, install, message, plan, prune, queue};
+use super::{registration, run, show};
+use crate::cli::register::registration_schema;
+
+macro_rules! outputs {
+    ($($output:ident $name:literal $type:ty, $title:literal;)+) => {
+        /// Something that `hookmux schema` has a schema of.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum OutputName {
+            /// A registration's file, which people write.
+            Registration,
+            $($output,)+
+        }
+
+        impl ValueEnum for OutputName {
+            fn value_variants<'a>() -> &'a [OutputName] {
+                &[OutputName::Registration, $(OutputName::$output,)+]
+            }
+
+            fn to_possible_value(&self) -> Option<PossibleValue> {
+                let (name, title) = match self {
+                    OutputName::Registration => {
+                        ("registration", "a registration's file: hooks.d/NAME.yaml")
+                    }
+                    $(OutputName::$output => ($name, $title),)+
+                };
+                Some(PossibleValue::new(name).help(title))
+            }
+        }
+
+        impl OutputName {
+            pub fn schema(self) -> Value {
+                match self {
+                    OutputName::Registration => registration_schema::schema(),
+                    $(OutputName::$output => schema_of::<$type>($name, $title),)+
+                }
+            }
+        }
+    };
+}
+
+outputs! {
+    List "list" hook::List, "hookmux list";
+    Events "events" event::Events, "hookmux events";
+    Plan "plan" plan::Plan, "hookmux plan";
+    Run "run" run::Ran, "hookmux run";
+    Check "check" check::Check, "hookmux check";
+    Install "install" install::Installed, "hookmux install";
+    Uninstall "uninstall" install::Installed, "hookmux uninstall";
+    Add "add" registration::Added, "hookmux add";
+    Delete "delete" registration::Changed, "hookmux delete";
+    Enable "enable" registration::Changed, "hookmux enable";
+    Disable "disable" registration::Changed, "hookmux disable";
+    Queue "queue" queue::Queue, "hookmux queue";
+    QueueFlush "queue-flush" queue::Flushed, "hookmux queue --flush";
+    QueueRequeue "queue-requeue" queue::Requeued, "hookmux queue --requeue";
+    Log "log" execution::Log, "hookmux log";
+    Audit "audit" audit::Audit, "hookmux log --audit";
+    Show "show" show::Show, "hookmux show";
+    Retry "retry" run::Retried, "hookmux retry";
+    Watch "watch" execution::Execution, "each line of hookmux watch, and of log --follow";
+    Prune "prune" prune::Pruned, "hookmux prune";
+    Bypass "bypass" bypass::Bypass, "hookmux bypass";
+    Error "error" message::Error, "what any of them prints where it has no answer";
+}

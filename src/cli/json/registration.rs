@@ -1,0 +1,185 @@
+//! What registrations say, and what was done to them.
+
+use std::collections::BTreeMap;
+
+use super::message::{EntryProblem, Message};
+use super::shape::object;
+use super::value::{Place, Seconds};
+use crate::cli::register::registered;
+use crate::config::Registration;
+use crate::config::values::Patterns;
+
+object! {
+    /// Conditions, all of which must hold: of each, patterns, any of which may match. One that begins with `!` must not. Null where nothing is asked.
+    pub struct Conditions {
+        /// Of the driver
+        driver: Option<Vec<String>>,
+        /// Of the guest's or network's name
+        name: Option<Vec<String>>,
+        /// Of its uuid
+        uuid: Option<Vec<String>>,
+        /// Of its title
+        title: Option<Vec<String>>,
+        /// Of libvirt's extra argument
+        reason: Option<Vec<String>>,
+        /// Of how the guest came to run
+        origin: Option<Vec<String>>,
+        /// Of the networks that it is on
+        network: Option<Vec<String>>,
+        /// Of custom properties, by their names
+        property: Option<BTreeMap<String, Vec<String>>>,
+    }
+
+    /// Whose rights a hook has.
+    pub struct RunAs {
+        /// A name or a number
+        user: String,
+        /// The user's own where it is null
+        group: Option<String>,
+    }
+
+    /// What a registration's file says.
+    pub struct Registered {
+        /// The events at which it runs; `*` is every one
+        events: Vec<String>,
+        /// The calls of libvirt's at which it runs
+        calls: Vec<String>,
+        /// Its turn at an event: lower first
+        weight: i64,
+        /// The program and what always follows it
+        command: Vec<String>,
+        /// More arguments, before anything is filled in
+        args: Vec<String>,
+        /// A program run before: where it fails, the hook is skipped
+        check: Option<Vec<String>>,
+        /// A program run where a later hook makes the call fail
+        rollback: Option<Vec<String>>,
+        /// Conditions
+        when: Conditions,
+        /// Whose rights it has; null for root's
+        run_as: Option<RunAs>,
+        /// Its own limit; null where it has none of its own
+        timeout_s: Option<Seconds>,
+        /// What its failure means: `fail`, `stop`, `warn` or `kill`
+        on_failure: String,
+        /// How it is called: `vdsm` or `libvirt`
+        style: String,
+        /// What it reads: `none`, `xml` or `json`
+        stdin: String,
+        /// Whether libvirt waits for it: `wait` or `detached`
+        mode: String,
+        /// Whether it runs together with neighbours of its weight
+        parallel: bool,
+        /// Hooks with one lock never run side by side
+        lock: Option<String>,
+        /// Whether it runs at all
+        enabled: bool,
+    }
+
+    /// A registration, and what was done to it.
+    pub struct ChangedRegistration {
+        /// Its name
+        name: String,
+        /// Its file
+        registration: Place,
+        /// What was done: `registered`, `replaced`, `deleted`, `enabled`, `disabled`, or `none`
+        action: &'static str,
+        /// The same for people
+        message: String,
+        /// What the file says; null where it was only switched or deleted
+        registered: Option<Registered>,
+    }
+
+    /// What `delete`, `enable` and `disable` did.
+    pub struct Changed {
+        /// The registrations
+        registrations: Vec<ChangedRegistration>,
+        /// What else there is to say
+        notes: Vec<Message>,
+        /// What couldn't be done
+        problems: Vec<Message>,
+    }
+
+    /// What `add` did.
+    pub struct Added {
+        /// The registrations; none where there is a problem
+        registrations: Vec<ChangedRegistration>,
+        /// What is allowed, and will hardly do what is meant
+        notes: Vec<Message>,
+        /// Why nothing was registered
+        problems: Vec<EntryProblem>,
+    }
+}
+
+impl From<&Registration> for Registered {
+    fn from(registration: &Registration) -> Registered {
+        let (events, calls) = registered::moments(registration);
+        let when = &registration.when;
+        let patterns = |patterns: &Option<Patterns>| patterns.as_ref().map(|all| all.0.clone());
+        let property = when.property.as_ref().map(|all| {
+            all.iter().map(|(name, patterns)| (name.clone(), patterns.0.clone())).collect()
+        });
+        Registered {
+            events,
+            calls,
+            weight: registration.weight,
+            command: registration.command.clone(),
+            args: registration.args.iter().map(|arg| arg.as_str().to_owned()).collect(),
+            check: registration.check.clone(),
+            rollback: registration.rollback.clone(),
+            when: Conditions {
+                driver: patterns(&when.driver),
+                name: patterns(&when.name),
+                uuid: patterns(&when.uuid),
+                title: patterns(&when.title),
+                reason: patterns(&when.reason),
+                origin: patterns(&when.origin),
+                network: patterns(&when.network),
+                property,
+            },
+            run_as: registration
+                .run_as
+                .as_ref()
+                .map(|run_as| RunAs { user: run_as.user.clone(), group: run_as.group.clone() }),
+            timeout_s: registration.timeout.limit().map(Seconds::from),
+            on_failure: registration.on_failure.word().to_owned(),
+            style: registration.style.word().to_owned(),
+            stdin: registration.stdin.word().to_owned(),
+            mode: registration.mode.word().to_owned(),
+            parallel: registration.parallel,
+            lock: registration.lock.clone(),
+            enabled: registration.enabled,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::registration;
+
+    /// A new key is told to programs, or stands here.
+    #[test]
+    fn programs_are_told_of_each_key() {
+        let text = "events: before_vm_start\ncommand: /x\n";
+        let path = |path: &'static str| std::path::Path::new(path);
+        let hook = Registration::parse(path("/h/hooks.d/x.yaml"), path("/h"), text).unwrap();
+        let told = serde_json::to_value(Registered::from(&hook)).unwrap();
+        let is_told = |key: &&str| told.get(*key).or(told.get(format!("{key}_s"))).is_some();
+        let untold: Vec<&str> =
+            registration::keys().into_iter().filter(|key| !is_told(key)).collect();
+        let expected = [
+            "args_stdin",
+            "retries",
+            "max_parallel",
+            "filter",
+            "kill_leftovers",
+            "limits",
+            "nice",
+            "environment",
+            "environment_file",
+            "remote",
+        ];
+        assert_eq!(untold, expected);
+    }
+}

@@ -1,0 +1,124 @@
+//! An execution as a whole.
+
+use super::execution::{Call, Execution};
+use super::message::Message;
+use super::plan::PlannedHook;
+use super::run::{Process, Run, RunHead};
+use super::shape::object;
+use super::value::Seconds;
+use crate::record::form::{Head, HookHead, Outcome, Record, RunRecord};
+use crate::record::text::Text;
+
+object! {
+    /// A hook's run as it is kept.
+    pub struct KeptRun {
+        ..run: Run,
+        /// Of what was executed, where it is at most 256 KiB
+        sha256: Option<String>,
+        /// From the call's beginning to its start
+        start_s: Option<Seconds>,
+    }
+
+    /// An execution as a whole.
+    pub struct Show {
+        ..call: Call,
+        /// libvirt's arguments
+        arguments: Vec<String>,
+        /// The name of the process that called
+        daemon: String,
+        /// What was to become of the hooks
+        plan: Vec<PlannedHook>,
+        /// The hooks that ran
+        runs: Vec<KeptRun>,
+        /// What hookmux itself had to say
+        notes: Vec<Message>,
+        /// What libvirt got on standard error
+        stderr: String,
+        /// libvirt's document
+        document: Option<String>,
+        /// What libvirt was given in its place
+        document_after: Option<String>,
+        /// The document of `started`, where hooks were given it
+        started_document: Option<String>,
+        /// Why documents and output weren't kept
+        left_out: Option<String>,
+        /// What came of it: its retries, and the tries of its detached hooks
+        later: Vec<Execution>,
+    }
+}
+
+/// One of which only the head is known.
+impl From<&HookHead> for KeptRun {
+    fn from(hook: &HookHead) -> KeptRun {
+        let run = Run {
+            head: hook.into(),
+            device: None,
+            status: None,
+            failure: None,
+            stdout: None,
+            stderr: None,
+            changed_document: false,
+            left_running: Vec::new(),
+            job: None,
+            path: None,
+        };
+        KeptRun { run, sha256: None, start_s: None }
+    }
+}
+
+impl From<&RunRecord> for KeptRun {
+    fn from(kept: &RunRecord) -> KeptRun {
+        let head = RunHead {
+            hook: kept.hook.clone(),
+            event: kept.event.clone(),
+            state: kept.outcome.into(),
+            timed_out: kept.outcome == Outcome::Timeout,
+            duration_s: kept.duration_us.map(Seconds::of_micros),
+        };
+        let run = Run {
+            head,
+            device: kept.device.clone(),
+            status: Some(kept.status),
+            failure: kept.failure.clone(),
+            stdout: Some(text(&kept.stdout)),
+            stderr: Some(text(&kept.stderr)),
+            changed_document: kept.changed_document,
+            left_running: kept.leftovers.iter().map(Process::from).collect(),
+            job: kept.job.clone(),
+            path: Some(text(&kept.path)),
+        };
+        KeptRun { run, sha256: kept.sha256.clone(), start_s: kept.start_us.map(Seconds::of_micros) }
+    }
+}
+
+impl Show {
+    pub fn new(record: &Record, later: &[Head]) -> Show {
+        let Record { head, body } = record;
+        let optional = |document: &Option<Text>| document.as_ref().map(text);
+        // an execution that isn't over has no runs yet but those that were to come
+        let runs = match head.state.is_over() {
+            true => body.runs.iter().map(KeptRun::from).collect(),
+            false => head.hooks.iter().map(KeptRun::from).collect(),
+        };
+        let mut call = Call::from(head);
+        call.hooks_dir = Some(text(&body.hooks_dir));
+        Show {
+            call,
+            arguments: body.arguments.iter().map(text).collect(),
+            daemon: body.daemon.clone(),
+            plan: body.plan.iter().map(PlannedHook::from).collect(),
+            runs,
+            notes: Message::all(&body.notes),
+            stderr: text(&body.stderr),
+            document: optional(&body.document),
+            document_after: optional(&body.document_after),
+            started_document: optional(&body.started_document),
+            left_out: body.left_out.clone(),
+            later: later.iter().map(Execution::from).collect(),
+        }
+    }
+}
+
+fn text(text: &Text) -> String {
+    text.lossy().into_owned()
+}

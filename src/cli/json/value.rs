@@ -1,0 +1,152 @@
+//! What many keys have in common: times, durations, paths, and words that other rooms have names for.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+
+use super::shape::{self, Defs, Shape};
+use crate::cli::check::finding::{Code, Severity};
+use crate::cli::inventory::listed::HookState;
+use crate::cli::time;
+use crate::event::Origin;
+use crate::hook::{Source, Style};
+use crate::libvirt::{Class, Driver};
+
+/// A moment: RFC 3339, in UTC.
+#[derive(Clone, Copy, Debug)]
+pub struct Time {
+    micros: u64,
+}
+
+impl Time {
+    /// Of microseconds since 1970.
+    pub fn of_micros(micros: u64) -> Time {
+        Time { micros }
+    }
+
+    /// Of seconds since 1970.
+    pub fn of_seconds(seconds: u64) -> Time {
+        Time { micros: seconds.saturating_mul(1_000_000) }
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&time::rfc3339(self.micros))
+    }
+}
+
+impl Shape for Time {
+    fn schema(_: &mut Defs) -> Value {
+        json!({ "type": "string", "format": "date-time" })
+    }
+}
+
+/// A duration, in seconds. The key's name ends in `_s`.
+#[derive(Clone, Copy, Debug)]
+pub struct Seconds(f64);
+
+impl Seconds {
+    pub fn of_micros(micros: u64) -> Seconds {
+        Seconds(micros as f64 / 1e6)
+    }
+}
+
+impl From<Duration> for Seconds {
+    fn from(duration: Duration) -> Seconds {
+        Seconds(duration.as_secs_f64())
+    }
+}
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0)
+    }
+}
+
+impl Shape for Seconds {
+    fn schema(_: &mut Defs) -> Value {
+        json!({ "type": "number", "minimum": 0 })
+    }
+}
+
+/// A path; bytes that are no UTF-8 are replaced.
+#[derive(Clone, Debug)]
+pub struct Place(String);
+
+impl From<&Path> for Place {
+    fn from(path: &Path) -> Place {
+        Place(path.to_string_lossy().into_owned())
+    }
+}
+
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl Shape for Place {
+    fn schema(_: &mut Defs) -> Value {
+        json!({ "type": "string" })
+    }
+}
+
+/// A word that people read too.
+#[derive(Clone, Copy, Debug)]
+pub struct Word<T>(pub T);
+
+/// Something that has one word for each of its kinds.
+pub trait Named: Copy + 'static {
+    const ALL: &'static [Self];
+
+    fn word(self) -> &'static str;
+}
+
+impl<T: Named> Serialize for Word<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.word())
+    }
+}
+
+impl<T: Named> Shape for Word<T> {
+    fn schema(_: &mut Defs) -> Value {
+        let all: Vec<&str> = T::ALL.iter().map(|one| one.word()).collect();
+        shape::word("", &all)
+    }
+}
+
+/// Each kind has to stand here: `word` would have no arm for another one.
+macro_rules! named {
+    ($($type:ident: $($kind:ident)+;)+) => {$(
+        impl Named for $type {
+            const ALL: &'static [$type] = &[$($type::$kind),+];
+
+            fn word(self) -> &'static str {
+                match self {
+                    $($type::$kind => $type::$kind.name(),)+
+                }
+            }
+        }
+    )+};
+}
+
+named! {
+    Class: Gate Live Notify;
+    Driver: Daemon Qemu Lxc Libxl Network Bhyve;
+    HookState: Active Masked Disabled NotExecutable Dangling Skipped Refused Fails Broken NeverCalled;
+    Origin: Fresh Restore Migration Unknown;
+    Severity: Error Warning Note;
+    Source: EventDirectory Vdsm Tree Adopted Registered;
+    Style: Vdsm Libvirt;
+}
+
+impl Named for Code {
+    const ALL: &'static [Code] = Code::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+}
