@@ -44,36 +44,36 @@ object! {
         events: Vec<String>,
         /// The calls of libvirt's at which it runs
         calls: Vec<String>,
-        /// Its turn at an event: lower first
-        weight: i64,
         /// The program and what always follows it
         command: Vec<String>,
         /// More arguments, before anything is filled in
         args: Vec<String>,
+        /// Its turn at an event: lower first
+        weight: i64,
         /// A program run before: where it fails, the hook is skipped
         check: Option<Vec<String>>,
         /// A program run where a later hook makes the call fail
         rollback: Option<Vec<String>>,
         /// Conditions
         when: Conditions,
-        /// Whose rights it has; null for root's
-        run_as: Option<RunAs>,
         /// Its own limit; null where it has none of its own
         timeout_s: Option<Seconds>,
         /// What its failure means: `fail`, `stop`, `warn` or `kill`
         on_failure: String,
+        /// Whose rights it has; null for root's
+        run_as: Option<RunAs>,
         /// How it is called: `vdsm` or `libvirt`
         style: String,
         /// What it reads: `none`, `xml` or `json`
         stdin: String,
         /// Whether libvirt waits for it: `wait` or `detached`
         mode: String,
+        /// Whether it runs at all
+        enabled: bool,
         /// Whether it runs together with neighbours of its weight
         parallel: bool,
         /// Hooks with one lock never run side by side
         lock: Option<String>,
-        /// Whether it runs at all
-        enabled: bool,
     }
 
     /// A registration, and what was done to it.
@@ -156,19 +156,28 @@ impl From<&Registration> for Registered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::registration;
+    use crate::cli::json::shape::{Defs, Object};
+    use crate::config::keys;
 
-    /// A new key is told to programs, or stands here.
+    /// A key of a registration is told to programs, in the table's order, or stands here.
     #[test]
     fn programs_are_told_of_each_key() {
-        let text = "events: before_vm_start\ncommand: /x\n";
-        let path = |path: &'static str| std::path::Path::new(path);
-        let hook = Registration::parse(path("/h/hooks.d/x.yaml"), path("/h"), text).unwrap();
-        let told = serde_json::to_value(Registered::from(&hook)).unwrap();
-        let is_told = |key: &&str| told.get(*key).or(told.get(format!("{key}_s"))).is_some();
-        let untold: Vec<&str> =
-            registration::keys().into_iter().filter(|key| !is_told(key)).collect();
-        let expected = [
+        let names = |above: &str, keys: serde_json::Map<String, serde_json::Value>| {
+            let name = |key: String| format!("{above}{}", key.trim_end_matches("_s"));
+            keys.into_iter().map(|(key, _)| name(key)).collect::<Vec<String>>()
+        };
+        let defs = &mut Defs::default();
+        let mut told = Vec::new();
+        for key in names("", Registered::keys(defs)) {
+            let below = match key.as_str() {
+                "when" => names("when.", Conditions::keys(defs)),
+                "run_as" => names("run_as.", RunAs::keys(defs)),
+                _ => Vec::new(),
+            };
+            told.push(key);
+            told.extend(below);
+        }
+        let untold = [
             "args_stdin",
             "retries",
             "max_parallel",
@@ -180,6 +189,8 @@ mod tests {
             "environment_file",
             "remote",
         ];
-        assert_eq!(untold, expected);
+        let is_told = |name: &&str| !untold.contains(&name.split('.').next().unwrap_or(name));
+        let known = keys::REGISTRATION.iter().map(|key| key.name);
+        assert_eq!(told, known.filter(is_told).collect::<Vec<_>>());
     }
 }
