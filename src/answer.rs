@@ -7,7 +7,7 @@ use crate::verdict::{self, Failure};
 
 /// What libvirt gets.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: i32,
     /// Only ever a changed document, on a filter call.
     pub stdout: Option<Vec<u8>>,
@@ -16,13 +16,13 @@ pub struct Answer {
 
 impl Answer {
     /// One with words, and no document.
-    pub fn trouble(status: i32, stderr: String) -> Answer {
+    pub(crate) fn trouble(status: i32, stderr: String) -> Answer {
         Answer { status, stdout: None, stderr }
     }
 }
 
 /// The verdict on what ran, and on what of ours could not.
-pub fn conclude(
+pub(crate) fn conclude(
     call: &Call,
     troubles: &[String],
     failures: &[Failure],

@@ -28,8 +28,8 @@ pub const FILE_NAME: &str = "hookmux.bypass";
 /// count for nothing.
 const FORMAT: u32 = 2;
 /// How long it may be switched on at once.
-pub const MAX_DAYS: u64 = 30;
-pub const MAX_S: u64 = MAX_DAYS * 24 * 3600;
+pub(crate) const MAX_DAYS: u64 = 30;
+pub(crate) const MAX_S: u64 = MAX_DAYS * 24 * 3600;
 /// A file that is larger was not written by hookmux.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
@@ -190,7 +190,7 @@ impl Bypass {
     }
 }
 
-pub fn path(hooks_dir: &Path) -> PathBuf {
+pub(crate) fn path(hooks_dir: &Path) -> PathBuf {
     hooks_dir.join(FILE_NAME)
 }
 
@@ -231,7 +231,7 @@ pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
 ///
 /// # Errors
 /// It stays as it was.
-pub fn keep(hooks_dir: &Path, bypass: &Bypass) -> io::Result<()> {
+pub(crate) fn keep(hooks_dir: &Path, bypass: &Bypass) -> io::Result<()> {
     let path = path(hooks_dir);
     if bypass.is_off() {
         return files::remove(&path);
@@ -245,7 +245,7 @@ pub fn keep(hooks_dir: &Path, bypass: &Bypass) -> io::Result<()> {
 }
 
 /// Seconds since 1970.
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 

@@ -86,12 +86,12 @@ macro_rules! words {
 pub(crate) use words;
 
 /// A command on one line, as a shell takes it.
-pub fn text<W: AsRef<OsStr>>(words: &[W]) -> String {
+pub(crate) fn text<W: AsRef<OsStr>>(words: &[W]) -> String {
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// A command of hookmux's own about this hooks directory.
-pub fn hookmux<W: AsRef<OsStr>>(hooks_dir: &Path, more: &[W]) -> Vec<OsString> {
+pub(crate) fn hookmux<W: AsRef<OsStr>>(hooks_dir: &Path, more: &[W]) -> Vec<OsString> {
     let mut words = vec![OsString::from("hookmux")];
     if hooks_dir != Path::new(DEFAULT_HOOKS_DIR) {
         words.extend([OsString::from("--hooks-dir"), hooks_dir.into()]);
@@ -101,7 +101,7 @@ pub fn hookmux<W: AsRef<OsStr>>(hooks_dir: &Path, more: &[W]) -> Vec<OsString> {
 }
 
 /// One word as any POSIX shell takes it, on one line and of printable characters.
-pub fn quoted(word: impl AsRef<OsStr>) -> String {
+pub(crate) fn quoted(word: impl AsRef<OsStr>) -> String {
     let bytes = word.as_ref().as_bytes();
     let printable = std::str::from_utf8(bytes)
         .ok()

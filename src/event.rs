@@ -91,7 +91,7 @@ impl Condition {
 }
 
 /// One row of the table.
-pub struct Row {
+pub(crate) struct Row {
     pub operation: Operation,
     pub name: &'static str,
     pub condition: Condition,
@@ -109,7 +109,7 @@ const fn per_device(operation: Operation, name: &'static str, condition: Conditi
 
 /// All events, in the order in which those of one operation run.
 #[rustfmt::skip]
-pub static TABLE: &[Row] = &[
+pub(crate) static TABLE: &[Row] = &[
     row(Operation::Prepare, "before_vm_prepare", Condition::Always),
     per_device(Operation::Prepare, "before_device_create", Condition::NotMigration),
     row(Operation::Prepare, "before_vm_start", Condition::NotMigration),

@@ -1,34 +1,41 @@
 //! hookmux: libvirt's hook program. See README.md; `call` is the way of one call.
 
+#![warn(unreachable_pub)]
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)
 )]
 
-pub mod answer;
-pub mod bypass;
-pub mod call;
-pub mod cli;
-pub mod command;
-pub mod config;
-pub mod document;
-pub mod event;
-pub mod hook;
-pub mod libvirt;
-pub mod machine;
-pub mod memory;
-pub mod mend;
-pub mod occasion;
-pub mod plan;
-pub mod process;
-pub mod queue;
-pub mod record;
-pub mod registry;
-pub mod run;
-pub mod search;
-pub mod state;
-pub mod trust;
-pub mod verdict;
-pub mod witness;
+mod answer;
+mod bypass;
+mod call;
+mod cli;
+mod command;
+mod config;
+mod document;
+mod event;
+#[doc(hidden)]
+pub mod for_tests;
+mod hook;
+mod libvirt;
+mod machine;
+mod memory;
+mod mend;
+mod occasion;
+mod plan;
+mod process;
+mod queue;
+mod record;
+mod registry;
+mod run;
+mod search;
+mod state;
+mod trust;
+mod verdict;
+mod witness;
 
 pub use call::door::driver_main;
+pub use call::take_over;
+pub use cli::main as command_line;
+pub use libvirt::front;
+pub use machine::sys::{block_at_start, restore_inherited};

@@ -2,9 +2,8 @@
 
 use std::env;
 
-use hookmux::call::take_over;
-use hookmux::libvirt::front::{self, Front};
-use hookmux::machine::sys;
+use hookmux::front::{self, Front};
+use hookmux::take_over;
 
 /// musl's own allocator maps and unmaps pages for every few allocations; each costs a page fault,
 /// and those are what a short life consists of.
@@ -16,7 +15,7 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 #[allow(unsafe_code)]
 #[used]
 #[unsafe(link_section = ".init_array")]
-static BLOCK_SIGNALS: extern "C" fn() = sys::block_at_start;
+static BLOCK_SIGNALS: extern "C" fn() = hookmux::block_at_start;
 
 fn main() {
     let mut arguments = env::args_os();
@@ -28,8 +27,8 @@ fn main() {
             take_over::main(arguments.next())
         }
         None => {
-            sys::restore_inherited();
-            hookmux::cli::main()
+            hookmux::restore_inherited();
+            hookmux::command_line()
         }
     }
 }

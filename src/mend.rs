@@ -19,7 +19,7 @@ const PROGRAMS: &str = "bin";
 
 /// Where something is looked for, and so where a copy of it would count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subject {
+pub(crate) struct Subject {
     /// The path by which it is looked at.
     pub path: PathBuf,
     /// The file in which this path is written, if it isn't a place that hookmux looks at by itself.
@@ -28,18 +28,18 @@ pub struct Subject {
 
 impl Subject {
     /// What lies where hookmux looks by itself.
-    pub fn at(path: &Path) -> Subject {
+    pub(crate) fn at(path: &Path) -> Subject {
         Subject { path: path.to_path_buf(), named_in: None }
     }
 
     /// What a registration or the settings name.
-    pub fn named(path: &Path, file: &Path) -> Subject {
+    pub(crate) fn named(path: &Path, file: &Path) -> Subject {
         Subject { path: path.to_path_buf(), named_in: Some(file.to_path_buf()) }
     }
 }
 
 /// What is hookmux's own.
-pub struct Ground<'a> {
+pub(crate) struct Ground<'a> {
     hooks_dir: &'a Path,
     others: Vec<&'a Path>,
     trust: Trust,
@@ -47,7 +47,7 @@ pub struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     /// The places of the settings; `user` is trusted beside root.
-    pub fn of(settings: &'a Settings, user: u32) -> Ground<'a> {
+    pub(crate) fn of(settings: &'a Settings, user: u32) -> Ground<'a> {
         let roots = settings.roots.iter().map(|root| root.as_path());
         let dirs = [settings.state_dir.named(), settings.runtime_dir.named()];
         let others = roots.chain(dirs).collect();
@@ -55,7 +55,7 @@ impl<'a> Ground<'a> {
     }
 
     /// The hooks directory alone: no settings are known.
-    pub fn of_hooks_dir(hooks_dir: &'a Path, user: u32) -> Ground<'a> {
+    pub(crate) fn of_hooks_dir(hooks_dir: &'a Path, user: u32) -> Ground<'a> {
         Ground { hooks_dir, others: Vec::new(), trust: Trust::new(user) }
     }
 
@@ -64,7 +64,7 @@ impl<'a> Ground<'a> {
     }
 
     /// Whether a path is hookmux's own, as it is written.
-    pub fn has(&self, path: &Path) -> bool {
+    pub(crate) fn has(&self, path: &Path) -> bool {
         let is_below = |place: &Path| {
             path.starts_with(place)
                 // a place that a link leads to is as much ours as its name
@@ -85,7 +85,7 @@ impl<'a> Ground<'a> {
 
     /// The way out for all of these, which are refused. `None` where nothing is wrong on their paths
     /// that could be told: what isn't there, or is no file.
-    pub fn fix(&self, subjects: &[Subject]) -> Option<Fix> {
+    pub(crate) fn fix(&self, subjects: &[Subject]) -> Option<Fix> {
         let mut own: Vec<Refusal> = Vec::new();
         let mut copies = Vec::new();
         let mut advice = Vec::new();
@@ -121,7 +121,7 @@ impl<'a> Ground<'a> {
     /// The same command, where it changes only what is hookmux's own and nobody else could have made;
     /// else the way out for what it is about. A name of ours may be a link to somebody else's file, which
     /// `chmod` and `sed` follow.
-    pub fn guard(&self, fix: Fix) -> Fix {
+    pub(crate) fn guard(&self, fix: Fix) -> Fix {
         let bad =
             fix.parts.iter().flat_map(|words| changed_by(words)).find(|(path, is_in_place)| {
                 let at = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
@@ -257,7 +257,7 @@ impl<'a> Ground<'a> {
     }
 
     /// A free name below the hooks directory for a copy of this.
-    pub fn place_for(&self, path: &Path) -> PathBuf {
+    pub(crate) fn place_for(&self, path: &Path) -> PathBuf {
         let directory = self.hooks_dir.join(PROGRAMS);
         let name = path.file_name().unwrap_or_default();
         let numbered = (2..100).map(|number| {
@@ -272,7 +272,7 @@ impl<'a> Ground<'a> {
     }
 
     /// Puts a program below the hooks directory, and names the copy in the file that names it.
-    pub fn moved(&self, path: &Path, file: &Path) -> Option<Fix> {
+    pub(crate) fn moved(&self, path: &Path, file: &Path) -> Option<Fix> {
         let real = fs::canonicalize(path).ok()?;
         Some(match self.copy_and_name(&real, path, file) {
             Ok(commands) => Fix::all(&commands),
@@ -296,7 +296,7 @@ fn changed_by(words: &[OsString]) -> Vec<(PathBuf, bool)> {
 }
 
 /// The command that makes a copy which is root's own.
-pub fn install(real: &Path, place: &Path) -> Vec<OsString> {
+pub(crate) fn install(real: &Path, place: &Path) -> Vec<OsString> {
     words!["install", "-D", "-m", mode_of(real), real, place]
 }
 

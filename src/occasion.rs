@@ -117,11 +117,11 @@ impl<'a> Occasion<'a> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Gives a call with usual settings to a test.
-    pub fn with<T>(
+    pub(crate) fn with<T>(
         call: &Call,
         facts: Facts,
         origin: Origin,

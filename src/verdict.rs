@@ -9,13 +9,13 @@ use crate::process::job::{Ended, Outcome};
 
 /// What libvirt gets on standard error at most, in bytes. 4 MiB would cost its client the
 /// connection.
-pub const MAX_STDERR: usize = 4096;
+pub(crate) const MAX_STDERR: usize = 4096;
 /// How much of a hook's last line goes into the line about it, in characters.
 const MAX_LAST_LINE: usize = 300;
 
 /// A hook that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The hook, as people call it.
     pub label: String,
     pub status: i32,
@@ -30,7 +30,7 @@ pub struct Failure {
 }
 
 /// What went wrong with a hook that ended; `None` where nothing did.
-pub fn fault(ended: &Ended) -> Option<(i32, String)> {
+pub(crate) fn fault(ended: &Ended) -> Option<(i32, String)> {
     let after = |what: String| format!("{what} after {}", seconds(ended.duration));
     match &ended.outcome {
         Outcome::Exited(0) => None,
@@ -58,12 +58,12 @@ pub fn fault(ended: &Ended) -> Option<(i32, String)> {
 
 /// Whether a program wasn't started for a reason that lies in this process or in the host: no memory, no
 /// room for another process, a step before its start that failed.
-pub fn is_not_its_own(ended: &Ended) -> bool {
+pub(crate) fn is_not_its_own(ended: &Ended) -> bool {
     matches!(&ended.outcome, Outcome::NotStarted(obstacle) if !obstacle.is_its_own())
 }
 
 /// A duration for people.
-pub fn seconds(duration: Duration) -> String {
+pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
@@ -72,7 +72,7 @@ fn signal_name(signal: i32) -> Option<&'static str> {
 }
 
 /// The exit status of a call: that of the first failure that counts.
-pub fn status(class: Class, failures: &[Failure], is_terminated: bool) -> i32 {
+pub(crate) fn status(class: Class, failures: &[Failure], is_terminated: bool) -> i32 {
     let mut counting = failures.iter().filter(|failure| !failure.is_tolerated);
     match class {
         Class::Live if is_terminated => 0,
@@ -88,7 +88,7 @@ fn first(failure: Option<&Failure>) -> i32 {
 
 impl Failure {
     /// The one line about it.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let (label, what) = (self.label.as_bytes(), self.what.as_bytes());
         let mut line = format!("hookmux: {}: {}", sanitize::line(label), sanitize::line(what));
         if let Some(last) = self.last_line() {
@@ -112,7 +112,7 @@ impl Failure {
 }
 
 /// What goes to standard error: a line for every failure, then the end of what each one said.
-pub fn words(failures: &[Failure]) -> String {
+pub(crate) fn words(failures: &[Failure]) -> String {
     let mut text = String::new();
     for (index, failure) in failures.iter().enumerate() {
         let line = failure.line();

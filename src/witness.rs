@@ -13,7 +13,7 @@ use crate::process::job::Ended;
 use crate::verdict::Failure;
 
 /// Something that happened in a call.
-pub enum Fact<'a> {
+pub(crate) enum Fact<'a> {
     /// A call came that is to be told of.
     Begun(&'a Occasion<'a>),
     /// What it would run is known; nothing of it has been started yet.
@@ -38,7 +38,7 @@ pub enum Fact<'a> {
 
 /// Why a hook isn't run that hasn't failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotRun<'a> {
+pub(crate) enum NotRun<'a> {
     /// It has no part in this call: its conditions, its check or its file say so, in words.
     NoPart(&'a str),
     /// It would have run; the hook with this label stopped the call.
@@ -49,7 +49,7 @@ pub enum NotRun<'a> {
 
 impl NotRun<'_> {
     /// What a record has of it: `retry` runs what would have run.
-    pub fn decision(self) -> PlanDecision {
+    pub(crate) fn decision(self) -> PlanDecision {
         match self {
             NotRun::NoPart(_) => PlanDecision::Out,
             NotRun::StoppedBy(_) | NotRun::Terminated => PlanDecision::Stopped,
@@ -108,7 +108,7 @@ pub struct Planned {
 }
 
 /// What a call would run, and why not the rest.
-pub struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     pub planned: &'a [Planned],
     /// Of a guest.
     pub origin: Option<Origin>,
@@ -117,12 +117,12 @@ pub struct Plan<'a> {
 }
 
 /// Who is told.
-pub trait Witness {
+pub(crate) trait Witness {
     fn see(&mut self, execution: &Execution, fact: &Fact<'_>);
 }
 
 /// Two who are told, one after the other.
-pub struct Both<'a>(pub &'a mut dyn Witness, pub &'a mut dyn Witness);
+pub(crate) struct Both<'a>(pub &'a mut dyn Witness, pub &'a mut dyn Witness);
 
 impl Witness for Both<'_> {
     fn see(&mut self, execution: &Execution, fact: &Fact<'_>) {
@@ -133,7 +133,7 @@ impl Witness for Both<'_> {
 
 /// One hook in an execution.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     pub label: String,
     pub event: Option<String>,
     /// The device of a device event, as people know it.
@@ -150,7 +150,7 @@ pub struct Run {
 
 impl Run {
     /// A detached hook that was left to the queue.
-    pub fn is_queued(&self) -> bool {
+    pub(crate) fn is_queued(&self) -> bool {
         self.ended.is_none() && self.failure.is_none()
     }
 }

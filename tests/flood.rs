@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use hookmux::record::form::State;
-use hookmux::record::history::History;
-use hookmux::record::store;
-use hookmux::state::Dir;
+use hookmux::for_tests::record::form::State;
+use hookmux::for_tests::record::history::History;
+use hookmux::for_tests::record::store;
+use hookmux::for_tests::state::Dir;
 
 use crate::support::{GUEST, Host};
 

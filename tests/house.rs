@@ -7,9 +7,33 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. A new room gets the lowest place that its imports allow.
 const ROOMS: &[&str] = &[
-    "machine", "libvirt", "event", "trust", "command", "state", "search", "config", "mend",
-    "bypass", "process", "verdict", "answer", "registry", "hook", "memory", "document", "occasion",
-    "plan", "witness", "record", "queue", "run", "call", "cli",
+    "machine",
+    "libvirt",
+    "event",
+    "trust",
+    "command",
+    "state",
+    "search",
+    "config",
+    "mend",
+    "bypass",
+    "process",
+    "verdict",
+    "answer",
+    "registry",
+    "hook",
+    "memory",
+    "document",
+    "occasion",
+    "plan",
+    "witness",
+    "record",
+    "queue",
+    "run",
+    "call",
+    "cli",
+    "for_tests",
+    "for_tests",
 ];
 
 /// The crates on the way of a call; all others are the command line's.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hookmux::config::Registration;
+use hookmux::for_tests::config::Registration;
 use serde_json::{Value, json};
 
 use crate::support::host::{binary_under_test, writing};
@@ -1163,7 +1163,7 @@ fn the_schema_is_json_and_names_every_key() {
     let schema = place.say(&["schema"]).is_done().json();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     let keys: Vec<String> = schema["properties"].as_object().unwrap().keys().cloned().collect();
-    assert_eq!(keys, hookmux::config::registration::keys());
+    assert_eq!(keys, hookmux::for_tests::config::registration::keys());
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
 
 /// Writes down what became of the call, and sees to it that what is written is moved to its place.
 /// Nothing of it has an effect on the answer, which is given by then.
-pub fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, hooks_dir: &Path) {
+pub(crate) fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, hooks_dir: &Path) {
     let kept = recorder.finish(answer);
     if let Some((execution, trouble)) = kept.execution.zip(kept.trouble) {
         journal.see(&execution, &Fact::Trouble(&trouble));
@@ -62,7 +62,7 @@ fn absolute(front: &Front) -> Front {
 
 /// Makes the process what every hook finds: `/` as its directory, the usual umask, no stray
 /// descriptors, and no signal but SIGTERM to end it half-way.
-pub fn settle() {
+pub(crate) fn settle() {
     let mut blocked = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTERM] {
         blocked.add(signal);
@@ -91,7 +91,7 @@ fn give(answer: &Answer) -> i32 {
 ///
 /// # Errors
 /// It did not get all of it.
-pub fn print(document: &[u8]) -> io::Result<()> {
+pub(crate) fn print(document: &[u8]) -> io::Result<()> {
     write(io::stdout().lock(), document)
 }
 

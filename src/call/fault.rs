@@ -10,7 +10,7 @@ use crate::process::exit_status::{OWN_TROUBLE, TERMINATED};
 /// From here on every way in which this process can fall over ends in the call's own answer: a
 /// bug of ours must not kill a guest. A panic says where it was, in one write whose end nobody waits
 /// for: standard error may be gone or full.
-pub fn guard(call: &Call) {
+pub(crate) fn guard(call: &Call) {
     let status = status(call);
     sys::answer_faults_with(status, terminated_status(call));
     panic::set_hook(Box::new(move |panic| {
@@ -24,7 +24,7 @@ pub fn guard(call: &Call) {
 }
 
 /// The same for the program that takes over: every way ends in the status that libvirt is to get.
-pub fn guard_with(status: i32) {
+pub(crate) fn guard_with(status: i32) {
     sys::answer_faults_with(status, status);
     panic::set_hook(Box::new(|_| sys::end(Cause::Fault)));
     watchdog::start(false);
@@ -53,7 +53,7 @@ fn terminated_status(call: &Call) -> i32 {
 /// that tests can see what libvirt gets. Not in release builds.
 #[cfg(debug_assertions)]
 #[allow(clippy::panic, unconditional_recursion)]
-pub fn inject(place: &str) {
+pub(crate) fn inject(place: &str) {
     fn overflow(depth: &mut [u8; 4096]) -> u8 {
         let mut deeper = [depth[0].wrapping_add(1); 4096];
         overflow(&mut deeper).wrapping_add(deeper[17])

@@ -5,9 +5,9 @@
 //!      -> document, guest's memory -> plan -> run -> verdict -> answer
 //! ```
 
-pub mod door;
-pub mod fault;
-pub mod restore;
+pub(crate) mod door;
+pub(crate) mod fault;
+pub(crate) mod restore;
 pub mod take_over;
 
 use std::io;
@@ -44,7 +44,7 @@ use crate::verdict::Failure;
 use crate::witness::{self, Fact, Witness};
 
 /// Handles a call of libvirt's: reads standard input where it has to.
-pub fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
+pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
     let surroundings = Surroundings::here(&front.hooks_dir);
     let mut trust = Trust::new(surroundings.user);
     let mut loaded = config::load(&surroundings, &mut trust, true);
@@ -135,7 +135,7 @@ fn is_main_script_ours(front: &Front, surroundings: &Surroundings) -> bool {
 }
 
 /// What is done about a call.
-pub enum Handling<'a> {
+pub(crate) enum Handling<'a> {
     /// The emergency switch is on: nothing is run, and nobody overlooks it. What is remembered of the
     /// guest is kept up; a failure that its restore has left is passed over with all else.
     Bypassed(&'a bypass::Entry),
@@ -146,7 +146,7 @@ pub enum Handling<'a> {
 }
 
 /// What was found for a call that has hooks, or trouble.
-pub struct Hooks<'a> {
+pub(crate) struct Hooks<'a> {
     pub loaded: &'a Loaded,
     pub candidates: &'a Candidates,
 }
@@ -165,7 +165,7 @@ struct Ran {
 const HELD: &str = "the restore before this call had failed; it is answered here";
 
 /// The way from libvirt's document to the answer.
-pub fn answer(
+pub(crate) fn answer(
     mut occasion: Occasion<'_>,
     handling: Handling<'_>,
     witness: &mut dyn Witness,
@@ -372,7 +372,7 @@ impl Hooks<'_> {
     }
 
     /// What of hookmux's own is in a state that a gate must not open in.
-    pub fn troubles(&self) -> Vec<String> {
+    pub(crate) fn troubles(&self) -> Vec<String> {
         let loaded = self.loaded;
         let settings = loaded.problem.iter().filter(|_| loaded.is_lost()).map(Diagnostic::one_line);
         let unreadable = self.candidates.unreadable.iter();

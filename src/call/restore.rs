@@ -12,14 +12,14 @@ use crate::process::exit_status::OWN_TROUBLE;
 
 /// `restore` is answered at `prepare`: libvirt 11.3.0 deletes the managed save of a guest whose
 /// hook fails here, and keeps it when `prepare` fails.
-pub struct Restore<'a> {
+pub(crate) struct Restore<'a> {
     guest: Option<&'a Guest>,
     save: Protection,
 }
 
 impl<'a> Restore<'a> {
     /// Writes down that this call failed, in case that it never gets to say otherwise.
-    pub fn begin(call: &Call, guest: Option<&'a Guest>) -> Option<Restore<'a>> {
+    pub(crate) fn begin(call: &Call, guest: Option<&'a Guest>) -> Option<Restore<'a>> {
         if call.operation() != Operation::Restore {
             return None;
         }
@@ -33,7 +33,7 @@ impl<'a> Restore<'a> {
 
     /// Gives the guest's managed save its second name, before the first hook runs: this process may
     /// be ended by what nothing can answer, and libvirt 11.3.0 deletes the save then.
-    pub fn protect(&mut self, call: &Call, settings: &Settings) {
+    pub(crate) fn protect(&mut self, call: &Call, settings: &Settings) {
         if self.guest.is_some() && call.driver == Driver::Qemu {
             self.save = saves::protect(&settings.save_dir, call.object());
         }
@@ -41,7 +41,7 @@ impl<'a> Restore<'a> {
 
     /// Keeps a failure for `prepare`, and the guest's save while libvirt looks at a new document,
     /// which is printed here. With the answer comes whether libvirt has been given that document.
-    pub fn end(
+    pub(crate) fn end(
         self,
         mut answer: Answer,
         call: &Call,

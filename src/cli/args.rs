@@ -25,7 +25,7 @@ use crate::process::internal;
 /// help of every command.
 #[derive(Debug, Parser)]
 #[command(name = "hookmux", version, disable_help_subcommand = false, max_term_width = 100)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// The hooks directory [default: $HOOKMUX_HOOKS_DIR, else /etc/libvirt/hooks]
     #[arg(long, global = true, value_name = "DIR")]
     pub hooks_dir: Option<PathBuf>,
@@ -35,7 +35,7 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Show the hooks: in which order they run, and why some don't
     List(ListArgs),
     /// Show the events, and which call of libvirt's fires each
@@ -141,7 +141,7 @@ pub enum Command {
 
 impl Arguments {
     /// How the answer is printed; also an error, where it is one for programs.
-    pub fn format(&self) -> Format {
+    pub(super) fn format(&self) -> Format {
         match &self.command {
             Some(Command::List(list)) => list.output,
             Some(Command::Events(events)) => events.output,
@@ -172,7 +172,7 @@ impl Arguments {
     }
 
     /// Whether the command only looks at what is there.
-    pub fn is_by_person(&self) -> bool {
+    pub(super) fn is_by_person(&self) -> bool {
         match &self.command {
             Some(Command::Worker) => false,
             Some(Command::Queue(queue)) => !queue.work,
@@ -186,7 +186,7 @@ impl Arguments {
 
 /// How data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people
     #[default]
     Text,
@@ -195,7 +195,7 @@ pub enum Format {
 }
 
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub(super) struct ListArgs {
     /// Only the hooks of this event
     pub event: Option<String>,
     /// How to print
@@ -204,7 +204,7 @@ pub struct ListArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct EventsArgs {
+pub(super) struct EventsArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
@@ -212,7 +212,7 @@ pub struct EventsArgs {
 
 /// Which executions.
 #[derive(Debug, Args)]
-pub struct FilterArgs {
+pub(super) struct FilterArgs {
     /// Of this guest or network: its name or uuid
     #[arg(long, visible_alias = "object", value_name = "NAME|UUID")]
     pub guest: Option<String>,
@@ -243,7 +243,7 @@ pub struct FilterArgs {
 }
 
 impl FilterArgs {
-    pub fn is_any(&self) -> bool {
+    pub(super) fn is_any(&self) -> bool {
         let named = [&self.guest, &self.event, &self.hook, &self.operation];
         named.iter().any(|value| value.is_some())
             || self.driver.is_some()
@@ -255,7 +255,7 @@ impl FilterArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct LogArgs {
+pub(super) struct LogArgs {
     /// What people changed instead: bypass, install, add, delete, disable … with user and reason
     #[arg(long, conflicts_with_all = ["guest", "event", "hook", "driver", "operation", "lost", "follow"])]
     pub audit: bool,
@@ -279,7 +279,7 @@ pub struct LogArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct WatchArgs {
+pub(super) struct WatchArgs {
     #[command(flatten)]
     pub filter: FilterArgs,
     /// How to print; as JSON, each execution on one line
@@ -288,7 +288,7 @@ pub struct WatchArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct ShowArgs {
+pub(super) struct ShowArgs {
     /// The execution: its id, the beginning or the end of one that is unique, or `last`
     pub id: String,
     /// All lines of all output
@@ -300,7 +300,7 @@ pub struct ShowArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct RetryArgs {
+pub(super) struct RetryArgs {
     /// The execution: its id, the beginning or the end of one that is unique, or `last`
     pub id: String,
     /// Only this hook: event/name, or its name; may be repeated
@@ -315,7 +315,7 @@ pub struct RetryArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct PruneArgs {
+pub(super) struct PruneArgs {
     /// Wait for more, and end when it has been quiet for a while: what calls start
     #[arg(long = internal::LINGER, hide = true)]
     pub linger: bool,
@@ -325,21 +325,21 @@ pub struct PruneArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct SchemaArgs {
+pub(super) struct SchemaArgs {
     /// Of what [default: registration]
     #[arg(value_enum, value_name = "OUTPUT")]
     pub output: Option<OutputName>,
 }
 
 #[derive(Debug, Args)]
-pub struct DemoArgs {
+pub(super) struct DemoArgs {
     /// Keep the directory, to look around in it
     #[arg(long)]
     pub keep: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Turn {
+pub(super) enum Turn {
     /// Run no hooks
     On,
     /// Run hooks again
@@ -347,7 +347,7 @@ pub enum Turn {
 }
 
 #[derive(Debug, Args)]
-pub struct BypassArgs {
+pub(super) struct BypassArgs {
     /// Switch it
     #[arg(value_enum)]
     pub turn: Option<Turn>,
@@ -372,7 +372,7 @@ pub struct BypassArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     /// Where proc, sys and libvirt's programs are looked for
     #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
@@ -390,7 +390,7 @@ pub struct CheckArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct QueueArgs {
+pub(super) struct QueueArgs {
     /// Remove jobs that wait or were put aside: one by its id, those of a hook by its name, or all,
     /// after a question; those that run are left alone
     #[arg(long, conflicts_with = "work", value_name = "JOB|HOOK", num_args = 0..=1, default_missing_value = "")]
@@ -414,7 +414,7 @@ pub struct QueueArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct CallArgs {
+pub(super) struct CallArgs {
     /// The driver: daemon, qemu, lxc, libxl, network or bhyve
     #[arg(value_parser = driver)]
     pub driver: Driver,
@@ -439,7 +439,7 @@ pub struct CallArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct AddArgs {
+pub(crate) struct AddArgs {
     /// `script`, `module`, or the file of a registration
     #[arg(value_name = "script|module|FILE.yaml", value_hint = ValueHint::FilePath)]
     pub what: PathBuf,
@@ -470,7 +470,7 @@ pub struct AddArgs {
 /// What is registered without asking.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "What to register, without asking")]
-pub struct HookOptions {
+pub(crate) struct HookOptions {
     /// The registration's name [default: made of the script's and the event's]
     #[arg(long)]
     pub name: Option<String>,
@@ -523,7 +523,7 @@ pub struct HookOptions {
 }
 
 #[derive(Debug, Args)]
-pub struct DeleteArgs {
+pub(crate) struct DeleteArgs {
     /// `script`, `module`, or the name of a registration
     #[arg(value_name = "script|module|NAME")]
     pub what: PathBuf,
@@ -538,7 +538,7 @@ pub struct DeleteArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct SwitchArgs {
+pub(crate) struct SwitchArgs {
     /// The registrations' names
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
@@ -550,7 +550,7 @@ pub struct SwitchArgs {
 }
 
 /// Ends the process as clap does where the words make no sense together.
-pub fn wrong_usage(command: &str, message: &str) -> ! {
+pub(super) fn wrong_usage(command: &str, message: &str) -> ! {
     let mut arguments = Arguments::command();
     arguments.build();
     let mut found = arguments.find_subcommand(command).cloned().unwrap_or(arguments);
@@ -559,7 +559,7 @@ pub fn wrong_usage(command: &str, message: &str) -> ! {
 
 /// Ends the process with what clap says: help, or what is wrong with the words. A program that asked
 /// for JSON gets that as JSON.
-pub fn end_by(error: clap::Error) -> ! {
+pub(super) fn end_by(error: clap::Error) -> ! {
     let words: Vec<OsString> =
         std::env::args_os().skip(1).take_while(|word| word != "--").collect();
     let is_json = words.iter().any(|word| word == "--output=json")
@@ -577,7 +577,7 @@ pub fn end_by(error: clap::Error) -> ! {
 
 /// Why something is changed.
 #[derive(Debug, Args)]
-pub struct ReasonArgs {
+pub(crate) struct ReasonArgs {
     /// Why; kept with who did it, for `log --audit`
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
@@ -585,7 +585,7 @@ pub struct ReasonArgs {
 
 /// Whether daemons are reloaded.
 #[derive(Debug, Args)]
-pub struct ReloadArgs {
+pub(super) struct ReloadArgs {
     /// Reload the daemons that look in this hooks directory, and wait until each has looked
     #[arg(long)]
     pub reload: bool,
@@ -597,7 +597,7 @@ pub struct ReloadArgs {
 impl ReloadArgs {
     /// # Errors
     /// A time in which nothing can happen.
-    pub fn check(&self) -> anyhow::Result<()> {
+    pub(super) fn check(&self) -> anyhow::Result<()> {
         let is_enough = self.reload_timeout.as_secs() > 0;
         anyhow::ensure!(is_enough, "--reload-timeout needs a second at least");
         Ok(())
@@ -605,7 +605,7 @@ impl ReloadArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct InstallArgs {
+pub(super) struct InstallArgs {
     /// Only for this driver; may be repeated [default: daemon, qemu, lxc and network]
     #[arg(long, value_parser = driver, value_name = "DRIVER")]
     pub driver: Vec<Driver>,
@@ -640,7 +640,7 @@ pub struct InstallArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct UninstallArgs {
+pub(super) struct UninstallArgs {
     /// Only for this driver; may be repeated [default: all]
     #[arg(long, value_parser = driver, value_name = "DRIVER")]
     pub driver: Vec<Driver>,

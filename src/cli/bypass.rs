@@ -13,7 +13,11 @@ use crate::bypass::{self, Bypass, Entry};
 use crate::machine::boot;
 use crate::trust::Trust;
 
-pub fn run(place: &Place, arguments: &BypassArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(super) fn run(
+    place: &Place,
+    arguments: &BypassArgs,
+    output: &mut Output,
+) -> anyhow::Result<End> {
     let hooks_dir = &place.surroundings.hooks_dir;
     let path = bypass::path(hooks_dir);
     let mut trust = Trust::new(place.surroundings.user);
@@ -130,12 +134,12 @@ fn refuse(arguments: &BypassArgs) -> anyhow::Result<()> {
 }
 
 /// What everybody is told while the switch is on.
-pub fn shout(entry: &Entry, hooks_dir: &Path) -> String {
+pub(super) fn shout(entry: &Entry, hooks_dir: &Path) -> String {
     format!("THE EMERGENCY SWITCH IS ON: {}", words(entry, hooks_dir))
 }
 
 /// Whose hooks don't run, and how long.
-pub fn words(entry: &Entry, hooks_dir: &Path) -> String {
+pub(super) fn words(entry: &Entry, hooks_dir: &Path) -> String {
     let way_out = entry.way_out(hooks_dir);
     let until = match (entry.until, &entry.boot) {
         (Some(until), _) => format!("until {} or `{way_out}`", time::local(until)),

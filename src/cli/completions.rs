@@ -5,7 +5,11 @@ use clap_complete::{Shell, generate};
 use super::End;
 use super::output::Output;
 
-pub fn run(shell: Shell, mut command: clap::Command, output: &mut Output) -> anyhow::Result<End> {
+pub(super) fn run(
+    shell: Shell,
+    mut command: clap::Command,
+    output: &mut Output,
+) -> anyhow::Result<End> {
     let mut script = Vec::new();
     generate(shell, &mut command, "hookmux", &mut script);
     output.bytes(&script);

@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use super::End;
 use super::output::Output;
 
-pub fn run(
+pub(super) fn run(
     directory: Option<PathBuf>,
     command: clap::Command,
     output: &mut Output,

@@ -16,7 +16,7 @@ mod person;
 mod place;
 mod question;
 mod queue;
-pub mod register;
+pub(crate) mod register;
 mod remark;
 mod rights;
 mod schema;
@@ -35,7 +35,7 @@ use history::{audit, log, metrics, prune, retry, show, watch};
 use hooks::{events, list, plan, run};
 use install::{entries, overview};
 use output::Output;
-pub use place::{End, Place};
+pub(crate) use place::{End, Place};
 use register::{add, delete, enable};
 
 pub fn main() -> ! {

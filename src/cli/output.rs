@@ -12,7 +12,7 @@ use crate::machine::sanitize;
 
 /// How a word looks on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub(crate) enum Tone {
     Plain,
     Bold,
     Dim,
@@ -36,7 +36,7 @@ impl Tone {
 
 /// One cell of a table.
 #[derive(Clone, Debug)]
-pub struct Cell(pub String, pub Tone);
+pub(crate) struct Cell(pub String, pub Tone);
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Cell {
@@ -45,7 +45,7 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 /// Standard output and error.
-pub struct Output {
+pub(crate) struct Output {
     is_coloured: bool,
     /// Work is under way that must be finished, whoever reads.
     must_go_on: bool,
@@ -66,47 +66,47 @@ impl Output {
     }
 
     /// A line for people; names of others in it are cleaned, and don't begin another one.
-    pub fn line(&mut self, text: &str) {
+    pub(crate) fn line(&mut self, text: &str) {
         self.write(&format!("{}\n", sanitize::printed_line(text)));
     }
 
     /// A line in a tone.
-    pub fn toned(&mut self, tone: Tone, text: &str) {
+    pub(crate) fn toned(&mut self, tone: Tone, text: &str) {
         let text = self.paint(tone, &sanitize::printed_line(text));
         self.write(&format!("{text}\n"));
     }
 
     /// Words of our own on several lines, in a tone.
-    pub fn lines(&mut self, tone: Tone, text: &str) {
+    pub(crate) fn lines(&mut self, tone: Tone, text: &str) {
         for line in text.lines() {
             self.toned(tone, line);
         }
     }
 
     /// One object for programs. On a terminal it steers nothing either.
-    pub fn json<T: Serialize + Object>(&mut self, answer: &T) {
+    pub(crate) fn json<T: Serialize + Object>(&mut self, answer: &T) {
         self.pretty(&printed(answer));
     }
 
     /// The same on one line: one of many.
-    pub fn json_line<T: Serialize + Object>(&mut self, answer: &T) {
+    pub(crate) fn json_line<T: Serialize + Object>(&mut self, answer: &T) {
         let text = printed(answer).to_string();
         self.write(&format!("{}\n", sanitize::json(&text)));
     }
 
     /// What is JSON, and no answer: a schema.
-    pub fn pretty(&mut self, value: &Value) {
+    pub(crate) fn pretty(&mut self, value: &Value) {
         let text = serde_json::to_string_pretty(value).unwrap_or_default();
         self.write(&format!("{}\n", sanitize::json(&text)));
     }
 
     /// A document of a guest's, shown to people.
     /// Text as it is.
-    pub fn write(&mut self, text: &str) {
+    pub(crate) fn write(&mut self, text: &str) {
         self.bytes(text.as_bytes());
     }
 
-    pub fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         if self.is_unread {
             return;
         }
@@ -121,19 +121,19 @@ impl Output {
     }
 
     /// From here on a reader that goes away ends nothing.
-    pub fn go_on(&mut self) {
+    pub(crate) fn go_on(&mut self) {
         self.must_go_on = true;
     }
 
     /// Something wrong, on standard error.
-    pub fn complain(&mut self, text: &str) {
+    pub(crate) fn complain(&mut self, text: &str) {
         let clean = sanitize::text(text.as_bytes());
         let _ = writeln!(io::stderr().lock(), "hookmux: {clean}");
         self.complaint = Some(clean);
     }
 
     /// What was last complained of.
-    pub fn last_complaint(&self) -> Option<String> {
+    pub(crate) fn last_complaint(&self) -> Option<String> {
         self.complaint.clone()
     }
 
@@ -145,7 +145,7 @@ impl Output {
     }
 
     /// Rows under a head, columns aligned, two blanks between.
-    pub fn table(&mut self, head: &[&str], rows: &[Vec<Cell>]) {
+    pub(crate) fn table(&mut self, head: &[&str], rows: &[Vec<Cell>]) {
         let clean: Vec<Vec<Cell>> = rows
             .iter()
             .map(|row| {

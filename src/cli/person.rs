@@ -13,7 +13,7 @@ const MAX_NAME_BYTES: usize = 256;
 
 /// The one who logged in, also behind sudo, doas and pkexec, or a shell of root's; by name where there
 /// is one.
-pub fn name() -> String {
+pub(super) fn name() -> String {
     let user = geteuid();
     if user.is_root() {
         if let Some(name) = ["SUDO_USER", "DOAS_USER"].into_iter().find_map(named) {

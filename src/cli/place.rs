@@ -10,7 +10,7 @@ use crate::trust::Trust;
 
 /// How a command ended: met a problem (exit status 1) or not (0). Wrong usage is clap's: 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     Good,
     /// There was nothing to do (0).
     Idle,
@@ -22,14 +22,14 @@ pub enum End {
 }
 
 /// The hooks directory that a command is about, and its settings.
-pub struct Place {
+pub(crate) struct Place {
     pub surroundings: Surroundings,
 }
 
 impl Place {
     /// `is_by_person` is whether a person asks, and no call of a session daemon's: then a user's command
     /// is about what is the system's, where the hooks directory is.
-    pub fn new(hooks_dir: Option<PathBuf>, is_by_person: bool) -> Place {
+    pub(crate) fn new(hooks_dir: Option<PathBuf>, is_by_person: bool) -> Place {
         let from_environment =
             || env::var_os("HOOKMUX_HOOKS_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
         let hooks_dir =
@@ -41,7 +41,7 @@ impl Place {
     }
 
     /// Reads the settings, and says what is wrong with them.
-    pub fn load(&self, output: &mut Output) -> Loaded {
+    pub(crate) fn load(&self, output: &mut Output) -> Loaded {
         let mut trust = Trust::new(self.surroundings.user);
         let loaded = config::load(&self.surroundings, &mut trust, false);
         if let Some(problem) = &loaded.problem {

@@ -11,7 +11,7 @@ use crate::command::Fix;
 
 /// Asks whether to go on. `None` is yes; else nothing is done, and the command ends so: where nobody
 /// can be asked, as wrong usage does.
-pub fn refused(
+pub(super) fn refused(
     question: &str,
     is_answered: bool,
     format: Format,

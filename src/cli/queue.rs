@@ -19,7 +19,11 @@ use crate::record::journal::Journal;
 use crate::record::mover;
 use crate::trust::Trust;
 
-pub fn run(place: &Place, arguments: &QueueArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(super) fn run(
+    place: &Place,
+    arguments: &QueueArgs,
+    output: &mut Output,
+) -> anyhow::Result<End> {
     if arguments.work {
         return work(place, output);
     }
@@ -122,7 +126,7 @@ fn means_aside(word: &str, aside: &Aside) -> bool {
 }
 
 /// Works until the queue is empty; another worker's work is waited for.
-pub fn work(place: &Place, output: &mut Output) -> anyhow::Result<End> {
+pub(super) fn work(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
     // a daemon's calls of other users queue nothing either
     if !place.surroundings.is_root() && !loaded.settings.session {

@@ -7,7 +7,7 @@ use std::fmt;
 use crate::command::Fix;
 
 #[derive(Clone, Debug)]
-pub struct Remark {
+pub(super) struct Remark {
     /// All of it, the proposed command included.
     pub words: String,
     pub fix: Option<Fix>,
@@ -15,12 +15,12 @@ pub struct Remark {
 
 impl Remark {
     /// A sentence that has its command in it.
-    pub fn with(words: String, fix: Fix) -> Remark {
+    pub(super) fn with(words: String, fix: Fix) -> Remark {
         Remark { words, fix: Some(fix) }
     }
 
     /// A sentence with its way out behind it, where there is one.
-    pub fn and(words: &str, fix: Option<Fix>) -> Remark {
+    pub(super) fn and(words: &str, fix: Option<Fix>) -> Remark {
         let way_out = fix.as_ref().map(|fix| format!("; {}", fix.text)).unwrap_or_default();
         Remark { words: format!("{words}{way_out}"), fix }
     }

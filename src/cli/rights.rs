@@ -22,7 +22,7 @@ use crate::state::Shut;
 
 /// This user may not look at something that a command is about.
 #[derive(Debug)]
-pub struct Denied {
+pub(super) struct Denied {
     path: PathBuf,
     fix: Fix,
 }
@@ -36,7 +36,7 @@ impl Denied {
     }
 
     /// The object for programs.
-    pub fn json(&self) -> json::message::Error {
+    pub(super) fn json(&self) -> json::message::Error {
         json::message::Error::new("no-rights", self.message(), Some(&self.fix))
     }
 
@@ -76,7 +76,7 @@ fn ask_as_root() -> Fix {
 ///
 /// # Errors
 /// [`Denied`]: the first that can't be.
-pub fn must_list(directories: &[&Path]) -> Result<(), Denied> {
+pub(super) fn must_list(directories: &[&Path]) -> Result<(), Denied> {
     for directory in directories {
         match fs::read_dir(directory) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -92,7 +92,7 @@ pub fn must_list(directories: &[&Path]) -> Result<(), Denied> {
 ///
 /// # Errors
 /// As [`must_list`].
-pub fn must_read_state(settings: &Settings) -> Result<(), Denied> {
+pub(super) fn must_read_state(settings: &Settings) -> Result<(), Denied> {
     must_list(&[settings.state_dir.named(), settings.runtime_dir.named()])
 }
 
@@ -100,7 +100,7 @@ pub fn must_read_state(settings: &Settings) -> Result<(), Denied> {
 ///
 /// # Errors
 /// As [`must_list`].
-pub fn must_read_hooks(settings: &Settings) -> Result<(), Denied> {
+pub(super) fn must_read_hooks(settings: &Settings) -> Result<(), Denied> {
     must_read_settings(&settings.hooks_dir)?;
     settings.all_roots().try_for_each(|root| must_list(&[root]))?;
     // one that can't be read would be told as broken, and is good for the daemon
@@ -113,7 +113,7 @@ pub fn must_read_hooks(settings: &Settings) -> Result<(), Denied> {
 ///
 /// # Errors
 /// [`Denied`]: they are there, and can't be.
-pub fn must_read_settings(hooks_dir: &Path) -> Result<(), Denied> {
+pub(super) fn must_read_settings(hooks_dir: &Path) -> Result<(), Denied> {
     [FILE_NAME, bypass::FILE_NAME].iter().try_for_each(|name| must_read(&hooks_dir.join(name)))
 }
 
@@ -126,7 +126,7 @@ fn must_read(file: &Path) -> Result<(), Denied> {
 }
 
 /// An error with how to ask, where it is for want of rights.
-pub fn with_way_out(error: anyhow::Error) -> anyhow::Error {
+pub(super) fn with_way_out(error: anyhow::Error) -> anyhow::Error {
     let is_denied = error.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>();
         io.is_some_and(|io| io.kind() == io::ErrorKind::PermissionDenied && Shut::of(io).is_none())
@@ -138,7 +138,7 @@ pub fn with_way_out(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// An error that names a path, or [`Denied`] where rights are all that is missing.
-pub fn explained(path: &Path, error: io::Error) -> anyhow::Error {
+pub(super) fn explained(path: &Path, error: io::Error) -> anyhow::Error {
     if error.kind() == io::ErrorKind::PermissionDenied && !nix::unistd::geteuid().is_root() {
         return Denied::new(path).into();
     }

@@ -5,7 +5,7 @@ use super::args::SchemaArgs;
 use super::json::outputs::OutputName;
 use super::output::Output;
 
-pub fn run(arguments: &SchemaArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(super) fn run(arguments: &SchemaArgs, output: &mut Output) -> anyhow::Result<End> {
     let wanted = arguments.output.unwrap_or(OutputName::Registration);
     output.pretty(&wanted.schema());
     Ok(End::Good)

@@ -4,7 +4,7 @@
 const CALLS: [&str; 4] = ["virsh", "import libvirt", "use Sys::Virt", "qemu:///"];
 
 /// The first line outside of a comment that calls libvirt, from 1, and the word that does.
-pub fn libvirt_call(text: &str) -> Option<(usize, &'static str)> {
+pub(super) fn libvirt_call(text: &str) -> Option<(usize, &'static str)> {
     text.lines().enumerate().find_map(|(index, line)| {
         let code = without_comment(line);
         let word = CALLS.into_iter().find(|word| match *word {
@@ -20,7 +20,7 @@ pub fn libvirt_call(text: &str) -> Option<(usize, &'static str)> {
 }
 
 /// The line up to a comment of a shell's, Python's or Perl's.
-pub fn without_comment(line: &str) -> &str {
+pub(super) fn without_comment(line: &str) -> &str {
     if line.trim_start().starts_with('#') {
         return "";
     }
@@ -77,7 +77,7 @@ fn has_word(code: &str, word: &str) -> bool {
 
 /// Whether it is a shell's, where `$name` may be a variable of the environment: in Perl it is one of the
 /// script's own. A text without an interpreter's line is one for `sh -c`, or might be.
-pub fn is_shell(text: &str) -> bool {
+pub(super) fn is_shell(text: &str) -> bool {
     let Some(line) = text.strip_prefix("#!").and_then(|rest| rest.lines().next()) else {
         return true;
     };

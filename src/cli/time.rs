@@ -6,7 +6,7 @@ use crate::config::values::parse_duration;
 use crate::machine::sys::{Local, local_time, seconds_of};
 
 /// `2026-11-25 14:03:12`, local.
-pub fn local(seconds: u64) -> String {
+pub(super) fn local(seconds: u64) -> String {
     let Some(time) = i64::try_from(seconds).ok().and_then(local_time) else {
         return "-".to_owned();
     };
@@ -19,13 +19,13 @@ const LAST_US: u64 = 253_402_300_799_999_999;
 
 /// `2026-11-25T13:03:12.123456Z`, for programs. What is later, in a damaged record, is the last
 /// moment of the year 9999.
-pub fn rfc3339(micros: u64) -> String {
+pub(super) fn rfc3339(micros: u64) -> String {
     let time = UNIX_EPOCH + Duration::from_micros(micros.min(LAST_US));
     humantime::format_rfc3339_micros(time).to_string()
 }
 
 /// A duration for people, as short as is enough: `0.3 ms`, `12 ms`, `1.5 s`, `130 s`.
-pub fn took(micros: u64) -> String {
+pub(super) fn took(micros: u64) -> String {
     let seconds = Duration::from_micros(micros).as_secs_f64();
     match seconds {
         _ if seconds < 0.01 => format!("{:.1} ms", seconds * 1e3),
@@ -40,7 +40,7 @@ pub fn took(micros: u64) -> String {
 ///
 /// # Errors
 /// A sentence that names the text and shows what would do.
-pub fn parse(text: &str) -> Result<u64, String> {
+pub(super) fn parse(text: &str) -> Result<u64, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     parse_at(text.trim(), now).ok_or_else(|| {
         format!("`{text}` is no time; write 2h, yesterday, 14:03, 2026-11-25 or 2026-11-25 14:03")

@@ -20,7 +20,7 @@ const LOOK_AT_BYTES: u64 = 256;
 
 /// A program that is meant to run.
 #[derive(Clone, Copy, Debug)]
-pub struct Meant<'a> {
+pub(super) struct Meant<'a> {
     pub path: &'a Path,
     /// The registration that names it; `None` for what lies where hooks do.
     pub named_in: Option<&'a Path>,
@@ -28,7 +28,7 @@ pub struct Meant<'a> {
 
 impl Meant<'_> {
     /// What is to be done about an obstacle.
-    pub fn fix(&self, obstacle: &Obstacle, ground: &Ground<'_>) -> Fix {
+    pub(super) fn fix(&self, obstacle: &Obstacle, ground: &Ground<'_>) -> Fix {
         let path = self.path;
         let elsewhere = || {
             let moved = self.named_in.and_then(|file| ground.moved(path, file));
@@ -65,7 +65,7 @@ impl Meant<'_> {
 
 /// Whether Windows line ends are in the way: the carriage return counts as part of the interpreter's
 /// name.
-pub fn is_crlf(obstacle: &Obstacle) -> bool {
+pub(super) fn is_crlf(obstacle: &Obstacle) -> bool {
     let name = match (&obstacle.of, &obstacle.cause) {
         (Some(interpreter), _) => interpreter.as_os_str(),
         (None, Cause::NotInPath { name, .. }) => name,
@@ -75,17 +75,17 @@ pub fn is_crlf(obstacle: &Obstacle) -> bool {
 }
 
 /// Puts a first line before a script.
-pub fn with_line(line: &str, path: &Path) -> Fix {
+pub(super) fn with_line(line: &str, path: &Path) -> Fix {
     Fix::run(&words!["sed", "-i", format!("1i {line}"), path])
 }
 
 /// Takes the mark of an editor from the beginning of a script.
-pub fn without_mark(path: &Path) -> Fix {
+pub(super) fn without_mark(path: &Path) -> Fix {
     Fix::run(&words!["sed", "-i", "1s/^\\xEF\\xBB\\xBF//", path])
 }
 
 /// Ends the lines of a script as Linux does.
-pub fn without_returns(path: &Path) -> Fix {
+pub(super) fn without_returns(path: &Path) -> Fix {
     Fix::run(&words!["sed", "-i", "s/\\r$//", path])
 }
 
@@ -99,7 +99,7 @@ fn is_text(path: &Path) -> bool {
 }
 
 /// What is to be done where there is nobody whose rights a registration's programs could have.
-pub fn of_user(why: &Unresolved, source: &Path) -> Fix {
+pub(super) fn of_user(why: &Unresolved, source: &Path) -> Fix {
     match why {
         // no user can be called that, and useradd would take it for an option
         Unresolved::NoUser(name) | Unresolved::NoGroup(name) if name.starts_with('-') => {
@@ -114,7 +114,7 @@ pub fn of_user(why: &Unresolved, source: &Path) -> Fix {
 }
 
 /// What is to be done about a file that is none of a hook, though it looks as if it were meant as one.
-pub fn of_state(state: &State, path: &Path, settings: &Settings) -> Option<Fix> {
+pub(super) fn of_state(state: &State, path: &Path, settings: &Settings) -> Option<Fix> {
     Some(match state {
         // a text that lies beside hooks is none, and must not become one
         State::NotExecutable => {

@@ -5,7 +5,7 @@
 use memchr::memmem;
 
 /// Whether a pattern means a value as a whole.
-pub fn matches(pattern: &str, value: &str) -> bool {
+pub(crate) fn matches(pattern: &str, value: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(first) = parts.next() else { return value.is_empty() };
     let Some(mut rest) = after(first, value) else { return false };

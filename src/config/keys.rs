@@ -10,7 +10,7 @@ use super::choice::{CallStyle, FailurePolicy, Mode, StdinKind};
 
 /// A version of hookmux that was released, or is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(u32, u32, u32);
+pub(crate) struct Version(u32, u32, u32);
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,14 +22,14 @@ const V0_1_0: Version = Version(0, 1, 0);
 const V0_2_0: Version = Version(0, 2, 0);
 
 /// All versions, the oldest first; the last one is this program's.
-pub const VERSIONS: [Version; 2] = [V0_1_0, V0_2_0];
+pub(crate) const VERSIONS: [Version; 2] = [V0_1_0, V0_2_0];
 
 impl Version {
     /// Reads one of [`VERSIONS`].
     ///
     /// # Errors
     /// In words that name them: there is no such version.
-    pub fn parse(word: &str) -> Result<Version, String> {
+    pub(crate) fn parse(word: &str) -> Result<Version, String> {
         let is_it = |version: &Version| version.to_string() == word;
         VERSIONS.into_iter().find(is_it).ok_or_else(|| {
             let known: Vec<String> = VERSIONS.iter().map(Version::to_string).collect();
@@ -41,7 +41,7 @@ impl Version {
 /// A key. One below another key has that one's name and a dot before its own; `*` in its place
 /// stands for any name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
+pub(crate) struct Key {
     pub name: &'static str,
     /// What brought it.
     pub since: Version,
@@ -68,7 +68,7 @@ impl Key {
 
 /// Those of `hookmux.yaml`.
 #[rustfmt::skip]
-pub const SETTINGS: &[Key] = &[
+pub(crate) const SETTINGS: &[Key] = &[
     key("session", V0_1_0),
     key("state_dir", V0_1_0),
     key("runtime_dir", V0_1_0),
@@ -99,7 +99,7 @@ pub const SETTINGS: &[Key] = &[
 
 /// Those of a registration, in the order of the documentation.
 #[rustfmt::skip]
-pub const REGISTRATION: &[Key] = &[
+pub(crate) const REGISTRATION: &[Key] = &[
     key("events", V0_1_0).help("the events at which it runs"),
     key("calls", V0_1_0).help("the calls of libvirt's at which it runs, as driver/operation/sub-operation"),
     key("command", V0_1_0).help("what is run"),
@@ -144,29 +144,29 @@ pub const REGISTRATION: &[Key] = &[
 ];
 
 /// The names in a table that lie below no other key, in its order.
-pub fn top_level(table: &'static [Key]) -> impl Iterator<Item = &'static str> {
+pub(crate) fn top_level(table: &'static [Key]) -> impl Iterator<Item = &'static str> {
     table.iter().map(|key| key.name).filter(|name| !name.contains('.'))
 }
 
 /// The names in a table that lie below a key, without that one's name.
-pub fn below(table: &'static [Key], above: &str) -> impl Iterator<Item = &'static str> {
+pub(crate) fn below(table: &'static [Key], above: &str) -> impl Iterator<Item = &'static str> {
     table.iter().filter_map(move |key| key.name.strip_prefix(above)?.strip_prefix('.'))
 }
 
 /// The row of a key; `path` is `limits.nofile`.
-pub fn find<'t>(table: &'t [Key], path: &str) -> Option<&'t Key> {
+pub(crate) fn find<'t>(table: &'t [Key], path: &str) -> Option<&'t Key> {
     let any = path.rsplit_once('.').map(|(above, _)| format!("{above}.*"));
     let is_it = |key: &&Key| key.name == path || any.as_deref() == Some(key.name);
     table.iter().find(is_it)
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config::yaml;
 
     /// The keys that a type has, as serde tells them in its complaint about one that it hasn't.
-    pub fn of<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
+    pub(crate) fn of<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
         let complaint = yaml::unchecked::<T>("'': 1").unwrap_err();
         assert!(complaint.contains("unknown field ``"), "{complaint}");
         complaint.split('`').skip(3).step_by(2).map(str::to_owned).collect()
@@ -174,7 +174,7 @@ pub mod tests {
 
     /// Each key of a type has a row, and each row a key; in one order.
     #[track_caller]
-    pub fn assert_complete<T: serde::de::DeserializeOwned + std::fmt::Debug>(
+    pub(crate) fn assert_complete<T: serde::de::DeserializeOwned + std::fmt::Debug>(
         table: &'static [Key],
         above: Option<&str>,
     ) {

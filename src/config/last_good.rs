@@ -22,7 +22,7 @@ const ABSENT: &str = "# There was no hookmux.yaml.\n";
 
 /// What holds in the place of a broken file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StandIn {
+pub(crate) enum StandIn {
     Copy(PathBuf),
     /// There was no such file before.
     Absent,
@@ -47,7 +47,12 @@ fn place(state_dir: &Dir, source: &Path) -> (Dir, String) {
 ///
 /// # Errors
 /// The copy could not be written; the call goes on without.
-pub fn keep(state_dir: &Dir, source: &Path, metadata: &Metadata, text: &str) -> io::Result<()> {
+pub(crate) fn keep(
+    state_dir: &Dir,
+    source: &Path,
+    metadata: &Metadata,
+    text: &str,
+) -> io::Result<()> {
     if text.is_empty() {
         // it sets nothing either, and an empty copy would be none
         return keep_absence(state_dir, source);
@@ -67,7 +72,7 @@ pub fn keep(state_dir: &Dir, source: &Path, metadata: &Metadata, text: &str) -> 
 ///
 /// # Errors
 /// As [`keep`].
-pub fn keep_absence(state_dir: &Dir, source: &Path) -> io::Result<()> {
+pub(crate) fn keep_absence(state_dir: &Dir, source: &Path) -> io::Result<()> {
     let (directory, copy) = place(state_dir, source);
     if is_current(&directory, &copy, ABSENT.len() as u64, 0, 0) {
         return Ok(());
@@ -85,7 +90,7 @@ fn is_current(directory: &Dir, copy: &str, bytes: u64, seconds: i64, nanoseconds
 }
 
 /// What stands in for `source`, and its text, if there is one that nobody else could have written.
-pub fn find(state_dir: &Dir, source: &Path) -> Option<(StandIn, String)> {
+pub(crate) fn find(state_dir: &Dir, source: &Path) -> Option<(StandIn, String)> {
     let (directory, copy) = place(state_dir, source);
     let text = String::from_utf8(directory.read(&copy, MAX_SETTINGS_BYTES).ok()?).ok()?;
     // what a power cut leaves of one that was new: it says nothing of what held before

@@ -6,7 +6,7 @@ use crate::machine::privileges::Limits;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Written {
+pub(crate) struct Written {
     nofile: Option<u64>,
     #[serde(rename = "as", deserialize_with = "super::values::optional_size")]
     address_space: Option<u64>,
@@ -14,7 +14,9 @@ pub struct Written {
     nproc: Option<u64>,
 }
 
-pub fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Limits>, D::Error> {
+pub(crate) fn optional<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Limits>, D::Error> {
     let Written { nofile, address_space, cpu, nproc } = Written::deserialize(deserializer)?;
     Ok(Some(Limits { nofile, address_space, cpu, nproc }))
 }

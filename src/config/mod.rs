@@ -1,34 +1,35 @@
 //! What the administrator decided: settings, and where hooks may lie.
 
-pub mod choice;
-pub mod custom_properties;
-pub mod diagnostic;
-pub mod glob;
-pub mod keys;
-pub mod last_good;
-pub mod limits;
-pub mod meaning;
-pub mod registration;
-pub mod rights;
+pub(crate) mod choice;
+pub(crate) mod custom_properties;
+pub(crate) mod diagnostic;
+pub(crate) mod glob;
+pub(crate) mod keys;
+pub(crate) mod last_good;
+pub(crate) mod limits;
+pub(crate) mod meaning;
+pub(crate) mod registration;
+pub(crate) mod rights;
 mod salvage;
-pub mod settings;
-pub mod suggest;
-pub mod surroundings;
-pub mod template;
-pub mod tree_name;
-pub mod triggers;
-pub mod values;
-pub mod when;
-pub mod yaml;
+pub(crate) mod settings;
+pub(crate) mod suggest;
+pub(crate) mod surroundings;
+pub(crate) mod template;
+pub(crate) mod tree_name;
+pub(crate) mod triggers;
+pub(crate) mod values;
+pub(crate) mod when;
+pub(crate) mod yaml;
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
 pub use diagnostic::Diagnostic;
-pub use last_good::StandIn;
+pub(crate) use last_good::StandIn;
 pub use registration::Registration;
-pub use settings::{Settings, TrustPolicy};
+pub use settings::Settings;
+pub(crate) use settings::TrustPolicy;
 pub use surroundings::Surroundings;
 
 use crate::machine::files;
@@ -36,7 +37,7 @@ use crate::trust::Trust;
 
 /// The settings of a call, however they were come by.
 #[derive(Debug)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     pub settings: Settings,
     /// What is wrong with the file, if anything.
     pub problem: Option<Diagnostic>,
@@ -46,14 +47,14 @@ pub struct Loaded {
 
 impl Loaded {
     /// Whether the file is broken and nothing stands in for it.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.problem.is_some() && self.stand_in.is_none()
     }
 
     /// Keeps of the settings what holds for this user's daemon; returns which hooks it has. Where those
     /// are only scripts that libvirt itself would call, its places are the user's own, and nothing of
     /// the administrator's can stop a call.
-    pub fn narrow(&mut self, surroundings: &Surroundings) -> Scope {
+    pub(crate) fn narrow(&mut self, surroundings: &Surroundings) -> Scope {
         let scope = Scope::of(&self.settings, surroundings.user);
         if scope == Scope::DropIns {
             let usual = Settings::defaults(surroundings);
@@ -70,7 +71,7 @@ impl Loaded {
 
 /// Which hooks the daemon of a user has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     All,
     /// Only scripts that were there before hookmux came: libvirt itself would call them.
     DropIns,
@@ -79,7 +80,7 @@ pub enum Scope {
 impl Scope {
     /// The administrator's hooks are for root's daemon; for those of other users where `session` says
     /// so.
-    pub fn of(settings: &Settings, user: u32) -> Scope {
+    pub(crate) fn of(settings: &Settings, user: u32) -> Scope {
         if user == 0 || settings.session { Scope::All } else { Scope::DropIns }
     }
 }
@@ -87,7 +88,7 @@ impl Scope {
 /// Reads `hookmux.yaml`. A broken, unreadable or untrusted one is replaced by its last good copy,
 /// and where there is none by what still holds of it and the defaults, which `Loaded::is_lost` tells. With `keep`, a good one
 /// becomes the last good copy.
-pub fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -> Loaded {
+pub(crate) fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -> Loaded {
     let path = surroundings.hooks_dir.join(settings::FILE_NAME);
     let file = match read(&path, trust) {
         Ok(None) => {

@@ -11,10 +11,10 @@ use super::template::Template;
 use super::triggers::Triggers;
 use crate::libvirt::Class;
 
-pub use super::choice::{CallStyle, FailurePolicy, Mode, StdinKind};
-pub use super::rights::RunAs;
+pub(crate) use super::choice::{CallStyle, FailurePolicy, Mode, StdinKind};
+pub(crate) use super::rights::RunAs;
 pub use super::when::When;
-pub use crate::machine::privileges::Limits;
+pub(crate) use crate::machine::privileges::Limits;
 
 mod fragment;
 mod reader;
@@ -22,13 +22,13 @@ mod reader;
 /// The directory of registrations in a root.
 pub const DIRECTORY: &str = "hooks.d";
 /// What is read of one at most, in bytes.
-pub const MAX_REGISTRATION_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_REGISTRATION_BYTES: u64 = 1 << 20;
 /// The end of a registration's file name.
-pub const EXTENSION: &str = "yaml";
+pub(crate) const EXTENSION: &str = "yaml";
 /// The weight of one that names none, and the step between those that `add` makes.
-pub const WEIGHT_STEP: i64 = 100;
+pub(crate) const WEIGHT_STEP: i64 = 100;
 /// How often a detached hook is tried again where its registration doesn't say.
-pub const DEFAULT_RETRIES: u32 = 3;
+pub(crate) const DEFAULT_RETRIES: u32 = 3;
 
 /// A hook's own limit in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

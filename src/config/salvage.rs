@@ -11,7 +11,7 @@ use super::yaml::{self, Value};
 
 /// What could be read; `None` where a key isn't there or means nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Salvage {
+pub(super) struct Salvage {
     pub state_dir: Option<PathBuf>,
     pub runtime_dir: Option<PathBuf>,
     pub roots: Option<Vec<PathBuf>>,
@@ -20,7 +20,7 @@ pub struct Salvage {
 
 impl Salvage {
     /// Reads the keys that can be read. Text that is no YAML as a whole is read key by key.
-    pub fn of(text: &str) -> Salvage {
+    pub(super) fn of(text: &str) -> Salvage {
         let text = yaml::without_mark(text);
         let parts = match parse(text) {
             Some(whole) => vec![whole],

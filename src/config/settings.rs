@@ -18,9 +18,9 @@ use crate::libvirt::{Call, Driver, Operation};
 use crate::state::Dir;
 
 /// The file's name in the hooks directory.
-pub const FILE_NAME: &str = "hookmux.yaml";
+pub(crate) const FILE_NAME: &str = "hookmux.yaml";
 /// What is read of it at most, in bytes.
-pub const MAX_SETTINGS_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
 /// What a script that others could change means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -61,7 +61,7 @@ pub struct Retention {
 const GUESTS_SHARE: u64 = 4;
 
 /// How many times longer a failure is kept.
-pub const FAILURES: u32 = 4;
+pub(crate) const FAILURES: u32 = 4;
 
 /// The same as written.
 #[derive(Debug, Default, Deserialize)]
@@ -168,8 +168,8 @@ pub struct Settings {
 /// Detached hooks at once, where the settings don't say.
 const DEFAULT_MAX_PARALLEL: usize = 10;
 
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
-pub const DEFAULT_TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const DEFAULT_TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
 /// libvirtd answers nobody while its own hook runs, and systemd gives it 90 s to start.
 const DAEMON_TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
 /// libvirt runs these in its event loop when a container ends by itself: all of it stands still.

@@ -6,7 +6,10 @@ use crate::machine::cut;
 const MAX_WORD_BYTES: usize = 100;
 
 /// The word most like `word`, if any is like enough to have been meant.
-pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn did_you_mean<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     // a word may be as long as its file
     let known = known.into_iter().filter(|_| word.len() <= MAX_WORD_BYTES);
     known
@@ -17,14 +20,14 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// The hint behind a word that isn't known: the one that may have been meant, or all that are known.
-pub fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let all = format!("known are {}", known.join(", "));
     suggest_or(word, known, &all)
 }
 
 /// The hint behind a word that isn't known: the one that may have been meant, or another sentence.
-pub fn suggest_or<'a>(
+pub(crate) fn suggest_or<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str>,
     otherwise: &str,
@@ -37,12 +40,12 @@ pub fn suggest_or<'a>(
 
 /// What a sentence about a word that isn't known ends with: the one that may have been meant, or
 /// nothing.
-pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     did_you_mean(word, known).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
 }
 
 /// The beginning of a word that may be of any length.
-pub fn shortened(word: &str) -> String {
+pub(crate) fn shortened(word: &str) -> String {
     if word.len() <= MAX_WORD_BYTES {
         return word.to_owned();
     }

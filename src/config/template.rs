@@ -8,7 +8,8 @@ use serde::{Serialize, Serializer};
 use super::suggest::did_you_mean;
 
 /// What can be filled in.
-pub const WORDS: [&str; 7] = ["NAME", "UUID", "EVENT", "OPERATION", "REASON", "HOST", "XML_BASE64"];
+pub(crate) const WORDS: [&str; 7] =
+    ["NAME", "UUID", "EVENT", "OPERATION", "REASON", "HOST", "XML_BASE64"];
 
 /// One argument as written; known to use only words that there are. `$$` is a dollar.
 #[derive(Clone, Debug, PartialEq, Eq)]

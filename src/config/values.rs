@@ -10,7 +10,7 @@ use super::glob;
 
 /// A limit in time: `30s`, `2m`, `1h 30m`, or a number of seconds; `0` is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit(pub Option<Duration>);
+pub(crate) struct Limit(pub Option<Duration>);
 
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Limit, D::Error> {
@@ -72,7 +72,7 @@ impl Visitor<'_> for LimitVisitor {
 ///
 /// # Errors
 /// A sentence that names the text and shows what would do.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let bare = text.trim();
     if let Ok(seconds) = bare.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
@@ -83,7 +83,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 
 /// A limit that there has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FirmLimit(pub Duration);
+pub(crate) struct FirmLimit(pub Duration);
 
 impl<'de> Deserialize<'de> for FirmLimit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FirmLimit, D::Error> {
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for FirmLimit {
 /// A number of bytes, as written for people: `512 MiB`, `10G`, `4096`. K, M and G are powers of
 /// 1024, as systemd has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size(pub u64);
+pub(crate) struct Size(pub u64);
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
@@ -109,7 +109,7 @@ impl<'de> Deserialize<'de> for Size {
 
 /// How old something may become; `0` is any age. A number alone is refused: seconds are hardly meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Age(pub Option<Duration>);
+pub(crate) struct Age(pub Option<Duration>);
 
 impl<'de> Deserialize<'de> for Age {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Age, D::Error> {
@@ -128,12 +128,14 @@ impl<'de> Deserialize<'de> for Age {
 ///
 /// # Errors
 /// It is no size.
-pub fn optional_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn optional_size<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
     Size::deserialize(deserializer).map(|size| Some(size.0))
 }
 
 /// As [`Size`]; `None` where it is none.
-pub fn parse_size(text: &str) -> Option<u64> {
+pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -150,7 +152,7 @@ pub fn parse_size(text: &str) -> Option<u64> {
 
 /// Environment variables: names that a shell could use, values as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Variables(pub BTreeMap<String, String>);
+pub(crate) struct Variables(pub BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Variables {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Variables, D::Error> {
@@ -196,10 +198,10 @@ impl<'de> Deserialize<'de> for Variables {
 }
 
 /// How all of hookmux's own variables begin.
-pub const OWN_PREFIX: &[u8] = b"HOOKMUX_";
+pub(crate) const OWN_PREFIX: &[u8] = b"HOOKMUX_";
 
 /// Whether a variable is hookmux's to set: `HOOKMUX_*`, and vdsm's `_hook_*` and `vmId`.
-pub fn is_own_variable(name: &[u8]) -> bool {
+pub(crate) fn is_own_variable(name: &[u8]) -> bool {
     name == b"vmId" || name.starts_with(OWN_PREFIX) || name.starts_with(b"_hook_")
 }
 
@@ -223,7 +225,7 @@ impl<'de> Deserialize<'de> for Scalar {
 ///
 /// # Errors
 /// It is neither.
-pub fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(crate) fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     struct ScalarVisitor;
     impl Visitor<'_> for ScalarVisitor {
         type Value = String;
@@ -255,7 +257,7 @@ pub fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
 ///
 /// # Errors
 /// As [`scalar`].
-pub fn optional_scalar<'de, D: Deserializer<'de>>(
+pub(crate) fn optional_scalar<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
     scalar(deserializer).map(Some)
@@ -263,7 +265,7 @@ pub fn optional_scalar<'de, D: Deserializer<'de>>(
 
 /// Strings, where one may stand without a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OneOrMany(pub Vec<String>);
+pub(crate) struct OneOrMany(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OneOrMany, D::Error> {

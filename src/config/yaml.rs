@@ -12,15 +12,15 @@ mod limits;
 mod mistake;
 mod places;
 
-pub use mistake::Mistake;
-pub use places::Place;
-pub use serde_yaml::Value;
+pub(crate) use mistake::Mistake;
+pub(crate) use places::Place;
+pub(crate) use serde_yaml::Value;
 
 /// Reads a value. An empty text is a null.
 ///
 /// # Errors
 /// What is wrong, and where.
-pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
     let text = without_mark(text);
     limits::check(text).map_err(|excess| Mistake::of_excess(text, excess))?;
     serde_yaml::from_str(text).map_err(|error| {
@@ -30,12 +30,12 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
 }
 
 /// Takes a value that was read for another kind of value; `None` where it is none of that kind.
-pub fn value<T: DeserializeOwned>(value: Value) -> Option<T> {
+pub(crate) fn value<T: DeserializeOwned>(value: Value) -> Option<T> {
     serde_yaml::from_value(value).ok()
 }
 
 /// A text without an editor's mark of UTF-8, which would begin another document.
-pub fn without_mark(text: &str) -> &str {
+pub(crate) fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
@@ -43,12 +43,12 @@ pub fn without_mark(text: &str) -> &str {
 ///
 /// # Errors
 /// In words: there is no way to write it.
-pub fn write(value: &impl Serialize) -> Result<String, String> {
+pub(crate) fn write(value: &impl Serialize) -> Result<String, String> {
     serde_yaml::to_string(value).map_err(|error| error.to_string())
 }
 
 /// Where a key first stands in a text.
-pub fn place_of_key(text: &str, key: &str) -> Option<Place> {
+pub(crate) fn place_of_key(text: &str, key: &str) -> Option<Place> {
     places::nth_key(text, key, 1)
 }
 
@@ -57,7 +57,7 @@ pub fn place_of_key(text: &str, key: &str) -> Option<Place> {
 /// # Errors
 /// The library's words.
 #[cfg(test)]
-pub fn unchecked<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(crate) fn unchecked<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_yaml::from_str(text).map_err(|error| error.to_string())
 }
 

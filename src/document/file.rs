@@ -18,14 +18,18 @@ use crate::state::Dir;
 use crate::state::trash::Trash;
 
 /// The file's name in its directory.
-pub const FILE_NAME: &str = "document.xml";
+pub(crate) const FILE_NAME: &str = "document.xml";
 
 /// Makes a new directory with a document in it, both readable to one user (uid and gid; else to
 /// ours) and to nobody else.
 ///
 /// # Errors
 /// As of `mkdir(2)`, `open(2)`, `write(2)`, `chown(2)`.
-pub fn make_private(place: &Place, document: &[u8], owner: Option<(u32, u32)>) -> io::Result<Made> {
+pub(crate) fn make_private(
+    place: &Place,
+    document: &[u8],
+    owner: Option<(u32, u32)>,
+) -> io::Result<Made> {
     let directory = place.make()?;
     fill(&directory, place, document, owner).inspect_err(|_| {
         remove(place);
@@ -33,7 +37,7 @@ pub fn make_private(place: &Place, document: &[u8], owner: Option<(u32, u32)>) -
 }
 
 /// Lets all pass through a directory of ours that nobody else can list.
-pub fn open_way(directory: &Dir) {
+pub(crate) fn open_way(directory: &Dir) {
     let Ok(path) = directory.path() else { return };
     let is_private = |found: &fs::Metadata| {
         found.is_dir()
@@ -69,7 +73,7 @@ fn fill(
 
 /// A directory of ours, as it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Made {
+pub(crate) struct Made {
     device: u64,
     inode: u64,
     /// Whose document is taken from it: the user's to whom it was given, else ours or root's.
@@ -94,7 +98,7 @@ impl Made {
 
 /// Removes a directory with a document in it. Where there is more than a document of usual size, it
 /// takes no time all the same: all of it is put into the trash. Returns whether that was so.
-pub fn remove(place: &Place) -> bool {
+pub(crate) fn remove(place: &Place) -> bool {
     let Ok(directory) = place.path() else { return false };
     let path = directory.join(FILE_NAME);
     // to free a large file takes its time too
@@ -156,25 +160,25 @@ impl Place {
 
 /// The place for one call's documents: named after the process too, so that what a dead one left
 /// is known.
-pub fn place(runtime_dir: &Dir, id: &str) -> Place {
+pub(crate) fn place(runtime_dir: &Dir, id: &str) -> Place {
     Place::named_by(runtime_dir, format!("{id}.{}", std::process::id()))
 }
 
 /// The names of the directories with documents.
-pub fn names(runtime_dir: &Dir) -> impl Iterator<Item = String> + use<> {
+pub(crate) fn names(runtime_dir: &Dir) -> impl Iterator<Item = String> + use<> {
     let names = runtime_dir.child(DATA).names().unwrap_or_default().into_iter();
     names.filter_map(|name| name.into_string().ok())
 }
 
 /// Removes all documents of an execution: the shared one, and those that were one hook's own.
-pub fn remove_all_of(runtime_dir: &Dir, id: &str) {
+pub(crate) fn remove_all_of(runtime_dir: &Dir, id: &str) {
     for name in names(runtime_dir).filter(|name| name.starts_with(id)) {
         remove(&Place::named_by(runtime_dir, name));
     }
 }
 
 /// Removes what processes left that didn't come to their end: documents may hold passwords.
-pub fn sweep(runtime_dir: &Dir) {
+pub(crate) fn sweep(runtime_dir: &Dir) {
     for name in names(runtime_dir) {
         let owner = name.rsplit_once('.').map(|(_, rest)| rest);
         let pid =

@@ -14,7 +14,7 @@ use crate::libvirt::document::{self, MAX_BYTES};
 use crate::machine::{files, sys, watchdog};
 
 /// How long the end of the document is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is seen to whether hookmux is to end.
 const LOOK_UP: Duration = Duration::from_millis(250);
 /// What most documents fit in, in bytes: growing a buffer costs more than the reading, and so does
@@ -26,7 +26,7 @@ const USUAL: usize = 32 * 1024;
 /// # Errors
 /// As of `open(2)` and `read(2)`; it is a device or a directory, has more than 16 MiB, or had no end
 /// in time.
-pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let is_pipe = std::fs::metadata(path)?.file_type().is_fifo();
     if !is_pipe {
         return files::read_regular(path, MAX_BYTES as u64);
@@ -62,7 +62,7 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Reads all of standard input. A terminal isn't read at all; what has no end in time, or is too
 /// much, counts as absent and is never handed on in half. Says nothing of the content yet.
-pub fn read() -> Document {
+pub(crate) fn read() -> Document {
     let stdin = sys::standard_input();
     if stdin.is_terminal() {
         return Document::Absent;

@@ -1,6 +1,6 @@
 //! The document's way: read from libvirt, given to hooks, taken back from them.
 
-pub mod exchange;
-pub mod facts;
-pub mod file;
-pub mod input;
+pub(crate) mod exchange;
+pub(crate) mod facts;
+pub(crate) mod file;
+pub(crate) mod input;

@@ -10,12 +10,12 @@ use crate::machine::files;
 const LOOK_AT: u64 = 256 * 1024;
 
 /// Where the adopted script of a driver lies, if there is one.
-pub fn place(hooks_dir: &Path, driver: Driver) -> PathBuf {
+pub(crate) fn place(hooks_dir: &Path, driver: Driver) -> PathBuf {
     hooks_dir.join(format!("{driver}.adopted"))
 }
 
 /// Whether a script mentions a directory, as `qemu.d`: then it runs what lies there itself.
-pub fn serves_tree(script: &Path, word: &str) -> bool {
+pub(crate) fn serves_tree(script: &Path, word: &str) -> bool {
     let is_there = |text: Vec<u8>| text.windows(word.len()).any(|part| part == word.as_bytes());
     files::beginning(script, LOOK_AT).is_ok_and(is_there)
 }

@@ -17,7 +17,7 @@ use crate::trust::Trust;
 
 /// A hook, and what its file says.
 #[derive(Clone, Debug)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     pub hook: Hook,
     pub state: State,
 }
@@ -25,14 +25,14 @@ pub struct Candidate {
 /// Hooks that run at one moment of a call: an event's, or (without an event) what a call of
 /// libvirt's runs whatever it means.
 #[derive(Clone, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     pub event: Option<Event>,
     pub candidates: Vec<Candidate>,
 }
 
 /// All moments of a call, in order.
 #[derive(Debug, Default)]
-pub struct Candidates {
+pub(crate) struct Candidates {
     pub moments: Vec<Moment>,
     /// Directories that are there and can't be read: their hooks are unknown.
     pub unreadable: Vec<Unreadable>,
@@ -46,7 +46,7 @@ pub struct Candidates {
 
 impl Candidates {
     /// Whether anything could run.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.unreadable.is_empty()
             && self.broken.is_empty()
             && !self.all().any(|candidate| candidate.state == State::Active)
@@ -58,13 +58,13 @@ impl Candidates {
         }
     }
 
-    pub fn all(&self) -> impl Iterator<Item = &Candidate> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Candidate> {
         self.moments.iter().flat_map(|moment| &moment.candidates)
     }
 }
 
 /// Looks for the hooks of a call. `beside` is whether hookmux was called from `<driver>.d/`.
-pub fn find(call: &Call, settings: &Settings, trust: &Trust, beside: bool) -> Candidates {
+pub(crate) fn find(call: &Call, settings: &Settings, trust: &Trust, beside: bool) -> Candidates {
     let mut found = Candidates::default();
     match Scope::of(settings, trust.user()) {
         Scope::All => add_hooks(&mut found, call, settings, trust),
@@ -126,12 +126,12 @@ fn add_drop_ins(found: &mut Candidates, call: &Call, settings: &Settings, beside
 }
 
 /// By weight, then byte order of the name; the sort keeps what is equal in the order of the roots.
-pub fn in_order(candidates: &mut [Candidate]) {
+pub(crate) fn in_order(candidates: &mut [Candidate]) {
     candidates.sort_by(|a, b| (a.hook.weight, &a.hook.name).cmp(&(b.hook.weight, &b.hook.name)));
 }
 
 /// A registered hook at one of its places: an event, or `hooks.d` where it runs at calls.
-pub fn registered_hook(
+pub(crate) fn registered_hook(
     registration: &Arc<Registration>,
     place: &str,
     settings: &Settings,
@@ -174,7 +174,7 @@ pub fn registered_hook(
 ///
 /// # Errors
 /// A directory is there and can't be read.
-pub fn event_hooks(event: &str, settings: &Settings) -> Result<Vec<Candidate>, Unreadable> {
+pub(crate) fn event_hooks(event: &str, settings: &Settings) -> Result<Vec<Candidate>, Unreadable> {
     let vdsm = settings.vdsm_hooks.then_some(Path::new(VDSM_ROOT));
     let own_count = settings.all_roots().count();
     let entries = directory::entries(settings.all_roots().chain(vdsm), event)?;
@@ -203,13 +203,13 @@ pub fn event_hooks(event: &str, settings: &Settings) -> Result<Vec<Candidate>, U
 }
 
 /// Where vdsm's packages put hooks.
-pub const VDSM_ROOT: &str = "/usr/libexec/vdsm/hooks";
+pub(crate) const VDSM_ROOT: &str = "/usr/libexec/vdsm/hooks";
 
 /// The scripts of the per-guest tree at a call's place in it, whoever runs them.
 ///
 /// # Errors
 /// A directory is there and can't be read, or a script can't be looked at.
-pub fn tree_scripts(call: &Call, settings: &Settings) -> Result<Vec<Candidate>, Unreadable> {
+pub(crate) fn tree_scripts(call: &Call, settings: &Settings) -> Result<Vec<Candidate>, Unreadable> {
     let Some(place) = tree::place(settings, call) else { return Ok(Vec::new()) };
     let scripts = tree::scripts(&place)?;
     Ok(scripts
@@ -239,7 +239,10 @@ pub fn tree_scripts(call: &Call, settings: &Settings) -> Result<Vec<Candidate>, 
 ///
 /// # Errors
 /// It may be there, and can't be looked at.
-pub fn adopted_script(call: &Call, settings: &Settings) -> Result<Option<Candidate>, Unreadable> {
+pub(crate) fn adopted_script(
+    call: &Call,
+    settings: &Settings,
+) -> Result<Option<Candidate>, Unreadable> {
     let path = adopted::place(&settings.hooks_dir, call.driver);
     match path.symlink_metadata() {
         Ok(_) => {}
@@ -270,7 +273,7 @@ pub fn adopted_script(call: &Call, settings: &Settings) -> Result<Option<Candida
 }
 
 /// Who else runs the per-guest tree: no script may run twice.
-pub fn tree_owner(driver: Driver, settings: &Settings, beside: bool) -> Option<String> {
+pub(crate) fn tree_owner(driver: Driver, settings: &Settings, beside: bool) -> Option<String> {
     let mut scripts = vec![adopted::place(&settings.hooks_dir, driver)];
     if beside {
         scripts.push(settings.hooks_dir.join(driver.name()));

@@ -1,15 +1,13 @@
 //! Hooks: one thing to run at an event, and how it is called.
 
-pub mod adopted;
-pub mod candidates;
-pub mod tree;
+pub(crate) mod adopted;
+pub(crate) mod candidates;
+pub(crate) mod tree;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-pub use candidates::{Candidates, Moment};
 
 use crate::config::registration::{Mode, Registration};
 use crate::trust::{Refusal, Trust};

@@ -39,7 +39,7 @@ fn component(name: &OsStr) -> Option<&OsStr> {
 ///
 /// # Errors
 /// The directory is there and can't be read.
-pub fn scripts(place: &Path) -> Result<Vec<(PathBuf, State)>, Unreadable> {
+pub(crate) fn scripts(place: &Path) -> Result<Vec<(PathBuf, State)>, Unreadable> {
     let Some(mut names) = directory::names(place)? else {
         // a file in the directory's place; where there is nothing, nothing is reported
         return Ok(match directory::look(place)? {

@@ -8,7 +8,7 @@ use crate::machine::cut;
 
 /// The largest document that is taken, in bytes. libvirt's own limit for one string in its
 /// protocol is 4 MiB (`REMOTE_STRING_MAX`).
-pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// The root of what libvirt writes for a network, which lies in it with its port or lease.
 const HOOK_DATA: &str = "hookData";

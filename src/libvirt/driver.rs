@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Where libvirt's distribution packages look for hooks. A build with another `sysconfdir` says
 /// so through `argv[0]`.
-pub const DEFAULT_HOOKS_DIR: &str = "/etc/libvirt/hooks";
+pub(crate) const DEFAULT_HOOKS_DIR: &str = "/etc/libvirt/hooks";
 
 /// One of libvirt's hook drivers (`virHookDriverType` in libvirt's `src/util/virhook.c`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

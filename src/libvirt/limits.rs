@@ -9,17 +9,17 @@ use std::fmt;
 use super::xml::{Flaw, Piece, Pieces};
 
 /// Attributes of one element, namespaces not counted.
-pub const MAX_ATTRIBUTES: usize = 256;
+pub(crate) const MAX_ATTRIBUTES: usize = 256;
 /// Namespaces that hold at one place.
-pub const MAX_NAMESPACES_IN_SCOPE: usize = 64;
+pub(crate) const MAX_NAMESPACES_IN_SCOPE: usize = 64;
 /// Declarations of namespaces in a whole document.
-pub const MAX_NAMESPACES: usize = 1000;
+pub(crate) const MAX_NAMESPACES: usize = 1000;
 /// Elements inside of each other.
-pub const MAX_DEPTH: usize = 256;
+pub(crate) const MAX_DEPTH: usize = 256;
 /// Devices of a guest.
-pub const MAX_DEVICES: usize = 10_000;
+pub(crate) const MAX_DEVICES: usize = 10_000;
 /// Custom properties, those of guest and devices together.
-pub const MAX_PROPERTIES: usize = 10_000;
+pub(crate) const MAX_PROPERTIES: usize = 10_000;
 /// Names that the parser compares with each other, counted as it does: a few nanoseconds for each.
 /// A document of 4 MiB as libvirt writes them has a hundredth of it.
 const MAX_COMPARISONS: usize = 32_000_000;
@@ -63,7 +63,7 @@ impl fmt::Display for Limit {
 
 /// What the first look at a document finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub(crate) enum Look {
     /// Within all limits as far as it is XML: a parser may read it.
     Within,
     /// Over a limit; whole, as far as that can be told without a tree.
@@ -73,7 +73,7 @@ pub enum Look {
 }
 
 /// Looks at a whole document once.
-pub fn look(text: &str) -> Look {
+pub(crate) fn look(text: &str) -> Look {
     let mut survey = Survey::default();
     let mut pieces = Pieces::new(text);
     let flaw = loop {

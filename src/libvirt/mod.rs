@@ -1,14 +1,14 @@
 //! libvirt's side of the contract, and nothing of ours.
 
-pub mod call;
-pub mod document;
-pub mod driver;
+pub(crate) mod call;
+pub(crate) mod document;
+pub(crate) mod driver;
 pub mod front;
-pub mod limits;
-pub mod metadata;
-pub mod operation;
-pub mod program;
-pub mod xml;
+pub(crate) mod limits;
+pub(crate) mod metadata;
+pub(crate) mod operation;
+pub(crate) mod program;
+pub(crate) mod xml;
 
 pub use call::Call;
 pub use document::Document;

@@ -106,7 +106,7 @@ pub struct Meaning {
 
 /// Looks an operation up. An absent sub-operation (or `-`) matches any; a sub-operation that
 /// libvirt doesn't use today makes the call an unknown one, for it may mean another moment.
-pub fn meaning(driver: Driver, name: &[u8], sub: Option<&[u8]>) -> Meaning {
+pub(crate) fn meaning(driver: Driver, name: &[u8], sub: Option<&[u8]>) -> Meaning {
     let sub = sub.filter(|sub| *sub != b"-");
     TABLE
         .iter()

@@ -10,23 +10,23 @@ use std::path::{Path, PathBuf};
 use crate::libvirt::Driver;
 
 /// The program.
-pub const PATH: &str = "/usr/sbin/hookmux";
+pub(crate) const PATH: &str = "/usr/sbin/hookmux";
 
 /// What the name of a copy begins with; the driver's name follows.
 const COPY_PREFIX: &[u8] = b"hookmux-";
 
 /// The copy of a driver.
-pub fn copy_of(driver: Driver) -> PathBuf {
+pub(crate) fn copy_of(driver: Driver) -> PathBuf {
     PathBuf::from(format!("{PATH}-{driver}"))
 }
 
 /// The driver of a copy, by its base name.
-pub fn driver_of_copy(base_name: &[u8]) -> Option<Driver> {
+pub(crate) fn driver_of_copy(base_name: &[u8]) -> Option<Driver> {
     Driver::from_name(OsStr::from_bytes(base_name.strip_prefix(COPY_PREFIX)?))
 }
 
 /// Whether a process that runs this program, as `/proc/self/exe` has it, runs a driver's copy.
-pub fn is_copy(program: &Path) -> bool {
+pub(crate) fn is_copy(program: &Path) -> bool {
     let name = program.file_name().map(OsStr::as_bytes).unwrap_or_default();
     // so the kernel names one that was replaced meanwhile
     driver_of_copy(name.strip_suffix(b" (deleted)").unwrap_or(name)).is_some()

@@ -9,7 +9,7 @@ use memchr::{memchr, memchr3};
 
 /// A piece of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     /// A start tag, or the tag of an empty element.
     Start {
         name: &'a str,
@@ -30,21 +30,21 @@ pub enum Piece<'a> {
 
 /// The place where a piece has no end, or where no piece begins, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flaw(pub usize);
+pub(crate) struct Flaw(pub usize);
 
 /// The pieces of a document, in their order.
-pub struct Pieces<'a> {
+pub(crate) struct Pieces<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Pieces<'a> {
-    pub fn new(text: &'a str) -> Pieces<'a> {
+    pub(crate) fn new(text: &'a str) -> Pieces<'a> {
         Pieces { text, at: if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 } }
     }
 
     /// Where the next piece begins, in bytes.
-    pub fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.at
     }
 
@@ -127,7 +127,7 @@ fn tag_length(bytes: &[u8]) -> Option<usize> {
 
 /// The attributes of a tag: names and values as they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attributes<'a> {
+pub(crate) struct Attributes<'a> {
     rest: &'a str,
 }
 
@@ -148,13 +148,13 @@ impl<'a> Iterator for Attributes<'a> {
 
 /// Text as it is meant: references resolved, line ends made plain. `None` where a reference is
 /// none.
-pub fn meant(text: &str) -> Option<String> {
+pub(crate) fn meant(text: &str) -> Option<String> {
     let plain = with_plain_line_ends(text);
     quick_xml::escape::unescape(&plain).ok().map(Cow::into_owned)
 }
 
 /// Text with `\n` for every end of a line.
-pub fn with_plain_line_ends(text: &str) -> Cow<'_, str> {
+pub(crate) fn with_plain_line_ends(text: &str) -> Cow<'_, str> {
     if text.contains('\r') {
         Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
     } else {

@@ -1,14 +1,14 @@
 //! Parts of texts that are too long. No character is cut in two.
 
 /// The longest beginning of at most so many bytes.
-pub fn beginning(text: &str, max_bytes: usize) -> &str {
+pub(crate) fn beginning(text: &str, max_bytes: usize) -> &str {
     let fits = |end: &usize| text.is_char_boundary(*end);
     let end = (0..=max_bytes.min(text.len())).rev().find(fits).unwrap_or_default();
     &text[..end]
 }
 
 /// The longest end of at most so many bytes.
-pub fn end(text: &str, max_bytes: usize) -> &str {
+pub(crate) fn end(text: &str, max_bytes: usize) -> &str {
     let fits = |begin: &usize| text.is_char_boundary(*begin);
     let begin = (text.len().saturating_sub(max_bytes)..text.len()).find(fits);
     &text[begin.unwrap_or(text.len())..]

@@ -29,7 +29,7 @@ pub fn private_directory(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As of `mkdir(2)` and `chmod(2)`; that it exists is none.
-pub fn passage_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn passage_directory(path: &Path) -> io::Result<()> {
     let make = || match DirBuilder::new().mode(0o711).create(path) {
         // whatever the umask
         Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o711)),
@@ -50,7 +50,7 @@ pub fn passage_directory(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As of `open(2)`.
-pub fn create_private(path: &Path) -> io::Result<File> {
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
@@ -69,7 +69,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`replace`], and of `fsync(2)`.
-pub fn replace_for_good(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_for_good(path: &Path, bytes: &[u8]) -> io::Result<()> {
     put(path, bytes, File::sync_all)?;
     sync_names(path);
     Ok(())
@@ -77,7 +77,7 @@ pub fn replace_for_good(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Brings the names in a file's directory to the disk, after one of them has changed. No error: some file
 /// systems can't do that with a directory, and what was done is done.
-pub fn sync_names(path: &Path) {
+pub(crate) fn sync_names(path: &Path) {
     let _ = File::open(path.parent().unwrap_or(path)).and_then(|directory| directory.sync_all());
 }
 
@@ -85,7 +85,7 @@ pub fn sync_names(path: &Path) {
 ///
 /// # Errors
 /// As [`replace`].
-pub fn replace_with_time(
+pub(crate) fn replace_with_time(
     path: &Path,
     bytes: &[u8],
     modified: Option<SystemTime>,
@@ -118,7 +118,7 @@ fn put(path: &Path, bytes: &[u8], finish: impl FnOnce(&File) -> io::Result<()>) 
 ///
 /// # Errors
 /// As of `open(2)`; `InvalidData` where it is not a regular file.
-pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+pub(crate) fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
     // the kind is asked for first: opening some devices has effects of its own
     if !fs::metadata(path)?.is_file() {
         return Err(not_regular());
@@ -130,7 +130,7 @@ pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
 ///
 /// # Errors
 /// As [`open_regular`].
-pub fn open_asked(path: &Path) -> io::Result<(File, Metadata)> {
+pub(crate) fn open_asked(path: &Path) -> io::Result<(File, Metadata)> {
     open_checked(path, 0)
 }
 
@@ -148,17 +148,17 @@ fn open_checked(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
 ///
 /// # Errors
 /// As [`read_regular`]; `InvalidData` where it is not UTF-8.
-pub fn read_kernel_text(path: &Path) -> io::Result<String> {
+pub(crate) fn read_kernel_text(path: &Path) -> io::Result<String> {
     read_regular(path, MAX_KERNEL_BYTES).and_then(into_text)
 }
 
 /// Whether a path is, or leads to, a file with an x bit.
-pub fn is_executable(path: &Path) -> bool {
+pub(crate) fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && has_x_bit(&file))
 }
 
 /// Whether somebody may execute a file.
-pub fn has_x_bit(file: &Metadata) -> bool {
+pub(crate) fn has_x_bit(file: &Metadata) -> bool {
     file.mode() & 0o111 != 0
 }
 
@@ -166,7 +166,7 @@ pub fn has_x_bit(file: &Metadata) -> bool {
 ///
 /// # Errors
 /// As [`open_regular`] and of `read(2)`.
-pub fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, _) = open_regular(path)?;
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;
@@ -177,7 +177,7 @@ pub fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`open_regular`] and of `read(2)`; `InvalidData` where it is larger.
-pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, metadata) = open_regular(path)?;
     read_bounded(file, &metadata, limit)
 }
@@ -186,7 +186,7 @@ pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read_regular`].
-pub fn read_asked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_asked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, metadata) = open_asked(path)?;
     read_bounded(file, &metadata, limit)
 }
@@ -196,7 +196,7 @@ pub fn read_asked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read_regular`]; `InvalidData` where somebody else could have made or changed it.
-pub fn read_own(path: &Path, limit: u64, user: u32) -> io::Result<Vec<u8>> {
+pub(crate) fn read_own(path: &Path, limit: u64, user: u32) -> io::Result<Vec<u8>> {
     let (file, metadata) = open_own(path, user)?;
     read_bounded(file, &metadata, limit)
 }
@@ -205,7 +205,7 @@ pub fn read_own(path: &Path, limit: u64, user: u32) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read_own`].
-pub fn open_own(path: &Path, user: u32) -> io::Result<(File, Metadata)> {
+pub(crate) fn open_own(path: &Path, user: u32) -> io::Result<(File, Metadata)> {
     let (file, metadata) = match open_checked(path, libc::O_NOFOLLOW) {
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             return Err(invalid("it is a link"));
@@ -220,7 +220,7 @@ pub fn open_own(path: &Path, user: u32) -> io::Result<(File, Metadata)> {
 ///
 /// # Errors
 /// As [`read_own`].
-pub fn append_own(path: &Path, user: u32) -> io::Result<File> {
+pub(crate) fn append_own(path: &Path, user: u32) -> io::Result<File> {
     write_own(OpenOptions::new().create(true).append(true).mode(0o600), path, user)
 }
 
@@ -228,7 +228,7 @@ pub fn append_own(path: &Path, user: u32) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`read_own`].
-pub fn update_own(path: &Path, user: u32) -> io::Result<File> {
+pub(crate) fn update_own(path: &Path, user: u32) -> io::Result<File> {
     write_own(OpenOptions::new().read(true).write(true), path, user)
 }
 
@@ -271,7 +271,7 @@ fn refuse_others(metadata: &Metadata, user: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// As of `fstat(2)` and `read(2)`; `InvalidData` where it is larger.
-pub fn read_open(file: &File, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_open(file: &File, limit: u64) -> io::Result<Vec<u8>> {
     read_bounded(file, &file.metadata()?, limit)
 }
 
@@ -290,7 +290,7 @@ fn read_bounded(file: impl Read, metadata: &Metadata, limit: u64) -> io::Result<
 ///
 /// # Errors
 /// `InvalidData` where they aren't UTF-8.
-pub fn into_text(bytes: Vec<u8>) -> io::Result<String> {
+pub(crate) fn into_text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| invalid("stream did not contain valid UTF-8"))
 }
 
@@ -317,7 +317,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As of `open(2)`.
-pub fn read_dir(path: &Path) -> io::Result<fs::ReadDir> {
+pub(crate) fn read_dir(path: &Path) -> io::Result<fs::ReadDir> {
     loop {
         match fs::read_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -333,7 +333,7 @@ pub fn name_digest(name: &OsStr) -> String {
 }
 
 /// SHA-256, in hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -1,12 +1,12 @@
 //! What the host is: files, processes, clocks, the kernel. Nothing here knows of libvirt or of hooks.
 
-pub mod boot;
-pub mod cut;
-pub mod files;
-pub mod own_binary;
-pub mod privileges;
-pub mod proc;
-pub mod sanitize;
-pub mod sys;
-pub mod ulid;
-pub mod watchdog;
+pub(crate) mod boot;
+pub(crate) mod cut;
+pub(crate) mod files;
+pub(crate) mod own_binary;
+pub(crate) mod privileges;
+pub(crate) mod proc;
+pub(crate) mod sanitize;
+pub(crate) mod sys;
+pub(crate) mod ulid;
+pub(crate) mod watchdog;

@@ -15,7 +15,7 @@ const MAX_BINARY_BYTES: u64 = 512 * 1024 * 1024;
 const BLOCK_BYTES: usize = 1024 * 1024;
 
 /// Whether a file is a hookmux: of this or of another version.
-pub fn is_hookmux(path: &Path) -> bool {
+pub(crate) fn is_hookmux(path: &Path) -> bool {
     let Ok((mut file, _)) = files::open_regular(path) else { return false };
     let mut magic = [0; 4];
     let is_program = file.read_exact(&mut magic).is_ok() && magic == *b"\x7fELF";

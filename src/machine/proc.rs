@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::sys;
 
 /// The variable by which a process is known as a run's, whoever its parent is by now.
-pub const RUN_VARIABLE: &str = "HOOKMUX_RUN";
+pub(crate) const RUN_VARIABLE: &str = "HOOKMUX_RUN";
 
 /// How often a search is repeated where every process found may start another.
 const MAX_ROUNDS: usize = 20;
@@ -24,7 +24,7 @@ const MOST_ASKED: usize = 100;
 /// A process, by a name that no other process gets in this boot: its number and when it began, in
 /// ticks since the boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Member {
+pub(crate) struct Member {
     pub pid: i32,
     start: u64,
     pub is_uninterruptible: bool,
@@ -33,7 +33,7 @@ pub struct Member {
 /// All processes that belong to a run: descendants of its process, members of its session or
 /// group, and what came to us as the adopter of orphans and carries the run's id. One look at
 /// every process of the host, however many are the run's.
-pub fn of_run(root: i32, run: &str, adopter: i32) -> Vec<Member> {
+pub(crate) fn of_run(root: i32, run: &str, adopter: i32) -> Vec<Member> {
     let table = Table::read();
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     for (pid, row) in &table.rows {
@@ -63,7 +63,7 @@ pub fn of_run(root: i32, run: &str, adopter: i32) -> Vec<Member> {
 
 /// Sends a signal to all processes of a run, and to those that appear meanwhile, until a search
 /// finds none that hasn't had it, or until there is no more time for it.
-pub fn signal_run(root: i32, run: &str, adopter: i32, signal: i32) {
+pub(crate) fn signal_run(root: i32, run: &str, adopter: i32, signal: i32) {
     let ends = Instant::now() + SIGNAL_TIME;
     let mut done: HashSet<(i32, u64)> = HashSet::new();
     for round in 0..MAX_ROUNDS {
@@ -105,7 +105,7 @@ fn send(member: Member, signal: i32) -> io::Result<()> {
 
 /// Ends, at once, whatever still carries a run's id, wherever it is by now: the run is to be
 /// repeated, and must not go on beside itself. What is left after two seconds can't be ended.
-pub fn end_carriers(run: &str) {
+pub(crate) fn end_carriers(run: &str) {
     let ends = Instant::now() + CARRIERS_TIME;
     loop {
         let carriers: Vec<Member> = Table::read()
@@ -128,29 +128,29 @@ pub fn end_carriers(run: &str) {
 }
 
 /// A process's children, its own and those that it adopted; `None` where the kernel doesn't tell.
-pub fn children(parent: i32) -> Option<Vec<i32>> {
+pub(crate) fn children(parent: i32) -> Option<Vec<i32>> {
     let list = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
     Some(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
 /// When a process began, in ticks since the boot: with its number, a name for it alone.
-pub fn start_time(pid: i32) -> Option<u64> {
+pub(crate) fn start_time(pid: i32) -> Option<u64> {
     Some(Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.start)
 }
 
 /// The process that a process is a child of.
-pub fn parent(pid: i32) -> Option<i32> {
+pub(crate) fn parent(pid: i32) -> Option<i32> {
     Some(Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.parent)
 }
 
 /// Whether the process that was started then is still there, and isn't just waiting to be reaped.
-pub fn is_running(pid: i32, start: u64) -> bool {
+pub(crate) fn is_running(pid: i32, start: u64) -> bool {
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     Stat::parse(&stat).is_some_and(|row| !row.is_dead() && row.start == start)
 }
 
 /// Whether any process of a run has libvirt's client library mapped.
-pub fn uses_libvirt(members: &[Member]) -> bool {
+pub(crate) fn uses_libvirt(members: &[Member]) -> bool {
     // only for the words of a message: so many are asked
     members.iter().take(MOST_ASKED).any(|member| {
         fs::read(format!("/proc/{}/maps", member.pid))
@@ -159,13 +159,13 @@ pub fn uses_libvirt(members: &[Member]) -> bool {
 }
 
 /// What a process is called, for people.
-pub fn name(pid: i32) -> String {
+pub(crate) fn name(pid: i32) -> String {
     let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     String::from_utf8_lossy(&name).trim_end().to_owned()
 }
 
 /// The value of a variable in the environment that a process was started with.
-pub fn variable(pid: i32, name: &str) -> Option<String> {
+pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let value = environment.split(|byte| *byte == 0).find_map(|variable| {
         variable.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
@@ -184,7 +184,7 @@ fn carries(pid: i32, run: &str) -> bool {
 }
 
 /// What proc(5)'s `stat` says of a process.
-pub struct Stat {
+pub(crate) struct Stat {
     pub parent: i32,
     group: i32,
     session: i32,
@@ -195,7 +195,7 @@ pub struct Stat {
 
 impl Stat {
     /// Reads `stat`; the name in parentheses may hold anything, so what follows its end.
-    pub fn parse(stat: &[u8]) -> Option<Stat> {
+    pub(crate) fn parse(stat: &[u8]) -> Option<Stat> {
         let end = stat.iter().rposition(|byte| *byte == b')')?;
         let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
         let mut fields = rest.split_ascii_whitespace();
@@ -208,7 +208,7 @@ impl Stat {
     }
 
     /// Whether it only waits to be reaped.
-    pub fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')
     }
 }

@@ -15,7 +15,7 @@ pub fn line(bytes: &[u8]) -> String {
 }
 
 /// The same on one line, with its tabs: a line of what a program printed.
-pub fn printed_line(text: &str) -> String {
+pub(crate) fn printed_line(text: &str) -> String {
     escaped(text.as_bytes(), |c| c == '\t')
 }
 
@@ -40,7 +40,7 @@ fn escaped(bytes: &[u8], is_kept: impl Fn(char) -> bool) -> String {
 
 /// JSON that means the same, with everything escaped that a terminal would take for more than text.
 /// Line ends between its parts stay.
-pub fn json(text: &str) -> String {
+pub(crate) fn json(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
         if character == '\n' || !is_unseen(character) {
@@ -59,7 +59,7 @@ pub fn json(text: &str) -> String {
 /// they hide, reorder or join what is seen around them. Variation selectors are among them: nothing
 /// shows that they are there, so two names that look alike would not be the same. An emoji that has
 /// one keeps its own character.
-pub fn is_unseen(c: char) -> bool {
+pub(crate) fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}'

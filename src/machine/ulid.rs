@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// A new one.
-pub fn new() -> String {
+pub(crate) fn new() -> String {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut chance = [0u8; 10];
     let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut chance));
@@ -28,7 +28,7 @@ pub fn is_one(word: &str) -> bool {
 }
 
 /// When it was made, in milliseconds since 1970.
-pub fn milliseconds(id: &str) -> Option<u64> {
+pub(crate) fn milliseconds(id: &str) -> Option<u64> {
     id.bytes().take(10).try_fold(0, |value, byte| {
         let digit = DIGITS.iter().position(|digit| *digit == byte)?;
         Some((value << 5) | digit as u64)
@@ -36,7 +36,7 @@ pub fn milliseconds(id: &str) -> Option<u64> {
 }
 
 /// The smallest that could have been made at a time, in milliseconds since 1970.
-pub fn first_of(milliseconds: u64) -> String {
+pub(crate) fn first_of(milliseconds: u64) -> String {
     encode(milliseconds.min((1 << 48) - 1), [0; 10])
 }
 

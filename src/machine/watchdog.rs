@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use crate::machine::sys::{self, Cause};
 
 /// Processor time that hookmux may use for itself in a call.
-pub const MAX_PROCESSOR_TIME: Duration = Duration::from_secs(5);
+pub(crate) const MAX_PROCESSOR_TIME: Duration = Duration::from_secs(5);
 /// How long hookmux may wait for anything that has no limit of its own: a lock, a file of its state.
-pub const MAX_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const MAX_WAIT: Duration = Duration::from_secs(10);
 /// How often the thread looks.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Before the limit on processor time at which the kernel ends the process, in which no thread of
@@ -29,24 +29,24 @@ static IS_TOLD: AtomicBool = AtomicBool::new(false);
 static IS_ON: AtomicBool = AtomicBool::new(false);
 
 /// Begins to watch. Without room for a thread the call goes on unwatched.
-pub fn start(is_told: bool) {
+pub(crate) fn start(is_told: bool) {
     IS_TOLD.store(is_told, Ordering::Relaxed);
     IS_ON.store(true, Ordering::Relaxed);
     let _ = sys::start_thread(watch);
 }
 
 /// Whether this process is a call of libvirt's, as against a command of a person's.
-pub fn is_on() -> bool {
+pub(crate) fn is_on() -> bool {
     IS_ON.load(Ordering::Relaxed)
 }
 
 /// Tells that the work goes on: another piece of it begins.
-pub fn go_on() {
+pub(crate) fn go_on() {
     WORK.fetch_add(2, Ordering::Relaxed);
 }
 
 /// Does something that waits, and has a limit of its own.
-pub fn wait<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn wait<T>(work: impl FnOnce() -> T) -> T {
     WORK.fetch_add(1, Ordering::Relaxed);
     let result = work();
     WORK.fetch_add(1, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use crate::state::Dir;
 const DIRECTORY: &str = "daemons";
 
 /// Notes that a daemon looks for its hook programs now. Where that can't be written, nobody knows.
-pub fn note(call: &Call, settings: &Settings, surroundings: &Surroundings) {
+pub(crate) fn note(call: &Call, settings: &Settings, surroundings: &Surroundings) {
     if !matches!(call.operation(), Operation::DaemonStart | Operation::DaemonReload) {
         return;
     }
@@ -22,13 +22,13 @@ pub fn note(call: &Call, settings: &Settings, surroundings: &Surroundings) {
 }
 
 /// When a daemon whose process has this name was last heard.
-pub fn when(runtime_dir: &Dir, daemon: &str) -> Option<SystemTime> {
+pub(crate) fn when(runtime_dir: &Dir, daemon: &str) -> Option<SystemTime> {
     look(runtime_dir, daemon)?.modified().ok()
 }
 
 /// The note of a daemon, which is another file each time: whoever keeps what it is like now knows
 /// later whether the daemon was heard since.
-pub fn look(runtime_dir: &Dir, daemon: &str) -> Option<Metadata> {
+pub(crate) fn look(runtime_dir: &Dir, daemon: &str) -> Option<Metadata> {
     runtime_dir.child(DIRECTORY).look(file_name(daemon)?).ok()
 }
 

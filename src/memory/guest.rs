@@ -22,7 +22,7 @@ mod unreadable;
 
 use stored::{FORMAT, is_newer, read, remove, state_names, write};
 use unreadable::PENDING_SECONDS;
-pub use unreadable::Unreadable;
+pub(crate) use unreadable::Unreadable;
 
 const GUESTS: &str = "guests";
 const PENDING: &str = "pending";
@@ -115,12 +115,12 @@ pub struct Guest {
 }
 
 /// Whether anything waits for a `prepare`, of any guest.
-pub fn is_any_pending(runtime_dir: &Dir) -> bool {
+pub(crate) fn is_any_pending(runtime_dir: &Dir) -> bool {
     runtime_dir.seems_to_have(PENDING)
 }
 
 /// The files of all guests that can't be read.
-pub fn unreadable(runtime_dir: &Dir) -> Vec<Unreadable> {
+pub(crate) fn unreadable(runtime_dir: &Dir) -> Vec<Unreadable> {
     let (guests, pending) = (runtime_dir.child(GUESTS), runtime_dir.child(PENDING));
     let mut found: Vec<Unreadable> = state_names(&guests)
         .filter_map(|name| read::<State>(&guests, &name).err())

@@ -1,8 +1,8 @@
 //! Which call tells a guest's memory what, and asks it for what.
 
-pub mod daemon_reload;
-pub mod guest;
-pub mod saves;
+pub(crate) mod daemon_reload;
+pub(crate) mod guest;
+pub(crate) mod saves;
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::libvirt::{Call, Document, Driver, Operation};
 use guest::{Arrival, Guest};
 
 /// Whether a call has something to remember or to ask for, hooks or not.
-pub fn is_asked(call: &Call) -> bool {
+pub(crate) fn is_asked(call: &Call) -> bool {
     matches!(
         call.operation(),
         Operation::Prepare
@@ -26,7 +26,7 @@ pub fn is_asked(call: &Call) -> bool {
 }
 
 /// What a guest's memory is asked and told before any hook runs.
-pub fn before(
+pub(crate) fn before(
     call: &Call,
     settings: &Settings,
     guest: &Guest,
@@ -57,7 +57,7 @@ pub fn before(
 }
 
 /// What a guest's memory is told once the call has succeeded.
-pub fn after(call: &Call, guest: &Guest) {
+pub(crate) fn after(call: &Call, guest: &Guest) {
     // without the memory, the guest's origin will be taken for fresh
     let _ = match call.operation() {
         Operation::Migrate => guest.expect(Origin::Migration, None),
@@ -71,7 +71,7 @@ pub fn after(call: &Call, guest: &Guest) {
 }
 
 /// What a call that is only tried would find.
-pub fn foresee(call: &Call, guest: Option<&Guest>, told: Option<Origin>) -> Arrival {
+pub(crate) fn foresee(call: &Call, guest: Option<&Guest>, told: Option<Origin>) -> Arrival {
     let found = match (call.operation(), guest) {
         (Operation::Prepare, Some(guest)) => guest.foresee(),
         (Operation::Migrate, _) => Arrival::of(Origin::Migration),
@@ -86,7 +86,7 @@ pub fn foresee(call: &Call, guest: Option<&Guest>, told: Option<Origin>) -> Arri
 }
 
 /// The file with the document of `started`, for the calls that lack what it has.
-pub fn started_document(call: &Call, guest: &Guest) -> Option<PathBuf> {
+pub(crate) fn started_document(call: &Call, guest: &Guest) -> Option<PathBuf> {
     let asks = matches!(call.operation(), Operation::Stopped | Operation::Release);
     asks.then(|| guest.started_document()).flatten()
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::machine::files;
 
 /// The end of the second name.
-pub const SUFFIX: &str = ".hookmux";
+pub(crate) const SUFFIX: &str = ".hookmux";
 
 /// The names of a guest's save and of its second name.
 fn names(save_dir: &Path, guest: &OsStr) -> Option<(PathBuf, PathBuf)> {
@@ -29,7 +29,7 @@ fn names(save_dir: &Path, guest: &OsStr) -> Option<(PathBuf, PathBuf)> {
 
 /// What came of giving a save its second name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Protection {
+pub(crate) enum Protection {
     /// The guest has no managed save: there is nothing to lose.
     #[default]
     NoSave,
@@ -43,7 +43,7 @@ pub enum Protection {
 }
 
 /// Gives the guest's managed save its second name.
-pub fn protect(save_dir: &Path, guest: &OsStr) -> Protection {
+pub(crate) fn protect(save_dir: &Path, guest: &OsStr) -> Protection {
     let Some((save, second)) = names(save_dir, guest) else { return Protection::NoSave };
     match fs::hard_link(&save, &second) {
         Ok(()) => Protection::Done,
@@ -72,7 +72,7 @@ pub fn protect(save_dir: &Path, guest: &OsStr) -> Protection {
 ///
 /// # Errors
 /// As of `unlink(2)`; nothing is dropped where it is the only name.
-pub fn unprotect(save_dir: &Path, guest: &OsStr) -> io::Result<()> {
+pub(crate) fn unprotect(save_dir: &Path, guest: &OsStr) -> io::Result<()> {
     match names(save_dir, guest) {
         Some((save, second)) if are_same(&save, &second) => files::remove(&second),
         _ => Ok(()),
@@ -98,7 +98,7 @@ fn are_same(first: &Path, second: &Path) -> bool {
 /// # Errors
 /// In words: libvirt has deleted the save before the guest could start from it, so that the second
 /// name is the only one. It stays.
-pub fn release(save_dir: &Path, guest: &OsStr) -> Result<(), String> {
+pub(crate) fn release(save_dir: &Path, guest: &OsStr) -> Result<(), String> {
     let Some((save, second)) = names(save_dir, guest) else { return Ok(()) };
     if fs::symlink_metadata(&second).is_err() {
         return Ok(());

@@ -1,8 +1,8 @@
 //! Which hooks a call runs, in which order, and why the others not. Pure: `plan` shows what `run`
 //! does because both ask here.
 
-pub mod condition;
-pub mod property_rules;
+pub(crate) mod condition;
+pub(crate) mod property_rules;
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ use condition::Holds;
 
 /// What becomes of a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     Run,
     /// It counts as failed without being run: the status, and why.
     Fails {
@@ -37,7 +37,7 @@ pub enum Decision {
 
 impl Decision {
     /// Why it doesn't run; `None` where it does.
-    pub fn reason(&self) -> Option<&str> {
+    pub(crate) fn reason(&self) -> Option<&str> {
         match self {
             Decision::Run => None,
             Decision::Fails { why, .. } | Decision::Out(why) | Decision::Odd(why) => Some(why),
@@ -47,7 +47,7 @@ impl Decision {
 
 /// One hook in a call; of a device event, for one device.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub(crate) struct Step {
     /// `None` for scripts that run at any call: the per-guest tree, an adopted script.
     pub event: Option<Cow<'static, str>>,
     /// Index into the devices of the document.
@@ -57,7 +57,7 @@ pub struct Step {
 }
 
 /// Makes the plan.
-pub fn plan(candidates: &Candidates, occasion: &Occasion<'_>) -> Vec<Step> {
+pub(crate) fn plan(candidates: &Candidates, occasion: &Occasion<'_>) -> Vec<Step> {
     candidates.moments.iter().flat_map(|moment| moment_steps(moment, occasion)).collect()
 }
 
@@ -161,7 +161,7 @@ impl Step {
     /// Asks whether the hook's files are trusted, now: itself, and what a registration runs before
     /// and after it. What isn't counts as failed, or with `trust: warn` is run; then the warning is
     /// returned.
-    pub fn judge(&mut self, trust: &mut Trust, policy: TrustPolicy) -> Option<String> {
+    pub(crate) fn judge(&mut self, trust: &mut Trust, policy: TrustPolicy) -> Option<String> {
         if self.decision != Decision::Run {
             return None;
         }

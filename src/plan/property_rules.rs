@@ -12,7 +12,7 @@ const MAX_SHOWN: usize = 64;
 
 /// The properties with a value that isn't allowed, in words: at a gate they are a reason to fail,
 /// elsewhere these properties have no bare name.
-pub fn broken(occasion: &Occasion<'_>) -> Vec<String> {
+pub(crate) fn broken(occasion: &Occasion<'_>) -> Vec<String> {
     let Occasion { call, settings, facts, .. } = occasion;
     let Some(rules) = &settings.custom_properties else { return Vec::new() };
     let metadata = &facts.metadata;

@@ -19,13 +19,13 @@ use crate::machine::proc;
 use crate::machine::sys::{self, End};
 
 /// Between SIGTERM and SIGKILL.
-pub const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long what had SIGKILL is waited for: a process in the kernel can't be ended by anybody.
-pub const AFTER_KILL: Duration = Duration::from_secs(2);
+pub(super) const AFTER_KILL: Duration = Duration::from_secs(2);
 /// How long where it isn't in the kernel: thousands of processes need their time to go.
 const AFTER_KILL_LONGEST: Duration = Duration::from_secs(10);
 /// How often what is being ended is looked for.
-pub const LOOK_AGAIN: Duration = Duration::from_millis(20);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Tries to start a process where the kernel says that it is short of something for now.
 const SPAWN_TRIES: u32 = 4;
 

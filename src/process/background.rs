@@ -28,7 +28,7 @@ fn shared_program() -> Option<CString> {
 ///
 /// # Errors
 /// The process could not be started.
-pub fn start(hooks_dir: &Path, words: &[&CStr]) -> io::Result<()> {
+pub(crate) fn start(hooks_dir: &Path, words: &[&CStr]) -> io::Result<()> {
     let null = fs::File::options().read(true).write(true).open("/dev/null")?;
     let hooks_dir = c_string(hooks_dir.as_os_str().as_encoded_bytes());
     let arguments: Vec<CString> = [c"hookmux", c"--hooks-dir", &hooks_dir]

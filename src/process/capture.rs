@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 /// How much of the beginning is kept, in bytes.
-pub const HEAD: usize = 256 * 1024;
+pub(crate) const HEAD: usize = 256 * 1024;
 /// How much of the end is kept beside it.
-pub const TAIL: usize = 64 * 1024;
+pub(crate) const TAIL: usize = 64 * 1024;
 
 /// The beginning and the end of a stream.
 #[derive(Clone, Debug)]

@@ -21,7 +21,7 @@ pub struct Feed {
 ///
 /// # Errors
 /// As of `pipe2(2)`.
-pub fn pipe(document: &[u8]) -> io::Result<(OwnedFd, Option<Feed>)> {
+pub(crate) fn pipe(document: &[u8]) -> io::Result<(OwnedFd, Option<Feed>)> {
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     if document.len() > USUAL_BYTES {

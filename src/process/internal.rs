@@ -4,24 +4,24 @@
 use std::ffi::CStr;
 
 /// The command that works on the queue.
-pub const WORKER: &CStr = c"worker";
+pub(crate) const WORKER: &CStr = c"worker";
 /// The command that moves records.
-pub const PRUNE: &CStr = c"prune";
+pub(crate) const PRUNE: &CStr = c"prune";
 /// Its option, without dashes: it waits for more, and ends when it has been quiet for a while.
-pub const LINGER: &str = "linger";
+pub(crate) const LINGER: &str = "linger";
 const LINGER_WORD: &CStr = c"--linger";
 
 /// What starts the worker.
-pub const START_WORKER: &[&CStr] = &[WORKER];
+pub(crate) const START_WORKER: &[&CStr] = &[WORKER];
 /// What starts the mover.
-pub const START_MOVER: &[&CStr] = &[PRUNE, LINGER_WORD];
+pub(crate) const START_MOVER: &[&CStr] = &[PRUNE, LINGER_WORD];
 
 /// A variable: the calls of `hookmux demo` are none of this host's, and its journal isn't told of them.
 /// libvirt passes no such variable on.
-pub const NO_JOURNAL: &str = "HOOKMUX_NO_JOURNAL";
+pub(crate) const NO_JOURNAL: &str = "HOOKMUX_NO_JOURNAL";
 
 /// A word for the command line.
-pub const fn text(word: &'static CStr) -> &'static str {
+pub(crate) const fn text(word: &'static CStr) -> &'static str {
     match word.to_str() {
         Ok(text) => text,
         Err(_) => "",

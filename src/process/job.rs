@@ -71,14 +71,14 @@ impl Job {
 }
 
 /// Bytes as a C string; what can't be in one (a NUL) ends it.
-pub fn c_string(bytes: &[u8]) -> CString {
+pub(crate) fn c_string(bytes: &[u8]) -> CString {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     CString::new(&bytes[..end]).unwrap_or_default()
 }
 
 /// How a process ended.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Exited(i32),
     Signaled(i32),
     /// Ended by us: the limit that it overran.
@@ -94,7 +94,7 @@ pub enum Outcome {
 
 /// A job that is over.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     pub outcome: Outcome,
     pub duration: Duration,
     pub stdout: Capture,
@@ -107,7 +107,7 @@ pub struct Ended {
 
 impl Ended {
     /// Of a job that could not be started.
-    pub fn never(obstacle: Obstacle) -> Ended {
+    pub(crate) fn never(obstacle: Obstacle) -> Ended {
         Ended {
             outcome: Outcome::NotStarted(obstacle),
             duration: Duration::ZERO,
@@ -121,7 +121,7 @@ impl Ended {
 
 /// A process that outlived its hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Leftover {
+pub(crate) struct Leftover {
     pub pid: i32,
     pub name: String,
 }

@@ -2,17 +2,18 @@
 //! hooks but by name.
 
 mod active;
-pub mod background;
-pub mod capture;
-pub mod exit_status;
-pub mod feed;
-pub mod internal;
-pub mod job;
-pub mod shell;
-pub mod startable;
-pub mod stored_job;
-pub mod supervise;
-pub mod users;
+pub(crate) mod background;
+pub(crate) mod capture;
+pub(crate) mod exit_status;
+pub(crate) mod feed;
+pub(crate) mod internal;
+pub(crate) mod job;
+pub(crate) mod shell;
+pub(crate) mod startable;
+pub(crate) mod stored_job;
+pub(crate) mod supervise;
+pub(crate) mod users;
 
 /// Where the daemon has none: what systemd gives to services.
-pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

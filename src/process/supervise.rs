@@ -18,26 +18,18 @@ use super::job::{Ended, Job, Leftover, Outcome};
 use crate::machine::{proc, sys, watchdog};
 
 /// What happens while jobs run.
-pub enum Progress<'a> {
+pub(crate) enum Progress {
     Started {
         job: usize,
-        pid: i32,
         /// Just before its process was made.
         at: Instant,
     },
     /// A third of its time is over.
-    Slow {
-        job: usize,
-        limit: Duration,
-    },
-    Ended {
-        job: usize,
-        ended: &'a Ended,
-    },
+    Slow { job: usize, limit: Duration },
 }
 
 /// What is to be done next.
-pub enum Next {
+pub(crate) enum Next {
     Start(Box<Job>),
     /// Nothing for now: ask again when something has happened, or after a time.
     Wait(Duration),
@@ -46,7 +38,7 @@ pub enum Next {
 }
 
 /// Runs jobs, for the time of one call.
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     signals: SignalFd,
     null: File,
     me: i32,
@@ -67,7 +59,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// The kernel gave no descriptor.
-    pub fn new(ends: &[Signal]) -> io::Result<Supervisor> {
+    pub(crate) fn new(ends: &[Signal]) -> io::Result<Supervisor> {
         sys::heed_children();
         let mut taken = SigSet::empty();
         taken.extend(ends.iter().copied().chain([Signal::SIGCHLD]));
@@ -91,19 +83,19 @@ impl Supervisor {
     }
 
     /// Has one more descriptor end a wait when it becomes readable. Whoever gives it reads it.
-    pub fn wake_on(&mut self, waker: OwnedFd) {
+    pub(crate) fn wake_on(&mut self, waker: OwnedFd) {
         self.waker = Some(waker);
     }
 
     /// Whether hookmux was told to end: then no further job may start.
-    pub fn is_terminated(&mut self) -> bool {
+    pub(crate) fn is_terminated(&mut self) -> bool {
         self.read_signals();
         self.is_terminated
     }
 
     /// From here on jobs run whether hookmux was told to end or not: they undo others, and have a
     /// limit of their own.
-    pub fn turn_deaf(&mut self) {
+    pub(crate) fn turn_deaf(&mut self) {
         self.read_signals();
         self.is_deaf = true;
     }
@@ -112,13 +104,13 @@ impl Supervisor {
     ///
     /// # Errors
     /// As of `dup(2)`.
-    pub fn null(&self) -> io::Result<OwnedFd> {
+    pub(crate) fn null(&self) -> io::Result<OwnedFd> {
         Ok(self.null.try_clone()?.into())
     }
 
     /// Runs jobs side by side until all have ended, and tells of their progress. They end in the
     /// order in which they were given.
-    pub fn run(&mut self, jobs: Vec<Job>, progress: &mut dyn FnMut(Progress<'_>)) -> Vec<Ended> {
+    pub(crate) fn run(&mut self, jobs: Vec<Job>, progress: &mut dyn FnMut(Progress)) -> Vec<Ended> {
         let mut ended: Vec<Option<Ended>> = jobs.iter().map(|_| None).collect();
         let mut jobs = jobs.into_iter();
         // those that were given end, however: what ends them is told
@@ -134,17 +126,16 @@ impl Supervisor {
     /// Runs jobs side by side as they come, numbered from 0: whenever something has happened,
     /// `next` is asked for one more until it has none for now; it is told whether hookmux was told to
     /// end.
-    pub fn drive(
+    pub(crate) fn drive(
         &mut self,
         next: &mut dyn FnMut(bool) -> Next,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(Progress),
         over: &mut dyn FnMut(usize, Ended),
     ) {
         let mut active: Vec<Active> = Vec::new();
         let mut started = 0;
         loop {
             let mut finish = |index: usize, result: Ended| {
-                progress(Progress::Ended { job: index, ended: &result });
                 over(index, result);
             };
             let pause = loop {
@@ -163,8 +154,8 @@ impl Supervisor {
             };
             for begun in active.iter_mut().filter(|job| !job.told_started) {
                 begun.told_started = true;
-                let (job, pid, at) = (begun.index, begun.pid, begun.started);
-                progress(Progress::Started { job, pid, at });
+                let (job, at) = (begun.index, begun.started);
+                progress(Progress::Started { job, at });
             }
             self.wait(&active, pause);
             self.read_signals();
@@ -185,7 +176,6 @@ impl Supervisor {
                 let index = job.index;
                 let others: Vec<i32> = active.iter().map(|job| job.pid).collect();
                 let result = self.conclude(job, &others);
-                progress(Progress::Ended { job: index, ended: &result });
                 over(index, result);
             }
         }
@@ -266,7 +256,7 @@ impl Supervisor {
 
     /// Ends what runs that another process has started, in whose place this one is: SIGTERM, and
     /// SIGKILL after the usual time.
-    pub fn end_left(&mut self, pids: &[i32]) {
+    pub(crate) fn end_left(&mut self, pids: &[i32]) {
         let mut left: Vec<(i32, String)> = pids
             .iter()
             .filter_map(|pid| Some((*pid, proc::variable(*pid, proc::RUN_VARIABLE)?)))
@@ -298,7 +288,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// No process could be made; what still writes will meet closed pipes.
-    pub fn let_go(mut self) -> io::Result<()> {
+    pub(crate) fn let_go(mut self) -> io::Result<()> {
         self.held.retain(|pipe| discard(pipe.as_fd()));
         if !self.held.is_empty() {
             sys::drain_apart(&self.held, self.null.as_fd())?;

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why there is nobody whose rights a hook could have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unresolved {
+pub(crate) enum Unresolved {
     /// There is no user of this name.
     NoUser(String),
     /// There is no group of this name.
@@ -53,7 +53,7 @@ type Asked = Result<Option<String>, String>;
 ///
 /// # Errors
 /// No such user or group, or not enough rights to become it.
-pub fn resolve(
+pub(crate) fn resolve(
     run_as: &RunAs,
     own_user: u32,
     supervisor: &mut Supervisor,

@@ -55,16 +55,16 @@ impl Clock {
 }
 
 /// A duration in nanoseconds, as far as there is a number for it.
-pub fn nanoseconds(duration: Duration) -> i64 {
+pub(crate) fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// How long it is until a point in time on this boot's clock.
-pub fn until(point_ns: i64, now_ns: i64) -> Duration {
+pub(crate) fn until(point_ns: i64, now_ns: i64) -> Duration {
     Duration::from_nanos(u64::try_from(point_ns.saturating_sub(now_ns)).unwrap_or_default())
 }
 
 /// Seconds since 1970.
-pub fn wall_s() -> u64 {
+pub(crate) fn wall_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -19,16 +19,16 @@ use crate::libvirt::{Call, Driver};
 use crate::machine::{proc, ulid};
 use crate::occasion::Execution;
 use crate::process::job::Job;
-pub use crate::process::stored_job::Bytes;
+pub(crate) use crate::process::stored_job::Bytes;
 use crate::process::stored_job::StoredJob;
 use crate::state::Dir;
 
 /// Raised when what an older version reads from it would be wrong.
 pub const FORMAT: u64 = 2;
 /// How long a job may wait: what it would tell is history by then.
-pub const EXPIRES: Duration = Duration::from_secs(3600);
+pub(crate) const EXPIRES: Duration = Duration::from_secs(3600);
 /// How often a job may run when its worker dies, before it is put aside.
-pub const MAX_DEATHS: u32 = 3;
+pub(crate) const MAX_DEATHS: u32 = 3;
 /// Between tries: the first pause, doubled each time up to the longest.
 const FIRST_PAUSE_S: u64 = 1;
 const LONGEST_PAUSE_S: u64 = 60;
@@ -303,7 +303,7 @@ fn refuse_newer(format: Option<&serde_json::Value>) -> Result<(), Flaw> {
 }
 
 /// Whether a word can be the name of a job's files.
-pub fn is_id(word: &str) -> bool {
+pub(crate) fn is_id(word: &str) -> bool {
     (1..=MAX_ID_BYTES).contains(&word.len())
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
@@ -415,17 +415,17 @@ impl Item {
 
 /// Where a job finds the document of `started`: known before it runs, for its hook is told in the
 /// environment and in JSON.
-pub fn started_path(runtime_dir: &Dir, id: &str) -> PathBuf {
+pub(crate) fn started_path(runtime_dir: &Dir, id: &str) -> PathBuf {
     started_place(runtime_dir, id).named().join(file::FILE_NAME)
 }
 
 /// The directory of that file.
-pub fn started_place(runtime_dir: &Dir, id: &str) -> Place {
+pub(crate) fn started_place(runtime_dir: &Dir, id: &str) -> Place {
     Place::named_by(runtime_dir, format!("{id}{STARTED}"))
 }
 
 /// How the name of that file's directory ends.
-pub const STARTED: &str = ".started";
+pub(crate) const STARTED: &str = ".started";
 
 #[cfg(test)]
 mod tests {

@@ -3,14 +3,14 @@
 //! Two files per job in the state directory, the first replaced by rename: it survives the death of
 //! any process. A job runs at least once; those of one guest in their order.
 
-pub mod clock;
-pub mod item;
+pub(crate) mod clock;
+pub(crate) mod item;
 mod outcome;
 mod read;
 mod usage;
 mod waiting;
 mod watch;
-pub mod worker;
+pub(crate) mod worker;
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -29,10 +29,12 @@ use crate::process::{background, internal};
 use crate::record::spool;
 use crate::state::{Dir, Found};
 use clock::Clock;
-pub use item::{Body, Head, Item};
-pub use read::{Aside, Unread};
+pub(crate) use item::Item;
+pub use item::{Body, Head};
+pub(crate) use read::Aside;
+pub use read::Unread;
 use usage::Counter;
-pub use usage::Usage;
+pub(crate) use usage::Usage;
 
 /// Where systemd keeps that the queue's path unit is enabled: then it starts the worker, in a
 /// service of its own.
@@ -394,7 +396,7 @@ fn whole(head: &Head, body: &Body) -> io::Result<Vec<u8>> {
 
 /// Removes what deaths have left in the queue, and the documents of `started` of jobs that are over,
 /// expired or were put aside while their worker was dead.
-pub fn sweep(settings: &Settings) {
+pub(crate) fn sweep(settings: &Settings) {
     let queue = Queue::new(&settings.state_dir);
     if matches!(queue.directory.judge(), Ok(Found::There)) {
         queue.tidy();
@@ -418,7 +420,7 @@ fn remove_started(settings: &Settings, is_meant: impl Fn(&str) -> bool) {
 /// # Errors
 /// The process could not be started; the jobs wait for the next call that has some, or the daemon's
 /// next start.
-pub fn start_worker(hooks_dir: &Path, state_dir: &Dir) -> io::Result<()> {
+pub(crate) fn start_worker(hooks_dir: &Path, state_dir: &Dir) -> io::Result<()> {
     let is_the_units =
         state_dir.named() == Path::new(UNIT_STATE_DIR) && hooks_dir == Path::new(UNIT_HOOKS_DIR);
     if is_the_units && Path::new(PATH_UNIT).exists() {

@@ -16,7 +16,7 @@ use crate::witness::{Fact, Plan, Run, Witness};
 use crate::witness::{PlanDecision, Planned};
 
 /// Begins the record of a try, which stands beside that of the call that queued the job.
-pub fn begin(
+pub(super) fn begin(
     settings: &Settings,
     surroundings: &Surroundings,
     head: &Head,
@@ -42,7 +42,7 @@ pub fn begin(
 }
 
 /// Keeps a record of a job that is not run again: why. Returns where it lies.
-pub fn record_end(
+pub(super) fn record_end(
     settings: &Settings,
     surroundings: &Surroundings,
     witness: &mut dyn Witness,
@@ -76,7 +76,7 @@ pub fn record_end(
 }
 
 /// Ends a record; that it can't be kept is told. Returns where it lies.
-pub fn finish(
+pub(super) fn finish(
     recorder: Recorder,
     witness: &mut dyn Witness,
     head: &Head,

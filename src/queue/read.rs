@@ -13,7 +13,7 @@ use super::{ASIDE, HEAD, Queue, body_name, head_name};
 use crate::state::Shut;
 
 /// What no file of a job is larger than, in bytes.
-pub const MAX_FILE_BYTES: u64 = 256 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Why there is no job to run.
 #[derive(Debug)]

@@ -45,7 +45,7 @@ struct Written {
 }
 
 /// The counter, while nobody else changes it.
-pub struct Counter {
+pub(super) struct Counter {
     file: Flock<File>,
     written: Written,
     /// Whether what stands in the file can be believed.
@@ -54,7 +54,7 @@ pub struct Counter {
 
 impl Counter {
     /// Takes the counter; `None` where it can't be had, or somebody keeps it too long.
-    pub fn take(directory: &Dir) -> Option<Counter> {
+    pub(super) fn take(directory: &Dir) -> Option<Counter> {
         let mut file = lock_within(open_lock(directory, FILE_NAME).ok()?, PATIENCE).ok()?;
         let mut bytes = Vec::with_capacity(512);
         (&mut *file).take(MAX_COUNTER_BYTES).read_to_end(&mut bytes).ok()?;
@@ -67,7 +67,7 @@ impl Counter {
     ///
     /// # Errors
     /// Those of `count`.
-    pub fn usage(&mut self, count: &dyn Fn() -> io::Result<Usage>) -> io::Result<Usage> {
+    pub(super) fn usage(&mut self, count: &dyn Fn() -> io::Result<Usage>) -> io::Result<Usage> {
         if !self.is_known {
             self.count(count)?;
         }
@@ -78,7 +78,7 @@ impl Counter {
     ///
     /// # Errors
     /// Those of `count`.
-    pub fn count(&mut self, count: &dyn Fn() -> io::Result<Usage>) -> io::Result<Usage> {
+    pub(super) fn count(&mut self, count: &dyn Fn() -> io::Result<Usage>) -> io::Result<Usage> {
         let usage = count()?;
         self.set(usage);
         self.written.counted = Clock::here().moment(Duration::ZERO);
@@ -87,7 +87,7 @@ impl Counter {
     }
 
     /// Whether the jobs themselves were counted a moment ago.
-    pub fn is_fresh(&self) -> bool {
+    pub(super) fn is_fresh(&self) -> bool {
         let clock = Clock::here();
         let counted = clock.of_this_boot(self.written.counted.as_ref());
         counted.is_some_and(|counted_ns| {
@@ -96,19 +96,19 @@ impl Counter {
         })
     }
 
-    pub fn set(&mut self, usage: Usage) {
+    pub(super) fn set(&mut self, usage: Usage) {
         (self.written.jobs, self.written.bytes) = (usage.jobs, usage.bytes);
     }
 
     /// Takes jobs off.
-    pub fn subtract(&mut self, jobs: u64, bytes: u64) {
+    pub(super) fn subtract(&mut self, jobs: u64, bytes: u64) {
         self.written.jobs = self.written.jobs.saturating_sub(jobs);
         self.written.bytes = self.written.bytes.saturating_sub(bytes);
     }
 
     /// Writes it down, where it is known, and lets others have it. What goes wrong makes it unknown,
     /// and the next one counts.
-    pub fn keep(mut self) {
+    pub(super) fn keep(mut self) {
         if !self.is_known {
             return;
         }
@@ -129,7 +129,7 @@ impl Counter {
 ///
 /// # Errors
 /// As of [`Dir::judge`] and `open(2)`.
-pub fn open_lock(directory: &Dir, name: &str) -> io::Result<File> {
+pub(super) fn open_lock(directory: &Dir, name: &str) -> io::Result<File> {
     let path = directory.file(name)?;
     let open = || {
         let file = OpenOptions::new()

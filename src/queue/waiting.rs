@@ -7,7 +7,7 @@ use super::item::{Caller, Head, Order, Times};
 
 /// What a job waits for that others can give.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Obstacle {
+pub(super) enum Obstacle {
     /// The end of the call that queued it.
     Caller(Caller),
     /// That hooks are switched on again.
@@ -53,7 +53,7 @@ type Owner = (String, String);
 
 /// All of them.
 #[derive(Default)]
-pub struct Waiting {
+pub(super) struct Waiting {
     jobs: HashMap<String, Job>,
     owners: HashMap<Owner, Own>,
     ready: BTreeSet<Order>,
@@ -64,7 +64,7 @@ pub struct Waiting {
 
 impl Waiting {
     /// Takes a job in. One that is known stays as it is.
-    pub fn insert(&mut self, head: Head, times: Times) {
+    pub(super) fn insert(&mut self, head: Head, times: Times) {
         let Times { order, due_ns, expires_ns } = times;
         if self.jobs.contains_key(&order.id) {
             return;
@@ -77,28 +77,28 @@ impl Waiting {
         self.look_at(&owner);
     }
 
-    pub fn contains(&self, id: &str) -> bool {
+    pub(super) fn contains(&self, id: &str) -> bool {
         self.jobs.contains_key(id)
     }
 
     /// The ids of those that don't run.
-    pub fn idle_ids(&self) -> Vec<String> {
+    pub(super) fn idle_ids(&self) -> Vec<String> {
         let idle = self.jobs.values().filter(|job| job.place != Place::Active);
         idle.map(|job| job.order.id.clone()).collect()
     }
 
     /// Whether none is known, running or not.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
 
     /// Whether any job waits for such a thing.
-    pub fn obstacles(&self) -> impl Iterator<Item = &Obstacle> {
+    pub(super) fn obstacles(&self) -> impl Iterator<Item = &Obstacle> {
         self.blocked.keys()
     }
 
     /// Forgets a job that doesn't run.
-    pub fn remove(&mut self, id: &str) -> Option<Head> {
+    pub(super) fn remove(&mut self, id: &str) -> Option<Head> {
         let order = self.jobs.get(id)?.order.clone();
         self.displace(&order);
         let job = self.jobs.remove(id)?;
@@ -116,14 +116,14 @@ impl Waiting {
     }
 
     /// The next job that nothing is known to hold back. It stays ready until it is put elsewhere.
-    pub fn next(&mut self, now_ns: i64) -> Option<&Head> {
+    pub(super) fn next(&mut self, now_ns: i64) -> Option<&Head> {
         self.end_pauses(now_ns);
         let order = self.ready.first()?;
         self.jobs.get(&order.id).map(|job| &job.head)
     }
 
     /// Notes that a job runs. Its head is the caller's now.
-    pub fn activate(&mut self, id: &str) {
+    pub(super) fn activate(&mut self, id: &str) {
         if let Some(order) = self.jobs.get(id).map(|job| job.order.clone()) {
             self.displace(&order);
             self.put(&order, Place::Active);
@@ -131,7 +131,7 @@ impl Waiting {
     }
 
     /// Notes that a job waits for something.
-    pub fn block(&mut self, id: &str, obstacle: Obstacle) {
+    pub(super) fn block(&mut self, id: &str, obstacle: Obstacle) {
         if let Some(order) = self.jobs.get(id).map(|job| job.order.clone()) {
             self.displace(&order);
             self.put(&order, Place::Blocked(obstacle));
@@ -139,7 +139,7 @@ impl Waiting {
     }
 
     /// Notes how far a job has come, and that it is not tried before a point in time.
-    pub fn pause(&mut self, head: Head, until_ns: i64) {
+    pub(super) fn pause(&mut self, head: Head, until_ns: i64) {
         let Some(job) = self.jobs.get_mut(&head.id) else { return };
         (job.head, job.due_ns) = (head, until_ns);
         let order = job.order.clone();
@@ -151,7 +151,7 @@ impl Waiting {
     }
 
     /// Makes those ready whose pause is over.
-    pub fn end_pauses(&mut self, now_ns: i64) {
+    pub(super) fn end_pauses(&mut self, now_ns: i64) {
         while let Some((until_ns, order)) = self.pauses.first() {
             if *until_ns > now_ns {
                 return;
@@ -163,7 +163,7 @@ impl Waiting {
     }
 
     /// Makes the first of those ready that wait for something.
-    pub fn unblock_one(&mut self, obstacle: &Obstacle) {
+    pub(super) fn unblock_one(&mut self, obstacle: &Obstacle) {
         if let Some(order) = self.blocked.get(obstacle).and_then(BTreeSet::first).cloned() {
             self.displace(&order);
             self.put(&order, Place::Ready);
@@ -171,14 +171,14 @@ impl Waiting {
     }
 
     /// Makes all of them ready.
-    pub fn unblock_all(&mut self, obstacle: &Obstacle) {
+    pub(super) fn unblock_all(&mut self, obstacle: &Obstacle) {
         for order in self.blocked.remove(obstacle).unwrap_or_default() {
             self.put(&order, Place::Ready);
         }
     }
 
     /// A job that has waited too long, if there is one.
-    pub fn expired(&self, now_ns: i64) -> Option<String> {
+    pub(super) fn expired(&self, now_ns: i64) -> Option<String> {
         let (_, id) = self
             .expiries
             .iter()
@@ -188,7 +188,7 @@ impl Waiting {
     }
 
     /// When the next pause or the next wait is over, on this boot's clock.
-    pub fn next_change_ns(&self) -> Option<i64> {
+    pub(super) fn next_change_ns(&self) -> Option<i64> {
         let pause_ns = self.pauses.first().map(|(until_ns, _)| *until_ns);
         // those that run expire only once they are back
         let is_idle = |id: &String| self.jobs.get(id).is_some_and(|job| job.place != Place::Active);

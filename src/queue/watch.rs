@@ -20,7 +20,7 @@ const MAX_HANDLES: usize = 64;
 
 /// What has changed in the directory.
 #[derive(Debug, Default)]
-pub struct Changes {
+pub(super) struct Changes {
     /// Names that came, went, or were written.
     pub names: Vec<OsString>,
     /// Something was missed: everything has to be looked at.
@@ -28,7 +28,7 @@ pub struct Changes {
 }
 
 /// Descriptors that become readable when something happens.
-pub struct Watch {
+pub(super) struct Watch {
     epoll: Option<Epoll>,
     /// `None` where the kernel gave none: then the directory is looked at now and then.
     inotify: Option<Inotify>,
@@ -38,7 +38,7 @@ pub struct Watch {
 
 impl Watch {
     /// Watches a directory. Whatever the kernel doesn't give, the worker finds out by asking.
-    pub fn new(directory: &Path) -> Watch {
+    pub(super) fn new(directory: &Path) -> Watch {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).ok();
         let inotify = epoll.as_ref().and_then(|epoll| watch(epoll, directory).ok());
         Watch { epoll, inotify, directory: directory.to_path_buf(), callers: HashMap::new() }
@@ -48,17 +48,17 @@ impl Watch {
     ///
     /// # Errors
     /// As of `dup(2)`.
-    pub fn descriptor(&self) -> io::Result<Option<OwnedFd>> {
+    pub(super) fn descriptor(&self) -> io::Result<Option<OwnedFd>> {
         self.epoll.as_ref().map(|epoll| epoll.0.try_clone()).transpose()
     }
 
     /// Whether the directory has to be looked at now and then.
-    pub fn is_blind(&self) -> bool {
+    pub(super) fn is_blind(&self) -> bool {
         self.inotify.is_none()
     }
 
     /// What has changed since it was last asked.
-    pub fn changes(&mut self) -> Changes {
+    pub(super) fn changes(&mut self) -> Changes {
         let mut changes = Changes::default();
         while let Some(inotify) = &self.inotify {
             match inotify.read_events() {
@@ -93,7 +93,7 @@ impl Watch {
     }
 
     /// Watches a call; `false` where it is over already.
-    pub fn add_caller(&mut self, caller: Caller) -> bool {
+    pub(super) fn add_caller(&mut self, caller: Caller) -> bool {
         if self.callers.contains_key(&caller) {
             return caller.is_there();
         }
@@ -115,7 +115,7 @@ impl Watch {
 
     /// The calls that are over by now; they aren't watched any more. Those without a handle are
     /// looked at only where `is_time` says so.
-    pub fn ended_callers(&mut self, is_time: bool) -> Vec<Caller> {
+    pub(super) fn ended_callers(&mut self, is_time: bool) -> Vec<Caller> {
         let mut ready = [EpollEvent::empty(); MAX_HANDLES + 1];
         let count = match &self.epoll {
             Some(epoll) => epoll.wait(&mut ready, EpollTimeout::ZERO).unwrap_or(0),
@@ -134,7 +134,7 @@ impl Watch {
     }
 
     /// Whether there are calls that have to be asked for now and then.
-    pub fn has_unwatched_callers(&self) -> bool {
+    pub(super) fn has_unwatched_callers(&self) -> bool {
         self.callers.values().any(Option::is_none)
     }
 }

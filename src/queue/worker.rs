@@ -55,7 +55,7 @@ const WAITING: &str = ".waiting";
 ///
 /// # Errors
 /// The queue can't be used.
-pub fn work(
+pub(crate) fn work(
     settings: &Settings,
     surroundings: &Surroundings,
     witness: &mut dyn Witness,
@@ -147,7 +147,7 @@ fn try_lock(queue: &Queue, name: &str) -> io::Result<Option<Flock<File>>> {
 }
 
 /// Whether somebody works on a queue.
-pub fn is_at_work(queue: &Queue) -> bool {
+pub(crate) fn is_at_work(queue: &Queue) -> bool {
     matches!(try_lock(queue, WORKER), Ok(None))
 }
 
@@ -352,7 +352,7 @@ fn is_suspect(head: &Head) -> bool {
 ///
 /// # Errors
 /// The queue can't be read or written.
-pub fn flush(
+pub(crate) fn flush(
     settings: &Settings,
     is_meant: &dyn Fn(&Head) -> bool,
     is_meant_aside: &dyn Fn(&super::Aside) -> bool,

@@ -20,7 +20,7 @@ const FORMAT: u32 = 1;
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Upper bounds of the histograms' buckets, in seconds.
-pub const BUCKETS: [f64; 13] =
+pub(crate) const BUCKETS: [f64; 13] =
     [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 
 /// Times that something took.
@@ -124,7 +124,7 @@ impl Counters {
 }
 
 /// Where the counters of a state directory's records lie, for words only.
-pub fn path(records: &Dir) -> PathBuf {
+pub(crate) fn path(records: &Dir) -> PathBuf {
     records.named().join(FILE_NAME)
 }
 
@@ -135,7 +135,7 @@ fn count(counts: &mut BTreeMap<String, u64>, labels: String) {
 }
 
 /// `name="value"`, with commas between.
-pub fn labels(pairs: &[(&str, &str)]) -> String {
+pub(crate) fn labels(pairs: &[(&str, &str)]) -> String {
     let label = |(name, value): &(&str, &str)| {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         format!("{name}=\"{value}\"")

@@ -9,7 +9,7 @@ use crate::state::format::{self, Newer};
 use crate::witness::Planned;
 
 /// Raised when what an older version reads from it would be wrong.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// How far an execution has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -346,7 +346,7 @@ pub enum Unread {
 
 /// Changes the state to `lost` and leaves all else as it is written, also what only another version
 /// knows. `None` where it isn't a record.
-pub fn mark_lost(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn mark_lost(bytes: &[u8]) -> Option<Vec<u8>> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let (first, second) = bytes.split_at(end);
     let mut head: Value = serde_json::from_slice(first).ok()?;
@@ -357,13 +357,13 @@ pub fn mark_lost(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::machine::ulid;
     use crate::witness::PlanDecision;
 
     /// One that is done.
-    pub fn record() -> Record {
+    pub(crate) fn record() -> Record {
         let head = Head {
             format: FORMAT,
             id: ulid::new(),

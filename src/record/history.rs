@@ -67,14 +67,14 @@ impl Filter {
 }
 
 /// Whether a hook of an execution failed, or libvirt was told so.
-pub fn is_failed(head: &Head) -> bool {
+pub(crate) fn is_failed(head: &Head) -> bool {
     head.outcome.is_failure()
         || head.status.is_some_and(|status| status != 0)
         || head.hooks.iter().any(|hook| hook.outcome.is_failure())
 }
 
 /// Whether a hook is meant: by its label, or by the name behind the event.
-pub fn is_hook(label: &str, wanted: &str) -> bool {
+pub(crate) fn is_hook(label: &str, wanted: &str) -> bool {
     label == wanted || label.rsplit('/').next() == Some(wanted)
 }
 

@@ -34,7 +34,7 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 /// What an entry is about. Each has a message id of its own, which never changes:
 /// `journalctl MESSAGE_ID=…` finds all of a kind. (`systemd-id128 new`)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Succeeded,
     Failed,
     Queued,
@@ -45,7 +45,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 7] = [
+    #[cfg(test)]
+    pub(crate) const ALL: [Kind; 7] = [
         Kind::Succeeded,
         Kind::Failed,
         Kind::Queued,
@@ -55,7 +56,7 @@ impl Kind {
         Kind::Bypassed,
     ];
 
-    pub const fn message_id(self) -> &'static str {
+    pub(crate) const fn message_id(self) -> &'static str {
         match self {
             Kind::Succeeded => "128af8c44e194efa8385f980fe717b21",
             Kind::Failed => "3086ac4c1a9940a19cc07b296e6e21b7",
@@ -97,7 +98,7 @@ struct Entry {
 
 /// Collects entries, and hands them to the thread once there is one.
 #[derive(Default)]
-pub struct Journal {
+pub(crate) struct Journal {
     early: Vec<Entry>,
     thread: Option<Thread>,
     /// What must not stand in an entry.
@@ -146,13 +147,13 @@ impl Journal {
     }
 
     /// Keeps the passwords of a document out of all entries.
-    pub fn hide(&mut self, document: &[u8]) {
+    pub(crate) fn hide(&mut self, document: &[u8]) {
         self.secrets.add(document);
     }
 
     /// Waits a little for what is under way. Returns how many entries aren't written by then: they
     /// are lost.
-    pub fn finish(mut self) -> u64 {
+    pub(crate) fn finish(mut self) -> u64 {
         if !self.early.is_empty() {
             self.start();
         }

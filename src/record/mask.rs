@@ -46,7 +46,7 @@ pub fn passwords(bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The same of text.
-pub fn text(text: &str) -> Cow<'_, str> {
+pub(crate) fn text(text: &str) -> Cow<'_, str> {
     match passwords(text.as_bytes()) {
         Cow::Borrowed(_) => Cow::Borrowed(text),
         Cow::Owned(masked) => Cow::Owned(String::from_utf8_lossy(&masked).into_owned()),

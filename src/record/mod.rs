@@ -1,14 +1,14 @@
 //! What is kept of calls: in memory while they run, then on the disk, and in the journal.
 
-pub mod counters;
-pub mod form;
-pub mod history;
-pub mod journal;
-pub mod mask;
-pub mod mover;
-pub mod needles;
-pub mod recorder;
-pub mod retention;
-pub mod spool;
-pub mod store;
-pub mod text;
+pub(crate) mod counters;
+pub(crate) mod form;
+pub(crate) mod history;
+pub(crate) mod journal;
+pub(crate) mod mask;
+pub(crate) mod mover;
+pub(crate) mod needles;
+pub(crate) mod recorder;
+pub(crate) mod retention;
+pub(crate) mod spool;
+pub(crate) mod store;
+pub(crate) mod text;

@@ -56,7 +56,7 @@ const PRUNED: &str = ".pruned";
 
 /// What has been done.
 #[derive(Debug, Default)]
-pub struct Tidied {
+pub(crate) struct Tidied {
     pub moved: usize,
     pub lost: usize,
     pub pruned: usize,
@@ -78,12 +78,12 @@ const MAX_ROUNDS: u32 = 60;
 const LONG_ROUND: Round = Round { max_entries: 500_000, max_time: Duration::from_secs(20) };
 
 /// Whether the last mover could do nothing.
-pub fn is_stuck(spool: &Spool) -> bool {
+pub(crate) fn is_stuck(spool: &Spool) -> bool {
     spool.base().look(STUCK).is_ok()
 }
 
 /// Starts a mover for what a call has left, unless one is there, or systemd sees to it.
-pub fn start_if_needed(hooks_dir: &Path, place: &Place) {
+pub(crate) fn start_if_needed(hooks_dir: &Path, place: &Place) {
     let spool = &place.spool;
     let is_recent = |time: SystemTime| time.elapsed().is_ok_and(|age| age < STUCK_FOR);
     let stuck = spool.base().look(STUCK).and_then(|file| file.modified());
@@ -107,7 +107,7 @@ fn start_one(hooks_dir: &Path, spool: &Spool) {
 
 /// The same where a host has just been started: what the last boot left is looked at. Also where
 /// hooks have left files, which the unit for records doesn't wait for.
-pub fn start(hooks_dir: &Path, settings: &Settings) {
+pub(crate) fn start(hooks_dir: &Path, settings: &Settings) {
     let spool = Spool::new(&settings.runtime_dir);
     if !Trash::new(&settings.runtime_dir).is_empty() {
         let _ = spool.make();
@@ -138,7 +138,7 @@ fn lock(spool: &Spool, name: &str) -> io::Result<Option<Flock<File>>> {
 ///
 /// # Errors
 /// The runtime directory can't be used.
-pub fn hold(runtime_dir: &Dir) -> io::Result<Option<Flock<File>>> {
+pub(crate) fn hold(runtime_dir: &Dir) -> io::Result<Option<Flock<File>>> {
     let spool = Spool::new(runtime_dir);
     spool.make()?;
     lock(&spool, MOVER)
@@ -148,7 +148,7 @@ pub fn hold(runtime_dir: &Dir) -> io::Result<Option<Flock<File>>> {
 ///
 /// # Errors
 /// The runtime directory can't be used.
-pub fn linger(settings: &Settings) -> io::Result<Tidied> {
+pub(crate) fn linger(settings: &Settings) -> io::Result<Tidied> {
     let mover = Mover::new(settings);
     let mut sum = Tidied::default();
     let mut rounds = 0;
@@ -191,7 +191,7 @@ pub fn linger(settings: &Settings) -> io::Result<Tidied> {
 ///
 /// # Errors
 /// The runtime directory can't be used.
-pub fn tidy(settings: &Settings) -> io::Result<Tidied> {
+pub(crate) fn tidy(settings: &Settings) -> io::Result<Tidied> {
     let mover = Mover::new(settings);
     mover.spool.make()?;
     mover.exclusively(|mover| {

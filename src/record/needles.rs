@@ -1,19 +1,19 @@
 //! Many words, found in one pass over bytes, whatever the words are (Aho and Corasick's automaton).
 
 /// Words up to this length can be looked for, in bytes.
-pub const MAX_NEEDLE_BYTES: usize = 512;
+pub(crate) const MAX_NEEDLE_BYTES: usize = 512;
 
 const ROOT: u32 = 0;
 
 /// A place in what is searched, by its beginning and its end.
-pub type Span = (usize, usize);
+pub(crate) type Span = (usize, usize);
 
 /// What is read of the bytes: a byte as it is meant, and the place where it is written.
-pub type Symbol = (u8, Span);
+pub(crate) type Symbol = (u8, Span);
 
 /// Words to look for.
 #[derive(Clone, Debug)]
-pub struct Needles {
+pub(crate) struct Needles {
     nodes: Vec<Node>,
     /// The children of the root, by their byte: most bytes lead there.
     first: Vec<u32>,
@@ -34,7 +34,7 @@ struct Node {
 
 impl Needles {
     /// Takes words in any order; what is longer than can be looked for is cut off at its end.
-    pub fn new(words: impl IntoIterator<Item = Vec<u8>>) -> Needles {
+    pub(crate) fn new(words: impl IntoIterator<Item = Vec<u8>>) -> Needles {
         let mut words: Vec<Vec<u8>> = words.into_iter().collect();
         words.iter_mut().for_each(|word| word.truncate(MAX_NEEDLE_BYTES));
         words.sort_unstable();
@@ -130,7 +130,7 @@ impl Needles {
     }
 
     /// Tells where words are, in the order of their ends; of those with the same end the longest.
-    pub fn find(&self, symbols: impl Iterator<Item = Symbol>, found: &mut dyn FnMut(Span)) {
+    pub(crate) fn find(&self, symbols: impl Iterator<Item = Symbol>, found: &mut dyn FnMut(Span)) {
         // where the last symbols are written
         let mut places = [0; MAX_NEEDLE_BYTES];
         let mut state = ROOT;
@@ -145,7 +145,7 @@ impl Needles {
     }
 
     /// Tells after each byte how much of a word has been read by then, in bytes.
-    pub fn follow(&self, bytes: impl Iterator<Item = u8>, read: &mut dyn FnMut(usize)) {
+    pub(crate) fn follow(&self, bytes: impl Iterator<Item = u8>, read: &mut dyn FnMut(usize)) {
         let mut state = ROOT;
         for byte in bytes {
             state = self.step(state, byte);

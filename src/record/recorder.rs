@@ -31,7 +31,7 @@ use crate::witness::{PlanDecision, Planned};
 const MOST_HASHED: u64 = 256 * 1024;
 
 /// The record of one call, from its beginning to its answer.
-pub struct Recorder {
+pub(crate) struct Recorder {
     cause: Cause,
     began: Instant,
     began_us: u64,
@@ -41,7 +41,7 @@ pub struct Recorder {
 
 /// What came of writing it down.
 #[derive(Default)]
-pub struct Kept {
+pub(crate) struct Kept {
     /// There where the call was to be recorded.
     pub execution: Option<Execution>,
     pub place: Option<Place>,
@@ -86,7 +86,7 @@ impl Place {
 impl Recorder {
     /// Goes on with the record that another process has begun, in whose place this one is. Where
     /// there is none, nothing is written.
-    pub fn resume(cause: Cause, execution: &Execution, place: &Place) -> Recorder {
+    pub(crate) fn resume(cause: Cause, execution: &Execution, place: &Place) -> Recorder {
         let mut recorder = Recorder::new(cause);
         let Ok(mut record) = store::read(place.spool.running(), &execution.id) else {
             return recorder;
@@ -109,7 +109,7 @@ impl Recorder {
         recorder
     }
 
-    pub fn new(cause: Cause) -> Recorder {
+    pub(crate) fn new(cause: Cause) -> Recorder {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Recorder {
             cause,
@@ -120,14 +120,14 @@ impl Recorder {
     }
 
     /// Keeps the passwords of a document out of what is written down.
-    pub fn hide(&mut self, document: &[u8]) {
+    pub(crate) fn hide(&mut self, document: &[u8]) {
         if let Some(open) = &mut self.open {
             open.secrets.add(document);
         }
     }
 
     /// Writes down how it ended.
-    pub fn finish(self, answer: &Answer) -> Kept {
+    pub(crate) fn finish(self, answer: &Answer) -> Kept {
         let duration_us = micros(self.began);
         let Some(open) = self.open else { return Kept::default() };
         let Open { execution, place, mut record, is_bypassed, trouble, secrets, .. } = open;
@@ -350,7 +350,7 @@ impl Witness for Recorder {
 }
 
 /// A step as a record has it.
-pub fn planned(step: &Step, facts: &Facts) -> Planned {
+pub(crate) fn planned(step: &Step, facts: &Facts) -> Planned {
     let device = step.device.and_then(|index| facts.metadata.devices.get(index));
     Planned {
         hook: step.hook.label.clone(),
@@ -362,7 +362,7 @@ pub fn planned(step: &Step, facts: &Facts) -> Planned {
 }
 
 /// The word that a record, and `hookmux plan`, have for what is to become of a step.
-pub fn decision_of(step: &Step) -> PlanDecision {
+pub(crate) fn decision_of(step: &Step) -> PlanDecision {
     match step.decision {
         Decision::Run => PlanDecision::Run,
         Decision::Fails { .. } => PlanDecision::Fail,

@@ -8,7 +8,7 @@ use crate::config::settings::{FAILURES, Retention};
 
 /// What of a record decides.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub(crate) struct Kept {
     pub id: String,
     pub hooks: Vec<String>,
     /// The guest or network that the call was about; `None` where it was about none, or nobody knows.
@@ -23,7 +23,7 @@ pub struct Kept {
 }
 
 /// The ids of those that go. `records` come the newest first.
-pub fn superfluous(records: &[Kept], limits: &Retention) -> Vec<String> {
+pub(crate) fn superfluous(records: &[Kept], limits: &Retention) -> Vec<String> {
     let mut seen: HashMap<(&str, bool), u64> = HashMap::new();
     let mut gone = Vec::new();
     let mut stays: Vec<&Kept> = Vec::new();

@@ -18,7 +18,7 @@ use crate::machine::ulid;
 use crate::state::Dir;
 
 /// What all records that haven't been moved may take together, in bytes.
-pub const MOST: u64 = 64 << 20;
+pub(crate) const MOST: u64 = 64 << 20;
 /// From there on records are kept without what is large in them, in bytes.
 const TIGHT: u64 = 48 << 20;
 
@@ -261,7 +261,7 @@ fn counters_text(dropped: Dropped) -> Vec<u8> {
 }
 
 /// Removes what in a directory was to replace a file, by processes that aren't there any more.
-pub fn remove_torn(directory: &Dir) {
+pub(crate) fn remove_torn(directory: &Dir) {
     let is_torn = |name: &OsStr| {
         let pid = name.to_str().and_then(|name| name.strip_suffix(".new")?.rsplit('.').next());
         pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
@@ -272,7 +272,7 @@ pub fn remove_torn(directory: &Dir) {
 }
 
 /// What in a directory has the name of a record, sorted.
-pub fn ids(directory: &Dir) -> Vec<String> {
+pub(crate) fn ids(directory: &Dir) -> Vec<String> {
     let mut ids: Vec<String> = directory
         .names()
         .unwrap_or_default()

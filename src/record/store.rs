@@ -9,14 +9,14 @@ use super::spool;
 use crate::state::Dir;
 
 /// Letters of an id that name its group.
-pub const GROUP: usize = 6;
+pub(crate) const GROUP: usize = 6;
 /// How much of a record is read at once for its head.
 const FIRST_READ: usize = 4096;
 /// What a head takes at most, in bytes.
 const MAX_HEAD_BYTES: usize = 8 << 20;
 /// What a record takes at most, in bytes: more than all of them may take in the runtime directory
 /// can't have been written.
-pub const MAX_RECORD_BYTES: u64 = spool::MOST;
+pub(crate) const MAX_RECORD_BYTES: u64 = spool::MOST;
 
 /// The records of a state directory.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ impl Store {
 }
 
 /// The group that an id, or the smallest id of a time, belongs to.
-pub fn group_of(id: &str) -> &str {
+pub(crate) fn group_of(id: &str) -> &str {
     id.get(..GROUP).unwrap_or(id)
 }
 

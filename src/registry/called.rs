@@ -77,12 +77,12 @@ fn rows(pattern: &CallPattern) -> impl Iterator<Item = (Driver, &'static Row)> {
 }
 
 /// The versions that make the calls of a pattern, as the table of operations has them.
-pub fn since(pattern: &CallPattern) -> Vec<&'static str> {
+pub(crate) fn since(pattern: &CallPattern) -> Vec<&'static str> {
     rows(pattern).map(|(_, row)| row.since).collect()
 }
 
 /// Of a pattern that no call of libvirt's fits: what may have been meant.
-pub fn uncalled(pattern: &CallPattern) -> Option<String> {
+pub(crate) fn uncalled(pattern: &CallPattern) -> Option<String> {
     if rows(pattern).next().is_some() {
         return None;
     }

@@ -1,8 +1,8 @@
 //! All registrations of all roots: which are there, which mask each other, which are broken.
 
-pub mod cache;
-pub mod called;
-pub mod matching;
+pub(crate) mod cache;
+pub(crate) mod called;
+pub(crate) mod matching;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use crate::search::directory::{self, Entry, Unreadable};
 use crate::trust::Trust;
 
 /// The file in `hooks.d` that is locked while registrations change.
-pub const LOCK_NAME: &str = ".lock";
+pub(crate) const LOCK_NAME: &str = ".lock";
 
 /// One file of `hooks.d`.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub(crate) struct Source {
     pub path: PathBuf,
     /// The root that has its `hooks.d`.
     pub root: PathBuf,
@@ -52,7 +52,7 @@ pub struct Registry {
 ///
 /// # Errors
 /// A directory is there and can't be read.
-pub fn entries(settings: &Settings) -> Result<Vec<Entry>, Unreadable> {
+pub(crate) fn entries(settings: &Settings) -> Result<Vec<Entry>, Unreadable> {
     directory::entries_by(settings.all_roots(), DIRECTORY, &|path| {
         if path.extension().is_none_or(|end| end != EXTENSION) {
             return State::Skipped("no registration: its name doesn't end in .yaml");
@@ -78,7 +78,7 @@ fn is_file(path: &Path) -> bool {
 ///
 /// # Errors
 /// A directory is there and can't be read.
-pub fn scan(settings: &Settings, trust: &mut Trust) -> Result<Vec<Source>, Unreadable> {
+pub(crate) fn scan(settings: &Settings, trust: &mut Trust) -> Result<Vec<Source>, Unreadable> {
     let sources = entries(settings)?.into_iter().map(|entry| {
         let root = root_of(&entry.path);
         let content =
@@ -89,14 +89,14 @@ pub fn scan(settings: &Settings, trust: &mut Trust) -> Result<Vec<Source>, Unrea
 }
 
 /// What is wrong with a link whose end isn't there.
-pub fn leads_nowhere(path: &Path) -> Diagnostic {
+pub(crate) fn leads_nowhere(path: &Path) -> Diagnostic {
     let words =
         "a link to nothing: what it leads to is not there (a link to /dev/null would disable it)";
     Diagnostic::unreadable(path, words)
 }
 
 /// The root of a file in its `hooks.d`.
-pub fn root_of(source: &Path) -> PathBuf {
+pub(crate) fn root_of(source: &Path) -> PathBuf {
     source.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_path_buf()
 }
 
@@ -104,7 +104,7 @@ pub fn root_of(source: &Path) -> PathBuf {
 ///
 /// # Errors
 /// What is wrong, and where.
-pub fn read(
+pub(crate) fn read(
     path: &Path,
     root: &Path,
     policy: TrustPolicy,

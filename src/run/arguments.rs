@@ -16,7 +16,7 @@ use crate::libvirt::metadata::Property;
 use crate::occasion::Occasion;
 
 /// All that a hook can be told of its call.
-pub struct HookInput<'a> {
+pub(crate) struct HookInput<'a> {
     pub occasion: &'a Occasion<'a>,
     /// That of the step, else that by which the call is known.
     pub event: Option<Cow<'static, str>>,
@@ -31,7 +31,7 @@ pub struct HookInput<'a> {
 
 impl HookInput<'_> {
     /// The arguments of a registration, filled in.
-    pub fn arguments(&self, registration: &Registration) -> Vec<Vec<u8>> {
+    pub(crate) fn arguments(&self, registration: &Registration) -> Vec<Vec<u8>> {
         registration
             .args
             .iter()
@@ -54,7 +54,7 @@ impl HookInput<'_> {
     }
 
     /// The event as one object: what `stdin: json` gives. Keys are added, never changed.
-    pub fn json(&self) -> Vec<u8> {
+    pub(crate) fn json(&self) -> Vec<u8> {
         let text = |text: &OsStr| Value::from(text.to_string_lossy());
         let device = self
             .device
@@ -109,6 +109,6 @@ impl HookInput<'_> {
 }
 
 /// This host's name.
-pub fn host() -> String {
+pub(crate) fn host() -> String {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -20,7 +20,7 @@ use crate::process::DEFAULT_PATH;
 use crate::process::job::c_string;
 
 /// A property's value over this is left out, in bytes: the kernel refuses variables over 128 KiB.
-pub const MAX_VALUE: usize = 64 * 1024;
+pub(crate) const MAX_VALUE: usize = 64 * 1024;
 /// All properties together, in bytes as the kernel counts them for a new program: names and values
 /// with their ends, and a pointer for each. Its limit for everything is 2 MiB.
 const MAX_VALUES: usize = 512 * 1024;
@@ -35,7 +35,7 @@ const PROPERTY_PREFIX: &str = "HOOKMUX_PROPERTY_";
 
 /// Which custom properties of a guest a hook gets under their bare names too.
 #[derive(Clone, Copy, Debug)]
-pub enum BareNames<'a> {
+pub(crate) enum BareNames<'a> {
     /// None: what was libvirt's own script finds no names that libvirt doesn't set.
     None,
     /// Those that `custom_properties` lists.
@@ -47,7 +47,7 @@ pub enum BareNames<'a> {
 
 impl<'a> BareNames<'a> {
     /// Those of a hook that was found there.
-    pub fn of(source: Source, settings: &'a Settings) -> BareNames<'a> {
+    pub(crate) fn of(source: Source, settings: &'a Settings) -> BareNames<'a> {
         let listed = settings.custom_properties.as_ref();
         match source {
             Source::Tree | Source::Adopted => BareNames::None,
@@ -57,7 +57,7 @@ impl<'a> BareNames<'a> {
     }
 
     /// Whether a hook gets a property of this name under it, whatever its value is.
-    pub fn admit(self, name: &str) -> bool {
+    pub(crate) fn admit(self, name: &str) -> bool {
         let is_wanted = match self {
             BareNames::None => false,
             BareNames::Listed(listed) => is_listed(listed, name),
@@ -84,7 +84,7 @@ fn is_listed(listed: Option<&CustomProperties>, name: &str) -> bool {
 
 /// Variables by name; a name has one value.
 #[derive(Clone, Debug, Default)]
-pub struct Environment {
+pub(crate) struct Environment {
     variables: Vec<(OsString, OsString)>,
     /// Where a name stands: a guest may have thousands of properties.
     places: HashMap<OsString, usize>,
@@ -94,7 +94,7 @@ pub struct Environment {
 
 impl Environment {
     /// What every hook of a call has below all else.
-    pub fn base(surroundings: &Surroundings) -> Environment {
+    pub(crate) fn base(surroundings: &Surroundings) -> Environment {
         let mut environment = Environment::default();
         let path = surroundings.path.clone().filter(|path| !path.is_empty());
         environment.set("PATH", path.unwrap_or_else(|| DEFAULT_PATH.into()));
@@ -106,7 +106,7 @@ impl Environment {
     }
 
     /// Sets a variable, in place of any of the name.
-    pub fn set(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
+    pub(crate) fn set(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
         let (name, value) = (name.into(), value.into());
         match self.places.get(&name) {
             Some(place) => self.variables[*place].1 = value,
@@ -118,7 +118,7 @@ impl Environment {
     }
 
     /// Sets all variables of another one.
-    pub fn extend(&mut self, other: &Environment) {
+    pub(crate) fn extend(&mut self, other: &Environment) {
         other.variables.iter().for_each(|(name, value)| self.set(name, value));
     }
 
@@ -129,7 +129,7 @@ impl Environment {
         }
     }
 
-    pub fn get(&self, name: &str) -> Option<&OsStr> {
+    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
         let place = self.places.get(OsStr::new(name))?;
         self.variables.get(*place).map(|(_, value)| value.as_os_str())
     }
@@ -137,7 +137,7 @@ impl Environment {
     /// Adds a guest's or a device's custom properties, each as `HOOKMUX_PROPERTY_<name>`, and under
     /// its bare name where the hook gets that. A device's come after its guest's, and replace them.
     /// Returns what was left out, in words.
-    pub fn add_properties(
+    pub(crate) fn add_properties(
         &mut self,
         properties: &[Property],
         bare_names: BareNames<'_>,
@@ -186,7 +186,7 @@ impl Environment {
     }
 
     /// As a program is started with it.
-    pub fn block(&self) -> Vec<CString> {
+    pub(crate) fn block(&self) -> Vec<CString> {
         self.variables
             .iter()
             .map(|(name, value)| {
@@ -201,7 +201,7 @@ impl Environment {
 
 /// All that libvirt passed to this process, byte by byte, but for hookmux's own variables: a script
 /// that called hookmux is told of its own call by them.
-pub fn of_libvirt() -> Vec<CString> {
+pub(crate) fn of_libvirt() -> Vec<CString> {
     // the C library's list may be incomplete: a dynamic one takes out what a confined program must
     // not have
     let passed = std::fs::read("/proc/self/environ").unwrap_or_else(|_| {
@@ -216,7 +216,7 @@ pub fn of_libvirt() -> Vec<CString> {
 }
 
 /// What libvirt would pass, made from a person's own environment.
-pub fn as_of_libvirt() -> Vec<CString> {
+pub(crate) fn as_of_libvirt() -> Vec<CString> {
     let own = PASSED.iter().filter_map(|name| {
         let value = std::env::var_os(name)?;
         Some(c_string(&[name.as_bytes(), b"=", value.as_bytes()].concat()))

@@ -36,7 +36,7 @@ use crate::witness::{Fact, Witness};
 
 /// Which file a hook finds the document in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DocumentFile {
+pub(crate) enum DocumentFile {
     /// The one that all hooks of the event have; one of its own under `run_as`.
     Usual,
     /// One of its own: it runs beside others.
@@ -46,16 +46,16 @@ pub enum DocumentFile {
 }
 
 /// A job, and the copy of the document that is its own.
-pub struct Launch {
+pub(crate) struct Launch {
     pub job: Job,
     pub copy: Option<Copy>,
 }
 
 /// Why a hook can't be started: the status that it fails with, and words.
-pub type Refused = (i32, String);
+pub(crate) type Refused = (i32, String);
 
 /// What all hooks of a call are started with, and what starts them.
-pub struct Launcher<'a> {
+pub(crate) struct Launcher<'a> {
     pub occasion: &'a Occasion<'a>,
     pub supervisor: &'a mut Supervisor,
     pub exchange: &'a mut Exchange,
@@ -73,7 +73,7 @@ pub struct Launcher<'a> {
 
 impl<'a> Launcher<'a> {
     /// With it comes what is wrong with the settings' part of the environment.
-    pub fn new(
+    pub(crate) fn new(
         occasion: &'a Occasion<'a>,
         depth: u32,
         supervisor: &'a mut Supervisor,
@@ -89,17 +89,17 @@ impl<'a> Launcher<'a> {
         (launcher, trouble)
     }
 
-    pub fn tell(&mut self, fact: &Fact<'_>) {
+    pub(crate) fn tell(&mut self, fact: &Fact<'_>) {
         self.witness.see(&self.occasion.execution, fact);
     }
 
-    pub fn device_label(&self, step: &Step) -> Option<String> {
+    pub(crate) fn device_label(&self, step: &Step) -> Option<String> {
         let device = self.occasion.facts.metadata.devices.get(step.device?)?;
         Some(device.label.clone())
     }
 
     /// Puts together what a step is started with.
-    pub fn launch(
+    pub(crate) fn launch(
         &mut self,
         step: &Step,
         number: usize,
@@ -161,7 +161,7 @@ impl<'a> Launcher<'a> {
     }
 
     /// By which all processes of a run are known; that of a hook is told to people as well.
-    pub fn run_id(&self, number: usize, part: Part) -> String {
+    pub(crate) fn run_id(&self, number: usize, part: Part) -> String {
         let suffix = match part {
             Part::Hook => "",
             Part::Check => "-check",
@@ -211,7 +211,7 @@ impl<'a> Launcher<'a> {
         self.exchange.copy(step.event.as_ref(), device, number, owner)
     }
 
-    pub fn program(&self, step: &Step, part: Part) -> PathBuf {
+    pub(crate) fn program(&self, step: &Step, part: Part) -> PathBuf {
         let registration = step.hook.registration.as_deref();
         let words = registration.and_then(|registration| match part {
             Part::Hook => Some(&registration.command),
@@ -451,7 +451,7 @@ const MAX_ENVIRONMENT_BYTES: u64 = 4 << 20;
 ///
 /// # Errors
 /// It isn't there, isn't trusted, or says something else.
-pub fn read_environment_file(
+pub(crate) fn read_environment_file(
     path: &Path,
     user: u32,
 ) -> Result<Vec<(OsString, OsString)>, EnvironmentFileError> {
@@ -466,7 +466,7 @@ pub fn read_environment_file(
 
 /// Why a file of variables can't be used.
 #[derive(Debug)]
-pub struct EnvironmentFileError {
+pub(crate) struct EnvironmentFileError {
     path: PathBuf,
     fault: Fault,
 }
@@ -480,7 +480,7 @@ enum Fault {
 
 impl EnvironmentFileError {
     /// Whether others could have changed it: it wasn't read then.
-    pub fn is_not_trusted(&self) -> bool {
+    pub(crate) fn is_not_trusted(&self) -> bool {
         let Fault::NotTrusted(refusal) = &self.fault else { return false };
         !matches!(refusal.fault, trust::Fault::NotRegular)
     }

@@ -6,7 +6,7 @@ use crate::process::stored_job::{Bytes, StoredJob};
 
 /// A hook that succeeded, with what rolls it back.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct LeftRollback {
+pub(crate) struct LeftRollback {
     /// `before_vm_start/gpu (rollback)`
     pub label: String,
     pub event: Option<String>,
@@ -20,7 +20,7 @@ pub struct LeftRollback {
 
 impl LeftRollback {
     /// As one line.
-    pub fn line(&self) -> Vec<u8> {
+    pub(crate) fn line(&self) -> Vec<u8> {
         // strings and numbers: it can't fail
         serde_json::to_vec(self).unwrap_or_default()
     }

@@ -12,11 +12,11 @@ use crate::libvirt::front::Front;
 use crate::machine::{own_binary, proc};
 
 /// How deep calls may lie in each other: hooks of a call of libvirt's are at depth 1.
-pub const MAX_DEPTH: u32 = 4;
+pub(crate) const MAX_DEPTH: u32 = 4;
 /// The variable that tells a hook its depth.
-pub const DEPTH_VARIABLE: &str = "HOOKMUX_DEPTH";
+pub(crate) const DEPTH_VARIABLE: &str = "HOOKMUX_DEPTH";
 /// The variable that tells a hook what people call it.
-pub const HOOK_VARIABLE: &str = "HOOKMUX_HOOK";
+pub(crate) const HOOK_VARIABLE: &str = "HOOKMUX_HOOK";
 /// How many ancestors are looked at. More stand between a call and its hook's own call only where
 /// somebody wants that; the depth holds all the same.
 const MOST_ANCESTORS: usize = 256;
@@ -27,7 +27,7 @@ const DAEMONS: [&str; 6] =
 
 /// Where a call stands among others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Nesting {
+pub(crate) struct Nesting {
     /// How many hooks it comes from, each of them of a call: 0 for libvirt's own.
     pub depth: u32,
     /// Why no hook of this call may run.
@@ -37,7 +37,7 @@ pub struct Nesting {
 impl Nesting {
     /// Looks at this process's environment; where it isn't a libvirt daemon's child, at those of its
     /// ancestors too.
-    pub fn of(call: &Call) -> Nesting {
+    pub(crate) fn of(call: &Call) -> Nesting {
         let mut found = Found::default();
         if std::env::var_os("HOOKMUX_EXECUTION").is_some() {
             found.take(call, Outer::of(&|name| std::env::var_os(name)));

@@ -4,7 +4,7 @@
 use crate::config::values::is_own_variable;
 
 /// Single names, as they are written.
-pub const NAMES: &[&str] = &[
+pub(crate) const NAMES: &[&str] = &[
     // shells
     "PATH",
     "ENV",
@@ -160,7 +160,7 @@ pub const NAMES: &[&str] = &[
 ];
 
 /// How the names of one loader, interpreter or tool begin.
-pub const PREFIXES: &[&str] = &[
+pub(crate) const PREFIXES: &[&str] = &[
     // shells
     "BASH",
     "COMP_",
@@ -368,7 +368,7 @@ pub const PREFIXES: &[&str] = &[
 ];
 
 /// Ends by which tools take options, programs, places and peers; in capitals or not.
-pub const SUFFIXES: &[&str] = &[
+pub(crate) const SUFFIXES: &[&str] = &[
     "_OPTIONS",
     "_OPTS",
     "_ARGS",
@@ -400,7 +400,7 @@ pub const SUFFIXES: &[&str] = &[
 ];
 
 /// The same, of names in capitals only: in lower case guests may well have such words.
-pub const CAPITAL_SUFFIXES: &[&str] = &[
+pub(crate) const CAPITAL_SUFFIXES: &[&str] = &[
     "_OPT",
     "FLAGS",
     "EDITOR",
@@ -417,7 +417,7 @@ pub const CAPITAL_SUFFIXES: &[&str] = &[
 
 /// Whether a bare variable of this name could change how a hook, or a tool of a hook, works; also
 /// whether it is hookmux's own.
-pub fn steers(name: &str) -> bool {
+pub(crate) fn steers(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| upper.ends_with(suffix));
     NAMES.contains(&name)

@@ -24,7 +24,7 @@ mod detached;
 mod foresee;
 mod rollback;
 
-pub use rollback::ROLLBACK_TIME;
+pub(crate) use rollback::ROLLBACK_TIME;
 use rollback::has_rollback;
 
 /// How much of a failed hook's standard error is kept for libvirt, in bytes.
@@ -35,7 +35,7 @@ const STOP: i32 = 2;
 const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Runs the steps of a call.
-pub struct StepRunner<'a> {
+pub(crate) struct StepRunner<'a> {
     launcher: Launcher<'a>,
     /// Rollbacks that failed.
     pub undone: Vec<Failure>,
@@ -91,13 +91,13 @@ impl<T> Prepared<T> {
 type Locked = Result<Option<(Lock, Duration)>, Obstacle>;
 
 impl StepRunner<'_> {
-    pub fn new(launcher: Launcher<'_>) -> StepRunner<'_> {
+    pub(crate) fn new(launcher: Launcher<'_>) -> StepRunner<'_> {
         StepRunner { launcher, undone: Vec::new(), has_queued: false }
     }
 
     /// Runs the steps, and what undoes them where a gate stays shut. Returns what became of those
     /// that had a part.
-    pub fn run(&mut self, steps: Vec<Step>) -> Vec<Run> {
+    pub(crate) fn run(&mut self, steps: Vec<Step>) -> Vec<Run> {
         let total = self.launcher.occasion.settings.total_timeout(self.launcher.occasion.call);
         let ends = Instant::now() + total;
         let mut tried: Vec<Tried> = Vec::new();
@@ -357,8 +357,8 @@ impl StepRunner<'_> {
             })
             .collect();
         let (witness, execution) = (&mut *self.launcher.witness, &self.launcher.occasion.execution);
-        let mut progress = |progress: Progress<'_>| match progress {
-            Progress::Started { job, at, .. } => {
+        let mut progress = |progress: Progress| match progress {
+            Progress::Started { job, at } => {
                 if let Some((label, device, path)) = started.get(job) {
                     let (device, path) = (device.as_deref(), Some(path.as_path()));
                     witness.see(execution, &Fact::Started { label, device, path, at });
@@ -369,7 +369,6 @@ impl StepRunner<'_> {
                     witness.see(execution, &Fact::Slow { label, limit });
                 }
             }
-            Progress::Ended { .. } => {}
         };
         let jobs = ready.iter_mut().filter_map(|one| one.job.take()).collect();
         let ended = self.launcher.supervisor.run(jobs, &mut progress);

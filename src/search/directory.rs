@@ -19,7 +19,7 @@ const LEFT_BEHIND_INFIX: &[&str] = &[".dpkg-", ".ucf-"];
 
 /// An entry of an event directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     pub name: OsString,
     pub path: PathBuf,
     /// Index into the roots that were asked.
@@ -39,7 +39,7 @@ pub struct Unreadable {
 ///
 /// # Errors
 /// A directory exists and can't be read: its hooks are unknown.
-pub fn entries<'a>(
+pub(crate) fn entries<'a>(
     roots: impl IntoIterator<Item = &'a Path>,
     event: &str,
 ) -> Result<Vec<Entry>, Unreadable> {
@@ -50,7 +50,7 @@ pub fn entries<'a>(
 ///
 /// # Errors
 /// As [`entries`].
-pub fn entries_by<'a>(
+pub(crate) fn entries_by<'a>(
     roots: impl IntoIterator<Item = &'a Path>,
     event: &str,
     judge: &dyn Fn(&Path) -> State,
@@ -98,7 +98,7 @@ fn is_trusted_entry(path: &Path) -> bool {
 /// # Errors
 /// As of `opendir(3)` and `readdir(3)`; a link that leads nowhere is one: what it stood for is
 /// unknown.
-pub fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
+pub(crate) fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
     let unreadable = |error| Unreadable { path: path.to_path_buf(), error };
     match files::read_dir(path) {
         Ok(list) => list
@@ -119,7 +119,7 @@ pub fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
 }
 
 /// Whether a root of another user's is shut to this one: its hooks aren't meant for this user.
-pub fn is_shut_to(root: &Path, user: u32) -> bool {
+pub(crate) fn is_shut_to(root: &Path, user: u32) -> bool {
     match files::read_dir(root) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             // one that can't even be seen lies in a directory that isn't this user's
@@ -130,7 +130,7 @@ pub fn is_shut_to(root: &Path, user: u32) -> bool {
 }
 
 /// Why a name is none of a hook.
-pub fn left_behind(name: &OsStr) -> Option<&'static str> {
+pub(crate) fn left_behind(name: &OsStr) -> Option<&'static str> {
     let bytes = name.as_bytes();
     if bytes.starts_with(b".") {
         return Some("a hidden file");
@@ -142,7 +142,7 @@ pub fn left_behind(name: &OsStr) -> Option<&'static str> {
 }
 
 /// What the file itself says.
-pub fn state(path: &Path) -> State {
+pub(crate) fn state(path: &Path) -> State {
     // there may be a hook: whether it can be run is asked when it is its turn
     look(path).unwrap_or(State::Active)
 }
@@ -152,7 +152,7 @@ pub fn state(path: &Path) -> State {
 ///
 /// # Errors
 /// It may be there, and can't be looked at.
-pub fn look(path: &Path) -> Result<State, Unreadable> {
+pub(crate) fn look(path: &Path) -> Result<State, Unreadable> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error)

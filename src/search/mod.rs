@@ -1,12 +1,12 @@
 //! Which files of the roots there are, and which of them mask others.
 
-pub mod directory;
+pub(crate) mod directory;
 
 use std::path::PathBuf;
 
 /// Whether a found hook runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     Active,
     /// The same name in a root of higher precedence; its path.
     Masked(PathBuf),
@@ -20,7 +20,8 @@ pub enum State {
 }
 
 impl State {
-    pub const fn name(&self) -> &'static str {
+    #[cfg(test)]
+    pub(crate) const fn name(&self) -> &'static str {
         match self {
             State::Active => "active",
             State::Masked(_) => "masked",
@@ -32,12 +33,12 @@ impl State {
     }
 
     /// Whether it looks as if it were meant to run, and doesn't: an administrator has to know.
-    pub fn is_odd(&self) -> bool {
+    pub(crate) fn is_odd(&self) -> bool {
         matches!(self, State::NotExecutable | State::Dangling)
     }
 
     /// Why it doesn't run; `None` where it does.
-    pub fn reason(&self) -> Option<String> {
+    pub(crate) fn reason(&self) -> Option<String> {
         match self {
             State::Active => None,
             State::Masked(by) => Some(format!("masked by {}", by.display())),

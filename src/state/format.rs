@@ -44,7 +44,7 @@ impl Newer {
 ///
 /// # Errors
 /// It is an array.
-pub fn object(json: &[u8]) -> serde_json::Result<&[u8]> {
+pub(crate) fn object(json: &[u8]) -> serde_json::Result<&[u8]> {
     if json.trim_ascii_start().starts_with(b"[") {
         return Err(serde::de::Error::custom("an array, where an object has to be"));
     }
@@ -55,7 +55,7 @@ pub fn object(json: &[u8]) -> serde_json::Result<&[u8]> {
 ///
 /// # Errors
 /// It is no object, or not one of this kind.
-pub fn read_object<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Result<T> {
+pub(crate) fn read_object<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Result<T> {
     serde_json::from_slice(object(json)?)
 }
 
@@ -63,7 +63,7 @@ pub fn read_object<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Res
 ///
 /// # Errors
 /// It is newer than `known`.
-pub fn check(json: &[u8], known: u32) -> Result<(), Newer> {
+pub(crate) fn check(json: &[u8], known: u32) -> Result<(), Newer> {
     #[derive(Deserialize)]
     struct Versioned {
         #[serde(default)]

@@ -25,7 +25,7 @@ const MAX_HOOK_BYTES: usize = 1024;
 /// Who holds a lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Holder {
+pub(crate) struct Holder {
     format: u32,
     /// As people call it.
     hook: String,
@@ -38,7 +38,7 @@ pub struct Holder {
 
 impl Holder {
     /// One that takes a lock now.
-    pub fn new(hook: &str, execution: &str) -> Holder {
+    pub(crate) fn new(hook: &str, execution: &str) -> Holder {
         Holder {
             format: FORMAT,
             hook: cut::beginning(hook, MAX_HOOK_BYTES).to_owned(),
@@ -49,7 +49,7 @@ impl Holder {
     }
 
     /// In words; the other one may have gone a moment ago.
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let Holder { hook, execution, pid, since, .. } = self;
         let line = format!("{hook} holds it since {since} (execution {execution}, process {pid})");
         sanitize::line(line.as_bytes())
@@ -71,7 +71,7 @@ impl Holder {
 
 /// A lock that is held; dropping it lets go.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     file: Flock<File>,
 }
 
@@ -84,7 +84,7 @@ impl Drop for Lock {
 
 /// Why there is no lock.
 #[derive(Debug)]
-pub enum Unlocked {
+pub(crate) enum Unlocked {
     /// Somebody else held it all the time that there was: who, as far as is known.
     TimedOut(Option<Holder>),
     /// hookmux was told to end.
@@ -96,7 +96,7 @@ pub enum Unlocked {
 ///
 /// # Errors
 /// See [`Unlocked`].
-pub fn try_take(runtime_dir: &Dir, name: &str, holder: &Holder) -> Result<Lock, Unlocked> {
+pub(crate) fn try_take(runtime_dir: &Dir, name: &str, holder: &Holder) -> Result<Lock, Unlocked> {
     take(runtime_dir, name, holder, Instant::now(), &mut || false)
 }
 
@@ -104,7 +104,7 @@ pub fn try_take(runtime_dir: &Dir, name: &str, holder: &Holder) -> Result<Lock, 
 ///
 /// # Errors
 /// See [`Unlocked`].
-pub fn take(
+pub(crate) fn take(
     runtime_dir: &Dir,
     name: &str,
     holder: &Holder,

@@ -5,9 +5,9 @@
 //! where a link of his leads. So nothing below is read, followed or written before the directory has
 //! been judged: by [`Dir`], which is the only way there.
 
-pub mod format;
-pub mod locks;
-pub mod trash;
+pub(crate) mod format;
+pub(crate) mod locks;
+pub(crate) mod trash;
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};

@@ -18,18 +18,18 @@ use crate::machine::{files, ulid};
 use crate::state::Dir;
 
 /// Its name in the runtime directory.
-pub const DIRECTORY: &str = "trash";
+pub(crate) const DIRECTORY: &str = "trash";
 
 /// How much is removed at once.
 #[derive(Clone, Copy, Debug)]
-pub struct Round {
+pub(crate) struct Round {
     pub max_entries: usize,
     pub max_time: Duration,
 }
 
 /// What a round came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Emptied {
+pub(crate) struct Emptied {
     /// Files and directories.
     pub removed: usize,
     /// Whether something is there still.
@@ -38,17 +38,17 @@ pub struct Emptied {
 
 /// The trash of one runtime directory: nobody else can look into it, or reach what lies in it.
 #[derive(Clone, Debug)]
-pub struct Trash {
+pub(crate) struct Trash {
     runtime_dir: Dir,
 }
 
 impl Trash {
-    pub fn new(runtime_dir: &Dir) -> Trash {
+    pub(crate) fn new(runtime_dir: &Dir) -> Trash {
         Trash { runtime_dir: runtime_dir.clone() }
     }
 
     /// Its path, for words only.
-    pub fn named(&self) -> PathBuf {
+    pub(crate) fn named(&self) -> PathBuf {
         self.runtime_dir.named().join(DIRECTORY)
     }
 
@@ -61,7 +61,7 @@ impl Trash {
     ///
     /// # Errors
     /// As of `mkdir(2)`, or something that isn't ours stands in its place.
-    pub fn make(&self) -> io::Result<()> {
+    pub(crate) fn make(&self) -> io::Result<()> {
         match DirBuilder::new().mode(0o700).create(self.path()?) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.shut(),
             other => other,
@@ -95,7 +95,7 @@ impl Trash {
     ///
     /// # Errors
     /// As of `mkdir(2)` and `rename(2)`: it stays where it is.
-    pub fn take(&self, directory: &Path) -> io::Result<()> {
+    pub(crate) fn take(&self, directory: &Path) -> io::Result<()> {
         self.make()?;
         let place = self.path()?.join(ulid::new());
         fs::rename(directory, &place)?;
@@ -103,14 +103,14 @@ impl Trash {
         Ok(())
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.inspect().is_err()
             || !files::read_dir(&self.named()).is_ok_and(|mut all| all.next().is_some())
     }
 
     /// How many files and directories are in it, down to the second level; counts no further than
     /// `limit`.
-    pub fn count(&self, limit: usize) -> usize {
+    pub(crate) fn count(&self, limit: usize) -> usize {
         if self.inspect().is_err() {
             return 0;
         }
@@ -128,7 +128,7 @@ impl Trash {
 
     /// Removes what is in it, as far as the round goes. What can't be removed is left: a mount point,
     /// a file that is immutable.
-    pub fn empty(&self, round: Round) -> Emptied {
+    pub(crate) fn empty(&self, round: Round) -> Emptied {
         let Ok(own) = self.inspect() else { return Emptied::default() };
         let ends = Instant::now() + round.max_time;
         let path = &self.named();

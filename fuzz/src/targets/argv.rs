@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path};
 
-use hookmux::config::{Settings, Surroundings};
-use hookmux::event::{self, Origin};
-use hookmux::hook::tree;
-use hookmux::libvirt::{Call, Class, Operation, front};
+use hookmux::for_tests::config::{Settings, Surroundings};
+use hookmux::for_tests::event::{self, Origin};
+use hookmux::for_tests::hook::tree;
+use hookmux::for_tests::libvirt::{Call, Class, Operation, front};
 
 use super::{Checked, Disagreement, Target, must, same};
 use crate::random::Random;

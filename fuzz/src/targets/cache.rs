@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use hookmux::config::triggers::Triggers;
-use hookmux::config::{self, Registration, Settings};
-use hookmux::machine::files;
-use hookmux::registry::cache;
-use hookmux::registry::{self, Registry};
-use hookmux::trust::Trust;
+use hookmux::for_tests::config::triggers::Triggers;
+use hookmux::for_tests::config::{self, Registration, Settings};
+use hookmux::for_tests::machine::files;
+use hookmux::for_tests::registry::cache;
+use hookmux::for_tests::registry::{self, Registry};
+use hookmux::for_tests::trust::Trust;
 
 use super::{Checked, Target, must, same};
 use crate::random::Random;

@@ -4,17 +4,17 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use hookmux::config::Registration;
-use hookmux::config::registration::When;
-use hookmux::config::values::Patterns;
-use hookmux::config::{Settings, Surroundings};
-use hookmux::document::facts::Facts;
-use hookmux::event::{self, Origin};
-use hookmux::libvirt::{Call, Document, Driver, Operation, operation};
-use hookmux::occasion::Occasion;
-use hookmux::plan::condition::{self, Holds};
-use hookmux::registry::called;
-use hookmux::registry::matching;
+use hookmux::for_tests::config::Registration;
+use hookmux::for_tests::config::registration::When;
+use hookmux::for_tests::config::values::Patterns;
+use hookmux::for_tests::config::{Settings, Surroundings};
+use hookmux::for_tests::document::facts::Facts;
+use hookmux::for_tests::event::{self, Origin};
+use hookmux::for_tests::libvirt::{Call, Document, Driver, Operation, operation};
+use hookmux::for_tests::occasion::Occasion;
+use hookmux::for_tests::plan::condition::{self, Holds};
+use hookmux::for_tests::registry::called;
+use hookmux::for_tests::registry::matching;
 
 use super::{Checked, Target, join, must, parts};
 use crate::growth::Frame;

@@ -2,8 +2,8 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use hookmux::config::values::is_variable_name;
-use hookmux::run::environment;
+use hookmux::for_tests::config::values::is_variable_name;
+use hookmux::for_tests::run::environment;
 
 use super::{Checked, Target, must};
 use crate::random::Random;

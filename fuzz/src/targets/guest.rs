@@ -5,13 +5,13 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use hookmux::event::Origin;
-use hookmux::libvirt::Driver;
-use hookmux::libvirt::document::Identity;
-use hookmux::machine::boot;
-use hookmux::machine::files;
-use hookmux::memory::guest::{Guest, Held};
-use hookmux::state::Dir;
+use hookmux::for_tests::event::Origin;
+use hookmux::for_tests::libvirt::Driver;
+use hookmux::for_tests::libvirt::document::Identity;
+use hookmux::for_tests::machine::boot;
+use hookmux::for_tests::machine::files;
+use hookmux::for_tests::memory::guest::{Guest, Held};
+use hookmux::for_tests::state::Dir;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! The head of a document against its tree: a call without hooks and one with hooks must mean the
 //! same guest.
 
-use hookmux::libvirt::document;
+use hookmux::for_tests::libvirt::document;
 use roxmltree::{Document, Node};
 
 use super::{Checked, Target, must, same};

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hookmux::machine::files;
-use hookmux::queue::clock::Clock;
-use hookmux::queue::item::FORMAT;
-use hookmux::queue::{Body, Head, Queue, Unread};
-use hookmux::state::Dir;
+use hookmux::for_tests::machine::files;
+use hookmux::for_tests::queue::clock::Clock;
+use hookmux::for_tests::queue::item::FORMAT;
+use hookmux::for_tests::queue::{Body, Head, Queue, Unread};
+use hookmux::for_tests::state::Dir;
 use serde_json::{Map, Value};
 
 use super::{Checked, Target, join, must, parts, same};
@@ -141,7 +141,7 @@ fn parted(random: &mut Random, head: &mut Map<String, Value>) -> Value {
         part.insert("format".to_owned(), FORMAT.into());
     }
     if random.once_in(2) {
-        let moment = serde_json::json!({ "boot": hookmux::machine::boot::id(), "boottime_ns": random.next() >> 1 });
+        let moment = serde_json::json!({ "boot": hookmux::for_tests::machine::boot::id(), "boottime_ns": random.next() >> 1 });
         head.insert(random.pick(&["queued", "due"]).to_owned(), moment);
         head.insert("run".to_owned(), format!("{ID}-1").into());
     }

@@ -1,8 +1,8 @@
 //! Passwords in what is kept: none of a document's stays, and masking twice is masking once.
 
-use hookmux::libvirt::document;
-use hookmux::process::capture::Capture;
-use hookmux::record::mask::{self, Secrets};
+use hookmux::for_tests::libvirt::document;
+use hookmux::for_tests::process::capture::Capture;
+use hookmux::for_tests::record::mask::{self, Secrets};
 
 use super::{Checked, Target, holds, must, parts, shown};
 use crate::growth::Frame;

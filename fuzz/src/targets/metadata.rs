@@ -1,8 +1,8 @@
 //! Custom properties and devices against the plainest way to find them: every device is compared
 //! with every entry.
 
-use hookmux::libvirt::metadata::{self, Device, Property};
-use hookmux::libvirt::{document, metadata::Metadata as Read};
+use hookmux::for_tests::libvirt::metadata::{self, Device, Property};
+use hookmux::for_tests::libvirt::{document, metadata::Metadata as Read};
 use roxmltree::Node;
 
 use super::{Checked, Target, same};

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hookmux::machine::ulid;
-use hookmux::record::counters::Counters;
-use hookmux::record::form::{Head, Record};
-use hookmux::record::store;
-use hookmux::state::Dir;
+use hookmux::for_tests::machine::ulid;
+use hookmux::for_tests::record::counters::Counters;
+use hookmux::for_tests::record::form::{Head, Record};
+use hookmux::for_tests::record::store;
+use hookmux::for_tests::state::Dir;
 use serde_json::Value;
 
 use super::{Checked, Target, must, same};

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use hookmux::cli::register::yaml_edit;
-use hookmux::config::{Diagnostic, Registration};
+use hookmux::for_tests::cli::register::yaml_edit;
+use hookmux::for_tests::config::{Diagnostic, Registration};
 
 use super::settings::{other_ways, place_is_there};
 use super::{Checked, Target, must, same};

@@ -1,6 +1,6 @@
 //! Text for people: nothing in it steers a terminal, and what is clean stays as it is.
 
-use hookmux::machine::sanitize;
+use hookmux::for_tests::machine::sanitize;
 
 use super::{Checked, Target, must, same};
 use crate::random::Random;

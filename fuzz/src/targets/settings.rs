@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hookmux::config::{self, Settings};
-use hookmux::libvirt::{Call, Driver};
+use hookmux::for_tests::config::{self, Settings};
+use hookmux::for_tests::libvirt::{Call, Driver};
 
 use super::{Checked, Target, must, same};
 use crate::growth::Frame;

@@ -1,8 +1,8 @@
 //! What a call knows of a document: judged as a whole, and its parts where they stand.
 
-use hookmux::document::facts::Facts;
-use hookmux::libvirt::document::{self, Malformed};
-use hookmux::libvirt::{Document, metadata};
+use hookmux::for_tests::document::facts::Facts;
+use hookmux::for_tests::libvirt::document::{self, Malformed};
+use hookmux::for_tests::libvirt::{Document, metadata};
 
 use super::{Checked, Target, must, same};
 use crate::growth::Frame;

@@ -68,7 +68,7 @@ struct Reader {
     names: BTreeSet<String>,
 }
 
-pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     steering(survey, findings);
     let mut readers = readers(survey);
     readers.retain(|reader| !reader.names.is_empty());

@@ -2,7 +2,7 @@
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// Something that is meant to run doesn't, or a call would fail for it.
     Error,
     /// It works, and probably not as it is meant to.
@@ -12,9 +12,9 @@ pub enum Severity {
 }
 
 impl Severity {
-    pub const ALL: [Severity; 3] = [Severity::Error, Severity::Warning, Severity::Note];
+    pub(crate) const ALL: [Severity; 3] = [Severity::Error, Severity::Warning, Severity::Note];
 
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -27,20 +27,20 @@ macro_rules! codes {
     ($($code:ident $name:literal $severity:ident,)*) => {
         /// What is wrong; docs/check.md has the same list, with what each means.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Code {
+        pub(crate) enum Code {
             $($code,)*
         }
 
         impl Code {
-            pub const ALL: &[Code] = &[$(Code::$code,)*];
+            pub(crate) const ALL: &[Code] = &[$(Code::$code,)*];
 
-            pub const fn name(self) -> &'static str {
+            pub(crate) const fn name(self) -> &'static str {
                 match self {
                     $(Code::$code => $name,)*
                 }
             }
 
-            pub const fn severity(self) -> Severity {
+            pub(crate) const fn severity(self) -> Severity {
                 match self {
                     $(Code::$code => Severity::$severity,)*
                 }

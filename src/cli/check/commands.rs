@@ -16,7 +16,7 @@ use crate::process::startable;
 use crate::process::startable::walker::Walker;
 
 /// Looks at them as who starts them does: the user of `run_as`, or hookmux's own.
-pub fn examine(
+pub(super) fn examine(
     survey: &Survey<'_>,
     registration: &Registration,
     identity: Option<&Identity>,
@@ -32,7 +32,7 @@ pub fn examine(
 }
 
 /// The programs that a registration names, each with its key.
-pub fn commands(registration: &Registration) -> Vec<(&'static str, &Vec<String>)> {
+pub(super) fn commands(registration: &Registration) -> Vec<(&'static str, &Vec<String>)> {
     let mut commands = vec![("command", &registration.command)];
     commands.extend(registration.check.as_ref().map(|words| ("check", words)));
     commands.extend(registration.rollback.as_ref().map(|words| ("rollback", words)));

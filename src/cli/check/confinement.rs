@@ -40,7 +40,7 @@ fn site(end: &Path, hooks_dir: &Path) -> Site {
     }
 }
 
-pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let profile = apparmor_profile(survey.root);
     let is_enforcing = is_selinux_enforcing(survey.root);
     if profile.is_none() && !is_enforcing {
@@ -61,7 +61,7 @@ pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
 }
 
 /// The commands that put hookmux where such a system lets libvirt run it.
-pub fn move_there(link: &Path, end: &Path) -> Vec<Vec<OsString>> {
+pub(super) fn move_there(link: &Path, end: &Path) -> Vec<Vec<OsString>> {
     vec![
         words!["install", "-m", "755", end, "/usr/sbin/hookmux"],
         words!["ln", "-sfn", "/usr/sbin/hookmux", link],

@@ -21,14 +21,14 @@ use crate::trust::{Fault, Trust};
 const LOOK_AT: u64 = 256 * 1024;
 
 /// The beginning of a file; `None` where it can't be read.
-pub fn beginning(path: &Path) -> Option<Vec<u8>> {
+pub(super) fn beginning(path: &Path) -> Option<Vec<u8>> {
     // reading what the kernel makes up could wait for ever
     let is_made_up = fs::metadata(path).ok()?.len() == 0;
     if is_made_up { None } else { files::beginning(path, LOOK_AT).ok() }
 }
 
 /// A program, and what `check` calls it.
-pub struct Looked<'a> {
+pub(super) struct Looked<'a> {
     pub path: &'a Path,
     pub label: &'a str,
     /// The registration that names it.
@@ -40,7 +40,7 @@ pub struct Looked<'a> {
 
 impl<'a> Looked<'a> {
     /// What lies where hooks do.
-    pub fn at(survey: &Survey<'_>, path: &'a Path, label: &'a str) -> Looked<'a> {
+    pub(super) fn at(survey: &Survey<'_>, path: &'a Path, label: &'a str) -> Looked<'a> {
         let walker = Walker::of(startable::daemons_user(survey.settings, survey.user));
         Looked { path, label, registration: None, walker, is_of_tree: false }
     }
@@ -51,7 +51,7 @@ impl<'a> Looked<'a> {
 }
 
 /// Whether it can be started, and by whom it is read.
-pub fn startable(survey: &Survey<'_>, looked: &Looked<'_>, findings: &mut Findings) {
+pub(super) fn startable(survey: &Survey<'_>, looked: &Looked<'_>, findings: &mut Findings) {
     let Looked { path, label, .. } = *looked;
     let search = looked.search(survey);
     let is_text_run = looked.is_of_tree;
@@ -193,7 +193,7 @@ fn untrusted(
 }
 
 /// Whether a script that libvirt waits for calls libvirt.
-pub fn calls_libvirt(path: &Path, label: &str, fix: &str, findings: &mut Findings) {
+pub(super) fn calls_libvirt(path: &Path, label: &str, fix: &str, findings: &mut Findings) {
     let Some(bytes) = beginning(path).filter(|bytes| !bytes.starts_with(b"\x7fELF")) else {
         return;
     };

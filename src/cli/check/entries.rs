@@ -12,7 +12,7 @@ use crate::cli::{End, Place};
 
 /// Looks at the entries alone, for a unit that is started when one is written to: silent where
 /// nothing is wrong.
-pub fn check(place: &Place, format: Format, output: &mut Output) -> End {
+pub(super) fn check(place: &Place, format: Format, output: &mut Output) -> End {
     let hooks_dir = &place.surroundings.hooks_dir;
     let mut findings = Findings::default();
     for installed in installed::all(hooks_dir) {

@@ -3,15 +3,15 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-pub use super::code::{Code, Severity};
+pub(crate) use super::code::{Code, Severity};
 use crate::command;
 pub(super) use crate::command::words;
-pub use crate::command::{Fix, quoted};
+pub(crate) use crate::command::{Fix, quoted};
 use crate::mend::Ground;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
-pub struct Finding {
+pub(crate) struct Finding {
     pub code: Code,
     pub path: PathBuf,
     /// A lower-case sentence that names the file or the hook.
@@ -20,19 +20,19 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub fn severity(&self) -> Severity {
+    pub(crate) fn severity(&self) -> Severity {
         self.code.severity()
     }
 }
 
 /// All that was found, each thing once.
 #[derive(Debug, Default)]
-pub struct Findings {
+pub(crate) struct Findings {
     all: Vec<Finding>,
 }
 
 impl Findings {
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         code: Code,
         path: &Path,
@@ -50,28 +50,28 @@ impl Findings {
     }
 
     /// Keeps all ways out to what is hookmux's own.
-    pub fn guard(&mut self, ground: &Ground<'_>) {
+    pub(crate) fn guard(&mut self, ground: &Ground<'_>) {
         for finding in &mut self.all {
             finding.fix = ground.guard(finding.fix.clone());
         }
     }
 
     /// The worst first; what is equally bad in the order in which it was found.
-    pub fn sorted(mut self) -> Vec<Finding> {
+    pub(crate) fn sorted(mut self) -> Vec<Finding> {
         self.all.sort_by_key(Finding::severity);
         self.all
     }
 }
 
 /// A path with more at its end.
-pub fn with_end(path: &Path, end: &str) -> PathBuf {
+pub(crate) fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
 }
 
 /// Moves what lies in a directory to another one, and removes it.
-pub fn empty_into(path: &Path, above: &Path) -> Fix {
+pub(crate) fn empty_into(path: &Path, above: &Path) -> Fix {
     let is_empty = path.read_dir().is_ok_and(|mut entries| entries.next().is_none());
     let remove = command::text(&words!["rmdir", path]);
     match is_empty {
@@ -87,7 +87,7 @@ pub fn empty_into(path: &Path, above: &Path) -> Fix {
 }
 
 /// `1 error`, `2 errors`.
-pub fn counted(count: usize, what: impl Display) -> String {
+pub(crate) fn counted(count: usize, what: impl Display) -> String {
     let end = if count == 1 { "" } else { "s" };
     format!("{count} {what}{end}")
 }

@@ -10,7 +10,7 @@ use super::survey::{Spot, Survey};
 use crate::config::suggest::did_you_mean;
 use crate::libvirt::Driver;
 
-pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for driver in Driver::ALL {
         let Some(known) = defined(&survey.settings.hooks_dir, driver) else { continue };
         let base = survey.settings.tree_of(driver);

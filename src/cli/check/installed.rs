@@ -18,7 +18,7 @@ use crate::process::startable::walker::Walker;
 use crate::search::State;
 use crate::search::directory;
 
-pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let has_any = survey.installed.iter().any(|one| one.called_at().is_some());
     let is_taken = survey.installed.iter().any(|one| one.main == Main::Foreign);
     if !has_any {

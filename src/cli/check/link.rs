@@ -17,7 +17,7 @@ use crate::memory::daemon_reload;
 use crate::process::startable::walker::{EXECUTE, Walker};
 
 /// Whether the daemon gets to what a link leads to, and may execute it.
-pub fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
+pub(super) fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
     let Ok(end) = fs::canonicalize(link) else { return };
     if !files::is_executable(&end) {
         let words = format!(
@@ -64,7 +64,7 @@ fn seen_of(survey: &Survey<'_>, driver: Driver, daemon: &Daemon) -> Seen {
 }
 
 /// Whether the daemon has looked for hook programs since the link was made.
-pub fn seen(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
+pub(super) fn seen(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
     let Some(linked) = changed(link) else { return };
     let is_asked = |daemon: &&Daemon| daemon.serves(driver) && daemon.is_for(survey.user);
     for daemon in survey.daemons.iter().filter(is_asked) {

@@ -1,12 +1,12 @@
 //! `hookmux check`: everything that can be wrong, with the way out of each.
 
 mod bare_names;
-pub mod code;
+pub(super) mod code;
 mod commands;
 mod confinement;
 mod content;
 mod entries;
-pub mod finding;
+pub(super) mod finding;
 mod guests;
 mod installed;
 mod link;
@@ -36,7 +36,11 @@ use crate::trust::Trust;
 use finding::{Code, Finding, Findings, Severity};
 use survey::Survey;
 
-pub fn run(place: &Place, arguments: &CheckArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(super) fn run(
+    place: &Place,
+    arguments: &CheckArgs,
+    output: &mut Output,
+) -> anyhow::Result<End> {
     if arguments.entries {
         return Ok(entries::check(place, arguments.output, output));
     }

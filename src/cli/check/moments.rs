@@ -16,7 +16,7 @@ use crate::libvirt::Driver;
 use crate::registry::called;
 use crate::search::State;
 
-pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for directory in &survey.strangers {
         unknown(directory, findings);
     }

@@ -14,7 +14,7 @@ use crate::search::State;
 use crate::search::directory;
 
 /// Tells of scripts where the tree would be without `tree` in the settings.
-pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let settings = survey.settings;
     let usual = TreeName::default();
     for driver in Driver::ALL.into_iter().filter(|_| settings.tree != usual) {

@@ -13,7 +13,7 @@ use crate::search::State;
 /// A file that is larger has no place among settings and registrations.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-pub fn examine(survey: &Survey<'_>, version: Version, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, version: Version, findings: &mut Findings) {
     let settings = survey.settings.hooks_dir.join(FILE_NAME);
     if settings.symlink_metadata().is_ok() {
         look(&settings, FILE_NAME, keys::SETTINGS, version, findings);

@@ -28,7 +28,7 @@ const MOST_FILES: usize = 20_000;
 /// ramfs, the kernel's other file system in memory (`linux/magic.h`).
 const RAMFS_MAGIC: u32 = 0x8584_58f6;
 
-pub fn examine(survey: &Survey<'_>, surroundings: &Surroundings, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, surroundings: &Surroundings, findings: &mut Findings) {
     let settings = survey.settings;
     // for a session's daemon nothing runs, and so nothing is written
     if !surroundings.is_root() && !settings.session {

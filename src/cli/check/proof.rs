@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 /// What is known of a driver besides the daemon's start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub(super) struct Seen {
     /// The last call that hookmux got.
     pub call: Option<SystemTime>,
     /// The last reload of the daemon that hookmux saw.
@@ -15,7 +15,7 @@ pub struct Seen {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proof {
+pub(super) enum Proof {
     /// The daemon has looked, or even called.
     Loaded,
     /// It may not have.
@@ -23,7 +23,7 @@ pub enum Proof {
 }
 
 /// Compares when a link was made with what the daemon has done since it started.
-pub fn proof(
+pub(super) fn proof(
     linked: SystemTime,
     started: SystemTime,
     last_call: Option<SystemTime>,

@@ -21,7 +21,7 @@ const LATE: u64 = 600_000;
 /// How many of a driver's newest executions are asked for one of libvirt's.
 const MOST: usize = 100;
 
-pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let settings = survey.settings;
     let history = History::new(&settings.runtime_dir, &settings.state_dir);
     let spool = history.spool();
@@ -89,7 +89,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// That hooks don't run at all, or that somebody thinks so.
-pub fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
     let hooks_dir = &survey.settings.hooks_dir;
     let path = bypass::path(hooks_dir);
     match bypass::load(hooks_dir, &mut Trust::new(survey.user)) {
@@ -108,7 +108,7 @@ pub fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
 }
 
 /// When libvirt last called hookmux for a driver, as far as there is a record of it.
-pub fn last_call(survey: &Survey<'_>, driver: Driver) -> Option<SystemTime> {
+pub(super) fn last_call(survey: &Survey<'_>, driver: Driver) -> Option<SystemTime> {
     let settings = survey.settings;
     let history = History::new(&settings.runtime_dir, &settings.state_dir);
     let of_driver = Filter { driver: Some(driver.name().to_owned()), ..Filter::default() };

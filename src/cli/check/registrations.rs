@@ -19,7 +19,7 @@ use crate::search::State;
 use crate::search::directory::left_behind;
 
 /// hookmux.yaml, and what it names.
-pub fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
+pub(super) fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
     let settings = &loaded.settings;
     let path = settings.hooks_dir.join(FILE_NAME);
     if let Some(problem) = loaded.problem.as_ref().filter(|problem| !is_refused(problem)) {
@@ -36,7 +36,7 @@ pub fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Fin
 }
 
 /// What trust says of it is told with all else that isn't trusted.
-pub fn is_refused(problem: &Diagnostic) -> bool {
+pub(super) fn is_refused(problem: &Diagnostic) -> bool {
     problem.kind == Kind::NotTrusted
 }
 
@@ -54,7 +54,7 @@ fn environment_file(file: &Path, whose: &str, survey: &Survey<'_>, findings: &mu
     findings.add(Code::EnvironmentFile, file, format!("{whose}: {why}"), fix);
 }
 
-pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for source in &survey.sources {
         file(survey, source, findings);
     }

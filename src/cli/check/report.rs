@@ -18,7 +18,7 @@ const fn tone(severity: Severity) -> Tone {
     }
 }
 
-pub fn show(findings: &[Finding], hooks_dir: &Path, format: Format, output: &mut Output) {
+pub(super) fn show(findings: &[Finding], hooks_dir: &Path, format: Format, output: &mut Output) {
     if format == Format::Json {
         let findings = findings.iter().map(json::check::Finding::from).collect();
         output.json(&json::check::Check { findings });

@@ -12,7 +12,7 @@ use crate::search::State;
 use crate::search::directory::left_behind;
 use crate::trust::Trust;
 
-pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for script in &survey.scripts {
         look(survey, script, findings);
     }

@@ -24,7 +24,7 @@ use crate::search::directory;
 
 /// Where a script is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Spot {
+pub(super) enum Spot {
     Event(String),
     /// In the per-guest tree, at a moment that libvirt has.
     Tree(Driver),
@@ -33,7 +33,7 @@ pub enum Spot {
 
 /// A script, or what lies where one would.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub(super) struct Script {
     pub label: String,
     pub path: PathBuf,
     pub state: State,
@@ -42,14 +42,14 @@ pub struct Script {
 
 /// Something in the per-guest tree where libvirt makes no call.
 #[derive(Clone, Debug)]
-pub struct Uncalled {
+pub(super) struct Uncalled {
     pub driver: Driver,
     pub path: PathBuf,
     /// `prepair/begin`; the file's name alone where it lies too high.
     pub moment: String,
 }
 
-pub struct Survey<'a> {
+pub(super) struct Survey<'a> {
     pub settings: &'a Settings,
     /// Who runs `check`; trusted beside root.
     pub user: u32,
@@ -71,7 +71,7 @@ pub struct Survey<'a> {
 }
 
 impl<'a> Survey<'a> {
-    pub fn new(
+    pub(super) fn new(
         settings: &'a Settings,
         user: u32,
         root: &'a Path,
@@ -116,24 +116,24 @@ impl<'a> Survey<'a> {
     }
 
     /// A command of hookmux's own about this hooks directory, of plain words.
-    pub fn command(&self, line: &str) -> Fix {
+    pub(super) fn command(&self, line: &str) -> Fix {
         Fix::run(&self.words(line))
     }
 
     /// The same as words, to be part of more.
-    pub fn words(&self, line: &str) -> Vec<OsString> {
+    pub(super) fn words(&self, line: &str) -> Vec<OsString> {
         let more: Vec<&str> = line.split_whitespace().collect();
         command::hookmux(&self.settings.hooks_dir, &more)
     }
 
     /// What is hookmux's own here.
-    pub fn ground(&self) -> Ground<'_> {
+    pub(super) fn ground(&self) -> Ground<'_> {
         Ground::of(self.settings, self.user)
     }
 
     /// The text that tells how a script that lies in a wrong place becomes a hook. It wants an event,
     /// which only a person knows.
-    pub fn register(&self, script: &Path) -> String {
+    pub(super) fn register(&self, script: &Path) -> String {
         let place = self.ground().place_for(script);
         let mut add = self.words("add script");
         add.extend(words![&place, "--event", "EVENT"]);
@@ -147,7 +147,7 @@ impl<'a> Survey<'a> {
     }
 
     /// A path as people know it: from the hooks directory on.
-    pub fn label(&self, path: &Path) -> String {
+    pub(super) fn label(&self, path: &Path) -> String {
         path.strip_prefix(&self.settings.hooks_dir).unwrap_or(path).display().to_string()
     }
 

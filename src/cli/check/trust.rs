@@ -78,7 +78,7 @@ impl Examiner {
     }
 }
 
-pub fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
     let mut examiner = Examiner { trust: Trust::new(survey.user), fallen: Vec::new() };
     settings(survey, loaded, &mut examiner);
     for link in survey.installed.iter().filter_map(Installed::called_at) {

@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::search::directory::Unreadable;
 
 /// Nothing is what is known of it.
-pub fn complain<T: Default>(
+pub(super) fn complain<T: Default>(
     settings: &Settings,
     unreadable: &Unreadable,
     findings: &mut Findings,

@@ -16,7 +16,7 @@ const ASKING: [&str; 6] = ["environ", "getenv", "process.env", "ENV", "printenv"
 const METHODS: [&str; 6] = [".get", ".fetch", ".pop", ".setdefault", ".has_key", ".key?"];
 
 /// The variables that a script reads and doesn't set itself.
-pub fn unset_reads(text: &str) -> BTreeSet<String> {
+pub(super) fn unset_reads(text: &str) -> BTreeSet<String> {
     let is_shell = is_shell(text);
     let (mut reads, mut sets) = (BTreeSet::new(), BTreeSet::new());
     for line in text.lines().map(without_comment) {

@@ -10,7 +10,7 @@ use crate::libvirt::{Driver, operation};
 use crate::registry::called;
 use crate::search::State;
 
-pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let Some(libvirt) = survey.libvirt else { return };
     for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
         match &script.spot {

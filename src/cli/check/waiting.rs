@@ -20,7 +20,7 @@ const OLD_S: u64 = 600;
 /// How much of what the queue lets in is told.
 const NEARLY_FULL_PERCENT: u64 = 80;
 
-pub fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for path in names_that_end(&survey.settings.save_dir, saves::SUFFIX) {
         save(&path, findings);
     }

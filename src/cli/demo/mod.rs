@@ -41,7 +41,7 @@ const RELEASE: Moment = ("release", "end", include_bytes!("qemu.release.end.xml"
 /// Signals that end it, after it has cleaned up.
 const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
-pub fn run(arguments: &DemoArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(super) fn run(arguments: &DemoArgs, output: &mut Output) -> anyhow::Result<End> {
     // whoever stops reading, or it, must find nothing left
     output.go_on();
     SigSet::from_iter(ENDING).thread_block()?;

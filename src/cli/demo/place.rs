@@ -18,7 +18,7 @@ use crate::trust::Trust;
 const REMOVALS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 
-pub struct Place {
+pub(super) struct Place {
     path: PathBuf,
     program: PathBuf,
 }
@@ -28,7 +28,7 @@ impl Place {
     ///
     /// # Errors
     /// There is no such place.
-    pub fn make() -> anyhow::Result<Place> {
+    pub(super) fn make() -> anyhow::Result<Place> {
         let program = env::current_exe().context("hookmux's own file can't be found")?;
         let named = ["XDG_RUNTIME_DIR", "HOME"].into_iter().filter_map(env::var_os);
         let places = [env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
@@ -43,34 +43,34 @@ impl Place {
         bail!("there is no place for it, TMPDIR may name one: {}", reasons.join("; "))
     }
 
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// This program.
-    pub fn program(&self) -> &Path {
+    pub(super) fn program(&self) -> &Path {
         &self.program
     }
 
-    pub fn hooks(&self) -> PathBuf {
+    pub(super) fn hooks(&self) -> PathBuf {
         self.path.join("hooks")
     }
 
     /// What libvirt would call.
-    pub fn entry(&self) -> PathBuf {
+    pub(super) fn entry(&self) -> PathBuf {
         self.hooks().join("qemu")
     }
 
-    pub fn runtime_dir(&self) -> PathBuf {
+    pub(super) fn runtime_dir(&self) -> PathBuf {
         self.path.join("run")
     }
 
-    pub fn document(&self) -> PathBuf {
+    pub(super) fn document(&self) -> PathBuf {
         self.path.join("prepare.xml")
     }
 
     /// What hooks said since it was last asked.
-    pub fn said(&self) -> Vec<u8> {
+    pub(super) fn said(&self) -> Vec<u8> {
         let file = self.path.join("said");
         let said = fs::read(&file).unwrap_or_default();
         let _ = fs::remove_file(file);
@@ -81,7 +81,7 @@ impl Place {
     ///
     /// # Errors
     /// As of `mkdir(2)`, `symlink(2)`, `write(2)`.
-    pub fn settle(&self) -> io::Result<()> {
+    pub(super) fn settle(&self) -> io::Result<()> {
         make_directory(&self.hooks())?;
         symlink(&self.program, self.entry())?;
         let settings = format!(
@@ -99,7 +99,7 @@ impl Place {
     ///
     /// # Errors
     /// As of `mkdir(2)` and `write(2)`.
-    pub fn script(&self, place: &str, text: &str) -> io::Result<()> {
+    pub(super) fn script(&self, place: &str, text: &str) -> io::Result<()> {
         self.write(place, text, 0o755)
     }
 
@@ -107,7 +107,7 @@ impl Place {
     ///
     /// # Errors
     /// As of `unlink(2)` and `rmdir(2)`.
-    pub fn forget(&self, place: &str) -> io::Result<()> {
+    pub(super) fn forget(&self, place: &str) -> io::Result<()> {
         let path = self.hooks().join(place);
         fs::remove_file(&path)?;
         path.parent().map_or(Ok(()), fs::remove_dir)
@@ -124,7 +124,7 @@ impl Place {
     }
 
     /// The files of the hooks directory, sorted.
-    pub fn files(&self) -> Vec<String> {
+    pub(super) fn files(&self) -> Vec<String> {
         let (mut found, mut todo) = (Vec::new(), vec![self.hooks()]);
         while let Some(directory) = todo.pop() {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -145,7 +145,7 @@ impl Place {
     ///
     /// # Errors
     /// As of `unlink(2)` and `rmdir(2)`.
-    pub fn remove(&self) -> anyhow::Result<()> {
+    pub(super) fn remove(&self) -> anyhow::Result<()> {
         let mut removed = Ok(());
         for _ in 0..REMOVALS {
             removed = fs::remove_dir_all(&self.path);

@@ -1,9 +1,9 @@
 //! The hooks of the demo. What hooks print stays with hookmux, so they tell the demo through a file.
 
 /// A script's place in the hooks directory, and its text.
-pub type Script = (&'static str, &'static str);
+pub(super) type Script = (&'static str, &'static str);
 
-pub const FIRST: [Script; 5] = [
+pub(super) const FIRST: [Script; 5] = [
     (
         "before_vm_start/10-memory",
         r#"#!/bin/sh
@@ -42,9 +42,9 @@ echo "$HOOKMUX_EVENT: all is released, reason: $HOOKMUX_REASON" >> "${0%/hooks/*
 ];
 
 /// One that says no.
-pub const REFUSAL: Script =
+pub(super) const REFUSAL: Script =
     ("before_vm_launch/20-licence", "#!/bin/sh\necho \"all 10 licences are taken\" >&2\nexit 3\n");
 
 /// One that fails while the guest runs.
-pub const FAILURE: Script =
+pub(super) const FAILURE: Script =
     ("after_vm_start/60-metrics", "#!/bin/sh\necho \"no route to the metrics host\" >&2\nexit 1\n");

@@ -16,13 +16,13 @@ use crate::state::format::Newer;
 use anyhow::bail;
 
 /// The titles of `row`.
-pub const TITLES: [&str; 7] = ["TIME", "ID", "CALL", "OBJECT", "HOOKS", "TOOK", "RESULT"];
+pub(crate) const TITLES: [&str; 7] = ["TIME", "ID", "CALL", "OBJECT", "HOOKS", "TOOK", "RESULT"];
 
 /// The records, wherever they lie.
 ///
 /// # Errors
 /// They can't be read, or others could have put something there.
-pub fn history(settings: &Settings, output: &mut Output) -> anyhow::Result<History> {
+pub(crate) fn history(settings: &Settings, output: &mut Output) -> anyhow::Result<History> {
     for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
         let judged = dir.judge();
         let shut = judged.as_ref().err().and_then(Shut::of);
@@ -47,7 +47,7 @@ pub fn history(settings: &Settings, output: &mut Output) -> anyhow::Result<Histo
 ///
 /// # Errors
 /// There is none, or more than one.
-pub fn the_one(history: &History, word: &str) -> anyhow::Result<Record> {
+pub(crate) fn the_one(history: &History, word: &str) -> anyhow::Result<Record> {
     let meant = history.meant(word);
     let id = match meant.as_slice() {
         [] if word == "last" => bail!("there is no execution yet"),
@@ -68,7 +68,7 @@ pub fn the_one(history: &History, word: &str) -> anyhow::Result<Record> {
 }
 
 /// What is said of records that only a newer version reads.
-pub fn not_shown(count: usize, newer: Newer) -> String {
+pub(crate) fn not_shown(count: usize, newer: Newer) -> String {
     let (executions, are) = if count == 1 { ("execution", "is") } else { ("executions", "are") };
     format!(
         "{count} {executions} {are} not shown: a newer hookmux recorded them, in format {}; this version reads formats up to {}. Use that version to see them",
@@ -77,7 +77,7 @@ pub fn not_shown(count: usize, newer: Newer) -> String {
 }
 
 /// What is said of counters that only a newer version reads.
-pub fn not_counted(path: &Path) -> String {
+pub(crate) fn not_counted(path: &Path) -> String {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".newer");
     let begin_anew = Fix::run(&words!["mv", "-n", path, aside]);
@@ -89,7 +89,7 @@ pub fn not_counted(path: &Path) -> String {
 
 /// # Errors
 /// A word that no event has.
-pub fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
+pub(crate) fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
     if let Some(name) = &arguments.event {
         events::must_be_known(name)?;
     }
@@ -107,7 +107,7 @@ pub fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
 }
 
 /// How it ended, in a few words; and of which hooks directory it is, if not of the one that is asked.
-pub fn result(head: &Head, asked: &Path) -> (String, Tone) {
+pub(crate) fn result(head: &Head, asked: &Path) -> (String, Tone) {
     let cause = match (&head.cause, head.cause.parent()) {
         (_, Some(parent)) => {
             let end = parent.get(parent.len().saturating_sub(6)..).unwrap_or(parent);
@@ -141,7 +141,7 @@ pub fn result(head: &Head, asked: &Path) -> (String, Tone) {
     (words + &cause + &elsewhere, tone)
 }
 
-pub fn row(head: &Head, asked: &Path) -> Vec<Cell> {
+pub(crate) fn row(head: &Head, asked: &Path) -> Vec<Cell> {
     let (result, tone) = result(head, asked);
     let took = head.duration_us.map_or_else(|| "-".to_owned(), time::took);
     let failed = head.hooks.iter().filter(|hook| hook.outcome.is_failure()).count();
@@ -161,7 +161,7 @@ pub fn row(head: &Head, asked: &Path) -> Vec<Cell> {
 }
 
 /// `qemu prepare`, `qemu release migrated`
-pub fn call(head: &Head) -> String {
+pub(crate) fn call(head: &Head) -> String {
     let reason = match head.extra.as_str() {
         "" | "-" => String::new(),
         _ if head.driver == "daemon" => String::new(),

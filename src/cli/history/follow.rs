@@ -23,7 +23,7 @@ const HORIZON: u64 = 3_600_000;
 const MOST_KNOWN: usize = 100_000;
 
 /// Tells each execution once, when it is over.
-pub struct Follower {
+pub(crate) struct Follower {
     spool: Spool,
     inotify: Inotify,
     /// Those that have been told, or were over before.
@@ -37,7 +37,7 @@ impl Follower {
     ///
     /// # Errors
     /// The runtime directory can't be watched.
-    pub fn new(settings: &Settings) -> anyhow::Result<Follower> {
+    pub(crate) fn new(settings: &Settings) -> anyhow::Result<Follower> {
         let spool = Spool::new(&settings.runtime_dir);
         spool
             .make()
@@ -62,7 +62,7 @@ impl Follower {
     }
 
     /// One that is told by somebody else.
-    pub fn known(&mut self, id: &str) {
+    pub(crate) fn known(&mut self, id: &str) {
         self.known.insert(id.to_owned());
     }
 
@@ -70,7 +70,7 @@ impl Follower {
     ///
     /// # Errors
     /// Waiting isn't possible.
-    pub fn next(&mut self, history: &History) -> anyhow::Result<Vec<Head>> {
+    pub(crate) fn next(&mut self, history: &History) -> anyhow::Result<Vec<Head>> {
         loop {
             let mut descriptors = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
             let patience = PollTimeout::try_from(LOOK_AGAIN).unwrap_or(PollTimeout::MAX);

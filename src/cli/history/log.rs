@@ -10,7 +10,7 @@ use crate::cli::output::Output;
 use crate::cli::{End, Place, time};
 use crate::record::form::Head;
 
-pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
     if arguments.audit {
@@ -65,7 +65,7 @@ pub fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::R
 }
 
 /// One execution on one line.
-pub fn say(head: &Head, format: Format, asked: &Path, output: &mut Output) {
+pub(crate) fn say(head: &Head, format: Format, asked: &Path, output: &mut Output) {
     if format == Format::Json {
         output.json_line(&Execution::from(head));
         return;

@@ -19,7 +19,7 @@ use crate::record::history::History;
 use crate::state::format::Newer;
 use crate::trust::Trust;
 
-pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
     let history = executions::history(settings, output)?;

@@ -1,11 +1,11 @@
 //! Commands about what happened: executions, acts of people, counters.
 
-pub mod audit;
-pub mod executions;
-pub mod follow;
-pub mod log;
-pub mod metrics;
-pub mod prune;
-pub mod retry;
-pub mod show;
-pub mod watch;
+pub(super) mod audit;
+pub(super) mod executions;
+pub(super) mod follow;
+pub(super) mod log;
+pub(super) mod metrics;
+pub(super) mod prune;
+pub(super) mod retry;
+pub(super) mod show;
+pub(super) mod watch;

@@ -14,7 +14,11 @@ use crate::record::store::Store;
 use crate::record::{counters, mover};
 use crate::state::trash::Trash;
 
-pub fn run(place: &Place, arguments: &PruneArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &Place,
+    arguments: &PruneArgs,
+    output: &mut Output,
+) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
     let done = if arguments.linger {

@@ -31,7 +31,11 @@ use crate::state::Dir;
 use crate::trust::Trust;
 use crate::witness::PlanDecision;
 
-pub fn run(place: &Place, arguments: &RetryArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &Place,
+    arguments: &RetryArgs,
+    output: &mut Output,
+) -> anyhow::Result<End> {
     let mut loaded = place.load(output);
     loaded.narrow(&place.surroundings);
     let history = executions::history(&loaded.settings, output)?;
@@ -110,7 +114,7 @@ fn call(head: &Head, body: &Body) -> anyhow::Result<Call> {
 }
 
 /// Whether an execution is run again with `--force` only.
-pub fn is_refused(record: &Record) -> bool {
+pub(crate) fn is_refused(record: &Record) -> bool {
     call(&record.head, &record.body).is_ok_and(|call| refuse(&call, &record.head).is_err())
 }
 

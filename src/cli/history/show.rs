@@ -20,7 +20,7 @@ const MOST_LINES: usize = 30;
 /// The tries of detached hooks are looked for among this many later executions.
 const MOST_LATER: usize = 10_000;
 
-pub fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let history = executions::history(&loaded.settings, output)?;
     let record = executions::the_one(&history, &arguments.id)?;

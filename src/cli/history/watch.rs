@@ -6,7 +6,11 @@ use crate::cli::args::WatchArgs;
 use crate::cli::output::Output;
 use crate::cli::{End, Place};
 
-pub fn run(place: &Place, arguments: &WatchArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &Place,
+    arguments: &WatchArgs,
+    output: &mut Output,
+) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let filter = executions::filter(&arguments.filter)?;
     let history = executions::history(&loaded.settings, output)?;

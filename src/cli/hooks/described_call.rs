@@ -23,7 +23,7 @@ use crate::occasion::Occasion;
 use crate::trust::Trust;
 
 /// A call as a person describes it, with all that it would find.
-pub struct Described {
+pub(crate) struct Described {
     pub call: Call,
     pub surroundings: Surroundings,
     pub loaded: Loaded,
@@ -37,7 +37,7 @@ pub struct Described {
 ///
 /// # Errors
 /// The document can't be read.
-pub fn describe(
+pub(crate) fn describe(
     place: &Place,
     arguments: &CallArgs,
     output: &mut Output,
@@ -111,18 +111,24 @@ fn configured(call: &Call, settings: &Settings) -> Option<PathBuf> {
 }
 
 /// What a call would find of its guest, or is told.
-pub fn arrival(occasion: &Occasion<'_>) -> Arrival {
+pub(crate) fn arrival(occasion: &Occasion<'_>) -> Arrival {
     memory::foresee(occasion.call, occasion.guest().as_ref(), occasion.mode.told())
 }
 
 /// Whether libvirt calls hookmux beside a main script: then what that one runs is left to it.
-pub fn is_beside(place: &Place, driver: Driver) -> bool {
+pub(crate) fn is_beside(place: &Place, driver: Driver) -> bool {
     let installed = installed::own(&place.surroundings.hooks_dir, driver);
     installed.beside.is_some() && !matches!(installed.main, Main::Ours(_))
 }
 
 /// What the call is, in two lines.
-pub fn head(call: &Call, settings: &Settings, origin: Origin, document: &str, output: &mut Output) {
+pub(crate) fn head(
+    call: &Call,
+    settings: &Settings,
+    origin: Origin,
+    document: &str,
+    output: &mut Output,
+) {
     let words: Vec<_> = call.arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     let meaning = match call.class() {
         Class::Gate => "a failure stops the operation",

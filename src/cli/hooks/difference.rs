@@ -10,7 +10,7 @@ use crate::cli::output::{Output, Tone};
 const MOST_TIME: Duration = Duration::from_secs(1);
 
 /// Shows the lines that changed, with those around them.
-pub fn show(before: &str, after: &str, output: &mut Output) {
+pub(crate) fn show(before: &str, after: &str, output: &mut Output) {
     // where a hook has changed everything, one that isn't the shortest has to do
     let mut differ = TextDiff::configure();
     differ.timeout(MOST_TIME);

@@ -42,7 +42,7 @@ fn lines(host: Option<Version>) -> Vec<Line<'static>> {
 
 /// Why a host with this libvirt never fires an event; `None` where it does, or the event is in no
 /// table.
-pub fn never(event: &str, host: Version) -> Option<String> {
+pub(crate) fn never(event: &str, host: Version) -> Option<String> {
     lines(Some(host)).into_iter().find(|line| line.event.name == event)?.never
 }
 
@@ -50,7 +50,7 @@ pub fn never(event: &str, host: Version) -> Option<String> {
 ///
 /// # Errors
 /// It is in no table; the words name one that may have been meant.
-pub fn must_be_known(name: &str) -> anyhow::Result<()> {
+pub(crate) fn must_be_known(name: &str) -> anyhow::Result<()> {
     if event::is_known(name) {
         return Ok(());
     }
@@ -82,7 +82,7 @@ impl Line<'_> {
     }
 }
 
-pub fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result<End> {
     let host = libvirt_version::of_host();
     let lines = lines(host);
     if arguments.output == Format::Json {

@@ -79,7 +79,7 @@ fn strangers(inventory: &Inventory<'_>) -> Vec<String> {
     words.collect()
 }
 
-pub fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
     rights::must_read_hooks(settings)?;

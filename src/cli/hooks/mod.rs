@@ -1,9 +1,9 @@
 //! Commands about hooks and events: what there is, what would run, a call by hand.
 
-pub mod described_call;
-pub mod difference;
-pub mod events;
-pub mod list;
-pub mod plan;
-pub mod run;
-pub mod vdsm;
+pub(super) mod described_call;
+pub(super) mod difference;
+pub(super) mod events;
+pub(super) mod list;
+pub(super) mod plan;
+pub(super) mod run;
+pub(super) mod vdsm;

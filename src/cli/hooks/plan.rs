@@ -28,7 +28,7 @@ use crate::run::launch::{self, Launcher};
 use crate::run::steps::StepRunner;
 use crate::witness::{Fact, Witness};
 
-pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
     let described = described_call::describe(place, arguments, output)?;
     let daemon = startable::daemons_user(&described.loaded.settings, place.surroundings.user);
     if daemon != place.surroundings.user {
@@ -162,7 +162,7 @@ impl Witness for Said {
 }
 
 /// Why a user's own daemon has so few hooks.
-pub const NARROW: &str = "A user's own daemon has only the scripts that libvirt itself would call, for `session` is false in hookmux.yaml.";
+pub(crate) const NARROW: &str = "A user's own daemon has only the scripts that libvirt itself would call, for `session` is false in hookmux.yaml.";
 
 /// Asks whether this user sees what the daemon would.
 fn may_answer(described: &Described) -> Result<(), Denied> {

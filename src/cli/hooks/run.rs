@@ -20,7 +20,7 @@ use crate::record::{mask, mover};
 use crate::verdict;
 use crate::witness::{Both, Fact, Run, Witness};
 
-pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
     let Described { call, loaded, candidates, document, document_source, .. } =
         described_call::describe(place, arguments, output)?;
     let is_text = arguments.output == Format::Text;
@@ -48,7 +48,7 @@ pub fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::
 }
 
 /// A call that was made by a person, and recorded.
-pub struct Trial {
+pub(crate) struct Trial {
     pub answer: Answer,
     seen: Vec<json::run::Run>,
     notes: Vec<String>,
@@ -60,7 +60,7 @@ pub struct Trial {
 
 impl Trial {
     /// Handles a call, and shows what happens while it does.
-    pub fn make(
+    pub(crate) fn make(
         occasion: Occasion<'_>,
         hooks: Hooks<'_>,
         cause: Cause,
@@ -86,12 +86,12 @@ impl Trial {
         Trial { answer, seen, notes, before, id }
     }
 
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.answer.status == 0 && self.seen.iter().all(|run| run.head.state != RunState::Failed)
     }
 
     /// For programs.
-    pub fn json(self) -> Ran {
+    pub(crate) fn json(self) -> Ran {
         Ran {
             id: self.id,
             status: self.answer.status,
@@ -108,7 +108,7 @@ fn masked(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&mask::passwords(bytes)).into_owned()
 }
 
-pub fn show_answer(trial: &Trial, output: &mut Output) {
+pub(crate) fn show_answer(trial: &Trial, output: &mut Output) {
     let answer = &trial.answer;
     if trial.seen.is_empty() {
         output.line("  no hook ran");

@@ -2,7 +2,7 @@
 
 /// vdsm's name, and the nearest event of hookmux's, if any comes near.
 #[rustfmt::skip]
-pub static WITHOUT_SOURCE: &[(&str, Option<&str>)] = &[
+pub(crate) static WITHOUT_SOURCE: &[(&str, Option<&str>)] = &[
     ("before_device_destroy", Some("after_vm_stop (too late to be a before)")),
     ("before_vm_destroy", Some("after_vm_stop (the guest is gone already)")),
     ("before_vm_cont", None),

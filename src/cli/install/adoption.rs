@@ -21,11 +21,11 @@ use crate::search::directory;
 use crate::trust::{Refusal, Trust};
 
 /// The largest script that is looked through, in bytes.
-pub const MAX_SCRIPT_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 
 /// What an installation would do to what is there.
 #[derive(Debug, Default)]
-pub struct Look {
+pub(crate) struct Look {
     /// Why what is there must not be taken over: file, reason and the way out.
     pub problems: Vec<Remark>,
     pub notes: Vec<Remark>,
@@ -37,7 +37,7 @@ pub struct Look {
 }
 
 /// Looks at what is there; changes nothing, and runs nothing.
-pub fn look(
+pub(crate) fn look(
     place: &Place,
     arguments: &InstallArgs,
     places: &[Installed],
@@ -77,7 +77,7 @@ pub fn look(
 }
 
 /// Whether a script is the VFIO helper and nothing more: hookmux does its work.
-pub fn is_helper(path: &Path) -> bool {
+pub(crate) fn is_helper(path: &Path) -> bool {
     files::read_regular(path, vfio_helper::MAX_HELPER_BYTES)
         .is_ok_and(|text| vfio_helper::is_one(&text))
 }
@@ -250,7 +250,7 @@ impl One<'_> {
 }
 
 /// A line of a script, as much of it as a message has room for.
-pub fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     const MOST: usize = 80;
     let line = crate::machine::sanitize::line(text.as_bytes());
     match line.char_indices().nth(MOST) {

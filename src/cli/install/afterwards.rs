@@ -26,7 +26,7 @@ use crate::trust::Trust;
 ///
 /// # Errors
 /// hookmux's own file can't be found.
-pub fn tell_daemons(
+pub(super) fn tell_daemons(
     place: &Place,
     drivers: &[Driver],
     word: &str,
@@ -63,7 +63,7 @@ pub fn tell_daemons(
 }
 
 /// What is good to know of what was installed.
-pub fn notes(place: &Place, places: &[Installed], binary: &Path, report: &mut Report) {
+pub(super) fn notes(place: &Place, places: &[Installed], binary: &Path, report: &mut Report) {
     if places.iter().any(|installed| installed.driver == Driver::Network) {
         report.notes.push("libvirt marks every network that has a hook as tainted (hook-script): that is a mark, and changes nothing.".to_owned().into());
     }

@@ -12,37 +12,37 @@ use crate::machine::{files, own_binary};
 
 /// What lies in the place of a driver's copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Copy {
+pub(crate) struct Copy {
     pub path: PathBuf,
     /// Whether it is a hookmux, of whatever version.
     pub is_ours: bool,
 }
 
 /// Whether copies are kept for the entries of this hooks directory.
-pub fn are_for(hooks_dir: &Path) -> bool {
+pub(crate) fn are_for(hooks_dir: &Path) -> bool {
     let default = Path::new(DEFAULT_HOOKS_DIR);
     let is_same = || Some(fs::canonicalize(hooks_dir).ok()? == fs::canonicalize(default).ok()?);
     hooks_dir == default || is_same().unwrap_or(false)
 }
 
 /// What there is of a driver's copy.
-pub fn look(driver: Driver) -> Option<Copy> {
+pub(crate) fn look(driver: Driver) -> Option<Copy> {
     let path = program::copy_of(driver);
     path.symlink_metadata().is_ok().then(|| Copy { is_ours: own_binary::is_hookmux(&path), path })
 }
 
 /// Whether this program is the one that copies are made of.
-pub fn is_source(binary: &Path) -> bool {
+pub(crate) fn is_source(binary: &Path) -> bool {
     fs::canonicalize(program::PATH).is_ok_and(|source| source == binary)
 }
 
 /// Whether there is a program that copies are made of.
-pub fn is_source_there() -> bool {
+pub(crate) fn is_source_there() -> bool {
     own_binary::is_hookmux(Path::new(program::PATH))
 }
 
 /// Whether an entry leads to the program that all drivers share, and needn't.
-pub fn is_shared(hooks_dir: &Path, entry: &Path) -> bool {
+pub(crate) fn is_shared(hooks_dir: &Path, entry: &Path) -> bool {
     let end = |path: &Path| fs::canonicalize(path).ok();
     are_for(hooks_dir)
         && entry.is_symlink()
@@ -51,7 +51,7 @@ pub fn is_shared(hooks_dir: &Path, entry: &Path) -> bool {
 
 /// Whether a copy is the same, to the byte, as the program that copies are made of. Where that one
 /// isn't there, nothing can be said against the copy.
-pub fn is_current(copy: &Path) -> bool {
+pub(crate) fn is_current(copy: &Path) -> bool {
     let source = Path::new(program::PATH);
     let bytes_of = |path: &Path| fs::metadata(path).map(|file| file.len());
     match (bytes_of(source), bytes_of(copy)) {
@@ -66,7 +66,7 @@ pub fn is_current(copy: &Path) -> bool {
 }
 
 /// How many bytes a copy has beyond the program that it is a copy of.
-pub fn appended_bytes(copy: &Path) -> Option<u64> {
+pub(crate) fn appended_bytes(copy: &Path) -> Option<u64> {
     let (program, copy) = (fs::read(program::PATH).ok()?, fs::read(copy).ok()?);
     let appended = copy.strip_prefix(program.as_slice())?.len();
     u64::try_from(appended).ok().filter(|bytes| *bytes > 0)
@@ -76,7 +76,7 @@ pub fn appended_bytes(copy: &Path) -> Option<u64> {
 ///
 /// # Errors
 /// Those of the directory that it lies in; nothing was changed then.
-pub fn make(driver: Driver) -> io::Result<()> {
+pub(crate) fn make(driver: Driver) -> io::Result<()> {
     let (source, _) = files::open_regular(Path::new(program::PATH))?;
     put(source, &program::copy_of(driver), |file| {
         file.set_permissions(Permissions::from_mode(0o755))
@@ -88,7 +88,7 @@ pub fn make(driver: Driver) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of both places; nothing was changed then.
-pub fn duplicate(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn duplicate(from: &Path, to: &Path) -> io::Result<()> {
     if from.symlink_metadata()?.is_symlink() {
         return replace_by_link(to, &fs::canonicalize(from)?);
     }
@@ -105,7 +105,7 @@ pub fn duplicate(from: &Path, to: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of the directory; nothing was changed then.
-pub fn replace_by_link(path: &Path, target: &Path) -> io::Result<()> {
+pub(crate) fn replace_by_link(path: &Path, target: &Path) -> io::Result<()> {
     let temporary = temporary(path);
     symlink(target, &temporary)
         .and_then(|()| fs::rename(&temporary, path))
@@ -134,7 +134,7 @@ fn put(
 }
 
 /// Removes what installations died over.
-pub fn sweep(driver: Driver) {
+pub(crate) fn sweep(driver: Driver) {
     let copy = program::copy_of(driver);
     let prefix = format!("{}.", copy.display());
     for entry in copy.parent().and_then(|parent| fs::read_dir(parent).ok()).into_iter().flatten() {

@@ -47,7 +47,7 @@ const MAX_LIBRARY_BYTES: u64 = 64 << 20;
 
 /// A daemon.
 #[derive(Clone, Debug)]
-pub struct Daemon {
+pub(crate) struct Daemon {
     pub name: String,
     /// The name of its process, by which hookmux hears of it.
     pub comm: String,
@@ -61,20 +61,20 @@ pub struct Daemon {
 
 impl Daemon {
     /// Whether it calls a driver's hook.
-    pub fn serves(&self, driver: Driver) -> bool {
+    pub(crate) fn serves(&self, driver: Driver) -> bool {
         driver == Driver::Daemon
             || self.name == MONOLITHIC
             || OF_DRIVERS.iter().any(|(name, its)| self.name == *name && *its == driver)
     }
 
     /// Whether it is the system's, or this user's own; else it is a session daemon of somebody's.
-    pub fn is_for(&self, user: u32) -> bool {
+    pub(crate) fn is_for(&self, user: u32) -> bool {
         self.user == 0 || self.user == user
     }
 
     /// The words of the command that makes it look for hook programs. Never a restart: that fires
     /// `reconnect` for every running guest.
-    pub fn reload(&self) -> Fix {
+    pub(crate) fn reload(&self) -> Fix {
         match &self.unit {
             Some(unit) => Fix::run(&words!["systemctl", "reload", unit]),
             None => Fix::run(&words!["kill", "-HUP", self.pid.to_string()]),
@@ -83,7 +83,7 @@ impl Daemon {
 }
 
 /// Looks through `proc` below a root.
-pub fn running(root: &Path, hooks_dir: &Path) -> Vec<Daemon> {
+pub(crate) fn running(root: &Path, hooks_dir: &Path) -> Vec<Daemon> {
     let proc = root.join("proc");
     let has_systemd = root.join("run/systemd/system").is_dir();
     let uptime = uptime(&proc);

@@ -11,7 +11,7 @@ use crate::command::Fix;
 use crate::libvirt::Driver;
 
 /// The entries that are written over; none where no copies are kept.
-pub fn overwritten(hooks_dir: &Path) -> Vec<Installed> {
+pub(crate) fn overwritten(hooks_dir: &Path) -> Vec<Installed> {
     if !copies::are_for(hooks_dir) {
         return Vec::new();
     }
@@ -22,7 +22,7 @@ pub fn overwritten(hooks_dir: &Path) -> Vec<Installed> {
 }
 
 /// What has happened to an entry.
-pub fn words(installed: &Installed, script: &Path) -> String {
+pub(crate) fn words(installed: &Installed, script: &Path) -> String {
     let entry = installed.path.display();
     let place = if script == installed.path {
         format!("{entry} was hookmux, and somebody has put another program there")
@@ -36,12 +36,12 @@ pub fn words(installed: &Installed, script: &Path) -> String {
 }
 
 /// The way out.
-pub fn way_out(hooks_dir: &Path, driver: Driver) -> Fix {
+pub(crate) fn way_out(hooks_dir: &Path, driver: Driver) -> Fix {
     Fix::hookmux(hooks_dir, &["install", "--adopt", "--driver", driver.name()])
 }
 
 /// Says so in the first lines of a command.
-pub fn shout(place: &Place, output: &mut Output) {
+pub(crate) fn shout(place: &Place, output: &mut Output) {
     for installed in overwritten(&place.surroundings.hooks_dir) {
         if let Some(script) = installed.overwritten_by() {
             output.complain(&format!(

@@ -13,11 +13,11 @@ use crate::libvirt::Driver;
 use crate::machine::{files, own_binary};
 
 /// The name under which hookmux stands beside another main script.
-pub const BESIDE: &str = "50-hookmux";
+pub(crate) const BESIDE: &str = "50-hookmux";
 
 /// Who libvirt calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Main {
+pub(crate) enum Main {
     Nobody,
     /// hookmux; where the link leads.
     Ours(PathBuf),
@@ -31,7 +31,7 @@ pub enum Main {
 
 /// What there is for one driver.
 #[derive(Clone, Debug)]
-pub struct Installed {
+pub(crate) struct Installed {
     pub driver: Driver,
     pub path: PathBuf,
     pub main: Main,
@@ -50,7 +50,7 @@ pub struct Installed {
 impl Installed {
     /// The program that somebody put where hookmux was called: in its copy, by writing through the
     /// entry, or in the entry's place. `None` where hookmux was never called, or is.
-    pub fn overwritten_by(&self) -> Option<&Path> {
+    pub(crate) fn overwritten_by(&self) -> Option<&Path> {
         let copy = self.copy.as_ref().filter(|_| self.main == Main::Foreign)?;
         if self.leads_to_copy() {
             return (!copy.is_ours).then_some(&copy.path);
@@ -59,7 +59,7 @@ impl Installed {
     }
 
     /// The name under which libvirt calls hookmux.
-    pub fn called_at(&self) -> Option<&Path> {
+    pub(crate) fn called_at(&self) -> Option<&Path> {
         match self.main {
             Main::Ours(_) => Some(&self.path),
             _ => self.beside.as_deref().filter(|beside| beside.exists()),
@@ -67,7 +67,7 @@ impl Installed {
     }
 
     /// Whether the entry is a link to the driver's copy.
-    pub fn leads_to_copy(&self) -> bool {
+    pub(crate) fn leads_to_copy(&self) -> bool {
         let end = |path: &Path| fs::canonicalize(path).ok();
         self.copy
             .as_ref()
@@ -76,17 +76,17 @@ impl Installed {
 }
 
 /// Looks at the places of all drivers, for the program that runs.
-pub fn all(hooks_dir: &Path) -> Vec<Installed> {
+pub(crate) fn all(hooks_dir: &Path) -> Vec<Installed> {
     Driver::ALL.into_iter().map(|driver| own(hooks_dir, driver)).collect()
 }
 
 /// Looks at one driver's place, for the program that runs.
-pub fn own(hooks_dir: &Path, driver: Driver) -> Installed {
+pub(crate) fn own(hooks_dir: &Path, driver: Driver) -> Installed {
     look(hooks_dir, driver, &env::current_exe().unwrap_or_default())
 }
 
 /// Looks at one driver's place.
-pub fn look(hooks_dir: &Path, driver: Driver, binary: &Path) -> Installed {
+pub(crate) fn look(hooks_dir: &Path, driver: Driver, binary: &Path) -> Installed {
     let path = hooks_dir.join(driver.name());
     let directory = hooks_dir.join(format!("{driver}.d"));
     let beside = directory.join(BESIDE);
@@ -117,7 +117,7 @@ pub fn look(hooks_dir: &Path, driver: Driver, binary: &Path) -> Installed {
 }
 
 /// Where a retired script is kept.
-pub fn retired(hooks_dir: &Path, driver: Driver) -> PathBuf {
+pub(crate) fn retired(hooks_dir: &Path, driver: Driver) -> PathBuf {
     hooks_dir.join(format!("{driver}.retired"))
 }
 

@@ -14,7 +14,7 @@ use crate::machine::files;
 const MAX_BYTES: u64 = 16 << 20;
 
 /// What became of an earlier script when a later one came.
-pub struct Earlier {
+pub(super) struct Earlier {
     from: PathBuf,
     /// Where it is kept.
     pub to: PathBuf,
@@ -22,7 +22,7 @@ pub struct Earlier {
 
 impl Earlier {
     /// Gives it its name back.
-    pub fn undo(&self) {
+    pub(super) fn undo(&self) {
         let _ = fs::rename(&self.to, &self.from);
     }
 }
@@ -32,7 +32,7 @@ impl Earlier {
 ///
 /// # Errors
 /// As of `rename(2)`; those that were moved by then have their names back.
-pub fn make_room(
+pub(super) fn make_room(
     hooks_dir: &Path,
     installed: &Installed,
     script: &Path,
@@ -54,7 +54,7 @@ pub fn make_room(
 }
 
 /// The earlier scripts of a driver, the oldest first.
-pub fn earlier(hooks_dir: &Path, driver: Driver) -> Vec<PathBuf> {
+pub(super) fn earlier(hooks_dir: &Path, driver: Driver) -> Vec<PathBuf> {
     let prefix = format!("{driver}.adopted.");
     let mut found: Vec<(u32, PathBuf)> = fs::read_dir(hooks_dir)
         .into_iter()

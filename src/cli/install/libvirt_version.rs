@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 /// A version of libvirt's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32, pub u32);
+pub(crate) struct Version(pub u32, pub u32, pub u32);
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -17,7 +17,7 @@ impl fmt::Display for Version {
 
 impl Version {
     /// Reads `9.0.0`, or `5.4`.
-    pub fn parse(text: &str) -> Option<Version> {
+    pub(crate) fn parse(text: &str) -> Option<Version> {
         let mut numbers = text.split('.').map(|number| number.parse().ok());
         let version =
             Version(numbers.next()??, numbers.next()??, numbers.next().unwrap_or(Some(0))?);
@@ -29,12 +29,12 @@ impl Version {
 const PATH: [&str; 6] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
 
 /// The version of the daemon that is installed, by its own word.
-pub fn of_host() -> Option<Version> {
+pub(crate) fn of_host() -> Option<Version> {
     of_host_below(Path::new("/"))
 }
 
 /// The same below another root.
-pub fn of_host_below(root: &Path) -> Option<Version> {
+pub(crate) fn of_host_below(root: &Path) -> Option<Version> {
     let path = env::join_paths(PATH.map(|directory| root.join(directory))).ok()?;
     ["libvirtd", "virtqemud", "virtlxcd", "virtnetworkd"].into_iter().find_map(|daemon| {
         let output = Command::new(daemon)
@@ -50,7 +50,7 @@ pub fn of_host_below(root: &Path) -> Option<Version> {
 }
 
 /// Whether a span such as `0.9.13, until 5.4` has a version in it.
-pub fn spans(since: &str, version: Version) -> bool {
+pub(crate) fn spans(since: &str, version: Version) -> bool {
     let (first, last) = match since.split_once(", until ") {
         Some((first, last)) => (first, Version::parse(last)),
         None => (since, None),

@@ -1,16 +1,16 @@
 //! `hookmux install`: links in the hooks directory, never over a foreign file.
 
-pub mod adoption;
+pub(super) mod adoption;
 mod afterwards;
-pub mod copies;
-pub mod daemons;
-pub mod entries;
-pub mod installed;
+pub(super) mod copies;
+pub(super) mod daemons;
+pub(super) mod entries;
+pub(super) mod installed;
 mod kept;
-pub mod libvirt_version;
+pub(super) mod libvirt_version;
 mod obstacle;
-pub mod overview;
-pub mod own_name;
+pub(super) mod overview;
+pub(super) mod own_name;
 mod purge;
 mod put;
 mod reload;
@@ -27,12 +27,16 @@ use crate::libvirt::{Driver, program};
 use installed::{Installed, Main};
 use report::Report;
 use site::Site;
-pub use uninstall::uninstall;
+pub(super) use uninstall::uninstall;
 
 /// Those that `install` makes links for where none is named. libxl and bhyve hosts name theirs.
 const USUAL: [Driver; 4] = [Driver::Daemon, Driver::Qemu, Driver::Lxc, Driver::Network];
 
-pub fn install(place: &Place, arguments: &InstallArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(super) fn install(
+    place: &Place,
+    arguments: &InstallArgs,
+    output: &mut Output,
+) -> anyhow::Result<End> {
     let hooks_dir = &place.surroundings.hooks_dir;
     let mut site = Site::new(hooks_dir)?;
     if arguments.renew {

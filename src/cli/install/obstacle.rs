@@ -14,7 +14,11 @@ fn uninstall_one(site: &Site, driver: Driver) -> Fix {
 }
 
 /// Why this driver can't be installed as asked.
-pub fn obstacle(site: &Site, installed: &Installed, arguments: &InstallArgs) -> Option<Remark> {
+pub(super) fn obstacle(
+    site: &Site,
+    installed: &Installed,
+    arguments: &InstallArgs,
+) -> Option<Remark> {
     let path = installed.path.display();
     match (&installed.main, arguments.beside) {
         (Main::NoFile, _) => {

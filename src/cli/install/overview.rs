@@ -6,7 +6,7 @@ use crate::cli::inventory::listed::{self, HookState};
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::{End, Place, rights};
 
-pub fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let hooks_dir = &place.surroundings.hooks_dir;
     // before the first line of an answer that would have no second half
     let loaded = place.load(output);

@@ -102,7 +102,7 @@ const TELLING: [&str; 12] = [
 ];
 
 /// Where it does: the line, from 1, and its text.
-pub fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
+pub(crate) fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
     if head(bytes) == Head::Program {
         return None;
     }

@@ -20,14 +20,14 @@ const HOOKS: &str = "hooks";
 
 /// What was removed, what was kept, and what went wrong.
 #[derive(Default)]
-pub struct Purged {
+pub(super) struct Purged {
     pub removed: Vec<PathBuf>,
     pub kept: Vec<String>,
     pub problems: Vec<String>,
 }
 
 /// What is asked before it.
-pub fn question(settings: &Settings) -> String {
+pub(super) fn question(settings: &Settings) -> String {
     format!(
         "All records, waiting jobs and state in {} and {} will be removed for good.",
         settings.state_dir.named().display(),
@@ -39,7 +39,7 @@ pub fn question(settings: &Settings) -> String {
 ///
 /// # Errors
 /// They can't be read, so that nobody knows which directories are meant.
-pub fn settings(place: &Place) -> anyhow::Result<Settings> {
+pub(super) fn settings(place: &Place) -> anyhow::Result<Settings> {
     let loaded = config::load(&place.surroundings, &mut Trust::new(place.surroundings.user), false);
     if loaded.is_lost() {
         anyhow::bail!(
@@ -50,7 +50,7 @@ pub fn settings(place: &Place) -> anyhow::Result<Settings> {
 }
 
 /// Removes it all.
-pub fn purge(settings: &Settings) -> Purged {
+pub(super) fn purge(settings: &Settings) -> Purged {
     let mut purged = Purged::default();
     for (dir, children) in
         [(&settings.state_dir, STATE.as_slice()), (&settings.runtime_dir, RUNTIME.as_slice())]

@@ -22,7 +22,7 @@ use crate::libvirt::program;
 ///
 /// # Errors
 /// The copy or the link can't be made.
-pub fn renew(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn renew(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
     let copy = program::copy_of(driver);
     if let Some(script) = installed.overwritten_by() {
@@ -82,7 +82,7 @@ fn link(path: &Path, target: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// It can't be done; what was there is there still.
-pub fn main(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn main(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
     match &installed.main {
         Main::Ours(_) => {
@@ -197,7 +197,7 @@ fn put_in_place(
 }
 
 /// Removes the driver's copy, where it is hookmux's.
-pub fn remove_copy(installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn remove_copy(installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
     let Some(copy) = &installed.copy else { return Ok(()) };
     if copy.is_ours {
         fs::remove_file(&copy.path)
@@ -213,7 +213,7 @@ pub fn remove_copy(installed: &Installed, report: &mut Report) -> anyhow::Result
 ///
 /// # Errors
 /// It can't be done.
-pub fn beside(
+pub(super) fn beside(
     hooks_dir: &Path,
     installed: &Installed,
     binary: &Path,
@@ -245,7 +245,7 @@ pub fn beside(
 ///
 /// # Errors
 /// It can't be made.
-pub fn make_directory(path: &Path) -> anyhow::Result<()> {
+pub(super) fn make_directory(path: &Path) -> anyhow::Result<()> {
     match fs::DirBuilder::new().recursive(true).mode(0o755).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(error).with_context(|| format!("{} can't be made", path.display()))

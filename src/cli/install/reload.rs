@@ -27,7 +27,8 @@ use crate::memory::daemon_reload;
 use crate::state::Dir;
 
 /// What is said where there is none.
-pub const NONE: &str = "No libvirt daemon runs that looks here: the next one to start will look.";
+pub(super) const NONE: &str =
+    "No libvirt daemon runs that looks here: the next one to start will look.";
 
 /// Between two looks at what has happened.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -36,7 +37,7 @@ const MAX_COMPLAINT_BYTES: usize = 1000;
 
 /// The running daemons that call one of these drivers' hooks in this directory, but for session
 /// daemons of other users.
-pub fn of_drivers(hooks_dir: &Path, user: u32, drivers: &[Driver]) -> Vec<Daemon> {
+pub(super) fn of_drivers(hooks_dir: &Path, user: u32, drivers: &[Driver]) -> Vec<Daemon> {
     let mut daemons = daemons::running(Path::new("/"), hooks_dir);
     daemons.retain(|daemon| {
         daemon.user == user && drivers.iter().any(|driver| daemon.serves(*driver))
@@ -45,7 +46,7 @@ pub fn of_drivers(hooks_dir: &Path, user: u32, drivers: &[Driver]) -> Vec<Daemon
 }
 
 /// The advice in words, where nobody has reloaded them.
-pub fn advice(daemons: &[Daemon]) -> Vec<String> {
+pub(super) fn advice(daemons: &[Daemon]) -> Vec<String> {
     if daemons.is_empty() {
         return vec![NONE.to_owned()];
     }
@@ -59,7 +60,7 @@ pub fn advice(daemons: &[Daemon]) -> Vec<String> {
 
 /// How it went with a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     /// It has looked.
     Looked,
     /// It was told to, and nobody can see whether it has.
@@ -74,7 +75,7 @@ pub enum State {
 
 /// A daemon, and how it went.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub(super) struct Told {
     pub daemon: Daemon,
     pub state: State,
     /// For people: also the way out.
@@ -82,11 +83,11 @@ pub struct Told {
 }
 
 impl Told {
-    pub fn is_good(&self) -> bool {
+    pub(super) fn is_good(&self) -> bool {
         !matches!(self.state, State::Late | State::Failed(_))
     }
 
-    pub fn json(&self) -> ReloadedDaemon {
+    pub(super) fn json(&self) -> ReloadedDaemon {
         ReloadedDaemon {
             name: self.daemon.name.clone(),
             pid: self.daemon.pid,
@@ -104,7 +105,7 @@ impl Told {
 }
 
 /// What is known where daemons are reloaded.
-pub struct Site<'a> {
+pub(super) struct Site<'a> {
     /// Where their notes are kept; `None` where they leave none: no `daemon` entry is hookmux's.
     pub notes: Option<&'a Dir>,
     /// How long all of it may take.
@@ -114,7 +115,7 @@ pub struct Site<'a> {
 }
 
 /// Lets all of them look, and waits until they have.
-pub fn reload(daemons: Vec<Daemon>, site: &Site<'_>) -> Vec<Told> {
+pub(super) fn reload(daemons: Vec<Daemon>, site: &Site<'_>) -> Vec<Told> {
     let deadline = Instant::now() + site.limit;
     let mut asked: Vec<Asked<'_>> =
         daemons.into_iter().map(|daemon| Asked::new(daemon, site, deadline)).collect();

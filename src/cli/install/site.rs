@@ -11,7 +11,7 @@ use crate::libvirt::{Driver, program};
 use crate::machine::own_binary;
 
 /// Where entries lead.
-pub struct Site {
+pub(super) struct Site {
     pub hooks_dir: PathBuf,
     /// The program that is being run; `/usr/sbin/hookmux` where that leads to it.
     pub binary: PathBuf,
@@ -24,7 +24,7 @@ pub struct Site {
 impl Site {
     /// # Errors
     /// hookmux's own file can't be found.
-    pub fn new(hooks_dir: &Path) -> anyhow::Result<Site> {
+    pub(super) fn new(hooks_dir: &Path) -> anyhow::Result<Site> {
         let binary = env::current_exe().context("hookmux's own file can't be found")?;
         let is_source = copies::is_source(&binary);
         Ok(Site {
@@ -37,7 +37,7 @@ impl Site {
 
     /// Makes or renews the driver's copy, if it has one. Returns where its entry is to lead: where no
     /// copy can be made, to the program itself.
-    pub fn target(&self, driver: Driver, report: &mut Report) -> PathBuf {
+    pub(super) fn target(&self, driver: Driver, report: &mut Report) -> PathBuf {
         if !self.has_copies {
             return self.binary.clone();
         }

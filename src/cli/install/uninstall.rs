@@ -18,7 +18,7 @@ use crate::cli::remark::Remark;
 use crate::cli::{End, Place, question};
 use crate::libvirt::Driver;
 
-pub fn uninstall(
+pub(crate) fn uninstall(
     place: &Place,
     arguments: &UninstallArgs,
     output: &mut Output,

@@ -11,10 +11,10 @@ const KNOWN: [&str; 2] = [
 ];
 
 /// What a copy of it takes at most, in bytes.
-pub const MAX_HELPER_BYTES: u64 = 64 * 1024;
+pub(super) const MAX_HELPER_BYTES: u64 = 64 * 1024;
 
 /// Whether a script is the helper and nothing more.
-pub fn is_one(script: &[u8]) -> bool {
+pub(super) fn is_one(script: &[u8]) -> bool {
     is_among(script, &KNOWN)
 }
 

@@ -16,7 +16,7 @@ use crate::trust::Trust;
 use crate::cli::way_out::{self, Meant};
 
 /// What becomes of a hook at every call.
-pub enum Judged {
+pub(super) enum Judged {
     Runs,
     /// Others could change it: how, and the way out.
     Refused(String, Option<Fix>),
@@ -27,7 +27,7 @@ pub enum Judged {
 }
 
 /// Judges hooks.
-pub struct Judge<'a> {
+pub(super) struct Judge<'a> {
     settings: &'a Settings,
     pub trust: Trust,
     /// Asks for users that no file names.
@@ -35,16 +35,16 @@ pub struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    pub fn new(settings: &'a Settings, user: u32) -> Judge<'a> {
+    pub(super) fn new(settings: &'a Settings, user: u32) -> Judge<'a> {
         Judge { settings, trust: Trust::new(user), supervisor: None }
     }
 
-    pub fn ground(&self) -> Ground<'a> {
+    pub(super) fn ground(&self) -> Ground<'a> {
         Ground::of(self.settings, self.trust.user())
     }
 
     /// Judges a hook that its place and its file let run.
-    pub fn of(&mut self, hook: &Hook) -> Judged {
+    pub(super) fn of(&mut self, hook: &Hook) -> Judged {
         let registration = hook.registration.as_deref();
         let refusal = hook.refusal(&mut self.trust);
         let refusal = refusal.filter(|_| self.settings.trust == TrustPolicy::Refuse);

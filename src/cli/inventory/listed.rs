@@ -19,7 +19,7 @@ use crate::search::directory::{self, Unreadable};
 
 /// Whether a listed hook runs: what its directory says, what trust says, what its file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HookState {
+pub(crate) enum HookState {
     Active,
     Masked,
     Disabled,
@@ -49,7 +49,7 @@ impl HookState {
     }
 
     /// As `hookmux list` and its JSON say it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             HookState::Active => "active",
             HookState::Masked => "masked",
@@ -65,7 +65,7 @@ impl HookState {
     }
 
     /// How it looks on a terminal.
-    pub fn tone(self) -> Tone {
+    pub(crate) fn tone(self) -> Tone {
         match self {
             HookState::Active => Tone::Good,
             HookState::Refused | HookState::Fails | HookState::Broken => Tone::Bad,
@@ -77,7 +77,7 @@ impl HookState {
     }
 
     /// Whether it doesn't run, though it looks as if it were meant to.
-    pub fn is_odd(self) -> bool {
+    pub(crate) fn is_odd(self) -> bool {
         matches!(
             self,
             HookState::Refused
@@ -90,7 +90,7 @@ impl HookState {
 }
 
 /// A hook as it is listed.
-pub struct Listed {
+pub(crate) struct Listed {
     /// Where it belongs: an event, `qemu.d/win10/prepare/begin`, or calls of libvirt's.
     pub place: String,
     /// What people call it: `before_vm_start/10-hugepages`.
@@ -234,7 +234,7 @@ impl Lister<'_> {
 ///
 /// # Errors
 /// A directory is there and can't be read.
-pub fn all(inventory: Inventory<'_>) -> anyhow::Result<Vec<Listed>> {
+pub(crate) fn all(inventory: Inventory<'_>) -> anyhow::Result<Vec<Listed>> {
     let Inventory { settings, user, registrations, .. } = inventory;
     let mut lister = Lister { settings, judge: Judge::new(settings, user), listed: Vec::new() };
     let sources = inventory.sources.map_err(unreadable)?;

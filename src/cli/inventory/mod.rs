@@ -2,8 +2,8 @@
 //! this, so that they can't see different things.
 
 mod judged;
-pub mod listed;
-pub mod per_guest;
+pub(super) mod listed;
+pub(super) mod per_guest;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ use crate::search::directory::Unreadable;
 use crate::trust::Trust;
 
 /// All hooks below the hooks directory and the roots.
-pub struct Inventory<'a> {
+pub(super) struct Inventory<'a> {
     pub settings: &'a Settings,
     /// Who asks; trusted beside root.
     pub user: u32,
@@ -39,13 +39,13 @@ pub struct Inventory<'a> {
 }
 
 /// An event, and what lies in its directories.
-pub struct AtEvent {
+pub(super) struct AtEvent {
     pub event: String,
     pub scripts: Result<Vec<Candidate>, Unreadable>,
 }
 
 /// The scripts that were libvirt's own.
-pub struct OfDriver {
+pub(super) struct OfDriver {
     pub driver: Driver,
     pub adopted: Option<Adopted>,
     /// The per-guest tree, in byte order.
@@ -55,7 +55,7 @@ pub struct OfDriver {
 }
 
 /// What lies where an adopted script does.
-pub struct Adopted {
+pub(super) struct Adopted {
     pub path: PathBuf,
     /// `None` where it can't be looked at.
     pub candidate: Option<Candidate>,
@@ -63,7 +63,7 @@ pub struct Adopted {
 
 impl<'a> Inventory<'a> {
     /// Looks at everything. What can't be read is kept as that.
-    pub fn look(settings: &'a Settings, user: u32) -> Inventory<'a> {
+    pub(super) fn look(settings: &'a Settings, user: u32) -> Inventory<'a> {
         let mut trust = Trust::new(user);
         let sources = registry::scan(settings, &mut trust);
         let all = sources.as_deref().unwrap_or_default();
@@ -90,7 +90,7 @@ impl<'a> Inventory<'a> {
     }
 
     /// Directories that look as though they were meant for an event, and are none's.
-    pub fn strangers(&self) -> impl Iterator<Item = (&Path, &str)> {
+    pub(super) fn strangers(&self) -> impl Iterator<Item = (&Path, &str)> {
         let is_meant = |name: &str| {
             ["before_", "after_", "on_"].iter().any(|start| name.starts_with(start))
                 && !event::is_known(name)

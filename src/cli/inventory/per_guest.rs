@@ -11,7 +11,7 @@ use crate::libvirt::{Call, Driver, Operation, operation};
 use crate::search::directory::{self, Unreadable};
 
 /// Something in the tree.
-pub enum Found {
+pub(crate) enum Found {
     Moment(Moment),
     /// What lies where an operation's directory would, and is none.
     TooHigh(PathBuf),
@@ -19,7 +19,7 @@ pub enum Found {
 }
 
 /// A place in the tree for the scripts of one call.
-pub struct Moment {
+pub(crate) struct Moment {
     pub call: Call,
     pub path: PathBuf,
     /// Whether libvirt makes such a call.
@@ -28,25 +28,25 @@ pub struct Moment {
 }
 
 /// A call's moment, as it is called in the tree: `prepare/begin`.
-pub fn name(call: &Call) -> String {
+pub(crate) fn name(call: &Call) -> String {
     let operation = call.operation_name().to_string_lossy();
     format!("{operation}/{}", call.sub_operation().to_string_lossy())
 }
 
 /// The moment of a driver's that another word for one was meant as.
-pub fn meant_by(driver: Driver, word: &str) -> Option<String> {
+pub(crate) fn meant_by(driver: Driver, word: &str) -> Option<String> {
     let moments = moments(driver);
     did_you_mean(word, moments.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// All moments of a driver, as they are called in the tree.
-pub fn moments(driver: Driver) -> Vec<String> {
+pub(crate) fn moments(driver: Driver) -> Vec<String> {
     let rows = operation::TABLE.iter().filter(|row| row.drivers.contains(&driver));
     rows.map(|row| format!("{}/{}", row.name, row.sub.unwrap_or("begin"))).collect()
 }
 
 /// Looks through the tree of a driver.
-pub fn look(settings: &Settings, driver: Driver) -> Vec<Found> {
+pub(crate) fn look(settings: &Settings, driver: Driver) -> Vec<Found> {
     let base = settings.tree_of(driver);
     let mut found = Vec::new();
     for guest in names(&base, &mut found) {

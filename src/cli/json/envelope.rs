@@ -7,7 +7,7 @@ use super::shape::{Defs, Object, described, with_keys};
 use crate::run::arguments;
 
 /// Raised when a key is changed or taken away.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// What goes before the keys of every output.
 fn envelope() -> Map<String, Value> {
@@ -17,7 +17,7 @@ fn envelope() -> Map<String, Value> {
 }
 
 /// The object that is printed for an answer.
-pub fn printed<T: Serialize + Object>(answer: &T) -> Value {
+pub(crate) fn printed<T: Serialize + Object>(answer: &T) -> Value {
     let mut all = envelope();
     if let Ok(Value::Object(keys)) = serde_json::to_value(answer) {
         all.extend(keys);
@@ -26,7 +26,7 @@ pub fn printed<T: Serialize + Object>(answer: &T) -> Value {
 }
 
 /// The schema of an output.
-pub fn schema_of<T: Object>(name: &str, title: &str) -> Value {
+pub(crate) fn schema_of<T: Object>(name: &str, title: &str) -> Value {
     let mut defs = Defs::default();
     let mut keys = Map::new();
     keys.insert(

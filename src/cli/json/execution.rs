@@ -84,7 +84,7 @@ object! {
 }
 
 impl ExecutionState {
-    pub fn of(head: &Head) -> ExecutionState {
+    pub(crate) fn of(head: &Head) -> ExecutionState {
         match (head.state, head.outcome) {
             (State::Running, _) => ExecutionState::Running,
             (State::Lost, _) => ExecutionState::Lost,

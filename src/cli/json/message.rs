@@ -70,13 +70,13 @@ impl From<&String> for Message {
 
 impl Message {
     /// A sentence about something that `check` has a code for.
-    pub fn coded(code: Code, words: &str) -> Message {
+    pub(crate) fn coded(code: Code, words: &str) -> Message {
         let code = Some(code.name().to_owned());
         Message { message: words.to_owned(), code, way_out: None.into() }
     }
 
     /// All of a list.
-    pub fn all<'a, T: 'a>(list: impl IntoIterator<Item = &'a T>) -> Vec<Message>
+    pub(crate) fn all<'a, T: 'a>(list: impl IntoIterator<Item = &'a T>) -> Vec<Message>
     where
         Message: From<&'a T>,
     {
@@ -102,7 +102,7 @@ impl From<&anyhow::Error> for Error {
 }
 
 impl Error {
-    pub fn new(code: &'static str, message: String, fix: Option<&Fix>) -> Error {
+    pub(crate) fn new(code: &'static str, message: String, fix: Option<&Fix>) -> Error {
         Error { error: Failure { message, code, way_out: fix.into() } }
     }
 }

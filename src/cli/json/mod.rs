@@ -4,21 +4,21 @@
 //! JSON Schema comes of the same lines (`hookmux schema NAME`), and the tests hold every output that
 //! they get against it. Keys are added, never changed or taken away.
 
-pub mod audit;
-pub mod bypass;
-pub mod check;
-pub mod envelope;
-pub mod event;
-pub mod execution;
-pub mod hook;
-pub mod install;
-pub mod message;
-pub mod outputs;
-pub mod plan;
-pub mod prune;
-pub mod queue;
-pub mod registration;
-pub mod run;
-pub mod shape;
-pub mod show;
-pub mod value;
+pub(super) mod audit;
+pub(super) mod bypass;
+pub(super) mod check;
+pub(super) mod envelope;
+pub(super) mod event;
+pub(super) mod execution;
+pub(super) mod hook;
+pub(super) mod install;
+pub(super) mod message;
+pub(super) mod outputs;
+pub(super) mod plan;
+pub(super) mod prune;
+pub(super) mod queue;
+pub(super) mod registration;
+pub(super) mod run;
+pub(super) mod shape;
+pub(super) mod show;
+pub(super) mod value;

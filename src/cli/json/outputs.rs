@@ -13,7 +13,7 @@ macro_rules! outputs {
     ($($output:ident $name:literal $type:ty, $title:literal;)+) => {
         /// Something that `hookmux schema` has a schema of.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum OutputName {
+        pub(crate) enum OutputName {
             /// A registration's file, which people write.
             Registration,
             $($output,)+
@@ -36,7 +36,7 @@ macro_rules! outputs {
         }
 
         impl OutputName {
-            pub fn schema(self) -> Value {
+            pub(crate) fn schema(self) -> Value {
                 match self {
                     OutputName::Registration => registration_schema::schema(),
                     $(OutputName::$output => schema_of::<$type>($name, $title),)+

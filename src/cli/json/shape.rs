@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 /// Something whose JSON has a schema.
-pub trait Shape {
+pub(crate) trait Shape {
     /// The schema. What has a name of its own is put into `defs`, and referred to.
     fn schema(defs: &mut Defs) -> Value;
 }
 
 /// An object: made by [`object!`].
-pub trait Object: Shape {
+pub(crate) trait Object: Shape {
     const NAME: &'static str;
     /// What it is.
     const WORDS: &'static str;
@@ -22,11 +22,11 @@ pub trait Object: Shape {
 
 /// The schemas of what has a name.
 #[derive(Debug, Default)]
-pub struct Defs(pub Map<String, Value>);
+pub(crate) struct Defs(pub Map<String, Value>);
 
 impl Defs {
     /// A reference to something with a name, whose schema is made the first time.
-    pub fn refer(&mut self, name: &str, make: impl FnOnce(&mut Defs) -> Value) -> Value {
+    pub(crate) fn refer(&mut self, name: &str, make: impl FnOnce(&mut Defs) -> Value) -> Value {
         if !self.0.contains_key(name) {
             self.0.insert(name.to_owned(), Value::Null);
             let made = make(self);
@@ -36,14 +36,14 @@ impl Defs {
     }
 
     /// A reference to an object.
-    pub fn object<T: Object>(&mut self) -> Value {
+    pub(crate) fn object<T: Object>(&mut self) -> Value {
         self.refer(T::NAME, |defs| with_keys(T::WORDS, T::keys(defs)))
     }
 }
 
 /// The schema of an object with these keys. All are always there; there may be more in a later version,
 /// so nothing is said against them.
-pub fn with_keys(words: &str, keys: Map<String, Value>) -> Value {
+pub(crate) fn with_keys(words: &str, keys: Map<String, Value>) -> Value {
     let required: Vec<&String> = keys.keys().collect();
     json!({
         "description": words.trim(),
@@ -54,7 +54,7 @@ pub fn with_keys(words: &str, keys: Map<String, Value>) -> Value {
 }
 
 /// The schema of a key.
-pub fn described(words: &str, mut schema: Value) -> Value {
+pub(crate) fn described(words: &str, mut schema: Value) -> Value {
     if let Some(rules) = schema.as_object_mut() {
         // what its type says of itself stays where the key has nothing to add
         rules.insert("description".to_owned(), words.trim().into());
@@ -75,10 +75,10 @@ macro_rules! object {
     )+) => {$(
         $(#[doc = $doc])+
         #[derive(Clone, Debug, serde::Serialize)]
-        pub struct $name {
-            $( #[serde(flatten)] pub $flat: $flat_type, )*
-            $( $(#[doc = $words])+ pub $key: $type, )*
-            $( #[serde(flatten)] pub $last: $last_type, )*
+        pub(crate) struct $name {
+            $( #[serde(flatten)] pub(crate) $flat: $flat_type, )*
+            $( $(#[doc = $words])+ pub(crate) $key: $type, )*
+            $( #[serde(flatten)] pub(crate) $last: $last_type, )*
         }
 
         impl $crate::cli::json::shape::Object for $name {
@@ -122,12 +122,12 @@ macro_rules! words {
     )+) => {$(
         $(#[doc = $doc])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name {
+        pub(crate) enum $name {
             $( $(#[doc = $meaning])+ $variant, )+
         }
 
         impl $name {
-            pub const fn name(self) -> &'static str {
+            pub(crate) const fn name(self) -> &'static str {
                 match self { $( $name::$variant => $word, )+ }
             }
         }
@@ -154,7 +154,7 @@ macro_rules! words {
 pub(crate) use words;
 
 /// The schema of a word. A later version may have more of them, so that these are only examples.
-pub fn word(description: &str, known: &[&str]) -> Value {
+pub(crate) fn word(description: &str, known: &[&str]) -> Value {
     json!({ "description": description, "type": "string", "examples": known })
 }
 

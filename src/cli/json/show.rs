@@ -92,7 +92,7 @@ impl From<&RunRecord> for KeptRun {
 }
 
 impl Show {
-    pub fn new(record: &Record, later: &[Head]) -> Show {
+    pub(crate) fn new(record: &Record, later: &[Head]) -> Show {
         let Record { head, body } = record;
         let optional = |document: &Option<Text>| document.as_ref().map(text);
         // an execution that isn't over has no runs yet but those that were to come

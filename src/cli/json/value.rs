@@ -16,18 +16,18 @@ use crate::libvirt::{Class, Driver};
 
 /// A moment: RFC 3339, in UTC.
 #[derive(Clone, Copy, Debug)]
-pub struct Time {
+pub(crate) struct Time {
     micros: u64,
 }
 
 impl Time {
     /// Of microseconds since 1970.
-    pub fn of_micros(micros: u64) -> Time {
+    pub(crate) fn of_micros(micros: u64) -> Time {
         Time { micros }
     }
 
     /// Of seconds since 1970.
-    pub fn of_seconds(seconds: u64) -> Time {
+    pub(crate) fn of_seconds(seconds: u64) -> Time {
         Time { micros: seconds.saturating_mul(1_000_000) }
     }
 }
@@ -46,10 +46,10 @@ impl Shape for Time {
 
 /// A duration, in seconds. The key's name ends in `_s`.
 #[derive(Clone, Copy, Debug)]
-pub struct Seconds(f64);
+pub(crate) struct Seconds(f64);
 
 impl Seconds {
-    pub fn of_micros(micros: u64) -> Seconds {
+    pub(crate) fn of_micros(micros: u64) -> Seconds {
         Seconds(micros as f64 / 1e6)
     }
 }
@@ -74,7 +74,7 @@ impl Shape for Seconds {
 
 /// A path; bytes that are no UTF-8 are replaced.
 #[derive(Clone, Debug)]
-pub struct Place(String);
+pub(crate) struct Place(String);
 
 impl From<&Path> for Place {
     fn from(path: &Path) -> Place {
@@ -96,10 +96,10 @@ impl Shape for Place {
 
 /// A word that people read too.
 #[derive(Clone, Copy, Debug)]
-pub struct Word<T>(pub T);
+pub(crate) struct Word<T>(pub T);
 
 /// Something that has one word for each of its kinds.
-pub trait Named: Copy + 'static {
+pub(crate) trait Named: Copy + 'static {
     const ALL: &'static [Self];
 
     fn word(self) -> &'static str;

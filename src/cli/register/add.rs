@@ -21,7 +21,7 @@ mod asked;
 mod checked;
 mod options;
 
-pub fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> anyhow::Result<End> {
     let wanted = wanted(arguments)?;
     let settings = registry::settings(place, output)?;
     let user = place.surroundings.user;

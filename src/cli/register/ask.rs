@@ -14,13 +14,13 @@ use crate::process::supervise::Supervisor;
 use crate::run::environment::Environment;
 
 /// What a description may take.
-pub const LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 /// How much of what went wrong is told, in bytes.
 const TOLD: usize = 1024;
 
 /// Why there is no answer.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Silence {
+pub(crate) enum Silence {
     /// It failed: in words.
     Failed(String),
     /// Somebody ended hookmux meanwhile.
@@ -31,7 +31,7 @@ pub enum Silence {
 ///
 /// # Errors
 /// It failed, took too long or printed too much.
-pub fn ask(words: &[String], hooks_dir: &Path, home: &Path) -> Result<Vec<u8>, Silence> {
+pub(crate) fn ask(words: &[String], hooks_dir: &Path, home: &Path) -> Result<Vec<u8>, Silence> {
     let failed = |why: String| Silence::Failed(why);
     let Some(program) = words.first() else { return Err(failed("no program".to_owned())) };
     let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];

@@ -4,14 +4,14 @@ use crate::config::suggest::{did_you_mean, suggest_or};
 use crate::event;
 
 /// What is wrong, and with which key.
-pub type Fault = (&'static str, String);
+pub(crate) type Fault = (&'static str, String);
 
 /// The event that category, event and stage mean together; an event that hookmux knows by its own
 /// name needs neither category nor stage.
 ///
 /// # Errors
 /// There is no such moment: what there is instead.
-pub fn event_name(
+pub(crate) fn event_name(
     category: Option<&str>,
     event: &str,
     stage: Option<&str>,
@@ -120,7 +120,7 @@ fn parts(name: &str) -> Option<(Stage, &str, &str)> {
 }
 
 /// The categories, in the table's order.
-pub fn categories() -> Vec<&'static str> {
+pub(crate) fn categories() -> Vec<&'static str> {
     let mut known = Vec::new();
     for (_, category, _) in event::TABLE.iter().filter_map(|row| parts(row.name)) {
         if !known.contains(&category) {

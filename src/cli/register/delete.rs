@@ -14,7 +14,11 @@ use crate::config::{Registration, Settings};
 use crate::registry::Source;
 use crate::search::State;
 
-pub fn run(place: &Place, arguments: &DeleteArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &Place,
+    arguments: &DeleteArgs,
+    output: &mut Output,
+) -> anyhow::Result<End> {
     let what = arguments.what.to_string_lossy().into_owned();
     let user = place.surroundings.user;
     let settings = registry::settings(place, output)?;
@@ -155,7 +159,7 @@ fn delete_file(
 }
 
 /// Whether a registration's program is this file, by its name or by where that leads.
-pub fn runs(registration: &Registration, path: &Path) -> bool {
+pub(crate) fn runs(registration: &Registration, path: &Path) -> bool {
     registration.command.first().is_some_and(|program| is_same(Path::new(program), path))
 }
 

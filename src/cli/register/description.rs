@@ -30,7 +30,7 @@ const MAX_NAME: usize = 200;
 
 /// Who is to be registered.
 #[derive(Clone, Debug)]
-pub enum Subject {
+pub(crate) enum Subject {
     /// Its absolute path.
     Script(String),
     Module(Module),
@@ -38,7 +38,7 @@ pub enum Subject {
 
 impl Subject {
     /// What a registration's name begins with where nothing else names it.
-    pub fn stem(&self) -> String {
+    pub(crate) fn stem(&self) -> String {
         let word = match self {
             Subject::Script(path) => {
                 Path::new(path).file_stem().unwrap_or_default().to_string_lossy().into_owned()
@@ -54,7 +54,7 @@ impl Subject {
 
 /// One registration, in hookmux's own keys.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Which one it was, from 1.
     pub number: usize,
     pub name: Option<String>,
@@ -63,7 +63,7 @@ pub struct Entry {
 
 /// What is wrong with an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// Which one, from 1; `None` is all of it.
     pub entry: Option<usize>,
     pub key: Option<String>,
@@ -84,11 +84,11 @@ impl std::fmt::Display for Problem {
 }
 
 /// Finds the interpreter of a language.
-pub type FindInterpreter<'a> = &'a dyn Fn(Language) -> Result<PathBuf, String>;
+pub(crate) type FindInterpreter<'a> = &'a dyn Fn(Language) -> Result<PathBuf, String>;
 
 /// Why output is no description at all.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Unread {
+pub(crate) enum Unread {
     /// It isn't one; why.
     NoDescription(String),
     /// It is one, with these mistakes.
@@ -99,7 +99,7 @@ pub enum Unread {
 ///
 /// # Errors
 /// It is none, or any of its entries is wrong.
-pub fn read(
+pub(crate) fn read(
     output: &[u8],
     subject: &Subject,
     find: FindInterpreter<'_>,
@@ -155,7 +155,7 @@ fn fault<T>(key: &str, message: impl Into<String>) -> Found<T> {
 ///
 /// # Errors
 /// All that is wrong with it: keys, and what of them.
-pub fn translate(
+pub(crate) fn translate(
     number: usize,
     mut keys: Map<String, Value>,
     subject: &Subject,
@@ -216,7 +216,7 @@ fn take_name(keys: &mut Map<String, Value>) -> Found<Option<String>> {
 ///
 /// # Errors
 /// Why not.
-pub fn check_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
     if !begins_well || name.len() > MAX_NAME || !name.chars().all(is_fine) {

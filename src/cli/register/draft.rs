@@ -13,7 +13,7 @@ use crate::machine::sanitize;
 
 /// A file of the registry that isn't written yet.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub(crate) struct Draft {
     pub name: String,
     /// Whether somebody chose the name.
     pub is_named: bool,
@@ -23,7 +23,7 @@ pub struct Draft {
 }
 
 /// What drafts are made against.
-pub struct Desk<'a> {
+pub(crate) struct Desk<'a> {
     pub hooks_dir: &'a Path,
     /// What is registered, in all roots.
     pub registered: &'a [&'a Registration],
@@ -33,7 +33,7 @@ pub struct Desk<'a> {
 
 impl Desk<'_> {
     /// Where a registration of this name is written.
-    pub fn place(&self, name: &str) -> PathBuf {
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
         self.hooks_dir.join(DIRECTORY).join(format!("{name}.{EXTENSION}"))
     }
 
@@ -41,7 +41,11 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// All that is wrong, by entry and key.
-    pub fn draft(&self, entries: Vec<Entry>, stem: &str) -> Result<Vec<Draft>, Vec<Problem>> {
+    pub(crate) fn draft(
+        &self,
+        entries: Vec<Entry>,
+        stem: &str,
+    ) -> Result<Vec<Draft>, Vec<Problem>> {
         let is_alone = entries.len() == 1;
         let mut drafts: Vec<Draft> = Vec::new();
         let mut problems = Vec::new();
@@ -93,7 +97,7 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// What is wrong, and where.
-    pub fn draft_file(
+    pub(crate) fn draft_file(
         &self,
         source: &Path,
         text: &str,
@@ -190,7 +194,7 @@ fn word(triggers: &Triggers) -> String {
 }
 
 /// Whether two run at one moment, as far as their words tell.
-pub fn overlap(one: &Triggers, other: &Triggers) -> bool {
+pub(crate) fn overlap(one: &Triggers, other: &Triggers) -> bool {
     let names_event = |triggers: &Triggers| triggers.every_event || !triggers.events.is_empty();
     one.events.iter().any(|event| other.has_event(event))
         || other.events.iter().any(|event| one.has_event(event))

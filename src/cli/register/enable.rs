@@ -17,11 +17,19 @@ use crate::registry::Source;
 use crate::search::State;
 use crate::trust::Trust;
 
-pub fn enable(place: &Place, arguments: &SwitchArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn enable(
+    place: &Place,
+    arguments: &SwitchArgs,
+    output: &mut Output,
+) -> anyhow::Result<End> {
     switch(place, arguments, true, output)
 }
 
-pub fn disable(place: &Place, arguments: &SwitchArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn disable(
+    place: &Place,
+    arguments: &SwitchArgs,
+    output: &mut Output,
+) -> anyhow::Result<End> {
     switch(place, arguments, false, output)
 }
 

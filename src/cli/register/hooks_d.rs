@@ -24,13 +24,15 @@ const MODE: u32 = 0o644;
 
 /// Held while registrations change. Readers need none.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "dropping it lets go of the lock")] Flock<File>);
+pub(crate) struct Lock(
+    #[expect(dead_code, reason = "dropping it lets go of the lock")] Flock<File>,
+);
 
 /// Makes `hooks.d` where there is none, and locks it.
 ///
 /// # Errors
 /// It can't be made, or somebody else has it for too long.
-pub fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
+pub(crate) fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
     let directory = hooks_dir.join(DIRECTORY);
     if let Err(error) = DirBuilder::new().recursive(true).mode(0o755).create(&directory) {
         return Err(error).with_context(|| format!("{} can't be made", directory.display()));
@@ -66,7 +68,7 @@ pub fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
 ///
 /// # Errors
 /// As of `open(2)`, `write(2)` and `rename(2)`; what was there before is there again.
-pub fn write_all(_lock: &Lock, drafts: &[Draft]) -> anyhow::Result<()> {
+pub(crate) fn write_all(_lock: &Lock, drafts: &[Draft]) -> anyhow::Result<()> {
     let mut done: Vec<(&Path, Before)> = Vec::new();
     for draft in drafts {
         let before = Before::of(&draft.path);
@@ -117,7 +119,7 @@ impl Before {
 ///
 /// # Errors
 /// As [`write_all`].
-pub fn rewrite(_lock: &Lock, path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn rewrite(_lock: &Lock, path: &Path, text: &str) -> anyhow::Result<()> {
     let write = || {
         let target = fs::canonicalize(path)?;
         let metadata = fs::metadata(&target)?;
@@ -130,7 +132,7 @@ pub fn rewrite(_lock: &Lock, path: &Path, text: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As of `symlink(2)`.
-pub fn mask(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
+pub(crate) fn mask(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
     symlink("/dev/null", path).with_context(|| format!("{} can't be made", path.display()))
 }
 
@@ -138,7 +140,7 @@ pub fn mask(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As of `unlink(2)`.
-pub fn remove(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
+pub(crate) fn remove(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
     fs::remove_file(path).with_context(|| format!("{} can't be removed", path.display()))
 }
 

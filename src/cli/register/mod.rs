@@ -1,16 +1,16 @@
 //! Changing the registry: what scripts and modules say of themselves, the files that come of it,
 //! and the small edits of `enable` and `disable`.
 
-pub mod add;
-pub mod ask;
-pub mod cpanel;
-pub mod delete;
-pub mod description;
-pub mod draft;
-pub mod enable;
-pub mod hooks_d;
-pub mod module;
-pub mod registered;
-pub mod registration_schema;
-pub mod registry;
-pub mod yaml_edit;
+pub(crate) mod add;
+pub(crate) mod ask;
+pub(crate) mod cpanel;
+pub(crate) mod delete;
+pub(crate) mod description;
+pub(crate) mod draft;
+pub(crate) mod enable;
+pub(crate) mod hooks_d;
+pub(crate) mod module;
+pub(crate) mod registered;
+pub(crate) mod registration_schema;
+pub(crate) mod registry;
+pub(crate) mod yaml_edit;

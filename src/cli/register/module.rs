@@ -7,16 +7,16 @@ use crate::machine::files;
 use crate::process::DEFAULT_PATH;
 
 /// Modules may lie in this directory of the hooks directory, after all other places.
-pub const DIRECTORY: &str = "modules";
+pub(crate) const DIRECTORY: &str = "modules";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
+pub(crate) enum Language {
     Python,
     Perl,
 }
 
 impl Language {
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Language::Python => "Python",
             Language::Perl => "Perl",
@@ -44,7 +44,7 @@ impl Language {
     ///
     /// # Errors
     /// There is none: where it was looked for.
-    pub fn find_interpreter(self) -> Result<PathBuf, String> {
+    pub(crate) fn find_interpreter(self) -> Result<PathBuf, String> {
         let name = self.interpreter();
         DEFAULT_PATH.split(':').map(|directory| Path::new(directory).join(name)).find(|path| files::is_executable(path)).ok_or_else(|| {
             format!("a {} module needs {name}, and there is none in {DEFAULT_PATH}: install it first", self.name())
@@ -54,7 +54,7 @@ impl Language {
 
 /// A module, by the name that its language gives it: `pkg.mod`, `Pkg::Mod`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Module {
+pub(crate) struct Module {
     pub language: Language,
     pub name: String,
 }
@@ -64,7 +64,7 @@ impl Module {
     ///
     /// # Errors
     /// It can't be a module's name.
-    pub fn parse(word: &str) -> Result<Module, String> {
+    pub(crate) fn parse(word: &str) -> Result<Module, String> {
         let perl = word.strip_suffix(".pm").or_else(|| word.contains("::").then_some(word));
         let (language, name, separator) = match perl {
             Some(name) => (Language::Perl, name, "::"),
@@ -82,7 +82,7 @@ impl Module {
     ///
     /// # Errors
     /// It can't be a function's name.
-    pub fn function(&self, word: &str) -> Result<(Module, String), String> {
+    pub(crate) fn function(&self, word: &str) -> Result<(Module, String), String> {
         let word = word.trim().trim_end_matches("()");
         let separator = match self.language {
             Language::Python => ".",
@@ -108,17 +108,17 @@ impl Module {
     }
 
     /// The command that gives the event on standard input to a function.
-    pub fn command(&self, interpreter: &Path, function: &str) -> Vec<String> {
+    pub(crate) fn command(&self, interpreter: &Path, function: &str) -> Vec<String> {
         self.program(interpreter, self.text(Text::Call), &[function])
     }
 
     /// The command that prints the files a module comes from, without running any of them.
-    pub fn locating_command(&self, interpreter: &Path) -> Vec<String> {
+    pub(crate) fn locating_command(&self, interpreter: &Path) -> Vec<String> {
         self.program(interpreter, self.text(Text::Locate), &[])
     }
 
     /// The command that prints what its `describe` returns.
-    pub fn describing_command(&self, interpreter: &Path) -> Vec<String> {
+    pub(crate) fn describing_command(&self, interpreter: &Path) -> Vec<String> {
         self.program(interpreter, self.text(Text::Describe), &[])
     }
 
@@ -142,7 +142,7 @@ impl Module {
 }
 
 /// The module that a registration's command calls, if it is one of ours, and the function.
-pub fn called(command: &[String]) -> Option<(&str, &str)> {
+pub(crate) fn called(command: &[String]) -> Option<(&str, &str)> {
     match command {
         [_, _, flag, text, module, function] if (flag == "-c" || flag == "-e") && is_call(text) => {
             Some((module, function))
@@ -157,7 +157,7 @@ fn is_call(text: &str) -> bool {
 }
 
 /// A command on one line, as a shell would take it; the lines that load a module are left out.
-pub fn shown(command: &[String]) -> String {
+pub(crate) fn shown(command: &[String]) -> String {
     let quoter = shlex::Quoter::new().allow_nul(true);
     let words = command.iter().map(|word| match quoter.quote(word) {
         _ if word.contains('\n') => "…".into(),

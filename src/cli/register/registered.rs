@@ -7,7 +7,7 @@ use crate::config::registration::{
 };
 
 /// Events and calls, as a file has them.
-pub fn moments(registration: &Registration) -> (Vec<String>, Vec<String>) {
+pub(crate) fn moments(registration: &Registration) -> (Vec<String>, Vec<String>) {
     let triggers = &registration.triggers;
     let every = triggers.every_event.then(|| "*".to_owned());
     let events = every.into_iter().chain(triggers.events.iter().cloned()).collect();
@@ -15,7 +15,7 @@ pub fn moments(registration: &Registration) -> (Vec<String>, Vec<String>) {
 }
 
 /// What differs from a plain hook. That it is disabled comes first, the rest as the keys are told.
-pub fn more(registration: &Registration) -> String {
+pub(crate) fn more(registration: &Registration) -> String {
     let disabled = (!registration.enabled).then(|| "disabled".to_owned());
     let others = registration::keys().into_iter().filter_map(|key| difference(registration, key));
     disabled.into_iter().chain(others).collect::<Vec<_>>().join("; ")

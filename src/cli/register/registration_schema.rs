@@ -8,7 +8,7 @@ use crate::event;
 use crate::libvirt::Driver;
 
 /// The schema: what `Registration::parse` takes, and what each key is for.
-pub fn schema() -> Value {
+pub(crate) fn schema() -> Value {
     let mut properties = Map::new();
     for key in keys::REGISTRATION.iter().filter(|key| !key.name.contains('.')) {
         properties.insert(key.name.to_owned(), property(key));

@@ -29,7 +29,7 @@ use crate::trust::Trust;
 ///
 /// # Errors
 /// They can't be read, and nothing stands in for them.
-pub fn settings(place: &Place, output: &mut Output) -> anyhow::Result<Settings> {
+pub(crate) fn settings(place: &Place, output: &mut Output) -> anyhow::Result<Settings> {
     let loaded = place.load(output);
     if loaded.is_lost() {
         bail!("no registration is changed until the settings can be read");
@@ -41,7 +41,7 @@ pub fn settings(place: &Place, output: &mut Output) -> anyhow::Result<Settings> 
 ///
 /// # Errors
 /// Somebody else changes it, or could.
-pub fn lock(settings: &Settings, user: u32) -> anyhow::Result<Lock> {
+pub(crate) fn lock(settings: &Settings, user: u32) -> anyhow::Result<Lock> {
     let lock = hooks_d::lock(&settings.hooks_dir)?;
     let directory = settings.hooks_dir.join(DIRECTORY);
     if settings.trust != TrustPolicy::Refuse {
@@ -59,7 +59,7 @@ pub fn lock(settings: &Settings, user: u32) -> anyhow::Result<Lock> {
 ///
 /// # Errors
 /// A directory is there and can't be read.
-pub fn scan(settings: &Settings, user: u32) -> anyhow::Result<Vec<Source>> {
+pub(crate) fn scan(settings: &Settings, user: u32) -> anyhow::Result<Vec<Source>> {
     let sources = registry::scan(settings, &mut Trust::new(user)).map_err(|unreadable| {
         anyhow!("{} can't be read: {}", unreadable.path.display(), unreadable.error)
     })?;
@@ -67,27 +67,27 @@ pub fn scan(settings: &Settings, user: u32) -> anyhow::Result<Vec<Source>> {
     Ok(sources.into_iter().filter(is_one).collect())
 }
 
-pub fn name_of(source: &Source) -> String {
+pub(crate) fn name_of(source: &Source) -> String {
     source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The files of one name, those of higher roots first.
-pub fn find<'a>(sources: &'a [Source], name: &str) -> Vec<&'a Source> {
+pub(crate) fn find<'a>(sources: &'a [Source], name: &str) -> Vec<&'a Source> {
     let end = format!(".{EXTENSION}");
     let bare = name.strip_suffix(&end).unwrap_or(name);
     sources.iter().filter(|source| name_of(source) == bare).collect()
 }
 
-pub fn is_own(source: &Source, settings: &Settings) -> bool {
+pub(crate) fn is_own(source: &Source, settings: &Settings) -> bool {
     source.root == settings.hooks_dir
 }
 
-pub fn read(source: &Source) -> Option<&Registration> {
+pub(crate) fn read(source: &Source) -> Option<&Registration> {
     source.content.as_ref()?.as_ref().ok()
 }
 
 /// A command of hookmux's own about this hooks directory, as a shell takes it.
-pub fn own<W: AsRef<OsStr>>(settings: &Settings, words: &[W]) -> String {
+pub(crate) fn own<W: AsRef<OsStr>>(settings: &Settings, words: &[W]) -> String {
     Fix::hookmux(&settings.hooks_dir, words).text
 }
 
@@ -102,7 +102,7 @@ fn flush(name: &str) -> Vec<String> {
 }
 
 /// Why there is no such registration, and what there is.
-pub fn missing(settings: &Settings, user: u32, sources: &[Source], name: &str) -> String {
+pub(crate) fn missing(settings: &Settings, user: u32, sources: &[Source], name: &str) -> String {
     if let Some(way) = way_of_script(settings, user, |hook| {
         hook.name == name || format!("{}/{}", hook.place, hook.name) == name
     }) {
@@ -115,7 +115,7 @@ pub fn missing(settings: &Settings, user: u32, sources: &[Source], name: &str) -
 }
 
 /// How a hook that is no registration is switched and removed.
-pub fn way_of_script(
+pub(crate) fn way_of_script(
     settings: &Settings,
     user: u32,
     is_meant: impl Fn(&Listed) -> bool,
@@ -139,27 +139,27 @@ struct Step {
 }
 
 #[derive(Default)]
-pub struct Report {
+pub(crate) struct Report {
     steps: Vec<Step>,
     notes: Vec<Remark>,
     problems: Vec<Remark>,
 }
 
 impl Report {
-    pub fn did(&mut self, name: &str, path: &Path, action: &'static str, words: String) {
+    pub(crate) fn did(&mut self, name: &str, path: &Path, action: &'static str, words: String) {
         self.steps.push(Step { name: name.to_owned(), path: path.to_path_buf(), action, words });
     }
 
-    pub fn note(&mut self, words: String) {
+    pub(crate) fn note(&mut self, words: String) {
         self.notes.push(words.into());
     }
 
-    pub fn problem(&mut self, words: String) {
+    pub(crate) fn problem(&mut self, words: String) {
         self.problems.push(words.into());
     }
 
     /// What a hook that was taken away has left in the queue still runs.
-    pub fn tell_jobs(&mut self, settings: &Settings) {
+    pub(crate) fn tell_jobs(&mut self, settings: &Settings) {
         let jobs = Queue::new(&settings.state_dir).heads().unwrap_or_else(|error| {
             self.notes.push(format!("the queue can't be read, and may hold jobs: {error}").into());
             Vec::new()
@@ -178,11 +178,11 @@ impl Report {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.problems.is_empty()
     }
 
-    pub fn show(self, format: Format, output: &mut Output) -> End {
+    pub(crate) fn show(self, format: Format, output: &mut Output) -> End {
         let is_idle = self.steps.iter().all(|step| step.action == "none");
         let end = match self.problems.is_empty() {
             true if is_idle => End::Idle,

@@ -14,7 +14,7 @@ use crate::machine::privileges::Limits;
 /// The file as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Fragment {
+pub(super) struct Fragment {
     pub events: Option<OneOrMany>,
     pub calls: Option<OneOrMany>,
     pub command: Option<OneOrMany>,

@@ -7,9 +7,9 @@
 use std::fmt;
 
 /// The largest text, in bytes.
-pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_TEXT_BYTES: usize = 1024 * 1024;
 /// How deeply sequences and mappings may be nested.
-pub const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 /// `%YAML` and `%TAG` lines: each is compared with all others.
 const MAX_DIRECTIVES: usize = 16;
 /// Aliases times the length of the text, in bytes: what they may make of it.
@@ -54,7 +54,7 @@ impl fmt::Display for Limit {
 ///
 /// # Errors
 /// It is over a limit.
-pub fn check(text: &str) -> Result<(), Excess> {
+pub(super) fn check(text: &str) -> Result<(), Excess> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(Excess { limit: Limit::Size, place: None });
     }

@@ -1,10 +1,10 @@
 //! Where keys stand in a text. The parser tells a place only for what it refuses.
 
 /// A line and a column, from 1.
-pub type Place = (usize, usize);
+pub(crate) type Place = (usize, usize);
 
 /// Where a key stands for the n-th time.
-pub fn nth_key(text: &str, key: &str, n: usize) -> Option<Place> {
+pub(super) fn nth_key(text: &str, key: &str, n: usize) -> Option<Place> {
     text.lines()
         .enumerate()
         .filter_map(|(index, line)| {
@@ -17,7 +17,7 @@ pub fn nth_key(text: &str, key: &str, n: usize) -> Option<Place> {
 }
 
 /// The key of a block mapping that a line belongs to, of those that lie below no other one.
-pub fn key_at(text: &str, line: usize) -> Option<Box<str>> {
+pub(super) fn key_at(text: &str, line: usize) -> Option<Box<str>> {
     let lines: Vec<&str> = text.lines().take(line).collect();
     lines.iter().rev().find_map(|line| {
         let key = line.split_once(':')?.0;
@@ -27,7 +27,7 @@ pub fn key_at(text: &str, line: usize) -> Option<Box<str>> {
 }
 
 /// Where the line stands that begins a second document.
-pub fn second_document(text: &str) -> Option<Place> {
+pub(super) fn second_document(text: &str) -> Option<Place> {
     let is_comment =
         |line: &str| line.trim().is_empty() || line.trim_start().starts_with(['#', '%']);
     let mut has_content = false;

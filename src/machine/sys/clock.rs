@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 /// A time of day and a date, as people have them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Local {
+pub(crate) struct Local {
     pub year: i32,
     /// From 1.
     pub month: i32,
@@ -15,7 +15,7 @@ pub struct Local {
 }
 
 /// The local time of a number of seconds since 1970; `None` where the year doesn't fit.
-pub fn local_time(seconds: i64) -> Option<Local> {
+pub(crate) fn local_time(seconds: i64) -> Option<Local> {
     // where the C library's time has 32 bits, it isn't one
     #[allow(clippy::useless_conversion)]
     let seconds = seconds.try_into().ok()?;
@@ -38,7 +38,7 @@ pub fn local_time(seconds: i64) -> Option<Local> {
 }
 
 /// Seconds since 1970 of a local time; `None` where there is no such time.
-pub fn seconds_of(local: &Local) -> Option<i64> {
+pub(crate) fn seconds_of(local: &Local) -> Option<i64> {
     // SAFETY: a structure of numbers and a pointer, for which zero is a value.
     let mut broken: libc::tm = unsafe { MaybeUninit::zeroed().assume_init() };
     broken.tm_year = local.year - 1900;

@@ -19,7 +19,7 @@ struct Drain {
 ///
 /// # Errors
 /// As of `fork(2)`; the pipes are closed then.
-pub fn drain_apart(pipes: &[OwnedFd], null: BorrowedFd<'_>) -> io::Result<i32> {
+pub(crate) fn drain_apart(pipes: &[OwnedFd], null: BorrowedFd<'_>) -> io::Result<i32> {
     let mut keep: Vec<RawFd> = pipes.iter().map(AsRawFd::as_raw_fd).collect();
     keep.sort_unstable();
     let polls =

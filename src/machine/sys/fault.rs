@@ -67,11 +67,11 @@ struct Rollback {
 
 /// A handle on a rollback that would be taken over.
 #[derive(Clone, Copy, Debug)]
-pub struct RollbackHandle(*mut Rollback);
+pub(crate) struct RollbackHandle(*mut Rollback);
 
 /// Why this process can't go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// A fault of hookmux's own.
     Fault,
     /// SIGTERM came, and the work that was under way didn't look at it.
@@ -93,7 +93,7 @@ extern "C" fn on_fault(_signal: c_int) {
 /// abort) ends it as [`end`] does instead of by a signal, which libvirt would take for a failure.
 ///
 /// The main thread's alternate signal stack is the standard library's, made for stack overflows.
-pub fn answer_faults_with(status: i32, terminated: i32) {
+pub(crate) fn answer_faults_with(status: i32, terminated: i32) {
     FAULT_STATUS.store(status, Ordering::Relaxed);
     TERMINATED_STATUS.store(terminated, Ordering::Relaxed);
     // SAFETY: the handler does nothing but what a handler may; the structure is plain data.
@@ -111,7 +111,7 @@ pub fn answer_faults_with(status: i32, terminated: i32) {
 
 /// The answer is given: whatever happens from here on, this is the exit status, and nothing is
 /// rolled back.
-pub fn answered(status: i32) {
+pub(crate) fn answered(status: i32) {
     FAULT_STATUS.store(status, Ordering::Relaxed);
     TERMINATED_STATUS.store(status, Ordering::Relaxed);
     PROGRAM.store(ptr::null_mut(), Ordering::Relaxed);
@@ -120,7 +120,7 @@ pub fn answered(status: i32) {
 /// Makes the program ready that ends what runs and rolls back what succeeded, should this process
 /// not be able to. Its last argument will be the number of the descriptor from which it reads what
 /// it is given; `call` is the first line of that.
-pub fn prepare_take_over(arguments: &[&[u8]], environment: &[&[u8]], call: Vec<u8>) {
+pub(crate) fn prepare_take_over(arguments: &[&[u8]], environment: &[&[u8]], call: Vec<u8>) {
     let strings = |all: &[&[u8]]| -> Vec<CString> {
         all.iter().filter_map(|bytes| CString::new(*bytes).ok()).collect()
     };
@@ -141,7 +141,7 @@ pub fn prepare_take_over(arguments: &[&[u8]], environment: &[&[u8]], call: Vec<u
 }
 
 /// Adds a rollback to what would be taken over, as one line.
-pub fn add_rollback(mut line: Vec<u8>) -> RollbackHandle {
+pub(crate) fn add_rollback(mut line: Vec<u8>) -> RollbackHandle {
     line.push(b'\n');
     let next = ROLLBACKS.load(Ordering::Relaxed);
     let rollback = Rollback { line, is_done: AtomicBool::new(false), next };
@@ -151,7 +151,7 @@ pub fn add_rollback(mut line: Vec<u8>) -> RollbackHandle {
 }
 
 /// This rollback has been run.
-pub fn rolled_back(handle: RollbackHandle) {
+pub(crate) fn rolled_back(handle: RollbackHandle) {
     // SAFETY: handles are made by `add_rollback` alone, which never frees what they lead to.
     unsafe { (*handle.0).is_done.store(true, Ordering::Relaxed) }
 }
@@ -165,7 +165,7 @@ pub(super) fn process_started(pid: i32) {
 }
 
 /// A hook's process is over: its number may come to mean another one.
-pub fn process_over(pid: i32) {
+pub(crate) fn process_over(pid: i32) {
     if let Some(place) = ACTIVE.iter().find(|place| place.load(Ordering::Relaxed) == pid) {
         place.store(0, Ordering::Relaxed);
     }
@@ -173,7 +173,7 @@ pub fn process_over(pid: i32) {
 
 /// Ends this process by the answer of its call. Where hooks run, or have to be rolled back, the same
 /// program takes its place and does that first.
-pub fn end(cause: Cause) -> ! {
+pub(crate) fn end(cause: Cause) -> ! {
     let status = match cause {
         Cause::Fault => FAULT_STATUS.load(Ordering::Relaxed),
         Cause::Terminated => TERMINATED_STATUS.load(Ordering::Relaxed),

@@ -17,16 +17,17 @@ use std::ptr;
 
 use libc::{c_int, c_uint};
 
-pub use clock::{Local, local_time, seconds_of};
-pub use drain::drain_apart;
-pub use fault::{
+pub(crate) use clock::{Local, local_time, seconds_of};
+pub(crate) use drain::drain_apart;
+pub(crate) use fault::{
     Cause, RollbackHandle, add_rollback, answer_faults_with, answered, end, prepare_take_over,
     process_over, rolled_back,
 };
-pub use place::remember_place;
-pub use signals::{block_at_start, is_pending, restore_inherited};
-pub use spawn::spawn;
-pub use watch::{
+pub(crate) use place::remember_place;
+pub(crate) use signals::is_pending;
+pub use signals::{block_at_start, restore_inherited};
+pub(crate) use spawn::spawn;
+pub(crate) use watch::{
     be_last_for_oom_killer, inherit_oom_score, main_thread_switches, pause, processor_limit,
     processor_time, start_thread,
 };
@@ -35,7 +36,7 @@ pub use watch::{
 ///
 /// # Errors
 /// As of `pidfd_open(2)`.
-pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+pub(crate) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed; the descriptor that comes back is ours alone.
     unsafe {
         let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
@@ -50,7 +51,7 @@ pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Nothing is open under that number.
-pub fn taken_over(descriptor: RawFd) -> io::Result<OwnedFd> {
+pub(crate) fn taken_over(descriptor: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: asking for a descriptor's flags changes nothing. Only the program that takes over
     // asks, once and before it opens anything: nobody else in it owns this descriptor.
     unsafe {
@@ -65,7 +66,7 @@ pub fn taken_over(descriptor: RawFd) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// As of `pidfd_send_signal(2)`.
-pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()> {
+pub(crate) fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()> {
     // SAFETY: a null siginfo asks the kernel to fill in its own.
     let result = unsafe {
         libc::syscall(
@@ -80,7 +81,7 @@ pub fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()> {
 }
 
 /// Standard input, without the buffer that the standard library's handle comes with.
-pub fn standard_input() -> BorrowedFd<'static> {
+pub(crate) fn standard_input() -> BorrowedFd<'static> {
     // SAFETY: descriptor 0 is open for the life of the process: the runtime opens /dev/null where
     // a caller left it closed, and nothing here closes it.
     unsafe { BorrowedFd::borrow_raw(0) }
@@ -90,7 +91,7 @@ pub fn standard_input() -> BorrowedFd<'static> {
 ///
 /// # Errors
 /// As of `read(2)`.
-pub fn read_into_room(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
+pub(crate) fn read_into_room(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
     let room = buffer.spare_capacity_mut();
     // SAFETY: the kernel writes into the spare capacity only, and what it says that it wrote is
     // initialised then.
@@ -106,7 +107,7 @@ pub fn read_into_room(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<us
 ///
 /// # Errors
 /// As of `kill(2)`; `EINVAL` for what is no single process.
-pub fn signal(pid: i32, signal: c_int) -> io::Result<()> {
+pub(crate) fn signal(pid: i32, signal: c_int) -> io::Result<()> {
     if pid <= 1 {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
@@ -117,7 +118,7 @@ pub fn signal(pid: i32, signal: c_int) -> io::Result<()> {
 
 /// Takes a child's end for news again: a caller may have left SIGCHLD ignored, and then the kernel
 /// forgets how children ended.
-pub fn heed_children() {
+pub(crate) fn heed_children() {
     // SAFETY: the default disposition needs no handler.
     unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
@@ -126,7 +127,7 @@ pub fn heed_children() {
 
 /// Marks all descriptors from `first` on close-on-exec: nothing that a caller left open reaches a
 /// hook. Kernels before 5.11 can't; libvirt leaves none open.
-pub fn close_on_exec_from(first: c_uint) {
+pub(crate) fn close_on_exec_from(first: c_uint) {
     // SAFETY: only descriptor flags change.
     unsafe {
         libc::syscall(libc::SYS_close_range, first, c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
@@ -134,7 +135,7 @@ pub fn close_on_exec_from(first: c_uint) {
 }
 
 /// One write to standard error; that it fails or is cut short changes nothing.
-pub fn say(bytes: &[u8]) {
+pub(crate) fn say(bytes: &[u8]) {
     // SAFETY: the bytes outlive the call.
     unsafe {
         libc::write(2, bytes.as_ptr().cast(), bytes.len());
@@ -142,7 +143,7 @@ pub fn say(bytes: &[u8]) {
 }
 
 /// Ends the process now: no destructor, no thread is waited for.
-pub fn exit_now(status: i32) -> ! {
+pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit has no precondition.
     unsafe { libc::_exit(status) }
 }
@@ -168,7 +169,7 @@ fn decimal(number: c_int, buffer: &mut [u8; 12]) -> &[u8] {
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     Exited(i32),
     Killed(i32),
 }
@@ -180,7 +181,7 @@ const END_TRIES: u32 = 3;
 /// come to mean another process before [`reap`] takes it off.
 ///
 /// What SIGCHLD told is told once: an answer that fails for now is asked for again at once.
-pub fn end_of(pid: i32) -> Option<End> {
+pub(crate) fn end_of(pid: i32) -> Option<End> {
     // SAFETY: the structure is plain data, and outlives the call; its fields are read only where
     // the kernel says that they are set.
     unsafe {
@@ -199,7 +200,7 @@ pub fn end_of(pid: i32) -> Option<End> {
 }
 
 /// Takes a child off the kernel's list, if it has ended; whether it had.
-pub fn reap(pid: i32) -> bool {
+pub(crate) fn reap(pid: i32) -> bool {
     // SAFETY: a null status is allowed.
     unsafe { libc::waitpid(pid, ptr::null_mut(), libc::WNOHANG | libc::__WALL) == pid }
 }

@@ -13,7 +13,7 @@ const UNKNOWN_MASK: u32 = u32::MAX;
 
 /// Remembers both. To be called once, before either is changed; the descriptor stays open as long as
 /// the process.
-pub fn remember_place() {
+pub(crate) fn remember_place() {
     // SAFETY: the path outlives the call. The umask is set for a moment only, while this process has
     // one thread that makes files.
     unsafe {

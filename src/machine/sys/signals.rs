@@ -31,7 +31,7 @@ const CANCEL_THREADS: [i32; 2] = [32, 33];
 /// Sets what the signals do with which the C libraries cancel threads: nothing (`SIG_IGN`), for nothing
 /// cancels threads here, and one that comes would end the process; or in a program that is to be
 /// executed what they did before (`SIG_DFL`). It is async-signal-safe.
-pub fn set_cancelling(handler: libc::sighandler_t) {
+pub(super) fn set_cancelling(handler: libc::sighandler_t) {
     // and no flags; the kernel's structure is shorter than this on every machine
     let action = [handler, 0, 0, 0, 0, 0, 0, 0];
     for signal in CANCEL_THREADS {
@@ -84,7 +84,7 @@ pub fn restore_inherited() {
 }
 
 /// Whether a signal that is blocked has come.
-pub fn is_pending(signal: libc::c_int) -> bool {
+pub(crate) fn is_pending(signal: libc::c_int) -> bool {
     let mut set = MaybeUninit::uninit();
     // SAFETY: the set is read only where the call has filled it.
     unsafe {

@@ -25,7 +25,7 @@ const STACK_BYTES: usize = 32 * 1024;
 ///
 /// # Errors
 /// The `errno` of the clone or of the exec; of any other step an error that names it.
-pub fn spawn(
+pub(crate) fn spawn(
     path: &CStr,
     arguments: &[CString],
     environment: &[CString],

@@ -27,7 +27,7 @@ const UNKNOWN_SCORE: c_int = c_int::MIN;
 ///
 /// # Errors
 /// The `errno` of `pthread_create(3)`: no room for another thread.
-pub fn start_thread(run: fn() -> !) -> std::io::Result<()> {
+pub(crate) fn start_thread(run: fn() -> !) -> std::io::Result<()> {
     extern "C" fn enter(run: *mut c_void) -> *mut c_void {
         // SAFETY: the pointer is that of the function that `start_thread` was given.
         let run: fn() -> ! = unsafe { std::mem::transmute(run) };
@@ -53,7 +53,7 @@ pub fn start_thread(run: fn() -> !) -> std::io::Result<()> {
 }
 
 /// Processor time of this process, all its threads together.
-pub fn processor_time() -> Duration {
+pub(crate) fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the structure outlives the call.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
@@ -62,7 +62,7 @@ pub fn processor_time() -> Duration {
 }
 
 /// The processor time after which the kernel ends this process by SIGKILL; `None` without a limit.
-pub fn processor_limit() -> Option<Duration> {
+pub(crate) fn processor_limit() -> Option<Duration> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the structure outlives the call.
     let asked = unsafe { libc::getrlimit(libc::RLIMIT_CPU, &raw mut limit) };
@@ -73,7 +73,7 @@ pub fn processor_limit() -> Option<Duration> {
 
 /// How often the main thread has been switched to and away from: a number that stands still while it
 /// waits for one thing. `None` without /proc.
-pub fn main_thread_switches() -> Option<u64> {
+pub(crate) fn main_thread_switches() -> Option<u64> {
     let mut buffer = [0_u8; 4096];
     // the process's own file is that of its main thread
     let status = read_small(c"/proc/self/status", &mut buffer)?;
@@ -87,7 +87,7 @@ pub fn main_thread_switches() -> Option<u64> {
 
 /// Makes this process the last that the kernel ends where memory runs out. Where it may not, nothing
 /// changes.
-pub fn be_last_for_oom_killer() {
+pub(crate) fn be_last_for_oom_killer() {
     let mut buffer = [0_u8; 16];
     let own = read_small(OOM_FILE, &mut buffer)
         .and_then(|text| std::str::from_utf8(text.trim_ascii()).ok()?.parse().ok());
@@ -101,12 +101,12 @@ pub fn be_last_for_oom_killer() {
 }
 
 /// This process's own value of `oom_score_adj`, for the program that takes its place.
-pub fn own_oom_score() -> c_int {
+pub(super) fn own_oom_score() -> c_int {
     OOM_SCORE.load(Ordering::SeqCst)
 }
 
 /// Takes over that value: the kernel has kept what was set before the exec.
-pub fn inherit_oom_score(own: c_int) {
+pub(crate) fn inherit_oom_score(own: c_int) {
     OOM_SCORE.store(own, Ordering::SeqCst);
 }
 
@@ -150,7 +150,7 @@ fn write_small(path: &std::ffi::CStr, bytes: &[u8]) -> bool {
 }
 
 /// Waits without looking at signals.
-pub fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     let time = libc::timespec {
         tv_sec: time.as_secs().try_into().unwrap_or(0),
         tv_nsec: time.subsec_nanos().into(),

@@ -9,14 +9,17 @@ use super::unreadable::Unreadable;
 use crate::state::{Dir, Shut, format};
 
 /// The version of both formats. Raised when what an older version reads from one would be wrong.
-pub const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 /// A file that is larger was not written by hookmux: only a held failure's words may be long.
 const MAX_FILE_BYTES: u64 = 64 << 10;
 /// Tries to write where somebody removes the directory meanwhile.
 const TRIES: usize = 3;
 
 /// Reads a file of ours; `None` where there is none, and where there can't be one.
-pub fn read<T: DeserializeOwned>(directory: &Dir, name: &str) -> Result<Option<T>, Unreadable> {
+pub(super) fn read<T: DeserializeOwned>(
+    directory: &Dir,
+    name: &str,
+) -> Result<Option<T>, Unreadable> {
     let path = directory.named().join(name);
     // what lies in a directory of others isn't ours
     let is_absence = |error: &io::Error| {
@@ -45,14 +48,14 @@ fn read_file<T: DeserializeOwned>(directory: &Dir, name: &str) -> io::Result<T> 
     Ok(serde_json::from_slice(format::object(&bytes)?)?)
 }
 
-pub fn is_newer(directory: &Dir, name: &str) -> bool {
+pub(super) fn is_newer(directory: &Dir, name: &str) -> bool {
     let bytes = directory.read(name, MAX_FILE_BYTES);
     bytes.is_ok_and(|bytes| format::check(&bytes, FORMAT).is_err())
 }
 
 /// Writes a file of ours, and makes its directory where it is missing. A directory of expectations
 /// may go between the two. What stands in the way and isn't a file is put aside.
-pub fn write(directory: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write(directory: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
     let mut result = directory.replace(name, bytes);
     for _ in 0..TRIES {
         match &result {
@@ -81,7 +84,7 @@ fn put_aside(directory: &Dir, name: &str) -> io::Result<()> {
 }
 
 /// Removes what has the name of a file of ours, if it can.
-pub fn remove(directory: &Dir, name: &str) {
+pub(super) fn remove(directory: &Dir, name: &str) {
     if directory.remove(name).is_err() {
         // an empty directory; one that isn't is left, and counts for nothing
         let _ = directory.file(name).and_then(fs::remove_dir);
@@ -89,7 +92,7 @@ pub fn remove(directory: &Dir, name: &str) {
 }
 
 /// The names of the states in a directory.
-pub fn state_names(directory: &Dir) -> impl Iterator<Item = String> + use<> {
+pub(super) fn state_names(directory: &Dir) -> impl Iterator<Item = String> + use<> {
     let names = directory.names().unwrap_or_default().into_iter();
     names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".json"))
 }

@@ -9,14 +9,14 @@ use crate::command::{Fix, words};
 
 /// How long an origin waits for its `prepare`, in seconds. libvirt was seen to take 4 s; an offline
 /// migration and a refused restore never get there.
-pub const PENDING_SECONDS: i64 = 300;
+pub(super) const PENDING_SECONDS: i64 = 300;
 /// How long a file that can't be read refuses `prepare`, from its modification time: as long as a
 /// failure in it would have been held.
 const REFUSED_FOR: Duration = Duration::from_secs(PENDING_SECONDS.unsigned_abs());
 
 /// A file of what is remembered that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
+pub(crate) struct Unreadable {
     pub path: PathBuf,
     pub why: String,
     /// How long it refuses `prepare` yet; `None` where its time is over.
@@ -28,12 +28,12 @@ pub struct Unreadable {
 
 impl Unreadable {
     /// One that can't even be looked at.
-    pub fn unseen(path: PathBuf, error: &io::Error) -> Unreadable {
+    pub(crate) fn unseen(path: PathBuf, error: &io::Error) -> Unreadable {
         let (why, refuses_for) = (error.to_string(), Some(REFUSED_FOR));
         Unreadable { path, why, refuses_for, until: None, is_directory: false }
     }
 
-    pub fn new(path: &Path, file: &fs::Metadata, why: String) -> Unreadable {
+    pub(crate) fn new(path: &Path, file: &fs::Metadata, why: String) -> Unreadable {
         let now = SystemTime::now();
         // also one that is a little in the future: a clock was set back
         let modified = file.modified().ok();
@@ -48,7 +48,7 @@ impl Unreadable {
     }
 
     /// The command by which it is out of the way.
-    pub fn way_out(&self) -> Fix {
+    pub(crate) fn way_out(&self) -> Fix {
         match self.is_directory {
             true => Fix::run(&words!["rm", "-r", &self.path]),
             false => Fix::run(&words!["rm", &self.path]),
@@ -56,12 +56,12 @@ impl Unreadable {
     }
 
     /// What is told once its time is over.
-    pub fn dropped(&self) -> String {
+    pub(crate) fn dropped(&self) -> String {
         format!("{} can't be read and is dropped: {}", self.path.display(), self.why)
     }
 
     /// What is told while it refuses `prepare`.
-    pub fn refusal(&self) -> String {
+    pub(crate) fn refusal(&self) -> String {
         let (path, why) = (self.path.display(), &self.why);
         let until = self.until.map_or_else(
             || "as long as that is so".to_owned(),

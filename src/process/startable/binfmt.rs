@@ -12,7 +12,7 @@ const PLACE: &str = "/proc/sys/fs/binfmt_misc";
 const CONTROLS: [&str; 2] = ["register", "status"];
 
 /// Whether the host has something that runs this file.
-pub fn takes(path: &Path, beginning: &[u8]) -> bool {
+pub(super) fn takes(path: &Path, beginning: &[u8]) -> bool {
     let place = Path::new(PLACE);
     let is_on = fs::read(place.join("status")).is_ok_and(|status| status.starts_with(b"enabled"));
     is_on

@@ -34,7 +34,7 @@ fn machine() -> Option<u16> {
 ///
 /// # Errors
 /// It is no program of this machine.
-pub fn loader(path: &Path) -> Result<Option<PathBuf>, Cause> {
+pub(super) fn loader(path: &Path) -> Result<Option<PathBuf>, Cause> {
     let Ok((file, _)) = files::open_regular(path) else { return Ok(None) };
     let mut header = [0; HEADER_BYTES];
     let read = fill(&file, &mut header, 0);

@@ -4,11 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// How much the kernel looks at, in bytes (`BINPRM_BUF_SIZE`).
-pub const BEGINNING_BYTES: usize = 256;
+pub(crate) const BEGINNING_BYTES: usize = 256;
 
 /// What a file begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head<'a> {
+pub(crate) enum Head<'a> {
     /// A program in machine code.
     Program,
     /// Neither that nor a `#!` with a name.
@@ -20,7 +20,7 @@ pub enum Head<'a> {
 
 /// A `#!` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// As it is written: relative ones are taken from the working directory.
     pub interpreter: &'a [u8],
     /// All the rest of the line: Linux hands it over as one word.
@@ -28,7 +28,7 @@ pub struct Line<'a> {
 }
 
 /// Reads the beginning of a file; what follows the first [`BEGINNING_BYTES`] means nothing.
-pub fn head(bytes: &[u8]) -> Head<'_> {
+pub(crate) fn head(bytes: &[u8]) -> Head<'_> {
     if bytes.starts_with(b"\x7fELF") {
         return Head::Program;
     }
@@ -74,12 +74,12 @@ fn trimmed(bytes: &[u8]) -> &[u8] {
 
 impl Line<'_> {
     /// Whether it was written on Windows.
-    pub fn is_crlf(&self) -> bool {
+    pub(crate) fn is_crlf(&self) -> bool {
         self.interpreter.ends_with(b"\r") || self.argument.ends_with(b"\r")
     }
 
     /// What `env` is asked for, where it is the interpreter.
-    pub fn by_env(&self) -> Asked {
+    pub(crate) fn by_env(&self) -> Asked {
         match self.interpreter.rsplit(|byte| *byte == b'/').next() {
             Some(b"env") => asked_of_env(self.argument),
             _ => Asked::Nothing,
@@ -89,7 +89,7 @@ impl Line<'_> {
 
 /// What a first line asks `env` for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// Nothing, or nobody knows what.
     Nothing,
     Program(OsString),

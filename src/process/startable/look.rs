@@ -23,7 +23,7 @@ const MAX_DEPTH: usize = 5;
 ///
 /// # Errors
 /// What is in the way.
-pub fn start(path: &Path, walker: Walker<'_>) -> Result<(), Obstacle> {
+pub(super) fn start(path: &Path, walker: Walker<'_>) -> Result<(), Obstacle> {
     let mut at = path.to_path_buf();
     for depth in 0..=MAX_DEPTH {
         let of = (depth > 0).then(|| at.clone());
@@ -50,7 +50,7 @@ pub fn start(path: &Path, walker: Walker<'_>) -> Result<(), Obstacle> {
 }
 
 /// Whether a shell would run a file that the kernel has refused for this.
-pub fn shell(path: &Path, refused: Obstacle) -> Option<Obstacle> {
+pub(super) fn shell(path: &Path, refused: Obstacle) -> Option<Obstacle> {
     if !beginning(path).is_some_and(|bytes| shell_text::is_text(&bytes)) {
         return Some(refused);
     }
@@ -61,7 +61,11 @@ pub fn shell(path: &Path, refused: Obstacle) -> Option<Obstacle> {
 
 /// What its interpreter would say of a script that the kernel starts. `search` is the PATH that it is
 /// started with.
-pub fn interpreter(path: &Path, walker: Walker<'_>, search: Option<&OsStr>) -> Option<Obstacle> {
+pub(super) fn interpreter(
+    path: &Path,
+    walker: Walker<'_>,
+    search: Option<&OsStr>,
+) -> Option<Obstacle> {
     let beginning = beginning(path)?;
     let Head::Script(line) = head(&beginning) else { return None };
     if !walker.may(path, READ) {
@@ -79,7 +83,7 @@ pub fn interpreter(path: &Path, walker: Walker<'_>, search: Option<&OsStr>) -> O
 }
 
 /// All programs that read a script, the first one first: its interpreter, and what `env` finds.
-pub fn interpreters(path: &Path, search: Option<&OsStr>) -> Vec<PathBuf> {
+pub(crate) fn interpreters(path: &Path, search: Option<&OsStr>) -> Vec<PathBuf> {
     let Some(beginning) = beginning(path) else { return Vec::new() };
     let Head::Script(line) = head(&beginning) else { return Vec::new() };
     let by_env = match line.by_env() {

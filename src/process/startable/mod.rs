@@ -4,27 +4,27 @@
 
 mod binfmt;
 mod elf;
-pub mod head;
+pub(crate) mod head;
 mod look;
-pub mod obstacle;
-pub mod shell_text;
+pub(crate) mod obstacle;
+pub(crate) mod shell_text;
 mod size;
-pub mod walker;
+pub(crate) mod walker;
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-pub use look::interpreters;
-pub use obstacle::{Cause, Obstacle};
+pub(crate) use look::interpreters;
+pub(crate) use obstacle::{Cause, Obstacle};
 
 use crate::config::{Registration, Settings};
 use crate::process::job::Job;
 use walker::Walker;
 
 /// What an error of a start means.
-pub fn met(job: &Job, error: &io::Error) -> Obstacle {
+pub(crate) fn met(job: &Job, error: &io::Error) -> Obstacle {
     let Some(number) = error.raw_os_error() else {
         return Obstacle::new(Cause::Step(error.to_string()));
     };
@@ -38,7 +38,7 @@ pub fn met(job: &Job, error: &io::Error) -> Obstacle {
 }
 
 /// What a start would meet, and what would end its interpreter at once. `user` starts it.
-pub fn foresee(job: &Job, user: u32) -> Option<Obstacle> {
+pub(crate) fn foresee(job: &Job, user: u32) -> Option<Obstacle> {
     let program = Program::of(job, user);
     let by_kernel = program.by_kernel().or_else(|| size::of(job));
     by_kernel.or_else(|| program.by_interpreter())
@@ -46,7 +46,7 @@ pub fn foresee(job: &Job, user: u32) -> Option<Obstacle> {
 
 /// A program that is to be started, without what it is given.
 #[derive(Clone, Copy, Debug)]
-pub struct Program<'a> {
+pub(crate) struct Program<'a> {
     pub path: &'a Path,
     /// Who starts it.
     pub walker: Walker<'a>,
@@ -72,7 +72,7 @@ impl<'a> Program<'a> {
     }
 
     /// What a start would meet, and what would end its interpreter at once.
-    pub fn obstacle(&self) -> Option<Obstacle> {
+    pub(crate) fn obstacle(&self) -> Option<Obstacle> {
         self.by_kernel().or_else(|| self.by_interpreter())
     }
 
@@ -91,12 +91,12 @@ impl<'a> Program<'a> {
 }
 
 /// Who starts hooks: the system's daemon is root's, a session's is its user's.
-pub fn daemons_user(settings: &Settings, user: u32) -> u32 {
+pub(crate) fn daemons_user(settings: &Settings, user: u32) -> u32 {
     if settings.session { user } else { 0 }
 }
 
 /// The PATH that settings and a registration give to its programs; `None` where it is the daemon's.
-pub fn path_variable<'a>(
+pub(crate) fn path_variable<'a>(
     settings: &'a Settings,
     registration: Option<&'a Registration>,
 ) -> Option<&'a OsStr> {

@@ -11,7 +11,7 @@ use crate::process::exit_status::{NOT_EXECUTABLE, NOT_FOUND};
 
 /// Why a program can't be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
+pub(crate) struct Obstacle {
     pub cause: Cause,
     /// The interpreter or loader that it is about; `None` where it is the program itself.
     pub of: Option<PathBuf>,
@@ -19,7 +19,7 @@ pub struct Obstacle {
 
 /// What is in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// Nothing has this name.
     Missing,
     /// A link to nothing.
@@ -53,17 +53,17 @@ pub enum Cause {
 }
 
 impl Obstacle {
-    pub fn new(cause: Cause) -> Obstacle {
+    pub(crate) fn new(cause: Cause) -> Obstacle {
         Obstacle { cause, of: None }
     }
 
     /// Whether the kernel refuses to start it; else its interpreter does.
-    pub fn is_met_by_kernel(&self) -> bool {
+    pub(crate) fn is_met_by_kernel(&self) -> bool {
         self.error_number().is_some()
     }
 
     /// The kernel's error number; `None` where it isn't the kernel that refuses.
-    pub fn error_number(&self) -> Option<i32> {
+    pub(crate) fn error_number(&self) -> Option<i32> {
         Some(match &self.cause {
             Cause::Missing | Cause::Dangling => libc::ENOENT,
             Cause::NotRegular | Cause::NoXBit | Cause::Noexec | Cause::Shut(_) => libc::EACCES,
@@ -78,7 +78,7 @@ impl Obstacle {
     }
 
     /// The status that a hook fails with, as a shell's.
-    pub fn status(&self) -> i32 {
+    pub(crate) fn status(&self) -> i32 {
         match (&self.cause, self.error_number()) {
             (Cause::NotInPath { .. } | Cause::OneWord(_), _) | (_, Some(libc::ENOENT)) => NOT_FOUND,
             _ => NOT_EXECUTABLE,
@@ -87,7 +87,7 @@ impl Obstacle {
 
     /// Whether it lies in the program; else in this process or in the host: no memory, no room for
     /// another process, a step before its start that failed.
-    pub fn is_its_own(&self) -> bool {
+    pub(crate) fn is_its_own(&self) -> bool {
         use libc::{
             EACCES, EINVAL, EISDIR, ELIBBAD, ELOOP, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETXTBSY,
         };
@@ -111,7 +111,7 @@ impl From<io::Error> for Obstacle {
 
 /// What is too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TooLong {
+pub(crate) struct TooLong {
     /// The longest of all.
     pub longest: Word,
     pub bytes: usize,
@@ -122,7 +122,7 @@ pub struct TooLong {
 
 /// An argument or a variable, as its author knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Word {
+pub(crate) enum Word {
     /// Of a registration's key, from 1, and how it is written there.
     OfKey {
         key: &'static str,

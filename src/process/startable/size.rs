@@ -17,7 +17,7 @@ const MOST_IN_ALL: u64 = 6 << 20;
 const POINTER: u64 = size_of::<usize>() as u64;
 
 /// What of a job is too long for the kernel.
-pub fn of(job: &Job) -> Option<Obstacle> {
+pub(super) fn of(job: &Job) -> Option<Obstacle> {
     let most_in_one = PAGES_IN_ONE * page_bytes();
     let bytes = |string: &CString| string.as_bytes_with_nul().len();
     let strings = || job.arguments.iter().chain(&job.environment);

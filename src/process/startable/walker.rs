@@ -6,24 +6,24 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::AccessFlags;
 
-pub const READ: u32 = 0o4;
-pub const EXECUTE: u32 = 0o1;
+pub(crate) const READ: u32 = 0o4;
+pub(crate) const EXECUTE: u32 = 0o1;
 
 /// A user, as the kernel judges it.
 #[derive(Clone, Copy, Debug)]
-pub struct Walker<'a> {
+pub(crate) struct Walker<'a> {
     pub user: u32,
     pub groups: &'a [u32],
 }
 
 impl Walker<'_> {
     /// A user with the groups that this process has, if it is this process's.
-    pub fn of(user: u32) -> Walker<'static> {
+    pub(crate) fn of(user: u32) -> Walker<'static> {
         Walker { user, groups: &[] }
     }
 
     /// Whether a mode grants all these bits.
-    pub fn may(self, path: &Path, bits: u32) -> bool {
+    pub(crate) fn may(self, path: &Path, bits: u32) -> bool {
         if self.user == 0 {
             return true;
         }
@@ -45,7 +45,7 @@ impl Walker<'_> {
     }
 
     /// The first directory that is shut to it, on the way to a name and to what that resolves to.
-    pub fn shut_out_by(self, path: &Path) -> Option<PathBuf> {
+    pub(crate) fn shut_out_by(self, path: &Path) -> Option<PathBuf> {
         let end = fs::canonicalize(path).ok()?;
         let ways = [path, &end].map(|way| way.ancestors().skip(1).collect::<Vec<_>>());
         let mut parts = ways.iter().flat_map(|way| way.iter().rev());

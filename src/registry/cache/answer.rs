@@ -12,7 +12,7 @@ use crate::config::registration::Registration;
 use crate::registry::{Broken, Registry};
 
 /// A source that a call's answer tells something of.
-pub struct Meant<'a> {
+pub(super) struct Meant<'a> {
     source: SourceRecord<'a>,
     /// Why the way to it isn't trusted.
     refusal: Option<Diagnostic>,
@@ -20,7 +20,7 @@ pub struct Meant<'a> {
 
 impl<'a> Meant<'a> {
     /// `None` where there is nothing to be told.
-    pub fn new(
+    pub(super) fn new(
         source: SourceRecord<'a>,
         refusal: Option<Diagnostic>,
         wanted: &[bool],
@@ -37,7 +37,7 @@ fn is_wanted(source: &SourceRecord<'_>, wanted: &[bool]) -> bool {
 }
 
 /// What an index that is up to date says; `None` where one of its pieces isn't whole.
-pub fn answer(
+pub(super) fn answer(
     index: &Index<'_>,
     pieces: &Pieces<'_>,
     wanted: &[bool],
@@ -92,7 +92,7 @@ fn registration(
 
 /// A diagnostic without its path, as the cache keeps it.
 #[derive(Serialize, Deserialize)]
-pub struct Problem {
+pub(super) struct Problem {
     place: Option<(usize, usize)>,
     message: String,
     line: Option<Box<str>>,

@@ -13,17 +13,17 @@ use crate::config::registration::DIRECTORY;
 use crate::config::settings::TrustPolicy;
 use crate::config::triggers::{CallPattern, Triggers};
 
-pub const MAGIC: &[u8; 12] = b"hookmuxcache";
+pub(super) const MAGIC: &[u8; 12] = b"hookmuxcache";
 /// Whoever raises it reads the last good bytes of the former one too.
-pub const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 /// Magic, format, and the index's length and checksum.
-pub const HEADER: usize = 32;
+pub(super) const HEADER: usize = 32;
 /// Of all that the compiled forms depend on, what no source's signature shows.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Who wrote it, and under which rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Maker<'a> {
+pub(super) struct Maker<'a> {
     pub version: &'a [u8],
     pub user: u32,
     pub trust: TrustPolicy,
@@ -31,21 +31,21 @@ pub struct Maker<'a> {
 
 impl Maker<'static> {
     /// This program, for a user.
-    pub fn current(user: u32, trust: TrustPolicy) -> Maker<'static> {
+    pub(super) fn current(user: u32, trust: TrustPolicy) -> Maker<'static> {
         Maker { version: VERSION.as_bytes(), user, trust }
     }
 }
 
 impl Maker<'_> {
     /// Whether what this one held good is good under the rules of another one too.
-    pub fn is_as_strict_as(&self, other: &Maker<'_>) -> bool {
+    pub(super) fn is_as_strict_as(&self, other: &Maker<'_>) -> bool {
         self.user == other.user && (self.trust == other.trust || self.trust == TrustPolicy::Refuse)
     }
 }
 
 /// What became of a source, apart from the way that leads to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding<P> {
+pub(super) enum Finding<P> {
     /// It isn't active, or the way to it was refused.
     Unread,
     Good,
@@ -55,7 +55,7 @@ pub enum Finding<P> {
 
 /// The last good form of a source: its current one, or what stands in for a broken one.
 #[derive(Clone, Copy, Debug)]
-pub struct GoodRecord {
+pub(super) struct GoodRecord {
     /// Index into the triggers.
     pub triggers: usize,
     /// Empty where the form has no serialised one that comes back the same.
@@ -64,7 +64,7 @@ pub struct GoodRecord {
 }
 
 #[derive(Debug)]
-pub struct SourceRecord<'a> {
+pub(super) struct SourceRecord<'a> {
     pub root: usize,
     pub name: &'a OsStr,
     pub is_active: bool,
@@ -76,7 +76,7 @@ pub struct SourceRecord<'a> {
 }
 
 #[derive(Debug)]
-pub struct RootRecord<'a> {
+pub(super) struct RootRecord<'a> {
     pub path: &'a Path,
     pub is_settled: bool,
     /// Whether nobody else could have put there what is in its directory: a mask counts only then.
@@ -86,7 +86,7 @@ pub struct RootRecord<'a> {
 
 /// The index, read.
 #[derive(Debug)]
-pub struct Index<'a> {
+pub(super) struct Index<'a> {
     pub maker: Maker<'a>,
     pub roots: Vec<RootRecord<'a>>,
     /// Each once, however many sources share it.
@@ -96,7 +96,7 @@ pub struct Index<'a> {
 
 /// The sources, each read when its turn comes: a call looks at most of them but once.
 #[derive(Clone, Debug)]
-pub struct Sources<'a> {
+pub(super) struct Sources<'a> {
     count: usize,
     rest: Decoder<'a>,
 }
@@ -112,14 +112,14 @@ impl<'a> Iterator for Sources<'a> {
 }
 
 /// The length of the index, as of the header.
-pub fn index_length(header: &[u8]) -> Option<usize> {
+pub(super) fn index_length(header: &[u8]) -> Option<usize> {
     let mut rest = Decoder(header.strip_prefix(MAGIC)?.strip_prefix(&FORMAT.to_le_bytes())?);
     rest.fixed()?.try_into().ok()
 }
 
 impl<'a> Index<'a> {
     /// Reads header and index; `None` where they aren't whole.
-    pub fn decode(bytes: &'a [u8]) -> Option<Index<'a>> {
+    pub(super) fn decode(bytes: &'a [u8]) -> Option<Index<'a>> {
         let length = index_length(bytes)?;
         let (header, rest) = bytes.split_at_checked(HEADER)?;
         let index = rest.get(..length)?;
@@ -137,7 +137,7 @@ impl<'a> Index<'a> {
         Some(index)
     }
 
-    pub fn path_of(&self, source: &SourceRecord<'_>) -> Option<PathBuf> {
+    pub(super) fn path_of(&self, source: &SourceRecord<'_>) -> Option<PathBuf> {
         let root = self.roots.get(source.root)?.path;
         Some(root.join(DIRECTORY).join(source.name))
     }

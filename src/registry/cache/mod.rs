@@ -39,7 +39,11 @@ pub fn load(settings: &Settings, trust: &Trust, wants: &dyn Fn(&Triggers) -> boo
 }
 
 /// The same for who only looks: nothing is kept.
-pub fn look(settings: &Settings, trust: &Trust, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
+pub(crate) fn look(
+    settings: &Settings,
+    trust: &Trust,
+    wants: &dyn Fn(&Triggers) -> bool,
+) -> Registry {
     let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     answer_at(settings, trust, wants, start, false)
 }

@@ -11,7 +11,7 @@ use crate::config::registration::Registration;
 
 /// What the cache says so far.
 #[derive(Default)]
-pub struct Old<'a> {
+pub(super) struct Old<'a> {
     parts: Option<(Index<'a>, Pieces<'a>)>,
     /// Whether its findings hold for what is unchanged.
     pub is_current: bool,
@@ -21,7 +21,7 @@ pub struct Old<'a> {
 }
 
 impl<'a> Old<'a> {
-    pub fn new(image: &'a [u8], task: &Task<'_>) -> Option<Old<'a>> {
+    pub(super) fn new(image: &'a [u8], task: &Task<'_>) -> Option<Old<'a>> {
         let index = Index::decode(image)?;
         let maker = task.maker();
         if !index.maker.is_as_strict_as(&maker) {
@@ -38,11 +38,11 @@ impl<'a> Old<'a> {
         })
     }
 
-    pub fn find(&self, path: &Path) -> Option<&SourceRecord<'a>> {
+    pub(super) fn find(&self, path: &Path) -> Option<&SourceRecord<'a>> {
         self.by_path.get(path)
     }
 
-    pub fn finding(&self, source: &SourceRecord<'_>) -> Option<Finding<Vec<u8>>> {
+    pub(super) fn finding(&self, source: &SourceRecord<'_>) -> Option<Finding<Vec<u8>>> {
         let (_, pieces) = self.parts.as_ref()?;
         Some(match source.finding {
             Finding::Unread => Finding::Unread,
@@ -53,7 +53,7 @@ impl<'a> Old<'a> {
 
     /// The last good form. Another version's is compiled anew from its bytes; where these don't
     /// mean anything to this version, there is none.
-    pub fn good(&self, source: &SourceRecord<'_>, path: &Path, root: &Path) -> Option<Good> {
+    pub(super) fn good(&self, source: &SourceRecord<'_>, path: &Path, root: &Path) -> Option<Good> {
         let (index, pieces) = self.parts.as_ref()?;
         let good = source.good.as_ref()?;
         let text = pieces.get(good.text)?.into_owned();

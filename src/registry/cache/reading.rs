@@ -15,7 +15,7 @@ use crate::trust::{Fault, Trust};
 const READS: usize = 3;
 
 /// Why a file can't be read.
-pub struct Trouble {
+pub(super) struct Trouble {
     pub message: String,
     pub kind: Kind,
     /// Whether it may end without the file changing.
@@ -33,7 +33,7 @@ impl From<io::Error> for Trouble {
 ///
 /// # Errors
 /// It isn't trusted, or can't be read.
-pub fn read(
+pub(super) fn read(
     path: &Path,
     policy: TrustPolicy,
     trust: &mut Trust,

@@ -21,7 +21,7 @@ const GRACE_SECONDS: i64 = 2;
 
 /// What stays the same as long as a file does. Nobody can set the time of the last change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signature {
+pub(super) struct Signature {
     device: u64,
     inode: u64,
     size: u64,
@@ -37,7 +37,7 @@ impl Signature {
     ///
     /// # Errors
     /// As of `fstat(2)`.
-    pub fn of(file: &File) -> io::Result<Signature> {
+    pub(super) fn of(file: &File) -> io::Result<Signature> {
         Ok(Signature::from(fstat(file)?))
     }
 
@@ -45,19 +45,19 @@ impl Signature {
         self.mode & SFlag::S_IFMT.bits() == kind.bits()
     }
 
-    pub fn is_link(&self) -> bool {
+    pub(super) fn is_link(&self) -> bool {
         self.has_type(SFlag::S_IFLNK)
     }
 
     /// Whether it had been left alone long enough at `start` for the next change to show.
-    pub fn is_settled(&self, start: Duration) -> bool {
+    pub(super) fn is_settled(&self, start: Duration) -> bool {
         let start_seconds = i64::try_from(start.as_secs()).unwrap_or(i64::MAX);
         let (seconds, nanoseconds) = self.changed;
         (seconds.saturating_add(GRACE_SECONDS), nanoseconds)
             <= (start_seconds, i64::from(start.subsec_nanos()))
     }
 
-    pub fn encode(&self, to: &mut Encoder) {
+    pub(super) fn encode(&self, to: &mut Encoder) {
         to.number(self.device);
         to.number(self.inode);
         to.number(self.size);
@@ -68,7 +68,7 @@ impl Signature {
         to.number(self.changed.1 as u64);
     }
 
-    pub fn decode(from: &mut Decoder<'_>) -> Option<Signature> {
+    pub(super) fn decode(from: &mut Decoder<'_>) -> Option<Signature> {
         Some(Signature {
             device: from.number()?,
             inode: from.number()?,
@@ -97,33 +97,33 @@ impl From<FileStat> for Signature {
 
 /// A name in `hooks.d`, and where it is a link, what the link leads to, if anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub(super) struct Seen {
     pub own: Signature,
     pub target: Option<Signature>,
 }
 
 impl Seen {
-    pub fn is_settled(&self, start: Duration) -> bool {
+    pub(super) fn is_settled(&self, start: Duration) -> bool {
         self.own.is_settled(start) && self.target.is_none_or(|target| target.is_settled(start))
     }
 
     /// A link whose end isn't there, or can't be looked at.
-    pub fn leads_nowhere(&self) -> bool {
+    pub(super) fn leads_nowhere(&self) -> bool {
         self.own.is_link() && self.target.is_none()
     }
 
-    pub fn leads_to_regular_file(&self) -> bool {
+    pub(super) fn leads_to_regular_file(&self) -> bool {
         self.target.unwrap_or(self.own).has_type(SFlag::S_IFREG)
     }
 }
 
 /// One root, and its `hooks.d` where it has one.
-pub struct Root {
+pub(super) struct Root {
     pub path: PathBuf,
     pub directory: Option<Directory>,
 }
 
-pub struct Directory {
+pub(super) struct Directory {
     pub path: PathBuf,
     handle: OwnedFd,
     pub signature: Signature,
@@ -134,7 +134,7 @@ impl Root {
     ///
     /// # Errors
     /// A directory is there, as far as can be told, and can't be looked at.
-    pub fn open_all(settings: &Settings) -> io::Result<Vec<Root>> {
+    pub(super) fn open_all(settings: &Settings) -> io::Result<Vec<Root>> {
         settings
             .all_roots()
             .map(|path| {
@@ -168,14 +168,14 @@ impl Directory {
     }
 
     /// What is there under a name; `None` where nothing is, or where it can't be looked at.
-    pub fn look(&self, name: &OsStr) -> Option<Seen> {
+    pub(super) fn look(&self, name: &OsStr) -> Option<Seen> {
         let stat = |flags| fstatat(&self.handle, name, flags).ok().map(Signature::from);
         let own = stat(AtFlags::AT_SYMLINK_NOFOLLOW)?;
         let target = if own.is_link() { stat(AtFlags::empty()) } else { None };
         Some(Seen { own, target })
     }
 
-    pub fn join(&self, name: &OsStr) -> PathBuf {
+    pub(super) fn join(&self, name: &OsStr) -> PathBuf {
         Path::join(&self.path, name)
     }
 }

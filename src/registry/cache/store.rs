@@ -23,32 +23,32 @@ const FIRST_READ: usize = 8192;
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Where the cache of a hooks directory lies.
-pub struct CacheFile {
+pub(super) struct CacheFile {
     directory: Dir,
     name: String,
 }
 
 impl CacheFile {
-    pub fn new(settings: &Settings) -> CacheFile {
+    pub(super) fn new(settings: &Settings) -> CacheFile {
         let name = files::name_digest(settings.hooks_dir.as_os_str());
         CacheFile { directory: settings.state_dir.child(DIRECTORY), name }
     }
 
     /// The file, for words only.
     #[cfg(test)]
-    pub fn path(&self) -> std::path::PathBuf {
+    pub(super) fn path(&self) -> std::path::PathBuf {
         self.directory.named().join(&self.name)
     }
 }
 
 /// The right to write it, for as long as it is kept.
-pub struct Lock {
+pub(super) struct Lock {
     _file: Flock<File>,
 }
 
 /// Takes the lock if nobody has it. `None` also where nothing could be kept, or what is kept there
 /// couldn't be believed later.
-pub fn lock(place: &CacheFile) -> Option<Lock> {
+pub(super) fn lock(place: &CacheFile) -> Option<Lock> {
     place.directory.make().ok()?;
     let file = place.directory.append(format!("{}.lock", place.name)).ok()?;
     let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
@@ -59,7 +59,7 @@ pub fn lock(place: &CacheFile) -> Option<Lock> {
 ///
 /// # Errors
 /// The old one stays.
-pub fn replace(place: &CacheFile, _lock: &Lock, image: &[u8]) -> io::Result<()> {
+pub(super) fn replace(place: &CacheFile, _lock: &Lock, image: &[u8]) -> io::Result<()> {
     remove_torn(place);
     place.directory.replace(&place.name, image)
 }
@@ -78,12 +78,12 @@ fn remove_torn(place: &CacheFile) {
 }
 
 /// The file as a whole, if it is hookmux's own.
-pub fn read(place: &CacheFile) -> Option<Vec<u8>> {
+pub(super) fn read(place: &CacheFile) -> Option<Vec<u8>> {
     place.directory.read(&place.name, MAX_FILE_BYTES).ok()
 }
 
 /// The file, and its header and index, if it is hookmux's own.
-pub fn open(place: &CacheFile) -> Option<(File, Vec<u8>)> {
+pub(super) fn open(place: &CacheFile) -> Option<(File, Vec<u8>)> {
     let (file, metadata) = place.directory.open(&place.name).ok()?;
     let size = metadata.len();
     let mut bytes = vec![0; FIRST_READ.min(usize::try_from(size).ok()?)];
@@ -99,7 +99,7 @@ pub fn open(place: &CacheFile) -> Option<(File, Vec<u8>)> {
 }
 
 /// What lies behind the index.
-pub enum Pieces<'a> {
+pub(super) enum Pieces<'a> {
     /// In a file, from there on.
     File(&'a File, u64),
     Memory(&'a [u8]),
@@ -107,13 +107,13 @@ pub enum Pieces<'a> {
 
 impl<'a> Pieces<'a> {
     /// Those of a whole cache.
-    pub fn of(image: &'a [u8]) -> Option<Pieces<'a>> {
+    pub(super) fn of(image: &'a [u8]) -> Option<Pieces<'a>> {
         let end = HEADER.checked_add(index_length(image)?)?;
         image.get(end..).map(Pieces::Memory)
     }
 
     /// One piece, if it is whole.
-    pub fn get(&self, span: Span) -> Option<Cow<'a, [u8]>> {
+    pub(super) fn get(&self, span: Span) -> Option<Cow<'a, [u8]>> {
         let piece = match self {
             Pieces::Memory(bytes) => {
                 let start = usize::try_from(span.offset).ok()?;

@@ -5,7 +5,7 @@ const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Tells a torn or damaged piece from a whole one. Every step can be undone, so one that differs in
 /// a single word never has the same sum. It is no defence against forgery: that is the file's mode.
-pub fn checksum(bytes: &[u8]) -> u64 {
+pub(super) fn checksum(bytes: &[u8]) -> u64 {
     let step = |sum: u64, word: u64| {
         let mixed = (sum ^ word).wrapping_mul(MULTIPLIER);
         mixed ^ (mixed >> 32)
@@ -21,7 +21,7 @@ pub fn checksum(bytes: &[u8]) -> u64 {
 
 /// Where a piece lies behind the index, and its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub(super) struct Span {
     pub offset: u64,
     pub length: u64,
     pub sum: u64,
@@ -29,16 +29,16 @@ pub struct Span {
 
 /// Appends.
 #[derive(Default)]
-pub struct Encoder(pub Vec<u8>);
+pub(super) struct Encoder(pub Vec<u8>);
 
 impl Encoder {
-    pub fn byte(&mut self, byte: u8) {
+    pub(super) fn byte(&mut self, byte: u8) {
         self.0.push(byte);
     }
 
     /// Seven bits to a byte, the lowest first: most numbers are small, and what isn't there needn't
     /// be read.
-    pub fn number(&mut self, mut number: u64) {
+    pub(super) fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.0.push((number & 0x7f) as u8 | 0x80);
             number >>= 7;
@@ -47,29 +47,29 @@ impl Encoder {
     }
 
     /// One that is as likely to be large.
-    pub fn fixed(&mut self, number: u64) {
+    pub(super) fn fixed(&mut self, number: u64) {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
     /// How many follow.
-    pub fn count(&mut self, count: usize) {
+    pub(super) fn count(&mut self, count: usize) {
         self.number(count as u64);
     }
 
-    pub fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
         self.0.extend_from_slice(bytes);
     }
 
     /// Whether there is one, and it.
-    pub fn optional<T>(&mut self, value: Option<T>, encode: impl FnOnce(&mut Encoder, T)) {
+    pub(super) fn optional<T>(&mut self, value: Option<T>, encode: impl FnOnce(&mut Encoder, T)) {
         self.byte(u8::from(value.is_some()));
         if let Some(value) = value {
             encode(self, value);
         }
     }
 
-    pub fn span(&mut self, span: Span) {
+    pub(super) fn span(&mut self, span: Span) {
         self.number(span.offset);
         self.number(span.length);
         self.fixed(span.sum);
@@ -78,16 +78,16 @@ impl Encoder {
 
 /// Takes from the front; `None` where the bytes are no such thing.
 #[derive(Clone, Debug)]
-pub struct Decoder<'a>(pub &'a [u8]);
+pub(super) struct Decoder<'a>(pub &'a [u8]);
 
 impl<'a> Decoder<'a> {
-    pub fn byte(&mut self) -> Option<u8> {
+    pub(super) fn byte(&mut self) -> Option<u8> {
         let (byte, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*byte)
     }
 
-    pub fn flag(&mut self) -> Option<bool> {
+    pub(super) fn flag(&mut self) -> Option<bool> {
         match self.byte()? {
             0 => Some(false),
             1 => Some(true),
@@ -95,7 +95,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    pub fn number(&mut self) -> Option<u64> {
+    pub(super) fn number(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..u64::BITS).step_by(7) {
             let byte = self.byte()?;
@@ -107,43 +107,46 @@ impl<'a> Decoder<'a> {
         None
     }
 
-    pub fn fixed(&mut self) -> Option<u64> {
+    pub(super) fn fixed(&mut self) -> Option<u64> {
         let (bytes, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(u64::from_le_bytes(*bytes))
     }
 
-    pub fn small(&mut self) -> Option<u32> {
+    pub(super) fn small(&mut self) -> Option<u32> {
         self.number()?.try_into().ok()
     }
 
-    pub fn count(&mut self) -> Option<usize> {
+    pub(super) fn count(&mut self) -> Option<usize> {
         self.number()?.try_into().ok()
     }
 
-    pub fn bytes(&mut self) -> Option<&'a [u8]> {
+    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.count()?;
         let (bytes, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(bytes)
     }
 
-    pub fn text(&mut self) -> Option<&'a str> {
+    pub(super) fn text(&mut self) -> Option<&'a str> {
         std::str::from_utf8(self.bytes()?).ok()
     }
 
-    pub fn optional<T>(
+    pub(super) fn optional<T>(
         &mut self,
         decode: impl FnOnce(&mut Self) -> Option<T>,
     ) -> Option<Option<T>> {
         if self.flag()? { decode(self).map(Some) } else { Some(None) }
     }
 
-    pub fn list<T>(&mut self, mut decode: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    pub(super) fn list<T>(
+        &mut self,
+        mut decode: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
         (0..self.count()?).map(|_| decode(self)).collect()
     }
 
-    pub fn span(&mut self) -> Option<Span> {
+    pub(super) fn span(&mut self) -> Option<Span> {
         Some(Span { offset: self.number()?, length: self.number()?, sum: self.fixed()? })
     }
 }

@@ -13,14 +13,14 @@ use crate::config::triggers::{CallPattern, Triggers};
 
 /// The last good form of a source, with all that the cache keeps of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Good {
+pub(super) struct Good {
     pub triggers: Triggers,
     pub compiled: Vec<u8>,
     pub text: Vec<u8>,
 }
 
 impl Good {
-    pub fn new(registration: &Registration, text: String) -> Good {
+    pub(super) fn new(registration: &Registration, text: String) -> Good {
         Good {
             triggers: registration.triggers.clone(),
             compiled: compile(registration).unwrap_or_default(),
@@ -38,7 +38,7 @@ fn compile(registration: &Registration) -> Option<Vec<u8>> {
 
 /// A source to be written; its problem is serialised already.
 #[derive(Debug)]
-pub struct NewSource {
+pub(super) struct NewSource {
     pub root: usize,
     pub name: OsString,
     pub is_active: bool,
@@ -49,14 +49,14 @@ pub struct NewSource {
 }
 
 /// A root to be written.
-pub struct NewRoot<'a> {
+pub(super) struct NewRoot<'a> {
     pub root: &'a Root,
     pub is_settled: bool,
     pub is_trusted: bool,
 }
 
 /// The whole file.
-pub fn encode(maker: &Maker<'_>, roots: &[NewRoot<'_>], sources: &[NewSource]) -> Vec<u8> {
+pub(super) fn encode(maker: &Maker<'_>, roots: &[NewRoot<'_>], sources: &[NewSource]) -> Vec<u8> {
     let mut writer = Writer::default();
     for source in sources {
         writer.source(source);

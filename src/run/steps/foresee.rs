@@ -16,7 +16,7 @@ impl StepRunner<'_> {
     /// Decides each step anew, as far as that can be known without running anything: whether it is
     /// trusted, can be put together and can be started, and whether one before it stops the call.
     /// Whoever witnesses is told what else there is to say.
-    pub fn foresee(&mut self, steps: &mut [Step]) {
+    pub(crate) fn foresee(&mut self, steps: &mut [Step]) {
         let has_a_part =
             |step: &Step| matches!(step.decision, Decision::Run | Decision::Fails { .. });
         let mut stopped: Option<String> = None;

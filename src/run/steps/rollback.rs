@@ -18,7 +18,7 @@ use crate::verdict::{self, Failure};
 use crate::witness::{Fact, Run};
 
 /// What all rollbacks of a call have together.
-pub const ROLLBACK_TIME: Duration = Duration::from_secs(30);
+pub(crate) const ROLLBACK_TIME: Duration = Duration::from_secs(30);
 
 impl StepRunner<'_> {
     /// The rollback of a step, as whoever takes over is given it. One that can't be put together is
@@ -127,7 +127,7 @@ impl StepRunner<'_> {
     }
 }
 
-pub fn has_rollback(step: &Step) -> bool {
+pub(super) fn has_rollback(step: &Step) -> bool {
     step.hook.registration.as_ref().is_some_and(|registration| registration.rollback.is_some())
 }
 

@@ -13,11 +13,11 @@ use crate::state::Dir;
 use crate::state::format::{self, Newer};
 
 /// How an act went.
-pub const DONE: &str = "done";
-pub const FAILED: &str = "failed";
+pub(super) const DONE: &str = "done";
+pub(super) const FAILED: &str = "failed";
 
 /// The format that is written.
-pub const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 const DIRECTORY: &str = "audit";
 /// A larger file was not written by hookmux.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -30,7 +30,7 @@ const LEFT_FOR: Duration = Duration::from_secs(3600);
 
 /// One act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub(crate) struct Entry {
     #[serde(default)]
     pub format: u32,
     #[serde(default)]
@@ -63,7 +63,7 @@ pub struct Entry {
 
 /// What there is.
 #[derive(Debug, Default)]
-pub struct Acts {
+pub(super) struct Acts {
     /// The newest first.
     pub entries: Vec<Entry>,
     /// How many are a newer version's, and one of them.
@@ -72,7 +72,7 @@ pub struct Acts {
     pub odd: usize,
 }
 
-pub fn directory(state_dir: &Dir) -> Dir {
+pub(super) fn directory(state_dir: &Dir) -> Dir {
     state_dir.child(DIRECTORY)
 }
 
@@ -80,7 +80,7 @@ pub fn directory(state_dir: &Dir) -> Dir {
 ///
 /// # Errors
 /// As of `mkdir(2)`, `open(2)`, `write(2)`, `rename(2)`; or others could write there.
-pub fn keep(state_dir: &Dir, entry: &Entry, retention: &Retention) -> io::Result<()> {
+pub(super) fn keep(state_dir: &Dir, entry: &Entry, retention: &Retention) -> io::Result<()> {
     let directory = directory(state_dir);
     directory.make()?;
     let mut bytes = serde_json::to_vec(entry)?;
@@ -94,7 +94,11 @@ pub fn keep(state_dir: &Dir, entry: &Entry, retention: &Retention) -> io::Result
 ///
 /// # Errors
 /// The directory can't be read, or others could have put something there.
-pub fn read(state_dir: &Dir, is_wanted: &dyn Fn(&Entry) -> bool, most: usize) -> io::Result<Acts> {
+pub(super) fn read(
+    state_dir: &Dir,
+    is_wanted: &dyn Fn(&Entry) -> bool,
+    most: usize,
+) -> io::Result<Acts> {
     let directory = directory(state_dir);
     let mut acts = Acts::default();
     for id in ids(&directory)?.iter().rev() {
@@ -134,7 +138,7 @@ fn ids(directory: &Dir) -> io::Result<Vec<String>> {
 
 /// Removes acts whose time is over: they are kept as long as records of failures, and no more than a
 /// number. Those that are dated later than now count as the oldest.
-pub fn prune(state_dir: &Dir, retention: &Retention) {
+pub(crate) fn prune(state_dir: &Dir, retention: &Retention) {
     let directory = directory(state_dir);
     let Ok(ids) = ids(&directory) else { return };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

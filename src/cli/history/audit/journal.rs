@@ -15,10 +15,10 @@ use crate::command;
 /// How long the end of a command waits for it.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// The message id of an act; it never changes. (`systemd-id128 new`)
-pub const MESSAGE_ID: &str = "69922b2e72ad4f968a6476fe2611c709";
+pub(super) const MESSAGE_ID: &str = "69922b2e72ad4f968a6476fe2611c709";
 
 /// Writes an entry, where there is a journal.
-pub fn tell(entry: &Entry) {
+pub(super) fn tell(entry: &Entry) {
     let entry = entry.clone();
     let (done, is_done) = mpsc::channel();
     let started = thread::Builder::new().name("journal".to_owned()).spawn(move || {

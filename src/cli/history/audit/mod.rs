@@ -22,8 +22,8 @@ use crate::machine::{cut, ulid};
 use crate::state::Found;
 use crate::trust::Trust;
 use file::FAILED;
-pub use file::{Entry, prune};
-pub use show::show;
+pub(crate) use file::{Entry, prune};
+pub(crate) use show::show;
 
 /// The longest `--reason`, in bytes.
 const MAX_REASON_BYTES: usize = 500;
@@ -33,7 +33,7 @@ const MAX_MESSAGE_BYTES: usize = 500;
 const MAX_COMMAND_BYTES: usize = 8 * 1024;
 
 /// An act of a person's that is under way.
-pub struct Act {
+pub(crate) struct Act {
     action: &'static str,
     reason: Option<String>,
     /// Whether it takes away the place where it would be kept.
@@ -45,7 +45,7 @@ impl Act {
     ///
     /// # Errors
     /// A reason that is none.
-    pub fn of(arguments: &Arguments) -> anyhow::Result<Option<Act>> {
+    pub(crate) fn of(arguments: &Arguments) -> anyhow::Result<Option<Act>> {
         let Some((action, reason)) = action(arguments) else { return Ok(None) };
         if let Some(reason) = reason {
             ensure!(
@@ -58,7 +58,7 @@ impl Act {
     }
 
     /// Keeps it, when it is over. Where it can't be kept, that is said, and nothing more.
-    pub fn over(self, place: &Place, ended: &anyhow::Result<End>, output: &mut Output) {
+    pub(crate) fn over(self, place: &Place, ended: &anyhow::Result<End>, output: &mut Output) {
         let (outcome, message) = match ended {
             Ok(End::Idle | End::Declined | End::Unanswered) => return,
             Ok(End::Good) => (file::DONE, None),

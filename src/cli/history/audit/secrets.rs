@@ -19,7 +19,7 @@ const KEYS: [&str; 9] = [
 ];
 
 /// All words of a command; an option that names a secret hides the word behind it.
-pub fn hide_words(words: &[String]) -> Vec<String> {
+pub(super) fn hide_words(words: &[String]) -> Vec<String> {
     let mut is_value = false;
     words
         .iter()
@@ -33,7 +33,7 @@ pub fn hide_words(words: &[String]) -> Vec<String> {
 }
 
 /// A text in which every value of such a name, and the password of every address, is replaced.
-pub fn hide(text: &str) -> String {
+pub(super) fn hide(text: &str) -> String {
     let text = mask::text(text);
     let mut out = String::with_capacity(text.len());
     let mut rest: &str = &text;

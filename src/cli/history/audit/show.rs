@@ -9,7 +9,11 @@ use crate::cli::{End, rights, time};
 use crate::command;
 use crate::config::Settings;
 
-pub fn show(settings: &Settings, arguments: &LogArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn show(
+    settings: &Settings,
+    arguments: &LogArgs,
+    output: &mut Output,
+) -> anyhow::Result<End> {
     let directory = file::directory(&settings.state_dir);
     rights::must_list(&[settings.state_dir.named(), directory.named()])?;
     let filter = &arguments.filter;

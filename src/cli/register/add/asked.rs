@@ -29,25 +29,25 @@ use crate::mend::{self, Ground};
 use crate::trust::{Refusal, Trust};
 
 /// A registration is a page, not a book.
-pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
+pub(super) const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// What is named.
-pub enum Wanted {
+pub(super) enum Wanted {
     File(PathBuf),
     Subject(Subject),
 }
 
 /// What is found wrong is told by entry and key; there may be more than one of it.
-pub type Checked<T> = Result<T, Vec<Problem>>;
+pub(super) type Checked<T> = Result<T, Vec<Problem>>;
 
 /// What there is to be registered.
-pub enum Offer {
+pub(super) enum Offer {
     File { source: PathBuf, text: String, name: String },
     Entries { found: Checked<Vec<Entry>>, stem: String },
 }
 
 /// What the words mean; where they mean nothing the process ends as clap does.
-pub fn wanted(arguments: &AddArgs) -> anyhow::Result<Wanted> {
+pub(super) fn wanted(arguments: &AddArgs) -> anyhow::Result<Wanted> {
     let usage = |message: &str| -> ! { args::wrong_usage("add", message) };
     let what = arguments.what.to_string_lossy();
     let is_file = arguments.what.extension().is_some_and(|end| end == EXTENSION || end == "yml");
@@ -82,7 +82,7 @@ pub fn wanted(arguments: &AddArgs) -> anyhow::Result<Wanted> {
 }
 
 /// Finds out what is to be registered.
-pub struct Asker<'a> {
+pub(super) struct Asker<'a> {
     pub place: &'a Place,
     pub settings: &'a Settings,
     pub arguments: &'a AddArgs,
@@ -93,7 +93,7 @@ pub struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    pub fn file(&self, source: &Path) -> anyhow::Result<Offer> {
+    pub(super) fn file(&self, source: &Path) -> anyhow::Result<Offer> {
         let metadata =
             fs::metadata(source).with_context(|| format!("{} can't be read", source.display()))?;
         if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
@@ -113,7 +113,7 @@ impl Asker<'_> {
 
     /// What is to be registered of a script or module: by options, or by what it says itself. `None`
     /// where only asking it would tell, and nothing may be run.
-    pub fn entries(
+    pub(super) fn entries(
         &mut self,
         subject: &Subject,
         output: &mut Output,
@@ -304,7 +304,7 @@ impl Asker<'_> {
 }
 
 /// A command of hookmux's own, as a shell takes it.
-pub fn own(settings: &Settings, words: &[&str]) -> String {
+pub(super) fn own(settings: &Settings, words: &[&str]) -> String {
     Fix::hookmux(&settings.hooks_dir, words).text
 }
 

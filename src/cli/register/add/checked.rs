@@ -19,7 +19,7 @@ use crate::search::State;
 use crate::trust::Trust;
 
 /// Checks drafts.
-pub struct Checker<'a> {
+pub(super) struct Checker<'a> {
     pub settings: &'a Settings,
     pub user: u32,
     pub arguments: &'a AddArgs,
@@ -29,7 +29,7 @@ pub struct Checker<'a> {
 
 impl Checker<'_> {
     /// Why a draft can't be written.
-    pub fn obstacle(&self, draft: &Draft, sources: &[Source]) -> Option<String> {
+    pub(super) fn obstacle(&self, draft: &Draft, sources: &[Source]) -> Option<String> {
         let name = &draft.name;
         // a description names its registrations itself
         let is_nameable = self.by_options || self.arguments.reference.is_none();
@@ -109,7 +109,7 @@ impl Checker<'_> {
     }
 
     /// What is allowed, and will hardly do what is meant.
-    pub fn warn(&self, draft: &Draft, trust: &mut Trust, warnings: &mut Vec<Remark>) {
+    pub(super) fn warn(&self, draft: &Draft, trust: &mut Trust, warnings: &mut Vec<Remark>) {
         let registration = &draft.registration;
         let mut found: Vec<String> = registration.warnings();
         found.extend(

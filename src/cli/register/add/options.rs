@@ -9,7 +9,7 @@ use crate::config::rights::RunAs;
 use crate::config::suggest::suggest;
 
 /// The options as a description would say them.
-pub fn keys_of(
+pub(super) fn keys_of(
     options: &HookOptions,
     subject: &Subject,
 ) -> Result<Map<String, Value>, (String, String)> {
@@ -59,7 +59,7 @@ pub fn keys_of(
 }
 
 /// A registration's name, also where somebody writes its file's.
-pub fn bare_name(name: &str) -> String {
+pub(super) fn bare_name(name: &str) -> String {
     name.strip_suffix(".yaml").unwrap_or(name).to_owned()
 }
 

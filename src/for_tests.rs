@@ -1,0 +1,136 @@
+//! What the fuzz targets and the integration tests use of the rooms. For nobody else: nothing here stays as
+//! it is.
+
+pub mod bypass {
+    pub use crate::bypass::{Bypass, FILE_NAME, load};
+}
+pub mod cli {
+    pub mod register {
+        pub mod yaml_edit {
+            pub use crate::cli::register::yaml_edit::set;
+        }
+    }
+}
+pub mod config {
+    pub use crate::config::{Diagnostic, Registration, Settings, Surroundings};
+    pub mod registration {
+        pub use crate::config::registration::{DIRECTORY, When, keys};
+    }
+    pub mod triggers {
+        pub use crate::config::triggers::Triggers;
+    }
+    pub mod values {
+        pub use crate::config::values::{Patterns, is_variable_name};
+    }
+}
+pub mod document {
+    pub mod facts {
+        pub use crate::document::facts::Facts;
+    }
+}
+pub mod event {
+    pub use crate::event::{Event, Origin, candidates, is_known, meant_by, of_call};
+}
+pub mod hook {
+    pub mod tree {
+        pub use crate::hook::tree::place;
+    }
+}
+pub mod libvirt {
+    pub use crate::libvirt::{Call, Class, Document, Driver, Operation};
+    pub mod document {
+        pub use crate::libvirt::document::{
+            Identity, Malformed, head, identity, object, parse, text,
+        };
+    }
+    pub mod front {
+        pub use crate::libvirt::front::{Front, is_adopted_name};
+    }
+    pub mod metadata {
+        pub use crate::libvirt::metadata::{Device, Metadata, Property, read};
+    }
+    pub mod operation {
+        pub use crate::libvirt::operation::{Row, TABLE};
+    }
+}
+pub mod machine {
+    pub mod boot {
+        pub use crate::machine::boot::id;
+    }
+    pub mod files {
+        pub use crate::machine::files::{name_digest, private_directory, remove, replace};
+    }
+    pub mod sanitize {
+        pub use crate::machine::sanitize::{line, text};
+    }
+    pub mod ulid {
+        pub use crate::machine::ulid::is_one;
+    }
+}
+pub mod memory {
+    pub mod guest {
+        pub use crate::memory::guest::{Guest, Held};
+    }
+}
+pub mod occasion {
+    pub use crate::occasion::Occasion;
+}
+pub mod plan {
+    pub mod condition {
+        pub use crate::plan::condition::{Holds, judge};
+    }
+}
+pub mod process {
+    pub mod capture {
+        pub use crate::process::capture::Capture;
+    }
+}
+pub mod queue {
+    pub use crate::queue::{Body, Head, Queue, Unread};
+    pub mod clock {
+        pub use crate::queue::clock::Clock;
+    }
+    pub mod item {
+        pub use crate::queue::item::{Body, FORMAT, Head};
+    }
+}
+pub mod record {
+    pub mod counters {
+        pub use crate::record::counters::Counters;
+    }
+    pub mod form {
+        pub use crate::record::form::{Head, Record, State};
+    }
+    pub mod history {
+        pub use crate::record::history::History;
+    }
+    pub mod mask {
+        pub use crate::record::mask::{Secrets, passwords};
+    }
+    pub mod store {
+        pub use crate::record::store::{read, read_head};
+    }
+}
+pub mod registry {
+    pub use crate::registry::{Registry, load};
+    pub mod cache {
+        pub use crate::registry::cache::load;
+    }
+    pub mod called {
+        pub use crate::registry::called::moments;
+    }
+    pub mod matching {
+        pub use crate::registry::matching::impossibility;
+    }
+}
+pub mod run {
+    pub mod environment {
+        pub use crate::run::environment::parse_file;
+    }
+}
+pub mod state {
+    pub use crate::state::Dir;
+}
+pub mod trust {
+    pub use crate::trust::Trust;
+}
