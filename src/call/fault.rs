@@ -76,7 +76,7 @@ pub(crate) fn inject(place: &str) {
 
 /// Release builds have no such switch.
 #[cfg(not(debug_assertions))]
-pub fn inject(_place: &str) {}
+pub(crate) fn inject(_place: &str) {}
 
 #[cfg(test)]
 mod tests {
