@@ -3,33 +3,8 @@
 use std::fs;
 
 use crate::support::documents::{GUEST, UUID, capture};
+use crate::support::events::{GUEST_EVENTS, NETWORK_EVENTS};
 use crate::support::{Host, is_root, skip, until};
-
-const GUEST_EVENTS: &[&str] = &[
-    "before_vm_prepare",
-    "before_vm_start",
-    "before_vm_launch",
-    "after_vm_launch",
-    "after_vm_start",
-    "after_vm_dehibernate",
-    "after_vm_stop",
-    "after_vm_migrate_source",
-    "after_vm_hibernate",
-    "after_vm_destroy",
-    "before_vm_migrate_destination",
-    "before_vm_dehibernate",
-    "after_vm_reconnect",
-    "after_vm_attach",
-];
-
-const NETWORK_EVENTS: &[&str] = &[
-    "before_network_start",
-    "after_network_start",
-    "after_network_stop",
-    "after_network_update",
-    "before_network_port_create",
-    "after_network_port_delete",
-];
 
 const DAEMON_EVENTS: &[&str] = &[
     "before_daemon_start",

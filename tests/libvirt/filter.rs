@@ -1,9 +1,10 @@
 //! Restores: where hooks edit the document that libvirt goes on with.
 
 use crate::documents::Domain;
+use crate::events::GUEST_EVENTS;
 use crate::guest::Guest;
 use crate::host::Host;
-use crate::scripts::{DESCRIPTION, GUEST_EVENTS, TITLE, assert_both_edits};
+use crate::scripts::{DESCRIPTION, TITLE, assert_both_edits};
 
 const FILE: &str = "/run/vm.save";
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 
 use crate::documents::{Domain, properties, vdsm_properties};
+use crate::events::GUEST_EVENTS;
 use crate::host::Host;
-use crate::scripts::GUEST_EVENTS;
 
 #[test]
 fn each_event_of_a_guests_life_runs_its_scripts_once_and_in_order() {

@@ -1,9 +1,9 @@
 //! Containers.
 
 use crate::documents::{container, uuid};
+use crate::events::GUEST_EVENTS;
 use crate::host::Host;
 use crate::reply::Reply;
-use crate::scripts::GUEST_EVENTS;
 
 /// A host with a defined container, whose name is its uuid: containers of hosts that run side by
 /// side share the machine's control groups, and must not share a name.

@@ -10,6 +10,8 @@
 #![allow(clippy::print_stderr, clippy::print_stdout)]
 
 mod documents;
+#[path = "../support/events.rs"]
+mod events;
 mod guest;
 mod host;
 mod hostile;

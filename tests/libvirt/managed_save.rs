@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use crate::events::GUEST_EVENTS;
 use crate::guest::Guest;
 use crate::host::Host;
-use crate::scripts::{DESCRIPTION, GUEST_EVENTS, TITLE, assert_both_edits};
+use crate::scripts::{DESCRIPTION, TITLE, assert_both_edits};
 
 fn saved(host: &Host) -> Guest<'_> {
     let vm = host.guest("vm");

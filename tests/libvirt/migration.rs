@@ -1,10 +1,11 @@
 //! Live migrations between two daemons.
 
 use crate::documents::Domain;
+use crate::events::GUEST_EVENTS;
 use crate::guest::Guest;
 use crate::host::Host;
 use crate::reply::Reply;
-use crate::scripts::{DESCRIPTION, GUEST_EVENTS, TITLE, assert_both_edits};
+use crate::scripts::{DESCRIPTION, TITLE, assert_both_edits};
 
 /// The same guest as two hosts see it.
 fn pair<'a>(here: &'a Host, there: &'a Host) -> (Guest<'a>, Guest<'a>) {

@@ -1,16 +1,8 @@
 //! Networks and their ports.
 
 use crate::documents::{Domain, network, uuid};
+use crate::events::NETWORK_EVENTS;
 use crate::host::Host;
-
-const EVENTS: &[&str] = &[
-    "before_network_start",
-    "after_network_start",
-    "after_network_stop",
-    "after_network_update",
-    "before_network_port_create",
-    "after_network_port_delete",
-];
 
 /// A host with the network `net`, and its uuid.
 fn host_with_network() -> (Host, String) {
@@ -28,7 +20,7 @@ fn plugged_in() -> Domain {
 #[test]
 fn each_event_of_a_networks_life_runs_its_scripts_once_and_in_order() {
     let (host, uuid) = host_with_network();
-    for event in EVENTS {
+    for event in NETWORK_EVENTS {
         host.script(
             &format!("{event}/10-x"),
             r#"
@@ -72,7 +64,7 @@ say "$HOOKMUX_EVENT: $HOOKMUX_DRIVER $HOOKMUX_OBJECT $HOOKMUX_UUID $HOOKMUX_OPER
 fn a_veto_refuses_the_port_and_the_network_stays() {
     let (host, _) = host_with_network();
     host.virsh(&["net-start", "net"]).ok();
-    host.follow(EVENTS);
+    host.follow(NETWORK_EVENTS);
     host.follow(&["before_vm_launch", "after_vm_destroy"]);
     host.script("before_network_port_create/60-veto", "echo this port is not for you >&2; exit 3");
     let vm = host.define(&plugged_in());
@@ -94,7 +86,7 @@ fn a_veto_refuses_the_port_and_the_network_stays() {
 #[test]
 fn a_failing_gate_hook_stops_the_network() {
     let (host, _) = host_with_network();
-    host.follow(EVENTS);
+    host.follow(NETWORK_EVENTS);
     host.script("before_network_start/10-x", "echo no uplink >&2; exit 5");
     host.virsh(&["net-start", "net"]).fails_with(&[
         "net start begin -",

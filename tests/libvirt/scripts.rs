@@ -2,24 +2,6 @@
 
 use crate::host::Host;
 
-/// All events of a guest that aren't fired per device.
-pub const GUEST_EVENTS: &[&str] = &[
-    "before_vm_prepare",
-    "before_vm_start",
-    "before_vm_launch",
-    "after_vm_launch",
-    "after_vm_start",
-    "after_vm_dehibernate",
-    "after_vm_stop",
-    "after_vm_migrate_source",
-    "after_vm_hibernate",
-    "after_vm_destroy",
-    "before_vm_migrate_destination",
-    "before_vm_dehibernate",
-    "after_vm_reconnect",
-    "after_vm_attach",
-];
-
 /// Edits the document by a new file in its place.
 pub const TITLE: &str =
     r#"sed -i 's|<devices>|<title>of the first</title><devices>|' "$_hook_domxml""#;

@@ -5,6 +5,7 @@ pub mod call;
 mod command;
 pub mod cost;
 pub mod documents;
+pub mod events;
 pub mod finding;
 pub mod host;
 pub mod schema;
