@@ -3,6 +3,7 @@
 pub(crate) mod boot;
 pub(crate) mod cut;
 pub(crate) mod files;
+pub(crate) mod locks;
 pub(crate) mod own_binary;
 pub(crate) mod privileges;
 pub(crate) mod proc;
