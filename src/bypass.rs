@@ -7,7 +7,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::command::Fix;
 use crate::libvirt::Call;
-use crate::machine::{boot, files};
+use crate::machine::boot;
+use crate::machine::files::{self, Rights};
 use crate::mend::{Ground, Subject};
 use crate::state::format;
 use crate::trust::Trust;
@@ -239,9 +239,9 @@ pub(crate) fn keep(hooks_dir: &Path, bypass: &Bypass) -> io::Result<()> {
     let written = Written { format: FORMAT, entries: &bypass.entries };
     let mut bytes = serde_json::to_vec_pretty(&written)?;
     bytes.push(b'\n');
-    files::replace_for_good(&path, &bytes)?;
     // it is no secret that hooks don't run
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
+    let rights = Rights { owner: None, mode: 0o644 };
+    files::replace_for_good(&files::temporary(&path), &path, &bytes, rights)
 }
 
 /// Seconds since 1970.
