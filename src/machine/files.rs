@@ -1,13 +1,15 @@
 //! Files that are written whole or not at all, and read only where they are what was meant.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use sha2::{Digest, Sha256};
 
 /// What is read of a file of the kernel's at most.
@@ -350,6 +352,34 @@ fn not_regular() -> io::Error {
 
 fn invalid(words: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, words)
+}
+
+/// Returns a file that lies in memory alone, read from its beginning. `name` is for those who look at the
+/// process's descriptors.
+///
+/// # Errors
+/// As of `memfd_create(2)` and `write(2)`.
+pub(crate) fn memory_file(name: &CStr, bytes: &[u8]) -> io::Result<File> {
+    filled_memory_file(name, MFdFlags::MFD_CLOEXEC, bytes)
+}
+
+/// Returns such a file that nobody can change any more.
+///
+/// # Errors
+/// As [`memory_file`], and of `fcntl(2)`.
+pub(crate) fn sealed_memory_file(name: &CStr, bytes: &[u8]) -> io::Result<File> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let file = filled_memory_file(name, flags, bytes)?;
+    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file)
+}
+
+fn filled_memory_file(name: &CStr, flags: MFdFlags, bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create(name, flags)?);
+    file.write_all(bytes)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
 }
 
 /// Removes a file; that there is none is no error.

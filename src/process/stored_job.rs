@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::job::{Job, c_string};
+use crate::machine::files;
 use crate::machine::privileges::{Identity, Limits, Privileges};
 use crate::machine::proc;
 
@@ -113,12 +113,7 @@ impl StoredJob {
     ) -> io::Result<Job> {
         let stdin = match &self.stdin {
             None => null,
-            Some(Bytes(bytes)) => {
-                let mut file = File::from(memfd_create(c"hookmux-stdin", MFdFlags::MFD_CLOEXEC)?);
-                file.write_all(bytes)?;
-                file.seek(SeekFrom::Start(0))?;
-                file.into()
-            }
+            Some(Bytes(bytes)) => files::memory_file(c"hookmux-stdin", bytes)?.into(),
         };
         let strings =
             |all: &[Bytes]| all.iter().map(|bytes| c_string(&bytes.0)).collect::<Vec<_>>();
