@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::clock::{Clock, Moment};
+use crate::machine::clock::{self, Clock, Moment};
 use crate::machine::locks::{self, FileLock};
 use crate::state::Dir;
 
@@ -90,7 +90,7 @@ impl Counter {
         let counted = clock.of_this_boot(self.written.counted.as_ref());
         counted.is_some_and(|counted_ns| {
             let age_ns = clock.now_ns().saturating_sub(counted_ns);
-            (0..super::clock::nanoseconds(STAYS_FULL)).contains(&age_ns)
+            (0..clock::nanoseconds(STAYS_FULL)).contains(&age_ns)
         })
     }
 

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::clock::{self, Clock};
 use super::item::{Body, EXPIRES, Head, MAX_DEATHS};
 use super::waiting::{Obstacle, Waiting};
 use super::watch::Watch;
@@ -19,6 +18,7 @@ use super::{Queue, outcome, remove_started, usage};
 use crate::bypass::{self, Bypass};
 use crate::config::{Settings, Surroundings};
 use crate::document::file::{self, Place as DocumentPlace};
+use crate::machine::clock::{self, Clock};
 use crate::machine::locks::{self, FileLock};
 use crate::machine::sys;
 use crate::process::job::Job;

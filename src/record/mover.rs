@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use super::counters::Counters;
 use super::form::{Head, State};
@@ -17,7 +17,7 @@ use super::store::{self, Store};
 use crate::config::Settings;
 use crate::libvirt::Driver;
 use crate::machine::locks::{self, FileLock};
-use crate::machine::ulid;
+use crate::machine::{clock, ulid};
 use crate::process::{background, internal};
 use crate::state::format::Newer;
 use crate::state::trash::{Round, Trash};
@@ -355,7 +355,7 @@ impl Mover<'_> {
     fn prune(&self) -> usize {
         let _ = self.store.base().replace(PRUNED, b"\n");
         self.remove_torn();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = clock::unix_time();
         let records: Vec<Kept> = self.store.newest().filter_map(|id| self.look(id, now)).collect();
         let gone = retention::superfluous(&records, &self.settings.retention);
         gone.iter().filter(|id| self.store.remove(id).is_ok()).count()
