@@ -13,9 +13,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::job::{Job, c_string};
+use super::members;
 use crate::machine::files;
 use crate::machine::privileges::{Identity, Limits, Privileges};
-use crate::machine::proc;
 
 /// Bytes that need not be text, in base 64.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl StoredJob {
         let strings =
             |all: &[Bytes]| all.iter().map(|bytes| c_string(&bytes.0)).collect::<Vec<_>>();
         let mut environment = strings(&self.environment);
-        environment.push(c_string(format!("{}={run}", proc::RUN_VARIABLE).as_bytes()));
+        environment.push(c_string(format!("{}={run}", members::RUN_VARIABLE).as_bytes()));
         environment.extend(document.map(|path| c_string(&[b"_hook_domxml=", path].concat())));
         let mut job = Job::new(OsStr::new(""), stdin, run.to_owned(), ends);
         job.path = c_string(&self.path.0);

@@ -25,6 +25,7 @@ use crate::occasion::Occasion;
 use crate::plan::Step;
 use crate::process::feed::{self, Feed};
 use crate::process::job::{Job, Part, c_string};
+use crate::process::members;
 use crate::process::supervise::Supervisor;
 use crate::process::users;
 use crate::run::nesting::{DEPTH_VARIABLE, HOOK_VARIABLE};
@@ -315,7 +316,7 @@ impl<'a> Launcher<'a> {
         if let Some(registration) = registration {
             add_own(&mut environment, registration, self.occasion.surroundings.user)?;
         }
-        environment.set("HOOKMUX_RUN", run);
+        environment.set(members::RUN_VARIABLE, run);
         environment.set(HOOK_VARIABLE, &step.hook.label);
         if let Some(path) = &self.started {
             environment.set("HOOKMUX_STARTED_XML", path);
