@@ -7,15 +7,14 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::command::Fix;
 use crate::libvirt::Call;
-use crate::machine::{boot, files};
+use crate::machine::files::{self, Rights};
+use crate::machine::{boot, clock};
 use crate::mend::{Ground, Subject};
 use crate::state::format;
 use crate::trust::Trust;
@@ -222,7 +221,7 @@ pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
     format::check(&bytes, FORMAT).map_err(|newer| fault(&newer))?;
     let file: File = format::read_object(&bytes).map_err(|error| fault(&error))?;
     let mut bypass = Bypass { entries: file.entries };
-    let now = now();
+    let now = clock::unix_seconds();
     bypass.entries.retain(|entry| entry.is_on(now));
     Ok(bypass)
 }
@@ -239,14 +238,9 @@ pub(crate) fn keep(hooks_dir: &Path, bypass: &Bypass) -> io::Result<()> {
     let written = Written { format: FORMAT, entries: &bypass.entries };
     let mut bytes = serde_json::to_vec_pretty(&written)?;
     bytes.push(b'\n');
-    files::replace_for_good(&path, &bytes)?;
     // it is no secret that hooks don't run
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
-}
-
-/// Seconds since 1970.
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    let rights = Rights { owner: None, mode: 0o644 };
+    files::replace_for_good(&files::temporary(&path), &path, &bytes, rights)
 }
 
 #[cfg(test)]
@@ -272,8 +266,8 @@ mod tests {
         let bypass = Bypass {
             entries: vec![
                 entry(Some("a"), None),
-                entry(Some("b"), Some(now() + 60)),
-                entry(Some("c"), Some(now() - 1)),
+                entry(Some("b"), Some(clock::unix_seconds() + 60)),
+                entry(Some("c"), Some(clock::unix_seconds() - 1)),
             ],
         };
         keep(&root, &bypass).unwrap();

@@ -88,7 +88,7 @@ pub mod process {
 pub mod queue {
     pub use crate::queue::{Body, Head, Queue, Unread};
     pub mod clock {
-        pub use crate::queue::clock::Clock;
+        pub use crate::machine::clock::Clock;
     }
     pub mod item {
         pub use crate::queue::item::{Body, FORMAT, Head};

@@ -10,7 +10,7 @@ use super::json::value::Time;
 use super::output::{Output, Tone};
 use super::{End, Place, person, question, time};
 use crate::bypass::{self, Bypass, Entry};
-use crate::machine::boot;
+use crate::machine::{boot, clock};
 use crate::trust::Trust;
 
 pub(super) fn run(
@@ -54,7 +54,7 @@ pub(super) fn run(
     match arguments.turn {
         None => {}
         Some(Turn::On) => {
-            let since = bypass::now();
+            let since = clock::unix_seconds();
             let duration = arguments.duration.map_or(bypass::MAX_S, |duration| duration.as_secs());
             // what was switched off for a time stays so after this boot
             let outlives = |entry: &Entry| arguments.this_boot && entry.boot.is_none();

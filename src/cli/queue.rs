@@ -13,7 +13,7 @@ use super::{End, Place, question, rights};
 use crate::bypass::{self, Bypass};
 use crate::call::door;
 use crate::config::Settings;
-use crate::queue::clock::Clock;
+use crate::machine::clock::Clock;
 use crate::queue::{self, Aside, Head, Queue, Unread, worker};
 use crate::record::journal::Journal;
 use crate::record::mover;

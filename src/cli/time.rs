@@ -1,8 +1,9 @@
 //! Times as people write and read them: local, as journalctl's.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::config::values::parse_duration;
+use crate::machine::clock;
 use crate::machine::sys::{Local, local_time, seconds_of};
 
 /// `2026-11-25 14:03:12`, local.
@@ -41,7 +42,7 @@ pub(super) fn took(micros: u64) -> String {
 /// # Errors
 /// A sentence that names the text and shows what would do.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = clock::unix_time();
     parse_at(text.trim(), now).ok_or_else(|| {
         format!("`{text}` is no time; write 2h, yesterday, 14:03, 2026-11-25 or 2026-11-25 14:03")
     })

@@ -65,7 +65,7 @@ pub(crate) fn keep(
     let seconds = u64::try_from(metadata.mtime()).unwrap_or_default();
     let nanoseconds = u32::try_from(metadata.mtime_nsec()).unwrap_or_default();
     let modified = UNIX_EPOCH + Duration::new(seconds, nanoseconds);
-    files::replace_with_time(&directory.file(copy)?, text.as_bytes(), Some(modified))
+    files::replace_with_time(&directory.file(copy)?, text.as_bytes(), modified)
 }
 
 /// Keeps that there is no `source`.
@@ -78,7 +78,7 @@ pub(crate) fn keep_absence(state_dir: &Dir, source: &Path) -> io::Result<()> {
         return Ok(());
     }
     directory.make()?;
-    files::replace_with_time(&directory.file(copy)?, ABSENT.as_bytes(), Some(UNIX_EPOCH))
+    files::replace_with_time(&directory.file(copy)?, ABSENT.as_bytes(), UNIX_EPOCH)
 }
 
 /// Whether a copy is of a source of this size and modification time. Whose it is is asked by who reads

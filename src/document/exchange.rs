@@ -8,9 +8,6 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
-
 use super::file::{self, FILE_NAME, Made, Mark, Place, make_private, read_back, read_memory};
 use crate::hook::{Hook, Source};
 use crate::libvirt::document::{self, Identity, MAX_BYTES};
@@ -276,9 +273,7 @@ impl Exchange {
             let _ = files::remove(&path);
             let _ = fs::remove_dir(directory);
         }
-        let name = c"hookmux-document";
-        let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
-        file.write_all(&self.content)?;
+        let file = files::memory_file(c"hookmux-document", &self.content)?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
         self.shared = Some(Shared::Memory(file, path.into()));
         Ok(())
@@ -407,13 +402,7 @@ impl Exchange {
         let Some(whole) = self.whole() else { return Ok(None) };
         if self.input.as_ref().is_none_or(|(held, _)| held != whole) {
             let whole = whole.to_vec();
-            let mut file = File::from(memfd_create(
-                c"hookmux-stdin",
-                MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING,
-            )?);
-            file.write_all(&whole)?;
-            let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK;
-            fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+            let file = files::sealed_memory_file(c"hookmux-stdin", &whole)?;
             self.input = Some((whole, file));
         }
         let Some((_, file)) = &mut self.input else { return Ok(None) };

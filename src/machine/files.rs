@@ -1,13 +1,15 @@
 //! Files that are written whole or not at all, and read only where they are what was meant.
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use sha2::{Digest, Sha256};
 
 /// What is read of a file of the kernel's at most.
@@ -60,19 +62,56 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As of `open(2)`, `write(2)`, `rename(2)`; the old file stays.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace_with_time(path, bytes, None)
+    replace_by_rename(&temporary(path), path, |file| file.write_all(bytes))
 }
 
-/// The same, and it is on the disk afterwards: for what a person is told is done. A new name without
-/// this is an empty file after a power cut within half a minute (ext4), and an empty registration keeps
-/// every gate shut.
+/// The same with the owner and the mode that a caller wants, and it is on the disk afterwards: for what
+/// a person is told is done. A new name without this is an empty file after a power cut within half a
+/// minute (ext4), and an empty registration keeps every gate shut.
 ///
 /// # Errors
-/// As [`replace`], and of `fsync(2)`.
-pub(crate) fn replace_for_good(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    put(path, bytes, File::sync_all)?;
+/// As [`replace_by_rename`], and of `chown(2)`, `chmod(2)` and `fsync(2)`.
+pub(crate) fn replace_for_good(
+    temporary: &Path,
+    path: &Path,
+    bytes: &[u8],
+    rights: Rights,
+) -> io::Result<()> {
+    replace_by_rename(temporary, path, |file| {
+        file.write_all(bytes)?;
+        rights.give(file)?;
+        file.sync_all()
+    })?;
     sync_names(path);
     Ok(())
+}
+
+/// Who owns a file, and who may use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rights {
+    /// User and group; `None`: those of this process.
+    pub owner: Option<(u32, u32)>,
+    /// The bits that `chmod(2)` takes.
+    pub mode: u32,
+}
+
+impl Rights {
+    /// Returns those of a file, all bits of its mode among them.
+    pub(crate) fn of(file: &Metadata) -> Rights {
+        Rights { owner: Some((file.uid(), file.gid())), mode: file.mode() & 0o7777 }
+    }
+
+    /// Gives them to an open file. The owner comes first: a change of owner takes bits from the mode.
+    ///
+    /// # Errors
+    /// As of `fchown(2)` and `fchmod(2)`.
+    pub(crate) fn give(self, file: &File) -> io::Result<()> {
+        let made = file.metadata()?;
+        if let Some((user, group)) = self.owner.filter(|own| *own != (made.uid(), made.gid())) {
+            fchown(file, Some(user), Some(group))?;
+        }
+        file.set_permissions(fs::Permissions::from_mode(self.mode))
+    }
 }
 
 /// Brings the names in a file's directory to the disk, after one of them has changed. No error: some file
@@ -85,32 +124,45 @@ pub(crate) fn sync_names(path: &Path) {
 ///
 /// # Errors
 /// As [`replace`].
-pub(crate) fn replace_with_time(
-    path: &Path,
-    bytes: &[u8],
-    modified: Option<SystemTime>,
-) -> io::Result<()> {
-    put(path, bytes, |file| modified.map_or(Ok(()), |modified| file.set_modified(modified)))
+pub(crate) fn replace_with_time(path: &Path, bytes: &[u8], modified: SystemTime) -> io::Result<()> {
+    replace_by_rename(&temporary(path), path, |file| {
+        file.write_all(bytes)?;
+        file.set_modified(modified)
+    })
 }
 
-fn put(path: &Path, bytes: &[u8], finish: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let write = || {
-        let mut file = create_private(&temporary).or_else(|error| {
+/// Writes a file under a temporary name in the same directory, then renames it: the only way in which
+/// hookmux replaces a file.
+///
+/// # Errors
+/// As of `open(2)`, `rename(2)`, and those of `write`; the old file stays, the temporary one goes.
+pub(crate) fn replace_by_rename(
+    temporary: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let replace = || {
+        let mut file = create_private(temporary).or_else(|error| {
             // left by a process that died with our number
             if error.kind() == io::ErrorKind::AlreadyExists {
-                fs::remove_file(&temporary)?;
-                return create_private(&temporary);
+                fs::remove_file(temporary)?;
+                return create_private(temporary);
             }
             Err(error)
         })?;
-        file.write_all(bytes)?;
-        finish(&file)?;
-        fs::rename(&temporary, path)
+        write(&mut file)?;
+        // who executes it under its new name must not find it open for writing
+        drop(file);
+        fs::rename(temporary, path)
     };
-    write().inspect_err(|_| drop(fs::remove_file(&temporary)))
+    replace().inspect_err(|_| drop(fs::remove_file(temporary)))
+}
+
+/// Returns the temporary name of what is to replace a file: it tells which process writes it.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    path.with_file_name(name)
 }
 
 /// Opens a regular file for reading. Never waits: a FIFO without a writer, a device, or a directory
@@ -300,6 +352,34 @@ fn not_regular() -> io::Error {
 
 fn invalid(words: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, words)
+}
+
+/// Returns a file that lies in memory alone, read from its beginning. `name` is for those who look at the
+/// process's descriptors.
+///
+/// # Errors
+/// As of `memfd_create(2)` and `write(2)`.
+pub(crate) fn memory_file(name: &CStr, bytes: &[u8]) -> io::Result<File> {
+    filled_memory_file(name, MFdFlags::MFD_CLOEXEC, bytes)
+}
+
+/// Returns such a file that nobody can change any more.
+///
+/// # Errors
+/// As [`memory_file`], and of `fcntl(2)`.
+pub(crate) fn sealed_memory_file(name: &CStr, bytes: &[u8]) -> io::Result<File> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let file = filled_memory_file(name, flags, bytes)?;
+    let seals = SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file)
+}
+
+fn filled_memory_file(name: &CStr, flags: MFdFlags, bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create(name, flags)?);
+    file.write_all(bytes)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
 }
 
 /// Removes a file; that there is none is no error.

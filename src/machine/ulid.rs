@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::machine::clock;
 
 const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// A new one.
 pub(crate) fn new() -> String {
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let time = clock::unix_time();
     let mut chance = [0u8; 10];
     let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut chance));
     if read.is_err() {

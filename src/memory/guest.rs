@@ -7,13 +7,12 @@
 use std::io;
 use std::path::PathBuf;
 
-use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::event::Origin;
 use crate::libvirt::Driver;
 use crate::libvirt::document::MAX_BYTES;
-use crate::machine::{boot, files};
+use crate::machine::{boot, clock, files};
 use crate::process::exit_status::OWN_TROUBLE;
 use crate::state::{Dir, Shut};
 
@@ -207,7 +206,8 @@ impl Guest {
     /// It could not be written: a held failure is lost then.
     pub fn expect(&self, origin: Origin, held: Option<Held>) -> io::Result<()> {
         let (boot, name) = (self.boot.clone(), self.name.clone());
-        let pending = Pending { format: FORMAT, boot, name, origin, since: now(), held };
+        let pending =
+            Pending { format: FORMAT, boot, name, origin, since: clock::boottime_seconds(), held };
         write(&self.pending, &self.state_name(), &serde_json::to_vec(&pending)?)
     }
 
@@ -299,12 +299,7 @@ impl Guest {
 }
 
 fn is_current(pending: &Pending) -> bool {
-    (0..=PENDING_SECONDS).contains(&now().saturating_sub(pending.since))
-}
-
-/// Seconds since the boot, sleep included; no clock that anybody sets.
-fn now() -> i64 {
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| time.tv_sec())
+    (0..=PENDING_SECONDS).contains(&clock::boottime_seconds().saturating_sub(pending.since))
 }
 
 /// The key of a guest whose uuid this call doesn't tell: that of the one remembered under its name,
@@ -558,7 +553,7 @@ mod tests {
         let guest = guest(directory.path());
         guest.expect(Origin::Restore, None).unwrap();
         let path = guest.pending.named().join(guest.state_name());
-        let since = now();
+        let since = clock::boottime_seconds();
         for (text, origin, held) in [
             (format!(r#"{{"origin":"cloned","since":{since}}}"#), Origin::Unknown, None),
             (

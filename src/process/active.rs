@@ -12,10 +12,10 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use super::capture::Capture;
 use super::feed::Feed;
 use super::job::{Job, Outcome};
+use super::members::{self, Member};
 use super::shell;
 use super::startable;
 use super::startable::obstacle::Obstacle;
-use crate::machine::proc;
 use crate::machine::sys::{self, End};
 
 /// Between SIGTERM and SIGKILL.
@@ -159,7 +159,7 @@ impl Active {
         }
         if self.ending.is_none() {
             if self.exited.is_some() {
-                if self.kill_leftovers && !proc::of_run(self.pid, &self.run, me).is_empty() {
+                if self.kill_leftovers && !members::of_run(self.pid, &self.run, me).is_empty() {
                     self.begin_ending(me);
                 } else {
                     self.is_over = true;
@@ -179,15 +179,15 @@ impl Active {
         if self.ending.is_some() || self.exited.is_some() {
             return;
         }
-        let members = proc::of_run(self.pid, &self.run, me);
-        self.verdict = Some(outcome(proc::uses_libvirt(&members)));
+        let members = members::of_run(self.pid, &self.run, me);
+        self.verdict = Some(outcome(members::uses_libvirt(&members)));
         self.begin_ending(me);
     }
 
     fn begin_ending(&mut self, me: i32) {
-        proc::signal_run(self.pid, &self.run, me, libc::SIGTERM);
+        members::signal_run(self.pid, &self.run, me, libc::SIGTERM);
         // a stopped process takes SIGTERM only once it goes on
-        proc::signal_run(self.pid, &self.run, me, libc::SIGCONT);
+        members::signal_run(self.pid, &self.run, me, libc::SIGCONT);
         // a search takes its time where there are thousands of processes
         let now = Instant::now();
         self.ending =
@@ -200,14 +200,14 @@ impl Active {
         if now < ending.look_at && self.exited.is_none() {
             return;
         }
-        let left = proc::of_run(self.pid, &self.run, me);
+        let left = members::of_run(self.pid, &self.run, me);
         if left.is_empty() && self.exited.is_some() {
             self.is_over = true;
         } else if ending.killed.is_some_and(|killed| is_beyond_help(killed, now, &left)) {
             self.is_unkillable = true;
             self.is_over = true;
         } else if now >= ending.kill_at {
-            proc::signal_run(self.pid, &self.run, me, libc::SIGKILL);
+            members::signal_run(self.pid, &self.run, me, libc::SIGKILL);
             ending.killed.get_or_insert_with(Instant::now);
         }
         // a search takes longer the more there are; most of the time is theirs
@@ -218,11 +218,11 @@ impl Active {
 
 /// Whether all that is left waits for the kernel, and nobody can end it.
 /// Whether what was killed at that moment will hardly end any more.
-fn is_beyond_help(killed: Instant, now: Instant, left: &[proc::Member]) -> bool {
+fn is_beyond_help(killed: Instant, now: Instant, left: &[Member]) -> bool {
     now >= killed + AFTER_KILL && (now >= killed + AFTER_KILL_LONGEST || are_in_the_kernel(left))
 }
 
-fn are_in_the_kernel(left: &[proc::Member]) -> bool {
+fn are_in_the_kernel(left: &[Member]) -> bool {
     !left.is_empty() && left.iter().all(|member| member.is_uninterruptible)
 }
 

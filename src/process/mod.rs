@@ -8,6 +8,7 @@ pub(crate) mod exit_status;
 pub(crate) mod feed;
 pub(crate) mod internal;
 pub(crate) mod job;
+pub(crate) mod members;
 pub(crate) mod shell;
 pub(crate) mod startable;
 pub(crate) mod stored_job;

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::job::{Job, c_string};
+use super::members;
+use crate::machine::files;
 use crate::machine::privileges::{Identity, Limits, Privileges};
-use crate::machine::proc;
 
 /// Bytes that need not be text, in base 64.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,17 +113,12 @@ impl StoredJob {
     ) -> io::Result<Job> {
         let stdin = match &self.stdin {
             None => null,
-            Some(Bytes(bytes)) => {
-                let mut file = File::from(memfd_create(c"hookmux-stdin", MFdFlags::MFD_CLOEXEC)?);
-                file.write_all(bytes)?;
-                file.seek(SeekFrom::Start(0))?;
-                file.into()
-            }
+            Some(Bytes(bytes)) => files::memory_file(c"hookmux-stdin", bytes)?.into(),
         };
         let strings =
             |all: &[Bytes]| all.iter().map(|bytes| c_string(&bytes.0)).collect::<Vec<_>>();
         let mut environment = strings(&self.environment);
-        environment.push(c_string(format!("{}={run}", proc::RUN_VARIABLE).as_bytes()));
+        environment.push(c_string(format!("{}={run}", members::RUN_VARIABLE).as_bytes()));
         environment.extend(document.map(|path| c_string(&[b"_hook_domxml=", path].concat())));
         let mut job = Job::new(OsStr::new(""), stdin, run.to_owned(), ends);
         job.path = c_string(&self.path.0);

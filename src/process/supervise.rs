@@ -15,6 +15,7 @@ use nix::sys::time::TimeSpec;
 
 use super::active::{self, Active};
 use super::job::{Ended, Job, Leftover, Outcome};
+use super::members;
 use crate::machine::{proc, sys, watchdog};
 
 /// What happens while jobs run.
@@ -225,7 +226,7 @@ impl Supervisor {
         // is kept until here, so that the search can't mean another process
         let leftovers: Vec<Leftover> =
             if !pipes.is_empty() || self.has_new_children(job.pid, others) {
-                proc::of_run(job.pid, &job.run, self.me)
+                members::of_run(job.pid, &job.run, self.me)
                     .into_iter()
                     .map(|member| Leftover { pid: member.pid, name: proc::name(member.pid) })
                     .collect()
@@ -259,21 +260,21 @@ impl Supervisor {
     pub(crate) fn end_left(&mut self, pids: &[i32]) {
         let mut left: Vec<(i32, String)> = pids
             .iter()
-            .filter_map(|pid| Some((*pid, proc::variable(*pid, proc::RUN_VARIABLE)?)))
+            .filter_map(|pid| Some((*pid, proc::variable(*pid, members::RUN_VARIABLE)?)))
             .collect();
         let begun = Instant::now();
         for (pid, run) in &left {
-            proc::signal_run(*pid, run, self.me, libc::SIGTERM);
-            proc::signal_run(*pid, run, self.me, libc::SIGCONT);
+            members::signal_run(*pid, run, self.me, libc::SIGTERM);
+            members::signal_run(*pid, run, self.me, libc::SIGCONT);
         }
         while !left.is_empty() && begun.elapsed() < active::GRACE + active::AFTER_KILL {
             left.retain(|(pid, run)| {
                 sys::reap(*pid);
-                !proc::of_run(*pid, run, self.me).is_empty()
+                !members::of_run(*pid, run, self.me).is_empty()
             });
             if begun.elapsed() >= active::GRACE {
                 for (pid, run) in &left {
-                    proc::signal_run(*pid, run, self.me, libc::SIGKILL);
+                    members::signal_run(*pid, run, self.me, libc::SIGKILL);
                 }
             }
             watchdog::wait(|| sys::pause(active::LOOK_AGAIN));

@@ -12,10 +12,10 @@ use std::time::Duration;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::clock::{self, Clock, Moment};
 use crate::config::Registration;
 use crate::document::file::{self, Place};
 use crate::libvirt::{Call, Driver};
+use crate::machine::clock::{self, Clock, Moment};
 use crate::machine::{proc, ulid};
 use crate::occasion::Execution;
 use crate::process::job::Job;
@@ -105,7 +105,7 @@ pub struct Head {
     #[serde(default)]
     pub retries: u32,
     /// Seconds since 1970: counts where it was queued in another boot.
-    #[serde(default = "clock::wall_s")]
+    #[serde(default = "clock::unix_seconds")]
     pub queued_at: u64,
     #[serde(default)]
     pub queued: Option<Moment>,
@@ -214,7 +214,7 @@ impl Head {
     pub fn age(&self, clock: &Clock) -> Duration {
         match clock.of_this_boot(self.queued.as_ref()) {
             Some(queued_ns) => clock::until(clock.now_ns(), queued_ns),
-            None => Duration::from_secs(clock::wall_s().saturating_sub(self.queued_at)),
+            None => Duration::from_secs(clock::unix_seconds().saturating_sub(self.queued_at)),
         }
     }
 
@@ -229,7 +229,7 @@ impl Head {
     pub fn pause(&self, clock: &Clock) -> Duration {
         let left = match clock.of_this_boot(self.due.as_ref()) {
             Some(due_ns) => clock::until(due_ns, clock.now_ns()),
-            None => Duration::from_secs(self.not_before.saturating_sub(clock::wall_s())),
+            None => Duration::from_secs(self.not_before.saturating_sub(clock::unix_seconds())),
         };
         left.min(Duration::from_secs(LONGEST_PAUSE_S))
     }
@@ -254,14 +254,14 @@ impl Head {
         self.last = Some(words.chars().take(MAX_LAST_CHARS).collect());
         let doubled = self.attempts.saturating_sub(1).min(16);
         let pause_s = (FIRST_PAUSE_S << doubled).min(LONGEST_PAUSE_S);
-        self.not_before = clock::wall_s().saturating_add(pause_s);
+        self.not_before = clock::unix_seconds().saturating_add(pause_s);
         self.due = clock.moment(Duration::from_secs(pause_s));
         self.attempts <= self.retries
     }
 
     /// Makes it a job that was queued just now and never tried.
     pub fn renew(&mut self, clock: &Clock) {
-        self.queued_at = clock::wall_s();
+        self.queued_at = clock::unix_seconds();
         self.queued = clock.moment(Duration::ZERO);
         (self.not_before, self.due) = (0, None);
         (self.attempts, self.deaths) = (0, 0);
@@ -391,7 +391,7 @@ impl Item {
             lock: registration.lock.clone(),
             max_parallel: registration.max_parallel,
             retries: registration.retries,
-            queued_at: clock::wall_s(),
+            queued_at: clock::unix_seconds(),
             queued: Clock::here().moment(Duration::ZERO),
             not_before: 0,
             due: None,
@@ -550,7 +550,7 @@ mod tests {
     fn the_wall_clock_counts_only_across_boots() {
         let clock = Clock::here();
         let hour = EXPIRES.as_secs();
-        let now = clock::wall_s();
+        let now = clock::unix_seconds();
         // the clock was set forward by a day, or back, since this boot queued it
         for queued_at in [now - 86400, now + 86400, 0, u64::MAX] {
             let mut head = head(json!({"queued_at": queued_at, "not_before": now + 86400}));
@@ -572,7 +572,7 @@ mod tests {
     #[test]
     fn a_pause_is_never_longer_than_the_longest() {
         let clock = Clock::here();
-        let mut head = head(json!({"not_before": clock::wall_s() + 86400}));
+        let mut head = head(json!({"not_before": clock::unix_seconds() + 86400}));
         assert_eq!(head.pause(&clock).as_secs(), LONGEST_PAUSE_S);
         head.due = moment(&clock, 86400);
         assert_eq!(head.pause(&clock).as_secs(), LONGEST_PAUSE_S);
@@ -595,7 +595,7 @@ mod tests {
             head.queued = seconds.and_then(|seconds| moment(&clock, seconds));
             head.order(&clock)
         };
-        let now = clock::wall_s();
+        let now = clock::unix_seconds();
         // the clock was set back by a day between the last two
         let mut orders = [
             job("A", now - 86400, Some(-1)),

@@ -3,7 +3,6 @@
 //! Two files per job in the state directory, the first replaced by rename: it survives the death of
 //! any process. A job runs at least once; those of one guest in their order.
 
-pub(crate) mod clock;
 pub(crate) mod item;
 mod outcome;
 mod read;
@@ -24,11 +23,11 @@ use serde::Serialize;
 use crate::config::Settings;
 use crate::config::settings::QueueLimits;
 use crate::document::file::{self, Place};
+use crate::machine::clock::Clock;
 use crate::machine::files;
 use crate::process::{background, internal};
 use crate::record::spool;
 use crate::state::{Dir, Found};
-use clock::Clock;
 pub(crate) use item::Item;
 pub use item::{Body, Head};
 pub(crate) use read::Aside;

@@ -6,14 +6,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use super::clock::{Clock, Moment};
+use crate::machine::clock::{self, Clock, Moment};
+use crate::machine::locks::{self, FileLock};
 use crate::state::Dir;
 
 /// The file's name in the queue's directory.
@@ -46,7 +44,7 @@ struct Written {
 
 /// The counter, while nobody else changes it.
 pub(super) struct Counter {
-    file: Flock<File>,
+    file: FileLock,
     written: Written,
     /// Whether what stands in the file can be believed.
     is_known: bool,
@@ -92,7 +90,7 @@ impl Counter {
         let counted = clock.of_this_boot(self.written.counted.as_ref());
         counted.is_some_and(|counted_ns| {
             let age_ns = clock.now_ns().saturating_sub(counted_ns);
-            (0..super::clock::nanoseconds(STAYS_FULL)).contains(&age_ns)
+            (0..clock::nanoseconds(STAYS_FULL)).contains(&age_ns)
         })
     }
 
@@ -160,18 +158,9 @@ pub(super) fn open_lock(directory: &Dir, name: &str) -> io::Result<File> {
 }
 
 /// Locks a file for this process alone, where whoever has it gives it back in time.
-fn lock_within(mut file: File, patience: Duration) -> io::Result<Flock<File>> {
-    let until = Instant::now() + patience;
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(locked) => return Ok(locked),
-            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) if Instant::now() < until => {
-                file = back;
-            }
-            Err((_, error)) => return Err(error.into()),
-        }
-        thread::sleep(TRY_AGAIN);
-    }
+fn lock_within(file: File, patience: Duration) -> io::Result<FileLock> {
+    let lock = locks::lock_until(file, Instant::now() + patience, TRY_AGAIN, &mut || true)?;
+    lock.ok_or_else(|| io::ErrorKind::WouldBlock.into())
 }
 
 #[cfg(test)]

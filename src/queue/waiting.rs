@@ -265,7 +265,7 @@ mod tests {
     use nix::time::{ClockId, clock_gettime};
 
     use super::*;
-    use crate::queue::clock::Clock;
+    use crate::machine::clock::Clock;
 
     fn head(id: &str, object: &str, queued_at: u64) -> Head {
         let text = format!(

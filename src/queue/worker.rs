@@ -9,11 +9,8 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
-use super::clock::{self, Clock};
 use super::item::{Body, EXPIRES, Head, MAX_DEATHS};
 use super::waiting::{Obstacle, Waiting};
 use super::watch::Watch;
@@ -21,6 +18,8 @@ use super::{Queue, outcome, remove_started, usage};
 use crate::bypass::{self, Bypass};
 use crate::config::{Settings, Surroundings};
 use crate::document::file::{self, Place as DocumentPlace};
+use crate::machine::clock::{self, Clock};
+use crate::machine::locks::{self, FileLock};
 use crate::machine::sys;
 use crate::process::job::Job;
 use crate::process::supervise::{Next, Supervisor};
@@ -117,7 +116,7 @@ pub(crate) fn work(
 
 /// The worker's lock; `None` where one works and one waits already, or where this process was told
 /// to end while it waited.
-fn become_the_worker(queue: &Queue, waiting: &mut dyn FnMut()) -> io::Result<Option<Flock<File>>> {
+fn become_the_worker(queue: &Queue, waiting: &mut dyn FnMut()) -> io::Result<Option<FileLock>> {
     let Some(waits) = try_lock(queue, WAITING)? else { return Ok(None) };
     let mut is_told = false;
     loop {
@@ -137,13 +136,8 @@ fn become_the_worker(queue: &Queue, waiting: &mut dyn FnMut()) -> io::Result<Opt
     }
 }
 
-fn try_lock(queue: &Queue, name: &str) -> io::Result<Option<Flock<File>>> {
-    let file = usage::open_lock(queue.directory(), name)?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => Err(error.into()),
-    }
+fn try_lock(queue: &Queue, name: &str) -> io::Result<Option<FileLock>> {
+    locks::try_lock(usage::open_lock(queue.directory(), name)?)
 }
 
 /// Whether somebody works on a queue.

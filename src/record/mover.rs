@@ -2,13 +2,11 @@
 //! over: in a process that libvirt doesn't wait for. The state directory's disk may be slow, full
 //! or gone; then they stay where they are, as long as there is room.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use nix::fcntl::{Flock, FlockArg};
+use std::time::{Duration, SystemTime};
 
 use super::counters::Counters;
 use super::form::{Head, State};
@@ -18,7 +16,8 @@ use super::spool::{self, Spool};
 use super::store::{self, Store};
 use crate::config::Settings;
 use crate::libvirt::Driver;
-use crate::machine::ulid;
+use crate::machine::locks::{self, FileLock};
+use crate::machine::{clock, ulid};
 use crate::process::{background, internal};
 use crate::state::format::Newer;
 use crate::state::trash::{Round, Trash};
@@ -125,20 +124,15 @@ fn is_the_units(hooks_dir: &Path, spool: &Spool) -> bool {
 }
 
 /// One of the two locks; `None` where somebody has it.
-fn lock(spool: &Spool, name: &str) -> io::Result<Option<Flock<File>>> {
-    let file = spool.base().append(name)?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => Err(error.into()),
-    }
+fn lock(spool: &Spool, name: &str) -> io::Result<Option<FileLock>> {
+    locks::try_lock(spool.base().append(name)?)
 }
 
 /// Takes the place of a mover that lingers: calls start none meanwhile. `None` where somebody has it.
 ///
 /// # Errors
 /// The runtime directory can't be used.
-pub(crate) fn hold(runtime_dir: &Dir) -> io::Result<Option<Flock<File>>> {
+pub(crate) fn hold(runtime_dir: &Dir) -> io::Result<Option<FileLock>> {
     let spool = Spool::new(runtime_dir);
     spool.make()?;
     lock(&spool, MOVER)
@@ -361,7 +355,7 @@ impl Mover<'_> {
     fn prune(&self) -> usize {
         let _ = self.store.base().replace(PRUNED, b"\n");
         self.remove_torn();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = clock::unix_time();
         let records: Vec<Kept> = self.store.newest().filter_map(|id| self.look(id, now)).collect();
         let gone = retention::superfluous(&records, &self.settings.retention);
         gone.iter().filter(|id| self.store.remove(id).is_ok()).count()

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::form::{
     Body, Cause, FORMAT, Head, HookHead, LeftRunning, Outcome, Process, Record, RunRecord, State,
@@ -18,7 +18,7 @@ use crate::config::settings::RecordPolicy;
 use crate::document::exchange::Change;
 use crate::document::facts::Facts;
 use crate::libvirt::document::MAX_BYTES;
-use crate::machine::{boot, files, proc};
+use crate::machine::{boot, clock, files, proc};
 use crate::occasion::{Execution, Occasion};
 use crate::plan::{Decision, Step};
 use crate::process::capture::Capture;
@@ -110,13 +110,7 @@ impl Recorder {
     }
 
     pub(crate) fn new(cause: Cause) -> Recorder {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Recorder {
-            cause,
-            began: Instant::now(),
-            began_us: u64::try_from(now.as_micros()).unwrap_or_default(),
-            open: None,
-        }
+        Recorder { cause, began: Instant::now(), began_us: clock::unix_microseconds(), open: None }
     }
 
     /// Keeps the passwords of a document out of what is written down.

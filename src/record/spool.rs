@@ -10,11 +10,10 @@ use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::form::{self, Record, State};
-use crate::machine::ulid;
+use crate::machine::{locks, ulid};
 use crate::state::Dir;
 
 /// What all records that haven't been moved may take together, in bytes.
@@ -221,9 +220,7 @@ impl Spool {
             return;
         }
         let count = || -> io::Result<()> {
-            let file = self.base.update(DROPPED)?;
-            let mut file =
-                Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+            let mut file = locks::lock(self.base.update(DROPPED)?)?;
             let before = self.dropped();
             let sum = Dropped {
                 records: before.records.saturating_add(more.records),

@@ -3,14 +3,11 @@
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{SFlag, fstat};
 
 use super::arguments::HookInput;
@@ -28,6 +25,7 @@ use crate::occasion::Occasion;
 use crate::plan::Step;
 use crate::process::feed::{self, Feed};
 use crate::process::job::{Job, Part, c_string};
+use crate::process::members;
 use crate::process::supervise::Supervisor;
 use crate::process::users;
 use crate::run::nesting::{DEPTH_VARIABLE, HOOK_VARIABLE};
@@ -304,7 +302,8 @@ impl<'a> Launcher<'a> {
                 StdinKind::Json => self.input(step, run).json(),
             }
         };
-        in_memory(&content).map_err(|error| format!("standard input can't be made: {error}"))
+        let file = files::memory_file(c"hookmux-stdin", &content);
+        file.map(OwnedFd::from).map_err(|error| format!("standard input can't be made: {error}"))
     }
 
     fn environment(
@@ -317,7 +316,7 @@ impl<'a> Launcher<'a> {
         if let Some(registration) = registration {
             add_own(&mut environment, registration, self.occasion.surroundings.user)?;
         }
-        environment.set("HOOKMUX_RUN", run);
+        environment.set(members::RUN_VARIABLE, run);
         environment.set(HOOK_VARIABLE, &step.hook.label);
         if let Some(path) = &self.started {
             environment.set("HOOKMUX_STARTED_XML", path);
@@ -500,13 +499,6 @@ impl fmt::Display for EnvironmentFileError {
 fn is_pipe(descriptor: BorrowedFd<'_>) -> bool {
     let kind = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
     fstat(descriptor).is_ok_and(|found| kind(found.st_mode) == SFlag::S_IFIFO)
-}
-
-fn in_memory(content: &[u8]) -> std::io::Result<OwnedFd> {
-    let mut file = File::from(memfd_create(c"hookmux-stdin", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(content)?;
-    file.seek(SeekFrom::Start(0))?;
-    Ok(file.into())
 }
 
 #[cfg(test)]

@@ -3,13 +3,12 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{cut, sanitize, watchdog};
+use crate::machine::locks::{self, FileLock};
+use crate::machine::{cut, sanitize};
 use crate::state::{Dir, format};
 
 /// How often a lock that somebody else holds is tried.
@@ -72,7 +71,7 @@ impl Holder {
 /// A lock that is held; dropping it lets go.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    file: Flock<File>,
+    file: FileLock,
 }
 
 impl Drop for Lock {
@@ -113,24 +112,20 @@ pub(crate) fn take(
 ) -> Result<Lock, Unlocked> {
     let directory = runtime_dir.child("locks");
     let opened = directory.make().and_then(|_| directory.append(name));
-    let mut file = opened.map_err(Unlocked::Trouble)?;
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(held) => {
-                holder.note(&held);
-                return Ok(Lock { file: held });
-            }
-            Err((back, nix::errno::Errno::EWOULDBLOCK | nix::errno::Errno::EINTR)) => file = back,
-            Err((_, error)) => return Err(Unlocked::Trouble(error.into())),
+    let file = opened.map_err(Unlocked::Trouble)?;
+    let mut was_terminated = false;
+    let mut goes_on = || {
+        was_terminated = is_terminated();
+        !was_terminated
+    };
+    match locks::lock_until(file, until, TRY_AGAIN, &mut goes_on) {
+        Ok(Some(file)) => {
+            holder.note(&file);
+            Ok(Lock { file })
         }
-        if is_terminated() {
-            return Err(Unlocked::Terminated);
-        }
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Unlocked::TimedOut(Holder::read(&directory, name)));
-        }
-        watchdog::wait(|| thread::sleep(TRY_AGAIN.min(left)));
+        Ok(None) if was_terminated => Err(Unlocked::Terminated),
+        Ok(None) => Err(Unlocked::TimedOut(Holder::read(&directory, name))),
+        Err(error) => Err(Unlocked::Trouble(error)),
     }
 }
 

@@ -7,7 +7,7 @@ use super::survey::Survey;
 use crate::bypass;
 use crate::cli::bypass as switch;
 use crate::libvirt::Driver;
-use crate::machine::ulid;
+use crate::machine::{clock, ulid};
 use crate::record::counters::{self, Counters};
 use crate::record::form::Cause;
 use crate::record::history::{Filter, History};
@@ -25,7 +25,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let settings = survey.settings;
     let history = History::new(&settings.runtime_dir, &settings.state_dir);
     let spool = history.spool();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = clock::unix_time();
     let dropped = spool.dropped();
     if dropped.records > 0 {
         let words = format!(

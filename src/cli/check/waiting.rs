@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Findings, Fix, counted, quoted, words};
 use super::survey::Survey;
+use crate::machine::clock::Clock;
 use crate::memory::{guest, saves};
-use crate::queue::clock::Clock;
 use crate::queue::{Head, Queue, Unread, Usage};
 use crate::state::Shut;
 use crate::state::trash::Trash;

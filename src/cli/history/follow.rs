@@ -8,9 +8,8 @@ use anyhow::Context;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use crate::bypass;
 use crate::config::Settings;
-use crate::machine::ulid;
+use crate::machine::{clock, ulid};
 use crate::record::form::{Head, State};
 use crate::record::history::History;
 use crate::record::spool::Spool;
@@ -91,7 +90,7 @@ impl Follower {
 
     /// Those that are over and aren't known, the oldest first.
     fn ended(&mut self, history: &History) -> Vec<Head> {
-        let since = ulid::first_of((bypass::now() * 1000).saturating_sub(HORIZON));
+        let since = ulid::first_of((clock::unix_seconds() * 1000).saturating_sub(HORIZON));
         if self.known.len() > MOST_KNOWN {
             self.known.retain(|id| *id >= since);
         }

@@ -1,14 +1,15 @@
 //! A driver's copy of the program, and files that are moved whole between directories that may lie
 //! on different file systems.
 
-use std::fs::{self, File, FileTimes, OpenOptions, Permissions};
+use std::fs::{self, File, FileTimes, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::libvirt::{Driver, program};
-use crate::machine::{files, own_binary};
+use crate::machine::files::{self, Rights};
+use crate::machine::own_binary;
 
 /// What lies in the place of a driver's copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +95,7 @@ pub(crate) fn duplicate(from: &Path, to: &Path) -> io::Result<()> {
     }
     let (source, metadata) = files::open_regular(from)?;
     put(source, to, |file| {
-        fchown(file, Some(metadata.uid()), Some(metadata.gid()))?;
-        file.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
+        Rights::of(&metadata).give(file)?;
         let times = FileTimes::new().set_modified(metadata.modified()?);
         file.set_times(times.set_accessed(metadata.accessed()?))
     })
@@ -106,7 +106,7 @@ pub(crate) fn duplicate(from: &Path, to: &Path) -> io::Result<()> {
 /// # Errors
 /// Those of the directory; nothing was changed then.
 pub(crate) fn replace_by_link(path: &Path, target: &Path) -> io::Result<()> {
-    let temporary = temporary(path);
+    let temporary = files::temporary(path);
     symlink(target, &temporary)
         .and_then(|()| fs::rename(&temporary, path))
         .inspect_err(|_| drop(fs::remove_file(&temporary)))
@@ -119,18 +119,11 @@ fn put(
     path: &Path,
     finish: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<()> {
-    let temporary = temporary(path);
-    let _ = fs::remove_file(&temporary);
-    let write = || {
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        io::copy(&mut source, &mut file)?;
-        finish(&file)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&temporary, path)
-    };
-    write().inspect_err(|_| drop(fs::remove_file(&temporary)))
+    files::replace_by_rename(&files::temporary(path), path, |file| {
+        io::copy(&mut source, file)?;
+        finish(file)?;
+        file.sync_all()
+    })
 }
 
 /// Removes what installations died over.
@@ -145,10 +138,4 @@ pub(crate) fn sweep(driver: Driver) {
             let _ = fs::remove_file(path);
         }
     }
-}
-
-fn temporary(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    path.with_file_name(name)
 }

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use crate::machine::{sanitize, ulid};
 use crate::process::DEFAULT_PATH;
 use crate::process::job::{Job, Outcome, c_string};
+use crate::process::members;
 use crate::process::supervise::Supervisor;
 use crate::run::environment::Environment;
 
@@ -43,7 +44,7 @@ pub(crate) fn ask(words: &[String], hooks_dir: &Path, home: &Path) -> Result<Vec
     environment.set("HOME", home);
     environment.set("LC_ALL", "C.UTF-8");
     environment.set("HOOKMUX_HOOKS_DIR", hooks_dir);
-    environment.set("HOOKMUX_RUN", &run);
+    environment.set(members::RUN_VARIABLE, &run);
     let mut job = Job::new(OsStr::new(program), null, run, Instant::now() + LIMIT);
     job.arguments = words.iter().map(|word| c_string(word.as_bytes())).collect();
     job.environment = environment.block();

@@ -1,20 +1,18 @@
 //! The files of `hooks.d`: one lock for all who change them, and files that are either there as a
 //! whole or not at all.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::fs::{self, DirBuilder, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
 use super::draft::Draft;
 use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
-use crate::machine::files;
+use crate::machine::files::{self, Rights};
+use crate::machine::locks::{self, FileLock};
 use crate::registry::LOCK_NAME;
 
 /// How long somebody else's change is waited for.
@@ -24,9 +22,7 @@ const MODE: u32 = 0o644;
 
 /// Held while registrations change. Readers need none.
 #[derive(Debug)]
-pub(crate) struct Lock(
-    #[expect(dead_code, reason = "dropping it lets go of the lock")] Flock<File>,
-);
+pub(crate) struct Lock(#[expect(dead_code, reason = "dropping it lets go of the lock")] FileLock);
 
 /// Makes `hooks.d` where there is none, and locks it.
 ///
@@ -41,27 +37,21 @@ pub(crate) fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
-    let mut file =
+    let file =
         options.open(&path).with_context(|| format!("{} can't be opened", path.display()))?;
     if !file.metadata().is_ok_and(|found| found.is_file()) {
         bail!("{} is not a regular file: rm '{0}'", path.display());
     }
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(Lock(lock)),
-            Err((file, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file,
-            Err((_, Errno::EWOULDBLOCK)) => bail!(
-                "somebody else has been changing registrations for {} s ({} is locked)",
-                PATIENCE.as_secs(),
-                path.display()
-            ),
-            Err((_, error)) => {
-                return Err(error).with_context(|| format!("{} can't be locked", path.display()));
-            }
-        };
-        thread::sleep(LOOK_AGAIN);
-    }
+    let until = Instant::now() + PATIENCE;
+    let lock = locks::lock_until(file, until, LOOK_AGAIN, &mut || true)
+        .with_context(|| format!("{} can't be locked", path.display()))?;
+    lock.map(Lock).with_context(|| {
+        format!(
+            "somebody else has been changing registrations for {} s ({} is locked)",
+            PATIENCE.as_secs(),
+            path.display()
+        )
+    })
 }
 
 /// Writes all drafts, or none.
@@ -144,35 +134,25 @@ pub(crate) fn remove(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
     fs::remove_file(path).with_context(|| format!("{} can't be removed", path.display()))
 }
 
-/// A file under a name of its own, then renamed: readers find the old one or the new one. It is on the
-/// disk afterwards, as in [`files::replace_for_good`].
+/// Replaces a file: readers find the old one or the new one. The temporary name begins with a dot, so that
+/// nobody takes it for a registration.
 fn replace(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.new", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let write = || {
-        files::remove(&temporary)?;
-        let mut file = files::create_private(&temporary)?;
-        file.write_all(bytes)?;
-        if let Some(like) = like {
-            let made = file.metadata()?;
-            if (made.uid(), made.gid()) != (like.uid(), like.gid()) {
-                std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()))?;
-            }
-        }
-        let mode = like.map_or(MODE, |like| like.mode() & 0o777);
-        file.set_permissions(Permissions::from_mode(mode))?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        files::sync_names(path);
-        Ok(())
-    };
-    write().inspect_err(|_| drop(fs::remove_file(&temporary)))
+    let temporary = files::temporary(&path.with_file_name(name));
+    let rights = like.map_or(Rights { owner: None, mode: MODE }, |like| Rights {
+        mode: like.mode() & 0o777,
+        ..Rights::of(like)
+    });
+    files::replace_for_good(&temporary, path, bytes, rights)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::thread;
+
     use super::*;
     use crate::config::Registration;
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::{LONGEST_WAIT, Shift};
 use crate::command::Fix;
-use crate::machine::proc;
+use crate::process::members;
 use crate::queue::item::{Head, MAX_DEATHS};
 use crate::queue::read::{Unread, id_of};
 use crate::queue::{self, head_name};
@@ -87,7 +87,7 @@ impl Shift<'_> {
     /// Takes over from a worker that died: what it began is ended before it is begun again.
     fn take_over(&mut self, mut head: Head) {
         if let Some(run) = &head.run {
-            proc::end_carriers(run);
+            members::end_carriers(run);
         }
         // it was no fault of the hook's, as long as it doesn't happen again and again
         head.take_back();

@@ -19,7 +19,7 @@ mod wire;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use self::answer::{Meant, answer};
 use self::index::{Finding, Index, Maker};
@@ -28,13 +28,14 @@ use self::store::{CacheFile, Pieces};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::settings::{Settings, TrustPolicy};
 use crate::config::triggers::Triggers;
+use crate::machine::clock;
 use crate::registry::{self, Registry};
 use crate::trust::{Fault, Refusal, Trust};
 
 /// What a call could mean. `trust` may have walked directories just before.
 pub fn load(settings: &Settings, trust: &Trust, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
     // before 1970 nothing counts as settled
-    let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let start = clock::unix_time();
     load_at(settings, trust, wants, start)
 }
 
@@ -44,7 +45,7 @@ pub(crate) fn look(
     trust: &Trust,
     wants: &dyn Fn(&Triggers) -> bool,
 ) -> Registry {
-    let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let start = clock::unix_time();
     answer_at(settings, trust, wants, start, false)
 }
 

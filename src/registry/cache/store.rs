@@ -7,12 +7,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
-use nix::fcntl::{Flock, FlockArg};
-
 use super::index::{HEADER, index_length};
 use super::wire::{Span, checksum};
 use crate::config::settings::Settings;
 use crate::machine::files;
+use crate::machine::locks::{self, FileLock};
 use crate::state::Dir;
 
 const DIRECTORY: &str = "cache";
@@ -43,7 +42,7 @@ impl CacheFile {
 
 /// The right to write it, for as long as it is kept.
 pub(super) struct Lock {
-    _file: Flock<File>,
+    _file: FileLock,
 }
 
 /// Takes the lock if nobody has it. `None` also where nothing could be kept, or what is kept there
@@ -51,8 +50,7 @@ pub(super) struct Lock {
 pub(super) fn lock(place: &CacheFile) -> Option<Lock> {
     place.directory.make().ok()?;
     let file = place.directory.append(format!("{}.lock", place.name)).ok()?;
-    let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
-    Some(Lock { _file: file })
+    Some(Lock { _file: locks::try_lock(file).ok()?? })
 }
 
 /// Replaces the cache. Never synced: a lost one costs a compilation.

@@ -2,13 +2,13 @@
 //! need no lock, and a newer version's stay as they are.
 
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::no_act;
 use crate::config::settings::{FAILURES, Retention};
-use crate::machine::ulid;
+use crate::machine::{clock, ulid};
 use crate::state::Dir;
 use crate::state::format::{self, Newer};
 
@@ -141,7 +141,7 @@ fn ids(directory: &Dir) -> io::Result<Vec<String>> {
 pub(crate) fn prune(state_dir: &Dir, retention: &Retention) {
     let directory = directory(state_dir);
     let Ok(ids) = ids(&directory) else { return };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = clock::unix_time();
     let age = |id: &str| {
         let made = Duration::from_millis(ulid::milliseconds(id).unwrap_or_default());
         (made <= now + CLOCKS_DIFFER).then(|| now.saturating_sub(made))

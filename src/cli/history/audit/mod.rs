@@ -9,7 +9,6 @@ mod show;
 use std::env;
 use std::io;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
 
@@ -18,7 +17,7 @@ use crate::cli::output::Output;
 use crate::cli::{End, Place, person};
 use crate::config;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
-use crate::machine::{cut, ulid};
+use crate::machine::{clock, cut, ulid};
 use crate::state::Found;
 use crate::trust::Trust;
 use file::FAILED;
@@ -70,7 +69,7 @@ impl Act {
         let entry = Entry {
             format: file::FORMAT,
             id: ulid::new(),
-            at_us: now_us(),
+            at_us: clock::unix_microseconds(),
             user: person::name(),
             uid: *user,
             action: self.action.to_owned(),
@@ -146,11 +145,6 @@ fn words() -> Vec<String> {
             (left > 0).then_some(word)
         })
         .collect()
-}
-
-fn now_us() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or_default()
 }
 
 /// What is wrong with a file that is no act.

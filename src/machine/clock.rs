@@ -1,5 +1,4 @@
-//! Time, as jobs need it: the clock of this boot, which nobody sets, and the wall clock, which
-//! counts only for what another boot left.
+//! The clocks: Unix time, which people and programs set, and the clock of this boot, which nobody sets.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +8,36 @@ use serde::{Deserialize, Serialize};
 use crate::machine::boot;
 
 const NANOSECONDS: i64 = 1_000_000_000;
+
+/// Returns the time since 1970; zero before.
+pub(crate) fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Returns the seconds since 1970.
+pub(crate) fn unix_seconds() -> u64 {
+    unix_time().as_secs()
+}
+
+/// Returns the microseconds since 1970.
+pub(crate) fn unix_microseconds() -> u64 {
+    u64::try_from(unix_time().as_micros()).unwrap_or_default()
+}
+
+/// Returns the nanoseconds since this boot (`CLOCK_BOOTTIME`): they go on while the host sleeps.
+pub(crate) fn boottime_ns() -> i64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
+        // its fields are narrower where the C library's time has 32 bits
+        #[allow(clippy::useless_conversion)]
+        let (seconds, rest) = (i64::from(time.tv_sec()), i64::from(time.tv_nsec()));
+        seconds.saturating_mul(NANOSECONDS).saturating_add(rest)
+    })
+}
+
+/// Returns the seconds since this boot, as [`boottime_ns`].
+pub(crate) fn boottime_seconds() -> i64 {
+    boottime_ns() / NANOSECONDS
+}
 
 /// A point in time on the clock of one boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +62,7 @@ impl Clock {
 
     /// Nanoseconds since this boot.
     pub fn now_ns(&self) -> i64 {
-        clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
-            // its fields are narrower where the C library's time has 32 bits
-            #[allow(clippy::useless_conversion)]
-            let (seconds, rest) = (i64::from(time.tv_sec()), i64::from(time.tv_nsec()));
-            seconds.saturating_mul(NANOSECONDS).saturating_add(rest)
-        })
+        boottime_ns()
     }
 
     /// This moment, or one after it; `None` where the boot has no name.
@@ -62,9 +86,4 @@ pub(crate) fn nanoseconds(duration: Duration) -> i64 {
 /// How long it is until a point in time on this boot's clock.
 pub(crate) fn until(point_ns: i64, now_ns: i64) -> Duration {
     Duration::from_nanos(u64::try_from(point_ns.saturating_sub(now_ns)).unwrap_or_default())
-}
-
-/// Seconds since 1970.
-pub(crate) fn wall_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
