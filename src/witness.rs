@@ -10,7 +10,7 @@ use crate::document::exchange::Change;
 use crate::event::Origin;
 use crate::occasion::{Execution, Occasion};
 use crate::process::job::Ended;
-use crate::verdict::Failure;
+use crate::verdict::{Failure, MAX_STDERR};
 
 /// Something that happened in a call.
 pub(crate) enum Fact<'a> {
@@ -148,7 +148,54 @@ pub(crate) struct Run {
     pub job: Option<String>,
 }
 
+/// The hook that a run is of.
+pub(crate) struct RunHook {
+    pub label: String,
+    pub event: Option<String>,
+    /// As people know it.
+    pub device: Option<String>,
+    /// What is executed.
+    pub path: PathBuf,
+}
+
 impl Run {
+    /// A detached hook that a call left to the queue as this job.
+    pub(crate) fn queued(hook: RunHook, job: String) -> Run {
+        Run { job: Some(job), ..Run::over(hook, None, None) }
+    }
+
+    /// A hook that counts as failed without having run.
+    pub(crate) fn not_started(hook: RunHook, failure: Failure) -> Run {
+        Run::over(hook, None, Some(failure))
+    }
+
+    /// A hook that has ended, with what it made of the document.
+    pub(crate) fn ended(
+        hook: RunHook,
+        ended: Ended,
+        change: Change,
+        failure: Option<Failure>,
+    ) -> Run {
+        Run { change, ..Run::over(hook, Some(ended), failure) }
+    }
+
+    /// A program that libvirt doesn't wait for or that undoes another one, whether it ran or not: that
+    /// it failed is only told.
+    pub(crate) fn tolerated(
+        hook: RunHook,
+        ended: Option<Ended>,
+        fault: Option<(i32, String)>,
+    ) -> Run {
+        let stderr = ended.as_ref().map(|ended| ended.stderr.end(MAX_STDERR)).unwrap_or_default();
+        let failure = fault.map(|fault| Failure::tolerated(&hook.label, fault, stderr));
+        Run::over(hook, ended, failure)
+    }
+
+    fn over(hook: RunHook, ended: Option<Ended>, failure: Option<Failure>) -> Run {
+        let RunHook { label, event, device, path } = hook;
+        Run { label, event, device, path, ended, change: Change::None, failure, job: None }
+    }
+
     /// A detached hook that was left to the queue.
     pub(crate) fn is_queued(&self) -> bool {
         self.ended.is_none() && self.failure.is_none()

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
 use crate::call::{door, fault};
-use crate::document::exchange::Change;
 use crate::document::file::{self, Place as DocumentPlace};
 use crate::libvirt::Driver;
 use crate::machine::sys;
@@ -27,8 +26,8 @@ use crate::record::spool::Spool;
 use crate::run::left_rollback::LeftRollback;
 use crate::run::steps::ROLLBACK_TIME;
 use crate::state::Dir;
-use crate::verdict::{self, Failure};
-use crate::witness::{Both, Fact, Run, Witness};
+use crate::verdict;
+use crate::witness::{Both, Fact, Run, RunHook, Witness};
 
 /// The first argument of the program that takes over; not for people.
 pub const WORD: &str = "--take-over";
@@ -189,28 +188,16 @@ fn roll_back(
         }
         Err(fault) => (None, Some(fault)),
     };
-    let stderr = ended.as_ref().map(|ended| ended.stderr.end(verdict::MAX_STDERR));
-    let failure = fault.map(|(status, what)| Failure {
-        label: rollback.label.clone(),
-        status,
-        what,
-        stderr: stderr.unwrap_or_default(),
-        kill: false,
-        is_tolerated: true,
-    });
-    if let Some(failure) = &failure {
-        sys::say(format!("{}\n", failure.line()).as_bytes());
-    }
-    let run = Run {
+    let hook = RunHook {
         label: rollback.label.clone(),
         event: rollback.event.clone(),
         device: rollback.device.clone(),
         path: program.to_path_buf(),
-        ended,
-        change: Change::None,
-        failure,
-        job: None,
     };
+    let run = Run::tolerated(hook, ended, fault);
+    if let Some(failure) = &run.failure {
+        sys::say(format!("{}\n", failure.line()).as_bytes());
+    }
     witness.see(execution, &Fact::Over(&run));
 }
 

@@ -1,18 +1,19 @@
 //! What is told of a job that comes to its end without having run: a record, and the journal.
 
+use std::path::PathBuf;
+
 use super::item::{Body, Head};
 use crate::answer::Answer;
 use crate::config::{Settings, Surroundings};
-use crate::document::exchange::Change;
 use crate::document::facts::Facts;
 use crate::libvirt::Document;
 use crate::machine::ulid;
 use crate::occasion::{Execution, Occasion};
 use crate::process::exit_status::OWN_TROUBLE;
+use crate::process::job::Ended;
 use crate::record::form::Cause;
 use crate::record::recorder::{Place, Recorder};
-use crate::verdict::Failure;
-use crate::witness::{Fact, Plan, Run, Witness};
+use crate::witness::{Fact, Plan, Run, RunHook, Witness};
 use crate::witness::{PlanDecision, Planned};
 
 /// Begins the record of a try, which stands beside that of the call that queued the job.
@@ -52,27 +53,22 @@ pub(super) fn record_end(
     let document = body.and_then(|body| body.document.as_ref());
     let document = document.map(|document| document.0.as_slice());
     let mut recorder = begin(settings, surroundings, head, document);
-    let own = head.queued_by();
-    let failure = Failure {
-        label: head.hook.clone(),
-        status: OWN_TROUBLE,
-        what: words.to_owned(),
-        stderr: Vec::new(),
-        kill: false,
-        is_tolerated: true,
-    };
-    let run = Run {
-        label: head.hook.clone(),
-        event: head.event.clone(),
-        device: None,
-        path: body.map(|body| body.job.program().to_path_buf()).unwrap_or_default(),
-        ended: None,
-        change: Change::None,
-        failure: Some(failure),
-        job: Some(head.id.clone()),
-    };
-    recorder.see(&own, &Fact::Over(&run));
+    let program = body.map(|body| body.job.program().to_path_buf()).unwrap_or_default();
+    let run = run(head, program, None, Some((OWN_TROUBLE, words.to_owned())));
+    recorder.see(&head.queued_by(), &Fact::Over(&run));
     finish(recorder, witness, head, OWN_TROUBLE)
+}
+
+/// What became of a job's program, in a try or without one.
+pub(super) fn run(
+    head: &Head,
+    program: PathBuf,
+    ended: Option<Ended>,
+    fault: Option<(i32, String)>,
+) -> Run {
+    let (label, event) = (head.hook.clone(), head.event.clone());
+    let hook = RunHook { label, event, device: None, path: program };
+    Run { job: Some(head.id.clone()), ..Run::tolerated(hook, ended, fault) }
 }
 
 /// Ends a record; that it can't be kept is told. Returns where it lies.

@@ -18,7 +18,7 @@ use crate::process::supervise::Progress;
 use crate::state::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
 use crate::verdict::{self, Failure};
-use crate::witness::{Fact, NotRun, Run};
+use crate::witness::{Fact, NotRun, Run, RunHook};
 
 mod detached;
 mod foresee;
@@ -27,8 +27,6 @@ mod rollback;
 pub(crate) use rollback::ROLLBACK_TIME;
 use rollback::has_rollback;
 
-/// How much of a failed hook's standard error is kept for libvirt, in bytes.
-const STDERR_END: usize = verdict::MAX_STDERR;
 /// The exit status by which a hook in vdsm's style stops the call.
 const STOP: i32 = 2;
 /// Longer than any host is up.
@@ -167,22 +165,20 @@ impl StepRunner<'_> {
 
     /// One that counts as failed without having been run.
     fn failed(&mut self, step: &Step, status: i32, what: String) -> Run {
-        let run = Run {
+        // that hookmux refused it, or couldn't try it, is no reason to kill what runs
+        let failure = failure(&step.hook, (status, what), Vec::new(), false);
+        let run = Run::not_started(self.run_hook(step), failure);
+        self.tell(&Fact::Over(&run));
+        run
+    }
+
+    fn run_hook(&self, step: &Step) -> RunHook {
+        RunHook {
             label: step.hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
             device: self.launcher.device_label(step),
             path: step.hook.path.clone(),
-            ended: None,
-            change: Change::None,
-            failure: Some(Failure {
-                // that hookmux refused it, or couldn't try it, is no reason to kill what runs
-                kill: false,
-                ..failure(&step.hook, status, what, Vec::new())
-            }),
-            job: None,
-        };
-        self.tell(&Fact::Over(&run));
-        run
+        }
     }
 
     /// Runs steps side by side; mostly it is one.
@@ -396,20 +392,11 @@ impl StepRunner<'_> {
         if let Change::Ignored(why) = &change {
             self.tell(&Fact::Warning { label: &hook.label, words: why });
         }
-        let failure = fault.map(|(status, what)| Failure {
-            kill: hook.kill && !verdict::is_not_its_own(&ended),
-            ..failure(hook, status, what, ended.stderr.end(STDERR_END))
+        let failure = fault.map(|fault| {
+            let kill = hook.kill && !verdict::is_not_its_own(&ended);
+            failure(hook, fault, ended.stderr.end(verdict::MAX_STDERR), kill)
         });
-        let run = Run {
-            label: hook.label.clone(),
-            event: step.event.as_deref().map(str::to_owned),
-            device: self.launcher.device_label(&step),
-            path: step.hook.path.clone(),
-            ended: Some(ended),
-            change,
-            failure,
-            job: None,
-        };
+        let run = Run::ended(self.run_hook(&step), ended, change, failure);
         let left = left.filter(|_| run.failure.is_none()).map(sys::add_rollback);
         self.tell(&Fact::Over(&run));
         Tried { step, number, run, input, left }
@@ -444,9 +431,9 @@ fn lock_name(step: &Step) -> Option<&str> {
     step.hook.registration.as_ref()?.lock.as_deref()
 }
 
-fn failure(hook: &Hook, status: i32, what: String, stderr: Vec<u8>) -> Failure {
+fn failure(hook: &Hook, fault: (i32, String), stderr: Vec<u8>, kill: bool) -> Failure {
     let is_tolerated = hook.on_failure == OnFailure::Warn;
-    Failure { label: hook.label.clone(), status, what, stderr, kill: hook.kill, is_tolerated }
+    Failure { kill, is_tolerated, ..Failure::new(&hook.label, fault, stderr) }
 }
 
 /// Whether nothing more of the call may run.

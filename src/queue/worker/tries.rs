@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use super::{Active, Shift, Sulk, Tried, is_suspect};
 use crate::config::TrustPolicy;
-use crate::document::exchange::Change;
 use crate::document::file::{self, Place as DocumentPlace};
 use crate::process::job::{Ended, Job, Outcome};
 use crate::queue::item::{self, Body, EXPIRES, Head};
@@ -19,8 +18,8 @@ use crate::record::mover;
 use crate::record::recorder::{Place, Recorder};
 use crate::state::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
-use crate::verdict::{self, Failure};
-use crate::witness::{Fact, Run, Witness};
+use crate::verdict;
+use crate::witness::{Fact, Witness};
 
 /// After the queue couldn't be written, nothing is started for a while: first this long, then twice
 /// as long each time, up to the longest.
@@ -244,24 +243,7 @@ impl Shift<'_> {
         mut recorder: Recorder,
     ) {
         let status = fault.as_ref().map_or(0, |(status, _)| *status);
-        let failure = fault.map(|(status, what)| Failure {
-            label: head.hook.clone(),
-            status,
-            what,
-            stderr: ended.stderr.end(verdict::MAX_STDERR),
-            kill: false,
-            is_tolerated: true,
-        });
-        let run = Run {
-            label: head.hook.clone(),
-            event: head.event.clone(),
-            device: None,
-            path: program,
-            ended: Some(ended),
-            change: Change::None,
-            failure,
-            job: Some(head.id.clone()),
-        };
+        let run = outcome::run(head, program, Some(ended), fault);
         let own = head.queued_by();
         let fact = Fact::Over(&run);
         recorder.see(&own, &fact);

@@ -4,7 +4,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
 use super::{Obstacle, Prepared, StepRunner};
-use crate::document::exchange::Change;
 use crate::hook::Style;
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::{files, ulid};
@@ -42,16 +41,7 @@ impl StepRunner<'_> {
             return self.hindered(step, number, obstacle);
         }
         self.has_queued = true;
-        let run = Run {
-            label: step.hook.label.clone(),
-            event: step.event.as_deref().map(str::to_owned),
-            device: self.launcher.device_label(&step),
-            path: step.hook.path.clone(),
-            ended: None,
-            change: Change::None,
-            failure: None,
-            job: Some(id),
-        };
+        let run = Run::queued(self.run_hook(&step), id);
         self.tell(&Fact::Over(&run));
         Prepared::over(step, number, run)
     }

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{STDERR_END, StepRunner, Tried};
-use crate::document::exchange::{Change, Snapshot};
+use super::{StepRunner, Tried};
+use crate::document::exchange::Snapshot;
 use crate::hook::Style;
 use crate::libvirt::Class;
 use crate::machine::{sys, watchdog};
@@ -14,8 +14,8 @@ use crate::process::job::Part;
 use crate::process::stored_job::{Bytes, StoredJob};
 use crate::run::launch::DocumentFile;
 use crate::run::left_rollback::LeftRollback;
-use crate::verdict::{self, Failure};
-use crate::witness::{Fact, Run};
+use crate::verdict;
+use crate::witness::{Fact, Run, RunHook};
 
 /// What all rollbacks of a call have together.
 pub(crate) const ROLLBACK_TIME: Duration = Duration::from_secs(30);
@@ -103,26 +103,9 @@ impl StepRunner<'_> {
                 (ended, fault)
             }
         };
-        let stderr = ended.as_ref().map(|ended| ended.stderr.end(STDERR_END)).unwrap_or_default();
-        let failure = fault.map(|(status, what)| Failure {
-            label: label.clone(),
-            status,
-            what,
-            stderr,
-            kill: false,
-            is_tolerated: true,
-        });
-        self.undone.extend(failure.clone());
-        let run = Run {
-            label,
-            event: tried.run.event.clone(),
-            device: tried.run.device.clone(),
-            path,
-            ended,
-            change: Change::None,
-            failure,
-            job: None,
-        };
+        let (event, device) = (tried.run.event.clone(), tried.run.device.clone());
+        let run = Run::tolerated(RunHook { label, event, device, path }, ended, fault);
+        self.undone.extend(run.failure.clone());
         self.tell(&Fact::Over(&run));
     }
 }
