@@ -213,11 +213,7 @@ impl<'a> Launcher<'a> {
 
     pub(crate) fn program(&self, step: &Step, part: Part) -> PathBuf {
         let registration = step.hook.registration.as_deref();
-        let words = registration.and_then(|registration| match part {
-            Part::Hook => Some(&registration.command),
-            Part::Check => registration.check.as_ref(),
-            Part::Rollback => registration.rollback.as_ref(),
-        });
+        let words = registration.and_then(|registration| part.words(registration));
         words.and_then(|words| words.first()).map_or_else(|| step.hook.path.clone(), PathBuf::from)
     }
 
@@ -229,11 +225,7 @@ impl<'a> Launcher<'a> {
         registration: Option<&Registration>,
     ) {
         if let Some(registration) = registration {
-            let words = match part {
-                Part::Hook => Some(&registration.command),
-                Part::Check => registration.check.as_ref(),
-                Part::Rollback => registration.rollback.as_ref(),
-            };
+            let words = part.words(registration);
             job.arguments
                 .extend(words.into_iter().flatten().skip(1).map(|word| c_string(word.as_bytes())));
             if part == Part::Hook && !registration.args_stdin {

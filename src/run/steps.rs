@@ -25,7 +25,6 @@ mod foresee;
 mod rollback;
 
 pub(crate) use rollback::ROLLBACK_TIME;
-use rollback::has_rollback;
 
 /// The exit status by which a hook in vdsm's style stops the call.
 const STOP: i32 = 2;
@@ -257,7 +256,7 @@ impl StepRunner<'_> {
             launch.job.timeout = launch.job.timeout.map(|timeout| timeout.saturating_sub(waited));
             lock
         });
-        let input = has_rollback(&step).then(|| self.launcher.exchange.snapshot());
+        let input = step.has(Part::Rollback).then(|| self.launcher.exchange.snapshot());
         let left = input.as_ref().and_then(|input| self.left_rollback(&step, number, input, ends));
         let Launch { job, copy } = launch;
         Prepared::Ready(Ready { step, number, job: Some(job), copy, lock, input, left })
@@ -279,12 +278,7 @@ impl StepRunner<'_> {
     /// Asks a registered hook's check; one that says no leaves the hook out, as though it weren't
     /// there. One that can't be asked is the hook's failure.
     fn check(&mut self, step: &Step, number: usize, ends: Instant) -> Result<(), Obstacle> {
-        let has_check = step
-            .hook
-            .registration
-            .as_ref()
-            .is_some_and(|registration| registration.check.is_some());
-        if !has_check {
+        if !step.has(Part::Check) {
             return Ok(());
         }
         let launch = self

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::{StepRunner, goes_beside};
-use crate::hook::{Hook, OnFailure};
+use crate::hook::OnFailure;
 use crate::plan::{Decision, Step};
 use crate::process::job::Part;
 use crate::process::startable;
@@ -48,8 +48,7 @@ impl StepRunner<'_> {
         if step.decision != Decision::Run {
             return;
         }
-        let parts = [has_check(&step.hook).then_some(Part::Check), Some(Part::Hook)];
-        let mut parts = parts.into_iter().flatten();
+        let mut parts = [Part::Check, Part::Hook].into_iter().filter(|part| step.has(*part));
         if let Some(decision) = parts.find_map(|part| self.foresee_part(step, number, part)) {
             step.decision = decision;
         }
@@ -82,8 +81,4 @@ impl StepRunner<'_> {
             }
         }
     }
-}
-
-fn has_check(hook: &Hook) -> bool {
-    hook.registration.as_ref().is_some_and(|registration| registration.check.is_some())
 }

@@ -62,7 +62,7 @@ impl StepRunner<'_> {
         let ends = Instant::now() + ROLLBACK_TIME;
         for tried in tried.iter().rev().filter(|tried| tried.run.failure.is_none()) {
             watchdog::go_on();
-            if has_rollback(&tried.step) {
+            if tried.step.has(Part::Rollback) {
                 self.roll_back_one(tried, ends);
                 tried.left.into_iter().for_each(sys::rolled_back);
             }
@@ -108,10 +108,6 @@ impl StepRunner<'_> {
         self.undone.extend(run.failure.clone());
         self.tell(&Fact::Over(&run));
     }
-}
-
-pub(super) fn has_rollback(step: &Step) -> bool {
-    step.hook.registration.as_ref().is_some_and(|registration| registration.rollback.is_some())
 }
 
 fn rollback_label(step: &Step) -> String {
