@@ -8,13 +8,13 @@ use crate::config::{Settings, Surroundings};
 use crate::document::facts::Facts;
 use crate::libvirt::Document;
 use crate::machine::ulid;
+use crate::observer::{CallPlan, HookIdentity, HookRun, Notice, Observer};
+use crate::observer::{PlanDecision, PlanEntry};
 use crate::occasion::{Execution, Occasion};
 use crate::process::exit_status::OWN_TROUBLE;
 use crate::process::job::Ended;
 use crate::record::form::Cause;
 use crate::record::recorder::{Place, Recorder};
-use crate::witness::{Fact, Plan, Run, RunHook, Witness};
-use crate::witness::{PlanDecision, Planned};
 
 /// Begins the record of a try, which stands beside that of the call that queued the job.
 pub(super) fn begin(
@@ -29,16 +29,16 @@ pub(super) fn begin(
     let document = document.map_or(Document::Absent, |bytes| Document::Whole(bytes.to_vec()));
     let mut occasion = Occasion::new(&call, settings, surroundings, Facts::of_head(document));
     occasion.execution = execution.clone();
-    recorder.see(&execution, &Fact::Begun(&occasion));
-    let planned = Planned {
+    recorder.observe(&execution, &Notice::Begun(&occasion));
+    let planned = PlanEntry {
         hook: head.hook.clone(),
         event: head.event.clone(),
         device: None,
         decision: PlanDecision::Run,
         reason: None,
     };
-    let plan = Plan { planned: &[planned], origin: None, started: None };
-    recorder.see(&execution, &Fact::Planned(plan));
+    let plan = CallPlan { planned: &[planned], origin: None, started: None };
+    recorder.observe(&execution, &Notice::Planned(plan));
     recorder
 }
 
@@ -46,7 +46,7 @@ pub(super) fn begin(
 pub(super) fn record_end(
     settings: &Settings,
     surroundings: &Surroundings,
-    witness: &mut dyn Witness,
+    observer: &mut dyn Observer,
     (head, body): (&Head, Option<&Body>),
     words: &str,
 ) -> Option<Place> {
@@ -55,8 +55,8 @@ pub(super) fn record_end(
     let mut recorder = begin(settings, surroundings, head, document);
     let program = body.map(|body| body.job.program().to_path_buf()).unwrap_or_default();
     let run = run(head, program, None, Some((OWN_TROUBLE, words.to_owned())));
-    recorder.see(&head.queued_by(), &Fact::Over(&run));
-    finish(recorder, witness, head, OWN_TROUBLE)
+    recorder.observe(&head.queued_by(), &Notice::Finished(&run));
+    finish(recorder, observer, head, OWN_TROUBLE)
 }
 
 /// What became of a job's program, in a try or without one.
@@ -65,22 +65,22 @@ pub(super) fn run(
     program: PathBuf,
     ended: Option<Ended>,
     fault: Option<(i32, String)>,
-) -> Run {
+) -> HookRun {
     let (label, event) = (head.hook.clone(), head.event.clone());
-    let hook = RunHook { label, event, device: None, path: program };
-    Run { job: Some(head.id.clone()), ..Run::tolerated(hook, ended, fault) }
+    let hook = HookIdentity { label, event, device: None, path: program };
+    HookRun { job: Some(head.id.clone()), ..HookRun::tolerated(hook, ended, fault) }
 }
 
 /// Ends a record; that it can't be kept is told. Returns where it lies.
 pub(super) fn finish(
     recorder: Recorder,
-    witness: &mut dyn Witness,
+    observer: &mut dyn Observer,
     head: &Head,
     status: i32,
 ) -> Option<Place> {
     let kept = recorder.finish(&Answer { status, ..Answer::default() });
     if let Some(trouble) = kept.trouble {
-        witness.see(&head.queued_by(), &Fact::Trouble(&trouble));
+        observer.observe(&head.queued_by(), &Notice::OwnError(&trouble));
     }
     kept.place
 }

@@ -10,6 +10,7 @@ use crate::hook::{Hook, OnFailure, Source, Style};
 use crate::libvirt::Class;
 use crate::machine::sys::{self, RollbackHandle};
 use crate::machine::watchdog;
+use crate::observer::{HookIdentity, HookRun, NotRun, Notice};
 use crate::plan::{Decision, Step};
 use crate::process::exit_status::{OWN_TROUBLE, TERMINATED, TIMED_OUT};
 use crate::process::job::Part;
@@ -18,7 +19,6 @@ use crate::process::supervise::Progress;
 use crate::state::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
 use crate::verdict::{self, Failure};
-use crate::witness::{Fact, NotRun, Run, RunHook};
 
 mod detached;
 mod foresee;
@@ -44,7 +44,7 @@ pub(crate) struct StepRunner<'a> {
 struct Tried {
     step: Step,
     number: usize,
-    run: Run,
+    run: HookRun,
     /// What it was given, where something may have to undo it.
     input: Option<Snapshot>,
     /// The same for whoever takes over where this process can't go on.
@@ -79,7 +79,7 @@ enum Prepared<T> {
 }
 
 impl<T> Prepared<T> {
-    fn over(step: Step, number: usize, run: Run) -> Prepared<T> {
+    fn over(step: Step, number: usize, run: HookRun) -> Prepared<T> {
         Prepared::Over(Box::new(Tried { step, number, run, input: None, left: None }))
     }
 }
@@ -94,7 +94,7 @@ impl StepRunner<'_> {
 
     /// Runs the steps, and what undoes them where a gate stays shut. Returns what became of those
     /// that had a part.
-    pub(crate) fn run(&mut self, steps: Vec<Step>) -> Vec<Run> {
+    pub(crate) fn run(&mut self, steps: Vec<Step>) -> Vec<HookRun> {
         let total = self.launcher.occasion.settings.total_timeout(self.launcher.occasion.call);
         let ends = Instant::now() + total;
         let mut tried: Vec<Tried> = Vec::new();
@@ -107,7 +107,7 @@ impl StepRunner<'_> {
         while let Some((number, step)) = steps.next() {
             watchdog::go_on();
             if let Some(why) = self.no_more(stopped.as_deref()) {
-                self.tell(&Fact::Out { label: &step.hook.label, why });
+                self.tell(&Notice::Skipped { label: &step.hook.label, why });
                 continue;
             }
             // a script that was libvirt's only one has libvirt's own limit: none
@@ -119,7 +119,7 @@ impl StepRunner<'_> {
                     let run = self.failed(&step, TIMED_OUT, why);
                     tried.push(Tried { step, number, run, input: None, left: None });
                 } else {
-                    self.tell(&Fact::Warning { label: &step.hook.label, words: &why });
+                    self.tell(&Notice::Warning { label: &step.hook.label, words: &why });
                 }
                 continue;
             }
@@ -142,9 +142,14 @@ impl StepRunner<'_> {
     fn has_a_part(&mut self, step: &Step) -> bool {
         match &step.decision {
             Decision::Out(why) => {
-                self.tell(&Fact::Out { label: &step.hook.label, why: NotRun::NoPart(why) });
+                self.tell(&Notice::Skipped {
+                    label: &step.hook.label,
+                    why: NotRun::NotConcerned(why),
+                });
             }
-            Decision::Odd(why) => self.tell(&Fact::Warning { label: &step.hook.label, words: why }),
+            Decision::Odd(why) => {
+                self.tell(&Notice::Warning { label: &step.hook.label, words: why })
+            }
             Decision::Run | Decision::Fails { .. } => return true,
         }
         false
@@ -158,21 +163,21 @@ impl StepRunner<'_> {
         self.launcher.supervisor.is_terminated().then_some(NotRun::Terminated)
     }
 
-    fn tell(&mut self, fact: &Fact<'_>) {
-        self.launcher.tell(fact);
+    fn tell(&mut self, notice: &Notice<'_>) {
+        self.launcher.tell(notice);
     }
 
     /// One that counts as failed without having been run.
-    fn failed(&mut self, step: &Step, status: i32, what: String) -> Run {
+    fn failed(&mut self, step: &Step, status: i32, what: String) -> HookRun {
         // that hookmux refused it, or couldn't try it, is no reason to kill what runs
         let failure = failure(&step.hook, (status, what), Vec::new(), false);
-        let run = Run::not_started(self.run_hook(step), failure);
-        self.tell(&Fact::Over(&run));
+        let run = HookRun::not_started(self.identity_of(step), failure);
+        self.tell(&Notice::Finished(&run));
         run
     }
 
-    fn run_hook(&self, step: &Step) -> RunHook {
-        RunHook {
+    fn identity_of(&self, step: &Step) -> HookIdentity {
+        HookIdentity {
             label: step.hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
             device: self.launcher.device_label(step),
@@ -219,7 +224,7 @@ impl StepRunner<'_> {
     fn admit(&mut self, mut step: Step, number: usize, ends: Instant) -> Prepared<Admitted> {
         let mut trust = Trust::new(self.launcher.occasion.surroundings.user);
         if let Some(warning) = step.judge(&mut trust, self.launcher.occasion.settings.trust) {
-            self.tell(&Fact::Warning { label: &step.hook.label, words: &warning });
+            self.tell(&Notice::Warning { label: &step.hook.label, words: &warning });
         }
         if let Decision::Fails { status, why, .. } = &step.decision {
             let run = self.failed(&step, *status, why.clone());
@@ -265,7 +270,10 @@ impl StepRunner<'_> {
     fn hindered<T>(&mut self, step: Step, number: usize, obstacle: Obstacle) -> Prepared<T> {
         match obstacle {
             Obstacle::Out(why) => {
-                self.tell(&Fact::Out { label: &step.hook.label, why: NotRun::NoPart(&why) });
+                self.tell(&Notice::Skipped {
+                    label: &step.hook.label,
+                    why: NotRun::NotConcerned(&why),
+                });
                 Prepared::Out
             }
             Obstacle::Failed((status, what)) => {
@@ -346,17 +354,18 @@ impl StepRunner<'_> {
                 (hook.label.clone(), self.launcher.device_label(&one.step), hook.path.clone())
             })
             .collect();
-        let (witness, execution) = (&mut *self.launcher.witness, &self.launcher.occasion.execution);
+        let (observer, execution) =
+            (&mut *self.launcher.observer, &self.launcher.occasion.execution);
         let mut progress = |progress: Progress| match progress {
             Progress::Started { job, at } => {
                 if let Some((label, device, path)) = started.get(job) {
                     let (device, path) = (device.as_deref(), Some(path.as_path()));
-                    witness.see(execution, &Fact::Started { label, device, path, at });
+                    observer.observe(execution, &Notice::Started { label, device, path, at });
                 }
             }
             Progress::Slow { job, limit } => {
                 if let Some((label, ..)) = started.get(job) {
-                    witness.see(execution, &Fact::Slow { label, limit });
+                    observer.observe(execution, &Notice::Slow { label, limit });
                 }
             }
         };
@@ -384,15 +393,15 @@ impl StepRunner<'_> {
             Change::None
         });
         if let Change::Ignored(why) = &change {
-            self.tell(&Fact::Warning { label: &hook.label, words: why });
+            self.tell(&Notice::Warning { label: &hook.label, words: why });
         }
         let failure = fault.map(|fault| {
             let kill = hook.kill && !verdict::is_not_its_own(&ended);
             failure(hook, fault, ended.stderr.end(verdict::MAX_STDERR), kill)
         });
-        let run = Run::ended(self.run_hook(&step), ended, change, failure);
+        let run = HookRun::ended(self.identity_of(&step), ended, change, failure);
         let left = left.filter(|_| run.failure.is_none()).map(sys::add_rollback);
-        self.tell(&Fact::Over(&run));
+        self.tell(&Notice::Finished(&run));
         Tried { step, number, run, input, left }
     }
 }
@@ -431,7 +440,7 @@ fn failure(hook: &Hook, fault: (i32, String), stderr: Vec<u8>, kill: bool) -> Fa
 }
 
 /// Whether nothing more of the call may run.
-fn stops(hook: &Hook, run: &Run) -> bool {
+fn stops(hook: &Hook, run: &HookRun) -> bool {
     if run.failure.is_none() {
         return false;
     }

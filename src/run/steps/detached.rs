@@ -7,13 +7,13 @@ use super::{Obstacle, Prepared, StepRunner};
 use crate::hook::Style;
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::{files, ulid};
+use crate::observer::{HookRun, Notice};
 use crate::plan::Step;
 use crate::process::exit_status::OWN_TROUBLE;
 use crate::process::job::Job;
 use crate::process::job::Part;
 use crate::queue::{Item, Queue, item};
 use crate::run::launch::DocumentFile;
-use crate::witness::{Fact, Run};
 
 impl StepRunner<'_> {
     /// Leaves a detached hook to the queue, with all that it would have been started with.
@@ -41,8 +41,8 @@ impl StepRunner<'_> {
             return self.hindered(step, number, obstacle);
         }
         self.has_queued = true;
-        let run = Run::queued(self.run_hook(&step), id);
-        self.tell(&Fact::Over(&run));
+        let run = HookRun::queued(self.identity_of(&step), id);
+        self.tell(&Notice::Finished(&run));
         Prepared::over(step, number, run)
     }
 

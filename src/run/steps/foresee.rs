@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use super::{StepRunner, goes_beside};
 use crate::hook::OnFailure;
+use crate::observer::{NotRun, Notice};
 use crate::plan::{Decision, Step};
 use crate::process::job::Part;
 use crate::process::startable;
 use crate::run::launch::DocumentFile;
 use crate::trust::Trust;
-use crate::witness::{Fact, NotRun};
 
 impl StepRunner<'_> {
     /// Decides each step anew, as far as that can be known without running anything: whether it is
@@ -43,7 +43,7 @@ impl StepRunner<'_> {
     fn foresee_one(&mut self, step: &mut Step, number: usize) {
         let mut trust = Trust::new(self.launcher.occasion.surroundings.user);
         if let Some(warning) = step.judge(&mut trust, self.launcher.occasion.settings.trust) {
-            self.tell(&Fact::Warning { label: &step.hook.label, words: &warning });
+            self.tell(&Notice::Warning { label: &step.hook.label, words: &warning });
         }
         if step.decision != Decision::Run {
             return;
@@ -73,7 +73,7 @@ impl StepRunner<'_> {
             Part::Check => Some(Decision::Out(format!("its check says no: it {obstacle}"))),
             Part::Hook | Part::Rollback if step.hook.detached().is_some() => {
                 let words = format!("it is queued, and would fail when its turn comes: {obstacle}");
-                self.tell(&Fact::Warning { label: &step.hook.label, words: &words });
+                self.tell(&Notice::Warning { label: &step.hook.label, words: &words });
                 None
             }
             Part::Hook | Part::Rollback => {

@@ -8,6 +8,7 @@ use crate::document::exchange::Snapshot;
 use crate::hook::Style;
 use crate::libvirt::Class;
 use crate::machine::{sys, watchdog};
+use crate::observer::{HookIdentity, HookRun, Notice};
 use crate::plan::Step;
 use crate::process::exit_status::TIMED_OUT;
 use crate::process::job::Part;
@@ -15,7 +16,6 @@ use crate::process::stored_job::{Bytes, StoredJob};
 use crate::run::launch::DocumentFile;
 use crate::run::left_rollback::LeftRollback;
 use crate::verdict;
-use crate::witness::{Fact, Run, RunHook};
 
 /// What all rollbacks of a call have together.
 pub(crate) const ROLLBACK_TIME: Duration = Duration::from_secs(30);
@@ -94,7 +94,7 @@ impl StepRunner<'_> {
             Ok(launch) => {
                 let device = tried.run.device.as_deref();
                 let at = Instant::now();
-                self.tell(&Fact::Started { label: &label, device, path: Some(&path), at });
+                self.tell(&Notice::Started { label: &label, device, path: Some(&path), at });
                 let ended = self.launcher.supervisor.run(vec![launch.job], &mut |_| {}).pop();
                 if let Some(copy) = launch.copy {
                     self.launcher.exchange.drop_copy(&copy);
@@ -104,9 +104,9 @@ impl StepRunner<'_> {
             }
         };
         let (event, device) = (tried.run.event.clone(), tried.run.device.clone());
-        let run = Run::tolerated(RunHook { label, event, device, path }, ended, fault);
+        let run = HookRun::tolerated(HookIdentity { label, event, device, path }, ended, fault);
         self.undone.extend(run.failure.clone());
-        self.tell(&Fact::Over(&run));
+        self.tell(&Notice::Finished(&run));
     }
 }
 
