@@ -21,6 +21,7 @@ mod libvirt;
 mod machine;
 mod memory;
 mod mend;
+mod observer;
 mod occasion;
 mod plan;
 mod process;
@@ -32,7 +33,6 @@ mod search;
 mod state;
 mod trust;
 mod verdict;
-mod witness;
 
 pub use call::door::driver_main;
 pub use call::take_over;

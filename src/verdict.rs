@@ -87,6 +87,17 @@ fn first(failure: Option<&Failure>) -> i32 {
 }
 
 impl Failure {
+    /// One that counts, in a call that kills nothing for it.
+    pub(crate) fn new(label: &str, (status, what): (i32, String), stderr: Vec<u8>) -> Failure {
+        let label = label.to_owned();
+        Failure { label, status, what, stderr, kill: false, is_tolerated: false }
+    }
+
+    /// One that is only told: of a rollback, of a detached hook.
+    pub(crate) fn tolerated(label: &str, fault: (i32, String), stderr: Vec<u8>) -> Failure {
+        Failure { is_tolerated: true, ..Failure::new(label, fault, stderr) }
+    }
+
     /// The one line about it.
     pub(crate) fn line(&self) -> String {
         let (label, what) = (self.label.as_bytes(), self.what.as_bytes());

@@ -26,7 +26,7 @@ const ROOMS: &[&str] = &[
     "document",
     "occasion",
     "plan",
-    "witness",
+    "observer",
     "record",
     "queue",
     "run",

@@ -12,13 +12,13 @@ use crate::call::{self, fault};
 use crate::libvirt::Call;
 use crate::libvirt::front::Front;
 use crate::machine::{sys, watchdog};
+use crate::observer::{Notice, Observer, Tee};
 use crate::process::exit_status::OWN_TROUBLE;
 use crate::record::form::Cause;
 use crate::record::journal::Journal;
 use crate::record::mover;
 use crate::record::recorder::Recorder;
 use crate::record::spool::Dropped;
-use crate::witness::{Both, Fact, Witness};
 
 /// Answers one call of libvirt's. Arguments are never options.
 pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
@@ -30,7 +30,7 @@ pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
     fault::inject("start");
     let mut recorder = Recorder::new(Cause::Libvirt);
     let mut journal = Journal::default();
-    let answer = call::handle(&front, &call, &mut Both(&mut recorder, &mut journal));
+    let answer = call::handle(&front, &call, &mut Tee(&mut recorder, &mut journal));
     watchdog::go_on();
     let status = give(&answer);
     sys::answered(status);
@@ -44,7 +44,7 @@ pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
 pub(crate) fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, hooks_dir: &Path) {
     let kept = recorder.finish(answer);
     if let Some((execution, trouble)) = kept.execution.zip(kept.trouble) {
-        journal.see(&execution, &Fact::Trouble(&trouble));
+        journal.observe(&execution, &Notice::OwnError(&trouble));
     }
     let lost = journal.finish();
     if let Some(place) = kept.place {

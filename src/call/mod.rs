@@ -28,6 +28,7 @@ use crate::libvirt::{Call, Class, Document, Driver, Operation};
 use crate::machine::{own_binary, watchdog};
 use crate::memory::guest::{self, Arrival, Guest};
 use crate::memory::{self, daemon_reload};
+use crate::observer::{self, Notice, Observer};
 use crate::occasion::{Execution, Mode, Occasion};
 use crate::plan::{self, Decision, property_rules};
 use crate::process::supervise::Supervisor;
@@ -41,10 +42,9 @@ use crate::run::steps::StepRunner;
 use crate::search::directory;
 use crate::trust::Trust;
 use crate::verdict::Failure;
-use crate::witness::{self, Fact, Witness};
 
 /// Handles a call of libvirt's: reads standard input where it has to.
-pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
+pub(crate) fn handle(front: &Front, call: &Call, observer: &mut dyn Observer) -> Answer {
     let surroundings = Surroundings::here(&front.hooks_dir);
     let mut trust = Trust::new(surroundings.user);
     let mut loaded = config::load(&surroundings, &mut trust, true);
@@ -62,7 +62,7 @@ pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> A
     let settings = &loaded.settings;
     if call.operation() == Operation::DaemonStart && scope == Scope::All {
         clean_up_leftovers(&surroundings, settings, &mut |words| {
-            witness.see(&Execution::new(call, None), &Fact::Trouble(words));
+            observer.observe(&Execution::new(call, None), &Notice::OwnError(words));
         });
     }
     if call.driver == Driver::Daemon && scope == Scope::All {
@@ -74,10 +74,10 @@ pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> A
         Ok(bypass) => {
             if let Some(entry) = bypass.of(call) {
                 let occasion = occasion(Facts::of_head(document()));
-                return answer(occasion, Handling::Bypassed(entry), witness);
+                return answer(occasion, Handling::Bypassed(entry), observer);
             }
         }
-        Err(words) => witness.see(&Execution::new(call, None), &Fact::Trouble(&words)),
+        Err(words) => observer.observe(&Execution::new(call, None), &Notice::OwnError(&words)),
     }
     watchdog::go_on();
     let candidates = candidates::find(call, settings, &trust, front.beside);
@@ -89,14 +89,14 @@ pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> A
         return if is_without_effect(call, settings) {
             Answer::default()
         } else {
-            answer(occasion(Facts::of_head(document())), Handling::NoHooks, witness)
+            answer(occasion(Facts::of_head(document())), Handling::NoHooks, observer)
         };
     }
     let document = document();
     fault::inject("document");
     let occasion = occasion(Facts::of(document));
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
-    answer(occasion, Handling::Hooks(hooks), witness)
+    answer(occasion, Handling::Hooks(hooks), observer)
 }
 
 /// Whether a call without hooks changes nothing that is remembered, and isn't told of: its document
@@ -168,13 +168,13 @@ const HELD: &str = "the restore before this call had failed; it is answered here
 pub(crate) fn answer(
     mut occasion: Occasion<'_>,
     handling: Handling<'_>,
-    witness: &mut dyn Witness,
+    observer: &mut dyn Observer,
 ) -> Answer {
     let (call, settings) = (occasion.call, occasion.settings);
     watchdog::go_on();
     let is_silent = matches!(handling, Handling::NoHooks) && settings.record != RecordPolicy::All;
     if !is_silent {
-        witness.see(&occasion.execution, &Fact::Begun(&occasion));
+        observer.observe(&occasion.execution, &Notice::Begun(&occasion));
     }
     let mut nesting = 0;
     let (mut troubles, mut warnings) = (Vec::new(), Vec::new());
@@ -185,13 +185,13 @@ pub(crate) fn answer(
                 entry.whose(),
                 entry.way_out(&occasion.surroundings.hooks_dir)
             );
-            witness.see(&occasion.execution, &Fact::Bypassed(&words));
+            observer.observe(&occasion.execution, &Notice::Bypassed(&words));
         }
         Handling::NoHooks => {}
         Handling::Hooks(hooks) => {
             let Nesting { refusal, depth } = Nesting::of(call);
             if let Some(words) = &refusal {
-                witness.see(&occasion.execution, &Fact::Trouble(words));
+                observer.observe(&occasion.execution, &Notice::OwnError(words));
                 return answer::conclude(call, std::slice::from_ref(words), &[], false);
             }
             nesting = depth;
@@ -219,19 +219,19 @@ pub(crate) fn answer(
     // a failure that is answered here belongs to hooks, and is told of
     let has_words = !warnings.is_empty() || arrival.held.is_some();
     if is_silent && has_words {
-        witness.see(&occasion.execution, &Fact::Begun(&occasion));
+        observer.observe(&occasion.execution, &Notice::Begun(&occasion));
     }
     let runs_none = !matches!(handling, Handling::Hooks(_));
     if runs_none && guest.is_some() && (!is_silent || has_words) {
-        witness.see(&occasion.execution, &nothing_planned(&arrival));
+        observer.observe(&occasion.execution, &nothing_planned(&arrival));
     }
     for words in troubles.iter().chain(&warnings) {
-        witness.see(&occasion.execution, &Fact::Trouble(words));
+        observer.observe(&occasion.execution, &Notice::OwnError(words));
     }
     if let Some(held) = arrival.held.filter(|_| !matches!(handling, Handling::Bypassed(_))) {
         // what can't be read has been told
         if !arrival.is_in_doubt {
-            witness.see(&occasion.execution, &Fact::Trouble(HELD));
+            observer.observe(&occasion.execution, &Notice::OwnError(HELD));
         }
         return Answer::trouble(held.status, held.words);
     }
@@ -240,7 +240,7 @@ pub(crate) fn answer(
         Handling::Hooks(hooks) => {
             let restore = Restore::begin(call, remembering);
             let is_restore = restore.is_some();
-            let answer = hooks.answer(&occasion, nesting, restore, troubles, witness);
+            let answer = hooks.answer(&occasion, nesting, restore, troubles, observer);
             if is_restore {
                 return answer;
             }
@@ -255,8 +255,12 @@ pub(crate) fn answer(
 }
 
 /// How the guest of a call came to run at which no hook does.
-fn nothing_planned(arrival: &Arrival) -> Fact<'static> {
-    Fact::Planned(witness::Plan { planned: &[], origin: Some(arrival.origin), started: None })
+fn nothing_planned(arrival: &Arrival) -> Notice<'static> {
+    Notice::Planned(observer::CallPlan {
+        planned: &[],
+        origin: Some(arrival.origin),
+        started: None,
+    })
 }
 
 /// The file with the document of `started`, as it is remembered or as a record has it.
@@ -283,17 +287,18 @@ impl Hooks<'_> {
         nesting: u32,
         mut restore: Option<Restore<'_>>,
         mut troubles: Vec<String>,
-        witness: &mut dyn Witness,
+        observer: &mut dyn Observer,
     ) -> Answer {
         let (call, settings) = (occasion.call, occasion.settings);
         let mut ran = Ran::default();
         if call.class() != Class::Gate || troubles.is_empty() {
-            match self.run(occasion, nesting, restore.as_mut(), &mut troubles, witness) {
+            match self.run(occasion, nesting, restore.as_mut(), &mut troubles, observer) {
                 Ok(result) => ran = result,
                 Err(error) => troubles.push(format!("no hook can be run: {error}")),
             }
         }
-        let mut shout = |words: &str| witness.see(&occasion.execution, &Fact::Trouble(words));
+        let mut shout =
+            |words: &str| observer.observe(&occasion.execution, &Notice::OwnError(words));
         let worker = if ran.has_queued {
             queue::start_worker(&settings.hooks_dir, &settings.state_dir)
         } else {
@@ -310,7 +315,7 @@ impl Hooks<'_> {
         let document = answer.stdout.clone();
         let (answer, is_given) = restore.end(answer, call, settings, &mut shout);
         if let Some(document) = document.filter(|_| is_given) {
-            witness.see(&occasion.execution, &Fact::Given(&document));
+            observer.observe(&occasion.execution, &Notice::DocumentGiven(&document));
         }
         answer
     }
@@ -322,7 +327,7 @@ impl Hooks<'_> {
         nesting: u32,
         restore: Option<&mut Restore<'_>>,
         troubles: &mut Vec<String>,
-        witness: &mut dyn Witness,
+        observer: &mut dyn Observer,
     ) -> io::Result<Ran> {
         let Occasion { call, settings, facts, execution, .. } = occasion;
         let mut supervisor = Supervisor::new(ending_signals(&occasion.mode))?;
@@ -334,8 +339,8 @@ impl Hooks<'_> {
         let planned: Vec<_> = steps.iter().map(|step| recorder::planned(step, facts)).collect();
         let origin = call.driver.is_guest().then_some(occasion.origin);
         let started = occasion.started.as_deref();
-        let planned = witness::Plan { planned: &planned, origin, started };
-        witness.see(execution, &Fact::Planned(planned));
+        let planned = observer::CallPlan { planned: &planned, origin, started };
+        observer.observe(execution, &Notice::Planned(planned));
         watchdog::go_on();
         if watchdog::is_on() {
             let place = Place::new(settings);
@@ -345,9 +350,9 @@ impl Hooks<'_> {
         let mut exchange = occasion.exchange();
         let mut ran = Ran::default();
         let (mut launcher, trouble) =
-            Launcher::new(occasion, nesting, &mut supervisor, &mut exchange, witness);
+            Launcher::new(occasion, nesting, &mut supervisor, &mut exchange, observer);
         for words in trouble.iter() {
-            launcher.tell(&Fact::Trouble(words));
+            launcher.tell(&Notice::OwnError(words));
         }
         if trouble.is_none() || call.class() != Class::Gate {
             let mut runner = StepRunner::new(launcher);
@@ -366,7 +371,7 @@ impl Hooks<'_> {
         ran.is_terminated = supervisor.is_terminated();
         if let Err(error) = supervisor.let_go() {
             let words = format!("left-over processes lose their output: {error}");
-            witness.see(execution, &Fact::Trouble(&words));
+            observer.observe(execution, &Notice::OwnError(&words));
         }
         Ok(ran)
     }

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
 use crate::call::{door, fault};
-use crate::document::exchange::Change;
 use crate::document::file::{self, Place as DocumentPlace};
 use crate::libvirt::Driver;
 use crate::machine::sys;
+use crate::observer::{HookIdentity, HookRun, Notice, Observer, Tee};
 use crate::occasion::Execution;
 use crate::process::exit_status::TIMED_OUT;
 use crate::process::supervise::Supervisor;
@@ -27,8 +27,7 @@ use crate::record::spool::Spool;
 use crate::run::left_rollback::LeftRollback;
 use crate::run::steps::ROLLBACK_TIME;
 use crate::state::Dir;
-use crate::verdict::{self, Failure};
-use crate::witness::{Both, Fact, Run, Witness};
+use crate::verdict;
 
 /// The first argument of the program that takes over; not for people.
 pub const WORD: &str = "--take-over";
@@ -127,19 +126,19 @@ fn finish(left: Left) {
         recorder.hide(&document.0);
         journal.hide(&document.0);
     }
-    let mut both = Both(&mut recorder, &mut journal);
+    let mut observers = Tee(&mut recorder, &mut journal);
     let why = if is_terminated {
         "ended by SIGTERM while it was at work of its own"
     } else {
         "a fault of hookmux's own ended this call"
     };
-    both.see(&execution, &Fact::Trouble(why));
+    observers.observe(&execution, &Notice::OwnError(why));
     // without a descriptor for signals nothing can be run
     if let Ok(mut supervisor) = Supervisor::new(&[]) {
         supervisor.end_left(&active);
         let ends = Instant::now() + ROLLBACK_TIME;
         for rollback in &rollbacks {
-            roll_back(rollback, &mut supervisor, &runtime_dir, ends, &execution, &mut both);
+            roll_back(rollback, &mut supervisor, &runtime_dir, ends, &execution, &mut observers);
         }
         let _ = supervisor.let_go();
     }
@@ -157,10 +156,10 @@ fn roll_back(
     runtime_dir: &Dir,
     ends: Instant,
     execution: &Execution,
-    witness: &mut dyn Witness,
+    observer: &mut dyn Observer,
 ) {
     let program = rollback.job.program();
-    let started = Fact::Started {
+    let started = Notice::Started {
         label: &rollback.label,
         device: rollback.device.as_deref(),
         path: Some(program),
@@ -175,7 +174,7 @@ fn roll_back(
                 (crate::process::exit_status::OWN_TROUBLE, format!("can't be started: {error}"))
             })
             .map(|job| {
-                witness.see(execution, &started);
+                observer.observe(execution, &started);
                 supervisor.run(vec![job], &mut |_| {}).pop()
             })
     };
@@ -189,29 +188,17 @@ fn roll_back(
         }
         Err(fault) => (None, Some(fault)),
     };
-    let stderr = ended.as_ref().map(|ended| ended.stderr.end(verdict::MAX_STDERR));
-    let failure = fault.map(|(status, what)| Failure {
-        label: rollback.label.clone(),
-        status,
-        what,
-        stderr: stderr.unwrap_or_default(),
-        kill: false,
-        is_tolerated: true,
-    });
-    if let Some(failure) = &failure {
-        sys::say(format!("{}\n", failure.line()).as_bytes());
-    }
-    let run = Run {
+    let hook = HookIdentity {
         label: rollback.label.clone(),
         event: rollback.event.clone(),
         device: rollback.device.clone(),
         path: program.to_path_buf(),
-        ended,
-        change: Change::None,
-        failure,
-        job: None,
     };
-    witness.see(execution, &Fact::Over(&run));
+    let run = HookRun::tolerated(hook, ended, fault);
+    if let Some(failure) = &run.failure {
+        sys::say(format!("{}\n", failure.line()).as_bytes());
+    }
+    observer.observe(execution, &Notice::Finished(&run));
 }
 
 fn start(

@@ -14,6 +14,7 @@ use crate::hook::{Hook, Style};
 use crate::libvirt::Class;
 use crate::occasion::Occasion;
 use crate::process::exit_status::{NOT_EXECUTABLE, OWN_TROUBLE};
+use crate::process::job::Part;
 use crate::trust::Trust;
 use condition::Holds;
 
@@ -54,6 +55,16 @@ pub(crate) struct Step {
     pub device: Option<usize>,
     pub hook: Hook,
     pub decision: Decision,
+}
+
+impl Step {
+    /// Whether its hook has a program for this part.
+    pub(crate) fn has(&self, part: Part) -> bool {
+        match self.hook.registration.as_deref() {
+            Some(registration) => part.words(registration).is_some(),
+            None => part == Part::Hook,
+        }
+    }
 }
 
 /// Makes the plan.

@@ -22,6 +22,17 @@ pub enum Part {
     Rollback,
 }
 
+impl Part {
+    /// The program for this part with its first arguments; `None` where a hook has none.
+    pub(crate) fn words(self, registration: &Registration) -> Option<&[String]> {
+        match self {
+            Part::Hook => Some(&registration.command),
+            Part::Check => registration.check.as_deref(),
+            Part::Rollback => registration.rollback.as_deref(),
+        }
+    }
+}
+
 /// What is to be run.
 pub struct Job {
     /// Executed by this path, never through a shell.

@@ -1,19 +1,20 @@
 //! What is told of a job that comes to its end without having run: a record, and the journal.
 
+use std::path::PathBuf;
+
 use super::item::{Body, Head};
 use crate::answer::Answer;
 use crate::config::{Settings, Surroundings};
-use crate::document::exchange::Change;
 use crate::document::facts::Facts;
 use crate::libvirt::Document;
 use crate::machine::ulid;
+use crate::observer::{CallPlan, HookIdentity, HookRun, Notice, Observer};
+use crate::observer::{PlanDecision, PlanEntry};
 use crate::occasion::{Execution, Occasion};
 use crate::process::exit_status::OWN_TROUBLE;
+use crate::process::job::Ended;
 use crate::record::form::Cause;
 use crate::record::recorder::{Place, Recorder};
-use crate::verdict::Failure;
-use crate::witness::{Fact, Plan, Run, Witness};
-use crate::witness::{PlanDecision, Planned};
 
 /// Begins the record of a try, which stands beside that of the call that queued the job.
 pub(super) fn begin(
@@ -28,16 +29,16 @@ pub(super) fn begin(
     let document = document.map_or(Document::Absent, |bytes| Document::Whole(bytes.to_vec()));
     let mut occasion = Occasion::new(&call, settings, surroundings, Facts::of_head(document));
     occasion.execution = execution.clone();
-    recorder.see(&execution, &Fact::Begun(&occasion));
-    let planned = Planned {
+    recorder.observe(&execution, &Notice::Begun(&occasion));
+    let planned = PlanEntry {
         hook: head.hook.clone(),
         event: head.event.clone(),
         device: None,
         decision: PlanDecision::Run,
         reason: None,
     };
-    let plan = Plan { planned: &[planned], origin: None, started: None };
-    recorder.see(&execution, &Fact::Planned(plan));
+    let plan = CallPlan { planned: &[planned], origin: None, started: None };
+    recorder.observe(&execution, &Notice::Planned(plan));
     recorder
 }
 
@@ -45,46 +46,41 @@ pub(super) fn begin(
 pub(super) fn record_end(
     settings: &Settings,
     surroundings: &Surroundings,
-    witness: &mut dyn Witness,
+    observer: &mut dyn Observer,
     (head, body): (&Head, Option<&Body>),
     words: &str,
 ) -> Option<Place> {
     let document = body.and_then(|body| body.document.as_ref());
     let document = document.map(|document| document.0.as_slice());
     let mut recorder = begin(settings, surroundings, head, document);
-    let own = head.queued_by();
-    let failure = Failure {
-        label: head.hook.clone(),
-        status: OWN_TROUBLE,
-        what: words.to_owned(),
-        stderr: Vec::new(),
-        kill: false,
-        is_tolerated: true,
-    };
-    let run = Run {
-        label: head.hook.clone(),
-        event: head.event.clone(),
-        device: None,
-        path: body.map(|body| body.job.program().to_path_buf()).unwrap_or_default(),
-        ended: None,
-        change: Change::None,
-        failure: Some(failure),
-        job: Some(head.id.clone()),
-    };
-    recorder.see(&own, &Fact::Over(&run));
-    finish(recorder, witness, head, OWN_TROUBLE)
+    let program = body.map(|body| body.job.program().to_path_buf()).unwrap_or_default();
+    let run = run(head, program, None, Some((OWN_TROUBLE, words.to_owned())));
+    recorder.observe(&head.queued_by(), &Notice::Finished(&run));
+    finish(recorder, observer, head, OWN_TROUBLE)
+}
+
+/// What became of a job's program, in a try or without one.
+pub(super) fn run(
+    head: &Head,
+    program: PathBuf,
+    ended: Option<Ended>,
+    fault: Option<(i32, String)>,
+) -> HookRun {
+    let (label, event) = (head.hook.clone(), head.event.clone());
+    let hook = HookIdentity { label, event, device: None, path: program };
+    HookRun { job: Some(head.id.clone()), ..HookRun::tolerated(hook, ended, fault) }
 }
 
 /// Ends a record; that it can't be kept is told. Returns where it lies.
 pub(super) fn finish(
     recorder: Recorder,
-    witness: &mut dyn Witness,
+    observer: &mut dyn Observer,
     head: &Head,
     status: i32,
 ) -> Option<Place> {
     let kept = recorder.finish(&Answer { status, ..Answer::default() });
     if let Some(trouble) = kept.trouble {
-        witness.see(&head.queued_by(), &Fact::Trouble(&trouble));
+        observer.observe(&head.queued_by(), &Notice::OwnError(&trouble));
     }
     kept.place
 }

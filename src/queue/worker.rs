@@ -21,12 +21,12 @@ use crate::document::file::{self, Place as DocumentPlace};
 use crate::machine::clock::{self, Clock};
 use crate::machine::locks::{self, FileLock};
 use crate::machine::sys;
+use crate::observer::{Notice, Observer};
 use crate::process::job::Job;
 use crate::process::supervise::{Next, Supervisor};
 use crate::record::recorder::Recorder;
 use crate::state::locks::Lock;
 use crate::trust::Trust;
-use crate::witness::{Fact, Witness};
 
 mod arrivals;
 mod tries;
@@ -57,7 +57,7 @@ const WAITING: &str = ".waiting";
 pub(crate) fn work(
     settings: &Settings,
     surroundings: &Surroundings,
-    witness: &mut dyn Witness,
+    observer: &mut dyn Observer,
     waiting: &mut dyn FnMut(),
 ) -> io::Result<()> {
     let queue = Queue::new(&settings.state_dir);
@@ -90,7 +90,7 @@ pub(crate) fn work(
         watch,
         active: Vec::new(),
         started: 0,
-        witness,
+        observer,
         bypass: Bypass::default(),
         sulk: None,
         records: 0,
@@ -167,7 +167,7 @@ struct Shift<'a> {
     watch: Watch,
     active: Vec<Active>,
     started: usize,
-    witness: &'a mut dyn Witness,
+    observer: &'a mut dyn Observer,
     bypass: Bypass,
     sulk: Option<Sulk>,
     /// Records so far.
@@ -312,7 +312,7 @@ impl Shift<'_> {
     fn end(&mut self, head: &Head, body: Option<&Body>, words: &str) {
         self.trouble(head, words);
         let (settings, surroundings) = (self.settings, self.surroundings);
-        let place = outcome::record_end(settings, surroundings, self.witness, (head, body), words);
+        let place = outcome::record_end(settings, surroundings, self.observer, (head, body), words);
         self.recorded(place);
     }
 
@@ -328,12 +328,12 @@ impl Shift<'_> {
 
     fn trouble(&mut self, head: &Head, words: &str) {
         let words = format!("{} (detached, {}): {words}", head.hook, head.id);
-        self.witness.see(&head.queued_by(), &Fact::Trouble(&words));
+        self.observer.observe(&head.queued_by(), &Notice::OwnError(&words));
     }
 
     /// Tells what belongs to no job.
     fn shout(&mut self, words: &str) {
-        self.witness.see(&Default::default(), &Fact::Trouble(words));
+        self.observer.observe(&Default::default(), &Notice::OwnError(words));
     }
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::text::Text;
+use crate::observer::PlanEntry;
 use crate::state::format::{self, Newer};
-use crate::witness::Planned;
 
 /// Raised when what an older version reads from it would be wrong.
 pub(crate) const FORMAT: u32 = 1;
@@ -230,7 +230,7 @@ pub struct Body {
     pub document_after: Option<Text>,
     /// The document of `started`, where the call's hooks were given it.
     pub started_document: Option<Text>,
-    pub plan: Vec<Planned>,
+    pub plan: Vec<PlanEntry>,
     pub runs: Vec<RunRecord>,
     /// What hookmux itself had to say.
     pub notes: Vec<String>,
@@ -360,7 +360,7 @@ pub(crate) fn mark_lost(bytes: &[u8]) -> Option<Vec<u8>> {
 pub(crate) mod tests {
     use super::*;
     use crate::machine::ulid;
-    use crate::witness::PlanDecision;
+    use crate::observer::PlanDecision;
 
     /// One that is done.
     pub(crate) fn record() -> Record {

@@ -19,11 +19,11 @@ use tracing_subscriber::registry::Registry;
 use super::mask::Secrets;
 use crate::document::exchange::Change;
 use crate::machine::watchdog;
+use crate::observer::{HookRun, Notice, Observer};
 use crate::occasion::Execution;
 use crate::process::internal;
 use crate::process::job::Outcome;
 use crate::verdict;
-use crate::witness::{Fact, Run, Witness};
 
 /// How long the end of a call waits for the journal.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -165,8 +165,8 @@ impl Journal {
     }
 }
 
-impl Witness for Journal {
-    fn see(&mut self, execution: &Execution, fact: &Fact<'_>) {
+impl Observer for Journal {
+    fn observe(&mut self, execution: &Execution, notice: &Notice<'_>) {
         let entry = |kind, hook: Option<&str>, message| Entry {
             kind,
             execution: execution.clone(),
@@ -176,19 +176,19 @@ impl Witness for Journal {
             duration_us: None,
             message,
         };
-        match fact {
-            Fact::Begun(occasion) => self.secrets.add(occasion.document().unwrap_or_default()),
-            Fact::Given(document) => self.secrets.add(document),
-            Fact::Planned(_) | Fact::Out { .. } => {}
-            Fact::Started { .. } => self.start(),
-            Fact::Slow { label, limit } => {
+        match notice {
+            Notice::Begun(occasion) => self.secrets.add(occasion.document().unwrap_or_default()),
+            Notice::DocumentGiven(document) => self.secrets.add(document),
+            Notice::Planned(_) | Notice::Skipped { .. } => {}
+            Notice::Started { .. } => self.start(),
+            Notice::Slow { label, limit } => {
                 let words = format!(
                     "{label} is still running after a third of its {}",
                     verdict::seconds(*limit)
                 );
                 self.add(entry(Kind::Slow, Some(label), words));
             }
-            Fact::Over(run) => {
+            Notice::Finished(run) => {
                 let (kind, message) = describe(run);
                 let mut entry = entry(kind, Some(&run.label), message);
                 entry.event.clone_from(&run.event);
@@ -202,19 +202,19 @@ impl Witness for Journal {
                         "{} left a process running: {} ({})",
                         run.label, leftover.name, leftover.pid
                     );
-                    self.see(execution, &Fact::Warning { label: &run.label, words: &words });
+                    self.observe(execution, &Notice::Warning { label: &run.label, words: &words });
                 }
             }
-            Fact::Warning { label, words } => {
+            Notice::Warning { label, words } => {
                 self.add(entry(Kind::Warning, Some(label), format!("{label}: {words}")));
             }
-            Fact::Trouble(words) => self.add(entry(Kind::Trouble, None, (*words).to_owned())),
-            Fact::Bypassed(words) => self.add(entry(Kind::Bypassed, None, (*words).to_owned())),
+            Notice::OwnError(words) => self.add(entry(Kind::Trouble, None, (*words).to_owned())),
+            Notice::Bypassed(words) => self.add(entry(Kind::Bypassed, None, (*words).to_owned())),
         }
     }
 }
 
-fn describe(run: &Run) -> (Kind, String) {
+fn describe(run: &HookRun) -> (Kind, String) {
     if let Some(failure) = &run.failure {
         return (Kind::Failed, failure.line());
     }

@@ -19,13 +19,13 @@ use crate::document::exchange::Change;
 use crate::document::facts::Facts;
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::{boot, clock, files, proc};
+use crate::observer::{CallPlan, HookRun, NotRun, Notice, Observer};
+use crate::observer::{PlanDecision, PlanEntry};
 use crate::occasion::{Execution, Occasion};
 use crate::plan::{Decision, Step};
 use crate::process::capture::Capture;
 use crate::process::job;
 use crate::state::Dir;
-use crate::witness::{Fact, NotRun, Plan, Run, Witness};
-use crate::witness::{PlanDecision, Planned};
 
 /// Programs up to this size are told by their SHA-256, in bytes: it is worked out while they run.
 const MOST_HASHED: u64 = 256 * 1024;
@@ -218,7 +218,7 @@ impl Recorder {
 
 impl Open {
     /// The intent is kept before anything runs.
-    fn plan(&mut self, plan: &Plan<'_>) {
+    fn plan(&mut self, plan: &CallPlan<'_>) {
         let Record { head, body } = &mut self.record;
         head.origin = plan.origin.map(|origin| origin.name().to_owned());
         body.plan = plan.planned.to_vec();
@@ -245,7 +245,7 @@ impl Open {
         self.trouble = self.place.spool.begin(&self.record).err();
     }
 
-    fn over(&mut self, run: &Run) {
+    fn over(&mut self, run: &HookRun) {
         // devices are gone through in the order of the plan
         let plan = &self.record.body.plan;
         if let Some(places) = self.waiting.get_mut(&run.label) {
@@ -304,38 +304,38 @@ impl Open {
     }
 }
 
-impl Witness for Recorder {
-    fn see(&mut self, execution: &Execution, fact: &Fact<'_>) {
-        if let Fact::Begun(occasion) = fact {
+impl Observer for Recorder {
+    fn observe(&mut self, execution: &Execution, notice: &Notice<'_>) {
+        if let Notice::Begun(occasion) = notice {
             return self.begin(execution, occasion);
         }
         let began = self.began;
         let Some(open) = &mut self.open else { return };
-        match fact {
-            Fact::Begun(_) | Fact::Slow { .. } => {}
-            Fact::Planned(plan) => open.plan(plan),
-            Fact::Started { label, device, path, at } => open.started.push(Started {
+        match notice {
+            Notice::Begun(_) | Notice::Slow { .. } => {}
+            Notice::Planned(plan) => open.plan(plan),
+            Notice::Started { label, device, path, at } => open.started.push(Started {
                 label: (*label).to_owned(),
                 device: device.map(str::to_owned),
                 start_us: micros_between(began, *at),
                 sha256: path.and_then(sha256),
             }),
-            Fact::Over(run) => open.over(run),
-            Fact::Out { label, why } => open.out(label, *why),
-            Fact::Warning { label, words } => {
+            Notice::Finished(run) => open.over(run),
+            Notice::Skipped { label, why } => open.out(label, *why),
+            Notice::Warning { label, words } => {
                 let words = format!("{label}: {words}");
                 let words = open.secrets.mask_text(&words).into_owned();
                 open.record.body.notes.push(words);
             }
-            Fact::Trouble(words) => {
+            Notice::OwnError(words) => {
                 let words = open.secrets.mask_text(words).into_owned();
                 open.record.body.notes.push(words);
             }
-            Fact::Given(document) => {
+            Notice::DocumentGiven(document) => {
                 open.secrets.add(document);
                 open.record.body.document_after = Some(masked(document));
             }
-            Fact::Bypassed(words) => {
+            Notice::Bypassed(words) => {
                 open.is_bypassed = true;
                 open.record.body.notes.push((*words).to_owned());
             }
@@ -344,9 +344,9 @@ impl Witness for Recorder {
 }
 
 /// A step as a record has it.
-pub(crate) fn planned(step: &Step, facts: &Facts) -> Planned {
+pub(crate) fn planned(step: &Step, facts: &Facts) -> PlanEntry {
     let device = step.device.and_then(|index| facts.metadata.devices.get(index));
-    Planned {
+    PlanEntry {
         hook: step.hook.label.clone(),
         event: step.event.as_deref().map(str::to_owned),
         device: device.map(|device| device.label.clone()),

@@ -21,6 +21,7 @@ use crate::hook::{Source, Style};
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::privileges::{Identity, Privileges};
 use crate::machine::{files, sys};
+use crate::observer::{Notice, Observer};
 use crate::occasion::Occasion;
 use crate::plan::Step;
 use crate::process::feed::{self, Feed};
@@ -30,7 +31,6 @@ use crate::process::supervise::Supervisor;
 use crate::process::users;
 use crate::run::nesting::{DEPTH_VARIABLE, HOOK_VARIABLE};
 use crate::trust::{self, Refusal, Trust};
-use crate::witness::{Fact, Witness};
 
 /// Which file a hook finds the document in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(crate) struct Launcher<'a> {
     pub occasion: &'a Occasion<'a>,
     pub supervisor: &'a mut Supervisor,
     pub exchange: &'a mut Exchange,
-    pub witness: &'a mut dyn Witness,
+    pub observer: &'a mut dyn Observer,
     /// The file with the document of `started`.
     pub started: Option<PathBuf>,
     /// How many hooks the call comes from.
@@ -76,19 +76,19 @@ impl<'a> Launcher<'a> {
         depth: u32,
         supervisor: &'a mut Supervisor,
         exchange: &'a mut Exchange,
-        witness: &'a mut dyn Witness,
+        observer: &'a mut dyn Observer,
     ) -> (Launcher<'a>, Option<String>) {
         let (base, trouble) = base(occasion);
         let own = Environment::default();
         let started = occasion.started.clone();
         let mut launcher =
-            Launcher { occasion, supervisor, exchange, witness, started, depth, base, own };
+            Launcher { occasion, supervisor, exchange, observer, started, depth, base, own };
         launcher.own = launcher.make_own();
         (launcher, trouble)
     }
 
-    pub(crate) fn tell(&mut self, fact: &Fact<'_>) {
-        self.witness.see(&self.occasion.execution, fact);
+    pub(crate) fn tell(&mut self, notice: &Notice<'_>) {
+        self.observer.observe(&self.occasion.execution, notice);
     }
 
     pub(crate) fn device_label(&self, step: &Step) -> Option<String> {
@@ -211,11 +211,7 @@ impl<'a> Launcher<'a> {
 
     pub(crate) fn program(&self, step: &Step, part: Part) -> PathBuf {
         let registration = step.hook.registration.as_deref();
-        let words = registration.and_then(|registration| match part {
-            Part::Hook => Some(&registration.command),
-            Part::Check => registration.check.as_ref(),
-            Part::Rollback => registration.rollback.as_ref(),
-        });
+        let words = registration.and_then(|registration| part.words(registration));
         words.and_then(|words| words.first()).map_or_else(|| step.hook.path.clone(), PathBuf::from)
     }
 
@@ -227,11 +223,7 @@ impl<'a> Launcher<'a> {
         registration: Option<&Registration>,
     ) {
         if let Some(registration) = registration {
-            let words = match part {
-                Part::Hook => Some(&registration.command),
-                Part::Check => registration.check.as_ref(),
-                Part::Rollback => registration.rollback.as_ref(),
-            };
+            let words = part.words(registration);
             job.arguments
                 .extend(words.into_iter().flatten().skip(1).map(|word| c_string(word.as_bytes())));
             if part == Part::Hook && !registration.args_stdin {
@@ -334,7 +326,7 @@ impl<'a> Launcher<'a> {
             environment.add_properties(&self.occasion.facts.metadata.properties, bare);
         left_out.extend(environment.add_properties(own.unwrap_or_default(), bare));
         for words in left_out {
-            self.tell(&Fact::Warning { label: &step.hook.label, words: &words });
+            self.tell(&Notice::Warning { label: &step.hook.label, words: &words });
         }
         Ok(environment)
     }
@@ -355,7 +347,7 @@ impl<'a> Launcher<'a> {
             // vdsm gives its own start and end an empty file
             Ok(None) if event.contains("_vdsm_") => environment.set("_hook_domxml", "/dev/null"),
             Ok(None) => {}
-            Err(trouble) => self.tell(&Fact::Trouble(&trouble)),
+            Err(trouble) => self.tell(&Notice::OwnError(&trouble)),
         }
         if event.ends_with("_vm_dehibernate") {
             // libvirt calls no hook when it goes back to a snapshot

@@ -10,6 +10,7 @@ use crate::hook::{Hook, OnFailure, Source, Style};
 use crate::libvirt::Class;
 use crate::machine::sys::{self, RollbackHandle};
 use crate::machine::watchdog;
+use crate::observer::{HookIdentity, HookRun, NotRun, Notice};
 use crate::plan::{Decision, Step};
 use crate::process::exit_status::{OWN_TROUBLE, TERMINATED, TIMED_OUT};
 use crate::process::job::Part;
@@ -18,17 +19,13 @@ use crate::process::supervise::Progress;
 use crate::state::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
 use crate::verdict::{self, Failure};
-use crate::witness::{Fact, NotRun, Run};
 
 mod detached;
 mod foresee;
 mod rollback;
 
 pub(crate) use rollback::ROLLBACK_TIME;
-use rollback::has_rollback;
 
-/// How much of a failed hook's standard error is kept for libvirt, in bytes.
-const STDERR_END: usize = verdict::MAX_STDERR;
 /// The exit status by which a hook in vdsm's style stops the call.
 const STOP: i32 = 2;
 /// Longer than any host is up.
@@ -47,7 +44,7 @@ pub(crate) struct StepRunner<'a> {
 struct Tried {
     step: Step,
     number: usize,
-    run: Run,
+    run: HookRun,
     /// What it was given, where something may have to undo it.
     input: Option<Snapshot>,
     /// The same for whoever takes over where this process can't go on.
@@ -82,7 +79,7 @@ enum Prepared<T> {
 }
 
 impl<T> Prepared<T> {
-    fn over(step: Step, number: usize, run: Run) -> Prepared<T> {
+    fn over(step: Step, number: usize, run: HookRun) -> Prepared<T> {
         Prepared::Over(Box::new(Tried { step, number, run, input: None, left: None }))
     }
 }
@@ -97,7 +94,7 @@ impl StepRunner<'_> {
 
     /// Runs the steps, and what undoes them where a gate stays shut. Returns what became of those
     /// that had a part.
-    pub(crate) fn run(&mut self, steps: Vec<Step>) -> Vec<Run> {
+    pub(crate) fn run(&mut self, steps: Vec<Step>) -> Vec<HookRun> {
         let total = self.launcher.occasion.settings.total_timeout(self.launcher.occasion.call);
         let ends = Instant::now() + total;
         let mut tried: Vec<Tried> = Vec::new();
@@ -110,7 +107,7 @@ impl StepRunner<'_> {
         while let Some((number, step)) = steps.next() {
             watchdog::go_on();
             if let Some(why) = self.no_more(stopped.as_deref()) {
-                self.tell(&Fact::Out { label: &step.hook.label, why });
+                self.tell(&Notice::Skipped { label: &step.hook.label, why });
                 continue;
             }
             // a script that was libvirt's only one has libvirt's own limit: none
@@ -122,7 +119,7 @@ impl StepRunner<'_> {
                     let run = self.failed(&step, TIMED_OUT, why);
                     tried.push(Tried { step, number, run, input: None, left: None });
                 } else {
-                    self.tell(&Fact::Warning { label: &step.hook.label, words: &why });
+                    self.tell(&Notice::Warning { label: &step.hook.label, words: &why });
                 }
                 continue;
             }
@@ -145,9 +142,14 @@ impl StepRunner<'_> {
     fn has_a_part(&mut self, step: &Step) -> bool {
         match &step.decision {
             Decision::Out(why) => {
-                self.tell(&Fact::Out { label: &step.hook.label, why: NotRun::NoPart(why) });
+                self.tell(&Notice::Skipped {
+                    label: &step.hook.label,
+                    why: NotRun::NotConcerned(why),
+                });
             }
-            Decision::Odd(why) => self.tell(&Fact::Warning { label: &step.hook.label, words: why }),
+            Decision::Odd(why) => {
+                self.tell(&Notice::Warning { label: &step.hook.label, words: why })
+            }
             Decision::Run | Decision::Fails { .. } => return true,
         }
         false
@@ -161,28 +163,26 @@ impl StepRunner<'_> {
         self.launcher.supervisor.is_terminated().then_some(NotRun::Terminated)
     }
 
-    fn tell(&mut self, fact: &Fact<'_>) {
-        self.launcher.tell(fact);
+    fn tell(&mut self, notice: &Notice<'_>) {
+        self.launcher.tell(notice);
     }
 
     /// One that counts as failed without having been run.
-    fn failed(&mut self, step: &Step, status: i32, what: String) -> Run {
-        let run = Run {
+    fn failed(&mut self, step: &Step, status: i32, what: String) -> HookRun {
+        // that hookmux refused it, or couldn't try it, is no reason to kill what runs
+        let failure = failure(&step.hook, (status, what), Vec::new(), false);
+        let run = HookRun::not_started(self.identity_of(step), failure);
+        self.tell(&Notice::Finished(&run));
+        run
+    }
+
+    fn identity_of(&self, step: &Step) -> HookIdentity {
+        HookIdentity {
             label: step.hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
             device: self.launcher.device_label(step),
             path: step.hook.path.clone(),
-            ended: None,
-            change: Change::None,
-            failure: Some(Failure {
-                // that hookmux refused it, or couldn't try it, is no reason to kill what runs
-                kill: false,
-                ..failure(&step.hook, status, what, Vec::new())
-            }),
-            job: None,
-        };
-        self.tell(&Fact::Over(&run));
-        run
+        }
     }
 
     /// Runs steps side by side; mostly it is one.
@@ -224,7 +224,7 @@ impl StepRunner<'_> {
     fn admit(&mut self, mut step: Step, number: usize, ends: Instant) -> Prepared<Admitted> {
         let mut trust = Trust::new(self.launcher.occasion.surroundings.user);
         if let Some(warning) = step.judge(&mut trust, self.launcher.occasion.settings.trust) {
-            self.tell(&Fact::Warning { label: &step.hook.label, words: &warning });
+            self.tell(&Notice::Warning { label: &step.hook.label, words: &warning });
         }
         if let Decision::Fails { status, why, .. } = &step.decision {
             let run = self.failed(&step, *status, why.clone());
@@ -261,7 +261,7 @@ impl StepRunner<'_> {
             launch.job.timeout = launch.job.timeout.map(|timeout| timeout.saturating_sub(waited));
             lock
         });
-        let input = has_rollback(&step).then(|| self.launcher.exchange.snapshot());
+        let input = step.has(Part::Rollback).then(|| self.launcher.exchange.snapshot());
         let left = input.as_ref().and_then(|input| self.left_rollback(&step, number, input, ends));
         let Launch { job, copy } = launch;
         Prepared::Ready(Ready { step, number, job: Some(job), copy, lock, input, left })
@@ -270,7 +270,10 @@ impl StepRunner<'_> {
     fn hindered<T>(&mut self, step: Step, number: usize, obstacle: Obstacle) -> Prepared<T> {
         match obstacle {
             Obstacle::Out(why) => {
-                self.tell(&Fact::Out { label: &step.hook.label, why: NotRun::NoPart(&why) });
+                self.tell(&Notice::Skipped {
+                    label: &step.hook.label,
+                    why: NotRun::NotConcerned(&why),
+                });
                 Prepared::Out
             }
             Obstacle::Failed((status, what)) => {
@@ -283,12 +286,7 @@ impl StepRunner<'_> {
     /// Asks a registered hook's check; one that says no leaves the hook out, as though it weren't
     /// there. One that can't be asked is the hook's failure.
     fn check(&mut self, step: &Step, number: usize, ends: Instant) -> Result<(), Obstacle> {
-        let has_check = step
-            .hook
-            .registration
-            .as_ref()
-            .is_some_and(|registration| registration.check.is_some());
-        if !has_check {
+        if !step.has(Part::Check) {
             return Ok(());
         }
         let launch = self
@@ -356,17 +354,18 @@ impl StepRunner<'_> {
                 (hook.label.clone(), self.launcher.device_label(&one.step), hook.path.clone())
             })
             .collect();
-        let (witness, execution) = (&mut *self.launcher.witness, &self.launcher.occasion.execution);
+        let (observer, execution) =
+            (&mut *self.launcher.observer, &self.launcher.occasion.execution);
         let mut progress = |progress: Progress| match progress {
             Progress::Started { job, at } => {
                 if let Some((label, device, path)) = started.get(job) {
                     let (device, path) = (device.as_deref(), Some(path.as_path()));
-                    witness.see(execution, &Fact::Started { label, device, path, at });
+                    observer.observe(execution, &Notice::Started { label, device, path, at });
                 }
             }
             Progress::Slow { job, limit } => {
                 if let Some((label, ..)) = started.get(job) {
-                    witness.see(execution, &Fact::Slow { label, limit });
+                    observer.observe(execution, &Notice::Slow { label, limit });
                 }
             }
         };
@@ -394,24 +393,15 @@ impl StepRunner<'_> {
             Change::None
         });
         if let Change::Ignored(why) = &change {
-            self.tell(&Fact::Warning { label: &hook.label, words: why });
+            self.tell(&Notice::Warning { label: &hook.label, words: why });
         }
-        let failure = fault.map(|(status, what)| Failure {
-            kill: hook.kill && !verdict::is_not_its_own(&ended),
-            ..failure(hook, status, what, ended.stderr.end(STDERR_END))
+        let failure = fault.map(|fault| {
+            let kill = hook.kill && !verdict::is_not_its_own(&ended);
+            failure(hook, fault, ended.stderr.end(verdict::MAX_STDERR), kill)
         });
-        let run = Run {
-            label: hook.label.clone(),
-            event: step.event.as_deref().map(str::to_owned),
-            device: self.launcher.device_label(&step),
-            path: step.hook.path.clone(),
-            ended: Some(ended),
-            change,
-            failure,
-            job: None,
-        };
+        let run = HookRun::ended(self.identity_of(&step), ended, change, failure);
         let left = left.filter(|_| run.failure.is_none()).map(sys::add_rollback);
-        self.tell(&Fact::Over(&run));
+        self.tell(&Notice::Finished(&run));
         Tried { step, number, run, input, left }
     }
 }
@@ -444,13 +434,13 @@ fn lock_name(step: &Step) -> Option<&str> {
     step.hook.registration.as_ref()?.lock.as_deref()
 }
 
-fn failure(hook: &Hook, status: i32, what: String, stderr: Vec<u8>) -> Failure {
+fn failure(hook: &Hook, fault: (i32, String), stderr: Vec<u8>, kill: bool) -> Failure {
     let is_tolerated = hook.on_failure == OnFailure::Warn;
-    Failure { label: hook.label.clone(), status, what, stderr, kill: hook.kill, is_tolerated }
+    Failure { kill, is_tolerated, ..Failure::new(&hook.label, fault, stderr) }
 }
 
 /// Whether nothing more of the call may run.
-fn stops(hook: &Hook, run: &Run) -> bool {
+fn stops(hook: &Hook, run: &HookRun) -> bool {
     if run.failure.is_none() {
         return false;
     }

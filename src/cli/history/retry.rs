@@ -23,13 +23,13 @@ use crate::document::file::{self, Place as DocumentPlace};
 use crate::event::Origin;
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::{Call, Class, Document, Driver};
+use crate::observer::PlanDecision;
 use crate::occasion::{Mode, Occasion};
 use crate::record::form::{Body, Cause, Head, Record, State};
 use crate::record::history::is_hook;
 use crate::record::text::Text;
 use crate::state::Dir;
 use crate::trust::Trust;
-use crate::witness::PlanDecision;
 
 pub(crate) fn run(
     place: &Place,

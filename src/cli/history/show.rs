@@ -9,9 +9,9 @@ use crate::cli::json::show::Show;
 use crate::cli::output::{Output, Tone};
 use crate::cli::{End, Place, time};
 use crate::command::Fix;
+use crate::observer::PlanDecision;
 use crate::record::form::{Cause, Head, Outcome, Record, RunRecord, State};
 use crate::record::history::History;
-use crate::witness::PlanDecision;
 
 /// How wide the picture of the call's time is, in characters.
 const WIDTH: u64 = 40;

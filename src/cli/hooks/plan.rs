@@ -18,6 +18,7 @@ use crate::hook::OnFailure;
 use crate::hook::candidates::Candidates;
 use crate::libvirt::{Class, Document};
 use crate::memory;
+use crate::observer::{Notice, Observer};
 use crate::occasion::Execution;
 use crate::occasion::{Mode, Occasion};
 use crate::plan::{self, Decision, Step, property_rules};
@@ -26,7 +27,6 @@ use crate::process::supervise::Supervisor;
 use crate::record::recorder;
 use crate::run::launch::{self, Launcher};
 use crate::run::steps::StepRunner;
-use crate::witness::{Fact, Witness};
 
 pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
     let described = described_call::describe(place, arguments, output)?;
@@ -147,11 +147,11 @@ fn foresee(occasion: &Occasion<'_>, steps: &mut [Step]) -> anyhow::Result<Vec<St
 /// The warnings of what is only foreseen.
 struct Said(Vec<String>);
 
-impl Witness for Said {
-    fn see(&mut self, _: &Execution, fact: &Fact<'_>) {
-        let words = match fact {
-            Fact::Warning { label, words } => format!("{label}: {words}"),
-            Fact::Trouble(words) => (*words).to_owned(),
+impl Observer for Said {
+    fn observe(&mut self, _: &Execution, notice: &Notice<'_>) {
+        let words = match notice {
+            Notice::Warning { label, words } => format!("{label}: {words}"),
+            Notice::OwnError(words) => (*words).to_owned(),
             _ => return,
         };
         // one for each part of a hook

@@ -12,13 +12,13 @@ use crate::cli::output::{Output, Tone};
 use crate::cli::{End, Place};
 use crate::document::exchange::Change;
 use crate::document::facts::Facts;
+use crate::observer::{HookRun, Notice, Observer, Tee};
 use crate::occasion::{Execution, Mode, Occasion};
 use crate::process::{exit_status, job};
 use crate::record::form::Cause;
 use crate::record::recorder::Recorder;
 use crate::record::{mask, mover};
 use crate::verdict;
-use crate::witness::{Both, Fact, Run, Witness};
 
 pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
     let Described { call, loaded, candidates, document, document_source, .. } =
@@ -72,7 +72,7 @@ impl Trial {
         let hooks_dir = occasion.settings.hooks_dir.clone();
         let mut view = View { output, is_text, seen: Vec::new(), notes: Vec::new() };
         let answer =
-            call::answer(occasion, Handling::Hooks(hooks), &mut Both(&mut recorder, &mut view));
+            call::answer(occasion, Handling::Hooks(hooks), &mut Tee(&mut recorder, &mut view));
         let kept = recorder.finish(&answer);
         let View { seen, mut notes, .. } = view;
         if let Some(trouble) = kept.trouble {
@@ -125,7 +125,7 @@ pub(crate) fn show_answer(trial: &Trial, output: &mut Output) {
     }
 }
 
-fn json_run(run: &Run) -> json::run::Run {
+fn json_run(run: &HookRun) -> json::run::Run {
     let ended = run.ended.as_ref();
     let state = match &run.failure {
         Some(_) => RunState::Failed,
@@ -174,7 +174,7 @@ impl View<'_> {
         self.notes.push(words);
     }
 
-    fn over(&mut self, run: &Run) {
+    fn over(&mut self, run: &HookRun) {
         let took = run.ended.as_ref().map(|ended| ended.duration);
         if self.is_text {
             let device =
@@ -215,11 +215,14 @@ impl View<'_> {
     }
 }
 
-impl Witness for View<'_> {
-    fn see(&mut self, _execution: &Execution, fact: &Fact<'_>) {
-        match fact {
-            Fact::Begun(_) | Fact::Planned(_) | Fact::Started { .. } | Fact::Given(_) => {}
-            Fact::Slow { label, limit } => {
+impl Observer for View<'_> {
+    fn observe(&mut self, _execution: &Execution, notice: &Notice<'_>) {
+        match notice {
+            Notice::Begun(_)
+            | Notice::Planned(_)
+            | Notice::Started { .. }
+            | Notice::DocumentGiven(_) => {}
+            Notice::Slow { label, limit } => {
                 self.note(
                     Tone::Careful,
                     format!(
@@ -228,12 +231,12 @@ impl Witness for View<'_> {
                     ),
                 );
             }
-            Fact::Over(run) => self.over(run),
-            Fact::Out { label, why } => self.note(Tone::Dim, format!("- {label}: {why}")),
-            Fact::Warning { label, words } => {
+            Notice::Finished(run) => self.over(run),
+            Notice::Skipped { label, why } => self.note(Tone::Dim, format!("- {label}: {why}")),
+            Notice::Warning { label, words } => {
                 self.note(Tone::Careful, format!("! {label}: {words}"))
             }
-            Fact::Trouble(words) | Fact::Bypassed(words) => {
+            Notice::OwnError(words) | Notice::Bypassed(words) => {
                 self.note(Tone::Bad, format!("! {words}"));
             }
         }

@@ -6,7 +6,7 @@ use super::value::{Place, Seconds, Word};
 use crate::event::Origin;
 use crate::hook::{Source, Style};
 use crate::libvirt::{Class, Driver};
-use crate::witness::{PlanDecision, Planned};
+use crate::observer::{PlanDecision, PlanEntry};
 
 words! {
     /// What becomes of a hook at a call:
@@ -99,8 +99,8 @@ impl From<PlanDecision> for PlanState {
     }
 }
 
-impl From<&Planned> for PlannedHook {
-    fn from(planned: &Planned) -> PlannedHook {
+impl From<&PlanEntry> for PlannedHook {
+    fn from(planned: &PlanEntry) -> PlannedHook {
         PlannedHook {
             hook: planned.hook.clone(),
             event: planned.event.clone(),

@@ -60,12 +60,12 @@ fn name(variable: &CStr) -> String {
 /// Where an argument comes from.
 fn word(job: &Job, index: usize) -> Word {
     let Some((registration, part)) = &job.registered else { return Word::Argument(index) };
-    let (key, words) = match part {
-        Part::Hook => ("command", Some(&registration.command)),
-        Part::Check => ("check", registration.check.as_ref()),
-        Part::Rollback => ("rollback", registration.rollback.as_ref()),
+    let key = match part {
+        Part::Hook => "command",
+        Part::Check => "check",
+        Part::Rollback => "rollback",
     };
-    let words = words.map(Vec::as_slice).unwrap_or_default();
+    let words = part.words(registration).unwrap_or_default();
     if let Some(written) = words.get(index) {
         let number = index + 1;
         return Word::OfKey { key, number, written: written.chars().take(MAX_SHOWN).collect() };

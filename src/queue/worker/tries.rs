@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::{Active, Shift, Sulk, Tried, is_suspect};
 use crate::config::TrustPolicy;
-use crate::document::exchange::Change;
 use crate::document::file::{self, Place as DocumentPlace};
+use crate::observer::{Notice, Observer};
 use crate::process::job::{Ended, Job, Outcome};
 use crate::queue::item::{self, Body, EXPIRES, Head};
 use crate::queue::outcome;
@@ -19,8 +19,7 @@ use crate::record::mover;
 use crate::record::recorder::{Place, Recorder};
 use crate::state::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
-use crate::verdict::{self, Failure};
-use crate::witness::{Fact, Run, Witness};
+use crate::verdict;
 
 /// After the queue couldn't be written, nothing is started for a while: first this long, then twice
 /// as long each time, up to the longest.
@@ -170,9 +169,9 @@ impl Shift<'_> {
         let mut recorder = outcome::begin(self.settings, self.surroundings, head, document);
         let own = head.queued_by();
         let (path, at) = (Some(body.job.program()), Instant::now());
-        let started = Fact::Started { label: &head.hook, device: None, path, at };
-        recorder.see(&own, &started);
-        self.witness.see(&own, &started);
+        let started = Notice::Started { label: &head.hook, device: None, path, at };
+        recorder.observe(&own, &started);
+        self.observer.observe(&own, &started);
         recorder
     }
 
@@ -244,29 +243,12 @@ impl Shift<'_> {
         mut recorder: Recorder,
     ) {
         let status = fault.as_ref().map_or(0, |(status, _)| *status);
-        let failure = fault.map(|(status, what)| Failure {
-            label: head.hook.clone(),
-            status,
-            what,
-            stderr: ended.stderr.end(verdict::MAX_STDERR),
-            kill: false,
-            is_tolerated: true,
-        });
-        let run = Run {
-            label: head.hook.clone(),
-            event: head.event.clone(),
-            device: None,
-            path: program,
-            ended: Some(ended),
-            change: Change::None,
-            failure,
-            job: Some(head.id.clone()),
-        };
+        let run = outcome::run(head, program, Some(ended), fault);
         let own = head.queued_by();
-        let fact = Fact::Over(&run);
-        recorder.see(&own, &fact);
-        self.witness.see(&own, &fact);
-        let place = outcome::finish(recorder, self.witness, head, status);
+        let notice = Notice::Finished(&run);
+        recorder.observe(&own, &notice);
+        self.observer.observe(&own, &notice);
+        let place = outcome::finish(recorder, self.observer, head, status);
         self.recorded(place);
     }
 
@@ -285,8 +267,8 @@ impl Shift<'_> {
                 "detached: {what}; tried again, {} of {} times",
                 head.attempts, head.retries
             );
-            let fact = Fact::Warning { label: &head.hook, words: &words };
-            self.witness.see(&head.queued_by(), &fact);
+            let notice = Notice::Warning { label: &head.hook, words: &words };
+            self.observer.observe(&head.queued_by(), &notice);
             if let Err(error) = self.queue.keep(&mut head) {
                 self.trouble(&head, &format!("the queue can't be written: {error}"));
             }

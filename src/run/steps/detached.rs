@@ -4,17 +4,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
 use super::{Obstacle, Prepared, StepRunner};
-use crate::document::exchange::Change;
 use crate::hook::Style;
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::{files, ulid};
+use crate::observer::{HookRun, Notice};
 use crate::plan::Step;
 use crate::process::exit_status::OWN_TROUBLE;
 use crate::process::job::Job;
 use crate::process::job::Part;
 use crate::queue::{Item, Queue, item};
 use crate::run::launch::DocumentFile;
-use crate::witness::{Fact, Run};
 
 impl StepRunner<'_> {
     /// Leaves a detached hook to the queue, with all that it would have been started with.
@@ -42,17 +41,8 @@ impl StepRunner<'_> {
             return self.hindered(step, number, obstacle);
         }
         self.has_queued = true;
-        let run = Run {
-            label: step.hook.label.clone(),
-            event: step.event.as_deref().map(str::to_owned),
-            device: self.launcher.device_label(&step),
-            path: step.hook.path.clone(),
-            ended: None,
-            change: Change::None,
-            failure: None,
-            job: Some(id),
-        };
-        self.tell(&Fact::Over(&run));
+        let run = HookRun::queued(self.identity_of(&step), id);
+        self.tell(&Notice::Finished(&run));
         Prepared::over(step, number, run)
     }
 

@@ -4,13 +4,13 @@
 use std::time::Instant;
 
 use super::{StepRunner, goes_beside};
-use crate::hook::{Hook, OnFailure};
+use crate::hook::OnFailure;
+use crate::observer::{NotRun, Notice};
 use crate::plan::{Decision, Step};
 use crate::process::job::Part;
 use crate::process::startable;
 use crate::run::launch::DocumentFile;
 use crate::trust::Trust;
-use crate::witness::{Fact, NotRun};
 
 impl StepRunner<'_> {
     /// Decides each step anew, as far as that can be known without running anything: whether it is
@@ -43,13 +43,12 @@ impl StepRunner<'_> {
     fn foresee_one(&mut self, step: &mut Step, number: usize) {
         let mut trust = Trust::new(self.launcher.occasion.surroundings.user);
         if let Some(warning) = step.judge(&mut trust, self.launcher.occasion.settings.trust) {
-            self.tell(&Fact::Warning { label: &step.hook.label, words: &warning });
+            self.tell(&Notice::Warning { label: &step.hook.label, words: &warning });
         }
         if step.decision != Decision::Run {
             return;
         }
-        let parts = [has_check(&step.hook).then_some(Part::Check), Some(Part::Hook)];
-        let mut parts = parts.into_iter().flatten();
+        let mut parts = [Part::Check, Part::Hook].into_iter().filter(|part| step.has(*part));
         if let Some(decision) = parts.find_map(|part| self.foresee_part(step, number, part)) {
             step.decision = decision;
         }
@@ -74,7 +73,7 @@ impl StepRunner<'_> {
             Part::Check => Some(Decision::Out(format!("its check says no: it {obstacle}"))),
             Part::Hook | Part::Rollback if step.hook.detached().is_some() => {
                 let words = format!("it is queued, and would fail when its turn comes: {obstacle}");
-                self.tell(&Fact::Warning { label: &step.hook.label, words: &words });
+                self.tell(&Notice::Warning { label: &step.hook.label, words: &words });
                 None
             }
             Part::Hook | Part::Rollback => {
@@ -82,8 +81,4 @@ impl StepRunner<'_> {
             }
         }
     }
-}
-
-fn has_check(hook: &Hook) -> bool {
-    hook.registration.as_ref().is_some_and(|registration| registration.check.is_some())
 }

@@ -3,19 +3,19 @@
 
 use std::time::{Duration, Instant};
 
-use super::{STDERR_END, StepRunner, Tried};
-use crate::document::exchange::{Change, Snapshot};
+use super::{StepRunner, Tried};
+use crate::document::exchange::Snapshot;
 use crate::hook::Style;
 use crate::libvirt::Class;
 use crate::machine::{sys, watchdog};
+use crate::observer::{HookIdentity, HookRun, Notice};
 use crate::plan::Step;
 use crate::process::exit_status::TIMED_OUT;
 use crate::process::job::Part;
 use crate::process::stored_job::{Bytes, StoredJob};
 use crate::run::launch::DocumentFile;
 use crate::run::left_rollback::LeftRollback;
-use crate::verdict::{self, Failure};
-use crate::witness::{Fact, Run};
+use crate::verdict;
 
 /// What all rollbacks of a call have together.
 pub(crate) const ROLLBACK_TIME: Duration = Duration::from_secs(30);
@@ -62,7 +62,7 @@ impl StepRunner<'_> {
         let ends = Instant::now() + ROLLBACK_TIME;
         for tried in tried.iter().rev().filter(|tried| tried.run.failure.is_none()) {
             watchdog::go_on();
-            if has_rollback(&tried.step) {
+            if tried.step.has(Part::Rollback) {
                 self.roll_back_one(tried, ends);
                 tried.left.into_iter().for_each(sys::rolled_back);
             }
@@ -94,7 +94,7 @@ impl StepRunner<'_> {
             Ok(launch) => {
                 let device = tried.run.device.as_deref();
                 let at = Instant::now();
-                self.tell(&Fact::Started { label: &label, device, path: Some(&path), at });
+                self.tell(&Notice::Started { label: &label, device, path: Some(&path), at });
                 let ended = self.launcher.supervisor.run(vec![launch.job], &mut |_| {}).pop();
                 if let Some(copy) = launch.copy {
                     self.launcher.exchange.drop_copy(&copy);
@@ -103,32 +103,11 @@ impl StepRunner<'_> {
                 (ended, fault)
             }
         };
-        let stderr = ended.as_ref().map(|ended| ended.stderr.end(STDERR_END)).unwrap_or_default();
-        let failure = fault.map(|(status, what)| Failure {
-            label: label.clone(),
-            status,
-            what,
-            stderr,
-            kill: false,
-            is_tolerated: true,
-        });
-        self.undone.extend(failure.clone());
-        let run = Run {
-            label,
-            event: tried.run.event.clone(),
-            device: tried.run.device.clone(),
-            path,
-            ended,
-            change: Change::None,
-            failure,
-            job: None,
-        };
-        self.tell(&Fact::Over(&run));
+        let (event, device) = (tried.run.event.clone(), tried.run.device.clone());
+        let run = HookRun::tolerated(HookIdentity { label, event, device, path }, ended, fault);
+        self.undone.extend(run.failure.clone());
+        self.tell(&Notice::Finished(&run));
     }
-}
-
-pub(super) fn has_rollback(step: &Step) -> bool {
-    step.hook.registration.as_ref().is_some_and(|registration| registration.rollback.is_some())
 }
 
 fn rollback_label(step: &Step) -> String {
