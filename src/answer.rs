@@ -56,3 +56,156 @@ fn truncate(text: &mut String) {
         text.push('\n');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::libvirt::Driver;
+
+    const GATE: [&str; 2] = ["prepare", "begin"];
+    /// A gate at which libvirt takes a document.
+    const FILTER: [&str; 2] = ["migrate", "begin"];
+    const LIVE: [&str; 2] = ["started", "begin"];
+    const NOTIFY: [&str; 2] = ["stopped", "end"];
+    /// An operation that this version doesn't know.
+    const UNKNOWN: [&str; 2] = ["paused", "begin"];
+
+    fn call([operation, sub]: [&str; 2]) -> Call {
+        Call::new(Driver::Qemu, ["g", operation, sub, "-"].map(Into::into).into())
+    }
+
+    fn failure(label: &str, status: i32) -> Failure {
+        Failure {
+            label: label.to_owned(),
+            status,
+            what: format!("exit status {status}"),
+            stderr: Vec::new(),
+            kill: false,
+            is_tolerated: false,
+        }
+    }
+
+    fn killing(label: &str, status: i32) -> Failure {
+        Failure { kill: true, ..failure(label, status) }
+    }
+
+    fn tolerated(label: &str, status: i32) -> Failure {
+        Failure { is_tolerated: true, ..failure(label, status) }
+    }
+
+    fn conclude_by_words(
+        words: [&str; 2],
+        troubles: &[&str],
+        failures: &[Failure],
+        is_terminated: bool,
+    ) -> Answer {
+        let troubles: Vec<String> = troubles.iter().map(|&words| words.to_owned()).collect();
+        conclude(&call(words), &troubles, failures, is_terminated)
+    }
+
+    #[test]
+    fn the_class_decides_what_libvirt_is_told_of_failures_and_of_our_own_trouble() {
+        const A3: &str = "hookmux: a: exit status 3";
+        const B4: &str = "hookmux: b: exit status 4";
+        const T6: &str = "hookmux: t: exit status 6";
+        const OURS: &str = "hookmux: settings lost";
+        const TERM: &str = "hookmux: ended by SIGTERM";
+        let (a, b, t) = (failure("a", 3), failure("b", 4), tolerated("t", 6));
+        let (k, ours) = (killing("k", 5), "settings lost");
+        let one = std::slice::from_ref::<Failure>;
+        #[rustfmt::skip]
+        let table: &[([&str; 2], &[&str], &[Failure], bool, i32, &[&str])] = &[
+            // all is well: nothing is said
+            (GATE,    &[],            &[],                     false, 0,   &[]),
+            (FILTER,  &[],            &[],                     false, 0,   &[]),
+            (LIVE,    &[],            &[],                     false, 0,   &[]),
+            (NOTIFY,  &[],            &[],                     false, 0,   &[]),
+            (UNKNOWN, &[],            &[],                     false, 0,   &[]),
+            // one that fails
+            (GATE,    &[],            one(&a),                 false, 3,   &[A3]),
+            (FILTER,  &[],            one(&a),                 false, 3,   &[A3]),
+            (LIVE,    &[],            one(&a),                 false, 0,   &[]),
+            (NOTIFY,  &[],            one(&a),                 false, 3,   &[A3]),
+            (UNKNOWN, &[],            one(&a),                 false, 0,   &[]),
+            // one whose failure libvirt is to be told also where it kills
+            (GATE,    &[],            one(&k),                 false, 5,   &["hookmux: k: exit status 5"]),
+            (LIVE,    &[],            one(&k),                 false, 5,   &["hookmux: k: exit status 5"]),
+            (NOTIFY,  &[],            one(&k),                 false, 5,   &["hookmux: k: exit status 5"]),
+            (UNKNOWN, &[],            one(&k),                 false, 5,   &["hookmux: k: exit status 5"]),
+            // one whose failure changes nothing, and is told only beside others
+            (GATE,    &[],            one(&t),                 false, 0,   &[]),
+            (LIVE,    &[],            one(&t),                 false, 0,   &[]),
+            (NOTIFY,  &[],            one(&t),                 false, 0,   &[]),
+            (GATE,    &[],            &[t.clone(), a.clone()], false, 3,   &[T6, A3]),
+            // several: the first that counts
+            (GATE,    &[],            &[a.clone(), b.clone()], false, 3,   &[A3, B4]),
+            (GATE,    &[],            &[b.clone(), a.clone()], false, 4,   &[B4, A3]),
+            (NOTIFY,  &[],            &[b.clone(), a.clone()], false, 4,   &[B4, A3]),
+            (LIVE,    &[],            &[a.clone(), b.clone()], false, 0,   &[]),
+            (LIVE,    &[],            &[a.clone(), k.clone()], false, 5,   &[A3, "hookmux: k: exit status 5"]),
+            // trouble of our own shuts a gate, and nothing else
+            (GATE,    &[ours],        &[],                     false, 125, &[OURS]),
+            (FILTER,  &[ours],        &[],                     false, 125, &[OURS]),
+            (LIVE,    &[ours],        &[],                     false, 0,   &[]),
+            (NOTIFY,  &[ours],        &[],                     false, 0,   &[]),
+            (UNKNOWN, &[ours],        &[],                     false, 0,   &[]),
+            (GATE,    &[ours, "2nd"], &[],                     false, 125, &[OURS, "hookmux: 2nd"]),
+            // beside failures: a hook's own status, the trouble in front
+            (GATE,    &[ours],        one(&a),                 false, 3,   &[OURS, A3]),
+            (GATE,    &[ours],        one(&t),                 false, 125, &[OURS, T6]),
+            (NOTIFY,  &[ours],        one(&a),                 false, 3,   &[A3]),
+            (LIVE,    &[ours],        one(&k),                 false, 5,   &["hookmux: k: exit status 5"]),
+            // SIGTERM: whatever else there was, and never at what runs
+            (GATE,    &[],            &[],                     true,  143, &[TERM]),
+            (FILTER,  &[],            &[],                     true,  143, &[TERM]),
+            (NOTIFY,  &[],            &[],                     true,  143, &[TERM]),
+            (LIVE,    &[],            &[],                     true,  0,   &[]),
+            (UNKNOWN, &[],            &[],                     true,  0,   &[]),
+            (GATE,    &[],            one(&a),                 true,  143, &[A3]),
+            (NOTIFY,  &[],            one(&t),                 true,  143, &[T6]),
+            (LIVE,    &[],            one(&k),                 true,  0,   &[]),
+            (GATE,    &[ours],        &[],                     true,  143, &[OURS, TERM]),
+            (NOTIFY,  &[ours],        &[],                     true,  143, &[TERM]),
+            (LIVE,    &[ours],        one(&k),                 true,  0,   &[]),
+        ];
+        for (index, (words, troubles, failures, is_terminated, status, lines)) in
+            table.iter().enumerate()
+        {
+            let answer = conclude_by_words(*words, troubles, failures, *is_terminated);
+            let stderr: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let expected = Answer { status: *status, stdout: None, stderr };
+            assert_eq!(answer, expected, "row {index}: {words:?} {troubles:?} {failures:?}");
+        }
+    }
+
+    #[test]
+    fn what_libvirt_reads_is_bounded_and_ends_with_a_line() {
+        let long = "é".repeat(3000);
+        let many: Vec<Failure> = (0..1000).map(|n| failure(&format!("hook-{n}"), 3)).collect();
+        let chatty = Failure { stderr: "x\n".repeat(9000).into(), ..failure("chatty", 3) };
+        for (troubles, failures, is_cut) in [
+            (vec![long.as_str()], vec![], true),
+            (vec![long.as_str(), "second"], many.clone(), true),
+            (vec!["short"; 1000], vec![], true),
+            // the words of failures keep within it by themselves
+            (vec![], many.clone(), false),
+            (vec![], vec![chatty.clone()], false),
+            // with a trouble in front they don't
+            (vec!["short"], vec![chatty], true),
+        ] {
+            let answer = conclude_by_words(GATE, &troubles, &failures, false);
+            let (length, most) = (answer.stderr.len(), verdict::MAX_STDERR);
+            assert!(answer.stderr.ends_with('\n'), "{:?}", answer.stderr);
+            assert!(length <= most, "{length}");
+            // no more is cut off than has to be: not even half of an `é` too much
+            assert!(!is_cut || length >= most - 1, "{length}");
+        }
+    }
+
+    #[test]
+    fn words_of_our_own_can_neither_begin_a_line_nor_move_a_cursor() {
+        let answer = conclude_by_words(GATE, &["a\nhookmux: b\u{1b}[2J"], &[], false);
+        assert_eq!(answer.stderr.lines().count(), 1, "{:?}", answer.stderr);
+        assert!(!answer.stderr.contains('\u{1b}'), "{:?}", answer.stderr);
+    }
+}

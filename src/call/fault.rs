@@ -82,6 +82,7 @@ pub(crate) fn inject(_place: &str) {}
 mod tests {
     use super::*;
     use crate::libvirt::Driver;
+    use crate::libvirt::operation::TABLE;
 
     #[test]
     fn a_fault_never_ends_what_runs_and_never_opens_a_gate() {
@@ -95,6 +96,68 @@ mod tests {
         ] {
             let call = Call::new(driver, words.map(Into::into).into());
             assert_eq!((status(&call), terminated_status(&call)), (fault, terminated), "{words:?}");
+        }
+    }
+
+    /// What libvirt gets where this process falls over, and where SIGTERM ended its work.
+    #[rustfmt::skip]
+    const ANSWERS: &[(&[Driver], &str, i32, i32)] = &[
+        (Driver::GUESTS,     "prepare",      125, 143),
+        (Driver::GUESTS,     "start",        125, 143),
+        (Driver::GUESTS,     "started",      0,   0),
+        (Driver::GUESTS,     "stopped",      0,   143),
+        (Driver::GUESTS,     "release",      0,   143),
+        (Driver::GUESTS,     "migrate",      125, 143),
+        // a failure here can cost the guest's saved state: it is answered at `prepare`
+        (Driver::GUESTS,     "restore",      0,   0),
+        (Driver::GUESTS,     "reconnect",    0,   0),
+        (Driver::GUESTS,     "attach",       0,   0),
+        (&[Driver::Network], "start",        125, 143),
+        (&[Driver::Network], "started",      0,   0),
+        (&[Driver::Network], "stopped",      0,   143),
+        (&[Driver::Network], "updated",      0,   0),
+        (&[Driver::Network], "port-created", 125, 143),
+        (&[Driver::Network], "plugged",      125, 143),
+        (&[Driver::Network], "port-deleted", 0,   143),
+        (&[Driver::Network], "unplugged",    0,   143),
+        (&[Driver::Daemon],  "start",        0,   143),
+        (&[Driver::Daemon],  "shutdown",     0,   143),
+        (&[Driver::Daemon],  "reload",       0,   143),
+    ];
+
+    #[test]
+    fn every_operation_of_every_driver_has_its_answer_to_a_fault_and_to_sigterm() {
+        let mut seen = Vec::new();
+        for row in TABLE {
+            for driver in row.drivers {
+                let of_row = |(drivers, name, ..): &&(&[Driver], &str, i32, i32)| {
+                    drivers.contains(driver) && *name == row.name
+                };
+                let answers: Vec<_> = ANSWERS.iter().filter(of_row).collect();
+                let [(_, name, fault, terminated)] = answers[..] else {
+                    panic!("{driver} {} has {} lines in this test", row.name, answers.len());
+                };
+                let sub = row.sub.unwrap_or("-");
+                let call = Call::new(*driver, ["x", name, sub, "-"].map(Into::into).into());
+                let statuses = (status(&call), terminated_status(&call));
+                assert_eq!(statuses, (*fault, *terminated), "{driver} {name}");
+                seen.push((*driver, *name));
+            }
+        }
+        for (drivers, name, ..) in ANSWERS {
+            for driver in *drivers {
+                assert!(seen.contains(&(*driver, name)), "libvirt has no {driver} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn at_what_is_not_known_a_fault_changes_nothing() {
+        for driver in Driver::ALL {
+            for words in [&[][..], &["x"], &["x", "paused", "begin"], &["x", "prepare", "later"]] {
+                let call = Call::new(driver, words.iter().map(Into::into).collect());
+                assert_eq!((status(&call), terminated_status(&call)), (0, 0), "{driver} {words:?}");
+            }
         }
     }
 }

@@ -435,7 +435,6 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hook::{OnFailure, Style};
     use std::io::Read;
     use std::os::unix::fs::{MetadataExt, symlink};
 
@@ -444,20 +443,7 @@ mod tests {
     const DOCUMENT: &str = "<domain><name>g</name><uuid>u</uuid></domain>\n";
 
     fn hook(source: Source) -> Hook {
-        Hook {
-            label: "e/h".into(),
-            name: "h".into(),
-            path: "h".into(),
-            source,
-            style: Style::Vdsm,
-            on_failure: OnFailure::Fail,
-            kill: false,
-            filter: true,
-            timeout: None,
-            kill_leftovers: false,
-            weight: 0,
-            registration: None,
-        }
+        Hook { source, ..Hook::for_tests("e/h") }
     }
 
     struct Bench {

@@ -119,3 +119,25 @@ impl Hook {
         self.registration.as_ref().filter(|registration| registration.mode == Mode::Detached)
     }
 }
+
+#[cfg(test)]
+impl Hook {
+    /// A script of an event directory, in vdsm's style, as it is with the usual settings.
+    pub(crate) fn for_tests(label: &str) -> Hook {
+        let name = label.rsplit('/').next().unwrap_or(label);
+        Hook {
+            label: label.to_owned(),
+            name: name.into(),
+            path: label.into(),
+            source: Source::EventDirectory,
+            style: Style::Vdsm,
+            on_failure: OnFailure::Fail,
+            kill: false,
+            filter: true,
+            timeout: None,
+            kill_leftovers: false,
+            weight: 0,
+            registration: None,
+        }
+    }
+}

@@ -197,7 +197,6 @@ mod tests {
     use crate::document::facts::Facts;
     use crate::event;
     use crate::event::Origin;
-    use crate::hook::{OnFailure, Source};
     use crate::libvirt::Driver;
     use crate::libvirt::document::Identity;
     use crate::libvirt::metadata::Device;
@@ -206,23 +205,6 @@ mod tests {
     use crate::occasion;
     use crate::search::State;
     use std::ffi::OsString;
-
-    fn hook(label: &str, style: Style) -> Hook {
-        Hook {
-            label: label.to_owned(),
-            name: label.into(),
-            path: label.into(),
-            source: Source::EventDirectory,
-            style,
-            on_failure: OnFailure::Fail,
-            kill: false,
-            filter: true,
-            timeout: None,
-            kill_leftovers: false,
-            weight: 0,
-            registration: None,
-        }
-    }
 
     fn device(label: &str) -> Device {
         Device {
@@ -242,8 +224,10 @@ mod tests {
     ) -> Vec<String> {
         let call = Call::new(Driver::Qemu, arguments.iter().map(OsString::from).collect());
         let mut candidates = Candidates::default();
-        let active =
-            |label: &str, style| Candidate { hook: hook(label, style), state: State::Active };
+        let active = |label: &str, style| Candidate {
+            hook: Hook { style, ..Hook::for_tests(label) },
+            state: State::Active,
+        };
         for event in event::candidates(&call) {
             let both =
                 ["a", "b"].map(|name| active(&format!("{}/{name}", event.name), Style::Vdsm));

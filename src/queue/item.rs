@@ -649,4 +649,36 @@ mod tests {
         }
         assert!(read > 100, "{read} were jobs");
     }
+
+    #[test]
+    fn a_job_is_tried_once_and_as_often_again_as_its_retries_say() {
+        let clock = Clock::here();
+        for retries in [0, 1, 3, 7] {
+            let mut head = head(json!({"retries": retries}));
+            for attempt in 1..=retries + 1 {
+                assert_eq!(head.begin(), format!("{ID}-{attempt}"));
+                // one that was taken back doesn't count
+                head.take_back();
+                assert_eq!((head.run.as_ref(), head.attempts), (None, attempt - 1));
+                head.begin();
+                assert_eq!(head.fail("no", &clock), attempt <= retries, "{attempt} of {retries}");
+                assert_eq!((head.run.as_ref(), head.last.as_deref()), (None, Some("no")));
+            }
+            assert_eq!(u64::from(head.attempts), head.tries());
+            // and anew, once it is brought back
+            head.deaths = 2;
+            head.put_aside = Some("why".to_owned());
+            head.renew(&clock);
+            assert_eq!((head.attempts, head.deaths, head.pause(&clock)), (0, 0, Duration::ZERO));
+            assert_eq!((head.last.as_ref(), head.put_aside.as_ref()), (None, None));
+            assert!(head.age(&clock) < Duration::from_secs(60));
+        }
+    }
+
+    #[test]
+    fn what_went_wrong_is_kept_in_part() {
+        let mut head = head(json!({}));
+        head.fail(&"é".repeat(2 * MAX_LAST_CHARS), &Clock::here());
+        assert_eq!(head.last, Some("é".repeat(MAX_LAST_CHARS)));
+    }
 }

@@ -359,4 +359,62 @@ mod tests {
             assert!(many < few * 40, "{few:?} {many:?}");
         }
     }
+
+    #[test]
+    fn a_job_expires_wherever_it_stands_but_where_it_runs() {
+        let block = |waiting: &mut Waiting| waiting.block("a", Obstacle::Bypass);
+        let pause = |waiting: &mut Waiting| waiting.pause(head("a", "g", 1), 5000);
+        let run = |waiting: &mut Waiting| waiting.activate("a");
+        let table: [(&str, &dyn Fn(&mut Waiting), bool); 4] = [
+            ("ready", &|_| {}, true),
+            ("blocked", &block, true),
+            ("paused", &pause, true),
+            ("running", &run, false),
+        ];
+        for (place, put, expires) in table {
+            let mut waiting = Waiting::default();
+            add(&mut waiting, "a", "g", 1);
+            assert_eq!(next(&mut waiting).as_deref(), Some("a"));
+            put(&mut waiting);
+            let expected = expires.then_some("a");
+            assert_eq!(waiting.expired(1000), None, "{place}: not yet");
+            assert_eq!(waiting.expired(1001).as_deref(), expected, "{place}");
+            let due = waiting.next_change_ns();
+            assert_eq!(due, expires.then_some(1000), "{place}: it is looked at then");
+        }
+        // also behind another, which runs
+        let mut waiting = Waiting::default();
+        for (id, at) in [("a", 1), ("b", 2)] {
+            add(&mut waiting, id, "g", at);
+        }
+        waiting.activate("a");
+        assert_eq!(waiting.expired(1001).as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn a_job_that_is_known_stays_as_it_is() {
+        let mut waiting = Waiting::default();
+        add(&mut waiting, "a", "g", 1);
+        waiting.block("a", Obstacle::Suspect);
+        add(&mut waiting, "a", "g", 1);
+        assert_eq!(next(&mut waiting), None, "still blocked");
+        waiting.activate("a");
+        add(&mut waiting, "a", "g", 1);
+        assert_eq!(next(&mut waiting), None, "still running");
+        assert!(waiting.idle_ids().is_empty());
+        waiting.remove("a").unwrap();
+        assert!(waiting.is_empty() && waiting.remove("a").is_none());
+    }
+
+    #[test]
+    fn what_is_not_known_is_passed_over() {
+        let mut waiting = Waiting::default();
+        waiting.activate("a");
+        waiting.block("a", Obstacle::Bypass);
+        waiting.pause(head("a", "g", 1), 5);
+        waiting.unblock_one(&Obstacle::Bypass);
+        waiting.unblock_all(&Obstacle::Bypass);
+        assert!(waiting.is_empty() && waiting.obstacles().next().is_none());
+        assert_eq!((next(&mut waiting), waiting.next_change_ns()), (None, None));
+    }
 }
