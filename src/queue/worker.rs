@@ -393,9 +393,9 @@ mod tests {
     #[derive(Default)]
     struct Told(Vec<String>);
 
-    impl Witness for Told {
-        fn see(&mut self, _: &Execution, fact: &Fact<'_>) {
-            if let Fact::Trouble(words) | Fact::Warning { words, .. } = fact {
+    impl Observer for Told {
+        fn observe(&mut self, _: &Execution, fact: &Notice<'_>) {
+            if let Notice::OwnError(words) | Notice::Warning { words, .. } = fact {
                 self.0.push((*words).to_owned());
             }
         }
@@ -447,7 +447,7 @@ mod tests {
             watch: Watch::new(queue.directory().path().unwrap()),
             active: Vec::new(),
             started: 0,
-            witness: &mut told,
+            observer: &mut told,
             bypass: Bypass::default(),
             sulk: None,
             records: 0,
@@ -495,11 +495,11 @@ mod tests {
     }
 
     fn ago(seconds: u64) -> u64 {
-        clock::wall_s() - seconds
+        crate::machine::clock::unix_seconds() - seconds
     }
 
     fn ahead(seconds: u64) -> u64 {
-        clock::wall_s() + seconds
+        crate::machine::clock::unix_seconds() + seconds
     }
 
     #[test]

@@ -466,10 +466,10 @@ mod tests {
     use crate::document::facts::Facts;
     use crate::event::Origin;
     use crate::libvirt::{Call, Document, Driver};
+    use crate::observer::Observer;
     use crate::occasion::{self, Execution};
     use crate::process::capture::Capture;
     use crate::process::supervise::Supervisor;
-    use crate::witness::Witness;
 
     fn step(label: &str) -> Step {
         Step {
@@ -507,7 +507,7 @@ mod tests {
     }
 
     /// What became of a hook; `None` where it could not be tried.
-    fn run_of(outcome: Option<Outcome>, failure: Option<Failure>) -> Run {
+    fn run_of(outcome: Option<Outcome>, failure: Option<Failure>) -> HookRun {
         let ended = outcome.map(|outcome| Ended {
             outcome,
             duration: Duration::ZERO,
@@ -516,7 +516,7 @@ mod tests {
             leftovers: Vec::new(),
             unkillable: false,
         });
-        Run {
+        HookRun {
             label: "x".to_owned(),
             event: None,
             device: None,
@@ -630,12 +630,12 @@ mod tests {
     #[derive(Default)]
     struct Told(Vec<String>);
 
-    impl Witness for Told {
-        fn see(&mut self, _: &Execution, fact: &Fact<'_>) {
+    impl Observer for Told {
+        fn observe(&mut self, _: &Execution, fact: &Notice<'_>) {
             match fact {
-                Fact::Out { label, why } => self.0.push(format!("{label} out: {why}")),
-                Fact::Warning { label, words } => self.0.push(format!("{label} warns: {words}")),
-                Fact::Over(run) => {
+                Notice::Skipped { label, why } => self.0.push(format!("{label} out: {why}")),
+                Notice::Warning { label, words } => self.0.push(format!("{label} warns: {words}")),
+                Notice::Finished(run) => {
                     let status = run.failure.as_ref().map_or(0, |failure| failure.status);
                     self.0.push(format!("{} over: {status}", run.label));
                 }
@@ -706,7 +706,7 @@ mod tests {
                 ],
                 // what has no part is told first of all
                 vec![
-                    format!("a out: {}", NotRun::NoPart("no part")),
+                    format!("a out: {}", NotRun::NotConcerned("no part")),
                     "c warns: no permission".to_owned(),
                     "b over: 126".to_owned(),
                     "d over: 125".to_owned(),
