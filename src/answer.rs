@@ -105,6 +105,7 @@ mod tests {
 
     #[test]
     fn the_class_decides_what_libvirt_is_told_of_failures_and_of_our_own_trouble() {
+        type Row<'a> = ([&'a str; 2], &'a [&'a str], &'a [Failure], bool, i32, &'a [&'a str]);
         const A3: &str = "hookmux: a: exit status 3";
         const B4: &str = "hookmux: b: exit status 4";
         const T6: &str = "hookmux: t: exit status 6";
@@ -113,8 +114,10 @@ mod tests {
         let (a, b, t) = (failure("a", 3), failure("b", 4), tolerated("t", 6));
         let (k, ours) = (killing("k", 5), "settings lost");
         let one = std::slice::from_ref::<Failure>;
+        // the operation, troubles of our own, failures, whether SIGTERM came; then the exit status and
+        // the lines on standard error
         #[rustfmt::skip]
-        let table: &[([&str; 2], &[&str], &[Failure], bool, i32, &[&str])] = &[
+        let table: &[Row<'_>] = &[
             // all is well: nothing is said
             (GATE,    &[],            &[],                     false, 0,   &[]),
             (FILTER,  &[],            &[],                     false, 0,   &[]),

@@ -362,10 +362,11 @@ mod tests {
 
     #[test]
     fn a_job_expires_wherever_it_stands_but_where_it_runs() {
+        type Put<'a> = &'a dyn Fn(&mut Waiting);
         let block = |waiting: &mut Waiting| waiting.block("a", Obstacle::Bypass);
         let pause = |waiting: &mut Waiting| waiting.pause(head("a", "g", 1), 5000);
         let run = |waiting: &mut Waiting| waiting.activate("a");
-        let table: [(&str, &dyn Fn(&mut Waiting), bool); 4] = [
+        let table: [(&str, Put<'_>, bool); 4] = [
             ("ready", &|_| {}, true),
             ("blocked", &block, true),
             ("paused", &pause, true),

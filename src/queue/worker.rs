@@ -376,7 +376,7 @@ pub(crate) fn flush(
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     use serde_json::{Value, json};
 
@@ -580,7 +580,8 @@ mod tests {
 
     #[test]
     fn a_job_waits_for_the_end_of_the_call_that_queued_it() {
-        let mut call = Command::new("sleep").arg("60").spawn().unwrap();
+        // it ends with this test, whatever comes of it
+        let mut call = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let pid = i32::try_from(call.id()).unwrap();
         let start = crate::machine::proc::start_time(pid).unwrap();
         let jobs = [json!({"caller": Caller { pid, start }})];
@@ -647,14 +648,19 @@ mod tests {
             let job = json!({"retries": retries, "attempts": attempts, "deaths": deaths});
             let told = with_worker(9, &[job], |shift| {
                 assert_eq!(start_all(shift), "1", "{place}");
+                let before_ns = shift.clock.now_ns();
                 end(shift, 0, outcome);
+                let after_ns = shift.clock.now_ns();
                 let head = shift.queue.head("1").ok();
-                let seen = head.map(|head| {
+                let seen = head.as_ref().map(|head| (head.attempts, head.deaths));
+                assert_eq!(seen, left.map(|(attempts, deaths, _)| (attempts, deaths)), "{place}");
+                if let (Some(head), Some((.., pause_s))) = (head, left) {
                     assert_eq!(head.run, None, "{place}: nothing runs any more");
-                    let pause_s = head.pause(&shift.clock).as_millis().div_ceil(1000);
-                    (head.attempts, head.deaths, pause_s)
-                });
-                assert_eq!(seen, left, "{place}");
+                    let due_ns = head.due.map_or(after_ns, |due| due.boottime_ns);
+                    let pause_ns = pause_s * 1_000_000_000;
+                    let expected = before_ns + pause_ns..=after_ns + pause_ns;
+                    assert!(expected.contains(&due_ns), "{place}: {due_ns} {expected:?}");
+                }
                 assert_eq!(shift.waiting.contains("1"), left.is_some(), "{place}");
             });
             assert_eq!(told.len(), usize::from(!words.is_empty()), "{place}: {told:?}");
@@ -675,10 +681,10 @@ mod tests {
         let second = Duration::from_secs(1);
         #[rustfmt::skip]
         let table = [
-            (vec![json!({"not_before": ahead(30)})],                                 28 * second..=30 * second),
-            (vec![json!({"not_before": ahead(30)}), json!({"object": "b", "not_before": ahead(9)})], 7 * second..=9 * second),
+            (vec![json!({"not_before": ahead(50)})],                                 30 * second..=50 * second),
+            (vec![json!({"not_before": ahead(50)}), json!({"object": "b", "not_before": ahead(25)})], second..=25 * second),
             // one that expires before that
-            (vec![json!({"not_before": ahead(30), "queued_at": ago(3580)})],         17 * second..=20 * second),
+            (vec![json!({"not_before": ahead(50), "queued_at": ago(3575)})],         second..=25 * second),
             (vec![json!({"lock": "x"}), json!({"object": "b", "lock": "x"})],        ASK_AGAIN..=ASK_AGAIN),
             (vec![json!({"max_parallel": 1}), json!({"object": "b", "max_parallel": 1})], ASK_AGAIN..=ASK_AGAIN),
             // all run: nothing to ask for
