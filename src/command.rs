@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
-use crate::machine::sanitize::is_unseen;
+use crate::machine::sanitize::is_invisible;
 
 /// What is to be done about something: a command, or words where no command does it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ pub(crate) fn quoted(word: impl AsRef<OsStr>) -> String {
     let bytes = word.as_ref().as_bytes();
     let printable = std::str::from_utf8(bytes)
         .ok()
-        .filter(|text| text.chars().all(|character| !is_unseen(character)));
+        .filter(|text| text.chars().all(|character| !is_invisible(character)));
     if let Some(text) = printable {
         // nothing in it means more to a shell than itself, behind a command's name
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);

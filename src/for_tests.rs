@@ -64,7 +64,7 @@ pub mod machine {
         pub use crate::machine::sanitize::{line, text};
     }
     pub mod ulid {
-        pub use crate::machine::ulid::is_one;
+        pub use crate::machine::ulid::is_valid;
     }
 }
 pub mod memory {
@@ -88,7 +88,7 @@ pub mod process {
 pub mod queue {
     pub use crate::queue::{Body, Head, Queue, Unread};
     pub mod clock {
-        pub use crate::machine::clock::Clock;
+        pub use crate::machine::clock::BootClock;
     }
     pub mod item {
         pub use crate::queue::item::{Body, FORMAT, Head};

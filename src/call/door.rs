@@ -24,17 +24,17 @@ use crate::witness::{Both, Fact, Witness};
 pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
     let call = Call::new(front.driver, arguments);
     fault::guard(&call);
-    sys::remember_place();
+    sys::remember_start_context();
     let front = absolute(front);
     settle();
     fault::inject("start");
     let mut recorder = Recorder::new(Cause::Libvirt);
     let mut journal = Journal::default();
     let answer = call::handle(&front, &call, &mut Both(&mut recorder, &mut journal));
-    watchdog::go_on();
+    watchdog::progress();
     let status = give(&answer);
-    sys::answered(status);
-    watchdog::go_on();
+    sys::set_final_status(status);
+    watchdog::progress();
     keep(recorder, journal, &answer, &front.hooks_dir);
     sys::exit_now(status)
 }

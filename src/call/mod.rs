@@ -48,7 +48,7 @@ pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> A
     let surroundings = Surroundings::here(&front.hooks_dir);
     let mut trust = Trust::new(surroundings.user);
     let mut loaded = config::load(&surroundings, &mut trust, true);
-    watchdog::go_on();
+    watchdog::progress();
     // a session daemon calls the same links as its user: hooks are the administrator's, but for
     // scripts that libvirt itself would call
     let scope = loaded.narrow(&surroundings);
@@ -79,9 +79,9 @@ pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> A
         }
         Err(words) => witness.see(&Execution::new(call, None), &Fact::Trouble(&words)),
     }
-    watchdog::go_on();
+    watchdog::progress();
     let candidates = candidates::find(call, settings, &trust, front.beside);
-    watchdog::go_on();
+    watchdog::progress();
     if candidates.is_empty() && scope == Scope::DropIns {
         return Answer::default();
     }
@@ -171,7 +171,7 @@ pub(crate) fn answer(
     witness: &mut dyn Witness,
 ) -> Answer {
     let (call, settings) = (occasion.call, occasion.settings);
-    watchdog::go_on();
+    watchdog::progress();
     let is_silent = matches!(handling, Handling::NoHooks) && settings.record != RecordPolicy::All;
     if !is_silent {
         witness.see(&occasion.execution, &Fact::Begun(&occasion));
@@ -336,8 +336,8 @@ impl Hooks<'_> {
         let started = occasion.started.as_deref();
         let planned = witness::Plan { planned: &planned, origin, started };
         witness.see(execution, &Fact::Planned(planned));
-        watchdog::go_on();
-        if watchdog::is_on() {
+        watchdog::progress();
+        if watchdog::is_active() {
             let place = Place::new(settings);
             let (hooks_dir, runtime_dir) = (settings.hooks_dir.clone(), &settings.runtime_dir);
             take_over::prepare(execution, hooks_dir, &place, runtime_dir);

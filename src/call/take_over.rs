@@ -91,7 +91,7 @@ pub fn main(descriptor: Option<OsString>) -> ! {
 
 fn read(descriptor: i32) -> io::Result<Left> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-    let mut file = File::from(sys::taken_over(descriptor)?);
+    let mut file = File::from(sys::take_over_descriptor(descriptor)?);
     if !file.metadata()?.is_file() {
         return Err(invalid());
     }
@@ -199,7 +199,7 @@ fn roll_back(
         is_tolerated: true,
     });
     if let Some(failure) = &failure {
-        sys::say(format!("{}\n", failure.line()).as_bytes());
+        sys::write_stderr(format!("{}\n", failure.line()).as_bytes());
     }
     let run = Run {
         label: rollback.label.clone(),

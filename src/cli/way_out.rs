@@ -95,7 +95,7 @@ fn install(program: &OsStr) -> Fix {
 }
 
 fn is_text(path: &Path) -> bool {
-    files::beginning(path, LOOK_AT_BYTES).is_ok_and(|bytes| shell_text::is_text(&bytes))
+    files::read_beginning(path, LOOK_AT_BYTES).is_ok_and(|bytes| shell_text::is_text(&bytes))
 }
 
 /// What is to be done where there is nobody whose rights a registration's programs could have.
@@ -118,8 +118,8 @@ pub(super) fn of_state(state: &State, path: &Path, settings: &Settings) -> Optio
     Some(match state {
         // a text that lies beside hooks is none, and must not become one
         State::NotExecutable => {
-            let is_script =
-                files::beginning(path, LOOK_AT_BYTES).is_ok_and(|bytes| head(&bytes) != Head::None);
+            let is_script = files::read_beginning(path, LOOK_AT_BYTES)
+                .is_ok_and(|bytes| head(&bytes) != Head::None);
             match is_script {
                 true => Fix::run(&words!["chmod", "a+x", path]),
                 false => Fix::run(&words!["mv", "-n", path, &settings.hooks_dir]),

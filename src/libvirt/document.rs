@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::limits::{self, Limit, Look};
 use super::xml::{self, Piece, Pieces};
-use crate::machine::cut;
+use crate::machine::truncate;
 
 /// The largest document that is taken, in bytes. libvirt's own limit for one string in its
 /// protocol is 4 MiB (`REMOTE_STRING_MAX`).
@@ -216,7 +216,7 @@ fn shortened(words: String) -> String {
         return words;
     }
     let half = MAX_WORDS_BYTES / 2;
-    format!("{}…{}", cut::beginning(&words, half), cut::end(&words, half))
+    format!("{}…{}", truncate::keep_start(&words, half), truncate::keep_end(&words, half))
 }
 
 /// The element that carries name, uuid and metadata: the root, or the first network in `<hookData>`.

@@ -6,7 +6,7 @@ use crate::config::registration::When;
 use crate::config::values::Patterns;
 use crate::libvirt::metadata::Property;
 use crate::libvirt::{Call, Document, Driver};
-use crate::machine::cut;
+use crate::machine::truncate;
 use crate::occasion::Occasion;
 
 /// How much of a value is told, in bytes, and how many networks.
@@ -65,7 +65,7 @@ fn shown(value: &str) -> Cow<'_, str> {
     match value {
         "" => Cow::Borrowed("none"),
         _ if value.len() <= MAX_SHOWN_BYTES => Cow::Borrowed(value),
-        _ => Cow::Owned(format!("{}…", cut::beginning(value, MAX_SHOWN_BYTES))),
+        _ => Cow::Owned(format!("{}…", truncate::keep_start(value, MAX_SHOWN_BYTES))),
     }
 }
 

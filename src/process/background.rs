@@ -48,6 +48,6 @@ pub(crate) fn start(hooks_dir: &Path, words: &[&CStr]) -> io::Result<()> {
         None => spawn(OWN_PROGRAM)?,
     };
     // no hook: it goes on after this call, however that ends
-    sys::process_over(pid);
+    sys::process_ended(pid);
     Ok(())
 }

@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::config::Settings;
 use crate::config::settings::QueueLimits;
 use crate::document::file::{self, Place};
-use crate::machine::clock::Clock;
+use crate::machine::clock::BootClock;
 use crate::machine::files;
 use crate::process::{background, internal};
 use crate::record::spool;
@@ -233,7 +233,7 @@ impl Queue {
     /// # Errors
     /// As [`Queue::ids`].
     pub fn heads(&self) -> io::Result<Vec<Head>> {
-        let clock = Clock::here();
+        let clock = BootClock::here();
         let ids = self.ids()?;
         let mut heads: Vec<Head> = ids.iter().filter_map(|id| self.head(id).ok()).collect();
         heads.sort_by_cached_key(|head| head.order(&clock));
@@ -283,7 +283,7 @@ impl Queue {
         } else {
             self.body(&head).map_err(io::Error::other)?;
         }
-        head.renew(&Clock::here());
+        head.renew(&BootClock::here());
         head.format = item::FORMAT;
         let mut counter = Counter::take(&self.directory);
         if let Some(counter) = &mut counter {

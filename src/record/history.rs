@@ -112,8 +112,8 @@ impl History {
     /// The newest executions for which a filter holds, the newest first.
     pub fn find(&self, filter: &Filter) -> impl Iterator<Item = Head> {
         // a record's name is from its call's time, and may be a little later than the call itself
-        let after = filter.since.map(|since| ulid::first_of(since.saturating_sub(1000)));
-        let before = filter.until.map(|until| ulid::first_of(until.saturating_add(60_000)));
+        let after = filter.since.map(|since| ulid::smallest_at(since.saturating_sub(1000)));
+        let before = filter.until.map(|until| ulid::smallest_at(until.saturating_add(60_000)));
         self.newest()
             .take_while(move |id| after.as_ref().is_none_or(|after| id >= after))
             .filter(move |id| before.as_ref().is_none_or(|before| id <= before))
@@ -176,7 +176,7 @@ impl History {
         }
         // as a table shortens it
         let word = word.trim_matches('…').trim_matches('.').to_ascii_uppercase();
-        if ulid::is_one(&word) {
+        if ulid::is_valid(&word) {
             return vec![word];
         }
         self.newest().filter(|id| id.starts_with(&word) || id.ends_with(&word)).take(20).collect()

@@ -364,7 +364,7 @@ impl Mover<'_> {
     fn look(&self, id: String, now: Duration) -> Option<Kept> {
         let group = self.store.group(&id);
         let size = group.look(&id).ok()?.len();
-        let time = Duration::from_millis(ulid::milliseconds(&id)?);
+        let time = Duration::from_millis(ulid::unix_milliseconds(&id)?);
         let age = now.saturating_sub(time);
         let is_future = time > now + CLOCKS_DIFFER;
         let head = store::read_head(&group, &id).ok();

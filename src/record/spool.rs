@@ -275,7 +275,7 @@ pub(crate) fn ids(directory: &Dir) -> Vec<String> {
         .unwrap_or_default()
         .into_iter()
         .filter_map(|name| name.into_string().ok())
-        .filter(|name| ulid::is_one(name))
+        .filter(|name| ulid::is_valid(name))
         .collect();
     ids.sort_unstable();
     ids

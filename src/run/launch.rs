@@ -19,7 +19,7 @@ use crate::document::exchange::{Copy, Exchange};
 use crate::event;
 use crate::hook::{Source, Style};
 use crate::libvirt::document::MAX_BYTES;
-use crate::machine::privileges::{Identity, Privileges};
+use crate::machine::privileges::{Privileges, UserIdentity};
 use crate::machine::{files, sys};
 use crate::occasion::Occasion;
 use crate::plan::Step;
@@ -411,9 +411,9 @@ fn base(occasion: &Occasion<'_>) -> (Environment, Option<String>) {
 }
 
 /// As a login would: a tool that keeps files at home must not look into the daemon's.
-fn add_user(environment: &mut Environment, identity: &Identity) {
-    environment.set("HOME", identity.entry.as_ref().map_or("/", |entry| entry.home.as_str()));
-    if let Some(entry) = &identity.entry {
+fn add_user(environment: &mut Environment, identity: &UserIdentity) {
+    environment.set("HOME", identity.passwd.as_ref().map_or("/", |entry| entry.home.as_str()));
+    if let Some(entry) = &identity.passwd {
         environment.set("USER", &entry.name);
         environment.set("LOGNAME", &entry.name);
     }
@@ -456,7 +456,7 @@ pub(crate) fn read_environment_file(
 ) -> Result<Vec<(OsString, OsString)>, EnvironmentFileError> {
     let error = |fault| EnvironmentFileError { path: path.to_path_buf(), fault };
     Trust::new(user).file(path).map_err(|refusal| error(Fault::NotTrusted(refusal)))?;
-    let bytes = files::read_asked(path, MAX_ENVIRONMENT_BYTES)
+    let bytes = files::read_known_regular(path, MAX_ENVIRONMENT_BYTES)
         .map_err(|why| error(Fault::Unreadable(why)))?;
     let variables = environment::parse_file(&bytes)
         .map_err(|(line, message)| error(Fault::Syntax { line, message }))?;

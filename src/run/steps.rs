@@ -108,7 +108,7 @@ impl StepRunner<'_> {
             numbered.filter(|(_, step)| self.has_a_part(step)).collect();
         let mut steps = steps.into_iter().peekable();
         while let Some((number, step)) = steps.next() {
-            watchdog::go_on();
+            watchdog::progress();
             if let Some(why) = self.no_more(stopped.as_deref()) {
                 self.tell(&Fact::Out { label: &step.hook.label, why });
                 continue;

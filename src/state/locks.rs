@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::locks::{self, FileLock};
-use crate::machine::{cut, sanitize};
+use crate::machine::{sanitize, truncate};
 use crate::state::{Dir, format};
 
 /// How often a lock that somebody else holds is tried.
@@ -40,7 +40,7 @@ impl Holder {
     pub(crate) fn new(hook: &str, execution: &str) -> Holder {
         Holder {
             format: FORMAT,
-            hook: cut::beginning(hook, MAX_HOOK_BYTES).to_owned(),
+            hook: truncate::keep_start(hook, MAX_HOOK_BYTES).to_owned(),
             execution: execution.to_owned(),
             pid: nix::unistd::getpid().as_raw(),
             since: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),

@@ -237,7 +237,7 @@ impl Dir {
                     parent.make()?;
                     files::private_directory(self.named())?;
                 }
-                None => files::passage_directory(self.named())?,
+                None => files::traversable_directory(self.named())?,
             }
             // somebody else may have been quicker
             self.judge()?;

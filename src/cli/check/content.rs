@@ -24,7 +24,7 @@ const LOOK_AT: u64 = 256 * 1024;
 pub(super) fn beginning(path: &Path) -> Option<Vec<u8>> {
     // reading what the kernel makes up could wait for ever
     let is_made_up = fs::metadata(path).ok()?.len() == 0;
-    if is_made_up { None } else { files::beginning(path, LOOK_AT).ok() }
+    if is_made_up { None } else { files::read_beginning(path, LOOK_AT).ok() }
 }
 
 /// A program, and what `check` calls it.

@@ -10,7 +10,7 @@ use crate::config::diagnostic::Kind;
 use crate::config::settings::FILE_NAME;
 use crate::config::{Diagnostic, Loaded, Registration};
 use crate::machine::files;
-use crate::machine::privileges::Identity;
+use crate::machine::privileges::UserIdentity;
 use crate::process::supervise::Supervisor;
 use crate::process::users;
 use crate::registry::{LOCK_NAME, Source, called, matching};
@@ -150,7 +150,7 @@ fn user(
     registration: &Registration,
     supervisor: &mut Option<Supervisor>,
     findings: &mut Findings,
-) -> Option<Identity> {
+) -> Option<UserIdentity> {
     let run_as = registration.run_as.as_ref()?;
     if supervisor.is_none() {
         *supervisor = Supervisor::new(&[]).ok();

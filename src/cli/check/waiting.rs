@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Findings, Fix, counted, quoted, words};
 use super::survey::Survey;
-use crate::machine::clock::Clock;
+use crate::machine::clock::BootClock;
 use crate::memory::{guest, saves};
 use crate::queue::{Head, Queue, Unread, Usage};
 use crate::state::Shut;
@@ -114,7 +114,7 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
             return findings.add(Code::Unreadable, directory, words, fix);
         }
     };
-    let clock = Clock::here();
+    let clock = BootClock::here();
     for id in &names.ids {
         let path = directory.join(format!("{id}.json"));
         match queue.head(id) {

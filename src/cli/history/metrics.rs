@@ -108,7 +108,7 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
 fn seen(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
-        if character != '\n' && sanitize::is_unseen(character) {
+        if character != '\n' && sanitize::is_invisible(character) {
             let _ = write!(clean, "\\{}", character.escape_unicode());
         } else {
             clean.push(character);
