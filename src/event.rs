@@ -210,7 +210,10 @@ pub fn meant_by(name: &str) -> Vec<&'static str> {
     rows.map(|row| row.name).collect()
 }
 
-fn operations_called(driver: Driver, name: &str) -> impl Iterator<Item = &'static operation::Row> {
+fn operations_called(
+    driver: Driver,
+    name: &str,
+) -> impl Iterator<Item = &'static operation::OperationRow> {
     let rows = operation::TABLE.iter();
     rows.filter(move |row| row.drivers.contains(&driver) && row.name == name)
 }

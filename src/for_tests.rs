@@ -40,17 +40,17 @@ pub mod libvirt {
     pub use crate::libvirt::{Call, Class, Document, Driver, Operation};
     pub mod document {
         pub use crate::libvirt::document::{
-            Identity, Malformed, head, identity, object, parse, text,
+            DocumentIdentity, Malformed, identity, object, parse, read_identity, text,
         };
     }
-    pub mod front {
-        pub use crate::libvirt::front::{Front, is_adopted_name};
+    pub mod invocation {
+        pub use crate::libvirt::invocation::{Invocation, is_adopted_name};
     }
     pub mod metadata {
         pub use crate::libvirt::metadata::{Device, Metadata, Property, read};
     }
     pub mod operation {
-        pub use crate::libvirt::operation::{Row, TABLE};
+        pub use crate::libvirt::operation::{OperationRow, TABLE};
     }
 }
 pub mod machine {

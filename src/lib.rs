@@ -37,5 +37,5 @@ mod witness;
 pub use call::door::driver_main;
 pub use call::take_over;
 pub use cli::main as command_line;
-pub use libvirt::front;
+pub use libvirt::invocation;
 pub use machine::sys::{block_at_start, restore_inherited};

@@ -2,7 +2,7 @@
 
 use std::env;
 
-use hookmux::front::{self, Front};
+use hookmux::invocation::{self, Invocation};
 use hookmux::take_over;
 
 /// musl's own allocator maps and unmaps pages for every few allocations; each costs a page fault,
@@ -20,9 +20,9 @@ static BLOCK_SIGNALS: extern "C" fn() = hookmux::block_at_start;
 fn main() {
     let mut arguments = env::args_os();
     let argv0 = arguments.next().unwrap_or_default();
-    match Front::from_argv0(&argv0) {
-        Some(front) => hookmux::driver_main(&front, arguments.collect()),
-        None if front::is_adopted_name(&argv0) => {}
+    match Invocation::from_argv0(&argv0) {
+        Some(invocation) => hookmux::driver_main(&invocation, arguments.collect()),
+        None if invocation::is_adopted_name(&argv0) => {}
         None if arguments.next().is_some_and(|word| word == take_over::WORD) => {
             take_over::main(arguments.next())
         }

@@ -10,7 +10,7 @@ use nix::sys::stat::{Mode, umask};
 use crate::answer::Answer;
 use crate::call::{self, fault};
 use crate::libvirt::Call;
-use crate::libvirt::front::Front;
+use crate::libvirt::invocation::Invocation;
 use crate::machine::{sys, watchdog};
 use crate::process::exit_status::OWN_TROUBLE;
 use crate::record::form::Cause;
@@ -21,21 +21,21 @@ use crate::record::spool::Dropped;
 use crate::witness::{Both, Fact, Witness};
 
 /// Answers one call of libvirt's. Arguments are never options.
-pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
-    let call = Call::new(front.driver, arguments);
+pub fn driver_main(invocation: &Invocation, arguments: Vec<OsString>) -> ! {
+    let call = Call::new(invocation.driver, arguments);
     fault::guard(&call);
     sys::remember_start_context();
-    let front = absolute(front);
+    let invocation = absolute(invocation);
     settle();
     fault::inject("start");
     let mut recorder = Recorder::new(Cause::Libvirt);
     let mut journal = Journal::default();
-    let answer = call::handle(&front, &call, &mut Both(&mut recorder, &mut journal));
+    let answer = call::handle(&invocation, &call, &mut Both(&mut recorder, &mut journal));
     watchdog::progress();
     let status = give(&answer);
     sys::set_final_status(status);
     watchdog::progress();
-    keep(recorder, journal, &answer, &front.hooks_dir);
+    keep(recorder, journal, &answer, &invocation.hooks_dir);
     sys::exit_now(status)
 }
 
@@ -54,10 +54,10 @@ pub(crate) fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, ho
 }
 
 /// libvirt's own words for the hooks directory, made independent of the current directory.
-fn absolute(front: &Front) -> Front {
+fn absolute(invocation: &Invocation) -> Invocation {
     let hooks_dir =
-        std::path::absolute(&front.hooks_dir).unwrap_or_else(|_| front.hooks_dir.clone());
-    Front { hooks_dir, ..front.clone() }
+        std::path::absolute(&invocation.hooks_dir).unwrap_or_else(|_| invocation.hooks_dir.clone());
+    Invocation { hooks_dir, ..invocation.clone() }
 }
 
 /// Makes the process what every hook finds: `/` as its directory, the usual umask, no stray

@@ -23,7 +23,7 @@ use crate::config::{self, Diagnostic, Loaded, Scope, Settings, Surroundings};
 use crate::document::facts::Facts;
 use crate::document::{file, input};
 use crate::hook::candidates::{self, Candidates};
-use crate::libvirt::front::Front;
+use crate::libvirt::invocation::Invocation;
 use crate::libvirt::{Call, Class, Document, Driver, Operation};
 use crate::machine::{own_binary, watchdog};
 use crate::memory::guest::{self, Arrival, Guest};
@@ -44,8 +44,8 @@ use crate::verdict::Failure;
 use crate::witness::{self, Fact, Witness};
 
 /// Handles a call of libvirt's: reads standard input where it has to.
-pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> Answer {
-    let surroundings = Surroundings::here(&front.hooks_dir);
+pub(crate) fn handle(invocation: &Invocation, call: &Call, witness: &mut dyn Witness) -> Answer {
+    let surroundings = Surroundings::here(&invocation.hooks_dir);
     let mut trust = Trust::new(surroundings.user);
     let mut loaded = config::load(&surroundings, &mut trust, true);
     watchdog::progress();
@@ -56,7 +56,7 @@ pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> A
         let user = surroundings.user;
         loaded.settings.roots.retain(|root| !directory::is_shut_to(root, user));
     }
-    if front.beside && is_main_script_ours(front, &surroundings) {
+    if invocation.is_beside && is_main_script_ours(invocation, &surroundings) {
         return Answer::default();
     }
     let settings = &loaded.settings;
@@ -80,7 +80,7 @@ pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> A
         Err(words) => witness.see(&Execution::new(call, None), &Fact::Trouble(&words)),
     }
     watchdog::progress();
-    let candidates = candidates::find(call, settings, &trust, front.beside);
+    let candidates = candidates::find(call, settings, &trust, invocation.is_beside);
     watchdog::progress();
     if candidates.is_empty() && scope == Scope::DropIns {
         return Answer::default();
@@ -130,8 +130,8 @@ fn clean_up_leftovers(
 
 /// Called beside a main script that is hookmux too, by a link or as a copy: that one has answered
 /// already.
-fn is_main_script_ours(front: &Front, surroundings: &Surroundings) -> bool {
-    own_binary::is_hookmux(&surroundings.hooks_dir.join(front.driver.name()))
+fn is_main_script_ours(invocation: &Invocation, surroundings: &Surroundings) -> bool {
+    own_binary::is_hookmux(&surroundings.hooks_dir.join(invocation.driver.name()))
 }
 
 /// What is done about a call.

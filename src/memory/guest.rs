@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Origin;
 use crate::libvirt::Driver;
-use crate::libvirt::document::MAX_BYTES;
+use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{boot, clock, files};
 use crate::process::exit_status::OWN_TROUBLE;
 use crate::state::{Dir, Shut};
@@ -287,7 +287,8 @@ impl Guest {
     pub fn started_document(&self) -> Option<PathBuf> {
         let name = self.document_name();
         let (_, metadata) = self.guests.open(&name).ok()?;
-        let is_kept = metadata.len() <= MAX_BYTES as u64 && self.state().ok().flatten().is_some();
+        let is_kept =
+            metadata.len() <= MAX_DOCUMENT_BYTES as u64 && self.state().ok().flatten().is_some();
         is_kept.then(|| self.guests.named().join(name))
     }
 

@@ -188,7 +188,7 @@ mod tests {
     use crate::event::Origin;
     use crate::hook::{OnFailure, Source};
     use crate::libvirt::Driver;
-    use crate::libvirt::document::Identity;
+    use crate::libvirt::document::DocumentIdentity;
     use crate::libvirt::metadata::Device;
     use crate::libvirt::metadata::Metadata;
     use crate::libvirt::{Call, Document};
@@ -242,7 +242,8 @@ mod tests {
             .moments
             .push(Moment { event: None, candidates: vec![active("tree", Style::Libvirt)] });
         let metadata = Metadata { devices: devices.to_vec(), ..Metadata::default() };
-        let facts = Facts { document: document.clone(), identity: Identity::default(), metadata };
+        let facts =
+            Facts { document: document.clone(), identity: DocumentIdentity::default(), metadata };
         occasion::tests::with(&call, facts, origin, |occasion| plan(&candidates, occasion))
             .into_iter()
             .map(|step| {

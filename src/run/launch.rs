@@ -18,7 +18,7 @@ use crate::config::values::is_own_variable;
 use crate::document::exchange::{Copy, Exchange};
 use crate::event;
 use crate::hook::{Source, Style};
-use crate::libvirt::document::MAX_BYTES;
+use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::privileges::{Privileges, UserIdentity};
 use crate::machine::{files, sys};
 use crate::occasion::Occasion;
@@ -122,7 +122,7 @@ impl<'a> Launcher<'a> {
         let mut job = Job::new(path.as_os_str(), stdin, run, ends);
         self.add_arguments(&mut job, step, part, registration);
         if step.hook.style == Style::Libvirt && self.occasion.call.is_filter() {
-            job.stdout_head = MAX_BYTES;
+            job.stdout_head = MAX_DOCUMENT_BYTES;
         }
         job.registered = registered.clone().map(|registration| (registration, part));
         job.timeout = step.hook.timeout;

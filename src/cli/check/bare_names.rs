@@ -14,7 +14,7 @@ use crate::config::settings::FILE_NAME;
 use crate::config::values::is_variable_name;
 use crate::hook::Source;
 use crate::hook::candidates::VDSM_ROOT;
-use crate::libvirt::document::{self, MAX_BYTES};
+use crate::libvirt::document::{self, MAX_DOCUMENT_BYTES};
 use crate::libvirt::metadata::{self, Property};
 use crate::machine::files;
 use crate::record::history::History;
@@ -216,7 +216,7 @@ fn known_properties(survey: &Survey<'_>) -> BTreeSet<String> {
         let files = files.map(|entry| entry.path());
         let documents = files.filter(|path| path.extension().is_some_and(|end| end == "xml"));
         for path in documents.take(MAX_DOCUMENTS) {
-            let bytes = files::read_regular(&path, MAX_BYTES as u64).unwrap_or_default();
+            let bytes = files::read_regular(&path, MAX_DOCUMENT_BYTES as u64).unwrap_or_default();
             names.extend(of_document(&bytes));
         }
     }

@@ -123,7 +123,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                     let words = format!(
                         "{} is not of the version that {} is of: libvirt calls the other version for {driver}",
                         copy.path.display(),
-                        program::PATH
+                        program::PROGRAM_PATH
                     );
                     let fix = survey.command("install --renew");
                     findings.add(Code::StaleCopy, &copy.path, words, fix);
@@ -134,7 +134,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
             let words = format!(
                 "{} leads to {} itself: who writes through it overwrites the program of all drivers",
                 path.display(),
-                program::PATH
+                program::PROGRAM_PATH
             );
             findings.add(Code::SharedEntry, path, words, survey.command("install --renew"));
         }
