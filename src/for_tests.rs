@@ -29,7 +29,7 @@ pub mod document {
     }
 }
 pub mod event {
-    pub use crate::event::{Event, Origin, candidates, is_known, meant_by, of_call};
+    pub use crate::event::{Event, Origin, candidates, is_known, known_events_of, of_call};
 }
 pub mod hook {
     pub mod tree {

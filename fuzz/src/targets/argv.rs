@@ -126,7 +126,7 @@ impl Target for Argv {
                 is_one_name(OsStr::new(event.name.as_ref()))?;
                 // the call of an operation that is known, with another sub-operation, has none
                 let is_known =
-                    event::is_known(&event.name) || !event::meant_by(&event.name).is_empty();
+                    event::is_known(&event.name) || !event::known_events_of(&event.name).is_empty();
                 must(is_known, "an event of a call that isn't known", || event.name.to_string())?;
             }
             if let Some(event) = event::of_call(&call, origin) {

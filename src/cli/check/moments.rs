@@ -34,7 +34,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
 /// A directory that was meant for an event, and is none's.
 fn unknown(directory: &Path, findings: &mut Findings) {
     let Some(name) = directory.file_name().and_then(OsStr::to_str) else { return };
-    if let Some(meant) = event::meant_by(name).first() {
+    if let Some(meant) = event::known_events_of(name).first() {
         return on_known_operation(directory, meant, findings);
     }
     let shown = directory.display();

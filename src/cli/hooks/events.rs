@@ -16,7 +16,7 @@ use crate::libvirt::operation::{self, OperationRow};
 const REASONS: Version = Version(10, 5, 0);
 
 struct Line<'a> {
-    event: &'a event::Row,
+    event: &'a event::EventRow,
     calls: Vec<&'a OperationRow>,
     /// Why this host never fires it.
     never: Option<String>,
