@@ -481,7 +481,7 @@ impl EnvironmentFileError {
     /// Whether others could have changed it: it wasn't read then.
     pub(crate) fn is_not_trusted(&self) -> bool {
         let Fault::NotTrusted(refusal) = &self.fault else { return false };
-        !matches!(refusal.fault, trust::Fault::NotRegular)
+        !matches!(refusal.fault, trust::TrustFault::NotRegular)
     }
 }
 

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::command::{Fix, quoted, words};
 use crate::machine::files;
-use crate::trust::{Fault, Refusal, Trust};
+use crate::trust::{Refusal, Trust, TrustFault};
 
 /// A directory of hookmux's own: `state_dir`, `runtime_dir`, or one below them. It is judged before
 /// its first use, once in a process: it, its parents and the way that its links lead belong to root
@@ -59,8 +59,8 @@ impl fmt::Display for Shut {
         let refusal = &self.refusal;
         let fix = self.fix();
         match refusal.fault {
-            Fault::NotDirectory => write!(f, "{refusal}; {fix}"),
-            Fault::Missing => write!(f, "{refusal}, and a link leads to it; {fix}"),
+            TrustFault::NotDirectory => write!(f, "{refusal}; {fix}"),
+            TrustFault::Missing => write!(f, "{refusal}, and a link leads to it; {fix}"),
             _ => write!(
                 f,
                 "{refusal}, and hookmux neither reads nor writes what lies in a directory of others; {fix}"
@@ -82,20 +82,20 @@ impl Shut {
     pub fn fix(&self) -> Fix {
         let path = &self.refusal.path;
         match &self.refusal.fault {
-            Fault::NotDirectory if self.is_own => {
+            TrustFault::NotDirectory if self.is_own => {
                 let mut aside = path.as_os_str().to_owned();
                 aside.push(".old");
                 Fix::run(&words!["mv", "-n", path, aside])
             }
-            Fault::Missing => {
+            TrustFault::Missing => {
                 format!("make the directory {}, or remove the link that leads to it", quoted(path))
                     .into()
             }
-            Fault::Owner(_) if self.is_own => match path.is_symlink() {
+            TrustFault::Owner(_) if self.is_own => match path.is_symlink() {
                 true => Fix::run(&words!["chown", "-h", "root", path]),
                 false => Fix::run(&words!["chown", "root", path]),
             },
-            Fault::GroupWrites | Fault::OthersWrite if self.is_own => {
+            TrustFault::GroupWrites | TrustFault::OthersWrite if self.is_own => {
                 Fix::run(&words!["chmod", "go-w", path])
             }
             _ => "name another directory in hookmux.yaml, on whose way only root can write".into(),
@@ -104,7 +104,7 @@ impl Shut {
 
     /// Whether others could have put something there; else there is no directory.
     pub fn is_of_others(&self) -> bool {
-        !matches!(self.refusal.fault, Fault::NotDirectory | Fault::Missing)
+        !matches!(self.refusal.fault, TrustFault::NotDirectory | TrustFault::Missing)
     }
 
     /// What an error says of a directory that isn't used; `None` for every other error.
@@ -164,7 +164,7 @@ impl Dir {
     fn judge_whole_way(&self) -> io::Result<Found> {
         let path = self.named();
         let mut trust = Trust::new(self.0.user);
-        let refusal = match trust.look_at_directory(path) {
+        let refusal = match trust.directory_metadata(path) {
             Ok(metadata) => {
                 self.refuse_others(&metadata)?;
                 return Ok(Found::There);
@@ -174,7 +174,7 @@ impl Dir {
         let above = path.ancestors().find(|part| part.symlink_metadata().is_ok());
         match (&refusal.fault, above) {
             // what it would be made in
-            (Fault::Missing, Some(above)) if above != path => {
+            (TrustFault::Missing, Some(above)) if above != path => {
                 trust.directory(above).map_err(|refusal| refused(refusal, path))?;
                 Ok(Found::Missing)
             }
@@ -188,7 +188,7 @@ impl Dir {
         let metadata = match fs::symlink_metadata(path) {
             Ok(found) if found.is_dir() => found,
             Ok(_) => Trust::new(self.0.user)
-                .look_at_directory(path)
+                .directory_metadata(path)
                 .map_err(|refusal| refused(refusal, path))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
             Err(error) => return Err(error),
@@ -202,11 +202,11 @@ impl Dir {
     fn refuse_others(&self, found: &Metadata) -> Result<(), Shut> {
         let (owner, mode) = (found.uid(), found.mode());
         let fault = if owner != 0 && owner != self.0.user {
-            Fault::Owner(owner)
+            TrustFault::Owner(owner)
         } else if mode & 0o020 != 0 {
-            Fault::GroupWrites
+            TrustFault::GroupWrites
         } else if mode & 0o002 != 0 {
-            Fault::OthersWrite
+            TrustFault::OthersWrite
         } else {
             return Ok(());
         };
@@ -372,7 +372,7 @@ impl Dir {
 /// What couldn't be looked at isn't known to be others'.
 fn refused(refusal: Refusal, own: &Path) -> io::Error {
     match refusal.fault {
-        Fault::Unreadable(_) => io::Error::other(refusal.to_string()),
+        TrustFault::Unreadable(_) => io::Error::other(refusal.to_string()),
         _ => Shut { is_own: refusal.path.starts_with(own), refusal }.into(),
     }
 }

@@ -15,7 +15,7 @@ use crate::process::startable::head::{Head, head};
 use crate::process::startable::shell_text;
 use crate::process::startable::walker::Walker;
 use crate::process::startable::{self, Cause, Obstacle, Program};
-use crate::trust::{Fault, Trust};
+use crate::trust::{Trust, TrustFault};
 
 /// How much of a script is looked at, in bytes.
 const LOOK_AT: u64 = 256 * 1024;
@@ -183,7 +183,10 @@ fn untrusted(
     findings: &mut Findings,
 ) {
     let Err(refusal) = Trust::new(survey.user).file(program) else { return };
-    if matches!(refusal.fault, Fault::NotRegular | Fault::Missing | Fault::Unreadable(_)) {
+    if matches!(
+        refusal.fault,
+        TrustFault::NotRegular | TrustFault::Missing | TrustFault::Unreadable(_)
+    ) {
         return;
     }
     let message = format!("the interpreter of {label} isn't to be trusted: {refusal}");

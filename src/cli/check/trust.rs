@@ -15,7 +15,7 @@ use crate::event;
 use crate::mend::Subject;
 use crate::search::State;
 use crate::state::{Dir, Shut};
-use crate::trust::{Fault, Refusal, Trust};
+use crate::trust::{Refusal, Trust, TrustFault};
 
 /// How deep directories of hookmux's own lie: `records/01KH3Z`, `records/running`.
 const STATE_DEPTH: usize = 2;
@@ -56,7 +56,10 @@ impl Examiner {
         // what isn't there, or is no file, is told as that
         if matches!(
             refusal.fault,
-            Fault::NotRegular | Fault::NotDirectory | Fault::Missing | Fault::Unreadable(_)
+            TrustFault::NotRegular
+                | TrustFault::NotDirectory
+                | TrustFault::Missing
+                | TrustFault::Unreadable(_)
         ) {
             return;
         }

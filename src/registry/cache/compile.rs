@@ -16,7 +16,7 @@ use crate::config::registration::{EXTENSION, Registration};
 use crate::registry::{self, Registry};
 use crate::search::State;
 use crate::search::directory::{self, Entry};
-use crate::trust::{Fault, Trust};
+use crate::trust::{Trust, TrustFault};
 
 /// How often everything is looked at because a source went away meanwhile.
 const ATTEMPTS: usize = 16;
@@ -155,7 +155,8 @@ impl Task<'_> {
         if let Err((path, refusal)) =
             self.check_way(|| entry.path.clone(), &seen, is_directory_trusted)
         {
-            let may_be_gone = matches!(refusal.fault, Fault::Missing | Fault::Unreadable(_));
+            let may_be_gone =
+                matches!(refusal.fault, TrustFault::Missing | TrustFault::Unreadable(_));
             if may_be_gone && place.is_worth_another(attempt, &seen) {
                 return Err(Gone);
             }
