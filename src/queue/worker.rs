@@ -24,7 +24,7 @@ use crate::machine::sys;
 use crate::process::job::Job;
 use crate::process::supervise::{Next, Supervisor};
 use crate::record::recorder::Recorder;
-use crate::state::locks::Lock;
+use crate::state::locks::HookLock;
 use crate::trust::Trust;
 use crate::witness::{Fact, Witness};
 
@@ -153,7 +153,7 @@ struct Active {
     recorder: Recorder,
     directory: Option<DocumentPlace>,
     has_started_document: bool,
-    lock: Option<Lock>,
+    lock: Option<HookLock>,
 }
 
 struct Shift<'a> {

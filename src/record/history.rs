@@ -8,15 +8,15 @@ use super::form::{Head, Record, State};
 use super::spool::Spool;
 use super::store::{self, Store};
 use crate::machine::ulid;
-use crate::state::format::Newer;
-use crate::state::{Dir, Shut};
+use crate::state::format::NewerFormat;
+use crate::state::{Dir, DirRefusal};
 
 /// The records of one hookmux.
 pub struct History {
     spool: Spool,
     store: Store,
     /// Records that `find` met and that a newer version wrote, and the format of the last of them.
-    newer: Cell<(usize, Option<Newer>)>,
+    newer: Cell<(usize, Option<NewerFormat>)>,
 }
 
 /// Which executions are asked for; all of it must hold.
@@ -86,7 +86,7 @@ impl History {
 
     /// How many records of a newer version have been met by what `find` returned so far, and what
     /// format they have. They can't be listed.
-    pub fn newer(&self) -> Option<(usize, Newer)> {
+    pub fn newer(&self) -> Option<(usize, NewerFormat)> {
         let (count, newer) = self.newer.get();
         Some((count, newer?))
     }
@@ -122,7 +122,7 @@ impl History {
     }
 
     fn note(&self, error: &io::Error) {
-        if let Some(newer) = Newer::of(error) {
+        if let Some(newer) = NewerFormat::of(error) {
             self.newer.set((self.newer.get().0 + 1, Some(newer)));
         }
     }
@@ -200,7 +200,7 @@ impl History {
 
 /// Also where the directories can't be there.
 fn is_absence(error: &io::Error) -> bool {
-    if let Some(shut) = Shut::of(error) {
+    if let Some(shut) = DirRefusal::of(error) {
         return !shut.is_of_others();
     }
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)

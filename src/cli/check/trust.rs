@@ -14,7 +14,7 @@ use crate::config::{Loaded, TrustPolicy};
 use crate::event;
 use crate::mend::Subject;
 use crate::search::State;
-use crate::state::{Dir, Shut};
+use crate::state::{Dir, DirRefusal};
 use crate::trust::{Refusal, Trust, TrustFault};
 
 /// How deep directories of hookmux's own lie: `records/01KH3Z`, `records/running`.
@@ -154,16 +154,16 @@ fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
 }
 
 /// The directories of hookmux's own that it won't use, down to a depth.
-fn shut_below(dir: &Dir, depth: usize) -> Vec<Shut> {
+fn shut_below(dir: &Dir, depth: usize) -> Vec<DirRefusal> {
     match dir.judge() {
-        Err(error) => Shut::of(&error).cloned().into_iter().collect(),
+        Err(error) => DirRefusal::of(&error).cloned().into_iter().collect(),
         // in the queue there are files only, which are told with the jobs
         Ok(_) if depth == 0 || dir.named().ends_with("queue") => Vec::new(),
         Ok(_) => dir
             .names()
             .unwrap_or_default()
             .iter()
-            .filter(|name| dir.look(name).is_ok_and(|found| !found.is_file()))
+            .filter(|name| dir.entry_metadata(name).is_ok_and(|found| !found.is_file()))
             .flat_map(|name| shut_below(&dir.child(name), depth - 1))
             .collect(),
     }

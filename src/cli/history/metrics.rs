@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::record::counters::{self, BUCKETS, Counters, Histogram};
 use crate::record::form::Head;
 use crate::record::history::History;
-use crate::state::format::Newer;
+use crate::state::format::NewerFormat;
 use crate::trust::Trust;
 
 pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
@@ -118,7 +118,7 @@ fn seen(text: &str) -> String {
 }
 
 /// The counters, with those that haven't been moved yet.
-fn count(history: &History) -> Result<Counters, Newer> {
+fn count(history: &History) -> Result<Counters, NewerFormat> {
     let load = || Counters::load(history.store().base());
     let mut before = load()?;
     loop {

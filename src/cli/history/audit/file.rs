@@ -10,7 +10,7 @@ use super::no_act;
 use crate::config::settings::{FAILURES, Retention};
 use crate::machine::{clock, ulid};
 use crate::state::Dir;
-use crate::state::format::{self, Newer};
+use crate::state::format::{self, NewerFormat};
 
 /// How an act went.
 pub(super) const DONE: &str = "done";
@@ -67,7 +67,7 @@ pub(super) struct Acts {
     /// The newest first.
     pub entries: Vec<Entry>,
     /// How many are a newer version's, and one of them.
-    pub newer: Option<(usize, Newer)>,
+    pub newer: Option<(usize, NewerFormat)>,
     /// How many can't be read, or are no acts.
     pub odd: usize,
 }
@@ -110,7 +110,7 @@ pub(super) fn read(
             Ok(_) => {}
             // removed meanwhile
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => match Newer::of(&error) {
+            Err(error) => match NewerFormat::of(&error) {
                 Some(newer) => {
                     acts.newer = Some((acts.newer.map_or(1, |(count, _)| count + 1), newer));
                 }
@@ -166,7 +166,7 @@ fn sweep(directory: &Dir) {
         let is_ours = name.to_str().is_some_and(|name| {
             name.ends_with(".new") && name.split('.').next().is_some_and(ulid::is_valid)
         });
-        let modified = directory.look(&name).and_then(|file| file.modified());
+        let modified = directory.entry_metadata(&name).and_then(|file| file.modified());
         let is_old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > LEFT_FOR));
         if is_ours && is_old {
             let _ = directory.remove(&name);

@@ -18,7 +18,7 @@ use crate::cli::{End, Place, person};
 use crate::config;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::machine::{clock, truncate, ulid};
-use crate::state::Found;
+use crate::state::DirPresence;
 use crate::trust::Trust;
 use file::FAILED;
 pub(crate) use file::{Entry, prune};
@@ -105,7 +105,7 @@ fn keep(place: &Place, entry: &Entry) -> Result<(), String> {
         return Err("hookmux.yaml can't be read, and would say where".to_owned());
     }
     // who may do nothing here gets no directories for having tried
-    let is_there = matches!(state_dir.judge(), Ok(Found::There));
+    let is_there = matches!(state_dir.judge(), Ok(DirPresence::Present));
     if entry.outcome == FAILED && surroundings.user != 0 && !is_there {
         return Ok(());
     }
