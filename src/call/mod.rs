@@ -54,7 +54,7 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, witness: &mut dyn Wit
     let scope = loaded.narrow(&surroundings);
     if !surroundings.is_root() {
         let user = surroundings.user;
-        loaded.settings.roots.retain(|root| !directory::is_shut_to(root, user));
+        loaded.settings.roots.retain(|root| !directory::is_inaccessible_to(root, user));
     }
     if invocation.is_beside && is_main_script_ours(invocation, &surroundings) {
         return Answer::default();

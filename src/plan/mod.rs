@@ -99,7 +99,7 @@ fn decide(
     occasion: &Occasion<'_>,
 ) -> Decision {
     if let Some(reason) = candidate.state.reason() {
-        let is_odd = candidate.state.is_odd() && silent.is_none();
+        let is_odd = candidate.state.needs_attention() && silent.is_none();
         return if is_odd { Decision::Odd(reason) } else { Decision::Out(reason) };
     }
     if let Some(why) = silent {
@@ -193,7 +193,7 @@ mod tests {
     use crate::libvirt::metadata::Metadata;
     use crate::libvirt::{Call, Document};
     use crate::occasion;
-    use crate::search::State;
+    use crate::search::EntryState;
     use std::ffi::OsString;
 
     fn hook(label: &str, style: Style) -> Hook {
@@ -232,7 +232,7 @@ mod tests {
         let call = Call::new(Driver::Qemu, arguments.iter().map(OsString::from).collect());
         let mut candidates = Candidates::default();
         let active =
-            |label: &str, style| Candidate { hook: hook(label, style), state: State::Active };
+            |label: &str, style| Candidate { hook: hook(label, style), state: EntryState::Active };
         for event in event::candidates(&call) {
             let both =
                 ["a", "b"].map(|name| active(&format!("{}/{name}", event.name), Style::Vdsm));

@@ -21,7 +21,7 @@ use crate::record::history::History;
 use crate::run::environment::BareNames;
 use crate::run::launch;
 use crate::run::steering::steers;
-use crate::search::State;
+use crate::search::EntryState;
 
 /// The properties that oVirt's own vdsm hooks ask for.
 const VDSMS: &[&str] = &[
@@ -127,7 +127,7 @@ fn readers(survey: &Survey<'_>) -> Vec<Reader> {
     let mut given: BTreeSet<String> = settings.environment.keys().cloned().collect();
     given.extend(of_file(settings.environment_file.as_deref(), survey.user));
     let mut readers = Vec::new();
-    for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
+    for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
         let source = match script.spot {
             Spot::Tree(_) => Source::Tree,
             Spot::Adopted(_) => Source::Adopted,

@@ -14,7 +14,7 @@ use crate::config::triggers::Triggers;
 use crate::event;
 use crate::libvirt::Driver;
 use crate::registry::called;
-use crate::search::State;
+use crate::search::EntryState;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for directory in &survey.strangers {
@@ -139,7 +139,7 @@ fn without_driver(survey: &Survey<'_>, findings: &mut Findings) {
             survey.command(&format!("install --driver {first}")),
         );
     };
-    for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
+    for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
         let drivers = match &script.spot {
             Spot::Event(event) => {
                 let events = vec![event.clone()];

@@ -13,7 +13,7 @@ use crate::config::settings::FILE_NAME;
 use crate::config::{Loaded, TrustPolicy};
 use crate::event;
 use crate::mend::Subject;
-use crate::search::State;
+use crate::search::EntryState;
 use crate::state::{Dir, DirRefusal};
 use crate::trust::{Refusal, Trust, TrustFault};
 
@@ -87,7 +87,7 @@ pub(super) fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findi
     for link in survey.installed.iter().filter_map(Installed::called_at) {
         examiner.file(Subject::at(link), "hookmux itself", false);
     }
-    for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
+    for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
         examiner.file(Subject::at(&script.path), &*script.label, false);
     }
     registrations(survey, &mut examiner);
@@ -110,7 +110,7 @@ fn settings(survey: &Survey<'_>, loaded: &Loaded, examiner: &mut Examiner) {
 }
 
 fn registrations(survey: &Survey<'_>, examiner: &mut Examiner) {
-    for source in survey.sources.iter().filter(|source| source.state == State::Active) {
+    for source in survey.sources.iter().filter(|source| source.state == EntryState::Active) {
         examiner.file(Subject::at(&source.path), survey.label(&source.path), false);
     }
     for registration in survey.registrations.iter().filter(|one| one.enabled) {
