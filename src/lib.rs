@@ -1,4 +1,4 @@
-//! hookmux: libvirt's hook program. See README.md; `call` is the way of one call.
+//! hookmux: libvirt's hook program. See README.md; `call` handles one call.
 
 #![warn(unreachable_pub)]
 #![cfg_attr(

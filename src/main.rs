@@ -1,17 +1,17 @@
-//! `argv[0]` decides: a call of libvirt's, or the command line.
+//! Decides by `argv[0]`: a call by libvirt, or the command line.
 
 use std::env;
 
 use hookmux::invocation::{self, Invocation};
 use hookmux::take_over;
 
-/// musl's own allocator maps and unmaps pages for every few allocations; each costs a page fault,
-/// and those are what a short life consists of.
+/// musl's own allocator maps and unmaps pages for every few allocations. Each costs a page fault, and page faults
+/// are most of the time of a short process.
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
-/// Run by the C library before `main` and the runtime: a signal that comes with the first
-/// instruction must not end a call.
+/// The C library runs this before `main` and the runtime: a signal that comes with the first instruction must not
+/// end a call.
 #[allow(unsafe_code)]
 #[used]
 #[unsafe(link_section = ".init_array")]
