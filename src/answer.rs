@@ -1,7 +1,7 @@
 //! What libvirt is told in the end.
 
 use crate::libvirt::{Call, Class};
-use crate::machine::{cut, sanitize};
+use crate::machine::{sanitize, truncate};
 use crate::process::exit_status::OWN_TROUBLE;
 use crate::verdict::{self, Failure};
 
@@ -52,7 +52,7 @@ pub(crate) fn conclude(
 
 fn truncate(text: &mut String) {
     if text.len() > verdict::MAX_STDERR {
-        text.truncate(cut::beginning(text, verdict::MAX_STDERR - 1).len());
+        text.truncate(truncate::keep_start(text, verdict::MAX_STDERR - 1).len());
         text.push('\n');
     }
 }

@@ -217,7 +217,7 @@ pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
         let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
         format!("{}{fix}", fault(&refusal))
     })?;
-    let bytes = files::read_asked(&path, MAX_FILE_BYTES).map_err(|error| fault(&error))?;
+    let bytes = files::read_known_regular(&path, MAX_FILE_BYTES).map_err(|error| fault(&error))?;
     format::check(&bytes, FORMAT).map_err(|newer| fault(&newer))?;
     let file: File = format::read_object(&bytes).map_err(|error| fault(&error))?;
     let mut bypass = Bypass { entries: file.entries };
@@ -240,7 +240,7 @@ pub(crate) fn keep(hooks_dir: &Path, bypass: &Bypass) -> io::Result<()> {
     bytes.push(b'\n');
     // it is no secret that hooks don't run
     let rights = Rights { owner: None, mode: 0o644 };
-    files::replace_for_good(&files::temporary(&path), &path, &bytes, rights)
+    files::replace_durably(&files::temporary(&path), &path, &bytes, rights)
 }
 
 #[cfg(test)]

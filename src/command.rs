@@ -1,5 +1,5 @@
-//! Commands that are proposed to people and programs: what is to be pasted into a shell, and the same
-//! as words for programs. Names in them are made by others, so this is the only place that quotes.
+//! Commands that hookmux proposes: a line for a shell, and the same as words for programs. They contain names that
+//! others chose, so only this file quotes.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -7,27 +7,27 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
-use crate::machine::sanitize::is_unseen;
+use crate::machine::sanitize::is_invisible;
 
-/// What is to be done about something: a command, or words where no command does it.
+/// The way to fix something: a command, or a sentence where no command does it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix {
-    /// What people read; where there is a command, a shell takes it as it is.
+    /// The text for people; a command can be pasted into a shell.
     pub text: String,
-    /// The command's words; `None` where a person has to decide or to write.
+    /// The command's words; `None` where a person has to decide or to edit.
     words: Option<Vec<OsString>>,
-    /// The commands one by one; none of a line for a shell.
+    /// The commands one by one; empty for a line for a shell.
     pub parts: Vec<Vec<OsString>>,
 }
 
 impl Fix {
-    /// A command of these words.
+    /// Makes a fix of one command.
     pub fn run<W: AsRef<OsStr>>(words: &[W]) -> Fix {
         let owned: Vec<OsString> = words.iter().map(|word| word.as_ref().to_owned()).collect();
         Fix { text: text(words), words: Some(owned.clone()), parts: vec![owned] }
     }
 
-    /// Several commands, each of which needs the one before it to have succeeded.
+    /// Makes a fix of several commands; each runs only if the one before succeeds.
     pub fn all(commands: &[Vec<OsString>]) -> Fix {
         if let [one] = commands {
             return Fix::run(one);
@@ -36,24 +36,24 @@ impl Fix {
         Fix { parts: commands.to_vec(), ..Fix::shell(line) }
     }
 
-    /// A command of hookmux's own about this hooks directory.
+    /// Makes a fix of a `hookmux` command for this hooks directory.
     pub fn hookmux<W: AsRef<OsStr>>(hooks_dir: &Path, more: &[W]) -> Fix {
         Fix::run(&hookmux(hooks_dir, more))
     }
 
-    /// A line for a shell. Names in it have been through [`quoted`].
+    /// Makes a fix of a line for a shell. The caller has quoted names in it with [`quoted`].
     pub fn shell(line: String) -> Fix {
         let words = ["sh", "-c", &line].map(OsString::from).to_vec();
         Fix { text: line, words: Some(words), parts: Vec::new() }
     }
 
-    /// The command that opens a file to be mended by hand, at a line where one is known.
+    /// Makes a fix that opens a file in an editor, at a line where one is known.
     pub fn edit(path: &Path, line: Option<usize>) -> Fix {
         let line = line.map(|line| format!(" +{line}")).unwrap_or_default();
         format!("\"${{EDITOR:-vi}}\"{line} {}", quoted(path)).into()
     }
 
-    /// The command's words; `None` where there is no command, or no UTF-8 that says it.
+    /// Returns the command's words; `None` where there is no command, or a word isn't UTF-8.
     pub fn command(&self) -> Option<Vec<String>> {
         self.words.as_ref()?.iter().map(|word| word.to_str().map(str::to_owned)).collect()
     }
@@ -77,7 +77,7 @@ impl From<&str> for Fix {
     }
 }
 
-/// The words of one command, some of them paths.
+/// Makes a list of a command's words; some may be paths.
 macro_rules! words {
     ($($word:expr),+ $(,)?) => {
         ::std::vec::Vec::from([$(::std::ffi::OsString::from($word)),+])
@@ -85,12 +85,12 @@ macro_rules! words {
 }
 pub(crate) use words;
 
-/// A command on one line, as a shell takes it.
+/// Returns a command on one line, quoted for a shell.
 pub(crate) fn text<W: AsRef<OsStr>>(words: &[W]) -> String {
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-/// A command of hookmux's own about this hooks directory.
+/// Returns the words of a `hookmux` command for this hooks directory.
 pub(crate) fn hookmux<W: AsRef<OsStr>>(hooks_dir: &Path, more: &[W]) -> Vec<OsString> {
     let mut words = vec![OsString::from("hookmux")];
     if hooks_dir != Path::new(DEFAULT_HOOKS_DIR) {
@@ -100,14 +100,14 @@ pub(crate) fn hookmux<W: AsRef<OsStr>>(hooks_dir: &Path, more: &[W]) -> Vec<OsSt
     words
 }
 
-/// One word as any POSIX shell takes it, on one line and of printable characters.
+/// Quotes one word for any POSIX shell, on one line and in printable characters.
 pub(crate) fn quoted(word: impl AsRef<OsStr>) -> String {
     let bytes = word.as_ref().as_bytes();
     let printable = std::str::from_utf8(bytes)
         .ok()
-        .filter(|text| text.chars().all(|character| !is_unseen(character)));
+        .filter(|text| text.chars().all(|character| !is_invisible(character)));
     if let Some(text) = printable {
-        // nothing in it means more to a shell than itself, behind a command's name
+        // a shell takes these characters literally, in a word after a command's name
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
         if !text.is_empty() && !text.starts_with('=') && text.chars().all(is_plain) {
             return text.to_owned();
@@ -117,8 +117,8 @@ pub(crate) fn quoted(word: impl AsRef<OsStr>) -> String {
     octal(bytes)
 }
 
-/// A word that can't be shown: `printf` makes its bytes. A shell takes newlines from the end of what
-/// a command prints, so those at a word's end stand as they are.
+/// Quotes a word that can't be shown: `printf` prints its bytes. A shell removes newlines at the end of a command's
+/// output, so newlines at the word's end stay literal.
 fn octal(bytes: &[u8]) -> String {
     let end = bytes.iter().rposition(|byte| *byte != b'\n').map_or(0, |last| last + 1);
     let (body, newlines) = bytes.split_at(end);

@@ -1,5 +1,5 @@
-//! hookmux's events as one table: which of libvirt's calls each belongs to, and what else must hold for it to
-//! fire. Adding an event is one row and its test.
+//! hookmux's events in one table: the operation of libvirt's to which each belongs, and the condition under which
+//! it fires. To add an event, add a row and its test.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -8,15 +8,15 @@ use std::fmt;
 use crate::libvirt::operation;
 use crate::libvirt::{Call, Driver, Operation};
 
-/// How a guest came to run.
+/// How a guest was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     Fresh,
     Restore,
     Migration,
-    /// Nothing is remembered: hookmux came later than the guest, or its runtime directory went. Also
-    /// a word of another version's.
+    /// Nothing is remembered: hookmux was installed after the guest was started, or its runtime directory was
+    /// removed. Also a word of another version.
     #[serde(other)]
     Unknown,
 }
@@ -25,7 +25,7 @@ impl Origin {
     pub const ALL: [Origin; 4] =
         [Origin::Fresh, Origin::Restore, Origin::Migration, Origin::Unknown];
 
-    /// As `name` has it.
+    /// Returns the origin with this name.
     pub fn from_name(name: &str) -> Option<Origin> {
         Origin::ALL.into_iter().find(|origin| origin.name() == name)
     }
@@ -46,17 +46,17 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What must hold, beside the operation, for an event to fire.
+/// The condition, besides the operation, under which an event fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     Always,
-    /// Not when a migration is coming in.
+    /// Not for an incoming migration.
     NotMigration,
-    /// Neither after a restore nor after a migration. A lost origin counts as fresh: a firewall
-    /// that was never put up is worse than one that was put up twice.
+    /// Neither after a restore nor after a migration. An unknown origin counts as fresh: a firewall that is
+    /// never set up is worse than one that is set up twice.
     Fresh,
     Restored,
-    /// libvirt's reason for a release (10.5.0 and later).
+    /// With this reason for a release, which libvirt passes since 10.5.0.
     Reason(&'static str),
 }
 
@@ -71,12 +71,12 @@ impl Condition {
         }
     }
 
-    /// Whether the guest's origin is asked for.
+    /// Tells whether the guest's origin is needed.
     pub fn asks_origin(self) -> bool {
         matches!(self, Condition::NotMigration | Condition::Fresh | Condition::Restored)
     }
 
-    /// In words, for the table of events and for `plan`.
+    /// Describes the condition, for the table of events and for `plan`.
     pub fn words(self) -> Option<Cow<'static, str>> {
         match self {
             Condition::Always => None,
@@ -91,7 +91,7 @@ impl Condition {
 }
 
 /// One row of the table.
-pub(crate) struct Row {
+pub(crate) struct EventRow {
     pub operation: Operation,
     pub name: &'static str,
     pub condition: Condition,
@@ -99,17 +99,17 @@ pub(crate) struct Row {
     pub per_device: bool,
 }
 
-const fn row(operation: Operation, name: &'static str, condition: Condition) -> Row {
-    Row { operation, name, condition, per_device: false }
+const fn row(operation: Operation, name: &'static str, condition: Condition) -> EventRow {
+    EventRow { operation, name, condition, per_device: false }
 }
 
-const fn per_device(operation: Operation, name: &'static str, condition: Condition) -> Row {
-    Row { operation, name, condition, per_device: true }
+const fn per_device(operation: Operation, name: &'static str, condition: Condition) -> EventRow {
+    EventRow { operation, name, condition, per_device: true }
 }
 
 /// All events, in the order in which those of one operation run.
 #[rustfmt::skip]
-pub(crate) static TABLE: &[Row] = &[
+pub(crate) static TABLE: &[EventRow] = &[
     row(Operation::Prepare, "before_vm_prepare", Condition::Always),
     per_device(Operation::Prepare, "before_device_create", Condition::NotMigration),
     row(Operation::Prepare, "before_vm_start", Condition::NotMigration),
@@ -142,7 +142,7 @@ pub(crate) static TABLE: &[Row] = &[
     row(Operation::DaemonReload, "before_daemon_reload", Condition::Always),
 ];
 
-/// An event that a call could mean.
+/// An event that may fire at a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     pub name: Cow<'static, str>,
@@ -151,7 +151,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Whether it fires, and if not, why.
+    /// Tells whether the event fires; an error says why not.
     pub fn fires(&self, origin: Origin, reason: Option<&OsStr>) -> Result<(), String> {
         if self.condition.holds(origin, reason) {
             return Ok(());
@@ -167,7 +167,7 @@ impl Event {
     }
 }
 
-/// Every event that a call could mean, in order; origin and reason decide later which do fire.
+/// Returns all events that may fire at a call, in order; origin and reason decide later which fire.
 pub fn candidates(call: &Call) -> Vec<Event> {
     if call.operation() == Operation::Unknown {
         let Some(operation) = call.plain_operation() else { return Vec::new() };
@@ -185,7 +185,7 @@ pub fn candidates(call: &Call) -> Vec<Event> {
         .collect()
 }
 
-/// The event by which a call as a whole is known: the first one that fires for the object itself.
+/// Returns the event that stands for a whole call: the first one that fires for the object itself.
 pub fn of_call(call: &Call, origin: Origin) -> Option<Cow<'static, str>> {
     candidates(call)
         .into_iter()
@@ -193,16 +193,16 @@ pub fn of_call(call: &Call, origin: Origin) -> Option<Cow<'static, str>> {
         .map(|event| event.name)
 }
 
-/// Whether a directory of this name can ever be an event's.
+/// Tells whether this is the name of an event, so that a directory of this name can hold hooks.
 pub fn is_known(name: &str) -> bool {
-    let is_unheard = |(driver, operation): (Driver, &str)| {
+    let is_unknown_operation = |(driver, operation): (Driver, &str)| {
         !operation.is_empty() && operations_called(driver, operation).next().is_none()
     };
-    TABLE.iter().any(|row| row.name == name) || of_unknown(name).is_some_and(is_unheard)
+    TABLE.iter().any(|row| row.name == name) || of_unknown(name).is_some_and(is_unknown_operation)
 }
 
-/// The events that are meant by `on_<driver>_<operation>` of an operation that is known.
-pub fn meant_by(name: &str) -> Vec<&'static str> {
+/// Returns the events of a known operation for the name `on_<driver>_<operation>`, which is only for unknown ones.
+pub fn known_events_of(name: &str) -> Vec<&'static str> {
     let Some((driver, operation)) = of_unknown(name) else { return Vec::new() };
     let operations: Vec<Operation> =
         operations_called(driver, operation).map(|row| row.operation).collect();
@@ -210,12 +210,15 @@ pub fn meant_by(name: &str) -> Vec<&'static str> {
     rows.map(|row| row.name).collect()
 }
 
-fn operations_called(driver: Driver, name: &str) -> impl Iterator<Item = &'static operation::Row> {
+fn operations_called(
+    driver: Driver,
+    name: &str,
+) -> impl Iterator<Item = &'static operation::OperationRow> {
     let rows = operation::TABLE.iter();
     rows.filter(move |row| row.drivers.contains(&driver) && row.name == name)
 }
 
-/// Takes `on_<driver>_<operation>` apart.
+/// Splits `on_<driver>_<operation>`.
 fn of_unknown(name: &str) -> Option<(Driver, &str)> {
     let rest = name.strip_prefix("on_")?;
     Driver::ALL
@@ -239,10 +242,10 @@ mod tests {
 
     #[test]
     fn an_operation_that_is_known_has_events_of_its_own() {
-        assert_eq!(meant_by("on_qemu_started")[0], "after_vm_launch");
+        assert_eq!(known_events_of("on_qemu_started")[0], "after_vm_launch");
         assert!(!is_known("on_qemu_started"));
-        assert!(is_known("on_qemu_paused") && meant_by("on_qemu_paused").is_empty());
-        assert!(is_known("before_vm_start") && meant_by("before_vm_start").is_empty());
+        assert!(is_known("on_qemu_paused") && known_events_of("on_qemu_paused").is_empty());
+        assert!(is_known("before_vm_start") && known_events_of("before_vm_start").is_empty());
         assert!(!is_known("on_qemu_") && !is_known("on_vbox_paused"));
     }
 

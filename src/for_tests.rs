@@ -29,7 +29,7 @@ pub mod document {
     }
 }
 pub mod event {
-    pub use crate::event::{Event, Origin, candidates, is_known, meant_by, of_call};
+    pub use crate::event::{Event, Origin, candidates, is_known, known_events_of, of_call};
 }
 pub mod hook {
     pub mod tree {
@@ -40,17 +40,17 @@ pub mod libvirt {
     pub use crate::libvirt::{Call, Class, Document, Driver, Operation};
     pub mod document {
         pub use crate::libvirt::document::{
-            Identity, Malformed, head, identity, object, parse, text,
+            DocumentIdentity, Malformed, identity, object, parse, read_identity, text,
         };
     }
-    pub mod front {
-        pub use crate::libvirt::front::{Front, is_adopted_name};
+    pub mod invocation {
+        pub use crate::libvirt::invocation::{Invocation, is_adopted_name};
     }
     pub mod metadata {
         pub use crate::libvirt::metadata::{Device, Metadata, Property, read};
     }
     pub mod operation {
-        pub use crate::libvirt::operation::{Row, TABLE};
+        pub use crate::libvirt::operation::{OperationRow, TABLE};
     }
 }
 pub mod machine {
@@ -64,7 +64,7 @@ pub mod machine {
         pub use crate::machine::sanitize::{line, text};
     }
     pub mod ulid {
-        pub use crate::machine::ulid::is_one;
+        pub use crate::machine::ulid::is_valid;
     }
 }
 pub mod memory {
@@ -88,7 +88,7 @@ pub mod process {
 pub mod queue {
     pub use crate::queue::{Body, Head, Queue, Unread};
     pub mod clock {
-        pub use crate::machine::clock::Clock;
+        pub use crate::machine::clock::BootClock;
     }
     pub mod item {
         pub use crate::queue::item::{Body, FORMAT, Head};

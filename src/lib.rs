@@ -1,4 +1,4 @@
-//! hookmux: libvirt's hook program. See README.md; `call` is the way of one call.
+//! hookmux: libvirt's hook program. See README.md; `call` handles one call.
 
 #![warn(unreachable_pub)]
 #![cfg_attr(
@@ -37,5 +37,5 @@ mod verdict;
 pub use call::door::driver_main;
 pub use call::take_over;
 pub use cli::main as command_line;
-pub use libvirt::front;
+pub use libvirt::invocation;
 pub use machine::sys::{block_at_start, restore_inherited};

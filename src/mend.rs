@@ -90,7 +90,7 @@ impl<'a> Ground<'a> {
         let mut copies = Vec::new();
         let mut advice = Vec::new();
         for subject in subjects {
-            let faults = self.trust.all_faults(&subject.path);
+            let faults = self.trust.all_refusals(&subject.path);
             let (inside, outside): (Vec<_>, Vec<_>) =
                 faults.into_iter().partition(|refusal| self.has(&refusal.path));
             if let Some(first) = outside.first() {
@@ -127,7 +127,7 @@ impl<'a> Ground<'a> {
                 let at = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
                 let is_of_others = |fault: &Refusal| !is_in_place || fault.path != at;
                 (*is_in_place && !self.has(&at))
-                    || self.trust.all_faults(path).iter().any(is_of_others)
+                    || self.trust.all_refusals(path).iter().any(is_of_others)
             });
         let Some((path, is_in_place)) = bad else { return fix };
         if let Some(mended) = self.fix(&[Subject::at(&path)]) {

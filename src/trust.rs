@@ -1,7 +1,7 @@
-//! Whether a file may be run or believed: nobody but root, or the user that hookmux runs as, may
-//! be able to change it, or any component of the path that leads to it.
+//! Checks whether a file may be executed or believed: only root, and the user as whom hookmux runs, may be able to
+//! change it, or any component of the path that leads to it.
 //!
-//! A POSIX ACL that grants write shows in the group bits of the mode (they are its mask), so it is
+//! A POSIX ACL that grants write access shows in the group bits of the mode (they are its mask), so it is
 //! refused with them.
 
 use std::ffi::OsString;
@@ -11,18 +11,19 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// Links followed before a path counts as a loop; the kernel's own limit.
+/// How many links are followed before a path counts as a loop: the kernel's own limit.
 const MAX_LINKS: usize = 40;
 
-/// Why something isn't trusted: the component, and what is wrong with it.
+/// The reason why a path isn't trusted: the component, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub path: PathBuf,
-    pub fault: Fault,
+    pub fault: TrustFault,
 }
 
+/// What is wrong with a component of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum TrustFault {
     Owner(u32),
     GroupWrites,
     OthersWrite,
@@ -32,7 +33,7 @@ pub enum Fault {
     LinkLoop,
     Relative,
     Missing,
-    /// It can't be looked at; the error number's text.
+    /// It can't be examined; the text of the system's error.
     Unreadable(String),
 }
 
@@ -40,64 +41,64 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.fault {
-            Fault::Owner(uid) => write!(f, "{path} is owned by uid {uid}"),
-            Fault::GroupWrites => write!(f, "{path} is writable by group"),
-            Fault::OthersWrite => write!(f, "{path} is writable by others"),
-            Fault::SetId => write!(f, "{path} is setuid or setgid"),
-            Fault::NotRegular => write!(f, "{path} is not a regular file"),
-            Fault::NotDirectory => write!(f, "{path} is not a directory"),
-            Fault::LinkLoop => write!(f, "{path} has too many levels of links"),
-            Fault::Relative => write!(f, "{path} is not an absolute path"),
-            Fault::Missing => write!(f, "{path}: does not exist"),
-            Fault::Unreadable(error) => write!(f, "{path}: {error}"),
+            TrustFault::Owner(uid) => write!(f, "{path} is owned by uid {uid}"),
+            TrustFault::GroupWrites => write!(f, "{path} is writable by group"),
+            TrustFault::OthersWrite => write!(f, "{path} is writable by others"),
+            TrustFault::SetId => write!(f, "{path} is setuid or setgid"),
+            TrustFault::NotRegular => write!(f, "{path} is not a regular file"),
+            TrustFault::NotDirectory => write!(f, "{path} is not a directory"),
+            TrustFault::LinkLoop => write!(f, "{path} has too many levels of links"),
+            TrustFault::Relative => write!(f, "{path} is not an absolute path"),
+            TrustFault::Missing => write!(f, "{path}: does not exist"),
+            TrustFault::Unreadable(error) => write!(f, "{path}: {error}"),
         }
     }
 }
 
 impl Refusal {
-    /// What it says of a file that is to be read: that it isn't trusted, or what it is instead.
+    /// Returns the message for a file that is to be read: it isn't trusted, or isn't a file.
     pub fn words(&self) -> String {
         match self.fault {
-            Fault::NotRegular => self.to_string(),
+            TrustFault::NotRegular => self.to_string(),
             _ => format!("not trusted: {self}"),
         }
     }
 }
 
-/// Checks paths, and remembers the directories that it has walked.
+/// Checks paths, and remembers the directories that were checked.
 #[derive(Clone)]
 pub struct Trust {
     user: u32,
-    walked: Vec<(PathBuf, Result<PathBuf, Refusal>)>,
+    checked: Vec<(PathBuf, Result<PathBuf, Refusal>)>,
 }
 
 impl Trust {
-    /// `user` is trusted beside root: the effective uid.
+    /// Makes one that trusts root and `user`, the effective uid.
     pub fn new(user: u32) -> Trust {
-        Trust { user, walked: Vec::new() }
+        Trust { user, checked: Vec::new() }
     }
 
-    /// Who is trusted beside root.
+    /// Returns the user who is trusted besides root.
     pub fn user(&self) -> u32 {
         self.user
     }
 
-    /// A regular file, with every component of its name and of what its links resolve to.
+    /// Checks a regular file: every component of its path, and of the targets of links.
     ///
     /// # Errors
-    /// The first component that others than root and the user could change.
+    /// The first component that somebody other than root and the user could change.
     pub fn file(&mut self, path: &Path) -> Result<Metadata, Refusal> {
         let (end, metadata) = self.walk(path)?;
         if !metadata.is_file() {
-            return Err(Refusal { path: end, fault: Fault::NotRegular });
+            return Err(Refusal { path: end, fault: TrustFault::NotRegular });
         }
         if metadata.mode() & 0o6000 != 0 {
-            return Err(Refusal { path: end, fault: Fault::SetId });
+            return Err(Refusal { path: end, fault: TrustFault::SetId });
         }
         Ok(metadata)
     }
 
-    /// Who could have made a name, whatever it is of: its directory and itself, without following it.
+    /// Checks who could have made a directory entry of any kind: its directory and itself. A link isn't followed.
     ///
     /// # Errors
     /// As for [`Trust::file`].
@@ -108,11 +109,11 @@ impl Trust {
         self.inspect(path).map(drop)
     }
 
-    /// Everything on a path that isn't trusted, each component once, in the order in which the kernel
-    /// comes by it. Ends where nothing more can be looked at.
-    pub fn all_faults(&self, path: &Path) -> Vec<Refusal> {
+    /// Returns all components of a path that aren't trusted, each once, in the order in which the kernel follows
+    /// them. Ends where a component can't be examined.
+    pub fn all_refusals(&self, path: &Path) -> Vec<Refusal> {
         let mut found: Vec<Refusal> = Vec::new();
-        let mut tell = |path: &Path, fault: Option<Fault>| {
+        let mut add = |path: &Path, fault: Option<TrustFault>| {
             let is_new = !found.iter().any(|known| known.path == path);
             if let Some(fault) = fault.filter(|_| is_new) {
                 found.push(Refusal { path: path.to_path_buf(), fault });
@@ -122,7 +123,7 @@ impl Trust {
         let mut rest = components(path);
         let mut links = 0;
         if let Ok(metadata) = fs::symlink_metadata(&at) {
-            tell(&at, fault(&metadata, self.user));
+            add(&at, fault(&metadata, self.user));
         }
         while let Some(name) = rest.pop() {
             if name == ".." {
@@ -131,9 +132,9 @@ impl Trust {
             }
             at.push(&name);
             let Ok(metadata) = fs::symlink_metadata(&at) else { break };
-            tell(&at, fault(&metadata, self.user));
+            add(&at, fault(&metadata, self.user));
             if metadata.is_file() && metadata.mode() & 0o6000 != 0 {
-                tell(&at, Some(Fault::SetId));
+                add(&at, Some(TrustFault::SetId));
             }
             if !metadata.is_symlink() {
                 continue;
@@ -151,7 +152,7 @@ impl Trust {
         found
     }
 
-    /// A directory, likewise.
+    /// Checks a directory, in the same way.
     ///
     /// # Errors
     /// As for [`Trust::file`].
@@ -159,45 +160,45 @@ impl Trust {
         self.resolve_directory(path).map(drop)
     }
 
-    /// The same, with what it is in the end. Nothing is remembered of it, but of its parents.
+    /// Checks a directory and returns its metadata. Only the result for its parents is remembered.
     ///
     /// # Errors
     /// As for [`Trust::file`].
-    pub fn look_at_directory(&mut self, path: &Path) -> Result<Metadata, Refusal> {
+    pub fn directory_metadata(&mut self, path: &Path) -> Result<Metadata, Refusal> {
         let (end, metadata) = self.walk(path)?;
         match metadata.is_dir() {
             true => Ok(metadata),
-            false => Err(Refusal { path: end, fault: Fault::NotDirectory }),
+            false => Err(Refusal { path: end, fault: TrustFault::NotDirectory }),
         }
     }
 
-    /// The real path of a directory whose components are all trusted.
+    /// Checks a directory and returns its real path.
     fn resolve_directory(&mut self, path: &Path) -> Result<PathBuf, Refusal> {
-        if let Some((_, known)) = self.walked.iter().find(|(seen, _)| seen == path) {
+        if let Some((_, known)) = self.checked.iter().find(|(seen, _)| seen == path) {
             return known.clone();
         }
         let result = self.walk(path).and_then(|(end, metadata)| {
             if metadata.is_dir() {
                 Ok(end)
             } else {
-                Err(Refusal { path: end, fault: Fault::NotDirectory })
+                Err(Refusal { path: end, fault: TrustFault::NotDirectory })
             }
         });
-        self.walked.push((path.to_path_buf(), result.clone()));
+        self.checked.push((path.to_path_buf(), result.clone()));
         result
     }
 
     /// Follows a path component by component, as the kernel would.
     fn walk(&mut self, path: &Path) -> Result<(PathBuf, Metadata), Refusal> {
         if !path.is_absolute() {
-            return Err(Refusal { path: path.to_path_buf(), fault: Fault::Relative });
+            return Err(Refusal { path: path.to_path_buf(), fault: TrustFault::Relative });
         }
         // the parent is looked up once for all its files
         let (mut at, mut rest) = match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) => (self.resolve_directory(parent)?, vec![name.to_owned()]),
             _ => (PathBuf::from("/"), components(path)),
         };
-        // of what `at` is; `None` is a directory that was walked
+        // the metadata of `at`; `None` for a directory that was checked
         let mut metadata = None;
         let mut links = 0;
         while let Some(name) = rest.pop() {
@@ -207,14 +208,14 @@ impl Trust {
                 continue;
             }
             if metadata.as_ref().is_some_and(|metadata: &Metadata| !metadata.is_dir()) {
-                return Err(Refusal { path: at, fault: Fault::NotDirectory });
+                return Err(Refusal { path: at, fault: TrustFault::NotDirectory });
             }
             at.push(&name);
             let found = self.inspect(&at)?;
             if found.is_symlink() {
                 links += 1;
                 if links > MAX_LINKS {
-                    return Err(Refusal { path: at, fault: Fault::LinkLoop });
+                    return Err(Refusal { path: at, fault: TrustFault::LinkLoop });
                 }
                 let target = fs::read_link(&at).map_err(|error| unreadable(&at, &error))?;
                 at.pop();
@@ -243,26 +244,26 @@ impl Trust {
     }
 }
 
-/// What is wrong with one component, seen alone.
-fn fault(metadata: &Metadata, user: u32) -> Option<Fault> {
+/// Returns what is wrong with one component by itself.
+fn fault(metadata: &Metadata, user: u32) -> Option<TrustFault> {
     let owner = metadata.uid();
     if owner != 0 && owner != user {
-        return Some(Fault::Owner(owner));
+        return Some(TrustFault::Owner(owner));
     }
     let mode = metadata.mode();
-    // a link's own mode means nothing, nor does that of a device or a pipe, which is no script; in
-    // root's sticky directories nobody else can replace an entry
-    let is_kept = metadata.is_file() || metadata.is_dir();
-    if !is_kept || (metadata.is_dir() && owner == 0 && mode & 0o1000 != 0) {
+    // the mode of a link has no meaning; devices and pipes aren't scripts; in root's sticky directories
+    // nobody else can replace an entry
+    let has_content = metadata.is_file() || metadata.is_dir();
+    if !has_content || (metadata.is_dir() && owner == 0 && mode & 0o1000 != 0) {
         return None;
     }
     if mode & 0o020 != 0 {
-        return Some(Fault::GroupWrites);
+        return Some(TrustFault::GroupWrites);
     }
-    (mode & 0o002 != 0).then_some(Fault::OthersWrite)
+    (mode & 0o002 != 0).then_some(TrustFault::OthersWrite)
 }
 
-/// The components in reverse, to be popped in order.
+/// Returns the components in reverse order, so that `pop` takes the first.
 fn components(path: &Path) -> Vec<OsString> {
     path.components()
         .rev()
@@ -276,8 +277,8 @@ fn components(path: &Path) -> Vec<OsString> {
 
 fn unreadable(path: &Path, error: &io::Error) -> Refusal {
     let fault = match error.kind() {
-        io::ErrorKind::NotFound => Fault::Missing,
-        _ => Fault::Unreadable(error.to_string()),
+        io::ErrorKind::NotFound => TrustFault::Missing,
+        _ => TrustFault::Unreadable(error.to_string()),
     };
     Refusal { path: path.to_path_buf(), fault }
 }
@@ -312,7 +313,7 @@ mod tests {
             self
         }
 
-        fn fault(&self, name: &str) -> Option<(PathBuf, Fault)> {
+        fn fault(&self, name: &str) -> Option<(PathBuf, TrustFault)> {
             let mut trust = Trust::new(nix::unistd::geteuid().as_raw());
             trust.file(&self.path(name)).err().map(|refusal| (refusal.path, refusal.fault))
         }
@@ -332,12 +333,12 @@ mod tests {
     #[test]
     fn every_component_counts() {
         for (name, mode, fault) in [
-            ("a/b/file", 0o775, Fault::GroupWrites),
-            ("a/b/file", 0o757, Fault::OthersWrite),
-            ("a/b/file", 0o4755, Fault::SetId),
-            ("a/b/file", 0o2755, Fault::SetId),
-            ("a/b", 0o775, Fault::GroupWrites),
-            ("a", 0o757, Fault::OthersWrite),
+            ("a/b/file", 0o775, TrustFault::GroupWrites),
+            ("a/b/file", 0o757, TrustFault::OthersWrite),
+            ("a/b/file", 0o4755, TrustFault::SetId),
+            ("a/b/file", 0o2755, TrustFault::SetId),
+            ("a/b", 0o775, TrustFault::GroupWrites),
+            ("a", 0o757, TrustFault::OthersWrite),
         ] {
             let tree = Tree::new();
             tree.mode(name, mode);
@@ -351,22 +352,25 @@ mod tests {
         fs::create_dir(tree.path("open")).unwrap();
         fs::write(tree.path("open/file"), "x").unwrap();
         tree.mode("open/file", 0o755).mode("open", 0o757).link("../open/file", "a/link");
-        assert_eq!(tree.fault("a/link"), Some((tree.path("open"), Fault::OthersWrite)));
+        assert_eq!(tree.fault("a/link"), Some((tree.path("open"), TrustFault::OthersWrite)));
         // a way in and out again counts as well: who owns it decides what comes next
         tree.link("../open/../a/b/file", "a/detour");
-        assert_eq!(tree.fault("a/detour"), Some((tree.path("open"), Fault::OthersWrite)));
+        assert_eq!(tree.fault("a/detour"), Some((tree.path("open"), TrustFault::OthersWrite)));
     }
 
     #[test]
     fn what_is_no_file_is_refused() {
         let tree = Tree::new();
         tree.link("loop", "a/loop").link("nothing", "a/dangling");
-        assert_eq!(tree.fault("a/b"), Some((tree.path("a/b"), Fault::NotRegular)));
-        assert_eq!(tree.fault("a/loop"), Some((tree.path("a/loop"), Fault::LinkLoop)));
-        assert!(matches!(tree.fault("a/dangling"), Some((_, Fault::Missing))));
-        assert_eq!(tree.fault("a/b/file/x"), Some((tree.path("a/b/file"), Fault::NotDirectory)));
+        assert_eq!(tree.fault("a/b"), Some((tree.path("a/b"), TrustFault::NotRegular)));
+        assert_eq!(tree.fault("a/loop"), Some((tree.path("a/loop"), TrustFault::LinkLoop)));
+        assert!(matches!(tree.fault("a/dangling"), Some((_, TrustFault::Missing))));
+        assert_eq!(
+            tree.fault("a/b/file/x"),
+            Some((tree.path("a/b/file"), TrustFault::NotDirectory))
+        );
         let relative = Trust::new(0).file(Path::new("a/b")).unwrap_err();
-        assert_eq!(relative.fault, Fault::Relative);
+        assert_eq!(relative.fault, TrustFault::Relative);
     }
 
     #[test]
@@ -376,6 +380,6 @@ mod tests {
         }
         let tree = Tree::new();
         std::os::unix::fs::chown(tree.path("a/b/file"), Some(4321), None).unwrap();
-        assert_eq!(tree.fault("a/b/file"), Some((tree.path("a/b/file"), Fault::Owner(4321))));
+        assert_eq!(tree.fault("a/b/file"), Some((tree.path("a/b/file"), TrustFault::Owner(4321))));
     }
 }

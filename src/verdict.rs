@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::libvirt::Class;
-use crate::machine::{cut, sanitize};
+use crate::machine::{sanitize, truncate};
 use crate::process::exit_status::{TERMINATED, TIMED_OUT};
 use crate::process::job::{Ended, Outcome};
 
@@ -143,7 +143,7 @@ pub(crate) fn words(failures: &[Failure]) -> String {
         let Some(room) = share.checked_sub(head.len()).filter(|room| *room >= 80) else { break };
         let said = sanitize::text(failure.stderr.trim_ascii_end());
         text.push_str(&head);
-        text.push_str(cut::end(&said, room));
+        text.push_str(truncate::keep_end(&said, room));
         text.push('\n');
     }
     text

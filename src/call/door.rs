@@ -10,7 +10,7 @@ use nix::sys::stat::{Mode, umask};
 use crate::answer::Answer;
 use crate::call::{self, fault};
 use crate::libvirt::Call;
-use crate::libvirt::front::Front;
+use crate::libvirt::invocation::Invocation;
 use crate::machine::{sys, watchdog};
 use crate::observer::{Notice, Observer, Tee};
 use crate::process::exit_status::OWN_TROUBLE;
@@ -21,21 +21,21 @@ use crate::record::recorder::Recorder;
 use crate::record::spool::Dropped;
 
 /// Answers one call of libvirt's. Arguments are never options.
-pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
-    let call = Call::new(front.driver, arguments);
+pub fn driver_main(invocation: &Invocation, arguments: Vec<OsString>) -> ! {
+    let call = Call::new(invocation.driver, arguments);
     fault::guard(&call);
-    sys::remember_place();
-    let front = absolute(front);
+    sys::remember_start_context();
+    let invocation = absolute(invocation);
     settle();
     fault::inject("start");
     let mut recorder = Recorder::new(Cause::Libvirt);
     let mut journal = Journal::default();
-    let answer = call::handle(&front, &call, &mut Tee(&mut recorder, &mut journal));
-    watchdog::go_on();
+    let answer = call::handle(&invocation, &call, &mut Tee(&mut recorder, &mut journal));
+    watchdog::progress();
     let status = give(&answer);
-    sys::answered(status);
-    watchdog::go_on();
-    keep(recorder, journal, &answer, &front.hooks_dir);
+    sys::set_final_status(status);
+    watchdog::progress();
+    keep(recorder, journal, &answer, &invocation.hooks_dir);
     sys::exit_now(status)
 }
 
@@ -54,10 +54,10 @@ pub(crate) fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, ho
 }
 
 /// libvirt's own words for the hooks directory, made independent of the current directory.
-fn absolute(front: &Front) -> Front {
+fn absolute(invocation: &Invocation) -> Invocation {
     let hooks_dir =
-        std::path::absolute(&front.hooks_dir).unwrap_or_else(|_| front.hooks_dir.clone());
-    Front { hooks_dir, ..front.clone() }
+        std::path::absolute(&invocation.hooks_dir).unwrap_or_else(|_| invocation.hooks_dir.clone());
+    Invocation { hooks_dir, ..invocation.clone() }
 }
 
 /// Makes the process what every hook finds: `/` as its directory, the usual umask, no stray

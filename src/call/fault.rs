@@ -3,7 +3,7 @@
 use std::panic;
 
 use crate::libvirt::{Call, Class, Operation};
-use crate::machine::sys::{self, Cause};
+use crate::machine::sys::{self, EndCause};
 use crate::machine::watchdog;
 use crate::process::exit_status::{OWN_TROUBLE, TERMINATED};
 
@@ -12,21 +12,23 @@ use crate::process::exit_status::{OWN_TROUBLE, TERMINATED};
 /// for: standard error may be gone or full.
 pub(crate) fn guard(call: &Call) {
     let status = status(call);
-    sys::answer_faults_with(status, terminated_status(call));
+    sys::install_fault_handlers(status, terminated_status(call));
     panic::set_hook(Box::new(move |panic| {
         if status != 0 {
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            sys::say(format!("hookmux: a fault of hookmux's own, at {place}\n").as_bytes());
+            sys::write_stderr(
+                format!("hookmux: a fault of hookmux's own, at {place}\n").as_bytes(),
+            );
         }
-        sys::end(Cause::Fault);
+        sys::end_call(EndCause::Fault);
     }));
     watchdog::start(status != 0);
 }
 
 /// The same for the program that takes over: every way ends in the status that libvirt is to get.
 pub(crate) fn guard_with(status: i32) {
-    sys::answer_faults_with(status, status);
-    panic::set_hook(Box::new(|_| sys::end(Cause::Fault)));
+    sys::install_fault_handlers(status, status);
+    panic::set_hook(Box::new(|_| sys::end_call(EndCause::Fault)));
     watchdog::start(false);
 }
 

@@ -23,7 +23,7 @@ use crate::config::{self, Diagnostic, Loaded, Scope, Settings, Surroundings};
 use crate::document::facts::Facts;
 use crate::document::{file, input};
 use crate::hook::candidates::{self, Candidates};
-use crate::libvirt::front::Front;
+use crate::libvirt::invocation::Invocation;
 use crate::libvirt::{Call, Class, Document, Driver, Operation};
 use crate::machine::{own_binary, watchdog};
 use crate::memory::guest::{self, Arrival, Guest};
@@ -44,19 +44,19 @@ use crate::trust::Trust;
 use crate::verdict::Failure;
 
 /// Handles a call of libvirt's: reads standard input where it has to.
-pub(crate) fn handle(front: &Front, call: &Call, observer: &mut dyn Observer) -> Answer {
-    let surroundings = Surroundings::here(&front.hooks_dir);
+pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Observer) -> Answer {
+    let surroundings = Surroundings::here(&invocation.hooks_dir);
     let mut trust = Trust::new(surroundings.user);
     let mut loaded = config::load(&surroundings, &mut trust, true);
-    watchdog::go_on();
+    watchdog::progress();
     // a session daemon calls the same links as its user: hooks are the administrator's, but for
     // scripts that libvirt itself would call
     let scope = loaded.narrow(&surroundings);
     if !surroundings.is_root() {
         let user = surroundings.user;
-        loaded.settings.roots.retain(|root| !directory::is_shut_to(root, user));
+        loaded.settings.roots.retain(|root| !directory::is_inaccessible_to(root, user));
     }
-    if front.beside && is_main_script_ours(front, &surroundings) {
+    if invocation.is_beside && is_main_script_ours(invocation, &surroundings) {
         return Answer::default();
     }
     let settings = &loaded.settings;
@@ -79,9 +79,9 @@ pub(crate) fn handle(front: &Front, call: &Call, observer: &mut dyn Observer) ->
         }
         Err(words) => observer.observe(&Execution::new(call, None), &Notice::OwnError(&words)),
     }
-    watchdog::go_on();
-    let candidates = candidates::find(call, settings, &trust, front.beside);
-    watchdog::go_on();
+    watchdog::progress();
+    let candidates = candidates::find(call, settings, &trust, invocation.is_beside);
+    watchdog::progress();
     if candidates.is_empty() && scope == Scope::DropIns {
         return Answer::default();
     }
@@ -130,8 +130,8 @@ fn clean_up_leftovers(
 
 /// Called beside a main script that is hookmux too, by a link or as a copy: that one has answered
 /// already.
-fn is_main_script_ours(front: &Front, surroundings: &Surroundings) -> bool {
-    own_binary::is_hookmux(&surroundings.hooks_dir.join(front.driver.name()))
+fn is_main_script_ours(invocation: &Invocation, surroundings: &Surroundings) -> bool {
+    own_binary::is_hookmux(&surroundings.hooks_dir.join(invocation.driver.name()))
 }
 
 /// What is done about a call.
@@ -171,7 +171,7 @@ pub(crate) fn answer(
     observer: &mut dyn Observer,
 ) -> Answer {
     let (call, settings) = (occasion.call, occasion.settings);
-    watchdog::go_on();
+    watchdog::progress();
     let is_silent = matches!(handling, Handling::NoHooks) && settings.record != RecordPolicy::All;
     if !is_silent {
         observer.observe(&occasion.execution, &Notice::Begun(&occasion));
@@ -341,8 +341,8 @@ impl Hooks<'_> {
         let started = occasion.started.as_deref();
         let planned = observer::CallPlan { planned: &planned, origin, started };
         observer.observe(execution, &Notice::Planned(planned));
-        watchdog::go_on();
-        if watchdog::is_on() {
+        watchdog::progress();
+        if watchdog::is_active() {
             let place = Place::new(settings);
             let (hooks_dir, runtime_dir) = (settings.hooks_dir.clone(), &settings.runtime_dir);
             take_over::prepare(execution, hooks_dir, &place, runtime_dir);

@@ -90,7 +90,7 @@ pub fn main(descriptor: Option<OsString>) -> ! {
 
 fn read(descriptor: i32) -> io::Result<Left> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-    let mut file = File::from(sys::taken_over(descriptor)?);
+    let mut file = File::from(sys::take_over_descriptor(descriptor)?);
     if !file.metadata()?.is_file() {
         return Err(invalid());
     }
@@ -196,7 +196,7 @@ fn roll_back(
     };
     let run = HookRun::tolerated(hook, ended, fault);
     if let Some(failure) = &run.failure {
-        sys::say(format!("{}\n", failure.line()).as_bytes());
+        sys::write_stderr(format!("{}\n", failure.line()).as_bytes());
     }
     observer.observe(execution, &Notice::Finished(&run));
 }

@@ -13,7 +13,7 @@ use super::{End, Place, question, rights};
 use crate::bypass::{self, Bypass};
 use crate::call::door;
 use crate::config::Settings;
-use crate::machine::clock::Clock;
+use crate::machine::clock::BootClock;
 use crate::queue::{self, Aside, Head, Queue, Unread, worker};
 use crate::record::journal::Journal;
 use crate::record::mover;
@@ -164,7 +164,7 @@ impl State {
     fn read(place: &Place, settings: &Settings) -> anyhow::Result<State> {
         let queue = Queue::new(&settings.state_dir);
         let names = queue.names().context("the queue can't be read")?;
-        let clock = Clock::here();
+        let clock = BootClock::here();
         let (mut heads, mut unread) = (Vec::new(), Vec::new());
         for id in names.ids {
             match queue.head(&id) {
@@ -249,7 +249,7 @@ impl State {
 /// What may hold a job back.
 struct Reasons<'a> {
     settings: &'a Settings,
-    clock: &'a Clock,
+    clock: &'a BootClock,
     bypass: &'a Bypass,
     is_at_work: bool,
     running: usize,

@@ -18,7 +18,7 @@ use crate::config::registration::DIRECTORY;
 use crate::config::settings::FILE_NAME;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::machine::files;
-use crate::state::Shut;
+use crate::state::DirRefusal;
 
 /// This user may not look at something that a command is about.
 #[derive(Debug)]
@@ -129,7 +129,9 @@ fn must_read(file: &Path) -> Result<(), Denied> {
 pub(super) fn with_way_out(error: anyhow::Error) -> anyhow::Error {
     let is_denied = error.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>();
-        io.is_some_and(|io| io.kind() == io::ErrorKind::PermissionDenied && Shut::of(io).is_none())
+        io.is_some_and(|io| {
+            io.kind() == io::ErrorKind::PermissionDenied && DirRefusal::of(io).is_none()
+        })
     });
     if !is_denied || nix::unistd::geteuid().is_root() {
         return error;

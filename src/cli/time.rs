@@ -4,14 +4,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::config::values::parse_duration;
 use crate::machine::clock;
-use crate::machine::sys::{Local, local_time, seconds_of};
+use crate::machine::sys::{LocalTime, local_time, unix_seconds_of};
 
 /// `2026-11-25 14:03:12`, local.
 pub(super) fn local(seconds: u64) -> String {
     let Some(time) = i64::try_from(seconds).ok().and_then(local_time) else {
         return "-".to_owned();
     };
-    let Local { year, month, day, hour, minute, second } = time;
+    let LocalTime { year, month, day, hour, minute, second } = time;
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
@@ -51,12 +51,12 @@ pub(super) fn parse(text: &str) -> Result<u64, String> {
 fn parse_at(text: &str, now: Duration) -> Option<u64> {
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).ok();
     let today = local_time(i64::try_from(now.as_secs()).ok()?)?;
-    let midnight = Local { hour: 0, minute: 0, second: 0, ..today };
+    let midnight = LocalTime { hour: 0, minute: 0, second: 0, ..today };
     match text {
         "now" => return millis(now),
         "today" => return at(midnight),
         // mktime brings the day of the month in order
-        "yesterday" => return at(Local { day: midnight.day - 1, ..midnight }),
+        "yesterday" => return at(LocalTime { day: midnight.day - 1, ..midnight }),
         _ => {}
     }
     if text.ends_with('Z') {
@@ -70,18 +70,18 @@ fn parse_at(text: &str, now: Duration) -> Option<u64> {
     millis(now.checked_sub(parse_duration(ago).ok()?)?)
 }
 
-fn at(local: Local) -> Option<u64> {
-    u64::try_from(seconds_of(&local)?).ok()?.checked_mul(1000)
+fn at(local: LocalTime) -> Option<u64> {
+    u64::try_from(unix_seconds_of(&local)?).ok()?.checked_mul(1000)
 }
 
 /// The same of a date that somebody wrote: the 31st of February is none.
-fn at_date(local: Local) -> Option<u64> {
-    let is_one = local_time(seconds_of(&local)?)?;
+fn at_date(local: LocalTime) -> Option<u64> {
+    let is_one = local_time(unix_seconds_of(&local)?)?;
     ((is_one.month, is_one.day) == (local.month, local.day)).then(|| at(local)).flatten()
 }
 
 /// `14:03` or `14:03:12`, on a day.
-fn clock(text: &str, day: Local) -> Option<Local> {
+fn clock(text: &str, day: LocalTime) -> Option<LocalTime> {
     let mut parts = text
         .split(':')
         .map(|part| (part.len() <= 2).then(|| part.parse::<u8>().ok().map(i32::from)).flatten());
@@ -91,11 +91,11 @@ fn clock(text: &str, day: Local) -> Option<Local> {
         None => 0,
     };
     let is_time = hour < 24 && minute < 60 && second < 61 && parts.next().is_none();
-    is_time.then_some(Local { hour, minute, second, ..day })
+    is_time.then_some(LocalTime { hour, minute, second, ..day })
 }
 
 /// `2026-11-25`, and a time of day after a blank or a `T`.
-fn date(text: &str, midnight: Local) -> Option<Local> {
+fn date(text: &str, midnight: LocalTime) -> Option<LocalTime> {
     let (day, time) = text.split_once([' ', 'T']).map_or((text, None), |(d, t)| (d, Some(t)));
     let mut parts = day.split('-').map(|part| part.parse::<u16>().ok().map(i32::from));
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
@@ -103,7 +103,7 @@ fn date(text: &str, midnight: Local) -> Option<Local> {
         && (1..=12).contains(&month)
         && (1..=31).contains(&day)
         && parts.next().is_none();
-    let date = is_date.then_some(Local { year, month, day, ..midnight })?;
+    let date = is_date.then_some(LocalTime { year, month, day, ..midnight })?;
     match time {
         Some(time) => clock(time.trim(), date),
         None => Some(date),

@@ -12,8 +12,8 @@ use crate::process::startable::head::{Head, head};
 use crate::process::startable::shell_text;
 use crate::process::startable::{Cause, Obstacle};
 use crate::process::users::Unresolved;
-use crate::search::State;
-use crate::search::directory::left_behind;
+use crate::search::EntryState;
+use crate::search::directory::leftover_reason;
 
 /// How much of a file is looked at for whether it is a text, in bytes.
 const LOOK_AT_BYTES: u64 = 256;
@@ -95,7 +95,7 @@ fn install(program: &OsStr) -> Fix {
 }
 
 fn is_text(path: &Path) -> bool {
-    files::beginning(path, LOOK_AT_BYTES).is_ok_and(|bytes| shell_text::is_text(&bytes))
+    files::read_beginning(path, LOOK_AT_BYTES).is_ok_and(|bytes| shell_text::is_text(&bytes))
 }
 
 /// What is to be done where there is nobody whose rights a registration's programs could have.
@@ -114,21 +114,24 @@ pub(super) fn of_user(why: &Unresolved, source: &Path) -> Fix {
 }
 
 /// What is to be done about a file that is none of a hook, though it looks as if it were meant as one.
-pub(super) fn of_state(state: &State, path: &Path, settings: &Settings) -> Option<Fix> {
+pub(super) fn of_state(state: &EntryState, path: &Path, settings: &Settings) -> Option<Fix> {
     Some(match state {
         // a text that lies beside hooks is none, and must not become one
-        State::NotExecutable => {
-            let is_script =
-                files::beginning(path, LOOK_AT_BYTES).is_ok_and(|bytes| head(&bytes) != Head::None);
+        EntryState::NotExecutable => {
+            let is_script = files::read_beginning(path, LOOK_AT_BYTES)
+                .is_ok_and(|bytes| head(&bytes) != Head::None);
             match is_script {
                 true => Fix::run(&words!["chmod", "a+x", path]),
                 false => Fix::run(&words!["mv", "-n", path, &settings.hooks_dir]),
             }
         }
-        State::Dangling => Fix::run(&words!["rm", path]),
-        State::Skipped(_) if path.file_name().and_then(left_behind).is_some() => {
+        EntryState::Dangling => Fix::run(&words!["rm", path]),
+        EntryState::Skipped(_) if path.file_name().and_then(leftover_reason).is_some() => {
             Fix::run(&words!["rm", path])
         }
-        State::Active | State::Masked(_) | State::Disabled(_) | State::Skipped(_) => return None,
+        EntryState::Active
+        | EntryState::Masked(_)
+        | EntryState::Disabled(_)
+        | EntryState::Skipped(_) => return None,
     })
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::meaning::Meaning;
 use super::yaml::{self, Mistake};
-use crate::trust::{Fault, Refusal};
+use crate::trust::{Refusal, TrustFault};
 
 /// What kind of problem it is. What depends on it asks here, never the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl Diagnostic {
     /// One about a file that others could have changed, or that is none.
     pub fn not_trusted(path: &Path, refusal: &Refusal) -> Diagnostic {
         let kind = match refusal.fault {
-            Fault::NotRegular => Kind::Unreadable,
+            TrustFault::NotRegular => Kind::Unreadable,
             _ => Kind::NotTrusted,
         };
         Diagnostic { kind, ..Diagnostic::whole(path, refusal.words()) }

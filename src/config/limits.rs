@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use crate::machine::privileges::Limits;
+use crate::machine::privileges::ResourceLimits;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -16,7 +16,7 @@ pub(crate) struct Written {
 
 pub(crate) fn optional<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<Limits>, D::Error> {
+) -> Result<Option<ResourceLimits>, D::Error> {
     let Written { nofile, address_space, cpu, nproc } = Written::deserialize(deserializer)?;
-    Ok(Some(Limits { nofile, address_space, cpu, nproc }))
+    Ok(Some(ResourceLimits { nofile, address_space, cpu, nproc }))
 }

@@ -148,7 +148,7 @@ fn read(path: &Path, trust: &mut Trust) -> Result<Option<(String, fs::Metadata)>
         Ok(_) => {}
     }
     let metadata = trust.file(path).map_err(|refusal| Diagnostic::not_trusted(path, &refusal))?;
-    let text = files::read_asked(path, settings::MAX_SETTINGS_BYTES)
+    let text = files::read_known_regular(path, settings::MAX_SETTINGS_BYTES)
         .and_then(files::into_text)
         .map_err(|error| Diagnostic::unreadable(path, error.to_string()))?;
     Ok(Some((text, metadata)))

@@ -14,7 +14,7 @@ use crate::libvirt::Class;
 pub(crate) use super::choice::{CallStyle, FailurePolicy, Mode, StdinKind};
 pub(crate) use super::rights::RunAs;
 pub use super::when::When;
-pub(crate) use crate::machine::privileges::Limits;
+pub(crate) use crate::machine::privileges::ResourceLimits;
 
 mod fragment;
 mod reader;
@@ -82,7 +82,7 @@ pub struct Registration {
     pub lock: Option<String>,
     pub filter: bool,
     pub kill_leftovers: Option<bool>,
-    pub limits: Limits,
+    pub limits: ResourceLimits,
     pub nice: Option<i32>,
     pub environment: BTreeMap<String, String>,
     pub environment_file: Option<PathBuf>,

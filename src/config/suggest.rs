@@ -1,6 +1,6 @@
 //! The word that somebody may have meant, and the hint that tells it.
 
-use crate::machine::cut;
+use crate::machine::truncate;
 
 /// The longest word that is compared with those that are known, and that is told whole, in bytes.
 const MAX_WORD_BYTES: usize = 100;
@@ -49,7 +49,7 @@ pub(crate) fn shortened(word: &str) -> String {
     if word.len() <= MAX_WORD_BYTES {
         return word.to_owned();
     }
-    format!("{}…", cut::beginning(word, MAX_WORD_BYTES))
+    format!("{}…", truncate::keep_start(word, MAX_WORD_BYTES))
 }
 
 #[cfg(test)]

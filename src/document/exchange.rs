@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::{self, FILE_NAME, Made, Mark, Place, make_private, read_back, read_memory};
 use crate::hook::{Hook, Source};
-use crate::libvirt::document::{self, Identity, MAX_BYTES};
+use crate::libvirt::document::{self, DocumentIdentity, MAX_DOCUMENT_BYTES};
 use crate::machine::files;
 use crate::process::capture::Capture;
 
@@ -35,7 +35,7 @@ struct Scope {
 pub struct Exchange {
     /// As libvirt sent it.
     original: Option<Vec<u8>>,
-    identity: Identity,
+    identity: DocumentIdentity,
     is_filter: bool,
     operation: String,
     /// On a filter call, as the hooks so far made it.
@@ -106,7 +106,7 @@ impl Exchange {
     /// `place` is made when a hook first needs the file, and removed at the end.
     pub fn new(
         original: Option<Vec<u8>>,
-        identity: Identity,
+        identity: DocumentIdentity,
         is_filter: bool,
         operation: String,
         place: Place,
@@ -364,7 +364,7 @@ impl Exchange {
             return Ok(Change::Ignored(self.not_taken()));
         }
         if kept.is_none() {
-            return Err(format!("it printed more than {} MiB", MAX_BYTES >> 20));
+            return Err(format!("it printed more than {} MiB", MAX_DOCUMENT_BYTES >> 20));
         }
         if !hook.filter {
             return Ok(Change::Ignored("it printed a document, though it is no filter".to_owned()));
@@ -571,7 +571,7 @@ mod tests {
     }
 
     fn printed(bytes: &[u8]) -> Capture {
-        let mut capture = Capture::with_head(MAX_BYTES);
+        let mut capture = Capture::with_head(MAX_DOCUMENT_BYTES);
         capture.push(bytes);
         capture
     }

@@ -1,14 +1,14 @@
 //! What is in libvirt's document, as far as it is read.
 
 use crate::libvirt::Document;
-use crate::libvirt::document::{self, Identity, Malformed};
+use crate::libvirt::document::{self, DocumentIdentity, Malformed};
 use crate::libvirt::metadata::{self, Metadata};
 
 /// libvirt's document, read and judged.
 #[derive(Debug)]
 pub struct Facts {
     pub document: Document,
-    pub identity: Identity,
+    pub identity: DocumentIdentity,
     pub metadata: Metadata,
 }
 
@@ -29,7 +29,7 @@ impl Facts {
                 Facts { document: Document::Whole(bytes), identity, metadata }
             }
             Err(limit @ Malformed::OverLimit(_)) => {
-                let identity = document::head(&bytes).unwrap_or_default();
+                let identity = document::read_identity(&bytes).unwrap_or_default();
                 let document = Document::NotRead { bytes, why: limit.to_string() };
                 Facts { identity, ..Facts::without_content(document) }
             }
@@ -39,12 +39,12 @@ impl Facts {
 
     /// Reads no more than name and uuid: for calls that run no hook.
     pub fn of_head(document: Document) -> Facts {
-        let identity = document.bytes().and_then(document::head).unwrap_or_default();
+        let identity = document.bytes().and_then(document::read_identity).unwrap_or_default();
         Facts { identity, ..Facts::without_content(document) }
     }
 
     fn without_content(document: Document) -> Facts {
-        Facts { document, identity: Identity::default(), metadata: Metadata::default() }
+        Facts { document, identity: DocumentIdentity::default(), metadata: Metadata::default() }
     }
 
     /// The XML of a device, out of the document.

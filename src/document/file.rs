@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 
-use crate::libvirt::document::MAX_BYTES;
+use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{files, proc};
 use crate::state::Dir;
 use crate::state::trash::Trash;
@@ -102,7 +102,7 @@ pub(crate) fn remove(place: &Place) -> bool {
     let Ok(directory) = place.path() else { return false };
     let path = directory.join(FILE_NAME);
     // to free a large file takes its time too
-    let is_small = |file: fs::Metadata| file.len() <= MAX_BYTES as u64;
+    let is_small = |file: fs::Metadata| file.len() <= MAX_DOCUMENT_BYTES as u64;
     if fs::symlink_metadata(&path).is_ok_and(is_small) {
         let _ = files::remove(&path);
     }
@@ -289,11 +289,14 @@ pub(super) fn read_memory(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn read_document(file: File, size: u64) -> io::Result<Vec<u8>> {
-    let limit = MAX_BYTES as u64 + 1;
+    let limit = MAX_DOCUMENT_BYTES as u64 + 1;
     let mut bytes = Vec::with_capacity(usize::try_from(size.min(limit)).unwrap_or_default());
     file.take(limit).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_BYTES {
-        return Err(io::Error::other(format!("it is larger than {} MiB", MAX_BYTES >> 20)));
+    if bytes.len() > MAX_DOCUMENT_BYTES {
+        return Err(io::Error::other(format!(
+            "it is larger than {} MiB",
+            MAX_DOCUMENT_BYTES >> 20
+        )));
     }
     Ok(bytes)
 }

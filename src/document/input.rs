@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::libvirt::Document;
-use crate::libvirt::document::{self, MAX_BYTES};
+use crate::libvirt::document::{self, MAX_DOCUMENT_BYTES};
 use crate::machine::{files, sys, watchdog};
 
 /// How long the end of the document is waited for.
@@ -29,7 +29,7 @@ const USUAL: usize = 32 * 1024;
 pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let is_pipe = std::fs::metadata(path)?.file_type().is_fifo();
     if !is_pipe {
-        return files::read_regular(path, MAX_BYTES as u64);
+        return files::read_regular(path, MAX_DOCUMENT_BYTES as u64);
     }
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let mut pipe = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -43,8 +43,8 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         }
         let wait = PollTimeout::try_from(left.min(LOOK_UP)).unwrap_or(PollTimeout::ZERO);
         let _ = poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], wait);
-        match (&mut pipe).take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes) {
-            _ if bytes.len() > MAX_BYTES => {
+        match (&mut pipe).take(MAX_DOCUMENT_BYTES as u64 + 1).read_to_end(&mut bytes) {
+            _ if bytes.len() > MAX_DOCUMENT_BYTES => {
                 let words = document::Malformed::TooLarge.to_string();
                 return Err(io::Error::new(ErrorKind::InvalidData, words));
             }
@@ -91,7 +91,7 @@ pub(crate) fn read() -> Document {
         }
         match sys::read_into_room(stdin, &mut bytes) {
             Ok(0) => break,
-            Ok(_) if bytes.len() > MAX_BYTES => {
+            Ok(_) if bytes.len() > MAX_DOCUMENT_BYTES => {
                 return Document::Broken(document::Malformed::TooLarge.to_string());
             }
             Ok(_) => {}

@@ -17,5 +17,5 @@ pub(crate) fn place(hooks_dir: &Path, driver: Driver) -> PathBuf {
 /// Whether a script mentions a directory, as `qemu.d`: then it runs what lies there itself.
 pub(crate) fn serves_tree(script: &Path, word: &str) -> bool {
     let is_there = |text: Vec<u8>| text.windows(word.len()).any(|part| part == word.as_bytes());
-    files::beginning(script, LOOK_AT).is_ok_and(is_there)
+    files::read_beginning(script, LOOK_AT).is_ok_and(is_there)
 }

@@ -11,15 +11,15 @@ use crate::config::{Registration, Scope, Settings};
 use crate::event::{self, Event};
 use crate::libvirt::{Call, Driver, Operation};
 use crate::registry::{Broken, cache};
-use crate::search::State;
-use crate::search::directory::{self, Unreadable};
+use crate::search::EntryState;
+use crate::search::directory::{self, UnreadablePath};
 use crate::trust::Trust;
 
 /// A hook, and what its file says.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub hook: Hook,
-    pub state: State,
+    pub state: EntryState,
 }
 
 /// Hooks that run at one moment of a call: an event's, or (without an event) what a call of
@@ -35,7 +35,7 @@ pub(crate) struct Moment {
 pub(crate) struct Candidates {
     pub moments: Vec<Moment>,
     /// Directories that are there and can't be read: their hooks are unknown.
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Vec<UnreadablePath>,
     /// Registrations that can't be read, and could have meant this call.
     pub broken: Vec<Broken>,
     /// Whether only scripts that were libvirt's are looked for: the caller is a user's own daemon.
@@ -49,7 +49,7 @@ impl Candidates {
     pub(crate) fn is_empty(&self) -> bool {
         self.unreadable.is_empty()
             && self.broken.is_empty()
-            && !self.all().any(|candidate| candidate.state == State::Active)
+            && !self.all().any(|candidate| candidate.state == EntryState::Active)
     }
 
     fn add(&mut self, event: Option<Event>, candidates: Vec<Candidate>) {
@@ -137,9 +137,9 @@ pub(crate) fn registered_hook(
     settings: &Settings,
 ) -> Candidate {
     let state = if registration.enabled {
-        State::Active
+        EntryState::Active
     } else {
-        State::Disabled("`enabled: false` in its registration")
+        EntryState::Disabled("`enabled: false` in its registration")
     };
     let path = registration.command.first().map(PathBuf::from).unwrap_or_default();
     let hook = Hook {
@@ -174,7 +174,10 @@ pub(crate) fn registered_hook(
 ///
 /// # Errors
 /// A directory is there and can't be read.
-pub(crate) fn event_hooks(event: &str, settings: &Settings) -> Result<Vec<Candidate>, Unreadable> {
+pub(crate) fn event_hooks(
+    event: &str,
+    settings: &Settings,
+) -> Result<Vec<Candidate>, UnreadablePath> {
     let vdsm = settings.vdsm_hooks.then_some(Path::new(VDSM_ROOT));
     let own_count = settings.all_roots().count();
     let entries = directory::entries(settings.all_roots().chain(vdsm), event)?;
@@ -209,7 +212,10 @@ pub(crate) const VDSM_ROOT: &str = "/usr/libexec/vdsm/hooks";
 ///
 /// # Errors
 /// A directory is there and can't be read, or a script can't be looked at.
-pub(crate) fn tree_scripts(call: &Call, settings: &Settings) -> Result<Vec<Candidate>, Unreadable> {
+pub(crate) fn tree_scripts(
+    call: &Call,
+    settings: &Settings,
+) -> Result<Vec<Candidate>, UnreadablePath> {
     let Some(place) = tree::place(settings, call) else { return Ok(Vec::new()) };
     let scripts = tree::scripts(&place)?;
     Ok(scripts
@@ -242,14 +248,14 @@ pub(crate) fn tree_scripts(call: &Call, settings: &Settings) -> Result<Vec<Candi
 pub(crate) fn adopted_script(
     call: &Call,
     settings: &Settings,
-) -> Result<Option<Candidate>, Unreadable> {
+) -> Result<Option<Candidate>, UnreadablePath> {
     let path = adopted::place(&settings.hooks_dir, call.driver);
     match path.symlink_metadata() {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Unreadable { path, error }),
+        Err(error) => return Err(UnreadablePath { path, error }),
     }
-    let state = directory::look(&path)?;
+    let state = directory::try_state(&path)?;
     let name = path.file_name().unwrap_or_default().to_owned();
     let hook = Hook {
         label: name.to_string_lossy().into_owned(),
@@ -281,7 +287,7 @@ pub(crate) fn tree_owner(driver: Driver, settings: &Settings, beside: bool) -> O
     let word = settings.tree.mention(&settings.hooks_dir, driver);
     scripts
         .into_iter()
-        .filter(|script| directory::state(script) == State::Active)
+        .filter(|script| directory::state(script) == EntryState::Active)
         .find(|script| adopted::serves_tree(script, &word))
         .map(|script| format!("left to {}, which mentions {word}", script.display()))
 }

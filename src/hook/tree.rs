@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Settings;
 use crate::libvirt::{Call, Driver};
-use crate::search::State;
-use crate::search::directory::{self, Unreadable};
+use crate::search::EntryState;
+use crate::search::directory::{self, UnreadablePath};
 
 /// Where a call's scripts would lie; `None` where it can have none. The guest's name is one
 /// component, compared as a whole.
@@ -39,11 +39,11 @@ fn component(name: &OsStr) -> Option<&OsStr> {
 ///
 /// # Errors
 /// The directory is there and can't be read.
-pub(crate) fn scripts(place: &Path) -> Result<Vec<(PathBuf, State)>, Unreadable> {
+pub(crate) fn scripts(place: &Path) -> Result<Vec<(PathBuf, EntryState)>, UnreadablePath> {
     let Some(mut names) = directory::names(place)? else {
         // a file in the directory's place; where there is nothing, nothing is reported
-        return Ok(match directory::look(place)? {
-            State::Skipped(_) | State::Dangling => Vec::new(),
+        return Ok(match directory::try_state(place)? {
+            EntryState::Skipped(_) | EntryState::Dangling => Vec::new(),
             state => vec![(place.to_path_buf(), state)],
         });
     };
@@ -52,7 +52,7 @@ pub(crate) fn scripts(place: &Path) -> Result<Vec<(PathBuf, State)>, Unreadable>
         .into_iter()
         .map(|name| {
             let path = place.join(name);
-            let state = directory::look(&path)?;
+            let state = directory::try_state(&path)?;
             Ok((path, state))
         })
         .collect()

@@ -1,4 +1,4 @@
-//! libvirt's four arguments.
+//! The four arguments with which libvirt calls a hook program.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -6,12 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use super::driver::Driver;
 use super::operation::{Class, Meaning, Operation, meaning};
 
-/// One call, as libvirt made it. Arguments are positions, never options: a guest may be called
-/// `--help`. What is missing is absent, what is more than four is passed on and means nothing.
+/// One call, as libvirt makes it. Arguments have positions and are never options: a guest may be called
+/// `--help`. A missing argument counts as empty; further ones are passed on and have no meaning.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub driver: Driver,
-    /// All arguments after `argv[0]`, verbatim: what libvirt-style hooks get.
+    /// All arguments after `argv[0]`, verbatim: libvirt-style hooks get them.
     pub arguments: Vec<OsString>,
     pub meaning: Meaning,
 }
@@ -28,7 +28,7 @@ impl Call {
         self.arguments.get(index).map_or(OsStr::new(""), OsString::as_os_str)
     }
 
-    /// The guest's or network's name; `-` for the daemon.
+    /// Returns the name of the guest or network; `-` for the daemon.
     pub fn object(&self) -> &OsStr {
         self.argument(0)
     }
@@ -45,7 +45,7 @@ impl Call {
         self.argument(3)
     }
 
-    /// Why a guest was released: libvirt 10.5.0 and later, `-` before.
+    /// Returns why a guest was released: libvirt 10.5.0 and later say it, earlier ones pass `-`.
     pub fn reason(&self) -> Option<&OsStr> {
         let extra = self.extra();
         let reason = self.operation() == Operation::Release && !extra.is_empty() && extra != "-";
@@ -60,7 +60,7 @@ impl Call {
         self.meaning.class
     }
 
-    /// Whether libvirt sends a document at all.
+    /// Tells whether libvirt sends a document.
     pub fn has_document(&self) -> bool {
         self.driver != Driver::Daemon
     }
@@ -69,13 +69,13 @@ impl Call {
         self.meaning.filter
     }
 
-    /// The operation's name where it may become part of a file's or an event's name:
+    /// Returns the operation's name where it can be part of the name of a file or an event:
     /// `[a-z][a-z0-9-]*`.
     pub fn plain_operation(&self) -> Option<&str> {
         plain(self.operation_name())
     }
 
-    /// The sub-operation's name, under the same condition.
+    /// Returns the sub-operation's name, under the same condition.
     pub fn plain_sub_operation(&self) -> Option<&str> {
         plain(self.sub_operation())
     }

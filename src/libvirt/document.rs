@@ -2,35 +2,35 @@
 
 use std::fmt;
 
-use super::limits::{self, Limit, Look};
+use super::limits::{self, DocumentLimit, LimitCheck};
 use super::xml::{self, Piece, Pieces};
-use crate::machine::cut;
+use crate::machine::truncate;
 
-/// The largest document that is taken, in bytes. libvirt's own limit for one string in its
-/// protocol is 4 MiB (`REMOTE_STRING_MAX`).
-pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// The largest document that hookmux accepts. libvirt's own limit for one string in its protocol is 4 MiB
+/// (`REMOTE_STRING_MAX`).
+pub(crate) const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// The root of what libvirt writes for a network, which lies in it with its port or lease.
+/// The root element of a network's document: it contains the network, and a port or lease.
 const HOOK_DATA: &str = "hookData";
-/// How much of what a parser says is told, in bytes: it quotes names of any length.
-const MAX_WORDS_BYTES: usize = 300;
+/// The longest part of a parser's message that is shown: it quotes names of any length.
+const MAX_MESSAGE_BYTES: usize = 300;
 
-/// What libvirt sent. Broken ones count as absent, but a hook that needs one is told why.
+/// What libvirt sent. A broken document counts as absent, but a hook that needs one gets the reason.
 #[derive(Clone, Debug)]
 pub enum Document {
-    /// Nothing came: a daemon's call, bhyve before libvirt 11, a terminal.
+    /// Nothing was sent: a call of the daemon driver, bhyve before libvirt 11, a terminal.
     Absent,
-    /// Something came that may not be handed on.
+    /// Something was sent that must not be passed on.
     Broken(String),
     /// Well-formed XML, as libvirt wrote it.
     Whole(Vec<u8>),
-    /// Whole, but over a limit (`why`, in words): handed on as it is, and not read further than
-    /// name and uuid.
+    /// Whole, but over a limit (`why` names it): passed on as it is, and read only as far as name and
+    /// uuid.
     NotRead { bytes: Vec<u8>, why: String },
 }
 
 impl Document {
-    /// What may be handed on.
+    /// Returns the document where it can be passed on.
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Document::Whole(bytes) | Document::NotRead { bytes, .. } => Some(bytes),
@@ -38,7 +38,7 @@ impl Document {
         }
     }
 
-    /// Why nothing can be known of what is in it; `None` where it can, and where nothing was sent.
+    /// Returns why the content is unknown; `None` where it is known, and where nothing was sent.
     pub fn why_not_read(&self) -> Option<&str> {
         match self {
             Document::Broken(why) | Document::NotRead { why, .. } => Some(why),
@@ -47,17 +47,17 @@ impl Document {
     }
 }
 
-/// What a document is about: no hook may change it.
+/// The object that a document describes: no hook may change it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
+pub struct DocumentIdentity {
     /// `domain`, or `hookData` for networks.
     pub root: String,
     pub name: Option<String>,
     pub uuid: Option<String>,
 }
 
-impl Identity {
-    /// The uuid where it has a uuid's form, in lower case: safe as part of a file name.
+impl DocumentIdentity {
+    /// Returns the uuid, in lower case, where it has the form of a uuid: safe as part of a file name.
     pub fn plain_uuid(&self) -> Option<String> {
         let uuid = self.uuid.as_deref()?.trim();
         let is_plain = uuid.len() == 36 && uuid.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
@@ -65,30 +65,30 @@ impl Identity {
     }
 }
 
-/// Reads no further than name and uuid: a fifth of the cost of a whole parse at 20 KiB, and enough
-/// for a call without hooks. Says nothing of what follows.
+/// Reads a document only as far as name and uuid: a fifth of the cost of a whole parse at 20 KiB, and enough
+/// for a call without hooks. The rest may be malformed.
 ///
-/// This is the one definition of who a document is about, whether a tree is built of it or not. As
-/// libvirt reads them (`string(./name[1])`), name and uuid are the first child of that name, without
-/// a prefix, with all text inside of it.
-pub fn head(bytes: &[u8]) -> Option<Identity> {
+/// This is the only definition of a document's identity, whether a tree is built from it or not. As libvirt
+/// reads them (`string(./name[1])`), name and uuid are the first child of that name, without a prefix,
+/// with all text inside it.
+pub fn read_identity(bytes: &[u8]) -> Option<DocumentIdentity> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let mut head = Head::default();
+    let mut reader = IdentityReader::default();
     for piece in Pieces::new(text) {
         match piece.ok()? {
             Piece::Start { name, is_empty, .. } => {
-                head.begin(name);
-                if is_empty && head.end()? {
-                    return Some(head.identity);
+                reader.begin(name);
+                if is_empty && reader.end()? {
+                    return Some(reader.identity);
                 }
             }
             Piece::End { .. } => {
-                if head.end()? {
-                    return Some(head.identity);
+                if reader.end()? {
+                    return Some(reader.identity);
                 }
             }
-            Piece::Text(text) => head.add(|| xml::meant(text)),
-            Piece::CData(text) => head.add(|| Some(xml::with_plain_line_ends(text).into_owned())),
+            Piece::Text(text) => reader.add(|| xml::unescape(text)),
+            Piece::CData(text) => reader.add(|| Some(xml::normalize_line_ends(text).into_owned())),
             Piece::Other => {}
             Piece::DocumentType => return None,
         }
@@ -96,27 +96,27 @@ pub fn head(bytes: &[u8]) -> Option<Identity> {
     None
 }
 
-/// A document's identity, while it is read.
+/// Reads a document's identity piece by piece.
 #[derive(Default)]
-struct Head {
-    identity: Identity,
+struct IdentityReader {
+    identity: DocumentIdentity,
     /// How many elements are open.
     open: usize,
-    /// How many elements are open round the children of the object, once it has begun.
+    /// The depth of the object's children, once the object has begun.
     object: Option<usize>,
     field: Option<Field>,
 }
 
-/// Name or uuid, while it is read.
+/// The name or the uuid, while it is read.
 struct Field {
     is_uuid: bool,
-    /// How many elements are open round it.
+    /// The depth of the element.
     open: usize,
-    /// `None` where a reference in it is none.
+    /// `None` after a reference that isn't valid.
     text: Option<String>,
 }
 
-impl Head {
+impl IdentityReader {
     fn begin(&mut self, name: &str) {
         if self.open == 0 {
             name.clone_into(&mut self.identity.root);
@@ -145,7 +145,7 @@ impl Head {
         }
     }
 
-    /// Ends an element; whether all is known then. `None` where none was open.
+    /// Ends an element; returns whether all is known now. `None` where no element is open.
     fn end(&mut self) -> Option<bool> {
         self.open = self.open.checked_sub(1)?;
         if let Some(field) = self.field.take_if(|field| field.open == self.open) {
@@ -159,15 +159,15 @@ impl Head {
     }
 }
 
-/// Why bytes are no document.
+/// Why bytes are not a document.
 #[derive(Debug)]
 pub enum Malformed {
     NotUtf8,
     DocumentType,
     Syntax(String),
     TooLarge,
-    /// Whole, but not to be read.
-    OverLimit(Limit),
+    /// Whole, but over a limit.
+    OverLimit(DocumentLimit),
 }
 
 impl fmt::Display for Malformed {
@@ -178,23 +178,25 @@ impl fmt::Display for Malformed {
                 f.write_str("it has a document type declaration, which is never read")
             }
             Malformed::Syntax(error) => write!(f, "it is not well-formed XML: {error}"),
-            Malformed::TooLarge => write!(f, "it is larger than {} MiB", MAX_BYTES >> 20),
+            Malformed::TooLarge => write!(f, "it is larger than {} MiB", MAX_DOCUMENT_BYTES >> 20),
             Malformed::OverLimit(limit) => write!(f, "{limit}: hookmux doesn't read it"),
         }
     }
 }
 
-/// Parses a whole document; the one judgement of well-formedness that hookmux has. What no tree may
-/// be built of is told before.
+/// Parses a whole document: the only test for well-formed XML in hookmux. Limits are checked before a tree is
+/// built.
 pub fn parse(bytes: &[u8]) -> Result<roxmltree::Document<'_>, Malformed> {
-    if bytes.len() > MAX_BYTES {
+    if bytes.len() > MAX_DOCUMENT_BYTES {
         return Err(Malformed::TooLarge);
     }
     let text = std::str::from_utf8(bytes).map_err(|_| Malformed::NotUtf8)?;
-    match limits::look(text) {
-        Look::Within => {}
-        Look::Over(limit) => return Err(Malformed::OverLimit(limit)),
-        Look::Cut(at) => return Err(Malformed::Syntax(format!("an error at {}", place(text, at)))),
+    match limits::check_limits(text) {
+        LimitCheck::Within => {}
+        LimitCheck::Over(limit) => return Err(Malformed::OverLimit(limit)),
+        LimitCheck::Malformed(at) => {
+            return Err(Malformed::Syntax(format!("an error at {}", line_and_column(text, at))));
+        }
     }
     roxmltree::Document::parse(text).map_err(|error| match error {
         roxmltree::Error::DtdDetected => Malformed::DocumentType,
@@ -202,24 +204,24 @@ pub fn parse(bytes: &[u8]) -> Result<roxmltree::Document<'_>, Malformed> {
     })
 }
 
-/// Line and column, from 1.
-fn place(text: &str, at: usize) -> String {
+/// Returns line and column, from 1.
+fn line_and_column(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or(text);
     let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     format!("{line}:{column}")
 }
 
-/// The beginning and the end of long words: the place stands at the end.
+/// Shortens a long message to its beginning and its end: line and column stand at the end.
 fn shortened(words: String) -> String {
-    if words.len() <= MAX_WORDS_BYTES {
+    if words.len() <= MAX_MESSAGE_BYTES {
         return words;
     }
-    let half = MAX_WORDS_BYTES / 2;
-    format!("{}…{}", cut::beginning(&words, half), cut::end(&words, half))
+    let half = MAX_MESSAGE_BYTES / 2;
+    format!("{}…{}", truncate::keep_start(&words, half), truncate::keep_end(&words, half))
 }
 
-/// The element that carries name, uuid and metadata: the root, or the first network in `<hookData>`.
+/// Returns the element with name, uuid and metadata: the root, or the first network in `<hookData>`.
 pub fn object<'a, 'input>(tree: &'a roxmltree::Document<'input>) -> roxmltree::Node<'a, 'input> {
     let root = tree.root_element();
     if is_called(&root, HOOK_DATA) {
@@ -229,18 +231,18 @@ pub fn object<'a, 'input>(tree: &'a roxmltree::Document<'input>) -> roxmltree::N
     }
 }
 
-/// Whether an element has this name, and no prefix. The tree keeps no prefixes.
+/// Tells whether an element has this name without a prefix. The tree keeps no prefixes.
 fn is_called(node: &roxmltree::Node<'_, '_>, name: &str) -> bool {
     let end = node.range().start + 1 + name.len();
     node.has_tag_name(name) && node.document().input_text().as_bytes().get(end) != Some(&b':')
 }
 
-/// The identity of a parsed document.
-pub fn identity(tree: &roxmltree::Document<'_>) -> Identity {
-    head(tree.input_text().as_bytes()).unwrap_or_default()
+/// Returns the identity of a parsed document.
+pub fn identity(tree: &roxmltree::Document<'_>) -> DocumentIdentity {
+    read_identity(tree.input_text().as_bytes()).unwrap_or_default()
 }
 
-/// All text directly below an element.
+/// Returns all text directly below an element.
 pub fn text(node: &roxmltree::Node<'_, '_>) -> String {
     node.children().filter_map(|child| if child.is_text() { child.text() } else { None }).collect()
 }
@@ -295,11 +297,11 @@ mod tests {
             let tree = parse(text.as_bytes()).unwrap();
             let found = super::identity(&tree);
             assert_eq!(found.name.clone().zip(found.uuid.clone()), expected, "{text}");
-            assert_eq!(head(text.as_bytes()), Some(found), "{text}");
+            assert_eq!(read_identity(text.as_bytes()), Some(found), "{text}");
         }
-        assert_eq!(head(b"<domain/>").unwrap().root, "domain");
-        assert_eq!(head(b"<domain><name>n</name>"), None);
-        let network = head(NETWORK).unwrap();
+        assert_eq!(read_identity(b"<domain/>").unwrap().root, "domain");
+        assert_eq!(read_identity(b"<domain><name>n</name>"), None);
+        let network = read_identity(NETWORK).unwrap();
         assert_eq!(network.name.as_deref(), Some("n<1"));
         assert_eq!(network.plain_uuid().as_deref(), Some("ab6d96af-7654-4672-8b0a-0cfef5ca9d75"));
     }
@@ -312,7 +314,8 @@ mod tests {
             "91126ceb",
             "91126ceb-8184-4a0b-b79f-0f3d17ecc83/",
         ] {
-            let identity = Identity { uuid: Some(uuid.to_owned()), ..Identity::default() };
+            let identity =
+                DocumentIdentity { uuid: Some(uuid.to_owned()), ..DocumentIdentity::default() };
             assert_eq!(identity.plain_uuid(), None, "{uuid}");
         }
     }
@@ -341,6 +344,6 @@ mod tests {
         let deep = |depth: usize| "<a>".repeat(depth) + &"</a>".repeat(depth);
         assert!(parse(deep(256).as_bytes()).is_ok());
         let error = parse(deep(200_000).as_bytes()).unwrap_err();
-        assert!(matches!(error, Malformed::OverLimit(Limit::Depth)), "{error}");
+        assert!(matches!(error, Malformed::OverLimit(DocumentLimit::Depth)), "{error}");
     }
 }

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::fmt;
 
-/// Where libvirt's distribution packages look for hooks. A build with another `sysconfdir` says
-/// so through `argv[0]`.
+/// The hooks directory of libvirt's distribution packages. A build with another `sysconfdir` passes its own
+/// directory in `argv[0]`.
 pub(crate) const DEFAULT_HOOKS_DIR: &str = "/etc/libvirt/hooks";
 
 /// One of libvirt's hook drivers (`virHookDriverType` in libvirt's `src/util/virhook.c`).

@@ -1,34 +1,34 @@
-//! What a document may have to be read: a first look in one pass, before a tree is built.
+//! Limits of a document that is read: checked in one pass, before a tree is built.
 //!
-//! libvirt takes and hands on whatever a guest's `<metadata>` holds (up to 4 MiB of it,
-//! `REMOTE_STRING_MAX`), and what a tree costs grows with the square or the cube of some of it. A
-//! document over a limit is handed on as it is, and never read.
+//! libvirt accepts and passes on whatever a guest's `<metadata>` holds (up to 4 MiB of it,
+//! `REMOTE_STRING_MAX`), and the cost of a tree grows with the square or the cube of some counts. A
+//! document over a limit is passed on as it is, and never read.
 
 use std::fmt;
 
-use super::xml::{Flaw, Piece, Pieces};
+use super::xml::{Piece, Pieces, SyntaxError};
 
 /// Attributes of one element, namespaces not counted.
 pub(crate) const MAX_ATTRIBUTES: usize = 256;
-/// Namespaces that hold at one place.
+/// Namespaces in scope at one place.
 pub(crate) const MAX_NAMESPACES_IN_SCOPE: usize = 64;
-/// Declarations of namespaces in a whole document.
+/// Namespace declarations in a whole document.
 pub(crate) const MAX_NAMESPACES: usize = 1000;
-/// Elements inside of each other.
+/// Nested elements.
 pub(crate) const MAX_DEPTH: usize = 256;
 /// Devices of a guest.
 pub(crate) const MAX_DEVICES: usize = 10_000;
-/// Custom properties, those of guest and devices together.
+/// Custom properties of guest and devices together.
 pub(crate) const MAX_PROPERTIES: usize = 10_000;
-/// Names that the parser compares with each other, counted as it does: a few nanoseconds for each.
-/// A document of 4 MiB as libvirt writes them has a hundredth of it.
+/// Names that the parser compares with each other, counted in the same way: a few nanoseconds each. A document
+/// of 4 MiB, as libvirt writes them, has a hundredth of that.
 const MAX_COMPARISONS: usize = 32_000_000;
-/// Bytes of a namespace's name that are compared in the time of one comparison.
+/// How many bytes of a namespace's name the parser compares in the time of one comparison.
 const BYTES_PER_COMPARISON: usize = 32;
 
-/// A limit that a document is over.
+/// A limit that a document exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub enum DocumentLimit {
     Attributes,
     NamespacesInScope,
     Namespaces,
@@ -38,78 +38,82 @@ pub enum Limit {
     Comparisons,
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for DocumentLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Limit::Attributes => write!(f, "an element has more than {MAX_ATTRIBUTES} attributes"),
-            Limit::NamespacesInScope => {
+            DocumentLimit::Attributes => {
+                write!(f, "an element has more than {MAX_ATTRIBUTES} attributes")
+            }
+            DocumentLimit::NamespacesInScope => {
                 write!(
                     f,
                     "an element is in the scope of more than {MAX_NAMESPACES_IN_SCOPE} namespaces"
                 )
             }
-            Limit::Namespaces => {
+            DocumentLimit::Namespaces => {
                 write!(f, "it has more than {MAX_NAMESPACES} declarations of namespaces")
             }
-            Limit::Depth => write!(f, "its elements are nested more than {MAX_DEPTH} deep"),
-            Limit::Devices => write!(f, "it has more than {MAX_DEVICES} devices"),
-            Limit::Properties => write!(f, "it has more than {MAX_PROPERTIES} custom properties"),
-            Limit::Comparisons => {
+            DocumentLimit::Depth => write!(f, "its elements are nested more than {MAX_DEPTH} deep"),
+            DocumentLimit::Devices => write!(f, "it has more than {MAX_DEVICES} devices"),
+            DocumentLimit::Properties => {
+                write!(f, "it has more than {MAX_PROPERTIES} custom properties")
+            }
+            DocumentLimit::Comparisons => {
                 f.write_str("its attributes and namespaces are too many to be compared")
             }
         }
     }
 }
 
-/// What the first look at a document finds.
+/// The result of the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// Within all limits as far as it is XML: a parser may read it.
+pub(crate) enum LimitCheck {
+    /// Within all limits, as far as it is XML: a parser may read it.
     Within,
-    /// Over a limit; whole, as far as that can be told without a tree.
-    Over(Limit),
-    /// Over a limit, and not XML from here on, in bytes.
-    Cut(usize),
+    /// Over a limit, and complete as far as that can be found without a tree.
+    Over(DocumentLimit),
+    /// Over a limit, and not XML from this byte on.
+    Malformed(usize),
 }
 
-/// Looks at a whole document once.
-pub(crate) fn look(text: &str) -> Look {
-    let mut survey = Survey::default();
+/// Checks a whole document in one pass.
+pub(crate) fn check_limits(text: &str) -> LimitCheck {
+    let mut counter = LimitCounter::default();
     let mut pieces = Pieces::new(text);
-    let flaw = loop {
+    let error = loop {
         let at = pieces.at();
         match pieces.next() {
-            None if survey.is_complete() => break None,
+            None if counter.is_complete() => break None,
             None => break Some(at),
-            Some(Err(Flaw(at))) => break Some(at),
+            Some(Err(SyntaxError(at))) => break Some(at),
             Some(Ok(piece)) => {
-                if !survey.take(piece) {
+                if !counter.take(piece) {
                     break Some(at);
                 }
             }
         }
     };
-    match (survey.over, flaw) {
-        (None, _) => Look::Within,
-        (Some(limit), None) => Look::Over(limit),
-        (Some(_), Some(at)) => Look::Cut(at),
+    match (counter.over, error) {
+        (None, _) => LimitCheck::Within,
+        (Some(limit), None) => LimitCheck::Over(limit),
+        (Some(_), Some(at)) => LimitCheck::Malformed(at),
     }
 }
 
 /// An element that is open.
-struct Open<'a> {
+struct OpenElement<'a> {
     name: &'a str,
-    /// Without its prefix: found once, for a name may be long and its children many.
+    /// Without its prefix. Kept, since a name may be long and have many children.
     local: &'a str,
 }
 
 #[derive(Default)]
-struct Survey<'a> {
-    /// The elements that are open.
-    path: Vec<Open<'a>>,
+struct LimitCounter<'a> {
+    /// The open elements.
+    path: Vec<OpenElement<'a>>,
     has_root: bool,
-    /// The first limit that was met.
-    over: Option<Limit>,
+    /// The first limit that was exceeded.
+    over: Option<DocumentLimit>,
     /// Prefixes of the namespaces in scope, with the depth of the element that declares them.
     scope: Vec<(&'a str, usize)>,
     namespaces: usize,
@@ -120,12 +124,12 @@ struct Survey<'a> {
     comparisons: usize,
 }
 
-impl<'a> Survey<'a> {
+impl<'a> LimitCounter<'a> {
     fn is_complete(&self) -> bool {
         self.has_root && self.path.is_empty()
     }
 
-    /// Takes a piece; `false` where no document may have it there.
+    /// Counts a piece; returns `false` where a document can't have it in this place.
     fn take(&mut self, piece: Piece<'a>) -> bool {
         match piece {
             Piece::Start { name, attributes, is_empty } => {
@@ -140,7 +144,7 @@ impl<'a> Survey<'a> {
                 if is_empty {
                     self.leave_scope();
                 } else {
-                    self.path.push(Open { name, local: local(name) });
+                    self.path.push(OpenElement { name, local: local(name) });
                 }
                 true
             }
@@ -158,7 +162,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    fn check(&mut self, count: usize, most: usize, limit: Limit) {
+    fn check(&mut self, count: usize, most: usize, limit: DocumentLimit) {
         if count > most && self.over.is_none() {
             self.over = Some(limit);
         }
@@ -166,16 +170,16 @@ impl<'a> Survey<'a> {
 
     /// Counts an element below the open ones.
     fn count(&mut self, name: &str) {
-        self.check(self.path.len() + 1, MAX_DEPTH, Limit::Depth);
+        self.check(self.path.len() + 1, MAX_DEPTH, DocumentLimit::Depth);
         let parent = self.path.last().map(|parent| parent.local).unwrap_or_default();
         let object = usize::from(self.path.first().is_some_and(|root| root.name == "hookData"));
         if parent == "devices" && self.path.len() == object + 2 {
             self.devices += 1;
-            self.check(self.devices, MAX_DEVICES, Limit::Devices);
+            self.check(self.devices, MAX_DEVICES, DocumentLimit::Devices);
         }
         if parent == "custom" || (parent == "properties" && local(name) == "property") {
             self.properties += 1;
-            self.check(self.properties, MAX_PROPERTIES, Limit::Properties);
+            self.check(self.properties, MAX_PROPERTIES, DocumentLimit::Properties);
         }
     }
 
@@ -189,16 +193,20 @@ impl<'a> Survey<'a> {
                 _ => {
                     count += 1;
                     self.comparisons += if name.contains(':') { self.scope.len() } else { 0 };
-                    self.check(count, MAX_ATTRIBUTES, Limit::Attributes);
+                    self.check(count, MAX_ATTRIBUTES, DocumentLimit::Attributes);
                     continue;
                 }
             };
             self.namespaces += 1;
             self.longest_namespace = self.longest_namespace.max(value.len());
-            self.check(self.namespaces, MAX_NAMESPACES, Limit::Namespaces);
+            self.check(self.namespaces, MAX_NAMESPACES, DocumentLimit::Namespaces);
             if self.over.is_none() && !self.scope.iter().any(|(known, _)| *known == prefix) {
                 self.scope.push((prefix, depth));
-                self.check(self.scope.len(), MAX_NAMESPACES_IN_SCOPE, Limit::NamespacesInScope);
+                self.check(
+                    self.scope.len(),
+                    MAX_NAMESPACES_IN_SCOPE,
+                    DocumentLimit::NamespacesInScope,
+                );
             }
             if self.over.is_some() {
                 return;
@@ -208,10 +216,10 @@ impl<'a> Survey<'a> {
         let pairs = count * count / 2;
         let cost_of_pair = 1 + self.longest_namespace / BYTES_PER_COMPARISON;
         self.comparisons += pairs.saturating_mul(cost_of_pair).saturating_add(self.scope.len());
-        self.check(self.comparisons, MAX_COMPARISONS, Limit::Comparisons);
+        self.check(self.comparisons, MAX_COMPARISONS, DocumentLimit::Comparisons);
     }
 
-    /// Forgets the namespaces of the element that has just ended, which was below the open ones.
+    /// Removes the namespaces of the element that has just ended, which was below the open ones.
     fn leave_scope(&mut self) {
         let depth = self.path.len();
         while self.scope.last().is_some_and(|(_, declared)| *declared >= depth) {
@@ -220,7 +228,7 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// A name without its prefix.
+/// Returns a name without its prefix.
 fn local(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(_, local)| local)
 }
@@ -252,25 +260,31 @@ mod tests {
             (
                 format!("<a{}/>", attributes(256)),
                 format!("<a{}/>", attributes(257)),
-                Limit::Attributes,
+                DocumentLimit::Attributes,
             ),
             (
                 format!("<a{}><b xmlns:n1='x'/></a>", namespaces(64)),
                 format!("<a{}><b xmlns:other='x'/></a>", namespaces(64)),
-                Limit::NamespacesInScope,
+                DocumentLimit::NamespacesInScope,
             ),
-            (children(1000), children(1001), Limit::Namespaces),
-            (nested(256), nested(257), Limit::Depth),
-            (devices(10_000), devices(10_001), Limit::Devices),
-            (own(10_000), own(10_001), Limit::Properties),
-            (vdsm(10_000), vdsm(10_001), Limit::Properties),
+            (children(1000), children(1001), DocumentLimit::Namespaces),
+            (nested(256), nested(257), DocumentLimit::Depth),
+            (devices(10_000), devices(10_001), DocumentLimit::Devices),
+            (own(10_000), own(10_001), DocumentLimit::Properties),
+            (vdsm(10_000), vdsm(10_001), DocumentLimit::Properties),
         ] {
-            assert_eq!(look(&within), Look::Within, "{limit}");
-            assert_eq!(look(&over), Look::Over(limit), "{limit}");
+            assert_eq!(check_limits(&within), LimitCheck::Within, "{limit}");
+            assert_eq!(check_limits(&over), LimitCheck::Over(limit), "{limit}");
             // what is cut off is not whole, whatever it is over
-            assert_ne!(look(&over[..over.len() - 2]), Look::Over(limit), "{limit}");
-            assert!(matches!(look(&format!("{over}<x/>")), Look::Cut(_)), "{limit}");
-            assert!(matches!(look(&format!("{over}text")), Look::Cut(_)), "{limit}");
+            assert_ne!(check_limits(&over[..over.len() - 2]), LimitCheck::Over(limit), "{limit}");
+            assert!(
+                matches!(check_limits(&format!("{over}<x/>")), LimitCheck::Malformed(_)),
+                "{limit}"
+            );
+            assert!(
+                matches!(check_limits(&format!("{over}text")), LimitCheck::Malformed(_)),
+                "{limit}"
+            );
         }
     }
 
@@ -278,7 +292,7 @@ mod tests {
     fn a_namespace_counts_as_long_as_its_element_is_open() {
         let sisters: String =
             (0..100).map(|n| format!("<x xmlns:n{n}='u'><y xmlns:m='v'/></x>")).collect();
-        assert_eq!(look(&format!("<d>{sisters}</d>")), Look::Within);
+        assert_eq!(check_limits(&format!("<d>{sisters}</d>")), LimitCheck::Within);
     }
 
     #[test]
@@ -286,6 +300,6 @@ mod tests {
         let long = "u".repeat(100_000);
         let one: String = (0..200).map(|n| format!(" n:a{n}=''")).collect();
         let many = format!("<d xmlns:n='{long}'>{}</d>", format!("<x{one}/>").repeat(10));
-        assert_eq!(look(&many), Look::Over(Limit::Comparisons));
+        assert_eq!(check_limits(&many), LimitCheck::Over(DocumentLimit::Comparisons));
     }
 }

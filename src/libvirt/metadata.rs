@@ -1,4 +1,4 @@
-//! Custom properties and devices: what a guest's document says to hooks.
+//! Reads from a guest's document what hooks get of it: custom properties and devices.
 //!
 //! Two schemas are read: vdsm's `ovirt-vm:custom` (namespace `http://ovirt.org/vm/1.0`) and
 //! hookmux's own `hookmux:properties` (`urn:hookmux:properties:1`), which wins where both name a
@@ -10,7 +10,7 @@ use std::ops::Range;
 use roxmltree::Node;
 
 use super::document::{object, text};
-use super::limits::{Limit, MAX_PROPERTIES};
+use super::limits::{DocumentLimit, MAX_PROPERTIES};
 
 const VDSM: &str = "http://ovirt.org/vm/1.0";
 const HOOKMUX: &str = "urn:hookmux:properties:1";
@@ -25,31 +25,31 @@ pub struct Property {
 /// A device that has custom properties.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// Where its element stands in the document, in bytes.
+    /// The position of its element in the document, in bytes.
     pub range: Range<usize>,
     /// `interface`, `hostdev`, …
     pub kind: String,
-    /// Its alias, else its MAC address: what people know it by.
+    /// Its alias, else its MAC address: people know it by that.
     pub label: String,
     pub properties: Vec<Property>,
 }
 
-/// What a document says to hooks.
+/// What hooks get of a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     pub properties: Vec<Property>,
-    /// In the document's order; only those with custom properties.
+    /// Only devices with custom properties, in the document's order.
     pub devices: Vec<Device>,
     pub title: Option<String>,
-    /// The virtual networks of a guest's interfaces; of a network's document, its own name.
+    /// The virtual networks of a guest's interfaces; in a network's document, its own name.
     pub networks: Vec<String>,
 }
 
-/// Reads what a document says to hooks, in a time that grows as the document does.
+/// Reads what hooks get of a document, in a time that is linear in the document's size.
 ///
 /// # Errors
-/// Properties that are meant for several devices each come to more than is allowed.
-pub fn read(tree: &roxmltree::Document<'_>) -> Result<Metadata, Limit> {
+/// Properties that apply to several devices each are together more than the limit.
+pub fn read(tree: &roxmltree::Document<'_>) -> Result<Metadata, DocumentLimit> {
     let object = object(tree);
     let child = |name| object.children().find(|child| child.has_tag_name(name));
     let title = child("title").map(|title| text(&title));
@@ -69,7 +69,7 @@ pub fn read(tree: &roxmltree::Document<'_>) -> Result<Metadata, Limit> {
     let properties =
         merged(vdsm.map(|vm| vdsm_custom(&vm)).unwrap_or_default(), of_guest.filter_map(property));
 
-    let of_devices = OfDevices::new(vdsm.as_ref(), &own);
+    let device_properties = DeviceProperties::new(vdsm.as_ref(), &own);
     let mut devices = Vec::new();
     let mut count = 0;
     let elements = object
@@ -78,20 +78,21 @@ pub fn read(tree: &roxmltree::Document<'_>) -> Result<Metadata, Limit> {
         .flat_map(|devices| devices.children())
         .filter(Node::is_element);
     for device in elements {
-        let handle = Handle::of(&device);
-        let (theirs, ours) = (of_devices.theirs(&handle), of_devices.ours(&handle));
+        let names = DeviceNames::of(&device);
+        let (of_vdsm, of_hookmux) =
+            (device_properties.of_vdsm(&names), device_properties.of_hookmux(&names));
         // a guest may have many devices of one alias or address
-        count += theirs.iter().map(|list| list.len()).sum::<usize>() + ours.len();
+        count += of_vdsm.iter().map(|list| list.len()).sum::<usize>() + of_hookmux.len();
         if count > MAX_PROPERTIES {
-            return Err(Limit::Properties);
+            return Err(DocumentLimit::Properties);
         }
-        let theirs = theirs.into_iter().flatten().cloned().collect();
-        let properties = merged(theirs, ours.into_iter().cloned());
+        let of_vdsm = of_vdsm.into_iter().flatten().cloned().collect();
+        let properties = merged(of_vdsm, of_hookmux.into_iter().cloned());
         if !properties.is_empty() {
             devices.push(Device {
                 range: device.range(),
                 kind: device.tag_name().name().to_owned(),
-                label: handle.label(),
+                label: names.label(),
                 properties,
             });
         }
@@ -99,26 +100,26 @@ pub fn read(tree: &roxmltree::Document<'_>) -> Result<Metadata, Limit> {
     Ok(Metadata { properties, devices, title, networks })
 }
 
-/// Lists of vdsm's properties, each with its place in the document.
-type Lists = Vec<(usize, Vec<Property>)>;
+/// Lists of vdsm's properties, each with its position in the document.
+type PlacedLists = Vec<(usize, Vec<Property>)>;
 
-/// The properties that are meant for devices, by what they name their device with; each with its
-/// place in the document, for the order.
+/// The properties of devices, by the key with which they name their device; each with its position in the
+/// document, for the order.
 #[derive(Default)]
-struct OfDevices<'a> {
-    /// vdsm's, by MAC address in lower case, and by the alias where they say one.
-    by_mac: HashMap<(String, Option<&'a str>), Lists>,
-    /// vdsm's, by alias, and by the type where they say one.
-    by_alias: HashMap<(&'a str, Option<&'a str>), Lists>,
-    /// hookmux's, by alias or MAC address as they are written.
+struct DeviceProperties<'a> {
+    /// vdsm's, by MAC address in lower case, and by alias where they have one.
+    by_mac: HashMap<(String, Option<&'a str>), PlacedLists>,
+    /// vdsm's, by alias, and by type where they have one.
+    by_alias: HashMap<(&'a str, Option<&'a str>), PlacedLists>,
+    /// hookmux's, by alias or MAC address as written.
     by_key: HashMap<&'a str, Vec<(usize, Property)>>,
-    /// hookmux's, by the same in lower case.
+    /// hookmux's, by alias or MAC address in lower case.
     by_lower_key: HashMap<String, Vec<(usize, Property)>>,
 }
 
-impl<'a> OfDevices<'a> {
-    fn new(vdsm: Option<&Node<'a, 'a>>, own: &[Node<'a, 'a>]) -> OfDevices<'a> {
-        let mut all = OfDevices::default();
+impl<'a> DeviceProperties<'a> {
+    fn new(vdsm: Option<&Node<'a, 'a>>, own: &[Node<'a, 'a>]) -> DeviceProperties<'a> {
+        let mut all = DeviceProperties::default();
         let entries = vdsm.into_iter().flat_map(Node::children);
         let entries = entries.filter(|entry| entry.has_tag_name((VDSM, "device")));
         for (place, entry) in entries.enumerate() {
@@ -149,36 +150,37 @@ impl<'a> OfDevices<'a> {
         all
     }
 
-    /// vdsm's for a device, in the document's order. vdsm has device events for all but disks.
-    fn theirs(&self, handle: &Handle<'a>) -> Vec<&[Property]> {
-        if handle.kind == "disk" {
+    /// Returns vdsm's properties for a device, in the document's order. vdsm has device events for all devices but
+    /// disks.
+    fn of_vdsm(&self, names: &DeviceNames<'a>) -> Vec<&[Property]> {
+        if names.kind == "disk" {
             return Vec::new();
         }
         let mut found: Vec<&(usize, Vec<Property>)> = Vec::new();
-        if let Some(mac) = handle.mac {
+        if let Some(mac) = names.mac {
             let mac = mac.to_ascii_lowercase();
             found.extend(self.by_mac.get(&(mac.clone(), None)).into_iter().flatten());
-            if handle.alias.is_some() {
-                found.extend(self.by_mac.get(&(mac, handle.alias)).into_iter().flatten());
+            if names.alias.is_some() {
+                found.extend(self.by_mac.get(&(mac, names.alias)).into_iter().flatten());
             }
         }
-        if let Some(alias) = handle.alias {
+        if let Some(alias) = names.alias {
             found.extend(self.by_alias.get(&(alias, None)).into_iter().flatten());
-            found.extend(self.by_alias.get(&(alias, Some(handle.kind))).into_iter().flatten());
+            found.extend(self.by_alias.get(&(alias, Some(names.kind))).into_iter().flatten());
         }
         found.sort_unstable_by_key(|(place, _)| *place);
         found.into_iter().map(|(_, properties)| properties.as_slice()).collect()
     }
 
-    /// hookmux's for a device, in the document's order.
-    fn ours(&self, handle: &Handle<'a>) -> Vec<&Property> {
+    /// Returns hookmux's properties for a device, in the document's order.
+    fn of_hookmux(&self, names: &DeviceNames<'a>) -> Vec<&Property> {
         let mut found: Vec<&(usize, Property)> = Vec::new();
-        if let Some(mac) = handle.mac {
+        if let Some(mac) = names.mac {
             found.extend(self.by_lower_key.get(&mac.to_ascii_lowercase()).into_iter().flatten());
         }
-        // what is named by the address, in whatever case, is there already
-        let is_mac = |alias: &str| handle.mac.is_some_and(|mac| mac.eq_ignore_ascii_case(alias));
-        if let Some(alias) = handle.alias.filter(|alias| !is_mac(alias)) {
+        // properties by address, in whatever case, are found already
+        let is_mac = |alias: &str| names.mac.is_some_and(|mac| mac.eq_ignore_ascii_case(alias));
+        if let Some(alias) = names.alias.filter(|alias| !is_mac(alias)) {
             found.extend(self.by_key.get(alias).into_iter().flatten());
         }
         found.sort_unstable_by_key(|(place, _)| *place);
@@ -206,19 +208,19 @@ fn networks(object: &Node<'_, '_>) -> Vec<String> {
         .collect()
 }
 
-/// How metadata names a device.
-struct Handle<'a> {
+/// The names by which metadata can refer to a device.
+struct DeviceNames<'a> {
     kind: &'a str,
     alias: Option<&'a str>,
     mac: Option<&'a str>,
 }
 
-impl<'a> Handle<'a> {
-    fn of(device: &Node<'a, 'a>) -> Handle<'a> {
+impl<'a> DeviceNames<'a> {
+    fn of(device: &Node<'a, 'a>) -> DeviceNames<'a> {
         let child = |tag: &str, attribute: &str| {
             device.children().find(|c| c.has_tag_name(tag)).and_then(|c| c.attribute(attribute))
         };
-        Handle {
+        DeviceNames {
             kind: device.tag_name().name(),
             alias: child("alias", "name"),
             mac: child("mac", "address"),
@@ -230,7 +232,7 @@ impl<'a> Handle<'a> {
     }
 }
 
-/// The leaves of vdsm's `<custom>`.
+/// Returns the properties in vdsm's `<custom>`: its elements without children.
 fn vdsm_custom(parent: &Node<'_, '_>) -> Vec<Property> {
     parent
         .children()
@@ -241,14 +243,14 @@ fn vdsm_custom(parent: &Node<'_, '_>) -> Vec<Property> {
         .collect()
 }
 
-/// One of hookmux's own; `None` without a name.
+/// Returns one of hookmux's own properties; `None` without a name.
 fn property(node: &Node<'_, '_>) -> Option<Property> {
     Some(Property { name: node.attribute("name")?.to_owned(), value: text(node) })
 }
 
-/// vdsm's properties, with ours in place of those of the same name; of equal names the last one.
-fn merged(theirs: Vec<Property>, ours: impl Iterator<Item = Property>) -> Vec<Property> {
-    let all: Vec<Property> = theirs.into_iter().chain(ours).collect();
+/// Merges properties: hookmux's replace vdsm's of the same name; of equal names the last one counts.
+fn merged(of_vdsm: Vec<Property>, of_hookmux: impl Iterator<Item = Property>) -> Vec<Property> {
+    let all: Vec<Property> = of_vdsm.into_iter().chain(of_hookmux).collect();
     let last: HashMap<&str, usize> =
         all.iter().enumerate().map(|(index, property)| (property.name.as_str(), index)).collect();
     let is_last: Vec<bool> = all
@@ -337,7 +339,7 @@ mod tests {
         let (within, over) = (document(100), document(101));
         let devices = read(&parse(within.as_bytes()).unwrap()).unwrap().devices;
         assert_eq!((devices.len(), devices[99].properties.len()), (100, 1));
-        assert_eq!(read(&parse(over.as_bytes()).unwrap()), Err(Limit::Properties));
+        assert_eq!(read(&parse(over.as_bytes()).unwrap()), Err(DocumentLimit::Properties));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! libvirt's side of the contract, and nothing of ours.
+//! libvirt's side of the hook interface, and nothing of hookmux's own.
 
 pub(crate) mod call;
 pub(crate) mod document;
 pub(crate) mod driver;
-pub mod front;
+pub mod invocation;
 pub(crate) mod limits;
 pub(crate) mod metadata;
 pub(crate) mod operation;

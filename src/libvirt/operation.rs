@@ -1,15 +1,15 @@
-//! The operations of libvirt's hook interface, as data: what a failure means to libvirt and what
-//! it does with what a hook prints.
+//! The operations of libvirt's hook interface, as data: what a failure means to libvirt, and what it does with
+//! a hook's output.
 //!
 //! Source: libvirt's `docs/hooks.rst` and `src/util/virhook.c`, compared with running daemons of
 //! 9.0.0 and 11.3.0.
 
 use super::driver::Driver;
 
-/// What a failing hook means to libvirt.
+/// The effect of a failing hook in libvirt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Nothing runs yet: a failure stops the operation.
+    /// The operation has not begun: a failure stops it.
     Gate,
     /// A failure makes libvirt kill a running guest or tear down a working network.
     Live,
@@ -27,7 +27,7 @@ impl Class {
     }
 }
 
-/// What happens to the object. Names are libvirt's, those of networks prefixed.
+/// What happens to the object. The names are libvirt's, with a prefix for networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     Prepare,
@@ -48,12 +48,12 @@ pub enum Operation {
     DaemonStart,
     DaemonShutdown,
     DaemonReload,
-    /// One that this version doesn't know: never a filter, never a reason to kill anything.
+    /// An operation that this version doesn't know: it is never a filter, and never a reason to kill a guest.
     Unknown,
 }
 
 /// One row of the table.
-pub struct Row {
+pub struct OperationRow {
     pub operation: Operation,
     pub drivers: &'static [Driver],
     /// libvirt's second argument.
@@ -61,42 +61,42 @@ pub struct Row {
     /// libvirt's third argument; `None` where it varies or is left out.
     pub sub: Option<&'static str>,
     pub class: Class,
-    /// Whether libvirt replaces the document by what the hook prints.
+    /// Whether libvirt replaces the document by the hook's output.
     pub filter: bool,
-    /// What `hookmux events` says of the versions that call it.
+    /// The versions of libvirt that call it, as `hookmux events` prints them.
     pub since: &'static str,
 }
 
-const G: &[Driver] = Driver::GUESTS;
-const N: &[Driver] = &[Driver::Network];
-const D: &[Driver] = &[Driver::Daemon];
+const GUESTS: &[Driver] = Driver::GUESTS;
+const NETWORK: &[Driver] = &[Driver::Network];
+const DAEMON: &[Driver] = &[Driver::Daemon];
 
 #[rustfmt::skip]
-pub static TABLE: &[Row] = &[
-    Row { operation: Operation::Prepare,        drivers: G, name: "prepare",      sub: Some("begin"), class: Class::Gate,   filter: false, since: "0.9.0" },
-    Row { operation: Operation::Start,          drivers: G, name: "start",        sub: Some("begin"), class: Class::Gate,   filter: false, since: "0.8.0" },
-    Row { operation: Operation::Started,        drivers: G, name: "started",      sub: Some("begin"), class: Class::Live,   filter: false, since: "0.9.13" },
-    Row { operation: Operation::Stopped,        drivers: G, name: "stopped",      sub: Some("end"),   class: Class::Notify, filter: false, since: "0.8.0" },
-    Row { operation: Operation::Release,        drivers: G, name: "release",      sub: Some("end"),   class: Class::Notify, filter: false, since: "0.9.0" },
-    Row { operation: Operation::Migrate,        drivers: G, name: "migrate",      sub: Some("begin"), class: Class::Gate,   filter: true,  since: "0.9.11" },
-    Row { operation: Operation::Restore,        drivers: G, name: "restore",      sub: Some("begin"), class: Class::Gate,   filter: true,  since: "1.2.9" },
-    Row { operation: Operation::Reconnect,      drivers: G, name: "reconnect",    sub: Some("begin"), class: Class::Live,   filter: false, since: "0.9.13" },
-    Row { operation: Operation::Attach,         drivers: G, name: "attach",       sub: Some("begin"), class: Class::Live,   filter: false, since: "0.9.13, until 5.4" },
-    Row { operation: Operation::NetworkStart,   drivers: N, name: "start",        sub: Some("begin"), class: Class::Gate,   filter: false, since: "1.2.2" },
-    Row { operation: Operation::NetworkStarted, drivers: N, name: "started",      sub: Some("begin"), class: Class::Live,   filter: false, since: "1.2.2" },
-    Row { operation: Operation::NetworkStopped, drivers: N, name: "stopped",      sub: Some("end"),   class: Class::Notify, filter: false, since: "1.2.2" },
-    Row { operation: Operation::NetworkUpdated, drivers: N, name: "updated",      sub: Some("begin"), class: Class::Live,   filter: false, since: "1.2.2" },
-    Row { operation: Operation::PortCreated,    drivers: N, name: "port-created", sub: Some("begin"), class: Class::Gate,   filter: false, since: "5.5.0" },
-    Row { operation: Operation::PortCreated,    drivers: N, name: "plugged",      sub: Some("begin"), class: Class::Gate,   filter: false, since: "1.2.2, until 5.4" },
-    Row { operation: Operation::PortDeleted,    drivers: N, name: "port-deleted", sub: Some("begin"), class: Class::Notify, filter: false, since: "5.5.0" },
-    Row { operation: Operation::PortDeleted,    drivers: N, name: "unplugged",    sub: None,          class: Class::Notify, filter: false, since: "1.2.2, until 5.4" },
+pub static TABLE: &[OperationRow] = &[
+    OperationRow { operation: Operation::Prepare,        drivers: GUESTS,  name: "prepare",      sub: Some("begin"), class: Class::Gate,   filter: false, since: "0.9.0" },
+    OperationRow { operation: Operation::Start,          drivers: GUESTS,  name: "start",        sub: Some("begin"), class: Class::Gate,   filter: false, since: "0.8.0" },
+    OperationRow { operation: Operation::Started,        drivers: GUESTS,  name: "started",      sub: Some("begin"), class: Class::Live,   filter: false, since: "0.9.13" },
+    OperationRow { operation: Operation::Stopped,        drivers: GUESTS,  name: "stopped",      sub: Some("end"),   class: Class::Notify, filter: false, since: "0.8.0" },
+    OperationRow { operation: Operation::Release,        drivers: GUESTS,  name: "release",      sub: Some("end"),   class: Class::Notify, filter: false, since: "0.9.0" },
+    OperationRow { operation: Operation::Migrate,        drivers: GUESTS,  name: "migrate",      sub: Some("begin"), class: Class::Gate,   filter: true,  since: "0.9.11" },
+    OperationRow { operation: Operation::Restore,        drivers: GUESTS,  name: "restore",      sub: Some("begin"), class: Class::Gate,   filter: true,  since: "1.2.9" },
+    OperationRow { operation: Operation::Reconnect,      drivers: GUESTS,  name: "reconnect",    sub: Some("begin"), class: Class::Live,   filter: false, since: "0.9.13" },
+    OperationRow { operation: Operation::Attach,         drivers: GUESTS,  name: "attach",       sub: Some("begin"), class: Class::Live,   filter: false, since: "0.9.13, until 5.4" },
+    OperationRow { operation: Operation::NetworkStart,   drivers: NETWORK, name: "start",        sub: Some("begin"), class: Class::Gate,   filter: false, since: "1.2.2" },
+    OperationRow { operation: Operation::NetworkStarted, drivers: NETWORK, name: "started",      sub: Some("begin"), class: Class::Live,   filter: false, since: "1.2.2" },
+    OperationRow { operation: Operation::NetworkStopped, drivers: NETWORK, name: "stopped",      sub: Some("end"),   class: Class::Notify, filter: false, since: "1.2.2" },
+    OperationRow { operation: Operation::NetworkUpdated, drivers: NETWORK, name: "updated",      sub: Some("begin"), class: Class::Live,   filter: false, since: "1.2.2" },
+    OperationRow { operation: Operation::PortCreated,    drivers: NETWORK, name: "port-created", sub: Some("begin"), class: Class::Gate,   filter: false, since: "5.5.0" },
+    OperationRow { operation: Operation::PortCreated,    drivers: NETWORK, name: "plugged",      sub: Some("begin"), class: Class::Gate,   filter: false, since: "1.2.2, until 5.4" },
+    OperationRow { operation: Operation::PortDeleted,    drivers: NETWORK, name: "port-deleted", sub: Some("begin"), class: Class::Notify, filter: false, since: "5.5.0" },
+    OperationRow { operation: Operation::PortDeleted,    drivers: NETWORK, name: "unplugged",    sub: None,          class: Class::Notify, filter: false, since: "1.2.2, until 5.4" },
     // libvirt passes SIGHUP's number where the sub-operation belongs, which prints as "begin"
-    Row { operation: Operation::DaemonStart,    drivers: D, name: "start",        sub: None,          class: Class::Notify, filter: false, since: "0.8.0" },
-    Row { operation: Operation::DaemonShutdown, drivers: D, name: "shutdown",     sub: None,          class: Class::Notify, filter: false, since: "0.8.0" },
-    Row { operation: Operation::DaemonReload,   drivers: D, name: "reload",       sub: None,          class: Class::Notify, filter: false, since: "0.8.0" },
+    OperationRow { operation: Operation::DaemonStart,    drivers: DAEMON,  name: "start",        sub: None,          class: Class::Notify, filter: false, since: "0.8.0" },
+    OperationRow { operation: Operation::DaemonShutdown, drivers: DAEMON,  name: "shutdown",     sub: None,          class: Class::Notify, filter: false, since: "0.8.0" },
+    OperationRow { operation: Operation::DaemonReload,   drivers: DAEMON,  name: "reload",       sub: None,          class: Class::Notify, filter: false, since: "0.8.0" },
 ];
 
-/// What hookmux makes of an operation.
+/// How hookmux understands an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meaning {
     pub operation: Operation,
@@ -104,8 +104,8 @@ pub struct Meaning {
     pub filter: bool,
 }
 
-/// Looks an operation up. An absent sub-operation (or `-`) matches any; a sub-operation that
-/// libvirt doesn't use today makes the call an unknown one, for it may mean another moment.
+/// Looks an operation up. An absent sub-operation (or `-`) matches any. With a sub-operation that libvirt doesn't
+/// use today the operation is unknown, since it may be called at another time.
 pub(crate) fn meaning(driver: Driver, name: &[u8], sub: Option<&[u8]>) -> Meaning {
     let sub = sub.filter(|sub| *sub != b"-");
     TABLE

@@ -1,6 +1,6 @@
-//! Where the package puts the program, and its copies that libvirt calls. Each driver has one of its
-//! own: who writes through an entry in the hooks directory changes that driver's program and nothing
-//! else. They lie directly in /usr/sbin, since libvirt's AppArmor profile lets what lies there run
+//! The paths of the installed program, and of its copies that libvirt calls. Each driver has a copy of its own:
+//! a program that writes through an entry in the hooks directory changes the copy of that driver and nothing
+//! else. The copies lie directly in /usr/sbin, since libvirt's AppArmor profile lets programs there run
 //! unconfined.
 
 use std::ffi::OsStr;
@@ -9,26 +9,26 @@ use std::path::{Path, PathBuf};
 
 use crate::libvirt::Driver;
 
-/// The program.
-pub(crate) const PATH: &str = "/usr/sbin/hookmux";
+/// The installed program.
+pub(crate) const PROGRAM_PATH: &str = "/usr/sbin/hookmux";
 
-/// What the name of a copy begins with; the driver's name follows.
+/// The beginning of a copy's name; the driver's name follows.
 const COPY_PREFIX: &[u8] = b"hookmux-";
 
-/// The copy of a driver.
+/// Returns the path of a driver's copy.
 pub(crate) fn copy_of(driver: Driver) -> PathBuf {
-    PathBuf::from(format!("{PATH}-{driver}"))
+    PathBuf::from(format!("{PROGRAM_PATH}-{driver}"))
 }
 
-/// The driver of a copy, by its base name.
+/// Returns the driver of a copy, by its base name.
 pub(crate) fn driver_of_copy(base_name: &[u8]) -> Option<Driver> {
     Driver::from_name(OsStr::from_bytes(base_name.strip_prefix(COPY_PREFIX)?))
 }
 
-/// Whether a process that runs this program, as `/proc/self/exe` has it, runs a driver's copy.
+/// Tells whether a program, named as in `/proc/self/exe`, is a driver's copy.
 pub(crate) fn is_copy(program: &Path) -> bool {
     let name = program.file_name().map(OsStr::as_bytes).unwrap_or_default();
-    // so the kernel names one that was replaced meanwhile
+    // the kernel appends this to the name of a file that was replaced
     driver_of_copy(name.strip_suffix(b" (deleted)").unwrap_or(name)).is_some()
 }
 

@@ -1,6 +1,5 @@
-//! XML in one pass, piece by piece: for what is to be known of a document before a tree is built of
-//! it. More is let through here than a parser takes: where this reader stops, the parser has stopped
-//! at that place or before it.
+//! Reads XML in one pass, piece by piece, before a tree is built. This reader accepts more than the parser:
+//! where this reader stops, the parser stops at the same place or before it.
 
 use std::borrow::Cow;
 
@@ -19,20 +18,20 @@ pub(crate) enum Piece<'a> {
     End {
         name: &'a str,
     },
-    /// Text with its references as they are written.
+    /// Text with references as written.
     Text(&'a str),
     CData(&'a str),
     /// A comment, a processing instruction, the XML declaration.
     Other,
-    /// The beginning of a document type declaration; nothing behind it is read.
+    /// The beginning of a document type declaration; nothing after it is read.
     DocumentType,
 }
 
-/// The place where a piece has no end, or where no piece begins, in bytes.
+/// The position, in bytes, where a piece has no end, or where no piece begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Flaw(pub usize);
+pub(crate) struct SyntaxError(pub usize);
 
-/// The pieces of a document, in their order.
+/// The pieces of a document, in order.
 pub(crate) struct Pieces<'a> {
     text: &'a str,
     at: usize,
@@ -43,12 +42,12 @@ impl<'a> Pieces<'a> {
         Pieces { text, at: if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 } }
     }
 
-    /// Where the next piece begins, in bytes.
+    /// Returns the position of the next piece, in bytes.
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    /// What lies between the present place and the next of these words; goes on behind them.
+    /// Returns the text up to the next `end`, without its first `skipped` bytes, and continues after it.
     fn until(&mut self, skipped: usize, end: &str) -> Option<&'a str> {
         let begin = self.at + skipped;
         let rest = self.text.get(begin..)?;
@@ -96,14 +95,14 @@ impl<'a> Pieces<'a> {
 }
 
 impl<'a> Iterator for Pieces<'a> {
-    type Item = Result<Piece<'a>, Flaw>;
+    type Item = Result<Piece<'a>, SyntaxError>;
 
-    fn next(&mut self) -> Option<Result<Piece<'a>, Flaw>> {
+    fn next(&mut self) -> Option<Result<Piece<'a>, SyntaxError>> {
         if self.at >= self.text.len() {
             return None;
         }
-        let flaw = Flaw(self.at);
-        let piece = self.read().ok_or(flaw);
+        let error = SyntaxError(self.at);
+        let piece = self.read().ok_or(error);
         if piece.is_err() || piece == Ok(Piece::DocumentType) {
             self.at = self.text.len();
         }
@@ -111,7 +110,7 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// How long a tag is that bytes begin with: a `>` in quotes doesn't end it.
+/// Returns the length of the tag at the beginning of these bytes: a `>` in quotes doesn't end it.
 fn tag_length(bytes: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
@@ -125,7 +124,7 @@ fn tag_length(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The attributes of a tag: names and values as they are written.
+/// The attributes of a tag: names and values as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attributes<'a> {
     rest: &'a str,
@@ -146,15 +145,14 @@ impl<'a> Iterator for Attributes<'a> {
     }
 }
 
-/// Text as it is meant: references resolved, line ends made plain. `None` where a reference is
-/// none.
-pub(crate) fn meant(text: &str) -> Option<String> {
-    let plain = with_plain_line_ends(text);
+/// Resolves references and normalizes line ends. Returns `None` where a reference isn't valid.
+pub(crate) fn unescape(text: &str) -> Option<String> {
+    let plain = normalize_line_ends(text);
     quick_xml::escape::unescape(&plain).ok().map(Cow::into_owned)
 }
 
-/// Text with `\n` for every end of a line.
-pub(crate) fn with_plain_line_ends(text: &str) -> Cow<'_, str> {
+/// Returns the text with `\n` for every line end.
+pub(crate) fn normalize_line_ends(text: &str) -> Cow<'_, str> {
     if text.contains('\r') {
         Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
     } else {
@@ -183,14 +181,14 @@ mod tests {
     fn what_has_no_end_is_a_flaw_and_the_last() {
         for text in ["<a", "<a b='", "<!-- ", "<![CDATA[x", "<?x", "</a", "<!x>"] {
             let pieces: Vec<_> = Pieces::new(text).collect();
-            assert_eq!(pieces, [Err(Flaw(0))], "{text}");
+            assert_eq!(pieces, [Err(SyntaxError(0))], "{text}");
         }
         assert_eq!(Pieces::new("<!DOCTYPE x><a/>").count(), 1);
     }
 
     #[test]
     fn references_and_line_ends_are_resolved() {
-        assert_eq!(meant("a&amp;b\r\n&#x41;\r").as_deref(), Some("a&b\nA\n"));
-        assert_eq!(meant("&bogus;"), None);
+        assert_eq!(unescape("a&amp;b\r\n&#x41;\r").as_deref(), Some("a&b\nA\n"));
+        assert_eq!(unescape("&bogus;"), None);
     }
 }

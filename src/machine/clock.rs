@@ -1,4 +1,4 @@
-//! The clocks: Unix time, which people and programs set, and the clock of this boot, which nobody sets.
+//! The clocks: Unix time, which people and programs can set, and the clock of this boot, which nobody sets.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,7 +24,7 @@ pub(crate) fn unix_microseconds() -> u64 {
     u64::try_from(unix_time().as_micros()).unwrap_or_default()
 }
 
-/// Returns the nanoseconds since this boot (`CLOCK_BOOTTIME`): they go on while the host sleeps.
+/// Returns the nanoseconds since this boot (`CLOCK_BOOTTIME`), time in which the host slept included.
 pub(crate) fn boottime_ns() -> i64 {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
         // its fields are narrower where the C library's time has 32 bits
@@ -42,48 +42,48 @@ pub(crate) fn boottime_seconds() -> i64 {
 /// A point in time on the clock of one boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Moment {
+pub struct BootTime {
     /// The id of that boot.
     pub boot: String,
-    /// CLOCK_BOOTTIME, in nanoseconds: it goes on while the host sleeps.
+    /// `CLOCK_BOOTTIME`, in nanoseconds.
     pub boottime_ns: i64,
 }
 
-/// Both clocks of this boot.
+/// The clock of this boot.
 #[derive(Clone, Debug)]
-pub struct Clock {
+pub struct BootClock {
     boot: String,
 }
 
-impl Clock {
-    pub fn here() -> Clock {
-        Clock { boot: boot::id() }
+impl BootClock {
+    pub fn here() -> BootClock {
+        BootClock { boot: boot::id() }
     }
 
-    /// Nanoseconds since this boot.
+    /// Returns the nanoseconds since this boot.
     pub fn now_ns(&self) -> i64 {
         boottime_ns()
     }
 
-    /// This moment, or one after it; `None` where the boot has no name.
-    pub fn moment(&self, after: Duration) -> Option<Moment> {
+    /// Returns the present time plus `after`; `None` where the boot has no id.
+    pub fn moment(&self, after: Duration) -> Option<BootTime> {
         let boottime_ns = self.now_ns().saturating_add(nanoseconds(after));
-        (!self.boot.is_empty()).then(|| Moment { boot: self.boot.clone(), boottime_ns })
+        (!self.boot.is_empty()).then(|| BootTime { boot: self.boot.clone(), boottime_ns })
     }
 
-    /// When a moment was or will be, on this boot's clock; `None` where it is another boot's.
-    pub fn of_this_boot(&self, moment: Option<&Moment>) -> Option<i64> {
+    /// Returns the nanoseconds of a time on this boot's clock; `None` for a time of another boot.
+    pub fn of_this_boot(&self, moment: Option<&BootTime>) -> Option<i64> {
         let moment = moment.filter(|moment| moment.boot == self.boot && !self.boot.is_empty())?;
         Some(moment.boottime_ns)
     }
 }
 
-/// A duration in nanoseconds, as far as there is a number for it.
+/// Returns a duration in nanoseconds, or the largest number.
 pub(crate) fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// How long it is until a point in time on this boot's clock.
-pub(crate) fn until(point_ns: i64, now_ns: i64) -> Duration {
+/// Returns the time that is left until a point of this boot's clock.
+pub(crate) fn duration_until(point_ns: i64, now_ns: i64) -> Duration {
     Duration::from_nanos(u64::try_from(point_ns.saturating_sub(now_ns)).unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! Files that are written whole or not at all, and read only where they are what was meant.
+//! Files: replaced as a whole or not at all, and read only where they are of the kind that is expected.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
@@ -12,13 +12,13 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use sha2::{Digest, Sha256};
 
-/// What is read of a file of the kernel's at most.
+/// The largest file of `/proc` or `/sys` that is read.
 const MAX_KERNEL_BYTES: u64 = 16 << 20;
 
-/// Makes a directory for its owner alone. Its parent must be there.
+/// Makes a directory that only its owner can use. The parent must exist.
 ///
 /// # Errors
-/// As of `mkdir(2)`; that it exists is none.
+/// As of `mkdir(2)`; it is no error that the directory exists.
 pub fn private_directory(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -26,12 +26,12 @@ pub fn private_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a directory and its parents that all can pass through, and nobody but its owner can list:
-/// what a hook's user is given lies below it.
+/// Makes a directory, and its parents, that everybody can traverse and only its owner can list: the
+/// files that are given to a hook's user lie below it.
 ///
 /// # Errors
-/// As of `mkdir(2)` and `chmod(2)`; that it exists is none.
-pub(crate) fn passage_directory(path: &Path) -> io::Result<()> {
+/// As of `mkdir(2)` and `chmod(2)`; it is no error that the directory exists.
+pub(crate) fn traversable_directory(path: &Path) -> io::Result<()> {
     let make = || match DirBuilder::new().mode(0o711).create(path) {
         // whatever the umask
         Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o711)),
@@ -40,15 +40,15 @@ pub(crate) fn passage_directory(path: &Path) -> io::Result<()> {
     };
     match (make(), path.parent()) {
         (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-            passage_directory(parent)?;
-            // some places take no directory, and say so in the same way
+            traversable_directory(parent)?;
+            // some file systems allow no directory, and report the same error
             make()
         }
         (made, _) => made,
     }
 }
 
-/// Creates a file for its owner alone; it must not exist.
+/// Creates a file that only its owner can use; it must not exist.
 ///
 /// # Errors
 /// As of `open(2)`.
@@ -56,8 +56,8 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Replaces a file by rename: readers see the old one or the new one. Not synced: the death of
-/// any process loses nothing.
+/// Replaces a file by rename: readers see the old file or the new one. Without fsync(2): no file is lost
+/// when a process dies.
 ///
 /// # Errors
 /// As of `open(2)`, `write(2)`, `rename(2)`; the old file stays.
@@ -65,13 +65,13 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_by_rename(&temporary(path), path, |file| file.write_all(bytes))
 }
 
-/// The same with the owner and the mode that a caller wants, and it is on the disk afterwards: for what
-/// a person is told is done. A new name without this is an empty file after a power cut within half a
-/// minute (ext4), and an empty registration keeps every gate shut.
+/// Replaces a file by rename with the given owner and mode, and writes it to the disk: for changes that are
+/// reported to a person as done. Without this, the file is empty after a power failure within half a
+/// minute (ext4), and an empty registration makes every gate fail.
 ///
 /// # Errors
 /// As [`replace_by_rename`], and of `chown(2)`, `chmod(2)` and `fsync(2)`.
-pub(crate) fn replace_for_good(
+pub(crate) fn replace_durably(
     temporary: &Path,
     path: &Path,
     bytes: &[u8],
@@ -82,11 +82,11 @@ pub(crate) fn replace_for_good(
         rights.give(file)?;
         file.sync_all()
     })?;
-    sync_names(path);
+    sync_directory(path);
     Ok(())
 }
 
-/// Who owns a file, and who may use it.
+/// Owner and mode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rights {
     /// User and group; `None`: those of this process.
@@ -96,12 +96,12 @@ pub(crate) struct Rights {
 }
 
 impl Rights {
-    /// Returns those of a file, all bits of its mode among them.
+    /// Returns the rights of a file, with all mode bits that `chmod(2)` takes.
     pub(crate) fn of(file: &Metadata) -> Rights {
         Rights { owner: Some((file.uid(), file.gid())), mode: file.mode() & 0o7777 }
     }
 
-    /// Gives them to an open file. The owner comes first: a change of owner takes bits from the mode.
+    /// Applies the rights to an open file: first the owner, since a change of owner clears some mode bits.
     ///
     /// # Errors
     /// As of `fchown(2)` and `fchmod(2)`.
@@ -114,13 +114,13 @@ impl Rights {
     }
 }
 
-/// Brings the names in a file's directory to the disk, after one of them has changed. No error: some file
-/// systems can't do that with a directory, and what was done is done.
-pub(crate) fn sync_names(path: &Path) {
+/// Writes the directory of a file to the disk, after a name in it has changed. Errors are ignored: some
+/// file systems can't sync a directory, and the change itself is made.
+pub(crate) fn sync_directory(path: &Path) {
     let _ = File::open(path.parent().unwrap_or(path)).and_then(|directory| directory.sync_all());
 }
 
-/// The same as [`replace`], with a modification time of the caller's.
+/// Replaces a file as [`replace`] does, and sets its modification time.
 ///
 /// # Errors
 /// As [`replace`].
@@ -165,28 +165,28 @@ pub(crate) fn temporary(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Opens a regular file for reading. Never waits: a FIFO without a writer, a device, or a directory
-/// in its place is an error.
+/// Opens a regular file for reading. Never blocks: a FIFO without a writer, a device, or a directory is
+/// an error.
 ///
 /// # Errors
 /// As of `open(2)`; `InvalidData` where it is not a regular file.
 pub(crate) fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
-    // the kind is asked for first: opening some devices has effects of its own
+    // the kind is checked first: to open some devices has side effects
     if !fs::metadata(path)?.is_file() {
         return Err(not_regular());
     }
-    open_asked(path)
+    open_known_regular(path)
 }
 
-/// The same for a path whose kind has been asked for a moment ago, as `Trust::file` does.
+/// Opens a regular file for reading where the caller has just checked its kind, as `Trust::file` does.
 ///
 /// # Errors
 /// As [`open_regular`].
-pub(crate) fn open_asked(path: &Path) -> io::Result<(File, Metadata)> {
-    open_checked(path, 0)
+pub(crate) fn open_known_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    open_with_flags(path, 0)
 }
 
-fn open_checked(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
+fn open_with_flags(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
     let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let metadata = file.metadata()?;
@@ -196,7 +196,7 @@ fn open_checked(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-/// Reads a text of the kernel's. Its files say that they have no size.
+/// Reads a text file of `/proc` or `/sys`. The kernel reports size 0 for these files.
 ///
 /// # Errors
 /// As [`read_regular`]; `InvalidData` where it is not UTF-8.
@@ -204,12 +204,12 @@ pub(crate) fn read_kernel_text(path: &Path) -> io::Result<String> {
     read_regular(path, MAX_KERNEL_BYTES).and_then(into_text)
 }
 
-/// Whether a path is, or leads to, a file with an x bit.
+/// Tells whether a path is an executable file, or a link to one.
 pub(crate) fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && has_x_bit(&file))
 }
 
-/// Whether somebody may execute a file.
+/// Tells whether a file has an execute bit.
 pub(crate) fn has_x_bit(file: &Metadata) -> bool {
     file.mode() & 0o111 != 0
 }
@@ -218,7 +218,7 @@ pub(crate) fn has_x_bit(file: &Metadata) -> bool {
 ///
 /// # Errors
 /// As [`open_regular`] and of `read(2)`.
-pub(crate) fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, _) = open_regular(path)?;
     let mut bytes = Vec::new();
     file.take(limit).read_to_end(&mut bytes)?;
@@ -234,17 +234,17 @@ pub(crate) fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     read_bounded(file, &metadata, limit)
 }
 
-/// The same for a path whose kind has been asked for a moment ago, as `Trust::file` does.
+/// Reads a regular file where the caller has just checked its kind, as `Trust::file` does.
 ///
 /// # Errors
 /// As [`read_regular`].
-pub(crate) fn read_asked(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let (file, metadata) = open_asked(path)?;
+pub(crate) fn read_known_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, metadata) = open_known_regular(path)?;
     read_bounded(file, &metadata, limit)
 }
 
-/// Reads a file that only hookmux writes: a regular file, not a link, with one name, that belongs to
-/// root or to `user`, and that nobody else may write.
+/// Reads a file that only hookmux writes: a regular file, not a link, with one hard link, owned by root
+/// or by `user`, and writable by nobody else.
 ///
 /// # Errors
 /// As [`read_regular`]; `InvalidData` where somebody else could have made or changed it.
@@ -253,22 +253,23 @@ pub(crate) fn read_own(path: &Path, limit: u64, user: u32) -> io::Result<Vec<u8>
     read_bounded(file, &metadata, limit)
 }
 
-/// Opens such a file. A device is opened where root has made one there: no link leads to it.
+/// Opens such a file for reading. A device is opened only where root has made it in this place: links are not
+/// followed.
 ///
 /// # Errors
 /// As [`read_own`].
 pub(crate) fn open_own(path: &Path, user: u32) -> io::Result<(File, Metadata)> {
-    let (file, metadata) = match open_checked(path, libc::O_NOFOLLOW) {
+    let (file, metadata) = match open_with_flags(path, libc::O_NOFOLLOW) {
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             return Err(invalid("it is a link"));
         }
         opened => opened?,
     };
-    refuse_others(&metadata, user)?;
+    require_own(&metadata, user)?;
     Ok((file, metadata))
 }
 
-/// Opens such a file for writing at its end; it is made where it is missing, for its owner alone.
+/// Opens such a file for appending; creates it, with mode 0600, where it is missing.
 ///
 /// # Errors
 /// As [`read_own`].
@@ -276,7 +277,7 @@ pub(crate) fn append_own(path: &Path, user: u32) -> io::Result<File> {
     write_own(OpenOptions::new().create(true).append(true).mode(0o600), path, user)
 }
 
-/// Opens such a file for reading and writing. It must be there.
+/// Opens such a file for reading and writing. It must exist.
 ///
 /// # Errors
 /// As [`read_own`].
@@ -290,7 +291,7 @@ fn write_own(options: &mut OpenOptions, path: &Path, user: u32) -> io::Result<Fi
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             return Err(invalid("it is a link"));
         }
-        // a FIFO that nobody reads
+        // a FIFO without a reader
         Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Err(not_regular()),
         opened => opened?,
     };
@@ -298,15 +299,15 @@ fn write_own(options: &mut OpenOptions, path: &Path, user: u32) -> io::Result<Fi
     if !metadata.is_file() {
         return Err(not_regular());
     }
-    refuse_others(&metadata, user)?;
+    require_own(&metadata, user)?;
     Ok(file)
 }
 
-fn refuse_others(metadata: &Metadata, user: u32) -> io::Result<()> {
+fn require_own(metadata: &Metadata, user: u32) -> io::Result<()> {
     if metadata.uid() != 0 && metadata.uid() != user {
         return Err(invalid(&format!("it belongs to uid {}", metadata.uid())));
     }
-    // none: it was replaced since it was opened
+    // zero: the file was replaced after it was opened
     if metadata.nlink() > 1 {
         return Err(invalid("it has more than one name"));
     }
@@ -319,7 +320,7 @@ fn refuse_others(metadata: &Metadata, user: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads what is left of an open file, at most `limit` bytes.
+/// Reads the rest of an open file, at most `limit` bytes.
 ///
 /// # Errors
 /// As of `fstat(2)` and `read(2)`; `InvalidData` where it is larger.
@@ -333,12 +334,12 @@ fn read_bounded(file: impl Read, metadata: &Metadata, limit: u64) -> io::Result<
         return Err(too_large());
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-    // it may grow meanwhile
+    // the file may grow in between
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// Takes bytes for text.
+/// Converts bytes to text.
 ///
 /// # Errors
 /// `InvalidData` where they aren't UTF-8.
@@ -354,8 +355,8 @@ fn invalid(words: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, words)
 }
 
-/// Returns a file that lies in memory alone, read from its beginning. `name` is for those who look at the
-/// process's descriptors.
+/// Returns a file in memory that holds these bytes, positioned at its beginning. `/proc/PID/fd` shows
+/// `name`.
 ///
 /// # Errors
 /// As of `memfd_create(2)` and `write(2)`.
@@ -363,7 +364,7 @@ pub(crate) fn memory_file(name: &CStr, bytes: &[u8]) -> io::Result<File> {
     filled_memory_file(name, MFdFlags::MFD_CLOEXEC, bytes)
 }
 
-/// Returns such a file that nobody can change any more.
+/// Returns such a file, sealed: nobody can change it.
 ///
 /// # Errors
 /// As [`memory_file`], and of `fcntl(2)`.
@@ -382,7 +383,7 @@ fn filled_memory_file(name: &CStr, flags: MFdFlags, bytes: &[u8]) -> io::Result<
     Ok(file)
 }
 
-/// Removes a file; that there is none is no error.
+/// Removes a file; it is no error that there is none.
 ///
 /// # Errors
 /// As of `unlink(2)`.
@@ -393,7 +394,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The entries of a directory. The C library's `opendir` gives up where a signal comes in between.
+/// Returns the entries of a directory. Tries again where a signal interrupts the C library's `opendir`.
 ///
 /// # Errors
 /// As of `open(2)`.
@@ -406,13 +407,12 @@ pub(crate) fn read_dir(path: &Path) -> io::Result<fs::ReadDir> {
     }
 }
 
-/// A file name for something whose own name can't be trusted to be one: 32 hexadecimal digits of
-/// its SHA-256.
+/// Returns a safe file name for any name: 32 hexadecimal digits of its SHA-256.
 pub fn name_digest(name: &OsStr) -> String {
     sha256(name.as_bytes())[..32].to_owned()
 }
 
-/// SHA-256, in hexadecimal digits.
+/// Returns the SHA-256 of bytes, in hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {

@@ -53,7 +53,7 @@ pub(crate) fn lock_until(
     }
 }
 
-/// Tries once. A file that somebody else has locked comes back as it was.
+/// Tries once. Gives the file back where somebody else has locked it.
 fn try_or_return(mut file: File) -> io::Result<Result<FileLock, File>> {
     loop {
         file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

@@ -1,8 +1,7 @@
-//! What the host is: files, processes, clocks, the kernel. Nothing here knows of libvirt or of hooks.
+//! What the host is: files, processes, clocks, the kernel. Nothing here knows libvirt or hooks.
 
 pub(crate) mod boot;
 pub(crate) mod clock;
-pub(crate) mod cut;
 pub(crate) mod files;
 pub(crate) mod locks;
 pub(crate) mod own_binary;
@@ -10,5 +9,6 @@ pub(crate) mod privileges;
 pub(crate) mod proc;
 pub(crate) mod sanitize;
 pub(crate) mod sys;
+pub(crate) mod truncate;
 pub(crate) mod ulid;
 pub(crate) mod watchdog;

@@ -1,20 +1,20 @@
-//! By which a file is known as hookmux, whatever it is called and wherever it lies.
+//! Recognises a hookmux binary by a marker that is compiled into it, whatever its name and place.
 
 use std::io::{self, Read};
 use std::path::Path;
 
 use crate::machine::files;
 
-/// In every binary of hookmux's.
+/// The marker: every hookmux binary contains it.
 #[used]
 static MARKER: [u8; 24] = *b"\x7fhookmux-hook-program\x7f\x01\x7f";
 
-/// The largest binary that is looked through, in bytes: a debug build has 90 MB.
+/// The largest binary that is searched, in bytes: a debug build has 90 MB.
 const MAX_BINARY_BYTES: u64 = 512 * 1024 * 1024;
-/// How much of it is looked through at once, in bytes.
+/// The size of the blocks that are searched one by one.
 const BLOCK_BYTES: usize = 1024 * 1024;
 
-/// Whether a file is a hookmux: of this or of another version.
+/// Tells whether a file is a hookmux binary, of this or of another version.
 pub(crate) fn is_hookmux(path: &Path) -> bool {
     let Ok((mut file, _)) = files::open_regular(path) else { return false };
     let mut magic = [0; 4];
@@ -25,7 +25,7 @@ pub(crate) fn is_hookmux(path: &Path) -> bool {
 fn has_marker(mut file: impl Read) -> io::Result<bool> {
     let mut block = Vec::with_capacity(BLOCK_BYTES + MARKER.len());
     loop {
-        // what could be the beginning of one stays
+        // the end of the last block stays: the marker may begin in it
         let kept = block.len().min(MARKER.len() - 1);
         block.drain(..block.len() - kept);
         if file.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut block)? == 0 {

@@ -1,39 +1,39 @@
-//! What a process is given before it becomes another program: whose rights, which limits.
+//! The user, the resource limits and the niceness that a process gets before it executes another program.
 
 use serde::{Deserialize, Serialize};
 
-/// A user's rights.
+/// A user, as the kernel knows one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct UserIdentity {
     pub user: u32,
     pub group: u32,
-    /// Supplementary groups, the own one among them.
+    /// Supplementary groups; the user's own group is one of them.
     pub groups: Vec<u32>,
-    /// The name and the home directory, where the number has an entry.
-    pub entry: Option<Entry>,
+    /// Name and home directory, where the user database has an entry for the number.
+    pub passwd: Option<PasswdEntry>,
 }
 
-/// What a user's entry says that a program wants to know.
+/// The part of a user's passwd(5) entry that a program needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct PasswdEntry {
     pub name: String,
     pub home: String,
 }
 
-/// What a process is given before it becomes a hook.
+/// All that a process gets before it executes a hook.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Privileges {
-    pub identity: Option<Identity>,
-    pub limits: Limits,
+    pub identity: Option<UserIdentity>,
+    pub limits: ResourceLimits,
     pub nice: Option<i32>,
-    /// Whether it starts where libvirt started hookmux: in that directory, with that umask.
+    /// Whether it keeps the working directory and the umask with which libvirt started hookmux.
     pub is_drop_in: bool,
 }
 
 /// Resource limits, as of `setrlimit(2)`, soft and hard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Limits {
+pub struct ResourceLimits {
     /// Open files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nofile: Option<u64>,

@@ -3,36 +3,37 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-/// A process's children, its own and those that it adopted; `None` where the kernel doesn't tell.
+/// Returns the children of a process, adopted ones too; `None` where the kernel doesn't tell.
 pub(crate) fn children(parent: i32) -> Option<Vec<i32>> {
     let list = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
     Some(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
-/// When a process began, in ticks since the boot: with its number, a name for it alone.
+/// Returns the start time of a process, in ticks since the boot. Together with the pid it names one process of
+/// this boot.
 pub(crate) fn start_time(pid: i32) -> Option<u64> {
     Some(Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.start)
 }
 
-/// The process that a process is a child of.
+/// Returns the parent of a process.
 pub(crate) fn parent(pid: i32) -> Option<i32> {
     Some(Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)?.parent)
 }
 
-/// Whether the process that was started then is still there, and isn't just waiting to be reaped.
+/// Tells whether a process with this start time still runs, and isn't a zombie.
 pub(crate) fn is_running(pid: i32, start: u64) -> bool {
     let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     Stat::parse(&stat).is_some_and(|stat| !stat.is_dead() && stat.start == start)
 }
 
-/// What a process is called, for people.
+/// Returns the name of a process, for messages.
 pub(crate) fn name(pid: i32) -> String {
     let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     String::from_utf8_lossy(&name).trim_end().to_owned()
 }
 
-/// The value of a variable in the environment that a process was started with.
-pub(crate) fn variable(pid: i32, name: &str) -> Option<String> {
+/// Returns a variable of the environment with which a process was started.
+pub(crate) fn environment_variable(pid: i32, name: &str) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let value = environment.split(|byte| *byte == 0).find_map(|variable| {
         variable.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
@@ -48,7 +49,7 @@ pub(crate) fn all() -> impl Iterator<Item = (i32, Stat)> {
     })
 }
 
-/// What proc(5)'s `stat` says of a process.
+/// Some fields of `/proc/PID/stat`, see proc(5).
 pub(crate) struct Stat {
     pub parent: i32,
     pub group: i32,
@@ -59,12 +60,12 @@ pub(crate) struct Stat {
 }
 
 impl Stat {
-    /// Reads `stat`; the name in parentheses may hold anything, so what follows its end.
+    /// Parses `stat`. The name in parentheses may contain anything, so parsing begins behind its end.
     pub(crate) fn parse(stat: &[u8]) -> Option<Stat> {
         let end = stat.iter().rposition(|byte| *byte == b')')?;
         let rest = std::str::from_utf8(&stat[end + 1..]).ok()?;
         let mut fields = rest.split_ascii_whitespace();
-        // the state is field 3 of proc(5), when it began is field 22
+        // the state is field 3 of proc(5), the start time is field 22
         let state = fields.next()?.chars().next()?;
         let mut number = || fields.next()?.parse().ok();
         let (parent, group, session) = (number()?, number()?, number()?);
@@ -72,7 +73,7 @@ impl Stat {
         Some(Stat { parent, group, session, state, start })
     }
 
-    /// Whether it only waits to be reaped.
+    /// Tells whether the process is a zombie, or about to go.
     pub(crate) fn is_dead(&self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')
     }

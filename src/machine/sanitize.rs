@@ -1,20 +1,20 @@
-//! Text of others on its way to people: what would steer a terminal, or can't be seen there, is shown
-//! instead of sent.
+//! Escapes text of unknown origin before people see it: characters that control a terminal, or that are
+//! invisible there.
 
 use std::fmt::Write;
 
-/// Escapes control characters (but line ends and tabs), bytes that are no UTF-8, and characters
+/// Escapes control characters (but line ends and tabs), bytes that are not UTF-8, and characters
 /// that are invisible or change the direction of text.
 pub fn text(bytes: &[u8]) -> String {
     escaped(bytes, |c| matches!(c, '\n' | '\t'))
 }
 
-/// The same on one line: line ends and tabs are escaped too.
+/// Escapes text for one line: line ends and tabs are escaped too.
 pub fn line(bytes: &[u8]) -> String {
     escaped(bytes, |_| false)
 }
 
-/// The same on one line, with its tabs: a line of what a program printed.
+/// Escapes a line that a program printed. Tabs stay.
 pub(crate) fn printed_line(text: &str) -> String {
     escaped(text.as_bytes(), |c| c == '\t')
 }
@@ -27,7 +27,7 @@ fn escaped(bytes: &[u8], is_kept: impl Fn(char) -> bool) -> String {
                 c if is_kept(c) => clean.push(c),
                 '\n' => clean.push_str("\\n"),
                 '\t' => clean.push_str("\\t"),
-                c if is_unseen(c) => clean.extend(c.escape_unicode()),
+                c if is_invisible(c) => clean.extend(c.escape_unicode()),
                 c => clean.push(c),
             }
         }
@@ -38,12 +38,12 @@ fn escaped(bytes: &[u8], is_kept: impl Fn(char) -> bool) -> String {
     clean
 }
 
-/// JSON that means the same, with everything escaped that a terminal would take for more than text.
-/// Line ends between its parts stay.
+/// Escapes in JSON all characters that a terminal would take for more than text. The value stays the
+/// same, and so do line ends between its parts.
 pub(crate) fn json(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
-        if character == '\n' || !is_unseen(character) {
+        if character == '\n' || !is_invisible(character) {
             clean.push(character);
             continue;
         }
@@ -55,11 +55,11 @@ pub(crate) fn json(text: &str) -> String {
     clean
 }
 
-/// Control characters (C0, DEL, C1), and those that Unicode calls invisible ("default ignorable"):
+/// Tells whether a character is a control character (C0, DEL, C1), or one of those that Unicode calls invisible ("default ignorable"):
 /// they hide, reorder or join what is seen around them. Variation selectors are among them: nothing
 /// shows that they are there, so two names that look alike would not be the same. An emoji that has
 /// one keeps its own character.
-pub(crate) fn is_unseen(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}'
@@ -138,7 +138,7 @@ mod tests {
         let name: String = UNSEEN.iter().chain(&['\u{e4}', '"', '\n', '\u{1f600}']).collect();
         let value = serde_json::json!({ "name": name, "list": [1] });
         let written = json(&serde_json::to_string_pretty(&value).unwrap());
-        assert!(!written.chars().any(|c| c != '\n' && is_unseen(c)), "{written}");
+        assert!(!written.chars().any(|c| c != '\n' && is_invisible(c)), "{written}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), value);
     }
 }

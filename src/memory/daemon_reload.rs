@@ -29,7 +29,7 @@ pub(crate) fn when(runtime_dir: &Dir, daemon: &str) -> Option<SystemTime> {
 /// The note of a daemon, which is another file each time: whoever keeps what it is like now knows
 /// later whether the daemon was heard since.
 pub(crate) fn look(runtime_dir: &Dir, daemon: &str) -> Option<Metadata> {
-    runtime_dir.child(DIRECTORY).look(file_name(daemon)?).ok()
+    runtime_dir.child(DIRECTORY).entry_metadata(file_name(daemon)?).ok()
 }
 
 /// The file for a process's name. Programs that a wrapper of NixOS' starts have a dot before theirs.

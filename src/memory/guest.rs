@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Origin;
 use crate::libvirt::Driver;
-use crate::libvirt::document::MAX_BYTES;
+use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{boot, clock, files};
 use crate::process::exit_status::OWN_TROUBLE;
-use crate::state::{Dir, Shut};
+use crate::state::{Dir, DirRefusal};
 
 mod stored;
 mod unreadable;
@@ -115,7 +115,7 @@ pub struct Guest {
 
 /// Whether anything waits for a `prepare`, of any guest.
 pub(crate) fn is_any_pending(runtime_dir: &Dir) -> bool {
-    runtime_dir.seems_to_have(PENDING)
+    runtime_dir.may_contain(PENDING)
 }
 
 /// The files of all guests that can't be read.
@@ -184,7 +184,7 @@ impl Guest {
     fn is_shut(&self) -> bool {
         let is_shut = |directory: &Dir| {
             let error = directory.judge().err();
-            error.as_ref().and_then(Shut::of).is_some_and(Shut::is_of_others)
+            error.as_ref().and_then(DirRefusal::of).is_some_and(DirRefusal::is_of_others)
         };
         is_shut(&self.pending) || is_shut(&self.guests)
     }
@@ -287,7 +287,8 @@ impl Guest {
     pub fn started_document(&self) -> Option<PathBuf> {
         let name = self.document_name();
         let (_, metadata) = self.guests.open(&name).ok()?;
-        let is_kept = metadata.len() <= MAX_BYTES as u64 && self.state().ok().flatten().is_some();
+        let is_kept =
+            metadata.len() <= MAX_DOCUMENT_BYTES as u64 && self.state().ok().flatten().is_some();
         is_kept.then(|| self.guests.named().join(name))
     }
 

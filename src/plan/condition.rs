@@ -6,7 +6,7 @@ use crate::config::registration::When;
 use crate::config::values::Patterns;
 use crate::libvirt::metadata::Property;
 use crate::libvirt::{Call, Document, Driver};
-use crate::machine::cut;
+use crate::machine::truncate;
 use crate::occasion::Occasion;
 
 /// How much of a value is told, in bytes, and how many networks.
@@ -65,7 +65,7 @@ fn shown(value: &str) -> Cow<'_, str> {
     match value {
         "" => Cow::Borrowed("none"),
         _ if value.len() <= MAX_SHOWN_BYTES => Cow::Borrowed(value),
-        _ => Cow::Owned(format!("{}…", cut::beginning(value, MAX_SHOWN_BYTES))),
+        _ => Cow::Owned(format!("{}…", truncate::keep_start(value, MAX_SHOWN_BYTES))),
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
     use crate::config::yaml;
     use crate::document::facts::Facts;
     use crate::event::Origin;
-    use crate::libvirt::document::Identity;
+    use crate::libvirt::document::DocumentIdentity;
     use crate::libvirt::metadata::Metadata;
     use crate::occasion;
 
@@ -136,7 +136,8 @@ mod tests {
     fn judged(text: &str, document: &Document) -> Holds {
         let call =
             Call::new(Driver::Qemu, ["web-1", "release", "end", "migrated"].map(Into::into).into());
-        let identity = Identity { uuid: Some(UUID.to_owned()), ..Identity::default() };
+        let identity =
+            DocumentIdentity { uuid: Some(UUID.to_owned()), ..DocumentIdentity::default() };
         let facts = Facts { document: document.clone(), identity, metadata: metadata() };
         occasion::tests::with(&call, facts, Origin::Fresh, |occasion| judge(&when(text), occasion))
     }

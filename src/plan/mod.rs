@@ -110,7 +110,7 @@ fn decide(
     occasion: &Occasion<'_>,
 ) -> Decision {
     if let Some(reason) = candidate.state.reason() {
-        let is_odd = candidate.state.is_odd() && silent.is_none();
+        let is_odd = candidate.state.needs_attention() && silent.is_none();
         return if is_odd { Decision::Odd(reason) } else { Decision::Out(reason) };
     }
     if let Some(why) = silent {
@@ -198,12 +198,12 @@ mod tests {
     use crate::event;
     use crate::event::Origin;
     use crate::libvirt::Driver;
-    use crate::libvirt::document::Identity;
+    use crate::libvirt::document::DocumentIdentity;
     use crate::libvirt::metadata::Device;
     use crate::libvirt::metadata::Metadata;
     use crate::libvirt::{Call, Document};
     use crate::occasion;
-    use crate::search::State;
+    use crate::search::EntryState;
     use std::ffi::OsString;
 
     fn device(label: &str) -> Device {
@@ -226,7 +226,7 @@ mod tests {
         let mut candidates = Candidates::default();
         let active = |label: &str, style| Candidate {
             hook: Hook { style, ..Hook::for_tests(label) },
-            state: State::Active,
+            state: EntryState::Active,
         };
         for event in event::candidates(&call) {
             let both =
@@ -237,7 +237,8 @@ mod tests {
             .moments
             .push(Moment { event: None, candidates: vec![active("tree", Style::Libvirt)] });
         let metadata = Metadata { devices: devices.to_vec(), ..Metadata::default() };
-        let facts = Facts { document: document.clone(), identity: Identity::default(), metadata };
+        let facts =
+            Facts { document: document.clone(), identity: DocumentIdentity::default(), metadata };
         occasion::tests::with(&call, facts, origin, |occasion| plan(&candidates, occasion))
             .into_iter()
             .map(|step| {

@@ -16,7 +16,7 @@ use super::members::{self, Member};
 use super::shell;
 use super::startable;
 use super::startable::obstacle::Obstacle;
-use crate::machine::sys::{self, End};
+use crate::machine::sys::{self, ChildExit};
 
 /// Between SIGTERM and SIGKILL.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -125,9 +125,9 @@ impl Active {
     /// read once its end is known.
     pub(super) fn look(&mut self) {
         if self.exited.is_none() {
-            self.exited = sys::end_of(self.pid).map(|end| match end {
-                End::Exited(code) => Outcome::Exited(code),
-                End::Killed(signal) => Outcome::Signaled(signal),
+            self.exited = sys::child_exit(self.pid).map(|end| match end {
+                ChildExit::Exited(code) => Outcome::Exited(code),
+                ChildExit::Killed(signal) => Outcome::Signaled(signal),
             });
         }
         self.feed = self.feed.take().and_then(|mut feed| feed.go_on().then_some(feed));

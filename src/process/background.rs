@@ -18,9 +18,9 @@ const OWN_PROGRAM: &CStr = c"/proc/self/exe";
 /// busy after the call, or nobody could write to it.
 fn shared_program() -> Option<CString> {
     let own = fs::read_link("/proc/self/exe").ok()?;
-    let shared = Path::new(program::PATH);
+    let shared = Path::new(program::PROGRAM_PATH);
     (program::is_copy(&own) && own_binary::is_hookmux(shared))
-        .then(|| c_string(program::PATH.as_bytes()))
+        .then(|| c_string(program::PROGRAM_PATH.as_bytes()))
 }
 
 /// Starts `hookmux --hooks-dir DIR WORDS…` in a session of its own, with none of libvirt's
@@ -48,6 +48,6 @@ pub(crate) fn start(hooks_dir: &Path, words: &[&CStr]) -> io::Result<()> {
         None => spawn(OWN_PROGRAM)?,
     };
     // no hook: it goes on after this call, however that ends
-    sys::process_over(pid);
+    sys::process_ended(pid);
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::machine::files;
 /// Makes a shell the program of a job whose file is a text. Returns whether it is one.
 pub(super) fn run_by_shell(job: &mut Job) -> bool {
     let path = Path::new(OsStr::from_bytes(job.path.as_bytes()));
-    if !files::beginning(path, SAMPLE_BYTES).is_ok_and(|sample| is_text(&sample)) {
+    if !files::read_beginning(path, SAMPLE_BYTES).is_ok_and(|sample| is_text(&sample)) {
         return false;
     }
     let shell = program();

@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::job::{Job, c_string};
 use super::members;
 use crate::machine::files;
-use crate::machine::privileges::{Identity, Limits, Privileges};
+use crate::machine::privileges::{Privileges, ResourceLimits, UserIdentity};
 
 /// Bytes that need not be text, in base 64.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct StoredJob {
     /// `None`: `/dev/null`.
     stdin: Option<Bytes>,
     identity: Option<(u32, u32, Vec<u32>)>,
-    limits: Limits,
+    limits: ResourceLimits,
     nice: Option<i32>,
     timeout: Option<Duration>,
     kill_leftovers: bool,
@@ -127,12 +127,12 @@ impl StoredJob {
         job.timeout = self.timeout;
         job.kill_leftovers = self.kill_leftovers;
         job.privileges = Privileges {
-            identity: self.identity.clone().map(|(user, group, groups)| Identity {
+            identity: self.identity.clone().map(|(user, group, groups)| UserIdentity {
                 user,
                 group,
                 groups,
                 // its environment says it already
-                entry: None,
+                passwd: None,
             }),
             limits: self.limits,
             nice: self.nice,

@@ -61,7 +61,7 @@ impl Supervisor {
     /// # Errors
     /// The kernel gave no descriptor.
     pub(crate) fn new(ends: &[Signal]) -> io::Result<Supervisor> {
-        sys::heed_children();
+        sys::restore_sigchld();
         let mut taken = SigSet::empty();
         taken.extend(ends.iter().copied().chain([Signal::SIGCHLD]));
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&taken), None)?;
@@ -234,7 +234,7 @@ impl Supervisor {
                 Vec::new()
             };
         self.left.extend(leftovers.iter().map(|leftover| leftover.pid));
-        sys::process_over(job.pid);
+        sys::process_ended(job.pid);
         sys::reap(job.pid);
         self.held.extend(pipes);
         Ended {
@@ -260,7 +260,9 @@ impl Supervisor {
     pub(crate) fn end_left(&mut self, pids: &[i32]) {
         let mut left: Vec<(i32, String)> = pids
             .iter()
-            .filter_map(|pid| Some((*pid, proc::variable(*pid, members::RUN_VARIABLE)?)))
+            .filter_map(|pid| {
+                Some((*pid, proc::environment_variable(*pid, members::RUN_VARIABLE)?))
+            })
             .collect();
         let begun = Instant::now();
         for (pid, run) in &left {
@@ -292,7 +294,7 @@ impl Supervisor {
     pub(crate) fn let_go(mut self) -> io::Result<()> {
         self.held.retain(|pipe| discard(pipe.as_fd()));
         if !self.held.is_empty() {
-            sys::drain_apart(&self.held, self.null.as_fd())?;
+            sys::drain_in_background(&self.held, self.null.as_fd())?;
         }
         Ok(())
     }

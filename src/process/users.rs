@@ -11,7 +11,7 @@ use super::job::{Job, Outcome, c_string};
 use super::supervise::Supervisor;
 use crate::config::registration::RunAs;
 use crate::machine::files;
-use crate::machine::privileges::{Entry, Identity};
+use crate::machine::privileges::{PasswdEntry, UserIdentity};
 
 /// How long `getent` may take: a directory service that is down must not eat the call's time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,7 +57,7 @@ pub(crate) fn resolve(
     run_as: &RunAs,
     own_user: u32,
     supervisor: &mut Supervisor,
-) -> Result<Identity, Unresolved> {
+) -> Result<UserIdentity, Unresolved> {
     let mut ask = |database: &str, key: &str| getent(supervisor, database, key);
     let identity = find(run_as, &read("/etc/passwd"), &read("/etc/group"), &mut ask)?;
     if own_user != 0 && identity.user != own_user {
@@ -81,7 +81,7 @@ fn find(
     passwd: &str,
     groups: &str,
     ask: &mut dyn FnMut(&str, &str) -> Asked,
-) -> Result<Identity, Unresolved> {
+) -> Result<UserIdentity, Unresolved> {
     let user = run_as.user.as_str();
     let number: Option<u32> = user.parse().ok();
     let local = passwd.lines().find(|line| is_entry(line, user)).map(str::to_owned);
@@ -105,7 +105,7 @@ fn find(
         }
     };
     let mut all = vec![group];
-    if let Some(Entry { name, .. }) = &entry {
+    if let Some(PasswdEntry { name, .. }) = &entry {
         let is_local = passwd.lines().any(|line| is_entry(line, user));
         let others = if is_local {
             members_of(name, groups)
@@ -114,7 +114,7 @@ fn find(
         };
         all.extend(others.into_iter().filter(|gid| *gid != group));
     }
-    Ok(Identity { user: uid, group, groups: all, entry })
+    Ok(UserIdentity { user: uid, group, groups: all, passwd: entry })
 }
 
 /// Whether a line of passwd(5) or group(5) is about a name or a number.
@@ -124,10 +124,10 @@ fn is_entry(line: &str, key: &str) -> bool {
     name == Some(key) || fields.nth(1) == Some(key)
 }
 
-fn parse_passwd(line: &str) -> Option<(Entry, u32, u32)> {
+fn parse_passwd(line: &str) -> Option<(PasswdEntry, u32, u32)> {
     let fields: Vec<&str> = line.split(':').collect();
     let home = fields.get(5).filter(|home| home.starts_with('/')).unwrap_or(&"/");
-    let entry = Entry { name: fields.first()?.to_string(), home: home.to_string() };
+    let entry = PasswdEntry { name: fields.first()?.to_string(), home: home.to_string() };
     Some((entry, fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
 }
 
@@ -212,7 +212,7 @@ mod tests {
     const GROUP: &str =
         "root:x:0:\nkvm:x:108:\nlibvirt:x:109:admin,kvm\nnogroup:x:65534:\ndisk:x:6:kvm\n";
 
-    fn found(user: &str, group: Option<&str>) -> Result<Identity, Unresolved> {
+    fn found(user: &str, group: Option<&str>) -> Result<UserIdentity, Unresolved> {
         let run_as = RunAs { user: user.into(), group: group.map(str::to_owned) };
         find(&run_as, PASSWD, GROUP, &mut |database, key| match (database, key) {
             ("passwd", "far") => Ok(Some("far:*:5000:6000::/home/far:/bin/sh".into())),
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn users_are_found_by_name_number_and_service() {
         let found = |user, group| {
-            let Identity { user, group, groups, .. } = found(user, group)?;
+            let UserIdentity { user, group, groups, .. } = found(user, group)?;
             Ok::<_, Unresolved>((user, group, groups))
         };
         let identity = |user: u32, group: u32, groups: &[u32]| Ok((user, group, groups.to_vec()));
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_user_has_a_name_and_a_home_where_there_is_an_entry() {
         let entry =
-            |user, group| found(user, group).unwrap().entry.map(|entry| (entry.name, entry.home));
+            |user, group| found(user, group).unwrap().passwd.map(|entry| (entry.name, entry.home));
         let pair = |name: &str, home: &str| Some((name.to_owned(), home.to_owned()));
         assert_eq!(entry("root", None), pair("root", "/root"));
         assert_eq!(entry("65534", None), pair("nobody", "/"));

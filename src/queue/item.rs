@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Registration;
 use crate::document::file::{self, Place};
 use crate::libvirt::{Call, Driver};
-use crate::machine::clock::{self, Clock, Moment};
+use crate::machine::clock::{self, BootClock, BootTime};
 use crate::machine::{proc, ulid};
 use crate::occasion::Execution;
 use crate::process::job::Job;
@@ -108,12 +108,12 @@ pub struct Head {
     #[serde(default = "clock::unix_seconds")]
     pub queued_at: u64,
     #[serde(default)]
-    pub queued: Option<Moment>,
+    pub queued: Option<BootTime>,
     /// Not tried before that, in seconds since 1970: counts likewise.
     #[serde(default)]
     pub not_before: u64,
     #[serde(default)]
-    pub due: Option<Moment>,
+    pub due: Option<BootTime>,
     /// Tries that have begun.
     #[serde(default)]
     pub attempts: u32,
@@ -194,7 +194,7 @@ impl Head {
     }
 
     /// Its place among all jobs.
-    pub fn order(&self, clock: &Clock) -> Order {
+    pub fn order(&self, clock: &BootClock) -> Order {
         let (is_of_this_boot, time) = match clock.of_this_boot(self.queued.as_ref()) {
             Some(time) => (true, time),
             // ids sort by the wall clock of then
@@ -204,31 +204,31 @@ impl Head {
     }
 
     /// What a worker needs to know of its times.
-    pub fn times(&self, clock: &Clock) -> Times {
+    pub fn times(&self, clock: &BootClock) -> Times {
         let pause_ns = clock::nanoseconds(self.pause(clock));
         let due_ns = clock.now_ns().saturating_add(pause_ns);
         Times { order: self.order(clock), due_ns, expires_ns: self.expires_ns(clock) }
     }
 
     /// How long it has been waiting. The wall clock is asked only where another boot queued it.
-    pub fn age(&self, clock: &Clock) -> Duration {
+    pub fn age(&self, clock: &BootClock) -> Duration {
         match clock.of_this_boot(self.queued.as_ref()) {
-            Some(queued_ns) => clock::until(clock.now_ns(), queued_ns),
+            Some(queued_ns) => clock::duration_until(clock.now_ns(), queued_ns),
             None => Duration::from_secs(clock::unix_seconds().saturating_sub(self.queued_at)),
         }
     }
 
     /// When it has waited too long, on this boot's clock in nanoseconds.
-    fn expires_ns(&self, clock: &Clock) -> i64 {
+    fn expires_ns(&self, clock: &BootClock) -> i64 {
         let age_ns = clock::nanoseconds(self.age(clock));
         let left_ns = clock::nanoseconds(EXPIRES).saturating_sub(age_ns);
         clock.now_ns().saturating_add(left_ns)
     }
 
     /// How long its pause still is: never longer than the longest, whatever clocks say.
-    pub fn pause(&self, clock: &Clock) -> Duration {
+    pub fn pause(&self, clock: &BootClock) -> Duration {
         let left = match clock.of_this_boot(self.due.as_ref()) {
-            Some(due_ns) => clock::until(due_ns, clock.now_ns()),
+            Some(due_ns) => clock::duration_until(due_ns, clock.now_ns()),
             None => Duration::from_secs(self.not_before.saturating_sub(clock::unix_seconds())),
         };
         left.min(Duration::from_secs(LONGEST_PAUSE_S))
@@ -249,7 +249,7 @@ impl Head {
     }
 
     /// A try has failed; whether there will be another.
-    pub fn fail(&mut self, words: &str, clock: &Clock) -> bool {
+    pub fn fail(&mut self, words: &str, clock: &BootClock) -> bool {
         self.run = None;
         self.last = Some(words.chars().take(MAX_LAST_CHARS).collect());
         let doubled = self.attempts.saturating_sub(1).min(16);
@@ -260,7 +260,7 @@ impl Head {
     }
 
     /// Makes it a job that was queued just now and never tried.
-    pub fn renew(&mut self, clock: &Clock) {
+    pub fn renew(&mut self, clock: &BootClock) {
         self.queued_at = clock::unix_seconds();
         self.queued = clock.moment(Duration::ZERO);
         (self.not_before, self.due) = (0, None);
@@ -392,7 +392,7 @@ impl Item {
             max_parallel: registration.max_parallel,
             retries: registration.retries,
             queued_at: clock::unix_seconds(),
-            queued: Clock::here().moment(Duration::ZERO),
+            queued: BootClock::here().moment(Duration::ZERO),
             not_before: 0,
             due: None,
             attempts: 0,
@@ -460,7 +460,7 @@ mod tests {
         Head::parse(&old(more), ID).unwrap()
     }
 
-    fn moment(clock: &Clock, seconds: i64) -> Option<Moment> {
+    fn moment(clock: &BootClock, seconds: i64) -> Option<BootTime> {
         let mut moment = clock.moment(Duration::ZERO)?;
         moment.boottime_ns += seconds * 1_000_000_000;
         Some(moment)
@@ -487,7 +487,7 @@ mod tests {
         let text = serde_json::to_vec(&text).unwrap();
         let head = Head::parse(&text, ID).unwrap();
         assert_eq!((head.attempts, head.queue_of()), (0, ("hyperv", "")));
-        assert!(head.age(&Clock::here()) < Duration::from_secs(1000), "it was queued just now");
+        assert!(head.age(&BootClock::here()) < Duration::from_secs(1000), "it was queued just now");
         assert_eq!(Body::parse(&text).unwrap().job.program(), Path::new("/bin/true"));
     }
 
@@ -522,7 +522,7 @@ mod tests {
 
     #[test]
     fn no_number_is_too_large() {
-        let clock = Clock::here();
+        let clock = BootClock::here();
         let most = json!({
             "attempts": u32::MAX, "retries": u32::MAX, "deaths": u32::MAX, "queued_at": u64::MAX,
             "not_before": u64::MAX, "bytes": u64::MAX, "max_parallel": 0,
@@ -548,7 +548,7 @@ mod tests {
 
     #[test]
     fn the_wall_clock_counts_only_across_boots() {
-        let clock = Clock::here();
+        let clock = BootClock::here();
         let hour = EXPIRES.as_secs();
         let now = clock::unix_seconds();
         // the clock was set forward by a day, or back, since this boot queued it
@@ -563,7 +563,7 @@ mod tests {
         }
         // another boot's clock says nothing
         let mut head = head(json!({"queued_at": now - hour - 10}));
-        head.queued = moment(&clock, 0).map(|own| Moment { boot: "another".to_owned(), ..own });
+        head.queued = moment(&clock, 0).map(|own| BootTime { boot: "another".to_owned(), ..own });
         assert!(head.times(&clock).expires_ns < clock.now_ns());
         head.queued_at = now + 86400;
         assert!(head.times(&clock).expires_ns > clock.now_ns(), "set back: it is new");
@@ -571,7 +571,7 @@ mod tests {
 
     #[test]
     fn a_pause_is_never_longer_than_the_longest() {
-        let clock = Clock::here();
+        let clock = BootClock::here();
         let mut head = head(json!({"not_before": clock::unix_seconds() + 86400}));
         assert_eq!(head.pause(&clock).as_secs(), LONGEST_PAUSE_S);
         head.due = moment(&clock, 86400);
@@ -588,7 +588,7 @@ mod tests {
 
     #[test]
     fn jobs_are_in_the_order_in_which_they_were_queued_whatever_their_ids_say() {
-        let clock = Clock::here();
+        let clock = BootClock::here();
         let job = |id: &str, queued_at: u64, seconds: Option<i64>| {
             let mut head = head(json!({"queued_at": queued_at}));
             head.id = id.to_owned();
@@ -610,7 +610,7 @@ mod tests {
 
     #[test]
     fn no_file_makes_it_panic() {
-        let clock = Clock::here();
+        let clock = BootClock::here();
         let mut seed = 0x2545_f491_4f6c_dd1du64;
         let mut chance = |below: usize| {
             seed ^= seed << 13;
@@ -652,7 +652,7 @@ mod tests {
 
     #[test]
     fn a_job_is_tried_once_and_as_often_again_as_its_retries_say() {
-        let clock = Clock::here();
+        let clock = BootClock::here();
         for retries in [0, 1, 3, 7] {
             let mut head = head(json!({"retries": retries}));
             for attempt in 1..=retries + 1 {
@@ -678,7 +678,7 @@ mod tests {
     #[test]
     fn what_went_wrong_is_kept_in_part() {
         let mut head = head(json!({}));
-        head.fail(&"é".repeat(2 * MAX_LAST_CHARS), &Clock::here());
+        head.fail(&"é".repeat(2 * MAX_LAST_CHARS), &BootClock::here());
         assert_eq!(head.last, Some("é".repeat(MAX_LAST_CHARS)));
     }
 }

@@ -23,11 +23,11 @@ use serde::Serialize;
 use crate::config::Settings;
 use crate::config::settings::QueueLimits;
 use crate::document::file::{self, Place};
-use crate::machine::clock::Clock;
+use crate::machine::clock::BootClock;
 use crate::machine::files;
 use crate::process::{background, internal};
 use crate::record::spool;
-use crate::state::{Dir, Found};
+use crate::state::{Dir, DirPresence};
 pub(crate) use item::Item;
 pub use item::{Body, Head};
 pub(crate) use read::Aside;
@@ -144,7 +144,7 @@ impl Queue {
     fn count(&self) -> io::Result<Usage> {
         let names = self.names()?;
         let ids: HashSet<&str> = names.ids.iter().map(String::as_str).collect();
-        let size = |name: String| match self.directory.look(name) {
+        let size = |name: String| match self.directory.entry_metadata(name) {
             Ok(file) if file.is_file() && file.len() <= read::MAX_FILE_BYTES => file.len(),
             _ => 0,
         };
@@ -233,7 +233,7 @@ impl Queue {
     /// # Errors
     /// As [`Queue::ids`].
     pub fn heads(&self) -> io::Result<Vec<Head>> {
-        let clock = Clock::here();
+        let clock = BootClock::here();
         let ids = self.ids()?;
         let mut heads: Vec<Head> = ids.iter().filter_map(|id| self.head(id).ok()).collect();
         heads.sort_by_cached_key(|head| head.order(&clock));
@@ -283,7 +283,7 @@ impl Queue {
         } else {
             self.body(&head).map_err(io::Error::other)?;
         }
-        head.renew(&Clock::here());
+        head.renew(&BootClock::here());
         head.format = item::FORMAT;
         let mut counter = Counter::take(&self.directory);
         if let Some(counter) = &mut counter {
@@ -328,7 +328,7 @@ impl Queue {
 
     /// Removes what has a name, whatever it is.
     fn remove_whatever(&self, name: &OsStr) -> io::Result<()> {
-        if self.directory.look(name).is_ok_and(|found| found.is_dir()) {
+        if self.directory.entry_metadata(name).is_ok_and(|found| found.is_dir()) {
             return fs::remove_dir_all(self.directory.file(name)?);
         }
         self.directory.remove(name)
@@ -397,7 +397,7 @@ fn whole(head: &Head, body: &Body) -> io::Result<Vec<u8>> {
 /// expired or were put aside while their worker was dead.
 pub(crate) fn sweep(settings: &Settings) {
     let queue = Queue::new(&settings.state_dir);
-    if matches!(queue.directory.judge(), Ok(Found::There)) {
+    if matches!(queue.directory.judge(), Ok(DirPresence::Present)) {
         queue.tidy();
     }
     remove_started(settings, |id| !queue.is_there(id));

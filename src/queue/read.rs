@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::item::{Body, Flaw, Head, is_id};
 use super::{ASIDE, HEAD, Queue, body_name, head_name};
-use crate::state::Shut;
+use crate::state::DirRefusal;
 
 /// What no file of a job is larger than, in bytes.
 pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -115,7 +115,7 @@ impl Queue {
 
     /// Whether there is something by this name; what can't be found out may be there.
     pub(super) fn has(&self, name: impl AsRef<Path>) -> bool {
-        let look = self.directory.look(name);
+        let look = self.directory.entry_metadata(name);
         !look.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
@@ -173,7 +173,7 @@ pub(super) fn id_of(name: &OsStr) -> Option<&str> {
 
 /// Whether an error says more about the host, or about the directory, than about the file.
 fn is_passing(error: &io::Error) -> bool {
-    if Shut::of(error).is_some() {
+    if DirRefusal::of(error).is_some() {
         return true;
     }
     let code = error.raw_os_error();

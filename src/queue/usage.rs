@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::clock::{self, Clock, Moment};
+use crate::machine::clock::{self, BootClock, BootTime};
 use crate::machine::locks::{self, FileLock};
 use crate::state::Dir;
 
@@ -39,7 +39,7 @@ struct Written {
     jobs: u64,
     bytes: u64,
     /// When the jobs themselves were counted last.
-    counted: Option<Moment>,
+    counted: Option<BootTime>,
 }
 
 /// The counter, while nobody else changes it.
@@ -79,14 +79,14 @@ impl Counter {
     pub(super) fn count(&mut self, count: &dyn Fn() -> io::Result<Usage>) -> io::Result<Usage> {
         let usage = count()?;
         self.set(usage);
-        self.written.counted = Clock::here().moment(Duration::ZERO);
+        self.written.counted = BootClock::here().moment(Duration::ZERO);
         self.is_known = true;
         Ok(usage)
     }
 
     /// Whether the jobs themselves were counted a moment ago.
     pub(super) fn is_fresh(&self) -> bool {
-        let clock = Clock::here();
+        let clock = BootClock::here();
         let counted = clock.of_this_boot(self.written.counted.as_ref());
         counted.is_some_and(|counted_ns| {
             let age_ns = clock.now_ns().saturating_sub(counted_ns);

@@ -265,7 +265,7 @@ mod tests {
     use nix::time::{ClockId, clock_gettime};
 
     use super::*;
-    use crate::machine::clock::Clock;
+    use crate::machine::clock::BootClock;
 
     fn head(id: &str, object: &str, queued_at: u64) -> Head {
         let text = format!(
@@ -276,7 +276,7 @@ mod tests {
 
     fn add(waiting: &mut Waiting, id: &str, object: &str, queued_at: u64) {
         let head = head(id, object, queued_at);
-        let order = head.order(&Clock::here());
+        let order = head.order(&BootClock::here());
         waiting.insert(head, Times { order, due_ns: 0, expires_ns: 1000 });
     }
 

@@ -18,14 +18,14 @@ use super::{Queue, outcome, remove_started, usage};
 use crate::bypass::{self, Bypass};
 use crate::config::{Settings, Surroundings};
 use crate::document::file::{self, Place as DocumentPlace};
-use crate::machine::clock::{self, Clock};
+use crate::machine::clock::{self, BootClock};
 use crate::machine::locks::{self, FileLock};
 use crate::machine::sys;
 use crate::observer::{Notice, Observer};
 use crate::process::job::Job;
 use crate::process::supervise::{Next, Supervisor};
 use crate::record::recorder::Recorder;
-use crate::state::locks::Lock;
+use crate::state::locks::HookLock;
 use crate::trust::Trust;
 
 mod arrivals;
@@ -84,7 +84,7 @@ pub(crate) fn work(
         settings,
         surroundings,
         queue: &queue,
-        clock: Clock::here(),
+        clock: BootClock::here(),
         waiting: Waiting::default(),
         passed_over: HashSet::new(),
         watch,
@@ -153,14 +153,14 @@ struct Active {
     recorder: Recorder,
     directory: Option<DocumentPlace>,
     has_started_document: bool,
-    lock: Option<Lock>,
+    lock: Option<HookLock>,
 }
 
 struct Shift<'a> {
     settings: &'a Settings,
     surroundings: &'a Surroundings,
     queue: &'a Queue,
-    clock: Clock,
+    clock: BootClock,
     waiting: Waiting,
     /// Jobs that this worker leaves alone: of a later version, or over, and not to be removed.
     passed_over: HashSet<String>,
@@ -240,7 +240,8 @@ impl Shift<'_> {
     /// How long there is nothing to do unless something happens.
     fn wait(&self) -> Duration {
         let now_ns = self.clock.now_ns();
-        let change = self.waiting.next_change_ns().map(|change_ns| clock::until(change_ns, now_ns));
+        let change =
+            self.waiting.next_change_ns().map(|change_ns| clock::duration_until(change_ns, now_ns));
         let sulk = self.sulk.map(|sulk| sulk.until.saturating_duration_since(Instant::now()));
         // while it sulks no pause that is over makes a difference
         let change = match sulk.filter(|left| !left.is_zero()) {
@@ -441,7 +442,7 @@ mod tests {
             settings: &settings,
             surroundings: &surroundings,
             queue: &queue,
-            clock: Clock::here(),
+            clock: BootClock::here(),
             waiting: Waiting::default(),
             passed_over: HashSet::new(),
             watch: Watch::new(queue.directory().path().unwrap()),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::form::{Cause, Head, HookHead, State};
 use crate::state::Dir;
-use crate::state::format::{self, Newer};
+use crate::state::format::{self, NewerFormat};
 
 const FILE_NAME: &str = "counters.json";
 /// The version of the file's format. Raised when what an older version reads from it would be wrong.
@@ -62,7 +62,7 @@ impl Counters {
     ///
     /// # Errors
     /// A newer version wrote the file: it must stay as it is.
-    pub fn load(records: &Dir) -> Result<Counters, Newer> {
+    pub fn load(records: &Dir) -> Result<Counters, NewerFormat> {
         let bytes = records.read(FILE_NAME, MAX_FILE_BYTES).unwrap_or_default();
         format::check(&bytes, FORMAT)?;
         Ok(format::read_object(&bytes).unwrap_or_default())
@@ -220,7 +220,7 @@ mod tests {
         assert!(std::fs::read_to_string(path(records)).unwrap().starts_with(r#"{"format":1,"#));
         assert_eq!(Counters::load(records), Ok(counters));
         std::fs::write(path(records), r#"{"format":2,"executions":[]}"#).unwrap();
-        assert_eq!(Counters::load(records), Err(Newer { found: 2, known: 1 }));
+        assert_eq!(Counters::load(records), Err(NewerFormat { found: 2, known: 1 }));
         for text in ["", "{", "[1]", r#"{"format":1,"executions":[]}"#] {
             std::fs::write(path(records), text).unwrap();
             assert_eq!(Counters::load(records), Ok(Counters::default()), "{text}");

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::text::Text;
 use crate::observer::PlanEntry;
-use crate::state::format::{self, Newer};
+use crate::state::format::{self, NewerFormat};
 
 /// Raised when what an older version reads from it would be wrong.
 pub(crate) const FORMAT: u32 = 1;
@@ -340,7 +340,7 @@ impl Head {
 /// Why something is no record that this version reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unread {
-    Newer(Newer),
+    Newer(NewerFormat),
     NoRecord,
 }
 
@@ -494,7 +494,7 @@ pub(crate) mod tests {
     fn a_newer_record_is_told_from_what_is_none() {
         let (mut head, body) = written();
         head["format"] = 2.into();
-        let newer = Unread::Newer(Newer { found: 2, known: FORMAT });
+        let newer = Unread::Newer(NewerFormat { found: 2, known: FORMAT });
         assert_eq!(Head::read(head.to_string().as_bytes()), Err(newer));
         // its further lines and its keys may be of any form
         head["hooks"] = 7.into();

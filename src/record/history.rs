@@ -8,15 +8,15 @@ use super::form::{Head, Record, State};
 use super::spool::Spool;
 use super::store::{self, Store};
 use crate::machine::ulid;
-use crate::state::format::Newer;
-use crate::state::{Dir, Shut};
+use crate::state::format::NewerFormat;
+use crate::state::{Dir, DirRefusal};
 
 /// The records of one hookmux.
 pub struct History {
     spool: Spool,
     store: Store,
     /// Records that `find` met and that a newer version wrote, and the format of the last of them.
-    newer: Cell<(usize, Option<Newer>)>,
+    newer: Cell<(usize, Option<NewerFormat>)>,
 }
 
 /// Which executions are asked for; all of it must hold.
@@ -86,7 +86,7 @@ impl History {
 
     /// How many records of a newer version have been met by what `find` returned so far, and what
     /// format they have. They can't be listed.
-    pub fn newer(&self) -> Option<(usize, Newer)> {
+    pub fn newer(&self) -> Option<(usize, NewerFormat)> {
         let (count, newer) = self.newer.get();
         Some((count, newer?))
     }
@@ -112,8 +112,8 @@ impl History {
     /// The newest executions for which a filter holds, the newest first.
     pub fn find(&self, filter: &Filter) -> impl Iterator<Item = Head> {
         // a record's name is from its call's time, and may be a little later than the call itself
-        let after = filter.since.map(|since| ulid::first_of(since.saturating_sub(1000)));
-        let before = filter.until.map(|until| ulid::first_of(until.saturating_add(60_000)));
+        let after = filter.since.map(|since| ulid::smallest_at(since.saturating_sub(1000)));
+        let before = filter.until.map(|until| ulid::smallest_at(until.saturating_add(60_000)));
         self.newest()
             .take_while(move |id| after.as_ref().is_none_or(|after| id >= after))
             .filter(move |id| before.as_ref().is_none_or(|before| id <= before))
@@ -122,7 +122,7 @@ impl History {
     }
 
     fn note(&self, error: &io::Error) {
-        if let Some(newer) = Newer::of(error) {
+        if let Some(newer) = NewerFormat::of(error) {
             self.newer.set((self.newer.get().0 + 1, Some(newer)));
         }
     }
@@ -176,7 +176,7 @@ impl History {
         }
         // as a table shortens it
         let word = word.trim_matches('…').trim_matches('.').to_ascii_uppercase();
-        if ulid::is_one(&word) {
+        if ulid::is_valid(&word) {
             return vec![word];
         }
         self.newest().filter(|id| id.starts_with(&word) || id.ends_with(&word)).take(20).collect()
@@ -200,7 +200,7 @@ impl History {
 
 /// Also where the directories can't be there.
 fn is_absence(error: &io::Error) -> bool {
-    if let Some(shut) = Shut::of(error) {
+    if let Some(shut) = DirRefusal::of(error) {
         return !shut.is_of_others();
     }
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)

@@ -19,9 +19,9 @@ use crate::libvirt::Driver;
 use crate::machine::locks::{self, FileLock};
 use crate::machine::{clock, ulid};
 use crate::process::{background, internal};
-use crate::state::format::Newer;
-use crate::state::trash::{Round, Trash};
-use crate::state::{Dir, Found};
+use crate::state::format::NewerFormat;
+use crate::state::trash::{Trash, TrashLimits};
+use crate::state::{Dir, DirPresence};
 
 /// Where systemd keeps that the path unit for records is enabled: then it starts the mover.
 const PATH_UNIT: &str = "/etc/systemd/system/paths.target.wants/hookmux-prune.path";
@@ -66,26 +66,27 @@ pub(crate) struct Tidied {
     /// Why some stay in the runtime directory.
     pub stuck: Option<io::Error>,
     /// The counters are a newer version's, which were left as they are: nothing was counted.
-    pub uncounted: Option<Newer>,
+    pub uncounted: Option<NewerFormat>,
 }
 
 /// What a mover removes at once of what hooks left, while who wants to move waits; and how often it
 /// does so: what makes new files all the time must not keep it there.
-const ROUND: Round = Round { max_entries: 20_000, max_time: Duration::from_secs(1) };
+const ROUND: TrashLimits = TrashLimits { max_entries: 20_000, max_time: Duration::from_secs(1) };
 const MAX_ROUNDS: u32 = 60;
 /// The same for one who moves once.
-const LONG_ROUND: Round = Round { max_entries: 500_000, max_time: Duration::from_secs(20) };
+const LONG_ROUND: TrashLimits =
+    TrashLimits { max_entries: 500_000, max_time: Duration::from_secs(20) };
 
 /// Whether the last mover could do nothing.
 pub(crate) fn is_stuck(spool: &Spool) -> bool {
-    spool.base().look(STUCK).is_ok()
+    spool.base().entry_metadata(STUCK).is_ok()
 }
 
 /// Starts a mover for what a call has left, unless one is there, or systemd sees to it.
 pub(crate) fn start_if_needed(hooks_dir: &Path, place: &Place) {
     let spool = &place.spool;
     let is_recent = |time: SystemTime| time.elapsed().is_ok_and(|age| age < STUCK_FOR);
-    let stuck = spool.base().look(STUCK).and_then(|file| file.modified());
+    let stuck = spool.base().entry_metadata(STUCK).and_then(|file| file.modified());
     if stuck.is_ok_and(is_recent) {
         return;
     }
@@ -111,7 +112,7 @@ pub(crate) fn start(hooks_dir: &Path, settings: &Settings) {
     if !Trash::new(&settings.runtime_dir).is_empty() {
         let _ = spool.make();
         start_one(hooks_dir, &spool);
-    } else if matches!(spool.base().judge(), Ok(Found::There)) {
+    } else if matches!(spool.base().judge(), Ok(DirPresence::Present)) {
         let place = Place { spool, state_dir: settings.state_dir.clone() };
         start_if_needed(hooks_dir, &place);
     }
@@ -322,7 +323,7 @@ impl Mover<'_> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            if self.store.group(id).look(id).is_err() {
+            if self.store.group(id).entry_metadata(id).is_err() {
                 self.store.put(id, &bytes)?;
             }
             let Some(counters) = &mut counters else { continue };
@@ -345,7 +346,7 @@ impl Mover<'_> {
     }
 
     fn is_prune_due(&self) -> bool {
-        let last = self.store.base().look(PRUNED).and_then(|file| file.modified());
+        let last = self.store.base().entry_metadata(PRUNED).and_then(|file| file.modified());
         // one in the future was noted by a clock that was wrong
         let is_recent = |time: SystemTime| time.elapsed().is_ok_and(|age| age < PRUNE_EVERY);
         !last.is_ok_and(is_recent)
@@ -363,8 +364,8 @@ impl Mover<'_> {
 
     fn look(&self, id: String, now: Duration) -> Option<Kept> {
         let group = self.store.group(&id);
-        let size = group.look(&id).ok()?.len();
-        let time = Duration::from_millis(ulid::milliseconds(&id)?);
+        let size = group.entry_metadata(&id).ok()?.len();
+        let time = Duration::from_millis(ulid::unix_milliseconds(&id)?);
         let age = now.saturating_sub(time);
         let is_future = time > now + CLOCKS_DIFFER;
         let head = store::read_head(&group, &id).ok();

@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::config::settings::RecordPolicy;
 use crate::document::exchange::Change;
 use crate::document::facts::Facts;
-use crate::libvirt::document::MAX_BYTES;
+use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{boot, clock, files, proc};
 use crate::observer::{CallPlan, HookRun, NotRun, Notice, Observer};
 use crate::observer::{PlanDecision, PlanEntry};
@@ -222,7 +222,7 @@ impl Open {
         let Record { head, body } = &mut self.record;
         head.origin = plan.origin.map(|origin| origin.name().to_owned());
         body.plan = plan.planned.to_vec();
-        let limit = MAX_BYTES as u64;
+        let limit = MAX_DOCUMENT_BYTES as u64;
         let started = plan.started.and_then(|path| files::read_regular(path, limit).ok());
         self.secrets.add(started.as_deref().unwrap_or_default());
         body.started_document = started.map(|bytes| masked(&bytes));

@@ -77,7 +77,7 @@ impl Spool {
     pub fn make(&self) -> io::Result<()> {
         self.running.make()?;
         self.done.make()?;
-        if self.base.look(DROPPED).is_err() {
+        if self.base.entry_metadata(DROPPED).is_err() {
             self.base.replace(DROPPED, &counters_text(Dropped::default()))?;
         }
         Ok(())
@@ -157,7 +157,7 @@ impl Spool {
 
     /// How many have come since they were last moved, as far as is noted.
     pub fn count_since_move(&self) -> u64 {
-        self.base.look(SIZES).map_or(0, |file| (file.len() / 8).saturating_sub(1))
+        self.base.entry_metadata(SIZES).map_or(0, |file| (file.len() / 8).saturating_sub(1))
     }
 
     fn note_size(&self, size: u64) {
@@ -170,7 +170,7 @@ impl Spool {
     /// Looks at all of them; what comes meanwhile is counted the next time.
     pub fn recount(&self) -> u64 {
         let names = self.done.names().unwrap_or_default();
-        let files = names.iter().filter_map(|name| self.done.look(name).ok());
+        let files = names.iter().filter_map(|name| self.done.entry_metadata(name).ok());
         // what is no file has no room of its own
         let files = files.filter(fs::Metadata::is_file);
         let sum = files.fold(0_u64, |sum, file| sum.saturating_add(file.len()));
@@ -275,7 +275,7 @@ pub(crate) fn ids(directory: &Dir) -> Vec<String> {
         .unwrap_or_default()
         .into_iter()
         .filter_map(|name| name.into_string().ok())
-        .filter(|name| ulid::is_one(name))
+        .filter(|name| ulid::is_valid(name))
         .collect();
     ids.sort_unstable();
     ids

@@ -170,7 +170,7 @@ mod tests {
         let path = directory.path().canonicalize().unwrap();
         let store = Store::new(&Dir::new(path, nix::unistd::geteuid().as_raw()));
         let times = [1_000_000_000_000, 1_000_000_001_000, 1_700_000_000_000, 1_700_009_000_000];
-        let ids: Vec<String> = times.into_iter().map(ulid::first_of).collect();
+        let ids: Vec<String> = times.into_iter().map(ulid::smallest_at).collect();
         for id in &ids {
             let mut record = record();
             record.head.id.clone_from(id);

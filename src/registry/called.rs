@@ -3,7 +3,7 @@
 use crate::config::suggest::did_you_mean;
 use crate::config::triggers::{CallPattern, Triggers};
 use crate::event::{self, Condition};
-use crate::libvirt::operation::{self, Row};
+use crate::libvirt::operation::{self, OperationRow};
 use crate::libvirt::{Driver, Operation};
 
 /// When hooks are looked for: a call of one driver's, and what must hold for an event of it.
@@ -61,7 +61,7 @@ fn drivers(pattern: &CallPattern) -> impl Iterator<Item = Driver> {
 }
 
 /// The calls of libvirt's that a pattern is about.
-fn rows(pattern: &CallPattern) -> impl Iterator<Item = (Driver, &'static Row)> {
+fn rows(pattern: &CallPattern) -> impl Iterator<Item = (Driver, &'static OperationRow)> {
     drivers(pattern).flat_map(move |driver| {
         operation::TABLE
             .iter()

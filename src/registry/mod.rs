@@ -12,8 +12,8 @@ use crate::config::registration::{DIRECTORY, EXTENSION, MAX_REGISTRATION_BYTES, 
 use crate::config::settings::{Settings, TrustPolicy};
 use crate::config::triggers::Triggers;
 use crate::machine::files;
-use crate::search::State;
-use crate::search::directory::{self, Entry, Unreadable};
+use crate::search::EntryState;
+use crate::search::directory::{self, FoundEntry, UnreadablePath};
 use crate::trust::Trust;
 
 /// The file in `hooks.d` that is locked while registrations change.
@@ -25,7 +25,7 @@ pub(crate) struct Source {
     pub path: PathBuf,
     /// The root that has its `hooks.d`.
     pub root: PathBuf,
-    pub state: State,
+    pub state: EntryState,
     /// Of an active one: what is in it, or what is wrong with it.
     pub content: Option<Result<Registration, Diagnostic>>,
 }
@@ -44,7 +44,7 @@ pub struct Registry {
     /// Those that the call could mean, enabled or not.
     pub registrations: Vec<Registration>,
     pub broken: Vec<Broken>,
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Vec<UnreadablePath>,
 }
 
 /// The names of `hooks.d` over all roots, in byte order, those of higher roots first where names
@@ -52,19 +52,19 @@ pub struct Registry {
 ///
 /// # Errors
 /// A directory is there and can't be read.
-pub(crate) fn entries(settings: &Settings) -> Result<Vec<Entry>, Unreadable> {
+pub(crate) fn entries(settings: &Settings) -> Result<Vec<FoundEntry>, UnreadablePath> {
     directory::entries_by(settings.all_roots(), DIRECTORY, &|path| {
         if path.extension().is_none_or(|end| end != EXTENSION) {
-            return State::Skipped("no registration: its name doesn't end in .yaml");
+            return EntryState::Skipped("no registration: its name doesn't end in .yaml");
         }
         match directory::state(path) {
             // a registration isn't executed
-            State::NotExecutable => State::Active,
+            EntryState::NotExecutable => EntryState::Active,
             // and an empty one is a mistake: a mask is a link
-            State::Disabled(_) if is_file(path) => State::Active,
+            EntryState::Disabled(_) if is_file(path) => EntryState::Active,
             // what it would run is as unknown as where a file says nothing sensible
-            State::Dangling if path.is_symlink() => State::Active,
-            State::Dangling => State::Skipped("it has just gone away"),
+            EntryState::Dangling if path.is_symlink() => EntryState::Active,
+            EntryState::Dangling => EntryState::Skipped("it has just gone away"),
             state => state,
         }
     })
@@ -78,11 +78,11 @@ fn is_file(path: &Path) -> bool {
 ///
 /// # Errors
 /// A directory is there and can't be read.
-pub(crate) fn scan(settings: &Settings, trust: &mut Trust) -> Result<Vec<Source>, Unreadable> {
+pub(crate) fn scan(settings: &Settings, trust: &mut Trust) -> Result<Vec<Source>, UnreadablePath> {
     let sources = entries(settings)?.into_iter().map(|entry| {
         let root = root_of(&entry.path);
-        let content =
-            (entry.state == State::Active).then(|| read(&entry.path, &root, settings.trust, trust));
+        let content = (entry.state == EntryState::Active)
+            .then(|| read(&entry.path, &root, settings.trust, trust));
         Source { path: entry.path, root, state: entry.state, content }
     });
     Ok(sources.collect())

@@ -18,8 +18,8 @@ use crate::config::values::is_own_variable;
 use crate::document::exchange::{Copy, Exchange};
 use crate::event;
 use crate::hook::{Source, Style};
-use crate::libvirt::document::MAX_BYTES;
-use crate::machine::privileges::{Identity, Privileges};
+use crate::libvirt::document::MAX_DOCUMENT_BYTES;
+use crate::machine::privileges::{Privileges, UserIdentity};
 use crate::machine::{files, sys};
 use crate::observer::{Notice, Observer};
 use crate::occasion::Occasion;
@@ -122,7 +122,7 @@ impl<'a> Launcher<'a> {
         let mut job = Job::new(path.as_os_str(), stdin, run, ends);
         self.add_arguments(&mut job, step, part, registration);
         if step.hook.style == Style::Libvirt && self.occasion.call.is_filter() {
-            job.stdout_head = MAX_BYTES;
+            job.stdout_head = MAX_DOCUMENT_BYTES;
         }
         job.registered = registered.clone().map(|registration| (registration, part));
         job.timeout = step.hook.timeout;
@@ -403,9 +403,9 @@ fn base(occasion: &Occasion<'_>) -> (Environment, Option<String>) {
 }
 
 /// As a login would: a tool that keeps files at home must not look into the daemon's.
-fn add_user(environment: &mut Environment, identity: &Identity) {
-    environment.set("HOME", identity.entry.as_ref().map_or("/", |entry| entry.home.as_str()));
-    if let Some(entry) = &identity.entry {
+fn add_user(environment: &mut Environment, identity: &UserIdentity) {
+    environment.set("HOME", identity.passwd.as_ref().map_or("/", |entry| entry.home.as_str()));
+    if let Some(entry) = &identity.passwd {
         environment.set("USER", &entry.name);
         environment.set("LOGNAME", &entry.name);
     }
@@ -448,7 +448,7 @@ pub(crate) fn read_environment_file(
 ) -> Result<Vec<(OsString, OsString)>, EnvironmentFileError> {
     let error = |fault| EnvironmentFileError { path: path.to_path_buf(), fault };
     Trust::new(user).file(path).map_err(|refusal| error(Fault::NotTrusted(refusal)))?;
-    let bytes = files::read_asked(path, MAX_ENVIRONMENT_BYTES)
+    let bytes = files::read_known_regular(path, MAX_ENVIRONMENT_BYTES)
         .map_err(|why| error(Fault::Unreadable(why)))?;
     let variables = environment::parse_file(&bytes)
         .map_err(|(line, message)| error(Fault::Syntax { line, message }))?;
@@ -473,7 +473,7 @@ impl EnvironmentFileError {
     /// Whether others could have changed it: it wasn't read then.
     pub(crate) fn is_not_trusted(&self) -> bool {
         let Fault::NotTrusted(refusal) = &self.fault else { return false };
-        !matches!(refusal.fault, trust::Fault::NotRegular)
+        !matches!(refusal.fault, trust::TrustFault::NotRegular)
     }
 }
 

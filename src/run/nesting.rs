@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use crate::libvirt::Call;
-use crate::libvirt::front::Front;
+use crate::libvirt::invocation::Invocation;
 use crate::machine::{own_binary, proc};
 
 /// How deep calls may lie in each other: hooks of a call of libvirt's are at depth 1.
@@ -116,14 +116,14 @@ impl Found {
             }
             // a hook may have dropped its environment
             let words = words_of(pid);
-            let front = words.first().and_then(|word| Front::from_argv0(word));
+            let invocation = words.first().and_then(|word| Invocation::from_argv0(word));
             let program = PathBuf::from(format!("/proc/{pid}/exe"));
             let of_file = |file: fs::Metadata| (file.dev(), file.ino());
             let is_own = own.is_some() && fs::metadata(&program).ok().map(of_file) == own;
-            if is_own || (front.is_some() && own_binary::is_hookmux(&program)) {
+            if is_own || (invocation.is_some() && own_binary::is_hookmux(&program)) {
                 calls += 1;
-                if let Some(front) = front {
-                    let outer = Call::new(front.driver, words.into_iter().skip(1).collect());
+                if let Some(invocation) = invocation {
+                    let outer = Call::new(invocation.driver, words.into_iter().skip(1).collect());
                     if is_same(&outer, call) && self.circle.is_none() {
                         self.circle = Some(self.hook.clone().unwrap_or_else(|| below.clone()));
                     }

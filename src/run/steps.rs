@@ -16,7 +16,7 @@ use crate::process::exit_status::{OWN_TROUBLE, TERMINATED, TIMED_OUT};
 use crate::process::job::Part;
 use crate::process::job::{Ended, Job, Outcome};
 use crate::process::supervise::Progress;
-use crate::state::locks::{self, Holder, Lock, Unlocked};
+use crate::state::locks::{self, HookLock, LockError, LockHolder};
 use crate::trust::Trust;
 use crate::verdict::{self, Failure};
 
@@ -58,7 +58,7 @@ struct Ready {
     /// Taken when it starts.
     job: Option<Job>,
     copy: Option<Copy>,
-    lock: Option<Lock>,
+    lock: Option<HookLock>,
     /// What it is given, where something may have to undo it.
     input: Option<Snapshot>,
     /// The same for whoever takes over where this process can't go on.
@@ -85,7 +85,7 @@ impl<T> Prepared<T> {
 }
 
 /// A lock, where one is wanted, and how long it was waited for.
-type Locked = Result<Option<(Lock, Duration)>, Obstacle>;
+type Locked = Result<Option<(HookLock, Duration)>, Obstacle>;
 
 impl StepRunner<'_> {
     pub(crate) fn new(launcher: Launcher<'_>) -> StepRunner<'_> {
@@ -105,7 +105,7 @@ impl StepRunner<'_> {
             numbered.filter(|(_, step)| self.has_a_part(step)).collect();
         let mut steps = steps.into_iter().peekable();
         while let Some((number, step)) = steps.next() {
-            watchdog::go_on();
+            watchdog::progress();
             if let Some(why) = self.no_more(stopped.as_deref()) {
                 self.tell(&Notice::Skipped { label: &step.hook.label, why });
                 continue;
@@ -317,26 +317,26 @@ impl StepRunner<'_> {
         let begun = Instant::now();
         let until = step.hook.timeout.map_or(ends, |timeout| ends.min(begun + timeout));
         let supervisor = &mut *self.launcher.supervisor;
-        let holder = Holder::new(&step.hook.label, &self.launcher.occasion.execution.id);
+        let holder = LockHolder::new(&step.hook.label, &self.launcher.occasion.execution.id);
         locks::take(&self.launcher.occasion.settings.runtime_dir, name, &holder, until, &mut || {
             supervisor.is_terminated()
         })
         .map(|lock| Some((lock, begun.elapsed())))
         .map_err(|unlocked| {
             Obstacle::Failed(match unlocked {
-                Unlocked::TimedOut(holder) => {
+                LockError::TimedOut(holder) => {
                     let after = verdict::seconds(begun.elapsed());
-                    let who = holder.map(|holder| format!(": {}", holder.words()));
+                    let who = holder.map(|holder| format!(": {}", holder.description()));
                     let who = who.unwrap_or_default();
                     let words = format!(
                         "timed out after {after}: another hook held the lock `{name}`{who}"
                     );
                     (TIMED_OUT, words)
                 }
-                Unlocked::Terminated => {
+                LockError::Terminated => {
                     (TERMINATED, "ended with hookmux, which got SIGTERM".to_owned())
                 }
-                Unlocked::Trouble(error) => {
+                LockError::Failed(error) => {
                     (OWN_TROUBLE, format!("the lock `{name}` can't be taken: {error}"))
                 }
             })

@@ -1,4 +1,4 @@
-//! One event's hooks over all roots: who is there, who masks whom, and who is none.
+//! Finds the hooks of an event in all roots: which there are, which mask others, and which files aren't hooks.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -9,97 +9,99 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::machine::files;
-use crate::search::State;
+use crate::search::EntryState;
 use crate::trust::Trust;
 
-/// Names that packages and editors leave beside the real ones.
-const LEFT_BEHIND: &[&str] =
+/// Suffixes of files that package managers and editors leave behind.
+const LEFTOVER_SUFFIXES: &[&str] =
     &["~", ".bak", ".orig", ".rej", ".swp", ".rpmsave", ".rpmnew", ".rpmorig"];
-const LEFT_BEHIND_INFIX: &[&str] = &[".dpkg-", ".ucf-"];
+const LEFTOVER_INFIXES: &[&str] = &[".dpkg-", ".ucf-"];
 
-/// An entry of an event directory.
+/// An entry that was found in an event directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct FoundEntry {
     pub name: OsString,
     pub path: PathBuf,
-    /// Index into the roots that were asked.
+    /// Index into the roots.
     pub root: usize,
-    pub state: State,
+    pub state: EntryState,
 }
 
-/// A directory that is there and can't be read.
+/// A path that exists and can't be read.
 #[derive(Debug)]
-pub struct Unreadable {
+pub struct UnreadablePath {
     pub path: PathBuf,
     pub error: io::Error,
 }
 
-/// All entries for an event in byte order of their names, those of higher roots first where names
-/// are equal. `roots` are in order of precedence.
+/// Returns all entries for an event in byte order of their names; for equal names, the entry in the higher root
+/// comes first. `roots` are in order of precedence.
 ///
 /// # Errors
 /// A directory exists and can't be read: its hooks are unknown.
 pub(crate) fn entries<'a>(
     roots: impl IntoIterator<Item = &'a Path>,
     event: &str,
-) -> Result<Vec<Entry>, Unreadable> {
+) -> Result<Vec<FoundEntry>, UnreadablePath> {
     entries_by(roots, event, &state)
 }
 
-/// The same with another judgement of what a file is.
+/// Returns all entries as [`entries`] does, with another function for the state of a file.
 ///
 /// # Errors
 /// As [`entries`].
 pub(crate) fn entries_by<'a>(
     roots: impl IntoIterator<Item = &'a Path>,
     event: &str,
-    judge: &dyn Fn(&Path) -> State,
-) -> Result<Vec<Entry>, Unreadable> {
-    let mut by_name: BTreeMap<OsString, Vec<Entry>> = BTreeMap::new();
+    judge: &dyn Fn(&Path) -> EntryState,
+) -> Result<Vec<FoundEntry>, UnreadablePath> {
+    let mut by_name: BTreeMap<OsString, Vec<FoundEntry>> = BTreeMap::new();
     for (root, base) in roots.into_iter().enumerate() {
         let path = base.join(event);
         let Some(names) = names(&path)? else { continue };
         for name in names {
             let path = path.join(&name);
-            let mut state = left_behind(&name).map_or_else(|| judge(&path), State::Skipped);
+            let mut state =
+                leftover_reason(&name).map_or_else(|| judge(&path), EntryState::Skipped);
             let equals = by_name.entry(name.clone()).or_default();
-            // a mask is as much to be trusted as what it hides
+            // a mask needs the same trust as what it hides
             if hides(&state) && !is_trusted_entry(&path) {
-                state =
-                    State::Skipped("others than root could have put it there: it hides nothing");
+                state = EntryState::Skipped(
+                    "users other than root could have put it there: it hides nothing",
+                );
             }
-            // what is no hook masks nothing
+            // what isn't a hook masks nothing
             let above = equals.iter().find(|above| masks(&above.state));
             if let Some(above) = above.filter(|_| masks(&state)) {
-                state = State::Masked(above.path.clone());
+                state = EntryState::Masked(above.path.clone());
             }
-            equals.push(Entry { name, path, root, state });
+            equals.push(FoundEntry { name, path, root, state });
         }
     }
     Ok(by_name.into_values().flatten().collect())
 }
 
-/// Whether an entry stands for its name: what is no hook doesn't.
-fn masks(state: &State) -> bool {
-    !matches!(state, State::Skipped(_) | State::Dangling)
+/// Tells whether an entry masks others of its name: what isn't a hook doesn't.
+fn masks(state: &EntryState) -> bool {
+    !matches!(state, EntryState::Skipped(_) | EntryState::Dangling)
 }
 
-/// Whether an entry does nothing itself, and would keep one of the same name from running.
-fn hides(state: &State) -> bool {
-    matches!(state, State::Disabled(_) | State::NotExecutable)
+/// Tells whether an entry does nothing itself, but keeps others of its name from running.
+fn hides(state: &EntryState) -> bool {
+    matches!(state, EntryState::Disabled(_) | EntryState::NotExecutable)
 }
 
 fn is_trusted_entry(path: &Path) -> bool {
     Trust::new(nix::unistd::geteuid().as_raw()).entry(path).is_ok()
 }
 
-/// The names in a directory; `None` where there is no such directory.
+/// Returns the names in a directory; `None` where there is no such directory.
 ///
 /// # Errors
-/// As of `opendir(3)` and `readdir(3)`; a link that leads nowhere is one: what it stood for is
+/// As of `opendir(3)` and `readdir(3)`; a dangling link is an error, since its target is
 /// unknown.
-pub(crate) fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
-    let unreadable = |error| Unreadable { path: path.to_path_buf(), error };
+pub(crate) fn names(path: &Path) -> Result<Option<Vec<OsString>>, UnreadablePath> {
+    let unreadable = |error| UnreadablePath { path: path.to_path_buf(), error };
     match files::read_dir(path) {
         Ok(list) => list
             .map(|entry| entry.map(|entry| entry.file_name()))
@@ -110,7 +112,7 @@ pub(crate) fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
             let is_link = fs::symlink_metadata(path).is_ok();
             if is_link { Err(unreadable(error)) } else { Ok(None) }
         }
-        // a guest's name can be longer than any file's
+        // a guest's name can be longer than a file name
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ENAMETOOLONG)) => {
             Ok(None)
         }
@@ -118,41 +120,41 @@ pub(crate) fn names(path: &Path) -> Result<Option<Vec<OsString>>, Unreadable> {
     }
 }
 
-/// Whether a root of another user's is shut to this one: its hooks aren't meant for this user.
-pub(crate) fn is_shut_to(root: &Path, user: u32) -> bool {
+/// Tells whether a root of another user is inaccessible to this one: its hooks aren't for this user.
+pub(crate) fn is_inaccessible_to(root: &Path, user: u32) -> bool {
     match files::read_dir(root) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            // one that can't even be seen lies in a directory that isn't this user's
+            // one without metadata lies in a directory of another user
             fs::metadata(root).map_or(true, |found| found.uid() != user)
         }
         _ => false,
     }
 }
 
-/// Why a name is none of a hook.
-pub(crate) fn left_behind(name: &OsStr) -> Option<&'static str> {
+/// Returns why a file of this name isn't a hook; `None` where it can be one.
+pub(crate) fn leftover_reason(name: &OsStr) -> Option<&'static str> {
     let bytes = name.as_bytes();
     if bytes.starts_with(b".") {
         return Some("a hidden file");
     }
     let text = String::from_utf8_lossy(bytes);
-    let is_left = LEFT_BEHIND.iter().any(|end| text.ends_with(end))
-        || LEFT_BEHIND_INFIX.iter().any(|infix| text.contains(infix));
-    is_left.then_some("left behind by an editor or a package manager")
+    let is_leftover = LEFTOVER_SUFFIXES.iter().any(|end| text.ends_with(end))
+        || LEFTOVER_INFIXES.iter().any(|infix| text.contains(infix));
+    is_leftover.then_some("left behind by an editor or a package manager")
 }
 
-/// What the file itself says.
-pub(crate) fn state(path: &Path) -> State {
-    // there may be a hook: whether it can be run is asked when it is its turn
-    look(path).unwrap_or(State::Active)
+/// Returns the state of a file by itself.
+pub(crate) fn state(path: &Path) -> EntryState {
+    // it may be a hook; whether it can run is found out when it is run
+    try_state(path).unwrap_or(EntryState::Active)
 }
 
-/// The same, for files whose failure would kill a guest: what can't be looked at is no hook of
-/// theirs, but trouble of ours.
+/// Returns the state of a file by itself, for hooks at calls where a failure would kill a guest: a file that can't
+/// be examined doesn't count as a failing hook, but as an error of hookmux.
 ///
 /// # Errors
-/// It may be there, and can't be looked at.
-pub(crate) fn look(path: &Path) -> Result<State, Unreadable> {
+/// It may exist, and can't be examined.
+pub(crate) fn try_state(path: &Path) -> Result<EntryState, UnreadablePath> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error)
@@ -161,29 +163,29 @@ pub(crate) fn look(path: &Path) -> Result<State, Unreadable> {
                 Some(libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG | libc::ELOOP)
             ) =>
         {
-            return Ok(State::Dangling);
+            return Ok(EntryState::Dangling);
         }
-        Err(error) => return Err(Unreadable { path: path.to_path_buf(), error }),
+        Err(error) => return Err(UnreadablePath { path: path.to_path_buf(), error }),
     };
     if is_null_device(&metadata) {
-        return Ok(State::Disabled("a link to /dev/null"));
+        return Ok(EntryState::Disabled("a link to /dev/null"));
     }
     if metadata.is_dir() {
-        return Ok(State::Skipped("a directory; event directories are not recursive"));
+        return Ok(EntryState::Skipped("a directory; event directories are not recursive"));
     }
     if !metadata.is_file() {
-        return Ok(State::Skipped("not a regular file"));
+        return Ok(EntryState::Skipped("not a regular file"));
     }
     if metadata.len() == 0 {
-        return Ok(State::Disabled("it is empty"));
+        return Ok(EntryState::Disabled("it is empty"));
     }
     if !files::has_x_bit(&metadata) {
-        return Ok(State::NotExecutable);
+        return Ok(EntryState::NotExecutable);
     }
-    Ok(State::Active)
+    Ok(EntryState::Active)
 }
 
-/// Whether this is `/dev/null`, by its device numbers.
+/// Tells whether this is `/dev/null`, by its device numbers.
 fn is_null_device(metadata: &fs::Metadata) -> bool {
     use std::os::unix::fs::FileTypeExt;
     metadata.file_type().is_char_device() && metadata.rdev() == nix::sys::stat::makedev(1, 3)

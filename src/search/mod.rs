@@ -4,48 +4,50 @@ pub(crate) mod directory;
 
 use std::path::PathBuf;
 
-/// Whether a found hook runs.
+/// Whether a file that was found runs as a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum EntryState {
     Active,
-    /// The same name in a root of higher precedence; its path.
+    /// Masked by the same name in a root of higher precedence, at this path.
     Masked(PathBuf),
-    /// By whom or what: a link to `/dev/null`, an empty script, its registration.
+    /// Disabled by this: a link to `/dev/null`, an empty script, its registration.
     Disabled(&'static str),
     NotExecutable,
-    /// A link whose target isn't there.
+    /// A link with a missing target.
     Dangling,
-    /// Not a hook at all: why.
+    /// Not a hook, for this reason.
     Skipped(&'static str),
 }
 
-impl State {
+impl EntryState {
     #[cfg(test)]
     pub(crate) const fn name(&self) -> &'static str {
         match self {
-            State::Active => "active",
-            State::Masked(_) => "masked",
-            State::Disabled(_) => "disabled",
-            State::NotExecutable => "not executable",
-            State::Dangling => "a link to nothing",
-            State::Skipped(_) => "skipped",
+            EntryState::Active => "active",
+            EntryState::Masked(_) => "masked",
+            EntryState::Disabled(_) => "disabled",
+            EntryState::NotExecutable => "not executable",
+            EntryState::Dangling => "a link to nothing",
+            EntryState::Skipped(_) => "skipped",
         }
     }
 
-    /// Whether it looks as if it were meant to run, and doesn't: an administrator has to know.
-    pub(crate) fn is_odd(&self) -> bool {
-        matches!(self, State::NotExecutable | State::Dangling)
+    /// Tells whether it is probably supposed to run, and doesn't: an administrator has to know.
+    pub(crate) fn needs_attention(&self) -> bool {
+        matches!(self, EntryState::NotExecutable | EntryState::Dangling)
     }
 
-    /// Why it doesn't run; `None` where it does.
+    /// Returns why it doesn't run; `None` where it does.
     pub(crate) fn reason(&self) -> Option<String> {
         match self {
-            State::Active => None,
-            State::Masked(by) => Some(format!("masked by {}", by.display())),
-            State::Disabled(how) => Some(format!("disabled: {how}")),
-            State::NotExecutable => Some("not executable: it has no x bit".to_owned()),
-            State::Dangling => Some("a link to nothing: what it leads to is not there".to_owned()),
-            State::Skipped(why) => Some(format!("skipped: {why}")),
+            EntryState::Active => None,
+            EntryState::Masked(by) => Some(format!("masked by {}", by.display())),
+            EntryState::Disabled(how) => Some(format!("disabled: {how}")),
+            EntryState::NotExecutable => Some("not executable: it has no x bit".to_owned()),
+            EntryState::Dangling => {
+                Some("a link to nothing: what it leads to is not there".to_owned())
+            }
+            EntryState::Skipped(why) => Some(format!("skipped: {why}")),
         }
     }
 }

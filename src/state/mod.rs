@@ -1,9 +1,8 @@
-//! The two directories in which hookmux keeps things, `state_dir` and `runtime_dir`, and what lies
-//! below them.
+//! The two directories in which hookmux keeps files, `state_dir` and `runtime_dir`, and all below them.
 //!
-//! Whoever could write there could make root run a job of his, believe a record of his, or write
-//! where a link of his leads. So nothing below is read, followed or written before the directory has
-//! been judged: by [`Dir`], which is the only way there.
+//! A user who can write there could make root run a job, believe a record, or write to the target of a link. So
+//! nothing below is read, followed or written before the directory has been checked by [`Dir`], which is the
+//! only way to these files.
 
 pub(crate) mod format;
 pub(crate) mod locks;
@@ -21,100 +20,102 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::command::{Fix, quoted, words};
 use crate::machine::files;
-use crate::trust::{Fault, Refusal, Trust};
+use crate::trust::{Refusal, Trust, TrustFault};
 
-/// A directory of hookmux's own: `state_dir`, `runtime_dir`, or one below them. It is judged before
-/// its first use, once in a process: it, its parents and the way that its links lead belong to root
-/// or to this process's user, and nobody else may write to them.
+/// A directory of hookmux's own: `state_dir`, `runtime_dir`, or one below them. Each process checks it once, before
+/// its first use: it, its parents, and the targets of links on its path belong to root or to this process's
+/// user, and nobody else can write to them.
 #[derive(Clone)]
 pub struct Dir(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
     user: u32,
-    /// `None` for the two directories of the settings.
+    /// `None` for `state_dir` and `runtime_dir` themselves.
     parent: Option<Dir>,
-    /// Whether it was there and belonged to nobody else. What isn't there may be made by others
-    /// later, so nothing is remembered of it.
+    /// Whether it existed and was ours alone. A missing directory may be made by somebody else later, so that isn't
+    /// remembered.
     is_judged: AtomicBool,
 }
 
-/// Whether a directory that may be used is there.
+/// Whether a directory that can be used exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    There,
+pub enum DirPresence {
+    Present,
     Missing,
 }
 
-/// Why a directory isn't used: it isn't hookmux's own. An `io::Error` of [`Dir`] carries it.
+/// Why a directory isn't used: other users could change it, or it isn't a directory. An `io::Error` of [`Dir`]
+/// contains it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shut {
+pub struct DirRefusal {
     pub refusal: Refusal,
-    /// Whether that is a directory of hookmux's own, and not one on the way there.
+    /// Whether the refused directory is hookmux's own, not one on the path to it.
     is_own: bool,
 }
 
-impl fmt::Display for Shut {
+impl fmt::Display for DirRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let refusal = &self.refusal;
         let fix = self.fix();
         match refusal.fault {
-            Fault::NotDirectory => write!(f, "{refusal}; {fix}"),
-            Fault::Missing => write!(f, "{refusal}, and a link leads to it; {fix}"),
+            TrustFault::NotDirectory => write!(f, "{refusal}; {fix}"),
+            TrustFault::Missing => write!(f, "{refusal}, and a link leads to it; {fix}"),
             _ => write!(
                 f,
-                "{refusal}, and hookmux neither reads nor writes what lies in a directory of others; {fix}"
+                "{refusal}, and hookmux doesn't use a directory that other users can change; {fix}"
             ),
         }
     }
 }
 
-impl Error for Shut {}
+impl Error for DirRefusal {}
 
-impl From<Shut> for io::Error {
-    fn from(shut: Shut) -> io::Error {
-        io::Error::new(io::ErrorKind::PermissionDenied, shut)
+impl From<DirRefusal> for io::Error {
+    fn from(refusal: DirRefusal) -> io::Error {
+        io::Error::new(io::ErrorKind::PermissionDenied, refusal)
     }
 }
 
-impl Shut {
-    /// The way out: one command where one mends it, else what is to be done.
+impl DirRefusal {
+    /// Returns the way to fix it: one command where one does it, else a sentence.
     pub fn fix(&self) -> Fix {
         let path = &self.refusal.path;
         match &self.refusal.fault {
-            Fault::NotDirectory if self.is_own => {
+            TrustFault::NotDirectory if self.is_own => {
                 let mut aside = path.as_os_str().to_owned();
                 aside.push(".old");
                 Fix::run(&words!["mv", "-n", path, aside])
             }
-            Fault::Missing => {
+            TrustFault::Missing => {
                 format!("make the directory {}, or remove the link that leads to it", quoted(path))
                     .into()
             }
-            Fault::Owner(_) if self.is_own => match path.is_symlink() {
+            TrustFault::Owner(_) if self.is_own => match path.is_symlink() {
                 true => Fix::run(&words!["chown", "-h", "root", path]),
                 false => Fix::run(&words!["chown", "root", path]),
             },
-            Fault::GroupWrites | Fault::OthersWrite if self.is_own => {
+            TrustFault::GroupWrites | TrustFault::OthersWrite if self.is_own => {
                 Fix::run(&words!["chmod", "go-w", path])
             }
-            _ => "name another directory in hookmux.yaml, on whose way only root can write".into(),
+            _ => "set another directory in hookmux.yaml, one with a path that only root can change"
+                .into(),
         }
     }
 
-    /// Whether others could have put something there; else there is no directory.
+    /// Tells whether other users could have put something there; else it isn't a directory.
     pub fn is_of_others(&self) -> bool {
-        !matches!(self.refusal.fault, Fault::NotDirectory | Fault::Missing)
+        !matches!(self.refusal.fault, TrustFault::NotDirectory | TrustFault::Missing)
     }
 
-    /// What an error says of a directory that isn't used; `None` for every other error.
-    pub fn of(error: &io::Error) -> Option<&Shut> {
+    /// Finds it in an I/O error; `None` for every other error.
+    pub fn of(error: &io::Error) -> Option<&DirRefusal> {
         error.get_ref()?.downcast_ref()
     }
 }
 
 impl Dir {
-    /// One of the two directories of the settings. `user` is the effective uid, trusted beside root.
+    /// Makes `state_dir` or `runtime_dir`. `user` is the effective uid, trusted besides root.
     pub fn new(path: PathBuf, user: u32) -> Dir {
         Dir::make_new(path, user, None)
     }
@@ -123,97 +124,99 @@ impl Dir {
         Dir(Arc::new(Inner { path, user, parent, is_judged: AtomicBool::new(false) }))
     }
 
-    /// A directory of a test's.
+    /// Makes a directory for a test.
     #[cfg(test)]
     pub fn of_test(path: &Path) -> Dir {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         Dir::new(path, nix::unistd::geteuid().as_raw())
     }
 
-    /// A directory below this one.
+    /// Makes a directory below this one.
     pub fn child(&self, name: impl AsRef<Path>) -> Dir {
         Dir::make_new(self.0.path.join(name), self.0.user, Some(self.clone()))
     }
 
-    /// Its path, for words and comparisons only: it may be anybody's.
+    /// Returns its path, for messages and comparisons only: nothing is checked.
     pub fn named(&self) -> &Path {
         &self.0.path
     }
 
-    /// Looks whether it may be used.
+    /// Checks whether it can be used.
     ///
     /// # Errors
-    /// It can't be looked at; or, as [`Shut`], others could have put something there.
-    pub fn judge(&self) -> io::Result<Found> {
+    /// It can't be examined; or, as [`DirRefusal`], other users could have put something there.
+    pub fn judge(&self) -> io::Result<DirPresence> {
         if self.0.is_judged.load(Ordering::Relaxed) {
-            return Ok(Found::There);
+            return Ok(DirPresence::Present);
         }
         let found = match &self.0.parent {
             Some(parent) => match parent.judge()? {
-                Found::Missing => Found::Missing,
-                Found::There => self.judge_child()?,
+                DirPresence::Missing => DirPresence::Missing,
+                DirPresence::Present => self.judge_child()?,
             },
             None => self.judge_whole_way()?,
         };
-        if found == Found::There {
+        if found == DirPresence::Present {
             self.0.is_judged.store(true, Ordering::Relaxed);
         }
         Ok(found)
     }
 
-    fn judge_whole_way(&self) -> io::Result<Found> {
+    fn judge_whole_way(&self) -> io::Result<DirPresence> {
         let path = self.named();
         let mut trust = Trust::new(self.0.user);
-        let refusal = match trust.look_at_directory(path) {
+        let refusal = match trust.directory_metadata(path) {
             Ok(metadata) => {
                 self.refuse_others(&metadata)?;
-                return Ok(Found::There);
+                return Ok(DirPresence::Present);
             }
             Err(refusal) => refusal,
         };
         let above = path.ancestors().find(|part| part.symlink_metadata().is_ok());
         match (&refusal.fault, above) {
-            // what it would be made in
-            (Fault::Missing, Some(above)) if above != path => {
+            // the directory in which it would be made
+            (TrustFault::Missing, Some(above)) if above != path => {
                 trust.directory(above).map_err(|refusal| refused(refusal, path))?;
-                Ok(Found::Missing)
+                Ok(DirPresence::Missing)
             }
             _ => Err(refused(refusal, path)),
         }
     }
 
-    /// Judges a directory whose parent has been judged.
-    fn judge_child(&self) -> io::Result<Found> {
+    /// Checks a directory after its parent has been checked.
+    fn judge_child(&self) -> io::Result<DirPresence> {
         let path = self.named();
         let metadata = match fs::symlink_metadata(path) {
             Ok(found) if found.is_dir() => found,
             Ok(_) => Trust::new(self.0.user)
-                .look_at_directory(path)
+                .directory_metadata(path)
                 .map_err(|refusal| refused(refusal, path))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(DirPresence::Missing);
+            }
             Err(error) => return Err(error),
         };
         self.refuse_others(&metadata)?;
-        Ok(Found::There)
+        Ok(DirPresence::Present)
     }
 
-    /// Others may write to a sticky directory of root's, and make there what isn't there yet: as a
-    /// parent it will do, as a place of ours it won't.
-    fn refuse_others(&self, found: &Metadata) -> Result<(), Shut> {
+    /// Refuses a directory that other users can write to. [`Trust`] accepts a sticky directory of root's: it can be a
+    /// parent, but not a directory of hookmux's own, since others can make files there.
+    fn refuse_others(&self, found: &Metadata) -> Result<(), DirRefusal> {
         let (owner, mode) = (found.uid(), found.mode());
         let fault = if owner != 0 && owner != self.0.user {
-            Fault::Owner(owner)
+            TrustFault::Owner(owner)
         } else if mode & 0o020 != 0 {
-            Fault::GroupWrites
+            TrustFault::GroupWrites
         } else if mode & 0o002 != 0 {
-            Fault::OthersWrite
+            TrustFault::OthersWrite
         } else {
             return Ok(());
         };
-        Err(Shut { refusal: Refusal { path: self.0.path.clone(), fault }, is_own: true })
+        Err(DirRefusal { refusal: Refusal { path: self.0.path.clone(), fault }, is_own: true })
     }
 
-    /// Its path, for what is done below it now. It need not be there.
+    /// Returns its path, for immediate use. It need not exist.
     ///
     /// # Errors
     /// As [`Dir::judge`].
@@ -221,8 +224,8 @@ impl Dir {
         self.judge().map(|_| self.named())
     }
 
-    /// The same, and makes it where it is missing, with its parents: for its owner alone, but all can
-    /// pass through the two directories of the settings.
+    /// Returns its path, and makes it where it is missing, with its parents. Only the owner can use it; `state_dir`
+    /// and `runtime_dir` themselves can be traversed by everybody.
     ///
     /// # Errors
     /// As [`Dir::judge`], and of `mkdir(2)`.
@@ -231,28 +234,28 @@ impl Dir {
             // another process has removed it since
             self.0.is_judged.store(false, Ordering::Relaxed);
         }
-        if self.judge()? == Found::Missing {
+        if self.judge()? == DirPresence::Missing {
             match &self.0.parent {
                 Some(parent) => {
                     parent.make()?;
                     files::private_directory(self.named())?;
                 }
-                None => files::passage_directory(self.named())?,
+                None => files::traversable_directory(self.named())?,
             }
-            // somebody else may have been quicker
+            // somebody else may have made it first
             self.judge()?;
         }
         Ok(self.named())
     }
 
-    /// The path of a file in it, for what is done with it now.
+    /// Returns the path of a file in it, for immediate use.
     ///
     /// # Errors
-    /// As [`Dir::judge`]; `NotFound` where the directory isn't there.
+    /// As [`Dir::judge`]; `NotFound` where the directory doesn't exist.
     pub fn file(&self, name: impl AsRef<Path>) -> io::Result<PathBuf> {
         match self.judge()? {
-            Found::There => Ok(self.named().join(name)),
-            Found::Missing => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+            DirPresence::Present => Ok(self.named().join(name)),
+            DirPresence::Missing => Err(io::Error::from_raw_os_error(libc::ENOENT)),
         }
     }
 
@@ -272,8 +275,7 @@ impl Dir {
         files::open_own(&self.file(name)?, self.0.user)
     }
 
-    /// Opens such a file for writing at its end, and makes it where it is missing, but not its
-    /// directory.
+    /// Opens such a file for appending, and creates it where it is missing, but not its directory.
     ///
     /// # Errors
     /// As [`Dir::judge`] and [`files::append_own`].
@@ -281,7 +283,7 @@ impl Dir {
         files::append_own(&self.file(name)?, self.0.user)
     }
 
-    /// Opens such a file for reading and writing. It must be there.
+    /// Opens such a file for reading and writing. It must exist.
     ///
     /// # Errors
     /// As [`Dir::judge`] and [`files::update_own`].
@@ -289,7 +291,7 @@ impl Dir {
         files::update_own(&self.file(name)?, self.0.user)
     }
 
-    /// Replaces a file as a whole. Its directory must be there.
+    /// Replaces a file as a whole. Its directory must exist.
     ///
     /// # Errors
     /// As [`Dir::judge`] and [`files::replace`].
@@ -297,7 +299,7 @@ impl Dir {
         files::replace(&self.file(name)?, bytes)
     }
 
-    /// Removes a file; that there is none is no error.
+    /// Removes a file; it is no error that there is none.
     ///
     /// # Errors
     /// As [`Dir::judge`] and of `unlink(2)`.
@@ -308,7 +310,7 @@ impl Dir {
         }
     }
 
-    /// Removes it where it is empty.
+    /// Removes the directory where it is empty.
     ///
     /// # Errors
     /// As [`Dir::judge`] and of `rmdir(2)`.
@@ -318,7 +320,7 @@ impl Dir {
         Ok(())
     }
 
-    /// Gives what stands in its place, and is no directory, another name.
+    /// Renames a file that is in its place and isn't a directory.
     ///
     /// # Errors
     /// As of its parent's [`Dir::judge`], and of `rename(2)`.
@@ -334,12 +336,12 @@ impl Dir {
         fs::rename(path, parent.file(name)?)
     }
 
-    /// The names in it; none where it is missing.
+    /// Returns the names in it; none where it is missing.
     ///
     /// # Errors
     /// As [`Dir::judge`] and of `open(2)`.
     pub fn names(&self) -> io::Result<Vec<OsString>> {
-        if self.judge()? == Found::Missing {
+        if self.judge()? == DirPresence::Missing {
             return Ok(Vec::new());
         }
         match files::read_dir(self.named()) {
@@ -349,31 +351,30 @@ impl Dir {
         }
     }
 
-    /// What a name in it is of, without following a link.
+    /// Returns the metadata of an entry, without following a link.
     ///
     /// # Errors
     /// As [`Dir::judge`] and of `lstat(2)`.
-    pub fn look(&self, name: impl AsRef<Path>) -> io::Result<Metadata> {
+    pub fn entry_metadata(&self, name: impl AsRef<Path>) -> io::Result<Metadata> {
         fs::symlink_metadata(self.file(name)?)
     }
 
-    /// Whether there is something of this name, whoever made it: for what is worth a closer look
-    /// only.
-    pub fn seems_to_have(&self, name: impl AsRef<OsStr>) -> bool {
+    /// Tells whether an entry of this name exists, whoever made it: only to decide whether to look closer.
+    pub fn may_contain(&self, name: impl AsRef<OsStr>) -> bool {
         self.0.path.join(name.as_ref()).symlink_metadata().is_ok()
     }
 
-    /// Who is trusted beside root.
+    /// Returns the user who is trusted besides root.
     pub fn user(&self) -> u32 {
         self.0.user
     }
 }
 
-/// What couldn't be looked at isn't known to be others'.
+/// Makes an error. A directory that couldn't be examined isn't known to be another user's.
 fn refused(refusal: Refusal, own: &Path) -> io::Error {
     match refusal.fault {
-        Fault::Unreadable(_) => io::Error::other(refusal.to_string()),
-        _ => Shut { is_own: refusal.path.starts_with(own), refusal }.into(),
+        TrustFault::Unreadable(_) => io::Error::other(refusal.to_string()),
+        _ => DirRefusal { is_own: refusal.path.starts_with(own), refusal }.into(),
     }
 }
 
@@ -436,7 +437,7 @@ mod tests {
                 dir.make().unwrap_err(),
                 dir.child("below").make().unwrap_err(),
             ] {
-                assert!(Shut::of(&error).is_some(), "{name}: {error:?}");
+                assert!(DirRefusal::of(&error).is_some(), "{name}: {error:?}");
                 assert!(error.to_string().contains(words), "{name}: {error}");
             }
         }
@@ -447,7 +448,7 @@ mod tests {
         let place = Place::new();
         let dir = place.dir("a/b");
         let below = dir.child("c");
-        assert_eq!(below.judge().unwrap(), Found::Missing);
+        assert_eq!(below.judge().unwrap(), DirPresence::Missing);
         assert!(below.names().unwrap().is_empty());
         assert_eq!(below.read("x", 10).unwrap_err().kind(), io::ErrorKind::NotFound);
         below.make().unwrap();
@@ -456,7 +457,7 @@ mod tests {
         assert_eq!(fs::metadata(place.path("a/b/c")).unwrap().mode() & 0o777, 0o700);
         below.remove("x").unwrap();
         below.remove_empty().unwrap();
-        assert_eq!(below.judge().unwrap(), Found::Missing);
+        assert_eq!(below.judge().unwrap(), DirPresence::Missing);
     }
 
     #[test]
@@ -471,7 +472,7 @@ mod tests {
             place.make(name, mode);
             place.refused(name, words);
         }
-        let fix = Shut::of(&place.dir("group").judge().unwrap_err()).unwrap().fix();
+        let fix = DirRefusal::of(&place.dir("group").judge().unwrap_err()).unwrap().fix();
         assert_eq!(fix.text, format!("chmod go-w {}", place.path("group").display()));
         place.make("open/own", 0o700);
         place.make("open", 0o777);
@@ -496,7 +497,7 @@ mod tests {
         place.make("own", 0o700);
         fs::write(place.path("own/file"), "").unwrap();
         let error = place.dir("own").child("file").make().unwrap_err();
-        assert!(Shut::of(&error).is_some(), "{error}");
+        assert!(DirRefusal::of(&error).is_some(), "{error}");
     }
 
     #[test]
@@ -527,7 +528,7 @@ mod tests {
         symlink(place.path("elsewhere"), place.path("own/link")).unwrap();
         std::os::unix::fs::lchown(place.path("own/link"), Some(OTHER), None).unwrap();
         let below = place.dir("own").child("link");
-        assert!(Shut::of(&below.replace("x", b"x").unwrap_err()).is_some());
+        assert!(DirRefusal::of(&below.replace("x", b"x").unwrap_err()).is_some());
         assert!(!place.path("elsewhere/x").exists());
     }
 
@@ -539,9 +540,9 @@ mod tests {
         let place = Place::new();
         place.make("sticky", 0o1777);
         let dir = place.dir("sticky/x");
-        assert_eq!(dir.judge().unwrap(), Found::Missing);
+        assert_eq!(dir.judge().unwrap(), DirPresence::Missing);
         chown(place.make("sticky/x", 0o700), Some(OTHER), None).unwrap();
-        assert!(Shut::of(&dir.child("below").make().unwrap_err()).is_some());
+        assert!(DirRefusal::of(&dir.child("below").make().unwrap_err()).is_some());
         assert!(!place.path("sticky/x/below").exists());
     }
 }

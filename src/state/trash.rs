@@ -1,9 +1,9 @@
-//! What hooks left in directories of ours: put aside within a call by one system call, and removed
-//! later by a process that nobody waits for.
+//! Files that hooks leave in hookmux's directories: a call moves them aside with one system call, and a process
+//! that nobody waits for removes them later.
 //!
-//! Who owned such a directory may have made any number of files in it, directories one in another,
-//! and may have a process that goes on. So nothing is walked into: a directory that is found is
-//! moved up into the trash itself, and taken from the user before it is read.
+//! The owner of such a directory may have made any number of files and nested directories in it, and may have a
+//! process that still runs. So no path below it is followed: a directory that is found is moved up into the
+//! trash itself, and taken from its owner before it is read.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, Permissions};
@@ -17,26 +17,26 @@ use nix::unistd::{getegid, geteuid};
 use crate::machine::{files, ulid};
 use crate::state::Dir;
 
-/// Its name in the runtime directory.
-pub(crate) const DIRECTORY: &str = "trash";
+/// The name of the trash in the runtime directory.
+pub(crate) const TRASH_DIRECTORY: &str = "trash";
 
-/// How much is removed at once.
+/// Limits on what is removed at once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Round {
+pub(crate) struct TrashLimits {
     pub max_entries: usize,
     pub max_time: Duration,
 }
 
-/// What a round came to.
+/// The result of a removal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Emptied {
     /// Files and directories.
     pub removed: usize,
-    /// Whether something is there still.
+    /// Whether something is left.
     pub is_left: bool,
 }
 
-/// The trash of one runtime directory: nobody else can look into it, or reach what lies in it.
+/// The trash of one runtime directory: no other user can read it, or reach files in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Trash {
     runtime_dir: Dir,
@@ -47,29 +47,29 @@ impl Trash {
         Trash { runtime_dir: runtime_dir.clone() }
     }
 
-    /// Its path, for words only.
+    /// Returns its path, for messages only.
     pub(crate) fn named(&self) -> PathBuf {
-        self.runtime_dir.named().join(DIRECTORY)
+        self.runtime_dir.named().join(TRASH_DIRECTORY)
     }
 
-    /// Its path, for what is done with it now. Whether it is ours is for [`Trash::inspect`] to say.
+    /// Returns its path, for immediate use. [`Trash::inspect`] checks whether it is ours.
     fn path(&self) -> io::Result<PathBuf> {
-        self.runtime_dir.file(DIRECTORY)
+        self.runtime_dir.file(TRASH_DIRECTORY)
     }
 
-    /// Makes it, where there is room: later there may be none.
+    /// Makes the trash early, while there is space: later there may be none.
     ///
     /// # Errors
-    /// As of `mkdir(2)`, or something that isn't ours stands in its place.
+    /// As of `mkdir(2)`, or something that isn't ours is in its place.
     pub(crate) fn make(&self) -> io::Result<()> {
         match DirBuilder::new().mode(0o700).create(self.path()?) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.shut(),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.restrict(),
             other => other,
         }
     }
 
-    /// Makes sure that nobody else gets into it, where it is ours.
-    fn shut(&self) -> io::Result<()> {
+    /// Removes the rights of other users, where the trash is ours.
+    fn restrict(&self) -> io::Result<()> {
         let path = self.path()?;
         let found = fs::symlink_metadata(&path)?;
         let is_open = found.mode() & 0o77 != 0;
@@ -79,7 +79,7 @@ impl Trash {
         self.inspect().map(drop)
     }
 
-    /// Its metadata, where nobody else can have made or reach it.
+    /// Returns its metadata, where nobody else can have made it or can reach it.
     fn inspect(&self) -> io::Result<fs::Metadata> {
         let found = fs::symlink_metadata(self.path()?)?;
         let is_ours =
@@ -87,19 +87,19 @@ impl Trash {
         if is_ours {
             return Ok(found);
         }
-        let words = format!("{} is no private directory of ours", self.named().display());
+        let words = format!("{} is not a private directory of hookmux", self.named().display());
         Err(io::Error::new(io::ErrorKind::InvalidData, words))
     }
 
-    /// Puts a directory aside, whatever is in it; one on which something is mounted stays.
+    /// Moves a directory with all its content into the trash; a mount point stays.
     ///
     /// # Errors
-    /// As of `mkdir(2)` and `rename(2)`: it stays where it is.
+    /// As of `mkdir(2)` and `rename(2)`: the directory stays where it is.
     pub(crate) fn take(&self, directory: &Path) -> io::Result<()> {
         self.make()?;
         let place = self.path()?.join(ulid::new());
         fs::rename(directory, &place)?;
-        seize(&place);
+        take_from_owner(&place);
         Ok(())
     }
 
@@ -108,8 +108,7 @@ impl Trash {
             || !files::read_dir(&self.named()).is_ok_and(|mut all| all.next().is_some())
     }
 
-    /// How many files and directories are in it, down to the second level; counts no further than
-    /// `limit`.
+    /// Counts files and directories in it, down to the second level, up to `limit`.
     pub(crate) fn count(&self, limit: usize) -> usize {
         if self.inspect().is_err() {
             return 0;
@@ -126,13 +125,14 @@ impl Trash {
             .count()
     }
 
-    /// Removes what is in it, as far as the round goes. What can't be removed is left: a mount point,
-    /// a file that is immutable.
-    pub(crate) fn empty(&self, round: Round) -> Emptied {
+    /// Removes its content, within the limits. What can't be removed is left: a mount point, an immutable
+    /// file.
+    pub(crate) fn empty(&self, round: TrashLimits) -> Emptied {
         let Ok(own) = self.inspect() else { return Emptied::default() };
         let ends = Instant::now() + round.max_time;
         let path = &self.named();
-        let mut work = Work { path, device: own.dev(), left: round.max_entries, removed: 0, ends };
+        let mut work =
+            Removal { path, device: own.dev(), left: round.max_entries, removed: 0, ends };
         let mut todo: Vec<OsString> = files::read_dir(path)
             .into_iter()
             .flatten()
@@ -150,17 +150,17 @@ impl Trash {
     }
 }
 
-struct Work<'a> {
+struct Removal<'a> {
     /// The trash itself.
     path: &'a Path,
-    /// That of the trash itself: what is on another one was mounted.
+    /// The device of the trash: a file on another device was mounted.
     device: u64,
     left: usize,
     removed: usize,
     ends: Instant,
 }
 
-impl Work<'_> {
+impl Removal<'_> {
     fn goes_on(&self) -> bool {
         self.left > 0 && Instant::now() < self.ends
     }
@@ -170,7 +170,7 @@ impl Work<'_> {
         self.removed += usize::from(result.is_ok());
     }
 
-    /// Removes an entry of the trash; directories that are in it become entries, and are left to do.
+    /// Removes an entry of the trash. Directories in it become entries, and are added to `todo`.
     fn remove(&mut self, place: &Path, todo: &mut Vec<OsString>) {
         let Ok(found) = fs::symlink_metadata(place) else { return };
         if !found.is_dir() {
@@ -179,7 +179,7 @@ impl Work<'_> {
         if found.dev() != self.device {
             return self.count(Err(io::ErrorKind::CrossesDevices.into()));
         }
-        seize(place);
+        take_from_owner(place);
         for entry in files::read_dir(place).into_iter().flatten().flatten() {
             if !self.goes_on() {
                 return;
@@ -199,9 +199,9 @@ impl Work<'_> {
     }
 }
 
-/// Takes a directory in the trash from its owner: who works in it can make nothing new there. Nobody
-/// else can put a link in its place meanwhile.
-fn seize(place: &Path) {
+/// Takes a directory in the trash from its owner, whose processes can't make files there any more. Nobody else can
+/// put a link in its place in between.
+fn take_from_owner(place: &Path) {
     if fs::symlink_metadata(place).is_ok_and(|found| found.is_dir()) {
         let _ = lchown(place, Some(geteuid().as_raw()), Some(getegid().as_raw()));
         let _ = fs::set_permissions(place, Permissions::from_mode(0o700));
@@ -214,7 +214,8 @@ mod tests {
 
     use super::*;
 
-    const ALL: Round = Round { max_entries: usize::MAX, max_time: Duration::from_secs(60) };
+    const ALL: TrashLimits =
+        TrashLimits { max_entries: usize::MAX, max_time: Duration::from_secs(60) };
 
     fn place() -> (tempfile::TempDir, Trash) {
         let directory = tempfile::tempdir().unwrap();
@@ -254,9 +255,9 @@ mod tests {
             fs::write(many.join(n.to_string()), "").unwrap();
         }
         trash.take(&many).unwrap();
-        let some = Round { max_entries: 20, ..ALL };
+        let some = TrashLimits { max_entries: 20, ..ALL };
         assert_eq!(trash.empty(some), Emptied { removed: 20, is_left: true });
-        let no_time = Round { max_time: Duration::ZERO, ..ALL };
+        let no_time = TrashLimits { max_time: Duration::ZERO, ..ALL };
         assert_eq!(trash.empty(no_time), Emptied { removed: 0, is_left: true });
         assert_eq!(trash.empty(some), Emptied { removed: 20, is_left: true });
         assert_eq!(trash.empty(some), Emptied { removed: 11, is_left: false });
@@ -288,7 +289,7 @@ mod tests {
         fs::create_dir(path("elsewhere")).unwrap();
         fs::write(path("elsewhere/file"), "").unwrap();
         fs::create_dir(path("x")).unwrap();
-        symlink(path("elsewhere"), path(DIRECTORY)).unwrap();
+        symlink(path("elsewhere"), path(TRASH_DIRECTORY)).unwrap();
         assert!(trash.take(&path("x")).is_err() && path("x").exists());
         assert_eq!((trash.count(9), trash.empty(ALL).removed), (0, 0));
         assert!(path("elsewhere/file").exists());

@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 use hookmux::for_tests::config::{Settings, Surroundings};
 use hookmux::for_tests::event::{self, Origin};
 use hookmux::for_tests::hook::tree;
-use hookmux::for_tests::libvirt::{Call, Class, Operation, front};
+use hookmux::for_tests::libvirt::{Call, Class, Operation, invocation};
 
 use super::{Checked, Disagreement, Target, must, same};
 use crate::random::Random;
@@ -107,13 +107,13 @@ impl Target for Argv {
             input.split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec()));
         let argv0 = words.next().unwrap_or_default();
         let arguments: Vec<OsString> = words.collect();
-        let front = front::Front::from_argv0(&argv0);
-        if front::is_adopted_name(&argv0) {
-            let is_none = front.as_ref().is_none_or(|front| front.beside);
+        let invocation = invocation::Invocation::from_argv0(&argv0);
+        if invocation::is_adopted_name(&argv0) {
+            let is_none = invocation.as_ref().is_none_or(|invocation| invocation.is_beside);
             must(is_none, "a script that was adopted is a driver", || format!("{argv0:?}"))?;
         }
-        let Some(front) = front else { return Ok(false) };
-        let call = Call::new(front.driver, arguments.clone());
+        let Some(invocation) = invocation else { return Ok(false) };
+        let call = Call::new(invocation.driver, arguments.clone());
         same("arguments were changed", &call.arguments, &arguments)?;
         if call.operation() == Operation::Unknown {
             let is_harmless = call.class() == Class::Live && !call.is_filter();
@@ -126,14 +126,14 @@ impl Target for Argv {
                 is_one_name(OsStr::new(event.name.as_ref()))?;
                 // the call of an operation that is known, with another sub-operation, has none
                 let is_known =
-                    event::is_known(&event.name) || !event::meant_by(&event.name).is_empty();
+                    event::is_known(&event.name) || !event::known_events_of(&event.name).is_empty();
                 must(is_known, "an event of a call that isn't known", || event.name.to_string())?;
             }
             if let Some(event) = event::of_call(&call, origin) {
                 is_one_name(OsStr::new(event.as_ref()))?;
             }
         }
-        let settings = Settings::defaults(&Surroundings::here(&front.hooks_dir));
+        let settings = Settings::defaults(&Surroundings::here(&invocation.hooks_dir));
         if let Some(place) = tree::place(&settings, &call) {
             let base = settings.tree_of(call.driver);
             let below = place.strip_prefix(&base).map(Path::components).into_iter().flatten();

@@ -148,7 +148,7 @@ fn read_call(part: &[u8]) -> Option<(Call, Origin)> {
 /// Whether libvirt can make a call of a driver, with such a document, and its object can have come in
 /// that way.
 fn is_possible(call: &Call, origin: Origin, document: &Document) -> bool {
-    let is_row = |row: &operation::Row| {
+    let is_row = |row: &operation::OperationRow| {
         row.drivers.contains(&call.driver) && call.operation_name() == row.name
     };
     let is_daemons = call.driver == Driver::Daemon;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hookmux::for_tests::event::Origin;
 use hookmux::for_tests::libvirt::Driver;
-use hookmux::for_tests::libvirt::document::Identity;
+use hookmux::for_tests::libvirt::document::DocumentIdentity;
 use hookmux::for_tests::machine::boot;
 use hookmux::for_tests::machine::files;
 use hookmux::for_tests::memory::guest::{Guest, Held};
@@ -131,9 +131,9 @@ impl Target for Guests {
         let mut line = || lines.next().unwrap_or_default();
         let driver = std::str::from_utf8(line()).ok().and_then(Driver::from_name);
         let Some(driver) = driver.filter(|driver| driver.is_guest()) else { return Ok(false) };
-        let uuid = Identity {
+        let uuid = DocumentIdentity {
             uuid: Some(String::from_utf8_lossy(line()).into_owned()),
-            ..Identity::default()
+            ..DocumentIdentity::default()
         };
         let uuid = uuid.plain_uuid();
         let name = String::from_utf8_lossy(line()).into_owned();

@@ -38,8 +38,8 @@ impl Target for Head {
     }
 
     fn check(&mut self, input: &[u8]) -> Checked {
-        let head = document::head(input);
-        let uuid = head.as_ref().and_then(document::Identity::plain_uuid);
+        let head = document::read_identity(input);
+        let uuid = head.as_ref().and_then(document::DocumentIdentity::plain_uuid);
         if let Some(uuid) = &uuid {
             let is_plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
             let holds = uuid.len() == 36 && uuid.bytes().all(is_plain);
@@ -48,7 +48,7 @@ impl Target for Head {
         // what follows name and uuid means nothing, as long as it is text
         let cut = &input[..input.len() - input.len() / 4];
         let is_text = std::str::from_utf8(input).is_ok();
-        let of_cut = document::head(cut)
+        let of_cut = document::read_identity(cut)
             .filter(|of_cut| is_text && of_cut.uuid.is_some() && of_cut.name.is_some());
         if let Some(of_cut) = of_cut {
             same("a head that depends on what follows it", &Some(of_cut), &head)?;

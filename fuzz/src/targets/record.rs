@@ -164,7 +164,7 @@ impl Target for Records {
         }
         if input.len() % FILE_EVERY == 0 {
             // a file's name is the id of its record
-            let id = head.as_ref().map(|head| head.id.clone()).filter(|id| ulid::is_one(id));
+            let id = head.as_ref().map(|head| head.id.clone()).filter(|id| ulid::is_valid(id));
             let name = id.as_deref().unwrap_or("record");
             let place = self.place.with_file_name(name);
             fs::write(&place, input).unwrap_or_default();

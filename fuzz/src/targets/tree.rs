@@ -53,7 +53,7 @@ impl Target for Tree {
                     words.clone()
                 })?;
                 if is_over {
-                    let head = document::head(input).unwrap_or_default();
+                    let head = document::read_identity(input).unwrap_or_default();
                     same("a document over a limit has another head", &facts.identity, &head)?;
                 }
                 // the parser itself may take long

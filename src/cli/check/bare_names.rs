@@ -14,14 +14,14 @@ use crate::config::settings::FILE_NAME;
 use crate::config::values::is_variable_name;
 use crate::hook::Source;
 use crate::hook::candidates::VDSM_ROOT;
-use crate::libvirt::document::{self, MAX_BYTES};
+use crate::libvirt::document::{self, MAX_DOCUMENT_BYTES};
 use crate::libvirt::metadata::{self, Property};
 use crate::machine::files;
 use crate::record::history::History;
 use crate::run::environment::BareNames;
 use crate::run::launch;
 use crate::run::steering::steers;
-use crate::search::State;
+use crate::search::EntryState;
 
 /// The properties that oVirt's own vdsm hooks ask for.
 const VDSMS: &[&str] = &[
@@ -127,7 +127,7 @@ fn readers(survey: &Survey<'_>) -> Vec<Reader> {
     let mut given: BTreeSet<String> = settings.environment.keys().cloned().collect();
     given.extend(of_file(settings.environment_file.as_deref(), survey.user));
     let mut readers = Vec::new();
-    for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
+    for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
         let source = match script.spot {
             Spot::Tree(_) => Source::Tree,
             Spot::Adopted(_) => Source::Adopted,
@@ -216,7 +216,7 @@ fn known_properties(survey: &Survey<'_>) -> BTreeSet<String> {
         let files = files.map(|entry| entry.path());
         let documents = files.filter(|path| path.extension().is_some_and(|end| end == "xml"));
         for path in documents.take(MAX_DOCUMENTS) {
-            let bytes = files::read_regular(&path, MAX_BYTES as u64).unwrap_or_default();
+            let bytes = files::read_regular(&path, MAX_DOCUMENT_BYTES as u64).unwrap_or_default();
             names.extend(of_document(&bytes));
         }
     }

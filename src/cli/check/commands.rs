@@ -11,7 +11,7 @@ use crate::cli::script_text;
 use crate::config::Registration;
 use crate::config::registration::Mode;
 use crate::machine::files;
-use crate::machine::privileges::Identity;
+use crate::machine::privileges::UserIdentity;
 use crate::process::startable;
 use crate::process::startable::walker::Walker;
 
@@ -19,7 +19,7 @@ use crate::process::startable::walker::Walker;
 pub(super) fn examine(
     survey: &Survey<'_>,
     registration: &Registration,
-    identity: Option<&Identity>,
+    identity: Option<&UserIdentity>,
     findings: &mut Findings,
 ) {
     let walker = match identity {

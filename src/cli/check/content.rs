@@ -15,7 +15,7 @@ use crate::process::startable::head::{Head, head};
 use crate::process::startable::shell_text;
 use crate::process::startable::walker::Walker;
 use crate::process::startable::{self, Cause, Obstacle, Program};
-use crate::trust::{Fault, Trust};
+use crate::trust::{Trust, TrustFault};
 
 /// How much of a script is looked at, in bytes.
 const LOOK_AT: u64 = 256 * 1024;
@@ -24,7 +24,7 @@ const LOOK_AT: u64 = 256 * 1024;
 pub(super) fn beginning(path: &Path) -> Option<Vec<u8>> {
     // reading what the kernel makes up could wait for ever
     let is_made_up = fs::metadata(path).ok()?.len() == 0;
-    if is_made_up { None } else { files::beginning(path, LOOK_AT).ok() }
+    if is_made_up { None } else { files::read_beginning(path, LOOK_AT).ok() }
 }
 
 /// A program, and what `check` calls it.
@@ -183,7 +183,10 @@ fn untrusted(
     findings: &mut Findings,
 ) {
     let Err(refusal) = Trust::new(survey.user).file(program) else { return };
-    if matches!(refusal.fault, Fault::NotRegular | Fault::Missing | Fault::Unreadable(_)) {
+    if matches!(
+        refusal.fault,
+        TrustFault::NotRegular | TrustFault::Missing | TrustFault::Unreadable(_)
+    ) {
         return;
     }
     let message = format!("the interpreter of {label} isn't to be trusted: {refusal}");

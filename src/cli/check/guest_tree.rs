@@ -15,7 +15,7 @@ use crate::hook::{adopted, tree};
 use crate::libvirt::{Call, Driver, Operation};
 use crate::machine::files::is_executable;
 use crate::machine::own_binary;
-use crate::search::State;
+use crate::search::EntryState;
 use crate::search::directory;
 
 pub fn look(survey: &mut Survey<'_>, driver: Driver, findings: &mut Findings) {
@@ -68,7 +68,7 @@ pub fn left_behind(survey: &Survey<'_>, findings: &mut Findings) {
         // somebody else runs what lies there
         let word = usual.mention(&settings.hooks_dir, driver);
         let serves = |script: &Path| {
-            directory::state(script) == State::Active && adopted::serves_tree(script, &word)
+            directory::state(script) == EntryState::Active && adopted::serves_tree(script, &word)
         };
         let mut scripts =
             [adopted::place(&settings.hooks_dir, driver), settings.hooks_dir.join(driver.name())]
@@ -121,7 +121,7 @@ fn uncalled(survey: &mut Survey<'_>, uncalled: Uncalled) {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).any(|path| is_executable(&path))
     };
-    if directory::left_behind(name).is_none() && (is_executable(path) || has_script()) {
+    if directory::leftover_reason(name).is_none() && (is_executable(path) || has_script()) {
         survey.uncalled.push(uncalled);
     }
 }

@@ -15,7 +15,7 @@ use crate::libvirt::program;
 use crate::machine::{files, own_binary};
 use crate::process::startable::Program;
 use crate::process::startable::walker::Walker;
-use crate::search::State;
+use crate::search::EntryState;
 use crate::search::directory;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
@@ -123,7 +123,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                     let words = format!(
                         "{} is not of the version that {} is of: libvirt calls the other version for {driver}",
                         copy.path.display(),
-                        program::PATH
+                        program::PROGRAM_PATH
                     );
                     let fix = survey.command("install --renew");
                     findings.add(Code::StaleCopy, &copy.path, words, fix);
@@ -134,7 +134,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
             let words = format!(
                 "{} leads to {} itself: who writes through it overwrites the program of all drivers",
                 path.display(),
-                program::PATH
+                program::PROGRAM_PATH
             );
             findings.add(Code::SharedEntry, path, words, survey.command("install --renew"));
         }
@@ -188,7 +188,7 @@ fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Fi
     let of_main = (installed.main == Main::Foreign && installed.beside.is_some())
         .then(|| installed.path.clone());
     for script in installed.adopted.iter().cloned().chain(of_main) {
-        let is_active = directory::state(&script) == State::Active;
+        let is_active = directory::state(&script) == EntryState::Active;
         if has_tree && is_active && adopted::serves_tree(&script, &word) {
             let words = format!(
                 "{} mentions {word}: hookmux leaves the scripts there to it, so that none runs twice, and keeps none of them on a leash; where it does nothing else, hookmux can do its work",
@@ -204,7 +204,7 @@ fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Fi
 fn own_name(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     let driver = installed.driver;
     let Some(script) = installed.adopted.as_ref() else { return };
-    if directory::state(script) != State::Active {
+    if directory::state(script) != EntryState::Active {
         return;
     }
     let text = files::read_regular(script, MAX_SCRIPT_BYTES).unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::config::triggers::Triggers;
 use crate::event;
 use crate::libvirt::Driver;
 use crate::registry::called;
-use crate::search::State;
+use crate::search::EntryState;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for directory in &survey.strangers {
@@ -34,7 +34,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
 /// A directory that was meant for an event, and is none's.
 fn unknown(directory: &Path, findings: &mut Findings) {
     let Some(name) = directory.file_name().and_then(OsStr::to_str) else { return };
-    if let Some(meant) = event::meant_by(name).first() {
+    if let Some(meant) = event::known_events_of(name).first() {
         return on_known_operation(directory, meant, findings);
     }
     let shown = directory.display();
@@ -139,7 +139,7 @@ fn without_driver(survey: &Survey<'_>, findings: &mut Findings) {
             survey.command(&format!("install --driver {first}")),
         );
     };
-    for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
+    for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
         let drivers = match &script.spot {
             Spot::Event(event) => {
                 let events = vec![event.clone()];

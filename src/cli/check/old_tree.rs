@@ -10,7 +10,7 @@ use crate::config::tree_name::TreeName;
 use crate::hook::adopted;
 use crate::libvirt::Driver;
 use crate::machine::{files, own_binary};
-use crate::search::State;
+use crate::search::EntryState;
 use crate::search::directory;
 
 /// Tells of scripts where the tree would be without `tree` in the settings.
@@ -22,7 +22,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         // somebody else runs what lies there
         let word = usual.mention(&settings.hooks_dir, driver);
         let serves = |script: &Path| {
-            directory::state(script) == State::Active && adopted::serves_tree(script, &word)
+            directory::state(script) == EntryState::Active && adopted::serves_tree(script, &word)
         };
         let mut scripts =
             [adopted::place(&settings.hooks_dir, driver), settings.hooks_dir.join(driver.name())]

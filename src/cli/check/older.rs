@@ -8,7 +8,7 @@ use crate::config::keys::{self, Key, Version};
 use crate::config::settings::FILE_NAME;
 use crate::config::yaml::{self, Value};
 use crate::machine::files;
-use crate::search::State;
+use crate::search::EntryState;
 
 /// A file that is larger has no place among settings and registrations.
 const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -20,7 +20,7 @@ pub(super) fn examine(survey: &Survey<'_>, version: Version, findings: &mut Find
     }
     let read = survey.sources.iter().filter(|source| {
         // what is masked there is masked here
-        matches!(source.state, State::Active)
+        matches!(source.state, EntryState::Active)
     });
     for source in read {
         let label = survey.label(&source.path);

@@ -15,7 +15,7 @@ use super::survey::Survey;
 use crate::config::Surroundings;
 use crate::machine::files;
 use crate::record::store;
-use crate::state::{Dir, Shut};
+use crate::state::{Dir, DirRefusal};
 use crate::trust::Trust;
 
 /// Less than that is little: a guest's document is some KiB, a record may be some hundred, and what
@@ -36,7 +36,13 @@ pub(super) fn examine(survey: &Survey<'_>, surroundings: &Surroundings, findings
     }
     for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
         // what belongs to others is told with all that isn't trusted, and nothing is made there
-        if dir.judge().as_ref().err().and_then(Shut::of).is_none_or(|shut| !shut.is_of_others()) {
+        if dir
+            .judge()
+            .as_ref()
+            .err()
+            .and_then(DirRefusal::of)
+            .is_none_or(|shut| !shut.is_of_others())
+        {
             own(survey, key, dir.named(), findings);
         }
     }

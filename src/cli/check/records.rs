@@ -49,7 +49,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         );
     }
     let waiting = spool.done_ids();
-    let oldest = waiting.first().and_then(|id| ulid::milliseconds(id));
+    let oldest = waiting.first().and_then(|id| ulid::unix_milliseconds(id));
     let is_old = oldest.is_some_and(|time| millis(now).saturating_sub(time) > LATE);
     if mover::is_stuck(spool) || is_old {
         let why = if mover::is_stuck(spool) { "can't be moved" } else { "aren't moved by anybody" };

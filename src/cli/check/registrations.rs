@@ -10,13 +10,13 @@ use crate::config::diagnostic::Kind;
 use crate::config::settings::FILE_NAME;
 use crate::config::{Diagnostic, Loaded, Registration};
 use crate::machine::files;
-use crate::machine::privileges::Identity;
+use crate::machine::privileges::UserIdentity;
 use crate::process::supervise::Supervisor;
 use crate::process::users;
 use crate::registry::{LOCK_NAME, Source, called, matching};
 use crate::run::launch;
-use crate::search::State;
-use crate::search::directory::left_behind;
+use crate::search::EntryState;
+use crate::search::directory::leftover_reason;
 
 /// hookmux.yaml, and what it names.
 pub(super) fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
@@ -82,8 +82,9 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
             let fix = if is_link { Fix::run(&words!["rm", path]) } else { edit_at(problem) };
             findings.add(Code::BrokenRegistration, path, words, fix);
         }
-        (_, State::Disabled(_)) => {
-            let hides = |other: &Source| matches!(&other.state, State::Masked(by) if by == path);
+        (_, EntryState::Disabled(_)) => {
+            let hides =
+                |other: &Source| matches!(&other.state, EntryState::Masked(by) if by == path);
             if !survey.sources.iter().any(hides) {
                 let words = format!(
                     "{label} is a link to /dev/null, and there is no registration for it to disable"
@@ -91,18 +92,18 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
                 findings.add(Code::IdleMask, path, words, Fix::run(&words!["rm", path]));
             }
         }
-        (_, State::Skipped(_)) if name == LOCK_NAME => {}
-        (_, State::Skipped(_)) if left_behind(name).is_some() => {
+        (_, EntryState::Skipped(_)) if name == LOCK_NAME => {}
+        (_, EntryState::Skipped(_)) if leftover_reason(name).is_some() => {
             let words = format!("{label} is skipped: by its name it was left behind");
             findings.add(Code::LeftBehind, path, words, Fix::run(&words!["rm", path]));
         }
-        (_, State::Skipped(_)) if path.is_dir() => {
+        (_, EntryState::Skipped(_)) if path.is_dir() => {
             let words = format!("{label} is a directory: what lies in it is never read");
             let above = path.parent().unwrap_or(path);
             let fix = empty_into(path, above);
             findings.add(Code::Subdirectory, path, words, fix);
         }
-        (_, State::Skipped(why)) if path.exists() => {
+        (_, EntryState::Skipped(why)) if path.exists() => {
             let words = format!("{label} isn't read: {why}");
             // what was meant for one, and what only lies there
             let is_meant = path.extension().is_some_and(|end| end == "yml" || end == "YAML");
@@ -150,7 +151,7 @@ fn user(
     registration: &Registration,
     supervisor: &mut Option<Supervisor>,
     findings: &mut Findings,
-) -> Option<Identity> {
+) -> Option<UserIdentity> {
     let run_as = registration.run_as.as_ref()?;
     if supervisor.is_none() {
         *supervisor = Supervisor::new(&[]).ok();

@@ -8,8 +8,8 @@ use super::finding::{Code, Findings, Fix, empty_into, words};
 use super::survey::{Script, Spot, Survey};
 use crate::cli::way_out;
 use crate::mend::Subject;
-use crate::search::State;
-use crate::search::directory::left_behind;
+use crate::search::EntryState;
+use crate::search::directory::leftover_reason;
 use crate::trust::Trust;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
@@ -21,24 +21,24 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
 fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     let (label, path) = (&script.label, &script.path);
     match &script.state {
-        State::Active => {
+        EntryState::Active => {
             runs_anyway(script, findings);
             let is_of_tree = matches!(script.spot, Spot::Tree(_));
             let looked = Looked { is_of_tree, ..Looked::at(survey, path, label) };
             content::startable(survey, &looked, findings);
             content::calls_libvirt(path, label, &detach(survey, script), findings);
         }
-        State::Masked(_) => {}
-        State::Disabled(_) => disabled(survey, script, findings),
-        State::NotExecutable => {
+        EntryState::Masked(_) => {}
+        EntryState::Disabled(_) => disabled(survey, script, findings),
+        EntryState::NotExecutable => {
             let words = format!("{label} has no x bit: it doesn't run");
             told(survey, script, Code::NotExecutable, words, findings);
         }
-        State::Dangling => {
+        EntryState::Dangling => {
             let words = format!("{label} is a link to nothing: {}", leads_to(path));
             told(survey, script, Code::DanglingLink, words, findings);
         }
-        State::Skipped(_) => skipped(survey, script, findings),
+        EntryState::Skipped(_) => skipped(survey, script, findings),
     }
 }
 
@@ -55,7 +55,7 @@ fn runs_anyway(script: &Script, findings: &mut Findings) {
     if !matches!(script.spot, Spot::Tree(_)) {
         return;
     }
-    let Some(why) = path.file_name().and_then(left_behind) else { return };
+    let Some(why) = path.file_name().and_then(leftover_reason) else { return };
     let words = format!(
         "{} is by its name {why}, and runs all the same: the per-guest tree takes any name",
         script.label
@@ -85,7 +85,7 @@ fn detach(survey: &Survey<'_>, script: &Script) -> String {
 /// What does nothing itself, and hides nothing either.
 fn disabled(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     let (label, path) = (&script.label, &script.path);
-    let hides = |other: &Script| matches!(&other.state, State::Masked(by) if by == path);
+    let hides = |other: &Script| matches!(&other.state, EntryState::Masked(by) if by == path);
     if survey.scripts.iter().any(hides) {
         return;
     }
@@ -101,7 +101,7 @@ fn disabled(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
 
 fn skipped(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     let (label, path) = (&script.label, &script.path);
-    let is_left = path.file_name().and_then(left_behind);
+    let is_left = path.file_name().and_then(leftover_reason);
     let Ok(metadata) = fs::metadata(path) else { return };
     if let Some(why) = is_left {
         let words = format!("{label} is skipped: by its name it is {why}");

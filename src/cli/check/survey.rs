@@ -19,7 +19,7 @@ use crate::libvirt::Driver;
 use crate::machine::files;
 use crate::mend::Ground;
 use crate::registry::Source;
-use crate::search::State;
+use crate::search::EntryState;
 use crate::search::directory;
 
 /// Where a script is found.
@@ -36,7 +36,7 @@ pub(super) enum Spot {
 pub(super) struct Script {
     pub label: String,
     pub path: PathBuf,
-    pub state: State,
+    pub state: EntryState,
     pub spot: Spot,
 }
 
@@ -105,7 +105,8 @@ impl<'a> Survey<'a> {
             let driver = of.driver;
             if let Some(adopted) = of.adopted {
                 // what can't be looked at may well run
-                let state = adopted.candidate.map_or(State::Active, |candidate| candidate.state);
+                let state =
+                    adopted.candidate.map_or(EntryState::Active, |candidate| candidate.state);
                 survey.add_one(adopted.path, state, Spot::Adopted(driver));
             }
             for found in of.tree {
@@ -157,7 +158,7 @@ impl<'a> Survey<'a> {
         }
     }
 
-    fn add_one(&mut self, path: PathBuf, state: State, spot: Spot) {
+    fn add_one(&mut self, path: PathBuf, state: EntryState, spot: Spot) {
         self.scripts.push(Script { label: self.label(&path), path, state, spot });
     }
 
@@ -192,5 +193,5 @@ fn is_meant(path: &Path) -> bool {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).any(|path| files::is_executable(&path))
     };
-    directory::left_behind(name).is_none() && (files::is_executable(path) || has_script())
+    directory::leftover_reason(name).is_none() && (files::is_executable(path) || has_script())
 }

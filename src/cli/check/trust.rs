@@ -13,9 +13,9 @@ use crate::config::settings::FILE_NAME;
 use crate::config::{Loaded, TrustPolicy};
 use crate::event;
 use crate::mend::Subject;
-use crate::search::State;
-use crate::state::{Dir, Shut};
-use crate::trust::{Fault, Refusal, Trust};
+use crate::search::EntryState;
+use crate::state::{Dir, DirRefusal};
+use crate::trust::{Refusal, Trust, TrustFault};
 
 /// How deep directories of hookmux's own lie: `records/01KH3Z`, `records/running`.
 const STATE_DEPTH: usize = 2;
@@ -56,7 +56,10 @@ impl Examiner {
         // what isn't there, or is no file, is told as that
         if matches!(
             refusal.fault,
-            Fault::NotRegular | Fault::NotDirectory | Fault::Missing | Fault::Unreadable(_)
+            TrustFault::NotRegular
+                | TrustFault::NotDirectory
+                | TrustFault::Missing
+                | TrustFault::Unreadable(_)
         ) {
             return;
         }
@@ -84,7 +87,7 @@ pub(super) fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findi
     for link in survey.installed.iter().filter_map(Installed::called_at) {
         examiner.file(Subject::at(link), "hookmux itself", false);
     }
-    for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
+    for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
         examiner.file(Subject::at(&script.path), &*script.label, false);
     }
     registrations(survey, &mut examiner);
@@ -107,7 +110,7 @@ fn settings(survey: &Survey<'_>, loaded: &Loaded, examiner: &mut Examiner) {
 }
 
 fn registrations(survey: &Survey<'_>, examiner: &mut Examiner) {
-    for source in survey.sources.iter().filter(|source| source.state == State::Active) {
+    for source in survey.sources.iter().filter(|source| source.state == EntryState::Active) {
         examiner.file(Subject::at(&source.path), survey.label(&source.path), false);
     }
     for registration in survey.registrations.iter().filter(|one| one.enabled) {
@@ -151,16 +154,16 @@ fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
 }
 
 /// The directories of hookmux's own that it won't use, down to a depth.
-fn shut_below(dir: &Dir, depth: usize) -> Vec<Shut> {
+fn shut_below(dir: &Dir, depth: usize) -> Vec<DirRefusal> {
     match dir.judge() {
-        Err(error) => Shut::of(&error).cloned().into_iter().collect(),
+        Err(error) => DirRefusal::of(&error).cloned().into_iter().collect(),
         // in the queue there are files only, which are told with the jobs
         Ok(_) if depth == 0 || dir.named().ends_with("queue") => Vec::new(),
         Ok(_) => dir
             .names()
             .unwrap_or_default()
             .iter()
-            .filter(|name| dir.look(name).is_ok_and(|found| !found.is_file()))
+            .filter(|name| dir.entry_metadata(name).is_ok_and(|found| !found.is_file()))
             .flat_map(|name| shut_below(&dir.child(name), depth - 1))
             .collect(),
     }

@@ -5,12 +5,12 @@ use std::io;
 
 use super::finding::{Code, Findings, Fix, words};
 use crate::config::Settings;
-use crate::search::directory::Unreadable;
+use crate::search::directory::UnreadablePath;
 
 /// Nothing is what is known of it.
 pub(super) fn complain<T: Default>(
     settings: &Settings,
-    unreadable: &Unreadable,
+    unreadable: &UnreadablePath,
     findings: &mut Findings,
 ) -> T {
     let path = &unreadable.path;

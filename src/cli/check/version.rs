@@ -8,11 +8,11 @@ use crate::cli::hooks::events;
 use crate::cli::install::libvirt_version::{Version, spans};
 use crate::libvirt::{Driver, operation};
 use crate::registry::called;
-use crate::search::State;
+use crate::search::EntryState;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let Some(libvirt) = survey.libvirt else { return };
-    for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
+    for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
         match &script.spot {
             Spot::Event(event) => of_event(survey, libvirt, event, &script.path, findings),
             Spot::Tree(driver) => of_tree(survey, libvirt, *driver, script, findings),

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Findings, Fix, counted, quoted, words};
 use super::survey::Survey;
-use crate::machine::clock::Clock;
+use crate::machine::clock::BootClock;
 use crate::memory::{guest, saves};
 use crate::queue::{Head, Queue, Unread, Usage};
-use crate::state::Shut;
+use crate::state::DirRefusal;
 use crate::state::trash::Trash;
 
 /// A job that has waited for so long has nobody to work on it, or a hook that always fails.
@@ -103,7 +103,7 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
     let names = match queue.names() {
         Ok(names) => names,
         // told with all that isn't trusted
-        Err(error) if Shut::of(&error).is_some() => return,
+        Err(error) if DirRefusal::of(&error).is_some() => return,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && survey.user != 0 => {
             let words = format!("{} can't be looked into by this user", directory.display());
             return findings.add(Code::Unseen, directory, words, "run `hookmux check` as root");
@@ -114,7 +114,7 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
             return findings.add(Code::Unreadable, directory, words, fix);
         }
     };
-    let clock = Clock::here();
+    let clock = BootClock::here();
     for id in &names.ids {
         let path = directory.join(format!("{id}.json"));
         match queue.head(id) {

@@ -11,8 +11,8 @@ use crate::command::{Fix, words};
 use crate::config::Settings;
 use crate::record::form::{Cause, Head, Outcome, Record};
 use crate::record::history::{Filter, History};
-use crate::state::Shut;
-use crate::state::format::Newer;
+use crate::state::DirRefusal;
+use crate::state::format::NewerFormat;
 use anyhow::bail;
 
 /// The titles of `row`.
@@ -25,7 +25,7 @@ pub(crate) const TITLES: [&str; 7] = ["TIME", "ID", "CALL", "OBJECT", "HOOKS", "
 pub(crate) fn history(settings: &Settings, output: &mut Output) -> anyhow::Result<History> {
     for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
         let judged = dir.judge();
-        let shut = judged.as_ref().err().and_then(Shut::of);
+        let shut = judged.as_ref().err().and_then(DirRefusal::of);
         if let Some(shut) = shut.filter(|shut| !shut.is_of_others()) {
             output.complain(&format!("{key} {}: {shut}", dir.named().display()));
         }
@@ -68,7 +68,7 @@ pub(crate) fn the_one(history: &History, word: &str) -> anyhow::Result<Record> {
 }
 
 /// What is said of records that only a newer version reads.
-pub(crate) fn not_shown(count: usize, newer: Newer) -> String {
+pub(crate) fn not_shown(count: usize, newer: NewerFormat) -> String {
     let (executions, are) = if count == 1 { ("execution", "is") } else { ("executions", "are") };
     format!(
         "{count} {executions} {are} not shown: a newer hookmux recorded them, in format {}; this version reads formats up to {}. Use that version to see them",

@@ -90,7 +90,7 @@ impl Follower {
 
     /// Those that are over and aren't known, the oldest first.
     fn ended(&mut self, history: &History) -> Vec<Head> {
-        let since = ulid::first_of((clock::unix_seconds() * 1000).saturating_sub(HORIZON));
+        let since = ulid::smallest_at((clock::unix_seconds() * 1000).saturating_sub(HORIZON));
         if self.known.len() > MOST_KNOWN {
             self.known.retain(|id| *id >= since);
         }

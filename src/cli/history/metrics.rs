@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::record::counters::{self, BUCKETS, Counters, Histogram};
 use crate::record::form::Head;
 use crate::record::history::History;
-use crate::state::format::Newer;
+use crate::state::format::NewerFormat;
 use crate::trust::Trust;
 
 pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
@@ -108,7 +108,7 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
 fn seen(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
-        if character != '\n' && sanitize::is_unseen(character) {
+        if character != '\n' && sanitize::is_invisible(character) {
             let _ = write!(clean, "\\{}", character.escape_unicode());
         } else {
             clean.push(character);
@@ -118,7 +118,7 @@ fn seen(text: &str) -> String {
 }
 
 /// The counters, with those that haven't been moved yet.
-fn count(history: &History) -> Result<Counters, Newer> {
+fn count(history: &History) -> Result<Counters, NewerFormat> {
     let load = || Counters::load(history.store().base());
     let mut before = load()?;
     loop {

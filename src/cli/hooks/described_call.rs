@@ -14,7 +14,7 @@ use crate::config::{Loaded, Settings, Surroundings};
 use crate::document::input;
 use crate::event::Origin;
 use crate::hook::candidates::{self, Candidates};
-use crate::libvirt::document::MAX_BYTES;
+use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::libvirt::{Call, Class, Document, Driver, operation};
 use crate::machine::files;
 use crate::memory;
@@ -87,7 +87,7 @@ fn document(
     }
     let none = (Document::Absent, "none; --xml FILE gives one".to_owned());
     let Some(path) = configured(call, settings) else { return Ok(none) };
-    Ok(match files::read_regular(&path, MAX_BYTES as u64) {
+    Ok(match files::read_regular(&path, MAX_DOCUMENT_BYTES as u64) {
         Ok(bytes) => (
             Document::Whole(bytes),
             format!("{}, libvirt's configuration of the guest", path.display()),

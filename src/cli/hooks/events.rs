@@ -10,14 +10,14 @@ use crate::cli::output::{Cell, Output, Tone};
 use crate::config::suggest::did_you_mean;
 use crate::event::{self, Condition};
 use crate::libvirt::Driver;
-use crate::libvirt::operation::{self, Row};
+use crate::libvirt::operation::{self, OperationRow};
 
 /// libvirt tells the reason of a release since this version.
 const REASONS: Version = Version(10, 5, 0);
 
 struct Line<'a> {
-    event: &'a event::Row,
-    calls: Vec<&'a Row>,
+    event: &'a event::EventRow,
+    calls: Vec<&'a OperationRow>,
     /// Why this host never fires it.
     never: Option<String>,
 }
@@ -26,7 +26,7 @@ fn lines(host: Option<Version>) -> Vec<Line<'static>> {
     event::TABLE
         .iter()
         .map(|event| {
-            let calls: Vec<&Row> =
+            let calls: Vec<&OperationRow> =
                 operation::TABLE.iter().filter(|row| row.operation == event.operation).collect();
             let never = host.and_then(|host| {
                 if matches!(event.condition, Condition::Reason(_)) && host < REASONS {
@@ -132,7 +132,7 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
 }
 
 fn json(line: &Line<'_>) -> Event {
-    let call = |call: &&Row| FiringCall {
+    let call = |call: &&OperationRow| FiringCall {
         drivers: call.drivers.iter().copied().map(Word).collect(),
         operation: call.name,
         sub_operation: call.sub,

@@ -16,7 +16,7 @@ use crate::libvirt::{Call, Driver, Operation};
 use crate::machine::files;
 use crate::mend::{Ground, Subject};
 use crate::process::startable::head::{Head, head};
-use crate::search::State;
+use crate::search::EntryState;
 use crate::search::directory;
 use crate::trust::{Refusal, Trust};
 
@@ -116,7 +116,7 @@ struct One<'a> {
 impl One<'_> {
     fn adopt(&mut self, script: &Path) {
         let is_helper = !self.found.keeps_helper && is_helper(script);
-        if !is_helper && directory::state(script) == State::Active {
+        if !is_helper && directory::state(script) == EntryState::Active {
             self.script(script);
         }
         let word = self.settings.tree.mention(self.hooks_dir, self.driver);
@@ -175,7 +175,7 @@ impl One<'_> {
     /// Every script that a call could run. `ran_before` is whether the script that is replaced ran them.
     fn tree(&mut self, ran_before: bool) {
         let base = self.settings.tree_of(self.driver);
-        let mut scripts: Vec<(PathBuf, State)> = Vec::new();
+        let mut scripts: Vec<(PathBuf, EntryState)> = Vec::new();
         for guest in self.names(&base) {
             for operation in self.names(&base.join(&guest)) {
                 for sub in self.names(&base.join(&guest).join(&operation)) {
@@ -194,7 +194,7 @@ impl One<'_> {
         }
         let active: Vec<&PathBuf> = scripts
             .iter()
-            .filter(|(_, state)| *state == State::Active)
+            .filter(|(_, state)| *state == EntryState::Active)
             .map(|(path, _)| path)
             .collect();
         let shown = base.display();
@@ -237,7 +237,7 @@ impl One<'_> {
         names
     }
 
-    fn unreadable(&mut self, unreadable: &directory::Unreadable) {
+    fn unreadable(&mut self, unreadable: &directory::UnreadablePath) {
         self.found.problems.push(
             format!(
                 "{} can't be read, and calls that look there would fail: {}; mend or remove it",

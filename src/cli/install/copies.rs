@@ -34,12 +34,12 @@ pub(crate) fn look(driver: Driver) -> Option<Copy> {
 
 /// Whether this program is the one that copies are made of.
 pub(crate) fn is_source(binary: &Path) -> bool {
-    fs::canonicalize(program::PATH).is_ok_and(|source| source == binary)
+    fs::canonicalize(program::PROGRAM_PATH).is_ok_and(|source| source == binary)
 }
 
 /// Whether there is a program that copies are made of.
 pub(crate) fn is_source_there() -> bool {
-    own_binary::is_hookmux(Path::new(program::PATH))
+    own_binary::is_hookmux(Path::new(program::PROGRAM_PATH))
 }
 
 /// Whether an entry leads to the program that all drivers share, and needn't.
@@ -47,13 +47,13 @@ pub(crate) fn is_shared(hooks_dir: &Path, entry: &Path) -> bool {
     let end = |path: &Path| fs::canonicalize(path).ok();
     are_for(hooks_dir)
         && entry.is_symlink()
-        && end(entry).is_some_and(|entry| Some(entry) == end(Path::new(program::PATH)))
+        && end(entry).is_some_and(|entry| Some(entry) == end(Path::new(program::PROGRAM_PATH)))
 }
 
 /// Whether a copy is the same, to the byte, as the program that copies are made of. Where that one
 /// isn't there, nothing can be said against the copy.
 pub(crate) fn is_current(copy: &Path) -> bool {
-    let source = Path::new(program::PATH);
+    let source = Path::new(program::PROGRAM_PATH);
     let bytes_of = |path: &Path| fs::metadata(path).map(|file| file.len());
     match (bytes_of(source), bytes_of(copy)) {
         (Ok(source_bytes), Ok(copy_bytes)) => {
@@ -68,7 +68,7 @@ pub(crate) fn is_current(copy: &Path) -> bool {
 
 /// How many bytes a copy has beyond the program that it is a copy of.
 pub(crate) fn appended_bytes(copy: &Path) -> Option<u64> {
-    let (program, copy) = (fs::read(program::PATH).ok()?, fs::read(copy).ok()?);
+    let (program, copy) = (fs::read(program::PROGRAM_PATH).ok()?, fs::read(copy).ok()?);
     let appended = copy.strip_prefix(program.as_slice())?.len();
     u64::try_from(appended).ok().filter(|bytes| *bytes > 0)
 }
@@ -78,7 +78,7 @@ pub(crate) fn appended_bytes(copy: &Path) -> Option<u64> {
 /// # Errors
 /// Those of the directory that it lies in; nothing was changed then.
 pub(crate) fn make(driver: Driver) -> io::Result<()> {
-    let (source, _) = files::open_regular(Path::new(program::PATH))?;
+    let (source, _) = files::open_regular(Path::new(program::PROGRAM_PATH))?;
     put(source, &program::copy_of(driver), |file| {
         file.set_permissions(Permissions::from_mode(0o755))
     })

@@ -105,7 +105,7 @@ fn renew(site: &Site, arguments: &InstallArgs, output: &mut Output) -> End {
     if !site.has_copies {
         report.notes.push(format!(
             "There is nothing to renew: copies are kept for the entries in {DEFAULT_HOOKS_DIR}, and made of {}.",
-            program::PATH
+            program::PROGRAM_PATH
         ).into());
         return report.show(arguments.output, output);
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::Place;
 use crate::config::{self, Settings};
-use crate::state::Found;
+use crate::state::DirPresence;
 use crate::trust::Trust;
 
 /// What hookmux makes in `state_dir`.
@@ -57,8 +57,8 @@ pub(super) fn purge(settings: &Settings) -> Purged {
     {
         let directory = dir.named();
         match dir.judge() {
-            Ok(Found::There) => {}
-            Ok(Found::Missing) => continue,
+            Ok(DirPresence::Present) => {}
+            Ok(DirPresence::Missing) => continue,
             // what lies in a directory of others isn't hookmux's
             Err(error) => {
                 purged.problems.push(format!("{} was not removed: {error}", directory.display()));

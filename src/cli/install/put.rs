@@ -33,7 +33,7 @@ pub(super) fn renew(site: &Site, installed: &Installed, report: &mut Report) -> 
         return Ok(());
     }
     let is_lost = matches!(&installed.main, Main::OursDangling(target)
-        if *target == copy || target == Path::new(program::PATH));
+        if *target == copy || target == Path::new(program::PROGRAM_PATH));
     let is_ours = matches!(installed.main, Main::Ours(_));
     if is_ours && installed.leads_to_copy() {
         if copies::is_current(&copy) {
@@ -94,8 +94,13 @@ pub(super) fn main(site: &Site, installed: &Installed, report: &mut Report) -> a
                 return relink(site, installed, report);
             }
             if !site.has_copies && installed.leads_to_copy() && copies::is_source_there() {
-                link(path, Path::new(program::PATH))?;
-                report.did(driver, path, "relinked", format!("linked to {}", program::PATH));
+                link(path, Path::new(program::PROGRAM_PATH))?;
+                report.did(
+                    driver,
+                    path,
+                    "relinked",
+                    format!("linked to {}", program::PROGRAM_PATH),
+                );
                 return remove_copy(installed, report);
             }
             report.did(driver, path, "none", "is hookmux already".to_owned());

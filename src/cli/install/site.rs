@@ -31,7 +31,7 @@ impl Site {
             hooks_dir: hooks_dir.to_path_buf(),
             has_copies: is_source && copies::are_for(hooks_dir),
             keeps_helper: false,
-            binary: if is_source { PathBuf::from(program::PATH) } else { binary },
+            binary: if is_source { PathBuf::from(program::PROGRAM_PATH) } else { binary },
         })
     }
 

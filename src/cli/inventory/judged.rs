@@ -3,7 +3,7 @@
 use crate::command::Fix;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::hook::{Hook, Source};
-use crate::machine::privileges::Identity;
+use crate::machine::privileges::UserIdentity;
 use crate::mend::{Ground, Subject};
 use crate::process::startable::walker::Walker;
 use crate::process::startable::{self, Program};
@@ -73,7 +73,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Whose rights its programs have.
-    fn identity(&mut self, registration: &Registration) -> Result<Option<Identity>, Judged> {
+    fn identity(&mut self, registration: &Registration) -> Result<Option<UserIdentity>, Judged> {
         let Some(run_as) = &registration.run_as else { return Ok(None) };
         if self.supervisor.is_none() {
             self.supervisor = Supervisor::new(&[]).ok();
@@ -93,7 +93,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Whether its programs can be started; nobody waits for a rollback to see whether a hook runs.
-    fn programs(&self, hook: &Hook, identity: Option<&Identity>) -> Option<Judged> {
+    fn programs(&self, hook: &Hook, identity: Option<&UserIdentity>) -> Option<Judged> {
         let registration = hook.registration.as_deref();
         let walker = match identity {
             Some(identity) => Walker { user: identity.user, groups: &identity.groups },

@@ -14,8 +14,8 @@ use crate::config::{Registration, Settings};
 use crate::hook::candidates::{self, Candidate};
 use crate::hook::{Source, Style};
 use crate::registry;
-use crate::search::State;
-use crate::search::directory::{self, Unreadable};
+use crate::search::EntryState;
+use crate::search::directory::{self, UnreadablePath};
 
 /// Whether a listed hook runs: what its directory says, what trust says, what its file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +37,14 @@ pub(crate) enum HookState {
 }
 
 impl HookState {
-    fn of(state: &State) -> HookState {
+    fn of(state: &EntryState) -> HookState {
         match state {
-            State::Active => HookState::Active,
-            State::Masked(_) => HookState::Masked,
-            State::Disabled(_) => HookState::Disabled,
-            State::NotExecutable => HookState::NotExecutable,
-            State::Dangling => HookState::Dangling,
-            State::Skipped(_) => HookState::Skipped,
+            EntryState::Active => HookState::Active,
+            EntryState::Masked(_) => HookState::Masked,
+            EntryState::Disabled(_) => HookState::Disabled,
+            EntryState::NotExecutable => HookState::NotExecutable,
+            EntryState::Dangling => HookState::Dangling,
+            EntryState::Skipped(_) => HookState::Skipped,
         }
     }
 
@@ -130,7 +130,7 @@ impl Lister<'_> {
                 Some(fix) => Some(format!("{words}; {}", fix.text)),
                 None => Some(words),
             };
-            let (state, reason, fix) = match candidate.state == State::Active {
+            let (state, reason, fix) = match candidate.state == EntryState::Active {
                 true => match self.judge.of(hook) {
                     Judged::Runs => (HookState::Active, None, None),
                     Judged::Refused(why, fix) => {
@@ -279,7 +279,7 @@ pub(crate) fn all(inventory: Inventory<'_>) -> anyhow::Result<Vec<Listed>> {
     Ok(lister.listed)
 }
 
-fn unreadable(directory: Unreadable) -> anyhow::Error {
+fn unreadable(directory: UnreadablePath) -> anyhow::Error {
     rights::explained(&directory.path, directory.error)
 }
 
@@ -291,15 +291,15 @@ mod tests {
     fn states_are_said_as_ever() {
         let path = || PathBuf::from("/x");
         for state in [
-            State::Active,
-            State::Masked(path()),
-            State::Disabled("x"),
-            State::NotExecutable,
-            State::Dangling,
-            State::Skipped("x"),
+            EntryState::Active,
+            EntryState::Masked(path()),
+            EntryState::Disabled("x"),
+            EntryState::NotExecutable,
+            EntryState::Dangling,
+            EntryState::Skipped("x"),
         ] {
             assert_eq!(HookState::of(&state).name(), state.name());
-            assert_eq!(HookState::of(&state).is_odd(), state.is_odd());
+            assert_eq!(HookState::of(&state).is_odd(), state.needs_attention());
         }
         let names =
             [HookState::Refused, HookState::Fails, HookState::Broken, HookState::NeverCalled];

@@ -18,7 +18,7 @@ use crate::hook::adopted;
 use crate::hook::candidates::{self, Candidate};
 use crate::libvirt::{Call, Driver};
 use crate::registry::{self, Source, cache};
-use crate::search::directory::Unreadable;
+use crate::search::directory::UnreadablePath;
 use crate::trust::Trust;
 
 /// All hooks below the hooks directory and the roots.
@@ -27,7 +27,7 @@ pub(super) struct Inventory<'a> {
     /// Who asks; trusted beside root.
     pub user: u32,
     /// Every file of every `hooks.d`, or the one of these directories that can't be read.
-    pub sources: Result<Vec<Source>, Unreadable>,
+    pub sources: Result<Vec<Source>, UnreadablePath>,
     /// Those that can be read, and the last good forms of others.
     pub registrations: Vec<Arc<Registration>>,
     /// The files that a last good form stands in for.
@@ -41,7 +41,7 @@ pub(super) struct Inventory<'a> {
 /// An event, and what lies in its directories.
 pub(super) struct AtEvent {
     pub event: String,
-    pub scripts: Result<Vec<Candidate>, Unreadable>,
+    pub scripts: Result<Vec<Candidate>, UnreadablePath>,
 }
 
 /// The scripts that were libvirt's own.

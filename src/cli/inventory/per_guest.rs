@@ -8,14 +8,14 @@ use crate::config::suggest::did_you_mean;
 use crate::hook::candidates::{self, Candidate};
 use crate::hook::tree;
 use crate::libvirt::{Call, Driver, Operation, operation};
-use crate::search::directory::{self, Unreadable};
+use crate::search::directory::{self, UnreadablePath};
 
 /// Something in the tree.
 pub(crate) enum Found {
     Moment(Moment),
     /// What lies where an operation's directory would, and is none.
     TooHigh(PathBuf),
-    Unreadable(Unreadable),
+    Unreadable(UnreadablePath),
 }
 
 /// A place in the tree for the scripts of one call.
@@ -24,7 +24,7 @@ pub(crate) struct Moment {
     pub path: PathBuf,
     /// Whether libvirt makes such a call.
     pub is_called: bool,
-    pub scripts: Result<Vec<Candidate>, Unreadable>,
+    pub scripts: Result<Vec<Candidate>, UnreadablePath>,
 }
 
 /// A call's moment, as it is called in the tree: `prepare/begin`.

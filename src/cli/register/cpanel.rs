@@ -20,7 +20,7 @@ pub(crate) fn event_name(
     let (category, stage) = match (category, stage) {
         (None, None) if word == "*" || event::is_known(&word) => return Ok(word),
         (None, None) => {
-            let of_operation = event::meant_by(&word);
+            let of_operation = event::known_events_of(&word);
             let known = event::TABLE.iter().map(|row| row.name);
             let otherwise = "see `hookmux events`, or give its category and stage too";
             let hint = match of_operation.as_slice() {

@@ -12,7 +12,7 @@ use crate::cli::register::module::{self, Module};
 use crate::cli::{End, Place};
 use crate::config::{Registration, Settings};
 use crate::registry::Source;
-use crate::search::State;
+use crate::search::EntryState;
 
 pub(crate) fn run(
     place: &Place,
@@ -101,7 +101,7 @@ fn delete_one(
         ));
         return Ok(());
     }
-    if matches!(top.state, State::Disabled(_)) {
+    if matches!(top.state, EntryState::Disabled(_)) {
         report.problem(format!(
             "{path} is no registration but keeps one from running: `{}` removes it",
             registry::own(settings, &["enable", &name])
@@ -147,7 +147,7 @@ fn delete_file(
     let name = registry::name_of(source);
     report.did(&name, &source.path, "deleted", format!("deleted {}", source.path.display()));
     let is_masked =
-        |other: &&Source| matches!(&other.state, State::Masked(by) if *by == source.path);
+        |other: &&Source| matches!(&other.state, EntryState::Masked(by) if *by == source.path);
     if let Some(masked) = sources.iter().find(is_masked) {
         report.note(format!(
             "{} was masked by it, and counts from now on; `{}` masks it again",

@@ -223,7 +223,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
         return Err(format!("`{name}` is no name: letters, digits, -, _ and . only"));
     }
     let file = format!("{name}.{}", registration::EXTENSION);
-    if let Some(why) = directory::left_behind(file.as_ref()) {
+    if let Some(why) = directory::leftover_reason(file.as_ref()) {
         return Err(format!("`{name}` is no name: its file would be taken for {why}"));
     }
     Ok(())

@@ -14,7 +14,7 @@ use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
 use crate::config::{Registration, Settings};
 use crate::machine::files;
 use crate::registry::Source;
-use crate::search::State;
+use crate::search::EntryState;
 use crate::trust::Trust;
 
 pub(crate) fn enable(
@@ -71,7 +71,7 @@ impl Switch<'_> {
     fn disable(self, top: &Source) -> anyhow::Result<()> {
         let name = registry::name_of(top);
         let path = top.path.display();
-        if matches!(top.state, State::Disabled(_)) {
+        if matches!(top.state, EntryState::Disabled(_)) {
             self.report.did(&name, &top.path, "none", format!("is disabled already, by {path}"));
             return Ok(());
         }
@@ -94,7 +94,7 @@ impl Switch<'_> {
         let name = registry::name_of(top);
         let path = top.path.display();
         let is_own = registry::is_own(top, self.settings);
-        if matches!(top.state, State::Disabled(_)) {
+        if matches!(top.state, EntryState::Disabled(_)) {
             let is_link = fs::symlink_metadata(&top.path).is_ok_and(|file| file.is_symlink());
             if !is_own || !is_link {
                 self.report.problem(format!("{name} is disabled by {path}, which is none of `hookmux disable`'s: remove it to enable the hook"));

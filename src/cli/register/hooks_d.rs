@@ -144,7 +144,7 @@ fn replace(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()>
         mode: like.mode() & 0o777,
         ..Rights::of(like)
     });
-    files::replace_for_good(&temporary, path, bytes, rights)
+    files::replace_durably(&temporary, path, bytes, rights)
 }
 
 #[cfg(test)]

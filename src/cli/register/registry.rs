@@ -22,7 +22,7 @@ use crate::config::{Registration, Settings, TrustPolicy};
 use crate::mend::{Ground, Subject};
 use crate::queue::Queue;
 use crate::registry::{self, Source};
-use crate::search::State;
+use crate::search::EntryState;
 use crate::trust::Trust;
 
 /// The settings, without which nobody knows where registrations lie.
@@ -63,7 +63,7 @@ pub(crate) fn scan(settings: &Settings, user: u32) -> anyhow::Result<Vec<Source>
     let sources = registry::scan(settings, &mut Trust::new(user)).map_err(|unreadable| {
         anyhow!("{} can't be read: {}", unreadable.path.display(), unreadable.error)
     })?;
-    let is_one = |source: &Source| !matches!(source.state, State::Skipped(_));
+    let is_one = |source: &Source| !matches!(source.state, EntryState::Skipped(_));
     Ok(sources.into_iter().filter(is_one).collect())
 }
 

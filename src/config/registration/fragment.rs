@@ -9,7 +9,7 @@ use crate::config::rights::RunAs;
 use crate::config::template::Template;
 use crate::config::values::{Limit, OneOrMany, Variables};
 use crate::config::when::When;
-use crate::machine::privileges::Limits;
+use crate::machine::privileges::ResourceLimits;
 
 /// The file as written.
 #[derive(Debug, Default, Deserialize)]
@@ -38,7 +38,7 @@ pub(super) struct Fragment {
     pub filter: Option<bool>,
     pub kill_leftovers: Option<bool>,
     #[serde(default, deserialize_with = "crate::config::limits::optional")]
-    pub limits: Option<Limits>,
+    pub limits: Option<ResourceLimits>,
     pub nice: Option<i32>,
     pub environment: Option<Variables>,
     pub environment_file: Option<PathBuf>,

@@ -225,7 +225,7 @@ fn own_timeout(limit: Option<Limit>) -> OwnTimeout {
 }
 
 fn unknown_event(name: &str) -> String {
-    let of_operation = event::meant_by(name);
+    let of_operation = event::known_events_of(name);
     let known = event::TABLE.iter().map(|row| row.name);
     let hint = match of_operation.as_slice() {
         [] => suggest_or(name, known, "see `hookmux events`"),

@@ -3,7 +3,7 @@
 use super::limits::Excess;
 use super::places::{Place, key_at, nth_key, second_document};
 use crate::config::suggest::{shortened, suggest};
-use crate::machine::cut;
+use crate::machine::truncate;
 
 /// Why a text can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ fn unknown_value(message: &str) -> Option<String> {
 /// The beginning of a message that may quote values of any length.
 fn bounded(mut message: String) -> String {
     if message.len() > MAX_MESSAGE_BYTES {
-        message.truncate(cut::beginning(&message, MAX_MESSAGE_BYTES).len());
+        message.truncate(truncate::keep_start(&message, MAX_MESSAGE_BYTES).len());
         message.push('…');
     }
     message

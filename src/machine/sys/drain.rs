@@ -1,4 +1,4 @@
-//! A small process that is left behind to read what others still write.
+//! A small process that stays behind and reads what other processes still write.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -7,19 +7,19 @@ use std::ptr;
 
 use libc::c_uint;
 
-/// What a child that [`drain_apart`] makes needs, made before the fork.
+/// What the child of [`drain_in_background`] needs, allocated before the fork.
 struct Drain {
     polls: Vec<libc::pollfd>,
     keep: Vec<RawFd>,
     null: RawFd,
 }
 
-/// Leaves a small process behind that reads these pipes to their end, so that what still writes
-/// to them doesn't die of SIGPIPE. It holds no other descriptor of ours, libvirt's least of all.
+/// Starts a small process that reads these pipes to their end, so that a process that still writes to them
+/// isn't killed by SIGPIPE. It keeps no other descriptor of ours, and none of libvirt's.
 ///
 /// # Errors
 /// As of `fork(2)`; the pipes are closed then.
-pub(crate) fn drain_apart(pipes: &[OwnedFd], null: BorrowedFd<'_>) -> io::Result<i32> {
+pub(crate) fn drain_in_background(pipes: &[OwnedFd], null: BorrowedFd<'_>) -> io::Result<i32> {
     let mut keep: Vec<RawFd> = pipes.iter().map(AsRawFd::as_raw_fd).collect();
     keep.sort_unstable();
     let polls =

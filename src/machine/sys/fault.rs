@@ -1,7 +1,7 @@
-//! How a call ends where it can't go on: by the answer of its class, whatever the cause is. What
-//! runs is ended, and what succeeded is rolled back, by the same program in this process's place.
+//! The end of a call that can't go on: with the answer of its class, whatever the cause is. The same
+//! program, executed in place of this one, ends the hooks that run and rolls back those that succeeded.
 //!
-//! Everything here can be used in a signal handler: no allocation, no lock.
+//! Everything in this file can be used in a signal handler: it allocates nothing and takes no lock.
 
 use std::ffi::{CString, c_void};
 use std::mem::MaybeUninit;
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
 use libc::{c_char, c_int};
 
-/// Signals by which the kernel tells of a fault of this process. They can't be blocked: the kernel
-/// would end the process.
-const FAULTS: [c_int; 7] = [
+/// Signals that the kernel sends for a fault of this process. They can't be blocked: the kernel would end the
+/// process.
+const FAULT_SIGNALS: [c_int; 7] = [
     libc::SIGSEGV,
     libc::SIGBUS,
     libc::SIGABRT,
@@ -22,37 +22,37 @@ const FAULTS: [c_int; 7] = [
     libc::SIGTRAP,
 ];
 
-/// The number of jobs at a time that are known here; a call with more ends its hooks by the search
-/// of the program that takes over.
+/// How many jobs at a time are noted here. With more, the program that takes over searches `/proc` for
+/// them.
 const MAX_ACTIVE: usize = 64;
 
-/// The process that the answers are for: a child that hasn't executed its program yet has none.
+/// The process of the call: a child before its exec isn't it.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 /// The exit status after a fault.
 static FAULT_STATUS: AtomicI32 = AtomicI32::new(0);
 /// The exit status after SIGTERM.
 static TERMINATED_STATUS: AtomicI32 = AtomicI32::new(0);
-/// The thread that is ending this process; 0 before there is one.
+/// The thread that ends this process; 0 before there is one.
 static ENDING: AtomicI32 = AtomicI32::new(0);
-/// How long another thread waits for that one, in seconds.
+/// How long other threads wait for that one, in seconds.
 const MAX_END_SECONDS: u64 = 10;
-/// Processes of hooks that run now; 0 is a free place.
+/// Processes of hooks that run now; 0 is a free slot.
 static ACTIVE: [AtomicI32; MAX_ACTIVE] = [const { AtomicI32::new(0) }; MAX_ACTIVE];
-/// How the program that takes over is started; null where nobody would.
+/// How the program that takes over is started; null where none takes over.
 static PROGRAM: AtomicPtr<Program> = AtomicPtr::new(ptr::null_mut());
-/// What it has to roll back, the last first.
+/// What that program has to roll back, the last hook first.
 static ROLLBACKS: AtomicPtr<Rollback> = AtomicPtr::new(ptr::null_mut());
 
-/// Room for a number in digits, and a NUL byte.
+/// The size of a number in digits, with a NUL byte.
 const NUMBER_BYTES: usize = 16;
 
-/// Arguments and environment of the program that takes over, made before they are needed.
+/// Arguments and environment of the program that takes over, allocated before they are needed.
 struct Program {
     arguments: Vec<*const c_char>,
-    /// The last argument: the number of the descriptor, written when it is known.
+    /// The last argument: the number of a descriptor, written when it is known.
     descriptor: *mut [u8; NUMBER_BYTES],
     environment: Vec<*const c_char>,
-    /// What it is told first: the call.
+    /// The call: the first line of what is handed over.
     call: Vec<u8>,
     _strings: Vec<CString>,
 }
@@ -65,35 +65,35 @@ struct Rollback {
     next: *mut Rollback,
 }
 
-/// A handle on a rollback that would be taken over.
+/// A handle on a rollback that the program that takes over would run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RollbackHandle(*mut Rollback);
 
-/// Why this process can't go on.
+/// Why a call is ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) enum EndCause {
     /// A fault of hookmux's own.
     Fault,
-    /// SIGTERM came, and the work that was under way didn't look at it.
+    /// SIGTERM came, and the work in progress didn't react to it.
     Terminated,
 }
 
 extern "C" fn on_fault(_signal: c_int) {
     // SAFETY: getpid and _exit are async-signal-safe.
     unsafe {
-        // a child that shares our memory until its exec is not the call
+        // a child that shares our memory until its exec isn't the call
         if libc::getpid() != OWNER.load(Ordering::Relaxed) {
             libc::_exit(127);
         }
     }
-    end(Cause::Fault)
+    end_call(EndCause::Fault)
 }
 
-/// From here on a fault of this process (a segmentation fault, a stack overflow, a bus error, an
-/// abort) ends it as [`end`] does instead of by a signal, which libvirt would take for a failure.
+/// Installs handlers, so that a fault of this process (a segmentation fault, a stack overflow, a bus error, an
+/// abort) ends it as [`end_call`] does, not by a signal, which libvirt would take for a failure.
 ///
 /// The main thread's alternate signal stack is the standard library's, made for stack overflows.
-pub(crate) fn answer_faults_with(status: i32, terminated: i32) {
+pub(crate) fn install_fault_handlers(status: i32, terminated: i32) {
     FAULT_STATUS.store(status, Ordering::Relaxed);
     TERMINATED_STATUS.store(terminated, Ordering::Relaxed);
     // SAFETY: the handler does nothing but what a handler may; the structure is plain data.
@@ -103,23 +103,22 @@ pub(crate) fn answer_faults_with(status: i32, terminated: i32) {
         action.sa_sigaction = on_fault as extern "C" fn(c_int) as usize;
         action.sa_flags = libc::SA_ONSTACK;
         libc::sigemptyset(&raw mut action.sa_mask);
-        for signal in FAULTS {
+        for signal in FAULT_SIGNALS {
             libc::sigaction(signal, &raw const action, ptr::null_mut());
         }
     }
 }
 
-/// The answer is given: whatever happens from here on, this is the exit status, and nothing is
-/// rolled back.
-pub(crate) fn answered(status: i32) {
+/// Sets the exit status for whatever happens from here on, and prevents rollbacks: the answer is given.
+pub(crate) fn set_final_status(status: i32) {
     FAULT_STATUS.store(status, Ordering::Relaxed);
     TERMINATED_STATUS.store(status, Ordering::Relaxed);
     PROGRAM.store(ptr::null_mut(), Ordering::Relaxed);
 }
 
-/// Makes the program ready that ends what runs and rolls back what succeeded, should this process
-/// not be able to. Its last argument will be the number of the descriptor from which it reads what
-/// it is given; `call` is the first line of that.
+/// Prepares the program that ends running hooks and rolls back those that succeeded, in case this process
+/// can't. Its last argument will be the number of a descriptor, from which it reads what is handed over;
+/// `call` is the first line of that.
 pub(crate) fn prepare_take_over(arguments: &[&[u8]], environment: &[&[u8]], call: Vec<u8>) {
     let strings = |all: &[&[u8]]| -> Vec<CString> {
         all.iter().filter_map(|bytes| CString::new(*bytes).ok()).collect()
@@ -136,11 +135,11 @@ pub(crate) fn prepare_take_over(arguments: &[&[u8]], environment: &[&[u8]], call
         call,
         _strings: arguments.into_iter().chain(environment).collect(),
     };
-    // it is needed for as long as this process is there
+    // it is needed as long as this process lives
     PROGRAM.store(Box::leak(Box::new(program)), Ordering::Release);
 }
 
-/// Adds a rollback to what would be taken over, as one line.
+/// Adds a rollback, as one line, to what is handed over.
 pub(crate) fn add_rollback(mut line: Vec<u8>) -> RollbackHandle {
     line.push(b'\n');
     let next = ROLLBACKS.load(Ordering::Relaxed);
@@ -150,33 +149,33 @@ pub(crate) fn add_rollback(mut line: Vec<u8>) -> RollbackHandle {
     RollbackHandle(rollback)
 }
 
-/// This rollback has been run.
-pub(crate) fn rolled_back(handle: RollbackHandle) {
-    // SAFETY: handles are made by `add_rollback` alone, which never frees what they lead to.
+/// Notes that a rollback has been run.
+pub(crate) fn mark_rolled_back(handle: RollbackHandle) {
+    // SAFETY: only `add_rollback` makes handles, and it never frees what they point to.
     unsafe { (*handle.0).is_done.store(true, Ordering::Relaxed) }
 }
 
-/// A hook's process runs from here on. The child itself says so, before its exec: it may end this
-/// process before `spawn` has returned.
+/// Notes that a hook's process runs. The child itself calls it, before its exec: it may end this process
+/// before `spawn` has returned.
 pub(super) fn process_started(pid: i32) {
     if let Some(place) = ACTIVE.iter().find(|place| place.load(Ordering::Relaxed) == 0) {
         place.store(pid, Ordering::Relaxed);
     }
 }
 
-/// A hook's process is over: its number may come to mean another one.
-pub(crate) fn process_over(pid: i32) {
+/// Notes that a hook's process has ended: its pid may come to mean another process.
+pub(crate) fn process_ended(pid: i32) {
     if let Some(place) = ACTIVE.iter().find(|place| place.load(Ordering::Relaxed) == pid) {
         place.store(0, Ordering::Relaxed);
     }
 }
 
-/// Ends this process by the answer of its call. Where hooks run, or have to be rolled back, the same
-/// program takes its place and does that first.
-pub(crate) fn end(cause: Cause) -> ! {
+/// Ends this process with the answer of its call. Where hooks run, or have to be rolled back, the same program
+/// takes over and does that first.
+pub(crate) fn end_call(cause: EndCause) -> ! {
     let status = match cause {
-        Cause::Fault => FAULT_STATUS.load(Ordering::Relaxed),
-        Cause::Terminated => TERMINATED_STATUS.load(Ordering::Relaxed),
+        EndCause::Fault => FAULT_STATUS.load(Ordering::Relaxed),
+        EndCause::Terminated => TERMINATED_STATUS.load(Ordering::Relaxed),
     };
     // SAFETY: gettid has no precondition.
     let me = unsafe { libc::gettid() };
@@ -194,15 +193,15 @@ pub(crate) fn end(cause: Cause) -> ! {
             }
         }
     } else if first != Err(me) {
-        // another thread is at it, and ends this one too; a fault of that one itself goes on below
+        // another thread is doing it, and ends this one too; a fault of that thread itself goes on below
         super::pause(std::time::Duration::from_secs(MAX_END_SECONDS));
     }
     super::exit_now(status)
 }
 
-/// Executes the program that takes over, where one was prepared and has something to do. Returns
-/// where that can't be.
-fn take_over(cause: Cause, status: i32) {
+/// Executes the program that takes over, where one was prepared and has something to do. Returns where that
+/// isn't possible.
+fn take_over(cause: EndCause, status: i32) {
     let program = PROGRAM.load(Ordering::Acquire);
     let rollbacks = ROLLBACKS.load(Ordering::Acquire);
     if program.is_null() || (!is_any_active() && !is_any_left(rollbacks)) {
@@ -214,14 +213,14 @@ fn take_over(cause: Cause, status: i32) {
         let name = c"hookmux-take-over".as_ptr();
         let mut memory = libc::memfd_create(name, 0);
         if memory < 0 {
-            // no descriptor was left: those of ours are needed no more
+            // no descriptor was left: ours aren't needed any more
             libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
             memory = libc::memfd_create(name, 0);
         }
-        let to = Memory(memory);
+        let to = HandoverFile(memory);
         let mut is_whole = to.write(&(*program).call) && to.write(b"\n");
         is_whole &= to.write_number(status)
-            && to.write_number(c_int::from(cause == Cause::Terminated))
+            && to.write_number(c_int::from(cause == EndCause::Terminated))
             && to.write_number(super::watch::own_oom_score());
         for place in &ACTIVE {
             let pid = place.load(Ordering::Relaxed);
@@ -271,10 +270,10 @@ fn is_any_left(mut next: *mut Rollback) -> bool {
     false
 }
 
-/// The descriptor of what is handed over.
-struct Memory(c_int);
+/// A file in memory with what is handed over.
+struct HandoverFile(c_int);
 
-impl Memory {
+impl HandoverFile {
     fn write(&self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             // SAFETY: the bytes outlive the call.
@@ -288,7 +287,7 @@ impl Memory {
         true
     }
 
-    /// A number and a space.
+    /// Writes a number and a space.
     fn write_number(&self, number: c_int) -> bool {
         let mut buffer = [0; 12];
         self.write(super::decimal(number, &mut buffer)) && self.write(b" ")

@@ -1,13 +1,13 @@
-//! The only unsafe code: what neither the standard library nor nix offers.
+//! The only unsafe code: system calls that neither the standard library nor nix offers.
 #![allow(unsafe_code)]
 
 mod become_user;
-mod clock;
 mod drain;
 mod fault;
-mod place;
+mod local_time;
 mod signals;
 mod spawn;
+mod start_context;
 mod watch;
 
 use std::io;
@@ -17,22 +17,22 @@ use std::ptr;
 
 use libc::{c_int, c_uint};
 
-pub(crate) use clock::{Local, local_time, seconds_of};
-pub(crate) use drain::drain_apart;
+pub(crate) use drain::drain_in_background;
 pub(crate) use fault::{
-    Cause, RollbackHandle, add_rollback, answer_faults_with, answered, end, prepare_take_over,
-    process_over, rolled_back,
+    EndCause, RollbackHandle, add_rollback, end_call, install_fault_handlers, mark_rolled_back,
+    prepare_take_over, process_ended, set_final_status,
 };
-pub(crate) use place::remember_place;
+pub(crate) use local_time::{LocalTime, local_time, unix_seconds_of};
 pub(crate) use signals::is_pending;
 pub use signals::{block_at_start, restore_inherited};
 pub(crate) use spawn::spawn;
+pub(crate) use start_context::remember_start_context;
 pub(crate) use watch::{
-    be_last_for_oom_killer, inherit_oom_score, main_thread_switches, pause, processor_limit,
+    inherit_oom_score, lower_oom_score, main_thread_switches, pause, processor_limit,
     processor_time, start_thread,
 };
 
-/// A handle on a process that can't come to mean another one.
+/// Opens a handle on a process, which never comes to mean another process.
 ///
 /// # Errors
 /// As of `pidfd_open(2)`.
@@ -47,11 +47,11 @@ pub(crate) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     }
 }
 
-/// What this program is given where it takes over, by the process that it replaced.
+/// Returns the file that the replaced process hands over to the program that takes over.
 ///
 /// # Errors
-/// Nothing is open under that number.
-pub(crate) fn taken_over(descriptor: RawFd) -> io::Result<OwnedFd> {
+/// No file is open under this number.
+pub(crate) fn take_over_descriptor(descriptor: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: asking for a descriptor's flags changes nothing. Only the program that takes over
     // asks, once and before it opens anything: nobody else in it owns this descriptor.
     unsafe {
@@ -62,7 +62,7 @@ pub(crate) fn taken_over(descriptor: RawFd) -> io::Result<OwnedFd> {
     }
 }
 
-/// Signals the process behind a handle.
+/// Sends a signal to the process of a handle.
 ///
 /// # Errors
 /// As of `pidfd_send_signal(2)`.
@@ -80,14 +80,14 @@ pub(crate) fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<(
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Standard input, without the buffer that the standard library's handle comes with.
+/// Returns standard input without the buffer of the standard library's handle.
 pub(crate) fn standard_input() -> BorrowedFd<'static> {
     // SAFETY: descriptor 0 is open for the life of the process: the runtime opens /dev/null where
     // a caller left it closed, and nothing here closes it.
     unsafe { BorrowedFd::borrow_raw(0) }
 }
 
-/// Reads once into the room that a buffer has left; touches no more of it than is read.
+/// Reads once into a buffer's spare capacity. Touches no more of it than is read.
 ///
 /// # Errors
 /// As of `read(2)`.
@@ -103,10 +103,10 @@ pub(crate) fn read_into_room(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Re
     }
 }
 
-/// Signals a process by its number. Never a group: ours is libvirtd's.
+/// Sends a signal to a process by its pid. Never to a group: ours is libvirtd's.
 ///
 /// # Errors
-/// As of `kill(2)`; `EINVAL` for what is no single process.
+/// As of `kill(2)`; `EINVAL` for a number that isn't a single process.
 pub(crate) fn signal(pid: i32, signal: c_int) -> io::Result<()> {
     if pid <= 1 {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -116,17 +116,17 @@ pub(crate) fn signal(pid: i32, signal: c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Takes a child's end for news again: a caller may have left SIGCHLD ignored, and then the kernel
-/// forgets how children ended.
-pub(crate) fn heed_children() {
+/// Restores the default action of SIGCHLD: a caller may have left it ignored, and then the kernel forgets how
+/// children ended.
+pub(crate) fn restore_sigchld() {
     // SAFETY: the default disposition needs no handler.
     unsafe {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
     }
 }
 
-/// Marks all descriptors from `first` on close-on-exec: nothing that a caller left open reaches a
-/// hook. Kernels before 5.11 can't; libvirt leaves none open.
+/// Marks all descriptors from `first` on as close-on-exec, so that a hook inherits nothing that a caller
+/// left open. Kernels before 5.11 can't do that; libvirt leaves none open.
 pub(crate) fn close_on_exec_from(first: c_uint) {
     // SAFETY: only descriptor flags change.
     unsafe {
@@ -134,21 +134,21 @@ pub(crate) fn close_on_exec_from(first: c_uint) {
     }
 }
 
-/// One write to standard error; that it fails or is cut short changes nothing.
-pub(crate) fn say(bytes: &[u8]) {
+/// Writes to standard error, once. Errors and short writes are ignored.
+pub(crate) fn write_stderr(bytes: &[u8]) {
     // SAFETY: the bytes outlive the call.
     unsafe {
         libc::write(2, bytes.as_ptr().cast(), bytes.len());
     }
 }
 
-/// Ends the process now: no destructor, no thread is waited for.
+/// Ends the process at once: runs no destructor, waits for no thread.
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit has no precondition.
     unsafe { libc::_exit(status) }
 }
 
-/// A number in decimal digits, without an allocation.
+/// Formats a number in decimal digits, without an allocation.
 fn decimal(number: c_int, buffer: &mut [u8; 12]) -> &[u8] {
     let mut at = buffer.len();
     let mut rest = number.unsigned_abs();
@@ -169,37 +169,37 @@ fn decimal(number: c_int, buffer: &mut [u8; 12]) -> &[u8] {
 
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum ChildExit {
     Exited(i32),
     Killed(i32),
 }
 
-/// Tries to learn how a child ended.
-const END_TRIES: u32 = 3;
+/// How often the kernel is asked how a child ended.
+const MAX_WAITID_TRIES: u32 = 3;
 
-/// How a child of ours ended, if it has. It stays on the kernel's list, so that its number can't
-/// come to mean another process before [`reap`] takes it off.
+/// Returns how a child ended; `None` where it runs. It stays a zombie, so that its pid can't come to mean
+/// another process before [`reap`].
 ///
-/// What SIGCHLD told is told once: an answer that fails for now is asked for again at once.
-pub(crate) fn end_of(pid: i32) -> Option<End> {
+/// SIGCHLD comes only once: where the call fails, it is repeated at once.
+pub(crate) fn child_exit(pid: i32) -> Option<ChildExit> {
     // SAFETY: the structure is plain data, and outlives the call; its fields are read only where
     // the kernel says that they are set.
     unsafe {
         let mut info: libc::siginfo_t = MaybeUninit::zeroed().assume_init();
         let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
         let mut ask = || libc::waitid(libc::P_PID, pid as libc::id_t, &raw mut info, options);
-        let is_answered = (0..END_TRIES).any(|_| ask() == 0);
+        let is_answered = (0..MAX_WAITID_TRIES).any(|_| ask() == 0);
         if !is_answered || info.si_pid() != pid {
             return None;
         }
         Some(match info.si_code {
-            libc::CLD_EXITED => End::Exited(info.si_status()),
-            _ => End::Killed(info.si_status()),
+            libc::CLD_EXITED => ChildExit::Exited(info.si_status()),
+            _ => ChildExit::Killed(info.si_status()),
         })
     }
 }
 
-/// Takes a child off the kernel's list, if it has ended; whether it had.
+/// Reaps a child, if it has ended; tells whether it had.
 pub(crate) fn reap(pid: i32) -> bool {
     // SAFETY: a null status is allowed.
     unsafe { libc::waitpid(pid, ptr::null_mut(), libc::WNOHANG | libc::__WALL) == pid }

@@ -4,8 +4,8 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Signals as the kernel has them: 64 bits. The C libraries hide those that they use themselves
-/// from the functions on `sigset_t`, and these end a process too.
+/// The size of the kernel's signal set: 64 bits. The functions on `sigset_t` don't let us block the signals
+/// that the C library uses itself, and these end a process too.
 const SET_BYTES: usize = 8;
 
 /// The signals that were blocked when this process began.
@@ -15,8 +15,8 @@ const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
-/// What the kernel sends for a fault of the process itself; blocked, it would end the process.
-const FAULTS: u64 = bit(libc::SIGSEGV)
+/// Signals that the kernel sends for a fault of the process itself; where they are blocked, it ends the process.
+const FAULT_SIGNALS: u64 = bit(libc::SIGSEGV)
     | bit(libc::SIGBUS)
     | bit(libc::SIGABRT)
     | bit(libc::SIGILL)
@@ -24,17 +24,17 @@ const FAULTS: u64 = bit(libc::SIGSEGV)
     | bit(libc::SIGSYS)
     | bit(libc::SIGTRAP);
 
-/// The signals with which the C libraries cancel threads: glibc's, and musl's. They let them through in
-/// every new thread, and refuse them to `sigaction(2)`.
-const CANCEL_THREADS: [i32; 2] = [32, 33];
+/// The signals with which the C libraries cancel threads: glibc's, and musl's. They unblock them in every new
+/// thread, and don't allow them in `sigaction(2)`.
+const CANCEL_SIGNALS: [i32; 2] = [32, 33];
 
-/// Sets what the signals do with which the C libraries cancel threads: nothing (`SIG_IGN`), for nothing
-/// cancels threads here, and one that comes would end the process; or in a program that is to be
-/// executed what they did before (`SIG_DFL`). It is async-signal-safe.
-pub(super) fn set_cancelling(handler: libc::sighandler_t) {
-    // and no flags; the kernel's structure is shorter than this on every machine
+/// Sets the action of the signals with which the C libraries cancel threads. `SIG_IGN`: nothing cancels threads
+/// here, and such a signal would end the process. `SIG_DFL`: the action before, for a program that is to be
+/// executed. Async-signal-safe.
+pub(super) fn set_cancel_signals(handler: libc::sighandler_t) {
+    // no flags; the kernel's structure is shorter than this on every architecture
     let action = [handler, 0, 0, 0, 0, 0, 0, 0];
-    for signal in CANCEL_THREADS {
+    for signal in CANCEL_SIGNALS {
         // SAFETY: the kernel reads its structure from the array, and a set of the size that it is told.
         unsafe {
             libc::syscall(
@@ -48,10 +48,10 @@ pub(super) fn set_cancelling(handler: libc::sighandler_t) {
     }
 }
 
-/// Blocks every signal that isn't a fault. The program has the C library call it before `main` and
-/// the runtime: a signal that comes with the first instruction must not end a call.
+/// Blocks every signal that isn't a fault. The C library calls this before `main` and the runtime: a signal
+/// that comes with the first instruction must not end a call.
 pub extern "C" fn block_at_start() {
-    let blocked = !FAULTS;
+    let blocked = !FAULT_SIGNALS;
     let mut before = 0_u64;
     // SAFETY: both sets have the size that the kernel is told.
     unsafe {
@@ -63,13 +63,13 @@ pub extern "C" fn block_at_start() {
             SET_BYTES,
         );
     }
-    set_cancelling(libc::SIG_IGN);
+    set_cancel_signals(libc::SIG_IGN);
     INHERITED.store(before, Ordering::Relaxed);
 }
 
-/// Gives a command of a person's the signals back that it was started with.
+/// Restores the signal mask with which a person's command was started.
 pub fn restore_inherited() {
-    set_cancelling(libc::SIG_DFL);
+    set_cancel_signals(libc::SIG_DFL);
     let inherited = INHERITED.load(Ordering::Relaxed);
     // SAFETY: the set has the size that the kernel is told.
     unsafe {
@@ -83,7 +83,7 @@ pub fn restore_inherited() {
     }
 }
 
-/// Whether a signal that is blocked has come.
+/// Tells whether a blocked signal is pending.
 pub(crate) fn is_pending(signal: libc::c_int) -> bool {
     let mut set = MaybeUninit::uninit();
     // SAFETY: the set is read only where the call has filled it.

@@ -1,5 +1,5 @@
-//! Starting a program: by a child that shares our memory until its exec, as `vfork(2)` makes it. So
-//! the cost doesn't grow with our size, and the child can become somebody else on the way.
+//! Starts programs: a child shares our memory until its exec, as with `vfork(2)`. So the cost doesn't grow with
+//! our size, and the child can become another user before the exec.
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_void};
@@ -12,19 +12,19 @@ use std::sync::OnceLock;
 use libc::{c_char, c_int};
 
 use super::become_user::become_user;
-use super::signals::set_cancelling;
-use super::{fault, place, watch};
-use crate::machine::privileges::{Limits, Privileges};
+use super::signals::set_cancel_signals;
+use super::{fault, start_context, watch};
+use crate::machine::privileges::{Privileges, ResourceLimits};
 
-/// The child's stack until its exec, in bytes: system calls need little.
+/// The child's stack until its exec: system calls need little.
 const STACK_BYTES: usize = 32 * 1024;
 
-/// Starts a program in a session of its own, with these three as its standard streams, default
-/// signals and none blocked. All other descriptors of ours are close-on-exec. Where a step on the
-/// way fails, the program isn't run. Until [`fault::process_over`] it counts as a hook that runs.
+/// Starts a program in a session of its own, with these three standard streams, with default signal actions
+/// and no signal blocked. All other descriptors of ours are close-on-exec. Where a step before the exec
+/// fails, the program isn't run. Until [`fault::process_ended`] it counts as a hook that runs.
 ///
 /// # Errors
-/// The `errno` of the clone or of the exec; of any other step an error that names it.
+/// The `errno` of the clone or of the exec; for any other step an error that names it.
 pub(crate) fn spawn(
     path: &CStr,
     arguments: &[CString],
@@ -54,7 +54,7 @@ pub(crate) fn spawn(
     let pid = unsafe {
         let top = stack.as_mut_ptr().cast::<u8>().add(STACK_BYTES);
         let top = top.sub(top as usize % 16);
-        let before = block_all();
+        let before = block_all_signals();
         let pid = libc::clone(
             enter,
             top.cast::<c_void>(),
@@ -62,19 +62,19 @@ pub(crate) fn spawn(
             (&raw const child).cast_mut().cast::<c_void>(),
         );
         let error = io::Error::last_os_error();
-        restore(before);
+        restore_mask(before);
         if pid < 0 {
             return Err(error);
         }
         pid
     };
     let Some(failed) = child.failed.get() else { return Ok(pid) };
-    fault::process_over(pid);
+    fault::process_ended(pid);
     // SAFETY: a null status is allowed; the child has ended.
     unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
     Err(match failed {
-        Failed::Exec(error) => io::Error::from_raw_os_error(error),
-        Failed::Step(step, error) => {
+        SpawnFailure::Exec(error) => io::Error::from_raw_os_error(error),
+        SpawnFailure::Step(step, error) => {
             io::Error::other(format!("{step}: {}", io::Error::from_raw_os_error(error)))
         }
     })
@@ -91,7 +91,7 @@ extern "C" fn enter(child: *mut c_void) -> c_int {
 }
 
 /// Blocks all signals of this thread; returns those that were blocked.
-fn block_all() -> u64 {
+fn block_all_signals() -> u64 {
     let (all, mut before) = (u64::MAX, 0_u64);
     // SAFETY: both sets have the size that the kernel is told.
     unsafe {
@@ -101,7 +101,7 @@ fn block_all() -> u64 {
     before
 }
 
-fn restore(before: u64) {
+fn restore_mask(before: u64) {
     // SAFETY: as above.
     unsafe {
         let (before, none) = (&raw const before, ptr::null_mut::<u64>());
@@ -109,9 +109,8 @@ fn restore(before: u64) {
     }
 }
 
-/// The signals that this process ignores or handles, one bit each. An exec resets handlers by
-/// itself, but until then a handler of ours would run in the child. Looked up once: nothing changes
-/// them later.
+/// Returns the signals that this process ignores or handles, one bit each. An exec resets handlers by itself,
+/// but until then a handler of ours would run in the child. Looked up once: nothing changes them later.
 fn changed_signals() -> u64 {
     static CHANGED: OnceLock<u64> = OnceLock::new();
     *CHANGED.get_or_init(|| {
@@ -130,7 +129,7 @@ fn is_changed(signal: c_int) -> bool {
     }
 }
 
-fn rlimits(limits: &Limits) -> Vec<(c_int, libc::rlimit)> {
+fn rlimits(limits: &ResourceLimits) -> Vec<(c_int, libc::rlimit)> {
     [
         (libc::RLIMIT_NOFILE as c_int, limits.nofile),
         (libc::RLIMIT_AS as c_int, limits.address_space),
@@ -153,16 +152,16 @@ struct Child<'a> {
     streams: [RawFd; 3],
     limits: &'a [(c_int, libc::rlimit)],
     privileges: &'a Privileges,
-    /// The signals whose default has to be restored, one bit each.
+    /// The signals that need their default action back, one bit each.
     handled: u64,
     /// The step that failed, and `errno`: the child writes it, in our memory.
-    failed: Cell<Option<Failed>>,
+    failed: Cell<Option<SpawnFailure>>,
 }
 
 /// What a child could not do, and `errno`.
 #[derive(Clone, Copy)]
-enum Failed {
-    /// A step before the exec, as people are told of it.
+enum SpawnFailure {
+    /// A step before the exec, as messages name it.
     Step(&'static str, c_int),
     Exec(c_int),
 }
@@ -171,8 +170,8 @@ impl Child<'_> {
     /// Returns only where a step failed.
     ///
     /// # Safety
-    /// To be called in the child of a clone, by nobody else.
-    unsafe fn run(&self) -> Result<std::convert::Infallible, Failed> {
+    /// Only for the child of a clone.
+    unsafe fn run(&self) -> Result<std::convert::Infallible, SpawnFailure> {
         // SAFETY: plain system calls on memory that was made before the clone.
         unsafe {
             let mut default: libc::sigaction = MaybeUninit::zeroed().assume_init();
@@ -180,7 +179,7 @@ impl Child<'_> {
             for signal in (1..=64).filter(|signal| (self.handled >> (signal - 1)) & 1 == 1) {
                 check("sigaction", libc::sigaction(signal, &raw const default, ptr::null_mut()))?;
             }
-            set_cancelling(libc::SIG_DFL);
+            set_cancel_signals(libc::SIG_DFL);
             fault::process_started(libc::getpid());
             check("setsid", libc::setsid())?;
             for (target, stream) in (0..).zip(self.streams) {
@@ -192,7 +191,7 @@ impl Child<'_> {
             }
             watch::restore_oom_score();
             if self.privileges.is_drop_in {
-                place::restore_place();
+                start_context::restore_start_context();
             }
             for (resource, limit) in self.limits {
                 check("setrlimit", libc::setrlimit(*resource as _, limit))?;
@@ -201,21 +200,22 @@ impl Child<'_> {
                 check("setpriority", libc::setpriority(libc::PRIO_PROCESS as _, 0, nice))?;
             }
             if let Some(identity) = &self.privileges.identity {
-                become_user(identity).map_err(|(step, error)| Failed::Step(step.name(), error))?;
+                become_user(identity)
+                    .map_err(|(step, error)| SpawnFailure::Step(step.name(), error))?;
             }
-            restore(0);
+            restore_mask(0);
             libc::execve(self.path, self.argv.cast(), self.envp.cast());
-            Err(Failed::Exec(*libc::__errno_location()))
+            Err(SpawnFailure::Exec(*libc::__errno_location()))
         }
     }
 }
 
-fn check(step: &'static str, result: c_int) -> Result<(), Failed> {
+fn check(step: &'static str, result: c_int) -> Result<(), SpawnFailure> {
     if result >= 0 {
         return Ok(());
     }
     // SAFETY: the address is always good.
-    Err(Failed::Step(step, unsafe { *libc::__errno_location() }))
+    Err(SpawnFailure::Step(step, unsafe { *libc::__errno_location() }))
 }
 
 fn pointers(strings: &[CString]) -> Vec<*mut c_char> {

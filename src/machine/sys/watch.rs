@@ -1,4 +1,4 @@
-//! The thread that watches over this process: its start, and what it asks the kernel.
+//! The thread of the watchdog: its start, and what it asks the kernel.
 
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use libc::c_int;
 
-/// The thread's stack, in bytes: it calls little. A mapping of its own would cost more than the
-/// thread.
+/// The thread's stack: it calls little. A mapping of its own would cost more than the thread.
 const STACK_BYTES: usize = 32 * 1024;
 
 #[repr(align(4096))]
@@ -17,16 +16,16 @@ struct Stack([MaybeUninit<u8>; STACK_BYTES]);
 
 static mut STACK: Stack = Stack([MaybeUninit::uninit(); STACK_BYTES]);
 
-/// This process's own value of `oom_score_adj`, given back to hooks; [`UNKNOWN_SCORE`] where it was
-/// not changed.
+/// The value of `oom_score_adj` with which this process was started, restored for hooks;
+/// [`UNKNOWN_SCORE`] where it was not changed.
 static OOM_SCORE: AtomicI32 = AtomicI32::new(UNKNOWN_SCORE);
-/// No value that the kernel has: -1000 to 1000.
+/// Not a value of the kernel's: those are -1000 to 1000.
 const UNKNOWN_SCORE: c_int = c_int::MIN;
 
-/// Starts the one thread of this kind. It ends with the process.
+/// Starts the thread. There is one only, and it ends with the process.
 ///
 /// # Errors
-/// The `errno` of `pthread_create(3)`: no room for another thread.
+/// The `errno` of `pthread_create(3)`: no other thread is possible.
 pub(crate) fn start_thread(run: fn() -> !) -> std::io::Result<()> {
     extern "C" fn enter(run: *mut c_void) -> *mut c_void {
         // SAFETY: the pointer is that of the function that `start_thread` was given.
@@ -52,7 +51,7 @@ pub(crate) fn start_thread(run: fn() -> !) -> std::io::Result<()> {
     if error == 0 { Ok(()) } else { Err(std::io::Error::from_raw_os_error(error)) }
 }
 
-/// Processor time of this process, all its threads together.
+/// Returns the processor time of this process, with all its threads.
 pub(crate) fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the structure outlives the call.
@@ -61,7 +60,7 @@ pub(crate) fn processor_time() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// The processor time after which the kernel ends this process by SIGKILL; `None` without a limit.
+/// Returns the processor time after which the kernel kills this process; `None` without a limit.
 pub(crate) fn processor_limit() -> Option<Duration> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the structure outlives the call.
@@ -71,8 +70,8 @@ pub(crate) fn processor_limit() -> Option<Duration> {
     seconds.map(|seconds| Duration::from_secs(seconds.max(1)))
 }
 
-/// How often the main thread has been switched to and away from: a number that stands still while it
-/// waits for one thing. `None` without /proc.
+/// Returns the number of context switches of the main thread: it stays the same while the thread waits for one
+/// thing. `None` without /proc.
 pub(crate) fn main_thread_switches() -> Option<u64> {
     let mut buffer = [0_u8; 4096];
     // the process's own file is that of its main thread
@@ -85,33 +84,31 @@ pub(crate) fn main_thread_switches() -> Option<u64> {
     numbers.reduce(u64::wrapping_add)
 }
 
-/// Makes this process the last that the kernel ends where memory runs out. Where it may not, nothing
-/// changes.
-pub(crate) fn be_last_for_oom_killer() {
+/// Makes this process the last that the OOM killer ends. Without the right to do that, nothing changes.
+pub(crate) fn lower_oom_score() {
     let mut buffer = [0_u8; 16];
     let own = read_small(OOM_FILE, &mut buffer)
         .and_then(|text| std::str::from_utf8(text.trim_ascii()).ok()?.parse().ok());
     let Some(own) = own else { return };
-    // before it is changed: a child that is made meanwhile must find it
+    // before it is changed: a child that is made in between needs it
     OOM_SCORE.store(own, Ordering::SeqCst);
-    // without CAP_SYS_RESOURCE a process may go back to 0, where it was started with more
+    // without CAP_SYS_RESOURCE a process may go back to 0 where it was started with more
     if !write_small(OOM_FILE, b"-1000") && (own <= 0 || !write_small(OOM_FILE, b"0")) {
         OOM_SCORE.store(UNKNOWN_SCORE, Ordering::SeqCst);
     }
 }
 
-/// This process's own value of `oom_score_adj`, for the program that takes its place.
+/// Returns the value of `oom_score_adj` with which this process was started, for the program that takes over.
 pub(super) fn own_oom_score() -> c_int {
     OOM_SCORE.load(Ordering::SeqCst)
 }
 
-/// Takes over that value: the kernel has kept what was set before the exec.
+/// Notes that value in the program that takes over: the kernel keeps the changed value across the exec.
 pub(crate) fn inherit_oom_score(own: c_int) {
     OOM_SCORE.store(own, Ordering::SeqCst);
 }
 
-/// Gives a child, before its exec, the value of `oom_score_adj` that this process was started with.
-/// Allocates nothing.
+/// Restores that value in a child, before its exec. Allocates nothing.
 pub(super) fn restore_oom_score() {
     let own = OOM_SCORE.load(Ordering::SeqCst);
     if own == UNKNOWN_SCORE {
@@ -149,7 +146,7 @@ fn write_small(path: &std::ffi::CStr, bytes: &[u8]) -> bool {
     }
 }
 
-/// Waits without looking at signals.
+/// Sleeps; signals are not looked at.
 pub(crate) fn pause(time: Duration) {
     let time = libc::timespec {
         tv_sec: time.as_secs().try_into().unwrap_or(0),

@@ -6,7 +6,7 @@ use std::io;
 use serde::de::DeserializeOwned;
 
 use super::unreadable::Unreadable;
-use crate::state::{Dir, Shut, format};
+use crate::state::{Dir, DirRefusal, format};
 
 /// The version of both formats. Raised when what an older version reads from one would be wrong.
 pub(super) const FORMAT: u32 = 1;
@@ -24,9 +24,9 @@ pub(super) fn read<T: DeserializeOwned>(
     // what lies in a directory of others isn't ours
     let is_absence = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-            || Shut::of(error).is_some()
+            || DirRefusal::of(error).is_some()
     };
-    let file = match directory.look(name) {
+    let file = match directory.entry_metadata(name) {
         Ok(file) => file,
         Err(error) if is_absence(&error) => return Ok(None),
         // what waits and can't be looked at may be a failure: the gate stays shut
@@ -74,7 +74,7 @@ pub(super) fn write(directory: &Dir, name: &str, bytes: &[u8]) -> io::Result<()>
 /// Whether something else stands in a directory's place.
 fn is_no_directory(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotADirectory
-        || Shut::of(error).is_some_and(|shut| !shut.is_of_others())
+        || DirRefusal::of(error).is_some_and(|shut| !shut.is_of_others())
 }
 
 /// Gives something another name, under which nobody looks for it.

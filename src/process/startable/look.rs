@@ -161,5 +161,5 @@ fn reach(path: &Path, walker: Walker<'_>) -> Result<(), Cause> {
 }
 
 fn beginning(path: &Path) -> Option<Vec<u8>> {
-    files::beginning(path, BEGINNING_BYTES as u64).ok()
+    files::read_beginning(path, BEGINNING_BYTES as u64).ok()
 }

@@ -17,7 +17,7 @@ use crate::queue::read::Unread;
 use crate::queue::waiting::Obstacle;
 use crate::record::mover;
 use crate::record::recorder::{Place, Recorder};
-use crate::state::locks::{self, Holder, Lock, Unlocked};
+use crate::state::locks::{self, HookLock, LockError, LockHolder};
 use crate::trust::Trust;
 use crate::verdict;
 
@@ -58,7 +58,7 @@ impl Shift<'_> {
         if is_suspect(head) && self.active.iter().any(|active| is_suspect(&active.head)) {
             return Tried::Blocked(Obstacle::Suspect);
         }
-        let holder = Holder::new(&head.hook, &head.execution);
+        let holder = LockHolder::new(&head.hook, &head.execution);
         let lock = match &head.lock {
             None => None,
             Some(name) if busy.contains(name) => {
@@ -66,7 +66,7 @@ impl Shift<'_> {
             }
             Some(name) => match locks::try_take(&self.settings.runtime_dir, name, &holder) {
                 Ok(lock) => Some(lock),
-                Err(Unlocked::Trouble(error)) => {
+                Err(LockError::Failed(error)) => {
                     let what = format!("the lock `{name}` can't be taken: {error}");
                     let mut head = head.clone();
                     head.attempts = head.attempts.saturating_add(1);
@@ -88,7 +88,7 @@ impl Shift<'_> {
     fn start(
         &mut self,
         mut head: Head,
-        lock: Option<Lock>,
+        lock: Option<HookLock>,
         null: &dyn Fn() -> io::Result<File>,
     ) -> Option<Box<Job>> {
         let body = match self.queue.body(&head) {

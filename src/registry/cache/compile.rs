@@ -14,9 +14,9 @@ use super::{Task, not_trusted, reading};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::registration::{EXTENSION, Registration};
 use crate::registry::{self, Registry};
-use crate::search::State;
-use crate::search::directory::{self, Entry};
-use crate::trust::{Fault, Trust};
+use crate::search::EntryState;
+use crate::search::directory::{self, FoundEntry};
+use crate::trust::{Trust, TrustFault};
 
 /// How often everything is looked at because a source went away meanwhile.
 const ATTEMPTS: usize = 16;
@@ -34,7 +34,7 @@ struct Compiled {
 
 /// Where a source lies, and what it is.
 struct Place<'a> {
-    entry: &'a Entry,
+    entry: &'a FoundEntry,
     root: &'a Root,
     directory: &'a Directory,
     is_directory_trusted: bool,
@@ -138,7 +138,7 @@ impl Task<'_> {
         let mut source = NewSource {
             root: entry.root,
             name: entry.name.clone(),
-            is_active: entry.state == State::Active,
+            is_active: entry.state == EntryState::Active,
             is_settled: seen.is_settled(self.start)
                 && !is_doubtful(entry, seen.leads_to_regular_file()),
             seen,
@@ -155,7 +155,8 @@ impl Task<'_> {
         if let Err((path, refusal)) =
             self.check_way(|| entry.path.clone(), &seen, is_directory_trusted)
         {
-            let may_be_gone = matches!(refusal.fault, Fault::Missing | Fault::Unreadable(_));
+            let may_be_gone =
+                matches!(refusal.fault, TrustFault::Missing | TrustFault::Unreadable(_));
             if may_be_gone && place.is_worth_another(attempt, &seen) {
                 return Err(Gone);
             }
@@ -208,7 +209,7 @@ impl Task<'_> {
 }
 
 impl<'a> Place<'a> {
-    fn find(entry: &'a Entry, roots: &'a [Root], trusted: &[bool]) -> Option<Place<'a>> {
+    fn find(entry: &'a FoundEntry, roots: &'a [Root], trusted: &[bool]) -> Option<Place<'a>> {
         let root = roots.get(entry.root)?;
         let directory = root.directory.as_ref()?;
         Some(Place { entry, root, directory, is_directory_trusted: *trusted.get(entry.root)? })
@@ -226,14 +227,14 @@ fn problem(diagnostic: Diagnostic) -> Vec<u8> {
 }
 
 /// What could become a registration without its directory changing.
-fn is_registration(entry: &&Entry) -> bool {
+fn is_registration(entry: &&FoundEntry) -> bool {
     Path::new(&entry.name).extension().is_some_and(|end| end == EXTENSION)
-        && directory::left_behind(&entry.name).is_none()
+        && directory::leftover_reason(&entry.name).is_none()
 }
 
 /// A file that was passed over though it is one now: it couldn't be looked at, or wasn't there yet.
-fn is_doubtful(entry: &Entry, is_file: bool) -> bool {
-    is_file && matches!(entry.state, State::Skipped(_))
+fn is_doubtful(entry: &FoundEntry, is_file: bool) -> bool {
+    is_file && matches!(entry.state, EntryState::Skipped(_))
 }
 
 fn is_missing(path: &Path) -> bool {

@@ -30,7 +30,7 @@ use crate::config::settings::{Settings, TrustPolicy};
 use crate::config::triggers::Triggers;
 use crate::machine::clock;
 use crate::registry::{self, Registry};
-use crate::trust::{Fault, Refusal, Trust};
+use crate::trust::{Refusal, Trust, TrustFault};
 
 /// What a call could mean. `trust` may have walked directories just before.
 pub fn load(settings: &Settings, trust: &Trust, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
@@ -144,7 +144,10 @@ impl Task<'_> {
             let refusal = match self.check_way(path, &source.seen, is_trusted) {
                 Ok(()) if source.finding == Finding::Unread => return None,
                 // it may just have gone away
-                Err((_, Refusal { fault: Fault::Missing | Fault::Unreadable(_), .. })) => {
+                Err((
+                    _,
+                    Refusal { fault: TrustFault::Missing | TrustFault::Unreadable(_), .. },
+                )) => {
                     return None;
                 }
                 checked => checked.err().map(|(path, refusal)| not_trusted(&path, &refusal)),

@@ -9,7 +9,7 @@ use crate::config::diagnostic::{Diagnostic, Kind};
 use crate::config::registration::MAX_REGISTRATION_BYTES;
 use crate::config::settings::TrustPolicy;
 use crate::machine::files;
-use crate::trust::{Fault, Trust};
+use crate::trust::{Trust, TrustFault};
 
 /// How often a file is read again because it was written to meanwhile.
 const READS: usize = 3;
@@ -41,7 +41,7 @@ pub(super) fn read(
     if policy == TrustPolicy::Refuse {
         trust.file(path).map_err(|refusal| {
             let Diagnostic { message, kind, .. } = not_trusted(path, &refusal);
-            let may_pass = matches!(refusal.fault, Fault::Missing | Fault::Unreadable(_));
+            let may_pass = matches!(refusal.fault, TrustFault::Missing | TrustFault::Unreadable(_));
             Trouble { message, kind, may_pass }
         })?;
     }
@@ -49,7 +49,7 @@ pub(super) fn read(
     super::tests::note_read(path);
     // should it have become a pipe, it isn't waited for
     let (mut file, _) = match policy {
-        TrustPolicy::Refuse => files::open_asked(path)?,
+        TrustPolicy::Refuse => files::open_known_regular(path)?,
         TrustPolicy::Warn => files::open_regular(path)?,
     };
     let mut reads = 1;

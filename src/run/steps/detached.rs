@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{Obstacle, Prepared, StepRunner};
 use crate::hook::Style;
-use crate::libvirt::document::MAX_BYTES;
+use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{files, ulid};
 use crate::observer::{HookRun, Notice};
 use crate::plan::Step;
@@ -22,8 +22,9 @@ impl StepRunner<'_> {
         let queued = self.check(&step, number, ends).and_then(|()| {
             // the guest's own is gone when the job runs after `release`
             let own = self.launcher.started.take();
-            let started =
-                own.as_ref().and_then(|path| files::read_regular(path, MAX_BYTES as u64).ok());
+            let started = own
+                .as_ref()
+                .and_then(|path| files::read_regular(path, MAX_DOCUMENT_BYTES as u64).ok());
             self.launcher.started = started
                 .as_ref()
                 .map(|_| item::started_path(&self.launcher.occasion.settings.runtime_dir, &id));

@@ -30,7 +30,7 @@ impl StepRunner<'_> {
         input: &Snapshot,
         ends: Instant,
     ) -> Option<Vec<u8>> {
-        if !watchdog::is_on() || self.launcher.occasion.call.class() != Class::Gate {
+        if !watchdog::is_active() || self.launcher.occasion.call.class() != Class::Gate {
             return None;
         }
         let launch =
@@ -61,10 +61,10 @@ impl StepRunner<'_> {
         self.launcher.supervisor.turn_deaf();
         let ends = Instant::now() + ROLLBACK_TIME;
         for tried in tried.iter().rev().filter(|tried| tried.run.failure.is_none()) {
-            watchdog::go_on();
+            watchdog::progress();
             if tried.step.has(Part::Rollback) {
                 self.roll_back_one(tried, ends);
-                tried.left.into_iter().for_each(sys::rolled_back);
+                tried.left.into_iter().for_each(sys::mark_rolled_back);
             }
         }
     }

@@ -10,7 +10,7 @@ use super::no_act;
 use crate::config::settings::{FAILURES, Retention};
 use crate::machine::{clock, ulid};
 use crate::state::Dir;
-use crate::state::format::{self, Newer};
+use crate::state::format::{self, NewerFormat};
 
 /// How an act went.
 pub(super) const DONE: &str = "done";
@@ -67,7 +67,7 @@ pub(super) struct Acts {
     /// The newest first.
     pub entries: Vec<Entry>,
     /// How many are a newer version's, and one of them.
-    pub newer: Option<(usize, Newer)>,
+    pub newer: Option<(usize, NewerFormat)>,
     /// How many can't be read, or are no acts.
     pub odd: usize,
 }
@@ -110,7 +110,7 @@ pub(super) fn read(
             Ok(_) => {}
             // removed meanwhile
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => match Newer::of(&error) {
+            Err(error) => match NewerFormat::of(&error) {
                 Some(newer) => {
                     acts.newer = Some((acts.newer.map_or(1, |(count, _)| count + 1), newer));
                 }
@@ -131,7 +131,7 @@ fn read_one(directory: &Dir, id: &str) -> io::Result<Entry> {
 /// The ids, the oldest first.
 fn ids(directory: &Dir) -> io::Result<Vec<String>> {
     let names = directory.names()?.into_iter().filter_map(|name| name.into_string().ok());
-    let mut ids: Vec<String> = names.filter(|name| ulid::is_one(name)).collect();
+    let mut ids: Vec<String> = names.filter(|name| ulid::is_valid(name)).collect();
     ids.sort_unstable();
     Ok(ids)
 }
@@ -143,7 +143,7 @@ pub(crate) fn prune(state_dir: &Dir, retention: &Retention) {
     let Ok(ids) = ids(&directory) else { return };
     let now = clock::unix_time();
     let age = |id: &str| {
-        let made = Duration::from_millis(ulid::milliseconds(id).unwrap_or_default());
+        let made = Duration::from_millis(ulid::unix_milliseconds(id).unwrap_or_default());
         (made <= now + CLOCKS_DIFFER).then(|| now.saturating_sub(made))
     };
     let (past, future): (Vec<String>, Vec<String>) =
@@ -164,9 +164,9 @@ pub(crate) fn prune(state_dir: &Dir, retention: &Retention) {
 fn sweep(directory: &Dir) {
     for name in directory.names().unwrap_or_default() {
         let is_ours = name.to_str().is_some_and(|name| {
-            name.ends_with(".new") && name.split('.').next().is_some_and(ulid::is_one)
+            name.ends_with(".new") && name.split('.').next().is_some_and(ulid::is_valid)
         });
-        let modified = directory.look(&name).and_then(|file| file.modified());
+        let modified = directory.entry_metadata(&name).and_then(|file| file.modified());
         let is_old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > LEFT_FOR));
         if is_ours && is_old {
             let _ = directory.remove(&name);

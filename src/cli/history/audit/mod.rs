@@ -17,8 +17,8 @@ use crate::cli::output::Output;
 use crate::cli::{End, Place, person};
 use crate::config;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
-use crate::machine::{clock, cut, ulid};
-use crate::state::Found;
+use crate::machine::{clock, truncate, ulid};
+use crate::state::DirPresence;
 use crate::trust::Trust;
 use file::FAILED;
 pub(crate) use file::{Entry, prune};
@@ -65,7 +65,7 @@ impl Act {
             Err(error) => (FAILED, Some(format!("{error:#}"))),
         };
         let user = &place.surroundings.user;
-        let hidden = |text: &str, most| cut::beginning(&secrets::hide(text), most).to_owned();
+        let hidden = |text: &str, most| truncate::keep_start(&secrets::hide(text), most).to_owned();
         let entry = Entry {
             format: file::FORMAT,
             id: ulid::new(),
@@ -105,7 +105,7 @@ fn keep(place: &Place, entry: &Entry) -> Result<(), String> {
         return Err("hookmux.yaml can't be read, and would say where".to_owned());
     }
     // who may do nothing here gets no directories for having tried
-    let is_there = matches!(state_dir.judge(), Ok(Found::There));
+    let is_there = matches!(state_dir.judge(), Ok(DirPresence::Present));
     if entry.outcome == FAILED && surroundings.user != 0 && !is_there {
         return Ok(());
     }
@@ -140,7 +140,7 @@ fn words() -> Vec<String> {
     secrets::hide_words(&all)
         .into_iter()
         .map_while(|word| {
-            let word = cut::beginning(&word, left).to_owned();
+            let word = truncate::keep_start(&word, left).to_owned();
             left = left.saturating_sub(word.len() + 1);
             (left > 0).then_some(word)
         })

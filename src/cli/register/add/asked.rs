@@ -274,7 +274,7 @@ impl Asker<'_> {
 
     fn refusal(&mut self, refusal: &Refusal, path: &Path) -> anyhow::Result<()> {
         let ground = self.ground();
-        let faults = self.trust.all_faults(path);
+        let faults = self.trust.all_refusals(path);
         let is_script = self.arguments.what == Path::new("script");
         let fix = match faults.iter().all(|fault| ground.has(&fault.path)) {
             false if is_script && path.is_file() => Some(self.take_over(path)),

@@ -15,7 +15,7 @@ use crate::mend::{self, Ground};
 use crate::process::supervise::Supervisor;
 use crate::process::users;
 use crate::registry::{Source, called, matching};
-use crate::search::State;
+use crate::search::EntryState;
 use crate::trust::Trust;
 
 /// Checks drafts.
@@ -40,7 +40,7 @@ impl Checker<'_> {
             if let Some(top) = registry::find(sources, name).first() {
                 let path = top.path.display();
                 return Some(match (registry::read(top), &top.state) {
-                    (_, State::Disabled(_)) => format!(
+                    (_, EntryState::Disabled(_)) => format!(
                         "{path} disables `{name}`: `{}` first, or give --replace",
                         own(self.settings, &["enable", name])
                     ),

@@ -1,14 +1,14 @@
-//! Parts of texts that are too long. No character is cut in two.
+//! Shortens texts that are too long. No character is split.
 
-/// The longest beginning of at most so many bytes.
-pub(crate) fn beginning(text: &str, max_bytes: usize) -> &str {
+/// Returns the longest beginning of a text that has at most `max_bytes` bytes.
+pub(crate) fn keep_start(text: &str, max_bytes: usize) -> &str {
     let fits = |end: &usize| text.is_char_boundary(*end);
     let end = (0..=max_bytes.min(text.len())).rev().find(fits).unwrap_or_default();
     &text[..end]
 }
 
-/// The longest end of at most so many bytes.
-pub(crate) fn end(text: &str, max_bytes: usize) -> &str {
+/// Returns the longest end of a text that has at most `max_bytes` bytes.
+pub(crate) fn keep_end(text: &str, max_bytes: usize) -> &str {
     let fits = |begin: &usize| text.is_char_boundary(*begin);
     let begin = (text.len().saturating_sub(max_bytes)..text.len()).find(fits);
     &text[begin.unwrap_or(text.len())..]
@@ -24,8 +24,8 @@ mod tests {
         let beginnings = ["", "a", "a", "aä", "aä", "aä", "aä€", text, text];
         let ends = ["", "b", "b", "b", "€b", "€b", "ä€b", text, text];
         for (max_bytes, (first, last)) in beginnings.into_iter().zip(ends).enumerate() {
-            assert_eq!((beginning(text, max_bytes), end(text, max_bytes)), (first, last));
+            assert_eq!((keep_start(text, max_bytes), keep_end(text, max_bytes)), (first, last));
         }
-        assert_eq!((beginning("", 3), end("", 3)), ("", ""));
+        assert_eq!((keep_start("", 3), keep_end("", 3)), ("", ""));
     }
 }

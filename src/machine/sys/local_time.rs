@@ -1,10 +1,10 @@
-//! Local time, as the C library knows it: `TZ`, else `/etc/localtime`.
+//! LocalTime time, as the C library knows it: `TZ`, else `/etc/localtime`.
 
 use std::mem::MaybeUninit;
 
-/// A time of day and a date, as people have them.
+/// A local date and time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Local {
+pub(crate) struct LocalTime {
     pub year: i32,
     /// From 1.
     pub month: i32,
@@ -14,9 +14,9 @@ pub(crate) struct Local {
     pub second: i32,
 }
 
-/// The local time of a number of seconds since 1970; `None` where the year doesn't fit.
-pub(crate) fn local_time(seconds: i64) -> Option<Local> {
-    // where the C library's time has 32 bits, it isn't one
+/// Returns the local time of a number of seconds since 1970; `None` where the year doesn't fit.
+pub(crate) fn local_time(seconds: i64) -> Option<LocalTime> {
+    // not a useless conversion where the C library's time has 32 bits
     #[allow(clippy::useless_conversion)]
     let seconds = seconds.try_into().ok()?;
     let mut broken = MaybeUninit::<libc::tm>::uninit();
@@ -27,7 +27,7 @@ pub(crate) fn local_time(seconds: i64) -> Option<Local> {
         }
         broken.assume_init()
     };
-    Some(Local {
+    Some(LocalTime {
         year: broken.tm_year + 1900,
         month: broken.tm_mon + 1,
         day: broken.tm_mday,
@@ -37,8 +37,8 @@ pub(crate) fn local_time(seconds: i64) -> Option<Local> {
     })
 }
 
-/// Seconds since 1970 of a local time; `None` where there is no such time.
-pub(crate) fn seconds_of(local: &Local) -> Option<i64> {
+/// Returns the seconds since 1970 of a local time; `None` where there is no such time.
+pub(crate) fn unix_seconds_of(local: &LocalTime) -> Option<i64> {
     // SAFETY: a structure of numbers and a pointer, for which zero is a value.
     let mut broken: libc::tm = unsafe { MaybeUninit::zeroed().assume_init() };
     broken.tm_year = local.year - 1900;
@@ -47,7 +47,7 @@ pub(crate) fn seconds_of(local: &Local) -> Option<i64> {
     broken.tm_hour = local.hour;
     broken.tm_min = local.minute;
     broken.tm_sec = local.second;
-    // the library is to find out whether it is summer
+    // the library finds out whether daylight saving time holds
     broken.tm_isdst = -1;
     // SAFETY: the structure is good for the call, and ours.
     let seconds = unsafe { libc::mktime(&raw mut broken) };

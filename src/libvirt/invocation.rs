@@ -1,4 +1,4 @@
-//! How hookmux was called, by `argv[0]`.
+//! Finds out from `argv[0]` how hookmux was called.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -7,29 +7,29 @@ use std::path::{Path, PathBuf};
 use super::driver::{DEFAULT_HOOKS_DIR, Driver};
 use super::program;
 
-/// Whether `argv[0]` is a name under which an adopted script is called: a hookmux there is one too
-/// many, and has nothing to say.
+/// Tells whether `argv[0]` is the name of an adopted script. A hookmux that is called by this name does nothing:
+/// another one has called it.
 pub fn is_adopted_name(argv0: &OsStr) -> bool {
     let base = argv0.as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     base.strip_suffix(b".adopted")
         .is_some_and(|name| Driver::from_name(OsStr::from_bytes(name)).is_some())
 }
 
-/// How hookmux was called: by libvirt, as one driver's hook.
+/// A call by libvirt, as the hook program of one driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Front {
+pub struct Invocation {
     pub driver: Driver,
-    /// The hooks directory as libvirt named it; links are not resolved.
+    /// The hooks directory as libvirt names it; links are not resolved.
     pub hooks_dir: PathBuf,
     /// Called from `<driver>.d/`, beside somebody else's main script (libvirt 6.5 and later).
-    pub beside: bool,
+    pub is_beside: bool,
 }
 
-impl Front {
-    /// Reads `argv[0]`; `None` where it names no driver, that is, on the command line.
-    pub fn from_argv0(argv0: &OsStr) -> Option<Front> {
+impl Invocation {
+    /// Parses `argv[0]`. Returns `None` where it names no driver: then this is a command.
+    pub fn from_argv0(argv0: &OsStr) -> Option<Invocation> {
         let path = Path::new(argv0);
-        // `file_name` would forgive a trailing slash, which no caller of a hook uses.
+        // `file_name` would accept a trailing slash, which no caller of a hook uses
         let base = argv0.as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         if let Some(driver) = Driver::from_name(OsStr::from_bytes(base)) {
@@ -38,17 +38,21 @@ impl Front {
                 None if argv0.as_bytes().contains(&b'/') => PathBuf::from("/"),
                 None => PathBuf::from(DEFAULT_HOOKS_DIR),
             };
-            return Some(Front { driver, hooks_dir, beside: false });
+            return Some(Invocation { driver, hooks_dir, is_beside: false });
         }
         let copy = || {
             let driver = program::driver_of_copy(base)?;
-            Some(Front { driver, hooks_dir: PathBuf::from(DEFAULT_HOOKS_DIR), beside: false })
+            Some(Invocation {
+                driver,
+                hooks_dir: PathBuf::from(DEFAULT_HOOKS_DIR),
+                is_beside: false,
+            })
         };
-        Front::beside(parent).or_else(copy)
+        Invocation::beside(parent).or_else(copy)
     }
 
-    /// Whatever its name is, a link in a driver's directory was put there to be called by libvirt.
-    fn beside(parent: Option<&Path>) -> Option<Front> {
+    /// Recognises a link in a driver's directory, whatever its name: it is there to be called by libvirt.
+    fn beside(parent: Option<&Path>) -> Option<Invocation> {
         let parent = parent?;
         let directory = parent.file_name()?.as_bytes().strip_suffix(b".d")?;
         let driver = Driver::from_name(OsStr::from_bytes(directory))?;
@@ -57,7 +61,7 @@ impl Front {
             Some(up) => up.to_path_buf(),
             None => PathBuf::from("/"),
         };
-        Some(Front { driver, hooks_dir: up, beside: true })
+        Some(Invocation { driver, hooks_dir: up, is_beside: true })
     }
 }
 
@@ -110,8 +114,8 @@ mod tests {
             ("/", None),
         ];
         for (argv0, expected) in table {
-            let front = Front::from_argv0(OsStr::new(argv0));
-            let seen = front.as_ref().map(|f| (f.driver, f.hooks_dir.as_path(), f.beside));
+            let invocation = Invocation::from_argv0(OsStr::new(argv0));
+            let seen = invocation.as_ref().map(|f| (f.driver, f.hooks_dir.as_path(), f.is_beside));
             assert_eq!(seen, expected.map(|(d, p, b)| (d, Path::new(p), b)), "argv[0] {argv0:?}");
         }
     }
