@@ -25,7 +25,7 @@ pub mod config {
 }
 pub mod document {
     pub mod facts {
-        pub use crate::document::facts::Facts;
+        pub use crate::document::facts::DocumentFacts;
     }
 }
 pub mod event {

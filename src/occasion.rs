@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::{Settings, Surroundings};
 use crate::document::exchange::Exchange;
-use crate::document::facts::Facts;
+use crate::document::facts::DocumentFacts;
 use crate::document::file;
 use crate::event::Origin;
 use crate::libvirt::Call;
@@ -62,7 +62,7 @@ pub struct Occasion<'a> {
     pub settings: &'a Settings,
     pub surroundings: &'a Surroundings,
     pub mode: Mode,
-    pub facts: Facts,
+    pub facts: DocumentFacts,
     pub execution: Execution,
     /// How the guest came to run; unknown until what is remembered of it has been asked.
     pub origin: Origin,
@@ -75,7 +75,7 @@ impl<'a> Occasion<'a> {
         call: &'a Call,
         settings: &'a Settings,
         surroundings: &'a Surroundings,
-        facts: Facts,
+        facts: DocumentFacts,
     ) -> Occasion<'a> {
         let execution = Execution::new(call, facts.identity.plain_uuid());
         let (mode, origin, started) = (Mode::Real, Origin::Unknown, None);
@@ -123,7 +123,7 @@ pub(crate) mod tests {
     /// Gives a call with usual settings to a test.
     pub(crate) fn with<T>(
         call: &Call,
-        facts: Facts,
+        facts: DocumentFacts,
         origin: Origin,
         test: impl FnOnce(&Occasion<'_>) -> T,
     ) -> T {

@@ -20,7 +20,7 @@ use crate::answer::{self, Answer};
 use crate::bypass;
 use crate::config::settings::RecordPolicy;
 use crate::config::{self, Diagnostic, Loaded, Scope, Settings, Surroundings};
-use crate::document::facts::Facts;
+use crate::document::facts::DocumentFacts;
 use crate::document::{file, input};
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::front::Front;
@@ -73,7 +73,7 @@ pub(crate) fn handle(front: &Front, call: &Call, observer: &mut dyn Observer) ->
     match bypass::load(&surroundings.hooks_dir, &mut trust) {
         Ok(bypass) => {
             if let Some(entry) = bypass.of(call) {
-                let occasion = occasion(Facts::of_head(document()));
+                let occasion = occasion(DocumentFacts::of_head(document()));
                 return answer(occasion, Handling::Bypassed(entry), observer);
             }
         }
@@ -89,12 +89,12 @@ pub(crate) fn handle(front: &Front, call: &Call, observer: &mut dyn Observer) ->
         return if is_without_effect(call, settings) {
             Answer::default()
         } else {
-            answer(occasion(Facts::of_head(document())), Handling::NoHooks, observer)
+            answer(occasion(DocumentFacts::of_head(document())), Handling::NoHooks, observer)
         };
     }
     let document = document();
     fault::inject("document");
-    let occasion = occasion(Facts::of(document));
+    let occasion = occasion(DocumentFacts::of(document));
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
     answer(occasion, Handling::Hooks(hooks), observer)
 }
@@ -392,7 +392,7 @@ impl Hooks<'_> {
     }
 
     /// What stands in for something broken, or is missing, and stops nothing.
-    fn warnings(&self, facts: &Facts) -> Vec<String> {
+    fn warnings(&self, facts: &DocumentFacts) -> Vec<String> {
         let stand_in = self.loaded.problem.iter().zip(&self.loaded.stand_in);
         let stand_in = stand_in
             .map(|(problem, stand_in)| format!("{}; {stand_in} is used", problem.one_line()));

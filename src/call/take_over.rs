@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
 use crate::call::{door, fault};
-use crate::document::file::{self, Place as DocumentPlace};
+use crate::document::file::{self, DocumentPlace};
 use crate::libvirt::Driver;
 use crate::machine::sys;
 use crate::observer::{HookIdentity, HookRun, Notice, Observer, Tee};

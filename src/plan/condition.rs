@@ -112,7 +112,7 @@ fn unknown(document: &Document) -> String {
 mod tests {
     use super::*;
     use crate::config::yaml;
-    use crate::document::facts::Facts;
+    use crate::document::facts::DocumentFacts;
     use crate::event::Origin;
     use crate::libvirt::document::Identity;
     use crate::libvirt::metadata::Metadata;
@@ -137,7 +137,7 @@ mod tests {
         let call =
             Call::new(Driver::Qemu, ["web-1", "release", "end", "migrated"].map(Into::into).into());
         let identity = Identity { uuid: Some(UUID.to_owned()), ..Identity::default() };
-        let facts = Facts { document: document.clone(), identity, metadata: metadata() };
+        let facts = DocumentFacts { document: document.clone(), identity, metadata: metadata() };
         occasion::tests::with(&call, facts, Origin::Fresh, |occasion| judge(&when(text), occasion))
     }
 
@@ -189,7 +189,7 @@ mod tests {
         let call =
             Call::new(Driver::Network, ["lan", "start", "begin", "-"].map(Into::into).into());
         let judged = |text| {
-            let facts = Facts::of(Document::Absent);
+            let facts = DocumentFacts::of(Document::Absent);
             occasion::tests::with(&call, facts, Origin::Unknown, |occasion| {
                 judge(&when(text), occasion)
             })
@@ -201,7 +201,7 @@ mod tests {
     fn a_release_without_a_reason_is_not_excluded() {
         let call = Call::new(Driver::Qemu, ["g", "release", "end", "-"].map(Into::into).into());
         let judged = |text| {
-            let facts = Facts::of(Document::Absent);
+            let facts = DocumentFacts::of(Document::Absent);
             occasion::tests::with(&call, facts, Origin::Fresh, |occasion| {
                 judge(&when(text), occasion)
             })

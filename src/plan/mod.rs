@@ -194,7 +194,7 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::facts::Facts;
+    use crate::document::facts::DocumentFacts;
     use crate::event;
     use crate::event::Origin;
     use crate::hook::{OnFailure, Source};
@@ -253,7 +253,8 @@ mod tests {
             .moments
             .push(Moment { event: None, candidates: vec![active("tree", Style::Libvirt)] });
         let metadata = Metadata { devices: devices.to_vec(), ..Metadata::default() };
-        let facts = Facts { document: document.clone(), identity: Identity::default(), metadata };
+        let facts =
+            DocumentFacts { document: document.clone(), identity: Identity::default(), metadata };
         occasion::tests::with(&call, facts, origin, |occasion| plan(&candidates, occasion))
             .into_iter()
             .map(|step| {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::{self, Clock, Moment};
 use crate::config::Registration;
-use crate::document::file::{self, Place};
+use crate::document::file::{self, DocumentPlace};
 use crate::libvirt::{Call, Driver};
 use crate::machine::{proc, ulid};
 use crate::occasion::Execution;
@@ -420,8 +420,8 @@ pub(crate) fn started_path(runtime_dir: &Dir, id: &str) -> PathBuf {
 }
 
 /// The directory of that file.
-pub(crate) fn started_place(runtime_dir: &Dir, id: &str) -> Place {
-    Place::named_by(runtime_dir, format!("{id}{STARTED}"))
+pub(crate) fn started_place(runtime_dir: &Dir, id: &str) -> DocumentPlace {
+    DocumentPlace::named_by(runtime_dir, format!("{id}{STARTED}"))
 }
 
 /// How the name of that file's directory ends.

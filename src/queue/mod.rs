@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use crate::config::Settings;
 use crate::config::settings::QueueLimits;
-use crate::document::file::{self, Place};
+use crate::document::file::{self, DocumentPlace};
 use crate::machine::files;
 use crate::process::{background, internal};
 use crate::record::spool;
@@ -409,7 +409,7 @@ fn remove_started(settings: &Settings, is_meant: impl Fn(&str) -> bool) {
     let runtime_dir = &settings.runtime_dir;
     for name in file::names(runtime_dir) {
         if name.strip_suffix(item::STARTED).is_some_and(&is_meant) {
-            file::remove(&Place::named_by(runtime_dir, name));
+            file::remove(&DocumentPlace::named_by(runtime_dir, name));
         }
     }
 }

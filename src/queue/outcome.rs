@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::item::{Body, Head};
 use crate::answer::Answer;
 use crate::config::{Settings, Surroundings};
-use crate::document::facts::Facts;
+use crate::document::facts::DocumentFacts;
 use crate::libvirt::Document;
 use crate::machine::ulid;
 use crate::observer::{CallPlan, HookIdentity, HookRun, Notice, Observer};
@@ -27,7 +27,8 @@ pub(super) fn begin(
     let call = head.call();
     let execution = Execution { id: ulid::new(), ..head.queued_by() };
     let document = document.map_or(Document::Absent, |bytes| Document::Whole(bytes.to_vec()));
-    let mut occasion = Occasion::new(&call, settings, surroundings, Facts::of_head(document));
+    let mut occasion =
+        Occasion::new(&call, settings, surroundings, DocumentFacts::of_head(document));
     occasion.execution = execution.clone();
     recorder.observe(&execution, &Notice::Begun(&occasion));
     let planned = PlanEntry {

@@ -20,7 +20,7 @@ use super::watch::Watch;
 use super::{Queue, outcome, remove_started, usage};
 use crate::bypass::{self, Bypass};
 use crate::config::{Settings, Surroundings};
-use crate::document::file::{self, Place as DocumentPlace};
+use crate::document::file::{self, DocumentPlace};
 use crate::machine::sys;
 use crate::observer::{Notice, Observer};
 use crate::process::job::Job;

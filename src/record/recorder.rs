@@ -16,7 +16,7 @@ use crate::answer::Answer;
 use crate::config::Settings;
 use crate::config::settings::RecordPolicy;
 use crate::document::exchange::Change;
-use crate::document::facts::Facts;
+use crate::document::facts::DocumentFacts;
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::{boot, files, proc};
 use crate::observer::{CallPlan, HookRun, NotRun, Notice, Observer};
@@ -350,7 +350,7 @@ impl Observer for Recorder {
 }
 
 /// A step as a record has it.
-pub(crate) fn planned(step: &Step, facts: &Facts) -> PlanEntry {
+pub(crate) fn planned(step: &Step, facts: &DocumentFacts) -> PlanEntry {
     let device = step.device.and_then(|index| facts.metadata.devices.get(index));
     PlanEntry {
         hook: step.hook.label.clone(),

@@ -8,7 +8,7 @@ use hookmux::for_tests::config::Registration;
 use hookmux::for_tests::config::registration::When;
 use hookmux::for_tests::config::values::Patterns;
 use hookmux::for_tests::config::{Settings, Surroundings};
-use hookmux::for_tests::document::facts::Facts;
+use hookmux::for_tests::document::facts::DocumentFacts;
 use hookmux::for_tests::event::{self, Origin};
 use hookmux::for_tests::libvirt::{Call, Document, Driver, Operation, operation};
 use hookmux::for_tests::occasion::Occasion;
@@ -106,8 +106,8 @@ impl Target for Conditions {
         };
         let Some((call, origin)) = read_call(call) else { return Ok(false) };
         let facts = match document {
-            b"" => Facts::of(Document::Absent),
-            bytes => Facts::of(Document::Whole(bytes.to_vec())),
+            b"" => DocumentFacts::of(Document::Absent),
+            bytes => DocumentFacts::of(Document::Whole(bytes.to_vec())),
         };
         let surroundings = Surroundings::here(Path::new("/h"));
         let settings = Settings::defaults(&surroundings);

@@ -18,8 +18,8 @@ use crate::cli::{End, Place};
 use crate::command::Fix;
 use crate::config::Surroundings;
 use crate::config::settings::RecordPolicy;
-use crate::document::facts::Facts;
-use crate::document::file::{self, Place as DocumentPlace};
+use crate::document::facts::DocumentFacts;
+use crate::document::file::{self, DocumentPlace};
 use crate::event::Origin;
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::{Call, Class, Document, Driver};
@@ -80,7 +80,7 @@ pub(crate) fn run(
     output.go_on();
     let started = Started::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;
     let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
-    let facts = Facts::of(document);
+    let facts = DocumentFacts::of(document);
     let mut occasion = Occasion::new(&call, &loaded.settings, &surroundings, facts);
     occasion.mode = Mode::Trial {
         origin: head.origin.as_deref().and_then(Origin::from_name),

@@ -13,7 +13,7 @@ use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::rights::{self, Denied};
 use crate::cli::{End, Place};
 use crate::config::Surroundings;
-use crate::document::facts::Facts;
+use crate::document::facts::DocumentFacts;
 use crate::hook::OnFailure;
 use crate::hook::candidates::Candidates;
 use crate::libvirt::{Class, Document};
@@ -37,7 +37,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     let settings = &described.loaded.settings;
     let call = &described.call;
     let surroundings = Surroundings { user: daemon, ..described.surroundings.clone() };
-    let facts = Facts::of(described.document.clone());
+    let facts = DocumentFacts::of(described.document.clone());
     let mut occasion = Occasion::new(call, settings, &surroundings, facts);
     occasion.mode = Mode::Trial { origin: arguments.origin, started: None };
     let arrival = described_call::arrival(&occasion);
@@ -208,13 +208,13 @@ fn troubles(described: &Described, user: u32) -> Vec<String> {
     hooks.troubles().into_iter().chain(environment).collect()
 }
 
-fn device(step: &Step, facts: &Facts) -> Option<String> {
+fn device(step: &Step, facts: &DocumentFacts) -> Option<String> {
     step.device
         .and_then(|index| facts.metadata.devices.get(index))
         .map(|device| device.label.clone())
 }
 
-fn row(step: &Step, facts: &Facts, turn: &mut usize) -> Vec<Cell> {
+fn row(step: &Step, facts: &DocumentFacts, turn: &mut usize) -> Vec<Cell> {
     let (order, what) = match &step.decision {
         Decision::Run => {
             *turn += 1;
@@ -240,7 +240,7 @@ fn row(step: &Step, facts: &Facts, turn: &mut usize) -> Vec<Cell> {
     ]
 }
 
-fn json_step(step: &Step, facts: &Facts, turn: &mut usize) -> json::plan::Step {
+fn json_step(step: &Step, facts: &DocumentFacts, turn: &mut usize) -> json::plan::Step {
     let hook = &step.hook;
     let runs = matches!(step.decision, Decision::Run);
     *turn += usize::from(runs);

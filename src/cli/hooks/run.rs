@@ -11,7 +11,7 @@ use crate::cli::json::run::{Process, Ran, RunHead, RunState};
 use crate::cli::output::{Output, Tone};
 use crate::cli::{End, Place};
 use crate::document::exchange::Change;
-use crate::document::facts::Facts;
+use crate::document::facts::DocumentFacts;
 use crate::observer::{HookRun, Notice, Observer, Tee};
 use crate::occasion::{Execution, Mode, Occasion};
 use crate::process::{exit_status, job};
@@ -24,7 +24,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     let Described { call, loaded, candidates, document, document_source, .. } =
         described_call::describe(place, arguments, output)?;
     let is_text = arguments.output == Format::Text;
-    let facts = Facts::of(document);
+    let facts = DocumentFacts::of(document);
     let mut occasion = Occasion::new(&call, &loaded.settings, &place.surroundings, facts);
     occasion.mode = Mode::Trial { origin: arguments.origin, started: None };
     if is_text {

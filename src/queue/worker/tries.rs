@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{Active, Shift, Sulk, Tried, is_suspect};
 use crate::config::TrustPolicy;
-use crate::document::file::{self, Place as DocumentPlace};
+use crate::document::file::{self, DocumentPlace};
 use crate::observer::{Notice, Observer};
 use crate::process::job::{Ended, Job, Outcome};
 use crate::queue::item::{self, Body, EXPIRES, Head};

@@ -9,7 +9,7 @@ use crate::observer::{NotRun, Notice};
 use crate::plan::{Decision, Step};
 use crate::process::job::Part;
 use crate::process::startable;
-use crate::run::launch::DocumentFile;
+use crate::run::launch::DocumentFileUse;
 use crate::trust::Trust;
 
 impl StepRunner<'_> {
@@ -57,7 +57,7 @@ impl StepRunner<'_> {
     /// What else than a run becomes of a step for one of its parts.
     fn foresee_part(&mut self, step: &Step, number: usize, part: Part) -> Option<Decision> {
         let ends = Instant::now();
-        let launch = match self.launcher.launch(step, number, part, ends, DocumentFile::Later) {
+        let launch = match self.launcher.launch(step, number, part, ends, DocumentFileUse::None) {
             Ok(launch) => launch,
             Err((status, why)) => {
                 return Some(Decision::Fails { status, why, is_its_own: false });
