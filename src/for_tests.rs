@@ -69,7 +69,7 @@ pub mod machine {
 }
 pub mod memory {
     pub mod guest {
-        pub use crate::memory::guest::{Guest, Held};
+        pub use crate::memory::guest::{Guest, HeldFailure};
     }
 }
 pub mod occasion {

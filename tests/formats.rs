@@ -170,13 +170,13 @@ fn guests_of_every_release_are_remembered() {
         assert!(document.contains("<name>runs</name>"));
         assert_eq!(Guest::new(&run, Driver::Qemu, None, "by-name").origin(), Origin::Fresh);
         // what waits for `prepare`
-        let incoming = guest("15", "incoming").foresee();
+        let incoming = guest("15", "incoming").peek_pending();
         assert_eq!((incoming.origin, incoming.held), (Origin::Migration, None));
-        let restored = guest("16", "restored").foresee();
+        let restored = guest("16", "restored").peek_pending();
         assert_eq!((restored.origin, restored.held), (Origin::Restore, None));
         for held in [
-            guest("17", "held").foresee(),
-            Guest::new(&run, Driver::Qemu, None, "held-by-name").foresee(),
+            guest("17", "held").peek_pending(),
+            Guest::new(&run, Driver::Qemu, None, "held-by-name").peek_pending(),
         ] {
             assert_eq!(held.origin, Origin::Restore);
             let failure = held.held.unwrap();

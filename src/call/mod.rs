@@ -26,7 +26,7 @@ use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::front::Front;
 use crate::libvirt::{Call, Class, Document, Driver, Operation};
 use crate::machine::{own_binary, watchdog};
-use crate::memory::guest::{self, Arrival, Guest};
+use crate::memory::guest::{self, Guest, Remembered};
 use crate::memory::{self, daemon_reload};
 use crate::observer::{self, Notice, Observer};
 use crate::occasion::{Execution, Mode, Occasion};
@@ -66,7 +66,7 @@ pub(crate) fn handle(front: &Front, call: &Call, observer: &mut dyn Observer) ->
         });
     }
     if call.driver == Driver::Daemon && scope == Scope::All {
-        daemon_reload::note(call, settings, &surroundings);
+        daemon_reload::record_reload(call, settings, &surroundings);
     }
     let occasion = |facts| Occasion::new(call, settings, &surroundings, facts);
     let document = || if call.has_document() { input::read() } else { Document::Absent };
@@ -103,7 +103,7 @@ pub(crate) fn handle(front: &Front, call: &Call, observer: &mut dyn Observer) ->
 /// isn't even read.
 fn is_without_effect(call: &Call, settings: &Settings) -> bool {
     let drops = || call.driver.is_guest() && guest::is_any_pending(&settings.runtime_dir);
-    settings.record != RecordPolicy::All && !memory::is_asked(call) && !drops()
+    settings.record != RecordPolicy::All && !memory::is_needed(call) && !drops()
 }
 
 /// Takes up what the last boot, or a process that died, has left: removes documents, and starts the
@@ -206,31 +206,31 @@ pub(crate) fn answer(
     }
     let guest = occasion.guest();
     let remembering = guest.as_ref().filter(|_| occasion.is_real());
-    let arrival = match remembering {
+    let remembered = match remembering {
         Some(guest) => {
-            memory::before(call, settings, guest, &occasion.facts.document, &mut warnings)
+            memory::before_hooks(call, settings, guest, &occasion.facts.document, &mut warnings)
         }
-        None => memory::foresee(call, guest.as_ref(), occasion.mode.told()),
+        None => memory::preview(call, guest.as_ref(), occasion.mode.told()),
     };
-    occasion.origin = arrival.origin;
+    occasion.origin = remembered.origin;
     if matches!(handling, Handling::Hooks(_)) {
         occasion.started = started_document(&occasion, guest.as_ref());
     }
     // a failure that is answered here belongs to hooks, and is told of
-    let has_words = !warnings.is_empty() || arrival.held.is_some();
+    let has_words = !warnings.is_empty() || remembered.held.is_some();
     if is_silent && has_words {
         observer.observe(&occasion.execution, &Notice::Begun(&occasion));
     }
     let runs_none = !matches!(handling, Handling::Hooks(_));
     if runs_none && guest.is_some() && (!is_silent || has_words) {
-        observer.observe(&occasion.execution, &nothing_planned(&arrival));
+        observer.observe(&occasion.execution, &nothing_planned(&remembered));
     }
     for words in troubles.iter().chain(&warnings) {
         observer.observe(&occasion.execution, &Notice::OwnError(words));
     }
-    if let Some(held) = arrival.held.filter(|_| !matches!(handling, Handling::Bypassed(_))) {
+    if let Some(held) = remembered.held.filter(|_| !matches!(handling, Handling::Bypassed(_))) {
         // what can't be read has been told
-        if !arrival.is_in_doubt {
+        if !remembered.is_in_doubt {
             observer.observe(&occasion.execution, &Notice::OwnError(HELD));
         }
         return Answer::trouble(held.status, held.words);
@@ -249,16 +249,16 @@ pub(crate) fn answer(
     };
     if let Some(guest) = remembering.filter(|_| answer.status == 0 || call.class() == Class::Notify)
     {
-        memory::after(call, guest);
+        memory::after_hooks(call, guest);
     }
     answer
 }
 
 /// How the guest of a call came to run at which no hook does.
-fn nothing_planned(arrival: &Arrival) -> Notice<'static> {
+fn nothing_planned(remembered: &Remembered) -> Notice<'static> {
     Notice::Planned(observer::CallPlan {
         planned: &[],
-        origin: Some(arrival.origin),
+        origin: Some(remembered.origin),
         started: None,
     })
 }

@@ -6,7 +6,7 @@ use crate::config::Settings;
 use crate::event::Origin;
 use crate::libvirt::{Call, Driver, Operation};
 use crate::machine::sanitize;
-use crate::memory::guest::{Guest, Held};
+use crate::memory::guest::{Guest, HeldFailure};
 use crate::memory::saves::{self, Protection};
 use crate::process::exit_status::OWN_TROUBLE;
 
@@ -26,7 +26,10 @@ impl<'a> Restore<'a> {
         if let Some(guest) = guest {
             let words = "hookmux: died of a fault of its own while it handled restore\n".to_owned();
             // where this can't be written, what is written at the end can't either, and says so
-            let _ = guest.expect(Origin::Restore, Some(Held { status: OWN_TROUBLE, words }));
+            let _ = guest.remember_pending(
+                Origin::Restore,
+                Some(HeldFailure { status: OWN_TROUBLE, words }),
+            );
         }
         Some(Restore { guest, save: Protection::NoSave })
     }
@@ -84,9 +87,9 @@ impl<'a> Restore<'a> {
             }
         }
         let held = (answer.status != 0)
-            .then(|| Held { status: answer.status, words: answer.stderr.clone() });
+            .then(|| HeldFailure { status: answer.status, words: answer.stderr.clone() });
         let is_held = held.is_some();
-        let kept = guest.expect(Origin::Restore, held);
+        let kept = guest.remember_pending(Origin::Restore, held);
         if self.save == Protection::Done && !is_given && (kept.is_ok() || !is_held) {
             // libvirt keeps the first name: the document is its own, or `prepare` fails
             if let Err(error) = saves::unprotect(&settings.save_dir, call.object()) {

@@ -1,4 +1,4 @@
-//! Which call tells a guest's memory what, and asks it for what.
+//! What each libvirt operation reads from and writes to the remembered guest state.
 
 pub(crate) mod daemon_reload;
 pub(crate) mod guest;
@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use crate::config::Settings;
 use crate::event::Origin;
 use crate::libvirt::{Call, Document, Driver, Operation};
-use guest::{Arrival, Guest};
+use guest::{Guest, Remembered};
 
-/// Whether a call has something to remember or to ask for, hooks or not.
-pub(crate) fn is_asked(call: &Call) -> bool {
+/// Tells whether a call reads or writes remembered state, even without hooks.
+pub(crate) fn is_needed(call: &Call) -> bool {
     matches!(
         call.operation(),
         Operation::Prepare
@@ -25,43 +25,43 @@ pub(crate) fn is_asked(call: &Call) -> bool {
     )
 }
 
-/// What a guest's memory is asked and told before any hook runs.
-pub(crate) fn before(
+/// Reads and writes the remembered state before any hook runs.
+pub(crate) fn before_hooks(
     call: &Call,
     settings: &Settings,
     guest: &Guest,
     document: &Document,
-    troubles: &mut Vec<String>,
-) -> Arrival {
+    warnings: &mut Vec<String>,
+) -> Remembered {
     match call.operation() {
         Operation::Prepare => {
-            let arrival = guest.arrive();
-            troubles.extend(arrival.trouble.clone());
-            return arrival;
+            let remembered = guest.take_pending();
+            warnings.extend(remembered.error.clone());
+            return remembered;
         }
-        // what waits is replaced at the end of the call
-        Operation::Migrate => return Arrival::of(Origin::Migration),
-        Operation::Restore => return Arrival::of(Origin::Restore),
+        // the pending state is replaced at the end of the call
+        Operation::Migrate => return Remembered::of(Origin::Migration),
+        Operation::Restore => return Remembered::of(Origin::Restore),
         _ => guest.forget_pending(),
     }
     if matches!(call.operation(), Operation::Started | Operation::Reconnect) {
         let kept = document.bytes().map(|bytes| guest.keep_document(bytes));
         if let Some(Err(error)) = kept {
-            troubles.push(format!("the document of the running guest can't be kept: {error}; HOOKMUX_STARTED_XML will be missing"));
+            warnings.push(format!("the document of the running guest can't be kept: {error}; HOOKMUX_STARTED_XML will be missing"));
         }
     }
     if call.operation() == Operation::Started && call.driver == Driver::Qemu {
-        troubles.extend(saves::release(&settings.save_dir, call.object()).err());
+        warnings.extend(saves::release(&settings.save_dir, call.object()).err());
     }
-    Arrival::of(guest.origin())
+    Remembered::of(guest.origin())
 }
 
-/// What a guest's memory is told once the call has succeeded.
-pub(crate) fn after(call: &Call, guest: &Guest) {
-    // without the memory, the guest's origin will be taken for fresh
+/// Writes the remembered state once the call has succeeded.
+pub(crate) fn after_hooks(call: &Call, guest: &Guest) {
+    // if this can't be written, the guest's origin will count as fresh
     let _ = match call.operation() {
-        Operation::Migrate => guest.expect(Origin::Migration, None),
-        Operation::Restore => guest.expect(Origin::Restore, None),
+        Operation::Migrate => guest.remember_pending(Origin::Migration, None),
+        Operation::Restore => guest.remember_pending(Origin::Restore, None),
         Operation::Release => {
             guest.forget();
             Ok(())
@@ -70,22 +70,22 @@ pub(crate) fn after(call: &Call, guest: &Guest) {
     };
 }
 
-/// What a call that is only tried would find.
-pub(crate) fn foresee(call: &Call, guest: Option<&Guest>, told: Option<Origin>) -> Arrival {
+/// Returns the state that a trial call would find, without taking it.
+pub(crate) fn preview(call: &Call, guest: Option<&Guest>, given: Option<Origin>) -> Remembered {
     let found = match (call.operation(), guest) {
-        (Operation::Prepare, Some(guest)) => guest.foresee(),
-        (Operation::Migrate, _) => Arrival::of(Origin::Migration),
-        (Operation::Restore, _) => Arrival::of(Origin::Restore),
-        (_, guest) => Arrival::of(guest.map_or(Origin::Unknown, Guest::origin)),
+        (Operation::Prepare, Some(guest)) => guest.peek_pending(),
+        (Operation::Migrate, _) => Remembered::of(Origin::Migration),
+        (Operation::Restore, _) => Remembered::of(Origin::Restore),
+        (_, guest) => Remembered::of(guest.map_or(Origin::Unknown, Guest::origin)),
     };
-    match told {
-        // who says how the guest comes says that nothing waits
-        Some(origin) => Arrival::of(origin),
+    match given {
+        // an origin that a person gives means that nothing is pending
+        Some(origin) => Remembered::of(origin),
         None => found,
     }
 }
 
-/// The file with the document of `started`, for the calls that lack what it has.
+/// Returns the file with the document of `started`, for calls whose own document has less in it.
 pub(crate) fn started_document(call: &Call, guest: &Guest) -> Option<PathBuf> {
     let asks = matches!(call.operation(), Operation::Stopped | Operation::Release);
     asks.then(|| guest.started_document()).flatten()

@@ -21,7 +21,7 @@ const OLD_S: u64 = 600;
 const NEARLY_FULL_PERCENT: u64 = 80;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
-    for path in names_that_end(&survey.settings.save_dir, saves::SUFFIX) {
+    for path in names_that_end(&survey.settings.save_dir, saves::SECOND_NAME_SUFFIX) {
         save(&path, findings);
     }
     for unreadable in guest::unreadable(&survey.settings.runtime_dir) {
@@ -48,7 +48,7 @@ fn trash(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-fn guest_state(unreadable: &guest::Unreadable, findings: &mut Findings) {
+fn guest_state(unreadable: &guest::UnreadableMemory, findings: &mut Findings) {
     let (path, why) = (&unreadable.path, &unreadable.why);
     let consequence = match unreadable.refuses_for {
         Some(left) => format!("the guest isn't started for another {} s", left.as_secs() + 1),
@@ -71,7 +71,7 @@ fn names_that_end(directory: &Path, end: &str) -> Vec<PathBuf> {
 
 fn save(second: &Path, findings: &mut Findings) {
     let name = second.as_os_str().as_bytes();
-    let Some(first) = name.strip_suffix(saves::SUFFIX.as_bytes()) else { return };
+    let Some(first) = name.strip_suffix(saves::SECOND_NAME_SUFFIX.as_bytes()) else { return };
     let first = Path::new(OsStr::from_bytes(first));
     let shown = second.display();
     let Ok(held) = fs::symlink_metadata(second) else { return };

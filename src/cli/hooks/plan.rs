@@ -40,8 +40,8 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     let facts = DocumentFacts::of(described.document.clone());
     let mut occasion = Occasion::new(call, settings, &surroundings, facts);
     occasion.mode = Mode::Trial { origin: arguments.origin, started: None };
-    let arrival = described_call::arrival(&occasion);
-    occasion.origin = arrival.origin;
+    let remembered = described_call::remembered(&occasion);
+    occasion.origin = remembered.origin;
     occasion.started = occasion.guest().and_then(|guest| memory::started_document(call, &guest));
     let (origin, facts) = (occasion.origin, &occasion.facts);
     let mut steps = plan::plan(&described.candidates, &occasion);
@@ -57,14 +57,14 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
         }
     }
     let is_shut = call.class() == Class::Gate && !trouble.is_empty();
-    if is_shut || arrival.held.is_some() {
+    if is_shut || remembered.held.is_some() {
         nothing_runs(&mut steps);
     }
     notes.extend(trouble.iter().map(|words| {
         let consequence = if is_shut { "this call would fail" } else { "the call goes on without" };
         format!("{words}; {consequence}.")
     }));
-    match (&arrival.held, &arrival.trouble) {
+    match (&remembered.held, &remembered.error) {
         (Some(held), None) => notes.push(format!(
             "The restore before has failed: this call would fail with {}, and run nothing.",
             held.status
@@ -76,7 +76,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
         (None, trouble) => notes.extend(trouble.clone()),
     }
     let fails = steps.iter().any(|step| is_told_to_libvirt(step, call.class()));
-    let would_fail = is_shut || arrival.held.is_some() || fails;
+    let would_fail = is_shut || remembered.held.is_some() || fails;
     let end =
         if would_fail || described.loaded.problem.is_some() { End::Problem } else { End::Good };
     if arguments.output == Format::Json {
@@ -144,7 +144,7 @@ fn foresee(occasion: &Occasion<'_>, steps: &mut [Step]) -> anyhow::Result<Vec<St
     Ok(said.0)
 }
 
-/// The warnings of what is only foreseen.
+/// The warnings of what is only peeked.
 struct Said(Vec<String>);
 
 impl Observer for Said {

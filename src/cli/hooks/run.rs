@@ -28,7 +28,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     let mut occasion = Occasion::new(&call, &loaded.settings, &place.surroundings, facts);
     occasion.mode = Mode::Trial { origin: arguments.origin, started: None };
     if is_text {
-        let origin = described_call::arrival(&occasion).origin;
+        let origin = described_call::remembered(&occasion).origin;
         described_call::head(&call, &loaded.settings, origin, &document_source, output);
         if candidates.is_narrow {
             output.line(&format!("  {}", super::plan::NARROW));
