@@ -29,7 +29,7 @@ use crate::machine::{own_binary, watchdog};
 use crate::memory::guest::{self, Guest, Remembered};
 use crate::memory::{self, daemon_reload};
 use crate::observer::{self, Notice, Observer};
-use crate::occasion::{Execution, Mode, Occasion};
+use crate::occasion::{CallMode, Execution, Occasion};
 use crate::plan::{self, Decision, property_rules};
 use crate::process::supervise::Supervisor;
 use crate::queue::{self, Queue};
@@ -210,7 +210,7 @@ pub(crate) fn answer(
         Some(guest) => {
             memory::before_hooks(call, settings, guest, &occasion.facts.document, &mut warnings)
         }
-        None => memory::preview(call, guest.as_ref(), occasion.mode.told()),
+        None => memory::preview(call, guest.as_ref(), occasion.mode.given_origin()),
     };
     occasion.origin = remembered.origin;
     if matches!(handling, Handling::Hooks(_)) {
@@ -266,16 +266,16 @@ fn nothing_planned(remembered: &Remembered) -> Notice<'static> {
 /// The file with the document of `started`, as it is remembered or as a record has it.
 fn started_document(occasion: &Occasion<'_>, guest: Option<&Guest>) -> Option<PathBuf> {
     match &occasion.mode {
-        Mode::Trial { started: Some(path), .. } => Some(path.clone()),
+        CallMode::Trial { started: Some(path), .. } => Some(path.clone()),
         _ => guest.and_then(|guest| memory::started_document(occasion.call, guest)),
     }
 }
 
 /// The signals that end a call: a person at a terminal has one more.
-fn ending_signals(mode: &Mode) -> &'static [Signal] {
+fn ending_signals(mode: &CallMode) -> &'static [Signal] {
     match mode {
-        Mode::Real => &[Signal::SIGTERM],
-        Mode::Trial { .. } => &[Signal::SIGTERM, Signal::SIGINT],
+        CallMode::Real => &[Signal::SIGTERM],
+        CallMode::Trial { .. } => &[Signal::SIGTERM, Signal::SIGINT],
     }
 }
 

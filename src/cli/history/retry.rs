@@ -24,7 +24,7 @@ use crate::event::Origin;
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::{Call, Class, Document, Driver};
 use crate::observer::PlanDecision;
-use crate::occasion::{Mode, Occasion};
+use crate::occasion::{CallMode, Occasion};
 use crate::record::form::{Body, Cause, Head, Record, State};
 use crate::record::history::is_hook;
 use crate::record::text::Text;
@@ -82,7 +82,7 @@ pub(crate) fn run(
     let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
     let facts = DocumentFacts::of(document);
     let mut occasion = Occasion::new(&call, &loaded.settings, &surroundings, facts);
-    occasion.mode = Mode::Trial {
+    occasion.mode = CallMode::Trial {
         origin: head.origin.as_deref().and_then(Origin::from_name),
         started: started.path(),
     };

@@ -112,7 +112,7 @@ fn configured(call: &Call, settings: &Settings) -> Option<PathBuf> {
 
 /// What a call would find of its guest, or is told.
 pub(crate) fn remembered(occasion: &Occasion<'_>) -> Remembered {
-    memory::preview(occasion.call, occasion.guest().as_ref(), occasion.mode.told())
+    memory::preview(occasion.call, occasion.guest().as_ref(), occasion.mode.given_origin())
 }
 
 /// Whether libvirt calls hookmux beside a main script: then what that one runs is left to it.

@@ -20,7 +20,7 @@ use crate::libvirt::{Class, Document};
 use crate::memory;
 use crate::observer::{Notice, Observer};
 use crate::occasion::Execution;
-use crate::occasion::{Mode, Occasion};
+use crate::occasion::{CallMode, Occasion};
 use crate::plan::{self, Decision, Step, property_rules};
 use crate::process::startable;
 use crate::process::supervise::Supervisor;
@@ -39,7 +39,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     let surroundings = Surroundings { user: daemon, ..described.surroundings.clone() };
     let facts = DocumentFacts::of(described.document.clone());
     let mut occasion = Occasion::new(call, settings, &surroundings, facts);
-    occasion.mode = Mode::Trial { origin: arguments.origin, started: None };
+    occasion.mode = CallMode::Trial { origin: arguments.origin, started: None };
     let remembered = described_call::remembered(&occasion);
     occasion.origin = remembered.origin;
     occasion.started = occasion.guest().and_then(|guest| memory::started_document(call, &guest));

@@ -13,7 +13,7 @@ use crate::cli::{End, Place};
 use crate::document::exchange::Change;
 use crate::document::facts::DocumentFacts;
 use crate::observer::{HookRun, Notice, Observer, Tee};
-use crate::occasion::{Execution, Mode, Occasion};
+use crate::occasion::{CallMode, Execution, Occasion};
 use crate::process::{exit_status, job};
 use crate::record::form::Cause;
 use crate::record::recorder::Recorder;
@@ -26,7 +26,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     let is_text = arguments.output == Format::Text;
     let facts = DocumentFacts::of(document);
     let mut occasion = Occasion::new(&call, &loaded.settings, &place.surroundings, facts);
-    occasion.mode = Mode::Trial { origin: arguments.origin, started: None };
+    occasion.mode = CallMode::Trial { origin: arguments.origin, started: None };
     if is_text {
         let origin = described_call::remembered(&occasion).origin;
         described_call::head(&call, &loaded.settings, origin, &document_source, output);
