@@ -77,7 +77,7 @@ pub mod occasion {
 }
 pub mod plan {
     pub mod condition {
-        pub use crate::plan::condition::{Holds, judge};
+        pub use crate::plan::condition::{ConditionResult, evaluate};
     }
 }
 pub mod process {

@@ -366,7 +366,7 @@ pub(crate) fn decision_of(step: &Step) -> PlanDecision {
     match step.decision {
         Decision::Run => PlanDecision::Run,
         Decision::Fails { .. } => PlanDecision::Fail,
-        Decision::Out(_) | Decision::Odd(_) => PlanDecision::Out,
+        Decision::Skipped(_) | Decision::SkippedWithWarning(_) => PlanDecision::Out,
     }
 }
 

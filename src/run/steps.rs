@@ -141,13 +141,13 @@ impl StepRunner<'_> {
     /// Whether a step is to be run; of one that isn't, why not is told.
     fn has_a_part(&mut self, step: &Step) -> bool {
         match &step.decision {
-            Decision::Out(why) => {
+            Decision::Skipped(why) => {
                 self.tell(&Notice::Skipped {
                     label: &step.hook.label,
                     why: NotRun::NotConcerned(why),
                 });
             }
-            Decision::Odd(why) => {
+            Decision::SkippedWithWarning(why) => {
                 self.tell(&Notice::Warning { label: &step.hook.label, words: why })
             }
             Decision::Run | Decision::Fails { .. } => return true,
@@ -223,7 +223,7 @@ impl StepRunner<'_> {
     /// Whether a step may start: its trust and its check. A detached one goes no further than that.
     fn admit(&mut self, mut step: Step, number: usize, ends: Instant) -> Prepared<Admitted> {
         let mut trust = Trust::new(self.launcher.occasion.surroundings.user);
-        if let Some(warning) = step.judge(&mut trust, self.launcher.occasion.settings.trust) {
+        if let Some(warning) = step.check_trust(&mut trust, self.launcher.occasion.settings.trust) {
             self.tell(&Notice::Warning { label: &step.hook.label, words: &warning });
         }
         if let Decision::Fails { status, why, .. } = &step.decision {

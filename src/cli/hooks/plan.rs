@@ -129,7 +129,8 @@ fn nothing_runs(steps: &mut [Step]) {
     let has_a_part =
         |step: &&mut Step| matches!(step.decision, Decision::Run | Decision::Fails { .. });
     for step in steps.iter_mut().filter(has_a_part) {
-        step.decision = Decision::Out("not run: the call fails before its first hook".to_owned());
+        step.decision =
+            Decision::Skipped("not run: the call fails before its first hook".to_owned());
     }
 }
 
@@ -223,8 +224,8 @@ fn row(step: &Step, facts: &DocumentFacts, turn: &mut usize) -> Vec<Cell> {
         Decision::Fails { status, why, .. } => {
             ("!".to_owned(), Cell(format!("fails ({status}): {why}"), Tone::Bad))
         }
-        Decision::Out(why) => ("-".to_owned(), Cell(why.clone(), Tone::Dim)),
-        Decision::Odd(why) => ("-".to_owned(), Cell(why.clone(), Tone::Careful)),
+        Decision::Skipped(why) => ("-".to_owned(), Cell(why.clone(), Tone::Dim)),
+        Decision::SkippedWithWarning(why) => ("-".to_owned(), Cell(why.clone(), Tone::Careful)),
     };
     let label = &step.hook.label;
     let hook = match &step.event {

@@ -27,7 +27,7 @@ impl StepRunner<'_> {
             if group.is_empty() || !goes_beside(&group, &before) {
                 group.clear();
                 if let Some(by) = &stopped {
-                    step.decision = Decision::Out(NotRun::StoppedBy(by).to_string());
+                    step.decision = Decision::Skipped(NotRun::StoppedBy(by).to_string());
                     continue;
                 }
             }
@@ -42,7 +42,7 @@ impl StepRunner<'_> {
 
     fn foresee_one(&mut self, step: &mut Step, number: usize) {
         let mut trust = Trust::new(self.launcher.occasion.surroundings.user);
-        if let Some(warning) = step.judge(&mut trust, self.launcher.occasion.settings.trust) {
+        if let Some(warning) = step.check_trust(&mut trust, self.launcher.occasion.settings.trust) {
             self.tell(&Notice::Warning { label: &step.hook.label, words: &warning });
         }
         if step.decision != Decision::Run {
@@ -70,7 +70,7 @@ impl StepRunner<'_> {
                 let why = format!("its check {obstacle}");
                 Some(Decision::Fails { status, why, is_its_own: false })
             }
-            Part::Check => Some(Decision::Out(format!("its check says no: it {obstacle}"))),
+            Part::Check => Some(Decision::Skipped(format!("its check says no: it {obstacle}"))),
             Part::Hook | Part::Rollback if step.hook.detached().is_some() => {
                 let words = format!("it is queued, and would fail when its turn comes: {obstacle}");
                 self.tell(&Notice::Warning { label: &step.hook.label, words: &words });
