@@ -99,7 +99,7 @@ pub mod record {
         pub use crate::record::counters::Counters;
     }
     pub mod form {
-        pub use crate::record::form::{Head, Record, State};
+        pub use crate::record::form::{Record, RecordHead, RecordState};
     }
     pub mod history {
         pub use crate::record::history::History;

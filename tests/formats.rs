@@ -17,7 +17,7 @@ use hookmux::for_tests::machine::files;
 use hookmux::for_tests::memory::guest::Guest;
 use hookmux::for_tests::queue::item;
 use hookmux::for_tests::record::counters::Counters;
-use hookmux::for_tests::record::form::{Head, Record};
+use hookmux::for_tests::record::form::{Record, RecordHead};
 use hookmux::for_tests::state::Dir;
 use hookmux::for_tests::trust::Trust;
 use serde_json::Value;
@@ -94,7 +94,7 @@ fn assert_kept(path: &Path, old: &Value, new: &Value) {
 #[test]
 fn records_of_every_release_are_read() {
     for release in RELEASES {
-        let mut heads: Vec<Head> = Vec::new();
+        let mut heads: Vec<RecordHead> = Vec::new();
         for path in records(release) {
             let bytes = fs::read(&path).unwrap();
             let record = Record::decode(&bytes);
@@ -114,7 +114,7 @@ fn records_of_every_release_are_read() {
             old.iter().zip(&new).for_each(|(old, new)| assert_kept(&path, old, new));
             heads.push(record.head);
         }
-        let seen = |name: fn(&Head) -> String| {
+        let seen = |name: fn(&RecordHead) -> String| {
             let mut seen: Vec<String> = heads.iter().map(name).collect();
             seen.sort();
             seen.dedup();

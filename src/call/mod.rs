@@ -34,7 +34,7 @@ use crate::plan::{self, Decision, property_rules};
 use crate::process::supervise::Supervisor;
 use crate::queue::{self, Queue};
 use crate::record::mover;
-use crate::record::recorder::{self, Place};
+use crate::record::recorder::{self, RecordPlace};
 use crate::registry::Broken;
 use crate::run::launch::Launcher;
 use crate::run::nesting::Nesting;
@@ -343,7 +343,7 @@ impl Hooks<'_> {
         observer.observe(execution, &Notice::Planned(planned));
         watchdog::go_on();
         if watchdog::is_on() {
-            let place = Place::new(settings);
+            let place = RecordPlace::new(settings);
             let (hooks_dir, runtime_dir) = (settings.hooks_dir.clone(), &settings.runtime_dir);
             take_over::prepare(execution, hooks_dir, &place, runtime_dir);
         }

@@ -338,7 +338,7 @@ impl Queue {
     /// Removes what deaths have left, half-written files and bodies without a head, and counts the
     /// rest. Bodies stay where a call keeps the counter: it may be about to write the head.
     fn tidy(&self) {
-        spool::remove_torn(&self.directory);
+        spool::remove_half_written(&self.directory);
         let Some(mut counter) = Counter::take(&self.directory) else { return };
         if let Ok(names) = self.names() {
             let ids = names.ids.iter().map(String::as_str);

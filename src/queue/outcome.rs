@@ -13,8 +13,8 @@ use crate::observer::{PlanDecision, PlanEntry};
 use crate::occasion::{Execution, Occasion};
 use crate::process::exit_status::OWN_TROUBLE;
 use crate::process::job::Ended;
-use crate::record::form::Cause;
-use crate::record::recorder::{Place, Recorder};
+use crate::record::form::RecordCause;
+use crate::record::recorder::{RecordPlace, Recorder};
 
 /// Begins the record of a try, which stands beside that of the call that queued the job.
 pub(super) fn begin(
@@ -23,7 +23,7 @@ pub(super) fn begin(
     head: &Head,
     document: Option<&[u8]>,
 ) -> Recorder {
-    let mut recorder = Recorder::new(Cause::Queue(head.execution.clone()));
+    let mut recorder = Recorder::new(RecordCause::Queue(head.execution.clone()));
     let call = head.call();
     let execution = Execution { id: ulid::new(), ..head.queued_by() };
     let document = document.map_or(Document::Absent, |bytes| Document::Whole(bytes.to_vec()));
@@ -50,7 +50,7 @@ pub(super) fn record_end(
     observer: &mut dyn Observer,
     (head, body): (&Head, Option<&Body>),
     words: &str,
-) -> Option<Place> {
+) -> Option<RecordPlace> {
     let document = body.and_then(|body| body.document.as_ref());
     let document = document.map(|document| document.0.as_slice());
     let mut recorder = begin(settings, surroundings, head, document);
@@ -78,9 +78,9 @@ pub(super) fn finish(
     observer: &mut dyn Observer,
     head: &Head,
     status: i32,
-) -> Option<Place> {
+) -> Option<RecordPlace> {
     let kept = recorder.finish(&Answer { status, ..Answer::default() });
-    if let Some(trouble) = kept.trouble {
+    if let Some(trouble) = kept.error {
         observer.observe(&head.queued_by(), &Notice::OwnError(&trouble));
     }
     kept.place

@@ -15,7 +15,7 @@ use crate::document::facts::DocumentFacts;
 use crate::observer::{HookRun, Notice, Observer, Tee};
 use crate::occasion::{CallMode, Execution, Occasion};
 use crate::process::{exit_status, job};
-use crate::record::form::Cause;
+use crate::record::form::RecordCause;
 use crate::record::recorder::Recorder;
 use crate::record::{mask, mover};
 use crate::verdict;
@@ -37,7 +37,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     door::settle();
     output.go_on();
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
-    let trial = Trial::make(occasion, hooks, Cause::Person, is_text, output);
+    let trial = Trial::make(occasion, hooks, RecordCause::Person, is_text, output);
     let end = if trial.is_good() { End::Good } else { End::Problem };
     if is_text {
         show_answer(&trial, output);
@@ -63,7 +63,7 @@ impl Trial {
     pub(crate) fn make(
         occasion: Occasion<'_>,
         hooks: Hooks<'_>,
-        cause: Cause,
+        cause: RecordCause,
         is_text: bool,
         output: &mut Output,
     ) -> Trial {
@@ -75,7 +75,7 @@ impl Trial {
             call::answer(occasion, Handling::Hooks(hooks), &mut Tee(&mut recorder, &mut view));
         let kept = recorder.finish(&answer);
         let View { seen, mut notes, .. } = view;
-        if let Some(trouble) = kept.trouble {
+        if let Some(trouble) = kept.error {
             output.complain(&trouble);
             notes.push(trouble);
         }

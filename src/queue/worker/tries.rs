@@ -16,7 +16,7 @@ use crate::queue::outcome;
 use crate::queue::read::Unread;
 use crate::queue::waiting::Obstacle;
 use crate::record::mover;
-use crate::record::recorder::{Place, Recorder};
+use crate::record::recorder::{RecordPlace, Recorder};
 use crate::state::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
 use crate::verdict;
@@ -253,7 +253,7 @@ impl Shift<'_> {
     }
 
     /// Has records moved now and then: the runtime directory is in memory, and many jobs may wait.
-    pub(super) fn recorded(&mut self, place: Option<Place>) {
+    pub(super) fn recorded(&mut self, place: Option<RecordPlace>) {
         self.records += 1;
         if let Some(place) = place.filter(|_| self.records % MOVED_AT_ONCE == 0) {
             mover::start_if_needed(&self.settings.hooks_dir, &place);
