@@ -86,12 +86,12 @@ pub mod process {
     }
 }
 pub mod queue {
-    pub use crate::queue::{Body, Head, Queue, Unread};
+    pub use crate::queue::{ItemBody, ItemHead, JobReadError, Queue};
     pub mod clock {
         pub use crate::queue::clock::Clock;
     }
     pub mod item {
-        pub use crate::queue::item::{Body, FORMAT, Head};
+        pub use crate::queue::item::{FORMAT, ItemBody, ItemHead};
     }
 }
 pub mod record {

@@ -138,8 +138,8 @@ fn jobs_of_every_release_are_read() {
         for path in jobs(release) {
             let bytes = fs::read(&path).unwrap();
             let id = path.file_stem().unwrap().to_str().unwrap();
-            let head = item::Head::parse(&bytes, id).unwrap();
-            let body = item::Body::parse(&bytes).unwrap();
+            let head = item::ItemHead::parse(&bytes, id).unwrap();
+            let body = item::ItemBody::parse(&bytes).unwrap();
             // 0.1.0 had both in one object
             let mut again = serde_json::to_value(&head).unwrap();
             let rest = serde_json::to_value(&body).unwrap();

@@ -1,5 +1,5 @@
-//! Time, as jobs need it: the clock of this boot, which nobody sets, and the wall clock, which
-//! counts only for what another boot left.
+//! The clocks for jobs: the clock of this boot, which nobody can set; and the wall clock, which is used
+//! only for jobs of another boot.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,14 +13,14 @@ const NANOSECONDS: i64 = 1_000_000_000;
 /// A point in time on the clock of one boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Moment {
+pub struct BootTime {
     /// The id of that boot.
     pub boot: String,
-    /// CLOCK_BOOTTIME, in nanoseconds: it goes on while the host sleeps.
+    /// CLOCK_BOOTTIME, in nanoseconds. It runs while the host sleeps, too.
     pub boottime_ns: i64,
 }
 
-/// Both clocks of this boot.
+/// The clock of this boot.
 #[derive(Clone, Debug)]
 pub struct Clock {
     boot: String,
@@ -31,40 +31,40 @@ impl Clock {
         Clock { boot: boot::id() }
     }
 
-    /// Nanoseconds since this boot.
+    /// Returns the nanoseconds since this boot.
     pub fn now_ns(&self) -> i64 {
         clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
-            // its fields are narrower where the C library's time has 32 bits
+            // the fields are narrower where the C library's time has 32 bits
             #[allow(clippy::useless_conversion)]
             let (seconds, rest) = (i64::from(time.tv_sec()), i64::from(time.tv_nsec()));
             seconds.saturating_mul(NANOSECONDS).saturating_add(rest)
         })
     }
 
-    /// This moment, or one after it; `None` where the boot has no name.
-    pub fn moment(&self, after: Duration) -> Option<Moment> {
+    /// Returns the time after a duration from now; `None` where the boot has no id.
+    pub fn boot_time(&self, after: Duration) -> Option<BootTime> {
         let boottime_ns = self.now_ns().saturating_add(nanoseconds(after));
-        (!self.boot.is_empty()).then(|| Moment { boot: self.boot.clone(), boottime_ns })
+        (!self.boot.is_empty()).then(|| BootTime { boot: self.boot.clone(), boottime_ns })
     }
 
-    /// When a moment was or will be, on this boot's clock; `None` where it is another boot's.
-    pub fn of_this_boot(&self, moment: Option<&Moment>) -> Option<i64> {
-        let moment = moment.filter(|moment| moment.boot == self.boot && !self.boot.is_empty())?;
-        Some(moment.boottime_ns)
+    /// Returns a time in nanoseconds on this boot's clock; `None` where it is of another boot.
+    pub fn of_this_boot(&self, time: Option<&BootTime>) -> Option<i64> {
+        let time = time.filter(|time| time.boot == self.boot && !self.boot.is_empty())?;
+        Some(time.boottime_ns)
     }
 }
 
-/// A duration in nanoseconds, as far as there is a number for it.
+/// Returns a duration in nanoseconds, limited to the range of the type.
 pub(crate) fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// How long it is until a point in time on this boot's clock.
+/// Returns the time until a point on this boot's clock.
 pub(crate) fn until(point_ns: i64, now_ns: i64) -> Duration {
     Duration::from_nanos(u64::try_from(point_ns.saturating_sub(now_ns)).unwrap_or_default())
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 pub(crate) fn wall_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

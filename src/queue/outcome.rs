@@ -1,8 +1,8 @@
-//! What is told of a job that comes to its end without having run: a record, and the journal.
+//! Records of attempts, and of jobs that end without having run.
 
 use std::path::PathBuf;
 
-use super::item::{Body, Head};
+use super::item::{ItemBody, ItemHead};
 use crate::answer::Answer;
 use crate::config::{Settings, Surroundings};
 use crate::document::facts::DocumentFacts;
@@ -16,11 +16,11 @@ use crate::process::job::Ended;
 use crate::record::form::RecordCause;
 use crate::record::recorder::{RecordPlace, Recorder};
 
-/// Begins the record of a try, which stands beside that of the call that queued the job.
+/// Begins the record of an attempt, which is separate from that of the call that queued the job.
 pub(super) fn begin(
     settings: &Settings,
     surroundings: &Surroundings,
-    head: &Head,
+    head: &ItemHead,
     document: Option<&[u8]>,
 ) -> Recorder {
     let mut recorder = Recorder::new(RecordCause::Queue(head.execution.clone()));
@@ -43,12 +43,12 @@ pub(super) fn begin(
     recorder
 }
 
-/// Keeps a record of a job that is not run again: why. Returns where it lies.
+/// Writes a record of why a job is not run again. Returns where it is.
 pub(super) fn record_end(
     settings: &Settings,
     surroundings: &Surroundings,
     observer: &mut dyn Observer,
-    (head, body): (&Head, Option<&Body>),
+    (head, body): (&ItemHead, Option<&ItemBody>),
     words: &str,
 ) -> Option<RecordPlace> {
     let document = body.and_then(|body| body.document.as_ref());
@@ -60,9 +60,9 @@ pub(super) fn record_end(
     finish(recorder, observer, head, OWN_TROUBLE)
 }
 
-/// What became of a job's program, in a try or without one.
+/// Makes the run of a job's program, with or without an attempt.
 pub(super) fn run(
-    head: &Head,
+    head: &ItemHead,
     program: PathBuf,
     ended: Option<Ended>,
     fault: Option<(i32, String)>,
@@ -72,11 +72,11 @@ pub(super) fn run(
     HookRun { job: Some(head.id.clone()), ..HookRun::tolerated(hook, ended, fault) }
 }
 
-/// Ends a record; that it can't be kept is told. Returns where it lies.
+/// Ends a record, and reports errors. Returns where it is.
 pub(super) fn finish(
     recorder: Recorder,
     observer: &mut dyn Observer,
-    head: &Head,
+    head: &ItemHead,
     status: i32,
 ) -> Option<RecordPlace> {
     let kept = recorder.finish(&Answer { status, ..Answer::default() });

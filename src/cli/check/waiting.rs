@@ -11,7 +11,7 @@ use super::finding::{Code, Findings, Fix, counted, quoted, words};
 use super::survey::Survey;
 use crate::memory::{guest, saves};
 use crate::queue::clock::Clock;
-use crate::queue::{Head, Queue, Unread, Usage};
+use crate::queue::{ItemHead, JobReadError, Queue, QueueUsage};
 use crate::state::Shut;
 use crate::state::trash::Trash;
 
@@ -119,8 +119,8 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
         let path = directory.join(format!("{id}.json"));
         match queue.head(id) {
             Ok(head) => old(survey, &path, &head, head.age(&clock).as_secs(), findings),
-            Err(Unread::Gone) => {}
-            Err(unread @ Unread::Newer(_)) => {
+            Err(JobReadError::Gone) => {}
+            Err(unread @ JobReadError::Newer(_)) => {
                 let words = format!(
                     "{}: {unread}, so its hook runs only once hookmux is as new as that",
                     path.display()
@@ -131,7 +131,7 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
             Err(unread) => broken(&path, &unread.to_string(), findings),
         }
     }
-    for name in &names.odd {
+    for name in &names.not_jobs {
         broken(&directory.join(name), "it has no job's name", findings);
     }
     for aside in queue.aside().unwrap_or_default() {
@@ -156,7 +156,7 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-fn old(survey: &Survey<'_>, path: &Path, head: &Head, age_s: u64, findings: &mut Findings) {
+fn old(survey: &Survey<'_>, path: &Path, head: &ItemHead, age_s: u64, findings: &mut Findings) {
     if age_s <= OLD_S {
         return;
     }
@@ -171,7 +171,7 @@ fn old(survey: &Survey<'_>, path: &Path, head: &Head, age_s: u64, findings: &mut
     findings.add(Code::OldJob, path, words, survey.command("queue --work"));
 }
 
-fn nearly_full(survey: &Survey<'_>, directory: &Path, usage: Usage, findings: &mut Findings) {
+fn nearly_full(survey: &Survey<'_>, directory: &Path, usage: QueueUsage, findings: &mut Findings) {
     let limits = survey.settings.queue;
     let is_near = |used: u64, most: u64| {
         u128::from(used) * 100 >= u128::from(most) * u128::from(NEARLY_FULL_PERCENT)
