@@ -25,7 +25,7 @@ pub mod config {
 }
 pub mod document {
     pub mod facts {
-        pub use crate::document::facts::Facts;
+        pub use crate::document::facts::DocumentFacts;
     }
 }
 pub mod event {
@@ -69,7 +69,7 @@ pub mod machine {
 }
 pub mod memory {
     pub mod guest {
-        pub use crate::memory::guest::{Guest, Held};
+        pub use crate::memory::guest::{Guest, HeldFailure};
     }
 }
 pub mod occasion {
@@ -77,7 +77,7 @@ pub mod occasion {
 }
 pub mod plan {
     pub mod condition {
-        pub use crate::plan::condition::{Holds, judge};
+        pub use crate::plan::condition::{ConditionResult, evaluate};
     }
 }
 pub mod process {
@@ -86,12 +86,12 @@ pub mod process {
     }
 }
 pub mod queue {
-    pub use crate::queue::{Body, Head, Queue, Unread};
+    pub use crate::queue::{ItemBody, ItemHead, JobReadError, Queue};
     pub mod clock {
         pub use crate::machine::clock::BootClock;
     }
     pub mod item {
-        pub use crate::queue::item::{Body, FORMAT, Head};
+        pub use crate::queue::item::{FORMAT, ItemBody, ItemHead};
     }
 }
 pub mod record {
@@ -99,7 +99,7 @@ pub mod record {
         pub use crate::record::counters::Counters;
     }
     pub mod form {
-        pub use crate::record::form::{Head, Record, State};
+        pub use crate::record::form::{Record, RecordHead, RecordState};
     }
     pub mod history {
         pub use crate::record::history::History;

@@ -1,38 +1,38 @@
-//! The call in hand: what libvirt asks, what came with it, and what holds for it on this host.
+//! The call that is being handled: its arguments and document, and the settings of this host for it.
 
 use std::path::PathBuf;
 
 use crate::config::{Settings, Surroundings};
 use crate::document::exchange::Exchange;
-use crate::document::facts::Facts;
+use crate::document::facts::DocumentFacts;
 use crate::document::file;
 use crate::event::Origin;
 use crate::libvirt::Call;
 use crate::machine::ulid;
 use crate::memory::guest::Guest;
 
-/// Whether a call is real, or tried by a person: then nothing is remembered for later calls.
+/// Whether a call comes from libvirt or is a person's trial. A trial remembers nothing for later calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum CallMode {
     Real,
     Trial {
         origin: Option<Origin>,
-        /// The document of `started`, where it isn't what is remembered of the guest.
+        /// The document of `started`, instead of the one that is remembered of the guest.
         started: Option<PathBuf>,
     },
 }
 
-impl Mode {
-    /// The origin that a person gave.
-    pub fn told(&self) -> Option<Origin> {
+impl CallMode {
+    /// Returns the origin that a person gave.
+    pub fn given_origin(&self) -> Option<Origin> {
         match self {
-            Mode::Trial { origin, .. } => *origin,
-            Mode::Real => None,
+            CallMode::Trial { origin, .. } => *origin,
+            CallMode::Real => None,
         }
     }
 }
 
-/// One call of libvirt's, as it is told of.
+/// What identifies one call in records, in the journal and for hooks.
 #[derive(Clone, Debug, Default)]
 pub struct Execution {
     /// A ULID.
@@ -44,7 +44,7 @@ pub struct Execution {
 }
 
 impl Execution {
-    /// A new one of a call.
+    /// Makes one for a call, with a new id.
     pub fn new(call: &Call, uuid: Option<String>) -> Execution {
         Execution {
             id: ulid::new(),
@@ -56,17 +56,17 @@ impl Execution {
     }
 }
 
-/// One call with all that is known of it.
+/// One call with everything that hookmux knows about it.
 pub struct Occasion<'a> {
     pub call: &'a Call,
     pub settings: &'a Settings,
     pub surroundings: &'a Surroundings,
-    pub mode: Mode,
-    pub facts: Facts,
+    pub mode: CallMode,
+    pub facts: DocumentFacts,
     pub execution: Execution,
-    /// How the guest came to run; unknown until what is remembered of it has been asked.
+    /// How the guest came to run; unknown until the remembered state has been read.
     pub origin: Origin,
-    /// The file with the document of `started`, for the calls that lack what it has.
+    /// The file with the document of `started`, for calls whose own document has less in it.
     pub started: Option<PathBuf>,
 }
 
@@ -75,18 +75,19 @@ impl<'a> Occasion<'a> {
         call: &'a Call,
         settings: &'a Settings,
         surroundings: &'a Surroundings,
-        facts: Facts,
+        facts: DocumentFacts,
     ) -> Occasion<'a> {
         let execution = Execution::new(call, facts.identity.plain_uuid());
-        let (mode, origin, started) = (Mode::Real, Origin::Unknown, None);
+        let (mode, origin, started) = (CallMode::Real, Origin::Unknown, None);
         Occasion { call, settings, surroundings, mode, facts, execution, origin, started }
     }
 
+    /// Tells whether the call comes from libvirt.
     pub fn is_real(&self) -> bool {
-        self.mode == Mode::Real
+        self.mode == CallMode::Real
     }
 
-    /// libvirt's document, where there is one that is whole.
+    /// Returns libvirt's document, if there is a complete one.
     pub fn document(&self) -> Option<&[u8]> {
         self.facts.document.bytes()
     }
@@ -95,7 +96,7 @@ impl<'a> Occasion<'a> {
         self.execution.uuid.as_deref()
     }
 
-    /// The memory of the guest that the call is about; `None` for networks and the daemon.
+    /// Returns the remembered state of the guest; `None` for networks and the daemon.
     pub fn guest(&self) -> Option<Guest> {
         if !self.call.driver.is_guest() {
             return None;
@@ -104,7 +105,7 @@ impl<'a> Occasion<'a> {
         Some(Guest::new(&self.settings.runtime_dir, self.call.driver, self.uuid(), &name))
     }
 
-    /// The document's way through the hooks.
+    /// Makes the exchange that gives the document to hooks.
     pub fn exchange(&self) -> Exchange {
         Exchange::new(
             self.document().map(<[u8]>::to_vec),
@@ -120,10 +121,10 @@ impl<'a> Occasion<'a> {
 pub(crate) mod tests {
     use super::*;
 
-    /// Gives a call with usual settings to a test.
+    /// Runs a test with a call and default settings.
     pub(crate) fn with<T>(
         call: &Call,
-        facts: Facts,
+        facts: DocumentFacts,
         origin: Origin,
         test: impl FnOnce(&Occasion<'_>) -> T,
     ) -> T {

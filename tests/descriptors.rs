@@ -164,7 +164,7 @@ fn standard_input_may_be_something_else_than_a_pipe() {
 fn standard_input_that_never_ends_is_waited_for_ten_seconds() {
     let host = gate();
     let answer = host.guest("prepare begin").endless_stdin(GUEST).run();
-    answer.fails(125, &["10-tree: it needs libvirt's document", "no end within 10 s"]);
+    answer.fails(125, &["10-tree: it needs libvirt's document", "did not end within 10 s"]);
     answer.took_less_than(40);
     assert!(answer.took.as_secs() >= 9, "{answer:?}");
     assert_eq!(host.log(), ["vdsm nothing"]);

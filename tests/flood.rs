@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use hookmux::for_tests::record::form::State;
+use hookmux::for_tests::record::form::RecordState;
 use hookmux::for_tests::record::history::History;
 use hookmux::for_tests::record::store;
 use hookmux::for_tests::state::Dir;
@@ -69,7 +69,7 @@ fn of_ten_thousand_executions_none_is_lost_and_none_doubled() {
     let mut guests = BTreeSet::new();
     for id in &ids {
         let head = history.head(id).unwrap();
-        assert_eq!((head.state, head.status, head.hooks.len()), (State::Done, Some(0), 1));
+        assert_eq!((head.state, head.status, head.hooks.len()), (RecordState::Done, Some(0), 1));
         guests.insert(head.object);
     }
     assert_eq!(guests.len(), CALLS);
@@ -121,9 +121,9 @@ fn a_thousand_that_are_killed_leave_each_a_whole_record_or_none() {
         // whole: both lines can be read
         let record = history.record(id).unwrap_or_else(|error| panic!("{id}: {error}"));
         match record.head.state {
-            State::Done => done += 1,
-            State::Lost => lost += 1,
-            State::Running | State::Unknown => panic!("{id} runs?"),
+            RecordState::Done => done += 1,
+            RecordState::Lost => lost += 1,
+            RecordState::Running | RecordState::Unknown => panic!("{id} runs?"),
         }
     }
     assert!(done > 0 && lost > 0, "{done} done, {lost} lost");

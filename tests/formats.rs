@@ -17,7 +17,7 @@ use hookmux::for_tests::machine::files;
 use hookmux::for_tests::memory::guest::Guest;
 use hookmux::for_tests::queue::item;
 use hookmux::for_tests::record::counters::Counters;
-use hookmux::for_tests::record::form::{Head, Record};
+use hookmux::for_tests::record::form::{Record, RecordHead};
 use hookmux::for_tests::state::Dir;
 use hookmux::for_tests::trust::Trust;
 use serde_json::Value;
@@ -94,7 +94,7 @@ fn assert_kept(path: &Path, old: &Value, new: &Value) {
 #[test]
 fn records_of_every_release_are_read() {
     for release in RELEASES {
-        let mut heads: Vec<Head> = Vec::new();
+        let mut heads: Vec<RecordHead> = Vec::new();
         for path in records(release) {
             let bytes = fs::read(&path).unwrap();
             let record = Record::decode(&bytes);
@@ -114,7 +114,7 @@ fn records_of_every_release_are_read() {
             old.iter().zip(&new).for_each(|(old, new)| assert_kept(&path, old, new));
             heads.push(record.head);
         }
-        let seen = |name: fn(&Head) -> String| {
+        let seen = |name: fn(&RecordHead) -> String| {
             let mut seen: Vec<String> = heads.iter().map(name).collect();
             seen.sort();
             seen.dedup();
@@ -138,8 +138,8 @@ fn jobs_of_every_release_are_read() {
         for path in jobs(release) {
             let bytes = fs::read(&path).unwrap();
             let id = path.file_stem().unwrap().to_str().unwrap();
-            let head = item::Head::parse(&bytes, id).unwrap();
-            let body = item::Body::parse(&bytes).unwrap();
+            let head = item::ItemHead::parse(&bytes, id).unwrap();
+            let body = item::ItemBody::parse(&bytes).unwrap();
             // 0.1.0 had both in one object
             let mut again = serde_json::to_value(&head).unwrap();
             let rest = serde_json::to_value(&body).unwrap();
@@ -170,13 +170,13 @@ fn guests_of_every_release_are_remembered() {
         assert!(document.contains("<name>runs</name>"));
         assert_eq!(Guest::new(&run, Driver::Qemu, None, "by-name").origin(), Origin::Fresh);
         // what waits for `prepare`
-        let incoming = guest("15", "incoming").foresee();
+        let incoming = guest("15", "incoming").peek_pending();
         assert_eq!((incoming.origin, incoming.held), (Origin::Migration, None));
-        let restored = guest("16", "restored").foresee();
+        let restored = guest("16", "restored").peek_pending();
         assert_eq!((restored.origin, restored.held), (Origin::Restore, None));
         for held in [
-            guest("17", "held").foresee(),
-            Guest::new(&run, Driver::Qemu, None, "held-by-name").foresee(),
+            guest("17", "held").peek_pending(),
+            Guest::new(&run, Driver::Qemu, None, "held-by-name").peek_pending(),
         ] {
             assert_eq!(held.origin, Origin::Restore);
             let failure = held.held.unwrap();

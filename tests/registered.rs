@@ -446,7 +446,7 @@ fn only_one_of_parallel_hooks_may_change_the_document() {
     at("c", &edit("c"));
     host.guest("restore begin").run().succeeds();
     let words =
-        "before_vm_dehibernate/c: it changed the document, and so did a hook that ran beside it";
+        "before_vm_dehibernate/c: it changed the document, and so did a hook that ran in parallel";
     host.guest("prepare begin").run().fails(1, &[words]);
 }
 

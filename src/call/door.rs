@@ -14,7 +14,7 @@ use crate::libvirt::invocation::Invocation;
 use crate::machine::{sys, watchdog};
 use crate::observer::{Notice, Observer, Tee};
 use crate::process::exit_status::OWN_TROUBLE;
-use crate::record::form::Cause;
+use crate::record::form::RecordCause;
 use crate::record::journal::Journal;
 use crate::record::mover;
 use crate::record::recorder::Recorder;
@@ -28,7 +28,7 @@ pub fn driver_main(invocation: &Invocation, arguments: Vec<OsString>) -> ! {
     let invocation = absolute(invocation);
     settle();
     fault::inject("start");
-    let mut recorder = Recorder::new(Cause::Libvirt);
+    let mut recorder = Recorder::new(RecordCause::Libvirt);
     let mut journal = Journal::default();
     let answer = call::handle(&invocation, &call, &mut Tee(&mut recorder, &mut journal));
     watchdog::progress();
@@ -43,7 +43,7 @@ pub fn driver_main(invocation: &Invocation, arguments: Vec<OsString>) -> ! {
 /// Nothing of it has an effect on the answer, which is given by then.
 pub(crate) fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, hooks_dir: &Path) {
     let kept = recorder.finish(answer);
-    if let Some((execution, trouble)) = kept.execution.zip(kept.trouble) {
+    if let Some((execution, trouble)) = kept.execution.zip(kept.error) {
         journal.observe(&execution, &Notice::OwnError(&trouble));
     }
     let lost = journal.finish();

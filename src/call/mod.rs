@@ -20,21 +20,21 @@ use crate::answer::{self, Answer};
 use crate::bypass;
 use crate::config::settings::RecordPolicy;
 use crate::config::{self, Diagnostic, Loaded, Scope, Settings, Surroundings};
-use crate::document::facts::Facts;
+use crate::document::facts::DocumentFacts;
 use crate::document::{file, input};
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::invocation::Invocation;
 use crate::libvirt::{Call, Class, Document, Driver, Operation};
 use crate::machine::{own_binary, watchdog};
-use crate::memory::guest::{self, Arrival, Guest};
+use crate::memory::guest::{self, Guest, Remembered};
 use crate::memory::{self, daemon_reload};
 use crate::observer::{self, Notice, Observer};
-use crate::occasion::{Execution, Mode, Occasion};
+use crate::occasion::{CallMode, Execution, Occasion};
 use crate::plan::{self, Decision, property_rules};
 use crate::process::supervise::Supervisor;
 use crate::queue::{self, Queue};
 use crate::record::mover;
-use crate::record::recorder::{self, Place};
+use crate::record::recorder::{self, RecordPlace};
 use crate::registry::Broken;
 use crate::run::launch::Launcher;
 use crate::run::nesting::Nesting;
@@ -66,14 +66,14 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Ob
         });
     }
     if call.driver == Driver::Daemon && scope == Scope::All {
-        daemon_reload::note(call, settings, &surroundings);
+        daemon_reload::record_reload(call, settings, &surroundings);
     }
     let occasion = |facts| Occasion::new(call, settings, &surroundings, facts);
     let document = || if call.has_document() { input::read() } else { Document::Absent };
     match bypass::load(&surroundings.hooks_dir, &mut trust) {
         Ok(bypass) => {
             if let Some(entry) = bypass.of(call) {
-                let occasion = occasion(Facts::of_head(document()));
+                let occasion = occasion(DocumentFacts::of_head(document()));
                 return answer(occasion, Handling::Bypassed(entry), observer);
             }
         }
@@ -89,12 +89,12 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Ob
         return if is_without_effect(call, settings) {
             Answer::default()
         } else {
-            answer(occasion(Facts::of_head(document())), Handling::NoHooks, observer)
+            answer(occasion(DocumentFacts::of_head(document())), Handling::NoHooks, observer)
         };
     }
     let document = document();
     fault::inject("document");
-    let occasion = occasion(Facts::of(document));
+    let occasion = occasion(DocumentFacts::of(document));
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
     answer(occasion, Handling::Hooks(hooks), observer)
 }
@@ -103,7 +103,7 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Ob
 /// isn't even read.
 fn is_without_effect(call: &Call, settings: &Settings) -> bool {
     let drops = || call.driver.is_guest() && guest::is_any_pending(&settings.runtime_dir);
-    settings.record != RecordPolicy::All && !memory::is_asked(call) && !drops()
+    settings.record != RecordPolicy::All && !memory::is_needed(call) && !drops()
 }
 
 /// Takes up what the last boot, or a process that died, has left: removes documents, and starts the
@@ -206,31 +206,31 @@ pub(crate) fn answer(
     }
     let guest = occasion.guest();
     let remembering = guest.as_ref().filter(|_| occasion.is_real());
-    let arrival = match remembering {
+    let remembered = match remembering {
         Some(guest) => {
-            memory::before(call, settings, guest, &occasion.facts.document, &mut warnings)
+            memory::before_hooks(call, settings, guest, &occasion.facts.document, &mut warnings)
         }
-        None => memory::foresee(call, guest.as_ref(), occasion.mode.told()),
+        None => memory::preview(call, guest.as_ref(), occasion.mode.given_origin()),
     };
-    occasion.origin = arrival.origin;
+    occasion.origin = remembered.origin;
     if matches!(handling, Handling::Hooks(_)) {
         occasion.started = started_document(&occasion, guest.as_ref());
     }
     // a failure that is answered here belongs to hooks, and is told of
-    let has_words = !warnings.is_empty() || arrival.held.is_some();
+    let has_words = !warnings.is_empty() || remembered.held.is_some();
     if is_silent && has_words {
         observer.observe(&occasion.execution, &Notice::Begun(&occasion));
     }
     let runs_none = !matches!(handling, Handling::Hooks(_));
     if runs_none && guest.is_some() && (!is_silent || has_words) {
-        observer.observe(&occasion.execution, &nothing_planned(&arrival));
+        observer.observe(&occasion.execution, &nothing_planned(&remembered));
     }
     for words in troubles.iter().chain(&warnings) {
         observer.observe(&occasion.execution, &Notice::OwnError(words));
     }
-    if let Some(held) = arrival.held.filter(|_| !matches!(handling, Handling::Bypassed(_))) {
+    if let Some(held) = remembered.held.filter(|_| !matches!(handling, Handling::Bypassed(_))) {
         // what can't be read has been told
-        if !arrival.is_in_doubt {
+        if !remembered.is_in_doubt {
             observer.observe(&occasion.execution, &Notice::OwnError(HELD));
         }
         return Answer::trouble(held.status, held.words);
@@ -249,16 +249,16 @@ pub(crate) fn answer(
     };
     if let Some(guest) = remembering.filter(|_| answer.status == 0 || call.class() == Class::Notify)
     {
-        memory::after(call, guest);
+        memory::after_hooks(call, guest);
     }
     answer
 }
 
 /// How the guest of a call came to run at which no hook does.
-fn nothing_planned(arrival: &Arrival) -> Notice<'static> {
+fn nothing_planned(remembered: &Remembered) -> Notice<'static> {
     Notice::Planned(observer::CallPlan {
         planned: &[],
-        origin: Some(arrival.origin),
+        origin: Some(remembered.origin),
         started: None,
     })
 }
@@ -266,16 +266,16 @@ fn nothing_planned(arrival: &Arrival) -> Notice<'static> {
 /// The file with the document of `started`, as it is remembered or as a record has it.
 fn started_document(occasion: &Occasion<'_>, guest: Option<&Guest>) -> Option<PathBuf> {
     match &occasion.mode {
-        Mode::Trial { started: Some(path), .. } => Some(path.clone()),
+        CallMode::Trial { started: Some(path), .. } => Some(path.clone()),
         _ => guest.and_then(|guest| memory::started_document(occasion.call, guest)),
     }
 }
 
 /// The signals that end a call: a person at a terminal has one more.
-fn ending_signals(mode: &Mode) -> &'static [Signal] {
+fn ending_signals(mode: &CallMode) -> &'static [Signal] {
     match mode {
-        Mode::Real => &[Signal::SIGTERM],
-        Mode::Trial { .. } => &[Signal::SIGTERM, Signal::SIGINT],
+        CallMode::Real => &[Signal::SIGTERM],
+        CallMode::Trial { .. } => &[Signal::SIGTERM, Signal::SIGINT],
     }
 }
 
@@ -343,7 +343,7 @@ impl Hooks<'_> {
         observer.observe(execution, &Notice::Planned(planned));
         watchdog::progress();
         if watchdog::is_active() {
-            let place = Place::new(settings);
+            let place = RecordPlace::new(settings);
             let (hooks_dir, runtime_dir) = (settings.hooks_dir.clone(), &settings.runtime_dir);
             take_over::prepare(execution, hooks_dir, &place, runtime_dir);
         }
@@ -392,7 +392,7 @@ impl Hooks<'_> {
     }
 
     /// What stands in for something broken, or is missing, and stops nothing.
-    fn warnings(&self, facts: &Facts) -> Vec<String> {
+    fn warnings(&self, facts: &DocumentFacts) -> Vec<String> {
         let stand_in = self.loaded.problem.iter().zip(&self.loaded.stand_in);
         let stand_in = stand_in
             .map(|(problem, stand_in)| format!("{}; {stand_in} is used", problem.one_line()));

@@ -8,7 +8,7 @@ use crate::config::Settings;
 use crate::event::Origin;
 use crate::libvirt::{Call, Driver, Operation};
 use crate::machine::sanitize;
-use crate::memory::guest::{Guest, Held};
+use crate::memory::guest::{Guest, HeldFailure};
 use crate::memory::saves::{self, Protection};
 use crate::process::exit_status::OWN_TROUBLE;
 
@@ -28,7 +28,10 @@ impl<'a> Restore<'a> {
         if let Some(guest) = guest {
             let words = "hookmux: died of a fault of its own while it handled restore\n".to_owned();
             // where this can't be written, what is written at the end can't either, and says so
-            let _ = guest.expect(Origin::Restore, Some(Held { status: OWN_TROUBLE, words }));
+            let _ = guest.remember_pending(
+                Origin::Restore,
+                Some(HeldFailure { status: OWN_TROUBLE, words }),
+            );
         }
         Some(Restore { guest, save: Protection::NoSave })
     }
@@ -98,9 +101,9 @@ impl<'a> Restore<'a> {
             }
         }
         let held = (answer.status != 0)
-            .then(|| Held { status: answer.status, words: answer.stderr.clone() });
+            .then(|| HeldFailure { status: answer.status, words: answer.stderr.clone() });
         let is_held = held.is_some();
-        let kept = guest.expect(Origin::Restore, held);
+        let kept = guest.remember_pending(Origin::Restore, held);
         if self.save == Protection::Done && !is_given && (kept.is_ok() || !is_held) {
             // libvirt keeps the first name: the document is its own, or `prepare` fails
             if let Err(error) = saves::unprotect(&settings.save_dir, call.object()) {
@@ -138,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::config::Surroundings;
-    use crate::memory::guest::{Arrival, is_any_pending};
+    use crate::memory::guest::{Remembered, is_any_pending};
     use crate::state::Dir;
 
     const UUID: &str = "91126ceb-8184-4a0b-b79f-0f3d17ecc836";
@@ -297,7 +300,7 @@ mod tests {
             }
             // in any case `prepare` knows how the guest comes
             assert!(is_any_pending(&runtime_dir), "{place}");
-            let Arrival { origin, held: seen_held, .. } = guest.foresee();
+            let Remembered { origin, held: seen_held, .. } = guest.peek_pending();
             assert_eq!(origin, Origin::Restore, "{place}");
             assert_eq!(seen_held.as_ref().map(|held| held.status), held.map(|(status, _)| status));
             if let (Some(seen), Some((_, part))) = (seen_held, held) {
@@ -312,7 +315,7 @@ mod tests {
         let runtime_dir = tempfile::tempdir().unwrap();
         let guest = Guest::new(&Dir::of_test(runtime_dir.path()), Driver::Qemu, Some(UUID), "vm");
         drop(Restore::begin(&call(Driver::Qemu, "vm", "restore"), Some(&guest)));
-        let Arrival { origin, held, .. } = guest.foresee();
+        let Remembered { origin, held, .. } = guest.peek_pending();
         let held = held.unwrap();
         assert_eq!((origin, held.status), (Origin::Restore, OWN_TROUBLE));
         assert!(held.words.contains("died of a fault of its own"), "{held:?}");

@@ -13,16 +13,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
 use crate::call::{door, fault};
-use crate::document::file::{self, Place as DocumentPlace};
+use crate::document::file::{self, DocumentPlace};
 use crate::libvirt::Driver;
 use crate::machine::sys;
 use crate::observer::{HookIdentity, HookRun, Notice, Observer, Tee};
 use crate::occasion::Execution;
 use crate::process::exit_status::TIMED_OUT;
 use crate::process::supervise::Supervisor;
-use crate::record::form::Cause;
+use crate::record::form::RecordCause;
 use crate::record::journal::Journal;
-use crate::record::recorder::{Place, Recorder};
+use crate::record::recorder::{RecordPlace, Recorder};
 use crate::record::spool::Spool;
 use crate::run::left_rollback::LeftRollback;
 use crate::run::steps::ROLLBACK_TIME;
@@ -49,7 +49,7 @@ struct LeftCall {
 }
 
 /// Makes the program ready, before the first hook of a call starts.
-pub fn prepare(execution: &Execution, hooks_dir: PathBuf, place: &Place, runtime_dir: &Dir) {
+pub fn prepare(execution: &Execution, hooks_dir: PathBuf, place: &RecordPlace, runtime_dir: &Dir) {
     let call = LeftCall {
         id: execution.id.clone(),
         driver: execution.driver.to_owned(),
@@ -119,12 +119,12 @@ fn finish(left: Left) {
     };
     let dir = |path| Dir::new(path, geteuid().as_raw());
     let (runtime_dir, state_dir) = (dir(call.runtime_dir), dir(call.state_dir));
-    let place = Place { spool: Spool::new(&runtime_dir), state_dir };
-    let mut recorder = Recorder::resume(Cause::Libvirt, &execution, &place);
+    let place = RecordPlace { spool: Spool::new(&runtime_dir), state_dir };
+    let mut recorder = Recorder::resume(RecordCause::Libvirt, &execution, &place);
     let mut journal = Journal::default();
     for document in rollbacks.iter().filter_map(|rollback| rollback.document.as_ref()) {
-        recorder.hide(&document.0);
-        journal.hide(&document.0);
+        recorder.add_secrets_of(&document.0);
+        journal.add_secrets_of(&document.0);
     }
     let mut observers = Tee(&mut recorder, &mut journal);
     let why = if is_terminated {

@@ -14,7 +14,7 @@ use crate::bypass::{self, Bypass};
 use crate::call::door;
 use crate::config::Settings;
 use crate::machine::clock::BootClock;
-use crate::queue::{self, Aside, Head, Queue, Unread, worker};
+use crate::queue::{self, AsideFile, ItemHead, JobReadError, Queue, worker};
 use crate::record::journal::Journal;
 use crate::record::mover;
 use crate::trust::Trust;
@@ -62,8 +62,8 @@ fn flush(
     format: Format,
     output: &mut Output,
 ) -> anyhow::Result<End> {
-    let is_meant = |head: &Head| word.is_empty() || means(word, head);
-    let is_meant_aside = |aside: &Aside| word.is_empty() || means_aside(word, aside);
+    let is_meant = |head: &ItemHead| word.is_empty() || means(word, head);
+    let is_meant_aside = |aside: &AsideFile| word.is_empty() || means_aside(word, aside);
     let count = worker::flush(settings, &is_meant, &is_meant_aside)
         .context("the queue can't be flushed")?;
     if format == Format::Json {
@@ -82,12 +82,12 @@ fn requeue(
 ) -> anyhow::Result<End> {
     let queue = Queue::new(&settings.state_dir);
     let aside = queue.aside().context("the queue can't be read")?;
-    let is_meant = |aside: &&Aside| match word {
+    let is_meant = |aside: &&AsideFile| match word {
         // what is no job can't come back, and isn't asked to
         "" => aside.job.is_ok(),
         word => means_aside(word, aside),
     };
-    let meant: Vec<&Aside> = aside.iter().filter(is_meant).collect();
+    let meant: Vec<&AsideFile> = aside.iter().filter(is_meant).collect();
     if meant.is_empty() && !word.is_empty() {
         bail!("no job `{word}` was put aside; `hookmux queue` shows those that were");
     }
@@ -115,11 +115,11 @@ fn jobs(count: usize) -> String {
 }
 
 /// Whether a word is a job's id, its registration or its hook.
-fn means(word: &str, head: &Head) -> bool {
+fn means(word: &str, head: &ItemHead) -> bool {
     head.id.eq_ignore_ascii_case(word) || head.registration == word || head.hook == word
 }
 
-fn means_aside(word: &str, aside: &Aside) -> bool {
+fn means_aside(word: &str, aside: &AsideFile) -> bool {
     let name = aside.name.to_string_lossy();
     let is_name = name == word || name.strip_suffix(".broken") == Some(word);
     is_name || aside.job.as_ref().is_ok_and(|head| means(word, head))
@@ -144,7 +144,7 @@ pub(super) fn work(place: &Place, output: &mut Output) -> anyhow::Result<End> {
 
 /// A job, and why it is as it is.
 struct Shown {
-    head: Head,
+    head: ItemHead,
     stand: JobState,
     why: Option<String>,
     age_s: u64,
@@ -154,9 +154,9 @@ struct Shown {
 /// All that is in the queue.
 struct State {
     jobs: Vec<Shown>,
-    aside: Vec<Aside>,
+    aside: Vec<AsideFile>,
     /// Files that this version can't run, and why.
-    unread: Vec<(String, Unread)>,
+    unread: Vec<(String, JobReadError)>,
     settings: Settings,
 }
 
@@ -169,7 +169,7 @@ impl State {
         for id in names.ids {
             match queue.head(&id) {
                 Ok(head) => heads.push(head),
-                Err(Unread::Gone) => {}
+                Err(JobReadError::Gone) => {}
                 Err(why) => unread.push((id, why)),
             }
         }
@@ -222,7 +222,7 @@ impl State {
         if !self.unread.is_empty() {
             output.line("");
             output.toned(Tone::Bad, "Not run by this version:");
-            let row = |(id, why): &(String, Unread)| {
+            let row = |(id, why): &(String, JobReadError)| {
                 vec![id.clone().into(), Cell(why.to_string(), Tone::Bad)]
             };
             let rows: Vec<Vec<Cell>> = self.unread.iter().map(row).collect();
@@ -233,7 +233,7 @@ impl State {
     fn json(&self) -> json::queue::Queue {
         let unread = self.unread.iter().map(|(id, why)| UnreadJob {
             id: id.clone(),
-            newer: matches!(why, Unread::Newer(_)),
+            newer: matches!(why, JobReadError::Newer(_)),
             reason: why.to_string(),
         });
         let limits = self.settings.queue;
@@ -258,7 +258,7 @@ struct Reasons<'a> {
 }
 
 impl Reasons<'_> {
-    fn shown(&self, head: Head, is_first: bool) -> Shown {
+    fn shown(&self, head: ItemHead, is_first: bool) -> Shown {
         let stand = match (&head.run, self.is_at_work) {
             (Some(_), true) => JobState::Runs,
             (Some(_), false) => JobState::Left,
@@ -278,7 +278,7 @@ impl Reasons<'_> {
     }
 
     /// Why a job doesn't run; `None` where nothing is known to hold it back.
-    fn why(&self, head: &Head, is_first: bool, pause_s: u64) -> Option<String> {
+    fn why(&self, head: &ItemHead, is_first: bool, pause_s: u64) -> Option<String> {
         let of_hook = self.of_hook.get(&head.registration).copied().unwrap_or_default();
         if !is_first {
             return Some(format!("behind an earlier job of {}", head.object));
@@ -328,19 +328,19 @@ fn row(shown: &Shown) -> Vec<Cell> {
         head.hook.clone().into(),
         format!("{} {}", head.driver, head.object).into(),
         format!("{} s", shown.age_s).into(),
-        format!("{} of {}", head.attempts, head.tries()).into(),
+        format!("{} of {}", head.attempts, head.max_attempts()).into(),
         state(shown),
     ]
 }
 
-fn aside_row(aside: &Aside) -> Vec<Cell> {
+fn aside_row(aside: &AsideFile) -> Vec<Cell> {
     let why = Cell(aside.why(), Tone::Bad);
     match &aside.job {
         Ok(head) => vec![
             head.id.clone().into(),
             head.hook.clone().into(),
             format!("{} {}", head.driver, head.object).into(),
-            format!("{} of {}", head.attempts, head.tries()).into(),
+            format!("{} of {}", head.attempts, head.max_attempts()).into(),
             why,
         ],
         Err(_) => vec![
@@ -363,7 +363,7 @@ fn json_job(shown: &Shown) -> Job {
     }
 }
 
-fn json_aside(aside: &Aside) -> AsideJob {
+fn json_aside(aside: &AsideFile) -> AsideJob {
     AsideJob {
         id: aside.job.as_ref().ok().map(|head| head.id.clone()),
         file: aside.name.to_string_lossy().into_owned(),

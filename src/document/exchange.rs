@@ -1,5 +1,5 @@
-//! The document on its way through hooks: a file that scripts in vdsm's style edit, standard input
-//! and output for those in libvirt's, and the judgement of what comes back.
+//! Gives the document to hooks and takes it back: a file that scripts in vdsm's style edit, standard
+//! input and output for those in libvirt's. Decides which changes libvirt gets.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -8,7 +8,10 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::file::{self, FILE_NAME, Made, Mark, Place, make_private, read_back, read_memory};
+use super::file::{
+    self, CreatedDirectory, DocumentPlace, FILE_NAME, FileStamp, make_private, read_back,
+    read_memory,
+};
 use crate::hook::{Hook, Source};
 use crate::libvirt::document::{self, DocumentIdentity, MAX_DOCUMENT_BYTES};
 use crate::machine::files;
@@ -18,13 +21,13 @@ use crate::process::capture::Capture;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     None,
-    /// libvirt gets it.
+    /// libvirt gets the changed document.
     Taken,
-    /// libvirt doesn't get it; why.
+    /// libvirt doesn't get the changed document, for this reason.
     Ignored(String),
 }
 
-/// What a hook works on: the document of the call, or one device's part of it.
+/// The part of the document that a hook works on: all of it, or one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Scope {
     event: Option<Cow<'static, str>>,
@@ -38,34 +41,34 @@ pub struct Exchange {
     identity: DocumentIdentity,
     is_filter: bool,
     operation: String,
-    /// On a filter call, as the hooks so far made it.
+    /// As the hooks so far changed it, on a filter call.
     current: Option<Vec<u8>>,
     scope: Option<Scope>,
-    /// What the file has to hold for the next hook of the scope.
+    /// The content that the file must have for the next hook of the scope.
     content: Vec<u8>,
-    place: Place,
-    shared: Option<Shared>,
-    /// Whether something was left that has to be removed after the call.
-    has_trash: Cell<bool>,
-    /// The file must be written before the next hook.
+    place: DocumentPlace,
+    shared: Option<SharedFile>,
+    /// Whether a hook left something that has to be removed after the call.
+    has_leftovers: Cell<bool>,
+    /// Whether the file must be written before the next hook.
     is_stale: bool,
-    /// By which a file that nobody has touched is known.
-    mark: Option<Mark>,
-    /// What the descriptor for standard input holds.
+    /// The stamp of the file as it was written: it shows whether anybody touched the file.
+    stamp: Option<FileStamp>,
+    /// The descriptor for standard input, and its content.
     input: Option<(Vec<u8>, File)>,
 }
 
-/// A document file of one hook's own.
+/// A document file that only one hook gets.
 #[derive(Debug)]
-pub struct Copy {
+pub struct DocumentFile {
     pub path: PathBuf,
-    place: Place,
-    made: Made,
-    /// As it was made.
+    place: DocumentPlace,
+    made: CreatedDirectory,
+    /// Its content when it was made.
     base: Vec<u8>,
 }
 
-/// What a hook was given, to be given to what undoes it.
+/// The document as a hook got it, kept for its rollback.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     current: Option<Vec<u8>>,
@@ -74,42 +77,43 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What its file held.
+    /// Returns the content of the file.
     pub fn content(&self) -> &[u8] {
         &self.content
     }
 }
 
-/// Where scripts find the document.
-enum Shared {
-    File(PathBuf, Made),
-    /// The runtime directory is full or can't be written: a file without a directory.
+/// The file in which scripts find the document.
+enum SharedFile {
+    File(PathBuf, CreatedDirectory),
+    /// A file in memory, where the runtime directory is full or can't be written.
     Memory(File, PathBuf),
 }
 
-impl Shared {
+impl SharedFile {
     fn path(&self) -> &Path {
         match self {
-            Shared::File(path, _) | Shared::Memory(_, path) => path,
+            SharedFile::File(path, _) | SharedFile::Memory(_, path) => path,
         }
     }
 
-    fn read_back(&self, place: &Place) -> io::Result<Vec<u8>> {
+    fn read_back(&self, place: &DocumentPlace) -> io::Result<Vec<u8>> {
         match self {
-            Shared::File(_, made) => read_back(&place.path()?, *made),
-            Shared::Memory(_, path) => read_memory(path),
+            SharedFile::File(_, made) => read_back(&place.path()?, *made),
+            SharedFile::Memory(_, path) => read_memory(path),
         }
     }
 }
 
 impl Exchange {
-    /// `place` is made when a hook first needs the file, and removed at the end.
+    /// Makes an exchange. The directory `place` is made when a hook first needs the file, and removed
+    /// at the end.
     pub fn new(
         original: Option<Vec<u8>>,
         identity: DocumentIdentity,
         is_filter: bool,
         operation: String,
-        place: Place,
+        place: DocumentPlace,
     ) -> Exchange {
         Exchange {
             original,
@@ -121,20 +125,20 @@ impl Exchange {
             content: Vec::new(),
             place,
             shared: None,
-            has_trash: Cell::new(false),
+            has_leftovers: Cell::new(false),
             is_stale: true,
-            mark: None,
+            stamp: None,
             input: None,
         }
     }
 
-    /// The whole document as the next hook is to see it. A call that takes no document back shows
+    /// Returns the whole document for the next hook. A call that takes no document back shows
     /// libvirt's own at each event.
     pub fn whole(&self) -> Option<&[u8]> {
         self.current.as_deref().or(self.original.as_deref())
     }
 
-    /// What the hook is given for which the document was last asked.
+    /// Returns the document as the last hook got it.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             current: self.current.clone(),
@@ -143,7 +147,7 @@ impl Exchange {
         }
     }
 
-    /// Goes back to what a hook was given. What later ones made of it is forgotten: the call has
+    /// Goes back to the document as a hook got it. The changes of later hooks are lost: the call has
     /// failed, and gives libvirt no document.
     pub fn rewind(&mut self, snapshot: Snapshot) {
         let Snapshot { current, scope, content } = snapshot;
@@ -151,8 +155,8 @@ impl Exchange {
         self.is_stale = true;
     }
 
-    /// The file with the document for the next hook of a scope; `None` where libvirt sent none, or
-    /// (with a reason) where no file could be made.
+    /// Returns the file with the document for the next hook of a scope; `None` where libvirt sent no
+    /// document, an error in words where no file could be made.
     pub fn file(
         &mut self,
         event: Option<&Cow<'static, str>>,
@@ -169,7 +173,7 @@ impl Exchange {
         Ok(self.shared.as_ref().map(|shared| shared.path().to_path_buf()))
     }
 
-    /// Begins a scope, where it is another one; `false` where there is no document.
+    /// Begins a scope, if it is a new one. Returns `false` where there is no document.
     fn enter(&mut self, event: Option<&Cow<'static, str>>, device: Option<(usize, &[u8])>) -> bool {
         let scope = Scope { event: event.cloned(), device: device.map(|(index, _)| index) };
         if self.scope.as_ref() == Some(&scope) {
@@ -186,18 +190,18 @@ impl Exchange {
         true
     }
 
-    /// A copy for one hook alone: of another user (`owner`: uid and gid), or one that runs beside
-    /// others. It is readable to its owner and to nobody else.
+    /// Makes a document file for one hook: a hook of another user (`owner`: uid and gid), or one that
+    /// runs in parallel with others. Only its owner can read it.
     ///
     /// # Errors
-    /// It could not be made.
-    pub fn copy(
+    /// The file could not be made.
+    pub fn own_file(
         &mut self,
         event: Option<&Cow<'static, str>>,
         device: Option<(usize, &[u8])>,
         number: usize,
         owner: Option<(u32, u32)>,
-    ) -> Result<Option<Copy>, String> {
+    ) -> Result<Option<DocumentFile>, String> {
         if !self.enter(event, device) {
             return Ok(None);
         }
@@ -206,47 +210,48 @@ impl Exchange {
             format!("the document can't be given in a file of its own: {error}")
         })?;
         let path = place.named().join(FILE_NAME);
-        Ok(Some(Copy { path, place, made, base: self.content.clone() }))
+        Ok(Some(DocumentFile { path, place, made, base: self.content.clone() }))
     }
 
-    /// Takes a copy over after its hook ended, and removes it.
+    /// Takes the document back from a hook's own file after the hook ended, and removes the file.
     ///
     /// # Errors
-    /// As [`Exchange::take_back`]; and where a hook that ran beside has changed the document too.
-    pub fn take_copy(
+    /// As [`Exchange::take_back`]; also where a hook that ran in parallel has changed the document too.
+    pub fn take_own_file(
         &mut self,
         hook: &Hook,
-        copy: &Copy,
+        own_file: &DocumentFile,
         succeeded: bool,
     ) -> Result<Change, String> {
-        let found = copy.place.path().and_then(|directory| read_back(&directory, copy.made));
-        self.drop_copy(copy);
-        if found.as_ref().is_ok_and(|found| *found == copy.base) {
+        let found =
+            own_file.place.path().and_then(|directory| read_back(&directory, own_file.made));
+        self.remove_own_file(own_file);
+        if found.as_ref().is_ok_and(|found| *found == own_file.base) {
             return Ok(Change::None);
         }
-        if self.content != copy.base && succeeded && hook.filter && self.is_filter {
+        if self.content != own_file.base && succeeded && hook.filter && self.is_filter {
             return Err(
-                "it changed the document, and so did a hook that ran beside it: only one may"
+                "it changed the document, and so did a hook that ran in parallel: only one may"
                     .to_owned(),
             );
         }
         self.take(hook, found, succeeded)
     }
 
-    /// Removes a copy unseen.
-    pub fn drop_copy(&self, copy: &Copy) {
-        self.remove(&copy.place);
+    /// Removes a hook's own file without reading it.
+    pub fn remove_own_file(&self, own_file: &DocumentFile) {
+        self.remove(&own_file.place);
     }
 
-    fn remove(&self, place: &Place) {
+    fn remove(&self, place: &DocumentPlace) {
         if file::remove(place) {
-            self.has_trash.set(true);
+            self.has_leftovers.set(true);
         }
     }
 
     fn write(&mut self) -> io::Result<()> {
-        self.mark = None;
-        if let Some(Shared::Memory(file, _)) = &mut self.shared {
+        self.stamp = None;
+        if let Some(SharedFile::Memory(file, _)) = &mut self.shared {
             file.set_len(0)?;
             file.seek(SeekFrom::Start(0))?;
             return file.write_all(&self.content);
@@ -259,34 +264,33 @@ impl Exchange {
         }
         .and_then(|mut file| {
             file.write_all(&self.content)?;
-            // a time that no later write can leave behind, however coarse the clock of the file system
-            file.set_modified(Mark::TIME)
+            // no later write can result in this time, however coarse the clock of the file system is
+            file.set_modified(FileStamp::TIME)
         });
-        // root's hooks may have made the directory anew
-        if let (Ok(()), Ok(made)) = (&result, Made::of(&self.place.named(), None)) {
-            self.mark = Mark::of(&path);
-            self.shared = Some(Shared::File(path, made));
+        // hooks that run as root may have made the directory again
+        if let (Ok(()), Ok(made)) = (&result, CreatedDirectory::of(&self.place.named(), None)) {
+            self.stamp = FileStamp::of(&path);
+            self.shared = Some(SharedFile::File(path, made));
             return Ok(());
         }
-        // what there was no room for would take some for ever
+        // a file that was written in part would take room for ever
         if let Ok(directory) = self.place.path() {
             let _ = files::remove(&path);
             let _ = fs::remove_dir(directory);
         }
         let file = files::memory_file(c"hookmux-document", &self.content)?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-        self.shared = Some(Shared::Memory(file, path.into()));
+        self.shared = Some(SharedFile::Memory(file, path.into()));
         Ok(())
     }
 
-    /// Looks at the file after a hook that was given it. `succeeded` is whether the hook did.
+    /// Reads the file after a hook that got it. `succeeded` tells whether the hook did.
     ///
     /// # Errors
-    /// What the hook made of the document can't be used: the document before it stays, and the
-    /// hook has failed.
+    /// The changed document can't be used: the document before it stays, and the hook has failed.
     pub fn take_back(&mut self, hook: &Hook, succeeded: bool) -> Result<Change, String> {
         let Some(shared) = &self.shared else { return Ok(Change::None) };
-        if self.mark.is_some() && self.mark == Mark::of(shared.path()) {
+        if self.stamp.is_some() && self.stamp == FileStamp::of(shared.path()) {
             return Ok(Change::None);
         }
         let found = shared.read_back(&self.place);
@@ -297,7 +301,7 @@ impl Exchange {
         self.take(hook, found, succeeded)
     }
 
-    /// What becomes of a document that a hook has changed.
+    /// Decides about a document that a hook has changed.
     fn take(
         &mut self,
         hook: &Hook,
@@ -306,7 +310,7 @@ impl Exchange {
     ) -> Result<Change, String> {
         let ignored = |why: &str| Ok(Change::Ignored(why.to_owned()));
         if !succeeded {
-            return ignored("what a failed hook made of the document is not used");
+            return ignored("the document as a failed hook left it is not used");
         }
         if hook.source == Source::Vdsm {
             return ignored(
@@ -314,13 +318,13 @@ impl Exchange {
             );
         }
         if !hook.filter {
-            return ignored("it changed the document, though it is no filter");
+            return ignored("it changed the document, though it is not a filter");
         }
         let found = found.map_err(|error| format!("it left no usable document: {error}"))?;
         if self.scope.as_ref().is_some_and(|scope| scope.device.is_some()) {
             return ignored("it changed a device's document, which libvirt doesn't take");
         }
-        self.judge(&found)?;
+        self.check(&found)?;
         self.content = found;
         self.is_stale = true;
         if !self.is_filter {
@@ -334,7 +338,7 @@ impl Exchange {
         format!("it changed the document, but libvirt takes no XML from {}", self.operation)
     }
 
-    /// Looks at what a hook in libvirt's style printed.
+    /// Reads the document that a hook in libvirt's style printed.
     ///
     /// # Errors
     /// It printed a document that can't be used, or more than one: the hook has failed.
@@ -354,7 +358,7 @@ impl Exchange {
         let tag = format!("<{}", self.identity.root);
         let is_document = memchr::memmem::find(printed, tag.as_bytes()).is_some();
         if !is_document {
-            // a stray echo: kept with the run, and harmless
+            // some other output: it is kept with the run, and has no effect
             return Ok(Change::None);
         }
         if !succeeded {
@@ -367,17 +371,19 @@ impl Exchange {
             return Err(format!("it printed more than {} MiB", MAX_DOCUMENT_BYTES >> 20));
         }
         if !hook.filter {
-            return Ok(Change::Ignored("it printed a document, though it is no filter".to_owned()));
+            return Ok(Change::Ignored(
+                "it printed a document, though it is not a filter".to_owned(),
+            ));
         }
-        self.judge(output)?;
+        self.check(output)?;
         self.current = Some(output.to_vec());
-        // the file, should a later hook be given it, has to follow
+        // a later hook may get the file: it must have this content then
         self.scope = None;
         Ok(Change::Taken)
     }
 
-    /// A document must be well-formed, and of the same thing as libvirt's.
-    fn judge(&self, bytes: &[u8]) -> Result<(), String> {
+    /// Checks that a document is well-formed and about the same object as libvirt's.
+    fn check(&self, bytes: &[u8]) -> Result<(), String> {
         let tree = document::parse(bytes)
             .map_err(|error| format!("its document can't be used: {error}"))?;
         let identity = document::identity(&tree);
@@ -393,8 +399,8 @@ impl Exchange {
         Ok(())
     }
 
-    /// The document as a hook's standard input: byte for byte, from its beginning, its own offset.
-    /// `None` where libvirt sent none.
+    /// Returns the document as a hook's standard input: byte for byte, from its beginning, with an
+    /// offset of its own. `None` where libvirt sent no document.
     ///
     /// # Errors
     /// The kernel gave no memory or no descriptor.
@@ -409,26 +415,26 @@ impl Exchange {
         let reopened = File::open(format!("/proc/self/fd/{}", file.as_raw_fd()));
         reopened
             .or_else(|_| {
-                // without /proc, or where a security module minds: one offset for all
+                // without /proc, or where a security module forbids it, all share one offset
                 file.seek(SeekFrom::Start(0))?;
                 file.try_clone()
             })
             .map(|file| Some(file.into()))
     }
 
-    /// What libvirt is to be given: the document, where hooks changed it.
+    /// Returns the document for libvirt, if hooks changed it.
     pub fn result(&self) -> Option<&[u8]> {
         let current = self.current.as_deref()?;
         let original = self.original.as_deref()?;
         (current.trim_ascii() != original.trim_ascii()).then_some(current)
     }
 
-    /// Removes the file and its directory. Returns whether hooks left more than documents.
+    /// Removes the file and its directory. Returns whether hooks left other files there.
     pub fn remove_files(&mut self) -> bool {
-        if let Some(Shared::File(..)) = self.shared.take() {
+        if let Some(SharedFile::File(..)) = self.shared.take() {
             self.remove(&self.place);
         }
-        self.has_trash.get()
+        self.has_leftovers.get()
     }
 }
 
@@ -456,7 +462,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let identity = document::identity(&document::parse(DOCUMENT.as_bytes()).unwrap());
             let original = Some(DOCUMENT.as_bytes().to_vec());
-            let place = Place::named_by(&Dir::of_test(directory.path()), "x".to_owned());
+            let place = DocumentPlace::named_by(&Dir::of_test(directory.path()), "x".to_owned());
             let exchange = Exchange::new(original, identity, is_filter, "migrate".into(), place);
             Bench { _directory: directory, exchange }
         }
@@ -625,7 +631,8 @@ mod tests {
     fn without_a_directory_the_document_is_still_a_file() {
         let identity = document::identity(&document::parse(DOCUMENT.as_bytes()).unwrap());
         let original = Some(DOCUMENT.as_bytes().to_vec());
-        let place = Place::named_by(&Dir::of_test(Path::new("/proc/nowhere")), "x".to_owned());
+        let place =
+            DocumentPlace::named_by(&Dir::of_test(Path::new("/proc/nowhere")), "x".to_owned());
         let mut exchange = Exchange::new(original, identity, true, "migrate".into(), place);
         let path = exchange.file(Some(&"e".into()), None).unwrap().unwrap();
         let edited = DOCUMENT.replace("</domain>", "<a/></domain>");

@@ -1,24 +1,26 @@
-//! What is in libvirt's document, as far as it is read.
+//! The content of libvirt's document, as far as hookmux reads it.
 
 use crate::libvirt::Document;
 use crate::libvirt::document::{self, DocumentIdentity, Malformed};
 use crate::libvirt::metadata::{self, Metadata};
 
-/// libvirt's document, read and judged.
+/// libvirt's document, with what was read from it.
 #[derive(Debug)]
-pub struct Facts {
+pub struct DocumentFacts {
     pub document: Document,
     pub identity: DocumentIdentity,
     pub metadata: Metadata,
 }
 
-impl Facts {
-    /// Judges a document. One that isn't well-formed counts as absent, and its reason is kept. One
-    /// that is over a limit is kept too, and known by its name and uuid alone.
-    pub fn of(document: Document) -> Facts {
+impl DocumentFacts {
+    /// Reads a document. One that isn't well-formed counts as absent; the reason is kept. Of one that
+    /// is over a limit only name and uuid are read; the document itself is kept.
+    pub fn of(document: Document) -> DocumentFacts {
         let bytes = match document {
             Document::Whole(bytes) | Document::NotRead { bytes, .. } => bytes,
-            Document::Absent | Document::Broken(_) => return Facts::without_content(document),
+            Document::Absent | Document::Broken(_) => {
+                return DocumentFacts::without_content(document);
+            }
         };
         let read = document::parse(&bytes).and_then(|tree| {
             let metadata = metadata::read(&tree).map_err(Malformed::OverLimit)?;
@@ -26,28 +28,32 @@ impl Facts {
         });
         match read {
             Ok((identity, metadata)) => {
-                Facts { document: Document::Whole(bytes), identity, metadata }
+                DocumentFacts { document: Document::Whole(bytes), identity, metadata }
             }
             Err(limit @ Malformed::OverLimit(_)) => {
                 let identity = document::read_identity(&bytes).unwrap_or_default();
                 let document = Document::NotRead { bytes, why: limit.to_string() };
-                Facts { identity, ..Facts::without_content(document) }
+                DocumentFacts { identity, ..DocumentFacts::without_content(document) }
             }
-            Err(why) => Facts::without_content(Document::Broken(why.to_string())),
+            Err(why) => DocumentFacts::without_content(Document::Broken(why.to_string())),
         }
     }
 
-    /// Reads no more than name and uuid: for calls that run no hook.
-    pub fn of_head(document: Document) -> Facts {
+    /// Reads only name and uuid, for calls that run no hook.
+    pub fn of_head(document: Document) -> DocumentFacts {
         let identity = document.bytes().and_then(document::read_identity).unwrap_or_default();
-        Facts { identity, ..Facts::without_content(document) }
+        DocumentFacts { identity, ..DocumentFacts::without_content(document) }
     }
 
-    fn without_content(document: Document) -> Facts {
-        Facts { document, identity: DocumentIdentity::default(), metadata: Metadata::default() }
+    fn without_content(document: Document) -> DocumentFacts {
+        DocumentFacts {
+            document,
+            identity: DocumentIdentity::default(),
+            metadata: Metadata::default(),
+        }
     }
 
-    /// The XML of a device, out of the document.
+    /// Returns the XML of a device, as it is in the document.
     pub fn device_xml(&self, device: usize) -> Option<&[u8]> {
         let range = self.metadata.devices.get(device)?.range.clone();
         self.document.bytes()?.get(range)

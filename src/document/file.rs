@@ -1,5 +1,5 @@
-//! The file that a document is given in: private when it is made, looked at with care when it comes
-//! back.
+//! The file in which hooks get the document. It is private when it is made, and read back with care:
+//! a hook may have replaced it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -20,23 +20,23 @@ use crate::state::trash::Trash;
 /// The file's name in its directory.
 pub(crate) const FILE_NAME: &str = "document.xml";
 
-/// Makes a new directory with a document in it, both readable to one user (uid and gid; else to
-/// ours) and to nobody else.
+/// Makes a new directory with a document in it. Only one user can read them: that of `owner` (uid and
+/// gid), or ours.
 ///
 /// # Errors
 /// As of `mkdir(2)`, `open(2)`, `write(2)`, `chown(2)`.
 pub(crate) fn make_private(
-    place: &Place,
+    place: &DocumentPlace,
     document: &[u8],
     owner: Option<(u32, u32)>,
-) -> io::Result<Made> {
+) -> io::Result<CreatedDirectory> {
     let directory = place.make()?;
     fill(&directory, place, document, owner).inspect_err(|_| {
         remove(place);
     })
 }
 
-/// Lets all pass through a directory of ours that nobody else can list.
+/// Lets other users pass through a directory of ours, but not list it.
 pub(crate) fn open_way(directory: &Dir) {
     let Ok(path) = directory.path() else { return };
     let is_private = |found: &fs::Metadata| {
@@ -51,19 +51,19 @@ pub(crate) fn open_way(directory: &Dir) {
 
 fn fill(
     directory: &Path,
-    place: &Place,
+    place: &DocumentPlace,
     document: &[u8],
     owner: Option<(u32, u32)>,
-) -> io::Result<Made> {
-    let made = Made::of(directory, owner.map(|(user, _)| user))?;
+) -> io::Result<CreatedDirectory> {
+    let made = CreatedDirectory::of(directory, owner.map(|(user, _)| user))?;
     let path = directory.join(FILE_NAME);
     files::create_private(&path)?.write_all(document)?;
     if let Some((user, group)) = owner {
-        // the way there has to be open, and shows nothing: no directory on it can be listed
+        // the user must be able to pass through the directories above, but can't list them
         for directory in [&place.data, &place.runtime_dir] {
             fs::set_permissions(directory.path()?, Permissions::from_mode(0o711))?;
         }
-        // a user can use up all room; then the trash can't be made any more
+        // later there may be no room for the trash: the user can fill the file system
         let _ = Trash::new(&place.runtime_dir).make();
         chown(&path, Some(user), Some(group))?;
         chown(directory, Some(user), Some(group))?;
@@ -71,21 +71,23 @@ fn fill(
     Ok(made)
 }
 
-/// A directory of ours, as it was made.
+/// The identity of a directory that we made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Made {
+pub(crate) struct CreatedDirectory {
     device: u64,
     inode: u64,
-    /// Whose document is taken from it: the user's to whom it was given, else ours or root's.
+    /// The user who may write the document in it; `None` for us and root.
     owner: Option<u32>,
 }
 
-impl Made {
+impl CreatedDirectory {
+    /// Reads the identity of a new directory.
+    ///
     /// # Errors
     /// As of `lstat(2)`.
-    pub(super) fn of(directory: &Path, owner: Option<u32>) -> io::Result<Made> {
+    pub(super) fn of(directory: &Path, owner: Option<u32>) -> io::Result<CreatedDirectory> {
         let found = fs::symlink_metadata(directory)?;
-        Ok(Made { device: found.dev(), inode: found.ino(), owner })
+        Ok(CreatedDirectory { device: found.dev(), inode: found.ino(), owner })
     }
 
     fn is_owner(&self, user: u32) -> bool {
@@ -96,12 +98,12 @@ impl Made {
     }
 }
 
-/// Removes a directory with a document in it. Where there is more than a document of usual size, it
-/// takes no time all the same: all of it is put into the trash. Returns whether that was so.
-pub(crate) fn remove(place: &Place) -> bool {
+/// Removes a directory with a document in it. Other files, or a very large document, would take time
+/// to remove: then the directory is moved to the trash. Returns whether that was done.
+pub(crate) fn remove(place: &DocumentPlace) -> bool {
     let Ok(directory) = place.path() else { return false };
     let path = directory.join(FILE_NAME);
-    // to free a large file takes its time too
+    // removing a large file takes time too
     let is_small = |file: fs::Metadata| file.len() <= MAX_DOCUMENT_BYTES as u64;
     if fs::symlink_metadata(&path).is_ok_and(is_small) {
         let _ = files::remove(&path);
@@ -113,33 +115,37 @@ pub(crate) fn remove(place: &Place) -> bool {
     Trash::new(&place.runtime_dir).take(&directory).is_ok()
 }
 
-/// Where the directories with documents lie, in the runtime directory.
-const DATA: &str = "data";
+/// The directory for documents, in the runtime directory.
+const DATA_DIRECTORY: &str = "data";
 
-/// The place for a directory with a document in it.
+/// The path of a directory with a document in it.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct DocumentPlace {
     runtime_dir: Dir,
     data: Dir,
     name: String,
 }
 
-impl Place {
-    pub fn named_by(runtime_dir: &Dir, name: String) -> Place {
-        Place { runtime_dir: runtime_dir.clone(), data: runtime_dir.child(DATA), name }
+impl DocumentPlace {
+    pub fn named_by(runtime_dir: &Dir, name: String) -> DocumentPlace {
+        DocumentPlace {
+            runtime_dir: runtime_dir.clone(),
+            data: runtime_dir.child(DATA_DIRECTORY),
+            name,
+        }
     }
 
-    /// One beside it, with this at the end of its name.
-    pub fn beside(&self, end: &str) -> Place {
-        Place { name: format!("{}{end}", self.name), ..self.clone() }
+    /// Returns the place next to it with this suffix in its name.
+    pub fn beside(&self, end: &str) -> DocumentPlace {
+        DocumentPlace { name: format!("{}{end}", self.name), ..self.clone() }
     }
 
-    /// Its path, for words only.
+    /// Returns its path, for messages only.
     pub fn named(&self) -> PathBuf {
         self.data.named().join(&self.name)
     }
 
-    /// Its path, for what is done there now.
+    /// Returns its path, to use it now.
     ///
     /// # Errors
     /// As [`Dir::judge`].
@@ -147,7 +153,7 @@ impl Place {
         self.data.file(&self.name)
     }
 
-    /// Makes the directory, which must not be there.
+    /// Makes the directory. It must not exist.
     ///
     /// # Errors
     /// As [`Dir::make`].
@@ -158,45 +164,45 @@ impl Place {
     }
 }
 
-/// The place for one call's documents: named after the process too, so that what a dead one left
-/// is known.
-pub(crate) fn place(runtime_dir: &Dir, id: &str) -> Place {
-    Place::named_by(runtime_dir, format!("{id}.{}", std::process::id()))
+/// Returns the place for the documents of one call. Its name has the pid too, so that leftovers of dead
+/// processes are found.
+pub(crate) fn place(runtime_dir: &Dir, id: &str) -> DocumentPlace {
+    DocumentPlace::named_by(runtime_dir, format!("{id}.{}", std::process::id()))
 }
 
-/// The names of the directories with documents.
+/// Returns the names of the directories with documents.
 pub(crate) fn names(runtime_dir: &Dir) -> impl Iterator<Item = String> + use<> {
-    let names = runtime_dir.child(DATA).names().unwrap_or_default().into_iter();
+    let names = runtime_dir.child(DATA_DIRECTORY).names().unwrap_or_default().into_iter();
     names.filter_map(|name| name.into_string().ok())
 }
 
-/// Removes all documents of an execution: the shared one, and those that were one hook's own.
+/// Removes all documents of an execution: the shared file, and those of single hooks.
 pub(crate) fn remove_all_of(runtime_dir: &Dir, id: &str) {
     for name in names(runtime_dir).filter(|name| name.starts_with(id)) {
-        remove(&Place::named_by(runtime_dir, name));
+        remove(&DocumentPlace::named_by(runtime_dir, name));
     }
 }
 
-/// Removes what processes left that didn't come to their end: documents may hold passwords.
+/// Removes the documents that dead processes left: documents may contain passwords.
 pub(crate) fn sweep(runtime_dir: &Dir) {
     for name in names(runtime_dir) {
         let owner = name.rsplit_once('.').map(|(_, rest)| rest);
         let pid =
             owner.and_then(|owner| owner.split('-').next()).and_then(|pid| pid.parse::<i32>().ok());
         if pid.is_some_and(|pid| !is_alive(pid)) {
-            remove(&Place::named_by(runtime_dir, name));
+            remove(&DocumentPlace::named_by(runtime_dir, name));
         }
     }
 }
 
-/// Whether a process is there and isn't just waiting to be reaped.
+/// Tells whether a process is alive, and not a zombie.
 fn is_alive(pid: i32) -> bool {
     proc::start_time(pid).is_some_and(|start| proc::is_running(pid, start))
 }
 
-/// What a write, a rename and a touch all change.
+/// The metadata of a file that every write, rename and touch changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct FileStamp {
     inode: u64,
     size: u64,
     modified: (i64, i64),
@@ -204,12 +210,12 @@ pub(super) struct Mark {
     mode: u32,
 }
 
-impl Mark {
+impl FileStamp {
     pub(super) const TIME: SystemTime = SystemTime::UNIX_EPOCH;
 
-    pub(super) fn of(path: &Path) -> Option<Mark> {
+    pub(super) fn of(path: &Path) -> Option<FileStamp> {
         let file = fs::symlink_metadata(path).ok()?;
-        Some(Mark {
+        Some(FileStamp {
             inode: file.ino(),
             size: file.size(),
             modified: (file.mtime(), file.mtime_nsec()),
@@ -219,13 +225,13 @@ impl Mark {
     }
 }
 
-/// Reads the document in a directory that was made for a hook, who may have replaced it. It is taken
-/// only where the hook's user could have written it: by a link, a second name or a file that was
-/// moved there, a user could have root read what is root's.
+/// Reads the document in a directory that was made for a hook. The hook may have replaced it. It is
+/// accepted only if the hook's user could have written it: with a symbolic link, a hard link or a file
+/// that was moved there, a user could make root read a file of root's.
 ///
 /// # Errors
-/// It is gone, or something that no document may be read from.
-pub(super) fn read_back(directory: &Path, made: Made) -> io::Result<Vec<u8>> {
+/// The file is gone, or must not be read.
+pub(super) fn read_back(directory: &Path, made: CreatedDirectory) -> io::Result<Vec<u8>> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let place = uninterrupted(|| open(directory, flags, Mode::empty()))?;
     let found = fstat(&place)?;
@@ -250,7 +256,7 @@ pub(super) fn read_back(directory: &Path, made: Made) -> io::Result<Vec<u8>> {
     read_document(file, metadata.len())
 }
 
-/// Opens it for reading; never waits, and opens nothing but a regular file.
+/// Opens the document for reading. Never waits, and opens only a regular file.
 fn open_document(directory: &OwnedFd) -> io::Result<File> {
     let found = fstatat(directory, FILE_NAME, AtFlags::AT_SYMLINK_NOFOLLOW)?;
     if SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
@@ -264,7 +270,7 @@ fn open_document(directory: &OwnedFd) -> io::Result<File> {
     Ok(uninterrupted(|| openat(directory, FILE_NAME, flags, Mode::empty()))?.into())
 }
 
-/// Tries again where a signal came in between.
+/// Repeats a system call that a signal interrupted.
 fn uninterrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     loop {
         match call() {
@@ -278,7 +284,7 @@ fn not_regular() -> io::Error {
     io::Error::other("it is not a regular file any more")
 }
 
-/// Reads the document that has no directory, in memory of this process.
+/// Reads the document from a file in memory of this process.
 ///
 /// # Errors
 /// As of `open(2)` and `read(2)`, or it is too large.
@@ -314,7 +320,7 @@ mod tests {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let pid = child.id();
         let left = format!("01M8MJQS6FRJNYE9KZ1184NWCQ.{pid}-3");
-        let left = Place::named_by(&runtime_dir, left);
+        let left = DocumentPlace::named_by(&runtime_dir, left);
         let own = place(&runtime_dir, "01M8MJQS6FRJNYE9KZ1184NWCQ");
         for place in [&left, &own] {
             make_private(place, b"<domain/>", None).unwrap();
@@ -322,7 +328,7 @@ mod tests {
         sweep(&runtime_dir);
         assert!(left.named().exists() && own.named().exists());
         drop(child.stdin.take());
-        // not reaped yet
+        // a zombie for now
         while is_alive(pid as i32) {
             std::thread::yield_now();
         }

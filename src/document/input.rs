@@ -1,4 +1,4 @@
-//! libvirt's document, read from standard input before anything else is done with it.
+//! Reads libvirt's document from standard input, and documents that a person names.
 
 use std::io::{self, ErrorKind, IsTerminal, Read};
 use std::os::fd::AsFd;
@@ -13,18 +13,18 @@ use crate::libvirt::Document;
 use crate::libvirt::document::{self, MAX_DOCUMENT_BYTES};
 use crate::machine::{files, sys, watchdog};
 
-/// How long the end of the document is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is seen to whether hookmux is to end.
-const LOOK_UP: Duration = Duration::from_millis(250);
-/// What most documents fit in, in bytes: growing a buffer costs more than the reading, and so does
-/// touching much more than is read.
-const USUAL: usize = 32 * 1024;
+/// The time limit for reading the document to its end.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// The interval at which a wait looks for SIGTERM and for the end of its time.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The first size of the buffer, in bytes: most documents fit in. Growing a buffer costs more than
+/// reading, and so does a buffer that is much too large.
+const USUAL_BYTES: usize = 32 * 1024;
 
-/// Reads a document that a person names: a file, or a pipe such as a shell's `<(virsh dumpxml)`.
+/// Reads a document that a person names: a file, or a pipe such as the shell's `<(virsh dumpxml)`.
 ///
 /// # Errors
-/// As of `open(2)` and `read(2)`; it is a device or a directory, has more than 16 MiB, or had no end
+/// As of `open(2)` and `read(2)`; it is a device or a directory, has more than 16 MiB, or didn't end
 /// in time.
 pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let is_pipe = std::fs::metadata(path)?.file_type().is_fifo();
@@ -33,15 +33,15 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     }
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let mut pipe = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + READ_TIMEOUT;
     let mut bytes = Vec::new();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            let words = format!("the pipe had no end within {} s", PATIENCE.as_secs());
+            let words = format!("the pipe did not end within {} s", READ_TIMEOUT.as_secs());
             return Err(io::Error::new(ErrorKind::TimedOut, words));
         }
-        let wait = PollTimeout::try_from(left.min(LOOK_UP)).unwrap_or(PollTimeout::ZERO);
+        let wait = PollTimeout::try_from(left.min(POLL_INTERVAL)).unwrap_or(PollTimeout::ZERO);
         let _ = poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], wait);
         match (&mut pipe).take(MAX_DOCUMENT_BYTES as u64 + 1).read_to_end(&mut bytes) {
             _ if bytes.len() > MAX_DOCUMENT_BYTES => {
@@ -54,39 +54,39 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
             }
             Ok(_) => return Ok(bytes),
             Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
-            // what came so far is kept
+            // the bytes so far are kept
             Err(_) => {}
         }
     }
 }
 
-/// Reads all of standard input. A terminal isn't read at all; what has no end in time, or is too
-/// much, counts as absent and is never handed on in half. Says nothing of the content yet.
+/// Reads all of standard input. A terminal isn't read at all. Input that doesn't end in time or is too
+/// large counts as absent: hooks never get half of a document. The content isn't looked at here.
 pub(crate) fn read() -> Document {
     let stdin = sys::standard_input();
     if stdin.is_terminal() {
         return Document::Absent;
     }
-    let deadline = Instant::now() + PATIENCE;
-    let mut bytes = Vec::with_capacity(USUAL);
+    let deadline = Instant::now() + READ_TIMEOUT;
+    let mut bytes = Vec::with_capacity(USUAL_BYTES);
     loop {
         if bytes.len() == bytes.capacity() {
             bytes.reserve(bytes.len());
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let mut polls = [PollFd::new(stdin, PollFlags::POLLIN)];
-        let wait = PollTimeout::try_from(left.min(LOOK_UP)).unwrap_or(PollTimeout::ZERO);
+        let wait = PollTimeout::try_from(left.min(POLL_INTERVAL)).unwrap_or(PollTimeout::ZERO);
         match watchdog::wait(|| poll(&mut polls, wait)) {
             Ok(0) if sys::is_pending(libc::SIGTERM) => {
                 return Document::Broken("hookmux got SIGTERM while it was read".to_owned());
             }
             Ok(0) if !left.is_zero() => continue,
             Ok(0) => {
-                let seconds = PATIENCE.as_secs();
-                return Document::Broken(format!("standard input had no end within {seconds} s"));
+                let seconds = READ_TIMEOUT.as_secs();
+                return Document::Broken(format!("standard input did not end within {seconds} s"));
             }
             Err(Errno::EINTR) => continue,
-            // what can't be polled can be read
+            // input that can't be polled can be read
             Ok(_) | Err(_) => {}
         }
         match sys::read_into_room(stdin, &mut bytes) {

@@ -1,4 +1,4 @@
-//! The document's way: read from libvirt, given to hooks, taken back from them.
+//! libvirt's document: read from standard input, given to hooks, taken back from them.
 
 pub(crate) mod exchange;
 pub(crate) mod facts;

@@ -1,8 +1,8 @@
-//! What is remembered of a guest between calls, in the runtime directory: how it came to run, a
-//! failure that its restore could not be told, and the document of its start.
+//! The state of a guest that is remembered between calls, in the runtime directory: its origin, a
+//! failure of `restore` that is still to be reported, and the document of its start.
 //!
-//! Keyed by driver and uuid; by name where libvirt sends no document. Nothing of another boot
-//! counts. A directory that is lost or full makes an origin unknown, and nothing else.
+//! The key is driver and uuid; the name where libvirt sends no document. State of another boot is
+//! ignored. If the directory is lost or full, the origin is unknown; nothing else happens.
 
 use std::io;
 use std::path::PathBuf;
@@ -21,29 +21,29 @@ mod unreadable;
 
 use stored::{FORMAT, is_newer, read, remove, state_names, write};
 use unreadable::PENDING_SECONDS;
-pub(crate) use unreadable::Unreadable;
+pub(crate) use unreadable::UnreadableMemory;
 
-const GUESTS: &str = "guests";
-const PENDING: &str = "pending";
+const GUESTS_DIRECTORY: &str = "guests";
+const PENDING_DIRECTORY: &str = "pending";
 
-/// A failure that is answered at the next `prepare`.
+/// A failure of `restore` that is reported at the next `prepare`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Held {
+pub struct HeldFailure {
     pub status: i32,
-    /// What goes to standard error.
+    /// The text for standard error.
     pub words: String,
 }
 
-impl Default for Held {
-    fn default() -> Held {
+impl Default for HeldFailure {
+    fn default() -> HeldFailure {
         let words = "hookmux: the restore before this call has failed\n".to_owned();
-        Held { status: OWN_TROUBLE, words }
+        HeldFailure { status: OWN_TROUBLE, words }
     }
 }
 
-/// What waits for its `prepare`. In a directory of its own, which is there only while something
-/// waits: a call that has nothing else to do sees at once that it has nothing to drop.
+/// The state that `restore` and `migrate` leave for the following `prepare`. It has a directory of its
+/// own, which exists only while something is pending: so other calls see at once that nothing is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pending {
     #[serde(default)]
@@ -52,16 +52,16 @@ struct Pending {
     boot: String,
     #[serde(default)]
     name: String,
-    /// No version leaves out this one and the next: what lacks them was not written by hookmux.
+    /// Every version writes this key and the next: a file without them is not from hookmux.
     origin: Origin,
     /// Seconds of CLOCK_BOOTTIME.
     since: i64,
-    held: Option<Held>,
+    held: Option<HeldFailure>,
 }
 
-/// What is known of a running guest.
+/// The remembered state of a running guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct State {
+struct GuestState {
     #[serde(default)]
     format: u32,
     #[serde(default)]
@@ -71,58 +71,59 @@ struct State {
     origin: Origin,
 }
 
-/// What the first `prepare` finds.
+/// What is remembered about the guest of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub struct Remembered {
     pub origin: Origin,
-    /// A failure that `prepare` answers.
-    pub held: Option<Held>,
-    /// Whether `held` is not known, but feared: a file can't be read that may have it.
+    /// A failure that `prepare` has to report.
+    pub held: Option<HeldFailure>,
+    /// Whether `held` is only assumed, because a file that may have a failure in it can't be read.
     pub is_in_doubt: bool,
-    /// What can't be read of what is remembered, in words.
-    pub trouble: Option<String>,
+    /// The message about state that can't be read.
+    pub error: Option<String>,
 }
 
-impl Arrival {
-    /// One that nothing stands against.
-    pub fn of(origin: Origin) -> Arrival {
-        Arrival { origin, held: None, is_in_doubt: false, trouble: None }
+impl Remembered {
+    /// Makes one without a failure.
+    pub fn of(origin: Origin) -> Remembered {
+        Remembered { origin, held: None, is_in_doubt: false, error: None }
     }
 
-    /// One that is refused, because a failure may wait for it.
-    fn in_doubt(words: String) -> Arrival {
-        Arrival {
+    /// Makes one for which `prepare` fails, because a failure may be pending.
+    fn in_doubt(words: String) -> Remembered {
+        Remembered {
             origin: Origin::Unknown,
-            held: Some(Held { status: OWN_TROUBLE, words: format!("hookmux: {words}\n") }),
+            held: Some(HeldFailure { status: OWN_TROUBLE, words: format!("hookmux: {words}\n") }),
             is_in_doubt: true,
-            trouble: Some(words),
+            error: Some(words),
         }
     }
 }
 
-/// One guest's memory.
+/// The remembered state of one guest.
 pub struct Guest {
     guests: Dir,
     pending: Dir,
-    /// The name under which something waits for a guest that was known by its name alone.
+    /// The pending file for a guest that was known only by its name.
     pending_by_name: String,
     key: String,
     boot: String,
     name: String,
-    /// Of a call that doesn't tell the guest's uuid: a file that may be this guest's.
-    doubt: Option<Unreadable>,
+    /// A file that may be this guest's, in a call without a uuid.
+    doubt: Option<UnreadableMemory>,
 }
 
-/// Whether anything waits for a `prepare`, of any guest.
+/// Tells whether any guest has pending state.
 pub(crate) fn is_any_pending(runtime_dir: &Dir) -> bool {
-    runtime_dir.may_contain(PENDING)
+    runtime_dir.may_contain(PENDING_DIRECTORY)
 }
 
-/// The files of all guests that can't be read.
-pub(crate) fn unreadable(runtime_dir: &Dir) -> Vec<Unreadable> {
-    let (guests, pending) = (runtime_dir.child(GUESTS), runtime_dir.child(PENDING));
-    let mut found: Vec<Unreadable> = state_names(&guests)
-        .filter_map(|name| read::<State>(&guests, &name).err())
+/// Returns the files of all guests that can't be read.
+pub(crate) fn unreadable(runtime_dir: &Dir) -> Vec<UnreadableMemory> {
+    let (guests, pending) =
+        (runtime_dir.child(GUESTS_DIRECTORY), runtime_dir.child(PENDING_DIRECTORY));
+    let mut found: Vec<UnreadableMemory> = state_names(&guests)
+        .filter_map(|name| read::<GuestState>(&guests, &name).err())
         .chain(state_names(&pending).filter_map(|name| read::<Pending>(&pending, &name).err()))
         .collect();
     found.sort_by(|a, b| a.path.cmp(&b.path));
@@ -130,9 +131,11 @@ pub(crate) fn unreadable(runtime_dir: &Dir) -> Vec<Unreadable> {
 }
 
 impl Guest {
-    /// `uuid` must be one (`Identity::plain_uuid`); without, the guest is looked for by its name.
+    /// Finds the state of a guest. `uuid` must be valid (`Identity::plain_uuid`); without a uuid the guest
+    /// is looked up by its name.
     pub fn new(runtime_dir: &Dir, driver: Driver, uuid: Option<&str>, name: &str) -> Guest {
-        let (guests, pending) = (runtime_dir.child(GUESTS), runtime_dir.child(PENDING));
+        let (guests, pending) =
+            (runtime_dir.child(GUESTS_DIRECTORY), runtime_dir.child(PENDING_DIRECTORY));
         let (key, doubt) = match uuid {
             Some(uuid) => (format!("{driver}-{uuid}"), None),
             None => key_by_name([&guests, &pending], driver, name),
@@ -143,7 +146,7 @@ impl Guest {
         Guest { guests, pending, pending_by_name, key, boot, name, doubt }
     }
 
-    /// The name of its files with a state, whether it runs or is expected.
+    /// Returns the name of its state file and of its pending file.
     fn state_name(&self) -> String {
         format!("{}.json", self.key)
     }
@@ -152,14 +155,14 @@ impl Guest {
         format!("{}.xml", self.key)
     }
 
-    /// `None` where nothing is remembered that counts.
-    fn state(&self) -> Result<Option<State>, Unreadable> {
-        let state: Option<State> = read(&self.guests, &self.state_name())?;
+    /// Returns its state; `None` where there is none of this boot.
+    fn state(&self) -> Result<Option<GuestState>, UnreadableMemory> {
+        let state: Option<GuestState> = read(&self.guests, &self.state_name())?;
         Ok(state.filter(|state| self.is_this_boot(&state.boot)))
     }
 
-    /// What waits for this guest, and whatever can't be read that may say so.
-    fn expected(&self) -> (Option<Pending>, Vec<Unreadable>) {
+    /// Returns the pending state for this guest, and all files that can't be read and may have it.
+    fn find_pending(&self) -> (Option<Pending>, Vec<UnreadableMemory>) {
         let mut unreadable = Vec::new();
         let mut look = |name: &str| {
             read::<Pending>(&self.pending, name).unwrap_or_else(|one| {
@@ -168,19 +171,19 @@ impl Guest {
             })
         };
         let own = look(&self.state_name());
-        // a restore whose document couldn't be read knew the guest by its name alone
+        // a restore whose document couldn't be read knew only the guest's name
         let by_name = look(&self.pending_by_name);
         let pending = own.or(by_name);
         if pending.is_none() {
             unreadable.extend(self.doubt.clone());
         }
-        // its last life counts for nothing here, but nobody knows what a file is that can't be read
+        // the state of an earlier run has no effect here, but a file that can't be read may be anything
         unreadable.extend(self.state().err());
         let holds = |pending: &Pending| self.is_this_boot(&pending.boot) && is_current(pending);
         (pending.filter(holds), unreadable)
     }
 
-    /// Whether what is remembered lies in a directory of others: it is nobody's word then.
+    /// Tells whether the state is in a directory of other users: then it can't be believed.
     fn is_shut(&self) -> bool {
         let is_shut = |directory: &Dir| {
             let error = directory.judge().err();
@@ -189,70 +192,71 @@ impl Guest {
         is_shut(&self.pending) || is_shut(&self.guests)
     }
 
-    /// A boot that couldn't be asked for its name may be this one: a held failure must not be lost.
+    /// Tells whether a boot is this one. An unknown boot may be: a held failure must not be lost.
     fn is_this_boot(&self, boot: &str) -> bool {
         boot == self.boot || boot.is_empty() || self.boot.is_empty()
     }
 
     fn keep_origin(&self, origin: Origin) -> io::Result<()> {
         let (boot, name) = (self.boot.clone(), self.name.clone());
-        let state = State { format: FORMAT, boot, name, origin };
+        let state = GuestState { format: FORMAT, boot, name, origin };
         write(&self.guests, &self.state_name(), &serde_json::to_vec(&state)?)
     }
 
-    /// Remembers, at `restore` or `migrate`, how the guest comes, for the `prepare` that follows.
+    /// Remembers, at `restore` or `migrate`, the origin and a failure for the `prepare` that follows.
     ///
     /// # Errors
-    /// It could not be written: a held failure is lost then.
-    pub fn expect(&self, origin: Origin, held: Option<Held>) -> io::Result<()> {
+    /// It could not be written; then a held failure is lost.
+    pub fn remember_pending(&self, origin: Origin, held: Option<HeldFailure>) -> io::Result<()> {
         let (boot, name) = (self.boot.clone(), self.name.clone());
         let pending =
             Pending { format: FORMAT, boot, name, origin, since: clock::boottime_seconds(), held };
         write(&self.pending, &self.state_name(), &serde_json::to_vec(&pending)?)
     }
 
-    /// Takes, at `prepare`, what was expected, and remembers the origin of the guest.
-    pub fn arrive(&self) -> Arrival {
-        let arrival = self.foresee();
-        if arrival.is_in_doubt {
-            // a file that can't be read refuses for all of its time
-            return arrival;
+    /// Takes the pending state at `prepare`, and remembers the origin of the guest.
+    pub fn take_pending(&self) -> Remembered {
+        let remembered = self.peek_pending();
+        if remembered.is_in_doubt {
+            // `prepare` fails for the whole time of a file that can't be read
+            return remembered;
         }
-        // an expectation must not be met twice
+        // pending state must not be taken twice
         self.forget_pending();
-        if self.keep_origin(arrival.origin).is_err() {
+        if self.keep_origin(remembered.origin).is_err() {
             remove(&self.guests, &self.state_name());
         }
-        arrival
+        remembered
     }
 
-    /// What `prepare` would find, without taking it.
-    pub fn foresee(&self) -> Arrival {
+    /// Returns the pending state that `prepare` would find, without taking it.
+    pub fn peek_pending(&self) -> Remembered {
         if self.is_shut() {
-            return Arrival::of(Origin::Unknown);
+            return Remembered::of(Origin::Unknown);
         }
-        let (pending, unreadable) = self.expected();
+        let (pending, unreadable) = self.find_pending();
         if let Some(one) = unreadable.iter().find(|one| one.refuses_for.is_some()) {
-            return Arrival::in_doubt(one.refusal());
+            return Remembered::in_doubt(one.refusal());
         }
-        let mut arrival = pending.map_or(Arrival::of(Origin::Fresh), |pending| {
+        let mut remembered = pending.map_or(Remembered::of(Origin::Fresh), |pending| {
             let held = pending.held.map(|held| match held.status {
-                // nobody holds a success
-                0 => Held { status: OWN_TROUBLE, ..held },
+                // a held status of success can only be wrong
+                0 => HeldFailure { status: OWN_TROUBLE, ..held },
                 _ => held,
             });
-            Arrival { held, ..Arrival::of(pending.origin) }
+            Remembered { held, ..Remembered::of(pending.origin) }
         });
-        arrival.trouble = unreadable.first().map(Unreadable::dropped);
-        arrival
+        remembered.error = unreadable.first().map(UnreadableMemory::dropped);
+        remembered
     }
 
-    /// The origin of the running guest.
+    /// Returns the origin of the running guest.
     pub fn origin(&self) -> Origin {
         self.state().ok().flatten().map_or(Origin::Unknown, |state| state.origin)
     }
 
-    /// Drops what no `prepare` came for. What can't be read stays for as long as it refuses.
+    /// Removes pending state that no `prepare` took. A file that can't be read stays until its time is
+    /// over.
     pub fn forget_pending(&self) {
         for name in [&self.pending_by_name, &self.state_name()] {
             match read::<Pending>(&self.pending, name) {
@@ -261,15 +265,15 @@ impl Guest {
                 Ok(Some(_)) | Err(_) => remove(&self.pending, name),
             }
         }
-        // where it was the last; the kernel refuses where it wasn't
+        // the kernel refuses if other files are there
         let _ = self.pending.remove_empty();
     }
 
     /// Keeps the document of `started` or `reconnect`.
     ///
     /// # Errors
-    /// It could not be written; an older one is gone then, for it may be of another start. Or a
-    /// newer version wrote the guest's state, beside which alone it counts.
+    /// It could not be written; then an older document is removed, as it may be of another start. Or a
+    /// newer version wrote the guest's state, without which the document isn't used.
     pub fn keep_document(&self, document: &[u8]) -> io::Result<()> {
         let name = self.document_name();
         write(&self.guests, &name, document).inspect_err(|_| remove(&self.guests, &name))?;
@@ -283,7 +287,7 @@ impl Guest {
         }
     }
 
-    /// The file with the document of `started`, if it was kept in this boot.
+    /// Returns the file with the document of `started`, if it was kept in this boot.
     pub fn started_document(&self) -> Option<PathBuf> {
         let name = self.document_name();
         let (_, metadata) = self.guests.open(&name).ok()?;
@@ -292,7 +296,7 @@ impl Guest {
         is_kept.then(|| self.guests.named().join(name))
     }
 
-    /// Forgets the guest, at the end of its `release`: whatever its files say is over.
+    /// Removes the state of the guest, at the end of its `release`.
     pub fn forget(&self) {
         remove(&self.guests, &self.state_name());
         remove(&self.guests, &self.document_name());
@@ -303,9 +307,13 @@ fn is_current(pending: &Pending) -> bool {
     (0..=PENDING_SECONDS).contains(&clock::boottime_seconds().saturating_sub(pending.since))
 }
 
-/// The key of a guest whose uuid this call doesn't tell: that of the one remembered under its name,
-/// else one made of the name. With it comes what waits and can't be read: it may be this guest's.
-fn key_by_name(directories: [&Dir; 2], driver: Driver, name: &str) -> (String, Option<Unreadable>) {
+/// Finds the key of a guest for a call without a uuid: the key that is remembered with its name, else a
+/// key made of the name. Also returns a pending file that can't be read: it may be this guest's.
+fn key_by_name(
+    directories: [&Dir; 2],
+    driver: Driver,
+    name: &str,
+) -> (String, Option<UnreadableMemory>) {
     #[derive(Deserialize)]
     struct Named {
         #[serde(default)]
@@ -322,9 +330,10 @@ fn key_by_name(directories: [&Dir; 2], driver: Driver, name: &str) -> (String, O
             };
             match read::<Named>(directory, &file_name) {
                 Ok(Some(named)) if named.name == name => drop(found.get_or_insert(key.to_owned())),
-                // what is kept under the name of another guest is that one's
+                // a file under the name of another guest is not this one's
                 Err(unreadable)
-                    if directory.named().ends_with(PENDING) && !key.contains("-name-") =>
+                    if directory.named().ends_with(PENDING_DIRECTORY)
+                        && !key.contains("-name-") =>
                 {
                     doubt = doubt.or(unreadable.refuses_for.is_some().then_some(unreadable));
                 }
@@ -354,55 +363,61 @@ mod tests {
     }
 
     fn alter(guest: &Guest, change: fn(&mut Pending)) {
-        let mut pending = guest.expected().0.unwrap();
+        let mut pending = guest.find_pending().0.unwrap();
         change(&mut pending);
         let bytes = serde_json::to_vec(&pending).unwrap();
         write(&guest.pending, &guest.state_name(), &bytes).unwrap();
     }
 
     #[test]
-    fn an_expectation_is_met_once() {
+    fn pending_state_is_taken_once() {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        let held = Held { status: 3, words: "hookmux: no".into() };
-        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
-        assert_eq!(guest.foresee().held, Some(held.clone()));
-        assert_eq!(guest.arrive(), Arrival { held: Some(held), ..Arrival::of(Origin::Restore) });
+        let held = HeldFailure { status: 3, words: "hookmux: no".into() };
+        guest.remember_pending(Origin::Restore, Some(held.clone())).unwrap();
+        assert_eq!(guest.peek_pending().held, Some(held.clone()));
+        assert_eq!(
+            guest.take_pending(),
+            Remembered { held: Some(held), ..Remembered::of(Origin::Restore) }
+        );
         assert_eq!(guest.origin(), Origin::Restore);
         assert!(!is_any_pending(&Dir::of_test(directory.path())), "nothing waits any more");
-        assert_eq!(guest.arrive(), Arrival::of(Origin::Fresh));
+        assert_eq!(guest.take_pending(), Remembered::of(Origin::Fresh));
         assert_eq!(guest.origin(), Origin::Fresh);
     }
 
     #[test]
-    fn an_expectation_ends_after_five_minutes_with_another_call_or_with_the_boot() {
+    fn pending_state_ends_after_five_minutes_with_another_call_or_with_the_boot() {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        guest.expect(Origin::Migration, None).unwrap();
+        guest.remember_pending(Origin::Migration, None).unwrap();
         alter(&guest, |pending| pending.since -= PENDING_SECONDS + 1);
-        assert_eq!(guest.arrive().origin, Origin::Fresh);
+        assert_eq!(guest.take_pending().origin, Origin::Fresh);
 
-        guest.expect(Origin::Migration, None).unwrap();
+        guest.remember_pending(Origin::Migration, None).unwrap();
         guest.forget_pending();
-        assert_eq!(guest.arrive().origin, Origin::Fresh);
+        assert_eq!(guest.take_pending().origin, Origin::Fresh);
 
-        guest.expect(Origin::Migration, None).unwrap();
+        guest.remember_pending(Origin::Migration, None).unwrap();
         alter(&guest, |pending| pending.boot = "another".into());
-        assert_eq!(guest.arrive().origin, Origin::Fresh);
+        assert_eq!(guest.take_pending().origin, Origin::Fresh);
     }
 
     #[test]
     fn what_waits_for_a_name_waits_for_the_guest_of_the_name() {
         let directory = tempfile::tempdir().unwrap();
         let by_name = Guest::new(&Dir::of_test(directory.path()), Driver::Qemu, None, "vm");
-        let held = Held { status: 3, words: "hookmux: no".into() };
-        by_name.expect(Origin::Restore, Some(held.clone())).unwrap();
+        let held = HeldFailure { status: 3, words: "hookmux: no".into() };
+        by_name.remember_pending(Origin::Restore, Some(held.clone())).unwrap();
         let guest = guest(directory.path());
-        assert_eq!(guest.arrive(), Arrival { held: Some(held), ..Arrival::of(Origin::Restore) });
+        assert_eq!(
+            guest.take_pending(),
+            Remembered { held: Some(held), ..Remembered::of(Origin::Restore) }
+        );
         assert!(!is_any_pending(&Dir::of_test(directory.path())), "and is met once");
     }
 
-    /// Makes a file as old as this.
+    /// Sets the age of a file.
     fn age(path: &Path, seconds: u64) {
         let time = SystemTime::now() - Duration::from_secs(seconds);
         let directory = fs::File::open(path).unwrap();
@@ -433,9 +448,9 @@ mod tests {
                 .unwrap();
             for _ in 0..2 {
                 // also a second time, and whatever else happens
-                let arrival = guest.arrive();
-                let held = arrival.held.unwrap();
-                assert!(arrival.is_in_doubt && held.status == OWN_TROUBLE, "{text}");
+                let remembered = guest.take_pending();
+                let held = remembered.held.unwrap();
+                assert!(remembered.is_in_doubt && held.status == OWN_TROUBLE, "{text}");
                 for word in [path.to_str().unwrap(), "can't be read: ", "rm /"] {
                     assert!(held.words.contains(word), "{text}: {}", held.words);
                 }
@@ -444,10 +459,10 @@ mod tests {
             }
             assert_eq!(unreadable(&Dir::of_test(directory.path())).len(), 1, "{text}");
             age(&path, 301);
-            let foreseen = guest.foresee();
-            assert!(foreseen.held.is_none() && foreseen.trouble.unwrap().contains("dropped"));
-            assert_eq!(guest.arrive().origin, Origin::Fresh);
-            assert!(!path.exists() && guest.arrive().trouble.is_none(), "{text}");
+            let peeked = guest.peek_pending();
+            assert!(peeked.held.is_none() && peeked.error.unwrap().contains("dropped"));
+            assert_eq!(guest.take_pending().origin, Origin::Fresh);
+            assert!(!path.exists() && guest.take_pending().error.is_none(), "{text}");
             fs::create_dir_all(guest.pending.named()).unwrap();
         }
     }
@@ -458,8 +473,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
         let path = guest.pending.named().join(guest.state_name());
-        let held = Held { status: 3, words: "hookmux: no".into() };
-        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+        let held = HeldFailure { status: 3, words: "hookmux: no".into() };
+        guest.remember_pending(Origin::Restore, Some(held.clone())).unwrap();
         let good = directory.path().join("good");
         fs::copy(&path, &good).unwrap();
         let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -478,53 +493,53 @@ mod tests {
             remove(&guest.pending, &guest.state_name());
             fs::create_dir_all(guest.pending.named()).unwrap();
             spoil();
-            let arrival = guest.arrive();
-            assert!(arrival.is_in_doubt, "{arrival:?}");
+            let remembered = guest.take_pending();
+            assert!(remembered.is_in_doubt, "{remembered:?}");
             assert!(path.symlink_metadata().is_ok(), "left as it is");
             // the next restore writes over it
-            guest.expect(Origin::Restore, Some(held.clone())).unwrap();
-            assert_eq!(guest.arrive().held, Some(held.clone()));
+            guest.remember_pending(Origin::Restore, Some(held.clone())).unwrap();
+            assert_eq!(guest.take_pending().held, Some(held.clone()));
         }
         // a directory that can't be removed, and a file in the place of the directory
         fs::create_dir_all(path.join("x")).unwrap();
-        assert!(guest.arrive().held.unwrap().words.contains("rm -r /"));
-        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
-        assert_eq!(guest.arrive().held, Some(held.clone()));
+        assert!(guest.take_pending().held.unwrap().words.contains("rm -r /"));
+        guest.remember_pending(Origin::Restore, Some(held.clone())).unwrap();
+        assert_eq!(guest.take_pending().held, Some(held.clone()));
         fs::remove_dir_all(guest.pending.named()).unwrap();
         fs::write(guest.pending.named(), "").unwrap();
-        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
-        assert_eq!(guest.arrive().held, Some(held));
+        guest.remember_pending(Origin::Restore, Some(held.clone())).unwrap();
+        assert_eq!(guest.take_pending().held, Some(held));
     }
 
     #[test]
     fn a_call_that_tells_no_uuid_takes_what_cannot_be_read_for_its_own() {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        guest.expect(Origin::Restore, None).unwrap();
+        guest.remember_pending(Origin::Restore, None).unwrap();
         let path = guest.pending.named().join(guest.state_name());
         fs::write(&path, "{").unwrap();
         let by_name = |driver, name| {
-            Guest::new(&Dir::of_test(directory.path()), driver, None, name).foresee()
+            Guest::new(&Dir::of_test(directory.path()), driver, None, name).peek_pending()
         };
         assert!(by_name(Driver::Qemu, "vm").is_in_doubt);
         assert!(by_name(Driver::Qemu, "another").is_in_doubt, "whose it is can't be told");
         assert!(!by_name(Driver::Lxc, "vm").is_in_doubt);
         let other = "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901";
         let other = Guest::new(&Dir::of_test(directory.path()), Driver::Qemu, Some(other), "other")
-            .foresee();
-        assert_eq!(other, Arrival::of(Origin::Fresh));
+            .peek_pending();
+        assert_eq!(other, Remembered::of(Origin::Fresh));
     }
 
     #[test]
     fn a_state_that_cannot_be_read_refuses_prepare_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        guest.arrive();
+        guest.take_pending();
         let path = guest.guests.named().join(guest.state_name());
         let newer = r#"{"format":2,"boot":"","name":"vm","origin":"fresh","more":1}"#;
         for text in ["{", newer] {
             fs::write(&path, text).unwrap();
-            assert!(guest.arrive().is_in_doubt && guest.arrive().is_in_doubt);
+            assert!(guest.take_pending().is_in_doubt && guest.take_pending().is_in_doubt);
             assert_eq!(guest.origin(), Origin::Unknown);
             assert_eq!(guest.started_document(), None);
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
@@ -536,13 +551,13 @@ mod tests {
         guest.keep_document(b"<domain/>").unwrap();
         assert!(guest.started_document().is_some());
         // what waits is not lost with a state whose time is over
-        let held = Held { status: 3, words: "hookmux: no".into() };
-        guest.expect(Origin::Restore, Some(held.clone())).unwrap();
+        let held = HeldFailure { status: 3, words: "hookmux: no".into() };
+        guest.remember_pending(Origin::Restore, Some(held.clone())).unwrap();
         fs::write(&path, "{").unwrap();
         age(&path, 301);
-        let arrival = guest.arrive();
-        assert_eq!((arrival.held, arrival.is_in_doubt), (Some(held), false));
-        assert!(arrival.trouble.unwrap().contains("is dropped"));
+        let remembered = guest.take_pending();
+        assert_eq!((remembered.held, remembered.is_in_doubt), (Some(held), false));
+        assert!(remembered.error.unwrap().contains("is dropped"));
         fs::write(&path, newer).unwrap();
         guest.forget();
         assert!(!path.exists(), "its life is over");
@@ -552,7 +567,7 @@ mod tests {
     fn what_another_version_says_of_it_is_read() {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        guest.expect(Origin::Restore, None).unwrap();
+        guest.remember_pending(Origin::Restore, None).unwrap();
         let path = guest.pending.named().join(guest.state_name());
         let since = clock::boottime_seconds();
         for (text, origin, held) in [
@@ -560,19 +575,22 @@ mod tests {
             (
                 format!(r#"{{"origin":"restore","since":{since},"held":{{"more":1}},"more":2}}"#),
                 Origin::Restore,
-                Some(Held::default()),
+                Some(HeldFailure::default()),
             ),
             (
                 format!(
                     r#"{{"origin":"restore","since":{since},"held":{{"status":0,"words":"x"}}}}"#
                 ),
                 Origin::Restore,
-                Some(Held { status: OWN_TROUBLE, words: "x".into() }),
+                Some(HeldFailure { status: OWN_TROUBLE, words: "x".into() }),
             ),
         ] {
             fs::write(&path, &text).unwrap();
-            let arrival = guest.foresee();
-            assert_eq!((arrival.origin, arrival.held, arrival.is_in_doubt), (origin, held, false));
+            let remembered = guest.peek_pending();
+            assert_eq!(
+                (remembered.origin, remembered.held, remembered.is_in_doubt),
+                (origin, held, false)
+            );
         }
     }
 
@@ -590,7 +608,7 @@ mod tests {
             (|path: &Path| std::os::unix::fs::symlink("/dev/zero", path).unwrap(), "it is a link"),
         ] {
             spoil(&path);
-            let held = guest.foresee().held.unwrap();
+            let held = guest.peek_pending().held.unwrap();
             assert_eq!(held.status, OWN_TROUBLE);
             assert!(held.words.contains(why), "{}", held.words);
             fs::remove_file(&path).unwrap();
@@ -601,11 +619,11 @@ mod tests {
     fn what_lies_in_a_directory_of_others_is_not_remembered() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
-        guest(directory.path()).expect(Origin::Migration, None).unwrap();
+        guest(directory.path()).remember_pending(Origin::Migration, None).unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let guest = guest(directory.path());
-        assert_eq!(guest.arrive(), Arrival::of(Origin::Unknown));
-        assert!(guest.expect(Origin::Restore, None).is_err());
+        assert_eq!(guest.take_pending(), Remembered::of(Origin::Unknown));
+        assert!(guest.remember_pending(Origin::Restore, None).is_err());
         guest.forget_pending();
         let runtime_dir = Dir::of_test(directory.path());
         assert!(is_any_pending(&runtime_dir), "nothing is removed there");
@@ -616,10 +634,10 @@ mod tests {
     fn a_directory_that_another_call_removed_is_made_anew() {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        guest.expect(Origin::Migration, None).unwrap();
-        fs::remove_dir_all(directory.path().join(PENDING)).unwrap();
-        guest.expect(Origin::Restore, None).unwrap();
-        assert_eq!(guest.arrive().origin, Origin::Restore);
+        guest.remember_pending(Origin::Migration, None).unwrap();
+        fs::remove_dir_all(directory.path().join(PENDING_DIRECTORY)).unwrap();
+        guest.remember_pending(Origin::Restore, None).unwrap();
+        assert_eq!(guest.take_pending().origin, Origin::Restore);
     }
 
     #[test]
@@ -627,7 +645,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
         assert_eq!(guest.started_document(), None);
-        guest.arrive();
+        guest.take_pending();
         guest.keep_document(b"<domain/>").unwrap();
         assert_eq!(fs::read(guest.started_document().unwrap()).unwrap(), b"<domain/>");
         // a call without a document finds the guest by its name
@@ -646,7 +664,7 @@ mod tests {
     #[test]
     fn a_lost_directory_makes_the_origin_unknown_and_nothing_else() {
         let guest = guest(Path::new("/proc/nowhere"));
-        assert!(guest.expect(Origin::Restore, None).is_err());
+        assert!(guest.remember_pending(Origin::Restore, None).is_err());
         assert_eq!(guest.origin(), Origin::Unknown);
         assert!(guest.keep_document(b"x").is_err());
         guest.forget_pending();

@@ -1,4 +1,4 @@
-//! Which call tells a guest's memory what, and asks it for what.
+//! What each libvirt operation reads from and writes to the remembered guest state.
 
 pub(crate) mod daemon_reload;
 pub(crate) mod guest;
@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use crate::config::Settings;
 use crate::event::Origin;
 use crate::libvirt::{Call, Document, Driver, Operation};
-use guest::{Arrival, Guest};
+use guest::{Guest, Remembered};
 
-/// Whether a call has something to remember or to ask for, hooks or not.
-pub(crate) fn is_asked(call: &Call) -> bool {
+/// Tells whether a call reads or writes remembered state, even without hooks.
+pub(crate) fn is_needed(call: &Call) -> bool {
     matches!(
         call.operation(),
         Operation::Prepare
@@ -25,43 +25,43 @@ pub(crate) fn is_asked(call: &Call) -> bool {
     )
 }
 
-/// What a guest's memory is asked and told before any hook runs.
-pub(crate) fn before(
+/// Reads and writes the remembered state before any hook runs.
+pub(crate) fn before_hooks(
     call: &Call,
     settings: &Settings,
     guest: &Guest,
     document: &Document,
-    troubles: &mut Vec<String>,
-) -> Arrival {
+    warnings: &mut Vec<String>,
+) -> Remembered {
     match call.operation() {
         Operation::Prepare => {
-            let arrival = guest.arrive();
-            troubles.extend(arrival.trouble.clone());
-            return arrival;
+            let remembered = guest.take_pending();
+            warnings.extend(remembered.error.clone());
+            return remembered;
         }
-        // what waits is replaced at the end of the call
-        Operation::Migrate => return Arrival::of(Origin::Migration),
-        Operation::Restore => return Arrival::of(Origin::Restore),
+        // the pending state is replaced at the end of the call
+        Operation::Migrate => return Remembered::of(Origin::Migration),
+        Operation::Restore => return Remembered::of(Origin::Restore),
         _ => guest.forget_pending(),
     }
     if matches!(call.operation(), Operation::Started | Operation::Reconnect) {
         let kept = document.bytes().map(|bytes| guest.keep_document(bytes));
         if let Some(Err(error)) = kept {
-            troubles.push(format!("the document of the running guest can't be kept: {error}; HOOKMUX_STARTED_XML will be missing"));
+            warnings.push(format!("the document of the running guest can't be kept: {error}; HOOKMUX_STARTED_XML will be missing"));
         }
     }
     if call.operation() == Operation::Started && call.driver == Driver::Qemu {
-        troubles.extend(saves::release(&settings.save_dir, call.object()).err());
+        warnings.extend(saves::release(&settings.save_dir, call.object()).err());
     }
-    Arrival::of(guest.origin())
+    Remembered::of(guest.origin())
 }
 
-/// What a guest's memory is told once the call has succeeded.
-pub(crate) fn after(call: &Call, guest: &Guest) {
-    // without the memory, the guest's origin will be taken for fresh
+/// Writes the remembered state once the call has succeeded.
+pub(crate) fn after_hooks(call: &Call, guest: &Guest) {
+    // if this can't be written, the guest's origin will count as fresh
     let _ = match call.operation() {
-        Operation::Migrate => guest.expect(Origin::Migration, None),
-        Operation::Restore => guest.expect(Origin::Restore, None),
+        Operation::Migrate => guest.remember_pending(Origin::Migration, None),
+        Operation::Restore => guest.remember_pending(Origin::Restore, None),
         Operation::Release => {
             guest.forget();
             Ok(())
@@ -70,22 +70,22 @@ pub(crate) fn after(call: &Call, guest: &Guest) {
     };
 }
 
-/// What a call that is only tried would find.
-pub(crate) fn foresee(call: &Call, guest: Option<&Guest>, told: Option<Origin>) -> Arrival {
+/// Returns the state that a trial call would find, without taking it.
+pub(crate) fn preview(call: &Call, guest: Option<&Guest>, given: Option<Origin>) -> Remembered {
     let found = match (call.operation(), guest) {
-        (Operation::Prepare, Some(guest)) => guest.foresee(),
-        (Operation::Migrate, _) => Arrival::of(Origin::Migration),
-        (Operation::Restore, _) => Arrival::of(Origin::Restore),
-        (_, guest) => Arrival::of(guest.map_or(Origin::Unknown, Guest::origin)),
+        (Operation::Prepare, Some(guest)) => guest.peek_pending(),
+        (Operation::Migrate, _) => Remembered::of(Origin::Migration),
+        (Operation::Restore, _) => Remembered::of(Origin::Restore),
+        (_, guest) => Remembered::of(guest.map_or(Origin::Unknown, Guest::origin)),
     };
-    match told {
-        // who says how the guest comes says that nothing waits
-        Some(origin) => Arrival::of(origin),
+    match given {
+        // an origin that a person gives means that nothing is pending
+        Some(origin) => Remembered::of(origin),
         None => found,
     }
 }
 
-/// The file with the document of `started`, for the calls that lack what it has.
+/// Returns the file with the document of `started`, for calls whose own document has less in it.
 pub(crate) fn started_document(call: &Call, guest: &Guest) -> Option<PathBuf> {
     let asks = matches!(call.operation(), Operation::Stopped | Operation::Release);
     asks.then(|| guest.started_document()).flatten()
@@ -100,7 +100,7 @@ mod tests {
     use crate::config::Surroundings;
     use crate::libvirt::operation::TABLE;
     use crate::state::Dir;
-    use guest::Held;
+    use guest::HeldFailure;
 
     const UUID: &str = "91126ceb-8184-4a0b-b79f-0f3d17ecc836";
 
@@ -132,13 +132,13 @@ mod tests {
             match given {
                 Given::Nothing => {}
                 Given::FailedRestore => {
-                    let held = Held { status: 3, words: "hookmux: no\n".to_owned() };
-                    guest.expect(Origin::Restore, Some(held)).unwrap();
+                    let held = HeldFailure { status: 3, words: "hookmux: no\n".to_owned() };
+                    guest.remember_pending(Origin::Restore, Some(held)).unwrap();
                 }
-                Given::Restore => guest.expect(Origin::Restore, None).unwrap(),
-                Given::Migration => guest.expect(Origin::Migration, None).unwrap(),
+                Given::Restore => guest.remember_pending(Origin::Restore, None).unwrap(),
+                Given::Migration => guest.remember_pending(Origin::Migration, None).unwrap(),
                 Given::Running => {
-                    guest.arrive();
+                    guest.take_pending();
                     guest.keep_document(b"<old/>").unwrap();
                 }
             }
@@ -149,7 +149,7 @@ mod tests {
         fn words(&self) -> String {
             let mut words = Vec::new();
             if guest::is_any_pending(&Dir::of_test(self.directory.path())) {
-                words.push(format!("{} waits", arrival_words(&self.guest.foresee())));
+                words.push(format!("{} waits", arrival_words(&self.guest.peek_pending())));
             }
             let files = fs::read_dir(self.directory.path().join("guests"));
             let mut files = files.into_iter().flatten().flatten().map(|file| file.path());
@@ -163,7 +163,7 @@ mod tests {
         }
     }
 
-    fn arrival_words(arrival: &Arrival) -> String {
+    fn arrival_words(arrival: &Remembered) -> String {
         let held = arrival.held.as_ref().map(|held| format!(" (failed: {})", held.status));
         format!("{}{}", arrival.origin.name(), held.unwrap_or_default())
     }
@@ -258,10 +258,11 @@ mod tests {
                 let place = format!("{:?}, {given:?}", call.operation());
                 let memory = Memory::of(call.driver, given);
                 let mut troubles = Vec::new();
-                let arrival = before(&call, &settings, &memory.guest, &document, &mut troubles);
+                let arrival =
+                    before_hooks(&call, &settings, &memory.guest, &document, &mut troubles);
                 assert_eq!(arrival_words(&arrival), *origin, "{place}");
                 assert_eq!(memory.words(), *left, "{place}");
-                assert!(troubles.is_empty() && arrival.trouble.is_none(), "{place}: {troubles:?}");
+                assert!(troubles.is_empty() && arrival.error.is_none(), "{place}: {troubles:?}");
             }
         }
     }
@@ -305,7 +306,7 @@ mod tests {
         for (call, cells) in rows(&table) {
             for (given, left) in GIVEN.into_iter().zip(cells) {
                 let memory = Memory::of(call.driver, given);
-                after(&call, &memory.guest);
+                after_hooks(&call, &memory.guest);
                 assert_eq!(memory.words(), *left, "{:?}, {given:?}", call.operation());
             }
         }
@@ -334,16 +335,16 @@ mod tests {
             for (given, origin) in GIVEN.into_iter().zip(cells) {
                 let memory = Memory::of(call.driver, given);
                 let before = memory.words();
-                let found = foresee(&call, Some(&memory.guest), None);
+                let found = preview(&call, Some(&memory.guest), None);
                 assert_eq!(arrival_words(&found), *origin, "{operation:?}, {given:?}");
                 // whoever says how it comes is believed, and no failure waits then
                 for told in Origin::ALL {
-                    let found = foresee(&call, Some(&memory.guest), Some(told));
-                    assert_eq!(found, Arrival::of(told), "{operation:?}, {given:?}");
+                    let found = preview(&call, Some(&memory.guest), Some(told));
+                    assert_eq!(found, Remembered::of(told), "{operation:?}, {given:?}");
                 }
                 assert_eq!(memory.words(), before, "{operation:?}, {given:?}");
             }
-            assert_eq!(arrival_words(&foresee(&call, None, None)), *without, "{operation:?}");
+            assert_eq!(arrival_words(&preview(&call, None, None)), *without, "{operation:?}");
         }
     }
 
@@ -362,7 +363,7 @@ mod tests {
             ("attach", (true, false)),
         ];
         for (call, (is_asking, gets_document)) in rows(&table) {
-            assert_eq!(is_asked(&call), *is_asking, "{:?}", call.operation());
+            assert_eq!(is_needed(&call), *is_asking, "{:?}", call.operation());
             for given in GIVEN {
                 let memory = Memory::of(call.driver, given);
                 let document = started_document(&call, &memory.guest);
@@ -374,16 +375,16 @@ mod tests {
         }
         for row in TABLE.iter().filter(|row| !row.drivers.contains(&Driver::Qemu)) {
             for driver in row.drivers {
-                assert!(!is_asked(&call(*driver, row.name)), "{driver} {}", row.name);
+                assert!(!is_needed(&call(*driver, row.name)), "{driver} {}", row.name);
             }
         }
-        assert!(!is_asked(&call(Driver::Qemu, "paused")));
+        assert!(!is_needed(&call(Driver::Qemu, "paused")));
     }
 
     /// Calls `before` for a guest that runs; returns what is told.
     fn troubles(memory: &Memory, call: &Call, save_dir: &Path, document: &Document) -> Vec<String> {
         let mut troubles = Vec::new();
-        before(call, &settings(save_dir), &memory.guest, document, &mut troubles);
+        before_hooks(call, &settings(save_dir), &memory.guest, document, &mut troubles);
         troubles
     }
 

@@ -1,7 +1,7 @@
-//! Managed saves: a second name for the save while hooks run at `restore`, and until the guest has
-//! started where libvirt is given another document. libvirt 11.3.0 deletes the save of a guest whose
-//! hook program dies at `restore`, or whose changed document it refuses (seen there; 9.0.0 keeps
-//! it).
+//! Protects managed saves: a save gets a second name (a hard link) while hooks run at `restore`. Where
+//! libvirt gets a changed document, the second name stays until the guest has started. libvirt 11.3.0
+//! deletes the save if the hook program dies at `restore`, or if it refuses the changed document (seen
+//! there; 9.0.0 keeps it).
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::files;
 
-/// The end of the second name.
-pub(crate) const SUFFIX: &str = ".hookmux";
+/// The suffix of the second name.
+pub(crate) const SECOND_NAME_SUFFIX: &str = ".hookmux";
 
-/// The names of a guest's save and of its second name.
+/// Returns the paths of a guest's save and of its second name.
 fn names(save_dir: &Path, guest: &OsStr) -> Option<(PathBuf, PathBuf)> {
     if guest.is_empty() || guest.as_bytes().contains(&b'/') {
         return None;
@@ -23,22 +23,22 @@ fn names(save_dir: &Path, guest: &OsStr) -> Option<(PathBuf, PathBuf)> {
     let mut save = guest.to_owned();
     save.push(".save");
     let mut second: OsString = save.clone();
-    second.push(SUFFIX);
+    second.push(SECOND_NAME_SUFFIX);
     Some((save_dir.join(save), save_dir.join(second)))
 }
 
-/// What came of giving a save its second name.
+/// The result of giving a save its second name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Protection {
     /// The guest has no managed save: there is nothing to lose.
     #[default]
     NoSave,
-    /// It has its second name.
+    /// The save has its second name.
     Done,
-    /// The second name is that of an earlier save, which libvirt deleted and nobody has brought back
-    /// yet. In words, with the way out.
+    /// The second name belongs to an earlier save, which libvirt deleted and nobody has restored yet.
+    /// The message has the way out.
     Earlier(String),
-    /// It has none, in words.
+    /// The second name could not be made; the reason in words.
     Failed(String),
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn protect(save_dir: &Path, guest: &OsStr) -> Protection {
                 return Protection::Done;
             }
             Protection::Earlier(format!(
-                "{} is an earlier save of the guest: bring it back or remove it",
+                "{} is an earlier save of the guest: rename it back or remove it",
                 second.display()
             ))
         }
@@ -68,10 +68,10 @@ pub(crate) fn protect(save_dir: &Path, guest: &OsStr) -> Protection {
     }
 }
 
-/// Drops the second name again: libvirt keeps the first one.
+/// Removes the second name again; libvirt keeps the first one.
 ///
 /// # Errors
-/// As of `unlink(2)`; nothing is dropped where it is the only name.
+/// As of `unlink(2)`. Nothing is removed where the second name is the only one.
 pub(crate) fn unprotect(save_dir: &Path, guest: &OsStr) -> io::Result<()> {
     match names(save_dir, guest) {
         Some((save, second)) if are_same(&save, &second) => files::remove(&second),
@@ -87,17 +87,17 @@ fn is_absent(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| is_absence(&error))
 }
 
-/// Whether two names are of one file.
+/// Tells whether two paths name the same file.
 fn are_same(first: &Path, second: &Path) -> bool {
     let file = |path| fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()));
     matches!((file(first), file(second)), (Ok(first), Ok(second)) if first == second)
 }
 
-/// Drops the second name, once the guest runs: libvirt removes the save itself after that.
+/// Removes the second name once the guest runs: libvirt removes the save itself after that.
 ///
 /// # Errors
-/// In words: libvirt has deleted the save before the guest could start from it, so that the second
-/// name is the only one. It stays.
+/// libvirt has deleted the save before the guest could start from it, so the second name is the only
+/// one. It stays. The message says so.
 pub(crate) fn release(save_dir: &Path, guest: &OsStr) -> Result<(), String> {
     let Some((save, second)) = names(save_dir, guest) else { return Ok(()) };
     if fs::symlink_metadata(&second).is_err() {
@@ -106,7 +106,7 @@ pub(crate) fn release(save_dir: &Path, guest: &OsStr) -> Result<(), String> {
     if !are_same(&save, &second) {
         return Err(format!(
             "the guest runs, but not from its managed save, which libvirt has deleted: {} is what was saved. \
-             Its disks have changed since: bring it back only together with theirs, or remove it",
+             Its disks have changed since: restore it only together with the disks' state of that time, or remove it",
             second.display()
         ));
     }

@@ -1,4 +1,4 @@
-//! Whether a registered hook is meant by a call: `when`. Pure.
+//! Tells whether the conditions (`when`) of a registered hook hold for a call. Pure.
 
 use std::borrow::Cow;
 
@@ -9,22 +9,22 @@ use crate::libvirt::{Call, Document, Driver};
 use crate::machine::truncate;
 use crate::occasion::Occasion;
 
-/// How much of a value is told, in bytes, and how many networks.
+/// The limits of what a message shows: of one value in bytes, and the number of networks.
 const MAX_SHOWN_BYTES: usize = 200;
-const MOST_SHOWN: usize = 10;
+const MAX_SHOWN_NETWORKS: usize = 10;
 
-/// What a condition comes to.
+/// The result of evaluating conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Holds {
+pub enum ConditionResult {
     Yes,
-    /// It doesn't: which condition, and what the value is.
+    /// A condition doesn't hold: which one, and the value.
     No(String),
-    /// The value can't be known: the document that has it is broken or was never sent.
+    /// The value isn't known: the document with it is broken or was never sent.
     Unknown(String),
 }
 
-/// All conditions must hold; the first that doesn't is told.
-pub fn judge(when: &When, occasion: &Occasion<'_>) -> Holds {
+/// Evaluates all conditions. The result names the first that doesn't hold.
+pub fn evaluate(when: &When, occasion: &Occasion<'_>) -> ConditionResult {
     let (call, facts) = (occasion.call, &occasion.facts);
     let has_document = matches!(facts.document, Document::Whole(_));
     let name = call.object().to_string_lossy();
@@ -39,20 +39,20 @@ pub fn judge(when: &When, occasion: &Occasion<'_>) -> Holds {
         .or_else(|| known(&when.reason, "reason", &reason))
         .or_else(|| known(&when.origin, "origin", occasion.origin.name()));
     if let Some(why) = certain {
-        return Holds::No(why);
+        return ConditionResult::No(why);
     }
     let asks_document = when.uuid.is_some()
         || when.title.is_some()
         || when.property.is_some()
         || asks_networks(when, call);
     if asks_document && !has_document {
-        return Holds::Unknown(unknown(&facts.document));
+        return ConditionResult::Unknown(unknown(&facts.document));
     }
     let in_document = known(&when.uuid, "uuid", occasion.uuid().unwrap_or_default())
         .or_else(|| known(&when.title, "title", title))
         .or_else(|| network(when, call, &name, &facts.metadata.networks))
         .or_else(|| property(when, &facts.metadata.properties));
-    in_document.map_or(Holds::Yes, Holds::No)
+    in_document.map_or(ConditionResult::Yes, ConditionResult::No)
 }
 
 fn mismatch(patterns: &Patterns, what: &str, value: &str) -> Option<String> {
@@ -60,7 +60,7 @@ fn mismatch(patterns: &Patterns, what: &str, value: &str) -> Option<String> {
         .then(|| format!("when: {what} is {}, not {patterns}", shown(value)))
 }
 
-/// The beginning of a value: a guest's may have megabytes.
+/// Returns the beginning of a value: a guest's may have megabytes.
 fn shown(value: &str) -> Cow<'_, str> {
     match value {
         "" => Cow::Borrowed("none"),
@@ -69,7 +69,7 @@ fn shown(value: &str) -> Cow<'_, str> {
     }
 }
 
-/// A network's own name is an argument of the call.
+/// Tells whether the networks of a guest are needed. A network's own name is an argument of the call.
 fn asks_networks(when: &When, call: &Call) -> bool {
     when.network.is_some() && call.driver != Driver::Network
 }
@@ -82,8 +82,8 @@ fn network(when: &When, call: &Call, name: &str, networks: &[String]) -> Option<
     if patterns.match_any(networks.iter().map(String::as_str)) {
         return None;
     }
-    let some: Vec<&str> = networks.iter().take(MOST_SHOWN).map(String::as_str).collect();
-    let more = if networks.len() > MOST_SHOWN { ", …" } else { "" };
+    let some: Vec<&str> = networks.iter().take(MAX_SHOWN_NETWORKS).map(String::as_str).collect();
+    let more = if networks.len() > MAX_SHOWN_NETWORKS { ", …" } else { "" };
     Some(format!("when: network is {}{more}, not {patterns}", shown(&some.join(", "))))
 }
 
@@ -100,10 +100,10 @@ fn property(when: &When, properties: &[Property]) -> Option<String> {
 fn unknown(document: &Document) -> String {
     match document {
         Document::Broken(why) | Document::NotRead { why, .. } => {
-            format!("when: unknown, for {why}")
+            format!("when: unknown, because {why}")
         }
         Document::Absent | Document::Whole(_) => {
-            "when: unknown, for libvirt sent no document".to_owned()
+            "when: unknown, because libvirt sent no document".to_owned()
         }
     }
 }
@@ -112,7 +112,7 @@ fn unknown(document: &Document) -> String {
 mod tests {
     use super::*;
     use crate::config::yaml;
-    use crate::document::facts::Facts;
+    use crate::document::facts::DocumentFacts;
     use crate::event::Origin;
     use crate::libvirt::document::DocumentIdentity;
     use crate::libvirt::metadata::Metadata;
@@ -133,13 +133,15 @@ mod tests {
         }
     }
 
-    fn judged(text: &str, document: &Document) -> Holds {
+    fn judged(text: &str, document: &Document) -> ConditionResult {
         let call =
             Call::new(Driver::Qemu, ["web-1", "release", "end", "migrated"].map(Into::into).into());
         let identity =
             DocumentIdentity { uuid: Some(UUID.to_owned()), ..DocumentIdentity::default() };
-        let facts = Facts { document: document.clone(), identity, metadata: metadata() };
-        occasion::tests::with(&call, facts, Origin::Fresh, |occasion| judge(&when(text), occasion))
+        let facts = DocumentFacts { document: document.clone(), identity, metadata: metadata() };
+        occasion::tests::with(&call, facts, Origin::Fresh, |occasion| {
+            evaluate(&when(text), occasion)
+        })
     }
 
     #[test]
@@ -164,7 +166,8 @@ mod tests {
             ("property: {macspoof: 'false'}", Some("when: property macspoof is true, not false")),
             ("property: {other: '*'}", Some("when: property other is not set")),
         ] {
-            let expected = expected.map_or(Holds::Yes, |why| Holds::No(why.to_owned()));
+            let expected =
+                expected.map_or(ConditionResult::Yes, |why| ConditionResult::No(why.to_owned()));
             assert_eq!(judged(text, &document), expected, "{text}");
         }
     }
@@ -174,14 +177,14 @@ mod tests {
         let not_read = Document::NotRead { bytes: b"<d/>".into(), why: "it is too deep".into() };
         for document in [Document::Absent, Document::Broken("it had no end".into()), not_read] {
             for text in ["uuid: '*'", "title: x", "network: lan", "property: {a: b}"] {
-                assert!(matches!(judged(text, &document), Holds::Unknown(_)), "{text}");
+                assert!(matches!(judged(text, &document), ConditionResult::Unknown(_)), "{text}");
             }
             assert_eq!(
                 judged("{driver: qemu, name: web-1, reason: migrated, origin: fresh}", &document),
-                Holds::Yes
+                ConditionResult::Yes
             );
             // one that certainly doesn't hold decides
-            assert!(matches!(judged("{name: db, title: x}", &document), Holds::No(_)));
+            assert!(matches!(judged("{name: db, title: x}", &document), ConditionResult::No(_)));
         }
     }
 
@@ -190,24 +193,24 @@ mod tests {
         let call =
             Call::new(Driver::Network, ["lan", "start", "begin", "-"].map(Into::into).into());
         let judged = |text| {
-            let facts = Facts::of(Document::Absent);
+            let facts = DocumentFacts::of(Document::Absent);
             occasion::tests::with(&call, facts, Origin::Unknown, |occasion| {
-                judge(&when(text), occasion)
+                evaluate(&when(text), occasion)
             })
         };
-        assert_eq!(judged("network: lan"), Holds::Yes);
+        assert_eq!(judged("network: lan"), ConditionResult::Yes);
     }
 
     #[test]
     fn a_release_without_a_reason_is_not_excluded() {
         let call = Call::new(Driver::Qemu, ["g", "release", "end", "-"].map(Into::into).into());
         let judged = |text| {
-            let facts = Facts::of(Document::Absent);
+            let facts = DocumentFacts::of(Document::Absent);
             occasion::tests::with(&call, facts, Origin::Fresh, |occasion| {
-                judge(&when(text), occasion)
+                evaluate(&when(text), occasion)
             })
         };
-        assert_eq!(judged("reason: '!migrated'"), Holds::Yes);
-        assert!(matches!(judged("reason: saved"), Holds::No(_)));
+        assert_eq!(judged("reason: '!migrated'"), ConditionResult::Yes);
+        assert!(matches!(judged("reason: saved"), ConditionResult::No(_)));
     }
 }

@@ -1,5 +1,5 @@
-//! Which hooks a call runs, in which order, and why the others not. Pure: `plan` shows what `run`
-//! does because both ask here.
+//! Decides which hooks a call runs, in which order, and why the others don't run. Pure: `hookmux plan`
+//! shows what a call does because both use this.
 
 pub(crate) mod condition;
 pub(crate) mod property_rules;
@@ -16,49 +16,51 @@ use crate::occasion::Occasion;
 use crate::process::exit_status::{NOT_EXECUTABLE, OWN_TROUBLE};
 use crate::process::job::Part;
 use crate::trust::Trust;
-use condition::Holds;
+use condition::ConditionResult;
 
-/// What becomes of a hook.
+/// The decision about a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     Run,
-    /// It counts as failed without being run: the status, and why.
+    /// The hook counts as failed without being run: the status, and why.
     Fails {
         status: i32,
         why: String,
-        /// Whether it would fail by itself, as a script that ends so; else it is refused, or hookmux
-        /// can't try it.
+        /// Whether the hook itself would fail, as a script with an error does. Else hookmux refuses it,
+        /// or can't try it.
         is_its_own: bool,
     },
-    /// It has no part in this call: why.
-    Out(String),
-    /// The same, though it looks as if it had been meant to: not executable, a link to nothing.
-    Odd(String),
+    /// The hook doesn't apply to this call: why.
+    Skipped(String),
+    /// The hook is skipped, but probably by mistake: it is not executable, or a dangling link.
+    SkippedWithWarning(String),
 }
 
 impl Decision {
-    /// Why it doesn't run; `None` where it does.
+    /// Returns why the hook doesn't run; `None` where it does.
     pub(crate) fn reason(&self) -> Option<&str> {
         match self {
             Decision::Run => None,
-            Decision::Fails { why, .. } | Decision::Out(why) | Decision::Odd(why) => Some(why),
+            Decision::Fails { why, .. }
+            | Decision::Skipped(why)
+            | Decision::SkippedWithWarning(why) => Some(why),
         }
     }
 }
 
-/// One hook in a call; of a device event, for one device.
+/// One hook in a call; at a device event, for one device.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
-    /// `None` for scripts that run at any call: the per-guest tree, an adopted script.
+    /// `None` for scripts that run at every call: the per-guest tree, an adopted script.
     pub event: Option<Cow<'static, str>>,
-    /// Index into the devices of the document.
+    /// The index of the device in the document.
     pub device: Option<usize>,
     pub hook: Hook,
     pub decision: Decision,
 }
 
 impl Step {
-    /// Whether its hook has a program for this part.
+    /// Tells whether the hook has a program for this part.
     pub(crate) fn has(&self, part: Part) -> bool {
         match self.hook.registration.as_deref() {
             Some(registration) => part.words(registration).is_some(),
@@ -111,29 +113,33 @@ fn decide(
 ) -> Decision {
     if let Some(reason) = candidate.state.reason() {
         let is_odd = candidate.state.needs_attention() && silent.is_none();
-        return if is_odd { Decision::Odd(reason) } else { Decision::Out(reason) };
+        return if is_odd {
+            Decision::SkippedWithWarning(reason)
+        } else {
+            Decision::Skipped(reason)
+        };
     }
     if let Some(why) = silent {
-        return Decision::Out(why.to_owned());
+        return Decision::Skipped(why.to_owned());
     }
     let per_device = event.is_some_and(|event| event.per_device);
     let registration = candidate.hook.registration.as_deref();
     let is_gate = occasion.call.class() == Class::Gate;
-    // nobody can know what is in it
+    // its content is not known
     let not_read = occasion.facts.document.why_not_read().filter(|_| is_gate);
-    // and it isn't even handed on
+    // hooks don't get the document at all
     let missing = not_read.filter(|_| occasion.facts.document.bytes().is_none());
     let fails = |what: &str, why: &str| Decision::Fails {
         status: OWN_TROUBLE,
         why: format!("{what}, but {why}"),
         is_its_own: false,
     };
-    match registration.map(|registration| condition::judge(&registration.when, occasion)) {
-        None | Some(Holds::Yes) => {}
-        Some(Holds::No(why)) => return Decision::Out(why),
-        // a gate can't be passed by what nobody could read
-        Some(Holds::Unknown(why)) => {
-            return not_read.map_or(Decision::Out(why), |broken| {
+    match registration.map(|registration| condition::evaluate(&registration.when, occasion)) {
+        None | Some(ConditionResult::Yes) => {}
+        Some(ConditionResult::No(why)) => return Decision::Skipped(why),
+        // a gate must not open for a condition that could not be evaluated
+        Some(ConditionResult::Unknown(why)) => {
+            return not_read.map_or(Decision::Skipped(why), |broken| {
                 fails("its conditions need libvirt's document", broken)
             });
         }
@@ -144,13 +150,13 @@ fn decide(
         return fails("it needs libvirt's document", why);
     }
     if per_device && occasion.facts.metadata.devices.is_empty() {
-        return Decision::Out("no device has custom properties".to_owned());
+        return Decision::Skipped("no device has custom properties".to_owned());
     }
     Decision::Run
 }
 
-/// Whether a hook is given the document as something that it must have. The file of vdsm's style
-/// is none: most scripts never look at it.
+/// Tells whether a hook must have the document. The file for vdsm's style doesn't count: most scripts
+/// never read it.
 fn needs_document(hook: &Hook) -> bool {
     hook.style == Style::Libvirt
         || hook.registration.as_ref().is_some_and(|registration| {
@@ -162,17 +168,16 @@ fn needs_document(hook: &Hook) -> bool {
         })
 }
 
-/// Whether a hook is told what is in the document, as one JSON object.
+/// Tells whether a hook gets the content of the document as one JSON object.
 fn needs_content(hook: &Hook) -> bool {
     let registration = hook.registration.as_ref();
     registration.is_some_and(|registration| registration.stdin == StdinKind::Json)
 }
 
 impl Step {
-    /// Asks whether the hook's files are trusted, now: itself, and what a registration runs before
-    /// and after it. What isn't counts as failed, or with `trust: warn` is run; then the warning is
-    /// returned.
-    pub(crate) fn judge(&mut self, trust: &mut Trust, policy: TrustPolicy) -> Option<String> {
+    /// Checks whether the hook's programs are trusted now: its own, its check and its rollback. If not,
+    /// the hook counts as failed; with `trust: warn` it runs, and the warning is returned.
+    pub(crate) fn check_trust(&mut self, trust: &mut Trust, policy: TrustPolicy) -> Option<String> {
         if self.decision != Decision::Run {
             return None;
         }
@@ -194,7 +199,7 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::facts::Facts;
+    use crate::document::facts::DocumentFacts;
     use crate::event;
     use crate::event::Origin;
     use crate::libvirt::Driver;
@@ -237,8 +242,11 @@ mod tests {
             .moments
             .push(Moment { event: None, candidates: vec![active("tree", Style::Libvirt)] });
         let metadata = Metadata { devices: devices.to_vec(), ..Metadata::default() };
-        let facts =
-            Facts { document: document.clone(), identity: DocumentIdentity::default(), metadata };
+        let facts = DocumentFacts {
+            document: document.clone(),
+            identity: DocumentIdentity::default(),
+            metadata,
+        };
         occasion::tests::with(&call, facts, origin, |occasion| plan(&candidates, occasion))
             .into_iter()
             .map(|step| {
@@ -246,7 +254,7 @@ mod tests {
                 let mark = match step.decision {
                     Decision::Run => "",
                     Decision::Fails { .. } => "!",
-                    Decision::Out(_) | Decision::Odd(_) => "-",
+                    Decision::Skipped(_) | Decision::SkippedWithWarning(_) => "-",
                 };
                 format!("{mark}{}{device}", step.hook.label)
             })

@@ -1,17 +1,17 @@
-//! Custom properties against the values that `custom_properties` allows. Pure.
+//! Compares custom properties with the values that `custom_properties` allows. Pure.
 
 use crate::config::settings::FILE_NAME;
 use crate::libvirt::metadata::Property;
 use crate::libvirt::{Class, Driver};
 use crate::occasion::Occasion;
 
-/// How many properties are told; a guest may have thousands.
-const MAX_TOLD: usize = 5;
-/// How much of a name or a value is told, in characters.
-const MAX_SHOWN: usize = 64;
+/// The number of properties that are reported; a guest may have thousands.
+const MAX_REPORTED_PROPERTIES: usize = 5;
+/// The limit for a name or a value in a message, in characters.
+const MAX_SHOWN_CHARS: usize = 64;
 
-/// The properties with a value that isn't allowed, in words: at a gate they are a reason to fail,
-/// elsewhere these properties have no bare name.
+/// Returns a message for each property with a value that isn't allowed. At a gate this is a reason to
+/// fail; at other calls hooks don't get these properties under their bare names.
 pub(crate) fn broken(occasion: &Occasion<'_>) -> Vec<String> {
     let Occasion { call, settings, facts, .. } = occasion;
     let Some(rules) = &settings.custom_properties else { return Vec::new() };
@@ -19,7 +19,7 @@ pub(crate) fn broken(occasion: &Occasion<'_>) -> Vec<String> {
     let file = settings.hooks_dir.join(FILE_NAME);
     let unread = if rules.is_map() { facts.document.why_not_read() } else { None };
     if let Some(why) = unread {
-        // what can't be compared may be anything
+        // a value that can't be compared may be anything
         return vec![format!(
             "custom_properties in {} has values to compare, but {why}",
             file.display()
@@ -51,11 +51,11 @@ pub(crate) fn broken(occasion: &Occasion<'_>) -> Vec<String> {
             file.display()
         )
     };
-    let mut told: Vec<String> = all.iter().take(MAX_TOLD).map(words).collect();
-    if all.len() > MAX_TOLD {
+    let mut told: Vec<String> = all.iter().take(MAX_REPORTED_PROPERTIES).map(words).collect();
+    if all.len() > MAX_REPORTED_PROPERTIES {
         told.push(format!(
             "{what} {object}: {} more custom properties have values that custom_properties in {} doesn't allow",
-            all.len() - MAX_TOLD,
+            all.len() - MAX_REPORTED_PROPERTIES,
             file.display()
         ));
     }
@@ -63,7 +63,7 @@ pub(crate) fn broken(occasion: &Occasion<'_>) -> Vec<String> {
 }
 
 fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(MAX_SHOWN).collect();
+    let mut shown: String = text.chars().take(MAX_SHOWN_CHARS).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }

@@ -1,5 +1,5 @@
-//! One job of the queue, in two files: the head, which says when it may run and how far it has come,
-//! and the body, which is everything that its hook is started with. Only the head is rewritten.
+//! One job of the queue, in two files. The head says when the job may run, and has its progress; the body
+//! has everything that its hook is started with. Only the head is rewritten.
 //!
 //! Version 0.1.0 had both in one object, without a format. That is format 1, and is still read.
 
@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Registration;
-use crate::document::file::{self, Place};
+use crate::document::file::{self, DocumentPlace};
 use crate::libvirt::{Call, Driver};
 use crate::machine::clock::{self, BootClock, BootTime};
 use crate::machine::{proc, ulid};
@@ -23,21 +23,21 @@ pub(crate) use crate::process::stored_job::Bytes;
 use crate::process::stored_job::StoredJob;
 use crate::state::Dir;
 
-/// Raised when what an older version reads from it would be wrong.
+/// The version of the format. It is raised when older versions would misread a job.
 pub const FORMAT: u64 = 2;
-/// How long a job may wait: what it would tell is history by then.
-pub(crate) const EXPIRES: Duration = Duration::from_secs(3600);
-/// How often a job may run when its worker dies, before it is put aside.
+/// The longest time that a job may wait: later its hook would be of no use.
+pub(crate) const MAX_JOB_AGE: Duration = Duration::from_secs(3600);
+/// The number of worker deaths after which a job is put aside.
 pub(crate) const MAX_DEATHS: u32 = 3;
-/// Between tries: the first pause, doubled each time up to the longest.
-const FIRST_PAUSE_S: u64 = 1;
-const LONGEST_PAUSE_S: u64 = 60;
-/// How much is kept of what went wrong.
+/// The limits of the pause between attempts. It doubles each time.
+const MIN_PAUSE_S: u64 = 1;
+const MAX_PAUSE_S: u64 = 60;
+/// The limit of the message about the last failure, in characters.
 const MAX_LAST_CHARS: usize = 500;
 const MAX_ID_BYTES: usize = 64;
 const MAX_LOCK_BYTES: usize = 255;
 
-/// A process, by what can't come to mean another one.
+/// The identity of a process. Unlike a pid, it never means another process later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Caller {
@@ -46,29 +46,29 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// This process.
+    /// Returns the identity of this process.
     pub fn here() -> Caller {
         let pid = nix::unistd::getpid().as_raw();
         Caller { pid, start: proc::start_time(pid).unwrap_or_default() }
     }
 
-    /// Whether it still runs, so that libvirt has no answer yet. A zombie has given its answer.
+    /// Tells whether the call still runs, so that libvirt has no answer yet. A zombie has answered.
     pub fn is_there(self) -> bool {
         proc::is_running(self.pid, self.start)
     }
 }
 
-/// Why a file is no job for this version.
+/// Why a file is not a job for this version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Flaw {
-    /// A later version wrote it: its format.
+pub enum JobFormatError {
+    /// A later version wrote it, in this format.
     Newer(String),
     Broken(String),
 }
 
-/// What is known of a job without its body.
+/// The head of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
+pub struct ItemHead {
     #[serde(default)]
     pub format: u64,
     /// A ULID, and the name of its files.
@@ -89,13 +89,13 @@ pub struct Head {
     pub operation: String,
     #[serde(default)]
     pub uuid: Option<String>,
-    /// libvirt's, of the call.
+    /// libvirt's arguments of the call.
     #[serde(default)]
     pub call_arguments: Vec<Bytes>,
-    /// The name of its registration: what `max_parallel` of one counts by.
+    /// The name of its registration, for which `max_parallel` counts.
     #[serde(default)]
     pub registration: String,
-    /// The call that queued it; it runs when that is over.
+    /// The call that queued it. The job runs when the call is over.
     #[serde(default)]
     pub caller: Caller,
     #[serde(default)]
@@ -104,113 +104,116 @@ pub struct Head {
     pub max_parallel: Option<u32>,
     #[serde(default)]
     pub retries: u32,
-    /// Seconds since 1970: counts where it was queued in another boot.
+    /// In seconds since 1970; used if the job was queued in another boot.
     #[serde(default = "clock::unix_seconds")]
     pub queued_at: u64,
     #[serde(default)]
     pub queued: Option<BootTime>,
-    /// Not tried before that, in seconds since 1970: counts likewise.
+    /// The earliest time of the next attempt, in seconds since 1970; used likewise.
     #[serde(default)]
     pub not_before: u64,
     #[serde(default)]
     pub due: Option<BootTime>,
-    /// Tries that have begun.
+    /// The number of attempts that have begun.
     #[serde(default)]
     pub attempts: u32,
-    /// The id of the run that is under way, or was when its worker died.
+    /// The id of the current attempt, or of the one during which the worker died.
     #[serde(default)]
     pub run: Option<String>,
-    /// How the last try ended.
+    /// How the last attempt ended.
     #[serde(default)]
     pub last: Option<String>,
-    /// How often its worker died while it ran, one time after the other.
+    /// The number of workers in a row that died while it ran.
     #[serde(default)]
     pub deaths: u32,
-    /// Why it was put aside.
+    /// Why it was put aside, if it was.
     #[serde(default)]
     pub put_aside: Option<String>,
-    /// What its files take, in bytes.
+    /// The size of its files, in bytes.
     #[serde(default)]
     pub bytes: u64,
-    /// Whether its file has the body too, as 0.1.0 wrote it.
+    /// Whether the file has the body too, as 0.1.0 wrote it.
     #[serde(skip)]
     pub has_body: bool,
 }
 
-/// What tells of a head's format, and whether the body stands in the same file.
+/// The keys that show the format of a head, and whether the body is in the same file.
 #[derive(Deserialize)]
 struct Outline {
     format: Option<serde_json::Value>,
     path: Option<IgnoredAny>,
 }
 
-/// What a job's order goes by: what another boot left comes first.
+/// The order of jobs: those of another boot come first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Order {
     is_of_this_boot: bool,
-    /// Nanoseconds of this boot; 0 for another one's.
+    /// Nanoseconds of this boot; 0 for another boot.
     time: i64,
     pub id: String,
 }
 
-/// What a job's clocks say when a worker sees it first; no clock is asked again.
+/// The times of a job, computed once when a worker first reads it.
 #[derive(Clone, Debug)]
 pub struct Times {
     pub order: Order,
-    /// Not tried before that, on this boot's clock.
+    /// The earliest time of the next attempt, on this boot's clock.
     pub due_ns: i64,
-    /// When it has waited too long.
+    /// When it expires.
     pub expires_ns: i64,
 }
 
-impl Head {
-    /// Reads a head from a file that should be `id`'s.
+impl ItemHead {
+    /// Reads the head of the job `id`.
     ///
     /// # Errors
-    /// It is no head, or a later version's.
-    pub fn parse(bytes: &[u8], id: &str) -> Result<Head, Flaw> {
-        let broken = |error: serde_json::Error| Flaw::Broken(error.to_string());
+    /// It is not a head, or a later version wrote it.
+    pub fn parse(bytes: &[u8], id: &str) -> Result<ItemHead, JobFormatError> {
+        let broken = |error: serde_json::Error| JobFormatError::Broken(error.to_string());
         let outline: Outline = serde_json::from_slice(bytes).map_err(broken)?;
         refuse_newer(outline.format.as_ref())?;
-        let mut head: Head = serde_json::from_slice(bytes).map_err(broken)?;
+        let mut head: ItemHead = serde_json::from_slice(bytes).map_err(broken)?;
         if head.id != id {
-            return Err(Flaw::Broken(format!("it says that it is the job `{}`", head.id)));
+            return Err(JobFormatError::Broken(format!(
+                "it says that it is the job `{}`",
+                head.id
+            )));
         }
         if head.lock.as_deref().is_some_and(|name| !is_lock_name(name)) {
-            return Err(Flaw::Broken("its lock has no lock's name".to_owned()));
+            return Err(JobFormatError::Broken("the name of its lock is not valid".to_owned()));
         }
-        // what carries this name is ended: it must be the job's own
+        // processes with this id will be ended: it must be the job's own
         if head.run.as_deref().is_some_and(|run| !is_run_of(run, id)) {
-            return Err(Flaw::Broken("its run is not its own".to_owned()));
+            return Err(JobFormatError::Broken("its run id is that of another job".to_owned()));
         }
         head.has_body = outline.path.is_some();
         head.max_parallel = head.max_parallel.map(|most| most.max(1));
         Ok(head)
     }
 
-    /// Whose order it belongs to: a guest's or a network's.
+    /// Returns the guest or network whose jobs run in their order.
     pub fn queue_of(&self) -> (&str, &str) {
         (&self.driver, self.uuid.as_deref().unwrap_or(&self.object))
     }
 
-    /// Its place among all jobs.
+    /// Returns its place in the order of all jobs.
     pub fn order(&self, clock: &BootClock) -> Order {
         let (is_of_this_boot, time) = match clock.of_this_boot(self.queued.as_ref()) {
             Some(time) => (true, time),
-            // ids sort by the wall clock of then
+            // ids sort by the wall clock of their time
             None => (false, 0),
         };
         Order { is_of_this_boot, time, id: self.id.clone() }
     }
 
-    /// What a worker needs to know of its times.
+    /// Returns its times for a worker.
     pub fn times(&self, clock: &BootClock) -> Times {
         let pause_ns = clock::nanoseconds(self.pause(clock));
         let due_ns = clock.now_ns().saturating_add(pause_ns);
         Times { order: self.order(clock), due_ns, expires_ns: self.expires_ns(clock) }
     }
 
-    /// How long it has been waiting. The wall clock is asked only where another boot queued it.
+    /// Returns how long it has been waiting. The wall clock is used only if another boot queued it.
     pub fn age(&self, clock: &BootClock) -> Duration {
         match clock.of_this_boot(self.queued.as_ref()) {
             Some(queued_ns) => clock::duration_until(clock.now_ns(), queued_ns),
@@ -218,23 +221,23 @@ impl Head {
         }
     }
 
-    /// When it has waited too long, on this boot's clock in nanoseconds.
+    /// Returns when it expires, on this boot's clock in nanoseconds.
     fn expires_ns(&self, clock: &BootClock) -> i64 {
         let age_ns = clock::nanoseconds(self.age(clock));
-        let left_ns = clock::nanoseconds(EXPIRES).saturating_sub(age_ns);
+        let left_ns = clock::nanoseconds(MAX_JOB_AGE).saturating_sub(age_ns);
         clock.now_ns().saturating_add(left_ns)
     }
 
-    /// How long its pause still is: never longer than the longest, whatever clocks say.
+    /// Returns the rest of its pause; never more than the longest pause, even with a wrong clock.
     pub fn pause(&self, clock: &BootClock) -> Duration {
         let left = match clock.of_this_boot(self.due.as_ref()) {
             Some(due_ns) => clock::duration_until(due_ns, clock.now_ns()),
             None => Duration::from_secs(self.not_before.saturating_sub(clock::unix_seconds())),
         };
-        left.min(Duration::from_secs(LONGEST_PAUSE_S))
+        left.min(Duration::from_secs(MAX_PAUSE_S))
     }
 
-    /// Begins a try: a new run id.
+    /// Begins an attempt. Returns its run id.
     pub fn begin(&mut self) -> String {
         self.attempts = self.attempts.saturating_add(1);
         let run = format!("{}-{}", self.id, self.attempts);
@@ -242,24 +245,24 @@ impl Head {
         run
     }
 
-    /// Takes a try back that was no fault of the hook's.
+    /// Undoes the count of an attempt that failed through no fault of the hook.
     pub fn take_back(&mut self) {
         self.run = None;
         self.attempts = self.attempts.saturating_sub(1);
     }
 
-    /// A try has failed; whether there will be another.
+    /// Notes a failed attempt. Returns whether there will be another one.
     pub fn fail(&mut self, words: &str, clock: &BootClock) -> bool {
         self.run = None;
         self.last = Some(words.chars().take(MAX_LAST_CHARS).collect());
         let doubled = self.attempts.saturating_sub(1).min(16);
-        let pause_s = (FIRST_PAUSE_S << doubled).min(LONGEST_PAUSE_S);
+        let pause_s = (MIN_PAUSE_S << doubled).min(MAX_PAUSE_S);
         self.not_before = clock::unix_seconds().saturating_add(pause_s);
         self.due = clock.moment(Duration::from_secs(pause_s));
         self.attempts <= self.retries
     }
 
-    /// Makes it a job that was queued just now and never tried.
+    /// Resets it to a job that has just been queued.
     pub fn renew(&mut self, clock: &BootClock) {
         self.queued_at = clock::unix_seconds();
         self.queued = clock.moment(Duration::ZERO);
@@ -268,19 +271,19 @@ impl Head {
         (self.run, self.last, self.put_aside) = (None, None, None);
     }
 
-    /// Tries there are in all.
-    pub fn tries(&self) -> u64 {
+    /// Returns the number of attempts that the job may have.
+    pub fn max_attempts(&self) -> u64 {
         u64::from(self.retries) + 1
     }
 
-    /// The call that queued it.
+    /// Returns the call that queued it.
     pub fn call(&self) -> Call {
         let driver = Driver::from_name(&self.driver).unwrap_or(Driver::Qemu);
         let argument = |bytes: &Bytes| OsString::from_vec(bytes.0.clone());
         Call::new(driver, self.call_arguments.iter().map(argument).collect())
     }
 
-    /// The execution that queued it.
+    /// Returns the execution that queued it.
     pub fn queued_by(&self) -> Execution {
         let driver = Driver::from_name(&self.driver).map_or("", |driver| driver.name());
         Execution {
@@ -293,16 +296,16 @@ impl Head {
     }
 }
 
-fn refuse_newer(format: Option<&serde_json::Value>) -> Result<(), Flaw> {
+fn refuse_newer(format: Option<&serde_json::Value>) -> Result<(), JobFormatError> {
     let Some(format) = format else { return Ok(()) };
     let is_newer = match format.as_u64() {
         Some(format) => format > FORMAT,
         None => format.as_f64().is_some_and(|format| format > FORMAT as f64),
     };
-    if is_newer { Err(Flaw::Newer(format.to_string())) } else { Ok(()) }
+    if is_newer { Err(JobFormatError::Newer(format.to_string())) } else { Ok(()) }
 }
 
-/// Whether a word can be the name of a job's files.
+/// Tells whether a word can be the id of a job.
 pub(crate) fn is_id(word: &str) -> bool {
     (1..=MAX_ID_BYTES).contains(&word.len())
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
@@ -319,51 +322,51 @@ fn is_lock_name(name: &str) -> bool {
         && !name.contains(['/', '\0'])
 }
 
-/// Everything that a job's hook is started with.
+/// The body of a job: everything that its hook is started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Body {
+pub struct ItemBody {
     pub format: u64,
     #[serde(flatten)]
     pub job: StoredJob,
-    /// What the hook finds in the file that `_hook_domxml` names.
+    /// The document in the file that `_hook_domxml` names.
     pub document: Option<Bytes>,
-    /// What it finds in the file that `HOOKMUX_STARTED_XML` names.
+    /// The document in the file that `HOOKMUX_STARTED_XML` names.
     pub started_document: Option<Bytes>,
 }
 
-impl Body {
+impl ItemBody {
     /// Reads a body.
     ///
     /// # Errors
-    /// It is none, or a later version's.
-    pub fn parse(bytes: &[u8]) -> Result<Body, Flaw> {
+    /// It is not a body, or a later version wrote it.
+    pub fn parse(bytes: &[u8]) -> Result<ItemBody, JobFormatError> {
         #[derive(Deserialize)]
         struct Format {
             format: Option<serde_json::Value>,
         }
-        let broken = |error: serde_json::Error| Flaw::Broken(error.to_string());
+        let broken = |error: serde_json::Error| JobFormatError::Broken(error.to_string());
         let format: Format = serde_json::from_slice(bytes).map_err(broken)?;
         refuse_newer(format.format.as_ref())?;
-        let mut body: Body = serde_json::from_slice(bytes).map_err(broken)?;
+        let mut body: ItemBody = serde_json::from_slice(bytes).map_err(broken)?;
         if !body.job.program().is_absolute() {
-            return Err(Flaw::Broken("it names no program".to_owned()));
+            return Err(JobFormatError::Broken("it names no program".to_owned()));
         }
-        // no try may take longer
-        body.job.limit_timeout(EXPIRES);
+        // no attempt may take longer
+        body.job.limit_timeout(MAX_JOB_AGE);
         Ok(body)
     }
 }
 
-/// A job as a call makes it.
+/// A job with head and body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    pub head: Head,
-    pub body: Body,
+    pub head: ItemHead,
+    pub body: ItemBody,
 }
 
 impl Item {
-    /// From what a hook would have been started with in the call.
+    /// Makes a job from what the hook would have been started with in the call.
     ///
     /// # Errors
     /// Its standard input could not be read back.
@@ -375,7 +378,7 @@ impl Item {
         job: Job,
         document: Option<&[u8]>,
     ) -> io::Result<Item> {
-        let head = Head {
+        let head = ItemHead {
             format: FORMAT,
             id: ulid::new(),
             execution: execution.id.clone(),
@@ -403,7 +406,7 @@ impl Item {
             bytes: 0,
             has_body: false,
         };
-        let body = Body {
+        let body = ItemBody {
             format: FORMAT,
             job: StoredJob::new(job)?,
             document: document.map(|document| Bytes(document.to_vec())),
@@ -413,19 +416,19 @@ impl Item {
     }
 }
 
-/// Where a job finds the document of `started`: known before it runs, for its hook is told in the
-/// environment and in JSON.
+/// Returns the path of the document of `started` for a job. It is known before the job runs: the hook gets
+/// it in the environment and in JSON.
 pub(crate) fn started_path(runtime_dir: &Dir, id: &str) -> PathBuf {
     started_place(runtime_dir, id).named().join(file::FILE_NAME)
 }
 
-/// The directory of that file.
-pub(crate) fn started_place(runtime_dir: &Dir, id: &str) -> Place {
-    Place::named_by(runtime_dir, format!("{id}{STARTED}"))
+/// Returns the directory of that file.
+pub(crate) fn started_place(runtime_dir: &Dir, id: &str) -> DocumentPlace {
+    DocumentPlace::named_by(runtime_dir, format!("{id}{STARTED_SUFFIX}"))
 }
 
-/// How the name of that file's directory ends.
-pub(crate) const STARTED: &str = ".started";
+/// The suffix of that directory.
+pub(crate) const STARTED_SUFFIX: &str = ".started";
 
 #[cfg(test)]
 mod tests {
@@ -456,8 +459,8 @@ mod tests {
         serde_json::to_vec(&job).unwrap()
     }
 
-    fn head(more: Value) -> Head {
-        Head::parse(&old(more), ID).unwrap()
+    fn head(more: Value) -> ItemHead {
+        ItemHead::parse(&old(more), ID).unwrap()
     }
 
     fn moment(clock: &BootClock, seconds: i64) -> Option<BootTime> {
@@ -469,34 +472,37 @@ mod tests {
     #[test]
     fn what_the_first_version_wrote_is_read() {
         let head = head(json!({}));
-        assert!(head.has_body && head.queue_of() == ("qemu", "vm") && head.tries() == 4);
+        assert!(head.has_body && head.queue_of() == ("qemu", "vm") && head.max_attempts() == 4);
         assert_eq!(head.call().object(), "vm");
-        let body = Body::parse(&old(json!({}))).unwrap();
+        let body = ItemBody::parse(&old(json!({}))).unwrap();
         assert_eq!(body.job.program(), Path::new("/bin/true"));
         assert_eq!(body.document, Some(Bytes(b"<domain/>".to_vec())));
         // and what this one writes
         let mut own = head;
         own.has_body = false;
         let written = serde_json::to_vec(&own).unwrap();
-        assert_eq!(Head::parse(&written, ID).unwrap(), own);
+        assert_eq!(ItemHead::parse(&written, ID).unwrap(), own);
     }
 
     #[test]
     fn what_is_missing_has_a_default_and_what_is_not_known_is_passed_over() {
         let text = json!({"id": ID, "path": "L2Jpbi90cnVl", "colour": "red", "driver": "hyperv"});
         let text = serde_json::to_vec(&text).unwrap();
-        let head = Head::parse(&text, ID).unwrap();
+        let head = ItemHead::parse(&text, ID).unwrap();
         assert_eq!((head.attempts, head.queue_of()), (0, ("hyperv", "")));
         assert!(head.age(&BootClock::here()) < Duration::from_secs(1000), "it was queued just now");
-        assert_eq!(Body::parse(&text).unwrap().job.program(), Path::new("/bin/true"));
+        assert_eq!(ItemBody::parse(&text).unwrap().job.program(), Path::new("/bin/true"));
     }
 
     #[test]
     fn a_later_format_is_told_from_what_is_broken() {
         for format in [json!(3), json!(2.5), json!(1e40), json!(u64::MAX)] {
             let newer = old(json!({"format": format, "attempts": "many"}));
-            assert!(matches!(Head::parse(&newer, ID), Err(Flaw::Newer(_))), "{format}");
-            assert!(matches!(Body::parse(&newer), Err(Flaw::Newer(_))), "{format}");
+            assert!(
+                matches!(ItemHead::parse(&newer, ID), Err(JobFormatError::Newer(_))),
+                "{format}"
+            );
+            assert!(matches!(ItemBody::parse(&newer), Err(JobFormatError::Newer(_))), "{format}");
         }
         for more in [
             json!({"id": "another"}),
@@ -508,15 +514,24 @@ mod tests {
             json!({"run": "01M8MJQS6FRJNYE9KZ1184NWCR-1"}),
             json!({"caller": 7}),
         ] {
-            assert!(matches!(Head::parse(&old(more.clone()), ID), Err(Flaw::Broken(_))), "{more}");
+            assert!(
+                matches!(ItemHead::parse(&old(more.clone()), ID), Err(JobFormatError::Broken(_))),
+                "{more}"
+            );
         }
         for text in ["", "{", "null", "[]", "7", "\u{0}", "{\"id\":1}"] {
-            assert!(matches!(Head::parse(text.as_bytes(), ID), Err(Flaw::Broken(_))), "{text}");
+            assert!(
+                matches!(ItemHead::parse(text.as_bytes(), ID), Err(JobFormatError::Broken(_))),
+                "{text}"
+            );
         }
         let deep = "[".repeat(100_000);
-        assert!(matches!(Head::parse(deep.as_bytes(), ID), Err(Flaw::Broken(_))));
+        assert!(matches!(ItemHead::parse(deep.as_bytes(), ID), Err(JobFormatError::Broken(_))));
         for more in [json!({"path": ""}), json!({"path": "YQ=="}), json!({"document": "?"})] {
-            assert!(matches!(Body::parse(&old(more.clone())), Err(Flaw::Broken(_))), "{more}");
+            assert!(
+                matches!(ItemBody::parse(&old(more.clone())), Err(JobFormatError::Broken(_))),
+                "{more}"
+            );
         }
     }
 
@@ -535,13 +550,13 @@ mod tests {
         head.times(&clock);
         assert_eq!(head.begin(), format!("{ID}-{}", u32::MAX));
         assert!(head.fail("no", &clock));
-        assert_eq!(head.tries(), u64::from(u32::MAX) + 1);
-        assert!(head.pause(&clock).as_secs() <= LONGEST_PAUSE_S);
-        let body = Body::parse(&old(most)).unwrap();
-        assert_eq!(body.job.timeout(), Some(EXPIRES));
+        assert_eq!(head.max_attempts(), u64::from(u32::MAX) + 1);
+        assert!(head.pause(&clock).as_secs() <= MAX_PAUSE_S);
+        let body = ItemBody::parse(&old(most)).unwrap();
+        assert_eq!(body.job.timeout(), Some(MAX_JOB_AGE));
         for extreme in [0, u64::MAX] {
             let old = json!({"queued_at": extreme, "not_before": extreme});
-            let times = Head::parse(&super::tests::old(old), ID).unwrap().times(&clock);
+            let times = ItemHead::parse(&super::tests::old(old), ID).unwrap().times(&clock);
             assert!(times.due_ns <= clock.now_ns() + 60_000_000_000, "{extreme}");
         }
     }
@@ -549,7 +564,7 @@ mod tests {
     #[test]
     fn the_wall_clock_counts_only_across_boots() {
         let clock = BootClock::here();
-        let hour = EXPIRES.as_secs();
+        let hour = MAX_JOB_AGE.as_secs();
         let now = clock::unix_seconds();
         // the clock was set forward by a day, or back, since this boot queued it
         for queued_at in [now - 86400, now + 86400, 0, u64::MAX] {
@@ -573,9 +588,9 @@ mod tests {
     fn a_pause_is_never_longer_than_the_longest() {
         let clock = BootClock::here();
         let mut head = head(json!({"not_before": clock::unix_seconds() + 86400}));
-        assert_eq!(head.pause(&clock).as_secs(), LONGEST_PAUSE_S);
+        assert_eq!(head.pause(&clock).as_secs(), MAX_PAUSE_S);
         head.due = moment(&clock, 86400);
-        assert_eq!(head.pause(&clock).as_secs(), LONGEST_PAUSE_S);
+        assert_eq!(head.pause(&clock).as_secs(), MAX_PAUSE_S);
         let pauses: Vec<u64> = (0..9)
             .map(|_| {
                 head.begin();
@@ -637,7 +652,7 @@ mod tests {
                 let at = chance(bytes.len());
                 bytes[at] = u8::try_from(chance(256)).unwrap();
             }
-            if let Ok(mut head) = Head::parse(&bytes, ID) {
+            if let Ok(mut head) = ItemHead::parse(&bytes, ID) {
                 read += 1;
                 head.times(&clock);
                 head.begin();
@@ -645,7 +660,7 @@ mod tests {
                 head.times(&clock);
                 head.take_back();
             }
-            let _ = Body::parse(&bytes);
+            let _ = ItemBody::parse(&bytes);
         }
         assert!(read > 100, "{read} were jobs");
     }
@@ -664,7 +679,7 @@ mod tests {
                 assert_eq!(head.fail("no", &clock), attempt <= retries, "{attempt} of {retries}");
                 assert_eq!((head.run.as_ref(), head.last.as_deref()), (None, Some("no")));
             }
-            assert_eq!(u64::from(head.attempts), head.tries());
+            assert_eq!(u64::from(head.attempts), head.max_attempts());
             // and anew, once it is brought back
             head.deaths = 2;
             head.put_aside = Some("why".to_owned());

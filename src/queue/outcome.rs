@@ -1,11 +1,11 @@
-//! What is told of a job that comes to its end without having run: a record, and the journal.
+//! Records of attempts, and of jobs that end without having run.
 
 use std::path::PathBuf;
 
-use super::item::{Body, Head};
+use super::item::{ItemBody, ItemHead};
 use crate::answer::Answer;
 use crate::config::{Settings, Surroundings};
-use crate::document::facts::Facts;
+use crate::document::facts::DocumentFacts;
 use crate::libvirt::Document;
 use crate::machine::ulid;
 use crate::observer::{CallPlan, HookIdentity, HookRun, Notice, Observer};
@@ -13,21 +13,22 @@ use crate::observer::{PlanDecision, PlanEntry};
 use crate::occasion::{Execution, Occasion};
 use crate::process::exit_status::OWN_TROUBLE;
 use crate::process::job::Ended;
-use crate::record::form::Cause;
-use crate::record::recorder::{Place, Recorder};
+use crate::record::form::RecordCause;
+use crate::record::recorder::{RecordPlace, Recorder};
 
-/// Begins the record of a try, which stands beside that of the call that queued the job.
+/// Begins the record of an attempt, which is separate from that of the call that queued the job.
 pub(super) fn begin(
     settings: &Settings,
     surroundings: &Surroundings,
-    head: &Head,
+    head: &ItemHead,
     document: Option<&[u8]>,
 ) -> Recorder {
-    let mut recorder = Recorder::new(Cause::Queue(head.execution.clone()));
+    let mut recorder = Recorder::new(RecordCause::Queue(head.execution.clone()));
     let call = head.call();
     let execution = Execution { id: ulid::new(), ..head.queued_by() };
     let document = document.map_or(Document::Absent, |bytes| Document::Whole(bytes.to_vec()));
-    let mut occasion = Occasion::new(&call, settings, surroundings, Facts::of_head(document));
+    let mut occasion =
+        Occasion::new(&call, settings, surroundings, DocumentFacts::of_head(document));
     occasion.execution = execution.clone();
     recorder.observe(&execution, &Notice::Begun(&occasion));
     let planned = PlanEntry {
@@ -42,14 +43,14 @@ pub(super) fn begin(
     recorder
 }
 
-/// Keeps a record of a job that is not run again: why. Returns where it lies.
+/// Writes a record of why a job is not run again. Returns where it is.
 pub(super) fn record_end(
     settings: &Settings,
     surroundings: &Surroundings,
     observer: &mut dyn Observer,
-    (head, body): (&Head, Option<&Body>),
+    (head, body): (&ItemHead, Option<&ItemBody>),
     words: &str,
-) -> Option<Place> {
+) -> Option<RecordPlace> {
     let document = body.and_then(|body| body.document.as_ref());
     let document = document.map(|document| document.0.as_slice());
     let mut recorder = begin(settings, surroundings, head, document);
@@ -59,9 +60,9 @@ pub(super) fn record_end(
     finish(recorder, observer, head, OWN_TROUBLE)
 }
 
-/// What became of a job's program, in a try or without one.
+/// Makes the run of a job's program, with or without an attempt.
 pub(super) fn run(
-    head: &Head,
+    head: &ItemHead,
     program: PathBuf,
     ended: Option<Ended>,
     fault: Option<(i32, String)>,
@@ -71,15 +72,15 @@ pub(super) fn run(
     HookRun { job: Some(head.id.clone()), ..HookRun::tolerated(hook, ended, fault) }
 }
 
-/// Ends a record; that it can't be kept is told. Returns where it lies.
+/// Ends a record, and reports errors. Returns where it is.
 pub(super) fn finish(
     recorder: Recorder,
     observer: &mut dyn Observer,
-    head: &Head,
+    head: &ItemHead,
     status: i32,
-) -> Option<Place> {
+) -> Option<RecordPlace> {
     let kept = recorder.finish(&Answer { status, ..Answer::default() });
-    if let Some(trouble) = kept.trouble {
+    if let Some(trouble) = kept.error {
         observer.observe(&head.queued_by(), &Notice::OwnError(&trouble));
     }
     kept.place

@@ -1,5 +1,5 @@
-//! How jobs are read: only what nobody but hookmux could have written, and nothing that would hold
-//! up a worker.
+//! Reads jobs: only files that nobody but hookmux could have written, and nothing that would block a
+//! worker.
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
@@ -8,61 +8,61 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::item::{Body, Flaw, Head, is_id};
-use super::{ASIDE, HEAD, Queue, body_name, head_name};
+use super::item::{ItemBody, ItemHead, JobFormatError, is_id};
+use super::{ASIDE_SUFFIX, HEAD_SUFFIX, Queue, body_name, head_name};
 use crate::state::DirRefusal;
 
-/// What no file of a job is larger than, in bytes.
+/// The size limit of a file of a job, in bytes.
 pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// Why there is no job to run.
+/// Why a job can't be read.
 #[derive(Debug)]
-pub enum Unread {
-    /// It was done or removed meanwhile.
+pub enum JobReadError {
+    /// The job was done or removed meanwhile.
     Gone,
-    /// A later version wrote it, in this format.
+    /// A later version wrote the job, in this format.
     Newer(String),
-    /// It never will be a job: why.
+    /// The file is not a job, for this reason.
     Broken(String),
-    /// It can't be read for now.
-    Trouble(io::Error),
+    /// The file can't be read at the moment.
+    Unreadable(io::Error),
 }
 
-impl fmt::Display for Unread {
+impl fmt::Display for JobReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unread::Gone => f.write_str("it is gone"),
-            Unread::Newer(format) => {
+            JobReadError::Gone => f.write_str("it is gone"),
+            JobReadError::Newer(format) => {
                 write!(f, "a later version of hookmux wrote it (format {format})")
             }
-            Unread::Broken(why) => f.write_str(why),
-            Unread::Trouble(error) => write!(f, "it can't be read: {error}"),
+            JobReadError::Broken(why) => f.write_str(why),
+            JobReadError::Unreadable(error) => write!(f, "it can't be read: {error}"),
         }
     }
 }
 
-impl Error for Unread {}
+impl Error for JobReadError {}
 
-impl From<Flaw> for Unread {
-    fn from(flaw: Flaw) -> Unread {
+impl From<JobFormatError> for JobReadError {
+    fn from(flaw: JobFormatError) -> JobReadError {
         match flaw {
-            Flaw::Newer(format) => Unread::Newer(format),
-            Flaw::Broken(why) => Unread::Broken(why),
+            JobFormatError::Newer(format) => JobReadError::Newer(format),
+            JobFormatError::Broken(why) => JobReadError::Broken(why),
         }
     }
 }
 
-/// What was put aside.
+/// A file that was put aside.
 #[derive(Debug)]
-pub struct Aside {
+pub struct AsideFile {
     /// The file's name in the queue's directory.
     pub name: OsString,
-    /// Its head, where it is a job; else why it is none.
-    pub job: Result<Head, Unread>,
+    /// Its head, if it is a job; else why it is not.
+    pub job: Result<ItemHead, JobReadError>,
 }
 
-impl Aside {
-    /// Why it was put aside.
+impl AsideFile {
+    /// Returns why it was put aside.
     pub fn why(&self) -> String {
         match &self.job {
             Ok(head) => head.put_aside.clone().unwrap_or_else(|| "it was put aside".to_owned()),
@@ -72,106 +72,108 @@ impl Aside {
 }
 
 impl Queue {
-    /// The head of a job.
+    /// Reads the head of a job.
     ///
     /// # Errors
-    /// See [`Unread`].
-    pub fn head(&self, id: &str) -> Result<Head, Unread> {
+    /// See [`JobReadError`].
+    pub fn head(&self, id: &str) -> Result<ItemHead, JobReadError> {
         self.head_in(head_name(id).as_ref(), id)
     }
 
-    fn head_in(&self, name: &OsStr, id: &str) -> Result<Head, Unread> {
+    fn head_in(&self, name: &OsStr, id: &str) -> Result<ItemHead, JobReadError> {
         let bytes = self.read(name)?;
-        let mut head = Head::parse(&bytes, id)?;
+        let mut head = ItemHead::parse(&bytes, id)?;
         if head.has_body {
             head.bytes = bytes.len() as u64;
         }
         Ok(head)
     }
 
-    /// The body of a job.
+    /// Reads the body of a job.
     ///
     /// # Errors
-    /// See [`Unread`].
-    pub fn body(&self, head: &Head) -> Result<Body, Unread> {
+    /// See [`JobReadError`].
+    pub fn body(&self, head: &ItemHead) -> Result<ItemBody, JobReadError> {
         let name = if head.has_body { head_name(&head.id) } else { body_name(&head.id) };
         self.body_in(name.as_ref(), head)
     }
 
-    pub(super) fn body_in(&self, name: &OsStr, head: &Head) -> Result<Body, Unread> {
+    pub(super) fn body_in(&self, name: &OsStr, head: &ItemHead) -> Result<ItemBody, JobReadError> {
         let bytes = match self.read(name) {
-            Err(Unread::Gone) if self.is_there(&head.id) => {
-                return Err(Unread::Broken("what its hook is started with is missing".to_owned()));
+            Err(JobReadError::Gone) if self.is_there(&head.id) => {
+                return Err(JobReadError::Broken("its body is missing".to_owned()));
             }
             read => read?,
         };
-        Ok(Body::parse(&bytes)?)
+        Ok(ItemBody::parse(&bytes)?)
     }
 
-    /// Whether a job is in the queue, whatever its file is.
+    /// Tells whether a job is in the queue, readable or not.
     pub fn is_there(&self, id: &str) -> bool {
         self.has(head_name(id))
     }
 
-    /// Whether there is something by this name; what can't be found out may be there.
+    /// Tells whether a file has this name. In case of doubt it has.
     pub(super) fn has(&self, name: impl AsRef<Path>) -> bool {
         let look = self.directory.entry_metadata(name);
         !look.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
-    fn read(&self, name: &OsStr) -> Result<Vec<u8>, Unread> {
+    fn read(&self, name: &OsStr) -> Result<Vec<u8>, JobReadError> {
         let read = || self.directory.read(name, MAX_FILE_BYTES);
-        // a job isn't put aside for what the kernel refused once
+        // one failed system call is no reason to put a job aside
         let bytes = read().or_else(|error| match error.raw_os_error() {
             Some(_) if error.kind() != io::ErrorKind::NotFound => read(),
             _ => Err(error),
         });
         bytes.map_err(|error| match error.kind() {
-            // a link that leads nowhere is there
-            io::ErrorKind::NotFound if self.has(name) => Unread::Broken("it is a link".to_owned()),
-            io::ErrorKind::NotFound => Unread::Gone,
-            _ if is_passing(&error) => Unread::Trouble(error),
-            _ => Unread::Broken(error.to_string()),
+            // a dangling link exists
+            io::ErrorKind::NotFound if self.has(name) => {
+                JobReadError::Broken("it is a link".to_owned())
+            }
+            io::ErrorKind::NotFound => JobReadError::Gone,
+            _ if is_passing(&error) => JobReadError::Unreadable(error),
+            _ => JobReadError::Broken(error.to_string()),
         })
     }
 
-    /// All that was put aside, in byte order of the names.
+    /// Returns all files that were put aside, sorted by name.
     ///
     /// # Errors
     /// The directory is there and can't be read.
-    pub fn aside(&self) -> io::Result<Vec<Aside>> {
+    pub fn aside(&self) -> io::Result<Vec<AsideFile>> {
         let read_one = |name: OsString| {
             let job = match id_aside(&name) {
                 Some(id) => self.head_in(&name, id).and_then(|head| {
                     let body = body_name(&head.id);
                     match self.read(if head.has_body { &name } else { body.as_ref() }) {
-                        Err(Unread::Gone) => {
-                            Err(Unread::Broken("what its hook is started with is missing".into()))
+                        Err(JobReadError::Gone) => {
+                            Err(JobReadError::Broken("its body is missing".into()))
                         }
-                        read => Ok(Body::parse(&read?).map(|_| head)?),
+                        read => Ok(ItemBody::parse(&read?).map(|_| head)?),
                     }
                 }),
-                None => Err(Unread::Broken("it has no job's name".to_owned())),
+                None => Err(JobReadError::Broken("its name is not that of a job".to_owned())),
             };
-            Aside { name, job }
+            AsideFile { name, job }
         };
         Ok(self.names()?.aside.into_iter().map(read_one).collect())
     }
 }
 
-/// The id of a job that was put aside, by its file's name.
+/// Returns the id in the name of a file that was put aside.
 pub(super) fn id_aside(name: &OsStr) -> Option<&str> {
-    let stem = name.to_str()?.strip_suffix(ASIDE)?;
+    let stem = name.to_str()?.strip_suffix(ASIDE_SUFFIX)?;
     is_id(stem).then_some(stem)
 }
 
-/// The id of a job, by its head's name.
+/// Returns the id in the name of a head.
 pub(super) fn id_of(name: &OsStr) -> Option<&str> {
-    let stem = name.as_bytes().strip_suffix(HEAD.as_bytes())?;
+    let stem = name.as_bytes().strip_suffix(HEAD_SUFFIX.as_bytes())?;
     std::str::from_utf8(stem).ok().filter(|stem| is_id(stem))
 }
 
-/// Whether an error says more about the host, or about the directory, than about the file.
+/// Tells whether an error is about the host or the directory, not about the file.
 fn is_passing(error: &io::Error) -> bool {
     if DirRefusal::of(error).is_some() {
         return true;

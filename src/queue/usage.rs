@@ -1,7 +1,7 @@
-//! How much is in the queue: a counter beside the jobs, so that a call need not look at all of them.
+//! The counter of the jobs in the queue, so that a call need not look at all of them.
 //!
-//! It is changed under a lock, together with the files that it counts. What a death in between leaves
-//! wrong is put right by every worker, and by a call that would be refused for it.
+//! It is changed under a lock, together with the files. If a process dies in between, the counter is wrong;
+//! every worker corrects it, and so does a call that would be refused because of it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -18,65 +18,71 @@ use crate::state::Dir;
 const FILE_NAME: &str = ".usage";
 const FORMAT: u64 = 1;
 const MAX_COUNTER_BYTES: u64 = 4096;
-/// How long the counter's lock is waited for: whoever holds it writes one job.
-const PATIENCE: Duration = Duration::from_secs(1);
-const TRY_AGAIN: Duration = Duration::from_millis(2);
-/// A queue that was found full isn't looked at again for this long.
-const STAYS_FULL: Duration = Duration::from_secs(2);
+/// The time limit for taking the lock: its holder writes only one job.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+const LOCK_INTERVAL: Duration = Duration::from_millis(2);
+/// The time for which the result of counting a full queue is used.
+const FULL_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Jobs and their bytes.
+/// The number of jobs and their size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct QueueUsage {
     pub jobs: u64,
     pub bytes: u64,
 }
 
-/// The counter as it is written.
+/// The content of the counter's file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Written {
+struct StoredCounter {
     format: u64,
     jobs: u64,
     bytes: u64,
-    /// When the jobs themselves were counted last.
+    /// When the files of the jobs were last counted.
     counted: Option<BootTime>,
 }
 
-/// The counter, while nobody else changes it.
+/// The counter, with its lock.
 pub(super) struct Counter {
     file: FileLock,
-    written: Written,
-    /// Whether what stands in the file can be believed.
+    written: StoredCounter,
+    /// Whether the content of the file was valid.
     is_known: bool,
 }
 
 impl Counter {
-    /// Takes the counter; `None` where it can't be had, or somebody keeps it too long.
+    /// Takes the lock and reads the counter. Returns `None` where that fails, or takes too long.
     pub(super) fn take(directory: &Dir) -> Option<Counter> {
-        let mut file = lock_within(open_lock(directory, FILE_NAME).ok()?, PATIENCE).ok()?;
+        let mut file = lock_within(open_lock(directory, FILE_NAME).ok()?, LOCK_TIMEOUT).ok()?;
         let mut bytes = Vec::with_capacity(512);
         (&mut *file).take(MAX_COUNTER_BYTES).read_to_end(&mut bytes).ok()?;
         let written = serde_json::from_slice(&bytes).ok();
-        let written = written.filter(|written: &Written| written.format == FORMAT);
+        let written = written.filter(|written: &StoredCounter| written.format == FORMAT);
         Some(Counter { file, is_known: written.is_some(), written: written.unwrap_or_default() })
     }
 
-    /// What is in the queue; `count` looks at the jobs themselves where the counter doesn't know.
+    /// Returns the number and size of jobs. `count` counts the files if the counter isn't valid.
     ///
     /// # Errors
     /// Those of `count`.
-    pub(super) fn usage(&mut self, count: &dyn Fn() -> io::Result<Usage>) -> io::Result<Usage> {
+    pub(super) fn usage(
+        &mut self,
+        count: &dyn Fn() -> io::Result<QueueUsage>,
+    ) -> io::Result<QueueUsage> {
         if !self.is_known {
             self.count(count)?;
         }
-        Ok(Usage { jobs: self.written.jobs, bytes: self.written.bytes })
+        Ok(QueueUsage { jobs: self.written.jobs, bytes: self.written.bytes })
     }
 
-    /// Counts the jobs themselves.
+    /// Counts the files of the jobs.
     ///
     /// # Errors
     /// Those of `count`.
-    pub(super) fn count(&mut self, count: &dyn Fn() -> io::Result<Usage>) -> io::Result<Usage> {
+    pub(super) fn count(
+        &mut self,
+        count: &dyn Fn() -> io::Result<QueueUsage>,
+    ) -> io::Result<QueueUsage> {
         let usage = count()?;
         self.set(usage);
         self.written.counted = BootClock::here().moment(Duration::ZERO);
@@ -84,28 +90,28 @@ impl Counter {
         Ok(usage)
     }
 
-    /// Whether the jobs themselves were counted a moment ago.
+    /// Tells whether the files were counted just now.
     pub(super) fn is_fresh(&self) -> bool {
         let clock = BootClock::here();
         let counted = clock.of_this_boot(self.written.counted.as_ref());
         counted.is_some_and(|counted_ns| {
             let age_ns = clock.now_ns().saturating_sub(counted_ns);
-            (0..clock::nanoseconds(STAYS_FULL)).contains(&age_ns)
+            (0..clock::nanoseconds(FULL_INTERVAL)).contains(&age_ns)
         })
     }
 
-    pub(super) fn set(&mut self, usage: Usage) {
+    pub(super) fn set(&mut self, usage: QueueUsage) {
         (self.written.jobs, self.written.bytes) = (usage.jobs, usage.bytes);
     }
 
-    /// Takes jobs off.
+    /// Subtracts jobs.
     pub(super) fn subtract(&mut self, jobs: u64, bytes: u64) {
         self.written.jobs = self.written.jobs.saturating_sub(jobs);
         self.written.bytes = self.written.bytes.saturating_sub(bytes);
     }
 
-    /// Writes it down, where it is known, and lets others have it. What goes wrong makes it unknown,
-    /// and the next one counts.
+    /// Writes the counter if it is valid, and releases the lock. An error makes it invalid: then the next
+    /// process counts.
     pub(super) fn keep(mut self) {
         if !self.is_known {
             return;
@@ -123,7 +129,7 @@ impl Counter {
     }
 }
 
-/// Opens a file to take a lock on. What can't be one, a FIFO or a link, makes way for it.
+/// Opens a file for locking. Anything else in its place, such as a FIFO or a link, is removed.
 ///
 /// # Errors
 /// As of [`Dir::judge`] and `open(2)`.
@@ -144,22 +150,22 @@ pub(super) fn open_lock(directory: &Dir, name: &str) -> io::Result<File> {
         }
     };
     open().or_else(|error| {
-        let is_odd = || fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file());
-        if !is_odd() {
+        let is_not_a_file = || fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file());
+        if !is_not_a_file() {
             return Err(error);
         }
-        // one at a time: what is seen as odd may have become the file that another one has locked
-        let _alone = lock_within(File::open(directory.path()?)?, PATIENCE)?;
-        if is_odd() {
+        // under a lock: meanwhile another process may have replaced and locked the file
+        let _alone = lock_within(File::open(directory.path()?)?, LOCK_TIMEOUT)?;
+        if is_not_a_file() {
             fs::remove_file(&path)?;
         }
         open()
     })
 }
 
-/// Locks a file for this process alone, where whoever has it gives it back in time.
-fn lock_within(file: File, patience: Duration) -> io::Result<FileLock> {
-    let lock = locks::lock_until(file, Instant::now() + patience, TRY_AGAIN, &mut || true)?;
+/// Locks a file exclusively, within a time limit.
+fn lock_within(file: File, timeout: Duration) -> io::Result<FileLock> {
+    let lock = locks::lock_until(file, Instant::now() + timeout, LOCK_INTERVAL, &mut || true)?;
     lock.ok_or_else(|| io::ErrorKind::WouldBlock.into())
 }
 
@@ -172,19 +178,19 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let dir = Dir::of_test(directory.path());
         let take = || Counter::take(&dir).unwrap();
-        let two = || Ok(Usage { jobs: 2, bytes: 200 });
-        let never = || -> io::Result<Usage> { panic!("counted without need") };
+        let two = || Ok(QueueUsage { jobs: 2, bytes: 200 });
+        let never = || -> io::Result<QueueUsage> { panic!("counted without need") };
         let mut counter = take();
         assert_eq!(counter.usage(&two).unwrap().jobs, 2);
         counter.subtract(1, 50);
         counter.keep();
         let mut counter = take();
-        assert_eq!(counter.usage(&never).unwrap(), Usage { jobs: 1, bytes: 150 });
+        assert_eq!(counter.usage(&never).unwrap(), QueueUsage { jobs: 1, bytes: 150 });
         assert!(counter.is_fresh());
         // less than nothing is nothing
         counter.subtract(7, 7000);
         counter.keep();
-        assert_eq!(take().usage(&never).unwrap(), Usage::default());
+        assert_eq!(take().usage(&never).unwrap(), QueueUsage::default());
         let path = directory.path().join(FILE_NAME);
         for text in ["", "{", "{\"format\":99,\"jobs\":5}", "\u{0}\u{1}"] {
             fs::write(&path, text).unwrap();

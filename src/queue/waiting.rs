@@ -1,16 +1,16 @@
-//! The jobs that a worker knows of, by what each one waits for. Pure; every step takes as long with
-//! ten thousand jobs as with ten, but for the depth of a tree.
+//! The jobs of a worker, by what each of them waits for. Pure. Every step takes about as long with ten
+//! thousand jobs as with ten (logarithmic time).
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::item::{Caller, Head, Order, Times};
+use super::item::{Caller, ItemHead, Order, Times};
 
-/// What a job waits for that others can give.
+/// What a job waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Obstacle {
+pub(super) enum WaitReason {
     /// The end of the call that queued it.
     Caller(Caller),
-    /// That hooks are switched on again.
+    /// The end of the emergency switch.
     Bypass,
     /// A place among the jobs of a registration.
     Hook(String),
@@ -19,52 +19,52 @@ pub(super) enum Obstacle {
     Suspect,
 }
 
-/// Where a job stands.
+/// The state of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
-    /// Behind others of its guest.
+enum JobState {
+    /// It waits for earlier jobs of its guest.
     Behind,
     Ready,
-    /// Until a point in time on this boot's clock.
+    /// It waits until this time on this boot's clock, in nanoseconds.
     Paused(i64),
-    Blocked(Obstacle),
+    Blocked(WaitReason),
     /// It runs.
-    Active,
+    Running,
 }
 
-struct Job {
-    head: Head,
+struct KnownJob {
+    head: ItemHead,
     order: Order,
     due_ns: i64,
     expires_ns: i64,
-    place: Place,
+    state: JobState,
 }
 
 /// The jobs of one guest or network.
 #[derive(Default)]
-struct Own {
+struct OwnerJobs {
     all: BTreeSet<Order>,
-    /// The only one that isn't behind another.
+    /// The only one that doesn't wait for an earlier one.
     under_way: Option<Order>,
 }
 
-/// A guest or network: its driver, its uuid or name.
+/// A guest or network: its driver, and its uuid or name.
 type Owner = (String, String);
 
-/// All of them.
+/// All jobs of a worker.
 #[derive(Default)]
 pub(super) struct Waiting {
-    jobs: HashMap<String, Job>,
-    owners: HashMap<Owner, Own>,
+    jobs: HashMap<String, KnownJob>,
+    owners: HashMap<Owner, OwnerJobs>,
     ready: BTreeSet<Order>,
     pauses: BTreeSet<(i64, Order)>,
-    blocked: HashMap<Obstacle, BTreeSet<Order>>,
+    blocked: HashMap<WaitReason, BTreeSet<Order>>,
     expiries: BTreeSet<(i64, String)>,
 }
 
 impl Waiting {
-    /// Takes a job in. One that is known stays as it is.
-    pub(super) fn insert(&mut self, head: Head, times: Times) {
+    /// Adds a job, if it isn't known already.
+    pub(super) fn insert(&mut self, head: ItemHead, times: Times) {
         let Times { order, due_ns, expires_ns } = times;
         if self.jobs.contains_key(&order.id) {
             return;
@@ -73,7 +73,7 @@ impl Waiting {
         self.expiries.insert((expires_ns, order.id.clone()));
         let id = order.id.clone();
         self.owners.entry(owner.clone()).or_default().all.insert(order.clone());
-        self.jobs.insert(id, Job { head, order, due_ns, expires_ns, place: Place::Behind });
+        self.jobs.insert(id, KnownJob { head, order, due_ns, expires_ns, state: JobState::Behind });
         self.look_at(&owner);
     }
 
@@ -81,24 +81,24 @@ impl Waiting {
         self.jobs.contains_key(id)
     }
 
-    /// The ids of those that don't run.
+    /// Returns the ids of jobs that don't run.
     pub(super) fn idle_ids(&self) -> Vec<String> {
-        let idle = self.jobs.values().filter(|job| job.place != Place::Active);
+        let idle = self.jobs.values().filter(|job| job.state != JobState::Running);
         idle.map(|job| job.order.id.clone()).collect()
     }
 
-    /// Whether none is known, running or not.
+    /// Tells whether there is no job, running or not.
     pub(super) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
 
-    /// Whether any job waits for such a thing.
-    pub(super) fn obstacles(&self) -> impl Iterator<Item = &Obstacle> {
+    /// Returns everything that any job waits for.
+    pub(super) fn reasons(&self) -> impl Iterator<Item = &WaitReason> {
         self.blocked.keys()
     }
 
-    /// Forgets a job that doesn't run.
-    pub(super) fn remove(&mut self, id: &str) -> Option<Head> {
+    /// Removes a job.
+    pub(super) fn remove(&mut self, id: &str) -> Option<ItemHead> {
         let order = self.jobs.get(id)?.order.clone();
         self.displace(&order);
         let job = self.jobs.remove(id)?;
@@ -115,42 +115,42 @@ impl Waiting {
         Some(job.head)
     }
 
-    /// The next job that nothing is known to hold back. It stays ready until it is put elsewhere.
-    pub(super) fn next(&mut self, now_ns: i64) -> Option<&Head> {
+    /// Returns the next ready job. It stays ready until its state is changed.
+    pub(super) fn next(&mut self, now_ns: i64) -> Option<&ItemHead> {
         self.end_pauses(now_ns);
         let order = self.ready.first()?;
         self.jobs.get(&order.id).map(|job| &job.head)
     }
 
-    /// Notes that a job runs. Its head is the caller's now.
+    /// Marks a job as running. From now on the caller has its current head.
     pub(super) fn activate(&mut self, id: &str) {
         if let Some(order) = self.jobs.get(id).map(|job| job.order.clone()) {
             self.displace(&order);
-            self.put(&order, Place::Active);
+            self.put(&order, JobState::Running);
         }
     }
 
-    /// Notes that a job waits for something.
-    pub(super) fn block(&mut self, id: &str, obstacle: Obstacle) {
+    /// Marks a job as waiting for something.
+    pub(super) fn block(&mut self, id: &str, reason: WaitReason) {
         if let Some(order) = self.jobs.get(id).map(|job| job.order.clone()) {
             self.displace(&order);
-            self.put(&order, Place::Blocked(obstacle));
+            self.put(&order, JobState::Blocked(reason));
         }
     }
 
-    /// Notes how far a job has come, and that it is not tried before a point in time.
-    pub(super) fn pause(&mut self, head: Head, until_ns: i64) {
+    /// Stores the new head of a job, and pauses it until a point in time.
+    pub(super) fn pause(&mut self, head: ItemHead, until_ns: i64) {
         let Some(job) = self.jobs.get_mut(&head.id) else { return };
         (job.head, job.due_ns) = (head, until_ns);
         let order = job.order.clone();
         self.displace(&order);
-        self.put(&order, Place::Paused(until_ns));
+        self.put(&order, JobState::Paused(until_ns));
         if let Some(owner) = self.jobs.get(&order.id).map(|job| owner(&job.head)) {
             self.look_at(&owner);
         }
     }
 
-    /// Makes those ready whose pause is over.
+    /// Makes jobs ready when their pause is over.
     pub(super) fn end_pauses(&mut self, now_ns: i64) {
         while let Some((until_ns, order)) = self.pauses.first() {
             if *until_ns > now_ns {
@@ -158,45 +158,45 @@ impl Waiting {
             }
             let order = order.clone();
             self.displace(&order);
-            self.put(&order, Place::Ready);
+            self.put(&order, JobState::Ready);
         }
     }
 
-    /// Makes the first of those ready that wait for something.
-    pub(super) fn unblock_one(&mut self, obstacle: &Obstacle) {
-        if let Some(order) = self.blocked.get(obstacle).and_then(BTreeSet::first).cloned() {
+    /// Makes the oldest job ready that waits for this.
+    pub(super) fn unblock_one(&mut self, reason: &WaitReason) {
+        if let Some(order) = self.blocked.get(reason).and_then(BTreeSet::first).cloned() {
             self.displace(&order);
-            self.put(&order, Place::Ready);
+            self.put(&order, JobState::Ready);
         }
     }
 
-    /// Makes all of them ready.
-    pub(super) fn unblock_all(&mut self, obstacle: &Obstacle) {
-        for order in self.blocked.remove(obstacle).unwrap_or_default() {
-            self.put(&order, Place::Ready);
+    /// Makes all jobs ready that wait for this.
+    pub(super) fn unblock_all(&mut self, reason: &WaitReason) {
+        for order in self.blocked.remove(reason).unwrap_or_default() {
+            self.put(&order, JobState::Ready);
         }
     }
 
-    /// A job that has waited too long, if there is one.
+    /// Returns a job that has waited too long, if there is one.
     pub(super) fn expired(&self, now_ns: i64) -> Option<String> {
-        let (_, id) = self
-            .expiries
-            .iter()
-            .take_while(|(expires_ns, _)| *expires_ns < now_ns)
-            .find(|(_, id)| self.jobs.get(id).is_some_and(|job| job.place != Place::Active))?;
+        let (_, id) =
+            self.expiries.iter().take_while(|(expires_ns, _)| *expires_ns < now_ns).find(
+                |(_, id)| self.jobs.get(id).is_some_and(|job| job.state != JobState::Running),
+            )?;
         Some(id.clone())
     }
 
-    /// When the next pause or the next wait is over, on this boot's clock.
+    /// Returns when the next pause ends or the next job expires, on this boot's clock.
     pub(super) fn next_change_ns(&self) -> Option<i64> {
         let pause_ns = self.pauses.first().map(|(until_ns, _)| *until_ns);
-        // those that run expire only once they are back
-        let is_idle = |id: &String| self.jobs.get(id).is_some_and(|job| job.place != Place::Active);
+        // running jobs don't expire
+        let is_idle =
+            |id: &String| self.jobs.get(id).is_some_and(|job| job.state != JobState::Running);
         let expiry = self.expiries.iter().find(|(_, id)| is_idle(id));
         pause_ns.into_iter().chain(expiry.map(|(expires_ns, _)| *expires_ns)).min()
     }
 
-    /// Sees to it that the first job of a guest, and no other of it, is under way.
+    /// Makes the first job of a guest, and no other of it, ready.
     fn look_at(&mut self, owner: &Owner) {
         let Some(own) = self.owners.get_mut(owner) else { return };
         let Some(first) = own.all.first().cloned() else { return };
@@ -204,8 +204,8 @@ impl Waiting {
         let is_active = before
             .as_ref()
             .and_then(|order| self.jobs.get(&order.id))
-            .is_some_and(|job| job.place == Place::Active);
-        // an earlier job comes in front of one that hasn't started
+            .is_some_and(|job| job.state == JobState::Running);
+        // an earlier job takes the turn of one that hasn't started
         if is_active || before.as_ref() == Some(&first) {
             return;
         }
@@ -214,46 +214,46 @@ impl Waiting {
             self.displace(&before);
         }
         let due_ns = self.jobs.get(&first.id).map_or(0, |job| job.due_ns);
-        self.put(&first, Place::Paused(due_ns));
+        self.put(&first, JobState::Paused(due_ns));
     }
 
-    /// Takes a job out of where it stands.
+    /// Removes a job from the index of its state.
     fn displace(&mut self, order: &Order) {
         let Some(job) = self.jobs.get_mut(&order.id) else { return };
-        match std::mem::replace(&mut job.place, Place::Behind) {
-            Place::Behind | Place::Active => {}
-            Place::Ready => drop(self.ready.remove(order)),
-            Place::Paused(until_ns) => drop(self.pauses.remove(&(until_ns, order.clone()))),
-            Place::Blocked(obstacle) => {
-                if let Some(all) = self.blocked.get_mut(&obstacle) {
+        match std::mem::replace(&mut job.state, JobState::Behind) {
+            JobState::Behind | JobState::Running => {}
+            JobState::Ready => drop(self.ready.remove(order)),
+            JobState::Paused(until_ns) => drop(self.pauses.remove(&(until_ns, order.clone()))),
+            JobState::Blocked(reason) => {
+                if let Some(all) = self.blocked.get_mut(&reason) {
                     all.remove(order);
                     if all.is_empty() {
-                        self.blocked.remove(&obstacle);
+                        self.blocked.remove(&reason);
                     }
                 }
             }
         }
     }
 
-    /// Puts a job where it isn't yet.
-    fn put(&mut self, order: &Order, place: Place) {
-        match &place {
-            Place::Behind | Place::Active => {}
-            Place::Ready => drop(self.ready.insert(order.clone())),
-            Place::Paused(until_ns) => {
+    /// Sets the state of a job, and adds it to the index of that state.
+    fn put(&mut self, order: &Order, state: JobState) {
+        match &state {
+            JobState::Behind | JobState::Running => {}
+            JobState::Ready => drop(self.ready.insert(order.clone())),
+            JobState::Paused(until_ns) => {
                 self.pauses.insert((*until_ns, order.clone()));
             }
-            Place::Blocked(obstacle) => {
-                self.blocked.entry(obstacle.clone()).or_default().insert(order.clone());
+            JobState::Blocked(reason) => {
+                self.blocked.entry(reason.clone()).or_default().insert(order.clone());
             }
         }
         if let Some(job) = self.jobs.get_mut(&order.id) {
-            job.place = place;
+            job.state = state;
         }
     }
 }
 
-fn owner(head: &Head) -> Owner {
+fn owner(head: &ItemHead) -> Owner {
     let (driver, object) = head.queue_of();
     (driver.to_owned(), object.to_owned())
 }
@@ -267,11 +267,11 @@ mod tests {
     use super::*;
     use crate::machine::clock::BootClock;
 
-    fn head(id: &str, object: &str, queued_at: u64) -> Head {
+    fn head(id: &str, object: &str, queued_at: u64) -> ItemHead {
         let text = format!(
             r#"{{"id":"{id}","driver":"qemu","object":"{object}","queued_at":{queued_at},"path":""}}"#
         );
-        Head::parse(text.as_bytes(), id).unwrap()
+        ItemHead::parse(text.as_bytes(), id).unwrap()
     }
 
     fn add(waiting: &mut Waiting, id: &str, object: &str, queued_at: u64) {
@@ -317,15 +317,15 @@ mod tests {
         let mut waiting = Waiting::default();
         for (id, at) in [("x", 1), ("y", 2), ("z", 3)] {
             add(&mut waiting, id, id, at);
-            waiting.block(id, Obstacle::Lock("gpu".to_owned()));
+            waiting.block(id, WaitReason::Lock("gpu".to_owned()));
         }
-        let lock = Obstacle::Lock("gpu".to_owned());
+        let lock = WaitReason::Lock("gpu".to_owned());
         waiting.unblock_one(&lock);
         assert_eq!(next(&mut waiting).as_deref(), Some("x"));
-        waiting.unblock_one(&Obstacle::Bypass);
+        waiting.unblock_one(&WaitReason::Bypass);
         waiting.block("x", lock.clone());
         waiting.unblock_all(&lock);
-        assert_eq!(waiting.obstacles().count(), 0);
+        assert_eq!(waiting.reasons().count(), 0);
         for id in ["x", "y", "z"] {
             assert_eq!(next(&mut waiting).as_deref(), Some(id));
             waiting.remove(id);
@@ -363,7 +363,7 @@ mod tests {
     #[test]
     fn a_job_expires_wherever_it_stands_but_where_it_runs() {
         type Put<'a> = &'a dyn Fn(&mut Waiting);
-        let block = |waiting: &mut Waiting| waiting.block("a", Obstacle::Bypass);
+        let block = |waiting: &mut Waiting| waiting.block("a", WaitReason::Bypass);
         let pause = |waiting: &mut Waiting| waiting.pause(head("a", "g", 1), 5000);
         let run = |waiting: &mut Waiting| waiting.activate("a");
         let table: [(&str, Put<'_>, bool); 4] = [
@@ -396,7 +396,7 @@ mod tests {
     fn a_job_that_is_known_stays_as_it_is() {
         let mut waiting = Waiting::default();
         add(&mut waiting, "a", "g", 1);
-        waiting.block("a", Obstacle::Suspect);
+        waiting.block("a", WaitReason::Suspect);
         add(&mut waiting, "a", "g", 1);
         assert_eq!(next(&mut waiting), None, "still blocked");
         waiting.activate("a");
@@ -411,11 +411,11 @@ mod tests {
     fn what_is_not_known_is_passed_over() {
         let mut waiting = Waiting::default();
         waiting.activate("a");
-        waiting.block("a", Obstacle::Bypass);
+        waiting.block("a", WaitReason::Bypass);
         waiting.pause(head("a", "g", 1), 5);
-        waiting.unblock_one(&Obstacle::Bypass);
-        waiting.unblock_all(&Obstacle::Bypass);
-        assert!(waiting.is_empty() && waiting.obstacles().next().is_none());
+        waiting.unblock_one(&WaitReason::Bypass);
+        waiting.unblock_all(&WaitReason::Bypass);
+        assert!(waiting.is_empty() && waiting.reasons().next().is_none());
         assert_eq!((next(&mut waiting), waiting.next_change_ns()), (None, None));
     }
 }

@@ -1,5 +1,5 @@
-//! What wakes a worker that waits: new files in the queue's directory, and the ends of calls. One
-//! descriptor for all of it.
+//! Wakes a waiting worker at new files in the queue's directory, and at the ends of calls. One descriptor
+//! for both.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -15,36 +15,36 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use super::item::Caller;
 use crate::machine::sys;
 
-/// Handles on calls at once: each takes a descriptor. Further calls are asked for now and then.
+/// The limit of handles on calls: each takes a descriptor. Further calls are polled.
 const MAX_HANDLES: usize = 64;
 
-/// What has changed in the directory.
+/// The changes of the directory.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    /// Names that came, went, or were written.
+    /// Names of files that were created, removed or written.
     pub names: Vec<OsString>,
-    /// Something was missed: everything has to be looked at.
+    /// Whether events were lost, so that the whole directory has to be read.
     pub is_overrun: bool,
 }
 
-/// Descriptors that become readable when something happens.
+/// The descriptors that become readable at an event.
 pub(super) struct Watch {
     epoll: Option<Epoll>,
-    /// `None` where the kernel gave none: then the directory is looked at now and then.
+    /// `None` where the kernel refused it: then the directory is polled.
     inotify: Option<Inotify>,
     directory: PathBuf,
     callers: HashMap<Caller, Option<OwnedFd>>,
 }
 
 impl Watch {
-    /// Watches a directory. Whatever the kernel doesn't give, the worker finds out by asking.
+    /// Watches a directory. Where the kernel refuses that, the worker polls.
     pub(super) fn new(directory: &Path) -> Watch {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).ok();
         let inotify = epoll.as_ref().and_then(|epoll| watch(epoll, directory).ok());
         Watch { epoll, inotify, directory: directory.to_path_buf(), callers: HashMap::new() }
     }
 
-    /// What becomes readable when something happens.
+    /// Returns the descriptor that becomes readable at an event.
     ///
     /// # Errors
     /// As of `dup(2)`.
@@ -52,12 +52,12 @@ impl Watch {
         self.epoll.as_ref().map(|epoll| epoll.0.try_clone()).transpose()
     }
 
-    /// Whether the directory has to be looked at now and then.
-    pub(super) fn is_blind(&self) -> bool {
+    /// Tells whether the directory has to be polled.
+    pub(super) fn is_without_inotify(&self) -> bool {
         self.inotify.is_none()
     }
 
-    /// What has changed since it was last asked.
+    /// Returns the changes since the last call.
     pub(super) fn changes(&mut self) -> Changes {
         let mut changes = Changes::default();
         while let Some(inotify) = &self.inotify {
@@ -87,18 +87,18 @@ impl Watch {
         changes
     }
 
-    /// Whether a name is a regular file's, whose writer isn't done yet when it appears.
+    /// Tells whether a name is a regular file. When that appears, its writer isn't done yet.
     fn is_file(&self, name: &OsStr) -> bool {
         fs::symlink_metadata(self.directory.join(name)).is_ok_and(|found| found.is_file())
     }
 
-    /// Watches a call; `false` where it is over already.
+    /// Watches a call. Returns `false` if the call is over already.
     pub(super) fn add_caller(&mut self, caller: Caller) -> bool {
         if self.callers.contains_key(&caller) {
             return caller.is_there();
         }
         let handle = if self.callers.len() < MAX_HANDLES { self.handle(caller) } else { None };
-        // asked after the handle was taken: the number may have been another process's by then
+        // checked after the handle was opened: the pid may have been reused by then
         if !caller.is_there() {
             return false;
         }
@@ -113,8 +113,8 @@ impl Watch {
         Some(handle)
     }
 
-    /// The calls that are over by now; they aren't watched any more. Those without a handle are
-    /// looked at only where `is_time` says so.
+    /// Returns the calls that have ended; they aren't watched any more. Calls without a handle are polled
+    /// only if `is_time` is set.
     pub(super) fn ended_callers(&mut self, is_time: bool) -> Vec<Caller> {
         let mut ready = [EpollEvent::empty(); MAX_HANDLES + 1];
         let count = match &self.epoll {
@@ -133,13 +133,13 @@ impl Watch {
         ended
     }
 
-    /// Whether there are calls that have to be asked for now and then.
+    /// Tells whether there are calls that have to be polled.
     pub(super) fn has_unwatched_callers(&self) -> bool {
         self.callers.values().any(Option::is_none)
     }
 }
 
-/// What the kernel says of a call's handle: the process's number.
+/// Returns the key of a call's handle in epoll: its pid.
 fn key(caller: Caller) -> u64 {
     u64::from(caller.pid.unsigned_abs())
 }
@@ -195,6 +195,6 @@ mod tests {
 
         drop(directory);
         assert!(is_woken(&descriptor, PollTimeout::MAX));
-        assert!(watch.changes().is_overrun && watch.is_blind());
+        assert!(watch.changes().is_overrun && watch.is_without_inotify());
     }
 }

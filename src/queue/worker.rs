@@ -1,5 +1,5 @@
-//! The worker: one at a time, and one more may wait for it, so that a job which is queued while the
-//! last one is about to end isn't forgotten.
+//! The worker runs the jobs. Only one works at a time; one more may wait for it, so that a job that is
+//! queued while the worker ends isn't forgotten.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::item::{Body, EXPIRES, Head, MAX_DEATHS};
-use super::waiting::{Obstacle, Waiting};
+use super::item::{ItemBody, ItemHead, MAX_DEATHS, MAX_JOB_AGE};
+use super::waiting::{WaitReason, Waiting};
 use super::watch::Watch;
 use super::{Queue, outcome, remove_started, usage};
 use crate::bypass::{self, Bypass};
 use crate::config::{Settings, Surroundings};
-use crate::document::file::{self, Place as DocumentPlace};
+use crate::document::file::{self, DocumentPlace};
 use crate::machine::clock::{self, BootClock};
 use crate::machine::locks::{self, FileLock};
 use crate::machine::sys;
@@ -29,28 +29,27 @@ use crate::state::locks::HookLock;
 use crate::trust::Trust;
 
 mod arrivals;
-mod tries;
+mod attempts;
 
-/// How often a worker that waits for another one tries to take its place.
-const TAKE_OVER: Duration = Duration::from_millis(100);
-/// How often a lock is tried that a call holds, and how often calls and directories are looked at
-/// that the kernel doesn't tell of.
-const ASK_AGAIN: Duration = Duration::from_millis(250);
-/// How often the emergency switch is looked at while jobs wait for it.
-const BYPASS_AGAIN: Duration = Duration::from_secs(1);
-/// The longest wait of all: then the whole directory is looked at, whatever was or wasn't told.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Jobs that are given up at once: those that run are looked at in between.
-const EXPIRED_AT_ONCE: usize = 16;
-/// One of the jobs with so many deaths runs at a time: so the one that kills its workers is found,
-/// and those that ran beside it aren't taken for it.
+/// The interval at which a waiting worker tries to take the lock.
+const LOCK_INTERVAL: Duration = Duration::from_millis(100);
+/// The interval at which a lock that a call holds is tried again, and at which calls and directories are
+/// looked at for which the kernel gives no events.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The interval at which the emergency switch is read while jobs wait for it.
+const BYPASS_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest interval: after it the whole directory is read, with or without events.
+const MAX_WAIT_INTERVAL: Duration = Duration::from_secs(60);
+/// The number of expired jobs that are given up at once; then running jobs get their turn.
+const MAX_EXPIRED_JOBS: usize = 16;
+/// The number of worker deaths from which on a job is suspect. Only one suspect job runs at a time: so the
+/// job that kills its workers is found, and not those that ran in parallel.
 const SUSPECT_DEATHS: u32 = MAX_DEATHS - 1;
 
-const WORKER: &str = ".worker";
-const WAITING: &str = ".waiting";
+const WORKER_LOCK: &str = ".worker";
+const WAITING_LOCK: &str = ".waiting";
 
-/// Works until the queue is empty. Where another worker is at it, `waiting` is called once, and that
-/// one's end is waited for.
+/// Works until the queue is empty. Where another worker runs, calls `waiting` once and waits for its end.
 ///
 /// # Errors
 /// The queue can't be used.
@@ -61,18 +60,18 @@ pub(crate) fn work(
     waiting: &mut dyn FnMut(),
 ) -> io::Result<()> {
     let queue = Queue::new(&settings.state_dir);
-    // where the directory is somebody else's, none of it is run
+    // jobs in a directory of another user are never run
     queue.names()?;
     super::sweep(settings);
     queue.bring_back();
     if queue.is_empty() {
-        queue.want_no_worker();
+        queue.withdraw_request();
         return Ok(());
     }
     let Some(_only_one) = become_the_worker(&queue, waiting)? else { return Ok(()) };
     let mut supervisor = Supervisor::new(&[Signal::SIGTERM, Signal::SIGINT])?;
     file::sweep(&settings.runtime_dir);
-    // the worker that this one waited for may have been an older version's
+    // the worker before this one may have been of an older version
     queue.bring_back();
     // no job runs by now
     remove_started(settings, |_| true);
@@ -80,47 +79,48 @@ pub(crate) fn work(
     if let Some(descriptor) = watch.descriptor()? {
         supervisor.wake_on(descriptor);
     }
-    let mut shift = Shift {
+    let mut state = WorkerState {
         settings,
         surroundings,
         queue: &queue,
         clock: BootClock::here(),
         waiting: Waiting::default(),
-        passed_over: HashSet::new(),
+        ignored: HashSet::new(),
         watch,
         active: Vec::new(),
         started: 0,
         observer,
         bypass: Bypass::default(),
-        sulk: None,
+        backoff: None,
         records: 0,
         asked: Instant::now(),
         looked: Instant::now(),
     };
-    shift.look_at_all();
-    let shift = RefCell::new(shift);
+    state.scan();
+    let state = RefCell::new(state);
     let null = || File::options().read(true).write(true).open("/dev/null");
     let mut next = |is_terminated| match is_terminated {
-        // what runs is ended; what waits is the next worker's
+        // running jobs are ended; waiting jobs are left to the next worker
         true => {
-            shift.borrow_mut().watch.changes();
-            shift.borrow_mut().watch.ended_callers(false);
+            state.borrow_mut().watch.changes();
+            state.borrow_mut().watch.ended_callers(false);
             Next::Done
         }
-        false => shift.borrow_mut().next(&null),
+        false => state.borrow_mut().next(&null),
     };
-    supervisor
-        .drive(&mut next, &mut |_| {}, &mut |number, ended| shift.borrow_mut().over(number, ended));
+    supervisor.drive(&mut next, &mut |_| {}, &mut |number, ended| {
+        state.borrow_mut().finish(number, ended)
+    });
     supervisor.let_go()
 }
 
-/// The worker's lock; `None` where one works and one waits already, or where this process was told
-/// to end while it waited.
+/// Takes the worker's lock. Returns `None` where one worker runs and one waits already, or if this process
+/// was told to end while it waited.
 fn become_the_worker(queue: &Queue, waiting: &mut dyn FnMut()) -> io::Result<Option<FileLock>> {
-    let Some(waits) = try_lock(queue, WAITING)? else { return Ok(None) };
+    let Some(waits) = try_lock(queue, WAITING_LOCK)? else { return Ok(None) };
     let mut is_told = false;
     loop {
-        if let Some(worker) = try_lock(queue, WORKER)? {
+        if let Some(worker) = try_lock(queue, WORKER_LOCK)? {
             drop(waits);
             return Ok(Some(worker));
         }
@@ -128,11 +128,11 @@ fn become_the_worker(queue: &Queue, waiting: &mut dyn FnMut()) -> io::Result<Opt
             waiting();
             is_told = true;
         }
-        // these are blocked: waiting in the kernel nothing would end it
+        // these signals are blocked, so they would not end a wait in the kernel
         if [Signal::SIGTERM, Signal::SIGINT].iter().any(|signal| sys::is_pending(*signal as i32)) {
             return Ok(None);
         }
-        thread::sleep(TAKE_OVER);
+        thread::sleep(LOCK_INTERVAL);
     }
 }
 
@@ -140,15 +140,15 @@ fn try_lock(queue: &Queue, name: &str) -> io::Result<Option<FileLock>> {
     locks::try_lock(usage::open_lock(queue.directory(), name)?)
 }
 
-/// Whether somebody works on a queue.
+/// Tells whether a worker runs.
 pub(crate) fn is_at_work(queue: &Queue) -> bool {
-    matches!(try_lock(queue, WORKER), Ok(None))
+    matches!(try_lock(queue, WORKER_LOCK), Ok(None))
 }
 
-/// A job that runs.
-struct Active {
+/// A running job.
+struct RunningJob {
     number: usize,
-    head: Head,
+    head: ItemHead,
     program: PathBuf,
     recorder: Recorder,
     directory: Option<DocumentPlace>,
@@ -156,80 +156,81 @@ struct Active {
     lock: Option<HookLock>,
 }
 
-struct Shift<'a> {
+/// The state of the worker: its jobs, and what it waits for.
+struct WorkerState<'a> {
     settings: &'a Settings,
     surroundings: &'a Surroundings,
     queue: &'a Queue,
     clock: BootClock,
     waiting: Waiting,
-    /// Jobs that this worker leaves alone: of a later version, or over, and not to be removed.
-    passed_over: HashSet<String>,
+    /// Jobs that this worker ignores: of a later version, or done but impossible to remove.
+    ignored: HashSet<String>,
     watch: Watch,
-    active: Vec<Active>,
+    active: Vec<RunningJob>,
     started: usize,
     observer: &'a mut dyn Observer,
     bypass: Bypass,
-    sulk: Option<Sulk>,
-    /// Records so far.
+    backoff: Option<WriteBackoff>,
+    /// The number of records so far.
     records: u64,
-    /// When locks, calls and the emergency switch were asked for last.
+    /// When locks, calls and the emergency switch were last looked at.
     asked: Instant,
-    /// When the whole directory was looked at last.
+    /// When the whole directory was last read.
     looked: Instant,
 }
 
-/// A pause after the queue couldn't be written.
+/// A pause in which no job is started, after the queue couldn't be written.
 #[derive(Clone, Copy)]
-struct Sulk {
+struct WriteBackoff {
     pause: Duration,
     until: Instant,
 }
 
-/// What became of a job that was ready.
-enum Tried {
+/// The result of trying to start a job.
+enum StartResult {
     Started(Box<Job>),
-    /// It waits for something.
-    Blocked(Obstacle),
-    /// It was put elsewhere, or is over.
+    /// The job waits for something.
+    Waiting(WaitReason),
+    /// The job needs nothing more here: it is done, put aside, or paused.
     Settled,
 }
 
-impl Shift<'_> {
-    /// The next job that may start.
+impl WorkerState<'_> {
+    /// Starts the next job, or tells how long to wait.
     fn next(&mut self, null: &dyn Fn() -> io::Result<File>) -> Next {
-        let is_time = self.asked.elapsed() >= ASK_AGAIN;
+        let is_time = self.asked.elapsed() >= POLL_INTERVAL;
         if is_time {
             self.asked = Instant::now();
         }
-        self.see_changes(is_time);
-        self.ask(is_time);
-        for _ in 0..EXPIRED_AT_ONCE {
+        self.read_changes(is_time);
+        self.poll(is_time);
+        for _ in 0..MAX_EXPIRED_JOBS {
             let Some(id) = self.waiting.expired(self.clock.now_ns()) else { break };
             self.expire(&id);
         }
-        // also where nothing may start: what is over is waited for no more
+        // also where no job may start: else the wait would end at once for pauses that are over
         self.waiting.end_pauses(self.clock.now_ns());
-        let sulks = self.sulk.is_some_and(|sulk| Instant::now() < sulk.until);
+        let backs_off = self.backoff.is_some_and(|backoff| Instant::now() < backoff.until);
         let mut busy = HashSet::new();
-        while !sulks && self.active.len() < self.settings.max_parallel {
+        while !backs_off && self.active.len() < self.settings.max_parallel {
             let Some(head) = self.waiting.next(self.clock.now_ns()).cloned() else { break };
-            match self.try_to_start(&head, &mut busy, null) {
-                Tried::Started(job) => return Next::Start(job),
-                Tried::Blocked(obstacle) => {
-                    self.waiting.block(&head.id, obstacle.clone());
-                    // what it was woken for is another one's
-                    self.give_back(&head, Some(&obstacle));
+            match self.try_start(&head, &mut busy, null) {
+                StartResult::Started(job) => return Next::Start(job),
+                StartResult::Waiting(reason) => {
+                    self.waiting.block(&head.id, reason.clone());
+                    // another job may use what this one doesn't
+                    self.release(&head, Some(&reason));
                 }
-                Tried::Settled => self.give_back(&head, None),
+                StartResult::Settled => self.release(&head, None),
             }
-            if self.sulk.is_some_and(|sulk| Instant::now() < sulk.until) {
+            if self.backoff.is_some_and(|backoff| Instant::now() < backoff.until) {
                 break;
             }
         }
         if self.waiting.is_empty() {
-            // what is queued from here on asks for a worker of its own
-            self.queue.want_no_worker();
-            self.look_at_all();
+            // a call that queues a job from now on requests a worker again
+            self.queue.withdraw_request();
+            self.scan();
             if self.waiting.is_empty() {
                 return Next::Done;
             }
@@ -237,58 +238,60 @@ impl Shift<'_> {
         Next::Wait(self.wait())
     }
 
-    /// How long there is nothing to do unless something happens.
+    /// Returns how long to wait for the next event.
     fn wait(&self) -> Duration {
         let now_ns = self.clock.now_ns();
         let change =
             self.waiting.next_change_ns().map(|change_ns| clock::duration_until(change_ns, now_ns));
-        let sulk = self.sulk.map(|sulk| sulk.until.saturating_duration_since(Instant::now()));
-        // while it sulks no pause that is over makes a difference
-        let change = match sulk.filter(|left| !left.is_zero()) {
+        let backoff =
+            self.backoff.map(|backoff| backoff.until.saturating_duration_since(Instant::now()));
+        // during the backoff the ends of pauses do not matter
+        let change = match backoff.filter(|left| !left.is_zero()) {
             Some(left) => Some(left),
             None => change,
         };
-        let obstacle = self.waiting.obstacles().filter_map(|obstacle| match obstacle {
-            Obstacle::Hook(_) | Obstacle::Lock(_) | Obstacle::Suspect => Some(ASK_AGAIN),
-            Obstacle::Bypass => Some(BYPASS_AGAIN),
-            Obstacle::Caller(_) => None,
+        let reason = self.waiting.reasons().filter_map(|reason| match reason {
+            WaitReason::Hook(_) | WaitReason::Lock(_) | WaitReason::Suspect => Some(POLL_INTERVAL),
+            WaitReason::Bypass => Some(BYPASS_INTERVAL),
+            WaitReason::Caller(_) => None,
         });
-        let is_blind = self.watch.is_blind() || self.watch.has_unwatched_callers();
-        let blind = is_blind.then_some(ASK_AGAIN);
-        obstacle.chain(change).chain(blind).min().unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT)
+        let is_without_inotify =
+            self.watch.is_without_inotify() || self.watch.has_unwatched_callers();
+        let blind = is_without_inotify.then_some(POLL_INTERVAL);
+        reason.chain(change).chain(blind).min().unwrap_or(MAX_WAIT_INTERVAL).min(MAX_WAIT_INTERVAL)
     }
 
-    /// Asks for what the kernel doesn't tell of.
-    fn ask(&mut self, is_time: bool) {
+    /// Looks for changes for which the kernel gives no events.
+    fn poll(&mut self, is_time: bool) {
         for caller in self.watch.ended_callers(is_time) {
-            self.waiting.unblock_all(&Obstacle::Caller(caller));
+            self.waiting.unblock_all(&WaitReason::Caller(caller));
         }
         let mut trust = Trust::new(self.surroundings.user);
         let bypass = bypass::load(&self.settings.hooks_dir, &mut trust).unwrap_or_default();
         if bypass != self.bypass {
             self.bypass = bypass;
-            self.waiting.unblock_all(&Obstacle::Bypass);
+            self.waiting.unblock_all(&WaitReason::Bypass);
         }
         if is_time {
-            let is_anybodys = |obstacle: &&Obstacle| {
-                matches!(obstacle, Obstacle::Hook(_) | Obstacle::Lock(_) | Obstacle::Suspect)
+            let is_shared = |reason: &&WaitReason| {
+                matches!(reason, WaitReason::Hook(_) | WaitReason::Lock(_) | WaitReason::Suspect)
             };
-            let obstacles: Vec<Obstacle> =
-                self.waiting.obstacles().filter(is_anybodys).cloned().collect();
-            for obstacle in &obstacles {
-                self.waiting.unblock_one(obstacle);
+            let reasons: Vec<WaitReason> =
+                self.waiting.reasons().filter(is_shared).cloned().collect();
+            for reason in &reasons {
+                self.waiting.unblock_one(reason);
             }
         }
     }
 
-    /// Wakes who waits for what a job had, or would have had; but for what it waits for itself.
-    fn give_back(&mut self, head: &Head, but: Option<&Obstacle>) {
-        let place = head.max_parallel.map(|_| Obstacle::Hook(head.registration.clone()));
-        let lock = head.lock.clone().map(Obstacle::Lock);
-        let suspect = is_suspect(head).then_some(Obstacle::Suspect);
-        for obstacle in [place, lock, suspect].into_iter().flatten() {
-            if but != Some(&obstacle) {
-                self.waiting.unblock_one(&obstacle);
+    /// Wakes jobs that wait for what this job had or wanted, except for what it still waits for itself.
+    fn release(&mut self, head: &ItemHead, but: Option<&WaitReason>) {
+        let place = head.max_parallel.map(|_| WaitReason::Hook(head.registration.clone()));
+        let lock = head.lock.clone().map(WaitReason::Lock);
+        let suspect = is_suspect(head).then_some(WaitReason::Suspect);
+        for reason in [place, lock, suspect].into_iter().flatten() {
+            if but != Some(&reason) {
+                self.waiting.unblock_one(&reason);
             }
         }
     }
@@ -301,64 +304,64 @@ impl Shift<'_> {
         let body = self.queue.body(&head).ok();
         let last = head.last.as_ref().map(|last| format!(" (last: {last})")).unwrap_or_default();
         let words = format!(
-            "given up: it expired, for it waited longer than {} s{last}",
-            EXPIRES.as_secs()
+            "given up: it expired, because it waited longer than {} s{last}",
+            MAX_JOB_AGE.as_secs()
         );
         self.remove_started(id);
         self.end(&head, body.as_ref(), &words);
         self.forget(&head);
     }
 
-    /// Tells that a job isn't run any more: to the journal, and in a record.
-    fn end(&mut self, head: &Head, body: Option<&Body>, words: &str) {
-        self.trouble(head, words);
+    /// Reports that a job isn't run any more: to the journal, and in a record.
+    fn end(&mut self, head: &ItemHead, body: Option<&ItemBody>, words: &str) {
+        self.report_error(head, words);
         let (settings, surroundings) = (self.settings, self.surroundings);
         let place = outcome::record_end(settings, surroundings, self.observer, (head, body), words);
         self.recorded(place);
     }
 
-    /// Takes a job out of the queue for good.
-    fn forget(&mut self, head: &Head) {
+    /// Removes a job from the queue.
+    fn forget(&mut self, head: &ItemHead) {
         self.waiting.remove(&head.id);
         if let Err(error) = self.queue.forget(head) {
-            // not by this worker once more
-            self.passed_over.insert(head.id.clone());
-            self.trouble(head, &format!("it is over, and can't be removed: {error}"));
+            // else this worker would run it again
+            self.ignored.insert(head.id.clone());
+            self.report_error(head, &format!("it is done, but can't be removed: {error}"));
         }
     }
 
-    fn trouble(&mut self, head: &Head, words: &str) {
+    fn report_error(&mut self, head: &ItemHead, words: &str) {
         let words = format!("{} (detached, {}): {words}", head.hook, head.id);
         self.observer.observe(&head.queued_by(), &Notice::OwnError(&words));
     }
 
-    /// Tells what belongs to no job.
-    fn shout(&mut self, words: &str) {
+    /// Reports an error that belongs to no job.
+    fn report(&mut self, words: &str) {
         self.observer.observe(&Default::default(), &Notice::OwnError(words));
     }
 }
 
-fn is_suspect(head: &Head) -> bool {
+fn is_suspect(head: &ItemHead) -> bool {
     head.deaths >= SUSPECT_DEATHS
 }
 
-/// Removes the jobs that are meant and that no worker runs, and those that were put aside; returns
-/// how many. What a worker that died was at goes with them.
+/// Removes jobs that match and don't run, and files that were put aside and match. Returns how many. Jobs
+/// that a dead worker began are removed too.
 ///
 /// # Errors
 /// The queue can't be read or written.
 pub(crate) fn flush(
     settings: &Settings,
-    is_meant: &dyn Fn(&Head) -> bool,
-    is_meant_aside: &dyn Fn(&super::Aside) -> bool,
+    is_meant: &dyn Fn(&ItemHead) -> bool,
+    is_meant_aside: &dyn Fn(&super::AsideFile) -> bool,
 ) -> io::Result<usize> {
     let queue = Queue::new(&settings.state_dir);
     let names = queue.names()?;
     if names.ids.is_empty() && names.aside.is_empty() {
         return Ok(0);
     }
-    // with it nobody begins, and nothing is begun
-    let own = try_lock(&queue, WORKER)?;
+    // with the lock no worker starts, and no job runs
+    let own = try_lock(&queue, WORKER_LOCK)?;
     let mut count = 0;
     for head in queue.heads()? {
         if (own.is_some() || head.run.is_none()) && is_meant(&head) {
@@ -411,18 +414,18 @@ mod tests {
         for (key, value) in more.as_object().unwrap() {
             head[key] = value.clone();
         }
-        let mut head = Head::parse(&serde_json::to_vec(&head).unwrap(), id).unwrap();
+        let mut head = ItemHead::parse(&serde_json::to_vec(&head).unwrap(), id).unwrap();
         head.call_arguments = vec![Bytes(head.object.clone().into_bytes())];
         // `/bin/true`
         let body = json!({"path": "L2Jpbi90cnVl", "arguments": ["L2Jpbi90cnVl"]});
-        Item { head, body: Body::parse(&serde_json::to_vec(&body).unwrap()).unwrap() }
+        Item { head, body: ItemBody::parse(&serde_json::to_vec(&body).unwrap()).unwrap() }
     }
 
     /// Gives a test a worker for these jobs, whose ids are `1`, `2` and so on; returns what is told.
     fn with_worker(
         max_parallel: usize,
         jobs: &[Value],
-        test: impl FnOnce(&mut Shift<'_>),
+        test: impl FnOnce(&mut WorkerState<'_>),
     ) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().canonicalize().unwrap();
@@ -438,26 +441,26 @@ mod tests {
             queue.add(&mut item(&(index + 1).to_string(), more), settings.queue).unwrap();
         }
         let mut told = Told::default();
-        let mut shift = Shift {
+        let mut state = WorkerState {
             settings: &settings,
             surroundings: &surroundings,
             queue: &queue,
             clock: BootClock::here(),
             waiting: Waiting::default(),
-            passed_over: HashSet::new(),
+            ignored: HashSet::new(),
             watch: Watch::new(queue.directory().path().unwrap()),
             active: Vec::new(),
             started: 0,
             observer: &mut told,
             bypass: Bypass::default(),
-            sulk: None,
+            backoff: None,
             records: 0,
             asked: Instant::now(),
             looked: Instant::now(),
         };
-        shift.look_at_all();
-        test(&mut shift);
-        drop(shift);
+        state.scan();
+        test(&mut state);
+        drop(state);
         told.0
     }
 
@@ -466,16 +469,16 @@ mod tests {
     }
 
     /// Starts what may start; returns the ids.
-    fn start_all(shift: &mut Shift<'_>) -> String {
+    fn start_all(state: &mut WorkerState<'_>) -> String {
         let mut started = Vec::new();
-        while let Next::Start(_) = shift.next(&null) {
-            started.push(shift.active.last().unwrap().head.id.clone());
+        while let Next::Start(_) = state.next(&null) {
+            started.push(state.active.last().unwrap().head.id.clone());
         }
         started.join(" ")
     }
 
     /// Ends the job that was started as this one.
-    fn end(shift: &mut Shift<'_>, number: usize, outcome: Outcome) {
+    fn end(state: &mut WorkerState<'_>, number: usize, outcome: Outcome) {
         let ended = Ended {
             outcome,
             duration: Duration::from_millis(230),
@@ -484,15 +487,15 @@ mod tests {
             leftovers: Vec::new(),
             unkillable: false,
         };
-        shift.over(number, ended);
+        state.finish(number, ended);
     }
 
     /// Switches hooks off for a guest, or for all; `false` switches them on again.
-    fn bypass(shift: &Shift<'_>, is_on: bool, guest: Option<&str>) {
+    fn bypass(state: &WorkerState<'_>, is_on: bool, guest: Option<&str>) {
         let guest = guest.map(str::to_owned);
         let entry = Entry { guest, until: None, boot: None, since: 0, user: None, reason: None };
         let entries = if is_on { vec![entry] } else { Vec::new() };
-        bypass::keep(&shift.settings.hooks_dir, &Bypass { entries }).unwrap();
+        bypass::keep(&state.settings.hooks_dir, &Bypass { entries }).unwrap();
     }
 
     fn ago(seconds: u64) -> u64 {
@@ -530,12 +533,12 @@ mod tests {
             (1, vec![json!({}), other()],                                "1",   vec![]),
             (2, vec![json!({}), other(), of("third", json!({}))],        "1 2", vec![]),
             // no more of a hook than it allows
-            (9, vec![one_of("a", "x"), one_of("b", "x")],                "1",   vec![Obstacle::Hook("x".into())]),
+            (9, vec![one_of("a", "x"), one_of("b", "x")],                "1",   vec![WaitReason::Hook("x".into())]),
             (9, vec![one_of("a", "x"), one_of("b", "y")],                "1 2", vec![]),
             (9, vec![one_of("a", "h"), other()],                         "1 2", vec![]),
-            (9, vec![json!({}), one_of("b", "h")],                       "1",   vec![Obstacle::Hook("h".into())]),
+            (9, vec![json!({}), one_of("b", "h")],                       "1",   vec![WaitReason::Hook("h".into())]),
             // one lock, one holder
-            (9, vec![lock("a", "gpu"), lock("b", "gpu")],                "1",   vec![Obstacle::Lock("gpu".into())]),
+            (9, vec![lock("a", "gpu"), lock("b", "gpu")],                "1",   vec![WaitReason::Lock("gpu".into())]),
             (9, vec![lock("a", "gpu"), lock("b", "nic"), other()],       "1 2 3", vec![]),
             // a pause holds back the guest, and nobody else
             (9, vec![json!({"not_before": ahead(30)}), json!({}), other()], "3", vec![]),
@@ -544,16 +547,16 @@ mod tests {
             (9, vec![json!({"queued_at": ago(3700)}), json!({})],        "2",   vec![]),
             (9, vec![json!({"queued_at": ago(3500)}), json!({})],        "1",   vec![]),
             // the call that queued it has no answer yet
-            (9, vec![json!({"caller": Caller::here()}), json!({}), other()], "3", vec![Obstacle::Caller(Caller::here())]),
+            (9, vec![json!({"caller": Caller::here()}), json!({}), other()], "3", vec![WaitReason::Caller(Caller::here())]),
             (9, vec![json!({"caller": {"pid": i32::MAX, "start": 1}})],  "1",   vec![]),
             // those that may have killed their workers run one at a time, beside all others
-            (9, vec![died("a", 2), died("b", 2), other()],               "1 3", vec![Obstacle::Suspect]),
+            (9, vec![died("a", 2), died("b", 2), other()],               "1 3", vec![WaitReason::Suspect]),
             (9, vec![died("a", 1), died("b", 1)],                        "1 2", vec![]),
         ];
         for (max_parallel, jobs, started, obstacles) in table {
-            let told = with_worker(max_parallel, &jobs, |shift| {
-                assert_eq!(start_all(shift), started, "{jobs:?}");
-                let seen: Vec<Obstacle> = shift.waiting.obstacles().cloned().collect();
+            let told = with_worker(max_parallel, &jobs, |state| {
+                assert_eq!(start_all(state), started, "{jobs:?}");
+                let seen: Vec<WaitReason> = state.waiting.reasons().cloned().collect();
                 assert_eq!(seen, obstacles, "{jobs:?}");
             });
             let is_given_up = jobs[0]["queued_at"].as_u64().is_some_and(|at| at <= ago(3600));
@@ -567,13 +570,13 @@ mod tests {
         for (guest, started, later) in
             [(None, "", "1 2"), (Some("g"), "2", "1"), (Some("else"), "1 2", "")]
         {
-            let told = with_worker(9, &[json!({}), json!({"object": "other"})], |shift| {
-                bypass(shift, true, guest);
-                assert_eq!(start_all(shift), started, "{guest:?}");
-                let is_blocked = shift.waiting.obstacles().any(|one| *one == Obstacle::Bypass);
+            let told = with_worker(9, &[json!({}), json!({"object": "other"})], |state| {
+                bypass(state, true, guest);
+                assert_eq!(start_all(state), started, "{guest:?}");
+                let is_blocked = state.waiting.reasons().any(|one| *one == WaitReason::Bypass);
                 assert_eq!(is_blocked, !later.is_empty(), "{guest:?}");
-                bypass(shift, false, guest);
-                assert_eq!(start_all(shift), later, "{guest:?}");
+                bypass(state, false, guest);
+                assert_eq!(start_all(state), later, "{guest:?}");
             });
             assert!(told.is_empty(), "{told:?}");
         }
@@ -586,12 +589,12 @@ mod tests {
         let pid = i32::try_from(call.id()).unwrap();
         let start = crate::machine::proc::start_time(pid).unwrap();
         let jobs = [json!({"caller": Caller { pid, start }})];
-        with_worker(9, &jobs, |shift| {
-            assert_eq!(start_all(shift), "");
+        with_worker(9, &jobs, |state| {
+            assert_eq!(start_all(state), "");
             call.kill().unwrap();
             call.wait().unwrap();
-            shift.asked -= ASK_AGAIN;
-            assert_eq!(start_all(shift), "1");
+            state.asked -= POLL_INTERVAL;
+            assert_eq!(start_all(state), "1");
         });
     }
 
@@ -606,15 +609,15 @@ mod tests {
             (9, vec![json!({"deaths": 2}), json!({"object": "b", "deaths": 2})]),
         ];
         for (max_parallel, jobs) in table {
-            with_worker(max_parallel, &jobs, |shift| {
-                assert_eq!(start_all(shift), "1", "{jobs:?}");
-                end(shift, 0, Outcome::Exited(0));
+            with_worker(max_parallel, &jobs, |state| {
+                assert_eq!(start_all(state), "1", "{jobs:?}");
+                end(state, 0, Outcome::Exited(0));
                 // at once: not only when it is asked again
-                shift.asked = Instant::now();
-                assert_eq!(start_all(shift), "2", "{jobs:?}");
-                end(shift, 1, Outcome::Exited(0));
-                assert!(matches!(shift.next(&null), Next::Done), "{jobs:?}");
-                assert!(shift.queue.is_empty(), "{jobs:?}");
+                state.asked = Instant::now();
+                assert_eq!(start_all(state), "2", "{jobs:?}");
+                end(state, 1, Outcome::Exited(0));
+                assert!(matches!(state.next(&null), Next::Done), "{jobs:?}");
+                assert!(state.queue.is_empty(), "{jobs:?}");
             });
         }
     }
@@ -647,12 +650,12 @@ mod tests {
         for (retries, attempts, deaths, outcome, left, words) in table {
             let place = format!("{retries} {attempts} {deaths} {outcome:?}");
             let job = json!({"retries": retries, "attempts": attempts, "deaths": deaths});
-            let told = with_worker(9, &[job], |shift| {
-                assert_eq!(start_all(shift), "1", "{place}");
-                let before_ns = shift.clock.now_ns();
-                end(shift, 0, outcome);
-                let after_ns = shift.clock.now_ns();
-                let head = shift.queue.head("1").ok();
+            let told = with_worker(9, &[job], |state| {
+                assert_eq!(start_all(state), "1", "{place}");
+                let before_ns = state.clock.now_ns();
+                end(state, 0, outcome);
+                let after_ns = state.clock.now_ns();
+                let head = state.queue.head("1").ok();
                 let seen = head.as_ref().map(|head| (head.attempts, head.deaths));
                 assert_eq!(seen, left.map(|(attempts, deaths, _)| (attempts, deaths)), "{place}");
                 if let (Some(head), Some((.., pause_s))) = (head, left) {
@@ -662,7 +665,7 @@ mod tests {
                     let expected = before_ns + pause_ns..=after_ns + pause_ns;
                     assert!(expected.contains(&due_ns), "{place}: {due_ns} {expected:?}");
                 }
-                assert_eq!(shift.waiting.contains("1"), left.is_some(), "{place}");
+                assert_eq!(state.waiting.contains("1"), left.is_some(), "{place}");
             });
             assert_eq!(told.len(), usize::from(!words.is_empty()), "{place}: {told:?}");
             assert!(told.iter().all(|told| told.contains(words)), "{place}: {told:?}");
@@ -686,27 +689,30 @@ mod tests {
             (vec![json!({"not_before": ahead(50)}), json!({"object": "b", "not_before": ahead(25)})], second..=25 * second),
             // one that expires before that
             (vec![json!({"not_before": ahead(50), "queued_at": ago(3575)})],         second..=25 * second),
-            (vec![json!({"lock": "x"}), json!({"object": "b", "lock": "x"})],        ASK_AGAIN..=ASK_AGAIN),
-            (vec![json!({"max_parallel": 1}), json!({"object": "b", "max_parallel": 1})], ASK_AGAIN..=ASK_AGAIN),
+            (vec![json!({"lock": "x"}), json!({"object": "b", "lock": "x"})],        POLL_INTERVAL..=POLL_INTERVAL),
+            (vec![json!({"max_parallel": 1}), json!({"object": "b", "max_parallel": 1})], POLL_INTERVAL..=POLL_INTERVAL),
             // all run: nothing to ask for
-            (vec![json!({})],                                                        LONGEST_WAIT..=LONGEST_WAIT),
+            (vec![json!({})],                                                        MAX_WAIT_INTERVAL..=MAX_WAIT_INTERVAL),
         ];
         for (jobs, expected) in table {
-            with_worker(9, &jobs, |shift| {
-                start_all(shift);
-                let wait = shift.wait();
-                assert!(expected.contains(&wait) || shift.watch.is_blind(), "{jobs:?}: {wait:?}");
+            with_worker(9, &jobs, |state| {
+                start_all(state);
+                let wait = state.wait();
+                assert!(
+                    expected.contains(&wait) || state.watch.is_without_inotify(),
+                    "{jobs:?}: {wait:?}"
+                );
             });
         }
-        with_worker(9, &[json!({})], |shift| {
-            bypass(shift, true, None);
-            start_all(shift);
-            assert!(shift.wait() == BYPASS_AGAIN || shift.watch.is_blind());
+        with_worker(9, &[json!({})], |state| {
+            bypass(state, true, None);
+            start_all(state);
+            assert!(state.wait() == BYPASS_INTERVAL || state.watch.is_without_inotify());
         });
     }
 
     #[test]
     fn a_worker_of_an_empty_queue_is_done() {
-        with_worker(9, &[], |shift| assert!(matches!(shift.next(&null), Next::Done)));
+        with_worker(9, &[], |state| assert!(matches!(state.next(&null), Next::Done)));
     }
 }

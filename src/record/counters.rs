@@ -1,7 +1,7 @@
-//! What has been counted of all executions since counting began: retention doesn't take it back.
+//! Counters over all executions since counting began. Retention doesn't change them.
 //!
-//! Kept beside the records, and brought up to date as they are moved there. A batch's ids are kept
-//! with it, so that one whose mover died half-way isn't counted twice, nor left out.
+//! The file lies with the records, and is updated when records are moved there. It has the ids of the
+//! last batch: so a batch whose mover died half-way is counted exactly once.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,29 +9,30 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::form::{Cause, Head, HookHead, State};
+use super::form::{HookSummary, RecordCause, RecordHead, RecordState};
 use crate::state::Dir;
 use crate::state::format::{self, NewerFormat};
 
 const FILE_NAME: &str = "counters.json";
-/// The version of the file's format. Raised when what an older version reads from it would be wrong.
+/// The version of the file's format. It is raised when older versions would misread the file.
 const FORMAT: u32 = 1;
-/// A file that is larger was not written by hookmux: it has a line for each kind of call and event.
+/// The size limit of the file, in bytes. hookmux writes no larger one: it has an entry for each kind of
+/// call and event.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Upper bounds of the histograms' buckets, in seconds.
 pub(crate) const BUCKETS: [f64; 13] =
     [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 
-/// Times that something took.
+/// Durations, counted in buckets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
-    /// How many fell into each bucket and into none below it; the last takes the rest.
+    /// The number of durations in each bucket and in no lower one; the last bucket has the rest.
     pub counts: Vec<u64>,
     pub sum_us: u64,
 }
 
-/// By labels, in the form that Prometheus has them in: `driver="qemu",event="before_vm_start"`.
+/// All counters. The keys are labels in the form of Prometheus: `driver="qemu",event="before_vm_start"`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counters {
@@ -58,7 +59,7 @@ impl Histogram {
 }
 
 impl Counters {
-    /// Reads those of a state directory. There are none where the file is missing or can't be read.
+    /// Reads the counters of a state directory. All are zero where the file is missing or can't be read.
     ///
     /// # Errors
     /// A newer version wrote the file: it must stay as it is.
@@ -68,7 +69,7 @@ impl Counters {
         Ok(format::read_object(&bytes).unwrap_or_default())
     }
 
-    /// Keeps them.
+    /// Writes the counters.
     ///
     /// # Errors
     /// As of `open(2)`, `write(2)`, `rename(2)`.
@@ -83,14 +84,14 @@ impl Counters {
         records.replace(FILE_NAME, &serde_json::to_vec(&written)?)
     }
 
-    /// Counts an execution that is over: libvirt's own, and the queue's.
-    pub fn add(&mut self, head: &Head) {
-        if !matches!(head.cause, Cause::Libvirt | Cause::Queue(_)) {
+    /// Counts a finished execution, if libvirt or the queue caused it.
+    pub fn add(&mut self, head: &RecordHead) {
+        if !matches!(head.cause, RecordCause::Libvirt | RecordCause::Queue(_)) {
             return;
         }
-        let outcome = if head.state == State::Lost { "lost" } else { head.outcome.name() };
+        let outcome = if head.state == RecordState::Lost { "lost" } else { head.outcome.name() };
         let driver = labels(&[("driver", &head.driver)]);
-        if matches!(head.cause, Cause::Libvirt) {
+        if matches!(head.cause, RecordCause::Libvirt) {
             let call = labels(&[("driver", &head.driver), ("operation", &head.operation)]);
             let ended = format!("{call},{}", labels(&[("outcome", outcome)]));
             count(&mut self.executions, ended);
@@ -98,7 +99,7 @@ impl Counters {
                 self.execution_times.entry(call).or_default().add(micros);
             }
         }
-        if head.state == State::Lost {
+        if head.state == RecordState::Lost {
             return;
         }
         for hook in &head.hooks {
@@ -106,7 +107,7 @@ impl Counters {
         }
     }
 
-    fn add_hook(&mut self, driver: &str, head: &Head, hook: &HookHead) {
+    fn add_hook(&mut self, driver: &str, head: &RecordHead, hook: &HookSummary) {
         let event = labels(&[("event", hook.event.as_deref().unwrap_or_default())]);
         let moment = format!("{driver},{event}");
         let ended = format!("{moment},{}", labels(&[("outcome", hook.outcome.name())]));
@@ -123,18 +124,18 @@ impl Counters {
     }
 }
 
-/// Where the counters of a state directory's records lie, for words only.
+/// Returns the path of the counters, for messages only.
 pub(crate) fn path(records: &Dir) -> PathBuf {
     records.named().join(FILE_NAME)
 }
 
-/// Counts one more. A damaged file may hold any number.
+/// Adds one to a counter. A damaged file may have any number in it.
 fn count(counts: &mut BTreeMap<String, u64>, labels: String) {
     let count = counts.entry(labels).or_default();
     *count = count.saturating_add(1);
 }
 
-/// `name="value"`, with commas between.
+/// Writes labels as `name="value"`, with commas between them.
 pub(crate) fn labels(pairs: &[(&str, &str)]) -> String {
     let label = |(name, value): &(&str, &str)| {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
@@ -146,7 +147,7 @@ pub(crate) fn labels(pairs: &[(&str, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::form::Outcome;
+    use crate::record::form::RecordOutcome;
     use crate::record::form::tests::record;
 
     #[test]
@@ -154,13 +155,13 @@ mod tests {
         let mut counters = Counters::default();
         let mut head = record().head;
         counters.add(&head);
-        head.hooks[0].outcome = Outcome::Failure;
-        head.outcome = Outcome::Failure;
+        head.hooks[0].outcome = RecordOutcome::Failure;
+        head.outcome = RecordOutcome::Failure;
         counters.add(&head);
-        head.cause = Cause::Retry("x".into());
+        head.cause = RecordCause::Retry("x".into());
         counters.add(&head);
-        head.cause = Cause::Libvirt;
-        head.state = State::Lost;
+        head.cause = RecordCause::Libvirt;
+        head.state = RecordState::Lost;
         counters.add(&head);
         let of = |outcome: &str| {
             counters.executions
@@ -179,8 +180,8 @@ mod tests {
         let mut head = record().head;
         head.began_us = u64::MAX;
         head.duration_us = Some(u64::MAX);
-        head.outcome = Outcome::Failure;
-        head.hooks[0].outcome = Outcome::Failure;
+        head.outcome = RecordOutcome::Failure;
+        head.hooks[0].outcome = RecordOutcome::Failure;
         head.hooks[0].duration_us = Some(u64::MAX);
         let mut counters = Counters::default();
         counters.add(&head);

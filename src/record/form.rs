@@ -1,181 +1,183 @@
-//! The form of a record: two lines of JSON. The first is the head, which is all that a list needs;
-//! the second what there is to show. A newer version's further keys are passed over.
+//! The format of a record: two lines of JSON. The first line is the head, which is enough for a list;
+//! the second has the details. Unknown keys of a newer version are ignored.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use super::text::Text;
+use super::text::RecordText;
 use crate::observer::PlanEntry;
 use crate::state::format::{self, NewerFormat};
 
-/// Raised when what an older version reads from it would be wrong.
+/// The version of the format. It is raised when older versions would misread a record.
 pub(crate) const FORMAT: u32 = 1;
 
-/// How far an execution has come.
+/// The progress of an execution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum RecordState {
     Running,
     Done,
-    /// Its process died before it was done.
+    /// The process died before it was done.
     Lost,
-    /// A word of another version's.
+    /// A word that only another version knows.
     #[default]
     #[serde(other)]
     Unknown,
 }
 
-/// How an execution, or one hook in it, ended.
+/// How an execution, or one of its hooks, ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum RecordOutcome {
     Success,
     /// A hook failed; whether libvirt was told depends on the call's class.
     Failure,
     Timeout,
-    /// Left to the queue.
+    /// The hook was put into the queue.
     Queued,
-    /// Nothing was run, for the emergency switch was on.
+    /// No hook was run, because the emergency switch was on.
     Bypassed,
-    /// It isn't known: not over yet, or lost, or a word of another version's.
+    /// Not known: not finished yet, or lost, or a word that only another version knows.
     #[default]
     #[serde(other)]
     Unknown,
 }
 
-impl Outcome {
+impl RecordOutcome {
     pub fn name(self) -> &'static str {
         match self {
-            Outcome::Success => "success",
-            Outcome::Failure => "failure",
-            Outcome::Timeout => "timeout",
-            Outcome::Queued => "queued",
-            Outcome::Bypassed => "bypassed",
-            Outcome::Unknown => "unknown",
+            RecordOutcome::Success => "success",
+            RecordOutcome::Failure => "failure",
+            RecordOutcome::Timeout => "timeout",
+            RecordOutcome::Queued => "queued",
+            RecordOutcome::Bypassed => "bypassed",
+            RecordOutcome::Unknown => "unknown",
         }
     }
 
     pub fn is_failure(self) -> bool {
-        matches!(self, Outcome::Failure | Outcome::Timeout)
+        matches!(self, RecordOutcome::Failure | RecordOutcome::Timeout)
     }
 }
 
-impl State {
+impl RecordState {
     pub fn name(self) -> &'static str {
         match self {
-            State::Running => "running",
-            State::Done => "done",
-            State::Lost => "lost",
-            State::Unknown => "unknown",
+            RecordState::Running => "running",
+            RecordState::Done => "done",
+            RecordState::Lost => "lost",
+            RecordState::Unknown => "unknown",
         }
     }
 
-    /// Whether it is over, and its hooks are known.
+    /// Tells whether the execution is over, with its hooks known.
     pub fn is_over(self) -> bool {
-        matches!(self, State::Done | State::Unknown)
+        matches!(self, RecordState::Done | RecordState::Unknown)
     }
 }
 
-/// Who asked for an execution.
+/// The cause of an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum RecordCause {
     Libvirt,
     /// `hookmux run`
     Person,
     /// `hookmux retry` of the execution with this id.
     Retry(String),
-    /// The worker, for a job that the execution with this id left in the queue.
+    /// The worker, for a job that the execution with this id put into the queue.
     Queue(String),
-    /// Somebody that only another version knows: the word, and the id that belongs to it.
+    /// A cause that only another version knows: the word, and the id with it.
     Other {
         word: String,
         parent: Option<String>,
     },
 }
 
-impl Default for Cause {
-    fn default() -> Cause {
-        Cause::Other { word: UNKNOWN.to_owned(), parent: None }
+impl Default for RecordCause {
+    fn default() -> RecordCause {
+        RecordCause::Other { word: UNKNOWN.to_owned(), parent: None }
     }
 }
 
 const UNKNOWN: &str = "unknown";
 
-/// A word, or a word and the id that belongs to it.
-impl Serialize for Cause {
+/// Written as a word, or as a word with an id.
+impl Serialize for RecordCause {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let pair = |word: &str, id: &str| {
             Value::Object([(word.to_owned(), id.into())].into_iter().collect())
         };
         match self {
-            Cause::Libvirt => serializer.serialize_str("libvirt"),
-            Cause::Person => serializer.serialize_str("person"),
-            Cause::Retry(id) => pair("retry", id).serialize(serializer),
-            Cause::Queue(id) => pair("queue", id).serialize(serializer),
-            Cause::Other { word, parent: None } => serializer.serialize_str(word),
-            Cause::Other { word, parent: Some(id) } => pair(word, id).serialize(serializer),
+            RecordCause::Libvirt => serializer.serialize_str("libvirt"),
+            RecordCause::Person => serializer.serialize_str("person"),
+            RecordCause::Retry(id) => pair("retry", id).serialize(serializer),
+            RecordCause::Queue(id) => pair("queue", id).serialize(serializer),
+            RecordCause::Other { word, parent: None } => serializer.serialize_str(word),
+            RecordCause::Other { word, parent: Some(id) } => pair(word, id).serialize(serializer),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Cause {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Cause, D::Error> {
+impl<'de> Deserialize<'de> for RecordCause {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RecordCause, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let first = value.as_object().and_then(|object| object.iter().next());
         let id = first.and_then(|(_, id)| id.as_str()).map(str::to_owned);
         let word = value.as_str().or(first.map(|(word, _)| word.as_str()));
         Ok(match (word, id) {
-            (Some("libvirt"), None) if value.is_string() => Cause::Libvirt,
-            (Some("person"), None) if value.is_string() => Cause::Person,
-            (Some("retry"), Some(id)) => Cause::Retry(id),
-            (Some("queue"), Some(id)) => Cause::Queue(id),
-            (Some("libvirt" | "person") | None, None) => Cause::default(),
-            (word, parent) => Cause::Other { word: word.unwrap_or(UNKNOWN).to_owned(), parent },
+            (Some("libvirt"), None) if value.is_string() => RecordCause::Libvirt,
+            (Some("person"), None) if value.is_string() => RecordCause::Person,
+            (Some("retry"), Some(id)) => RecordCause::Retry(id),
+            (Some("queue"), Some(id)) => RecordCause::Queue(id),
+            (Some("libvirt" | "person") | None, None) => RecordCause::default(),
+            (word, parent) => {
+                RecordCause::Other { word: word.unwrap_or(UNKNOWN).to_owned(), parent }
+            }
         })
     }
 }
 
-impl Cause {
+impl RecordCause {
     pub fn name(&self) -> &str {
         match self {
-            Cause::Libvirt => "libvirt",
-            Cause::Person => "run",
-            Cause::Retry(_) => "retry",
-            Cause::Queue(_) => "queue",
-            Cause::Other { word, .. } => word,
+            RecordCause::Libvirt => "libvirt",
+            RecordCause::Person => "run",
+            RecordCause::Retry(_) => "retry",
+            RecordCause::Queue(_) => "queue",
+            RecordCause::Other { word, .. } => word,
         }
     }
 
-    /// The execution that this one comes from.
+    /// Returns the id of the execution that led to this one.
     pub fn parent(&self) -> Option<&str> {
         match self {
-            Cause::Libvirt | Cause::Person => None,
-            Cause::Retry(id) | Cause::Queue(id) => Some(id),
-            Cause::Other { parent, .. } => parent.as_deref(),
+            RecordCause::Libvirt | RecordCause::Person => None,
+            RecordCause::Retry(id) | RecordCause::Queue(id) => Some(id),
+            RecordCause::Other { parent, .. } => parent.as_deref(),
         }
     }
 }
 
-/// A process, by what can't come to mean another one.
+/// The identity of a process. Unlike a pid, it never means another process later.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Process {
+pub struct RecordProcess {
     pub boot: String,
     pub pid: i32,
-    /// Clock ticks from the boot to its start.
+    /// The start time of the process, in clock ticks since the boot.
     pub start: u64,
 }
 
-/// The first line.
+/// The first line of a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Head {
+pub struct RecordHead {
     pub format: u32,
-    /// A ULID: sorts by the time of the call.
+    /// A ULID: ids sort by the time of the call.
     pub id: String,
-    pub state: State,
-    pub outcome: Outcome,
-    pub cause: Cause,
+    pub state: RecordState,
+    pub outcome: RecordOutcome,
+    pub cause: RecordCause,
     pub driver: String,
     pub object: String,
     pub operation: String,
@@ -183,60 +185,60 @@ pub struct Head {
     pub extra: String,
     pub uuid: Option<String>,
     pub class: String,
-    /// `None` for networks and the daemon, and where it wasn't asked.
+    /// `None` for networks and the daemon, and where it wasn't looked up.
     pub origin: Option<String>,
-    /// When the call came, in microseconds since 1970.
+    /// The time of the call, in microseconds since 1970.
     pub began_us: u64,
-    /// How long it took until its answer, in microseconds.
+    /// The time from the call to its answer, in microseconds.
     pub duration_us: Option<u64>,
     /// The exit status that libvirt got.
     pub status: Option<i32>,
-    /// The first line about what failed.
+    /// The message of the first failure.
     pub failure: Option<String>,
-    pub hooks: Vec<HookHead>,
-    /// Who handled it.
-    pub process: Process,
-    /// hookmux's.
+    pub hooks: Vec<HookSummary>,
+    /// The process that handled the call.
+    pub process: RecordProcess,
+    /// The version of hookmux.
     pub version: String,
     /// Several hooks directories may share a `state_dir`. `None` in records of 0.1.0.
     pub hooks_dir: Option<String>,
 }
 
-/// A hook's run, in short.
+/// A hook's run in short, for the head.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct HookHead {
+pub struct HookSummary {
     pub hook: String,
     pub event: Option<String>,
-    pub outcome: Outcome,
+    pub outcome: RecordOutcome,
     pub duration_us: Option<u64>,
 }
 
-/// The second line.
+/// The second line of a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Body {
-    /// libvirt's, as they came.
-    pub arguments: Vec<Text>,
-    pub hooks_dir: Text,
-    /// The name of the process that called.
+pub struct RecordBody {
+    /// libvirt's arguments, unchanged.
+    pub arguments: Vec<RecordText>,
+    pub hooks_dir: RecordText,
+    /// The name of the calling process.
     pub daemon: String,
-    /// The daemon's, of which hooks are given these.
-    pub path: Option<Text>,
-    pub home: Option<Text>,
+    /// `PATH` of the daemon, which hooks get too; `home` is its `HOME`.
+    pub path: Option<RecordText>,
+    pub home: Option<RecordText>,
     /// libvirt's document.
-    pub document: Option<Text>,
-    /// What libvirt was given in its place.
-    pub document_after: Option<Text>,
-    /// The document of `started`, where the call's hooks were given it.
-    pub started_document: Option<Text>,
+    pub document: Option<RecordText>,
+    /// The changed document that libvirt got.
+    pub document_after: Option<RecordText>,
+    /// The document of `started`, if the call's hooks got it.
+    pub started_document: Option<RecordText>,
     pub plan: Vec<PlanEntry>,
     pub runs: Vec<RunRecord>,
-    /// What hookmux itself had to say.
+    /// Messages of hookmux itself.
     pub notes: Vec<String>,
-    /// What libvirt got on standard error.
-    pub stderr: Text,
-    /// What there was no room for.
+    /// The text that libvirt got on standard error.
+    pub stderr: RecordText,
+    /// Why parts are left out, where there was no room for them.
     pub left_out: Option<String>,
 }
 
@@ -247,24 +249,24 @@ pub struct RunRecord {
     pub hook: String,
     pub event: Option<String>,
     pub device: Option<String>,
-    /// What was executed.
-    pub path: Text,
-    /// Of what was executed, where it is at most 256 KiB.
+    /// The program.
+    pub path: RecordText,
+    /// The checksum of the program, if it has at most 256 KiB.
     pub sha256: Option<String>,
-    pub outcome: Outcome,
-    /// From the call's beginning to its start, in microseconds.
+    pub outcome: RecordOutcome,
+    /// The time from the beginning of the call to the start of the hook, in microseconds.
     pub start_us: Option<u64>,
     pub duration_us: Option<u64>,
-    /// 0, its exit status, 128 and a signal's number, 124 for a timeout, 125 to 127 as of the verdict.
+    /// 0, the exit status, 128 plus the number of a signal, 124 for a timeout, 125 to 127 as in `verdict`.
     pub status: i32,
-    /// What happened, in words, where it failed.
+    /// The reason of a failure, in words.
     pub failure: Option<String>,
-    pub stdout: Text,
-    pub stderr: Text,
+    pub stdout: RecordText,
+    pub stderr: RecordText,
     pub changed_document: bool,
-    /// Processes that it left running.
+    /// Processes that the hook left running.
     pub leftovers: Vec<LeftRunning>,
-    /// The queue's job, of a detached one.
+    /// The id of the job in the queue, for a detached hook.
     pub job: Option<String>,
 }
 
@@ -275,11 +277,11 @@ pub struct LeftRunning {
     pub name: String,
 }
 
-/// A record as a whole.
+/// A complete record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    pub head: Head,
-    pub body: Body,
+    pub head: RecordHead,
+    pub body: RecordBody,
 }
 
 impl Record {
@@ -291,7 +293,7 @@ impl Record {
         Ok(bytes)
     }
 
-    /// `None` where it is none, or of a format that isn't known.
+    /// Reads it; returns `None` where it is not a record, or has an unknown format.
     pub fn decode(bytes: &[u8]) -> Option<Record> {
         Record::read(bytes).ok()
     }
@@ -299,58 +301,59 @@ impl Record {
     /// Reads both lines.
     ///
     /// # Errors
-    /// Why they are no record of this version's.
-    pub fn read(bytes: &[u8]) -> Result<Record, Unread> {
+    /// The bytes are not a record of this version.
+    pub fn read(bytes: &[u8]) -> Result<Record, RecordError> {
         let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
         let (first, second) = bytes.split_at(end);
-        let head = Head::read(first)?;
-        let body = format::read_object(second).map_err(|_| Unread::NoRecord)?;
+        let head = RecordHead::read(first)?;
+        let body = format::read_object(second).map_err(|_| RecordError::NotARecord)?;
         Ok(Record { head, body })
     }
 
-    /// Leaves out what is large: that it happened is kept last.
+    /// Removes documents and output, so that at least the rest can be kept.
     pub fn strip(&mut self, why: &str) {
         let body = &mut self.body;
         (body.document, body.document_after, body.started_document) = (None, None, None);
         for run in &mut body.runs {
-            (run.stdout, run.stderr) = (Text::default(), Text::default());
+            (run.stdout, run.stderr) = (RecordText::default(), RecordText::default());
         }
         body.left_out = Some(why.to_owned());
     }
 }
 
-impl Head {
-    /// `None` where it is none, or of a format that isn't known.
-    pub fn decode(line: &[u8]) -> Option<Head> {
-        Head::read(line).ok()
+impl RecordHead {
+    /// Reads it; returns `None` where it is not a record, or has an unknown format.
+    pub fn decode(line: &[u8]) -> Option<RecordHead> {
+        RecordHead::read(line).ok()
     }
 
     /// Reads the first line.
     ///
     /// # Errors
-    /// Why it is no head of this version's.
-    pub fn read(line: &[u8]) -> Result<Head, Unread> {
-        match format::read_object::<Head>(line) {
+    /// The line is not a head of this version.
+    pub fn read(line: &[u8]) -> Result<RecordHead, RecordError> {
+        match format::read_object::<RecordHead>(line) {
             Ok(head) if head.format == FORMAT => Ok(head),
-            _ => Err(format::check(line, FORMAT).map_or_else(Unread::Newer, |()| Unread::NoRecord)),
+            _ => Err(format::check(line, FORMAT)
+                .map_or_else(RecordError::Newer, |()| RecordError::NotARecord)),
         }
     }
 }
 
-/// Why something is no record that this version reads.
+/// Why bytes are not a record that this version reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unread {
+pub enum RecordError {
     Newer(NewerFormat),
-    NoRecord,
+    NotARecord,
 }
 
-/// Changes the state to `lost` and leaves all else as it is written, also what only another version
-/// knows. `None` where it isn't a record.
+/// Changes the state to `lost`, and keeps everything else, also keys that only another version knows.
+/// Returns `None` where it isn't a record.
 pub(crate) fn mark_lost(bytes: &[u8]) -> Option<Vec<u8>> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let (first, second) = bytes.split_at(end);
     let mut head: Value = serde_json::from_slice(first).ok()?;
-    *head.as_object_mut()?.get_mut("state")? = State::Lost.name().into();
+    *head.as_object_mut()?.get_mut("state")? = RecordState::Lost.name().into();
     let mut marked = serde_json::to_vec(&head).ok()?;
     marked.extend_from_slice(second);
     Some(marked)
@@ -364,12 +367,12 @@ pub(crate) mod tests {
 
     /// One that is done.
     pub(crate) fn record() -> Record {
-        let head = Head {
+        let head = RecordHead {
             format: FORMAT,
             id: ulid::new(),
-            state: State::Done,
-            outcome: Outcome::Success,
-            cause: Cause::Libvirt,
+            state: RecordState::Done,
+            outcome: RecordOutcome::Success,
+            cause: RecordCause::Libvirt,
             driver: "qemu".into(),
             object: "web".into(),
             operation: "prepare".into(),
@@ -382,20 +385,20 @@ pub(crate) mod tests {
             duration_us: Some(12_000),
             status: Some(0),
             failure: None,
-            hooks: vec![HookHead {
+            hooks: vec![HookSummary {
                 hook: "before_vm_start/10-x".into(),
                 event: Some("before_vm_start".into()),
-                outcome: Outcome::Success,
+                outcome: RecordOutcome::Success,
                 duration_us: Some(3000),
             }],
-            process: Process { boot: "b".into(), pid: 4_194_304, start: 7 },
+            process: RecordProcess { boot: "b".into(), pid: 4_194_304, start: 7 },
             version: "0.1.0".into(),
             hooks_dir: Some("/etc/libvirt/hooks".to_owned()),
         };
-        let body = Body {
-            arguments: vec![Text(b"web".to_vec()), Text(b"\xff".to_vec())],
-            document: Some(Text(b"<domain/>\n".to_vec())),
-            ..Body::default()
+        let body = RecordBody {
+            arguments: vec![RecordText(b"web".to_vec()), RecordText(b"\xff".to_vec())],
+            document: Some(RecordText(b"<domain/>\n".to_vec())),
+            ..RecordBody::default()
         };
         Record { head, body }
     }
@@ -435,11 +438,14 @@ pub(crate) mod tests {
         body["plan"] = serde_json::json!([{ "hook": "a/b", "decision": "later", "turn": 3 }]);
         body["runs"] = serde_json::json!([{ "hook": "a/b", "outcome": "later" }]);
         let record = read_back(&head, &body);
-        assert_eq!((record.head.state, record.head.outcome), (State::Unknown, Outcome::Unknown));
-        assert_eq!(record.head.hooks[0].outcome, Outcome::Unknown);
+        assert_eq!(
+            (record.head.state, record.head.outcome),
+            (RecordState::Unknown, RecordOutcome::Unknown)
+        );
+        assert_eq!(record.head.hooks[0].outcome, RecordOutcome::Unknown);
         assert_eq!(record.head.hooks[0].hook, "before_vm_start/10-x");
         assert_eq!(record.body.plan[0].decision, PlanDecision::Unknown);
-        assert_eq!(record.body.runs[0].outcome, Outcome::Unknown);
+        assert_eq!(record.body.runs[0].outcome, RecordOutcome::Unknown);
         assert_eq!(record.head.object, "web");
     }
 
@@ -457,18 +463,18 @@ pub(crate) mod tests {
             let (mut head, body) = written();
             head["cause"] = cause.clone();
             let record = read_back(&head, &body);
-            assert!(matches!(record.head.cause, Cause::Other { .. }), "{cause}");
+            assert!(matches!(record.head.cause, RecordCause::Other { .. }), "{cause}");
             assert_eq!((record.head.cause.name(), record.head.cause.parent()), (name, parent));
             assert_eq!(Record::decode(&record.encode().unwrap()), Some(record), "{cause}");
         }
         for (cause, written) in [
-            (Cause::Libvirt, r#""libvirt""#),
-            (Cause::Person, r#""person""#),
-            (Cause::Retry("A".into()), r#"{"retry":"A"}"#),
-            (Cause::Queue("B".into()), r#"{"queue":"B"}"#),
+            (RecordCause::Libvirt, r#""libvirt""#),
+            (RecordCause::Person, r#""person""#),
+            (RecordCause::Retry("A".into()), r#"{"retry":"A"}"#),
+            (RecordCause::Queue("B".into()), r#"{"queue":"B"}"#),
         ] {
             assert_eq!(serde_json::to_string(&cause).unwrap(), written);
-            assert_eq!(serde_json::from_str::<Cause>(written).unwrap(), cause);
+            assert_eq!(serde_json::from_str::<RecordCause>(written).unwrap(), cause);
         }
     }
 
@@ -481,7 +487,7 @@ pub(crate) mod tests {
             read_back(&less, &body);
         }
         let record = read_back(&serde_json::json!({ "format": 1 }), &serde_json::json!({}));
-        assert_eq!(record.head, Head { format: 1, ..Head::default() });
+        assert_eq!(record.head, RecordHead { format: 1, ..RecordHead::default() });
         for part in [
             serde_json::json!({ "plan": [{}] }),
             serde_json::json!({ "runs": [{ "leftovers": [{}] }] }),
@@ -494,17 +500,17 @@ pub(crate) mod tests {
     fn a_newer_record_is_told_from_what_is_none() {
         let (mut head, body) = written();
         head["format"] = 2.into();
-        let newer = Unread::Newer(NewerFormat { found: 2, known: FORMAT });
-        assert_eq!(Head::read(head.to_string().as_bytes()), Err(newer));
+        let newer = RecordError::Newer(NewerFormat { found: 2, known: FORMAT });
+        assert_eq!(RecordHead::read(head.to_string().as_bytes()), Err(newer));
         // its further lines and its keys may be of any form
         head["hooks"] = 7.into();
         let text = format!("{head}\n\x00");
         assert_eq!(Record::read(text.as_bytes()), Err(newer));
         for text in ["", "{}", "{", "[1]", "{\"format\":0}", "{\"format\":-1}"] {
-            assert_eq!(Head::read(text.as_bytes()), Err(Unread::NoRecord), "{text}");
+            assert_eq!(RecordHead::read(text.as_bytes()), Err(RecordError::NotARecord), "{text}");
         }
         head["format"] = 1.into();
-        assert_eq!(Head::read(head.to_string().as_bytes()), Err(Unread::NoRecord));
+        assert_eq!(RecordHead::read(head.to_string().as_bytes()), Err(RecordError::NotARecord));
         let _ = body;
     }
 

@@ -1,25 +1,25 @@
-//! All executions, wherever their records lie: in the runtime directory, until they are moved, and
-//! in the state directory. Reads only.
+//! Finds the records of all executions: in the runtime directory until they are moved, then in the
+//! state directory. Reads only.
 
 use std::cell::Cell;
 use std::io;
 
-use super::form::{Head, Record, State};
+use super::form::{Record, RecordHead, RecordState};
 use super::spool::Spool;
 use super::store::{self, Store};
 use crate::machine::ulid;
 use crate::state::format::NewerFormat;
 use crate::state::{Dir, DirRefusal};
 
-/// The records of one hookmux.
+/// All records of a runtime directory and a state directory.
 pub struct History {
     spool: Spool,
     store: Store,
-    /// Records that `find` met and that a newer version wrote, and the format of the last of them.
+    /// The number of records of a newer version that `find` has met, and the format of the last one.
     newer: Cell<(usize, Option<NewerFormat>)>,
 }
 
-/// Which executions are asked for; all of it must hold.
+/// Conditions for executions. All of them must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// A name or a uuid.
@@ -37,7 +37,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub fn holds(&self, head: &Head) -> bool {
+    pub fn holds(&self, head: &RecordHead) -> bool {
         let is = |wanted: &Option<String>, value: &str| {
             wanted.as_ref().is_none_or(|wanted| wanted == value)
         };
@@ -60,20 +60,20 @@ impl Filter {
             && is(&self.driver, &head.driver)
             && is(&self.operation, &head.operation)
             && (!self.is_failed || is_failed(head))
-            && (!self.is_lost || head.state == State::Lost)
+            && (!self.is_lost || head.state == RecordState::Lost)
             && self.since.is_none_or(|since| began >= since)
             && self.until.is_none_or(|until| began <= until)
     }
 }
 
-/// Whether a hook of an execution failed, or libvirt was told so.
-pub(crate) fn is_failed(head: &Head) -> bool {
+/// Tells whether a hook of an execution failed, or libvirt got an error.
+pub(crate) fn is_failed(head: &RecordHead) -> bool {
     head.outcome.is_failure()
         || head.status.is_some_and(|status| status != 0)
         || head.hooks.iter().any(|hook| hook.outcome.is_failure())
 }
 
-/// Whether a hook is meant: by its label, or by the name behind the event.
+/// Tells whether a hook has this label, or this name after the event.
 pub(crate) fn is_hook(label: &str, wanted: &str) -> bool {
     label == wanted || label.rsplit('/').next() == Some(wanted)
 }
@@ -84,8 +84,8 @@ impl History {
         History { spool, store, newer: Cell::default() }
     }
 
-    /// How many records of a newer version have been met by what `find` returned so far, and what
-    /// format they have. They can't be listed.
+    /// Returns how many records of a newer version `find` has met so far, and their format. They can't
+    /// be listed.
     pub fn newer(&self) -> Option<(usize, NewerFormat)> {
         let (count, newer) = self.newer.get();
         Some((count, newer?))
@@ -99,9 +99,9 @@ impl History {
         &self.store
     }
 
-    /// All ids, the newest first, each once.
+    /// Returns all ids, the newest first, without duplicates.
     pub fn newest(&self) -> impl Iterator<Item = String> {
-        // this one first: what is moved meanwhile is found in the other, and not in neither
+        // the spool first: a record that is moved meanwhile is then found in the store
         let mut fresh = self.spool.running_ids();
         fresh.extend(self.spool.done_ids());
         fresh.sort_unstable();
@@ -109,9 +109,9 @@ impl History {
         Merge { fresh, stored: self.store.newest().peekable() }
     }
 
-    /// The newest executions for which a filter holds, the newest first.
-    pub fn find(&self, filter: &Filter) -> impl Iterator<Item = Head> {
-        // a record's name is from its call's time, and may be a little later than the call itself
+    /// Returns the executions for which a filter holds, the newest first.
+    pub fn find(&self, filter: &Filter) -> impl Iterator<Item = RecordHead> {
+        // the time in a record's id may be a little later than the call itself
         let after = filter.since.map(|since| ulid::smallest_at(since.saturating_sub(1000)));
         let before = filter.until.map(|until| ulid::smallest_at(until.saturating_add(60_000)));
         self.newest()
@@ -127,38 +127,38 @@ impl History {
         }
     }
 
-    /// Reads the head of one; what says that it runs, and doesn't any more, is lost.
+    /// Reads the head of a record. An execution whose process is dead is marked as lost.
     ///
     /// # Errors
-    /// There is none, or it can't be read.
-    pub fn head(&self, id: &str) -> io::Result<Head> {
+    /// There is no such record, or it can't be read.
+    pub fn head(&self, id: &str) -> io::Result<RecordHead> {
         let mut head = self.read(id, store::read_head)?;
         if is_dead(&head) {
-            // it may have come to its end between the two looks
+            // it may have ended since it was read
             head = self.read(id, store::read_head)?;
-            judge(&mut head);
+            mark_if_lost(&mut head);
         }
-        // a record's name is its id
+        // the name of a record is its id
         id.clone_into(&mut head.id);
         Ok(head)
     }
 
-    /// Reads one.
+    /// Reads a record.
     ///
     /// # Errors
-    /// There is none, or it can't be read.
+    /// There is no such record, or it can't be read.
     pub fn record(&self, id: &str) -> io::Result<Record> {
         let mut record = self.read(id, store::read)?;
         if is_dead(&record.head) {
             record = self.read(id, store::read)?;
-            judge(&mut record.head);
+            mark_if_lost(&mut record.head);
         }
         id.clone_into(&mut record.head.id);
         Ok(record)
     }
 
     fn read<T>(&self, id: &str, read: impl Fn(&Dir, &str) -> io::Result<T>) -> io::Result<T> {
-        // in the order in which it moves
+        // in the order in which records move
         let group = self.store.group(id);
         for place in [self.spool.running(), self.spool.done(), &group] {
             match read(place, id) {
@@ -169,12 +169,12 @@ impl History {
         Err(io::ErrorKind::NotFound.into())
     }
 
-    /// The executions that a word means: an id, the beginning or the end of one, `last`.
-    pub fn meant(&self, word: &str) -> Vec<String> {
+    /// Returns the ids that match a word: an id, the beginning or the end of one, or `last`.
+    pub fn find_ids(&self, word: &str) -> Vec<String> {
         if word == "last" {
             return self.newest().next().into_iter().collect();
         }
-        // as a table shortens it
+        // tables show ids shortened
         let word = word.trim_matches('…').trim_matches('.').to_ascii_uppercase();
         if ulid::is_valid(&word) {
             return vec![word];
@@ -182,10 +182,10 @@ impl History {
         self.newest().filter(|id| id.starts_with(&word) || id.ends_with(&word)).take(20).collect()
     }
 
-    /// Whether the directories can be read at all, where they are there.
+    /// Checks that the directories can be read, if they exist.
     ///
     /// # Errors
-    /// As of `opendir(3)`; or they are others'.
+    /// As of `opendir(3)`; or they belong to other users.
     pub fn check(&self) -> io::Result<()> {
         let spool = [self.spool.base(), self.spool.running(), self.spool.done()];
         for directory in spool.into_iter().chain([self.store.base()]) {
@@ -198,7 +198,7 @@ impl History {
     }
 }
 
-/// Also where the directories can't be there.
+/// Tells whether an error means that there is no file, also where there can't be one.
 fn is_absence(error: &io::Error) -> bool {
     if let Some(shut) = DirRefusal::of(error) {
         return !shut.is_of_others();
@@ -206,18 +206,18 @@ fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Whether it says that it runs, and its process doesn't any more.
-fn is_dead(head: &Head) -> bool {
-    head.state == State::Running && !head.process.is_alive()
+/// Tells whether the record says `running` but the process is dead.
+fn is_dead(head: &RecordHead) -> bool {
+    head.state == RecordState::Running && !head.process.is_alive()
 }
 
-fn judge(head: &mut Head) {
+fn mark_if_lost(head: &mut RecordHead) {
     if is_dead(head) {
-        head.state = State::Lost;
+        head.state = RecordState::Lost;
     }
 }
 
-/// Two sequences of ids as one, the newest first.
+/// Merges two sequences of ids, the newest first.
 struct Merge<I: Iterator<Item = String>> {
     /// The oldest first.
     fresh: Vec<String>,

@@ -1,8 +1,8 @@
-//! The journal: a copy of what happened, for journalctl. Never blocking, never needed.
+//! Writes entries about calls to the journal, for journalctl. Never blocks a call; no call needs it.
 //!
-//! The library's socket blocks while nobody reads it (journald stopped, its queue full), so all of
-//! it lives on a thread of its own, which is started after the first hook was and waited for only
-//! briefly at the end.
+//! The library's socket blocks while nobody reads it (journald stopped, its queue full). So a thread of
+//! its own writes the entries. It starts after the first hook; the end of a call waits for it only
+//! briefly.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -25,54 +25,54 @@ use crate::process::internal;
 use crate::process::job::Outcome;
 use crate::verdict;
 
-/// How long the end of a call waits for the journal.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// The time limit of the wait for the journal at the end of a call.
+const FINISH_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Where journald listens; the library has it fixed.
+/// The socket of journald; its path is fixed in the library.
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// What an entry is about. Each has a message id of its own, which never changes:
-/// `journalctl MESSAGE_ID=…` finds all of a kind. (`systemd-id128 new`)
+/// The kind of an entry. Each kind has a message id, which never changes: `journalctl MESSAGE_ID=…` finds
+/// all entries of a kind. (`systemd-id128 new`)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum EntryKind {
     Succeeded,
     Failed,
     Queued,
     Slow,
     Warning,
-    Trouble,
+    OwnError,
     Bypassed,
 }
 
-impl Kind {
+impl EntryKind {
     #[cfg(test)]
-    pub(crate) const ALL: [Kind; 7] = [
-        Kind::Succeeded,
-        Kind::Failed,
-        Kind::Queued,
-        Kind::Slow,
-        Kind::Warning,
-        Kind::Trouble,
-        Kind::Bypassed,
+    pub(crate) const ALL: [EntryKind; 7] = [
+        EntryKind::Succeeded,
+        EntryKind::Failed,
+        EntryKind::Queued,
+        EntryKind::Slow,
+        EntryKind::Warning,
+        EntryKind::OwnError,
+        EntryKind::Bypassed,
     ];
 
     pub(crate) const fn message_id(self) -> &'static str {
         match self {
-            Kind::Succeeded => "128af8c44e194efa8385f980fe717b21",
-            Kind::Failed => "3086ac4c1a9940a19cc07b296e6e21b7",
-            Kind::Queued => "ee58868ee7914c79b4706feb00f964f8",
-            Kind::Slow => "090bad30d04b4c2bb300cb110d490fde",
-            Kind::Warning => "bee7200773274a8292b50e9c643a0d48",
-            Kind::Trouble => "03f498d8192141f1b3dec0bf7a1389f8",
-            Kind::Bypassed => "13010d6ca3dd4dfe82115f88d238e26a",
+            EntryKind::Succeeded => "128af8c44e194efa8385f980fe717b21",
+            EntryKind::Failed => "3086ac4c1a9940a19cc07b296e6e21b7",
+            EntryKind::Queued => "ee58868ee7914c79b4706feb00f964f8",
+            EntryKind::Slow => "090bad30d04b4c2bb300cb110d490fde",
+            EntryKind::Warning => "bee7200773274a8292b50e9c643a0d48",
+            EntryKind::OwnError => "03f498d8192141f1b3dec0bf7a1389f8",
+            EntryKind::Bypassed => "13010d6ca3dd4dfe82115f88d238e26a",
         }
     }
 
     const fn level(self) -> Level {
         match self {
-            Kind::Succeeded | Kind::Queued => Level::Notice,
-            Kind::Slow | Kind::Warning | Kind::Bypassed => Level::Warning,
-            Kind::Failed | Kind::Trouble => Level::Error,
+            EntryKind::Succeeded | EntryKind::Queued => Level::Notice,
+            EntryKind::Slow | EntryKind::Warning | EntryKind::Bypassed => Level::Warning,
+            EntryKind::Failed | EntryKind::OwnError => Level::Error,
         }
     }
 }
@@ -84,10 +84,10 @@ enum Level {
     Error,
 }
 
-/// One entry.
+/// One entry of the journal.
 #[derive(Debug)]
-struct Entry {
-    kind: Kind,
+struct JournalEntry {
+    kind: EntryKind,
     execution: Execution,
     event: Option<String>,
     hook: Option<String>,
@@ -96,32 +96,32 @@ struct Entry {
     message: String,
 }
 
-/// Collects entries, and hands them to the thread once there is one.
+/// Collects entries, and passes them to the thread once it runs.
 #[derive(Default)]
 pub(crate) struct Journal {
-    early: Vec<Entry>,
+    early: Vec<JournalEntry>,
     thread: Option<Thread>,
-    /// What must not stand in an entry.
+    /// The passwords that must not be in an entry.
     secrets: Secrets,
-    /// Entries so far.
+    /// The number of entries so far.
     added: u64,
-    /// Those of them that the thread is done with.
+    /// The number of entries that the thread has written.
     written: Arc<AtomicU64>,
 }
 
 struct Thread {
-    entries: Sender<Entry>,
+    entries: Sender<JournalEntry>,
     done: Receiver<()>,
 }
 
 impl Journal {
-    fn add(&mut self, mut entry: Entry) {
+    fn add(&mut self, mut entry: JournalEntry) {
         if let Cow::Owned(masked) = self.secrets.mask_text(&entry.message) {
             entry.message = masked;
         }
         self.added += 1;
         match &self.thread {
-            // a thread that is gone has no journal to write to
+            // the thread ends only where there is no journal
             Some(thread) => drop(thread.entries.send(entry)),
             None => self.early.push(entry),
         }
@@ -146,20 +146,20 @@ impl Journal {
         }
     }
 
-    /// Keeps the passwords of a document out of all entries.
-    pub(crate) fn hide(&mut self, document: &[u8]) {
+    /// Adds the passwords of a document to those that are masked in all entries.
+    pub(crate) fn add_secrets_of(&mut self, document: &[u8]) {
         self.secrets.add(document);
     }
 
-    /// Waits a little for what is under way. Returns how many entries aren't written by then: they
-    /// are lost.
+    /// Waits a little for the thread. Returns the number of entries that aren't written by then; they are
+    /// lost.
     pub(crate) fn finish(mut self) -> u64 {
         if !self.early.is_empty() {
             self.start();
         }
         if let Some(Thread { entries, done }) = self.thread {
             drop(entries);
-            let _ = watchdog::wait(|| done.recv_timeout(PATIENCE));
+            let _ = watchdog::wait(|| done.recv_timeout(FINISH_TIMEOUT));
         }
         self.added.saturating_sub(self.written.load(Ordering::Relaxed))
     }
@@ -167,7 +167,7 @@ impl Journal {
 
 impl Observer for Journal {
     fn observe(&mut self, execution: &Execution, notice: &Notice<'_>) {
-        let entry = |kind, hook: Option<&str>, message| Entry {
+        let entry = |kind, hook: Option<&str>, message| JournalEntry {
             kind,
             execution: execution.clone(),
             event: None,
@@ -186,7 +186,7 @@ impl Observer for Journal {
                     "{label} is still running after a third of its {}",
                     verdict::seconds(*limit)
                 );
-                self.add(entry(Kind::Slow, Some(label), words));
+                self.add(entry(EntryKind::Slow, Some(label), words));
             }
             Notice::Finished(run) => {
                 let (kind, message) = describe(run);
@@ -206,17 +206,21 @@ impl Observer for Journal {
                 }
             }
             Notice::Warning { label, words } => {
-                self.add(entry(Kind::Warning, Some(label), format!("{label}: {words}")));
+                self.add(entry(EntryKind::Warning, Some(label), format!("{label}: {words}")));
             }
-            Notice::OwnError(words) => self.add(entry(Kind::Trouble, None, (*words).to_owned())),
-            Notice::Bypassed(words) => self.add(entry(Kind::Bypassed, None, (*words).to_owned())),
+            Notice::OwnError(words) => {
+                self.add(entry(EntryKind::OwnError, None, (*words).to_owned()))
+            }
+            Notice::Bypassed(words) => {
+                self.add(entry(EntryKind::Bypassed, None, (*words).to_owned()))
+            }
         }
     }
 }
 
-fn describe(run: &HookRun) -> (Kind, String) {
+fn describe(run: &HookRun) -> (EntryKind, String) {
     if let Some(failure) = &run.failure {
-        return (Kind::Failed, failure.line());
+        return (EntryKind::Failed, failure.line());
     }
     let took = run.ended.as_ref().map(|ended| verdict::seconds(ended.duration)).unwrap_or_default();
     let changed = if run.change == Change::Taken { ", and changed the document" } else { "" };
@@ -225,20 +229,20 @@ fn describe(run: &HookRun) -> (Kind, String) {
         Some(_) => "is over",
         None => {
             return (
-                Kind::Queued,
+                EntryKind::Queued,
                 format!("{} is queued, to run when libvirt has its answer", run.label),
             );
         }
     };
-    (Kind::Succeeded, format!("{} {what} after {took}{changed}", run.label))
+    (EntryKind::Succeeded, format!("{} {what} after {took}{changed}", run.label))
 }
 
-fn write_all(entries: &Receiver<Entry>, written: &AtomicU64) {
+fn write_all(entries: &Receiver<JournalEntry>, written: &AtomicU64) {
     if std::env::var_os(internal::NO_JOURNAL).is_some() {
         written.store(u64::MAX, Ordering::Relaxed);
         return;
     }
-    // a host without a journal loses nothing that it could have had
+    // on a host without a journal no entry counts as lost
     let layer = tracing_journald::layer();
     let Ok(layer) = layer else {
         if !Path::new(SOCKET).exists() {
@@ -255,9 +259,9 @@ fn write_all(entries: &Receiver<Entry>, written: &AtomicU64) {
     });
 }
 
-fn write(entry: &Entry) {
+fn write(entry: &JournalEntry) {
     let message_id = entry.kind.message_id();
-    // the macro wants its level as a constant
+    // the macro needs its level as a constant
     macro_rules! emit {
         ($level:expr) => {
             tracing::event!(
@@ -290,10 +294,10 @@ mod tests {
 
     #[test]
     fn every_kind_has_an_id_of_its_own() {
-        for (index, kind) in Kind::ALL.iter().enumerate() {
+        for (index, kind) in EntryKind::ALL.iter().enumerate() {
             let id = kind.message_id();
             assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
-            assert!(!Kind::ALL[..index].iter().any(|other| other.message_id() == id), "{id}");
+            assert!(!EntryKind::ALL[..index].iter().any(|other| other.message_id() == id), "{id}");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Passwords, kept out of what is kept.
+//! Masks passwords in everything that is kept.
 //!
 //! libvirt writes them as an attribute `passwd` (of `graphics`, in what it gives to filter calls)
 //! and in single quotes; a hook that edits or prints a document may use others, put white space
-//! round the `=`, or escape the quotes. What it prints may have been through a shell's trace, HTML
-//! or JSON: so the values of the call's own documents are masked wherever they stand, too, also in
-//! base64 and in URLs, and where output was cut off inside of one, what is left of it.
+//! round the `=`, or escape the quotes. Its output may come from a shell's trace, or be HTML or JSON. So
+//! the values from the call's own documents are masked wherever they are, also in base64 and in URLs, and
+//! also where only a part is left because output was cut off.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -16,21 +16,21 @@ use super::needles::{Needles, Span, Symbol};
 use crate::process::capture::Capture;
 
 const NAME: &[u8] = b"passwd";
-/// What stands in for each.
+/// The replacement for each value.
 const MASK: &[u8] = b"***";
 
-/// Bytes with the value of every `passwd=` replaced.
+/// Replaces the value of every `passwd=`.
 pub fn passwords(bytes: &[u8]) -> Cow<'_, [u8]> {
     let mut spans: Vec<Span> = Vec::new();
     let mut values = Values::new(bytes);
-    // what closes the values so far ends here, and stays: else it would be missed the next time
+    // the end of the last closing quote, which stays: else the next search would miss it
     let mut closed = 0;
     let mut is_unquoted = false;
     while let Some(Value { begin, end, closing }) = values.next() {
         let begin = begin.max(closed);
         match spans.last_mut() {
             _ if begin >= end => {}
-            // with nothing between them they are one, and end as the first one does
+            // adjacent values are one, which ends as the first one does
             Some((_, last)) if *last == begin => {
                 *last = if is_unquoted { values.end(end, UNQUOTED) } else { end };
                 closed = closed.max(*last);
@@ -45,7 +45,7 @@ pub fn passwords(bytes: &[u8]) -> Cow<'_, [u8]> {
     without(Cow::Borrowed(bytes), spans)
 }
 
-/// The same of text.
+/// Replaces the value of every `passwd=` in text.
 pub(crate) fn text(text: &str) -> Cow<'_, str> {
     match passwords(text.as_bytes()) {
         Cow::Borrowed(_) => Cow::Borrowed(text),
@@ -53,46 +53,47 @@ pub(crate) fn text(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The passwords of a call's documents.
+/// The passwords from a call's documents.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
-    /// As they stand in documents, and as they are meant.
+    /// The values as they are written in documents, and decoded.
     values: Vec<Vec<u8>>,
-    /// Made when they are first looked for.
+    /// Built at the first search.
     search: OnceCell<Search>,
 }
 
-/// What is looked for.
+/// The words to search for.
 #[derive(Clone, Debug)]
 struct Search {
-    /// The values; of long ones the beginning.
+    /// The values; only the beginning of long ones.
     plain: Needles,
-    /// What is sure to stand in the base64 form of bytes that hold a value, wherever it begins.
+    /// The characters that the base64 form of bytes with a value always has, wherever the value begins.
     base64: Needles,
-    /// The ends of values with a quote behind them, read from there.
+    /// The ends of values with a quote after them, in reverse.
     rests: Needles,
     has_spaces: bool,
 }
 
-/// What is shorter would be found in everything; where it stands as a `passwd=` it is masked even so.
-const SHORTEST: usize = 4;
+/// The minimal length of a value to search for, in bytes: shorter ones would match everywhere. After
+/// `passwd=` they are masked too.
+const MIN_VALUE_BYTES: usize = 4;
 
-/// So many values are looked for outside of their attributes, and of each so many bytes, from which on
-/// it is followed: libvirt's own passwords are far fewer and shorter, and a call must not wait for a
-/// document that was made to be slow. Where they stand as a `passwd=` all are masked.
-const MOST: usize = 64;
+/// The limits of the search outside of attributes: the number of values, and the searched bytes of each;
+/// after a match the rest of a long value is compared. libvirt's own passwords are far fewer and shorter,
+/// and a call must not wait for a document that was made to be slow. After `passwd=` all are masked.
+const MAX_VALUES: usize = 64;
 const MAX_LOOKED_FOR_BYTES: usize = 256;
 
 impl Secrets {
-    /// Adds those of a document.
+    /// Adds the passwords of a document.
     pub fn add(&mut self, document: &[u8]) {
         for Value { begin, end, .. } in Values::new(document) {
-            if self.values.len() >= MOST {
+            if self.values.len() >= MAX_VALUES {
                 break;
             }
             let written = document.get(begin..end).unwrap_or_default();
             for value in [written.to_vec(), unescaped(written)] {
-                if value.len() >= SHORTEST && !self.values.contains(&value) {
+                if value.len() >= MIN_VALUE_BYTES && !self.values.contains(&value) {
                     self.values.push(value);
                 }
             }
@@ -113,8 +114,8 @@ impl Secrets {
         })
     }
 
-    /// Bytes without any of them, and without the value of any `passwd=`. In one pass for each form,
-    /// however many they are.
+    /// Masks all values, and the value of every `passwd=`. Takes one pass for each form, however many
+    /// values there are.
     pub fn mask<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let masked = passwords(bytes);
         if self.values.is_empty() {
@@ -127,7 +128,7 @@ impl Secrets {
         let masked = without(masked, spans);
         match masked {
             Cow::Borrowed(_) => masked,
-            // a name may have come free that was a part of a longer one
+            // masking may have made a new `passwd`, which was a part of a longer name
             Cow::Owned(masked) => Cow::Owned(passwords(&masked).into_owned()),
         }
     }
@@ -139,7 +140,7 @@ impl Secrets {
         }
     }
 
-    /// What a hook printed, as far as it was kept.
+    /// Masks the output of a hook, as far as it was kept.
     pub fn mask_stream(&self, stream: &Capture) -> Vec<u8> {
         let (head, left_out, tail) = stream.parts();
         if left_out == 0 {
@@ -151,7 +152,7 @@ impl Secrets {
         kept
     }
 
-    /// Bytes that were cut off, without a beginning of a password at their end.
+    /// Removes the beginning of a password from the end of bytes that were cut off.
     fn without_beginning<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         if self.values.is_empty() {
             return bytes;
@@ -159,11 +160,11 @@ impl Secrets {
         let end = &bytes[bytes.len().saturating_sub(MAX_LOOKED_FOR_BYTES)..];
         let mut length = 0;
         self.search().plain.follow(end.iter().copied(), &mut |read| length = read);
-        if length < SHORTEST - 1 { bytes } else { &bytes[..bytes.len() - length] }
+        if length < MIN_VALUE_BYTES - 1 { bytes } else { &bytes[..bytes.len() - length] }
     }
 
-    /// Where values stand: as they are, and as the percent encoding of URLs and forms has them,
-    /// whichever of their characters it has encoded.
+    /// Finds values: unchanged, and in the percent encoding of URLs and forms, whichever of their
+    /// characters are encoded.
     fn values_in(&self, bytes: &[u8]) -> Vec<Span> {
         let search = self.search();
         let mut spans = self.followed(bytes, plainly(bytes));
@@ -176,7 +177,7 @@ impl Secrets {
         spans
     }
 
-    /// Where values are found; a long one as far as it goes on behind what is looked for of it.
+    /// Finds values in symbols; the match of a long value includes its rest, as far as it is there.
     fn followed(&self, bytes: &[u8], symbols: impl Iterator<Item = Symbol>) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
         let mut covered = 0;
@@ -191,15 +192,14 @@ impl Secrets {
         spans
     }
 
-    /// How much of these bytes goes on with a value that begins like this.
+    /// Returns how many of these bytes continue a value with this beginning.
     fn continued(&self, begin: &[u8], bytes: &[u8]) -> usize {
         let rests = self.values.iter().filter_map(|value| value.strip_prefix(begin));
         let same = |rest: &[u8]| rest.iter().zip(bytes).take_while(|(a, b)| a == b).count();
         rests.map(same).max().unwrap_or_default()
     }
 
-    /// Where values stand in what has been through base64: they alone, or bytes with them inside,
-    /// lines broken or not.
+    /// Finds values in base64: alone or inside of other bytes, with line breaks or not.
     fn base64_in(&self, bytes: &[u8]) -> Vec<Span> {
         let mut spans = Vec::new();
         let symbols = plainly(bytes).filter(|(byte, _)| !matches!(byte, b'\n' | b'\r'));
@@ -209,15 +209,15 @@ impl Secrets {
         spans
     }
 
-    /// Where a line, or what follows a colon, begins with the rest of a password and the quote behind
-    /// it: the beginning was cut off.
+    /// Finds the end of a password and the quote after it, at the beginning of a line or after a colon:
+    /// the beginning was cut off.
     fn rests_in(&self, bytes: &[u8]) -> Vec<Span> {
         let mut spans = Vec::new();
         let mut at = bytes.len();
         self.search().rests.follow(bytes.iter().rev().copied(), &mut |read| {
             at -= 1;
-            // with the quote
-            if read > SHORTEST - 1 && begins_anew(bytes, at) {
+            // the quote counts too
+            if read > MIN_VALUE_BYTES - 1 && begins_anew(bytes, at) {
                 spans.push((at, at + read - 1));
             }
         });
@@ -226,26 +226,26 @@ impl Secrets {
     }
 }
 
-/// What stands behind a password where its beginning was cut off.
+/// The bytes after a password whose beginning was cut off.
 const QUOTES: [u8; 4] = *b"'\"\\&";
 
-/// What is looked for of a value.
+/// Returns the part of a value to search for.
 fn begin(value: &[u8]) -> &[u8] {
     &value[..value.len().min(MAX_LOOKED_FOR_BYTES)]
 }
 
-/// Whether text begins here, or begins anew.
+/// Tells whether this is the beginning of the text, of a line, or follows a colon.
 fn begins_anew(bytes: &[u8], at: usize) -> bool {
     let before = bytes.get(..at).unwrap_or_default();
     before.is_empty() || before.ends_with(b"\n") || before.ends_with(b": ")
 }
 
-/// Bytes as they are.
+/// Returns bytes unchanged, as symbols.
 fn plainly(bytes: &[u8]) -> impl Iterator<Item = Symbol> {
     bytes.iter().enumerate().map(|(at, byte)| (*byte, (at, at + 1)))
 }
 
-/// Bytes as the percent encoding means them, with a meaning for `+`.
+/// Decodes the percent encoding; `plus` is the meaning of `+`.
 fn percent_decoded(bytes: &[u8], plus: u8) -> impl Iterator<Item = Symbol> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -262,8 +262,8 @@ fn percent_decoded(bytes: &[u8], plus: u8) -> impl Iterator<Item = Symbol> {
     })
 }
 
-/// What base64 makes of a value, whatever stands before and behind it: the characters that have
-/// nothing but its bits, for each of the three places at which it can begin.
+/// Encodes a value in base64 for each of the three positions at which it can begin. Only the characters
+/// that depend on nothing but the value are returned.
 fn in_base64(value: &[u8]) -> Vec<Vec<u8>> {
     let coded = |before: usize| {
         let padded = [&[0; 2][..before], value].concat();
@@ -273,7 +273,7 @@ fn in_base64(value: &[u8]) -> Vec<Vec<u8>> {
         let end = padded.len() * 8 / 6;
         code.get(first..end).unwrap_or_default().to_vec()
     };
-    let all = (0..3).map(coded).filter(|code| code.len() >= SHORTEST);
+    let all = (0..3).map(coded).filter(|code| code.len() >= MIN_VALUE_BYTES);
     // the alphabet of URLs has other characters for two of the values
     let of_urls = |code: &Vec<u8>| -> Vec<u8> {
         let other = |byte: &u8| match byte {
@@ -286,7 +286,8 @@ fn in_base64(value: &[u8]) -> Vec<Vec<u8>> {
     all.flat_map(|code| [of_urls(&code), code]).collect()
 }
 
-/// With the characters of base64 on both sides, on other lines too: they have a few bits of it.
+/// Extends a span by one base64 character on both sides, also over line breaks: they contain a few bits
+/// of the value.
 fn with_neighbours(bytes: &[u8], (begin, end): Span) -> Span {
     let is_coded = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
     let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
@@ -300,7 +301,7 @@ fn with_neighbours(bytes: &[u8], (begin, end): Span) -> Span {
     (first.unwrap_or(begin), last.map_or(end, |at| end + at + 1))
 }
 
-/// Adds a span; those that it begins before are parts of it.
+/// Adds a span, and merges it with those that overlap.
 fn add(spans: &mut Vec<Span>, (mut begin, mut end): Span) {
     while let Some(&(first, last)) = spans.last().filter(|(_, last)| *last > begin) {
         (begin, end) = (begin.min(first), end.max(last));
@@ -309,14 +310,14 @@ fn add(spans: &mut Vec<Span>, (mut begin, mut end): Span) {
     spans.push((begin, end));
 }
 
-/// Bytes with the mask in place of these spans, those that overlap being one.
+/// Replaces these spans by the mask. Overlapping spans count as one.
 fn without(bytes: Cow<'_, [u8]>, mut spans: Vec<Span>) -> Cow<'_, [u8]> {
     if spans.is_empty() {
         return bytes;
     }
     spans.sort_unstable();
     let mut masked = Vec::with_capacity(bytes.len());
-    // what lies before it is in `masked`
+    // everything before this is in `masked`
     let mut done = 0;
     for (begin, end) in spans {
         if begin >= done {
@@ -329,15 +330,14 @@ fn without(bytes: Cow<'_, [u8]>, mut spans: Vec<Span>) -> Cow<'_, [u8]> {
     Cow::Owned(masked)
 }
 
-/// A value as it is meant: XML's references taken for what they stand for.
+/// Decodes XML's references in a value.
 fn unescaped(value: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(value);
     quick_xml::escape::unescape(&text)
         .map_or_else(|_| value.to_vec(), |text| text.into_owned().into_bytes())
 }
 
-/// The next place where the name stands as a whole: not in `passwdValidTo`, nor as the end of a
-/// longer name.
+/// Finds the next place with exactly this name: not `passwdValidTo`, and not the end of a longer name.
 fn find(bytes: &[u8], from: usize) -> Option<usize> {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     let mut at = from;
@@ -351,21 +351,21 @@ fn find(bytes: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// A value of a `passwd=`, in bytes from the beginning.
+/// The position of the value of a `passwd=`, in bytes.
 struct Value {
     begin: usize,
-    /// That of the bytes where nothing closes it.
+    /// The end of the bytes, if nothing closes the value.
     end: usize,
     closing: &'static [u8],
 }
 
-/// All values, in the order in which they begin. They may overlap: a guest's title may have the name
-/// with a quote behind it, and what closes that may be the quote that opens a password.
+/// Finds all values, sorted by their beginnings. They may overlap: a guest's title may contain the name
+/// with a quote, and the quote that closes it may be the one that opens a password.
 struct Values<'a> {
     bytes: &'a [u8],
-    /// Where the next name is looked for.
+    /// The position of the next search.
     at: usize,
-    /// Where each kind of closing was found last: what was searched isn't searched again.
+    /// The last position of each kind of closing, so that nothing is searched twice.
     ends: Vec<(&'static [u8], usize)>,
 }
 
@@ -389,7 +389,7 @@ impl<'a> Values<'a> {
         Values { bytes, at: 0, ends: Vec::new() }
     }
 
-    /// Where a value ends.
+    /// Returns the end of a value.
     fn end(&mut self, begin: usize, closing: &'static [u8]) -> usize {
         let known = self.ends.iter().position(|(known, _)| *known == closing);
         let last = known.and_then(|known| self.ends.get(known)).map(|(_, end)| *end);
@@ -412,10 +412,10 @@ impl<'a> Values<'a> {
     }
 }
 
-/// The closing of a shell's assignment, or of an attribute of no XML.
+/// Marks a value without quotes: in a shell, or in an attribute that is not XML.
 const UNQUOTED: &[u8] = b"";
 
-/// Where the value begins of a name that ends at `at`, and what closes it.
+/// Returns the beginning of the value after a name that ends at `at`, and the bytes that close it.
 fn opening(bytes: &[u8], at: usize) -> Option<(usize, &'static [u8])> {
     let skip_space = |mut at: usize| {
         while bytes.get(at).is_some_and(u8::is_ascii_whitespace) {
@@ -532,7 +532,7 @@ mod tests {
         let long = "x".repeat(1 << 20);
         let many: String = (0..100_000).map(|n| format!("<g passwd='pass{n}'/>")).collect();
         secrets.add(format!("<g passwd='{long}'/>{many}").as_bytes());
-        assert!(secrets.values.len() <= MOST + 1);
+        assert!(secrets.values.len() <= MAX_VALUES + 1);
         let lines = "xxx\n".repeat(80_000);
         assert_eq!(secrets.mask_text(&lines), lines);
         assert!(!secrets.mask_text(&format!("a {long} b")).contains("xxxx"));

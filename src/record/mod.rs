@@ -1,4 +1,4 @@
-//! What is kept of calls: in memory while they run, then on the disk, and in the journal.
+//! Records of calls: in memory while a call runs, later on disk; and entries in the journal.
 
 pub(crate) mod counters;
 pub(crate) mod form;

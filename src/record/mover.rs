@@ -1,6 +1,6 @@
-//! Takes records from the runtime directory to the state directory, and away when their time is
-//! over: in a process that libvirt doesn't wait for. The state directory's disk may be slow, full
-//! or gone; then they stay where they are, as long as there is room.
+//! Moves records from the runtime directory to the state directory, and removes old ones, in a process
+//! that libvirt doesn't wait for. The disk of the state directory may be slow, full or gone; then records
+//! stay in the runtime directory, as long as there is room.
 
 use std::fs;
 use std::io;
@@ -9,9 +9,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::counters::Counters;
-use super::form::{Head, State};
-use super::recorder::Place;
-use super::retention::{self, Kept};
+use super::form::{RecordHead, RecordState};
+use super::recorder::RecordPlace;
+use super::retention::{self, KeptRecord};
 use super::spool::{self, Spool};
 use super::store::{self, Store};
 use crate::config::Settings;
@@ -23,97 +23,98 @@ use crate::state::format::NewerFormat;
 use crate::state::trash::{Trash, TrashLimits};
 use crate::state::{Dir, DirPresence};
 
-/// Where systemd keeps that the path unit for records is enabled: then it starts the mover.
+/// The link that exists while the path unit for records is enabled: then systemd starts the mover.
 const PATH_UNIT: &str = "/etc/systemd/system/paths.target.wants/hookmux-prune.path";
-/// What the path unit watches, and whose settings its service follows.
+/// The directory that the path unit watches, and the hooks directory for the settings of its service.
 const UNIT_RUNTIME_DIR: &str = "/run/hookmux";
 const UNIT_HOOKS_DIR: &str = "/etc/libvirt/hooks";
 
-/// When so many wait, nobody is taken to look after them.
-const UNITS_BATCH: u64 = 100;
+/// The number of waiting records from which on the unit counts as not working.
+const UNIT_MAX_WAITING: u64 = 100;
 
-/// Records that are moved between two looks at the counters.
-const BATCH: usize = 256;
-/// How long a mover that lingers waits for more, and how often it then finds nothing before it ends.
-const PAUSE: Duration = Duration::from_secs(1);
-const IDLE_ROUNDS: u32 = 3;
-/// How long one who moves is waited for: the disk may be slow.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// A mover that lingers looks this often for records whose time is over.
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
-/// What is later than now by more than this is from a clock that was wrong.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(3600);
-/// After a mover could do nothing, no call starts another one for this long.
-const STUCK_FOR: Duration = Duration::from_secs(30);
+/// The number of records in a batch; the counters are written after each batch.
+const MAX_BATCH_RECORDS: usize = 256;
+/// The interval at which a lingering mover looks for more records, and the number of looks without any
+/// before it ends.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+const MAX_IDLE_ROUNDS: u32 = 3;
+/// The time limit of the wait for another mover: the disk may be slow.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+/// The interval at which a lingering mover removes old records.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+/// A record that is later than now by more than this is from a wrong clock.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);
+/// The time without a new mover after one could not move anything.
+const STUCK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Held by a mover that lingers, for as long as it does.
-const MOVER: &str = ".mover";
-/// Held by whoever moves, while it does.
-const MOVING: &str = ".moving";
-const STUCK: &str = ".stuck";
-const PRUNED: &str = ".pruned";
+/// The lock of a lingering mover.
+const MOVER_LOCK: &str = ".mover";
+/// The lock of any mover, while it moves.
+const MOVING_LOCK: &str = ".moving";
+const STUCK_FILE: &str = ".stuck";
+const PRUNED_FILE: &str = ".pruned";
 
-/// What has been done.
+/// The result of moving and removing.
 #[derive(Debug, Default)]
-pub(crate) struct Tidied {
+pub(crate) struct MoverResult {
     pub moved: usize,
     pub lost: usize,
     pub pruned: usize,
-    /// Files and directories that hooks left, and that were removed.
+    /// The number of leftover files and directories of hooks that were removed.
     pub swept: usize,
-    /// Whether more of them are there.
+    /// Whether there are more of these leftovers.
     pub is_trash_left: bool,
-    /// Why some stay in the runtime directory.
+    /// Why some records stay in the runtime directory.
     pub stuck: Option<io::Error>,
-    /// The counters are a newer version's, which were left as they are: nothing was counted.
+    /// Set if nothing was counted, because a newer version wrote the counters.
     pub uncounted: Option<NewerFormat>,
 }
 
-/// What a mover removes at once of what hooks left, while who wants to move waits; and how often it
-/// does so: what makes new files all the time must not keep it there.
+/// The limits of one round of removing leftovers of hooks, during which other movers wait; and the limit
+/// of rounds: a program that makes new files all the time must not keep the mover busy.
 const ROUND: TrashLimits = TrashLimits { max_entries: 20_000, max_time: Duration::from_secs(1) };
 const MAX_ROUNDS: u32 = 60;
-/// The same for one who moves once.
+/// The same limits for `hookmux prune`.
 const LONG_ROUND: TrashLimits =
     TrashLimits { max_entries: 500_000, max_time: Duration::from_secs(20) };
 
-/// Whether the last mover could do nothing.
+/// Tells whether the last mover could not move anything.
 pub(crate) fn is_stuck(spool: &Spool) -> bool {
-    spool.base().entry_metadata(STUCK).is_ok()
+    spool.base().entry_metadata(STUCK_FILE).is_ok()
 }
 
-/// Starts a mover for what a call has left, unless one is there, or systemd sees to it.
-pub(crate) fn start_if_needed(hooks_dir: &Path, place: &Place) {
+/// Starts a mover for the records of a call, unless one runs, or systemd starts it.
+pub(crate) fn start_if_needed(hooks_dir: &Path, place: &RecordPlace) {
     let spool = &place.spool;
-    let is_recent = |time: SystemTime| time.elapsed().is_ok_and(|age| age < STUCK_FOR);
-    let stuck = spool.base().entry_metadata(STUCK).and_then(|file| file.modified());
+    let is_recent = |time: SystemTime| time.elapsed().is_ok_and(|age| age < STUCK_INTERVAL);
+    let stuck = spool.base().entry_metadata(STUCK_FILE).and_then(|file| file.modified());
     if stuck.is_ok_and(is_recent) {
         return;
     }
-    // a unit that is enabled may not have been started, or have failed
-    if is_the_units(hooks_dir, spool) && spool.count_since_move() < UNITS_BATCH {
+    // an enabled unit may not run, or have failed
+    if is_the_units(hooks_dir, spool) && spool.count_since_move() < UNIT_MAX_WAITING {
         return;
     }
     start_one(hooks_dir, spool);
 }
 
 fn start_one(hooks_dir: &Path, spool: &Spool) {
-    if let Ok(Some(lock)) = lock(spool, MOVER) {
+    if let Ok(Some(lock)) = lock(spool, MOVER_LOCK) {
         drop(lock);
-        // what isn't moved now is moved after the next call
+        // if this fails, the next call starts a mover
         let _ = background::start(hooks_dir, internal::START_MOVER);
     }
 }
 
-/// The same where a host has just been started: what the last boot left is looked at. Also where
-/// hooks have left files, which the unit for records doesn't wait for.
+/// Starts a mover if there are leftovers: records of the last boot at the start of a host, or files that
+/// hooks left, for which the unit for records doesn't start.
 pub(crate) fn start(hooks_dir: &Path, settings: &Settings) {
     let spool = Spool::new(&settings.runtime_dir);
     if !Trash::new(&settings.runtime_dir).is_empty() {
         let _ = spool.make();
         start_one(hooks_dir, &spool);
     } else if matches!(spool.base().judge(), Ok(DirPresence::Present)) {
-        let place = Place { spool, state_dir: settings.state_dir.clone() };
+        let place = RecordPlace { spool, state_dir: settings.state_dir.clone() };
         start_if_needed(hooks_dir, &place);
     }
 }
@@ -124,33 +125,34 @@ fn is_the_units(hooks_dir: &Path, spool: &Spool) -> bool {
         && Path::new(PATH_UNIT).exists()
 }
 
-/// One of the two locks; `None` where somebody has it.
+/// Takes one of the two locks. Returns `None` where another process has it.
 fn lock(spool: &Spool, name: &str) -> io::Result<Option<FileLock>> {
     locks::try_lock(spool.base().append(name)?)
 }
 
-/// Takes the place of a mover that lingers: calls start none meanwhile. `None` where somebody has it.
+/// Takes the lock of the lingering mover, so that calls start none. Returns `None` where another process
+/// has it.
 ///
 /// # Errors
 /// The runtime directory can't be used.
 pub(crate) fn hold(runtime_dir: &Dir) -> io::Result<Option<FileLock>> {
     let spool = Spool::new(runtime_dir);
     spool.make()?;
-    lock(&spool, MOVER)
+    lock(&spool, MOVER_LOCK)
 }
 
-/// Moves, and waits for more until it has been quiet for a while; prunes now and then.
+/// Moves records until none have come for a while; removes old ones now and then.
 ///
 /// # Errors
 /// The runtime directory can't be used.
-pub(crate) fn linger(settings: &Settings) -> io::Result<Tidied> {
+pub(crate) fn linger(settings: &Settings) -> io::Result<MoverResult> {
     let mover = Mover::new(settings);
-    let mut sum = Tidied::default();
+    let mut sum = MoverResult::default();
     let mut rounds = 0;
     loop {
-        let Some(lock) = lock(&mover.spool, MOVER)? else { return Ok(sum) };
+        let Some(lock) = lock(&mover.spool, MOVER_LOCK)? else { return Ok(sum) };
         let mut idle = 0;
-        while idle < IDLE_ROUNDS {
+        while idle < MAX_IDLE_ROUNDS {
             let mut swept = 0;
             if rounds < MAX_ROUNDS {
                 let emptied = mover.exclusively(|mover| mover.trash.empty(ROUND))?;
@@ -165,28 +167,28 @@ pub(crate) fn linger(settings: &Settings) -> io::Result<Tidied> {
             sum.uncounted = done.uncounted.or(sum.uncounted);
             if done.stuck.is_some() {
                 sum.stuck = done.stuck;
-                // whoever starts movers for what is there would start the next one at once
-                thread::sleep(STUCK_FOR);
+                // else the path unit would start the next mover at once
+                thread::sleep(STUCK_INTERVAL);
                 return Ok(sum);
             }
-            thread::sleep(PAUSE);
+            thread::sleep(POLL_INTERVAL);
         }
         if mover.is_prune_due() {
             sum.pruned += mover.exclusively(Mover::prune)?;
         }
         drop(lock);
-        // a call that came while the lock was held has started nobody
+        // a call that came while the lock was held has not started a mover
         if mover.spool.done_ids().is_empty() {
             return Ok(sum);
         }
     }
 }
 
-/// Moves and prunes once.
+/// Moves records and removes old ones once.
 ///
 /// # Errors
 /// The runtime directory can't be used.
-pub(crate) fn tidy(settings: &Settings) -> io::Result<Tidied> {
+pub(crate) fn move_and_prune(settings: &Settings) -> io::Result<MoverResult> {
     let mover = Mover::new(settings);
     mover.spool.make()?;
     mover.exclusively(|mover| {
@@ -194,25 +196,25 @@ pub(crate) fn tidy(settings: &Settings) -> io::Result<Tidied> {
         done.pruned = mover.prune();
         let emptied = mover.trash.empty(LONG_ROUND);
         (done.swept, done.is_trash_left) = (emptied.removed, emptied.is_left);
-        // where there was nothing to move
+        // also reported where there was nothing to move
         done.stuck = done.stuck.or_else(|| mover.store.base().judge().err());
         done
     })
 }
 
-/// Whether what lies in a record's place isn't one, whoever looks.
-fn is_odd(error: &io::Error) -> bool {
+/// Tells whether an error means that the file is not a record.
+fn is_not_a_record(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData || error.raw_os_error() == Some(libc::EISDIR)
 }
 
-/// Puts something aside, so that it holds nobody up.
+/// Renames a file, so that it doesn't stop the mover.
 fn put_aside(done: &Dir, id: &str) -> io::Result<()> {
     fs::rename(done.file(id)?, done.file(format!("{id}.odd"))?)
 }
 
-/// Whether bytes may be the record of this id: one of a newer version can't be asked.
+/// Tells whether bytes may be the record with this id. A record of a newer version may be.
 fn is_of(bytes: &[u8], id: &str) -> bool {
-    Head::decode(first_line(bytes)).is_none_or(|head| head.id == id)
+    RecordHead::decode(first_line(bytes)).is_none_or(|head| head.id == id)
 }
 
 fn first_line(bytes: &[u8]) -> &[u8] {
@@ -236,26 +238,29 @@ impl Mover<'_> {
         }
     }
 
-    /// Does something that only one may do at a time; who is at it is waited for.
+    /// Does work under the lock of movers, and waits for it.
     fn exclusively<T>(&self, work: impl FnOnce(&Self) -> T) -> io::Result<T> {
         let mut waited = Duration::ZERO;
         loop {
-            if let Some(_lock) = lock(&self.spool, MOVING)? {
+            if let Some(_lock) = lock(&self.spool, MOVING_LOCK)? {
                 return Ok(work(self));
             }
-            if waited >= PATIENCE {
-                return Err(io::Error::new(io::ErrorKind::ResourceBusy, "somebody is at it"));
+            if waited >= LOCK_TIMEOUT {
+                return Err(io::Error::new(
+                    io::ErrorKind::ResourceBusy,
+                    "another hookmux is moving records",
+                ));
             }
-            thread::sleep(PAUSE / 20);
-            waited += PAUSE / 20;
+            thread::sleep(POLL_INTERVAL / 20);
+            waited += POLL_INTERVAL / 20;
         }
     }
 
-    fn move_all(&self) -> Tidied {
-        let mut done = Tidied { lost: self.find_lost(), ..Tidied::default() };
+    fn move_all(&self) -> MoverResult {
+        let mut done = MoverResult { lost: self.find_lost(), ..MoverResult::default() };
         if self.spool.done_ids().is_empty() {
             if is_stuck(&self.spool) {
-                let _ = self.spool.base().remove(STUCK);
+                let _ = self.spool.base().remove(STUCK_FILE);
             }
             return done;
         }
@@ -273,15 +278,15 @@ impl Mover<'_> {
         }
         self.spool.recount();
         match &done.stuck {
-            None => drop(self.spool.base().remove(STUCK)),
-            Some(_) => drop(self.spool.base().replace(STUCK, b"\n")),
+            None => drop(self.spool.base().remove(STUCK_FILE)),
+            Some(_) => drop(self.spool.base().replace(STUCK_FILE, b"\n")),
         }
         done
     }
 
-    /// Executions whose process is gone are over, whatever became of them.
+    /// Ends the records of executions whose process is dead.
     fn find_lost(&self) -> usize {
-        self.spool.remove_torn();
+        self.spool.remove_half_written();
         let mut lost = 0;
         for id in self.spool.running_ids() {
             let running = self.spool.running();
@@ -289,9 +294,9 @@ impl Mover<'_> {
             if head.process.is_alive() {
                 continue;
             }
-            // it may have come to its end between the two looks; now nobody writes any more
+            // the execution may have ended since the head was read; now nobody writes it any more
             let Ok(mut record) = store::read(running, &id) else { continue };
-            let is_lost = record.head.state == State::Running;
+            let is_lost = record.head.state == RecordState::Running;
             if self.spool.settle(&id, &mut record).is_ok() && is_lost {
                 lost += 1;
             }
@@ -299,10 +304,10 @@ impl Mover<'_> {
         lost
     }
 
-    /// One batch: kept in the new place, counted, and only then removed from the old one.
+    /// Moves one batch: written in the new place, counted, and only then removed from the old one.
     fn move_batch(&self, mut counters: Option<&mut Counters>) -> io::Result<usize> {
         let mut ids = self.spool.done_ids();
-        ids.truncate(BATCH);
+        ids.truncate(MAX_BATCH_RECORDS);
         if ids.is_empty() {
             return Ok(0);
         }
@@ -310,13 +315,13 @@ impl Mover<'_> {
             let done = self.spool.done();
             let bytes = match done.read(id, store::MAX_RECORD_BYTES) {
                 Ok(bytes) if is_of(&bytes, id) => bytes,
-                // nothing of ours, or a copy under another name
+                // not ours, or a copy under another name
                 Ok(_) => {
                     put_aside(done, id)?;
                     continue;
                 }
-                // nothing of ours: it is put aside, and holds nobody up
-                Err(error) if is_odd(&error) => {
+                // not ours
+                Err(error) if is_not_a_record(&error) => {
                     put_aside(done, id)?;
                     continue;
                 }
@@ -330,7 +335,7 @@ impl Mover<'_> {
             if counters.batch.contains(id) {
                 continue;
             }
-            if let Some(head) = Head::decode(first_line(&bytes)) {
+            if let Some(head) = RecordHead::decode(first_line(&bytes)) {
                 counters.add(&head);
             }
         }
@@ -346,50 +351,51 @@ impl Mover<'_> {
     }
 
     fn is_prune_due(&self) -> bool {
-        let last = self.store.base().entry_metadata(PRUNED).and_then(|file| file.modified());
-        // one in the future was noted by a clock that was wrong
-        let is_recent = |time: SystemTime| time.elapsed().is_ok_and(|age| age < PRUNE_EVERY);
+        let last = self.store.base().entry_metadata(PRUNED_FILE).and_then(|file| file.modified());
+        // a time in the future is from a wrong clock
+        let is_recent = |time: SystemTime| time.elapsed().is_ok_and(|age| age < PRUNE_INTERVAL);
         !last.is_ok_and(is_recent)
     }
 
-    /// Removes records whose time is over; returns how many.
+    /// Removes old records. Returns how many.
     fn prune(&self) -> usize {
-        let _ = self.store.base().replace(PRUNED, b"\n");
-        self.remove_torn();
+        let _ = self.store.base().replace(PRUNED_FILE, b"\n");
+        self.remove_half_written();
         let now = clock::unix_time();
-        let records: Vec<Kept> = self.store.newest().filter_map(|id| self.look(id, now)).collect();
-        let gone = retention::superfluous(&records, &self.settings.retention);
+        let records: Vec<KeptRecord> =
+            self.store.newest().filter_map(|id| self.look(id, now)).collect();
+        let gone = retention::to_be_removed(&records, &self.settings.retention);
         gone.iter().filter(|id| self.store.remove(id).is_ok()).count()
     }
 
-    fn look(&self, id: String, now: Duration) -> Option<Kept> {
+    fn look(&self, id: String, now: Duration) -> Option<KeptRecord> {
         let group = self.store.group(&id);
         let size = group.entry_metadata(&id).ok()?.len();
         let time = Duration::from_millis(ulid::unix_milliseconds(&id)?);
         let age = now.saturating_sub(time);
-        let is_future = time > now + CLOCKS_DIFFER;
+        let is_future = time > now + CLOCK_TOLERANCE;
         let head = store::read_head(&group, &id).ok();
         let hooks = match &head {
             Some(head) => head.hooks.iter().map(|hook| hook.hook.clone()).collect(),
-            // what can't be read, a newer version's, is let go by age and size alone
+            // for a record that can't be read, only age and size decide
             None => vec![id.clone()],
         };
-        // of the daemon's calls the object says nothing
+        // in calls of the daemon the object has no meaning
         let object = head.as_ref().filter(|head| head.driver != Driver::Daemon.name());
         let object = object.map(|head| {
             format!("{} {}", head.driver, head.uuid.as_deref().unwrap_or(&head.object))
         });
         let is_failure = head.is_some_and(|head| {
-            head.state == State::Lost || head.outcome.is_failure() || head.status != Some(0)
+            head.state == RecordState::Lost || head.outcome.is_failure() || head.status != Some(0)
         });
-        Some(Kept { id, hooks, object, is_failure, size, age, is_future })
+        Some(KeptRecord { id, hooks, object, is_failure, size, age, is_future })
     }
 
-    /// Files that a mover left when it died half-way.
-    fn remove_torn(&self) {
+    /// Removes temporary files of movers that died.
+    fn remove_half_written(&self) {
         let base = self.store.base();
-        spool::remove_torn(base);
+        spool::remove_half_written(base);
         let groups = self.store.groups().into_iter().map(|group| base.child(group));
-        groups.for_each(|group| spool::remove_torn(&group));
+        groups.for_each(|group| spool::remove_half_written(&group));
     }
 }

@@ -1,14 +1,14 @@
-//! Many words, found in one pass over bytes, whatever the words are (Aho and Corasick's automaton).
+//! Finds many words in one pass over bytes (the automaton of Aho and Corasick).
 
-/// Words up to this length can be looked for, in bytes.
+/// The length limit of a word, in bytes.
 pub(crate) const MAX_NEEDLE_BYTES: usize = 512;
 
 const ROOT: u32 = 0;
 
-/// A place in what is searched, by its beginning and its end.
+/// A range in the searched bytes: its beginning and its end.
 pub(crate) type Span = (usize, usize);
 
-/// What is read of the bytes: a byte as it is meant, and the place where it is written.
+/// One decoded byte, with the range in the searched bytes that it was decoded from.
 pub(crate) type Symbol = (u8, Span);
 
 /// Words to look for.
@@ -19,21 +19,21 @@ pub(crate) struct Needles {
     first: Vec<u32>,
 }
 
-/// What has been read of a word: as much as leads here from the root.
+/// A state of the automaton: the beginning of a word, as the path from the root.
 #[derive(Clone, Copy, Debug, Default)]
 struct Node {
     byte: u8,
     depth: u32,
-    /// Where its children begin and how many they are; in the order of their bytes.
+    /// The index of the first child and the number of children, which are sorted by their bytes.
     children: (u32, u32),
-    /// The longest end of what has been read that begins a word as well.
+    /// The node of the longest suffix that begins a word too.
     fallback: u32,
-    /// The longest word that ends here, in bytes; 0 for none.
+    /// The length of the longest word that ends here, in bytes; 0 for none.
     word: u32,
 }
 
 impl Needles {
-    /// Takes words in any order; what is longer than can be looked for is cut off at its end.
+    /// Builds the automaton. Words that are too long are cut off.
     pub(crate) fn new(words: impl IntoIterator<Item = Vec<u8>>) -> Needles {
         let mut words: Vec<Vec<u8>> = words.into_iter().collect();
         words.iter_mut().for_each(|word| word.truncate(MAX_NEEDLE_BYTES));
@@ -55,7 +55,7 @@ impl Needles {
         needles
     }
 
-    /// Adds the children of a node that these words lead to.
+    /// Adds the children of a node for these words.
     fn grow(
         &mut self,
         parent: u32,
@@ -91,7 +91,7 @@ impl Needles {
         }
     }
 
-    /// Finds the fallbacks. Nodes are in the order of their depth, so those of shorter ones are there.
+    /// Sets the fallbacks. Nodes are sorted by depth, so those of shorter words are set already.
     fn link(&mut self) {
         for parent in 0..number(self.nodes.len()) {
             let (begin, count) = self.node(parent).children;
@@ -113,7 +113,7 @@ impl Needles {
         self.nodes.get(index as usize).copied().unwrap_or_default()
     }
 
-    /// Reads one more byte.
+    /// Returns the next state after one more byte.
     fn step(&self, mut from: u32, byte: u8) -> u32 {
         loop {
             if from == ROOT {
@@ -129,7 +129,7 @@ impl Needles {
         }
     }
 
-    /// Tells where words are, in the order of their ends; of those with the same end the longest.
+    /// Calls `found` for each match, in the order of their ends; for the same end only the longest.
     pub(crate) fn find(&self, symbols: impl Iterator<Item = Symbol>, found: &mut dyn FnMut(Span)) {
         // where the last symbols are written
         let mut places = [0; MAX_NEEDLE_BYTES];
@@ -144,7 +144,7 @@ impl Needles {
         }
     }
 
-    /// Tells after each byte how much of a word has been read by then, in bytes.
+    /// Calls `read` after each byte with the length of the word's beginning that ends there, in bytes.
     pub(crate) fn follow(&self, bytes: impl Iterator<Item = u8>, read: &mut dyn FnMut(usize)) {
         let mut state = ROOT;
         for byte in bytes {
@@ -154,7 +154,7 @@ impl Needles {
     }
 }
 
-/// Nodes are far fewer than this can count: a few hundred words of at most 512 bytes.
+/// Converts an index. There are far fewer nodes than fit: a few hundred words of at most 512 bytes.
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -1,4 +1,4 @@
-//! Who writes down what happens in a call. Nothing that goes wrong here has any effect on it.
+//! Writes the record of a call. Errors here never affect the call.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -6,17 +6,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::form::{
-    Body, Cause, FORMAT, Head, HookHead, LeftRunning, Outcome, Process, Record, RunRecord, State,
+    FORMAT, HookSummary, LeftRunning, Record, RecordBody, RecordCause, RecordHead, RecordOutcome,
+    RecordProcess, RecordState, RunRecord,
 };
 use super::mask::{self, Secrets};
 use super::spool::Spool;
 use super::store;
-use super::text::Text;
+use super::text::RecordText;
 use crate::answer::Answer;
 use crate::config::Settings;
 use crate::config::settings::RecordPolicy;
 use crate::document::exchange::Change;
-use crate::document::facts::Facts;
+use crate::document::facts::DocumentFacts;
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{boot, clock, files, proc};
 use crate::observer::{CallPlan, HookRun, NotRun, Notice, Observer};
@@ -27,66 +28,74 @@ use crate::process::capture::Capture;
 use crate::process::job;
 use crate::state::Dir;
 
-/// Programs up to this size are told by their SHA-256, in bytes: it is worked out while they run.
-const MOST_HASHED: u64 = 256 * 1024;
+/// The size limit, in bytes, of programs whose SHA-256 is recorded: it is computed while they run.
+const MAX_HASHED_BYTES: u64 = 256 * 1024;
 
 /// The record of one call, from its beginning to its answer.
 pub(crate) struct Recorder {
-    cause: Cause,
+    cause: RecordCause,
     began: Instant,
     began_us: u64,
-    /// There once the call has begun, where it is to be recorded.
+    /// Set once the call has begun, if it is to be recorded.
     open: Option<Open>,
 }
 
-/// What came of writing it down.
+/// The result of writing a record.
 #[derive(Default)]
-pub(crate) struct Kept {
-    /// There where the call was to be recorded.
+pub(crate) struct RecorderResult {
+    /// Set if the call was to be recorded.
     pub execution: Option<Execution>,
-    pub place: Option<Place>,
-    /// What went wrong, in words.
-    pub trouble: Option<String>,
+    pub place: Option<RecordPlace>,
+    /// The error, in words.
+    pub error: Option<String>,
 }
 
-/// Where a call's record lies, and where it will.
+/// The directories of a call's record: where it is written, and where it is moved to.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct RecordPlace {
     pub spool: Spool,
     pub state_dir: Dir,
 }
 
 struct Open {
     execution: Execution,
-    place: Place,
+    place: RecordPlace,
     record: Record,
-    /// Hooks that have been started and aren't over.
-    started: Vec<Started>,
-    /// Places in the plan of what is to run and hasn't yet, by hook: of one, those of a guest's devices.
+    /// Hooks that have been started and haven't ended.
+    started: Vec<StartedHook>,
+    /// Indexes in the plan of hooks that still have to run, by label: a hook of a device event has one for
+    /// each device.
     waiting: HashMap<String, VecDeque<usize>>,
     is_bypassed: bool,
     secrets: Secrets,
-    /// Why it wasn't written down when it began.
-    trouble: Option<io::Error>,
+    /// Why the record wasn't written at the beginning.
+    error: Option<io::Error>,
 }
 
-struct Started {
+struct StartedHook {
     label: String,
     device: Option<String>,
     start_us: u64,
     sha256: Option<String>,
 }
 
-impl Place {
-    pub fn new(settings: &Settings) -> Place {
-        Place { spool: Spool::new(&settings.runtime_dir), state_dir: settings.state_dir.clone() }
+impl RecordPlace {
+    pub fn new(settings: &Settings) -> RecordPlace {
+        RecordPlace {
+            spool: Spool::new(&settings.runtime_dir),
+            state_dir: settings.state_dir.clone(),
+        }
     }
 }
 
 impl Recorder {
-    /// Goes on with the record that another process has begun, in whose place this one is. Where
-    /// there is none, nothing is written.
-    pub(crate) fn resume(cause: Cause, execution: &Execution, place: &Place) -> Recorder {
+    /// Continues the record that another process has begun, which this process replaces. Where there is
+    /// none, nothing is written.
+    pub(crate) fn resume(
+        cause: RecordCause,
+        execution: &Execution,
+        place: &RecordPlace,
+    ) -> Recorder {
         let mut recorder = Recorder::new(cause);
         let Ok(mut record) = store::read(place.spool.running(), &execution.id) else {
             return recorder;
@@ -103,34 +112,34 @@ impl Recorder {
             record,
             started: Vec::new(),
             is_bypassed: false,
-            trouble: None,
+            error: None,
             waiting: HashMap::new(),
         });
         recorder
     }
 
-    pub(crate) fn new(cause: Cause) -> Recorder {
+    pub(crate) fn new(cause: RecordCause) -> Recorder {
         Recorder { cause, began: Instant::now(), began_us: clock::unix_microseconds(), open: None }
     }
 
-    /// Keeps the passwords of a document out of what is written down.
-    pub(crate) fn hide(&mut self, document: &[u8]) {
+    /// Adds the passwords of a document to those that are masked in the record.
+    pub(crate) fn add_secrets_of(&mut self, document: &[u8]) {
         if let Some(open) = &mut self.open {
             open.secrets.add(document);
         }
     }
 
-    /// Writes down how it ended.
-    pub(crate) fn finish(self, answer: &Answer) -> Kept {
+    /// Writes the end of the call.
+    pub(crate) fn finish(self, answer: &Answer) -> RecorderResult {
         let duration_us = micros(self.began);
-        let Some(open) = self.open else { return Kept::default() };
-        let Open { execution, place, mut record, is_bypassed, trouble, secrets, .. } = open;
+        let Some(open) = self.open else { return RecorderResult::default() };
+        let Open { execution, place, mut record, is_bypassed, error, secrets, .. } = open;
         let spool = &place.spool;
         let Record { head, body } = &mut record;
-        head.state = State::Done;
+        head.state = RecordState::Done;
         head.duration_us = Some(duration_us);
         head.status = Some(answer.status);
-        body.stderr = Text(secrets.mask(answer.stderr.as_bytes()).into_owned());
+        body.stderr = RecordText(secrets.mask(answer.stderr.as_bytes()).into_owned());
         if let Some(document) = &answer.stdout {
             body.document_after = Some(masked(document));
         }
@@ -144,14 +153,14 @@ impl Recorder {
             None => None,
         };
         head.outcome = match failed {
-            _ if is_bypassed => Outcome::Bypassed,
+            _ if is_bypassed => RecordOutcome::Bypassed,
             Some(run) => run.outcome,
-            None if answer.status != 0 => Outcome::Failure,
-            None => Outcome::Success,
+            None if answer.status != 0 => RecordOutcome::Failure,
+            None => RecordOutcome::Success,
         };
         head.hooks = body.runs.iter().map(hook_head).collect();
-        let trouble = match spool.finish(&mut record) {
-            Ok(()) => trouble
+        let error = match spool.finish(&mut record) {
+            Ok(()) => error
                 .map(|error| format!("the record of this call was kept only at its end: {error}")),
             Err(error) => {
                 spool.count(super::spool::Dropped { records: 1, journal: 0 });
@@ -161,7 +170,7 @@ impl Recorder {
                 ))
             }
         };
-        Kept { execution: Some(execution), trouble, place: Some(place) }
+        RecorderResult { execution: Some(execution), error, place: Some(place) }
     }
 
     fn begin(&mut self, execution: &Execution, occasion: &Occasion<'_>) {
@@ -169,11 +178,11 @@ impl Recorder {
             return;
         }
         let call = occasion.call;
-        let head = Head {
+        let head = RecordHead {
             format: FORMAT,
             id: execution.id.clone(),
-            state: State::Running,
-            outcome: Outcome::Unknown,
+            state: RecordState::Running,
+            outcome: RecordOutcome::Unknown,
             cause: self.cause.clone(),
             driver: execution.driver.to_owned(),
             object: execution.object.clone(),
@@ -192,32 +201,32 @@ impl Recorder {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hooks_dir: Some(occasion.settings.hooks_dir.to_string_lossy().into_owned()),
         };
-        let body = Body {
+        let body = RecordBody {
             arguments: call.arguments.iter().map(|argument| argument.as_os_str().into()).collect(),
             hooks_dir: occasion.settings.hooks_dir.as_os_str().into(),
             daemon: occasion.surroundings.daemon(),
-            path: occasion.surroundings.path.as_deref().map(Text::from),
-            home: occasion.surroundings.daemons_home.as_deref().map(Text::from),
+            path: occasion.surroundings.path.as_deref().map(RecordText::from),
+            home: occasion.surroundings.daemons_home.as_deref().map(RecordText::from),
             document: occasion.document().map(masked),
-            ..Body::default()
+            ..RecordBody::default()
         };
         let mut secrets = Secrets::default();
         secrets.add(occasion.document().unwrap_or_default());
         self.open = Some(Open {
             secrets,
             execution: execution.clone(),
-            place: Place::new(occasion.settings),
+            place: RecordPlace::new(occasion.settings),
             record: Record { head, body },
             started: Vec::new(),
             waiting: HashMap::new(),
             is_bypassed: false,
-            trouble: None,
+            error: None,
         });
     }
 }
 
 impl Open {
-    /// The intent is kept before anything runs.
+    /// Records the plan, before any hook runs.
     fn plan(&mut self, plan: &CallPlan<'_>) {
         let Record { head, body } = &mut self.record;
         head.origin = plan.origin.map(|origin| origin.name().to_owned());
@@ -230,10 +239,10 @@ impl Open {
             .plan
             .iter()
             .filter(|planned| planned.decision != PlanDecision::Out)
-            .map(|planned| HookHead {
+            .map(|planned| HookSummary {
                 hook: planned.hook.clone(),
                 event: planned.event.clone(),
-                outcome: Outcome::Unknown,
+                outcome: RecordOutcome::Unknown,
                 duration_us: None,
             })
             .collect();
@@ -242,11 +251,11 @@ impl Open {
                 self.waiting.entry(planned.hook.clone()).or_default().push_back(place);
             }
         }
-        self.trouble = self.place.spool.begin(&self.record).err();
+        self.error = self.place.spool.begin(&self.record).err();
     }
 
     fn over(&mut self, run: &HookRun) {
-        // devices are gone through in the order of the plan
+        // devices come in the order of the plan
         let plan = &self.record.body.plan;
         if let Some(places) = self.waiting.get_mut(&run.label) {
             let next = places.front().and_then(|place| plan.get(*place));
@@ -254,21 +263,22 @@ impl Open {
                 places.pop_front();
             }
         }
-        let is_it = |started: &Started| started.label == run.label && started.device == run.device;
+        let is_it =
+            |started: &StartedHook| started.label == run.label && started.device == run.device;
         let place = self.started.iter().position(is_it);
         let started = place.map(|place| self.started.remove(place));
         let ended = run.ended.as_ref();
         let outcome = match (ended.map(|ended| &ended.outcome), &run.failure) {
-            (Some(job::Outcome::TimedOut { .. }), Some(_)) => Outcome::Timeout,
+            (Some(job::Outcome::TimedOut { .. }), Some(_)) => RecordOutcome::Timeout,
             (None, Some(failure)) if failure.status == crate::process::exit_status::TIMED_OUT => {
-                Outcome::Timeout
+                RecordOutcome::Timeout
             }
-            (_, Some(_)) => Outcome::Failure,
-            (None, None) => Outcome::Queued,
-            (Some(_), None) => Outcome::Success,
+            (_, Some(_)) => RecordOutcome::Failure,
+            (None, None) => RecordOutcome::Queued,
+            (Some(_), None) => RecordOutcome::Success,
         };
         let duration = ended.map(|ended| ended.duration.as_micros());
-        let stream = |stream: &Capture| Text(self.secrets.mask_stream(stream));
+        let stream = |stream: &Capture| RecordText(self.secrets.mask_stream(stream));
         self.record.body.runs.push(RunRecord {
             hook: run.label.clone(),
             event: run.event.clone(),
@@ -314,7 +324,7 @@ impl Observer for Recorder {
         match notice {
             Notice::Begun(_) | Notice::Slow { .. } => {}
             Notice::Planned(plan) => open.plan(plan),
-            Notice::Started { label, device, path, at } => open.started.push(Started {
+            Notice::Started { label, device, path, at } => open.started.push(StartedHook {
                 label: (*label).to_owned(),
                 device: device.map(str::to_owned),
                 start_us: micros_between(began, *at),
@@ -343,8 +353,8 @@ impl Observer for Recorder {
     }
 }
 
-/// A step as a record has it.
-pub(crate) fn planned(step: &Step, facts: &Facts) -> PlanEntry {
+/// Returns the entry for a step in a record.
+pub(crate) fn planned(step: &Step, facts: &DocumentFacts) -> PlanEntry {
     let device = step.device.and_then(|index| facts.metadata.devices.get(index));
     PlanEntry {
         hook: step.hook.label.clone(),
@@ -355,17 +365,17 @@ pub(crate) fn planned(step: &Step, facts: &Facts) -> PlanEntry {
     }
 }
 
-/// The word that a record, and `hookmux plan`, have for what is to become of a step.
+/// Returns the word for the decision about a step, in records and in `hookmux plan`.
 pub(crate) fn decision_of(step: &Step) -> PlanDecision {
     match step.decision {
         Decision::Run => PlanDecision::Run,
         Decision::Fails { .. } => PlanDecision::Fail,
-        Decision::Out(_) | Decision::Odd(_) => PlanDecision::Out,
+        Decision::Skipped(_) | Decision::SkippedWithWarning(_) => PlanDecision::Out,
     }
 }
 
-fn hook_head(run: &RunRecord) -> HookHead {
-    HookHead {
+fn hook_head(run: &RunRecord) -> HookSummary {
+    HookSummary {
         hook: run.hook.clone(),
         event: run.event.clone(),
         outcome: run.outcome,
@@ -373,8 +383,8 @@ fn hook_head(run: &RunRecord) -> HookHead {
     }
 }
 
-fn masked(bytes: &[u8]) -> Text {
-    Text(mask::passwords(bytes).into_owned())
+fn masked(bytes: &[u8]) -> RecordText {
+    RecordText(mask::passwords(bytes).into_owned())
 }
 
 fn micros(since: Instant) -> u64 {
@@ -385,19 +395,19 @@ fn micros_between(since: Instant, until: Instant) -> u64 {
     u64::try_from(until.saturating_duration_since(since).as_micros()).unwrap_or(u64::MAX)
 }
 
-/// This process.
-fn here() -> Process {
+/// Returns the identity of this process.
+fn here() -> RecordProcess {
     let pid = nix::unistd::getpid().as_raw();
-    Process { boot: boot::id(), pid, start: proc::start_time(pid).unwrap_or_default() }
+    RecordProcess { boot: boot::id(), pid, start: proc::start_time(pid).unwrap_or_default() }
 }
 
-impl Process {
-    /// Whether it still runs.
+impl RecordProcess {
+    /// Tells whether the process still runs.
     pub fn is_alive(&self) -> bool {
         proc::is_running(self.pid, self.start) && boot::id() == self.boot
     }
 }
 
 fn sha256(path: &Path) -> Option<String> {
-    Some(files::sha256(&files::read_regular(path, MOST_HASHED).ok()?))
+    Some(files::sha256(&files::read_regular(path, MAX_HASHED_BYTES).ok()?))
 }

@@ -1,38 +1,38 @@
-//! Which records are kept: the newest of each hook, no older than an age, and no more than a size
-//! in all and of one guest. Failures are kept four times longer by each of these. Pure.
+//! Decides which records are kept: the newest of each hook, up to an age, up to a size in total and for
+//! each guest. For failures each limit is four times as high. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::config::settings::{FAILURES, Retention};
 
-/// What of a record decides.
+/// The facts about a record that decide whether it is kept.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct KeptRecord {
     pub id: String,
     pub hooks: Vec<String>,
-    /// The guest or network that the call was about; `None` where it was about none, or nobody knows.
+    /// The guest or network of the call; `None` where there is none, or it isn't known.
     pub object: Option<String>,
     pub is_failure: bool,
     /// In bytes.
     pub size: u64,
-    /// Since its call.
+    /// The time since its call.
     pub age: Duration,
-    /// It was written by a clock that was wrong, or this one is.
+    /// Whether its time is in the future: the clock was wrong then, or is now.
     pub is_future: bool,
 }
 
-/// The ids of those that go. `records` come the newest first.
-pub(crate) fn superfluous(records: &[Kept], limits: &Retention) -> Vec<String> {
+/// Returns the ids of the records to remove. `records` are sorted, the newest first.
+pub(crate) fn to_be_removed(records: &[KeptRecord], limits: &Retention) -> Vec<String> {
     let mut seen: HashMap<(&str, bool), u64> = HashMap::new();
     let mut gone = Vec::new();
-    let mut stays: Vec<&Kept> = Vec::new();
-    // what is dated later than now must not push out what is new
-    let (future, past): (Vec<&Kept>, Vec<&Kept>) =
+    let mut stays: Vec<&KeptRecord> = Vec::new();
+    // records from the future must not displace new ones
+    let (future, past): (Vec<&KeptRecord>, Vec<&KeptRecord>) =
         records.iter().partition(|record| record.is_future);
     for record in past.into_iter().chain(future) {
         let longer = if record.is_failure { u64::from(FAILURES) } else { 1 };
-        // those that ran nothing count together
+        // records of calls without hooks count together
         let hooks = record.hooks.iter().map(String::as_str);
         let hooks: Vec<&str> = if record.hooks.is_empty() { vec![""] } else { hooks.collect() };
         let mut is_new = false;
@@ -49,12 +49,12 @@ pub(crate) fn superfluous(records: &[Kept], limits: &Retention) -> Vec<String> {
             gone.push(record.id.clone());
         }
     }
-    // a failure counts as a quarter of its age
-    let weight = |record: &Kept| {
+    // for a failure, a quarter of its age counts
+    let weight = |record: &KeptRecord| {
         if record.is_failure { record.age } else { record.age.saturating_mul(FAILURES) }
     };
     stays.sort_by_key(|record| std::cmp::Reverse(weight(record)));
-    // one guest's documents must not push out what is known of all others
+    // the records of one guest must not displace those of all others
     let mut shares: HashMap<&str, Share> = HashMap::new();
     for record in &stays {
         if let Some(object) = &record.object {
@@ -65,7 +65,7 @@ pub(crate) fn superfluous(records: &[Kept], limits: &Retention) -> Vec<String> {
     }
     stays.retain(|record| {
         let share = record.object.as_deref().and_then(|object| shares.get_mut(object));
-        // its last one stays, however large it is
+        // the last record of a guest stays, however large it is
         let Some(share) = share.filter(|it| it.size > limits.per_guest && it.records > 1) else {
             return true;
         };
@@ -85,7 +85,7 @@ pub(crate) fn superfluous(records: &[Kept], limits: &Retention) -> Vec<String> {
     gone
 }
 
-/// What the records of one guest take.
+/// The space that the records of one guest take.
 #[derive(Default)]
 struct Share {
     /// In bytes.
@@ -99,15 +99,15 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86400);
 
-    fn kept(id: &str, hooks: &[&str], is_failure: bool, days: u32) -> Kept {
+    fn kept(id: &str, hooks: &[&str], is_failure: bool, days: u32) -> KeptRecord {
         let hooks = hooks.iter().map(|hook| (*hook).to_owned()).collect();
         let (id, age) = (id.to_owned(), DAY * days);
-        Kept { id, hooks, object: None, is_failure, size: 10, age, is_future: false }
+        KeptRecord { id, hooks, object: None, is_failure, size: 10, age, is_future: false }
     }
 
-    fn gone(records: &[Kept], per_hook: u64, days: u32, size: u64) -> Vec<String> {
+    fn gone(records: &[KeptRecord], per_hook: u64, days: u32, size: u64) -> Vec<String> {
         let limits = Retention { per_hook, age: Some(DAY * days), size, per_guest: size };
-        superfluous(records, &limits)
+        to_be_removed(records, &limits)
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn failures_are_kept_four_times_longer() {
-        let many: Vec<Kept> =
+        let many: Vec<KeptRecord> =
             (0..10).map(|n| kept(&format!("f{n}"), &["a"], n % 2 == 0, n)).collect();
         assert_eq!(gone(&many, 1, 1000, 1000), ["f3", "f5", "f7", "f8", "f9"]);
         assert_eq!(gone(&many, 100, 1, 1000), ["f3", "f5", "f6", "f7", "f8", "f9"]);
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn one_guest_pushes_out_its_own_and_nobody_elses() {
-        let of = |id: &str, object: Option<&str>, is_failure, days, size| Kept {
+        let of = |id: &str, object: Option<&str>, is_failure, days, size| KeptRecord {
             object: object.map(str::to_owned),
             size,
             ..kept(id, &["a"], is_failure, days)
@@ -161,10 +161,10 @@ mod tests {
             of("a", Some("huge"), false, 7, 500),
         ];
         // of the failure a quarter of the age counts
-        assert_eq!(superfluous(&records, &limits), ["c", "g"]);
+        assert_eq!(to_be_removed(&records, &limits), ["c", "g"]);
         // the sum of all is looked at after that
         let limits = Retention { size: 420, ..limits };
-        assert_eq!(superfluous(&records, &limits), ["c", "g", "a"]);
+        assert_eq!(to_be_removed(&records, &limits), ["c", "g", "a"]);
     }
 
     #[test]

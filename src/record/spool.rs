@@ -1,9 +1,9 @@
-//! Where executions are written down: the runtime directory, which is memory on nearly every host.
-//! A disk that hangs must not hang a guest's start.
+//! The spool: new records, in the runtime directory, which is in memory on nearly every host. A disk that
+//! hangs must not block the start of a guest.
 //!
-//! One file per execution, in `running/` from before its first hook, in `done/` when it is over;
-//! every step is a rename, so a file is whole wherever it is, and is never in both places. What is
-//! in `done/` is moved to the state directory by a process that libvirt doesn't wait for.
+//! There is one file per execution: in `running/` from before the first hook, in `done/` when the call is
+//! over. Every step is a rename, so a file is always complete, and never in both places. Records in
+//! `done/` are moved to the state directory by a process that libvirt doesn't wait for.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,29 +12,30 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::form::{self, Record, State};
+use super::form::{self, Record, RecordState};
 use crate::machine::{locks, ulid};
 use crate::state::Dir;
 
-/// What all records that haven't been moved may take together, in bytes.
-pub(crate) const MOST: u64 = 64 << 20;
-/// From there on records are kept without what is large in them, in bytes.
-const TIGHT: u64 = 48 << 20;
+/// The size limit of all records that haven't been moved, in bytes.
+pub(crate) const MAX_SPOOL_BYTES: u64 = 64 << 20;
+/// The size, in bytes, from which on records are kept without documents and output.
+const TIGHT_SPOOL_BYTES: u64 = 48 << 20;
 
 const RUNNING: &str = "running";
 const DONE: &str = "done";
 const DROPPED: &str = "dropped";
-/// What finished ones take: a sum, and behind it the size of each that has come since, 8 bytes each.
-/// Nobody has to look at all of them for it, nor wait for anybody.
+/// The file with the sizes of finished records: a sum, then the size of each later record, 8 bytes each.
+/// So nobody has to look at all records, or wait for a lock.
 const SIZES: &str = "sizes";
-/// The counters' file has this size from the beginning: so a full file system can still count.
-const COUNTERS_SIZE: usize = 64;
-/// What is read of the counters' file at most, in bytes.
+/// The size of the file `dropped` from the beginning, in bytes: so it can be written on a full file
+/// system too.
+const COUNTERS_BYTES: usize = 64;
+/// The read limit for the file `dropped`, in bytes.
 const MAX_COUNTERS_BYTES: u64 = 4096;
-/// What is read of the file of sizes at most, in bytes: two million records.
+/// The read limit for the file `sizes`, in bytes: two million records.
 const MAX_SIZES_BYTES: u64 = 16 << 20;
 
-/// The records of a runtime directory.
+/// The new records in a runtime directory.
 #[derive(Clone, Debug)]
 pub struct Spool {
     base: Dir,
@@ -42,11 +43,11 @@ pub struct Spool {
     done: Dir,
 }
 
-/// What could not be kept, since the host was started.
+/// The number of records and entries that were lost since the host was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
     pub records: u64,
-    /// Entries for which the journal had no room.
+    /// Entries that could not be written to the journal.
     pub journal: u64,
 }
 
@@ -60,12 +61,12 @@ impl Spool {
         &self.base
     }
 
-    /// Where the records of those lie that run, each under its id.
+    /// Returns the directory with the records of running executions, each under its id.
     pub fn running(&self) -> &Dir {
         &self.running
     }
 
-    /// Where those lie that are over, likewise.
+    /// Returns the directory with the records of finished executions, each under its id.
     pub fn done(&self) -> &Dir {
         &self.done
     }
@@ -83,10 +84,10 @@ impl Spool {
         Ok(())
     }
 
-    /// Writes down that an execution has begun, with all that is known of it by then.
+    /// Writes the record of an execution that has begun.
     ///
     /// # Errors
-    /// It isn't written down.
+    /// The record could not be written.
     pub fn begin(&self, record: &Record) -> io::Result<()> {
         let bytes = record.encode()?;
         if self.room(bytes.len() as u64) == Room::None {
@@ -95,10 +96,11 @@ impl Spool {
         self.put(&record.head.id, &bytes)
     }
 
-    /// Writes down what became of it. Where there is no room for all of it, that it happened is kept.
+    /// Writes the record of a finished execution. Where there is no room for all of it, documents and
+    /// output are left out.
     ///
     /// # Errors
-    /// It isn't written down.
+    /// The record could not be written.
     pub fn finish(&self, record: &mut Record) -> io::Result<()> {
         let id = record.head.id.clone();
         let bytes = record.encode()?;
@@ -108,7 +110,7 @@ impl Spool {
             Room::Tight | Room::None => Err(full()),
         };
         if let Err(error) = written {
-            // what the beginning took makes room
+            // removing the first version makes room
             let _ = self.running.remove(&id);
             record.strip(&format!("the rest had no room: {error}"));
             let bytes = record.encode()?;
@@ -139,23 +141,23 @@ impl Spool {
 
     fn room(&self, more: u64) -> Room {
         let sum = more.saturating_add(self.size());
-        if sum > MOST {
+        if sum > MAX_SPOOL_BYTES {
             Room::None
-        } else if sum > TIGHT {
+        } else if sum > TIGHT_SPOOL_BYTES {
             Room::Tight
         } else {
             Room::All
         }
     }
 
-    /// What the finished ones take, in bytes.
+    /// Returns the size of the finished records, in bytes.
     fn size(&self) -> u64 {
         let Ok(bytes) = self.base.read(SIZES, MAX_SIZES_BYTES) else { return self.recount() };
         let sizes = bytes.chunks_exact(8).filter_map(|size| size.first_chunk());
         sizes.fold(0, |sum, size| sum.saturating_add(u64::from_le_bytes(*size)))
     }
 
-    /// How many have come since they were last moved, as far as is noted.
+    /// Returns how many records have been finished since the last move, as far as it is noted.
     pub fn count_since_move(&self) -> u64 {
         self.base.entry_metadata(SIZES).map_or(0, |file| (file.len() / 8).saturating_sub(1))
     }
@@ -163,58 +165,58 @@ impl Spool {
     fn note_size(&self, size: u64) {
         let append =
             || -> io::Result<()> { self.base.append(SIZES)?.write_all(&size.to_le_bytes()) };
-        // one that isn't noted is missed until they are counted again
+        // a size that can't be noted is missing until the next recount
         let _ = append();
     }
 
-    /// Looks at all of them; what comes meanwhile is counted the next time.
+    /// Counts the sizes again. Records that are finished meanwhile are counted the next time.
     pub fn recount(&self) -> u64 {
         let names = self.done.names().unwrap_or_default();
         let files = names.iter().filter_map(|name| self.done.entry_metadata(name).ok());
-        // what is no file has no room of its own
+        // only regular files take space
         let files = files.filter(fs::Metadata::is_file);
         let sum = files.fold(0_u64, |sum, file| sum.saturating_add(file.len()));
-        // where the directory isn't there, nothing is noted
+        // without the directory nothing is noted
         let _ = self.base.replace(SIZES, &sum.to_le_bytes());
         sum
     }
 
-    /// The ids of those that run, or did when their process died.
+    /// Returns the ids of executions that run, or did when their process died.
     pub fn running_ids(&self) -> Vec<String> {
         ids(&self.running)
     }
 
-    /// The ids of those that are over and not moved yet, the oldest first.
+    /// Returns the ids of finished executions that are not moved yet, the oldest first.
     pub fn done_ids(&self) -> Vec<String> {
         ids(&self.done)
     }
 
-    /// Removes files that a writer left when it died half-way, and that nobody can mean any more.
-    pub fn remove_torn(&self) {
-        [&self.base, &self.running].into_iter().for_each(remove_torn);
+    /// Removes temporary files of writers that died.
+    pub fn remove_half_written(&self) {
+        [&self.base, &self.running].into_iter().for_each(remove_half_written);
     }
 
-    /// Takes an execution whose process is gone for over.
+    /// Ends the record of an execution whose process is dead.
     ///
     /// # Errors
-    /// As of `rename(2)`; also that it is gone.
+    /// As of `rename(2)`; also that the record is gone.
     pub fn settle(&self, id: &str, record: &mut Record) -> io::Result<()> {
-        if record.head.state == State::Running {
-            record.head.state = State::Lost;
-            // also what only another version wrote into it stays
-            let marked = form::mark_lost(&self.running.read(id, MOST)?);
+        if record.head.state == RecordState::Running {
+            record.head.state = RecordState::Lost;
+            // keys that only another version knows stay
+            let marked = form::mark_lost(&self.running.read(id, MAX_SPOOL_BYTES)?);
             self.running.replace(id, &marked.map_or_else(|| record.encode(), Ok)?)?;
         }
         self.end(id)
     }
 
-    /// What has been dropped so far.
+    /// Returns the numbers of lost records and entries so far.
     pub fn dropped(&self) -> Dropped {
         let text = self.base.read(DROPPED, MAX_COUNTERS_BYTES).unwrap_or_default();
         serde_json::from_slice(text.trim_ascii()).unwrap_or_default()
     }
 
-    /// Counts what was dropped. Where that isn't possible either, only the journal tells.
+    /// Adds to the numbers of lost records and entries. Where that fails too, only the journal has them.
     pub fn count(&self, more: Dropped) {
         if more == Dropped::default() {
             return;
@@ -226,7 +228,7 @@ impl Spool {
                 records: before.records.saturating_add(more.records),
                 journal: before.journal.saturating_add(more.journal),
             };
-            // over what is there: no further block is needed
+            // overwrites the file: no further block is needed
             let file: &mut File = &mut file;
             file.seek(SeekFrom::Start(0))?;
             file.write_all(&counters_text(sum))
@@ -235,7 +237,7 @@ impl Spool {
     }
 }
 
-/// Whether another record fits.
+/// The room for another record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Room {
     All,
@@ -247,18 +249,18 @@ enum Room {
 fn full() -> io::Error {
     io::Error::new(
         io::ErrorKind::QuotaExceeded,
-        format!("the records that wait to be moved take {} MiB", MOST >> 20),
+        format!("the records that wait to be moved take {} MiB", MAX_SPOOL_BYTES >> 20),
     )
 }
 
 fn counters_text(dropped: Dropped) -> Vec<u8> {
     let mut text = serde_json::to_vec(&dropped).unwrap_or_default();
-    text.resize(COUNTERS_SIZE.max(text.len()), b' ');
+    text.resize(COUNTERS_BYTES.max(text.len()), b' ');
     text
 }
 
-/// Removes what in a directory was to replace a file, by processes that aren't there any more.
-pub(crate) fn remove_torn(directory: &Dir) {
+/// Removes temporary files of dead processes from a directory.
+pub(crate) fn remove_half_written(directory: &Dir) {
     let is_torn = |name: &OsStr| {
         let pid = name.to_str().and_then(|name| name.strip_suffix(".new")?.rsplit('.').next());
         pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
@@ -268,7 +270,7 @@ pub(crate) fn remove_torn(directory: &Dir) {
     }
 }
 
-/// What in a directory has the name of a record, sorted.
+/// Returns the names of records in a directory, sorted.
 pub(crate) fn ids(directory: &Dir) -> Vec<String> {
     let mut ids: Vec<String> = directory
         .names()
@@ -297,13 +299,13 @@ mod tests {
         let spool = spool_in(&directory);
         let mut record = record();
         let id = record.head.id.clone();
-        record.head.state = State::Running;
+        record.head.state = RecordState::Running;
         spool.begin(&record).unwrap();
         assert_eq!((spool.running_ids(), spool.done_ids()), (vec![id.clone()], vec![]));
-        record.head.state = State::Done;
+        record.head.state = RecordState::Done;
         spool.finish(&mut record).unwrap();
         assert_eq!((spool.running_ids(), spool.done_ids()), (vec![], vec![id.clone()]));
-        assert_eq!(Record::decode(&spool.done().read(&id, MOST).unwrap()), Some(record));
+        assert_eq!(Record::decode(&spool.done().read(&id, MAX_SPOOL_BYTES).unwrap()), Some(record));
     }
 
     #[test]
@@ -320,14 +322,15 @@ mod tests {
         let spool = spool_in(&directory);
         spool.make().unwrap();
         let filler = File::create(spool.done().named().join(ulid::new())).unwrap();
-        filler.set_len(TIGHT).unwrap();
+        filler.set_len(TIGHT_SPOOL_BYTES).unwrap();
         spool.recount();
         let mut tight = record();
         spool.finish(&mut tight).unwrap();
-        let kept = Record::decode(&spool.done().read(&tight.head.id, MOST).unwrap()).unwrap();
+        let kept =
+            Record::decode(&spool.done().read(&tight.head.id, MAX_SPOOL_BYTES).unwrap()).unwrap();
         assert!(kept.body.document.is_none() && kept.body.left_out.is_some());
         assert_eq!(kept.head.hooks, tight.head.hooks);
-        filler.set_len(MOST).unwrap();
+        filler.set_len(MAX_SPOOL_BYTES).unwrap();
         spool.recount();
         let mut none = record();
         none.head.id = ulid::new();

@@ -1,22 +1,22 @@
-//! Where records stay: the state directory, one file each, grouped by the first letters of their
-//! ids, which stand for 17 minutes of time. So the newest are found without reading all names.
+//! The store: records in the state directory, one file each. They are grouped by the first characters of
+//! their ids, so a group has 17 minutes. So the newest are found without reading all names.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use super::form::{Head, Record, Unread};
+use super::form::{Record, RecordError, RecordHead};
 use super::spool;
 use crate::state::Dir;
 
-/// Letters of an id that name its group.
-pub(crate) const GROUP: usize = 6;
-/// How much of a record is read at once for its head.
-const FIRST_READ: usize = 4096;
-/// What a head takes at most, in bytes.
+/// The number of characters of an id that name its group.
+pub(crate) const GROUP_CHARS: usize = 6;
+/// The first read for the head of a record, in bytes.
+const FIRST_READ_BYTES: usize = 4096;
+/// The size limit of a head, in bytes.
 const MAX_HEAD_BYTES: usize = 8 << 20;
-/// What a record takes at most, in bytes: more than all of them may take in the runtime directory
-/// can't have been written.
-pub(crate) const MAX_RECORD_BYTES: u64 = spool::MOST;
+/// The size limit of a record, in bytes: that of all records in the runtime directory, as none can have
+/// been larger.
+pub(crate) const MAX_RECORD_BYTES: u64 = spool::MAX_SPOOL_BYTES;
 
 /// The records of a state directory.
 #[derive(Clone, Debug)]
@@ -33,17 +33,17 @@ impl Store {
         &self.base
     }
 
-    /// The directory of a record, which lies there under its id.
+    /// Returns the directory of a record; its file name is its id.
     pub fn group(&self, id: &str) -> Dir {
         self.base.child(group_of(id))
     }
 
-    /// Where a record lies, for words only.
+    /// Returns the path of a record, for messages only.
     pub fn path(&self, id: &str) -> PathBuf {
         self.base.named().join(group_of(id)).join(id)
     }
 
-    /// Keeps a record, whole or not at all.
+    /// Writes a record, completely or not at all.
     ///
     /// # Errors
     /// As of `mkdir(2)`, `open(2)`, `write(2)`, `rename(2)`.
@@ -58,69 +58,69 @@ impl Store {
         })
     }
 
-    /// Forgets a record, and its group where it was the last.
+    /// Removes a record, and its group if it was the last one.
     ///
     /// # Errors
     /// As of `unlink(2)`.
     pub fn remove(&self, id: &str) -> io::Result<()> {
         let group = self.group(id);
         group.remove(id)?;
-        // not while there are others
+        // fails while there are others
         let _ = group.remove_empty();
         Ok(())
     }
 
-    /// The groups, the newest first.
+    /// Returns the groups, the newest first.
     pub fn groups(&self) -> Vec<String> {
         let names = self.base.names().unwrap_or_default().into_iter();
         let mut groups: Vec<String> = names
             .filter_map(|name| name.into_string().ok())
-            .filter(|name| name.len() == GROUP)
+            .filter(|name| name.len() == GROUP_CHARS)
             .collect();
         groups.sort_unstable_by(|a, b| b.cmp(a));
         groups
     }
 
-    /// The ids in a group, the newest first.
+    /// Returns the ids in a group, the newest first.
     pub fn ids(&self, group: &str) -> Vec<String> {
         let mut ids = spool::ids(&self.base.child(group));
         ids.reverse();
         ids
     }
 
-    /// All ids, the newest first, read as they are asked for.
+    /// Returns all ids, the newest first. Groups are read only when they are needed.
     pub fn newest(&self) -> impl Iterator<Item = String> {
         self.groups().into_iter().flat_map(|group| self.ids(&group))
     }
 }
 
-/// The group that an id, or the smallest id of a time, belongs to.
+/// Returns the group of an id.
 pub(crate) fn group_of(id: &str) -> &str {
-    id.get(..GROUP).unwrap_or(id)
+    id.get(..GROUP_CHARS).unwrap_or(id)
 }
 
 /// Reads the first line of a record.
 ///
 /// # Errors
-/// It isn't there, or can't be read; `InvalidData` where it is no record, or none that hookmux wrote,
-/// made of a `format::Newer` where it is a newer version's.
-pub fn read_head(directory: &Dir, id: &str) -> io::Result<Head> {
+/// It doesn't exist, or can't be read; `InvalidData` where it is not a record of hookmux, with a
+/// `format::Newer` inside where a newer version wrote it.
+pub fn read_head(directory: &Dir, id: &str) -> io::Result<RecordHead> {
     let (mut file, _) = directory.open(id)?;
-    let mut bytes = vec![0; FIRST_READ];
+    let mut bytes = vec![0; FIRST_READ_BYTES];
     let mut filled = 0;
     loop {
         let read = file.read(bytes.get_mut(filled..).unwrap_or_default())?;
         let line_end = bytes.get(filled..filled + read).and_then(|new| memchr::memchr(b'\n', new));
         if let Some(end) = line_end {
             bytes.truncate(filled + end);
-            return Head::read(&bytes).map_err(unread).and_then(|head| named(head, id));
+            return RecordHead::read(&bytes).map_err(unread).and_then(|head| named(head, id));
         }
         filled += read;
         if read == 0 {
-            return Err(no_record());
+            return Err(not_a_record());
         }
         if filled >= MAX_HEAD_BYTES {
-            return Err(no_record());
+            return Err(not_a_record());
         }
         if filled == bytes.len() {
             bytes.resize(bytes.len() * 2, 0);
@@ -138,8 +138,8 @@ pub fn read(directory: &Dir, id: &str) -> io::Result<Record> {
     Ok(Record { head: named(head, id)?, body })
 }
 
-/// A copy under another name is no record of its own.
-fn named(head: Head, id: &str) -> io::Result<Head> {
+/// Refuses a copy of a record under another name.
+fn named(head: RecordHead, id: &str) -> io::Result<RecordHead> {
     if head.id == id {
         return Ok(head);
     }
@@ -147,15 +147,15 @@ fn named(head: Head, id: &str) -> io::Result<Head> {
     Err(io::Error::new(io::ErrorKind::InvalidData, words))
 }
 
-fn unread(why: Unread) -> io::Error {
+fn unread(why: RecordError) -> io::Error {
     match why {
-        Unread::Newer(newer) => newer.into(),
-        Unread::NoRecord => no_record(),
+        RecordError::Newer(newer) => newer.into(),
+        RecordError::NotARecord => not_a_record(),
     }
 }
 
-fn no_record() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "no record of this version's")
+fn not_a_record() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is not a record of this version")
 }
 
 #[cfg(test)]
@@ -189,7 +189,7 @@ mod tests {
     fn a_long_head_is_read_whole_and_nonsense_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let mut record = record();
-        record.head.object = "x".repeat(3 * FIRST_READ);
+        record.head.object = "x".repeat(3 * FIRST_READ_BYTES);
         let path = directory.path().canonicalize().unwrap();
         let dir = Dir::new(path, nix::unistd::geteuid().as_raw());
         let id = record.head.id.clone();

@@ -1,4 +1,4 @@
-//! Bytes in JSON: a string where they are text, else an object that says how they are written.
+//! Bytes in JSON: a string if they are UTF-8, else an object with their base64 form.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,9 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Bytes that mostly are UTF-8.
+/// Bytes that are usually UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Text(pub Vec<u8>);
+pub struct RecordText(pub Vec<u8>);
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
@@ -18,7 +18,7 @@ enum Written<'a> {
     Coded { base64: String },
 }
 
-impl Text {
+impl RecordText {
     pub fn lossy(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
     }
@@ -28,13 +28,13 @@ impl Text {
     }
 }
 
-impl From<&OsStr> for Text {
-    fn from(text: &OsStr) -> Text {
-        Text(text.as_bytes().to_vec())
+impl From<&OsStr> for RecordText {
+    fn from(text: &OsStr) -> RecordText {
+        RecordText(text.as_bytes().to_vec())
     }
 }
 
-impl Serialize for Text {
+impl Serialize for RecordText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
             Ok(text) => serializer.serialize_str(text),
@@ -43,12 +43,12 @@ impl Serialize for Text {
     }
 }
 
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+impl<'de> Deserialize<'de> for RecordText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RecordText, D::Error> {
         match Written::deserialize(deserializer)? {
-            Written::Plain(text) => Ok(Text(text.into_owned().into_bytes())),
+            Written::Plain(text) => Ok(RecordText(text.into_owned().into_bytes())),
             Written::Coded { base64 } => {
-                STANDARD.decode(base64).map(Text).map_err(serde::de::Error::custom)
+                STANDARD.decode(base64).map(RecordText).map_err(serde::de::Error::custom)
             }
         }
     }
@@ -64,9 +64,9 @@ mod tests {
             (&b"plain \"text\"\n"[..], r#""plain \"text\"\n""#),
             (b"\xff\x00", r#"{"base64":"/wA="}"#),
         ] {
-            let text = Text(bytes.to_vec());
+            let text = RecordText(bytes.to_vec());
             assert_eq!(serde_json::to_string(&text).unwrap(), written);
-            assert_eq!(serde_json::from_str::<Text>(written).unwrap(), text);
+            assert_eq!(serde_json::from_str::<RecordText>(written).unwrap(), text);
         }
     }
 }

@@ -15,7 +15,7 @@ use super::environment::{self, BareNames, Environment};
 use crate::config::Registration;
 use crate::config::registration::StdinKind;
 use crate::config::values::is_own_variable;
-use crate::document::exchange::{Copy, Exchange};
+use crate::document::exchange::{DocumentFile, Exchange};
 use crate::event;
 use crate::hook::{Source, Style};
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
@@ -34,19 +34,19 @@ use crate::trust::{self, Refusal, Trust};
 
 /// Which file a hook finds the document in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DocumentFile {
+pub(crate) enum DocumentFileUse {
     /// The one that all hooks of the event have; one of its own under `run_as`.
-    Usual,
+    Shared,
     /// One of its own: it runs beside others.
     Own,
     /// None yet: the job is only kept.
-    Later,
+    None,
 }
 
 /// A job, and the copy of the document that is its own.
 pub(crate) struct Launch {
     pub job: Job,
-    pub copy: Option<Copy>,
+    pub own_file: Option<DocumentFile>,
 }
 
 /// Why a hook can't be started: the status that it fails with, and words.
@@ -103,7 +103,7 @@ impl<'a> Launcher<'a> {
         number: usize,
         part: Part,
         ends: Instant,
-        file: DocumentFile,
+        file: DocumentFileUse,
     ) -> Result<Launch, Refused> {
         let trouble = |words: String| (crate::process::exit_status::OWN_TROUBLE, words);
         let registered = step.hook.registration.clone();
@@ -112,7 +112,7 @@ impl<'a> Launcher<'a> {
         let is_drop_in = step.hook.source.is_drop_in();
         privileges.is_drop_in = is_drop_in;
         let run = self.run_id(number, part);
-        let copy = self.document_copy(step, number, file, &privileges).map_err(trouble)?;
+        let own_file = self.own_file(step, number, file, &privileges).map_err(trouble)?;
         let (stdin, feed) = if is_drop_in {
             self.pipe().map_err(trouble)?
         } else {
@@ -138,7 +138,7 @@ impl<'a> Launcher<'a> {
                 environment::as_of_libvirt()
             };
             job.environment.extend(own.block());
-            return Ok(Launch { job, copy });
+            return Ok(Launch { job, own_file });
         }
         let mut environment = self.base.clone();
         environment.extend(&self.own);
@@ -151,11 +151,11 @@ impl<'a> Launcher<'a> {
         let environment =
             self.environment(environment, step, &job.run, registration).map_err(trouble)?;
         let mut environment = environment;
-        if step.hook.style == Style::Vdsm && file != DocumentFile::Later {
-            self.add_document(&mut environment, step, copy.as_ref());
+        if step.hook.style == Style::Vdsm && file != DocumentFileUse::None {
+            self.add_document(&mut environment, step, own_file.as_ref());
         }
         job.environment = environment.block();
-        Ok(Launch { job, copy })
+        Ok(Launch { job, own_file })
     }
 
     /// By which all processes of a run are known; that of a hook is told to people as well.
@@ -188,17 +188,17 @@ impl<'a> Launcher<'a> {
         })
     }
 
-    fn document_copy(
+    fn own_file(
         &mut self,
         step: &Step,
         number: usize,
-        file: DocumentFile,
+        file: DocumentFileUse,
         privileges: &Privileges,
-    ) -> Result<Option<Copy>, String> {
+    ) -> Result<Option<DocumentFile>, String> {
         let is_own = match file {
-            DocumentFile::Usual => privileges.identity.is_some(),
-            DocumentFile::Own => true,
-            DocumentFile::Later => false,
+            DocumentFileUse::Shared => privileges.identity.is_some(),
+            DocumentFileUse::Own => true,
+            DocumentFileUse::None => false,
         };
         if step.hook.style != Style::Vdsm || !is_own {
             return Ok(None);
@@ -206,7 +206,7 @@ impl<'a> Launcher<'a> {
         let device =
             step.device.and_then(|index| Some((index, self.occasion.facts.device_xml(index)?)));
         let owner = privileges.identity.as_ref().map(|identity| (identity.user, identity.group));
-        self.exchange.copy(step.event.as_ref(), device, number, owner)
+        self.exchange.own_file(step.event.as_ref(), device, number, owner)
     }
 
     pub(crate) fn program(&self, step: &Step, part: Part) -> PathBuf {
@@ -331,10 +331,15 @@ impl<'a> Launcher<'a> {
         Ok(environment)
     }
 
-    fn add_document(&mut self, environment: &mut Environment, step: &Step, copy: Option<&Copy>) {
+    fn add_document(
+        &mut self,
+        environment: &mut Environment,
+        step: &Step,
+        own_file: Option<&DocumentFile>,
+    ) {
         let event = step.event.as_deref().unwrap_or_default();
-        let shared = match copy {
-            Some(copy) => Ok(Some(copy.path.clone())),
+        let shared = match own_file {
+            Some(own_file) => Ok(Some(own_file.path.clone())),
             None => {
                 let device = step
                     .device

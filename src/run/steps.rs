@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::launch::{DocumentFile, Launch, Launcher};
-use crate::document::exchange::{Change, Copy, Snapshot};
+use super::launch::{DocumentFileUse, Launch, Launcher};
+use crate::document::exchange::{Change, DocumentFile, Snapshot};
 use crate::hook::{Hook, OnFailure, Source, Style};
 use crate::libvirt::Class;
 use crate::machine::sys::{self, RollbackHandle};
@@ -57,7 +57,7 @@ struct Ready {
     number: usize,
     /// Taken when it starts.
     job: Option<Job>,
-    copy: Option<Copy>,
+    own_file: Option<DocumentFile>,
     lock: Option<HookLock>,
     /// What it is given, where something may have to undo it.
     input: Option<Snapshot>,
@@ -141,13 +141,13 @@ impl StepRunner<'_> {
     /// Whether a step is to be run; of one that isn't, why not is told.
     fn has_a_part(&mut self, step: &Step) -> bool {
         match &step.decision {
-            Decision::Out(why) => {
+            Decision::Skipped(why) => {
                 self.tell(&Notice::Skipped {
                     label: &step.hook.label,
                     why: NotRun::NotConcerned(why),
                 });
             }
-            Decision::Odd(why) => {
+            Decision::SkippedWithWarning(why) => {
                 self.tell(&Notice::Warning { label: &step.hook.label, words: why })
             }
             Decision::Run | Decision::Fails { .. } => return true,
@@ -187,7 +187,7 @@ impl StepRunner<'_> {
 
     /// Runs steps side by side; mostly it is one.
     fn run_group(&mut self, group: Vec<(usize, Step)>, ends: Instant) -> Vec<Tried> {
-        let file = if group.len() > 1 { DocumentFile::Own } else { DocumentFile::Usual };
+        let file = if group.len() > 1 { DocumentFileUse::Own } else { DocumentFileUse::Shared };
         let mut over: Vec<Tried> = Vec::new();
         let mut admitted: Vec<Admitted> = Vec::new();
         for (number, step) in group {
@@ -223,7 +223,7 @@ impl StepRunner<'_> {
     /// Whether a step may start: its trust and its check. A detached one goes no further than that.
     fn admit(&mut self, mut step: Step, number: usize, ends: Instant) -> Prepared<Admitted> {
         let mut trust = Trust::new(self.launcher.occasion.surroundings.user);
-        if let Some(warning) = step.judge(&mut trust, self.launcher.occasion.settings.trust) {
+        if let Some(warning) = step.check_trust(&mut trust, self.launcher.occasion.settings.trust) {
             self.tell(&Notice::Warning { label: &step.hook.label, words: &warning });
         }
         if let Decision::Fails { status, why, .. } = &step.decision {
@@ -245,7 +245,7 @@ impl StepRunner<'_> {
         one: Admitted,
         lock: Locked,
         ends: Instant,
-        file: DocumentFile,
+        file: DocumentFileUse,
     ) -> Prepared<Ready> {
         let Admitted { step, number } = one;
         let launched = lock.and_then(|lock| {
@@ -263,8 +263,8 @@ impl StepRunner<'_> {
         });
         let input = step.has(Part::Rollback).then(|| self.launcher.exchange.snapshot());
         let left = input.as_ref().and_then(|input| self.left_rollback(&step, number, input, ends));
-        let Launch { job, copy } = launch;
-        Prepared::Ready(Ready { step, number, job: Some(job), copy, lock, input, left })
+        let Launch { job, own_file } = launch;
+        Prepared::Ready(Ready { step, number, job: Some(job), own_file, lock, input, left })
     }
 
     fn hindered<T>(&mut self, step: Step, number: usize, obstacle: Obstacle) -> Prepared<T> {
@@ -291,11 +291,11 @@ impl StepRunner<'_> {
         }
         let launch = self
             .launcher
-            .launch(step, number, Part::Check, ends, DocumentFile::Usual)
+            .launch(step, number, Part::Check, ends, DocumentFileUse::Shared)
             .map_err(Obstacle::Failed)?;
         let ended = self.launcher.supervisor.run(vec![launch.job], &mut |_| {}).pop();
-        if let Some(copy) = launch.copy {
-            self.launcher.exchange.drop_copy(&copy);
+        if let Some(own_file) = launch.own_file {
+            self.launcher.exchange.remove_own_file(&own_file);
         }
         let Some(ended) = ended else { return Ok(()) };
         // whatever a check does to the document is not for libvirt
@@ -376,13 +376,15 @@ impl StepRunner<'_> {
 
     /// Looks at how a step ended, and at what it made of the document.
     fn conclude(&mut self, one: Ready, ended: Ended) -> Tried {
-        let Ready { step, number, copy, lock, input, left, .. } = one;
+        let Ready { step, number, own_file, lock, input, left, .. } = one;
         drop(lock);
         let mut fault = verdict::fault(&ended);
         let hook = &step.hook;
         let succeeded = fault.is_none();
-        let change = match (hook.style, copy) {
-            (Style::Vdsm, Some(copy)) => self.launcher.exchange.take_copy(hook, &copy, succeeded),
+        let change = match (hook.style, own_file) {
+            (Style::Vdsm, Some(own_file)) => {
+                self.launcher.exchange.take_own_file(hook, &own_file, succeeded)
+            }
             (Style::Vdsm, None) => self.launcher.exchange.take_back(hook, succeeded),
             (Style::Libvirt, _) => {
                 self.launcher.exchange.take_output(hook, &ended.stdout, succeeded)
@@ -463,7 +465,7 @@ mod tests {
 
     use super::*;
     use crate::config::Registration;
-    use crate::document::facts::Facts;
+    use crate::document::facts::DocumentFacts;
     use crate::event::Origin;
     use crate::libvirt::{Call, Document, Driver};
     use crate::observer::Observer;
@@ -650,7 +652,7 @@ mod tests {
         test: impl FnOnce(&mut StepRunner<'_>) -> T,
     ) -> (T, Vec<String>) {
         let call = Call::new(Driver::Qemu, ["g", operation, sub, "-"].map(Into::into).into());
-        let facts = Facts::of(Document::Absent);
+        let facts = DocumentFacts::of(Document::Absent);
         occasion::tests::with(&call, facts, Origin::Fresh, |occasion| {
             // not SIGTERM: this process has other tests
             let mut supervisor = Supervisor::new(&[Signal::SIGUSR2]).unwrap();
@@ -699,9 +701,9 @@ mod tests {
             (vec![], vec![], 0),
             (
                 vec![
-                    decided("a", Decision::Out("no part".to_owned())),
+                    decided("a", Decision::Skipped("no part".to_owned())),
                     decided("b", fails(126)),
-                    decided("c", Decision::Odd("no permission".to_owned())),
+                    decided("c", Decision::SkippedWithWarning("no permission".to_owned())),
                     decided("d", fails(125)),
                 ],
                 // what has no part is told first of all
@@ -763,7 +765,7 @@ mod tests {
         assert_eq!((&foreseen, &ran), (&vec!["a", "b", "c"], &vec!["a", "b", "c"]));
         let expected = NotRun::StoppedBy("c").to_string();
         for step in &steps[3..] {
-            assert_eq!(step.decision, Decision::Out(expected.clone()), "{}", step.hook.label);
+            assert_eq!(step.decision, Decision::Skipped(expected.clone()), "{}", step.hook.label);
         }
     }
 

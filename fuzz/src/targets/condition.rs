@@ -8,11 +8,11 @@ use hookmux::for_tests::config::Registration;
 use hookmux::for_tests::config::registration::When;
 use hookmux::for_tests::config::values::Patterns;
 use hookmux::for_tests::config::{Settings, Surroundings};
-use hookmux::for_tests::document::facts::Facts;
+use hookmux::for_tests::document::facts::DocumentFacts;
 use hookmux::for_tests::event::{self, Origin};
 use hookmux::for_tests::libvirt::{Call, Document, Driver, Operation, operation};
 use hookmux::for_tests::occasion::Occasion;
-use hookmux::for_tests::plan::condition::{self, Holds};
+use hookmux::for_tests::plan::condition::{self, ConditionResult};
 use hookmux::for_tests::registry::called;
 use hookmux::for_tests::registry::matching;
 
@@ -106,20 +106,20 @@ impl Target for Conditions {
         };
         let Some((call, origin)) = read_call(call) else { return Ok(false) };
         let facts = match document {
-            b"" => Facts::of(Document::Absent),
-            bytes => Facts::of(Document::Whole(bytes.to_vec())),
+            b"" => DocumentFacts::of(Document::Absent),
+            bytes => DocumentFacts::of(Document::Whole(bytes.to_vec())),
         };
         let surroundings = Surroundings::here(Path::new("/h"));
         let settings = Settings::defaults(&surroundings);
         let mut occasion = Occasion::new(&call, &settings, &surroundings, facts);
         occasion.origin = origin;
-        let judged = condition::judge(&registration.when, &occasion);
+        let judged = condition::evaluate(&registration.when, &occasion);
         let word = match &judged {
-            Holds::Yes => "yes",
-            Holds::No(_) => "no",
-            Holds::Unknown(_) => "unknown",
+            ConditionResult::Yes => "yes",
+            ConditionResult::No(_) => "no",
+            ConditionResult::Unknown(_) => "unknown",
         };
-        let plain = judge(&registration.when, &occasion);
+        let plain = evaluate(&registration.when, &occasion);
         must(word == plain, "a condition is judged otherwise: hookmux, the plain way", || {
             format!("{judged:?}\n{plain}\n{:?}\n{call:?} {origin}", registration.when)
         })?;
@@ -173,8 +173,8 @@ fn is_asked(registration: &Registration, call: &Call, origin: Origin) -> bool {
     registration.triggers.has_call(call) || event::candidates(call).iter().any(fires)
 }
 
-/// As `condition::judge`, without words.
-fn judge(when: &When, occasion: &Occasion<'_>) -> &'static str {
+/// As `condition::evaluate`, without words.
+fn evaluate(when: &When, occasion: &Occasion<'_>) -> &'static str {
     let (call, facts) = (occasion.call, &occasion.facts);
     let name = call.object().to_string_lossy();
     let reason = call.reason().map(|reason| reason.to_string_lossy()).unwrap_or_default();

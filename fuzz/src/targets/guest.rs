@@ -10,7 +10,7 @@ use hookmux::for_tests::libvirt::Driver;
 use hookmux::for_tests::libvirt::document::DocumentIdentity;
 use hookmux::for_tests::machine::boot;
 use hookmux::for_tests::machine::files;
-use hookmux::for_tests::memory::guest::{Guest, Held};
+use hookmux::for_tests::memory::guest::{Guest, HeldFailure};
 use hookmux::for_tests::state::Dir;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
@@ -159,41 +159,41 @@ impl Target for Guests {
         let runtime_dir = Dir::new(self.runtime_dir.clone(), nix::unistd::geteuid().as_raw());
         let guest = Guest::new(&runtime_dir, driver, uuid.as_deref(), &name);
         let _ = (guest.origin(), guest.started_document());
-        let foreseen = guest.foresee();
-        let arrival = guest.arrive();
-        same("what waits differs: foreseen, met", &foreseen, &arrival)?;
+        let peeked = guest.peek_pending();
+        let remembered = guest.take_pending();
+        same("what waits differs: peeked, met", &peeked, &remembered)?;
         if [state, pending]
             .iter()
             .any(|bytes| !bytes.is_empty() && !is_of_this_version(&self.of_now(bytes)))
         {
-            must(arrival.is_in_doubt, "a file that can't be read refuses nothing", || {
-                format!("{arrival:?}")
+            must(remembered.is_in_doubt, "a file that can't be read refuses nothing", || {
+                format!("{remembered:?}")
             })?;
         }
-        if arrival.is_in_doubt {
-            let held = arrival.held.as_ref();
+        if remembered.is_in_doubt {
+            let held = remembered.held.as_ref();
             let names_it = held.is_some_and(|held| {
                 held.status == 125 && held.words.contains(&*self.runtime_dir.to_string_lossy())
             });
-            must(names_it, "a refusal that doesn't name its file", || format!("{arrival:?}"))?;
+            must(names_it, "a refusal that doesn't name its file", || format!("{remembered:?}"))?;
             // for as long as it is there
-            same("a refusal that ends", &guest.arrive(), &arrival)?;
+            same("a refusal that ends", &guest.take_pending(), &remembered)?;
             self.are_all_inside()?;
             return Ok(true);
         }
-        let is_failure = arrival.held.as_ref().is_none_or(|held| held.status != 0);
-        must(is_failure, "a failure that is a success", || format!("{arrival:?}"))?;
-        if arrival.origin != Origin::Unknown {
-            same("the origin isn't remembered", &guest.origin(), &arrival.origin)?;
-            let again = guest.foresee();
+        let is_failure = remembered.held.as_ref().is_none_or(|held| held.status != 0);
+        must(is_failure, "a failure that is a success", || format!("{remembered:?}"))?;
+        if remembered.origin != Origin::Unknown {
+            same("the origin isn't remembered", &guest.origin(), &remembered.origin)?;
+            let again = guest.peek_pending();
             let is_met = again.held.is_none() && again.origin == Origin::Fresh;
             must(is_met, "what waits is met twice", || format!("{again:?}"))?;
         }
-        let held = Held { status: 3, words: "hookmux: no\n".to_owned() };
-        if guest.expect(Origin::Restore, Some(held.clone())).is_ok() {
-            let arrival = guest.arrive();
-            same("a failure that is held is lost", &arrival.held, &Some(held))?;
-            same("an origin that is held is lost", &arrival.origin, &Origin::Restore)?;
+        let held = HeldFailure { status: 3, words: "hookmux: no\n".to_owned() };
+        if guest.remember_pending(Origin::Restore, Some(held.clone())).is_ok() {
+            let remembered = guest.take_pending();
+            same("a failure that is held is lost", &remembered.held, &Some(held))?;
+            same("an origin that is held is lost", &remembered.origin, &Origin::Restore)?;
         }
         if guest.keep_document(b"<domain/>").is_ok() {
             let kept = guest.started_document().and_then(|path| fs::read(path).ok());
@@ -203,7 +203,7 @@ impl Target for Guests {
         guest.forget_pending();
         same("a document that was forgotten", &guest.started_document(), &None)?;
         self.are_all_inside()?;
-        Ok(arrival.origin != Origin::Unknown)
+        Ok(remembered.origin != Origin::Unknown)
     }
 }
 

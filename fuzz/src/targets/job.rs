@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hookmux::for_tests::machine::files;
 use hookmux::for_tests::queue::clock::Clock;
 use hookmux::for_tests::queue::item::FORMAT;
-use hookmux::for_tests::queue::{Body, Head, Queue, Unread};
+use hookmux::for_tests::queue::{ItemBody, ItemHead, Queue, JobReadError};
 use hookmux::for_tests::state::Dir;
 use serde_json::{Map, Value};
 
@@ -191,7 +191,7 @@ impl Target for Jobs {
         let format = value.as_ref().and_then(|value| value.get("format")?.as_u64());
         let read = self.queue.head(ID);
         if format.is_some_and(|format| format > FORMAT) {
-            let is_newer = matches!(read, Err(Unread::Newer(_)));
+            let is_newer = matches!(read, Err(JobReadError::Newer(_)));
             must(is_newer, "a newer job isn't taken for one", || format!("{read:?}"))?;
         }
         let head = match read {
@@ -217,7 +217,7 @@ impl Target for Jobs {
 
 impl Jobs {
     /// That a job is the same after it was kept.
-    fn comes_back(&self, head: &Head, body: &Body) -> Result<(), super::Disagreement> {
+    fn comes_back(&self, head: &ItemHead, body: &ItemBody) -> Result<(), super::Disagreement> {
         let mut kept = head.clone();
         if self.queue.keep(&mut kept).is_err() {
             return Ok(());
@@ -225,14 +225,14 @@ impl Jobs {
         let back = self.queue.head(ID).map_err(|error| error.to_string());
         same("a job's head doesn't come back", &back, &Ok(kept.clone()))?;
         let expected =
-            Body { format: body.format.max(FORMAT * u64::from(head.has_body)), ..body.clone() };
+            ItemBody { format: body.format.max(FORMAT * u64::from(head.has_body)), ..body.clone() };
         let back = self.queue.body(&kept).map_err(|error| error.to_string());
         same("a job's body doesn't come back", &back, &Ok(expected))
     }
 }
 
 /// As a worker treats it.
-fn works(mut head: Head, body: &Body) -> Result<(), super::Disagreement> {
+fn works(mut head: ItemHead, body: &ItemBody) -> Result<(), super::Disagreement> {
     let clock = Clock::here();
     let _ =
         (head.times(&clock), head.order(&clock), head.age(&clock), head.call(), head.queued_by());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hookmux::for_tests::machine::ulid;
 use hookmux::for_tests::record::counters::Counters;
-use hookmux::for_tests::record::form::{Head, Record};
+use hookmux::for_tests::record::form::{RecordHead, Record};
 use hookmux::for_tests::record::store;
 use hookmux::for_tests::state::Dir;
 use serde_json::Value;
@@ -98,7 +98,7 @@ const WORDS: &[&str] = &[
 const FILE_EVERY: usize = 8;
 
 pub struct Records {
-    /// Head and body.
+    /// RecordHead and body.
     seeds: Vec<(Value, Value)>,
     raw: Vec<Vec<u8>>,
     place: PathBuf,
@@ -118,7 +118,7 @@ impl Records {
     }
 }
 
-/// Head and body of a record.
+/// RecordHead and body of a record.
 fn lines(bytes: &[u8]) -> Option<(Value, Value)> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let head: Value = serde_json::from_slice(&bytes[..end]).ok()?;
@@ -152,7 +152,7 @@ impl Target for Records {
 
     fn check(&mut self, input: &[u8]) -> Checked {
         let first = input.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let head = Head::decode(first);
+        let head = RecordHead::decode(first);
         let record = Record::decode(input);
         if let Some(head) = &head {
             let mut counters = Counters::default();
@@ -169,7 +169,7 @@ impl Target for Records {
             let place = self.place.with_file_name(name);
             fs::write(&place, input).unwrap_or_default();
             let has_line = input.contains(&b'\n');
-            let is_its = |head: &Head| head.id == name;
+            let is_its = |head: &RecordHead| head.id == name;
             let of_file = store::read_head(&self.directory, name).ok();
             let expected = head.clone().filter(|head| has_line && is_its(head));
             same("the head of a file differs: list, whole", &of_file, &expected)?;

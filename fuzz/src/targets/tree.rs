@@ -1,6 +1,6 @@
 //! What a call knows of a document: judged as a whole, and its parts where they stand.
 
-use hookmux::for_tests::document::facts::Facts;
+use hookmux::for_tests::document::facts::DocumentFacts;
 use hookmux::for_tests::libvirt::document::{self, Malformed};
 use hookmux::for_tests::libvirt::{Document, metadata};
 
@@ -41,7 +41,7 @@ impl Target for Tree {
     }
 
     fn check(&mut self, input: &[u8]) -> Checked {
-        let facts = Facts::of(Document::Whole(input.to_vec()));
+        let facts = DocumentFacts::of(Document::Whole(input.to_vec()));
         let tree = match document::parse(input) {
             Ok(tree) => tree,
             Err(why) => {

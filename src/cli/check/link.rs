@@ -59,7 +59,7 @@ pub(super) fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findin
 fn seen_of(survey: &Survey<'_>, driver: Driver, daemon: &Daemon) -> Seen {
     Seen {
         call: records::last_call(survey, driver),
-        reload: daemon_reload::when(&survey.settings.runtime_dir, &daemon.comm),
+        reload: daemon_reload::last_reload(&survey.settings.runtime_dir, &daemon.comm),
     }
 }
 

@@ -61,7 +61,7 @@ fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
     let (state, run) = (&settings.state_dir, &settings.runtime_dir);
     let records = state.child("records");
     let groups = records.names().unwrap_or_default();
-    let groups = groups.iter().filter(|name| name.len() == store::GROUP);
+    let groups = groups.iter().filter(|name| name.len() == store::GROUP_CHARS);
     let places = ["guests", "pending", "locks", "daemons", "records", "records/running"];
     let mut dirs: Vec<Dir> = places.iter().map(|name| below(run, name)).collect();
     dirs.push(below(run, "records/done"));

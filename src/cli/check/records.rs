@@ -9,7 +9,7 @@ use crate::cli::bypass as switch;
 use crate::libvirt::Driver;
 use crate::machine::{clock, ulid};
 use crate::record::counters::{self, Counters};
-use crate::record::form::Cause;
+use crate::record::form::RecordCause;
 use crate::record::history::{Filter, History};
 use crate::record::mover;
 use crate::trust::Trust;
@@ -112,6 +112,7 @@ pub(super) fn last_call(survey: &Survey<'_>, driver: Driver) -> Option<SystemTim
     let settings = survey.settings;
     let history = History::new(&settings.runtime_dir, &settings.state_dir);
     let of_driver = Filter { driver: Some(driver.name().to_owned()), ..Filter::default() };
-    let last = history.find(&of_driver).take(MOST).find(|head| head.cause == Cause::Libvirt)?;
+    let last =
+        history.find(&of_driver).take(MOST).find(|head| head.cause == RecordCause::Libvirt)?;
     Some(UNIX_EPOCH + Duration::from_micros(last.began_us))
 }

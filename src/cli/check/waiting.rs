@@ -11,7 +11,7 @@ use super::finding::{Code, Findings, Fix, counted, quoted, words};
 use super::survey::Survey;
 use crate::machine::clock::BootClock;
 use crate::memory::{guest, saves};
-use crate::queue::{Head, Queue, Unread, Usage};
+use crate::queue::{ItemHead, JobReadError, Queue, QueueUsage};
 use crate::state::DirRefusal;
 use crate::state::trash::Trash;
 
@@ -21,7 +21,7 @@ const OLD_S: u64 = 600;
 const NEARLY_FULL_PERCENT: u64 = 80;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
-    for path in names_that_end(&survey.settings.save_dir, saves::SUFFIX) {
+    for path in names_that_end(&survey.settings.save_dir, saves::SECOND_NAME_SUFFIX) {
         save(&path, findings);
     }
     for unreadable in guest::unreadable(&survey.settings.runtime_dir) {
@@ -48,7 +48,7 @@ fn trash(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-fn guest_state(unreadable: &guest::Unreadable, findings: &mut Findings) {
+fn guest_state(unreadable: &guest::UnreadableMemory, findings: &mut Findings) {
     let (path, why) = (&unreadable.path, &unreadable.why);
     let consequence = match unreadable.refuses_for {
         Some(left) => format!("the guest isn't started for another {} s", left.as_secs() + 1),
@@ -71,7 +71,7 @@ fn names_that_end(directory: &Path, end: &str) -> Vec<PathBuf> {
 
 fn save(second: &Path, findings: &mut Findings) {
     let name = second.as_os_str().as_bytes();
-    let Some(first) = name.strip_suffix(saves::SUFFIX.as_bytes()) else { return };
+    let Some(first) = name.strip_suffix(saves::SECOND_NAME_SUFFIX.as_bytes()) else { return };
     let first = Path::new(OsStr::from_bytes(first));
     let shown = second.display();
     let Ok(held) = fs::symlink_metadata(second) else { return };
@@ -119,8 +119,8 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
         let path = directory.join(format!("{id}.json"));
         match queue.head(id) {
             Ok(head) => old(survey, &path, &head, head.age(&clock).as_secs(), findings),
-            Err(Unread::Gone) => {}
-            Err(unread @ Unread::Newer(_)) => {
+            Err(JobReadError::Gone) => {}
+            Err(unread @ JobReadError::Newer(_)) => {
                 let words = format!(
                     "{}: {unread}, so its hook runs only once hookmux is as new as that",
                     path.display()
@@ -131,7 +131,7 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
             Err(unread) => broken(&path, &unread.to_string(), findings),
         }
     }
-    for name in &names.odd {
+    for name in &names.not_jobs {
         broken(&directory.join(name), "it has no job's name", findings);
     }
     for aside in queue.aside().unwrap_or_default() {
@@ -156,7 +156,7 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-fn old(survey: &Survey<'_>, path: &Path, head: &Head, age_s: u64, findings: &mut Findings) {
+fn old(survey: &Survey<'_>, path: &Path, head: &ItemHead, age_s: u64, findings: &mut Findings) {
     if age_s <= OLD_S {
         return;
     }
@@ -171,7 +171,7 @@ fn old(survey: &Survey<'_>, path: &Path, head: &Head, age_s: u64, findings: &mut
     findings.add(Code::OldJob, path, words, survey.command("queue --work"));
 }
 
-fn nearly_full(survey: &Survey<'_>, directory: &Path, usage: Usage, findings: &mut Findings) {
+fn nearly_full(survey: &Survey<'_>, directory: &Path, usage: QueueUsage, findings: &mut Findings) {
     let limits = survey.settings.queue;
     let is_near = |used: u64, most: u64| {
         u128::from(used) * 100 >= u128::from(most) * u128::from(NEARLY_FULL_PERCENT)

@@ -9,7 +9,7 @@ use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::{rights, time};
 use crate::command::{Fix, words};
 use crate::config::Settings;
-use crate::record::form::{Cause, Head, Outcome, Record};
+use crate::record::form::{Record, RecordCause, RecordHead, RecordOutcome};
 use crate::record::history::{Filter, History};
 use crate::state::DirRefusal;
 use crate::state::format::NewerFormat;
@@ -48,7 +48,7 @@ pub(crate) fn history(settings: &Settings, output: &mut Output) -> anyhow::Resul
 /// # Errors
 /// There is none, or more than one.
 pub(crate) fn the_one(history: &History, word: &str) -> anyhow::Result<Record> {
-    let meant = history.meant(word);
+    let meant = history.find_ids(word);
     let id = match meant.as_slice() {
         [] if word == "last" => bail!("there is no execution yet"),
         [] => bail!("there is no execution `{word}`; `hookmux log` shows those that there are"),
@@ -107,19 +107,21 @@ pub(crate) fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
 }
 
 /// How it ended, in a few words; and of which hooks directory it is, if not of the one that is asked.
-pub(crate) fn result(head: &Head, asked: &Path) -> (String, Tone) {
+pub(crate) fn result(head: &RecordHead, asked: &Path) -> (String, Tone) {
     let cause = match (&head.cause, head.cause.parent()) {
         (_, Some(parent)) => {
             let end = parent.get(parent.len().saturating_sub(6)..).unwrap_or(parent);
             format!(" ({} of …{end})", head.cause.name())
         }
-        (Cause::Person | Cause::Other { .. }, None) => format!(" ({})", head.cause.name()),
+        (RecordCause::Person | RecordCause::Other { .. }, None) => {
+            format!(" ({})", head.cause.name())
+        }
         (_, None) => String::new(),
     };
     let (words, tone) = match ExecutionState::of(head) {
         ExecutionState::Running => ("running".to_owned(), Tone::Careful),
         ExecutionState::Lost => ("lost: hookmux died".to_owned(), Tone::Bad),
-        ExecutionState::Good if head.outcome == Outcome::Unknown => {
+        ExecutionState::Good if head.outcome == RecordOutcome::Unknown => {
             ("good, in a way that this version doesn't know".to_owned(), Tone::Careful)
         }
         ExecutionState::Good => ("good".to_owned(), Tone::Good),
@@ -141,7 +143,7 @@ pub(crate) fn result(head: &Head, asked: &Path) -> (String, Tone) {
     (words + &cause + &elsewhere, tone)
 }
 
-pub(crate) fn row(head: &Head, asked: &Path) -> Vec<Cell> {
+pub(crate) fn row(head: &RecordHead, asked: &Path) -> Vec<Cell> {
     let (result, tone) = result(head, asked);
     let took = head.duration_us.map_or_else(|| "-".to_owned(), time::took);
     let failed = head.hooks.iter().filter(|hook| hook.outcome.is_failure()).count();
@@ -161,7 +163,7 @@ pub(crate) fn row(head: &Head, asked: &Path) -> Vec<Cell> {
 }
 
 /// `qemu prepare`, `qemu release migrated`
-pub(crate) fn call(head: &Head) -> String {
+pub(crate) fn call(head: &RecordHead) -> String {
     let reason = match head.extra.as_str() {
         "" | "-" => String::new(),
         _ if head.driver == "daemon" => String::new(),

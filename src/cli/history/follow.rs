@@ -10,7 +10,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use crate::config::Settings;
 use crate::machine::{clock, ulid};
-use crate::record::form::{Head, State};
+use crate::record::form::{RecordHead, RecordState};
 use crate::record::history::History;
 use crate::record::spool::Spool;
 
@@ -69,7 +69,7 @@ impl Follower {
     ///
     /// # Errors
     /// Waiting isn't possible.
-    pub(crate) fn next(&mut self, history: &History) -> anyhow::Result<Vec<Head>> {
+    pub(crate) fn next(&mut self, history: &History) -> anyhow::Result<Vec<RecordHead>> {
         loop {
             let mut descriptors = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
             let patience = PollTimeout::try_from(LOOK_AGAIN).unwrap_or(PollTimeout::MAX);
@@ -89,7 +89,7 @@ impl Follower {
     }
 
     /// Those that are over and aren't known, the oldest first.
-    fn ended(&mut self, history: &History) -> Vec<Head> {
+    fn ended(&mut self, history: &History) -> Vec<RecordHead> {
         let since = ulid::smallest_at((clock::unix_seconds() * 1000).saturating_sub(HORIZON));
         if self.known.len() > MOST_KNOWN {
             self.known.retain(|id| *id >= since);
@@ -103,7 +103,7 @@ impl Follower {
             .collect();
         ids.iter()
             .filter_map(|id| history.head(id).ok())
-            .filter(|head| head.state != State::Running)
+            .filter(|head| head.state != RecordState::Running)
             .collect()
     }
 }

@@ -8,7 +8,7 @@ use crate::cli::args::{Format, LogArgs};
 use crate::cli::json::execution::{Execution, Log};
 use crate::cli::output::Output;
 use crate::cli::{End, Place, time};
-use crate::record::form::Head;
+use crate::record::form::RecordHead;
 
 pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
@@ -23,7 +23,7 @@ pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> an
         true => Some(Follower::new(settings)?),
         false => None,
     };
-    let mut heads: Vec<Head> = history.find(&filter).take(arguments.lines).collect();
+    let mut heads: Vec<RecordHead> = history.find(&filter).take(arguments.lines).collect();
     heads.reverse();
     if let Some(mut follower) = follower {
         if let Some((count, newer)) = history.newer() {
@@ -65,7 +65,7 @@ pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> an
 }
 
 /// One execution on one line.
-pub(crate) fn say(head: &Head, format: Format, asked: &Path, output: &mut Output) {
+pub(crate) fn say(head: &RecordHead, format: Format, asked: &Path, output: &mut Output) {
     if format == Format::Json {
         output.json_line(&Execution::from(head));
         return;

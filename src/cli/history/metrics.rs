@@ -14,7 +14,7 @@ use crate::cli::{End, Place, rights};
 use crate::machine::sanitize;
 use crate::queue::Queue;
 use crate::record::counters::{self, BUCKETS, Counters, Histogram};
-use crate::record::form::Head;
+use crate::record::form::RecordHead;
 use crate::record::history::History;
 use crate::state::format::NewerFormat;
 use crate::trust::Trust;
@@ -122,7 +122,7 @@ fn count(history: &History) -> Result<Counters, NewerFormat> {
     let load = || Counters::load(history.store().base());
     let mut before = load()?;
     loop {
-        let fresh: Vec<Head> =
+        let fresh: Vec<RecordHead> =
             history.spool().done_ids().iter().filter_map(|id| history.head(id).ok()).collect();
         let mut counters = load()?;
         // a batch that was moved meanwhile would be counted twice, or not at all

@@ -30,7 +30,7 @@ pub(crate) fn run(
         }
         mover::linger(settings)
     } else {
-        mover::tidy(settings)
+        mover::move_and_prune(settings)
     };
     let done = done.with_context(|| {
         format!("the records in {} can't be moved", settings.runtime_dir.named().display())

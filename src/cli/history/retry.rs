@@ -18,16 +18,16 @@ use crate::cli::{End, Place};
 use crate::command::Fix;
 use crate::config::Surroundings;
 use crate::config::settings::RecordPolicy;
-use crate::document::facts::Facts;
-use crate::document::file::{self, Place as DocumentPlace};
+use crate::document::facts::DocumentFacts;
+use crate::document::file::{self, DocumentPlace};
 use crate::event::Origin;
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::{Call, Class, Document, Driver};
 use crate::observer::PlanDecision;
-use crate::occasion::{Mode, Occasion};
-use crate::record::form::{Body, Cause, Head, Record, State};
+use crate::occasion::{CallMode, Occasion};
+use crate::record::form::{Record, RecordBody, RecordCause, RecordHead, RecordState};
 use crate::record::history::is_hook;
-use crate::record::text::Text;
+use crate::record::text::RecordText;
 use crate::state::Dir;
 use crate::trust::Trust;
 
@@ -46,7 +46,7 @@ pub(crate) fn run(
         bail!(Remark::and(&words, Some(Fix::hookmux(theirs, &["retry", &head.id]))));
     }
     let call = call(&head, &body)?;
-    if head.state == State::Running {
+    if head.state == RecordState::Running {
         bail!("{} isn't over yet", head.id);
     }
     if !arguments.force {
@@ -80,14 +80,14 @@ pub(crate) fn run(
     output.go_on();
     let started = Started::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;
     let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
-    let facts = Facts::of(document);
+    let facts = DocumentFacts::of(document);
     let mut occasion = Occasion::new(&call, &loaded.settings, &surroundings, facts);
-    occasion.mode = Mode::Trial {
+    occasion.mode = CallMode::Trial {
         origin: head.origin.as_deref().and_then(Origin::from_name),
         started: started.path(),
     };
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
-    let trial = Trial::make(occasion, hooks, Cause::Retry(head.id.clone()), is_text, output);
+    let trial = Trial::make(occasion, hooks, RecordCause::Retry(head.id.clone()), is_text, output);
     let is_good = trial.is_good() && missing.is_empty();
     let end = if is_good { End::Good } else { End::Problem };
     if is_text {
@@ -102,11 +102,11 @@ pub(crate) fn run(
     Ok(end)
 }
 
-fn call(head: &Head, body: &Body) -> anyhow::Result<Call> {
+fn call(head: &RecordHead, body: &RecordBody) -> anyhow::Result<Call> {
     let Some(driver) = Driver::from_name(&head.driver) else {
         bail!("{} is of a driver that this version doesn't know: {}", head.id, head.driver);
     };
-    let arguments: Vec<OsString> = body.arguments.iter().map(Text::os).collect();
+    let arguments: Vec<OsString> = body.arguments.iter().map(RecordText::os).collect();
     if arguments.is_empty() {
         bail!("the arguments of {} were not kept", head.id);
     }
@@ -119,9 +119,9 @@ pub(crate) fn is_refused(record: &Record) -> bool {
 }
 
 /// What a retry can't do for these calls.
-fn refuse(call: &Call, head: &Head) -> anyhow::Result<()> {
+fn refuse(call: &Call, head: &RecordHead) -> anyhow::Result<()> {
     // the worker's tries answer nobody
-    if matches!(head.cause, Cause::Queue(_)) {
+    if matches!(head.cause, RecordCause::Queue(_)) {
         return Ok(());
     }
     if call.is_filter() {
@@ -143,7 +143,7 @@ fn refuse(call: &Call, head: &Head) -> anyhow::Result<()> {
 
 /// The hooks that are run: all that had a part then, or would have had one if nothing before them
 /// had ended the call; or those that were named.
-fn wanted(head: &Head, body: &Body, named: &[String]) -> anyhow::Result<Vec<String>> {
+fn wanted(head: &RecordHead, body: &RecordBody, named: &[String]) -> anyhow::Result<Vec<String>> {
     let ran = head.hooks.iter().map(|hook| hook.hook.as_str());
     let stopped = body.plan.iter().filter(|planned| planned.decision == PlanDecision::Stopped);
     let mut labels: Vec<String> = Vec::new();
@@ -175,16 +175,16 @@ fn narrow(candidates: &mut Candidates, wanted: &[String]) -> Vec<String> {
     wanted.iter().filter(|label| !there.contains(label)).cloned().collect()
 }
 
-fn is_masked(body: &Body) -> bool {
-    let has = |text: &Text| memchr::memmem::find(&text.0, b"passwd=").is_some();
+fn is_masked(body: &RecordBody) -> bool {
+    let has = |text: &RecordText| memchr::memmem::find(&text.0, b"passwd=").is_some();
     body.document.as_ref().is_some_and(has)
 }
 
 /// What hooks found in their environment then.
-fn then(here: &Surroundings, body: &Body) -> Surroundings {
+fn then(here: &Surroundings, body: &RecordBody) -> Surroundings {
     Surroundings {
-        path: body.path.as_ref().map(Text::os),
-        daemons_home: body.home.as_ref().map(Text::os),
+        path: body.path.as_ref().map(RecordText::os),
+        daemons_home: body.home.as_ref().map(RecordText::os),
         daemon: body.daemon.clone().into(),
         ..here.clone()
     }
@@ -194,7 +194,7 @@ fn then(here: &Surroundings, body: &Body) -> Surroundings {
 struct Started(Option<DocumentPlace>);
 
 impl Started {
-    fn make(runtime_dir: &Dir, document: Option<&Text>) -> anyhow::Result<Started> {
+    fn make(runtime_dir: &Dir, document: Option<&RecordText>) -> anyhow::Result<Started> {
         let Some(document) = document else { return Ok(Started(None)) };
         let place = file::place(runtime_dir, &crate::machine::ulid::new());
         file::make_private(&place, &document.0, None)

@@ -10,7 +10,7 @@ use crate::cli::output::{Output, Tone};
 use crate::cli::{End, Place, time};
 use crate::command::Fix;
 use crate::observer::PlanDecision;
-use crate::record::form::{Cause, Head, Outcome, Record, RunRecord, State};
+use crate::record::form::{Record, RecordCause, RecordHead, RecordOutcome, RecordState, RunRecord};
 use crate::record::history::History;
 
 /// How wide the picture of the call's time is, in characters.
@@ -30,7 +30,7 @@ pub(crate) fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> a
         return Ok(End::Good);
     }
     head(&record, &place.surroundings.hooks_dir, output);
-    if record.head.state == State::Done && record.body.runs.is_empty() {
+    if record.head.state == RecordState::Done && record.body.runs.is_empty() {
         output.line("  no hook ran");
     }
     picture(&record, output);
@@ -52,7 +52,7 @@ pub(crate) fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> a
             later.iter().map(|head| executions::row(head, &place.surroundings.hooks_dir)).collect();
         output.table(&executions::TITLES, &rows);
     }
-    if record.head.state == State::Done && crate::record::history::is_failed(&record.head) {
+    if record.head.state == RecordState::Done && crate::record::history::is_failed(&record.head) {
         output.line("");
         output.line(&again(place, &record));
     }
@@ -76,7 +76,7 @@ fn again(place: &Place, record: &Record) -> String {
 }
 
 /// Retries of an execution, and the tries of what it left in the queue.
-fn later(history: &History, head: &Head) -> Vec<Head> {
+fn later(history: &History, head: &RecordHead) -> Vec<RecordHead> {
     let mut ids: Vec<String> = history.newest().take_while(|id| *id > head.id).collect();
     ids.reverse();
     ids.iter()
@@ -97,11 +97,11 @@ fn head(record: &Record, asked: &Path, output: &mut Output) {
     line("execution", &head.id);
     line("when", &format!("{}{}", time::local(seconds), took.unwrap_or_default()));
     match &head.cause {
-        Cause::Libvirt => line("called by", &record.body.daemon),
-        Cause::Person => line("called by", "`hookmux run`"),
-        Cause::Retry(id) => line("retry of", id),
-        Cause::Queue(id) => line("queued by", id),
-        Cause::Other { .. } => line("cause", head.cause.name()),
+        RecordCause::Libvirt => line("called by", &record.body.daemon),
+        RecordCause::Person => line("called by", "`hookmux run`"),
+        RecordCause::Retry(id) => line("retry of", id),
+        RecordCause::Queue(id) => line("queued by", id),
+        RecordCause::Other { .. } => line("cause", head.cause.name()),
     }
     if let Some(uuid) = &head.uuid {
         line("uuid", uuid);
@@ -111,10 +111,10 @@ fn head(record: &Record, asked: &Path, output: &mut Output) {
     let arguments: Vec<_> = record.body.arguments.iter().map(|argument| argument.lossy()).collect();
     line("arguments", &arguments.join(" "));
     match (head.state, head.status) {
-        (State::Done, Some(status)) if !matches!(head.cause, Cause::Queue(_)) => {
+        (RecordState::Done, Some(status)) if !matches!(head.cause, RecordCause::Queue(_)) => {
             line("answer", &format!("exit status {status}"));
         }
-        (State::Lost, _) if !matches!(head.cause, Cause::Queue(_)) => {
+        (RecordState::Lost, _) if !matches!(head.cause, RecordCause::Queue(_)) => {
             line(
                 "answer",
                 "none: hookmux died; libvirt saw it end by a signal, or was gone itself",
@@ -180,14 +180,16 @@ fn bar(start: Option<u64>, took: Option<u64>, total: u64) -> String {
 fn ended(run: &RunRecord) -> (String, Tone) {
     let changed = if run.changed_document { ", changed the document" } else { "" };
     match run.outcome {
-        Outcome::Queued => {
+        RecordOutcome::Queued => {
             let job = run.job.as_deref().unwrap_or_default();
             (format!("queued as {job}"), Tone::Plain)
         }
-        Outcome::Failure | Outcome::Timeout => (run.failure.clone().unwrap_or_default(), Tone::Bad),
-        Outcome::Success => (format!("exit status 0{changed}"), Tone::Good),
+        RecordOutcome::Failure | RecordOutcome::Timeout => {
+            (run.failure.clone().unwrap_or_default(), Tone::Bad)
+        }
+        RecordOutcome::Success => (format!("exit status 0{changed}"), Tone::Good),
         // no run is passed over, so this is a word of another version's
-        Outcome::Bypassed | Outcome::Unknown => {
+        RecordOutcome::Bypassed | RecordOutcome::Unknown => {
             let failure = run.failure.clone().map(|failure| format!(": {failure}"));
             let failure = failure.unwrap_or_default();
             (format!("how it ended isn't known{failure}{changed}"), Tone::Careful)

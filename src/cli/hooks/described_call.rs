@@ -18,7 +18,7 @@ use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::libvirt::{Call, Class, Document, Driver, operation};
 use crate::machine::files;
 use crate::memory;
-use crate::memory::guest::Arrival;
+use crate::memory::guest::Remembered;
 use crate::occasion::Occasion;
 use crate::trust::Trust;
 
@@ -111,8 +111,8 @@ fn configured(call: &Call, settings: &Settings) -> Option<PathBuf> {
 }
 
 /// What a call would find of its guest, or is told.
-pub(crate) fn arrival(occasion: &Occasion<'_>) -> Arrival {
-    memory::foresee(occasion.call, occasion.guest().as_ref(), occasion.mode.told())
+pub(crate) fn remembered(occasion: &Occasion<'_>) -> Remembered {
+    memory::preview(occasion.call, occasion.guest().as_ref(), occasion.mode.given_origin())
 }
 
 /// Whether libvirt calls hookmux beside a main script: then what that one runs is left to it.

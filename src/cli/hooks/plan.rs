@@ -13,14 +13,14 @@ use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::rights::{self, Denied};
 use crate::cli::{End, Place};
 use crate::config::Surroundings;
-use crate::document::facts::Facts;
+use crate::document::facts::DocumentFacts;
 use crate::hook::OnFailure;
 use crate::hook::candidates::Candidates;
 use crate::libvirt::{Class, Document};
 use crate::memory;
 use crate::observer::{Notice, Observer};
 use crate::occasion::Execution;
-use crate::occasion::{Mode, Occasion};
+use crate::occasion::{CallMode, Occasion};
 use crate::plan::{self, Decision, Step, property_rules};
 use crate::process::startable;
 use crate::process::supervise::Supervisor;
@@ -37,11 +37,11 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     let settings = &described.loaded.settings;
     let call = &described.call;
     let surroundings = Surroundings { user: daemon, ..described.surroundings.clone() };
-    let facts = Facts::of(described.document.clone());
+    let facts = DocumentFacts::of(described.document.clone());
     let mut occasion = Occasion::new(call, settings, &surroundings, facts);
-    occasion.mode = Mode::Trial { origin: arguments.origin, started: None };
-    let arrival = described_call::arrival(&occasion);
-    occasion.origin = arrival.origin;
+    occasion.mode = CallMode::Trial { origin: arguments.origin, started: None };
+    let remembered = described_call::remembered(&occasion);
+    occasion.origin = remembered.origin;
     occasion.started = occasion.guest().and_then(|guest| memory::started_document(call, &guest));
     let (origin, facts) = (occasion.origin, &occasion.facts);
     let mut steps = plan::plan(&described.candidates, &occasion);
@@ -57,14 +57,14 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
         }
     }
     let is_shut = call.class() == Class::Gate && !trouble.is_empty();
-    if is_shut || arrival.held.is_some() {
+    if is_shut || remembered.held.is_some() {
         nothing_runs(&mut steps);
     }
     notes.extend(trouble.iter().map(|words| {
         let consequence = if is_shut { "this call would fail" } else { "the call goes on without" };
         format!("{words}; {consequence}.")
     }));
-    match (&arrival.held, &arrival.trouble) {
+    match (&remembered.held, &remembered.error) {
         (Some(held), None) => notes.push(format!(
             "The restore before has failed: this call would fail with {}, and run nothing.",
             held.status
@@ -76,7 +76,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
         (None, trouble) => notes.extend(trouble.clone()),
     }
     let fails = steps.iter().any(|step| is_told_to_libvirt(step, call.class()));
-    let would_fail = is_shut || arrival.held.is_some() || fails;
+    let would_fail = is_shut || remembered.held.is_some() || fails;
     let end =
         if would_fail || described.loaded.problem.is_some() { End::Problem } else { End::Good };
     if arguments.output == Format::Json {
@@ -129,7 +129,8 @@ fn nothing_runs(steps: &mut [Step]) {
     let has_a_part =
         |step: &&mut Step| matches!(step.decision, Decision::Run | Decision::Fails { .. });
     for step in steps.iter_mut().filter(has_a_part) {
-        step.decision = Decision::Out("not run: the call fails before its first hook".to_owned());
+        step.decision =
+            Decision::Skipped("not run: the call fails before its first hook".to_owned());
     }
 }
 
@@ -144,7 +145,7 @@ fn foresee(occasion: &Occasion<'_>, steps: &mut [Step]) -> anyhow::Result<Vec<St
     Ok(said.0)
 }
 
-/// The warnings of what is only foreseen.
+/// The warnings of what is only peeked.
 struct Said(Vec<String>);
 
 impl Observer for Said {
@@ -208,13 +209,13 @@ fn troubles(described: &Described, user: u32) -> Vec<String> {
     hooks.troubles().into_iter().chain(environment).collect()
 }
 
-fn device(step: &Step, facts: &Facts) -> Option<String> {
+fn device(step: &Step, facts: &DocumentFacts) -> Option<String> {
     step.device
         .and_then(|index| facts.metadata.devices.get(index))
         .map(|device| device.label.clone())
 }
 
-fn row(step: &Step, facts: &Facts, turn: &mut usize) -> Vec<Cell> {
+fn row(step: &Step, facts: &DocumentFacts, turn: &mut usize) -> Vec<Cell> {
     let (order, what) = match &step.decision {
         Decision::Run => {
             *turn += 1;
@@ -223,8 +224,8 @@ fn row(step: &Step, facts: &Facts, turn: &mut usize) -> Vec<Cell> {
         Decision::Fails { status, why, .. } => {
             ("!".to_owned(), Cell(format!("fails ({status}): {why}"), Tone::Bad))
         }
-        Decision::Out(why) => ("-".to_owned(), Cell(why.clone(), Tone::Dim)),
-        Decision::Odd(why) => ("-".to_owned(), Cell(why.clone(), Tone::Careful)),
+        Decision::Skipped(why) => ("-".to_owned(), Cell(why.clone(), Tone::Dim)),
+        Decision::SkippedWithWarning(why) => ("-".to_owned(), Cell(why.clone(), Tone::Careful)),
     };
     let label = &step.hook.label;
     let hook = match &step.event {
@@ -240,7 +241,7 @@ fn row(step: &Step, facts: &Facts, turn: &mut usize) -> Vec<Cell> {
     ]
 }
 
-fn json_step(step: &Step, facts: &Facts, turn: &mut usize) -> json::plan::Step {
+fn json_step(step: &Step, facts: &DocumentFacts, turn: &mut usize) -> json::plan::Step {
     let hook = &step.hook;
     let runs = matches!(step.decision, Decision::Run);
     *turn += usize::from(runs);

@@ -11,11 +11,11 @@ use crate::cli::json::run::{Process, Ran, RunHead, RunState};
 use crate::cli::output::{Output, Tone};
 use crate::cli::{End, Place};
 use crate::document::exchange::Change;
-use crate::document::facts::Facts;
+use crate::document::facts::DocumentFacts;
 use crate::observer::{HookRun, Notice, Observer, Tee};
-use crate::occasion::{Execution, Mode, Occasion};
+use crate::occasion::{CallMode, Execution, Occasion};
 use crate::process::{exit_status, job};
-use crate::record::form::Cause;
+use crate::record::form::RecordCause;
 use crate::record::recorder::Recorder;
 use crate::record::{mask, mover};
 use crate::verdict;
@@ -24,11 +24,11 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     let Described { call, loaded, candidates, document, document_source, .. } =
         described_call::describe(place, arguments, output)?;
     let is_text = arguments.output == Format::Text;
-    let facts = Facts::of(document);
+    let facts = DocumentFacts::of(document);
     let mut occasion = Occasion::new(&call, &loaded.settings, &place.surroundings, facts);
-    occasion.mode = Mode::Trial { origin: arguments.origin, started: None };
+    occasion.mode = CallMode::Trial { origin: arguments.origin, started: None };
     if is_text {
-        let origin = described_call::arrival(&occasion).origin;
+        let origin = described_call::remembered(&occasion).origin;
         described_call::head(&call, &loaded.settings, origin, &document_source, output);
         if candidates.is_narrow {
             output.line(&format!("  {}", super::plan::NARROW));
@@ -37,7 +37,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     door::settle();
     output.go_on();
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
-    let trial = Trial::make(occasion, hooks, Cause::Person, is_text, output);
+    let trial = Trial::make(occasion, hooks, RecordCause::Person, is_text, output);
     let end = if trial.is_good() { End::Good } else { End::Problem };
     if is_text {
         show_answer(&trial, output);
@@ -63,7 +63,7 @@ impl Trial {
     pub(crate) fn make(
         occasion: Occasion<'_>,
         hooks: Hooks<'_>,
-        cause: Cause,
+        cause: RecordCause,
         is_text: bool,
         output: &mut Output,
     ) -> Trial {
@@ -75,7 +75,7 @@ impl Trial {
             call::answer(occasion, Handling::Hooks(hooks), &mut Tee(&mut recorder, &mut view));
         let kept = recorder.finish(&answer);
         let View { seen, mut notes, .. } = view;
-        if let Some(trouble) = kept.trouble {
+        if let Some(trouble) = kept.error {
             output.complain(&trouble);
             notes.push(trouble);
         }

@@ -278,7 +278,7 @@ struct Note {
 
 impl Note {
     fn of(notes: &Dir, daemon: &Daemon) -> Option<Note> {
-        let note: Metadata = daemon_reload::look(notes, &daemon.comm)?;
+        let note: Metadata = daemon_reload::reload_note(notes, &daemon.comm)?;
         Some(Note { inode: note.ino(), changed: (note.ctime(), note.ctime_nsec()) })
     }
 }

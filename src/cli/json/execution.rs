@@ -4,7 +4,7 @@
 use super::run::RunHead;
 use super::shape::{object, words};
 use super::value::{Seconds, Time};
-use crate::record::form::{Head, Outcome, State};
+use crate::record::form::{RecordHead, RecordOutcome, RecordState};
 
 words! {
     /// How an execution ended:
@@ -84,29 +84,34 @@ object! {
 }
 
 impl ExecutionState {
-    pub(crate) fn of(head: &Head) -> ExecutionState {
+    pub(crate) fn of(head: &RecordHead) -> ExecutionState {
         match (head.state, head.outcome) {
-            (State::Running, _) => ExecutionState::Running,
-            (State::Lost, _) => ExecutionState::Lost,
-            (State::Unknown, _) => ExecutionState::Unknown,
-            (State::Done, Outcome::Success | Outcome::Queued) => ExecutionState::Good,
-            (State::Done, Outcome::Bypassed) => ExecutionState::Bypassed,
-            (State::Done, Outcome::Unknown) if head.status == Some(0) && head.failure.is_none() => {
+            (RecordState::Running, _) => ExecutionState::Running,
+            (RecordState::Lost, _) => ExecutionState::Lost,
+            (RecordState::Unknown, _) => ExecutionState::Unknown,
+            (RecordState::Done, RecordOutcome::Success | RecordOutcome::Queued) => {
                 ExecutionState::Good
             }
-            (State::Done, Outcome::Failure | Outcome::Timeout | Outcome::Unknown) => {
-                ExecutionState::Failed
+            (RecordState::Done, RecordOutcome::Bypassed) => ExecutionState::Bypassed,
+            (RecordState::Done, RecordOutcome::Unknown)
+                if head.status == Some(0) && head.failure.is_none() =>
+            {
+                ExecutionState::Good
             }
+            (
+                RecordState::Done,
+                RecordOutcome::Failure | RecordOutcome::Timeout | RecordOutcome::Unknown,
+            ) => ExecutionState::Failed,
         }
     }
 }
 
-impl From<&Head> for Call {
-    fn from(head: &Head) -> Call {
+impl From<&RecordHead> for Call {
+    fn from(head: &RecordHead) -> Call {
         Call {
             id: head.id.clone(),
             state: ExecutionState::of(head),
-            timed_out: head.outcome == Outcome::Timeout,
+            timed_out: head.outcome == RecordOutcome::Timeout,
             cause: head.cause.name().to_owned(),
             parent: head.cause.parent().map(str::to_owned),
             hooks_dir: head.hooks_dir.clone(),
@@ -127,8 +132,8 @@ impl From<&Head> for Call {
     }
 }
 
-impl From<&Head> for Execution {
-    fn from(head: &Head) -> Execution {
+impl From<&RecordHead> for Execution {
+    fn from(head: &RecordHead) -> Execution {
         Execution { call: head.into(), runs: head.hooks.iter().map(RunHead::from).collect() }
     }
 }

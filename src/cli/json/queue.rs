@@ -2,7 +2,7 @@
 
 use super::shape::{object, words};
 use super::value::{Seconds, Time};
-use crate::queue::Head;
+use crate::queue::ItemHead;
 
 words! {
     /// How a job is:
@@ -123,8 +123,8 @@ object! {
     }
 }
 
-impl From<&Head> for JobHead {
-    fn from(head: &Head) -> JobHead {
+impl From<&ItemHead> for JobHead {
+    fn from(head: &ItemHead) -> JobHead {
         JobHead {
             id: head.id.clone(),
             hook: head.hook.clone(),

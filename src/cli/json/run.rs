@@ -3,7 +3,7 @@
 use super::message::Message;
 use super::shape::{object, words};
 use super::value::Seconds;
-use crate::record::form::{HookHead, LeftRunning, Outcome};
+use crate::record::form::{HookSummary, LeftRunning, RecordOutcome};
 
 words! {
     /// How a hook's run ended:
@@ -91,24 +91,24 @@ object! {
     }
 }
 
-impl From<Outcome> for RunState {
-    fn from(outcome: Outcome) -> RunState {
+impl From<RecordOutcome> for RunState {
+    fn from(outcome: RecordOutcome) -> RunState {
         match outcome {
-            Outcome::Success => RunState::Good,
-            Outcome::Failure | Outcome::Timeout => RunState::Failed,
-            Outcome::Queued => RunState::Queued,
-            Outcome::Bypassed | Outcome::Unknown => RunState::Unknown,
+            RecordOutcome::Success => RunState::Good,
+            RecordOutcome::Failure | RecordOutcome::Timeout => RunState::Failed,
+            RecordOutcome::Queued => RunState::Queued,
+            RecordOutcome::Bypassed | RecordOutcome::Unknown => RunState::Unknown,
         }
     }
 }
 
-impl From<&HookHead> for RunHead {
-    fn from(hook: &HookHead) -> RunHead {
+impl From<&HookSummary> for RunHead {
+    fn from(hook: &HookSummary) -> RunHead {
         RunHead {
             hook: hook.hook.clone(),
             event: hook.event.clone(),
             state: hook.outcome.into(),
-            timed_out: hook.outcome == Outcome::Timeout,
+            timed_out: hook.outcome == RecordOutcome::Timeout,
             duration_s: hook.duration_us.map(Seconds::of_micros),
         }
     }

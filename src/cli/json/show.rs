@@ -6,8 +6,8 @@ use super::plan::PlannedHook;
 use super::run::{Process, Run, RunHead};
 use super::shape::object;
 use super::value::Seconds;
-use crate::record::form::{Head, HookHead, Outcome, Record, RunRecord};
-use crate::record::text::Text;
+use crate::record::form::{HookSummary, Record, RecordHead, RecordOutcome, RunRecord};
+use crate::record::text::RecordText;
 
 object! {
     /// A hook's run as it is kept.
@@ -48,8 +48,8 @@ object! {
 }
 
 /// One of which only the head is known.
-impl From<&HookHead> for KeptRun {
-    fn from(hook: &HookHead) -> KeptRun {
+impl From<&HookSummary> for KeptRun {
+    fn from(hook: &HookSummary) -> KeptRun {
         let run = Run {
             head: hook.into(),
             device: None,
@@ -72,7 +72,7 @@ impl From<&RunRecord> for KeptRun {
             hook: kept.hook.clone(),
             event: kept.event.clone(),
             state: kept.outcome.into(),
-            timed_out: kept.outcome == Outcome::Timeout,
+            timed_out: kept.outcome == RecordOutcome::Timeout,
             duration_s: kept.duration_us.map(Seconds::of_micros),
         };
         let run = Run {
@@ -92,9 +92,9 @@ impl From<&RunRecord> for KeptRun {
 }
 
 impl Show {
-    pub(crate) fn new(record: &Record, later: &[Head]) -> Show {
+    pub(crate) fn new(record: &Record, later: &[RecordHead]) -> Show {
         let Record { head, body } = record;
-        let optional = |document: &Option<Text>| document.as_ref().map(text);
+        let optional = |document: &Option<RecordText>| document.as_ref().map(text);
         // an execution that isn't over has no runs yet but those that were to come
         let runs = match head.state.is_over() {
             true => body.runs.iter().map(KeptRun::from).collect(),
@@ -119,6 +119,6 @@ impl Show {
     }
 }
 
-fn text(text: &Text) -> String {
+fn text(text: &RecordText) -> String {
     text.lossy().into_owned()
 }

@@ -1,27 +1,28 @@
-//! The files of what is remembered: read, written and removed, whatever stands in their place.
+//! Reads, writes and removes the files of the remembered state, whatever else may be in their place.
 
 use std::fs;
 use std::io;
 
 use serde::de::DeserializeOwned;
 
-use super::unreadable::Unreadable;
+use super::unreadable::UnreadableMemory;
 use crate::state::{Dir, DirRefusal, format};
 
-/// The version of both formats. Raised when what an older version reads from one would be wrong.
+/// The version of both formats. It is raised when older versions would misread a file.
 pub(super) const FORMAT: u32 = 1;
-/// A file that is larger was not written by hookmux: only a held failure's words may be long.
+/// The size limit of a file, in bytes. hookmux writes no larger one: only the message of a held failure
+/// may be long.
 const MAX_FILE_BYTES: u64 = 64 << 10;
-/// Tries to write where somebody removes the directory meanwhile.
-const TRIES: usize = 3;
+/// The number of attempts to write a file, as somebody may remove the directory meanwhile.
+const MAX_WRITE_ATTEMPTS: usize = 3;
 
-/// Reads a file of ours; `None` where there is none, and where there can't be one.
+/// Reads a file of ours. Returns `None` where there is no file, or can't be one.
 pub(super) fn read<T: DeserializeOwned>(
     directory: &Dir,
     name: &str,
-) -> Result<Option<T>, Unreadable> {
+) -> Result<Option<T>, UnreadableMemory> {
     let path = directory.named().join(name);
-    // what lies in a directory of others isn't ours
+    // a file in a directory of other users isn't ours
     let is_absence = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
             || DirRefusal::of(error).is_some()
@@ -29,16 +30,16 @@ pub(super) fn read<T: DeserializeOwned>(
     let file = match directory.entry_metadata(name) {
         Ok(file) => file,
         Err(error) if is_absence(&error) => return Ok(None),
-        // what waits and can't be looked at may be a failure: the gate stays shut
+        // a pending file that can't be looked at may hold a failure: the gate stays shut
         Err(error) => {
-            return Err(Unreadable::unseen(path, &error));
+            return Err(UnreadableMemory::unseen(path, &error));
         }
     };
     match read_file(directory, name) {
         Ok(read) => Ok(Some(read)),
-        // it was taken meanwhile
+        // another call took it meanwhile
         Err(error) if is_absence(&error) && !file.is_symlink() => Ok(None),
-        Err(error) => Err(Unreadable::new(&path, &file, error.to_string())),
+        Err(error) => Err(UnreadableMemory::new(&path, &file, error.to_string())),
     }
 }
 
@@ -53,11 +54,11 @@ pub(super) fn is_newer(directory: &Dir, name: &str) -> bool {
     bytes.is_ok_and(|bytes| format::check(&bytes, FORMAT).is_err())
 }
 
-/// Writes a file of ours, and makes its directory where it is missing. A directory of expectations
-/// may go between the two. What stands in the way and isn't a file is put aside.
+/// Writes a file of ours, and makes its directory if it is missing. The directory of pending files may
+/// be removed between the two. Anything in the way that isn't a file is put aside.
 pub(super) fn write(directory: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
     let mut result = directory.replace(name, bytes);
-    for _ in 0..TRIES {
+    for _ in 0..MAX_WRITE_ATTEMPTS {
         match &result {
             Err(error) if error.kind() == io::ErrorKind::NotFound => drop(directory.make()?),
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
@@ -71,27 +72,27 @@ pub(super) fn write(directory: &Dir, name: &str, bytes: &[u8]) -> io::Result<()>
     result
 }
 
-/// Whether something else stands in a directory's place.
+/// Tells whether something that is not a directory is in its place.
 fn is_no_directory(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotADirectory
         || DirRefusal::of(error).is_some_and(|shut| !shut.is_of_others())
 }
 
-/// Gives something another name, under which nobody looks for it.
+/// Renames a file or directory to a name that nobody looks for.
 fn put_aside(directory: &Dir, name: &str) -> io::Result<()> {
     let aside = format!("{name}.{}.odd", std::process::id());
     fs::rename(directory.file(name)?, directory.file(aside)?)
 }
 
-/// Removes what has the name of a file of ours, if it can.
+/// Removes a file of ours, or an empty directory with its name.
 pub(super) fn remove(directory: &Dir, name: &str) {
     if directory.remove(name).is_err() {
-        // an empty directory; one that isn't is left, and counts for nothing
+        // a directory that isn't empty stays, and has no effect
         let _ = directory.file(name).and_then(fs::remove_dir);
     }
 }
 
-/// The names of the states in a directory.
+/// Returns the names of the state files in a directory.
 pub(super) fn state_names(directory: &Dir) -> impl Iterator<Item = String> + use<> {
     let names = directory.names().unwrap_or_default().into_iter();
     names.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".json"))

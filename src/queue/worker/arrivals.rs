@@ -1,26 +1,26 @@
-//! What comes into the queue's directory and goes from it: which of it is a job for this worker, and what
-//! is put aside.
+//! Watches which files come into the queue's directory and leave it. Decides which of them are jobs for
+//! this worker, and which are put aside.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::time::Instant;
 
-use super::{LONGEST_WAIT, Shift};
+use super::{MAX_WAIT_INTERVAL, WorkerState};
 use crate::command::Fix;
 use crate::process::members;
-use crate::queue::item::{Head, MAX_DEATHS};
-use crate::queue::read::{Unread, id_of};
+use crate::queue::item::{ItemHead, MAX_DEATHS};
+use crate::queue::read::{JobReadError, id_of};
 use crate::queue::{self, head_name};
 
-impl Shift<'_> {
-    /// Looks at what came into the directory and what went.
-    pub(super) fn see_changes(&mut self, is_time: bool) {
+impl WorkerState<'_> {
+    /// Reads the changes of the directory.
+    pub(super) fn read_changes(&mut self, is_time: bool) {
         let changes = self.watch.changes();
         if changes.is_overrun
-            || self.looked.elapsed() >= LONGEST_WAIT
-            || (is_time && self.watch.is_blind())
+            || self.looked.elapsed() >= MAX_WAIT_INTERVAL
+            || (is_time && self.watch.is_without_inotify())
         {
-            return self.look_at_all();
+            return self.scan();
         }
         let mut seen = HashSet::new();
         for name in changes.names {
@@ -39,21 +39,21 @@ impl Shift<'_> {
                 }
             }
             Some(id) => self.take_in(id),
-            None if name.as_encoded_bytes().ends_with(queue::HEAD.as_bytes())
+            None if name.as_encoded_bytes().ends_with(queue::HEAD_SUFFIX.as_bytes())
                 && self.queue.has(name) =>
             {
-                self.put_file_aside(name, "it has no job's name");
+                self.put_file_aside(name, "its name is not that of a job");
             }
             None => {}
         }
     }
 
-    /// Looks at all names; reads only what is new.
-    pub(super) fn look_at_all(&mut self) {
+    /// Looks at all names, and reads new files.
+    pub(super) fn scan(&mut self) {
         self.looked = Instant::now();
         let Ok(names) = self.queue.names() else { return };
-        for name in &names.odd {
-            self.put_file_aside(name, "it has no job's name");
+        for name in &names.not_jobs {
+            self.put_file_aside(name, "its name is not that of a job");
         }
         for id in &names.ids {
             if !self.waiting.contains(id) {
@@ -67,9 +67,9 @@ impl Shift<'_> {
         }
     }
 
-    /// Takes a job in that is new to this worker.
+    /// Takes a new job.
     fn take_in(&mut self, id: &str) {
-        if self.passed_over.contains(id) {
+        if self.ignored.contains(id) {
             return;
         }
         match self.queue.head(id) {
@@ -79,17 +79,17 @@ impl Shift<'_> {
         }
     }
 
-    fn waiting_for(&mut self, head: Head) {
+    fn waiting_for(&mut self, head: ItemHead) {
         let times = head.times(&self.clock);
         self.waiting.insert(head, times);
     }
 
-    /// Takes over from a worker that died: what it began is ended before it is begun again.
-    fn take_over(&mut self, mut head: Head) {
+    /// Takes over a job from a dead worker. Its processes are ended before it is started again.
+    fn take_over(&mut self, mut head: ItemHead) {
         if let Some(run) = &head.run {
             members::end_carriers(run);
         }
-        // it was no fault of the hook's, as long as it doesn't happen again and again
+        // this is not the hook's fault, unless it happens again and again
         head.take_back();
         head.last = Some("its worker died".to_owned());
         head.deaths = head.deaths.saturating_add(1);
@@ -101,16 +101,16 @@ impl Shift<'_> {
         self.waiting_for(head);
     }
 
-    /// Deals with a file that is no job to run.
-    pub(super) fn not_read(&mut self, id: &str, unread: &Unread) {
+    /// Handles a file that is not a job to run.
+    pub(super) fn not_read(&mut self, id: &str, unread: &JobReadError) {
         let name = head_name(id);
         match unread {
-            Unread::Gone => {}
-            Unread::Broken(why) => self.put_file_aside(name.as_ref(), why),
-            Unread::Newer(_) | Unread::Trouble(_) => {
-                self.passed_over.insert(id.to_owned());
+            JobReadError::Gone => {}
+            JobReadError::Broken(why) => self.put_file_aside(name.as_ref(), why),
+            JobReadError::Newer(_) | JobReadError::Unreadable(_) => {
+                self.ignored.insert(id.to_owned());
                 let path = self.queue.directory().named().join(name);
-                self.shout(&format!("{} is left alone: {unread}", path.display()));
+                self.report(&format!("{} is left alone: {unread}", path.display()));
             }
         }
     }
@@ -119,19 +119,19 @@ impl Shift<'_> {
         let shown = self.queue.directory().named().join(name);
         let shown = shown.display();
         let words = match self.queue.put_aside(name) {
-            Ok(()) => format!("{shown} is no job to run, and is put aside: {why}"),
+            Ok(()) => format!("{shown} is not a job, and is put aside: {why}"),
             Err(error) => {
-                if id_of(name).is_some_and(|id| !self.passed_over.insert(id.to_owned())) {
+                if id_of(name).is_some_and(|id| !self.ignored.insert(id.to_owned())) {
                     return;
                 }
-                format!("{shown} is no job to run: {why}; it can't be put aside: {error}")
+                format!("{shown} is not a job: {why}; it can't be put aside: {error}")
             }
         };
-        self.shout(&words);
+        self.report(&words);
     }
 
-    /// Puts a job aside that this version could run: it can be brought back.
-    pub(super) fn put_job_aside(&mut self, mut head: Head, why: &str) {
+    /// Puts a job aside that this version can run. It can be requeued.
+    pub(super) fn put_job_aside(&mut self, mut head: ItemHead, why: &str) {
         let body = self.queue.body(&head).ok();
         head.put_aside = Some(why.to_owned());
         let _ = self.queue.keep(&mut head);
@@ -144,7 +144,7 @@ impl Shift<'_> {
                 format!("put aside: {why}; `{way_back}` brings it back")
             }
             Err(error) => {
-                self.passed_over.insert(head.id.clone());
+                self.ignored.insert(head.id.clone());
                 format!("not run any more: {why}; it can't be put aside: {error}")
             }
         };

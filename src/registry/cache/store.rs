@@ -58,12 +58,12 @@ pub(super) fn lock(place: &CacheFile) -> Option<Lock> {
 /// # Errors
 /// The old one stays.
 pub(super) fn replace(place: &CacheFile, _lock: &Lock, image: &[u8]) -> io::Result<()> {
-    remove_torn(place);
+    remove_half_written(place);
     place.directory.replace(&place.name, image)
 }
 
 /// Removes what writers left that died: whoever has the lock is the only one.
-fn remove_torn(place: &CacheFile) {
+fn remove_half_written(place: &CacheFile) {
     let is_torn = |other: &OsStr| {
         let (other, name) = (other.as_bytes(), place.name.as_bytes());
         other

@@ -13,7 +13,7 @@ use crate::process::exit_status::OWN_TROUBLE;
 use crate::process::job::Job;
 use crate::process::job::Part;
 use crate::queue::{Item, Queue, item};
-use crate::run::launch::DocumentFile;
+use crate::run::launch::DocumentFileUse;
 
 impl StepRunner<'_> {
     /// Leaves a detached hook to the queue, with all that it would have been started with.
@@ -28,11 +28,12 @@ impl StepRunner<'_> {
             self.launcher.started = started
                 .as_ref()
                 .map(|_| item::started_path(&self.launcher.occasion.settings.runtime_dir, &id));
-            let launch = self.launcher.launch(&step, number, Part::Hook, ends, DocumentFile::Usual);
+            let launch =
+                self.launcher.launch(&step, number, Part::Hook, ends, DocumentFileUse::Shared);
             self.launcher.started = own;
             let launch = launch.map_err(Obstacle::Failed)?;
-            if let Some(copy) = launch.copy {
-                self.launcher.exchange.drop_copy(&copy);
+            if let Some(own_file) = launch.own_file {
+                self.launcher.exchange.remove_own_file(&own_file);
             }
             self.keep(&step, launch.job, &id, started).map_err(|error| {
                 Obstacle::Failed((OWN_TROUBLE, format!("can't be queued: {error}")))

@@ -9,7 +9,7 @@ use crate::observer::{NotRun, Notice};
 use crate::plan::{Decision, Step};
 use crate::process::job::Part;
 use crate::process::startable;
-use crate::run::launch::DocumentFile;
+use crate::run::launch::DocumentFileUse;
 use crate::trust::Trust;
 
 impl StepRunner<'_> {
@@ -27,7 +27,7 @@ impl StepRunner<'_> {
             if group.is_empty() || !goes_beside(&group, &before) {
                 group.clear();
                 if let Some(by) = &stopped {
-                    step.decision = Decision::Out(NotRun::StoppedBy(by).to_string());
+                    step.decision = Decision::Skipped(NotRun::StoppedBy(by).to_string());
                     continue;
                 }
             }
@@ -42,7 +42,7 @@ impl StepRunner<'_> {
 
     fn foresee_one(&mut self, step: &mut Step, number: usize) {
         let mut trust = Trust::new(self.launcher.occasion.surroundings.user);
-        if let Some(warning) = step.judge(&mut trust, self.launcher.occasion.settings.trust) {
+        if let Some(warning) = step.check_trust(&mut trust, self.launcher.occasion.settings.trust) {
             self.tell(&Notice::Warning { label: &step.hook.label, words: &warning });
         }
         if step.decision != Decision::Run {
@@ -57,7 +57,7 @@ impl StepRunner<'_> {
     /// What else than a run becomes of a step for one of its parts.
     fn foresee_part(&mut self, step: &Step, number: usize, part: Part) -> Option<Decision> {
         let ends = Instant::now();
-        let launch = match self.launcher.launch(step, number, part, ends, DocumentFile::Later) {
+        let launch = match self.launcher.launch(step, number, part, ends, DocumentFileUse::None) {
             Ok(launch) => launch,
             Err((status, why)) => {
                 return Some(Decision::Fails { status, why, is_its_own: false });
@@ -70,7 +70,7 @@ impl StepRunner<'_> {
                 let why = format!("its check {obstacle}");
                 Some(Decision::Fails { status, why, is_its_own: false })
             }
-            Part::Check => Some(Decision::Out(format!("its check says no: it {obstacle}"))),
+            Part::Check => Some(Decision::Skipped(format!("its check says no: it {obstacle}"))),
             Part::Hook | Part::Rollback if step.hook.detached().is_some() => {
                 let words = format!("it is queued, and would fail when its turn comes: {obstacle}");
                 self.tell(&Notice::Warning { label: &step.hook.label, words: &words });

@@ -13,7 +13,7 @@ use crate::plan::Step;
 use crate::process::exit_status::TIMED_OUT;
 use crate::process::job::Part;
 use crate::process::stored_job::{Bytes, StoredJob};
-use crate::run::launch::DocumentFile;
+use crate::run::launch::DocumentFileUse;
 use crate::run::left_rollback::LeftRollback;
 use crate::verdict;
 
@@ -34,7 +34,7 @@ impl StepRunner<'_> {
             return None;
         }
         let launch =
-            self.launcher.launch(step, number, Part::Rollback, ends, DocumentFile::Later).ok()?;
+            self.launcher.launch(step, number, Part::Rollback, ends, DocumentFileUse::None).ok()?;
         let rollback = LeftRollback {
             label: rollback_label(step),
             event: step.event.as_deref().map(str::to_owned),
@@ -86,7 +86,7 @@ impl StepRunner<'_> {
                 tried.number,
                 Part::Rollback,
                 ends,
-                DocumentFile::Usual,
+                DocumentFileUse::Shared,
             )
         };
         let (ended, fault) = match launched {
@@ -96,8 +96,8 @@ impl StepRunner<'_> {
                 let at = Instant::now();
                 self.tell(&Notice::Started { label: &label, device, path: Some(&path), at });
                 let ended = self.launcher.supervisor.run(vec![launch.job], &mut |_| {}).pop();
-                if let Some(copy) = launch.copy {
-                    self.launcher.exchange.drop_copy(&copy);
+                if let Some(own_file) = launch.own_file {
+                    self.launcher.exchange.remove_own_file(&own_file);
                 }
                 let fault = ended.as_ref().and_then(verdict::fault);
                 (ended, fault)

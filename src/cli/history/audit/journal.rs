@@ -59,11 +59,11 @@ fn write(entry: &Entry) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::journal::Kind;
+    use crate::record::journal::EntryKind;
 
     #[test]
     fn an_act_has_an_id_of_its_own() {
         assert!(MESSAGE_ID.len() == 32 && MESSAGE_ID.bytes().all(|b| b.is_ascii_hexdigit()));
-        assert!(Kind::ALL.iter().all(|kind| kind.message_id() != MESSAGE_ID));
+        assert!(EntryKind::ALL.iter().all(|kind| kind.message_id() != MESSAGE_ID));
     }
 }

@@ -1,4 +1,4 @@
-//! One try of a job, from the look whether anything holds it back to what its end means.
+//! One attempt of a job: whether it may start, its start, and what its end means.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -6,30 +6,29 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Active, Shift, Sulk, Tried, is_suspect};
+use super::{RunningJob, StartResult, WorkerState, WriteBackoff, is_suspect};
 use crate::config::TrustPolicy;
-use crate::document::file::{self, Place as DocumentPlace};
+use crate::document::file::{self, DocumentPlace};
 use crate::observer::{Notice, Observer};
 use crate::process::job::{Ended, Job, Outcome};
-use crate::queue::item::{self, Body, EXPIRES, Head};
+use crate::queue::item::{self, ItemBody, ItemHead, MAX_JOB_AGE};
 use crate::queue::outcome;
-use crate::queue::read::Unread;
-use crate::queue::waiting::Obstacle;
+use crate::queue::read::JobReadError;
+use crate::queue::waiting::WaitReason;
 use crate::record::mover;
-use crate::record::recorder::{Place, Recorder};
+use crate::record::recorder::{RecordPlace, Recorder};
 use crate::state::locks::{self, HookLock, LockError, LockHolder};
 use crate::trust::Trust;
 use crate::verdict;
 
-/// After the queue couldn't be written, nothing is started for a while: first this long, then twice
-/// as long each time, up to the longest.
-const FIRST_SULK: Duration = Duration::from_secs(1);
-const LONGEST_SULK: Duration = Duration::from_secs(60);
-/// Records after which they are moved to their place.
-const MOVED_AT_ONCE: u64 = 200;
+/// The limits of the backoff after the queue couldn't be written. It doubles each time.
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// The number of records after which they are moved to the state directory.
+const RECORDS_PER_MOVE: u64 = 200;
 
-impl Shift<'_> {
-    fn has_room(&self, head: &Head) -> bool {
+impl WorkerState<'_> {
+    fn has_room(&self, head: &ItemHead) -> bool {
         let same = self
             .active
             .iter()
@@ -38,31 +37,31 @@ impl Shift<'_> {
         head.max_parallel.is_none_or(|most| same < most as usize)
     }
 
-    /// Starts a job, unless something holds it back. `busy` are locks that others were found to hold.
-    pub(super) fn try_to_start(
+    /// Starts a job, unless it has to wait. `busy` are the locks that are known to be held.
+    pub(super) fn try_start(
         &mut self,
-        head: &Head,
+        head: &ItemHead,
         busy: &mut HashSet<String>,
         null: &dyn Fn() -> io::Result<File>,
-    ) -> Tried {
+    ) -> StartResult {
         if self.watch.add_caller(head.caller) {
-            return Tried::Blocked(Obstacle::Caller(head.caller));
+            return StartResult::Waiting(WaitReason::Caller(head.caller));
         }
-        // they wait as long as hooks are switched off, and expire as others do
+        // jobs wait while hooks are switched off, and may expire meanwhile
         if !self.bypass.is_off() && self.bypass.of(&head.call()).is_some() {
-            return Tried::Blocked(Obstacle::Bypass);
+            return StartResult::Waiting(WaitReason::Bypass);
         }
         if !self.has_room(head) {
-            return Tried::Blocked(Obstacle::Hook(head.registration.clone()));
+            return StartResult::Waiting(WaitReason::Hook(head.registration.clone()));
         }
         if is_suspect(head) && self.active.iter().any(|active| is_suspect(&active.head)) {
-            return Tried::Blocked(Obstacle::Suspect);
+            return StartResult::Waiting(WaitReason::Suspect);
         }
         let holder = LockHolder::new(&head.hook, &head.execution);
         let lock = match &head.lock {
             None => None,
             Some(name) if busy.contains(name) => {
-                return Tried::Blocked(Obstacle::Lock(name.clone()));
+                return StartResult::Waiting(WaitReason::Lock(name.clone()));
             }
             Some(name) => match locks::try_take(&self.settings.runtime_dir, name, &holder) {
                 Ok(lock) => Some(lock),
@@ -71,34 +70,34 @@ impl Shift<'_> {
                     let mut head = head.clone();
                     head.attempts = head.attempts.saturating_add(1);
                     self.failed(head, None, &what);
-                    return Tried::Settled;
+                    return StartResult::Settled;
                 }
                 Err(_) => {
                     busy.insert(name.clone());
-                    return Tried::Blocked(Obstacle::Lock(name.clone()));
+                    return StartResult::Waiting(WaitReason::Lock(name.clone()));
                 }
             },
         };
         match self.start(head.clone(), lock, null) {
-            Some(job) => Tried::Started(job),
-            None => Tried::Settled,
+            Some(job) => StartResult::Started(job),
+            None => StartResult::Settled,
         }
     }
 
     fn start(
         &mut self,
-        mut head: Head,
+        mut head: ItemHead,
         lock: Option<HookLock>,
         null: &dyn Fn() -> io::Result<File>,
     ) -> Option<Box<Job>> {
         let body = match self.queue.body(&head) {
             Ok(body) if self.queue.is_there(&head.id) => body,
-            // it was removed a moment ago
-            Ok(_) | Err(Unread::Gone) => {
+            // it was just removed
+            Ok(_) | Err(JobReadError::Gone) => {
                 self.waiting.remove(&head.id);
                 return None;
             }
-            Err(Unread::Broken(why)) => {
+            Err(JobReadError::Broken(why)) => {
                 self.put_job_aside(head, &why);
                 return None;
             }
@@ -110,17 +109,18 @@ impl Shift<'_> {
         };
         let before = head.clone();
         let run = head.begin();
-        // kept before it starts: a worker that dies leaves what it began behind
+        // written before it starts, so that the next worker finds it if this one dies
         if let Err(error) = self.queue.keep(&mut head) {
-            let pause = self.sulk.map_or(FIRST_SULK, |sulk| (sulk.pause * 2).min(LONGEST_SULK));
-            self.sulk = Some(Sulk { pause, until: Instant::now() + pause });
+            let pause =
+                self.backoff.map_or(MIN_BACKOFF, |backoff| (backoff.pause * 2).min(MAX_BACKOFF));
+            self.backoff = Some(WriteBackoff { pause, until: Instant::now() + pause });
             let pause = pause.as_secs();
             let words = format!("the queue can't be written: {error}; tried again in {pause} s");
-            self.trouble(&before, &words);
+            self.report_error(&before, &words);
             return None;
         }
-        self.sulk = None;
-        // as before every run: an hour may have passed since the call asked
+        self.backoff = None;
+        // checked before every run: an hour may have passed since the call
         let trusted = Trust::new(nix::unistd::geteuid().as_raw()).file(body.job.program());
         match &trusted {
             Err(refusal) if self.settings.trust == TrustPolicy::Refuse => {
@@ -132,7 +132,7 @@ impl Shift<'_> {
         let made = self.documents(&head, &body, &run).and_then(|directory| {
             let path = directory.as_ref().map(|place| place.named().join(file::FILE_NAME));
             let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
-            let ends = Instant::now() + EXPIRES;
+            let ends = Instant::now() + MAX_JOB_AGE;
             let job = null().and_then(|null| body.job.job(&run, path, null.into(), ends));
             if let (Err(_), Some(directory)) = (&job, &directory) {
                 file::remove(directory);
@@ -143,7 +143,7 @@ impl Shift<'_> {
             Ok((job, directory)) => {
                 let recorder = self.recorder(&head, &body);
                 self.waiting.activate(&head.id);
-                self.active.push(Active {
+                self.active.push(RunningJob {
                     number: self.started,
                     program: body.job.program().to_path_buf(),
                     has_started_document: body.started_document.is_some(),
@@ -163,8 +163,8 @@ impl Shift<'_> {
         }
     }
 
-    /// Each try has a record of its own, beside that of the call that queued it.
-    fn recorder(&mut self, head: &Head, body: &Body) -> Recorder {
+    /// Begins the record of an attempt, which is separate from that of the call that queued the job.
+    fn recorder(&mut self, head: &ItemHead, body: &ItemBody) -> Recorder {
         let document = body.document.as_ref().map(|document| document.0.as_slice());
         let mut recorder = outcome::begin(self.settings, self.surroundings, head, document);
         let own = head.queued_by();
@@ -175,7 +175,12 @@ impl Shift<'_> {
         recorder
     }
 
-    fn documents(&self, head: &Head, body: &Body, run: &str) -> io::Result<Option<DocumentPlace>> {
+    fn documents(
+        &self,
+        head: &ItemHead,
+        body: &ItemBody,
+        run: &str,
+    ) -> io::Result<Option<DocumentPlace>> {
         if let Some(started) = &body.started_document {
             self.remove_started(&head.id);
             let place = item::started_place(&self.settings.runtime_dir, &head.id);
@@ -194,12 +199,13 @@ impl Shift<'_> {
         }
     }
 
-    pub(super) fn over(&mut self, number: usize, ended: Ended) {
+    pub(super) fn finish(&mut self, number: usize, ended: Ended) {
         let Some(place) = self.active.iter().position(|active| active.number == number) else {
             return;
         };
-        let Active { mut head, program, directory, recorder, has_started_document, lock, .. } =
-            self.active.remove(place);
+        let RunningJob {
+            mut head, program, directory, recorder, has_started_document, lock, ..
+        } = self.active.remove(place);
         drop(lock);
         if let Some(directory) = directory {
             file::remove(&directory);
@@ -207,9 +213,9 @@ impl Shift<'_> {
         if has_started_document {
             self.remove_started(&head.id);
         }
-        self.give_back(&head, None);
+        self.release(&head, None);
         if matches!(ended.outcome, Outcome::Terminated) {
-            // this worker was told to end; the next one begins anew
+            // this worker was told to end; the next one starts the job again
             head.take_back();
             let _ = self.queue.keep(&mut head);
             self.waiting.pause(head, 0);
@@ -222,21 +228,21 @@ impl Shift<'_> {
             true => (status, format!("{what}; given up after {}", tries(head.attempts))),
             false => (status, what),
         });
-        self.tell_try(&head, program, ended, told, recorder);
+        self.report_attempt(&head, program, ended, told, recorder);
         match fault {
             None => self.forget(&head),
             Some((_, what)) if is_last => {
                 let words = format!("given up after {}: {what}", tries(head.attempts));
-                self.trouble(&head, &words);
+                self.report_error(&head, &words);
                 self.forget(&head);
             }
             Some((_, what)) => self.failed(head, None, &what),
         }
     }
 
-    fn tell_try(
+    fn report_attempt(
         &mut self,
-        head: &Head,
+        head: &ItemHead,
         program: PathBuf,
         ended: Ended,
         fault: Option<(i32, String)>,
@@ -252,16 +258,16 @@ impl Shift<'_> {
         self.recorded(place);
     }
 
-    /// Has records moved now and then: the runtime directory is in memory, and many jobs may wait.
-    pub(super) fn recorded(&mut self, place: Option<Place>) {
+    /// Starts the mover now and then: the runtime directory is in memory, and many jobs may wait.
+    pub(super) fn recorded(&mut self, place: Option<RecordPlace>) {
         self.records += 1;
-        if let Some(place) = place.filter(|_| self.records % MOVED_AT_ONCE == 0) {
+        if let Some(place) = place.filter(|_| self.records % RECORDS_PER_MOVE == 0) {
             mover::start_if_needed(&self.settings.hooks_dir, &place);
         }
     }
 
-    /// A try has failed: there is another one, or the job is given up.
-    pub(super) fn failed(&mut self, mut head: Head, body: Option<&Body>, what: &str) {
+    /// Handles a failed attempt: pauses the job for the next attempt, or gives it up.
+    pub(super) fn failed(&mut self, mut head: ItemHead, body: Option<&ItemBody>, what: &str) {
         if head.fail(what, &self.clock) {
             let words = format!(
                 "detached: {what}; tried again, {} of {} times",
@@ -270,7 +276,7 @@ impl Shift<'_> {
             let notice = Notice::Warning { label: &head.hook, words: &words };
             self.observer.observe(&head.queued_by(), &notice);
             if let Err(error) = self.queue.keep(&mut head) {
-                self.trouble(&head, &format!("the queue can't be written: {error}"));
+                self.report_error(&head, &format!("the queue can't be written: {error}"));
             }
             let times = head.times(&self.clock);
             self.waiting.pause(head, times.due_ns);
@@ -282,7 +288,7 @@ impl Shift<'_> {
     }
 }
 
-/// A number of tries for people.
+/// Returns a number of attempts in words.
 fn tries(count: u32) -> String {
     if count == 1 { "1 try".to_owned() } else { format!("{count} tries") }
 }
