@@ -2,7 +2,7 @@
 
 use crate::libvirt::{Call, Class};
 use crate::machine::{cut, sanitize};
-use crate::process::exit_status::OWN_TROUBLE;
+use crate::process::exit_status::OWN_ERROR;
 use crate::verdict::{self, Failure};
 
 /// What libvirt gets.
@@ -35,7 +35,7 @@ pub(crate) fn conclude(
             stderr.push_str(&format!("hookmux: {}\n", sanitize::line(trouble.as_bytes())));
         }
         if status == 0 {
-            status = OWN_TROUBLE;
+            status = OWN_ERROR;
         }
     }
     if status != 0 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::libvirt::Class;
 use crate::machine::{cut, sanitize};
 use crate::process::exit_status::{TERMINATED, TIMED_OUT};
-use crate::process::job::{Ended, Outcome};
+use crate::process::job::{FinishedJob, ProcessOutcome};
 
 /// What libvirt gets on standard error at most, in bytes. 4 MiB would cost its client the
 /// connection.
@@ -30,16 +30,16 @@ pub(crate) struct Failure {
 }
 
 /// What went wrong with a hook that ended; `None` where nothing did.
-pub(crate) fn fault(ended: &Ended) -> Option<(i32, String)> {
+pub(crate) fn fault(ended: &FinishedJob) -> Option<(i32, String)> {
     let after = |what: String| format!("{what} after {}", seconds(ended.duration));
     match &ended.outcome {
-        Outcome::Exited(0) => None,
-        Outcome::Exited(code) => Some((*code, after(format!("exit status {code}")))),
-        Outcome::Signaled(signal) => {
+        ProcessOutcome::Exited(0) => None,
+        ProcessOutcome::Exited(code) => Some((*code, after(format!("exit status {code}")))),
+        ProcessOutcome::Signaled(signal) => {
             let name = signal_name(*signal).map(|name| format!(" ({name})")).unwrap_or_default();
             Some((128 + signal, after(format!("killed by signal {signal}{name}"))))
         }
-        Outcome::TimedOut { limit, calls_libvirt } => {
+        ProcessOutcome::TimedOut { limit, calls_libvirt } => {
             let mut what = format!("timed out after {}", seconds(*limit));
             if *calls_libvirt {
                 what.push_str(": it called libvirt, which is waiting for this hook");
@@ -49,17 +49,17 @@ pub(crate) fn fault(ended: &Ended) -> Option<(i32, String)> {
             }
             Some((TIMED_OUT, what))
         }
-        Outcome::Terminated => {
+        ProcessOutcome::Terminated => {
             Some((TERMINATED, after("ended with hookmux, which got SIGTERM,".to_owned())))
         }
-        Outcome::NotStarted(obstacle) => Some((obstacle.status(), obstacle.to_string())),
+        ProcessOutcome::NotStarted(obstacle) => Some((obstacle.status(), obstacle.to_string())),
     }
 }
 
 /// Whether a program wasn't started for a reason that lies in this process or in the host: no memory, no
 /// room for another process, a step before its start that failed.
-pub(crate) fn is_not_its_own(ended: &Ended) -> bool {
-    matches!(&ended.outcome, Outcome::NotStarted(obstacle) if !obstacle.is_its_own())
+pub(crate) fn is_not_its_own(ended: &FinishedJob) -> bool {
+    matches!(&ended.outcome, ProcessOutcome::NotStarted(obstacle) if !obstacle.is_its_own())
 }
 
 /// A duration for people.
@@ -144,8 +144,8 @@ mod tests {
     use crate::process::capture::Capture;
     use std::io;
 
-    fn ended(outcome: Outcome) -> Ended {
-        Ended {
+    fn ended(outcome: ProcessOutcome) -> FinishedJob {
+        FinishedJob {
             outcome,
             duration: Duration::from_millis(230),
             stdout: Capture::default(),
@@ -171,23 +171,26 @@ mod tests {
     fn ends_become_statuses_and_words() {
         let limit = Duration::from_secs(2);
         let table = [
-            (Outcome::Exited(0), None),
-            (Outcome::Exited(3), Some((3, "exit status 3 after 0.2 s"))),
-            (Outcome::Exited(255), Some((255, "exit status 255 after 0.2 s"))),
-            (Outcome::Signaled(11), Some((139, "killed by signal 11 (SIGSEGV) after 0.2 s"))),
+            (ProcessOutcome::Exited(0), None),
+            (ProcessOutcome::Exited(3), Some((3, "exit status 3 after 0.2 s"))),
+            (ProcessOutcome::Exited(255), Some((255, "exit status 255 after 0.2 s"))),
             (
-                Outcome::TimedOut { limit, calls_libvirt: false },
+                ProcessOutcome::Signaled(11),
+                Some((139, "killed by signal 11 (SIGSEGV) after 0.2 s")),
+            ),
+            (
+                ProcessOutcome::TimedOut { limit, calls_libvirt: false },
                 Some((124, "timed out after 2.0 s")),
             ),
             (
-                Outcome::TimedOut { limit, calls_libvirt: true },
+                ProcessOutcome::TimedOut { limit, calls_libvirt: true },
                 Some((
                     124,
                     "timed out after 2.0 s: it called libvirt, which is waiting for this hook",
                 )),
             ),
             (
-                Outcome::Terminated,
+                ProcessOutcome::Terminated,
                 Some((143, "ended with hookmux, which got SIGTERM, after 0.2 s")),
             ),
         ];
@@ -199,14 +202,14 @@ mod tests {
         for (error, status) in
             [(libc::ENOEXEC, 126), (libc::ENOENT, 127), (libc::EACCES, 126), (libc::E2BIG, 126)]
         {
-            let outcome = Outcome::NotStarted(io::Error::from_raw_os_error(error).into());
+            let outcome = ProcessOutcome::NotStarted(io::Error::from_raw_os_error(error).into());
             assert_eq!(fault(&ended(outcome)).map(|(status, _)| status), Some(status));
         }
     }
 
     #[test]
     fn what_kept_a_program_from_starting_is_its_own_or_not() {
-        let not_started = |error: io::Error| ended(Outcome::NotStarted(error.into()));
+        let not_started = |error: io::Error| ended(ProcessOutcome::NotStarted(error.into()));
         for number in [libc::ENOEXEC, libc::ENOENT, libc::EACCES] {
             assert!(!is_not_its_own(&not_started(io::Error::from_raw_os_error(number))));
         }
@@ -214,7 +217,7 @@ mod tests {
             assert!(is_not_its_own(&not_started(io::Error::from_raw_os_error(number))));
         }
         assert!(is_not_its_own(&not_started(io::Error::other("setsid: x"))));
-        assert!(!is_not_its_own(&ended(Outcome::Exited(126))));
+        assert!(!is_not_its_own(&ended(ProcessOutcome::Exited(126))));
     }
 
     #[test]

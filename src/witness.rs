@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::document::exchange::Change;
 use crate::event::Origin;
 use crate::occasion::{Execution, Occasion};
-use crate::process::job::Ended;
+use crate::process::job::FinishedJob;
 use crate::verdict::Failure;
 
 /// Something that happened in a call.
@@ -141,7 +141,7 @@ pub(crate) struct Run {
     /// What is executed.
     pub path: PathBuf,
     /// `None` where it could not be tried.
-    pub ended: Option<Ended>,
+    pub ended: Option<FinishedJob>,
     pub change: Change,
     pub failure: Option<Failure>,
     /// The queue's job, of a detached hook.

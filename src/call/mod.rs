@@ -364,7 +364,7 @@ impl Hooks<'_> {
             mover::start(&occasion.surroundings.hooks_dir, settings);
         }
         ran.is_terminated = supervisor.is_terminated();
-        if let Err(error) = supervisor.let_go() {
+        if let Err(error) = supervisor.release_leftovers() {
             let words = format!("left-over processes lose their output: {error}");
             witness.see(execution, &Fact::Trouble(&words));
         }

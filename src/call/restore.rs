@@ -8,7 +8,7 @@ use crate::libvirt::{Call, Driver, Operation};
 use crate::machine::sanitize;
 use crate::memory::guest::{Guest, Held};
 use crate::memory::saves::{self, Protection};
-use crate::process::exit_status::OWN_TROUBLE;
+use crate::process::exit_status::OWN_ERROR;
 
 /// `restore` is answered at `prepare`: libvirt 11.3.0 deletes the managed save of a guest whose
 /// hook fails here, and keeps it when `prepare` fails.
@@ -26,7 +26,7 @@ impl<'a> Restore<'a> {
         if let Some(guest) = guest {
             let words = "hookmux: died of a fault of its own while it handled restore\n".to_owned();
             // where this can't be written, what is written at the end can't either, and says so
-            let _ = guest.expect(Origin::Restore, Some(Held { status: OWN_TROUBLE, words }));
+            let _ = guest.expect(Origin::Restore, Some(Held { status: OWN_ERROR, words }));
         }
         Some(Restore { guest, save: Protection::NoSave })
     }
@@ -64,7 +64,7 @@ impl<'a> Restore<'a> {
                     "hookmux: the changed document is not given to libvirt, which deletes a save that it refuses to restore: {why}\n"
                 );
                 shout(words.trim_end());
-                answer = Answer::trouble(OWN_TROUBLE, sanitize::text(words.as_bytes()));
+                answer = Answer::trouble(OWN_ERROR, sanitize::text(words.as_bytes()));
             }
             Protection::Failed(why) => {
                 shout(&format!("the managed save had no second name while hooks ran: {why}"));
@@ -79,7 +79,7 @@ impl<'a> Restore<'a> {
                         "hookmux: the changed document can't be given to libvirt: {error}\n"
                     );
                     shout(words.trim_end());
-                    answer = Answer::trouble(OWN_TROUBLE, words);
+                    answer = Answer::trouble(OWN_ERROR, words);
                 }
             }
         }

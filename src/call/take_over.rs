@@ -79,9 +79,7 @@ struct Left {
 /// Takes over, and answers libvirt. `descriptor` is the number of that which it reads from.
 pub fn main(descriptor: Option<OsString>) -> ! {
     let descriptor = descriptor.and_then(|word| word.to_str()?.parse().ok()).unwrap_or(-1);
-    let Ok(left) = read(descriptor) else {
-        sys::exit_now(crate::process::exit_status::OWN_TROUBLE)
-    };
+    let Ok(left) = read(descriptor) else { sys::exit_now(crate::process::exit_status::OWN_ERROR) };
     let status = left.status;
     fault::guard_with(status);
     door::settle();
@@ -136,12 +134,12 @@ fn finish(left: Left) {
     both.see(&execution, &Fact::Trouble(why));
     // without a descriptor for signals nothing can be run
     if let Ok(mut supervisor) = Supervisor::new(&[]) {
-        supervisor.end_left(&active);
+        supervisor.terminate_inherited(&active);
         let ends = Instant::now() + ROLLBACK_TIME;
         for rollback in &rollbacks {
             roll_back(rollback, &mut supervisor, &runtime_dir, ends, &execution, &mut both);
         }
-        let _ = supervisor.let_go();
+        let _ = supervisor.release_leftovers();
     }
     let stderr = format!("hookmux: {why}\n");
     let answer = if status == 0 { Answer::default() } else { Answer::trouble(status, stderr) };
@@ -172,7 +170,7 @@ fn roll_back(
     } else {
         start(rollback, supervisor, &directory, ends)
             .map_err(|error| {
-                (crate::process::exit_status::OWN_TROUBLE, format!("can't be started: {error}"))
+                (crate::process::exit_status::OWN_ERROR, format!("can't be started: {error}"))
             })
             .map(|job| {
                 witness.see(execution, &started);

@@ -14,7 +14,7 @@ use crate::event::Origin;
 use crate::libvirt::Driver;
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::{boot, files};
-use crate::process::exit_status::OWN_TROUBLE;
+use crate::process::exit_status::OWN_ERROR;
 use crate::state::{Dir, Shut};
 
 mod stored;
@@ -39,7 +39,7 @@ pub struct Held {
 impl Default for Held {
     fn default() -> Held {
         let words = "hookmux: the restore before this call has failed\n".to_owned();
-        Held { status: OWN_TROUBLE, words }
+        Held { status: OWN_ERROR, words }
     }
 }
 
@@ -94,7 +94,7 @@ impl Arrival {
     fn in_doubt(words: String) -> Arrival {
         Arrival {
             origin: Origin::Unknown,
-            held: Some(Held { status: OWN_TROUBLE, words: format!("hookmux: {words}\n") }),
+            held: Some(Held { status: OWN_ERROR, words: format!("hookmux: {words}\n") }),
             is_in_doubt: true,
             trouble: Some(words),
         }
@@ -238,7 +238,7 @@ impl Guest {
         let mut arrival = pending.map_or(Arrival::of(Origin::Fresh), |pending| {
             let held = pending.held.map(|held| match held.status {
                 // nobody holds a success
-                0 => Held { status: OWN_TROUBLE, ..held },
+                0 => Held { status: OWN_ERROR, ..held },
                 _ => held,
             });
             Arrival { held, ..Arrival::of(pending.origin) }
@@ -439,7 +439,7 @@ mod tests {
                 // also a second time, and whatever else happens
                 let arrival = guest.arrive();
                 let held = arrival.held.unwrap();
-                assert!(arrival.is_in_doubt && held.status == OWN_TROUBLE, "{text}");
+                assert!(arrival.is_in_doubt && held.status == OWN_ERROR, "{text}");
                 for word in [path.to_str().unwrap(), "can't be read: ", "rm /"] {
                     assert!(held.words.contains(word), "{text}: {}", held.words);
                 }
@@ -571,7 +571,7 @@ mod tests {
                     r#"{{"origin":"restore","since":{since},"held":{{"status":0,"words":"x"}}}}"#
                 ),
                 Origin::Restore,
-                Some(Held { status: OWN_TROUBLE, words: "x".into() }),
+                Some(Held { status: OWN_ERROR, words: "x".into() }),
             ),
         ] {
             fs::write(&path, &text).unwrap();
@@ -595,7 +595,7 @@ mod tests {
         ] {
             spoil(&path);
             let held = guest.foresee().held.unwrap();
-            assert_eq!(held.status, OWN_TROUBLE);
+            assert_eq!(held.status, OWN_ERROR);
             assert!(held.words.contains(why), "{}", held.words);
             fs::remove_file(&path).unwrap();
         }

@@ -13,7 +13,7 @@ use crate::hook::candidates::{Candidate, Candidates, Moment};
 use crate::hook::{Hook, Style};
 use crate::libvirt::Class;
 use crate::occasion::Occasion;
-use crate::process::exit_status::{NOT_EXECUTABLE, OWN_TROUBLE};
+use crate::process::exit_status::{NOT_EXECUTABLE, OWN_ERROR};
 use crate::trust::Trust;
 use condition::Holds;
 
@@ -113,7 +113,7 @@ fn decide(
     // and it isn't even handed on
     let missing = not_read.filter(|_| occasion.facts.document.bytes().is_none());
     let fails = |what: &str, why: &str| Decision::Fails {
-        status: OWN_TROUBLE,
+        status: OWN_ERROR,
         why: format!("{what}, but {why}"),
         is_its_own: false,
     };

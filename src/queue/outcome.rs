@@ -8,7 +8,7 @@ use crate::document::facts::Facts;
 use crate::libvirt::Document;
 use crate::machine::ulid;
 use crate::occasion::{Execution, Occasion};
-use crate::process::exit_status::OWN_TROUBLE;
+use crate::process::exit_status::OWN_ERROR;
 use crate::record::form::Cause;
 use crate::record::recorder::{Place, Recorder};
 use crate::verdict::Failure;
@@ -55,7 +55,7 @@ pub(super) fn record_end(
     let own = head.queued_by();
     let failure = Failure {
         label: head.hook.clone(),
-        status: OWN_TROUBLE,
+        status: OWN_ERROR,
         what: words.to_owned(),
         stderr: Vec::new(),
         kill: false,
@@ -72,7 +72,7 @@ pub(super) fn record_end(
         job: Some(head.id.clone()),
     };
     recorder.see(&own, &Fact::Over(&run));
-    finish(recorder, witness, head, OWN_TROUBLE)
+    finish(recorder, witness, head, OWN_ERROR)
 }
 
 /// Ends a record; that it can't be kept is told. Returns where it lies.

@@ -7,7 +7,7 @@ use super::item::{Caller, Head, Order, Times};
 
 /// What a job waits for that others can give.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Obstacle {
+pub(super) enum StartObstacle {
     /// The end of the call that queued it.
     Caller(Caller),
     /// That hooks are switched on again.
@@ -27,7 +27,7 @@ enum Place {
     Ready,
     /// Until a point in time on this boot's clock.
     Paused(i64),
-    Blocked(Obstacle),
+    Blocked(StartObstacle),
     /// It runs.
     Active,
 }
@@ -58,7 +58,7 @@ pub(super) struct Waiting {
     owners: HashMap<Owner, Own>,
     ready: BTreeSet<Order>,
     pauses: BTreeSet<(i64, Order)>,
-    blocked: HashMap<Obstacle, BTreeSet<Order>>,
+    blocked: HashMap<StartObstacle, BTreeSet<Order>>,
     expiries: BTreeSet<(i64, String)>,
 }
 
@@ -93,7 +93,7 @@ impl Waiting {
     }
 
     /// Whether any job waits for such a thing.
-    pub(super) fn obstacles(&self) -> impl Iterator<Item = &Obstacle> {
+    pub(super) fn obstacles(&self) -> impl Iterator<Item = &StartObstacle> {
         self.blocked.keys()
     }
 
@@ -131,7 +131,7 @@ impl Waiting {
     }
 
     /// Notes that a job waits for something.
-    pub(super) fn block(&mut self, id: &str, obstacle: Obstacle) {
+    pub(super) fn block(&mut self, id: &str, obstacle: StartObstacle) {
         if let Some(order) = self.jobs.get(id).map(|job| job.order.clone()) {
             self.displace(&order);
             self.put(&order, Place::Blocked(obstacle));
@@ -163,7 +163,7 @@ impl Waiting {
     }
 
     /// Makes the first of those ready that wait for something.
-    pub(super) fn unblock_one(&mut self, obstacle: &Obstacle) {
+    pub(super) fn unblock_one(&mut self, obstacle: &StartObstacle) {
         if let Some(order) = self.blocked.get(obstacle).and_then(BTreeSet::first).cloned() {
             self.displace(&order);
             self.put(&order, Place::Ready);
@@ -171,7 +171,7 @@ impl Waiting {
     }
 
     /// Makes all of them ready.
-    pub(super) fn unblock_all(&mut self, obstacle: &Obstacle) {
+    pub(super) fn unblock_all(&mut self, obstacle: &StartObstacle) {
         for order in self.blocked.remove(obstacle).unwrap_or_default() {
             self.put(&order, Place::Ready);
         }
@@ -317,12 +317,12 @@ mod tests {
         let mut waiting = Waiting::default();
         for (id, at) in [("x", 1), ("y", 2), ("z", 3)] {
             add(&mut waiting, id, id, at);
-            waiting.block(id, Obstacle::Lock("gpu".to_owned()));
+            waiting.block(id, StartObstacle::Lock("gpu".to_owned()));
         }
-        let lock = Obstacle::Lock("gpu".to_owned());
+        let lock = StartObstacle::Lock("gpu".to_owned());
         waiting.unblock_one(&lock);
         assert_eq!(next(&mut waiting).as_deref(), Some("x"));
-        waiting.unblock_one(&Obstacle::Bypass);
+        waiting.unblock_one(&StartObstacle::Bypass);
         waiting.block("x", lock.clone());
         waiting.unblock_all(&lock);
         assert_eq!(waiting.obstacles().count(), 0);

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 
 use super::clock::{self, Clock};
 use super::item::{Body, EXPIRES, Head, MAX_DEATHS};
-use super::waiting::{Obstacle, Waiting};
+use super::waiting::{StartObstacle, Waiting};
 use super::watch::Watch;
 use super::{Queue, outcome, remove_started, usage};
 use crate::bypass::{self, Bypass};
@@ -112,7 +112,7 @@ pub(crate) fn work(
     };
     supervisor
         .drive(&mut next, &mut |_| {}, &mut |number, ended| shift.borrow_mut().over(number, ended));
-    supervisor.let_go()
+    supervisor.release_leftovers()
 }
 
 /// The worker's lock; `None` where one works and one waits already, or where this process was told
@@ -195,7 +195,7 @@ struct Sulk {
 enum Tried {
     Started(Box<Job>),
     /// It waits for something.
-    Blocked(Obstacle),
+    Blocked(StartObstacle),
     /// It was put elsewhere, or is over.
     Settled,
 }
@@ -254,9 +254,11 @@ impl Shift<'_> {
             None => change,
         };
         let obstacle = self.waiting.obstacles().filter_map(|obstacle| match obstacle {
-            Obstacle::Hook(_) | Obstacle::Lock(_) | Obstacle::Suspect => Some(ASK_AGAIN),
-            Obstacle::Bypass => Some(BYPASS_AGAIN),
-            Obstacle::Caller(_) => None,
+            StartObstacle::Hook(_) | StartObstacle::Lock(_) | StartObstacle::Suspect => {
+                Some(ASK_AGAIN)
+            }
+            StartObstacle::Bypass => Some(BYPASS_AGAIN),
+            StartObstacle::Caller(_) => None,
         });
         let is_blind = self.watch.is_blind() || self.watch.has_unwatched_callers();
         let blind = is_blind.then_some(ASK_AGAIN);
@@ -266,19 +268,22 @@ impl Shift<'_> {
     /// Asks for what the kernel doesn't tell of.
     fn ask(&mut self, is_time: bool) {
         for caller in self.watch.ended_callers(is_time) {
-            self.waiting.unblock_all(&Obstacle::Caller(caller));
+            self.waiting.unblock_all(&StartObstacle::Caller(caller));
         }
         let mut trust = Trust::new(self.surroundings.user);
         let bypass = bypass::load(&self.settings.hooks_dir, &mut trust).unwrap_or_default();
         if bypass != self.bypass {
             self.bypass = bypass;
-            self.waiting.unblock_all(&Obstacle::Bypass);
+            self.waiting.unblock_all(&StartObstacle::Bypass);
         }
         if is_time {
-            let is_anybodys = |obstacle: &&Obstacle| {
-                matches!(obstacle, Obstacle::Hook(_) | Obstacle::Lock(_) | Obstacle::Suspect)
+            let is_anybodys = |obstacle: &&StartObstacle| {
+                matches!(
+                    obstacle,
+                    StartObstacle::Hook(_) | StartObstacle::Lock(_) | StartObstacle::Suspect
+                )
             };
-            let obstacles: Vec<Obstacle> =
+            let obstacles: Vec<StartObstacle> =
                 self.waiting.obstacles().filter(is_anybodys).cloned().collect();
             for obstacle in &obstacles {
                 self.waiting.unblock_one(obstacle);
@@ -287,10 +292,10 @@ impl Shift<'_> {
     }
 
     /// Wakes who waits for what a job had, or would have had; but for what it waits for itself.
-    fn give_back(&mut self, head: &Head, but: Option<&Obstacle>) {
-        let place = head.max_parallel.map(|_| Obstacle::Hook(head.registration.clone()));
-        let lock = head.lock.clone().map(Obstacle::Lock);
-        let suspect = is_suspect(head).then_some(Obstacle::Suspect);
+    fn give_back(&mut self, head: &Head, but: Option<&StartObstacle>) {
+        let place = head.max_parallel.map(|_| StartObstacle::Hook(head.registration.clone()));
+        let lock = head.lock.clone().map(StartObstacle::Lock);
+        let suspect = is_suspect(head).then_some(StartObstacle::Suspect);
         for obstacle in [place, lock, suspect].into_iter().flatten() {
             if but != Some(&obstacle) {
                 self.waiting.unblock_one(&obstacle);

@@ -21,7 +21,7 @@ use crate::document::exchange::Change;
 use crate::machine::watchdog;
 use crate::occasion::Execution;
 use crate::process::internal;
-use crate::process::job::Outcome;
+use crate::process::job::ProcessOutcome;
 use crate::verdict;
 use crate::witness::{Fact, Run, Witness};
 
@@ -221,7 +221,7 @@ fn describe(run: &Run) -> (Kind, String) {
     let took = run.ended.as_ref().map(|ended| verdict::seconds(ended.duration)).unwrap_or_default();
     let changed = if run.change == Change::Taken { ", and changed the document" } else { "" };
     let what = match run.ended.as_ref().map(|ended| &ended.outcome) {
-        Some(Outcome::Exited(_)) => "succeeded",
+        Some(ProcessOutcome::Exited(_)) => "succeeded",
         Some(_) => "is over",
         None => {
             return (

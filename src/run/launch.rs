@@ -26,7 +26,7 @@ use crate::machine::privileges::{Identity, Privileges};
 use crate::machine::{files, sys};
 use crate::occasion::Occasion;
 use crate::plan::Step;
-use crate::process::feed::{self, Feed};
+use crate::process::feed::{self, StdinFeed};
 use crate::process::job::{Job, Part, c_string};
 use crate::process::supervise::Supervisor;
 use crate::process::users;
@@ -107,7 +107,7 @@ impl<'a> Launcher<'a> {
         ends: Instant,
         file: DocumentFile,
     ) -> Result<Launch, Refused> {
-        let trouble = |words: String| (crate::process::exit_status::OWN_TROUBLE, words);
+        let trouble = |words: String| (crate::process::exit_status::OWN_ERROR, words);
         let registered = step.hook.registration.clone();
         let registration = registered.as_deref();
         let mut privileges = self.privileges(registration)?;
@@ -269,7 +269,7 @@ impl<'a> Launcher<'a> {
 
     /// Standard input of a script that was libvirt's: a pipe, as libvirt gives it, or what libvirt
     /// gave where that was no document.
-    fn pipe(&self) -> Result<(OwnedFd, Option<Feed>), String> {
+    fn pipe(&self) -> Result<(OwnedFd, Option<StdinFeed>), String> {
         let document = self.exchange.whole();
         if document.is_none() && !is_pipe(sys::standard_input()) {
             let null = self.supervisor.null().map_err(|error| format!("/dev/null: {error}"))?;

@@ -11,9 +11,9 @@ use crate::libvirt::Class;
 use crate::machine::sys::{self, RollbackHandle};
 use crate::machine::watchdog;
 use crate::plan::{Decision, Step};
-use crate::process::exit_status::{OWN_TROUBLE, TERMINATED, TIMED_OUT};
+use crate::process::exit_status::{OWN_ERROR, TERMINATED, TIMED_OUT};
 use crate::process::job::Part;
-use crate::process::job::{Ended, Job, Outcome};
+use crate::process::job::{FinishedJob, Job, ProcessOutcome};
 use crate::process::supervise::Progress;
 use crate::state::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
@@ -88,7 +88,7 @@ impl<T> Prepared<T> {
 }
 
 /// A lock, where one is wanted, and how long it was waited for.
-type Locked = Result<Option<(Lock, Duration)>, Obstacle>;
+type Locked = Result<Option<(Lock, Duration)>, StartObstacle>;
 
 impl StepRunner<'_> {
     pub(crate) fn new(launcher: Launcher<'_>) -> StepRunner<'_> {
@@ -250,7 +250,7 @@ impl StepRunner<'_> {
         let Admitted { step, number } = one;
         let launched = lock.and_then(|lock| {
             let launch = self.launcher.launch(&step, number, Part::Hook, ends, file);
-            Ok((launch.map_err(Obstacle::Failed)?, lock))
+            Ok((launch.map_err(StartObstacle::Failed)?, lock))
         });
         let (mut launch, held) = match launched {
             Ok(launched) => launched,
@@ -267,13 +267,13 @@ impl StepRunner<'_> {
         Prepared::Ready(Ready { step, number, job: Some(job), copy, lock, input, left })
     }
 
-    fn hindered<T>(&mut self, step: Step, number: usize, obstacle: Obstacle) -> Prepared<T> {
+    fn hindered<T>(&mut self, step: Step, number: usize, obstacle: StartObstacle) -> Prepared<T> {
         match obstacle {
-            Obstacle::Out(why) => {
+            StartObstacle::Out(why) => {
                 self.tell(&Fact::Out { label: &step.hook.label, why: NotRun::NoPart(&why) });
                 Prepared::Out
             }
-            Obstacle::Failed((status, what)) => {
+            StartObstacle::Failed((status, what)) => {
                 let run = self.failed(&step, status, what);
                 Prepared::over(step, number, run)
             }
@@ -282,7 +282,7 @@ impl StepRunner<'_> {
 
     /// Asks a registered hook's check; one that says no leaves the hook out, as though it weren't
     /// there. One that can't be asked is the hook's failure.
-    fn check(&mut self, step: &Step, number: usize, ends: Instant) -> Result<(), Obstacle> {
+    fn check(&mut self, step: &Step, number: usize, ends: Instant) -> Result<(), StartObstacle> {
         let has_check = step
             .hook
             .registration
@@ -294,7 +294,7 @@ impl StepRunner<'_> {
         let launch = self
             .launcher
             .launch(step, number, Part::Check, ends, DocumentFile::Usual)
-            .map_err(Obstacle::Failed)?;
+            .map_err(StartObstacle::Failed)?;
         let ended = self.launcher.supervisor.run(vec![launch.job], &mut |_| {}).pop();
         if let Some(copy) = launch.copy {
             self.launcher.exchange.drop_copy(&copy);
@@ -304,11 +304,11 @@ impl StepRunner<'_> {
         let _ = self.launcher.exchange.take_back(&step.hook, false);
         match (&ended.outcome, verdict::fault(&ended)) {
             (_, None) => Ok(()),
-            (Outcome::Exited(_) | Outcome::Signaled(_), Some((_, what))) => {
-                Err(Obstacle::Out(format!("its check says no: {what}")))
+            (ProcessOutcome::Exited(_) | ProcessOutcome::Signaled(_), Some((_, what))) => {
+                Err(StartObstacle::Out(format!("its check says no: {what}")))
             }
             (_, Some((status, what))) => {
-                Err(Obstacle::Failed((status, format!("its check {what}"))))
+                Err(StartObstacle::Failed((status, format!("its check {what}"))))
             }
         }
     }
@@ -325,7 +325,7 @@ impl StepRunner<'_> {
         })
         .map(|lock| Some((lock, begun.elapsed())))
         .map_err(|unlocked| {
-            Obstacle::Failed(match unlocked {
+            StartObstacle::Failed(match unlocked {
                 Unlocked::TimedOut(holder) => {
                     let after = verdict::seconds(begun.elapsed());
                     let who = holder.map(|holder| format!(": {}", holder.words()));
@@ -339,7 +339,7 @@ impl StepRunner<'_> {
                     (TERMINATED, "ended with hookmux, which got SIGTERM".to_owned())
                 }
                 Unlocked::Trouble(error) => {
-                    (OWN_TROUBLE, format!("the lock `{name}` can't be taken: {error}"))
+                    (OWN_ERROR, format!("the lock `{name}` can't be taken: {error}"))
                 }
             })
         })
@@ -376,7 +376,7 @@ impl StepRunner<'_> {
     }
 
     /// Looks at how a step ended, and at what it made of the document.
-    fn conclude(&mut self, one: Ready, ended: Ended) -> Tried {
+    fn conclude(&mut self, one: Ready, ended: FinishedJob) -> Tried {
         let Ready { step, number, copy, lock, input, left, .. } = one;
         drop(lock);
         let mut fault = verdict::fault(&ended);
@@ -417,7 +417,7 @@ impl StepRunner<'_> {
 }
 
 /// Why a step doesn't start.
-enum Obstacle {
+enum StartObstacle {
     /// It has no part in this call.
     Out(String),
     Failed((i32, String)),
@@ -459,7 +459,7 @@ fn stops(hook: &Hook, run: &Run) -> bool {
         OnFailure::Warn => false,
         OnFailure::Fail => {
             let outcome = run.ended.as_ref().map(|ended| &ended.outcome);
-            hook.style == Style::Vdsm && matches!(outcome, Some(Outcome::Exited(STOP)))
+            hook.style == Style::Vdsm && matches!(outcome, Some(ProcessOutcome::Exited(STOP)))
         }
     }
 }

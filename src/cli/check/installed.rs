@@ -14,7 +14,7 @@ use crate::hook::adopted;
 use crate::libvirt::program;
 use crate::machine::{files, own_binary};
 use crate::process::startable::Program;
-use crate::process::startable::walker::Walker;
+use crate::process::startable::executing_user::ExecutingUser;
 use crate::search::State;
 use crate::search::directory;
 
@@ -159,8 +159,8 @@ fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     for path in installed.loose.iter().filter(|path| !own_binary::is_hookmux(path)) {
         let (shown, driver) = (path.display(), installed.driver);
         // root starts it, as a rule
-        let walker = Walker::of(0);
-        let program = Program { path, walker, is_text_run: false, search: None };
+        let executor = ExecutingUser::of(0);
+        let program = Program { path, executor, is_text_run: false, search: None };
         let is_empty = fs::metadata(path).is_ok_and(|file| file.len() == 0);
         let obstacle = program.obstacle();
         let words = match &obstacle {

@@ -133,7 +133,7 @@ fn json_run(run: &Run) -> json::run::Run {
         None => RunState::Good,
     };
     let timed_out = match (ended.map(|ended| &ended.outcome), &run.failure) {
-        (Some(outcome), Some(_)) => matches!(outcome, job::Outcome::TimedOut { .. }),
+        (Some(outcome), Some(_)) => matches!(outcome, job::ProcessOutcome::TimedOut { .. }),
         (None, Some(failure)) => failure.status == exit_status::TIMED_OUT,
         (_, None) => false,
     };

@@ -15,7 +15,7 @@ use crate::hook::{adopted, tree};
 use crate::libvirt::{Call, Driver, Operation};
 use crate::machine::files;
 use crate::mend::{Ground, Subject};
-use crate::process::startable::head::{Head, head};
+use crate::process::startable::head::{ExecutableHead, head};
 use crate::search::State;
 use crate::search::directory;
 use crate::trust::{Refusal, Trust};
@@ -128,7 +128,7 @@ impl One<'_> {
     fn script(&mut self, script: &Path) {
         let driver = self.driver;
         match files::read_regular(script, MAX_SCRIPT_BYTES) {
-            Ok(bytes) if head(&bytes) == Head::Program => self.found.notes.push(format!(
+            Ok(bytes) if head(&bytes) == ExecutableHead::Program => self.found.notes.push(format!(
                 "{} is no text: whether it looks at its own name can't be seen; it will be {driver}.adopted",
                 script.display()
             ).into()),

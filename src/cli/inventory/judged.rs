@@ -5,7 +5,7 @@ use crate::config::{Registration, Settings, TrustPolicy};
 use crate::hook::{Hook, Source};
 use crate::machine::privileges::Identity;
 use crate::mend::{Ground, Subject};
-use crate::process::startable::walker::Walker;
+use crate::process::startable::executing_user::ExecutingUser;
 use crate::process::startable::{self, Program};
 use crate::process::supervise::Supervisor;
 use crate::process::users;
@@ -95,9 +95,9 @@ impl<'a> Judge<'a> {
     /// Whether its programs can be started; nobody waits for a rollback to see whether a hook runs.
     fn programs(&self, hook: &Hook, identity: Option<&Identity>) -> Option<Judged> {
         let registration = hook.registration.as_deref();
-        let walker = match identity {
-            Some(identity) => Walker { user: identity.user, groups: &identity.groups },
-            None => Walker::of(startable::daemons_user(self.settings, self.trust.user())),
+        let executor = match identity {
+            Some(identity) => ExecutingUser { user: identity.user, groups: &identity.groups },
+            None => ExecutingUser::of(startable::daemons_user(self.settings, self.trust.user())),
         };
         let search = match hook.source.is_drop_in() {
             true => None,
@@ -107,7 +107,7 @@ impl<'a> Judge<'a> {
         let check = check.map(|path| (path.as_ref(), "its check "));
         check.into_iter().chain([(hook.path.as_path(), "")]).find_map(|(path, whose)| {
             let is_text_run = hook.source == Source::Tree;
-            let obstacle = Program { path, walker, is_text_run, search }.obstacle()?;
+            let obstacle = Program { path, executor, is_text_run, search }.obstacle()?;
             let named_in = registration.map(|registration| registration.source.as_path());
             let fix = self.ground().guard(Meant { path, named_in }.fix(&obstacle, &self.ground()));
             Some(Judged::Fails(format!("{whose}{obstacle}"), fix))

@@ -10,11 +10,11 @@ use super::{Active, Shift, Sulk, Tried, is_suspect};
 use crate::config::TrustPolicy;
 use crate::document::exchange::Change;
 use crate::document::file::{self, Place as DocumentPlace};
-use crate::process::job::{Ended, Job, Outcome};
+use crate::process::job::{FinishedJob, Job, ProcessOutcome};
 use crate::queue::item::{self, Body, EXPIRES, Head};
 use crate::queue::outcome;
 use crate::queue::read::Unread;
-use crate::queue::waiting::Obstacle;
+use crate::queue::waiting::StartObstacle;
 use crate::record::mover;
 use crate::record::recorder::{Place, Recorder};
 use crate::state::locks::{self, Holder, Lock, Unlocked};
@@ -47,23 +47,23 @@ impl Shift<'_> {
         null: &dyn Fn() -> io::Result<File>,
     ) -> Tried {
         if self.watch.add_caller(head.caller) {
-            return Tried::Blocked(Obstacle::Caller(head.caller));
+            return Tried::Blocked(StartObstacle::Caller(head.caller));
         }
         // they wait as long as hooks are switched off, and expire as others do
         if !self.bypass.is_off() && self.bypass.of(&head.call()).is_some() {
-            return Tried::Blocked(Obstacle::Bypass);
+            return Tried::Blocked(StartObstacle::Bypass);
         }
         if !self.has_room(head) {
-            return Tried::Blocked(Obstacle::Hook(head.registration.clone()));
+            return Tried::Blocked(StartObstacle::Hook(head.registration.clone()));
         }
         if is_suspect(head) && self.active.iter().any(|active| is_suspect(&active.head)) {
-            return Tried::Blocked(Obstacle::Suspect);
+            return Tried::Blocked(StartObstacle::Suspect);
         }
         let holder = Holder::new(&head.hook, &head.execution);
         let lock = match &head.lock {
             None => None,
             Some(name) if busy.contains(name) => {
-                return Tried::Blocked(Obstacle::Lock(name.clone()));
+                return Tried::Blocked(StartObstacle::Lock(name.clone()));
             }
             Some(name) => match locks::try_take(&self.settings.runtime_dir, name, &holder) {
                 Ok(lock) => Some(lock),
@@ -76,7 +76,7 @@ impl Shift<'_> {
                 }
                 Err(_) => {
                     busy.insert(name.clone());
-                    return Tried::Blocked(Obstacle::Lock(name.clone()));
+                    return Tried::Blocked(StartObstacle::Lock(name.clone()));
                 }
             },
         };
@@ -195,7 +195,7 @@ impl Shift<'_> {
         }
     }
 
-    pub(super) fn over(&mut self, number: usize, ended: Ended) {
+    pub(super) fn over(&mut self, number: usize, ended: FinishedJob) {
         let Some(place) = self.active.iter().position(|active| active.number == number) else {
             return;
         };
@@ -209,7 +209,7 @@ impl Shift<'_> {
             self.remove_started(&head.id);
         }
         self.give_back(&head, None);
-        if matches!(ended.outcome, Outcome::Terminated) {
+        if matches!(ended.outcome, ProcessOutcome::Terminated) {
             // this worker was told to end; the next one begins anew
             head.take_back();
             let _ = self.queue.keep(&mut head);
@@ -239,7 +239,7 @@ impl Shift<'_> {
         &mut self,
         head: &Head,
         program: PathBuf,
-        ended: Ended,
+        ended: FinishedJob,
         fault: Option<(i32, String)>,
         mut recorder: Recorder,
     ) {

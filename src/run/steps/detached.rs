@@ -3,13 +3,13 @@
 use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
-use super::{Obstacle, Prepared, StepRunner};
+use super::{Prepared, StartObstacle, StepRunner};
 use crate::document::exchange::Change;
 use crate::hook::Style;
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::{files, ulid};
 use crate::plan::Step;
-use crate::process::exit_status::OWN_TROUBLE;
+use crate::process::exit_status::OWN_ERROR;
 use crate::process::job::Job;
 use crate::process::job::Part;
 use crate::queue::{Item, Queue, item};
@@ -30,12 +30,12 @@ impl StepRunner<'_> {
                 .map(|_| item::started_path(&self.launcher.occasion.settings.runtime_dir, &id));
             let launch = self.launcher.launch(&step, number, Part::Hook, ends, DocumentFile::Usual);
             self.launcher.started = own;
-            let launch = launch.map_err(Obstacle::Failed)?;
+            let launch = launch.map_err(StartObstacle::Failed)?;
             if let Some(copy) = launch.copy {
                 self.launcher.exchange.drop_copy(&copy);
             }
             self.keep(&step, launch.job, &id, started).map_err(|error| {
-                Obstacle::Failed((OWN_TROUBLE, format!("can't be queued: {error}")))
+                StartObstacle::Failed((OWN_ERROR, format!("can't be queued: {error}")))
             })
         });
         if let Err(obstacle) = queued {

@@ -58,7 +58,7 @@ impl StepRunner<'_> {
         if self.launcher.occasion.call.class() != Class::Gate || !(failed || is_terminated) {
             return;
         }
-        self.launcher.supervisor.turn_deaf();
+        self.launcher.supervisor.ignore_termination();
         let ends = Instant::now() + ROLLBACK_TIME;
         for tried in tried.iter().rev().filter(|tried| tried.run.failure.is_none()) {
             watchdog::go_on();
