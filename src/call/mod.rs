@@ -19,7 +19,7 @@ use restore::Restore;
 use crate::answer::{self, Answer};
 use crate::bypass;
 use crate::config::settings::RecordPolicy;
-use crate::config::{self, Diagnostic, Loaded, Scope, Settings, Surroundings};
+use crate::config::{self, Diagnostic, HookScope, LoadedSettings, Settings, Surroundings};
 use crate::document::facts::Facts;
 use crate::document::{file, input};
 use crate::hook::candidates::{self, Candidates};
@@ -51,7 +51,7 @@ pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> A
     watchdog::go_on();
     // a session daemon calls the same links as its user: hooks are the administrator's, but for
     // scripts that libvirt itself would call
-    let scope = loaded.narrow(&surroundings);
+    let scope = loaded.restrict_to_user(&surroundings);
     if !surroundings.is_root() {
         let user = surroundings.user;
         loaded.settings.roots.retain(|root| !directory::is_shut_to(root, user));
@@ -60,12 +60,12 @@ pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> A
         return Answer::default();
     }
     let settings = &loaded.settings;
-    if call.operation() == Operation::DaemonStart && scope == Scope::All {
+    if call.operation() == Operation::DaemonStart && scope == HookScope::All {
         clean_up_leftovers(&surroundings, settings, &mut |words| {
             witness.see(&Execution::new(call, None), &Fact::Trouble(words));
         });
     }
-    if call.driver == Driver::Daemon && scope == Scope::All {
+    if call.driver == Driver::Daemon && scope == HookScope::All {
         daemon_reload::note(call, settings, &surroundings);
     }
     let occasion = |facts| Occasion::new(call, settings, &surroundings, facts);
@@ -82,7 +82,7 @@ pub(crate) fn handle(front: &Front, call: &Call, witness: &mut dyn Witness) -> A
     watchdog::go_on();
     let candidates = candidates::find(call, settings, &trust, front.beside);
     watchdog::go_on();
-    if candidates.is_empty() && scope == Scope::DropIns {
+    if candidates.is_empty() && scope == HookScope::DropIns {
         return Answer::default();
     }
     if candidates.is_empty() && loaded.problem.is_none() {
@@ -147,7 +147,7 @@ pub(crate) enum Handling<'a> {
 
 /// What was found for a call that has hooks, or trouble.
 pub(crate) struct Hooks<'a> {
-    pub loaded: &'a Loaded,
+    pub loaded: &'a LoadedSettings,
     pub candidates: &'a Candidates,
 }
 
@@ -378,7 +378,8 @@ impl Hooks<'_> {
         let unreadable = self.candidates.unreadable.iter();
         let directories = unreadable
             .map(|directory| format!("{}: {}", directory.path.display(), directory.error));
-        let shuts = |broken: &&Broken| !broken.has_stand_in && broken.diagnostic.meaning().shuts();
+        let shuts =
+            |broken: &&Broken| !broken.has_stand_in && broken.diagnostic.recovered().fails_gates();
         let broken = self.candidates.broken.iter().filter(shuts);
         settings
             .chain(directories)
@@ -388,14 +389,14 @@ impl Hooks<'_> {
 
     /// What stands in for something broken, or is missing, and stops nothing.
     fn warnings(&self, facts: &Facts) -> Vec<String> {
-        let stand_in = self.loaded.problem.iter().zip(&self.loaded.stand_in);
-        let stand_in = stand_in
-            .map(|(problem, stand_in)| format!("{}; {stand_in} is used", problem.one_line()));
+        let last_good = self.loaded.problem.iter().zip(&self.loaded.last_good);
+        let last_good = last_good
+            .map(|(problem, last_good)| format!("{}; {last_good} is used", problem.one_line()));
         let broken = self.candidates.broken.iter().filter(|broken| broken.has_stand_in);
         let broken = broken
             .map(|broken| format!("{}; its last good form is used", broken.diagnostic.one_line()));
         let lenient =
-            |broken: &&Broken| !broken.has_stand_in && !broken.diagnostic.meaning().shuts();
+            |broken: &&Broken| !broken.has_stand_in && !broken.diagnostic.recovered().fails_gates();
         let lenient = self.candidates.broken.iter().filter(lenient);
         let lenient = lenient.map(|broken| {
             format!("{}; it doesn't run, and stops nothing", broken.diagnostic.one_line())
@@ -407,6 +408,6 @@ impl Hooks<'_> {
             }
             Document::Absent | Document::Whole(_) => None,
         };
-        stand_in.chain(broken).chain(lenient).chain(document).collect()
+        last_good.chain(broken).chain(lenient).chain(document).collect()
     }
 }

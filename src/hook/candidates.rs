@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Hook, OnFailure, Source, Style, adopted, tree};
 use crate::config::registration::{CallStyle, DIRECTORY, FailurePolicy, OwnTimeout};
 use crate::config::triggers::Triggers;
-use crate::config::{Registration, Scope, Settings};
+use crate::config::{HookScope, Registration, Settings};
 use crate::event::{self, Event};
 use crate::libvirt::{Call, Driver, Operation};
 use crate::registry::{Broken, cache};
@@ -66,9 +66,9 @@ impl Candidates {
 /// Looks for the hooks of a call. `beside` is whether hookmux was called from `<driver>.d/`.
 pub(crate) fn find(call: &Call, settings: &Settings, trust: &Trust, beside: bool) -> Candidates {
     let mut found = Candidates::default();
-    match Scope::of(settings, trust.user()) {
-        Scope::All => add_hooks(&mut found, call, settings, trust),
-        Scope::DropIns => found.is_narrow = true,
+    match HookScope::of(settings, trust.user()) {
+        HookScope::All => add_hooks(&mut found, call, settings, trust),
+        HookScope::DropIns => found.is_narrow = true,
     }
     add_drop_ins(&mut found, call, settings, beside);
     found
@@ -84,7 +84,9 @@ fn add_hooks(found: &mut Candidates, call: &Call, settings: &Settings, trust: &T
     found.unreadable.extend(registry.unreadable);
     found.broken = registry.broken;
     // what stands in for one is told whatever the broken one would mean
-    found.broken.retain(|broken| broken.has_stand_in || broken.diagnostic.meaning().concerns(call));
+    found
+        .broken
+        .retain(|broken| broken.has_stand_in || broken.diagnostic.recovered().concerns(call));
     let registered: Vec<Arc<Registration>> =
         registry.registrations.into_iter().map(Arc::new).collect();
     for event in events {

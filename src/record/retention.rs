@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::config::settings::{FAILURES, Retention};
+use crate::config::settings::{FAILURE_RETENTION_FACTOR, Retention};
 
 /// What of a record decides.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub(crate) fn superfluous(records: &[Kept], limits: &Retention) -> Vec<String> {
     let (future, past): (Vec<&Kept>, Vec<&Kept>) =
         records.iter().partition(|record| record.is_future);
     for record in past.into_iter().chain(future) {
-        let longer = if record.is_failure { u64::from(FAILURES) } else { 1 };
+        let longer = if record.is_failure { u64::from(FAILURE_RETENTION_FACTOR) } else { 1 };
         // those that ran nothing count together
         let hooks = record.hooks.iter().map(String::as_str);
         let hooks: Vec<&str> = if record.hooks.is_empty() { vec![""] } else { hooks.collect() };
@@ -51,7 +51,11 @@ pub(crate) fn superfluous(records: &[Kept], limits: &Retention) -> Vec<String> {
     }
     // a failure counts as a quarter of its age
     let weight = |record: &Kept| {
-        if record.is_failure { record.age } else { record.age.saturating_mul(FAILURES) }
+        if record.is_failure {
+            record.age
+        } else {
+            record.age.saturating_mul(FAILURE_RETENTION_FACTOR)
+        }
     };
     stays.sort_by_key(|record| std::cmp::Reverse(weight(record)));
     // one guest's documents must not push out what is known of all others

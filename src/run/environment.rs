@@ -74,7 +74,7 @@ impl<'a> BareNames<'a> {
             BareNames::None => None,
             BareNames::Listed(listed) | BareNames::Vdsm(listed) => listed,
         };
-        self.admit(name) && listed.is_none_or(|listed| listed.broken_rule(name, value).is_none())
+        self.admit(name) && listed.is_none_or(|listed| listed.violated_rule(name, value).is_none())
     }
 }
 

@@ -6,9 +6,9 @@ use super::finding::{Code, Findings, Fix, empty_into, words};
 use super::survey::Survey;
 use super::{commands, content};
 use crate::cli::way_out;
-use crate::config::diagnostic::Kind;
+use crate::config::diagnostic::DiagnosticKind;
 use crate::config::settings::FILE_NAME;
-use crate::config::{Diagnostic, Loaded, Registration};
+use crate::config::{Diagnostic, LoadedSettings, Registration};
 use crate::machine::files;
 use crate::machine::privileges::Identity;
 use crate::process::supervise::Supervisor;
@@ -19,12 +19,16 @@ use crate::search::State;
 use crate::search::directory::left_behind;
 
 /// hookmux.yaml, and what it names.
-pub(super) fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
+pub(super) fn examine_settings(
+    survey: &Survey<'_>,
+    loaded: &LoadedSettings,
+    findings: &mut Findings,
+) {
     let settings = &loaded.settings;
     let path = settings.hooks_dir.join(FILE_NAME);
     if let Some(problem) = loaded.problem.as_ref().filter(|problem| !is_refused(problem)) {
-        let consequence = match &loaded.stand_in {
-            Some(stand_in) => format!("calls use {stand_in}"),
+        let consequence = match &loaded.last_good {
+            Some(last_good) => format!("calls use {last_good}"),
             None => "there is no good copy of it, and gates fail".to_owned(),
         };
         let words = format!("{} ({consequence})", problem.one_line());
@@ -37,7 +41,7 @@ pub(super) fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &
 
 /// What trust says of it is told with all else that isn't trusted.
 pub(super) fn is_refused(problem: &Diagnostic) -> bool {
-    problem.kind == Kind::NotTrusted
+    problem.kind == DiagnosticKind::NotTrusted
 }
 
 /// Opens the file where the mistake is.
@@ -75,7 +79,7 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
             let stands_in = survey.stand_ins.contains(path);
             let consequence = match stands_in {
                 true => "its last good form runs".to_owned(),
-                false => problem.meaning().consequence(),
+                false => problem.recovered().consequence(),
             };
             let words = format!("{} ({consequence})", problem.one_line());
             let is_link = path.is_symlink() && !path.exists();

@@ -10,7 +10,7 @@ use crate::cli::install::installed::Installed;
 use crate::cli::register::module;
 use crate::config::registration::DIRECTORY;
 use crate::config::settings::FILE_NAME;
-use crate::config::{Loaded, TrustPolicy};
+use crate::config::{LoadedSettings, TrustPolicy};
 use crate::event;
 use crate::mend::Subject;
 use crate::search::State;
@@ -78,7 +78,7 @@ impl Examiner {
     }
 }
 
-pub(super) fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, loaded: &LoadedSettings, findings: &mut Findings) {
     let mut examiner = Examiner { trust: Trust::new(survey.user), fallen: Vec::new() };
     settings(survey, loaded, &mut examiner);
     for link in survey.installed.iter().filter_map(Installed::called_at) {
@@ -95,7 +95,7 @@ pub(super) fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findi
     }
 }
 
-fn settings(survey: &Survey<'_>, loaded: &Loaded, examiner: &mut Examiner) {
+fn settings(survey: &Survey<'_>, loaded: &LoadedSettings, examiner: &mut Examiner) {
     let file = survey.settings.hooks_dir.join(FILE_NAME);
     if file.exists() {
         examiner.file(Subject::at(&file), FILE_NAME, true);

@@ -37,7 +37,7 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> anyhow::Result<End> {
     let mut loaded = place.load(output);
-    loaded.narrow(&place.surroundings);
+    loaded.restrict_to_user(&place.surroundings);
     let history = executions::history(&loaded.settings, output)?;
     let Record { head, body } = executions::the_one(&history, &arguments.id)?;
     let theirs = Path::new(OsStr::from_bytes(&body.hooks_dir.0));

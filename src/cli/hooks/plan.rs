@@ -178,7 +178,7 @@ fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
     for broken in &candidates.broken {
         if broken.has_stand_in {
             notes.push(format!("{}\nIts last good form is used.", broken.diagnostic));
-        } else if !broken.diagnostic.meaning().shuts() {
+        } else if !broken.diagnostic.recovered().fails_gates() {
             notes.push(format!("{}\nIt doesn't run, and stops nothing.", broken.diagnostic));
         }
     }

@@ -56,7 +56,7 @@ pub(crate) fn look(
         }
         loaded.settings
     });
-    found.keeps_helper = settings.as_ref().is_some_and(|settings| !settings.tree.is_usual());
+    found.keeps_helper = settings.as_ref().is_some_and(|settings| !settings.tree.is_default());
     for installed in places {
         would(installed, arguments, &mut found);
         if let Some(settings) = settings.as_ref().filter(|_| is_adopted(installed)) {

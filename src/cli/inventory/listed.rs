@@ -205,7 +205,7 @@ impl Lister<'_> {
                 (HookState::Broken, Some(words))
             }
             Some(Err(diagnostic)) => {
-                let consequence = diagnostic.meaning().consequence();
+                let consequence = diagnostic.recovered().consequence();
                 let words = format!("{}; {consequence}", diagnostic.one_line());
                 (HookState::Broken, Some(words))
             }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::index::{Finding, GoodRecord, Index, SourceRecord};
 use super::store::Pieces;
-use crate::config::diagnostic::{Diagnostic, Kind};
-use crate::config::meaning::Meaning;
+use crate::config::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::config::recovered_registration::RecoveredRegistration;
 use crate::config::registration::Registration;
 use crate::registry::{Broken, Registry};
 
@@ -96,22 +96,22 @@ pub(super) struct Problem {
     place: Option<(usize, usize)>,
     message: String,
     line: Option<Box<str>>,
-    kind: Kind,
+    kind: DiagnosticKind,
     key: Option<Box<str>>,
-    #[serde(default)]
-    meaning: Option<Box<Meaning>>,
+    #[serde(default, rename = "meaning")]
+    recovered: Option<Box<RecoveredRegistration>>,
 }
 
 impl Problem {
     fn of(self, path: PathBuf) -> Diagnostic {
-        let Problem { place, message, line, kind, key, meaning } = self;
-        Diagnostic { path, place, message, line, kind, key, meaning }
+        let Problem { place, message, line, kind, key, recovered } = self;
+        Diagnostic { path, place, message, line, kind, key, recovered }
     }
 }
 
 impl From<Diagnostic> for Problem {
     fn from(diagnostic: Diagnostic) -> Problem {
-        let Diagnostic { path: _, place, message, line, kind, key, meaning } = diagnostic;
-        Problem { place, message, line, kind, key, meaning }
+        let Diagnostic { path: _, place, message, line, kind, key, recovered } = diagnostic;
+        Problem { place, message, line, kind, key, recovered }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::not_trusted;
 use super::signature::Signature;
-use crate::config::diagnostic::{Diagnostic, Kind};
+use crate::config::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::config::registration::MAX_REGISTRATION_BYTES;
 use crate::config::settings::TrustPolicy;
 use crate::machine::files;
@@ -17,7 +17,7 @@ const READS: usize = 3;
 /// Why a file can't be read.
 pub(super) struct Trouble {
     pub message: String,
-    pub kind: Kind,
+    pub kind: DiagnosticKind,
     /// Whether it may end without the file changing.
     pub may_pass: bool,
 }
@@ -25,7 +25,7 @@ pub(super) struct Trouble {
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Trouble {
         let may_pass = error.kind() != io::ErrorKind::InvalidData;
-        Trouble { message: error.to_string(), kind: Kind::Unreadable, may_pass }
+        Trouble { message: error.to_string(), kind: DiagnosticKind::Unreadable, may_pass }
     }
 }
 
