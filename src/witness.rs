@@ -10,7 +10,7 @@ use crate::document::exchange::Change;
 use crate::event::Origin;
 use crate::occasion::{Execution, Occasion};
 use crate::process::job::FinishedJob;
-use crate::verdict::Failure;
+use crate::verdict::HookFailure;
 
 /// Something that happened in a call.
 pub(crate) enum Fact<'a> {
@@ -143,7 +143,7 @@ pub(crate) struct Run {
     /// `None` where it could not be tried.
     pub ended: Option<FinishedJob>,
     pub change: Change,
-    pub failure: Option<Failure>,
+    pub failure: Option<HookFailure>,
     /// The queue's job, of a detached hook.
     pub job: Option<String>,
 }

@@ -40,7 +40,7 @@ use crate::run::nesting::Nesting;
 use crate::run::steps::StepRunner;
 use crate::search::directory;
 use crate::trust::Trust;
-use crate::verdict::Failure;
+use crate::verdict::HookFailure;
 use crate::witness::{self, Fact, Witness};
 
 /// Handles a call of libvirt's: reads standard input where it has to.
@@ -154,7 +154,7 @@ pub(crate) struct Hooks<'a> {
 /// What running the plan came to.
 #[derive(Default)]
 struct Ran {
-    failures: Vec<Failure>,
+    failures: Vec<HookFailure>,
     /// The document, where hooks changed it.
     document: Option<Vec<u8>>,
     is_terminated: bool,
@@ -233,7 +233,7 @@ pub(crate) fn answer(
         if !arrival.is_in_doubt {
             witness.see(&occasion.execution, &Fact::Trouble(HELD));
         }
-        return Answer::trouble(held.status, held.words);
+        return Answer::error(held.status, held.words);
     }
     let answer = match handling {
         Handling::Bypassed(_) | Handling::NoHooks => Answer::default(),

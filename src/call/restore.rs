@@ -64,7 +64,7 @@ impl<'a> Restore<'a> {
                     "hookmux: the changed document is not given to libvirt, which deletes a save that it refuses to restore: {why}\n"
                 );
                 shout(words.trim_end());
-                answer = Answer::trouble(OWN_ERROR, sanitize::text(words.as_bytes()));
+                answer = Answer::error(OWN_ERROR, sanitize::text(words.as_bytes()));
             }
             Protection::Failed(why) => {
                 shout(&format!("the managed save had no second name while hooks ran: {why}"));
@@ -79,7 +79,7 @@ impl<'a> Restore<'a> {
                         "hookmux: the changed document can't be given to libvirt: {error}\n"
                     );
                     shout(words.trim_end());
-                    answer = Answer::trouble(OWN_ERROR, words);
+                    answer = Answer::error(OWN_ERROR, words);
                 }
             }
         }

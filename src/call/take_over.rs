@@ -27,7 +27,7 @@ use crate::record::spool::Spool;
 use crate::run::left_rollback::LeftRollback;
 use crate::run::steps::ROLLBACK_TIME;
 use crate::state::Dir;
-use crate::verdict::{self, Failure};
+use crate::verdict::{self, HookFailure};
 use crate::witness::{Both, Fact, Run, Witness};
 
 /// The first argument of the program that takes over; not for people.
@@ -142,7 +142,7 @@ fn finish(left: Left) {
         let _ = supervisor.release_leftovers();
     }
     let stderr = format!("hookmux: {why}\n");
-    let answer = if status == 0 { Answer::default() } else { Answer::trouble(status, stderr) };
+    let answer = if status == 0 { Answer::default() } else { Answer::error(status, stderr) };
     door::keep(recorder, journal, &answer, &call.hooks_dir);
     // what the process left that this one replaced
     file::remove_all_of(&runtime_dir, &execution.id);
@@ -182,13 +182,13 @@ fn roll_back(
     }
     let (ended, fault) = match ended {
         Ok(ended) => {
-            let fault = ended.as_ref().and_then(verdict::fault);
+            let fault = ended.as_ref().and_then(verdict::failure_of);
             (ended, fault)
         }
         Err(fault) => (None, Some(fault)),
     };
-    let stderr = ended.as_ref().map(|ended| ended.stderr.end(verdict::MAX_STDERR));
-    let failure = fault.map(|(status, what)| Failure {
+    let stderr = ended.as_ref().map(|ended| ended.stderr.end(verdict::MAX_STDERR_BYTES));
+    let failure = fault.map(|(status, what)| HookFailure {
         label: rollback.label.clone(),
         status,
         what,

@@ -11,7 +11,7 @@ use crate::occasion::{Execution, Occasion};
 use crate::process::exit_status::OWN_ERROR;
 use crate::record::form::Cause;
 use crate::record::recorder::{Place, Recorder};
-use crate::verdict::Failure;
+use crate::verdict::HookFailure;
 use crate::witness::{Fact, Plan, Run, Witness};
 use crate::witness::{PlanDecision, Planned};
 
@@ -53,7 +53,7 @@ pub(super) fn record_end(
     let document = document.map(|document| document.0.as_slice());
     let mut recorder = begin(settings, surroundings, head, document);
     let own = head.queued_by();
-    let failure = Failure {
+    let failure = HookFailure {
         label: head.hook.clone(),
         status: OWN_ERROR,
         what: words.to_owned(),

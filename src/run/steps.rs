@@ -17,7 +17,7 @@ use crate::process::job::{FinishedJob, Job, ProcessOutcome};
 use crate::process::supervise::Progress;
 use crate::state::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
-use crate::verdict::{self, Failure};
+use crate::verdict::{self, HookFailure};
 use crate::witness::{Fact, NotRun, Run};
 
 mod detached;
@@ -28,7 +28,7 @@ pub(crate) use rollback::ROLLBACK_TIME;
 use rollback::has_rollback;
 
 /// How much of a failed hook's standard error is kept for libvirt, in bytes.
-const STDERR_END: usize = verdict::MAX_STDERR;
+const STDERR_END: usize = verdict::MAX_STDERR_BYTES;
 /// The exit status by which a hook in vdsm's style stops the call.
 const STOP: i32 = 2;
 /// Longer than any host is up.
@@ -38,7 +38,7 @@ const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub(crate) struct StepRunner<'a> {
     launcher: Launcher<'a>,
     /// Rollbacks that failed.
-    pub undone: Vec<Failure>,
+    pub undone: Vec<HookFailure>,
     /// Whether there is work for after the answer.
     pub has_queued: bool,
 }
@@ -174,7 +174,7 @@ impl StepRunner<'_> {
             path: step.hook.path.clone(),
             ended: None,
             change: Change::None,
-            failure: Some(Failure {
+            failure: Some(HookFailure {
                 // that hookmux refused it, or couldn't try it, is no reason to kill what runs
                 kill: false,
                 ..failure(&step.hook, status, what, Vec::new())
@@ -302,7 +302,7 @@ impl StepRunner<'_> {
         let Some(ended) = ended else { return Ok(()) };
         // whatever a check does to the document is not for libvirt
         let _ = self.launcher.exchange.take_back(&step.hook, false);
-        match (&ended.outcome, verdict::fault(&ended)) {
+        match (&ended.outcome, verdict::failure_of(&ended)) {
             (_, None) => Ok(()),
             (ProcessOutcome::Exited(_) | ProcessOutcome::Signaled(_), Some((_, what))) => {
                 Err(StartObstacle::Out(format!("its check says no: {what}")))
@@ -379,7 +379,7 @@ impl StepRunner<'_> {
     fn conclude(&mut self, one: Ready, ended: FinishedJob) -> Tried {
         let Ready { step, number, copy, lock, input, left, .. } = one;
         drop(lock);
-        let mut fault = verdict::fault(&ended);
+        let mut fault = verdict::failure_of(&ended);
         let hook = &step.hook;
         let succeeded = fault.is_none();
         let change = match (hook.style, copy) {
@@ -396,8 +396,8 @@ impl StepRunner<'_> {
         if let Change::Ignored(why) = &change {
             self.tell(&Fact::Warning { label: &hook.label, words: why });
         }
-        let failure = fault.map(|(status, what)| Failure {
-            kill: hook.kill && !verdict::is_not_its_own(&ended),
+        let failure = fault.map(|(status, what)| HookFailure {
+            kill: hook.kill && !verdict::is_start_error_of_host(&ended),
             ..failure(hook, status, what, ended.stderr.end(STDERR_END))
         });
         let run = Run {
@@ -444,9 +444,9 @@ fn lock_name(step: &Step) -> Option<&str> {
     step.hook.registration.as_ref()?.lock.as_deref()
 }
 
-fn failure(hook: &Hook, status: i32, what: String, stderr: Vec<u8>) -> Failure {
+fn failure(hook: &Hook, status: i32, what: String, stderr: Vec<u8>) -> HookFailure {
     let is_tolerated = hook.on_failure == OnFailure::Warn;
-    Failure { label: hook.label.clone(), status, what, stderr, kill: hook.kill, is_tolerated }
+    HookFailure { label: hook.label.clone(), status, what, stderr, kill: hook.kill, is_tolerated }
 }
 
 /// Whether nothing more of the call may run.

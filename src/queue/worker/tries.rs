@@ -19,7 +19,7 @@ use crate::record::mover;
 use crate::record::recorder::{Place, Recorder};
 use crate::state::locks::{self, Holder, Lock, Unlocked};
 use crate::trust::Trust;
-use crate::verdict::{self, Failure};
+use crate::verdict::{self, HookFailure};
 use crate::witness::{Fact, Run, Witness};
 
 /// After the queue couldn't be written, nothing is started for a while: first this long, then twice
@@ -217,7 +217,7 @@ impl Shift<'_> {
             return;
         }
         head.deaths = 0;
-        let fault = verdict::fault(&ended);
+        let fault = verdict::failure_of(&ended);
         let is_last = head.attempts > head.retries;
         let told = fault.clone().map(|(status, what)| match is_last {
             true => (status, format!("{what}; given up after {}", tries(head.attempts))),
@@ -244,11 +244,11 @@ impl Shift<'_> {
         mut recorder: Recorder,
     ) {
         let status = fault.as_ref().map_or(0, |(status, _)| *status);
-        let failure = fault.map(|(status, what)| Failure {
+        let failure = fault.map(|(status, what)| HookFailure {
             label: head.hook.clone(),
             status,
             what,
-            stderr: ended.stderr.end(verdict::MAX_STDERR),
+            stderr: ended.stderr.end(verdict::MAX_STDERR_BYTES),
             kill: false,
             is_tolerated: true,
         });

@@ -14,7 +14,7 @@ use crate::process::job::Part;
 use crate::process::stored_job::{Bytes, StoredJob};
 use crate::run::launch::DocumentFile;
 use crate::run::left_rollback::LeftRollback;
-use crate::verdict::{self, Failure};
+use crate::verdict::{self, HookFailure};
 use crate::witness::{Fact, Run};
 
 /// What all rollbacks of a call have together.
@@ -99,12 +99,12 @@ impl StepRunner<'_> {
                 if let Some(copy) = launch.copy {
                     self.launcher.exchange.drop_copy(&copy);
                 }
-                let fault = ended.as_ref().and_then(verdict::fault);
+                let fault = ended.as_ref().and_then(verdict::failure_of);
                 (ended, fault)
             }
         };
         let stderr = ended.as_ref().map(|ended| ended.stderr.end(STDERR_END)).unwrap_or_default();
-        let failure = fault.map(|(status, what)| Failure {
+        let failure = fault.map(|(status, what)| HookFailure {
             label: label.clone(),
             status,
             what,
