@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::command::Fix;
 use crate::libvirt::Call;
 use crate::machine::{boot, files};
-use crate::mend::{Ground, Subject};
+use crate::repair::{OwnPaths, RepairTarget};
 use crate::state::format;
 use crate::trust::Trust;
 
@@ -213,8 +213,8 @@ pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
         Ok(_) => {}
     }
     trust.file(&path).map_err(|refusal| {
-        let ground = Ground::of_hooks_dir(hooks_dir, trust.user());
-        let fix = ground.fix(&[Subject::at(&path)]);
+        let ground = OwnPaths::of_hooks_dir(hooks_dir, trust.user());
+        let fix = ground.fix(&[RepairTarget::at(&path)]);
         let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
         format!("{}{fix}", fault(&refusal))
     })?;

@@ -7,11 +7,11 @@ use std::path::Path;
 use crate::command::{Fix, words};
 use crate::config::Settings;
 use crate::machine::files;
-use crate::mend::Ground;
 use crate::process::startable::head::{ExecutableHead, head};
 use crate::process::startable::shell_text;
 use crate::process::startable::{ObstacleCause, StartObstacle};
 use crate::process::users::Unresolved;
+use crate::repair::OwnPaths;
 use crate::search::State;
 use crate::search::directory::left_behind;
 
@@ -28,10 +28,10 @@ pub(super) struct Meant<'a> {
 
 impl Meant<'_> {
     /// What is to be done about an obstacle.
-    pub(super) fn fix(&self, obstacle: &StartObstacle, ground: &Ground<'_>) -> Fix {
+    pub(super) fn fix(&self, obstacle: &StartObstacle, ground: &OwnPaths<'_>) -> Fix {
         let path = self.path;
         let elsewhere = || {
-            let moved = self.named_in.and_then(|file| ground.moved(path, file));
+            let moved = self.named_in.and_then(|file| ground.move_into_hooks_dir(path, file));
             moved.or(self.named_in.map(|file| Fix::edit(file, None)))
         };
         let mode = |mode: &str, at: &Path| match ground.has(at) {

@@ -10,11 +10,11 @@ use crate::cli::script_text;
 use crate::cli::way_out::{self, Meant};
 use crate::config::Registration;
 use crate::machine::files;
-use crate::mend::Subject;
 use crate::process::startable::executing_user::ExecutingUser;
 use crate::process::startable::head::{ExecutableHead, head};
 use crate::process::startable::shell_text;
 use crate::process::startable::{self, ObstacleCause, Program, StartObstacle};
+use crate::repair::RepairTarget;
 use crate::trust::{Fault, Trust};
 
 /// How much of a script is looked at, in bytes.
@@ -187,7 +187,7 @@ fn untrusted(
         return;
     }
     let message = format!("the interpreter of {label} isn't to be trusted: {refusal}");
-    let fix = survey.ground().fix(&[Subject::at(program)]);
+    let fix = survey.ground().fix(&[RepairTarget::at(program)]);
     let fix = fix.unwrap_or_else(|| format!("look at {}", program.display()).into());
     findings.add(Code::UntrustedInterpreter, path, message, fix);
 }

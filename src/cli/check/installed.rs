@@ -108,7 +108,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                         path.display()
                     );
                     let name = PathBuf::from(format!("{driver}-hook"));
-                    let place = survey.ground().place_for(&name);
+                    let place = survey.ground().free_path_for(&name);
                     let directory = place.parent().unwrap_or(&place).to_owned();
                     let tail = command::text(&words!["tail", "-c", bytes.to_string(), &copy.path]);
                     let fix = Fix::shell(format!(

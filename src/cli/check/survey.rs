@@ -17,8 +17,8 @@ use crate::config::{Registration, Settings};
 use crate::hook::candidates::Candidate;
 use crate::libvirt::Driver;
 use crate::machine::files;
-use crate::mend::Ground;
 use crate::registry::Source;
+use crate::repair::OwnPaths;
 use crate::search::State;
 use crate::search::directory;
 
@@ -127,14 +127,14 @@ impl<'a> Survey<'a> {
     }
 
     /// What is hookmux's own here.
-    pub(super) fn ground(&self) -> Ground<'_> {
-        Ground::of(self.settings, self.user)
+    pub(super) fn ground(&self) -> OwnPaths<'_> {
+        OwnPaths::of(self.settings, self.user)
     }
 
     /// The text that tells how a script that lies in a wrong place becomes a hook. It wants an event,
     /// which only a person knows.
     pub(super) fn register(&self, script: &Path) -> String {
-        let place = self.ground().place_for(script);
+        let place = self.ground().free_path_for(script);
         let mut add = self.words("add script");
         add.extend(words![&place, "--event", "EVENT"]);
         let directory = place.parent().unwrap_or(&place);

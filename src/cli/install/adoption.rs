@@ -14,8 +14,8 @@ use crate::config::{Settings, TrustPolicy};
 use crate::hook::{adopted, tree};
 use crate::libvirt::{Call, Driver, Operation};
 use crate::machine::files;
-use crate::mend::{Ground, Subject};
 use crate::process::startable::head::{ExecutableHead, head};
+use crate::repair::{OwnPaths, RepairTarget};
 use crate::search::State;
 use crate::search::directory;
 use crate::trust::{Refusal, Trust};
@@ -150,7 +150,7 @@ impl One<'_> {
             ).into()),
         }
         if let Err(refusal) = self.trust.file(script) {
-            let way_out = self.way_out(&[Subject::at(script)]);
+            let way_out = self.way_out(&[RepairTarget::at(script)]);
             self.refused(script, &refusal.to_string(), way_out);
         }
     }
@@ -214,15 +214,16 @@ impl One<'_> {
             .filter_map(|path| self.trust.file(path).err().map(|refusal| (path, refusal)))
             .collect();
         // most lie there as somebody moved them: one command for all of those
-        let subjects: Vec<Subject> = refused.iter().map(|(path, _)| Subject::at(path)).collect();
+        let subjects: Vec<RepairTarget> =
+            refused.iter().map(|(path, _)| RepairTarget::at(path)).collect();
         let way_out = self.way_out(&subjects);
         for (path, refusal) in &refused {
             self.refused(path, &refusal.to_string(), way_out.clone());
         }
     }
 
-    fn way_out(&self, subjects: &[Subject]) -> Option<Fix> {
-        Ground::of(self.settings, self.trust.user()).fix(subjects)
+    fn way_out(&self, subjects: &[RepairTarget]) -> Option<Fix> {
+        OwnPaths::of(self.settings, self.trust.user()).fix(subjects)
     }
 
     fn names(&mut self, path: &Path) -> Vec<std::ffi::OsString> {

@@ -4,12 +4,12 @@ use crate::command::Fix;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::hook::{Hook, Source};
 use crate::machine::privileges::Identity;
-use crate::mend::{Ground, Subject};
 use crate::process::startable::executing_user::ExecutingUser;
 use crate::process::startable::{self, Program};
 use crate::process::supervise::Supervisor;
 use crate::process::users;
 use crate::registry::{called, matching};
+use crate::repair::{OwnPaths, RepairTarget};
 use crate::run::launch;
 use crate::trust::Trust;
 
@@ -39,8 +39,8 @@ impl<'a> Judge<'a> {
         Judge { settings, trust: Trust::new(user), supervisor: None }
     }
 
-    pub(super) fn ground(&self) -> Ground<'a> {
-        Ground::of(self.settings, self.trust.user())
+    pub(super) fn ground(&self) -> OwnPaths<'a> {
+        OwnPaths::of(self.settings, self.trust.user())
     }
 
     /// Judges a hook that its place and its file let run.
@@ -50,8 +50,8 @@ impl<'a> Judge<'a> {
         let refusal = refusal.filter(|_| self.settings.trust == TrustPolicy::Refuse);
         if let Some((path, refusal)) = refusal {
             let subject = match registration {
-                Some(one) => Subject::named(path, &one.source),
-                None => Subject::at(path),
+                Some(one) => RepairTarget::named(path, &one.source),
+                None => RepairTarget::at(path),
             };
             let fix = self.ground().fix(&[subject]);
             // what isn't there is named by mistake

@@ -19,9 +19,9 @@ use crate::command::{Fix, words};
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::suggest::suggest_or;
 use crate::config::{Registration, Settings, TrustPolicy};
-use crate::mend::{Ground, Subject};
 use crate::queue::Queue;
 use crate::registry::{self, Source};
+use crate::repair::{OwnPaths, RepairTarget};
 use crate::search::State;
 use crate::trust::Trust;
 
@@ -48,7 +48,7 @@ pub(crate) fn lock(settings: &Settings, user: u32) -> anyhow::Result<Lock> {
         return Ok(lock);
     }
     if let Err(refusal) = Trust::new(user).directory(&directory) {
-        let fix = Ground::of(settings, user).fix(&[Subject::at(&directory)]);
+        let fix = OwnPaths::of(settings, user).fix(&[RepairTarget::at(&directory)]);
         let words = format!("registrations in {} would be refused: {refusal}", directory.display());
         bail!(Remark::and(&words, fix));
     }
@@ -126,7 +126,7 @@ pub(crate) fn way_of_script(
     Some(format!(
         "{} is no registration but a script ({source}): `{}` disables it, chmod a+x enables it, rm removes it",
         path.display(),
-        Ground::of(settings, user).guard(Fix::run(&words!["chmod", "a-x", path]))
+        OwnPaths::of(settings, user).guard(Fix::run(&words!["chmod", "a-x", path]))
     ))
 }
 

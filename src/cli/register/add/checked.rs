@@ -11,10 +11,10 @@ use crate::cli::remark::Remark;
 use crate::config::registration::RunAs;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::event;
-use crate::mend::{self, Ground};
 use crate::process::supervise::Supervisor;
 use crate::process::users;
 use crate::registry::{Source, called, matching};
+use crate::repair::{self, OwnPaths};
 use crate::search::State;
 use crate::trust::Trust;
 
@@ -123,8 +123,9 @@ impl Checker<'_> {
         ];
         for program in programs.into_iter().flatten().filter_map(|words| words.first()) {
             if let Err(refusal) = trust.file(Path::new(program)) {
-                let ground = Ground::of(self.settings, self.user);
-                let fix = ground.fix(&[mend::Subject::named(Path::new(program), &draft.path)]);
+                let ground = OwnPaths::of(self.settings, self.user);
+                let fix =
+                    ground.fix(&[repair::RepairTarget::named(Path::new(program), &draft.path)]);
                 let words = match self.settings.trust {
                     TrustPolicy::Refuse => {
                         format!(
