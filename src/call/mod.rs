@@ -138,7 +138,7 @@ fn is_main_script_ours(front: &Front, surroundings: &Surroundings) -> bool {
 pub(crate) enum Handling<'a> {
     /// The emergency switch is on: nothing is run, and nobody overlooks it. What is remembered of the
     /// guest is kept up; a failure that its restore has left is passed over with all else.
-    Bypassed(&'a bypass::Entry),
+    Bypassed(&'a bypass::BypassEntry),
     /// There is no hook. What is remembered of the guest is kept up, and told of only where the
     /// settings ask for it or where there is trouble.
     NoHooks,
