@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::file::{self, FILE_NAME, Made, Mark, Place, make_private, read_back, read_memory};
-use crate::hook::{Hook, Source};
+use crate::hook::{Hook, HookSource};
 use crate::libvirt::document::{self, Identity, MAX_BYTES};
 use crate::machine::files;
 use crate::process::capture::Capture;
@@ -313,7 +313,7 @@ impl Exchange {
         if !succeeded {
             return ignored("what a failed hook made of the document is not used");
         }
-        if hook.source == Source::Vdsm {
+        if hook.source == HookSource::Vdsm {
             return ignored(
                 "it changed the document; edits of vdsm's hooks are ignored here, as vdsm does",
             );
@@ -454,7 +454,7 @@ mod tests {
 
     const DOCUMENT: &str = "<domain><name>g</name><uuid>u</uuid></domain>\n";
 
-    fn hook(source: Source) -> Hook {
+    fn hook(source: HookSource) -> Hook {
         Hook {
             label: "e/h".into(),
             name: "h".into(),
@@ -496,12 +496,15 @@ mod tests {
         let mut bench = Bench::new(true);
         let path = bench.file();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        assert_eq!(bench.exchange.take_back(&hook(Source::EventDirectory), true), Ok(Change::None));
+        assert_eq!(
+            bench.exchange.take_back(&hook(HookSource::EventDirectory), true),
+            Ok(Change::None)
+        );
         assert_eq!(bench.exchange.result(), None);
         let first = DOCUMENT.replace("</domain>", "<a/></domain>");
         fs::write(&path, &first).unwrap();
         assert_eq!(
-            bench.exchange.take_back(&hook(Source::EventDirectory), true),
+            bench.exchange.take_back(&hook(HookSource::EventDirectory), true),
             Ok(Change::Taken)
         );
         assert_eq!(fs::read_to_string(bench.file()).unwrap(), first);
@@ -510,7 +513,7 @@ mod tests {
         fs::write(path.with_extension("new"), &second).unwrap();
         fs::rename(path.with_extension("new"), &path).unwrap();
         assert_eq!(
-            bench.exchange.take_back(&hook(Source::EventDirectory), true),
+            bench.exchange.take_back(&hook(HookSource::EventDirectory), true),
             Ok(Change::Taken)
         );
         assert_eq!(bench.exchange.result(), Some(second.as_bytes()));
@@ -535,7 +538,8 @@ mod tests {
             let mut bench = Bench::new(true);
             let path = bench.file();
             fs::write(&path, made).unwrap();
-            let error = bench.exchange.take_back(&hook(Source::EventDirectory), true).unwrap_err();
+            let error =
+                bench.exchange.take_back(&hook(HookSource::EventDirectory), true).unwrap_err();
             assert!(error.contains(word), "{made}: {error}");
             assert_eq!(fs::read_to_string(bench.file()).unwrap(), DOCUMENT);
             assert_eq!(bench.exchange.result(), None);
@@ -563,7 +567,7 @@ mod tests {
         for damage in damages {
             let mut bench = Bench::new(true);
             damage(&bench.file());
-            assert!(bench.exchange.take_back(&hook(Source::EventDirectory), true).is_err());
+            assert!(bench.exchange.take_back(&hook(HookSource::EventDirectory), true).is_err());
             assert_eq!(fs::read_to_string(bench.file()).unwrap(), DOCUMENT);
         }
     }
@@ -573,7 +577,7 @@ mod tests {
         let edited = DOCUMENT.replace("</domain>", "<a/></domain>");
         let mut bench = Bench::new(false);
         fs::write(bench.file(), &edited).unwrap();
-        let change = bench.exchange.take_back(&hook(Source::EventDirectory), true).unwrap();
+        let change = bench.exchange.take_back(&hook(HookSource::EventDirectory), true).unwrap();
         assert!(matches!(change, Change::Ignored(why) if why.contains("no XML from migrate")));
         // the hooks of the event see it, as vdsm's do; the next event begins anew
         assert_eq!(fs::read_to_string(bench.file()).unwrap(), edited);
@@ -583,13 +587,13 @@ mod tests {
         let mut bench = Bench::new(true);
         fs::write(bench.file(), &edited).unwrap();
         assert!(matches!(
-            bench.exchange.take_back(&hook(Source::Vdsm), true),
+            bench.exchange.take_back(&hook(HookSource::Vdsm), true),
             Ok(Change::Ignored(_))
         ));
         assert_eq!(fs::read_to_string(bench.file()).unwrap(), DOCUMENT);
         fs::write(bench.file(), &edited).unwrap();
         assert!(matches!(
-            bench.exchange.take_back(&hook(Source::EventDirectory), false),
+            bench.exchange.take_back(&hook(HookSource::EventDirectory), false),
             Ok(Change::Ignored(_))
         ));
         assert_eq!(bench.exchange.result(), None);
@@ -603,7 +607,7 @@ mod tests {
 
     #[test]
     fn a_stray_echo_is_no_document() {
-        let tree = hook(Source::Tree);
+        let tree = hook(HookSource::Tree);
         let mut bench = Bench::new(true);
         for output in
             ["", " \n", "starting up\n", "<not a document>", DOCUMENT, DOCUMENT.trim_end()]
@@ -641,7 +645,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "<hostdev/>");
         fs::write(&path, "<x").unwrap();
         assert!(matches!(
-            bench.exchange.take_back(&hook(Source::EventDirectory), true),
+            bench.exchange.take_back(&hook(HookSource::EventDirectory), true),
             Ok(Change::Ignored(_))
         ));
     }
@@ -655,7 +659,7 @@ mod tests {
         let path = exchange.file(Some(&"e".into()), None).unwrap().unwrap();
         let edited = DOCUMENT.replace("</domain>", "<a/></domain>");
         fs::write(&path, &edited).unwrap();
-        assert_eq!(exchange.take_back(&hook(Source::EventDirectory), true), Ok(Change::Taken));
+        assert_eq!(exchange.take_back(&hook(HookSource::EventDirectory), true), Ok(Change::Taken));
         assert_eq!(exchange.result(), Some(edited.as_bytes()));
     }
 }

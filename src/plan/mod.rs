@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use crate::config::TrustPolicy;
 use crate::config::registration::StdinKind;
 use crate::event::Event;
-use crate::hook::candidates::{Candidate, Candidates, Moment};
+use crate::hook::candidates::{Candidate, CandidateGroup, Candidates};
 use crate::hook::{Hook, Style};
 use crate::libvirt::Class;
 use crate::occasion::Occasion;
@@ -58,10 +58,10 @@ pub(crate) struct Step {
 
 /// Makes the plan.
 pub(crate) fn plan(candidates: &Candidates, occasion: &Occasion<'_>) -> Vec<Step> {
-    candidates.moments.iter().flat_map(|moment| moment_steps(moment, occasion)).collect()
+    candidates.groups.iter().flat_map(|moment| moment_steps(moment, occasion)).collect()
 }
 
-fn moment_steps(moment: &Moment, occasion: &Occasion<'_>) -> Vec<Step> {
+fn moment_steps(moment: &CandidateGroup, occasion: &Occasion<'_>) -> Vec<Step> {
     let event = moment.event.as_ref();
     let per_device = event.is_some_and(|event| event.per_device);
     let silent = event.and_then(|event| event.fires(occasion.origin, occasion.call.reason()).err());
@@ -186,7 +186,7 @@ mod tests {
     use crate::document::facts::Facts;
     use crate::event;
     use crate::event::Origin;
-    use crate::hook::{OnFailure, Source};
+    use crate::hook::{HookSource, OnFailure};
     use crate::libvirt::Driver;
     use crate::libvirt::document::Identity;
     use crate::libvirt::metadata::Device;
@@ -201,7 +201,7 @@ mod tests {
             label: label.to_owned(),
             name: label.into(),
             path: label.into(),
-            source: Source::EventDirectory,
+            source: HookSource::EventDirectory,
             style,
             on_failure: OnFailure::Fail,
             kill: false,
@@ -236,11 +236,11 @@ mod tests {
         for event in event::candidates(&call) {
             let both =
                 ["a", "b"].map(|name| active(&format!("{}/{name}", event.name), Style::Vdsm));
-            candidates.moments.push(Moment { event: Some(event), candidates: both.into() });
+            candidates.groups.push(CandidateGroup { event: Some(event), candidates: both.into() });
         }
         candidates
-            .moments
-            .push(Moment { event: None, candidates: vec![active("tree", Style::Libvirt)] });
+            .groups
+            .push(CandidateGroup { event: None, candidates: vec![active("tree", Style::Libvirt)] });
         let metadata = Metadata { devices: devices.to_vec(), ..Metadata::default() };
         let facts = Facts { document: document.clone(), identity: Identity::default(), metadata };
         occasion::tests::with(&call, facts, origin, |occasion| plan(&candidates, occasion))

@@ -20,7 +20,7 @@ use crate::config::registration::StdinKind;
 use crate::config::values::is_own_variable;
 use crate::document::exchange::{Copy, Exchange};
 use crate::event;
-use crate::hook::{Source, Style};
+use crate::hook::{HookSource, Style};
 use crate::libvirt::document::MAX_BYTES;
 use crate::machine::privileges::{Identity, Privileges};
 use crate::machine::{files, sys};
@@ -131,7 +131,7 @@ impl<'a> Launcher<'a> {
         job.kill_leftovers = step.hook.kill_leftovers;
         job.privileges = privileges;
         job.feed = feed;
-        job.is_text_run = step.hook.source == Source::Tree;
+        job.is_text_run = step.hook.source == HookSource::Tree;
         if is_drop_in {
             let own = self.environment(self.own.clone(), step, &job.run, None).map_err(trouble)?;
             job.environment = if self.occasion.is_real() {

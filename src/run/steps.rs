@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::launch::{DocumentFile, Launch, Launcher};
 use crate::document::exchange::{Change, Copy, Snapshot};
-use crate::hook::{Hook, OnFailure, Source, Style};
+use crate::hook::{Hook, HookSource, OnFailure, Style};
 use crate::libvirt::Class;
 use crate::machine::sys::{self, RollbackHandle};
 use crate::machine::watchdog;
@@ -114,8 +114,11 @@ impl StepRunner<'_> {
                 continue;
             }
             // a script that was libvirt's only one has libvirt's own limit: none
-            let ends =
-                if step.hook.source == Source::Adopted { Instant::now() + UNLIMITED } else { ends };
+            let ends = if step.hook.source == HookSource::Adopted {
+                Instant::now() + UNLIMITED
+            } else {
+                ends
+            };
             if Instant::now() >= ends {
                 let why = format!("not run: the call's {} were over", verdict::seconds(total));
                 if self.launcher.occasion.call.class() == Class::Gate {

@@ -189,7 +189,7 @@ fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Fi
         .then(|| installed.path.clone());
     for script in installed.adopted.iter().cloned().chain(of_main) {
         let is_active = directory::state(&script) == State::Active;
-        if has_tree && is_active && adopted::serves_tree(&script, &word) {
+        if has_tree && is_active && adopted::runs_tree(&script, &word) {
             let words = format!(
                 "{} mentions {word}: hookmux leaves the scripts there to it, so that none runs twice, and keeps none of them on a leash; where it does nothing else, hookmux can do its work",
                 script.display()

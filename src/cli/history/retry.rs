@@ -167,11 +167,11 @@ fn wanted(head: &Head, body: &Body, named: &[String]) -> anyhow::Result<Vec<Stri
 /// Leaves those that are wanted; returns those that aren't there any more.
 fn narrow(candidates: &mut Candidates, wanted: &[String]) -> Vec<String> {
     let mut there: Vec<String> = Vec::new();
-    for moment in &mut candidates.moments {
+    for moment in &mut candidates.groups {
         moment.candidates.retain(|candidate| wanted.contains(&candidate.hook.label));
         there.extend(moment.candidates.iter().map(|candidate| candidate.hook.label.clone()));
     }
-    candidates.moments.retain(|moment| !moment.candidates.is_empty());
+    candidates.groups.retain(|moment| !moment.candidates.is_empty());
     wanted.iter().filter(|label| !there.contains(label)).cloned().collect()
 }
 

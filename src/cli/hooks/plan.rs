@@ -189,7 +189,7 @@ fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
         }
         Document::Absent | Document::Whole(_) => {}
     }
-    if candidates.is_narrow {
+    if candidates.is_drop_ins_only {
         notes.push(NARROW.to_owned());
     }
     notes.extend(

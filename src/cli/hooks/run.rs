@@ -30,7 +30,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     if is_text {
         let origin = described_call::arrival(&occasion).origin;
         described_call::head(&call, &loaded.settings, origin, &document_source, output);
-        if candidates.is_narrow {
+        if candidates.is_drop_ins_only {
             output.line(&format!("  {}", super::plan::NARROW));
         }
     }

@@ -120,7 +120,7 @@ impl One<'_> {
             self.script(script);
         }
         let word = self.settings.tree.mention(self.hooks_dir, self.driver);
-        if is_helper || !adopted::serves_tree(script, &word) {
+        if is_helper || !adopted::runs_tree(script, &word) {
             self.tree(is_helper);
         }
     }

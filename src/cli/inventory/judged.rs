@@ -2,7 +2,7 @@
 
 use crate::command::Fix;
 use crate::config::{Registration, Settings, TrustPolicy};
-use crate::hook::{Hook, Source};
+use crate::hook::{Hook, HookSource};
 use crate::machine::privileges::Identity;
 use crate::process::startable::executing_user::ExecutingUser;
 use crate::process::startable::{self, Program};
@@ -106,7 +106,7 @@ impl<'a> Judge<'a> {
         let check = registration.and_then(|registration| registration.check.as_ref()?.first());
         let check = check.map(|path| (path.as_ref(), "its check "));
         check.into_iter().chain([(hook.path.as_path(), "")]).find_map(|(path, whose)| {
-            let is_text_run = hook.source == Source::Tree;
+            let is_text_run = hook.source == HookSource::Tree;
             let obstacle = Program { path, executor, is_text_run, search }.obstacle()?;
             let named_in = registration.map(|registration| registration.source.as_path());
             let fix = self.ground().guard(Meant { path, named_in }.fix(&obstacle, &self.ground()));

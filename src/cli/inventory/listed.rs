@@ -12,7 +12,7 @@ use crate::command::Fix;
 use crate::config::registration::DIRECTORY;
 use crate::config::{Registration, Settings};
 use crate::hook::candidates::{self, Candidate};
-use crate::hook::{Source, Style};
+use crate::hook::{HookSource, Style};
 use crate::registry;
 use crate::search::State;
 use crate::search::directory::{self, Unreadable};
@@ -98,7 +98,7 @@ pub(crate) struct Listed {
     pub name: String,
     /// What is executed; of a registration that can't be read, its file.
     pub path: PathBuf,
-    pub source: Source,
+    pub source: HookSource,
     pub style: Option<Style>,
     pub weight: Option<i64>,
     pub state: HookState,
@@ -217,7 +217,7 @@ impl Lister<'_> {
             label: format!("{DIRECTORY}/{name}"),
             name,
             path: source.path.clone(),
-            source: Source::Registered,
+            source: HookSource::Registered,
             style: None,
             weight: None,
             state,
