@@ -379,7 +379,7 @@ impl Hooks<'_> {
         let directories = unreadable
             .map(|directory| format!("{}: {}", directory.path.display(), directory.error));
         let shuts =
-            |broken: &&Broken| !broken.has_stand_in && broken.diagnostic.recovered().fails_gates();
+            |broken: &&Broken| !broken.has_last_good && broken.diagnostic.recovered().fails_gates();
         let broken = self.candidates.broken.iter().filter(shuts);
         settings
             .chain(directories)
@@ -392,11 +392,12 @@ impl Hooks<'_> {
         let last_good = self.loaded.problem.iter().zip(&self.loaded.last_good);
         let last_good = last_good
             .map(|(problem, last_good)| format!("{}; {last_good} is used", problem.one_line()));
-        let broken = self.candidates.broken.iter().filter(|broken| broken.has_stand_in);
+        let broken = self.candidates.broken.iter().filter(|broken| broken.has_last_good);
         let broken = broken
             .map(|broken| format!("{}; its last good form is used", broken.diagnostic.one_line()));
-        let lenient =
-            |broken: &&Broken| !broken.has_stand_in && !broken.diagnostic.recovered().fails_gates();
+        let lenient = |broken: &&Broken| {
+            !broken.has_last_good && !broken.diagnostic.recovered().fails_gates()
+        };
         let lenient = self.candidates.broken.iter().filter(lenient);
         let lenient = lenient.map(|broken| {
             format!("{}; it doesn't run, and stops nothing", broken.diagnostic.one_line())

@@ -91,7 +91,7 @@ fn add_hooks(found: &mut Candidates, call: &Call, settings: &Settings, trust: &T
     // the use of a last good form is reported whatever calls the broken one may concern
     found
         .broken
-        .retain(|broken| broken.has_stand_in || broken.diagnostic.recovered().concerns(call));
+        .retain(|broken| broken.has_last_good || broken.diagnostic.recovered().concerns(call));
     let registered: Vec<Arc<Registration>> =
         registry.registrations.into_iter().map(Arc::new).collect();
     for event in events {

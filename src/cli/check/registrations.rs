@@ -13,7 +13,7 @@ use crate::machine::files;
 use crate::machine::privileges::Identity;
 use crate::process::supervise::Supervisor;
 use crate::process::users;
-use crate::registry::{LOCK_NAME, Source, called, matching};
+use crate::registry::{LOCK_NAME, RegistrationFile, matched_calls, matching};
 use crate::run::launch;
 use crate::search::State;
 use crate::search::directory::left_behind;
@@ -71,7 +71,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
 }
 
 /// A file of `hooks.d` that is no registration, or a broken one.
-fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
+fn file(survey: &Survey<'_>, source: &RegistrationFile, findings: &mut Findings) {
     let (path, label) = (&source.path, survey.label(&source.path));
     let name = path.file_name().unwrap_or_default();
     match (&source.content, &source.state) {
@@ -87,7 +87,8 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
             findings.add(Code::BrokenRegistration, path, words, fix);
         }
         (_, State::Disabled(_)) => {
-            let hides = |other: &Source| matches!(&other.state, State::Masked(by) if by == path);
+            let hides =
+                |other: &RegistrationFile| matches!(&other.state, State::Masked(by) if by == path);
             if !survey.sources.iter().any(hides) {
                 let words = format!(
                     "{label} is a link to /dev/null, and there is no registration for it to disable"
@@ -136,7 +137,7 @@ fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut 
         );
     }
     for pattern in &registration.triggers.calls {
-        if let Some(why) = called::uncalled(pattern) {
+        if let Some(why) = matched_calls::unmatched(pattern) {
             findings.add(Code::NeverCalled, source, format!("{label}: {why}"), edit.clone());
         }
     }

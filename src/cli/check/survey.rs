@@ -17,7 +17,7 @@ use crate::config::{Registration, Settings};
 use crate::hook::candidates::Candidate;
 use crate::libvirt::Driver;
 use crate::machine::files;
-use crate::registry::Source;
+use crate::registry::RegistrationFile;
 use crate::repair::OwnPaths;
 use crate::search::State;
 use crate::search::directory;
@@ -60,7 +60,7 @@ pub(super) struct Survey<'a> {
     pub scripts: Vec<Script>,
     pub uncalled: Vec<Uncalled>,
     /// Every file of every `hooks.d`.
-    pub sources: Vec<Source>,
+    pub sources: Vec<RegistrationFile>,
     /// Those that can be read, and the last good forms of others.
     pub registrations: Vec<Arc<Registration>>,
     /// The files that a last good form stands in for.

@@ -176,7 +176,7 @@ fn may_answer(described: &Described) -> Result<(), Denied> {
 fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     for broken in &candidates.broken {
-        if broken.has_stand_in {
+        if broken.has_last_good {
             notes.push(format!("{}\nIts last good form is used.", broken.diagnostic));
         } else if !broken.diagnostic.recovered().fails_gates() {
             notes.push(format!("{}\nIt doesn't run, and stops nothing.", broken.diagnostic));

@@ -8,7 +8,7 @@ use crate::process::startable::executing_user::ExecutingUser;
 use crate::process::startable::{self, Program};
 use crate::process::supervise::Supervisor;
 use crate::process::users;
-use crate::registry::{called, matching};
+use crate::registry::{matched_calls, matching};
 use crate::repair::{OwnPaths, RepairTarget};
 use crate::run::launch;
 use crate::trust::Trust;
@@ -119,7 +119,7 @@ impl<'a> Judge<'a> {
 fn never(registration: &Registration) -> Option<Judged> {
     let triggers = &registration.triggers;
     let uncalled = || {
-        let mut why = triggers.calls.iter().map(called::uncalled);
+        let mut why = triggers.calls.iter().map(matched_calls::unmatched);
         let all: Option<Vec<String>> = why.by_ref().collect();
         all.filter(|all| triggers.events.is_empty() && !all.is_empty()).map(|all| all.join("; "))
     };

@@ -13,7 +13,7 @@ use crate::config::{Registration, Settings, TrustPolicy};
 use crate::event;
 use crate::process::supervise::Supervisor;
 use crate::process::users;
-use crate::registry::{Source, called, matching};
+use crate::registry::{RegistrationFile, matched_calls, matching};
 use crate::repair::{self, OwnPaths};
 use crate::search::State;
 use crate::trust::Trust;
@@ -29,7 +29,7 @@ pub(super) struct Checker<'a> {
 
 impl Checker<'_> {
     /// Why a draft can't be written.
-    pub(super) fn obstacle(&self, draft: &Draft, sources: &[Source]) -> Option<String> {
+    pub(super) fn obstacle(&self, draft: &Draft, sources: &[RegistrationFile]) -> Option<String> {
         let name = &draft.name;
         // a description names its registrations itself
         let is_nameable = self.by_options || self.arguments.reference.is_none();
@@ -83,7 +83,7 @@ impl Checker<'_> {
             }
             _ => {}
         }
-        let is_again = |source: &&Source| {
+        let is_again = |source: &&RegistrationFile| {
             source.path != draft.path
                 && registry::read(source).is_some_and(|known| {
                     // all that it does, apart from what it is called and when its turn is
@@ -115,7 +115,7 @@ impl Checker<'_> {
         found.extend(
             matching::impossibility(registration).map(|why| format!("it never runs: {why}")),
         );
-        found.extend(registration.triggers.calls.iter().filter_map(called::uncalled));
+        found.extend(registration.triggers.calls.iter().filter_map(matched_calls::unmatched));
         let programs = [
             Some(&registration.command),
             registration.check.as_ref(),
