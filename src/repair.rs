@@ -85,16 +85,16 @@ impl<'a> OwnPaths<'a> {
 
     /// Returns the fix for refused paths. `None` where there is nothing to fix on them: a path that
     /// doesn't exist, or is not a file.
-    pub(crate) fn fix(&self, subjects: &[RepairTarget]) -> Option<Fix> {
+    pub(crate) fn fix(&self, targets: &[RepairTarget]) -> Option<Fix> {
         let mut own: Vec<Refusal> = Vec::new();
         let mut copies = Vec::new();
         let mut advice = Vec::new();
-        for subject in subjects {
-            let faults = self.trust.all_faults(&subject.path);
+        for target in targets {
+            let faults = self.trust.all_faults(&target.path);
             let (inside, outside): (Vec<_>, Vec<_>) =
                 faults.into_iter().partition(|refusal| self.has(&refusal.path));
             if let Some(first) = outside.first() {
-                match self.copy(subject, first) {
+                match self.copy(target, first) {
                     Ok(commands) => copies.extend(commands),
                     Err(words) => advice.push(words),
                 }
@@ -184,8 +184,8 @@ impl<'a> OwnPaths<'a> {
     ///
     /// # Errors
     /// What a person has to do: no copy would be trusted, or its place can't be found out.
-    fn copy(&self, subject: &RepairTarget, fault: &Refusal) -> Result<Vec<Vec<OsString>>, String> {
-        let path = subject.path.as_path();
+    fn copy(&self, target: &RepairTarget, fault: &Refusal) -> Result<Vec<Vec<OsString>>, String> {
+        let path = target.path.as_path();
         let shut = fault.path.display();
         if self.places().any(|place| place.starts_with(&fault.path)) {
             return Err(format!(
@@ -196,7 +196,7 @@ impl<'a> OwnPaths<'a> {
             return Err(format!("{fault}: look at {shut}"));
         };
         if !self.places().any(|place| path.starts_with(place)) {
-            let Some(file) = &subject.named_in else {
+            let Some(file) = &target.named_in else {
                 return Err(format!(
                     "{fault}: reinstall the system package that has {}, or name another file",
                     path.display()
