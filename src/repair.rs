@@ -198,7 +198,7 @@ impl<'a> OwnPaths<'a> {
         if !self.places().any(|place| path.starts_with(place)) {
             let Some(file) = &target.named_in else {
                 return Err(format!(
-                    "{fault}: reinstall the system package that has {}, or name another file",
+                    "{fault}: reinstall {} from the system's packages, or name another file",
                     path.display()
                 ));
             };
