@@ -1,45 +1,45 @@
-//! What libvirt is told in the end.
+//! The answer to libvirt.
 
 use crate::libvirt::{Call, Class};
 use crate::machine::{sanitize, truncate};
-use crate::process::exit_status::OWN_TROUBLE;
-use crate::verdict::{self, Failure};
+use crate::process::exit_status::OWN_ERROR;
+use crate::verdict::{self, HookFailure};
 
-/// What libvirt gets.
+/// What libvirt gets from a call.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub status: i32,
-    /// Only ever a changed document, on a filter call.
+    /// A changed document; only at filter calls.
     pub stdout: Option<Vec<u8>>,
     pub stderr: String,
 }
 
 impl Answer {
-    /// One with words, and no document.
-    pub(crate) fn trouble(status: i32, stderr: String) -> Answer {
+    /// Makes one with a message and no document.
+    pub(crate) fn error(status: i32, stderr: String) -> Answer {
         Answer { status, stdout: None, stderr }
     }
 }
 
-/// The verdict on what ran, and on what of ours could not.
+/// Makes the answer from the failures of hooks and from hookmux's own errors.
 pub(crate) fn conclude(
     call: &Call,
-    troubles: &[String],
-    failures: &[Failure],
+    own_errors: &[String],
+    failures: &[HookFailure],
     is_terminated: bool,
 ) -> Answer {
     let mut status = verdict::status(call.class(), failures, is_terminated);
     let mut stderr = String::new();
-    if !troubles.is_empty() && call.class() == Class::Gate {
-        for trouble in troubles {
-            stderr.push_str(&format!("hookmux: {}\n", sanitize::line(trouble.as_bytes())));
+    if !own_errors.is_empty() && call.class() == Class::Gate {
+        for error in own_errors {
+            stderr.push_str(&format!("hookmux: {}\n", sanitize::line(error.as_bytes())));
         }
         if status == 0 {
-            status = OWN_TROUBLE;
+            status = OWN_ERROR;
         }
     }
     if status != 0 {
-        stderr.push_str(&verdict::words(failures));
+        stderr.push_str(&verdict::stderr_text(failures));
         if is_terminated && failures.is_empty() {
             stderr.push_str("hookmux: ended by SIGTERM\n");
         }
@@ -51,8 +51,8 @@ pub(crate) fn conclude(
 }
 
 fn truncate(text: &mut String) {
-    if text.len() > verdict::MAX_STDERR {
-        text.truncate(truncate::keep_start(text, verdict::MAX_STDERR - 1).len());
+    if text.len() > verdict::MAX_STDERR_BYTES {
+        text.truncate(truncate::keep_start(text, verdict::MAX_STDERR_BYTES - 1).len());
         text.push('\n');
     }
 }
@@ -74,8 +74,8 @@ mod tests {
         Call::new(Driver::Qemu, ["g", operation, sub, "-"].map(Into::into).into())
     }
 
-    fn failure(label: &str, status: i32) -> Failure {
-        Failure {
+    fn failure(label: &str, status: i32) -> HookFailure {
+        HookFailure {
             label: label.to_owned(),
             status,
             what: format!("exit status {status}"),
@@ -85,18 +85,18 @@ mod tests {
         }
     }
 
-    fn killing(label: &str, status: i32) -> Failure {
-        Failure { kill: true, ..failure(label, status) }
+    fn killing(label: &str, status: i32) -> HookFailure {
+        HookFailure { kill: true, ..failure(label, status) }
     }
 
-    fn tolerated(label: &str, status: i32) -> Failure {
-        Failure { is_tolerated: true, ..failure(label, status) }
+    fn tolerated(label: &str, status: i32) -> HookFailure {
+        HookFailure { is_tolerated: true, ..failure(label, status) }
     }
 
     fn conclude_by_words(
         words: [&str; 2],
         troubles: &[&str],
-        failures: &[Failure],
+        failures: &[HookFailure],
         is_terminated: bool,
     ) -> Answer {
         let troubles: Vec<String> = troubles.iter().map(|&words| words.to_owned()).collect();
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_class_decides_what_libvirt_is_told_of_failures_and_of_our_own_trouble() {
-        type Row<'a> = ([&'a str; 2], &'a [&'a str], &'a [Failure], bool, i32, &'a [&'a str]);
+        type Row<'a> = ([&'a str; 2], &'a [&'a str], &'a [HookFailure], bool, i32, &'a [&'a str]);
         const A3: &str = "hookmux: a: exit status 3";
         const B4: &str = "hookmux: b: exit status 4";
         const T6: &str = "hookmux: t: exit status 6";
@@ -113,7 +113,7 @@ mod tests {
         const TERM: &str = "hookmux: ended by SIGTERM";
         let (a, b, t) = (failure("a", 3), failure("b", 4), tolerated("t", 6));
         let (k, ours) = (killing("k", 5), "settings lost");
-        let one = std::slice::from_ref::<Failure>;
+        let one = std::slice::from_ref::<HookFailure>;
         // the operation, troubles of our own, failures, whether SIGTERM came; then the exit status and
         // the lines on standard error
         #[rustfmt::skip]
@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn what_libvirt_reads_is_bounded_and_ends_with_a_line() {
         let long = "é".repeat(3000);
-        let many: Vec<Failure> = (0..1000).map(|n| failure(&format!("hook-{n}"), 3)).collect();
-        let chatty = Failure { stderr: "x\n".repeat(9000).into(), ..failure("chatty", 3) };
+        let many: Vec<HookFailure> = (0..1000).map(|n| failure(&format!("hook-{n}"), 3)).collect();
+        let chatty = HookFailure { stderr: "x\n".repeat(9000).into(), ..failure("chatty", 3) };
         for (troubles, failures, is_cut) in [
             (vec![long.as_str()], vec![], true),
             (vec![long.as_str(), "second"], many.clone(), true),
@@ -197,7 +197,7 @@ mod tests {
             (vec!["short"], vec![chatty], true),
         ] {
             let answer = conclude_by_words(GATE, &troubles, &failures, false);
-            let (length, most) = (answer.stderr.len(), verdict::MAX_STDERR);
+            let (length, most) = (answer.stderr.len(), verdict::MAX_STDERR_BYTES);
             assert!(answer.stderr.ends_with('\n'), "{:?}", answer.stderr);
             assert!(length <= most, "{length}");
             // no more is cut off than has to be: not even half of an `é` too much

@@ -1,9 +1,8 @@
-//! The emergency switch: hooks that keep guests from starting are passed over, for a time.
+//! The emergency switch: calls run no hooks for a time, so that guests start.
 //!
-//! One file in the hooks directory, so that it works whatever is wrong with the settings, and still
-//! does after the host has been started anew. It says of whom and until when. One that isn't trusted,
-//! can't be read, or says anything that isn't understood switches nothing off: what isn't understood
-//! may have been meant to narrow it.
+//! It is one file in the hooks directory, so that it works even if the settings are broken, and after a
+//! reboot. It says whose calls run no hooks, and until when. A file that isn't trusted, can't be read, or
+//! has anything unknown in it is ignored: the unknown part may restrict the bypass.
 
 use std::fs;
 use std::io;
@@ -15,7 +14,7 @@ use crate::command::Fix;
 use crate::libvirt::Call;
 use crate::machine::files::{self, Rights};
 use crate::machine::{boot, clock};
-use crate::mend::{Ground, Subject};
+use crate::repair::{OwnPaths, RepairTarget};
 use crate::state::format;
 use crate::trust::Trust;
 
@@ -23,67 +22,67 @@ use crate::trust::Trust;
 pub const FILE_NAME: &str = "hookmux.bypass";
 /// The version of the file's format. Raised when what an older version reads from it would be wrong.
 ///
-/// Format 2 says who switched it on, and why, and may name a boot; a reader of format 1 lets such a file
-/// count for nothing.
+/// Format 2 has who switched it on, and why, and may name a boot; a reader of format 1 ignores such a
+/// file.
 const FORMAT: u32 = 2;
-/// How long it may be switched on at once.
+/// The longest time for which it can be switched on.
 pub(crate) const MAX_DAYS: u64 = 30;
-pub(crate) const MAX_S: u64 = MAX_DAYS * 24 * 3600;
-/// A file that is larger was not written by hookmux.
+pub(crate) const MAX_SECONDS: u64 = MAX_DAYS * 24 * 3600;
+/// The largest file that is read; hookmux writes no larger one.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Whose calls are passed over, and how long.
+/// Whose calls run no hooks, and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct BypassEntry {
     /// A guest's or network's name; `None` is every call.
     pub guest: Option<String>,
     /// Seconds since 1970; `None` until it is switched off.
     pub until: Option<u64>,
-    /// The id of the only boot that it holds for. It has no time then: where the clock is set during that
-    /// boot, because the machine's own has lost the time, the switch must not be over.
+    /// The id of the only boot that it applies to. It has no time then: if the clock is set during that
+    /// boot, because the hardware clock was wrong, the bypass must not end.
     pub boot: Option<String>,
     pub since: u64,
-    /// Who switched it on, and why, as far as that was written down.
+    /// Who switched it on, and why, if that is known.
     pub user: Option<String>,
     pub reason: Option<String>,
 }
 
-/// Everything that is switched off.
+/// All entries that apply now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bypass {
-    pub entries: Vec<Entry>,
+    pub entries: Vec<BypassEntry>,
 }
 
 /// The file as it is written.
 #[derive(Serialize)]
-struct Written<'a> {
+struct WrittenFile<'a> {
     format: u32,
-    entries: &'a [Entry],
+    entries: &'a [BypassEntry],
 }
 
 /// The file as it is read. `format` is missing in one of 0.1.0.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ReadFile {
     #[serde(default, rename = "format")]
     _format: u32,
-    entries: Vec<Entry>,
+    entries: Vec<BypassEntry>,
 }
 
-/// Whose calls an entry means, as a word that can't be left out.
+/// The calls that an entry applies to, as a required key.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Whose {
+enum BypassScope {
     Host,
     Guest(String),
 }
 
-impl Serialize for Entry {
+impl Serialize for BypassEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Written<'a> {
-            whose: Whose,
-            /// 0.1.0 reads this key, and takes an entry without it for the whole host.
+        struct WrittenEntry<'a> {
+            whose: BypassScope,
+            /// 0.1.0 reads this key, and applies an entry without it to the whole host.
             guest: Option<&'a str>,
             until: Option<u64>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,22 +93,22 @@ impl Serialize for Entry {
             #[serde(skip_serializing_if = "Option::is_none")]
             reason: Option<&'a str>,
         }
-        let whose = self.guest.clone().map_or(Whose::Host, Whose::Guest);
+        let whose = self.guest.clone().map_or(BypassScope::Host, BypassScope::Guest);
         let (guest, boot, since) = (self.guest.as_deref(), self.boot.as_deref(), self.since);
-        // 0.1.0 doesn't know `boot`, and would let the entry hold for ever: for it, it is over
+        // 0.1.0 doesn't know `boot`, and would apply the entry for ever: let it be over there
         let until = boot.map_or(self.until, |_| Some(since));
         let (user, reason) = (self.user.as_deref(), self.reason.as_deref());
-        Written { whose, guest, until, boot, since, user, reason }.serialize(serializer)
+        WrittenEntry { whose, guest, until, boot, since, user, reason }.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Entry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Entry, D::Error> {
+impl<'de> Deserialize<'de> for BypassEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<BypassEntry, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct Read {
-            whose: Option<Whose>,
-            /// 0.1.0's only word for it: a name, or null for the host.
+        struct ReadEntry {
+            whose: Option<BypassScope>,
+            /// The only key of 0.1.0 for this: a name, or null for the host.
             #[serde(default, deserialize_with = "present")]
             guest: Option<Option<String>>,
             until: Option<u64>,
@@ -119,17 +118,17 @@ impl<'de> Deserialize<'de> for Entry {
             user: Option<String>,
             reason: Option<String>,
         }
-        /// Tells null from a key that is missing.
+        /// Tells null from a missing key.
         fn present<'de, D: Deserializer<'de>>(
             deserializer: D,
         ) -> Result<Option<Option<String>>, D::Error> {
             Option::deserialize(deserializer).map(Some)
         }
-        let Read { whose, guest, until, boot, since, user, reason } =
-            Read::deserialize(deserializer)?;
+        let ReadEntry { whose, guest, until, boot, since, user, reason } =
+            ReadEntry::deserialize(deserializer)?;
         let whose = whose.map(|whose| match whose {
-            Whose::Host => None,
-            Whose::Guest(guest) => Some(guest),
+            BypassScope::Host => None,
+            BypassScope::Guest(guest) => Some(guest),
         });
         let guest = match (whose, guest) {
             (Some(whose), Some(guest)) if whose != guest => {
@@ -139,17 +138,17 @@ impl<'de> Deserialize<'de> for Entry {
             (None, Some(guest)) => guest,
             (None, None) => {
                 return Err(de::Error::custom(
-                    "an entry doesn't say whose calls it means: `whose` is missing",
+                    "an entry doesn't say whose calls it applies to: `whose` is missing",
                 ));
             }
         };
         let until = until.filter(|_| boot.is_none());
-        Ok(Entry { guest, until, boot, since, user, reason })
+        Ok(BypassEntry { guest, until, boot, since, user, reason })
     }
 }
 
-impl Entry {
-    /// `the host, until 14:05`, without the time.
+impl BypassEntry {
+    /// Describes the calls that it applies to.
     pub fn whose(&self) -> String {
         self.guest.as_ref().map_or_else(
             || "every call of this host".to_owned(),
@@ -158,30 +157,30 @@ impl Entry {
     }
 }
 
-impl Entry {
-    /// Whether it holds at a time of this boot.
+impl BypassEntry {
+    /// Tells whether it applies at a time of this boot.
     fn is_on(&self, now: u64) -> bool {
-        // a kernel that doesn't say which boot it is has an empty id
+        // the id is empty where the kernel doesn't give one
         let is_this = |boot: &String| !boot.is_empty() && *boot == boot::id();
         self.until.is_none_or(|until| now < until) && self.boot.as_ref().is_none_or(is_this)
     }
 
-    /// The command that ends it.
+    /// Returns the command that ends it.
     pub fn way_out(&self, hooks_dir: &Path) -> Fix {
         let mut words = vec!["bypass".to_owned(), "off".to_owned()];
-        // as one word: a guest's name may begin with a dash
+        // one word, because a guest's name may begin with a dash
         words.extend(self.guest.iter().map(|guest| format!("--guest={guest}")));
         Fix::hookmux(hooks_dir, &words)
     }
 }
 
 impl Bypass {
-    /// The entry that a call is under.
-    pub fn of(&self, call: &Call) -> Option<&Entry> {
-        let is_its = |entry: &&Entry| {
+    /// Returns the entry that applies to a call.
+    pub fn of(&self, call: &Call) -> Option<&BypassEntry> {
+        let is_for_call = |entry: &&BypassEntry| {
             entry.guest.as_ref().is_none_or(|guest| call.object() == guest.as_str())
         };
-        self.entries.iter().find(is_its)
+        self.entries.iter().find(is_for_call)
     }
 
     pub fn is_off(&self) -> bool {
@@ -193,14 +192,14 @@ pub(crate) fn path(hooks_dir: &Path) -> PathBuf {
     hooks_dir.join(FILE_NAME)
 }
 
-/// What is switched off now.
+/// Reads the entries that apply now.
 ///
 /// # Errors
-/// In words: there is a file, and it counts for nothing.
+/// Why the file is ignored.
 pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
     let path = path(hooks_dir);
     let fault = |why: &dyn std::fmt::Display| {
-        format!("the emergency switch {} counts for nothing: {why}", path.display())
+        format!("the emergency switch {} is ignored: {why}", path.display())
     };
     match fs::symlink_metadata(&path) {
         Err(error)
@@ -212,21 +211,21 @@ pub fn load(hooks_dir: &Path, trust: &mut Trust) -> Result<Bypass, String> {
         Ok(_) => {}
     }
     trust.file(&path).map_err(|refusal| {
-        let ground = Ground::of_hooks_dir(hooks_dir, trust.user());
-        let fix = ground.fix(&[Subject::at(&path)]);
+        let ground = OwnPaths::of_hooks_dir(hooks_dir, trust.user());
+        let fix = ground.fix(&[RepairTarget::at(&path)]);
         let fix = fix.map(|fix| format!("; {}", fix.text)).unwrap_or_default();
         format!("{}{fix}", fault(&refusal))
     })?;
     let bytes = files::read_known_regular(&path, MAX_FILE_BYTES).map_err(|error| fault(&error))?;
     format::check(&bytes, FORMAT).map_err(|newer| fault(&newer))?;
-    let file: File = format::read_object(&bytes).map_err(|error| fault(&error))?;
+    let file: ReadFile = format::read_object(&bytes).map_err(|error| fault(&error))?;
     let mut bypass = Bypass { entries: file.entries };
     let now = clock::unix_seconds();
     bypass.entries.retain(|entry| entry.is_on(now));
     Ok(bypass)
 }
 
-/// Replaces the file, or removes it where nothing is switched off.
+/// Replaces the file, or removes it if there are no entries.
 ///
 /// # Errors
 /// It stays as it was.
@@ -235,10 +234,10 @@ pub(crate) fn keep(hooks_dir: &Path, bypass: &Bypass) -> io::Result<()> {
     if bypass.is_off() {
         return files::remove(&path);
     }
-    let written = Written { format: FORMAT, entries: &bypass.entries };
+    let written = WrittenFile { format: FORMAT, entries: &bypass.entries };
     let mut bytes = serde_json::to_vec_pretty(&written)?;
     bytes.push(b'\n');
-    // it is no secret that hooks don't run
+    // everybody may read that hooks don't run
     let rights = Rights { owner: None, mode: 0o644 };
     files::replace_durably(&files::temporary(&path), &path, &bytes, rights)
 }
@@ -252,9 +251,9 @@ mod tests {
         Call::new(Driver::Qemu, vec![object.into(), "prepare".into(), "begin".into(), "-".into()])
     }
 
-    fn entry(guest: Option<&str>, until: Option<u64>) -> Entry {
+    fn entry(guest: Option<&str>, until: Option<u64>) -> BypassEntry {
         let guest = guest.map(str::to_owned);
-        Entry { guest, until, boot: None, since: 0, user: None, reason: None }
+        BypassEntry { guest, until, boot: None, since: 0, user: None, reason: None }
     }
 
     #[test]
@@ -286,7 +285,7 @@ mod tests {
         let root = directory.path().canonicalize().unwrap();
         let mut trust = Trust::new(nix::unistd::geteuid().as_raw());
         let of_boot =
-            |name: &str, boot: String| Entry { boot: Some(boot), ..entry(Some(name), None) };
+            |name: &str, boot: String| BypassEntry { boot: Some(boot), ..entry(Some(name), None) };
         let entries = vec![
             of_boot("this", boot::id()),
             of_boot("another", "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901".to_owned()),
@@ -312,7 +311,7 @@ mod tests {
         let root = directory.path().canonicalize().unwrap();
         let mut trust = Trust::new(nix::unistd::geteuid().as_raw());
         fs::write(path(&root), "{").unwrap();
-        assert!(load(&root, &mut trust).unwrap_err().contains("counts for nothing"));
+        assert!(load(&root, &mut trust).unwrap_err().contains("is ignored"));
     }
 
     /// What is switched off by a file with this text.
@@ -371,7 +370,7 @@ mod tests {
             r#"{"whose":"host"},{"whose":{"network":"lan"}}"#,
         ] {
             let words = one(text).unwrap_err();
-            assert!(words.contains("counts for nothing"), "{text}: {words}");
+            assert!(words.contains("is ignored"), "{text}: {words}");
         }
         for text in [
             r#"{"format":1}"#,
@@ -379,10 +378,10 @@ mod tests {
             r#"{"format":1,"enrties":[]}"#,
             r#"[1,[{"whose":"host"}]]"#,
         ] {
-            assert!(read(text).unwrap_err().contains("counts for nothing"), "{text}");
+            assert!(read(text).unwrap_err().contains("is ignored"), "{text}");
         }
         let words = read(r#"{"format":3,"entries":[{"whose":"host"}]}"#).unwrap_err();
-        assert!(words.contains("counts for nothing: a newer hookmux wrote it"), "{words}");
+        assert!(words.contains("is ignored: a newer hookmux wrote it"), "{words}");
         let words = read(&" ".repeat(2 << 20)).unwrap_err();
         assert!(words.contains("larger than"), "{words}");
     }

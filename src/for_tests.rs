@@ -116,8 +116,8 @@ pub mod registry {
     pub mod cache {
         pub use crate::registry::cache::load;
     }
-    pub mod called {
-        pub use crate::registry::called::moments;
+    pub mod matched_calls {
+        pub use crate::registry::matched_calls::of;
     }
     pub mod matching {
         pub use crate::registry::matching::impossibility;

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::document::exchange::Change;
 use crate::event::Origin;
 use crate::occasion::{Execution, Occasion};
-use crate::process::job::Ended;
-use crate::verdict::{Failure, MAX_STDERR};
+use crate::process::job::FinishedJob;
+use crate::verdict::{HookFailure, MAX_STDERR_BYTES};
 
 /// Something that happened in a call, as observers are told of it.
 pub(crate) enum Notice<'a> {
@@ -142,9 +142,9 @@ pub(crate) struct HookRun {
     /// The program.
     pub path: PathBuf,
     /// `None` where the hook could not be started, or was queued.
-    pub ended: Option<Ended>,
+    pub ended: Option<FinishedJob>,
     pub change: Change,
-    pub failure: Option<Failure>,
+    pub failure: Option<HookFailure>,
     /// The id of the job in the queue, for a detached hook.
     pub job: Option<String>,
 }
@@ -166,16 +166,16 @@ impl HookRun {
     }
 
     /// Makes the run of a hook that counts as failed without having been started.
-    pub(crate) fn not_started(hook: HookIdentity, failure: Failure) -> HookRun {
+    pub(crate) fn not_started(hook: HookIdentity, failure: HookFailure) -> HookRun {
         HookRun::new(hook, None, Some(failure))
     }
 
     /// Makes the run of a hook that has ended, with what it did to the document.
     pub(crate) fn ended(
         hook: HookIdentity,
-        ended: Ended,
+        ended: FinishedJob,
         change: Change,
-        failure: Option<Failure>,
+        failure: Option<HookFailure>,
     ) -> HookRun {
         HookRun { change, ..HookRun::new(hook, Some(ended), failure) }
     }
@@ -184,15 +184,20 @@ impl HookRun {
     /// no effect on the answer to libvirt.
     pub(crate) fn tolerated(
         hook: HookIdentity,
-        ended: Option<Ended>,
+        ended: Option<FinishedJob>,
         fault: Option<(i32, String)>,
     ) -> HookRun {
-        let stderr = ended.as_ref().map(|ended| ended.stderr.end(MAX_STDERR)).unwrap_or_default();
-        let failure = fault.map(|fault| Failure::tolerated(&hook.label, fault, stderr));
+        let stderr =
+            ended.as_ref().map(|ended| ended.stderr.end(MAX_STDERR_BYTES)).unwrap_or_default();
+        let failure = fault.map(|fault| HookFailure::tolerated(&hook.label, fault, stderr));
         HookRun::new(hook, ended, failure)
     }
 
-    fn new(hook: HookIdentity, ended: Option<Ended>, failure: Option<Failure>) -> HookRun {
+    fn new(
+        hook: HookIdentity,
+        ended: Option<FinishedJob>,
+        failure: Option<HookFailure>,
+    ) -> HookRun {
         let HookIdentity { label, event, device, path } = hook;
         HookRun { label, event, device, path, ended, change: Change::None, failure, job: None }
     }

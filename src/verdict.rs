@@ -1,21 +1,20 @@
-//! From how hooks ended to what libvirt is told: exit status and standard error. Pure.
+//! Turns the results of hooks into what libvirt gets: exit status and standard error. Pure.
 
 use std::time::Duration;
 
 use crate::libvirt::Class;
 use crate::machine::{sanitize, truncate};
 use crate::process::exit_status::{TERMINATED, TIMED_OUT};
-use crate::process::job::{Ended, Outcome};
+use crate::process::job::{FinishedJob, ProcessOutcome};
 
-/// What libvirt gets on standard error at most, in bytes. 4 MiB would cost its client the
-/// connection.
-pub(crate) const MAX_STDERR: usize = 4096;
-/// How much of a hook's last line goes into the line about it, in characters.
-const MAX_LAST_LINE: usize = 300;
+/// The longest standard error for libvirt. With 4 MiB its client would lose the connection.
+pub(crate) const MAX_STDERR_BYTES: usize = 4096;
+/// How many characters of a hook's last line are quoted in the line about it.
+const MAX_LAST_LINE_CHARS: usize = 300;
 
 /// A hook that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct HookFailure {
     /// The hook, as people call it.
     pub label: String,
     pub status: i32,
@@ -23,23 +22,23 @@ pub(crate) struct Failure {
     pub what: String,
     /// The end of its standard error.
     pub stderr: Vec<u8>,
-    /// Whether libvirt is told even where it kills what runs.
+    /// Whether libvirt gets it even at calls where libvirt then kills the guest.
     pub kill: bool,
-    /// Whether it is only told, and changes nothing: `on_failure: warn`, a rollback.
+    /// Whether it is only reported and changes nothing: `on_failure: warn`, a rollback.
     pub is_tolerated: bool,
 }
 
-/// What went wrong with a hook that ended; `None` where nothing did.
-pub(crate) fn fault(ended: &Ended) -> Option<(i32, String)> {
+/// Returns status and description of a hook's failure; `None` where it succeeded.
+pub(crate) fn failure_of(ended: &FinishedJob) -> Option<(i32, String)> {
     let after = |what: String| format!("{what} after {}", seconds(ended.duration));
     match &ended.outcome {
-        Outcome::Exited(0) => None,
-        Outcome::Exited(code) => Some((*code, after(format!("exit status {code}")))),
-        Outcome::Signaled(signal) => {
+        ProcessOutcome::Exited(0) => None,
+        ProcessOutcome::Exited(code) => Some((*code, after(format!("exit status {code}")))),
+        ProcessOutcome::Signaled(signal) => {
             let name = signal_name(*signal).map(|name| format!(" ({name})")).unwrap_or_default();
             Some((128 + signal, after(format!("killed by signal {signal}{name}"))))
         }
-        Outcome::TimedOut { limit, calls_libvirt } => {
+        ProcessOutcome::TimedOut { limit, calls_libvirt } => {
             let mut what = format!("timed out after {}", seconds(*limit));
             if *calls_libvirt {
                 what.push_str(": it called libvirt, which is waiting for this hook");
@@ -49,20 +48,20 @@ pub(crate) fn fault(ended: &Ended) -> Option<(i32, String)> {
             }
             Some((TIMED_OUT, what))
         }
-        Outcome::Terminated => {
+        ProcessOutcome::Terminated => {
             Some((TERMINATED, after("ended with hookmux, which got SIGTERM,".to_owned())))
         }
-        Outcome::NotStarted(obstacle) => Some((obstacle.status(), obstacle.to_string())),
+        ProcessOutcome::NotStarted(obstacle) => Some((obstacle.status(), obstacle.to_string())),
     }
 }
 
-/// Whether a program wasn't started for a reason that lies in this process or in the host: no memory, no
-/// room for another process, a step before its start that failed.
-pub(crate) fn is_not_its_own(ended: &Ended) -> bool {
-    matches!(&ended.outcome, Outcome::NotStarted(obstacle) if !obstacle.is_its_own())
+/// Tells whether a start failed because of this process or the host: out of memory, too many processes,
+/// or a failed step before the start.
+pub(crate) fn is_start_error_of_host(ended: &FinishedJob) -> bool {
+    matches!(&ended.outcome, ProcessOutcome::NotStarted(obstacle) if !obstacle.is_its_own())
 }
 
-/// A duration for people.
+/// Formats a duration for people.
 pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
@@ -71,8 +70,8 @@ fn signal_name(signal: i32) -> Option<&'static str> {
     nix::sys::signal::Signal::try_from(signal).ok().map(|signal| signal.as_str())
 }
 
-/// The exit status of a call: that of the first failure that counts.
-pub(crate) fn status(class: Class, failures: &[Failure], is_terminated: bool) -> i32 {
+/// Returns the exit status of a call: the status of the first failure that counts.
+pub(crate) fn status(class: Class, failures: &[HookFailure], is_terminated: bool) -> i32 {
     let mut counting = failures.iter().filter(|failure| !failure.is_tolerated);
     match class {
         Class::Live if is_terminated => 0,
@@ -82,29 +81,29 @@ pub(crate) fn status(class: Class, failures: &[Failure], is_terminated: bool) ->
     }
 }
 
-fn first(failure: Option<&Failure>) -> i32 {
+fn first(failure: Option<&HookFailure>) -> i32 {
     failure.map_or(0, |failure| failure.status)
 }
 
-impl Failure {
+impl HookFailure {
     /// One that counts, in a call that kills nothing for it.
-    pub(crate) fn new(label: &str, (status, what): (i32, String), stderr: Vec<u8>) -> Failure {
+    pub(crate) fn new(label: &str, (status, what): (i32, String), stderr: Vec<u8>) -> HookFailure {
         let label = label.to_owned();
-        Failure { label, status, what, stderr, kill: false, is_tolerated: false }
+        HookFailure { label, status, what, stderr, kill: false, is_tolerated: false }
     }
 
     /// One that is only told: of a rollback, of a detached hook.
-    pub(crate) fn tolerated(label: &str, fault: (i32, String), stderr: Vec<u8>) -> Failure {
-        Failure { is_tolerated: true, ..Failure::new(label, fault, stderr) }
+    pub(crate) fn tolerated(label: &str, fault: (i32, String), stderr: Vec<u8>) -> HookFailure {
+        HookFailure { is_tolerated: true, ..HookFailure::new(label, fault, stderr) }
     }
 
-    /// The one line about it.
+    /// Returns the one line about it.
     pub(crate) fn line(&self) -> String {
         let (label, what) = (self.label.as_bytes(), self.what.as_bytes());
         let mut line = format!("hookmux: {}: {}", sanitize::line(label), sanitize::line(what));
         if let Some(last) = self.last_line() {
             line.push_str(": ");
-            line.extend(last.chars().take(MAX_LAST_LINE));
+            line.extend(last.chars().take(MAX_LAST_LINE_CHARS));
         }
         line
     }
@@ -115,31 +114,33 @@ impl Failure {
         Some(sanitize::line(line.trim_ascii()))
     }
 
-    /// Whether its standard error says more than the line about it.
+    /// Tells whether its standard error has more than the line about it quotes.
     fn has_more(&self) -> bool {
         self.stderr.trim_ascii().contains(&b'\n')
-            || self.last_line().is_some_and(|line| line.chars().count() > MAX_LAST_LINE)
+            || self.last_line().is_some_and(|line| line.chars().count() > MAX_LAST_LINE_CHARS)
     }
 }
 
-/// What goes to standard error: a line for every failure, then the end of what each one said.
-pub(crate) fn words(failures: &[Failure]) -> String {
+/// Returns the text for standard error: a line for every failure, then the end of what each one
+/// printed.
+pub(crate) fn stderr_text(failures: &[HookFailure]) -> String {
     let mut text = String::new();
     for (index, failure) in failures.iter().enumerate() {
         let line = failure.line();
-        if text.len() + line.len() + 64 > MAX_STDERR {
+        if text.len() + line.len() + 64 > MAX_STDERR_BYTES {
             text.push_str(&format!("hookmux: and {} more\n", failures.len() - index));
             break;
         }
         text.push_str(&line);
         text.push('\n');
     }
-    let talkative: Vec<&Failure> = failures.iter().filter(|failure| failure.has_more()).collect();
-    for (index, failure) in talkative.iter().enumerate() {
+    let with_more: Vec<&HookFailure> =
+        failures.iter().filter(|failure| failure.has_more()).collect();
+    for (index, failure) in with_more.iter().enumerate() {
         let head =
             format!("--- the end of what {} said:\n", sanitize::line(failure.label.as_bytes()));
-        let left = MAX_STDERR.saturating_sub(text.len() + 1);
-        let share = left / (talkative.len() - index);
+        let left = MAX_STDERR_BYTES.saturating_sub(text.len() + 1);
+        let share = left / (with_more.len() - index);
         let Some(room) = share.checked_sub(head.len()).filter(|room| *room >= 80) else { break };
         let said = sanitize::text(failure.stderr.trim_ascii_end());
         text.push_str(&head);
@@ -155,8 +156,8 @@ mod tests {
     use crate::process::capture::Capture;
     use std::io;
 
-    fn ended(outcome: Outcome) -> Ended {
-        Ended {
+    fn ended(outcome: ProcessOutcome) -> FinishedJob {
+        FinishedJob {
             outcome,
             duration: Duration::from_millis(230),
             stdout: Capture::default(),
@@ -166,9 +167,9 @@ mod tests {
         }
     }
 
-    fn failure(label: &str, status: i32, stderr: &str) -> Failure {
+    fn failure(label: &str, status: i32, stderr: &str) -> HookFailure {
         let what = format!("exit status {status} after 0.2 s");
-        Failure {
+        HookFailure {
             label: label.into(),
             status,
             what,
@@ -182,58 +183,61 @@ mod tests {
     fn ends_become_statuses_and_words() {
         let limit = Duration::from_secs(2);
         let table = [
-            (Outcome::Exited(0), None),
-            (Outcome::Exited(3), Some((3, "exit status 3 after 0.2 s"))),
-            (Outcome::Exited(255), Some((255, "exit status 255 after 0.2 s"))),
-            (Outcome::Signaled(11), Some((139, "killed by signal 11 (SIGSEGV) after 0.2 s"))),
+            (ProcessOutcome::Exited(0), None),
+            (ProcessOutcome::Exited(3), Some((3, "exit status 3 after 0.2 s"))),
+            (ProcessOutcome::Exited(255), Some((255, "exit status 255 after 0.2 s"))),
             (
-                Outcome::TimedOut { limit, calls_libvirt: false },
+                ProcessOutcome::Signaled(11),
+                Some((139, "killed by signal 11 (SIGSEGV) after 0.2 s")),
+            ),
+            (
+                ProcessOutcome::TimedOut { limit, calls_libvirt: false },
                 Some((124, "timed out after 2.0 s")),
             ),
             (
-                Outcome::TimedOut { limit, calls_libvirt: true },
+                ProcessOutcome::TimedOut { limit, calls_libvirt: true },
                 Some((
                     124,
                     "timed out after 2.0 s: it called libvirt, which is waiting for this hook",
                 )),
             ),
             (
-                Outcome::Terminated,
+                ProcessOutcome::Terminated,
                 Some((143, "ended with hookmux, which got SIGTERM, after 0.2 s")),
             ),
         ];
         for (outcome, expected) in table {
             let shown = format!("{outcome:?}");
-            let seen = fault(&ended(outcome));
+            let seen = failure_of(&ended(outcome));
             assert_eq!(seen.as_ref().map(|(s, w)| (*s, w.as_str())), expected, "{shown}");
         }
         for (error, status) in
             [(libc::ENOEXEC, 126), (libc::ENOENT, 127), (libc::EACCES, 126), (libc::E2BIG, 126)]
         {
-            let outcome = Outcome::NotStarted(io::Error::from_raw_os_error(error).into());
-            assert_eq!(fault(&ended(outcome)).map(|(status, _)| status), Some(status));
+            let outcome = ProcessOutcome::NotStarted(io::Error::from_raw_os_error(error).into());
+            assert_eq!(failure_of(&ended(outcome)).map(|(status, _)| status), Some(status));
         }
     }
 
     #[test]
     fn what_kept_a_program_from_starting_is_its_own_or_not() {
-        let not_started = |error: io::Error| ended(Outcome::NotStarted(error.into()));
+        let not_started = |error: io::Error| ended(ProcessOutcome::NotStarted(error.into()));
         for number in [libc::ENOEXEC, libc::ENOENT, libc::EACCES] {
-            assert!(!is_not_its_own(&not_started(io::Error::from_raw_os_error(number))));
+            assert!(!is_start_error_of_host(&not_started(io::Error::from_raw_os_error(number))));
         }
         for number in [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::E2BIG] {
-            assert!(is_not_its_own(&not_started(io::Error::from_raw_os_error(number))));
+            assert!(is_start_error_of_host(&not_started(io::Error::from_raw_os_error(number))));
         }
-        assert!(is_not_its_own(&not_started(io::Error::other("setsid: x"))));
-        assert!(!is_not_its_own(&ended(Outcome::Exited(126))));
+        assert!(is_start_error_of_host(&not_started(io::Error::other("setsid: x"))));
+        assert!(!is_start_error_of_host(&ended(ProcessOutcome::Exited(126))));
     }
 
     #[test]
     fn the_class_decides_what_a_failure_means() {
         let plain = failure("a", 3, "");
         let later = failure("b", 4, "");
-        let kill = Failure { kill: true, ..failure("c", 5, "") };
-        let warned = Failure { is_tolerated: true, kill: true, ..failure("w", 6, "") };
+        let kill = HookFailure { kill: true, ..failure("c", 5, "") };
+        let warned = HookFailure { is_tolerated: true, kill: true, ..failure("w", 6, "") };
         for (class, failures, terminated, expected) in [
             (Class::Gate, vec![], false, 0),
             (Class::Gate, vec![plain.clone(), later.clone()], false, 3),
@@ -258,25 +262,29 @@ mod tests {
             failure("before_vm_start/20-b", 1, ""),
         ];
         assert_eq!(
-            words(&failures),
+            stderr_text(&failures),
             "hookmux: before_vm_start/10-a: exit status 3 after 0.2 s: no pages left\n\
              hookmux: before_vm_start/20-b: exit status 1 after 0.2 s\n\
              --- the end of what before_vm_start/10-a said:\nfirst\nno pages left\n"
         );
-        assert_eq!(words(&[]), "");
+        assert_eq!(stderr_text(&[]), "");
     }
 
     #[test]
     fn what_libvirt_gets_is_bounded_and_clean() {
         let loud = "x\u{1b}[2J\r\n".repeat(100_000) + "\u{7}the end";
-        let mut failures: Vec<Failure> =
+        let mut failures: Vec<HookFailure> =
             (0..3).map(|n| failure(&format!("e/{n}\n"), 1, &loud)).collect();
-        let text = words(&failures);
-        assert!(text.len() <= MAX_STDERR && text.len() > MAX_STDERR / 2, "{}", text.len());
+        let text = stderr_text(&failures);
+        assert!(
+            text.len() <= MAX_STDERR_BYTES && text.len() > MAX_STDERR_BYTES / 2,
+            "{}",
+            text.len()
+        );
         assert!(!text.contains('\u{1b}') && !text.contains('\r'));
         assert_eq!(text.matches("the end\n").count(), 6);
         failures.extend((0..1000).map(|n| failure(&format!("more/{n}"), 1, "")));
-        let text = words(&failures);
-        assert!(text.len() <= MAX_STDERR && text.contains(" more\n"));
+        let text = stderr_text(&failures);
+        assert!(text.len() <= MAX_STDERR_BYTES && text.contains(" more\n"));
     }
 }

@@ -15,7 +15,7 @@ const ROOMS: &[&str] = &[
     "state",
     "search",
     "config",
-    "mend",
+    "repair",
     "bypass",
     "process",
     "verdict",

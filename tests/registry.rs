@@ -1233,7 +1233,7 @@ fn what_can_never_run_is_refused_or_warned_about() {
         (
             &["--event", "before_network_start", "--when", "driver=qemu"],
             0,
-            "asked at calls of network",
+            "triggered only at calls of network",
         ),
         (
             &["--event", "before_network_start", "--when", "origin=fresh"],

@@ -13,7 +13,7 @@ use crate::libvirt::Call;
 use crate::libvirt::invocation::Invocation;
 use crate::machine::{sys, watchdog};
 use crate::observer::{Notice, Observer, Tee};
-use crate::process::exit_status::OWN_TROUBLE;
+use crate::process::exit_status::OWN_ERROR;
 use crate::record::form::RecordCause;
 use crate::record::journal::Journal;
 use crate::record::mover;
@@ -78,7 +78,7 @@ pub(crate) fn settle() {
 /// document it must not take the part.
 fn give(answer: &Answer) -> i32 {
     if answer.stdout.as_ref().is_some_and(|document| print(document).is_err()) {
-        return OWN_TROUBLE;
+        return OWN_ERROR;
     }
     if !answer.stderr.is_empty() {
         // that nobody listens changes nothing

@@ -5,7 +5,7 @@ use std::panic;
 use crate::libvirt::{Call, Class, Operation};
 use crate::machine::sys::{self, EndCause};
 use crate::machine::watchdog;
-use crate::process::exit_status::{OWN_TROUBLE, TERMINATED};
+use crate::process::exit_status::{OWN_ERROR, TERMINATED};
 
 /// From here on every way in which this process can fall over ends in the call's own answer: a
 /// bug of ours must not kill a guest. A panic says where it was, in one write whose end nobody waits
@@ -37,7 +37,7 @@ pub(crate) fn guard_with(status: i32) {
 /// to tell has been written down before the first hook ran.
 fn status(call: &Call) -> i32 {
     match call.class() {
-        Class::Gate if call.operation() != Operation::Restore => OWN_TROUBLE,
+        Class::Gate if call.operation() != Operation::Restore => OWN_ERROR,
         _ => 0,
     }
 }

@@ -19,7 +19,7 @@ use restore::Restore;
 use crate::answer::{self, Answer};
 use crate::bypass;
 use crate::config::settings::RecordPolicy;
-use crate::config::{self, Diagnostic, Loaded, Scope, Settings, Surroundings};
+use crate::config::{self, Diagnostic, HookScope, LoadedSettings, Settings, Surroundings};
 use crate::document::facts::DocumentFacts;
 use crate::document::{file, input};
 use crate::hook::candidates::{self, Candidates};
@@ -41,7 +41,7 @@ use crate::run::nesting::Nesting;
 use crate::run::steps::StepRunner;
 use crate::search::directory;
 use crate::trust::Trust;
-use crate::verdict::Failure;
+use crate::verdict::HookFailure;
 
 /// Handles a call of libvirt's: reads standard input where it has to.
 pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Observer) -> Answer {
@@ -51,7 +51,7 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Ob
     watchdog::progress();
     // a session daemon calls the same links as its user: hooks are the administrator's, but for
     // scripts that libvirt itself would call
-    let scope = loaded.narrow(&surroundings);
+    let scope = loaded.restrict_to_user(&surroundings);
     if !surroundings.is_root() {
         let user = surroundings.user;
         loaded.settings.roots.retain(|root| !directory::is_inaccessible_to(root, user));
@@ -60,12 +60,12 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Ob
         return Answer::default();
     }
     let settings = &loaded.settings;
-    if call.operation() == Operation::DaemonStart && scope == Scope::All {
+    if call.operation() == Operation::DaemonStart && scope == HookScope::All {
         clean_up_leftovers(&surroundings, settings, &mut |words| {
             observer.observe(&Execution::new(call, None), &Notice::OwnError(words));
         });
     }
-    if call.driver == Driver::Daemon && scope == Scope::All {
+    if call.driver == Driver::Daemon && scope == HookScope::All {
         daemon_reload::record_reload(call, settings, &surroundings);
     }
     let occasion = |facts| Occasion::new(call, settings, &surroundings, facts);
@@ -82,7 +82,7 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Ob
     watchdog::progress();
     let candidates = candidates::find(call, settings, &trust, invocation.is_beside);
     watchdog::progress();
-    if candidates.is_empty() && scope == Scope::DropIns {
+    if candidates.is_empty() && scope == HookScope::DropIns {
         return Answer::default();
     }
     if candidates.is_empty() && loaded.problem.is_none() {
@@ -138,7 +138,7 @@ fn is_main_script_ours(invocation: &Invocation, surroundings: &Surroundings) -> 
 pub(crate) enum Handling<'a> {
     /// The emergency switch is on: nothing is run, and nobody overlooks it. What is remembered of the
     /// guest is kept up; a failure that its restore has left is passed over with all else.
-    Bypassed(&'a bypass::Entry),
+    Bypassed(&'a bypass::BypassEntry),
     /// There is no hook. What is remembered of the guest is kept up, and told of only where the
     /// settings ask for it or where there is trouble.
     NoHooks,
@@ -147,14 +147,14 @@ pub(crate) enum Handling<'a> {
 
 /// What was found for a call that has hooks, or trouble.
 pub(crate) struct Hooks<'a> {
-    pub loaded: &'a Loaded,
+    pub loaded: &'a LoadedSettings,
     pub candidates: &'a Candidates,
 }
 
 /// What running the plan came to.
 #[derive(Default)]
 struct Ran {
-    failures: Vec<Failure>,
+    failures: Vec<HookFailure>,
     /// The document, where hooks changed it.
     document: Option<Vec<u8>>,
     is_terminated: bool,
@@ -197,10 +197,10 @@ pub(crate) fn answer(
             nesting = depth;
             troubles = hooks.troubles();
             warnings = hooks.warnings(&occasion.facts);
-            let broken_rules = property_rules::broken(&occasion);
+            let violated_rules = property_rules::broken(&occasion);
             match call.class() {
-                Class::Gate => troubles.extend(broken_rules),
-                Class::Live | Class::Notify => warnings.extend(broken_rules),
+                Class::Gate => troubles.extend(violated_rules),
+                Class::Live | Class::Notify => warnings.extend(violated_rules),
             }
         }
     }
@@ -233,7 +233,7 @@ pub(crate) fn answer(
         if !remembered.is_in_doubt {
             observer.observe(&occasion.execution, &Notice::OwnError(HELD));
         }
-        return Answer::trouble(held.status, held.words);
+        return Answer::error(held.status, held.words);
     }
     let answer = match handling {
         Handling::Bypassed(_) | Handling::NoHooks => Answer::default(),
@@ -369,7 +369,7 @@ impl Hooks<'_> {
             mover::start(&occasion.surroundings.hooks_dir, settings);
         }
         ran.is_terminated = supervisor.is_terminated();
-        if let Err(error) = supervisor.let_go() {
+        if let Err(error) = supervisor.release_leftovers() {
             let words = format!("left-over processes lose their output: {error}");
             observer.observe(execution, &Notice::OwnError(&words));
         }
@@ -383,7 +383,8 @@ impl Hooks<'_> {
         let unreadable = self.candidates.unreadable.iter();
         let directories = unreadable
             .map(|directory| format!("{}: {}", directory.path.display(), directory.error));
-        let shuts = |broken: &&Broken| !broken.has_stand_in && broken.diagnostic.meaning().shuts();
+        let shuts =
+            |broken: &&Broken| !broken.has_last_good && broken.diagnostic.recovered().fails_gates();
         let broken = self.candidates.broken.iter().filter(shuts);
         settings
             .chain(directories)
@@ -393,14 +394,15 @@ impl Hooks<'_> {
 
     /// What stands in for something broken, or is missing, and stops nothing.
     fn warnings(&self, facts: &DocumentFacts) -> Vec<String> {
-        let stand_in = self.loaded.problem.iter().zip(&self.loaded.stand_in);
+        let stand_in = self.loaded.problem.iter().zip(&self.loaded.last_good);
         let stand_in = stand_in
             .map(|(problem, stand_in)| format!("{}; {stand_in} is used", problem.one_line()));
-        let broken = self.candidates.broken.iter().filter(|broken| broken.has_stand_in);
+        let broken = self.candidates.broken.iter().filter(|broken| broken.has_last_good);
         let broken = broken
             .map(|broken| format!("{}; its last good form is used", broken.diagnostic.one_line()));
-        let lenient =
-            |broken: &&Broken| !broken.has_stand_in && !broken.diagnostic.meaning().shuts();
+        let lenient = |broken: &&Broken| {
+            !broken.has_last_good && !broken.diagnostic.recovered().fails_gates()
+        };
         let lenient = self.candidates.broken.iter().filter(lenient);
         let lenient = lenient.map(|broken| {
             format!("{}; it doesn't run, and stops nothing", broken.diagnostic.one_line())

@@ -10,7 +10,7 @@ use crate::libvirt::{Call, Driver, Operation};
 use crate::machine::sanitize;
 use crate::memory::guest::{Guest, HeldFailure};
 use crate::memory::saves::{self, Protection};
-use crate::process::exit_status::OWN_TROUBLE;
+use crate::process::exit_status::OWN_ERROR;
 
 /// `restore` is answered at `prepare`: libvirt 11.3.0 deletes the managed save of a guest whose
 /// hook fails here, and keeps it when `prepare` fails.
@@ -28,10 +28,8 @@ impl<'a> Restore<'a> {
         if let Some(guest) = guest {
             let words = "hookmux: died of a fault of its own while it handled restore\n".to_owned();
             // where this can't be written, what is written at the end can't either, and says so
-            let _ = guest.remember_pending(
-                Origin::Restore,
-                Some(HeldFailure { status: OWN_TROUBLE, words }),
-            );
+            let _ = guest
+                .remember_pending(Origin::Restore, Some(HeldFailure { status: OWN_ERROR, words }));
         }
         Some(Restore { guest, save: Protection::NoSave })
     }
@@ -81,7 +79,7 @@ impl<'a> Restore<'a> {
                     "hookmux: the changed document is not given to libvirt, which deletes a save that it refuses to restore: {why}\n"
                 );
                 shout(words.trim_end());
-                answer = Answer::trouble(OWN_TROUBLE, sanitize::text(words.as_bytes()));
+                answer = Answer::error(OWN_ERROR, sanitize::text(words.as_bytes()));
             }
             Protection::Failed(why) => {
                 shout(&format!("the managed save had no second name while hooks ran: {why}"));
@@ -96,7 +94,7 @@ impl<'a> Restore<'a> {
                         "hookmux: the changed document can't be given to libvirt: {error}\n"
                     );
                     shout(words.trim_end());
-                    answer = Answer::trouble(OWN_TROUBLE, words);
+                    answer = Answer::error(OWN_ERROR, words);
                 }
             }
         }
@@ -184,7 +182,7 @@ mod tests {
                 Hooks::Changed | Hooks::ChangedInVain => {
                     Answer { stdout: Some(b"<new/>".into()), ..Answer::default() }
                 }
-                Hooks::Failed => Answer::trouble(3, "hookmux: no\n".to_owned()),
+                Hooks::Failed => Answer::error(3, "hookmux: no\n".to_owned()),
             }
         }
     }
@@ -317,7 +315,7 @@ mod tests {
         drop(Restore::begin(&call(Driver::Qemu, "vm", "restore"), Some(&guest)));
         let Remembered { origin, held, .. } = guest.peek_pending();
         let held = held.unwrap();
-        assert_eq!((origin, held.status), (Origin::Restore, OWN_TROUBLE));
+        assert_eq!((origin, held.status), (Origin::Restore, OWN_ERROR));
         assert!(held.words.contains("died of a fault of its own"), "{held:?}");
     }
 

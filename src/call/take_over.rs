@@ -78,9 +78,7 @@ struct Left {
 /// Takes over, and answers libvirt. `descriptor` is the number of that which it reads from.
 pub fn main(descriptor: Option<OsString>) -> ! {
     let descriptor = descriptor.and_then(|word| word.to_str()?.parse().ok()).unwrap_or(-1);
-    let Ok(left) = read(descriptor) else {
-        sys::exit_now(crate::process::exit_status::OWN_TROUBLE)
-    };
+    let Ok(left) = read(descriptor) else { sys::exit_now(crate::process::exit_status::OWN_ERROR) };
     let status = left.status;
     fault::guard_with(status);
     door::settle();
@@ -135,15 +133,15 @@ fn finish(left: Left) {
     observers.observe(&execution, &Notice::OwnError(why));
     // without a descriptor for signals nothing can be run
     if let Ok(mut supervisor) = Supervisor::new(&[]) {
-        supervisor.end_left(&active);
+        supervisor.terminate_inherited(&active);
         let ends = Instant::now() + ROLLBACK_TIME;
         for rollback in &rollbacks {
             roll_back(rollback, &mut supervisor, &runtime_dir, ends, &execution, &mut observers);
         }
-        let _ = supervisor.let_go();
+        let _ = supervisor.release_leftovers();
     }
     let stderr = format!("hookmux: {why}\n");
-    let answer = if status == 0 { Answer::default() } else { Answer::trouble(status, stderr) };
+    let answer = if status == 0 { Answer::default() } else { Answer::error(status, stderr) };
     door::keep(recorder, journal, &answer, &call.hooks_dir);
     // what the process left that this one replaced
     file::remove_all_of(&runtime_dir, &execution.id);
@@ -171,7 +169,7 @@ fn roll_back(
     } else {
         start(rollback, supervisor, &directory, ends)
             .map_err(|error| {
-                (crate::process::exit_status::OWN_TROUBLE, format!("can't be started: {error}"))
+                (crate::process::exit_status::OWN_ERROR, format!("can't be started: {error}"))
             })
             .map(|job| {
                 observer.observe(execution, &started);
@@ -183,7 +181,7 @@ fn roll_back(
     }
     let (ended, fault) = match ended {
         Ok(ended) => {
-            let fault = ended.as_ref().and_then(verdict::fault);
+            let fault = ended.as_ref().and_then(verdict::failure_of);
             (ended, fault)
         }
         Err(fault) => (None, Some(fault)),

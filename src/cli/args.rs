@@ -10,7 +10,7 @@ use super::json::message;
 use super::json::outputs::OutputName;
 use super::output::Output;
 use crate::config::choice::{CallStyle, FailurePolicy, Mode};
-use crate::config::keys::Version;
+use crate::config::keys::HookmuxVersion;
 use crate::event::Origin;
 use crate::libvirt::Driver;
 use crate::process::internal;
@@ -378,8 +378,8 @@ pub(super) struct CheckArgs {
     pub root: PathBuf,
     /// Only list the keys of settings and registrations that this version of hookmux would refuse:
     /// before going back to it
-    #[arg(long = "for", value_name = "VERSION", value_parser = Version::parse, conflicts_with = "entries")]
-    pub version: Option<Version>,
+    #[arg(long = "for", value_name = "VERSION", value_parser = HookmuxVersion::parse, conflicts_with = "entries")]
+    pub version: Option<HookmuxVersion>,
     /// Only look whether libvirt still calls hookmux where it was installed; says nothing where it
     /// does
     #[arg(long)]

@@ -9,7 +9,7 @@ use super::json;
 use super::json::value::Time;
 use super::output::{Output, Tone};
 use super::{End, Place, person, question, time};
-use crate::bypass::{self, Bypass, Entry};
+use crate::bypass::{self, Bypass, BypassEntry};
 use crate::machine::{boot, clock};
 use crate::trust::Trust;
 
@@ -50,16 +50,17 @@ pub(super) fn run(
     };
     let mut now = before;
     let was_on = now.entries.len();
-    let is_its = |entry: &Entry| entry.guest == arguments.guest;
+    let is_its = |entry: &BypassEntry| entry.guest == arguments.guest;
     match arguments.turn {
         None => {}
         Some(Turn::On) => {
             let since = clock::unix_seconds();
-            let duration = arguments.duration.map_or(bypass::MAX_S, |duration| duration.as_secs());
+            let duration =
+                arguments.duration.map_or(bypass::MAX_SECONDS, |duration| duration.as_secs());
             // what was switched off for a time stays so after this boot
-            let outlives = |entry: &Entry| arguments.this_boot && entry.boot.is_none();
+            let outlives = |entry: &BypassEntry| arguments.this_boot && entry.boot.is_none();
             now.entries.retain(|entry| !is_its(entry) || outlives(entry));
-            now.entries.push(Entry {
+            now.entries.push(BypassEntry {
                 guest: arguments.guest.clone(),
                 until: (!arguments.this_boot).then_some(since + duration),
                 boot: arguments.this_boot.then(boot::id),
@@ -118,7 +119,7 @@ fn refuse(arguments: &BypassArgs) -> anyhow::Result<()> {
         anyhow::ensure!(arguments.turn == Some(Turn::On), "--for belongs to `bypass on`");
         anyhow::ensure!(duration.as_secs() > 0, "--for needs a second at least");
         anyhow::ensure!(
-            duration.as_secs() <= bypass::MAX_S,
+            duration.as_secs() <= bypass::MAX_SECONDS,
             "the emergency switch is for {} days at most: hooks that are never to run are disabled",
             bypass::MAX_DAYS
         );
@@ -134,12 +135,12 @@ fn refuse(arguments: &BypassArgs) -> anyhow::Result<()> {
 }
 
 /// What everybody is told while the switch is on.
-pub(super) fn shout(entry: &Entry, hooks_dir: &Path) -> String {
+pub(super) fn shout(entry: &BypassEntry, hooks_dir: &Path) -> String {
     format!("THE EMERGENCY SWITCH IS ON: {}", words(entry, hooks_dir))
 }
 
 /// Whose hooks don't run, and how long.
-pub(super) fn words(entry: &Entry, hooks_dir: &Path) -> String {
+pub(super) fn words(entry: &BypassEntry, hooks_dir: &Path) -> String {
     let way_out = entry.way_out(hooks_dir);
     let until = match (entry.until, &entry.boot) {
         (Some(until), _) => format!("until {} or `{way_out}`", time::local(until)),
@@ -155,7 +156,7 @@ pub(super) fn words(entry: &Entry, hooks_dir: &Path) -> String {
     )
 }
 
-fn json_entry(entry: &Entry, hooks_dir: &Path) -> json::bypass::BypassEntry {
+fn json_entry(entry: &BypassEntry, hooks_dir: &Path) -> json::bypass::BypassEntry {
     json::bypass::BypassEntry {
         guest: entry.guest.clone(),
         since: Time::of_seconds(entry.since),

@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use super::output::Output;
-use crate::config::{self, Loaded, Surroundings};
+use crate::config::{self, LoadedSettings, Surroundings};
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::trust::Trust;
 
@@ -41,13 +41,13 @@ impl Place {
     }
 
     /// Reads the settings, and says what is wrong with them.
-    pub(crate) fn load(&self, output: &mut Output) -> Loaded {
+    pub(crate) fn load(&self, output: &mut Output) -> LoadedSettings {
         let mut trust = Trust::new(self.surroundings.user);
         let loaded = config::load(&self.surroundings, &mut trust, false);
         if let Some(problem) = &loaded.problem {
             output.complain(&problem.to_string());
-            output.complain(&match &loaded.stand_in {
-                Some(stand_in) => format!("calls use {stand_in}"),
+            output.complain(&match &loaded.last_good {
+                Some(last_good) => format!("calls use {last_good}"),
                 None => "there is no good copy: calls that are gates fail until this is mended"
                     .to_owned(),
             });

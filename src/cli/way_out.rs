@@ -7,11 +7,11 @@ use std::path::Path;
 use crate::command::{Fix, words};
 use crate::config::Settings;
 use crate::machine::files;
-use crate::mend::Ground;
-use crate::process::startable::head::{Head, head};
+use crate::process::startable::head::{ExecutableHead, head};
 use crate::process::startable::shell_text;
-use crate::process::startable::{Cause, Obstacle};
+use crate::process::startable::{ObstacleCause, StartObstacle};
 use crate::process::users::Unresolved;
+use crate::repair::OwnPaths;
 use crate::search::EntryState;
 use crate::search::directory::leftover_reason;
 
@@ -28,10 +28,10 @@ pub(super) struct Meant<'a> {
 
 impl Meant<'_> {
     /// What is to be done about an obstacle.
-    pub(super) fn fix(&self, obstacle: &Obstacle, ground: &Ground<'_>) -> Fix {
+    pub(super) fn fix(&self, obstacle: &StartObstacle, ground: &OwnPaths<'_>) -> Fix {
         let path = self.path;
         let elsewhere = || {
-            let moved = self.named_in.and_then(|file| ground.moved(path, file));
+            let moved = self.named_in.and_then(|file| ground.move_into_hooks_dir(path, file));
             moved.or(self.named_in.map(|file| Fix::edit(file, None)))
         };
         let mode = |mode: &str, at: &Path| match ground.has(at) {
@@ -41,20 +41,20 @@ impl Meant<'_> {
         let known = match (&obstacle.cause, &obstacle.of) {
             _ if is_crlf(obstacle) => Some(without_returns(path)),
             (_, Some(interpreter)) => Some(install(interpreter.as_os_str())),
-            (Cause::NotInPath { name, .. }, _) => Some(install(name)),
-            (Cause::OneWord(_), _) => {
+            (ObstacleCause::NotInPath { name, .. }, _) => Some(install(name)),
+            (ObstacleCause::OneWord(_), _) => {
                 Some(Fix::run(&words!["sed", "-i", "1s,env ,env -S ,", path]))
             }
-            (Cause::NotProgram, _) if is_text(path) => Some(with_line("#!/bin/sh", path)),
-            (Cause::Marked, _) => Some(without_mark(path)),
+            (ObstacleCause::NotProgram, _) if is_text(path) => Some(with_line("#!/bin/sh", path)),
+            (ObstacleCause::ByteOrderMark, _) => Some(without_mark(path)),
             // a mount point is somebody else's, and was made so for a reason
-            (Cause::Noexec, _) => Some(
+            (ObstacleCause::Noexec, _) => Some(
                 format!("let {} lie on a file system that isn't mounted noexec", path.display())
                     .into(),
             ),
-            (Cause::Shut(by), _) if by != path => mode("a+x", by),
-            (Cause::Shut(_) | Cause::Unreadable, _) => mode("a+rx", path),
-            (Cause::NoXBit, _) => mode("a+x", path),
+            (ObstacleCause::NoAccess(by), _) if by != path => mode("a+x", by),
+            (ObstacleCause::NoAccess(_) | ObstacleCause::Unreadable, _) => mode("a+rx", path),
+            (ObstacleCause::NoXBit, _) => mode("a+x", path),
             _ => self.named_in.map(|file| Fix::edit(file, None)),
         };
         known.unwrap_or_else(|| {
@@ -65,10 +65,10 @@ impl Meant<'_> {
 
 /// Whether Windows line ends are in the way: the carriage return counts as part of the interpreter's
 /// name.
-pub(super) fn is_crlf(obstacle: &Obstacle) -> bool {
+pub(super) fn is_crlf(obstacle: &StartObstacle) -> bool {
     let name = match (&obstacle.of, &obstacle.cause) {
         (Some(interpreter), _) => interpreter.as_os_str(),
-        (None, Cause::NotInPath { name, .. }) => name,
+        (None, ObstacleCause::NotInPath { name, .. }) => name,
         (None, _) => return false,
     };
     name.as_bytes().ends_with(b"\r")
@@ -119,7 +119,7 @@ pub(super) fn of_state(state: &EntryState, path: &Path, settings: &Settings) -> 
         // a text that lies beside hooks is none, and must not become one
         EntryState::NotExecutable => {
             let is_script = files::read_beginning(path, LOOK_AT_BYTES)
-                .is_ok_and(|bytes| head(&bytes) != Head::None);
+                .is_ok_and(|bytes| head(&bytes) != ExecutableHead::None);
             match is_script {
                 true => Fix::run(&words!["chmod", "a+x", path]),
                 false => Fix::run(&words!["mv", "-n", path, &settings.hooks_dir]),

@@ -1,8 +1,8 @@
-//! The keys of a registration that have one of a few words as their value.
+//! The values of registration keys that take one of a few words.
 
 use serde::{Deserialize, Serialize};
 
-/// Defines such a key's values. The parser, the command line, the schema and all output have the
+/// Defines the values of such a key. The parser, the command line, the schema and all output take the
 /// words from here.
 macro_rules! choice {
     (
@@ -14,10 +14,10 @@ macro_rules! choice {
         pub enum $name { $($(#[$of_value])* #[serde(rename = $word)] $value,)+ }
 
         impl $name {
-            /// All words, in the order in which they are told.
+            /// All words, in the order in which they are listed.
             pub const WORDS: [&'static str; [$($word),+].len()] = [$($word),+];
 
-            /// The word of this value.
+            /// Returns the word of this value.
             pub fn word(self) -> &'static str {
                 match self { $($name::$value => $word,)+ }
             }
@@ -26,22 +26,22 @@ macro_rules! choice {
 }
 
 choice! {
-    /// What a failure of a registered hook means.
+    /// What a failure of a registered hook does to its call.
     FailurePolicy {
-        /// The call fails, the rest of it runs; exit status 2 stops it.
+        /// The call fails, but the remaining hooks run; exit status 2 stops them.
         #[default]
         Fail = "fail",
         /// The call fails and stops.
         Stop = "stop",
-        /// It is told, and changes nothing.
+        /// The failure is reported, and changes nothing.
         Warn = "warn",
-        /// As `fail`, and libvirt is told even where it kills what runs.
+        /// As `fail`, and reported to libvirt even at calls where libvirt then kills the guest.
         Kill = "kill",
     }
 }
 
 choice! {
-    /// How it is called.
+    /// How a hook is called.
     CallStyle {
         #[default]
         Vdsm = "vdsm",
@@ -50,18 +50,18 @@ choice! {
 }
 
 choice! {
-    /// What it reads on standard input. In libvirt's style that is always libvirt's document.
+    /// What a hook reads on standard input. In libvirt's style it is always libvirt's document.
     StdinKind {
         #[default]
         None = "none",
         Xml = "xml",
-        /// The event as one object.
+        /// The event as one JSON object.
         Json = "json",
     }
 }
 
 choice! {
-    /// Whether libvirt waits for it.
+    /// Whether libvirt waits for a hook.
     Mode {
         #[default]
         Wait = "wait",

@@ -1,5 +1,5 @@
-//! `custom_properties`: which of a guest's words hooks get under their bare names, and which values
-//! those may have. As engine-config's `UserDefinedVMProperties` does for vdsm.
+//! `custom_properties`: which properties of a guest hooks get as variables under their bare names, and
+//! which values these may have. engine-config's `UserDefinedVMProperties` does this for vdsm.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,24 +21,24 @@ impl CustomProperties {
         self.names.contains_key(name)
     }
 
-    /// The names that are listed, in byte order.
+    /// Returns the listed names, in byte order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(String::as_str)
     }
 
-    /// Whether values are said, so that one more name needs one too.
+    /// Tells whether allowed values are given, so that a further name needs them too.
     pub fn is_map(&self) -> bool {
         self.names.values().any(Option::is_some)
     }
 
-    /// The values that a property may have, where it has others; `None` where its value is allowed,
-    /// or nothing is said of it.
-    pub fn broken_rule(&self, name: &str, value: &str) -> Option<&Allowed> {
+    /// Returns the allowed values if the property has another one; `None` where its value is allowed
+    /// or the property isn't listed.
+    pub fn violated_rule(&self, name: &str, value: &str) -> Option<&Allowed> {
         self.names.get(name)?.as_ref().filter(|allowed| !allowed.allow(value))
     }
 }
 
-/// Alternatives, each a shell pattern (`*`, `?`) that is compared with the whole value.
+/// Alternatives, each a shell pattern (`*`, `?`) that must match the whole value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed(Vec<String>);
 
@@ -126,7 +126,7 @@ mod tests {
         let list = read("[vlan, macspoof]").unwrap();
         assert_eq!(list.names().collect::<Vec<_>>(), ["macspoof", "vlan"]);
         assert!(list.is_listed("vlan") && !list.is_listed("zone") && !list.is_map());
-        assert_eq!(list.broken_rule("vlan", "anything"), None);
+        assert_eq!(list.violated_rule("vlan", "anything"), None);
         assert!(!read("[]").unwrap().is_listed(""));
     }
 
@@ -170,11 +170,11 @@ mod tests {
             ("wide", " c", false),
             ("unlisted", "x", true),
         ] {
-            let broken = map.broken_rule(name, value);
+            let broken = map.violated_rule(name, value);
             assert_eq!(broken.is_none(), is_allowed, "{name}={value:?}: {broken:?}");
         }
         assert!(map.is_map());
-        assert_eq!(map.broken_rule("list", "d").unwrap().to_string(), "a|b|c");
+        assert_eq!(map.violated_rule("list", "d").unwrap().to_string(), "a|b|c");
     }
 
     #[test]

@@ -1,25 +1,25 @@
-//! What is wrong with a configuration file, and where: `file:line:column`, the line, a caret.
+//! Problems in configuration files, shown with their place: `file:line:column`, the line, a caret.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::meaning::Meaning;
+use super::recovered_registration::RecoveredRegistration;
 use super::yaml::{self, Mistake};
 use crate::trust::{Refusal, TrustFault};
 
-/// What kind of problem it is. What depends on it asks here, never the message.
+/// The kind of a problem. Code decides by the kind, never by the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum DiagnosticKind {
     /// Others could have changed the file: it wasn't read.
     NotTrusted,
     /// It can't be read.
     Unreadable,
-    /// The parser refused it: its YAML, a key that there isn't, or a value of another kind.
+    /// The parser rejected it: invalid YAML, an unknown key, or a value of the wrong type.
     Syntax,
-    /// It was read, and what it says doesn't go together.
+    /// It was parsed, but a value is wrong or contradicts another one.
     #[default]
     Value,
 }
@@ -28,74 +28,75 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     pub path: PathBuf,
-    /// Line and column, from 1; absent where the file as a whole is meant.
+    /// Line and column, from 1; `None` where the problem is about the whole file.
     pub place: Option<(usize, usize)>,
     pub message: String,
-    /// The line that is meant.
+    /// The text of that line.
     pub line: Option<Box<str>>,
-    pub kind: Kind,
-    /// The key that is meant, of those that lie below no other one.
+    pub kind: DiagnosticKind,
+    /// The top-level key that the problem is about.
     pub key: Option<Box<str>>,
-    /// Of a registration, what it could have meant; `None` where nothing is known of that.
-    pub meaning: Option<Box<Meaning>>,
+    /// What could be recovered of a registration; `None` where nothing could.
+    pub recovered: Option<Box<RecoveredRegistration>>,
 }
 
 impl Diagnostic {
-    /// One about the file as a whole.
+    /// Makes one about the whole file.
     pub fn whole(path: &Path, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
             path: path.to_path_buf(),
             place: None,
             message: message.into(),
             line: None,
-            kind: Kind::default(),
+            kind: DiagnosticKind::default(),
             key: None,
-            meaning: None,
+            recovered: None,
         }
     }
 
-    /// One about a file that can't be read.
+    /// Makes one about a file that can't be read.
     pub fn unreadable(path: &Path, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { kind: Kind::Unreadable, ..Diagnostic::whole(path, message) }
+        Diagnostic { kind: DiagnosticKind::Unreadable, ..Diagnostic::whole(path, message) }
     }
 
-    /// One about a file that others could have changed, or that is none.
+    /// Makes one about a file that others could have changed, or that is not a regular file.
     pub fn not_trusted(path: &Path, refusal: &Refusal) -> Diagnostic {
         let kind = match refusal.fault {
-            TrustFault::NotRegular => Kind::Unreadable,
-            _ => Kind::NotTrusted,
+            TrustFault::NotRegular => DiagnosticKind::Unreadable,
+            _ => DiagnosticKind::NotTrusted,
         };
         Diagnostic { kind, ..Diagnostic::whole(path, refusal.words()) }
     }
 
-    /// One about a key, where it first stands.
+    /// Makes one about a key, at its first place in the text.
     pub fn at_key(path: &Path, text: &str, key: &str, message: String) -> Diagnostic {
         let place = if key.is_empty() { None } else { yaml::place_of_key(text, key) };
         let line = place.and_then(|(line, _)| text.lines().nth(line - 1)).map(Box::from);
         let key = (!key.is_empty()).then(|| key.into());
-        let (place, kind) = (place.or(Some((1, 1))), Kind::Value);
+        let (place, kind) = (place.or(Some((1, 1))), DiagnosticKind::Value);
         let path = path.to_path_buf();
-        Diagnostic { path, place, message, line, kind, key, meaning: None }
+        Diagnostic { path, place, message, line, kind, key, recovered: None }
     }
 
-    /// One that the parser told.
+    /// Makes one of a parser's error.
     pub fn syntax(path: &Path, mistake: Mistake) -> Diagnostic {
         let Mistake { place, line, key, message } = mistake;
-        let (path, kind) = (path.to_path_buf(), Kind::Syntax);
-        Diagnostic { path, place, message, line, kind, key, meaning: None }
+        let (path, kind) = (path.to_path_buf(), DiagnosticKind::Syntax);
+        Diagnostic { path, place, message, line, kind, key, recovered: None }
     }
 
-    /// The same, with what the registration could have meant.
-    pub fn with_meaning(self, text: &str) -> Diagnostic {
-        Diagnostic { meaning: Some(Box::new(Meaning::of(text))), ..self }
+    /// Adds what can be recovered of the registration.
+    pub fn with_recovered(self, text: &str) -> Diagnostic {
+        Diagnostic { recovered: Some(Box::new(RecoveredRegistration::read(text))), ..self }
     }
 
-    /// What a registration could have meant: anything, where nothing is known.
-    pub fn meaning(&self) -> Meaning {
-        self.meaning.as_deref().cloned().unwrap_or_default()
+    /// Returns what could be recovered of a registration. Where that is nothing, it counts for every
+    /// call.
+    pub fn recovered(&self) -> RecoveredRegistration {
+        self.recovered.as_deref().cloned().unwrap_or_default()
     }
 
-    /// Place and message on one line.
+    /// Returns place and message on one line.
     pub fn one_line(&self) -> String {
         match self.place {
             Some((line, column)) => {
@@ -111,7 +112,7 @@ impl fmt::Display for Diagnostic {
         f.write_str(&self.one_line())?;
         let (Some((_, column)), Some(line)) = (self.place, &self.line) else { return Ok(()) };
         let line: String = line.chars().take(160).collect();
-        // tabs stay tabs, so that the caret stands where the terminal puts the column
+        // tabs stay tabs, so that the caret is below the right column on a terminal
         let indent: String = line
             .chars()
             .take(column.saturating_sub(1))
@@ -132,9 +133,9 @@ mod tests {
             place: Some((3, 10)),
             message: "invalid duration".into(),
             line: Some("timeout: 3x".into()),
-            kind: Kind::Syntax,
+            kind: DiagnosticKind::Syntax,
             key: Some("timeout".into()),
-            meaning: None,
+            recovered: None,
         };
         assert_eq!(
             diagnostic.to_string(),

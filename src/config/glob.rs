@@ -1,10 +1,10 @@
-//! Shell patterns: `*` stands for any characters, `?` for one. A value of a guest's may have
-//! megabytes, so a pattern is matched in one pass over it; only for a part with a `?` inside is each
-//! place of the value tried.
+//! Shell patterns: `*` stands for any characters, `?` for one. A value of a guest may have megabytes, so
+//! a pattern is matched in one pass over it. Only for a part with a `?` inside, each position of the
+//! value is tried.
 
 use memchr::memmem;
 
-/// Whether a pattern means a value as a whole.
+/// Tells whether a pattern matches a whole value.
 pub(crate) fn matches(pattern: &str, value: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(first) = parts.next() else { return value.is_empty() };
@@ -19,7 +19,7 @@ pub(crate) fn matches(pattern: &str, value: &str) -> bool {
     ends(last, rest)
 }
 
-/// What follows a part with which a value begins.
+/// Returns what follows a part at the beginning of a value.
 fn after<'a>(part: &str, value: &'a str) -> Option<&'a str> {
     if !part.contains('?') {
         return value.strip_prefix(part);
@@ -34,7 +34,7 @@ fn after<'a>(part: &str, value: &'a str) -> Option<&'a str> {
     Some(rest.as_str())
 }
 
-/// What follows a part where it first stands.
+/// Returns what follows the first match of a part in a value.
 fn found<'a>(part: &str, value: &'a str) -> Option<&'a str> {
     if !part.contains('?') {
         let at = memmem::find(value.as_bytes(), part.as_bytes())?;
@@ -43,7 +43,7 @@ fn found<'a>(part: &str, value: &'a str) -> Option<&'a str> {
     value.char_indices().find_map(|(at, _)| after(part, value.get(at..)?))
 }
 
-/// Whether a value ends with a part.
+/// Tells whether a value ends with a part.
 fn ends(part: &str, value: &str) -> bool {
     if !part.contains('?') {
         return value.ends_with(part);

@@ -1,58 +1,58 @@
 //! Every key of the settings and of a registration: one row each.
 //!
-//! A new key is a row here, a field in its fragment, its use, and a row in the documentation. Tests
-//! demand that all of them name the same keys. From the rows of a registration come its schema, the
-//! values of the options of `add`, and the order in which `list` and `add` tell its keys.
+//! A new key needs a row here, a field in its fragment, its use, and a row in the documentation. Tests
+//! check that all of them name the same keys. The rows of a registration give its schema, the values of
+//! the options of `add`, and the order of keys in the output of `list` and `add`.
 
 use std::fmt;
 
 use super::choice::{CallStyle, FailurePolicy, Mode, StdinKind};
 
-/// A version of hookmux that was released, or is to be.
+/// A version of hookmux that is released, or will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Version(u32, u32, u32);
+pub(crate) struct HookmuxVersion(u32, u32, u32);
 
-impl fmt::Display for Version {
+impl fmt::Display for HookmuxVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.0, self.1, self.2)
     }
 }
 
-const V0_1_0: Version = Version(0, 1, 0);
-const V0_2_0: Version = Version(0, 2, 0);
+const V0_1_0: HookmuxVersion = HookmuxVersion(0, 1, 0);
+const V0_2_0: HookmuxVersion = HookmuxVersion(0, 2, 0);
 
-/// All versions, the oldest first; the last one is this program's.
-pub(crate) const VERSIONS: [Version; 2] = [V0_1_0, V0_2_0];
+/// All versions, the oldest first; the last one is the version of this program.
+pub(crate) const VERSIONS: [HookmuxVersion; 2] = [V0_1_0, V0_2_0];
 
-impl Version {
+impl HookmuxVersion {
     /// Reads one of [`VERSIONS`].
     ///
     /// # Errors
-    /// In words that name them: there is no such version.
-    pub(crate) fn parse(word: &str) -> Result<Version, String> {
-        let is_it = |version: &Version| version.to_string() == word;
+    /// There is no such version; the message lists the known ones.
+    pub(crate) fn parse(word: &str) -> Result<HookmuxVersion, String> {
+        let is_it = |version: &HookmuxVersion| version.to_string() == word;
         VERSIONS.into_iter().find(is_it).ok_or_else(|| {
-            let known: Vec<String> = VERSIONS.iter().map(Version::to_string).collect();
+            let known: Vec<String> = VERSIONS.iter().map(HookmuxVersion::to_string).collect();
             format!("there is no version `{word}`; known are {}", known.join(", "))
         })
     }
 }
 
-/// A key. One below another key has that one's name and a dot before its own; `*` in its place
-/// stands for any name.
+/// A key. The name of a key below another one is both names with a dot between them; `*` stands for
+/// any name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     pub name: &'static str,
-    /// What brought it.
-    pub since: Version,
-    /// What it is for, for editors. Only what the schema describes has it: of a registration the keys
-    /// that lie below no other one.
+    /// The first version that has it.
+    pub since: HookmuxVersion,
+    /// What it is for, shown by editors. Only keys that the schema describes have it: the top-level keys
+    /// of a registration.
     pub help: &'static str,
-    /// All that it can be, where that is one of a few words.
+    /// All possible values, where these are a few words.
     pub words: &'static [&'static str],
 }
 
-const fn key(name: &'static str, since: Version) -> Key {
+const fn key(name: &'static str, since: HookmuxVersion) -> Key {
     Key { name, since, help: "", words: &[] }
 }
 
@@ -66,7 +66,7 @@ impl Key {
     }
 }
 
-/// Those of `hookmux.yaml`.
+/// The keys of `hookmux.yaml`.
 #[rustfmt::skip]
 pub(crate) const SETTINGS: &[Key] = &[
     key("session", V0_1_0),
@@ -97,7 +97,7 @@ pub(crate) const SETTINGS: &[Key] = &[
     key("retention.per_guest", V0_2_0),
 ];
 
-/// Those of a registration, in the order of the documentation.
+/// The keys of a registration, in the order of the documentation.
 #[rustfmt::skip]
 pub(crate) const REGISTRATION: &[Key] = &[
     key("events", V0_1_0).help("the events at which it runs"),
@@ -143,17 +143,17 @@ pub(crate) const REGISTRATION: &[Key] = &[
     key("remote", V0_1_0).help("whether events of other hosts run it"),
 ];
 
-/// The names in a table that lie below no other key, in its order.
+/// Returns the names of the top-level keys of a table, in its order.
 pub(crate) fn top_level(table: &'static [Key]) -> impl Iterator<Item = &'static str> {
     table.iter().map(|key| key.name).filter(|name| !name.contains('.'))
 }
 
-/// The names in a table that lie below a key, without that one's name.
+/// Returns the names of the keys directly below a key, without its own name.
 pub(crate) fn below(table: &'static [Key], above: &str) -> impl Iterator<Item = &'static str> {
     table.iter().filter_map(move |key| key.name.strip_prefix(above)?.strip_prefix('.'))
 }
 
-/// The row of a key; `path` is `limits.nofile`.
+/// Returns the row of a key; `path` is for example `limits.nofile`.
 pub(crate) fn find<'t>(table: &'t [Key], path: &str) -> Option<&'t Key> {
     let any = path.rsplit_once('.').map(|(above, _)| format!("{above}.*"));
     let is_it = |key: &&Key| key.name == path || any.as_deref() == Some(key.name);
@@ -187,11 +187,11 @@ pub(crate) mod tests {
 
     #[test]
     fn versions_are_told_apart() {
-        assert_eq!(Version::parse("0.1.0"), Ok(V0_1_0));
+        assert_eq!(HookmuxVersion::parse("0.1.0"), Ok(V0_1_0));
         assert_eq!(VERSIONS.last().unwrap().to_string(), env!("CARGO_PKG_VERSION"));
         assert!(VERSIONS.is_sorted());
         for word in ["", "0.1", "v0.1.0", "9.9.9", "0.1.0 "] {
-            let words = Version::parse(word).unwrap_err();
+            let words = HookmuxVersion::parse(word).unwrap_err();
             assert!(words.contains("known are 0.1.0, 0.2.0"), "{words}");
         }
     }

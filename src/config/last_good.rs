@@ -1,8 +1,8 @@
-//! The last good copy of a settings file: what a call falls back to when the file is broken. That there
-//! was no such file is kept too.
+//! The last good copy of a settings file: a call uses it when the file is broken. That there was no such
+//! file is stored too.
 //!
-//! It lies in the state directory, under a name made of the hooks directory's, with the source's
-//! modification time as its own: where size and time agree, it is current.
+//! The copy lies in the state directory. Its name is made from the path of the source, and it has the
+//! source's modification time: where size and time are equal, the copy is current.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -17,33 +17,33 @@ use crate::machine::files;
 use crate::state::Dir;
 
 const DIRECTORY: &str = "last-good";
-/// The copy of a file that wasn't there. It is 1970's, as no file of settings is.
+/// The copy of a file that didn't exist. Its time is 1970, which no settings file has.
 const ABSENT: &str = "# There was no hookmux.yaml.\n";
 
-/// What holds in the place of a broken file.
+/// What is used in place of a broken file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StandIn {
+pub(crate) enum LastGood {
     Copy(PathBuf),
     /// There was no such file before.
     Absent,
 }
 
-impl fmt::Display for StandIn {
+impl fmt::Display for LastGood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StandIn::Copy(path) => write!(f, "its last good copy {}", path.display()),
-            StandIn::Absent => f.write_str("the default of every setting, as before it was made"),
+            LastGood::Copy(path) => write!(f, "its last good copy {}", path.display()),
+            LastGood::Absent => f.write_str("the default of every setting, as before it was made"),
         }
     }
 }
 
-/// The directory, and the name there.
+/// Returns the directory of the copy, and its name there.
 fn place(state_dir: &Dir, source: &Path) -> (Dir, String) {
     let digest = files::name_digest(source.as_os_str());
     (state_dir.child(DIRECTORY), format!("{digest}.yaml"))
 }
 
-/// Keeps `text` as the last good copy of `source`, unless the copy is current.
+/// Stores `text` as the last good copy of `source`, unless the copy is current.
 ///
 /// # Errors
 /// The copy could not be written; the call goes on without.
@@ -54,7 +54,7 @@ pub(crate) fn keep(
     text: &str,
 ) -> io::Result<()> {
     if text.is_empty() {
-        // it sets nothing either, and an empty copy would be none
+        // an empty file sets nothing either, and an empty copy isn't used
         return keep_absence(state_dir, source);
     }
     let (directory, copy) = place(state_dir, source);
@@ -68,7 +68,7 @@ pub(crate) fn keep(
     files::replace_with_time(&directory.file(copy)?, text.as_bytes(), modified)
 }
 
-/// Keeps that there is no `source`.
+/// Stores that there is no `source`.
 ///
 /// # Errors
 /// As [`keep`].
@@ -81,25 +81,24 @@ pub(crate) fn keep_absence(state_dir: &Dir, source: &Path) -> io::Result<()> {
     files::replace_with_time(&directory.file(copy)?, ABSENT.as_bytes(), UNIX_EPOCH)
 }
 
-/// Whether a copy is of a source of this size and modification time. Whose it is is asked by who reads
-/// it.
+/// Tells whether a copy has this size and modification time. Its owner is checked when it is read.
 fn is_current(directory: &Dir, copy: &str, bytes: u64, seconds: i64, nanoseconds: i64) -> bool {
     directory.named().join(copy).symlink_metadata().is_ok_and(|kept| {
         kept.len() == bytes && (kept.mtime(), kept.mtime_nsec()) == (seconds, nanoseconds)
     })
 }
 
-/// What stands in for `source`, and its text, if there is one that nobody else could have written.
-pub(crate) fn find(state_dir: &Dir, source: &Path) -> Option<(StandIn, String)> {
+/// Returns what is used in place of `source`, and its text, if nobody else could have written it.
+pub(crate) fn find(state_dir: &Dir, source: &Path) -> Option<(LastGood, String)> {
     let (directory, copy) = place(state_dir, source);
     let text = String::from_utf8(directory.read(&copy, MAX_SETTINGS_BYTES).ok()?).ok()?;
-    // what a power cut leaves of one that was new: it says nothing of what held before
+    // a power failure can leave a new copy empty: it says nothing about the settings before
     if text.is_empty() {
         return None;
     }
-    let stand_in = match text == ABSENT {
-        true => StandIn::Absent,
-        false => StandIn::Copy(directory.named().join(copy)),
+    let last_good = match text == ABSENT {
+        true => LastGood::Absent,
+        false => LastGood::Copy(directory.named().join(copy)),
     };
-    Some((stand_in, text))
+    Some((last_good, text))
 }

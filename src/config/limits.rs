@@ -1,4 +1,4 @@
-//! `limits` of a registration, as it is written: sizes may have units.
+//! `limits` of a registration as written: sizes may have units.
 
 use serde::{Deserialize, Deserializer};
 
@@ -6,7 +6,7 @@ use crate::machine::privileges::ResourceLimits;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Written {
+pub(crate) struct LimitsFragment {
     nofile: Option<u64>,
     #[serde(rename = "as", deserialize_with = "super::values::optional_size")]
     address_space: Option<u64>,
@@ -17,6 +17,7 @@ pub(crate) struct Written {
 pub(crate) fn optional<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<ResourceLimits>, D::Error> {
-    let Written { nofile, address_space, cpu, nproc } = Written::deserialize(deserializer)?;
+    let LimitsFragment { nofile, address_space, cpu, nproc } =
+        LimitsFragment::deserialize(deserializer)?;
     Ok(Some(ResourceLimits { nofile, address_space, cpu, nproc }))
 }

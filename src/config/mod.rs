@@ -1,4 +1,4 @@
-//! What the administrator decided: settings, and where hooks may lie.
+//! The configuration: settings, and the keys of registrations.
 
 pub(crate) mod choice;
 pub(crate) mod custom_properties;
@@ -7,10 +7,10 @@ pub(crate) mod glob;
 pub(crate) mod keys;
 pub(crate) mod last_good;
 pub(crate) mod limits;
-pub(crate) mod meaning;
+pub(crate) mod recovered_registration;
+mod recovered_settings;
 pub(crate) mod registration;
 pub(crate) mod rights;
-mod salvage;
 pub(crate) mod settings;
 pub(crate) mod suggest;
 pub(crate) mod surroundings;
@@ -26,7 +26,7 @@ use std::io;
 use std::path::Path;
 
 pub use diagnostic::Diagnostic;
-pub(crate) use last_good::StandIn;
+pub(crate) use last_good::LastGood;
 pub use registration::Registration;
 pub use settings::Settings;
 pub(crate) use settings::TrustPolicy;
@@ -35,28 +35,28 @@ pub use surroundings::Surroundings;
 use crate::machine::files;
 use crate::trust::Trust;
 
-/// The settings of a call, however they were come by.
+/// The settings of a call, from the file, its last good copy or the defaults.
 #[derive(Debug)]
-pub(crate) struct Loaded {
+pub(crate) struct LoadedSettings {
     pub settings: Settings,
     /// What is wrong with the file, if anything.
     pub problem: Option<Diagnostic>,
-    /// What stands in for a broken file.
-    pub stand_in: Option<StandIn>,
+    /// What is used in place of a broken file.
+    pub last_good: Option<LastGood>,
 }
 
-impl Loaded {
-    /// Whether the file is broken and nothing stands in for it.
+impl LoadedSettings {
+    /// Tells whether the file is broken and there is nothing to use in its place.
     pub(crate) fn is_lost(&self) -> bool {
-        self.problem.is_some() && self.stand_in.is_none()
+        self.problem.is_some() && self.last_good.is_none()
     }
 
-    /// Keeps of the settings what holds for this user's daemon; returns which hooks it has. Where those
-    /// are only scripts that libvirt itself would call, its places are the user's own, and nothing of
-    /// the administrator's can stop a call.
-    pub(crate) fn narrow(&mut self, surroundings: &Surroundings) -> Scope {
-        let scope = Scope::of(&self.settings, surroundings.user);
-        if scope == Scope::DropIns {
+    /// Restricts the settings to what applies to this user's daemon. Returns which hooks it has. Where
+    /// these are only scripts that libvirt itself would call, its directories are the user's own, and
+    /// nothing that the administrator set can stop a call.
+    pub(crate) fn restrict_to_user(&mut self, surroundings: &Surroundings) -> HookScope {
+        let scope = HookScope::of(&self.settings, surroundings.user);
+        if scope == HookScope::DropIns {
             let usual = Settings::defaults(surroundings);
             self.problem = None;
             self.settings.state_dir = usual.state_dir;
@@ -71,33 +71,33 @@ impl Loaded {
 
 /// Which hooks the daemon of a user has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub(crate) enum HookScope {
     All,
-    /// Only scripts that were there before hookmux came: libvirt itself would call them.
+    /// Only scripts that were there before hookmux was installed: libvirt itself would call them.
     DropIns,
 }
 
-impl Scope {
-    /// The administrator's hooks are for root's daemon; for those of other users where `session` says
-    /// so.
-    pub(crate) fn of(settings: &Settings, user: u32) -> Scope {
-        if user == 0 || settings.session { Scope::All } else { Scope::DropIns }
+impl HookScope {
+    /// Returns the scope for a user: the administrator's hooks are for root's daemon, and for those of
+    /// other users only where `session` is set.
+    pub(crate) fn of(settings: &Settings, user: u32) -> HookScope {
+        if user == 0 || settings.session { HookScope::All } else { HookScope::DropIns }
     }
 }
 
-/// Reads `hookmux.yaml`. A broken, unreadable or untrusted one is replaced by its last good copy,
-/// and where there is none by what still holds of it and the defaults, which `Loaded::is_lost` tells. With `keep`, a good one
-/// becomes the last good copy.
-pub(crate) fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -> Loaded {
+/// Reads `hookmux.yaml`. For a broken, unreadable or untrusted file, its last good copy is used. If
+/// there is none, what can be recovered from the file is used with the defaults;
+/// `LoadedSettings::is_lost` tells so. With `keep`, a good file becomes the last good copy.
+pub(crate) fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -> LoadedSettings {
     let path = surroundings.hooks_dir.join(settings::FILE_NAME);
     let file = match read(&path, trust) {
         Ok(None) => {
             let settings = Settings::defaults(surroundings);
             if keep && surroundings.is_root() {
-                // as below
+                // as below: an error is no reason to fail
                 let _ = last_good::keep_absence(&settings.state_dir, &path);
             }
-            return Loaded { settings, problem: None, stand_in: None };
+            return LoadedSettings { settings, problem: None, last_good: None };
         }
         Ok(Some(file)) => Ok(file),
         Err(problem) => Err((problem, None)),
@@ -111,28 +111,28 @@ pub(crate) fn load(surroundings: &Surroundings, trust: &mut Trust, keep: bool) -
     };
     match parsed {
         Ok((settings, text, metadata)) => {
-            // for a session's daemon nothing runs, and so nothing is written
+            // a session's daemon without hooks runs nothing, so nothing is written
             if keep && (surroundings.is_root() || settings.session) {
-                // without the copy a later mistake is answered more strictly, and nothing else
+                // without the copy, a later mistake in the file only has a stricter answer
                 let _ = last_good::keep(&settings.state_dir, &path, &metadata, &text);
             }
-            Loaded { settings, problem: None, stand_in: None }
+            LoadedSettings { settings, problem: None, last_good: None }
         }
         Err((problem, text)) => {
-            // what isn't trusted, or can't be read, says nothing
-            let left = Settings::salvage(text.as_deref().unwrap_or_default(), surroundings);
-            // a file that can't be read, or isn't trusted, may be an old one
+            // nothing is taken from a file that isn't trusted or can't be read
+            let left = Settings::from_broken(text.as_deref().unwrap_or_default(), surroundings);
+            // a file that can't be read, or isn't trusted, may have been there for long
             let is_read = text.is_some();
             let found = last_good::find(&left.state_dir, &path);
-            let found = found.filter(|(stand_in, _)| is_read || *stand_in != StandIn::Absent);
-            let found = found.and_then(|(stand_in, text)| {
-                Some((Settings::parse(&path, &text, surroundings).ok()?, stand_in))
+            let found = found.filter(|(last_good, _)| is_read || *last_good != LastGood::Absent);
+            let found = found.and_then(|(last_good, text)| {
+                Some((Settings::parse(&path, &text, surroundings).ok()?, last_good))
             });
-            let (settings, stand_in) = match found {
-                Some((settings, stand_in)) => (settings, Some(stand_in)),
+            let (settings, last_good) = match found {
+                Some((settings, last_good)) => (settings, Some(last_good)),
                 None => (left, None),
             };
-            Loaded { settings, problem: Some(problem), stand_in }
+            LoadedSettings { settings, problem: Some(problem), last_good }
         }
     }
 }
@@ -177,7 +177,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         }
 
-        fn load(&self) -> Loaded {
+        fn load(&self) -> LoadedSettings {
             load(&self.surroundings, &mut Trust::new(self.surroundings.user), true)
         }
     }

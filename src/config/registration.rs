@@ -21,29 +21,29 @@ mod reader;
 
 /// The directory of registrations in a root.
 pub const DIRECTORY: &str = "hooks.d";
-/// What is read of one at most, in bytes.
+/// How many bytes of a registration are read at most.
 pub(crate) const MAX_REGISTRATION_BYTES: u64 = 1 << 20;
-/// The end of a registration's file name.
+/// The extension of a registration's file name.
 pub(crate) const EXTENSION: &str = "yaml";
-/// The weight of one that names none, and the step between those that `add` makes.
+/// The default weight, and the step between the weights that `add` chooses.
 pub(crate) const WEIGHT_STEP: i64 = 100;
-/// How often a detached hook is tried again where its registration doesn't say.
+/// The default number of retries of a detached hook.
 pub(crate) const DEFAULT_RETRIES: u32 = 3;
 
-/// A hook's own limit in time.
+/// A hook's own time limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OwnTimeout {
-    /// That of the settings.
+    /// The limit of the settings.
     #[default]
     Usual,
-    /// None, but for the call's total.
+    /// No limit, except the call's total.
     None,
     After(Duration),
 }
 
 impl OwnTimeout {
-    /// The limit, where it is its own.
+    /// Returns the limit if the hook has its own.
     pub fn limit(self) -> Option<Duration> {
         match self {
             OwnTimeout::After(limit) => Some(limit),
@@ -55,13 +55,13 @@ impl OwnTimeout {
 /// A registered hook, checked. Its serialised form is what the cache holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
-    /// The file's name without its end.
+    /// The file's name without its extension.
     pub name: String,
     pub source: PathBuf,
-    /// The root that the file lies in: relative commands are below it.
+    /// The root of the file: relative commands are below it.
     pub root: PathBuf,
     pub triggers: Triggers,
-    /// The program and what always follows it; the program is an absolute path.
+    /// The program as an absolute path, and its fixed arguments.
     pub command: Vec<String>,
     pub args: Vec<Template>,
     pub args_stdin: bool,
@@ -90,20 +90,20 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// What is allowed, and hardly meant.
+    /// Returns warnings about what is allowed but probably a mistake.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let classes = self.triggers.classes();
         if self.on_failure == FailurePolicy::Kill && !classes.contains(&Class::Live) {
-            warnings.push("`on_failure: kill` means something only where something runs already: none of its events is live".to_owned());
+            warnings.push("`on_failure: kill` has an effect only where a guest or network runs already: none of its events is live".to_owned());
         }
         if self.rollback.is_some() && !classes.contains(&Class::Gate) {
             warnings.push(
-                "`rollback` means something only at a gate: none of its events is one".to_owned(),
+                "`rollback` has an effect only at a gate: none of its events is one".to_owned(),
             );
         }
         if self.run_as.as_ref().is_some_and(|run_as| run_as.user == "root" || run_as.user == "0") {
-            warnings.push("`run_as: root` is what hooks have anyway".to_owned());
+            warnings.push("`run_as: root` changes nothing: hooks run as root anyway".to_owned());
         }
         if self.mode == Mode::Detached && classes.iter().all(|class| *class == Class::Gate) {
             warnings.push("a detached hook runs after libvirt has been answered: at a gate it can't stop anything".to_owned());
@@ -112,7 +112,7 @@ impl Registration {
     }
 }
 
-/// Every key of a registration, in the order of the documentation.
+/// Returns every top-level key of a registration, in the order of the documentation.
 pub fn keys() -> Vec<&'static str> {
     keys::top_level(keys::REGISTRATION).collect()
 }

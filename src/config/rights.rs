@@ -1,16 +1,16 @@
-//! Whose rights a registered hook has.
+//! `run_as`: the user and group that a registered hook runs as.
 
 use std::fmt;
 
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Whose rights it has.
+/// The user and group that a hook runs as.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunAs {
     /// A name or a number.
     pub user: String,
-    /// The user's own where absent.
+    /// The user's primary group where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
 }
@@ -19,14 +19,14 @@ impl RunAs {
     /// Reads `USER` or `USER:GROUP`.
     ///
     /// # Errors
-    /// It is neither, in words.
+    /// It is neither.
     pub fn parse(word: &str) -> Result<RunAs, String> {
         let (user, group) = match word.split_once(':') {
             Some((user, group)) => (user, Some(group)),
             None => (word, None),
         };
         if user.is_empty() || group == Some("") {
-            return Err(format!("`{word}` is nobody: write USER or USER:GROUP"));
+            return Err(format!("`{word}` is not a user: write USER or USER:GROUP"));
         }
         Ok(RunAs { user: user.to_owned(), group: group.map(str::to_owned) })
     }
@@ -34,7 +34,7 @@ impl RunAs {
 
 impl<'de> Deserialize<'de> for RunAs {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RunAs, D::Error> {
-        /// As a mapping.
+        /// The form as a mapping.
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Mapping {

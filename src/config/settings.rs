@@ -1,4 +1,4 @@
-//! `hookmux.yaml`: a fragment as written, and the settings that it makes with the defaults.
+//! `hookmux.yaml`: the fragment as written, and the settings that it gives together with the defaults.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -9,59 +9,59 @@ use serde::Deserialize;
 
 use super::custom_properties::CustomProperties;
 use super::diagnostic::Diagnostic;
-use super::salvage::Salvage;
+use super::recovered_settings::RecoveredSettings;
 use super::surroundings::Surroundings;
 use super::tree_name::TreeName;
-use super::values::{Age, FirmLimit, Limit, Size, Variables};
+use super::values::{Age, OptionalTimeout, RequiredTimeout, Size, Variables};
 use super::yaml;
 use crate::libvirt::{Call, Driver, Operation};
 use crate::state::Dir;
 
 /// The file's name in the hooks directory.
 pub(crate) const FILE_NAME: &str = "hookmux.yaml";
-/// What is read of it at most, in bytes.
+/// How many bytes of it are read at most.
 pub(crate) const MAX_SETTINGS_BYTES: u64 = 1 << 20;
 
-/// What a script that others could change means.
+/// What to do with a script that others could change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TrustPolicy {
     /// It isn't run, and counts as failed.
     #[default]
     Refuse,
-    /// It is run, and warned about.
+    /// It is run, with a warning.
     Warn,
 }
 
-/// Of which calls a record is kept.
+/// Which calls get a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordPolicy {
-    /// Of those that a hook was considered for.
+    /// Calls for which a hook was considered.
     #[default]
     Hooks,
-    /// Of every one.
+    /// Every call.
     All,
     None,
 }
 
-/// How long records are kept. Failures are kept `FAILURES` times longer.
+/// How long records are kept. Failures are kept [`FAILURE_RETENTION_FACTOR`] times longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Of one hook, the newest of this number.
+    /// The number of newest records that are kept of each hook.
     pub per_hook: u64,
     pub age: Option<Duration>,
-    /// All together, in bytes.
+    /// The size of all records together, in bytes.
     pub size: u64,
-    /// Those about one guest or network, in bytes.
+    /// The size of the records of one guest or network, in bytes.
     pub per_guest: u64,
 }
 
-/// What one guest's records may take where the settings don't say: the size of all by this.
-const GUESTS_SHARE: u64 = 4;
+/// The default size of one guest's records is the size of all records divided by this.
+const PER_GUEST_DIVISOR: u64 = 4;
 
-/// How many times longer a failure is kept.
-pub(crate) const FAILURES: u32 = 4;
+/// How many times longer failures are kept.
+pub(crate) const FAILURE_RETENTION_FACTOR: u32 = 4;
 
 /// The same as written.
 #[derive(Debug, Default, Deserialize)]
@@ -74,22 +74,22 @@ struct RetentionFragment {
 }
 
 impl RetentionFragment {
-    fn settle(self) -> Retention {
+    fn with_defaults(self) -> Retention {
         let size = self.size.map_or(512 << 20, |size| size.0.max(1));
         Retention {
             per_hook: self.per_hook.map_or(200, NonZeroU64::get),
             age: self.age.map_or(Some(Duration::from_secs(30 * 24 * 3600)), |age| age.0),
             size,
-            per_guest: self.per_guest.map_or(size / GUESTS_SHARE, |size| size.0).max(1),
+            per_guest: self.per_guest.map_or(size / PER_GUEST_DIVISOR, |size| size.0).max(1),
         }
     }
 }
 
-/// How much the queue of detached hooks takes in.
+/// The limits of the queue of detached hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
     pub jobs: u64,
-    /// All jobs together, in bytes.
+    /// The size of all jobs together, in bytes.
     pub size: u64,
 }
 
@@ -102,7 +102,7 @@ struct QueueFragment {
 }
 
 impl QueueFragment {
-    fn settle(self) -> QueueLimits {
+    fn with_defaults(self) -> QueueLimits {
         QueueLimits {
             jobs: self.jobs.map_or(10_000, NonZeroU64::get),
             size: self.size.map_or(256 << 20, |size| size.0.max(1)),
@@ -110,10 +110,10 @@ impl QueueFragment {
     }
 }
 
-/// The file as written: every key is optional.
+/// The file as written; every key is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fragment {
+struct SettingsFragment {
     session: Option<bool>,
     state_dir: Option<PathBuf>,
     runtime_dir: Option<PathBuf>,
@@ -121,8 +121,8 @@ struct Fragment {
     vdsm_hooks: Option<bool>,
     tree: Option<TreeName>,
     save_dir: Option<PathBuf>,
-    timeout: Option<Limit>,
-    total_timeout: Option<FirmLimit>,
+    timeout: Option<OptionalTimeout>,
+    total_timeout: Option<RequiredTimeout>,
     kill_leftovers: Option<bool>,
     trust: Option<TrustPolicy>,
     environment: Option<Variables>,
@@ -134,7 +134,7 @@ struct Fragment {
     retention: Option<RetentionFragment>,
 }
 
-/// What holds for a call.
+/// The settings of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub hooks_dir: PathBuf,
@@ -142,21 +142,21 @@ pub struct Settings {
     pub session: bool,
     pub state_dir: Dir,
     pub runtime_dir: Dir,
-    /// Further roots, in order of precedence; the hooks directory comes before them.
+    /// Further roots, in order of precedence; the hooks directory comes first.
     pub roots: Vec<PathBuf>,
     pub vdsm_hooks: bool,
     /// Where the per-guest tree of each driver lies.
     pub tree: TreeName,
     /// Where libvirt keeps managed saves.
     pub save_dir: PathBuf,
-    /// For one hook; `None` is without limit but for the total.
+    /// The time limit of one hook; `None` is no limit except the total.
     pub timeout: Option<Duration>,
     total_timeout: Duration,
     pub kill_leftovers: bool,
     pub trust: TrustPolicy,
     pub environment: BTreeMap<String, String>,
     pub environment_file: Option<PathBuf>,
-    /// The custom properties that hooks get under their bare names too, beside those of vdsm's.
+    /// The custom properties that hooks also get under their bare names, besides those of vdsm.
     pub custom_properties: Option<CustomProperties>,
     /// How many detached hooks run at once.
     pub max_parallel: usize,
@@ -165,19 +165,19 @@ pub struct Settings {
     pub retention: Retention,
 }
 
-/// Detached hooks at once, where the settings don't say.
+/// The default number of detached hooks that run at once.
 const DEFAULT_MAX_PARALLEL: usize = 10;
 
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(120);
 pub(crate) const DEFAULT_TOTAL_TIMEOUT: Duration = Duration::from_secs(300);
-/// libvirtd answers nobody while its own hook runs, and systemd gives it 90 s to start.
+/// libvirtd answers no client while the daemon's own hook runs, and systemd gives it 90 s to start.
 const DAEMON_TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
-/// libvirt runs these in its event loop when a container ends by itself: all of it stands still.
+/// libvirt runs these in its event loop when a container ends by itself: the whole daemon waits.
 const LXC_END_TOTAL_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Settings {
     pub fn defaults(surroundings: &Surroundings) -> Settings {
-        Settings::from_fragment(Fragment::default(), surroundings)
+        Settings::from_fragment(SettingsFragment::default(), surroundings)
     }
 
     /// Reads the text of a settings file.
@@ -190,27 +190,29 @@ impl Settings {
         surroundings: &Surroundings,
     ) -> Result<Settings, Diagnostic> {
         // an empty file is a null
-        let fragment: Option<Fragment> =
+        let fragment: Option<SettingsFragment> =
             yaml::read(text).map_err(|mistake| Diagnostic::syntax(path, mistake))?;
         let fragment = fragment.unwrap_or_default();
         Ok(Settings::from_fragment(fragment, surroundings))
     }
 
-    /// What holds where a settings file is broken and nothing stands in for it: where things lie as
-    /// far as it says so, and else the defaults. Of `session` and `custom_properties` the default is
-    /// the narrowest, whatever was written.
-    pub fn salvage(text: &str, surroundings: &Surroundings) -> Settings {
-        let Salvage { state_dir, runtime_dir, roots, tree } = Salvage::of(text);
-        let fragment = Fragment { state_dir, runtime_dir, roots, tree, ..Fragment::default() };
+    /// Makes the settings for a broken file without a last good copy: directories as far as they can be
+    /// recovered, else the defaults. For `session` and `custom_properties` the default is used whatever
+    /// was written, because it permits the least.
+    pub fn from_broken(text: &str, surroundings: &Surroundings) -> Settings {
+        let RecoveredSettings { state_dir, runtime_dir, roots, tree } =
+            RecoveredSettings::read(text);
+        let fragment =
+            SettingsFragment { state_dir, runtime_dir, roots, tree, ..SettingsFragment::default() };
         Settings::from_fragment(fragment, surroundings)
     }
 
-    fn from_fragment(fragment: Fragment, surroundings: &Surroundings) -> Settings {
-        // where users' sessions have hooks, a user has places of their own
+    fn from_fragment(fragment: SettingsFragment, surroundings: &Surroundings) -> Settings {
+        // where sessions have hooks, each user has directories of their own
         let is_about_system = surroundings.is_about_system && fragment.session != Some(true);
         let surroundings = &Surroundings { is_about_system, ..surroundings.clone() };
         let hooks_dir = surroundings.hooks_dir.clone();
-        // relative paths are below the hooks directory: the tree can be copied as a whole
+        // relative paths are below the hooks directory, so that the whole tree can be copied
         let below = |path: PathBuf| hooks_dir.join(path);
         let own = |path: PathBuf| Dir::new(path, surroundings.user);
         let roots = fragment.roots.unwrap_or_else(default_roots);
@@ -234,24 +236,24 @@ impl Settings {
             max_parallel: fragment
                 .max_parallel
                 .map_or(DEFAULT_MAX_PARALLEL, |most| most.get() as usize),
-            queue: fragment.queue.unwrap_or_default().settle(),
+            queue: fragment.queue.unwrap_or_default().with_defaults(),
             record: fragment.record.unwrap_or_default(),
-            retention: fragment.retention.unwrap_or_default().settle(),
+            retention: fragment.retention.unwrap_or_default().with_defaults(),
             hooks_dir: hooks_dir.clone(),
         }
     }
 
-    /// All roots in order of precedence: the hooks directory, and the further ones.
+    /// Returns all roots in order of precedence: the hooks directory, then the further ones.
     pub fn all_roots(&self) -> impl Iterator<Item = &Path> + Clone {
         std::iter::once(&self.hooks_dir).chain(&self.roots).map(PathBuf::as_path)
     }
 
-    /// The per-guest tree of a driver.
+    /// Returns the per-guest tree of a driver.
     pub fn tree_of(&self, driver: Driver) -> PathBuf {
         self.tree.place(&self.hooks_dir, driver)
     }
 
-    /// The limit of a whole call: the setting, or less where libvirt as a whole waits for it.
+    /// Returns the time limit of a whole call: the setting, or less where the whole daemon waits for it.
     pub fn total_timeout(&self, call: &Call) -> Duration {
         let most = match (call.driver, call.operation()) {
             (Driver::Daemon, Operation::DaemonStart | Operation::DaemonShutdown) => {
@@ -309,7 +311,7 @@ mod tests {
 
     #[test]
     fn every_key_has_its_row() {
-        keys::tests::assert_complete::<Fragment>(keys::SETTINGS, None);
+        keys::tests::assert_complete::<SettingsFragment>(keys::SETTINGS, None);
         keys::tests::assert_complete::<RetentionFragment>(keys::SETTINGS, Some("retention"));
     }
 
@@ -355,11 +357,11 @@ mod tests {
                 "/h/hookmux.yaml:2:1: unknown key `timout`; did you mean `timeout`?\n  timout: 3s\n  ^",
             ),
             ("frob: 1\n", "/h/hookmux.yaml:1:1: unknown key `frob`; known are session, "),
-            ("timeout: 3x\n", "/h/hookmux.yaml:1:10: timeout: `3x` is no duration"),
+            ("timeout: 3x\n", "/h/hookmux.yaml:1:10: timeout: `3x` is not a duration"),
             ("timeout: 5s\n# c\ntimeout: 6s\n", "/h/hookmux.yaml:3:1: duplicate"),
             ("environment:\n  A: 1\n  A: 2\n", "/h/hookmux.yaml:3:3: "),
             ("environment: {HOOKMUX_EVENT: x}\n", "hookmux's own"),
-            ("environment: {1A: x}\n", "no variable's name"),
+            ("environment: {1A: x}\n", "not a variable name"),
             ("total_timeout: 0\n", "a call always has a limit"),
             (
                 "trust: maybe\n",
@@ -369,11 +371,11 @@ mod tests {
                 "record: some\n",
                 "/h/hookmux.yaml:1:9: record: unknown value `some`; known are hooks, all, none",
             ),
-            ("retention: {size: 3 bananas}\n", "is no size"),
+            ("retention: {size: 3 bananas}\n", "is not a size"),
             ("retention: {age: 30}\n", "write 30days"),
             ("retention: {per_hook: 0}\n", "hookmux.yaml:1:"),
             ("queue: {jobs: 0}\n", "hookmux.yaml:1:"),
-            ("queue: {size: 3 bananas}\n", "is no size"),
+            ("queue: {size: 3 bananas}\n", "is not a size"),
             ("queue: {job: 3}\n", "unknown key `job`; did you mean `jobs`?"),
             ("retention: {sizes: 3}\n", "unknown key `sizes`; did you mean `size`?"),
             (

@@ -1,11 +1,11 @@
-//! The word that somebody may have meant, and the hint that tells it.
+//! Suggestions for misspelt words, and the hints that show them.
 
 use crate::machine::truncate;
 
-/// The longest word that is compared with those that are known, and that is told whole, in bytes.
+/// The longest word, in bytes, that is compared with known words and shown in full.
 const MAX_WORD_BYTES: usize = 100;
 
-/// The word most like `word`, if any is like enough to have been meant.
+/// Returns the known word that is most similar to `word`, if one is similar enough.
 pub(crate) fn did_you_mean<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -19,14 +19,14 @@ pub(crate) fn did_you_mean<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// The hint behind a word that isn't known: the one that may have been meant, or all that are known.
+/// Returns the hint about an unknown word: a similar word, or all known words.
 pub(crate) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     let all = format!("known are {}", known.join(", "));
     suggest_or(word, known, &all)
 }
 
-/// The hint behind a word that isn't known: the one that may have been meant, or another sentence.
+/// Returns the hint about an unknown word: a similar word, or another sentence.
 pub(crate) fn suggest_or<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -38,13 +38,12 @@ pub(crate) fn suggest_or<'a>(
     }
 }
 
-/// What a sentence about a word that isn't known ends with: the one that may have been meant, or
-/// nothing.
+/// Returns the end of a sentence about an unknown word: a similar word, or nothing.
 pub(crate) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     did_you_mean(word, known).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default()
 }
 
-/// The beginning of a word that may be of any length.
+/// Shortens a word that may have any length.
 pub(crate) fn shortened(word: &str) -> String {
     if word.len() <= MAX_WORD_BYTES {
         return word.to_owned();

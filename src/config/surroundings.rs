@@ -1,4 +1,4 @@
-//! Where hookmux stands: the hooks directory, its user, and that user's usual places.
+//! The surroundings of a call: the hooks directory, the user, and the user's default directories.
 
 use std::cell::OnceCell;
 use std::env;
@@ -13,16 +13,16 @@ pub struct Surroundings {
     pub hooks_dir: PathBuf,
     /// The effective uid.
     pub user: u32,
-    /// Whether a user asks about the system's hookmux, not about one of a session of theirs.
+    /// Whether a user asks about the system's hookmux, not about that of their own session.
     pub is_about_system: bool,
     pub home: Option<PathBuf>,
     pub xdg_state: Option<PathBuf>,
     pub xdg_runtime: Option<PathBuf>,
     pub xdg_config: Option<PathBuf>,
-    /// The daemon's, which its hooks are given.
+    /// The daemon's PATH, which its hooks get.
     pub path: Option<OsString>,
     pub daemons_home: Option<OsString>,
-    /// The name of the process that called: which of the modular daemons it was.
+    /// The name of the calling process: it tells which of the modular daemons called.
     pub daemon: OnceCell<String>,
 }
 
@@ -33,7 +33,7 @@ impl Surroundings {
             |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let hooks_dir = std::path::absolute(hooks_dir).unwrap_or_else(|_| hooks_dir.to_path_buf());
         let user = nix::unistd::geteuid().as_raw();
-        // libvirt passes no XDG variables to a hook: the usual places stand in
+        // libvirt passes no XDG variables to a hook: the default directories are used
         let home = absolute("HOME").or_else(|| home_of(user));
         Surroundings {
             hooks_dir,
@@ -57,7 +57,7 @@ impl Surroundings {
         self.user == 0
     }
 
-    /// Whether the usual places are the system's.
+    /// Tells whether the default directories are those of the system.
     fn has_system_places(&self) -> bool {
         self.is_root() || self.is_about_system
     }
@@ -81,7 +81,7 @@ impl Surroundings {
         base.unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", self.user))).join("hookmux")
     }
 
-    /// libvirt's own places for managed saves, of the system and of a session daemon.
+    /// Returns libvirt's directory for managed saves, of the system or of a session daemon.
     pub fn save_dir(&self) -> PathBuf {
         if self.has_system_places() {
             return PathBuf::from("/var/lib/libvirt/qemu/save");
@@ -90,10 +90,10 @@ impl Surroundings {
     }
 }
 
-/// What is read of the file of users at most, in bytes.
+/// How many bytes of `/etc/passwd` are read at most.
 const MAX_USERS_BYTES: u64 = 16 << 20;
 
-/// A user's home directory, from `/etc/passwd`: a static binary has no other source at hand.
+/// Returns a user's home directory from `/etc/passwd`: a static binary has no other source.
 fn home_of(user: u32) -> Option<PathBuf> {
     let passwd = files::read_regular(Path::new("/etc/passwd"), MAX_USERS_BYTES).ok()?;
     let passwd = String::from_utf8_lossy(&passwd);

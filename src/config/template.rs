@@ -1,4 +1,4 @@
-//! Arguments with words that a call fills in: `$NAME`, `--guest=$UUID`.
+//! Arguments with placeholders that a call fills in: `$NAME`, `--guest=$UUID`.
 
 use std::fmt;
 
@@ -7,30 +7,28 @@ use serde::{Serialize, Serializer};
 
 use super::suggest::did_you_mean;
 
-/// What can be filled in.
+/// The placeholders.
 pub(crate) const WORDS: [&str; 7] =
     ["NAME", "UUID", "EVENT", "OPERATION", "REASON", "HOST", "XML_BASE64"];
 
-/// One argument as written; known to use only words that there are. `$$` is a dollar.
+/// One argument as written; it has only known placeholders. `$$` is a dollar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(String);
 
 impl Template {
-    /// Checks the words of an argument.
+    /// Checks the placeholders of an argument.
     ///
     /// # Errors
-    /// A word that there is none of, with what is like it.
+    /// An unknown placeholder, with a similar one.
     pub fn parse(text: &str) -> Result<Template, String> {
         for piece in pieces(text) {
             match piece {
-                Piece::Word(word) if !WORDS.contains(&word) => {
+                TemplatePiece::Word(word) if !WORDS.contains(&word) => {
                     let hint = did_you_mean(word, WORDS).map_or_else(
                         || format!("there are ${}; a dollar itself is $$", WORDS.join(", $")),
                         |meant| format!("did you mean ${meant}?"),
                     );
-                    return Err(format!(
-                        "`${word}` in `{text}` is nothing that can be filled in; {hint}"
-                    ));
+                    return Err(format!("`${word}` in `{text}` can't be filled in; {hint}"));
                 }
                 _ => {}
             }
@@ -38,21 +36,21 @@ impl Template {
         Ok(Template(text.to_owned()))
     }
 
-    /// Fills the words in.
+    /// Fills in the placeholders.
     pub fn fill(&self, value: &mut dyn FnMut(&str) -> Vec<u8>) -> Vec<u8> {
         let mut filled = Vec::with_capacity(self.0.len());
         for piece in pieces(&self.0) {
             match piece {
-                Piece::Text(text) => filled.extend_from_slice(text.as_bytes()),
-                Piece::Word(word) => filled.extend(value(word)),
+                TemplatePiece::Text(text) => filled.extend_from_slice(text.as_bytes()),
+                TemplatePiece::Word(word) => filled.extend(value(word)),
             }
         }
         filled
     }
 
-    /// Whether a word is filled in.
+    /// Tells whether it has a placeholder.
     pub fn uses(&self, word: &str) -> bool {
-        pieces(&self.0).contains(&Piece::Word(word))
+        pieces(&self.0).contains(&TemplatePiece::Word(word))
     }
 
     pub fn as_str(&self) -> &str {
@@ -80,21 +78,21 @@ impl<'de> Deserialize<'de> for Template {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Piece<'a> {
+enum TemplatePiece<'a> {
     Text(&'a str),
     Word(&'a str),
 }
 
-fn pieces(text: &str) -> Vec<Piece<'_>> {
+fn pieces(text: &str) -> Vec<TemplatePiece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
         if dollar > 0 {
-            pieces.push(Piece::Text(&rest[..dollar]));
+            pieces.push(TemplatePiece::Text(&rest[..dollar]));
         }
         let after = &rest[dollar + 1..];
         if let Some(after) = after.strip_prefix('$') {
-            pieces.push(Piece::Text("$"));
+            pieces.push(TemplatePiece::Text("$"));
             rest = after;
             continue;
         }
@@ -104,11 +102,15 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
                 after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len()),
             ),
         };
-        pieces.push(if word.is_empty() { Piece::Text("$") } else { Piece::Word(word) });
+        pieces.push(if word.is_empty() {
+            TemplatePiece::Text("$")
+        } else {
+            TemplatePiece::Word(word)
+        });
         rest = after;
     }
     if !rest.is_empty() {
-        pieces.push(Piece::Text(rest));
+        pieces.push(TemplatePiece::Text(rest));
     }
     pieces
 }

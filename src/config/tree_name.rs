@@ -1,4 +1,4 @@
-//! `tree`: under which name the per-guest tree of each driver lies in the hooks directory.
+//! `tree`: the name of each driver's per-guest tree in the hooks directory.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,20 +7,20 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use crate::libvirt::Driver;
 
-/// The driver's place in a name.
-const DRIVER: &str = "$DRIVER";
-/// The usual name: the VFIO community's helper looks there, and libvirt runs programs that lie directly
-/// in it (6.5).
-const USUAL: &str = "$DRIVER.d";
+/// The placeholder of the driver in a name.
+const DRIVER_PLACEHOLDER: &str = "$DRIVER";
+/// The default name: the VFIO community's helper looks there, and libvirt (6.5) runs programs that lie
+/// directly in it.
+const DEFAULT_NAME: &str = "$DRIVER.d";
 
-/// One directory for all drivers, each of which has one of its own below it; or, where `$DRIVER` is in
-/// the name, one for each driver.
+/// One directory for all drivers, with a subdirectory for each; or, if `$DRIVER` is in the name, one
+/// directory for each driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeName(String);
 
 impl Default for TreeName {
     fn default() -> TreeName {
-        TreeName(USUAL.to_owned())
+        TreeName(DEFAULT_NAME.to_owned())
     }
 }
 
@@ -28,57 +28,57 @@ impl TreeName {
     /// Reads the setting.
     ///
     /// # Errors
-    /// No tree can lie there: why.
+    /// Why no tree can lie there.
     pub fn parse(text: &str) -> Result<TreeName, String> {
-        let name = text.replace("${DRIVER}", DRIVER);
+        let name = text.replace("${DRIVER}", DRIVER_PLACEHOLDER);
         let refused = |why: &str| Err(format!("`{text}` can't be the per-guest tree: {why}"));
         if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
             return refused(
                 "write the name of a directory in the hooks directory, which may be a link to another place",
             );
         }
-        if name.replace(DRIVER, "").contains('$') {
+        if name.replace(DRIVER_PLACEHOLDER, "").contains('$') {
             return refused("nothing but $DRIVER can be filled in");
         }
         let tree = TreeName(name);
-        let taken = Driver::ALL.into_iter().find_map(|driver| taken(&tree.name(driver)));
-        match taken.filter(|_| tree.0 != USUAL) {
+        let reserved = Driver::ALL.into_iter().find_map(|driver| reserved_for(&tree.name(driver)));
+        match reserved.filter(|_| tree.0 != DEFAULT_NAME) {
             Some(why) => refused(&why),
             None => Ok(tree),
         }
     }
 
-    /// Whether it is the one that the VFIO community's helper runs.
-    pub fn is_usual(&self) -> bool {
-        self.0 == USUAL
+    /// Tells whether it is the tree that the VFIO community's helper runs.
+    pub fn is_default(&self) -> bool {
+        self.0 == DEFAULT_NAME
     }
 
-    /// As it was written.
+    /// Returns the name as written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     fn name(&self, driver: Driver) -> String {
-        self.0.replace(DRIVER, driver.name())
+        self.0.replace(DRIVER_PLACEHOLDER, driver.name())
     }
 
-    /// The tree of a driver, below the hooks directory.
+    /// Returns the tree of a driver, below the hooks directory.
     pub fn place(&self, hooks_dir: &Path, driver: Driver) -> PathBuf {
         let directory = hooks_dir.join(self.name(driver));
-        if self.0.contains(DRIVER) { directory } else { directory.join(driver.name()) }
+        if self.0.contains(DRIVER_PLACEHOLDER) { directory } else { directory.join(driver.name()) }
     }
 
-    /// What a script that runs the tree itself has in its text.
+    /// Returns the word by which a script that runs the tree itself is recognised.
     pub fn mention(&self, hooks_dir: &Path, driver: Driver) -> String {
         let name = self.name(driver);
-        // the way to every hook has this word
+        // the path of every hook has this word
         let is_of_all = hooks_dir.file_name().is_some_and(|last| last == name.as_str());
         if is_of_all { format!("{name}/{name}") } else { name }
     }
 }
 
-/// What else has a name in the hooks directory.
-fn taken(name: &str) -> Option<String> {
+/// Tells what else a name in the hooks directory is used for.
+fn reserved_for(name: &str) -> Option<String> {
     let of_driver = Driver::ALL.into_iter().find_map(|driver| {
         let driver = driver.name();
         let rest = name.strip_prefix(driver)?;
@@ -105,7 +105,7 @@ fn taken(name: &str) -> Option<String> {
 
 impl<'de> Deserialize<'de> for TreeName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TreeName, D::Error> {
-        // what is wrong is told at its place only from within
+        // an error has its place in the file only if a visitor returns it
         struct NameVisitor;
         impl Visitor<'_> for NameVisitor {
             type Value = TreeName;
@@ -138,7 +138,7 @@ mod tests {
         ] {
             let tree = TreeName::parse(name).unwrap();
             assert_eq!(tree.place(Path::new("/h"), Driver::Qemu), Path::new(expected), "{name}");
-            assert_eq!(tree.is_usual(), name == "$DRIVER.d");
+            assert_eq!(tree.is_default(), name == "$DRIVER.d");
         }
         assert_eq!(TreeName::default(), TreeName::parse("${DRIVER}.d").unwrap());
     }

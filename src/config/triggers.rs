@@ -1,4 +1,4 @@
-//! When a registered hook runs: at events, or at calls of libvirt's.
+//! When a registered hook runs: at events, or at calls of libvirt.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::suggest::suggestion;
 use crate::event;
 use crate::libvirt::{Call, Class, Driver, operation};
 
-/// Events and calls; any of them is enough.
+/// Events and calls; the hook runs at each of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Triggers {
     /// `events: "*"`
@@ -30,7 +30,7 @@ impl Triggers {
         self.calls.iter().any(|pattern| pattern.matches(call))
     }
 
-    /// The classes of all calls that it runs at.
+    /// Returns the classes of all calls at which the hook runs.
     pub fn classes(&self) -> Vec<Class> {
         let of_events =
             event::TABLE.iter().filter(|row| self.has_event(row.name)).map(|row| row.operation);
@@ -53,7 +53,7 @@ impl Triggers {
     }
 }
 
-/// `driver/operation/sub-operation`; `*` stands for any, and what is left out does too.
+/// `driver/operation/sub-operation`; `*` stands for any, and so does a part that is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallPattern {
     pub driver: Option<String>,
@@ -62,10 +62,10 @@ pub struct CallPattern {
 }
 
 impl CallPattern {
-    /// Reads one.
+    /// Reads a pattern.
     ///
     /// # Errors
-    /// A sentence that says what would do.
+    /// A message that shows the right form.
     pub fn parse(word: &str) -> Result<CallPattern, String> {
         let mut parts = word.split('/').map(|part| (part != "*").then(|| part.to_owned()));
         let pattern = CallPattern {
@@ -73,18 +73,18 @@ impl CallPattern {
             operation: parts.next().flatten(),
             sub: parts.next().flatten(),
         };
-        let is_odd = |part: &Option<String>| part.as_deref().is_some_and(str::is_empty);
+        let is_invalid = |part: &Option<String>| part.as_deref().is_some_and(str::is_empty);
         if parts.next().is_some()
-            || [&pattern.driver, &pattern.operation, &pattern.sub].into_iter().any(is_odd)
+            || [&pattern.driver, &pattern.operation, &pattern.sub].into_iter().any(is_invalid)
         {
             return Err(format!(
-                "`{word}` is no call: write driver/operation/sub-operation, as in qemu/prepare/begin"
+                "`{word}` is not a call: write driver/operation/sub-operation, as in qemu/prepare/begin"
             ));
         }
         let driver = pattern.driver.as_ref();
         if let Some(driver) = driver.filter(|driver| Driver::from_name(driver).is_none()) {
             let hint = suggestion(driver, Driver::ALL.map(Driver::name));
-            return Err(format!("`{driver}` in `{word}` is no driver{hint}"));
+            return Err(format!("`{driver}` in `{word}` is not a driver{hint}"));
         }
         Ok(pattern)
     }
@@ -130,9 +130,9 @@ mod tests {
         }
         for (word, hint) in [
             ("qmeu/prepare", "did you mean `qemu`"),
-            ("qemu//begin", "no call"),
-            ("a/b/c/d", "no call"),
-            ("", "no call"),
+            ("qemu//begin", "not a call"),
+            ("a/b/c/d", "not a call"),
+            ("", "not a call"),
         ] {
             assert!(CallPattern::parse(word).unwrap_err().contains(hint), "{word}");
         }

@@ -1,4 +1,4 @@
-//! The kinds of value that configuration files hold.
+//! The types of values in configuration files.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,42 +8,42 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::glob;
 
-/// A limit in time: `30s`, `2m`, `1h 30m`, or a number of seconds; `0` is none.
+/// A time limit: `30s`, `2m`, `1h 30m`, or a number of seconds; `0` is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limit(pub Option<Duration>);
+pub(crate) struct OptionalTimeout(pub Option<Duration>);
 
-impl<'de> Deserialize<'de> for Limit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Limit, D::Error> {
-        deserializer.deserialize_any(LimitVisitor { is_firm: false }).map(Limit)
+impl<'de> Deserialize<'de> for OptionalTimeout {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OptionalTimeout, D::Error> {
+        deserializer.deserialize_any(TimeoutVisitor { is_required: false }).map(OptionalTimeout)
     }
 }
 
-/// The longest limit.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// The longest time limit.
+const MAX_TIMEOUT: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// Reads a duration; a firm one can't be none.
-struct LimitVisitor {
-    is_firm: bool,
+/// Reads a time limit; a required one can't be none.
+struct TimeoutVisitor {
+    is_required: bool,
 }
 
-impl LimitVisitor {
+impl TimeoutVisitor {
     fn checked<E: de::Error>(self, duration: Duration) -> Result<Option<Duration>, E> {
-        if duration > LONGEST {
-            return Err(E::custom("longer than a year is no limit"));
+        if duration > MAX_TIMEOUT {
+            return Err(E::custom("a limit can't be longer than a year"));
         }
         let limit = (!duration.is_zero()).then_some(duration);
-        if limit.is_none() && self.is_firm {
+        if limit.is_none() && self.is_required {
             return Err(E::custom("a call always has a limit: libvirt itself has none, and waits"));
         }
         Ok(limit)
     }
 }
 
-impl Visitor<'_> for LimitVisitor {
+impl Visitor<'_> for TimeoutVisitor {
     type Value = Option<Duration>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let none = if self.is_firm { "" } else { " (0 for none)" };
+        let none = if self.is_required { "" } else { " (0 for none)" };
         write!(f, "a duration such as 30s, 2m or 1h 30m{none}")
     }
 
@@ -71,29 +71,29 @@ impl Visitor<'_> for LimitVisitor {
 /// Reads a duration as people write it; a bare number is seconds.
 ///
 /// # Errors
-/// A sentence that names the text and shows what would do.
+/// A message that names the text and shows the right form.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let bare = text.trim();
     if let Ok(seconds) = bare.parse::<u64>() {
         return Ok(Duration::from_secs(seconds));
     }
     humantime::parse_duration(bare)
-        .map_err(|error| format!("`{text}` is no duration ({error}); write 30s, 2m or 1h 30m"))
+        .map_err(|error| format!("`{text}` is not a duration ({error}); write 30s, 2m or 1h 30m"))
 }
 
-/// A limit that there has to be.
+/// A time limit that can't be switched off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FirmLimit(pub Duration);
+pub(crate) struct RequiredTimeout(pub Duration);
 
-impl<'de> Deserialize<'de> for FirmLimit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FirmLimit, D::Error> {
-        let limit = deserializer.deserialize_any(LimitVisitor { is_firm: true })?;
-        Ok(FirmLimit(limit.unwrap_or_default()))
+impl<'de> Deserialize<'de> for RequiredTimeout {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RequiredTimeout, D::Error> {
+        let limit = deserializer.deserialize_any(TimeoutVisitor { is_required: true })?;
+        Ok(RequiredTimeout(limit.unwrap_or_default()))
     }
 }
 
-/// A number of bytes, as written for people: `512 MiB`, `10G`, `4096`. K, M and G are powers of
-/// 1024, as systemd has them.
+/// A number of bytes as people write it: `512 MiB`, `10G`, `4096`. K, M and G are powers of 1024, as in
+/// systemd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size(pub u64);
 
@@ -101,13 +101,13 @@ impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
         let Scalar(text) = Scalar::deserialize(deserializer)?;
         let size = parse_size(&text).ok_or_else(|| {
-            de::Error::custom(format!("`{text}` is no size: write 512 MiB, 1 GiB or bytes"))
+            de::Error::custom(format!("`{text}` is not a size: write 512 MiB, 1 GiB or bytes"))
         })?;
         Ok(Size(size))
     }
 }
 
-/// How old something may become; `0` is any age. A number alone is refused: seconds are hardly meant.
+/// A maximum age; `0` is any age. A number without a unit is an error: seconds are unlikely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Age(pub Option<Duration>);
 
@@ -124,17 +124,17 @@ impl<'de> Deserialize<'de> for Age {
     }
 }
 
-/// A number of bytes that may be left out.
+/// Reads a number of bytes that may be left out.
 ///
 /// # Errors
-/// It is no size.
+/// It is not a size.
 pub(crate) fn optional_size<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<u64>, D::Error> {
     Size::deserialize(deserializer).map(|size| Some(size.0))
 }
 
-/// As [`Size`]; `None` where it is none.
+/// Reads a [`Size`]; `None` where it is not one.
 pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -150,7 +150,7 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// Environment variables: names that a shell could use, values as written.
+/// Environment variables: names that are valid in a shell, values as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Variables(pub BTreeMap<String, String>);
 
@@ -169,12 +169,12 @@ impl<'de> Deserialize<'de> for Variables {
                 while let Some(name) = map.next_key::<String>()? {
                     if !is_variable_name(&name) {
                         return Err(de::Error::custom(format!(
-                            "`{name}` is no variable's name: letters, digits and _ only, no digit first"
+                            "`{name}` is not a variable name: letters, digits and _ only, no digit first"
                         )));
                     }
                     if is_own_variable(name.as_bytes()) {
                         return Err(de::Error::custom(format!(
-                            "`{name}` is hookmux's own: every hook is given it, or must do without"
+                            "`{name}` is hookmux's own: it can't be set here"
                         )));
                     }
                     let Scalar(value) = map.next_value()?;
@@ -197,22 +197,22 @@ impl<'de> Deserialize<'de> for Variables {
     }
 }
 
-/// How all of hookmux's own variables begin.
+/// The prefix of hookmux's own variables.
 pub(crate) const OWN_PREFIX: &[u8] = b"HOOKMUX_";
 
-/// Whether a variable is hookmux's to set: `HOOKMUX_*`, and vdsm's `_hook_*` and `vmId`.
+/// Tells whether only hookmux sets a variable: `HOOKMUX_*`, and vdsm's `_hook_*` and `vmId`.
 pub(crate) fn is_own_variable(name: &[u8]) -> bool {
     name == b"vmId" || name.starts_with(OWN_PREFIX) || name.starts_with(b"_hook_")
 }
 
-/// Whether a word can be a shell's variable.
+/// Tells whether a word is a valid variable name in a shell.
 pub fn is_variable_name(word: &str) -> bool {
     !word.is_empty()
         && !word.starts_with(|first: char| first.is_ascii_digit())
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// A string, or what people write without quotes and mean as one.
+/// A string, or a value that people write without quotes and mean as a string.
 struct Scalar(String);
 
 impl<'de> Deserialize<'de> for Scalar {
@@ -221,7 +221,7 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-/// Reads a string; a number or a truth value without quotes is taken as written.
+/// Reads a string; a number or a boolean without quotes is taken as written.
 ///
 /// # Errors
 /// It is neither.
@@ -253,7 +253,7 @@ pub(crate) fn scalar<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Strin
     deserializer.deserialize_any(ScalarVisitor)
 }
 
-/// The same where it may be left out.
+/// Reads a string that may be left out.
 ///
 /// # Errors
 /// As [`scalar`].
@@ -263,7 +263,7 @@ pub(crate) fn optional_scalar<'de, D: Deserializer<'de>>(
     scalar(deserializer).map(Some)
 }
 
-/// Strings, where one may stand without a list.
+/// A list of strings; a single one may be written without a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OneOrMany(pub Vec<String>);
 
@@ -305,17 +305,17 @@ impl<'de> Deserialize<'de> for OneOrMany {
     }
 }
 
-/// Shell patterns (`*`, `?`), any of which may match; one that begins with `!` must not.
+/// Shell patterns (`*`, `?`). One of them must match; none that begins with `!` may match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patterns(pub Vec<String>);
 
 impl Patterns {
-    /// Whether a value is meant.
+    /// Tells whether a value matches.
     pub fn match_value(&self, value: &str) -> bool {
         self.match_any(std::iter::once(value))
     }
 
-    /// Whether any of several values is meant, and none excluded.
+    /// Tells whether one of several values matches and none is excluded.
     pub fn match_any<'a>(&self, values: impl Iterator<Item = &'a str> + Clone) -> bool {
         let has = |pattern: &str| values.clone().any(|value| glob::matches(pattern, value));
         let is_excluded = self.0.iter().filter_map(|pattern| pattern.strip_prefix('!')).any(has);

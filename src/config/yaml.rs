@@ -1,9 +1,8 @@
-//! The one door to the YAML library: no other file names its crate.
+//! The only file that uses the YAML library: no other file names its crate.
 //!
-//! What the library says of a mistake is written for the author of a parser, and it can't be told in
-//! another way: serde's traits carry words only. So the English of both is taken apart in [`mistake`],
-//! and nowhere else, with a test there for each sentence. Another library needs another door and
-//! those sentences, and no more.
+//! The library's error messages are written for programmers, and serde's traits carry nothing but
+//! messages. So [`mistake`] parses the English sentences of both, and nothing else does; it has a test
+//! for each sentence. To change the library, only this file and these sentences have to change.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +12,7 @@ mod mistake;
 mod places;
 
 pub(crate) use mistake::Mistake;
-pub(crate) use places::Place;
+pub(crate) use places::TextPosition;
 pub(crate) use serde_yaml::Value;
 
 /// Reads a value. An empty text is a null.
@@ -21,41 +20,41 @@ pub(crate) use serde_yaml::Value;
 /// # Errors
 /// What is wrong, and where.
 pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
-    let text = without_mark(text);
-    limits::check(text).map_err(|excess| Mistake::of_excess(text, excess))?;
+    let text = without_bom(text);
+    limits::check(text).map_err(|excess| Mistake::of_limit(text, excess))?;
     serde_yaml::from_str(text).map_err(|error| {
         let place = error.location().map(|at| (at.line(), at.column()));
         Mistake::of(text, &error.to_string(), place)
     })
 }
 
-/// Takes a value that was read for another kind of value; `None` where it is none of that kind.
+/// Converts a value to another type; `None` where it doesn't fit.
 pub(crate) fn value<T: DeserializeOwned>(value: Value) -> Option<T> {
     serde_yaml::from_value(value).ok()
 }
 
-/// A text without an editor's mark of UTF-8, which would begin another document.
-pub(crate) fn without_mark(text: &str) -> &str {
+/// Removes a byte order mark, which would begin another document.
+pub(crate) fn without_bom(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Writes a value.
 ///
 /// # Errors
-/// In words: there is no way to write it.
+/// Why it can't be written.
 pub(crate) fn write(value: &impl Serialize) -> Result<String, String> {
     serde_yaml::to_string(value).map_err(|error| error.to_string())
 }
 
-/// Where a key first stands in a text.
-pub(crate) fn place_of_key(text: &str, key: &str) -> Option<Place> {
+/// Returns the first position of a key in a text.
+pub(crate) fn place_of_key(text: &str, key: &str) -> Option<TextPosition> {
     places::nth_key(text, key, 1)
 }
 
-/// Reads a text as the library itself does, and gives its own words of a mistake.
+/// Reads a text as the library itself does, and returns the library's own error message.
 ///
 /// # Errors
-/// The library's words.
+/// The library's message.
 #[cfg(test)]
 pub(crate) fn unchecked<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_yaml::from_str(text).map_err(|error| error.to_string())

@@ -12,7 +12,7 @@ use super::file::{
     self, CreatedDirectory, DocumentPlace, FILE_NAME, FileStamp, make_private, read_back,
     read_memory,
 };
-use crate::hook::{Hook, Source};
+use crate::hook::{Hook, HookSource};
 use crate::libvirt::document::{self, DocumentIdentity, MAX_DOCUMENT_BYTES};
 use crate::machine::files;
 use crate::process::capture::Capture;
@@ -29,7 +29,7 @@ pub enum Change {
 
 /// The part of the document that a hook works on: all of it, or one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Scope {
+struct HookScope {
     event: Option<Cow<'static, str>>,
     device: Option<usize>,
 }
@@ -43,7 +43,7 @@ pub struct Exchange {
     operation: String,
     /// As the hooks so far changed it, on a filter call.
     current: Option<Vec<u8>>,
-    scope: Option<Scope>,
+    scope: Option<HookScope>,
     /// The content that the file must have for the next hook of the scope.
     content: Vec<u8>,
     place: DocumentPlace,
@@ -72,7 +72,7 @@ pub struct DocumentFile {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     current: Option<Vec<u8>>,
-    scope: Option<Scope>,
+    scope: Option<HookScope>,
     content: Vec<u8>,
 }
 
@@ -175,7 +175,7 @@ impl Exchange {
 
     /// Begins a scope, if it is a new one. Returns `false` where there is no document.
     fn enter(&mut self, event: Option<&Cow<'static, str>>, device: Option<(usize, &[u8])>) -> bool {
-        let scope = Scope { event: event.cloned(), device: device.map(|(index, _)| index) };
+        let scope = HookScope { event: event.cloned(), device: device.map(|(index, _)| index) };
         if self.scope.as_ref() == Some(&scope) {
             return true;
         }
@@ -312,7 +312,7 @@ impl Exchange {
         if !succeeded {
             return ignored("the document as a failed hook left it is not used");
         }
-        if hook.source == Source::Vdsm {
+        if hook.source == HookSource::Vdsm {
             return ignored(
                 "it changed the document; edits of vdsm's hooks are ignored here, as vdsm does",
             );
@@ -448,7 +448,7 @@ mod tests {
 
     const DOCUMENT: &str = "<domain><name>g</name><uuid>u</uuid></domain>\n";
 
-    fn hook(source: Source) -> Hook {
+    fn hook(source: HookSource) -> Hook {
         Hook { source, ..Hook::for_tests("e/h") }
     }
 
@@ -477,12 +477,15 @@ mod tests {
         let mut bench = Bench::new(true);
         let path = bench.file();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        assert_eq!(bench.exchange.take_back(&hook(Source::EventDirectory), true), Ok(Change::None));
+        assert_eq!(
+            bench.exchange.take_back(&hook(HookSource::EventDirectory), true),
+            Ok(Change::None)
+        );
         assert_eq!(bench.exchange.result(), None);
         let first = DOCUMENT.replace("</domain>", "<a/></domain>");
         fs::write(&path, &first).unwrap();
         assert_eq!(
-            bench.exchange.take_back(&hook(Source::EventDirectory), true),
+            bench.exchange.take_back(&hook(HookSource::EventDirectory), true),
             Ok(Change::Taken)
         );
         assert_eq!(fs::read_to_string(bench.file()).unwrap(), first);
@@ -491,7 +494,7 @@ mod tests {
         fs::write(path.with_extension("new"), &second).unwrap();
         fs::rename(path.with_extension("new"), &path).unwrap();
         assert_eq!(
-            bench.exchange.take_back(&hook(Source::EventDirectory), true),
+            bench.exchange.take_back(&hook(HookSource::EventDirectory), true),
             Ok(Change::Taken)
         );
         assert_eq!(bench.exchange.result(), Some(second.as_bytes()));
@@ -516,7 +519,8 @@ mod tests {
             let mut bench = Bench::new(true);
             let path = bench.file();
             fs::write(&path, made).unwrap();
-            let error = bench.exchange.take_back(&hook(Source::EventDirectory), true).unwrap_err();
+            let error =
+                bench.exchange.take_back(&hook(HookSource::EventDirectory), true).unwrap_err();
             assert!(error.contains(word), "{made}: {error}");
             assert_eq!(fs::read_to_string(bench.file()).unwrap(), DOCUMENT);
             assert_eq!(bench.exchange.result(), None);
@@ -544,7 +548,7 @@ mod tests {
         for damage in damages {
             let mut bench = Bench::new(true);
             damage(&bench.file());
-            assert!(bench.exchange.take_back(&hook(Source::EventDirectory), true).is_err());
+            assert!(bench.exchange.take_back(&hook(HookSource::EventDirectory), true).is_err());
             assert_eq!(fs::read_to_string(bench.file()).unwrap(), DOCUMENT);
         }
     }
@@ -554,7 +558,7 @@ mod tests {
         let edited = DOCUMENT.replace("</domain>", "<a/></domain>");
         let mut bench = Bench::new(false);
         fs::write(bench.file(), &edited).unwrap();
-        let change = bench.exchange.take_back(&hook(Source::EventDirectory), true).unwrap();
+        let change = bench.exchange.take_back(&hook(HookSource::EventDirectory), true).unwrap();
         assert!(matches!(change, Change::Ignored(why) if why.contains("no XML from migrate")));
         // the hooks of the event see it, as vdsm's do; the next event begins anew
         assert_eq!(fs::read_to_string(bench.file()).unwrap(), edited);
@@ -564,13 +568,13 @@ mod tests {
         let mut bench = Bench::new(true);
         fs::write(bench.file(), &edited).unwrap();
         assert!(matches!(
-            bench.exchange.take_back(&hook(Source::Vdsm), true),
+            bench.exchange.take_back(&hook(HookSource::Vdsm), true),
             Ok(Change::Ignored(_))
         ));
         assert_eq!(fs::read_to_string(bench.file()).unwrap(), DOCUMENT);
         fs::write(bench.file(), &edited).unwrap();
         assert!(matches!(
-            bench.exchange.take_back(&hook(Source::EventDirectory), false),
+            bench.exchange.take_back(&hook(HookSource::EventDirectory), false),
             Ok(Change::Ignored(_))
         ));
         assert_eq!(bench.exchange.result(), None);
@@ -584,7 +588,7 @@ mod tests {
 
     #[test]
     fn a_stray_echo_is_no_document() {
-        let tree = hook(Source::Tree);
+        let tree = hook(HookSource::Tree);
         let mut bench = Bench::new(true);
         for output in
             ["", " \n", "starting up\n", "<not a document>", DOCUMENT, DOCUMENT.trim_end()]
@@ -622,7 +626,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "<hostdev/>");
         fs::write(&path, "<x").unwrap();
         assert!(matches!(
-            bench.exchange.take_back(&hook(Source::EventDirectory), true),
+            bench.exchange.take_back(&hook(HookSource::EventDirectory), true),
             Ok(Change::Ignored(_))
         ));
     }
@@ -637,7 +641,7 @@ mod tests {
         let path = exchange.file(Some(&"e".into()), None).unwrap().unwrap();
         let edited = DOCUMENT.replace("</domain>", "<a/></domain>");
         fs::write(&path, &edited).unwrap();
-        assert_eq!(exchange.take_back(&hook(Source::EventDirectory), true), Ok(Change::Taken));
+        assert_eq!(exchange.take_back(&hook(HookSource::EventDirectory), true), Ok(Change::Taken));
         assert_eq!(exchange.result(), Some(edited.as_bytes()));
     }
 }

@@ -1,13 +1,13 @@
-//! Every hook that a call could run, before anything is known but its arguments.
+//! Finds every hook that a call could run, from the call's arguments alone.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Hook, OnFailure, Source, Style, adopted, tree};
+use super::{Hook, HookSource, OnFailure, Style, adopted, tree};
 use crate::config::registration::{CallStyle, DIRECTORY, FailurePolicy, OwnTimeout};
 use crate::config::triggers::Triggers;
-use crate::config::{Registration, Scope, Settings};
+use crate::config::{HookScope, Registration, Settings};
 use crate::event::{self, Event};
 use crate::libvirt::{Call, Driver, Operation};
 use crate::registry::{Broken, cache};
@@ -15,37 +15,36 @@ use crate::search::EntryState;
 use crate::search::directory::{self, UnreadablePath};
 use crate::trust::Trust;
 
-/// A hook, and what its file says.
+/// A hook, and the state of its file.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub hook: Hook,
     pub state: EntryState,
 }
 
-/// Hooks that run at one moment of a call: an event's, or (without an event) what a call of
-/// libvirt's runs whatever it means.
+/// The hooks of one event of a call; without an event, the hooks that run at the call itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Moment {
+pub(crate) struct CandidateGroup {
     pub event: Option<Event>,
     pub candidates: Vec<Candidate>,
 }
 
-/// All moments of a call, in order.
+/// The groups of a call, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
-    pub moments: Vec<Moment>,
-    /// Directories that are there and can't be read: their hooks are unknown.
+    pub groups: Vec<CandidateGroup>,
+    /// Directories that exist and can't be read: their hooks are unknown.
     pub unreadable: Vec<UnreadablePath>,
-    /// Registrations that can't be read, and could have meant this call.
+    /// Registrations that can't be used, and may concern this call.
     pub broken: Vec<Broken>,
-    /// Whether only scripts that were libvirt's are looked for: the caller is a user's own daemon.
-    pub is_narrow: bool,
-    /// Why the per-guest tree is left alone, where it has scripts for this call.
+    /// Whether only scripts that libvirt itself would call are looked for: the caller is a user's daemon.
+    pub is_drop_ins_only: bool,
+    /// Why hookmux doesn't run the per-guest tree, if that has scripts for this call.
     pub tree_left_to: Option<String>,
 }
 
 impl Candidates {
-    /// Whether anything could run.
+    /// Tells whether nothing could run.
     pub(crate) fn is_empty(&self) -> bool {
         self.unreadable.is_empty()
             && self.broken.is_empty()
@@ -54,27 +53,33 @@ impl Candidates {
 
     fn add(&mut self, event: Option<Event>, candidates: Vec<Candidate>) {
         if !candidates.is_empty() {
-            self.moments.push(Moment { event, candidates });
+            self.groups.push(CandidateGroup { event, candidates });
         }
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Candidate> {
-        self.moments.iter().flat_map(|moment| &moment.candidates)
+        self.groups.iter().flat_map(|group| &group.candidates)
     }
 }
 
-/// Looks for the hooks of a call. `beside` is whether hookmux was called from `<driver>.d/`.
-pub(crate) fn find(call: &Call, settings: &Settings, trust: &Trust, beside: bool) -> Candidates {
+/// Looks for the hooks of a call. `is_below_driver_d` tells whether hookmux was called from
+/// `<driver>.d/`.
+pub(crate) fn find(
+    call: &Call,
+    settings: &Settings,
+    trust: &Trust,
+    is_below_driver_d: bool,
+) -> Candidates {
     let mut found = Candidates::default();
-    match Scope::of(settings, trust.user()) {
-        Scope::All => add_hooks(&mut found, call, settings, trust),
-        Scope::DropIns => found.is_narrow = true,
+    match HookScope::of(settings, trust.user()) {
+        HookScope::All => add_hooks(&mut found, call, settings, trust),
+        HookScope::DropIns => found.is_drop_ins_only = true,
     }
-    add_drop_ins(&mut found, call, settings, beside);
+    add_drop_ins(&mut found, call, settings, is_below_driver_d);
     found
 }
 
-/// Hooks of events and of calls.
+/// Adds the hooks of events and of calls.
 fn add_hooks(found: &mut Candidates, call: &Call, settings: &Settings, trust: &Trust) {
     let events = event::candidates(call);
     let wants = |triggers: &Triggers| {
@@ -83,8 +88,10 @@ fn add_hooks(found: &mut Candidates, call: &Call, settings: &Settings, trust: &T
     let registry = cache::load(settings, trust, &wants);
     found.unreadable.extend(registry.unreadable);
     found.broken = registry.broken;
-    // what stands in for one is told whatever the broken one would mean
-    found.broken.retain(|broken| broken.has_stand_in || broken.diagnostic.meaning().concerns(call));
+    // the use of a last good form is reported whatever calls the broken one may concern
+    found
+        .broken
+        .retain(|broken| broken.has_last_good || broken.diagnostic.recovered().concerns(call));
     let registered: Vec<Arc<Registration>> =
         registry.registrations.into_iter().map(Arc::new).collect();
     for event in events {
@@ -109,15 +116,15 @@ fn add_hooks(found: &mut Candidates, call: &Call, settings: &Settings, trust: &T
     found.add(None, of_call);
 }
 
-/// Scripts that were libvirt's.
-fn add_drop_ins(found: &mut Candidates, call: &Call, settings: &Settings, beside: bool) {
+/// Adds the scripts that libvirt itself would call.
+fn add_drop_ins(found: &mut Candidates, call: &Call, settings: &Settings, is_below_driver_d: bool) {
     match adopted_script(call, settings) {
         Ok(candidate) => found.add(None, candidate.into_iter().collect()),
         Err(unreadable) => found.unreadable.push(unreadable),
     }
     match tree_scripts(call, settings) {
         Ok(candidates) if candidates.is_empty() => {}
-        Ok(candidates) => match tree_owner(call.driver, settings, beside) {
+        Ok(candidates) => match tree_owner(call.driver, settings, is_below_driver_d) {
             Some(owner) => found.tree_left_to = Some(owner),
             None => found.add(None, candidates),
         },
@@ -125,12 +132,12 @@ fn add_drop_ins(found: &mut Candidates, call: &Call, settings: &Settings, beside
     }
 }
 
-/// By weight, then byte order of the name; the sort keeps what is equal in the order of the roots.
+/// Sorts by weight, then by name in byte order; equal ones stay in the order of the roots.
 pub(crate) fn in_order(candidates: &mut [Candidate]) {
     candidates.sort_by(|a, b| (a.hook.weight, &a.hook.name).cmp(&(b.hook.weight, &b.hook.name)));
 }
 
-/// A registered hook at one of its places: an event, or `hooks.d` where it runs at calls.
+/// Makes a registered hook for an event, or for `hooks.d` where it runs at calls.
 pub(crate) fn registered_hook(
     registration: &Arc<Registration>,
     place: &str,
@@ -146,7 +153,7 @@ pub(crate) fn registered_hook(
         label: format!("{place}/{}", registration.name),
         name: registration.name.clone().into(),
         path,
-        source: Source::Registered,
+        source: HookSource::Registered,
         style: match registration.style {
             CallStyle::Vdsm => Style::Vdsm,
             CallStyle::Libvirt => Style::Libvirt,
@@ -170,10 +177,10 @@ pub(crate) fn registered_hook(
     Candidate { hook, state }
 }
 
-/// The hooks of one event directory over all roots, in the order in which they run.
+/// Returns the hooks of one event directory over all roots, in the order in which they run.
 ///
 /// # Errors
-/// A directory is there and can't be read.
+/// A directory exists and can't be read.
 pub(crate) fn event_hooks(
     event: &str,
     settings: &Settings,
@@ -189,11 +196,11 @@ pub(crate) fn event_hooks(
                 label: format!("{event}/{}", entry.name.to_string_lossy()),
                 name: entry.name,
                 path: entry.path,
-                source: if is_vdsm { Source::Vdsm } else { Source::EventDirectory },
+                source: if is_vdsm { HookSource::Vdsm } else { HookSource::EventDirectory },
                 style: Style::Vdsm,
                 on_failure: OnFailure::Fail,
                 kill: false,
-                // vdsm itself ignores what they write where libvirt would take it
+                // vdsm itself ignores the documents of its hooks where libvirt would take one
                 filter: !is_vdsm,
                 timeout: settings.timeout,
                 kill_leftovers: settings.kill_leftovers,
@@ -205,13 +212,13 @@ pub(crate) fn event_hooks(
         .collect())
 }
 
-/// Where vdsm's packages put hooks.
+/// The directory where vdsm's packages install hooks.
 pub(crate) const VDSM_ROOT: &str = "/usr/libexec/vdsm/hooks";
 
-/// The scripts of the per-guest tree at a call's place in it, whoever runs them.
+/// Returns the scripts of the per-guest tree for a call, whoever runs them.
 ///
 /// # Errors
-/// A directory is there and can't be read, or a script can't be looked at.
+/// A directory exists and can't be read, or a script can't be examined.
 pub(crate) fn tree_scripts(
     call: &Call,
     settings: &Settings,
@@ -226,7 +233,7 @@ pub(crate) fn tree_scripts(
                 label: relative.to_string_lossy().into_owned(),
                 name: path.file_name().unwrap_or_default().to_owned(),
                 path: path.clone(),
-                source: Source::Tree,
+                source: HookSource::Tree,
                 style: Style::Libvirt,
                 on_failure: OnFailure::Stop,
                 kill: matches!(call.operation(), Operation::Started | Operation::NetworkStarted),
@@ -241,10 +248,10 @@ pub(crate) fn tree_scripts(
         .collect())
 }
 
-/// The script that was libvirt's own before hookmux came.
+/// Returns the script that libvirt called before hookmux was installed.
 ///
 /// # Errors
-/// It may be there, and can't be looked at.
+/// It may exist, and can't be examined.
 pub(crate) fn adopted_script(
     call: &Call,
     settings: &Settings,
@@ -261,10 +268,11 @@ pub(crate) fn adopted_script(
         label: name.to_string_lossy().into_owned(),
         name,
         path,
-        source: Source::Adopted,
+        source: HookSource::Adopted,
         style: Style::Libvirt,
         on_failure: OnFailure::Fail,
-        // libvirt's own meaning of a failure, except that no guest dies of a daemon's restart
+        // a failure has the same effect as without hookmux, except that no guest is killed when a daemon
+        // restarts
         kill: matches!(
             call.operation(),
             Operation::Started | Operation::NetworkStarted | Operation::NetworkUpdated
@@ -278,16 +286,20 @@ pub(crate) fn adopted_script(
     Ok(Some(Candidate { hook, state }))
 }
 
-/// Who else runs the per-guest tree: no script may run twice.
-pub(crate) fn tree_owner(driver: Driver, settings: &Settings, beside: bool) -> Option<String> {
+/// Returns the script that runs the per-guest tree itself: no script may run twice.
+pub(crate) fn tree_owner(
+    driver: Driver,
+    settings: &Settings,
+    is_below_driver_d: bool,
+) -> Option<String> {
     let mut scripts = vec![adopted::place(&settings.hooks_dir, driver)];
-    if beside {
+    if is_below_driver_d {
         scripts.push(settings.hooks_dir.join(driver.name()));
     }
     let word = settings.tree.mention(&settings.hooks_dir, driver);
     scripts
         .into_iter()
         .filter(|script| directory::state(script) == EntryState::Active)
-        .find(|script| adopted::serves_tree(script, &word))
+        .find(|script| adopted::runs_tree(script, &word))
         .map(|script| format!("left to {}, which mentions {word}", script.display()))
 }

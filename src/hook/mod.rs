@@ -1,4 +1,4 @@
-//! Hooks: one thing to run at an event, and how it is called.
+//! Hooks: a program to run at an event, and how it is called.
 
 pub(crate) mod adopted;
 pub(crate) mod candidates;
@@ -15,9 +15,9 @@ use crate::trust::{Refusal, Trust};
 /// How a hook is called: what its arguments, its standard input and its document are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// vdsm's: no arguments, the document in a file that may be edited.
+    /// vdsm's style: no arguments, the document in a file that the hook may edit.
     Vdsm,
-    /// libvirt's: its four arguments, the document on standard input, a new one on standard output.
+    /// libvirt's style: its four arguments, the document on standard input, a new one on standard output.
     Libvirt,
 }
 
@@ -37,69 +37,69 @@ pub enum OnFailure {
     Fail,
     /// Any failure stops the call.
     Stop,
-    /// A failure is told, and changes nothing.
+    /// A failure is reported, and changes nothing.
     Warn,
 }
 
 /// Where a hook was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum HookSource {
     /// An event directory of hookmux's roots.
     EventDirectory,
     /// An event directory of vdsm's tree.
     Vdsm,
     /// The per-guest tree `<driver>.d/GUEST/OPERATION/SUB`, or as `tree` in the settings has it.
     Tree,
-    /// A script that was libvirt's only one before hookmux came.
+    /// The script that libvirt called before hookmux was installed.
     Adopted,
     /// A file in `hooks.d`.
     Registered,
 }
 
-impl Source {
+impl HookSource {
     pub const fn name(self) -> &'static str {
         match self {
-            Source::EventDirectory => "event directory",
-            Source::Vdsm => "vdsm",
-            Source::Tree => "per-guest tree",
-            Source::Adopted => "adopted",
-            Source::Registered => "registered",
+            HookSource::EventDirectory => "event directory",
+            HookSource::Vdsm => "vdsm",
+            HookSource::Tree => "per-guest tree",
+            HookSource::Adopted => "adopted",
+            HookSource::Registered => "registered",
         }
     }
 
-    /// Whether it ran before hookmux came: then it finds what libvirt gives, and nothing else but
-    /// `HOOKMUX_*`.
+    /// Tells whether such hooks ran without hookmux: they get what libvirt gives, and only `HOOKMUX_*`
+    /// in addition.
     pub const fn is_drop_in(self) -> bool {
-        matches!(self, Source::Tree | Source::Adopted)
+        matches!(self, HookSource::Tree | HookSource::Adopted)
     }
 }
 
-/// One thing to run.
+/// A program to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
-    /// What people call it: `before_vm_start/10-hugepages`, `qemu.d/win10/prepare/begin/10-gpu`.
+    /// Its name in messages: `before_vm_start/10-hugepages`, `qemu.d/win10/prepare/begin/10-gpu`.
     pub label: String,
     pub name: OsString,
-    /// What is executed, by this path.
+    /// The path that is executed.
     pub path: PathBuf,
-    pub source: Source,
+    pub source: HookSource,
     pub style: Style,
     pub on_failure: OnFailure,
-    /// Whether libvirt is told of a failure that makes it kill what runs.
+    /// Whether a failure is reported to libvirt even where libvirt then kills the guest.
     pub kill: bool,
     /// Whether it may change the document.
     pub filter: bool,
-    /// Its own limit; `None` is without one, but for the call's total.
+    /// Its own time limit; `None` is no limit except the call's total.
     pub timeout: Option<Duration>,
     pub kill_leftovers: bool,
-    /// Its turn at an event: lower first, then by name. Scripts in directories have 0.
+    /// Its order at an event: lower first, then by name. Scripts in directories have 0.
     pub weight: i64,
-    /// Of a registered hook: all that its file says.
+    /// The registration of a registered hook.
     pub registration: Option<Arc<Registration>>,
 }
 
 impl Hook {
-    /// All programs that it consists of: itself, and what a registration runs before and after it.
+    /// Returns all its programs: itself, and the ones that a registration runs before and after it.
     pub fn programs(&self) -> impl Iterator<Item = &Path> {
         let registration = self.registration.as_deref();
         let beside = registration
@@ -109,12 +109,12 @@ impl Hook {
         std::iter::once(self.path.as_path()).chain(beside)
     }
 
-    /// The first of its programs that others could change, and how.
+    /// Returns the first of its programs that others could change, and how.
     pub fn refusal(&self, trust: &mut Trust) -> Option<(&Path, Refusal)> {
         self.programs().find_map(|path| Some((path, trust.file(path).err()?)))
     }
 
-    /// The registration, of a registered hook that runs after libvirt has been answered.
+    /// Returns the registration if the hook runs after libvirt has its answer.
     pub fn detached(&self) -> Option<&Arc<Registration>> {
         self.registration.as_ref().filter(|registration| registration.mode == Mode::Detached)
     }
@@ -129,7 +129,7 @@ impl Hook {
             label: label.to_owned(),
             name: name.into(),
             path: label.into(),
-            source: Source::EventDirectory,
+            source: HookSource::EventDirectory,
             style: Style::Vdsm,
             on_failure: OnFailure::Fail,
             kill: false,

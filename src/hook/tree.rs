@@ -1,8 +1,8 @@
 //! The per-guest tree of the VFIO community's helper: `<driver>.d/GUEST/OPERATION/SUB`, a file or
-//! a directory of files. `tree` in the settings has it under another name.
+//! a directory of files. `tree` in the settings can give it another name.
 //!
-//! The helper runs what `find -L -maxdepth 1 -type f -executable` prints, whatever it is called,
-//! and a file in the directory's place alone. So does hookmux, in byte order.
+//! The helper runs what `find -L -maxdepth 1 -type f -executable` prints, with any name; a file in place
+//! of the directory is run alone. hookmux does the same, in byte order.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +13,7 @@ use crate::libvirt::{Call, Driver};
 use crate::search::EntryState;
 use crate::search::directory::{self, UnreadablePath};
 
-/// Where a call's scripts would lie; `None` where it can have none. The guest's name is one
+/// Returns where a call's scripts would lie; `None` where it can have none. The guest's name is one path
 /// component, compared as a whole.
 pub fn place(settings: &Settings, call: &Call) -> Option<PathBuf> {
     if call.driver == Driver::Daemon {
@@ -35,13 +35,13 @@ fn component(name: &OsStr) -> Option<&OsStr> {
     is_one.then_some(name)
 }
 
-/// The scripts at a place, in byte order, and what each file says.
+/// Returns the scripts at a place, in byte order, with the state of each file.
 ///
 /// # Errors
 /// The directory is there and can't be read.
 pub(crate) fn scripts(place: &Path) -> Result<Vec<(PathBuf, EntryState)>, UnreadablePath> {
     let Some(mut names) = directory::names(place)? else {
-        // a file in the directory's place; where there is nothing, nothing is reported
+        // a file in place of the directory; a missing one isn't reported
         return Ok(match directory::try_state(place)? {
             EntryState::Skipped(_) | EntryState::Dangling => Vec::new(),
             state => vec![(place.to_path_buf(), state)],

@@ -13,7 +13,7 @@ use crate::event::Origin;
 use crate::libvirt::Driver;
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{boot, clock, files};
-use crate::process::exit_status::OWN_TROUBLE;
+use crate::process::exit_status::OWN_ERROR;
 use crate::state::{Dir, DirRefusal};
 
 mod stored;
@@ -38,7 +38,7 @@ pub struct HeldFailure {
 impl Default for HeldFailure {
     fn default() -> HeldFailure {
         let words = "hookmux: the restore before this call has failed\n".to_owned();
-        HeldFailure { status: OWN_TROUBLE, words }
+        HeldFailure { status: OWN_ERROR, words }
     }
 }
 
@@ -93,7 +93,7 @@ impl Remembered {
     fn in_doubt(words: String) -> Remembered {
         Remembered {
             origin: Origin::Unknown,
-            held: Some(HeldFailure { status: OWN_TROUBLE, words: format!("hookmux: {words}\n") }),
+            held: Some(HeldFailure { status: OWN_ERROR, words: format!("hookmux: {words}\n") }),
             is_in_doubt: true,
             error: Some(words),
         }
@@ -241,7 +241,7 @@ impl Guest {
         let mut remembered = pending.map_or(Remembered::of(Origin::Fresh), |pending| {
             let held = pending.held.map(|held| match held.status {
                 // a held status of success can only be wrong
-                0 => HeldFailure { status: OWN_TROUBLE, ..held },
+                0 => HeldFailure { status: OWN_ERROR, ..held },
                 _ => held,
             });
             Remembered { held, ..Remembered::of(pending.origin) }
@@ -450,7 +450,7 @@ mod tests {
                 // also a second time, and whatever else happens
                 let remembered = guest.take_pending();
                 let held = remembered.held.unwrap();
-                assert!(remembered.is_in_doubt && held.status == OWN_TROUBLE, "{text}");
+                assert!(remembered.is_in_doubt && held.status == OWN_ERROR, "{text}");
                 for word in [path.to_str().unwrap(), "can't be read: ", "rm /"] {
                     assert!(held.words.contains(word), "{text}: {}", held.words);
                 }
@@ -582,7 +582,7 @@ mod tests {
                     r#"{{"origin":"restore","since":{since},"held":{{"status":0,"words":"x"}}}}"#
                 ),
                 Origin::Restore,
-                Some(HeldFailure { status: OWN_TROUBLE, words: "x".into() }),
+                Some(HeldFailure { status: OWN_ERROR, words: "x".into() }),
             ),
         ] {
             fs::write(&path, &text).unwrap();
@@ -609,7 +609,7 @@ mod tests {
         ] {
             spoil(&path);
             let held = guest.peek_pending().held.unwrap();
-            assert_eq!(held.status, OWN_TROUBLE);
+            assert_eq!(held.status, OWN_ERROR);
             assert!(held.words.contains(why), "{}", held.words);
             fs::remove_file(&path).unwrap();
         }

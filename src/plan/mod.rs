@@ -9,11 +9,11 @@ use std::borrow::Cow;
 use crate::config::TrustPolicy;
 use crate::config::registration::StdinKind;
 use crate::event::Event;
-use crate::hook::candidates::{Candidate, Candidates, Moment};
+use crate::hook::candidates::{Candidate, CandidateGroup, Candidates};
 use crate::hook::{Hook, Style};
 use crate::libvirt::Class;
 use crate::occasion::Occasion;
-use crate::process::exit_status::{NOT_EXECUTABLE, OWN_TROUBLE};
+use crate::process::exit_status::{NOT_EXECUTABLE, OWN_ERROR};
 use crate::process::job::Part;
 use crate::trust::Trust;
 use condition::ConditionResult;
@@ -71,10 +71,10 @@ impl Step {
 
 /// Makes the plan.
 pub(crate) fn plan(candidates: &Candidates, occasion: &Occasion<'_>) -> Vec<Step> {
-    candidates.moments.iter().flat_map(|moment| moment_steps(moment, occasion)).collect()
+    candidates.groups.iter().flat_map(|moment| moment_steps(moment, occasion)).collect()
 }
 
-fn moment_steps(moment: &Moment, occasion: &Occasion<'_>) -> Vec<Step> {
+fn moment_steps(moment: &CandidateGroup, occasion: &Occasion<'_>) -> Vec<Step> {
     let event = moment.event.as_ref();
     let per_device = event.is_some_and(|event| event.per_device);
     let silent = event.and_then(|event| event.fires(occasion.origin, occasion.call.reason()).err());
@@ -130,7 +130,7 @@ fn decide(
     // hooks don't get the document at all
     let missing = not_read.filter(|_| occasion.facts.document.bytes().is_none());
     let fails = |what: &str, why: &str| Decision::Fails {
-        status: OWN_TROUBLE,
+        status: OWN_ERROR,
         why: format!("{what}, but {why}"),
         is_its_own: false,
     };
@@ -236,11 +236,11 @@ mod tests {
         for event in event::candidates(&call) {
             let both =
                 ["a", "b"].map(|name| active(&format!("{}/{name}", event.name), Style::Vdsm));
-            candidates.moments.push(Moment { event: Some(event), candidates: both.into() });
+            candidates.groups.push(CandidateGroup { event: Some(event), candidates: both.into() });
         }
         candidates
-            .moments
-            .push(Moment { event: None, candidates: vec![active("tree", Style::Libvirt)] });
+            .groups
+            .push(CandidateGroup { event: None, candidates: vec![active("tree", Style::Libvirt)] });
         let metadata = Metadata { devices: devices.to_vec(), ..Metadata::default() };
         let facts = DocumentFacts {
             document: document.clone(),

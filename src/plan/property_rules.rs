@@ -32,7 +32,7 @@ pub(crate) fn broken(occasion: &Occasion<'_>) -> Vec<String> {
     let all: Vec<_> = of_guest
         .chain(of_devices)
         .filter_map(|(device, property)| {
-            let allowed = rules.broken_rule(&property.name, &property.value)?;
+            let allowed = rules.violated_rule(&property.name, &property.value)?;
             Some((device, property, allowed))
         })
         .collect();

@@ -1,4 +1,4 @@
-//! Commands of our own that a call starts and doesn't wait for.
+//! Starts hookmux commands in the background: a call doesn't wait for them.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -14,8 +14,8 @@ use crate::machine::{own_binary, sys};
 
 const OWN_PROGRAM: &CStr = c"/proc/self/exe";
 
-/// The program that all drivers share, where this process runs a copy of it: the copy must not stay
-/// busy after the call, or nobody could write to it.
+/// Returns the program that all drivers share if this process runs a copy of it: the copy must not
+/// stay in use after the call, or it could not be written to.
 fn shared_program() -> Option<CString> {
     let own = fs::read_link("/proc/self/exe").ok()?;
     let shared = Path::new(program::PROGRAM_PATH);
@@ -47,7 +47,7 @@ pub(crate) fn start(hooks_dir: &Path, words: &[&CStr]) -> io::Result<()> {
         Some(program) => spawn(&program).or_else(|_| spawn(OWN_PROGRAM))?,
         None => spawn(OWN_PROGRAM)?,
     };
-    // no hook: it goes on after this call, however that ends
+    // it isn't a hook: it runs on after this call, however that ends
     sys::process_ended(pid);
     Ok(())
 }

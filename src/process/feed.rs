@@ -1,4 +1,4 @@
-//! A document for the standard input of a script that was libvirt's: in a pipe, as libvirt has it.
+//! Writes a document to the standard input of an adopted script: through a pipe, as libvirt does.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -6,43 +6,44 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-/// What a pipe holds from the beginning, in bytes.
-const USUAL_BYTES: usize = 64 * 1024;
+/// How many bytes a new pipe holds.
+const DEFAULT_PIPE_BYTES: usize = 64 * 1024;
 
-/// What didn't fit into the pipe, and is written while the script reads.
-pub struct Feed {
+/// The part of a document that didn't fit into the pipe; it is written while the script reads.
+pub struct StdinFeed {
     pipe: File,
     document: Vec<u8>,
     written: usize,
 }
 
-/// A pipe with a document in it, and what has to be written later: a pipe can't always be made as
-/// large as its document.
+/// Makes a pipe and writes a document to it. Returns its reading end, and what has to be written
+/// later: a pipe can't always be made as large as its document.
 ///
 /// # Errors
 /// As of `pipe2(2)`.
-pub(crate) fn pipe(document: &[u8]) -> io::Result<(OwnedFd, Option<Feed>)> {
+pub(crate) fn pipe(document: &[u8]) -> io::Result<(OwnedFd, Option<StdinFeed>)> {
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    if document.len() > USUAL_BYTES {
-        // over the limit of a user, or of the host: the rest is fed
+    if document.len() > DEFAULT_PIPE_BYTES {
+        // it fails over the limit of the user or of the host: the rest is written later
         let size = i32::try_from(document.len());
         let _ = size.map(|size| fcntl(&writer, FcntlArg::F_SETPIPE_SZ(size)));
     }
     let mut pipe = File::from(writer);
     let written = write(&mut pipe, document);
     let rest = written.and_then(|written| document.get(written..)).filter(|rest| !rest.is_empty());
-    let feed = rest.map(|rest| Feed { pipe, document: rest.to_vec(), written: 0 });
+    let feed = rest.map(|rest| StdinFeed { pipe, document: rest.to_vec(), written: 0 });
     Ok((reader, feed))
 }
 
-impl Feed {
+impl StdinFeed {
     pub fn pipe(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
 
-    /// Writes what the pipe takes now; whether more is left. What nobody reads is dropped.
-    pub fn go_on(&mut self) -> bool {
+    /// Writes what the pipe can take now. Returns whether something is left. What nobody reads is
+    /// dropped.
+    pub fn write_more(&mut self) -> bool {
         let rest = self.document.get(self.written..).unwrap_or_default();
         match write(&mut self.pipe, rest) {
             Some(count) => {
@@ -54,7 +55,7 @@ impl Feed {
     }
 }
 
-/// Writes until the pipe is full: how much; `None` where nobody reads it any more.
+/// Writes until the pipe is full. Returns how many bytes; `None` where nobody reads it any more.
 fn write(pipe: &mut File, bytes: &[u8]) -> Option<usize> {
     let mut written = 0;
     while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
@@ -77,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_document_of_any_size_comes_whole_and_may_be_left() {
-        for size in [0, 1, USUAL_BYTES, USUAL_BYTES + 1, 3 << 20, (16 << 20) - 1] {
+        for size in [0, 1, DEFAULT_PIPE_BYTES, DEFAULT_PIPE_BYTES + 1, 3 << 20, (16 << 20) - 1] {
             let document: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
             let (reader, mut feed) = pipe(&document).unwrap();
             let reading = std::thread::spawn(move || {
@@ -85,14 +86,14 @@ mod tests {
                 File::from(reader).read_to_end(&mut bytes).unwrap();
                 bytes
             });
-            while feed.as_mut().is_some_and(Feed::go_on) {
+            while feed.as_mut().is_some_and(StdinFeed::write_more) {
                 std::thread::yield_now();
             }
             drop(feed);
             assert!(reading.join().unwrap() == document, "{size} bytes");
             let (reader, feed) = pipe(&document).unwrap();
             drop(reader);
-            assert!(!feed.is_some_and(|mut feed| feed.go_on()), "{size} bytes");
+            assert!(!feed.is_some_and(|mut feed| feed.write_more()), "{size} bytes");
         }
     }
 }

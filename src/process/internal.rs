@@ -1,26 +1,26 @@
-//! The words by which a call starts commands of hookmux's own, which it doesn't wait for. Both sides
-//! take them from here: the call that starts one, and the command line that understands it.
+//! The command-line words of the hookmux commands that a call starts in the background. Both sides
+//! take them from here: the call that starts a command, and the command line that parses it.
 
 use std::ffi::CStr;
 
-/// The command that works on the queue.
+/// The command that runs the queue's jobs.
 pub(crate) const WORKER: &CStr = c"worker";
 /// The command that moves records.
 pub(crate) const PRUNE: &CStr = c"prune";
-/// Its option, without dashes: it waits for more, and ends when it has been quiet for a while.
+/// Its option, without dashes: wait for more records, and end after a while without any.
 pub(crate) const LINGER: &str = "linger";
 const LINGER_WORD: &CStr = c"--linger";
 
-/// What starts the worker.
+/// The words that start the worker.
 pub(crate) const START_WORKER: &[&CStr] = &[WORKER];
-/// What starts the mover.
+/// The words that start the mover.
 pub(crate) const START_MOVER: &[&CStr] = &[PRUNE, LINGER_WORD];
 
-/// A variable: the calls of `hookmux demo` are none of this host's, and its journal isn't told of them.
-/// libvirt passes no such variable on.
+/// An environment variable that keeps calls out of the journal: those of `hookmux demo` don't concern
+/// this host. libvirt doesn't pass this variable on.
 pub(crate) const NO_JOURNAL: &str = "HOOKMUX_NO_JOURNAL";
 
-/// A word for the command line.
+/// Converts a word for the command line.
 pub(crate) const fn text(word: &'static CStr) -> &'static str {
     match word.to_str() {
         Ok(text) => text,

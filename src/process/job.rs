@@ -6,19 +6,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::capture::{Capture, HEAD};
-use super::feed::Feed;
-use super::startable::obstacle::Obstacle;
+use super::capture::{Capture, HEAD_BYTES};
+use super::feed::StdinFeed;
+use super::startable::obstacle::StartObstacle;
 use crate::config::Registration;
 use crate::machine::privileges::Privileges;
 
-/// What of a registered hook is run.
+/// The part of a registered hook that is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Hook,
-    /// Before it: whether it has a part in this call at all.
+    /// Runs before the hook: decides whether the hook runs at this call.
     Check,
-    /// After a call that failed.
+    /// Runs after a call that failed.
     Rollback,
 }
 
@@ -33,30 +33,30 @@ impl Part {
     }
 }
 
-/// What is to be run.
+/// A process to run.
 pub struct Job {
     /// Executed by this path, never through a shell.
     pub path: CString,
     /// With `argv[0]`.
     pub arguments: Vec<CString>,
-    /// `NAME=value`; has the run's id as `HOOKMUX_RUN`.
+    /// `NAME=value` strings; `HOOKMUX_RUN` has the run's id.
     pub environment: Vec<CString>,
     pub stdin: OwnedFd,
-    /// What is still to be written for its standard input.
-    pub feed: Option<Feed>,
+    /// The rest of its standard input, to be written while it runs.
+    pub feed: Option<StdinFeed>,
     pub run: String,
-    /// Its own limit in time.
+    /// Its own time limit.
     pub timeout: Option<Duration>,
     /// When the call's time is over.
     pub call_ends: Instant,
     pub kill_leftovers: bool,
-    /// How much of the beginning of standard output is kept, in bytes.
+    /// How many bytes of the beginning of standard output are kept.
     pub stdout_head: usize,
     pub privileges: Privileges,
     /// Whether a text without a `#!` line is given to a shell, as shells themselves do with what the
     /// kernel can't execute.
     pub is_text_run: bool,
-    /// What of a registered hook it is.
+    /// The registration that it belongs to, and which part of it this is.
     pub registered: Option<(Arc<Registration>, Part)>,
 }
 
@@ -73,7 +73,7 @@ impl Job {
             timeout: None,
             call_ends,
             kill_leftovers: false,
-            stdout_head: HEAD,
+            stdout_head: HEAD_BYTES,
             privileges: Privileges::default(),
             is_text_run: false,
             registered: None,
@@ -81,7 +81,7 @@ impl Job {
     }
 }
 
-/// Bytes as a C string; what can't be in one (a NUL) ends it.
+/// Makes a C string of bytes; it ends at the first NUL.
 pub(crate) fn c_string(bytes: &[u8]) -> CString {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     CString::new(&bytes[..end]).unwrap_or_default()
@@ -89,38 +89,38 @@ pub(crate) fn c_string(bytes: &[u8]) -> CString {
 
 /// How a process ended.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum ProcessOutcome {
     Exited(i32),
     Signaled(i32),
-    /// Ended by us: the limit that it overran.
+    /// Ended by hookmux because it took longer than `limit`.
     TimedOut {
         limit: Duration,
         calls_libvirt: bool,
     },
-    /// Ended by us because hookmux was told to end.
+    /// Ended by hookmux because hookmux itself was told to end.
     Terminated,
     /// It never ran.
-    NotStarted(Obstacle),
+    NotStarted(StartObstacle),
 }
 
-/// A job that is over.
+/// A job that has ended, or could not be started.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub outcome: Outcome,
+pub(crate) struct FinishedJob {
+    pub outcome: ProcessOutcome,
     pub duration: Duration,
     pub stdout: Capture,
     pub stderr: Capture,
-    /// What it left running.
+    /// The processes that it left running.
     pub leftovers: Vec<Leftover>,
-    /// Whether something that it started could not be ended.
+    /// Whether a process that it started could not be ended.
     pub unkillable: bool,
 }
 
-impl Ended {
-    /// Of a job that could not be started.
-    pub(crate) fn never(obstacle: Obstacle) -> Ended {
-        Ended {
-            outcome: Outcome::NotStarted(obstacle),
+impl FinishedJob {
+    /// Makes the result of a job that could not be started.
+    pub(crate) fn not_started(obstacle: StartObstacle) -> FinishedJob {
+        FinishedJob {
+            outcome: ProcessOutcome::NotStarted(obstacle),
             duration: Duration::ZERO,
             stdout: Capture::default(),
             stderr: Capture::default(),

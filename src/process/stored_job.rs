@@ -1,4 +1,4 @@
-//! A job in a form that can be kept: all that its process is started with.
+//! A job in a form that can be stored: everything that its process is started with.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -17,7 +17,7 @@ use super::members;
 use crate::machine::files;
 use crate::machine::privileges::{Privileges, ResourceLimits, UserIdentity};
 
-/// Bytes that need not be text, in base 64.
+/// Bytes that may not be text; base64 in JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
 
@@ -34,7 +34,8 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// What a process is started with, but for its run id, its document file and the end of its call.
+/// Everything that a process is started with, except its run id, its document file and the end of its
+/// call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StoredJob {
@@ -51,7 +52,7 @@ pub struct StoredJob {
 }
 
 impl StoredJob {
-    /// From a job that is ready to start.
+    /// Makes one from a job that is ready to start.
     ///
     /// # Errors
     /// Its standard input could not be read back.
@@ -59,12 +60,12 @@ impl StoredJob {
         let mut stdin = Vec::new();
         File::from(job.stdin).read_to_end(&mut stdin)?;
         let bytes = |string: &CString| Bytes(string.as_bytes().to_vec());
-        // drop-ins are never kept
+        // drop-ins are never stored
         let Privileges { identity, limits, nice, is_drop_in: _ } = job.privileges;
         Ok(StoredJob {
             path: bytes(&job.path),
             arguments: job.arguments.iter().map(bytes).collect(),
-            // these two are set anew for each start
+            // these two are set for each start
             environment: job
                 .environment
                 .iter()
@@ -80,27 +81,27 @@ impl StoredJob {
         })
     }
 
-    /// Lets no start take longer.
+    /// Lowers its own time limit to `longest`.
     pub fn limit_timeout(&mut self, longest: Duration) {
         self.timeout = self.timeout.map(|timeout| timeout.min(longest));
     }
 
-    /// Its own limit in time.
+    /// Returns its own time limit.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout
     }
 
-    /// What is executed.
+    /// Returns the program that is executed.
     pub fn program(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.path.0))
     }
 
-    /// The user and the group that a document's file has to belong to.
+    /// Returns the user and the group that must own the document's file.
     pub fn owner(&self) -> Option<(u32, u32)> {
         self.identity.as_ref().map(|(user, group, _)| (*user, *group))
     }
 
-    /// The job of one start. `document` is the file that was made for it.
+    /// Makes the job for one start. `document` is the file that was made for it.
     ///
     /// # Errors
     /// The kernel gave no memory or no descriptor.
@@ -131,7 +132,7 @@ impl StoredJob {
                 user,
                 group,
                 groups,
-                // its environment says it already
+                // its environment has these values already
                 passwd: None,
             }),
             limits: self.limits,

@@ -1,5 +1,5 @@
-//! The leash: one loop over the ends of processes, their output, signals and limits in time. It
-//! drives any number of jobs at once.
+//! The supervisor: one loop that handles the ends of processes, their output, signals and time limits.
+//! It runs any number of jobs at once.
 
 use std::fs::File;
 use std::io;
@@ -13,50 +13,50 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 
-use super::active::{self, Active};
-use super::job::{Ended, Job, Leftover, Outcome};
+use super::job::{FinishedJob, Job, Leftover, ProcessOutcome};
 use super::members;
+use super::running_job::{KILL_TIMEOUT, POLL_INTERVAL, RunningJob, TERMINATE_TIMEOUT};
 use crate::machine::{proc, sys, watchdog};
 
-/// What happens while jobs run.
+/// A progress report on a running job.
 pub(crate) enum Progress {
     Started {
         job: usize,
-        /// Just before its process was made.
+        /// The time just before its process was created.
         at: Instant,
     },
-    /// A third of its time is over.
+    /// A third of its time limit is over.
     Slow { job: usize, limit: Duration },
 }
 
-/// What is to be done next.
+/// What the supervisor does next.
 pub(crate) enum Next {
     Start(Box<Job>),
-    /// Nothing for now: ask again when something has happened, or after a time.
+    /// Nothing for now: asks again after an event, or after this time.
     Wait(Duration),
     /// Nothing more will come.
     Done,
 }
 
-/// Runs jobs, for the time of one call.
+/// Runs the jobs of one call.
 pub(crate) struct Supervisor {
     signals: SignalFd,
     null: File,
-    me: i32,
+    own_pid: i32,
     is_terminated: bool,
-    /// No signal ends what runs now: rollbacks have to be finished.
-    is_deaf: bool,
-    /// Pipes that left-over processes still hold.
-    held: Vec<OwnedFd>,
-    /// Left-over processes.
-    left: Vec<i32>,
-    /// What ends a wait when it becomes readable, beside all that jobs do.
+    /// Whether termination signals no longer end jobs: rollbacks have to finish.
+    ignores_termination: bool,
+    /// Pipes that leftover processes still hold open.
+    held_pipes: Vec<OwnedFd>,
+    /// The pids of leftover processes.
+    leftovers: Vec<i32>,
+    /// A descriptor that ends a wait when it becomes readable.
     waker: Option<OwnedFd>,
 }
 
 impl Supervisor {
-    /// Takes over SIGCHLD, the signals that mean the end of the call, and every orphan of what it
-    /// will start.
+    /// Takes over SIGCHLD and the signals that end the call, and becomes the parent of all orphans of
+    /// the processes that it will start.
     ///
     /// # Errors
     /// The kernel gave no descriptor.
@@ -67,41 +67,41 @@ impl Supervisor {
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&taken), None)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&taken, flags)?;
-        // before 3.4 there is no such thing; then orphans are init's, and are left alone
+        // Linux before 3.4 can't do this; orphans then go to init, and are left alone
         let _ = prctl::set_child_subreaper(true);
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        let me = nix::unistd::getpid().as_raw();
+        let own_pid = nix::unistd::getpid().as_raw();
         Ok(Supervisor {
             signals,
             null,
-            me,
+            own_pid,
             is_terminated: false,
-            is_deaf: false,
-            held: Vec::new(),
-            left: Vec::new(),
+            ignores_termination: false,
+            held_pipes: Vec::new(),
+            leftovers: Vec::new(),
             waker: None,
         })
     }
 
-    /// Has one more descriptor end a wait when it becomes readable. Whoever gives it reads it.
+    /// Adds a descriptor that ends a wait when it becomes readable. The caller reads it.
     pub(crate) fn wake_on(&mut self, waker: OwnedFd) {
         self.waker = Some(waker);
     }
 
-    /// Whether hookmux was told to end: then no further job may start.
+    /// Tells whether hookmux was told to end: then no further job may start.
     pub(crate) fn is_terminated(&mut self) -> bool {
         self.read_signals();
         self.is_terminated
     }
 
-    /// From here on jobs run whether hookmux was told to end or not: they undo others, and have a
-    /// limit of their own.
-    pub(crate) fn turn_deaf(&mut self) {
+    /// Lets jobs run from here on even if hookmux was told to end: they undo other jobs, and have a
+    /// time limit of their own.
+    pub(crate) fn ignore_termination(&mut self) {
         self.read_signals();
-        self.is_deaf = true;
+        self.ignores_termination = true;
     }
 
-    /// `/dev/null` as a job's standard input.
+    /// Returns `/dev/null` as a job's standard input.
     ///
     /// # Errors
     /// As of `dup(2)`.
@@ -109,12 +109,16 @@ impl Supervisor {
         Ok(self.null.try_clone()?.into())
     }
 
-    /// Runs jobs side by side until all have ended, and tells of their progress. They end in the
-    /// order in which they were given.
-    pub(crate) fn run(&mut self, jobs: Vec<Job>, progress: &mut dyn FnMut(Progress)) -> Vec<Ended> {
-        let mut ended: Vec<Option<Ended>> = jobs.iter().map(|_| None).collect();
+    /// Runs jobs in parallel until all have ended, and reports their progress. The results are in the
+    /// order of the jobs.
+    pub(crate) fn run(
+        &mut self,
+        jobs: Vec<Job>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Vec<FinishedJob> {
+        let mut ended: Vec<Option<FinishedJob>> = jobs.iter().map(|_| None).collect();
         let mut jobs = jobs.into_iter();
-        // those that were given end, however: what ends them is told
+        // all given jobs are started: a termination ends them through their outcome
         let mut next = |_| jobs.next().map_or(Next::Done, |job| Next::Start(Box::new(job)));
         self.drive(&mut next, progress, &mut |index, result| {
             if let Some(place) = ended.get_mut(index) {
@@ -124,19 +128,18 @@ impl Supervisor {
         ended.into_iter().flatten().collect()
     }
 
-    /// Runs jobs side by side as they come, numbered from 0: whenever something has happened,
-    /// `next` is asked for one more until it has none for now; it is told whether hookmux was told to
-    /// end.
+    /// Runs jobs in parallel as they come, numbered from 0: after each event, `next` is called for
+    /// one more job until it has none for now. Its argument is whether hookmux was told to end.
     pub(crate) fn drive(
         &mut self,
         next: &mut dyn FnMut(bool) -> Next,
         progress: &mut dyn FnMut(Progress),
-        over: &mut dyn FnMut(usize, Ended),
+        over: &mut dyn FnMut(usize, FinishedJob),
     ) {
-        let mut active: Vec<Active> = Vec::new();
+        let mut active: Vec<RunningJob> = Vec::new();
         let mut started = 0;
         loop {
-            let mut finish = |index: usize, result: Ended| {
+            let mut finish = |index: usize, result: FinishedJob| {
                 over(index, result);
             };
             let pause = loop {
@@ -145,16 +148,16 @@ impl Supervisor {
                     Next::Done => break None,
                     Next::Wait(pause) => break Some(pause),
                     Next::Start(job) => {
-                        match Active::start(started, *job) {
+                        match RunningJob::start(started, *job) {
                             Ok(begun) => active.push(begun),
-                            Err(obstacle) => finish(started, Ended::never(obstacle)),
+                            Err(obstacle) => finish(started, FinishedJob::not_started(obstacle)),
                         }
                         started += 1;
                     }
                 }
             };
-            for begun in active.iter_mut().filter(|job| !job.told_started) {
-                begun.told_started = true;
+            for begun in active.iter_mut().filter(|job| !job.has_reported_start) {
+                begun.has_reported_start = true;
                 let (job, at) = (begun.index, begun.started);
                 progress(Progress::Started { job, at });
             }
@@ -162,16 +165,16 @@ impl Supervisor {
             self.read_signals();
             let now = Instant::now();
             for job in &mut active {
-                job.look();
-                if self.is_terminated && !self.is_deaf {
-                    job.end_as(|_| Outcome::Terminated, self.me);
+                job.poll();
+                if self.is_terminated && !self.ignores_termination {
+                    job.terminate(|_| ProcessOutcome::Terminated, self.own_pid);
                 }
                 if job.is_slow(now) {
                     progress(Progress::Slow { job: job.index, limit: job.limit });
                 }
-                job.step(now, self.me);
+                job.advance(now, self.own_pid);
             }
-            let (done, going) = active.into_iter().partition(|job: &Active| job.is_over);
+            let (done, going) = active.into_iter().partition(|job: &RunningJob| job.is_over);
             active = going;
             for job in done {
                 let index = job.index;
@@ -182,25 +185,27 @@ impl Supervisor {
         }
     }
 
-    fn wait(&mut self, active: &[Active], pause: Option<Duration>) {
+    fn wait(&mut self, active: &[RunningJob], pause: Option<Duration>) {
         let now = Instant::now();
         let pause = pause.map(|pause| now + pause);
-        let until = active.iter().map(|job| job.wakes_at(now)).chain(pause).min().unwrap_or(now);
+        let until = active.iter().map(|job| job.next_wakeup(now)).chain(pause).min().unwrap_or(now);
         let timeout = TimeSpec::from_duration(until.saturating_duration_since(now));
         let mut polls = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        let pipes = active.iter().flat_map(Active::pipes);
+        let pipes = active.iter().flat_map(RunningJob::pipes);
         polls.extend(pipes.map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)));
         let feeds = active.iter().filter_map(|job| job.feed.as_ref());
         polls.extend(feeds.map(|feed| PollFd::new(feed.pipe(), PollFlags::POLLOUT)));
         polls.extend(self.waker.iter().map(|waker| PollFd::new(waker.as_fd(), PollFlags::POLLIN)));
         let first_held = polls.len();
-        polls.extend(self.held.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
-        // EINTR and the like: the round that follows finds nothing new and comes back
+        polls.extend(
+            self.held_pipes.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
+        );
+        // after EINTR or a similar error, the next round finds nothing new and waits again
         let ready = watchdog::wait(|| ppoll(&mut polls, Some(timeout), None)).unwrap_or(0);
         let any_held = ready > 0
             && polls[first_held..].iter().any(|poll| poll.revents().is_some_and(|r| !r.is_empty()));
         if any_held {
-            self.held.retain(|pipe| discard(pipe.as_fd()));
+            self.held_pipes.retain(|pipe| discard(pipe.as_fd()));
         }
     }
 
@@ -212,32 +217,32 @@ impl Supervisor {
         }
     }
 
-    /// Makes the result of a job whose process has ended, and keeps the pipes that others hold.
-    fn conclude(&mut self, job: Active, others: &[i32]) -> Ended {
+    /// Makes the result of a job that has ended, and keeps the pipes that leftovers hold open.
+    fn conclude(&mut self, job: RunningJob, others: &[i32]) -> FinishedJob {
         let unkillable = job.is_unkillable;
-        let outcome = match (job.verdict, job.exited) {
-            (Some(verdict), _) => verdict,
+        let outcome = match (job.stopped_as, job.exited) {
+            (Some(stopped), _) => stopped,
             (None, Some(exited)) => exited,
-            (None, None) => Outcome::Terminated,
+            (None, None) => ProcessOutcome::Terminated,
         };
         let pipes: Vec<OwnedFd> =
             [job.stdout, job.stderr].into_iter().flatten().map(OwnedFd::from).collect();
-        // with closed pipes and without a child that is new there is nothing to look for; its number
-        // is kept until here, so that the search can't mean another process
+        // with closed pipes and no new child there can be no leftover; the process is reaped only after
+        // this search, so that its pid can't belong to another process
         let leftovers: Vec<Leftover> =
             if !pipes.is_empty() || self.has_new_children(job.pid, others) {
-                members::of_run(job.pid, &job.run, self.me)
+                members::of_run(job.pid, &job.run, self.own_pid)
                     .into_iter()
                     .map(|member| Leftover { pid: member.pid, name: proc::name(member.pid) })
                     .collect()
             } else {
                 Vec::new()
             };
-        self.left.extend(leftovers.iter().map(|leftover| leftover.pid));
+        self.leftovers.extend(leftovers.iter().map(|leftover| leftover.pid));
         sys::process_ended(job.pid);
         sys::reap(job.pid);
-        self.held.extend(pipes);
-        Ended {
+        self.held_pipes.extend(pipes);
+        FinishedJob {
             outcome,
             duration: job.duration.unwrap_or_else(|| job.started.elapsed()),
             stdout: job.stdout_capture,
@@ -247,17 +252,18 @@ impl Supervisor {
         }
     }
 
-    /// Whether an orphan has come to us that nobody knows yet. Those that have ended are taken off
-    /// the kernel's list on the way.
+    /// Tells whether this process has become the parent of an orphan that isn't known yet. Orphans that
+    /// have ended are reaped on the way.
     fn has_new_children(&self, job: i32, others: &[i32]) -> bool {
-        let Some(children) = proc::children(self.me) else { return true };
-        let is_known = |pid: &i32| *pid == job || others.contains(pid) || self.left.contains(pid);
+        let Some(children) = proc::children(self.own_pid) else { return true };
+        let is_known =
+            |pid: &i32| *pid == job || others.contains(pid) || self.leftovers.contains(pid);
         children.into_iter().filter(|pid| !is_known(pid)).any(|pid| !sys::reap(pid))
     }
 
-    /// Ends what runs that another process has started, in whose place this one is: SIGTERM, and
-    /// SIGKILL after the usual time.
-    pub(crate) fn end_left(&mut self, pids: &[i32]) {
+    /// Ends processes that were started by the process that this one replaces: sends SIGTERM, and
+    /// SIGKILL after the usual timeout.
+    pub(crate) fn terminate_inherited(&mut self, pids: &[i32]) {
         let mut left: Vec<(i32, String)> = pids
             .iter()
             .filter_map(|pid| {
@@ -266,44 +272,44 @@ impl Supervisor {
             .collect();
         let begun = Instant::now();
         for (pid, run) in &left {
-            members::signal_run(*pid, run, self.me, libc::SIGTERM);
-            members::signal_run(*pid, run, self.me, libc::SIGCONT);
+            members::signal_run(*pid, run, self.own_pid, libc::SIGTERM);
+            members::signal_run(*pid, run, self.own_pid, libc::SIGCONT);
         }
-        while !left.is_empty() && begun.elapsed() < active::GRACE + active::AFTER_KILL {
+        while !left.is_empty() && begun.elapsed() < TERMINATE_TIMEOUT + KILL_TIMEOUT {
             left.retain(|(pid, run)| {
                 sys::reap(*pid);
-                !members::of_run(*pid, run, self.me).is_empty()
+                !members::of_run(*pid, run, self.own_pid).is_empty()
             });
-            if begun.elapsed() >= active::GRACE {
+            if begun.elapsed() >= TERMINATE_TIMEOUT {
                 for (pid, run) in &left {
-                    members::signal_run(*pid, run, self.me, libc::SIGKILL);
+                    members::signal_run(*pid, run, self.own_pid, libc::SIGKILL);
                 }
             }
-            watchdog::wait(|| sys::pause(active::LOOK_AGAIN));
+            watchdog::wait(|| sys::pause(POLL_INTERVAL));
         }
         for pid in pids {
             sys::reap(*pid);
         }
     }
 
-    /// Lets go of what hooks left running: their pipes go to a small process that reads them to
-    /// the end.
+    /// Releases the processes that hooks left running: hands their pipes to a small process that reads
+    /// them to the end.
     ///
     /// # Errors
-    /// No process could be made; what still writes will meet closed pipes.
-    pub(crate) fn let_go(mut self) -> io::Result<()> {
-        self.held.retain(|pipe| discard(pipe.as_fd()));
-        if !self.held.is_empty() {
-            sys::drain_in_background(&self.held, self.null.as_fd())?;
+    /// No process could be created; leftovers that still write will get a closed pipe.
+    pub(crate) fn release_leftovers(mut self) -> io::Result<()> {
+        self.held_pipes.retain(|pipe| discard(pipe.as_fd()));
+        if !self.held_pipes.is_empty() {
+            sys::drain_in_background(&self.held_pipes, self.null.as_fd())?;
         }
         Ok(())
     }
 }
 
-/// Reads what is there; `false` once nobody can write any more.
+/// Reads and drops what is in a pipe. Returns `false` once nobody can write to it any more.
 fn discard(pipe: BorrowedFd<'_>) -> bool {
     let mut buffer = [0; 16384];
-    // one that never pauses has to wait for its turn
+    // a process that writes without pause has to wait for the next round
     for _ in 0..16 {
         match nix::unistd::read(pipe, &mut buffer) {
             Ok(0) => return false,

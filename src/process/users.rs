@@ -1,5 +1,5 @@
-//! Whose rights a hook has: `run_as`, found where a static binary can look (numbers,
-//! `/etc/passwd`, `/etc/group`), else asked of `getent`, which knows LDAP and its like.
+//! Resolves `run_as` to a user and its groups: from what a static binary can read (numbers,
+//! `/etc/passwd`, `/etc/group`), else through `getent`, which also asks LDAP and similar services.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -7,27 +7,27 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::job::{Job, Outcome, c_string};
+use super::job::{Job, ProcessOutcome, c_string};
 use super::supervise::Supervisor;
 use crate::config::registration::RunAs;
 use crate::machine::files;
 use crate::machine::privileges::{PasswdEntry, UserIdentity};
 
-/// How long `getent` may take: a directory service that is down must not eat the call's time.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long `getent` may take: a directory service that is down must not use up the call's time.
+const GETENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why there is nobody whose rights a hook could have.
+/// Why `run_as` can't be resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unresolved {
     /// There is no user of this name.
     NoUser(String),
     /// There is no group of this name.
     NoGroup(String),
-    /// This number has no entry, which would name its group.
+    /// This number has no passwd entry, which would name its group.
     NoEntry(String),
     /// Only root can become this user.
     NoRight(String),
-    /// Whether there is one can't be found out: the name, and why.
+    /// The name can't be looked up, and why.
     LookUp { name: String, why: String },
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Unresolved {
             Unresolved::NoUser(user) => write!(f, "there is no user `{user}`"),
             Unresolved::NoGroup(group) => write!(f, "there is no group `{group}`"),
             Unresolved::NoEntry(user) => {
-                write!(f, "user {user} is nobody's entry: say its `group` too")
+                write!(f, "user {user} has no passwd entry: set its `group` too")
             }
             Unresolved::NoRight(user) => write!(f, "only root can become {user}"),
             Unresolved::LookUp { name, why } => write!(f, "`{name}` can't be looked up: {why}"),
@@ -46,10 +46,10 @@ impl fmt::Display for Unresolved {
     }
 }
 
-/// What a service says of a name: its line, none, or why it can't be asked.
-type Asked = Result<Option<String>, String>;
+/// The answer of a directory service to a name: its line, none, or why the service can't be asked.
+type LookupAnswer = Result<Option<String>, String>;
 
-/// Finds a user; one that there isn't is a refusal, never root.
+/// Finds a user. A user that doesn't exist is an error, never root.
 ///
 /// # Errors
 /// No such user or group, or not enough rights to become it.
@@ -66,7 +66,7 @@ pub(crate) fn resolve(
     Ok(identity)
 }
 
-/// What is read of a file of users or groups at most, in bytes.
+/// How many bytes of `/etc/passwd` or `/etc/group` are read at most.
 const MAX_USERS_BYTES: u64 = 16 << 20;
 
 fn read(path: &str) -> String {
@@ -75,19 +75,19 @@ fn read(path: &str) -> String {
         .unwrap_or_default()
 }
 
-/// `ask` is given a database and a key, and returns its line.
+/// Finds a user. `ask` looks up a key in a database, and returns its line.
 fn find(
     run_as: &RunAs,
     passwd: &str,
     groups: &str,
-    ask: &mut dyn FnMut(&str, &str) -> Asked,
+    ask: &mut dyn FnMut(&str, &str) -> LookupAnswer,
 ) -> Result<UserIdentity, Unresolved> {
     let user = run_as.user.as_str();
     let number: Option<u32> = user.parse().ok();
     let local = passwd.lines().find(|line| is_entry(line, user)).map(str::to_owned);
     let line = match local {
         Some(line) => Some(line),
-        // a number is a user whether it has an entry or not
+        // a number is a valid user with or without an entry
         None if number.is_some() => ask("passwd", user).unwrap_or_default(),
         None => ask("passwd", user).map_err(|why| look_up(user, why))?,
     };
@@ -117,7 +117,7 @@ fn find(
     Ok(UserIdentity { user: uid, group, groups: all, passwd: entry })
 }
 
-/// Whether a line of passwd(5) or group(5) is about a name or a number.
+/// Tells whether a line of passwd(5) or group(5) has this name or number.
 fn is_entry(line: &str, key: &str) -> bool {
     let mut fields = line.split(':');
     let name = fields.next();
@@ -134,7 +134,7 @@ fn parse_passwd(line: &str) -> Option<(PasswdEntry, u32, u32)> {
 fn find_group(
     group: &str,
     groups: &str,
-    ask: &mut dyn FnMut(&str, &str) -> Asked,
+    ask: &mut dyn FnMut(&str, &str) -> LookupAnswer,
 ) -> Result<u32, Unresolved> {
     if let Ok(number) = group.parse() {
         return Ok(number);
@@ -163,7 +163,7 @@ fn members_of(name: &str, groups: &str) -> Vec<u32> {
         .collect()
 }
 
-/// `getent initgroups` prints the name and the numbers.
+/// Reads the group numbers from a line of `getent initgroups`, which begins with the name.
 fn initgroups(line: &Option<String>) -> Vec<u32> {
     line.iter()
         .flat_map(|line| line.split_ascii_whitespace().skip(1))
@@ -171,7 +171,7 @@ fn initgroups(line: &Option<String>) -> Vec<u32> {
         .collect()
 }
 
-fn getent(supervisor: &mut Supervisor, database: &str, key: &str) -> Asked {
+fn getent(supervisor: &mut Supervisor, database: &str, key: &str) -> LookupAnswer {
     let program = ["/usr/bin/getent", "/bin/getent"]
         .into_iter()
         .find(|path| fs::exists(path).unwrap_or(false));
@@ -181,23 +181,23 @@ fn getent(supervisor: &mut Supervisor, database: &str, key: &str) -> Asked {
         OsStr::new(program),
         stdin,
         format!("getent-{}", std::process::id()),
-        Instant::now() + PATIENCE,
+        Instant::now() + GETENT_TIMEOUT,
     );
-    // a key that begins with a dash is no option
+    // a key that begins with a dash is not an option
     job.arguments.extend(["--", database, key].map(|word| c_string(word.as_bytes())));
     job.environment.push(c"PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
     let Some(ended) = supervisor.run(vec![job], &mut |_| {}).pop() else { return Ok(None) };
     match ended.outcome {
-        Outcome::Exited(0) => {}
-        Outcome::Exited(_) => return Ok(None),
-        Outcome::TimedOut { .. } => {
-            return Err(format!("{program} had no end within {} s", PATIENCE.as_secs()));
+        ProcessOutcome::Exited(0) => {}
+        ProcessOutcome::Exited(_) => return Ok(None),
+        ProcessOutcome::TimedOut { .. } => {
+            return Err(format!("{program} did not end within {} s", GETENT_TIMEOUT.as_secs()));
         }
-        Outcome::Signaled(signal) => {
+        ProcessOutcome::Signaled(signal) => {
             return Err(format!("{program} was ended by signal {signal}"));
         }
-        Outcome::Terminated => return Err("hookmux was told to end".to_owned()),
-        Outcome::NotStarted(obstacle) => return Err(format!("{program} {obstacle}")),
+        ProcessOutcome::Terminated => return Err("hookmux was told to end".to_owned()),
+        ProcessOutcome::NotStarted(obstacle) => return Err(format!("{program} {obstacle}")),
     }
     let Some(bytes) = ended.stdout.whole() else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -264,7 +264,7 @@ mod tests {
                 "4242",
                 None,
                 Unresolved::NoEntry("4242".into()),
-                "run_as: user 4242 is nobody's entry: say its `group` too",
+                "run_as: user 4242 has no passwd entry: set its `group` too",
             ),
             (
                 "hangs",

@@ -11,8 +11,8 @@ use crate::machine::ulid;
 use crate::observer::{CallPlan, HookIdentity, HookRun, Notice, Observer};
 use crate::observer::{PlanDecision, PlanEntry};
 use crate::occasion::{Execution, Occasion};
-use crate::process::exit_status::OWN_TROUBLE;
-use crate::process::job::Ended;
+use crate::process::exit_status::OWN_ERROR;
+use crate::process::job::FinishedJob;
 use crate::record::form::RecordCause;
 use crate::record::recorder::{RecordPlace, Recorder};
 
@@ -55,16 +55,16 @@ pub(super) fn record_end(
     let document = document.map(|document| document.0.as_slice());
     let mut recorder = begin(settings, surroundings, head, document);
     let program = body.map(|body| body.job.program().to_path_buf()).unwrap_or_default();
-    let run = run(head, program, None, Some((OWN_TROUBLE, words.to_owned())));
+    let run = run(head, program, None, Some((OWN_ERROR, words.to_owned())));
     recorder.observe(&head.queued_by(), &Notice::Finished(&run));
-    finish(recorder, observer, head, OWN_TROUBLE)
+    finish(recorder, observer, head, OWN_ERROR)
 }
 
 /// Makes the run of a job's program, with or without an attempt.
 pub(super) fn run(
     head: &ItemHead,
     program: PathBuf,
-    ended: Option<Ended>,
+    ended: Option<FinishedJob>,
     fault: Option<(i32, String)>,
 ) -> HookRun {
     let (label, event) = (head.hook.clone(), head.event.clone());

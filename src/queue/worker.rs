@@ -111,7 +111,7 @@ pub(crate) fn work(
     supervisor.drive(&mut next, &mut |_| {}, &mut |number, ended| {
         state.borrow_mut().finish(number, ended)
     });
-    supervisor.let_go()
+    supervisor.release_leftovers()
 }
 
 /// Takes the worker's lock. Returns `None` where one worker runs and one waits already, or if this process
@@ -385,11 +385,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::bypass::Entry;
+    use crate::bypass::BypassEntry;
     use crate::config::TrustPolicy;
     use crate::occasion::Execution;
     use crate::process::capture::Capture;
-    use crate::process::job::{Ended, Outcome};
+    use crate::process::job::{FinishedJob, ProcessOutcome};
     use crate::queue::item::{Bytes, Caller, Item};
     use crate::state::Dir;
 
@@ -478,8 +478,8 @@ mod tests {
     }
 
     /// Ends the job that was started as this one.
-    fn end(state: &mut WorkerState<'_>, number: usize, outcome: Outcome) {
-        let ended = Ended {
+    fn end(state: &mut WorkerState<'_>, number: usize, outcome: ProcessOutcome) {
+        let ended = FinishedJob {
             outcome,
             duration: Duration::from_millis(230),
             stdout: Capture::default(),
@@ -493,7 +493,8 @@ mod tests {
     /// Switches hooks off for a guest, or for all; `false` switches them on again.
     fn bypass(state: &WorkerState<'_>, is_on: bool, guest: Option<&str>) {
         let guest = guest.map(str::to_owned);
-        let entry = Entry { guest, until: None, boot: None, since: 0, user: None, reason: None };
+        let entry =
+            BypassEntry { guest, until: None, boot: None, since: 0, user: None, reason: None };
         let entries = if is_on { vec![entry] } else { Vec::new() };
         bypass::keep(&state.settings.hooks_dir, &Bypass { entries }).unwrap();
     }
@@ -611,11 +612,11 @@ mod tests {
         for (max_parallel, jobs) in table {
             with_worker(max_parallel, &jobs, |state| {
                 assert_eq!(start_all(state), "1", "{jobs:?}");
-                end(state, 0, Outcome::Exited(0));
+                end(state, 0, ProcessOutcome::Exited(0));
                 // at once: not only when it is asked again
                 state.asked = Instant::now();
                 assert_eq!(start_all(state), "2", "{jobs:?}");
-                end(state, 1, Outcome::Exited(0));
+                end(state, 1, ProcessOutcome::Exited(0));
                 assert!(matches!(state.next(&null), Next::Done), "{jobs:?}");
                 assert!(state.queue.is_empty(), "{jobs:?}");
             });
@@ -625,27 +626,27 @@ mod tests {
     #[test]
     fn how_a_try_ends_decides_whether_there_is_another_and_when() {
         let timed_out =
-            || Outcome::TimedOut { limit: Duration::from_secs(1), calls_libvirt: false };
+            || ProcessOutcome::TimedOut { limit: Duration::from_secs(1), calls_libvirt: false };
         // retries, tries before, deaths of workers before; then tries, deaths and the pause in
         // seconds of what is left, and what is told
         #[rustfmt::skip]
         let table = [
-            (3, 0, 0, Outcome::Exited(0),   None,            ""),
-            (0, 0, 2, Outcome::Exited(0),   None,            ""),
-            (3, 0, 0, Outcome::Exited(7),   Some((1, 0, 1)), "exit status 7 after 0.2 s; tried again, 1 of 3 times"),
-            (3, 1, 0, Outcome::Exited(7),   Some((2, 0, 2)), "tried again, 2 of 3 times"),
-            (3, 2, 0, Outcome::Exited(7),   Some((3, 0, 4)), "tried again, 3 of 3 times"),
-            (3, 3, 0, Outcome::Exited(7),   None,            "given up after 4 tries: exit status 7"),
-            (0, 0, 0, Outcome::Exited(7),   None,            "given up after 1 try: exit status 7"),
-            (9, 8, 0, Outcome::Signaled(9), Some((9, 0, 60)), "tried again, 9 of 9 times"),
+            (3, 0, 0, ProcessOutcome::Exited(0),   None,            ""),
+            (0, 0, 2, ProcessOutcome::Exited(0),   None,            ""),
+            (3, 0, 0, ProcessOutcome::Exited(7),   Some((1, 0, 1)), "exit status 7 after 0.2 s; tried again, 1 of 3 times"),
+            (3, 1, 0, ProcessOutcome::Exited(7),   Some((2, 0, 2)), "tried again, 2 of 3 times"),
+            (3, 2, 0, ProcessOutcome::Exited(7),   Some((3, 0, 4)), "tried again, 3 of 3 times"),
+            (3, 3, 0, ProcessOutcome::Exited(7),   None,            "given up after 4 tries: exit status 7"),
+            (0, 0, 0, ProcessOutcome::Exited(7),   None,            "given up after 1 try: exit status 7"),
+            (9, 8, 0, ProcessOutcome::Signaled(9), Some((9, 0, 60)), "tried again, 9 of 9 times"),
             (1, 0, 0, timed_out(),          Some((1, 0, 1)), "timed out after 1.0 s; tried again, 1 of 1 times"),
             (1, 1, 0, timed_out(),          None,            "given up after 2 tries: timed out"),
             // its worker lived: whatever died before was no fault of this one
-            (3, 0, 2, Outcome::Exited(7),   Some((1, 0, 1)), "tried again"),
+            (3, 0, 2, ProcessOutcome::Exited(7),   Some((1, 0, 1)), "tried again"),
             // the worker was told to end: that was no try
-            (3, 0, 0, Outcome::Terminated,  Some((0, 0, 0)), ""),
-            (3, 2, 2, Outcome::Terminated,  Some((2, 2, 0)), ""),
-            (0, 0, 0, Outcome::Terminated,  Some((0, 0, 0)), ""),
+            (3, 0, 0, ProcessOutcome::Terminated,  Some((0, 0, 0)), ""),
+            (3, 2, 2, ProcessOutcome::Terminated,  Some((2, 2, 0)), ""),
+            (0, 0, 0, ProcessOutcome::Terminated,  Some((0, 0, 0)), ""),
         ];
         for (retries, attempts, deaths, outcome, left, words) in table {
             let place = format!("{retries} {attempts} {deaths} {outcome:?}");

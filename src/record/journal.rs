@@ -22,7 +22,7 @@ use crate::machine::watchdog;
 use crate::observer::{HookRun, Notice, Observer};
 use crate::occasion::Execution;
 use crate::process::internal;
-use crate::process::job::Outcome;
+use crate::process::job::ProcessOutcome;
 use crate::verdict;
 
 /// The time limit of the wait for the journal at the end of a call.
@@ -225,7 +225,7 @@ fn describe(run: &HookRun) -> (EntryKind, String) {
     let took = run.ended.as_ref().map(|ended| verdict::seconds(ended.duration)).unwrap_or_default();
     let changed = if run.change == Change::Taken { ", and changed the document" } else { "" };
     let what = match run.ended.as_ref().map(|ended| &ended.outcome) {
-        Some(Outcome::Exited(_)) => "succeeded",
+        Some(ProcessOutcome::Exited(_)) => "succeeded",
         Some(_) => "is over",
         None => {
             return (

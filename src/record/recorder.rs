@@ -269,7 +269,7 @@ impl Open {
         let started = place.map(|place| self.started.remove(place));
         let ended = run.ended.as_ref();
         let outcome = match (ended.map(|ended| &ended.outcome), &run.failure) {
-            (Some(job::Outcome::TimedOut { .. }), Some(_)) => RecordOutcome::Timeout,
+            (Some(job::ProcessOutcome::TimedOut { .. }), Some(_)) => RecordOutcome::Timeout,
             (None, Some(failure)) if failure.status == crate::process::exit_status::TIMED_OUT => {
                 RecordOutcome::Timeout
             }

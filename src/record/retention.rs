@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::config::settings::{FAILURES, Retention};
+use crate::config::settings::{FAILURE_RETENTION_FACTOR, Retention};
 
 /// The facts about a record that decide whether it is kept.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub(crate) fn to_be_removed(records: &[KeptRecord], limits: &Retention) -> Vec<S
     let (future, past): (Vec<&KeptRecord>, Vec<&KeptRecord>) =
         records.iter().partition(|record| record.is_future);
     for record in past.into_iter().chain(future) {
-        let longer = if record.is_failure { u64::from(FAILURES) } else { 1 };
+        let longer = if record.is_failure { u64::from(FAILURE_RETENTION_FACTOR) } else { 1 };
         // records of calls without hooks count together
         let hooks = record.hooks.iter().map(String::as_str);
         let hooks: Vec<&str> = if record.hooks.is_empty() { vec![""] } else { hooks.collect() };
@@ -51,7 +51,11 @@ pub(crate) fn to_be_removed(records: &[KeptRecord], limits: &Retention) -> Vec<S
     }
     // for a failure, a quarter of its age counts
     let weight = |record: &KeptRecord| {
-        if record.is_failure { record.age } else { record.age.saturating_mul(FAILURES) }
+        if record.is_failure {
+            record.age
+        } else {
+            record.age.saturating_mul(FAILURE_RETENTION_FACTOR)
+        }
     };
     stays.sort_by_key(|record| std::cmp::Reverse(weight(record)));
     // the records of one guest must not displace those of all others

@@ -1,47 +1,47 @@
-//! Whether a registration can ever run: its conditions against every moment at which it is asked.
-//! Pure.
+//! Tells whether a registration can ever run: checks its conditions against every call that its
+//! triggers match. Pure.
 
-use super::called::{self, Moment};
+use super::matched_calls::{self, MatchedCall};
 use crate::config::Registration;
 use crate::config::registration::When;
 use crate::event::{Condition, Origin};
 use crate::libvirt::{Driver, Operation};
 
-/// Why a registration's conditions never hold; `None` where they may.
+/// Returns why a registration's conditions never hold; `None` where they may.
 pub fn impossibility(registration: &Registration) -> Option<String> {
     let when = &registration.when;
-    let moments = called::moments(&registration.triggers);
-    if moments.is_empty() || moments.iter().any(|moment| may_hold(when, *moment)) {
+    let calls = matched_calls::of(&registration.triggers);
+    if calls.is_empty() || calls.iter().any(|call| may_hold(when, *call)) {
         return None;
     }
-    let never = |holds: &dyn Fn(Moment) -> bool| !moments.iter().any(|moment| holds(*moment));
-    let of_driver = when.driver.as_ref().filter(|_| never(&|moment| has_driver(when, moment)));
+    let never = |holds: &dyn Fn(MatchedCall) -> bool| !calls.iter().any(|call| holds(*call));
+    let of_driver = when.driver.as_ref().filter(|_| never(&|call| has_driver(when, call)));
     if let Some(patterns) = of_driver {
-        let mut names: Vec<&str> = moments.iter().map(|moment| moment.driver.name()).collect();
+        let mut names: Vec<&str> = calls.iter().map(|call| call.driver.name()).collect();
         names.dedup();
         names.sort_unstable();
         names.dedup();
         return Some(format!(
-            "`when.driver` is {patterns}, and it is asked at calls of {}",
+            "`when.driver` is {patterns}, but it is triggered only at calls of {}",
             names.join(", ")
         ));
     }
-    let of_reason = when.reason.as_ref().filter(|_| never(&|moment| has_reason(when, moment)));
+    let of_reason = when.reason.as_ref().filter(|_| never(&|call| has_reason(when, call)));
     if let Some(patterns) = of_reason {
-        let has_any = moments.iter().any(|moment| moment.operation == Operation::Release);
+        let has_any = calls.iter().any(|call| call.operation == Operation::Release);
         return Some(if has_any {
             format!("`when.reason` is {patterns}, and its event has another one")
         } else {
             format!("`when.reason` is {patterns}, and libvirt gives reasons at release only")
         });
     }
-    let of_origin = when.origin.as_ref().filter(|_| never(&|moment| has_origin(when, moment)));
+    let of_origin = when.origin.as_ref().filter(|_| never(&|call| has_origin(when, call)));
     if let Some(patterns) = of_origin {
         return Some(format!(
             "`when.origin` is {patterns}, and at its events the origin is never that"
         ));
     }
-    if never(&|moment| has_object(when, moment)) {
+    if never(&|call| has_object(when, call)) {
         return Some(
             "its `when` asks for a guest or a network, and daemon calls have none".to_owned(),
         );
@@ -49,39 +49,39 @@ pub fn impossibility(registration: &Registration) -> Option<String> {
     Some("no call meets all of its `when` at once".to_owned())
 }
 
-fn may_hold(when: &When, moment: Moment) -> bool {
-    has_driver(when, moment)
-        && has_reason(when, moment)
-        && has_origin(when, moment)
-        && has_object(when, moment)
+fn may_hold(when: &When, call: MatchedCall) -> bool {
+    has_driver(when, call)
+        && has_reason(when, call)
+        && has_origin(when, call)
+        && has_object(when, call)
 }
 
-fn has_driver(when: &When, moment: Moment) -> bool {
-    when.driver.as_ref().is_none_or(|patterns| patterns.match_value(moment.driver.name()))
+fn has_driver(when: &When, call: MatchedCall) -> bool {
+    when.driver.as_ref().is_none_or(|patterns| patterns.match_value(call.driver.name()))
 }
 
-fn has_reason(when: &When, moment: Moment) -> bool {
+fn has_reason(when: &When, call: MatchedCall) -> bool {
     let Some(patterns) = &when.reason else { return true };
-    match (moment.operation, moment.condition) {
+    match (call.operation, call.condition) {
         (_, Condition::Reason(word)) => patterns.match_value(word),
-        // libvirt's words for it are many, and grow
+        // libvirt has many reasons, and new versions add more
         (Operation::Release | Operation::Unknown, _) => true,
         _ => patterns.match_value(""),
     }
 }
 
-fn has_origin(when: &When, moment: Moment) -> bool {
+fn has_origin(when: &When, call: MatchedCall) -> bool {
     let Some(patterns) = &when.origin else { return true };
-    origins(moment).iter().any(|origin| patterns.match_value(origin.name()))
+    origins(call).iter().any(|origin| patterns.match_value(origin.name()))
 }
 
-/// The origins that a guest can have at a moment.
-fn origins(moment: Moment) -> &'static [Origin] {
+/// Returns the origins that a guest can have at a call.
+fn origins(call: MatchedCall) -> &'static [Origin] {
     use Origin::{Fresh, Migration, Restore, Unknown};
-    if !moment.driver.is_guest() {
+    if !call.driver.is_guest() {
         return &[Unknown];
     }
-    match (moment.operation, moment.condition) {
+    match (call.operation, call.condition) {
         (Operation::Migrate, _) => &[Migration],
         (Operation::Restore, _) | (_, Condition::Restored) => &[Restore],
         (_, Condition::Fresh) => &[Fresh, Unknown],
@@ -90,9 +90,9 @@ fn origins(moment: Moment) -> &'static [Origin] {
     }
 }
 
-/// The daemon's calls have neither a name nor a document.
-fn has_object(when: &When, moment: Moment) -> bool {
-    moment.driver != Driver::Daemon
+/// Tells whether the conditions can hold although daemon calls have neither a name nor a document.
+fn has_object(when: &When, call: MatchedCall) -> bool {
+    call.driver != Driver::Daemon
         || (when.uuid.is_none()
             && when.title.is_none()
             && when.network.is_none()

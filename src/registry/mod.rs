@@ -1,7 +1,7 @@
-//! All registrations of all roots: which are there, which mask each other, which are broken.
+//! All registrations of all roots: which exist, which mask others, which are broken.
 
 pub(crate) mod cache;
-pub(crate) mod called;
+pub(crate) mod matched_calls;
 pub(crate) mod matching;
 
 use std::fs;
@@ -21,50 +21,50 @@ pub(crate) const LOCK_NAME: &str = ".lock";
 
 /// One file of `hooks.d`.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub(crate) struct RegistrationFile {
     pub path: PathBuf,
     /// The root that has its `hooks.d`.
     pub root: PathBuf,
     pub state: EntryState,
-    /// Of an active one: what is in it, or what is wrong with it.
+    /// Of an active one: its registration, or what is wrong with it.
     pub content: Option<Result<Registration, Diagnostic>>,
 }
 
-/// A registration that can't be read.
+/// A registration that can't be used.
 #[derive(Clone, Debug)]
 pub struct Broken {
     pub diagnostic: Diagnostic,
-    /// Whether its last good form stands in for it.
-    pub has_stand_in: bool,
+    /// Whether its last good form is used in its place.
+    pub has_last_good: bool,
 }
 
-/// What a call has of the registry.
+/// The part of the registry that concerns a call.
 #[derive(Debug, Default)]
 pub struct Registry {
-    /// Those that the call could mean, enabled or not.
+    /// Those that concern the call, enabled or not.
     pub registrations: Vec<Registration>,
     pub broken: Vec<Broken>,
     pub unreadable: Vec<UnreadablePath>,
 }
 
-/// The names of `hooks.d` over all roots, in byte order, those of higher roots first where names
-/// are equal.
+/// Returns the names of `hooks.d` over all roots, in byte order; of equal names, those of higher roots
+/// first.
 ///
 /// # Errors
-/// A directory is there and can't be read.
+/// A directory exists and can't be read.
 pub(crate) fn entries(settings: &Settings) -> Result<Vec<FoundEntry>, UnreadablePath> {
     directory::entries_by(settings.all_roots(), DIRECTORY, &|path| {
         if path.extension().is_none_or(|end| end != EXTENSION) {
-            return EntryState::Skipped("no registration: its name doesn't end in .yaml");
+            return EntryState::Skipped("not a registration: its name doesn't end in .yaml");
         }
         match directory::state(path) {
             // a registration isn't executed
             EntryState::NotExecutable => EntryState::Active,
             // and an empty one is a mistake: a mask is a link
             EntryState::Disabled(_) if is_file(path) => EntryState::Active,
-            // what it would run is as unknown as where a file says nothing sensible
+            // what it would run is unknown, as with a file that can't be parsed
             EntryState::Dangling if path.is_symlink() => EntryState::Active,
-            EntryState::Dangling => EntryState::Skipped("it has just gone away"),
+            EntryState::Dangling => EntryState::Skipped("it has just been removed"),
             state => state,
         }
     })
@@ -74,28 +74,31 @@ fn is_file(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file())
 }
 
-/// Reads everything anew, for the command line.
+/// Reads all files without the cache, for the command line.
 ///
 /// # Errors
-/// A directory is there and can't be read.
-pub(crate) fn scan(settings: &Settings, trust: &mut Trust) -> Result<Vec<Source>, UnreadablePath> {
+/// A directory exists and can't be read.
+pub(crate) fn scan(
+    settings: &Settings,
+    trust: &mut Trust,
+) -> Result<Vec<RegistrationFile>, UnreadablePath> {
     let sources = entries(settings)?.into_iter().map(|entry| {
         let root = root_of(&entry.path);
         let content = (entry.state == EntryState::Active)
             .then(|| read(&entry.path, &root, settings.trust, trust));
-        Source { path: entry.path, root, state: entry.state, content }
+        RegistrationFile { path: entry.path, root, state: entry.state, content }
     });
     Ok(sources.collect())
 }
 
-/// What is wrong with a link whose end isn't there.
-pub(crate) fn leads_nowhere(path: &Path) -> Diagnostic {
+/// Makes the diagnostic for a link to nothing.
+pub(crate) fn dangling_link(path: &Path) -> Diagnostic {
     let words =
         "a link to nothing: what it leads to is not there (a link to /dev/null would disable it)";
     Diagnostic::unreadable(path, words)
 }
 
-/// The root of a file in its `hooks.d`.
+/// Returns the root of a file in its `hooks.d`.
 pub(crate) fn root_of(source: &Path) -> PathBuf {
     source.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_path_buf()
 }
@@ -111,7 +114,7 @@ pub(crate) fn read(
     trust: &mut Trust,
 ) -> Result<Registration, Diagnostic> {
     if path.is_symlink() && !path.exists() {
-        return Err(leads_nowhere(path));
+        return Err(dangling_link(path));
     }
     if policy == TrustPolicy::Refuse {
         trust.file(path).map_err(|refusal| Diagnostic::not_trusted(path, &refusal))?;
@@ -122,7 +125,7 @@ pub(crate) fn read(
     Registration::parse(path, root, &text)
 }
 
-/// What a call could mean, read without a cache.
+/// Loads what concerns a call, without a cache.
 pub fn load(settings: &Settings, trust: &mut Trust, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
     let mut registry = Registry::default();
     match scan(settings, trust) {
@@ -135,7 +138,7 @@ pub fn load(settings: &Settings, trust: &mut Trust, wants: &dyn Fn(&Triggers) ->
                     }
                     Ok(_) => {}
                     Err(diagnostic) => {
-                        registry.broken.push(Broken { diagnostic, has_stand_in: false })
+                        registry.broken.push(Broken { diagnostic, has_last_good: false })
                     }
                 }
             }

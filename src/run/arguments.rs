@@ -98,7 +98,7 @@ impl HookInput<'_> {
         let rules = self.occasion.settings.custom_properties.as_ref();
         let is_allowed = |property: &&Property| {
             let (name, value) = (&property.name, &property.value);
-            rules.is_none_or(|rules| rules.broken_rule(name, value).is_none())
+            rules.is_none_or(|rules| rules.violated_rule(name, value).is_none())
         };
         let pairs = properties
             .iter()

@@ -14,7 +14,7 @@ use super::steering::steers;
 use crate::config::custom_properties::CustomProperties;
 use crate::config::values::{OWN_PREFIX, is_variable_name};
 use crate::config::{Settings, Surroundings};
-use crate::hook::Source;
+use crate::hook::HookSource;
 use crate::libvirt::metadata::Property;
 use crate::process::DEFAULT_PATH;
 use crate::process::job::c_string;
@@ -47,12 +47,12 @@ pub(crate) enum BareNames<'a> {
 
 impl<'a> BareNames<'a> {
     /// Those of a hook that was found there.
-    pub(crate) fn of(source: Source, settings: &'a Settings) -> BareNames<'a> {
+    pub(crate) fn of(source: HookSource, settings: &'a Settings) -> BareNames<'a> {
         let listed = settings.custom_properties.as_ref();
         match source {
-            Source::Tree | Source::Adopted => BareNames::None,
-            Source::EventDirectory | Source::Registered => BareNames::Listed(listed),
-            Source::Vdsm => BareNames::Vdsm(listed),
+            HookSource::Tree | HookSource::Adopted => BareNames::None,
+            HookSource::EventDirectory | HookSource::Registered => BareNames::Listed(listed),
+            HookSource::Vdsm => BareNames::Vdsm(listed),
         }
     }
 
@@ -74,7 +74,7 @@ impl<'a> BareNames<'a> {
             BareNames::None => None,
             BareNames::Listed(listed) | BareNames::Vdsm(listed) => listed,
         };
-        self.admit(name) && listed.is_none_or(|listed| listed.broken_rule(name, value).is_none())
+        self.admit(name) && listed.is_none_or(|listed| listed.violated_rule(name, value).is_none())
     }
 }
 

@@ -17,14 +17,14 @@ use crate::config::registration::StdinKind;
 use crate::config::values::is_own_variable;
 use crate::document::exchange::{DocumentFile, Exchange};
 use crate::event;
-use crate::hook::{Source, Style};
+use crate::hook::{HookSource, Style};
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::privileges::{Privileges, UserIdentity};
 use crate::machine::{files, sys};
 use crate::observer::{Notice, Observer};
 use crate::occasion::Occasion;
 use crate::plan::Step;
-use crate::process::feed::{self, Feed};
+use crate::process::feed::{self, StdinFeed};
 use crate::process::job::{Job, Part, c_string};
 use crate::process::members;
 use crate::process::supervise::Supervisor;
@@ -105,7 +105,7 @@ impl<'a> Launcher<'a> {
         ends: Instant,
         file: DocumentFileUse,
     ) -> Result<Launch, Refused> {
-        let trouble = |words: String| (crate::process::exit_status::OWN_TROUBLE, words);
+        let trouble = |words: String| (crate::process::exit_status::OWN_ERROR, words);
         let registered = step.hook.registration.clone();
         let registration = registered.as_deref();
         let mut privileges = self.privileges(registration)?;
@@ -129,7 +129,7 @@ impl<'a> Launcher<'a> {
         job.kill_leftovers = step.hook.kill_leftovers;
         job.privileges = privileges;
         job.feed = feed;
-        job.is_text_run = step.hook.source == Source::Tree;
+        job.is_text_run = step.hook.source == HookSource::Tree;
         if is_drop_in {
             let own = self.environment(self.own.clone(), step, &job.run, None).map_err(trouble)?;
             job.environment = if self.occasion.is_real() {
@@ -259,7 +259,7 @@ impl<'a> Launcher<'a> {
 
     /// Standard input of a script that was libvirt's: a pipe, as libvirt gives it, or what libvirt
     /// gave where that was no document.
-    fn pipe(&self) -> Result<(OwnedFd, Option<Feed>), String> {
+    fn pipe(&self) -> Result<(OwnedFd, Option<StdinFeed>), String> {
         let document = self.exchange.whole();
         if document.is_none() && !is_pipe(sys::standard_input()) {
             let null = self.supervisor.null().map_err(|error| format!("/dev/null: {error}"))?;

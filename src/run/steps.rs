@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use super::launch::{DocumentFileUse, Launch, Launcher};
 use crate::document::exchange::{Change, DocumentFile, Snapshot};
-use crate::hook::{Hook, OnFailure, Source, Style};
+use crate::hook::{Hook, HookSource, OnFailure, Style};
 use crate::libvirt::Class;
 use crate::machine::sys::{self, RollbackHandle};
 use crate::machine::watchdog;
 use crate::observer::{HookIdentity, HookRun, NotRun, Notice};
 use crate::plan::{Decision, Step};
-use crate::process::exit_status::{OWN_TROUBLE, TERMINATED, TIMED_OUT};
+use crate::process::exit_status::{OWN_ERROR, TERMINATED, TIMED_OUT};
 use crate::process::job::Part;
-use crate::process::job::{Ended, Job, Outcome};
+use crate::process::job::{FinishedJob, Job, ProcessOutcome};
 use crate::process::supervise::Progress;
 use crate::state::locks::{self, HookLock, LockError, LockHolder};
 use crate::trust::Trust;
-use crate::verdict::{self, Failure};
+use crate::verdict::{self, HookFailure};
 
 mod detached;
 mod foresee;
@@ -35,7 +35,7 @@ const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub(crate) struct StepRunner<'a> {
     launcher: Launcher<'a>,
     /// Rollbacks that failed.
-    pub undone: Vec<Failure>,
+    pub undone: Vec<HookFailure>,
     /// Whether there is work for after the answer.
     pub has_queued: bool,
 }
@@ -111,8 +111,11 @@ impl StepRunner<'_> {
                 continue;
             }
             // a script that was libvirt's only one has libvirt's own limit: none
-            let ends =
-                if step.hook.source == Source::Adopted { Instant::now() + UNLIMITED } else { ends };
+            let ends = if step.hook.source == HookSource::Adopted {
+                Instant::now() + UNLIMITED
+            } else {
+                ends
+            };
             if Instant::now() >= ends {
                 let why = format!("not run: the call's {} were over", verdict::seconds(total));
                 if self.launcher.occasion.call.class() == Class::Gate {
@@ -300,9 +303,9 @@ impl StepRunner<'_> {
         let Some(ended) = ended else { return Ok(()) };
         // whatever a check does to the document is not for libvirt
         let _ = self.launcher.exchange.take_back(&step.hook, false);
-        match (&ended.outcome, verdict::fault(&ended)) {
+        match (&ended.outcome, verdict::failure_of(&ended)) {
             (_, None) => Ok(()),
-            (Outcome::Exited(_) | Outcome::Signaled(_), Some((_, what))) => {
+            (ProcessOutcome::Exited(_) | ProcessOutcome::Signaled(_), Some((_, what))) => {
                 Err(Obstacle::Out(format!("its check says no: {what}")))
             }
             (_, Some((status, what))) => {
@@ -337,7 +340,7 @@ impl StepRunner<'_> {
                     (TERMINATED, "ended with hookmux, which got SIGTERM".to_owned())
                 }
                 LockError::Failed(error) => {
-                    (OWN_TROUBLE, format!("the lock `{name}` can't be taken: {error}"))
+                    (OWN_ERROR, format!("the lock `{name}` can't be taken: {error}"))
                 }
             })
         })
@@ -375,10 +378,10 @@ impl StepRunner<'_> {
     }
 
     /// Looks at how a step ended, and at what it made of the document.
-    fn conclude(&mut self, one: Ready, ended: Ended) -> Tried {
+    fn conclude(&mut self, one: Ready, ended: FinishedJob) -> Tried {
         let Ready { step, number, own_file, lock, input, left, .. } = one;
         drop(lock);
-        let mut fault = verdict::fault(&ended);
+        let mut fault = verdict::failure_of(&ended);
         let hook = &step.hook;
         let succeeded = fault.is_none();
         let change = match (hook.style, own_file) {
@@ -398,8 +401,8 @@ impl StepRunner<'_> {
             self.tell(&Notice::Warning { label: &hook.label, words: why });
         }
         let failure = fault.map(|fault| {
-            let kill = hook.kill && !verdict::is_not_its_own(&ended);
-            failure(hook, fault, ended.stderr.end(verdict::MAX_STDERR), kill)
+            let kill = hook.kill && !verdict::is_start_error_of_host(&ended);
+            failure(hook, fault, ended.stderr.end(verdict::MAX_STDERR_BYTES), kill)
         });
         let run = HookRun::ended(self.identity_of(&step), ended, change, failure);
         let left = left.filter(|_| run.failure.is_none()).map(sys::add_rollback);
@@ -436,9 +439,9 @@ fn lock_name(step: &Step) -> Option<&str> {
     step.hook.registration.as_ref()?.lock.as_deref()
 }
 
-fn failure(hook: &Hook, fault: (i32, String), stderr: Vec<u8>, kill: bool) -> Failure {
+fn failure(hook: &Hook, fault: (i32, String), stderr: Vec<u8>, kill: bool) -> HookFailure {
     let is_tolerated = hook.on_failure == OnFailure::Warn;
-    Failure { kill, is_tolerated, ..Failure::new(&hook.label, fault, stderr) }
+    HookFailure { kill, is_tolerated, ..HookFailure::new(&hook.label, fault, stderr) }
 }
 
 /// Whether nothing more of the call may run.
@@ -451,7 +454,7 @@ fn stops(hook: &Hook, run: &HookRun) -> bool {
         OnFailure::Warn => false,
         OnFailure::Fail => {
             let outcome = run.ended.as_ref().map(|ended| &ended.outcome);
-            hook.style == Style::Vdsm && matches!(outcome, Some(Outcome::Exited(STOP)))
+            hook.style == Style::Vdsm && matches!(outcome, Some(ProcessOutcome::Exited(STOP)))
         }
     }
 }
@@ -488,7 +491,7 @@ mod tests {
         let (path, root) = (Path::new("/h/hooks.d/x.yaml"), Path::new("/h"));
         let registration = Registration::parse(path, root, &text).unwrap();
         let mut step = step("before_vm_start/x");
-        (step.hook.source, step.hook.weight) = (Source::Registered, registration.weight);
+        (step.hook.source, step.hook.weight) = (HookSource::Registered, registration.weight);
         step.hook.registration = Some(Arc::new(registration));
         step
     }
@@ -497,8 +500,8 @@ mod tests {
         Decision::Fails { status, why: "refused".to_owned(), is_its_own: false }
     }
 
-    fn failure_of(label: &str) -> Failure {
-        Failure {
+    fn failure_of(label: &str) -> HookFailure {
+        HookFailure {
             label: label.to_owned(),
             status: 1,
             what: "it failed".to_owned(),
@@ -509,8 +512,8 @@ mod tests {
     }
 
     /// What became of a hook; `None` where it could not be tried.
-    fn run_of(outcome: Option<Outcome>, failure: Option<Failure>) -> HookRun {
-        let ended = outcome.map(|outcome| Ended {
+    fn run_of(outcome: Option<ProcessOutcome>, failure: Option<HookFailure>) -> HookRun {
+        let ended = outcome.map(|outcome| FinishedJob {
             outcome,
             duration: Duration::ZERO,
             stdout: Capture::default(),
@@ -578,28 +581,28 @@ mod tests {
     fn a_failure_stops_the_call_where_its_hook_says_so_or_by_vdsms_own_status() {
         use OnFailure::{Fail, Stop, Warn};
         use Style::{Libvirt, Vdsm};
-        let timed_out = || Outcome::TimedOut { limit: Duration::ZERO, calls_libvirt: false };
+        let timed_out = || ProcessOutcome::TimedOut { limit: Duration::ZERO, calls_libvirt: false };
         #[rustfmt::skip]
         let table = [
             // status 2 is vdsm's word for it, and nobody else's
-            (Fail, Vdsm,    Some(Outcome::Exited(2)),   true),
-            (Fail, Libvirt, Some(Outcome::Exited(2)),   false),
-            (Fail, Vdsm,    Some(Outcome::Exited(1)),   false),
-            (Fail, Vdsm,    Some(Outcome::Exited(3)),   false),
-            (Fail, Vdsm,    Some(Outcome::Signaled(2)), false),
+            (Fail, Vdsm,    Some(ProcessOutcome::Exited(2)),   true),
+            (Fail, Libvirt, Some(ProcessOutcome::Exited(2)),   false),
+            (Fail, Vdsm,    Some(ProcessOutcome::Exited(1)),   false),
+            (Fail, Vdsm,    Some(ProcessOutcome::Exited(3)),   false),
+            (Fail, Vdsm,    Some(ProcessOutcome::Signaled(2)), false),
             (Fail, Vdsm,    Some(timed_out()),          false),
             // it succeeded, and its document can't be used
-            (Fail, Vdsm,    Some(Outcome::Exited(0)),   false),
+            (Fail, Vdsm,    Some(ProcessOutcome::Exited(0)),   false),
             (Fail, Vdsm,    None,                       false),
-            (Stop, Vdsm,    Some(Outcome::Exited(1)),   true),
-            (Stop, Libvirt, Some(Outcome::Exited(1)),   true),
-            (Stop, Libvirt, Some(Outcome::Exited(2)),   true),
-            (Stop, Libvirt, Some(Outcome::Signaled(9)), true),
+            (Stop, Vdsm,    Some(ProcessOutcome::Exited(1)),   true),
+            (Stop, Libvirt, Some(ProcessOutcome::Exited(1)),   true),
+            (Stop, Libvirt, Some(ProcessOutcome::Exited(2)),   true),
+            (Stop, Libvirt, Some(ProcessOutcome::Signaled(9)), true),
             (Stop, Vdsm,    Some(timed_out()),          true),
-            (Stop, Vdsm,    Some(Outcome::Exited(0)),   true),
+            (Stop, Vdsm,    Some(ProcessOutcome::Exited(0)),   true),
             (Stop, Vdsm,    None,                       true),
-            (Warn, Vdsm,    Some(Outcome::Exited(2)),   false),
-            (Warn, Libvirt, Some(Outcome::Exited(1)),   false),
+            (Warn, Vdsm,    Some(ProcessOutcome::Exited(2)),   false),
+            (Warn, Libvirt, Some(ProcessOutcome::Exited(1)),   false),
             (Warn, Vdsm,    None,                       false),
         ];
         for (on_failure, style, outcome, expected) in table {
@@ -610,7 +613,7 @@ mod tests {
         // what didn't fail stops nothing, whatever it says
         for on_failure in [Fail, Stop, Warn] {
             let hook = Hook { on_failure, ..Hook::for_tests("x") };
-            for outcome in [Some(Outcome::Exited(0)), None] {
+            for outcome in [Some(ProcessOutcome::Exited(0)), None] {
                 assert!(!stops(&hook, &run_of(outcome, None)), "{on_failure:?}");
             }
         }

@@ -237,14 +237,14 @@ impl Target for Caches {
             registry.broken.iter().map(|broken| broken.diagnostic.to_string()).collect()
         };
         same("what is broken differs: cache, files", &broken(&registry), &broken(truth))?;
-        let has_stand_in = registry.broken.iter().any(|broken| broken.has_stand_in);
+        let has_last_good = registry.broken.iter().any(|broken| broken.has_last_good);
         let is_own = |hook: &&Registration| hook.name != "broken";
         let own: Vec<&Registration> = registry.registrations.iter().filter(is_own).collect();
         let expected: Vec<&Registration> = truth.registrations.iter().collect();
         same("the registrations differ: cache, files", &own, &expected)?;
         let stand_ins: Vec<&Registration> =
             registry.registrations.iter().filter(|hook| !is_own(hook)).collect();
-        let may_be = if has_stand_in && wants(&site.stand_in.triggers) {
+        let may_be = if has_last_good && wants(&site.stand_in.triggers) {
             vec![&site.stand_in]
         } else {
             Vec::new()

@@ -13,7 +13,7 @@ use hookmux::for_tests::event::{self, Origin};
 use hookmux::for_tests::libvirt::{Call, Document, Driver, Operation, operation};
 use hookmux::for_tests::occasion::Occasion;
 use hookmux::for_tests::plan::condition::{self, ConditionResult};
-use hookmux::for_tests::registry::called;
+use hookmux::for_tests::registry::matched_calls;
 use hookmux::for_tests::registry::matching;
 
 use super::{Checked, Target, join, must, parts};
@@ -123,7 +123,7 @@ impl Target for Conditions {
         must(word == plain, "a condition is judged otherwise: hookmux, the plain way", || {
             format!("{judged:?}\n{plain}\n{:?}\n{call:?} {origin}", registration.when)
         })?;
-        let _ = called::moments(&registration.triggers);
+        let _ = matched_calls::of(&registration.triggers);
         let impossibility = matching::impossibility(&registration);
         let can_hold = word == "yes"
             && is_possible(&call, origin, &occasion.facts.document)

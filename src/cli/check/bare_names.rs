@@ -12,7 +12,7 @@ use crate::cli::register::module;
 use crate::config::Registration;
 use crate::config::settings::FILE_NAME;
 use crate::config::values::is_variable_name;
-use crate::hook::Source;
+use crate::hook::HookSource;
 use crate::hook::candidates::VDSM_ROOT;
 use crate::libvirt::document::{self, MAX_DOCUMENT_BYTES};
 use crate::libvirt::metadata::{self, Property};
@@ -64,7 +64,7 @@ const MAX_DOCUMENTS: usize = 500;
 struct Reader {
     path: PathBuf,
     label: String,
-    source: Source,
+    source: HookSource,
     names: BTreeSet<String>,
 }
 
@@ -80,7 +80,8 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         reader.names.retain(|name| is_vdsms(name) || known.contains(name));
     }
     readers.retain(|reader| !reader.names.is_empty());
-    let is_listable = |reader: &&Reader| !matches!(reader.source, Source::Tree | Source::Adopted);
+    let is_listable =
+        |reader: &&Reader| !matches!(reader.source, HookSource::Tree | HookSource::Adopted);
     let all = readers.iter().filter(is_listable).flat_map(|reader| &reader.names).cloned();
     let line = line(survey, &all.collect());
     for reader in &readers {
@@ -129,10 +130,10 @@ fn readers(survey: &Survey<'_>) -> Vec<Reader> {
     let mut readers = Vec::new();
     for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
         let source = match script.spot {
-            Spot::Tree(_) => Source::Tree,
-            Spot::Adopted(_) => Source::Adopted,
-            Spot::Event(_) if script.path.starts_with(VDSM_ROOT) => Source::Vdsm,
-            Spot::Event(_) => Source::EventDirectory,
+            Spot::Tree(_) => HookSource::Tree,
+            Spot::Adopted(_) => HookSource::Adopted,
+            Spot::Event(_) if script.path.starts_with(VDSM_ROOT) => HookSource::Vdsm,
+            Spot::Event(_) => HookSource::EventDirectory,
         };
         let names = text_of(&script.path).map(|text| variables::unset_reads(&text));
         readers.push(Reader {
@@ -151,7 +152,7 @@ fn readers(survey: &Survey<'_>) -> Vec<Reader> {
         readers.push(Reader {
             path: registration.source.clone(),
             label: survey.label(&registration.source),
-            source: Source::Registered,
+            source: HookSource::Registered,
             names,
         });
     }

@@ -13,7 +13,7 @@ use crate::config::registration::Mode;
 use crate::machine::files;
 use crate::machine::privileges::UserIdentity;
 use crate::process::startable;
-use crate::process::startable::walker::Walker;
+use crate::process::startable::executing_user::ExecutingUser;
 
 /// Looks at them as who starts them does: the user of `run_as`, or hookmux's own.
 pub(super) fn examine(
@@ -22,12 +22,12 @@ pub(super) fn examine(
     identity: Option<&UserIdentity>,
     findings: &mut Findings,
 ) {
-    let walker = match identity {
-        Some(identity) => Walker { user: identity.user, groups: &identity.groups },
-        None => Walker::of(startable::daemons_user(survey.settings, survey.user)),
+    let executor = match identity {
+        Some(identity) => ExecutingUser { user: identity.user, groups: &identity.groups },
+        None => ExecutingUser::of(startable::daemons_user(survey.settings, survey.user)),
     };
     for (key, words) in commands(registration) {
-        command(survey, registration, walker, key, words, findings);
+        command(survey, registration, executor, key, words, findings);
     }
 }
 
@@ -42,7 +42,7 @@ pub(super) fn commands(registration: &Registration) -> Vec<(&'static str, &Vec<S
 fn command(
     survey: &Survey<'_>,
     registration: &Registration,
-    walker: Walker<'_>,
+    executor: ExecutingUser<'_>,
     key: &str,
     words: &[String],
     findings: &mut Findings,
@@ -56,7 +56,7 @@ fn command(
         path: &program,
         label: &what,
         registration: registered,
-        walker,
+        executor,
         is_of_tree: false,
     };
     content::startable(survey, &looked, findings);

@@ -10,11 +10,11 @@ use crate::cli::script_text;
 use crate::cli::way_out::{self, Meant};
 use crate::config::Registration;
 use crate::machine::files;
-use crate::mend::Subject;
-use crate::process::startable::head::{Head, head};
+use crate::process::startable::executing_user::ExecutingUser;
+use crate::process::startable::head::{ExecutableHead, head};
 use crate::process::startable::shell_text;
-use crate::process::startable::walker::Walker;
-use crate::process::startable::{self, Cause, Obstacle, Program};
+use crate::process::startable::{self, ObstacleCause, Program, StartObstacle};
+use crate::repair::RepairTarget;
 use crate::trust::{Trust, TrustFault};
 
 /// How much of a script is looked at, in bytes.
@@ -33,7 +33,7 @@ pub(super) struct Looked<'a> {
     pub label: &'a str,
     /// The registration that names it.
     pub registration: Option<&'a Registration>,
-    pub walker: Walker<'a>,
+    pub executor: ExecutingUser<'a>,
     /// Whether it is a script of the per-guest tree.
     pub is_of_tree: bool,
 }
@@ -41,8 +41,8 @@ pub(super) struct Looked<'a> {
 impl<'a> Looked<'a> {
     /// What lies where hooks do.
     pub(super) fn at(survey: &Survey<'_>, path: &'a Path, label: &'a str) -> Looked<'a> {
-        let walker = Walker::of(startable::daemons_user(survey.settings, survey.user));
-        Looked { path, label, registration: None, walker, is_of_tree: false }
+        let executor = ExecutingUser::of(startable::daemons_user(survey.settings, survey.user));
+        Looked { path, label, registration: None, executor, is_of_tree: false }
     }
 
     fn search<'s>(&'s self, survey: &'s Survey<'_>) -> Option<&'s OsStr> {
@@ -55,21 +55,21 @@ pub(super) fn startable(survey: &Survey<'_>, looked: &Looked<'_>, findings: &mut
     let Looked { path, label, .. } = *looked;
     let search = looked.search(survey);
     let is_text_run = looked.is_of_tree;
-    let program = Program { path, walker: looked.walker, is_text_run, search };
+    let program = Program { path, executor: looked.executor, is_text_run, search };
     let beginning = beginning(path).unwrap_or_default();
     match program.obstacle() {
         Some(obstacle) => hindered(survey, looked, &obstacle, findings),
         None => match head(&beginning) {
-            Head::None if is_text_run && shell_text::is_text(&beginning) => {
+            ExecutableHead::None if is_text_run && shell_text::is_text(&beginning) => {
                 let fix = way_out::with_line("#!/bin/bash", path);
                 by_shell(looked, "has no #! line", fix, findings);
             }
-            Head::Marked if is_text_run => {
+            ExecutableHead::ByteOrderMark if is_text_run => {
                 let how =
                     "has a byte order mark before its #! line, which the shell takes for a command";
                 by_shell(looked, how, way_out::without_mark(path), findings);
             }
-            Head::Script(line) if line.is_crlf() => {
+            ExecutableHead::Script(line) if line.is_crlf() => {
                 let words = format!(
                     "{label} has Windows line ends: a carriage return is part of what its interpreter is told"
                 );
@@ -89,17 +89,17 @@ fn by_shell(looked: &Looked<'_>, how: &str, fix: Fix, findings: &mut Findings) {
 }
 
 /// By which code an obstacle is told; `is_named` is whether a registration names the program.
-fn code(obstacle: &Obstacle, is_named: bool) -> Code {
+fn code(obstacle: &StartObstacle, is_named: bool) -> Code {
     match &obstacle.cause {
         _ if way_out::is_crlf(obstacle) => Code::Crlf,
         _ if obstacle.of.is_some() => Code::InterpreterMissing,
-        Cause::NotInPath { .. } | Cause::OneWord(_) => Code::InterpreterMissing,
-        Cause::NotProgram | Cause::Marked => Code::NoInterpreterLine,
-        Cause::Noexec => Code::Noexec,
-        Cause::Shut(_) | Cause::Unreadable => Code::UnreachableCommand,
-        Cause::Missing | Cause::Dangling if is_named => Code::CommandMissing,
-        Cause::Dangling => Code::DanglingLink,
-        Cause::NoXBit if !is_named => Code::NotExecutable,
+        ObstacleCause::NotInPath { .. } | ObstacleCause::OneWord(_) => Code::InterpreterMissing,
+        ObstacleCause::NotProgram | ObstacleCause::ByteOrderMark => Code::NoInterpreterLine,
+        ObstacleCause::Noexec => Code::Noexec,
+        ObstacleCause::NoAccess(_) | ObstacleCause::Unreadable => Code::UnreachableCommand,
+        ObstacleCause::Missing | ObstacleCause::Dangling if is_named => Code::CommandMissing,
+        ObstacleCause::Dangling => Code::DanglingLink,
+        ObstacleCause::NoXBit if !is_named => Code::NotExecutable,
         _ => Code::CommandNotExecutable,
     }
 }
@@ -108,7 +108,7 @@ fn code(obstacle: &Obstacle, is_named: bool) -> Code {
 fn hindered(
     survey: &Survey<'_>,
     looked: &Looked<'_>,
-    obstacle: &Obstacle,
+    obstacle: &StartObstacle,
     findings: &mut Findings,
 ) {
     let Looked { path, label, .. } = *looked;
@@ -119,7 +119,7 @@ fn hindered(
     let name = |name: &Path| name.display().to_string();
     let of = obstacle.of.as_ref().map(|of| name(of)).unwrap_or_default();
     let message = match (code, &obstacle.cause) {
-        (Code::NoInterpreterLine, Cause::Marked) => {
+        (Code::NoInterpreterLine, ObstacleCause::ByteOrderMark) => {
             format!("{label} has a byte order mark before its #! line: {shown} can't be executed")
         }
         (Code::NoInterpreterLine, _) => {
@@ -128,21 +128,21 @@ fn hindered(
         (Code::Crlf, _) => format!(
             "{label} has Windows line ends: its interpreter is looked for with a carriage return at the end of the name"
         ),
-        (Code::InterpreterMissing, Cause::OneWord(words)) => format!(
+        (Code::InterpreterMissing, ObstacleCause::OneWord(words)) => format!(
             "{label} gives env `{}`, which Linux hands over as one word: no program is called that",
             words.to_string_lossy()
         ),
-        (Code::InterpreterMissing, Cause::NotInPath { name, search }) => {
+        (Code::InterpreterMissing, ObstacleCause::NotInPath { name, search }) => {
             let (name, search) = (name.to_string_lossy(), search.to_string_lossy());
             format!("{label} needs {name}, and there is none in {search}")
         }
-        (Code::InterpreterMissing, Cause::Missing) => {
+        (Code::InterpreterMissing, ObstacleCause::Missing) => {
             format!("{label} needs {of}, which is not there")
         }
         (Code::Noexec, _) => format!(
             "{label} lies on a file system that is mounted noexec: {shown} can't be executed"
         ),
-        (Code::UnreachableCommand, Cause::Shut(by)) => format!(
+        (Code::UnreachableCommand, ObstacleCause::NoAccess(by)) => format!(
             "{label} is {shown}, and user {} can't execute it: {} is shut to it",
             user(looked),
             by.display()
@@ -152,10 +152,10 @@ fn hindered(
             user(looked)
         ),
         (Code::CommandMissing, _) => format!("{label} is {shown}, which is not there"),
-        (Code::CommandNotExecutable, Cause::NoXBit) => {
+        (Code::CommandNotExecutable, ObstacleCause::NoXBit) => {
             format!("{label} is {shown}, which has no x bit")
         }
-        (Code::CommandNotExecutable, Cause::NotRegular) => {
+        (Code::CommandNotExecutable, ObstacleCause::NotRegular) => {
             format!("{label} is {shown}, which is not a regular file")
         }
         _ => format!("{label}: {shown} {obstacle}"),
@@ -190,7 +190,7 @@ fn untrusted(
         return;
     }
     let message = format!("the interpreter of {label} isn't to be trusted: {refusal}");
-    let fix = survey.ground().fix(&[Subject::at(program)]);
+    let fix = survey.ground().fix(&[RepairTarget::at(program)]);
     let fix = fix.unwrap_or_else(|| format!("look at {}", program.display()).into());
     findings.add(Code::UntrustedInterpreter, path, message, fix);
 }

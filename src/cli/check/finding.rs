@@ -7,7 +7,7 @@ pub(crate) use super::code::{Code, Severity};
 use crate::command;
 pub(super) use crate::command::words;
 pub(crate) use crate::command::{Fix, quoted};
-use crate::mend::Ground;
+use crate::repair::OwnPaths;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Findings {
     }
 
     /// Keeps all ways out to what is hookmux's own.
-    pub(crate) fn guard(&mut self, ground: &Ground<'_>) {
+    pub(crate) fn guard(&mut self, ground: &OwnPaths<'_>) {
         for finding in &mut self.all {
             finding.fix = ground.guard(finding.fix.clone());
         }

@@ -68,7 +68,7 @@ pub fn left_behind(survey: &Survey<'_>, findings: &mut Findings) {
         // somebody else runs what lies there
         let word = usual.mention(&settings.hooks_dir, driver);
         let serves = |script: &Path| {
-            directory::state(script) == EntryState::Active && adopted::serves_tree(script, &word)
+            directory::state(script) == EntryState::Active && adopted::runs_tree(script, &word)
         };
         let mut scripts =
             [adopted::place(&settings.hooks_dir, driver), settings.hooks_dir.join(driver.name())]

@@ -14,7 +14,7 @@ use crate::hook::adopted;
 use crate::libvirt::program;
 use crate::machine::{files, own_binary};
 use crate::process::startable::Program;
-use crate::process::startable::walker::Walker;
+use crate::process::startable::executing_user::ExecutingUser;
 use crate::search::EntryState;
 use crate::search::directory;
 
@@ -108,7 +108,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                         path.display()
                     );
                     let name = PathBuf::from(format!("{driver}-hook"));
-                    let place = survey.ground().place_for(&name);
+                    let place = survey.ground().free_path_for(&name);
                     let directory = place.parent().unwrap_or(&place).to_owned();
                     let tail = command::text(&words!["tail", "-c", bytes.to_string(), &copy.path]);
                     let fix = Fix::shell(format!(
@@ -159,8 +159,8 @@ fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     for path in installed.loose.iter().filter(|path| !own_binary::is_hookmux(path)) {
         let (shown, driver) = (path.display(), installed.driver);
         // root starts it, as a rule
-        let walker = Walker::of(0);
-        let program = Program { path, walker, is_text_run: false, search: None };
+        let executor = ExecutingUser::of(0);
+        let program = Program { path, executor, is_text_run: false, search: None };
         let is_empty = fs::metadata(path).is_ok_and(|file| file.len() == 0);
         let obstacle = program.obstacle();
         let words = match &obstacle {
@@ -189,7 +189,7 @@ fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Fi
         .then(|| installed.path.clone());
     for script in installed.adopted.iter().cloned().chain(of_main) {
         let is_active = directory::state(&script) == EntryState::Active;
-        if has_tree && is_active && adopted::serves_tree(&script, &word) {
+        if has_tree && is_active && adopted::runs_tree(&script, &word) {
             let words = format!(
                 "{} mentions {word}: hookmux leaves the scripts there to it, so that none runs twice, and keeps none of them on a leash; where it does nothing else, hookmux can do its work",
                 script.display()

@@ -14,7 +14,7 @@ use crate::cli::install::daemons::Daemon;
 use crate::libvirt::Driver;
 use crate::machine::files;
 use crate::memory::daemon_reload;
-use crate::process::startable::walker::{EXECUTE, Walker};
+use crate::process::startable::executing_user::{EXECUTE, ExecutingUser};
 
 /// Whether the daemon gets to what a link leads to, and may execute it.
 pub(super) fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
@@ -34,9 +34,9 @@ pub(super) fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findin
     content::startable(survey, &looked, findings);
     // root goes everywhere
     for daemon in survey.daemons.iter().filter(|one| one.user != 0 && one.serves(driver)) {
-        let walker = Walker { user: daemon.user, groups: &daemon.groups };
-        let shut = walker.shut_out_by(link);
-        let shut = shut.or_else(|| (!walker.may(&end, EXECUTE)).then(|| end.clone()));
+        let executor = ExecutingUser { user: daemon.user, groups: &daemon.groups };
+        let shut = executor.first_blocked_directory(link);
+        let shut = shut.or_else(|| (!executor.may(&end, EXECUTE)).then(|| end.clone()));
         if let Some(shut) = shut {
             let words = format!(
                 "{} of user {} can't follow {} to {}: {} is shut to it, and libvirt runs nothing",

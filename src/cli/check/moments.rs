@@ -13,7 +13,7 @@ use crate::config::suggest::did_you_mean;
 use crate::config::triggers::Triggers;
 use crate::event;
 use crate::libvirt::Driver;
-use crate::registry::called;
+use crate::registry::matched_calls;
 use crate::search::EntryState;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
@@ -159,5 +159,5 @@ fn without_driver(survey: &Survey<'_>, findings: &mut Findings) {
 }
 
 fn drivers_of(triggers: &Triggers) -> BTreeSet<Driver> {
-    called::moments(triggers).into_iter().map(|moment| moment.driver).collect()
+    matched_calls::of(triggers).into_iter().map(|moment| moment.driver).collect()
 }

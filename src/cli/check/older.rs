@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::finding::{Code, Findings, Fix};
 use super::survey::Survey;
-use crate::config::keys::{self, Key, Version};
+use crate::config::keys::{self, HookmuxVersion, Key};
 use crate::config::settings::FILE_NAME;
 use crate::config::yaml::{self, Value};
 use crate::machine::files;
@@ -13,7 +13,7 @@ use crate::search::EntryState;
 /// A file that is larger has no place among settings and registrations.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-pub(super) fn examine(survey: &Survey<'_>, version: Version, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, version: HookmuxVersion, findings: &mut Findings) {
     let settings = survey.settings.hooks_dir.join(FILE_NAME);
     if settings.symlink_metadata().is_ok() {
         look(&settings, FILE_NAME, keys::SETTINGS, version, findings);
@@ -28,7 +28,7 @@ pub(super) fn examine(survey: &Survey<'_>, version: Version, findings: &mut Find
     }
 }
 
-fn look(path: &Path, label: &str, table: &[Key], version: Version, findings: &mut Findings) {
+fn look(path: &Path, label: &str, table: &[Key], version: HookmuxVersion, findings: &mut Findings) {
     let read = files::read_regular(path, MAX_FILE_BYTES).map_err(|error| error.to_string());
     let read = read.and_then(|bytes| String::from_utf8(bytes).map_err(|error| error.to_string()));
     let keys = match read.and_then(|text| Ok((keys_of(&text)?, text))) {

@@ -17,7 +17,7 @@ pub(super) struct Seen {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
     /// The daemon has looked, or even called.
-    Loaded,
+    LoadedSettings,
     /// It may not have.
     Unknown,
 }
@@ -32,7 +32,7 @@ pub(super) fn proof(
     // a call came through the link, if the link and the daemon were there by then
     let has_called = last_call.is_some_and(|call| call >= linked && call >= started);
     let looked = last_reload.map_or(started, |reload| reload.max(started));
-    if has_called || linked < looked { Proof::Loaded } else { Proof::Unknown }
+    if has_called || linked < looked { Proof::LoadedSettings } else { Proof::Unknown }
 }
 
 #[cfg(test)]
@@ -44,15 +44,15 @@ mod tests {
     fn the_last_look_decides() {
         let at = |second: u64| UNIX_EPOCH + Duration::from_secs(second);
         for (linked, started, call, reload, expected) in [
-            (5, 10, None, None, Proof::Loaded),
+            (5, 10, None, None, Proof::LoadedSettings),
             (15, 10, None, None, Proof::Unknown),
-            (15, 10, None, Some(20), Proof::Loaded),
+            (15, 10, None, Some(20), Proof::LoadedSettings),
             (15, 10, None, Some(12), Proof::Unknown),
             // of the daemon before this one
             (15, 10, None, Some(5), Proof::Unknown),
-            (15, 10, Some(16), None, Proof::Loaded),
+            (15, 10, Some(16), None, Proof::LoadedSettings),
             (15, 10, Some(14), None, Proof::Unknown),
-            (15, 20, Some(16), None, Proof::Loaded),
+            (15, 20, Some(16), None, Proof::LoadedSettings),
             (10, 10, None, None, Proof::Unknown),
         ] {
             let seen = proof(at(linked), at(started), call.map(at), reload.map(at));

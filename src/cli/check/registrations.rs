@@ -6,25 +6,29 @@ use super::finding::{Code, Findings, Fix, empty_into, words};
 use super::survey::Survey;
 use super::{commands, content};
 use crate::cli::way_out;
-use crate::config::diagnostic::Kind;
+use crate::config::diagnostic::DiagnosticKind;
 use crate::config::settings::FILE_NAME;
-use crate::config::{Diagnostic, Loaded, Registration};
+use crate::config::{Diagnostic, LoadedSettings, Registration};
 use crate::machine::files;
 use crate::machine::privileges::UserIdentity;
 use crate::process::supervise::Supervisor;
 use crate::process::users;
-use crate::registry::{LOCK_NAME, Source, called, matching};
+use crate::registry::{LOCK_NAME, RegistrationFile, matched_calls, matching};
 use crate::run::launch;
 use crate::search::EntryState;
 use crate::search::directory::leftover_reason;
 
 /// hookmux.yaml, and what it names.
-pub(super) fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
+pub(super) fn examine_settings(
+    survey: &Survey<'_>,
+    loaded: &LoadedSettings,
+    findings: &mut Findings,
+) {
     let settings = &loaded.settings;
     let path = settings.hooks_dir.join(FILE_NAME);
     if let Some(problem) = loaded.problem.as_ref().filter(|problem| !is_refused(problem)) {
-        let consequence = match &loaded.stand_in {
-            Some(stand_in) => format!("calls use {stand_in}"),
+        let consequence = match &loaded.last_good {
+            Some(last_good) => format!("calls use {last_good}"),
             None => "there is no good copy of it, and gates fail".to_owned(),
         };
         let words = format!("{} ({consequence})", problem.one_line());
@@ -37,7 +41,7 @@ pub(super) fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &
 
 /// What trust says of it is told with all else that isn't trusted.
 pub(super) fn is_refused(problem: &Diagnostic) -> bool {
-    problem.kind == Kind::NotTrusted
+    problem.kind == DiagnosticKind::NotTrusted
 }
 
 /// Opens the file where the mistake is.
@@ -67,7 +71,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
 }
 
 /// A file of `hooks.d` that is no registration, or a broken one.
-fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
+fn file(survey: &Survey<'_>, source: &RegistrationFile, findings: &mut Findings) {
     let (path, label) = (&source.path, survey.label(&source.path));
     let name = path.file_name().unwrap_or_default();
     match (&source.content, &source.state) {
@@ -75,7 +79,7 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
             let stands_in = survey.stand_ins.contains(path);
             let consequence = match stands_in {
                 true => "its last good form runs".to_owned(),
-                false => problem.meaning().consequence(),
+                false => problem.recovered().consequence(),
             };
             let words = format!("{} ({consequence})", problem.one_line());
             let is_link = path.is_symlink() && !path.exists();
@@ -83,8 +87,7 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
             findings.add(Code::BrokenRegistration, path, words, fix);
         }
         (_, EntryState::Disabled(_)) => {
-            let hides =
-                |other: &Source| matches!(&other.state, EntryState::Masked(by) if by == path);
+            let hides = |other: &RegistrationFile| matches!(&other.state, EntryState::Masked(by) if by == path);
             if !survey.sources.iter().any(hides) {
                 let words = format!(
                     "{label} is a link to /dev/null, and there is no registration for it to disable"
@@ -133,7 +136,7 @@ fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut 
         );
     }
     for pattern in &registration.triggers.calls {
-        if let Some(why) = called::uncalled(pattern) {
+        if let Some(why) = matched_calls::unmatched(pattern) {
             findings.add(Code::NeverCalled, source, format!("{label}: {why}"), edit.clone());
         }
     }

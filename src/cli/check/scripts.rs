@@ -7,7 +7,7 @@ use super::content::{self, Looked};
 use super::finding::{Code, Findings, Fix, empty_into, words};
 use super::survey::{Script, Spot, Survey};
 use crate::cli::way_out;
-use crate::mend::Subject;
+use crate::repair::RepairTarget;
 use crate::search::EntryState;
 use crate::search::directory::leftover_reason;
 use crate::trust::Trust;
@@ -120,7 +120,7 @@ fn skipped(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
         let words = format!(
             "{label} looks as if it disabled a hook, and hides nothing: others than root could have put it there{why}"
         );
-        let fix = refusal.and_then(|_| survey.ground().fix(&[Subject::at(path)]));
+        let fix = refusal.and_then(|_| survey.ground().fix(&[RepairTarget::at(path)]));
         let fix = fix.unwrap_or_else(|| Fix::run(&words!["ls", "-la", path]));
         return findings.add(Code::UntrustedMask, path, words, fix);
     }

@@ -17,8 +17,8 @@ use crate::config::{Registration, Settings};
 use crate::hook::candidates::Candidate;
 use crate::libvirt::Driver;
 use crate::machine::files;
-use crate::mend::Ground;
-use crate::registry::Source;
+use crate::registry::RegistrationFile;
+use crate::repair::OwnPaths;
 use crate::search::EntryState;
 use crate::search::directory;
 
@@ -60,7 +60,7 @@ pub(super) struct Survey<'a> {
     pub scripts: Vec<Script>,
     pub uncalled: Vec<Uncalled>,
     /// Every file of every `hooks.d`.
-    pub sources: Vec<Source>,
+    pub sources: Vec<RegistrationFile>,
     /// Those that can be read, and the last good forms of others.
     pub registrations: Vec<Arc<Registration>>,
     /// The files that a last good form stands in for.
@@ -128,14 +128,14 @@ impl<'a> Survey<'a> {
     }
 
     /// What is hookmux's own here.
-    pub(super) fn ground(&self) -> Ground<'_> {
-        Ground::of(self.settings, self.user)
+    pub(super) fn ground(&self) -> OwnPaths<'_> {
+        OwnPaths::of(self.settings, self.user)
     }
 
     /// The text that tells how a script that lies in a wrong place becomes a hook. It wants an event,
     /// which only a person knows.
     pub(super) fn register(&self, script: &Path) -> String {
-        let place = self.ground().place_for(script);
+        let place = self.ground().free_path_for(script);
         let mut add = self.words("add script");
         add.extend(words![&place, "--event", "EVENT"]);
         let directory = place.parent().unwrap_or(&place);

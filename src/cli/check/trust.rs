@@ -10,9 +10,9 @@ use crate::cli::install::installed::Installed;
 use crate::cli::register::module;
 use crate::config::registration::DIRECTORY;
 use crate::config::settings::FILE_NAME;
-use crate::config::{Loaded, TrustPolicy};
+use crate::config::{LoadedSettings, TrustPolicy};
 use crate::event;
-use crate::mend::Subject;
+use crate::repair::RepairTarget;
 use crate::search::EntryState;
 use crate::state::{Dir, DirRefusal};
 use crate::trust::{Refusal, Trust, TrustFault};
@@ -26,7 +26,7 @@ const DEPTH: usize = 4;
 struct Fallen {
     refusal: Refusal,
     what: Vec<String>,
-    subjects: Vec<Subject>,
+    subjects: Vec<RepairTarget>,
     /// Whether any of it is refused whatever the settings say.
     is_always: bool,
 }
@@ -37,7 +37,7 @@ struct Examiner {
 }
 
 impl Examiner {
-    fn file(&mut self, subject: Subject, what: impl Into<String>, is_always: bool) {
+    fn file(&mut self, subject: RepairTarget, what: impl Into<String>, is_always: bool) {
         if let Err(refusal) = self.trust.file(&subject.path) {
             self.fell(refusal, subject, what.into(), is_always);
         }
@@ -48,11 +48,11 @@ impl Examiner {
             return;
         }
         if let Err(refusal) = self.trust.directory(path) {
-            self.fell(refusal, Subject::at(path), what.into(), false);
+            self.fell(refusal, RepairTarget::at(path), what.into(), false);
         }
     }
 
-    fn fell(&mut self, refusal: Refusal, subject: Subject, what: String, is_always: bool) {
+    fn fell(&mut self, refusal: Refusal, subject: RepairTarget, what: String, is_always: bool) {
         // what isn't there, or is no file, is told as that
         if matches!(
             refusal.fault,
@@ -81,14 +81,14 @@ impl Examiner {
     }
 }
 
-pub(super) fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, loaded: &LoadedSettings, findings: &mut Findings) {
     let mut examiner = Examiner { trust: Trust::new(survey.user), fallen: Vec::new() };
     settings(survey, loaded, &mut examiner);
     for link in survey.installed.iter().filter_map(Installed::called_at) {
-        examiner.file(Subject::at(link), "hookmux itself", false);
+        examiner.file(RepairTarget::at(link), "hookmux itself", false);
     }
     for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
-        examiner.file(Subject::at(&script.path), &*script.label, false);
+        examiner.file(RepairTarget::at(&script.path), &*script.label, false);
     }
     registrations(survey, &mut examiner);
     directories(survey, &mut examiner);
@@ -98,30 +98,30 @@ pub(super) fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findi
     }
 }
 
-fn settings(survey: &Survey<'_>, loaded: &Loaded, examiner: &mut Examiner) {
+fn settings(survey: &Survey<'_>, loaded: &LoadedSettings, examiner: &mut Examiner) {
     let file = survey.settings.hooks_dir.join(FILE_NAME);
     if file.exists() {
-        examiner.file(Subject::at(&file), FILE_NAME, true);
+        examiner.file(RepairTarget::at(&file), FILE_NAME, true);
     }
     if let Some(named) = &loaded.settings.environment_file {
-        let subject = Subject::named(named, &file);
+        let subject = RepairTarget::named(named, &file);
         examiner.file(subject, format!("`environment_file` of {FILE_NAME}"), true);
     }
 }
 
 fn registrations(survey: &Survey<'_>, examiner: &mut Examiner) {
     for source in survey.sources.iter().filter(|source| source.state == EntryState::Active) {
-        examiner.file(Subject::at(&source.path), survey.label(&source.path), false);
+        examiner.file(RepairTarget::at(&source.path), survey.label(&source.path), false);
     }
     for registration in survey.registrations.iter().filter(|one| one.enabled) {
         let label = survey.label(&registration.source);
         for (key, words) in commands(registration) {
             let program = words.first().map(PathBuf::from).unwrap_or_default();
-            let subject = Subject::named(&program, &registration.source);
+            let subject = RepairTarget::named(&program, &registration.source);
             examiner.file(subject, format!("`{key}` of {label}"), false);
         }
         if let Some(file) = &registration.environment_file {
-            let subject = Subject::named(file, &registration.source);
+            let subject = RepairTarget::named(file, &registration.source);
             examiner.file(subject, format!("`environment_file` of {label}"), true);
         }
     }
@@ -142,7 +142,7 @@ fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
             [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)]
         {
             for shut in shut_below(dir, STATE_DEPTH) {
-                let subject = Subject::at(&shut.refusal.path);
+                let subject = RepairTarget::at(&shut.refusal.path);
                 examiner.fell(shut.refusal, subject, format!("what {key} remembers"), true);
             }
         }
@@ -177,7 +177,7 @@ fn modules_below(directory: &Path, depth: usize, examiner: &mut Examiner) {
         if path.is_dir() && depth > 0 {
             modules_below(&path, depth - 1, examiner);
         } else if path.extension().is_some_and(|end| end == "py" || end == "pm" || end == "so") {
-            examiner.file(Subject::at(&path), "a module that hooks load", false);
+            examiner.file(RepairTarget::at(&path), "a module that hooks load", false);
         }
     }
 }

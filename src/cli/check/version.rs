@@ -7,7 +7,7 @@ use super::survey::{Script, Spot, Survey};
 use crate::cli::hooks::events;
 use crate::cli::install::libvirt_version::{Version, spans};
 use crate::libvirt::{Driver, operation};
-use crate::registry::called;
+use crate::registry::matched_calls;
 use crate::search::EntryState;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
@@ -24,7 +24,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             of_event(survey, libvirt, event, &registration.source, findings);
         }
         for pattern in &registration.triggers.calls {
-            let since = called::since(pattern);
+            let since = matched_calls::since(pattern);
             if !since.is_empty() && !since.iter().any(|since| spans(since, libvirt)) {
                 let why = never(libvirt, &since);
                 told(survey, &pattern.to_string(), &why, &registration.source, findings);

@@ -37,7 +37,7 @@ pub(crate) fn run(
     output: &mut Output,
 ) -> anyhow::Result<End> {
     let mut loaded = place.load(output);
-    loaded.narrow(&place.surroundings);
+    loaded.restrict_to_user(&place.surroundings);
     let history = executions::history(&loaded.settings, output)?;
     let Record { head, body } = executions::the_one(&history, &arguments.id)?;
     let theirs = Path::new(OsStr::from_bytes(&body.hooks_dir.0));
@@ -167,11 +167,11 @@ fn wanted(head: &RecordHead, body: &RecordBody, named: &[String]) -> anyhow::Res
 /// Leaves those that are wanted; returns those that aren't there any more.
 fn narrow(candidates: &mut Candidates, wanted: &[String]) -> Vec<String> {
     let mut there: Vec<String> = Vec::new();
-    for moment in &mut candidates.moments {
+    for moment in &mut candidates.groups {
         moment.candidates.retain(|candidate| wanted.contains(&candidate.hook.label));
         there.extend(moment.candidates.iter().map(|candidate| candidate.hook.label.clone()));
     }
-    candidates.moments.retain(|moment| !moment.candidates.is_empty());
+    candidates.groups.retain(|moment| !moment.candidates.is_empty());
     wanted.iter().filter(|label| !there.contains(label)).cloned().collect()
 }
 

@@ -10,7 +10,7 @@ use crate::cli::Place;
 use crate::cli::args::CallArgs;
 use crate::cli::install::installed::{self, Main};
 use crate::cli::output::{Output, Tone};
-use crate::config::{Loaded, Settings, Surroundings};
+use crate::config::{LoadedSettings, Settings, Surroundings};
 use crate::document::input;
 use crate::event::Origin;
 use crate::hook::candidates::{self, Candidates};
@@ -26,7 +26,7 @@ use crate::trust::Trust;
 pub(crate) struct Described {
     pub call: Call,
     pub surroundings: Surroundings,
-    pub loaded: Loaded,
+    pub loaded: LoadedSettings,
     pub candidates: Candidates,
     pub document: Document,
     /// Where the document came from, for people.
@@ -48,7 +48,7 @@ pub(crate) fn describe(
         vec![arguments.object.clone(), arguments.operation.clone(), sub, arguments.extra.clone()],
     );
     let mut loaded = place.load(output);
-    loaded.narrow(&place.surroundings);
+    loaded.restrict_to_user(&place.surroundings);
     let beside = is_beside(place, arguments.driver);
     let candidates =
         candidates::find(&call, &loaded.settings, &Trust::new(place.surroundings.user), beside);

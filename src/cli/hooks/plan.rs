@@ -177,9 +177,9 @@ fn may_answer(described: &Described) -> Result<(), Denied> {
 fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     for broken in &candidates.broken {
-        if broken.has_stand_in {
+        if broken.has_last_good {
             notes.push(format!("{}\nIts last good form is used.", broken.diagnostic));
-        } else if !broken.diagnostic.meaning().shuts() {
+        } else if !broken.diagnostic.recovered().fails_gates() {
             notes.push(format!("{}\nIt doesn't run, and stops nothing.", broken.diagnostic));
         }
     }
@@ -190,7 +190,7 @@ fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
         }
         Document::Absent | Document::Whole(_) => {}
     }
-    if candidates.is_narrow {
+    if candidates.is_drop_ins_only {
         notes.push(NARROW.to_owned());
     }
     notes.extend(

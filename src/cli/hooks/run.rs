@@ -30,7 +30,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     if is_text {
         let origin = described_call::remembered(&occasion).origin;
         described_call::head(&call, &loaded.settings, origin, &document_source, output);
-        if candidates.is_narrow {
+        if candidates.is_drop_ins_only {
             output.line(&format!("  {}", super::plan::NARROW));
         }
     }
@@ -133,7 +133,7 @@ fn json_run(run: &HookRun) -> json::run::Run {
         None => RunState::Good,
     };
     let timed_out = match (ended.map(|ended| &ended.outcome), &run.failure) {
-        (Some(outcome), Some(_)) => matches!(outcome, job::Outcome::TimedOut { .. }),
+        (Some(outcome), Some(_)) => matches!(outcome, job::ProcessOutcome::TimedOut { .. }),
         (None, Some(failure)) => failure.status == exit_status::TIMED_OUT,
         (_, None) => false,
     };

@@ -14,8 +14,8 @@ use crate::config::{Settings, TrustPolicy};
 use crate::hook::{adopted, tree};
 use crate::libvirt::{Call, Driver, Operation};
 use crate::machine::files;
-use crate::mend::{Ground, Subject};
-use crate::process::startable::head::{Head, head};
+use crate::process::startable::head::{ExecutableHead, head};
+use crate::repair::{OwnPaths, RepairTarget};
 use crate::search::EntryState;
 use crate::search::directory;
 use crate::trust::{Refusal, Trust};
@@ -56,7 +56,7 @@ pub(crate) fn look(
         }
         loaded.settings
     });
-    found.keeps_helper = settings.as_ref().is_some_and(|settings| !settings.tree.is_usual());
+    found.keeps_helper = settings.as_ref().is_some_and(|settings| !settings.tree.is_default());
     for installed in places {
         would(installed, arguments, &mut found);
         if let Some(settings) = settings.as_ref().filter(|_| is_adopted(installed)) {
@@ -120,7 +120,7 @@ impl One<'_> {
             self.script(script);
         }
         let word = self.settings.tree.mention(self.hooks_dir, self.driver);
-        if is_helper || !adopted::serves_tree(script, &word) {
+        if is_helper || !adopted::runs_tree(script, &word) {
             self.tree(is_helper);
         }
     }
@@ -128,7 +128,7 @@ impl One<'_> {
     fn script(&mut self, script: &Path) {
         let driver = self.driver;
         match files::read_regular(script, MAX_SCRIPT_BYTES) {
-            Ok(bytes) if head(&bytes) == Head::Program => self.found.notes.push(format!(
+            Ok(bytes) if head(&bytes) == ExecutableHead::Program => self.found.notes.push(format!(
                 "{} is no text: whether it looks at its own name can't be seen; it will be {driver}.adopted",
                 script.display()
             ).into()),
@@ -150,7 +150,7 @@ impl One<'_> {
             ).into()),
         }
         if let Err(refusal) = self.trust.file(script) {
-            let way_out = self.way_out(&[Subject::at(script)]);
+            let way_out = self.way_out(&[RepairTarget::at(script)]);
             self.refused(script, &refusal.to_string(), way_out);
         }
     }
@@ -214,15 +214,16 @@ impl One<'_> {
             .filter_map(|path| self.trust.file(path).err().map(|refusal| (path, refusal)))
             .collect();
         // most lie there as somebody moved them: one command for all of those
-        let subjects: Vec<Subject> = refused.iter().map(|(path, _)| Subject::at(path)).collect();
+        let subjects: Vec<RepairTarget> =
+            refused.iter().map(|(path, _)| RepairTarget::at(path)).collect();
         let way_out = self.way_out(&subjects);
         for (path, refusal) in &refused {
             self.refused(path, &refusal.to_string(), way_out.clone());
         }
     }
 
-    fn way_out(&self, subjects: &[Subject]) -> Option<Fix> {
-        Ground::of(self.settings, self.trust.user()).fix(subjects)
+    fn way_out(&self, subjects: &[RepairTarget]) -> Option<Fix> {
+        OwnPaths::of(self.settings, self.trust.user()).fix(subjects)
     }
 
     fn names(&mut self, path: &Path) -> Vec<std::ffi::OsString> {

@@ -17,7 +17,7 @@ use crate::command::Fix;
 use crate::config::Surroundings;
 use crate::hook::adopted;
 use crate::libvirt::Driver;
-use crate::mend::{Ground, Subject};
+use crate::repair::{OwnPaths, RepairTarget};
 use crate::search::directory;
 use crate::trust::Trust;
 
@@ -101,8 +101,8 @@ pub(super) fn notes(place: &Place, places: &[Installed], binary: &Path, report: 
         );
         if let Err(refusal) = trust.file(&script) {
             let hooks_dir = &place.surroundings.hooks_dir;
-            let fix = Ground::of_hooks_dir(hooks_dir, place.surroundings.user)
-                .fix(&[Subject::at(&script)]);
+            let fix = OwnPaths::of_hooks_dir(hooks_dir, place.surroundings.user)
+                .fix(&[RepairTarget::at(&script)]);
             let words =
                 format!("{} will be refused, and count as failed: {refusal}", script.display());
             report.notes.push(Remark::and(&words, fix));

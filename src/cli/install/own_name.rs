@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::cli::script_text::is_shell;
-use crate::process::startable::head::{Head, head};
+use crate::process::startable::head::{ExecutableHead, head};
 
 /// How scripts call their own name.
 const SHELL_NAMES: [&str; 8] = [
@@ -103,7 +103,7 @@ const TELLING: [&str; 12] = [
 
 /// Where it does: the line, from 1, and its text.
 pub(crate) fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
-    if head(bytes) == Head::Program {
+    if head(bytes) == ExecutableHead::Program {
         return None;
     }
     let text = String::from_utf8_lossy(bytes);

@@ -2,14 +2,14 @@
 
 use crate::command::Fix;
 use crate::config::{Registration, Settings, TrustPolicy};
-use crate::hook::{Hook, Source};
+use crate::hook::{Hook, HookSource};
 use crate::machine::privileges::UserIdentity;
-use crate::mend::{Ground, Subject};
-use crate::process::startable::walker::Walker;
+use crate::process::startable::executing_user::ExecutingUser;
 use crate::process::startable::{self, Program};
 use crate::process::supervise::Supervisor;
 use crate::process::users;
-use crate::registry::{called, matching};
+use crate::registry::{matched_calls, matching};
+use crate::repair::{OwnPaths, RepairTarget};
 use crate::run::launch;
 use crate::trust::Trust;
 
@@ -39,8 +39,8 @@ impl<'a> Judge<'a> {
         Judge { settings, trust: Trust::new(user), supervisor: None }
     }
 
-    pub(super) fn ground(&self) -> Ground<'a> {
-        Ground::of(self.settings, self.trust.user())
+    pub(super) fn ground(&self) -> OwnPaths<'a> {
+        OwnPaths::of(self.settings, self.trust.user())
     }
 
     /// Judges a hook that its place and its file let run.
@@ -50,8 +50,8 @@ impl<'a> Judge<'a> {
         let refusal = refusal.filter(|_| self.settings.trust == TrustPolicy::Refuse);
         if let Some((path, refusal)) = refusal {
             let subject = match registration {
-                Some(one) => Subject::named(path, &one.source),
-                None => Subject::at(path),
+                Some(one) => RepairTarget::named(path, &one.source),
+                None => RepairTarget::at(path),
             };
             let fix = self.ground().fix(&[subject]);
             // what isn't there is named by mistake
@@ -95,9 +95,9 @@ impl<'a> Judge<'a> {
     /// Whether its programs can be started; nobody waits for a rollback to see whether a hook runs.
     fn programs(&self, hook: &Hook, identity: Option<&UserIdentity>) -> Option<Judged> {
         let registration = hook.registration.as_deref();
-        let walker = match identity {
-            Some(identity) => Walker { user: identity.user, groups: &identity.groups },
-            None => Walker::of(startable::daemons_user(self.settings, self.trust.user())),
+        let executor = match identity {
+            Some(identity) => ExecutingUser { user: identity.user, groups: &identity.groups },
+            None => ExecutingUser::of(startable::daemons_user(self.settings, self.trust.user())),
         };
         let search = match hook.source.is_drop_in() {
             true => None,
@@ -106,8 +106,8 @@ impl<'a> Judge<'a> {
         let check = registration.and_then(|registration| registration.check.as_ref()?.first());
         let check = check.map(|path| (path.as_ref(), "its check "));
         check.into_iter().chain([(hook.path.as_path(), "")]).find_map(|(path, whose)| {
-            let is_text_run = hook.source == Source::Tree;
-            let obstacle = Program { path, walker, is_text_run, search }.obstacle()?;
+            let is_text_run = hook.source == HookSource::Tree;
+            let obstacle = Program { path, executor, is_text_run, search }.obstacle()?;
             let named_in = registration.map(|registration| registration.source.as_path());
             let fix = self.ground().guard(Meant { path, named_in }.fix(&obstacle, &self.ground()));
             Some(Judged::Fails(format!("{whose}{obstacle}"), fix))
@@ -119,7 +119,7 @@ impl<'a> Judge<'a> {
 fn never(registration: &Registration) -> Option<Judged> {
     let triggers = &registration.triggers;
     let uncalled = || {
-        let mut why = triggers.calls.iter().map(called::uncalled);
+        let mut why = triggers.calls.iter().map(matched_calls::unmatched);
         let all: Option<Vec<String>> = why.by_ref().collect();
         all.filter(|all| triggers.events.is_empty() && !all.is_empty()).map(|all| all.join("; "))
     };

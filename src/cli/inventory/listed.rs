@@ -12,7 +12,7 @@ use crate::command::Fix;
 use crate::config::registration::DIRECTORY;
 use crate::config::{Registration, Settings};
 use crate::hook::candidates::{self, Candidate};
-use crate::hook::{Source, Style};
+use crate::hook::{HookSource, Style};
 use crate::registry;
 use crate::search::EntryState;
 use crate::search::directory::{self, UnreadablePath};
@@ -98,7 +98,7 @@ pub(crate) struct Listed {
     pub name: String,
     /// What is executed; of a registration that can't be read, its file.
     pub path: PathBuf,
-    pub source: Source,
+    pub source: HookSource,
     pub style: Option<Style>,
     pub weight: Option<i64>,
     pub state: HookState,
@@ -192,7 +192,7 @@ impl Lister<'_> {
     }
 
     /// A registration that is none of any event's: masked, disabled by a link, or broken.
-    fn add_silent(&mut self, source: &registry::Source, has_stand_in: bool) {
+    fn add_silent(&mut self, source: &registry::RegistrationFile, has_last_good: bool) {
         let path = &source.path;
         let fix = match &source.content {
             Some(Err(diagnostic)) => Some(Fix::edit(path, diagnostic.place.map(|(line, _)| line))),
@@ -200,12 +200,12 @@ impl Lister<'_> {
                 .map(|fix| self.judge.ground().guard(fix)),
         };
         let (state, reason) = match &source.content {
-            Some(Err(diagnostic)) if has_stand_in => {
+            Some(Err(diagnostic)) if has_last_good => {
                 let words = format!("{}; its last good form runs", diagnostic.one_line());
                 (HookState::Broken, Some(words))
             }
             Some(Err(diagnostic)) => {
-                let consequence = diagnostic.meaning().consequence();
+                let consequence = diagnostic.recovered().consequence();
                 let words = format!("{}; {consequence}", diagnostic.one_line());
                 (HookState::Broken, Some(words))
             }
@@ -217,7 +217,7 @@ impl Lister<'_> {
             label: format!("{DIRECTORY}/{name}"),
             name,
             path: source.path.clone(),
-            source: Source::Registered,
+            source: HookSource::Registered,
             style: None,
             weight: None,
             state,
@@ -269,7 +269,7 @@ pub(crate) fn all(inventory: Inventory<'_>) -> anyhow::Result<Vec<Listed>> {
             }
         }
     }
-    let is_ours = |source: &&registry::Source| {
+    let is_ours = |source: &&registry::RegistrationFile| {
         source.path.file_name().is_some_and(|name| name == registry::LOCK_NAME)
     };
     let silent = sources.iter().filter(|source| !matches!(source.content, Some(Ok(_))));

@@ -17,7 +17,7 @@ use crate::event;
 use crate::hook::adopted;
 use crate::hook::candidates::{self, Candidate};
 use crate::libvirt::{Call, Driver};
-use crate::registry::{self, Source, cache};
+use crate::registry::{self, RegistrationFile, cache};
 use crate::search::directory::UnreadablePath;
 use crate::trust::Trust;
 
@@ -27,7 +27,7 @@ pub(super) struct Inventory<'a> {
     /// Who asks; trusted beside root.
     pub user: u32,
     /// Every file of every `hooks.d`, or the one of these directories that can't be read.
-    pub sources: Result<Vec<Source>, UnreadablePath>,
+    pub sources: Result<Vec<RegistrationFile>, UnreadablePath>,
     /// Those that can be read, and the last good forms of others.
     pub registrations: Vec<Arc<Registration>>,
     /// The files that a last good form stands in for.
@@ -102,7 +102,7 @@ impl<'a> Inventory<'a> {
 
 /// What stands in for the registrations that can't be read.
 fn stand_ins(settings: &Settings, trust: &Trust) -> Vec<Registration> {
-    let registry = cache::look(settings, trust, &|_| true);
+    let registry = cache::load_read_only(settings, trust, &|_| true);
     let is_broken = |registration: &Registration| {
         registry.broken.iter().any(|broken| broken.diagnostic.path == registration.source)
     };

@@ -5,7 +5,7 @@ use super::registration::Registered;
 use super::shape::object;
 use super::value::{Place, Word};
 use crate::cli::inventory::listed::HookState;
-use crate::hook::{Source, Style};
+use crate::hook::{HookSource, Style};
 
 object! {
     /// A hook, whether it runs or not.
@@ -29,7 +29,7 @@ object! {
         /// How it is called
         style: Option<Word<Style>>,
         /// Where it was found
-        source: Word<Source>,
+        source: Word<HookSource>,
         /// What is executed; of a registration that can't be read, its file
         path: Place,
         /// The root that it lies in

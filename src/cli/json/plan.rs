@@ -4,7 +4,7 @@ use super::message::Message;
 use super::shape::{object, words};
 use super::value::{Place, Seconds, Word};
 use crate::event::Origin;
-use crate::hook::{Source, Style};
+use crate::hook::{HookSource, Style};
 use crate::libvirt::{Class, Driver};
 use crate::observer::{PlanDecision, PlanEntry};
 
@@ -49,7 +49,7 @@ object! {
         /// How it is called
         style: Word<Style>,
         /// Where it was found
-        source: Word<Source>,
+        source: Word<HookSource>,
         /// The file that registers it; null for a script
         registration: Option<Place>,
         /// Its limit; null where it has none but the call's

@@ -11,7 +11,7 @@ use crate::cli::check::finding::{Code, Severity};
 use crate::cli::inventory::listed::HookState;
 use crate::cli::time;
 use crate::event::Origin;
-use crate::hook::{Source, Style};
+use crate::hook::{HookSource, Style};
 use crate::libvirt::{Class, Driver};
 
 /// A moment: RFC 3339, in UTC.
@@ -139,7 +139,7 @@ named! {
     HookState: Active Masked Disabled NotExecutable Dangling Skipped Refused Fails Broken NeverCalled;
     Origin: Fresh Restore Migration Unknown;
     Severity: Error Warning Note;
-    Source: EventDirectory Vdsm Tree Adopted Registered;
+    HookSource: EventDirectory Vdsm Tree Adopted Registered;
     Style: Vdsm Libvirt;
 }
 

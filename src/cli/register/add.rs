@@ -12,7 +12,7 @@ use crate::cli::register::{hooks_d, module};
 use crate::cli::remark::Remark;
 use crate::cli::{End, Place};
 use crate::config::{Registration, Settings};
-use crate::registry::Source;
+use crate::registry::RegistrationFile;
 use crate::trust::Trust;
 use asked::{Asker, Checked, Offer, Wanted, wanted};
 use checked::Checker;
@@ -86,7 +86,11 @@ struct Adding<'a> {
 }
 
 impl Adding<'_> {
-    fn draft(&self, offer: Offer, sources: &[Source]) -> anyhow::Result<Checked<Vec<Draft>>> {
+    fn draft(
+        &self,
+        offer: Offer,
+        sources: &[RegistrationFile],
+    ) -> anyhow::Result<Checked<Vec<Draft>>> {
         let registered: Vec<&Registration> = sources.iter().filter_map(registry::read).collect();
         let header = self.header();
         let desk = Desk { hooks_dir: &self.settings.hooks_dir, registered: &registered, header };

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::machine::{sanitize, ulid};
 use crate::process::DEFAULT_PATH;
-use crate::process::job::{Job, Outcome, c_string};
+use crate::process::job::{Job, ProcessOutcome, c_string};
 use crate::process::members;
 use crate::process::supervise::Supervisor;
 use crate::run::environment::Environment;
@@ -52,10 +52,10 @@ pub(crate) fn ask(words: &[String], hooks_dir: &Path, home: &Path) -> Result<Vec
     job.kill_leftovers = true;
     let ended = supervisor.run(vec![job], &mut |_| {}).pop();
     // what can't be ended holds a pipe at most
-    let _ = supervisor.let_go();
+    let _ = supervisor.release_leftovers();
     let Some(ended) = ended else { return Err(failed("it never ran".to_owned())) };
     let why = match &ended.outcome {
-        Outcome::Exited(0) => {
+        ProcessOutcome::Exited(0) => {
             let whole = ended.stdout.whole();
             return whole.ok_or_else(|| {
                 failed(format!(
@@ -64,11 +64,11 @@ pub(crate) fn ask(words: &[String], hooks_dir: &Path, home: &Path) -> Result<Vec
                 ))
             });
         }
-        Outcome::Exited(status) => format!("it ended with exit status {status}"),
-        Outcome::Signaled(signal) => format!("it was ended by signal {signal}"),
-        Outcome::TimedOut { .. } => format!("it had no end within {} s", LIMIT.as_secs()),
-        Outcome::Terminated => return Err(Silence::Interrupted),
-        Outcome::NotStarted(obstacle) => format!("it {obstacle}"),
+        ProcessOutcome::Exited(status) => format!("it ended with exit status {status}"),
+        ProcessOutcome::Signaled(signal) => format!("it was ended by signal {signal}"),
+        ProcessOutcome::TimedOut { .. } => format!("it had no end within {} s", LIMIT.as_secs()),
+        ProcessOutcome::Terminated => return Err(Silence::Interrupted),
+        ProcessOutcome::NotStarted(obstacle) => format!("it {obstacle}"),
     };
     let said = sanitize::text(&ended.stderr.end(TOLD));
     Err(failed(match said.trim() {

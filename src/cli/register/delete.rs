@@ -11,7 +11,7 @@ use crate::cli::register::hooks_d::{self, Lock};
 use crate::cli::register::module::{self, Module};
 use crate::cli::{End, Place};
 use crate::config::{Registration, Settings};
-use crate::registry::Source;
+use crate::registry::RegistrationFile;
 use crate::search::EntryState;
 
 pub(crate) fn run(
@@ -82,7 +82,7 @@ fn delete_one(
     lock: &Lock,
     settings: &Settings,
     user: u32,
-    sources: &[Source],
+    sources: &[RegistrationFile],
     name: &str,
     report: &mut Report,
 ) -> anyhow::Result<()> {
@@ -115,11 +115,11 @@ fn delete_one(
 fn delete_all(
     lock: &Lock,
     settings: &Settings,
-    sources: &[Source],
+    sources: &[RegistrationFile],
     is_meant: &dyn Fn(&Registration) -> bool,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let meant = |source: &&Source| registry::read(source).is_some_and(is_meant);
+    let meant = |source: &&RegistrationFile| registry::read(source).is_some_and(is_meant);
     for source in sources.iter().filter(meant) {
         if registry::is_own(source, settings) {
             delete_file(lock, settings, source, sources, report)?;
@@ -139,15 +139,14 @@ fn delete_all(
 fn delete_file(
     lock: &Lock,
     settings: &Settings,
-    source: &Source,
-    sources: &[Source],
+    source: &RegistrationFile,
+    sources: &[RegistrationFile],
     report: &mut Report,
 ) -> anyhow::Result<()> {
     hooks_d::remove(lock, &source.path)?;
     let name = registry::name_of(source);
     report.did(&name, &source.path, "deleted", format!("deleted {}", source.path.display()));
-    let is_masked =
-        |other: &&Source| matches!(&other.state, EntryState::Masked(by) if *by == source.path);
+    let is_masked = |other: &&RegistrationFile| matches!(&other.state, EntryState::Masked(by) if *by == source.path);
     if let Some(masked) = sources.iter().find(is_masked) {
         report.note(format!(
             "{} was masked by it, and counts from now on; `{}` masks it again",

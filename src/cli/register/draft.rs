@@ -297,7 +297,7 @@ mod tests {
             ("on_failure", json!("explode"), "entry 2, `on_failure`: "),
             ("timeout", json!("3x"), "entry 2, `timeout`: "),
             ("when", json!({"nmae": "x"}), "entry 2, `when`: "),
-            ("nice", json!(99), "entry 2, `nice`: 99 is no nice value"),
+            ("nice", json!(99), "entry 2, `nice`: 99 is not a nice value"),
             ("retries", json!(1), "entry 2, `retries`: `retries` belongs to `mode: detached`"),
             ("args", json!(["$NAM"]), "entry 2, `args`: "),
             ("command", json!([]), "entry 2, `command`: "),

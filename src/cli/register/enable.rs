@@ -13,7 +13,7 @@ use crate::cli::{End, Place};
 use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
 use crate::config::{Registration, Settings};
 use crate::machine::files;
-use crate::registry::Source;
+use crate::registry::RegistrationFile;
 use crate::search::EntryState;
 use crate::trust::Trust;
 
@@ -68,7 +68,7 @@ struct Switch<'a> {
 }
 
 impl Switch<'_> {
-    fn disable(self, top: &Source) -> anyhow::Result<()> {
+    fn disable(self, top: &RegistrationFile) -> anyhow::Result<()> {
         let name = registry::name_of(top);
         let path = top.path.display();
         if matches!(top.state, EntryState::Disabled(_)) {
@@ -90,7 +90,11 @@ impl Switch<'_> {
     }
 
     /// `below` is what the topmost one masks.
-    fn enable(self, top: &Source, below: Option<&Source>) -> anyhow::Result<()> {
+    fn enable(
+        self,
+        top: &RegistrationFile,
+        below: Option<&RegistrationFile>,
+    ) -> anyhow::Result<()> {
         let name = registry::name_of(top);
         let path = top.path.display();
         let is_own = registry::is_own(top, self.settings);
@@ -123,7 +127,7 @@ impl Switch<'_> {
     }
 
     /// Why one of another root still doesn't run.
-    fn tell_state(self, name: &str, source: &Source) {
+    fn tell_state(self, name: &str, source: &RegistrationFile) {
         let path = source.path.display();
         let read = crate::registry::read(
             &source.path,
@@ -147,7 +151,7 @@ impl Switch<'_> {
     }
 
     /// Changes the one line.
-    fn edit(self, source: &Source, is_wanted: bool) -> anyhow::Result<()> {
+    fn edit(self, source: &RegistrationFile, is_wanted: bool) -> anyhow::Result<()> {
         let name = registry::name_of(source);
         let path = &source.path;
         let registration = match &source.content {

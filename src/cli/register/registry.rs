@@ -19,9 +19,9 @@ use crate::command::{Fix, words};
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::suggest::suggest_or;
 use crate::config::{Registration, Settings, TrustPolicy};
-use crate::mend::{Ground, Subject};
 use crate::queue::Queue;
-use crate::registry::{self, Source};
+use crate::registry::{self, RegistrationFile};
+use crate::repair::{OwnPaths, RepairTarget};
 use crate::search::EntryState;
 use crate::trust::Trust;
 
@@ -48,7 +48,7 @@ pub(crate) fn lock(settings: &Settings, user: u32) -> anyhow::Result<Lock> {
         return Ok(lock);
     }
     if let Err(refusal) = Trust::new(user).directory(&directory) {
-        let fix = Ground::of(settings, user).fix(&[Subject::at(&directory)]);
+        let fix = OwnPaths::of(settings, user).fix(&[RepairTarget::at(&directory)]);
         let words = format!("registrations in {} would be refused: {refusal}", directory.display());
         bail!(Remark::and(&words, fix));
     }
@@ -59,30 +59,30 @@ pub(crate) fn lock(settings: &Settings, user: u32) -> anyhow::Result<Lock> {
 ///
 /// # Errors
 /// A directory is there and can't be read.
-pub(crate) fn scan(settings: &Settings, user: u32) -> anyhow::Result<Vec<Source>> {
+pub(crate) fn scan(settings: &Settings, user: u32) -> anyhow::Result<Vec<RegistrationFile>> {
     let sources = registry::scan(settings, &mut Trust::new(user)).map_err(|unreadable| {
         anyhow!("{} can't be read: {}", unreadable.path.display(), unreadable.error)
     })?;
-    let is_one = |source: &Source| !matches!(source.state, EntryState::Skipped(_));
+    let is_one = |source: &RegistrationFile| !matches!(source.state, EntryState::Skipped(_));
     Ok(sources.into_iter().filter(is_one).collect())
 }
 
-pub(crate) fn name_of(source: &Source) -> String {
+pub(crate) fn name_of(source: &RegistrationFile) -> String {
     source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The files of one name, those of higher roots first.
-pub(crate) fn find<'a>(sources: &'a [Source], name: &str) -> Vec<&'a Source> {
+pub(crate) fn find<'a>(sources: &'a [RegistrationFile], name: &str) -> Vec<&'a RegistrationFile> {
     let end = format!(".{EXTENSION}");
     let bare = name.strip_suffix(&end).unwrap_or(name);
     sources.iter().filter(|source| name_of(source) == bare).collect()
 }
 
-pub(crate) fn is_own(source: &Source, settings: &Settings) -> bool {
+pub(crate) fn is_own(source: &RegistrationFile, settings: &Settings) -> bool {
     source.root == settings.hooks_dir
 }
 
-pub(crate) fn read(source: &Source) -> Option<&Registration> {
+pub(crate) fn read(source: &RegistrationFile) -> Option<&Registration> {
     source.content.as_ref()?.as_ref().ok()
 }
 
@@ -102,7 +102,12 @@ fn flush(name: &str) -> Vec<String> {
 }
 
 /// Why there is no such registration, and what there is.
-pub(crate) fn missing(settings: &Settings, user: u32, sources: &[Source], name: &str) -> String {
+pub(crate) fn missing(
+    settings: &Settings,
+    user: u32,
+    sources: &[RegistrationFile],
+    name: &str,
+) -> String {
     if let Some(way) = way_of_script(settings, user, |hook| {
         hook.name == name || format!("{}/{}", hook.place, hook.name) == name
     }) {
@@ -126,7 +131,7 @@ pub(crate) fn way_of_script(
     Some(format!(
         "{} is no registration but a script ({source}): `{}` disables it, chmod a+x enables it, rm removes it",
         path.display(),
-        Ground::of(settings, user).guard(Fix::run(&words!["chmod", "a-x", path]))
+        OwnPaths::of(settings, user).guard(Fix::run(&words!["chmod", "a-x", path]))
     ))
 }
 

@@ -1,4 +1,4 @@
-//! A registration as written: every key is optional.
+//! A registration as written; every key is optional.
 
 use std::path::PathBuf;
 
@@ -7,14 +7,14 @@ use serde::Deserialize;
 use crate::config::choice::{CallStyle, FailurePolicy, Mode, StdinKind};
 use crate::config::rights::RunAs;
 use crate::config::template::Template;
-use crate::config::values::{Limit, OneOrMany, Variables};
+use crate::config::values::{OneOrMany, OptionalTimeout, Variables};
 use crate::config::when::When;
 use crate::machine::privileges::ResourceLimits;
 
 /// The file as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Fragment {
+pub(super) struct RegistrationFragment {
     pub events: Option<OneOrMany>,
     pub calls: Option<OneOrMany>,
     pub command: Option<OneOrMany>,
@@ -24,7 +24,7 @@ pub(super) struct Fragment {
     pub check: Option<OneOrMany>,
     pub rollback: Option<OneOrMany>,
     pub when: Option<When>,
-    pub timeout: Option<Limit>,
+    pub timeout: Option<OptionalTimeout>,
     pub on_failure: Option<FailurePolicy>,
     pub run_as: Option<RunAs>,
     pub style: Option<CallStyle>,
@@ -53,9 +53,12 @@ mod tests {
     #[test]
     fn every_key_has_its_row() {
         let table = keys::REGISTRATION;
-        keys::tests::assert_complete::<Fragment>(table, None);
+        keys::tests::assert_complete::<RegistrationFragment>(table, None);
         keys::tests::assert_complete::<When>(table, Some("when"));
-        keys::tests::assert_complete::<crate::config::limits::Written>(table, Some("limits"));
+        keys::tests::assert_complete::<crate::config::limits::LimitsFragment>(
+            table,
+            Some("limits"),
+        );
         keys::tests::assert_complete::<RunAs>(table, Some("run_as"));
     }
 }

@@ -1,23 +1,23 @@
-//! A registration as written becomes one that is used, or a mistake at one of its keys.
+//! Turns a registration as written into one that is used, or reports an error at one of its keys.
 
 use std::path::Path;
 
-use super::fragment::Fragment;
+use super::fragment::RegistrationFragment;
 use super::{DEFAULT_RETRIES, OwnTimeout, Registration, WEIGHT_STEP};
 use crate::config::choice::{CallStyle, Mode, StdinKind};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::suggest::{suggest, suggest_or};
 use crate::config::triggers::{CallPattern, Triggers};
-use crate::config::values::{Limit, OneOrMany, Patterns};
+use crate::config::values::{OneOrMany, OptionalTimeout, Patterns};
 use crate::config::yaml;
 use crate::event::{self, Origin};
 use crate::libvirt::Driver;
 
-/// The longest name of a lock, in bytes: it is a file's name.
+/// The longest name of a lock, in bytes: the name becomes a file name.
 const MAX_LOCK_BYTES: usize = 200;
 
-/// The key that is meant, and what is wrong with it; an empty key is the file as a whole.
-type Wrong = (&'static str, String);
+/// A key, and what is wrong with it; an empty key stands for the whole file.
+type KeyError = (&'static str, String);
 
 impl Registration {
     /// Reads a registration. `root` is the directory that has `hooks.d`.
@@ -25,13 +25,13 @@ impl Registration {
     /// # Errors
     /// What is wrong, and where.
     pub fn parse(source: &Path, root: &Path, text: &str) -> Result<Registration, Diagnostic> {
-        let text = yaml::without_mark(text);
-        parse(source, root, text).map_err(|diagnostic| diagnostic.with_meaning(text))
+        let text = yaml::without_bom(text);
+        parse(source, root, text).map_err(|diagnostic| diagnostic.with_recovered(text))
     }
 }
 
 fn parse(source: &Path, root: &Path, text: &str) -> Result<Registration, Diagnostic> {
-    let fragment: Option<Fragment> =
+    let fragment: Option<RegistrationFragment> =
         yaml::read(text).map_err(|mistake| Diagnostic::syntax(source, mistake))?;
     let Some(fragment) = fragment else {
         return Err(Diagnostic::whole(
@@ -39,21 +39,21 @@ fn parse(source: &Path, root: &Path, text: &str) -> Result<Registration, Diagnos
             "the registration is empty; to disable it, link it to /dev/null or say `enabled: false`",
         ));
     };
-    Reader { source, root, fragment }
+    FragmentReader { source, root, fragment }
         .read()
         .map_err(|(key, message)| Diagnostic::at_key(source, text, key, message))
 }
 
-/// Reads a fragment key by key. Of several mistakes the first is told.
-struct Reader<'a> {
+/// Reads a fragment key by key. Of several errors, the first one is reported.
+struct FragmentReader<'a> {
     source: &'a Path,
     /// Relative paths are below it.
     root: &'a Path,
-    fragment: Fragment,
+    fragment: RegistrationFragment,
 }
 
-impl Reader<'_> {
-    fn read(mut self) -> Result<Registration, Wrong> {
+impl FragmentReader<'_> {
+    fn read(mut self) -> Result<Registration, KeyError> {
         let triggers = self.triggers()?;
         let command = self.command()?;
         self.check_values()?;
@@ -65,7 +65,7 @@ impl Reader<'_> {
         let rollback = self.fragment.rollback.take();
         let rollback = self.program("rollback", rollback)?;
         let name = self.source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let Reader { source, root, fragment } = self;
+        let FragmentReader { source, root, fragment } = self;
         Ok(Registration {
             name,
             source: source.to_path_buf(),
@@ -99,8 +99,8 @@ impl Reader<'_> {
         })
     }
 
-    /// When it runs.
-    fn triggers(&mut self) -> Result<Triggers, Wrong> {
+    /// Reads when the hook runs.
+    fn triggers(&mut self) -> Result<Triggers, KeyError> {
         let mut triggers = Triggers::default();
         for name in self.fragment.events.take().unwrap_or_default().0 {
             if name == "*" {
@@ -116,24 +116,27 @@ impl Reader<'_> {
             triggers.calls.push(pattern);
         }
         if triggers.is_empty() {
-            return Err(("", "`events` or `calls` is missing: when it is to be run".to_owned()));
+            return Err((
+                "",
+                "`events` or `calls` is missing: they say when the hook runs".to_owned(),
+            ));
         }
         Ok(triggers)
     }
 
-    /// What runs.
-    fn command(&mut self) -> Result<Vec<String>, Wrong> {
+    /// Reads what the hook runs.
+    fn command(&mut self) -> Result<Vec<String>, KeyError> {
         let words = self.fragment.command.take();
         self.program("command", words)?
-            .ok_or_else(|| ("", "`command` is missing: what is to be run".to_owned()))
+            .ok_or_else(|| ("", "`command` is missing: it says what the hook runs".to_owned()))
     }
 
-    /// A program and what always follows it; a relative program is below the root.
+    /// Reads a program and its fixed arguments; a relative program is below the root.
     fn program(
         &self,
         key: &'static str,
         words: Option<OneOrMany>,
-    ) -> Result<Option<Vec<String>>, Wrong> {
+    ) -> Result<Option<Vec<String>>, KeyError> {
         let Some(OneOrMany(mut words)) = words else { return Ok(None) };
         match words.first_mut() {
             Some(first) if !first.is_empty() => {
@@ -142,21 +145,21 @@ impl Reader<'_> {
                 }
                 Ok(Some(words))
             }
-            _ => Err((key, format!("`{key}` names no program"))),
+            _ => Err((key, format!("`{key}` is empty: it has to name a program"))),
         }
     }
 
-    /// What a single value may be.
-    fn check_values(&self) -> Result<(), Wrong> {
+    /// Checks single values.
+    fn check_values(&self) -> Result<(), KeyError> {
         if let Some(nice) = self.fragment.nice.filter(|nice| !(-20..=19).contains(nice)) {
-            return Err(("nice", format!("{nice} is no nice value: -20 (first) to 19 (last)")));
+            return Err(("nice", format!("{nice} is not a nice value: -20 (first) to 19 (last)")));
         }
-        let is_odd = |name: &str| {
+        let is_invalid = |name: &str| {
             matches!(name, "" | "." | "..")
                 || name.contains(['/', '\0'])
                 || name.len() > MAX_LOCK_BYTES
         };
-        if self.fragment.lock.as_deref().is_some_and(is_odd) {
+        if self.fragment.lock.as_deref().is_some_and(is_invalid) {
             return Err(("lock", "a lock's name is one word without a slash".to_owned()));
         }
         if self.fragment.max_parallel == Some(0) {
@@ -165,16 +168,16 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A driver and an origin that there isn't would never be met.
-    fn check_conditions(&self) -> Result<(), Wrong> {
+    /// Checks for drivers and origins that don't exist: such a condition never holds.
+    fn check_conditions(&self) -> Result<(), KeyError> {
         let Some(when) = &self.fragment.when else { return Ok(()) };
-        must_name("driver", when.driver.as_ref(), &Driver::ALL.map(Driver::name))?;
-        must_name("origin", when.origin.as_ref(), &Origin::ALL.map(Origin::name))
+        check_patterns("driver", when.driver.as_ref(), &Driver::ALL.map(Driver::name))?;
+        check_patterns("origin", when.origin.as_ref(), &Origin::ALL.map(Origin::name))
     }
 
-    /// What goes together with how it is called, and with what it reads.
-    fn check_style(&self) -> Result<(), Wrong> {
-        let Fragment { style, stdin, args, args_stdin, .. } = &self.fragment;
+    /// Checks the keys that depend on how the hook is called and what it reads.
+    fn check_style(&self) -> Result<(), KeyError> {
+        let RegistrationFragment { style, stdin, args, args_stdin, .. } = &self.fragment;
         let args_stdin = *args_stdin == Some(true);
         if *style == Some(CallStyle::Libvirt) {
             let set = [
@@ -189,20 +192,21 @@ impl Reader<'_> {
         if args_stdin && stdin.unwrap_or_default() != StdinKind::None {
             return Err((
                 "args_stdin",
-                "`args_stdin` and `stdin` both want standard input".to_owned(),
+                "`args_stdin` and `stdin` both use standard input".to_owned(),
             ));
         }
         Ok(())
     }
 
-    /// What goes together with whether libvirt waits for it.
-    fn check_mode(&self) -> Result<(), Wrong> {
-        let Fragment { mode, rollback, parallel, retries, max_parallel, .. } = &self.fragment;
+    /// Checks the keys that depend on whether libvirt waits for the hook.
+    fn check_mode(&self) -> Result<(), KeyError> {
+        let RegistrationFragment { mode, rollback, parallel, retries, max_parallel, .. } =
+            &self.fragment;
         if mode.unwrap_or_default() == Mode::Detached {
-            // nobody is there any more to be told, or to be given a document
+            // libvirt no longer waits for an answer or a document
             let set = [("rollback", rollback.is_some()), ("parallel", *parallel == Some(true))];
             return first_set(set).map_or(Ok(()), |key| {
-                Err((key, format!("`{key}` means nothing to a detached hook: it runs after libvirt has been answered")))
+                Err((key, format!("`{key}` has no effect on a detached hook: it runs after libvirt has been answered")))
             });
         }
         let set = [("retries", retries.is_some()), ("max_parallel", max_parallel.is_some())];
@@ -211,16 +215,16 @@ impl Reader<'_> {
     }
 }
 
-/// The first of some keys that is set.
+/// Returns the first of some keys that is set.
 fn first_set<const N: usize>(keys: [(&'static str, bool); N]) -> Option<&'static str> {
     keys.into_iter().find_map(|(key, is_set)| is_set.then_some(key))
 }
 
-fn own_timeout(limit: Option<Limit>) -> OwnTimeout {
+fn own_timeout(limit: Option<OptionalTimeout>) -> OwnTimeout {
     match limit {
         None => OwnTimeout::Usual,
-        Some(Limit(None)) => OwnTimeout::None,
-        Some(Limit(Some(limit))) => OwnTimeout::After(limit),
+        Some(OptionalTimeout(None)) => OwnTimeout::None,
+        Some(OptionalTimeout(Some(limit))) => OwnTimeout::After(limit),
     }
 }
 
@@ -234,12 +238,12 @@ fn unknown_event(name: &str) -> String {
     format!("there is no event `{name}`; {hint}")
 }
 
-/// Every pattern of a condition must match something that there is.
-fn must_name(
+/// Checks that every pattern of a condition matches something that exists.
+fn check_patterns(
     key: &'static str,
     patterns: Option<&Patterns>,
     known: &[&'static str],
-) -> Result<(), Wrong> {
+) -> Result<(), KeyError> {
     for pattern in patterns.iter().flat_map(|patterns| &patterns.0) {
         let bare = pattern.strip_prefix('!').unwrap_or(pattern);
         let bare = Patterns(vec![bare.to_owned()]);
@@ -345,7 +349,7 @@ remote: false
             ),
             (
                 "command: /x\ncalls: [qmeu/prepare]\n",
-                "x.yaml:2:1: `qmeu` in `qmeu/prepare` is no driver; did you mean `qemu`?",
+                "x.yaml:2:1: `qmeu` in `qmeu/prepare` is not a driver; did you mean `qemu`?",
             ),
             (
                 "events: before_vm_start\ncommand: /x\nwheight: 3\n",
@@ -357,7 +361,10 @@ remote: false
             ),
             ("events: before_vm_start\ncommand: /x\ncommand: /y\n", "x.yaml:3:1: duplicate"),
             ("events: before_vm_start\ncommand: /x\nargs: [$NAM]\n", "did you mean $NAME?"),
-            ("events: before_vm_start\ncommand: /x\nnice: 30\n", "x.yaml:3:1: 30 is no nice value"),
+            (
+                "events: before_vm_start\ncommand: /x\nnice: 30\n",
+                "x.yaml:3:1: 30 is not a nice value",
+            ),
             (
                 "events: before_vm_start\ncommand: /x\nstyle: libvirt\nstdin: json\n",
                 "x.yaml:4:1: in libvirt's style",
@@ -368,13 +375,13 @@ remote: false
             ),
             (
                 "events: before_vm_start\ncommand: /x\nmode: detached\nrollback: /y\n",
-                "x.yaml:4:1: `rollback` means nothing",
+                "x.yaml:4:1: `rollback` has no effect",
             ),
             (
                 "events: before_vm_start\ncommand: /x\non_failure: explode\n",
                 "unknown value `explode`; known are fail, stop, warn, kill",
             ),
-            ("events: before_vm_start\ncommand: []\n", "names no program"),
+            ("events: before_vm_start\ncommand: []\n", "has to name a program"),
             ("events: before_vm_start\ncommand: /x\nlock: a/b\n", "a lock's name"),
         ] {
             let error = parse(text).unwrap_err();

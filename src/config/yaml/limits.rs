@@ -1,67 +1,67 @@
-//! How much a text may ask of the YAML library.
+//! Limits on texts that are given to the YAML library.
 //!
-//! The library takes a time that grows with the square of how deeply a text is nested, and what an
-//! alias means is read again for each of them. So a text is looked at first, in one pass, by the rules
-//! of the library's own scanner (libyaml's), and one that is over a limit is refused.
+//! The library's run time grows with the square of the nesting depth, and the value of an alias is read
+//! again each time it is used. So a text is scanned first, in one pass, by the rules of the library's
+//! own scanner (libyaml's), and refused if it exceeds a limit.
 
 use std::fmt;
 
 /// The largest text, in bytes.
 pub(super) const MAX_TEXT_BYTES: usize = 1024 * 1024;
-/// How deeply sequences and mappings may be nested.
+/// The deepest nesting of sequences and mappings.
 pub(super) const MAX_DEPTH: usize = 64;
-/// `%YAML` and `%TAG` lines: each is compared with all others.
+/// The number of `%YAML` and `%TAG` lines: the library compares each with all others.
 const MAX_DIRECTIVES: usize = 16;
-/// Aliases times the length of the text, in bytes: what they may make of it.
+/// The number of aliases times the length of the text: an upper bound of the expanded size.
 const MAX_ALIASED_BYTES: usize = 2 * 1024 * 1024;
 
-/// What a text has too much of, and on which line.
+/// The limit that a text exceeds, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Excess {
-    pub limit: Limit,
-    /// Line and column, from 1; `None` where the text as a whole is meant.
+pub struct LimitExceeded {
+    pub limit: TextLimit,
+    /// Line and column, from 1; `None` where it is about the whole text.
     pub place: Option<(usize, usize)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub enum TextLimit {
     Size,
     Depth,
     Directives,
     Aliases,
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for TextLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Limit::Size => {
+            TextLimit::Size => {
                 write!(f, "the file is too large: at most {} MiB are read", MAX_TEXT_BYTES >> 20)
             }
-            Limit::Depth => {
+            TextLimit::Depth => {
                 write!(f, "nested too deeply: at most {MAX_DEPTH} levels are read")
             }
-            Limit::Directives => {
+            TextLimit::Directives => {
                 write!(f, "too many directives: at most {MAX_DIRECTIVES} lines with % are read")
             }
-            Limit::Aliases => f.write_str(
+            TextLimit::Aliases => f.write_str(
                 "too many aliases (`*name`) for a file of this size: write the values themselves",
             ),
         }
     }
 }
 
-/// Looks at a text before the library does.
+/// Checks a text before the library reads it.
 ///
 /// # Errors
-/// It is over a limit.
-pub(super) fn check(text: &str) -> Result<(), Excess> {
+/// It exceeds a limit.
+pub(super) fn check(text: &str) -> Result<(), LimitExceeded> {
     if text.len() > MAX_TEXT_BYTES {
-        return Err(Excess { limit: Limit::Size, place: None });
+        return Err(LimitExceeded { limit: TextLimit::Size, place: None });
     }
     Scanner::new(text).run()
 }
 
-/// What of libyaml's scanner says how deep a place is.
+/// The part of libyaml's scanner that tells the nesting depth.
 struct Scanner<'a> {
     rest: &'a str,
     length: usize,
@@ -74,11 +74,11 @@ struct Scanner<'a> {
     /// How many `[` and `{` are open.
     flow: usize,
     is_key_allowed: bool,
-    /// Line and column of what may turn out to be a key, outside of `[` and `{`.
+    /// Line and column of a possible key, outside of `[` and `{`.
     key: Option<(usize, usize)>,
     directives: usize,
     aliases: usize,
-    /// How deep it was at most.
+    /// The deepest nesting so far.
     deepest: usize,
 }
 
@@ -99,7 +99,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn run(&mut self) -> Result<(), Excess> {
+    fn run(&mut self) -> Result<(), LimitExceeded> {
         loop {
             self.skip_to_token();
             if self.flow == 0 {
@@ -110,12 +110,12 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn token(&mut self, first: char) -> Result<(), Excess> {
+    fn token(&mut self, first: char) -> Result<(), LimitExceeded> {
         let is_blank_behind = self.rest.chars().nth(1).is_none_or(is_blank);
         let is_flow = self.flow > 0;
         if self.column == 0 && first == '%' {
             self.directives += 1;
-            self.limit(self.directives, MAX_DIRECTIVES, Limit::Directives)?;
+            self.limit(self.directives, MAX_DIRECTIVES, TextLimit::Directives)?;
             self.skip_line();
             return Ok(());
         }
@@ -165,7 +165,7 @@ impl<'a> Scanner<'a> {
                 if first == '*' {
                     self.aliases += 1;
                     let sum = self.aliases.saturating_mul(self.length);
-                    self.limit(sum, MAX_ALIASED_BYTES.max(self.length), Limit::Aliases)?;
+                    self.limit(sum, MAX_ALIASED_BYTES.max(self.length), TextLimit::Aliases)?;
                 }
                 self.advance();
                 self.skip_while(|c| !is_blank(c) && !matches!(c, ',' | '[' | ']' | '{' | '}'));
@@ -221,7 +221,7 @@ impl<'a> Scanner<'a> {
         self.skip_while(|c| !is_break(c));
     }
 
-    /// Skips blanks, comments and ends of lines. At the beginning of a line a key may follow.
+    /// Skips blanks, comments and line ends. At the beginning of a line a key may follow.
     fn skip_to_token(&mut self) {
         while let Some(next) = self.peek() {
             match next {
@@ -238,7 +238,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// `---` and `...` at the beginning of a line.
+    /// Tells whether `---` or `...` stands at the beginning of a line here.
     fn is_document_mark(&self) -> bool {
         self.column == 0
             && (self.rest.starts_with("---") || self.rest.starts_with("..."))
@@ -251,8 +251,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Begins a block collection, where one can begin here.
-    fn roll(&mut self, column: usize) -> Result<(), Excess> {
+    /// Begins a block collection, if one can begin here.
+    fn roll(&mut self, column: usize) -> Result<(), LimitExceeded> {
         if self.flow == 0 && self.indents.last().is_none_or(|last| *last < column) {
             self.indents.push(column);
             self.check_depth()?;
@@ -266,14 +266,14 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn check_depth(&mut self) -> Result<(), Excess> {
+    fn check_depth(&mut self) -> Result<(), LimitExceeded> {
         self.deepest = self.deepest.max(self.indents.len() + self.flow);
-        self.limit(self.deepest, MAX_DEPTH, Limit::Depth)
+        self.limit(self.deepest, MAX_DEPTH, TextLimit::Depth)
     }
 
-    fn limit(&self, count: usize, most: usize, limit: Limit) -> Result<(), Excess> {
+    fn limit(&self, count: usize, most: usize, limit: TextLimit) -> Result<(), LimitExceeded> {
         let place = Some((self.line, self.column + 1));
-        if count > most { Err(Excess { limit, place }) } else { Ok(()) }
+        if count > most { Err(LimitExceeded { limit, place }) } else { Ok(()) }
     }
 
     fn quoted(&mut self, quote: char) {
@@ -291,7 +291,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Text without quotes. It goes on over lines that are indented deeper than what it belongs to.
+    /// Skips a text without quotes. It continues over lines that are indented deeper than its parent.
     fn plain(&mut self) {
         let indent = self.indents.last().map_or(0, |last| last + 1);
         self.is_key_allowed = false;
@@ -324,7 +324,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Text as it stands, under `|` or `>`: lines that are indented deeper than what it belongs to.
+    /// Skips a literal text after `|` or `>`: lines that are indented deeper than its parent.
     fn block_scalar(&mut self) {
         let parent = self.indents.last().copied();
         self.advance();
@@ -369,7 +369,7 @@ mod tests {
     use crate::config::yaml::{self, Value};
 
     #[track_caller]
-    fn refused(text: &str) -> Excess {
+    fn refused(text: &str) -> LimitExceeded {
         check(text).unwrap_err()
     }
 
@@ -408,7 +408,7 @@ mod tests {
             format!("---\n{}", "[".repeat(65)),
             "[\n".repeat(65),
         ] {
-            assert_eq!(refused(&text).limit, Limit::Depth, "{text}");
+            assert_eq!(refused(&text).limit, TextLimit::Depth, "{text}");
         }
     }
 
@@ -445,12 +445,18 @@ mod tests {
     fn size_directives_and_aliases_have_limits_too() {
         let text = "#".repeat(MAX_TEXT_BYTES);
         assert_eq!(check(&text), Ok(()));
-        assert_eq!(refused(&format!("{text}#")), Excess { limit: Limit::Size, place: None });
-        assert_eq!(refused(&"%TAG !a! b\n".repeat(17)).limit, Limit::Directives);
+        assert_eq!(
+            refused(&format!("{text}#")),
+            LimitExceeded { limit: TextLimit::Size, place: None }
+        );
+        assert_eq!(refused(&"%TAG !a! b\n".repeat(17)).limit, TextLimit::Directives);
         let list = format!("a: &a [{}]\n", "x, ".repeat(30_000));
         assert_eq!(check(&format!("{list}b: *a\n")), Ok(()));
         let excess = refused(&format!("{list}b: [{}]\n", "*a, ".repeat(100)));
-        assert_eq!((excess.limit, excess.place.map(|(line, _)| line)), (Limit::Aliases, Some(2)));
+        assert_eq!(
+            (excess.limit, excess.place.map(|(line, _)| line)),
+            (TextLimit::Aliases, Some(2))
+        );
         assert_eq!(check("a: &a x\nb: *a\n"), Ok(()));
     }
 

@@ -1,35 +1,35 @@
-//! What is wrong with a text, in words for the one who wrote it.
+//! Errors in a text, in words for its author.
 
-use super::limits::Excess;
-use super::places::{Place, key_at, nth_key, second_document};
+use super::limits::LimitExceeded;
+use super::places::{TextPosition, key_at, nth_key, second_document};
 use crate::config::suggest::{shortened, suggest};
 use crate::machine::truncate;
 
 /// Why a text can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// Absent where the text as a whole is meant.
-    pub place: Option<Place>,
+    /// `None` where it is about the whole text.
+    pub place: Option<TextPosition>,
     pub message: String,
-    /// The line that is meant.
+    /// The text of that line.
     pub line: Option<Box<str>>,
-    /// The key that is meant, of those that lie below no other one.
+    /// The top-level key that it is about.
     pub key: Option<Box<str>>,
 }
 
-/// The longest line that is told of a text over a limit, in characters: it may be as long as the text.
+/// How many characters of the line are shown if a text exceeds a limit: the line may be very long.
 const MAX_LINE_CHARS: usize = 200;
 
 impl Mistake {
-    /// From what the YAML library says. Its sentences and serde's are taken apart here, and here
-    /// only; a test has each of them.
-    pub fn of(text: &str, said: &str, place: Option<Place>) -> Mistake {
+    /// Makes one from the YAML library's message. Only this file parses the sentences of the library and
+    /// of serde; a test has each of them.
+    pub fn of(text: &str, said: &str, place: Option<TextPosition>) -> Mistake {
         let message = match said.rfind(" at line ") {
             Some(end) => &said[..end],
             None => said,
         };
         let mut place = place;
-        // of a duplicate the library tells where the mapping begins; people want the second one
+        // for a duplicate key the library gives the start of the mapping; people need the second key
         if let Some(second) = duplicate(message).and_then(|key| nth_key(text, key, 2)) {
             place = Some(second);
         }
@@ -37,7 +37,7 @@ impl Mistake {
         if message.ends_with("expected a boolean") {
             message.push_str(": write true or false");
         }
-        // these are the words of the one who wrote the parser
+        // "unit value" is a programmer's term
         message = message.replace("invalid type: unit value", "there is nothing here");
         if let Some(better) = unknown_value(&message) {
             message = better;
@@ -57,15 +57,15 @@ impl Mistake {
         Mistake { place, message: bounded(message), line: line.map(Box::from), key }
     }
 
-    /// One that is told before the library reads anything.
-    pub fn of_excess(text: &str, excess: Excess) -> Mistake {
+    /// Makes one about a limit, which is checked before the library reads the text.
+    pub fn of_limit(text: &str, excess: LimitExceeded) -> Mistake {
         let line = excess.place.and_then(|(line, _)| text.lines().nth(line - 1));
         let line = line.map(|line| line.chars().take(MAX_LINE_CHARS).collect());
         Mistake { place: excess.place, message: excess.limit.to_string(), line, key: None }
     }
 }
 
-/// The longest message, in bytes: what libvirt is told has at most 4 KiB in all.
+/// The longest message, in bytes: all messages to libvirt have at most 4 KiB.
 const MAX_MESSAGE_BYTES: usize = 2000;
 
 struct UnknownKey<'a>(String, Vec<&'a str>);
@@ -77,7 +77,7 @@ impl UnknownKey<'_> {
     }
 }
 
-/// Takes serde's ``unknown field `x`, expected one of `a`, `b` `` apart.
+/// Parses serde's ``unknown field `x`, expected one of `a`, `b` ``.
 fn unknown_key(message: &str) -> Option<UnknownKey<'_>> {
     let (_, rest) = message.split_once("unknown field `")?;
     let (key, rest) = rest.split_once('`')?;
@@ -85,7 +85,7 @@ fn unknown_key(message: &str) -> Option<UnknownKey<'_>> {
     Some(UnknownKey(key.to_owned(), known))
 }
 
-/// Says serde's ``unknown variant `x`, expected one of `a`, `b` `` as of a key.
+/// Rewords serde's ``unknown variant `x`, expected one of `a`, `b` `` as an unknown value.
 fn unknown_value(message: &str) -> Option<String> {
     let (before, rest) = message.split_once("unknown variant `")?;
     let (value, rest) = rest.split_once('`')?;
@@ -93,7 +93,7 @@ fn unknown_value(message: &str) -> Option<String> {
     Some(format!("{before}unknown value `{}`; {}", shortened(value), suggest(value, known)))
 }
 
-/// The beginning of a message that may quote values of any length.
+/// Shortens a message that may quote values of any length.
 fn bounded(mut message: String) -> String {
     if message.len() > MAX_MESSAGE_BYTES {
         message.truncate(truncate::keep_start(&message, MAX_MESSAGE_BYTES).len());
@@ -102,7 +102,7 @@ fn bounded(mut message: String) -> String {
     message
 }
 
-/// The key of serde's or the YAML library's word for a duplicate.
+/// Returns the key from the message of serde or of the YAML library about a duplicate.
 fn duplicate(message: &str) -> Option<&str> {
     if let Some((_, rest)) = message.split_once("duplicate field `") {
         return rest.split('`').next();

@@ -1,10 +1,10 @@
-//! Where keys stand in a text. The parser tells a place only for what it refuses.
+//! Finds the position of keys in a text. The parser gives a position only for what it rejects.
 
 /// A line and a column, from 1.
-pub(crate) type Place = (usize, usize);
+pub(crate) type TextPosition = (usize, usize);
 
-/// Where a key stands for the n-th time.
-pub(super) fn nth_key(text: &str, key: &str, n: usize) -> Option<Place> {
+/// Returns the position of the n-th occurrence of a key.
+pub(super) fn nth_key(text: &str, key: &str, n: usize) -> Option<TextPosition> {
     text.lines()
         .enumerate()
         .filter_map(|(index, line)| {
@@ -16,7 +16,7 @@ pub(super) fn nth_key(text: &str, key: &str, n: usize) -> Option<Place> {
         .nth(n - 1)
 }
 
-/// The key of a block mapping that a line belongs to, of those that lie below no other one.
+/// Returns the top-level key of a block mapping that a line belongs to.
 pub(super) fn key_at(text: &str, line: usize) -> Option<Box<str>> {
     let lines: Vec<&str> = text.lines().take(line).collect();
     lines.iter().rev().find_map(|line| {
@@ -26,8 +26,8 @@ pub(super) fn key_at(text: &str, line: usize) -> Option<Box<str>> {
     })
 }
 
-/// Where the line stands that begins a second document.
-pub(super) fn second_document(text: &str) -> Option<Place> {
+/// Returns the position of the line that begins a second document.
+pub(super) fn second_document(text: &str) -> Option<TextPosition> {
     let is_comment =
         |line: &str| line.trim().is_empty() || line.trim_start().starts_with(['#', '%']);
     let mut has_content = false;

@@ -1,5 +1,5 @@
-//! Programs that the host has other programs for: `binfmt_misc` of the kernel knows them by their first
-//! bytes or by the end of their name.
+//! Formats registered with the kernel's `binfmt_misc`: it recognises files by their first bytes or by
+//! the end of their name, and runs them with another program.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -7,25 +7,25 @@ use std::path::Path;
 
 use crate::machine::files;
 
-const PLACE: &str = "/proc/sys/fs/binfmt_misc";
-/// The files there that are no formats.
+const BINFMT_DIRECTORY: &str = "/proc/sys/fs/binfmt_misc";
+/// The files there that are not formats.
 const CONTROLS: [&str; 2] = ["register", "status"];
 
-/// Whether the host has something that runs this file.
-pub(super) fn takes(path: &Path, beginning: &[u8]) -> bool {
-    let place = Path::new(PLACE);
+/// Tells whether `binfmt_misc` has a format for this file.
+pub(super) fn handles(path: &Path, beginning: &[u8]) -> bool {
+    let place = Path::new(BINFMT_DIRECTORY);
     let is_on = fs::read(place.join("status")).is_ok_and(|status| status.starts_with(b"enabled"));
     is_on
         && files::read_dir(place).into_iter().flatten().flatten().any(|entry| {
             let name = entry.file_name();
             !CONTROLS.iter().any(|control| name == *control)
                 && fs::read_to_string(entry.path())
-                    .is_ok_and(|format| fits(&format, path, beginning))
+                    .is_ok_and(|format| is_of_format(&format, path, beginning))
         })
 }
 
-/// Whether a file is of a format, as the kernel writes formats down.
-fn fits(format: &str, path: &Path, beginning: &[u8]) -> bool {
+/// Tells whether a file has a format, given the kernel's description of the format.
+fn is_of_format(format: &str, path: &Path, beginning: &[u8]) -> bool {
     let value = |key: &str| format.lines().find_map(|line| line.strip_prefix(key).map(str::trim));
     if !format.starts_with("enabled") {
         return false;
@@ -34,8 +34,8 @@ fn fits(format: &str, path: &Path, beginning: &[u8]) -> bool {
         return path.as_os_str().as_bytes().ends_with(format!(".{extension}").as_bytes());
     }
     let offset = value("offset ").and_then(|offset| offset.parse::<usize>().ok());
-    let Some(magic) = value("magic ").and_then(digits) else { return false };
-    let mask = value("mask ").and_then(digits);
+    let Some(magic) = value("magic ").and_then(parse_hex) else { return false };
+    let mask = value("mask ").and_then(parse_hex);
     let Some(there) = beginning.get(offset.unwrap_or_default()..) else { return false };
     !magic.is_empty()
         && there.len() >= magic.len()
@@ -45,7 +45,7 @@ fn fits(format: &str, path: &Path, beginning: &[u8]) -> bool {
         })
 }
 
-fn digits(text: &str) -> Option<Vec<u8>> {
+fn parse_hex(text: &str) -> Option<Vec<u8>> {
     text.as_bytes()
         .chunks(2)
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
@@ -59,12 +59,17 @@ mod tests {
     #[test]
     fn a_format_is_known_by_its_bytes_or_by_a_names_end() {
         let magic = "enabled\ninterpreter /usr/bin/x\nflags: \noffset 1\nmagic 4142\nmask fffe\n";
-        let fits = |format: &str, name: &str, bytes: &[u8]| fits(format, Path::new(name), bytes);
-        assert!(fits(magic, "/a", b"xAB") && fits(magic, "/a", b"xAC!"));
-        assert!(!fits(magic, "/a", b"AB") && !fits(magic, "/a", b"xAD") && !fits(magic, "/a", b""));
-        assert!(!fits(&magic.replace("enabled", "disabled"), "/a", b"xAB"));
+        let is_of_format =
+            |format: &str, name: &str, bytes: &[u8]| is_of_format(format, Path::new(name), bytes);
+        assert!(is_of_format(magic, "/a", b"xAB") && is_of_format(magic, "/a", b"xAC!"));
+        assert!(
+            !is_of_format(magic, "/a", b"AB")
+                && !is_of_format(magic, "/a", b"xAD")
+                && !is_of_format(magic, "/a", b"")
+        );
+        assert!(!is_of_format(&magic.replace("enabled", "disabled"), "/a", b"xAB"));
         let extension = "enabled\ninterpreter /usr/bin/x\nflags: \nextension .jar\n";
-        assert!(fits(extension, "/a.jar", b"") && !fits(extension, "/a.jars", b""));
-        assert!(!fits("enabled\n", "/a", b"x"));
+        assert!(is_of_format(extension, "/a.jar", b"") && !is_of_format(extension, "/a.jars", b""));
+        assert!(!is_of_format("enabled\n", "/a", b"x"));
     }
 }

@@ -3,43 +3,43 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-/// How much the kernel looks at, in bytes (`BINPRM_BUF_SIZE`).
+/// How many bytes the kernel looks at (`BINPRM_BUF_SIZE`).
 pub(crate) const BEGINNING_BYTES: usize = 256;
 
-/// What a file begins with.
+/// The kind of an executable, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Head<'a> {
+pub(crate) enum ExecutableHead<'a> {
     /// A program in machine code.
     Program,
-    /// Neither that nor a `#!` with a name.
+    /// Neither a program nor a `#!` line that names one.
     None,
-    /// A `#!` that the three bytes of a byte order mark hide.
-    Marked,
-    Script(Line<'a>),
+    /// A `#!` line after the three bytes of a byte order mark, which hide it from the kernel.
+    ByteOrderMark,
+    Script(ShebangLine<'a>),
 }
 
 /// A `#!` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Line<'a> {
-    /// As it is written: relative ones are taken from the working directory.
+pub(crate) struct ShebangLine<'a> {
+    /// As written: a relative path is taken from the working directory.
     pub interpreter: &'a [u8],
-    /// All the rest of the line: Linux hands it over as one word.
+    /// The rest of the line: Linux passes it as one argument.
     pub argument: &'a [u8],
 }
 
-/// Reads the beginning of a file; what follows the first [`BEGINNING_BYTES`] means nothing.
-pub(crate) fn head(bytes: &[u8]) -> Head<'_> {
+/// Reads the beginning of a file; what follows the first [`BEGINNING_BYTES`] is ignored.
+pub(crate) fn head(bytes: &[u8]) -> ExecutableHead<'_> {
     if bytes.starts_with(b"\x7fELF") {
-        return Head::Program;
+        return ExecutableHead::Program;
     }
     if bytes.starts_with(b"\xef\xbb\xbf#!") {
-        return Head::Marked;
+        return ExecutableHead::ByteOrderMark;
     }
-    line(bytes).map_or(Head::None, Head::Script)
+    line(bytes).map_or(ExecutableHead::None, ExecutableHead::Script)
 }
 
-/// As `load_script` of Linux 5 and 6 has it.
-fn line(bytes: &[u8]) -> Option<Line<'_>> {
+/// Parses a `#!` line as `load_script` of Linux 5 and 6 does.
+fn line(bytes: &[u8]) -> Option<ShebangLine<'_>> {
     let rest = bytes.strip_prefix(b"#!")?;
     let is_cut = bytes.len() >= BEGINNING_BYTES;
     let rest = rest.get(..BEGINNING_BYTES - 2).unwrap_or(rest);
@@ -50,9 +50,9 @@ fn line(bytes: &[u8]) -> Option<Line<'_>> {
     let has_newline = end.is_some_and(|end| rest.get(end) == Some(&b'\n'));
     let start = whole.iter().position(|byte| !is_blank(byte));
     let Some(start) = start else {
-        // nothing but blanks; where the file ends, or a NUL stands, there is a name of no letters
+        // only blanks; where the file ends, or at a NUL, the kernel takes an empty name
         let is_none = has_newline || (is_cut && end.is_none());
-        return (!is_none).then_some(Line { interpreter: b"", argument: b"" });
+        return (!is_none).then_some(ShebangLine { interpreter: b"", argument: b"" });
     };
     let named = whole.get(start..).unwrap_or_default();
     let length = named.iter().position(is_blank);
@@ -61,10 +61,10 @@ fn line(bytes: &[u8]) -> Option<Line<'_>> {
         return None;
     }
     let (interpreter, argument) = named.split_at(length.unwrap_or(named.len()));
-    Some(Line { interpreter, argument: trimmed(argument) })
+    Some(ShebangLine { interpreter, argument: trimmed(argument) })
 }
 
-/// Without blanks at both ends.
+/// Removes blanks at both ends.
 fn trimmed(bytes: &[u8]) -> &[u8] {
     let is_part = |byte: &u8| !matches!(byte, b' ' | b'\t');
     let Some(start) = bytes.iter().position(is_part) else { return b"" };
@@ -72,57 +72,57 @@ fn trimmed(bytes: &[u8]) -> &[u8] {
     bytes.get(start..end).unwrap_or_default()
 }
 
-impl Line<'_> {
-    /// Whether it was written on Windows.
+impl ShebangLine<'_> {
+    /// Tells whether it ends in a carriage return, as lines written on Windows do.
     pub(crate) fn is_crlf(&self) -> bool {
         self.interpreter.ends_with(b"\r") || self.argument.ends_with(b"\r")
     }
 
-    /// What `env` is asked for, where it is the interpreter.
-    pub(crate) fn by_env(&self) -> Asked {
+    /// Returns what it asks `env` for, if that is the interpreter.
+    pub(crate) fn env_request(&self) -> EnvRequest {
         match self.interpreter.rsplit(|byte| *byte == b'/').next() {
-            Some(b"env") => asked_of_env(self.argument),
-            _ => Asked::Nothing,
+            Some(b"env") => parse_env_request(self.argument),
+            _ => EnvRequest::Nothing,
         }
     }
 }
 
-/// What a first line asks `env` for.
+/// The program that a `#!` line asks `env` for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// Nothing, or nobody knows what.
+pub(crate) enum EnvRequest {
+    /// None, or it can't be found out.
     Nothing,
     Program(OsString),
-    /// Several words without `-S`: it looks for a program of that name.
+    /// Several words without `-S`: `env` looks for a program with this whole name.
     OneWord(OsString),
 }
 
-fn asked_of_env(argument: &[u8]) -> Asked {
+fn parse_env_request(argument: &[u8]) -> EnvRequest {
     let owned = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
     let is_blank = |byte: &u8| byte.is_ascii_whitespace();
     let split = argument.strip_prefix(b"-S").or(argument.strip_prefix(b"--split-string"));
     let Some(rest) = split else {
         // an assignment, or an option
         if argument.is_empty() || argument.contains(&b'=') || argument.starts_with(b"-") {
-            return Asked::Nothing;
+            return EnvRequest::Nothing;
         }
         // a carriage return at its end is part of the name
         let is_several = argument.strip_suffix(b"\r").unwrap_or(argument).iter().any(is_blank);
         return match is_several {
-            true => Asked::OneWord(owned(argument)),
-            false => Asked::Program(owned(argument)),
+            true => EnvRequest::OneWord(owned(argument)),
+            false => EnvRequest::Program(owned(argument)),
         };
     };
     let rest = rest.strip_prefix(b"=").unwrap_or(rest);
-    // quotes, variables and options with a value are for env to read
+    // only env itself can read quotes, variables and options with a value
     if rest.iter().any(|byte| b"'\"\\$".contains(byte)) {
-        return Asked::Nothing;
+        return EnvRequest::Nothing;
     }
     let mut words = rest.split(is_blank).filter(|word| !word.is_empty());
     let program = words.find(|word| !word.contains(&b'=') && *word != b"-i" && *word != b"-");
     match program {
-        Some(word) if !word.starts_with(b"-") => Asked::Program(owned(word)),
-        _ => Asked::Nothing,
+        Some(word) if !word.starts_with(b"-") => EnvRequest::Program(owned(word)),
+        _ => EnvRequest::Nothing,
     }
 }
 
@@ -132,45 +132,45 @@ mod tests {
 
     #[test]
     fn the_first_line_names_the_interpreter() {
-        let program = |name: &str| Asked::Program(name.into());
+        let program = |name: &str| EnvRequest::Program(name.into());
         for (text, interpreter, argument, asked) in [
-            ("#!/bin/sh\n", "/bin/sh", "", Asked::Nothing),
-            ("#! /bin/sh -e\nx\r\n", "/bin/sh", "-e", Asked::Nothing),
-            ("#!\t/bin/sh \t -e -x \t\n", "/bin/sh", "-e -x", Asked::Nothing),
-            ("#!bin/sh\n", "bin/sh", "", Asked::Nothing),
-            ("#!/bin/sh\r\n", "/bin/sh\r", "", Asked::Nothing),
-            ("#!/bin/sh -e\r\n", "/bin/sh", "-e\r", Asked::Nothing),
-            ("#!/bin/sh", "/bin/sh", "", Asked::Nothing),
-            ("#!/bin/sh\0x\n", "/bin/sh", "", Asked::Nothing),
-            ("#!", "", "", Asked::Nothing),
+            ("#!/bin/sh\n", "/bin/sh", "", EnvRequest::Nothing),
+            ("#! /bin/sh -e\nx\r\n", "/bin/sh", "-e", EnvRequest::Nothing),
+            ("#!\t/bin/sh \t -e -x \t\n", "/bin/sh", "-e -x", EnvRequest::Nothing),
+            ("#!bin/sh\n", "bin/sh", "", EnvRequest::Nothing),
+            ("#!/bin/sh\r\n", "/bin/sh\r", "", EnvRequest::Nothing),
+            ("#!/bin/sh -e\r\n", "/bin/sh", "-e\r", EnvRequest::Nothing),
+            ("#!/bin/sh", "/bin/sh", "", EnvRequest::Nothing),
+            ("#!/bin/sh\0x\n", "/bin/sh", "", EnvRequest::Nothing),
+            ("#!", "", "", EnvRequest::Nothing),
             ("#!/usr/bin/env python3\n", "/usr/bin/env", "python3", program("python3")),
             ("#!/usr/bin/env bash\r\n", "/usr/bin/env", "bash\r", program("bash\r")),
             ("#!/usr/bin/env -S python3 -I\n", "/usr/bin/env", "-S python3 -I", program("python3")),
             ("#!/usr/bin/env -S A=1 perl", "/usr/bin/env", "-S A=1 perl", program("perl")),
             ("#!/usr/bin/env -S -i perl", "/usr/bin/env", "-S -i perl", program("perl")),
-            ("#!/usr/bin/env -S -u A perl", "/usr/bin/env", "-S -u A perl", Asked::Nothing),
-            ("#!/usr/bin/env A=1 perl", "/usr/bin/env", "A=1 perl", Asked::Nothing),
+            ("#!/usr/bin/env -S -u A perl", "/usr/bin/env", "-S -u A perl", EnvRequest::Nothing),
+            ("#!/usr/bin/env A=1 perl", "/usr/bin/env", "A=1 perl", EnvRequest::Nothing),
             (
                 "#!/usr/bin/env python3 -I\n",
                 "/usr/bin/env",
                 "python3 -I",
-                Asked::OneWord("python3 -I".into()),
+                EnvRequest::OneWord("python3 -I".into()),
             ),
         ] {
-            let Head::Script(line) = head(text.as_bytes()) else { panic!("{text:?}") };
+            let ExecutableHead::Script(line) = head(text.as_bytes()) else { panic!("{text:?}") };
             assert_eq!(line.interpreter, interpreter.as_bytes(), "{text:?}");
             assert_eq!(line.argument, argument.as_bytes(), "{text:?}");
-            assert_eq!(line.by_env(), asked, "{text:?}");
+            assert_eq!(line.env_request(), asked, "{text:?}");
             assert_eq!(line.is_crlf(), text.contains("\r\n") && !text.contains("x\r"), "{text:?}");
         }
         for (bytes, expected) in [
-            (&b"\x7fELF\x02"[..], Head::Program),
-            (b"echo x\n", Head::None),
-            (b"#!\n", Head::None),
-            (b"#! \t \n/bin/sh\n", Head::None),
-            (b"", Head::None),
-            (b" #!/bin/sh\n", Head::None),
-            (b"\xef\xbb\xbf#!/bin/sh\n", Head::Marked),
+            (&b"\x7fELF\x02"[..], ExecutableHead::Program),
+            (b"echo x\n", ExecutableHead::None),
+            (b"#!\n", ExecutableHead::None),
+            (b"#! \t \n/bin/sh\n", ExecutableHead::None),
+            (b"", ExecutableHead::None),
+            (b" #!/bin/sh\n", ExecutableHead::None),
+            (b"\xef\xbb\xbf#!/bin/sh\n", ExecutableHead::ByteOrderMark),
         ] {
             assert_eq!(head(bytes), expected, "{bytes:?}");
         }
@@ -179,12 +179,12 @@ mod tests {
     #[test]
     fn a_name_that_may_go_on_is_none() {
         let text = |name: usize, rest: &str| format!("#!/{}{rest}", "x".repeat(name)).into_bytes();
-        assert_eq!(head(&text(300, "\n")), Head::None);
-        assert_eq!(head(&text(253, "\n")), Head::None, "the newline is the 257th byte");
-        assert!(matches!(head(&text(252, "\n")), Head::Script(_)));
-        assert!(matches!(head(&text(200, " -e")), Head::Script(_)));
+        assert_eq!(head(&text(300, "\n")), ExecutableHead::None);
+        assert_eq!(head(&text(253, "\n")), ExecutableHead::None, "the newline is the 257th byte");
+        assert!(matches!(head(&text(252, "\n")), ExecutableHead::Script(_)));
+        assert!(matches!(head(&text(200, " -e")), ExecutableHead::Script(_)));
         let line = [b"#!/bin/sh ".as_slice(), &[b'y'; 400], b"\n"].concat();
-        let Head::Script(line) = head(&line) else { panic!() };
+        let ExecutableHead::Script(line) = head(&line) else { panic!() };
         assert_eq!((line.interpreter, line.argument.len()), (&b"/bin/sh"[..], 246));
     }
 }

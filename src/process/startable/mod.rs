@@ -1,55 +1,55 @@
-//! Whether a program can be started. The kernel decides, and a call asks it: only an error is looked
-//! into here. `plan`, `list` and `check` start nothing, and foresee the same error by the same look. So
-//! all of them say it in the same words.
+//! Tells whether a program can be started, and why not. In a call the kernel decides, and only its
+//! error is explained here. `plan`, `list` and `check` start nothing: they predict the same error by the
+//! same checks. So all of them use the same words.
 
 mod binfmt;
 mod elf;
+pub(crate) mod executing_user;
+mod execve;
 pub(crate) mod head;
-mod look;
 pub(crate) mod obstacle;
 pub(crate) mod shell_text;
 mod size;
-pub(crate) mod walker;
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-pub(crate) use look::interpreters;
-pub(crate) use obstacle::{Cause, Obstacle};
+pub(crate) use execve::interpreters;
+pub(crate) use obstacle::{ObstacleCause, StartObstacle};
 
 use crate::config::{Registration, Settings};
 use crate::process::job::Job;
-use walker::Walker;
+use executing_user::ExecutingUser;
 
-/// What an error of a start means.
-pub(crate) fn met(job: &Job, error: &io::Error) -> Obstacle {
+/// Explains an error of a start.
+pub(crate) fn explain(job: &Job, error: &io::Error) -> StartObstacle {
     let Some(number) = error.raw_os_error() else {
-        return Obstacle::new(Cause::Step(error.to_string()));
+        return StartObstacle::new(ObstacleCause::Step(error.to_string()));
     };
     let seen = match number {
         libc::E2BIG => size::of(job),
         _ => Program::of(job, nix::unistd::geteuid().as_raw()).by_kernel(),
     };
-    // what there is may have changed since, and something else may have refused it
+    // the files may have changed since, or something else may have caused the error
     let seen = seen.filter(|seen| seen.error_number() == Some(number));
-    seen.unwrap_or(Obstacle::new(Cause::Kernel(number)))
+    seen.unwrap_or(StartObstacle::new(ObstacleCause::Kernel(number)))
 }
 
-/// What a start would meet, and what would end its interpreter at once. `user` starts it.
-pub(crate) fn foresee(job: &Job, user: u32) -> Option<Obstacle> {
+/// Predicts why a job can't be started, or why its interpreter would fail at once. `user` starts it.
+pub(crate) fn predict(job: &Job, user: u32) -> Option<StartObstacle> {
     let program = Program::of(job, user);
     let by_kernel = program.by_kernel().or_else(|| size::of(job));
     by_kernel.or_else(|| program.by_interpreter())
 }
 
-/// A program that is to be started, without what it is given.
+/// A program to start, without its arguments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Program<'a> {
     pub path: &'a Path,
-    /// Who starts it.
-    pub walker: Walker<'a>,
+    /// The user that executes it.
+    pub executor: ExecutingUser<'a>,
     /// Whether a shell is given a text that the kernel can't start.
     pub is_text_run: bool,
     /// The PATH that it is started with, where that is known.
@@ -58,44 +58,44 @@ pub(crate) struct Program<'a> {
 
 impl<'a> Program<'a> {
     fn of(job: &'a Job, user: u32) -> Program<'a> {
-        let walker = match &job.privileges.identity {
-            Some(identity) => Walker { user: identity.user, groups: &identity.groups },
-            None => Walker::of(user),
+        let executor = match &job.privileges.identity {
+            Some(identity) => ExecutingUser { user: identity.user, groups: &identity.groups },
+            None => ExecutingUser::of(user),
         };
         let search = job.environment.iter().find_map(|one| one.to_bytes().strip_prefix(b"PATH="));
         Program {
             path: Path::new(OsStr::from_bytes(job.path.as_bytes())),
-            walker,
+            executor,
             is_text_run: job.is_text_run,
             search: search.map(OsStr::from_bytes),
         }
     }
 
-    /// What a start would meet, and what would end its interpreter at once.
-    pub(crate) fn obstacle(&self) -> Option<Obstacle> {
+    /// Predicts why it can't be started, or why its interpreter would fail at once.
+    pub(crate) fn obstacle(&self) -> Option<StartObstacle> {
         self.by_kernel().or_else(|| self.by_interpreter())
     }
 
-    /// What execve(2) would say of the files.
-    fn by_kernel(&self) -> Option<Obstacle> {
-        let obstacle = look::start(self.path, self.walker).err()?;
+    /// Predicts the error of execve(2), as far as it depends on files.
+    fn by_kernel(&self) -> Option<StartObstacle> {
+        let obstacle = execve::check_start(self.path, self.executor).err()?;
         if self.is_text_run && obstacle.error_number() == Some(libc::ENOEXEC) {
-            return look::shell(self.path, obstacle);
+            return execve::check_shell(self.path, obstacle);
         }
         Some(obstacle)
     }
 
-    fn by_interpreter(&self) -> Option<Obstacle> {
-        look::interpreter(self.path, self.walker, self.search)
+    fn by_interpreter(&self) -> Option<StartObstacle> {
+        execve::check_interpreter(self.path, self.executor, self.search)
     }
 }
 
-/// Who starts hooks: the system's daemon is root's, a session's is its user's.
+/// Returns the user that runs hooks: root for the system's daemon, its own user for a session's.
 pub(crate) fn daemons_user(settings: &Settings, user: u32) -> u32 {
     if settings.session { user } else { 0 }
 }
 
-/// The PATH that settings and a registration give to its programs; `None` where it is the daemon's.
+/// Returns the PATH that the settings and a registration set; `None` where the daemon's is used.
 pub(crate) fn path_variable<'a>(
     settings: &'a Settings,
     registration: Option<&'a Registration>,
@@ -113,8 +113,8 @@ mod tests {
 
     /// What is said of a file, beyond the kernel's error.
     fn told(path: &Path) -> String {
-        let walker = Walker::of(0);
-        let program = Program { path, walker, is_text_run: false, search: None };
+        let executor = ExecutingUser::of(0);
+        let program = Program { path, executor, is_text_run: false, search: None };
         let Some(obstacle) = program.obstacle() else { return String::new() };
         let words = obstacle.to_string();
         words.split_once(": ").unwrap().1.to_owned()
@@ -131,7 +131,7 @@ mod tests {
         let path = directory.path().join("x");
         let missing = "it, or the interpreter in its `#!` line, does not exist";
         let denied = "permission denied (x bit, noexec mount, SELinux or AppArmor)";
-        let none = "it has no `#!` line, and is no program of this machine";
+        let none = "it has no `#!` line, and is not a program for this machine";
         assert_eq!(told(&path), missing);
         for (text, words) in [
             ("#!/nowhere/sh\n", format!("{missing}: there is no `/nowhere/sh`")),
@@ -147,11 +147,11 @@ mod tests {
             ("#!/etc\n", format!("{denied}: `/etc` is not a regular file")),
             ("#!/etc/passwd\n", format!("{denied}: `/etc/passwd` has no x bit")),
             ("true\n", none.to_owned()),
-            ("\u{feff}#!/bin/sh\n", format!("{none}: a byte order mark stands before its `#!`")),
+            ("\u{feff}#!/bin/sh\n", format!("{none}: a byte order mark precedes its `#!`")),
             ("\u{7f}ELF", none.to_owned()),
             (
                 "#!/usr/bin/env sh -e\n",
-                "its first line gives env `sh -e`, which Linux hands over as one word: no program is called that"
+                "its first line gives env `sh -e`, which Linux passes as one word: no program has that name"
                     .to_owned(),
             ),
             ("#!/bin/sh\n", String::new()),
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn an_error_of_a_step_before_is_told_as_it_is() {
-        let words = |error: io::Error| Obstacle::from(error).to_string();
+        let words = |error: io::Error| StartObstacle::from(error).to_string();
         assert_eq!(words(io::Error::other("setsid: x")), "can't be executed: setsid: x");
         let error = io::Error::from_raw_os_error(libc::ETXTBSY);
         assert_eq!(words(error), "can't be executed: Text file busy (os error 26)");

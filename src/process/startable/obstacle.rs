@@ -1,4 +1,4 @@
-//! What can be in the way of a start, and how people are told.
+//! Why a program can't be started, and the message that says so.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -11,82 +11,89 @@ use crate::process::exit_status::{NOT_EXECUTABLE, NOT_FOUND};
 
 /// Why a program can't be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Obstacle {
-    pub cause: Cause,
+pub(crate) struct StartObstacle {
+    pub cause: ObstacleCause,
     /// The interpreter or loader that it is about; `None` where it is the program itself.
     pub of: Option<PathBuf>,
 }
 
-/// What is in the way.
+/// The cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// Nothing has this name.
+pub(crate) enum ObstacleCause {
+    /// There is no such file.
     Missing,
     /// A link to nothing.
     Dangling,
     NotRegular,
     NoXBit,
-    /// It lies on a file system that is mounted so.
+    /// It lies on a file system that is mounted with `noexec`.
     Noexec,
-    /// A user other than root doesn't get to it: what is shut.
-    Shut(PathBuf),
+    /// A user other than root has no access to this path.
+    NoAccess(PathBuf),
     /// Neither a `#!` line nor a program of this machine.
     NotProgram,
-    /// A byte order mark stands before its `#!` line.
-    Marked,
-    /// An interpreter that is a script, whose interpreter is one, and so on.
+    /// A byte order mark precedes its `#!` line.
+    ByteOrderMark,
+    /// Too many nested interpreters that are scripts themselves.
     TooDeep,
     /// `env` in its first line finds no program of this name in these directories.
     NotInPath {
         name: OsString,
         search: OsString,
     },
-    /// Words that Linux gives to `env` as one.
+    /// Several words, which Linux passes to `env` as one.
     OneWord(OsString),
     /// Its interpreter can't read it.
     Unreadable,
     TooLong(TooLong),
-    /// The kernel's error number, of which nothing more is known.
+    /// The kernel's error number; nothing more is known.
     Kernel(i32),
     /// A step before the start that failed, in words.
     Step(String),
 }
 
-impl Obstacle {
-    pub(crate) fn new(cause: Cause) -> Obstacle {
-        Obstacle { cause, of: None }
+impl StartObstacle {
+    pub(crate) fn new(cause: ObstacleCause) -> StartObstacle {
+        StartObstacle { cause, of: None }
     }
 
-    /// Whether the kernel refuses to start it; else its interpreter does.
+    /// Tells whether the kernel refuses to start it; else its interpreter does.
     pub(crate) fn is_met_by_kernel(&self) -> bool {
         self.error_number().is_some()
     }
 
-    /// The kernel's error number; `None` where it isn't the kernel that refuses.
+    /// Returns the kernel's error number; `None` where it isn't the kernel that refuses.
     pub(crate) fn error_number(&self) -> Option<i32> {
         Some(match &self.cause {
-            Cause::Missing | Cause::Dangling => libc::ENOENT,
-            Cause::NotRegular | Cause::NoXBit | Cause::Noexec | Cause::Shut(_) => libc::EACCES,
-            Cause::NotProgram | Cause::Marked => libc::ENOEXEC,
-            Cause::TooDeep => libc::ELOOP,
-            Cause::TooLong(_) => libc::E2BIG,
-            Cause::Kernel(number) => *number,
-            Cause::NotInPath { .. } | Cause::OneWord(_) | Cause::Unreadable | Cause::Step(_) => {
+            ObstacleCause::Missing | ObstacleCause::Dangling => libc::ENOENT,
+            ObstacleCause::NotRegular
+            | ObstacleCause::NoXBit
+            | ObstacleCause::Noexec
+            | ObstacleCause::NoAccess(_) => libc::EACCES,
+            ObstacleCause::NotProgram | ObstacleCause::ByteOrderMark => libc::ENOEXEC,
+            ObstacleCause::TooDeep => libc::ELOOP,
+            ObstacleCause::TooLong(_) => libc::E2BIG,
+            ObstacleCause::Kernel(number) => *number,
+            ObstacleCause::NotInPath { .. }
+            | ObstacleCause::OneWord(_)
+            | ObstacleCause::Unreadable
+            | ObstacleCause::Step(_) => {
                 return None;
             }
         })
     }
 
-    /// The status that a hook fails with, as a shell's.
+    /// Returns the exit status of the hook, as a shell has it.
     pub(crate) fn status(&self) -> i32 {
         match (&self.cause, self.error_number()) {
-            (Cause::NotInPath { .. } | Cause::OneWord(_), _) | (_, Some(libc::ENOENT)) => NOT_FOUND,
+            (ObstacleCause::NotInPath { .. } | ObstacleCause::OneWord(_), _)
+            | (_, Some(libc::ENOENT)) => NOT_FOUND,
             _ => NOT_EXECUTABLE,
         }
     }
 
-    /// Whether it lies in the program; else in this process or in the host: no memory, no room for
-    /// another process, a step before its start that failed.
+    /// Tells whether the cause is the program itself; else it is this process or the host: out of
+    /// memory, too many processes, or a failed step before the start.
     pub(crate) fn is_its_own(&self) -> bool {
         use libc::{
             EACCES, EINVAL, EISDIR, ELIBBAD, ELOOP, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETXTBSY,
@@ -94,55 +101,57 @@ impl Obstacle {
         let of_file =
             [EACCES, EINVAL, EISDIR, ELIBBAD, ELOOP, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETXTBSY];
         match &self.cause {
-            Cause::NotInPath { .. } | Cause::OneWord(_) | Cause::Unreadable => true,
+            ObstacleCause::NotInPath { .. }
+            | ObstacleCause::OneWord(_)
+            | ObstacleCause::Unreadable => true,
             _ => self.error_number().is_some_and(|number| of_file.contains(&number)),
         }
     }
 }
 
-impl From<io::Error> for Obstacle {
-    fn from(error: io::Error) -> Obstacle {
-        Obstacle::new(match error.raw_os_error() {
-            Some(number) => Cause::Kernel(number),
-            None => Cause::Step(error.to_string()),
+impl From<io::Error> for StartObstacle {
+    fn from(error: io::Error) -> StartObstacle {
+        StartObstacle::new(match error.raw_os_error() {
+            Some(number) => ObstacleCause::Kernel(number),
+            None => ObstacleCause::Step(error.to_string()),
         })
     }
 }
 
-/// What is too long.
+/// Arguments or variables that are too long for the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TooLong {
     /// The longest of all.
-    pub longest: Word,
+    pub longest: OversizedWord,
     pub bytes: usize,
-    /// What they have together, where that is the trouble, and what may be; in bytes.
-    pub in_all: Option<(u64, u64)>,
-    pub most_in_one: usize,
+    /// Their sum and its limit in bytes, if the sum is too large.
+    pub total: Option<(u64, u64)>,
+    pub max_word_bytes: usize,
 }
 
-/// An argument or a variable, as its author knows it.
+/// An argument or a variable, described by where it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Word {
-    /// Of a registration's key, from 1, and how it is written there.
+pub(crate) enum OversizedWord {
+    /// A word of a registration's key, numbered from 1, and how it is written there.
     OfKey {
         key: &'static str,
         number: usize,
         written: String,
     },
-    /// One that libvirt gave, from 1.
+    /// An argument that libvirt passed, numbered from 1.
     OfLibvirt(usize),
-    /// Its number, from 1.
+    /// Any other argument.
     Argument(usize),
     Variable(String),
 }
 
-impl fmt::Display for Obstacle {
+impl fmt::Display for StartObstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("can't be executed: ")?;
         match (&self.cause, self.error_number()) {
-            (Cause::TooLong(too_long), _) => return write!(f, "{too_long}"),
-            (Cause::Step(words), _) => return f.write_str(words),
-            (Cause::NotInPath { name, search }, _) => {
+            (ObstacleCause::TooLong(too_long), _) => return write!(f, "{too_long}"),
+            (ObstacleCause::Step(words), _) => return f.write_str(words),
+            (ObstacleCause::NotInPath { name, search }, _) => {
                 let (name, search) = (name.as_bytes(), search.as_bytes());
                 return write!(
                     f,
@@ -151,18 +160,18 @@ impl fmt::Display for Obstacle {
                     sanitize::line(search)
                 );
             }
-            (Cause::OneWord(words), _) => {
+            (ObstacleCause::OneWord(words), _) => {
                 return write!(
                     f,
-                    "its first line gives env {}, which Linux hands over as one word: no program is called that",
+                    "its first line gives env {}, which Linux passes as one word: no program has that name",
                     shown(words.as_bytes())
                 );
             }
-            (Cause::Unreadable, _) => {
+            (ObstacleCause::Unreadable, _) => {
                 return f.write_str("its interpreter has no right to read it");
             }
             (_, Some(libc::ENOEXEC)) => {
-                f.write_str("it has no `#!` line, and is no program of this machine")?;
+                f.write_str("it has no `#!` line, and is not a program for this machine")?;
             }
             (_, Some(libc::ENOENT)) => {
                 f.write_str("it, or the interpreter in its `#!` line, does not exist")?;
@@ -177,13 +186,13 @@ impl fmt::Display for Obstacle {
     }
 }
 
-impl Obstacle {
-    /// What is known beyond the kernel's error.
+impl StartObstacle {
+    /// Writes what is known beyond the kernel's error.
     fn detail(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.of.as_ref().map(|of| of.as_os_str().as_bytes());
         let it = || name.map_or_else(|| "it".to_owned(), shown);
         match &self.cause {
-            Cause::Missing => {
+            ObstacleCause::Missing => {
                 let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(()) };
                 let line_end = match name.ends_with(b"\r") {
                     true => " (its first line ends in a carriage return, as on Windows)",
@@ -191,18 +200,20 @@ impl Obstacle {
                 };
                 write!(f, ": there is no {}{line_end}", shown(name))
             }
-            Cause::Dangling => write!(f, ": {} is a link to nothing", it()),
-            Cause::NotRegular => write!(f, ": {} is not a regular file", it()),
-            Cause::NoXBit => write!(f, ": {} has no x bit", it()),
-            Cause::Noexec => {
+            ObstacleCause::Dangling => write!(f, ": {} is a link to nothing", it()),
+            ObstacleCause::NotRegular => write!(f, ": {} is not a regular file", it()),
+            ObstacleCause::NoXBit => write!(f, ": {} has no x bit", it()),
+            ObstacleCause::Noexec => {
                 write!(f, ": {} lies on a file system that is mounted noexec", it())
             }
-            Cause::Shut(by) => {
-                write!(f, ": its user can't execute it, {} is shut to it", by.display())
+            ObstacleCause::NoAccess(by) => {
+                write!(f, ": its user can't execute it: no access to {}", by.display())
             }
-            Cause::NotProgram if name.is_some() => write!(f, ": so it is with {}", it()),
-            Cause::Marked => f.write_str(": a byte order mark stands before its `#!`"),
-            Cause::TooDeep => f.write_str(": its interpreter is a script, and so on without end"),
+            ObstacleCause::NotProgram if name.is_some() => write!(f, ": this is about {}", it()),
+            ObstacleCause::ByteOrderMark => f.write_str(": a byte order mark precedes its `#!`"),
+            ObstacleCause::TooDeep => {
+                f.write_str(": its interpreter is a script, and so on, too deeply nested")
+            }
             _ => Ok(()),
         }
     }
@@ -214,8 +225,8 @@ fn shown(name: &[u8]) -> String {
 
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bytes, most) = (self.bytes, self.most_in_one);
-        match self.in_all {
+        let (bytes, most) = (self.bytes, self.max_word_bytes);
+        match self.total {
             None => write!(f, "{} has {bytes} bytes, and Linux takes {most}", self.longest)?,
             Some((sum, most)) => write!(
                 f,
@@ -224,7 +235,7 @@ impl fmt::Display for TooLong {
             )?,
         }
         match &self.longest {
-            Word::OfKey { key: "args", .. } => {
+            OversizedWord::OfKey { key: "args", .. } => {
                 f.write_str("; `args_stdin: true` passes `args` on standard input")
             }
             _ => Ok(()),
@@ -232,15 +243,15 @@ impl fmt::Display for TooLong {
     }
 }
 
-impl fmt::Display for Word {
+impl fmt::Display for OversizedWord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Word::OfKey { key, number, written } => {
+            OversizedWord::OfKey { key, number, written } => {
                 write!(f, "word {number} of `{key}` ({written})")
             }
-            Word::OfLibvirt(number) => write!(f, "argument {number} of libvirt's"),
-            Word::Argument(number) => write!(f, "argument {number}"),
-            Word::Variable(name) => write!(f, "the variable `{name}`"),
+            OversizedWord::OfLibvirt(number) => write!(f, "argument {number} from libvirt"),
+            OversizedWord::Argument(number) => write!(f, "argument {number}"),
+            OversizedWord::Variable(name) => write!(f, "the variable `{name}`"),
         }
     }
 }

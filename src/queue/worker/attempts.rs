@@ -10,7 +10,7 @@ use super::{RunningJob, StartResult, WorkerState, WriteBackoff, is_suspect};
 use crate::config::TrustPolicy;
 use crate::document::file::{self, DocumentPlace};
 use crate::observer::{Notice, Observer};
-use crate::process::job::{Ended, Job, Outcome};
+use crate::process::job::{FinishedJob, Job, ProcessOutcome};
 use crate::queue::item::{self, ItemBody, ItemHead, MAX_JOB_AGE};
 use crate::queue::outcome;
 use crate::queue::read::JobReadError;
@@ -199,7 +199,7 @@ impl WorkerState<'_> {
         }
     }
 
-    pub(super) fn finish(&mut self, number: usize, ended: Ended) {
+    pub(super) fn finish(&mut self, number: usize, ended: FinishedJob) {
         let Some(place) = self.active.iter().position(|active| active.number == number) else {
             return;
         };
@@ -214,7 +214,7 @@ impl WorkerState<'_> {
             self.remove_started(&head.id);
         }
         self.release(&head, None);
-        if matches!(ended.outcome, Outcome::Terminated) {
+        if matches!(ended.outcome, ProcessOutcome::Terminated) {
             // this worker was told to end; the next one starts the job again
             head.take_back();
             let _ = self.queue.keep(&mut head);
@@ -222,7 +222,7 @@ impl WorkerState<'_> {
             return;
         }
         head.deaths = 0;
-        let fault = verdict::fault(&ended);
+        let fault = verdict::failure_of(&ended);
         let is_last = head.attempts > head.retries;
         let told = fault.clone().map(|(status, what)| match is_last {
             true => (status, format!("{what}; given up after {}", tries(head.attempts))),
@@ -244,7 +244,7 @@ impl WorkerState<'_> {
         &mut self,
         head: &ItemHead,
         program: PathBuf,
-        ended: Ended,
+        ended: FinishedJob,
         fault: Option<(i32, String)>,
         mut recorder: Recorder,
     ) {

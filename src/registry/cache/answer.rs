@@ -1,56 +1,58 @@
-//! What a call is told, from the index and the pieces that it wants.
+//! Makes a call's answer from the index and the pieces that it needs.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::index::{Finding, GoodRecord, Index, SourceRecord};
+use super::index::{GoodRecord, Index, SourceFinding, SourceRecord};
 use super::store::Pieces;
-use crate::config::diagnostic::{Diagnostic, Kind};
-use crate::config::meaning::Meaning;
+use crate::config::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::config::recovered_registration::RecoveredRegistration;
 use crate::config::registration::Registration;
 use crate::registry::{Broken, Registry};
 
-/// A source that a call's answer tells something of.
-pub(super) struct Meant<'a> {
+/// A source with a registration for this call, or with an error to report.
+pub(super) struct RelevantSource<'a> {
     source: SourceRecord<'a>,
-    /// Why the way to it isn't trusted.
+    /// Why its path isn't trusted.
     refusal: Option<Diagnostic>,
 }
 
-impl<'a> Meant<'a> {
-    /// `None` where there is nothing to be told.
+impl<'a> RelevantSource<'a> {
+    /// Makes one; `None` where the source doesn't matter for the answer.
     pub(super) fn new(
         source: SourceRecord<'a>,
         refusal: Option<Diagnostic>,
         wanted: &[bool],
-    ) -> Option<Meant<'a>> {
-        let is_meant = source.is_active
-            && (refusal.is_some() || source.finding != Finding::Good || is_wanted(&source, wanted));
-        is_meant.then_some(Meant { source, refusal })
+    ) -> Option<RelevantSource<'a>> {
+        let is_relevant = source.is_active
+            && (refusal.is_some()
+                || source.finding != SourceFinding::Good
+                || is_wanted(&source, wanted));
+        is_relevant.then_some(RelevantSource { source, refusal })
     }
 }
 
 fn is_wanted(source: &SourceRecord<'_>, wanted: &[bool]) -> bool {
-    // an index that tells of no such triggers is asked for the source, and then found out
+    // if the index has no such triggers, the source is read, and the error is found then
     source.good.is_none_or(|good| wanted.get(good.triggers).copied().unwrap_or(true))
 }
 
-/// What an index that is up to date says; `None` where one of its pieces isn't whole.
+/// Makes the answer from an index that is up to date; `None` where a piece is damaged.
 pub(super) fn answer(
     index: &Index<'_>,
     pieces: &Pieces<'_>,
     wanted: &[bool],
-    meant: Vec<Meant<'_>>,
+    relevant: Vec<RelevantSource<'_>>,
 ) -> Option<Registry> {
     let mut registry = Registry::default();
-    for Meant { source, refusal } in meant {
+    for RelevantSource { source, refusal } in relevant {
         let problem = match refusal {
             Some(refusal) => Some(refusal),
             None => problem(index, pieces, &source)?,
         };
         if let Some(diagnostic) = problem {
-            registry.broken.push(Broken { diagnostic, has_stand_in: source.good.is_some() });
+            registry.broken.push(Broken { diagnostic, has_last_good: source.good.is_some() });
         }
         let Some(good) = &source.good else { continue };
         if *wanted.get(good.triggers)? {
@@ -60,17 +62,17 @@ pub(super) fn answer(
     Some(registry)
 }
 
-/// What is wrong with a source, if anything.
+/// Returns what is wrong with a source, if anything.
 fn problem(
     index: &Index<'_>,
     pieces: &Pieces<'_>,
     source: &SourceRecord<'_>,
 ) -> Option<Option<Diagnostic>> {
     match source.finding {
-        Finding::Good if source.good.is_some() => Some(None),
-        Finding::Good | Finding::Unread => None,
-        Finding::Broken(span) => {
-            let problem = serde_json::from_slice::<Problem>(&pieces.get(span)?).ok()?;
+        SourceFinding::Good if source.good.is_some() => Some(None),
+        SourceFinding::Good | SourceFinding::Unread => None,
+        SourceFinding::Broken(span) => {
+            let problem = serde_json::from_slice::<StoredDiagnostic>(&pieces.get(span)?).ok()?;
             Some(Some(problem.of(index.path_of(source)?)))
         }
     }
@@ -90,28 +92,28 @@ fn registration(
     Registration::parse(&index.path_of(source)?, root, std::str::from_utf8(&text).ok()?).ok()
 }
 
-/// A diagnostic without its path, as the cache keeps it.
+/// A diagnostic without its path, as the cache stores it.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Problem {
+pub(super) struct StoredDiagnostic {
     place: Option<(usize, usize)>,
     message: String,
     line: Option<Box<str>>,
-    kind: Kind,
+    kind: DiagnosticKind,
     key: Option<Box<str>>,
-    #[serde(default)]
-    meaning: Option<Box<Meaning>>,
+    #[serde(default, rename = "meaning")]
+    recovered: Option<Box<RecoveredRegistration>>,
 }
 
-impl Problem {
+impl StoredDiagnostic {
     fn of(self, path: PathBuf) -> Diagnostic {
-        let Problem { place, message, line, kind, key, meaning } = self;
-        Diagnostic { path, place, message, line, kind, key, meaning }
+        let StoredDiagnostic { place, message, line, kind, key, recovered } = self;
+        Diagnostic { path, place, message, line, kind, key, recovered }
     }
 }
 
-impl From<Diagnostic> for Problem {
-    fn from(diagnostic: Diagnostic) -> Problem {
-        let Diagnostic { path: _, place, message, line, kind, key, meaning } = diagnostic;
-        Problem { place, message, line, kind, key, meaning }
+impl From<Diagnostic> for StoredDiagnostic {
+    fn from(diagnostic: Diagnostic) -> StoredDiagnostic {
+        let Diagnostic { path: _, place, message, line, kind, key, recovered } = diagnostic;
+        StoredDiagnostic { place, message, line, kind, key, recovered }
     }
 }

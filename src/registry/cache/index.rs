@@ -1,66 +1,67 @@
-//! The layout of the cache: a header, the index, and behind it the pieces that the index names.
+//! The layout of the cache: a header, the index, and after it the pieces that the index refers to.
 //!
-//! The header has the index's length and checksum, the index each piece's. So a call that finds
-//! everything unchanged reads the index and what it wants, and whatever is torn or damaged shows.
+//! The header has length and checksum of the index; the index has those of each piece. So a call that
+//! finds everything unchanged reads only the index and the pieces that it needs, and notices whatever is
+//! incomplete or damaged.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::signature::{Seen, Signature};
-use super::wire::{Decoder, Span, checksum};
+use super::encoding::{Decoder, PieceSpan, checksum};
+use super::signature::{EntrySignature, Signature};
 use crate::config::registration::DIRECTORY;
 use crate::config::settings::TrustPolicy;
 use crate::config::triggers::{CallPattern, Triggers};
 
 pub(super) const MAGIC: &[u8; 12] = b"hookmuxcache";
-/// Whoever raises it reads the last good bytes of the former one too.
+/// When raising this, keep a reader for the last good copies of the previous format.
 pub(super) const FORMAT: u32 = 1;
-/// Magic, format, and the index's length and checksum.
-pub(super) const HEADER: usize = 32;
-/// Of all that the compiled forms depend on, what no source's signature shows.
+/// The length of magic, format, and the index's length and checksum.
+pub(super) const HEADER_BYTES: usize = 32;
+/// The program's version: compiled forms depend on it, and no source's signature shows it.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Who wrote it, and under which rules.
+/// Which version wrote the cache, for which user, and with which trust policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Maker<'a> {
+pub(super) struct CacheOrigin<'a> {
     pub version: &'a [u8],
     pub user: u32,
     pub trust: TrustPolicy,
 }
 
-impl Maker<'static> {
-    /// This program, for a user.
-    pub(super) fn current(user: u32, trust: TrustPolicy) -> Maker<'static> {
-        Maker { version: VERSION.as_bytes(), user, trust }
+impl CacheOrigin<'static> {
+    /// Makes that of this program, for a user.
+    pub(super) fn current(user: u32, trust: TrustPolicy) -> CacheOrigin<'static> {
+        CacheOrigin { version: VERSION.as_bytes(), user, trust }
     }
 }
 
-impl Maker<'_> {
-    /// Whether what this one held good is good under the rules of another one too.
-    pub(super) fn is_as_strict_as(&self, other: &Maker<'_>) -> bool {
+impl CacheOrigin<'_> {
+    /// Tells whether what was good under these rules is good under those of `other` too.
+    pub(super) fn is_as_strict_as(&self, other: &CacheOrigin<'_>) -> bool {
         self.user == other.user && (self.trust == other.trust || self.trust == TrustPolicy::Refuse)
     }
 }
 
-/// What became of a source, apart from the way that leads to it.
+/// The result of reading a source, apart from the trust in its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finding<P> {
-    /// It isn't active, or the way to it was refused.
+pub(super) enum SourceFinding<P> {
+    /// It isn't active, or its path isn't trusted.
     Unread,
     Good,
     /// What is wrong with it.
     Broken(P),
 }
 
-/// The last good form of a source: its current one, or what stands in for a broken one.
+/// The last good form of a source: the current one, or the one used in place of a broken one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GoodRecord {
     /// Index into the triggers.
     pub triggers: usize,
-    /// Empty where the form has no serialised one that comes back the same.
-    pub compiled: Span,
-    pub text: Span,
+    /// Empty where serialising the form and reading it back doesn't give the same.
+    pub compiled: PieceSpan,
+    pub text: PieceSpan,
 }
 
 #[derive(Debug)]
@@ -70,8 +71,8 @@ pub(super) struct SourceRecord<'a> {
     pub is_active: bool,
     /// Whether an unchanged signature means an unchanged source.
     pub is_settled: bool,
-    pub seen: Seen,
-    pub finding: Finding<Span>,
+    pub seen: EntrySignature,
+    pub finding: SourceFinding<PieceSpan>,
     pub good: Option<GoodRecord>,
 }
 
@@ -79,22 +80,22 @@ pub(super) struct SourceRecord<'a> {
 pub(super) struct RootRecord<'a> {
     pub path: &'a Path,
     pub is_settled: bool,
-    /// Whether nobody else could have put there what is in its directory: a mask counts only then.
+    /// Whether others couldn't have changed its directory: a mask counts only then.
     pub is_trusted: bool,
     pub signature: Option<Signature>,
 }
 
-/// The index, read.
+/// The decoded index.
 #[derive(Debug)]
 pub(super) struct Index<'a> {
-    pub maker: Maker<'a>,
+    pub origin: CacheOrigin<'a>,
     pub roots: Vec<RootRecord<'a>>,
-    /// Each once, however many sources share it.
+    /// Each occurs once, even if several sources share it.
     pub triggers: Vec<Triggers>,
     pub sources: Sources<'a>,
 }
 
-/// The sources, each read when its turn comes: a call looks at most of them but once.
+/// The sources, decoded one after the other: a call needs most of them only once.
 #[derive(Clone, Debug)]
 pub(super) struct Sources<'a> {
     count: usize,
@@ -102,7 +103,7 @@ pub(super) struct Sources<'a> {
 }
 
 impl<'a> Iterator for Sources<'a> {
-    /// `None` where what follows is no source.
+    /// `None` where what follows is not a source.
     type Item = Option<SourceRecord<'a>>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -111,17 +112,17 @@ impl<'a> Iterator for Sources<'a> {
     }
 }
 
-/// The length of the index, as of the header.
+/// Reads the length of the index from the header.
 pub(super) fn index_length(header: &[u8]) -> Option<usize> {
     let mut rest = Decoder(header.strip_prefix(MAGIC)?.strip_prefix(&FORMAT.to_le_bytes())?);
     rest.fixed()?.try_into().ok()
 }
 
 impl<'a> Index<'a> {
-    /// Reads header and index; `None` where they aren't whole.
+    /// Reads header and index; `None` where they are incomplete or damaged.
     pub(super) fn decode(bytes: &'a [u8]) -> Option<Index<'a>> {
         let length = index_length(bytes)?;
-        let (header, rest) = bytes.split_at_checked(HEADER)?;
+        let (header, rest) = bytes.split_at_checked(HEADER_BYTES)?;
         let index = rest.get(..length)?;
         let sum = header.last_chunk().copied().map(u64::from_le_bytes)?;
         if sum != checksum(index) {
@@ -129,7 +130,7 @@ impl<'a> Index<'a> {
         }
         let mut from = Decoder(index);
         let index = Index {
-            maker: decode_maker(&mut from)?,
+            origin: decode_origin(&mut from)?,
             roots: from.list(decode_root)?,
             triggers: from.list(decode_triggers)?,
             sources: Sources { count: from.count()?, rest: from },
@@ -143,11 +144,11 @@ impl<'a> Index<'a> {
     }
 }
 
-fn decode_maker<'a>(from: &mut Decoder<'a>) -> Option<Maker<'a>> {
+fn decode_origin<'a>(from: &mut Decoder<'a>) -> Option<CacheOrigin<'a>> {
     let version = from.bytes()?;
     let user = from.small()?;
     let trust = if from.flag()? { TrustPolicy::Refuse } else { TrustPolicy::Warn };
-    Some(Maker { version, user, trust })
+    Some(CacheOrigin { version, user, trust })
 }
 
 fn decode_root<'a>(from: &mut Decoder<'a>) -> Option<RootRecord<'a>> {
@@ -180,11 +181,14 @@ fn decode_source<'a>(from: &mut Decoder<'a>) -> Option<SourceRecord<'a>> {
         name: OsStr::from_bytes(from.bytes()?),
         is_active: from.flag()?,
         is_settled: from.flag()?,
-        seen: Seen { own: Signature::decode(from)?, target: from.optional(Signature::decode)? },
+        seen: EntrySignature {
+            own: Signature::decode(from)?,
+            target: from.optional(Signature::decode)?,
+        },
         finding: match from.byte()? {
-            0 => Finding::Unread,
-            1 => Finding::Good,
-            2 => Finding::Broken(from.span()?),
+            0 => SourceFinding::Unread,
+            1 => SourceFinding::Good,
+            2 => SourceFinding::Broken(from.span()?),
             _ => return None,
         },
         good: from.optional(|from| {

@@ -1,29 +1,29 @@
-//! The registry as a call has it: what is unchanged comes from a cache, what is broken from the
-//! cache's last good form of it.
+//! The registry for calls: unchanged registrations come from a cache; for a broken one the cache's last
+//! good form is used.
 //!
-//! `registry::load` is the truth; this says the same, sooner. The cache is one file in the state
-//! directory. Whoever finds that something changed compiles anew what did, and if nobody else is
-//! at it, replaces the file. A file that is missing, torn, damaged, foreign or can't be written
-//! costs time, and the last good forms, and nothing else.
+//! `registry::load` is the reference; this gives the same result, only faster. The cache is one file in
+//! the state directory. A process that finds a change compiles what has changed, and replaces the file
+//! unless another process is doing so. If the file is missing, incomplete, damaged, not hookmux's own or
+//! can't be written, that costs only time and the last good forms.
 
 mod answer;
 mod compile;
+mod encoding;
 mod index;
-mod old;
+mod previous;
 mod reading;
 mod signature;
 mod store;
 #[cfg(test)]
 mod tests;
-mod wire;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::answer::{Meant, answer};
-use self::index::{Finding, Index, Maker};
-use self::signature::{Directory, Root, Seen};
+use self::answer::{RelevantSource, answer};
+use self::index::{CacheOrigin, Index, SourceFinding};
+use self::signature::{Directory, EntrySignature, Root};
 use self::store::{CacheFile, Pieces};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::settings::{Settings, TrustPolicy};
@@ -32,15 +32,15 @@ use crate::machine::clock;
 use crate::registry::{self, Registry};
 use crate::trust::{Refusal, Trust, TrustFault};
 
-/// What a call could mean. `trust` may have walked directories just before.
+/// Loads what concerns a call. `trust` may have checked directories just before.
 pub fn load(settings: &Settings, trust: &Trust, wants: &dyn Fn(&Triggers) -> bool) -> Registry {
-    // before 1970 nothing counts as settled
+    // with a clock before 1970 nothing counts as settled
     let start = clock::unix_time();
     load_at(settings, trust, wants, start)
 }
 
-/// The same for who only looks: nothing is kept.
-pub(crate) fn look(
+/// Does the same without writing the cache.
+pub(crate) fn load_read_only(
     settings: &Settings,
     trust: &Trust,
     wants: &dyn Fn(&Triggers) -> bool,
@@ -66,9 +66,9 @@ fn answer_at(
     keeps: bool,
 ) -> Registry {
     let (user, trust) = (trust.user(), trust.clone());
-    let mut task = Task { settings, user, start, wants, trust, keeps };
+    let mut task = CacheQuery { settings, user, start, wants, trust, keeps };
     let Ok(roots) = Root::open_all(settings) else {
-        // it says which one, and why
+        // this reports which directory, and why
         return registry::load(settings, &mut task.trust, wants);
     };
     if roots.iter().all(|root| root.directory.is_none()) {
@@ -81,50 +81,50 @@ fn answer_at(
     }
 }
 
-/// A call's question.
-struct Task<'a> {
+/// The query of one call.
+struct CacheQuery<'a> {
     settings: &'a Settings,
     user: u32,
-    /// When it began: what changed later may not have been seen.
+    /// When it began: later changes may not have been seen.
     start: Duration,
     wants: &'a dyn Fn(&Triggers) -> bool,
     trust: Trust,
-    /// Whether what is compiled is kept.
+    /// Whether the compiled cache is written.
     keeps: bool,
 }
 
-impl Task<'_> {
-    fn maker(&self) -> Maker<'static> {
-        Maker::current(self.user, self.settings.trust)
+impl CacheQuery<'_> {
+    fn origin(&self) -> CacheOrigin<'static> {
+        CacheOrigin::current(self.user, self.settings.trust)
     }
 
-    /// The answer from the cache, if nothing has changed since it was written.
+    /// Returns the answer from the cache, if nothing has changed since it was written.
     fn unchanged(&mut self, place: &CacheFile, roots: &[Root]) -> Option<Registry> {
         let (file, bytes) = store::open(place)?;
         let index = Index::decode(&bytes)?;
         let trusted = self.trusted(roots);
-        if index.maker != self.maker() || !has_roots(&index, roots, &trusted) {
+        if index.origin != self.origin() || !has_roots(&index, roots, &trusted) {
             return None;
         }
         let wanted = self.wanted(&index);
-        let meant = self.meant(&index, roots, &trusted, &wanted)?;
-        answer(&index, &Pieces::File(&file, bytes.len() as u64), &wanted, meant)
+        let relevant = self.relevant(&index, roots, &trusted, &wanted)?;
+        answer(&index, &Pieces::File(&file, bytes.len() as u64), &wanted, relevant)
     }
 
-    /// Which of the triggers are wanted.
+    /// Tells which of the triggers are wanted.
     fn wanted(&self, index: &Index<'_>) -> Vec<bool> {
         index.triggers.iter().map(self.wants).collect()
     }
 
-    /// The sources that the answer is made of; `None` where any source has changed.
-    fn meant<'i>(
+    /// Returns the sources that matter for the answer; `None` where any source has changed.
+    fn relevant<'i>(
         &mut self,
         index: &Index<'i>,
         roots: &[Root],
         trusted: &[bool],
         wanted: &[bool],
-    ) -> Option<Vec<Meant<'i>>> {
-        let mut meant = Vec::new();
+    ) -> Option<Vec<RelevantSource<'i>>> {
+        let mut relevant = Vec::new();
         for source in index.sources.clone() {
             let source = source?;
             let directory = roots.get(source.root)?.directory.as_ref()?;
@@ -134,16 +134,16 @@ impl Task<'_> {
             if !source.is_active {
                 continue;
             }
-            if source.seen.leads_nowhere() {
-                // there is no way to check
-                meant.extend(Meant::new(source, None, wanted));
+            if source.seen.is_dangling() {
+                // a dangling link has no path to check
+                relevant.extend(RelevantSource::new(source, None, wanted));
                 continue;
             }
             let is_trusted = *trusted.get(source.root)?;
             let path = || directory.join(source.name);
-            let refusal = match self.check_way(path, &source.seen, is_trusted) {
-                Ok(()) if source.finding == Finding::Unread => return None,
-                // it may just have gone away
+            let refusal = match self.check_path(path, &source.seen, is_trusted) {
+                Ok(()) if source.finding == SourceFinding::Unread => return None,
+                // it may just have been removed
                 Err((
                     _,
                     Refusal { fault: TrustFault::Missing | TrustFault::Unreadable(_), .. },
@@ -152,23 +152,23 @@ impl Task<'_> {
                 }
                 checked => checked.err().map(|(path, refusal)| not_trusted(&path, &refusal)),
             };
-            meant.extend(Meant::new(source, refusal, wanted));
+            relevant.extend(RelevantSource::new(source, refusal, wanted));
         }
-        Some(meant)
+        Some(relevant)
     }
 
-    /// Whose directories others couldn't have changed.
+    /// Tells which roots have a directory that others couldn't have changed.
     fn trusted(&mut self, roots: &[Root]) -> Vec<bool> {
         let mut is_trusted = |directory: &Directory| self.trust.directory(&directory.path).is_ok();
         roots.iter().map(|root| root.directory.as_ref().is_none_or(&mut is_trusted)).collect()
     }
 
-    /// What no source's signature shows: the directories that lead to it, and where it is a link,
-    /// the whole way to what it leads to.
-    fn check_way(
+    /// Checks what a source's signature doesn't show: the directories on its path, and for a link the
+    /// whole path of its target.
+    fn check_path(
         &mut self,
         path: impl FnOnce() -> PathBuf,
-        seen: &Seen,
+        seen: &EntrySignature,
         is_directory_trusted: bool,
     ) -> Result<(), (PathBuf, Refusal)> {
         if self.settings.trust == TrustPolicy::Warn || (is_directory_trusted && !seen.own.is_link())
@@ -183,7 +183,7 @@ impl Task<'_> {
     }
 }
 
-/// Whether the roots are those of the index, and nothing has changed about their directories.
+/// Tells whether the roots are those of the index, with unchanged directories.
 fn has_roots(index: &Index<'_>, roots: &[Root], trusted: &[bool]) -> bool {
     index.roots.len() == roots.len()
         && index.roots.iter().zip(roots).zip(trusted).all(|((record, root), is_trusted)| {
@@ -194,7 +194,7 @@ fn has_roots(index: &Index<'_>, roots: &[Root], trusted: &[bool]) -> bool {
         })
 }
 
-/// As the registry says it.
+/// Makes the same diagnostic as the registry.
 fn not_trusted(path: &Path, refusal: &Refusal) -> Diagnostic {
     Diagnostic::not_trusted(path, refusal)
 }

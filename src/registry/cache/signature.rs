@@ -1,4 +1,4 @@
-//! By what a file or a directory is known to be unchanged, and the roots that are asked for it.
+//! Signatures that show whether files and directories are unchanged, and the roots that have them.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,15 +11,15 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
-use super::wire::{Decoder, Encoder};
+use super::encoding::{Decoder, Encoder};
 use crate::config::registration::DIRECTORY;
 use crate::config::settings::Settings;
 
-/// A change this soon before the cache is written may be followed by another one that shows in
-/// nothing: time stamps are only as fine as the kernel's tick, or the file system's own.
-const GRACE_SECONDS: i64 = 2;
+/// A change within this time before the cache is written may be followed by another one with the same
+/// time stamp: these are only as fine as the kernel's tick, or the file system's own.
+const SETTLE_SECONDS: i64 = 2;
 
-/// What stays the same as long as a file does. Nobody can set the time of the last change.
+/// Values that stay the same as long as a file doesn't change. Nobody can set the change time (ctime).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Signature {
     device: u64,
@@ -33,7 +33,7 @@ pub(super) struct Signature {
 }
 
 impl Signature {
-    /// Of an open file.
+    /// Returns that of an open file.
     ///
     /// # Errors
     /// As of `fstat(2)`.
@@ -49,11 +49,11 @@ impl Signature {
         self.has_type(SFlag::S_IFLNK)
     }
 
-    /// Whether it had been left alone long enough at `start` for the next change to show.
+    /// Tells whether the last change was long enough before `start` that the next one will show.
     pub(super) fn is_settled(&self, start: Duration) -> bool {
         let start_seconds = i64::try_from(start.as_secs()).unwrap_or(i64::MAX);
         let (seconds, nanoseconds) = self.changed;
-        (seconds.saturating_add(GRACE_SECONDS), nanoseconds)
+        (seconds.saturating_add(SETTLE_SECONDS), nanoseconds)
             <= (start_seconds, i64::from(start.subsec_nanos()))
     }
 
@@ -95,20 +95,20 @@ impl From<FileStat> for Signature {
     }
 }
 
-/// A name in `hooks.d`, and where it is a link, what the link leads to, if anything.
+/// The signature of an entry of `hooks.d` and, if it is a link, of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct EntrySignature {
     pub own: Signature,
     pub target: Option<Signature>,
 }
 
-impl Seen {
+impl EntrySignature {
     pub(super) fn is_settled(&self, start: Duration) -> bool {
         self.own.is_settled(start) && self.target.is_none_or(|target| target.is_settled(start))
     }
 
-    /// A link whose end isn't there, or can't be looked at.
-    pub(super) fn leads_nowhere(&self) -> bool {
+    /// Tells whether it is a link to something that doesn't exist or can't be examined.
+    pub(super) fn is_dangling(&self) -> bool {
         self.own.is_link() && self.target.is_none()
     }
 
@@ -130,10 +130,10 @@ pub(super) struct Directory {
 }
 
 impl Root {
-    /// All roots, in order of precedence. One without `hooks.d` costs the one look that says so.
+    /// Opens all roots, in order of precedence. A root without `hooks.d` costs one system call.
     ///
     /// # Errors
-    /// A directory is there, as far as can be told, and can't be looked at.
+    /// A directory exists, as far as that can be known, and can't be examined.
     pub(super) fn open_all(settings: &Settings) -> io::Result<Vec<Root>> {
         settings
             .all_roots()
@@ -147,7 +147,7 @@ impl Root {
 
 impl Directory {
     fn open(path: PathBuf) -> io::Result<Option<Directory>> {
-        // std would drop O_PATH, where musl counts it as a way of access
+        // std would drop O_PATH, because musl has it among the access modes
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         let (mut handle, mut signature) =
             match open(&path, flags | OFlag::O_NOFOLLOW, Mode::empty()) {
@@ -159,7 +159,7 @@ impl Directory {
                 Err(error) => return Err(error.into()),
             };
         if signature.is_link() {
-            // one that leads nowhere is no absence: what it stood for is unknown
+            // a dangling link is not the same as no directory: its contents are unknown
             handle = open(&path, flags, Mode::empty())?;
             signature = Signature::from(fstat(&handle)?);
         }
@@ -167,12 +167,12 @@ impl Directory {
         Ok(is_directory.then_some(Directory { path, handle, signature }))
     }
 
-    /// What is there under a name; `None` where nothing is, or where it can't be looked at.
-    pub(super) fn look(&self, name: &OsStr) -> Option<Seen> {
+    /// Returns the signature of an entry; `None` where it doesn't exist or can't be examined.
+    pub(super) fn look(&self, name: &OsStr) -> Option<EntrySignature> {
         let stat = |flags| fstatat(&self.handle, name, flags).ok().map(Signature::from);
         let own = stat(AtFlags::AT_SYMLINK_NOFOLLOW)?;
         let target = if own.is_link() { stat(AtFlags::empty()) } else { None };
-        Some(Seen { own, target })
+        Some(EntrySignature { own, target })
     }
 
     pub(super) fn join(&self, name: &OsStr) -> PathBuf {

@@ -1,4 +1,4 @@
-//! The cache's file, its lock, and the pieces read from it.
+//! The cache's file, its lock, and the pieces that are read from it.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -7,18 +7,18 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
-use super::index::{HEADER, index_length};
-use super::wire::{Span, checksum};
+use super::encoding::{PieceSpan, checksum};
+use super::index::{HEADER_BYTES, index_length};
 use crate::config::settings::Settings;
 use crate::machine::files;
 use crate::machine::locks::{self, FileLock};
 use crate::state::Dir;
 
 const DIRECTORY: &str = "cache";
-/// Enough for the index of a hundred registrations.
-const FIRST_READ: usize = 8192;
+/// The first read has the index of a hundred registrations.
+const FIRST_READ_BYTES: usize = 8192;
 
-/// What is read of a cache at most, in bytes: it keeps each registration's text, and its compiled form.
+/// How many bytes of a cache are read at most: it has the text and compiled form of each registration.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Where the cache of a hooks directory lies.
@@ -33,36 +33,36 @@ impl CacheFile {
         CacheFile { directory: settings.state_dir.child(DIRECTORY), name }
     }
 
-    /// The file, for words only.
+    /// Returns the file's path, for messages only.
     #[cfg(test)]
     pub(super) fn path(&self) -> std::path::PathBuf {
         self.directory.named().join(&self.name)
     }
 }
 
-/// The right to write it, for as long as it is kept.
-pub(super) struct Lock {
+/// The right to write the cache, as long as this value exists.
+pub(super) struct CacheLock {
     _file: FileLock,
 }
 
-/// Takes the lock if nobody has it. `None` also where nothing could be kept, or what is kept there
-/// couldn't be believed later.
-pub(super) fn lock(place: &CacheFile) -> Option<Lock> {
+/// Takes the lock if it is free. `None` also where nothing could be stored, or what is stored there
+/// couldn't be trusted later.
+pub(super) fn lock(place: &CacheFile) -> Option<CacheLock> {
     place.directory.make().ok()?;
     let file = place.directory.append(format!("{}.lock", place.name)).ok()?;
-    Some(Lock { _file: locks::try_lock(file).ok()?? })
+    Some(CacheLock { _file: locks::try_lock(file).ok()?? })
 }
 
-/// Replaces the cache. Never synced: a lost one costs a compilation.
+/// Replaces the cache. It isn't synced to disk: a lost one only has to be compiled again.
 ///
 /// # Errors
 /// The old one stays.
-pub(super) fn replace(place: &CacheFile, _lock: &Lock, image: &[u8]) -> io::Result<()> {
+pub(super) fn replace(place: &CacheFile, _lock: &CacheLock, image: &[u8]) -> io::Result<()> {
     remove_half_written(place);
     place.directory.replace(&place.name, image)
 }
 
-/// Removes what writers left that died: whoever has the lock is the only one.
+/// Removes files of writers that died: only the owner of the lock writes.
 fn remove_half_written(place: &CacheFile) {
     let is_torn = |other: &OsStr| {
         let (other, name) = (other.as_bytes(), place.name.as_bytes());
@@ -75,18 +75,18 @@ fn remove_half_written(place: &CacheFile) {
     }
 }
 
-/// The file as a whole, if it is hookmux's own.
+/// Reads the whole file, if it is hookmux's own.
 pub(super) fn read(place: &CacheFile) -> Option<Vec<u8>> {
     place.directory.read(&place.name, MAX_FILE_BYTES).ok()
 }
 
-/// The file, and its header and index, if it is hookmux's own.
+/// Opens the file and reads header and index, if it is hookmux's own.
 pub(super) fn open(place: &CacheFile) -> Option<(File, Vec<u8>)> {
     let (file, metadata) = place.directory.open(&place.name).ok()?;
     let size = metadata.len();
-    let mut bytes = vec![0; FIRST_READ.min(usize::try_from(size).ok()?)];
+    let mut bytes = vec![0; FIRST_READ_BYTES.min(usize::try_from(size).ok()?)];
     file.read_exact_at(&mut bytes, 0).ok()?;
-    let end = HEADER.checked_add(index_length(&bytes)?)?;
+    let end = HEADER_BYTES.checked_add(index_length(&bytes)?)?;
     if end as u64 > size || size > MAX_FILE_BYTES {
         return None;
     }
@@ -96,22 +96,22 @@ pub(super) fn open(place: &CacheFile) -> Option<(File, Vec<u8>)> {
     Some((file, bytes))
 }
 
-/// What lies behind the index.
+/// The pieces after the index.
 pub(super) enum Pieces<'a> {
-    /// In a file, from there on.
+    /// In a file, from this offset.
     File(&'a File, u64),
     Memory(&'a [u8]),
 }
 
 impl<'a> Pieces<'a> {
-    /// Those of a whole cache.
+    /// Returns those of a whole cache in memory.
     pub(super) fn of(image: &'a [u8]) -> Option<Pieces<'a>> {
-        let end = HEADER.checked_add(index_length(image)?)?;
+        let end = HEADER_BYTES.checked_add(index_length(image)?)?;
         image.get(end..).map(Pieces::Memory)
     }
 
-    /// One piece, if it is whole.
-    pub(super) fn get(&self, span: Span) -> Option<Cow<'a, [u8]>> {
+    /// Returns one piece, if its checksum is right.
+    pub(super) fn get(&self, span: PieceSpan) -> Option<Cow<'a, [u8]>> {
         let piece = match self {
             Pieces::Memory(bytes) => {
                 let start = usize::try_from(span.offset).ok()?;

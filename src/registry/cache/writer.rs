@@ -1,27 +1,27 @@
-//! Writing the layout of `index`.
+//! Writes the cache in the layout of `index`.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
-use super::index::{FORMAT, Finding, MAGIC, Maker};
-use super::signature::{Root, Seen};
-use super::wire::{Encoder, Span, checksum};
+use super::encoding::{Encoder, PieceSpan, checksum};
+use super::index::{CacheOrigin, FORMAT, MAGIC, SourceFinding};
+use super::signature::{EntrySignature, Root};
 use crate::config::registration::Registration;
 use crate::config::settings::TrustPolicy;
 use crate::config::triggers::{CallPattern, Triggers};
 
-/// The last good form of a source, with all that the cache keeps of it.
+/// The last good form of a source, with everything that the cache stores of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Good {
+pub(super) struct GoodForm {
     pub triggers: Triggers,
     pub compiled: Vec<u8>,
     pub text: Vec<u8>,
 }
 
-impl Good {
-    pub(super) fn new(registration: &Registration, text: String) -> Good {
-        Good {
+impl GoodForm {
+    pub(super) fn new(registration: &Registration, text: String) -> GoodForm {
+        GoodForm {
             triggers: registration.triggers.clone(),
             compiled: compile(registration).unwrap_or_default(),
             text: text.into_bytes(),
@@ -29,23 +29,23 @@ impl Good {
     }
 }
 
-/// The serialised form, if it comes back the same: a path that isn't UTF-8 has none.
+/// Serialises a registration, if reading it back gives the same: not with a path that isn't UTF-8.
 fn compile(registration: &Registration) -> Option<Vec<u8>> {
     let compiled = serde_json::to_vec(registration).ok()?;
     let again: Registration = serde_json::from_slice(&compiled).ok()?;
     (again == *registration).then_some(compiled)
 }
 
-/// A source to be written; its problem is serialised already.
+/// A source to be written; its diagnostic is serialised already.
 #[derive(Debug)]
 pub(super) struct NewSource {
     pub root: usize,
     pub name: OsString,
     pub is_active: bool,
     pub is_settled: bool,
-    pub seen: Seen,
-    pub finding: Finding<Vec<u8>>,
-    pub good: Option<Good>,
+    pub seen: EntrySignature,
+    pub finding: SourceFinding<Vec<u8>>,
+    pub good: Option<GoodForm>,
 }
 
 /// A root to be written.
@@ -55,16 +55,20 @@ pub(super) struct NewRoot<'a> {
     pub is_trusted: bool,
 }
 
-/// The whole file.
-pub(super) fn encode(maker: &Maker<'_>, roots: &[NewRoot<'_>], sources: &[NewSource]) -> Vec<u8> {
+/// Encodes the whole file.
+pub(super) fn encode(
+    origin: &CacheOrigin<'_>,
+    roots: &[NewRoot<'_>],
+    sources: &[NewSource],
+) -> Vec<u8> {
     let mut writer = Writer::default();
     for source in sources {
         writer.source(source);
     }
     let mut index = Encoder::default();
-    index.bytes(maker.version);
-    index.number(maker.user.into());
-    index.byte(u8::from(maker.trust == TrustPolicy::Refuse));
+    index.bytes(origin.version);
+    index.number(origin.user.into());
+    index.byte(u8::from(origin.trust == TrustPolicy::Refuse));
     index.count(roots.len());
     for NewRoot { root, is_settled, is_trusted } in roots {
         index.bytes(root.path.as_os_str().as_bytes());
@@ -87,7 +91,7 @@ pub(super) fn encode(maker: &Maker<'_>, roots: &[NewRoot<'_>], sources: &[NewSou
 
 #[derive(Default)]
 struct Writer {
-    /// The encoded triggers, and where they stand among all.
+    /// The encoded triggers, and their positions.
     known: HashMap<Vec<u8>, usize>,
     triggers: Encoder,
     sources: Encoder,
@@ -97,7 +101,7 @@ struct Writer {
 impl Writer {
     fn source(&mut self, source: &NewSource) {
         let problem = match &source.finding {
-            Finding::Broken(problem) => Some(self.piece(problem)),
+            SourceFinding::Broken(problem) => Some(self.piece(problem)),
             _ => None,
         };
         let good = source.good.as_ref().map(|good| {
@@ -111,7 +115,7 @@ impl Writer {
         source.seen.own.encode(to);
         to.optional(source.seen.target, |to, target| target.encode(to));
         match (&source.finding, problem) {
-            (Finding::Unread, _) => to.byte(0),
+            (SourceFinding::Unread, _) => to.byte(0),
             (_, None) => to.byte(1),
             (_, Some(problem)) => {
                 to.byte(2);
@@ -145,9 +149,9 @@ impl Writer {
         })
     }
 
-    fn piece(&mut self, bytes: &[u8]) -> Span {
+    fn piece(&mut self, bytes: &[u8]) -> PieceSpan {
         let offset = self.pieces.len() as u64;
         self.pieces.extend_from_slice(bytes);
-        Span { offset, length: bytes.len() as u64, sum: checksum(bytes) }
+        PieceSpan { offset, length: bytes.len() as u64, sum: checksum(bytes) }
     }
 }

@@ -9,7 +9,7 @@ use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{files, ulid};
 use crate::observer::{HookRun, Notice};
 use crate::plan::Step;
-use crate::process::exit_status::OWN_TROUBLE;
+use crate::process::exit_status::OWN_ERROR;
 use crate::process::job::Job;
 use crate::process::job::Part;
 use crate::queue::{Item, Queue, item};
@@ -35,9 +35,8 @@ impl StepRunner<'_> {
             if let Some(own_file) = launch.own_file {
                 self.launcher.exchange.remove_own_file(&own_file);
             }
-            self.keep(&step, launch.job, &id, started).map_err(|error| {
-                Obstacle::Failed((OWN_TROUBLE, format!("can't be queued: {error}")))
-            })
+            self.keep(&step, launch.job, &id, started)
+                .map_err(|error| Obstacle::Failed((OWN_ERROR, format!("can't be queued: {error}"))))
         });
         if let Err(obstacle) = queued {
             return self.hindered(step, number, obstacle);

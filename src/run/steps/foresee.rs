@@ -63,7 +63,7 @@ impl StepRunner<'_> {
                 return Some(Decision::Fails { status, why, is_its_own: false });
             }
         };
-        let obstacle = startable::foresee(&launch.job, self.launcher.occasion.surroundings.user)?;
+        let obstacle = startable::predict(&launch.job, self.launcher.occasion.surroundings.user)?;
         let (status, is_its_own) = (obstacle.status(), obstacle.is_its_own());
         match part {
             Part::Check if obstacle.is_met_by_kernel() => {

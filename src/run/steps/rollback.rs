@@ -58,7 +58,7 @@ impl StepRunner<'_> {
         if self.launcher.occasion.call.class() != Class::Gate || !(failed || is_terminated) {
             return;
         }
-        self.launcher.supervisor.turn_deaf();
+        self.launcher.supervisor.ignore_termination();
         let ends = Instant::now() + ROLLBACK_TIME;
         for tried in tried.iter().rev().filter(|tried| tried.run.failure.is_none()) {
             watchdog::progress();
@@ -99,7 +99,7 @@ impl StepRunner<'_> {
                 if let Some(own_file) = launch.own_file {
                     self.launcher.exchange.remove_own_file(&own_file);
                 }
-                let fault = ended.as_ref().and_then(verdict::fault);
+                let fault = ended.as_ref().and_then(verdict::failure_of);
                 (ended, fault)
             }
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::no_act;
-use crate::config::settings::{FAILURES, Retention};
+use crate::config::settings::{FAILURE_RETENTION_FACTOR, Retention};
 use crate::machine::{clock, ulid};
 use crate::state::Dir;
 use crate::state::format::{self, NewerFormat};
@@ -149,7 +149,7 @@ pub(crate) fn prune(state_dir: &Dir, retention: &Retention) {
     let (past, future): (Vec<String>, Vec<String>) =
         ids.into_iter().partition(|id| age(id).is_some());
     let is_over = |id: &str| {
-        let limit = retention.age.map(|age| age.saturating_mul(FAILURES));
+        let limit = retention.age.map(|age| age.saturating_mul(FAILURE_RETENTION_FACTOR));
         limit.is_some_and(|limit| age(id).is_some_and(|age| age > limit))
     };
     let (old, young): (Vec<String>, Vec<String>) = past.into_iter().partition(|id| is_over(id));

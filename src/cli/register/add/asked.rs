@@ -25,7 +25,7 @@ use crate::config::registration::EXTENSION;
 use crate::config::suggest::suggestion;
 use crate::config::{Settings, TrustPolicy};
 use crate::machine::files;
-use crate::mend::{self, Ground};
+use crate::repair::{self, OwnPaths};
 use crate::trust::{Refusal, Trust};
 
 /// A registration is a page, not a book.
@@ -244,14 +244,14 @@ impl Asker<'_> {
         Ok(())
     }
 
-    fn ground(&self) -> Ground<'_> {
-        Ground::of(self.settings, self.place.surroundings.user)
+    fn ground(&self) -> OwnPaths<'_> {
+        OwnPaths::of(self.settings, self.place.surroundings.user)
     }
 
     /// The command that makes a script root's own and registers it: a copy, and this command again.
     fn take_over(&self, script: &Path) -> Fix {
         let real = fs::canonicalize(script).unwrap_or_else(|_| script.to_path_buf());
-        let place = self.ground().place_for(script);
+        let place = self.ground().free_path_for(script);
         let is_ours = self.arguments.reference.as_ref();
         let mut again: Vec<OsString> = std::env::args_os().skip(1).collect();
         // the first behind `add script`: an option that says the same stands behind it
@@ -269,7 +269,7 @@ impl Asker<'_> {
             *word = place.clone().into();
         }
         again.insert(0, "hookmux".into());
-        Fix::all(&[mend::install(&real, &place), again])
+        Fix::all(&[repair::install(&real, &place), again])
     }
 
     fn refusal(&mut self, refusal: &Refusal, path: &Path) -> anyhow::Result<()> {
@@ -278,7 +278,7 @@ impl Asker<'_> {
         let is_script = self.arguments.what == Path::new("script");
         let fix = match faults.iter().all(|fault| ground.has(&fault.path)) {
             false if is_script && path.is_file() => Some(self.take_over(path)),
-            _ => ground.fix(&[mend::Subject::at(path)]),
+            _ => ground.fix(&[repair::RepairTarget::at(path)]),
         };
         if self.settings.trust == TrustPolicy::Refuse {
             bail!(Remark::and(&format!("refused: {refusal}"), fix));

@@ -11,10 +11,10 @@ use crate::cli::remark::Remark;
 use crate::config::registration::RunAs;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::event;
-use crate::mend::{self, Ground};
 use crate::process::supervise::Supervisor;
 use crate::process::users;
-use crate::registry::{Source, called, matching};
+use crate::registry::{RegistrationFile, matched_calls, matching};
+use crate::repair::{self, OwnPaths};
 use crate::search::EntryState;
 use crate::trust::Trust;
 
@@ -29,7 +29,7 @@ pub(super) struct Checker<'a> {
 
 impl Checker<'_> {
     /// Why a draft can't be written.
-    pub(super) fn obstacle(&self, draft: &Draft, sources: &[Source]) -> Option<String> {
+    pub(super) fn obstacle(&self, draft: &Draft, sources: &[RegistrationFile]) -> Option<String> {
         let name = &draft.name;
         // a description names its registrations itself
         let is_nameable = self.by_options || self.arguments.reference.is_none();
@@ -83,7 +83,7 @@ impl Checker<'_> {
             }
             _ => {}
         }
-        let is_again = |source: &&Source| {
+        let is_again = |source: &&RegistrationFile| {
             source.path != draft.path
                 && registry::read(source).is_some_and(|known| {
                     // all that it does, apart from what it is called and when its turn is
@@ -115,7 +115,7 @@ impl Checker<'_> {
         found.extend(
             matching::impossibility(registration).map(|why| format!("it never runs: {why}")),
         );
-        found.extend(registration.triggers.calls.iter().filter_map(called::uncalled));
+        found.extend(registration.triggers.calls.iter().filter_map(matched_calls::unmatched));
         let programs = [
             Some(&registration.command),
             registration.check.as_ref(),
@@ -123,8 +123,9 @@ impl Checker<'_> {
         ];
         for program in programs.into_iter().flatten().filter_map(|words| words.first()) {
             if let Err(refusal) = trust.file(Path::new(program)) {
-                let ground = Ground::of(self.settings, self.user);
-                let fix = ground.fix(&[mend::Subject::named(Path::new(program), &draft.path)]);
+                let ground = OwnPaths::of(self.settings, self.user);
+                let fix =
+                    ground.fix(&[repair::RepairTarget::named(Path::new(program), &draft.path)]);
                 let words = match self.settings.trust {
                     TrustPolicy::Refuse => {
                         format!(

@@ -13,7 +13,7 @@ fn site() -> Site {
     site.add("b", "events: [\n");
     let registry = site.load();
     assert_eq!(names(&registry), [("a", 1), ("b", 2), ("c", 3)]);
-    assert!(registry.broken[0].has_stand_in);
+    assert!(registry.broken[0].has_last_good);
     site
 }
 
@@ -24,13 +24,13 @@ fn check(site: &Site, image: &[u8], what: &str) -> bool {
     let (registry, truth) = (site.load(), site.truth());
     assert_eq!(registry.broken.len(), 1, "{what}");
     assert_eq!(registry.broken[0].diagnostic, truth.broken[0].diagnostic, "{what}");
-    let has_stand_in = registry.broken[0].has_stand_in;
-    if has_stand_in {
+    let has_last_good = registry.broken[0].has_last_good;
+    if has_last_good {
         assert_eq!(names(&registry), [("a", 1), ("b", 2), ("c", 3)], "{what}");
     } else {
         assert_eq!(told(&registry), told(&truth), "{what}");
     }
-    has_stand_in
+    has_last_good
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn the_last_good_form_lasts() {
     fs::write(site.path("high/hooks.d/b.yaml"), b"\xff\xfe").unwrap();
     let registry = site.load();
     assert_eq!(registry.broken[0].diagnostic, site.truth().broken[0].diagnostic);
-    assert!(registry.broken[0].has_stand_in && site.warm().is_some());
+    assert!(registry.broken[0].has_last_good && site.warm().is_some());
     // masked or disabled meanwhile
     fs::rename(site.path("high/hooks.d/b.yaml"), site.path("elsewhere/b")).unwrap();
     site.link("/dev/null", "high/hooks.d/b.yaml");
@@ -127,7 +127,7 @@ fn the_last_good_form_lasts() {
     assert_eq!(names(&site.load()), [("a", 1), ("c", 3)]);
     tick();
     site.add("b", "events: [\n");
-    assert!(!site.load().broken[0].has_stand_in);
+    assert!(!site.load().broken[0].has_last_good);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_stand_in_is_only_for_calls_that_want_it() {
     let site = site();
     let registry = site.load_for(OTHER);
     assert_eq!((registry.registrations.len(), registry.broken.len()), (0, 1));
-    assert!(registry.broken[0].has_stand_in);
+    assert!(registry.broken[0].has_last_good);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn another_version_compiles_anew_from_the_bytes() {
     let registry = site.load();
     assert_eq!(read_since(), ["a.yaml", "b.yaml", "c.yaml"]);
     assert_eq!(names(&registry), [("a", 1), ("b", 2), ("c", 3)]);
-    assert!(registry.broken[0].has_stand_in && site.warm().is_some());
+    assert!(registry.broken[0].has_last_good && site.warm().is_some());
     // another format is another file
     image[12] ^= 1;
     assert!(!check(&site, &image, "another format"));
@@ -165,14 +165,14 @@ fn another_build_of_the_same_version_heals_it() {
     let site = site();
     // as though a key had come since: whole, and yet nothing that can be read
     let mut image = fs::read(site.cache()).unwrap();
-    let end = index::HEADER + index::index_length(&image).unwrap();
+    let end = index::HEADER_BYTES + index::index_length(&image).unwrap();
     while let Some(form) = image[end..].windows(7).position(|window| window == b"\"name\":") {
         let piece = end + form - 1;
         let length = image[piece..].windows(8).position(|w| w == b"events: ").unwrap();
-        let before = wire::checksum(&image[piece..piece + length]);
+        let before = encoding::checksum(&image[piece..piece + length]);
         image[piece + 1..piece + 5].copy_from_slice(b"\"nam");
         image[piece + 5] = b'\'';
-        let after = wire::checksum(&image[piece..piece + length]);
+        let after = encoding::checksum(&image[piece..piece + length]);
         image = patch(&image, &before.to_le_bytes(), &after.to_le_bytes());
     }
     fs::write(site.cache(), &image).unwrap();
@@ -204,14 +204,14 @@ fn what_was_good_under_a_laxer_policy_is_not_believed() {
     assert_eq!(names(&site.load()), [("a", 1)]);
     assert_eq!(told(&site.load()), told(&site.truth()));
     site.settings.trust = TrustPolicy::Refuse;
-    assert!(!site.load().broken[0].has_stand_in);
+    assert!(!site.load().broken[0].has_last_good);
     assert_eq!(told(&site.load()), told(&site.truth()));
     site.settings.trust = TrustPolicy::Warn;
     assert_eq!(told(&site.load()), told(&site.truth()));
     // the other way round what was good stays good
     let mut site = self::site();
     site.settings.trust = TrustPolicy::Warn;
-    assert!(site.load().broken[0].has_stand_in);
+    assert!(site.load().broken[0].has_last_good);
 }
 
 #[test]
@@ -219,14 +219,14 @@ fn a_foreign_cache_is_as_none() {
     for mode in [0o620, 0o602, 0o4600] {
         let site = site();
         fs::set_permissions(site.cache(), Permissions::from_mode(mode)).unwrap();
-        assert!(!site.load().broken[0].has_stand_in, "{mode:o}");
+        assert!(!site.load().broken[0].has_last_good, "{mode:o}");
         assert_eq!(fs::metadata(site.cache()).unwrap().mode() & 0o7777, 0o600);
         assert_eq!(told(&site.load()), told(&site.truth()));
     }
     if nix::unistd::geteuid().is_root() {
         let site = site();
         std::os::unix::fs::chown(site.cache(), Some(4321), None).unwrap();
-        assert!(!site.load().broken[0].has_stand_in);
+        assert!(!site.load().broken[0].has_last_good);
         assert_eq!(fs::metadata(site.cache()).unwrap().uid(), 0);
         // and so is one that was another user's to trust
         assert!(site.warm().is_some());

@@ -131,7 +131,7 @@ impl Site {
 
     /// What the cache alone says, if it counts as up to date.
     fn warm(&self) -> Option<Registry> {
-        let mut task = Task {
+        let mut task = CacheQuery {
             settings: &self.settings,
             user: self.user,
             start: now(),
@@ -148,7 +148,7 @@ fn told(registry: &Registry) -> (Vec<Registration>, Vec<(Diagnostic, bool)>, Vec
     let broken = registry.broken.iter();
     (
         registry.registrations.clone(),
-        broken.map(|broken| (broken.diagnostic.clone(), broken.has_stand_in)).collect(),
+        broken.map(|broken| (broken.diagnostic.clone(), broken.has_last_good)).collect(),
         registry.unreadable.iter().map(|unreadable| unreadable.path.clone()).collect(),
     )
 }
@@ -162,10 +162,10 @@ fn names(registry: &Registry) -> Vec<(&str, i64)> {
 fn patch(image: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut image = image.to_vec();
-    let end = index::HEADER + index::index_length(&image).unwrap();
+    let end = index::HEADER_BYTES + index::index_length(&image).unwrap();
     let at = image[..end].windows(from.len()).position(|window| window == from).unwrap();
     image[at..at + to.len()].copy_from_slice(to);
-    let sum = wire::checksum(&image[index::HEADER..end]);
-    image[index::HEADER - 8..index::HEADER].copy_from_slice(&sum.to_le_bytes());
+    let sum = encoding::checksum(&image[index::HEADER_BYTES..end]);
+    image[index::HEADER_BYTES - 8..index::HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
     image
 }

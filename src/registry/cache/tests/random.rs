@@ -122,7 +122,7 @@ fn expected(site: &Site, good: &HashMap<PathBuf, String>, event: Option<&str>) -
             None => None,
             Some(Ok(registration)) => Some(registration),
             Some(Err(diagnostic)) => {
-                registry.broken.push(Broken { diagnostic, has_stand_in: stand_in.is_some() });
+                registry.broken.push(Broken { diagnostic, has_last_good: stand_in.is_some() });
                 stand_in
             }
         };
@@ -160,7 +160,7 @@ fn run(seed: u64, steps: usize, clock: Clock) -> (usize, usize) {
         let again = load_at(&site.settings, &Trust::new(site.user), &wants, start());
         assert_eq!(told(&again), told(&expected), "seed {seed}, step {step}, once more");
         warm += usize::from(site.warm().is_some());
-        stand_ins += registry.broken.iter().filter(|broken| broken.has_stand_in).count();
+        stand_ins += registry.broken.iter().filter(|broken| broken.has_last_good).count();
         if clock == Clock::Later {
             tick();
         }

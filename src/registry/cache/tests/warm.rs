@@ -101,7 +101,7 @@ fn mode_and_owner_count() {
     site.mode("high/hooks.d/a.yaml", 0o646);
     let registry = site.load();
     assert!(registry.broken[0].diagnostic.message.contains("writable by others"));
-    assert!(registry.broken[0].has_stand_in);
+    assert!(registry.broken[0].has_last_good);
     assert_eq!(names(&registry), [("a", 1)]);
     assert_eq!(told(&site.warm().unwrap()), told(&registry));
     site.mode("high/hooks.d/a.yaml", 0o644);
@@ -128,7 +128,7 @@ fn the_way_is_checked_at_every_call() {
         let truth: Vec<_> = site.truth().broken.into_iter().map(|b| b.diagnostic).collect();
         assert_eq!(broken, truth);
         assert_eq!(broken.len(), refused.len());
-        assert!(registry.broken.iter().all(|broken| broken.has_stand_in));
+        assert!(registry.broken.iter().all(|broken| broken.has_last_good));
         assert_eq!(names(&registry), [("link", 1), ("plain", 2)]);
         site.mode(directory, 0o755);
         assert_eq!(told(&site.load()), good);
@@ -136,7 +136,7 @@ fn the_way_is_checked_at_every_call() {
     // one that came while it was refused isn't believed, nor remembered as good
     site.mode("high", 0o757);
     site.add("new", &text(EVENT, 3));
-    assert!(site.load().broken.iter().any(|broken| !broken.has_stand_in));
+    assert!(site.load().broken.iter().any(|broken| !broken.has_last_good));
     site.mode("high", 0o755);
     assert_eq!(told(&site.load()), told(&site.truth()));
 }
@@ -156,9 +156,9 @@ fn a_links_target_counts() {
     assert_eq!(names(&site.load()), [("a", 2)]);
     // what it would run is unknown then: the last good form stands in
     site.remove("elsewhere/one");
-    assert!(site.load().broken[0].has_stand_in);
+    assert!(site.load().broken[0].has_last_good);
     let registry = site.warm().unwrap();
-    assert!(registry.broken[0].has_stand_in);
+    assert!(registry.broken[0].has_last_good);
     assert!(registry.broken[0].diagnostic.message.contains("a link to nothing"));
     assert_eq!(names(&registry), [("a", 2)]);
     site.write("elsewhere/one", &text(EVENT, 4));
@@ -169,7 +169,7 @@ fn a_links_target_counts() {
     assert!(site.warm().is_some());
     site.link("../../elsewhere/never", "high/hooks.d/b.yaml");
     assert_eq!(told(&site.load()), told(&site.truth()));
-    assert!(!site.warm().unwrap().broken[0].has_stand_in);
+    assert!(!site.warm().unwrap().broken[0].has_last_good);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a user other than root gets to, by the modes of what is on the way.
+//! What a user other than root has access to, by the modes of files and directories.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,20 +9,20 @@ use nix::unistd::AccessFlags;
 pub(crate) const READ: u32 = 0o4;
 pub(crate) const EXECUTE: u32 = 0o1;
 
-/// A user, as the kernel judges it.
+/// The user that executes a program, as the kernel checks it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Walker<'a> {
+pub(crate) struct ExecutingUser<'a> {
     pub user: u32,
     pub groups: &'a [u32],
 }
 
-impl Walker<'_> {
-    /// A user with the groups that this process has, if it is this process's.
-    pub(crate) fn of(user: u32) -> Walker<'static> {
-        Walker { user, groups: &[] }
+impl ExecutingUser<'_> {
+    /// Makes one without groups; for this process's own user, the kernel is asked instead.
+    pub(crate) fn of(user: u32) -> ExecutingUser<'static> {
+        ExecutingUser { user, groups: &[] }
     }
 
-    /// Whether a mode grants all these bits.
+    /// Tells whether the user has all these permission bits on a path.
     pub(crate) fn may(self, path: &Path, bits: u32) -> bool {
         if self.user == 0 {
             return true;
@@ -44,8 +44,8 @@ impl Walker<'_> {
         })
     }
 
-    /// The first directory that is shut to it, on the way to a name and to what that resolves to.
-    pub(crate) fn shut_out_by(self, path: &Path) -> Option<PathBuf> {
+    /// Returns the first directory without access, on the way to a name and to what it resolves to.
+    pub(crate) fn first_blocked_directory(self, path: &Path) -> Option<PathBuf> {
         let end = fs::canonicalize(path).ok()?;
         let ways = [path, &end].map(|way| way.ancestors().skip(1).collect::<Vec<_>>());
         let mut parts = ways.iter().flat_map(|way| way.iter().rev());

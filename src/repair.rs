@@ -1,7 +1,7 @@
-//! The way out where something isn't trusted, or can't be run where it lies: one command for all that
-//! is wrong on its path. Owner and mode are changed only of what is hookmux's: of the hooks
-//! directory, the roots, the state and the runtime directory, and what lies below them. Anything else
-//! (a home, a mount point, `/`) is left as it is: what lies there is copied.
+//! Proposes one command that fixes everything on a path that isn't trusted, or moves a program that
+//! can't be run where it lies. Such a command changes owner and mode only of what is hookmux's own: the
+//! hooks directory, the roots, the state and the runtime directory, and what lies below them. Anything
+//! else (a home, a mount point, `/`) is left as it is: what lies there is copied.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -13,88 +13,88 @@ use crate::config::Settings;
 use crate::machine::own_binary;
 use crate::trust::{Refusal, Trust};
 
-/// The programs of registrations that are copied lie here, below the hooks directory: AppArmor's
-/// profile for libvirtd allows that place.
-const PROGRAMS: &str = "bin";
+/// The directory for copies of registered programs, below the hooks directory: AppArmor's profile for
+/// libvirtd allows it.
+const PROGRAMS_DIRECTORY: &str = "bin";
 
-/// Where something is looked for, and so where a copy of it would count.
+/// A path that is to be repaired. A copy is used only at this path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Subject {
-    /// The path by which it is looked at.
+pub(crate) struct RepairTarget {
+    /// The path that hookmux uses.
     pub path: PathBuf,
-    /// The file in which this path is written, if it isn't a place that hookmux looks at by itself.
+    /// The file that names this path, if hookmux doesn't look there by itself.
     pub named_in: Option<PathBuf>,
 }
 
-impl Subject {
-    /// What lies where hookmux looks by itself.
-    pub(crate) fn at(path: &Path) -> Subject {
-        Subject { path: path.to_path_buf(), named_in: None }
+impl RepairTarget {
+    /// Makes one for a path where hookmux looks by itself.
+    pub(crate) fn at(path: &Path) -> RepairTarget {
+        RepairTarget { path: path.to_path_buf(), named_in: None }
     }
 
-    /// What a registration or the settings name.
-    pub(crate) fn named(path: &Path, file: &Path) -> Subject {
-        Subject { path: path.to_path_buf(), named_in: Some(file.to_path_buf()) }
+    /// Makes one for a path that a registration or the settings name.
+    pub(crate) fn named(path: &Path, file: &Path) -> RepairTarget {
+        RepairTarget { path: path.to_path_buf(), named_in: Some(file.to_path_buf()) }
     }
 }
 
-/// What is hookmux's own.
-pub(crate) struct Ground<'a> {
+/// The paths that are hookmux's own.
+pub(crate) struct OwnPaths<'a> {
     hooks_dir: &'a Path,
     others: Vec<&'a Path>,
     trust: Trust,
 }
 
-impl<'a> Ground<'a> {
-    /// The places of the settings; `user` is trusted beside root.
-    pub(crate) fn of(settings: &'a Settings, user: u32) -> Ground<'a> {
+impl<'a> OwnPaths<'a> {
+    /// Takes the directories of the settings; `user` is trusted besides root.
+    pub(crate) fn of(settings: &'a Settings, user: u32) -> OwnPaths<'a> {
         let roots = settings.roots.iter().map(|root| root.as_path());
         let dirs = [settings.state_dir.named(), settings.runtime_dir.named()];
         let others = roots.chain(dirs).collect();
-        Ground { hooks_dir: &settings.hooks_dir, others, trust: Trust::new(user) }
+        OwnPaths { hooks_dir: &settings.hooks_dir, others, trust: Trust::new(user) }
     }
 
-    /// The hooks directory alone: no settings are known.
-    pub(crate) fn of_hooks_dir(hooks_dir: &'a Path, user: u32) -> Ground<'a> {
-        Ground { hooks_dir, others: Vec::new(), trust: Trust::new(user) }
+    /// Takes the hooks directory only, where no settings are known.
+    pub(crate) fn of_hooks_dir(hooks_dir: &'a Path, user: u32) -> OwnPaths<'a> {
+        OwnPaths { hooks_dir, others: Vec::new(), trust: Trust::new(user) }
     }
 
     fn places(&self) -> impl Iterator<Item = &Path> {
         std::iter::once(self.hooks_dir).chain(self.others.iter().copied())
     }
 
-    /// Whether a path is hookmux's own, as it is written.
+    /// Tells whether a path, as written, is hookmux's own.
     pub(crate) fn has(&self, path: &Path) -> bool {
         let is_below = |place: &Path| {
             path.starts_with(place)
-                // a place that a link leads to is as much ours as its name
+                // the target of a link is hookmux's own too
                 || fs::canonicalize(place).is_ok_and(|real| {
                     path.starts_with(&real) && self.is_named_by_trusted_links(place)
                 })
         };
-        // `/` as a root would make all of the machine hookmux's
+        // `/` as a root would make every path hookmux's own
         self.places().filter(|place| place.parent().is_some()).any(is_below)
             || own_binary::is_hookmux(path)
     }
 
-    /// Whether nothing but root's own links lead from a place's name to where it lies.
+    /// Tells whether only links of root lead from a directory's name to where it lies.
     fn is_named_by_trusted_links(&self, place: &Path) -> bool {
         self.trust.clone().directory(place.parent().unwrap_or(place)).is_ok()
             && place.symlink_metadata().is_ok_and(|found| !found.is_symlink())
     }
 
-    /// The way out for all of these, which are refused. `None` where nothing is wrong on their paths
-    /// that could be told: what isn't there, or is no file.
-    pub(crate) fn fix(&self, subjects: &[Subject]) -> Option<Fix> {
+    /// Returns the fix for refused paths. `None` where there is nothing to fix on them: a path that
+    /// doesn't exist, or is not a file.
+    pub(crate) fn fix(&self, targets: &[RepairTarget]) -> Option<Fix> {
         let mut own: Vec<Refusal> = Vec::new();
         let mut copies = Vec::new();
         let mut advice = Vec::new();
-        for subject in subjects {
-            let faults = self.trust.all_refusals(&subject.path);
+        for target in targets {
+            let faults = self.trust.all_refusals(&target.path);
             let (inside, outside): (Vec<_>, Vec<_>) =
                 faults.into_iter().partition(|refusal| self.has(&refusal.path));
             if let Some(first) = outside.first() {
-                match self.copy(subject, first) {
+                match self.copy(target, first) {
                     Ok(commands) => copies.extend(commands),
                     Err(words) => advice.push(words),
                 }
@@ -108,8 +108,8 @@ impl<'a> Ground<'a> {
         if let Some(words) = advice.into_iter().next() {
             return Some(words.into());
         }
-        // first who may write at all, then what is put there
-        let mut commands = self.put_right(&own, &copies);
+        // first owner and mode, then the copies
+        let mut commands = self.owner_and_mode_commands(&own, &copies);
         for copy in copies {
             if !commands.contains(&copy) {
                 commands.push(copy);
@@ -118,36 +118,41 @@ impl<'a> Ground<'a> {
         (!commands.is_empty()).then(|| Fix::all(&commands))
     }
 
-    /// The same command, where it changes only what is hookmux's own and nobody else could have made;
-    /// else the way out for what it is about. A name of ours may be a link to somebody else's file, which
-    /// `chmod` and `sed` follow.
+    /// Returns the same fix if it changes only what is hookmux's own and trusted; else a fix for the path
+    /// that it would change. A name of hookmux's may be a link to a file of somebody else, and `chmod` and
+    /// `sed` follow links.
     pub(crate) fn guard(&self, fix: Fix) -> Fix {
         let bad =
-            fix.parts.iter().flat_map(|words| changed_by(words)).find(|(path, is_in_place)| {
+            fix.parts.iter().flat_map(|words| changed_paths(words)).find(|(path, is_in_place)| {
                 let at = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
                 let is_of_others = |fault: &Refusal| !is_in_place || fault.path != at;
                 (*is_in_place && !self.has(&at))
                     || self.trust.all_refusals(path).iter().any(is_of_others)
             });
         let Some((path, is_in_place)) = bad else { return fix };
-        if let Some(mended) = self.fix(&[Subject::at(&path)]) {
-            return mended;
+        if let Some(repaired) = self.fix(&[RepairTarget::at(&path)]) {
+            return repaired;
         }
         let Ok(real) = fs::canonicalize(&path) else { return fix };
         let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
         let is_own_name = path.is_symlink() && parent.is_some_and(|parent| self.has(&parent));
         if is_in_place && is_own_name && real.is_file() {
-            // a copy of ours in the place of the link, then what was to be done
+            // replace the link with a copy, then do what was to be done
             let mut commands = vec![install(&real, &path)];
             commands.extend(fix.parts);
             return Fix::all(&commands);
         }
-        let words = "isn't hookmux's own, and is left as it is: put a copy where hooks lie";
+        let words =
+            "isn't hookmux's own, and is left as it is: put a copy into the hooks directory";
         format!("{} {words}", real.display()).into()
     }
 
-    /// Owner and mode of what is ours.
-    fn put_right(&self, faults: &[Refusal], copies: &[Vec<OsString>]) -> Vec<Vec<OsString>> {
+    /// Returns the commands that set owner and mode of hookmux's own paths.
+    fn owner_and_mode_commands(
+        &self,
+        faults: &[Refusal],
+        copies: &[Vec<OsString>],
+    ) -> Vec<Vec<OsString>> {
         let is_replaced =
             |path: &Path| copies.iter().any(|copy| copy.last().is_some_and(|last| last == path));
         let mut owners = words!["chown", "-h", "root"];
@@ -175,31 +180,31 @@ impl<'a> Ground<'a> {
             .collect()
     }
 
-    /// The commands that put a copy where the subject is looked for.
+    /// Returns the commands that put a copy at the target's path.
     ///
     /// # Errors
-    /// In words what a person has to do: no copy would be trusted, or nobody knows where it belongs.
-    fn copy(&self, subject: &Subject, fault: &Refusal) -> Result<Vec<Vec<OsString>>, String> {
-        let path = subject.path.as_path();
+    /// What a person has to do: no copy would be trusted, or its place can't be found out.
+    fn copy(&self, target: &RepairTarget, fault: &Refusal) -> Result<Vec<Vec<OsString>>, String> {
+        let path = target.path.as_path();
         let shut = fault.path.display();
         if self.places().any(|place| place.starts_with(&fault.path)) {
             return Err(format!(
-                "{fault}, and hookmux's own directories lie below it: let them lie where only root can write"
+                "{fault}, and hookmux's own directories lie below it: move them to where only root can write"
             ));
         }
         let Ok(real) = fs::canonicalize(path) else {
             return Err(format!("{fault}: look at {shut}"));
         };
         if !self.places().any(|place| path.starts_with(place)) {
-            let Some(file) = &subject.named_in else {
+            let Some(file) = &target.named_in else {
                 return Err(format!(
-                    "{fault}: let the system's packages install {} anew, or name another one",
+                    "{fault}: reinstall {} from the system's packages, or name another file",
                     path.display()
                 ));
             };
             return self.copy_and_name(&real, path, file);
         }
-        // the first name of ours that leads out
+        // the first link that leads out of hookmux's own paths
         let link = path
             .ancestors()
             .filter(|part| self.places().any(|place| part.starts_with(place)))
@@ -210,9 +215,9 @@ impl<'a> Ground<'a> {
             let mode = mode_of(&real);
             return Ok(vec![words!["install", "-m", mode, real, path]]);
         }
-        let (Ok(end), true) = (fs::canonicalize(link), self.has_above(link)) else {
+        let (Ok(end), true) = (fs::canonicalize(link), self.is_below_own_path(link)) else {
             return Err(format!(
-                "{} leads to where others than root can write: let it lie where only root can write",
+                "{} leads to where others than root can write: move it to where only root can write",
                 link.display()
             ));
         };
@@ -227,19 +232,20 @@ impl<'a> Ground<'a> {
         ])
     }
 
-    /// Whether a name lies below a place of ours, and isn't one itself.
-    fn has_above(&self, link: &Path) -> bool {
+    /// Tells whether a path lies below one of hookmux's own directories, and isn't one itself.
+    fn is_below_own_path(&self, link: &Path) -> bool {
         link.parent().is_some_and(|parent| self.places().any(|place| parent.starts_with(place)))
     }
 
-    /// A copy below the hooks directory, and its name in the file that names the original.
+    /// Returns the commands that copy a file below the hooks directory, and name the copy in the file that
+    /// names the original.
     fn copy_and_name(
         &self,
         real: &Path,
         path: &Path,
         file: &Path,
     ) -> Result<Vec<Vec<OsString>>, String> {
-        let place = self.place_for(path);
+        let place = self.free_path_for(path);
         let install = install(real, &place);
         let rename = fs::read_to_string(file)
             .ok()
@@ -256,9 +262,9 @@ impl<'a> Ground<'a> {
         }
     }
 
-    /// A free name below the hooks directory for a copy of this.
-    pub(crate) fn place_for(&self, path: &Path) -> PathBuf {
-        let directory = self.hooks_dir.join(PROGRAMS);
+    /// Returns a free name below the hooks directory for a copy.
+    pub(crate) fn free_path_for(&self, path: &Path) -> PathBuf {
+        let directory = self.hooks_dir.join(PROGRAMS_DIRECTORY);
         let name = path.file_name().unwrap_or_default();
         let numbered = (2..100).map(|number| {
             let mut other = name.to_owned();
@@ -271,8 +277,9 @@ impl<'a> Ground<'a> {
             .unwrap_or_else(|| directory.join(name))
     }
 
-    /// Puts a program below the hooks directory, and names the copy in the file that names it.
-    pub(crate) fn moved(&self, path: &Path, file: &Path) -> Option<Fix> {
+    /// Returns the fix that copies a program below the hooks directory, and names the copy in the file
+    /// that names the program.
+    pub(crate) fn move_into_hooks_dir(&self, path: &Path, file: &Path) -> Option<Fix> {
         let real = fs::canonicalize(path).ok()?;
         Some(match self.copy_and_name(&real, path, file) {
             Ok(commands) => Fix::all(&commands),
@@ -281,8 +288,8 @@ impl<'a> Ground<'a> {
     }
 }
 
-/// What a command changes: files in their places, or names in directories.
-fn changed_by(words: &[OsString]) -> Vec<(PathBuf, bool)> {
+/// Returns what a command changes: files in place (`true`), or entries of directories (`false`).
+fn changed_paths(words: &[OsString]) -> Vec<(PathBuf, bool)> {
     let tool = words.first().and_then(|word| word.to_str()).unwrap_or_default();
     let paths = words.iter().skip(1).map(PathBuf::from).filter(|word| word.is_absolute());
     match tool {
@@ -295,12 +302,13 @@ fn changed_by(words: &[OsString]) -> Vec<(PathBuf, bool)> {
     }
 }
 
-/// The command that makes a copy which is root's own.
+/// Returns the command that makes a copy owned by root.
 pub(crate) fn install(real: &Path, place: &Path) -> Vec<OsString> {
     words!["install", "-D", "-m", mode_of(real), real, place]
 }
 
-/// A copy is for everybody to read only where the original is; nobody but its owner writes.
+/// Returns the mode of a copy: everybody may read it only if that holds for the original; only the owner
+/// may write.
 fn mode_of(real: &Path) -> String {
     let mode = fs::metadata(real).map_or(0o755, |found| found.permissions().mode());
     let is_program = mode & 0o111 != 0 || starts_as_script(real);
@@ -319,8 +327,8 @@ fn starts_as_script(real: &Path) -> bool {
     fs::File::open(real).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == *b"#!"
 }
 
-/// The program for sed that writes another path in a file, wherever the old one stands as a whole;
-/// `None` where it doesn't, or a name has what sed or YAML would read otherwise.
+/// Returns a sed program that replaces a path wherever it occurs as a whole; `None` where it doesn't, or
+/// a name has characters with a meaning in sed or YAML.
 fn rename(text: &str, old: &Path, new: &Path) -> Option<String> {
     let is_plain = |path: &OsStr| {
         let plain = |c: char| c.is_alphanumeric() || "/._+-@ ".contains(c);

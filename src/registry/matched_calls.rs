@@ -1,4 +1,4 @@
-//! The calls at which a registration is asked, and those that it names in vain. Pure.
+//! The calls that a registration's triggers match, and patterns that match no call. Pure.
 
 use crate::config::suggest::did_you_mean;
 use crate::config::triggers::{CallPattern, Triggers};
@@ -6,37 +6,40 @@ use crate::event::{self, Condition};
 use crate::libvirt::operation::{self, OperationRow};
 use crate::libvirt::{Driver, Operation};
 
-/// When hooks are looked for: a call of one driver's, and what must hold for an event of it.
+/// A call of one driver, and the condition of its event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
+pub struct MatchedCall {
     pub driver: Driver,
     pub operation: Operation,
     pub condition: Condition,
 }
 
-/// All moments of events and calls.
-pub fn moments(triggers: &Triggers) -> Vec<Moment> {
+/// Returns the calls of all events and patterns of a registration.
+pub fn of(triggers: &Triggers) -> Vec<MatchedCall> {
     let of_operation = |operation: Operation, condition: Condition| {
         let rows = operation::TABLE.iter().filter(move |row| row.operation == operation);
-        rows.flat_map(|row| row.drivers).map(move |driver| Moment {
+        rows.flat_map(|row| row.drivers).map(move |driver| MatchedCall {
             driver: *driver,
             operation,
             condition,
         })
     };
-    let mut all: Vec<Moment> = event::TABLE
+    let mut all: Vec<MatchedCall> = event::TABLE
         .iter()
         .filter(|row| triggers.has_event(row.name))
         .flat_map(|row| of_operation(row.operation, row.condition))
         .collect();
-    let unknown =
-        |driver| Moment { driver, operation: Operation::Unknown, condition: Condition::Always };
+    let unknown = |driver| MatchedCall {
+        driver,
+        operation: Operation::Unknown,
+        condition: Condition::Always,
+    };
     all.extend(
         triggers.events.iter().filter_map(|name| on_driver(name)).map(|(it, _)| unknown(it)),
     );
     for pattern in &triggers.calls {
         let before = all.len();
-        all.extend(rows(pattern).map(|(driver, row)| Moment {
+        all.extend(rows(pattern).map(|(driver, row)| MatchedCall {
             driver,
             operation: row.operation,
             condition: Condition::Always,
@@ -48,7 +51,7 @@ pub fn moments(triggers: &Triggers) -> Vec<Moment> {
     all
 }
 
-/// The driver and the operation of an event `on_qemu_paused`.
+/// Returns driver and operation of an event such as `on_qemu_paused`.
 fn on_driver(event: &str) -> Option<(Driver, &str)> {
     let (driver, operation) = event.strip_prefix("on_")?.split_once('_')?;
     Some((Driver::from_name(driver)?, operation))
@@ -60,7 +63,7 @@ fn drivers(pattern: &CallPattern) -> impl Iterator<Item = Driver> {
         .filter(|driver| pattern.driver.as_deref().is_none_or(|own| own == driver.name()))
 }
 
-/// The calls of libvirt's that a pattern is about.
+/// Returns the calls of libvirt that a pattern matches.
 fn rows(pattern: &CallPattern) -> impl Iterator<Item = (Driver, &'static OperationRow)> {
     drivers(pattern).flat_map(move |driver| {
         operation::TABLE
@@ -76,13 +79,13 @@ fn rows(pattern: &CallPattern) -> impl Iterator<Item = (Driver, &'static Operati
     })
 }
 
-/// The versions that make the calls of a pattern, as the table of operations has them.
+/// Returns the libvirt versions that make the calls of a pattern, as in the table of operations.
 pub(crate) fn since(pattern: &CallPattern) -> Vec<&'static str> {
     rows(pattern).map(|(_, row)| row.since).collect()
 }
 
-/// Of a pattern that no call of libvirt's fits: what may have been meant.
-pub(crate) fn uncalled(pattern: &CallPattern) -> Option<String> {
+/// Returns a message about a pattern that matches no call of libvirt, with a similar call.
+pub(crate) fn unmatched(pattern: &CallPattern) -> Option<String> {
     if rows(pattern).next().is_some() {
         return None;
     }
@@ -119,7 +122,7 @@ mod tests {
             ("qemu/prepare/end", Some("did you mean qemu/prepare/begin?")),
             ("network/migrate", Some("libvirt makes no call network/migrate")),
         ] {
-            let told = uncalled(&CallPattern::parse(word).unwrap());
+            let told = unmatched(&CallPattern::parse(word).unwrap());
             assert_eq!(told.is_some(), expected.is_some(), "{word}: {told:?}");
             let words = expected.unwrap_or_default();
             assert!(told.unwrap_or_default().contains(words), "{word}");

@@ -1,6 +1,6 @@
-//! What still holds of a settings file that is broken, where no last good copy stands in for it:
-//! where state and hooks lie, so that nothing is written or looked for in another place than the
-//! administrator said. Whatever else a setting may widen stays as narrow as its default.
+//! What can be recovered of a broken settings file that has no last good copy: where state and hooks
+//! lie, so that nothing is written or looked for in another place than the administrator chose. Other
+//! settings, which could permit more than the default, stay at their default.
 
 use std::path::PathBuf;
 
@@ -9,24 +9,24 @@ use serde::de::DeserializeOwned;
 use super::tree_name::TreeName;
 use super::yaml::{self, Value};
 
-/// What could be read; `None` where a key isn't there or means nothing.
+/// The recovered values; `None` where a key is missing or can't be read.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Salvage {
+pub(super) struct RecoveredSettings {
     pub state_dir: Option<PathBuf>,
     pub runtime_dir: Option<PathBuf>,
     pub roots: Option<Vec<PathBuf>>,
     pub tree: Option<TreeName>,
 }
 
-impl Salvage {
-    /// Reads the keys that can be read. Text that is no YAML as a whole is read key by key.
-    pub(super) fn of(text: &str) -> Salvage {
-        let text = yaml::without_mark(text);
+impl RecoveredSettings {
+    /// Reads the keys that can be read. A text that is not valid YAML as a whole is read key by key.
+    pub(super) fn read(text: &str) -> RecoveredSettings {
+        let text = yaml::without_bom(text);
         let parts = match parse(text) {
             Some(whole) => vec![whole],
             None => chunks(text).iter().filter_map(|chunk| parse(chunk)).collect(),
         };
-        Salvage {
+        RecoveredSettings {
             state_dir: find(&parts, "state_dir"),
             runtime_dir: find(&parts, "runtime_dir"),
             roots: find(&parts, "roots"),
@@ -35,18 +35,18 @@ impl Salvage {
     }
 }
 
-/// A mapping; nothing else is part of settings.
+/// Reads a mapping; settings are nothing else.
 fn parse(text: &str) -> Option<Value> {
     yaml::read(text).ok().filter(Value::is_mapping)
 }
 
-/// The first value of a key that means something.
+/// Returns the first valid value of a key.
 fn find<T: DeserializeOwned>(parts: &[Value], key: &str) -> Option<T> {
     parts.iter().find_map(|part| yaml::value(part.get(key)?.clone()))
 }
 
-/// The text in pieces of one key each: a line that begins with it, and those that are indented or
-/// begin a list's entry after it.
+/// Splits the text into pieces of one key each: the line that begins with the key, and the indented
+/// lines and list entries after it.
 fn chunks(text: &str) -> Vec<String> {
     let mut chunks: Vec<String> = Vec::new();
     for line in text.lines() {
@@ -56,7 +56,7 @@ fn chunks(text: &str) -> Vec<String> {
         let is_more = line.starts_with([' ', '-', '#', ']', '}']) || line.trim().is_empty();
         let Some(chunk) = chunks.last_mut() else { continue };
         if !is_key(line) && !is_more {
-            // no part of the key before it: whatever comes up to the next key is lost
+            // it doesn't belong to the key before it: everything up to the next key is dropped
             chunks.push(String::new());
             continue;
         }
@@ -91,23 +91,28 @@ mod tests {
             "oops\nstate_dir: \"s\"\n\truntime_dir: x\nruntime_dir: 'r' # here\nroots: [a, b]\ncustom_properties: [x]\n",
             "state_dir: s\nstate_dir: t\nruntime_dir: r\nroots: [a, b]\ncustom_properties: [x]\n",
         ] {
-            let salvage = Salvage::of(text);
-            assert_eq!(salvage.state_dir, Some("s".into()), "{text}");
-            assert_eq!(salvage.runtime_dir, Some("r".into()), "{text}");
-            assert_eq!(salvage.roots, paths(&["a", "b"]), "{text}");
+            let recovered = RecoveredSettings::read(text);
+            assert_eq!(recovered.state_dir, Some("s".into()), "{text}");
+            assert_eq!(recovered.runtime_dir, Some("r".into()), "{text}");
+            assert_eq!(recovered.roots, paths(&["a", "b"]), "{text}");
         }
     }
 
     #[test]
     fn what_means_nothing_isnt_read() {
         for text in ["", "oops", "[a]", "state_dir: [s]\nroots: a\nruntime_dir: {a: b}\n"] {
-            assert_eq!(Salvage::of(text), Salvage::default(), "{text}");
+            assert_eq!(RecoveredSettings::read(text), RecoveredSettings::default(), "{text}");
         }
-        let salvage = Salvage::of("  state_dir: indented\noops\nroots: [a\nruntime_dir: r\n");
-        assert_eq!(salvage, Salvage { runtime_dir: Some("r".into()), ..Salvage::default() });
-        let salvage = Salvage::of("custom_properties: {a: }}\nstate_dir: s\ntree: guests\n");
-        assert_eq!(salvage.state_dir, Some("s".into()));
-        assert_eq!(salvage.tree, TreeName::parse("guests").ok());
-        assert_eq!(Salvage::of("tree: qemu.d\n").tree, None);
+        let recovered =
+            RecoveredSettings::read("  state_dir: indented\noops\nroots: [a\nruntime_dir: r\n");
+        assert_eq!(
+            recovered,
+            RecoveredSettings { runtime_dir: Some("r".into()), ..RecoveredSettings::default() }
+        );
+        let recovered =
+            RecoveredSettings::read("custom_properties: {a: }}\nstate_dir: s\ntree: guests\n");
+        assert_eq!(recovered.state_dir, Some("s".into()));
+        assert_eq!(recovered.tree, TreeName::parse("guests").ok());
+        assert_eq!(RecoveredSettings::read("tree: qemu.d\n").tree, None);
     }
 }

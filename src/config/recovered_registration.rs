@@ -1,6 +1,6 @@
-//! What a registration that can't be used could have meant: which calls it concerns, and whether it
-//! keeps gates shut at them. It is read only from a file that parses whole as YAML, and whatever of it
-//! isn't understood counts as though it meant everything.
+//! What can be recovered of a registration that can't be used: which calls it concerns, and whether
+//! gates fail because of it. It is read only from a file that is valid YAML as a whole. A part of it
+//! that isn't understood counts as if it concerned every call.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +12,13 @@ use super::yaml::{self, Value};
 use crate::event;
 use crate::libvirt::{Call, Class, Driver, operation};
 
-/// What is known of it.
+/// What is known of a registration that can't be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Meaning {
-    /// Where it would run; `None` may be anywhere.
+pub struct RecoveredRegistration {
+    /// Where it would run; `None` where that is unknown.
     triggers: Option<Triggers>,
-    /// What must hold, as far as the arguments of a call tell it.
+    /// Its conditions, as far as they depend on the arguments of a call.
     when: When,
     /// `enabled: false`: it would run nowhere.
     is_disabled: bool,
@@ -26,15 +26,15 @@ pub struct Meaning {
     is_lenient: bool,
 }
 
-impl Meaning {
-    /// Reads what can be read of a text that is no registration.
-    pub fn of(text: &str) -> Meaning {
+impl RecoveredRegistration {
+    /// Recovers what it can from a text that is not a valid registration.
+    pub fn read(text: &str) -> RecoveredRegistration {
         let Ok(Value::Mapping(keys)) = yaml::read::<Value>(text) else {
-            return Meaning::default();
+            return RecoveredRegistration::default();
         };
         let word = |key: &str| keys.get(key).and_then(Value::as_str);
         let when = keys.get("when").map(|when| yaml::value::<When>(when.clone()));
-        Meaning {
+        RecoveredRegistration {
             triggers: triggers(keys.get("events"), keys.get("calls")),
             when: when.flatten().unwrap_or_default(),
             is_disabled: keys.get("enabled") == Some(&Value::Bool(false)),
@@ -43,10 +43,10 @@ impl Meaning {
         }
     }
 
-    /// Whether it could have run at a call.
+    /// Tells whether it could have run at a call.
     pub fn concerns(&self, call: &Call) -> bool {
         let name = call.object().to_string_lossy();
-        // a driver that there isn't could have been meant as any
+        // an unknown driver could be a misspelling of any driver
         let is_driver = |it: &Patterns| {
             it.match_value(call.driver.name())
                 || !Driver::ALL.iter().any(|driver| it.match_value(driver.name()))
@@ -60,30 +60,30 @@ impl Meaning {
         !self.is_disabled && holds && self.triggers.as_ref().is_none_or(is_at)
     }
 
-    /// Whether it keeps gates shut that it concerns.
-    pub fn shuts(&self) -> bool {
+    /// Tells whether the gates that it concerns fail because of it.
+    pub fn fails_gates(&self) -> bool {
         !self.is_disabled && !self.is_lenient
     }
 
-    /// What it comes to at gates, in words.
+    /// Describes its effect on gates.
     pub fn consequence(&self) -> String {
         if self.is_disabled {
-            return "it is disabled, and no gate is shut for it".to_owned();
+            return "it is disabled, and no gate fails because of it".to_owned();
         }
         let Some(triggers) = &self.triggers else {
-            return match self.shuts() {
+            return match self.fails_gates() {
                 true => "what it would run is unknown, and gates fail".to_owned(),
-                false => "it doesn't run, and no gate is shut for it".to_owned(),
+                false => "it doesn't run, and no gate fails because of it".to_owned(),
             };
         };
-        if !self.shuts() || !triggers.classes().contains(&Class::Gate) {
-            return "it doesn't run, and no gate is shut for it".to_owned();
+        if !self.fails_gates() || !triggers.classes().contains(&Class::Gate) {
+            return "it doesn't run, and no gate fails because of it".to_owned();
         }
         "it doesn't run, and the gates that it names fail".to_owned()
     }
 }
 
-/// Where it would run; `None` where anything of that isn't understood.
+/// Returns where it would run; `None` where a part of that isn't understood.
 fn triggers(events: Option<&Value>, calls: Option<&Value>) -> Option<Triggers> {
     let mut triggers = Triggers::default();
     if events.is_none() && calls.is_none() {
@@ -105,12 +105,12 @@ fn triggers(events: Option<&Value>, calls: Option<&Value>) -> Option<Triggers> {
     Some(triggers)
 }
 
-/// Whether it can be the name of one event, and not of several.
+/// Tells whether it can be the name of one event, and not of several.
 fn is_one_word(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
-/// One word or a list of them.
+/// Reads one word or a list of words.
 fn words(value: &Value) -> Option<Vec<&str>> {
     match value {
         Value::String(word) => Some(vec![word]),
@@ -119,7 +119,7 @@ fn words(value: &Value) -> Option<Vec<&str>> {
     }
 }
 
-/// Whether libvirt makes such a call: a mistyped one could have meant any.
+/// Tells whether libvirt makes such a call: a misspelt one could be any call.
 fn is_known(pattern: &CallPattern) -> bool {
     operation::TABLE.iter().any(|row| {
         let is_driver = |name: &str| row.drivers.iter().any(|driver| driver.name() == name);
@@ -138,14 +138,14 @@ mod tests {
     }
 
     /// Whether it shuts `prepare` of guest `web`, `restore` of it, and a network's `start`.
-    fn shuts(text: &str) -> [bool; 3] {
-        let meaning = Meaning::of(text);
+    fn fails_gates(text: &str) -> [bool; 3] {
+        let recovered = RecoveredRegistration::read(text);
         [
             call(Driver::Qemu, ["web", "prepare", "begin"]),
             call(Driver::Qemu, ["web", "restore", "begin"]),
             call(Driver::Network, ["lan", "start", "begin"]),
         ]
-        .map(|call| meaning.shuts() && meaning.concerns(&call))
+        .map(|call| recovered.fails_gates() && recovered.concerns(&call))
     }
 
     const ALL: [bool; 3] = [true; 3];
@@ -197,7 +197,7 @@ mod tests {
             ("command: x\n", ALL),
             ("enabled: false\n\tx\n", ALL),
         ] {
-            assert_eq!(shuts(text), expected, "{text}");
+            assert_eq!(fails_gates(text), expected, "{text}");
         }
     }
 
@@ -205,12 +205,12 @@ mod tests {
     fn what_is_told_is_what_happens() {
         for (text, words) in [
             ("events: before_vm_start\n", "the gates that it names fail"),
-            ("events: after_vm_stop\n", "no gate is shut"),
-            ("events: before_vm_start\nmode: detached\n", "no gate is shut"),
+            ("events: after_vm_stop\n", "no gate fails"),
+            ("events: before_vm_start\nmode: detached\n", "no gate fails"),
             ("enabled: false\n", "it is disabled"),
             ("", "gates fail"),
         ] {
-            assert!(Meaning::of(text).consequence().contains(words), "{text}");
+            assert!(RecoveredRegistration::read(text).consequence().contains(words), "{text}");
         }
     }
 }

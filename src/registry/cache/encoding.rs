@@ -1,10 +1,11 @@
-//! The bytes of the cache: numbers, and strings after their length.
+//! Encodes and decodes the bytes of the cache: numbers, and strings after their length.
 
 /// Odd, so that multiplying by it loses nothing.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Tells a torn or damaged piece from a whole one. Every step can be undone, so one that differs in
-/// a single word never has the same sum. It is no defence against forgery: that is the file's mode.
+/// Returns the checksum by which a damaged piece is found. Every step is reversible, so a piece that
+/// differs in a single word never has the same sum. It doesn't protect against forgery; the file's mode
+/// does.
 pub(super) fn checksum(bytes: &[u8]) -> u64 {
     let step = |sum: u64, word: u64| {
         let mixed = (sum ^ word).wrapping_mul(MULTIPLIER);
@@ -19,15 +20,15 @@ pub(super) fn checksum(bytes: &[u8]) -> u64 {
     rest.iter().fold(sum, |sum, byte| step(sum, u64::from(*byte)))
 }
 
-/// Where a piece lies behind the index, and its checksum.
+/// Where a piece lies after the index, and its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
+pub(super) struct PieceSpan {
     pub offset: u64,
     pub length: u64,
     pub sum: u64,
 }
 
-/// Appends.
+/// Appends values to bytes.
 #[derive(Default)]
 pub(super) struct Encoder(pub Vec<u8>);
 
@@ -36,8 +37,8 @@ impl Encoder {
         self.0.push(byte);
     }
 
-    /// Seven bits to a byte, the lowest first: most numbers are small, and what isn't there needn't
-    /// be read.
+    /// Appends a number with seven bits in a byte, the lowest first: most numbers are small, so there is
+    /// less to read.
     pub(super) fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.0.push((number & 0x7f) as u8 | 0x80);
@@ -46,12 +47,12 @@ impl Encoder {
         self.0.push(number as u8);
     }
 
-    /// One that is as likely to be large.
+    /// Appends a number that is likely to be large.
     pub(super) fn fixed(&mut self, number: u64) {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
-    /// How many follow.
+    /// Appends how many values follow.
     pub(super) fn count(&mut self, count: usize) {
         self.number(count as u64);
     }
@@ -61,7 +62,7 @@ impl Encoder {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Whether there is one, and it.
+    /// Appends whether there is a value, and the value.
     pub(super) fn optional<T>(&mut self, value: Option<T>, encode: impl FnOnce(&mut Encoder, T)) {
         self.byte(u8::from(value.is_some()));
         if let Some(value) = value {
@@ -69,14 +70,14 @@ impl Encoder {
         }
     }
 
-    pub(super) fn span(&mut self, span: Span) {
+    pub(super) fn span(&mut self, span: PieceSpan) {
         self.number(span.offset);
         self.number(span.length);
         self.fixed(span.sum);
     }
 }
 
-/// Takes from the front; `None` where the bytes are no such thing.
+/// Reads values from the front; `None` where the bytes don't fit.
 #[derive(Clone, Debug)]
 pub(super) struct Decoder<'a>(pub &'a [u8]);
 
@@ -146,8 +147,8 @@ impl<'a> Decoder<'a> {
         (0..self.count()?).map(|_| decode(self)).collect()
     }
 
-    pub(super) fn span(&mut self) -> Option<Span> {
-        Some(Span { offset: self.number()?, length: self.number()?, sum: self.fixed()? })
+    pub(super) fn span(&mut self) -> Option<PieceSpan> {
+        Some(PieceSpan { offset: self.number()?, length: self.number()?, sum: self.fixed()? })
     }
 }
 
