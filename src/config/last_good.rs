@@ -84,7 +84,7 @@ pub(crate) fn keep_absence(state_dir: &Dir, source: &Path) -> io::Result<()> {
 /// Whether a copy is of a source of this size and modification time. Whose it is is asked by who reads
 /// it.
 fn is_current(directory: &Dir, copy: &str, bytes: u64, seconds: i64, nanoseconds: i64) -> bool {
-    directory.named().join(copy).symlink_metadata().is_ok_and(|kept| {
+    directory.unchecked_path().join(copy).symlink_metadata().is_ok_and(|kept| {
         kept.len() == bytes && (kept.mtime(), kept.mtime_nsec()) == (seconds, nanoseconds)
     })
 }
@@ -99,7 +99,7 @@ pub(crate) fn find(state_dir: &Dir, source: &Path) -> Option<(StandIn, String)> 
     }
     let stand_in = match text == ABSENT {
         true => StandIn::Absent,
-        false => StandIn::Copy(directory.named().join(copy)),
+        false => StandIn::Copy(directory.unchecked_path().join(copy)),
     };
     Some((stand_in, text))
 }

@@ -136,7 +136,7 @@ impl Place {
 
     /// Its path, for words only.
     pub fn named(&self) -> PathBuf {
-        self.data.named().join(&self.name)
+        self.data.unchecked_path().join(&self.name)
     }
 
     /// Its path, for what is done there now.

@@ -289,7 +289,7 @@ impl Guest {
         let (_, metadata) = self.guests.open(&name).ok()?;
         let is_kept =
             metadata.len() <= MAX_DOCUMENT_BYTES as u64 && self.state().ok().flatten().is_some();
-        is_kept.then(|| self.guests.named().join(name))
+        is_kept.then(|| self.guests.unchecked_path().join(name))
     }
 
     /// Forgets the guest, at the end of its `release`: whatever its files say is over.
@@ -324,7 +324,7 @@ fn key_by_name(directories: [&Dir; 2], driver: Driver, name: &str) -> (String, O
                 Ok(Some(named)) if named.name == name => drop(found.get_or_insert(key.to_owned())),
                 // what is kept under the name of another guest is that one's
                 Err(unreadable)
-                    if directory.named().ends_with(PENDING) && !key.contains("-name-") =>
+                    if directory.unchecked_path().ends_with(PENDING) && !key.contains("-name-") =>
                 {
                     doubt = doubt.or(unreadable.refuses_for.is_some().then_some(unreadable));
                 }
@@ -413,8 +413,8 @@ mod tests {
     fn what_waits_and_cannot_be_read_keeps_the_gate_shut() {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        let path = guest.pending.named().join(guest.state_name());
-        fs::create_dir(guest.pending.named()).unwrap();
+        let path = guest.pending.unchecked_path().join(guest.state_name());
+        fs::create_dir(guest.pending.unchecked_path()).unwrap();
         let whole = r#"{"boot":"","name":"vm","origin":"restore","since":0,"held":null"#;
         for text in [
             "",
@@ -448,7 +448,7 @@ mod tests {
             assert!(foreseen.held.is_none() && foreseen.trouble.unwrap().contains("dropped"));
             assert_eq!(guest.arrive().origin, Origin::Fresh);
             assert!(!path.exists() && guest.arrive().trouble.is_none(), "{text}");
-            fs::create_dir_all(guest.pending.named()).unwrap();
+            fs::create_dir_all(guest.pending.unchecked_path()).unwrap();
         }
     }
 
@@ -457,7 +457,7 @@ mod tests {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        let path = guest.pending.named().join(guest.state_name());
+        let path = guest.pending.unchecked_path().join(guest.state_name());
         let held = Held { status: 3, words: "hookmux: no".into() };
         guest.expect(Origin::Restore, Some(held.clone())).unwrap();
         let good = directory.path().join("good");
@@ -476,7 +476,7 @@ mod tests {
         ];
         for spoil in spoilt {
             remove(&guest.pending, &guest.state_name());
-            fs::create_dir_all(guest.pending.named()).unwrap();
+            fs::create_dir_all(guest.pending.unchecked_path()).unwrap();
             spoil();
             let arrival = guest.arrive();
             assert!(arrival.is_in_doubt, "{arrival:?}");
@@ -490,8 +490,8 @@ mod tests {
         assert!(guest.arrive().held.unwrap().words.contains("rm -r /"));
         guest.expect(Origin::Restore, Some(held.clone())).unwrap();
         assert_eq!(guest.arrive().held, Some(held.clone()));
-        fs::remove_dir_all(guest.pending.named()).unwrap();
-        fs::write(guest.pending.named(), "").unwrap();
+        fs::remove_dir_all(guest.pending.unchecked_path()).unwrap();
+        fs::write(guest.pending.unchecked_path(), "").unwrap();
         guest.expect(Origin::Restore, Some(held.clone())).unwrap();
         assert_eq!(guest.arrive().held, Some(held));
     }
@@ -501,7 +501,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
         guest.expect(Origin::Restore, None).unwrap();
-        let path = guest.pending.named().join(guest.state_name());
+        let path = guest.pending.unchecked_path().join(guest.state_name());
         fs::write(&path, "{").unwrap();
         let by_name = |driver, name| {
             Guest::new(&Dir::of_test(directory.path()), driver, None, name).foresee()
@@ -520,7 +520,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
         guest.arrive();
-        let path = guest.guests.named().join(guest.state_name());
+        let path = guest.guests.unchecked_path().join(guest.state_name());
         let newer = r#"{"format":2,"boot":"","name":"vm","origin":"fresh","more":1}"#;
         for text in ["{", newer] {
             fs::write(&path, text).unwrap();
@@ -553,7 +553,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
         guest.expect(Origin::Restore, None).unwrap();
-        let path = guest.pending.named().join(guest.state_name());
+        let path = guest.pending.unchecked_path().join(guest.state_name());
         let since = clock::boottime_seconds();
         for (text, origin, held) in [
             (format!(r#"{{"origin":"cloned","since":{since}}}"#), Origin::Unknown, None),

@@ -125,7 +125,7 @@ impl Counters {
 
 /// Where the counters of a state directory's records lie, for words only.
 pub(crate) fn path(records: &Dir) -> PathBuf {
-    records.named().join(FILE_NAME)
+    records.unchecked_path().join(FILE_NAME)
 }
 
 /// Counts one more. A damaged file may hold any number.

@@ -20,7 +20,7 @@ pub(super) fn read<T: DeserializeOwned>(
     directory: &Dir,
     name: &str,
 ) -> Result<Option<T>, Unreadable> {
-    let path = directory.named().join(name);
+    let path = directory.unchecked_path().join(name);
     // what lies in a directory of others isn't ours
     let is_absence = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)

@@ -109,14 +109,14 @@ impl Shift<'_> {
             Unread::Broken(why) => self.put_file_aside(name.as_ref(), why),
             Unread::Newer(_) | Unread::Trouble(_) => {
                 self.passed_over.insert(id.to_owned());
-                let path = self.queue.directory().named().join(name);
+                let path = self.queue.directory().unchecked_path().join(name);
                 self.shout(&format!("{} is left alone: {unread}", path.display()));
             }
         }
     }
 
     fn put_file_aside(&mut self, name: &OsStr, why: &str) {
-        let shown = self.queue.directory().named().join(name);
+        let shown = self.queue.directory().unchecked_path().join(name);
         let shown = shown.display();
         let words = match self.queue.put_aside(name) {
             Ok(()) => format!("{shown} is no job to run, and is put aside: {why}"),
