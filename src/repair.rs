@@ -49,7 +49,7 @@ impl<'a> OwnPaths<'a> {
     /// Takes the directories of the settings; `user` is trusted besides root.
     pub(crate) fn of(settings: &'a Settings, user: u32) -> OwnPaths<'a> {
         let roots = settings.roots.iter().map(|root| root.as_path());
-        let dirs = [settings.state_dir.named(), settings.runtime_dir.named()];
+        let dirs = [settings.state_dir.unchecked_path(), settings.runtime_dir.unchecked_path()];
         let others = roots.chain(dirs).collect();
         OwnPaths { hooks_dir: &settings.hooks_dir, others, trust: Trust::new(user) }
     }

@@ -236,7 +236,7 @@ fn settings_of_every_release_are_read() {
         let settings =
             Settings::parse(&path, &fs::read_to_string(&path).unwrap(), &surroundings).unwrap();
         assert!(settings.session);
-        assert_eq!(settings.state_dir.named(), Path::new(ORIGINAL).join("state"));
+        assert_eq!(settings.state_dir.unchecked_path(), Path::new(ORIGINAL).join("state"));
         assert_eq!(settings.timeout.unwrap().as_secs(), 20);
         assert_eq!(settings.environment["COUNT"], "3");
         assert_eq!(settings.environment_file.as_deref(), Some(Path::new("/h/env")));

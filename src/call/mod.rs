@@ -115,7 +115,7 @@ fn clean_up_leftovers(
 ) {
     for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
         if let Err(error) = dir.judge() {
-            shout(&format!("{key} {} can't be used: {error}", dir.named().display()));
+            shout(&format!("{key} {} can't be used: {error}", dir.unchecked_path().display()));
         }
     }
     // one that an older version made

@@ -57,8 +57,8 @@ pub fn prepare(execution: &Execution, hooks_dir: PathBuf, place: &RecordPlace, r
         operation: execution.operation.clone(),
         uuid: execution.uuid.clone(),
         hooks_dir,
-        runtime_dir: runtime_dir.named().to_path_buf(),
-        state_dir: place.state_dir.named().to_path_buf(),
+        runtime_dir: runtime_dir.unchecked_path().to_path_buf(),
+        state_dir: place.state_dir.unchecked_path().to_path_buf(),
     };
     let call = serde_json::to_vec(&call).unwrap_or_default();
     sys::prepare_take_over(&[b"hookmux", WORD.as_bytes()], &[], call);

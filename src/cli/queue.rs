@@ -35,7 +35,7 @@ pub(super) fn run(
     let loaded = place.load(output);
     let settings = &loaded.settings;
     let queue = Queue::new(&settings.state_dir);
-    rights::must_list(&[settings.state_dir.named(), queue.directory().named()])?;
+    rights::must_list(&[settings.state_dir.unchecked_path(), queue.directory().unchecked_path()])?;
     if let Some(word) = &arguments.flush {
         let question =
             "All jobs that wait or were put aside will be removed, and their hooks never run.";

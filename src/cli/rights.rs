@@ -93,7 +93,7 @@ pub(super) fn must_list(directories: &[&Path]) -> Result<(), Denied> {
 /// # Errors
 /// As [`must_list`].
 pub(super) fn must_read_state(settings: &Settings) -> Result<(), Denied> {
-    must_list(&[settings.state_dir.named(), settings.runtime_dir.named()])
+    must_list(&[settings.state_dir.unchecked_path(), settings.runtime_dir.unchecked_path()])
 }
 
 /// Asks whether the settings and the roots can be read.

@@ -83,7 +83,7 @@ pub(crate) fn keep_absence(state_dir: &Dir, source: &Path) -> io::Result<()> {
 
 /// Tells whether a copy has this size and modification time. Its owner is checked when it is read.
 fn is_current(directory: &Dir, copy: &str, bytes: u64, seconds: i64, nanoseconds: i64) -> bool {
-    directory.named().join(copy).symlink_metadata().is_ok_and(|kept| {
+    directory.unchecked_path().join(copy).symlink_metadata().is_ok_and(|kept| {
         kept.len() == bytes && (kept.mtime(), kept.mtime_nsec()) == (seconds, nanoseconds)
     })
 }
@@ -98,7 +98,7 @@ pub(crate) fn find(state_dir: &Dir, source: &Path) -> Option<(LastGood, String)>
     }
     let last_good = match text == ABSENT {
         true => LastGood::Absent,
-        false => LastGood::Copy(directory.named().join(copy)),
+        false => LastGood::Copy(directory.unchecked_path().join(copy)),
     };
     Some((last_good, text))
 }

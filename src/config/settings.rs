@@ -304,8 +304,8 @@ mod tests {
         let defaults = Settings::defaults(&surroundings());
         assert_eq!(defaults.timeout, Some(Duration::from_secs(120)));
         assert_eq!(defaults.queue, QueueLimits { jobs: 10_000, size: 256 << 20 });
-        assert_eq!(defaults.runtime_dir.named(), Path::new("/run/hookmux"));
-        assert_eq!(defaults.state_dir.named(), Path::new("/var/lib/hookmux"));
+        assert_eq!(defaults.runtime_dir.unchecked_path(), Path::new("/run/hookmux"));
+        assert_eq!(defaults.state_dir.unchecked_path(), Path::new("/var/lib/hookmux"));
         assert_eq!(defaults.save_dir, Path::new("/var/lib/libvirt/qemu/save"));
     }
 
@@ -325,8 +325,8 @@ mod tests {
              record: all\nretention: {per_hook: 5, age: 2days, size: 10 MiB, per_guest: 3 MiB}\n",
         )
         .unwrap();
-        assert_eq!(settings.state_dir.named(), Path::new("/h/s"));
-        assert_eq!(settings.runtime_dir.named(), Path::new("/r"));
+        assert_eq!(settings.state_dir.unchecked_path(), Path::new("/h/s"));
+        assert_eq!(settings.runtime_dir.unchecked_path(), Path::new("/r"));
         assert_eq!(settings.roots, [PathBuf::from("/h/more")]);
         assert_eq!(
             settings.all_roots().collect::<Vec<_>>(),

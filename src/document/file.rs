@@ -142,7 +142,7 @@ impl DocumentPlace {
 
     /// Returns its path, for messages only.
     pub fn named(&self) -> PathBuf {
-        self.data.named().join(&self.name)
+        self.data.unchecked_path().join(&self.name)
     }
 
     /// Returns its path, to use it now.

@@ -22,7 +22,7 @@ impl Driver {
     pub const ALL: [Driver; 6] =
         [Driver::Daemon, Driver::Qemu, Driver::Lxc, Driver::Libxl, Driver::Network, Driver::Bhyve];
 
-    /// The drivers whose objects are guests.
+    /// The drivers of guests.
     pub const GUESTS: &'static [Driver] =
         &[Driver::Qemu, Driver::Lxc, Driver::Libxl, Driver::Bhyve];
 

@@ -1,4 +1,4 @@
-//! Processes, as `/proc` tells of them.
+//! Reads `/proc` about processes.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

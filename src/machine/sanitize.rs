@@ -55,10 +55,10 @@ pub(crate) fn json(text: &str) -> String {
     clean
 }
 
-/// Tells whether a character is a control character (C0, DEL, C1), or one of those that Unicode calls invisible ("default ignorable"):
-/// they hide, reorder or join what is seen around them. Variation selectors are among them: nothing
-/// shows that they are there, so two names that look alike would not be the same. An emoji that has
-/// one keeps its own character.
+/// Tells whether a character is a control character (C0, DEL, C1), or one that Unicode calls invisible
+/// ("default ignorable"). Such characters hide, reorder or join the text around them. Variation selectors are among
+/// them: they can't be seen, so two names that look alike would not be the same. An emoji that has one keeps its own
+/// character.
 pub(crate) fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,

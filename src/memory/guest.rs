@@ -293,7 +293,7 @@ impl Guest {
         let (_, metadata) = self.guests.open(&name).ok()?;
         let is_kept =
             metadata.len() <= MAX_DOCUMENT_BYTES as u64 && self.state().ok().flatten().is_some();
-        is_kept.then(|| self.guests.named().join(name))
+        is_kept.then(|| self.guests.unchecked_path().join(name))
     }
 
     /// Removes the state of the guest, at the end of its `release`.
@@ -332,7 +332,7 @@ fn key_by_name(
                 Ok(Some(named)) if named.name == name => drop(found.get_or_insert(key.to_owned())),
                 // a file under the name of another guest is not this one's
                 Err(unreadable)
-                    if directory.named().ends_with(PENDING_DIRECTORY)
+                    if directory.unchecked_path().ends_with(PENDING_DIRECTORY)
                         && !key.contains("-name-") =>
                 {
                     doubt = doubt.or(unreadable.refuses_for.is_some().then_some(unreadable));
@@ -428,8 +428,8 @@ mod tests {
     fn what_waits_and_cannot_be_read_keeps_the_gate_shut() {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        let path = guest.pending.named().join(guest.state_name());
-        fs::create_dir(guest.pending.named()).unwrap();
+        let path = guest.pending.unchecked_path().join(guest.state_name());
+        fs::create_dir(guest.pending.unchecked_path()).unwrap();
         let whole = r#"{"boot":"","name":"vm","origin":"restore","since":0,"held":null"#;
         for text in [
             "",
@@ -463,7 +463,7 @@ mod tests {
             assert!(peeked.held.is_none() && peeked.error.unwrap().contains("dropped"));
             assert_eq!(guest.take_pending().origin, Origin::Fresh);
             assert!(!path.exists() && guest.take_pending().error.is_none(), "{text}");
-            fs::create_dir_all(guest.pending.named()).unwrap();
+            fs::create_dir_all(guest.pending.unchecked_path()).unwrap();
         }
     }
 
@@ -472,7 +472,7 @@ mod tests {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
-        let path = guest.pending.named().join(guest.state_name());
+        let path = guest.pending.unchecked_path().join(guest.state_name());
         let held = HeldFailure { status: 3, words: "hookmux: no".into() };
         guest.remember_pending(Origin::Restore, Some(held.clone())).unwrap();
         let good = directory.path().join("good");
@@ -491,7 +491,7 @@ mod tests {
         ];
         for spoil in spoilt {
             remove(&guest.pending, &guest.state_name());
-            fs::create_dir_all(guest.pending.named()).unwrap();
+            fs::create_dir_all(guest.pending.unchecked_path()).unwrap();
             spoil();
             let remembered = guest.take_pending();
             assert!(remembered.is_in_doubt, "{remembered:?}");
@@ -505,8 +505,8 @@ mod tests {
         assert!(guest.take_pending().held.unwrap().words.contains("rm -r /"));
         guest.remember_pending(Origin::Restore, Some(held.clone())).unwrap();
         assert_eq!(guest.take_pending().held, Some(held.clone()));
-        fs::remove_dir_all(guest.pending.named()).unwrap();
-        fs::write(guest.pending.named(), "").unwrap();
+        fs::remove_dir_all(guest.pending.unchecked_path()).unwrap();
+        fs::write(guest.pending.unchecked_path(), "").unwrap();
         guest.remember_pending(Origin::Restore, Some(held.clone())).unwrap();
         assert_eq!(guest.take_pending().held, Some(held));
     }
@@ -516,7 +516,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
         guest.remember_pending(Origin::Restore, None).unwrap();
-        let path = guest.pending.named().join(guest.state_name());
+        let path = guest.pending.unchecked_path().join(guest.state_name());
         fs::write(&path, "{").unwrap();
         let by_name = |driver, name| {
             Guest::new(&Dir::of_test(directory.path()), driver, None, name).peek_pending()
@@ -535,7 +535,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
         guest.take_pending();
-        let path = guest.guests.named().join(guest.state_name());
+        let path = guest.guests.unchecked_path().join(guest.state_name());
         let newer = r#"{"format":2,"boot":"","name":"vm","origin":"fresh","more":1}"#;
         for text in ["{", newer] {
             fs::write(&path, text).unwrap();
@@ -568,7 +568,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let guest = guest(directory.path());
         guest.remember_pending(Origin::Restore, None).unwrap();
-        let path = guest.pending.named().join(guest.state_name());
+        let path = guest.pending.unchecked_path().join(guest.state_name());
         let since = clock::boottime_seconds();
         for (text, origin, held) in [
             (format!(r#"{{"origin":"cloned","since":{since}}}"#), Origin::Unknown, None),

@@ -139,7 +139,7 @@ impl Queue {
     fn full(&self, words: &str) -> io::Error {
         io::Error::other(format!(
             "{words} in {}; `hookmux queue` shows what waits, `hookmux queue --flush HOOK` removes it",
-            self.directory.named().display()
+            self.directory.unchecked_path().display()
         ))
     }
 
@@ -275,7 +275,7 @@ impl Queue {
         let (mut head, from) = (head.clone(), &aside.name);
         let to = head_name(&head.id);
         if self.has(&to) {
-            let path = self.directory.named().join(to);
+            let path = self.directory.unchecked_path().join(to);
             return Err(io::Error::other(format!("{} exists already", path.display())));
         }
         if head.has_body {
@@ -426,8 +426,8 @@ fn remove_started(settings: &Settings, is_meant: impl Fn(&str) -> bool) {
 /// The process could not be started. The jobs wait for the next call that queues one, or for the next
 /// start of the daemon.
 pub(crate) fn start_worker(hooks_dir: &Path, state_dir: &Dir) -> io::Result<()> {
-    let is_the_units =
-        state_dir.named() == Path::new(UNIT_STATE_DIR) && hooks_dir == Path::new(UNIT_HOOKS_DIR);
+    let is_the_units = state_dir.unchecked_path() == Path::new(UNIT_STATE_DIR)
+        && hooks_dir == Path::new(UNIT_HOOKS_DIR);
     if is_the_units && Path::new(PATH_UNIT).exists() {
         return Queue::new(state_dir).request_worker();
     }

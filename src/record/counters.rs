@@ -126,7 +126,7 @@ impl Counters {
 
 /// Returns the path of the counters, for messages only.
 pub(crate) fn path(records: &Dir) -> PathBuf {
-    records.named().join(FILE_NAME)
+    records.unchecked_path().join(FILE_NAME)
 }
 
 /// Adds one to a counter. A damaged file may have any number in it.

@@ -120,7 +120,7 @@ pub(crate) fn start(hooks_dir: &Path, settings: &Settings) {
 }
 
 fn is_the_units(hooks_dir: &Path, spool: &Spool) -> bool {
-    spool.base().named().parent() == Some(Path::new(UNIT_RUNTIME_DIR))
+    spool.base().unchecked_path().parent() == Some(Path::new(UNIT_RUNTIME_DIR))
         && hooks_dir == Path::new(UNIT_HOOKS_DIR)
         && Path::new(PATH_UNIT).exists()
 }

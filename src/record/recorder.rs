@@ -166,7 +166,7 @@ impl Recorder {
                 spool.count(super::spool::Dropped { records: 1, journal: 0 });
                 Some(format!(
                     "the record of this call can't be kept in {}: {error}",
-                    spool.base().named().display()
+                    spool.base().unchecked_path().display()
                 ))
             }
         };

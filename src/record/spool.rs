@@ -321,7 +321,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let spool = spool_in(&directory);
         spool.make().unwrap();
-        let filler = File::create(spool.done().named().join(ulid::new())).unwrap();
+        let filler = File::create(spool.done().unchecked_path().join(ulid::new())).unwrap();
         filler.set_len(TIGHT_SPOOL_BYTES).unwrap();
         spool.recount();
         let mut tight = record();

@@ -86,7 +86,7 @@ impl Drop for HookLock {
 pub(crate) enum LockError {
     /// Somebody else held it all the time: who, as far as is known.
     TimedOut(Option<LockHolder>),
-    /// hookmux was told to end.
+    /// hookmux received SIGTERM.
     Terminated,
     Failed(io::Error),
 }

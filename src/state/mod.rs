@@ -136,8 +136,8 @@ impl Dir {
         Dir::make_new(self.0.path.join(name), self.0.user, Some(self.clone()))
     }
 
-    /// Returns its path, for messages and comparisons only: nothing is checked.
-    pub fn named(&self) -> &Path {
+    /// Returns its path without a check: for messages and comparisons only.
+    pub fn unchecked_path(&self) -> &Path {
         &self.0.path
     }
 
@@ -163,7 +163,7 @@ impl Dir {
     }
 
     fn judge_whole_way(&self) -> io::Result<DirPresence> {
-        let path = self.named();
+        let path = self.unchecked_path();
         let mut trust = Trust::new(self.0.user);
         let refusal = match trust.directory_metadata(path) {
             Ok(metadata) => {
@@ -185,7 +185,7 @@ impl Dir {
 
     /// Checks a directory after its parent has been checked.
     fn judge_child(&self) -> io::Result<DirPresence> {
-        let path = self.named();
+        let path = self.unchecked_path();
         let metadata = match fs::symlink_metadata(path) {
             Ok(found) if found.is_dir() => found,
             Ok(_) => Trust::new(self.0.user)
@@ -221,7 +221,7 @@ impl Dir {
     /// # Errors
     /// As [`Dir::judge`].
     pub fn path(&self) -> io::Result<&Path> {
-        self.judge().map(|_| self.named())
+        self.judge().map(|_| self.unchecked_path())
     }
 
     /// Returns its path, and makes it where it is missing, with its parents. Only the owner can use it; `state_dir`
@@ -230,7 +230,7 @@ impl Dir {
     /// # Errors
     /// As [`Dir::judge`], and of `mkdir(2)`.
     pub fn make(&self) -> io::Result<&Path> {
-        if self.0.is_judged.load(Ordering::Relaxed) && !self.named().is_dir() {
+        if self.0.is_judged.load(Ordering::Relaxed) && !self.unchecked_path().is_dir() {
             // another process has removed it since
             self.0.is_judged.store(false, Ordering::Relaxed);
         }
@@ -238,14 +238,14 @@ impl Dir {
             match &self.0.parent {
                 Some(parent) => {
                     parent.make()?;
-                    files::private_directory(self.named())?;
+                    files::private_directory(self.unchecked_path())?;
                 }
-                None => files::traversable_directory(self.named())?,
+                None => files::traversable_directory(self.unchecked_path())?,
             }
             // somebody else may have made it first
             self.judge()?;
         }
-        Ok(self.named())
+        Ok(self.unchecked_path())
     }
 
     /// Returns the path of a file in it, for immediate use.
@@ -254,7 +254,7 @@ impl Dir {
     /// As [`Dir::judge`]; `NotFound` where the directory doesn't exist.
     pub fn file(&self, name: impl AsRef<Path>) -> io::Result<PathBuf> {
         match self.judge()? {
-            DirPresence::Present => Ok(self.named().join(name)),
+            DirPresence::Present => Ok(self.unchecked_path().join(name)),
             DirPresence::Missing => Err(io::Error::from_raw_os_error(libc::ENOENT)),
         }
     }
@@ -327,7 +327,7 @@ impl Dir {
     pub fn put_aside(&self) -> io::Result<()> {
         let Some(parent) = &self.0.parent else { return Err(io::ErrorKind::NotADirectory.into()) };
         self.0.is_judged.store(false, Ordering::Relaxed);
-        let mut name = self.named().file_name().unwrap_or_default().to_owned();
+        let mut name = self.unchecked_path().file_name().unwrap_or_default().to_owned();
         let path = parent.file(&name)?;
         if path.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -344,7 +344,7 @@ impl Dir {
         if self.judge()? == DirPresence::Missing {
             return Ok(Vec::new());
         }
-        match files::read_dir(self.named()) {
+        match files::read_dir(self.unchecked_path()) {
             Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),

@@ -47,9 +47,9 @@ impl Trash {
         Trash { runtime_dir: runtime_dir.clone() }
     }
 
-    /// Returns its path, for messages only.
-    pub(crate) fn named(&self) -> PathBuf {
-        self.runtime_dir.named().join(TRASH_DIRECTORY)
+    /// Returns its path without a check: for messages only.
+    pub(crate) fn unchecked_path(&self) -> PathBuf {
+        self.runtime_dir.unchecked_path().join(TRASH_DIRECTORY)
     }
 
     /// Returns its path, for immediate use. [`Trash::inspect`] checks whether it is ours.
@@ -87,7 +87,8 @@ impl Trash {
         if is_ours {
             return Ok(found);
         }
-        let words = format!("{} is not a private directory of hookmux", self.named().display());
+        let words =
+            format!("{} is not a private directory of hookmux", self.unchecked_path().display());
         Err(io::Error::new(io::ErrorKind::InvalidData, words))
     }
 
@@ -105,7 +106,7 @@ impl Trash {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.inspect().is_err()
-            || !files::read_dir(&self.named()).is_ok_and(|mut all| all.next().is_some())
+            || !files::read_dir(&self.unchecked_path()).is_ok_and(|mut all| all.next().is_some())
     }
 
     /// Counts files and directories in it, down to the second level, up to `limit`.
@@ -114,7 +115,7 @@ impl Trash {
             return 0;
         }
         let entries = |path: &Path| files::read_dir(path).into_iter().flatten().flatten();
-        entries(&self.named())
+        entries(&self.unchecked_path())
             .flat_map(|entry| {
                 let path = entry.path();
                 let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
@@ -130,7 +131,7 @@ impl Trash {
     pub(crate) fn empty(&self, round: TrashLimits) -> Emptied {
         let Ok(own) = self.inspect() else { return Emptied::default() };
         let ends = Instant::now() + round.max_time;
-        let path = &self.named();
+        let path = &self.unchecked_path();
         let mut work =
             Removal { path, device: own.dev(), left: round.max_entries, removed: 0, ends };
         let mut todo: Vec<OsString> = files::read_dir(path)
@@ -228,8 +229,8 @@ mod tests {
         let (directory, trash) = place();
         let path = |name: &str| directory.path().join(name);
         fs::create_dir_all(path("x/a/b/c")).unwrap();
-        fs::create_dir(trash.named()).unwrap();
-        fs::set_permissions(trash.named(), Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(trash.unchecked_path()).unwrap();
+        fs::set_permissions(trash.unchecked_path(), Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(path("kept")).unwrap();
         fs::write(path("kept/file"), "").unwrap();
         fs::write(path("x/a/file"), "").unwrap();
@@ -243,7 +244,7 @@ mod tests {
         assert_eq!(trash.count(2), 2);
         assert_eq!(trash.empty(ALL), Emptied { removed: 7, is_left: false });
         assert!(trash.is_empty() && path("kept/file").exists());
-        assert_eq!(fs::metadata(trash.named()).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(trash.unchecked_path()).unwrap().mode() & 0o777, 0o700);
     }
 
     #[test]

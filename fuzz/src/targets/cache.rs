@@ -73,7 +73,7 @@ impl Site {
         Site {
             place: settings
                 .state_dir
-                .named()
+                .unchecked_path()
                 .join("cache")
                 .join(files::name_digest(settings.hooks_dir.as_os_str())),
             settings,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hookmux::for_tests::machine::files;
-use hookmux::for_tests::queue::clock::Clock;
+use hookmux::for_tests::queue::clock::BootClock;
 use hookmux::for_tests::queue::item::FORMAT;
 use hookmux::for_tests::queue::{ItemBody, ItemHead, Queue, JobReadError};
 use hookmux::for_tests::state::Dir;
@@ -233,7 +233,7 @@ impl Jobs {
 
 /// As a worker treats it.
 fn works(mut head: ItemHead, body: &ItemBody) -> Result<(), super::Disagreement> {
-    let clock = Clock::here();
+    let clock = BootClock::here();
     let _ =
         (head.times(&clock), head.order(&clock), head.age(&clock), head.call(), head.queued_by());
     let pause = head.pause(&clock);

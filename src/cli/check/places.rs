@@ -43,10 +43,10 @@ pub(super) fn examine(survey: &Survey<'_>, surroundings: &Surroundings, findings
             .and_then(DirRefusal::of)
             .is_none_or(|shut| !shut.is_of_others())
         {
-            own(survey, key, dir.named(), findings);
+            own(survey, key, dir.unchecked_path(), findings);
         }
     }
-    in_memory(settings.runtime_dir.named(), findings);
+    in_memory(settings.runtime_dir.unchecked_path(), findings);
     odd_files(survey, findings);
     let saves = &settings.save_dir;
     if saves.exists() {
@@ -84,14 +84,14 @@ fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
             Ok(_) if name.to_string_lossy().ends_with(".odd") => "it was put aside".to_owned(),
             _ => continue,
         };
-        let path = dir.named().join(&name);
+        let path = dir.unchecked_path().join(&name);
         let words = format!("{} isn't read: {error}", path.display());
         findings.add(Code::OddFile, &path, words, Fix::run(&words!["rm", "-r", &path]));
     }
 }
 
 fn is_of_guest(dir: &Dir, name: &OsStr) -> bool {
-    let is_theirs = ["guests", "pending"].iter().any(|place| dir.named().ends_with(place));
+    let is_theirs = ["guests", "pending"].iter().any(|place| dir.unchecked_path().ends_with(place));
     is_theirs && name.as_encoded_bytes().ends_with(b".json")
 }
 

@@ -31,10 +31,10 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         let words = format!(
             "{} could not be kept since the host was started: {} had no room, or took no file",
             counted(usize::try_from(dropped.records).unwrap_or(usize::MAX), "record"),
-            settings.runtime_dir.named().display()
+            settings.runtime_dir.unchecked_path().display()
         );
-        let fix = Fix::run(&words!["df", "-h", settings.runtime_dir.named()]);
-        findings.add(Code::RecordsDropped, spool.base().named(), words, fix);
+        let fix = Fix::run(&words!["df", "-h", settings.runtime_dir.unchecked_path()]);
+        findings.add(Code::RecordsDropped, spool.base().unchecked_path(), words, fix);
     }
     if dropped.journal > 0 {
         let words = format!(
@@ -43,7 +43,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         );
         findings.add(
             Code::JournalDropped,
-            spool.base().named(),
+            spool.base().unchecked_path(),
             words,
             Fix::run(&["systemctl", "status", "systemd-journald"]),
         );
@@ -56,10 +56,15 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         let words = format!(
             "{} in {} {why} to {}, and would be lost with the host's next start",
             counted(waiting.len(), "record"),
-            settings.runtime_dir.named().display(),
-            settings.state_dir.named().display()
+            settings.runtime_dir.unchecked_path().display(),
+            settings.state_dir.unchecked_path().display()
         );
-        findings.add(Code::RecordsStuck, spool.base().named(), words, survey.command("prune"));
+        findings.add(
+            Code::RecordsStuck,
+            spool.base().unchecked_path(),
+            words,
+            survey.command("prune"),
+        );
     }
     let counters = counters::path(history.store().base());
     if let Err(newer) = Counters::load(history.store().base()) {
@@ -77,7 +82,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         );
         findings.add(
             Code::LostExecutions,
-            history.store().base().named(),
+            history.store().base().unchecked_path(),
             words,
             survey.command("log --lost"),
         );

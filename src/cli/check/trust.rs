@@ -158,7 +158,7 @@ fn shut_below(dir: &Dir, depth: usize) -> Vec<DirRefusal> {
     match dir.judge() {
         Err(error) => DirRefusal::of(&error).cloned().into_iter().collect(),
         // in the queue there are files only, which are told with the jobs
-        Ok(_) if depth == 0 || dir.named().ends_with("queue") => Vec::new(),
+        Ok(_) if depth == 0 || dir.unchecked_path().ends_with("queue") => Vec::new(),
         Ok(_) => dir
             .names()
             .unwrap_or_default()

@@ -42,9 +42,9 @@ fn trash(survey: &Survey<'_>, findings: &mut Findings) {
         let words = format!(
             "{at_least}{} that hooks left with their documents, deeper ones not counted, wait in {}",
             counted(count, "file or directory"),
-            trash.named().display()
+            trash.unchecked_path().display()
         );
-        findings.add(Code::TrashLeft, &trash.named(), words, survey.command("prune"));
+        findings.add(Code::TrashLeft, &trash.unchecked_path(), words, survey.command("prune"));
     }
 }
 
@@ -99,7 +99,7 @@ fn save(second: &Path, findings: &mut Findings) {
 
 fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
     let queue = Queue::new(&survey.settings.state_dir);
-    let directory = queue.directory().named();
+    let directory = queue.directory().unchecked_path();
     let names = match queue.names() {
         Ok(names) => names,
         // told with all that isn't trusted

@@ -27,18 +27,21 @@ pub(crate) fn history(settings: &Settings, output: &mut Output) -> anyhow::Resul
         let judged = dir.judge();
         let shut = judged.as_ref().err().and_then(DirRefusal::of);
         if let Some(shut) = shut.filter(|shut| !shut.is_of_others()) {
-            output.complain(&format!("{key} {}: {shut}", dir.named().display()));
+            output.complain(&format!("{key} {}: {shut}", dir.unchecked_path().display()));
         }
     }
     rights::must_read_state(settings)?;
     let history = History::new(&settings.runtime_dir, &settings.state_dir);
-    rights::must_list(&[history.spool().base().named(), history.store().base().named()])?;
+    rights::must_list(&[
+        history.spool().base().unchecked_path(),
+        history.store().base().unchecked_path(),
+    ])?;
     match history.check() {
         Ok(()) => Ok(history),
         Err(error) => bail!(
             "the records in {} and {} can't be read: {error}",
-            history.spool().base().named().display(),
-            history.store().base().named().display()
+            history.spool().base().unchecked_path().display(),
+            history.store().base().unchecked_path().display()
         ),
     }
 }

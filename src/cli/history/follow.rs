@@ -38,9 +38,9 @@ impl Follower {
     /// The runtime directory can't be watched.
     pub(crate) fn new(settings: &Settings) -> anyhow::Result<Follower> {
         let spool = Spool::new(&settings.runtime_dir);
-        spool
-            .make()
-            .with_context(|| format!("{} can't be made", spool.base().named().display()))?;
+        spool.make().with_context(|| {
+            format!("{} can't be made", spool.base().unchecked_path().display())
+        })?;
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
             .context("nothing can be watched")?;
         let mut follower = Follower { spool, inotify, known: HashSet::new(), running: Vec::new() };

@@ -31,7 +31,7 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let is_bypassed = bypass::load(&settings.hooks_dir, &mut trust).is_ok_and(|now| !now.is_off());
     let dropped = spool.dropped();
     let queue = Queue::new(&settings.state_dir);
-    rights::must_list(&[queue.directory().named()])?;
+    rights::must_list(&[queue.directory().unchecked_path()])?;
     let queue = queue.ids().context("the queue can't be read")?.len();
     let mut text = String::new();
     counter(

@@ -33,14 +33,14 @@ pub(crate) fn run(
         mover::move_and_prune(settings)
     };
     let done = done.with_context(|| {
-        format!("the records in {} can't be moved", settings.runtime_dir.named().display())
+        format!("the records in {} can't be moved", settings.runtime_dir.unchecked_path().display())
     })?;
     audit::prune(&settings.state_dir, &settings.retention);
     let stuck = done.stuck.as_ref().map(|error| {
         format!(
             "records stay in {}: they can't be moved to {}: {error}",
-            settings.runtime_dir.named().display(),
-            settings.state_dir.named().display()
+            settings.runtime_dir.unchecked_path().display(),
+            settings.state_dir.unchecked_path().display()
         )
     });
     if let Some(newer) = done.uncounted {
@@ -71,7 +71,7 @@ pub(crate) fn run(
         let trash = Trash::new(&settings.runtime_dir);
         let words = format!(
             "something is left in {}: run it again, and look for mounts there",
-            trash.named().display()
+            trash.unchecked_path().display()
         );
         output.toned(Tone::Careful, &words);
     }

@@ -30,8 +30,8 @@ pub(super) struct Purged {
 pub(super) fn question(settings: &Settings) -> String {
     format!(
         "All records, waiting jobs and state in {} and {} will be removed for good.",
-        settings.state_dir.named().display(),
-        settings.runtime_dir.named().display()
+        settings.state_dir.unchecked_path().display(),
+        settings.runtime_dir.unchecked_path().display()
     )
 }
 
@@ -55,7 +55,7 @@ pub(super) fn purge(settings: &Settings) -> Purged {
     for (dir, children) in
         [(&settings.state_dir, STATE.as_slice()), (&settings.runtime_dir, RUNTIME.as_slice())]
     {
-        let directory = dir.named();
+        let directory = dir.unchecked_path();
         match dir.judge() {
             Ok(DirPresence::Present) => {}
             Ok(DirPresence::Missing) => continue,

@@ -35,7 +35,7 @@ pub(super) fn set_cancel_signals(handler: libc::sighandler_t) {
     // no flags; the kernel's structure is shorter than this on every architecture
     let action = [handler, 0, 0, 0, 0, 0, 0, 0];
     for signal in CANCEL_SIGNALS {
-        // SAFETY: the kernel reads its structure from the array, and a set of the size that it is told.
+        // SAFETY: the kernel reads its structure from the array, and a set of the given size.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,
@@ -53,7 +53,7 @@ pub(super) fn set_cancel_signals(handler: libc::sighandler_t) {
 pub extern "C" fn block_at_start() {
     let blocked = !FAULT_SIGNALS;
     let mut before = 0_u64;
-    // SAFETY: both sets have the size that the kernel is told.
+    // SAFETY: both sets have the given size.
     unsafe {
         libc::syscall(
             libc::SYS_rt_sigprocmask,
@@ -71,7 +71,7 @@ pub extern "C" fn block_at_start() {
 pub fn restore_inherited() {
     set_cancel_signals(libc::SIG_DFL);
     let inherited = INHERITED.load(Ordering::Relaxed);
-    // SAFETY: the set has the size that the kernel is told.
+    // SAFETY: the set has the given size.
     unsafe {
         libc::syscall(
             libc::SYS_rt_sigprocmask,

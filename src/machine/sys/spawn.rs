@@ -93,7 +93,7 @@ extern "C" fn enter(child: *mut c_void) -> c_int {
 /// Blocks all signals of this thread; returns those that were blocked.
 fn block_all_signals() -> u64 {
     let (all, mut before) = (u64::MAX, 0_u64);
-    // SAFETY: both sets have the size that the kernel is told.
+    // SAFETY: both sets have the given size.
     unsafe {
         let (all, before) = (&raw const all, &raw mut before);
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, all, before, size_of::<u64>());

@@ -21,7 +21,7 @@ pub(super) fn read<T: DeserializeOwned>(
     directory: &Dir,
     name: &str,
 ) -> Result<Option<T>, UnreadableMemory> {
-    let path = directory.named().join(name);
+    let path = directory.unchecked_path().join(name);
     // a file in a directory of other users isn't ours
     let is_absence = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)

@@ -109,14 +109,14 @@ impl WorkerState<'_> {
             JobReadError::Broken(why) => self.put_file_aside(name.as_ref(), why),
             JobReadError::Newer(_) | JobReadError::Unreadable(_) => {
                 self.ignored.insert(id.to_owned());
-                let path = self.queue.directory().named().join(name);
+                let path = self.queue.directory().unchecked_path().join(name);
                 self.report(&format!("{} is left alone: {unread}", path.display()));
             }
         }
     }
 
     fn put_file_aside(&mut self, name: &OsStr, why: &str) {
-        let shown = self.queue.directory().named().join(name);
+        let shown = self.queue.directory().unchecked_path().join(name);
         let shown = shown.display();
         let words = match self.queue.put_aside(name) {
             Ok(()) => format!("{shown} is not a job, and is put aside: {why}"),

@@ -36,7 +36,7 @@ impl CacheFile {
     /// Returns the file's path, for messages only.
     #[cfg(test)]
     pub(super) fn path(&self) -> std::path::PathBuf {
-        self.directory.named().join(&self.name)
+        self.directory.unchecked_path().join(&self.name)
     }
 }
 

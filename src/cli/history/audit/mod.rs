@@ -99,7 +99,7 @@ fn keep(place: &Place, entry: &Entry) -> Result<(), String> {
     let usual = surroundings.state_dir();
     // another directory's acts don't belong among the system's
     if loaded.is_lost()
-        && state_dir.named() == usual
+        && state_dir.unchecked_path() == usual
         && surroundings.hooks_dir != Path::new(DEFAULT_HOOKS_DIR)
     {
         return Err("hookmux.yaml can't be read, and would say where".to_owned());
@@ -109,8 +109,9 @@ fn keep(place: &Place, entry: &Entry) -> Result<(), String> {
     if entry.outcome == FAILED && surroundings.user != 0 && !is_there {
         return Ok(());
     }
-    file::keep(state_dir, entry, &loaded.settings.retention)
-        .map_err(|error| format!("{}: {error}", file::directory(state_dir).named().display()))
+    file::keep(state_dir, entry, &loaded.settings.retention).map_err(|error| {
+        format!("{}: {error}", file::directory(state_dir).unchecked_path().display())
+    })
 }
 
 /// A word for what is done, and the reason that was given.

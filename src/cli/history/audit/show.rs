@@ -15,7 +15,7 @@ pub(crate) fn show(
     output: &mut Output,
 ) -> anyhow::Result<End> {
     let directory = file::directory(&settings.state_dir);
-    rights::must_list(&[settings.state_dir.named(), directory.named()])?;
+    rights::must_list(&[settings.state_dir.unchecked_path(), directory.unchecked_path()])?;
     let filter = &arguments.filter;
     let is_wanted = |entry: &Entry| {
         let millis = entry.at_us / 1000;
@@ -24,7 +24,7 @@ pub(crate) fn show(
             && (!filter.failed || entry.outcome != file::DONE)
     };
     let mut acts = file::read(&settings.state_dir, &is_wanted, arguments.lines)
-        .map_err(|error| rights::explained(directory.named(), error))?;
+        .map_err(|error| rights::explained(directory.unchecked_path(), error))?;
     acts.entries.reverse();
     let newer = acts.newer.map_or(0, |(count, _)| count);
     if arguments.output == Format::Json {
@@ -35,14 +35,14 @@ pub(crate) fn show(
     if let Some((count, newer)) = acts.newer {
         output.complain(&format!(
             "{count} of {} are not shown: {newer}",
-            directory.named().display()
+            directory.unchecked_path().display()
         ));
     }
     if acts.odd > 0 {
         output.complain(&format!(
             "{} files in {} are no acts of hookmux's",
             acts.odd,
-            directory.named().display()
+            directory.unchecked_path().display()
         ));
     }
     if acts.entries.is_empty() {
