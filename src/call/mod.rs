@@ -352,14 +352,14 @@ impl Hooks<'_> {
         let (mut launcher, trouble) =
             Launcher::new(occasion, nesting, &mut supervisor, &mut exchange, observer);
         for words in trouble.iter() {
-            launcher.tell(&Notice::OwnError(words));
+            launcher.notify(&Notice::OwnError(words));
         }
         if trouble.is_none() || call.class() != Class::Gate {
             let mut runner = StepRunner::new(launcher);
             let runs = runner.run(steps);
             fault::inject("hooks");
             ran.failures = runs.into_iter().filter_map(|run| run.failure).collect();
-            ran.failures.append(&mut runner.undone);
+            ran.failures.append(&mut runner.failed_rollbacks);
             ran.has_queued = runner.has_queued;
         }
         troubles.extend(trouble);

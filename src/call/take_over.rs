@@ -25,7 +25,7 @@ use crate::record::journal::Journal;
 use crate::record::recorder::{RecordPlace, Recorder};
 use crate::record::spool::Spool;
 use crate::run::left_rollback::LeftRollback;
-use crate::run::steps::ROLLBACK_TIME;
+use crate::run::steps::ROLLBACK_TIMEOUT;
 use crate::state::Dir;
 use crate::verdict;
 
@@ -136,7 +136,7 @@ fn finish(left: Left) {
     // without a descriptor for signals nothing can be run
     if let Ok(mut supervisor) = Supervisor::new(&[]) {
         supervisor.end_left(&active);
-        let ends = Instant::now() + ROLLBACK_TIME;
+        let ends = Instant::now() + ROLLBACK_TIMEOUT;
         for rollback in &rollbacks {
             roll_back(rollback, &mut supervisor, &runtime_dir, ends, &execution, &mut observers);
         }
