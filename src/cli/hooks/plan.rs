@@ -206,7 +206,7 @@ fn troubles(described: &Described, user: u32) -> Vec<String> {
     let environment = file
         .and_then(|file| launch::read_environment_file(file, user).err())
         .map(|error| error.to_string());
-    hooks.troubles().into_iter().chain(environment).collect()
+    hooks.own_errors().into_iter().chain(environment).collect()
 }
 
 fn device(step: &Step, facts: &DocumentFacts) -> Option<String> {
