@@ -79,13 +79,13 @@ impl<'a> Launcher<'a> {
         exchange: &'a mut Exchange,
         observer: &'a mut dyn Observer,
     ) -> (Launcher<'a>, Option<String>) {
-        let (base, trouble) = base(occasion);
+        let (base, error) = base(occasion);
         let own = Environment::default();
         let started = occasion.started.clone();
         let mut launcher =
             Launcher { occasion, supervisor, exchange, observer, started, depth, base, own };
         launcher.own = launcher.make_own();
-        (launcher, trouble)
+        (launcher, error)
     }
 
     pub(crate) fn notify(&mut self, notice: &Notice<'_>) {
@@ -106,18 +106,18 @@ impl<'a> Launcher<'a> {
         ends: Instant,
         file: DocumentFileUse,
     ) -> Result<Launch, LaunchError> {
-        let trouble = |words: String| (crate::process::exit_status::OWN_TROUBLE, words);
+        let own_error = |words: String| (crate::process::exit_status::OWN_TROUBLE, words);
         let registered = step.hook.registration.clone();
         let registration = registered.as_deref();
         let mut privileges = self.privileges(registration)?;
         let is_drop_in = step.hook.source.is_drop_in();
         privileges.is_drop_in = is_drop_in;
         let run = self.run_id(number, part);
-        let own_file = self.own_file(step, number, file, &privileges).map_err(trouble)?;
+        let own_file = self.own_file(step, number, file, &privileges).map_err(own_error)?;
         let (stdin, feed) = if is_drop_in {
-            self.pipe().map_err(trouble)?
+            self.pipe().map_err(own_error)?
         } else {
-            (self.stdin(step, &run, registration).map_err(trouble)?, None)
+            (self.stdin(step, &run, registration).map_err(own_error)?, None)
         };
         let path = self.program(step, part);
         let mut job = Job::new(path.as_os_str(), stdin, run, ends);
@@ -132,7 +132,8 @@ impl<'a> Launcher<'a> {
         job.feed = feed;
         job.is_text_run = step.hook.source == Source::Tree;
         if is_drop_in {
-            let own = self.environment(self.own.clone(), step, &job.run, None).map_err(trouble)?;
+            let own =
+                self.environment(self.own.clone(), step, &job.run, None).map_err(own_error)?;
             job.environment = if self.occasion.is_real() {
                 environment::of_libvirt()
             } else {
@@ -150,7 +151,7 @@ impl<'a> Launcher<'a> {
             add_user(&mut environment, identity);
         }
         let environment =
-            self.environment(environment, step, &job.run, registration).map_err(trouble)?;
+            self.environment(environment, step, &job.run, registration).map_err(own_error)?;
         let mut environment = environment;
         if step.hook.style == Style::Vdsm && file != DocumentFileUse::None {
             self.add_document(&mut environment, step, own_file.as_ref());
@@ -355,7 +356,7 @@ impl<'a> Launcher<'a> {
             // vdsm gives an empty file at its own start and end
             Ok(None) if event.contains("_vdsm_") => environment.set("_hook_domxml", "/dev/null"),
             Ok(None) => {}
-            Err(trouble) => self.notify(&Notice::OwnError(&trouble)),
+            Err(error) => self.notify(&Notice::OwnError(&error)),
         }
         if event.ends_with("_vm_dehibernate") {
             // libvirt calls no hook when it reverts to a snapshot
@@ -398,16 +399,16 @@ fn base(occasion: &Occasion<'_>) -> (Environment, Option<String>) {
     {
         environment.set(name, value);
     }
-    let mut trouble = None;
+    let mut file_error = None;
     if let Some(file) = &settings.environment_file {
         match read_environment_file(file, surroundings.user) {
             Ok(variables) => {
                 variables.into_iter().for_each(|(name, value)| environment.set(name, value))
             }
-            Err(error) => trouble = Some(error.to_string()),
+            Err(error) => file_error = Some(error.to_string()),
         }
     }
-    (environment, trouble)
+    (environment, file_error)
 }
 
 /// Sets the variables that a login sets: a tool must not use files in the daemon's home.
