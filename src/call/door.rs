@@ -43,8 +43,8 @@ pub fn driver_main(front: &Front, arguments: Vec<OsString>) -> ! {
 /// which has been given.
 pub(crate) fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, hooks_dir: &Path) {
     let kept = recorder.finish(answer);
-    if let Some((execution, trouble)) = kept.execution.zip(kept.error) {
-        journal.observe(&execution, &Notice::OwnError(&trouble));
+    if let Some((execution, error)) = kept.execution.zip(kept.error) {
+        journal.observe(&execution, &Notice::OwnError(&error));
     }
     let lost = journal.finish();
     if let Some(place) = kept.place {
