@@ -477,7 +477,8 @@ fn compare(items: &[Item], calls: &[Asked]) -> Result<(), String> {
             // a detached one is queued, and fails later
             let is_later = |note: &&Value| {
                 let note = text(&note["message"]);
-                note.starts_with(&format!("{label}: ")) && note.contains("when its turn comes")
+                note.starts_with(&format!("{label}: "))
+                    && note.contains("when the worker starts it")
             };
             let later = plan["notes"].as_array().unwrap().iter().find(is_later);
             let (decision, reason) = match later {

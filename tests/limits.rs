@@ -63,7 +63,11 @@ fn it_is_handed_on_and_known_by_name_and_uuid() {
         assert_eq!(show["executions"][0]["uuid"], UUID, "{limit}");
         let id = show["executions"][0]["id"].as_str().unwrap().to_owned();
         let text = host.text(&["show", &id], 0);
-        assert!(text.contains("only name and uuid are read") && text.contains(limit), "{text}");
+        assert!(
+            text.contains("only name and uuid of libvirt's document are read")
+                && text.contains(limit),
+            "{text}"
+        );
     }
 }
 
@@ -95,7 +99,7 @@ fn what_needs_its_content_keeps_a_gate_shut_and_nothing_else() {
         std::fs::write(host.path("document.xml"), &document).unwrap();
         let words = ["plan", "qemu", "g", "prepare", "--xml", "document.xml"];
         let text = host.text(&words, 1);
-        assert!(text.contains("only name and uuid are read"), "{text}");
+        assert!(text.contains("only name and uuid of libvirt's document are read"), "{text}");
     }
 }
 

@@ -282,7 +282,7 @@ fn nothing_overrides_what_is_hookmuxs_own() {
 fn an_environment_file_that_cannot_be_used_closes_gates_and_nothing_else() {
     for (text, mode, words) in [
         (Some("A=1\nno equals sign\n"), 0o644, ":2: no `=`"),
-        (Some("1A=1\n"), 0o644, ":1: `1A` is no variable's name"),
+        (Some("1A=1\n"), 0o644, ":1: `1A` is not a name of a variable"),
         (Some("A=1\n"), 0o666, "writable by group"),
         (None, 0, "does not exist"),
     ] {

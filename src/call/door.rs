@@ -1,4 +1,4 @@
-//! Where libvirt's call comes in, and its answer goes out.
+//! Entry point of a call from libvirt, and output of its answer.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ use crate::record::mover;
 use crate::record::recorder::Recorder;
 use crate::record::spool::Dropped;
 
-/// Answers one call of libvirt's. Arguments are never options.
+/// Answers one call of libvirt's. Its arguments are never options.
 pub fn driver_main(invocation: &Invocation, arguments: Vec<OsString>) -> ! {
     let call = Call::new(invocation.driver, arguments);
     fault::guard(&call);
@@ -39,12 +39,12 @@ pub fn driver_main(invocation: &Invocation, arguments: Vec<OsString>) -> ! {
     sys::exit_now(status)
 }
 
-/// Writes down what became of the call, and sees to it that what is written is moved to its place.
-/// Nothing of it has an effect on the answer, which is given by then.
+/// Writes the record of the call, and starts the mover if it is needed. This has no effect on the answer,
+/// which has been given.
 pub(crate) fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, hooks_dir: &Path) {
     let kept = recorder.finish(answer);
-    if let Some((execution, trouble)) = kept.execution.zip(kept.error) {
-        journal.observe(&execution, &Notice::OwnError(&trouble));
+    if let Some((execution, error)) = kept.execution.zip(kept.error) {
+        journal.observe(&execution, &Notice::OwnError(&error));
     }
     let lost = journal.finish();
     if let Some(place) = kept.place {
@@ -53,44 +53,44 @@ pub(crate) fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, ho
     }
 }
 
-/// libvirt's own words for the hooks directory, made independent of the current directory.
+/// Makes the path of the hooks directory independent of the current directory.
 fn absolute(invocation: &Invocation) -> Invocation {
     let hooks_dir =
         std::path::absolute(&invocation.hooks_dir).unwrap_or_else(|_| invocation.hooks_dir.clone());
     Invocation { hooks_dir, ..invocation.clone() }
 }
 
-/// Makes the process what every hook finds: `/` as its directory, the usual umask, no stray
-/// descriptors, and no signal but SIGTERM to end it half-way.
+/// Prepares the process for hooks: `/` as its directory, the usual umask, no inherited descriptors, and
+/// signals blocked so that only SIGTERM ends it.
 pub(crate) fn settle() {
     let mut blocked = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTERM] {
         blocked.add(signal);
     }
-    // none of these can fail in a way that would matter to the call
+    // errors of these have no effect on the call
     let _ = sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), None);
     let _ = std::env::set_current_dir("/");
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     sys::close_on_exec_from(3);
 }
 
-/// Writes an answer; returns the status that it has then. Where libvirt can't be given all of a
-/// document it must not take the part.
+/// Writes an answer, and returns its final status. If libvirt can't get the whole document, the call fails,
+/// so that it doesn't use a part.
 fn give(answer: &Answer) -> i32 {
     if answer.stdout.as_ref().is_some_and(|document| print(document).is_err()) {
         return OWN_ERROR;
     }
     if !answer.stderr.is_empty() {
-        // that nobody listens changes nothing
+        // a closed standard error has no effect
         let _ = write(io::stderr().lock(), answer.stderr.as_bytes());
     }
     answer.status
 }
 
-/// Gives libvirt a document.
+/// Prints a document for libvirt.
 ///
 /// # Errors
-/// It did not get all of it.
+/// The document could not be written completely.
 pub(crate) fn print(document: &[u8]) -> io::Result<()> {
     write(io::stdout().lock(), document)
 }

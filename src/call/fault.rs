@@ -1,4 +1,4 @@
-//! What a fault of our own answers libvirt. Installed before anything else is done.
+//! The answer to libvirt if hookmux itself crashes. Installed before anything else.
 
 use std::panic;
 
@@ -7,9 +7,8 @@ use crate::machine::sys::{self, EndCause};
 use crate::machine::watchdog;
 use crate::process::exit_status::{OWN_ERROR, TERMINATED};
 
-/// From here on every way in which this process can fall over ends in the call's own answer: a
-/// bug of ours must not kill a guest. A panic says where it was, in one write whose end nobody waits
-/// for: standard error may be gone or full.
+/// Makes every crash of this process end with the right answer for the call: a bug of ours must not kill a
+/// guest. A panic reports its place, in one write without waiting: standard error may be closed or full.
 pub(crate) fn guard(call: &Call) {
     let status = status(call);
     sys::install_fault_handlers(status, terminated_status(call));
@@ -25,16 +24,15 @@ pub(crate) fn guard(call: &Call) {
     watchdog::start(status != 0);
 }
 
-/// The same for the program that takes over: every way ends in the status that libvirt is to get.
+/// Does the same for the program that takes over: every crash ends with this status.
 pub(crate) fn guard_with(status: i32) {
     sys::install_fault_handlers(status, status);
     panic::set_hook(Box::new(|_| sys::end_call(EndCause::Fault)));
     watchdog::start(false);
 }
 
-/// What a fault of our own has to end in, before anything else is known. At `restore` that is
-/// going on: a failure there can cost the guest's saved state, and the failure that `prepare` is
-/// to tell has been written down before the first hook ran.
+/// Returns the exit status of a crash. At `restore` it is 0: a failure there can delete the guest's saved
+/// state, and the failure for `prepare` has been stored before the first hook ran.
 fn status(call: &Call) -> i32 {
     match call.class() {
         Class::Gate if call.operation() != Operation::Restore => OWN_ERROR,
@@ -42,7 +40,7 @@ fn status(call: &Call) -> i32 {
     }
 }
 
-/// The same where SIGTERM ended the work.
+/// Returns the exit status after SIGTERM.
 fn terminated_status(call: &Call) -> i32 {
     match call.class() {
         Class::Live => 0,
@@ -51,8 +49,8 @@ fn terminated_status(call: &Call) -> i32 {
     }
 }
 
-/// Falls over in the way that `HOOKMUX_FAULT` names, where `HOOKMUX_FAULT_AT` names the place, so
-/// that tests can see what libvirt gets. Not in release builds.
+/// Crashes in the way that `HOOKMUX_FAULT` names, at the place that `HOOKMUX_FAULT_AT` names, for tests of
+/// the answer. Not in release builds.
 #[cfg(debug_assertions)]
 #[allow(clippy::panic, unconditional_recursion)]
 pub(crate) fn inject(place: &str) {
@@ -76,7 +74,7 @@ pub(crate) fn inject(place: &str) {
     }
 }
 
-/// Release builds have no such switch.
+/// Does nothing in release builds.
 #[cfg(not(debug_assertions))]
 pub(crate) fn inject(_place: &str) {}
 

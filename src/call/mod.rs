@@ -1,4 +1,4 @@
-//! The way of one call through the house, and what becomes of it when something of ours fails.
+//! Handles one call from its arguments to the answer, and decides what an error of hookmux itself answers.
 //!
 //! ```text
 //! argv -> candidates -> none: answer
@@ -43,20 +43,20 @@ use crate::search::directory;
 use crate::trust::Trust;
 use crate::verdict::HookFailure;
 
-/// Handles a call of libvirt's: reads standard input where it has to.
+/// Handles a call of libvirt's. Reads standard input only if it is needed.
 pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Observer) -> Answer {
     let surroundings = Surroundings::here(&invocation.hooks_dir);
     let mut trust = Trust::new(surroundings.user);
     let mut loaded = config::load(&surroundings, &mut trust, true);
     watchdog::progress();
-    // a session daemon calls the same links as its user: hooks are the administrator's, but for
+    // a session daemon calls the same links as its user. Hooks are for the administrator, except for
     // scripts that libvirt itself would call
     let scope = loaded.restrict_to_user(&surroundings);
     if !surroundings.is_root() {
         let user = surroundings.user;
         loaded.settings.roots.retain(|root| !directory::is_inaccessible_to(root, user));
     }
-    if invocation.is_beside && is_main_script_ours(invocation, &surroundings) {
+    if invocation.is_beside && is_main_script_hookmux(invocation, &surroundings) {
         return Answer::default();
     }
     let settings = &loaded.settings;
@@ -86,7 +86,7 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Ob
         return Answer::default();
     }
     if candidates.is_empty() && loaded.problem.is_none() {
-        return if is_without_effect(call, settings) {
+        return if has_no_effect(call, settings) {
             Answer::default()
         } else {
             answer(occasion(DocumentFacts::of_head(document())), Handling::NoHooks, observer)
@@ -99,26 +99,26 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Ob
     answer(occasion, Handling::Hooks(hooks), observer)
 }
 
-/// Whether a call without hooks changes nothing that is remembered, and isn't told of: its document
+/// Tells whether a call without hooks changes no remembered state and isn't recorded. Then its document
 /// isn't even read.
-fn is_without_effect(call: &Call, settings: &Settings) -> bool {
+fn has_no_effect(call: &Call, settings: &Settings) -> bool {
     let drops = || call.driver.is_guest() && guest::is_any_pending(&settings.runtime_dir);
     settings.record != RecordPolicy::All && !memory::is_needed(call) && !drops()
 }
 
-/// Takes up what the last boot, or a process that died, has left: removes documents, and starts the
-/// worker, for which jobs would else wait until a call queues some.
+/// Removes document files of dead processes; starts mover and worker if the last boot or a dead process
+/// left work for them. Else jobs would wait until a call queues one.
 fn clean_up_leftovers(
     surroundings: &Surroundings,
     settings: &Settings,
-    shout: &mut dyn FnMut(&str),
+    report: &mut dyn FnMut(&str),
 ) {
     for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
         if let Err(error) = dir.judge() {
-            shout(&format!("{key} {} can't be used: {error}", dir.unchecked_path().display()));
+            report(&format!("{key} {} can't be used: {error}", dir.unchecked_path().display()));
         }
     }
-    // one that an older version made
+    // an older version may have made the directory
     file::open_way(&settings.runtime_dir);
     file::sweep(&settings.runtime_dir);
     queue::sweep(settings);
@@ -128,32 +128,31 @@ fn clean_up_leftovers(
     }
 }
 
-/// Called beside a main script that is hookmux too, by a link or as a copy: that one has answered
-/// already.
-fn is_main_script_ours(invocation: &Invocation, surroundings: &Surroundings) -> bool {
+/// Tells whether the main script is hookmux too, as a link or a copy. Then it has answered already.
+fn is_main_script_hookmux(invocation: &Invocation, surroundings: &Surroundings) -> bool {
     own_binary::is_hookmux(&surroundings.hooks_dir.join(invocation.driver.name()))
 }
 
-/// What is done about a call.
+/// How a call is handled.
 pub(crate) enum Handling<'a> {
-    /// The emergency switch is on: nothing is run, and nobody overlooks it. What is remembered of the
-    /// guest is kept up; a failure that its restore has left is passed over with all else.
+    /// The emergency switch is on: no hook is run, which is recorded and reported. The remembered state of
+    /// the guest is updated; a held failure of its restore is ignored too.
     Bypassed(&'a bypass::BypassEntry),
-    /// There is no hook. What is remembered of the guest is kept up, and told of only where the
-    /// settings ask for it or where there is trouble.
+    /// There is no hook. The remembered state of the guest is updated. The call is recorded only if the
+    /// settings say so, or if there is an error.
     NoHooks,
     Hooks(Hooks<'a>),
 }
 
-/// What was found for a call that has hooks, or trouble.
+/// The settings and candidates of a call that has hooks, or errors.
 pub(crate) struct Hooks<'a> {
     pub loaded: &'a LoadedSettings,
     pub candidates: &'a Candidates,
 }
 
-/// What running the plan came to.
+/// The result of running the plan.
 #[derive(Default)]
-struct Ran {
+struct RunResult {
     failures: Vec<HookFailure>,
     /// The document, where hooks changed it.
     document: Option<Vec<u8>>,
@@ -161,10 +160,10 @@ struct Ran {
     has_queued: bool,
 }
 
-/// What a `prepare` that fails for its `restore` has to say.
-const HELD: &str = "the restore before this call had failed; it is answered here";
+/// The message of a `prepare` that fails because of its `restore`.
+const HELD_MESSAGE: &str = "the restore before this call had failed; it is answered here";
 
-/// The way from libvirt's document to the answer.
+/// Handles a call from its document to the answer.
 pub(crate) fn answer(
     mut occasion: Occasion<'_>,
     handling: Handling<'_>,
@@ -177,7 +176,7 @@ pub(crate) fn answer(
         observer.observe(&occasion.execution, &Notice::Begun(&occasion));
     }
     let mut nesting = 0;
-    let (mut troubles, mut warnings) = (Vec::new(), Vec::new());
+    let (mut own_errors, mut warnings) = (Vec::new(), Vec::new());
     match &handling {
         Handling::Bypassed(entry) => {
             let words = format!(
@@ -195,11 +194,11 @@ pub(crate) fn answer(
                 return answer::conclude(call, std::slice::from_ref(words), &[], false);
             }
             nesting = depth;
-            troubles = hooks.troubles();
+            own_errors = hooks.own_errors();
             warnings = hooks.warnings(&occasion.facts);
             let violated_rules = property_rules::broken(&occasion);
             match call.class() {
-                Class::Gate => troubles.extend(violated_rules),
+                Class::Gate => own_errors.extend(violated_rules),
                 Class::Live | Class::Notify => warnings.extend(violated_rules),
             }
         }
@@ -216,22 +215,22 @@ pub(crate) fn answer(
     if matches!(handling, Handling::Hooks(_)) {
         occasion.started = started_document(&occasion, guest.as_ref());
     }
-    // a failure that is answered here belongs to hooks, and is told of
+    // a held failure comes from hooks, so it is recorded
     let has_words = !warnings.is_empty() || remembered.held.is_some();
     if is_silent && has_words {
         observer.observe(&occasion.execution, &Notice::Begun(&occasion));
     }
-    let runs_none = !matches!(handling, Handling::Hooks(_));
-    if runs_none && guest.is_some() && (!is_silent || has_words) {
-        observer.observe(&occasion.execution, &nothing_planned(&remembered));
+    let runs_no_hooks = !matches!(handling, Handling::Hooks(_));
+    if runs_no_hooks && guest.is_some() && (!is_silent || has_words) {
+        observer.observe(&occasion.execution, &empty_plan(&remembered));
     }
-    for words in troubles.iter().chain(&warnings) {
+    for words in own_errors.iter().chain(&warnings) {
         observer.observe(&occasion.execution, &Notice::OwnError(words));
     }
     if let Some(held) = remembered.held.filter(|_| !matches!(handling, Handling::Bypassed(_))) {
-        // what can't be read has been told
+        // an unreadable file has been reported
         if !remembered.is_in_doubt {
-            observer.observe(&occasion.execution, &Notice::OwnError(HELD));
+            observer.observe(&occasion.execution, &Notice::OwnError(HELD_MESSAGE));
         }
         return Answer::error(held.status, held.words);
     }
@@ -240,7 +239,7 @@ pub(crate) fn answer(
         Handling::Hooks(hooks) => {
             let restore = Restore::begin(call, remembering);
             let is_restore = restore.is_some();
-            let answer = hooks.answer(&occasion, nesting, restore, troubles, observer);
+            let answer = hooks.answer(&occasion, nesting, restore, own_errors, observer);
             if is_restore {
                 return answer;
             }
@@ -254,8 +253,8 @@ pub(crate) fn answer(
     answer
 }
 
-/// How the guest of a call came to run at which no hook does.
-fn nothing_planned(remembered: &Remembered) -> Notice<'static> {
+/// Makes the notice of an empty plan, which has the origin of the guest.
+fn empty_plan(remembered: &Remembered) -> Notice<'static> {
     Notice::Planned(observer::CallPlan {
         planned: &[],
         origin: Some(remembered.origin),
@@ -263,7 +262,7 @@ fn nothing_planned(remembered: &Remembered) -> Notice<'static> {
     })
 }
 
-/// The file with the document of `started`, as it is remembered or as a record has it.
+/// Returns the file with the document of `started`, from the remembered state or from a record.
 fn started_document(occasion: &Occasion<'_>, guest: Option<&Guest>) -> Option<PathBuf> {
     match &occasion.mode {
         CallMode::Trial { started: Some(path), .. } => Some(path.clone()),
@@ -271,7 +270,7 @@ fn started_document(occasion: &Occasion<'_>, guest: Option<&Guest>) -> Option<Pa
     }
 }
 
-/// The signals that end a call: a person at a terminal has one more.
+/// Returns the signals that end a call. A person at a terminal has one more.
 fn ending_signals(mode: &CallMode) -> &'static [Signal] {
     match mode {
         CallMode::Real => &[Signal::SIGTERM],
@@ -280,24 +279,24 @@ fn ending_signals(mode: &CallMode) -> &'static [Signal] {
 }
 
 impl Hooks<'_> {
-    /// Runs what there is to run, and draws the answer from it.
+    /// Runs the hooks, and makes the answer.
     fn answer(
         &self,
         occasion: &Occasion<'_>,
         nesting: u32,
         mut restore: Option<Restore<'_>>,
-        mut troubles: Vec<String>,
+        mut own_errors: Vec<String>,
         observer: &mut dyn Observer,
     ) -> Answer {
         let (call, settings) = (occasion.call, occasion.settings);
-        let mut ran = Ran::default();
-        if call.class() != Class::Gate || troubles.is_empty() {
-            match self.run(occasion, nesting, restore.as_mut(), &mut troubles, observer) {
+        let mut ran = RunResult::default();
+        if call.class() != Class::Gate || own_errors.is_empty() {
+            match self.run(occasion, nesting, restore.as_mut(), &mut own_errors, observer) {
                 Ok(result) => ran = result,
-                Err(error) => troubles.push(format!("no hook can be run: {error}")),
+                Err(error) => own_errors.push(format!("no hook can be run: {error}")),
             }
         }
-        let mut shout =
+        let mut report =
             |words: &str| observer.observe(&occasion.execution, &Notice::OwnError(words));
         let worker = if ran.has_queued {
             queue::start_worker(&settings.hooks_dir, &settings.state_dir)
@@ -305,15 +304,15 @@ impl Hooks<'_> {
             Ok(())
         };
         if let Err(error) = worker {
-            shout(&format!("detached hooks wait: no worker can be started: {error}"));
+            report(&format!("detached hooks wait: no worker can be started: {error}"));
         }
-        let mut answer = answer::conclude(call, &troubles, &ran.failures, ran.is_terminated);
+        let mut answer = answer::conclude(call, &own_errors, &ran.failures, ran.is_terminated);
         if answer.status == 0 && call.is_filter() {
             answer.stdout = ran.document;
         }
         let Some(restore) = restore else { return answer };
         let document = answer.stdout.clone();
-        let (answer, is_given) = restore.end(answer, call, settings, &mut shout);
+        let (answer, is_given) = restore.end(answer, call, settings, &mut report);
         if let Some(document) = document.filter(|_| is_given) {
             observer.observe(&occasion.execution, &Notice::DocumentGiven(&document));
         }
@@ -326,9 +325,9 @@ impl Hooks<'_> {
         occasion: &Occasion<'_>,
         nesting: u32,
         restore: Option<&mut Restore<'_>>,
-        troubles: &mut Vec<String>,
+        own_errors: &mut Vec<String>,
         observer: &mut dyn Observer,
-    ) -> io::Result<Ran> {
+    ) -> io::Result<RunResult> {
         let Occasion { call, settings, facts, execution, .. } = occasion;
         let mut supervisor = Supervisor::new(ending_signals(&occasion.mode))?;
         let steps = plan::plan(self.candidates, occasion);
@@ -348,36 +347,36 @@ impl Hooks<'_> {
             take_over::prepare(execution, hooks_dir, &place, runtime_dir);
         }
         let mut exchange = occasion.exchange();
-        let mut ran = Ran::default();
-        let (mut launcher, trouble) =
+        let mut ran = RunResult::default();
+        let (mut launcher, error) =
             Launcher::new(occasion, nesting, &mut supervisor, &mut exchange, observer);
-        for words in trouble.iter() {
-            launcher.tell(&Notice::OwnError(words));
+        for words in error.iter() {
+            launcher.notify(&Notice::OwnError(words));
         }
-        if trouble.is_none() || call.class() != Class::Gate {
+        if error.is_none() || call.class() != Class::Gate {
             let mut runner = StepRunner::new(launcher);
             let runs = runner.run(steps);
             fault::inject("hooks");
             ran.failures = runs.into_iter().filter_map(|run| run.failure).collect();
-            ran.failures.append(&mut runner.undone);
+            ran.failures.append(&mut runner.failed_rollbacks);
             ran.has_queued = runner.has_queued;
         }
-        troubles.extend(trouble);
+        own_errors.extend(error);
         ran.document = exchange.result().map(<[u8]>::to_vec);
         if exchange.remove_files() && settings.record == RecordPolicy::None {
-            // elsewhere it is looked for with the records
+            // else the mover is started for the record anyway
             mover::start(&occasion.surroundings.hooks_dir, settings);
         }
         ran.is_terminated = supervisor.is_terminated();
         if let Err(error) = supervisor.release_leftovers() {
-            let words = format!("left-over processes lose their output: {error}");
+            let words = format!("leftover processes lose their output: {error}");
             observer.observe(execution, &Notice::OwnError(&words));
         }
         Ok(ran)
     }
 
-    /// What of hookmux's own is in a state that a gate must not open in.
-    pub(crate) fn troubles(&self) -> Vec<String> {
+    /// Returns the errors of hookmux itself (settings, registrations, directories) for which a gate fails.
+    pub(crate) fn own_errors(&self) -> Vec<String> {
         let loaded = self.loaded;
         let settings = loaded.problem.iter().filter(|_| loaded.is_lost()).map(Diagnostic::one_line);
         let unreadable = self.candidates.unreadable.iter();
@@ -392,7 +391,7 @@ impl Hooks<'_> {
             .collect()
     }
 
-    /// What stands in for something broken, or is missing, and stops nothing.
+    /// Returns warnings about broken files that have a substitute, or that have no effect on the call.
     fn warnings(&self, facts: &DocumentFacts) -> Vec<String> {
         let stand_in = self.loaded.problem.iter().zip(&self.loaded.last_good);
         let stand_in = stand_in
@@ -405,12 +404,15 @@ impl Hooks<'_> {
         };
         let lenient = self.candidates.broken.iter().filter(lenient);
         let lenient = lenient.map(|broken| {
-            format!("{}; it doesn't run, and stops nothing", broken.diagnostic.one_line())
+            format!(
+                "{}; it doesn't run, and has no effect on the call",
+                broken.diagnostic.one_line()
+            )
         });
         let document = match &facts.document {
             Document::Broken(why) => Some(format!("libvirt's document counts as absent: {why}")),
             Document::NotRead { why, .. } => {
-                Some(format!("of libvirt's document only name and uuid are read: {why}"))
+                Some(format!("only name and uuid of libvirt's document are read: {why}"))
             }
             Document::Absent | Document::Whole(_) => None,
         };

@@ -1,4 +1,5 @@
-//! The one call that is answered at the next: a failure here costs libvirt's users their save.
+//! A failed `restore` hook is reported at the following `prepare`: failing `restore` itself would make
+//! libvirt (11.3.0) delete the saved state.
 
 use std::io;
 
@@ -12,38 +13,38 @@ use crate::memory::guest::{Guest, HeldFailure};
 use crate::memory::saves::{self, Protection};
 use crate::process::exit_status::OWN_ERROR;
 
-/// `restore` is answered at `prepare`: libvirt 11.3.0 deletes the managed save of a guest whose
-/// hook fails here, and keeps it when `prepare` fails.
+/// A `restore` call in progress. libvirt 11.3.0 deletes the managed save of a guest if its hook fails
+/// here, and keeps it if `prepare` fails.
 pub(crate) struct Restore<'a> {
     guest: Option<&'a Guest>,
     save: Protection,
 }
 
 impl<'a> Restore<'a> {
-    /// Writes down that this call failed, in case that it never gets to say otherwise.
+    /// Stores a failure for `prepare` in advance, in case this process dies.
     pub(crate) fn begin(call: &Call, guest: Option<&'a Guest>) -> Option<Restore<'a>> {
         if call.operation() != Operation::Restore {
             return None;
         }
         if let Some(guest) = guest {
             let words = "hookmux: died of a fault of its own while it handled restore\n".to_owned();
-            // where this can't be written, what is written at the end can't either, and says so
+            // if this can't be written, the end can't be either, and reports it
             let _ = guest
                 .remember_pending(Origin::Restore, Some(HeldFailure { status: OWN_ERROR, words }));
         }
         Some(Restore { guest, save: Protection::NoSave })
     }
 
-    /// Gives the guest's managed save its second name, before the first hook runs: this process may
-    /// be ended by what nothing can answer, and libvirt 11.3.0 deletes the save then.
+    /// Gives the guest's managed save its second name, before the first hook runs: if this process is
+    /// killed, libvirt 11.3.0 deletes the save.
     pub(crate) fn protect(&mut self, call: &Call, settings: &Settings) {
         if self.guest.is_some() && call.driver == Driver::Qemu {
             self.save = saves::protect(&settings.save_dir, call.object());
         }
     }
 
-    /// Keeps a failure for `prepare`, and the guest's save while libvirt looks at a new document,
-    /// which is printed here. With the answer comes whether libvirt has been given that document.
+    /// Stores a failure for `prepare`. Prints a changed document; then the save keeps its second name until
+    /// libvirt has accepted it. Returns the answer, and whether libvirt got the document.
     pub(crate) fn end(
         self,
         answer: Answer,
@@ -61,7 +62,7 @@ impl<'a> Restore<'a> {
         mut answer: Answer,
         call: &Call,
         settings: &Settings,
-        shout: &mut dyn FnMut(&str),
+        report: &mut dyn FnMut(&str),
     ) -> (Answer, bool) {
         let Some(guest) = self.guest else { return (answer, false) };
         let mut is_given = false;
@@ -72,20 +73,20 @@ impl<'a> Restore<'a> {
                     Some(_) => "the changed document is not given to libvirt",
                     None => "a changed document would not have been given to libvirt",
                 };
-                shout(&format!("{what}, which deletes a save that it refuses to restore: {why}"));
+                report(&format!("{what}, which deletes a save that it refuses to restore: {why}"));
             }
             Protection::Failed(why) if answer.stdout.is_some() => {
                 let words = format!(
                     "hookmux: the changed document is not given to libvirt, which deletes a save that it refuses to restore: {why}\n"
                 );
-                shout(words.trim_end());
+                report(words.trim_end());
                 answer = Answer::error(OWN_ERROR, sanitize::text(words.as_bytes()));
             }
             Protection::Failed(why) => {
-                shout(&format!("the managed save had no second name while hooks ran: {why}"));
+                report(&format!("the managed save had no second name while hooks ran: {why}"));
             }
         }
-        // here, where it can still be told at prepare that libvirt didn't get it
+        // printed here, so that an error can still be reported at prepare
         if let Some(document) = answer.stdout.take() {
             match print(&document) {
                 Ok(()) => is_given = true,
@@ -93,7 +94,7 @@ impl<'a> Restore<'a> {
                     let words = format!(
                         "hookmux: the changed document can't be given to libvirt: {error}\n"
                     );
-                    shout(words.trim_end());
+                    report(words.trim_end());
                     answer = Answer::error(OWN_ERROR, words);
                 }
             }
@@ -103,27 +104,27 @@ impl<'a> Restore<'a> {
         let is_held = held.is_some();
         let kept = guest.remember_pending(Origin::Restore, held);
         if self.save == Protection::Done && !is_given && (kept.is_ok() || !is_held) {
-            // libvirt keeps the first name: the document is its own, or `prepare` fails
+            // libvirt keeps the first name: it got no document, or `prepare` fails
             if let Err(error) = saves::unprotect(&settings.save_dir, call.object()) {
-                shout(&format!("the second name of the managed save stays: {error}"));
+                report(&format!("the second name of the managed save stays: {error}"));
             }
         }
         let answer = match kept {
             Ok(()) if is_held => {
-                shout(
+                report(
                     "restore has failed; libvirt is told at prepare, which keeps the managed save",
                 );
                 Answer::default()
             }
             Ok(()) => answer,
             Err(error) if is_held => {
-                shout(&format!(
-                    "restore has failed, and goes on: the failure can't be kept for prepare: {error}"
+                report(&format!(
+                    "restore has failed, but goes on: the failure can't be stored for prepare: {error}"
                 ));
                 Answer::default()
             }
             Err(_) => {
-                // what was written at the beginning is not true
+                // the failure that was stored in advance is wrong
                 guest.forget_pending();
                 answer
             }

@@ -1,6 +1,6 @@
-//! What is left to do where a call's own process could not go on: hooks that run are ended, and
-//! those that succeeded are rolled back. The same program does it, executed in that process's place
-//! with what it was given in memory; libvirt still waits for the process, and gets the same status.
+//! Takes over a call whose process crashed: ends running hooks, and rolls back those that succeeded. The
+//! crashed process executes hookmux again, with this data in memory. libvirt still waits for the process,
+//! and gets the same status.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -25,19 +25,19 @@ use crate::record::journal::Journal;
 use crate::record::recorder::{RecordPlace, Recorder};
 use crate::record::spool::Spool;
 use crate::run::left_rollback::LeftRollback;
-use crate::run::steps::ROLLBACK_TIME;
+use crate::run::steps::ROLLBACK_TIMEOUT;
 use crate::state::Dir;
 use crate::verdict;
 
-/// The first argument of the program that takes over; not for people.
+/// The first argument of the program that takes over. Not for people.
 pub const WORD: &str = "--take-over";
 
-/// The most that is taken over, in bytes.
-const MAX_BYTES: u64 = 256 << 20;
+/// The size limit of the data that is handed over, in bytes.
+const MAX_HANDOVER_BYTES: u64 = 256 << 20;
 
-/// The call, as the program that takes over is told of it.
+/// The call, as it is handed over.
 #[derive(Debug, Serialize, Deserialize)]
-struct LeftCall {
+struct HandedOverCall {
     id: String,
     driver: String,
     object: String,
@@ -48,9 +48,9 @@ struct LeftCall {
     state_dir: PathBuf,
 }
 
-/// Makes the program ready, before the first hook of a call starts.
+/// Prepares the data for the program that takes over, before the first hook of a call starts.
 pub fn prepare(execution: &Execution, hooks_dir: PathBuf, place: &RecordPlace, runtime_dir: &Dir) {
-    let call = LeftCall {
+    let call = HandedOverCall {
         id: execution.id.clone(),
         driver: execution.driver.to_owned(),
         object: execution.object.clone(),
@@ -64,18 +64,18 @@ pub fn prepare(execution: &Execution, hooks_dir: PathBuf, place: &RecordPlace, r
     sys::prepare_take_over(&[b"hookmux", WORD.as_bytes()], &[], call);
 }
 
-/// All that was handed over.
-struct Left {
-    call: LeftCall,
+/// All data that was handed over.
+struct Handover {
+    call: HandedOverCall,
     status: i32,
     is_terminated: bool,
-    /// Processes of hooks that run.
+    /// The processes of running hooks.
     active: Vec<i32>,
-    /// In the order in which they are run.
+    /// The rollbacks, in the order in which they are run.
     rollbacks: Vec<LeftRollback>,
 }
 
-/// Takes over, and answers libvirt. `descriptor` is the number of that which it reads from.
+/// Takes over, and answers libvirt. `descriptor` is the number of the descriptor with the data.
 pub fn main(descriptor: Option<OsString>) -> ! {
     let descriptor = descriptor.and_then(|word| word.to_str()?.parse().ok()).unwrap_or(-1);
     let Ok(left) = read(descriptor) else { sys::exit_now(crate::process::exit_status::OWN_ERROR) };
@@ -86,14 +86,14 @@ pub fn main(descriptor: Option<OsString>) -> ! {
     sys::exit_now(status)
 }
 
-fn read(descriptor: i32) -> io::Result<Left> {
+fn read(descriptor: i32) -> io::Result<Handover> {
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
     let mut file = File::from(sys::take_over_descriptor(descriptor)?);
     if !file.metadata()?.is_file() {
         return Err(invalid());
     }
     let mut bytes = Vec::new();
-    Read::by_ref(&mut file).take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Read::by_ref(&mut file).take(MAX_HANDOVER_BYTES).read_to_end(&mut bytes)?;
     let mut lines = bytes.split(|byte| *byte == b'\n');
     let call = serde_json::from_slice(lines.next().unwrap_or_default())?;
     let numbers = std::str::from_utf8(lines.next().unwrap_or_default()).map_err(|_| invalid())?;
@@ -103,11 +103,11 @@ fn read(descriptor: i32) -> io::Result<Left> {
     sys::inherit_oom_score(numbers.next().ok_or_else(invalid)?);
     let active = numbers.collect();
     let rollbacks = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
-    Ok(Left { call, status, is_terminated, active, rollbacks })
+    Ok(Handover { call, status, is_terminated, active, rollbacks })
 }
 
-fn finish(left: Left) {
-    let Left { call, status, is_terminated, active, rollbacks } = left;
+fn finish(left: Handover) {
+    let Handover { call, status, is_terminated, active, rollbacks } = left;
     let execution = Execution {
         id: call.id,
         driver: Driver::from_name(&call.driver).map_or("", |driver| driver.name()),
@@ -126,15 +126,15 @@ fn finish(left: Left) {
     }
     let mut observers = Tee(&mut recorder, &mut journal);
     let why = if is_terminated {
-        "ended by SIGTERM while it was at work of its own"
+        "ended by SIGTERM during its own work"
     } else {
         "a fault of hookmux's own ended this call"
     };
     observers.observe(&execution, &Notice::OwnError(why));
-    // without a descriptor for signals nothing can be run
+    // without a descriptor for signals no program can be run
     if let Ok(mut supervisor) = Supervisor::new(&[]) {
         supervisor.terminate_inherited(&active);
-        let ends = Instant::now() + ROLLBACK_TIME;
+        let ends = Instant::now() + ROLLBACK_TIMEOUT;
         for rollback in &rollbacks {
             roll_back(rollback, &mut supervisor, &runtime_dir, ends, &execution, &mut observers);
         }
@@ -143,11 +143,11 @@ fn finish(left: Left) {
     let stderr = format!("hookmux: {why}\n");
     let answer = if status == 0 { Answer::default() } else { Answer::error(status, stderr) };
     door::keep(recorder, journal, &answer, &call.hooks_dir);
-    // what the process left that this one replaced
+    // leftovers of the crashed process
     file::remove_all_of(&runtime_dir, &execution.id);
 }
 
-/// Runs one rollback. That it fails is told, and changes nothing.
+/// Runs one rollback. A failure is reported, and changes nothing.
 fn roll_back(
     rollback: &LeftRollback,
     supervisor: &mut Supervisor,
@@ -205,7 +205,7 @@ fn start(
     directory: &DocumentPlace,
     ends: Instant,
 ) -> io::Result<crate::process::job::Job> {
-    // where the file can't be made, the rollback goes without: most don't look at it
+    // if the file can't be made, the rollback runs without it: most rollbacks don't read it
     let document = rollback.document.as_ref().filter(|document| {
         file::make_private(directory, &document.0, rollback.job.owner()).is_ok()
     });

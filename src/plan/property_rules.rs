@@ -51,15 +51,15 @@ pub(crate) fn broken(occasion: &Occasion<'_>) -> Vec<String> {
             file.display()
         )
     };
-    let mut told: Vec<String> = all.iter().take(MAX_REPORTED_PROPERTIES).map(words).collect();
+    let mut messages: Vec<String> = all.iter().take(MAX_REPORTED_PROPERTIES).map(words).collect();
     if all.len() > MAX_REPORTED_PROPERTIES {
-        told.push(format!(
+        messages.push(format!(
             "{what} {object}: {} more custom properties have values that custom_properties in {} doesn't allow",
             all.len() - MAX_REPORTED_PROPERTIES,
             file.display()
         ));
     }
-    told
+    messages
 }
 
 fn shown(text: &str) -> String {

@@ -80,8 +80,8 @@ pub(super) fn finish(
     status: i32,
 ) -> Option<RecordPlace> {
     let kept = recorder.finish(&Answer { status, ..Answer::default() });
-    if let Some(trouble) = kept.error {
-        observer.observe(&head.queued_by(), &Notice::OwnError(&trouble));
+    if let Some(error) = kept.error {
+        observer.observe(&head.queued_by(), &Notice::OwnError(&error));
     }
     kept.place
 }

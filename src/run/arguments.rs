@@ -1,4 +1,4 @@
-//! What a registered hook is told beside its environment: arguments with words filled in, and the
+//! What a registered hook gets besides its environment: arguments with placeholders filled in, and the
 //! event as one JSON object.
 
 use std::borrow::Cow;
@@ -15,12 +15,12 @@ use crate::config::Registration;
 use crate::libvirt::metadata::Property;
 use crate::occasion::Occasion;
 
-/// All that a hook can be told of its call.
+/// Everything that a hook can get about its call.
 pub(crate) struct HookInput<'a> {
     pub occasion: &'a Occasion<'a>,
-    /// That of the step, else that by which the call is known.
+    /// The event of the step, else that of the call.
     pub event: Option<Cow<'static, str>>,
-    /// The document that this hook works on.
+    /// The document, or the part of it, for this hook.
     pub document: Option<&'a [u8]>,
     pub device: Option<usize>,
     pub run: &'a str,
@@ -30,7 +30,7 @@ pub(crate) struct HookInput<'a> {
 }
 
 impl HookInput<'_> {
-    /// The arguments of a registration, filled in.
+    /// Returns the arguments of a registration with placeholders filled in.
     pub(crate) fn arguments(&self, registration: &Registration) -> Vec<Vec<u8>> {
         registration
             .args
@@ -53,7 +53,7 @@ impl HookInput<'_> {
         }
     }
 
-    /// The event as one object: what `stdin: json` gives. Keys are added, never changed.
+    /// Returns the event as one object, for `stdin: json`. Keys are added, never changed.
     pub(crate) fn json(&self) -> Vec<u8> {
         let text = |text: &OsStr| Value::from(text.to_string_lossy());
         let device = self
@@ -93,7 +93,7 @@ impl HookInput<'_> {
         bytes
     }
 
-    /// Properties as an object, but for those with a value that isn't allowed.
+    /// Returns properties as an object, without those with a value that isn't allowed.
     fn allowed(&self, properties: &[Property]) -> Value {
         let rules = self.occasion.settings.custom_properties.as_ref();
         let is_allowed = |property: &&Property| {
@@ -108,7 +108,7 @@ impl HookInput<'_> {
     }
 }
 
-/// This host's name.
+/// Returns the name of this host.
 pub(crate) fn host() -> String {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

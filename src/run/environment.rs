@@ -1,10 +1,10 @@
-//! What a hook finds in its environment, in layers: what is below can't override what is above.
+//! The environment of a hook, in layers. A layer can't override a layer with a higher number.
 //!
-//! 1. custom properties under their bare names, where the hook gets them and nothing else has the name
+//! 1. custom properties under their bare names, if the hook gets them and nothing else has the name
 //! 2. PATH, HOME, LC_ALL; `environment`, then `environment_file` of the settings
-//! 3. hookmux's own
+//! 3. hookmux's own variables
 //!
-//! A script that was libvirt's has only the third, beside all that libvirt passed.
+//! An adopted script gets only the third layer, besides everything that libvirt passed.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CString, OsStr, OsString};
@@ -19,34 +19,35 @@ use crate::libvirt::metadata::Property;
 use crate::process::DEFAULT_PATH;
 use crate::process::job::c_string;
 
-/// A property's value over this is left out, in bytes: the kernel refuses variables over 128 KiB.
-pub(crate) const MAX_VALUE: usize = 64 * 1024;
-/// All properties together, in bytes as the kernel counts them for a new program: names and values
-/// with their ends, and a pointer for each. Its limit for everything is 2 MiB.
-const MAX_VALUES: usize = 512 * 1024;
+/// The size limit of a property's value, in bytes; a larger one is left out. The kernel refuses variables over
+/// 128 KiB.
+pub(crate) const MAX_VALUE_BYTES: usize = 64 * 1024;
+/// The size limit of all properties together, in bytes as the kernel counts them for a new program: names
+/// and values with their NUL bytes, and a pointer for each. The kernel's limit for everything is 2 MiB.
+const MAX_ALL_BYTES: usize = 512 * 1024;
 
-/// What libvirt passes to its hooks, where it has them itself; it sets `LC_ALL` to `C`.
-const PASSED: [&str; 7] =
+/// The variables that libvirt passes to its hooks, if it has them itself. It sets `LC_ALL` to `C`.
+const PASSED_BY_LIBVIRT: [&str; 7] =
     ["LD_PRELOAD", "LD_LIBRARY_PATH", "PATH", "HOME", "USER", "LOGNAME", "TMPDIR"];
 
-/// How many properties that were left out are named.
-const MAX_TOLD: usize = 10;
+/// The number of left-out properties that are named in messages.
+const MAX_REPORTED_PROPERTIES: usize = 10;
 const PROPERTY_PREFIX: &str = "HOOKMUX_PROPERTY_";
 
 /// Which custom properties of a guest a hook gets under their bare names too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum BareNames<'a> {
-    /// None: what was libvirt's own script finds no names that libvirt doesn't set.
+    /// None: an adopted script gets only names that libvirt sets.
     None,
     /// Those that `custom_properties` lists.
     Listed(Option<&'a CustomProperties>),
-    /// As vdsm does, every name with a lower-case letter, for tools take orders in capitals; and
-    /// those that `custom_properties` lists.
+    /// Every name with a lower-case letter, as vdsm does, because variables that steer tools have capitals;
+    /// and those that `custom_properties` lists.
     Vdsm(Option<&'a CustomProperties>),
 }
 
 impl<'a> BareNames<'a> {
-    /// Those of a hook that was found there.
+    /// Returns the rule for a hook of this source.
     pub(crate) fn of(source: HookSource, settings: &'a Settings) -> BareNames<'a> {
         let listed = settings.custom_properties.as_ref();
         match source {
@@ -56,7 +57,7 @@ impl<'a> BareNames<'a> {
         }
     }
 
-    /// Whether a hook gets a property of this name under it, whatever its value is.
+    /// Tells whether a hook gets a property with this name under its bare name, for any value.
     pub(crate) fn admit(self, name: &str) -> bool {
         let is_wanted = match self {
             BareNames::None => false,
@@ -68,7 +69,7 @@ impl<'a> BareNames<'a> {
         is_wanted && is_variable_name(name) && !steers(name)
     }
 
-    /// The same for a value that the settings may not allow.
+    /// Tells the same for a name and a value, which the settings may not allow.
     fn admit_value(self, name: &str, value: &str) -> bool {
         let listed = match self {
             BareNames::None => None,
@@ -82,18 +83,18 @@ fn is_listed(listed: Option<&CustomProperties>, name: &str) -> bool {
     listed.is_some_and(|listed| listed.is_listed(name))
 }
 
-/// Variables by name; a name has one value.
+/// Variables by name. Each name has one value.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     variables: Vec<(OsString, OsString)>,
-    /// Where a name stands: a guest may have thousands of properties.
-    places: HashMap<OsString, usize>,
-    /// The bare names that a property was given: another property may take them.
+    /// The index of each name: a guest may have thousands of properties.
+    indexes: HashMap<OsString, usize>,
+    /// The bare names that properties have: another property may replace them.
     bare: HashSet<String>,
 }
 
 impl Environment {
-    /// What every hook of a call has below all else.
+    /// Returns the lowest layer, which every hook of a call gets.
     pub(crate) fn base(surroundings: &Surroundings) -> Environment {
         let mut environment = Environment::default();
         let path = surroundings.path.clone().filter(|path| !path.is_empty());
@@ -105,38 +106,38 @@ impl Environment {
         environment
     }
 
-    /// Sets a variable, in place of any of the name.
+    /// Sets a variable, and replaces one with the same name.
     pub(crate) fn set(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
         let (name, value) = (name.into(), value.into());
-        match self.places.get(&name) {
+        match self.indexes.get(&name) {
             Some(place) => self.variables[*place].1 = value,
             None => {
-                self.places.insert(name.clone(), self.variables.len());
+                self.indexes.insert(name.clone(), self.variables.len());
                 self.variables.push((name, value));
             }
         }
     }
 
-    /// Sets all variables of another one.
+    /// Sets all variables of another environment.
     pub(crate) fn extend(&mut self, other: &Environment) {
         other.variables.iter().for_each(|(name, value)| self.set(name, value));
     }
 
     fn unset(&mut self, name: &str) {
-        if let Some(place) = self.places.remove(OsStr::new(name)) {
+        if let Some(place) = self.indexes.remove(OsStr::new(name)) {
             self.variables.remove(place);
-            self.places.values_mut().filter(|other| **other > place).for_each(|other| *other -= 1);
+            self.indexes.values_mut().filter(|other| **other > place).for_each(|other| *other -= 1);
         }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
-        let place = self.places.get(OsStr::new(name))?;
+        let place = self.indexes.get(OsStr::new(name))?;
         self.variables.get(*place).map(|(_, value)| value.as_os_str())
     }
 
-    /// Adds a guest's or a device's custom properties, each as `HOOKMUX_PROPERTY_<name>`, and under
-    /// its bare name where the hook gets that. A device's come after its guest's, and replace them.
-    /// Returns what was left out, in words.
+    /// Adds the custom properties of a guest or a device, each as `HOOKMUX_PROPERTY_<name>`, and under its
+    /// bare name if the hook gets that. Those of a device are added after those of its guest, and replace
+    /// them. Returns messages about what was left out.
     pub(crate) fn add_properties(
         &mut self,
         properties: &[Property],
@@ -146,15 +147,15 @@ impl Environment {
         let mut sum = 0;
         let mut too_many = 0;
         for Property { name, value } in properties {
-            sum += cost(name, value);
-            if value.len() > MAX_VALUE || sum > MAX_VALUES {
+            sum += size_bytes(name, value);
+            if value.len() > MAX_VALUE_BYTES || sum > MAX_ALL_BYTES {
                 too_many += 1;
-                if too_many > MAX_TOLD {
+                if too_many > MAX_REPORTED_PROPERTIES {
                     continue;
                 }
                 let shown: String = name.chars().take(64).collect();
                 left_out.push(format!(
-                    "custom property `{shown}` left out of the environment: {} bytes are too much (a value may have {MAX_VALUE}, all together {MAX_VALUES})",
+                    "custom property `{shown}` left out of the environment: {} bytes are too many (a value may have {MAX_VALUE_BYTES}, all together {MAX_ALL_BYTES})",
                     value.len()
                 ));
                 continue;
@@ -172,20 +173,20 @@ impl Environment {
                 self.set(name, value);
                 self.bare.insert(name.clone());
             } else if self.bare.remove(name) {
-                // the guest's value isn't the device's
+                // the guest's value is wrong for the device
                 self.unset(name);
             }
         }
-        if too_many > MAX_TOLD {
+        if too_many > MAX_REPORTED_PROPERTIES {
             left_out.push(format!(
                 "{} more custom properties left out of the environment",
-                too_many - MAX_TOLD
+                too_many - MAX_REPORTED_PROPERTIES
             ));
         }
         left_out
     }
 
-    /// As a program is started with it.
+    /// Returns the environment in the form for exec.
     pub(crate) fn block(&self) -> Vec<CString> {
         self.variables
             .iter()
@@ -199,11 +200,11 @@ impl Environment {
     }
 }
 
-/// All that libvirt passed to this process, byte by byte, but for hookmux's own variables: a script
-/// that called hookmux is told of its own call by them.
+/// Returns all variables that libvirt passed to this process, byte for byte, except for hookmux's own: those
+/// belong to the call of a script that called hookmux.
 pub(crate) fn of_libvirt() -> Vec<CString> {
-    // the C library's list may be incomplete: a dynamic one takes out what a confined program must
-    // not have
+    // the C library's list may be incomplete: a dynamically linked one removes variables that a confined
+    // program must not have
     let passed = std::fs::read("/proc/self/environ").unwrap_or_else(|_| {
         let variables = std::env::vars_os();
         let line = |(name, value): (OsString, OsString)| {
@@ -215,17 +216,17 @@ pub(crate) fn of_libvirt() -> Vec<CString> {
     variables.filter(|variable| !variable.starts_with(OWN_PREFIX)).map(c_string).collect()
 }
 
-/// What libvirt would pass, made from a person's own environment.
+/// Returns the variables that libvirt would pass, taken from a person's environment.
 pub(crate) fn as_of_libvirt() -> Vec<CString> {
-    let own = PASSED.iter().filter_map(|name| {
+    let own = PASSED_BY_LIBVIRT.iter().filter_map(|name| {
         let value = std::env::var_os(name)?;
         Some(c_string(&[name.as_bytes(), b"=", value.as_bytes()].concat()))
     });
     std::iter::once(c"LC_ALL=C".into()).chain(own).collect()
 }
 
-/// What a property takes under both its names.
-fn cost(name: &str, value: &str) -> usize {
+/// Returns the size of a property under both its names, in bytes.
+fn size_bytes(name: &str, value: &str) -> usize {
     let of_one =
         |prefix: usize| prefix + name.len() + value.len() + "=\0".len() + size_of::<usize>();
     of_one(PROPERTY_PREFIX.len()) + of_one(0)
@@ -266,7 +267,7 @@ fn parse_line(line: &[u8]) -> Result<Option<(OsString, OsString)>, String> {
     let name = String::from_utf8_lossy(line[..equals].trim_ascii()).into_owned();
     if !is_variable_name(&name) {
         return Err(format!(
-            "`{name}` is no variable's name: letters, digits and _ only, no digit first"
+            "`{name}` is not a name of a variable: letters, digits and _ only, no digit first"
         ));
     }
     let value = line[equals + 1..].trim_ascii();
@@ -384,7 +385,7 @@ mod tests {
     #[test]
     fn too_much_is_left_out_and_said() {
         let mut environment = Environment::default();
-        let huge = "x".repeat(MAX_VALUE + 1);
+        let huge = "x".repeat(MAX_VALUE_BYTES + 1);
         let left_out = environment
             .add_properties(&[property("big", &huge), property("small", "1")], BareNames::None);
         assert_eq!(left_out.len(), 1);

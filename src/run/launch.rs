@@ -1,4 +1,4 @@
-//! Everything that a hook is started with: program, arguments, environment, input, rights.
+//! Prepares everything that a hook is started with: program, arguments, environment, input, privileges.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -32,27 +32,27 @@ use crate::process::users;
 use crate::run::nesting::{DEPTH_VARIABLE, HOOK_VARIABLE};
 use crate::trust::{self, Refusal, Trust};
 
-/// Which file a hook finds the document in.
+/// The file in which a hook gets the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DocumentFileUse {
-    /// The one that all hooks of the event have; one of its own under `run_as`.
+    /// The file that all hooks of the event share; under `run_as` a file of its own.
     Shared,
-    /// One of its own: it runs beside others.
+    /// A file of its own, because it runs in parallel with others.
     Own,
-    /// None yet: the job is only kept.
+    /// No file, because the job is only stored.
     None,
 }
 
-/// A job, and the copy of the document that is its own.
+/// A job, with its own document file if it has one.
 pub(crate) struct Launch {
     pub job: Job,
     pub own_file: Option<DocumentFile>,
 }
 
-/// Why a hook can't be started: the status that it fails with, and words.
-pub(crate) type Refused = (i32, String);
+/// Why a hook can't be started: its exit status, and a message.
+pub(crate) type LaunchError = (i32, String);
 
-/// What all hooks of a call are started with, and what starts them.
+/// Prepares the jobs of a call's hooks, and has the supervisor that runs them.
 pub(crate) struct Launcher<'a> {
     pub occasion: &'a Occasion<'a>,
     pub supervisor: &'a mut Supervisor,
@@ -60,17 +60,16 @@ pub(crate) struct Launcher<'a> {
     pub observer: &'a mut dyn Observer,
     /// The file with the document of `started`.
     pub started: Option<PathBuf>,
-    /// How many hooks the call comes from.
+    /// The nesting depth of the call.
     depth: u32,
-    /// What all hooks find in their environment but hookmux's own, and scripts that were libvirt's
-    /// don't.
+    /// The environment that all hooks get, except for adopted scripts; without hookmux's own variables.
     base: Environment,
-    /// What hookmux itself tells all hooks.
+    /// hookmux's own variables, which all hooks get.
     own: Environment,
 }
 
 impl<'a> Launcher<'a> {
-    /// With it comes what is wrong with the settings' part of the environment.
+    /// Makes a launcher. Also returns the error of the environment file in the settings, if it has one.
     pub(crate) fn new(
         occasion: &'a Occasion<'a>,
         depth: u32,
@@ -78,16 +77,16 @@ impl<'a> Launcher<'a> {
         exchange: &'a mut Exchange,
         observer: &'a mut dyn Observer,
     ) -> (Launcher<'a>, Option<String>) {
-        let (base, trouble) = base(occasion);
+        let (base, error) = base(occasion);
         let own = Environment::default();
         let started = occasion.started.clone();
         let mut launcher =
             Launcher { occasion, supervisor, exchange, observer, started, depth, base, own };
         launcher.own = launcher.make_own();
-        (launcher, trouble)
+        (launcher, error)
     }
 
-    pub(crate) fn tell(&mut self, notice: &Notice<'_>) {
+    pub(crate) fn notify(&mut self, notice: &Notice<'_>) {
         self.observer.observe(&self.occasion.execution, notice);
     }
 
@@ -96,7 +95,7 @@ impl<'a> Launcher<'a> {
         Some(device.label.clone())
     }
 
-    /// Puts together what a step is started with.
+    /// Prepares the job of a step.
     pub(crate) fn launch(
         &mut self,
         step: &Step,
@@ -104,19 +103,19 @@ impl<'a> Launcher<'a> {
         part: Part,
         ends: Instant,
         file: DocumentFileUse,
-    ) -> Result<Launch, Refused> {
-        let trouble = |words: String| (crate::process::exit_status::OWN_ERROR, words);
+    ) -> Result<Launch, LaunchError> {
+        let own_error = |words: String| (crate::process::exit_status::OWN_ERROR, words);
         let registered = step.hook.registration.clone();
         let registration = registered.as_deref();
         let mut privileges = self.privileges(registration)?;
         let is_drop_in = step.hook.source.is_drop_in();
         privileges.is_drop_in = is_drop_in;
         let run = self.run_id(number, part);
-        let own_file = self.own_file(step, number, file, &privileges).map_err(trouble)?;
+        let own_file = self.own_file(step, number, file, &privileges).map_err(own_error)?;
         let (stdin, feed) = if is_drop_in {
-            self.pipe().map_err(trouble)?
+            self.pipe().map_err(own_error)?
         } else {
-            (self.stdin(step, &run, registration).map_err(trouble)?, None)
+            (self.stdin(step, &run, registration).map_err(own_error)?, None)
         };
         let path = self.program(step, part);
         let mut job = Job::new(path.as_os_str(), stdin, run, ends);
@@ -131,7 +130,8 @@ impl<'a> Launcher<'a> {
         job.feed = feed;
         job.is_text_run = step.hook.source == HookSource::Tree;
         if is_drop_in {
-            let own = self.environment(self.own.clone(), step, &job.run, None).map_err(trouble)?;
+            let own =
+                self.environment(self.own.clone(), step, &job.run, None).map_err(own_error)?;
             job.environment = if self.occasion.is_real() {
                 environment::of_libvirt()
             } else {
@@ -149,7 +149,7 @@ impl<'a> Launcher<'a> {
             add_user(&mut environment, identity);
         }
         let environment =
-            self.environment(environment, step, &job.run, registration).map_err(trouble)?;
+            self.environment(environment, step, &job.run, registration).map_err(own_error)?;
         let mut environment = environment;
         if step.hook.style == Style::Vdsm && file != DocumentFileUse::None {
             self.add_document(&mut environment, step, own_file.as_ref());
@@ -158,7 +158,7 @@ impl<'a> Launcher<'a> {
         Ok(Launch { job, own_file })
     }
 
-    /// By which all processes of a run are known; that of a hook is told to people as well.
+    /// Returns the run id, which identifies all processes of a run. People see that of a hook.
     pub(crate) fn run_id(&self, number: usize, part: Part) -> String {
         let suffix = match part {
             Part::Hook => "",
@@ -168,7 +168,10 @@ impl<'a> Launcher<'a> {
         format!("{}-{number}{suffix}", self.occasion.execution.id)
     }
 
-    fn privileges(&mut self, registration: Option<&Registration>) -> Result<Privileges, Refused> {
+    fn privileges(
+        &mut self,
+        registration: Option<&Registration>,
+    ) -> Result<Privileges, LaunchError> {
         let Some(registration) = registration else { return Ok(Privileges::default()) };
         let identity = match &registration.run_as {
             None => None,
@@ -251,14 +254,14 @@ impl<'a> Launcher<'a> {
         }
     }
 
-    /// The event of a step, else that by which the call is known.
+    /// Returns the event of a step, else the event of the call.
     fn event(&self, step: &Step) -> Option<Cow<'static, str>> {
         let Occasion { call, origin, .. } = self.occasion;
         step.event.clone().or_else(|| event::of_call(call, *origin))
     }
 
-    /// Standard input of a script that was libvirt's: a pipe, as libvirt gives it, or what libvirt
-    /// gave where that was no document.
+    /// Returns the standard input of an adopted script: a pipe, as from libvirt. If libvirt gave no
+    /// document and no pipe, it is `/dev/null`.
     fn pipe(&self) -> Result<(OwnedFd, Option<StdinFeed>), String> {
         let document = self.exchange.whole();
         if document.is_none() && !is_pipe(sys::standard_input()) {
@@ -326,7 +329,7 @@ impl<'a> Launcher<'a> {
             environment.add_properties(&self.occasion.facts.metadata.properties, bare);
         left_out.extend(environment.add_properties(own.unwrap_or_default(), bare));
         for words in left_out {
-            self.tell(&Notice::Warning { label: &step.hook.label, words: &words });
+            self.notify(&Notice::Warning { label: &step.hook.label, words: &words });
         }
         Ok(environment)
     }
@@ -349,18 +352,18 @@ impl<'a> Launcher<'a> {
         };
         match shared {
             Ok(Some(path)) => environment.set("_hook_domxml", path),
-            // vdsm gives its own start and end an empty file
+            // vdsm gives an empty file at its own start and end
             Ok(None) if event.contains("_vdsm_") => environment.set("_hook_domxml", "/dev/null"),
             Ok(None) => {}
-            Err(trouble) => self.tell(&Notice::OwnError(&trouble)),
+            Err(error) => self.notify(&Notice::OwnError(&error)),
         }
         if event.ends_with("_vm_dehibernate") {
-            // libvirt calls no hook when it goes back to a snapshot
+            // libvirt calls no hook when it reverts to a snapshot
             environment.set("FROM_SNAPSHOT", "False");
         }
     }
 
-    /// Hookmux's own variables, as far as all hooks of the call share them.
+    /// Returns hookmux's own variables that all hooks of the call share.
     fn make_own(&self) -> Environment {
         let mut environment = Environment::default();
         let call = self.occasion.call;
@@ -386,8 +389,8 @@ impl<'a> Launcher<'a> {
     }
 }
 
-/// What all hooks of a call find in their environment, and what is wrong with the file that the settings
-/// name for it.
+/// Returns the environment that all hooks of a call share, and the error of the environment file in the
+/// settings.
 fn base(occasion: &Occasion<'_>) -> (Environment, Option<String>) {
     let Occasion { settings, surroundings, .. } = occasion;
     let mut environment = Environment::base(surroundings);
@@ -395,19 +398,19 @@ fn base(occasion: &Occasion<'_>) -> (Environment, Option<String>) {
     {
         environment.set(name, value);
     }
-    let mut trouble = None;
+    let mut file_error = None;
     if let Some(file) = &settings.environment_file {
         match read_environment_file(file, surroundings.user) {
             Ok(variables) => {
                 variables.into_iter().for_each(|(name, value)| environment.set(name, value))
             }
-            Err(error) => trouble = Some(error.to_string()),
+            Err(error) => file_error = Some(error.to_string()),
         }
     }
-    (environment, trouble)
+    (environment, file_error)
 }
 
-/// As a login would: a tool that keeps files at home must not look into the daemon's.
+/// Sets the variables that a login sets: a tool must not use files in the daemon's home.
 fn add_user(environment: &mut Environment, identity: &UserIdentity) {
     environment.set("HOME", identity.passwd.as_ref().map_or("/", |entry| entry.home.as_str()));
     if let Some(entry) = &identity.passwd {
@@ -416,7 +419,7 @@ fn add_user(environment: &mut Environment, identity: &UserIdentity) {
     }
 }
 
-/// A registration's own variables; hookmux's are nobody's to set.
+/// Adds a registration's own variables, except for names of hookmux.
 fn add_own(
     environment: &mut Environment,
     registration: &Registration,
@@ -440,23 +443,23 @@ fn is_ours(name: &OsStr) -> bool {
     is_own_variable(name.as_bytes())
 }
 
-/// What is read of an `environment_file` at most, in bytes: more than the kernel takes.
+/// The read limit of an `environment_file`, in bytes: more than the kernel accepts.
 const MAX_ENVIRONMENT_BYTES: u64 = 4 << 20;
 
-/// A file of variables, without those that are hookmux's.
+/// Reads a file of variables, without names of hookmux.
 ///
 /// # Errors
-/// It isn't there, isn't trusted, or says something else.
+/// It doesn't exist, isn't trusted, or has an invalid line.
 pub(crate) fn read_environment_file(
     path: &Path,
     user: u32,
 ) -> Result<Vec<(OsString, OsString)>, EnvironmentFileError> {
     let error = |fault| EnvironmentFileError { path: path.to_path_buf(), fault };
-    Trust::new(user).file(path).map_err(|refusal| error(Fault::NotTrusted(refusal)))?;
+    Trust::new(user).file(path).map_err(|refusal| error(FileFault::NotTrusted(refusal)))?;
     let bytes = files::read_known_regular(path, MAX_ENVIRONMENT_BYTES)
-        .map_err(|why| error(Fault::Unreadable(why)))?;
+        .map_err(|why| error(FileFault::Unreadable(why)))?;
     let variables = environment::parse_file(&bytes)
-        .map_err(|(line, message)| error(Fault::Syntax { line, message }))?;
+        .map_err(|(line, message)| error(FileFault::Syntax { line, message }))?;
     Ok(variables.into_iter().filter(|(name, _)| !is_ours(name)).collect())
 }
 
@@ -464,20 +467,20 @@ pub(crate) fn read_environment_file(
 #[derive(Debug)]
 pub(crate) struct EnvironmentFileError {
     path: PathBuf,
-    fault: Fault,
+    fault: FileFault,
 }
 
 #[derive(Debug)]
-enum Fault {
+enum FileFault {
     NotTrusted(Refusal),
     Unreadable(std::io::Error),
     Syntax { line: usize, message: String },
 }
 
 impl EnvironmentFileError {
-    /// Whether others could have changed it: it wasn't read then.
+    /// Tells whether others could have changed the file, so that it wasn't read.
     pub(crate) fn is_not_trusted(&self) -> bool {
-        let Fault::NotTrusted(refusal) = &self.fault else { return false };
+        let FileFault::NotTrusted(refusal) = &self.fault else { return false };
         !matches!(refusal.fault, trust::TrustFault::NotRegular)
     }
 }
@@ -486,9 +489,9 @@ impl fmt::Display for EnvironmentFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "environment_file {}", self.path.display())?;
         match &self.fault {
-            Fault::NotTrusted(refusal) => write!(f, ": {}", refusal.words()),
-            Fault::Unreadable(error) => write!(f, ": {error}"),
-            Fault::Syntax { line, message } => write!(f, ":{line}: {message}"),
+            FileFault::NotTrusted(refusal) => write!(f, ": {}", refusal.words()),
+            FileFault::Unreadable(error) => write!(f, ": {error}"),
+            FileFault::Syntax { line, message } => write!(f, ":{line}: {message}"),
         }
     }
 }
@@ -506,7 +509,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_a_file_of_variables_is_said_as_ever() {
+    fn errors_of_an_environment_file_keep_their_words() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().canonicalize().unwrap().join("env");
         let user = nix::unistd::geteuid().as_raw();

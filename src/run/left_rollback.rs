@@ -1,27 +1,27 @@
-//! A rollback, as whoever takes over is given it.
+//! A rollback that is stored for the program that takes over where this process dies.
 
 use serde::{Deserialize, Serialize};
 
 use crate::process::stored_job::{Bytes, StoredJob};
 
-/// A hook that succeeded, with what rolls it back.
+/// A hook that succeeded, with the job that rolls it back.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LeftRollback {
     /// `before_vm_start/gpu (rollback)`
     pub label: String,
     pub event: Option<String>,
     pub device: Option<String>,
-    /// The id by which its processes are known.
+    /// The run id, which identifies its processes.
     pub run: String,
     pub job: StoredJob,
-    /// What it finds in the file that `_hook_domxml` names.
+    /// The document in the file that `_hook_domxml` names.
     pub document: Option<Bytes>,
 }
 
 impl LeftRollback {
-    /// As one line.
+    /// Returns it as one line of JSON.
     pub(crate) fn line(&self) -> Vec<u8> {
-        // strings and numbers: it can't fail
+        // it has only strings and numbers, so this can't fail
         serde_json::to_vec(self).unwrap_or_default()
     }
 }

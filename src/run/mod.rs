@@ -1,4 +1,4 @@
-//! A call's hooks: what each is started with, in which order they run, and what undoes them.
+//! Runs a call's hooks: what each is started with, their order, and their rollbacks.
 
 pub(crate) mod arguments;
 pub(crate) mod environment;

@@ -1,5 +1,5 @@
-//! Calls that come from hooks of running calls. A hook that causes its own call, and so itself, would
-//! never end; calls within calls end at a depth. What comes back through libvirt is another call.
+//! Detects calls that hooks of running calls cause. A hook that causes its own call, and so itself, would
+//! never end. Nested calls are limited to a depth. A call that comes through libvirt is not nested.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -11,47 +11,47 @@ use crate::libvirt::Call;
 use crate::libvirt::invocation::Invocation;
 use crate::machine::{own_binary, proc};
 
-/// How deep calls may lie in each other: hooks of a call of libvirt's are at depth 1.
+/// The limit of nested calls: hooks of a call from libvirt have depth 1.
 pub(crate) const MAX_DEPTH: u32 = 4;
-/// The variable that tells a hook its depth.
+/// The variable with the depth of a hook.
 pub(crate) const DEPTH_VARIABLE: &str = "HOOKMUX_DEPTH";
-/// The variable that tells a hook what people call it.
+/// The variable with the label of a hook.
 pub(crate) const HOOK_VARIABLE: &str = "HOOKMUX_HOOK";
-/// How many ancestors are looked at. More stand between a call and its hook's own call only where
-/// somebody wants that; the depth holds all the same.
-const MOST_ANCESTORS: usize = 256;
+/// The number of ancestors that are looked at. Only on purpose are there more between a hook and the call
+/// that it causes; the depth limits these too.
+const MAX_ANCESTORS: usize = 256;
 
-/// libvirt's daemons, as their processes are called.
+/// The process names of libvirt's daemons.
 const DAEMONS: [&str; 6] =
     ["libvirtd", "virtqemud", "virtlxcd", "virtxend", "virtnetworkd", "virtbhyved"];
 
-/// Where a call stands among others.
+/// The nesting of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Nesting {
-    /// How many hooks it comes from, each of them of a call: 0 for libvirt's own.
+    /// The number of nested hooks that led to it; 0 for a call from libvirt.
     pub depth: u32,
     /// Why no hook of this call may run.
     pub refusal: Option<String>,
 }
 
 impl Nesting {
-    /// Looks at this process's environment; where it isn't a libvirt daemon's child, at those of its
-    /// ancestors too.
+    /// Looks at this process's environment, and at that of its ancestors if it isn't the child of a libvirt
+    /// daemon.
     pub(crate) fn of(call: &Call) -> Nesting {
-        let mut found = Found::default();
+        let mut search = Search::default();
         if std::env::var_os("HOOKMUX_EXECUTION").is_some() {
-            found.take(call, Outer::of(&|name| std::env::var_os(name)));
+            search.take(call, OuterCall::of(&|name| std::env::var_os(name)));
         }
         let parent = nix::unistd::getppid().as_raw();
         if !DAEMONS.contains(&proc::name(parent).as_str()) {
-            found.look_at_ancestors(call, parent);
+            search.look_at_ancestors(call, parent);
         }
-        found.judge(call)
+        search.result(call)
     }
 }
 
-/// What a hook's environment tells of the call that it belongs to.
-struct Outer {
+/// The outer call, as the environment of its hook describes it.
+struct OuterCall {
     driver: OsString,
     object: OsString,
     operation: OsString,
@@ -59,14 +59,14 @@ struct Outer {
     hook: Option<String>,
 }
 
-impl Outer {
-    fn of(get: &dyn Fn(&str) -> Option<OsString>) -> Outer {
+impl OuterCall {
+    fn of(get: &dyn Fn(&str) -> Option<OsString>) -> OuterCall {
         let text = |name| get(name).map(|value| value.to_string_lossy().into_owned());
-        Outer {
+        OuterCall {
             driver: get("HOOKMUX_DRIVER").unwrap_or_default(),
             object: get("HOOKMUX_OBJECT").unwrap_or_default(),
             operation: get("HOOKMUX_OPERATION").unwrap_or_default(),
-            // hooks of 0.1.0 aren't told
+            // hooks of 0.1.0 don't have the variable
             depth: text(DEPTH_VARIABLE).and_then(|depth| depth.parse().ok()).unwrap_or(1),
             hook: text(HOOK_VARIABLE),
         }
@@ -79,34 +79,34 @@ impl Outer {
     }
 }
 
-/// What was found so far.
+/// The result of the search so far.
 #[derive(Default)]
-struct Found {
+struct Search {
     depth: u32,
-    /// The hook that this call comes from.
+    /// The hook that caused this call.
     hook: Option<String>,
-    /// The hook of a call that is this one.
-    circle: Option<String>,
+    /// The hook of an outer call that is the same as this one.
+    loop_hook: Option<String>,
 }
 
-impl Found {
-    fn take(&mut self, call: &Call, outer: Outer) {
+impl Search {
+    fn take(&mut self, call: &Call, outer: OuterCall) {
         self.depth = self.depth.max(outer.depth);
-        if outer.is_of(call) && self.circle.is_none() {
+        if outer.is_of(call) && self.loop_hook.is_none() {
             let hook = outer.hook.clone();
-            self.circle = Some(hook.unwrap_or_else(|| "a hook".to_owned()));
+            self.loop_hook = Some(hook.unwrap_or_else(|| "a hook".to_owned()));
         }
         self.hook = self.hook.take().or(outer.hook);
     }
 
-    /// Goes up to the first process, or to a daemon of libvirt's.
+    /// Looks at all ancestors, up to the first process or a libvirt daemon.
     fn look_at_ancestors(&mut self, call: &Call, parent: i32) {
         let own = fs::metadata("/proc/self/exe").ok();
         let own = own.map(|file| (file.dev(), file.ino()));
         let mut calls = 0;
         let mut below = String::new();
         let mut pid = parent;
-        for _ in 0..MOST_ANCESTORS {
+        for _ in 0..MAX_ANCESTORS {
             let name = proc::name(pid);
             if pid <= 1 || DAEMONS.contains(&name.as_str()) {
                 break;
@@ -114,7 +114,7 @@ impl Found {
             if let Some(outer) = environment_of(pid) {
                 self.take(call, outer);
             }
-            // a hook may have dropped its environment
+            // a hook may have cleared its environment
             let words = words_of(pid);
             let invocation = words.first().and_then(|word| Invocation::from_argv0(word));
             let program = PathBuf::from(format!("/proc/{pid}/exe"));
@@ -124,8 +124,8 @@ impl Found {
                 calls += 1;
                 if let Some(invocation) = invocation {
                     let outer = Call::new(invocation.driver, words.into_iter().skip(1).collect());
-                    if is_same(&outer, call) && self.circle.is_none() {
-                        self.circle = Some(self.hook.clone().unwrap_or_else(|| below.clone()));
+                    if is_same(&outer, call) && self.loop_hook.is_none() {
+                        self.loop_hook = Some(self.hook.clone().unwrap_or_else(|| below.clone()));
                     }
                 }
                 self.hook.get_or_insert_with(|| below.clone());
@@ -137,16 +137,16 @@ impl Found {
         self.depth = self.depth.max(calls);
     }
 
-    fn judge(self, call: &Call) -> Nesting {
-        let Found { depth, hook, circle } = self;
+    fn result(self, call: &Call) -> Nesting {
+        let Search { depth, hook, loop_hook } = self;
         let (driver, object, operation) =
             (call.driver, call.object().to_string_lossy(), call.operation_name().to_string_lossy());
-        let refusal = match circle {
+        let refusal = match loop_hook {
             Some(hook) => Some(format!(
-                "{hook} caused the call that it is a hook of ({driver} {object} {operation}): no hook is run, for that would never end"
+                "{hook} caused the call that it is a hook of ({driver} {object} {operation}): no hook is run, because that would never end"
             )),
             None if depth >= MAX_DEPTH => Some(format!(
-                "{} caused this call, {depth} calls deep: no hook is run, for a call within a call ends at depth {MAX_DEPTH}",
+                "{} caused this call, {depth} calls deep: no hook is run, because nested calls end at depth {MAX_DEPTH}",
                 hook.unwrap_or_else(|| "a hook".to_owned())
             )),
             None => None,
@@ -161,8 +161,9 @@ fn is_same(one: &Call, other: &Call) -> bool {
         && one.operation_name() == other.operation_name()
 }
 
-/// What the environment of a process tells; `None` where it is no hook's, or can't be read.
-fn environment_of(pid: i32) -> Option<Outer> {
+/// Reads the outer call from the environment of a process. Returns `None` if it is not a hook, or can't be
+/// read.
+fn environment_of(pid: i32) -> Option<OuterCall> {
     let bytes = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let get = |name: &str| {
         let value = bytes.split(|byte| *byte == 0).find_map(|variable| {
@@ -170,10 +171,10 @@ fn environment_of(pid: i32) -> Option<Outer> {
         })?;
         Some(OsStr::from_bytes(value).to_owned())
     };
-    get("HOOKMUX_EXECUTION").map(|_| Outer::of(&get))
+    get("HOOKMUX_EXECUTION").map(|_| OuterCall::of(&get))
 }
 
-/// The command line of a process.
+/// Returns the command line of a process.
 fn words_of(pid: i32) -> Vec<OsString> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = bytes.strip_suffix(b"\0").unwrap_or_default().split(|byte| *byte == 0);
@@ -189,14 +190,14 @@ mod tests {
         Call::new(Driver::Qemu, words.map(OsString::from).into())
     }
 
-    fn found(variables: &[(&str, &str)], call: &Call) -> Nesting {
+    fn search(variables: &[(&str, &str)], call: &Call) -> Nesting {
         let get = |name: &str| {
-            let found = variables.iter().find(|(one, _)| *one == name);
-            found.map(|(_, value)| OsString::from(value))
+            let search = variables.iter().find(|(one, _)| *one == name);
+            search.map(|(_, value)| OsString::from(value))
         };
-        let mut found = Found::default();
-        found.take(call, Outer::of(&get));
-        found.judge(call)
+        let mut search = Search::default();
+        search.take(call, OuterCall::of(&get));
+        search.result(call)
     }
 
     #[test]
@@ -210,17 +211,17 @@ mod tests {
                 (DEPTH_VARIABLE, depth),
             ]
         };
-        let refused = found(&variables("1"), &call(["g", "prepare", "begin", "-"])).refusal;
+        let refused = search(&variables("1"), &call(["g", "prepare", "begin", "-"])).refusal;
         assert!(refused.is_some_and(|words| words.starts_with("before_vm_start/10-x caused ")));
         for other in [["h", "prepare", "begin", "-"], ["g", "start", "begin", "-"]] {
-            let seen = found(&variables("1"), &call(other));
+            let seen = search(&variables("1"), &call(other));
             assert_eq!(seen, Nesting { depth: 1, refusal: None }, "{other:?}");
-            assert_eq!(found(&variables("3"), &call(other)).refusal, None);
-            let refused = found(&variables("4"), &call(other)).refusal;
+            assert_eq!(search(&variables("3"), &call(other)).refusal, None);
+            let refused = search(&variables("4"), &call(other)).refusal;
             assert!(refused.is_some_and(|words| words.contains("4 calls deep")), "{other:?}");
         }
         // as of a version that tells no depth
-        let seen = found(&variables("1")[..4], &call(["g", "start", "begin", "-"]));
+        let seen = search(&variables("1")[..4], &call(["g", "start", "begin", "-"]));
         assert_eq!(seen, Nesting { depth: 1, refusal: None });
     }
 }

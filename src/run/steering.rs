@@ -1,9 +1,9 @@
-//! Names of variables by which interpreters, loaders and tools take orders: a guest's words must
-//! never come under them. Pure.
+//! Names of variables that change how interpreters, loaders and tools work. Values from a guest must never
+//! be set under them. Pure.
 
 use crate::config::values::is_own_variable;
 
-/// Single names, as they are written.
+/// Complete names.
 pub(crate) const NAMES: &[&str] = &[
     // shells
     "PATH",
@@ -67,7 +67,7 @@ pub(crate) const NAMES: &[&str] = &[
     "ifs",
     "cdpath",
     "fpath",
-    // who and where somebody is
+    // the user, and the session
     "HOME",
     "USER",
     "USERNAME",
@@ -95,7 +95,7 @@ pub(crate) const NAMES: &[&str] = &[
     "LINES",
     "COLORTERM",
     "NO_COLOR",
-    // programs that others start
+    // programs that tools start
     "EDITOR",
     "VISUAL",
     "PAGER",
@@ -159,7 +159,7 @@ pub(crate) const NAMES: &[&str] = &[
     "ZIPOPT",
 ];
 
-/// How the names of one loader, interpreter or tool begin.
+/// Prefixes of the names of a loader, interpreter or tool.
 pub(crate) const PREFIXES: &[&str] = &[
     // shells
     "BASH",
@@ -231,7 +231,7 @@ pub(crate) const PREFIXES: &[&str] = &[
     "LLVM_",
     "CMAKE_",
     "PKG_CONFIG",
-    // desktops' libraries, which tools use as well
+    // libraries of desktops, which tools use as well
     "XDG_",
     "DBUS_",
     "GIO_",
@@ -330,7 +330,7 @@ pub(crate) const PREFIXES: &[&str] = &[
     "LDAP",
     "SSH_",
     "GIT_",
-    // clients of services: whom they ask, and with which password
+    // clients of services: servers and passwords
     "PG",
     "PSQL_",
     "MYSQL_",
@@ -367,7 +367,7 @@ pub(crate) const PREFIXES: &[&str] = &[
     "SPICE_",
 ];
 
-/// Ends by which tools take options, programs, places and peers; in capitals or not.
+/// Suffixes of names for options, programs, paths and hosts, in capitals or not.
 pub(crate) const SUFFIXES: &[&str] = &[
     "_OPTIONS",
     "_OPTS",
@@ -399,7 +399,7 @@ pub(crate) const SUFFIXES: &[&str] = &[
     "_HOOK",
 ];
 
-/// The same, of names in capitals only: in lower case guests may well have such words.
+/// Suffixes that count only for names in capitals: in lower case, guests may well use such words.
 pub(crate) const CAPITAL_SUFFIXES: &[&str] = &[
     "_OPT",
     "FLAGS",
@@ -415,8 +415,8 @@ pub(crate) const CAPITAL_SUFFIXES: &[&str] = &[
     "_SOCKET",
 ];
 
-/// Whether a bare variable of this name could change how a hook, or a tool of a hook, works; also
-/// whether it is hookmux's own.
+/// Tells whether a bare variable with this name could change how a hook, or a tool of a hook, works; or
+/// whether the name is one of hookmux's own.
 pub(crate) fn steers(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| upper.ends_with(suffix));

@@ -1,5 +1,4 @@
-//! The steps of a plan, run in their order: one after another, or side by side where neighbours
-//! say so.
+//! Runs the steps of a plan in their order: one after another, or in parallel where neighbours allow it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -21,164 +20,166 @@ use crate::trust::Trust;
 use crate::verdict::{self, HookFailure};
 
 mod detached;
-mod foresee;
+mod preview;
 mod rollback;
 
-pub(crate) use rollback::ROLLBACK_TIME;
+pub(crate) use rollback::ROLLBACK_TIMEOUT;
 
-/// The exit status by which a hook in vdsm's style stops the call.
-const STOP: i32 = 2;
-/// Longer than any host is up.
-const UNLIMITED: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// The exit status with which a hook in vdsm's style stops the call.
+const STOP_STATUS: i32 = 2;
+/// A time limit that is longer than any host runs.
+const UNLIMITED_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Runs the steps of a call.
 pub(crate) struct StepRunner<'a> {
     launcher: Launcher<'a>,
     /// Rollbacks that failed.
-    pub undone: Vec<HookFailure>,
-    /// Whether there is work for after the answer.
+    pub failed_rollbacks: Vec<HookFailure>,
+    /// Whether a hook was put into the queue.
     pub has_queued: bool,
 }
 
-/// A step that was tried.
-struct Tried {
+/// A step that was run, or failed before.
+struct Attempt {
     step: Step,
     number: usize,
     run: HookRun,
-    /// What it was given, where something may have to undo it.
+    /// The document that the hook got, if it has a rollback.
     input: Option<Snapshot>,
-    /// The same for whoever takes over where this process can't go on.
+    /// The stored rollback, for the program that takes over where this process dies.
     left: Option<RollbackHandle>,
 }
 
 /// A step that is ready to start.
-struct Ready {
+struct ReadyStep {
     step: Step,
     number: usize,
-    /// Taken when it starts.
+    /// Taken out when the step starts.
     job: Option<Job>,
     own_file: Option<DocumentFile>,
     lock: Option<HookLock>,
-    /// What it is given, where something may have to undo it.
+    /// The document that the hook gets, if it has a rollback.
     input: Option<Snapshot>,
-    /// The same for whoever takes over where this process can't go on.
+    /// The rollback to store, for the program that takes over where this process dies.
     left: Option<Vec<u8>>,
 }
 
-/// A step that may start.
-struct Admitted {
+/// A step that is allowed to start.
+struct AdmittedStep {
     step: Step,
     number: usize,
 }
 
-/// What becomes of a step before it starts.
-enum Prepared<T> {
+/// The result of preparing a step.
+enum Preparation<T> {
     Ready(T),
-    Over(Box<Tried>),
-    Out,
+    /// It has failed, or was put into the queue.
+    Finished(Box<Attempt>),
+    Skipped,
 }
 
-impl<T> Prepared<T> {
-    fn over(step: Step, number: usize, run: HookRun) -> Prepared<T> {
-        Prepared::Over(Box::new(Tried { step, number, run, input: None, left: None }))
+impl<T> Preparation<T> {
+    fn finished(step: Step, number: usize, run: HookRun) -> Preparation<T> {
+        Preparation::Finished(Box::new(Attempt { step, number, run, input: None, left: None }))
     }
 }
 
-/// A lock, where one is wanted, and how long it was waited for.
-type Locked = Result<Option<(HookLock, Duration)>, Obstacle>;
+/// The lock of a step, if it wants one, with the time of the wait.
+type LockResult = Result<Option<(HookLock, Duration)>, StartError>;
 
 impl StepRunner<'_> {
     pub(crate) fn new(launcher: Launcher<'_>) -> StepRunner<'_> {
-        StepRunner { launcher, undone: Vec::new(), has_queued: false }
+        StepRunner { launcher, failed_rollbacks: Vec::new(), has_queued: false }
     }
 
-    /// Runs the steps, and what undoes them where a gate stays shut. Returns what became of those
-    /// that had a part.
+    /// Runs the steps, and the rollbacks if a gate fails. Returns the runs of all steps that apply to the
+    /// call.
     pub(crate) fn run(&mut self, steps: Vec<Step>) -> Vec<HookRun> {
         let total = self.launcher.occasion.settings.total_timeout(self.launcher.occasion.call);
         let ends = Instant::now() + total;
-        let mut tried: Vec<Tried> = Vec::new();
+        let mut attempts: Vec<Attempt> = Vec::new();
         let mut stopped: Option<String> = None;
-        // what has no part in the call doesn't part those that run side by side
+        // a skipped step doesn't separate its neighbours that may run in parallel
         let numbered = steps.into_iter().enumerate();
-        let steps: Vec<(usize, Step)> =
-            numbered.filter(|(_, step)| self.has_a_part(step)).collect();
+        let steps: Vec<(usize, Step)> = numbered.filter(|(_, step)| self.is_to_run(step)).collect();
         let mut steps = steps.into_iter().peekable();
         while let Some((number, step)) = steps.next() {
             watchdog::progress();
-            if let Some(why) = self.no_more(stopped.as_deref()) {
-                self.tell(&Notice::Skipped { label: &step.hook.label, why });
+            if let Some(why) = self.reason_to_stop(stopped.as_deref()) {
+                self.notify(&Notice::Skipped { label: &step.hook.label, why });
                 continue;
             }
-            // a script that was libvirt's only one has libvirt's own limit: none
+            // an adopted script has no time limit, as with libvirt itself
             let ends = if step.hook.source == HookSource::Adopted {
-                Instant::now() + UNLIMITED
+                Instant::now() + UNLIMITED_TIMEOUT
             } else {
                 ends
             };
             if Instant::now() >= ends {
-                let why = format!("not run: the call's {} were over", verdict::seconds(total));
+                let why =
+                    format!("not run: the call's time of {} was over", verdict::seconds(total));
                 if self.launcher.occasion.call.class() == Class::Gate {
                     let run = self.failed(&step, TIMED_OUT, why);
-                    tried.push(Tried { step, number, run, input: None, left: None });
+                    attempts.push(Attempt { step, number, run, input: None, left: None });
                 } else {
-                    self.tell(&Notice::Warning { label: &step.hook.label, words: &why });
+                    self.notify(&Notice::Warning { label: &step.hook.label, words: &why });
                 }
                 continue;
             }
             let mut group = vec![(number, step)];
-            while let Some(next) = steps.next_if(|next| goes_beside(&group, next)) {
+            while let Some(next) = steps.next_if(|next| is_parallel_with(&group, next)) {
                 group.push(next);
             }
             for over in self.run_group(group, ends) {
                 if stops(&over.step.hook, &over.run) {
                     stopped = Some(over.step.hook.label.clone());
                 }
-                tried.push(over);
+                attempts.push(over);
             }
         }
-        self.roll_back(&tried);
-        tried.into_iter().map(|tried| tried.run).collect()
+        self.roll_back(&attempts);
+        attempts.into_iter().map(|attempt| attempt.run).collect()
     }
 
-    /// Whether a step is to be run; of one that isn't, why not is told.
-    fn has_a_part(&mut self, step: &Step) -> bool {
+    /// Tells whether a step is to be run, and reports why not.
+    fn is_to_run(&mut self, step: &Step) -> bool {
         match &step.decision {
             Decision::Skipped(why) => {
-                self.tell(&Notice::Skipped {
+                self.notify(&Notice::Skipped {
                     label: &step.hook.label,
                     why: NotRun::NotConcerned(why),
                 });
             }
             Decision::SkippedWithWarning(why) => {
-                self.tell(&Notice::Warning { label: &step.hook.label, words: why })
+                self.notify(&Notice::Warning { label: &step.hook.label, words: why })
             }
             Decision::Run | Decision::Fails { .. } => return true,
         }
         false
     }
 
-    /// Why no further step may start.
-    fn no_more<'s>(&mut self, stopped: Option<&'s str>) -> Option<NotRun<'s>> {
+    /// Returns why no further step may start.
+    fn reason_to_stop<'s>(&mut self, stopped: Option<&'s str>) -> Option<NotRun<'s>> {
         if let Some(by) = stopped {
             return Some(NotRun::StoppedBy(by));
         }
         self.launcher.supervisor.is_terminated().then_some(NotRun::Terminated)
     }
 
-    fn tell(&mut self, notice: &Notice<'_>) {
-        self.launcher.tell(notice);
+    fn notify(&mut self, notice: &Notice<'_>) {
+        self.launcher.notify(notice);
     }
 
-    /// One that counts as failed without having been run.
+    /// Reports a step that counts as failed without having been run.
     fn failed(&mut self, step: &Step, status: i32, what: String) -> HookRun {
-        // that hookmux refused it, or couldn't try it, is no reason to kill what runs
+        // a hook that hookmux refused or couldn't start is no reason to kill a running guest
         let failure = failure(&step.hook, (status, what), Vec::new(), false);
         let run = HookRun::not_started(self.identity_of(step), failure);
-        self.tell(&Notice::Finished(&run));
+        self.notify(&Notice::Finished(&run));
         run
     }
 
+    /// Returns what identifies the run of a step.
     fn identity_of(&self, step: &Step) -> HookIdentity {
         HookIdentity {
             label: step.hook.label.clone(),
@@ -188,134 +189,135 @@ impl StepRunner<'_> {
         }
     }
 
-    /// Runs steps side by side; mostly it is one.
-    fn run_group(&mut self, group: Vec<(usize, Step)>, ends: Instant) -> Vec<Tried> {
+    /// Runs a group of steps in parallel. Usually it is one step.
+    fn run_group(&mut self, group: Vec<(usize, Step)>, ends: Instant) -> Vec<Attempt> {
         let file = if group.len() > 1 { DocumentFileUse::Own } else { DocumentFileUse::Shared };
-        let mut over: Vec<Tried> = Vec::new();
-        let mut admitted: Vec<Admitted> = Vec::new();
+        let mut over: Vec<Attempt> = Vec::new();
+        let mut admitted: Vec<AdmittedStep> = Vec::new();
         for (number, step) in group {
             match self.admit(step, number, ends) {
-                Prepared::Ready(one) => admitted.push(one),
-                Prepared::Over(one) => over.push(*one),
-                Prepared::Out => {}
+                Preparation::Ready(one) => admitted.push(one),
+                Preparation::Finished(one) => over.push(*one),
+                Preparation::Skipped => {}
             }
         }
-        // every call takes its locks in the same order, with nothing left to do before it goes on:
-        // no two wait for each other
+        // every call takes its locks in the same order, and does nothing else in between: so no two calls
+        // wait for each other
         let mut order: Vec<usize> = (0..admitted.len()).collect();
         order.sort_by_key(|index| admitted.get(*index).and_then(|one| lock_name(&one.step)));
-        let mut locks: Vec<Option<Locked>> = admitted.iter().map(|_| None).collect();
+        let mut locks: Vec<Option<LockResult>> = admitted.iter().map(|_| None).collect();
         for index in order {
             if let (Some(one), Some(place)) = (admitted.get(index), locks.get_mut(index)) {
                 *place = Some(self.lock(&one.step, ends));
             }
         }
-        let mut ready: Vec<Ready> = Vec::new();
+        let mut ready: Vec<ReadyStep> = Vec::new();
         for (one, lock) in admitted.into_iter().zip(locks.into_iter().flatten()) {
             match self.ready(one, lock, ends, file) {
-                Prepared::Ready(one) => ready.push(one),
-                Prepared::Over(one) => over.push(*one),
-                Prepared::Out => {}
+                Preparation::Ready(one) => ready.push(one),
+                Preparation::Finished(one) => over.push(*one),
+                Preparation::Skipped => {}
             }
         }
         over.extend(self.supervise(ready));
-        over.sort_by_key(|tried| tried.number);
+        over.sort_by_key(|attempt| attempt.number);
         over
     }
 
-    /// Whether a step may start: its trust and its check. A detached one goes no further than that.
-    fn admit(&mut self, mut step: Step, number: usize, ends: Instant) -> Prepared<Admitted> {
+    /// Checks whether a step may start: its trust and its check. A detached hook is queued here.
+    fn admit(&mut self, mut step: Step, number: usize, ends: Instant) -> Preparation<AdmittedStep> {
         let mut trust = Trust::new(self.launcher.occasion.surroundings.user);
         if let Some(warning) = step.check_trust(&mut trust, self.launcher.occasion.settings.trust) {
-            self.tell(&Notice::Warning { label: &step.hook.label, words: &warning });
+            self.notify(&Notice::Warning { label: &step.hook.label, words: &warning });
         }
         if let Decision::Fails { status, why, .. } = &step.decision {
             let run = self.failed(&step, *status, why.clone());
-            return Prepared::over(step, number, run);
+            return Preparation::finished(step, number, run);
         }
         if step.hook.detached().is_some() {
             return self.queue(step, number, ends);
         }
         match self.check(&step, number, ends) {
-            Ok(()) => Prepared::Ready(Admitted { step, number }),
-            Err(obstacle) => self.hindered(step, number, obstacle),
+            Ok(()) => Preparation::Ready(AdmittedStep { step, number }),
+            Err(error) => self.not_started(step, number, error),
         }
     }
 
-    /// Everything else up to the start of a step: what it is given.
+    /// Prepares everything that a step is started with.
     fn ready(
         &mut self,
-        one: Admitted,
-        lock: Locked,
+        one: AdmittedStep,
+        lock: LockResult,
         ends: Instant,
         file: DocumentFileUse,
-    ) -> Prepared<Ready> {
-        let Admitted { step, number } = one;
+    ) -> Preparation<ReadyStep> {
+        let AdmittedStep { step, number } = one;
         let launched = lock.and_then(|lock| {
             let launch = self.launcher.launch(&step, number, Part::Hook, ends, file);
-            Ok((launch.map_err(Obstacle::Failed)?, lock))
+            Ok((launch.map_err(StartError::Failed)?, lock))
         });
         let (mut launch, held) = match launched {
             Ok(launched) => launched,
-            Err(obstacle) => return self.hindered(step, number, obstacle),
+            Err(error) => return self.not_started(step, number, error),
         };
         let lock = held.map(|(lock, waited)| {
-            // waiting for a lock counts
+            // the wait for the lock counts
             launch.job.timeout = launch.job.timeout.map(|timeout| timeout.saturating_sub(waited));
             lock
         });
         let input = step.has(Part::Rollback).then(|| self.launcher.exchange.snapshot());
-        let left = input.as_ref().and_then(|input| self.left_rollback(&step, number, input, ends));
+        let left =
+            input.as_ref().and_then(|input| self.stored_rollback(&step, number, input, ends));
         let Launch { job, own_file } = launch;
-        Prepared::Ready(Ready { step, number, job: Some(job), own_file, lock, input, left })
+        Preparation::Ready(ReadyStep { step, number, job: Some(job), own_file, lock, input, left })
     }
 
-    fn hindered<T>(&mut self, step: Step, number: usize, obstacle: Obstacle) -> Prepared<T> {
-        match obstacle {
-            Obstacle::Out(why) => {
-                self.tell(&Notice::Skipped {
+    fn not_started<T>(&mut self, step: Step, number: usize, error: StartError) -> Preparation<T> {
+        match error {
+            StartError::Skipped(why) => {
+                self.notify(&Notice::Skipped {
                     label: &step.hook.label,
                     why: NotRun::NotConcerned(&why),
                 });
-                Prepared::Out
+                Preparation::Skipped
             }
-            Obstacle::Failed((status, what)) => {
+            StartError::Failed((status, what)) => {
                 let run = self.failed(&step, status, what);
-                Prepared::over(step, number, run)
+                Preparation::finished(step, number, run)
             }
         }
     }
 
-    /// Asks a registered hook's check; one that says no leaves the hook out, as though it weren't
-    /// there. One that can't be asked is the hook's failure.
-    fn check(&mut self, step: &Step, number: usize, ends: Instant) -> Result<(), Obstacle> {
+    /// Runs the check of a registered hook. If it says no, the hook is skipped. If it can't be run, the hook
+    /// has failed.
+    fn check(&mut self, step: &Step, number: usize, ends: Instant) -> Result<(), StartError> {
         if !step.has(Part::Check) {
             return Ok(());
         }
         let launch = self
             .launcher
             .launch(step, number, Part::Check, ends, DocumentFileUse::Shared)
-            .map_err(Obstacle::Failed)?;
+            .map_err(StartError::Failed)?;
         let ended = self.launcher.supervisor.run(vec![launch.job], &mut |_| {}).pop();
         if let Some(own_file) = launch.own_file {
             self.launcher.exchange.remove_own_file(&own_file);
         }
         let Some(ended) = ended else { return Ok(()) };
-        // whatever a check does to the document is not for libvirt
+        // a check's changes of the document are ignored
         let _ = self.launcher.exchange.take_back(&step.hook, false);
         match (&ended.outcome, verdict::failure_of(&ended)) {
             (_, None) => Ok(()),
             (ProcessOutcome::Exited(_) | ProcessOutcome::Signaled(_), Some((_, what))) => {
-                Err(Obstacle::Out(format!("its check says no: {what}")))
+                Err(StartError::Skipped(format!("its check says no: {what}")))
             }
             (_, Some((status, what))) => {
-                Err(Obstacle::Failed((status, format!("its check {what}"))))
+                Err(StartError::Failed((status, format!("its check {what}"))))
             }
         }
     }
 
-    /// Takes the lock that a step wants, if it wants one; with it comes how long that took.
-    fn lock(&mut self, step: &Step, ends: Instant) -> Locked {
+    /// Takes the lock of a step, if it wants one. Also returns the time of the wait.
+    fn lock(&mut self, step: &Step, ends: Instant) -> LockResult {
         let Some(name) = lock_name(step) else { return Ok(None) };
         let begun = Instant::now();
         let until = step.hook.timeout.map_or(ends, |timeout| ends.min(begun + timeout));
@@ -326,7 +328,7 @@ impl StepRunner<'_> {
         })
         .map(|lock| Some((lock, begun.elapsed())))
         .map_err(|unlocked| {
-            Obstacle::Failed(match unlocked {
+            StartError::Failed(match unlocked {
                 LockError::TimedOut(holder) => {
                     let after = verdict::seconds(begun.elapsed());
                     let who = holder.map(|holder| format!(": {}", holder.description()));
@@ -346,7 +348,7 @@ impl StepRunner<'_> {
         })
     }
 
-    fn supervise(&mut self, mut ready: Vec<Ready>) -> Vec<Tried> {
+    fn supervise(&mut self, mut ready: Vec<ReadyStep>) -> Vec<Attempt> {
         if ready.is_empty() {
             return Vec::new();
         }
@@ -377,9 +379,9 @@ impl StepRunner<'_> {
         ready.into_iter().zip(ended).map(|(one, ended)| self.conclude(one, ended)).collect()
     }
 
-    /// Looks at how a step ended, and at what it made of the document.
-    fn conclude(&mut self, one: Ready, ended: FinishedJob) -> Tried {
-        let Ready { step, number, own_file, lock, input, left, .. } = one;
+    /// Evaluates the end of a step, and its changes of the document.
+    fn conclude(&mut self, one: ReadyStep, ended: FinishedJob) -> Attempt {
+        let ReadyStep { step, number, own_file, lock, input, left, .. } = one;
         drop(lock);
         let mut fault = verdict::failure_of(&ended);
         let hook = &step.hook;
@@ -398,7 +400,7 @@ impl StepRunner<'_> {
             Change::None
         });
         if let Change::Ignored(why) = &change {
-            self.tell(&Notice::Warning { label: &hook.label, words: why });
+            self.notify(&Notice::Warning { label: &hook.label, words: why });
         }
         let failure = fault.map(|fault| {
             let kill = hook.kill && !verdict::is_start_error_of_host(&ended);
@@ -406,21 +408,21 @@ impl StepRunner<'_> {
         });
         let run = HookRun::ended(self.identity_of(&step), ended, change, failure);
         let left = left.filter(|_| run.failure.is_none()).map(sys::add_rollback);
-        self.tell(&Notice::Finished(&run));
-        Tried { step, number, run, input, left }
+        self.notify(&Notice::Finished(&run));
+        Attempt { step, number, run, input, left }
     }
 }
 
-/// Why a step doesn't start.
-enum Obstacle {
-    /// It has no part in this call.
-    Out(String),
+/// Why a step is not started.
+enum StartError {
+    /// The hook doesn't apply to this call.
+    Skipped(String),
     Failed((i32, String)),
 }
 
-/// Whether a step runs beside those of a group: they are neighbours of equal weight at one moment,
-/// all of them say `parallel`, and no two want the same lock.
-fn goes_beside(group: &[(usize, Step)], (_, next): &(usize, Step)) -> bool {
+/// Tells whether a step runs in parallel with a group: they are neighbours with the same event, device and
+/// weight, all of them have `parallel`, and no two want the same lock.
+fn is_parallel_with(group: &[(usize, Step)], (_, next): &(usize, Step)) -> bool {
     let parallel = |step: &Step| {
         let registration =
             step.hook.registration.as_ref().filter(|registration| registration.parallel)?;
@@ -439,12 +441,13 @@ fn lock_name(step: &Step) -> Option<&str> {
     step.hook.registration.as_ref()?.lock.as_deref()
 }
 
+/// Makes the failure of a hook, which `on_failure: warn` tolerates.
 fn failure(hook: &Hook, fault: (i32, String), stderr: Vec<u8>, kill: bool) -> HookFailure {
     let is_tolerated = hook.on_failure == OnFailure::Warn;
     HookFailure { kill, is_tolerated, ..HookFailure::new(&hook.label, fault, stderr) }
 }
 
-/// Whether nothing more of the call may run.
+/// Tells whether no further hook of the call may run.
 fn stops(hook: &Hook, run: &HookRun) -> bool {
     if run.failure.is_none() {
         return false;
@@ -454,7 +457,8 @@ fn stops(hook: &Hook, run: &HookRun) -> bool {
         OnFailure::Warn => false,
         OnFailure::Fail => {
             let outcome = run.ended.as_ref().map(|ended| &ended.outcome);
-            hook.style == Style::Vdsm && matches!(outcome, Some(ProcessOutcome::Exited(STOP)))
+            hook.style == Style::Vdsm
+                && matches!(outcome, Some(ProcessOutcome::Exited(STOP_STATUS)))
         }
     }
 }
@@ -573,7 +577,7 @@ mod tests {
         ];
         for (why, group, next, expected) in table {
             let group: Vec<(usize, Step)> = group.into_iter().enumerate().collect();
-            assert_eq!(goes_beside(&group, &(group.len(), next)), expected, "{why}");
+            assert_eq!(is_parallel_with(&group, &(group.len(), next)), expected, "{why}");
         }
     }
 
@@ -682,7 +686,7 @@ mod tests {
                 if is_told_to_end {
                     signal::raise(Signal::SIGUSR2).unwrap();
                 }
-                let seen = words(runner.no_more(stopped));
+                let seen = words(runner.reason_to_stop(stopped));
                 // it is read before it would reach another one's eyes
                 runner.launcher.supervisor.is_terminated();
                 seen
@@ -756,7 +760,7 @@ mod tests {
         let (runs, _) = with_runner(["prepare", "begin"], |runner| runner.run(plan()));
         let (steps, _) = with_runner(["prepare", "begin"], |runner| {
             let mut steps = plan();
-            runner.foresee(&mut steps);
+            runner.preview(&mut steps);
             steps
         });
         let foreseen: Vec<&str> = steps

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hookmux::for_tests::machine::files;
 use hookmux::for_tests::queue::clock::BootClock;
 use hookmux::for_tests::queue::item::FORMAT;
-use hookmux::for_tests::queue::{ItemBody, ItemHead, Queue, JobReadError};
+use hookmux::for_tests::queue::{ItemBody, ItemHead, JobReadError, Queue};
 use hookmux::for_tests::state::Dir;
 use serde_json::{Map, Value};
 
@@ -244,8 +244,10 @@ fn works(mut head: ItemHead, body: &ItemBody) -> Result<(), super::Disagreement>
     }
     let is_tried_again = head.fail("exit status 1", &clock);
     let tries = u64::from(head.attempts);
-    let is_bounded = !is_tried_again || tries < head.tries();
-    must(is_bounded, "a job that is tried too often", || format!("{tries} of {}", head.tries()))?;
+    let is_bounded = !is_tried_again || tries < head.max_attempts();
+    must(is_bounded, "a job that is tried too often", || {
+        format!("{tries} of {}", head.max_attempts())
+    })?;
     let pause = head.pause(&clock);
     must(pause <= LONGEST_PAUSE, "a job that is put off for too long", || format!("{pause:?}"))?;
     head.take_back();

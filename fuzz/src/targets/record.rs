@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hookmux::for_tests::machine::ulid;
 use hookmux::for_tests::record::counters::Counters;
-use hookmux::for_tests::record::form::{RecordHead, Record};
+use hookmux::for_tests::record::form::{Record, RecordHead};
 use hookmux::for_tests::record::store;
 use hookmux::for_tests::state::Dir;
 use serde_json::Value;

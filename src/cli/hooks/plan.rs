@@ -141,7 +141,7 @@ fn foresee(occasion: &Occasion<'_>, steps: &mut [Step]) -> anyhow::Result<Vec<St
     let mut said = Said(Vec::new());
     // what is wrong with the settings' file of variables is told with all trouble
     let (launcher, _) = Launcher::new(occasion, 0, &mut supervisor, &mut exchange, &mut said);
-    StepRunner::new(launcher).foresee(steps);
+    StepRunner::new(launcher).preview(steps);
     Ok(said.0)
 }
 
@@ -206,7 +206,7 @@ fn troubles(described: &Described, user: u32) -> Vec<String> {
     let environment = file
         .and_then(|file| launch::read_environment_file(file, user).err())
         .map(|error| error.to_string());
-    hooks.troubles().into_iter().chain(environment).collect()
+    hooks.own_errors().into_iter().chain(environment).collect()
 }
 
 fn device(step: &Step, facts: &DocumentFacts) -> Option<String> {

@@ -224,11 +224,11 @@ impl WorkerState<'_> {
         head.deaths = 0;
         let fault = verdict::failure_of(&ended);
         let is_last = head.attempts > head.retries;
-        let told = fault.clone().map(|(status, what)| match is_last {
+        let reported = fault.clone().map(|(status, what)| match is_last {
             true => (status, format!("{what}; given up after {}", tries(head.attempts))),
             false => (status, what),
         });
-        self.report_attempt(&head, program, ended, told, recorder);
+        self.report_attempt(&head, program, ended, reported, recorder);
         match fault {
             None => self.forget(&head),
             Some((_, what)) if is_last => {

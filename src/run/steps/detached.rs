@@ -1,9 +1,9 @@
-//! Detached hooks: a call leaves them to the queue.
+//! Puts detached hooks into the queue.
 
 use std::os::unix::ffi::OsStrExt;
 use std::time::Instant;
 
-use super::{Obstacle, Prepared, StepRunner};
+use super::{Preparation, StartError, StepRunner};
 use crate::hook::Style;
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{files, ulid};
@@ -16,13 +16,13 @@ use crate::queue::{Item, Queue, item};
 use crate::run::launch::DocumentFileUse;
 
 impl StepRunner<'_> {
-    /// Leaves a detached hook to the queue, with all that it would have been started with.
-    pub(super) fn queue<T>(&mut self, step: Step, number: usize, ends: Instant) -> Prepared<T> {
+    /// Puts a detached hook into the queue, with everything that it would have been started with.
+    pub(super) fn queue<T>(&mut self, step: Step, number: usize, ends: Instant) -> Preparation<T> {
         let id = ulid::new();
         let queued = self.check(&step, number, ends).and_then(|()| {
-            // the guest's own is gone when the job runs after `release`
-            let own = self.launcher.started.take();
-            let started = own
+            // the guest's own file is removed when the job runs after `release`
+            let own_path = self.launcher.started.take();
+            let started = own_path
                 .as_ref()
                 .and_then(|path| files::read_regular(path, MAX_DOCUMENT_BYTES as u64).ok());
             self.launcher.started = started
@@ -30,21 +30,22 @@ impl StepRunner<'_> {
                 .map(|_| item::started_path(&self.launcher.occasion.settings.runtime_dir, &id));
             let launch =
                 self.launcher.launch(&step, number, Part::Hook, ends, DocumentFileUse::Shared);
-            self.launcher.started = own;
-            let launch = launch.map_err(Obstacle::Failed)?;
+            self.launcher.started = own_path;
+            let launch = launch.map_err(StartError::Failed)?;
             if let Some(own_file) = launch.own_file {
                 self.launcher.exchange.remove_own_file(&own_file);
             }
-            self.keep(&step, launch.job, &id, started)
-                .map_err(|error| Obstacle::Failed((OWN_ERROR, format!("can't be queued: {error}"))))
+            self.keep(&step, launch.job, &id, started).map_err(|error| {
+                StartError::Failed((OWN_ERROR, format!("can't be queued: {error}")))
+            })
         });
-        if let Err(obstacle) = queued {
-            return self.hindered(step, number, obstacle);
+        if let Err(error) = queued {
+            return self.not_started(step, number, error);
         }
         self.has_queued = true;
         let run = HookRun::queued(self.identity_of(&step), id);
-        self.tell(&Notice::Finished(&run));
-        Prepared::over(step, number, run)
+        self.notify(&Notice::Finished(&run));
+        Preparation::finished(step, number, run)
     }
 
     fn keep(

@@ -1,9 +1,9 @@
-//! Rollbacks: what succeeded is undone where a gate stays shut, and is left to whoever takes over where
-//! this process can't.
+//! Runs the rollbacks of hooks that succeeded, if a gate fails. Stores them for the program that takes over
+//! where this process dies.
 
 use std::time::{Duration, Instant};
 
-use super::{StepRunner, Tried};
+use super::{Attempt, StepRunner};
 use crate::document::exchange::Snapshot;
 use crate::hook::Style;
 use crate::libvirt::Class;
@@ -17,13 +17,12 @@ use crate::run::launch::DocumentFileUse;
 use crate::run::left_rollback::LeftRollback;
 use crate::verdict;
 
-/// What all rollbacks of a call have together.
-pub(crate) const ROLLBACK_TIME: Duration = Duration::from_secs(30);
+/// The time limit of all rollbacks of a call together.
+pub(crate) const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl StepRunner<'_> {
-    /// The rollback of a step, as whoever takes over is given it. One that can't be put together is
-    /// missing there, and nowhere else.
-    pub(super) fn left_rollback(
+    /// Returns the stored rollback of a step. One that can't be prepared is missing only there.
+    pub(super) fn stored_rollback(
         &mut self,
         step: &Step,
         number: usize,
@@ -47,43 +46,46 @@ impl StepRunner<'_> {
         Some(rollback.line())
     }
 
-    /// Undoes what succeeded, the last first, where a gate stays shut. What fails here is told, and
+    /// Rolls back the hooks that succeeded, the last first, if a gate fails. A failure here is reported, and
     /// changes nothing.
-    pub(super) fn roll_back(&mut self, tried: &[Tried]) {
+    pub(super) fn roll_back(&mut self, attempts: &[Attempt]) {
         let is_terminated = self.launcher.supervisor.is_terminated();
-        let failed = tried
+        let failed = attempts
             .iter()
-            .filter_map(|tried| tried.run.failure.as_ref())
+            .filter_map(|attempt| attempt.run.failure.as_ref())
             .any(|failure| !failure.is_tolerated);
         if self.launcher.occasion.call.class() != Class::Gate || !(failed || is_terminated) {
             return;
         }
         self.launcher.supervisor.ignore_termination();
-        let ends = Instant::now() + ROLLBACK_TIME;
-        for tried in tried.iter().rev().filter(|tried| tried.run.failure.is_none()) {
+        let ends = Instant::now() + ROLLBACK_TIMEOUT;
+        for attempt in attempts.iter().rev().filter(|attempt| attempt.run.failure.is_none()) {
             watchdog::progress();
-            if tried.step.has(Part::Rollback) {
-                self.roll_back_one(tried, ends);
-                tried.left.into_iter().for_each(sys::mark_rolled_back);
+            if attempt.step.has(Part::Rollback) {
+                self.roll_back_one(attempt, ends);
+                attempt.left.into_iter().for_each(sys::mark_rolled_back);
             }
         }
     }
 
-    fn roll_back_one(&mut self, tried: &Tried, ends: Instant) {
-        let label = rollback_label(&tried.step);
-        let path = self.launcher.program(&tried.step, Part::Rollback);
+    fn roll_back_one(&mut self, attempt: &Attempt, ends: Instant) {
+        let label = rollback_label(&attempt.step);
+        let path = self.launcher.program(&attempt.step, Part::Rollback);
         let launched = if Instant::now() >= ends {
             Err((
                 TIMED_OUT,
-                format!("not run: the {} for rollbacks were over", verdict::seconds(ROLLBACK_TIME)),
+                format!(
+                    "not run: the time of {} for rollbacks was over",
+                    verdict::seconds(ROLLBACK_TIMEOUT)
+                ),
             ))
         } else {
-            if let Some(input) = &tried.input {
+            if let Some(input) = &attempt.input {
                 self.launcher.exchange.rewind(input.clone());
             }
             self.launcher.launch(
-                &tried.step,
-                tried.number,
+                &attempt.step,
+                attempt.number,
                 Part::Rollback,
                 ends,
                 DocumentFileUse::Shared,
@@ -92,9 +94,9 @@ impl StepRunner<'_> {
         let (ended, fault) = match launched {
             Err(fault) => (None, Some(fault)),
             Ok(launch) => {
-                let device = tried.run.device.as_deref();
+                let device = attempt.run.device.as_deref();
                 let at = Instant::now();
-                self.tell(&Notice::Started { label: &label, device, path: Some(&path), at });
+                self.notify(&Notice::Started { label: &label, device, path: Some(&path), at });
                 let ended = self.launcher.supervisor.run(vec![launch.job], &mut |_| {}).pop();
                 if let Some(own_file) = launch.own_file {
                     self.launcher.exchange.remove_own_file(&own_file);
@@ -103,10 +105,10 @@ impl StepRunner<'_> {
                 (ended, fault)
             }
         };
-        let (event, device) = (tried.run.event.clone(), tried.run.device.clone());
+        let (event, device) = (attempt.run.event.clone(), attempt.run.device.clone());
         let run = HookRun::tolerated(HookIdentity { label, event, device, path }, ended, fault);
-        self.undone.extend(run.failure.clone());
-        self.tell(&Notice::Finished(&run));
+        self.failed_rollbacks.extend(run.failure.clone());
+        self.notify(&Notice::Finished(&run));
     }
 }
 
