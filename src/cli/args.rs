@@ -143,22 +143,22 @@ impl Arguments {
     /// How the answer is printed; also an error, where it is one for programs.
     pub(super) fn format(&self) -> Format {
         match &self.command {
-            Some(Command::List(list)) => list.output,
-            Some(Command::Events(events)) => events.output,
-            Some(Command::Plan(call) | Command::Run(call)) => call.output,
-            Some(Command::Check(check)) => check.output,
-            Some(Command::Install(install)) => install.output,
-            Some(Command::Uninstall(uninstall)) => uninstall.output,
-            Some(Command::Add(add)) => add.output,
-            Some(Command::Delete(delete)) => delete.output,
-            Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output,
-            Some(Command::Queue(queue)) => queue.output,
-            Some(Command::Log(log)) => log.output,
-            Some(Command::Show(show)) => show.output,
-            Some(Command::Retry(retry)) => retry.output,
+            Some(Command::List(list)) => list.output.format,
+            Some(Command::Events(events)) => events.output.format,
+            Some(Command::Plan(call) | Command::Run(call)) => call.output.format,
+            Some(Command::Check(check)) => check.output.format,
+            Some(Command::Install(install)) => install.output.format,
+            Some(Command::Uninstall(uninstall)) => uninstall.output.format,
+            Some(Command::Add(add)) => add.output.format,
+            Some(Command::Delete(delete)) => delete.output.format,
+            Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output.format,
+            Some(Command::Queue(queue)) => queue.output.format,
+            Some(Command::Log(log)) => log.output.format,
+            Some(Command::Show(show)) => show.output.format,
+            Some(Command::Retry(retry)) => retry.output.format,
             Some(Command::Watch(watch)) => watch.output,
-            Some(Command::Prune(prune)) => prune.output,
-            Some(Command::Bypass(bypass)) => bypass.output,
+            Some(Command::Prune(prune)) => prune.output.format,
+            Some(Command::Bypass(bypass)) => bypass.output.format,
             Some(
                 Command::Schema(_)
                 | Command::Worker
@@ -194,20 +194,26 @@ pub(crate) enum Format {
     Json,
 }
 
+/// In which form a command prints.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// How to print
+    #[arg(id = "output", long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Only the hooks of this event
     pub event: Option<String>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct EventsArgs {
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Which executions.
@@ -273,9 +279,8 @@ pub(super) struct LogArgs {
     /// Go on with those that end from now on; as JSON, each on one line
     #[arg(short, long)]
     pub follow: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -294,9 +299,8 @@ pub(super) struct ShowArgs {
     /// All lines of all output
     #[arg(long)]
     pub full: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -309,9 +313,8 @@ pub(super) struct RetryArgs {
     /// Also where nobody takes the answer: a gate, a call that may change the document
     #[arg(long)]
     pub force: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -319,9 +322,8 @@ pub(super) struct PruneArgs {
     /// Wait for more, and end when it has been quiet for a while: what calls start
     #[arg(long = internal::LINGER, hide = true)]
     pub linger: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -366,9 +368,8 @@ pub(super) struct BypassArgs {
     /// Go on without a question
     #[arg(long)]
     pub yes: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -384,9 +385,8 @@ pub(super) struct CheckArgs {
     /// does
     #[arg(long)]
     pub entries: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -408,9 +408,8 @@ pub(super) struct QueueArgs {
     /// Why; kept with who did it, for `log --audit`
     #[arg(long, value_name = "TEXT", conflicts_with = "work")]
     pub reason: Option<String>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -433,9 +432,8 @@ pub(super) struct CallArgs {
     /// How the guest came to run [default: what is remembered of it]
     #[arg(long, value_parser = origin, value_name = "fresh|restore|migration")]
     pub origin: Option<Origin>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -460,9 +458,8 @@ pub(crate) struct AddArgs {
     pub dry_run: bool,
     #[command(flatten)]
     pub reason: ReasonArgs,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
     #[command(flatten)]
     pub options: HookOptions,
 }
@@ -532,9 +529,8 @@ pub(crate) struct DeleteArgs {
     pub reference: Option<PathBuf>,
     #[command(flatten)]
     pub reason: ReasonArgs,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -544,9 +540,8 @@ pub(crate) struct SwitchArgs {
     pub names: Vec<String>,
     #[command(flatten)]
     pub reason: ReasonArgs,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// Ends the process as clap does where the words make no sense together.
@@ -634,9 +629,8 @@ pub(super) struct InstallArgs {
     pub reload: ReloadArgs,
     #[command(flatten)]
     pub reason: ReasonArgs,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -654,9 +648,8 @@ pub(super) struct UninstallArgs {
     pub reload: ReloadArgs,
     #[command(flatten)]
     pub reason: ReasonArgs,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 fn driver(word: &str) -> Result<Driver, String> {

@@ -33,7 +33,9 @@ pub(super) fn run(
             format!("Without --for no hook runs for {whose} for {} days.", bypass::MAX_DAYS)
         };
         let is_answered = arguments.yes || arguments.duration.is_some();
-        if let Some(end) = question::refused(&question, is_answered, arguments.output, output) {
+        if let Some(end) =
+            question::refused(&question, is_answered, arguments.output.format, output)
+        {
             return Ok(end);
         }
     }
@@ -88,7 +90,7 @@ pub(super) fn run(
     let is_off = arguments.turn == Some(Turn::Off);
     let is_idle = is_off && !is_replaced && now.entries.len() == was_on;
     let end = if is_idle { End::Idle } else { End::Good };
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         output.json(&json::bypass::Bypass {
             bypasses: now.entries.iter().map(|entry| json_entry(entry, hooks_dir)).collect(),
             path: path.as_path().into(),

@@ -4,10 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use serde::Serialize;
 
 use super::args::{Format, QueueArgs};
 use super::json;
 use super::json::queue::{AsideJob, Flushed, Job, JobState, QueueLimits, Requeued, UnreadJob};
+use super::json::shape::Object;
 use super::output::{Cell, Output, Tone};
 use super::{End, Place, question, rights};
 use crate::bypass::{self, Bypass};
@@ -40,16 +42,17 @@ pub(super) fn run(
         let question =
             "All jobs that wait or were put aside will be removed, and their hooks never run.";
         let is_answered = arguments.yes || !word.is_empty();
-        if let Some(end) = question::refused(question, is_answered, arguments.output, output) {
+        if let Some(end) = question::refused(question, is_answered, arguments.output.format, output)
+        {
             return Ok(end);
         }
-        return flush(settings, word, arguments.output, output);
+        return flush(settings, word, arguments.output.format, output);
     }
     if let Some(word) = &arguments.requeue {
-        return requeue(settings, word, arguments.output, output);
+        return requeue(settings, word, arguments.output.format, output);
     }
     let state = State::read(place, settings)?;
-    match arguments.output {
+    match arguments.output.format {
         Format::Json => output.json(&state.json()),
         Format::Text => state.show(output),
     }
@@ -66,12 +69,7 @@ fn flush(
     let is_meant_aside = |aside: &Aside| word.is_empty() || means_aside(word, aside);
     let count = worker::flush(settings, &is_meant, &is_meant_aside)
         .context("the queue can't be flushed")?;
-    if format == Format::Json {
-        output.json(&Flushed { flushed: count });
-    } else {
-        output.line(&format!("{} removed.", jobs(count)));
-    }
-    Ok(if count == 0 { End::Idle } else { End::Good })
+    Ok(report(count, "removed", &Flushed { flushed: count }, format, output))
 }
 
 fn requeue(
@@ -102,16 +100,23 @@ fn requeue(
         queue::start_worker(&settings.hooks_dir, &settings.state_dir)
             .context("the jobs wait: no worker can be started")?;
     }
-    if format == Format::Json {
-        output.json(&Requeued { requeued: count });
-    } else {
-        output.line(&format!("{} brought back.", jobs(count)));
-    }
-    Ok(if count == 0 { End::Idle } else { End::Good })
+    Ok(report(count, "brought back", &Requeued { requeued: count }, format, output))
 }
 
-fn jobs(count: usize) -> String {
-    if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") }
+/// Says how many jobs something was done to.
+fn report<T: Serialize + Object>(
+    count: usize,
+    done: &str,
+    json: &T,
+    format: Format,
+    output: &mut Output,
+) -> End {
+    match format {
+        Format::Json => output.json(json),
+        Format::Text if count == 1 => output.line(&format!("1 job {done}.")),
+        Format::Text => output.line(&format!("{count} jobs {done}.")),
+    }
+    if count == 0 { End::Idle } else { End::Good }
 }
 
 /// Whether a word is a job's id, its registration or its hook.

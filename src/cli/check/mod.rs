@@ -42,7 +42,7 @@ pub(super) fn run(
     output: &mut Output,
 ) -> anyhow::Result<End> {
     if arguments.entries {
-        return Ok(entries::check(place, arguments.output, output));
+        return Ok(entries::check(place, arguments.output.format, output));
     }
     let user = place.surroundings.user;
     let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
@@ -77,7 +77,7 @@ pub(super) fn run(
 
 fn report(findings: Findings, hooks_dir: &Path, arguments: &CheckArgs, output: &mut Output) -> End {
     let findings = findings.sorted();
-    report::show(&findings, hooks_dir, arguments.output, output);
+    report::show(&findings, hooks_dir, arguments.output.format, output);
     // what wasn't looked at isn't good
     let is_bad =
         |finding: &Finding| finding.severity() == Severity::Error || finding.code == Code::Unseen;

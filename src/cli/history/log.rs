@@ -31,16 +31,16 @@ pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> an
         }
         for head in &heads {
             follower.known(&head.id);
-            say(head, arguments.output, &settings.hooks_dir, output);
+            say(head, arguments.output.format, &settings.hooks_dir, output);
         }
         loop {
             for head in follower.next(&history)?.iter().filter(|head| filter.holds(head)) {
-                say(head, arguments.output, &settings.hooks_dir, output);
+                say(head, arguments.output.format, &settings.hooks_dir, output);
             }
         }
     }
     let newer = history.newer();
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         output.json(&Log {
             executions: heads.iter().map(Execution::from).collect(),
             newer: newer.map_or(0, |(count, _)| count),

@@ -47,7 +47,7 @@ pub(crate) fn run(
         let path = counters::path(Store::new(&settings.state_dir).base());
         output.complain(&format!("{}: {newer}", executions::not_counted(&path)));
     }
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         output.json(&Pruned {
             moved: done.moved,
             lost: done.lost,
@@ -63,7 +63,7 @@ pub(crate) fn run(
             done.moved, done.pruned, done.lost
         ));
     }
-    let is_text = arguments.output == Format::Text;
+    let is_text = arguments.output.format == Format::Text;
     if is_text && done.swept > 0 {
         output.line(&format!("Files and directories that hooks left: {} removed.", done.swept));
     }

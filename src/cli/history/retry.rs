@@ -71,7 +71,7 @@ pub(crate) fn run(
     let surroundings = then(&place.surroundings, &body);
     // whoever retries wants to see it, whatever the settings say of calls
     loaded.settings.record = RecordPolicy::All;
-    let is_text = arguments.output == Format::Text;
+    let is_text = arguments.output.format == Format::Text;
     if is_text {
         let line = format!("{} {}, as of {}", executions::call(&head), head.object, head.id);
         output.toned(Tone::Bold, &line);

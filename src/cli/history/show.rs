@@ -25,7 +25,7 @@ pub(crate) fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> a
     let history = executions::history(&loaded.settings, output)?;
     let record = executions::the_one(&history, &arguments.id)?;
     let later = later(&history, &record.head);
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         output.json(&Show::new(&record, &later));
         return Ok(End::Good);
     }

@@ -85,7 +85,7 @@ impl Line<'_> {
 pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result<End> {
     let host = libvirt_version::of_host();
     let lines = lines(host);
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         let unfired = |(event, nearest): &(&'static str, Option<&'static str>)| Unfired {
             event,
             nearest: *nearest,

@@ -93,7 +93,7 @@ pub(crate) fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> a
     if let Some(event) = &arguments.event {
         hooks.retain(|hook| hook.place == *event);
     }
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         output.json(&List {
             hooks: hooks.iter().map(|hook| hook.json(settings)).collect(),
             notes: strangers

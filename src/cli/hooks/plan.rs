@@ -79,7 +79,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     let would_fail = is_shut || arrival.held.is_some() || fails;
     let end =
         if would_fail || described.loaded.problem.is_some() { End::Problem } else { End::Good };
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         let word = |word: &OsStr| word.to_string_lossy().into_owned();
         let mut turn = 0;
         output.json(&json::plan::Plan {

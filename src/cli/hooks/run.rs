@@ -23,7 +23,7 @@ use crate::witness::{Both, Fact, Run, Witness};
 pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
     let Described { call, loaded, candidates, document, document_source, .. } =
         described_call::describe(place, arguments, output)?;
-    let is_text = arguments.output == Format::Text;
+    let is_text = arguments.output.format == Format::Text;
     let facts = Facts::of(document);
     let mut occasion = Occasion::new(&call, &loaded.settings, &place.surroundings, facts);
     occasion.mode = Mode::Trial { origin: arguments.origin, started: None };

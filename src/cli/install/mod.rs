@@ -66,11 +66,11 @@ pub(super) fn install(
             report.did(driver, &path, action, words);
         }
         report.notes.push("nothing was changed: --dry-run".to_owned().into());
-        return Ok(report.show(arguments.output, output));
+        return Ok(report.show(arguments.output.format, output));
     }
     if !report.problems.is_empty() {
         report.problems.push("nothing was changed".to_owned().into());
-        return Ok(report.show(arguments.output, output));
+        return Ok(report.show(arguments.output.format, output));
     }
     put::make_directory(hooks_dir)?;
     for installed in &places {
@@ -82,7 +82,7 @@ pub(super) fn install(
     }
     afterwards::notes(place, &places, &site.binary, &mut report);
     afterwards::tell_daemons(place, &drivers, "install", &arguments.reload, &mut report, output)?;
-    Ok(report.show(arguments.output, output))
+    Ok(report.show(arguments.output.format, output))
 }
 
 /// The drivers that are meant where none is named: the usual ones; and for `--link`, which is about
@@ -107,7 +107,7 @@ fn renew(site: &Site, arguments: &InstallArgs, output: &mut Output) -> End {
             "There is nothing to renew: copies are kept for the entries in {DEFAULT_HOOKS_DIR}, and made of {}.",
             program::PATH
         ).into());
-        return report.show(arguments.output, output);
+        return report.show(arguments.output.format, output);
     }
     let drivers =
         if arguments.driver.is_empty() { Driver::ALL.to_vec() } else { arguments.driver.clone() };
@@ -117,5 +117,5 @@ fn renew(site: &Site, arguments: &InstallArgs, output: &mut Output) -> End {
             report.problems.push(format!("{error:#}").into());
         }
     }
-    report.show(arguments.output, output)
+    report.show(arguments.output.format, output)
 }

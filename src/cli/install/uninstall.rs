@@ -29,9 +29,9 @@ pub(crate) fn uninstall(
     // before anything is changed
     let settings = arguments.purge.then(|| purge::settings(place)).transpose()?;
     let question = settings.as_ref().map(purge::question);
-    if let Some(end) = question
-        .and_then(|question| question::refused(&question, arguments.yes, arguments.output, output))
-    {
+    if let Some(end) = question.and_then(|question| {
+        question::refused(&question, arguments.yes, arguments.output.format, output)
+    }) {
         return Ok(end);
     }
     let drivers =
@@ -63,7 +63,7 @@ pub(crate) fn uninstall(
         }
     }
     tell_daemons(place, &drivers, "uninstall", &arguments.reload, &mut report, output)?;
-    Ok(report.show(arguments.output, output))
+    Ok(report.show(arguments.output.format, output))
 }
 
 fn add_purged(purged: Purged, report: &mut Report) {

@@ -60,7 +60,7 @@ pub(crate) fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> an
         .filter_map(|draft| checker.obstacle(draft, &sources))
         .map(|message| Problem { entry: None, key: None, message })
         .collect();
-    if arguments.output == Format::Text {
+    if arguments.output.format == Format::Text {
         show(&drafts, output);
     }
     if !obstacles.is_empty() {
@@ -115,7 +115,7 @@ impl Adding<'_> {
     }
 
     fn refuse(&self, problems: &[Problem], output: &mut Output) -> End {
-        if self.arguments.output == Format::Json {
+        if self.arguments.output.format == Format::Json {
             let told = |problem: &Problem| EntryProblem {
                 key: self.key(problem),
                 ..EntryProblem::from(problem)
@@ -152,7 +152,7 @@ impl Adding<'_> {
     }
 
     fn report(&self, drafts: &[Draft], actions: &[&'static str], output: &mut Output) {
-        if self.arguments.output == Format::Json {
+        if self.arguments.output.format == Format::Json {
             output.json(&Added {
                 registrations: drafts.iter().zip(actions).map(registered).collect(),
                 notes: Message::all(&self.warnings),

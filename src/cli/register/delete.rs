@@ -75,7 +75,7 @@ pub(crate) fn run(
         }
     }
     report.tell_jobs(&settings);
-    Ok(report.show(arguments.output, output))
+    Ok(report.show(arguments.output.format, output))
 }
 
 fn delete_one(

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::description::{Entry, Problem};
+use super::description::Problem;
+use super::translate::Entry;
 use super::yaml_edit;
 use crate::config::registration::{self, DIRECTORY, EXTENSION, WEIGHT_STEP};
 use crate::config::triggers::Triggers;

@@ -57,7 +57,7 @@ fn switch(
         }
     }
     report.tell_jobs(&settings);
-    Ok(report.show(arguments.output, output))
+    Ok(report.show(arguments.output.format, output))
 }
 
 struct Switch<'a> {

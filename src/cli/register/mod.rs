@@ -13,4 +13,5 @@ pub(crate) mod module;
 pub(crate) mod registered;
 pub(crate) mod registration_schema;
 pub(crate) mod registry;
+pub(crate) mod translate;
 pub(crate) mod yaml_edit;

@@ -27,7 +27,7 @@ pub(crate) fn show(
         .map_err(|error| rights::explained(directory.named(), error))?;
     acts.entries.reverse();
     let newer = acts.newer.map_or(0, |(count, _)| count);
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         let list = acts.entries.into_iter().map(act).collect();
         output.json(&Audit { acts: list, newer, odd: acts.odd });
         return Ok(End::Good);

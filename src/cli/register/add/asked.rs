@@ -17,8 +17,9 @@ use crate::cli::Place;
 use crate::cli::args::{self, AddArgs, Format, HookOptions};
 use crate::cli::output::Output;
 use crate::cli::register::ask::{self, Silence};
-use crate::cli::register::description::{self, Entry, Problem, Subject, Unread};
+use crate::cli::register::description::{self, Problem, Unread};
 use crate::cli::register::module::{self, Language, Module};
+use crate::cli::register::translate::{self, Entry, Subject};
 use crate::cli::remark::Remark;
 use crate::command::{self, Fix, words};
 use crate::config::registration::EXTENSION;
@@ -105,7 +106,7 @@ impl Asker<'_> {
         let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let given = self.arguments.options.name.as_deref().map(options::bare_name);
         let name = given.unwrap_or(stem);
-        if let Err(message) = description::check_name(&name) {
+        if let Err(message) = translate::check_name(&name) {
             bail!("{message}; --name gives it another");
         }
         Ok(Offer::File { source: source.to_path_buf(), text, name })
@@ -155,7 +156,7 @@ impl Asker<'_> {
             self.warnings.push(words.into());
             return Ok(None);
         }
-        if self.arguments.output == Format::Text {
+        if self.arguments.output.format == Format::Text {
             output.line(&format!("{name} is {asking}"));
         }
         let why = match self.ask(&command) {
@@ -297,7 +298,7 @@ impl Asker<'_> {
             Ok(keys) => keys,
             Err(fault) => return Ok(Err(vec![problem(fault)])),
         };
-        Ok(description::translate(0, keys, subject, &Language::find_interpreter)
+        Ok(translate::translate(0, keys, subject, &Language::find_interpreter)
             .map(|entry| vec![entry])
             .map_err(|faults| faults.into_iter().map(problem).collect()))
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cli::args::HookOptions;
-use crate::cli::register::description::Subject;
+use crate::cli::register::translate::Subject;
 use crate::config::keys;
 use crate::config::rights::RunAs;
 use crate::config::suggest::suggest;
