@@ -388,7 +388,7 @@ fn what_asking_a_script_may_cost_is_bounded() {
     place.say(&["add", "script", &script, "--describe"]).ends(1, &["it printed 10000000 bytes"]);
     let script = place.script("slow.sh", "setsid sleep 1000 & sleep 1000");
     let began = Instant::now();
-    place.say(&["add", "script", &script, "--describe"]).ends(1, &["it had no end within 10 s"]);
+    place.say(&["add", "script", &script, "--describe"]).ends(1, &["it didn't end within 10 s"]);
     assert!(began.elapsed() < Duration::from_secs(30));
     let script = place.script("sad.sh", "echo 'no, thanks' >&2; exit 3");
     place.say(&["add", "script", &script, "--describe"]).ends(1, &["exit status 3: no, thanks"]);
@@ -1070,14 +1070,14 @@ fn scripts_that_are_no_registrations_have_another_way() {
     for path in ["before_vm_start/10-x", "qemu.adopted"] {
         let path = place.host.hook(path);
         let said = place.say(&["delete", "script", path.to_str().unwrap()]);
-        said.ends(1, &["is no registration but a script", "chmod a-x", "rm"]);
+        said.ends(1, &["is not a registration but a script", "chmod a-x", "rm"]);
         assert!(path.exists());
     }
     for command in ["delete", "enable", "disable"] {
         for name in ["10-x", "before_vm_start/10-x"] {
             place
                 .say(&[command, name])
-                .ends(1, &["is no registration but a script (event directory)"]);
+                .ends(1, &["is not a registration but a script (event directory)"]);
         }
     }
 }
@@ -1109,7 +1109,7 @@ fn one_line_changes_and_the_rest_stays() {
     // a broken one isn't touched
     let text = "events: before_vm_start\ncomand: /bin/true\n";
     place.registration("hooks", "mine", text);
-    place.say(&["disable", "mine"]).ends(1, &["mine.yaml:2:1", "mend it"]);
+    place.say(&["disable", "mine"]).ends(1, &["mine.yaml:2:1", "correct it"]);
     assert_eq!(place.text("mine"), text);
     place.say(&["disable", "min"]).ends(1, &["did you mean `mine`?"]);
     place.say(&["enable"]).ends(2, &[]);

@@ -178,7 +178,7 @@ fn of_commands(registration: &Registration) -> BTreeSet<String> {
         let Some(program) = words.first() else { continue };
         let text = text_of(Path::new(program));
         names.extend(text.iter().flat_map(|text| variables::unset_reads(text)));
-        if module::called(words).is_some() {
+        if module::called_function(words).is_some() {
             continue;
         }
         for word in words.iter().skip(1) {

@@ -73,7 +73,7 @@ fn command(
         return;
     }
     // `sh -c TEXT`, `python3 SCRIPT`
-    let texts = words.iter().skip(1).filter(|_| module::called(words).is_none());
+    let texts = words.iter().skip(1).filter(|_| module::called_function(words).is_none());
     for text in texts {
         if let Some((_, word)) = script_text::libvirt_call(text) {
             let message = format!("{what} calls libvirt ({word}), which waits for it");

@@ -2,7 +2,7 @@
 
 use super::shape::object;
 use crate::cli::check::finding::Code;
-use crate::cli::register::description::Problem;
+use crate::cli::register::description::DescriptionProblem;
 use crate::cli::remark::Remark;
 use crate::command::Fix;
 
@@ -84,8 +84,8 @@ impl Message {
     }
 }
 
-impl From<&Problem> for EntryProblem {
-    fn from(problem: &Problem) -> EntryProblem {
+impl From<&DescriptionProblem> for EntryProblem {
+    fn from(problem: &DescriptionProblem) -> EntryProblem {
         EntryProblem {
             message: (&problem.message).into(),
             entry: problem.entry,

@@ -1,22 +1,22 @@
-//! What a script or module says of itself: an array of registrations in JSON, in hookmux's own keys
-//! or in those of cPanel's describe pattern. Options of the command line take the same way.
+//! Reads how a script or a module describes itself: an array of registrations in JSON, with hookmux's own
+//! keys or those of cPanel's describe pattern. Options of the command line are read in the same way.
 
 use std::fmt;
 
 use serde_json::Value;
 
-use super::translate::{Entry, FindInterpreter, Subject, translate};
+use super::translate::{DescriptionEntry, FindInterpreter, ScriptOrModule, translate};
 
-/// What is wrong with an entry.
+/// A mistake in an entry of a description.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
-    /// Which one, from 1; `None` is all of it.
+pub(crate) struct DescriptionProblem {
+    /// The number of the entry, from 1; `None` for the description as a whole.
     pub entry: Option<usize>,
     pub key: Option<String>,
     pub message: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for DescriptionProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(entry) = self.entry {
             write!(f, "entry {entry}")?;
@@ -29,40 +29,44 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Why output is no description at all.
+/// Why output can't be used as a description.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unread {
-    /// It isn't one; why.
-    NoDescription(String),
-    /// It is one, with these mistakes.
-    Wrong(Vec<Problem>),
+pub(crate) enum DescriptionError {
+    /// It is not a description; the reason.
+    NotADescription(String),
+    /// It is a description with these mistakes.
+    Invalid(Vec<DescriptionProblem>),
 }
 
 /// Reads a description.
 ///
 /// # Errors
-/// It is none, or any of its entries is wrong.
+/// The output is not a description, or an entry has a mistake.
 pub(crate) fn read(
     output: &[u8],
-    subject: &Subject,
+    subject: &ScriptOrModule,
     find: FindInterpreter<'_>,
-) -> Result<Vec<Entry>, Unread> {
-    let no = |why: String| Unread::NoDescription(why);
+) -> Result<Vec<DescriptionEntry>, DescriptionError> {
+    let no = |why: String| DescriptionError::NotADescription(why);
     let wrong = |message: &str| {
-        Unread::Wrong(vec![Problem { entry: None, key: None, message: message.to_owned() }])
+        DescriptionError::Invalid(vec![DescriptionProblem {
+            entry: None,
+            key: None,
+            message: message.to_owned(),
+        }])
     };
     if output.iter().all(u8::is_ascii_whitespace) {
         return Err(no("it printed nothing".to_owned()));
     }
     let value: Value = serde_json::from_slice(output).map_err(|error| {
-        // what begins as one was meant as one: nothing stands in for it
+        // output that begins like a description was meant as one: a mistake in it has to be reported
         if matches!(output.trim_ascii_start().first(), Some(b'[' | b'{')) {
-            return wrong(&format!("the description is no JSON: {error}"));
+            return wrong(&format!("the description is not JSON: {error}"));
         }
-        no(format!("what it printed is no JSON ({error})"))
+        no(format!("what it printed is not JSON ({error})"))
     })?;
     let Value::Array(list) = value else {
-        return Err(wrong("a description is an array of registrations, also where it is one"));
+        return Err(wrong("a description is an array of registrations, even if there is only one"));
     };
     if list.is_empty() {
         return Err(wrong("the description is an empty array: there is nothing to register"));
@@ -72,19 +76,21 @@ pub(crate) fn read(
     for (number, value) in (1..).zip(list) {
         let Value::Object(keys) = value else {
             let message = "an entry is an object".to_owned();
-            problems.push(Problem { entry: Some(number), key: None, message });
+            problems.push(DescriptionProblem { entry: Some(number), key: None, message });
             continue;
         };
         match translate(number, keys, subject, find) {
             Ok(entry) => entries.push(entry),
-            Err(faults) => problems.extend(faults.into_iter().map(|(key, message)| Problem {
-                entry: Some(number),
-                key: (!key.is_empty()).then_some(key),
-                message,
-            })),
+            Err(faults) => {
+                problems.extend(faults.into_iter().map(|(key, message)| DescriptionProblem {
+                    entry: Some(number),
+                    key: (!key.is_empty()).then_some(key),
+                    message,
+                }))
+            }
         }
     }
-    if problems.is_empty() { Ok(entries) } else { Err(Unread::Wrong(problems)) }
+    if problems.is_empty() { Ok(entries) } else { Err(DescriptionError::Invalid(problems)) }
 }
 
 #[cfg(test)]
@@ -94,12 +100,12 @@ mod tests {
     use serde_json::json;
     use std::path::PathBuf;
 
-    fn script() -> Subject {
-        Subject::Script("/opt/x/guard.sh".to_owned())
+    fn script() -> ScriptOrModule {
+        ScriptOrModule::Script("/opt/x/guard.sh".to_owned())
     }
 
-    fn module() -> Subject {
-        Subject::Module(Module::parse("MyApp::Hooks").unwrap())
+    fn module() -> ScriptOrModule {
+        ScriptOrModule::Module(Module::parse("MyApp::Hooks").unwrap())
     }
 
     fn found(_: Language) -> Result<PathBuf, String> {
@@ -107,7 +113,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn keys(subject: &Subject, entry: Value) -> Value {
+    fn keys(subject: &ScriptOrModule, entry: Value) -> Value {
         let text = json!([entry]).to_string();
         let mut entries = read(text.as_bytes(), subject, &found).unwrap();
         Value::Object(entries.remove(0).keys)
@@ -116,7 +122,9 @@ mod tests {
     #[track_caller]
     fn problems(text: &str) -> Vec<String> {
         match read(text.as_bytes(), &script(), &found) {
-            Err(Unread::Wrong(problems)) => problems.iter().map(Problem::to_string).collect(),
+            Err(DescriptionError::Invalid(problems)) => {
+                problems.iter().map(DescriptionProblem::to_string).collect()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -202,7 +210,7 @@ mod tests {
             ),
             (
                 r#"{"category":"vm","event":"strat","stage":"pre"}"#,
-                "entry 2, `event`: libvirt has no moment before `strat`",
+                "entry 2, `event`: there is no event before `strat`",
             ),
             (r#"{"category":"vm","stage":"pre"}"#, "entry 2, `event`: `event` is missing"),
             (r#"{"event":"start","stage":"pre"}"#, "entry 2, `category`: `category` is missing"),
@@ -255,10 +263,12 @@ mod tests {
     #[test]
     fn what_is_no_description_is_told_apart() {
         for (output, why) in
-            [("", "printed nothing"), (" \n", "printed nothing"), ("usage: x", "no JSON")]
+            [("", "printed nothing"), (" \n", "printed nothing"), ("usage: x", "not JSON")]
         {
             match read(output.as_bytes(), &script(), &found) {
-                Err(Unread::NoDescription(words)) => assert!(words.contains(why), "{words}"),
+                Err(DescriptionError::NotADescription(words)) => {
+                    assert!(words.contains(why), "{words}")
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -268,7 +278,8 @@ mod tests {
     fn a_missing_interpreter_is_the_keys_problem() {
         let none = |_: Language| Err("no perl".to_owned());
         let text = r#"[{"event":"before_vm_start","hook":"add"}]"#;
-        let Err(Unread::Wrong(problems)) = read(text.as_bytes(), &module(), &none) else {
+        let Err(DescriptionError::Invalid(problems)) = read(text.as_bytes(), &module(), &none)
+        else {
             panic!()
         };
         assert_eq!(problems[0].to_string(), "entry 1, `hook`: no perl");
@@ -277,7 +288,7 @@ mod tests {
     #[test]
     fn names_are_made_of_what_is_there() {
         assert_eq!(script().stem(), "guard");
-        assert_eq!(Subject::Script("/x/.a b.sh".to_owned()).stem(), "a-b");
+        assert_eq!(ScriptOrModule::Script("/x/.a b.sh".to_owned()).stem(), "a-b");
         assert_eq!(module().stem(), "MyApp-Hooks");
     }
 }

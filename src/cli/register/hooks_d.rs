@@ -1,5 +1,5 @@
-//! The files of `hooks.d`: one lock for all who change them, and files that are either there as a
-//! whole or not at all.
+//! Changes the files of `hooks.d`. One lock is held for every change; files are written as a whole or not
+//! at all.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -17,22 +17,22 @@ use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
 use crate::machine::files;
 use crate::registry::LOCK_NAME;
 
-/// How long somebody else's change is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-const MODE: u32 = 0o644;
+/// How long a change waits for another process that holds the lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+const FILE_MODE: u32 = 0o644;
 
-/// Held while registrations change. Readers need none.
+/// The lock held while registrations change. Readers don't need it.
 #[derive(Debug)]
-pub(crate) struct Lock(
-    #[expect(dead_code, reason = "dropping it lets go of the lock")] Flock<File>,
+pub(crate) struct RegistryLock(
+    #[expect(dead_code, reason = "dropping it releases the lock")] Flock<File>,
 );
 
-/// Makes `hooks.d` where there is none, and locks it.
+/// Makes `hooks.d` if it is missing, and locks it.
 ///
 /// # Errors
-/// It can't be made, or somebody else has it for too long.
-pub(crate) fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
+/// It can't be made, or another process holds the lock for too long.
+pub(crate) fn lock(hooks_dir: &Path) -> anyhow::Result<RegistryLock> {
     let directory = hooks_dir.join(DIRECTORY);
     if let Err(error) = DirBuilder::new().recursive(true).mode(0o755).create(&directory) {
         return Err(error).with_context(|| format!("{} can't be made", directory.display()));
@@ -46,37 +46,37 @@ pub(crate) fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
     if !file.metadata().is_ok_and(|found| found.is_file()) {
         bail!("{} is not a regular file: rm '{0}'", path.display());
     }
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(Lock(lock)),
+            Ok(lock) => return Ok(RegistryLock(lock)),
             Err((file, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file,
             Err((_, Errno::EWOULDBLOCK)) => bail!(
-                "somebody else has been changing registrations for {} s ({} is locked)",
-                PATIENCE.as_secs(),
+                "another process has been changing registrations for {} s ({} is locked)",
+                LOCK_TIMEOUT.as_secs(),
                 path.display()
             ),
             Err((_, error)) => {
                 return Err(error).with_context(|| format!("{} can't be locked", path.display()));
             }
         };
-        thread::sleep(LOOK_AGAIN);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
 /// Writes all drafts, or none.
 ///
 /// # Errors
-/// As of `open(2)`, `write(2)` and `rename(2)`; what was there before is there again.
-pub(crate) fn write_all(_lock: &Lock, drafts: &[Draft]) -> anyhow::Result<()> {
-    let mut done: Vec<(&Path, Before)> = Vec::new();
+/// Those of `open(2)`, `write(2)` and `rename(2)`. The files are then as they were before.
+pub(crate) fn write_all(_lock: &RegistryLock, drafts: &[Draft]) -> anyhow::Result<()> {
+    let mut done: Vec<(&Path, PreviousContent)> = Vec::new();
     for draft in drafts {
-        let before = Before::of(&draft.path);
+        let before = PreviousContent::of(&draft.path);
         match replace(&draft.path, draft.text.as_bytes(), None) {
             Ok(()) => done.push((&draft.path, before)),
             Err(error) => {
                 for (path, before) in done.into_iter().rev() {
-                    before.put_back(path);
+                    before.restore(path);
                 }
                 return Err(error).with_context(|| {
                     format!("{} can't be written; nothing was changed", draft.path.display())
@@ -87,30 +87,32 @@ pub(crate) fn write_all(_lock: &Lock, drafts: &[Draft]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What lay at a path before it was written to.
-enum Before {
-    Nothing,
+/// What was at a path before it was written.
+enum PreviousContent {
+    None,
     Link(PathBuf),
     File(Vec<u8>, Metadata),
 }
 
-impl Before {
-    fn of(path: &Path) -> Before {
+impl PreviousContent {
+    fn of(path: &Path) -> PreviousContent {
         if let Ok(target) = fs::read_link(path) {
-            return Before::Link(target);
+            return PreviousContent::Link(target);
         }
         match (files::read_regular(path, MAX_REGISTRATION_BYTES), fs::metadata(path)) {
-            (Ok(bytes), Ok(metadata)) => Before::File(bytes, metadata),
-            _ => Before::Nothing,
+            (Ok(bytes), Ok(metadata)) => PreviousContent::File(bytes, metadata),
+            _ => PreviousContent::None,
         }
     }
 
-    /// As well as it can be done: this is the way back from a failure.
-    fn put_back(self, path: &Path) {
+    /// Restores it as well as possible; this runs after a failure, so errors are ignored.
+    fn restore(self, path: &Path) {
         let _ = match self {
-            Before::Nothing => files::remove(path),
-            Before::Link(target) => files::remove(path).and_then(|()| symlink(target, path)),
-            Before::File(bytes, metadata) => replace(path, &bytes, Some(&metadata)),
+            PreviousContent::None => files::remove(path),
+            PreviousContent::Link(target) => {
+                files::remove(path).and_then(|()| symlink(target, path))
+            }
+            PreviousContent::File(bytes, metadata) => replace(path, &bytes, Some(&metadata)),
         };
     }
 }
@@ -118,8 +120,8 @@ impl Before {
 /// Replaces the text of a file, with its mode and owner. A link is followed: its target changes.
 ///
 /// # Errors
-/// As [`write_all`].
-pub(crate) fn rewrite(_lock: &Lock, path: &Path, text: &str) -> anyhow::Result<()> {
+/// Those of [`write_all`].
+pub(crate) fn rewrite(_lock: &RegistryLock, path: &Path, text: &str) -> anyhow::Result<()> {
     let write = || {
         let target = fs::canonicalize(path)?;
         let metadata = fs::metadata(&target)?;
@@ -131,22 +133,22 @@ pub(crate) fn rewrite(_lock: &Lock, path: &Path, text: &str) -> anyhow::Result<(
 /// Links a name to `/dev/null`.
 ///
 /// # Errors
-/// As of `symlink(2)`.
-pub(crate) fn mask(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
+/// Those of `symlink(2)`.
+pub(crate) fn mask(_lock: &RegistryLock, path: &Path) -> anyhow::Result<()> {
     symlink("/dev/null", path).with_context(|| format!("{} can't be made", path.display()))
 }
 
 /// Removes a name.
 ///
 /// # Errors
-/// As of `unlink(2)`.
-pub(crate) fn remove(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
+/// Those of `unlink(2)`.
+pub(crate) fn remove(_lock: &RegistryLock, path: &Path) -> anyhow::Result<()> {
     fs::remove_file(path).with_context(|| format!("{} can't be removed", path.display()))
 }
 
-/// A file under a name of its own, then renamed: readers find the old one or the new one. It is on the
-/// disk afterwards, as in [`files::replace_for_good`].
-fn replace(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()> {
+/// Writes a file under a temporary name and renames it, so that readers find the old one or the new one.
+/// The file is on the disk afterwards, as with [`files::replace_for_good`].
+fn replace(path: &Path, bytes: &[u8], template: Option<&Metadata>) -> io::Result<()> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".{}.new", std::process::id()));
@@ -155,13 +157,13 @@ fn replace(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()>
         files::remove(&temporary)?;
         let mut file = files::create_private(&temporary)?;
         file.write_all(bytes)?;
-        if let Some(like) = like {
+        if let Some(template) = template {
             let made = file.metadata()?;
-            if (made.uid(), made.gid()) != (like.uid(), like.gid()) {
-                std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()))?;
+            if (made.uid(), made.gid()) != (template.uid(), template.gid()) {
+                std::os::unix::fs::fchown(&file, Some(template.uid()), Some(template.gid()))?;
             }
         }
-        let mode = like.map_or(MODE, |like| like.mode() & 0o777);
+        let mode = template.map_or(FILE_MODE, |template| template.mode() & 0o777);
         file.set_permissions(Permissions::from_mode(mode))?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;

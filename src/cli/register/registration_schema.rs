@@ -7,7 +7,7 @@ use crate::config::keys::{self, Key};
 use crate::event;
 use crate::libvirt::Driver;
 
-/// The schema: what `Registration::parse` takes, and what each key is for.
+/// Returns the schema: what `Registration::parse` accepts, and what each key is for.
 pub(crate) fn schema() -> Value {
     let mut properties = Map::new();
     for key in keys::REGISTRATION.iter().filter(|key| !key.name.contains('.')) {
@@ -77,7 +77,7 @@ pub(crate) fn schema() -> Value {
     })
 }
 
-/// What a key may hold, and what it is for.
+/// Returns the schema of a key, with its description.
 fn property(key: &Key) -> Value {
     let mut schema = if key.words.is_empty() { kind(key.name) } else { choice(key.words) };
     if let Some(object) = schema.as_object_mut() {
@@ -86,7 +86,7 @@ fn property(key: &Key) -> Value {
     schema
 }
 
-/// What a key may hold that isn't one of a few words.
+/// Returns the schema of a key that isn't limited to a few words.
 fn kind(key: &str) -> Value {
     let of = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
     match key {
@@ -108,7 +108,7 @@ fn kind(key: &str) -> Value {
         "nice" => json!({ "type": "integer", "minimum": -20, "maximum": 19 }),
         "environment" => environment(),
         "environment_file" => json!({ "type": "string" }),
-        // a key that this page doesn't know yet may hold anything; a test refuses that
+        // a key that is missing here may hold anything; a test refuses that
         _ => json!({}),
     }
 }
@@ -168,7 +168,7 @@ fn environment() -> Value {
     })
 }
 
-/// Every event of the table, and the word for all of them.
+/// Returns every event of the table, and the word for all of them.
 fn events() -> Vec<&'static str> {
     let mut names: Vec<&str> = event::TABLE.iter().map(|row| row.name).collect();
     names.sort_unstable();
