@@ -93,7 +93,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
         _ => false,
     };
     if !is_silent {
-        entries::shout(&place, output);
+        entries::warn(&place, output);
     }
     // these say it themselves, or are about another directory
     if !matches!(arguments.command, Some(Command::Bypass(_) | Command::Check(_) | Command::Demo(_)))

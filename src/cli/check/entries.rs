@@ -6,7 +6,7 @@ use super::finding::{Code, Findings, Fix};
 use super::report;
 use crate::cli::args::Format;
 use crate::cli::install::entries;
-use crate::cli::install::installed::{self, Main};
+use crate::cli::install::installed::{self, EntryState};
 use crate::cli::output::Output;
 use crate::cli::{End, Place};
 
@@ -18,14 +18,14 @@ pub(super) fn check(place: &Place, format: Format, output: &mut Output) -> End {
     for installed in installed::all(hooks_dir) {
         let driver = installed.driver;
         let (code, at, message, fix): (Code, PathBuf, String, Fix) =
-            match (&installed.main, installed.overwritten_by()) {
+            match (&installed.main, installed.overwriting_program()) {
                 (_, Some(script)) => (
                     Code::OverwrittenEntry,
                     installed.path.clone(),
-                    entries::words(&installed, script),
-                    entries::way_out(hooks_dir, driver),
+                    entries::describe(&installed, script),
+                    entries::adopt_command(hooks_dir, driver),
                 ),
-                (Main::OursDangling(target), None) => (
+                (EntryState::Dangling(target), None) => (
                     Code::DanglingInstall,
                     installed.path.clone(),
                     format!(

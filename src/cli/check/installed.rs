@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::finding::{Code, Findings, Fix, with_end, words};
 use super::link;
 use super::survey::{Spot, Survey};
-use crate::cli::install::adoption::{MAX_SCRIPT_BYTES, shortened};
-use crate::cli::install::installed::{Installed, Main};
+use crate::cli::install::adoption::{MAX_SCRIPT_BYTES, shorten_line};
+use crate::cli::install::installed::{EntryState, Installed};
 use crate::cli::install::{copies, entries, own_name};
 use crate::command;
 use crate::hook::adopted;
@@ -20,7 +20,7 @@ use crate::search::directory;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let has_any = survey.installed.iter().any(|one| one.called_at().is_some());
-    let is_taken = survey.installed.iter().any(|one| one.main == Main::Foreign);
+    let is_taken = survey.installed.iter().any(|one| one.main == EntryState::Foreign);
     if !has_any {
         let hooks_dir = &survey.settings.hooks_dir;
         let words = format!(
@@ -46,20 +46,20 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
 fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     let (driver, path) = (installed.driver, &installed.path);
     let shown = path.display();
-    if let Some(script) = installed.overwritten_by() {
-        let fix = entries::way_out(&survey.settings.hooks_dir, driver);
-        findings.add(Code::OverwrittenEntry, path, entries::words(installed, script), fix);
+    if let Some(script) = installed.overwriting_program() {
+        let fix = entries::adopt_command(&survey.settings.hooks_dir, driver);
+        findings.add(Code::OverwrittenEntry, path, entries::describe(installed, script), fix);
         return;
     }
     copy(survey, installed, findings);
     match &installed.main {
-        Main::OursDangling(target) => findings.add(
+        EntryState::Dangling(target) => findings.add(
             Code::DanglingInstall,
             path,
             format!("{shown} leads to {}, which is not there: libvirt runs nothing for {driver}, and no gate is shut", target.display()),
             survey.command(&format!("install --driver {driver}")),
         ),
-        Main::NoFile => findings.add(
+        EntryState::NotAFile => findings.add(
             Code::OddInstall,
             path,
             format!("{shown} is neither a file nor a link: libvirt runs nothing for {driver}"),
@@ -68,7 +68,7 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                 survey.words(&format!("install --driver {driver}")),
             ]),
         ),
-        Main::Foreign if !path.exists() => findings.add(
+        EntryState::Foreign if !path.exists() => findings.add(
             Code::DanglingInstall,
             path,
             format!("{shown} is a link to nothing: libvirt runs nothing for {driver}"),
@@ -77,13 +77,13 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                 survey.words(&format!("install --driver {driver}")),
             ]),
         ),
-        Main::Foreign if installed.beside.is_none() => findings.add(
+        EntryState::Foreign if installed.beside.is_none() => findings.add(
             Code::ForeignScript,
             path,
             format!("{shown} is a script of somebody else's: hookmux isn't called for {driver}"),
             survey.command(&format!("install --driver {driver} --adopt")),
         ),
-        Main::Foreign | Main::Ours(_) | Main::Nobody => {}
+        EntryState::Foreign | EntryState::Ours(_) | EntryState::Missing => {}
     }
     if let Some(beside) = installed.beside.as_ref().filter(|beside| !beside.exists()) {
         let words = format!("{} leads to a hookmux that is not there", beside.display());
@@ -94,7 +94,7 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
 
 /// Whether the entry leads to a copy of its own, and of which version that is.
 fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
-    if !matches!(installed.main, Main::Ours(_)) {
+    if !matches!(installed.main, EntryState::Ours(_)) {
         return;
     }
     let (driver, path) = (installed.driver, &installed.path);
@@ -143,7 +143,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
 }
 
 fn twice(installed: &Installed, findings: &mut Findings) {
-    let is_main = matches!(installed.main, Main::Ours(_));
+    let is_main = matches!(installed.main, EntryState::Ours(_));
     let more = installed.loose.iter().filter(|path| own_binary::is_hookmux(path));
     for path in installed.beside.iter().chain(more).skip(usize::from(!is_main)) {
         let words = format!(
@@ -185,7 +185,7 @@ fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Fi
     let driver = installed.driver;
     let word = survey.settings.tree.mention(&survey.settings.hooks_dir, driver);
     let has_tree = survey.scripts.iter().any(|script| script.spot == Spot::Tree(driver));
-    let of_main = (installed.main == Main::Foreign && installed.beside.is_some())
+    let of_main = (installed.main == EntryState::Foreign && installed.beside.is_some())
         .then(|| installed.path.clone());
     for script in installed.adopted.iter().cloned().chain(of_main) {
         let is_active = directory::state(&script) == State::Active;
@@ -208,11 +208,11 @@ fn own_name(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings)
         return;
     }
     let text = files::read_regular(script, MAX_SCRIPT_BYTES).unwrap_or_default();
-    let Some((line, text)) = own_name::decides_by_it(&text) else { return };
+    let Some((line, text)) = own_name::find_own_name_decision(&text) else { return };
     let words = format!(
         "{} decides by its own name, which was {driver} when libvirt called it (line {line}: {}): it may do nothing, and that counts as good",
         script.display(),
-        shortened(&text)
+        shorten_line(&text)
     );
     let fix = Fix::all(&[
         survey.words(&format!("uninstall --driver {driver}")),

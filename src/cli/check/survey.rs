@@ -9,7 +9,7 @@ use super::finding::{Findings, Fix, words};
 use super::unreadable::complain;
 use crate::cli::install::daemons::{self, Daemon};
 use crate::cli::install::installed::{self, Installed};
-use crate::cli::install::libvirt_version::{self, Version};
+use crate::cli::install::libvirt_version::{self, LibvirtVersion};
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::per_guest::{self, Found};
 use crate::command;
@@ -67,7 +67,7 @@ pub(super) struct Survey<'a> {
     pub stand_ins: Vec<PathBuf>,
     /// Directories that look as though they were meant for an event, and are none's.
     pub strangers: Vec<PathBuf>,
-    pub libvirt: Option<Version>,
+    pub libvirt: Option<LibvirtVersion>,
 }
 
 impl<'a> Survey<'a> {

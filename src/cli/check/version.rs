@@ -5,7 +5,7 @@ use std::path::Path;
 use super::finding::{Code, Findings};
 use super::survey::{Script, Spot, Survey};
 use crate::cli::hooks::events;
-use crate::cli::install::libvirt_version::{Version, spans};
+use crate::cli::install::libvirt_version::{LibvirtVersion, spans};
 use crate::libvirt::{Driver, operation};
 use crate::registry::called;
 use crate::search::State;
@@ -33,13 +33,13 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-fn never(libvirt: Version, since: &[&str]) -> String {
+fn never(libvirt: LibvirtVersion, since: &[&str]) -> String {
     format!("libvirt {libvirt} never calls it, {} does", since.join(" or "))
 }
 
 fn of_event(
     survey: &Survey<'_>,
-    libvirt: Version,
+    libvirt: LibvirtVersion,
     event: &str,
     path: &Path,
     findings: &mut Findings,
@@ -52,7 +52,7 @@ fn of_event(
 /// `<driver>.d/GUEST/OPERATION/SUB/script`, or without the last.
 fn of_tree(
     survey: &Survey<'_>,
-    libvirt: Version,
+    libvirt: LibvirtVersion,
     driver: Driver,
     script: &Script,
     findings: &mut Findings,

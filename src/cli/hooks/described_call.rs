@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use crate::cli::Place;
 use crate::cli::args::CallArgs;
-use crate::cli::install::installed::{self, Main};
+use crate::cli::install::installed::{self, EntryState};
 use crate::cli::output::{Output, Tone};
 use crate::config::{Loaded, Settings, Surroundings};
 use crate::document::input;
@@ -118,7 +118,7 @@ pub(crate) fn arrival(occasion: &Occasion<'_>) -> Arrival {
 /// Whether libvirt calls hookmux beside a main script: then what that one runs is left to it.
 pub(crate) fn is_beside(place: &Place, driver: Driver) -> bool {
     let installed = installed::own(&place.surroundings.hooks_dir, driver);
-    installed.beside.is_some() && !matches!(installed.main, Main::Ours(_))
+    installed.beside.is_some() && !matches!(installed.main, EntryState::Ours(_))
 }
 
 /// What the call is, in two lines.

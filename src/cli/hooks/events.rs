@@ -3,7 +3,7 @@
 use super::vdsm;
 use crate::cli::End;
 use crate::cli::args::{EventsArgs, Format};
-use crate::cli::install::libvirt_version::{self, Version};
+use crate::cli::install::libvirt_version::{self, LibvirtVersion};
 use crate::cli::json::event::{Event, Events, FiringCall, Unfired};
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
@@ -13,7 +13,7 @@ use crate::libvirt::Driver;
 use crate::libvirt::operation::{self, Row};
 
 /// libvirt tells the reason of a release since this version.
-const REASONS: Version = Version(10, 5, 0);
+const REASONS: LibvirtVersion = LibvirtVersion(10, 5, 0);
 
 struct Line<'a> {
     event: &'a event::Row,
@@ -22,7 +22,7 @@ struct Line<'a> {
     never: Option<String>,
 }
 
-fn lines(host: Option<Version>) -> Vec<Line<'static>> {
+fn lines(host: Option<LibvirtVersion>) -> Vec<Line<'static>> {
     event::TABLE
         .iter()
         .map(|event| {
@@ -42,7 +42,7 @@ fn lines(host: Option<Version>) -> Vec<Line<'static>> {
 
 /// Why a host with this libvirt never fires an event; `None` where it does, or the event is in no
 /// table.
-pub(crate) fn never(event: &str, host: Version) -> Option<String> {
+pub(crate) fn never(event: &str, host: LibvirtVersion) -> Option<String> {
     lines(Some(host)).into_iter().find(|line| line.event.name == event)?.never
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn must_be_known(name: &str) -> anyhow::Result<()> {
 }
 
 impl Line<'_> {
-    fn calls(&self, host: Option<Version>) -> String {
+    fn calls(&self, host: Option<LibvirtVersion>) -> String {
         // of two names for one thing, the one that this host's libvirt uses
         let current = self
             .calls

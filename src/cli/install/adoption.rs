@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::installed::{Installed, Main};
+use super::installed::{EntryState, Installed};
 use super::{own_name, vfio_helper};
 use crate::cli::Place;
 use crate::cli::args::InstallArgs;
@@ -25,12 +25,12 @@ pub(crate) const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 
 /// What an installation would do to what is there.
 #[derive(Debug, Default)]
-pub(crate) struct Look {
+pub(crate) struct AdoptionPreview {
     /// Why what is there must not be taken over: file, reason and the way out.
     pub problems: Vec<Remark>,
     pub notes: Vec<Remark>,
     /// What would be done, of each driver: a word for programs, and words for people.
-    pub would: Vec<(Driver, PathBuf, &'static str, String)>,
+    pub preview: Vec<(Driver, PathBuf, &'static str, String)>,
     /// Whether the VFIO helper is adopted as other scripts are: `tree` names another tree than the one
     /// that it runs.
     pub keeps_helper: bool,
@@ -42,9 +42,10 @@ pub(crate) fn look(
     arguments: &InstallArgs,
     places: &[Installed],
     output: &mut Output,
-) -> Look {
-    let mut found = Look::default();
-    let is_adopted = |installed: &Installed| installed.main == Main::Foreign && arguments.adopt;
+) -> AdoptionPreview {
+    let mut found = AdoptionPreview::default();
+    let is_adopted =
+        |installed: &Installed| installed.main == EntryState::Foreign && arguments.adopt;
     let settings = places.iter().any(is_adopted).then(|| {
         let loaded = place.load(output);
         if loaded.is_lost() {
@@ -58,16 +59,16 @@ pub(crate) fn look(
     });
     found.keeps_helper = settings.as_ref().is_some_and(|settings| !settings.tree.is_usual());
     for installed in places {
-        would(installed, arguments, &mut found);
+        preview(installed, arguments, &mut found);
         if let Some(settings) = settings.as_ref().filter(|_| is_adopted(installed)) {
-            let mut one = One {
+            let mut adoption = DriverAdoption {
                 hooks_dir: &place.surroundings.hooks_dir,
                 driver: installed.driver,
                 trust: Trust::new(place.surroundings.user),
                 settings,
                 found: &mut found,
             };
-            one.adopt(&installed.path);
+            adoption.adopt(&installed.path);
         }
     }
     if !found.problems.is_empty() && !arguments.force {
@@ -79,41 +80,43 @@ pub(crate) fn look(
 /// Whether a script is the VFIO helper and nothing more: hookmux does its work.
 pub(crate) fn is_helper(path: &Path) -> bool {
     files::read_regular(path, vfio_helper::MAX_HELPER_BYTES)
-        .is_ok_and(|text| vfio_helper::is_one(&text))
+        .is_ok_and(|text| vfio_helper::is_vfio_helper(&text))
 }
 
-fn would(installed: &Installed, arguments: &InstallArgs, found: &mut Look) {
+fn preview(installed: &Installed, arguments: &InstallArgs, found: &mut AdoptionPreview) {
     let driver = installed.driver;
     let (word, words) = match (&installed.main, arguments.beside) {
-        (Main::Ours(_), _) => ("none", "is hookmux already".to_owned()),
+        (EntryState::Ours(_), _) => ("none", "is hookmux already".to_owned()),
         (_, true) => ("would-link", format!("hookmux would be called after it, from {driver}.d/")),
-        (Main::Nobody, _) => ("would-link", "would be linked to hookmux".to_owned()),
-        (Main::OursDangling(_), _) => ("would-link", "would be linked to hookmux anew".to_owned()),
-        (Main::Foreign, _) if !found.keeps_helper && is_helper(&installed.path) => (
+        (EntryState::Missing, _) => ("would-link", "would be linked to hookmux".to_owned()),
+        (EntryState::Dangling(_), _) => {
+            ("would-link", "would be linked to hookmux anew".to_owned())
+        }
+        (EntryState::Foreign, _) if !found.keeps_helper && is_helper(&installed.path) => (
             "would-retire",
             format!(
                 "is the VFIO helper: hookmux would take its place, and run its tree {driver}.d/"
             ),
         ),
-        (Main::Foreign, _) => (
+        (EntryState::Foreign, _) => (
             "would-adopt",
             format!("would be called by hookmux as {driver}.adopted, for every call"),
         ),
-        (Main::NoFile, _) => ("none", "is neither a file nor a link".to_owned()),
+        (EntryState::NotAFile, _) => ("none", "is neither a file nor a link".to_owned()),
     };
-    found.would.push((driver, installed.path.clone(), word, words));
+    found.preview.push((driver, installed.path.clone(), word, words));
 }
 
 /// One driver's script and its tree.
-struct One<'a> {
+struct DriverAdoption<'a> {
     hooks_dir: &'a Path,
     driver: Driver,
     trust: Trust,
     settings: &'a Settings,
-    found: &'a mut Look,
+    found: &'a mut AdoptionPreview,
 }
 
-impl One<'_> {
+impl DriverAdoption<'_> {
     fn adopt(&mut self, script: &Path) {
         let is_helper = !self.found.keeps_helper && is_helper(script);
         if !is_helper && directory::state(script) == State::Active {
@@ -133,13 +136,13 @@ impl One<'_> {
                 script.display()
             ).into()),
             Ok(bytes) => {
-                if let Some((line, text)) = own_name::decides_by_it(&bytes) {
+                if let Some((line, text)) = own_name::find_own_name_decision(&bytes) {
                     let beside = ["install", "--driver", driver.name(), "--beside"];
                     let fix = Fix::hookmux(self.hooks_dir, &beside);
                     let words = format!(
                         "{} decides by its own name, which would be {driver}.adopted (line {line}: {}): leave it libvirt's main script by `{fix}`, or name the driver in it",
                         script.display(),
-                        shortened(&text)
+                        shorten_line(&text)
                     );
                     self.found.problems.push(Remark::with(words, fix));
                 }
@@ -250,10 +253,10 @@ impl One<'_> {
 }
 
 /// A line of a script, as much of it as a message has room for.
-pub(crate) fn shortened(text: &str) -> String {
-    const MOST: usize = 80;
+pub(crate) fn shorten_line(text: &str) -> String {
+    const MAX_CHARACTERS: usize = 80;
     let line = crate::machine::sanitize::line(text.as_bytes());
-    match line.char_indices().nth(MOST) {
+    match line.char_indices().nth(MAX_CHARACTERS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }

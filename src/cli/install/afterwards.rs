@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::installed::{self, Installed, Main};
+use super::installed::{self, EntryState, Installed};
 use super::reload;
-use super::report::Report;
+use super::report::InstallReport;
 use crate::cli::Place;
 use crate::cli::args::ReloadArgs;
 use crate::cli::output::Output;
@@ -26,12 +26,12 @@ use crate::trust::Trust;
 ///
 /// # Errors
 /// hookmux's own file can't be found.
-pub(super) fn tell_daemons(
+pub(super) fn reload_daemons(
     place: &Place,
     drivers: &[Driver],
     word: &str,
     arguments: &ReloadArgs,
-    report: &mut Report,
+    report: &mut InstallReport,
     output: &mut Output,
 ) -> anyhow::Result<()> {
     let Surroundings { hooks_dir, user, .. } = &place.surroundings;
@@ -43,27 +43,32 @@ pub(super) fn tell_daemons(
     let settings = place.load(output).settings;
     let binary = env::current_exe().context("hookmux's own file can't be found")?;
     let entry = installed::look(hooks_dir, Driver::Daemon, &binary);
-    let is_called = matches!(entry.main, Main::Ours(_)) || entry.beside.is_some();
+    let is_called = matches!(entry.main, EntryState::Ours(_)) || entry.beside.is_some();
     let leaves_notes = is_called && (*user == 0 || settings.session);
     let named = drivers.iter().flat_map(|driver| ["--driver", driver.name()]);
     let again: Vec<&str> = [word, "--reload"].into_iter().chain(named).collect();
-    let site = reload::Site {
+    let options = reload::ReloadOptions {
         notes: leaves_notes.then_some(&settings.runtime_dir),
-        limit: arguments.reload_timeout,
+        timeout: arguments.reload_timeout,
         again: Fix::hookmux(hooks_dir, &again),
     };
     report.is_reloaded = true;
-    report.told = reload::reload(daemons(drivers), &site);
-    if report.told.is_empty() {
-        report.notes.push(reload::NONE.to_owned().into());
+    report.reloads = reload::reload(daemons(drivers), &options);
+    if report.reloads.is_empty() {
+        report.notes.push(reload::NO_DAEMON.to_owned().into());
     }
-    let still = report.told.iter().filter(|told| !told.is_good());
-    report.daemons = still.map(|told| told.daemon.clone()).collect();
+    let still = report.reloads.iter().filter(|reloads| !reloads.is_good());
+    report.daemons = still.map(|reloads| reloads.daemon.clone()).collect();
     Ok(())
 }
 
 /// What is good to know of what was installed.
-pub(super) fn notes(place: &Place, places: &[Installed], binary: &Path, report: &mut Report) {
+pub(super) fn notes(
+    place: &Place,
+    places: &[Installed],
+    binary: &Path,
+    report: &mut InstallReport,
+) {
     if places.iter().any(|installed| installed.driver == Driver::Network) {
         report.notes.push("libvirt marks every network that has a hook as tainted (hook-script): that is a mark, and changes nothing.".to_owned().into());
     }
@@ -82,8 +87,8 @@ pub(super) fn notes(place: &Place, places: &[Installed], binary: &Path, report: 
             binary.display()
         ).into());
     }
-    for step in report.steps.iter().filter(|step| step.action == "adopted") {
-        let Some(driver) = step.driver else { continue };
+    for change in report.changes.iter().filter(|change| change.action == "adopted") {
+        let Some(driver) = change.driver else { continue };
         let script = adopted::place(&place.surroundings.hooks_dir, driver);
         let state = directory::state(&script);
         if let Some(reason) = state.reason() {

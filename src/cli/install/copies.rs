@@ -12,7 +12,7 @@ use crate::machine::{files, own_binary};
 
 /// What lies in the place of a driver's copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Copy {
+pub(crate) struct DriverCopy {
     pub path: PathBuf,
     /// Whether it is a hookmux, of whatever version.
     pub is_ours: bool,
@@ -26,9 +26,11 @@ pub(crate) fn are_for(hooks_dir: &Path) -> bool {
 }
 
 /// What there is of a driver's copy.
-pub(crate) fn look(driver: Driver) -> Option<Copy> {
+pub(crate) fn look(driver: Driver) -> Option<DriverCopy> {
     let path = program::copy_of(driver);
-    path.symlink_metadata().is_ok().then(|| Copy { is_ours: own_binary::is_hookmux(&path), path })
+    path.symlink_metadata()
+        .is_ok()
+        .then(|| DriverCopy { is_ours: own_binary::is_hookmux(&path), path })
 }
 
 /// Whether this program is the one that copies are made of.

@@ -16,7 +16,7 @@ use crate::machine::files;
 use crate::machine::proc::Stat;
 
 /// The daemons that run hooks of a driver's.
-const OF_DRIVERS: [(&str, Driver); 5] = [
+const DRIVER_DAEMONS: [(&str, Driver); 5] = [
     ("virtqemud", Driver::Qemu),
     ("virtlxcd", Driver::Lxc),
     ("virtxend", Driver::Libxl),
@@ -25,7 +25,7 @@ const OF_DRIVERS: [(&str, Driver); 5] = [
 ];
 /// Those that run the hook `daemon` and no other: all of them are made of libvirt's
 /// `src/remote/remote_daemon.c`, which calls it.
-const OTHERS: [&str; 9] = [
+const OTHER_DAEMONS: [&str; 9] = [
     "virtproxyd",
     "virtsecretd",
     "virtstoraged",
@@ -41,7 +41,7 @@ const MONOLITHIC: &str = "libvirtd";
 
 /// Clock ticks per second in `/proc/PID/stat`: USER_HZ, which Linux has at 100 on all of libvirt's
 /// architectures.
-const TICKS: u64 = 100;
+const TICKS_PER_SECOND: u64 = 100;
 /// The largest library that is looked into, in bytes: libvirt.so of 11.3 has some 6 MB.
 const MAX_LIBRARY_BYTES: u64 = 64 << 20;
 
@@ -64,7 +64,7 @@ impl Daemon {
     pub(crate) fn serves(&self, driver: Driver) -> bool {
         driver == Driver::Daemon
             || self.name == MONOLITHIC
-            || OF_DRIVERS.iter().any(|(name, its)| self.name == *name && *its == driver)
+            || DRIVER_DAEMONS.iter().any(|(name, its)| self.name == *name && *its == driver)
     }
 
     /// Whether it is the system's, or this user's own; else it is a session daemon of somebody's.
@@ -97,7 +97,8 @@ pub(crate) fn running(root: &Path, hooks_dir: &Path) -> Vec<Daemon> {
     pids.into_iter()
         .filter_map(|pid| {
             let process = proc.join(pid.to_string());
-            let (name, comm) = names(&process).filter(|(_, comm)| !is_none(&process, comm))?;
+            let (name, comm) =
+                names(&process).filter(|(_, comm)| !is_not_a_daemon(&process, comm))?;
             if !is_of_this_host(&process, hooks_dir) || !looks_in(&process, hooks_dir) {
                 return None;
             }
@@ -117,13 +118,13 @@ pub(crate) fn running(root: &Path, hooks_dir: &Path) -> Vec<Daemon> {
 
 /// A daemon's name, and that of its process.
 fn names(process: &Path) -> Option<(String, String)> {
-    let is_one = |name: &str| {
+    let is_daemon = |name: &str| {
         name == MONOLITHIC
-            || OTHERS.contains(&name)
-            || OF_DRIVERS.iter().any(|(daemon, _)| *daemon == name)
+            || OTHER_DAEMONS.contains(&name)
+            || DRIVER_DAEMONS.iter().any(|(daemon, _)| *daemon == name)
     };
     let comm = read_text(&process.join("comm"))?.trim_end().to_owned();
-    if is_one(&comm) {
+    if is_daemon(&comm) {
         return Some((comm.clone(), comm));
     }
     // one that has named its main thread otherwise, or that a wrapper of NixOS' starts
@@ -131,7 +132,7 @@ fn names(process: &Path) -> Option<(String, String)> {
     let program = program.file_name()?.to_str()?;
     let bare = program.strip_prefix('.').and_then(|name| name.strip_suffix("-wrapped"));
     let name = bare.unwrap_or(program);
-    is_one(name).then(|| (name.to_owned(), comm))
+    is_daemon(name).then(|| (name.to_owned(), comm))
 }
 
 /// The service that a process is of. Where the kernel doesn't say, a daemon's own is taken for it.
@@ -148,24 +149,24 @@ fn unit(process: &Path, name: &str) -> Option<String> {
 /// A daemon in a container, or with an /etc of its own, shows in the host's `/proc`, and has hooks of
 /// its own.
 fn is_of_this_host(process: &Path, hooks_dir: &Path) -> bool {
-    let Ok(below) = hooks_dir.strip_prefix("/") else { return true };
+    let Ok(relative) = hooks_dir.strip_prefix("/") else { return true };
     // only root may look through somebody else's root; who can't takes all for the host's
     if fs::metadata(process.join("root")).is_err() {
         return true;
     }
     let Ok(own) = fs::metadata(hooks_dir) else { return true };
-    fs::metadata(process.join("root").join(below)).is_ok_and(|its| is_same(&its, &own))
+    fs::metadata(process.join("root").join(relative)).is_ok_and(|its| is_same(&its, &own))
 }
 
 /// Whether a daemon looks in this directory: the path is compiled into libvirt's library. `true` where
 /// that can't be found out.
 fn looks_in(process: &Path, hooks_dir: &Path) -> bool {
     let Some(place) = compiled_hooks_dir(process) else { return true };
-    let Ok(below) = place.strip_prefix("/") else { return true };
+    let Ok(relative) = place.strip_prefix("/") else { return true };
     if place == hooks_dir {
         return true;
     }
-    match (fs::metadata(process.join("root").join(below)), fs::metadata(hooks_dir)) {
+    match (fs::metadata(process.join("root").join(relative)), fs::metadata(hooks_dir)) {
         (Ok(its), Ok(own)) => is_same(&its, &own),
         _ => false,
     }
@@ -173,7 +174,7 @@ fn looks_in(process: &Path, hooks_dir: &Path) -> bool {
 
 /// The hooks directory of a process's libvirt (`LIBVIRT_HOOK_DIR` in libvirt's `src/util/virhook.c`).
 fn compiled_hooks_dir(process: &Path) -> Option<PathBuf> {
-    const END: &[u8] = b"/libvirt/hooks\0";
+    const SUFFIX: &[u8] = b"/libvirt/hooks\0";
     let maps = read_text(&process.join("maps"))?;
     let library = maps.lines().find_map(|line| {
         let path = &line[line.find('/')?..];
@@ -181,8 +182,8 @@ fn compiled_hooks_dir(process: &Path) -> Option<PathBuf> {
     })?;
     let path = process.join("root").join(library.strip_prefix('/')?);
     let bytes = files::read_regular(&path, MAX_LIBRARY_BYTES).ok()?;
-    memmem::find_iter(&bytes, END).find_map(|at| {
-        let text = &bytes[..at + END.len() - 1];
+    memmem::find_iter(&bytes, SUFFIX).find_map(|at| {
+        let text = &bytes[..at + SUFFIX.len() - 1];
         let start = text.iter().rposition(|byte| *byte == 0)? + 1;
         let place = Path::new(OsStr::from_bytes(&text[start..]));
         place.is_absolute().then(|| place.to_path_buf())
@@ -219,7 +220,7 @@ fn uptime(proc: &Path) -> Option<Duration> {
 
 /// Whether a process is no daemon in spite of its name: it only waits to be reaped, or a daemon has
 /// just made it, to execute another program.
-fn is_none(process: &Path, comm: &str) -> bool {
+fn is_not_a_daemon(process: &Path, comm: &str) -> bool {
     let Some(stat) = stat(process) else { return false };
     let above = process.with_file_name(stat.parent.to_string()).join("comm");
     stat.is_dead() || read_text(&above).is_some_and(|name| name.trim_end() == comm)
@@ -230,6 +231,6 @@ fn stat(process: &Path) -> Option<Stat> {
 }
 
 fn started(process: &Path, uptime: Duration) -> Option<SystemTime> {
-    let start = Duration::from_millis(stat(process)?.start.saturating_mul(1000 / TICKS));
+    let start = Duration::from_millis(stat(process)?.start.saturating_mul(1000 / TICKS_PER_SECOND));
     SystemTime::now().checked_sub(uptime.saturating_sub(start))
 }

@@ -17,12 +17,12 @@ pub(crate) fn overwritten(hooks_dir: &Path) -> Vec<Installed> {
     }
     installed::all(hooks_dir)
         .into_iter()
-        .filter(|installed| installed.overwritten_by().is_some())
+        .filter(|installed| installed.overwriting_program().is_some())
         .collect()
 }
 
 /// What has happened to an entry.
-pub(crate) fn words(installed: &Installed, script: &Path) -> String {
+pub(crate) fn describe(installed: &Installed, script: &Path) -> String {
     let entry = installed.path.display();
     let place = if script == installed.path {
         format!("{entry} was hookmux, and somebody has put another program there")
@@ -36,18 +36,18 @@ pub(crate) fn words(installed: &Installed, script: &Path) -> String {
 }
 
 /// The way out.
-pub(crate) fn way_out(hooks_dir: &Path, driver: Driver) -> Fix {
+pub(crate) fn adopt_command(hooks_dir: &Path, driver: Driver) -> Fix {
     Fix::hookmux(hooks_dir, &["install", "--adopt", "--driver", driver.name()])
 }
 
 /// Says so in the first lines of a command.
-pub(crate) fn shout(place: &Place, output: &mut Output) {
+pub(crate) fn warn(place: &Place, output: &mut Output) {
     for installed in overwritten(&place.surroundings.hooks_dir) {
-        if let Some(script) = installed.overwritten_by() {
+        if let Some(script) = installed.overwriting_program() {
             output.complain(&format!(
                 "{}; `{}` makes both run",
-                words(&installed, script),
-                way_out(&place.surroundings.hooks_dir, installed.driver)
+                describe(&installed, script),
+                adopt_command(&place.surroundings.hooks_dir, installed.driver)
             ));
         }
     }

@@ -7,26 +7,26 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::copies::{self, Copy};
+use super::copies::{self, DriverCopy};
 use crate::hook::adopted;
 use crate::libvirt::Driver;
 use crate::machine::{files, own_binary};
 
 /// The name under which hookmux stands beside another main script.
-pub(crate) const BESIDE: &str = "50-hookmux";
+pub(crate) const BESIDE_NAME: &str = "50-hookmux";
 
 /// Who libvirt calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Main {
-    Nobody,
+pub(crate) enum EntryState {
+    Missing,
     /// hookmux; where the link leads.
     Ours(PathBuf),
     /// A link to a hookmux that isn't there any more.
-    OursDangling(PathBuf),
+    Dangling(PathBuf),
     /// A script or a link of somebody else's.
     Foreign,
     /// Something that can't be a hook.
-    NoFile,
+    NotAFile,
 }
 
 /// What there is for one driver.
@@ -34,9 +34,9 @@ pub(crate) enum Main {
 pub(crate) struct Installed {
     pub driver: Driver,
     pub path: PathBuf,
-    pub main: Main,
+    pub main: EntryState,
     /// The driver's copy of hookmux, where this hooks directory has some.
-    pub copy: Option<Copy>,
+    pub copy: Option<DriverCopy>,
     /// Whether hookmux stands in `<driver>.d/`.
     pub beside: Option<PathBuf>,
     /// The script that hookmux took over, if there is one.
@@ -50,8 +50,8 @@ pub(crate) struct Installed {
 impl Installed {
     /// The program that somebody put where hookmux was called: in its copy, by writing through the
     /// entry, or in the entry's place. `None` where hookmux was never called, or is.
-    pub(crate) fn overwritten_by(&self) -> Option<&Path> {
-        let copy = self.copy.as_ref().filter(|_| self.main == Main::Foreign)?;
+    pub(crate) fn overwriting_program(&self) -> Option<&Path> {
+        let copy = self.copy.as_ref().filter(|_| self.main == EntryState::Foreign)?;
         if self.leads_to_copy() {
             return (!copy.is_ours).then_some(&copy.path);
         }
@@ -61,17 +61,17 @@ impl Installed {
     /// The name under which libvirt calls hookmux.
     pub(crate) fn called_at(&self) -> Option<&Path> {
         match self.main {
-            Main::Ours(_) => Some(&self.path),
+            EntryState::Ours(_) => Some(&self.path),
             _ => self.beside.as_deref().filter(|beside| beside.exists()),
         }
     }
 
     /// Whether the entry is a link to the driver's copy.
     pub(crate) fn leads_to_copy(&self) -> bool {
-        let end = |path: &Path| fs::canonicalize(path).ok();
-        self.copy
-            .as_ref()
-            .is_some_and(|copy| self.path.is_symlink() && end(&self.path) == end(&copy.path))
+        let target_of = |path: &Path| fs::canonicalize(path).ok();
+        self.copy.as_ref().is_some_and(|copy| {
+            self.path.is_symlink() && target_of(&self.path) == target_of(&copy.path)
+        })
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn own(hooks_dir: &Path, driver: Driver) -> Installed {
 pub(crate) fn look(hooks_dir: &Path, driver: Driver, binary: &Path) -> Installed {
     let path = hooks_dir.join(driver.name());
     let directory = hooks_dir.join(format!("{driver}.d"));
-    let beside = directory.join(BESIDE);
+    let beside = directory.join(BESIDE_NAME);
     let copy = copies::are_for(hooks_dir).then(|| copies::look(driver)).flatten();
     let is_there = |path: PathBuf| path.symlink_metadata().is_ok().then_some(path);
     let mut loose: Vec<PathBuf> = fs::read_dir(&directory)
@@ -102,11 +102,11 @@ pub(crate) fn look(hooks_dir: &Path, driver: Driver, binary: &Path) -> Installed
     loose.sort_unstable();
     Installed {
         driver,
-        main: main_of(&path, driver, binary, copy.as_ref()),
+        main: entry_state_of(&path, driver, binary, copy.as_ref()),
         copy,
         beside: matches!(
-            main_of(&beside, driver, binary, None),
-            Main::Ours(_) | Main::OursDangling(_)
+            entry_state_of(&beside, driver, binary, None),
+            EntryState::Ours(_) | EntryState::Dangling(_)
         )
         .then_some(beside),
         adopted: is_there(adopted::place(hooks_dir, driver)),
@@ -121,10 +121,15 @@ pub(crate) fn retired(hooks_dir: &Path, driver: Driver) -> PathBuf {
     hooks_dir.join(format!("{driver}.retired"))
 }
 
-fn main_of(path: &Path, driver: Driver, binary: &Path, copy: Option<&Copy>) -> Main {
+fn entry_state_of(
+    path: &Path,
+    driver: Driver,
+    binary: &Path,
+    copy: Option<&DriverCopy>,
+) -> EntryState {
     let metadata = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Main::Nobody,
-        Err(_) => return Main::NoFile,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return EntryState::Missing,
+        Err(_) => return EntryState::NotAFile,
         Ok(metadata) => metadata,
     };
     let target = fs::read_link(path).ok();
@@ -136,14 +141,14 @@ fn main_of(path: &Path, driver: Driver, binary: &Path, copy: Option<&Copy>) -> M
     };
     match (fs::metadata(path), target) {
         (Ok(file), target) if is_ours(&file) => {
-            Main::Ours(target.unwrap_or_else(|| path.to_path_buf()))
+            EntryState::Ours(target.unwrap_or_else(|| path.to_path_buf()))
         }
         // one that was uninstalled without a word to the hooks directory
-        (Err(_), Some(target)) if is_name_of_ours(&target, driver) => Main::OursDangling(target),
+        (Err(_), Some(target)) if is_name_of_ours(&target, driver) => EntryState::Dangling(target),
         // a pipe, a device or a directory at the end of a link
-        (Ok(file), _) if !file.is_file() => Main::NoFile,
-        _ if metadata.is_file() || metadata.is_symlink() => Main::Foreign,
-        _ => Main::NoFile,
+        (Ok(file), _) if !file.is_file() => EntryState::NotAFile,
+        _ if metadata.is_file() || metadata.is_symlink() => EntryState::Foreign,
+        _ => EntryState::NotAFile,
     }
 }
 

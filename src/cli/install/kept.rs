@@ -11,16 +11,16 @@ use crate::libvirt::Driver;
 use crate::machine::files;
 
 /// The largest script that is compared with another one, in bytes.
-const MAX_BYTES: u64 = 16 << 20;
+const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 
 /// What became of an earlier script when a later one came.
-pub(super) struct Earlier {
+pub(super) struct MovedScript {
     from: PathBuf,
     /// Where it is kept.
     pub to: PathBuf,
 }
 
-impl Earlier {
+impl MovedScript {
     /// Gives it its name back.
     pub(super) fn undo(&self) {
         let _ = fs::rename(&self.to, &self.from);
@@ -36,17 +36,17 @@ pub(super) fn make_room(
     hooks_dir: &Path,
     installed: &Installed,
     script: &Path,
-) -> io::Result<Vec<Earlier>> {
-    let mut moved: Vec<Earlier> = Vec::new();
+) -> io::Result<Vec<MovedScript>> {
+    let mut moved: Vec<MovedScript> = Vec::new();
     for kept in installed.adopted.iter().chain(&installed.retired) {
-        let done = if is_same(kept, script) {
+        let done = if is_same_script(kept, script) {
             fs::remove_file(kept)
         } else {
             let to = free_place(hooks_dir, installed.driver);
-            fs::rename(kept, &to).map(|()| moved.push(Earlier { from: kept.clone(), to }))
+            fs::rename(kept, &to).map(|()| moved.push(MovedScript { from: kept.clone(), to }))
         };
         if let Err(error) = done {
-            moved.iter().for_each(Earlier::undo);
+            moved.iter().for_each(MovedScript::undo);
             return Err(error);
         }
     }
@@ -80,8 +80,8 @@ fn free_place(hooks_dir: &Path, driver: Driver) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn is_same(one: &Path, other: &Path) -> bool {
-    let read = |path: &Path| files::read_regular(path, MAX_BYTES).ok();
+fn is_same_script(one: &Path, other: &Path) -> bool {
+    let read = |path: &Path| files::read_regular(path, MAX_SCRIPT_BYTES).ok();
     let is_link = |path: &Path| path.is_symlink();
     !is_link(one) && !is_link(other) && read(one).is_some_and(|one| read(other) == Some(one))
 }

@@ -1,6 +1,6 @@
 //! `hookmux` without arguments: what is installed, and what to do next.
 
-use super::installed::{self, Main};
+use super::installed::{self, EntryState};
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::listed::{self, HookState};
 use crate::cli::output::{Cell, Output, Tone};
@@ -24,23 +24,24 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
         .iter()
         .map(|installed| {
             let (word, tone) = match &installed.main {
-                Main::Ours(target) => (format!("hookmux ({})", target.display()), Tone::Good),
-                Main::OursDangling(target) => (
+                EntryState::Ours(target) => (format!("hookmux ({})", target.display()), Tone::Good),
+                EntryState::Dangling(target) => (
                     format!(
                         "a link to {}, which is not there: libvirt runs nothing",
                         target.display()
                     ),
                     Tone::Bad,
                 ),
-                Main::Foreign if installed.overwritten_by().is_some() => {
+                EntryState::Foreign if installed.overwriting_program().is_some() => {
                     ("a program that somebody wrote over hookmux".to_owned(), Tone::Bad)
                 }
-                Main::Foreign => ("a script of somebody else's".to_owned(), Tone::Careful),
-                Main::NoFile => ("neither a file nor a link".to_owned(), Tone::Bad),
-                Main::Nobody => ("nothing".to_owned(), Tone::Dim),
+                EntryState::Foreign => ("a script of somebody else's".to_owned(), Tone::Careful),
+                EntryState::NotAFile => ("neither a file nor a link".to_owned(), Tone::Bad),
+                EntryState::Missing => ("nothing".to_owned(), Tone::Dim),
             };
-            is_installed |= matches!(installed.main, Main::Ours(_)) || installed.beside.is_some();
-            is_taken |= installed.main == Main::Foreign && installed.beside.is_none();
+            is_installed |=
+                matches!(installed.main, EntryState::Ours(_)) || installed.beside.is_some();
+            is_taken |= installed.main == EntryState::Foreign && installed.beside.is_none();
             let beside = installed.beside.as_ref().map(|_| "hookmux is called beside it");
             let adopted = installed.adopted.as_ref().map(|_| "a script was adopted");
             let retired = installed.retired.as_ref().map(|_| "a script was retired");

@@ -20,7 +20,7 @@ const SHELL_NAMES: [&str; 8] = [
     "${ZSH_ARGZERO",
 ];
 /// Where the kernel has it.
-const KERNELS: [&str; 4] =
+const KERNEL_NAME_FILES: [&str; 4] =
     ["/proc/$$/comm", "/proc/$$/cmdline", "/proc/self/comm", "/proc/self/cmdline"];
 /// Files that a script only keeps for itself.
 const OWN_FILES: [&str; 5] = ["log", "tmp", "lock", ".pid", "/run/"];
@@ -86,7 +86,7 @@ const OTHER_DECISIONS: [&str; 33] = [
 const DIRECTORIES: [&str; 7] =
     ["dirname", "%/*", ".parent", "__dir__", "FindBin::Bin", "pathinfo", "dirname("];
 /// Commands that only tell people of it.
-const TELLING: [&str; 12] = [
+const PRINT_COMMANDS: [&str; 12] = [
     "echo ",
     "printf ",
     "logger ",
@@ -102,7 +102,7 @@ const TELLING: [&str; 12] = [
 ];
 
 /// Where it does: the line, from 1, and its text.
-pub(crate) fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
+pub(crate) fn find_own_name_decision(bytes: &[u8]) -> Option<(usize, String)> {
     if head(bytes) == Head::Program {
         return None;
     }
@@ -117,9 +117,9 @@ pub(crate) fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
     };
     let mut aliases: BTreeSet<String> = BTreeSet::new();
     // those that have no directory any more
-    let mut cut: BTreeSet<String> = BTreeSet::new();
+    let mut without_directory: BTreeSet<String> = BTreeSet::new();
     for (index, line) in lines.iter().enumerate() {
-        if KERNELS.iter().any(|file| line.contains(file)) {
+        if KERNEL_NAME_FILES.iter().any(|file| line.contains(file)) {
             return Some((index + 1, line.trim().to_owned()));
         }
         let own = names.iter().filter(|name| has_name(line, name)).count();
@@ -137,13 +137,13 @@ pub(crate) fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
         let takes_directory = DIRECTORIES.iter().any(|word| line.contains(word))
             && !line.contains("basename")
             && !line.contains("##")
-            && !cut.iter().any(|alias| uses(line, alias, is_shell));
+            && !without_directory.iter().any(|alias| uses(line, alias, is_shell));
         if takes_directory {
             continue;
         }
         let is_piped = line.replace("||", "").contains('|');
         let start = line.trim_start();
-        if !is_piped && TELLING.iter().any(|word| start.starts_with(word)) {
+        if !is_piped && PRINT_COMMANDS.iter().any(|word| start.starts_with(word)) {
             continue;
         }
         if let Some(name) = assigned(start, is_shell) {
@@ -154,7 +154,7 @@ pub(crate) fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
             // it is what is done with it that counts
             aliases.insert(name.to_owned());
             if ["basename", "##", ".stem", ".name"].iter().any(|word| line.contains(word)) {
-                cut.insert(name.to_owned());
+                without_directory.insert(name.to_owned());
             }
             if !is_piped && !makes_a_name(line, names) {
                 continue;
@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     fn line(text: &str) -> Option<usize> {
-        decides_by_it(text.as_bytes()).map(|(line, _)| line)
+        find_own_name_decision(text.as_bytes()).map(|(line, _)| line)
     }
 
     #[test]
@@ -384,7 +384,7 @@ mod tests {
             "#!/usr/bin/ruby\nmain if __FILE__ == $0",
             "\x7fELF\x02 ${0##*/}",
         ] {
-            assert_eq!(decides_by_it(text.as_bytes()), None, "{text}");
+            assert_eq!(find_own_name_decision(text.as_bytes()), None, "{text}");
         }
     }
 }

@@ -11,12 +11,13 @@ use crate::state::Found;
 use crate::trust::Trust;
 
 /// What hookmux makes in `state_dir`.
-const STATE: [&str; 5] = ["records", "queue", "last-good", "cache", "audit"];
+const STATE_CHILDREN: [&str; 5] = ["records", "queue", "last-good", "cache", "audit"];
 /// What it makes in `runtime_dir`. `hooks` there is a root of the administrator's.
-const RUNTIME: [&str; 7] = ["records", "guests", "pending", "data", "daemons", "locks", "trash"];
+const RUNTIME_CHILDREN: [&str; 7] =
+    ["records", "guests", "pending", "data", "daemons", "locks", "trash"];
 
 /// The root in `runtime_dir`.
-const HOOKS: &str = "hooks";
+const RUNTIME_ROOT: &str = "hooks";
 
 /// What was removed, what was kept, and what went wrong.
 #[derive(Default)]
@@ -52,9 +53,10 @@ pub(super) fn settings(place: &Place) -> anyhow::Result<Settings> {
 /// Removes it all.
 pub(super) fn purge(settings: &Settings) -> Purged {
     let mut purged = Purged::default();
-    for (dir, children) in
-        [(&settings.state_dir, STATE.as_slice()), (&settings.runtime_dir, RUNTIME.as_slice())]
-    {
+    for (dir, children) in [
+        (&settings.state_dir, STATE_CHILDREN.as_slice()),
+        (&settings.runtime_dir, RUNTIME_CHILDREN.as_slice()),
+    ] {
         let directory = dir.named();
         match dir.judge() {
             Ok(Found::There) => {}
@@ -70,7 +72,7 @@ pub(super) fn purge(settings: &Settings) -> Purged {
         }
         sweep(directory, &mut purged);
         // an empty root that the package made
-        let _ = fs::remove_dir(directory.join(HOOKS));
+        let _ = fs::remove_dir(directory.join(RUNTIME_ROOT));
         match fs::remove_dir(directory) {
             Ok(()) => purged.removed.push(directory.to_path_buf()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -86,7 +88,7 @@ pub(super) fn purge(settings: &Settings) -> Purged {
             hooks_dir.display()
         ));
     }
-    for save in saves(&settings.save_dir) {
+    for save in save_copies(&settings.save_dir) {
         purged.kept.push(format!(
             "{} is a second name of a managed save, and may be the only one left",
             save.display()
@@ -121,7 +123,7 @@ fn sweep(directory: &Path, purged: &mut Purged) {
     }
 }
 
-fn saves(save_dir: &Path) -> Vec<PathBuf> {
+fn save_copies(save_dir: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(save_dir)
         .into_iter()
         .flatten()

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::installed::{self, BESIDE, Installed, Main};
-use super::report::Report;
-use super::site::Site;
+use super::context::InstallContext;
+use super::installed::{self, BESIDE_NAME, EntryState, Installed};
+use super::report::InstallReport;
 use super::{adoption, copies, entries, kept};
 use crate::cli::remark::Remark;
 use crate::hook::adopted;
@@ -22,42 +22,50 @@ use crate::libvirt::program;
 ///
 /// # Errors
 /// The copy or the link can't be made.
-pub(super) fn renew(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn renew(
+    context: &InstallContext,
+    installed: &Installed,
+    report: &mut InstallReport,
+) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
     let copy = program::copy_of(driver);
-    if let Some(script) = installed.overwritten_by() {
-        let fix = entries::way_out(&site.hooks_dir, driver);
-        let told = entries::words(installed, script);
+    if let Some(script) = installed.overwriting_program() {
+        let fix = entries::adopt_command(&context.hooks_dir, driver);
+        let told = entries::describe(installed, script);
         let words = format!("{told}; it is left as it is: `{fix}` makes both run.");
         report.notes.push(Remark::with(words, fix));
         return Ok(());
     }
-    let is_lost = matches!(&installed.main, Main::OursDangling(target)
+    let is_lost = matches!(&installed.main, EntryState::Dangling(target)
         if *target == copy || target == Path::new(program::PATH));
-    let is_ours = matches!(installed.main, Main::Ours(_));
+    let is_ours = matches!(installed.main, EntryState::Ours(_));
     if is_ours && installed.leads_to_copy() {
         if copies::is_current(&copy) {
-            report.did(driver, &copy, "none", "is of this version already".to_owned());
+            report.add(driver, &copy, "none", "is of this version already".to_owned());
         } else {
             copies::make(driver).with_context(|| format!("{} can't be renewed", copy.display()))?;
-            report.did(driver, &copy, "renewed", "renewed".to_owned());
+            report.add(driver, &copy, "renewed", "renewed".to_owned());
         }
-    } else if is_lost || (is_ours && copies::is_shared(&site.hooks_dir, path)) {
+    } else if is_lost || (is_ours && copies::is_shared(&context.hooks_dir, path)) {
         if installed.copy.as_ref().is_some_and(|copy| !copy.is_ours) {
             report.notes.push(
                 format!("{} is somebody else's, and is left as it is.", copy.display()).into(),
             );
             return Ok(());
         }
-        relink(site, installed, report)?;
+        relink(context, installed, report)?;
     }
     Ok(())
 }
 
 /// Links an entry that is hookmux's already to where it is to lead.
-fn relink(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+fn relink(
+    context: &InstallContext,
+    installed: &Installed,
+    report: &mut InstallReport,
+) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
-    let target = site.target(driver, report);
+    let target = context.target(driver, report);
     if fs::read_link(path).is_ok_and(|old| old == target) {
         let action = if installed.copy.is_none() { "relinked" } else { "none" };
         let words = if installed.copy.is_none() {
@@ -65,11 +73,11 @@ fn relink(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Re
         } else {
             "is hookmux already".to_owned()
         };
-        report.did(driver, path, action, words);
+        report.add(driver, path, action, words);
         return Ok(());
     }
     link(path, &target)?;
-    report.did(driver, path, "relinked", format!("linked to {}", target.display()));
+    report.add(driver, path, "relinked", format!("linked to {}", target.display()));
     Ok(())
 }
 
@@ -82,33 +90,37 @@ fn link(path: &Path, target: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// It can't be done; what was there is there still.
-pub(super) fn main(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn main(
+    context: &InstallContext,
+    installed: &Installed,
+    report: &mut InstallReport,
+) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
     match &installed.main {
-        Main::Ours(_) => {
-            let is_shared = copies::is_shared(&site.hooks_dir, path);
-            if site.has_copies && installed.leads_to_copy() {
-                return renew(site, installed, report);
+        EntryState::Ours(_) => {
+            let is_shared = copies::is_shared(&context.hooks_dir, path);
+            if context.has_copies && installed.leads_to_copy() {
+                return renew(context, installed, report);
             }
-            if site.has_copies && is_shared {
-                return relink(site, installed, report);
+            if context.has_copies && is_shared {
+                return relink(context, installed, report);
             }
-            if !site.has_copies && installed.leads_to_copy() && copies::is_source_there() {
+            if !context.has_copies && installed.leads_to_copy() && copies::is_source_there() {
                 link(path, Path::new(program::PATH))?;
-                report.did(driver, path, "relinked", format!("linked to {}", program::PATH));
+                report.add(driver, path, "relinked", format!("linked to {}", program::PATH));
                 return remove_copy(installed, report);
             }
-            report.did(driver, path, "none", "is hookmux already".to_owned());
+            report.add(driver, path, "none", "is hookmux already".to_owned());
         }
-        Main::Nobody => {
-            let target = site.target(driver, report);
+        EntryState::Missing => {
+            let target = context.target(driver, report);
             symlink(&target, path).with_context(|| format!("{} can't be made", path.display()))?;
-            report.did(driver, path, "linked", format!("linked to {}", target.display()));
+            report.add(driver, path, "linked", format!("linked to {}", target.display()));
         }
-        Main::OursDangling(old) => {
-            let target = site.target(driver, report);
+        EntryState::Dangling(old) => {
+            let target = context.target(driver, report);
             link(path, &target)?;
-            report.did(
+            report.add(
                 driver,
                 path,
                 "linked",
@@ -119,25 +131,29 @@ pub(super) fn main(site: &Site, installed: &Installed, report: &mut Report) -> a
                 ),
             );
         }
-        Main::Foreign => adopt(site, installed, report)?,
-        Main::NoFile => bail!("{} is neither a file nor a link", path.display()),
+        EntryState::Foreign => adopt(context, installed, report)?,
+        EntryState::NotAFile => bail!("{} is neither a file nor a link", path.display()),
     }
     Ok(())
 }
 
 /// Makes a script that is there a hook of hookmux's, wherever it was written.
-fn adopt(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+fn adopt(
+    context: &InstallContext,
+    installed: &Installed,
+    report: &mut InstallReport,
+) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
     // the copy itself, where somebody wrote through the link to it
     let written_to = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
     let script = written_to.map_or(path, |copy| &copy.path);
-    let is_helper = !site.keeps_helper && adoption::is_helper(script);
+    let is_helper = !context.keeps_helper && adoption::is_helper(script);
     let keep = if is_helper {
-        installed::retired(&site.hooks_dir, driver)
+        installed::retired(&context.hooks_dir, driver)
     } else {
-        adopted::place(&site.hooks_dir, driver)
+        adopted::place(&context.hooks_dir, driver)
     };
-    let earlier = kept::make_room(&site.hooks_dir, installed, script)
+    let earlier = kept::make_room(&context.hooks_dir, installed, script)
         .with_context(|| format!("the earlier scripts of {driver} can't be moved away"))?;
     // a second name first: at no moment does libvirt find neither
     let kept = match written_to {
@@ -146,10 +162,10 @@ fn adopt(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Res
     };
     let replaced = kept
         .with_context(|| format!("{} can't be kept as {}", script.display(), keep.display()))
-        .and_then(|()| put_in_place(site, installed, report));
+        .and_then(|()| put_in_place(context, installed, report));
     let target = replaced.inspect_err(|_| {
         let _ = fs::remove_file(&keep);
-        earlier.iter().for_each(kept::Earlier::undo);
+        earlier.iter().for_each(kept::MovedScript::undo);
     })?;
     for one in earlier {
         report.notes.push(
@@ -167,17 +183,17 @@ fn adopt(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Res
     } else {
         ("adopted", format!("the script that was here is {kept}, and is called as before"))
     };
-    report.did(driver, path, action, format!("linked to {}; {words}", target.display()));
+    report.add(driver, path, action, format!("linked to {}; {words}", target.display()));
     Ok(())
 }
 
 /// Puts hookmux where the script is that was kept. Returns where the entry leads.
 fn put_in_place(
-    site: &Site,
+    context: &InstallContext,
     installed: &Installed,
-    report: &mut Report,
+    report: &mut InstallReport,
 ) -> anyhow::Result<PathBuf> {
-    let target = site.target(installed.driver, report);
+    let target = context.target(installed.driver, report);
     let copy = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
     if copy.is_none_or(|copy| copy.path != target) {
         link(&installed.path, &target)?;
@@ -197,12 +213,12 @@ fn put_in_place(
 }
 
 /// Removes the driver's copy, where it is hookmux's.
-pub(super) fn remove_copy(installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn remove_copy(installed: &Installed, report: &mut InstallReport) -> anyhow::Result<()> {
     let Some(copy) = &installed.copy else { return Ok(()) };
     if copy.is_ours {
         fs::remove_file(&copy.path)
             .with_context(|| format!("{} can't be removed", copy.path.display()))?;
-        report.did(installed.driver, &copy.path, "removed", "removed".to_owned());
+        report.add(installed.driver, &copy.path, "removed", "removed".to_owned());
     } else {
         report.notes.push(format!("{} is somebody else's, and stays.", copy.path.display()).into());
     }
@@ -217,18 +233,18 @@ pub(super) fn beside(
     hooks_dir: &Path,
     installed: &Installed,
     binary: &Path,
-    report: &mut Report,
+    report: &mut InstallReport,
 ) -> anyhow::Result<()> {
     let driver = installed.driver;
     let directory = hooks_dir.join(format!("{driver}.d"));
     make_directory(&directory)?;
-    let path = directory.join(BESIDE);
+    let path = directory.join(BESIDE_NAME);
     if installed.beside.is_some() && path.exists() {
-        report.did(driver, &path, "none", "is hookmux already".to_owned());
+        report.add(driver, &path, "none", "is hookmux already".to_owned());
         return Ok(());
     }
     link(&path, binary)?;
-    report.did(
+    report.add(
         driver,
         &path,
         "linked",

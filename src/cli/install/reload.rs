@@ -27,11 +27,11 @@ use crate::memory::daemon_reload;
 use crate::state::Dir;
 
 /// What is said where there is none.
-pub(super) const NONE: &str =
+pub(super) const NO_DAEMON: &str =
     "No libvirt daemon runs that looks here: the next one to start will look.";
 
 /// Between two looks at what has happened.
-const PAUSE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// What is told of a command's complaint, in bytes.
 const MAX_COMPLAINT_BYTES: usize = 1000;
 
@@ -48,7 +48,7 @@ pub(super) fn of_drivers(hooks_dir: &Path, user: u32, drivers: &[Driver]) -> Vec
 /// The advice in words, where nobody has reloaded them.
 pub(super) fn advice(daemons: &[Daemon]) -> Vec<String> {
     if daemons.is_empty() {
-        return vec![NONE.to_owned()];
+        return vec![NO_DAEMON.to_owned()];
     }
     let mut lines = vec!["Now let the daemon look again; reload, never restart (a restart reconnects to every guest):".to_owned()];
     let mut commands: Vec<String> = daemons.iter().map(|daemon| daemon.reload().text).collect();
@@ -60,7 +60,7 @@ pub(super) fn advice(daemons: &[Daemon]) -> Vec<String> {
 
 /// How it went with a daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ReloadOutcome {
     /// It has looked.
     Looked,
     /// It was told to, and nobody can see whether it has.
@@ -75,16 +75,16 @@ pub(super) enum State {
 
 /// A daemon, and how it went.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct ReloadResult {
     pub daemon: Daemon,
-    pub state: State,
+    pub state: ReloadOutcome,
     /// For people: also the way out.
     pub words: String,
 }
 
-impl Told {
+impl ReloadResult {
     pub(super) fn is_good(&self) -> bool {
-        !matches!(self.state, State::Late | State::Failed(_))
+        !matches!(self.state, ReloadOutcome::Late | ReloadOutcome::Failed(_))
     }
 
     pub(super) fn json(&self) -> ReloadedDaemon {
@@ -92,11 +92,11 @@ impl Told {
             name: self.daemon.name.clone(),
             pid: self.daemon.pid,
             state: match self.state {
-                State::Looked => ReloadState::Looked,
-                State::Unseen => ReloadState::Unseen,
-                State::Ended => ReloadState::Ended,
-                State::Late => ReloadState::Late,
-                State::Failed(_) => ReloadState::Failed,
+                ReloadOutcome::Looked => ReloadState::Looked,
+                ReloadOutcome::Unseen => ReloadState::Unseen,
+                ReloadOutcome::Ended => ReloadState::Ended,
+                ReloadOutcome::Late => ReloadState::Late,
+                ReloadOutcome::Failed(_) => ReloadState::Failed,
             },
             message: self.words.clone(),
             way_out: Some(&self.daemon.reload()).into(),
@@ -105,68 +105,72 @@ impl Told {
 }
 
 /// What is known where daemons are reloaded.
-pub(super) struct Site<'a> {
+pub(super) struct ReloadOptions<'a> {
     /// Where their notes are kept; `None` where they leave none: no `daemon` entry is hookmux's.
     pub notes: Option<&'a Dir>,
     /// How long all of it may take.
-    pub limit: Duration,
+    pub timeout: Duration,
     /// The command that does the same again.
     pub again: Fix,
 }
 
 /// Lets all of them look, and waits until they have.
-pub(super) fn reload(daemons: Vec<Daemon>, site: &Site<'_>) -> Vec<Told> {
-    let deadline = Instant::now() + site.limit;
-    let mut asked: Vec<Asked<'_>> =
-        daemons.into_iter().map(|daemon| Asked::new(daemon, site, deadline)).collect();
+pub(super) fn reload(daemons: Vec<Daemon>, options: &ReloadOptions<'_>) -> Vec<ReloadResult> {
+    let deadline = Instant::now() + options.timeout;
+    let mut pending: Vec<PendingReload<'_>> =
+        daemons.into_iter().map(|daemon| PendingReload::new(daemon, options, deadline)).collect();
     // of all of them what shows it is known before the first is asked
-    asked.iter_mut().for_each(Asked::ask);
-    while asked.iter_mut().any(|one| !one.is_over()) && Instant::now() < deadline {
-        thread::sleep(PAUSE);
+    pending.iter_mut().for_each(PendingReload::notify);
+    while pending.iter_mut().any(|one| !one.is_finished()) && Instant::now() < deadline {
+        thread::sleep(POLL_INTERVAL);
     }
-    asked.into_iter().map(|one| one.end(site)).collect()
+    pending.into_iter().map(|one| one.end(options)).collect()
 }
 
 /// One that is waited for.
-struct Asked<'a> {
+struct PendingReload<'a> {
     daemon: Daemon,
     /// When the process began, in ticks since the boot.
     began: Option<u64>,
     notes: Option<&'a Dir>,
-    before: Option<Note>,
+    before: Option<NoteVersion>,
     /// Whether systemd knows when its reload is over.
     is_reported: bool,
     command: Option<Child>,
     /// Whether it has been told.
-    is_told: bool,
-    state: Option<State>,
+    is_notified: bool,
+    state: Option<ReloadOutcome>,
 }
 
-impl Asked<'_> {
-    fn new<'a>(daemon: Daemon, site: &Site<'a>, deadline: Instant) -> Asked<'a> {
+impl PendingReload<'_> {
+    fn new<'a>(
+        daemon: Daemon,
+        options: &ReloadOptions<'a>,
+        deadline: Instant,
+    ) -> PendingReload<'a> {
         let reports = |unit: &String| type_of(unit, deadline).as_deref() == Some("notify-reload");
-        Asked {
+        PendingReload {
             began: proc::start_time(pid(&daemon)),
             is_reported: daemon.unit.as_ref().is_some_and(reports),
-            notes: site.notes,
-            before: site.notes.and_then(|notes| Note::of(notes, &daemon)),
+            notes: options.notes,
+            before: options.notes.and_then(|notes| NoteVersion::of(notes, &daemon)),
             command: None,
-            is_told: false,
+            is_notified: false,
             state: None,
             daemon,
         }
     }
 
-    fn ask(&mut self) {
-        let asked = match &self.daemon.unit {
+    fn notify(&mut self) {
+        let pending = match &self.daemon.unit {
             Some(unit) => systemctl(&["reload", unit]).map(|child| self.command = Some(child)),
             // one that has just been made would end of it: it is asked again
             None if !catches_hangup(&self.daemon) => return,
             None => kill(Pid::from_raw(pid(&self.daemon)), Signal::SIGHUP)
-                .map(|()| self.is_told = true)
+                .map(|()| self.is_notified = true)
                 .map_err(Into::into),
         };
-        if let Err(error) = asked {
+        if let Err(error) = pending {
             self.state = Some(self.failed(error.to_string()));
         }
     }
@@ -176,73 +180,75 @@ impl Asked<'_> {
     }
 
     /// One that has ended can't be told anything, and needn't.
-    fn failed(&self, why: String) -> State {
-        if self.is_there() { State::Failed(why) } else { State::Ended }
+    fn failed(&self, why: String) -> ReloadOutcome {
+        if self.is_there() { ReloadOutcome::Failed(why) } else { ReloadOutcome::Ended }
     }
 
     /// Whether there is nothing more to wait for.
-    fn is_over(&mut self) -> bool {
+    fn is_finished(&mut self) -> bool {
         if self.state.is_none() {
             self.state = self.look();
         }
         self.state.is_some()
     }
 
-    fn look(&mut self) -> Option<State> {
-        if self.notes.is_some_and(|notes| Note::of(notes, &self.daemon) != self.before) {
-            return Some(State::Looked);
+    fn look(&mut self) -> Option<ReloadOutcome> {
+        if self.notes.is_some_and(|notes| NoteVersion::of(notes, &self.daemon) != self.before) {
+            return Some(ReloadOutcome::Looked);
         }
         match self.command.as_mut().map(Child::try_wait) {
-            Some(Ok(Some(status))) if status.success() => self.is_told = true,
+            Some(Ok(Some(status))) if status.success() => self.is_notified = true,
             Some(Ok(Some(status))) => {
                 let said = self.command.as_mut().map(complaint).unwrap_or_default();
                 return Some(self.failed(failure(status, &said)));
             }
             Some(Err(error)) => return Some(self.failed(error.to_string())),
             Some(Ok(None)) => {}
-            None if !self.is_told => self.ask(),
+            None if !self.is_notified => self.notify(),
             None => {}
         }
         if self.state.is_some() {
             return self.state.take();
         }
         if !self.is_there() {
-            return Some(State::Ended);
+            return Some(ReloadOutcome::Ended);
         }
-        match (self.is_told, self.is_reported, self.notes) {
-            (true, true, _) => Some(State::Looked),
-            (true, false, None) => Some(State::Unseen),
+        match (self.is_notified, self.is_reported, self.notes) {
+            (true, true, _) => Some(ReloadOutcome::Looked),
+            (true, false, None) => Some(ReloadOutcome::Unseen),
             _ => None,
         }
     }
 
-    fn end(mut self, site: &Site<'_>) -> Told {
-        self.is_over();
+    fn end(mut self, options: &ReloadOptions<'_>) -> ReloadResult {
+        self.is_finished();
         if let Some(child) = &mut self.command {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let state = self.state.take().unwrap_or(State::Late);
+        let state = self.state.take().unwrap_or(ReloadOutcome::Late);
         let (name, reload) = (&self.daemon.name, self.daemon.reload());
         let words = match &state {
-            State::Looked => format!("{name} was reloaded, and has looked for its hook programs."),
-            State::Ended => {
+            ReloadOutcome::Looked => {
+                format!("{name} was reloaded, and has looked for its hook programs.")
+            }
+            ReloadOutcome::Ended => {
                 format!(
                     "{name} has ended meanwhile: it looks for its hook programs when it starts."
                 )
             }
-            State::Unseen => format!(
+            ReloadOutcome::Unseen => format!(
                 "{name} was reloaded (`{reload}`). Whether it has looked by now can't be seen: there is no entry `daemon` of hookmux's for it to call, and it doesn't tell systemd when a reload is over."
             ),
-            State::Failed(why) => format!("{name} can't be reloaded: `{reload}`: {why}"),
-            State::Late => format!(
+            ReloadOutcome::Failed(why) => format!("{name} can't be reloaded: `{reload}`: {why}"),
+            ReloadOutcome::Late => format!(
                 "{name} was told to look for its hook programs (`{reload}`), and hasn't been heard within {} s: it may be starting still, be busy, or be kept from running hookmux ({}); then try again: `{}`",
-                site.limit.as_secs(),
+                options.timeout.as_secs(),
                 self.journal(),
-                site.again
+                options.again
             ),
         };
-        Told { daemon: self.daemon, state, words }
+        ReloadResult { daemon: self.daemon, state, words }
     }
 
     /// Where a daemon complains.
@@ -271,15 +277,15 @@ fn catches_hangup(daemon: &Daemon) -> bool {
 
 /// What tells a daemon's notes apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Note {
+struct NoteVersion {
     inode: u64,
     changed: (i64, i64),
 }
 
-impl Note {
-    fn of(notes: &Dir, daemon: &Daemon) -> Option<Note> {
+impl NoteVersion {
+    fn of(notes: &Dir, daemon: &Daemon) -> Option<NoteVersion> {
         let note: Metadata = daemon_reload::look(notes, &daemon.comm)?;
-        Some(Note { inode: note.ino(), changed: (note.ctime(), note.ctime_nsec()) })
+        Some(NoteVersion { inode: note.ino(), changed: (note.ctime(), note.ctime_nsec()) })
     }
 }
 
@@ -290,7 +296,7 @@ fn type_of(unit: &str, deadline: Instant) -> Option<String> {
         if Instant::now() >= deadline {
             let _ = child.kill();
         }
-        thread::sleep(PAUSE);
+        thread::sleep(POLL_INTERVAL);
     }
     let mut said = [0; 100];
     let count = child.stdout.take()?.read(&mut said).ok()?;

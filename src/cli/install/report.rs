@@ -14,7 +14,7 @@ use crate::cli::remark::Remark;
 use crate::libvirt::{Driver, program};
 
 /// One thing that was done, or found done already.
-pub(super) struct Step {
+pub(super) struct EntryChange {
     /// `None` where it is no driver's.
     pub(super) driver: Option<Driver>,
     pub(super) path: PathBuf,
@@ -23,43 +23,50 @@ pub(super) struct Step {
 }
 
 #[derive(Default)]
-pub(super) struct Report {
-    pub(super) steps: Vec<Step>,
+pub(super) struct InstallReport {
+    pub(super) changes: Vec<EntryChange>,
     pub(super) notes: Vec<Remark>,
     pub(super) problems: Vec<Remark>,
     /// Those that have to look for their hook programs again.
     pub(super) daemons: Vec<Daemon>,
     /// Those that have been told to, where that was asked for.
-    pub(super) told: Vec<reload::Told>,
+    pub(super) reloads: Vec<reload::ReloadResult>,
     pub(super) is_reloaded: bool,
 }
 
-impl Report {
-    pub(super) fn did(&mut self, driver: Driver, path: &Path, action: &'static str, words: String) {
-        self.steps.push(Step { driver: Some(driver), path: path.to_path_buf(), action, words });
+impl InstallReport {
+    pub(super) fn add(&mut self, driver: Driver, path: &Path, action: &'static str, words: String) {
+        self.changes.push(EntryChange {
+            driver: Some(driver),
+            path: path.to_path_buf(),
+            action,
+            words,
+        });
     }
 
     pub(super) fn has_changed(&self) -> bool {
-        self.steps.iter().any(|step| step.action != "none" && !step.action.starts_with("would-"))
+        self.changes
+            .iter()
+            .any(|change| change.action != "none" && !change.action.starts_with("would-"))
     }
 
     /// The drivers whose daemons have to look for their hook programs again: not where they call the
     /// same names as before.
     pub(super) fn changed(&self) -> Vec<Driver> {
-        let is_changed = |step: &&Step| {
-            !matches!(step.action, "none" | "renewed" | "relinked" | "purged")
-                && !step.action.starts_with("would-")
-                && !program::is_copy(&step.path)
+        let is_changed = |change: &&EntryChange| {
+            !matches!(change.action, "none" | "renewed" | "relinked" | "purged")
+                && !change.action.starts_with("would-")
+                && !program::is_copy(&change.path)
         };
-        self.steps.iter().filter(is_changed).filter_map(|step| step.driver).collect()
+        self.changes.iter().filter(is_changed).filter_map(|change| change.driver).collect()
     }
 
     fn json(&self) -> Installed {
-        let link = |step: &Step| Link {
-            driver: step.driver.map(Word),
-            path: step.path.as_path().into(),
-            action: step.action,
-            message: step.words.clone(),
+        let link = |change: &EntryChange| Link {
+            driver: change.driver.map(Word),
+            path: change.path.as_path().into(),
+            action: change.action,
+            message: change.words.clone(),
         };
         let still = |daemon: &Daemon| Message {
             message: format!("{} has to look for its hook programs again", daemon.name),
@@ -67,18 +74,19 @@ impl Report {
             way_out: Some(&daemon.reload()).into(),
         };
         Installed {
-            links: self.steps.iter().map(link).collect(),
+            links: self.changes.iter().map(link).collect(),
             notes: Message::all(&self.notes),
             problems: Message::all(&self.problems),
             reload: self.daemons.iter().map(still).collect(),
-            daemons: self.told.iter().map(reload::Told::json).collect(),
+            daemons: self.reloads.iter().map(reload::ReloadResult::json).collect(),
         }
     }
 
     pub(super) fn show(self, format: Format, output: &mut Output) -> End {
-        let is_good = self.problems.is_empty() && self.told.iter().all(reload::Told::is_good);
+        let is_good =
+            self.problems.is_empty() && self.reloads.iter().all(reload::ReloadResult::is_good);
         let end = match is_good {
-            true if self.told.is_empty() && !self.has_changed() => End::Idle,
+            true if self.reloads.is_empty() && !self.has_changed() => End::Idle,
             true => End::Good,
             false => End::Problem,
         };
@@ -86,8 +94,8 @@ impl Report {
             output.json(&self.json());
             return end;
         }
-        for step in &self.steps {
-            output.line(&format!("{}: {}", step.path.display(), step.words));
+        for change in &self.changes {
+            output.line(&format!("{}: {}", change.path.display(), change.words));
         }
         for problem in &self.problems {
             output.complain(&problem.words);
@@ -95,10 +103,10 @@ impl Report {
         for note in &self.notes {
             output.lines(Tone::Careful, &note.words);
         }
-        for told in &self.told {
-            match told.is_good() {
-                true => output.line(&told.words),
-                false => output.complain(&told.words),
+        for reloads in &self.reloads {
+            match reloads.is_good() {
+                true => output.line(&reloads.words),
+                false => output.complain(&reloads.words),
             }
         }
         if !self.is_reloaded && !self.changed().is_empty() {

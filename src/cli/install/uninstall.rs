@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::afterwards::tell_daemons;
+use super::afterwards::reload_daemons;
 use super::put::remove_copy;
-use super::report::{Report, Step};
+use super::report::{EntryChange, InstallReport};
 use crate::cli::args::UninstallArgs;
-use crate::cli::install::installed::{self, Installed, Main};
+use crate::cli::install::installed::{self, EntryState, Installed};
 use crate::cli::install::purge::{self, Purged};
 use crate::cli::install::{copies, kept};
 use crate::cli::output::Output;
@@ -36,19 +36,19 @@ pub(crate) fn uninstall(
     }
     let drivers =
         if arguments.driver.is_empty() { Driver::ALL.to_vec() } else { arguments.driver.clone() };
-    let mut report = Report::default();
+    let mut report = InstallReport::default();
     for driver in drivers.iter().copied() {
         let installed = installed::look(hooks_dir, driver, &binary);
         if let Some(beside) = &installed.beside {
             fs::remove_file(beside)
                 .with_context(|| format!("{} can't be removed", beside.display()))?;
-            report.did(driver, beside, "removed", "removed".to_owned());
+            report.add(driver, beside, "removed", "removed".to_owned());
             // the directory, where nothing else is in it
             let _ = beside.parent().map(fs::remove_dir);
         }
         uninstall_main(hooks_dir, &installed, &mut report)?;
     }
-    if report.steps.is_empty() && report.problems.is_empty() {
+    if report.changes.is_empty() && report.problems.is_empty() {
         report.notes.push(format!("hookmux is not installed in {}.", hooks_dir.display()).into());
     } else if report.has_changed() && settings.is_none() {
         report
@@ -62,13 +62,13 @@ pub(crate) fn uninstall(
             report.problems.push("records and state were not removed".to_owned().into());
         }
     }
-    tell_daemons(place, &drivers, "uninstall", &arguments.reload, &mut report, output)?;
+    reload_daemons(place, &drivers, "uninstall", &arguments.reload, &mut report, output)?;
     Ok(report.show(arguments.output.format, output))
 }
 
-fn add_purged(purged: Purged, report: &mut Report) {
+fn add_purged(purged: Purged, report: &mut InstallReport) {
     for path in purged.removed {
-        report.steps.push(Step {
+        report.changes.push(EntryChange {
             driver: None,
             path,
             action: "purged",
@@ -82,14 +82,14 @@ fn add_purged(purged: Purged, report: &mut Report) {
 fn uninstall_main(
     hooks_dir: &Path,
     installed: &Installed,
-    report: &mut Report,
+    report: &mut InstallReport,
 ) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
     let kept = installed.adopted.as_ref().or(installed.retired.as_ref());
     let mut others: Vec<PathBuf> = kept::earlier(hooks_dir, driver);
     others.extend(installed.retired.iter().filter(|one| Some(*one) != kept).cloned());
     match (&installed.main, kept) {
-        _ if installed.overwritten_by().is_some() => {
+        _ if installed.overwriting_program().is_some() => {
             // its writer meant it to be libvirt's script, and it is the newest
             others.extend(kept.cloned());
             if let Some(copy) = installed.copy.as_ref().filter(|copy| !copy.is_ours) {
@@ -102,32 +102,32 @@ fn uninstall_main(
                     "is the script now that somebody had written over hookmux, to {}",
                     copy.path.display()
                 );
-                report.did(driver, path, "restored", words);
+                report.add(driver, path, "restored", words);
             }
         }
-        (Main::Ours(_) | Main::OursDangling(_) | Main::Nobody, Some(kept)) => {
+        (EntryState::Ours(_) | EntryState::Dangling(_) | EntryState::Missing, Some(kept)) => {
             fs::rename(kept, path)
                 .with_context(|| format!("{} can't be put back", kept.display()))?;
-            report.did(
+            report.add(
                 driver,
                 path,
                 "restored",
                 format!("is the script again that was kept as {}", kept.display()),
             );
         }
-        (Main::Ours(_) | Main::OursDangling(_), None) => {
+        (EntryState::Ours(_) | EntryState::Dangling(_), None) => {
             fs::remove_file(path)
                 .with_context(|| format!("{} can't be removed", path.display()))?;
-            report.did(driver, path, "removed", "removed".to_owned());
+            report.add(driver, path, "removed", "removed".to_owned());
         }
-        (Main::Foreign | Main::NoFile, Some(kept)) => {
+        (EntryState::Foreign | EntryState::NotAFile, Some(kept)) => {
             report.problems.push(format!(
                 "{} is somebody else's by now, so {} was not put back: decide which of them is right",
                 path.display(),
                 kept.display()
             ).into());
         }
-        (Main::Foreign | Main::NoFile | Main::Nobody, None) => {}
+        (EntryState::Foreign | EntryState::NotAFile | EntryState::Missing, None) => {}
     }
     for other in others {
         report.notes.push(format!("{} is an earlier script, and stays.", other.display()).into());

@@ -5,7 +5,7 @@ use crate::machine::files;
 
 /// The published versions, reduced: one runs a file only if it is executable and not empty, the
 /// older one whatever is there. SHA-256.
-const KNOWN: [&str; 2] = [
+const KNOWN_SHA256: [&str; 2] = [
     "bd4d1c98d7351b21898f92f15f5ae425cda97c5f2b693c0f4689c1d40018606d",
     "b5a5171355dbf99e66655e48ebff4072200a1da728db455ccbab8b3d1387deac",
 ];
@@ -14,8 +14,8 @@ const KNOWN: [&str; 2] = [
 pub(super) const MAX_HELPER_BYTES: u64 = 64 * 1024;
 
 /// Whether a script is the helper and nothing more.
-pub(super) fn is_one(script: &[u8]) -> bool {
-    is_among(script, &KNOWN)
+pub(super) fn is_vfio_helper(script: &[u8]) -> bool {
+    is_among(script, &KNOWN_SHA256)
 }
 
 fn is_among(script: &[u8], known: &[&str]) -> bool {

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::copies;
-use super::report::Report;
+use super::report::InstallReport;
 use crate::libvirt::{Driver, program};
 use crate::machine::own_binary;
 
 /// Where entries lead.
-pub(super) struct Site {
+pub(super) struct InstallContext {
     pub hooks_dir: PathBuf,
     /// The program that is being run; `/usr/sbin/hookmux` where that leads to it.
     pub binary: PathBuf,
@@ -21,13 +21,13 @@ pub(super) struct Site {
     pub keeps_helper: bool,
 }
 
-impl Site {
+impl InstallContext {
     /// # Errors
     /// hookmux's own file can't be found.
-    pub(super) fn new(hooks_dir: &Path) -> anyhow::Result<Site> {
+    pub(super) fn new(hooks_dir: &Path) -> anyhow::Result<InstallContext> {
         let binary = env::current_exe().context("hookmux's own file can't be found")?;
         let is_source = copies::is_source(&binary);
-        Ok(Site {
+        Ok(InstallContext {
             hooks_dir: hooks_dir.to_path_buf(),
             has_copies: is_source && copies::are_for(hooks_dir),
             keeps_helper: false,
@@ -37,7 +37,7 @@ impl Site {
 
     /// Makes or renews the driver's copy, if it has one. Returns where its entry is to lead: where no
     /// copy can be made, to the program itself.
-    pub(super) fn target(&self, driver: Driver, report: &mut Report) -> PathBuf {
+    pub(super) fn target(&self, driver: Driver, report: &mut InstallReport) -> PathBuf {
         if !self.has_copies {
             return self.binary.clone();
         }
