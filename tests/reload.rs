@@ -176,7 +176,10 @@ fn one_that_does_not_look_in_time_is_a_problem_with_a_way_out() {
 fn what_cannot_be_seen_is_said() {
     let Some(host) = host() else { return };
     let said = text(&host, "daemon libvirtd; hookmux install --driver qemu --reload", 0);
-    assert!(said.contains("can't be seen: hookmux is not installed as the hook `daemon`"), "{said}");
+    assert!(
+        said.contains("can't be seen: hookmux is not installed as the hook `daemon`"),
+        "{said}"
+    );
     assert_eq!(told(&host), ["libvirtd"]);
     text(&host, "hookmux install", 0);
     let said = json(&host, "daemon libvirtd; hookmux uninstall --driver qemu --reload", 0);

@@ -1,4 +1,4 @@
-//! Custom properties that scripts read under their bare names and don't get, and names in
+//! Finds custom properties that scripts read by their bare names but don't get, and names in
 //! `custom_properties` that no hook gets.
 
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Findings, Fix};
-use super::survey::{Spot, Survey};
+use super::survey::{ScriptPlace, Survey};
 use super::{commands, content, variables};
 use crate::cli::register::module;
 use crate::config::Registration;
@@ -23,8 +23,8 @@ use crate::run::launch;
 use crate::run::steering::steers;
 use crate::search::State;
 
-/// The properties that oVirt's own vdsm hooks ask for.
-const VDSMS: &[&str] = &[
+/// The properties that oVirt's own vdsm hooks read.
+const VDSM_PROPERTIES: &[&str] = &[
     "checkimages",
     "cpuflags",
     "directlun",
@@ -56,12 +56,12 @@ const VDSMS: &[&str] = &[
     "vmfex",
 ];
 
-/// How many of the newest records are looked at, and of libvirt's own documents of guests.
+/// How many of the newest records, and of libvirt's own documents of guests, are read.
 const MAX_RECORDS: usize = 50;
 const MAX_DOCUMENTS: usize = 500;
 
-/// A hook whose text reads variables that nobody gives it.
-struct Reader {
+/// A hook that reads variables that it doesn't get.
+struct VariableReader {
     path: PathBuf,
     label: String,
     source: Source,
@@ -72,7 +72,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     steering(survey, findings);
     let mut readers = readers(survey);
     readers.retain(|reader| !reader.names.is_empty());
-    let is_vdsms = |name: &String| VDSMS.contains(&name.as_str());
+    let is_vdsms = |name: &String| VDSM_PROPERTIES.contains(&name.as_str());
     let needs_documents =
         readers.iter().any(|reader| reader.names.iter().any(|name| !is_vdsms(name)));
     let known = if needs_documents { known_properties(survey) } else { BTreeSet::new() };
@@ -80,7 +80,8 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         reader.names.retain(|name| is_vdsms(name) || known.contains(name));
     }
     readers.retain(|reader| !reader.names.is_empty());
-    let is_listable = |reader: &&Reader| !matches!(reader.source, Source::Tree | Source::Adopted);
+    let is_listable =
+        |reader: &&VariableReader| !matches!(reader.source, Source::Tree | Source::Adopted);
     let all = readers.iter().filter(is_listable).flat_map(|reader| &reader.names).cloned();
     let line = line(survey, &all.collect());
     for reader in &readers {
@@ -90,7 +91,8 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             let why = format!("custom_properties in {FILE_NAME} doesn't name them");
             (why, format!("{line} (or read HOOKMUX_PROPERTY_{first} in the script)"))
         } else {
-            let why = "what was libvirt's own script gets no bare names".to_owned();
+            let why =
+                "an adopted script or one of the per-guest tree gets no bare names".to_owned();
             (why, format!("read HOOKMUX_PROPERTY_{first} in the script"))
         };
         let words = format!(
@@ -102,14 +104,14 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-/// Names in the settings that don't do what they are meant to.
+/// Reports names in `custom_properties` that have no effect.
 fn steering(survey: &Survey<'_>, findings: &mut Findings) {
     let settings = survey.settings;
     let path = settings.hooks_dir.join(FILE_NAME);
     let Some(listed) = &settings.custom_properties else { return };
     for name in listed.names() {
         let why = if steers(name) {
-            "which steers a shell or a tool"
+            "which changes how a shell or a tool works"
         } else if !is_variable_name(name) && !listed.is_map() {
             "which can't be a variable's name"
         } else {
@@ -122,20 +124,20 @@ fn steering(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-fn readers(survey: &Survey<'_>) -> Vec<Reader> {
+fn readers(survey: &Survey<'_>) -> Vec<VariableReader> {
     let settings = survey.settings;
     let mut given: BTreeSet<String> = settings.environment.keys().cloned().collect();
     given.extend(of_file(settings.environment_file.as_deref(), survey.user));
     let mut readers = Vec::new();
     for script in survey.scripts.iter().filter(|script| script.state == State::Active) {
-        let source = match script.spot {
-            Spot::Tree(_) => Source::Tree,
-            Spot::Adopted(_) => Source::Adopted,
-            Spot::Event(_) if script.path.starts_with(VDSM_ROOT) => Source::Vdsm,
-            Spot::Event(_) => Source::EventDirectory,
+        let source = match script.place {
+            ScriptPlace::Tree(_) => Source::Tree,
+            ScriptPlace::Adopted(_) => Source::Adopted,
+            ScriptPlace::Event(_) if script.path.starts_with(VDSM_ROOT) => Source::Vdsm,
+            ScriptPlace::Event(_) => Source::EventDirectory,
         };
         let names = text_of(&script.path).map(|text| variables::unset_reads(&text));
-        readers.push(Reader {
+        readers.push(VariableReader {
             path: script.path.clone(),
             label: script.label.clone(),
             source,
@@ -148,7 +150,7 @@ fn readers(survey: &Survey<'_>) -> Vec<Reader> {
         for name in of_file(registration.environment_file.as_deref(), survey.user) {
             names.remove(&name);
         }
-        readers.push(Reader {
+        readers.push(VariableReader {
             path: registration.source.clone(),
             label: survey.label(&registration.source),
             source: Source::Registered,
@@ -164,14 +166,14 @@ fn readers(survey: &Survey<'_>) -> Vec<Reader> {
     readers
 }
 
-/// The names that a file of variables gives; one that can't be read is told elsewhere.
+/// Returns the names in a file of variables. One that can't be read is reported elsewhere.
 fn of_file(file: Option<&Path>, user: u32) -> Vec<String> {
     let variables = file.and_then(|file| launch::read_environment_file(file, user).ok());
     let names = variables.into_iter().flatten();
     names.filter_map(|(name, _)| name.into_string().ok()).collect()
 }
 
-/// What the programs of a registration read: scripts, and texts for `sh -c`.
+/// Returns what the programs of a registration read: scripts, and texts for `sh -c`.
 fn of_commands(registration: &Registration) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (_, words) in commands::commands(registration) {
@@ -189,7 +191,7 @@ fn of_commands(registration: &Registration) -> BTreeSet<String> {
     names
 }
 
-/// The text of a script; a program in machine code has none.
+/// Returns the text of a script; a program in machine code has none.
 fn text_of(path: &Path) -> Option<String> {
     let bytes = content::beginning(path).filter(|bytes| bytes.starts_with(b"#!"))?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
@@ -231,7 +233,7 @@ fn of_document(bytes: &[u8]) -> Vec<String> {
     metadata.properties.iter().chain(of_devices).map(name).collect()
 }
 
-/// What is to be written, for all scripts at once: the key can stand only once.
+/// Returns what to write for all scripts together, as the key can be there only once.
 fn line(survey: &Survey<'_>, missing: &BTreeSet<String>) -> String {
     let path = survey.settings.hooks_dir.join(FILE_NAME);
     let path = path.display();
@@ -253,7 +255,7 @@ fn line(survey: &Survey<'_>, missing: &BTreeSet<String>) -> String {
     }
 }
 
-/// A name as YAML takes it for a string.
+/// Returns a name as a YAML string.
 fn yaml(name: &str) -> String {
     let is_plain = is_variable_name(name)
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]

@@ -1,4 +1,4 @@
-//! `check --entries`: only whether libvirt still calls hookmux where it was installed.
+//! `check --entries`: only checks whether libvirt still calls hookmux where it was installed.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ use crate::cli::install::installed::{self, EntryState};
 use crate::cli::output::Output;
 use crate::cli::{End, Place};
 
-/// Looks at the entries alone, for a unit that is started when one is written to: silent where
-/// nothing is wrong.
+/// Checks only the entries, for a unit that is started when one is written to. Prints nothing if nothing is
+/// wrong.
 pub(super) fn check(place: &Place, format: Format, output: &mut Output) -> End {
     let hooks_dir = &place.surroundings.hooks_dir;
     let mut findings = Findings::default();
@@ -44,7 +44,7 @@ pub(super) fn check(place: &Place, format: Format, output: &mut Output) -> End {
         report::show(&findings, hooks_dir, format, output);
     } else {
         for finding in &findings {
-            output.complain(&format!("{}; the way out: {}", finding.message, finding.fix));
+            output.complain(&format!("{}; to correct it: {}", finding.message, finding.fix));
         }
     }
     if findings.is_empty() { End::Good } else { End::Problem }

@@ -1,11 +1,11 @@
-//! libvirt's way to hookmux: what stands under a driver's name, and what else libvirt runs.
+//! Checks how libvirt calls hookmux: the entry of each driver, and what else libvirt runs.
 
 use std::fs;
 use std::path::PathBuf;
 
-use super::finding::{Code, Findings, Fix, with_end, words};
+use super::finding::{Code, Findings, Fix, with_suffix, words};
 use super::link;
-use super::survey::{Spot, Survey};
+use super::survey::{ScriptPlace, Survey};
 use crate::cli::install::adoption::{MAX_SCRIPT_BYTES, shorten_line};
 use crate::cli::install::installed::{EntryState, Installed};
 use crate::cli::install::{copies, entries, own_name};
@@ -56,7 +56,7 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
         EntryState::Dangling(target) => findings.add(
             Code::DanglingInstall,
             path,
-            format!("{shown} leads to {}, which is not there: libvirt runs nothing for {driver}, and no gate is shut", target.display()),
+            format!("{shown} leads to {}, which is not there: libvirt runs nothing for {driver}, and no gate can stop a call", target.display()),
             survey.command(&format!("install --driver {driver}")),
         ),
         EntryState::NotAFile => findings.add(
@@ -64,7 +64,7 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
             path,
             format!("{shown} is neither a file nor a link: libvirt runs nothing for {driver}"),
             Fix::all(&[
-                words!["mv", "-n", path, with_end(path, ".old")],
+                words!["mv", "-n", path, with_suffix(path, ".old")],
                 survey.words(&format!("install --driver {driver}")),
             ]),
         ),
@@ -80,7 +80,7 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
         EntryState::Foreign if installed.beside.is_none() => findings.add(
             Code::ForeignScript,
             path,
-            format!("{shown} is a script of somebody else's: hookmux isn't called for {driver}"),
+            format!("{shown} is somebody else's script: hookmux isn't called for {driver}"),
             survey.command(&format!("install --driver {driver} --adopt")),
         ),
         EntryState::Foreign | EntryState::Ours(_) | EntryState::Missing => {}
@@ -92,7 +92,7 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     }
 }
 
-/// Whether the entry leads to a copy of its own, and of which version that is.
+/// Checks whether the entry leads to the driver's copy, and whether the copy is of this version.
 fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     if !matches!(installed.main, EntryState::Ours(_)) {
         return;
@@ -103,7 +103,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
             match copies::appended_bytes(&copy.path) {
                 Some(bytes) => {
                     let words = format!(
-                        "somebody has appended {bytes} bytes to {}, by {}: that is hookmux, a program, and none of them is ever run",
+                        "somebody has appended {bytes} bytes to {}, by {}: that file is hookmux, a program, and never runs them",
                         copy.path.display(),
                         path.display()
                     );
@@ -121,7 +121,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                 }
                 None => {
                     let words = format!(
-                        "{} is not of the version that {} is of: libvirt calls the other version for {driver}",
+                        "{} has not the version of {}: libvirt calls another version for {driver}",
                         copy.path.display(),
                         program::PATH
                     );
@@ -132,7 +132,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
         }
         _ if copies::is_shared(&survey.settings.hooks_dir, path) => {
             let words = format!(
-                "{} leads to {} itself: who writes through it overwrites the program of all drivers",
+                "{} leads to {} itself: whoever writes through it overwrites the program of all drivers",
                 path.display(),
                 program::PATH
             );
@@ -158,7 +158,7 @@ fn twice(installed: &Installed, findings: &mut Findings) {
 fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     for path in installed.loose.iter().filter(|path| !own_binary::is_hookmux(path)) {
         let (shown, driver) = (path.display(), installed.driver);
-        // root starts it, as a rule
+        // usually root runs it
         let walker = Walker::of(0);
         let program = Program { path, walker, is_text_run: false, search: None };
         let is_empty = fs::metadata(path).is_ok_and(|file| file.len() == 0);
@@ -168,7 +168,7 @@ fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                 "libvirt (6.5 and later) runs {shown} itself at every call of {driver}, beside hookmux and without a limit"
             ),
             Some(obstacle) => format!(
-                "libvirt (6.5 and later) would run {shown} itself at every call of {driver}, and every call fails for it: it {obstacle}"
+                "libvirt (6.5 and later) would run {shown} itself at every call of {driver}, and every call fails because of it: it {obstacle}"
             ),
         };
         let fix = match (&obstacle, is_empty) {
@@ -180,18 +180,18 @@ fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     }
 }
 
-/// A script that runs the per-guest tree itself keeps hookmux from running it.
+/// Reports a script that runs the per-guest tree itself, so that hookmux doesn't.
 fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     let driver = installed.driver;
     let word = survey.settings.tree.mention(&survey.settings.hooks_dir, driver);
-    let has_tree = survey.scripts.iter().any(|script| script.spot == Spot::Tree(driver));
+    let has_tree = survey.scripts.iter().any(|script| script.place == ScriptPlace::Tree(driver));
     let of_main = (installed.main == EntryState::Foreign && installed.beside.is_some())
         .then(|| installed.path.clone());
     for script in installed.adopted.iter().cloned().chain(of_main) {
         let is_active = directory::state(&script) == State::Active;
         if has_tree && is_active && adopted::serves_tree(&script, &word) {
             let words = format!(
-                "{} mentions {word}: hookmux leaves the scripts there to it, so that none runs twice, and keeps none of them on a leash; where it does nothing else, hookmux can do its work",
+                "{} mentions {word}: hookmux leaves the scripts there to it, so that none runs twice, and doesn't supervise them; if it does nothing else, hookmux can replace it",
                 script.display()
             );
             let fix = Fix::run(&words!["chmod", "a-x", &script]);
@@ -200,7 +200,7 @@ fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Fi
     }
 }
 
-/// An adopted script that asks for its own name has another one now.
+/// Reports an adopted script that decides by its own name, which is another one now.
 fn own_name(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     let driver = installed.driver;
     let Some(script) = installed.adopted.as_ref() else { return };
@@ -210,7 +210,7 @@ fn own_name(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings)
     let text = files::read_regular(script, MAX_SCRIPT_BYTES).unwrap_or_default();
     let Some((line, text)) = own_name::find_own_name_decision(&text) else { return };
     let words = format!(
-        "{} decides by its own name, which was {driver} when libvirt called it (line {line}: {}): it may do nothing, and that counts as good",
+        "{} decides by its own name, which was {driver} when libvirt called it (line {line}: {}): it may do nothing, which counts as success",
         script.display(),
         shorten_line(&text)
     );

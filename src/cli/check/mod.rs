@@ -1,4 +1,4 @@
-//! `hookmux check`: everything that can be wrong, with the way out of each.
+//! `hookmux check`: finds everything that can be wrong, each with what to do about it.
 
 mod bare_names;
 pub(super) mod code;
@@ -64,7 +64,7 @@ pub(super) fn run(
     scripts::examine(&survey, &mut findings);
     registrations::examine(&survey, &mut findings);
     trust::examine(&survey, &loaded, &mut findings);
-    // without the settings nobody knows which places are meant
+    // without the settings the directories are unknown
     if !loaded.is_lost() {
         places::examine(&survey, &place.surroundings, &mut findings);
         waiting::examine(&survey, &mut findings);
@@ -78,7 +78,7 @@ pub(super) fn run(
 fn report(findings: Findings, hooks_dir: &Path, arguments: &CheckArgs, output: &mut Output) -> End {
     let findings = findings.sorted();
     report::show(&findings, hooks_dir, arguments.output.format, output);
-    // what wasn't looked at isn't good
+    // what couldn't be checked doesn't count as good
     let is_bad =
         |finding: &Finding| finding.severity() == Severity::Error || finding.code == Code::Unseen;
     if findings.iter().any(is_bad) { End::Problem } else { End::Good }

@@ -1,8 +1,8 @@
-//! Settings and registrations: what can't be read, what can't run, what means nothing.
+//! Checks settings and registrations: what can't be read, what can't run, and what has no effect.
 
 use std::path::Path;
 
-use super::finding::{Code, Findings, Fix, empty_into, words};
+use super::finding::{Code, Findings, Fix, empty_directory_into, words};
 use super::survey::Survey;
 use super::{commands, content};
 use crate::cli::way_out;
@@ -18,14 +18,14 @@ use crate::run::launch;
 use crate::search::State;
 use crate::search::directory::left_behind;
 
-/// hookmux.yaml, and what it names.
+/// Checks hookmux.yaml and the file that it names.
 pub(super) fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
     let settings = &loaded.settings;
     let path = settings.hooks_dir.join(FILE_NAME);
     if let Some(problem) = loaded.problem.as_ref().filter(|problem| !is_refused(problem)) {
         let consequence = match &loaded.stand_in {
             Some(stand_in) => format!("calls use {stand_in}"),
-            None => "there is no good copy of it, and gates fail".to_owned(),
+            None => "there is no good copy of it: gates fail".to_owned(),
         };
         let words = format!("{} ({consequence})", problem.one_line());
         findings.add(Code::BrokenSettings, &path, words, edit_at(problem));
@@ -35,23 +35,23 @@ pub(super) fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &
     }
 }
 
-/// What trust says of it is told with all else that isn't trusted.
+/// Tells whether a problem is that the file isn't trusted, which is reported elsewhere.
 pub(super) fn is_refused(problem: &Diagnostic) -> bool {
     problem.kind == Kind::NotTrusted
 }
 
-/// Opens the file where the mistake is.
+/// Returns the command that opens the file at the mistake.
 fn edit_at(problem: &Diagnostic) -> Fix {
     Fix::edit(&problem.path, problem.place.map(|(line, _)| line))
 }
 
-fn environment_file(file: &Path, whose: &str, survey: &Survey<'_>, findings: &mut Findings) {
+fn environment_file(file: &Path, owner: &str, survey: &Survey<'_>, findings: &mut Findings) {
     let Err(why) = launch::read_environment_file(file, survey.user) else { return };
     if why.is_not_trusted() && file.exists() {
         return;
     }
     let fix = Fix::edit(file, None);
-    findings.add(Code::EnvironmentFile, file, format!("{whose}: {why}"), fix);
+    findings.add(Code::EnvironmentFile, file, format!("{owner}: {why}"), fix);
 }
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
@@ -66,7 +66,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-/// A file of `hooks.d` that is no registration, or a broken one.
+/// Reports a file of `hooks.d` that is not a registration, or a broken one.
 fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
     let (path, label) = (&source.path, survey.label(&source.path));
     let name = path.file_name().unwrap_or_default();
@@ -93,24 +93,24 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
         }
         (_, State::Skipped(_)) if name == LOCK_NAME => {}
         (_, State::Skipped(_)) if left_behind(name).is_some() => {
-            let words = format!("{label} is skipped: by its name it was left behind");
+            let words = format!("{label} is skipped: by its name it is a leftover");
             findings.add(Code::LeftBehind, path, words, Fix::run(&words!["rm", path]));
         }
         (_, State::Skipped(_)) if path.is_dir() => {
             let words = format!("{label} is a directory: what lies in it is never read");
             let above = path.parent().unwrap_or(path);
-            let fix = empty_into(path, above);
+            let fix = empty_directory_into(path, above);
             findings.add(Code::Subdirectory, path, words, fix);
         }
         (_, State::Skipped(why)) if path.exists() => {
             let words = format!("{label} isn't read: {why}");
-            // what was meant for one, and what only lies there
+            // a file that was meant as a registration, or another file
             let is_meant = path.extension().is_some_and(|end| end == "yml" || end == "YAML");
             let is_script = files::is_executable(path)
                 || content::beginning(path).is_some_and(|text| text.starts_with(b"#!"));
             let fix = match (is_meant, is_script) {
                 (true, _) => Fix::run(&words!["mv", "-n", path, path.with_extension("yaml")]),
-                // anywhere else it would be as silent
+                // in another directory it wouldn't run either
                 (false, true) => survey.register(path).into(),
                 (false, false) => Fix::run(&words!["mv", "-n", path, &survey.settings.hooks_dir]),
             };
@@ -144,7 +144,8 @@ fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut 
     }
 }
 
-/// Whose rights it has; who knows no file of users asks `getent`, which wants a supervisor.
+/// Resolves the user that a registration runs as. A user that isn't in `/etc/passwd` is asked for with
+/// `getent`, which needs a supervisor.
 fn user(
     survey: &Survey<'_>,
     registration: &Registration,

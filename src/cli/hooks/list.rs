@@ -69,8 +69,8 @@ fn more(registration: &Registration) -> String {
 }
 
 /// What is said of directories that look as though they were meant for an event, and are none's.
-fn strangers(inventory: &Inventory<'_>) -> Vec<String> {
-    let names: BTreeSet<&str> = inventory.strangers().map(|(_, name)| name).collect();
+fn describe_unknown_directories(inventory: &Inventory<'_>) -> Vec<String> {
+    let names: BTreeSet<&str> = inventory.unknown_directories().map(|(_, name)| name).collect();
     let known = || event::TABLE.iter().map(|row| row.name);
     let words = names.into_iter().map(|name| match did_you_mean(name, known()) {
         Some(meant) => format!("{name}/ is no event's: did you mean {meant}?"),
@@ -88,7 +88,8 @@ pub(crate) fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> a
     }
     let inventory = Inventory::look(settings, place.surroundings.user);
     let is_of_all = arguments.event.is_none();
-    let strangers = if is_of_all { strangers(&inventory) } else { Vec::new() };
+    let unknown_directories =
+        if is_of_all { describe_unknown_directories(&inventory) } else { Vec::new() };
     let mut hooks = listed::all(inventory)?;
     if let Some(event) = &arguments.event {
         hooks.retain(|hook| hook.place == *event);
@@ -96,7 +97,7 @@ pub(crate) fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> a
     if arguments.output.format == Format::Json {
         output.json(&List {
             hooks: hooks.iter().map(|hook| hook.json(settings)).collect(),
-            notes: strangers
+            notes: unknown_directories
                 .iter()
                 .map(|words| Message::coded(Code::UnknownEvent, words))
                 .collect(),
@@ -117,8 +118,8 @@ pub(crate) fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> a
             }
         }
     }
-    for stranger in &strangers {
-        output.complain(stranger);
+    for directory in &unknown_directories {
+        output.complain(directory);
     }
     Ok(End::Good)
 }

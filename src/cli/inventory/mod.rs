@@ -90,7 +90,7 @@ impl<'a> Inventory<'a> {
     }
 
     /// Directories that look as though they were meant for an event, and are none's.
-    pub(super) fn strangers(&self) -> impl Iterator<Item = (&Path, &str)> {
+    pub(super) fn unknown_directories(&self) -> impl Iterator<Item = (&Path, &str)> {
         let is_meant = |name: &str| {
             ["before_", "after_", "on_"].iter().any(|start| name.starts_with(start))
                 && !event::is_known(name)
