@@ -351,7 +351,8 @@ fn a_killed_hookmux_leaves_an_execution_that_is_lost() {
     assert_eq!((&lost[0]["state"], &lost[0]["status"]), (&json!("lost"), &Value::Null));
     let said = host.text(&["show", "last"], 0);
     assert!(
-        said.contains("lost: hookmux died") && said.contains("before_vm_start/10-x: was to run"),
+        said.contains("lost: hookmux died")
+            && said.contains("before_vm_start/10-x: was planned to run"),
         "{said}"
     );
     assert_eq!(last(&host)["document"], GUEST, "its input is there");
@@ -665,7 +666,7 @@ fn a_retry_runs_the_same_hooks_with_the_same_input() {
     assert_eq!(show(&host, first["id"].as_str().unwrap())["later"][0]["id"], second["id"]);
     let one = host.json(&["retry", first["id"].as_str().unwrap(), "--hook", "20-bad"], 0);
     assert_eq!(one["runs"].as_array().unwrap().len(), 1);
-    assert!(host.text(&["retry", "last", "--hook", "nothing"], 1).contains("had no part"));
+    assert!(host.text(&["retry", "last", "--hook", "nothing"], 1).contains("did not run in"));
     fs::remove_file(host.hook("after_vm_destroy/20-bad")).unwrap();
     let rest = host.json(&["retry", first["id"].as_str().unwrap()], 1);
     assert_eq!(rest["missing"], json!(["after_vm_destroy/20-bad"]));

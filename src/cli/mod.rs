@@ -100,10 +100,10 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
     {
         shout_bypass(&place, output);
     }
-    let act = audit::Act::of(&arguments)?;
+    let act = audit::AuditedAct::of(&arguments)?;
     let ended = carry_out(&place, arguments, output);
     if let Some(act) = act {
-        act.over(&place, &ended, output);
+        act.finish(&place, &ended, output);
     }
     ended
 }

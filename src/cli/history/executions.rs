@@ -1,4 +1,4 @@
-//! Executions as `log`, `show`, `watch` and `retry` tell of them.
+//! Finds and describes executions, for `log`, `show`, `watch` and `retry`.
 
 use std::path::Path;
 
@@ -15,13 +15,13 @@ use crate::state::Shut;
 use crate::state::format::Newer;
 use anyhow::bail;
 
-/// The titles of `row`.
+/// The column titles for [`row`].
 pub(crate) const TITLES: [&str; 7] = ["TIME", "ID", "CALL", "OBJECT", "HOOKS", "TOOK", "RESULT"];
 
-/// The records, wherever they lie.
+/// Opens the records of both directories.
 ///
 /// # Errors
-/// They can't be read, or others could have put something there.
+/// They can't be read, or other users could have changed them.
 pub(crate) fn history(settings: &Settings, output: &mut Output) -> anyhow::Result<History> {
     for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
         let judged = dir.judge();
@@ -43,15 +43,15 @@ pub(crate) fn history(settings: &Settings, output: &mut Output) -> anyhow::Resul
     }
 }
 
-/// The one execution that a word means.
+/// Finds the execution that a word names.
 ///
 /// # Errors
-/// There is none, or more than one.
-pub(crate) fn the_one(history: &History, word: &str) -> anyhow::Result<Record> {
+/// The word names none, or more than one.
+pub(crate) fn find_one(history: &History, word: &str) -> anyhow::Result<Record> {
     let meant = history.meant(word);
     let id = match meant.as_slice() {
         [] if word == "last" => bail!("there is no execution yet"),
-        [] => bail!("there is no execution `{word}`; `hookmux log` shows those that there are"),
+        [] => bail!("there is no execution `{word}`; `hookmux log` shows the executions"),
         [id] => id,
         several => {
             let ids: Vec<&str> = several.iter().map(String::as_str).collect();
@@ -61,13 +61,13 @@ pub(crate) fn the_one(history: &History, word: &str) -> anyhow::Result<Record> {
     match history.record(id) {
         Ok(record) => Ok(record),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            bail!("there is no execution `{word}`; `hookmux log` shows those that there are")
+            bail!("there is no execution `{word}`; `hookmux log` shows the executions")
         }
         Err(error) => bail!("the record of {id} can't be read: {error}"),
     }
 }
 
-/// What is said of records that only a newer version reads.
+/// Returns the message about records that only a newer version can read.
 pub(crate) fn not_shown(count: usize, newer: Newer) -> String {
     let (executions, are) = if count == 1 { ("execution", "is") } else { ("executions", "are") };
     format!(
@@ -76,19 +76,21 @@ pub(crate) fn not_shown(count: usize, newer: Newer) -> String {
     )
 }
 
-/// What is said of counters that only a newer version reads.
+/// Returns the message about counters that only a newer version can read.
 pub(crate) fn not_counted(path: &Path) -> String {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".newer");
     let begin_anew = Fix::run(&words!["mv", "-n", path, aside]);
     format!(
-        "executions aren't counted: {} is left as it is; use the newer version, or begin anew with `{begin_anew}`",
+        "executions aren't counted: {} is left as it is; use the newer version, or start new counters with `{begin_anew}`",
         path.display()
     )
 }
 
+/// Makes a filter of the options.
+///
 /// # Errors
-/// A word that no event has.
+/// There is no such event.
 pub(crate) fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
     if let Some(name) = &arguments.event {
         events::must_be_known(name)?;
@@ -106,7 +108,7 @@ pub(crate) fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
     })
 }
 
-/// How it ended, in a few words; and of which hooks directory it is, if not of the one that is asked.
+/// Describes how an execution ended, with its hooks directory if that isn't the current one.
 pub(crate) fn result(head: &Head, asked: &Path) -> (String, Tone) {
     let cause = match (&head.cause, head.cause.parent()) {
         (_, Some(parent)) => {
@@ -120,7 +122,7 @@ pub(crate) fn result(head: &Head, asked: &Path) -> (String, Tone) {
         ExecutionState::Running => ("running".to_owned(), Tone::Careful),
         ExecutionState::Lost => ("lost: hookmux died".to_owned(), Tone::Bad),
         ExecutionState::Good if head.outcome == Outcome::Unknown => {
-            ("good, in a way that this version doesn't know".to_owned(), Tone::Careful)
+            ("good, with details that this version doesn't know".to_owned(), Tone::Careful)
         }
         ExecutionState::Good => ("good".to_owned(), Tone::Good),
         ExecutionState::Bypassed => ("bypassed".to_owned(), Tone::Careful),
@@ -160,7 +162,7 @@ pub(crate) fn row(head: &Head, asked: &Path) -> Vec<Cell> {
     ]
 }
 
-/// `qemu prepare`, `qemu release migrated`
+/// Names the call: `qemu prepare`, `qemu release migrated`.
 pub(crate) fn call(head: &Head) -> String {
     let reason = match head.extra.as_str() {
         "" | "-" => String::new(),

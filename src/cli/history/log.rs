@@ -1,4 +1,4 @@
-//! `hookmux log`: the executions, the newest last.
+//! `hookmux log`: shows the executions, the newest last.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> an
     }
     let filter = executions::filter(&arguments.filter)?;
     let history = executions::history(settings, output)?;
-    // what comes from now on is seen by the one who follows, what was there before is listed
+    // the follower sees what ends from now on, the list has what ended before
     let follower = match arguments.follow {
         true => Some(Follower::new(settings)?),
         false => None,
@@ -30,12 +30,12 @@ pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> an
             output.complain(&executions::not_shown(count, newer));
         }
         for head in &heads {
-            follower.known(&head.id);
-            say(head, arguments.output.format, &settings.hooks_dir, output);
+            follower.skip(&head.id);
+            print_one(head, arguments.output.format, &settings.hooks_dir, output);
         }
         loop {
             for head in follower.next(&history)?.iter().filter(|head| filter.holds(head)) {
-                say(head, arguments.output.format, &settings.hooks_dir, output);
+                print_one(head, arguments.output.format, &settings.hooks_dir, output);
             }
         }
     }
@@ -64,8 +64,8 @@ pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> an
     Ok(End::Good)
 }
 
-/// One execution on one line.
-pub(crate) fn say(head: &Head, format: Format, asked: &Path, output: &mut Output) {
+/// Prints one execution on one line.
+pub(crate) fn print_one(head: &Head, format: Format, asked: &Path, output: &mut Output) {
     if format == Format::Json {
         output.json_line(&Execution::from(head));
         return;

@@ -1,4 +1,4 @@
-//! `hookmux metrics`: counters in Prometheus' text form, for node_exporter's textfile collector.
+//! `hookmux metrics`: prints counters in Prometheus' text format, for node_exporter's textfile collector.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -24,7 +24,7 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     let settings = &loaded.settings;
     let history = executions::history(settings, output)?;
     let spool = history.spool();
-    // what isn't counted at all must not be taken for zero
+    // counters that can't be read must not be shown as zero
     let counters = count(&history)
         .with_context(|| executions::not_counted(&counters::path(history.store().base())))?;
     let mut trust = Trust::new(place.surroundings.user);
@@ -117,7 +117,7 @@ fn seen(text: &str) -> String {
     clean
 }
 
-/// The counters, with those that haven't been moved yet.
+/// Returns the counters, with the records that haven't been moved yet.
 fn count(history: &History) -> Result<Counters, Newer> {
     let load = || Counters::load(history.store().base());
     let mut before = load()?;

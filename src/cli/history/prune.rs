@@ -1,4 +1,4 @@
-//! `hookmux prune`: moves records out of the runtime directory, and removes those whose time is over.
+//! `hookmux prune`: moves records out of the runtime directory, and removes those that are too old.
 
 use anyhow::Context;
 
@@ -23,7 +23,7 @@ pub(crate) fn run(
     let settings = &loaded.settings;
     let done = if arguments.linger {
         door::settle();
-        // jobs whose worker died wait for somebody who looks
+        // start a worker for jobs that wait because their worker died
         let queue = Queue::new(&settings.state_dir);
         if !queue.is_empty() && !worker::is_at_work(&queue) {
             let _ = queue::start_worker(&settings.hooks_dir, &settings.state_dir);

@@ -1,4 +1,4 @@
-//! `hookmux retry`: the hooks of an execution once more, with what they were given then.
+//! `hookmux retry`: runs the hooks of an execution again, with the same input.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -39,7 +39,7 @@ pub(crate) fn run(
     let mut loaded = place.load(output);
     loaded.narrow(&place.surroundings);
     let history = executions::history(&loaded.settings, output)?;
-    let Record { head, body } = executions::the_one(&history, &arguments.id)?;
+    let Record { head, body } = executions::find_one(&history, &arguments.id)?;
     let theirs = Path::new(OsStr::from_bytes(&body.hooks_dir.0));
     if theirs != place.surroundings.hooks_dir {
         let words = format!("{} is of the hooks in {}", head.id, theirs.display());
@@ -50,26 +50,26 @@ pub(crate) fn run(
         bail!("{} isn't over yet", head.id);
     }
     if !arguments.force {
-        refuse(&call, &head)?;
+        check_allowed(&call, &head)?;
     }
-    let wanted = wanted(&head, &body, &arguments.hook)?;
+    let wanted = select_hooks(&head, &body, &arguments.hook)?;
     let beside = described_call::is_beside(place, call.driver);
     let trust = Trust::new(place.surroundings.user);
     let mut candidates = candidates::find(&call, &loaded.settings, &trust, beside);
-    let missing = narrow(&mut candidates, &wanted);
+    let missing = keep_only(&mut candidates, &wanted);
     for label in &missing {
-        output.complain(&format!("{label} is no hook of this call any more"));
+        output.complain(&format!("{label} is not a hook of this call any more"));
     }
     if candidates.is_empty() {
-        bail!("none of the hooks is there any more");
+        bail!("all of these hooks are gone");
     }
     if body.left_out.is_some() {
         output.complain("the document of this execution wasn't kept: hooks get none");
     } else if is_masked(&body) {
-        output.complain("passwords in the document were not kept: hooks get `***` in their place");
+        output.complain("passwords in the document were not kept: hooks get `***` instead");
     }
-    let surroundings = then(&place.surroundings, &body);
-    // whoever retries wants to see it, whatever the settings say of calls
+    let surroundings = surroundings_of(&place.surroundings, &body);
+    // a retry is always recorded, whatever the settings say about calls
     loaded.settings.record = RecordPolicy::All;
     let is_text = arguments.output.format == Format::Text;
     if is_text {
@@ -78,7 +78,8 @@ pub(crate) fn run(
     }
     door::settle();
     output.go_on();
-    let started = Started::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;
+    let started =
+        StartedDocument::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;
     let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
     let facts = Facts::of(document);
     let mut occasion = Occasion::new(&call, &loaded.settings, &surroundings, facts);
@@ -113,37 +114,37 @@ fn call(head: &Head, body: &Body) -> anyhow::Result<Call> {
     Ok(Call::new(driver, arguments))
 }
 
-/// Whether an execution is run again with `--force` only.
+/// Tells whether an execution can be run again only with `--force`.
 pub(crate) fn is_refused(record: &Record) -> bool {
-    call(&record.head, &record.body).is_ok_and(|call| refuse(&call, &record.head).is_err())
+    call(&record.head, &record.body).is_ok_and(|call| check_allowed(&call, &record.head).is_err())
 }
 
-/// What a retry can't do for these calls.
-fn refuse(call: &Call, head: &Head) -> anyhow::Result<()> {
-    // the worker's tries answer nobody
+/// Refuses calls that a retry can't repeat.
+fn check_allowed(call: &Call, head: &Head) -> anyhow::Result<()> {
+    // nothing waits for the answer of a job's attempt
     if matches!(head.cause, Cause::Queue(_)) {
         return Ok(());
     }
     if call.is_filter() {
         bail!(
-            "{} is a call that may change the document: nobody would take the changed one now, and \
-             passwords in it were not kept; --force runs its hooks all the same",
+            "{} is a call that may change the document: a changed one would be ignored now, and \
+             passwords in it were not kept; --force runs its hooks anyway",
             executions::call(head)
         );
     }
     if call.class() == Class::Gate {
         bail!(
-            "{} is a gate: what it let through or stopped is over, and hooks that set something up \
-             would do so for a guest that may not come; --force runs them all the same",
+            "{} is a gate: the operation that it allowed or stopped is over, and hooks that set something up \
+             would do so for a guest that may never start; --force runs them anyway",
             executions::call(head)
         );
     }
     Ok(())
 }
 
-/// The hooks that are run: all that had a part then, or would have had one if nothing before them
-/// had ended the call; or those that were named.
-fn wanted(head: &Head, body: &Body, named: &[String]) -> anyhow::Result<Vec<String>> {
+/// Selects the hooks to run: those that ran, or would have run if an earlier hook hadn't ended the call; or
+/// of these the ones that were named.
+fn select_hooks(head: &Head, body: &Body, named: &[String]) -> anyhow::Result<Vec<String>> {
     let ran = head.hooks.iter().map(|hook| hook.hook.as_str());
     let stopped = body.plan.iter().filter(|planned| planned.decision == PlanDecision::Stopped);
     let mut labels: Vec<String> = Vec::new();
@@ -153,19 +154,19 @@ fn wanted(head: &Head, body: &Body, named: &[String]) -> anyhow::Result<Vec<Stri
         }
     }
     if labels.is_empty() {
-        bail!("no hook had a part in {}", head.id);
+        bail!("no hook ran in {}", head.id);
     }
     for name in named {
         if !labels.iter().any(|label| is_hook(label, name)) {
-            bail!("{name} had no part in {}; these had: {}", head.id, labels.join(", "));
+            bail!("{name} did not run in {}; these did: {}", head.id, labels.join(", "));
         }
     }
     labels.retain(|label| named.is_empty() || named.iter().any(|name| is_hook(label, name)));
     Ok(labels)
 }
 
-/// Leaves those that are wanted; returns those that aren't there any more.
-fn narrow(candidates: &mut Candidates, wanted: &[String]) -> Vec<String> {
+/// Keeps only the wanted candidates; returns the labels of those that are gone.
+fn keep_only(candidates: &mut Candidates, wanted: &[String]) -> Vec<String> {
     let mut there: Vec<String> = Vec::new();
     for moment in &mut candidates.moments {
         moment.candidates.retain(|candidate| wanted.contains(&candidate.hook.label));
@@ -180,8 +181,8 @@ fn is_masked(body: &Body) -> bool {
     body.document.as_ref().is_some_and(has)
 }
 
-/// What hooks found in their environment then.
-fn then(here: &Surroundings, body: &Body) -> Surroundings {
+/// Returns the surroundings with the environment that the hooks had then.
+fn surroundings_of(here: &Surroundings, body: &Body) -> Surroundings {
     Surroundings {
         path: body.path.as_ref().map(Text::os),
         daemons_home: body.home.as_ref().map(Text::os),
@@ -190,16 +191,16 @@ fn then(here: &Surroundings, body: &Body) -> Surroundings {
     }
 }
 
-/// A file with the document of `started`, for as long as the hooks run.
-struct Started(Option<DocumentPlace>);
+/// A file with the document of `started`, kept while the hooks run.
+struct StartedDocument(Option<DocumentPlace>);
 
-impl Started {
-    fn make(runtime_dir: &Dir, document: Option<&Text>) -> anyhow::Result<Started> {
-        let Some(document) = document else { return Ok(Started(None)) };
+impl StartedDocument {
+    fn make(runtime_dir: &Dir, document: Option<&Text>) -> anyhow::Result<StartedDocument> {
+        let Some(document) = document else { return Ok(StartedDocument(None)) };
         let place = file::place(runtime_dir, &crate::machine::ulid::new());
         file::make_private(&place, &document.0, None)
             .with_context(|| format!("{} can't be written", place.named().display()))?;
-        Ok(Started(Some(place)))
+        Ok(StartedDocument(Some(place)))
     }
 
     fn path(&self) -> Option<PathBuf> {
@@ -207,7 +208,7 @@ impl Started {
     }
 }
 
-impl Drop for Started {
+impl Drop for StartedDocument {
     fn drop(&mut self) {
         if let Some(place) = &self.0 {
             file::remove(place);

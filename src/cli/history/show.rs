@@ -1,4 +1,4 @@
-//! `hookmux show`: one execution as a whole: when each hook ran, what it said, what it changed.
+//! `hookmux show`: shows one execution completely: when each hook ran, what it printed, what it changed.
 
 use std::path::Path;
 
@@ -13,30 +13,30 @@ use crate::record::form::{Cause, Head, Outcome, Record, RunRecord, State};
 use crate::record::history::History;
 use crate::witness::PlanDecision;
 
-/// How wide the picture of the call's time is, in characters.
-const WIDTH: u64 = 40;
-/// Lines of a stream that are shown without `--full`.
-const MOST_LINES: usize = 30;
-/// The tries of detached hooks are looked for among this many later executions.
-const MOST_LATER: usize = 10_000;
+/// The width of the timeline.
+const TIMELINE_CHARACTERS: u64 = 40;
+/// How many lines of a stream are shown without `--full`.
+const MAX_LINES: usize = 30;
+/// How many later executions are searched for attempts of detached hooks.
+const MAX_SEARCHED_EXECUTIONS: usize = 10_000;
 
 pub(crate) fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<End> {
     let loaded = place.load(output);
     let history = executions::history(&loaded.settings, output)?;
-    let record = executions::the_one(&history, &arguments.id)?;
-    let later = later(&history, &record.head);
+    let record = executions::find_one(&history, &arguments.id)?;
+    let follow_ups = follow_ups(&history, &record.head);
     if arguments.output.format == Format::Json {
-        output.json(&Show::new(&record, &later));
+        output.json(&Show::new(&record, &follow_ups));
         return Ok(End::Good);
     }
     head(&record, &place.surroundings.hooks_dir, output);
     if record.head.state == State::Done && record.body.runs.is_empty() {
         output.line("  no hook ran");
     }
-    picture(&record, output);
+    print_timeline(&record, output);
     plan(&record, output);
     for run in &record.body.runs {
-        said(run, arguments.full, output);
+        print_output(run, arguments.full, output);
     }
     for note in &record.body.notes {
         output.toned(Tone::Careful, &format!("! {note}"));
@@ -45,42 +45,44 @@ pub(crate) fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> a
     if let Some(left_out) = &record.body.left_out {
         output.toned(Tone::Careful, &format!("documents and output weren't kept: {left_out}"));
     }
-    if !later.is_empty() {
+    if !follow_ups.is_empty() {
         output.line("");
         output.toned(Tone::Bold, "Later");
-        let rows: Vec<_> =
-            later.iter().map(|head| executions::row(head, &place.surroundings.hooks_dir)).collect();
+        let rows: Vec<_> = follow_ups
+            .iter()
+            .map(|head| executions::row(head, &place.surroundings.hooks_dir))
+            .collect();
         output.table(&executions::TITLES, &rows);
     }
     if record.head.state == State::Done && crate::record::history::is_failed(&record.head) {
         output.line("");
-        output.line(&again(place, &record));
+        output.line(&how_to_repeat(place, &record));
     }
     Ok(End::Good)
 }
 
-/// What to do after a failure. libvirt itself calls the hooks of a gate again, and nobody else waits
-/// for their answer, so `retry` refuses those without `--force`.
-fn again(place: &Place, record: &Record) -> String {
+/// Says what to do after a failure. libvirt itself calls the hooks of a gate again, and only libvirt waits for
+/// their answer, so `retry` refuses gates without `--force`.
+fn how_to_repeat(place: &Place, record: &Record) -> String {
     let hooks_dir = &place.surroundings.hooks_dir;
     let retry = |more: &[&str]| {
         Fix::hookmux(hooks_dir, &[&["retry", record.head.id.as_str()], more].concat())
     };
     if retry::is_refused(record) {
         return format!(
-            "When libvirt makes this call again (a start, a migration), its hooks run again. `{}` runs the hooks alone, and nobody takes their answer.",
+            "When libvirt makes this call again (a start, a migration), its hooks run again. `{}` runs only the hooks, and their answer has no effect.",
             retry(&["--force"])
         );
     }
     format!("`{}` runs the same hooks again.", retry(&[]))
 }
 
-/// Retries of an execution, and the tries of what it left in the queue.
-fn later(history: &History, head: &Head) -> Vec<Head> {
+/// Returns the retries of an execution, and the attempts of the jobs that it queued.
+fn follow_ups(history: &History, head: &Head) -> Vec<Head> {
     let mut ids: Vec<String> = history.newest().take_while(|id| *id > head.id).collect();
     ids.reverse();
     ids.iter()
-        .take(MOST_LATER)
+        .take(MAX_SEARCHED_EXECUTIONS)
         .filter_map(|id| history.head(id).ok())
         .filter(|other| other.cause.parent() == Some(&head.id))
         .collect()
@@ -117,15 +119,15 @@ fn head(record: &Record, asked: &Path, output: &mut Output) {
         (State::Lost, _) if !matches!(head.cause, Cause::Queue(_)) => {
             line(
                 "answer",
-                "none: hookmux died; libvirt saw it end by a signal, or was gone itself",
+                "none: hookmux died; libvirt saw it end by a signal, or had ended itself",
             );
         }
         _ => {}
     }
 }
 
-/// The call's time from left to right, a line for each hook.
-fn picture(record: &Record, output: &mut Output) {
+/// Prints the call's time from left to right, with a line for each hook.
+fn print_timeline(record: &Record, output: &mut Output) {
     let body = &record.body;
     if body.runs.is_empty() {
         return;
@@ -154,7 +156,7 @@ fn picture(record: &Record, output: &mut Output) {
         "  {:width$}   0{:>rest$}",
         "",
         time::took(total),
-        rest = WIDTH as usize - 1
+        rest = TIMELINE_CHARACTERS as usize - 1
     ));
 }
 
@@ -163,17 +165,18 @@ fn name(run: &RunRecord) -> String {
     format!("{}{device}", run.hook)
 }
 
-/// Where a run lies in the time of its call, all in microseconds.
+/// Returns the bar of a run in the time of its call, all in microseconds.
 fn bar(start: Option<u64>, took: Option<u64>, total: u64) -> String {
-    let Some(start) = start else { return " ".repeat(WIDTH as usize) };
+    let Some(start) = start else { return " ".repeat(TIMELINE_CHARACTERS as usize) };
     let column = |micros: u64| {
-        (u128::from(micros.min(total)) * u128::from(WIDTH) / u128::from(total)) as usize
+        (u128::from(micros.min(total)) * u128::from(TIMELINE_CHARACTERS) / u128::from(total))
+            as usize
     };
-    let begins = column(start).min(WIDTH as usize - 1);
+    let begins = column(start).min(TIMELINE_CHARACTERS as usize - 1);
     let end = column(start.saturating_add(took.unwrap_or_default()));
-    // something that ran is seen
+    // also a short run is visible
     let ends = end.max(begins + 1);
-    let after = (WIDTH as usize).saturating_sub(ends);
+    let after = (TIMELINE_CHARACTERS as usize).saturating_sub(ends);
     format!("{}{}{}", " ".repeat(begins), "━".repeat(ends - begins), " ".repeat(after))
 }
 
@@ -186,7 +189,7 @@ fn ended(run: &RunRecord) -> (String, Tone) {
         }
         Outcome::Failure | Outcome::Timeout => (run.failure.clone().unwrap_or_default(), Tone::Bad),
         Outcome::Success => (format!("exit status 0{changed}"), Tone::Good),
-        // no run is passed over, so this is a word of another version's
+        // runs are never bypassed, so this is a word of another version
         Outcome::Bypassed | Outcome::Unknown => {
             let failure = run.failure.clone().map(|failure| format!(": {failure}"));
             let failure = failure.unwrap_or_default();
@@ -195,7 +198,7 @@ fn ended(run: &RunRecord) -> (String, Tone) {
     }
 }
 
-/// What had no part in the call; of one that never ended, what was to run.
+/// Prints the hooks that didn't run; for a call that never ended, those that were planned.
 fn plan(record: &Record, output: &mut Output) {
     let is_over = record.head.state.is_over();
     for planned in &record.body.plan {
@@ -209,18 +212,18 @@ fn plan(record: &Record, output: &mut Output) {
                 output.toned(Tone::Dim, &format!("  - {name}: {why}"));
             }
             PlanDecision::Unknown => {
-                let why = planned.reason.as_deref().unwrap_or("what became of it isn't known");
+                let why = planned.reason.as_deref().unwrap_or("it isn't known what became of it");
                 output.toned(Tone::Dim, &format!("  ? {name}: {why}"));
             }
             PlanDecision::Run | PlanDecision::Fail if !is_over => {
-                output.line(&format!("  ? {name}: was to run"));
+                output.line(&format!("  ? {name}: was planned to run"));
             }
             PlanDecision::Run | PlanDecision::Fail => {}
         }
     }
 }
 
-fn said(run: &RunRecord, is_full: bool, output: &mut Output) {
+fn print_output(run: &RunRecord, is_full: bool, output: &mut Output) {
     let digest = run.sha256.as_deref().map(|digest| format!(", sha256 {digest}"));
     let is_quiet = run.stdout.0.is_empty() && run.stderr.0.is_empty() && run.leftovers.is_empty();
     if is_quiet && !is_full {
@@ -232,8 +235,8 @@ fn said(run: &RunRecord, is_full: bool, output: &mut Output) {
     for (stream, text) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
         let text = text.lossy();
         let lines: Vec<&str> = text.lines().collect();
-        let shown = if is_full { lines.len() } else { lines.len().min(MOST_LINES) };
-        // the end says why it failed
+        let shown = if is_full { lines.len() } else { lines.len().min(MAX_LINES) };
+        // the last lines say why it failed
         let left = lines.len() - shown;
         if left > 0 {
             output
@@ -248,7 +251,7 @@ fn said(run: &RunRecord, is_full: bool, output: &mut Output) {
     }
 }
 
-/// What libvirt got.
+/// Prints what libvirt got.
 fn answer(record: &Record, output: &mut Output) {
     let body = &record.body;
     if !body.stderr.0.is_empty() {
@@ -279,7 +282,11 @@ mod tests {
             (1, u64::MAX, u64::MAX),
         ] {
             let drawn = bar(Some(start), Some(took), total);
-            assert_eq!(drawn.chars().count(), WIDTH as usize, "{start} {took} {total}");
+            assert_eq!(
+                drawn.chars().count(),
+                TIMELINE_CHARACTERS as usize,
+                "{start} {took} {total}"
+            );
             assert!(drawn.contains('━'), "{start} {took} {total}");
         }
     }

@@ -1,4 +1,4 @@
-//! `hookmux watch`: executions as they end, until somebody stops it.
+//! `hookmux watch`: shows executions as they end, until it is stopped.
 
 use super::follow::Follower;
 use super::{executions, log};
@@ -17,7 +17,7 @@ pub(crate) fn run(
     let mut follower = Follower::new(&loaded.settings)?;
     loop {
         for head in follower.next(&history)?.iter().filter(|head| filter.holds(head)) {
-            log::say(head, arguments.output, &loaded.settings.hooks_dir, output);
+            log::print_one(head, arguments.output, &loaded.settings.hooks_dir, output);
         }
     }
 }

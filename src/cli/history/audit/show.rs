@@ -1,6 +1,6 @@
 //! `hookmux log --audit`.
 
-use super::file::{self, Entry};
+use super::file::{self, AuditEntry};
 use crate::cli::args::{Format, LogArgs};
 use crate::cli::json::audit::{Act, Audit};
 use crate::cli::json::value::Time;
@@ -17,7 +17,7 @@ pub(crate) fn show(
     let directory = file::directory(&settings.state_dir);
     rights::must_list(&[settings.state_dir.named(), directory.named()])?;
     let filter = &arguments.filter;
-    let is_wanted = |entry: &Entry| {
+    let is_wanted = |entry: &AuditEntry| {
         let millis = entry.at_us / 1000;
         filter.since.is_none_or(|since| millis >= since)
             && filter.until.is_none_or(|until| millis <= until)
@@ -29,25 +29,25 @@ pub(crate) fn show(
     let newer = acts.newer.map_or(0, |(count, _)| count);
     if arguments.output.format == Format::Json {
         let list = acts.entries.into_iter().map(act).collect();
-        output.json(&Audit { acts: list, newer, odd: acts.odd });
+        output.json(&Audit { acts: list, newer, odd: acts.unreadable });
         return Ok(End::Good);
     }
     if let Some((count, newer)) = acts.newer {
         output.complain(&format!(
-            "{count} of {} are not shown: {newer}",
+            "{count} files in {} are not shown: {newer}",
             directory.named().display()
         ));
     }
-    if acts.odd > 0 {
+    if acts.unreadable > 0 {
         output.complain(&format!(
-            "{} files in {} are no acts of hookmux's",
-            acts.odd,
+            "{} files in {} are not entries of hookmux's audit log",
+            acts.unreadable,
             directory.named().display()
         ));
     }
     if acts.entries.is_empty() {
         let is_asked = filter.is_any() || arguments.lines == 0;
-        output.line(if is_asked { "No such act." } else { "Nobody has changed anything yet." });
+        output.line(if is_asked { "No such act." } else { "Nothing has been changed yet." });
         return Ok(End::Good);
     }
     let rows: Vec<Vec<Cell>> = acts.entries.iter().map(row).collect();
@@ -55,7 +55,7 @@ pub(crate) fn show(
     Ok(End::Good)
 }
 
-fn row(entry: &Entry) -> Vec<Cell> {
+fn row(entry: &AuditEntry) -> Vec<Cell> {
     let tone = if entry.outcome == file::DONE { Tone::Good } else { Tone::Bad };
     vec![
         time::local(entry.at_us / 1_000_000).into(),
@@ -66,7 +66,7 @@ fn row(entry: &Entry) -> Vec<Cell> {
     ]
 }
 
-fn act(entry: Entry) -> Act {
+fn act(entry: AuditEntry) -> Act {
     Act {
         id: entry.id,
         at: Time::of_micros(entry.at_us),
