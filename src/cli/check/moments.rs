@@ -89,7 +89,7 @@ fn on_known_operation(directory: &Path, meant: &str, findings: &mut Findings) {
 
 fn report_never_called(survey: &Survey<'_>, uncalled: &Uncalled, findings: &mut Findings) {
     let driver = uncalled.driver;
-    let meant = per_guest::meant_by(driver, &uncalled.moment);
+    let meant = per_guest::meant_by(driver, &uncalled.call);
     let label = survey.label(&uncalled.path);
     let (hint, fix) = match meant {
         Some(meant) => {
@@ -104,11 +104,11 @@ fn report_never_called(survey: &Survey<'_>, uncalled: &Uncalled, findings: &mut 
         }
         None => (
             String::new(),
-            format!("move it to one of {}", per_guest::moments(driver).join(", ")).into(),
+            format!("move it to one of {}", per_guest::call_names(driver).join(", ")).into(),
         ),
     };
     let words =
-        format!("{label} is never called: libvirt has no {} for {driver}{hint}", uncalled.moment);
+        format!("{label} is never called: libvirt has no {} for {driver}{hint}", uncalled.call);
     findings.add(Code::NeverCalled, &uncalled.path, words, fix);
 }
 
@@ -159,5 +159,5 @@ fn report_without_driver(survey: &Survey<'_>, findings: &mut Findings) {
 }
 
 fn drivers_of(triggers: &Triggers) -> BTreeSet<Driver> {
-    called::moments(triggers).into_iter().map(|moment| moment.driver).collect()
+    called::moments(triggers).into_iter().map(|call| call.driver).collect()
 }

@@ -11,7 +11,7 @@ use crate::cli::install::daemons::{self, Daemon};
 use crate::cli::install::installed::{self, Installed};
 use crate::cli::install::libvirt_version::{self, LibvirtVersion};
 use crate::cli::inventory::Inventory;
-use crate::cli::inventory::per_guest::{self, Found};
+use crate::cli::inventory::per_guest::{self, TreeItem};
 use crate::command;
 use crate::config::{Registration, Settings};
 use crate::hook::candidates::Candidate;
@@ -46,7 +46,7 @@ pub(super) struct Uncalled {
     pub driver: Driver,
     pub path: PathBuf,
     /// `prepair/begin`; only the file's name if it is too high in the tree.
-    pub moment: String,
+    pub call: String,
 }
 
 pub(super) struct Survey<'a> {
@@ -162,23 +162,23 @@ impl<'a> Survey<'a> {
         self.scripts.push(Script { label: self.label(&path), path, state, place });
     }
 
-    fn add_found(&mut self, driver: Driver, found: Found, findings: &mut Findings) {
+    fn add_found(&mut self, driver: Driver, found: TreeItem, findings: &mut Findings) {
         let uncalled = match found {
-            Found::Unreadable(unreadable) => {
+            TreeItem::Unreadable(unreadable) => {
                 return report_unreadable(self.settings, &unreadable, findings);
             }
-            Found::Moment(moment) if moment.is_called => {
-                let scripts = moment.scripts;
+            TreeItem::Directory(directory) if directory.is_called => {
+                let scripts = directory.scripts;
                 let scripts = scripts
                     .unwrap_or_else(|unread| report_unreadable(self.settings, &unread, findings));
                 return self.add(scripts, &ScriptPlace::Tree(driver));
             }
-            Found::Moment(moment) => {
-                Uncalled { driver, moment: per_guest::name(&moment.call), path: moment.path }
+            TreeItem::Directory(directory) => {
+                Uncalled { driver, call: per_guest::name(&directory.call), path: directory.path }
             }
-            Found::TooHigh(path) => {
-                let moment = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                Uncalled { driver, path, moment }
+            TreeItem::TooHigh(path) => {
+                let call = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                Uncalled { driver, path, call }
             }
         };
         if is_meant(&uncalled.path) {

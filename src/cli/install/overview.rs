@@ -52,7 +52,7 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
         .collect();
     output.table(&["DRIVER", "LIBVIRT RUNS", ""], &rows);
     let active = hooks.iter().filter(|hook| hook.state == HookState::Active).count();
-    let refused = hooks.iter().filter(|hook| hook.state.is_odd()).count();
+    let refused = hooks.iter().filter(|hook| hook.state.should_run()).count();
     output.line("");
     output.line(&format!(
         "{active} {}{}.",
