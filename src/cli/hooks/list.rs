@@ -1,4 +1,4 @@
-//! `hookmux list`: every hook, its order and its state.
+//! `hookmux list`: shows every hook, its order and its state.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::hook::Style;
 use crate::hook::candidates::VDSM_ROOT;
 use crate::machine::files;
 
-/// Files up to this size are told by their SHA-256, in bytes: the largest programs are smaller.
+/// The largest file of which the SHA-256 is shown; even large programs are smaller.
 const MAX_HASHED_BYTES: u64 = 64 << 20;
 
 impl Listed {
@@ -59,7 +59,7 @@ impl Listed {
     }
 }
 
-/// The arguments that a registered hook has, and what else isn't as usual of it.
+/// Returns a registered hook's arguments, and what else differs from a plain hook.
 fn more(registration: &Registration) -> String {
     let arguments = registration.args.iter().map(|argument| argument.as_str().to_owned());
     let arguments: Vec<String> =
@@ -68,13 +68,13 @@ fn more(registration: &Registration) -> String {
     words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// What is said of directories that look as though they were meant for an event, and are none's.
+/// Returns the notes about directories that look like an event's, but belong to no event.
 fn describe_unknown_directories(inventory: &Inventory<'_>) -> Vec<String> {
     let names: BTreeSet<&str> = inventory.unknown_directories().map(|(_, name)| name).collect();
     let known = || event::TABLE.iter().map(|row| row.name);
     let words = names.into_iter().map(|name| match did_you_mean(name, known()) {
-        Some(meant) => format!("{name}/ is no event's: did you mean {meant}?"),
-        None => format!("{name}/ is no event's: see `hookmux events`"),
+        Some(meant) => format!("{name}/ is not an event: did you mean {meant}?"),
+        None => format!("{name}/ is not an event: see `hookmux events`"),
     });
     words.collect()
 }
@@ -129,7 +129,7 @@ fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     vec![
         hook.place.clone().into(),
-        or_dash(hook.order.map(|turn| turn.to_string())).into(),
+        or_dash(hook.order.map(|position| position.to_string())).into(),
         or_dash(hook.weight.map(|weight| weight.to_string())).into(),
         hook.name.clone().into(),
         Cell(hook.state.name().to_owned(), hook.state.tone()),

@@ -1,6 +1,6 @@
-//! `hookmux run`: does what a call does, outside of libvirt, with a live view.
+//! `hookmux run`: does what a call does, outside of libvirt, and shows it live.
 
-use super::described_call::{self, Described};
+use super::described_call::{self, DescribedCall};
 use super::difference;
 use crate::answer::Answer;
 use crate::call::{self, Handling, Hooks, door};
@@ -21,7 +21,7 @@ use crate::verdict;
 use crate::witness::{Both, Fact, Run, Witness};
 
 pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
-    let Described { call, loaded, candidates, document, document_source, .. } =
+    let DescribedCall { call, loaded, candidates, document, document_source, .. } =
         described_call::describe(place, arguments, output)?;
     let is_text = arguments.output.format == Format::Text;
     let facts = Facts::of(document);
@@ -31,7 +31,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
         let origin = described_call::arrival(&occasion).origin;
         described_call::head(&call, &loaded.settings, origin, &document_source, output);
         if candidates.is_narrow {
-            output.line(&format!("  {}", super::plan::NARROW));
+            output.line(&format!("  {}", super::plan::SESSION_NOTE));
         }
     }
     door::settle();
@@ -47,14 +47,14 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     Ok(end)
 }
 
-/// A call that was made by a person, and recorded.
+/// A call that a command made, and its results.
 pub(crate) struct Trial {
     pub answer: Answer,
-    seen: Vec<json::run::Run>,
+    runs: Vec<json::run::Run>,
     notes: Vec<String>,
     /// The document that hooks got, without passwords.
     before: Option<String>,
-    /// Its record's.
+    /// The id of its record.
     pub id: Option<String>,
 }
 
@@ -70,47 +70,47 @@ impl Trial {
         let mut recorder = Recorder::new(cause);
         let before = occasion.document().map(masked);
         let hooks_dir = occasion.settings.hooks_dir.clone();
-        let mut view = View { output, is_text, seen: Vec::new(), notes: Vec::new() };
+        let mut view = LiveView { output, is_text, runs: Vec::new(), notes: Vec::new() };
         let answer =
             call::answer(occasion, Handling::Hooks(hooks), &mut Both(&mut recorder, &mut view));
         let kept = recorder.finish(&answer);
-        let View { seen, mut notes, .. } = view;
-        if let Some(trouble) = kept.trouble {
-            output.complain(&trouble);
-            notes.push(trouble);
+        let LiveView { runs, mut notes, .. } = view;
+        if let Some(error) = kept.trouble {
+            output.complain(&error);
+            notes.push(error);
         }
         if let Some(place) = &kept.place {
             mover::start_if_needed(&hooks_dir, place);
         }
         let id = kept.execution.map(|execution| execution.id);
-        Trial { answer, seen, notes, before, id }
+        Trial { answer, runs, notes, before, id }
     }
 
     pub(crate) fn is_good(&self) -> bool {
-        self.answer.status == 0 && self.seen.iter().all(|run| run.head.state != RunState::Failed)
+        self.answer.status == 0 && self.runs.iter().all(|run| run.head.state != RunState::Failed)
     }
 
-    /// For programs.
+    /// Returns the output for programs.
     pub(crate) fn json(self) -> Ran {
         Ran {
             id: self.id,
             status: self.answer.status,
             document: self.answer.stdout.as_deref().map(masked),
             stderr: self.answer.stderr,
-            runs: self.seen,
+            runs: self.runs,
             notes: Message::all(&self.notes),
         }
     }
 }
 
-/// What may be shown of a document or an output: not the guest's passwords.
+/// Returns a document or an output without the guest's passwords.
 fn masked(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&mask::passwords(bytes)).into_owned()
 }
 
 pub(crate) fn show_answer(trial: &Trial, output: &mut Output) {
     let answer = &trial.answer;
-    if trial.seen.is_empty() {
+    if trial.runs.is_empty() {
         output.line("  no hook ran");
     }
     let tone = if answer.status == 0 { Tone::Good } else { Tone::Bad };
@@ -158,15 +158,15 @@ fn json_run(run: &Run) -> json::run::Run {
     }
 }
 
-/// Shows what happens while it does.
-struct View<'a> {
+/// Shows what happens during the call.
+struct LiveView<'a> {
     output: &'a mut Output,
     is_text: bool,
-    seen: Vec<json::run::Run>,
+    runs: Vec<json::run::Run>,
     notes: Vec<String>,
 }
 
-impl View<'_> {
+impl LiveView<'_> {
     fn note(&mut self, tone: Tone, words: String) {
         if self.is_text {
             self.output.toned(tone, &format!("  {words}"));
@@ -174,7 +174,7 @@ impl View<'_> {
         self.notes.push(words);
     }
 
-    fn over(&mut self, run: &Run) {
+    fn print_run(&mut self, run: &Run) {
         let took = run.ended.as_ref().map(|ended| ended.duration);
         if self.is_text {
             let device =
@@ -185,7 +185,7 @@ impl View<'_> {
                     .toned(Tone::Bad, &format!("  x {}{device}: {}", run.label, failure.what)),
                 None if run.is_queued() => self.output.toned(
                     Tone::Good,
-                    &format!("  + {}{device}: queued, to run on its own now", run.label),
+                    &format!("  + {}{device}: queued, now runs on its own", run.label),
                 ),
                 None => {
                     let took = took.map(verdict::seconds).unwrap_or_default();
@@ -211,11 +211,11 @@ impl View<'_> {
                 );
             }
         }
-        self.seen.push(json_run(run));
+        self.runs.push(json_run(run));
     }
 }
 
-impl Witness for View<'_> {
+impl Witness for LiveView<'_> {
     fn see(&mut self, _execution: &Execution, fact: &Fact<'_>) {
         match fact {
             Fact::Begun(_) | Fact::Planned(_) | Fact::Started { .. } | Fact::Given(_) => {}
@@ -223,12 +223,12 @@ impl Witness for View<'_> {
                 self.note(
                     Tone::Careful,
                     format!(
-                        "… {label} is still running after a third of its {}",
+                        "… {label} is still running after a third of its limit of {}",
                         verdict::seconds(*limit)
                     ),
                 );
             }
-            Fact::Over(run) => self.over(run),
+            Fact::Over(run) => self.print_run(run),
             Fact::Out { label, why } => self.note(Tone::Dim, format!("- {label}: {why}")),
             Fact::Warning { label, words } => {
                 self.note(Tone::Careful, format!("! {label}: {words}"))
