@@ -1,4 +1,4 @@
-//! What `check` finds.
+//! The findings of `check`.
 
 use super::message::WayOut;
 use super::shape::object;
@@ -8,20 +8,20 @@ use crate::cli::check::finding::{self, Code, Severity};
 object! {
     /// Something that is wrong.
     pub struct Finding {
-        /// Which kind; docs/check.md says what each means
+        /// What kind of problem; docs/check.md explains each
         code: Word<Code>,
-        /// How bad it is
+        /// How severe it is
         severity: Word<Severity>,
-        /// The file that it is about
+        /// The file concerned
         path: Place,
         /// What is wrong, for people
         message: String,
         ..=way_out: WayOut,
     }
 
-    /// All that is wrong.
+    /// Everything that is wrong.
     pub struct Check {
-        /// All that is wrong, the worst first
+        /// Everything that is wrong, the most severe first
         findings: Vec<Finding>,
     }
 }

@@ -1,4 +1,4 @@
-//! Hooks as they are listed.
+//! The hooks that `list` shows.
 
 use super::message::{Message, WayOut};
 use super::registration::Registered;
@@ -10,31 +10,31 @@ use crate::hook::{Source, Style};
 object! {
     /// A hook, whether it runs or not.
     pub struct ListedHook {
-        /// The hook: `before_vm_start/10-hugepages`, `qemu.d/win10/prepare/begin/10-gpu`, `qemu.adopted`; `hooks.d/NAME` for a registration that runs at calls, or at nothing
+        /// The hook: `before_vm_start/10-hugepages`, `qemu.d/win10/prepare/begin/10-gpu`, `qemu.adopted`; `hooks.d/NAME` for a registration that runs at calls, or never
         hook: String,
-        /// The event; null where it is no event's
+        /// The event; null where the hook belongs to none
         event: Option<String>,
         /// Where it belongs, for people: the event, the place in the per-guest tree, or the calls
         place: String,
         /// Its name without the place
         name: String,
-        /// Its turn among those of its place that run, from 1; null where it doesn't run
+        /// Its position among the hooks of its place that run, from 1; null where it doesn't run
         order: Option<usize>,
         /// Whether it runs
         state: Word<HookState>,
         /// Why it doesn't run
         reason: Option<String>,
-        /// Its turn at the event: lower first
+        /// Its order at the event: lower first
         weight: Option<i64>,
         /// How it is called
         style: Option<Word<Style>>,
         /// Where it was found
         source: Word<Source>,
-        /// What is executed; of a registration that can't be read, its file
+        /// What is executed; the registration's file where that can't be read
         path: Place,
-        /// The root that it lies in
+        /// The root in which it was found
         root: Place,
-        /// Of what is executed
+        /// The digest of what is executed
         sha256: Option<String>,
         /// The file that registers it; null for a script
         registration: Option<Place>,
@@ -47,7 +47,7 @@ object! {
     pub struct List {
         /// Every hook, in its order
         hooks: Vec<ListedHook>,
-        /// What else there is to say: directories that look as if they were an event's
+        /// Notes: directories that look like an event's, but belong to no event
         notes: Vec<Message>,
     }
 }
