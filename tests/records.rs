@@ -600,7 +600,7 @@ fn executions_are_found_by_what_they_were() {
             found.iter().map(|head| head["operation"].as_str().unwrap()).collect();
         assert_eq!(operations, expected, "{filter:?}");
     }
-    assert!(host.text(&["log", "--since", "soon"], 2).contains("is no time"));
+    assert!(host.text(&["log", "--since", "soon"], 2).contains("is not a time"));
     assert!(host.text(&["log", "--event", "before_vm_strat"], 1).contains("before_vm_start"));
     assert!(host.text(&["log", "--guest", "nobody"], 0).contains("No such execution"));
     assert!(host.text(&["show", "01ABCDEF"], 1).contains("there is no execution"));
@@ -961,7 +961,7 @@ fn what_would_switch_off_nothing_is_refused() {
         (&["on", "--guest", ""], 1, "needs a name"),
         (&["on", "--for", "0"], 1, "a second at least"),
         (&["off", "--for", "1h"], 1, "belongs to"),
-        (&["off", "--guest", "nobody"], 0, "nothing switched off for nobody"),
+        (&["off", "--guest", "nobody"], 0, "nothing was switched off for nobody"),
     ] {
         let words = [&["bypass"], words].concat();
         let text = host.text(&words, status);
@@ -1010,7 +1010,7 @@ fn it_may_be_for_this_boot_only() {
     for (words, status, said) in [
         (&["off", "--this-boot"][..], 1, "belongs to"),
         (&["on", "--this-boot", "--for", "1h", "--yes"], 2, "--for"),
-        (&["on", "--this-boot"], 2, "until the host is started anew"),
+        (&["on", "--this-boot"], 2, "until the host is restarted"),
     ] {
         let text = host.text(&[&["bypass"], words].concat(), status);
         assert!(text.contains(said), "{words:?}: {text}");

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::finding::{Code, Findings, Fix};
 use super::survey::Survey;
+use crate::cli::fixes::{self, IntendedProgram};
 use crate::cli::script_text;
-use crate::cli::way_out::{self, Meant};
 use crate::config::Registration;
 use crate::machine::files;
 use crate::mend::Subject;
@@ -65,19 +65,19 @@ pub(super) fn startable(
         Some(obstacle) => report_obstacle(survey, checked, &obstacle, findings),
         None => match head(&beginning) {
             Head::None if is_text_run && shell_text::is_text(&beginning) => {
-                let fix = way_out::with_line("#!/bin/bash", path);
+                let fix = fixes::add_first_line("#!/bin/bash", path);
                 report_shell_text(checked, "has no #! line", fix, findings);
             }
             Head::Marked if is_text_run => {
                 let how =
                     "has a byte order mark before its #! line, which the shell takes for a command";
-                report_shell_text(checked, how, way_out::without_mark(path), findings);
+                report_shell_text(checked, how, fixes::remove_byte_order_mark(path), findings);
             }
             Head::Script(line) if line.is_crlf() => {
                 let words = format!(
                     "{label} has Windows line ends: a carriage return is part of its interpreter's arguments"
                 );
-                findings.add(Code::Crlf, path, words, way_out::without_returns(path));
+                findings.add(Code::Crlf, path, words, fixes::remove_carriage_returns(path));
             }
             _ => {}
         },
@@ -95,7 +95,7 @@ fn report_shell_text(checked: &CheckedProgram<'_>, how: &str, fix: Fix, findings
 /// Returns the code for an obstacle; `is_named` tells whether a registration names the program.
 fn code(obstacle: &Obstacle, is_named: bool) -> Code {
     match &obstacle.cause {
-        _ if way_out::is_crlf(obstacle) => Code::Crlf,
+        _ if fixes::is_crlf(obstacle) => Code::Crlf,
         _ if obstacle.of.is_some() => Code::InterpreterMissing,
         Cause::NotInPath { .. } | Cause::OneWord(_) => Code::InterpreterMissing,
         Cause::NotProgram | Cause::Marked => Code::NoInterpreterLine,
@@ -117,7 +117,7 @@ fn report_obstacle(
 ) {
     let CheckedProgram { path, label, .. } = *checked;
     let named_in = checked.registration.map(|one| one.source.as_path());
-    let meant = Meant { path, named_in };
+    let meant = IntendedProgram { path, named_in };
     let code = code(obstacle, named_in.is_some());
     let shown = path.display();
     let name = |name: &Path| name.display().to_string();

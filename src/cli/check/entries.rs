@@ -8,11 +8,11 @@ use crate::cli::args::Format;
 use crate::cli::install::entries;
 use crate::cli::install::installed::{self, EntryState};
 use crate::cli::output::Output;
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 
 /// Checks only the entries, for a unit that is started when one is written to. Prints nothing if nothing is
 /// wrong.
-pub(super) fn check(place: &Place, format: Format, output: &mut Output) -> End {
+pub(super) fn check(place: &CommandPlace, format: Format, output: &mut Output) -> CommandEnd {
     let hooks_dir = &place.surroundings.hooks_dir;
     let mut findings = Findings::default();
     for installed in installed::all(hooks_dir) {
@@ -44,8 +44,8 @@ pub(super) fn check(place: &Place, format: Format, output: &mut Output) -> End {
         report::show(&findings, hooks_dir, format, output);
     } else {
         for finding in &findings {
-            output.complain(&format!("{}; to correct it: {}", finding.message, finding.fix));
+            output.print_error(&format!("{}; to correct it: {}", finding.message, finding.fix));
         }
     }
-    if findings.is_empty() { End::Good } else { End::Problem }
+    if findings.is_empty() { CommandEnd::Good } else { CommandEnd::Problem }
 }

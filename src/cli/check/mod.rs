@@ -30,17 +30,17 @@ use std::path::Path;
 
 use super::args::CheckArgs;
 use super::output::Output;
-use super::{End, Place};
+use super::{CommandEnd, CommandPlace};
 use crate::config;
 use crate::trust::Trust;
 use finding::{Code, Finding, Findings, Severity};
 use survey::Survey;
 
 pub(super) fn run(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &CheckArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     if arguments.entries {
         return Ok(entries::check(place, arguments.output.format, output));
     }
@@ -75,11 +75,16 @@ pub(super) fn run(
     Ok(report(findings, &loaded.settings.hooks_dir, arguments, output))
 }
 
-fn report(findings: Findings, hooks_dir: &Path, arguments: &CheckArgs, output: &mut Output) -> End {
+fn report(
+    findings: Findings,
+    hooks_dir: &Path,
+    arguments: &CheckArgs,
+    output: &mut Output,
+) -> CommandEnd {
     let findings = findings.sorted();
     report::show(&findings, hooks_dir, arguments.output.format, output);
     // what couldn't be checked doesn't count as good
     let is_bad =
         |finding: &Finding| finding.severity() == Severity::Error || finding.code == Code::Unseen;
-    if findings.iter().any(is_bad) { End::Problem } else { End::Good }
+    if findings.iter().any(is_bad) { CommandEnd::Problem } else { CommandEnd::Good }
 }

@@ -97,7 +97,7 @@ pub(super) fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
         Ok(now) => {
             for entry in &now.entries {
                 let words =
-                    format!("the emergency switch is on: {}", switch::words(entry, hooks_dir));
+                    format!("the emergency switch is on: {}", switch::describe(entry, hooks_dir));
                 findings.add(Code::Bypassed, &path, words, entry.way_out(hooks_dir));
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::finding::{Code, Findings, Fix, empty_directory_into, words};
 use super::survey::Survey;
 use super::{commands, content};
-use crate::cli::way_out;
+use crate::cli::fixes;
 use crate::config::diagnostic::Kind;
 use crate::config::settings::FILE_NAME;
 use crate::config::{Diagnostic, Loaded, Registration};
@@ -161,7 +161,7 @@ fn user(
         Err(why) => why,
     };
     let source = &registration.source;
-    let fix = way_out::of_user(&why, source);
+    let fix = fixes::for_user(&why, source);
     findings.add(Code::UnknownUser, source, format!("{}: {why}", survey.label(source)), fix);
     None
 }

@@ -13,7 +13,7 @@ const MAX_LINE_CHARACTERS: usize = 100;
 const fn tone(severity: Severity) -> Tone {
     match severity {
         Severity::Error => Tone::Bad,
-        Severity::Warning => Tone::Careful,
+        Severity::Warning => Tone::Warning,
         Severity::Note => Tone::Plain,
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::content::{self, CheckedProgram};
 use super::finding::{Code, Findings, Fix, empty_directory_into, words};
 use super::survey::{Script, ScriptPlace, Survey};
-use crate::cli::way_out;
+use crate::cli::fixes;
 use crate::mend::Subject;
 use crate::search::State;
 use crate::search::directory::left_behind;
@@ -50,7 +50,7 @@ fn report(
     words: String,
     findings: &mut Findings,
 ) {
-    let fix = way_out::of_state(&script.state, &script.path, survey.settings);
+    let fix = fixes::for_state(&script.state, &script.path, survey.settings);
     let fix = fix.unwrap_or_else(|| Fix::run(&words!["ls", "-la", &script.path]));
     findings.add(code, &script.path, words, fix);
 }

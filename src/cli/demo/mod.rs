@@ -15,7 +15,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use anyhow::Context;
 use nix::sys::signal::{SigSet, Signal};
 
-use super::End;
+use super::CommandEnd;
 use super::args::DemoArgs;
 use super::output::{Output, Tone};
 use crate::command;
@@ -42,9 +42,9 @@ const RELEASE: DemoCall = ("release", "end", include_bytes!("qemu.release.end.xm
 const ENDING_SIGNALS: [Signal; 4] =
     [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
-pub(super) fn run(arguments: &DemoArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(super) fn run(arguments: &DemoArgs, output: &mut Output) -> anyhow::Result<CommandEnd> {
     // also if the output is closed or the demo is ended, nothing must be left
-    output.go_on();
+    output.ignore_closed_output();
     SigSet::from_iter(ENDING_SIGNALS).thread_block()?;
     let place = DemoDirectory::make()?;
     let mut demo = Demo { place: &place, output, unexpected_results: 0 };
@@ -64,13 +64,13 @@ pub(super) fn run(arguments: &DemoArgs, output: &mut Output) -> anyhow::Result<E
     }
     played?;
     if unexpected_results > 0 {
-        output.complain("something went wrong: see the lines marked !! above");
-        return Ok(End::Problem);
+        output.print_error("something went wrong: see the lines marked !! above");
+        return Ok(CommandEnd::Problem);
     }
     let left = if arguments.keep { "" } else { " Nothing is left behind." };
     output
         .line(&format!("That is all of it: one binary as the hook, scripts in directories.{left}"));
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
 fn pending() -> Option<Signal> {

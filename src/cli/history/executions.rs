@@ -27,7 +27,7 @@ pub(crate) fn history(settings: &Settings, output: &mut Output) -> anyhow::Resul
         let judged = dir.judge();
         let shut = judged.as_ref().err().and_then(Shut::of);
         if let Some(shut) = shut.filter(|shut| !shut.is_of_others()) {
-            output.complain(&format!("{key} {}: {shut}", dir.named().display()));
+            output.print_error(&format!("{key} {}: {shut}", dir.named().display()));
         }
     }
     rights::must_read_state(settings)?;
@@ -119,15 +119,15 @@ pub(crate) fn result(head: &Head, asked: &Path) -> (String, Tone) {
         (_, None) => String::new(),
     };
     let (words, tone) = match ExecutionState::of(head) {
-        ExecutionState::Running => ("running".to_owned(), Tone::Careful),
+        ExecutionState::Running => ("running".to_owned(), Tone::Warning),
         ExecutionState::Lost => ("lost: hookmux died".to_owned(), Tone::Bad),
         ExecutionState::Good if head.outcome == Outcome::Unknown => {
-            ("good, with details that this version doesn't know".to_owned(), Tone::Careful)
+            ("good, with details that this version doesn't know".to_owned(), Tone::Warning)
         }
         ExecutionState::Good => ("good".to_owned(), Tone::Good),
-        ExecutionState::Bypassed => ("bypassed".to_owned(), Tone::Careful),
+        ExecutionState::Bypassed => ("bypassed".to_owned(), Tone::Warning),
         ExecutionState::Unknown => {
-            ("its state isn't known to this version".to_owned(), Tone::Careful)
+            ("its state isn't known to this version".to_owned(), Tone::Warning)
         }
         ExecutionState::Failed => {
             let told = match head.status {
@@ -145,7 +145,7 @@ pub(crate) fn result(head: &Head, asked: &Path) -> (String, Tone) {
 
 pub(crate) fn row(head: &Head, asked: &Path) -> Vec<Cell> {
     let (result, tone) = result(head, asked);
-    let took = head.duration_us.map_or_else(|| "-".to_owned(), time::took);
+    let took = head.duration_us.map_or_else(|| "-".to_owned(), time::short_duration);
     let failed = head.hooks.iter().filter(|hook| hook.outcome.is_failure()).count();
     let hooks = match failed {
         0 => head.hooks.len().to_string(),

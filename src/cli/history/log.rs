@@ -7,10 +7,14 @@ use super::{audit, executions};
 use crate::cli::args::{Format, LogArgs};
 use crate::cli::json::execution::{Execution, Log};
 use crate::cli::output::Output;
-use crate::cli::{End, Place, time};
+use crate::cli::{CommandEnd, CommandPlace, time};
 use crate::record::form::Head;
 
-pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &CommandPlace,
+    arguments: &LogArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
     if arguments.audit {
@@ -27,7 +31,7 @@ pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> an
     heads.reverse();
     if let Some(mut follower) = follower {
         if let Some((count, newer)) = history.newer() {
-            output.complain(&executions::not_shown(count, newer));
+            output.print_error(&executions::not_shown(count, newer));
         }
         for head in &heads {
             follower.skip(&head.id);
@@ -45,23 +49,23 @@ pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> an
             executions: heads.iter().map(Execution::from).collect(),
             newer: newer.map_or(0, |(count, _)| count),
         });
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     if let Some((count, newer)) = newer {
-        output.complain(&executions::not_shown(count, newer));
+        output.print_error(&executions::not_shown(count, newer));
     }
     if heads.is_empty() && newer.is_none() {
         let is_asked = arguments.filter.is_any() || arguments.lines == 0;
         output.line(if is_asked { "No such execution." } else { "No execution yet." });
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     if heads.is_empty() {
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     let rows: Vec<_> =
         heads.iter().map(|head| executions::row(head, &settings.hooks_dir)).collect();
     output.table(&executions::TITLES, &rows);
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
 /// Prints one execution on one line.
@@ -71,7 +75,7 @@ pub(crate) fn print_one(head: &Head, format: Format, asked: &Path, output: &mut 
         return;
     }
     let (result, tone) = executions::result(head, asked);
-    let took = head.duration_us.map(|micros| format!(", {}", time::took(micros)));
+    let took = head.duration_us.map(|micros| format!(", {}", time::short_duration(micros)));
     let line = format!(
         "{} {} {} {}: {} hooks{}, {result}",
         time::local(head.began_us / 1_000_000),

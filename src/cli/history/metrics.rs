@@ -10,7 +10,7 @@ use super::executions;
 use crate::bypass;
 use crate::cli::install::entries;
 use crate::cli::output::Output;
-use crate::cli::{End, Place, rights};
+use crate::cli::{CommandEnd, CommandPlace, rights};
 use crate::machine::sanitize;
 use crate::queue::Queue;
 use crate::record::counters::{self, BUCKETS, Counters, Histogram};
@@ -19,7 +19,7 @@ use crate::record::history::History;
 use crate::state::format::Newer;
 use crate::trust::Trust;
 
-pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(place: &CommandPlace, output: &mut Output) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
     let history = executions::history(settings, output)?;
@@ -100,7 +100,7 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
         let _ = writeln!(text, "{name} {value}");
     }
     output.write(&seen(&text));
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
 /// What a terminal would take for more than text, as a label's value can have it: a backslash that

@@ -8,17 +8,17 @@ use crate::cli::args::{Format, PruneArgs};
 use crate::cli::json::message::Message;
 use crate::cli::json::prune::Pruned;
 use crate::cli::output::{Output, Tone};
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::queue::{self, Queue, worker};
 use crate::record::store::Store;
 use crate::record::{counters, mover};
 use crate::state::trash::Trash;
 
 pub(crate) fn run(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &PruneArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
     let done = if arguments.linger {
@@ -45,7 +45,7 @@ pub(crate) fn run(
     });
     if let Some(newer) = done.uncounted {
         let path = counters::path(Store::new(&settings.state_dir).base());
-        output.complain(&format!("{}: {newer}", executions::not_counted(&path)));
+        output.print_error(&format!("{}: {newer}", executions::not_counted(&path)));
     }
     if arguments.output.format == Format::Json {
         output.json(&Pruned {
@@ -73,15 +73,15 @@ pub(crate) fn run(
             "something is left in {}: run it again, and look for mounts there",
             trash.named().display()
         );
-        output.toned(Tone::Careful, &words);
+        output.toned(Tone::Warning, &words);
     }
     match stuck {
-        None => Ok(End::Good),
+        None => Ok(CommandEnd::Good),
         Some(words) => {
             if is_text {
                 output.lines(Tone::Bad, &words);
             }
-            Ok(End::Problem)
+            Ok(CommandEnd::Problem)
         }
     }
 }

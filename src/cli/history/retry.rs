@@ -14,7 +14,7 @@ use crate::cli::hooks::run::{Trial, show_answer};
 use crate::cli::json::run::Retried;
 use crate::cli::output::{Output, Tone};
 use crate::cli::remark::Remark;
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::command::Fix;
 use crate::config::Surroundings;
 use crate::config::settings::RecordPolicy;
@@ -32,10 +32,10 @@ use crate::trust::Trust;
 use crate::witness::PlanDecision;
 
 pub(crate) fn run(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &RetryArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let mut loaded = place.load(output);
     loaded.narrow(&place.surroundings);
     let history = executions::history(&loaded.settings, output)?;
@@ -43,7 +43,7 @@ pub(crate) fn run(
     let theirs = Path::new(OsStr::from_bytes(&body.hooks_dir.0));
     if theirs != place.surroundings.hooks_dir {
         let words = format!("{} is of the hooks in {}", head.id, theirs.display());
-        bail!(Remark::and(&words, Some(Fix::hookmux(theirs, &["retry", &head.id]))));
+        bail!(Remark::followed_by(&words, Some(Fix::hookmux(theirs, &["retry", &head.id]))));
     }
     let call = call(&head, &body)?;
     if head.state == State::Running {
@@ -58,15 +58,15 @@ pub(crate) fn run(
     let mut candidates = candidates::find(&call, &loaded.settings, &trust, beside);
     let missing = keep_only(&mut candidates, &wanted);
     for label in &missing {
-        output.complain(&format!("{label} is not a hook of this call any more"));
+        output.print_error(&format!("{label} is not a hook of this call any more"));
     }
     if candidates.is_empty() {
         bail!("all of these hooks are gone");
     }
     if body.left_out.is_some() {
-        output.complain("the document of this execution wasn't kept: hooks get none");
+        output.print_error("the document of this execution wasn't kept: hooks get none");
     } else if is_masked(&body) {
-        output.complain("passwords in the document were not kept: hooks get `***` instead");
+        output.print_error("passwords in the document were not kept: hooks get `***` instead");
     }
     let surroundings = surroundings_of(&place.surroundings, &body);
     // a retry is always recorded, whatever the settings say about calls
@@ -77,7 +77,7 @@ pub(crate) fn run(
         output.toned(Tone::Bold, &line);
     }
     door::settle();
-    output.go_on();
+    output.ignore_closed_output();
     let started =
         StartedDocument::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;
     let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
@@ -90,7 +90,7 @@ pub(crate) fn run(
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
     let trial = Trial::make(occasion, hooks, Cause::Retry(head.id.clone()), is_text, output);
     let is_good = trial.is_good() && missing.is_empty();
-    let end = if is_good { End::Good } else { End::Problem };
+    let end = if is_good { CommandEnd::Good } else { CommandEnd::Problem };
     if is_text {
         show_answer(&trial, output);
         if let Some(id) = &trial.id {

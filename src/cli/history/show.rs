@@ -7,7 +7,7 @@ use crate::cli::args::{Format, ShowArgs};
 use crate::cli::hooks::difference;
 use crate::cli::json::show::Show;
 use crate::cli::output::{Output, Tone};
-use crate::cli::{End, Place, time};
+use crate::cli::{CommandEnd, CommandPlace, time};
 use crate::command::Fix;
 use crate::record::form::{Cause, Head, Outcome, Record, RunRecord, State};
 use crate::record::history::History;
@@ -20,14 +20,18 @@ const MAX_LINES: usize = 30;
 /// How many later executions are searched for attempts of detached hooks.
 const MAX_SEARCHED_EXECUTIONS: usize = 10_000;
 
-pub(crate) fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &CommandPlace,
+    arguments: &ShowArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let history = executions::history(&loaded.settings, output)?;
     let record = executions::find_one(&history, &arguments.id)?;
     let follow_ups = follow_ups(&history, &record.head);
     if arguments.output.format == Format::Json {
         output.json(&Show::new(&record, &follow_ups));
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     head(&record, &place.surroundings.hooks_dir, output);
     if record.head.state == State::Done && record.body.runs.is_empty() {
@@ -39,11 +43,11 @@ pub(crate) fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> a
         print_output(run, arguments.full, output);
     }
     for note in &record.body.notes {
-        output.toned(Tone::Careful, &format!("! {note}"));
+        output.toned(Tone::Warning, &format!("! {note}"));
     }
     answer(&record, output);
     if let Some(left_out) = &record.body.left_out {
-        output.toned(Tone::Careful, &format!("documents and output weren't kept: {left_out}"));
+        output.toned(Tone::Warning, &format!("documents and output weren't kept: {left_out}"));
     }
     if !follow_ups.is_empty() {
         output.line("");
@@ -58,12 +62,12 @@ pub(crate) fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> a
         output.line("");
         output.line(&how_to_repeat(place, &record));
     }
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
 /// Says what to do after a failure. libvirt itself calls the hooks of a gate again, and only libvirt waits for
 /// their answer, so `retry` refuses gates without `--force`.
-fn how_to_repeat(place: &Place, record: &Record) -> String {
+fn how_to_repeat(place: &CommandPlace, record: &Record) -> String {
     let hooks_dir = &place.surroundings.hooks_dir;
     let retry = |more: &[&str]| {
         Fix::hookmux(hooks_dir, &[&["retry", record.head.id.as_str()], more].concat())
@@ -93,7 +97,7 @@ fn head(record: &Record, asked: &Path, output: &mut Output) {
     let (result, tone) = executions::result(head, asked);
     output.toned(Tone::Bold, &format!("{} {}", executions::call(head), head.object));
     output.toned(tone, &format!("  {result}"));
-    let took = head.duration_us.map(|micros| format!(", took {}", time::took(micros)));
+    let took = head.duration_us.map(|micros| format!(", took {}", time::short_duration(micros)));
     let seconds = head.began_us / 1_000_000;
     let mut line = |name: &str, value: &str| output.line(&format!("  {name:<10} {value}"));
     line("execution", &head.id);
@@ -141,7 +145,7 @@ fn print_timeline(record: &Record, output: &mut Output) {
     output.line("");
     for (run, name) in body.runs.iter().zip(&names) {
         let (words, tone) = ended(run);
-        let took = run.duration_us.map_or_else(|| "-".to_owned(), time::took);
+        let took = run.duration_us.map_or_else(|| "-".to_owned(), time::short_duration);
         let pad = width - name.chars().count();
         output.toned(
             tone,
@@ -155,7 +159,7 @@ fn print_timeline(record: &Record, output: &mut Output) {
     output.line(&format!(
         "  {:width$}   0{:>rest$}",
         "",
-        time::took(total),
+        time::short_duration(total),
         rest = TIMELINE_CHARACTERS as usize - 1
     ));
 }
@@ -193,7 +197,7 @@ fn ended(run: &RunRecord) -> (String, Tone) {
         Outcome::Bypassed | Outcome::Unknown => {
             let failure = run.failure.clone().map(|failure| format!(": {failure}"));
             let failure = failure.unwrap_or_default();
-            (format!("how it ended isn't known{failure}{changed}"), Tone::Careful)
+            (format!("how it ended isn't known{failure}{changed}"), Tone::Warning)
         }
     }
 }
@@ -247,7 +251,7 @@ fn print_output(run: &RunRecord, is_full: bool, output: &mut Output) {
         }
     }
     for left in &run.leftovers {
-        output.toned(Tone::Careful, &format!("  left running: {} ({})", left.name, left.pid));
+        output.toned(Tone::Warning, &format!("  left running: {} ({})", left.name, left.pid));
     }
 }
 

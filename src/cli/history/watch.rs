@@ -4,13 +4,13 @@ use super::follow::Follower;
 use super::{executions, log};
 use crate::cli::args::WatchArgs;
 use crate::cli::output::Output;
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 
 pub(crate) fn run(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &WatchArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let filter = executions::filter(&arguments.filter)?;
     let history = executions::history(&loaded.settings, output)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::cli::Place;
+use crate::cli::CommandPlace;
 use crate::cli::args::CallArgs;
 use crate::cli::install::installed::{self, EntryState};
 use crate::cli::output::{Output, Tone};
@@ -38,7 +38,7 @@ pub(crate) struct DescribedCall {
 /// # Errors
 /// The document can't be read.
 pub(crate) fn describe(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &CallArgs,
     output: &mut Output,
 ) -> anyhow::Result<DescribedCall> {
@@ -116,7 +116,7 @@ pub(crate) fn arrival(occasion: &Occasion<'_>) -> Arrival {
 }
 
 /// Tells whether libvirt calls hookmux beside a main script. Then hookmux doesn't run what that script runs.
-pub(crate) fn is_beside(place: &Place, driver: Driver) -> bool {
+pub(crate) fn is_beside(place: &CommandPlace, driver: Driver) -> bool {
     let installed = installed::own(&place.surroundings.hooks_dir, driver);
     installed.beside.is_some() && !matches!(installed.main, EntryState::Ours(_))
 }

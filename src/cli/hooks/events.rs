@@ -1,7 +1,7 @@
 //! `hookmux events`: shows the events, and those that this host's libvirt can't fire.
 
 use super::vdsm;
-use crate::cli::End;
+use crate::cli::CommandEnd;
 use crate::cli::args::{EventsArgs, Format};
 use crate::cli::install::libvirt_version::{self, LibvirtVersion};
 use crate::cli::json::event::{Event, Events, FiringCall, Unfired};
@@ -82,7 +82,7 @@ impl EventLine<'_> {
     }
 }
 
-pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result<CommandEnd> {
     let host = libvirt_version::of_host();
     let lines = lines(host);
     if arguments.output.format == Format::Json {
@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
             events: lines.iter().map(json).collect(),
             vdsm_without_source: vdsm::WITHOUT_SOURCE.iter().map(unfired).collect(),
         });
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     let rows: Vec<Vec<Cell>> = lines
         .iter()
@@ -108,7 +108,7 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
                 Cell(line.calls(host), tone),
                 Cell(format!("{class}{filter}"), tone),
                 Cell(line.when(), tone),
-                Cell(line.never.clone().unwrap_or_default(), Tone::Careful),
+                Cell(line.never.clone().unwrap_or_default(), Tone::Warning),
             ]
         })
         .collect();
@@ -128,7 +128,7 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
         })
         .collect();
     output.table(&["VDSM", "NEAREST"], &rows);
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
 fn json(line: &EventLine<'_>) -> Event {

@@ -13,7 +13,7 @@ use crate::cli::json::message::Message;
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::{module, registered};
-use crate::cli::{End, Place, rights};
+use crate::cli::{CommandEnd, CommandPlace, rights};
 use crate::config::suggest::did_you_mean;
 use crate::config::{Registration, Settings};
 use crate::event;
@@ -54,7 +54,7 @@ impl Listed {
             sha256: self.sha256(),
             registration: self.registration.as_deref().map(Into::into),
             registered: self.registered.as_deref().map(Into::into),
-            way_out: self.fix.as_ref().into(),
+            fix_keys: self.fix.as_ref().into(),
         }
     }
 }
@@ -79,7 +79,11 @@ fn describe_unknown_directories(inventory: &Inventory<'_>) -> Vec<String> {
     words.collect()
 }
 
-pub(crate) fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &CommandPlace,
+    arguments: &ListArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
     rights::must_read_hooks(settings)?;
@@ -102,7 +106,7 @@ pub(crate) fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> a
                 .map(|words| Message::coded(Code::UnknownEvent, words))
                 .collect(),
         });
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     if hooks.is_empty() {
         explain_empty(settings, arguments.event.as_deref(), output);
@@ -119,9 +123,9 @@ pub(crate) fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> a
         }
     }
     for directory in &unknown_directories {
-        output.complain(directory);
+        output.print_error(directory);
     }
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
 fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {

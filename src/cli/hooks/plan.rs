@@ -11,7 +11,7 @@ use crate::cli::json::plan::PlannedHook;
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::rights::{self, Denied};
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::Surroundings;
 use crate::document::facts::Facts;
 use crate::hook::OnFailure;
@@ -28,7 +28,11 @@ use crate::run::launch::{self, Launcher};
 use crate::run::steps::StepRunner;
 use crate::witness::{Fact, Witness};
 
-pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &CommandPlace,
+    arguments: &CallArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
     let described = described_call::describe(place, arguments, output)?;
     let daemon = startable::daemons_user(&described.loaded.settings, place.surroundings.user);
     if daemon != place.surroundings.user {
@@ -75,8 +79,11 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     }
     let fails = steps.iter().any(|step| is_told_to_libvirt(step, call.class()));
     let would_fail = is_shut || arrival.held.is_some() || fails;
-    let end =
-        if would_fail || described.loaded.problem.is_some() { End::Problem } else { End::Good };
+    let end = if would_fail || described.loaded.problem.is_some() {
+        CommandEnd::Problem
+    } else {
+        CommandEnd::Good
+    };
     if arguments.output.format == Format::Json {
         let word = |word: &OsStr| word.to_string_lossy().into_owned();
         let mut position = 0;
@@ -223,7 +230,7 @@ fn row(step: &Step, facts: &Facts, position: &mut usize) -> Vec<Cell> {
             ("!".to_owned(), Cell(format!("fails ({status}): {why}"), Tone::Bad))
         }
         Decision::Out(why) => ("-".to_owned(), Cell(why.clone(), Tone::Dim)),
-        Decision::Odd(why) => ("-".to_owned(), Cell(why.clone(), Tone::Careful)),
+        Decision::Odd(why) => ("-".to_owned(), Cell(why.clone(), Tone::Warning)),
     };
     let label = &step.hook.label;
     let hook = match &step.event {

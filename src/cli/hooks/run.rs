@@ -9,7 +9,7 @@ use crate::cli::json;
 use crate::cli::json::message::Message;
 use crate::cli::json::run::{Process, Ran, RunHead, RunState};
 use crate::cli::output::{Output, Tone};
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::document::exchange::Change;
 use crate::document::facts::Facts;
 use crate::occasion::{Execution, Mode, Occasion};
@@ -20,7 +20,11 @@ use crate::record::{mask, mover};
 use crate::verdict;
 use crate::witness::{Both, Fact, Run, Witness};
 
-pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &CommandPlace,
+    arguments: &CallArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
     let DescribedCall { call, loaded, candidates, document, document_source, .. } =
         described_call::describe(place, arguments, output)?;
     let is_text = arguments.output.format == Format::Text;
@@ -35,10 +39,10 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
         }
     }
     door::settle();
-    output.go_on();
+    output.ignore_closed_output();
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
     let trial = Trial::make(occasion, hooks, Cause::Person, is_text, output);
-    let end = if trial.is_good() { End::Good } else { End::Problem };
+    let end = if trial.is_good() { CommandEnd::Good } else { CommandEnd::Problem };
     if is_text {
         show_answer(&trial, output);
     } else {
@@ -76,7 +80,7 @@ impl Trial {
         let kept = recorder.finish(&answer);
         let LiveView { runs, mut notes, .. } = view;
         if let Some(error) = kept.trouble {
-            output.complain(&error);
+            output.print_error(&error);
             notes.push(error);
         }
         if let Some(place) = &kept.place {
@@ -206,7 +210,7 @@ impl LiveView<'_> {
             }
             for leftover in run.ended.iter().flat_map(|ended| &ended.leftovers) {
                 self.output.toned(
-                    Tone::Careful,
+                    Tone::Warning,
                     &format!("    left running: {} ({})", leftover.name, leftover.pid),
                 );
             }
@@ -221,7 +225,7 @@ impl Witness for LiveView<'_> {
             Fact::Begun(_) | Fact::Planned(_) | Fact::Started { .. } | Fact::Given(_) => {}
             Fact::Slow { label, limit } => {
                 self.note(
-                    Tone::Careful,
+                    Tone::Warning,
                     format!(
                         "… {label} is still running after a third of its limit of {}",
                         verdict::seconds(*limit)
@@ -231,7 +235,7 @@ impl Witness for LiveView<'_> {
             Fact::Over(run) => self.print_run(run),
             Fact::Out { label, why } => self.note(Tone::Dim, format!("- {label}: {why}")),
             Fact::Warning { label, words } => {
-                self.note(Tone::Careful, format!("! {label}: {words}"))
+                self.note(Tone::Warning, format!("! {label}: {words}"))
             }
             Fact::Trouble(words) | Fact::Bypassed(words) => {
                 self.note(Tone::Bad, format!("! {words}"));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::installed::{EntryState, Installed};
 use super::{own_name, vfio_helper};
-use crate::cli::Place;
+use crate::cli::CommandPlace;
 use crate::cli::args::InstallArgs;
 use crate::cli::output::Output;
 use crate::cli::remark::Remark;
@@ -38,7 +38,7 @@ pub(crate) struct AdoptionPreview {
 
 /// Looks at what is there; changes nothing, and runs nothing.
 pub(crate) fn look(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &InstallArgs,
     places: &[Installed],
     output: &mut Output,
@@ -144,7 +144,7 @@ impl DriverAdoption<'_> {
                         script.display(),
                         shorten_line(&text)
                     );
-                    self.found.problems.push(Remark::with(words, fix));
+                    self.found.problems.push(Remark::with_fix(words, fix));
                 }
             }
             Err(error) => self.found.notes.push(format!(
@@ -153,24 +153,24 @@ impl DriverAdoption<'_> {
             ).into()),
         }
         if let Err(refusal) = self.trust.file(script) {
-            let way_out = self.way_out(&[Subject::at(script)]);
-            self.refused(script, &refusal.to_string(), way_out);
+            let fix = self.fix(&[Subject::at(script)]);
+            self.refused(script, &refusal.to_string(), fix);
         }
     }
 
     /// What the policy makes of a file that others could change.
-    fn refused(&mut self, path: &Path, why: &str, way_out: Option<Fix>) {
+    fn refused(&mut self, path: &Path, why: &str, fix: Option<Fix>) {
         let shown = path.display();
         match self.settings.trust {
             TrustPolicy::Refuse => {
                 let words = format!("{shown} would be refused, and its calls would fail: {why}");
-                self.found.problems.push(Remark::and(&words, way_out));
+                self.found.problems.push(Remark::followed_by(&words, fix));
             }
             TrustPolicy::Warn => {
                 let words = format!(
                     "{shown} isn't to be trusted, and is run all the same (`trust: warn`): {why}"
                 );
-                self.found.notes.push(Remark::and(&words, way_out));
+                self.found.notes.push(Remark::followed_by(&words, fix));
             }
         }
     }
@@ -218,13 +218,13 @@ impl DriverAdoption<'_> {
             .collect();
         // most lie there as somebody moved them: one command for all of those
         let subjects: Vec<Subject> = refused.iter().map(|(path, _)| Subject::at(path)).collect();
-        let way_out = self.way_out(&subjects);
+        let fix = self.fix(&subjects);
         for (path, refusal) in &refused {
-            self.refused(path, &refusal.to_string(), way_out.clone());
+            self.refused(path, &refusal.to_string(), fix.clone());
         }
     }
 
-    fn way_out(&self, subjects: &[Subject]) -> Option<Fix> {
+    fn fix(&self, subjects: &[Subject]) -> Option<Fix> {
         Ground::of(self.settings, self.trust.user()).fix(subjects)
     }
 

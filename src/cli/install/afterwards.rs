@@ -9,7 +9,7 @@ use anyhow::Context;
 use super::installed::{self, EntryState, Installed};
 use super::reload;
 use super::report::InstallReport;
-use crate::cli::Place;
+use crate::cli::CommandPlace;
 use crate::cli::args::ReloadArgs;
 use crate::cli::output::Output;
 use crate::cli::remark::Remark;
@@ -27,7 +27,7 @@ use crate::trust::Trust;
 /// # Errors
 /// hookmux's own file can't be found.
 pub(super) fn reload_daemons(
-    place: &Place,
+    place: &CommandPlace,
     drivers: &[Driver],
     word: &str,
     arguments: &ReloadArgs,
@@ -64,7 +64,7 @@ pub(super) fn reload_daemons(
 
 /// What is good to know of what was installed.
 pub(super) fn notes(
-    place: &Place,
+    place: &CommandPlace,
     places: &[Installed],
     binary: &Path,
     report: &mut InstallReport,
@@ -110,7 +110,7 @@ pub(super) fn notes(
                 .fix(&[Subject::at(&script)]);
             let words =
                 format!("{} will be refused, and count as failed: {refusal}", script.display());
-            report.notes.push(Remark::and(&words, fix));
+            report.notes.push(Remark::followed_by(&words, fix));
         }
     }
 }

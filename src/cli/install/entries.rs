@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::copies;
 use super::installed::{self, Installed};
-use crate::cli::Place;
+use crate::cli::CommandPlace;
 use crate::cli::output::Output;
 use crate::command::Fix;
 use crate::libvirt::Driver;
@@ -41,10 +41,10 @@ pub(crate) fn adopt_command(hooks_dir: &Path, driver: Driver) -> Fix {
 }
 
 /// Says so in the first lines of a command.
-pub(crate) fn warn(place: &Place, output: &mut Output) {
+pub(crate) fn warn(place: &CommandPlace, output: &mut Output) {
     for installed in overwritten(&place.surroundings.hooks_dir) {
         if let Some(script) = installed.overwriting_program() {
-            output.complain(&format!(
+            output.print_error(&format!(
                 "{}; `{}` makes both run",
                 describe(&installed, script),
                 adopt_command(&place.surroundings.hooks_dir, installed.driver)

@@ -21,7 +21,7 @@ mod vfio_helper;
 
 use super::args::InstallArgs;
 use super::output::Output;
-use super::{End, Place};
+use super::{CommandEnd, CommandPlace};
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::libvirt::{Driver, program};
 use context::InstallContext;
@@ -33,10 +33,10 @@ pub(super) use uninstall::uninstall;
 const USUAL: [Driver; 4] = [Driver::Daemon, Driver::Qemu, Driver::Lxc, Driver::Network];
 
 pub(super) fn install(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &InstallArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let hooks_dir = &place.surroundings.hooks_dir;
     let mut context = InstallContext::new(hooks_dir)?;
     if arguments.renew {
@@ -100,7 +100,7 @@ fn usual(context: &InstallContext, arguments: &InstallArgs) -> Vec<Driver> {
 
 /// Renews the copies, and links the entries that lead to the shared program to copies. All else is
 /// left as it is: what isn't hookmux's, entries in other places, drivers without an entry.
-fn renew(context: &InstallContext, arguments: &InstallArgs, output: &mut Output) -> End {
+fn renew(context: &InstallContext, arguments: &InstallArgs, output: &mut Output) -> CommandEnd {
     let mut report = InstallReport::default();
     if !context.has_copies {
         report.notes.push(format!(

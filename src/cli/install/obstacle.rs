@@ -33,7 +33,7 @@ pub(super) fn obstacle(
                 "{path} leads to a program that was written over hookmux: `{fix}` keeps it, and so does `{}`",
                 uninstall_one(context, installed.driver)
             );
-            Some(Remark::with(words, fix))
+            Some(Remark::with_fix(words, fix))
         }
         (_, true) => {
             let place =
@@ -44,7 +44,7 @@ pub(super) fn obstacle(
         (_, false) if installed.beside.is_some() => {
             let fix = uninstall_one(context, installed.driver);
             let words = format!("hookmux is called beside {path} already; `{fix}` first");
-            Some(Remark::with(words, fix))
+            Some(Remark::with_fix(words, fix))
         }
         (EntryState::Foreign, false)
             if !arguments.adopt && installed.overwriting_program().is_some() =>
@@ -55,14 +55,20 @@ pub(super) fn obstacle(
                     entries::describe(installed, script),
                     uninstall_one(context, installed.driver)
                 );
-                Remark::with(words, entries::adopt_command(&context.hooks_dir, installed.driver))
+                Remark::with_fix(
+                    words,
+                    entries::adopt_command(&context.hooks_dir, installed.driver),
+                )
             })
         }
         (EntryState::Foreign, false) if !arguments.adopt => {
             let words = format!(
                 "{path} is somebody else's; --adopt keeps it as a hook of hookmux's, --beside leaves it libvirt's main script"
             );
-            Some(Remark::with(words, entries::adopt_command(&context.hooks_dir, installed.driver)))
+            Some(Remark::with_fix(
+                words,
+                entries::adopt_command(&context.hooks_dir, installed.driver),
+            ))
         }
         (_, false) => {
             let copy = installed.copy.as_ref().filter(|copy| !copy.is_ours);

@@ -4,9 +4,9 @@ use super::installed::{self, EntryState};
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::listed::{self, HookState};
 use crate::cli::output::{Cell, Output, Tone};
-use crate::cli::{End, Place, rights};
+use crate::cli::{CommandEnd, CommandPlace, rights};
 
-pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(place: &CommandPlace, output: &mut Output) -> anyhow::Result<CommandEnd> {
     let hooks_dir = &place.surroundings.hooks_dir;
     // before the first line of an answer that would have no second half
     let loaded = place.load(output);
@@ -35,7 +35,7 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
                 EntryState::Foreign if installed.overwriting_program().is_some() => {
                     ("a program that somebody wrote over hookmux".to_owned(), Tone::Bad)
                 }
-                EntryState::Foreign => ("a script of somebody else's".to_owned(), Tone::Careful),
+                EntryState::Foreign => ("a script of somebody else's".to_owned(), Tone::Warning),
                 EntryState::NotAFile => ("neither a file nor a link".to_owned(), Tone::Bad),
                 EntryState::Missing => ("nothing".to_owned(), Tone::Dim),
             };
@@ -66,7 +66,7 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     for installed in &all {
         for loose in &installed.loose {
             output.toned(
-                Tone::Careful,
+                Tone::Warning,
                 &format!(
                     "{} is run by libvirt itself, at every call and without a limit.",
                     loose.display()
@@ -94,5 +94,5 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     output.line("  hookmux events            the moments at which hooks can run");
     output.line("  hookmux plan qemu GUEST prepare   what a start would run");
     output.line("  hookmux help              all commands");
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }

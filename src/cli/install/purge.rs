@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cli::Place;
+use crate::cli::CommandPlace;
 use crate::config::{self, Settings};
 use crate::state::Found;
 use crate::trust::Trust;
@@ -40,7 +40,7 @@ pub(super) fn question(settings: &Settings) -> String {
 ///
 /// # Errors
 /// They can't be read, so that nobody knows which directories are meant.
-pub(super) fn settings(place: &Place) -> anyhow::Result<Settings> {
+pub(super) fn settings(place: &CommandPlace) -> anyhow::Result<Settings> {
     let loaded = config::load(&place.surroundings, &mut Trust::new(place.surroundings.user), false);
     if loaded.is_lost() {
         anyhow::bail!(

@@ -33,7 +33,7 @@ pub(super) fn renew(
         let fix = entries::adopt_command(&context.hooks_dir, driver);
         let told = entries::describe(installed, script);
         let words = format!("{told}; it is left as it is: `{fix}` makes both run.");
-        report.notes.push(Remark::with(words, fix));
+        report.notes.push(Remark::with_fix(words, fix));
         return Ok(());
     }
     let is_lost = matches!(&installed.main, EntryState::Dangling(target)

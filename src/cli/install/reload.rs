@@ -99,7 +99,7 @@ impl ReloadResult {
                 ReloadOutcome::Failed(_) => ReloadState::Failed,
             },
             message: self.words.clone(),
-            way_out: Some(&self.daemon.reload()).into(),
+            fix_keys: Some(&self.daemon.reload()).into(),
         }
     }
 }

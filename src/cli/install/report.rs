@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::End;
+use crate::cli::CommandEnd;
 use crate::cli::args::Format;
 use crate::cli::install::daemons::Daemon;
 use crate::cli::install::reload;
@@ -71,7 +71,7 @@ impl InstallReport {
         let still = |daemon: &Daemon| Message {
             message: format!("{} has to look for its hook programs again", daemon.name),
             code: None,
-            way_out: Some(&daemon.reload()).into(),
+            fix_keys: Some(&daemon.reload()).into(),
         };
         Installed {
             links: self.changes.iter().map(link).collect(),
@@ -82,13 +82,13 @@ impl InstallReport {
         }
     }
 
-    pub(super) fn show(self, format: Format, output: &mut Output) -> End {
+    pub(super) fn show(self, format: Format, output: &mut Output) -> CommandEnd {
         let is_good =
             self.problems.is_empty() && self.reloads.iter().all(reload::ReloadResult::is_good);
         let end = match is_good {
-            true if self.reloads.is_empty() && !self.has_changed() => End::Idle,
-            true => End::Good,
-            false => End::Problem,
+            true if self.reloads.is_empty() && !self.has_changed() => CommandEnd::Idle,
+            true => CommandEnd::Good,
+            false => CommandEnd::Problem,
         };
         if format == Format::Json {
             output.json(&self.json());
@@ -98,15 +98,15 @@ impl InstallReport {
             output.line(&format!("{}: {}", change.path.display(), change.words));
         }
         for problem in &self.problems {
-            output.complain(&problem.words);
+            output.print_error(&problem.words);
         }
         for note in &self.notes {
-            output.lines(Tone::Careful, &note.words);
+            output.lines(Tone::Warning, &note.words);
         }
         for reloads in &self.reloads {
             match reloads.is_good() {
                 true => output.line(&reloads.words),
-                false => output.complain(&reloads.words),
+                false => output.print_error(&reloads.words),
             }
         }
         if !self.is_reloaded && !self.changed().is_empty() {

@@ -15,14 +15,14 @@ use crate::cli::install::purge::{self, Purged};
 use crate::cli::install::{copies, kept};
 use crate::cli::output::Output;
 use crate::cli::remark::Remark;
-use crate::cli::{End, Place, question};
+use crate::cli::{CommandEnd, CommandPlace, question};
 use crate::libvirt::Driver;
 
 pub(crate) fn uninstall(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &UninstallArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let hooks_dir = &place.surroundings.hooks_dir;
     let binary = env::current_exe().context("hookmux's own file can't be found")?;
     arguments.reload.check()?;
@@ -30,7 +30,7 @@ pub(crate) fn uninstall(
     let settings = arguments.purge.then(|| purge::settings(place)).transpose()?;
     let question = settings.as_ref().map(purge::question);
     if let Some(end) = question.and_then(|question| {
-        question::refused(&question, arguments.yes, arguments.output.format, output)
+        question::ask(&question, arguments.yes, arguments.output.format, output)
     }) {
         return Ok(end);
     }

@@ -13,7 +13,7 @@ use crate::registry::{called, matching};
 use crate::run::launch;
 use crate::trust::Trust;
 
-use crate::cli::way_out::{self, Meant};
+use crate::cli::fixes::{self, IntendedProgram};
 
 /// What happens to a hook at every call.
 pub(super) enum HookForecast {
@@ -80,7 +80,7 @@ impl<'a> Forecaster<'a> {
         }
         let Some(supervisor) = &mut self.supervisor else { return Ok(None) };
         users::resolve(run_as, self.trust.user(), supervisor).map(Some).map_err(|why| {
-            let fix = way_out::of_user(&why, &registration.source);
+            let fix = fixes::for_user(&why, &registration.source);
             HookForecast::Fails(format!("refused: {why}"), fix)
         })
     }
@@ -109,7 +109,9 @@ impl<'a> Forecaster<'a> {
             let is_text_run = hook.source == Source::Tree;
             let obstacle = Program { path, walker, is_text_run, search }.obstacle()?;
             let named_in = registration.map(|registration| registration.source.as_path());
-            let fix = self.ground().guard(Meant { path, named_in }.fix(&obstacle, &self.ground()));
+            let fix = self
+                .ground()
+                .guard(IntendedProgram { path, named_in }.fix(&obstacle, &self.ground()));
             Some(HookForecast::Fails(format!("{owner}{obstacle}"), fix))
         })
     }

@@ -7,7 +7,7 @@ use super::Inventory;
 use super::forecast::{Forecaster, HookForecast};
 use super::per_guest::{self, TreeDirectory, TreeItem};
 use crate::cli::output::Tone;
-use crate::cli::{rights, way_out};
+use crate::cli::{fixes, rights};
 use crate::command::Fix;
 use crate::config::registration::DIRECTORY;
 use crate::config::{Registration, Settings};
@@ -70,7 +70,7 @@ impl HookState {
             HookState::Active => Tone::Good,
             HookState::Refused | HookState::Fails | HookState::Broken => Tone::Bad,
             HookState::NotExecutable | HookState::Dangling | HookState::NeverCalled => {
-                Tone::Careful
+                Tone::Warning
             }
             HookState::Masked | HookState::Disabled | HookState::Skipped => Tone::Dim,
         }
@@ -143,7 +143,7 @@ impl Lister<'_> {
                     HookForecast::Never(why, fix) => (HookState::NeverCalled, Some(why), Some(fix)),
                 },
                 false => {
-                    let fix = way_out::of_state(&candidate.state, path, self.settings);
+                    let fix = fixes::for_state(&candidate.state, path, self.settings);
                     let fix = fix.map(|fix| self.forecaster.ground().guard(fix));
                     (HookState::of(&candidate.state), candidate.state.reason(), fix)
                 }
@@ -197,7 +197,7 @@ impl Lister<'_> {
         let path = &source.path;
         let fix = match &source.content {
             Some(Err(diagnostic)) => Some(Fix::edit(path, diagnostic.place.map(|(line, _)| line))),
-            _ => way_out::of_state(&source.state, path, self.settings)
+            _ => fixes::for_state(&source.state, path, self.settings)
                 .map(|fix| self.forecaster.ground().guard(fix)),
         };
         let (state, reason) = match &source.content {

@@ -1,8 +1,8 @@
 //! The findings of `check`.
 
-use super::message::WayOut;
+use super::message::FixKeys;
 use super::shape::object;
-use super::value::{Place, Word};
+use super::value::{PathText, Word};
 use crate::cli::check::finding::{self, Code, Severity};
 
 object! {
@@ -13,10 +13,10 @@ object! {
         /// How severe it is
         severity: Word<Severity>,
         /// The file concerned
-        path: Place,
+        path: PathText,
         /// What is wrong, for people
         message: String,
-        ..=way_out: WayOut,
+        ..=fix_keys: FixKeys,
     }
 
     /// Everything that is wrong.
@@ -33,7 +33,7 @@ impl From<&finding::Finding> for Finding {
             severity: Word(finding.severity()),
             path: finding.path.as_path().into(),
             message: finding.message.clone(),
-            way_out: Some(&finding.fix).into(),
+            fix_keys: Some(&finding.fix).into(),
         }
     }
 }

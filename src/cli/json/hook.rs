@@ -1,9 +1,9 @@
 //! The hooks that `list` shows.
 
-use super::message::{Message, WayOut};
+use super::message::{FixKeys, Message};
 use super::registration::Registered;
 use super::shape::object;
-use super::value::{Place, Word};
+use super::value::{PathText, Word};
 use crate::cli::inventory::listed::HookState;
 use crate::hook::{Source, Style};
 
@@ -31,16 +31,16 @@ object! {
         /// Where it was found
         source: Word<Source>,
         /// What is executed; the registration's file where that can't be read
-        path: Place,
+        path: PathText,
         /// The root in which it was found
-        root: Place,
+        root: PathText,
         /// The digest of what is executed
         sha256: Option<String>,
         /// The file that registers it; null for a script
-        registration: Option<Place>,
+        registration: Option<PathText>,
         /// What that file says
         registered: Option<Registered>,
-        ..=way_out: WayOut,
+        ..=fix_keys: FixKeys,
     }
 
     /// Every hook.

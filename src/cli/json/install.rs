@@ -1,8 +1,8 @@
 //! Entries in the hooks directory, and the daemons that call them.
 
-use super::message::{Message, WayOut};
+use super::message::{FixKeys, Message};
 use super::shape::{object, words};
-use super::value::{Place, Word};
+use super::value::{PathText, Word};
 use crate::libvirt::Driver;
 
 words! {
@@ -27,7 +27,7 @@ object! {
         /// The driver; null where it belongs to none
         driver: Option<Word<Driver>>,
         /// The link or the file
-        path: Place,
+        path: PathText,
         /// What was done: `linked`, `relinked`, `renewed`, `adopted`, `retired`, `restored`, `removed`, `purged`, or `none`; with --dry-run `would-link`, `would-adopt` or `would-retire`
         action: &'static str,
         /// The same for people
@@ -44,7 +44,7 @@ object! {
         state: ReloadState,
         /// The same for people
         message: String,
-        ..=way_out: WayOut,
+        ..=fix_keys: FixKeys,
     }
 
     /// What `install` and `uninstall` did.

@@ -8,7 +8,7 @@ use crate::command::Fix;
 
 object! {
     /// What to do about something.
-    pub struct WayOut {
+    pub struct FixKeys {
         /// What to do, for people: a command for a shell, or a sentence; null where nothing is proposed
         fix: Option<String>,
         /// The words of the command, for programs; null where there is no command because a person has to decide
@@ -21,7 +21,7 @@ object! {
         message: String,
         /// A code of `hookmux check`, for programs; null where there is none
         code: Option<String>,
-        ..=way_out: WayOut,
+        ..=fix_keys: FixKeys,
     }
 
     /// A message about a script's or a module's description, or about options.
@@ -39,7 +39,7 @@ object! {
         message: String,
         /// A word for programs: `failed`; `no-rights`: this user may not read what was asked for; `usage`: the command line is wrong; `unanswered`: a question has to be answered first, and there is no terminal to ask; `declined`: the user was asked, and said no
         code: &'static str,
-        ..=way_out: WayOut,
+        ..=fix_keys: FixKeys,
     }
 
     /// The output of every command that fails.
@@ -49,22 +49,22 @@ object! {
     }
 }
 
-impl From<Option<&Fix>> for WayOut {
-    fn from(fix: Option<&Fix>) -> WayOut {
-        WayOut { fix: fix.map(|fix| fix.text.clone()), fix_command: fix.and_then(Fix::command) }
+impl From<Option<&Fix>> for FixKeys {
+    fn from(fix: Option<&Fix>) -> FixKeys {
+        FixKeys { fix: fix.map(|fix| fix.text.clone()), fix_command: fix.and_then(Fix::command) }
     }
 }
 
 impl From<&Remark> for Message {
     fn from(remark: &Remark) -> Message {
-        let way_out = remark.fix.as_ref().into();
-        Message { message: remark.words.clone(), code: None, way_out }
+        let fix_keys = remark.fix.as_ref().into();
+        Message { message: remark.words.clone(), code: None, fix_keys }
     }
 }
 
 impl From<&String> for Message {
     fn from(words: &String) -> Message {
-        Message { message: words.clone(), code: None, way_out: None.into() }
+        Message { message: words.clone(), code: None, fix_keys: None.into() }
     }
 }
 
@@ -72,7 +72,7 @@ impl Message {
     /// Makes a message with a code of `check`.
     pub(crate) fn coded(code: Code, words: &str) -> Message {
         let code = Some(code.name().to_owned());
-        Message { message: words.to_owned(), code, way_out: None.into() }
+        Message { message: words.to_owned(), code, fix_keys: None.into() }
     }
 
     /// Makes messages of all items.
@@ -103,6 +103,6 @@ impl From<&anyhow::Error> for Error {
 
 impl Error {
     pub(crate) fn new(code: &'static str, message: String, fix: Option<&Fix>) -> Error {
-        Error { error: Failure { message, code, way_out: fix.into() } }
+        Error { error: Failure { message, code, fix_keys: fix.into() } }
     }
 }

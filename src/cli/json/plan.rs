@@ -2,7 +2,7 @@
 
 use super::message::Message;
 use super::shape::{object, words};
-use super::value::{Place, Seconds, Word};
+use super::value::{PathText, Seconds, Word};
 use crate::event::Origin;
 use crate::hook::{Source, Style};
 use crate::libvirt::{Class, Driver};
@@ -45,13 +45,13 @@ object! {
         /// Its position in the call, from 1; null where it doesn't run
         order: Option<usize>,
         /// What is executed
-        path: Place,
+        path: PathText,
         /// How it is called
         style: Word<Style>,
         /// Where it was found
         source: Word<Source>,
         /// The file that registers it; null for a script
-        registration: Option<Place>,
+        registration: Option<PathText>,
         /// Its time limit; null where only the call has one
         timeout_s: Option<Seconds>,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::message::{EntryProblem, Message};
 use super::shape::object;
-use super::value::{Place, Seconds};
+use super::value::{PathText, Seconds};
 use crate::cli::register::registered;
 use crate::config::Registration;
 use crate::config::values::Patterns;
@@ -81,7 +81,7 @@ object! {
         /// Its name
         name: String,
         /// Its file
-        registration: Place,
+        registration: PathText,
         /// What was done: `registered`, `replaced`, `deleted`, `enabled`, `disabled`, or `none`
         action: &'static str,
         /// The same for people

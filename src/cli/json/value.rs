@@ -74,21 +74,21 @@ impl Shape for Seconds {
 
 /// A path; bytes that aren't UTF-8 are replaced.
 #[derive(Clone, Debug)]
-pub(crate) struct Place(String);
+pub(crate) struct PathText(String);
 
-impl From<&Path> for Place {
-    fn from(path: &Path) -> Place {
-        Place(path.to_string_lossy().into_owned())
+impl From<&Path> for PathText {
+    fn from(path: &Path) -> PathText {
+        PathText(path.to_string_lossy().into_owned())
     }
 }
 
-impl Serialize for Place {
+impl Serialize for PathText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
 }
 
-impl Shape for Place {
+impl Shape for PathText {
     fn schema(_: &mut Defs) -> Value {
         json!({ "type": "string" })
     }

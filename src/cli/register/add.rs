@@ -10,7 +10,7 @@ use crate::cli::register::description::DescriptionProblem;
 use crate::cli::register::draft::{Draft, DraftContext};
 use crate::cli::register::{hooks_d, module};
 use crate::cli::remark::Remark;
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::{Registration, Settings};
 use crate::registry::Source;
 use crate::trust::Trust;
@@ -21,7 +21,11 @@ mod collect;
 mod draft_checks;
 mod options;
 
-pub(crate) fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &CommandPlace,
+    arguments: &AddArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
     let source = add_source(arguments)?;
     let settings = registry::settings(place, output)?;
     let user = place.surroundings.user;
@@ -47,7 +51,7 @@ pub(crate) fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> an
     let mut command = AddCommand { settings: &settings, arguments, has_options, warnings };
     let Some(new) = new else {
         command.report(&[], &[], output);
-        return Ok(End::Idle);
+        return Ok(CommandEnd::Idle);
     };
     // from here on no other process changes the registry
     let lock = if arguments.dry_run { None } else { Some(registry::lock(&settings, user)?) };
@@ -76,7 +80,7 @@ pub(crate) fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> an
         hooks_d::write_all(lock, &drafts)?;
     }
     command.report(&drafts, &actions, output);
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
 struct AddCommand<'a> {
@@ -123,7 +127,7 @@ impl AddCommand<'_> {
         )
     }
 
-    fn refuse(&self, problems: &[DescriptionProblem], output: &mut Output) -> End {
+    fn refuse(&self, problems: &[DescriptionProblem], output: &mut Output) -> CommandEnd {
         if self.arguments.output.format == Format::Json {
             let told = |problem: &DescriptionProblem| EntryProblem {
                 key: self.key(problem),
@@ -134,17 +138,17 @@ impl AddCommand<'_> {
                 notes: Message::all(&self.warnings),
                 problems: problems.iter().map(told).collect(),
             });
-            return End::Problem;
+            return CommandEnd::Problem;
         }
         for warning in &self.warnings {
-            output.complain(&warning.words);
+            output.print_error(&warning.words);
         }
         for problem in problems {
             let told = DescriptionProblem { key: self.key(problem), ..problem.clone() };
-            output.complain(&told.to_string());
+            output.print_error(&told.to_string());
         }
-        output.complain("nothing was registered");
-        End::Problem
+        output.print_error("nothing was registered");
+        CommandEnd::Problem
     }
 
     /// Returns the key of a problem, or the option that it came from.
@@ -170,7 +174,7 @@ impl AddCommand<'_> {
             return;
         }
         for warning in &self.warnings {
-            output.complain(&warning.words);
+            output.print_error(&warning.words);
         }
         for (draft, action) in drafts.iter().zip(actions) {
             if *action != "none" {

@@ -9,16 +9,16 @@ use crate::cli::inventory::listed::Listed;
 use crate::cli::output::Output;
 use crate::cli::register::hooks_d::{self, RegistryLock};
 use crate::cli::register::module::{self, Module};
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::{Registration, Settings};
 use crate::registry::Source;
 use crate::search::State;
 
 pub(crate) fn run(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &DeleteArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let what = arguments.what.to_string_lossy().into_owned();
     let user = place.surroundings.user;
     let settings = registry::settings(place, output)?;

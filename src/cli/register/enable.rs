@@ -9,7 +9,7 @@ use crate::cli::args::SwitchArgs;
 use crate::cli::output::Output;
 use crate::cli::register::hooks_d::{self, RegistryLock};
 use crate::cli::register::yaml_edit;
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
 use crate::config::{Registration, Settings};
 use crate::machine::files;
@@ -18,27 +18,27 @@ use crate::search::State;
 use crate::trust::Trust;
 
 pub(crate) fn enable(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &SwitchArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     switch(place, arguments, true, output)
 }
 
 pub(crate) fn disable(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &SwitchArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     switch(place, arguments, false, output)
 }
 
 fn switch(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &SwitchArgs,
     enables: bool,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let user = place.surroundings.user;
     let settings = registry::settings(place, output)?;
     let lock = registry::lock(&settings, user)?;

@@ -14,7 +14,7 @@ use crate::cli::json::registration::{Changed, ChangedRegistration};
 use crate::cli::output::{Output, Tone};
 use crate::cli::register::hooks_d::{self, RegistryLock};
 use crate::cli::remark::Remark;
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::command::{Fix, words};
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::suggest::suggest_or;
@@ -29,7 +29,7 @@ use crate::trust::Trust;
 ///
 /// # Errors
 /// They can't be read, and there is no last good copy.
-pub(crate) fn settings(place: &Place, output: &mut Output) -> anyhow::Result<Settings> {
+pub(crate) fn settings(place: &CommandPlace, output: &mut Output) -> anyhow::Result<Settings> {
     let loaded = place.load(output);
     if loaded.is_lost() {
         bail!("no registration is changed until the settings can be read");
@@ -50,7 +50,7 @@ pub(crate) fn lock(settings: &Settings, user: u32) -> anyhow::Result<RegistryLoc
     if let Err(refusal) = Trust::new(user).directory(&directory) {
         let fix = Ground::of(settings, user).fix(&[Subject::at(&directory)]);
         let words = format!("registrations in {} would be refused: {refusal}", directory.display());
-        bail!(Remark::and(&words, fix));
+        bail!(Remark::followed_by(&words, fix));
     }
     Ok(lock)
 }
@@ -185,7 +185,7 @@ impl RegistryReport {
                     "{}: {count} {jobs} in the queue and will still run: `{fix}` removes them",
                     change.name
                 );
-                self.notes.push(Remark::with(words, fix));
+                self.notes.push(Remark::with_fix(words, fix));
             }
         }
     }
@@ -194,12 +194,12 @@ impl RegistryReport {
         self.changes.is_empty() && self.problems.is_empty()
     }
 
-    pub(crate) fn show(self, format: Format, output: &mut Output) -> End {
+    pub(crate) fn show(self, format: Format, output: &mut Output) -> CommandEnd {
         let is_idle = self.changes.iter().all(|change| change.action == "none");
         let end = match self.problems.is_empty() {
-            true if is_idle => End::Idle,
-            true => End::Good,
-            false => End::Problem,
+            true if is_idle => CommandEnd::Idle,
+            true => CommandEnd::Good,
+            false => CommandEnd::Problem,
         };
         if format == Format::Json {
             let changed = |change: &RegistryChange| ChangedRegistration {
@@ -220,10 +220,10 @@ impl RegistryReport {
             output.line(&format!("{}: {}", change.name, change.words));
         }
         for note in &self.notes {
-            output.lines(Tone::Careful, &note.words);
+            output.lines(Tone::Warning, &note.words);
         }
         for problem in &self.problems {
-            output.complain(&problem.words);
+            output.print_error(&problem.words);
         }
         end
     }

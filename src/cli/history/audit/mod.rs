@@ -14,9 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
 
-use crate::cli::args::{Arguments, Command, Turn};
+use crate::cli::args::{Arguments, BypassSwitch, Command};
 use crate::cli::output::Output;
-use crate::cli::{End, Place, person};
+use crate::cli::{CommandEnd, CommandPlace, login_name};
 use crate::config;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::machine::{cut, ulid};
@@ -59,11 +59,16 @@ impl AuditedAct {
     }
 
     /// Stores the act when it has ended. If that fails, only a message is printed.
-    pub(crate) fn finish(self, place: &Place, ended: &anyhow::Result<End>, output: &mut Output) {
+    pub(crate) fn finish(
+        self,
+        place: &CommandPlace,
+        ended: &anyhow::Result<CommandEnd>,
+        output: &mut Output,
+    ) {
         let (outcome, message) = match ended {
-            Ok(End::Idle | End::Declined | End::Unanswered) => return,
-            Ok(End::Good) => (file::DONE, None),
-            Ok(End::Problem) => (FAILED, output.last_complaint()),
+            Ok(CommandEnd::Idle | CommandEnd::Declined | CommandEnd::Unanswered) => return,
+            Ok(CommandEnd::Good) => (file::DONE, None),
+            Ok(CommandEnd::Problem) => (FAILED, output.last_error()),
             Err(error) => (FAILED, Some(format!("{error:#}"))),
         };
         let user = &place.surroundings.user;
@@ -73,7 +78,7 @@ impl AuditedAct {
             format: file::AUDIT_FORMAT,
             id: ulid::new(),
             at_us: now_us(),
-            user: person::name(),
+            user: login_name::get(),
             uid: *user,
             action: self.action.to_owned(),
             command: words(),
@@ -88,7 +93,7 @@ impl AuditedAct {
             return;
         }
         if let Err(error) = store(place, &entry) {
-            output.complain(&format!(
+            output.print_error(&format!(
                 "this command can't be stored for `hookmux log --audit`: {error}"
             ));
         }
@@ -99,7 +104,7 @@ impl AuditedAct {
 ///
 /// # Errors
 /// Why it can't be stored: the directory is unknown, or can't be written to.
-fn store(place: &Place, entry: &AuditEntry) -> Result<(), String> {
+fn store(place: &CommandPlace, entry: &AuditEntry) -> Result<(), String> {
     let surroundings = &place.surroundings;
     let loaded = config::load(surroundings, &mut Trust::new(surroundings.user), false);
     let state_dir = &loaded.settings.state_dir;
@@ -132,8 +137,8 @@ fn action(arguments: &Arguments) -> Option<(&'static str, Option<&String>)> {
         Command::Queue(it) if it.flush.is_some() => ("queue-flush", it.reason.as_ref()),
         Command::Queue(it) if it.requeue.is_some() => ("queue-requeue", it.reason.as_ref()),
         Command::Bypass(it) => match it.turn? {
-            Turn::On => ("bypass-on", it.reason.as_ref()),
-            Turn::Off => ("bypass-off", it.reason.as_ref()),
+            BypassSwitch::On => ("bypass-on", it.reason.as_ref()),
+            BypassSwitch::Off => ("bypass-off", it.reason.as_ref()),
         },
         _ => return None,
     })

@@ -5,7 +5,7 @@ use crate::cli::args::{Format, LogArgs};
 use crate::cli::json::audit::{Act, Audit};
 use crate::cli::json::value::Time;
 use crate::cli::output::{Cell, Output, Tone};
-use crate::cli::{End, rights, time};
+use crate::cli::{CommandEnd, rights, time};
 use crate::command;
 use crate::config::Settings;
 
@@ -13,7 +13,7 @@ pub(crate) fn show(
     settings: &Settings,
     arguments: &LogArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let directory = file::directory(&settings.state_dir);
     rights::must_list(&[settings.state_dir.named(), directory.named()])?;
     let filter = &arguments.filter;
@@ -30,16 +30,16 @@ pub(crate) fn show(
     if arguments.output.format == Format::Json {
         let list = acts.entries.into_iter().map(act).collect();
         output.json(&Audit { acts: list, newer, odd: acts.unreadable });
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     if let Some((count, newer)) = acts.newer {
-        output.complain(&format!(
+        output.print_error(&format!(
             "{count} files in {} are not shown: {newer}",
             directory.named().display()
         ));
     }
     if acts.unreadable > 0 {
-        output.complain(&format!(
+        output.print_error(&format!(
             "{} files in {} are not entries of hookmux's audit log",
             acts.unreadable,
             directory.named().display()
@@ -48,11 +48,11 @@ pub(crate) fn show(
     if acts.entries.is_empty() {
         let is_asked = filter.is_any() || arguments.lines == 0;
         output.line(if is_asked { "No such act." } else { "Nothing has been changed yet." });
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     let rows: Vec<Vec<Cell>> = acts.entries.iter().map(row).collect();
     output.table(&["TIME", "USER", "RESULT", "COMMAND", "REASON"], &rows);
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
 fn row(entry: &AuditEntry) -> Vec<Cell> {

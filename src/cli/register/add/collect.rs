@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 
 use super::options;
 use crate::call::door;
-use crate::cli::Place;
+use crate::cli::CommandPlace;
 use crate::cli::args::{self, AddArgs, Format, HookOptions};
 use crate::cli::output::Output;
 use crate::cli::register::ask::{self, DescribeError};
@@ -84,7 +84,7 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
 
 /// Finds out what is to be registered.
 pub(super) struct Collector<'a> {
-    pub place: &'a Place,
+    pub place: &'a CommandPlace,
     pub settings: &'a Settings,
     pub arguments: &'a AddArgs,
     /// Whether the options say what is registered.
@@ -213,7 +213,7 @@ impl Collector<'_> {
                 true => self.ground().guard(Fix::run(&words!["chmod", "a+x", path])),
                 false => self.take_over(path),
             };
-            bail!(Remark::and(&format!("{} is not executable", path.display()), Some(fix)));
+            bail!(Remark::followed_by(&format!("{} is not executable", path.display()), Some(fix)));
         }
         Ok(())
     }
@@ -282,9 +282,9 @@ impl Collector<'_> {
             _ => ground.fix(&[mend::Subject::at(path)]),
         };
         if self.settings.trust == TrustPolicy::Refuse {
-            bail!(Remark::and(&format!("refused: {refusal}"), fix));
+            bail!(Remark::followed_by(&format!("refused: {refusal}"), fix));
         }
-        self.warnings.push(Remark::and(&refusal.to_string(), fix));
+        self.warnings.push(Remark::followed_by(&refusal.to_string(), fix));
         Ok(())
     }
 

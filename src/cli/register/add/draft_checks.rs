@@ -135,7 +135,7 @@ impl DraftChecker<'_> {
                     }
                     TrustPolicy::Warn => format!("{}: {refusal}", draft.name),
                 };
-                let remark = Remark::and(&words, fix);
+                let remark = Remark::followed_by(&words, fix);
                 if warnings.iter().all(|known| known.words != remark.words) {
                     warnings.push(remark);
                 }
