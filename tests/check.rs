@@ -524,7 +524,7 @@ fn apparmor_lets_libvirt_run_little() {
     place.has_not("selinux-place");
     fs::remove_file(place.host.hook("qemu")).unwrap();
     copy(place.host.path("bin/hookmux"), place.host.hook("qemu"));
-    place.finds("apparmor-copy", "qemu", &["no link", "ln -sfn /usr/sbin/hookmux"]);
+    place.finds("apparmor-copy", "qemu", &["not a link", "ln -sfn /usr/sbin/hookmux"]);
     place.fake("sys/module/apparmor/parameters/enabled", "N\n").is_clean();
 }
 
@@ -724,7 +724,7 @@ fn moments_that_never_come_are_told() {
     place.finds(
         "unknown-event",
         "before_nic_hotplug",
-        &["of vdsm's", "before_network_port_create"],
+        &["a vdsm event", "before_network_port_create"],
     );
     fs::remove_dir_all(place.host.hook("before_nic_hotplug")).unwrap();
     place.script("on_qemu_paused/x", "#!/bin/sh\n").is_clean();

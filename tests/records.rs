@@ -982,8 +982,8 @@ fn it_says_who_and_why_and_has_a_bound() {
     let long = "x".repeat(501);
     for (words, said) in [
         (&["on", "--for", "31d"][..], "30 days at most"),
-        (&["on", "--for", "1h", "--reason", " "], "--reason is a text"),
-        (&["on", "--for", "1h", "--reason", &long], "--reason is a text"),
+        (&["on", "--for", "1h", "--reason", " "], "--reason needs a text"),
+        (&["on", "--for", "1h", "--reason", &long], "--reason needs a text"),
     ] {
         let text = host.text(&[&["bypass"], words].concat(), 1);
         assert!(text.contains(said), "{words:?}: {text}");

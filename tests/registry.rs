@@ -350,7 +350,7 @@ fn a_script_that_never_heard_of_it_is_not_asked() {
     assert_eq!(place.host.read_text("ran"), "--describe\n");
     for more in [["--event", "after_vm_stop"], ["--name", "x"]] {
         let words = [&["add", "script", &script, "--describe"][..], &more].concat();
-        place.say(&words).ends(2, &["never mixed with options"]);
+        place.say(&words).ends(2, &["combined with options"]);
     }
     place.say(&["add", "script", &script, "--describe", "--manual"]).ends(2, &[]);
     assert_eq!(place.all().len(), 2);
@@ -394,7 +394,7 @@ fn what_asking_a_script_may_cost_is_bounded() {
     place.say(&["add", "script", &script, "--describe"]).ends(1, &["exit status 3: no, thanks"]);
     for (text, why) in [
         ("", "printed nothing"),
-        ("echo usage: x", "no JSON"),
+        ("echo usage: x", "not JSON"),
         ("echo '{}'", "an array"),
         ("echo '[]'", "nothing to register"),
     ] {
@@ -767,7 +767,7 @@ fn files_are_for_everybody_to_read_and_say_where_they_come_from() {
     let text = place.text(&read.name);
     let header: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
     assert!(header[0].contains("hookmux") && header[0].contains("--manual"), "{text}");
-    assert!(header[1].contains("may be edited"), "{text}");
+    assert!(header[1].contains("may edit this file"), "{text}");
     let left: Vec<_> = fs::read_dir(place.host.hook("hooks.d"))
         .unwrap()
         .flatten()
@@ -816,7 +816,7 @@ fn a_file_is_taken_as_it_is() {
     fs::write(&file, "events: before_vm_start\ncommand: [/bin/true, x]\n").unwrap();
     place.say(&["add", path, "--name", "third"]).is_done();
     assert_eq!(place.read("third").weight, 107);
-    place.say(&["add", path, "--weight", "5"]).ends(2, &["only --name goes with it"]);
+    place.say(&["add", path, "--weight", "5"]).ends(2, &["only --name can be used with it"]);
     place.say(&["add", path, "--manual"]).ends(2, &[]);
     fs::write(&file, "events: before_vm_start\ncomand: /bin/true\n").unwrap();
     place

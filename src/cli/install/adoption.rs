@@ -1,5 +1,5 @@
-//! A look at a script and at its per-guest tree, before hookmux takes them over: an adoption that would
-//! break what worked is refused.
+//! Checks a script and its per-guest tree before hookmux adopts them: an adoption that would break what
+//! worked is refused.
 
 use std::path::{Path, PathBuf};
 
@@ -20,23 +20,23 @@ use crate::search::State;
 use crate::search::directory;
 use crate::trust::{Refusal, Trust};
 
-/// The largest script that is looked through, in bytes.
+/// The largest script that is read.
 pub(crate) const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 
-/// What an installation would do to what is there.
+/// What an installation would do.
 #[derive(Debug, Default)]
 pub(crate) struct AdoptionPreview {
-    /// Why what is there must not be taken over: file, reason and the way out.
+    /// Why something must not be adopted: the file, the reason and what to do.
     pub problems: Vec<Remark>,
     pub notes: Vec<Remark>,
-    /// What would be done, of each driver: a word for programs, and words for people.
+    /// What would be done for each driver: a word for programs, and a sentence for people.
     pub preview: Vec<(Driver, PathBuf, &'static str, String)>,
-    /// Whether the VFIO helper is adopted as other scripts are: `tree` names another tree than the one
-    /// that it runs.
+    /// Whether the VFIO helper is adopted like other scripts, because the setting `tree` names another tree
+    /// than the one that the helper runs.
     pub keeps_helper: bool,
 }
 
-/// Looks at what is there; changes nothing, and runs nothing.
+/// Checks everything without changing or running anything.
 pub(crate) fn look(
     place: &CommandPlace,
     arguments: &InstallArgs,
@@ -50,7 +50,7 @@ pub(crate) fn look(
         let loaded = place.load(output);
         if loaded.is_lost() {
             found.problems.push(
-                "hookmux.yaml is broken: calls that are gates would fail; mend it first"
+                "hookmux.yaml is broken: calls that are gates would fail; correct it first"
                     .to_owned()
                     .into(),
             );
@@ -72,12 +72,12 @@ pub(crate) fn look(
         }
     }
     if !found.problems.is_empty() && !arguments.force {
-        found.problems.push("--force adopts all the same".to_owned().into());
+        found.problems.push("--force adopts it anyway".to_owned().into());
     }
     found
 }
 
-/// Whether a script is the VFIO helper and nothing more: hookmux does its work.
+/// Tells whether a script is the VFIO helper and does nothing else, so that hookmux replaces it.
 pub(crate) fn is_helper(path: &Path) -> bool {
     files::read_regular(path, vfio_helper::MAX_HELPER_BYTES)
         .is_ok_and(|text| vfio_helper::is_vfio_helper(&text))
@@ -107,7 +107,7 @@ fn preview(installed: &Installed, arguments: &InstallArgs, found: &mut AdoptionP
     found.preview.push((driver, installed.path.clone(), word, words));
 }
 
-/// One driver's script and its tree.
+/// The adoption of one driver's script and its tree.
 struct DriverAdoption<'a> {
     hooks_dir: &'a Path,
     driver: Driver,
@@ -132,7 +132,7 @@ impl DriverAdoption<'_> {
         let driver = self.driver;
         match files::read_regular(script, MAX_SCRIPT_BYTES) {
             Ok(bytes) if head(&bytes) == Head::Program => self.found.notes.push(format!(
-                "{} is no text: whether it looks at its own name can't be seen; it will be {driver}.adopted",
+                "{} is not a text: hookmux can't see whether it looks at its own name; it will be {driver}.adopted",
                 script.display()
             ).into()),
             Ok(bytes) => {
@@ -158,7 +158,7 @@ impl DriverAdoption<'_> {
         }
     }
 
-    /// What the policy makes of a file that others could change.
+    /// Reports a file that others could change, as the trust policy says.
     fn refused(&mut self, path: &Path, why: &str, fix: Option<Fix>) {
         let shown = path.display();
         match self.settings.trust {
@@ -167,15 +167,15 @@ impl DriverAdoption<'_> {
                 self.found.problems.push(Remark::followed_by(&words, fix));
             }
             TrustPolicy::Warn => {
-                let words = format!(
-                    "{shown} isn't to be trusted, and is run all the same (`trust: warn`): {why}"
-                );
+                let words =
+                    format!("{shown} is not trusted, and runs anyway (`trust: warn`): {why}");
                 self.found.notes.push(Remark::followed_by(&words, fix));
             }
         }
     }
 
-    /// Every script that a call could run. `ran_before` is whether the script that is replaced ran them.
+    /// Checks every script of the tree that a call could run. `ran_before` tells whether the replaced script
+    /// ran them too.
     fn tree(&mut self, ran_before: bool) {
         let base = self.settings.tree_of(self.driver);
         let mut scripts: Vec<(PathBuf, State)> = Vec::new();
@@ -208,15 +208,17 @@ impl DriverAdoption<'_> {
                     .into(),
             ),
             count => self.found.notes.push(
-                format!("{shown}: scripts that nobody runs today, and hookmux would run: {count}")
-                    .into(),
+                format!(
+                    "{shown}: scripts that don't run today, and that hookmux would run: {count}"
+                )
+                .into(),
             ),
         }
         let refused: Vec<(&PathBuf, Refusal)> = active
             .into_iter()
             .filter_map(|path| self.trust.file(path).err().map(|refusal| (path, refusal)))
             .collect();
-        // most lie there as somebody moved them: one command for all of those
+        // most have the same owner because somebody moved them: one command for all of them
         let subjects: Vec<Subject> = refused.iter().map(|(path, _)| Subject::at(path)).collect();
         let fix = self.fix(&subjects);
         for (path, refusal) in &refused {
@@ -243,7 +245,7 @@ impl DriverAdoption<'_> {
     fn unreadable(&mut self, unreadable: &directory::Unreadable) {
         self.found.problems.push(
             format!(
-                "{} can't be read, and calls that look there would fail: {}; mend or remove it",
+                "{} can't be read, and calls that look there would fail: {}; repair or remove it",
                 unreadable.path.display(),
                 unreadable.error
             )
@@ -252,7 +254,7 @@ impl DriverAdoption<'_> {
     }
 }
 
-/// A line of a script, as much of it as a message has room for.
+/// Shortens a line of a script to what fits in a message.
 pub(crate) fn shorten_line(text: &str) -> String {
     const MAX_CHARACTERS: usize = 80;
     let line = crate::machine::sanitize::line(text.as_bytes());

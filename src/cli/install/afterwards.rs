@@ -1,5 +1,5 @@
-//! What follows once the entries are what they are to be: what is good to know, and the daemons that have
-//! to look for their hook programs.
+//! What follows after the entries were changed: notes, and the daemons that have to look for their hook
+//! programs again.
 
 use std::env;
 use std::path::Path;
@@ -21,8 +21,8 @@ use crate::mend::{Ground, Subject};
 use crate::search::directory;
 use crate::trust::Trust;
 
-/// Lets the daemons of these drivers look for their hook programs, where that is asked for, and finds
-/// those that have to.
+/// Reloads the daemons of these drivers if that is asked for, and finds those that still have to look for
+/// their hook programs.
 ///
 /// # Errors
 /// hookmux's own file can't be found.
@@ -62,7 +62,7 @@ pub(super) fn reload_daemons(
     Ok(())
 }
 
-/// What is good to know of what was installed.
+/// Adds notes about what was installed.
 pub(super) fn notes(
     place: &CommandPlace,
     places: &[Installed],
@@ -77,7 +77,7 @@ pub(super) fn notes(
     }
     let mut trust = Trust::new(place.surroundings.user);
     if let Err(refusal) = trust.file(binary) {
-        report.notes.push(format!("{refusal}: who can change that can change what libvirt runs. Install hookmux in /usr/sbin.").into());
+        report.notes.push(format!("{refusal}: whoever can change that can change what libvirt runs. Install hookmux in /usr/sbin.").into());
     } else if !["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         .iter()
         .any(|dir| binary.parent() == Some(Path::new(dir)))

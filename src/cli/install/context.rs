@@ -1,4 +1,4 @@
-//! Where the entries of a hooks directory are to lead.
+//! What an installation has to know: the hooks directory, and where its entries should lead.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use super::report::InstallReport;
 use crate::libvirt::{Driver, program};
 use crate::machine::own_binary;
 
-/// Where entries lead.
+/// The hooks directory, and the program that its entries should lead to.
 pub(super) struct InstallContext {
     pub hooks_dir: PathBuf,
-    /// The program that is being run; `/usr/sbin/hookmux` where that leads to it.
+    /// The program that is running; `/usr/sbin/hookmux` if that leads to it.
     pub binary: PathBuf,
     /// Whether each driver has a copy of its own.
     pub has_copies: bool,
-    /// Whether the VFIO helper goes on running its own tree.
+    /// Whether the VFIO helper continues to run its own tree.
     pub keeps_helper: bool,
 }
 
@@ -35,8 +35,8 @@ impl InstallContext {
         })
     }
 
-    /// Makes or renews the driver's copy, if it has one. Returns where its entry is to lead: where no
-    /// copy can be made, to the program itself.
+    /// Makes or renews the driver's copy, if it has one. Returns where the entry should lead: to the copy, or
+    /// to the program itself if no copy can be made.
     pub(super) fn target(&self, driver: Driver, report: &mut InstallReport) -> PathBuf {
         if !self.has_copies {
             return self.binary.clone();
@@ -49,7 +49,7 @@ impl InstallContext {
             Ok(()) => copy,
             Err(error) => {
                 report.notes.push(format!(
-                    "{} can't be made ({error}): the entry leads to {}, and who writes through it overwrites the program of all drivers.",
+                    "{} can't be made ({error}): the entry leads to {}, and whoever writes through it overwrites the program of all drivers.",
                     copy.display(),
                     self.binary.display()
                 ).into());

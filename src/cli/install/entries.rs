@@ -1,5 +1,5 @@
-//! Entries of the hooks directory that were hookmux's, and that somebody wrote another program over.
-//! Who did so meant it: it is told, and never put back by itself.
+//! Entries of the hooks directory that were hookmux, and that somebody has overwritten with another
+//! program. That was done on purpose, so hookmux reports it and never undoes it by itself.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::cli::output::Output;
 use crate::command::Fix;
 use crate::libvirt::Driver;
 
-/// The entries that are written over; none where no copies are kept.
+/// Returns the overwritten entries; none if the hooks directory uses no copies.
 pub(crate) fn overwritten(hooks_dir: &Path) -> Vec<Installed> {
     if !copies::are_for(hooks_dir) {
         return Vec::new();
@@ -21,7 +21,7 @@ pub(crate) fn overwritten(hooks_dir: &Path) -> Vec<Installed> {
         .collect()
 }
 
-/// What has happened to an entry.
+/// Describes what happened to an entry.
 pub(crate) fn describe(installed: &Installed, script: &Path) -> String {
     let entry = installed.path.display();
     let place = if script == installed.path {
@@ -35,12 +35,12 @@ pub(crate) fn describe(installed: &Installed, script: &Path) -> String {
     format!("{place}: libvirt runs that for {}, and no hook of hookmux", installed.driver)
 }
 
-/// The way out.
+/// Returns the command that adopts the program that was written.
 pub(crate) fn adopt_command(hooks_dir: &Path, driver: Driver) -> Fix {
     Fix::hookmux(hooks_dir, &["install", "--adopt", "--driver", driver.name()])
 }
 
-/// Says so in the first lines of a command.
+/// Warns about overwritten entries, before a command prints anything else.
 pub(crate) fn warn(place: &CommandPlace, output: &mut Output) {
     for installed in overwritten(&place.surroundings.hooks_dir) {
         if let Some(script) = installed.overwriting_program() {

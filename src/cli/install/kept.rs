@@ -1,5 +1,5 @@
-//! Scripts that stood under a driver's name before hookmux, or were written over it: the newest is
-//! `<driver>.adopted` or `<driver>.retired`, earlier ones are `<driver>.adopted.N`, and aren't run.
+//! Scripts that were under a driver's name before hookmux, or were written over it. The newest is
+//! `<driver>.adopted` or `<driver>.retired`; earlier ones are `<driver>.adopted.N`, and don't run.
 
 use std::fs;
 use std::io;
@@ -10,10 +10,10 @@ use crate::hook::adopted;
 use crate::libvirt::Driver;
 use crate::machine::files;
 
-/// The largest script that is compared with another one, in bytes.
+/// The largest script that is compared with another one.
 const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 
-/// What became of an earlier script when a later one came.
+/// An earlier script that was moved away for a later one.
 pub(super) struct MovedScript {
     from: PathBuf,
     /// Where it is kept.
@@ -21,17 +21,17 @@ pub(super) struct MovedScript {
 }
 
 impl MovedScript {
-    /// Gives it its name back.
+    /// Moves it back.
     pub(super) fn undo(&self) {
         let _ = fs::rename(&self.to, &self.from);
     }
 }
 
-/// Moves the scripts that are kept already out of the way of `script`; one of the same bytes is no
-/// other script, and is only removed.
+/// Moves the scripts that are kept already out of the way of `script`. One with the same bytes is removed
+/// instead.
 ///
 /// # Errors
-/// As of `rename(2)`; those that were moved by then have their names back.
+/// Those of `rename(2)`; the scripts moved so far are moved back.
 pub(super) fn make_room(
     hooks_dir: &Path,
     installed: &Installed,
@@ -53,7 +53,7 @@ pub(super) fn make_room(
     Ok(moved)
 }
 
-/// The earlier scripts of a driver, the oldest first.
+/// Returns the earlier scripts of a driver, the oldest first.
 pub(super) fn earlier(hooks_dir: &Path, driver: Driver) -> Vec<PathBuf> {
     let prefix = format!("{driver}.adopted.");
     let mut found: Vec<(u32, PathBuf)> = fs::read_dir(hooks_dir)
@@ -69,7 +69,7 @@ pub(super) fn earlier(hooks_dir: &Path, driver: Driver) -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-/// `<driver>.adopted.N` with a number above all others.
+/// Returns `<driver>.adopted.N` with a number above all others.
 fn free_place(hooks_dir: &Path, driver: Driver) -> PathBuf {
     let last = earlier(hooks_dir, driver)
         .last()

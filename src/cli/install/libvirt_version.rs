@@ -1,11 +1,11 @@
-//! Which libvirt this host has, and what that one never calls.
+//! Which version of libvirt this host has, and whether an operation belongs to it.
 
 use std::env;
 use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A version of libvirt's.
+/// A version of libvirt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LibvirtVersion(pub u32, pub u32, pub u32);
 
@@ -25,16 +25,16 @@ impl LibvirtVersion {
     }
 }
 
-/// Where libvirt's daemons are looked for.
+/// The directories in which libvirt's daemons are searched.
 const DAEMON_DIRECTORIES: [&str; 6] =
     ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];
 
-/// The version of the daemon that is installed, by its own word.
+/// Returns the version that the installed daemon reports.
 pub(crate) fn of_host() -> Option<LibvirtVersion> {
     of_host_below(Path::new("/"))
 }
 
-/// The same below another root.
+/// Returns the same below another root directory.
 pub(crate) fn of_host_below(root: &Path) -> Option<LibvirtVersion> {
     let path = env::join_paths(DAEMON_DIRECTORIES.map(|directory| root.join(directory))).ok()?;
     ["libvirtd", "virtqemud", "virtlxcd", "virtnetworkd"].into_iter().find_map(|daemon| {
@@ -50,14 +50,14 @@ pub(crate) fn of_host_below(root: &Path) -> Option<LibvirtVersion> {
     })
 }
 
-/// Whether a span such as `0.9.13, until 5.4` has a version in it.
+/// Tells whether a span such as `0.9.13, until 5.4` contains a version.
 pub(crate) fn spans(since: &str, version: LibvirtVersion) -> bool {
     let (first, last) = match since.split_once(", until ") {
         Some((first, last)) => (first, LibvirtVersion::parse(last)),
         None => (since, None),
     };
     let has_begun = LibvirtVersion::parse(first).is_none_or(|first| first <= version);
-    // "until 5.4" has 5.4.1 in it
+    // "until 5.4" contains 5.4.1
     let has_ended = last.is_some_and(|last| (last.0, last.1) < (version.0, version.1));
     has_begun && !has_ended
 }

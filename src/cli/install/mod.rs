@@ -29,7 +29,7 @@ use installed::{EntryState, Installed};
 use report::InstallReport;
 pub(super) use uninstall::uninstall;
 
-/// Those that `install` makes links for where none is named. libxl and bhyve hosts name theirs.
+/// The drivers that `install` makes links for if none is named. Hosts with libxl or bhyve name theirs.
 const USUAL: [Driver; 4] = [Driver::Daemon, Driver::Qemu, Driver::Lxc, Driver::Network];
 
 pub(super) fn install(
@@ -50,7 +50,7 @@ pub(super) fn install(
     };
     arguments.reload.check()?;
     let mut report = InstallReport::default();
-    // all are looked at before anything is changed
+    // all are checked before anything is changed
     let places: Vec<Installed> =
         drivers.iter().map(|driver| installed::look(hooks_dir, *driver, &context.binary)).collect();
     for installed in &places {
@@ -85,8 +85,7 @@ pub(super) fn install(
     Ok(report.show(arguments.output.format, output))
 }
 
-/// The drivers that are meant where none is named: the usual ones; and for `--link`, which is about
-/// entries that are there, those.
+/// Returns the drivers if none is named: the usual ones, or for `--link` those that have an entry.
 fn usual(context: &InstallContext, arguments: &InstallArgs) -> Vec<Driver> {
     let has_entry = |driver: &Driver| {
         let installed = installed::look(&context.hooks_dir, *driver, &context.binary);
@@ -98,8 +97,8 @@ fn usual(context: &InstallContext, arguments: &InstallArgs) -> Vec<Driver> {
     USUAL.to_vec()
 }
 
-/// Renews the copies, and links the entries that lead to the shared program to copies. All else is
-/// left as it is: what isn't hookmux's, entries in other places, drivers without an entry.
+/// Renews the copies, and links the entries that lead to the shared program to copies. Nothing else is
+/// changed: not what isn't hookmux's, not entries in other places, not drivers without an entry.
 fn renew(context: &InstallContext, arguments: &InstallArgs, output: &mut Output) -> CommandEnd {
     let mut report = InstallReport::default();
     if !context.has_copies {

@@ -1,4 +1,4 @@
-//! Why a driver's entry can't be made as asked: all are looked at before anything is changed.
+//! Finds what keeps a driver's entry from being made. All drivers are checked before anything is changed.
 
 use super::context::InstallContext;
 use super::entries;
@@ -8,12 +8,12 @@ use crate::cli::remark::Remark;
 use crate::command::Fix;
 use crate::libvirt::Driver;
 
-/// The command that takes one driver's entry away.
+/// Returns the command that removes one driver's entry.
 fn uninstall_one(context: &InstallContext, driver: Driver) -> Fix {
     Fix::hookmux(&context.hooks_dir, &["uninstall", "--driver", driver.name()])
 }
 
-/// Why this driver can't be installed as asked.
+/// Returns why this driver can't be installed as asked.
 pub(super) fn obstacle(
     context: &InstallContext,
     installed: &Installed,
@@ -24,9 +24,10 @@ pub(super) fn obstacle(
         (EntryState::NotAFile, _) => {
             Some(format!("{path} is neither a file nor a link: move it away").into())
         }
-        (EntryState::Ours(_) | EntryState::Dangling(_), true) => {
-            Some(format!("{path} is hookmux already: beside itself it would answer twice").into())
-        }
+        (EntryState::Ours(_) | EntryState::Dangling(_), true) => Some(
+            format!("{path} is hookmux already: beside itself it would run every hook twice")
+                .into(),
+        ),
         (EntryState::Foreign, true) if installed.leads_to_copy() => {
             let fix = entries::adopt_command(&context.hooks_dir, installed.driver);
             let words = format!(

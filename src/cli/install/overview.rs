@@ -8,7 +8,7 @@ use crate::cli::{CommandEnd, CommandPlace, rights};
 
 pub(crate) fn run(place: &CommandPlace, output: &mut Output) -> anyhow::Result<CommandEnd> {
     let hooks_dir = &place.surroundings.hooks_dir;
-    // before the first line of an answer that would have no second half
+    // before the first line is printed, so that no answer is only half printed
     let loaded = place.load(output);
     rights::must_read_hooks(&loaded.settings)?;
     let hooks = listed::all(Inventory::look(&loaded.settings, place.surroundings.user))?;
@@ -35,7 +35,7 @@ pub(crate) fn run(place: &CommandPlace, output: &mut Output) -> anyhow::Result<C
                 EntryState::Foreign if installed.overwriting_program().is_some() => {
                     ("a program that somebody wrote over hookmux".to_owned(), Tone::Bad)
                 }
-                EntryState::Foreign => ("a script of somebody else's".to_owned(), Tone::Warning),
+                EntryState::Foreign => ("somebody else's script".to_owned(), Tone::Warning),
                 EntryState::NotAFile => ("neither a file nor a link".to_owned(), Tone::Bad),
                 EntryState::Missing => ("nothing".to_owned(), Tone::Dim),
             };
@@ -90,8 +90,8 @@ pub(crate) fn run(place: &CommandPlace, output: &mut Output) -> anyhow::Result<C
     } else {
         output.line("  hookmux list              the hooks, in their order");
     }
-    output.line("  hookmux check             what is wrong, and how it is mended");
-    output.line("  hookmux events            the moments at which hooks can run");
+    output.line("  hookmux check             what is wrong, and how to correct it");
+    output.line("  hookmux events            the events at which hooks can run");
     output.line("  hookmux plan qemu GUEST prepare   what a start would run");
     output.line("  hookmux help              all commands");
     Ok(CommandEnd::Good)

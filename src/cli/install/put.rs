@@ -1,7 +1,7 @@
-//! Puts hookmux under a driver's name, in the place of whatever is there.
+//! Puts hookmux under a driver's name, in place of what is there.
 //!
-//! libvirt runs nothing, silently, where a link leads nowhere or a name is missing for a moment:
-//! so names are only ever replaced by rename.
+//! libvirt silently runs nothing if a link leads nowhere or a name is missing, even for a moment. So names
+//! are only replaced by rename.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ use crate::cli::remark::Remark;
 use crate::hook::adopted;
 use crate::libvirt::program;
 
-/// Renews a driver's copy, and links its entry to it where that leads to the shared program.
+/// Renews a driver's copy, and links the driver's entry to it if the entry leads to the shared program.
 ///
 /// # Errors
 /// The copy or the link can't be made.
@@ -31,8 +31,8 @@ pub(super) fn renew(
     let copy = program::copy_of(driver);
     if let Some(script) = installed.overwriting_program() {
         let fix = entries::adopt_command(&context.hooks_dir, driver);
-        let told = entries::describe(installed, script);
-        let words = format!("{told}; it is left as it is: `{fix}` makes both run.");
+        let description = entries::describe(installed, script);
+        let words = format!("{description}; it is left as it is: `{fix}` makes both run.");
         report.notes.push(Remark::with_fix(words, fix));
         return Ok(());
     }
@@ -58,7 +58,7 @@ pub(super) fn renew(
     Ok(())
 }
 
-/// Links an entry that is hookmux's already to where it is to lead.
+/// Links an entry that is hookmux already to the program that it should lead to.
 fn relink(
     context: &InstallContext,
     installed: &Installed,
@@ -86,10 +86,10 @@ fn link(path: &Path, target: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("{} can't be made", path.display()))
 }
 
-/// Makes a driver's entry hookmux; a script that is there is adopted.
+/// Makes hookmux the driver's entry; a script in its place is adopted.
 ///
 /// # Errors
-/// It can't be done; what was there is there still.
+/// It can't be done; the entry is then as it was.
 pub(super) fn main(
     context: &InstallContext,
     installed: &Installed,
@@ -137,14 +137,14 @@ pub(super) fn main(
     Ok(())
 }
 
-/// Makes a script that is there a hook of hookmux's, wherever it was written.
+/// Adopts a script: one in the entry's place, or one written to the copy through the entry.
 fn adopt(
     context: &InstallContext,
     installed: &Installed,
     report: &mut InstallReport,
 ) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
-    // the copy itself, where somebody wrote through the link to it
+    // somebody wrote to the copy through the link
     let written_to = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
     let script = written_to.map_or(path, |copy| &copy.path);
     let is_helper = !context.keeps_helper && adoption::is_helper(script);
@@ -155,7 +155,7 @@ fn adopt(
     };
     let earlier = kept::make_room(&context.hooks_dir, installed, script)
         .with_context(|| format!("the earlier scripts of {driver} can't be moved away"))?;
-    // a second name first: at no moment does libvirt find neither
+    // make the second name first, so that libvirt always finds one of them
     let kept = match written_to {
         Some(copy) => copies::duplicate(&copy.path, &keep),
         None => fs::hard_link(path, &keep),
@@ -187,7 +187,7 @@ fn adopt(
     Ok(())
 }
 
-/// Puts hookmux where the script is that was kept. Returns where the entry leads.
+/// Puts hookmux in place of the script that was kept. Returns the target of the entry.
 fn put_in_place(
     context: &InstallContext,
     installed: &Installed,
@@ -197,7 +197,7 @@ fn put_in_place(
     let copy = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
     if copy.is_none_or(|copy| copy.path != target) {
         link(&installed.path, &target)?;
-        // the script runs from where it is kept
+        // the script now runs from the place where it is kept
         let removed = copy.map(|copy| (&copy.path, fs::remove_file(&copy.path)));
         if let Some((path, Err(error))) = removed {
             report.notes.push(
@@ -212,7 +212,7 @@ fn put_in_place(
     Ok(target)
 }
 
-/// Removes the driver's copy, where it is hookmux's.
+/// Removes the driver's copy if it is hookmux.
 pub(super) fn remove_copy(installed: &Installed, report: &mut InstallReport) -> anyhow::Result<()> {
     let Some(copy) = &installed.copy else { return Ok(()) };
     if copy.is_ours {
@@ -225,7 +225,7 @@ pub(super) fn remove_copy(installed: &Installed, report: &mut InstallReport) -> 
     Ok(())
 }
 
-/// Puts hookmux beside a main script, which stays libvirt's.
+/// Puts hookmux beside a main script, which libvirt goes on calling.
 ///
 /// # Errors
 /// It can't be done.

@@ -1,4 +1,4 @@
-//! What was done to the entries, as people and programs are told.
+//! The report of what was done to the entries, for people and programs.
 
 use std::path::{Path, PathBuf};
 
@@ -13,9 +13,9 @@ use crate::cli::output::{Output, Tone};
 use crate::cli::remark::Remark;
 use crate::libvirt::{Driver, program};
 
-/// One thing that was done, or found done already.
+/// One change of an entry, or one that wasn't needed.
 pub(super) struct EntryChange {
-    /// `None` where it is no driver's.
+    /// `None` if it belongs to no driver.
     pub(super) driver: Option<Driver>,
     pub(super) path: PathBuf,
     pub(super) action: &'static str,
@@ -27,9 +27,9 @@ pub(super) struct InstallReport {
     pub(super) changes: Vec<EntryChange>,
     pub(super) notes: Vec<Remark>,
     pub(super) problems: Vec<Remark>,
-    /// Those that have to look for their hook programs again.
+    /// The daemons that have to look for their hook programs again.
     pub(super) daemons: Vec<Daemon>,
-    /// Those that have been told to, where that was asked for.
+    /// The daemons that were reloaded, if that was asked for.
     pub(super) reloads: Vec<reload::ReloadResult>,
     pub(super) is_reloaded: bool,
 }
@@ -50,8 +50,8 @@ impl InstallReport {
             .any(|change| change.action != "none" && !change.action.starts_with("would-"))
     }
 
-    /// The drivers whose daemons have to look for their hook programs again: not where they call the
-    /// same names as before.
+    /// Returns the drivers of the daemons that have to look for their hook programs again. Those that call
+    /// the same names as before needn't.
     pub(super) fn changed(&self) -> Vec<Driver> {
         let is_changed = |change: &&EntryChange| {
             !matches!(change.action, "none" | "renewed" | "relinked" | "purged")

@@ -1,4 +1,4 @@
-//! `hookmux uninstall`: takes the entries away, and puts back what was there before, to the byte.
+//! `hookmux uninstall`: removes the entries, and restores what was there before, byte for byte.
 
 use std::env;
 use std::fs;
@@ -43,7 +43,7 @@ pub(crate) fn uninstall(
             fs::remove_file(beside)
                 .with_context(|| format!("{} can't be removed", beside.display()))?;
             report.add(driver, beside, "removed", "removed".to_owned());
-            // the directory, where nothing else is in it
+            // the directory, if it is empty
             let _ = beside.parent().map(fs::remove_dir);
         }
         uninstall_main(hooks_dir, &installed, &mut report)?;
@@ -90,7 +90,7 @@ fn uninstall_main(
     others.extend(installed.retired.iter().filter(|one| Some(*one) != kept).cloned());
     match (&installed.main, kept) {
         _ if installed.overwriting_program().is_some() => {
-            // its writer meant it to be libvirt's script, and it is the newest
+            // it was written to be libvirt's script, and it is the newest one
             others.extend(kept.cloned());
             if let Some(copy) = installed.copy.as_ref().filter(|copy| !copy.is_ours) {
                 copies::duplicate(&copy.path, path)
@@ -132,7 +132,7 @@ fn uninstall_main(
     for other in others {
         report.notes.push(format!("{} is an earlier script, and stays.", other.display()).into());
     }
-    // the entry is gone by now: at no moment did it lead nowhere
+    // the entry was removed before, so it never led nowhere
     if installed.copy.as_ref().is_some_and(|copy| copy.path.symlink_metadata().is_ok()) {
         remove_copy(installed, report)?;
     }
