@@ -200,7 +200,7 @@ impl QueueState {
             .map(|head| {
                 let (driver, object) = head.queue_of();
                 let is_first = owners.insert((driver.to_owned(), object.to_owned()));
-                reasons.shown(head, is_first)
+                reasons.shown_job(head, is_first)
             })
             .collect();
         let aside = queue.aside().context("the queue can't be read")?;
@@ -262,7 +262,7 @@ struct WaitReasons<'a> {
 }
 
 impl WaitReasons<'_> {
-    fn shown(&self, head: Head, is_first: bool) -> ShownJob {
+    fn shown_job(&self, head: Head, is_first: bool) -> ShownJob {
         let state = match (&head.run, self.is_at_work) {
             (Some(_), true) => JobState::Runs,
             (Some(_), false) => JobState::Left,

@@ -197,8 +197,8 @@ fn text_of(path: &Path) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The names of properties in the documents that are at hand: of the newest records, of guests that
-/// run, and of libvirt's own configuration, which lies beside its hooks directory.
+/// Returns the names of properties in known documents: of the newest records, of running guests, and of
+/// libvirt's own configuration, which is beside its hooks directory.
 fn known_properties(survey: &Survey<'_>) -> BTreeSet<String> {
     let settings = survey.settings;
     let mut names = BTreeSet::new();
@@ -211,7 +211,7 @@ fn known_properties(survey: &Survey<'_>) -> BTreeSet<String> {
     let configuration = settings.hooks_dir.parent().unwrap_or(&settings.hooks_dir);
     let places = ["qemu", "lxc", "libxl", "qemu/networks"];
     let places = places.map(|place| configuration.join(place));
-    // what lies in a directory of others isn't read
+    // files in a directory of other users aren't read
     let guests = settings.runtime_dir.child("guests");
     for place in places.iter().map(PathBuf::as_path).chain(guests.path()) {
         let files = fs::read_dir(place).into_iter().flatten().flatten();

@@ -117,7 +117,7 @@ fn report_obstacle(
 ) {
     let CheckedProgram { path, label, .. } = *checked;
     let named_in = checked.registration.map(|one| one.source.as_path());
-    let meant = IntendedProgram { path, named_in };
+    let intended = IntendedProgram { path, named_in };
     let code = code(obstacle, named_in.is_some());
     let shown = path.display();
     let name = |name: &Path| name.display().to_string();
@@ -170,7 +170,7 @@ fn report_obstacle(
         }
         _ => path,
     };
-    findings.add(code, at, message, meant.fix(obstacle, &survey.ground()));
+    findings.add(code, at, message, intended.fix(obstacle, &survey.ground()));
 }
 
 fn user<'a>(checked: &CheckedProgram<'a>) -> &'a str {

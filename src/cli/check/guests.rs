@@ -56,15 +56,16 @@ fn unknown(
     let what = if driver == Driver::Network { "network" } else { "guest" };
     let shown = name.to_string_lossy();
     let lower = shown.to_lowercase();
-    let meant = known
+    let similar = known
         .iter()
         .find(|known| known.to_lowercase() == lower)
         .map(String::as_str)
         .or_else(|| did_you_mean(&shown, known.iter().map(String::as_str)));
-    let (hint, fix) = match meant {
-        Some(meant) => {
-            (format!("; did you mean {meant}?"), Fix::run(&words!["mv", path, &base.join(meant)]))
-        }
+    let (hint, fix) = match similar {
+        Some(similar) => (
+            format!("; did you mean {similar}?"),
+            Fix::run(&words!["mv", path, &base.join(similar)]),
+        ),
         None => {
             let fix = format!("define a {what} called {shown}, or remove {}", quoted(path)).into();
             (String::new(), fix)

@@ -37,8 +37,8 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         tree_left_alone(survey, installed, findings);
         own_name(survey, installed, findings);
         if let Some(link) = installed.called_at() {
-            link::reachable(survey, installed.driver, link, findings);
-            link::seen(survey, installed.driver, link, findings);
+            link::check_reachable(survey, installed.driver, link, findings);
+            link::check_has_looked(survey, installed.driver, link, findings);
         }
     }
 }

@@ -17,7 +17,12 @@ use crate::memory::daemon_reload;
 use crate::process::startable::walker::{EXECUTE, Walker};
 
 /// Checks whether the daemon can reach and execute the target of a link.
-pub(super) fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
+pub(super) fn check_reachable(
+    survey: &Survey<'_>,
+    driver: Driver,
+    link: &Path,
+    findings: &mut Findings,
+) {
     let Ok(end) = fs::canonicalize(link) else { return };
     if !files::is_executable(&end) {
         let words = format!(
@@ -64,15 +69,20 @@ fn driver_activity(survey: &Survey<'_>, driver: Driver, daemon: &Daemon) -> Driv
 }
 
 /// Checks whether the daemon has looked for hook programs since the link was made.
-pub(super) fn seen(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
+pub(super) fn check_has_looked(
+    survey: &Survey<'_>,
+    driver: Driver,
+    link: &Path,
+    findings: &mut Findings,
+) {
     let Some(linked) = changed(link) else { return };
     let is_asked = |daemon: &&Daemon| daemon.serves(driver) && daemon.is_for(survey.user);
     for daemon in survey.daemons.iter().filter(is_asked) {
         let Some(started) = daemon.started else { continue };
-        let seen = driver_activity(survey, driver, daemon);
-        if proof(linked, started, seen.call, seen.reload) == Proof::Unknown {
+        let activity = driver_activity(survey, driver, daemon);
+        if proof(linked, started, activity.call, activity.reload) == Proof::Unknown {
             let words = format!(
-                "{} is newer than the start of {}, which looks for hook programs only at its start and at a reload, and no call was recorded since: it may not have seen the link, so reload it",
+                "{} is newer than the start of {}, which looks for hook programs only at its start and at a reload, and no call was recorded since: it may not have seen the link, reload it to be sure",
                 link.display(),
                 daemon.name
             );

@@ -34,8 +34,8 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
 /// Reports a directory that looks like an event's, but belongs to no event.
 fn unknown(directory: &Path, findings: &mut Findings) {
     let Some(name) = directory.file_name().and_then(OsStr::to_str) else { return };
-    if let Some(meant) = event::meant_by(name).first() {
-        return on_known_operation(directory, meant, findings);
+    if let Some(own_event) = event::meant_by(name).first() {
+        return on_known_operation(directory, own_event, findings);
     }
     let shown = directory.display();
     if let Some((_, nearest)) = vdsm::WITHOUT_SOURCE.iter().find(|(vdsms, _)| *vdsms == name) {
@@ -47,9 +47,9 @@ fn unknown(directory: &Path, findings: &mut Findings) {
     }
     let known = event::TABLE.iter().map(|row| row.name);
     let (hint, fix) = match did_you_mean(name, known) {
-        Some(meant) => (
-            format!("did you mean {meant}?"),
-            Fix::run(&words!["mv", directory, &directory.with_file_name(meant)]),
+        Some(similar) => (
+            format!("did you mean {similar}?"),
+            Fix::run(&words!["mv", directory, &directory.with_file_name(similar)]),
         ),
         None => ("`hookmux events` shows all events".to_owned(), events_command()),
     };
@@ -80,27 +80,29 @@ fn file_for_directory(survey: &Survey<'_>, path: &Path, findings: &mut Findings)
 }
 
 /// Reports `on_qemu_started` and the like: only operations that hookmux doesn't know fire such events.
-fn on_known_operation(directory: &Path, meant: &str, findings: &mut Findings) {
-    let words =
-        format!("{} never runs: the operation is known, and fires {meant}", directory.display());
-    let fix = Fix::run(&words!["mv", directory, &directory.with_file_name(meant)]);
+fn on_known_operation(directory: &Path, own_event: &str, findings: &mut Findings) {
+    let words = format!(
+        "{} never runs: the operation is known, and fires {own_event}",
+        directory.display()
+    );
+    let fix = Fix::run(&words!["mv", directory, &directory.with_file_name(own_event)]);
     findings.add(Code::NeverCalled, directory, words, fix);
 }
 
 fn report_never_called(survey: &Survey<'_>, uncalled: &Uncalled, findings: &mut Findings) {
     let driver = uncalled.driver;
-    let meant = per_guest::meant_by(driver, &uncalled.call);
+    let similar = per_guest::similar_call(driver, &uncalled.call);
     let label = survey.label(&uncalled.path);
-    let (hint, fix) = match meant {
-        Some(meant) => {
+    let (hint, fix) = match similar {
+        Some(similar) => {
             let guest = uncalled.path.parent().and_then(Path::parent).unwrap_or(&uncalled.path);
-            let right = guest.join(&meant);
+            let right = guest.join(&similar);
             let above = right.parent().unwrap_or(guest);
             let fix = Fix::all(&[
                 words!["mkdir", "-p", above],
                 words!["mv", "-nT", &uncalled.path, &right],
             ]);
-            (format!("; did you mean {meant}?"), fix)
+            (format!("; did you mean {similar}?"), fix)
         }
         None => (
             String::new(),

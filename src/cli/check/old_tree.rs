@@ -59,10 +59,10 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-/// How far below a guest's directory its scripts lie: `prepare/begin/NAME`.
+/// How far below a guest's directory its scripts are: `prepare/begin/NAME`.
 const MOMENT_DEPTH: usize = 3;
 
-/// Whether an executable lies somewhere below a directory, and not directly in it.
+/// Tells whether an executable is somewhere below a directory, but not directly in it.
 fn has_script(directory: &Path, depth: usize) -> bool {
     let names = directory::names(directory).ok().flatten().unwrap_or_default();
     names.iter().map(|name| directory.join(name)).any(|path| {

@@ -16,7 +16,7 @@ const MAX_FILE_BYTES: u64 = 4 << 20;
 pub(super) fn examine(survey: &Survey<'_>, version: Version, findings: &mut Findings) {
     let settings = survey.settings.hooks_dir.join(FILE_NAME);
     if settings.symlink_metadata().is_ok() {
-        look(&settings, FILE_NAME, keys::SETTINGS, version, findings);
+        check_file(&settings, FILE_NAME, keys::SETTINGS, version, findings);
     }
     let read = survey.sources.iter().filter(|source| {
         // what is masked for this version is masked for the older one too
@@ -24,11 +24,11 @@ pub(super) fn examine(survey: &Survey<'_>, version: Version, findings: &mut Find
     });
     for source in read {
         let label = survey.label(&source.path);
-        look(&source.path, &label, keys::REGISTRATION, version, findings);
+        check_file(&source.path, &label, keys::REGISTRATION, version, findings);
     }
 }
 
-fn look(path: &Path, label: &str, table: &[Key], version: Version, findings: &mut Findings) {
+fn check_file(path: &Path, label: &str, table: &[Key], version: Version, findings: &mut Findings) {
     let read = files::read_regular(path, MAX_FILE_BYTES).map_err(|error| error.to_string());
     let read = read.and_then(|bytes| String::from_utf8(bytes).map_err(|error| error.to_string()));
     let keys = match read.and_then(|text| Ok((keys_of(&text)?, text))) {

@@ -25,7 +25,7 @@ pub(super) fn examine_settings(survey: &Survey<'_>, loaded: &Loaded, findings: &
     if let Some(problem) = loaded.problem.as_ref().filter(|problem| !is_refused(problem)) {
         let consequence = match &loaded.stand_in {
             Some(stand_in) => format!("calls use {stand_in}"),
-            None => "there is no good copy of it: gates fail".to_owned(),
+            None => "there is no good copy of it, and gates fail".to_owned(),
         };
         let words = format!("{} ({consequence})", problem.one_line());
         findings.add(Code::BrokenSettings, &path, words, edit_at(problem));
@@ -105,10 +105,11 @@ fn file(survey: &Survey<'_>, source: &Source, findings: &mut Findings) {
         (_, State::Skipped(why)) if path.exists() => {
             let words = format!("{label} isn't read: {why}");
             // a file that was meant as a registration, or another file
-            let is_meant = path.extension().is_some_and(|end| end == "yml" || end == "YAML");
+            let has_similar_ending =
+                path.extension().is_some_and(|end| end == "yml" || end == "YAML");
             let is_script = files::is_executable(path)
                 || content::beginning(path).is_some_and(|text| text.starts_with(b"#!"));
-            let fix = match (is_meant, is_script) {
+            let fix = match (has_similar_ending, is_script) {
                 (true, _) => Fix::run(&words!["mv", "-n", path, path.with_extension("yaml")]),
                 // in another directory it wouldn't run either
                 (false, true) => survey.register(path).into(),

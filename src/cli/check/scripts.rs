@@ -14,11 +14,11 @@ use crate::trust::Trust;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for script in &survey.scripts {
-        look(survey, script, findings);
+        check_file(survey, script, findings);
     }
 }
 
-fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
+fn check_file(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     let (label, path) = (&script.label, &script.path);
     match &script.state {
         State::Active => {

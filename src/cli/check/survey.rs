@@ -181,7 +181,7 @@ impl<'a> Survey<'a> {
                 Uncalled { driver, path, call }
             }
         };
-        if is_meant(&uncalled.path) {
+        if looks_like_script(&uncalled.path) {
             self.uncalled.push(uncalled);
         }
     }
@@ -189,7 +189,7 @@ impl<'a> Survey<'a> {
 
 /// Tells whether something for which libvirt makes no call was probably meant as a script. Other files that
 /// scripts keep beside them are no mistake.
-fn is_meant(path: &Path) -> bool {
+fn looks_like_script(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     let has_script = || {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();

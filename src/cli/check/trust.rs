@@ -31,12 +31,12 @@ struct UntrustedItem {
     is_always: bool,
 }
 
-struct Examiner {
+struct TrustExaminer {
     trust: Trust,
     items: Vec<UntrustedItem>,
 }
 
-impl Examiner {
+impl TrustExaminer {
     fn file(&mut self, subject: Subject, what: impl Into<String>, is_always: bool) {
         if let Err(refusal) = self.trust.file(&subject.path) {
             self.add_refusal(refusal, subject, what.into(), is_always);
@@ -79,7 +79,7 @@ impl Examiner {
 }
 
 pub(super) fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findings) {
-    let mut examiner = Examiner { trust: Trust::new(survey.user), items: Vec::new() };
+    let mut examiner = TrustExaminer { trust: Trust::new(survey.user), items: Vec::new() };
     settings(survey, loaded, &mut examiner);
     for link in survey.installed.iter().filter_map(Installed::called_at) {
         examiner.file(Subject::at(link), "hookmux itself", false);
@@ -95,7 +95,7 @@ pub(super) fn examine(survey: &Survey<'_>, loaded: &Loaded, findings: &mut Findi
     }
 }
 
-fn settings(survey: &Survey<'_>, loaded: &Loaded, examiner: &mut Examiner) {
+fn settings(survey: &Survey<'_>, loaded: &Loaded, examiner: &mut TrustExaminer) {
     let file = survey.settings.hooks_dir.join(FILE_NAME);
     if file.exists() {
         examiner.file(Subject::at(&file), FILE_NAME, true);
@@ -106,7 +106,7 @@ fn settings(survey: &Survey<'_>, loaded: &Loaded, examiner: &mut Examiner) {
     }
 }
 
-fn registrations(survey: &Survey<'_>, examiner: &mut Examiner) {
+fn registrations(survey: &Survey<'_>, examiner: &mut TrustExaminer) {
     for source in survey.sources.iter().filter(|source| source.state == State::Active) {
         examiner.file(Subject::at(&source.path), survey.label(&source.path), false);
     }
@@ -124,7 +124,7 @@ fn registrations(survey: &Survey<'_>, examiner: &mut Examiner) {
     }
 }
 
-fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
+fn directories(survey: &Survey<'_>, examiner: &mut TrustExaminer) {
     for root in survey.settings.all_roots() {
         examiner.directory(root, "what lies there");
         let names = event::TABLE.iter().map(|row| row.name).chain([DIRECTORY]);
@@ -167,7 +167,7 @@ fn shut_directories(dir: &Dir, depth: usize) -> Vec<Shut> {
 }
 
 /// Checks modules, which are otherwise only checked when they are added.
-fn modules_below(directory: &Path, depth: usize, examiner: &mut Examiner) {
+fn modules_below(directory: &Path, depth: usize, examiner: &mut TrustExaminer) {
     examiner.directory(directory, "modules that lie there");
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {

@@ -72,9 +72,9 @@ impl DemoDirectory {
     /// Returns what hooks have written since the last time.
     pub(super) fn written(&self) -> Vec<u8> {
         let file = self.path.join("said");
-        let said = fs::read(&file).unwrap_or_default();
+        let written = fs::read(&file).unwrap_or_default();
         let _ = fs::remove_file(file);
-        said
+        written
     }
 
     /// Makes the entry, and settings that keep everything in this directory.

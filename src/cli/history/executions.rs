@@ -24,8 +24,8 @@ pub(crate) const TITLES: [&str; 7] = ["TIME", "ID", "CALL", "OBJECT", "HOOKS", "
 /// They can't be read, or other users could have changed them.
 pub(crate) fn history(settings: &Settings, output: &mut Output) -> anyhow::Result<History> {
     for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
-        let judged = dir.judge();
-        let shut = judged.as_ref().err().and_then(Shut::of);
+        let found = dir.judge();
+        let shut = found.as_ref().err().and_then(Shut::of);
         if let Some(shut) = shut.filter(|shut| !shut.is_of_others()) {
             output.print_error(&format!("{key} {}: {shut}", dir.named().display()));
         }
@@ -48,8 +48,8 @@ pub(crate) fn history(settings: &Settings, output: &mut Output) -> anyhow::Resul
 /// # Errors
 /// The word names none, or more than one.
 pub(crate) fn find_one(history: &History, word: &str) -> anyhow::Result<Record> {
-    let meant = history.meant(word);
-    let id = match meant.as_slice() {
+    let matching = history.meant(word);
+    let id = match matching.as_slice() {
         [] if word == "last" => bail!("there is no execution yet"),
         [] => bail!("there is no execution `{word}`; `hookmux log` shows the executions"),
         [id] => id,
@@ -130,12 +130,12 @@ pub(crate) fn result(head: &Head, asked: &Path) -> (String, Tone) {
             ("its state isn't known to this version".to_owned(), Tone::Warning)
         }
         ExecutionState::Failed => {
-            let told = match head.status {
+            let ending = match head.status {
                 Some(0) | None => "failed, and libvirt wasn't told".to_owned(),
                 Some(status) => format!("failed ({status})"),
             };
             let why = head.failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            (format!("{told}{why}"), Tone::Bad)
+            (format!("{ending}{why}"), Tone::Bad)
         }
     };
     let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);

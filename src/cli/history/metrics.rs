@@ -99,13 +99,13 @@ pub(crate) fn run(place: &CommandPlace, output: &mut Output) -> anyhow::Result<C
         head(&mut text, name, kind, help);
         let _ = writeln!(text, "{name} {value}");
     }
-    output.write(&seen(&text));
+    output.write(&escape(&text));
     Ok(CommandEnd::Good)
 }
 
-/// What a terminal would take for more than text, as a label's value can have it: a backslash that
-/// stands for itself.
-fn seen(text: &str) -> String {
+/// Escapes what a terminal would take for more than text, in a way that a label's value can have: a backslash
+/// in it means itself.
+fn escape(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
         if character != '\n' && sanitize::is_unseen(character) {
@@ -125,7 +125,7 @@ fn count(history: &History) -> Result<Counters, Newer> {
         let fresh: Vec<Head> =
             history.spool().done_ids().iter().filter_map(|id| history.head(id).ok()).collect();
         let mut counters = load()?;
-        // a batch that was moved meanwhile would be counted twice, or not at all
+        // a batch that was moved meanwhile would be counted twice or not at all
         if counters.batch != before.batch {
             before = counters;
             continue;

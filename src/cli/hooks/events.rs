@@ -54,8 +54,8 @@ pub(crate) fn must_be_known(name: &str) -> anyhow::Result<()> {
     if event::is_known(name) {
         return Ok(());
     }
-    let meant = did_you_mean(name, event::TABLE.iter().map(|row| row.name));
-    let hint = meant.map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
+    let similar = did_you_mean(name, event::TABLE.iter().map(|row| row.name));
+    let hint = similar.map(|similar| format!(" (did you mean {similar}?)")).unwrap_or_default();
     anyhow::bail!("there is no event {name}{hint}; see `hookmux events`")
 }
 

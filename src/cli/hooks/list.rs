@@ -64,7 +64,7 @@ fn more(registration: &Registration) -> String {
     let arguments = registration.args.iter().map(|argument| argument.as_str().to_owned());
     let arguments: Vec<String> =
         registration.command.iter().skip(1).cloned().chain(arguments).collect();
-    let words = [module::shown(&arguments), registered::more(registration)];
+    let words = [module::command_line(&arguments), registered::more(registration)];
     words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
@@ -73,7 +73,7 @@ fn describe_unknown_directories(inventory: &Inventory<'_>) -> Vec<String> {
     let names: BTreeSet<&str> = inventory.unknown_directories().map(|(_, name)| name).collect();
     let known = || event::TABLE.iter().map(|row| row.name);
     let words = names.into_iter().map(|name| match did_you_mean(name, known()) {
-        Some(meant) => format!("{name}/ is not an event: did you mean {meant}?"),
+        Some(similar) => format!("{name}/ is not an event: did you mean {similar}?"),
         None => format!("{name}/ is not an event: see `hookmux events`"),
     });
     words.collect()

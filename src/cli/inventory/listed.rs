@@ -183,8 +183,8 @@ impl Lister<'_> {
             return;
         }
         let (driver, name) = (directory.call.driver, per_guest::name(&directory.call));
-        let meant = per_guest::meant_by(driver, &name);
-        let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        let similar = per_guest::similar_call(driver, &name);
+        let hint = similar.map(|similar| format!("; did you mean {similar}?")).unwrap_or_default();
         for listed in &mut self.listed[before..] {
             listed.state = HookState::NeverCalled;
             listed.reason = Some(format!("libvirt has no {name} for {driver}{hint}"));

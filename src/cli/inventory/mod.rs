@@ -91,12 +91,12 @@ impl<'a> Inventory<'a> {
 
     /// Returns directories that look like an event's, but belong to no event.
     pub(super) fn unknown_directories(&self) -> impl Iterator<Item = (&Path, &str)> {
-        let is_meant = |name: &str| {
+        let looks_like_event = |name: &str| {
             ["before_", "after_", "on_"].iter().any(|start| name.starts_with(start))
                 && !event::is_known(name)
         };
         let named = self.directories.iter().filter_map(|path| Some((path.as_path(), name(path)?)));
-        named.filter(move |(_, name)| is_meant(name))
+        named.filter(move |(_, name)| looks_like_event(name))
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn name(call: &Call) -> String {
 }
 
 /// Returns the call of a driver that a similar word probably means.
-pub(crate) fn meant_by(driver: Driver, word: &str) -> Option<String> {
+pub(crate) fn similar_call(driver: Driver, word: &str) -> Option<String> {
     let call_names = call_names(driver);
     did_you_mean(word, call_names.iter().map(String::as_str)).map(str::to_owned)
 }

@@ -123,20 +123,20 @@ impl AddCommand<'_> {
         let words = std::iter::once("hookmux".to_owned()).chain(typed).collect::<Vec<_>>();
         format!(
             "Registered by: {}\nYou may edit this file; the next call of libvirt uses it as it is then.\n`hookmux schema` shows which keys it may have.",
-            module::shown(&words)
+            module::command_line(&words)
         )
     }
 
     fn refuse(&self, problems: &[DescriptionProblem], output: &mut Output) -> CommandEnd {
         if self.arguments.output.format == Format::Json {
-            let told = |problem: &DescriptionProblem| EntryProblem {
+            let shown_problem = |problem: &DescriptionProblem| EntryProblem {
                 key: self.key(problem),
                 ..EntryProblem::from(problem)
             };
             output.json(&Added {
                 registrations: Vec::new(),
                 notes: Message::all(&self.warnings),
-                problems: problems.iter().map(told).collect(),
+                problems: problems.iter().map(shown_problem).collect(),
             });
             return CommandEnd::Problem;
         }
@@ -144,8 +144,8 @@ impl AddCommand<'_> {
             output.print_error(&warning.words);
         }
         for problem in problems {
-            let told = DescriptionProblem { key: self.key(problem), ..problem.clone() };
-            output.print_error(&told.to_string());
+            let shown_problem = DescriptionProblem { key: self.key(problem), ..problem.clone() };
+            output.print_error(&shown_problem.to_string());
         }
         output.print_error("nothing was registered");
         CommandEnd::Problem
@@ -208,7 +208,7 @@ fn show(drafts: &[Draft], output: &mut Output) {
                 draft.name.clone().into(),
                 moments.join(", ").into(),
                 registration.weight.to_string().into(),
-                module::shown(&command).into(),
+                module::command_line(&command).into(),
                 registered::more(registration).into(),
             ]
         })

@@ -75,9 +75,9 @@ pub(crate) fn ask(
         Outcome::Terminated => return Err(DescribeError::Interrupted),
         Outcome::NotStarted(obstacle) => format!("it {obstacle}"),
     };
-    let said = sanitize::text(&ended.stderr.end(MAX_STDERR_BYTES));
-    Err(failed(match said.trim() {
+    let stderr = sanitize::text(&ended.stderr.end(MAX_STDERR_BYTES));
+    Err(failed(match stderr.trim() {
         "" => why,
-        said => format!("{why}: {said}"),
+        stderr => format!("{why}: {stderr}"),
     }))
 }

@@ -42,7 +42,7 @@ pub(crate) fn event_name(
     let known = categories();
     if !known.contains(&category.as_str()) {
         let hint = did_you_mean(&category, known.iter().copied())
-            .map(|meant| format!("did you mean `{meant}`? "))
+            .map(|similar| format!("did you mean `{similar}`? "))
             .unwrap_or_default();
         let known = known.join(", ");
         return Err((
@@ -59,7 +59,7 @@ pub(crate) fn event_name(
     } else {
         let of_category: Vec<&str> = events_of(&category).map(|(_, event)| event).collect();
         match did_you_mean(&word, of_category) {
-            Some(meant) => format!("did you mean event `{meant}`?"),
+            Some(similar) => format!("did you mean event `{similar}`?"),
             None => format!("known in {category} are {}", list_in_words(&category)),
         }
     };

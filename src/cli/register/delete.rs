@@ -117,11 +117,11 @@ fn delete_all(
     lock: &RegistryLock,
     settings: &Settings,
     sources: &[Source],
-    is_meant: &dyn Fn(&Registration) -> bool,
+    is_selected: &dyn Fn(&Registration) -> bool,
     report: &mut RegistryReport,
 ) -> anyhow::Result<()> {
-    let meant = |source: &&Source| registry::read(source).is_some_and(is_meant);
-    for source in sources.iter().filter(meant) {
+    let selected = |source: &&Source| registry::read(source).is_some_and(is_selected);
+    for source in sources.iter().filter(selected) {
         if registry::is_own(source, settings) {
             delete_file(lock, settings, source, sources, report)?;
         } else {

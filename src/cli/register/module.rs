@@ -157,7 +157,7 @@ fn is_call(text: &str) -> bool {
 }
 
 /// Returns a command on one line, as a shell takes it, without the lines that load a module.
-pub(crate) fn shown(command: &[String]) -> String {
+pub(crate) fn command_line(command: &[String]) -> String {
     let quoter = shlex::Quoter::new().allow_nul(true);
     let words = command.iter().map(|word| match quoter.quote(word) {
         _ if word.contains('\n') => "…".into(),
@@ -275,9 +275,13 @@ mod tests {
         for word in ["pkg.mod", "Pkg::Mod"] {
             let command = Module::parse(word).unwrap().command(Path::new("/usr/bin/x"), "add");
             assert_eq!(called_function(&command), Some((word, "add")));
-            assert!(shown(&command).ends_with(&format!("… {word} add")), "{}", shown(&command));
+            assert!(
+                command_line(&command).ends_with(&format!("… {word} add")),
+                "{}",
+                command_line(&command)
+            );
         }
         assert_eq!(called_function(&["/bin/sh".to_owned(), "-c".to_owned()]), None);
-        assert_eq!(shown(&["/x".to_owned(), "a b".to_owned()]), "/x 'a b'");
+        assert_eq!(command_line(&["/x".to_owned(), "a b".to_owned()]), "/x 'a b'");
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn more(registration: &Registration) -> String {
 /// Returns how a key makes a registration different from a plain hook.
 fn difference(registration: &Registration, key: &str) -> Option<String> {
     let program = |command: &Option<Vec<String>>| {
-        command.as_deref().map(|words| format!("{key}: {}", module::shown(words)))
+        command.as_deref().map(|words| format!("{key}: {}", module::command_line(words)))
     };
     match key {
         "check" => program(&registration.check),

@@ -123,10 +123,10 @@ pub(crate) fn unknown_name(
 pub(crate) fn how_to_switch_script(
     settings: &Settings,
     user: u32,
-    is_meant: impl Fn(&Listed) -> bool,
+    is_selected: impl Fn(&Listed) -> bool,
 ) -> Option<String> {
     let hooks = listed::all(Inventory::look(settings, user)).ok()?;
-    let hook = hooks.iter().find(|hook| hook.registration.is_none() && is_meant(hook))?;
+    let hook = hooks.iter().find(|hook| hook.registration.is_none() && is_selected(hook))?;
     let (path, source) = (&hook.path, hook.source.name());
     Some(format!(
         "{} is not a registration but a script ({source}): `{}` disables it, chmod a+x enables it, rm removes it",

@@ -164,7 +164,7 @@ fn now_us() -> u64 {
     u64::try_from(now.as_micros()).unwrap_or_default()
 }
 
-/// The error for a file that is not an act.
+/// Returns the error for a file that is not an act.
 fn not_an_act() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "it is not an entry of hookmux's audit log")
 }

@@ -129,7 +129,7 @@ impl Collector<'_> {
                     bail!(
                         "{path} has no `--describe` in its text, so it isn't run to ask it\n\
                          options say what it is: {}\n\
-                         or, if it describes itself all the same: {}",
+                         or, if it can describe itself anyway: {}",
                         own(self.settings, &["add", "script", path, "--event", "EVENT"]),
                         own(self.settings, &["add", "script", path, "--describe"]),
                     );
