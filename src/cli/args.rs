@@ -66,13 +66,13 @@ pub(super) enum Command {
     /// With options (--event and more) the options describe the hook, and nothing is run.
     ///
     /// Without options, `add script PATH` asks the script to describe itself if its text contains
-    /// `--describe`, or if --describe is given: it runs `PATH --describe`, which prints a JSON array
-    /// of registrations, in the keys of a registration file (and `name`) or in cPanel's (category, event,
-    /// stage, hook, exectype, weight, check, rollback, escalateprivs, blocking). Any other script is
-    /// never run for that. `add module NAME` loads a Python module (pkg.mod) or a Perl
-    /// module (Pkg::Mod), which runs its code, and calls its `describe()`. Modules are found where their
-    /// language looks for them, or in `modules` of the hooks directory. `add FILE.yaml` takes a registration as it
-    /// is. With --dry-run nothing is run at all.
+    /// `--describe`, or if --describe is given: it runs `PATH --describe`, which prints a JSON
+    /// array of registrations, in the keys of a registration file (and `name`) or in cPanel's
+    /// (category, event, stage, hook, exectype, weight, check, rollback, escalateprivs, blocking).
+    /// Any other script is never run for that. `add module NAME` loads a Python module (pkg.mod) or
+    /// a Perl module (Pkg::Mod), which runs its code, and calls its `describe()`. Modules are found
+    /// where their language looks for them, or in `modules` of the hooks directory. `add FILE.yaml`
+    /// takes a registration as it is. With --dry-run nothing is run at all.
     ///
     /// The result is a file for each registration in `hooks.d`, which may be edited. A registration
     /// without a weight gets 100 more than the highest of its event.
@@ -594,7 +594,7 @@ impl ReloadArgs {
     /// The timeout is too short.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let is_enough = self.reload_timeout.as_secs() > 0;
-        anyhow::ensure!(is_enough, "--reload-timeout has to be at least a second");
+        anyhow::ensure!(is_enough, "--reload-timeout needs at least a second");
         Ok(())
     }
 }

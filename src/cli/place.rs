@@ -27,8 +27,8 @@ pub(crate) struct CommandPlace {
 }
 
 impl CommandPlace {
-    /// `is_about_system` tells whether a user runs the command, and not a call of a session daemon. Then a user's
-    /// command is about the system's directories if the hooks directory is the system's.
+    /// Makes the place of a command. `is_about_system` tells whether a user's command is about the
+    /// system's directories, which it is only if the hooks directory is the system's.
     pub(crate) fn new(hooks_dir: Option<PathBuf>, is_about_system: bool) -> CommandPlace {
         let from_environment =
             || env::var_os("HOOKMUX_HOOKS_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);

@@ -17,8 +17,8 @@ pub(super) fn local(seconds: u64) -> String {
 /// The last time that RFC 3339 can write, since 1970: a year has four digits.
 const MAX_MICROSECONDS: u64 = 253_402_300_799_999_999;
 
-/// Returns `2026-11-25T13:03:12.123456Z`, for programs. A later time, in a damaged record, becomes the last one
-/// of the year 9999.
+/// Returns `2026-11-25T13:03:12.123456Z`, for programs. A later time, in a damaged record, becomes
+/// the last one of the year 9999.
 pub(super) fn rfc3339(micros: u64) -> String {
     let time = UNIX_EPOCH + Duration::from_micros(micros.min(MAX_MICROSECONDS));
     humantime::format_rfc3339_micros(time).to_string()

@@ -65,8 +65,8 @@ pub(crate) fn run(
     Ok(CommandEnd::Good)
 }
 
-/// Says what to do after a failure. libvirt itself calls the hooks of a gate again, and only libvirt waits for
-/// their answer, so `retry` refuses gates without `--force`.
+/// Says what to do after a failure. libvirt itself calls the hooks of a gate again, and only
+/// libvirt waits for their answer, so `retry` refuses gates without `--force`.
 fn how_to_repeat(place: &CommandPlace, record: &Record) -> String {
     let hooks_dir = &place.surroundings.hooks_dir;
     let retry = |more: &[&str]| {

@@ -171,7 +171,8 @@ fn looks_in(process: &Path, hooks_dir: &Path) -> bool {
     }
 }
 
-/// Returns the hooks directory that is compiled into a process's libvirt (`LIBVIRT_HOOK_DIR` in libvirt's `src/util/virhook.c`).
+/// Returns the hooks directory that is compiled into a process's libvirt (`LIBVIRT_HOOK_DIR` in
+/// libvirt's `src/util/virhook.c`).
 fn compiled_hooks_dir(process: &Path) -> Option<PathBuf> {
     const SUFFIX: &[u8] = b"/libvirt/hooks\0";
     let maps = read_text(&process.join("maps"))?;

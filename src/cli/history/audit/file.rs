@@ -136,8 +136,8 @@ fn ids(directory: &Dir) -> io::Result<Vec<String>> {
     Ok(ids)
 }
 
-/// Removes old acts: they are kept as long as records of failures, and at most [`MAX_ACTS`]. Those dated later
-/// than now count as the oldest.
+/// Removes old acts: they are kept as long as records of failures, and at most [`MAX_ACTS`]. Those
+/// dated later than now count as the oldest.
 pub(crate) fn prune(state_dir: &Dir, retention: &Retention) {
     let directory = directory(state_dir);
     let Ok(ids) = ids(&directory) else { return };
