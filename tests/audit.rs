@@ -53,7 +53,7 @@ fn every_act_is_kept_with_who_what_and_why() {
     fs::write(&job, "{").unwrap();
     fs::write(host.path("x.yaml"), REGISTRATION).unwrap();
     assert!(acts(&host, &[]).is_empty());
-    assert!(host.text(&["log", "--audit"], 0).contains("Nobody has changed anything yet."));
+    assert!(host.text(&["log", "--audit"], 0).contains("Nothing has been changed yet."));
     let commands: [&[&str]; 9] = [
         &["install", "--driver", "qemu"],
         &["add", "x.yaml"],
@@ -312,7 +312,7 @@ fn a_command_that_cannot_be_recorded_does_its_work() {
     let said = host.text(&["bypass", "on", "--for", "1h"], 0);
     assert!(
         said.contains("THE EMERGENCY SWITCH IS ON")
-            && said.contains("it isn't kept for `hookmux log --audit`"),
+            && said.contains("this command can't be stored for `hookmux log --audit`"),
         "{said}"
     );
     assert!(host.hook("hookmux.bypass").exists());

@@ -524,7 +524,7 @@ fn apparmor_lets_libvirt_run_little() {
     place.has_not("selinux-place");
     fs::remove_file(place.host.hook("qemu")).unwrap();
     copy(place.host.path("bin/hookmux"), place.host.hook("qemu"));
-    place.finds("apparmor-copy", "qemu", &["no link", "ln -sfn /usr/sbin/hookmux"]);
+    place.finds("apparmor-copy", "qemu", &["not a link", "ln -sfn /usr/sbin/hookmux"]);
     place.fake("sys/module/apparmor/parameters/enabled", "N\n").is_clean();
 }
 
@@ -537,7 +537,7 @@ fn selinux_knows_programs_by_their_place() {
     }
     place.fake("sys/fs/selinux/enforce", "0").is_clean();
     place.fake("sys/fs/selinux/enforce", "1");
-    place.finds("selinux-place", "qemu", &["no program of the system's", "restorecon"]);
+    place.finds("selinux-place", "qemu", &["not in a place of system programs", "restorecon"]);
 }
 
 // --- scripts ------------------------------------------------------------------------------------
@@ -724,7 +724,7 @@ fn moments_that_never_come_are_told() {
     place.finds(
         "unknown-event",
         "before_nic_hotplug",
-        &["of vdsm's", "before_network_port_create"],
+        &["a vdsm event", "before_network_port_create"],
     );
     fs::remove_dir_all(place.host.hook("before_nic_hotplug")).unwrap();
     place.script("on_qemu_paused/x", "#!/bin/sh\n").is_clean();
@@ -1224,7 +1224,7 @@ fn jobs_that_wait_too_long_and_files_that_are_none_are_told() {
     fs::create_dir(&queue).unwrap();
     place.host.mode("state/queue", 0o700);
     fs::write(&job, "{").unwrap();
-    place.finds("broken-job", &job, &["no job"]).is_mended();
+    place.finds("broken-job", &job, &["as a job"]).is_mended();
     fs::write(queue.join("x.broken"), "{").unwrap();
     place.finds("broken-job", queue.join("x.broken"), &[]).is_mended();
     place.is_clean();
@@ -1312,8 +1312,8 @@ fn keys_that_an_older_version_refuses_are_listed() {
     let (status, findings) = of("0.1.0");
     assert_eq!((status, findings.len()), (Some(1), 2), "{findings:#?}");
     for (finding, words) in findings.iter().zip([
-        "hooks.d/a.yaml:3: hookmux 0.1.0 refuses the key `limits.memory`: no version knows it",
-        "hooks.d/a.yaml:4: hookmux 0.1.0 refuses the key `undo_all`: no version knows it",
+        "hooks.d/a.yaml:3: hookmux 0.1.0 refuses the key `limits.memory`: it is unknown in every version",
+        "hooks.d/a.yaml:4: hookmux 0.1.0 refuses the key `undo_all`: it is unknown in every version",
     ]) {
         assert_eq!(finding["code"], "refused-key");
         seen(finding);

@@ -300,7 +300,7 @@ fn a_copy_of_the_binary_is_hookmux_and_no_script_to_adopt() {
     assert!(!host.hook("qemu.adopted").exists());
     let said = host.text(&["install", "--driver", "qemu", "--beside"], 1);
     assert!(
-        said.contains("it would answer twice") && said.contains("nothing was changed"),
+        said.contains("it would run every hook twice") && said.contains("nothing was changed"),
         "{said}"
     );
     // one that was adopted all the same has nothing to say, and kills no guest

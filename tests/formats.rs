@@ -672,7 +672,7 @@ fn host_with_a_record() -> (Host, PathBuf) {
 fn an_execution_in_words_of_another_version_is_seen() {
     for (key, word, shown) in [
         ("state", "paused".into(), "its state isn't known"),
-        ("outcome", "postponed".into(), "good, in a way that this version doesn't know"),
+        ("outcome", "postponed".into(), "good, with details that this version doesn't know"),
         ("cause", serde_json::json!({ "relay": "elsewhere" }), "relay"),
     ] {
         let (host, path) = host_with_a_record();

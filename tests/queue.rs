@@ -333,7 +333,7 @@ fn a_worker_that_waits_can_be_ended() {
     until("the second says that it waits", || {
         let mut said = [0; 128];
         let read = std::io::Read::read(second.0.stderr.as_mut().unwrap(), &mut said).unwrap();
-        String::from_utf8_lossy(&said[..read]).contains("another worker is at it")
+        String::from_utf8_lossy(&said[..read]).contains("another worker is active")
     });
     second.signal(nix::sys::signal::Signal::SIGINT);
     until("the second has ended", || second.has_ended());

@@ -351,7 +351,8 @@ fn a_killed_hookmux_leaves_an_execution_that_is_lost() {
     assert_eq!((&lost[0]["state"], &lost[0]["status"]), (&json!("lost"), &Value::Null));
     let said = host.text(&["show", "last"], 0);
     assert!(
-        said.contains("lost: hookmux died") && said.contains("before_vm_start/10-x: was to run"),
+        said.contains("lost: hookmux died")
+            && said.contains("before_vm_start/10-x: was planned to run"),
         "{said}"
     );
     assert_eq!(last(&host)["document"], GUEST, "its input is there");
@@ -599,7 +600,7 @@ fn executions_are_found_by_what_they_were() {
             found.iter().map(|head| head["operation"].as_str().unwrap()).collect();
         assert_eq!(operations, expected, "{filter:?}");
     }
-    assert!(host.text(&["log", "--since", "soon"], 2).contains("is no time"));
+    assert!(host.text(&["log", "--since", "soon"], 2).contains("is not a time"));
     assert!(host.text(&["log", "--event", "before_vm_strat"], 1).contains("before_vm_start"));
     assert!(host.text(&["log", "--guest", "nobody"], 0).contains("No such execution"));
     assert!(host.text(&["show", "01ABCDEF"], 1).contains("there is no execution"));
@@ -665,7 +666,7 @@ fn a_retry_runs_the_same_hooks_with_the_same_input() {
     assert_eq!(show(&host, first["id"].as_str().unwrap())["later"][0]["id"], second["id"]);
     let one = host.json(&["retry", first["id"].as_str().unwrap(), "--hook", "20-bad"], 0);
     assert_eq!(one["runs"].as_array().unwrap().len(), 1);
-    assert!(host.text(&["retry", "last", "--hook", "nothing"], 1).contains("had no part"));
+    assert!(host.text(&["retry", "last", "--hook", "nothing"], 1).contains("did not run in"));
     fs::remove_file(host.hook("after_vm_destroy/20-bad")).unwrap();
     let rest = host.json(&["retry", first["id"].as_str().unwrap()], 1);
     assert_eq!(rest["missing"], json!(["after_vm_destroy/20-bad"]));
@@ -960,7 +961,7 @@ fn what_would_switch_off_nothing_is_refused() {
         (&["on", "--guest", ""], 1, "needs a name"),
         (&["on", "--for", "0"], 1, "a second at least"),
         (&["off", "--for", "1h"], 1, "belongs to"),
-        (&["off", "--guest", "nobody"], 0, "nothing switched off for nobody"),
+        (&["off", "--guest", "nobody"], 0, "nothing was switched off for nobody"),
     ] {
         let words = [&["bypass"], words].concat();
         let text = host.text(&words, status);
@@ -981,8 +982,8 @@ fn it_says_who_and_why_and_has_a_bound() {
     let long = "x".repeat(501);
     for (words, said) in [
         (&["on", "--for", "31d"][..], "30 days at most"),
-        (&["on", "--for", "1h", "--reason", " "], "--reason is a text"),
-        (&["on", "--for", "1h", "--reason", &long], "--reason is a text"),
+        (&["on", "--for", "1h", "--reason", " "], "--reason needs a text"),
+        (&["on", "--for", "1h", "--reason", &long], "--reason needs a text"),
     ] {
         let text = host.text(&[&["bypass"], words].concat(), 1);
         assert!(text.contains(said), "{words:?}: {text}");
@@ -1009,7 +1010,7 @@ fn it_may_be_for_this_boot_only() {
     for (words, status, said) in [
         (&["off", "--this-boot"][..], 1, "belongs to"),
         (&["on", "--this-boot", "--for", "1h", "--yes"], 2, "--for"),
-        (&["on", "--this-boot"], 2, "until the host is started anew"),
+        (&["on", "--this-boot"], 2, "until the host is restarted"),
     ] {
         let text = host.text(&[&["bypass"], words].concat(), status);
         assert!(text.contains(said), "{words:?}: {text}");

@@ -350,7 +350,7 @@ fn a_script_that_never_heard_of_it_is_not_asked() {
     assert_eq!(place.host.read_text("ran"), "--describe\n");
     for more in [["--event", "after_vm_stop"], ["--name", "x"]] {
         let words = [&["add", "script", &script, "--describe"][..], &more].concat();
-        place.say(&words).ends(2, &["never mixed with options"]);
+        place.say(&words).ends(2, &["combined with options"]);
     }
     place.say(&["add", "script", &script, "--describe", "--manual"]).ends(2, &[]);
     assert_eq!(place.all().len(), 2);
@@ -388,13 +388,13 @@ fn what_asking_a_script_may_cost_is_bounded() {
     place.say(&["add", "script", &script, "--describe"]).ends(1, &["it printed 10000000 bytes"]);
     let script = place.script("slow.sh", "setsid sleep 1000 & sleep 1000");
     let began = Instant::now();
-    place.say(&["add", "script", &script, "--describe"]).ends(1, &["it had no end within 10 s"]);
+    place.say(&["add", "script", &script, "--describe"]).ends(1, &["it didn't end within 10 s"]);
     assert!(began.elapsed() < Duration::from_secs(30));
     let script = place.script("sad.sh", "echo 'no, thanks' >&2; exit 3");
     place.say(&["add", "script", &script, "--describe"]).ends(1, &["exit status 3: no, thanks"]);
     for (text, why) in [
         ("", "printed nothing"),
-        ("echo usage: x", "no JSON"),
+        ("echo usage: x", "not JSON"),
         ("echo '{}'", "an array"),
         ("echo '[]'", "nothing to register"),
     ] {
@@ -767,7 +767,7 @@ fn files_are_for_everybody_to_read_and_say_where_they_come_from() {
     let text = place.text(&read.name);
     let header: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
     assert!(header[0].contains("hookmux") && header[0].contains("--manual"), "{text}");
-    assert!(header[1].contains("may be edited"), "{text}");
+    assert!(header[1].contains("may edit this file"), "{text}");
     let left: Vec<_> = fs::read_dir(place.host.hook("hooks.d"))
         .unwrap()
         .flatten()
@@ -816,7 +816,7 @@ fn a_file_is_taken_as_it_is() {
     fs::write(&file, "events: before_vm_start\ncommand: [/bin/true, x]\n").unwrap();
     place.say(&["add", path, "--name", "third"]).is_done();
     assert_eq!(place.read("third").weight, 107);
-    place.say(&["add", path, "--weight", "5"]).ends(2, &["only --name goes with it"]);
+    place.say(&["add", path, "--weight", "5"]).ends(2, &["only --name can be used with it"]);
     place.say(&["add", path, "--manual"]).ends(2, &[]);
     fs::write(&file, "events: before_vm_start\ncomand: /bin/true\n").unwrap();
     place
@@ -1070,14 +1070,14 @@ fn scripts_that_are_no_registrations_have_another_way() {
     for path in ["before_vm_start/10-x", "qemu.adopted"] {
         let path = place.host.hook(path);
         let said = place.say(&["delete", "script", path.to_str().unwrap()]);
-        said.ends(1, &["is no registration but a script", "chmod a-x", "rm"]);
+        said.ends(1, &["is not a registration but a script", "chmod a-x", "rm"]);
         assert!(path.exists());
     }
     for command in ["delete", "enable", "disable"] {
         for name in ["10-x", "before_vm_start/10-x"] {
             place
                 .say(&[command, name])
-                .ends(1, &["is no registration but a script (event directory)"]);
+                .ends(1, &["is not a registration but a script (event directory)"]);
         }
     }
 }
@@ -1109,7 +1109,7 @@ fn one_line_changes_and_the_rest_stays() {
     // a broken one isn't touched
     let text = "events: before_vm_start\ncomand: /bin/true\n";
     place.registration("hooks", "mine", text);
-    place.say(&["disable", "mine"]).ends(1, &["mine.yaml:2:1", "mend it"]);
+    place.say(&["disable", "mine"]).ends(1, &["mine.yaml:2:1", "correct it"]);
     assert_eq!(place.text("mine"), text);
     place.say(&["disable", "min"]).ends(1, &["did you mean `mine`?"]);
     place.say(&["enable"]).ends(2, &[]);

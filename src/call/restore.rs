@@ -361,7 +361,10 @@ mod tests {
         assert_eq!(seen.answer, Answer::default());
         assert_eq!(seen.saves, [NOW, SECOND]);
         let [words] = &seen.said[..] else { panic!("{:?}", seen.said) };
-        assert!(words.contains("and goes on: the failure can't be kept for prepare: "), "{words}");
+        assert!(
+            words.contains("but goes on: the failure can't be stored for prepare: "),
+            "{words}"
+        );
         // a success needs no memory
         let seen = restore(Driver::Qemu, Some(&guest), Save::There, Hooks::Unchanged);
         assert_eq!((seen.answer, seen.saves), (Answer::default(), vec![NOW.to_owned()]));

@@ -1,4 +1,4 @@
-//! What the command line takes. The texts are the help, the man pages and the completions.
+//! The definition of the command line. Its texts are the help, the man pages and the completions.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ use crate::process::internal;
 /// The hook program for libvirt
 ///
 /// libvirt runs one program per driver on every change of a guest or network. hookmux is that
-/// program: it runs any number of hooks for each call, keeps every one of them on a leash, and
-/// gives libvirt the answer that it expects.
+/// program: it runs any number of hooks for each call, supervises each of them, and gives libvirt
+/// the answer that it expects.
 ///
-/// Exit status: 0 done, 1 a problem was found or met, 2 wrong usage. `hookmux help --all` shows the
+/// Exit status: 0 success, 1 a problem, 2 wrong usage. `hookmux help --all` shows the
 /// help of every command.
 #[derive(Debug, Parser)]
 #[command(name = "hookmux", version, disable_help_subcommand = false, max_term_width = 100)]
@@ -36,96 +36,96 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Show the hooks: in which order they run, and why some don't
+    /// Show the hooks: their order, and why some don't run
     List(ListArgs),
-    /// Show the events, and which call of libvirt's fires each
+    /// Show the events, and which libvirt call fires each
     Events(EventsArgs),
-    /// Show what a call of libvirt's would run, and why not the rest; runs nothing
+    /// Show what a libvirt call would run, and why not the rest; runs nothing
     Plan(CallArgs),
-    /// Do what a call of libvirt's does, outside of libvirt, and show it
+    /// Do what a libvirt call does, outside of libvirt, and show it
     ///
     /// Hooks run for real. Nothing is remembered for later calls of the guest.
     Run(CallArgs),
-    /// Show everything that is wrong, each with the way out
+    /// Show everything that is wrong, each with what to do
     ///
     /// Scripts and registrations that wouldn't run, links that libvirt hasn't seen, files that others
     /// could change, directories that can't be written to, and more. Nothing is run or changed; to see
-    /// whether a directory can be written to, a file is made in it and removed. Exit status 1 where
-    /// there is an error, 0 where there are only warnings and notes.
+    /// whether a directory can be written to, a file is made in it and removed. Exit status 1 if there
+    /// is an error, 0 if there are only warnings and notes.
     Check(CheckArgs),
     /// Make hookmux libvirt's hook program
     ///
-    /// Links are made in the hooks directory, never over a file of somebody else's. In
-    /// /etc/libvirt/hooks each leads to a copy of the program of its own, /usr/sbin/hookmux-DRIVER, so
-    /// that who writes through one changes nothing for the other drivers.
+    /// Makes links in the hooks directory, never over somebody else's file. In /etc/libvirt/hooks each
+    /// driver's link leads to its own copy of the program, /usr/sbin/hookmux-DRIVER, so that writing
+    /// through a link changes nothing for the other drivers.
     Install(InstallArgs),
-    /// Take hookmux out of libvirt's way, and put back what was there before
+    /// Remove hookmux from libvirt's hooks, and restore what was there before
     Uninstall(UninstallArgs),
-    /// Register a hook: a script, a function of a module, or what a file says
+    /// Register a hook: a script, a function of a module, or a registration from a file
     ///
-    /// With options (--event and more) the options say all, and nothing is run.
+    /// With options (--event and more) the options describe the hook, and nothing is run.
     ///
-    /// Without options, `add script PATH` asks the script to describe itself, if its text has the word
-    /// `--describe`, or with the option --describe: it runs `PATH --describe`, which prints a JSON array
-    /// of registrations, in the keys of a registration file (and `name`) or in cPanel's (category, event,
-    /// stage, hook, exectype, weight, check, rollback, escalateprivs, blocking). Any other script is
-    /// never run to find out what it is. `add module NAME` loads a Python module (pkg.mod) or a Perl
-    /// module (Pkg::Mod), which runs its code, and calls its `describe()`. It is found where its language
-    /// looks for modules or in `modules` of the hooks directory. `add FILE.yaml` takes a registration as
-    /// it is written. With --dry-run nothing is run at all.
+    /// Without options, `add script PATH` asks the script to describe itself if its text contains
+    /// `--describe`, or if --describe is given: it runs `PATH --describe`, which prints a JSON
+    /// array of registrations, in the keys of a registration file (and `name`) or in cPanel's
+    /// (category, event, stage, hook, exectype, weight, check, rollback, escalateprivs, blocking).
+    /// Any other script is never run for that. `add module NAME` loads a Python module (pkg.mod) or
+    /// a Perl module (Pkg::Mod), which runs its code, and calls its `describe()`. Modules are found
+    /// where their language looks for them, or in `modules` of the hooks directory. `add FILE.yaml`
+    /// takes a registration as it is. With --dry-run nothing is run at all.
     ///
-    /// What comes of it is one file for each in `hooks.d`, which may be edited. One without a weight
-    /// gets 100 more than the highest of its event has.
+    /// The result is a file for each registration in `hooks.d`, which may be edited. A registration
+    /// without a weight gets 100 more than the highest of its event.
     ///
-    /// libvirt's process is root's, and so are hooks: there is nothing to escalate to. A description
-    /// that says `escalateprivs: 0` gets what it asks for: `run_as: nobody`. `blocking: 1` is
+    /// libvirt and its hooks run as root, so there are no privileges to escalate. A description with
+    /// `escalateprivs: 0` gets `run_as: nobody`. `blocking: 1` is
     /// `on_failure: stop`, `blocking: 0` is `on_failure: warn`.
     Add(Box<AddArgs>),
     /// Remove the registrations of a script or a module, or one by its name
     Delete(DeleteArgs),
     /// Let a registered hook run again
     Enable(SwitchArgs),
-    /// Keep a registered hook from running, and keep its registration
+    /// Keep a registered hook from running, but keep its registration
     ///
-    /// In the hooks directory the file gets a line `enabled: false`; what lies in another root is
-    /// masked by a link to /dev/null.
+    /// A file in the hooks directory gets a line `enabled: false`; a file in another root is masked by a
+    /// link to /dev/null.
     Disable(SwitchArgs),
-    /// Print the JSON Schema of a registration file, for editors, or of what a command prints
+    /// Print the JSON Schema of a registration file, for editors, or of a command's output
     ///
-    /// The schemas of outputs say all keys that `--output json` of a command has.
+    /// The schema of an output has all keys that `--output json` of the command has.
     Schema(SchemaArgs),
-    /// Show the detached hooks that wait, remove them, or work on them now
+    /// Show the waiting detached hooks, remove them, or run them now
     Queue(QueueArgs),
-    /// Work on the queue until it is empty: what calls and the path unit start
+    /// Work on the queue until it is empty; started by calls and the path unit
     #[command(name = internal::text(internal::WORKER), hide = true)]
     Worker,
     /// Show the executions: which calls had hooks, and how they ended
     Log(LogArgs),
-    /// Show one execution: every hook's time, its output, what it changed
+    /// Show one execution: every hook's time, output and changes
     Show(ShowArgs),
-    /// Run the hooks of an execution again, with what they were given then
+    /// Run the hooks of an execution again, with the same input
     ///
-    /// The document, the arguments and what was known of the guest are those of the record; hooks,
-    /// settings and registrations are today's. Nothing is remembered for later calls of the guest. It
-    /// makes a record of its own. Calls that are gates or may change the document are refused without
-    /// --force: nobody waits for the answer any more.
+    /// The document, the arguments and the guest's state are those of the record; hooks, settings and
+    /// registrations are the current ones. Nothing is remembered for later calls of the guest. The retry
+    /// has its own record. Calls that are gates or may change the document are refused without --force,
+    /// because libvirt doesn't wait for the answer any more.
     Retry(RetryArgs),
-    /// Show executions as they end, until it is stopped
+    /// Show executions as they end, until the command is stopped
     Watch(WatchArgs),
-    /// Move records to the state directory, and remove those whose time is over
+    /// Move records to the state directory, and remove those that are too old
     #[command(name = internal::text(internal::PRUNE))]
     Prune(PruneArgs),
     /// The emergency switch: run no hooks, for a time
     ///
-    /// While it is on, calls run nothing and succeed, each is recorded, and every command says so.
-    /// Without `on` or `off` it is shown.
+    /// While it is on, calls run nothing and succeed, each is recorded, and every command warns about it.
+    /// Without `on` or `off` the switch is shown.
     Bypass(BypassArgs),
-    /// Lead a guest's whole life through hookmux, without root and without libvirt
+    /// Show a guest's whole life with hookmux, without root and without libvirt
     ///
-    /// Hooks are made in a directory of their own, called as libvirt calls them, and removed. Nothing
-    /// else is touched, and nothing is left behind.
+    /// Hooks are made in a temporary directory, called as libvirt calls them, and removed. Nothing else is
+    /// changed, and nothing is left behind.
     Demo(DemoArgs),
-    /// Print counters for Prometheus, in the text form of node_exporter's textfile collector
+    /// Print counters for Prometheus, in the text format of node_exporter's textfile collector
     Metrics,
     /// Print a completion script for a shell
     Completions {
@@ -140,25 +140,25 @@ pub(super) enum Command {
 }
 
 impl Arguments {
-    /// How the answer is printed; also an error, where it is one for programs.
+    /// Returns the output format, which is also used for errors.
     pub(super) fn format(&self) -> Format {
         match &self.command {
-            Some(Command::List(list)) => list.output,
-            Some(Command::Events(events)) => events.output,
-            Some(Command::Plan(call) | Command::Run(call)) => call.output,
-            Some(Command::Check(check)) => check.output,
-            Some(Command::Install(install)) => install.output,
-            Some(Command::Uninstall(uninstall)) => uninstall.output,
-            Some(Command::Add(add)) => add.output,
-            Some(Command::Delete(delete)) => delete.output,
-            Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output,
-            Some(Command::Queue(queue)) => queue.output,
-            Some(Command::Log(log)) => log.output,
-            Some(Command::Show(show)) => show.output,
-            Some(Command::Retry(retry)) => retry.output,
+            Some(Command::List(list)) => list.output.format,
+            Some(Command::Events(events)) => events.output.format,
+            Some(Command::Plan(call) | Command::Run(call)) => call.output.format,
+            Some(Command::Check(check)) => check.output.format,
+            Some(Command::Install(install)) => install.output.format,
+            Some(Command::Uninstall(uninstall)) => uninstall.output.format,
+            Some(Command::Add(add)) => add.output.format,
+            Some(Command::Delete(delete)) => delete.output.format,
+            Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output.format,
+            Some(Command::Queue(queue)) => queue.output.format,
+            Some(Command::Log(log)) => log.output.format,
+            Some(Command::Show(show)) => show.output.format,
+            Some(Command::Retry(retry)) => retry.output.format,
             Some(Command::Watch(watch)) => watch.output,
-            Some(Command::Prune(prune)) => prune.output,
-            Some(Command::Bypass(bypass)) => bypass.output,
+            Some(Command::Prune(prune)) => prune.output.format,
+            Some(Command::Bypass(bypass)) => bypass.output.format,
             Some(
                 Command::Schema(_)
                 | Command::Worker
@@ -171,20 +171,20 @@ impl Arguments {
         }
     }
 
-    /// Whether the command only looks at what is there.
-    pub(super) fn is_by_person(&self) -> bool {
+    /// Tells whether a user's command is about the system's directories. What calls and units start, and what
+    /// a user runs, uses the user's own.
+    pub(super) fn is_about_system(&self) -> bool {
         match &self.command {
             Some(Command::Worker) => false,
             Some(Command::Queue(queue)) => !queue.work,
             Some(Command::Prune(prune)) => !prune.linger,
-            // what a user runs has that user's rights
             Some(Command::Run(_)) => false,
             _ => true,
         }
     }
 }
 
-/// How data is printed.
+/// The format of an output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// For people
@@ -194,23 +194,29 @@ pub(crate) enum Format {
     Json,
 }
 
+/// In which form a command prints.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// How to print
+    #[arg(id = "output", long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Only the hooks of this event
     pub event: Option<String>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct EventsArgs {
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
-/// Which executions.
+/// Which executions to show.
 #[derive(Debug, Args)]
 pub(super) struct FilterArgs {
     /// Of this guest or network: its name or uuid
@@ -225,13 +231,13 @@ pub(super) struct FilterArgs {
     /// Of this driver
     #[arg(long, value_parser = driver, value_name = "DRIVER")]
     pub driver: Option<Driver>,
-    /// Of this operation of libvirt's
+    /// Of this libvirt operation
     #[arg(long)]
     pub operation: Option<String>,
     /// In which something failed
     #[arg(long)]
     pub failed: bool,
-    /// Whose process died before they were over
+    /// In which hookmux died before the end
     #[arg(long)]
     pub lost: bool,
     /// That began at or after a time: 2h (ago), yesterday, 14:03, 2026-11-25 14:03
@@ -256,12 +262,12 @@ impl FilterArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
-    /// What people changed instead: bypass, install, add, delete, disable … with user and reason
+    /// Show what was changed instead: bypass, install, add, delete, disable … with user and reason
     #[arg(long, conflicts_with_all = ["guest", "event", "hook", "driver", "operation", "lost", "follow"])]
     pub audit: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
-    /// How many, of the newest
+    /// How many of the newest to show
     #[arg(
         short = 'n',
         long,
@@ -270,12 +276,11 @@ pub(super) struct LogArgs {
         overrides_with = "lines"
     )]
     pub lines: usize,
-    /// Go on with those that end from now on; as JSON, each on one line
+    /// Continue with those that end from now on; as JSON, each on one line
     #[arg(short, long)]
     pub follow: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -291,12 +296,11 @@ pub(super) struct WatchArgs {
 pub(super) struct ShowArgs {
     /// The execution: its id, the beginning or the end of one that is unique, or `last`
     pub id: String,
-    /// All lines of all output
+    /// Show all lines of all output
     #[arg(long)]
     pub full: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -306,40 +310,38 @@ pub(super) struct RetryArgs {
     /// Only this hook: event/name, or its name; may be repeated
     #[arg(long)]
     pub hook: Vec<String>,
-    /// Also where nobody takes the answer: a gate, a call that may change the document
+    /// Also if the answer has no effect: a gate, a call that may change the document
     #[arg(long)]
     pub force: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct PruneArgs {
-    /// Wait for more, and end when it has been quiet for a while: what calls start
+    /// Wait for more records, and end after a while without any; started by calls
     #[arg(long = internal::LINGER, hide = true)]
     pub linger: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
-    /// Of what [default: registration]
+    /// Which schema [default: registration]
     #[arg(value_enum, value_name = "OUTPUT")]
     pub output: Option<OutputName>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// Keep the directory, to look around in it
+    /// Keep the directory
     #[arg(long)]
     pub keep: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Turn {
+pub(super) enum BypassSwitch {
     /// Run no hooks
     On,
     /// Run hooks again
@@ -348,69 +350,65 @@ pub(super) enum Turn {
 
 #[derive(Debug, Args)]
 pub(super) struct BypassArgs {
-    /// Switch it
+    /// Switch it on or off
     #[arg(value_enum)]
-    pub turn: Option<Turn>,
-    /// For so long: 1h, 30m, 30d at most [default: 30d, after a question]
+    pub turn: Option<BypassSwitch>,
+    /// How long: 1h, 30m, at most 30d [default: 30d, after a question]
     #[arg(long = "for", value_parser = crate::config::values::parse_duration, value_name = "TIME", requires = "turn")]
     pub duration: Option<std::time::Duration>,
-    /// Until the host is started anew, however it ends
+    /// Until the host restarts, for whatever reason
     #[arg(long, requires = "turn", conflicts_with = "duration")]
     pub this_boot: bool,
     /// Only for calls about this guest or network
     #[arg(long, value_name = "NAME")]
     pub guest: Option<String>,
-    /// Why; kept with who did it, and shown while it is on
+    /// Why; stored with the user's name, and shown while it is on
     #[arg(long, value_name = "TEXT", requires = "turn")]
     pub reason: Option<String>,
-    /// Go on without a question
+    /// Continue without a question
     #[arg(long)]
     pub yes: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
-    /// Where proc, sys and libvirt's programs are looked for
+    /// The root directory for proc, sys and libvirt's programs
     #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
-    /// Only list the keys of settings and registrations that this version of hookmux would refuse:
-    /// before going back to it
+    /// Only list the keys of settings and registrations that this version of hookmux would refuse: for a
+    /// downgrade
     #[arg(long = "for", value_name = "VERSION", value_parser = HookmuxVersion::parse, conflicts_with = "entries")]
     pub version: Option<HookmuxVersion>,
-    /// Only look whether libvirt still calls hookmux where it was installed; says nothing where it
-    /// does
+    /// Only check whether libvirt still calls hookmux where it was installed; prints nothing if it does
     #[arg(long)]
     pub entries: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct QueueArgs {
-    /// Remove jobs that wait or were put aside: one by its id, those of a hook by its name, or all,
-    /// after a question; those that run are left alone
+    /// Remove jobs that wait or were put aside: one by its id, those of a hook by its name, or all, after
+    /// a question; running jobs are not removed
     #[arg(long, conflicts_with = "work", value_name = "JOB|HOOK", num_args = 0..=1, default_missing_value = "")]
     pub flush: Option<String>,
-    /// Bring jobs back that were put aside, as though they had been queued just now: one by its id,
-    /// those of a hook by its name, or all
+    /// Queue jobs again that were put aside, as if they were new: one by its id, those of a hook by its
+    /// name, or all
     #[arg(long, conflicts_with_all = ["work", "flush"], value_name = "JOB|HOOK", num_args = 0..=1, default_missing_value = "")]
     pub requeue: Option<String>,
-    /// Go on without a question
+    /// Continue without a question
     #[arg(long)]
     pub yes: bool,
-    /// Work on the queue here and now
+    /// Work on the queue now
     #[arg(long)]
     pub work: bool,
-    /// Why; kept with who did it, for `log --audit`
+    /// Why; stored with the user's name, for `log --audit`
     #[arg(long, value_name = "TEXT", conflicts_with = "work")]
     pub reason: Option<String>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -418,7 +416,7 @@ pub(super) struct CallArgs {
     /// The driver: daemon, qemu, lxc, libxl, network or bhyve
     #[arg(value_parser = driver)]
     pub driver: Driver,
-    /// The guest's or network's name (after `--` where it begins with a dash)
+    /// The guest's or network's name (after `--` if it begins with a dash)
     pub object: OsString,
     /// libvirt's operation: prepare, start, started, stopped, release, migrate, restore, …
     pub operation: OsString,
@@ -430,12 +428,11 @@ pub(super) struct CallArgs {
     /// The document that libvirt would send; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub xml: Option<PathBuf>,
-    /// How the guest came to run [default: what is remembered of it]
+    /// How the guest was started [default: what hookmux remembers of it]
     #[arg(long, value_parser = origin, value_name = "fresh|restore|migration")]
     pub origin: Option<Origin>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -446,13 +443,13 @@ pub(crate) struct AddArgs {
     /// The script's path, or the module's name
     #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
     pub reference: Option<PathBuf>,
-    /// Ask nobody, the options say all: what any of them means by itself
+    /// Don't ask the script or module: the options describe the hook; the default if any is given
     #[arg(long)]
     pub manual: bool,
-    /// Run the script to ask it, though its text has no word of --describe
+    /// Run the script to describe itself, even if its text doesn't contain --describe
     #[arg(long, conflicts_with = "manual")]
     pub describe: bool,
-    /// Write over registrations of the same name
+    /// Replace registrations of the same name
     #[arg(long)]
     pub replace: bool,
     /// Only show what would be registered; runs nothing
@@ -460,18 +457,17 @@ pub(crate) struct AddArgs {
     pub dry_run: bool,
     #[command(flatten)]
     pub reason: ReasonArgs,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
     #[command(flatten)]
     pub options: HookOptions,
 }
 
-/// What is registered without asking.
+/// What is registered, given by options.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "What to register, without asking")]
 pub(crate) struct HookOptions {
-    /// The registration's name [default: made of the script's and the event's]
+    /// The registration's name [default: made from the script's and the event's name]
     #[arg(long)]
     pub name: Option<String>,
     /// The event: before_vm_start, or (with category and stage) start; may be repeated
@@ -483,31 +479,31 @@ pub(crate) struct HookOptions {
     /// cPanel's stage: pre or post
     #[arg(long)]
     pub stage: Option<String>,
-    /// Its turn at the event, lower first [default: 100 more than the highest]
+    /// Its order at the event, lower first [default: 100 more than the highest]
     #[arg(long, allow_negative_numbers = true)]
     pub weight: Option<i64>,
-    /// A command run before: where it fails, the hook is skipped
+    /// A command to run before: if it fails, the hook is skipped
     #[arg(long, value_name = "COMMAND")]
     pub check: Option<String>,
-    /// A command run where a later hook makes the call fail
+    /// A command to run if a later hook makes the call fail
     #[arg(long, value_name = "COMMAND")]
     pub rollback: Option<String>,
-    /// The script's arguments, split as a shell splits words; of a module, its function
+    /// The script's arguments, split as in a shell; or the module's function
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub action: Option<String>,
-    /// One argument more, in which $NAME, $UUID and the like are filled in; may be repeated
+    /// One more argument, in which $NAME, $UUID and the like are filled in; may be repeated
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub args: Vec<String>,
-    /// cPanel's word for whether it has root's rights, as hooks have here anyway; 0 is --run-as nobody
+    /// cPanel's option for root's rights, which hooks have anyway; 0 means --run-as nobody
     #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = ["0", "1"])]
     pub escalateprivs: Option<String>,
-    /// Whose rights it has
+    /// The user and group whose rights it has
     #[arg(long, value_name = "USER[:GROUP]")]
     pub run_as: Option<String>,
-    /// Its limit in time: 30s, 2m; 0 is none but the call's
+    /// Its time limit: 30s, 2m; 0 means only the call's limit
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
-    /// What its failure means
+    /// What happens if it fails
     #[arg(long, value_parser = FailurePolicy::WORDS)]
     pub on_failure: Option<String>,
     /// Whether libvirt waits for it
@@ -532,9 +528,8 @@ pub(crate) struct DeleteArgs {
     pub reference: Option<PathBuf>,
     #[command(flatten)]
     pub reason: ReasonArgs,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -544,12 +539,11 @@ pub(crate) struct SwitchArgs {
     pub names: Vec<String>,
     #[command(flatten)]
     pub reason: ReasonArgs,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
-/// Ends the process as clap does where the words make no sense together.
+/// Ends the process as clap does for words that can't be combined.
 pub(super) fn wrong_usage(command: &str, message: &str) -> ! {
     let mut arguments = Arguments::command();
     arguments.build();
@@ -557,8 +551,7 @@ pub(super) fn wrong_usage(command: &str, message: &str) -> ! {
     end_by(found.error(ErrorKind::ArgumentConflict, message))
 }
 
-/// Ends the process with what clap says: help, or what is wrong with the words. A program that asked
-/// for JSON gets that as JSON.
+/// Ends the process with clap's help or error. With `--output json` the error is JSON.
 pub(super) fn end_by(error: clap::Error) -> ! {
     let words: Vec<OsString> =
         std::env::args_os().skip(1).take_while(|word| word != "--").collect();
@@ -575,10 +568,10 @@ pub(super) fn end_by(error: clap::Error) -> ! {
     std::process::exit(error.exit_code())
 }
 
-/// Why something is changed.
+/// The reason of a change.
 #[derive(Debug, Args)]
 pub(crate) struct ReasonArgs {
-    /// Why; kept with who did it, for `log --audit`
+    /// Why; stored with the user's name, for `log --audit`
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }
@@ -586,20 +579,22 @@ pub(crate) struct ReasonArgs {
 /// Whether daemons are reloaded.
 #[derive(Debug, Args)]
 pub(super) struct ReloadArgs {
-    /// Reload the daemons that look in this hooks directory, and wait until each has looked
+    /// Reload the daemons that use this hooks directory, and wait until each has looked for its hooks
     #[arg(long)]
     pub reload: bool,
-    /// How long they are waited for
+    /// How long to wait for them
     #[arg(long, value_parser = crate::config::values::parse_duration, value_name = "TIME", default_value = "30s", requires = "reload")]
     pub reload_timeout: std::time::Duration,
 }
 
 impl ReloadArgs {
+    /// Checks the options.
+    ///
     /// # Errors
-    /// A time in which nothing can happen.
+    /// The timeout is too short.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let is_enough = self.reload_timeout.as_secs() > 0;
-        anyhow::ensure!(is_enough, "--reload-timeout needs a second at least");
+        anyhow::ensure!(is_enough, "--reload-timeout needs at least a second");
         Ok(())
     }
 }
@@ -609,34 +604,33 @@ pub(super) struct InstallArgs {
     /// Only for this driver; may be repeated [default: daemon, qemu, lxc and network]
     #[arg(long, value_parser = driver, value_name = "DRIVER")]
     pub driver: Vec<Driver>,
-    /// Keep a script that is there, or was written over hookmux, as a hook of hookmux's: it is called
+    /// Keep an existing script, or one that was written over hookmux, as a hook of hookmux: it is called
     /// as before
     #[arg(long, conflicts_with = "beside")]
     pub adopt: bool,
-    /// Renew the drivers' copies of the program, and link entries of hookmux 0.1.0 to copies; nothing
-    /// else is changed. For packages, after an upgrade
+    /// Renew the drivers' copies of the program, and link entries of hookmux 0.1.0 to copies; change
+    /// nothing else. For packages, after an upgrade
     #[arg(long, conflicts_with_all = ["adopt", "beside", "link", "reload"])]
     pub renew: bool,
-    /// Link the entries to the program that all drivers share, and remove the copies: before going
-    /// back to a version below 0.2.0, which knows of no copies
+    /// Link the entries to the program that all drivers share, and remove the copies: for a downgrade to
+    /// a version below 0.2.0, which doesn't know copies
     #[arg(long, conflicts_with = "beside")]
     pub link: bool,
-    /// Leave what is there alone, and be called after it, from `<driver>.d/` (libvirt 6.5)
+    /// Leave an existing script as it is, and be called after it, from `<driver>.d/` (libvirt 6.5)
     #[arg(long)]
     pub beside: bool,
-    /// Adopt also what would be refused, or looks at its own name
+    /// Also adopt a script that would be refused, or that looks at its own name
     #[arg(long, requires = "adopt")]
     pub force: bool,
-    /// Only show what would be done, and what stands in the way; nothing is changed, and nothing is run
+    /// Only show what would be done, and what prevents it; change nothing and run nothing
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
     pub reload: ReloadArgs,
     #[command(flatten)]
     pub reason: ReasonArgs,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -644,19 +638,18 @@ pub(super) struct UninstallArgs {
     /// Only for this driver; may be repeated [default: all]
     #[arg(long, value_parser = driver, value_name = "DRIVER")]
     pub driver: Vec<Driver>,
-    /// Remove records, waiting jobs and all other state too, and say what is kept
+    /// Also remove records, waiting jobs and all other state, and show what is kept
     #[arg(long, conflicts_with = "driver")]
     pub purge: bool,
-    /// Don't ask before --purge removes what can't be brought back
+    /// Don't ask before --purge removes what can't be restored
     #[arg(long, requires = "purge")]
     pub yes: bool,
     #[command(flatten)]
     pub reload: ReloadArgs,
     #[command(flatten)]
     pub reason: ReasonArgs,
-    /// How to print
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub output: Format,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 fn driver(word: &str) -> Result<Driver, String> {
@@ -690,7 +683,7 @@ mod tests {
         assert_eq!((plan.object, plan.extra), ("--help".into(), "-".into()));
     }
 
-    /// What a call starts has to be understood here, whatever the words are.
+    /// The command line must accept the words with which a call starts processes.
     #[test]
     fn what_calls_start_is_understood() {
         let parse = |words: &[&'static std::ffi::CStr]| {

@@ -1,95 +1,95 @@
-//! `hookmux bypass`: the emergency switch.
+//! `hookmux bypass`: shows and changes the emergency switch.
 
 use std::path::Path;
 
 use anyhow::Context;
 
-use super::args::{BypassArgs, Format, Turn};
+use super::args::{BypassArgs, BypassSwitch, Format};
 use super::json;
 use super::json::value::Time;
 use super::output::{Output, Tone};
-use super::{End, Place, person, question, time};
+use super::{CommandEnd, CommandPlace, login_name, question, time};
 use crate::bypass::{self, Bypass, BypassEntry};
 use crate::machine::{boot, clock};
 use crate::trust::Trust;
 
 pub(super) fn run(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &BypassArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let hooks_dir = &place.surroundings.hooks_dir;
     let path = bypass::path(hooks_dir);
     let mut trust = Trust::new(place.surroundings.user);
-    refuse(arguments)?;
-    if arguments.turn == Some(Turn::On) {
-        let whose = arguments.guest.as_ref().map_or_else(
+    check_options(arguments)?;
+    if arguments.turn == Some(BypassSwitch::On) {
+        let calls = arguments.guest.as_ref().map_or_else(
             || "any call of this host".to_owned(),
             |guest| format!("calls about {guest}"),
         );
         let question = if arguments.this_boot {
-            format!("No hook runs for {whose} until the host is started anew.")
+            format!("No hook runs for {calls} until the host is restarted.")
         } else {
-            format!("Without --for no hook runs for {whose} for {} days.", bypass::MAX_DAYS)
+            format!("Without --for no hook runs for {calls} for {} days.", bypass::MAX_DAYS)
         };
         let is_answered = arguments.yes || arguments.duration.is_some();
-        if let Some(end) = question::refused(&question, is_answered, arguments.output, output) {
+        if let Some(end) = question::ask(&question, is_answered, arguments.output.format, output) {
             return Ok(end);
         }
     }
-    // one that can't be read is replaced: whoever turns the switch means it
+    // a file that can't be read is replaced, as the user wants to change the switch
     let loaded = bypass::load(hooks_dir, &mut trust);
     let is_replaced = loaded.is_err();
     let before = match (loaded, arguments.turn) {
         (Ok(bypass), _) => bypass,
         (Err(words), None) => anyhow::bail!("{words}"),
         (Err(words), Some(_)) => {
-            output.complain(&format!("{words}; it is replaced"));
+            output.print_error(&format!("{words}; it is replaced"));
             Bypass::default()
         }
     };
     let mut now = before;
     let was_on = now.entries.len();
-    let is_its = |entry: &BypassEntry| entry.guest == arguments.guest;
+    let is_for_guest = |entry: &BypassEntry| entry.guest == arguments.guest;
     match arguments.turn {
         None => {}
-        Some(Turn::On) => {
+        Some(BypassSwitch::On) => {
             let since = clock::unix_seconds();
             let duration =
                 arguments.duration.map_or(bypass::MAX_SECONDS, |duration| duration.as_secs());
-            // what was switched off for a time stays so after this boot
+            // hooks that are off for a time stay off after this boot
             let outlives = |entry: &BypassEntry| arguments.this_boot && entry.boot.is_none();
-            now.entries.retain(|entry| !is_its(entry) || outlives(entry));
+            now.entries.retain(|entry| !is_for_guest(entry) || outlives(entry));
             now.entries.push(BypassEntry {
                 guest: arguments.guest.clone(),
                 until: (!arguments.this_boot).then_some(since + duration),
                 boot: arguments.this_boot.then(boot::id),
                 since,
-                user: Some(person::name()),
+                user: Some(login_name::get()),
                 reason: arguments.reason.clone(),
             });
         }
-        // without a guest all of it is off
-        Some(Turn::Off) => {
-            now.entries.retain(|entry| arguments.guest.is_some() && !is_its(entry));
+        // without a guest all entries are removed
+        Some(BypassSwitch::Off) => {
+            now.entries.retain(|entry| arguments.guest.is_some() && !is_for_guest(entry));
             let is_same = now.entries.len() == was_on;
             if let Some(guest) = arguments.guest.as_ref().filter(|_| is_same) {
-                output.complain(&format!("there was nothing switched off for {guest} alone"));
+                output.print_error(&format!("nothing was switched off for {guest} alone"));
             }
         }
     }
     if arguments.turn.is_some() {
         bypass::keep(hooks_dir, &now)
             .with_context(|| format!("{} can't be written", path.display()))?;
-        // one that counts for nothing must not be believed in
+        // make sure that the written file is really used
         let seen = bypass::load(hooks_dir, &mut Trust::new(place.surroundings.user));
         let seen = seen.map_err(|words| anyhow::anyhow!("{words}"))?;
         anyhow::ensure!(seen == now, "{} isn't what was written into it", path.display());
     }
-    let is_off = arguments.turn == Some(Turn::Off);
+    let is_off = arguments.turn == Some(BypassSwitch::Off);
     let is_idle = is_off && !is_replaced && now.entries.len() == was_on;
-    let end = if is_idle { End::Idle } else { End::Good };
-    if arguments.output == Format::Json {
+    let end = if is_idle { CommandEnd::Idle } else { CommandEnd::Good };
+    if arguments.output.format == Format::Json {
         output.json(&json::bypass::Bypass {
             bypasses: now.entries.iter().map(|entry| json_entry(entry, hooks_dir)).collect(),
             path: path.as_path().into(),
@@ -100,13 +100,13 @@ pub(super) fn run(
         output.toned(Tone::Good, "The emergency switch is off: hooks run.");
     }
     for entry in &now.entries {
-        output.toned(Tone::Bad, &shout(entry, hooks_dir));
+        output.toned(Tone::Bad, &warning(entry, hooks_dir));
     }
     Ok(end)
 }
 
-/// What would switch off nothing, or more than was meant.
-fn refuse(arguments: &BypassArgs) -> anyhow::Result<()> {
+/// Refuses options that would have no effect, or a larger one than intended.
+fn check_options(arguments: &BypassArgs) -> anyhow::Result<()> {
     if let Some(guest) = &arguments.guest {
         let is_uuid = guest.len() == 36 && guest.bytes().filter(|byte| *byte == b'-').count() == 4;
         anyhow::ensure!(!guest.is_empty(), "--guest needs a name");
@@ -116,36 +116,39 @@ fn refuse(arguments: &BypassArgs) -> anyhow::Result<()> {
         );
     }
     if let Some(duration) = arguments.duration {
-        anyhow::ensure!(arguments.turn == Some(Turn::On), "--for belongs to `bypass on`");
+        anyhow::ensure!(arguments.turn == Some(BypassSwitch::On), "--for belongs to `bypass on`");
         anyhow::ensure!(duration.as_secs() > 0, "--for needs a second at least");
         anyhow::ensure!(
             duration.as_secs() <= bypass::MAX_SECONDS,
-            "the emergency switch is for {} days at most: hooks that are never to run are disabled",
+            "the emergency switch is for {} days at most: disable hooks that should never run",
             bypass::MAX_DAYS
         );
     }
     if arguments.this_boot {
-        anyhow::ensure!(arguments.turn == Some(Turn::On), "--this-boot belongs to `bypass on`");
+        anyhow::ensure!(
+            arguments.turn == Some(BypassSwitch::On),
+            "--this-boot belongs to `bypass on`"
+        );
         anyhow::ensure!(
             !boot::id().is_empty(),
-            "/proc doesn't say which boot this is, so that --this-boot could never end: use --for"
+            "/proc doesn't say which boot this is, so --this-boot would never end: use --for"
         );
     }
     Ok(())
 }
 
-/// What everybody is told while the switch is on.
-pub(super) fn shout(entry: &BypassEntry, hooks_dir: &Path) -> String {
-    format!("THE EMERGENCY SWITCH IS ON: {}", words(entry, hooks_dir))
+/// Returns the warning that every command prints while the switch is on.
+pub(super) fn warning(entry: &BypassEntry, hooks_dir: &Path) -> String {
+    format!("THE EMERGENCY SWITCH IS ON: {}", describe(entry, hooks_dir))
 }
 
-/// Whose hooks don't run, and how long.
-pub(super) fn words(entry: &BypassEntry, hooks_dir: &Path) -> String {
-    let way_out = entry.way_out(hooks_dir);
+/// Describes which calls run no hooks, and how long.
+pub(super) fn describe(entry: &BypassEntry, hooks_dir: &Path) -> String {
+    let fix = entry.way_out(hooks_dir);
     let until = match (entry.until, &entry.boot) {
-        (Some(until), _) => format!("until {} or `{way_out}`", time::local(until)),
-        (None, Some(_)) => format!("until the next boot or `{way_out}`"),
-        (None, None) => format!("until `{way_out}`"),
+        (Some(until), _) => format!("until {} or `{fix}`", time::local(until)),
+        (None, Some(_)) => format!("until the next boot or `{fix}`"),
+        (None, None) => format!("until `{fix}`"),
     };
     let by = entry.user.as_ref().map(|user| format!(", by {user}")).unwrap_or_default();
     let why = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -164,6 +167,6 @@ fn json_entry(entry: &BypassEntry, hooks_dir: &Path) -> json::bypass::BypassEntr
         this_boot: entry.boot.is_some(),
         user: entry.user.clone(),
         reason: entry.reason.clone(),
-        way_out: Some(&entry.way_out(hooks_dir)).into(),
+        fix_keys: Some(&entry.way_out(hooks_dir)).into(),
     }
 }

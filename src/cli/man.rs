@@ -1,4 +1,4 @@
-//! `hookmux man`: the pages, made from the commands' definition.
+//! `hookmux man`: writes the man pages, made from the definition of the commands.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap_mangen::Man;
 
-use super::End;
+use super::CommandEnd;
 use super::output::Output;
 
 pub(super) fn run(
     directory: Option<PathBuf>,
     command: clap::Command,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let mut command = command.disable_help_subcommand(true);
-    // the options of all commands come to each
+    // global options are added to each command
     command.build();
     let Some(directory) = directory else {
         output.bytes(&page(command)?);
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     };
     fs::create_dir_all(&directory)
         .with_context(|| format!("{} can't be made", directory.display()))?;
@@ -33,7 +33,7 @@ pub(super) fn run(
         write(&directory, &name, &page(sub)?)?;
     }
     write(&directory, "hookmux", &page(command)?)?;
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
 fn page(command: clap::Command) -> anyhow::Result<Vec<u8>> {

@@ -1,18 +1,19 @@
-//! The command line: a second door to the same rooms.
+//! The command line.
 
 mod args;
 mod bypass;
 mod check;
 mod completions;
 mod demo;
+mod fixes;
 mod history;
 mod hooks;
 mod install;
 mod inventory;
 mod json;
+mod login_name;
 mod man;
 mod output;
-mod person;
 mod place;
 mod question;
 mod queue;
@@ -22,7 +23,6 @@ mod rights;
 mod schema;
 mod script_text;
 mod time;
-mod way_out;
 
 use std::env;
 use std::process;
@@ -35,30 +35,30 @@ use history::{audit, log, metrics, prune, retry, show, watch};
 use hooks::{events, list, plan, run};
 use install::{entries, overview};
 use output::Output;
-pub(crate) use place::{End, Place};
+pub(crate) use place::{CommandEnd, CommandPlace};
 use register::{add, delete, enable};
 
 pub fn main() -> ! {
     let mut output = Output::new();
-    // clap's own help has no word for all of it at once
+    // clap can't print the help of all commands at once
     if env::args_os().skip(1).eq(["help", "--all"]) {
-        help_of_all(&mut output);
+        print_all_help(&mut output);
         process::exit(0);
     }
     let arguments = Arguments::try_parse().unwrap_or_else(|error| args::end_by(error));
     let format = arguments.format();
     let status = match dispatch(arguments, &mut output) {
-        Ok(End::Good | End::Idle) => 0,
-        Ok(End::Problem | End::Declined) => 1,
-        Ok(End::Unanswered) => 2,
+        Ok(CommandEnd::Good | CommandEnd::Idle) => 0,
+        Ok(CommandEnd::Problem | CommandEnd::Declined) => 1,
+        Ok(CommandEnd::Unanswered) => 2,
         Err(error) => {
             match error.downcast_ref::<rights::Denied>() {
                 Some(denied) if format == Format::Json => output.json(&denied.json()),
                 None if format == Format::Json => {
-                    output.json(&json::message::Error::from(&rights::with_way_out(error)));
+                    output.json(&json::message::Error::from(&rights::with_sudo_hint(error)));
                 }
-                None => output.complain(&format!("{:#}", rights::with_way_out(error))),
-                Some(denied) => output.complain(&denied.to_string()),
+                None => output.print_error(&format!("{:#}", rights::with_sudo_hint(error))),
+                Some(denied) => output.print_error(&denied.to_string()),
             }
             1
         }
@@ -66,8 +66,8 @@ pub fn main() -> ! {
     process::exit(status)
 }
 
-/// The help of every command, one after another.
-fn help_of_all(output: &mut Output) {
+/// Prints the help of every command.
+fn print_all_help(output: &mut Output) {
     let mut command = Arguments::command();
     output.write(&format!("{}\n", command.render_long_help()));
     for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
@@ -80,35 +80,39 @@ fn help_of_all(output: &mut Output) {
     }
 }
 
-fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
-    let is_by_person = arguments.is_by_person();
-    let place = Place::new(arguments.hooks_dir.clone(), is_by_person);
-    if is_by_person {
+fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<CommandEnd> {
+    let is_about_system = arguments.is_about_system();
+    let place = CommandPlace::new(arguments.hooks_dir.clone(), is_about_system);
+    if is_about_system {
         rights::must_read_settings(&place.surroundings.hooks_dir)?;
     }
-    // `check` says it itself; what calls and units start has no reader
+    // `check` reports it itself; no user reads what calls and units start
     let is_silent = match &arguments.command {
         Some(Command::Check(_) | Command::Worker | Command::Demo(_)) => true,
         Some(Command::Prune(prune)) => prune.linger,
         _ => false,
     };
     if !is_silent {
-        entries::shout(&place, output);
+        entries::warn(&place, output);
     }
-    // these say it themselves, or are about another directory
+    // these commands report it themselves, or use another directory
     if !matches!(arguments.command, Some(Command::Bypass(_) | Command::Check(_) | Command::Demo(_)))
     {
-        shout_bypass(&place, output);
+        warn_of_bypass(&place, output);
     }
-    let act = audit::Act::of(&arguments)?;
-    let ended = carry_out(&place, arguments, output);
+    let act = audit::AuditedAct::of(&arguments)?;
+    let ended = run_command(&place, arguments, output);
     if let Some(act) = act {
-        act.over(&place, &ended, output);
+        act.finish(&place, &ended, output);
     }
     ended
 }
 
-fn carry_out(place: &Place, arguments: Arguments, output: &mut Output) -> anyhow::Result<End> {
+fn run_command(
+    place: &CommandPlace,
+    arguments: Arguments,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
     match arguments.command {
         None => overview::run(place, output),
         Some(Command::List(list)) => list::run(place, &list, output),
@@ -140,15 +144,15 @@ fn carry_out(place: &Place, arguments: Arguments, output: &mut Output) -> anyhow
     }
 }
 
-/// That hooks are switched off is told by every command.
-fn shout_bypass(place: &Place, output: &mut Output) {
+/// Warns that hooks are switched off, in every command.
+fn warn_of_bypass(place: &CommandPlace, output: &mut Output) {
     let mut trust = Trust::new(place.surroundings.user);
     match crate::bypass::load(&place.surroundings.hooks_dir, &mut trust) {
         Ok(now) => {
             let hooks_dir = &place.surroundings.hooks_dir;
-            let shouts = now.entries.iter().map(|entry| bypass::shout(entry, hooks_dir));
-            shouts.for_each(|words| output.complain(&words));
+            let shouts = now.entries.iter().map(|entry| bypass::warning(entry, hooks_dir));
+            shouts.for_each(|words| output.print_error(&words));
         }
-        Err(words) => output.complain(&words),
+        Err(words) => output.print_error(&words),
     }
 }

@@ -1,4 +1,4 @@
-//! What people and programs get to see: aligned tables, colour only on a terminal, JSON.
+//! Prints for people and programs: aligned tables, colour only on a terminal, JSON.
 
 use std::io::{self, IsTerminal, Write};
 use std::process;
@@ -10,14 +10,14 @@ use super::json::envelope::printed;
 use super::json::shape::Object;
 use crate::machine::sanitize;
 
-/// How a word looks on a terminal.
+/// The colour or style of a text on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     Plain,
     Bold,
     Dim,
     Good,
-    Careful,
+    Warning,
     Bad,
 }
 
@@ -28,7 +28,7 @@ impl Tone {
             Tone::Bold => "\x1b[1m",
             Tone::Dim => "\x1b[2m",
             Tone::Good => "\x1b[32m",
-            Tone::Careful => "\x1b[33m",
+            Tone::Warning => "\x1b[33m",
             Tone::Bad => "\x1b[31m",
         }
     }
@@ -47,11 +47,11 @@ impl<T: Into<String>> From<T> for Cell {
 /// Standard output and error.
 pub(crate) struct Output {
     is_coloured: bool,
-    /// Work is under way that must be finished, whoever reads.
-    must_go_on: bool,
-    is_unread: bool,
-    /// What was last complained of.
-    complaint: Option<String>,
+    /// Whether work must be finished even if the reader has gone.
+    ignores_closed_output: bool,
+    is_closed: bool,
+    /// The last error that was printed.
+    last_error: Option<String>,
 }
 
 impl Output {
@@ -59,82 +59,81 @@ impl Output {
         let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Output {
             is_coloured: io::stdout().is_terminal() && !wants_none,
-            must_go_on: false,
-            is_unread: false,
-            complaint: None,
+            ignores_closed_output: false,
+            is_closed: false,
+            last_error: None,
         }
     }
 
-    /// A line for people; names of others in it are cleaned, and don't begin another one.
+    /// Prints a line for people. Control characters in it are replaced, so that it stays one line.
     pub(crate) fn line(&mut self, text: &str) {
         self.write(&format!("{}\n", sanitize::printed_line(text)));
     }
 
-    /// A line in a tone.
+    /// Prints a line in a tone.
     pub(crate) fn toned(&mut self, tone: Tone, text: &str) {
         let text = self.paint(tone, &sanitize::printed_line(text));
         self.write(&format!("{text}\n"));
     }
 
-    /// Words of our own on several lines, in a tone.
+    /// Prints a text of several lines in a tone.
     pub(crate) fn lines(&mut self, tone: Tone, text: &str) {
         for line in text.lines() {
             self.toned(tone, line);
         }
     }
 
-    /// One object for programs. On a terminal it steers nothing either.
+    /// Prints one object for programs. Control characters are escaped, so that it is safe on a terminal.
     pub(crate) fn json<T: Serialize + Object>(&mut self, answer: &T) {
         self.pretty(&printed(answer));
     }
 
-    /// The same on one line: one of many.
+    /// Prints one object of many on one line.
     pub(crate) fn json_line<T: Serialize + Object>(&mut self, answer: &T) {
         let text = printed(answer).to_string();
         self.write(&format!("{}\n", sanitize::json(&text)));
     }
 
-    /// What is JSON, and no answer: a schema.
+    /// Prints JSON that is not an output, such as a schema.
     pub(crate) fn pretty(&mut self, value: &Value) {
         let text = serde_json::to_string_pretty(value).unwrap_or_default();
         self.write(&format!("{}\n", sanitize::json(&text)));
     }
 
-    /// A document of a guest's, shown to people.
-    /// Text as it is.
+    /// Prints a text as it is.
     pub(crate) fn write(&mut self, text: &str) {
         self.bytes(text.as_bytes());
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        if self.is_unread {
+        if self.is_closed {
             return;
         }
         let mut stdout = io::stdout().lock();
         if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-            self.is_unread = true;
-            if !self.must_go_on {
-                // a reader that has seen enough is no problem
+            self.is_closed = true;
+            if !self.ignores_closed_output {
+                // a reader may close the pipe when it has seen enough
                 process::exit(if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 });
             }
         }
     }
 
-    /// From here on a reader that goes away ends nothing.
-    pub(crate) fn go_on(&mut self) {
-        self.must_go_on = true;
+    /// Continues from here on even if the reader closes the pipe.
+    pub(crate) fn ignore_closed_output(&mut self) {
+        self.ignores_closed_output = true;
     }
 
-    /// Something wrong, on standard error.
-    pub(crate) fn complain(&mut self, text: &str) {
+    /// Prints an error or a warning to standard error.
+    pub(crate) fn print_error(&mut self, text: &str) {
         let clean = sanitize::text(text.as_bytes());
         let _ = writeln!(io::stderr().lock(), "hookmux: {clean}");
-        self.complaint = Some(clean);
+        self.last_error = Some(clean);
     }
 
-    /// What was last complained of.
-    pub(crate) fn last_complaint(&self) -> Option<String> {
-        self.complaint.clone()
+    /// Returns the last error that was printed.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.last_error.clone()
     }
 
     fn paint(&self, tone: Tone, text: &str) -> String {
@@ -144,7 +143,7 @@ impl Output {
         format!("{}{text}\x1b[0m", tone.code())
     }
 
-    /// Rows under a head, columns aligned, two blanks between.
+    /// Prints rows under titles, with aligned columns and two blanks between them.
     pub(crate) fn table(&mut self, head: &[&str], rows: &[Vec<Cell>]) {
         let clean: Vec<Vec<Cell>> = rows
             .iter()

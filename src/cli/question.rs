@@ -1,22 +1,22 @@
-//! What would lose something is asked first, on a terminal.
+//! Asks on a terminal before something is lost.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use super::End;
+use super::CommandEnd;
 use super::args::Format;
 use super::json::message::Error;
 use super::output::Output;
 use crate::command::Fix;
 
-/// Asks whether to go on. `None` is yes; else nothing is done, and the command ends so: where nobody
-/// can be asked, as wrong usage does.
-pub(super) fn refused(
+/// Asks whether to go on. `None` means yes; else the command has to end so without doing anything. Without a
+/// terminal to ask on it ends like wrong usage.
+pub(super) fn ask(
     question: &str,
     is_answered: bool,
     format: Format,
     output: &mut Output,
-) -> Option<End> {
+) -> Option<CommandEnd> {
     if is_answered {
         return None;
     }
@@ -24,10 +24,12 @@ pub(super) fn refused(
         let words =
             format!("{question} There is no terminal to ask on: --yes answers. Nothing was done.");
         match format {
-            Format::Text => output.complain(&words),
-            Format::Json => output.json(&Error::new("unanswered", words, Some(&answered()))),
+            Format::Text => output.print_error(&words),
+            Format::Json => {
+                output.json(&Error::new("unanswered", words, Some(&command_with_yes())))
+            }
         }
-        return Some(End::Unanswered);
+        return Some(CommandEnd::Unanswered);
     }
     let _ = write!(io::stderr(), "{question} [y/N] ");
     let mut answer = String::new();
@@ -36,14 +38,14 @@ pub(super) fn refused(
         return None;
     }
     match format {
-        Format::Text => output.complain("nothing was done"),
+        Format::Text => output.print_error("nothing was done"),
         Format::Json => output.json(&Error::new("declined", "nothing was done".to_owned(), None)),
     }
-    Some(End::Declined)
+    Some(CommandEnd::Declined)
 }
 
-/// The same command with its answer.
-fn answered() -> Fix {
+/// Returns the same command with `--yes`.
+fn command_with_yes() -> Fix {
     let typed = std::env::args_os().skip(1);
     let words: Vec<OsString> =
         std::iter::once("hookmux".into()).chain(typed).chain(["--yes".into()]).collect();

@@ -1,15 +1,17 @@
-//! `hookmux queue`: the detached hooks that wait, why they do, and the work on them.
+//! `hookmux queue`: shows the waiting detached hooks and why they wait, and works on them.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use serde::Serialize;
 
 use super::args::{Format, QueueArgs};
 use super::json;
 use super::json::queue::{AsideJob, Flushed, Job, JobState, QueueLimits, Requeued, UnreadJob};
+use super::json::shape::Object;
 use super::output::{Cell, Output, Tone};
-use super::{End, Place, question, rights};
+use super::{CommandEnd, CommandPlace, question, rights};
 use crate::bypass::{self, Bypass};
 use crate::call::door;
 use crate::config::Settings;
@@ -20,10 +22,10 @@ use crate::record::mover;
 use crate::trust::Trust;
 
 pub(super) fn run(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &QueueArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     if arguments.work {
         return work(place, output);
     }
@@ -40,20 +42,20 @@ pub(super) fn run(
         let question =
             "All jobs that wait or were put aside will be removed, and their hooks never run.";
         let is_answered = arguments.yes || !word.is_empty();
-        if let Some(end) = question::refused(question, is_answered, arguments.output, output) {
+        if let Some(end) = question::ask(question, is_answered, arguments.output.format, output) {
             return Ok(end);
         }
-        return flush(settings, word, arguments.output, output);
+        return flush(settings, word, arguments.output.format, output);
     }
     if let Some(word) = &arguments.requeue {
-        return requeue(settings, word, arguments.output, output);
+        return requeue(settings, word, arguments.output.format, output);
     }
-    let state = State::read(place, settings)?;
-    match arguments.output {
+    let state = QueueState::read(place, settings)?;
+    match arguments.output.format {
         Format::Json => output.json(&state.json()),
         Format::Text => state.show(output),
     }
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
 fn flush(
@@ -61,17 +63,12 @@ fn flush(
     word: &str,
     format: Format,
     output: &mut Output,
-) -> anyhow::Result<End> {
-    let is_meant = |head: &ItemHead| word.is_empty() || means(word, head);
-    let is_meant_aside = |aside: &AsideFile| word.is_empty() || means_aside(word, aside);
-    let count = worker::flush(settings, &is_meant, &is_meant_aside)
+) -> anyhow::Result<CommandEnd> {
+    let is_selected = |head: &ItemHead| word.is_empty() || names_job(word, head);
+    let is_selected_aside = |aside: &AsideFile| word.is_empty() || names_file(word, aside);
+    let count = worker::flush(settings, &is_selected, &is_selected_aside)
         .context("the queue can't be flushed")?;
-    if format == Format::Json {
-        output.json(&Flushed { flushed: count });
-    } else {
-        output.line(&format!("{} removed.", jobs(count)));
-    }
-    Ok(if count == 0 { End::Idle } else { End::Good })
+    Ok(report(count, "removed", &Flushed { flushed: count }, format, output))
 }
 
 fn requeue(
@@ -79,20 +76,20 @@ fn requeue(
     word: &str,
     format: Format,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let queue = Queue::new(&settings.state_dir);
     let aside = queue.aside().context("the queue can't be read")?;
-    let is_meant = |aside: &&AsideFile| match word {
-        // what is no job can't come back, and isn't asked to
+    let is_selected = |aside: &&AsideFile| match word {
+        // a file that isn't a job can't be queued again
         "" => aside.job.is_ok(),
-        word => means_aside(word, aside),
+        word => names_file(word, aside),
     };
-    let meant: Vec<&AsideFile> = aside.iter().filter(is_meant).collect();
-    if meant.is_empty() && !word.is_empty() {
+    let selected: Vec<&AsideFile> = aside.iter().filter(is_selected).collect();
+    if selected.is_empty() && !word.is_empty() {
         bail!("no job `{word}` was put aside; `hookmux queue` shows those that were");
     }
     let mut count = 0;
-    for aside in meant {
+    for aside in selected {
         queue
             .requeue(aside, settings.queue)
             .with_context(|| format!("{} can't be brought back", aside.name.to_string_lossy()))?;
@@ -102,66 +99,73 @@ fn requeue(
         queue::start_worker(&settings.hooks_dir, &settings.state_dir)
             .context("the jobs wait: no worker can be started")?;
     }
-    if format == Format::Json {
-        output.json(&Requeued { requeued: count });
-    } else {
-        output.line(&format!("{} brought back.", jobs(count)));
+    Ok(report(count, "brought back", &Requeued { requeued: count }, format, output))
+}
+
+/// Prints how many jobs were removed or brought back.
+fn report<T: Serialize + Object>(
+    count: usize,
+    done: &str,
+    json: &T,
+    format: Format,
+    output: &mut Output,
+) -> CommandEnd {
+    match format {
+        Format::Json => output.json(json),
+        Format::Text if count == 1 => output.line(&format!("1 job {done}.")),
+        Format::Text => output.line(&format!("{count} jobs {done}.")),
     }
-    Ok(if count == 0 { End::Idle } else { End::Good })
+    if count == 0 { CommandEnd::Idle } else { CommandEnd::Good }
 }
 
-fn jobs(count: usize) -> String {
-    if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") }
-}
-
-/// Whether a word is a job's id, its registration or its hook.
-fn means(word: &str, head: &ItemHead) -> bool {
+/// Tells whether a word is a job's id, its registration or its hook.
+fn names_job(word: &str, head: &ItemHead) -> bool {
     head.id.eq_ignore_ascii_case(word) || head.registration == word || head.hook == word
 }
 
-fn means_aside(word: &str, aside: &AsideFile) -> bool {
+fn names_file(word: &str, aside: &AsideFile) -> bool {
     let name = aside.name.to_string_lossy();
     let is_name = name == word || name.strip_suffix(".broken") == Some(word);
-    is_name || aside.job.as_ref().is_ok_and(|head| means(word, head))
+    is_name || aside.job.as_ref().is_ok_and(|head| names_job(word, head))
 }
 
-/// Works until the queue is empty; another worker's work is waited for.
-pub(super) fn work(place: &Place, output: &mut Output) -> anyhow::Result<End> {
+/// Works until the queue is empty; waits for another worker that is active.
+pub(super) fn work(place: &CommandPlace, output: &mut Output) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
-    // a daemon's calls of other users queue nothing either
+    // calls of session daemons queue nothing either
     if !place.surroundings.is_root() && !loaded.settings.session {
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     door::settle();
     let mut journal = Journal::default();
-    let waiting = &mut || output.complain("another worker is at it; its end is waited for");
+    let waiting = &mut || output.print_error("another worker is active; waiting for its end");
     let worked = worker::work(&loaded.settings, &place.surroundings, &mut journal, waiting);
     journal.finish();
     mover::start(&loaded.settings.hooks_dir, &loaded.settings);
     worked.context("the queue can't be worked on")?;
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
-/// A job, and why it is as it is.
-struct Shown {
+/// A job with its state, and the reason of it.
+struct ShownJob {
     head: ItemHead,
-    stand: JobState,
+    state: JobState,
     why: Option<String>,
     age_s: u64,
     pause_s: u64,
 }
 
-/// All that is in the queue.
-struct State {
-    jobs: Vec<Shown>,
+/// The content of the queue.
+struct QueueState {
+    jobs: Vec<ShownJob>,
     aside: Vec<AsideFile>,
-    /// Files that this version can't run, and why.
+    /// Jobs that this version can't run, and why.
     unread: Vec<(String, JobReadError)>,
     settings: Settings,
 }
 
-impl State {
-    fn read(place: &Place, settings: &Settings) -> anyhow::Result<State> {
+impl QueueState {
+    fn read(place: &CommandPlace, settings: &Settings) -> anyhow::Result<QueueState> {
         let queue = Queue::new(&settings.state_dir);
         let names = queue.names().context("the queue can't be read")?;
         let clock = BootClock::here();
@@ -178,17 +182,17 @@ impl State {
         let mut trust = Trust::new(place.surroundings.user);
         let bypass = bypass::load(&settings.hooks_dir, &mut trust).unwrap_or_default();
         let running = heads.iter().filter(|head| head.run.is_some() && is_at_work);
-        let mut of_hook: HashMap<String, u32> = HashMap::new();
+        let mut running_of_hook: HashMap<String, u32> = HashMap::new();
         for head in running.clone() {
-            *of_hook.entry(head.registration.clone()).or_default() += 1;
+            *running_of_hook.entry(head.registration.clone()).or_default() += 1;
         }
-        let reasons = Reasons {
+        let reasons = WaitReasons {
             settings,
             clock: &clock,
             bypass: &bypass,
             is_at_work,
             running: running.count(),
-            of_hook,
+            running_of_hook,
         };
         let mut owners = HashSet::new();
         let jobs = heads
@@ -196,11 +200,11 @@ impl State {
             .map(|head| {
                 let (driver, object) = head.queue_of();
                 let is_first = owners.insert((driver.to_owned(), object.to_owned()));
-                reasons.shown(head, is_first)
+                reasons.shown_job(head, is_first)
             })
             .collect();
         let aside = queue.aside().context("the queue can't be read")?;
-        Ok(State { jobs, aside, unread, settings: settings.clone() })
+        Ok(QueueState { jobs, aside, unread, settings: settings.clone() })
     }
 
     fn show(&self, output: &mut Output) {
@@ -246,27 +250,27 @@ impl State {
     }
 }
 
-/// What may hold a job back.
-struct Reasons<'a> {
+/// What may keep a job waiting.
+struct WaitReasons<'a> {
     settings: &'a Settings,
     clock: &'a BootClock,
     bypass: &'a Bypass,
     is_at_work: bool,
     running: usize,
-    /// Jobs that run, by registration.
-    of_hook: HashMap<String, u32>,
+    /// The number of running jobs of each registration.
+    running_of_hook: HashMap<String, u32>,
 }
 
-impl Reasons<'_> {
-    fn shown(&self, head: ItemHead, is_first: bool) -> Shown {
-        let stand = match (&head.run, self.is_at_work) {
+impl WaitReasons<'_> {
+    fn shown_job(&self, head: ItemHead, is_first: bool) -> ShownJob {
+        let state = match (&head.run, self.is_at_work) {
             (Some(_), true) => JobState::Runs,
             (Some(_), false) => JobState::Left,
             (None, _) => JobState::Waits,
         };
         let pause_s = head.pause(self.clock).as_millis().div_ceil(1000);
         let pause_s = u64::try_from(pause_s).unwrap_or_default();
-        let why = match stand {
+        let why = match state {
             JobState::Waits => self.why(&head, is_first, pause_s),
             JobState::Left => {
                 Some("left by a worker that died; the next one runs it again".to_owned())
@@ -274,12 +278,13 @@ impl Reasons<'_> {
             JobState::Runs | JobState::PutAside => None,
         };
         let age_s = head.age(self.clock).as_secs();
-        Shown { stand, why, age_s, pause_s, head }
+        ShownJob { state, why, age_s, pause_s, head }
     }
 
-    /// Why a job doesn't run; `None` where nothing is known to hold it back.
+    /// Returns why a job waits; `None` if the reason is unknown.
     fn why(&self, head: &ItemHead, is_first: bool, pause_s: u64) -> Option<String> {
-        let of_hook = self.of_hook.get(&head.registration).copied().unwrap_or_default();
+        let running_of_hook =
+            self.running_of_hook.get(&head.registration).copied().unwrap_or_default();
         if !is_first {
             return Some(format!("behind an earlier job of {}", head.object));
         }
@@ -298,21 +303,21 @@ impl Reasons<'_> {
         if self.running >= self.settings.max_parallel {
             return Some(format!("{} others run (max_parallel)", self.running));
         }
-        if head.max_parallel.is_some_and(|most| of_hook >= most) {
-            return Some(format!("{of_hook} others of its hook run (max_parallel)"));
+        if head.max_parallel.is_some_and(|most| running_of_hook >= most) {
+            return Some(format!("{running_of_hook} others of its hook run (max_parallel)"));
         }
         head.lock.as_ref().map(|lock| format!("for the lock `{lock}`"))
     }
 }
 
-fn state(shown: &Shown) -> Cell {
+fn state(shown: &ShownJob) -> Cell {
     let last = shown.head.last.as_ref().map(|last| format!(" (last: {last})")).unwrap_or_default();
     let why = shown.why.as_deref();
-    match shown.stand {
+    match shown.state {
         JobState::Runs => Cell("runs".to_owned(), Tone::Good),
         JobState::Left => Cell(why.unwrap_or_default().to_owned(), Tone::Bad),
         JobState::Waits if shown.pause_s > 0 => {
-            Cell(format!("{}{last}", why.unwrap_or_default()), Tone::Careful)
+            Cell(format!("{}{last}", why.unwrap_or_default()), Tone::Warning)
         }
         JobState::Waits | JobState::PutAside => {
             let why = why.map(|why| format!(": {why}")).unwrap_or_default();
@@ -321,7 +326,7 @@ fn state(shown: &Shown) -> Cell {
     }
 }
 
-fn row(shown: &Shown) -> Vec<Cell> {
+fn row(shown: &ShownJob) -> Vec<Cell> {
     let head = &shown.head;
     vec![
         head.id.clone().into(),
@@ -353,10 +358,10 @@ fn aside_row(aside: &AsideFile) -> Vec<Cell> {
     }
 }
 
-fn json_job(shown: &Shown) -> Job {
+fn json_job(shown: &ShownJob) -> Job {
     Job {
         head: (&shown.head).into(),
-        state: shown.stand,
+        state: shown.state,
         reason: shown.why.clone(),
         age_s: Duration::from_secs(shown.age_s).into(),
         wait_s: Duration::from_secs(shown.pause_s).into(),

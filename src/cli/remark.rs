@@ -1,5 +1,5 @@
-//! A sentence that a command says beside its answer, or in place of it: for people as it stands, for
-//! programs with the command that it proposes as words.
+//! A message that a command prints beside its output or instead of it. For programs the command that it
+//! proposes is separate.
 
 use std::error::Error;
 use std::fmt;
@@ -8,21 +8,21 @@ use crate::command::Fix;
 
 #[derive(Clone, Debug)]
 pub(super) struct Remark {
-    /// All of it, the proposed command included.
+    /// The whole message, with the proposed command.
     pub words: String,
     pub fix: Option<Fix>,
 }
 
 impl Remark {
-    /// A sentence that has its command in it.
-    pub(super) fn with(words: String, fix: Fix) -> Remark {
+    /// Makes a message that contains its command already.
+    pub(super) fn with_fix(words: String, fix: Fix) -> Remark {
         Remark { words, fix: Some(fix) }
     }
 
-    /// A sentence with its way out behind it, where there is one.
-    pub(super) fn and(words: &str, fix: Option<Fix>) -> Remark {
-        let way_out = fix.as_ref().map(|fix| format!("; {}", fix.text)).unwrap_or_default();
-        Remark { words: format!("{words}{way_out}"), fix }
+    /// Makes a message followed by what to do, if that is known.
+    pub(super) fn followed_by(words: &str, fix: Option<Fix>) -> Remark {
+        let fix_text = fix.as_ref().map(|fix| format!("; {}", fix.text)).unwrap_or_default();
+        Remark { words: format!("{words}{fix_text}"), fix }
     }
 }
 

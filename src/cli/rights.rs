@@ -1,5 +1,5 @@
-//! What a command may not look at: it says whose that is and how to ask, and answers nothing. An empty
-//! list in its place would be a wrong answer.
+//! Files that a command may not read. It then names the owner and the command with sudo, and prints nothing
+//! else: an empty list would be a wrong answer.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::machine::files;
 use crate::state::DirRefusal;
 
-/// This user may not look at something that a command is about.
+/// This user may not read something that a command needs.
 #[derive(Debug)]
 pub(super) struct Denied {
     path: PathBuf,
@@ -29,13 +29,13 @@ pub(super) struct Denied {
 
 impl Denied {
     fn new(path: &Path) -> Denied {
-        // the directory that is shut, not one below it that can't be seen
+        // name the directory that can't be entered, not one below it
         let path = path.ancestors().find(|part| fs::symlink_metadata(part).is_ok());
         let path = path.unwrap_or(Path::new("/")).to_path_buf();
         Denied { path, fix: ask_as_root() }
     }
 
-    /// The object for programs.
+    /// Returns the error for programs.
     pub(super) fn json(&self) -> json::message::Error {
         json::message::Error::new("no-rights", self.message(), Some(&self.fix))
     }
@@ -58,7 +58,7 @@ impl fmt::Display for Denied {
 
 impl Error for Denied {}
 
-/// The same command with root's rights. sudo keeps no HOOKMUX_HOOKS_DIR.
+/// Returns the same command with sudo, which doesn't keep HOOKMUX_HOOKS_DIR.
 fn ask_as_root() -> Fix {
     let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
     let is_named = typed.iter().any(|word| word.to_string_lossy().starts_with("--hooks-dir"));
@@ -72,10 +72,10 @@ fn ask_as_root() -> Fix {
     Fix::run(&words)
 }
 
-/// Asks whether these directories can be listed, where they are there.
+/// Checks that these directories can be listed, if they exist.
 ///
 /// # Errors
-/// [`Denied`]: the first that can't be.
+/// [`Denied`]: the first that can't be listed.
 pub(super) fn must_list(directories: &[&Path]) -> Result<(), Denied> {
     for directory in directories {
         match fs::read_dir(directory) {
@@ -88,36 +88,36 @@ pub(super) fn must_list(directories: &[&Path]) -> Result<(), Denied> {
     Ok(())
 }
 
-/// Asks whether what is remembered and queued can be read.
+/// Checks that guest state and queue can be read.
 ///
 /// # Errors
-/// As [`must_list`].
+/// Those of [`must_list`].
 pub(super) fn must_read_state(settings: &Settings) -> Result<(), Denied> {
     must_list(&[settings.state_dir.unchecked_path(), settings.runtime_dir.unchecked_path()])
 }
 
-/// Asks whether the settings and the roots can be read.
+/// Checks that the settings and the roots can be read.
 ///
 /// # Errors
-/// As [`must_list`].
+/// Those of [`must_list`].
 pub(super) fn must_read_hooks(settings: &Settings) -> Result<(), Denied> {
     must_read_settings(&settings.hooks_dir)?;
     settings.all_roots().try_for_each(|root| must_list(&[root]))?;
-    // one that can't be read would be told as broken, and is good for the daemon
+    // a registration that only this user can't read would be shown as broken
     let registrations =
         settings.all_roots().flat_map(|root| fs::read_dir(root.join(DIRECTORY))).flatten();
     registrations.flatten().try_for_each(|entry| must_read(&entry.path()))
 }
 
-/// Asks whether the settings and the emergency switch can be read.
+/// Checks that the settings and the emergency switch can be read.
 ///
 /// # Errors
-/// [`Denied`]: they are there, and can't be.
+/// [`Denied`]: they exist, and can't be read.
 pub(super) fn must_read_settings(hooks_dir: &Path) -> Result<(), Denied> {
     [FILE_NAME, bypass::FILE_NAME].iter().try_for_each(|name| must_read(&hooks_dir.join(name)))
 }
 
-/// Whatever else is wrong with a file is told by who reads it.
+/// Checks that a file can be read. Other errors are reported when it is read.
 fn must_read(file: &Path) -> Result<(), Denied> {
     match files::open_regular(file) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Denied::new(file)),
@@ -125,8 +125,8 @@ fn must_read(file: &Path) -> Result<(), Denied> {
     }
 }
 
-/// An error with how to ask, where it is for want of rights.
-pub(super) fn with_way_out(error: anyhow::Error) -> anyhow::Error {
+/// Adds the command with sudo to an error, if rights are missing.
+pub(super) fn with_sudo_hint(error: anyhow::Error) -> anyhow::Error {
     let is_denied = error.chain().any(|cause| {
         let io = cause.downcast_ref::<io::Error>();
         io.is_some_and(|io| {
@@ -136,10 +136,10 @@ pub(super) fn with_way_out(error: anyhow::Error) -> anyhow::Error {
     if !is_denied || nix::unistd::geteuid().is_root() {
         return error;
     }
-    Remark::and(&format!("{error:#}"), Some(ask_as_root())).into()
+    Remark::followed_by(&format!("{error:#}"), Some(ask_as_root())).into()
 }
 
-/// An error that names a path, or [`Denied`] where rights are all that is missing.
+/// Returns an error that names a path, or [`Denied`] if rights are missing.
 pub(super) fn explained(path: &Path, error: io::Error) -> anyhow::Error {
     if error.kind() == io::ErrorKind::PermissionDenied && !nix::unistd::geteuid().is_root() {
         return Denied::new(path).into();

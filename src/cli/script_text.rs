@@ -1,13 +1,13 @@
-//! What a script's text tells: whether it is a shell's, and whether it calls libvirt. Pure.
+//! Finds out from a script's text whether it is a shell script, and whether it calls libvirt. Pure.
 
-/// What calls libvirt.
-const CALLS: [&str; 4] = ["virsh", "import libvirt", "use Sys::Virt", "qemu:///"];
+/// Words that call libvirt.
+const LIBVIRT_CALLS: [&str; 4] = ["virsh", "import libvirt", "use Sys::Virt", "qemu:///"];
 
-/// The first line outside of a comment that calls libvirt, from 1, and the word that does.
+/// Returns the first line outside of a comment that calls libvirt, from 1, and the word that does.
 pub(super) fn libvirt_call(text: &str) -> Option<(usize, &'static str)> {
     text.lines().enumerate().find_map(|(index, line)| {
         let code = without_comment(line);
-        let word = CALLS.into_iter().find(|word| match *word {
+        let word = LIBVIRT_CALLS.into_iter().find(|word| match *word {
             "virsh" => has_virsh(code),
             // a statement, not words in a sentence
             "import libvirt" | "use Sys::Virt" => {
@@ -19,7 +19,7 @@ pub(super) fn libvirt_call(text: &str) -> Option<(usize, &'static str)> {
     })
 }
 
-/// The line up to a comment of a shell's, Python's or Perl's.
+/// Returns the line up to a comment of a shell, Python or Perl.
 pub(super) fn without_comment(line: &str) -> &str {
     if line.trim_start().starts_with('#') {
         return "";
@@ -27,12 +27,13 @@ pub(super) fn without_comment(line: &str) -> &str {
     line.find(" #").map_or(line, |comment| &line[..comment])
 }
 
-/// Groups of virsh's commands that ask for no guest and no network, and wait for none.
-const HARMLESS: [&str; 6] = ["nodedev-", "pool-", "vol-", "secret-", "node", "version"];
-/// What may stand before a command, beside white space.
-const BEFORE: [char; 8] = [';', '|', '&', '(', '`', '{', '!', '"'];
+/// Groups of virsh commands that are about no guest or network, and wait for none.
+const HARMLESS_VIRSH_COMMANDS: [&str; 6] =
+    ["nodedev-", "pool-", "vol-", "secret-", "node", "version"];
+/// What may come before a command, beside white space.
+const COMMAND_SEPARATORS: [char; 8] = [';', '|', '&', '(', '`', '{', '!', '"'];
 
-/// Whether virsh is run: where a command stands, and not for something that waits for nobody.
+/// Tells whether a line runs virsh, as a command and not one of the harmless groups.
 fn has_virsh(code: &str) -> bool {
     code.match_indices("virsh").any(|(at, word)| {
         let before =
@@ -45,7 +46,7 @@ fn has_virsh(code: &str) -> bool {
         let before = before.trim_end();
         let last = before.rsplit(char::is_whitespace).next().unwrap_or_default();
         let is_command = before.is_empty()
-            || before.ends_with(BEFORE)
+            || before.ends_with(COMMAND_SEPARATORS)
             || [
                 "then", "do", "else", "if", "while", "until", "exec", "sudo", "time", "command",
                 "env", "eval",
@@ -58,7 +59,7 @@ fn has_virsh(code: &str) -> bool {
             .skip_while(|word| word.starts_with('-') || word.contains("://"));
         let is_harmless = words.next().is_some_and(|word| {
             let word = word.trim_matches(['"', '\'']);
-            HARMLESS.iter().any(|start| word.starts_with(start))
+            HARMLESS_VIRSH_COMMANDS.iter().any(|start| word.starts_with(start))
         });
         is_word && is_whole && is_command && !is_harmless
     })
@@ -69,14 +70,14 @@ fn has_word(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| {
         let before = code[..at].chars().next_back();
         let after = code[at + word.len()..].chars().next();
-        // `virsh.log` and `my-virsh` are none
+        // `virsh.log` and `my-virsh` are not this word
         let ends = word.ends_with('/') || !after.is_some_and(is_part);
         ends && !before.is_some_and(is_part)
     })
 }
 
-/// Whether it is a shell's, where `$name` may be a variable of the environment: in Perl it is one of the
-/// script's own. A text without an interpreter's line is one for `sh -c`, or might be.
+/// Tells whether it is a shell script, in which `$name` may be a variable of the environment; in Perl it is a
+/// variable of the script. A text without an interpreter line counts as one for `sh -c`.
 pub(super) fn is_shell(text: &str) -> bool {
     let Some(line) = text.strip_prefix("#!").and_then(|rest| rest.lines().next()) else {
         return true;

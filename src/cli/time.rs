@@ -1,4 +1,4 @@
-//! Times as people write and read them: local, as journalctl's.
+//! Times as people write and read them: local, as with journalctl.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use crate::config::values::parse_duration;
 use crate::machine::clock;
 use crate::machine::sys::{LocalTime, local_time, unix_seconds_of};
 
-/// `2026-11-25 14:03:12`, local.
+/// Returns `2026-11-25 14:03:12`, local.
 pub(super) fn local(seconds: u64) -> String {
     let Some(time) = i64::try_from(seconds).ok().and_then(local_time) else {
         return "-".to_owned();
@@ -15,18 +15,18 @@ pub(super) fn local(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
-/// The last moment that RFC 3339 can write, in microseconds since 1970: a year has four digits.
-const LAST_US: u64 = 253_402_300_799_999_999;
+/// The last time that RFC 3339 can write, since 1970: a year has four digits.
+const MAX_MICROSECONDS: u64 = 253_402_300_799_999_999;
 
-/// `2026-11-25T13:03:12.123456Z`, for programs. What is later, in a damaged record, is the last
-/// moment of the year 9999.
+/// Returns `2026-11-25T13:03:12.123456Z`, for programs. A later time, in a damaged record, becomes
+/// the last one of the year 9999.
 pub(super) fn rfc3339(micros: u64) -> String {
-    let time = UNIX_EPOCH + Duration::from_micros(micros.min(LAST_US));
+    let time = UNIX_EPOCH + Duration::from_micros(micros.min(MAX_MICROSECONDS));
     humantime::format_rfc3339_micros(time).to_string()
 }
 
-/// A duration for people, as short as is enough: `0.3 ms`, `12 ms`, `1.5 s`, `130 s`.
-pub(super) fn took(micros: u64) -> String {
+/// Returns a short duration for people: `0.3 ms`, `12 ms`, `1.5 s`, `130 s`.
+pub(super) fn short_duration(micros: u64) -> String {
     let seconds = Duration::from_micros(micros).as_secs_f64();
     match seconds {
         _ if seconds < 0.01 => format!("{:.1} ms", seconds * 1e3),
@@ -40,11 +40,13 @@ pub(super) fn took(micros: u64) -> String {
 /// `yesterday`, `14:03`, `2026-11-25`, `2026-11-25 14:03:12`, or with a `T` and a `Z` as RFC 3339.
 ///
 /// # Errors
-/// A sentence that names the text and shows what would do.
+/// The text is not a time; the message shows which texts are.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
     let now = clock::unix_time();
     parse_at(text.trim(), now).ok_or_else(|| {
-        format!("`{text}` is no time; write 2h, yesterday, 14:03, 2026-11-25 or 2026-11-25 14:03")
+        format!(
+            "`{text}` is not a time; write 2h, yesterday, 14:03, 2026-11-25 or 2026-11-25 14:03"
+        )
     })
 }
 
@@ -55,7 +57,7 @@ fn parse_at(text: &str, now: Duration) -> Option<u64> {
     match text {
         "now" => return millis(now),
         "today" => return at(midnight),
-        // mktime brings the day of the month in order
+        // mktime corrects the day of the month
         "yesterday" => return at(LocalTime { day: midnight.day - 1, ..midnight }),
         _ => {}
     }
@@ -64,7 +66,7 @@ fn parse_at(text: &str, now: Duration) -> Option<u64> {
         return millis(time.duration_since(UNIX_EPOCH).ok()?);
     }
     if let Some(time) = clock(text, midnight).or_else(|| date(text, midnight)) {
-        return at_date(time);
+        return at_valid_date(time);
     }
     let ago = text.strip_suffix("ago").unwrap_or(text).trim();
     millis(now.checked_sub(parse_duration(ago).ok()?)?)
@@ -74,13 +76,13 @@ fn at(local: LocalTime) -> Option<u64> {
     u64::try_from(unix_seconds_of(&local)?).ok()?.checked_mul(1000)
 }
 
-/// The same of a date that somebody wrote: the 31st of February is none.
-fn at_date(local: LocalTime) -> Option<u64> {
+/// Returns the same for a date that must exist: there is no 31st of February.
+fn at_valid_date(local: LocalTime) -> Option<u64> {
     let is_one = local_time(unix_seconds_of(&local)?)?;
     ((is_one.month, is_one.day) == (local.month, local.day)).then(|| at(local)).flatten()
 }
 
-/// `14:03` or `14:03:12`, on a day.
+/// Reads `14:03` or `14:03:12`, on a day.
 fn clock(text: &str, day: LocalTime) -> Option<LocalTime> {
     let mut parts = text
         .split(':')
@@ -94,7 +96,7 @@ fn clock(text: &str, day: LocalTime) -> Option<LocalTime> {
     is_time.then_some(LocalTime { hour, minute, second, ..day })
 }
 
-/// `2026-11-25`, and a time of day after a blank or a `T`.
+/// Reads `2026-11-25`, with an optional time of day after a blank or a `T`.
 fn date(text: &str, midnight: LocalTime) -> Option<LocalTime> {
     let (day, time) = text.split_once([' ', 'T']).map_or((text, None), |(d, t)| (d, Some(t)));
     let mut parts = day.split('-').map(|part| part.parse::<u16>().ok().map(i32::from));
@@ -142,13 +144,13 @@ mod tests {
         for (micros, text) in [
             (0, "1970-01-01T00:00:00.000000Z"),
             (1_700_000_000_123_456, "2023-11-14T22:13:20.123456Z"),
-            (LAST_US, "9999-12-31T23:59:59.999999Z"),
-            (LAST_US + 1, "9999-12-31T23:59:59.999999Z"),
+            (MAX_MICROSECONDS, "9999-12-31T23:59:59.999999Z"),
+            (MAX_MICROSECONDS + 1, "9999-12-31T23:59:59.999999Z"),
             (u64::MAX, "9999-12-31T23:59:59.999999Z"),
         ] {
             assert_eq!(rfc3339(micros), text);
             assert_ne!(local(micros), "");
-            assert_ne!(took(micros), "");
+            assert_ne!(short_duration(micros), "");
         }
     }
 
@@ -157,7 +159,7 @@ mod tests {
         for (micros, text) in
             [(300, "0.3 ms"), (12_400, "12 ms"), (1_540_000, "1.5 s"), (130_000_000, "130 s")]
         {
-            assert_eq!(took(micros), text);
+            assert_eq!(short_duration(micros), text);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Custom properties that scripts read under their bare names and don't get, and names in
+//! Finds custom properties that scripts read by their bare names but don't get, and names in
 //! `custom_properties` that no hook gets.
 
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Findings, Fix};
-use super::survey::{Spot, Survey};
+use super::survey::{ScriptPlace, Survey};
 use super::{commands, content, variables};
 use crate::cli::register::module;
 use crate::config::Registration;
@@ -23,8 +23,8 @@ use crate::run::launch;
 use crate::run::steering::steers;
 use crate::search::EntryState;
 
-/// The properties that oVirt's own vdsm hooks ask for.
-const VDSMS: &[&str] = &[
+/// The properties that oVirt's own vdsm hooks read.
+const VDSM_PROPERTIES: &[&str] = &[
     "checkimages",
     "cpuflags",
     "directlun",
@@ -56,12 +56,12 @@ const VDSMS: &[&str] = &[
     "vmfex",
 ];
 
-/// How many of the newest records are looked at, and of libvirt's own documents of guests.
+/// How many of the newest records, and of libvirt's own documents of guests, are read.
 const MAX_RECORDS: usize = 50;
 const MAX_DOCUMENTS: usize = 500;
 
-/// A hook whose text reads variables that nobody gives it.
-struct Reader {
+/// A hook that reads variables that it doesn't get.
+struct VariableReader {
     path: PathBuf,
     label: String,
     source: HookSource,
@@ -72,7 +72,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     steering(survey, findings);
     let mut readers = readers(survey);
     readers.retain(|reader| !reader.names.is_empty());
-    let is_vdsms = |name: &String| VDSMS.contains(&name.as_str());
+    let is_vdsms = |name: &String| VDSM_PROPERTIES.contains(&name.as_str());
     let needs_documents =
         readers.iter().any(|reader| reader.names.iter().any(|name| !is_vdsms(name)));
     let known = if needs_documents { known_properties(survey) } else { BTreeSet::new() };
@@ -81,7 +81,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
     readers.retain(|reader| !reader.names.is_empty());
     let is_listable =
-        |reader: &&Reader| !matches!(reader.source, HookSource::Tree | HookSource::Adopted);
+        |reader: &&VariableReader| !matches!(reader.source, HookSource::Tree | HookSource::Adopted);
     let all = readers.iter().filter(is_listable).flat_map(|reader| &reader.names).cloned();
     let line = line(survey, &all.collect());
     for reader in &readers {
@@ -91,7 +91,8 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             let why = format!("custom_properties in {FILE_NAME} doesn't name them");
             (why, format!("{line} (or read HOOKMUX_PROPERTY_{first} in the script)"))
         } else {
-            let why = "what was libvirt's own script gets no bare names".to_owned();
+            let why =
+                "an adopted script or one of the per-guest tree gets no bare names".to_owned();
             (why, format!("read HOOKMUX_PROPERTY_{first} in the script"))
         };
         let words = format!(
@@ -103,14 +104,14 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-/// Names in the settings that don't do what they are meant to.
+/// Reports names in `custom_properties` that have no effect.
 fn steering(survey: &Survey<'_>, findings: &mut Findings) {
     let settings = survey.settings;
     let path = settings.hooks_dir.join(FILE_NAME);
     let Some(listed) = &settings.custom_properties else { return };
     for name in listed.names() {
         let why = if steers(name) {
-            "which steers a shell or a tool"
+            "which changes how a shell or a tool works"
         } else if !is_variable_name(name) && !listed.is_map() {
             "which can't be a variable's name"
         } else {
@@ -123,20 +124,20 @@ fn steering(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-fn readers(survey: &Survey<'_>) -> Vec<Reader> {
+fn readers(survey: &Survey<'_>) -> Vec<VariableReader> {
     let settings = survey.settings;
     let mut given: BTreeSet<String> = settings.environment.keys().cloned().collect();
     given.extend(of_file(settings.environment_file.as_deref(), survey.user));
     let mut readers = Vec::new();
     for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
-        let source = match script.spot {
-            Spot::Tree(_) => HookSource::Tree,
-            Spot::Adopted(_) => HookSource::Adopted,
-            Spot::Event(_) if script.path.starts_with(VDSM_ROOT) => HookSource::Vdsm,
-            Spot::Event(_) => HookSource::EventDirectory,
+        let source = match script.place {
+            ScriptPlace::Tree(_) => HookSource::Tree,
+            ScriptPlace::Adopted(_) => HookSource::Adopted,
+            ScriptPlace::Event(_) if script.path.starts_with(VDSM_ROOT) => HookSource::Vdsm,
+            ScriptPlace::Event(_) => HookSource::EventDirectory,
         };
         let names = text_of(&script.path).map(|text| variables::unset_reads(&text));
-        readers.push(Reader {
+        readers.push(VariableReader {
             path: script.path.clone(),
             label: script.label.clone(),
             source,
@@ -149,7 +150,7 @@ fn readers(survey: &Survey<'_>) -> Vec<Reader> {
         for name in of_file(registration.environment_file.as_deref(), survey.user) {
             names.remove(&name);
         }
-        readers.push(Reader {
+        readers.push(VariableReader {
             path: registration.source.clone(),
             label: survey.label(&registration.source),
             source: HookSource::Registered,
@@ -165,21 +166,21 @@ fn readers(survey: &Survey<'_>) -> Vec<Reader> {
     readers
 }
 
-/// The names that a file of variables gives; one that can't be read is told elsewhere.
+/// Returns the names in a file of variables. One that can't be read is reported elsewhere.
 fn of_file(file: Option<&Path>, user: u32) -> Vec<String> {
     let variables = file.and_then(|file| launch::read_environment_file(file, user).ok());
     let names = variables.into_iter().flatten();
     names.filter_map(|(name, _)| name.into_string().ok()).collect()
 }
 
-/// What the programs of a registration read: scripts, and texts for `sh -c`.
+/// Returns what the programs of a registration read: scripts, and texts for `sh -c`.
 fn of_commands(registration: &Registration) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for (_, words) in commands::commands(registration) {
         let Some(program) = words.first() else { continue };
         let text = text_of(Path::new(program));
         names.extend(text.iter().flat_map(|text| variables::unset_reads(text)));
-        if module::called(words).is_some() {
+        if module::called_function(words).is_some() {
             continue;
         }
         for word in words.iter().skip(1) {
@@ -190,14 +191,14 @@ fn of_commands(registration: &Registration) -> BTreeSet<String> {
     names
 }
 
-/// The text of a script; a program in machine code has none.
+/// Returns the text of a script; a program in machine code has none.
 fn text_of(path: &Path) -> Option<String> {
     let bytes = content::beginning(path).filter(|bytes| bytes.starts_with(b"#!"))?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The names of properties in the documents that are at hand: of the newest records, of guests that
-/// run, and of libvirt's own configuration, which lies beside its hooks directory.
+/// Returns the names of properties in known documents: of the newest records, of running guests, and of
+/// libvirt's own configuration, which is beside its hooks directory.
 fn known_properties(survey: &Survey<'_>) -> BTreeSet<String> {
     let settings = survey.settings;
     let mut names = BTreeSet::new();
@@ -210,7 +211,7 @@ fn known_properties(survey: &Survey<'_>) -> BTreeSet<String> {
     let configuration = settings.hooks_dir.parent().unwrap_or(&settings.hooks_dir);
     let places = ["qemu", "lxc", "libxl", "qemu/networks"];
     let places = places.map(|place| configuration.join(place));
-    // what lies in a directory of others isn't read
+    // files in a directory of other users aren't read
     let guests = settings.runtime_dir.child("guests");
     for place in places.iter().map(PathBuf::as_path).chain(guests.path()) {
         let files = fs::read_dir(place).into_iter().flatten().flatten();
@@ -232,7 +233,7 @@ fn of_document(bytes: &[u8]) -> Vec<String> {
     metadata.properties.iter().chain(of_devices).map(name).collect()
 }
 
-/// What is to be written, for all scripts at once: the key can stand only once.
+/// Returns what to write for all scripts together, as the key can be there only once.
 fn line(survey: &Survey<'_>, missing: &BTreeSet<String>) -> String {
     let path = survey.settings.hooks_dir.join(FILE_NAME);
     let path = path.display();
@@ -254,7 +255,7 @@ fn line(survey: &Survey<'_>, missing: &BTreeSet<String>) -> String {
     }
 }
 
-/// A name as YAML takes it for a string.
+/// Returns a name as a YAML string.
 fn yaml(name: &str) -> String {
     let is_plain = is_variable_name(name)
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]

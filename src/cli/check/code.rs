@@ -1,11 +1,11 @@
-//! The kinds of findings, by codes that stay: scripts of administrators ask for them.
+//! The codes of findings. They never change, as administrators' scripts use them.
 
-/// How bad it is.
+/// How severe a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
-    /// Something that is meant to run doesn't, or a call would fail for it.
+    /// Something that should run doesn't, or a call would fail because of it.
     Error,
-    /// It works, and probably not as it is meant to.
+    /// It works, but probably not as intended.
     Warning,
     /// Worth knowing.
     Note,
@@ -25,7 +25,7 @@ impl Severity {
 
 macro_rules! codes {
     ($($code:ident $name:literal $severity:ident,)*) => {
-        /// What is wrong; docs/check.md has the same list, with what each means.
+        /// What is wrong. docs/check.md has the same list with explanations.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Code {
             $($code,)*

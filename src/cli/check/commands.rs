@@ -1,9 +1,8 @@
-//! The programs that a registration names: whether they are there, can be started, and may call
-//! libvirt.
+//! Checks the programs of a registration: whether they exist, can be started, and may call libvirt.
 
 use std::path::{Path, PathBuf};
 
-use super::content::{self, Looked};
+use super::content::{self, CheckedProgram};
 use super::finding::{Code, Findings, quoted};
 use super::survey::Survey;
 use crate::cli::register::module;
@@ -15,7 +14,7 @@ use crate::machine::privileges::UserIdentity;
 use crate::process::startable;
 use crate::process::startable::executing_user::ExecutingUser;
 
-/// Looks at them as who starts them does: the user of `run_as`, or hookmux's own.
+/// Checks them with the rights of the user that runs them: that of `run_as`, or hookmux's own.
 pub(super) fn examine(
     survey: &Survey<'_>,
     registration: &Registration,
@@ -31,7 +30,7 @@ pub(super) fn examine(
     }
 }
 
-/// The programs that a registration names, each with its key.
+/// Returns the programs of a registration, each with its key.
 pub(super) fn commands(registration: &Registration) -> Vec<(&'static str, &Vec<String>)> {
     let mut commands = vec![("command", &registration.command)];
     commands.extend(registration.check.as_ref().map(|words| ("check", words)));
@@ -52,14 +51,14 @@ fn command(
     let what = format!("`{key}` of {label}");
     let source = &registration.source;
     let registered = Some(registration);
-    let looked = Looked {
+    let checked = CheckedProgram {
         path: &program,
         label: &what,
         registration: registered,
         executor,
         is_of_tree: false,
     };
-    content::startable(survey, &looked, findings);
+    content::startable(survey, &checked, findings);
     if !files::is_executable(&program) {
         return;
     }
@@ -73,7 +72,7 @@ fn command(
         return;
     }
     // `sh -c TEXT`, `python3 SCRIPT`
-    let texts = words.iter().skip(1).filter(|_| module::called(words).is_none());
+    let texts = words.iter().skip(1).filter(|_| module::called_function(words).is_none());
     for text in texts {
         if let Some((_, word)) = script_text::libvirt_call(text) {
             let message = format!("{what} calls libvirt ({word}), which waits for it");

@@ -1,5 +1,5 @@
-//! AppArmor and SELinux: where they are in force, the place of the binary decides whether libvirt
-//! may run it, and what its hooks may run then.
+//! Checks AppArmor and SELinux: if they are in force, the place of the binary decides whether libvirt may
+//! run it, and what its hooks may run.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,27 +16,27 @@ const BINARY_DIRECTORIES: [&str; 4] = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"]
 /// The profiles that libvirt's packages have for its daemons.
 const PROFILES: [&str; 4] = ["libvirtd", "virtqemud", "virtxend", "virtlxcd"];
 
-/// Where the binary lies, as such a system sees it.
+/// The place of the binary, as AppArmor and SELinux see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Site {
-    /// A link to a program directly in a directory of programs.
-    Good,
+enum BinaryPlace {
+    /// Directly in a directory for programs.
+    ProgramDirectory,
     /// In the hooks directory itself.
-    Copy,
+    HooksDirectory,
     Elsewhere,
 }
 
-/// The kernel judges the file that a link leads to.
-fn site(end: &Path, hooks_dir: &Path) -> Site {
+/// Returns the place of the file that a link leads to: the kernel checks that file.
+fn binary_place(end: &Path, hooks_dir: &Path) -> BinaryPlace {
     if end
         .parent()
         .is_some_and(|parent| BINARY_DIRECTORIES.iter().any(|one| parent == Path::new(one)))
     {
-        Site::Good
+        BinaryPlace::ProgramDirectory
     } else if end.starts_with(hooks_dir) {
-        Site::Copy
+        BinaryPlace::HooksDirectory
     } else {
-        Site::Elsewhere
+        BinaryPlace::Elsewhere
     }
 }
 
@@ -50,17 +50,17 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         .unwrap_or_else(|_| survey.settings.hooks_dir.clone());
     for link in survey.installed.iter().filter_map(Installed::called_at) {
         let Ok(end) = fs::canonicalize(link) else { continue };
-        let site = site(&end, &hooks_dir);
+        let binary_place = binary_place(&end, &hooks_dir);
         if let Some(profile) = &profile {
-            apparmor(profile, site, link, &end, findings);
+            apparmor(profile, binary_place, link, &end, findings);
         }
         if is_enforcing {
-            selinux(site, link, &end, findings);
+            selinux(binary_place, link, &end, findings);
         }
     }
 }
 
-/// The commands that put hookmux where such a system lets libvirt run it.
+/// Returns the commands that move hookmux to a place from which libvirt may run it.
 pub(super) fn move_there(link: &Path, end: &Path) -> Vec<Vec<OsString>> {
     vec![
         words!["install", "-m", "755", end, "/usr/sbin/hookmux"],
@@ -68,17 +68,23 @@ pub(super) fn move_there(link: &Path, end: &Path) -> Vec<Vec<OsString>> {
     ]
 }
 
-fn apparmor(profile: &str, site: Site, link: &Path, end: &Path, findings: &mut Findings) {
-    let (code, words) = match site {
-        Site::Good => return,
-        Site::Copy => (
+fn apparmor(
+    profile: &str,
+    binary_place: BinaryPlace,
+    link: &Path,
+    end: &Path,
+    findings: &mut Findings,
+) {
+    let (code, words) = match binary_place {
+        BinaryPlace::ProgramDirectory => return,
+        BinaryPlace::HooksDirectory => (
             Code::ApparmorCopy,
             format!(
-                "{} is hookmux itself, no link: it stays in AppArmor's profile {profile}, which lets it run no script outside of the hooks directory",
+                "{} is hookmux itself, not a link: it stays in AppArmor's profile {profile}, which lets it run no script outside of the hooks directory",
                 link.display()
             ),
         ),
-        Site::Elsewhere => (
+        BinaryPlace::Elsewhere => (
             Code::ApparmorPlace,
             format!(
                 "{} leads to {}, where AppArmor's profile {profile} lets libvirt run nothing: only programs directly in /usr/bin or /usr/sbin",
@@ -90,12 +96,12 @@ fn apparmor(profile: &str, site: Site, link: &Path, end: &Path, findings: &mut F
     findings.add(code, link, words, Fix::all(&move_there(link, end)));
 }
 
-fn selinux(site: Site, link: &Path, end: &Path, findings: &mut Findings) {
-    if site == Site::Good {
+fn selinux(binary_place: BinaryPlace, link: &Path, end: &Path, findings: &mut Findings) {
+    if binary_place == BinaryPlace::ProgramDirectory {
         return;
     }
     let words = format!(
-        "SELinux enforces its policy, and {} is no program of the system's by its place: the daemon may be denied it",
+        "SELinux enforces its policy, and {} is not in a place of system programs: the daemon may be denied to run it",
         end.display()
     );
     let mut commands = move_there(link, end);
@@ -103,7 +109,7 @@ fn selinux(site: Site, link: &Path, end: &Path, findings: &mut Findings) {
     findings.add(Code::SelinuxPlace, link, words, Fix::all(&commands));
 }
 
-/// The profile of libvirt's that is in force.
+/// Returns libvirt's profile that is in force.
 fn apparmor_profile(root: &Path) -> Option<String> {
     let read = |path: &str| files::read_kernel_text(&root.join(path)).ok();
     if !read("sys/module/apparmor/parameters/enabled")?.starts_with('Y') {
@@ -112,7 +118,7 @@ fn apparmor_profile(root: &Path) -> Option<String> {
     enforced(&read("sys/kernel/security/apparmor/profiles")?)
 }
 
-/// Of lines such as `/usr/sbin/libvirtd (enforce)`, the first of a daemon's.
+/// Returns the first daemon's profile of lines such as `/usr/sbin/libvirtd (enforce)`.
 fn enforced(profiles: &str) -> Option<String> {
     profiles.lines().find_map(|line| {
         let name = line.strip_suffix(" (enforce)")?;
@@ -134,14 +140,14 @@ mod tests {
     fn the_place_of_the_file_decides() {
         let hooks = Path::new("/etc/libvirt/hooks");
         for (end, expected) in [
-            ("/usr/sbin/hookmux", Site::Good),
-            ("/bin/hookmux", Site::Good),
-            ("/usr/bin/hookmux/hookmux", Site::Elsewhere),
-            ("/usr/local/sbin/hookmux", Site::Elsewhere),
-            ("/usr/libexec/hookmux", Site::Elsewhere),
-            ("/etc/libvirt/hooks/qemu", Site::Copy),
+            ("/usr/sbin/hookmux", BinaryPlace::ProgramDirectory),
+            ("/bin/hookmux", BinaryPlace::ProgramDirectory),
+            ("/usr/bin/hookmux/hookmux", BinaryPlace::Elsewhere),
+            ("/usr/local/sbin/hookmux", BinaryPlace::Elsewhere),
+            ("/usr/libexec/hookmux", BinaryPlace::Elsewhere),
+            ("/etc/libvirt/hooks/qemu", BinaryPlace::HooksDirectory),
         ] {
-            assert_eq!(site(Path::new(end), hooks), expected, "{end}");
+            assert_eq!(binary_place(Path::new(end), hooks), expected, "{end}");
         }
     }
 

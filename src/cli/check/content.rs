@@ -1,4 +1,4 @@
-//! One executable: whether it can be started, and whether it may call libvirt.
+//! Checks one executable: whether it can be started, and whether it may call libvirt.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::finding::{Code, Findings, Fix};
 use super::survey::Survey;
+use crate::cli::fixes::{self, IntendedProgram};
 use crate::cli::script_text;
-use crate::cli::way_out::{self, Meant};
 use crate::config::Registration;
 use crate::machine::files;
 use crate::process::startable::executing_user::ExecutingUser;
@@ -17,18 +17,18 @@ use crate::process::startable::{self, ObstacleCause, Program, StartObstacle};
 use crate::repair::RepairTarget;
 use crate::trust::{Trust, TrustFault};
 
-/// How much of a script is looked at, in bytes.
-const LOOK_AT: u64 = 256 * 1024;
+/// How much of a script is read.
+const MAX_CHECKED_BYTES: u64 = 256 * 1024;
 
-/// The beginning of a file; `None` where it can't be read.
+/// Returns the beginning of a file; `None` if it can't be read.
 pub(super) fn beginning(path: &Path) -> Option<Vec<u8>> {
-    // reading what the kernel makes up could wait for ever
+    // reading a file that the kernel generates could block forever
     let is_made_up = fs::metadata(path).ok()?.len() == 0;
-    if is_made_up { None } else { files::read_beginning(path, LOOK_AT).ok() }
+    if is_made_up { None } else { files::read_beginning(path, MAX_CHECKED_BYTES).ok() }
 }
 
-/// A program, and what `check` calls it.
-pub(super) struct Looked<'a> {
+/// A program, and its name in messages.
+pub(super) struct CheckedProgram<'a> {
     pub path: &'a Path,
     pub label: &'a str,
     /// The registration that names it.
@@ -38,11 +38,11 @@ pub(super) struct Looked<'a> {
     pub is_of_tree: bool,
 }
 
-impl<'a> Looked<'a> {
-    /// What lies where hooks do.
-    pub(super) fn at(survey: &Survey<'_>, path: &'a Path, label: &'a str) -> Looked<'a> {
+impl<'a> CheckedProgram<'a> {
+    /// Describes a program in a place for hooks.
+    pub(super) fn at(survey: &Survey<'_>, path: &'a Path, label: &'a str) -> CheckedProgram<'a> {
         let executor = ExecutingUser::of(startable::daemons_user(survey.settings, survey.user));
-        Looked { path, label, registration: None, executor, is_of_tree: false }
+        CheckedProgram { path, label, registration: None, executor, is_of_tree: false }
     }
 
     fn search<'s>(&'s self, survey: &'s Survey<'_>) -> Option<&'s OsStr> {
@@ -50,30 +50,34 @@ impl<'a> Looked<'a> {
     }
 }
 
-/// Whether it can be started, and by whom it is read.
-pub(super) fn startable(survey: &Survey<'_>, looked: &Looked<'_>, findings: &mut Findings) {
-    let Looked { path, label, .. } = *looked;
-    let search = looked.search(survey);
-    let is_text_run = looked.is_of_tree;
-    let program = Program { path, executor: looked.executor, is_text_run, search };
+/// Checks whether it can be started, and by which interpreter.
+pub(super) fn startable(
+    survey: &Survey<'_>,
+    checked: &CheckedProgram<'_>,
+    findings: &mut Findings,
+) {
+    let CheckedProgram { path, label, .. } = *checked;
+    let search = checked.search(survey);
+    let is_text_run = checked.is_of_tree;
+    let program = Program { path, executor: checked.executor, is_text_run, search };
     let beginning = beginning(path).unwrap_or_default();
     match program.obstacle() {
-        Some(obstacle) => hindered(survey, looked, &obstacle, findings),
+        Some(obstacle) => report_obstacle(survey, checked, &obstacle, findings),
         None => match head(&beginning) {
             ExecutableHead::None if is_text_run && shell_text::is_text(&beginning) => {
-                let fix = way_out::with_line("#!/bin/bash", path);
-                by_shell(looked, "has no #! line", fix, findings);
+                let fix = fixes::add_first_line("#!/bin/bash", path);
+                report_shell_text(checked, "has no #! line", fix, findings);
             }
             ExecutableHead::ByteOrderMark if is_text_run => {
                 let how =
                     "has a byte order mark before its #! line, which the shell takes for a command";
-                by_shell(looked, how, way_out::without_mark(path), findings);
+                report_shell_text(checked, how, fixes::remove_byte_order_mark(path), findings);
             }
             ExecutableHead::Script(line) if line.is_crlf() => {
                 let words = format!(
-                    "{label} has Windows line ends: a carriage return is part of what its interpreter is told"
+                    "{label} has Windows line ends: a carriage return is part of its interpreter's arguments"
                 );
-                findings.add(Code::Crlf, path, words, way_out::without_returns(path));
+                findings.add(Code::Crlf, path, words, fixes::remove_carriage_returns(path));
             }
             _ => {}
         },
@@ -83,15 +87,15 @@ pub(super) fn startable(survey: &Survey<'_>, looked: &Looked<'_>, findings: &mut
     }
 }
 
-fn by_shell(looked: &Looked<'_>, how: &str, fix: Fix, findings: &mut Findings) {
-    let words = format!("{} {how}: bash runs it, or sh where there is no bash", looked.label);
-    findings.add(Code::ShellText, looked.path, words, fix);
+fn report_shell_text(checked: &CheckedProgram<'_>, how: &str, fix: Fix, findings: &mut Findings) {
+    let words = format!("{} {how}: bash runs it, or sh where there is no bash", checked.label);
+    findings.add(Code::ShellText, checked.path, words, fix);
 }
 
-/// By which code an obstacle is told; `is_named` is whether a registration names the program.
+/// Returns the code for an obstacle; `is_named` tells whether a registration names the program.
 fn code(obstacle: &StartObstacle, is_named: bool) -> Code {
     match &obstacle.cause {
-        _ if way_out::is_crlf(obstacle) => Code::Crlf,
+        _ if fixes::is_crlf(obstacle) => Code::Crlf,
         _ if obstacle.of.is_some() => Code::InterpreterMissing,
         ObstacleCause::NotInPath { .. } | ObstacleCause::OneWord(_) => Code::InterpreterMissing,
         ObstacleCause::NotProgram | ObstacleCause::ByteOrderMark => Code::NoInterpreterLine,
@@ -104,16 +108,16 @@ fn code(obstacle: &StartObstacle, is_named: bool) -> Code {
     }
 }
 
-/// Tells what is in its way.
-fn hindered(
+/// Reports what keeps a program from starting.
+fn report_obstacle(
     survey: &Survey<'_>,
-    looked: &Looked<'_>,
+    checked: &CheckedProgram<'_>,
     obstacle: &StartObstacle,
     findings: &mut Findings,
 ) {
-    let Looked { path, label, .. } = *looked;
-    let named_in = looked.registration.map(|one| one.source.as_path());
-    let meant = Meant { path, named_in };
+    let CheckedProgram { path, label, .. } = *checked;
+    let named_in = checked.registration.map(|one| one.source.as_path());
+    let intended = IntendedProgram { path, named_in };
     let code = code(obstacle, named_in.is_some());
     let shown = path.display();
     let name = |name: &Path| name.display().to_string();
@@ -123,13 +127,13 @@ fn hindered(
             format!("{label} has a byte order mark before its #! line: {shown} can't be executed")
         }
         (Code::NoInterpreterLine, _) => {
-            format!("{label} begins with no #! line: {shown} can't be executed (status 126)")
+            format!("{label} has no #! line: {shown} can't be executed (status 126)")
         }
         (Code::Crlf, _) => format!(
-            "{label} has Windows line ends: its interpreter is looked for with a carriage return at the end of the name"
+            "{label} has Windows line ends: a carriage return becomes part of its interpreter's name"
         ),
         (Code::InterpreterMissing, ObstacleCause::OneWord(words)) => format!(
-            "{label} gives env `{}`, which Linux hands over as one word: no program is called that",
+            "{label} gives env `{}`, which Linux passes as one word: there is no program with this name",
             words.to_string_lossy()
         ),
         (Code::InterpreterMissing, ObstacleCause::NotInPath { name, search }) => {
@@ -143,13 +147,13 @@ fn hindered(
             "{label} lies on a file system that is mounted noexec: {shown} can't be executed"
         ),
         (Code::UnreachableCommand, ObstacleCause::NoAccess(by)) => format!(
-            "{label} is {shown}, and user {} can't execute it: {} is shut to it",
-            user(looked),
+            "{label} is {shown}, and user {} has no right to execute it: {} is shut to it",
+            user(checked),
             by.display()
         ),
         (Code::UnreachableCommand, _) => format!(
             "{label} is {shown}, and user {} can't read it, which its interpreter has to: {shown} is shut to it",
-            user(looked)
+            user(checked)
         ),
         (Code::CommandMissing, _) => format!("{label} is {shown}, which is not there"),
         (Code::CommandNotExecutable, ObstacleCause::NoXBit) => {
@@ -166,15 +170,15 @@ fn hindered(
         }
         _ => path,
     };
-    findings.add(code, at, message, meant.fix(obstacle, &survey.ground()));
+    findings.add(code, at, message, intended.fix(obstacle, &survey.ground()));
 }
 
-fn user<'a>(looked: &Looked<'a>) -> &'a str {
-    let run_as = looked.registration.and_then(|registration| registration.run_as.as_ref());
+fn user<'a>(checked: &CheckedProgram<'a>) -> &'a str {
+    let run_as = checked.registration.and_then(|registration| registration.run_as.as_ref());
     run_as.map_or("", |run_as| run_as.user.as_str())
 }
 
-/// An interpreter that others could change is as good as a script that others could change.
+/// Reports an interpreter that others could change: it is as dangerous as such a script.
 fn untrusted(
     survey: &Survey<'_>,
     path: &Path,
@@ -189,13 +193,13 @@ fn untrusted(
     ) {
         return;
     }
-    let message = format!("the interpreter of {label} isn't to be trusted: {refusal}");
+    let message = format!("the interpreter of {label} is not trusted: {refusal}");
     let fix = survey.ground().fix(&[RepairTarget::at(program)]);
     let fix = fix.unwrap_or_else(|| format!("look at {}", program.display()).into());
     findings.add(Code::UntrustedInterpreter, path, message, fix);
 }
 
-/// Whether a script that libvirt waits for calls libvirt.
+/// Reports a script that calls libvirt while libvirt waits for it.
 pub(super) fn calls_libvirt(path: &Path, label: &str, fix: &str, findings: &mut Findings) {
     let Some(bytes) = beginning(path).filter(|bytes| !bytes.starts_with(b"\x7fELF")) else {
         return;

@@ -1,4 +1,4 @@
-//! `check --entries`: only whether libvirt still calls hookmux where it was installed.
+//! `check --entries`: only checks whether libvirt still calls hookmux where it was installed.
 
 use std::path::PathBuf;
 
@@ -6,26 +6,26 @@ use super::finding::{Code, Findings, Fix};
 use super::report;
 use crate::cli::args::Format;
 use crate::cli::install::entries;
-use crate::cli::install::installed::{self, Main};
+use crate::cli::install::installed::{self, DriverEntry};
 use crate::cli::output::Output;
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 
-/// Looks at the entries alone, for a unit that is started when one is written to: silent where
-/// nothing is wrong.
-pub(super) fn check(place: &Place, format: Format, output: &mut Output) -> End {
+/// Checks only the entries, for a unit that is started when one is written to. Prints nothing if nothing is
+/// wrong.
+pub(super) fn check(place: &CommandPlace, format: Format, output: &mut Output) -> CommandEnd {
     let hooks_dir = &place.surroundings.hooks_dir;
     let mut findings = Findings::default();
     for installed in installed::all(hooks_dir) {
         let driver = installed.driver;
         let (code, at, message, fix): (Code, PathBuf, String, Fix) =
-            match (&installed.main, installed.overwritten_by()) {
+            match (&installed.main, installed.overwriting_program()) {
                 (_, Some(script)) => (
                     Code::OverwrittenEntry,
                     installed.path.clone(),
-                    entries::words(&installed, script),
-                    entries::way_out(hooks_dir, driver),
+                    entries::describe(&installed, script),
+                    entries::adopt_command(hooks_dir, driver),
                 ),
-                (Main::OursDangling(target), None) => (
+                (DriverEntry::Dangling(target), None) => (
                     Code::DanglingInstall,
                     installed.path.clone(),
                     format!(
@@ -44,8 +44,8 @@ pub(super) fn check(place: &Place, format: Format, output: &mut Output) -> End {
         report::show(&findings, hooks_dir, format, output);
     } else {
         for finding in &findings {
-            output.complain(&format!("{}; the way out: {}", finding.message, finding.fix));
+            output.print_error(&format!("{}; to correct it: {}", finding.message, finding.fix));
         }
     }
-    if findings.is_empty() { End::Good } else { End::Problem }
+    if findings.is_empty() { CommandEnd::Good } else { CommandEnd::Problem }
 }

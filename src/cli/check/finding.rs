@@ -1,4 +1,4 @@
-//! What was found to be wrong.
+//! Findings: what is wrong, and what to do about it.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ impl Finding {
     }
 }
 
-/// All that was found, each thing once.
+/// All findings, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     all: Vec<Finding>,
@@ -49,29 +49,29 @@ impl Findings {
         }
     }
 
-    /// Keeps all ways out to what is hookmux's own.
+    /// Limits the proposed commands to files that belong to hookmux.
     pub(crate) fn guard(&mut self, ground: &OwnPaths<'_>) {
         for finding in &mut self.all {
             finding.fix = ground.guard(finding.fix.clone());
         }
     }
 
-    /// The worst first; what is equally bad in the order in which it was found.
+    /// Returns the findings, the most severe first, else in the order in which they were found.
     pub(crate) fn sorted(mut self) -> Vec<Finding> {
         self.all.sort_by_key(Finding::severity);
         self.all
     }
 }
 
-/// A path with more at its end.
-pub(crate) fn with_end(path: &Path, end: &str) -> PathBuf {
+/// Returns a path with a suffix.
+pub(crate) fn with_suffix(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
 }
 
-/// Moves what lies in a directory to another one, and removes it.
-pub(crate) fn empty_into(path: &Path, above: &Path) -> Fix {
+/// Returns the command that moves everything from a directory to another one, and removes the directory.
+pub(crate) fn empty_directory_into(path: &Path, above: &Path) -> Fix {
     let is_empty = path.read_dir().is_ok_and(|mut entries| entries.next().is_none());
     let remove = command::text(&words!["rmdir", path]);
     match is_empty {
@@ -79,14 +79,14 @@ pub(crate) fn empty_into(path: &Path, above: &Path) -> Fix {
         false => {
             let line = format!("mv -n {}/* {}/ && {remove}", quoted(path), quoted(above));
             let mut fix = Fix::shell(line);
-            // all that a shell will name
+            // the names that the shell will expand
             fix.parts = vec![words!["mv", path.join("*"), above.join("*")]];
             fix
         }
     }
 }
 
-/// `1 error`, `2 errors`.
+/// Returns `1 error`, `2 errors`.
 pub(crate) fn counted(count: usize, what: impl Display) -> String {
     let end = if count == 1 { "" } else { "s" };
     format!("{count} {what}{end}")

@@ -1,4 +1,4 @@
-//! Names in the per-guest tree that no guest has: what lies there never runs.
+//! Finds directories of the per-guest tree with names that no guest has: their scripts never run.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, quoted, words};
-use super::survey::{Spot, Survey};
+use super::survey::{ScriptPlace, Survey};
 use crate::config::suggest::did_you_mean;
 use crate::libvirt::Driver;
 
@@ -14,7 +14,8 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for driver in Driver::ALL {
         let Some(known) = defined(&survey.settings.hooks_dir, driver) else { continue };
         let base = survey.settings.tree_of(driver);
-        let of_tree = survey.scripts.iter().filter(|script| script.spot == Spot::Tree(driver));
+        let of_tree =
+            survey.scripts.iter().filter(|script| script.place == ScriptPlace::Tree(driver));
         let names: BTreeSet<&OsStr> = of_tree
             .filter_map(|script| script.path.strip_prefix(&base).ok()?.iter().next())
             .collect();
@@ -26,8 +27,8 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-/// The names in libvirt's configuration, which lies beside its hooks directory; `None` where there
-/// is none to be seen.
+/// Returns the names in libvirt's configuration, which is beside its hooks directory; `None` if none can be
+/// seen.
 fn defined(hooks_dir: &Path, driver: Driver) -> Option<Vec<String>> {
     let directory = hooks_dir.parent()?;
     let directory = match driver {
@@ -55,15 +56,16 @@ fn unknown(
     let what = if driver == Driver::Network { "network" } else { "guest" };
     let shown = name.to_string_lossy();
     let lower = shown.to_lowercase();
-    let meant = known
+    let similar = known
         .iter()
         .find(|known| known.to_lowercase() == lower)
         .map(String::as_str)
         .or_else(|| did_you_mean(&shown, known.iter().map(String::as_str)));
-    let (hint, fix) = match meant {
-        Some(meant) => {
-            (format!("; did you mean {meant}?"), Fix::run(&words!["mv", path, &base.join(meant)]))
-        }
+    let (hint, fix) = match similar {
+        Some(similar) => (
+            format!("; did you mean {similar}?"),
+            Fix::run(&words!["mv", path, &base.join(similar)]),
+        ),
         None => {
             let fix = format!("define a {what} called {shown}, or remove {}", quoted(path)).into();
             (String::new(), fix)

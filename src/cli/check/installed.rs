@@ -1,13 +1,13 @@
-//! libvirt's way to hookmux: what stands under a driver's name, and what else libvirt runs.
+//! Checks how libvirt calls hookmux: the entry of each driver, and what else libvirt runs.
 
 use std::fs;
 use std::path::PathBuf;
 
-use super::finding::{Code, Findings, Fix, with_end, words};
+use super::finding::{Code, Findings, Fix, with_suffix, words};
 use super::link;
-use super::survey::{Spot, Survey};
-use crate::cli::install::adoption::{MAX_SCRIPT_BYTES, shortened};
-use crate::cli::install::installed::{Installed, Main};
+use super::survey::{ScriptPlace, Survey};
+use crate::cli::install::adoption::{MAX_SCRIPT_BYTES, shorten_line};
+use crate::cli::install::installed::{DriverEntry, Installed};
 use crate::cli::install::{copies, entries, own_name};
 use crate::command;
 use crate::hook::adopted;
@@ -20,7 +20,7 @@ use crate::search::directory;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let has_any = survey.installed.iter().any(|one| one.called_at().is_some());
-    let is_taken = survey.installed.iter().any(|one| one.main == Main::Foreign);
+    let is_taken = survey.installed.iter().any(|one| one.main == DriverEntry::Foreign);
     if !has_any {
         let hooks_dir = &survey.settings.hooks_dir;
         let words = format!(
@@ -37,8 +37,8 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         tree_left_alone(survey, installed, findings);
         own_name(survey, installed, findings);
         if let Some(link) = installed.called_at() {
-            link::reachable(survey, installed.driver, link, findings);
-            link::seen(survey, installed.driver, link, findings);
+            link::check_reachable(survey, installed.driver, link, findings);
+            link::check_has_looked(survey, installed.driver, link, findings);
         }
     }
 }
@@ -46,29 +46,29 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
 fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     let (driver, path) = (installed.driver, &installed.path);
     let shown = path.display();
-    if let Some(script) = installed.overwritten_by() {
-        let fix = entries::way_out(&survey.settings.hooks_dir, driver);
-        findings.add(Code::OverwrittenEntry, path, entries::words(installed, script), fix);
+    if let Some(script) = installed.overwriting_program() {
+        let fix = entries::adopt_command(&survey.settings.hooks_dir, driver);
+        findings.add(Code::OverwrittenEntry, path, entries::describe(installed, script), fix);
         return;
     }
     copy(survey, installed, findings);
     match &installed.main {
-        Main::OursDangling(target) => findings.add(
+        DriverEntry::Dangling(target) => findings.add(
             Code::DanglingInstall,
             path,
-            format!("{shown} leads to {}, which is not there: libvirt runs nothing for {driver}, and no gate is shut", target.display()),
+            format!("{shown} leads to {}, which is not there: libvirt runs nothing for {driver}, and no gate can stop a call", target.display()),
             survey.command(&format!("install --driver {driver}")),
         ),
-        Main::NoFile => findings.add(
+        DriverEntry::NotAFile => findings.add(
             Code::OddInstall,
             path,
             format!("{shown} is neither a file nor a link: libvirt runs nothing for {driver}"),
             Fix::all(&[
-                words!["mv", "-n", path, with_end(path, ".old")],
+                words!["mv", "-n", path, with_suffix(path, ".old")],
                 survey.words(&format!("install --driver {driver}")),
             ]),
         ),
-        Main::Foreign if !path.exists() => findings.add(
+        DriverEntry::Foreign if !path.exists() => findings.add(
             Code::DanglingInstall,
             path,
             format!("{shown} is a link to nothing: libvirt runs nothing for {driver}"),
@@ -77,13 +77,13 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                 survey.words(&format!("install --driver {driver}")),
             ]),
         ),
-        Main::Foreign if installed.beside.is_none() => findings.add(
+        DriverEntry::Foreign if installed.beside.is_none() => findings.add(
             Code::ForeignScript,
             path,
-            format!("{shown} is a script of somebody else's: hookmux isn't called for {driver}"),
+            format!("{shown} is somebody else's script: hookmux isn't called for {driver}"),
             survey.command(&format!("install --driver {driver} --adopt")),
         ),
-        Main::Foreign | Main::Ours(_) | Main::Nobody => {}
+        DriverEntry::Foreign | DriverEntry::Ours(_) | DriverEntry::Missing => {}
     }
     if let Some(beside) = installed.beside.as_ref().filter(|beside| !beside.exists()) {
         let words = format!("{} leads to a hookmux that is not there", beside.display());
@@ -92,9 +92,9 @@ fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     }
 }
 
-/// Whether the entry leads to a copy of its own, and of which version that is.
+/// Checks whether the entry leads to the driver's copy, and whether the copy is of this version.
 fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
-    if !matches!(installed.main, Main::Ours(_)) {
+    if !matches!(installed.main, DriverEntry::Ours(_)) {
         return;
     }
     let (driver, path) = (installed.driver, &installed.path);
@@ -103,7 +103,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
             match copies::appended_bytes(&copy.path) {
                 Some(bytes) => {
                     let words = format!(
-                        "somebody has appended {bytes} bytes to {}, by {}: that is hookmux, a program, and none of them is ever run",
+                        "somebody has appended {bytes} bytes to {}, by {}: that file is hookmux, a program, and never runs them",
                         copy.path.display(),
                         path.display()
                     );
@@ -121,7 +121,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                 }
                 None => {
                     let words = format!(
-                        "{} is not of the version that {} is of: libvirt calls the other version for {driver}",
+                        "{} has not the version of {}: libvirt calls another version for {driver}",
                         copy.path.display(),
                         program::PROGRAM_PATH
                     );
@@ -132,7 +132,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
         }
         _ if copies::is_shared(&survey.settings.hooks_dir, path) => {
             let words = format!(
-                "{} leads to {} itself: who writes through it overwrites the program of all drivers",
+                "{} leads to {} itself: whoever writes through it overwrites the program of all drivers",
                 path.display(),
                 program::PROGRAM_PATH
             );
@@ -143,7 +143,7 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
 }
 
 fn twice(installed: &Installed, findings: &mut Findings) {
-    let is_main = matches!(installed.main, Main::Ours(_));
+    let is_main = matches!(installed.main, DriverEntry::Ours(_));
     let more = installed.loose.iter().filter(|path| own_binary::is_hookmux(path));
     for path in installed.beside.iter().chain(more).skip(usize::from(!is_main)) {
         let words = format!(
@@ -158,7 +158,7 @@ fn twice(installed: &Installed, findings: &mut Findings) {
 fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     for path in installed.loose.iter().filter(|path| !own_binary::is_hookmux(path)) {
         let (shown, driver) = (path.display(), installed.driver);
-        // root starts it, as a rule
+        // usually root runs it
         let executor = ExecutingUser::of(0);
         let program = Program { path, executor, is_text_run: false, search: None };
         let is_empty = fs::metadata(path).is_ok_and(|file| file.len() == 0);
@@ -168,7 +168,7 @@ fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
                 "libvirt (6.5 and later) runs {shown} itself at every call of {driver}, beside hookmux and without a limit"
             ),
             Some(obstacle) => format!(
-                "libvirt (6.5 and later) would run {shown} itself at every call of {driver}, and every call fails for it: it {obstacle}"
+                "libvirt (6.5 and later) would run {shown} itself at every call of {driver}, and every call fails because of it: it {obstacle}"
             ),
         };
         let fix = match (&obstacle, is_empty) {
@@ -180,18 +180,18 @@ fn loose(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     }
 }
 
-/// A script that runs the per-guest tree itself keeps hookmux from running it.
+/// Reports a script that runs the per-guest tree itself, so that hookmux doesn't.
 fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     let driver = installed.driver;
     let word = survey.settings.tree.mention(&survey.settings.hooks_dir, driver);
-    let has_tree = survey.scripts.iter().any(|script| script.spot == Spot::Tree(driver));
-    let of_main = (installed.main == Main::Foreign && installed.beside.is_some())
+    let has_tree = survey.scripts.iter().any(|script| script.place == ScriptPlace::Tree(driver));
+    let of_main = (installed.main == DriverEntry::Foreign && installed.beside.is_some())
         .then(|| installed.path.clone());
     for script in installed.adopted.iter().cloned().chain(of_main) {
         let is_active = directory::state(&script) == EntryState::Active;
         if has_tree && is_active && adopted::runs_tree(&script, &word) {
             let words = format!(
-                "{} mentions {word}: hookmux leaves the scripts there to it, so that none runs twice, and keeps none of them on a leash; where it does nothing else, hookmux can do its work",
+                "{} mentions {word}: hookmux leaves the scripts there to it, so that none runs twice, and doesn't supervise them; if it does nothing else, hookmux can replace it",
                 script.display()
             );
             let fix = Fix::run(&words!["chmod", "a-x", &script]);
@@ -200,7 +200,7 @@ fn tree_left_alone(survey: &Survey<'_>, installed: &Installed, findings: &mut Fi
     }
 }
 
-/// An adopted script that asks for its own name has another one now.
+/// Reports an adopted script that decides by its own name, which is another one now.
 fn own_name(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
     let driver = installed.driver;
     let Some(script) = installed.adopted.as_ref() else { return };
@@ -208,11 +208,11 @@ fn own_name(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings)
         return;
     }
     let text = files::read_regular(script, MAX_SCRIPT_BYTES).unwrap_or_default();
-    let Some((line, text)) = own_name::decides_by_it(&text) else { return };
+    let Some((line, text)) = own_name::find_own_name_decision(&text) else { return };
     let words = format!(
-        "{} decides by its own name, which was {driver} when libvirt called it (line {line}: {}): it may do nothing, and that counts as good",
+        "{} decides by its own name, which was {driver} when libvirt called it (line {line}: {}): it may do nothing, which counts as success",
         script.display(),
-        shortened(&text)
+        shorten_line(&text)
     );
     let fix = Fix::all(&[
         survey.words(&format!("uninstall --driver {driver}")),

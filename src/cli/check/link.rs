@@ -1,13 +1,13 @@
-//! A link under a driver's name: whether the daemon can follow it, and has seen it.
+//! Checks the link under a driver's name: whether the daemon can follow it, and has seen it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::content::{self, Looked};
+use super::content::{self, CheckedProgram};
 use super::finding::{Code, Findings, Fix, words};
-use super::proof::{Proof, Seen, proof};
+use super::proof::{DriverActivity, Proof, proof};
 use super::survey::Survey;
 use super::{confinement, records};
 use crate::cli::install::daemons::Daemon;
@@ -16,8 +16,13 @@ use crate::machine::files;
 use crate::memory::daemon_reload;
 use crate::process::startable::executing_user::{EXECUTE, ExecutingUser};
 
-/// Whether the daemon gets to what a link leads to, and may execute it.
-pub(super) fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
+/// Checks whether the daemon can reach and execute the target of a link.
+pub(super) fn check_reachable(
+    survey: &Survey<'_>,
+    driver: Driver,
+    link: &Path,
+    findings: &mut Findings,
+) {
     let Ok(end) = fs::canonicalize(link) else { return };
     if !files::is_executable(&end) {
         let words = format!(
@@ -25,14 +30,14 @@ pub(super) fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findin
             link.display(),
             end.display()
         );
-        // the binary is hookmux's own; where it lies may be anybody's
+        // the binary belongs to hookmux, its directory may belong to others
         findings.add(Code::UnreachableBinary, link, words, Fix::run(&words!["chmod", "755", &end]));
         return;
     }
     let label = format!("hookmux for {driver}");
-    let looked = Looked::at(survey, &end, &label);
-    content::startable(survey, &looked, findings);
-    // root goes everywhere
+    let checked = CheckedProgram::at(survey, &end, &label);
+    content::startable(survey, &checked, findings);
+    // root can reach everything
     for daemon in survey.daemons.iter().filter(|one| one.user != 0 && one.serves(driver)) {
         let executor = ExecutingUser { user: daemon.user, groups: &daemon.groups };
         let shut = executor.first_blocked_directory(link);
@@ -55,24 +60,29 @@ pub(super) fn reachable(survey: &Survey<'_>, driver: Driver, link: &Path, findin
     }
 }
 
-/// What is kept of a driver's calls, and of a daemon's starts and reloads.
-fn seen_of(survey: &Survey<'_>, driver: Driver, daemon: &Daemon) -> Seen {
-    Seen {
+/// Returns what is known about a driver's calls, and about its daemon's reloads.
+fn driver_activity(survey: &Survey<'_>, driver: Driver, daemon: &Daemon) -> DriverActivity {
+    DriverActivity {
         call: records::last_call(survey, driver),
         reload: daemon_reload::last_reload(&survey.settings.runtime_dir, &daemon.comm),
     }
 }
 
-/// Whether the daemon has looked for hook programs since the link was made.
-pub(super) fn seen(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &mut Findings) {
+/// Checks whether the daemon has looked for hook programs since the link was made.
+pub(super) fn check_has_looked(
+    survey: &Survey<'_>,
+    driver: Driver,
+    link: &Path,
+    findings: &mut Findings,
+) {
     let Some(linked) = changed(link) else { return };
     let is_asked = |daemon: &&Daemon| daemon.serves(driver) && daemon.is_for(survey.user);
     for daemon in survey.daemons.iter().filter(is_asked) {
         let Some(started) = daemon.started else { continue };
-        let seen = seen_of(survey, driver, daemon);
-        if proof(linked, started, seen.call, seen.reload) == Proof::Unknown {
+        let activity = driver_activity(survey, driver, daemon);
+        if proof(linked, started, activity.call, activity.reload) == Proof::Unknown {
             let words = format!(
-                "{} is newer than the start of {}, which looks for hook programs only then and when it is reloaded, and no call is recorded since: unknown whether it has seen it, reload it to be sure",
+                "{} is newer than the start of {}, which looks for hook programs only at its start and at a reload, and no call was recorded since: it may not have seen the link, reload it to be sure",
                 link.display(),
                 daemon.name
             );
@@ -81,7 +91,7 @@ pub(super) fn seen(survey: &Survey<'_>, driver: Driver, link: &Path, findings: &
     }
 }
 
-/// When a name came to be what it is, to the best of the file system's knowledge.
+/// Returns when a link was last changed, as far as the file system knows.
 fn changed(link: &Path) -> Option<SystemTime> {
     let metadata = fs::symlink_metadata(link).ok()?;
     let seconds = u64::try_from(metadata.ctime()).ok()?;

@@ -1,4 +1,4 @@
-//! `hookmux check`: everything that can be wrong, with the way out of each.
+//! `hookmux check`: finds everything that can be wrong, each with what to do about it.
 
 mod bare_names;
 pub(super) mod code;
@@ -30,19 +30,19 @@ use std::path::Path;
 
 use super::args::CheckArgs;
 use super::output::Output;
-use super::{End, Place};
+use super::{CommandEnd, CommandPlace};
 use crate::config;
 use crate::trust::Trust;
 use finding::{Code, Finding, Findings, Severity};
 use survey::Survey;
 
 pub(super) fn run(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &CheckArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     if arguments.entries {
-        return Ok(entries::check(place, arguments.output, output));
+        return Ok(entries::check(place, arguments.output.format, output));
     }
     let user = place.surroundings.user;
     let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
@@ -64,7 +64,7 @@ pub(super) fn run(
     scripts::examine(&survey, &mut findings);
     registrations::examine(&survey, &mut findings);
     trust::examine(&survey, &loaded, &mut findings);
-    // without the settings nobody knows which places are meant
+    // without the settings the directories are unknown
     if !loaded.is_lost() {
         places::examine(&survey, &place.surroundings, &mut findings);
         waiting::examine(&survey, &mut findings);
@@ -75,11 +75,16 @@ pub(super) fn run(
     Ok(report(findings, &loaded.settings.hooks_dir, arguments, output))
 }
 
-fn report(findings: Findings, hooks_dir: &Path, arguments: &CheckArgs, output: &mut Output) -> End {
+fn report(
+    findings: Findings,
+    hooks_dir: &Path,
+    arguments: &CheckArgs,
+    output: &mut Output,
+) -> CommandEnd {
     let findings = findings.sorted();
-    report::show(&findings, hooks_dir, arguments.output, output);
-    // what wasn't looked at isn't good
+    report::show(&findings, hooks_dir, arguments.output.format, output);
+    // what couldn't be checked doesn't count as good
     let is_bad =
         |finding: &Finding| finding.severity() == Severity::Error || finding.code == Code::Unseen;
-    if findings.iter().any(is_bad) { End::Problem } else { End::Good }
+    if findings.iter().any(is_bad) { CommandEnd::Problem } else { CommandEnd::Good }
 }

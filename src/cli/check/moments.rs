@@ -1,12 +1,12 @@
-//! Hooks at moments that don't come: events that nobody knows, places in the per-guest tree that
-//! libvirt makes no call for, drivers that hookmux isn't called for.
+//! Finds hooks that are never called: unknown events, places in the per-guest tree for which libvirt makes
+//! no call, drivers for which libvirt doesn't call hookmux.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::finding::{Code, Findings, Fix, with_end, words};
-use super::survey::{Spot, Survey, Uncalled};
+use super::finding::{Code, Findings, Fix, with_suffix, words};
+use super::survey::{ScriptPlace, Survey, Uncalled};
 use crate::cli::hooks::vdsm;
 use crate::cli::inventory::per_guest;
 use crate::config::suggest::did_you_mean;
@@ -17,7 +17,7 @@ use crate::registry::matched_calls;
 use crate::search::EntryState;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
-    for directory in &survey.strangers {
+    for directory in &survey.unknown_directories {
         unknown(directory, findings);
     }
     for root in survey.settings.all_roots() {
@@ -26,34 +26,34 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         }
     }
     for uncalled in &survey.uncalled {
-        never_called(survey, uncalled, findings);
+        report_never_called(survey, uncalled, findings);
     }
-    without_driver(survey, findings);
+    report_without_driver(survey, findings);
 }
 
-/// A directory that was meant for an event, and is none's.
+/// Reports a directory that looks like an event's, but belongs to no event.
 fn unknown(directory: &Path, findings: &mut Findings) {
     let Some(name) = directory.file_name().and_then(OsStr::to_str) else { return };
-    if let Some(meant) = event::known_events_of(name).first() {
-        return on_known_operation(directory, meant, findings);
+    if let Some(own_event) = event::known_events_of(name).first() {
+        return on_known_operation(directory, own_event, findings);
     }
     let shown = directory.display();
     if let Some((_, nearest)) = vdsm::WITHOUT_SOURCE.iter().find(|(vdsms, _)| *vdsms == name) {
         let nearest = nearest.map(|near| format!("; nearest is {near}")).unwrap_or_default();
         let words = format!(
-            "{shown} is for an event of vdsm's that libvirt makes no call for: nothing in it runs{nearest}"
+            "{shown} is for a vdsm event for which libvirt makes no call: nothing in it runs{nearest}"
         );
         return findings.add(Code::UnknownEvent, directory, words, events_command());
     }
     let known = event::TABLE.iter().map(|row| row.name);
     let (hint, fix) = match did_you_mean(name, known) {
-        Some(meant) => (
-            format!("did you mean {meant}?"),
-            Fix::run(&words!["mv", directory, &directory.with_file_name(meant)]),
+        Some(similar) => (
+            format!("did you mean {similar}?"),
+            Fix::run(&words!["mv", directory, &directory.with_file_name(similar)]),
         ),
-        None => ("`hookmux events` shows those there are".to_owned(), events_command()),
+        None => ("`hookmux events` shows all events".to_owned(), events_command()),
     };
-    let words = format!("{shown} is no event's: nothing in it runs; {hint}");
+    let words = format!("{shown} has not the name of an event: nothing in it runs; {hint}");
     findings.add(Code::UnknownEvent, directory, words, fix);
 }
 
@@ -61,16 +61,16 @@ fn events_command() -> Fix {
     Fix::run(&["hookmux", "events"])
 }
 
-/// A script in the place of its event's directory.
+/// Reports a script that has the name of an event's directory.
 fn file_for_directory(survey: &Survey<'_>, path: &Path, findings: &mut Findings) {
     if !path.exists() || path.is_dir() {
         return;
     }
     let words = format!(
-        "{} is no directory: an event's scripts lie in a directory of its name, and this never runs",
+        "{} is not a directory: the scripts of an event are in a directory with its name, and this file never runs",
         survey.label(path)
     );
-    let aside = with_end(path, ".x");
+    let aside = with_suffix(path, ".x");
     let fix = Fix::all(&[
         words!["mv", "-n", path, &aside],
         words!["mkdir", path],
@@ -79,41 +79,43 @@ fn file_for_directory(survey: &Survey<'_>, path: &Path, findings: &mut Findings)
     findings.add(Code::NotADirectory, path, words, fix);
 }
 
-/// `on_qemu_started`: only an operation that hookmux doesn't know fires such an event.
-fn on_known_operation(directory: &Path, meant: &str, findings: &mut Findings) {
-    let words =
-        format!("{} never runs: the operation is known, and fires {meant}", directory.display());
-    let fix = Fix::run(&words!["mv", directory, &directory.with_file_name(meant)]);
+/// Reports `on_qemu_started` and the like: only operations that hookmux doesn't know fire such events.
+fn on_known_operation(directory: &Path, own_event: &str, findings: &mut Findings) {
+    let words = format!(
+        "{} never runs: the operation is known, and fires {own_event}",
+        directory.display()
+    );
+    let fix = Fix::run(&words!["mv", directory, &directory.with_file_name(own_event)]);
     findings.add(Code::NeverCalled, directory, words, fix);
 }
 
-fn never_called(survey: &Survey<'_>, uncalled: &Uncalled, findings: &mut Findings) {
+fn report_never_called(survey: &Survey<'_>, uncalled: &Uncalled, findings: &mut Findings) {
     let driver = uncalled.driver;
-    let meant = per_guest::meant_by(driver, &uncalled.moment);
+    let similar = per_guest::similar_call(driver, &uncalled.call);
     let label = survey.label(&uncalled.path);
-    let (hint, fix) = match meant {
-        Some(meant) => {
+    let (hint, fix) = match similar {
+        Some(similar) => {
             let guest = uncalled.path.parent().and_then(Path::parent).unwrap_or(&uncalled.path);
-            let right = guest.join(&meant);
+            let right = guest.join(&similar);
             let above = right.parent().unwrap_or(guest);
             let fix = Fix::all(&[
                 words!["mkdir", "-p", above],
                 words!["mv", "-nT", &uncalled.path, &right],
             ]);
-            (format!("; did you mean {meant}?"), fix)
+            (format!("; did you mean {similar}?"), fix)
         }
         None => (
             String::new(),
-            format!("move it to one of {}", per_guest::moments(driver).join(", ")).into(),
+            format!("move it to one of {}", per_guest::call_names(driver).join(", ")).into(),
         ),
     };
     let words =
-        format!("{label} is never called: libvirt has no {} for {driver}{hint}", uncalled.moment);
+        format!("{label} is never called: libvirt has no {} for {driver}{hint}", uncalled.call);
     findings.add(Code::NeverCalled, &uncalled.path, words, fix);
 }
 
-/// Hooks all of whose drivers call somebody else, or nobody.
-fn without_driver(survey: &Survey<'_>, findings: &mut Findings) {
+/// Reports hooks of drivers for which libvirt doesn't call hookmux.
+fn report_without_driver(survey: &Survey<'_>, findings: &mut Findings) {
     let called: Vec<Driver> = survey
         .installed
         .iter()
@@ -121,7 +123,7 @@ fn without_driver(survey: &Survey<'_>, findings: &mut Findings) {
         .map(|one| one.driver)
         .collect();
     if called.is_empty() {
-        // that is said already
+        // this is reported already
         return;
     }
     let mut check = |path: &Path, label: &str, drivers: BTreeSet<Driver>| {
@@ -140,12 +142,12 @@ fn without_driver(survey: &Survey<'_>, findings: &mut Findings) {
         );
     };
     for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
-        let drivers = match &script.spot {
-            Spot::Event(event) => {
+        let drivers = match &script.place {
+            ScriptPlace::Event(event) => {
                 let events = vec![event.clone()];
                 drivers_of(&Triggers { events, ..Triggers::default() })
             }
-            Spot::Tree(driver) | Spot::Adopted(driver) => BTreeSet::from([*driver]),
+            ScriptPlace::Tree(driver) | ScriptPlace::Adopted(driver) => BTreeSet::from([*driver]),
         };
         check(&script.path, &script.label, drivers);
     }
@@ -159,5 +161,5 @@ fn without_driver(survey: &Survey<'_>, findings: &mut Findings) {
 }
 
 fn drivers_of(triggers: &Triggers) -> BTreeSet<Driver> {
-    matched_calls::of(triggers).into_iter().map(|moment| moment.driver).collect()
+    matched_calls::of(triggers).into_iter().map(|call| call.driver).collect()
 }

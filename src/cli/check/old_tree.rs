@@ -1,10 +1,10 @@
-//! Scripts that lie where the per-guest tree was before it had another name.
+//! Finds scripts where the per-guest tree was before the setting `tree` gave it another name.
 
 use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, quoted, words};
 use super::survey::Survey;
-use super::unreadable::complain;
+use super::unreadable::report_unreadable;
 use crate::config::settings::FILE_NAME;
 use crate::config::tree_name::TreeName;
 use crate::hook::adopted;
@@ -13,13 +13,13 @@ use crate::machine::{files, own_binary};
 use crate::search::EntryState;
 use crate::search::directory;
 
-/// Tells of scripts where the tree would be without `tree` in the settings.
+/// Reports scripts where the tree would be without `tree` in the settings.
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let settings = survey.settings;
     let usual = TreeName::default();
     for driver in Driver::ALL.into_iter().filter(|_| settings.tree != usual) {
         let (old, new) = (usual.place(&settings.hooks_dir, driver), settings.tree_of(driver));
-        // somebody else runs what lies there
+        // another script runs the scripts there
         let word = usual.mention(&settings.hooks_dir, driver);
         let serves = |script: &Path| {
             directory::state(script) == EntryState::Active && adopted::runs_tree(script, &word)
@@ -31,7 +31,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             continue;
         }
         let guests = directory::names(&old)
-            .unwrap_or_else(|unreadable| complain(settings, &unreadable, findings));
+            .unwrap_or_else(|unreadable| report_unreadable(settings, &unreadable, findings));
         let mut guests = guests.unwrap_or_default();
         guests.sort_unstable();
         for guest in guests {
@@ -59,10 +59,10 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-/// How far below a guest's directory its scripts lie: `prepare/begin/NAME`.
+/// How far below a guest's directory its scripts are: `prepare/begin/NAME`.
 const MOMENT_DEPTH: usize = 3;
 
-/// Whether an executable lies somewhere below a directory, and not directly in it.
+/// Tells whether an executable is somewhere below a directory, but not directly in it.
 fn has_script(directory: &Path, depth: usize) -> bool {
     let names = directory::names(directory).ok().flatten().unwrap_or_default();
     names.iter().map(|name| directory.join(name)).any(|path| {

@@ -1,4 +1,4 @@
-//! `check --for VERSION`: the keys that an older version doesn't know, and refuses.
+//! `check --for VERSION`: finds keys that an older version doesn't know and would refuse.
 
 use std::path::Path;
 
@@ -10,25 +10,31 @@ use crate::config::yaml::{self, Value};
 use crate::machine::files;
 use crate::search::EntryState;
 
-/// A file that is larger has no place among settings and registrations.
+/// The largest file that is read as settings or a registration.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 pub(super) fn examine(survey: &Survey<'_>, version: HookmuxVersion, findings: &mut Findings) {
     let settings = survey.settings.hooks_dir.join(FILE_NAME);
     if settings.symlink_metadata().is_ok() {
-        look(&settings, FILE_NAME, keys::SETTINGS, version, findings);
+        check_file(&settings, FILE_NAME, keys::SETTINGS, version, findings);
     }
     let read = survey.sources.iter().filter(|source| {
-        // what is masked there is masked here
+        // what is masked for this version is masked for the older one too
         matches!(source.state, EntryState::Active)
     });
     for source in read {
         let label = survey.label(&source.path);
-        look(&source.path, &label, keys::REGISTRATION, version, findings);
+        check_file(&source.path, &label, keys::REGISTRATION, version, findings);
     }
 }
 
-fn look(path: &Path, label: &str, table: &[Key], version: HookmuxVersion, findings: &mut Findings) {
+fn check_file(
+    path: &Path,
+    label: &str,
+    table: &[Key],
+    version: HookmuxVersion,
+    findings: &mut Findings,
+) {
     let read = files::read_regular(path, MAX_FILE_BYTES).map_err(|error| error.to_string());
     let read = read.and_then(|bytes| String::from_utf8(bytes).map_err(|error| error.to_string()));
     let keys = match read.and_then(|text| Ok((keys_of(&text)?, text))) {
@@ -42,10 +48,10 @@ fn look(path: &Path, label: &str, table: &[Key], version: HookmuxVersion, findin
     for name in keys {
         let since = match keys::find(table, &name) {
             Some(key) if key.since <= version => continue,
-            Some(key) => format!("hookmux {} brought it", key.since),
-            // below a key that has no rows of its own stand names that people choose
+            Some(key) => format!("it is new in hookmux {}", key.since),
+            // the names below a key without rows are chosen by people
             None if name.contains('.') && !has_rows_below(table, &name) => continue,
-            None => "no version knows it".to_owned(),
+            None => "it is unknown in every version".to_owned(),
         };
         let line = line_of(&text, &name);
         let words = format!("{label}:{line}: hookmux {version} refuses the key `{name}`: {since}");
@@ -60,7 +66,7 @@ fn has_rows_below(table: &[Key], name: &str) -> bool {
     table.iter().any(is_below)
 }
 
-/// The keys of a file, in its order: `limits` and then `limits.nofile`.
+/// Returns the keys of a file, in its order: `limits` and then `limits.nofile`.
 fn keys_of(text: &str) -> Result<Vec<String>, String> {
     let value = yaml::read::<Value>(text).map_err(|mistake| mistake.message)?;
     let top = match value {
@@ -78,7 +84,7 @@ fn keys_of(text: &str) -> Result<Vec<String>, String> {
     Ok(keys)
 }
 
-/// The line on which a key stands, from 1. The parser doesn't tell where a value's keys are.
+/// Returns the line of a key, from 1. The parser doesn't tell where the keys of a value are.
 fn line_of(text: &str, path: &str) -> usize {
     let mut from = 0;
     let mut line = 1;
@@ -90,7 +96,7 @@ fn line_of(text: &str, path: &str) -> usize {
     line
 }
 
-/// Where a key stands behind a place: a word of its own, not in a comment, with a colon behind it.
+/// Finds a key after an offset: a whole word, not in a comment, with a colon after it.
 fn find_key(text: &str, from: usize, name: &str) -> Option<usize> {
     text.get(from..)?.match_indices(name).map(|(place, _)| from + place).find(|place| {
         let line = text[..*place].rsplit('\n').next().unwrap_or_default();

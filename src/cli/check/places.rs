@@ -1,4 +1,4 @@
-//! The directories in which hookmux keeps things, and libvirt its managed saves.
+//! Checks the directories of hookmux, and libvirt's directory of managed saves.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
-use super::finding::{Code, Findings, Fix, with_end, words};
+use super::finding::{Code, Findings, Fix, with_suffix, words};
 use super::survey::Survey;
 use crate::config::Surroundings;
 use crate::machine::files;
@@ -18,24 +18,24 @@ use crate::record::store;
 use crate::state::{Dir, DirRefusal};
 use crate::trust::Trust;
 
-/// Less than that is little: a guest's document is some KiB, a record may be some hundred, and what
-/// is remembered must never fail for it.
-const LITTLE: u64 = 16 * 1024 * 1024;
+/// The free space below which a warning is given. A guest's document has some KiB, a record may have some
+/// hundred KiB, and guest state must never be lost for want of space.
+const MIN_FREE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How many files of hookmux's own are looked at.
-const MOST_FILES: usize = 20_000;
+/// How many of hookmux's own files are checked.
+const MAX_FILES: usize = 20_000;
 
 /// ramfs, the kernel's other file system in memory (`linux/magic.h`).
 const RAMFS_MAGIC: u32 = 0x8584_58f6;
 
 pub(super) fn examine(survey: &Survey<'_>, surroundings: &Surroundings, findings: &mut Findings) {
     let settings = survey.settings;
-    // for a session's daemon nothing runs, and so nothing is written
+    // for a session daemon nothing runs, so nothing is written
     if !surroundings.is_root() && !settings.session {
         return;
     }
     for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
-        // what belongs to others is told with all that isn't trusted, and nothing is made there
+        // a directory of other users is reported as not trusted, and nothing is written there
         if dir
             .judge()
             .as_ref()
@@ -50,12 +50,12 @@ pub(super) fn examine(survey: &Survey<'_>, surroundings: &Surroundings, findings
     odd_files(survey, findings);
     let saves = &settings.save_dir;
     if saves.exists() {
-        let loss = "no changed document can be answered at restore, for no managed save can be given its second name";
+        let loss = "no changed document can be answered at restore, as managed saves can't get their second name";
         usable(survey, "save_dir", saves, loss, findings);
     }
 }
 
-/// What lies in hookmux's own directories and isn't read, for others could have made it.
+/// Reports files in hookmux's own directories that aren't read because others could have made them.
 fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
     let settings = survey.settings;
     let (state, run) = (&settings.state_dir, &settings.runtime_dir);
@@ -69,13 +69,13 @@ fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
     dirs.extend(groups.map(|name| records.child(name)));
     dirs.push(records);
     let files = dirs.iter().flat_map(|dir| {
-        // those that aren't used are told as such
+        // directories that aren't used are reported elsewhere
         dir.names().unwrap_or_default().into_iter().map(move |name| (dir, name))
     });
-    for (dir, name) in files.take(MOST_FILES) {
+    for (dir, name) in files.take(MAX_FILES) {
         let is_place = dirs.iter().any(|other| *other == dir.child(&name));
         let error = match dir.open(&name) {
-            // those are told with the guests
+            // files of guests are reported elsewhere
             _ if is_place || is_of_guest(dir, &name) => continue,
             Ok((_, metadata)) if metadata.len() > store::MAX_RECORD_BYTES => {
                 "it is larger than anything that hookmux writes there".to_owned()
@@ -99,15 +99,15 @@ fn below(dir: &Dir, path: &str) -> Dir {
     path.split('/').fold(dir.clone(), |dir, name| dir.child(name))
 }
 
-/// A directory that hookmux makes for itself.
+/// Checks a directory that hookmux makes for itself.
 fn own(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings) {
-    let loss = "nothing is remembered of guests, and no detached hook is queued";
+    let loss = "no guest state is kept, and no detached hook is queued";
     if path.symlink_metadata().is_ok() {
         usable(survey, key, path, loss, findings);
         private(survey, key, path, findings);
         return;
     }
-    // it is made at the first call, if that can be done
+    // it is made at the first call, if that is possible
     let mut all_above = path.ancestors().skip(1);
     let Some(above) = all_above.find(|above| above.symlink_metadata().is_ok()) else { return };
     if let Err(error) = access(above, AccessFlags::W_OK | AccessFlags::X_OK) {
@@ -121,13 +121,13 @@ fn usable(survey: &Survey<'_>, key: &str, path: &Path, loss: &str, findings: &mu
     let shown = path.display();
     if !path.is_dir() {
         let words = format!("{key} {shown} is not a directory: {loss}");
-        // libvirt's own directory is libvirt's to make
+        // libvirt makes its own directory
         let fix = match key {
             "save_dir" => {
                 format!("set `{key}` in hookmux.yaml to where libvirt keeps saves").into()
             }
             _ => Fix::all(&[
-                words!["mv", "-n", path, with_end(path, ".old")],
+                words!["mv", "-n", path, with_suffix(path, ".old")],
                 words!["mkdir", "-m", "700", path],
             ]),
         };
@@ -141,14 +141,14 @@ fn usable(survey: &Survey<'_>, key: &str, path: &Path, loss: &str, findings: &mu
     let Ok(system) = statvfs(path) else { return };
     let free = system.blocks_available().saturating_mul(system.fragment_size());
     let has_inodes = system.files() == 0 || system.files_available() > 64;
-    if system.blocks() > 0 && (free < LITTLE || !has_inodes) {
+    if system.blocks() > 0 && (free < MIN_FREE_BYTES || !has_inodes) {
         let left = if has_inodes { format!("{} KiB", free / 1024) } else { "no inodes".to_owned() };
         let words = format!("{key} {shown} has {left} left: when it is full, {loss}");
         findings.add(Code::LittleSpace, path, words, Fix::run(&words!["df", "-h", path]));
     }
 }
 
-/// Root may write wherever the mode forbids it: only trying tells.
+/// Tries to write a file, as the mode doesn't tell whether root can.
 fn try_to_write(path: &Path) -> std::io::Result<()> {
     let file = path.join(format!(".hookmux-check.{}", std::process::id()));
     let created = files::create_private(&file);
@@ -157,7 +157,8 @@ fn try_to_write(path: &Path) -> std::io::Result<()> {
     removed
 }
 
-/// Owner and mode are changed of hookmux's own directories only, and no mount point is touched.
+/// Returns what to do. Owner and mode are only changed for hookmux's own directories, never for mount
+/// points.
 fn fix_of(survey: &Survey<'_>, key: &str, path: &Path, error: &std::io::Error) -> Fix {
     match error.kind() {
         std::io::ErrorKind::StorageFull => Fix::run(&words!["df", "-h", path]),
@@ -168,7 +169,8 @@ fn fix_of(survey: &Survey<'_>, key: &str, path: &Path, error: &std::io::Error) -
     }
 }
 
-/// Documents of guests lie there. What others could change is told with all that isn't trusted.
+/// Reports a directory that others can list, as it has documents of guests. One that others could change is
+/// reported as not trusted.
 fn private(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings) {
     if !path.is_dir() || Trust::new(survey.user).directory(path).is_err() {
         return;
@@ -182,7 +184,7 @@ fn private(survey: &Survey<'_>, key: &str, path: &Path, findings: &mut Findings)
     }
 }
 
-/// A disk that hangs must not hang a guest's start.
+/// Reports a runtime directory on a disk: a disk that hangs must not block a guest's start.
 fn in_memory(path: &Path, findings: &mut Findings) {
     let Some(there) = path.ancestors().find(|part| part.is_dir()) else { return };
     let Ok(system) = statfs(there) else { return };

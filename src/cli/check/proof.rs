@@ -1,13 +1,13 @@
-//! Whether a daemon has looked at a link since it was made.
+//! Finds out whether a daemon has looked at a link since the link was made.
 //!
 //! libvirt looks for hook programs when it starts and when it is reloaded (SIGHUP), and remembers
 //! for each driver whether there was one (`virHookCall` in libvirt's `src/util/virhook.c`).
 
 use std::time::SystemTime;
 
-/// What is known of a driver besides the daemon's start.
+/// What is known about a driver besides the start of its daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct DriverActivity {
     /// The last call that hookmux got.
     pub call: Option<SystemTime>,
     /// The last reload of the daemon that hookmux saw.
@@ -16,23 +16,23 @@ pub(super) struct Seen {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// The daemon has looked, or even called.
+    /// The daemon has looked for the link, or has called it.
     LoadedSettings,
-    /// It may not have.
+    /// It may not have looked.
     Unknown,
 }
 
-/// Compares when a link was made with what the daemon has done since it started.
+/// Compares the time of a link with what the daemon has done since it started.
 pub(super) fn proof(
     linked: SystemTime,
     started: SystemTime,
     last_call: Option<SystemTime>,
     last_reload: Option<SystemTime>,
 ) -> Proof {
-    // a call came through the link, if the link and the daemon were there by then
+    // a call came through the link if the link and the daemon existed before it
     let has_called = last_call.is_some_and(|call| call >= linked && call >= started);
-    let looked = last_reload.map_or(started, |reload| reload.max(started));
-    if has_called || linked < looked { Proof::LoadedSettings } else { Proof::Unknown }
+    let checked = last_reload.map_or(started, |reload| reload.max(started));
+    if has_called || linked < checked { Proof::LoadedSettings } else { Proof::Unknown }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::finding::{Code, Findings, Fix, counted, with_end, words};
+use super::finding::{Code, Findings, Fix, counted, with_suffix, words};
 use super::survey::Survey;
 use crate::bypass;
 use crate::cli::bypass as switch;
@@ -14,12 +14,12 @@ use crate::record::history::{Filter, History};
 use crate::record::mover;
 use crate::trust::Trust;
 
-/// How far back lost executions are looked for.
-const RECENT: Duration = Duration::from_secs(24 * 3600);
-/// A record that has waited for so long to be moved, in milliseconds, has nobody who moves it.
-const LATE: u64 = 600_000;
-/// How many of a driver's newest executions are asked for one of libvirt's.
-const MOST: usize = 100;
+/// How far back lost executions are counted.
+const LOST_EXECUTIONS_PERIOD: Duration = Duration::from_secs(24 * 3600);
+/// A record that has waited longer to be moved is stuck.
+const LATE_RECORD_MILLISECONDS: u64 = 600_000;
+/// How many of a driver's newest executions are searched for a call from libvirt.
+const MAX_SCANNED_RECORDS: usize = 100;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let settings = survey.settings;
@@ -29,7 +29,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let dropped = spool.dropped();
     if dropped.records > 0 {
         let words = format!(
-            "{} could not be kept since the host was started: {} had no room, or took no file",
+            "{} could not be kept since the host was started: {} was full, or no file could be made there",
             counted(usize::try_from(dropped.records).unwrap_or(usize::MAX), "record"),
             settings.runtime_dir.unchecked_path().display()
         );
@@ -50,11 +50,12 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
     let waiting = spool.done_ids();
     let oldest = waiting.first().and_then(|id| ulid::unix_milliseconds(id));
-    let is_old = oldest.is_some_and(|time| millis(now).saturating_sub(time) > LATE);
+    let is_old =
+        oldest.is_some_and(|time| millis(now).saturating_sub(time) > LATE_RECORD_MILLISECONDS);
     if mover::is_stuck(spool) || is_old {
-        let why = if mover::is_stuck(spool) { "can't be moved" } else { "aren't moved by anybody" };
+        let why = if mover::is_stuck(spool) { "can't be moved" } else { "are not being moved" };
         let words = format!(
-            "{} in {} {why} to {}, and would be lost with the host's next start",
+            "{} in {} {why} to {}, and would be lost when the host restarts",
             counted(waiting.len(), "record"),
             settings.runtime_dir.unchecked_path().display(),
             settings.state_dir.unchecked_path().display()
@@ -69,15 +70,15 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let counters = counters::path(history.store().base());
     if let Err(newer) = Counters::load(history.store().base()) {
         let words = format!("{}: {newer}; executions aren't counted", counters.display());
-        let fix = Fix::run(&words!["mv", "-n", &counters, with_end(&counters, ".newer")]);
+        let fix = Fix::run(&words!["mv", "-n", &counters, with_suffix(&counters, ".newer")]);
         findings.add(Code::NewerFile, &counters, words, fix);
     }
-    let since = Some(millis(now.saturating_sub(RECENT)));
+    let since = Some(millis(now.saturating_sub(LOST_EXECUTIONS_PERIOD)));
     let lost = Filter { is_lost: true, since, ..Filter::default() };
     let lost = history.find(&lost).count();
     if lost > 0 {
         let words = format!(
-            "hookmux died in {} of the last day: its process was killed, or met a fault of its own",
+            "hookmux died in {} of the last day: its process was killed, or had an error of its own",
             counted(lost, "call")
         );
         findings.add(
@@ -93,7 +94,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// That hooks don't run at all, or that somebody thinks so.
+/// Reports that hooks are switched off, or that the file that should switch them off is broken.
 pub(super) fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
     let hooks_dir = &survey.settings.hooks_dir;
     let path = bypass::path(hooks_dir);
@@ -101,7 +102,7 @@ pub(super) fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
         Ok(now) => {
             for entry in &now.entries {
                 let words =
-                    format!("the emergency switch is on: {}", switch::words(entry, hooks_dir));
+                    format!("the emergency switch is on: {}", switch::describe(entry, hooks_dir));
                 findings.add(Code::Bypassed, &path, words, entry.way_out(hooks_dir));
             }
         }
@@ -112,12 +113,14 @@ pub(super) fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-/// When libvirt last called hookmux for a driver, as far as there is a record of it.
+/// Returns when libvirt last called hookmux for a driver, as far as there is a record of it.
 pub(super) fn last_call(survey: &Survey<'_>, driver: Driver) -> Option<SystemTime> {
     let settings = survey.settings;
     let history = History::new(&settings.runtime_dir, &settings.state_dir);
     let of_driver = Filter { driver: Some(driver.name().to_owned()), ..Filter::default() };
-    let last =
-        history.find(&of_driver).take(MOST).find(|head| head.cause == RecordCause::Libvirt)?;
+    let last = history
+        .find(&of_driver)
+        .take(MAX_SCANNED_RECORDS)
+        .find(|head| head.cause == RecordCause::Libvirt)?;
     Some(UNIX_EPOCH + Duration::from_micros(last.began_us))
 }

@@ -1,11 +1,11 @@
-//! Settings and registrations: what can't be read, what can't run, what means nothing.
+//! Checks settings and registrations: what can't be read, what can't run, and what has no effect.
 
 use std::path::Path;
 
-use super::finding::{Code, Findings, Fix, empty_into, words};
+use super::finding::{Code, Findings, Fix, empty_directory_into, words};
 use super::survey::Survey;
 use super::{commands, content};
-use crate::cli::way_out;
+use crate::cli::fixes;
 use crate::config::diagnostic::DiagnosticKind;
 use crate::config::settings::FILE_NAME;
 use crate::config::{Diagnostic, LoadedSettings, Registration};
@@ -18,7 +18,7 @@ use crate::run::launch;
 use crate::search::EntryState;
 use crate::search::directory::leftover_reason;
 
-/// hookmux.yaml, and what it names.
+/// Checks hookmux.yaml and the file that it names.
 pub(super) fn examine_settings(
     survey: &Survey<'_>,
     loaded: &LoadedSettings,
@@ -39,23 +39,23 @@ pub(super) fn examine_settings(
     }
 }
 
-/// What trust says of it is told with all else that isn't trusted.
+/// Tells whether a problem is that the file isn't trusted, which is reported elsewhere.
 pub(super) fn is_refused(problem: &Diagnostic) -> bool {
     problem.kind == DiagnosticKind::NotTrusted
 }
 
-/// Opens the file where the mistake is.
+/// Returns the command that opens the file at the mistake.
 fn edit_at(problem: &Diagnostic) -> Fix {
     Fix::edit(&problem.path, problem.place.map(|(line, _)| line))
 }
 
-fn environment_file(file: &Path, whose: &str, survey: &Survey<'_>, findings: &mut Findings) {
+fn environment_file(file: &Path, owner: &str, survey: &Survey<'_>, findings: &mut Findings) {
     let Err(why) = launch::read_environment_file(file, survey.user) else { return };
     if why.is_not_trusted() && file.exists() {
         return;
     }
     let fix = Fix::edit(file, None);
-    findings.add(Code::EnvironmentFile, file, format!("{whose}: {why}"), fix);
+    findings.add(Code::EnvironmentFile, file, format!("{owner}: {why}"), fix);
 }
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
@@ -70,7 +70,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
-/// A file of `hooks.d` that is no registration, or a broken one.
+/// Reports a file of `hooks.d` that is not a registration, or a broken one.
 fn file(survey: &Survey<'_>, source: &RegistrationFile, findings: &mut Findings) {
     let (path, label) = (&source.path, survey.label(&source.path));
     let name = path.file_name().unwrap_or_default();
@@ -97,24 +97,25 @@ fn file(survey: &Survey<'_>, source: &RegistrationFile, findings: &mut Findings)
         }
         (_, EntryState::Skipped(_)) if name == LOCK_NAME => {}
         (_, EntryState::Skipped(_)) if leftover_reason(name).is_some() => {
-            let words = format!("{label} is skipped: by its name it was left behind");
+            let words = format!("{label} is skipped: by its name it is a leftover");
             findings.add(Code::LeftBehind, path, words, Fix::run(&words!["rm", path]));
         }
         (_, EntryState::Skipped(_)) if path.is_dir() => {
             let words = format!("{label} is a directory: what lies in it is never read");
             let above = path.parent().unwrap_or(path);
-            let fix = empty_into(path, above);
+            let fix = empty_directory_into(path, above);
             findings.add(Code::Subdirectory, path, words, fix);
         }
         (_, EntryState::Skipped(why)) if path.exists() => {
             let words = format!("{label} isn't read: {why}");
-            // what was meant for one, and what only lies there
-            let is_meant = path.extension().is_some_and(|end| end == "yml" || end == "YAML");
+            // a file that was meant as a registration, or another file
+            let has_similar_ending =
+                path.extension().is_some_and(|end| end == "yml" || end == "YAML");
             let is_script = files::is_executable(path)
                 || content::beginning(path).is_some_and(|text| text.starts_with(b"#!"));
-            let fix = match (is_meant, is_script) {
+            let fix = match (has_similar_ending, is_script) {
                 (true, _) => Fix::run(&words!["mv", "-n", path, path.with_extension("yaml")]),
-                // anywhere else it would be as silent
+                // in another directory it wouldn't run either
                 (false, true) => survey.register(path).into(),
                 (false, false) => Fix::run(&words!["mv", "-n", path, &survey.settings.hooks_dir]),
             };
@@ -148,7 +149,8 @@ fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut 
     }
 }
 
-/// Whose rights it has; who knows no file of users asks `getent`, which wants a supervisor.
+/// Resolves the user that a registration runs as. A user that isn't in `/etc/passwd` is asked for with
+/// `getent`, which needs a supervisor.
 fn user(
     survey: &Survey<'_>,
     registration: &Registration,
@@ -164,7 +166,7 @@ fn user(
         Err(why) => why,
     };
     let source = &registration.source;
-    let fix = way_out::of_user(&why, source);
+    let fix = fixes::for_user(&why, source);
     findings.add(Code::UnknownUser, source, format!("{}: {why}", survey.label(source)), fix);
     None
 }

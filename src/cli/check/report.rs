@@ -1,4 +1,4 @@
-//! How findings are shown: the worst first, codes and sentences aligned, each with its way out.
+//! Shows findings: the most severe first, codes and sentences aligned, each with what to do.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use crate::cli::args::Format;
 use crate::cli::json;
 use crate::cli::output::{Cell, Output, Tone};
 
-/// How long a line of a sentence may be, in characters.
-const LINE: usize = 100;
+/// The longest line of a sentence.
+const MAX_LINE_CHARACTERS: usize = 100;
 
 const fn tone(severity: Severity) -> Tone {
     match severity {
         Severity::Error => Tone::Bad,
-        Severity::Warning => Tone::Careful,
+        Severity::Warning => Tone::Warning,
         Severity::Note => Tone::Plain,
     }
 }
@@ -48,7 +48,8 @@ pub(super) fn show(findings: &[Finding], hooks_dir: &Path, format: Format, outpu
 
 fn rows(finding: &Finding, width: usize) -> Vec<Vec<Cell>> {
     let code = Cell(finding.code.name().to_owned(), tone(finding.severity()));
-    let mut lines = wrapped(&finding.message, LINE.saturating_sub(width + 2)).into_iter();
+    let mut lines =
+        wrap(&finding.message, MAX_LINE_CHARACTERS.saturating_sub(width + 2)).into_iter();
     let mut rows = vec![vec![code, lines.next().unwrap_or_default().into()]];
     rows.extend(lines.map(|line| vec!["".into(), line.into()]));
     // one command on one line, to be copied
@@ -56,8 +57,8 @@ fn rows(finding: &Finding, width: usize) -> Vec<Vec<Cell>> {
     rows
 }
 
-/// A sentence in lines of so many characters; a word that is longer has a line of its own.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+/// Wraps a sentence at a width in characters; a longer word gets its own line.
+fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {
@@ -77,7 +78,7 @@ mod tests {
 
     #[test]
     fn sentences_are_wrapped_between_words() {
-        let lines = wrapped("a bb  ccc /a/very/long/path d", 6);
+        let lines = wrap("a bb  ccc /a/very/long/path d", 6);
         assert_eq!(lines, ["a bb ", "ccc", "/a/very/long/path", "d"]);
         assert_eq!(lines.join(" "), "a bb  ccc /a/very/long/path d");
     }

@@ -1,12 +1,12 @@
-//! Scripts in event directories, in the per-guest tree and adopted ones: why one wouldn't run.
+//! Checks scripts in event directories, in the per-guest tree and adopted ones: why one wouldn't run.
 
 use std::fs;
 use std::path::Path;
 
-use super::content::{self, Looked};
-use super::finding::{Code, Findings, Fix, empty_into, words};
-use super::survey::{Script, Spot, Survey};
-use crate::cli::way_out;
+use super::content::{self, CheckedProgram};
+use super::finding::{Code, Findings, Fix, empty_directory_into, words};
+use super::survey::{Script, ScriptPlace, Survey};
+use crate::cli::fixes;
 use crate::repair::RepairTarget;
 use crate::search::EntryState;
 use crate::search::directory::leftover_reason;
@@ -14,50 +14,56 @@ use crate::trust::Trust;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for script in &survey.scripts {
-        look(survey, script, findings);
+        check_file(survey, script, findings);
     }
 }
 
-fn look(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
+fn check_file(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     let (label, path) = (&script.label, &script.path);
     match &script.state {
         EntryState::Active => {
-            runs_anyway(script, findings);
-            let is_of_tree = matches!(script.spot, Spot::Tree(_));
-            let looked = Looked { is_of_tree, ..Looked::at(survey, path, label) };
-            content::startable(survey, &looked, findings);
+            report_left_behind_runs(script, findings);
+            let is_of_tree = matches!(script.place, ScriptPlace::Tree(_));
+            let checked = CheckedProgram { is_of_tree, ..CheckedProgram::at(survey, path, label) };
+            content::startable(survey, &checked, findings);
             content::calls_libvirt(path, label, &detach(survey, script), findings);
         }
         EntryState::Masked(_) => {}
         EntryState::Disabled(_) => disabled(survey, script, findings),
         EntryState::NotExecutable => {
             let words = format!("{label} has no x bit: it doesn't run");
-            told(survey, script, Code::NotExecutable, words, findings);
+            report(survey, script, Code::NotExecutable, words, findings);
         }
         EntryState::Dangling => {
             let words = format!("{label} is a link to nothing: {}", leads_to(path));
-            told(survey, script, Code::DanglingLink, words, findings);
+            report(survey, script, Code::DanglingLink, words, findings);
         }
         EntryState::Skipped(_) => skipped(survey, script, findings),
     }
 }
 
-/// What is no hook, and looks as if it were meant as one.
-fn told(survey: &Survey<'_>, script: &Script, code: Code, words: String, findings: &mut Findings) {
-    let fix = way_out::of_state(&script.state, &script.path, survey.settings);
+/// Reports what is not a hook but looks as if it was meant as one.
+fn report(
+    survey: &Survey<'_>,
+    script: &Script,
+    code: Code,
+    words: String,
+    findings: &mut Findings,
+) {
+    let fix = fixes::for_state(&script.state, &script.path, survey.settings);
     let fix = fix.unwrap_or_else(|| Fix::run(&words!["ls", "-la", &script.path]));
     findings.add(code, &script.path, words, fix);
 }
 
-/// In the per-guest tree any name runs, as the community's helper has it.
-fn runs_anyway(script: &Script, findings: &mut Findings) {
+/// Reports a leftover in the per-guest tree, where any name runs, as with the community's helper.
+fn report_left_behind_runs(script: &Script, findings: &mut Findings) {
     let path = &script.path;
-    if !matches!(script.spot, Spot::Tree(_)) {
+    if !matches!(script.place, ScriptPlace::Tree(_)) {
         return;
     }
     let Some(why) = path.file_name().and_then(leftover_reason) else { return };
     let words = format!(
-        "{} is by its name {why}, and runs all the same: the per-guest tree takes any name",
+        "{} is by its name {why}, but runs: the per-guest tree takes any name",
         script.label
     );
     findings.add(Code::LeftBehindRuns, path, words, Fix::run(&words!["chmod", "a-x", path]));
@@ -71,9 +77,9 @@ fn leads_to(path: &Path) -> String {
 }
 
 fn detach(survey: &Survey<'_>, script: &Script) -> String {
-    let event = match &script.spot {
-        Spot::Event(event) => event.as_str(),
-        Spot::Tree(_) | Spot::Adopted(_) => "EVENT",
+    let event = match &script.place {
+        ScriptPlace::Event(event) => event.as_str(),
+        ScriptPlace::Tree(_) | ScriptPlace::Adopted(_) => "EVENT",
     };
     let add = format!("add script SCRIPT --event {event} --mode detached");
     format!(
@@ -82,7 +88,7 @@ fn detach(survey: &Survey<'_>, script: &Script) -> String {
     )
 }
 
-/// What does nothing itself, and hides nothing either.
+/// Reports a mask that hides nothing.
 fn disabled(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     let (label, path) = (&script.label, &script.path);
     let hides = |other: &Script| matches!(&other.state, EntryState::Masked(by) if by == path);
@@ -105,12 +111,12 @@ fn skipped(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     let Ok(metadata) = fs::metadata(path) else { return };
     if let Some(why) = is_left {
         let words = format!("{label} is skipped: by its name it is {why}");
-        return told(survey, script, Code::LeftBehind, words, findings);
+        return report(survey, script, Code::LeftBehind, words, findings);
     }
     if metadata.is_dir() {
         let words = format!("{label} is a directory: what lies in it never runs");
         let above = path.parent().unwrap_or(path);
-        let fix = empty_into(path, above);
+        let fix = empty_directory_into(path, above);
         return findings.add(Code::Subdirectory, path, words, fix);
     }
     let is_null = fs::canonicalize(path).is_ok_and(|end| end == Path::new("/dev/null"));
@@ -118,7 +124,7 @@ fn skipped(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
         let refusal = Trust::new(survey.user).entry(path).err();
         let why = refusal.as_ref().map(|refusal| format!(" ({refusal})")).unwrap_or_default();
         let words = format!(
-            "{label} looks as if it disabled a hook, and hides nothing: others than root could have put it there{why}"
+            "{label} looks as if it disabled a hook, but hides nothing: others than root could have put it there{why}"
         );
         let fix = refusal.and_then(|_| survey.ground().fix(&[RepairTarget::at(path)]));
         let fix = fix.unwrap_or_else(|| Fix::run(&words!["ls", "-la", path]));

@@ -1,4 +1,4 @@
-//! What there is, looked at once: all rooms of `check` ask this.
+//! Surveys the host once; all parts of `check` use the result.
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::finding::{Findings, Fix, words};
-use super::unreadable::complain;
+use super::unreadable::report_unreadable;
 use crate::cli::install::daemons::{self, Daemon};
 use crate::cli::install::installed::{self, Installed};
-use crate::cli::install::libvirt_version::{self, Version};
+use crate::cli::install::libvirt_version::{self, LibvirtVersion};
 use crate::cli::inventory::Inventory;
-use crate::cli::inventory::per_guest::{self, Found};
+use crate::cli::inventory::per_guest::{self, TreeItem};
 use crate::command;
 use crate::config::{Registration, Settings};
 use crate::hook::candidates::Candidate;
@@ -22,38 +22,38 @@ use crate::repair::OwnPaths;
 use crate::search::EntryState;
 use crate::search::directory;
 
-/// Where a script is found.
+/// Where a script was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Spot {
+pub(super) enum ScriptPlace {
     Event(String),
-    /// In the per-guest tree, at a moment that libvirt has.
+    /// In the per-guest tree, at a call that libvirt makes.
     Tree(Driver),
     Adopted(Driver),
 }
 
-/// A script, or what lies where one would.
+/// A script, or something else in a place for scripts.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
     pub label: String,
     pub path: PathBuf,
     pub state: EntryState,
-    pub spot: Spot,
+    pub place: ScriptPlace,
 }
 
-/// Something in the per-guest tree where libvirt makes no call.
+/// Something in the per-guest tree in a place for which libvirt makes no call.
 #[derive(Clone, Debug)]
 pub(super) struct Uncalled {
     pub driver: Driver,
     pub path: PathBuf,
-    /// `prepair/begin`; the file's name alone where it lies too high.
-    pub moment: String,
+    /// `prepair/begin`; only the file's name if it is too high in the tree.
+    pub call: String,
 }
 
 pub(super) struct Survey<'a> {
     pub settings: &'a Settings,
-    /// Who runs `check`; trusted beside root.
+    /// The user who runs `check`, trusted like root.
     pub user: u32,
-    /// Below it lie `proc` and `sys`: `/`, but in tests.
+    /// The root directory with `proc` and `sys`: `/`, except in tests.
     pub root: &'a Path,
     pub installed: Vec<Installed>,
     pub daemons: Vec<Daemon>,
@@ -61,13 +61,13 @@ pub(super) struct Survey<'a> {
     pub uncalled: Vec<Uncalled>,
     /// Every file of every `hooks.d`.
     pub sources: Vec<RegistrationFile>,
-    /// Those that can be read, and the last good forms of others.
+    /// The registrations that can be read, and the last good copies of others.
     pub registrations: Vec<Arc<Registration>>,
-    /// The files that a last good form stands in for.
+    /// The files for which a last good copy is used.
     pub stand_ins: Vec<PathBuf>,
-    /// Directories that look as though they were meant for an event, and are none's.
-    pub strangers: Vec<PathBuf>,
-    pub libvirt: Option<Version>,
+    /// Directories that look like an event's, but belong to no event.
+    pub unknown_directories: Vec<PathBuf>,
+    pub libvirt: Option<LibvirtVersion>,
 }
 
 impl<'a> Survey<'a> {
@@ -78,7 +78,8 @@ impl<'a> Survey<'a> {
         findings: &mut Findings,
     ) -> Survey<'a> {
         let inventory = Inventory::look(settings, user);
-        let strangers = inventory.strangers().map(|(path, _)| path.to_path_buf()).collect();
+        let unknown_directories =
+            inventory.unknown_directories().map(|(path, _)| path.to_path_buf()).collect();
         let hooks_dir = &settings.hooks_dir;
         let mut survey = Survey {
             settings,
@@ -90,24 +91,25 @@ impl<'a> Survey<'a> {
             uncalled: Vec::new(),
             sources: inventory
                 .sources
-                .unwrap_or_else(|unreadable| complain(settings, &unreadable, findings)),
+                .unwrap_or_else(|unreadable| report_unreadable(settings, &unreadable, findings)),
             registrations: inventory.registrations,
             stand_ins: inventory.stand_ins,
-            strangers,
+            unknown_directories,
             libvirt: libvirt_version::of_host_below(root),
         };
         for at in inventory.events {
             let scripts = at.scripts;
-            let scripts = scripts.unwrap_or_else(|unread| complain(settings, &unread, findings));
-            survey.add(scripts, &Spot::Event(at.event));
+            let scripts =
+                scripts.unwrap_or_else(|unread| report_unreadable(settings, &unread, findings));
+            survey.add(scripts, &ScriptPlace::Event(at.event));
         }
         for of in inventory.drivers {
             let driver = of.driver;
             if let Some(adopted) = of.adopted {
-                // what can't be looked at may well run
+                // what can't be checked may run
                 let state =
                     adopted.candidate.map_or(EntryState::Active, |candidate| candidate.state);
-                survey.add_one(adopted.path, state, Spot::Adopted(driver));
+                survey.add_one(adopted.path, state, ScriptPlace::Adopted(driver));
             }
             for found in of.tree {
                 survey.add_found(driver, found, findings);
@@ -116,24 +118,23 @@ impl<'a> Survey<'a> {
         survey
     }
 
-    /// A command of hookmux's own about this hooks directory, of plain words.
+    /// Returns a hookmux command for this hooks directory, from plain words.
     pub(super) fn command(&self, line: &str) -> Fix {
         Fix::run(&self.words(line))
     }
 
-    /// The same as words, to be part of more.
+    /// Returns the words of such a command, to be combined with others.
     pub(super) fn words(&self, line: &str) -> Vec<OsString> {
         let more: Vec<&str> = line.split_whitespace().collect();
         command::hookmux(&self.settings.hooks_dir, &more)
     }
 
-    /// What is hookmux's own here.
+    /// Returns which files belong to hookmux here.
     pub(super) fn ground(&self) -> OwnPaths<'_> {
         OwnPaths::of(self.settings, self.user)
     }
 
-    /// The text that tells how a script that lies in a wrong place becomes a hook. It wants an event,
-    /// which only a person knows.
+    /// Returns how a script in a wrong place becomes a hook. It needs an event, which only the user knows.
     pub(super) fn register(&self, script: &Path) -> String {
         let place = self.ground().free_path_for(script);
         let mut add = self.words("add script");
@@ -147,47 +148,49 @@ impl<'a> Survey<'a> {
         )
     }
 
-    /// A path as people know it: from the hooks directory on.
+    /// Returns a path as people know it: relative to the hooks directory.
     pub(super) fn label(&self, path: &Path) -> String {
         path.strip_prefix(&self.settings.hooks_dir).unwrap_or(path).display().to_string()
     }
 
-    fn add(&mut self, scripts: Vec<Candidate>, spot: &Spot) {
+    fn add(&mut self, scripts: Vec<Candidate>, place: &ScriptPlace) {
         for script in scripts {
-            self.add_one(script.hook.path, script.state, spot.clone());
+            self.add_one(script.hook.path, script.state, place.clone());
         }
     }
 
-    fn add_one(&mut self, path: PathBuf, state: EntryState, spot: Spot) {
-        self.scripts.push(Script { label: self.label(&path), path, state, spot });
+    fn add_one(&mut self, path: PathBuf, state: EntryState, place: ScriptPlace) {
+        self.scripts.push(Script { label: self.label(&path), path, state, place });
     }
 
-    fn add_found(&mut self, driver: Driver, found: Found, findings: &mut Findings) {
+    fn add_found(&mut self, driver: Driver, found: TreeItem, findings: &mut Findings) {
         let uncalled = match found {
-            Found::Unreadable(unreadable) => return complain(self.settings, &unreadable, findings),
-            Found::Moment(moment) if moment.is_called => {
-                let scripts = moment.scripts;
-                let scripts =
-                    scripts.unwrap_or_else(|unread| complain(self.settings, &unread, findings));
-                return self.add(scripts, &Spot::Tree(driver));
+            TreeItem::Unreadable(unreadable) => {
+                return report_unreadable(self.settings, &unreadable, findings);
             }
-            Found::Moment(moment) => {
-                Uncalled { driver, moment: per_guest::name(&moment.call), path: moment.path }
+            TreeItem::Directory(directory) if directory.is_called => {
+                let scripts = directory.scripts;
+                let scripts = scripts
+                    .unwrap_or_else(|unread| report_unreadable(self.settings, &unread, findings));
+                return self.add(scripts, &ScriptPlace::Tree(driver));
             }
-            Found::TooHigh(path) => {
-                let moment = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                Uncalled { driver, path, moment }
+            TreeItem::Directory(directory) => {
+                Uncalled { driver, call: per_guest::name(&directory.call), path: directory.path }
+            }
+            TreeItem::TooHigh(path) => {
+                let call = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                Uncalled { driver, path, call }
             }
         };
-        if is_meant(&uncalled.path) {
+        if looks_like_script(&uncalled.path) {
             self.uncalled.push(uncalled);
         }
     }
 }
 
-/// Whether something that libvirt has no call for was meant to be called. What scripts keep beside them
-/// is no mistake: only what looks like a script is one.
-fn is_meant(path: &Path) -> bool {
+/// Tells whether something for which libvirt makes no call was probably meant as a script. Other files that
+/// scripts keep beside them are no mistake.
+fn looks_like_script(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     let has_script = || {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();

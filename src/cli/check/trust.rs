@@ -1,4 +1,4 @@
-//! Who but root could change what hookmux runs and believes.
+//! Finds files and directories that others than root could change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,29 +17,29 @@ use crate::search::EntryState;
 use crate::state::{Dir, DirRefusal};
 use crate::trust::{Refusal, Trust, TrustFault};
 
-/// How deep directories of hookmux's own lie: `records/01KH3Z`, `records/running`.
+/// How deep hookmux's own directories are: `records/01KH3Z`, `records/running`.
 const STATE_DEPTH: usize = 2;
-/// How deep modules are looked for.
-const DEPTH: usize = 4;
+/// How deep modules are searched.
+const MODULE_DEPTH: usize = 4;
 
-/// One fault, and all that is refused for it.
-struct Fallen {
+/// One fault, and everything that is refused because of it.
+struct UntrustedItem {
     refusal: Refusal,
     what: Vec<String>,
     subjects: Vec<RepairTarget>,
-    /// Whether any of it is refused whatever the settings say.
+    /// Whether any of it is refused even with `trust: warn`.
     is_always: bool,
 }
 
-struct Examiner {
+struct TrustExaminer {
     trust: Trust,
-    fallen: Vec<Fallen>,
+    items: Vec<UntrustedItem>,
 }
 
-impl Examiner {
+impl TrustExaminer {
     fn file(&mut self, subject: RepairTarget, what: impl Into<String>, is_always: bool) {
         if let Err(refusal) = self.trust.file(&subject.path) {
-            self.fell(refusal, subject, what.into(), is_always);
+            self.add_refusal(refusal, subject, what.into(), is_always);
         }
     }
 
@@ -48,12 +48,18 @@ impl Examiner {
             return;
         }
         if let Err(refusal) = self.trust.directory(path) {
-            self.fell(refusal, RepairTarget::at(path), what.into(), false);
+            self.add_refusal(refusal, RepairTarget::at(path), what.into(), false);
         }
     }
 
-    fn fell(&mut self, refusal: Refusal, subject: RepairTarget, what: String, is_always: bool) {
-        // what isn't there, or is no file, is told as that
+    fn add_refusal(
+        &mut self,
+        refusal: Refusal,
+        subject: RepairTarget,
+        what: String,
+        is_always: bool,
+    ) {
+        // missing files, and what isn't a file, are reported elsewhere
         if matches!(
             refusal.fault,
             TrustFault::NotRegular
@@ -63,7 +69,7 @@ impl Examiner {
         ) {
             return;
         }
-        match self.fallen.iter_mut().find(|known| known.refusal == refusal) {
+        match self.items.iter_mut().find(|known| known.refusal == refusal) {
             Some(known) => {
                 known.is_always |= is_always;
                 if !known.subjects.contains(&subject) {
@@ -75,14 +81,14 @@ impl Examiner {
             }
             None => {
                 let (what, subjects) = (vec![what], vec![subject]);
-                self.fallen.push(Fallen { refusal, what, subjects, is_always });
+                self.items.push(UntrustedItem { refusal, what, subjects, is_always });
             }
         }
     }
 }
 
 pub(super) fn examine(survey: &Survey<'_>, loaded: &LoadedSettings, findings: &mut Findings) {
-    let mut examiner = Examiner { trust: Trust::new(survey.user), fallen: Vec::new() };
+    let mut examiner = TrustExaminer { trust: Trust::new(survey.user), items: Vec::new() };
     settings(survey, loaded, &mut examiner);
     for link in survey.installed.iter().filter_map(Installed::called_at) {
         examiner.file(RepairTarget::at(link), "hookmux itself", false);
@@ -93,12 +99,12 @@ pub(super) fn examine(survey: &Survey<'_>, loaded: &LoadedSettings, findings: &m
     registrations(survey, &mut examiner);
     directories(survey, &mut examiner);
     let is_relaxed = survey.settings.trust == TrustPolicy::Warn;
-    for fallen in examiner.fallen {
-        tell(survey, &fallen, is_relaxed, findings);
+    for item in examiner.items {
+        report(survey, &item, is_relaxed, findings);
     }
 }
 
-fn settings(survey: &Survey<'_>, loaded: &LoadedSettings, examiner: &mut Examiner) {
+fn settings(survey: &Survey<'_>, loaded: &LoadedSettings, examiner: &mut TrustExaminer) {
     let file = survey.settings.hooks_dir.join(FILE_NAME);
     if file.exists() {
         examiner.file(RepairTarget::at(&file), FILE_NAME, true);
@@ -109,7 +115,7 @@ fn settings(survey: &Survey<'_>, loaded: &LoadedSettings, examiner: &mut Examine
     }
 }
 
-fn registrations(survey: &Survey<'_>, examiner: &mut Examiner) {
+fn registrations(survey: &Survey<'_>, examiner: &mut TrustExaminer) {
     for source in survey.sources.iter().filter(|source| source.state == EntryState::Active) {
         examiner.file(RepairTarget::at(&source.path), survey.label(&source.path), false);
     }
@@ -127,7 +133,7 @@ fn registrations(survey: &Survey<'_>, examiner: &mut Examiner) {
     }
 }
 
-fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
+fn directories(survey: &Survey<'_>, examiner: &mut TrustExaminer) {
     for root in survey.settings.all_roots() {
         examiner.directory(root, "what lies there");
         let names = event::TABLE.iter().map(|row| row.name).chain([DIRECTORY]);
@@ -136,41 +142,41 @@ fn directories(survey: &Survey<'_>, examiner: &mut Examiner) {
         }
     }
     let settings = survey.settings;
-    // what is remembered is believed whatever the settings say of scripts
+    // the setting `trust` is about scripts, hookmux's own state must always be safe
     if survey.user == 0 || settings.session {
         for (key, dir) in
             [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)]
         {
-            for shut in shut_below(dir, STATE_DEPTH) {
+            for shut in shut_directories(dir, STATE_DEPTH) {
                 let subject = RepairTarget::at(&shut.refusal.path);
-                examiner.fell(shut.refusal, subject, format!("what {key} remembers"), true);
+                examiner.add_refusal(shut.refusal, subject, format!("what {key} remembers"), true);
             }
         }
     }
     let modules = survey.settings.hooks_dir.join(module::DIRECTORY);
     if modules.is_dir() {
-        modules_below(&modules, DEPTH, examiner);
+        modules_below(&modules, MODULE_DEPTH, examiner);
     }
 }
 
-/// The directories of hookmux's own that it won't use, down to a depth.
-fn shut_below(dir: &Dir, depth: usize) -> Vec<DirRefusal> {
+/// Returns hookmux's own directories that it refuses to use, down to a depth.
+fn shut_directories(dir: &Dir, depth: usize) -> Vec<DirRefusal> {
     match dir.judge() {
         Err(error) => DirRefusal::of(&error).cloned().into_iter().collect(),
-        // in the queue there are files only, which are told with the jobs
+        // the queue has only files, which are reported with the jobs
         Ok(_) if depth == 0 || dir.unchecked_path().ends_with("queue") => Vec::new(),
         Ok(_) => dir
             .names()
             .unwrap_or_default()
             .iter()
             .filter(|name| dir.entry_metadata(name).is_ok_and(|found| !found.is_file()))
-            .flat_map(|name| shut_below(&dir.child(name), depth - 1))
+            .flat_map(|name| shut_directories(&dir.child(name), depth - 1))
             .collect(),
     }
 }
 
-/// Modules are checked when they are added, and never again: here they are.
-fn modules_below(directory: &Path, depth: usize, examiner: &mut Examiner) {
+/// Checks modules, which are otherwise only checked when they are added.
+fn modules_below(directory: &Path, depth: usize, examiner: &mut TrustExaminer) {
     examiner.directory(directory, "modules that lie there");
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {
@@ -182,21 +188,21 @@ fn modules_below(directory: &Path, depth: usize, examiner: &mut Examiner) {
     }
 }
 
-fn tell(survey: &Survey<'_>, fallen: &Fallen, is_relaxed: bool, findings: &mut Findings) {
-    let refusal = &fallen.refusal;
-    let first = fallen.what.first().map(String::as_str).unwrap_or_default();
-    let more = match fallen.what.len() {
+fn report(survey: &Survey<'_>, item: &UntrustedItem, is_relaxed: bool, findings: &mut Findings) {
+    let refusal = &item.refusal;
+    let first = item.what.first().map(String::as_str).unwrap_or_default();
+    let more = match item.what.len() {
         0 | 1 => String::new(),
         count => format!(" and {}", counted(count - 1, "other")),
     };
-    let fix = survey.ground().fix(&fallen.subjects);
+    let fix = survey.ground().fix(&item.subjects);
     let fix = fix.unwrap_or_else(|| Fix::run(&words!["ls", "-la", &refusal.path]));
-    let (code, consequence) = if is_relaxed && !fallen.is_always {
-        (Code::UntrustedButRun, "used all the same, for hookmux.yaml says `trust: warn`")
+    let (code, consequence) = if is_relaxed && !item.is_always {
+        (Code::UntrustedButRun, "used anyway, because hookmux.yaml says `trust: warn`")
     } else {
         (Code::Untrusted, "not trusted, and refused")
     };
-    let verb = if fallen.what.len() > 1 { "are" } else { "is" };
+    let verb = if item.what.len() > 1 { "are" } else { "is" };
     let words = format!("{refusal}: {first}{more} {verb} {consequence}");
     findings.add(code, &refusal.path, words, fix);
 }

@@ -1,30 +1,31 @@
-//! Which variables of its environment a script reads, as far as its text tells. Pure.
+//! Finds the environment variables that a script reads, as far as its text tells. Pure.
 
 use std::collections::BTreeSet;
 
 use crate::cli::script_text::{is_shell, without_comment};
 
-/// Words before a name in a shell that give it a value.
-const SETTING: [&str; 9] =
+/// Words of a shell before a name that give the name a value.
+const SETTING_WORDS: [&str; 9] =
     ["read", "for", "local", "declare", "typeset", "readonly", "export", "mapfile", "readarray"];
 /// Words after which a command begins.
-const BEGINNING: [&str; 14] =
+const COMMAND_BEGINNINGS: [&str; 14] =
     ["then", "do", "else", "if", "while", "until", "elif", "{", "(", "!", "&&", "||", "|", ";"];
-/// How programs in other languages, and tools, ask for a variable.
-const ASKING: [&str; 6] = ["environ", "getenv", "process.env", "ENV", "printenv", "get_env"];
-/// What may stand between that and the name.
-const METHODS: [&str; 6] = [".get", ".fetch", ".pop", ".setdefault", ".has_key", ".key?"];
+/// How programs in other languages, and tools, read a variable.
+const ENVIRONMENT_READERS: [&str; 6] =
+    ["environ", "getenv", "process.env", "ENV", "printenv", "get_env"];
+/// What may follow before the name.
+const READING_METHODS: [&str; 6] = [".get", ".fetch", ".pop", ".setdefault", ".has_key", ".key?"];
 
-/// The variables that a script reads and doesn't set itself.
+/// Returns the variables that a script reads and doesn't set itself.
 pub(super) fn unset_reads(text: &str) -> BTreeSet<String> {
     let is_shell = is_shell(text);
     let (mut reads, mut sets) = (BTreeSet::new(), BTreeSet::new());
     for line in text.lines().map(without_comment) {
         if is_shell {
-            expansions(line, &mut reads);
+            shell_expansions(line, &mut reads);
             assignments(line, &mut sets);
         }
-        questions(line, &mut reads, &mut sets);
+        environment_reads(line, &mut reads, &mut sets);
     }
     reads.retain(|name| !sets.contains(name));
     reads
@@ -34,15 +35,15 @@ fn is_part(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// The name at the beginning of a text, and what follows it.
+/// Returns the name at the beginning of a text, and the rest.
 fn name_at(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !is_part(c)).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     (!name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())).then_some((name, rest))
 }
 
-/// `$name`, `${name…`, `${#name}`.
-fn expansions(line: &str, reads: &mut BTreeSet<String>) {
+/// Finds `$name`, `${name…`, `${#name}`.
+fn shell_expansions(line: &str, reads: &mut BTreeSet<String>) {
     for (at, _) in line.match_indices('$') {
         if line[..at].ends_with('\\') {
             continue;
@@ -54,7 +55,7 @@ fn expansions(line: &str, reads: &mut BTreeSet<String>) {
     }
 }
 
-/// `name=`, where a command begins; `read name`, `for name in`, `local name` and their like.
+/// Finds `name=` at the beginning of a command, `read name`, `for name in`, `local name` and the like.
 fn assignments(line: &str, sets: &mut BTreeSet<String>) {
     let mut may_begin = true;
     let mut is_setting = false;
@@ -69,32 +70,32 @@ fn assignments(line: &str, sets: &mut BTreeSet<String>) {
         let assigned = own.filter(|(_, rest)| rest.starts_with('=') || rest.starts_with("+="));
         let is_assignment = assigned.is_some() && (begins || is_setting);
         if let Some((name, value)) = assigned.filter(|_| is_assignment) {
-            // `name=${name:-default}` asks first
+            // `name=${name:-default}` reads it first
             let mut read = BTreeSet::new();
-            expansions(value, &mut read);
+            shell_expansions(value, &mut read);
             if !read.contains(name) {
                 sets.insert(name.to_owned());
             }
-        // an export of what is there gives no value
+        // an export of an existing variable gives it no value
         } else if (is_setting || before == "-v") && !line.trim_start().starts_with("export ") {
             let bare = own.filter(|(_, rest)| rest.trim_end_matches([';', ')']).is_empty());
             sets.extend(bare.map(|(name, _)| name.to_owned()));
         }
         is_setting = match begun {
-            word if SETTING.contains(&word) => true,
+            word if SETTING_WORDS.contains(&word) => true,
             "in" => false,
             word => is_setting && !word.ends_with([';', '|', '&']),
         };
-        may_begin = BEGINNING.contains(&word)
+        may_begin = COMMAND_BEGINNINGS.contains(&word)
             || word.ends_with([';', '|', '&', '('])
             || (is_assignment && begins);
         before = word;
     }
 }
 
-/// `os.environ["name"]`, `getenv('name')`, `$ENV{name}`, `'name' in os.environ`, `printenv name`.
-fn questions(line: &str, reads: &mut BTreeSet<String>, sets: &mut BTreeSet<String>) {
-    for asking in ASKING {
+/// Finds `os.environ["name"]`, `getenv('name')`, `$ENV{name}`, `'name' in os.environ`, `printenv name`.
+fn environment_reads(line: &str, reads: &mut BTreeSet<String>, sets: &mut BTreeSet<String>) {
+    for asking in ENVIRONMENT_READERS {
         for (at, _) in line.match_indices(asking) {
             if line[..at].ends_with(is_part) {
                 continue;
@@ -102,11 +103,12 @@ fn questions(line: &str, reads: &mut BTreeSet<String>, sets: &mut BTreeSet<Strin
             let before = line[..at].trim_end_matches("os.").trim_end();
             reads.extend(before.strip_suffix(" in").and_then(quoted_before).map(str::to_owned));
             let rest = &line[at + asking.len()..];
-            let rest = METHODS.iter().find_map(|method| rest.strip_prefix(method)).unwrap_or(rest);
+            let rest =
+                READING_METHODS.iter().find_map(|method| rest.strip_prefix(method)).unwrap_or(rest);
             let Some(inner) = rest.strip_prefix(['[', '(', '{', '.', ' ']) else { continue };
             let inner = inner.trim_start().trim_start_matches(['"', '\'']);
             let Some((name, after)) = name_at(inner) else { continue };
-            // `b["name"]`: what a byte string begins with is no name
+            // `b["name"]`: the prefix of a byte string is not a name
             let after = after.trim_start_matches(['"', '\'']);
             let after = after.strip_prefix([']', '}']).map(str::trim_start);
             let is_set =
@@ -117,7 +119,7 @@ fn questions(line: &str, reads: &mut BTreeSet<String>, sets: &mut BTreeSet<Strin
     }
 }
 
-/// The quoted word at the end of a text.
+/// Returns the quoted word at the end of a text.
 fn quoted_before(text: &str) -> Option<&str> {
     let text = text.trim_end().trim_end_matches(" not");
     let quote = text.chars().next_back().filter(|c| ['"', '\''].contains(c))?;

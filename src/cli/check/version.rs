@@ -1,11 +1,11 @@
-//! Hooks at events and calls that this host's libvirt is too old or too new for.
+//! Finds hooks at events and calls for which this host's libvirt is too old or too new.
 
 use std::path::Path;
 
 use super::finding::{Code, Findings};
-use super::survey::{Script, Spot, Survey};
+use super::survey::{Script, ScriptPlace, Survey};
 use crate::cli::hooks::events;
-use crate::cli::install::libvirt_version::{Version, spans};
+use crate::cli::install::libvirt_version::{LibvirtVersion, spans};
 use crate::libvirt::{Driver, operation};
 use crate::registry::matched_calls;
 use crate::search::EntryState;
@@ -13,10 +13,10 @@ use crate::search::EntryState;
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let Some(libvirt) = survey.libvirt else { return };
     for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
-        match &script.spot {
-            Spot::Event(event) => of_event(survey, libvirt, event, &script.path, findings),
-            Spot::Tree(driver) => of_tree(survey, libvirt, *driver, script, findings),
-            Spot::Adopted(_) => {}
+        match &script.place {
+            ScriptPlace::Event(event) => of_event(survey, libvirt, event, &script.path, findings),
+            ScriptPlace::Tree(driver) => of_tree(survey, libvirt, *driver, script, findings),
+            ScriptPlace::Adopted(_) => {}
         }
     }
     for registration in survey.registrations.iter().filter(|one| one.enabled) {
@@ -27,32 +27,32 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             let since = matched_calls::since(pattern);
             if !since.is_empty() && !since.iter().any(|since| spans(since, libvirt)) {
                 let why = never(libvirt, &since);
-                told(survey, &pattern.to_string(), &why, &registration.source, findings);
+                report(survey, &pattern.to_string(), &why, &registration.source, findings);
             }
         }
     }
 }
 
-fn never(libvirt: Version, since: &[&str]) -> String {
+fn never(libvirt: LibvirtVersion, since: &[&str]) -> String {
     format!("libvirt {libvirt} never calls it, {} does", since.join(" or "))
 }
 
 fn of_event(
     survey: &Survey<'_>,
-    libvirt: Version,
+    libvirt: LibvirtVersion,
     event: &str,
     path: &Path,
     findings: &mut Findings,
 ) {
     if let Some(why) = events::never(event, libvirt) {
-        told(survey, event, &why, path, findings);
+        report(survey, event, &why, path, findings);
     }
 }
 
-/// `<driver>.d/GUEST/OPERATION/SUB/script`, or without the last.
+/// Checks a script of the tree: `<driver>.d/GUEST/OPERATION/SUB/script`, or without SUB.
 fn of_tree(
     survey: &Survey<'_>,
-    libvirt: Version,
+    libvirt: LibvirtVersion,
     driver: Driver,
     script: &Script,
     findings: &mut Findings,
@@ -65,12 +65,12 @@ fn of_tree(
         .find(|row| row.drivers.contains(&driver) && operation.as_os_str() == row.name);
     if let Some(row) = row.filter(|row| !spans(row.since, libvirt)) {
         let why = never(libvirt, &[row.since]);
-        told(survey, &format!("{driver}'s {}", row.name), &why, &script.path, findings);
+        report(survey, &format!("{driver}'s {}", row.name), &why, &script.path, findings);
     }
 }
 
-fn told(survey: &Survey<'_>, moment: &str, why: &str, path: &Path, findings: &mut Findings) {
+fn report(survey: &Survey<'_>, moment: &str, why: &str, path: &Path, findings: &mut Findings) {
     let words = format!("{} never runs at {moment} on this host: {why}", survey.label(path));
-    let fix = "another event in its place: `hookmux events` shows those that fire here";
+    let fix = "use another event: `hookmux events` shows those of this host";
     findings.add(Code::NeverHere, path, words, fix);
 }

@@ -1,4 +1,5 @@
-//! What waits for somebody: managed saves under their second name, and jobs of the queue.
+//! Checks what waits: managed saves with a second name, broken guest state, jobs of the queue, and files
+//! that hooks left.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,9 +16,9 @@ use crate::queue::{ItemHead, JobReadError, Queue, QueueUsage};
 use crate::state::DirRefusal;
 use crate::state::trash::Trash;
 
-/// A job that has waited for so long has nobody to work on it, or a hook that always fails.
-const OLD_S: u64 = 600;
-/// How much of what the queue lets in is told.
+/// A job that has waited longer has no worker, or a hook that always fails.
+const OLD_JOB_SECONDS: u64 = 600;
+/// How full the queue must be to be reported.
 const NEARLY_FULL_PERCENT: u64 = 80;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
@@ -31,7 +32,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     trash(survey, findings);
 }
 
-/// How far files are counted that hooks left.
+/// How many files that hooks left are counted.
 const MAX_COUNTED: usize = 10_000;
 
 fn trash(survey: &Survey<'_>, findings: &mut Findings) {
@@ -58,7 +59,7 @@ fn guest_state(unreadable: &guest::UnreadableMemory, findings: &mut Findings) {
     findings.add(Code::BrokenGuestState, path, words, unreadable.way_out());
 }
 
-/// The files of a directory whose names end so, in byte order.
+/// Returns the files of a directory with this suffix, in byte order.
 fn names_that_end(directory: &Path, end: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries
@@ -102,10 +103,10 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
     let directory = queue.directory().unchecked_path();
     let names = match queue.names() {
         Ok(names) => names,
-        // told with all that isn't trusted
+        // reported as not trusted
         Err(error) if DirRefusal::of(&error).is_some() => return,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && survey.user != 0 => {
-            let words = format!("{} can't be looked into by this user", directory.display());
+            let words = format!("{} can't be read by this user", directory.display());
             return findings.add(Code::Unseen, directory, words, "run `hookmux check` as root");
         }
         Err(error) => {
@@ -157,7 +158,7 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
 }
 
 fn old(survey: &Survey<'_>, path: &Path, head: &ItemHead, age_s: u64, findings: &mut Findings) {
-    if age_s <= OLD_S {
+    if age_s <= OLD_JOB_SECONDS {
         return;
     }
     let last = head.last.as_ref().map(|last| format!(" (last: {last})")).unwrap_or_default();
@@ -177,10 +178,10 @@ fn nearly_full(survey: &Survey<'_>, directory: &Path, usage: QueueUsage, finding
         u128::from(used) * 100 >= u128::from(most) * u128::from(NEARLY_FULL_PERCENT)
     };
     let words = if is_near(usage.jobs, limits.jobs) {
-        format!("{} of the {} jobs wait that the queue lets in", usage.jobs, limits.jobs)
+        format!("{} of the {} jobs that the queue takes wait", usage.jobs, limits.jobs)
     } else if is_near(usage.bytes, limits.size) {
         format!(
-            "the jobs that wait have {} of the {} bytes that the queue lets in",
+            "the waiting jobs have {} of the {} bytes that the queue takes",
             usage.bytes, limits.size
         )
     } else {
@@ -191,8 +192,7 @@ fn nearly_full(survey: &Survey<'_>, directory: &Path, usage: QueueUsage, finding
 }
 
 fn broken(path: &Path, why: &str, findings: &mut Findings) {
-    let words =
-        format!("{} is no job that can be read: its hook never runs ({why})", path.display());
+    let words = format!("{} can't be read as a job: its hook never runs ({why})", path.display());
     let is_directory = fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
     let fix = match is_directory {
         true => Fix::run(&words!["rm", "-r", path]),

@@ -1,10 +1,10 @@
-//! `hookmux demo`: a guest's whole life through hookmux, in a directory of its own that it removes at the
-//! end. It needs neither root nor libvirt, and touches nothing else: calls are made as libvirt makes them,
-//! by executing this program under the driver's name.
+//! `hookmux demo`: a guest's whole life through hookmux, in its own directory, which it removes at the end.
+//! It needs neither root nor libvirt, and changes nothing else. It makes calls as libvirt does, by executing
+//! this program under the driver's name.
 //!
 //! The documents beside this file are what libvirt 11.3.0 gave its hook for a real guest, byte for byte.
 
-mod place;
+mod directory;
 mod scripts;
 
 use std::fs;
@@ -15,7 +15,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use anyhow::Context;
 use nix::sys::signal::{SigSet, Signal};
 
-use super::End;
+use super::CommandEnd;
 use super::args::DemoArgs;
 use super::output::{Output, Tone};
 use crate::command;
@@ -24,31 +24,32 @@ use crate::process::DEFAULT_PATH;
 use crate::process::internal;
 use crate::record::mover;
 use crate::state::Dir;
-use place::Place;
+use directory::DemoDirectory;
 
 /// The guest of the documents.
 const GUEST: &str = "vm";
 
-/// A call of libvirt's: operation, sub-operation, and the document on standard input.
-type Moment = (&'static str, &'static str, &'static [u8]);
+/// A libvirt call: operation, sub-operation, and the document on standard input.
+type DemoCall = (&'static str, &'static str, &'static [u8]);
 
-const PREPARE: Moment = ("prepare", "begin", include_bytes!("qemu.prepare.begin.xml"));
-const START: Moment = ("start", "begin", include_bytes!("qemu.start.begin.xml"));
-const STARTED: Moment = ("started", "begin", include_bytes!("qemu.started.begin.xml"));
-const STOPPED: Moment = ("stopped", "end", include_bytes!("qemu.stopped.end.xml"));
-const RELEASE: Moment = ("release", "end", include_bytes!("qemu.release.end.xml"));
+const PREPARE: DemoCall = ("prepare", "begin", include_bytes!("qemu.prepare.begin.xml"));
+const START: DemoCall = ("start", "begin", include_bytes!("qemu.start.begin.xml"));
+const STARTED: DemoCall = ("started", "begin", include_bytes!("qemu.started.begin.xml"));
+const STOPPED: DemoCall = ("stopped", "end", include_bytes!("qemu.stopped.end.xml"));
+const RELEASE: DemoCall = ("release", "end", include_bytes!("qemu.release.end.xml"));
 
-/// Signals that end it, after it has cleaned up.
-const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
+/// The signals that end the demo after it has cleaned up.
+const ENDING_SIGNALS: [Signal; 4] =
+    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
-pub(super) fn run(arguments: &DemoArgs, output: &mut Output) -> anyhow::Result<End> {
-    // whoever stops reading, or it, must find nothing left
-    output.go_on();
-    SigSet::from_iter(ENDING).thread_block()?;
-    let place = Place::make()?;
-    let mut demo = Demo { place: &place, output, surprises: 0 };
+pub(super) fn run(arguments: &DemoArgs, output: &mut Output) -> anyhow::Result<CommandEnd> {
+    // also if the output is closed or the demo is ended, nothing must be left
+    output.ignore_closed_output();
+    SigSet::from_iter(ENDING_SIGNALS).thread_block()?;
+    let place = DemoDirectory::make()?;
+    let mut demo = Demo { place: &place, output, unexpected_results: 0 };
     let played = demo.play();
-    let surprises = demo.surprises;
+    let unexpected_results = demo.unexpected_results;
     if arguments.keep {
         output.line(&format!("It is all kept in {}:", place.path().display()));
         for word in ["list", "log"] {
@@ -62,31 +63,31 @@ pub(super) fn run(arguments: &DemoArgs, output: &mut Output) -> anyhow::Result<E
         std::process::exit(128 + signal as i32);
     }
     played?;
-    if surprises > 0 {
-        output.complain("not all went as it should: see the lines marked !! above");
-        return Ok(End::Problem);
+    if unexpected_results > 0 {
+        output.print_error("something went wrong: see the lines marked !! above");
+        return Ok(CommandEnd::Problem);
     }
     let left = if arguments.keep { "" } else { " Nothing is left behind." };
     output
         .line(&format!("That is all of it: one binary as the hook, scripts in directories.{left}"));
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
 fn pending() -> Option<Signal> {
-    ENDING.into_iter().find(|signal| sys::is_pending(*signal as i32))
+    ENDING_SIGNALS.into_iter().find(|signal| sys::is_pending(*signal as i32))
 }
 
 struct Demo<'a> {
-    place: &'a Place,
+    place: &'a DemoDirectory,
     output: &'a mut Output,
-    surprises: usize,
+    unexpected_results: usize,
 }
 
 impl Demo<'_> {
     fn play(&mut self) -> anyhow::Result<()> {
         let place = self.place;
-        place.settle()?;
-        // calls start no process that would outlive them and move their records
+        place.prepare()?;
+        // calls must start no process that outlives them to move their records
         let runtime_dir = Dir::new(place.runtime_dir(), nix::unistd::geteuid().as_raw());
         let _mover = mover::hold(&runtime_dir)?;
         for (path, text) in scripts::FIRST {
@@ -105,8 +106,8 @@ impl Demo<'_> {
         self.show(&[&words[..], &[&document.to_string_lossy()]].concat())?;
 
         self.title("A guest's life");
-        for moment in [PREPARE, START, STARTED, STOPPED] {
-            self.call(0, moment, "-")?;
+        for call in [PREPARE, START, STARTED, STOPPED] {
+            self.call(0, call, "-")?;
         }
         self.call(0, RELEASE, "shutdown")?;
 
@@ -117,13 +118,13 @@ impl Demo<'_> {
         self.call(3, START, "-")?;
         self.call(0, STOPPED, "-")?;
         self.call(0, RELEASE, "failed")?;
-        place.forget(path)?;
+        place.remove_script(path)?;
 
         self.title("A hook fails when the guest runs already: the guest lives");
         let (path, text) = scripts::FAILURE;
         place.script(path, text)?;
-        for moment in [PREPARE, START, STARTED] {
-            self.call(0, moment, "-")?;
+        for call in [PREPARE, START, STARTED] {
+            self.call(0, call, "-")?;
         }
 
         self.title("What hookmux has kept of all this");
@@ -138,14 +139,14 @@ impl Demo<'_> {
         self.output.toned(Tone::Bold, &format!("== {text}"));
     }
 
-    fn surprise(&mut self, text: &str) {
-        self.surprises += 1;
+    fn unexpected(&mut self, text: &str) {
+        self.unexpected_results += 1;
         self.output.toned(Tone::Bad, &format!("   !! {text}"));
     }
 
-    /// Runs a command as a person would.
+    /// Runs a command as a user would.
     fn show(&mut self, words: &[&str]) -> anyhow::Result<()> {
-        go_on()?;
+        check_not_ended()?;
         self.output.line("");
         self.output
             .toned(Tone::Bold, &format!("$ hookmux --hooks-dir HOOKS {}", command::text(words)));
@@ -153,15 +154,15 @@ impl Demo<'_> {
         command.arg("--hooks-dir").arg(self.place.hooks()).args(words).stdin(Stdio::null());
         let status = command.status().context("hookmux can't be run")?;
         if !status.success() {
-            self.surprise(&format!("hookmux {} ended with {status}", words[0]));
+            self.unexpected(&format!("hookmux {} ended with {status}", words[0]));
         }
         Ok(())
     }
 
     /// Calls hookmux as libvirt does. `wanted` is the exit status that libvirt should get.
-    fn call(&mut self, wanted: i32, moment: Moment, extra: &str) -> anyhow::Result<()> {
-        go_on()?;
-        let (operation, sub_operation, document) = moment;
+    fn call(&mut self, wanted: i32, call: DemoCall, extra: &str) -> anyhow::Result<()> {
+        check_not_ended()?;
+        let (operation, sub_operation, document) = call;
         self.output.line("");
         self.output
             .line(&format!("libvirt calls: qemu {GUEST} {operation} {sub_operation} {extra}"));
@@ -172,35 +173,37 @@ impl Demo<'_> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("hookmux can't be called")?;
         if let Some(mut stdin) = child.stdin.take() {
-            // who doesn't need it closes the pipe
+            // a reader that doesn't need it closes the pipe
             let _ = stdin.write_all(document);
         }
         let answer = child.wait_with_output()?;
-        for (name, text) in [("hook", self.place.said()), ("stderr", answer.stderr)] {
+        for (name, text) in [("hook", self.place.written()), ("stderr", answer.stderr)] {
             for line in String::from_utf8_lossy(&text).lines() {
                 self.output.line(&format!("   {name:<7} {line}"));
             }
         }
-        self.output.line(&format!("   status  {}", said(answer.status)));
+        self.output.line(&format!("   status  {}", status_text(answer.status)));
         if answer.status.code() != Some(wanted) {
-            self.surprise(&format!("expected was status {wanted}"));
+            self.unexpected(&format!("expected was status {wanted}"));
         }
         if !answer.stdout.is_empty() {
-            self.surprise("hookmux wrote to standard output");
+            self.unexpected("hookmux wrote to standard output");
         }
         Ok(())
     }
 }
 
+/// Checks whether a signal has asked the demo to end.
+///
 /// # Errors
-/// It has been told to end.
-fn go_on() -> anyhow::Result<()> {
+/// One has.
+fn check_not_ended() -> anyhow::Result<()> {
     match pending() {
         Some(signal) => anyhow::bail!("ended by {signal}"),
         None => Ok(()),
     }
 }
 
-fn said(status: ExitStatus) -> String {
+fn status_text(status: ExitStatus) -> String {
     status.code().map_or_else(|| status.to_string(), |code| code.to_string())
 }

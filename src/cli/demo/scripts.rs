@@ -1,4 +1,4 @@
-//! The hooks of the demo. What hooks print stays with hookmux, so they tell the demo through a file.
+//! The hooks of the demo. hookmux keeps what hooks print, so they write to a file for the demo.
 
 /// A script's place in the hooks directory, and its text.
 pub(super) type Script = (&'static str, &'static str);
@@ -41,10 +41,10 @@ echo "$HOOKMUX_EVENT: all is released, reason: $HOOKMUX_REASON" >> "${0%/hooks/*
     ),
 ];
 
-/// One that says no.
+/// A hook that refuses the start.
 pub(super) const REFUSAL: Script =
     ("before_vm_launch/20-licence", "#!/bin/sh\necho \"all 10 licences are taken\" >&2\nexit 3\n");
 
-/// One that fails while the guest runs.
+/// A hook that fails while the guest runs.
 pub(super) const FAILURE: Script =
     ("after_vm_start/60-metrics", "#!/bin/sh\necho \"no route to the metrics host\" >&2\nexit 1\n");

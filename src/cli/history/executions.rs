@@ -1,4 +1,4 @@
-//! Executions as `log`, `show`, `watch` and `retry` tell of them.
+//! Finds and describes executions, for `log`, `show`, `watch` and `retry`.
 
 use std::path::Path;
 
@@ -15,19 +15,19 @@ use crate::state::DirRefusal;
 use crate::state::format::NewerFormat;
 use anyhow::bail;
 
-/// The titles of `row`.
+/// The column titles for [`row`].
 pub(crate) const TITLES: [&str; 7] = ["TIME", "ID", "CALL", "OBJECT", "HOOKS", "TOOK", "RESULT"];
 
-/// The records, wherever they lie.
+/// Opens the records of both directories.
 ///
 /// # Errors
-/// They can't be read, or others could have put something there.
+/// They can't be read, or other users could have changed them.
 pub(crate) fn history(settings: &Settings, output: &mut Output) -> anyhow::Result<History> {
     for (key, dir) in [("state_dir", &settings.state_dir), ("runtime_dir", &settings.runtime_dir)] {
-        let judged = dir.judge();
-        let shut = judged.as_ref().err().and_then(DirRefusal::of);
+        let found = dir.judge();
+        let shut = found.as_ref().err().and_then(DirRefusal::of);
         if let Some(shut) = shut.filter(|shut| !shut.is_of_others()) {
-            output.complain(&format!("{key} {}: {shut}", dir.unchecked_path().display()));
+            output.print_error(&format!("{key} {}: {shut}", dir.unchecked_path().display()));
         }
     }
     rights::must_read_state(settings)?;
@@ -46,15 +46,15 @@ pub(crate) fn history(settings: &Settings, output: &mut Output) -> anyhow::Resul
     }
 }
 
-/// The one execution that a word means.
+/// Finds the execution that a word names.
 ///
 /// # Errors
-/// There is none, or more than one.
-pub(crate) fn the_one(history: &History, word: &str) -> anyhow::Result<Record> {
-    let meant = history.find_ids(word);
-    let id = match meant.as_slice() {
+/// The word names none, or more than one.
+pub(crate) fn find_one(history: &History, word: &str) -> anyhow::Result<Record> {
+    let matching = history.find_ids(word);
+    let id = match matching.as_slice() {
         [] if word == "last" => bail!("there is no execution yet"),
-        [] => bail!("there is no execution `{word}`; `hookmux log` shows those that there are"),
+        [] => bail!("there is no execution `{word}`; `hookmux log` shows the executions"),
         [id] => id,
         several => {
             let ids: Vec<&str> = several.iter().map(String::as_str).collect();
@@ -64,13 +64,13 @@ pub(crate) fn the_one(history: &History, word: &str) -> anyhow::Result<Record> {
     match history.record(id) {
         Ok(record) => Ok(record),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            bail!("there is no execution `{word}`; `hookmux log` shows those that there are")
+            bail!("there is no execution `{word}`; `hookmux log` shows the executions")
         }
         Err(error) => bail!("the record of {id} can't be read: {error}"),
     }
 }
 
-/// What is said of records that only a newer version reads.
+/// Returns the message about records that only a newer version can read.
 pub(crate) fn not_shown(count: usize, newer: NewerFormat) -> String {
     let (executions, are) = if count == 1 { ("execution", "is") } else { ("executions", "are") };
     format!(
@@ -79,19 +79,21 @@ pub(crate) fn not_shown(count: usize, newer: NewerFormat) -> String {
     )
 }
 
-/// What is said of counters that only a newer version reads.
+/// Returns the message about counters that only a newer version can read.
 pub(crate) fn not_counted(path: &Path) -> String {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".newer");
     let begin_anew = Fix::run(&words!["mv", "-n", path, aside]);
     format!(
-        "executions aren't counted: {} is left as it is; use the newer version, or begin anew with `{begin_anew}`",
+        "executions aren't counted: {} is left as it is; use the newer version, or start new counters with `{begin_anew}`",
         path.display()
     )
 }
 
+/// Makes a filter of the options.
+///
 /// # Errors
-/// A word that no event has.
+/// There is no such event.
 pub(crate) fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
     if let Some(name) = &arguments.event {
         events::must_be_known(name)?;
@@ -109,7 +111,7 @@ pub(crate) fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
     })
 }
 
-/// How it ended, in a few words; and of which hooks directory it is, if not of the one that is asked.
+/// Describes how an execution ended, with its hooks directory if that isn't the current one.
 pub(crate) fn result(head: &RecordHead, asked: &Path) -> (String, Tone) {
     let cause = match (&head.cause, head.cause.parent()) {
         (_, Some(parent)) => {
@@ -122,23 +124,23 @@ pub(crate) fn result(head: &RecordHead, asked: &Path) -> (String, Tone) {
         (_, None) => String::new(),
     };
     let (words, tone) = match ExecutionState::of(head) {
-        ExecutionState::Running => ("running".to_owned(), Tone::Careful),
+        ExecutionState::Running => ("running".to_owned(), Tone::Warning),
         ExecutionState::Lost => ("lost: hookmux died".to_owned(), Tone::Bad),
         ExecutionState::Good if head.outcome == RecordOutcome::Unknown => {
-            ("good, in a way that this version doesn't know".to_owned(), Tone::Careful)
+            ("good, with details that this version doesn't know".to_owned(), Tone::Warning)
         }
         ExecutionState::Good => ("good".to_owned(), Tone::Good),
-        ExecutionState::Bypassed => ("bypassed".to_owned(), Tone::Careful),
+        ExecutionState::Bypassed => ("bypassed".to_owned(), Tone::Warning),
         ExecutionState::Unknown => {
-            ("its state isn't known to this version".to_owned(), Tone::Careful)
+            ("its state isn't known to this version".to_owned(), Tone::Warning)
         }
         ExecutionState::Failed => {
-            let told = match head.status {
+            let ending = match head.status {
                 Some(0) | None => "failed, and libvirt wasn't told".to_owned(),
                 Some(status) => format!("failed ({status})"),
             };
             let why = head.failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            (format!("{told}{why}"), Tone::Bad)
+            (format!("{ending}{why}"), Tone::Bad)
         }
     };
     let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);
@@ -148,7 +150,7 @@ pub(crate) fn result(head: &RecordHead, asked: &Path) -> (String, Tone) {
 
 pub(crate) fn row(head: &RecordHead, asked: &Path) -> Vec<Cell> {
     let (result, tone) = result(head, asked);
-    let took = head.duration_us.map_or_else(|| "-".to_owned(), time::took);
+    let took = head.duration_us.map_or_else(|| "-".to_owned(), time::short_duration);
     let failed = head.hooks.iter().filter(|hook| hook.outcome.is_failure()).count();
     let hooks = match failed {
         0 => head.hooks.len().to_string(),
@@ -165,7 +167,7 @@ pub(crate) fn row(head: &RecordHead, asked: &Path) -> Vec<Cell> {
     ]
 }
 
-/// `qemu prepare`, `qemu release migrated`
+/// Names the call: `qemu prepare`, `qemu release migrated`.
 pub(crate) fn call(head: &RecordHead) -> String {
     let reason = match head.extra.as_str() {
         "" | "-" => String::new(),

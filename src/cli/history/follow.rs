@@ -1,4 +1,4 @@
-//! Executions as they end.
+//! Follows executions: returns each when it ends.
 
 use std::collections::{BTreeSet, HashSet};
 use std::os::fd::AsFd;
@@ -14,25 +14,26 @@ use crate::record::form::{RecordHead, RecordState};
 use crate::record::history::History;
 use crate::record::spool::Spool;
 
-/// A look is taken this often, whatever the kernel says: the directory may be another one by now.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How far back a look goes, in milliseconds, but for those that were seen running.
-const HORIZON: u64 = 3_600_000;
-/// Older ones are forgotten when there are more than this.
-const MOST_KNOWN: usize = 100_000;
+/// How often the records are read even without a message from inotify, as the directory may have been
+/// replaced.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How old executions may be to be searched for, except those that were seen running.
+const MAX_AGE_MILLISECONDS: u64 = 3_600_000;
+/// How many ids are remembered before old ones are forgotten.
+const MAX_KNOWN_IDS: usize = 100_000;
 
-/// Tells each execution once, when it is over.
+/// Returns each execution once, when it has ended.
 pub(crate) struct Follower {
     spool: Spool,
     inotify: Inotify,
-    /// Those that have been told, or were over before.
+    /// The executions that were returned, or had ended before.
     known: HashSet<String>,
-    /// Those that were running when last looked at.
+    /// The executions that were running at the last check.
     running: Vec<String>,
 }
 
 impl Follower {
-    /// What is over by now is not told.
+    /// Starts to follow. Executions that have ended before are not returned.
     ///
     /// # Errors
     /// The runtime directory can't be watched.
@@ -42,7 +43,7 @@ impl Follower {
             format!("{} can't be made", spool.base().unchecked_path().display())
         })?;
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
-            .context("nothing can be watched")?;
+            .context("the records can't be watched")?;
         let mut follower = Follower { spool, inotify, known: HashSet::new(), running: Vec::new() };
         follower.watch();
         let history = History::new(&settings.runtime_dir, &settings.state_dir);
@@ -51,34 +52,34 @@ impl Follower {
         Ok(follower)
     }
 
-    /// Also where it is watched already.
+    /// Watches the directory of ended executions; does no harm if it is watched already.
     fn watch(&mut self) {
         let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ONLYDIR;
-        // without it the look that is taken now and then is all there is
+        // if that fails, the regular check still finds them
         if let Ok(done) = self.spool.done().path() {
             let _ = self.inotify.add_watch(done, flags);
         }
     }
 
-    /// One that is told by somebody else.
-    pub(crate) fn known(&mut self, id: &str) {
+    /// Marks an execution as one that must not be returned.
+    pub(crate) fn skip(&mut self, id: &str) {
         self.known.insert(id.to_owned());
     }
 
     /// Waits for executions that have ended since, in the order in which they began.
     ///
     /// # Errors
-    /// Waiting isn't possible.
+    /// Those of `poll(2)`.
     pub(crate) fn next(&mut self, history: &History) -> anyhow::Result<Vec<RecordHead>> {
         loop {
             let mut descriptors = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
-            let patience = PollTimeout::try_from(LOOK_AGAIN).unwrap_or(PollTimeout::MAX);
-            match poll(&mut descriptors, patience) {
+            let timeout = PollTimeout::try_from(POLL_INTERVAL).unwrap_or(PollTimeout::MAX);
+            match poll(&mut descriptors, timeout) {
                 Ok(0) => self.watch(),
                 Ok(_) | Err(nix::errno::Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
-            // what they say is found by looking: a queue that overflowed loses nothing then
+            // the events are only a signal to read the records: so an overflow of their queue loses nothing
             while self.inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
             let ended = self.ended(history);
             if !ended.is_empty() {
@@ -88,10 +89,11 @@ impl Follower {
         }
     }
 
-    /// Those that are over and aren't known, the oldest first.
+    /// Returns the executions that have ended and aren't known yet, the oldest first.
     fn ended(&mut self, history: &History) -> Vec<RecordHead> {
-        let since = ulid::smallest_at((clock::unix_seconds() * 1000).saturating_sub(HORIZON));
-        if self.known.len() > MOST_KNOWN {
+        let since =
+            ulid::smallest_at((clock::unix_seconds() * 1000).saturating_sub(MAX_AGE_MILLISECONDS));
+        if self.known.len() > MAX_KNOWN_IDS {
             self.known.retain(|id| *id >= since);
         }
         let before = std::mem::replace(&mut self.running, self.spool.running_ids());

@@ -1,4 +1,4 @@
-//! `hookmux log`: the executions, the newest last.
+//! `hookmux log`: shows the executions, the newest last.
 
 use std::path::Path;
 
@@ -7,10 +7,14 @@ use super::{audit, executions};
 use crate::cli::args::{Format, LogArgs};
 use crate::cli::json::execution::{Execution, Log};
 use crate::cli::output::Output;
-use crate::cli::{End, Place, time};
+use crate::cli::{CommandEnd, CommandPlace, time};
 use crate::record::form::RecordHead;
 
-pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &CommandPlace,
+    arguments: &LogArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
     if arguments.audit {
@@ -18,7 +22,7 @@ pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> an
     }
     let filter = executions::filter(&arguments.filter)?;
     let history = executions::history(settings, output)?;
-    // what comes from now on is seen by the one who follows, what was there before is listed
+    // the follower sees what ends from now on, the list has what ended before
     let follower = match arguments.follow {
         true => Some(Follower::new(settings)?),
         false => None,
@@ -27,51 +31,51 @@ pub(crate) fn run(place: &Place, arguments: &LogArgs, output: &mut Output) -> an
     heads.reverse();
     if let Some(mut follower) = follower {
         if let Some((count, newer)) = history.newer() {
-            output.complain(&executions::not_shown(count, newer));
+            output.print_error(&executions::not_shown(count, newer));
         }
         for head in &heads {
-            follower.known(&head.id);
-            say(head, arguments.output, &settings.hooks_dir, output);
+            follower.skip(&head.id);
+            print_one(head, arguments.output.format, &settings.hooks_dir, output);
         }
         loop {
             for head in follower.next(&history)?.iter().filter(|head| filter.holds(head)) {
-                say(head, arguments.output, &settings.hooks_dir, output);
+                print_one(head, arguments.output.format, &settings.hooks_dir, output);
             }
         }
     }
     let newer = history.newer();
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         output.json(&Log {
             executions: heads.iter().map(Execution::from).collect(),
             newer: newer.map_or(0, |(count, _)| count),
         });
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     if let Some((count, newer)) = newer {
-        output.complain(&executions::not_shown(count, newer));
+        output.print_error(&executions::not_shown(count, newer));
     }
     if heads.is_empty() && newer.is_none() {
         let is_asked = arguments.filter.is_any() || arguments.lines == 0;
         output.line(if is_asked { "No such execution." } else { "No execution yet." });
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     if heads.is_empty() {
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     let rows: Vec<_> =
         heads.iter().map(|head| executions::row(head, &settings.hooks_dir)).collect();
     output.table(&executions::TITLES, &rows);
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
-/// One execution on one line.
-pub(crate) fn say(head: &RecordHead, format: Format, asked: &Path, output: &mut Output) {
+/// Prints one execution on one line.
+pub(crate) fn print_one(head: &RecordHead, format: Format, asked: &Path, output: &mut Output) {
     if format == Format::Json {
         output.json_line(&Execution::from(head));
         return;
     }
     let (result, tone) = executions::result(head, asked);
-    let took = head.duration_us.map(|micros| format!(", {}", time::took(micros)));
+    let took = head.duration_us.map(|micros| format!(", {}", time::short_duration(micros)));
     let line = format!(
         "{} {} {} {}: {} hooks{}, {result}",
         time::local(head.began_us / 1_000_000),

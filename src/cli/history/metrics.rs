@@ -1,4 +1,4 @@
-//! `hookmux metrics`: counters in Prometheus' text form, for node_exporter's textfile collector.
+//! `hookmux metrics`: prints counters in Prometheus' text format, for node_exporter's textfile collector.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use super::executions;
 use crate::bypass;
 use crate::cli::install::entries;
 use crate::cli::output::Output;
-use crate::cli::{End, Place, rights};
+use crate::cli::{CommandEnd, CommandPlace, rights};
 use crate::machine::sanitize;
 use crate::queue::Queue;
 use crate::record::counters::{self, BUCKETS, Counters, Histogram};
@@ -19,12 +19,12 @@ use crate::record::history::History;
 use crate::state::format::NewerFormat;
 use crate::trust::Trust;
 
-pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(place: &CommandPlace, output: &mut Output) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
     let history = executions::history(settings, output)?;
     let spool = history.spool();
-    // what isn't counted at all must not be taken for zero
+    // counters that can't be read must not be shown as zero
     let counters = count(&history)
         .with_context(|| executions::not_counted(&counters::path(history.store().base())))?;
     let mut trust = Trust::new(place.surroundings.user);
@@ -99,13 +99,13 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
         head(&mut text, name, kind, help);
         let _ = writeln!(text, "{name} {value}");
     }
-    output.write(&seen(&text));
-    Ok(End::Good)
+    output.write(&escape(&text));
+    Ok(CommandEnd::Good)
 }
 
-/// What a terminal would take for more than text, as a label's value can have it: a backslash that
-/// stands for itself.
-fn seen(text: &str) -> String {
+/// Escapes what a terminal would take for more than text, in a way that a label's value can have: a backslash
+/// in it means itself.
+fn escape(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
         if character != '\n' && sanitize::is_invisible(character) {
@@ -117,7 +117,7 @@ fn seen(text: &str) -> String {
     clean
 }
 
-/// The counters, with those that haven't been moved yet.
+/// Returns the counters, with the records that haven't been moved yet.
 fn count(history: &History) -> Result<Counters, NewerFormat> {
     let load = || Counters::load(history.store().base());
     let mut before = load()?;
@@ -125,7 +125,7 @@ fn count(history: &History) -> Result<Counters, NewerFormat> {
         let fresh: Vec<RecordHead> =
             history.spool().done_ids().iter().filter_map(|id| history.head(id).ok()).collect();
         let mut counters = load()?;
-        // a batch that was moved meanwhile would be counted twice, or not at all
+        // a batch that was moved meanwhile would be counted twice or not at all
         if counters.batch != before.batch {
             before = counters;
             continue;

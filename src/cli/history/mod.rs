@@ -1,4 +1,4 @@
-//! Commands about what happened: executions, acts of people, counters.
+//! Commands about what happened: executions, what people changed, counters.
 
 pub(super) mod audit;
 pub(super) mod executions;

@@ -1,4 +1,4 @@
-//! `hookmux prune`: moves records out of the runtime directory, and removes those whose time is over.
+//! `hookmux prune`: moves records out of the runtime directory, and removes those that are too old.
 
 use anyhow::Context;
 
@@ -8,22 +8,22 @@ use crate::cli::args::{Format, PruneArgs};
 use crate::cli::json::message::Message;
 use crate::cli::json::prune::Pruned;
 use crate::cli::output::{Output, Tone};
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::queue::{self, Queue, worker};
 use crate::record::store::Store;
 use crate::record::{counters, mover};
 use crate::state::trash::Trash;
 
 pub(crate) fn run(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &PruneArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
     let done = if arguments.linger {
         door::settle();
-        // jobs whose worker died wait for somebody who looks
+        // start a worker for jobs that wait because their worker died
         let queue = Queue::new(&settings.state_dir);
         if !queue.is_empty() && !worker::is_at_work(&queue) {
             let _ = queue::start_worker(&settings.hooks_dir, &settings.state_dir);
@@ -45,9 +45,9 @@ pub(crate) fn run(
     });
     if let Some(newer) = done.uncounted {
         let path = counters::path(Store::new(&settings.state_dir).base());
-        output.complain(&format!("{}: {newer}", executions::not_counted(&path)));
+        output.print_error(&format!("{}: {newer}", executions::not_counted(&path)));
     }
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         output.json(&Pruned {
             moved: done.moved,
             lost: done.lost,
@@ -63,7 +63,7 @@ pub(crate) fn run(
             done.moved, done.pruned, done.lost
         ));
     }
-    let is_text = arguments.output == Format::Text;
+    let is_text = arguments.output.format == Format::Text;
     if is_text && done.swept > 0 {
         output.line(&format!("Files and directories that hooks left: {} removed.", done.swept));
     }
@@ -73,15 +73,15 @@ pub(crate) fn run(
             "something is left in {}: run it again, and look for mounts there",
             trash.unchecked_path().display()
         );
-        output.toned(Tone::Careful, &words);
+        output.toned(Tone::Warning, &words);
     }
     match stuck {
-        None => Ok(End::Good),
+        None => Ok(CommandEnd::Good),
         Some(words) => {
             if is_text {
                 output.lines(Tone::Bad, &words);
             }
-            Ok(End::Problem)
+            Ok(CommandEnd::Problem)
         }
     }
 }

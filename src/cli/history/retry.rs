@@ -1,4 +1,4 @@
-//! `hookmux retry`: the hooks of an execution once more, with what they were given then.
+//! `hookmux retry`: runs the hooks of an execution again, with the same input.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,7 @@ use crate::cli::hooks::run::{Trial, show_answer};
 use crate::cli::json::run::Retried;
 use crate::cli::output::{Output, Tone};
 use crate::cli::remark::Remark;
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::command::Fix;
 use crate::config::Surroundings;
 use crate::config::settings::RecordPolicy;
@@ -32,53 +32,54 @@ use crate::state::Dir;
 use crate::trust::Trust;
 
 pub(crate) fn run(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &RetryArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let mut loaded = place.load(output);
     loaded.restrict_to_user(&place.surroundings);
     let history = executions::history(&loaded.settings, output)?;
-    let Record { head, body } = executions::the_one(&history, &arguments.id)?;
+    let Record { head, body } = executions::find_one(&history, &arguments.id)?;
     let theirs = Path::new(OsStr::from_bytes(&body.hooks_dir.0));
     if theirs != place.surroundings.hooks_dir {
         let words = format!("{} is of the hooks in {}", head.id, theirs.display());
-        bail!(Remark::and(&words, Some(Fix::hookmux(theirs, &["retry", &head.id]))));
+        bail!(Remark::followed_by(&words, Some(Fix::hookmux(theirs, &["retry", &head.id]))));
     }
     let call = call(&head, &body)?;
     if head.state == RecordState::Running {
         bail!("{} isn't over yet", head.id);
     }
     if !arguments.force {
-        refuse(&call, &head)?;
+        check_allowed(&call, &head)?;
     }
-    let wanted = wanted(&head, &body, &arguments.hook)?;
+    let wanted = select_hooks(&head, &body, &arguments.hook)?;
     let beside = described_call::is_beside(place, call.driver);
     let trust = Trust::new(place.surroundings.user);
     let mut candidates = candidates::find(&call, &loaded.settings, &trust, beside);
-    let missing = narrow(&mut candidates, &wanted);
+    let missing = keep_only(&mut candidates, &wanted);
     for label in &missing {
-        output.complain(&format!("{label} is no hook of this call any more"));
+        output.print_error(&format!("{label} is not a hook of this call any more"));
     }
     if candidates.is_empty() {
-        bail!("none of the hooks is there any more");
+        bail!("all of these hooks are gone");
     }
     if body.left_out.is_some() {
-        output.complain("the document of this execution wasn't kept: hooks get none");
+        output.print_error("the document of this execution wasn't kept: hooks get none");
     } else if is_masked(&body) {
-        output.complain("passwords in the document were not kept: hooks get `***` in their place");
+        output.print_error("passwords in the document were not kept: hooks get `***` instead");
     }
-    let surroundings = then(&place.surroundings, &body);
-    // whoever retries wants to see it, whatever the settings say of calls
+    let surroundings = surroundings_of(&place.surroundings, &body);
+    // a retry is always recorded, whatever the settings say about calls
     loaded.settings.record = RecordPolicy::All;
-    let is_text = arguments.output == Format::Text;
+    let is_text = arguments.output.format == Format::Text;
     if is_text {
         let line = format!("{} {}, as of {}", executions::call(&head), head.object, head.id);
         output.toned(Tone::Bold, &line);
     }
     door::settle();
-    output.go_on();
-    let started = Started::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;
+    output.ignore_closed_output();
+    let started =
+        StartedDocument::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;
     let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
     let facts = DocumentFacts::of(document);
     let mut occasion = Occasion::new(&call, &loaded.settings, &surroundings, facts);
@@ -89,7 +90,7 @@ pub(crate) fn run(
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
     let trial = Trial::make(occasion, hooks, RecordCause::Retry(head.id.clone()), is_text, output);
     let is_good = trial.is_good() && missing.is_empty();
-    let end = if is_good { End::Good } else { End::Problem };
+    let end = if is_good { CommandEnd::Good } else { CommandEnd::Problem };
     if is_text {
         show_answer(&trial, output);
         if let Some(id) = &trial.id {
@@ -113,37 +114,41 @@ fn call(head: &RecordHead, body: &RecordBody) -> anyhow::Result<Call> {
     Ok(Call::new(driver, arguments))
 }
 
-/// Whether an execution is run again with `--force` only.
+/// Tells whether an execution can be run again only with `--force`.
 pub(crate) fn is_refused(record: &Record) -> bool {
-    call(&record.head, &record.body).is_ok_and(|call| refuse(&call, &record.head).is_err())
+    call(&record.head, &record.body).is_ok_and(|call| check_allowed(&call, &record.head).is_err())
 }
 
-/// What a retry can't do for these calls.
-fn refuse(call: &Call, head: &RecordHead) -> anyhow::Result<()> {
-    // the worker's tries answer nobody
+/// Refuses calls that a retry can't repeat.
+fn check_allowed(call: &Call, head: &RecordHead) -> anyhow::Result<()> {
+    // nothing waits for the answer of a job's attempt
     if matches!(head.cause, RecordCause::Queue(_)) {
         return Ok(());
     }
     if call.is_filter() {
         bail!(
-            "{} is a call that may change the document: nobody would take the changed one now, and \
-             passwords in it were not kept; --force runs its hooks all the same",
+            "{} is a call that may change the document: a changed one would be ignored now, and \
+             passwords in it were not kept; --force runs its hooks anyway",
             executions::call(head)
         );
     }
     if call.class() == Class::Gate {
         bail!(
-            "{} is a gate: what it let through or stopped is over, and hooks that set something up \
-             would do so for a guest that may not come; --force runs them all the same",
+            "{} is a gate: the operation that it allowed or stopped is over, and hooks that set something up \
+             would do so for a guest that may never start; --force runs them anyway",
             executions::call(head)
         );
     }
     Ok(())
 }
 
-/// The hooks that are run: all that had a part then, or would have had one if nothing before them
-/// had ended the call; or those that were named.
-fn wanted(head: &RecordHead, body: &RecordBody, named: &[String]) -> anyhow::Result<Vec<String>> {
+/// Selects the hooks to run: those that ran, or would have run if an earlier hook hadn't ended the call; or
+/// of these the ones that were named.
+fn select_hooks(
+    head: &RecordHead,
+    body: &RecordBody,
+    named: &[String],
+) -> anyhow::Result<Vec<String>> {
     let ran = head.hooks.iter().map(|hook| hook.hook.as_str());
     let stopped = body.plan.iter().filter(|planned| planned.decision == PlanDecision::Stopped);
     let mut labels: Vec<String> = Vec::new();
@@ -153,19 +158,19 @@ fn wanted(head: &RecordHead, body: &RecordBody, named: &[String]) -> anyhow::Res
         }
     }
     if labels.is_empty() {
-        bail!("no hook had a part in {}", head.id);
+        bail!("no hook ran in {}", head.id);
     }
     for name in named {
         if !labels.iter().any(|label| is_hook(label, name)) {
-            bail!("{name} had no part in {}; these had: {}", head.id, labels.join(", "));
+            bail!("{name} did not run in {}; these did: {}", head.id, labels.join(", "));
         }
     }
     labels.retain(|label| named.is_empty() || named.iter().any(|name| is_hook(label, name)));
     Ok(labels)
 }
 
-/// Leaves those that are wanted; returns those that aren't there any more.
-fn narrow(candidates: &mut Candidates, wanted: &[String]) -> Vec<String> {
+/// Keeps only the wanted candidates; returns the labels of those that are gone.
+fn keep_only(candidates: &mut Candidates, wanted: &[String]) -> Vec<String> {
     let mut there: Vec<String> = Vec::new();
     for moment in &mut candidates.groups {
         moment.candidates.retain(|candidate| wanted.contains(&candidate.hook.label));
@@ -180,8 +185,8 @@ fn is_masked(body: &RecordBody) -> bool {
     body.document.as_ref().is_some_and(has)
 }
 
-/// What hooks found in their environment then.
-fn then(here: &Surroundings, body: &RecordBody) -> Surroundings {
+/// Returns the surroundings with the environment that the hooks had then.
+fn surroundings_of(here: &Surroundings, body: &RecordBody) -> Surroundings {
     Surroundings {
         path: body.path.as_ref().map(RecordText::os),
         daemons_home: body.home.as_ref().map(RecordText::os),
@@ -190,16 +195,16 @@ fn then(here: &Surroundings, body: &RecordBody) -> Surroundings {
     }
 }
 
-/// A file with the document of `started`, for as long as the hooks run.
-struct Started(Option<DocumentPlace>);
+/// A file with the document of `started`, kept while the hooks run.
+struct StartedDocument(Option<DocumentPlace>);
 
-impl Started {
-    fn make(runtime_dir: &Dir, document: Option<&RecordText>) -> anyhow::Result<Started> {
-        let Some(document) = document else { return Ok(Started(None)) };
+impl StartedDocument {
+    fn make(runtime_dir: &Dir, document: Option<&RecordText>) -> anyhow::Result<StartedDocument> {
+        let Some(document) = document else { return Ok(StartedDocument(None)) };
         let place = file::place(runtime_dir, &crate::machine::ulid::new());
         file::make_private(&place, &document.0, None)
             .with_context(|| format!("{} can't be written", place.named().display()))?;
-        Ok(Started(Some(place)))
+        Ok(StartedDocument(Some(place)))
     }
 
     fn path(&self) -> Option<PathBuf> {
@@ -207,7 +212,7 @@ impl Started {
     }
 }
 
-impl Drop for Started {
+impl Drop for StartedDocument {
     fn drop(&mut self) {
         if let Some(place) = &self.0 {
             file::remove(place);

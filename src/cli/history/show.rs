@@ -1,4 +1,4 @@
-//! `hookmux show`: one execution as a whole: when each hook ran, what it said, what it changed.
+//! `hookmux show`: shows one execution completely: when each hook ran, what it printed, what it changed.
 
 use std::path::Path;
 
@@ -7,80 +7,86 @@ use crate::cli::args::{Format, ShowArgs};
 use crate::cli::hooks::difference;
 use crate::cli::json::show::Show;
 use crate::cli::output::{Output, Tone};
-use crate::cli::{End, Place, time};
+use crate::cli::{CommandEnd, CommandPlace, time};
 use crate::command::Fix;
 use crate::observer::PlanDecision;
 use crate::record::form::{Record, RecordCause, RecordHead, RecordOutcome, RecordState, RunRecord};
 use crate::record::history::History;
 
-/// How wide the picture of the call's time is, in characters.
-const WIDTH: u64 = 40;
-/// Lines of a stream that are shown without `--full`.
-const MOST_LINES: usize = 30;
-/// The tries of detached hooks are looked for among this many later executions.
-const MOST_LATER: usize = 10_000;
+/// The width of the timeline.
+const TIMELINE_CHARACTERS: u64 = 40;
+/// How many lines of a stream are shown without `--full`.
+const MAX_LINES: usize = 30;
+/// How many later executions are searched for attempts of detached hooks.
+const MAX_SEARCHED_EXECUTIONS: usize = 10_000;
 
-pub(crate) fn run(place: &Place, arguments: &ShowArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &CommandPlace,
+    arguments: &ShowArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let history = executions::history(&loaded.settings, output)?;
-    let record = executions::the_one(&history, &arguments.id)?;
-    let later = later(&history, &record.head);
-    if arguments.output == Format::Json {
-        output.json(&Show::new(&record, &later));
-        return Ok(End::Good);
+    let record = executions::find_one(&history, &arguments.id)?;
+    let follow_ups = follow_ups(&history, &record.head);
+    if arguments.output.format == Format::Json {
+        output.json(&Show::new(&record, &follow_ups));
+        return Ok(CommandEnd::Good);
     }
     head(&record, &place.surroundings.hooks_dir, output);
     if record.head.state == RecordState::Done && record.body.runs.is_empty() {
         output.line("  no hook ran");
     }
-    picture(&record, output);
+    print_timeline(&record, output);
     plan(&record, output);
     for run in &record.body.runs {
-        said(run, arguments.full, output);
+        print_output(run, arguments.full, output);
     }
     for note in &record.body.notes {
-        output.toned(Tone::Careful, &format!("! {note}"));
+        output.toned(Tone::Warning, &format!("! {note}"));
     }
     answer(&record, output);
     if let Some(left_out) = &record.body.left_out {
-        output.toned(Tone::Careful, &format!("documents and output weren't kept: {left_out}"));
+        output.toned(Tone::Warning, &format!("documents and output weren't kept: {left_out}"));
     }
-    if !later.is_empty() {
+    if !follow_ups.is_empty() {
         output.line("");
         output.toned(Tone::Bold, "Later");
-        let rows: Vec<_> =
-            later.iter().map(|head| executions::row(head, &place.surroundings.hooks_dir)).collect();
+        let rows: Vec<_> = follow_ups
+            .iter()
+            .map(|head| executions::row(head, &place.surroundings.hooks_dir))
+            .collect();
         output.table(&executions::TITLES, &rows);
     }
     if record.head.state == RecordState::Done && crate::record::history::is_failed(&record.head) {
         output.line("");
-        output.line(&again(place, &record));
+        output.line(&how_to_repeat(place, &record));
     }
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
-/// What to do after a failure. libvirt itself calls the hooks of a gate again, and nobody else waits
-/// for their answer, so `retry` refuses those without `--force`.
-fn again(place: &Place, record: &Record) -> String {
+/// Says what to do after a failure. libvirt itself calls the hooks of a gate again, and only
+/// libvirt waits for their answer, so `retry` refuses gates without `--force`.
+fn how_to_repeat(place: &CommandPlace, record: &Record) -> String {
     let hooks_dir = &place.surroundings.hooks_dir;
     let retry = |more: &[&str]| {
         Fix::hookmux(hooks_dir, &[&["retry", record.head.id.as_str()], more].concat())
     };
     if retry::is_refused(record) {
         return format!(
-            "When libvirt makes this call again (a start, a migration), its hooks run again. `{}` runs the hooks alone, and nobody takes their answer.",
+            "When libvirt makes this call again (a start, a migration), its hooks run again. `{}` runs only the hooks, and their answer has no effect.",
             retry(&["--force"])
         );
     }
     format!("`{}` runs the same hooks again.", retry(&[]))
 }
 
-/// Retries of an execution, and the tries of what it left in the queue.
-fn later(history: &History, head: &RecordHead) -> Vec<RecordHead> {
+/// Returns the retries of an execution, and the attempts of the jobs that it queued.
+fn follow_ups(history: &History, head: &RecordHead) -> Vec<RecordHead> {
     let mut ids: Vec<String> = history.newest().take_while(|id| *id > head.id).collect();
     ids.reverse();
     ids.iter()
-        .take(MOST_LATER)
+        .take(MAX_SEARCHED_EXECUTIONS)
         .filter_map(|id| history.head(id).ok())
         .filter(|other| other.cause.parent() == Some(&head.id))
         .collect()
@@ -91,7 +97,7 @@ fn head(record: &Record, asked: &Path, output: &mut Output) {
     let (result, tone) = executions::result(head, asked);
     output.toned(Tone::Bold, &format!("{} {}", executions::call(head), head.object));
     output.toned(tone, &format!("  {result}"));
-    let took = head.duration_us.map(|micros| format!(", took {}", time::took(micros)));
+    let took = head.duration_us.map(|micros| format!(", took {}", time::short_duration(micros)));
     let seconds = head.began_us / 1_000_000;
     let mut line = |name: &str, value: &str| output.line(&format!("  {name:<10} {value}"));
     line("execution", &head.id);
@@ -117,15 +123,15 @@ fn head(record: &Record, asked: &Path, output: &mut Output) {
         (RecordState::Lost, _) if !matches!(head.cause, RecordCause::Queue(_)) => {
             line(
                 "answer",
-                "none: hookmux died; libvirt saw it end by a signal, or was gone itself",
+                "none: hookmux died; libvirt saw it end by a signal, or had ended itself",
             );
         }
         _ => {}
     }
 }
 
-/// The call's time from left to right, a line for each hook.
-fn picture(record: &Record, output: &mut Output) {
+/// Prints the call's time from left to right, with a line for each hook.
+fn print_timeline(record: &Record, output: &mut Output) {
     let body = &record.body;
     if body.runs.is_empty() {
         return;
@@ -139,7 +145,7 @@ fn picture(record: &Record, output: &mut Output) {
     output.line("");
     for (run, name) in body.runs.iter().zip(&names) {
         let (words, tone) = ended(run);
-        let took = run.duration_us.map_or_else(|| "-".to_owned(), time::took);
+        let took = run.duration_us.map_or_else(|| "-".to_owned(), time::short_duration);
         let pad = width - name.chars().count();
         output.toned(
             tone,
@@ -153,8 +159,8 @@ fn picture(record: &Record, output: &mut Output) {
     output.line(&format!(
         "  {:width$}   0{:>rest$}",
         "",
-        time::took(total),
-        rest = WIDTH as usize - 1
+        time::short_duration(total),
+        rest = TIMELINE_CHARACTERS as usize - 1
     ));
 }
 
@@ -163,17 +169,18 @@ fn name(run: &RunRecord) -> String {
     format!("{}{device}", run.hook)
 }
 
-/// Where a run lies in the time of its call, all in microseconds.
+/// Returns the bar of a run in the time of its call, all in microseconds.
 fn bar(start: Option<u64>, took: Option<u64>, total: u64) -> String {
-    let Some(start) = start else { return " ".repeat(WIDTH as usize) };
+    let Some(start) = start else { return " ".repeat(TIMELINE_CHARACTERS as usize) };
     let column = |micros: u64| {
-        (u128::from(micros.min(total)) * u128::from(WIDTH) / u128::from(total)) as usize
+        (u128::from(micros.min(total)) * u128::from(TIMELINE_CHARACTERS) / u128::from(total))
+            as usize
     };
-    let begins = column(start).min(WIDTH as usize - 1);
+    let begins = column(start).min(TIMELINE_CHARACTERS as usize - 1);
     let end = column(start.saturating_add(took.unwrap_or_default()));
-    // something that ran is seen
+    // also a short run is visible
     let ends = end.max(begins + 1);
-    let after = (WIDTH as usize).saturating_sub(ends);
+    let after = (TIMELINE_CHARACTERS as usize).saturating_sub(ends);
     format!("{}{}{}", " ".repeat(begins), "━".repeat(ends - begins), " ".repeat(after))
 }
 
@@ -188,16 +195,16 @@ fn ended(run: &RunRecord) -> (String, Tone) {
             (run.failure.clone().unwrap_or_default(), Tone::Bad)
         }
         RecordOutcome::Success => (format!("exit status 0{changed}"), Tone::Good),
-        // no run is passed over, so this is a word of another version's
+        // runs are never bypassed, so this is a word of another version
         RecordOutcome::Bypassed | RecordOutcome::Unknown => {
             let failure = run.failure.clone().map(|failure| format!(": {failure}"));
             let failure = failure.unwrap_or_default();
-            (format!("how it ended isn't known{failure}{changed}"), Tone::Careful)
+            (format!("how it ended isn't known{failure}{changed}"), Tone::Warning)
         }
     }
 }
 
-/// What had no part in the call; of one that never ended, what was to run.
+/// Prints the hooks that didn't run; for a call that never ended, those that were planned.
 fn plan(record: &Record, output: &mut Output) {
     let is_over = record.head.state.is_over();
     for planned in &record.body.plan {
@@ -211,18 +218,18 @@ fn plan(record: &Record, output: &mut Output) {
                 output.toned(Tone::Dim, &format!("  - {name}: {why}"));
             }
             PlanDecision::Unknown => {
-                let why = planned.reason.as_deref().unwrap_or("what became of it isn't known");
+                let why = planned.reason.as_deref().unwrap_or("it isn't known what became of it");
                 output.toned(Tone::Dim, &format!("  ? {name}: {why}"));
             }
             PlanDecision::Run | PlanDecision::Fail if !is_over => {
-                output.line(&format!("  ? {name}: was to run"));
+                output.line(&format!("  ? {name}: was planned to run"));
             }
             PlanDecision::Run | PlanDecision::Fail => {}
         }
     }
 }
 
-fn said(run: &RunRecord, is_full: bool, output: &mut Output) {
+fn print_output(run: &RunRecord, is_full: bool, output: &mut Output) {
     let digest = run.sha256.as_deref().map(|digest| format!(", sha256 {digest}"));
     let is_quiet = run.stdout.0.is_empty() && run.stderr.0.is_empty() && run.leftovers.is_empty();
     if is_quiet && !is_full {
@@ -234,8 +241,8 @@ fn said(run: &RunRecord, is_full: bool, output: &mut Output) {
     for (stream, text) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
         let text = text.lossy();
         let lines: Vec<&str> = text.lines().collect();
-        let shown = if is_full { lines.len() } else { lines.len().min(MOST_LINES) };
-        // the end says why it failed
+        let shown = if is_full { lines.len() } else { lines.len().min(MAX_LINES) };
+        // the last lines say why it failed
         let left = lines.len() - shown;
         if left > 0 {
             output
@@ -246,11 +253,11 @@ fn said(run: &RunRecord, is_full: bool, output: &mut Output) {
         }
     }
     for left in &run.leftovers {
-        output.toned(Tone::Careful, &format!("  left running: {} ({})", left.name, left.pid));
+        output.toned(Tone::Warning, &format!("  left running: {} ({})", left.name, left.pid));
     }
 }
 
-/// What libvirt got.
+/// Prints what libvirt got.
 fn answer(record: &Record, output: &mut Output) {
     let body = &record.body;
     if !body.stderr.0.is_empty() {
@@ -281,7 +288,11 @@ mod tests {
             (1, u64::MAX, u64::MAX),
         ] {
             let drawn = bar(Some(start), Some(took), total);
-            assert_eq!(drawn.chars().count(), WIDTH as usize, "{start} {took} {total}");
+            assert_eq!(
+                drawn.chars().count(),
+                TIMELINE_CHARACTERS as usize,
+                "{start} {took} {total}"
+            );
             assert!(drawn.contains('━'), "{start} {took} {total}");
         }
     }

@@ -1,4 +1,4 @@
-//! A call of libvirt's as a person describes it, for `plan` and `run`.
+//! A libvirt call that the command line describes, for `plan` and `run`.
 
 use std::ffi::OsString;
 use std::io;
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::cli::Place;
+use crate::cli::CommandPlace;
 use crate::cli::args::CallArgs;
-use crate::cli::install::installed::{self, Main};
+use crate::cli::install::installed::{self, DriverEntry};
 use crate::cli::output::{Output, Tone};
 use crate::config::{LoadedSettings, Settings, Surroundings};
 use crate::document::input;
@@ -22,8 +22,8 @@ use crate::memory::guest::Remembered;
 use crate::occasion::Occasion;
 use crate::trust::Trust;
 
-/// A call as a person describes it, with all that it would find.
-pub(crate) struct Described {
+/// A described call, with everything that it would find.
+pub(crate) struct DescribedCall {
     pub call: Call,
     pub surroundings: Surroundings,
     pub loaded: LoadedSettings,
@@ -33,15 +33,15 @@ pub(crate) struct Described {
     pub document_source: String,
 }
 
-/// Puts together what libvirt would pass.
+/// Makes the call from the options, with what libvirt would pass.
 ///
 /// # Errors
 /// The document can't be read.
 pub(crate) fn describe(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &CallArgs,
     output: &mut Output,
-) -> anyhow::Result<Described> {
+) -> anyhow::Result<DescribedCall> {
     let sub = arguments.sub_operation.clone().unwrap_or_else(|| usual_sub_operation(arguments));
     let call = Call::new(
         arguments.driver,
@@ -53,7 +53,7 @@ pub(crate) fn describe(
     let candidates =
         candidates::find(&call, &loaded.settings, &Trust::new(place.surroundings.user), beside);
     let (document, document_source) = document(&call, &loaded.settings, arguments.xml.as_deref())?;
-    Ok(Described {
+    Ok(DescribedCall {
         call,
         surroundings: place.surroundings.clone(),
         loaded,
@@ -86,13 +86,13 @@ fn document(
         return Ok((Document::Whole(bytes), file.display().to_string()));
     }
     let none = (Document::Absent, "none; --xml FILE gives one".to_owned());
-    let Some(path) = configured(call, settings) else { return Ok(none) };
+    let Some(path) = configuration_file(call, settings) else { return Ok(none) };
     Ok(match files::read_regular(&path, MAX_DOCUMENT_BYTES as u64) {
         Ok(bytes) => (
             Document::Whole(bytes),
             format!("{}, libvirt's configuration of the guest", path.display()),
         ),
-        // what isn't a file was meant as one
+        // something that isn't a regular file was meant to be used
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             (Document::Absent, format!("none: {} isn't read: {error}", path.display()))
         }
@@ -100,8 +100,8 @@ fn document(
     })
 }
 
-/// Where libvirt keeps a guest's configuration: beside its hooks directory.
-fn configured(call: &Call, settings: &Settings) -> Option<PathBuf> {
+/// Returns libvirt's file with a guest's configuration, which is beside its hooks directory.
+fn configuration_file(call: &Call, settings: &Settings) -> Option<PathBuf> {
     let name = call.object().to_str().filter(|name| !name.is_empty() && !name.contains('/'))?;
     let directory = match call.driver {
         Driver::Qemu | Driver::Lxc | Driver::Libxl | Driver::Bhyve => call.driver.name(),
@@ -110,18 +110,18 @@ fn configured(call: &Call, settings: &Settings) -> Option<PathBuf> {
     Some(settings.hooks_dir.parent()?.join(directory).join(format!("{name}.xml")))
 }
 
-/// What a call would find of its guest, or is told.
+/// Returns the guest state that a call would find, or that an option gives.
 pub(crate) fn remembered(occasion: &Occasion<'_>) -> Remembered {
     memory::preview(occasion.call, occasion.guest().as_ref(), occasion.mode.given_origin())
 }
 
-/// Whether libvirt calls hookmux beside a main script: then what that one runs is left to it.
-pub(crate) fn is_beside(place: &Place, driver: Driver) -> bool {
+/// Tells whether libvirt calls hookmux beside a main script. Then hookmux doesn't run what that script runs.
+pub(crate) fn is_beside(place: &CommandPlace, driver: Driver) -> bool {
     let installed = installed::own(&place.surroundings.hooks_dir, driver);
-    installed.beside.is_some() && !matches!(installed.main, Main::Ours(_))
+    installed.beside.is_some() && !matches!(installed.main, DriverEntry::Ours(_))
 }
 
-/// What the call is, in two lines.
+/// Prints two lines about the call.
 pub(crate) fn head(
     call: &Call,
     settings: &Settings,
@@ -132,9 +132,7 @@ pub(crate) fn head(
     let words: Vec<_> = call.arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     let meaning = match call.class() {
         Class::Gate => "a failure stops the operation",
-        Class::Live => {
-            "a failure is never passed on, but by scripts that libvirt's own rules hold for"
-        }
+        Class::Live => "a failure is never passed on, except of scripts with libvirt's own rules",
         Class::Notify => "libvirt only logs a failure",
     };
     let filter = if call.is_filter() { ", and the document may be changed" } else { "" };

@@ -1,4 +1,4 @@
-//! What a call changed in libvirt's document.
+//! Shows what a call changed in libvirt's document.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use similar::TextDiff;
 
 use crate::cli::output::{Output, Tone};
 
-/// How long the shortest one is looked for.
-const MOST_TIME: Duration = Duration::from_secs(1);
+/// How long the shortest difference is searched.
+const DIFF_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Shows the lines that changed, with those around them.
+/// Shows the changed lines with those around them.
 pub(crate) fn show(before: &str, after: &str, output: &mut Output) {
-    // where a hook has changed everything, one that isn't the shortest has to do
+    // if a hook has changed everything, a longer difference is good enough
     let mut differ = TextDiff::configure();
-    differ.timeout(MOST_TIME);
+    differ.timeout(DIFF_TIMEOUT);
     let diff = differ.diff_lines(before, after);
     let text = diff.unified_diff().context_radius(3).header("libvirt's", "hookmux's").to_string();
     for line in text.lines() {

@@ -1,9 +1,9 @@
-//! `hookmux events`: the table, and what this host's libvirt can't fire.
+//! `hookmux events`: shows the events, and those that this host's libvirt can't fire.
 
 use super::vdsm;
-use crate::cli::End;
+use crate::cli::CommandEnd;
 use crate::cli::args::{EventsArgs, Format};
-use crate::cli::install::libvirt_version::{self, Version};
+use crate::cli::install::libvirt_version::{self, LibvirtVersion};
 use crate::cli::json::event::{Event, Events, FiringCall, Unfired};
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
@@ -12,56 +12,56 @@ use crate::event::{self, Condition};
 use crate::libvirt::Driver;
 use crate::libvirt::operation::{self, OperationRow};
 
-/// libvirt tells the reason of a release since this version.
-const REASONS: Version = Version(10, 5, 0);
+/// The first version of libvirt that passes the reason of a release.
+const RELEASE_REASON_SINCE: LibvirtVersion = LibvirtVersion(10, 5, 0);
 
-struct Line<'a> {
+struct EventLine<'a> {
     event: &'a event::EventRow,
     calls: Vec<&'a OperationRow>,
     /// Why this host never fires it.
     never: Option<String>,
 }
 
-fn lines(host: Option<Version>) -> Vec<Line<'static>> {
+fn lines(host: Option<LibvirtVersion>) -> Vec<EventLine<'static>> {
     event::TABLE
         .iter()
         .map(|event| {
             let calls: Vec<&OperationRow> =
                 operation::TABLE.iter().filter(|row| row.operation == event.operation).collect();
             let never = host.and_then(|host| {
-                if matches!(event.condition, Condition::Reason(_)) && host < REASONS {
-                    return Some(format!("needs libvirt {REASONS}, here is {host}"));
+                if matches!(event.condition, Condition::Reason(_)) && host < RELEASE_REASON_SINCE {
+                    return Some(format!("needs libvirt {RELEASE_REASON_SINCE}, here is {host}"));
                 }
                 let is_called = calls.iter().any(|call| libvirt_version::spans(call.since, host));
                 (!is_called).then(|| format!("libvirt {host} never calls it"))
             });
-            Line { event, calls, never }
+            EventLine { event, calls, never }
         })
         .collect()
 }
 
-/// Why a host with this libvirt never fires an event; `None` where it does, or the event is in no
+/// Returns why a host with this libvirt never fires an event; `None` if it does, or if the event isn't in the
 /// table.
-pub(crate) fn never(event: &str, host: Version) -> Option<String> {
+pub(crate) fn never(event: &str, host: LibvirtVersion) -> Option<String> {
     lines(Some(host)).into_iter().find(|line| line.event.name == event)?.never
 }
 
-/// Refuses the name of an event that there isn't.
+/// Refuses the name of an unknown event.
 ///
 /// # Errors
-/// It is in no table; the words name one that may have been meant.
+/// There is no such event; the message names a similar one.
 pub(crate) fn must_be_known(name: &str) -> anyhow::Result<()> {
     if event::is_known(name) {
         return Ok(());
     }
-    let meant = did_you_mean(name, event::TABLE.iter().map(|row| row.name));
-    let hint = meant.map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
+    let similar = did_you_mean(name, event::TABLE.iter().map(|row| row.name));
+    let hint = similar.map(|similar| format!(" (did you mean {similar}?)")).unwrap_or_default();
     anyhow::bail!("there is no event {name}{hint}; see `hookmux events`")
 }
 
-impl Line<'_> {
-    fn calls(&self, host: Option<Version>) -> String {
-        // of two names for one thing, the one that this host's libvirt uses
+impl EventLine<'_> {
+    fn calls(&self, host: Option<LibvirtVersion>) -> String {
+        // of two names of an operation, the one that this host's libvirt uses
         let current = self
             .calls
             .iter()
@@ -82,10 +82,10 @@ impl Line<'_> {
     }
 }
 
-pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result<CommandEnd> {
     let host = libvirt_version::of_host();
     let lines = lines(host);
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         let unfired = |(event, nearest): &(&'static str, Option<&'static str>)| Unfired {
             event,
             nearest: *nearest,
@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
             events: lines.iter().map(json).collect(),
             vdsm_without_source: vdsm::WITHOUT_SOURCE.iter().map(unfired).collect(),
         });
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     let rows: Vec<Vec<Cell>> = lines
         .iter()
@@ -108,7 +108,7 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
                 Cell(line.calls(host), tone),
                 Cell(format!("{class}{filter}"), tone),
                 Cell(line.when(), tone),
-                Cell(line.never.clone().unwrap_or_default(), Tone::Careful),
+                Cell(line.never.clone().unwrap_or_default(), Tone::Warning),
             ]
         })
         .collect();
@@ -120,7 +120,7 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
     );
     output.line("An operation that is new to hookmux fires on_<driver>_<operation>, class live.");
     output.line("");
-    output.line("vdsm's hook points that libvirt has no call for:");
+    output.line("vdsm's hook points for which libvirt makes no call:");
     let rows: Vec<Vec<Cell>> = vdsm::WITHOUT_SOURCE
         .iter()
         .map(|(name, nearest)| {
@@ -128,10 +128,10 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
         })
         .collect();
     output.table(&["VDSM", "NEAREST"], &rows);
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
-fn json(line: &Line<'_>) -> Event {
+fn json(line: &EventLine<'_>) -> Event {
     let call = |call: &&OperationRow| FiringCall {
         drivers: call.drivers.iter().copied().map(Word).collect(),
         operation: call.name,

@@ -1,4 +1,4 @@
-//! `hookmux list`: every hook, its order and its state.
+//! `hookmux list`: shows every hook, its order and its state.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::cli::json::message::Message;
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::{module, registered};
-use crate::cli::{End, Place, rights};
+use crate::cli::{CommandEnd, CommandPlace, rights};
 use crate::config::suggest::did_you_mean;
 use crate::config::{Registration, Settings};
 use crate::event;
@@ -21,7 +21,7 @@ use crate::hook::Style;
 use crate::hook::candidates::VDSM_ROOT;
 use crate::machine::files;
 
-/// Files up to this size are told by their SHA-256, in bytes: the largest programs are smaller.
+/// The largest file of which the SHA-256 is shown; even large programs are smaller.
 const MAX_HASHED_BYTES: u64 = 64 << 20;
 
 impl Listed {
@@ -54,32 +54,36 @@ impl Listed {
             sha256: self.sha256(),
             registration: self.registration.as_deref().map(Into::into),
             registered: self.registered.as_deref().map(Into::into),
-            way_out: self.fix.as_ref().into(),
+            fix_keys: self.fix.as_ref().into(),
         }
     }
 }
 
-/// The arguments that a registered hook has, and what else isn't as usual of it.
+/// Returns a registered hook's arguments, and what else differs from a plain hook.
 fn more(registration: &Registration) -> String {
     let arguments = registration.args.iter().map(|argument| argument.as_str().to_owned());
     let arguments: Vec<String> =
         registration.command.iter().skip(1).cloned().chain(arguments).collect();
-    let words = [module::shown(&arguments), registered::more(registration)];
+    let words = [module::command_line(&arguments), registered::more(registration)];
     words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// What is said of directories that look as though they were meant for an event, and are none's.
-fn strangers(inventory: &Inventory<'_>) -> Vec<String> {
-    let names: BTreeSet<&str> = inventory.strangers().map(|(_, name)| name).collect();
+/// Returns the notes about directories that look like an event's, but belong to no event.
+fn describe_unknown_directories(inventory: &Inventory<'_>) -> Vec<String> {
+    let names: BTreeSet<&str> = inventory.unknown_directories().map(|(_, name)| name).collect();
     let known = || event::TABLE.iter().map(|row| row.name);
     let words = names.into_iter().map(|name| match did_you_mean(name, known()) {
-        Some(meant) => format!("{name}/ is no event's: did you mean {meant}?"),
-        None => format!("{name}/ is no event's: see `hookmux events`"),
+        Some(similar) => format!("{name}/ is not an event: did you mean {similar}?"),
+        None => format!("{name}/ is not an event: see `hookmux events`"),
     });
     words.collect()
 }
 
-pub(crate) fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &CommandPlace,
+    arguments: &ListArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let settings = &loaded.settings;
     rights::must_read_hooks(settings)?;
@@ -88,20 +92,21 @@ pub(crate) fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> a
     }
     let inventory = Inventory::look(settings, place.surroundings.user);
     let is_of_all = arguments.event.is_none();
-    let strangers = if is_of_all { strangers(&inventory) } else { Vec::new() };
+    let unknown_directories =
+        if is_of_all { describe_unknown_directories(&inventory) } else { Vec::new() };
     let mut hooks = listed::all(inventory)?;
     if let Some(event) = &arguments.event {
         hooks.retain(|hook| hook.place == *event);
     }
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         output.json(&List {
             hooks: hooks.iter().map(|hook| hook.json(settings)).collect(),
-            notes: strangers
+            notes: unknown_directories
                 .iter()
                 .map(|words| Message::coded(Code::UnknownEvent, words))
                 .collect(),
         });
-        return Ok(End::Good);
+        return Ok(CommandEnd::Good);
     }
     if hooks.is_empty() {
         explain_empty(settings, arguments.event.as_deref(), output);
@@ -117,10 +122,10 @@ pub(crate) fn run(place: &Place, arguments: &ListArgs, output: &mut Output) -> a
             }
         }
     }
-    for stranger in &strangers {
-        output.complain(stranger);
+    for directory in &unknown_directories {
+        output.print_error(directory);
     }
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
 fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
@@ -128,7 +133,7 @@ fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     vec![
         hook.place.clone().into(),
-        or_dash(hook.order.map(|turn| turn.to_string())).into(),
+        or_dash(hook.order.map(|position| position.to_string())).into(),
         or_dash(hook.weight.map(|weight| weight.to_string())).into(),
         hook.name.clone().into(),
         Cell(hook.state.name().to_owned(), hook.state.tone()),

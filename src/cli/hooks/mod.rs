@@ -1,4 +1,4 @@
-//! Commands about hooks and events: what there is, what would run, a call by hand.
+//! Commands about hooks and events: which there are, what would run, and making a call by hand.
 
 pub(super) mod described_call;
 pub(super) mod difference;

@@ -1,8 +1,8 @@
-//! `hookmux plan`: what a call would run, and why not the rest.
+//! `hookmux plan`: shows what a call would run, and why not the rest.
 
 use std::ffi::OsStr;
 
-use super::described_call::{self, Described};
+use super::described_call::{self, DescribedCall};
 use crate::call::Hooks;
 use crate::cli::args::{CallArgs, Format};
 use crate::cli::json;
@@ -11,7 +11,7 @@ use crate::cli::json::plan::PlannedHook;
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::rights::{self, Denied};
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::Surroundings;
 use crate::document::facts::DocumentFacts;
 use crate::hook::OnFailure;
@@ -28,11 +28,15 @@ use crate::record::recorder;
 use crate::run::launch::{self, Launcher};
 use crate::run::steps::StepRunner;
 
-pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(
+    place: &CommandPlace,
+    arguments: &CallArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
     let described = described_call::describe(place, arguments, output)?;
     let daemon = startable::daemons_user(&described.loaded.settings, place.surroundings.user);
     if daemon != place.surroundings.user {
-        may_answer(&described)?;
+        must_see_all(&described)?;
     }
     let settings = &described.loaded.settings;
     let call = &described.call;
@@ -46,42 +50,43 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     let (origin, facts) = (occasion.origin, &occasion.facts);
     let mut steps = plan::plan(&described.candidates, &occasion);
     let mut notes = notes(&described.candidates, &facts.document);
-    notes.extend(foresee(&occasion, &mut steps)?);
-    let mut trouble = troubles(&described, daemon);
+    notes.extend(preview_steps(&occasion, &mut steps)?);
+    let mut errors = own_errors(&described, daemon);
     let broken_rules = property_rules::broken(&occasion);
     match call.class() {
-        Class::Gate if !described.candidates.is_empty() => trouble.extend(broken_rules),
+        Class::Gate if !described.candidates.is_empty() => errors.extend(broken_rules),
         Class::Gate => {}
         Class::Live | Class::Notify => {
             notes.extend(broken_rules.iter().map(|words| format!("{words}.")));
         }
     }
-    let is_shut = call.class() == Class::Gate && !trouble.is_empty();
+    let is_shut = call.class() == Class::Gate && !errors.is_empty();
     if is_shut || remembered.held.is_some() {
-        nothing_runs(&mut steps);
+        mark_as_not_run(&mut steps);
     }
-    notes.extend(trouble.iter().map(|words| {
+    notes.extend(errors.iter().map(|words| {
         let consequence = if is_shut { "this call would fail" } else { "the call goes on without" };
         format!("{words}; {consequence}.")
     }));
     match (&remembered.held, &remembered.error) {
         (Some(held), None) => notes.push(format!(
-            "The restore before has failed: this call would fail with {}, and run nothing.",
+            "The previous restore has failed: this call would fail with {}, and run nothing.",
             held.status
         )),
-        (Some(held), Some(trouble)) => notes.push(format!(
-            "{trouble}; this call would fail with {}, and run nothing.",
-            held.status
-        )),
-        (None, trouble) => notes.extend(trouble.clone()),
+        (Some(held), Some(error)) => notes
+            .push(format!("{error}; this call would fail with {}, and run nothing.", held.status)),
+        (None, error) => notes.extend(error.clone()),
     }
     let fails = steps.iter().any(|step| is_told_to_libvirt(step, call.class()));
     let would_fail = is_shut || remembered.held.is_some() || fails;
-    let end =
-        if would_fail || described.loaded.problem.is_some() { End::Problem } else { End::Good };
-    if arguments.output == Format::Json {
+    let end = if would_fail || described.loaded.problem.is_some() {
+        CommandEnd::Problem
+    } else {
+        CommandEnd::Good
+    };
+    if arguments.output.format == Format::Json {
         let word = |word: &OsStr| word.to_string_lossy().into_owned();
-        let mut turn = 0;
+        let mut position = 0;
         output.json(&json::plan::Plan {
             driver: Word(call.driver),
             object: word(call.object()),
@@ -94,7 +99,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
             origin: call.driver.is_guest().then_some(Word(origin)),
             would_fail,
             total_timeout_s: settings.total_timeout(call).into(),
-            steps: steps.iter().map(|step| json_step(step, facts, &mut turn)).collect(),
+            steps: steps.iter().map(|step| json_step(step, facts, &mut position)).collect(),
             notes: Message::all(&notes),
         });
         return Ok(end);
@@ -103,8 +108,9 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     if steps.is_empty() {
         output.line("No hook for this call.");
     } else {
-        let mut turn = 0;
-        let rows: Vec<Vec<Cell>> = steps.iter().map(|step| row(step, facts, &mut turn)).collect();
+        let mut position = 0;
+        let rows: Vec<Vec<Cell>> =
+            steps.iter().map(|step| row(step, facts, &mut position)).collect();
         output.table(&["ORDER", "EVENT", "HOOK", "DEVICE", "WHAT"], &rows);
     }
     for note in &notes {
@@ -113,7 +119,7 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     Ok(end)
 }
 
-/// Whether a failure of a step stops what libvirt does.
+/// Tells whether a failure of a step stops libvirt's operation.
 fn is_told_to_libvirt(step: &Step, class: Class) -> bool {
     let hook = &step.hook;
     match (&step.decision, class) {
@@ -124,8 +130,8 @@ fn is_told_to_libvirt(step: &Step, class: Class) -> bool {
     }
 }
 
-/// Says of all steps that a call would fail before them.
-fn nothing_runs(steps: &mut [Step]) {
+/// Marks all steps as not run, because the call would fail before them.
+fn mark_as_not_run(steps: &mut [Step]) {
     let has_a_part =
         |step: &&mut Step| matches!(step.decision, Decision::Run | Decision::Fails { .. });
     for step in steps.iter_mut().filter(has_a_part) {
@@ -134,21 +140,21 @@ fn nothing_runs(steps: &mut [Step]) {
     }
 }
 
-/// Goes the way of the call up to the start of each hook; returns what there is to say.
-fn foresee(occasion: &Occasion<'_>, steps: &mut [Step]) -> anyhow::Result<Vec<String>> {
+/// Does what the call does up to the start of each hook; returns the warnings.
+fn preview_steps(occasion: &Occasion<'_>, steps: &mut [Step]) -> anyhow::Result<Vec<String>> {
     let mut supervisor = Supervisor::new(&[])?;
     let mut exchange = occasion.exchange();
-    let mut said = Said(Vec::new());
-    // what is wrong with the settings' file of variables is told with all trouble
-    let (launcher, _) = Launcher::new(occasion, 0, &mut supervisor, &mut exchange, &mut said);
+    let mut warnings = Warnings(Vec::new());
+    // an error in the settings' `environment_file` is reported with hookmux's own errors
+    let (launcher, _) = Launcher::new(occasion, 0, &mut supervisor, &mut exchange, &mut warnings);
     StepRunner::new(launcher).preview(steps);
-    Ok(said.0)
+    Ok(warnings.0)
 }
 
-/// The warnings of what is only peeked.
-struct Said(Vec<String>);
+/// Collects the warnings of the preview.
+struct Warnings(Vec<String>);
 
-impl Observer for Said {
+impl Observer for Warnings {
     fn observe(&mut self, _: &Execution, notice: &Notice<'_>) {
         let words = match notice {
             Notice::Warning { label, words } => format!("{label}: {words}"),
@@ -162,11 +168,11 @@ impl Observer for Said {
     }
 }
 
-/// Why a user's own daemon has so few hooks.
-pub(crate) const NARROW: &str = "A user's own daemon has only the scripts that libvirt itself would call, for `session` is false in hookmux.yaml.";
+/// Why a session daemon has so few hooks.
+pub(crate) const SESSION_NOTE: &str = "A user's own daemon has only the scripts that libvirt itself would call, because `session` is false in hookmux.yaml.";
 
-/// Asks whether this user sees what the daemon would.
-fn may_answer(described: &Described) -> Result<(), Denied> {
+/// Checks that this user can read everything that the daemon would read.
+fn must_see_all(described: &DescribedCall) -> Result<(), Denied> {
     let settings = &described.loaded.settings;
     rights::must_read_hooks(settings)?;
     let unreadable = described.candidates.unreadable.iter();
@@ -180,18 +186,18 @@ fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
         if broken.has_last_good {
             notes.push(format!("{}\nIts last good form is used.", broken.diagnostic));
         } else if !broken.diagnostic.recovered().fails_gates() {
-            notes.push(format!("{}\nIt doesn't run, and stops nothing.", broken.diagnostic));
+            notes.push(format!("{}\nIt doesn't run, and stops no call.", broken.diagnostic));
         }
     }
     match document {
         Document::Broken(why) => notes.push(format!("The document counts as absent: {why}.")),
         Document::NotRead { why, .. } => {
-            notes.push(format!("Of the document only name and uuid are read: {why}."));
+            notes.push(format!("Only name and uuid of the document are read: {why}."));
         }
         Document::Absent | Document::Whole(_) => {}
     }
     if candidates.is_drop_ins_only {
-        notes.push(NARROW.to_owned());
+        notes.push(SESSION_NOTE.to_owned());
     }
     notes.extend(
         candidates.tree_left_to.as_ref().map(|owner| format!("The per-guest tree is {owner}.")),
@@ -199,8 +205,8 @@ fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
     notes
 }
 
-/// What of hookmux's own would shut a gate.
-fn troubles(described: &Described, user: u32) -> Vec<String> {
+/// Returns errors of hookmux itself for which a gate would fail.
+fn own_errors(described: &DescribedCall, user: u32) -> Vec<String> {
     let hooks = Hooks { loaded: &described.loaded, candidates: &described.candidates };
     let file = described.loaded.settings.environment_file.as_ref();
     let environment = file
@@ -215,17 +221,17 @@ fn device(step: &Step, facts: &DocumentFacts) -> Option<String> {
         .map(|device| device.label.clone())
 }
 
-fn row(step: &Step, facts: &DocumentFacts, turn: &mut usize) -> Vec<Cell> {
+fn row(step: &Step, facts: &DocumentFacts, position: &mut usize) -> Vec<Cell> {
     let (order, what) = match &step.decision {
         Decision::Run => {
-            *turn += 1;
-            (turn.to_string(), Cell("runs".to_owned(), Tone::Good))
+            *position += 1;
+            (position.to_string(), Cell("runs".to_owned(), Tone::Good))
         }
         Decision::Fails { status, why, .. } => {
             ("!".to_owned(), Cell(format!("fails ({status}): {why}"), Tone::Bad))
         }
         Decision::Skipped(why) => ("-".to_owned(), Cell(why.clone(), Tone::Dim)),
-        Decision::SkippedWithWarning(why) => ("-".to_owned(), Cell(why.clone(), Tone::Careful)),
+        Decision::SkippedWithWarning(why) => ("-".to_owned(), Cell(why.clone(), Tone::Warning)),
     };
     let label = &step.hook.label;
     let hook = match &step.event {
@@ -241,10 +247,10 @@ fn row(step: &Step, facts: &DocumentFacts, turn: &mut usize) -> Vec<Cell> {
     ]
 }
 
-fn json_step(step: &Step, facts: &DocumentFacts, turn: &mut usize) -> json::plan::Step {
+fn json_step(step: &Step, facts: &DocumentFacts, position: &mut usize) -> json::plan::Step {
     let hook = &step.hook;
     let runs = matches!(step.decision, Decision::Run);
-    *turn += usize::from(runs);
+    *position += usize::from(runs);
     json::plan::Step {
         planned: PlannedHook {
             hook: hook.label.clone(),
@@ -253,7 +259,7 @@ fn json_step(step: &Step, facts: &DocumentFacts, turn: &mut usize) -> json::plan
             state: recorder::decision_of(step).into(),
             reason: step.decision.reason().map(str::to_owned),
         },
-        order: runs.then_some(*turn),
+        order: runs.then_some(*position),
         path: hook.path.as_path().into(),
         style: Word(hook.style),
         source: Word(hook.source),

@@ -1,6 +1,6 @@
-//! `hookmux run`: does what a call does, outside of libvirt, with a live view.
+//! `hookmux run`: does what a call does, outside of libvirt, and shows it live.
 
-use super::described_call::{self, Described};
+use super::described_call::{self, DescribedCall};
 use super::difference;
 use crate::answer::Answer;
 use crate::call::{self, Handling, Hooks, door};
@@ -9,7 +9,7 @@ use crate::cli::json;
 use crate::cli::json::message::Message;
 use crate::cli::json::run::{Process, Ran, RunHead, RunState};
 use crate::cli::output::{Output, Tone};
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::document::exchange::Change;
 use crate::document::facts::DocumentFacts;
 use crate::observer::{HookRun, Notice, Observer, Tee};
@@ -20,10 +20,14 @@ use crate::record::recorder::Recorder;
 use crate::record::{mask, mover};
 use crate::verdict;
 
-pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> anyhow::Result<End> {
-    let Described { call, loaded, candidates, document, document_source, .. } =
+pub(crate) fn run(
+    place: &CommandPlace,
+    arguments: &CallArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
+    let DescribedCall { call, loaded, candidates, document, document_source, .. } =
         described_call::describe(place, arguments, output)?;
-    let is_text = arguments.output == Format::Text;
+    let is_text = arguments.output.format == Format::Text;
     let facts = DocumentFacts::of(document);
     let mut occasion = Occasion::new(&call, &loaded.settings, &place.surroundings, facts);
     occasion.mode = CallMode::Trial { origin: arguments.origin, started: None };
@@ -31,14 +35,14 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
         let origin = described_call::remembered(&occasion).origin;
         described_call::head(&call, &loaded.settings, origin, &document_source, output);
         if candidates.is_drop_ins_only {
-            output.line(&format!("  {}", super::plan::NARROW));
+            output.line(&format!("  {}", super::plan::SESSION_NOTE));
         }
     }
     door::settle();
-    output.go_on();
+    output.ignore_closed_output();
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
     let trial = Trial::make(occasion, hooks, RecordCause::Person, is_text, output);
-    let end = if trial.is_good() { End::Good } else { End::Problem };
+    let end = if trial.is_good() { CommandEnd::Good } else { CommandEnd::Problem };
     if is_text {
         show_answer(&trial, output);
     } else {
@@ -47,14 +51,14 @@ pub(crate) fn run(place: &Place, arguments: &CallArgs, output: &mut Output) -> a
     Ok(end)
 }
 
-/// A call that was made by a person, and recorded.
+/// A call that a command made, and its results.
 pub(crate) struct Trial {
     pub answer: Answer,
-    seen: Vec<json::run::Run>,
+    runs: Vec<json::run::Run>,
     notes: Vec<String>,
     /// The document that hooks got, without passwords.
     before: Option<String>,
-    /// Its record's.
+    /// The id of its record.
     pub id: Option<String>,
 }
 
@@ -70,47 +74,47 @@ impl Trial {
         let mut recorder = Recorder::new(cause);
         let before = occasion.document().map(masked);
         let hooks_dir = occasion.settings.hooks_dir.clone();
-        let mut view = View { output, is_text, seen: Vec::new(), notes: Vec::new() };
+        let mut view = LiveView { output, is_text, runs: Vec::new(), notes: Vec::new() };
         let answer =
             call::answer(occasion, Handling::Hooks(hooks), &mut Tee(&mut recorder, &mut view));
         let kept = recorder.finish(&answer);
-        let View { seen, mut notes, .. } = view;
-        if let Some(trouble) = kept.error {
-            output.complain(&trouble);
-            notes.push(trouble);
+        let LiveView { runs, mut notes, .. } = view;
+        if let Some(error) = kept.error {
+            output.print_error(&error);
+            notes.push(error);
         }
         if let Some(place) = &kept.place {
             mover::start_if_needed(&hooks_dir, place);
         }
         let id = kept.execution.map(|execution| execution.id);
-        Trial { answer, seen, notes, before, id }
+        Trial { answer, runs, notes, before, id }
     }
 
     pub(crate) fn is_good(&self) -> bool {
-        self.answer.status == 0 && self.seen.iter().all(|run| run.head.state != RunState::Failed)
+        self.answer.status == 0 && self.runs.iter().all(|run| run.head.state != RunState::Failed)
     }
 
-    /// For programs.
+    /// Returns the output for programs.
     pub(crate) fn json(self) -> Ran {
         Ran {
             id: self.id,
             status: self.answer.status,
             document: self.answer.stdout.as_deref().map(masked),
             stderr: self.answer.stderr,
-            runs: self.seen,
+            runs: self.runs,
             notes: Message::all(&self.notes),
         }
     }
 }
 
-/// What may be shown of a document or an output: not the guest's passwords.
+/// Returns a document or an output without the guest's passwords.
 fn masked(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&mask::passwords(bytes)).into_owned()
 }
 
 pub(crate) fn show_answer(trial: &Trial, output: &mut Output) {
     let answer = &trial.answer;
-    if trial.seen.is_empty() {
+    if trial.runs.is_empty() {
         output.line("  no hook ran");
     }
     let tone = if answer.status == 0 { Tone::Good } else { Tone::Bad };
@@ -158,15 +162,15 @@ fn json_run(run: &HookRun) -> json::run::Run {
     }
 }
 
-/// Shows what happens while it does.
-struct View<'a> {
+/// Shows what happens during the call.
+struct LiveView<'a> {
     output: &'a mut Output,
     is_text: bool,
-    seen: Vec<json::run::Run>,
+    runs: Vec<json::run::Run>,
     notes: Vec<String>,
 }
 
-impl View<'_> {
+impl LiveView<'_> {
     fn note(&mut self, tone: Tone, words: String) {
         if self.is_text {
             self.output.toned(tone, &format!("  {words}"));
@@ -174,7 +178,7 @@ impl View<'_> {
         self.notes.push(words);
     }
 
-    fn over(&mut self, run: &HookRun) {
+    fn print_run(&mut self, run: &HookRun) {
         let took = run.ended.as_ref().map(|ended| ended.duration);
         if self.is_text {
             let device =
@@ -185,7 +189,7 @@ impl View<'_> {
                     .toned(Tone::Bad, &format!("  x {}{device}: {}", run.label, failure.what)),
                 None if run.is_queued() => self.output.toned(
                     Tone::Good,
-                    &format!("  + {}{device}: queued, to run on its own now", run.label),
+                    &format!("  + {}{device}: queued, now runs on its own", run.label),
                 ),
                 None => {
                     let took = took.map(verdict::seconds).unwrap_or_default();
@@ -206,16 +210,16 @@ impl View<'_> {
             }
             for leftover in run.ended.iter().flat_map(|ended| &ended.leftovers) {
                 self.output.toned(
-                    Tone::Careful,
+                    Tone::Warning,
                     &format!("    left running: {} ({})", leftover.name, leftover.pid),
                 );
             }
         }
-        self.seen.push(json_run(run));
+        self.runs.push(json_run(run));
     }
 }
 
-impl Observer for View<'_> {
+impl Observer for LiveView<'_> {
     fn observe(&mut self, _execution: &Execution, notice: &Notice<'_>) {
         match notice {
             Notice::Begun(_)
@@ -224,17 +228,17 @@ impl Observer for View<'_> {
             | Notice::DocumentGiven(_) => {}
             Notice::Slow { label, limit } => {
                 self.note(
-                    Tone::Careful,
+                    Tone::Warning,
                     format!(
-                        "… {label} is still running after a third of its {}",
+                        "… {label} is still running after a third of its limit of {}",
                         verdict::seconds(*limit)
                     ),
                 );
             }
-            Notice::Finished(run) => self.over(run),
+            Notice::Finished(run) => self.print_run(run),
             Notice::Skipped { label, why } => self.note(Tone::Dim, format!("- {label}: {why}")),
             Notice::Warning { label, words } => {
-                self.note(Tone::Careful, format!("! {label}: {words}"))
+                self.note(Tone::Warning, format!("! {label}: {words}"))
             }
             Notice::OwnError(words) | Notice::Bypassed(words) => {
                 self.note(Tone::Bad, format!("! {words}"));

@@ -1,6 +1,6 @@
-//! The hook points of vdsm that no call of libvirt's can source, and what comes nearest.
+//! The hook points of vdsm for which libvirt makes no call, and the nearest events.
 
-/// vdsm's name, and the nearest event of hookmux's, if any comes near.
+/// vdsm's name, and the nearest event of hookmux, if there is one.
 #[rustfmt::skip]
 pub(crate) static WITHOUT_SOURCE: &[(&str, Option<&str>)] = &[
     ("before_device_destroy", Some("after_vm_stop (too late to be a before)")),

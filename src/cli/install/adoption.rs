@@ -1,11 +1,11 @@
-//! A look at a script and at its per-guest tree, before hookmux takes them over: an adoption that would
-//! break what worked is refused.
+//! Checks a script and its per-guest tree before hookmux adopts them: an adoption that would break what
+//! worked is refused.
 
 use std::path::{Path, PathBuf};
 
-use super::installed::{Installed, Main};
+use super::installed::{DriverEntry, Installed};
 use super::{own_name, vfio_helper};
-use crate::cli::Place;
+use crate::cli::CommandPlace;
 use crate::cli::args::InstallArgs;
 use crate::cli::output::Output;
 use crate::cli::remark::Remark;
@@ -20,36 +20,37 @@ use crate::search::EntryState;
 use crate::search::directory;
 use crate::trust::{Refusal, Trust};
 
-/// The largest script that is looked through, in bytes.
+/// The largest script that is read.
 pub(crate) const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 
-/// What an installation would do to what is there.
+/// What an installation would do.
 #[derive(Debug, Default)]
-pub(crate) struct Look {
-    /// Why what is there must not be taken over: file, reason and the way out.
+pub(crate) struct AdoptionPreview {
+    /// Why something must not be adopted: the file, the reason and what to do.
     pub problems: Vec<Remark>,
     pub notes: Vec<Remark>,
-    /// What would be done, of each driver: a word for programs, and words for people.
-    pub would: Vec<(Driver, PathBuf, &'static str, String)>,
-    /// Whether the VFIO helper is adopted as other scripts are: `tree` names another tree than the one
-    /// that it runs.
+    /// What would be done for each driver: a word for programs, and a sentence for people.
+    pub preview: Vec<(Driver, PathBuf, &'static str, String)>,
+    /// Whether the VFIO helper is adopted like other scripts, because the setting `tree` names another tree
+    /// than the one that the helper runs.
     pub keeps_helper: bool,
 }
 
-/// Looks at what is there; changes nothing, and runs nothing.
+/// Checks everything without changing or running anything.
 pub(crate) fn look(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &InstallArgs,
     places: &[Installed],
     output: &mut Output,
-) -> Look {
-    let mut found = Look::default();
-    let is_adopted = |installed: &Installed| installed.main == Main::Foreign && arguments.adopt;
+) -> AdoptionPreview {
+    let mut found = AdoptionPreview::default();
+    let is_adopted =
+        |installed: &Installed| installed.main == DriverEntry::Foreign && arguments.adopt;
     let settings = places.iter().any(is_adopted).then(|| {
         let loaded = place.load(output);
         if loaded.is_lost() {
             found.problems.push(
-                "hookmux.yaml is broken: calls that are gates would fail; mend it first"
+                "hookmux.yaml is broken: calls that are gates would fail; correct it first"
                     .to_owned()
                     .into(),
             );
@@ -58,62 +59,64 @@ pub(crate) fn look(
     });
     found.keeps_helper = settings.as_ref().is_some_and(|settings| !settings.tree.is_default());
     for installed in places {
-        would(installed, arguments, &mut found);
+        preview(installed, arguments, &mut found);
         if let Some(settings) = settings.as_ref().filter(|_| is_adopted(installed)) {
-            let mut one = One {
+            let mut adoption = DriverAdoption {
                 hooks_dir: &place.surroundings.hooks_dir,
                 driver: installed.driver,
                 trust: Trust::new(place.surroundings.user),
                 settings,
                 found: &mut found,
             };
-            one.adopt(&installed.path);
+            adoption.adopt(&installed.path);
         }
     }
     if !found.problems.is_empty() && !arguments.force {
-        found.problems.push("--force adopts all the same".to_owned().into());
+        found.problems.push("--force adopts it anyway".to_owned().into());
     }
     found
 }
 
-/// Whether a script is the VFIO helper and nothing more: hookmux does its work.
+/// Tells whether a script is the VFIO helper and does nothing else, so that hookmux replaces it.
 pub(crate) fn is_helper(path: &Path) -> bool {
     files::read_regular(path, vfio_helper::MAX_HELPER_BYTES)
-        .is_ok_and(|text| vfio_helper::is_one(&text))
+        .is_ok_and(|text| vfio_helper::is_vfio_helper(&text))
 }
 
-fn would(installed: &Installed, arguments: &InstallArgs, found: &mut Look) {
+fn preview(installed: &Installed, arguments: &InstallArgs, found: &mut AdoptionPreview) {
     let driver = installed.driver;
     let (word, words) = match (&installed.main, arguments.beside) {
-        (Main::Ours(_), _) => ("none", "is hookmux already".to_owned()),
+        (DriverEntry::Ours(_), _) => ("none", "is hookmux already".to_owned()),
         (_, true) => ("would-link", format!("hookmux would be called after it, from {driver}.d/")),
-        (Main::Nobody, _) => ("would-link", "would be linked to hookmux".to_owned()),
-        (Main::OursDangling(_), _) => ("would-link", "would be linked to hookmux anew".to_owned()),
-        (Main::Foreign, _) if !found.keeps_helper && is_helper(&installed.path) => (
+        (DriverEntry::Missing, _) => ("would-link", "would be linked to hookmux".to_owned()),
+        (DriverEntry::Dangling(_), _) => {
+            ("would-link", "would be linked to hookmux anew".to_owned())
+        }
+        (DriverEntry::Foreign, _) if !found.keeps_helper && is_helper(&installed.path) => (
             "would-retire",
             format!(
                 "is the VFIO helper: hookmux would take its place, and run its tree {driver}.d/"
             ),
         ),
-        (Main::Foreign, _) => (
+        (DriverEntry::Foreign, _) => (
             "would-adopt",
             format!("would be called by hookmux as {driver}.adopted, for every call"),
         ),
-        (Main::NoFile, _) => ("none", "is neither a file nor a link".to_owned()),
+        (DriverEntry::NotAFile, _) => ("none", "is neither a file nor a link".to_owned()),
     };
-    found.would.push((driver, installed.path.clone(), word, words));
+    found.preview.push((driver, installed.path.clone(), word, words));
 }
 
-/// One driver's script and its tree.
-struct One<'a> {
+/// The adoption of one driver's script and its tree.
+struct DriverAdoption<'a> {
     hooks_dir: &'a Path,
     driver: Driver,
     trust: Trust,
     settings: &'a Settings,
-    found: &'a mut Look,
+    found: &'a mut AdoptionPreview,
 }
 
-impl One<'_> {
+impl DriverAdoption<'_> {
     fn adopt(&mut self, script: &Path) {
         let is_helper = !self.found.keeps_helper && is_helper(script);
         if !is_helper && directory::state(script) == EntryState::Active {
@@ -129,19 +132,19 @@ impl One<'_> {
         let driver = self.driver;
         match files::read_regular(script, MAX_SCRIPT_BYTES) {
             Ok(bytes) if head(&bytes) == ExecutableHead::Program => self.found.notes.push(format!(
-                "{} is no text: whether it looks at its own name can't be seen; it will be {driver}.adopted",
+                "{} is not a text: hookmux can't see whether it looks at its own name; it will be {driver}.adopted",
                 script.display()
             ).into()),
             Ok(bytes) => {
-                if let Some((line, text)) = own_name::decides_by_it(&bytes) {
+                if let Some((line, text)) = own_name::find_own_name_decision(&bytes) {
                     let beside = ["install", "--driver", driver.name(), "--beside"];
                     let fix = Fix::hookmux(self.hooks_dir, &beside);
                     let words = format!(
                         "{} decides by its own name, which would be {driver}.adopted (line {line}: {}): leave it libvirt's main script by `{fix}`, or name the driver in it",
                         script.display(),
-                        shortened(&text)
+                        shorten_line(&text)
                     );
-                    self.found.problems.push(Remark::with(words, fix));
+                    self.found.problems.push(Remark::with_fix(words, fix));
                 }
             }
             Err(error) => self.found.notes.push(format!(
@@ -150,29 +153,29 @@ impl One<'_> {
             ).into()),
         }
         if let Err(refusal) = self.trust.file(script) {
-            let way_out = self.way_out(&[RepairTarget::at(script)]);
-            self.refused(script, &refusal.to_string(), way_out);
+            let fix = self.fix(&[RepairTarget::at(script)]);
+            self.refused(script, &refusal.to_string(), fix);
         }
     }
 
-    /// What the policy makes of a file that others could change.
-    fn refused(&mut self, path: &Path, why: &str, way_out: Option<Fix>) {
+    /// Reports a file that others could change, as the trust policy says.
+    fn refused(&mut self, path: &Path, why: &str, fix: Option<Fix>) {
         let shown = path.display();
         match self.settings.trust {
             TrustPolicy::Refuse => {
                 let words = format!("{shown} would be refused, and its calls would fail: {why}");
-                self.found.problems.push(Remark::and(&words, way_out));
+                self.found.problems.push(Remark::followed_by(&words, fix));
             }
             TrustPolicy::Warn => {
-                let words = format!(
-                    "{shown} isn't to be trusted, and is run all the same (`trust: warn`): {why}"
-                );
-                self.found.notes.push(Remark::and(&words, way_out));
+                let words =
+                    format!("{shown} is not trusted, and runs anyway (`trust: warn`): {why}");
+                self.found.notes.push(Remark::followed_by(&words, fix));
             }
         }
     }
 
-    /// Every script that a call could run. `ran_before` is whether the script that is replaced ran them.
+    /// Checks every script of the tree that a call could run. `ran_before` tells whether the replaced script
+    /// ran them too.
     fn tree(&mut self, ran_before: bool) {
         let base = self.settings.tree_of(self.driver);
         let mut scripts: Vec<(PathBuf, EntryState)> = Vec::new();
@@ -205,24 +208,26 @@ impl One<'_> {
                     .into(),
             ),
             count => self.found.notes.push(
-                format!("{shown}: scripts that nobody runs today, and hookmux would run: {count}")
-                    .into(),
+                format!(
+                    "{shown}: scripts that don't run today, and that hookmux would run: {count}"
+                )
+                .into(),
             ),
         }
         let refused: Vec<(&PathBuf, Refusal)> = active
             .into_iter()
             .filter_map(|path| self.trust.file(path).err().map(|refusal| (path, refusal)))
             .collect();
-        // most lie there as somebody moved them: one command for all of those
+        // most have the same owner because somebody moved them: one command for all of them
         let subjects: Vec<RepairTarget> =
             refused.iter().map(|(path, _)| RepairTarget::at(path)).collect();
-        let way_out = self.way_out(&subjects);
+        let fix = self.fix(&subjects);
         for (path, refusal) in &refused {
-            self.refused(path, &refusal.to_string(), way_out.clone());
+            self.refused(path, &refusal.to_string(), fix.clone());
         }
     }
 
-    fn way_out(&self, subjects: &[RepairTarget]) -> Option<Fix> {
+    fn fix(&self, subjects: &[RepairTarget]) -> Option<Fix> {
         OwnPaths::of(self.settings, self.trust.user()).fix(subjects)
     }
 
@@ -241,7 +246,7 @@ impl One<'_> {
     fn unreadable(&mut self, unreadable: &directory::UnreadablePath) {
         self.found.problems.push(
             format!(
-                "{} can't be read, and calls that look there would fail: {}; mend or remove it",
+                "{} can't be read, and calls that look there would fail: {}; repair or remove it",
                 unreadable.path.display(),
                 unreadable.error
             )
@@ -250,11 +255,11 @@ impl One<'_> {
     }
 }
 
-/// A line of a script, as much of it as a message has room for.
-pub(crate) fn shortened(text: &str) -> String {
-    const MOST: usize = 80;
+/// Shortens a line of a script to what fits in a message.
+pub(crate) fn shorten_line(text: &str) -> String {
+    const MAX_CHARACTERS: usize = 80;
     let line = crate::machine::sanitize::line(text.as_bytes());
-    match line.char_indices().nth(MOST) {
+    match line.char_indices().nth(MAX_CHARACTERS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
     }

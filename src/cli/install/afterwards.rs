@@ -1,15 +1,15 @@
-//! What follows once the entries are what they are to be: what is good to know, and the daemons that have
-//! to look for their hook programs.
+//! What follows after the entries were changed: notes, and the daemons that have to look for their hook
+//! programs again.
 
 use std::env;
 use std::path::Path;
 
 use anyhow::Context;
 
-use super::installed::{self, Installed, Main};
+use super::installed::{self, DriverEntry, Installed};
 use super::reload;
-use super::report::Report;
-use crate::cli::Place;
+use super::report::InstallReport;
+use crate::cli::CommandPlace;
 use crate::cli::args::ReloadArgs;
 use crate::cli::output::Output;
 use crate::cli::remark::Remark;
@@ -21,17 +21,17 @@ use crate::repair::{OwnPaths, RepairTarget};
 use crate::search::directory;
 use crate::trust::Trust;
 
-/// Lets the daemons of these drivers look for their hook programs, where that is asked for, and finds
-/// those that have to.
+/// Reloads the daemons of these drivers if that is asked for, and finds those that still have to look for
+/// their hook programs.
 ///
 /// # Errors
 /// hookmux's own file can't be found.
-pub(super) fn tell_daemons(
-    place: &Place,
+pub(super) fn reload_daemons(
+    place: &CommandPlace,
     drivers: &[Driver],
     word: &str,
     arguments: &ReloadArgs,
-    report: &mut Report,
+    report: &mut InstallReport,
     output: &mut Output,
 ) -> anyhow::Result<()> {
     let Surroundings { hooks_dir, user, .. } = &place.surroundings;
@@ -43,27 +43,32 @@ pub(super) fn tell_daemons(
     let settings = place.load(output).settings;
     let binary = env::current_exe().context("hookmux's own file can't be found")?;
     let entry = installed::look(hooks_dir, Driver::Daemon, &binary);
-    let is_called = matches!(entry.main, Main::Ours(_)) || entry.beside.is_some();
+    let is_called = matches!(entry.main, DriverEntry::Ours(_)) || entry.beside.is_some();
     let leaves_notes = is_called && (*user == 0 || settings.session);
     let named = drivers.iter().flat_map(|driver| ["--driver", driver.name()]);
     let again: Vec<&str> = [word, "--reload"].into_iter().chain(named).collect();
-    let site = reload::Site {
+    let options = reload::ReloadOptions {
         notes: leaves_notes.then_some(&settings.runtime_dir),
-        limit: arguments.reload_timeout,
+        timeout: arguments.reload_timeout,
         again: Fix::hookmux(hooks_dir, &again),
     };
     report.is_reloaded = true;
-    report.told = reload::reload(daemons(drivers), &site);
-    if report.told.is_empty() {
-        report.notes.push(reload::NONE.to_owned().into());
+    report.reloads = reload::reload(daemons(drivers), &options);
+    if report.reloads.is_empty() {
+        report.notes.push(reload::NO_DAEMON.to_owned().into());
     }
-    let still = report.told.iter().filter(|told| !told.is_good());
-    report.daemons = still.map(|told| told.daemon.clone()).collect();
+    let still = report.reloads.iter().filter(|reloads| !reloads.is_good());
+    report.daemons = still.map(|reloads| reloads.daemon.clone()).collect();
     Ok(())
 }
 
-/// What is good to know of what was installed.
-pub(super) fn notes(place: &Place, places: &[Installed], binary: &Path, report: &mut Report) {
+/// Adds notes about what was installed.
+pub(super) fn notes(
+    place: &CommandPlace,
+    places: &[Installed],
+    binary: &Path,
+    report: &mut InstallReport,
+) {
     if places.iter().any(|installed| installed.driver == Driver::Network) {
         report.notes.push("libvirt marks every network that has a hook as tainted (hook-script): that is a mark, and changes nothing.".to_owned().into());
     }
@@ -72,7 +77,7 @@ pub(super) fn notes(place: &Place, places: &[Installed], binary: &Path, report: 
     }
     let mut trust = Trust::new(place.surroundings.user);
     if let Err(refusal) = trust.file(binary) {
-        report.notes.push(format!("{refusal}: who can change that can change what libvirt runs. Install hookmux in /usr/sbin.").into());
+        report.notes.push(format!("{refusal}: whoever can change that can change what libvirt runs. Install hookmux in /usr/sbin.").into());
     } else if !["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         .iter()
         .any(|dir| binary.parent() == Some(Path::new(dir)))
@@ -82,8 +87,8 @@ pub(super) fn notes(place: &Place, places: &[Installed], binary: &Path, report: 
             binary.display()
         ).into());
     }
-    for step in report.steps.iter().filter(|step| step.action == "adopted") {
-        let Some(driver) = step.driver else { continue };
+    for change in report.changes.iter().filter(|change| change.action == "adopted") {
+        let Some(driver) = change.driver else { continue };
         let script = adopted::place(&place.surroundings.hooks_dir, driver);
         let state = directory::state(&script);
         if let Some(reason) = state.reason() {
@@ -105,7 +110,7 @@ pub(super) fn notes(place: &Place, places: &[Installed], binary: &Path, report: 
                 .fix(&[RepairTarget::at(&script)]);
             let words =
                 format!("{} will be refused, and count as failed: {refusal}", script.display());
-            report.notes.push(Remark::and(&words, fix));
+            report.notes.push(Remark::followed_by(&words, fix));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A driver's copy of the program, and files that are moved whole between directories that may lie
-//! on different file systems.
+//! A driver's copy of the program, and moving whole files between directories that may be on different
+//! file systems.
 
 use std::fs::{self, File, FileTimes, Permissions};
 use std::io;
@@ -11,38 +11,40 @@ use crate::libvirt::{Driver, program};
 use crate::machine::files::{self, Rights};
 use crate::machine::own_binary;
 
-/// What lies in the place of a driver's copy.
+/// The file at the path of a driver's copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Copy {
+pub(crate) struct DriverCopy {
     pub path: PathBuf,
-    /// Whether it is a hookmux, of whatever version.
+    /// Whether it is hookmux, of any version.
     pub is_ours: bool,
 }
 
-/// Whether copies are kept for the entries of this hooks directory.
+/// Tells whether this hooks directory uses copies.
 pub(crate) fn are_for(hooks_dir: &Path) -> bool {
     let default = Path::new(DEFAULT_HOOKS_DIR);
     let is_same = || Some(fs::canonicalize(hooks_dir).ok()? == fs::canonicalize(default).ok()?);
     hooks_dir == default || is_same().unwrap_or(false)
 }
 
-/// What there is of a driver's copy.
-pub(crate) fn look(driver: Driver) -> Option<Copy> {
+/// Returns the driver's copy, if there is a file at its path.
+pub(crate) fn look(driver: Driver) -> Option<DriverCopy> {
     let path = program::copy_of(driver);
-    path.symlink_metadata().is_ok().then(|| Copy { is_ours: own_binary::is_hookmux(&path), path })
+    path.symlink_metadata()
+        .is_ok()
+        .then(|| DriverCopy { is_ours: own_binary::is_hookmux(&path), path })
 }
 
-/// Whether this program is the one that copies are made of.
+/// Tells whether this program is the one that copies are made of.
 pub(crate) fn is_source(binary: &Path) -> bool {
     fs::canonicalize(program::PROGRAM_PATH).is_ok_and(|source| source == binary)
 }
 
-/// Whether there is a program that copies are made of.
+/// Tells whether there is a program that copies are made of.
 pub(crate) fn is_source_there() -> bool {
     own_binary::is_hookmux(Path::new(program::PROGRAM_PATH))
 }
 
-/// Whether an entry leads to the program that all drivers share, and needn't.
+/// Tells whether an entry leads to the program that all drivers share, though it could lead to a copy.
 pub(crate) fn is_shared(hooks_dir: &Path, entry: &Path) -> bool {
     let end = |path: &Path| fs::canonicalize(path).ok();
     are_for(hooks_dir)
@@ -50,8 +52,8 @@ pub(crate) fn is_shared(hooks_dir: &Path, entry: &Path) -> bool {
         && end(entry).is_some_and(|entry| Some(entry) == end(Path::new(program::PROGRAM_PATH)))
 }
 
-/// Whether a copy is the same, to the byte, as the program that copies are made of. Where that one
-/// isn't there, nothing can be said against the copy.
+/// Tells whether a copy has the same bytes as the program that copies are made of. If that program is
+/// missing, the copy counts as current.
 pub(crate) fn is_current(copy: &Path) -> bool {
     let source = Path::new(program::PROGRAM_PATH);
     let bytes_of = |path: &Path| fs::metadata(path).map(|file| file.len());
@@ -66,17 +68,17 @@ pub(crate) fn is_current(copy: &Path) -> bool {
     }
 }
 
-/// How many bytes a copy has beyond the program that it is a copy of.
+/// Returns how many bytes were appended to a copy.
 pub(crate) fn appended_bytes(copy: &Path) -> Option<u64> {
     let (program, copy) = (fs::read(program::PROGRAM_PATH).ok()?, fs::read(copy).ok()?);
     let appended = copy.strip_prefix(program.as_slice())?.len();
     u64::try_from(appended).ok().filter(|bytes| *bytes > 0)
 }
 
-/// Makes or renews a driver's copy by rename: who calls it gets the old one or the new one.
+/// Makes or renews a driver's copy by rename: a caller gets the old one or the new one.
 ///
 /// # Errors
-/// Those of the directory that it lies in; nothing was changed then.
+/// Those of its directory; nothing was changed then.
 pub(crate) fn make(driver: Driver) -> io::Result<()> {
     let (source, _) = files::open_regular(Path::new(program::PROGRAM_PATH))?;
     put(source, &program::copy_of(driver), |file| {
@@ -84,11 +86,11 @@ pub(crate) fn make(driver: Driver) -> io::Result<()> {
     })
 }
 
-/// Gives a script a second place, with its owner, mode and time, by rename: what was there is replaced
-/// whole. A link stays a link.
+/// Copies a script to a second path, with its owner, mode and time, by rename: a file there is replaced
+/// as a whole. A link stays a link.
 ///
 /// # Errors
-/// Those of both places; nothing was changed then.
+/// Those of both paths; nothing was changed then.
 pub(crate) fn duplicate(from: &Path, to: &Path) -> io::Result<()> {
     if from.symlink_metadata()?.is_symlink() {
         return replace_by_link(to, &fs::canonicalize(from)?);
@@ -101,7 +103,7 @@ pub(crate) fn duplicate(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-/// A link under a name of its own, then renamed: libvirt finds the old one or the new one.
+/// Makes a link under a temporary name and renames it: libvirt finds the old one or the new one.
 ///
 /// # Errors
 /// Those of the directory; nothing was changed then.
@@ -112,8 +114,8 @@ pub(crate) fn replace_by_link(path: &Path, target: &Path) -> io::Result<()> {
         .inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
-/// Fills a file, and gives it its name last. It reaches the disk first: after a power cut libvirt
-/// must not find half a program.
+/// Writes a file and then gives it its name. It is synced to the disk first, so that after a power failure
+/// libvirt doesn't find half a program.
 fn put(
     mut source: File,
     path: &Path,
@@ -126,7 +128,7 @@ fn put(
     })
 }
 
-/// Removes what installations died over.
+/// Removes temporary files of installations that died.
 pub(crate) fn sweep(driver: Driver) {
     let copy = program::copy_of(driver);
     let prefix = format!("{}.", copy.display());

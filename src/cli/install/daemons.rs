@@ -1,5 +1,5 @@
-//! The daemons of libvirt's that run on this host and look for hook programs in a hooks directory: who
-//! they are, since when, and the command that makes each look again.
+//! Finds libvirt's daemons that run on this host and look for hook programs in a hooks directory, with
+//! their start time and the command that makes each look again.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,17 +15,17 @@ use crate::libvirt::Driver;
 use crate::machine::files;
 use crate::machine::proc::Stat;
 
-/// The daemons that run hooks of a driver's.
-const OF_DRIVERS: [(&str, Driver); 5] = [
+/// The daemons that run the hooks of one driver.
+const DRIVER_DAEMONS: [(&str, Driver); 5] = [
     ("virtqemud", Driver::Qemu),
     ("virtlxcd", Driver::Lxc),
     ("virtxend", Driver::Libxl),
     ("virtnetworkd", Driver::Network),
     ("virtbhyved", Driver::Bhyve),
 ];
-/// Those that run the hook `daemon` and no other: all of them are made of libvirt's
-/// `src/remote/remote_daemon.c`, which calls it.
-const OTHERS: [&str; 9] = [
+/// The daemons that run only the hook `daemon`: all are built from libvirt's `src/remote/remote_daemon.c`,
+/// which calls it.
+const OTHER_DAEMONS: [&str; 9] = [
     "virtproxyd",
     "virtsecretd",
     "virtstoraged",
@@ -39,40 +39,39 @@ const OTHERS: [&str; 9] = [
 /// The daemon that serves all drivers.
 const MONOLITHIC: &str = "libvirtd";
 
-/// Clock ticks per second in `/proc/PID/stat`: USER_HZ, which Linux has at 100 on all of libvirt's
-/// architectures.
-const TICKS: u64 = 100;
-/// The largest library that is looked into, in bytes: libvirt.so of 11.3 has some 6 MB.
+/// Clock ticks per second in `/proc/PID/stat`: USER_HZ, which is 100 on all architectures of libvirt.
+const TICKS_PER_SECOND: u64 = 100;
+/// The largest library that is read: libvirt.so of 11.3 has some 6 MB.
 const MAX_LIBRARY_BYTES: u64 = 64 << 20;
 
-/// A daemon.
+/// A running daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct Daemon {
     pub name: String,
-    /// The name of its process, by which hookmux hears of it.
+    /// The name of its process, under which hookmux keeps notes of it.
     pub comm: String,
     pub pid: u32,
     pub user: u32,
     pub groups: Vec<u32>,
     pub started: Option<SystemTime>,
-    /// The service of systemd's that it is.
+    /// Its systemd service.
     pub unit: Option<String>,
 }
 
 impl Daemon {
-    /// Whether it calls a driver's hook.
+    /// Tells whether it calls a driver's hook.
     pub(crate) fn serves(&self, driver: Driver) -> bool {
         driver == Driver::Daemon
             || self.name == MONOLITHIC
-            || OF_DRIVERS.iter().any(|(name, its)| self.name == *name && *its == driver)
+            || DRIVER_DAEMONS.iter().any(|(name, its)| self.name == *name && *its == driver)
     }
 
-    /// Whether it is the system's, or this user's own; else it is a session daemon of somebody's.
+    /// Tells whether it is the system's daemon or this user's own, and not a session daemon of another user.
     pub(crate) fn is_for(&self, user: u32) -> bool {
         self.user == 0 || self.user == user
     }
 
-    /// The words of the command that makes it look for hook programs. Never a restart: that fires
+    /// Returns the command that makes it look for hook programs. It is never a restart, which fires
     /// `reconnect` for every running guest.
     pub(crate) fn reload(&self) -> Fix {
         match &self.unit {
@@ -82,7 +81,7 @@ impl Daemon {
     }
 }
 
-/// Looks through `proc` below a root.
+/// Finds the daemons in `proc` below a root directory.
 pub(crate) fn running(root: &Path, hooks_dir: &Path) -> Vec<Daemon> {
     let proc = root.join("proc");
     let has_systemd = root.join("run/systemd/system").is_dir();
@@ -97,7 +96,8 @@ pub(crate) fn running(root: &Path, hooks_dir: &Path) -> Vec<Daemon> {
     pids.into_iter()
         .filter_map(|pid| {
             let process = proc.join(pid.to_string());
-            let (name, comm) = names(&process).filter(|(_, comm)| !is_none(&process, comm))?;
+            let (name, comm) =
+                names(&process).filter(|(_, comm)| !is_not_a_daemon(&process, comm))?;
             if !is_of_this_host(&process, hooks_dir) || !looks_in(&process, hooks_dir) {
                 return None;
             }
@@ -115,65 +115,66 @@ pub(crate) fn running(root: &Path, hooks_dir: &Path) -> Vec<Daemon> {
         .collect()
 }
 
-/// A daemon's name, and that of its process.
+/// Returns a daemon's name, and the name of its process.
 fn names(process: &Path) -> Option<(String, String)> {
-    let is_one = |name: &str| {
+    let is_daemon = |name: &str| {
         name == MONOLITHIC
-            || OTHERS.contains(&name)
-            || OF_DRIVERS.iter().any(|(daemon, _)| *daemon == name)
+            || OTHER_DAEMONS.contains(&name)
+            || DRIVER_DAEMONS.iter().any(|(daemon, _)| *daemon == name)
     };
     let comm = read_text(&process.join("comm"))?.trim_end().to_owned();
-    if is_one(&comm) {
+    if is_daemon(&comm) {
         return Some((comm.clone(), comm));
     }
-    // one that has named its main thread otherwise, or that a wrapper of NixOS' starts
+    // one that has renamed its main thread, or that is started by a wrapper of NixOS
     let program = fs::read_link(process.join("exe")).ok()?;
     let program = program.file_name()?.to_str()?;
     let bare = program.strip_prefix('.').and_then(|name| name.strip_suffix("-wrapped"));
     let name = bare.unwrap_or(program);
-    is_one(name).then(|| (name.to_owned(), comm))
+    is_daemon(name).then(|| (name.to_owned(), comm))
 }
 
-/// The service that a process is of. Where the kernel doesn't say, a daemon's own is taken for it.
+/// Returns the service that a process belongs to. If the kernel doesn't say, it is the daemon's own.
 fn unit(process: &Path, name: &str) -> Option<String> {
     let Some(groups) = read_text(&process.join("cgroup")) else { return Some(name.to_owned()) };
     groups.lines().find_map(|line| {
         let path = line.splitn(3, ':').nth(2)?;
         let service = path.rsplit('/').next()?.strip_suffix(".service")?;
-        // those of a user's systemd are not the system's
+        // services of a user's systemd are not the system's
         (!path.split('/').any(|part| part == "user.slice")).then(|| service.to_owned())
     })
 }
 
-/// A daemon in a container, or with an /etc of its own, shows in the host's `/proc`, and has hooks of
-/// its own.
+/// Tells whether a daemon uses the hooks of this host. A daemon in a container, or with its own /etc, is
+/// visible in the host's `/proc`, but has its own hooks.
 fn is_of_this_host(process: &Path, hooks_dir: &Path) -> bool {
-    let Ok(below) = hooks_dir.strip_prefix("/") else { return true };
-    // only root may look through somebody else's root; who can't takes all for the host's
+    let Ok(relative) = hooks_dir.strip_prefix("/") else { return true };
+    // only root may look into another process's root; for others every daemon counts as the host's
     if fs::metadata(process.join("root")).is_err() {
         return true;
     }
     let Ok(own) = fs::metadata(hooks_dir) else { return true };
-    fs::metadata(process.join("root").join(below)).is_ok_and(|its| is_same(&its, &own))
+    fs::metadata(process.join("root").join(relative)).is_ok_and(|its| is_same(&its, &own))
 }
 
-/// Whether a daemon looks in this directory: the path is compiled into libvirt's library. `true` where
-/// that can't be found out.
+/// Tells whether a daemon looks in this directory: the path is compiled into libvirt's library. Returns
+/// `true` if it can't be found out.
 fn looks_in(process: &Path, hooks_dir: &Path) -> bool {
     let Some(place) = compiled_hooks_dir(process) else { return true };
-    let Ok(below) = place.strip_prefix("/") else { return true };
+    let Ok(relative) = place.strip_prefix("/") else { return true };
     if place == hooks_dir {
         return true;
     }
-    match (fs::metadata(process.join("root").join(below)), fs::metadata(hooks_dir)) {
+    match (fs::metadata(process.join("root").join(relative)), fs::metadata(hooks_dir)) {
         (Ok(its), Ok(own)) => is_same(&its, &own),
         _ => false,
     }
 }
 
-/// The hooks directory of a process's libvirt (`LIBVIRT_HOOK_DIR` in libvirt's `src/util/virhook.c`).
+/// Returns the hooks directory that is compiled into a process's libvirt (`LIBVIRT_HOOK_DIR` in
+/// libvirt's `src/util/virhook.c`).
 fn compiled_hooks_dir(process: &Path) -> Option<PathBuf> {
-    const END: &[u8] = b"/libvirt/hooks\0";
+    const SUFFIX: &[u8] = b"/libvirt/hooks\0";
     let maps = read_text(&process.join("maps"))?;
     let library = maps.lines().find_map(|line| {
         let path = &line[line.find('/')?..];
@@ -181,8 +182,8 @@ fn compiled_hooks_dir(process: &Path) -> Option<PathBuf> {
     })?;
     let path = process.join("root").join(library.strip_prefix('/')?);
     let bytes = files::read_regular(&path, MAX_LIBRARY_BYTES).ok()?;
-    memmem::find_iter(&bytes, END).find_map(|at| {
-        let text = &bytes[..at + END.len() - 1];
+    memmem::find_iter(&bytes, SUFFIX).find_map(|at| {
+        let text = &bytes[..at + SUFFIX.len() - 1];
         let start = text.iter().rposition(|byte| *byte == 0)? + 1;
         let place = Path::new(OsStr::from_bytes(&text[start..]));
         place.is_absolute().then(|| place.to_path_buf())
@@ -193,7 +194,7 @@ fn is_same(one: &fs::Metadata, other: &fs::Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// Effective uid, and all groups, of `status`.
+/// Reads the effective uid and all groups from `status`.
 fn rights(process: &Path) -> (u32, Vec<u32>) {
     let status = read_text(&process.join("status")).unwrap_or_default();
     let numbers = |key: &str| -> Vec<u32> {
@@ -210,16 +211,16 @@ fn read_text(path: &Path) -> Option<String> {
     files::read_kernel_text(path).ok()
 }
 
-/// Since the host's start; to hundredths, where `btime` has whole seconds only.
+/// Returns the time since the host's start, in hundredths of a second; `btime` has only whole seconds.
 fn uptime(proc: &Path) -> Option<Duration> {
     let text = read_text(&proc.join("uptime"))?;
     let seconds = text.split_ascii_whitespace().next()?.parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// Whether a process is no daemon in spite of its name: it only waits to be reaped, or a daemon has
-/// just made it, to execute another program.
-fn is_none(process: &Path, comm: &str) -> bool {
+/// Tells whether a process is not a daemon in spite of its name: it only waits to be reaped, or a daemon has
+/// just forked it to execute another program.
+fn is_not_a_daemon(process: &Path, comm: &str) -> bool {
     let Some(stat) = stat(process) else { return false };
     let above = process.with_file_name(stat.parent.to_string()).join("comm");
     stat.is_dead() || read_text(&above).is_some_and(|name| name.trim_end() == comm)
@@ -230,6 +231,6 @@ fn stat(process: &Path) -> Option<Stat> {
 }
 
 fn started(process: &Path, uptime: Duration) -> Option<SystemTime> {
-    let start = Duration::from_millis(stat(process)?.start.saturating_mul(1000 / TICKS));
+    let start = Duration::from_millis(stat(process)?.start.saturating_mul(1000 / TICKS_PER_SECOND));
     SystemTime::now().checked_sub(uptime.saturating_sub(start))
 }

@@ -1,28 +1,28 @@
-//! Entries of the hooks directory that were hookmux's, and that somebody wrote another program over.
-//! Who did so meant it: it is told, and never put back by itself.
+//! Entries of the hooks directory that were hookmux, and that somebody has overwritten with another
+//! program. That was done on purpose, so hookmux reports it and never undoes it by itself.
 
 use std::path::Path;
 
 use super::copies;
 use super::installed::{self, Installed};
-use crate::cli::Place;
+use crate::cli::CommandPlace;
 use crate::cli::output::Output;
 use crate::command::Fix;
 use crate::libvirt::Driver;
 
-/// The entries that are written over; none where no copies are kept.
+/// Returns the overwritten entries; none if the hooks directory uses no copies.
 pub(crate) fn overwritten(hooks_dir: &Path) -> Vec<Installed> {
     if !copies::are_for(hooks_dir) {
         return Vec::new();
     }
     installed::all(hooks_dir)
         .into_iter()
-        .filter(|installed| installed.overwritten_by().is_some())
+        .filter(|installed| installed.overwriting_program().is_some())
         .collect()
 }
 
-/// What has happened to an entry.
-pub(crate) fn words(installed: &Installed, script: &Path) -> String {
+/// Describes what happened to an entry.
+pub(crate) fn describe(installed: &Installed, script: &Path) -> String {
     let entry = installed.path.display();
     let place = if script == installed.path {
         format!("{entry} was hookmux, and somebody has put another program there")
@@ -35,19 +35,19 @@ pub(crate) fn words(installed: &Installed, script: &Path) -> String {
     format!("{place}: libvirt runs that for {}, and no hook of hookmux", installed.driver)
 }
 
-/// The way out.
-pub(crate) fn way_out(hooks_dir: &Path, driver: Driver) -> Fix {
+/// Returns the command that adopts the program that was written.
+pub(crate) fn adopt_command(hooks_dir: &Path, driver: Driver) -> Fix {
     Fix::hookmux(hooks_dir, &["install", "--adopt", "--driver", driver.name()])
 }
 
-/// Says so in the first lines of a command.
-pub(crate) fn shout(place: &Place, output: &mut Output) {
+/// Warns about overwritten entries, before a command prints anything else.
+pub(crate) fn warn(place: &CommandPlace, output: &mut Output) {
     for installed in overwritten(&place.surroundings.hooks_dir) {
-        if let Some(script) = installed.overwritten_by() {
-            output.complain(&format!(
+        if let Some(script) = installed.overwriting_program() {
+            output.print_error(&format!(
                 "{}; `{}` makes both run",
-                words(&installed, script),
-                way_out(&place.surroundings.hooks_dir, installed.driver)
+                describe(&installed, script),
+                adopt_command(&place.surroundings.hooks_dir, installed.driver)
             ));
         }
     }

@@ -1,5 +1,5 @@
-//! Scripts that stood under a driver's name before hookmux, or were written over it: the newest is
-//! `<driver>.adopted` or `<driver>.retired`, earlier ones are `<driver>.adopted.N`, and aren't run.
+//! Scripts that were under a driver's name before hookmux, or were written over it. The newest is
+//! `<driver>.adopted` or `<driver>.retired`; earlier ones are `<driver>.adopted.N`, and don't run.
 
 use std::fs;
 use std::io;
@@ -10,50 +10,50 @@ use crate::hook::adopted;
 use crate::libvirt::Driver;
 use crate::machine::files;
 
-/// The largest script that is compared with another one, in bytes.
-const MAX_BYTES: u64 = 16 << 20;
+/// The largest script that is compared with another one.
+const MAX_SCRIPT_BYTES: u64 = 16 << 20;
 
-/// What became of an earlier script when a later one came.
-pub(super) struct Earlier {
+/// An earlier script that was moved away for a later one.
+pub(super) struct MovedScript {
     from: PathBuf,
     /// Where it is kept.
     pub to: PathBuf,
 }
 
-impl Earlier {
-    /// Gives it its name back.
+impl MovedScript {
+    /// Moves it back.
     pub(super) fn undo(&self) {
         let _ = fs::rename(&self.to, &self.from);
     }
 }
 
-/// Moves the scripts that are kept already out of the way of `script`; one of the same bytes is no
-/// other script, and is only removed.
+/// Moves the scripts that are kept already out of the way of `script`. One with the same bytes is removed
+/// instead.
 ///
 /// # Errors
-/// As of `rename(2)`; those that were moved by then have their names back.
+/// Those of `rename(2)`; the scripts moved so far are moved back.
 pub(super) fn make_room(
     hooks_dir: &Path,
     installed: &Installed,
     script: &Path,
-) -> io::Result<Vec<Earlier>> {
-    let mut moved: Vec<Earlier> = Vec::new();
+) -> io::Result<Vec<MovedScript>> {
+    let mut moved: Vec<MovedScript> = Vec::new();
     for kept in installed.adopted.iter().chain(&installed.retired) {
-        let done = if is_same(kept, script) {
+        let done = if is_same_script(kept, script) {
             fs::remove_file(kept)
         } else {
             let to = free_place(hooks_dir, installed.driver);
-            fs::rename(kept, &to).map(|()| moved.push(Earlier { from: kept.clone(), to }))
+            fs::rename(kept, &to).map(|()| moved.push(MovedScript { from: kept.clone(), to }))
         };
         if let Err(error) = done {
-            moved.iter().for_each(Earlier::undo);
+            moved.iter().for_each(MovedScript::undo);
             return Err(error);
         }
     }
     Ok(moved)
 }
 
-/// The earlier scripts of a driver, the oldest first.
+/// Returns the earlier scripts of a driver, the oldest first.
 pub(super) fn earlier(hooks_dir: &Path, driver: Driver) -> Vec<PathBuf> {
     let prefix = format!("{driver}.adopted.");
     let mut found: Vec<(u32, PathBuf)> = fs::read_dir(hooks_dir)
@@ -69,7 +69,7 @@ pub(super) fn earlier(hooks_dir: &Path, driver: Driver) -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-/// `<driver>.adopted.N` with a number above all others.
+/// Returns `<driver>.adopted.N` with a number above all others.
 fn free_place(hooks_dir: &Path, driver: Driver) -> PathBuf {
     let last = earlier(hooks_dir, driver)
         .last()
@@ -80,8 +80,8 @@ fn free_place(hooks_dir: &Path, driver: Driver) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn is_same(one: &Path, other: &Path) -> bool {
-    let read = |path: &Path| files::read_regular(path, MAX_BYTES).ok();
+fn is_same_script(one: &Path, other: &Path) -> bool {
+    let read = |path: &Path| files::read_regular(path, MAX_SCRIPT_BYTES).ok();
     let is_link = |path: &Path| path.is_symlink();
     !is_link(one) && !is_link(other) && read(one).is_some_and(|one| read(other) == Some(one))
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod adoption;
 mod afterwards;
+mod context;
 pub(super) mod copies;
 pub(super) mod daemons;
 pub(super) mod entries;
@@ -15,82 +16,80 @@ mod purge;
 mod put;
 mod reload;
 mod report;
-mod site;
 mod uninstall;
 mod vfio_helper;
 
 use super::args::InstallArgs;
 use super::output::Output;
-use super::{End, Place};
+use super::{CommandEnd, CommandPlace};
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::libvirt::{Driver, program};
-use installed::{Installed, Main};
-use report::Report;
-use site::Site;
+use context::InstallContext;
+use installed::{DriverEntry, Installed};
+use report::InstallReport;
 pub(super) use uninstall::uninstall;
 
-/// Those that `install` makes links for where none is named. libxl and bhyve hosts name theirs.
+/// The drivers that `install` makes links for if none is named. Hosts with libxl or bhyve name theirs.
 const USUAL: [Driver; 4] = [Driver::Daemon, Driver::Qemu, Driver::Lxc, Driver::Network];
 
 pub(super) fn install(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &InstallArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let hooks_dir = &place.surroundings.hooks_dir;
-    let mut site = Site::new(hooks_dir)?;
+    let mut context = InstallContext::new(hooks_dir)?;
     if arguments.renew {
-        return Ok(renew(&site, arguments, output));
+        return Ok(renew(&context, arguments, output));
     }
-    site.has_copies &= !arguments.beside && !arguments.link;
+    context.has_copies &= !arguments.beside && !arguments.link;
     let drivers = if arguments.driver.is_empty() {
-        usual(&site, arguments)
+        usual(&context, arguments)
     } else {
         arguments.driver.clone()
     };
     arguments.reload.check()?;
-    let mut report = Report::default();
-    // all are looked at before anything is changed
+    let mut report = InstallReport::default();
+    // all are checked before anything is changed
     let places: Vec<Installed> =
-        drivers.iter().map(|driver| installed::look(hooks_dir, *driver, &site.binary)).collect();
+        drivers.iter().map(|driver| installed::look(hooks_dir, *driver, &context.binary)).collect();
     for installed in &places {
-        report.problems.extend(obstacle::obstacle(&site, installed, arguments));
+        report.problems.extend(obstacle::obstacle(&context, installed, arguments));
     }
     let adoption = adoption::look(place, arguments, &places, output);
-    site.keeps_helper = adoption.keeps_helper;
-    let told = if arguments.force { &mut report.notes } else { &mut report.problems };
-    told.extend(adoption.problems);
+    context.keeps_helper = adoption.keeps_helper;
+    let messages = if arguments.force { &mut report.notes } else { &mut report.problems };
+    messages.extend(adoption.problems);
     report.notes.extend(adoption.notes);
     if arguments.dry_run {
-        for (driver, path, action, words) in adoption.would {
-            report.did(driver, &path, action, words);
+        for (driver, path, action, words) in adoption.preview {
+            report.add(driver, &path, action, words);
         }
         report.notes.push("nothing was changed: --dry-run".to_owned().into());
-        return Ok(report.show(arguments.output, output));
+        return Ok(report.show(arguments.output.format, output));
     }
     if !report.problems.is_empty() {
         report.problems.push("nothing was changed".to_owned().into());
-        return Ok(report.show(arguments.output, output));
+        return Ok(report.show(arguments.output.format, output));
     }
     put::make_directory(hooks_dir)?;
     for installed in &places {
         if arguments.beside {
-            put::beside(hooks_dir, installed, &site.binary, &mut report)?;
+            put::beside(hooks_dir, installed, &context.binary, &mut report)?;
         } else {
-            put::main(&site, installed, &mut report)?;
+            put::main(&context, installed, &mut report)?;
         }
     }
-    afterwards::notes(place, &places, &site.binary, &mut report);
-    afterwards::tell_daemons(place, &drivers, "install", &arguments.reload, &mut report, output)?;
-    Ok(report.show(arguments.output, output))
+    afterwards::notes(place, &places, &context.binary, &mut report);
+    afterwards::reload_daemons(place, &drivers, "install", &arguments.reload, &mut report, output)?;
+    Ok(report.show(arguments.output.format, output))
 }
 
-/// The drivers that are meant where none is named: the usual ones; and for `--link`, which is about
-/// entries that are there, those.
-fn usual(site: &Site, arguments: &InstallArgs) -> Vec<Driver> {
+/// Returns the drivers if none is named: the usual ones, or for `--link` those that have an entry.
+fn usual(context: &InstallContext, arguments: &InstallArgs) -> Vec<Driver> {
     let has_entry = |driver: &Driver| {
-        let installed = installed::look(&site.hooks_dir, *driver, &site.binary);
-        matches!(installed.main, Main::Ours(_) | Main::OursDangling(_))
+        let installed = installed::look(&context.hooks_dir, *driver, &context.binary);
+        matches!(installed.main, DriverEntry::Ours(_) | DriverEntry::Dangling(_))
     };
     if arguments.link && !arguments.adopt {
         return Driver::ALL.into_iter().filter(has_entry).collect();
@@ -98,24 +97,24 @@ fn usual(site: &Site, arguments: &InstallArgs) -> Vec<Driver> {
     USUAL.to_vec()
 }
 
-/// Renews the copies, and links the entries that lead to the shared program to copies. All else is
-/// left as it is: what isn't hookmux's, entries in other places, drivers without an entry.
-fn renew(site: &Site, arguments: &InstallArgs, output: &mut Output) -> End {
-    let mut report = Report::default();
-    if !site.has_copies {
+/// Renews the copies, and links the entries that lead to the shared program to copies. Nothing else is
+/// changed: not what isn't hookmux's, not entries in other places, not drivers without an entry.
+fn renew(context: &InstallContext, arguments: &InstallArgs, output: &mut Output) -> CommandEnd {
+    let mut report = InstallReport::default();
+    if !context.has_copies {
         report.notes.push(format!(
             "There is nothing to renew: copies are kept for the entries in {DEFAULT_HOOKS_DIR}, and made of {}.",
             program::PROGRAM_PATH
         ).into());
-        return report.show(arguments.output, output);
+        return report.show(arguments.output.format, output);
     }
     let drivers =
         if arguments.driver.is_empty() { Driver::ALL.to_vec() } else { arguments.driver.clone() };
     for driver in drivers {
-        let installed = installed::look(&site.hooks_dir, driver, &site.binary);
-        if let Err(error) = put::renew(site, &installed, &mut report) {
+        let installed = installed::look(&context.hooks_dir, driver, &context.binary);
+        if let Err(error) = put::renew(context, &installed, &mut report) {
             report.problems.push(format!("{error:#}").into());
         }
     }
-    report.show(arguments.output, output)
+    report.show(arguments.output.format, output)
 }

@@ -1,14 +1,14 @@
 //! `hookmux` without arguments: what is installed, and what to do next.
 
-use super::installed::{self, Main};
+use super::installed::{self, DriverEntry};
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::listed::{self, HookState};
 use crate::cli::output::{Cell, Output, Tone};
-use crate::cli::{End, Place, rights};
+use crate::cli::{CommandEnd, CommandPlace, rights};
 
-pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
+pub(crate) fn run(place: &CommandPlace, output: &mut Output) -> anyhow::Result<CommandEnd> {
     let hooks_dir = &place.surroundings.hooks_dir;
-    // before the first line of an answer that would have no second half
+    // before the first line is printed, so that no answer is only half printed
     let loaded = place.load(output);
     rights::must_read_hooks(&loaded.settings)?;
     let hooks = listed::all(Inventory::look(&loaded.settings, place.surroundings.user))?;
@@ -24,23 +24,26 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
         .iter()
         .map(|installed| {
             let (word, tone) = match &installed.main {
-                Main::Ours(target) => (format!("hookmux ({})", target.display()), Tone::Good),
-                Main::OursDangling(target) => (
+                DriverEntry::Ours(target) => {
+                    (format!("hookmux ({})", target.display()), Tone::Good)
+                }
+                DriverEntry::Dangling(target) => (
                     format!(
                         "a link to {}, which is not there: libvirt runs nothing",
                         target.display()
                     ),
                     Tone::Bad,
                 ),
-                Main::Foreign if installed.overwritten_by().is_some() => {
+                DriverEntry::Foreign if installed.overwriting_program().is_some() => {
                     ("a program that somebody wrote over hookmux".to_owned(), Tone::Bad)
                 }
-                Main::Foreign => ("a script of somebody else's".to_owned(), Tone::Careful),
-                Main::NoFile => ("neither a file nor a link".to_owned(), Tone::Bad),
-                Main::Nobody => ("nothing".to_owned(), Tone::Dim),
+                DriverEntry::Foreign => ("somebody else's script".to_owned(), Tone::Warning),
+                DriverEntry::NotAFile => ("neither a file nor a link".to_owned(), Tone::Bad),
+                DriverEntry::Missing => ("nothing".to_owned(), Tone::Dim),
             };
-            is_installed |= matches!(installed.main, Main::Ours(_)) || installed.beside.is_some();
-            is_taken |= installed.main == Main::Foreign && installed.beside.is_none();
+            is_installed |=
+                matches!(installed.main, DriverEntry::Ours(_)) || installed.beside.is_some();
+            is_taken |= installed.main == DriverEntry::Foreign && installed.beside.is_none();
             let beside = installed.beside.as_ref().map(|_| "hookmux is called beside it");
             let adopted = installed.adopted.as_ref().map(|_| "a script was adopted");
             let retired = installed.retired.as_ref().map(|_| "a script was retired");
@@ -51,7 +54,7 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
         .collect();
     output.table(&["DRIVER", "LIBVIRT RUNS", ""], &rows);
     let active = hooks.iter().filter(|hook| hook.state == HookState::Active).count();
-    let refused = hooks.iter().filter(|hook| hook.state.is_odd()).count();
+    let refused = hooks.iter().filter(|hook| hook.state.should_run()).count();
     output.line("");
     output.line(&format!(
         "{active} {}{}.",
@@ -65,7 +68,7 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     for installed in &all {
         for loose in &installed.loose {
             output.toned(
-                Tone::Careful,
+                Tone::Warning,
                 &format!(
                     "{} is run by libvirt itself, at every call and without a limit.",
                     loose.display()
@@ -89,9 +92,9 @@ pub(crate) fn run(place: &Place, output: &mut Output) -> anyhow::Result<End> {
     } else {
         output.line("  hookmux list              the hooks, in their order");
     }
-    output.line("  hookmux check             what is wrong, and how it is mended");
-    output.line("  hookmux events            the moments at which hooks can run");
+    output.line("  hookmux check             what is wrong, and how to correct it");
+    output.line("  hookmux events            the events at which hooks can run");
     output.line("  hookmux plan qemu GUEST prepare   what a start would run");
     output.line("  hookmux help              all commands");
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }

@@ -1,14 +1,14 @@
-//! Whether a script decides by its own name, as far as its text tells. Pure.
+//! Finds out from its text whether a script decides by its own name. Pure.
 //!
-//! An adopted script lies under another name in the same directory: `dirname $0` is as before, and so is
-//! what prints `$0`; what compares it, or makes other names of it, isn't.
+//! An adopted script has another name in the same directory: `dirname $0` is as before, and printing `$0`
+//! does no harm; but comparing it, or making other names from it, gives another result.
 
 use std::collections::BTreeSet;
 
 use crate::cli::script_text::is_shell;
 use crate::process::startable::head::{ExecutableHead, head};
 
-/// How scripts call their own name.
+/// How shell scripts refer to their own name.
 const SHELL_NAMES: [&str; 8] = [
     "$0",
     "${0",
@@ -19,10 +19,10 @@ const SHELL_NAMES: [&str; 8] = [
     "$ZSH_ARGZERO",
     "${ZSH_ARGZERO",
 ];
-/// Where the kernel has it.
-const KERNELS: [&str; 4] =
+/// The kernel's files with the name.
+const KERNEL_NAME_FILES: [&str; 4] =
     ["/proc/$$/comm", "/proc/$$/cmdline", "/proc/self/comm", "/proc/self/cmdline"];
-/// Files that a script only keeps for itself.
+/// Parts of the names of files that a script only uses itself.
 const OWN_FILES: [&str; 5] = ["log", "tmp", "lock", ".pid", "/run/"];
 const OTHER_NAMES: [&str; 16] = [
     "argv[0]",
@@ -42,7 +42,7 @@ const OTHER_NAMES: [&str; 16] = [
     "argv.first",
     "PROGRAM_NAME",
 ];
-/// What cuts the name out of a path, or looks at it.
+/// What takes the name out of a path, or compares it.
 const SHELL_DECISIONS: [&str; 16] = [
     "basename", "case ", "[ ", "[[", "test ", "=~", "==", "grep", "sed ", "awk ", "cut ", "tr ",
     "expr ", "<<<", "##", "select ",
@@ -85,8 +85,8 @@ const OTHER_DECISIONS: [&str; 33] = [
 /// What takes the directory.
 const DIRECTORIES: [&str; 7] =
     ["dirname", "%/*", ".parent", "__dir__", "FindBin::Bin", "pathinfo", "dirname("];
-/// Commands that only tell people of it.
-const TELLING: [&str; 12] = [
+/// Commands that only print it.
+const PRINT_COMMANDS: [&str; 12] = [
     "echo ",
     "printf ",
     "logger ",
@@ -101,8 +101,8 @@ const TELLING: [&str; 12] = [
     "die ",
 ];
 
-/// Where it does: the line, from 1, and its text.
-pub(crate) fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
+/// Returns the first such line: its number, from 1, and its text.
+pub(crate) fn find_own_name_decision(bytes: &[u8]) -> Option<(usize, String)> {
     if head(bytes) == ExecutableHead::Program {
         return None;
     }
@@ -116,10 +116,10 @@ pub(crate) fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
         false => plain_lines(&text),
     };
     let mut aliases: BTreeSet<String> = BTreeSet::new();
-    // those that have no directory any more
-    let mut cut: BTreeSet<String> = BTreeSet::new();
+    // variables with the name alone, without its directory
+    let mut without_directory: BTreeSet<String> = BTreeSet::new();
     for (index, line) in lines.iter().enumerate() {
-        if KERNELS.iter().any(|file| line.contains(file)) {
+        if KERNEL_NAME_FILES.iter().any(|file| line.contains(file)) {
             return Some((index + 1, line.trim().to_owned()));
         }
         let own = names.iter().filter(|name| has_name(line, name)).count();
@@ -127,7 +127,7 @@ pub(crate) fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
         if own == 0 && !alias {
             continue;
         }
-        // whether it was sourced, or is the main program
+        // it only finds out whether it was sourced or is the main program
         let compares_itself = own >= 2
             && (line.contains("BASH_SOURCE") || line.contains("__FILE__"))
             && (line.contains("$0") || line.contains("${0") || line.contains("$PROGRAM_NAME"));
@@ -137,13 +137,13 @@ pub(crate) fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
         let takes_directory = DIRECTORIES.iter().any(|word| line.contains(word))
             && !line.contains("basename")
             && !line.contains("##")
-            && !cut.iter().any(|alias| uses(line, alias, is_shell));
+            && !without_directory.iter().any(|alias| uses(line, alias, is_shell));
         if takes_directory {
             continue;
         }
         let is_piped = line.replace("||", "").contains('|');
         let start = line.trim_start();
-        if !is_piped && TELLING.iter().any(|word| start.starts_with(word)) {
+        if !is_piped && PRINT_COMMANDS.iter().any(|word| start.starts_with(word)) {
             continue;
         }
         if let Some(name) = assigned(start, is_shell) {
@@ -151,10 +151,10 @@ pub(crate) fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
             if is_shell && own == 0 && OWN_FILES.iter().any(|word| value.contains(word)) {
                 continue;
             }
-            // it is what is done with it that counts
+            // what is done with the variable later counts
             aliases.insert(name.to_owned());
             if ["basename", "##", ".stem", ".name"].iter().any(|word| line.contains(word)) {
-                cut.insert(name.to_owned());
+                without_directory.insert(name.to_owned());
             }
             if !is_piped && !makes_a_name(line, names) {
                 continue;
@@ -165,7 +165,7 @@ pub(crate) fn decides_by_it(bytes: &[u8]) -> Option<(usize, String)> {
                 || line.contains("${0/")
                 || aliases.iter().any(|alias| is_cut(line, alias))
                 || makes_a_name(line, names));
-        // a name that was cut out once decides wherever it is used
+        // the name alone decides wherever it is used
         if is_cut || alias && is_shell || decisions.iter().any(|word| line.contains(word)) {
             return Some((index + 1, line.trim().to_owned()));
         }
@@ -185,8 +185,8 @@ fn plain_lines(text: &str) -> Vec<String> {
     text.lines().map(code).collect()
 }
 
-/// A shell script's lines without comments, and without what single quotes keep from the shell: awk's
-/// `$0` is another. `None` where quotes don't come out even.
+/// Returns a shell script's lines without comments and without text in single quotes: awk's `$0` is something
+/// else. Returns `None` if a quote isn't closed.
 fn unquoted(text: &str) -> Option<Vec<String>> {
     let mut lines = Vec::new();
     let mut quote = None;
@@ -196,7 +196,7 @@ fn unquoted(text: &str) -> Option<Vec<String>> {
             if line.trim_start_matches('\t') == end {
                 here = None;
             }
-            // what is written there may be a script for later: nothing of it is run now
+            // the text may be a script for later: it doesn't run now
             lines.push(String::new());
             continue;
         }
@@ -233,7 +233,7 @@ fn unquoted(text: &str) -> Option<Vec<String>> {
     (quote.is_none() && here.is_none()).then_some(lines)
 }
 
-/// The word that ends a here-document which begins in this line.
+/// Returns the word that ends a here-document that begins in this line.
 fn here_document(code: &str) -> Option<String> {
     let (_, rest) = code.split_once("<<")?;
     let rest = rest.strip_prefix('-').unwrap_or(rest);
@@ -245,7 +245,7 @@ fn here_document(code: &str) -> Option<String> {
     (!word.is_empty()).then_some(word)
 }
 
-/// Whether a line has the name: `$0` isn't `$01`, `$$0`, or part of another word.
+/// Tells whether a line has the name: `$0` isn't `$01`, `$$0`, or part of another word.
 fn has_name(line: &str, name: &str) -> bool {
     line.match_indices(name).any(|(at, _)| {
         let before = line[..at].chars().next_back();
@@ -262,7 +262,7 @@ fn has_name(line: &str, name: &str) -> bool {
     })
 }
 
-/// The variable that a line assigns.
+/// Returns the variable that a line assigns.
 fn assigned(line: &str, is_shell: bool) -> Option<&str> {
     let mut line = line;
     for word in [
@@ -308,7 +308,7 @@ fn is_cut(line: &str, alias: &str) -> bool {
         && !line.contains(&format!("${{{alias}%/"))
 }
 
-/// Whether a line makes another name of it: `$0.d`, `${0}.real`, `"$0"-local`.
+/// Tells whether a line makes another name from it: `$0.d`, `${0}.real`, `"$0"-local`.
 fn makes_a_name(line: &str, names: &[&str]) -> bool {
     names.iter().filter(|name| name.starts_with("$0") || name.starts_with("${0")).any(|name| {
         line.match_indices(name).any(|(at, _)| {
@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     fn line(text: &str) -> Option<usize> {
-        decides_by_it(text.as_bytes()).map(|(line, _)| line)
+        find_own_name_decision(text.as_bytes()).map(|(line, _)| line)
     }
 
     #[test]
@@ -384,7 +384,7 @@ mod tests {
             "#!/usr/bin/ruby\nmain if __FILE__ == $0",
             "\x7fELF\x02 ${0##*/}",
         ] {
-            assert_eq!(decides_by_it(text.as_bytes()), None, "{text}");
+            assert_eq!(find_own_name_decision(text.as_bytes()), None, "{text}");
         }
     }
 }

@@ -1,22 +1,23 @@
-//! What `uninstall --purge` removes: what hookmux wrote for itself in the state and runtime
-//! directories, and nothing else that lies there. A setting may name a directory of others.
+//! `uninstall --purge`: removes what hookmux wrote for itself in the state and runtime directories, and
+//! nothing else, as a setting may name a directory that others use too.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cli::Place;
+use crate::cli::CommandPlace;
 use crate::config::{self, Settings};
 use crate::state::DirPresence;
 use crate::trust::Trust;
 
 /// What hookmux makes in `state_dir`.
-const STATE: [&str; 5] = ["records", "queue", "last-good", "cache", "audit"];
-/// What it makes in `runtime_dir`. `hooks` there is a root of the administrator's.
-const RUNTIME: [&str; 7] = ["records", "guests", "pending", "data", "daemons", "locks", "trash"];
+const STATE_CHILDREN: [&str; 5] = ["records", "queue", "last-good", "cache", "audit"];
+/// What hookmux makes in `runtime_dir`. `hooks` there is a root, and belongs to the administrator.
+const RUNTIME_CHILDREN: [&str; 7] =
+    ["records", "guests", "pending", "data", "daemons", "locks", "trash"];
 
 /// The root in `runtime_dir`.
-const HOOKS: &str = "hooks";
+const RUNTIME_ROOT: &str = "hooks";
 
 /// What was removed, what was kept, and what went wrong.
 #[derive(Default)]
@@ -26,7 +27,7 @@ pub(super) struct Purged {
     pub problems: Vec<String>,
 }
 
-/// What is asked before it.
+/// Returns the question that is asked first.
 pub(super) fn question(settings: &Settings) -> String {
     format!(
         "All records, waiting jobs and state in {} and {} will be removed for good.",
@@ -35,31 +36,32 @@ pub(super) fn question(settings: &Settings) -> String {
     )
 }
 
-/// The settings that name the directories.
+/// Reads the settings, which name the directories.
 ///
 /// # Errors
-/// They can't be read, so that nobody knows which directories are meant.
-pub(super) fn settings(place: &Place) -> anyhow::Result<Settings> {
+/// They can't be read, so the directories are unknown.
+pub(super) fn settings(place: &CommandPlace) -> anyhow::Result<Settings> {
     let loaded = config::load(&place.surroundings, &mut Trust::new(place.surroundings.user), false);
     if loaded.is_lost() {
         anyhow::bail!(
-            "the settings can't be read, so that it is unknown which directories are meant: `hookmux check` says why; nothing was changed"
+            "the settings can't be read, so the directories to remove are unknown: `hookmux check` says why; nothing was changed"
         );
     }
     Ok(loaded.settings)
 }
 
-/// Removes it all.
+/// Removes everything.
 pub(super) fn purge(settings: &Settings) -> Purged {
     let mut purged = Purged::default();
-    for (dir, children) in
-        [(&settings.state_dir, STATE.as_slice()), (&settings.runtime_dir, RUNTIME.as_slice())]
-    {
+    for (dir, children) in [
+        (&settings.state_dir, STATE_CHILDREN.as_slice()),
+        (&settings.runtime_dir, RUNTIME_CHILDREN.as_slice()),
+    ] {
         let directory = dir.unchecked_path();
         match dir.judge() {
             Ok(DirPresence::Present) => {}
             Ok(DirPresence::Missing) => continue,
-            // what lies in a directory of others isn't hookmux's
+            // files in a directory of other users aren't hookmux's
             Err(error) => {
                 purged.problems.push(format!("{} was not removed: {error}", directory.display()));
                 continue;
@@ -70,13 +72,13 @@ pub(super) fn purge(settings: &Settings) -> Purged {
         }
         sweep(directory, &mut purged);
         // an empty root that the package made
-        let _ = fs::remove_dir(directory.join(HOOKS));
+        let _ = fs::remove_dir(directory.join(RUNTIME_ROOT));
         match fs::remove_dir(directory) {
             Ok(()) => purged.removed.push(directory.to_path_buf()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(_) => purged
                 .kept
-                .push(format!("{} holds more than hookmux put there", directory.display())),
+                .push(format!("{} has files that hookmux didn't make", directory.display())),
         }
     }
     let hooks_dir = &settings.hooks_dir;
@@ -86,7 +88,7 @@ pub(super) fn purge(settings: &Settings) -> Purged {
             hooks_dir.display()
         ));
     }
-    for save in saves(&settings.save_dir) {
+    for save in save_copies(&settings.save_dir) {
         purged.kept.push(format!(
             "{} is a second name of a managed save, and may be the only one left",
             save.display()
@@ -97,7 +99,7 @@ pub(super) fn purge(settings: &Settings) -> Purged {
 
 fn remove(path: &Path, purged: &mut Purged) {
     let Ok(metadata) = path.symlink_metadata() else { return };
-    // a link is removed, and what it leads to stays
+    // a link is removed, its target stays
     let removed = if metadata.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
         Ok(()) => purged.removed.push(path.to_path_buf()),
@@ -108,7 +110,7 @@ fn remove(path: &Path, purged: &mut Purged) {
     }
 }
 
-/// Files that a writer or a check died over, and what was put aside whole.
+/// Removes files of a writer or a check that died, and those that were put aside.
 fn sweep(directory: &Path, purged: &mut Purged) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -121,7 +123,7 @@ fn sweep(directory: &Path, purged: &mut Purged) {
     }
 }
 
-fn saves(save_dir: &Path) -> Vec<PathBuf> {
+fn save_copies(save_dir: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(save_dir)
         .into_iter()
         .flatten()

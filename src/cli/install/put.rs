@@ -1,7 +1,7 @@
-//! Puts hookmux under a driver's name, in the place of whatever is there.
+//! Puts hookmux under a driver's name, in place of what is there.
 //!
-//! libvirt runs nothing, silently, where a link leads nowhere or a name is missing for a moment:
-//! so names are only ever replaced by rename.
+//! libvirt silently runs nothing if a link leads nowhere or a name is missing, even for a moment. So names
+//! are only replaced by rename.
 
 use std::fs;
 use std::io;
@@ -10,54 +10,62 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::installed::{self, BESIDE, Installed, Main};
-use super::report::Report;
-use super::site::Site;
+use super::context::InstallContext;
+use super::installed::{self, BESIDE_NAME, DriverEntry, Installed};
+use super::report::InstallReport;
 use super::{adoption, copies, entries, kept};
 use crate::cli::remark::Remark;
 use crate::hook::adopted;
 use crate::libvirt::program;
 
-/// Renews a driver's copy, and links its entry to it where that leads to the shared program.
+/// Renews a driver's copy, and links the driver's entry to it if the entry leads to the shared program.
 ///
 /// # Errors
 /// The copy or the link can't be made.
-pub(super) fn renew(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn renew(
+    context: &InstallContext,
+    installed: &Installed,
+    report: &mut InstallReport,
+) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
     let copy = program::copy_of(driver);
-    if let Some(script) = installed.overwritten_by() {
-        let fix = entries::way_out(&site.hooks_dir, driver);
-        let told = entries::words(installed, script);
-        let words = format!("{told}; it is left as it is: `{fix}` makes both run.");
-        report.notes.push(Remark::with(words, fix));
+    if let Some(script) = installed.overwriting_program() {
+        let fix = entries::adopt_command(&context.hooks_dir, driver);
+        let description = entries::describe(installed, script);
+        let words = format!("{description}; it is left as it is: `{fix}` makes both run.");
+        report.notes.push(Remark::with_fix(words, fix));
         return Ok(());
     }
-    let is_lost = matches!(&installed.main, Main::OursDangling(target)
+    let is_lost = matches!(&installed.main, DriverEntry::Dangling(target)
         if *target == copy || target == Path::new(program::PROGRAM_PATH));
-    let is_ours = matches!(installed.main, Main::Ours(_));
+    let is_ours = matches!(installed.main, DriverEntry::Ours(_));
     if is_ours && installed.leads_to_copy() {
         if copies::is_current(&copy) {
-            report.did(driver, &copy, "none", "is of this version already".to_owned());
+            report.add(driver, &copy, "none", "is of this version already".to_owned());
         } else {
             copies::make(driver).with_context(|| format!("{} can't be renewed", copy.display()))?;
-            report.did(driver, &copy, "renewed", "renewed".to_owned());
+            report.add(driver, &copy, "renewed", "renewed".to_owned());
         }
-    } else if is_lost || (is_ours && copies::is_shared(&site.hooks_dir, path)) {
+    } else if is_lost || (is_ours && copies::is_shared(&context.hooks_dir, path)) {
         if installed.copy.as_ref().is_some_and(|copy| !copy.is_ours) {
             report.notes.push(
                 format!("{} is somebody else's, and is left as it is.", copy.display()).into(),
             );
             return Ok(());
         }
-        relink(site, installed, report)?;
+        relink(context, installed, report)?;
     }
     Ok(())
 }
 
-/// Links an entry that is hookmux's already to where it is to lead.
-fn relink(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+/// Links an entry that is hookmux already to the program that it should lead to.
+fn relink(
+    context: &InstallContext,
+    installed: &Installed,
+    report: &mut InstallReport,
+) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
-    let target = site.target(driver, report);
+    let target = context.target(driver, report);
     if fs::read_link(path).is_ok_and(|old| old == target) {
         let action = if installed.copy.is_none() { "relinked" } else { "none" };
         let words = if installed.copy.is_none() {
@@ -65,11 +73,11 @@ fn relink(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Re
         } else {
             "is hookmux already".to_owned()
         };
-        report.did(driver, path, action, words);
+        report.add(driver, path, action, words);
         return Ok(());
     }
     link(path, &target)?;
-    report.did(driver, path, "relinked", format!("linked to {}", target.display()));
+    report.add(driver, path, "relinked", format!("linked to {}", target.display()));
     Ok(())
 }
 
@@ -78,24 +86,28 @@ fn link(path: &Path, target: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("{} can't be made", path.display()))
 }
 
-/// Makes a driver's entry hookmux; a script that is there is adopted.
+/// Makes hookmux the driver's entry; a script in its place is adopted.
 ///
 /// # Errors
-/// It can't be done; what was there is there still.
-pub(super) fn main(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+/// It can't be done; the entry is then as it was.
+pub(super) fn main(
+    context: &InstallContext,
+    installed: &Installed,
+    report: &mut InstallReport,
+) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
     match &installed.main {
-        Main::Ours(_) => {
-            let is_shared = copies::is_shared(&site.hooks_dir, path);
-            if site.has_copies && installed.leads_to_copy() {
-                return renew(site, installed, report);
+        DriverEntry::Ours(_) => {
+            let is_shared = copies::is_shared(&context.hooks_dir, path);
+            if context.has_copies && installed.leads_to_copy() {
+                return renew(context, installed, report);
             }
-            if site.has_copies && is_shared {
-                return relink(site, installed, report);
+            if context.has_copies && is_shared {
+                return relink(context, installed, report);
             }
-            if !site.has_copies && installed.leads_to_copy() && copies::is_source_there() {
+            if !context.has_copies && installed.leads_to_copy() && copies::is_source_there() {
                 link(path, Path::new(program::PROGRAM_PATH))?;
-                report.did(
+                report.add(
                     driver,
                     path,
                     "relinked",
@@ -103,17 +115,17 @@ pub(super) fn main(site: &Site, installed: &Installed, report: &mut Report) -> a
                 );
                 return remove_copy(installed, report);
             }
-            report.did(driver, path, "none", "is hookmux already".to_owned());
+            report.add(driver, path, "none", "is hookmux already".to_owned());
         }
-        Main::Nobody => {
-            let target = site.target(driver, report);
+        DriverEntry::Missing => {
+            let target = context.target(driver, report);
             symlink(&target, path).with_context(|| format!("{} can't be made", path.display()))?;
-            report.did(driver, path, "linked", format!("linked to {}", target.display()));
+            report.add(driver, path, "linked", format!("linked to {}", target.display()));
         }
-        Main::OursDangling(old) => {
-            let target = site.target(driver, report);
+        DriverEntry::Dangling(old) => {
+            let target = context.target(driver, report);
             link(path, &target)?;
-            report.did(
+            report.add(
                 driver,
                 path,
                 "linked",
@@ -124,37 +136,41 @@ pub(super) fn main(site: &Site, installed: &Installed, report: &mut Report) -> a
                 ),
             );
         }
-        Main::Foreign => adopt(site, installed, report)?,
-        Main::NoFile => bail!("{} is neither a file nor a link", path.display()),
+        DriverEntry::Foreign => adopt(context, installed, report)?,
+        DriverEntry::NotAFile => bail!("{} is neither a file nor a link", path.display()),
     }
     Ok(())
 }
 
-/// Makes a script that is there a hook of hookmux's, wherever it was written.
-fn adopt(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+/// Adopts a script: one in the entry's place, or one written to the copy through the entry.
+fn adopt(
+    context: &InstallContext,
+    installed: &Installed,
+    report: &mut InstallReport,
+) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
-    // the copy itself, where somebody wrote through the link to it
+    // somebody wrote to the copy through the link
     let written_to = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
     let script = written_to.map_or(path, |copy| &copy.path);
-    let is_helper = !site.keeps_helper && adoption::is_helper(script);
+    let is_helper = !context.keeps_helper && adoption::is_helper(script);
     let keep = if is_helper {
-        installed::retired(&site.hooks_dir, driver)
+        installed::retired(&context.hooks_dir, driver)
     } else {
-        adopted::place(&site.hooks_dir, driver)
+        adopted::place(&context.hooks_dir, driver)
     };
-    let earlier = kept::make_room(&site.hooks_dir, installed, script)
+    let earlier = kept::make_room(&context.hooks_dir, installed, script)
         .with_context(|| format!("the earlier scripts of {driver} can't be moved away"))?;
-    // a second name first: at no moment does libvirt find neither
+    // make the second name first, so that libvirt always finds one of them
     let kept = match written_to {
         Some(copy) => copies::duplicate(&copy.path, &keep),
         None => fs::hard_link(path, &keep),
     };
     let replaced = kept
         .with_context(|| format!("{} can't be kept as {}", script.display(), keep.display()))
-        .and_then(|()| put_in_place(site, installed, report));
+        .and_then(|()| put_in_place(context, installed, report));
     let target = replaced.inspect_err(|_| {
         let _ = fs::remove_file(&keep);
-        earlier.iter().for_each(kept::Earlier::undo);
+        earlier.iter().for_each(kept::MovedScript::undo);
     })?;
     for one in earlier {
         report.notes.push(
@@ -172,21 +188,21 @@ fn adopt(site: &Site, installed: &Installed, report: &mut Report) -> anyhow::Res
     } else {
         ("adopted", format!("the script that was here is {kept}, and is called as before"))
     };
-    report.did(driver, path, action, format!("linked to {}; {words}", target.display()));
+    report.add(driver, path, action, format!("linked to {}; {words}", target.display()));
     Ok(())
 }
 
-/// Puts hookmux where the script is that was kept. Returns where the entry leads.
+/// Puts hookmux in place of the script that was kept. Returns the target of the entry.
 fn put_in_place(
-    site: &Site,
+    context: &InstallContext,
     installed: &Installed,
-    report: &mut Report,
+    report: &mut InstallReport,
 ) -> anyhow::Result<PathBuf> {
-    let target = site.target(installed.driver, report);
+    let target = context.target(installed.driver, report);
     let copy = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
     if copy.is_none_or(|copy| copy.path != target) {
         link(&installed.path, &target)?;
-        // the script runs from where it is kept
+        // the script now runs from the place where it is kept
         let removed = copy.map(|copy| (&copy.path, fs::remove_file(&copy.path)));
         if let Some((path, Err(error))) = removed {
             report.notes.push(
@@ -201,20 +217,20 @@ fn put_in_place(
     Ok(target)
 }
 
-/// Removes the driver's copy, where it is hookmux's.
-pub(super) fn remove_copy(installed: &Installed, report: &mut Report) -> anyhow::Result<()> {
+/// Removes the driver's copy if it is hookmux.
+pub(super) fn remove_copy(installed: &Installed, report: &mut InstallReport) -> anyhow::Result<()> {
     let Some(copy) = &installed.copy else { return Ok(()) };
     if copy.is_ours {
         fs::remove_file(&copy.path)
             .with_context(|| format!("{} can't be removed", copy.path.display()))?;
-        report.did(installed.driver, &copy.path, "removed", "removed".to_owned());
+        report.add(installed.driver, &copy.path, "removed", "removed".to_owned());
     } else {
         report.notes.push(format!("{} is somebody else's, and stays.", copy.path.display()).into());
     }
     Ok(())
 }
 
-/// Puts hookmux beside a main script, which stays libvirt's.
+/// Puts hookmux beside a main script, which libvirt goes on calling.
 ///
 /// # Errors
 /// It can't be done.
@@ -222,18 +238,18 @@ pub(super) fn beside(
     hooks_dir: &Path,
     installed: &Installed,
     binary: &Path,
-    report: &mut Report,
+    report: &mut InstallReport,
 ) -> anyhow::Result<()> {
     let driver = installed.driver;
     let directory = hooks_dir.join(format!("{driver}.d"));
     make_directory(&directory)?;
-    let path = directory.join(BESIDE);
+    let path = directory.join(BESIDE_NAME);
     if installed.beside.is_some() && path.exists() {
-        report.did(driver, &path, "none", "is hookmux already".to_owned());
+        report.add(driver, &path, "none", "is hookmux already".to_owned());
         return Ok(());
     }
     link(&path, binary)?;
-    report.did(
+    report.add(
         driver,
         &path,
         "linked",

@@ -1,8 +1,8 @@
-//! What was done to the entries, as people and programs are told.
+//! The report of what was done to the entries, for people and programs.
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::End;
+use crate::cli::CommandEnd;
 use crate::cli::args::Format;
 use crate::cli::install::daemons::Daemon;
 use crate::cli::install::reload;
@@ -13,9 +13,9 @@ use crate::cli::output::{Output, Tone};
 use crate::cli::remark::Remark;
 use crate::libvirt::{Driver, program};
 
-/// One thing that was done, or found done already.
-pub(super) struct Step {
-    /// `None` where it is no driver's.
+/// One change of an entry, or one that wasn't needed.
+pub(super) struct EntryChange {
+    /// `None` if it belongs to no driver.
     pub(super) driver: Option<Driver>,
     pub(super) path: PathBuf,
     pub(super) action: &'static str,
@@ -23,82 +23,90 @@ pub(super) struct Step {
 }
 
 #[derive(Default)]
-pub(super) struct Report {
-    pub(super) steps: Vec<Step>,
+pub(super) struct InstallReport {
+    pub(super) changes: Vec<EntryChange>,
     pub(super) notes: Vec<Remark>,
     pub(super) problems: Vec<Remark>,
-    /// Those that have to look for their hook programs again.
+    /// The daemons that have to look for their hook programs again.
     pub(super) daemons: Vec<Daemon>,
-    /// Those that have been told to, where that was asked for.
-    pub(super) told: Vec<reload::Told>,
+    /// The daemons that were reloaded, if that was asked for.
+    pub(super) reloads: Vec<reload::ReloadResult>,
     pub(super) is_reloaded: bool,
 }
 
-impl Report {
-    pub(super) fn did(&mut self, driver: Driver, path: &Path, action: &'static str, words: String) {
-        self.steps.push(Step { driver: Some(driver), path: path.to_path_buf(), action, words });
+impl InstallReport {
+    pub(super) fn add(&mut self, driver: Driver, path: &Path, action: &'static str, words: String) {
+        self.changes.push(EntryChange {
+            driver: Some(driver),
+            path: path.to_path_buf(),
+            action,
+            words,
+        });
     }
 
     pub(super) fn has_changed(&self) -> bool {
-        self.steps.iter().any(|step| step.action != "none" && !step.action.starts_with("would-"))
+        self.changes
+            .iter()
+            .any(|change| change.action != "none" && !change.action.starts_with("would-"))
     }
 
-    /// The drivers whose daemons have to look for their hook programs again: not where they call the
-    /// same names as before.
+    /// Returns the drivers of the daemons that have to look for their hook programs again. Those that call
+    /// the same names as before needn't.
     pub(super) fn changed(&self) -> Vec<Driver> {
-        let is_changed = |step: &&Step| {
-            !matches!(step.action, "none" | "renewed" | "relinked" | "purged")
-                && !step.action.starts_with("would-")
-                && !program::is_copy(&step.path)
+        let is_changed = |change: &&EntryChange| {
+            !matches!(change.action, "none" | "renewed" | "relinked" | "purged")
+                && !change.action.starts_with("would-")
+                && !program::is_copy(&change.path)
         };
-        self.steps.iter().filter(is_changed).filter_map(|step| step.driver).collect()
+        self.changes.iter().filter(is_changed).filter_map(|change| change.driver).collect()
     }
 
     fn json(&self) -> Installed {
-        let link = |step: &Step| Link {
-            driver: step.driver.map(Word),
-            path: step.path.as_path().into(),
-            action: step.action,
-            message: step.words.clone(),
+        let link = |change: &EntryChange| Link {
+            driver: change.driver.map(Word),
+            path: change.path.as_path().into(),
+            action: change.action,
+            message: change.words.clone(),
         };
         let still = |daemon: &Daemon| Message {
             message: format!("{} has to look for its hook programs again", daemon.name),
             code: None,
-            way_out: Some(&daemon.reload()).into(),
+            fix_keys: Some(&daemon.reload()).into(),
         };
         Installed {
-            links: self.steps.iter().map(link).collect(),
+            links: self.changes.iter().map(link).collect(),
             notes: Message::all(&self.notes),
             problems: Message::all(&self.problems),
             reload: self.daemons.iter().map(still).collect(),
-            daemons: self.told.iter().map(reload::Told::json).collect(),
+            daemons: self.reloads.iter().map(reload::ReloadResult::json).collect(),
         }
     }
 
-    pub(super) fn show(self, format: Format, output: &mut Output) -> End {
-        let is_good = self.problems.is_empty() && self.told.iter().all(reload::Told::is_good);
+    pub(super) fn show(self, format: Format, output: &mut Output) -> CommandEnd {
+        let is_good =
+            self.problems.is_empty() && self.reloads.iter().all(reload::ReloadResult::is_good);
         let end = match is_good {
-            true if self.told.is_empty() && !self.has_changed() => End::Idle,
-            true => End::Good,
-            false => End::Problem,
+            true if self.reloads.is_empty() && !self.has_changed() => CommandEnd::Idle,
+            true => CommandEnd::Good,
+            false => CommandEnd::Problem,
         };
         if format == Format::Json {
             output.json(&self.json());
             return end;
         }
-        for step in &self.steps {
-            output.line(&format!("{}: {}", step.path.display(), step.words));
+        for change in &self.changes {
+            output.line(&format!("{}: {}", change.path.display(), change.words));
         }
         for problem in &self.problems {
-            output.complain(&problem.words);
+            output.print_error(&problem.words);
         }
         for note in &self.notes {
-            output.lines(Tone::Careful, &note.words);
+            output.lines(Tone::Warning, &note.words);
         }
-        for told in &self.told {
-            match told.is_good() {
-                true => output.line(&told.words),
-                false => output.complain(&told.words),
+        for reloads in &self.reloads {
+            match reloads.is_good() {
+                true => output.line(&reloads.words),
+                false => output.print_error(&reloads.words),
             }
         }
         if !self.is_reloaded && !self.changed().is_empty() {

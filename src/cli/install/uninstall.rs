@@ -1,4 +1,4 @@
-//! `hookmux uninstall`: takes the entries away, and puts back what was there before, to the byte.
+//! `hookmux uninstall`: removes the entries, and restores what was there before, byte for byte.
 
 use std::env;
 use std::fs;
@@ -6,49 +6,49 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::afterwards::tell_daemons;
+use super::afterwards::reload_daemons;
 use super::put::remove_copy;
-use super::report::{Report, Step};
+use super::report::{EntryChange, InstallReport};
 use crate::cli::args::UninstallArgs;
-use crate::cli::install::installed::{self, Installed, Main};
+use crate::cli::install::installed::{self, DriverEntry, Installed};
 use crate::cli::install::purge::{self, Purged};
 use crate::cli::install::{copies, kept};
 use crate::cli::output::Output;
 use crate::cli::remark::Remark;
-use crate::cli::{End, Place, question};
+use crate::cli::{CommandEnd, CommandPlace, question};
 use crate::libvirt::Driver;
 
 pub(crate) fn uninstall(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &UninstallArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let hooks_dir = &place.surroundings.hooks_dir;
     let binary = env::current_exe().context("hookmux's own file can't be found")?;
     arguments.reload.check()?;
     // before anything is changed
     let settings = arguments.purge.then(|| purge::settings(place)).transpose()?;
     let question = settings.as_ref().map(purge::question);
-    if let Some(end) = question
-        .and_then(|question| question::refused(&question, arguments.yes, arguments.output, output))
-    {
+    if let Some(end) = question.and_then(|question| {
+        question::ask(&question, arguments.yes, arguments.output.format, output)
+    }) {
         return Ok(end);
     }
     let drivers =
         if arguments.driver.is_empty() { Driver::ALL.to_vec() } else { arguments.driver.clone() };
-    let mut report = Report::default();
+    let mut report = InstallReport::default();
     for driver in drivers.iter().copied() {
         let installed = installed::look(hooks_dir, driver, &binary);
         if let Some(beside) = &installed.beside {
             fs::remove_file(beside)
                 .with_context(|| format!("{} can't be removed", beside.display()))?;
-            report.did(driver, beside, "removed", "removed".to_owned());
-            // the directory, where nothing else is in it
+            report.add(driver, beside, "removed", "removed".to_owned());
+            // the directory, if it is empty
             let _ = beside.parent().map(fs::remove_dir);
         }
         uninstall_main(hooks_dir, &installed, &mut report)?;
     }
-    if report.steps.is_empty() && report.problems.is_empty() {
+    if report.changes.is_empty() && report.problems.is_empty() {
         report.notes.push(format!("hookmux is not installed in {}.", hooks_dir.display()).into());
     } else if report.has_changed() && settings.is_none() {
         report
@@ -62,13 +62,13 @@ pub(crate) fn uninstall(
             report.problems.push("records and state were not removed".to_owned().into());
         }
     }
-    tell_daemons(place, &drivers, "uninstall", &arguments.reload, &mut report, output)?;
-    Ok(report.show(arguments.output, output))
+    reload_daemons(place, &drivers, "uninstall", &arguments.reload, &mut report, output)?;
+    Ok(report.show(arguments.output.format, output))
 }
 
-fn add_purged(purged: Purged, report: &mut Report) {
+fn add_purged(purged: Purged, report: &mut InstallReport) {
     for path in purged.removed {
-        report.steps.push(Step {
+        report.changes.push(EntryChange {
             driver: None,
             path,
             action: "purged",
@@ -82,15 +82,15 @@ fn add_purged(purged: Purged, report: &mut Report) {
 fn uninstall_main(
     hooks_dir: &Path,
     installed: &Installed,
-    report: &mut Report,
+    report: &mut InstallReport,
 ) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
     let kept = installed.adopted.as_ref().or(installed.retired.as_ref());
     let mut others: Vec<PathBuf> = kept::earlier(hooks_dir, driver);
     others.extend(installed.retired.iter().filter(|one| Some(*one) != kept).cloned());
     match (&installed.main, kept) {
-        _ if installed.overwritten_by().is_some() => {
-            // its writer meant it to be libvirt's script, and it is the newest
+        _ if installed.overwriting_program().is_some() => {
+            // it was written to be libvirt's script, and it is the newest one
             others.extend(kept.cloned());
             if let Some(copy) = installed.copy.as_ref().filter(|copy| !copy.is_ours) {
                 copies::duplicate(&copy.path, path)
@@ -102,37 +102,37 @@ fn uninstall_main(
                     "is the script now that somebody had written over hookmux, to {}",
                     copy.path.display()
                 );
-                report.did(driver, path, "restored", words);
+                report.add(driver, path, "restored", words);
             }
         }
-        (Main::Ours(_) | Main::OursDangling(_) | Main::Nobody, Some(kept)) => {
+        (DriverEntry::Ours(_) | DriverEntry::Dangling(_) | DriverEntry::Missing, Some(kept)) => {
             fs::rename(kept, path)
                 .with_context(|| format!("{} can't be put back", kept.display()))?;
-            report.did(
+            report.add(
                 driver,
                 path,
                 "restored",
                 format!("is the script again that was kept as {}", kept.display()),
             );
         }
-        (Main::Ours(_) | Main::OursDangling(_), None) => {
+        (DriverEntry::Ours(_) | DriverEntry::Dangling(_), None) => {
             fs::remove_file(path)
                 .with_context(|| format!("{} can't be removed", path.display()))?;
-            report.did(driver, path, "removed", "removed".to_owned());
+            report.add(driver, path, "removed", "removed".to_owned());
         }
-        (Main::Foreign | Main::NoFile, Some(kept)) => {
+        (DriverEntry::Foreign | DriverEntry::NotAFile, Some(kept)) => {
             report.problems.push(format!(
                 "{} is somebody else's by now, so {} was not put back: decide which of them is right",
                 path.display(),
                 kept.display()
             ).into());
         }
-        (Main::Foreign | Main::NoFile | Main::Nobody, None) => {}
+        (DriverEntry::Foreign | DriverEntry::NotAFile | DriverEntry::Missing, None) => {}
     }
     for other in others {
         report.notes.push(format!("{} is an earlier script, and stays.", other.display()).into());
     }
-    // the entry is gone by now: at no moment did it lead nowhere
+    // the entry was removed before, so it never led nowhere
     if installed.copy.as_ref().is_some_and(|copy| copy.path.symlink_metadata().is_ok()) {
         remove_copy(installed, report)?;
     }

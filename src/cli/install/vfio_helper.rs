@@ -1,21 +1,21 @@
-//! The VFIO community's helper script, known by what it does: hookmux runs the same tree, and does
-//! all of its work. Whatever does anything beside is a script to be adopted.
+//! Recognises the VFIO community's helper script by what it does: hookmux runs the same tree and does all
+//! its work. A script that does more is adopted.
 
 use crate::machine::files;
 
-/// The published versions, reduced: one runs a file only if it is executable and not empty, the
-/// older one whatever is there. SHA-256.
-const KNOWN: [&str; 2] = [
+/// The SHA-256 of the published versions, reduced: the newer one runs a file only if it is executable and
+/// not empty, the older one runs any file.
+const KNOWN_SHA256: [&str; 2] = [
     "bd4d1c98d7351b21898f92f15f5ae425cda97c5f2b693c0f4689c1d40018606d",
     "b5a5171355dbf99e66655e48ebff4072200a1da728db455ccbab8b3d1387deac",
 ];
 
-/// What a copy of it takes at most, in bytes.
+/// The largest file that is compared with it.
 pub(super) const MAX_HELPER_BYTES: u64 = 64 * 1024;
 
-/// Whether a script is the helper and nothing more.
-pub(super) fn is_one(script: &[u8]) -> bool {
-    is_among(script, &KNOWN)
+/// Tells whether a script is the helper and does nothing else.
+pub(super) fn is_vfio_helper(script: &[u8]) -> bool {
+    is_among(script, &KNOWN_SHA256)
 }
 
 fn is_among(script: &[u8], known: &[&str]) -> bool {
@@ -23,7 +23,7 @@ fn is_among(script: &[u8], known: &[&str]) -> bool {
     known.contains(&files::sha256(reduce(text).as_bytes()).as_str())
 }
 
-/// A script without what differs between copies of it: comments, blanks, quotes, and whether it
+/// Returns a script without what differs between copies of it: comments, blanks, quotes, and whether it
 /// keeps standard input for the scripts that it calls (hookmux always does).
 fn reduce(text: &str) -> String {
     let mut reduced = String::with_capacity(text.len());

@@ -1,13 +1,13 @@
-//! The hooks of an inventory as a list: each with its place, its turn, and whether it runs.
+//! Lists the hooks of an inventory: each with its place, its order, and whether it runs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Inventory;
-use super::judged::{Judge, Judged};
-use super::per_guest::{self, Found, Moment};
+use super::forecast::{Forecaster, HookForecast};
+use super::per_guest::{self, TreeDirectory, TreeItem};
 use crate::cli::output::Tone;
-use crate::cli::{rights, way_out};
+use crate::cli::{fixes, rights};
 use crate::command::Fix;
 use crate::config::registration::DIRECTORY;
 use crate::config::{Registration, Settings};
@@ -17,7 +17,7 @@ use crate::registry;
 use crate::search::EntryState;
 use crate::search::directory::{self, UnreadablePath};
 
-/// Whether a listed hook runs: what its directory says, what trust says, what its file says.
+/// Whether a listed hook runs, as its directory, its owner and mode, and its file say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HookState {
     Active,
@@ -32,7 +32,7 @@ pub(crate) enum HookState {
     Fails,
     /// A registration that can't be read.
     Broken,
-    /// A place in the per-guest tree that libvirt has no call for.
+    /// In a place of the per-guest tree for which libvirt makes no call.
     NeverCalled,
 }
 
@@ -48,7 +48,7 @@ impl HookState {
         }
     }
 
-    /// As `hookmux list` and its JSON say it.
+    /// Returns the word in `hookmux list` and its JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
             HookState::Active => "active",
@@ -64,20 +64,20 @@ impl HookState {
         }
     }
 
-    /// How it looks on a terminal.
+    /// Returns its colour on a terminal.
     pub(crate) fn tone(self) -> Tone {
         match self {
             HookState::Active => Tone::Good,
             HookState::Refused | HookState::Fails | HookState::Broken => Tone::Bad,
             HookState::NotExecutable | HookState::Dangling | HookState::NeverCalled => {
-                Tone::Careful
+                Tone::Warning
             }
             HookState::Masked | HookState::Disabled | HookState::Skipped => Tone::Dim,
         }
     }
 
-    /// Whether it doesn't run, though it looks as if it were meant to.
-    pub(crate) fn is_odd(self) -> bool {
+    /// Tells whether it doesn't run although it looks as if it should.
+    pub(crate) fn should_run(self) -> bool {
         matches!(
             self,
             HookState::Refused
@@ -91,38 +91,38 @@ impl HookState {
 
 /// A hook as it is listed.
 pub(crate) struct Listed {
-    /// Where it belongs: an event, `qemu.d/win10/prepare/begin`, or calls of libvirt's.
+    /// Where it belongs: an event, `qemu.d/win10/prepare/begin`, or libvirt calls.
     pub place: String,
-    /// What people call it: `before_vm_start/10-hugepages`.
+    /// Its name for people: `before_vm_start/10-hugepages`.
     pub label: String,
     pub name: String,
-    /// What is executed; of a registration that can't be read, its file.
+    /// What is executed; the registration's file if that can't be read.
     pub path: PathBuf,
     pub source: HookSource,
     pub style: Option<Style>,
     pub weight: Option<i64>,
     pub state: HookState,
     pub reason: Option<String>,
-    /// The way out of a refusal.
+    /// What to do if it doesn't run.
     pub fix: Option<Fix>,
-    /// Its turn among those of its place that run, from 1.
+    /// Its position among the hooks of its place that run, from 1.
     pub order: Option<usize>,
     /// The file that registers it.
     pub registration: Option<PathBuf>,
-    /// What the file says.
+    /// The content of that file.
     pub registered: Option<Arc<Registration>>,
 }
 
-/// Puts hooks on the list, with their turns and what trust says of them.
+/// Adds hooks to the list, with their order and state.
 struct Lister<'a> {
     settings: &'a Settings,
-    judge: Judge<'a>,
+    forecaster: Forecaster<'a>,
     listed: Vec<Listed>,
 }
 
 impl Lister<'_> {
     fn add(&mut self, place: &str, candidates: Vec<Candidate>) {
-        let mut turn = 0;
+        let mut position = 0;
         for candidate in candidates {
             let hook = &candidate.hook;
             let path = &hook.path;
@@ -131,25 +131,25 @@ impl Lister<'_> {
                 None => Some(words),
             };
             let (state, reason, fix) = match candidate.state == EntryState::Active {
-                true => match self.judge.of(hook) {
-                    Judged::Runs => (HookState::Active, None, None),
-                    Judged::Refused(why, fix) => {
+                true => match self.forecaster.of(hook) {
+                    HookForecast::Runs => (HookState::Active, None, None),
+                    HookForecast::Refused(why, fix) => {
                         (HookState::Refused, with(format!("refused: {why}"), &fix), fix)
                     }
-                    Judged::Fails(why, fix) => {
+                    HookForecast::Fails(why, fix) => {
                         let fix = Some(fix);
                         (HookState::Fails, with(why, &fix), fix)
                     }
-                    Judged::Never(why, fix) => (HookState::NeverCalled, Some(why), Some(fix)),
+                    HookForecast::Never(why, fix) => (HookState::NeverCalled, Some(why), Some(fix)),
                 },
                 false => {
-                    let fix = way_out::of_state(&candidate.state, path, self.settings);
-                    let fix = fix.map(|fix| self.judge.ground().guard(fix));
+                    let fix = fixes::for_state(&candidate.state, path, self.settings);
+                    let fix = fix.map(|fix| self.forecaster.ground().guard(fix));
                     (HookState::of(&candidate.state), candidate.state.reason(), fix)
                 }
             };
             let runs = state == HookState::Active;
-            turn += usize::from(runs);
+            position += usize::from(runs);
             self.listed.push(Listed {
                 place: place.to_owned(),
                 label: hook.label.clone(),
@@ -161,7 +161,7 @@ impl Lister<'_> {
                 state,
                 reason,
                 fix,
-                order: runs.then_some(turn),
+                order: runs.then_some(position),
                 registration: hook
                     .registration
                     .as_ref()
@@ -171,19 +171,20 @@ impl Lister<'_> {
         }
     }
 
-    /// The scripts of the per-guest tree for one call, which libvirt may not have.
-    fn add_moment(&mut self, moment: Moment) {
-        let Ok(scripts) = moment.scripts else { return };
-        let place = moment.path.strip_prefix(&self.settings.hooks_dir).unwrap_or(&moment.path);
+    /// Adds the scripts of one directory of the per-guest tree, also one for which libvirt makes no call.
+    fn add_tree_directory(&mut self, directory: TreeDirectory) {
+        let Ok(scripts) = directory.scripts else { return };
+        let place =
+            directory.path.strip_prefix(&self.settings.hooks_dir).unwrap_or(&directory.path);
         let place = place.to_string_lossy();
         let before = self.listed.len();
         self.add(&place, scripts);
-        if moment.is_called {
+        if directory.is_called {
             return;
         }
-        let (driver, name) = (moment.call.driver, per_guest::name(&moment.call));
-        let meant = per_guest::meant_by(driver, &name);
-        let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        let (driver, name) = (directory.call.driver, per_guest::name(&directory.call));
+        let similar = per_guest::similar_call(driver, &name);
+        let hint = similar.map(|similar| format!("; did you mean {similar}?")).unwrap_or_default();
         for listed in &mut self.listed[before..] {
             listed.state = HookState::NeverCalled;
             listed.reason = Some(format!("libvirt has no {name} for {driver}{hint}"));
@@ -191,13 +192,13 @@ impl Lister<'_> {
         }
     }
 
-    /// A registration that is none of any event's: masked, disabled by a link, or broken.
-    fn add_silent(&mut self, source: &registry::RegistrationFile, has_last_good: bool) {
+    /// Adds a registration that belongs to no event: masked, disabled by a link, or broken.
+    fn add_inactive(&mut self, source: &registry::RegistrationFile, has_last_good: bool) {
         let path = &source.path;
         let fix = match &source.content {
             Some(Err(diagnostic)) => Some(Fix::edit(path, diagnostic.place.map(|(line, _)| line))),
-            _ => way_out::of_state(&source.state, path, self.settings)
-                .map(|fix| self.judge.ground().guard(fix)),
+            _ => fixes::for_state(&source.state, path, self.settings)
+                .map(|fix| self.forecaster.ground().guard(fix)),
         };
         let (state, reason) = match &source.content {
             Some(Err(diagnostic)) if has_last_good => {
@@ -230,13 +231,14 @@ impl Lister<'_> {
     }
 }
 
-/// All hooks, in the order of their places.
+/// Lists all hooks, in the order of their places.
 ///
 /// # Errors
-/// A directory is there and can't be read.
+/// A directory exists and can't be read.
 pub(crate) fn all(inventory: Inventory<'_>) -> anyhow::Result<Vec<Listed>> {
     let Inventory { settings, user, registrations, .. } = inventory;
-    let mut lister = Lister { settings, judge: Judge::new(settings, user), listed: Vec::new() };
+    let mut lister =
+        Lister { settings, forecaster: Forecaster::new(settings, user), listed: Vec::new() };
     let sources = inventory.sources.map_err(unreadable)?;
     for at in inventory.events {
         let mut candidates = at.scripts.map_err(unreadable)?;
@@ -260,21 +262,23 @@ pub(crate) fn all(inventory: Inventory<'_>) -> anyhow::Result<Vec<Listed>> {
         }
         for found in of.tree {
             match found {
-                Found::Unreadable(directory) => return Err(unreadable(directory)),
-                // who runs it has its own order
-                Found::Moment(moment) if of.tree_left_to.is_none() => lister.add_moment(moment),
-                Found::Moment(_) => {}
-                // what a link to nothing stood for is unknown
-                Found::TooHigh(path) => drop(directory::names(&path).map_err(unreadable)?),
+                TreeItem::Unreadable(directory) => return Err(unreadable(directory)),
+                // the program that runs them has its own order
+                TreeItem::Directory(directory) if of.tree_left_to.is_none() => {
+                    lister.add_tree_directory(directory)
+                }
+                TreeItem::Directory(_) => {}
+                // a link to nothing may have been a directory
+                TreeItem::TooHigh(path) => drop(directory::names(&path).map_err(unreadable)?),
             }
         }
     }
     let is_ours = |source: &&registry::RegistrationFile| {
         source.path.file_name().is_some_and(|name| name == registry::LOCK_NAME)
     };
-    let silent = sources.iter().filter(|source| !matches!(source.content, Some(Ok(_))));
-    for source in silent.filter(|source| !is_ours(source)) {
-        lister.add_silent(source, inventory.stand_ins.contains(&source.path));
+    let inactive = sources.iter().filter(|source| !matches!(source.content, Some(Ok(_))));
+    for source in inactive.filter(|source| !is_ours(source)) {
+        lister.add_inactive(source, inventory.stand_ins.contains(&source.path));
     }
     Ok(lister.listed)
 }
@@ -299,11 +303,11 @@ mod tests {
             EntryState::Skipped("x"),
         ] {
             assert_eq!(HookState::of(&state).name(), state.name());
-            assert_eq!(HookState::of(&state).is_odd(), state.needs_attention());
+            assert_eq!(HookState::of(&state).should_run(), state.needs_attention());
         }
         let names =
             [HookState::Refused, HookState::Fails, HookState::Broken, HookState::NeverCalled];
         assert_eq!(names.map(HookState::name), ["refused", "fails", "broken", "never called"]);
-        assert_eq!(names.map(HookState::is_odd), [true, true, true, false]);
+        assert_eq!(names.map(HookState::should_run), [true, true, true, false]);
     }
 }

@@ -1,7 +1,7 @@
-//! What is installed: all hooks of all places, looked at once. `list`, `check` and the overview ask
-//! this, so that they can't see different things.
+//! The inventory: all hooks of all places, read once. `list`, `check` and the overview use it, so that they
+//! see the same things.
 
-mod judged;
+mod forecast;
 pub(super) mod listed;
 pub(super) mod per_guest;
 
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use per_guest::Found;
+use per_guest::TreeItem;
 
 use crate::config::{Registration, Settings};
 use crate::event;
@@ -24,45 +24,45 @@ use crate::trust::Trust;
 /// All hooks below the hooks directory and the roots.
 pub(super) struct Inventory<'a> {
     pub settings: &'a Settings,
-    /// Who asks; trusted beside root.
+    /// The user who asks, trusted like root.
     pub user: u32,
-    /// Every file of every `hooks.d`, or the one of these directories that can't be read.
+    /// Every file of every `hooks.d`, or the first of these directories that can't be read.
     pub sources: Result<Vec<RegistrationFile>, UnreadablePath>,
-    /// Those that can be read, and the last good forms of others.
+    /// The registrations that can be read, and the last good forms of others.
     pub registrations: Vec<Arc<Registration>>,
-    /// The files that a last good form stands in for.
+    /// The files for which a last good form is used.
     pub stand_ins: Vec<PathBuf>,
-    pub events: Vec<AtEvent>,
-    pub drivers: Vec<OfDriver>,
+    pub events: Vec<EventScripts>,
+    pub drivers: Vec<DriverScripts>,
     /// The directories directly below the roots.
     directories: BTreeSet<PathBuf>,
 }
 
-/// An event, and what lies in its directories.
-pub(super) struct AtEvent {
+/// An event, and the scripts in its directories.
+pub(super) struct EventScripts {
     pub event: String,
     pub scripts: Result<Vec<Candidate>, UnreadablePath>,
 }
 
-/// The scripts that were libvirt's own.
-pub(super) struct OfDriver {
+/// A driver's adopted script and its per-guest tree.
+pub(super) struct DriverScripts {
     pub driver: Driver,
-    pub adopted: Option<Adopted>,
+    pub adopted: Option<AdoptedScript>,
     /// The per-guest tree, in byte order.
-    pub tree: Vec<Found>,
-    /// Why hookmux doesn't run the scripts of the tree: somebody else does.
+    pub tree: Vec<TreeItem>,
+    /// Why hookmux doesn't run the scripts of the tree: another program does.
     pub tree_left_to: Option<String>,
 }
 
-/// What lies where an adopted script does.
-pub(super) struct Adopted {
+/// The file in the place of an adopted script.
+pub(super) struct AdoptedScript {
     pub path: PathBuf,
-    /// `None` where it can't be looked at.
+    /// `None` if it can't be read.
     pub candidate: Option<Candidate>,
 }
 
 impl<'a> Inventory<'a> {
-    /// Looks at everything. What can't be read is kept as that.
+    /// Reads everything. What can't be read is part of the result.
     pub(super) fn look(settings: &'a Settings, user: u32) -> Inventory<'a> {
         let mut trust = Trust::new(user);
         let sources = registry::scan(settings, &mut trust);
@@ -75,7 +75,7 @@ impl<'a> Inventory<'a> {
         let directories = directories(settings);
         let events = events(&directories, &registrations).into_iter().map(|event| {
             let scripts = candidates::event_hooks(&event, settings);
-            AtEvent { event, scripts }
+            EventScripts { event, scripts }
         });
         Inventory {
             settings,
@@ -89,18 +89,18 @@ impl<'a> Inventory<'a> {
         }
     }
 
-    /// Directories that look as though they were meant for an event, and are none's.
-    pub(super) fn strangers(&self) -> impl Iterator<Item = (&Path, &str)> {
-        let is_meant = |name: &str| {
+    /// Returns directories that look like an event's, but belong to no event.
+    pub(super) fn unknown_directories(&self) -> impl Iterator<Item = (&Path, &str)> {
+        let looks_like_event = |name: &str| {
             ["before_", "after_", "on_"].iter().any(|start| name.starts_with(start))
                 && !event::is_known(name)
         };
         let named = self.directories.iter().filter_map(|path| Some((path.as_path(), name(path)?)));
-        named.filter(move |(_, name)| is_meant(name))
+        named.filter(move |(_, name)| looks_like_event(name))
     }
 }
 
-/// What stands in for the registrations that can't be read.
+/// Returns the last good forms of registrations that can't be read.
 fn stand_ins(settings: &Settings, trust: &Trust) -> Vec<Registration> {
     let registry = cache::load_read_only(settings, trust, &|_| true);
     let is_broken = |registration: &Registration| {
@@ -118,7 +118,7 @@ fn name(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()
 }
 
-/// The table's events, and unknown operations' where a directory or a registration is there.
+/// Returns the table's events, and those of unknown operations that have a directory or a registration.
 fn events(directories: &BTreeSet<PathBuf>, registered: &[Arc<Registration>]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for row in event::TABLE {
@@ -135,14 +135,14 @@ fn events(directories: &BTreeSet<PathBuf>, registered: &[Arc<Registration>]) -> 
     names
 }
 
-fn of_driver(settings: &Settings, driver: Driver) -> OfDriver {
+fn of_driver(settings: &Settings, driver: Driver) -> DriverScripts {
     let path = adopted::place(&settings.hooks_dir, driver);
     let adopted = path.symlink_metadata().is_ok().then(|| {
         let call = Call::new(driver, vec!["-".into(), "any".into()]);
         let candidate = candidates::adopted_script(&call, settings).ok().flatten();
-        Adopted { path, candidate }
+        AdoptedScript { path, candidate }
     });
     let tree = per_guest::look(settings, driver);
     let tree_left_to = candidates::tree_owner(driver, settings, false);
-    OfDriver { driver, adopted, tree, tree_left_to }
+    DriverScripts { driver, adopted, tree, tree_left_to }
 }

@@ -1,18 +1,18 @@
-//! What people did.
+//! The audit log.
 
 use super::shape::object;
 use super::value::Time;
 
 object! {
-    /// What somebody did.
+    /// A command that changed something.
     pub struct Act {
         /// A ULID
         id: String,
-        /// When it was over
+        /// When it ended
         at: Time,
         /// Who logged in
         user: String,
-        /// Whose rights the command had
+        /// The user whose rights the command had
         uid: u32,
         /// A word: `install`, `uninstall`, `add`, `delete`, `enable`, `disable`, `queue-flush`, `queue-requeue`, `bypass-on` or `bypass-off`
         action: String,
@@ -20,21 +20,21 @@ object! {
         command: Vec<String>,
         /// The hooks directory
         hooks_dir: String,
-        /// How it went: `done` or `failed`
+        /// How it ended: `done` or `failed`
         state: String,
-        /// What was wrong
+        /// The error
         message: Option<String>,
         /// Why it was done
         reason: Option<String>,
     }
 
-    /// What people did.
+    /// The audit log.
     pub struct Audit {
-        /// What people did, the newest last
+        /// The commands, the newest last
         acts: Vec<Act>,
-        /// How many aren't shown, for a newer version kept them
+        /// How many aren't shown because a newer version stored them
         newer: usize,
-        /// How many files are no acts
+        /// How many files aren't entries of the audit log
         odd: usize,
     }
 }

@@ -1,8 +1,8 @@
 //! The emergency switch.
 
-use super::message::WayOut;
+use super::message::FixKeys;
 use super::shape::object;
-use super::value::{Place, Time};
+use super::value::{PathText, Time};
 
 object! {
     /// What is switched off.
@@ -19,7 +19,7 @@ object! {
         user: Option<String>,
         /// Why
         reason: Option<String>,
-        ..=way_out: WayOut,
+        ..=fix_keys: FixKeys,
     }
 
     /// The emergency switch.
@@ -27,6 +27,6 @@ object! {
         /// What is switched off; none where hooks run
         bypasses: Vec<BypassEntry>,
         /// Its file
-        path: Place,
+        path: PathText,
     }
 }

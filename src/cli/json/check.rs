@@ -1,27 +1,27 @@
-//! What `check` finds.
+//! The findings of `check`.
 
-use super::message::WayOut;
+use super::message::FixKeys;
 use super::shape::object;
-use super::value::{Place, Word};
+use super::value::{PathText, Word};
 use crate::cli::check::finding::{self, Code, Severity};
 
 object! {
     /// Something that is wrong.
     pub struct Finding {
-        /// Which kind; docs/check.md says what each means
+        /// What kind of problem; docs/check.md explains each
         code: Word<Code>,
-        /// How bad it is
+        /// How severe it is
         severity: Word<Severity>,
-        /// The file that it is about
-        path: Place,
+        /// The file concerned
+        path: PathText,
         /// What is wrong, for people
         message: String,
-        ..=way_out: WayOut,
+        ..=fix_keys: FixKeys,
     }
 
-    /// All that is wrong.
+    /// Everything that is wrong.
     pub struct Check {
-        /// All that is wrong, the worst first
+        /// Everything that is wrong, the most severe first
         findings: Vec<Finding>,
     }
 }
@@ -33,7 +33,7 @@ impl From<&finding::Finding> for Finding {
             severity: Word(finding.severity()),
             path: finding.path.as_path().into(),
             message: finding.message.clone(),
-            way_out: Some(&finding.fix).into(),
+            fix_keys: Some(&finding.fix).into(),
         }
     }
 }

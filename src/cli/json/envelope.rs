@@ -1,4 +1,4 @@
-//! The outermost object of every output, and its schema.
+//! The outer object of every output, and its schema.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -6,17 +6,17 @@ use serde_json::{Map, Value, json};
 use super::shape::{Defs, Object, described, with_keys};
 use crate::run::arguments;
 
-/// Raised when a key is changed or taken away.
+/// The format of the outputs. It is raised when a key is changed or removed.
 pub(crate) const FORMAT: u32 = 1;
 
-/// What goes before the keys of every output.
+/// Returns the first keys of every output.
 fn envelope() -> Map<String, Value> {
     [("format".to_owned(), FORMAT.into()), ("host".to_owned(), arguments::host().into())]
         .into_iter()
         .collect()
 }
 
-/// The object that is printed for an answer.
+/// Returns the object that is printed for an output.
 pub(crate) fn printed<T: Serialize + Object>(answer: &T) -> Value {
     let mut all = envelope();
     if let Ok(Value::Object(keys)) = serde_json::to_value(answer) {
@@ -25,14 +25,14 @@ pub(crate) fn printed<T: Serialize + Object>(answer: &T) -> Value {
     Value::Object(all)
 }
 
-/// The schema of an output.
+/// Returns the schema of an output.
 pub(crate) fn schema_of<T: Object>(name: &str, title: &str) -> Value {
     let mut defs = Defs::default();
     let mut keys = Map::new();
     keys.insert(
         "format".to_owned(),
         described(
-            "The format of the output: raised when a key is changed or taken away, not when one is added",
+            "The format of the output: raised when a key is changed or removed, not when one is added",
             json!({ "type": "integer", "minimum": 1 }),
         ),
     );

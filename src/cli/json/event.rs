@@ -1,11 +1,11 @@
-//! Events, and the calls of libvirt's that fire them.
+//! Events, and the libvirt calls that fire them.
 
 use super::shape::object;
 use super::value::Word;
 use crate::libvirt::{Class, Driver};
 
 object! {
-    /// A call of libvirt's that fires an event.
+    /// A libvirt call that fires an event.
     pub struct FiringCall {
         /// The drivers that make it
         drivers: Vec<Word<Driver>>,
@@ -21,13 +21,13 @@ object! {
         since: &'static str,
     }
 
-    /// A moment at which hooks can run.
+    /// An event at which hooks can run.
     pub struct Event {
         /// The event
         event: &'static str,
         /// Whether it is fired for each device with custom properties
         per_device: bool,
-        /// What must hold, for people
+        /// The condition, for people
         condition: Option<String>,
         /// The calls that fire it
         calls: Vec<FiringCall>,
@@ -35,11 +35,11 @@ object! {
         never_here: Option<String>,
     }
 
-    /// A hook point of vdsm's that libvirt has no call for.
+    /// A hook point of vdsm for which libvirt makes no call.
     pub struct Unfired {
         /// vdsm's name
         event: &'static str,
-        /// The event that comes nearest
+        /// The nearest event
         nearest: Option<&'static str>,
     }
 
@@ -49,7 +49,7 @@ object! {
         libvirt: Option<String>,
         /// The events
         events: Vec<Event>,
-        /// vdsm's hook points that libvirt has no call for
+        /// vdsm's hook points for which libvirt makes no call
         vdsm_without_source: Vec<Unfired>,
     }
 }

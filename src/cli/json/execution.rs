@@ -1,5 +1,5 @@
-//! Executions in short: calls that had hooks, as `log` and `watch` tell of them. What is on the disk is
-//! another format (`record::form`), which doesn't change with this one.
+//! Summaries of executions: calls that had hooks, for `log` and `watch`. The format on the disk
+//! (`record::form`) is another one, and doesn't change with this one.
 
 use super::run::RunHead;
 use super::shape::{object, words};
@@ -13,13 +13,13 @@ words! {
         Running = "running",
         /// no hook failed
         Good = "good",
-        /// a hook failed, or hookmux did; whether libvirt was told is said by `status`
+        /// a hook failed, or hookmux did; `status` says whether libvirt was told
         Failed = "failed",
-        /// no hook ran, for the emergency switch was on
+        /// no hook ran because the emergency switch was on
         Bypassed = "bypassed",
-        /// its process is gone, and never said how it ended
+        /// its process died before it could record the end
         Lost = "lost",
-        /// a word of another version's
+        /// a word of another version
         Unknown = "unknown",
     }
 }
@@ -31,9 +31,9 @@ object! {
         id: String,
         /// How it ended
         state: ExecutionState,
-        /// Whether it failed for want of time
+        /// Whether it failed because of a time limit
         timed_out: bool,
-        /// Who asked for it: `libvirt`; `run`; `retry`, with the id of what was retried in `parent`; `queue`, a try of a detached hook, with the id of the call that queued it
+        /// Who made the call: `libvirt`; `run`; `retry`, with the id of what was retried in `parent`; `queue`, an attempt of a detached hook, with the id of the call that queued it
         cause: String,
         /// The id of the execution that it comes from
         parent: Option<String>,
@@ -53,9 +53,9 @@ object! {
         uuid: Option<String>,
         /// What a failure means: `gate`, `live` or `notify`
         class: String,
-        /// How the guest came to run: `fresh`, `restore`, `migration` or `unknown`; null for networks and the daemon
+        /// How the guest was started: `fresh`, `restore`, `migration` or `unknown`; null for networks and the daemon
         origin: Option<String>,
-        /// When the call came
+        /// When the call began
         began: Time,
         /// How long it took until libvirt had its answer
         duration_s: Option<Seconds>,
@@ -63,11 +63,11 @@ object! {
         status: Option<i32>,
         /// The first thing that failed
         failure: Option<String>,
-        /// Of the hookmux that handled it
+        /// The version of hookmux that handled it
         hookmux_version: String,
     }
 
-    /// An execution in short.
+    /// A summary of an execution.
     pub struct Execution {
         ..call: Call,
         /// The hooks that ran
@@ -78,7 +78,7 @@ object! {
     pub struct Log {
         /// Executions, the newest last
         executions: Vec<Execution>,
-        /// How many aren't shown, for a newer version recorded them
+        /// How many aren't shown because a newer version recorded them
         newer: usize,
     }
 }

@@ -1,81 +1,81 @@
-//! Sentences beside an answer or in its place, and the way out of what they tell of.
+//! Messages beside an output or instead of it, and what to do about them.
 
 use super::shape::object;
 use crate::cli::check::finding::Code;
-use crate::cli::register::description::Problem;
+use crate::cli::register::description::DescriptionProblem;
 use crate::cli::remark::Remark;
 use crate::command::Fix;
 
 object! {
-    /// What can be done about something.
-    pub struct WayOut {
-        /// What is to be done, for people: a command that a shell takes as it is, or words; null where nothing is proposed
+    /// What to do about something.
+    pub struct FixKeys {
+        /// What to do, for people: a command for a shell, or a sentence; null where nothing is proposed
         fix: Option<String>,
-        /// The command's words, for programs; null where there is no command, and a person has to decide or to write
+        /// The words of the command, for programs; null where there is no command because a person has to decide
         fix_command: Option<Vec<String>>,
     }
 
-    /// A sentence: a note, which changes nothing, or a problem.
+    /// A message: a note or a problem.
     pub struct Message {
         /// For people
         message: String,
-        /// A word for programs, of those of `hookmux check`; null where there is none
+        /// A code of `hookmux check`, for programs; null where there is none
         code: Option<String>,
-        ..=way_out: WayOut,
+        ..=fix_keys: FixKeys,
     }
 
-    /// A sentence about what a script or a module says of itself, or about options.
+    /// A message about a script's or a module's description, or about options.
     pub struct EntryProblem {
         ..message: Message,
-        /// Which entry of the description, from 1; null where it is about all of it
+        /// The number of the description's entry, from 1; null where it is about the whole description
         entry: Option<usize>,
-        /// The key or the option that is wrong; null where it is about all of the entry
+        /// The key or the option that is wrong; null where it is about the whole entry
         key: Option<String>,
     }
 
-    /// Why there is no answer.
+    /// Why a command failed.
     pub struct Failure {
         /// For people
         message: String,
-        /// A word for programs: `failed`; `no-rights`: this user may not read what was asked for; `usage`: the words make no sense; `unanswered`: a question would have to be answered first, and nobody can be asked; `declined`: somebody was asked, and said no
+        /// A word for programs: `failed`; `no-rights`: this user may not read what was asked for; `usage`: the command line is wrong; `unanswered`: a question has to be answered first, and there is no terminal to ask; `declined`: the user was asked, and said no
         code: &'static str,
-        ..=way_out: WayOut,
+        ..=fix_keys: FixKeys,
     }
 
-    /// What is printed where there is no answer, whatever the command is.
+    /// The output of every command that fails.
     pub struct Error {
         /// Why
         error: Failure,
     }
 }
 
-impl From<Option<&Fix>> for WayOut {
-    fn from(fix: Option<&Fix>) -> WayOut {
-        WayOut { fix: fix.map(|fix| fix.text.clone()), fix_command: fix.and_then(Fix::command) }
+impl From<Option<&Fix>> for FixKeys {
+    fn from(fix: Option<&Fix>) -> FixKeys {
+        FixKeys { fix: fix.map(|fix| fix.text.clone()), fix_command: fix.and_then(Fix::command) }
     }
 }
 
 impl From<&Remark> for Message {
     fn from(remark: &Remark) -> Message {
-        let way_out = remark.fix.as_ref().into();
-        Message { message: remark.words.clone(), code: None, way_out }
+        let fix_keys = remark.fix.as_ref().into();
+        Message { message: remark.words.clone(), code: None, fix_keys }
     }
 }
 
 impl From<&String> for Message {
     fn from(words: &String) -> Message {
-        Message { message: words.clone(), code: None, way_out: None.into() }
+        Message { message: words.clone(), code: None, fix_keys: None.into() }
     }
 }
 
 impl Message {
-    /// A sentence about something that `check` has a code for.
+    /// Makes a message with a code of `check`.
     pub(crate) fn coded(code: Code, words: &str) -> Message {
         let code = Some(code.name().to_owned());
-        Message { message: words.to_owned(), code, way_out: None.into() }
+        Message { message: words.to_owned(), code, fix_keys: None.into() }
     }
 
-    /// All of a list.
+    /// Makes messages of all items.
     pub(crate) fn all<'a, T: 'a>(list: impl IntoIterator<Item = &'a T>) -> Vec<Message>
     where
         Message: From<&'a T>,
@@ -84,8 +84,8 @@ impl Message {
     }
 }
 
-impl From<&Problem> for EntryProblem {
-    fn from(problem: &Problem) -> EntryProblem {
+impl From<&DescriptionProblem> for EntryProblem {
+    fn from(problem: &DescriptionProblem) -> EntryProblem {
         EntryProblem {
             message: (&problem.message).into(),
             entry: problem.entry,
@@ -103,6 +103,6 @@ impl From<&anyhow::Error> for Error {
 
 impl Error {
     pub(crate) fn new(code: &'static str, message: String, fix: Option<&Fix>) -> Error {
-        Error { error: Failure { message, code, way_out: fix.into() } }
+        Error { error: Failure { message, code, fix_keys: fix.into() } }
     }
 }

@@ -1,8 +1,8 @@
-//! What commands print for programs (`--output json`). docs/json.md says what holds for all of it.
+//! The outputs of commands for programs (`--output json`). docs/json.md describes what they have in common.
 //!
-//! An output is a type made by `object!`, of types that outputs share, and a line in `outputs!`. Its
-//! JSON Schema comes of the same lines (`hookmux schema NAME`), and the tests hold every output that
-//! they get against it. Keys are added, never changed or taken away.
+//! An output is a type made by `object!`, from types that outputs share, and a line in `outputs!`. Its JSON
+//! Schema is made from the same lines (`hookmux schema NAME`), and the tests check every output that they get
+//! against it. Keys may be added, but never changed or removed.
 
 pub(super) mod audit;
 pub(super) mod bypass;

@@ -1,4 +1,4 @@
-//! All outputs, by their names.
+//! All outputs, with their names.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
@@ -11,10 +11,10 @@ use crate::cli::register::registration_schema;
 
 macro_rules! outputs {
     ($($output:ident $name:literal $type:ty, $title:literal;)+) => {
-        /// Something that `hookmux schema` has a schema of.
+        /// The name of a schema for `hookmux schema`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum OutputName {
-            /// A registration's file, which people write.
+            /// The file of a registration, which people write.
             Registration,
             $($output,)+
         }

@@ -1,58 +1,58 @@
-//! What becomes of hooks at a call.
+//! What a call does with hooks.
 
 use super::message::Message;
 use super::shape::{object, words};
-use super::value::{Place, Seconds, Word};
+use super::value::{PathText, Seconds, Word};
 use crate::event::Origin;
 use crate::hook::{HookSource, Style};
 use crate::libvirt::{Class, Driver};
 use crate::observer::{PlanDecision, PlanEntry};
 
 words! {
-    /// What becomes of a hook at a call:
+    /// What a call does with a hook:
     pub enum PlanState {
         /// it runs
         Runs = "runs",
-        /// it counts as failed, and isn't run
+        /// it counts as failed, and doesn't run
         Fails = "fails",
-        /// it has no part in the call
+        /// it doesn't belong to the call
         NotRun = "not run",
-        /// it would have run, and something before it ended the call
+        /// it would have run, but something before it ended the call
         Stopped = "stopped",
-        /// a word of another version's
+        /// a word of another version
         Unknown = "unknown",
     }
 }
 
 object! {
-    /// What becomes of a hook at a call.
+    /// What a call does with a hook.
     pub struct PlannedHook {
         /// The hook
         hook: String,
         /// The event; null where it runs at a call
         event: Option<String>,
-        /// Of a device's event: the device
+        /// The device, for an event of a device
         device: Option<String>,
-        /// What becomes of it
+        /// What the call does with it
         state: PlanState,
         /// Why it doesn't run, or fails
         reason: Option<String>,
     }
 
-    /// A hook that has a part in a call, or hasn't.
+    /// A hook, and whether the call runs it.
     pub struct Step {
         ..planned: PlannedHook,
-        /// Its turn in the call, from 1; null where it doesn't run
+        /// Its position in the call, from 1; null where it doesn't run
         order: Option<usize>,
         /// What is executed
-        path: Place,
+        path: PathText,
         /// How it is called
         style: Word<Style>,
         /// Where it was found
         source: Word<HookSource>,
         /// The file that registers it; null for a script
-        registration: Option<Place>,
-        /// Its limit; null where it has none but the call's
+        registration: Option<PathText>,
+        /// Its time limit; null where only the call has one
         timeout_s: Option<Seconds>,
     }
 

@@ -1,4 +1,4 @@
-//! What `prune` did.
+//! The result of `prune`.
 
 use super::message::Message;
 use super::shape::object;
@@ -8,13 +8,13 @@ object! {
     pub struct Pruned {
         /// How many records were moved to the state directory
         moved: usize,
-        /// How many executions were found whose process had died
+        /// How many executions were found to be lost: their process had died
         lost: usize,
-        /// How many records were removed, for their time was over
+        /// How many records were removed because they were too old
         removed: usize,
         /// How many files and directories that hooks left were removed
         trash_removed: usize,
-        /// Whether something of that is still there
+        /// Whether some of them are still there
         trash_left: bool,
         /// Whether executions are counted
         counted: bool,

@@ -5,21 +5,21 @@ use super::value::{Seconds, Time};
 use crate::queue::ItemHead;
 
 words! {
-    /// How a job is:
+    /// The state of a job:
     pub enum JobState {
         /// it runs
         Runs = "runs",
         /// it waits
         Waits = "waits",
-        /// its worker died while it ran; the next one runs it again
+        /// its worker died while it ran; the next worker runs it again
         Left = "left",
-        /// it isn't run until somebody brings it back
+        /// it doesn't run until it is brought back
         PutAside = "put aside",
     }
 }
 
 object! {
-    /// What a job's file says.
+    /// The content of a job's file.
     pub struct JobHead {
         /// A ULID
         id: String,
@@ -41,42 +41,42 @@ object! {
         queued_at: Time,
         /// It isn't tried before that; null where it may be tried at once
         not_before: Option<Time>,
-        /// The tries that have begun
+        /// The number of attempts so far
         attempts: u32,
-        /// How often it is tried again where it fails
+        /// How often it is tried again if it fails
         retries: u32,
-        /// How the last try ended, for people
+        /// How the last attempt ended, for people
         last: Option<String>,
-        /// How often its worker died while it ran, one time after the other
+        /// How many times in a row its worker died while it ran
         deaths: u32,
     }
 
     /// A job.
     pub struct Job {
         ..head: JobHead,
-        /// How it is
+        /// Its state
         state: JobState,
         /// Why it doesn't run; null where nothing is known to hold it back
         reason: Option<String>,
-        /// How long it has been there
+        /// How long it has been in the queue
         age_s: Seconds,
-        /// How long it isn't tried yet
+        /// How long it waits until the next attempt
         wait_s: Seconds,
     }
 
-    /// A job, or what was taken for one, that isn't run.
+    /// A file in the queue, a job or not, that was put aside.
     pub struct AsideJob {
-        /// Its id; null where it is no job
+        /// Its id; null where the file is not a job
         id: Option<String>,
         /// Its file in the queue's directory
         file: String,
-        /// How it is
+        /// Its state
         state: JobState,
         /// Why
         reason: String,
         /// Whether `queue --requeue` brings it back
         can_be_requeued: bool,
-        /// What its file says; null where it is no job
+        /// The content of its file; null where that is not a job
         job: Option<JobHead>,
     }
 
@@ -84,7 +84,7 @@ object! {
     pub struct UnreadJob {
         /// Its id
         id: String,
-        /// Whether it is a newer version's
+        /// Whether a newer version wrote it
         newer: bool,
         /// Why
         reason: String,
@@ -98,7 +98,7 @@ object! {
         bytes: u64,
     }
 
-    /// All that is in the queue.
+    /// Everything in the queue.
     pub struct Queue {
         /// The jobs, in their order
         jobs: Vec<Job>,

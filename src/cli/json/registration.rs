@@ -1,66 +1,66 @@
-//! What registrations say, and what was done to them.
+//! The content of registrations, and what was done to them.
 
 use std::collections::BTreeMap;
 
 use super::message::{EntryProblem, Message};
 use super::shape::object;
-use super::value::{Place, Seconds};
+use super::value::{PathText, Seconds};
 use crate::cli::register::registered;
 use crate::config::Registration;
 use crate::config::values::Patterns;
 
 object! {
-    /// Conditions, all of which must hold: of each, patterns, any of which may match. One that begins with `!` must not. Null where nothing is asked.
+    /// Conditions. All of them must match: of each, at least one pattern, and none that begins with `!`. Null where there is no condition.
     pub struct Conditions {
-        /// Of the driver
+        /// On the driver
         driver: Option<Vec<String>>,
-        /// Of the guest's or network's name
+        /// On the guest's or network's name
         name: Option<Vec<String>>,
-        /// Of its uuid
+        /// On its uuid
         uuid: Option<Vec<String>>,
-        /// Of its title
+        /// On its title
         title: Option<Vec<String>>,
-        /// Of libvirt's extra argument
+        /// On libvirt's extra argument
         reason: Option<Vec<String>>,
-        /// Of how the guest came to run
+        /// On how the guest was started
         origin: Option<Vec<String>>,
-        /// Of the networks that it is on
+        /// On its networks
         network: Option<Vec<String>>,
-        /// Of custom properties, by their names
+        /// On custom properties, by their names
         property: Option<BTreeMap<String, Vec<String>>>,
     }
 
-    /// Whose rights a hook has.
+    /// The user and group whose rights a hook has.
     pub struct RunAs {
         /// A name or a number
         user: String,
-        /// The user's own where it is null
+        /// Null for the user's own group
         group: Option<String>,
     }
 
-    /// What a registration's file says.
+    /// The content of a registration's file.
     pub struct Registered {
-        /// The events at which it runs; `*` is every one
+        /// The events at which it runs; `*` means all
         events: Vec<String>,
-        /// The calls of libvirt's at which it runs
+        /// The libvirt calls at which it runs
         calls: Vec<String>,
-        /// The program and what always follows it
+        /// The program and its first arguments
         command: Vec<String>,
-        /// More arguments, before anything is filled in
+        /// More arguments, before variables are filled in
         args: Vec<String>,
-        /// Its turn at an event: lower first
+        /// Its order at an event: lower first
         weight: i64,
-        /// A program run before: where it fails, the hook is skipped
+        /// A program that runs before it: if that fails, the hook is skipped
         check: Option<Vec<String>>,
-        /// A program run where a later hook makes the call fail
+        /// A program that runs if a later hook makes the call fail
         rollback: Option<Vec<String>>,
         /// Conditions
         when: Conditions,
-        /// Its own limit; null where it has none of its own
+        /// Its own time limit; null where it has none
         timeout_s: Option<Seconds>,
         /// What its failure means: `fail`, `stop`, `warn` or `kill`
         on_failure: String,
-        /// Whose rights it has; null for root's
+        /// The user whose rights it has; null for root
         run_as: Option<RunAs>,
         /// How it is called: `vdsm` or `libvirt`
         style: String,
@@ -70,9 +70,9 @@ object! {
         mode: String,
         /// Whether it runs at all
         enabled: bool,
-        /// Whether it runs together with neighbours of its weight
+        /// Whether it runs at the same time as neighbours with its weight
         parallel: bool,
-        /// Hooks with one lock never run side by side
+        /// Hooks with the same lock never run at the same time
         lock: Option<String>,
     }
 
@@ -81,7 +81,7 @@ object! {
         /// Its name
         name: String,
         /// Its file
-        registration: Place,
+        registration: PathText,
         /// What was done: `registered`, `replaced`, `deleted`, `enabled`, `disabled`, or `none`
         action: &'static str,
         /// The same for people
@@ -94,7 +94,7 @@ object! {
     pub struct Changed {
         /// The registrations
         registrations: Vec<ChangedRegistration>,
-        /// What else there is to say
+        /// Notes
         notes: Vec<Message>,
         /// What couldn't be done
         problems: Vec<Message>,
@@ -104,7 +104,7 @@ object! {
     pub struct Added {
         /// The registrations; none where there is a problem
         registrations: Vec<ChangedRegistration>,
-        /// What is allowed, and will hardly do what is meant
+        /// Warnings: what is allowed, but will hardly do what is expected
         notes: Vec<Message>,
         /// Why nothing was registered
         problems: Vec<EntryProblem>,
@@ -159,7 +159,7 @@ mod tests {
     use crate::cli::json::shape::{Defs, Object};
     use crate::config::keys;
 
-    /// A key of a registration is told to programs, in the table's order, or stands here.
+    /// Every key of a registration is in the output, in the table's order, or listed here.
     #[test]
     fn programs_are_told_of_each_key() {
         let names = |above: &str, keys: serde_json::Map<String, serde_json::Value>| {

@@ -1,4 +1,4 @@
-//! Runs of hooks, and what calls did that a person made.
+//! Runs of hooks, and the results of `run` and `retry`.
 
 use super::message::Message;
 use super::shape::{object, words};
@@ -10,17 +10,17 @@ words! {
     pub enum RunState {
         /// it succeeded
         Good = "good",
-        /// it failed, or could not be run
+        /// it failed, or couldn't be started
         Failed = "failed",
-        /// it was left to the queue, and runs on its own
+        /// it was queued, and runs on its own
         Queued = "queued",
-        /// it isn't known: not over yet, or lost, or a word of another version's
+        /// unknown: not ended yet, or lost, or a word of another version
         Unknown = "unknown",
     }
 }
 
 object! {
-    /// A hook's run in short.
+    /// A summary of a hook's run.
     pub struct RunHead {
         /// The hook
         hook: String,
@@ -28,7 +28,7 @@ object! {
         event: Option<String>,
         /// How it ended
         state: RunState,
-        /// Whether it was ended for want of time
+        /// Whether it was ended because of a time limit
         timed_out: bool,
         /// How long it took
         duration_s: Option<Seconds>,
@@ -45,29 +45,29 @@ object! {
     /// A hook's run.
     pub struct Run {
         ..head: RunHead,
-        /// Of a device's event: the device
+        /// The device, for an event of a device
         device: Option<String>,
-        /// 0, its exit status, 128 and a signal's number, 124 where its time was over, 125 to 127 where it couldn't be run; null where it isn't known
+        /// 0, its exit status, 128 and a signal's number, 124 where its time limit ended it, 125 to 127 where it couldn't be run; null where it is unknown
         status: Option<i32>,
         /// What happened, where it failed
         failure: Option<String>,
-        /// What it printed
+        /// Its standard output
         stdout: Option<String>,
-        /// What it complained of
+        /// Its standard error
         stderr: Option<String>,
         /// Whether libvirt's document was changed
         changed_document: bool,
-        /// What it left running
+        /// Processes that it left running
         left_running: Vec<Process>,
-        /// The queue's job, of a detached hook
+        /// The job in the queue, for a detached hook
         job: Option<String>,
         /// What was executed
         path: Option<String>,
     }
 
-    /// What a call of a person's did.
+    /// The result of a call that a command made.
     pub struct Ran {
-        /// The execution that it is recorded as
+        /// The id of its execution
         id: Option<String>,
         /// The exit status that libvirt would get
         status: i32,
@@ -77,16 +77,16 @@ object! {
         document: Option<String>,
         /// The hooks that ran
         runs: Vec<Run>,
-        /// What else there is to say
+        /// Notes
         notes: Vec<Message>,
     }
 
-    /// What a retry did.
+    /// The result of a retry.
     pub struct Retried {
         ..ran: Ran,
         /// The id of the execution that was retried
         parent: String,
-        /// The hooks that aren't there any more
+        /// The hooks that are gone
         missing: Vec<String>,
     }
 }

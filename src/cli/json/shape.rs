@@ -1,31 +1,31 @@
-//! Types that say their own JSON Schema: a key of an output and its schema are written once.
+//! Types that know their own JSON Schema, so that a key of an output and its schema are written once.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-/// Something whose JSON has a schema.
+/// A type with a JSON Schema.
 pub(crate) trait Shape {
-    /// The schema. What has a name of its own is put into `defs`, and referred to.
+    /// Returns the schema. Named types are put into `defs`, and referred to.
     fn schema(defs: &mut Defs) -> Value;
 }
 
-/// An object: made by [`object!`].
+/// An object, made by [`object!`].
 pub(crate) trait Object: Shape {
     const NAME: &'static str;
-    /// What it is.
+    /// Its description.
     const WORDS: &'static str;
 
-    /// Its keys in their order, each with its schema.
+    /// Returns its keys in their order, each with its schema.
     fn keys(defs: &mut Defs) -> Map<String, Value>;
 }
 
-/// The schemas of what has a name.
+/// The schemas of named types.
 #[derive(Debug, Default)]
 pub(crate) struct Defs(pub Map<String, Value>);
 
 impl Defs {
-    /// A reference to something with a name, whose schema is made the first time.
+    /// Returns a reference to a named type. Its schema is made the first time.
     pub(crate) fn refer(&mut self, name: &str, make: impl FnOnce(&mut Defs) -> Value) -> Value {
         if !self.0.contains_key(name) {
             self.0.insert(name.to_owned(), Value::Null);
@@ -35,14 +35,14 @@ impl Defs {
         json!({ "$ref": format!("#/$defs/{name}") })
     }
 
-    /// A reference to an object.
+    /// Returns a reference to an object.
     pub(crate) fn object<T: Object>(&mut self) -> Value {
         self.refer(T::NAME, |defs| with_keys(T::WORDS, T::keys(defs)))
     }
 }
 
-/// The schema of an object with these keys. All are always there; there may be more in a later version,
-/// so nothing is said against them.
+/// Returns the schema of an object with these keys. All keys are always there. Later versions may have more,
+/// so other keys are allowed.
 pub(crate) fn with_keys(words: &str, keys: Map<String, Value>) -> Value {
     let required: Vec<&String> = keys.keys().collect();
     json!({
@@ -53,17 +53,17 @@ pub(crate) fn with_keys(words: &str, keys: Map<String, Value>) -> Value {
     })
 }
 
-/// The schema of a key.
+/// Returns the schema of a key.
 pub(crate) fn described(words: &str, mut schema: Value) -> Value {
     if let Some(rules) = schema.as_object_mut() {
-        // what its type says of itself stays where the key has nothing to add
+        // the type's own description stays if the key has none
         rules.insert("description".to_owned(), words.trim().into());
     }
     schema
 }
 
-/// Defines objects: structs that can be printed, with a schema made of the same lines. `..head: T`
-/// before the keys, and `..=tail: T` behind them, stand for those of another object.
+/// Defines objects: structs that can be printed, with a schema made from the same lines. `..head: T` before
+/// the keys, and `..=tail: T` after them, include the keys of another object.
 macro_rules! object {
     ($(
         $(#[doc = $doc:literal])+
@@ -112,7 +112,7 @@ macro_rules! object {
 }
 pub(crate) use object;
 
-/// Defines sets of words, each with what it means.
+/// Defines sets of words, each with its meaning.
 macro_rules! words {
     ($(
         $(#[doc = $doc:literal])+
@@ -153,7 +153,7 @@ macro_rules! words {
 }
 pub(crate) use words;
 
-/// The schema of a word. A later version may have more of them, so that these are only examples.
+/// Returns the schema of a word. Later versions may have more words, so these are only examples.
 pub(crate) fn word(description: &str, known: &[&str]) -> Value {
     json!({ "description": description, "type": "string", "examples": known })
 }

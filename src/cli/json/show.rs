@@ -1,4 +1,4 @@
-//! An execution as a whole.
+//! A complete execution.
 
 use super::execution::{Call, Execution};
 use super::message::Message;
@@ -10,44 +10,44 @@ use crate::record::form::{HookSummary, Record, RecordHead, RecordOutcome, RunRec
 use crate::record::text::RecordText;
 
 object! {
-    /// A hook's run as it is kept.
+    /// A hook's run with what is recorded of it.
     pub struct KeptRun {
         ..run: Run,
-        /// Of what was executed, where it is at most 256 KiB
+        /// The digest of what was executed, if that is at most 256 KiB
         sha256: Option<String>,
-        /// From the call's beginning to its start
+        /// The time from the beginning of the call to its start
         start_s: Option<Seconds>,
     }
 
-    /// An execution as a whole.
+    /// A complete execution.
     pub struct Show {
         ..call: Call,
         /// libvirt's arguments
         arguments: Vec<String>,
         /// The name of the process that called
         daemon: String,
-        /// What was to become of the hooks
+        /// What was planned for each hook
         plan: Vec<PlannedHook>,
         /// The hooks that ran
         runs: Vec<KeptRun>,
-        /// What hookmux itself had to say
+        /// Notes of hookmux itself
         notes: Vec<Message>,
         /// What libvirt got on standard error
         stderr: String,
         /// libvirt's document
         document: Option<String>,
-        /// What libvirt was given in its place
+        /// The document that libvirt got instead
         document_after: Option<String>,
-        /// The document of `started`, where hooks were given it
+        /// The document of `started`, if hooks got it
         started_document: Option<String>,
         /// Why documents and output weren't kept
         left_out: Option<String>,
-        /// What came of it: its retries, and the tries of its detached hooks
+        /// Its retries, and the attempts of its detached hooks
         later: Vec<Execution>,
     }
 }
 
-/// One of which only the head is known.
+/// A run of which only the summary is known.
 impl From<&HookSummary> for KeptRun {
     fn from(hook: &HookSummary) -> KeptRun {
         let run = Run {
@@ -95,7 +95,7 @@ impl Show {
     pub(crate) fn new(record: &Record, later: &[RecordHead]) -> Show {
         let Record { head, body } = record;
         let optional = |document: &Option<RecordText>| document.as_ref().map(text);
-        // an execution that isn't over has no runs yet but those that were to come
+        // an execution that hasn't ended has only the summaries of its planned runs
         let runs = match head.state.is_over() {
             true => body.runs.iter().map(KeptRun::from).collect(),
             false => head.hooks.iter().map(KeptRun::from).collect(),

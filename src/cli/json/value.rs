@@ -1,4 +1,4 @@
-//! What many keys have in common: times, durations, paths, and words that other rooms have names for.
+//! Values of many keys: times, durations, paths, and words of other rooms' enums.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use crate::event::Origin;
 use crate::hook::{HookSource, Style};
 use crate::libvirt::{Class, Driver};
 
-/// A moment: RFC 3339, in UTC.
+/// A time: RFC 3339, in UTC.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Time {
     micros: u64,
 }
 
 impl Time {
-    /// Of microseconds since 1970.
+    /// Makes a time of microseconds since 1970.
     pub(crate) fn of_micros(micros: u64) -> Time {
         Time { micros }
     }
 
-    /// Of seconds since 1970.
+    /// Makes a time of seconds since 1970.
     pub(crate) fn of_seconds(seconds: u64) -> Time {
         Time { micros: seconds.saturating_mul(1_000_000) }
     }
@@ -72,33 +72,33 @@ impl Shape for Seconds {
     }
 }
 
-/// A path; bytes that are no UTF-8 are replaced.
+/// A path; bytes that aren't UTF-8 are replaced.
 #[derive(Clone, Debug)]
-pub(crate) struct Place(String);
+pub(crate) struct PathText(String);
 
-impl From<&Path> for Place {
-    fn from(path: &Path) -> Place {
-        Place(path.to_string_lossy().into_owned())
+impl From<&Path> for PathText {
+    fn from(path: &Path) -> PathText {
+        PathText(path.to_string_lossy().into_owned())
     }
 }
 
-impl Serialize for Place {
+impl Serialize for PathText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
 }
 
-impl Shape for Place {
+impl Shape for PathText {
     fn schema(_: &mut Defs) -> Value {
         json!({ "type": "string" })
     }
 }
 
-/// A word that people read too.
+/// A word that people read too, from an enum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Word<T>(pub T);
 
-/// Something that has one word for each of its kinds.
+/// An enum with a word for each variant.
 pub(crate) trait Named: Copy + 'static {
     const ALL: &'static [Self];
 
@@ -118,15 +118,15 @@ impl<T: Named> Shape for Word<T> {
     }
 }
 
-/// Each kind has to stand here: `word` would have no arm for another one.
+/// Lists every variant: the compiler reports one that is missing.
 macro_rules! named {
-    ($($type:ident: $($kind:ident)+;)+) => {$(
+    ($($type:ident: $($variant:ident)+;)+) => {$(
         impl Named for $type {
-            const ALL: &'static [$type] = &[$($type::$kind),+];
+            const ALL: &'static [$type] = &[$($type::$variant),+];
 
             fn word(self) -> &'static str {
                 match self {
-                    $($type::$kind => $type::$kind.name(),)+
+                    $($type::$variant => $type::$variant.name(),)+
                 }
             }
         }

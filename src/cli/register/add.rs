@@ -1,151 +1,160 @@
-//! `hookmux add`: registers what a script or a module says of itself, what options say, or what a
-//! file says. It is shown before it counts, and it counts as a whole or not at all.
+//! `hookmux add`: registers what a script or a module describes, what options say, or what a file says.
+//! Everything is shown before it is written, and all of it is written or nothing.
 
 use super::{registered, registry};
 use crate::cli::args::{AddArgs, Format, HookOptions};
 use crate::cli::json::message::{EntryProblem, Message};
 use crate::cli::json::registration::{Added, ChangedRegistration};
 use crate::cli::output::{Cell, Output, Tone};
-use crate::cli::register::description::Problem;
-use crate::cli::register::draft::{Desk, Draft};
+use crate::cli::register::description::DescriptionProblem;
+use crate::cli::register::draft::{Draft, DraftContext};
 use crate::cli::register::{hooks_d, module};
 use crate::cli::remark::Remark;
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::{Registration, Settings};
 use crate::registry::RegistrationFile;
 use crate::trust::Trust;
-use asked::{Asker, Checked, Offer, Wanted, wanted};
-use checked::Checker;
+use collect::{AddSource, Checked, Collector, NewRegistrations, add_source};
+use draft_checks::DraftChecker;
 
-mod asked;
-mod checked;
+mod collect;
+mod draft_checks;
 mod options;
 
-pub(crate) fn run(place: &Place, arguments: &AddArgs, output: &mut Output) -> anyhow::Result<End> {
-    let wanted = wanted(arguments)?;
+pub(crate) fn run(
+    place: &CommandPlace,
+    arguments: &AddArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
+    let source = add_source(arguments)?;
     let settings = registry::settings(place, output)?;
     let user = place.surroundings.user;
-    let by_options = arguments.manual || arguments.options != HookOptions::default();
-    let mut asker = Asker {
+    let has_options = arguments.manual || arguments.options != HookOptions::default();
+    let mut collector = Collector {
         place,
         settings: &settings,
         arguments,
-        by_options,
+        has_options,
         trust: Trust::new(user),
         warnings: Vec::new(),
     };
-    let offer = match wanted {
-        Wanted::File(path) => Some(asker.file(&path)?),
-        Wanted::Subject(subject) => {
+    let new = match source {
+        AddSource::File(path) => Some(collector.file(&path)?),
+        AddSource::ScriptOrModule(subject) => {
             let stem = subject.stem();
-            asker.entries(&subject, output)?.map(|found| Offer::Entries { found, stem })
+            collector
+                .entries(&subject, output)?
+                .map(|found| NewRegistrations::Entries { found, stem })
         }
     };
-    let Asker { mut trust, warnings, .. } = asker;
-    let mut adding = Adding { settings: &settings, arguments, by_options, warnings };
-    let Some(offer) = offer else {
-        adding.report(&[], &[], output);
-        return Ok(End::Idle);
+    let Collector { mut trust, warnings, .. } = collector;
+    let mut command = AddCommand { settings: &settings, arguments, has_options, warnings };
+    let Some(new) = new else {
+        command.report(&[], &[], output);
+        return Ok(CommandEnd::Idle);
     };
-    // from here on nobody else changes the registry
+    // from here on no other process changes the registry
     let lock = if arguments.dry_run { None } else { Some(registry::lock(&settings, user)?) };
     let sources = registry::scan(&settings, user)?;
-    let drafts = match adding.draft(offer, &sources)? {
+    let drafts = match command.draft(new, &sources)? {
         Ok(drafts) => drafts,
-        Err(problems) => return Ok(adding.refuse(&problems, output)),
+        Err(problems) => return Ok(command.refuse(&problems, output)),
     };
-    let checker = Checker { settings: &settings, user, arguments, by_options };
-    let obstacles: Vec<Problem> = drafts
+    let checker = DraftChecker { settings: &settings, user, arguments, has_options };
+    let obstacles: Vec<DescriptionProblem> = drafts
         .iter()
         .filter_map(|draft| checker.obstacle(draft, &sources))
-        .map(|message| Problem { entry: None, key: None, message })
+        .map(|message| DescriptionProblem { entry: None, key: None, message })
         .collect();
-    if arguments.output == Format::Text {
+    if arguments.output.format == Format::Text {
         show(&drafts, output);
     }
     if !obstacles.is_empty() {
-        return Ok(adding.refuse(&obstacles, output));
+        return Ok(command.refuse(&obstacles, output));
     }
     for draft in &drafts {
-        checker.warn(draft, &mut trust, &mut adding.warnings);
+        checker.warn(draft, &mut trust, &mut command.warnings);
     }
     let actions: Vec<&'static str> = drafts.iter().map(|draft| action(draft, arguments)).collect();
     if let Some(lock) = &lock {
         hooks_d::write_all(lock, &drafts)?;
     }
-    adding.report(&drafts, &actions, output);
-    Ok(End::Good)
+    command.report(&drafts, &actions, output);
+    Ok(CommandEnd::Good)
 }
 
-struct Adding<'a> {
+struct AddCommand<'a> {
     settings: &'a Settings,
     arguments: &'a AddArgs,
     /// Whether the options say what is registered.
-    by_options: bool,
+    has_options: bool,
     warnings: Vec<Remark>,
 }
 
-impl Adding<'_> {
+impl AddCommand<'_> {
     fn draft(
         &self,
-        offer: Offer,
+        new: NewRegistrations,
         sources: &[RegistrationFile],
     ) -> anyhow::Result<Checked<Vec<Draft>>> {
         let registered: Vec<&Registration> = sources.iter().filter_map(registry::read).collect();
         let header = self.header();
-        let desk = Desk { hooks_dir: &self.settings.hooks_dir, registered: &registered, header };
-        match offer {
-            Offer::File { source, text, name } => {
+        let context =
+            DraftContext { hooks_dir: &self.settings.hooks_dir, registered: &registered, header };
+        match new {
+            NewRegistrations::File { source, text, name } => {
                 let is_named = self.arguments.options.name.is_some();
-                let draft = desk
+                let draft = context
                     .draft_file(&source, &text, &name, is_named)
                     .map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))?;
                 Ok(Ok(vec![draft]))
             }
-            Offer::Entries { found: Err(problems), .. } => Ok(Err(problems)),
-            Offer::Entries { found: Ok(entries), stem } => Ok(desk.draft(entries, &stem)),
+            NewRegistrations::Entries { found: Err(problems), .. } => Ok(Err(problems)),
+            NewRegistrations::Entries { found: Ok(entries), stem } => {
+                Ok(context.draft(entries, &stem))
+            }
         }
     }
 
-    /// How a file came to be.
+    /// Returns the comment that says how a file was made.
     fn header(&self) -> String {
         let typed: Vec<String> =
             std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         let words = std::iter::once("hookmux".to_owned()).chain(typed).collect::<Vec<_>>();
         format!(
-            "Registered by: {}\nThis file may be edited; libvirt's next call goes by what it says then.\nWhat may be in it is told by `hookmux schema`.",
-            module::shown(&words)
+            "Registered by: {}\nYou may edit this file; the next call of libvirt uses it as it is then.\n`hookmux schema` shows which keys it may have.",
+            module::command_line(&words)
         )
     }
 
-    fn refuse(&self, problems: &[Problem], output: &mut Output) -> End {
-        if self.arguments.output == Format::Json {
-            let told = |problem: &Problem| EntryProblem {
+    fn refuse(&self, problems: &[DescriptionProblem], output: &mut Output) -> CommandEnd {
+        if self.arguments.output.format == Format::Json {
+            let shown_problem = |problem: &DescriptionProblem| EntryProblem {
                 key: self.key(problem),
                 ..EntryProblem::from(problem)
             };
             output.json(&Added {
                 registrations: Vec::new(),
                 notes: Message::all(&self.warnings),
-                problems: problems.iter().map(told).collect(),
+                problems: problems.iter().map(shown_problem).collect(),
             });
-            return End::Problem;
+            return CommandEnd::Problem;
         }
         for warning in &self.warnings {
-            output.complain(&warning.words);
+            output.print_error(&warning.words);
         }
         for problem in problems {
-            let told = Problem { key: self.key(problem), ..problem.clone() };
-            output.complain(&told.to_string());
+            let shown_problem = DescriptionProblem { key: self.key(problem), ..problem.clone() };
+            output.print_error(&shown_problem.to_string());
         }
-        output.complain("nothing was registered");
-        End::Problem
+        output.print_error("nothing was registered");
+        CommandEnd::Problem
     }
 
-    /// A key, or the option that it came from.
-    fn key(&self, problem: &Problem) -> Option<String> {
+    /// Returns the key of a problem, or the option that it came from.
+    fn key(&self, problem: &DescriptionProblem) -> Option<String> {
         let key = problem.key.as_ref()?;
-        if !self.by_options {
+        if !self.has_options {
             return Some(key.clone());
         }
         Some(match key.as_str() {
@@ -156,7 +165,7 @@ impl Adding<'_> {
     }
 
     fn report(&self, drafts: &[Draft], actions: &[&'static str], output: &mut Output) {
-        if self.arguments.output == Format::Json {
+        if self.arguments.output.format == Format::Json {
             output.json(&Added {
                 registrations: drafts.iter().zip(actions).map(registered).collect(),
                 notes: Message::all(&self.warnings),
@@ -165,7 +174,7 @@ impl Adding<'_> {
             return;
         }
         for warning in &self.warnings {
-            output.complain(&warning.words);
+            output.print_error(&warning.words);
         }
         for (draft, action) in drafts.iter().zip(actions) {
             if *action != "none" {
@@ -199,7 +208,7 @@ fn show(drafts: &[Draft], output: &mut Output) {
                 draft.name.clone().into(),
                 moments.join(", ").into(),
                 registration.weight.to_string().into(),
-                module::shown(&command).into(),
+                module::command_line(&command).into(),
                 registered::more(registration).into(),
             ]
         })

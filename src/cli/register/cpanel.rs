@@ -1,22 +1,22 @@
-//! cPanel's way to name a moment: a category, an event in it, and a stage before or after it.
+//! Events as cPanel names them: a category, an event in it, and a stage before or after it.
 
 use crate::config::suggest::{did_you_mean, suggest_or};
 use crate::event;
 
-/// What is wrong, and with which key.
-pub(crate) type Fault = (&'static str, String);
+/// A key, and what is wrong with it.
+pub(crate) type KeyError = (&'static str, String);
 
-/// The event that category, event and stage mean together; an event that hookmux knows by its own
+/// Returns the event that category, event and stage mean together. An event that hookmux knows by its own
 /// name needs neither category nor stage.
 ///
 /// # Errors
-/// There is no such moment: what there is instead.
+/// There is no such event; the message says which there are.
 pub(crate) fn event_name(
     category: Option<&str>,
     event: &str,
     stage: Option<&str>,
-) -> Result<String, Fault> {
-    let word = plain(event);
+) -> Result<String, KeyError> {
+    let word = normalize(event);
     let (category, stage) = match (category, stage) {
         (None, None) if word == "*" || event::is_known(&word) => return Ok(word),
         (None, None) => {
@@ -34,7 +34,7 @@ pub(crate) fn event_name(
             let known = categories().join(", ");
             return Err(("category", format!("`category` is missing: one of {known}")));
         }
-        (Some(category), Some(stage)) => (plain(category), stage.trim().to_ascii_lowercase()),
+        (Some(category), Some(stage)) => (normalize(category), stage.trim().to_ascii_lowercase()),
     };
     let Some(stage) = Stage::parse(&stage) else {
         return Err(("stage", format!("there is no stage `{stage}`: it is pre or post")));
@@ -42,7 +42,7 @@ pub(crate) fn event_name(
     let known = categories();
     if !known.contains(&category.as_str()) {
         let hint = did_you_mean(&category, known.iter().copied())
-            .map(|meant| format!("did you mean `{meant}`? "))
+            .map(|similar| format!("did you mean `{similar}`? "))
             .unwrap_or_default();
         let known = known.join(", ");
         return Err((
@@ -57,15 +57,15 @@ pub(crate) fn event_name(
     let hint = if event::is_known(&name(stage.other())) {
         format!("it has only stage {} ({})", stage.other().name(), name(stage.other()))
     } else {
-        let of_category: Vec<&str> = moments(&category).map(|(_, event)| event).collect();
+        let of_category: Vec<&str> = events_of(&category).map(|(_, event)| event).collect();
         match did_you_mean(&word, of_category) {
-            Some(meant) => format!("did you mean event `{meant}`?"),
-            None => format!("known in {category} are {}", in_words(&category)),
+            Some(similar) => format!("did you mean event `{similar}`?"),
+            None => format!("known in {category} are {}", list_in_words(&category)),
         }
     };
     Err((
         "event",
-        format!("libvirt has no moment {} `{event}` of category {category}; {hint}", stage.word()),
+        format!("there is no event {} `{event}` in category {category}; {hint}", stage.word()),
     ))
 }
 
@@ -106,12 +106,12 @@ impl Stage {
     }
 }
 
-/// `Port-Create`, `port::create` and `port_create` are the same.
-fn plain(word: &str) -> String {
+/// Makes `Port-Create`, `port::create` and `port_create` the same word.
+fn normalize(word: &str) -> String {
     word.trim().replace("::", "_").replace(['-', '.', ' '], "_").to_ascii_lowercase()
 }
 
-/// Stage, category and event of one of the table's names.
+/// Splits a name of the table into stage, category and event.
 fn parts(name: &str) -> Option<(Stage, &str, &str)> {
     let (prefix, rest) = name.split_once('_')?;
     let stage = [Stage::Pre, Stage::Post].into_iter().find(|stage| stage.prefix() == prefix)?;
@@ -119,7 +119,7 @@ fn parts(name: &str) -> Option<(Stage, &str, &str)> {
     Some((stage, category, event))
 }
 
-/// The categories, in the table's order.
+/// Returns the categories, in the table's order.
 pub(crate) fn categories() -> Vec<&'static str> {
     let mut known = Vec::new();
     for (_, category, _) in event::TABLE.iter().filter_map(|row| parts(row.name)) {
@@ -130,7 +130,7 @@ pub(crate) fn categories() -> Vec<&'static str> {
     known
 }
 
-fn moments(category: &str) -> impl Iterator<Item = (Stage, &'static str)> {
+fn events_of(category: &str) -> impl Iterator<Item = (Stage, &'static str)> {
     event::TABLE
         .iter()
         .filter_map(|row| parts(row.name))
@@ -138,9 +138,9 @@ fn moments(category: &str) -> impl Iterator<Item = (Stage, &'static str)> {
         .map(|(stage, _, event)| (stage, event))
 }
 
-fn in_words(category: &str) -> String {
+fn list_in_words(category: &str) -> String {
     let of = |wanted: Stage| -> Option<String> {
-        let events: Vec<&str> = moments(category)
+        let events: Vec<&str> = events_of(category)
             .filter(|(stage, _)| *stage == wanted)
             .map(|(_, event)| event)
             .collect();

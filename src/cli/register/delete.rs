@@ -1,28 +1,28 @@
-//! `hookmux delete`: the registrations of a script or a module, or one by its name.
+//! `hookmux delete`: removes the registrations of a script or a module, or one by its name.
 
 use std::fs;
 use std::path::Path;
 
-use super::registry::{self, Report};
+use super::registry::{self, RegistryReport};
 use crate::cli::args::{self, DeleteArgs};
 use crate::cli::inventory::listed::Listed;
 use crate::cli::output::Output;
-use crate::cli::register::hooks_d::{self, Lock};
+use crate::cli::register::hooks_d::{self, RegistryLock};
 use crate::cli::register::module::{self, Module};
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::{Registration, Settings};
 use crate::registry::RegistrationFile;
 use crate::search::EntryState;
 
 pub(crate) fn run(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &DeleteArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let what = arguments.what.to_string_lossy().into_owned();
     let user = place.surroundings.user;
     let settings = registry::settings(place, output)?;
-    let mut report = Report::default();
+    let mut report = RegistryReport::default();
     match (what.as_str(), &arguments.reference) {
         ("script", Some(path)) => {
             let path = std::path::absolute(path)?;
@@ -32,14 +32,14 @@ pub(crate) fn run(
             delete_all(&lock, &settings, &sources, &runs_it, &mut report)?;
             if report.is_empty() {
                 let of_path = |hook: &Listed| is_same(&hook.path, &path);
-                report.problem(registry::way_of_script(&settings, user, of_path).unwrap_or_else(
-                    || {
+                report.add_problem(
+                    registry::how_to_switch_script(&settings, user, of_path).unwrap_or_else(|| {
                         format!(
                             "no registration runs {}; `hookmux list` shows all hooks",
                             path.display()
                         )
-                    },
-                ));
+                    }),
+                );
             }
         }
         ("module", Some(name)) => {
@@ -51,11 +51,12 @@ pub(crate) fn run(
             let lock = registry::lock(&settings, user)?;
             let sources = registry::scan(&settings, user)?;
             let calls_it = |registration: &Registration| {
-                module::called(&registration.command).is_some_and(|(module, _)| module == name)
+                module::called_function(&registration.command)
+                    .is_some_and(|(module, _)| module == name)
             };
             delete_all(&lock, &settings, &sources, &calls_it, &mut report)?;
             if report.is_empty() {
-                report.problem(format!(
+                report.add_problem(format!(
                     "no registration calls {name}; `hookmux list` shows all hooks"
                 ));
             }
@@ -74,62 +75,62 @@ pub(crate) fn run(
             delete_one(&lock, &settings, user, &sources, name, &mut report)?;
         }
     }
-    report.tell_jobs(&settings);
-    Ok(report.show(arguments.output, output))
+    report.note_remaining_jobs(&settings);
+    Ok(report.show(arguments.output.format, output))
 }
 
 fn delete_one(
-    lock: &Lock,
+    lock: &RegistryLock,
     settings: &Settings,
     user: u32,
     sources: &[RegistrationFile],
     name: &str,
-    report: &mut Report,
+    report: &mut RegistryReport,
 ) -> anyhow::Result<()> {
     let found = registry::find(sources, name);
     let Some(top) = found.first() else {
-        report.problem(registry::missing(settings, user, sources, name));
+        report.add_problem(registry::unknown_name(settings, user, sources, name));
         return Ok(());
     };
     let path = top.path.display();
     let name = registry::name_of(top);
     if !registry::is_own(top, settings) {
-        report.problem(format!(
+        report.add_problem(format!(
             "{path} is not in {}: `{}` keeps it from running",
             settings.hooks_dir.display(),
-            registry::own(settings, &["disable", &name])
+            registry::own_command(settings, &["disable", &name])
         ));
         return Ok(());
     }
     if matches!(top.state, EntryState::Disabled(_)) {
-        report.problem(format!(
-            "{path} is no registration but keeps one from running: `{}` removes it",
-            registry::own(settings, &["enable", &name])
+        report.add_problem(format!(
+            "{path} is not a registration, it keeps one from running: `{}` removes it",
+            registry::own_command(settings, &["enable", &name])
         ));
         return Ok(());
     }
     delete_file(lock, settings, top, sources, report)
 }
 
-/// Deletes those of the hooks directory that are meant, and tells of the others.
+/// Deletes the matching registrations of the hooks directory, and reports those of other roots.
 fn delete_all(
-    lock: &Lock,
+    lock: &RegistryLock,
     settings: &Settings,
     sources: &[RegistrationFile],
-    is_meant: &dyn Fn(&Registration) -> bool,
-    report: &mut Report,
+    is_selected: &dyn Fn(&Registration) -> bool,
+    report: &mut RegistryReport,
 ) -> anyhow::Result<()> {
-    let meant = |source: &&RegistrationFile| registry::read(source).is_some_and(is_meant);
-    for source in sources.iter().filter(meant) {
+    let selected = |source: &&RegistrationFile| registry::read(source).is_some_and(is_selected);
+    for source in sources.iter().filter(selected) {
         if registry::is_own(source, settings) {
             delete_file(lock, settings, source, sources, report)?;
         } else {
             let name = registry::name_of(source);
-            report.problem(format!(
+            report.add_problem(format!(
                 "{} is not in {}: `{}` keeps it from running",
                 source.path.display(),
                 settings.hooks_dir.display(),
-                registry::own(settings, &["disable", &name])
+                registry::own_command(settings, &["disable", &name])
             ));
         }
     }
@@ -137,27 +138,27 @@ fn delete_all(
 }
 
 fn delete_file(
-    lock: &Lock,
+    lock: &RegistryLock,
     settings: &Settings,
     source: &RegistrationFile,
     sources: &[RegistrationFile],
-    report: &mut Report,
+    report: &mut RegistryReport,
 ) -> anyhow::Result<()> {
     hooks_d::remove(lock, &source.path)?;
     let name = registry::name_of(source);
-    report.did(&name, &source.path, "deleted", format!("deleted {}", source.path.display()));
+    report.add(&name, &source.path, "deleted", format!("deleted {}", source.path.display()));
     let is_masked = |other: &&RegistrationFile| matches!(&other.state, EntryState::Masked(by) if *by == source.path);
     if let Some(masked) = sources.iter().find(is_masked) {
-        report.note(format!(
+        report.add_note(format!(
             "{} was masked by it, and counts from now on; `{}` masks it again",
             masked.path.display(),
-            registry::own(settings, &["disable", &name])
+            registry::own_command(settings, &["disable", &name])
         ));
     }
     Ok(())
 }
 
-/// Whether a registration's program is this file, by its name or by where that leads.
+/// Tells whether a registration's program is this file, by its name or by the target of a link.
 pub(crate) fn runs(registration: &Registration, path: &Path) -> bool {
     registration.command.first().is_some_and(|program| is_same(Path::new(program), path))
 }

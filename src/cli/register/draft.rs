@@ -1,74 +1,75 @@
-//! Registrations before they are written: their names, weights and texts.
+//! Prepares registrations before they are written: their names, weights and texts.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::description::{Entry, Problem};
+use super::description::DescriptionProblem;
+use super::translate::DescriptionEntry;
 use super::yaml_edit;
 use crate::config::registration::{self, DIRECTORY, EXTENSION, WEIGHT_STEP};
 use crate::config::triggers::Triggers;
 use crate::config::{Diagnostic, Registration, yaml};
 use crate::machine::sanitize;
 
-/// A file of the registry that isn't written yet.
+/// A file of `hooks.d` that isn't written yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     pub name: String,
-    /// Whether somebody chose the name.
+    /// Whether the user or the description gave the name.
     pub is_named: bool,
     pub path: PathBuf,
     pub text: String,
     pub registration: Registration,
 }
 
-/// What drafts are made against.
-pub(crate) struct Desk<'a> {
+/// What has to be known to prepare drafts.
+pub(crate) struct DraftContext<'a> {
     pub hooks_dir: &'a Path,
-    /// What is registered, in all roots.
+    /// The registrations of all roots.
     pub registered: &'a [&'a Registration],
-    /// The comment that a new file begins with, in lines without their `#`.
+    /// The comment at the beginning of a new file, its lines without `#`.
     pub header: String,
 }
 
-impl Desk<'_> {
-    /// Where a registration of this name is written.
+impl DraftContext<'_> {
+    /// Returns the path of a registration with this name.
     pub(crate) fn place(&self, name: &str) -> PathBuf {
         self.hooks_dir.join(DIRECTORY).join(format!("{name}.{EXTENSION}"))
     }
 
-    /// Makes the files of entries. `stem` is what their names begin with where they have none.
+    /// Prepares the files of entries. `stem` begins the names of those that have no name.
     ///
     /// # Errors
-    /// All that is wrong, by entry and key.
+    /// Every mistake, with its entry and key.
     pub(crate) fn draft(
         &self,
-        entries: Vec<Entry>,
+        entries: Vec<DescriptionEntry>,
         stem: &str,
-    ) -> Result<Vec<Draft>, Vec<Problem>> {
+    ) -> Result<Vec<Draft>, Vec<DescriptionProblem>> {
         let is_alone = entries.len() == 1;
         let mut drafts: Vec<Draft> = Vec::new();
         let mut problems = Vec::new();
-        for Entry { number, name, mut keys } in entries {
+        for DescriptionEntry { number, name, mut keys } in entries {
             let entry = (number > 0).then_some(number);
             let parsed = self.parse(&self.place("new"), &keys);
             let (_, registration) = match parsed {
                 Ok(parsed) => parsed,
                 Err((key, message)) => {
-                    problems.push(Problem { entry, key, message });
+                    problems.push(DescriptionProblem { entry, key, message });
                     continue;
                 }
             };
             let is_named = name.is_some();
             let name = name.unwrap_or_else(|| {
-                let base = format!("{stem}-{}", word(&registration.triggers));
+                let base = format!("{stem}-{}", trigger_word(&registration.triggers));
                 let numbered = (2..).map(|number| format!("{base}-{number}"));
                 let is_free = |name: &String| drafts.iter().all(|draft| draft.name != *name);
                 std::iter::once(base.clone()).chain(numbered).find(is_free).unwrap_or(base)
             });
             if drafts.iter().any(|draft| draft.name == name) {
                 let message = format!("`{name}` is the name of an earlier entry too");
-                problems.push(Problem { entry, key: Some("name".to_owned()), message });
+                problems.push(DescriptionProblem { entry, key: Some("name".to_owned()), message });
                 continue;
             }
             let path = self.place(&name);
@@ -80,11 +81,11 @@ impl Desk<'_> {
                 Ok((text, registration)) => {
                     drafts.push(Draft { name, is_named, path, text, registration });
                 }
-                Err((key, message)) => problems.push(Problem { entry, key, message }),
+                Err((key, message)) => problems.push(DescriptionProblem { entry, key, message }),
             }
         }
         if is_alone {
-            // there is no other one to tell it from
+            // a single entry needs no number
             problems
                 .iter_mut()
                 .for_each(|problem| problem.entry = problem.entry.filter(|n| *n > 1));
@@ -92,11 +93,10 @@ impl Desk<'_> {
         if problems.is_empty() { Ok(drafts) } else { Err(problems) }
     }
 
-    /// Makes the file of a registration that somebody wrote: as it is, with the weight that is due
-    /// to it where it names none.
+    /// Prepares the file of a registration that somebody wrote: unchanged, but with a weight if it has none.
     ///
     /// # Errors
-    /// What is wrong, and where.
+    /// The first mistake, with its place.
     pub(crate) fn draft_file(
         &self,
         source: &Path,
@@ -105,19 +105,19 @@ impl Desk<'_> {
         is_named: bool,
     ) -> Result<Draft, Diagnostic> {
         let path = self.place(name);
-        // mistakes are told of the file that was given
+        // mistakes are reported with the name of the file that was given
         Registration::parse(source, self.hooks_dir, text)?;
         let parse = |text: &str| Registration::parse(&path, self.hooks_dir, text);
         let mut registration = parse(text)?;
         let mut text = text.to_owned();
-        if !names_weight(&text) {
+        if !has_weight(&text) {
             registration.weight = self.weight(&path, &registration.triggers, &[]);
             let weight = registration.weight.to_string();
             let means = |text: &str| {
-                parse(text).is_ok_and(|parsed| parsed == registration) && names_weight(text)
+                parse(text).is_ok_and(|parsed| parsed == registration) && has_weight(text)
             };
             text = yaml_edit::set(&text, "weight", &weight, &means).ok_or_else(|| {
-                Diagnostic::whole(source, format!("it names no weight, and can't be given one: write `weight: {weight}` into it"))
+                Diagnostic::whole(source, format!("it names no weight, and none can be added to it: write `weight: {weight}` into it"))
             })?;
         }
         let with_header = format!("{}{text}", comment(&self.header));
@@ -127,15 +127,15 @@ impl Desk<'_> {
         Ok(Draft { name: name.to_owned(), is_named, path, text, registration })
     }
 
-    /// The weight of one that names none: what the file that it replaces has, else a step more than
-    /// the highest of its events.
+    /// Returns the weight of a registration that names none: that of the file that it replaces, else one
+    /// step more than the highest of its events.
     fn weight(&self, path: &Path, triggers: &Triggers, drafts: &[Draft]) -> i64 {
-        let meets = |other: &&Registration| overlap(triggers, &other.triggers);
-        let all = self.registered.iter().copied().filter(meets);
+        let overlaps = |other: &&Registration| overlap(triggers, &other.triggers);
+        let all = self.registered.iter().copied().filter(overlaps);
         if let Some(replaced) = all.clone().find(|other| other.source == path) {
             return replaced.weight;
         }
-        let earlier = drafts.iter().map(|draft| &draft.registration).filter(meets);
+        let earlier = drafts.iter().map(|draft| &draft.registration).filter(overlaps);
         all.chain(earlier)
             .map(|other| other.weight)
             .max()
@@ -170,17 +170,17 @@ fn comment(header: &str) -> String {
     header.lines().map(|line| format!("# {}\n", sanitize::line(line.as_bytes()))).collect()
 }
 
-fn names_weight(text: &str) -> bool {
+fn has_weight(text: &str) -> bool {
     #[derive(Default, serde::Deserialize)]
-    struct Weighed {
+    struct WithWeight {
         weight: Option<serde::de::IgnoredAny>,
     }
-    let read = yaml::read::<Option<Weighed>>(text);
+    let read = yaml::read::<Option<WithWeight>>(text);
     read.is_ok_and(|read| read.unwrap_or_default().weight.is_some())
 }
 
-/// A word for when something runs, fit for a file's name.
-fn word(triggers: &Triggers) -> String {
+/// Returns a word for when something runs that can be part of a file's name.
+fn trigger_word(triggers: &Triggers) -> String {
     match (triggers.events.first(), triggers.calls.first()) {
         _ if triggers.every_event => "every-event".to_owned(),
         (Some(event), _) => event.clone(),
@@ -193,7 +193,7 @@ fn word(triggers: &Triggers) -> String {
     }
 }
 
-/// Whether two run at one moment, as far as their words tell.
+/// Tells whether two registrations run at the same event or call, as far as their triggers tell.
 pub(crate) fn overlap(one: &Triggers, other: &Triggers) -> bool {
     let names_event = |triggers: &Triggers| triggers.every_event || !triggers.events.is_empty();
     one.events.iter().any(|event| other.has_event(event))
@@ -208,18 +208,20 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn entry(number: usize, name: Option<&str>, keys: Value) -> Entry {
+    fn entry(number: usize, name: Option<&str>, keys: Value) -> DescriptionEntry {
         let Value::Object(keys) = keys else { panic!("not an object") };
-        Entry { number, name: name.map(str::to_owned), keys }
+        DescriptionEntry { number, name: name.map(str::to_owned), keys }
     }
 
     fn drafts(
         registered: &[&Registration],
-        entries: Vec<Entry>,
+        entries: Vec<DescriptionEntry>,
     ) -> Result<Vec<Draft>, Vec<String>> {
-        let desk = Desk { hooks_dir: Path::new("/h"), registered, header: "one\ntwo".to_owned() };
-        desk.draft(entries, "guard")
-            .map_err(|problems| problems.iter().map(Problem::to_string).collect())
+        let context =
+            DraftContext { hooks_dir: Path::new("/h"), registered, header: "one\ntwo".to_owned() };
+        context
+            .draft(entries, "guard")
+            .map_err(|problems| problems.iter().map(DescriptionProblem::to_string).collect())
     }
 
     fn start(weight: Option<i64>) -> Value {
@@ -316,8 +318,9 @@ mod tests {
 
     #[test]
     fn a_file_is_taken_as_it_is() {
-        let desk = Desk { hooks_dir: Path::new("/h"), registered: &[], header: "one".to_owned() };
-        let of = |text: &str| desk.draft_file(Path::new("f.yaml"), text, "f", false);
+        let context =
+            DraftContext { hooks_dir: Path::new("/h"), registered: &[], header: "one".to_owned() };
+        let of = |text: &str| context.draft_file(Path::new("f.yaml"), text, "f", false);
         let text = "# mine\nevents: before_vm_start # when\ncommand: /x\nweight: 7\n";
         assert_eq!(of(text).unwrap().text, format!("# one\n{text}"));
         let text = "{\"events\": \"before_vm_start\", \"command\": \"/x\"}";

@@ -1,15 +1,15 @@
-//! `hookmux enable` and `disable`: one line of a registration, or a mask for what lies elsewhere.
+//! `hookmux enable` and `disable`: change one line of a registration, or mask one of another root.
 
 use std::fs;
 
 use anyhow::Context;
 
-use super::registry::{self, Report};
+use super::registry::{self, RegistryReport};
 use crate::cli::args::SwitchArgs;
 use crate::cli::output::Output;
-use crate::cli::register::hooks_d::{self, Lock};
+use crate::cli::register::hooks_d::{self, RegistryLock};
 use crate::cli::register::yaml_edit;
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
 use crate::config::{Registration, Settings};
 use crate::machine::files;
@@ -18,53 +18,53 @@ use crate::search::EntryState;
 use crate::trust::Trust;
 
 pub(crate) fn enable(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &SwitchArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     switch(place, arguments, true, output)
 }
 
 pub(crate) fn disable(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &SwitchArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     switch(place, arguments, false, output)
 }
 
 fn switch(
-    place: &Place,
+    place: &CommandPlace,
     arguments: &SwitchArgs,
-    is_wanted: bool,
+    enables: bool,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let user = place.surroundings.user;
     let settings = registry::settings(place, output)?;
     let lock = registry::lock(&settings, user)?;
     let sources = registry::scan(&settings, user)?;
-    let mut report = Report::default();
+    let mut report = RegistryReport::default();
     for name in &arguments.names {
         let found = registry::find(&sources, name);
         let switch = Switch { lock: &lock, settings: &settings, user, report: &mut report };
         match found.first() {
             None => {
-                let words = registry::missing(&settings, user, &sources, name);
-                report.problem(words);
+                let words = registry::unknown_name(&settings, user, &sources, name);
+                report.add_problem(words);
             }
-            Some(top) if is_wanted => switch.enable(top, found.get(1).copied())?,
+            Some(top) if enables => switch.enable(top, found.get(1).copied())?,
             Some(top) => switch.disable(top)?,
         }
     }
-    report.tell_jobs(&settings);
-    Ok(report.show(arguments.output, output))
+    report.note_remaining_jobs(&settings);
+    Ok(report.show(arguments.output.format, output))
 }
 
 struct Switch<'a> {
-    lock: &'a Lock,
+    lock: &'a RegistryLock,
     settings: &'a Settings,
     user: u32,
-    report: &'a mut Report,
+    report: &'a mut RegistryReport,
 }
 
 impl Switch<'_> {
@@ -72,11 +72,11 @@ impl Switch<'_> {
         let name = registry::name_of(top);
         let path = top.path.display();
         if matches!(top.state, EntryState::Disabled(_)) {
-            self.report.did(&name, &top.path, "none", format!("is disabled already, by {path}"));
+            self.report.add(&name, &top.path, "none", format!("is disabled already, by {path}"));
             return Ok(());
         }
         if registry::read(top).is_some_and(|registration| !registration.enabled) {
-            self.report.did(&name, &top.path, "none", format!("is disabled already, in {path}"));
+            self.report.add(&name, &top.path, "none", format!("is disabled already, in {path}"));
             return Ok(());
         }
         if registry::is_own(top, self.settings) {
@@ -85,11 +85,11 @@ impl Switch<'_> {
         let mask = self.settings.hooks_dir.join(DIRECTORY).join(format!("{name}.yaml"));
         hooks_d::mask(self.lock, &mask)?;
         let words = format!("disabled: {} masks {path}", mask.display());
-        self.report.did(&name, &mask, "disabled", words);
+        self.report.add(&name, &mask, "disabled", words);
         Ok(())
     }
 
-    /// `below` is what the topmost one masks.
+    /// Enables the topmost registration of a name; `below` is the one that it masks.
     fn enable(
         self,
         top: &RegistrationFile,
@@ -101,7 +101,7 @@ impl Switch<'_> {
         if matches!(top.state, EntryState::Disabled(_)) {
             let is_link = fs::symlink_metadata(&top.path).is_ok_and(|file| file.is_symlink());
             if !is_own || !is_link {
-                self.report.problem(format!("{name} is disabled by {path}, which is none of `hookmux disable`'s: remove it to enable the hook"));
+                self.report.add_problem(format!("{name} is disabled by {path}, which `hookmux disable` didn't make: remove it to enable the hook"));
                 return Ok(());
             }
             hooks_d::remove(self.lock, &top.path)?;
@@ -109,25 +109,25 @@ impl Switch<'_> {
                 Some(below) => format!("enabled: {} counts again", below.path.display()),
                 None => format!("removed {path}; there was no registration behind it"),
             };
-            self.report.did(&name, &top.path, "enabled", words);
+            self.report.add(&name, &top.path, "enabled", words);
             if let Some(below) = below {
-                self.tell_state(&name, below);
+                self.explain_disabled(&name, below);
             }
             return Ok(());
         }
         if registry::read(top).is_some_and(|registration| registration.enabled) {
-            self.report.did(&name, &top.path, "none", format!("is enabled already, in {path}"));
+            self.report.add(&name, &top.path, "none", format!("is enabled already, in {path}"));
             return Ok(());
         }
         if is_own {
             return self.edit(top, true);
         }
-        self.tell_state(&name, top);
+        self.explain_disabled(&name, top);
         Ok(())
     }
 
-    /// Why one of another root still doesn't run.
-    fn tell_state(self, name: &str, source: &RegistrationFile) {
+    /// Reports why a registration of another root still doesn't run.
+    fn explain_disabled(self, name: &str, source: &RegistrationFile) {
         let path = source.path.display();
         let read = crate::registry::read(
             &source.path,
@@ -137,29 +137,30 @@ impl Switch<'_> {
         );
         match read {
             _ if fs::metadata(&source.path).is_ok_and(|file| file.is_file() && file.len() == 0) => {
-                self.report
-                    .problem(format!("{name} is disabled by {path}: remove it to enable the hook"))
+                self.report.add_problem(format!(
+                    "{name} is disabled by {path}: remove it to enable the hook"
+                ))
             }
             Ok(registration) if registration.enabled => {}
-            Ok(_) => self.report.problem(format!(
+            Ok(_) => self.report.add_problem(format!(
                 "{path} says `enabled: false`, and is not in {}: copy it to {} and enable it there",
                 self.settings.hooks_dir.display(),
                 self.settings.hooks_dir.join(DIRECTORY).display()
             )),
-            Err(diagnostic) => self.report.problem(diagnostic.to_string()),
+            Err(diagnostic) => self.report.add_problem(diagnostic.to_string()),
         }
     }
 
-    /// Changes the one line.
-    fn edit(self, source: &RegistrationFile, is_wanted: bool) -> anyhow::Result<()> {
+    /// Changes the line with `enabled`.
+    fn edit(self, source: &RegistrationFile, enables: bool) -> anyhow::Result<()> {
         let name = registry::name_of(source);
         let path = &source.path;
         let registration = match &source.content {
             Some(Ok(registration)) => registration,
             Some(Err(diagnostic)) => {
-                self.report.problem(format!(
-                    "{diagnostic}\n{name} can't be switched while it can't be read: mend it, or `{}`",
-                    registry::own(self.settings, &["delete", &name])
+                self.report.add_problem(format!(
+                    "{diagnostic}\n{name} can't be switched while it can't be read: correct it, or `{}`",
+                    registry::own_command(self.settings, &["delete", &name])
                 ));
                 return Ok(());
             }
@@ -168,18 +169,18 @@ impl Switch<'_> {
         let before = files::read_regular(path, MAX_REGISTRATION_BYTES)
             .and_then(files::into_text)
             .with_context(|| format!("{} can't be read", path.display()))?;
-        let wanted = Registration { enabled: is_wanted, ..registration.clone() };
+        let wanted = Registration { enabled: enables, ..registration.clone() };
         let means = |text: &str| {
             Registration::parse(path, &source.root, text).is_ok_and(|parsed| parsed == wanted)
         };
-        let word = if is_wanted { "true" } else { "false" };
+        let word = if enables { "true" } else { "false" };
         let Some(after) = yaml_edit::set(&before, "enabled", word, &means) else {
-            self.report.problem(format!("{} is written in a way that nothing can be added to: write `enabled: {word}` into it yourself", path.display()));
+            self.report.add_problem(format!("{} is written in a way that hookmux can't edit: write `enabled: {word}` into it yourself", path.display()));
             return Ok(());
         };
         hooks_d::rewrite(self.lock, path, &after)?;
-        let action = if is_wanted { "enabled" } else { "disabled" };
-        self.report.did(&name, path, action, format!("{action}, in {}", path.display()));
+        let action = if enables { "enabled" } else { "disabled" };
+        self.report.add(&name, path, action, format!("{action}, in {}", path.display()));
         Ok(())
     }
 }

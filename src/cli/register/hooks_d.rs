@@ -16,19 +16,21 @@ use crate::machine::locks::{self, FileLock};
 use crate::registry::LOCK_NAME;
 
 /// How long somebody else's change is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-const MODE: u32 = 0o644;
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+const FILE_MODE: u32 = 0o644;
 
 /// Held while registrations change. Readers need none.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "dropping it lets go of the lock")] FileLock);
+pub(crate) struct RegistryLock(
+    #[expect(dead_code, reason = "dropping it lets go of the lock")] FileLock,
+);
 
 /// Makes `hooks.d` where there is none, and locks it.
 ///
 /// # Errors
 /// It can't be made, or somebody else has it for too long.
-pub(crate) fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
+pub(crate) fn lock(hooks_dir: &Path) -> anyhow::Result<RegistryLock> {
     let directory = hooks_dir.join(DIRECTORY);
     if let Err(error) = DirBuilder::new().recursive(true).mode(0o755).create(&directory) {
         return Err(error).with_context(|| format!("{} can't be made", directory.display()));
@@ -42,13 +44,13 @@ pub(crate) fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
     if !file.metadata().is_ok_and(|found| found.is_file()) {
         bail!("{} is not a regular file: rm '{0}'", path.display());
     }
-    let until = Instant::now() + PATIENCE;
-    let lock = locks::lock_until(file, until, LOOK_AGAIN, &mut || true)
+    let until = Instant::now() + LOCK_TIMEOUT;
+    let lock = locks::lock_until(file, until, POLL_INTERVAL, &mut || true)
         .with_context(|| format!("{} can't be locked", path.display()))?;
-    lock.map(Lock).with_context(|| {
+    lock.map(RegistryLock).with_context(|| {
         format!(
             "somebody else has been changing registrations for {} s ({} is locked)",
-            PATIENCE.as_secs(),
+            LOCK_TIMEOUT.as_secs(),
             path.display()
         )
     })
@@ -58,10 +60,10 @@ pub(crate) fn lock(hooks_dir: &Path) -> anyhow::Result<Lock> {
 ///
 /// # Errors
 /// As of `open(2)`, `write(2)` and `rename(2)`; what was there before is there again.
-pub(crate) fn write_all(_lock: &Lock, drafts: &[Draft]) -> anyhow::Result<()> {
-    let mut done: Vec<(&Path, Before)> = Vec::new();
+pub(crate) fn write_all(_lock: &RegistryLock, drafts: &[Draft]) -> anyhow::Result<()> {
+    let mut done: Vec<(&Path, PreviousContent)> = Vec::new();
     for draft in drafts {
-        let before = Before::of(&draft.path);
+        let before = PreviousContent::of(&draft.path);
         match replace(&draft.path, draft.text.as_bytes(), None) {
             Ok(()) => done.push((&draft.path, before)),
             Err(error) => {
@@ -78,29 +80,31 @@ pub(crate) fn write_all(_lock: &Lock, drafts: &[Draft]) -> anyhow::Result<()> {
 }
 
 /// What lay at a path before it was written to.
-enum Before {
+enum PreviousContent {
     Nothing,
     Link(PathBuf),
     File(Vec<u8>, Metadata),
 }
 
-impl Before {
-    fn of(path: &Path) -> Before {
+impl PreviousContent {
+    fn of(path: &Path) -> PreviousContent {
         if let Ok(target) = fs::read_link(path) {
-            return Before::Link(target);
+            return PreviousContent::Link(target);
         }
         match (files::read_regular(path, MAX_REGISTRATION_BYTES), fs::metadata(path)) {
-            (Ok(bytes), Ok(metadata)) => Before::File(bytes, metadata),
-            _ => Before::Nothing,
+            (Ok(bytes), Ok(metadata)) => PreviousContent::File(bytes, metadata),
+            _ => PreviousContent::Nothing,
         }
     }
 
     /// As well as it can be done: this is the way back from a failure.
     fn put_back(self, path: &Path) {
         let _ = match self {
-            Before::Nothing => files::remove(path),
-            Before::Link(target) => files::remove(path).and_then(|()| symlink(target, path)),
-            Before::File(bytes, metadata) => replace(path, &bytes, Some(&metadata)),
+            PreviousContent::Nothing => files::remove(path),
+            PreviousContent::Link(target) => {
+                files::remove(path).and_then(|()| symlink(target, path))
+            }
+            PreviousContent::File(bytes, metadata) => replace(path, &bytes, Some(&metadata)),
         };
     }
 }
@@ -109,7 +113,7 @@ impl Before {
 ///
 /// # Errors
 /// As [`write_all`].
-pub(crate) fn rewrite(_lock: &Lock, path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn rewrite(_lock: &RegistryLock, path: &Path, text: &str) -> anyhow::Result<()> {
     let write = || {
         let target = fs::canonicalize(path)?;
         let metadata = fs::metadata(&target)?;
@@ -122,7 +126,7 @@ pub(crate) fn rewrite(_lock: &Lock, path: &Path, text: &str) -> anyhow::Result<(
 ///
 /// # Errors
 /// As of `symlink(2)`.
-pub(crate) fn mask(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
+pub(crate) fn mask(_lock: &RegistryLock, path: &Path) -> anyhow::Result<()> {
     symlink("/dev/null", path).with_context(|| format!("{} can't be made", path.display()))
 }
 
@@ -130,7 +134,7 @@ pub(crate) fn mask(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As of `unlink(2)`.
-pub(crate) fn remove(_lock: &Lock, path: &Path) -> anyhow::Result<()> {
+pub(crate) fn remove(_lock: &RegistryLock, path: &Path) -> anyhow::Result<()> {
     fs::remove_file(path).with_context(|| format!("{} can't be removed", path.display()))
 }
 
@@ -140,7 +144,7 @@ fn replace(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()>
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     let temporary = files::temporary(&path.with_file_name(name));
-    let rights = like.map_or(Rights { owner: None, mode: MODE }, |like| Rights {
+    let rights = like.map_or(Rights { owner: None, mode: FILE_MODE }, |like| Rights {
         mode: like.mode() & 0o777,
         ..Rights::of(like)
     });

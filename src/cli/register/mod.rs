@@ -1,5 +1,5 @@
-//! Changing the registry: what scripts and modules say of themselves, the files that come of it,
-//! and the small edits of `enable` and `disable`.
+//! Changes the registry: `add` with the descriptions of scripts and modules, `delete`, and the small edits
+//! of `enable` and `disable`.
 
 pub(crate) mod add;
 pub(crate) mod ask;
@@ -13,4 +13,5 @@ pub(crate) mod module;
 pub(crate) mod registered;
 pub(crate) mod registration_schema;
 pub(crate) mod registry;
+pub(crate) mod translate;
 pub(crate) mod yaml_edit;

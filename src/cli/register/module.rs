@@ -1,12 +1,12 @@
-//! Modules of Python and Perl as hooks: a few lines of the language's own load the module and give
-//! its function the event.
+//! Calls functions of Python and Perl modules as hooks: a few lines in the module's language load it and
+//! give its function the event.
 
 use std::path::{Path, PathBuf};
 
 use crate::machine::files;
 use crate::process::DEFAULT_PATH;
 
-/// Modules may lie in this directory of the hooks directory, after all other places.
+/// The directory of the hooks directory that is searched for modules, after all other places.
 pub(crate) const DIRECTORY: &str = "modules";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ impl Language {
         }
     }
 
-    /// What stands between the interpreter and a program's text. Neither looks for modules in the
-    /// current directory or where the environment says.
+    /// Returns the options between the interpreter and the program's text. With them neither language looks
+    /// for modules in the current directory or where the environment says.
     const fn flags(self) -> [&'static str; 2] {
         match self {
             Language::Python => ["-I", "-c"],
@@ -39,11 +39,11 @@ impl Language {
         }
     }
 
-    /// Looks for its interpreter where a daemon would find it, whatever the PATH of the one who
-    /// asks: what lies in somebody's home isn't there for hooks.
+    /// Finds the interpreter where a daemon would find it, whatever the PATH of the user is: hooks can't use
+    /// what is in somebody's home.
     ///
     /// # Errors
-    /// There is none: where it was looked for.
+    /// There is none; the message says where it was searched.
     pub(crate) fn find_interpreter(self) -> Result<PathBuf, String> {
         let name = self.interpreter();
         DEFAULT_PATH.split(':').map(|directory| Path::new(directory).join(name)).find(|path| files::is_executable(path)).ok_or_else(|| {
@@ -63,7 +63,7 @@ impl Module {
     /// Reads a name: with `::` it is Perl's, else Python's. `Mod.pm` is a Perl module of one word.
     ///
     /// # Errors
-    /// It can't be a module's name.
+    /// The word can't be a module's name.
     pub(crate) fn parse(word: &str) -> Result<Module, String> {
         let perl = word.strip_suffix(".pm").or_else(|| word.contains("::").then_some(word));
         let (language, name, separator) = match perl {
@@ -72,16 +72,16 @@ impl Module {
         };
         if !name.split(separator).all(is_word) {
             return Err(format!(
-                "`{word}` is no module's name: write pkg.mod for Python, Pkg::Mod for Perl"
+                "`{word}` is not a module's name: write pkg.mod for Python, Pkg::Mod for Perl"
             ));
         }
         Ok(Module { language, name: name.to_owned() })
     }
 
-    /// A function by its name: one of this module, or with another module's name before it.
+    /// Reads the name of a function: one of this module, or of another module named before it.
     ///
     /// # Errors
-    /// It can't be a function's name.
+    /// The word can't be a function's name.
     pub(crate) fn function(&self, word: &str) -> Result<(Module, String), String> {
         let word = word.trim().trim_end_matches("()");
         let separator = match self.language {
@@ -100,26 +100,26 @@ impl Module {
                 ""
             };
             return Err(format!(
-                "`{word}` is no function of a {} module{hint}",
+                "`{word}` is not a function of a {} module{hint}",
                 self.language.name()
             ));
         }
         Ok((Module { language: self.language, name: module }, function.to_owned()))
     }
 
-    /// The command that gives the event on standard input to a function.
+    /// Returns the command that calls a function with the event from standard input.
     pub(crate) fn command(&self, interpreter: &Path, function: &str) -> Vec<String> {
-        self.program(interpreter, self.text(Text::Call), &[function])
+        self.program(interpreter, self.loader(Loader::Call), &[function])
     }
 
-    /// The command that prints the files a module comes from, without running any of them.
+    /// Returns the command that prints the files of a module without running them.
     pub(crate) fn locating_command(&self, interpreter: &Path) -> Vec<String> {
-        self.program(interpreter, self.text(Text::Locate), &[])
+        self.program(interpreter, self.loader(Loader::Locate), &[])
     }
 
-    /// The command that prints what its `describe` returns.
+    /// Returns the command that prints what the module's `describe` returns.
     pub(crate) fn describing_command(&self, interpreter: &Path) -> Vec<String> {
-        self.program(interpreter, self.text(Text::Describe), &[])
+        self.program(interpreter, self.loader(Loader::Describe), &[])
     }
 
     fn program(&self, interpreter: &Path, text: &str, more: &[&str]) -> Vec<String> {
@@ -129,20 +129,20 @@ impl Module {
         std::iter::once(interpreter).chain(words.map(str::to_owned)).collect()
     }
 
-    const fn text(&self, text: Text) -> &'static str {
-        match (self.language, text) {
-            (Language::Python, Text::Call) => PYTHON_CALL,
-            (Language::Python, Text::Locate) => PYTHON_LOCATE,
-            (Language::Python, Text::Describe) => PYTHON_DESCRIBE,
-            (Language::Perl, Text::Call) => PERL_CALL,
-            (Language::Perl, Text::Locate) => PERL_LOCATE,
-            (Language::Perl, Text::Describe) => PERL_DESCRIBE,
+    const fn loader(&self, loader: Loader) -> &'static str {
+        match (self.language, loader) {
+            (Language::Python, Loader::Call) => PYTHON_CALL,
+            (Language::Python, Loader::Locate) => PYTHON_LOCATE,
+            (Language::Python, Loader::Describe) => PYTHON_DESCRIBE,
+            (Language::Perl, Loader::Call) => PERL_CALL,
+            (Language::Perl, Loader::Locate) => PERL_LOCATE,
+            (Language::Perl, Loader::Describe) => PERL_DESCRIBE,
         }
     }
 }
 
-/// The module that a registration's command calls, if it is one of ours, and the function.
-pub(crate) fn called(command: &[String]) -> Option<(&str, &str)> {
+/// Returns the module and the function that a registration's command calls, if `add module` made it.
+pub(crate) fn called_function(command: &[String]) -> Option<(&str, &str)> {
     match command {
         [_, _, flag, text, module, function] if (flag == "-c" || flag == "-e") && is_call(text) => {
             Some((module, function))
@@ -151,13 +151,13 @@ pub(crate) fn called(command: &[String]) -> Option<(&str, &str)> {
     }
 }
 
-/// An edited loader is still one where it names what ours does.
+/// Tells whether a text is a loader, also one that somebody has edited.
 fn is_call(text: &str) -> bool {
     text.contains("sys.argv[2]") || text.contains("->can($function)")
 }
 
-/// A command on one line, as a shell would take it; the lines that load a module are left out.
-pub(crate) fn shown(command: &[String]) -> String {
+/// Returns a command on one line, as a shell takes it, without the lines that load a module.
+pub(crate) fn command_line(command: &[String]) -> String {
     let quoter = shlex::Quoter::new().allow_nul(true);
     let words = command.iter().map(|word| match quoter.quote(word) {
         _ if word.contains('\n') => "…".into(),
@@ -171,14 +171,14 @@ fn is_word(word: &str) -> bool {
 }
 
 #[derive(Clone, Copy)]
-enum Text {
+enum Loader {
     Call,
     Locate,
     Describe,
 }
 
-// A function that returns something false has failed, as cPanel has it: (result, message). One
-// that returns nothing has not.
+// As with cPanel, a function that returns a false value has failed: (result, message). One that returns
+// nothing has not.
 
 const PYTHON_CALL: &str = r#"import importlib, json, os, sys
 sys.path.append(os.environ["HOOKMUX_HOOKS_DIR"] + "/modules")
@@ -203,7 +203,7 @@ for end in range(1, len(parts) + 1):
         print(spec.origin)
     places = spec.submodule_search_locations
     if places is None and end < len(parts):
-        sys.exit("%s is no package" % name)
+        sys.exit("%s is not a package" % name)
 "#;
 
 const PYTHON_DESCRIBE: &str = r#"import importlib, json, os, sys
@@ -274,10 +274,14 @@ mod tests {
     fn a_command_tells_its_module() {
         for word in ["pkg.mod", "Pkg::Mod"] {
             let command = Module::parse(word).unwrap().command(Path::new("/usr/bin/x"), "add");
-            assert_eq!(called(&command), Some((word, "add")));
-            assert!(shown(&command).ends_with(&format!("… {word} add")), "{}", shown(&command));
+            assert_eq!(called_function(&command), Some((word, "add")));
+            assert!(
+                command_line(&command).ends_with(&format!("… {word} add")),
+                "{}",
+                command_line(&command)
+            );
         }
-        assert_eq!(called(&["/bin/sh".to_owned(), "-c".to_owned()]), None);
-        assert_eq!(shown(&["/x".to_owned(), "a b".to_owned()]), "/x 'a b'");
+        assert_eq!(called_function(&["/bin/sh".to_owned(), "-c".to_owned()]), None);
+        assert_eq!(command_line(&["/x".to_owned(), "a b".to_owned()]), "/x 'a b'");
     }
 }

@@ -1,4 +1,4 @@
-//! What a registration says, as `add` and `list` tell people.
+//! Describes a registration for people, in `add` and `list`.
 
 use crate::cli::register::module;
 use crate::config::Registration;
@@ -6,7 +6,7 @@ use crate::config::registration::{
     self, CallStyle, FailurePolicy, Mode, OwnTimeout, RunAs, StdinKind, When,
 };
 
-/// Events and calls, as a file has them.
+/// Returns the events and the calls as the file has them.
 pub(crate) fn moments(registration: &Registration) -> (Vec<String>, Vec<String>) {
     let triggers = &registration.triggers;
     let every = triggers.every_event.then(|| "*".to_owned());
@@ -14,17 +14,17 @@ pub(crate) fn moments(registration: &Registration) -> (Vec<String>, Vec<String>)
     (events, triggers.calls.iter().map(ToString::to_string).collect())
 }
 
-/// What differs from a plain hook. That it is disabled comes first, the rest as the keys are told.
+/// Returns what differs from a plain hook: first that it is disabled, then the keys in their usual order.
 pub(crate) fn more(registration: &Registration) -> String {
     let disabled = (!registration.enabled).then(|| "disabled".to_owned());
     let others = registration::keys().into_iter().filter_map(|key| difference(registration, key));
     disabled.into_iter().chain(others).collect::<Vec<_>>().join("; ")
 }
 
-/// What a key makes different from a plain hook, in words.
+/// Returns how a key makes a registration different from a plain hook.
 fn difference(registration: &Registration, key: &str) -> Option<String> {
     let program = |command: &Option<Vec<String>>| {
-        command.as_deref().map(|words| format!("{key}: {}", module::shown(words)))
+        command.as_deref().map(|words| format!("{key}: {}", module::command_line(words)))
     };
     match key {
         "check" => program(&registration.check),

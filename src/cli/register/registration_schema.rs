@@ -7,7 +7,7 @@ use crate::config::keys::{self, Key};
 use crate::event;
 use crate::libvirt::Driver;
 
-/// The schema: what `Registration::parse` takes, and what each key is for.
+/// Returns the schema: what `Registration::parse` accepts, and what each key is for.
 pub(crate) fn schema() -> Value {
     let mut properties = Map::new();
     for key in keys::REGISTRATION.iter().filter(|key| !key.name.contains('.')) {
@@ -77,7 +77,7 @@ pub(crate) fn schema() -> Value {
     })
 }
 
-/// What a key may hold, and what it is for.
+/// Returns the schema of a key, with its description.
 fn property(key: &Key) -> Value {
     let mut schema = if key.words.is_empty() { kind(key.name) } else { choice(key.words) };
     if let Some(object) = schema.as_object_mut() {
@@ -86,7 +86,7 @@ fn property(key: &Key) -> Value {
     schema
 }
 
-/// What a key may hold that isn't one of a few words.
+/// Returns the schema of a key that isn't limited to a few words.
 fn kind(key: &str) -> Value {
     let of = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
     match key {
@@ -108,7 +108,7 @@ fn kind(key: &str) -> Value {
         "nice" => json!({ "type": "integer", "minimum": -20, "maximum": 19 }),
         "environment" => environment(),
         "environment_file" => json!({ "type": "string" }),
-        // a key that this page doesn't know yet may hold anything; a test refuses that
+        // a key that is missing here may hold anything; a test refuses that
         _ => json!({}),
     }
 }
@@ -168,7 +168,7 @@ fn environment() -> Value {
     })
 }
 
-/// Every event of the table, and the word for all of them.
+/// Returns every event of the table, and the word for all of them.
 fn events() -> Vec<&'static str> {
     let mut names: Vec<&str> = event::TABLE.iter().map(|row| row.name).collect();
     names.sort_unstable();
@@ -190,7 +190,12 @@ fn call() -> String {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/support/json_schema.rs"]
+mod json_schema;
+
+#[cfg(test)]
 mod tests {
+    use super::json_schema::Validator;
     use super::*;
     use crate::config::Registration;
     use crate::config::registration::RunAs;
@@ -202,93 +207,6 @@ mod tests {
         Registration::parse(Path::new("/h/hooks.d/x.yaml"), Path::new("/h"), &document.to_string())
             .map(drop)
             .map_err(|error| error.to_string())
-    }
-
-    /// As much of a validator as this schema asks for.
-    fn fits(schema: &Value, value: &Value, whole: &Value) -> bool {
-        let Value::Object(rules) = schema else { return *schema != json!(false) };
-        let fits_one = |schema: &Value, value: &Value| fits(schema, value, whole);
-        rules.iter().all(|(rule, wanted)| match rule.as_str() {
-            "$ref" => {
-                let place = wanted.as_str().unwrap().strip_prefix('#').unwrap();
-                fits_one(whole.pointer(place).unwrap(), value)
-            }
-            "type" => match wanted {
-                Value::Array(kinds) => kinds.iter().any(|kind| is_kind(value, kind)),
-                kind => is_kind(value, kind),
-            },
-            "const" => value == wanted,
-            "enum" => wanted.as_array().unwrap().contains(value),
-            "pattern" => value.as_str().is_none_or(|text| matches(wanted.as_str().unwrap(), text)),
-            "minimum" => value.as_f64().is_none_or(|number| number >= wanted.as_f64().unwrap()),
-            "maximum" => value.as_f64().is_none_or(|number| number <= wanted.as_f64().unwrap()),
-            "minLength" => {
-                value.as_str().is_none_or(|text| text.len() as u64 >= wanted.as_u64().unwrap())
-            }
-            "maxLength" => {
-                value.as_str().is_none_or(|text| text.len() as u64 <= wanted.as_u64().unwrap())
-            }
-            "minItems" => {
-                value.as_array().is_none_or(|list| list.len() as u64 >= wanted.as_u64().unwrap())
-            }
-            "maxItems" => {
-                value.as_array().is_none_or(|list| list.len() as u64 <= wanted.as_u64().unwrap())
-            }
-            "prefixItems" => value.as_array().is_none_or(|list| {
-                list.iter()
-                    .zip(wanted.as_array().unwrap())
-                    .all(|(item, schema)| fits_one(schema, item))
-            }),
-            "items" => value.as_array().is_none_or(|list| {
-                let first =
-                    rules.get("prefixItems").map_or(0, |first| first.as_array().unwrap().len());
-                list.iter().skip(first).all(|item| fits_one(wanted, item))
-            }),
-            "required" => value.as_object().is_none_or(|object| {
-                wanted
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .all(|key| object.contains_key(key.as_str().unwrap()))
-            }),
-            "properties" => value.as_object().is_none_or(|object| {
-                object.iter().all(|(key, value)| {
-                    wanted.get(key).is_none_or(|schema| fits_one(schema, value))
-                })
-            }),
-            "additionalProperties" => value.as_object().is_none_or(|object| {
-                let known = |key: &String| {
-                    rules.get("properties").is_some_and(|known| known.get(key).is_some())
-                };
-                object
-                    .iter()
-                    .filter(|(key, _)| !known(key))
-                    .all(|(_, value)| fits_one(wanted, value))
-            }),
-            "propertyNames" => value
-                .as_object()
-                .is_none_or(|object| object.keys().all(|key| fits_one(wanted, &json!(key)))),
-            "anyOf" => wanted.as_array().unwrap().iter().any(|schema| fits_one(schema, value)),
-            "allOf" => wanted.as_array().unwrap().iter().all(|schema| fits_one(schema, value)),
-            "if" => {
-                let branch = if fits_one(wanted, value) { "then" } else { "else" };
-                rules.get(branch).is_none_or(|schema| fits_one(schema, value))
-            }
-            "then" | "else" | "$schema" | "$id" | "$defs" | "title" | "description" => true,
-            other => panic!("no such rule: {other}"),
-        })
-    }
-
-    fn is_kind(value: &Value, kind: &Value) -> bool {
-        match kind.as_str().unwrap() {
-            "string" => value.is_string(),
-            "boolean" => value.is_boolean(),
-            "integer" => value.is_i64() || value.is_u64(),
-            "number" => value.is_number(),
-            "array" => value.is_array(),
-            "object" => value.is_object(),
-            other => panic!("no such kind: {other}"),
-        }
     }
 
     fn matches(pattern: &str, text: &str) -> bool {
@@ -483,11 +401,12 @@ mod tests {
             json!({ "wheight": 1 }),
         ];
         let all = documents.into_iter().chain(additions.iter().map(base));
+        let validator = Validator { whole: &schema, refuses_unnamed: false, matches };
         let (mut good, mut bad) = (0, 0);
         for document in all {
             let parsed = parses(&document);
             assert_eq!(
-                fits(&schema, &document, &schema),
+                validator.fits(&schema, &document, "").is_ok(),
                 parsed.is_ok(),
                 "{document}: the parser says {parsed:?}"
             );

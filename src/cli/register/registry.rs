@@ -1,5 +1,5 @@
-//! What `add`, `delete`, `enable` and `disable` have in common: the registry as it is, and a report
-//! of what was done to it.
+//! Shared by `add`, `delete`, `enable` and `disable`: reading the registry, and the report of what was
+//! changed in it.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use crate::cli::inventory::listed::{self, Listed};
 use crate::cli::json::message::Message;
 use crate::cli::json::registration::{Changed, ChangedRegistration};
 use crate::cli::output::{Output, Tone};
-use crate::cli::register::hooks_d::{self, Lock};
+use crate::cli::register::hooks_d::{self, RegistryLock};
 use crate::cli::remark::Remark;
-use crate::cli::{End, Place};
+use crate::cli::{CommandEnd, CommandPlace};
 use crate::command::{Fix, words};
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::suggest::suggest_or;
@@ -25,11 +25,11 @@ use crate::repair::{OwnPaths, RepairTarget};
 use crate::search::EntryState;
 use crate::trust::Trust;
 
-/// The settings, without which nobody knows where registrations lie.
+/// Reads the settings, which say where registrations are.
 ///
 /// # Errors
-/// They can't be read, and nothing stands in for them.
-pub(crate) fn settings(place: &Place, output: &mut Output) -> anyhow::Result<Settings> {
+/// They can't be read, and there is no last good copy.
+pub(crate) fn settings(place: &CommandPlace, output: &mut Output) -> anyhow::Result<Settings> {
     let loaded = place.load(output);
     if loaded.is_lost() {
         bail!("no registration is changed until the settings can be read");
@@ -37,11 +37,11 @@ pub(crate) fn settings(place: &Place, output: &mut Output) -> anyhow::Result<Set
     Ok(loaded.settings)
 }
 
-/// The registry, locked.
+/// Locks the registry.
 ///
 /// # Errors
-/// Somebody else changes it, or could.
-pub(crate) fn lock(settings: &Settings, user: u32) -> anyhow::Result<Lock> {
+/// Another process holds the lock, or other users could change the registry.
+pub(crate) fn lock(settings: &Settings, user: u32) -> anyhow::Result<RegistryLock> {
     let lock = hooks_d::lock(&settings.hooks_dir)?;
     let directory = settings.hooks_dir.join(DIRECTORY);
     if settings.trust != TrustPolicy::Refuse {
@@ -50,15 +50,15 @@ pub(crate) fn lock(settings: &Settings, user: u32) -> anyhow::Result<Lock> {
     if let Err(refusal) = Trust::new(user).directory(&directory) {
         let fix = OwnPaths::of(settings, user).fix(&[RepairTarget::at(&directory)]);
         let words = format!("registrations in {} would be refused: {refusal}", directory.display());
-        bail!(Remark::and(&words, fix));
+        bail!(Remark::followed_by(&words, fix));
     }
     Ok(lock)
 }
 
-/// Every registration of every root.
+/// Reads every registration of every root.
 ///
 /// # Errors
-/// A directory is there and can't be read.
+/// A directory exists and can't be read.
 pub(crate) fn scan(settings: &Settings, user: u32) -> anyhow::Result<Vec<RegistrationFile>> {
     let sources = registry::scan(settings, &mut Trust::new(user)).map_err(|unreadable| {
         anyhow!("{} can't be read: {}", unreadable.path.display(), unreadable.error)
@@ -71,7 +71,7 @@ pub(crate) fn name_of(source: &RegistrationFile) -> String {
     source.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The files of one name, those of higher roots first.
+/// Returns the files of one name, those of higher roots first.
 pub(crate) fn find<'a>(sources: &'a [RegistrationFile], name: &str) -> Vec<&'a RegistrationFile> {
     let end = format!(".{EXTENSION}");
     let bare = name.strip_suffix(&end).unwrap_or(name);
@@ -86,13 +86,13 @@ pub(crate) fn read(source: &RegistrationFile) -> Option<&Registration> {
     source.content.as_ref()?.as_ref().ok()
 }
 
-/// A command of hookmux's own about this hooks directory, as a shell takes it.
-pub(crate) fn own<W: AsRef<OsStr>>(settings: &Settings, words: &[W]) -> String {
+/// Returns a hookmux command for this hooks directory, as a shell takes it.
+pub(crate) fn own_command<W: AsRef<OsStr>>(settings: &Settings, words: &[W]) -> String {
     Fix::hookmux(&settings.hooks_dir, words).text
 }
 
-/// The words that remove a hook's jobs. A name that begins with a dash stands in the option's word.
-fn flush(name: &str) -> Vec<String> {
+/// Returns the words that remove a hook's jobs. A name that begins with a dash is joined to the option.
+fn flush_words(name: &str) -> Vec<String> {
     let mut words = vec!["queue".to_owned()];
     match name.starts_with('-') {
         true => words.push(format!("--flush={name}")),
@@ -101,14 +101,14 @@ fn flush(name: &str) -> Vec<String> {
     words
 }
 
-/// Why there is no such registration, and what there is.
-pub(crate) fn missing(
+/// Says that there is no such registration, and which names there are.
+pub(crate) fn unknown_name(
     settings: &Settings,
     user: u32,
     sources: &[RegistrationFile],
     name: &str,
 ) -> String {
-    if let Some(way) = way_of_script(settings, user, |hook| {
+    if let Some(way) = how_to_switch_script(settings, user, |hook| {
         hook.name == name || format!("{}/{}", hook.place, hook.name) == name
     }) {
         return way;
@@ -119,24 +119,24 @@ pub(crate) fn missing(
     format!("there is no registration `{name}`; {hint}")
 }
 
-/// How a hook that is no registration is switched and removed.
-pub(crate) fn way_of_script(
+/// Says how to switch and remove a hook that is a script and not a registration.
+pub(crate) fn how_to_switch_script(
     settings: &Settings,
     user: u32,
-    is_meant: impl Fn(&Listed) -> bool,
+    is_selected: impl Fn(&Listed) -> bool,
 ) -> Option<String> {
     let hooks = listed::all(Inventory::look(settings, user)).ok()?;
-    let hook = hooks.iter().find(|hook| hook.registration.is_none() && is_meant(hook))?;
+    let hook = hooks.iter().find(|hook| hook.registration.is_none() && is_selected(hook))?;
     let (path, source) = (&hook.path, hook.source.name());
     Some(format!(
-        "{} is no registration but a script ({source}): `{}` disables it, chmod a+x enables it, rm removes it",
+        "{} is not a registration but a script ({source}): `{}` disables it, chmod a+x enables it, rm removes it",
         path.display(),
         OwnPaths::of(settings, user).guard(Fix::run(&words!["chmod", "a-x", path]))
     ))
 }
 
-/// One thing that was done, or found done already.
-struct Step {
+/// One change of a registration, or one that wasn't needed.
+struct RegistryChange {
     name: String,
     path: PathBuf,
     action: &'static str,
@@ -144,79 +144,86 @@ struct Step {
 }
 
 #[derive(Default)]
-pub(crate) struct Report {
-    steps: Vec<Step>,
+pub(crate) struct RegistryReport {
+    changes: Vec<RegistryChange>,
     notes: Vec<Remark>,
     problems: Vec<Remark>,
 }
 
-impl Report {
-    pub(crate) fn did(&mut self, name: &str, path: &Path, action: &'static str, words: String) {
-        self.steps.push(Step { name: name.to_owned(), path: path.to_path_buf(), action, words });
+impl RegistryReport {
+    pub(crate) fn add(&mut self, name: &str, path: &Path, action: &'static str, words: String) {
+        self.changes.push(RegistryChange {
+            name: name.to_owned(),
+            path: path.to_path_buf(),
+            action,
+            words,
+        });
     }
 
-    pub(crate) fn note(&mut self, words: String) {
+    pub(crate) fn add_note(&mut self, words: String) {
         self.notes.push(words.into());
     }
 
-    pub(crate) fn problem(&mut self, words: String) {
+    pub(crate) fn add_problem(&mut self, words: String) {
         self.problems.push(words.into());
     }
 
-    /// What a hook that was taken away has left in the queue still runs.
-    pub(crate) fn tell_jobs(&mut self, settings: &Settings) {
+    /// Notes that waiting jobs of a deleted or disabled hook will still run.
+    pub(crate) fn note_remaining_jobs(&mut self, settings: &Settings) {
         let jobs = Queue::new(&settings.state_dir).heads().unwrap_or_else(|error| {
             self.notes.push(format!("the queue can't be read, and may hold jobs: {error}").into());
             Vec::new()
         });
-        for step in self.steps.iter().filter(|step| matches!(step.action, "deleted" | "disabled")) {
-            let count = jobs.iter().filter(|job| job.registration == step.name).count();
+        for change in
+            self.changes.iter().filter(|change| matches!(change.action, "deleted" | "disabled"))
+        {
+            let count = jobs.iter().filter(|job| job.registration == change.name).count();
             if count > 0 {
                 let jobs = if count == 1 { "job of it waits" } else { "jobs of it wait" };
-                let fix = Fix::hookmux(&settings.hooks_dir, &flush(&step.name));
+                let fix = Fix::hookmux(&settings.hooks_dir, &flush_words(&change.name));
                 let words = format!(
                     "{}: {count} {jobs} in the queue and will still run: `{fix}` removes them",
-                    step.name
+                    change.name
                 );
-                self.notes.push(Remark::with(words, fix));
+                self.notes.push(Remark::with_fix(words, fix));
             }
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.problems.is_empty()
+        self.changes.is_empty() && self.problems.is_empty()
     }
 
-    pub(crate) fn show(self, format: Format, output: &mut Output) -> End {
-        let is_idle = self.steps.iter().all(|step| step.action == "none");
+    pub(crate) fn show(self, format: Format, output: &mut Output) -> CommandEnd {
+        let is_idle = self.changes.iter().all(|change| change.action == "none");
         let end = match self.problems.is_empty() {
-            true if is_idle => End::Idle,
-            true => End::Good,
-            false => End::Problem,
+            true if is_idle => CommandEnd::Idle,
+            true => CommandEnd::Good,
+            false => CommandEnd::Problem,
         };
         if format == Format::Json {
-            let changed = |step: &Step| ChangedRegistration {
-                name: step.name.clone(),
-                registration: step.path.as_path().into(),
-                action: step.action,
-                message: step.words.clone(),
+            let changed = |change: &RegistryChange| ChangedRegistration {
+                name: change.name.clone(),
+                registration: change.path.as_path().into(),
+                action: change.action,
+                message: change.words.clone(),
                 registered: None,
             };
             output.json(&Changed {
-                registrations: self.steps.iter().map(changed).collect(),
+                registrations: self.changes.iter().map(changed).collect(),
                 notes: Message::all(&self.notes),
                 problems: Message::all(&self.problems),
             });
             return end;
         }
-        for step in &self.steps {
-            output.line(&format!("{}: {}", step.name, step.words));
+        for change in &self.changes {
+            output.line(&format!("{}: {}", change.name, change.words));
         }
         for note in &self.notes {
-            output.lines(Tone::Careful, &note.words);
+            output.lines(Tone::Warning, &note.words);
         }
         for problem in &self.problems {
-            output.complain(&problem.words);
+            output.print_error(&problem.words);
         }
         end
     }

@@ -1,23 +1,23 @@
-//! One value of a YAML file changed in its text: comments, order and everything else stay as they
-//! are. Every way to do it is tried, and the first kept whose result means what was wanted.
+//! Changes one value of a YAML file in its text: comments, order and everything else stay as they are.
+//! Several ways are tried; the first is taken that gives the wanted meaning.
 
-/// How many places are tried in which a key may stand.
+/// How many places of a key are tried.
 const MAX_TRIES: usize = 64;
 
-/// The text with a top-level key's value set. `means` says whether a text means what is wanted.
-/// `None` where the text is written in a way that no small edit gets along with.
+/// Returns the text with the value of a top-level key set. `means` tells whether a text has the wanted
+/// meaning. Returns `None` if no small edit gives it.
 pub fn set(text: &str, key: &str, value: &str, means: &dyn Fn(&str) -> bool) -> Option<String> {
-    let replaced = places(text, key).map(|(start, end)| {
+    let replaced = value_ranges(text, key).map(|(start, end)| {
         let gap = if text[..start].ends_with(':') { " " } else { "" };
         format!("{}{gap}{value}{}", &text[..start], &text[end..])
     });
-    // each is a parse of the whole
+    // each try parses the whole text
     let mut tries = replaced.take(MAX_TRIES).chain(additions(text, key, value));
     tries.find(|changed| means(changed))
 }
 
-/// Where values of a key may stand, as byte ranges, wherever it is written.
-fn places<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = (usize, usize)> + 'a {
+/// Returns the byte ranges in which a value of the key may be, wherever the key is written.
+fn value_ranges<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = (usize, usize)> + 'a {
     text.match_indices(key).filter_map(move |(at, _)| {
         let rest = &text[at + key.len()..];
         let after = rest.trim_start_matches(['"', '\'']).trim_start_matches([' ', '\t']);
@@ -30,7 +30,7 @@ fn places<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = (usize, usize
     })
 }
 
-/// The text with a line more: at the end, before an end mark, within braces, at the beginning.
+/// Returns the text with the key added: at the end, before an end mark, in braces, at the beginning.
 fn additions<'a>(text: &'a str, key: &'a str, value: &'a str) -> impl Iterator<Item = String> + 'a {
     let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let break_before = if text.is_empty() || text.ends_with('\n') { "" } else { line_end };

@@ -1,5 +1,5 @@
-//! Acts in the journal. Never waited for longer than a moment: the library's socket blocks while nobody
-//! reads it.
+//! Writes acts to the journal, with a short timeout: the library's socket blocks while journald doesn't
+//! read.
 
 use std::sync::mpsc;
 use std::thread;
@@ -9,16 +9,16 @@ use tracing::subscriber::with_default;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 
-use super::Entry;
+use super::AuditEntry;
 use crate::command;
 
-/// How long the end of a command waits for it.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a command waits for the journal at its end.
+const JOURNAL_TIMEOUT: Duration = Duration::from_millis(100);
 /// The message id of an act; it never changes. (`systemd-id128 new`)
 pub(super) const MESSAGE_ID: &str = "69922b2e72ad4f968a6476fe2611c709";
 
-/// Writes an entry, where there is a journal.
-pub(super) fn tell(entry: &Entry) {
+/// Writes an entry, if there is a journal.
+pub(super) fn write_entry(entry: &AuditEntry) {
     let entry = entry.clone();
     let (done, is_done) = mpsc::channel();
     let started = thread::Builder::new().name("journal".to_owned()).spawn(move || {
@@ -26,11 +26,11 @@ pub(super) fn tell(entry: &Entry) {
         let _ = done.send(());
     });
     if started.is_ok() {
-        let _ = is_done.recv_timeout(PATIENCE);
+        let _ = is_done.recv_timeout(JOURNAL_TIMEOUT);
     }
 }
 
-fn write(entry: &Entry) {
+fn write(entry: &AuditEntry) {
     let Ok(layer) = tracing_journald::layer() else { return };
     let layer = layer.with_syslog_identifier("hookmux".to_owned()).with_field_prefix(None);
     let command = command::text(&entry.command);

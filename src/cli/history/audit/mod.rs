@@ -1,5 +1,6 @@
-//! What people changed: which commands, by whom, when, how it went and why. Kept in a file each and
-//! told to the journal, after the command has done its work. `hookmux log --audit` shows it.
+//! The audit log: which commands changed something, who ran them, when, how they ended and why. Each is
+//! stored in a file and written to the journal after the command has done its work. `hookmux log --audit`
+//! shows it.
 
 mod file;
 mod journal;
@@ -12,65 +13,72 @@ use std::path::Path;
 
 use anyhow::ensure;
 
-use crate::cli::args::{Arguments, Command, Turn};
+use crate::cli::args::{Arguments, BypassSwitch, Command};
 use crate::cli::output::Output;
-use crate::cli::{End, Place, person};
+use crate::cli::{CommandEnd, CommandPlace, login_name};
 use crate::config;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::machine::{clock, truncate, ulid};
 use crate::state::DirPresence;
 use crate::trust::Trust;
 use file::FAILED;
-pub(crate) use file::{Entry, prune};
+pub(crate) use file::{AuditEntry, prune};
 pub(crate) use show::show;
 
 /// The longest `--reason`, in bytes.
 const MAX_REASON_BYTES: usize = 500;
 /// The longest text of a failure, in bytes.
 const MAX_MESSAGE_BYTES: usize = 500;
-/// What is kept of a command's words, in bytes.
+/// How much of a command's words is kept.
 const MAX_COMMAND_BYTES: usize = 8 * 1024;
 
-/// An act of a person's that is under way.
-pub(crate) struct Act {
+/// A command that changes something, while it runs.
+pub(crate) struct AuditedAct {
     action: &'static str,
     reason: Option<String>,
-    /// Whether it takes away the place where it would be kept.
+    /// Whether it removes the directory in which it would be stored.
     is_purge: bool,
 }
 
-impl Act {
-    /// The act that these words ask for; `None` where they change nothing.
+impl AuditedAct {
+    /// Returns the act of a command; `None` if the command changes nothing.
     ///
     /// # Errors
-    /// A reason that is none.
-    pub(crate) fn of(arguments: &Arguments) -> anyhow::Result<Option<Act>> {
+    /// The reason is empty or too long.
+    pub(crate) fn of(arguments: &Arguments) -> anyhow::Result<Option<AuditedAct>> {
         let Some((action, reason)) = action(arguments) else { return Ok(None) };
         if let Some(reason) = reason {
             ensure!(
                 !reason.trim().is_empty() && reason.len() <= MAX_REASON_BYTES,
-                "--reason is a text of at most {MAX_REASON_BYTES} bytes"
+                "--reason needs a text of at most {MAX_REASON_BYTES} bytes"
             );
         }
         let is_purge = matches!(&arguments.command, Some(Command::Uninstall(it)) if it.purge);
-        Ok(Some(Act { action, reason: reason.cloned(), is_purge }))
+        Ok(Some(AuditedAct { action, reason: reason.cloned(), is_purge }))
     }
 
-    /// Keeps it, when it is over. Where it can't be kept, that is said, and nothing more.
-    pub(crate) fn over(self, place: &Place, ended: &anyhow::Result<End>, output: &mut Output) {
+    /// Stores the act when it has ended. If that fails, only a message is printed.
+    pub(crate) fn finish(
+        self,
+        place: &CommandPlace,
+        ended: &anyhow::Result<CommandEnd>,
+        output: &mut Output,
+    ) {
         let (outcome, message) = match ended {
-            Ok(End::Idle | End::Declined | End::Unanswered) => return,
-            Ok(End::Good) => (file::DONE, None),
-            Ok(End::Problem) => (FAILED, output.last_complaint()),
+            Ok(CommandEnd::Idle | CommandEnd::Declined | CommandEnd::Unanswered) => return,
+            Ok(CommandEnd::Good) => (file::DONE, None),
+            Ok(CommandEnd::Problem) => (FAILED, output.last_error()),
             Err(error) => (FAILED, Some(format!("{error:#}"))),
         };
         let user = &place.surroundings.user;
-        let hidden = |text: &str, most| truncate::keep_start(&secrets::hide(text), most).to_owned();
-        let entry = Entry {
-            format: file::FORMAT,
+        let hidden = |text: &str, max_bytes| {
+            truncate::keep_start(&secrets::hide(text), max_bytes).to_owned()
+        };
+        let entry = AuditEntry {
+            format: file::AUDIT_FORMAT,
             id: ulid::new(),
             at_us: clock::unix_microseconds(),
-            user: person::name(),
+            user: login_name::get(),
             uid: *user,
             action: self.action.to_owned(),
             command: words(),
@@ -79,42 +87,46 @@ impl Act {
             message: message.map(|text| hidden(&text, MAX_MESSAGE_BYTES)),
             reason: self.reason.map(|text| hidden(&text, MAX_REASON_BYTES)),
         };
-        journal::tell(&entry);
-        // it would make anew what was just removed
+        journal::write_entry(&entry);
+        // storing it would make the directory again that was just removed
         if self.is_purge && outcome == file::DONE {
             return;
         }
-        if let Err(error) = keep(place, &entry) {
-            output.complain(&format!("it isn't kept for `hookmux log --audit`: {error}"));
+        if let Err(error) = store(place, &entry) {
+            output.print_error(&format!(
+                "this command can't be stored for `hookmux log --audit`: {error}"
+            ));
         }
     }
 }
 
+/// Stores an entry.
+///
 /// # Errors
-/// In words: it can't be kept, or nobody knows where.
-fn keep(place: &Place, entry: &Entry) -> Result<(), String> {
+/// Why it can't be stored: the directory is unknown, or can't be written to.
+fn store(place: &CommandPlace, entry: &AuditEntry) -> Result<(), String> {
     let surroundings = &place.surroundings;
     let loaded = config::load(surroundings, &mut Trust::new(surroundings.user), false);
     let state_dir = &loaded.settings.state_dir;
     let usual = surroundings.state_dir();
-    // another directory's acts don't belong among the system's
+    // acts about another hooks directory don't belong in the system's audit log
     if loaded.is_lost()
         && state_dir.unchecked_path() == usual
         && surroundings.hooks_dir != Path::new(DEFAULT_HOOKS_DIR)
     {
-        return Err("hookmux.yaml can't be read, and would say where".to_owned());
+        return Err("hookmux.yaml can't be read, so the directory is unknown".to_owned());
     }
-    // who may do nothing here gets no directories for having tried
+    // no directory is made for a user without rights whose command failed
     let is_there = matches!(state_dir.judge(), Ok(DirPresence::Present));
     if entry.outcome == FAILED && surroundings.user != 0 && !is_there {
         return Ok(());
     }
-    file::keep(state_dir, entry, &loaded.settings.retention).map_err(|error| {
+    file::store(state_dir, entry, &loaded.settings.retention).map_err(|error| {
         format!("{}: {error}", file::directory(state_dir).unchecked_path().display())
     })
 }
 
-/// A word for what is done, and the reason that was given.
+/// Returns a word for what is done, and the reason that was given.
 fn action(arguments: &Arguments) -> Option<(&'static str, Option<&String>)> {
     Some(match arguments.command.as_ref()? {
         Command::Install(it) if !it.dry_run => ("install", it.reason.reason.as_ref()),
@@ -126,14 +138,14 @@ fn action(arguments: &Arguments) -> Option<(&'static str, Option<&String>)> {
         Command::Queue(it) if it.flush.is_some() => ("queue-flush", it.reason.as_ref()),
         Command::Queue(it) if it.requeue.is_some() => ("queue-requeue", it.reason.as_ref()),
         Command::Bypass(it) => match it.turn? {
-            Turn::On => ("bypass-on", it.reason.as_ref()),
-            Turn::Off => ("bypass-off", it.reason.as_ref()),
+            BypassSwitch::On => ("bypass-on", it.reason.as_ref()),
+            BypassSwitch::Off => ("bypass-off", it.reason.as_ref()),
         },
         _ => return None,
     })
 }
 
-/// The words of this command, without secrets.
+/// Returns the words of this command, without secrets.
 fn words() -> Vec<String> {
     let typed = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     let mut left = MAX_COMMAND_BYTES;
@@ -148,7 +160,7 @@ fn words() -> Vec<String> {
         .collect()
 }
 
-/// What is wrong with a file that is no act.
-fn no_act() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "it is no act of hookmux's")
+/// Returns the error for a file that is not an act.
+fn not_an_act() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is not an entry of hookmux's audit log")
 }

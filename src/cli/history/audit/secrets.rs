@@ -1,12 +1,11 @@
-//! The words of a command without what looks like a secret in them: whoever registers a hook may give
-//! it a password among its arguments, which stands in the registration then, and has to stand nowhere
-//! else.
+//! Hides what looks like a secret in the words of a command. A user may give a hook a password among its
+//! arguments; it is then in the registration, and must be nowhere else.
 
 use crate::record::mask;
 
 const MASK: &str = "***";
-/// Parts of names whose values are secrets.
-const KEYS: [&str; 9] = [
+/// Parts of names that have secret values.
+const SECRET_NAMES: [&str; 9] = [
     "passwd",
     "password",
     "passphrase",
@@ -18,7 +17,7 @@ const KEYS: [&str; 9] = [
     "credential",
 ];
 
-/// All words of a command; an option that names a secret hides the word behind it.
+/// Hides secrets in all words of a command; an option that names a secret hides the word after it.
 pub(super) fn hide_words(words: &[String]) -> Vec<String> {
     let mut is_value = false;
     words
@@ -26,13 +25,13 @@ pub(super) fn hide_words(words: &[String]) -> Vec<String> {
         .map(|word| {
             let hidden =
                 if is_value && !word.starts_with('-') { MASK.to_owned() } else { hide(word) };
-            is_value = word.starts_with('-') && is_key(word);
+            is_value = word.starts_with('-') && names_secret(word);
             hidden
         })
         .collect()
 }
 
-/// A text in which every value of such a name, and the password of every address, is replaced.
+/// Hides the values of such names, and the passwords in addresses.
 pub(super) fn hide(text: &str) -> String {
     let text = mask::text(text);
     let mut out = String::with_capacity(text.len());
@@ -44,7 +43,7 @@ pub(super) fn hide(text: &str) -> String {
         let (name, after) = from_name.split_at(end);
         out.push_str(name);
         rest = after;
-        if is_key(name) {
+        if names_secret(name) {
             let value = separator(name, after);
             if let Some((separator, value)) = value {
                 out.push_str(separator);
@@ -64,13 +63,13 @@ fn is_name_char(c: char) -> bool {
     c.is_alphanumeric() || c == '-' || c == '_'
 }
 
-fn is_key(name: &str) -> bool {
+fn names_secret(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
-    KEYS.iter().any(|key| lower.contains(key))
+    SECRET_NAMES.iter().any(|key| lower.contains(key))
 }
 
-/// What stands between a name and its value: `=`, `:`, with blanks and an opening quote, or behind an
-/// option blanks alone.
+/// Splits the separator from a value: `=` or `:` with blanks and an opening quote, or only blanks after an
+/// option.
 fn separator<'a>(name: &str, after: &'a str) -> Option<(&'a str, &'a str)> {
     let is_blank = |c: char| c.is_whitespace();
     // the name may be quoted itself, as in JSON
@@ -82,14 +81,14 @@ fn separator<'a>(name: &str, after: &'a str) -> Option<(&'a str, &'a str)> {
         }
         None => return None,
     };
-    // an address, `secret://…`, is no value
+    // an address, `secret://…`, is not a value
     if value.starts_with("//") {
         return None;
     }
     Some(after.split_at(after.len() - value.len()))
 }
 
-/// How long a value is, to its closing quote or the next delimiter; its own quotes are part of it.
+/// Returns the length of a value, up to its closing quote or the next delimiter, quotes included.
 fn value_length(value: &str) -> usize {
     if let Some(quote) = value.chars().next().filter(|c| ['"', '\''].contains(c)) {
         return value[1..].find(quote).map_or(value.len(), |end| end + 2);
@@ -97,7 +96,7 @@ fn value_length(value: &str) -> usize {
     value.find(|c: char| c.is_whitespace() || "\"'&;,)]}".contains(c)).unwrap_or(value.len())
 }
 
-/// `https://user:***@host`.
+/// Hides passwords in addresses: `https://user:***@host`.
 fn without_passwords_of_addresses(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;

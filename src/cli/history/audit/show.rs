@@ -1,11 +1,11 @@
 //! `hookmux log --audit`.
 
-use super::file::{self, Entry};
+use super::file::{self, AuditEntry};
 use crate::cli::args::{Format, LogArgs};
 use crate::cli::json::audit::{Act, Audit};
 use crate::cli::json::value::Time;
 use crate::cli::output::{Cell, Output, Tone};
-use crate::cli::{End, rights, time};
+use crate::cli::{CommandEnd, rights, time};
 use crate::command;
 use crate::config::Settings;
 
@@ -13,11 +13,11 @@ pub(crate) fn show(
     settings: &Settings,
     arguments: &LogArgs,
     output: &mut Output,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<CommandEnd> {
     let directory = file::directory(&settings.state_dir);
     rights::must_list(&[settings.state_dir.unchecked_path(), directory.unchecked_path()])?;
     let filter = &arguments.filter;
-    let is_wanted = |entry: &Entry| {
+    let is_wanted = |entry: &AuditEntry| {
         let millis = entry.at_us / 1000;
         filter.since.is_none_or(|since| millis >= since)
             && filter.until.is_none_or(|until| millis <= until)
@@ -27,35 +27,35 @@ pub(crate) fn show(
         .map_err(|error| rights::explained(directory.unchecked_path(), error))?;
     acts.entries.reverse();
     let newer = acts.newer.map_or(0, |(count, _)| count);
-    if arguments.output == Format::Json {
+    if arguments.output.format == Format::Json {
         let list = acts.entries.into_iter().map(act).collect();
-        output.json(&Audit { acts: list, newer, odd: acts.odd });
-        return Ok(End::Good);
+        output.json(&Audit { acts: list, newer, odd: acts.unreadable });
+        return Ok(CommandEnd::Good);
     }
     if let Some((count, newer)) = acts.newer {
-        output.complain(&format!(
-            "{count} of {} are not shown: {newer}",
+        output.print_error(&format!(
+            "{count} files in {} are not shown: {newer}",
             directory.unchecked_path().display()
         ));
     }
-    if acts.odd > 0 {
-        output.complain(&format!(
-            "{} files in {} are no acts of hookmux's",
-            acts.odd,
+    if acts.unreadable > 0 {
+        output.print_error(&format!(
+            "{} files in {} are not entries of hookmux's audit log",
+            acts.unreadable,
             directory.unchecked_path().display()
         ));
     }
     if acts.entries.is_empty() {
         let is_asked = filter.is_any() || arguments.lines == 0;
-        output.line(if is_asked { "No such act." } else { "Nobody has changed anything yet." });
-        return Ok(End::Good);
+        output.line(if is_asked { "No such act." } else { "Nothing has been changed yet." });
+        return Ok(CommandEnd::Good);
     }
     let rows: Vec<Vec<Cell>> = acts.entries.iter().map(row).collect();
     output.table(&["TIME", "USER", "RESULT", "COMMAND", "REASON"], &rows);
-    Ok(End::Good)
+    Ok(CommandEnd::Good)
 }
 
-fn row(entry: &Entry) -> Vec<Cell> {
+fn row(entry: &AuditEntry) -> Vec<Cell> {
     let tone = if entry.outcome == file::DONE { Tone::Good } else { Tone::Bad };
     vec![
         time::local(entry.at_us / 1_000_000).into(),
@@ -66,7 +66,7 @@ fn row(entry: &Entry) -> Vec<Cell> {
     ]
 }
 
-fn act(entry: Entry) -> Act {
+fn act(entry: AuditEntry) -> Act {
     Act {
         id: entry.id,
         at: Time::of_micros(entry.at_us),

@@ -1,17 +1,17 @@
-//! The options of `add`, as a description would say them.
+//! Turns the options of `add` into the keys of a description.
 
 use serde_json::{Map, Value, json};
 
 use crate::cli::args::HookOptions;
-use crate::cli::register::description::Subject;
+use crate::cli::register::translate::ScriptOrModule;
 use crate::config::keys;
 use crate::config::rights::RunAs;
 use crate::config::suggest::suggest;
 
-/// The options as a description would say them.
+/// Returns the options as keys of a description.
 pub(super) fn keys_of(
     options: &HookOptions,
-    subject: &Subject,
+    subject: &ScriptOrModule,
 ) -> Result<Map<String, Value>, (String, String)> {
     let mut keys = Map::new();
     let mut set = |key: &str, value: Option<Value>| {
@@ -34,16 +34,16 @@ pub(super) fn keys_of(
     set("style", word(&options.style));
     set("args", (!options.args.is_empty()).then(|| options.args.clone().into()));
     let hook = match (subject, &options.action) {
-        (Subject::Script(path), None) => json!([path]),
-        (Subject::Script(path), Some(line)) => {
+        (ScriptOrModule::Script(path), None) => json!([path]),
+        (ScriptOrModule::Script(path), Some(line)) => {
             let Some(words) = shlex::split(line) else {
                 let message = format!("`{line}` has a quote that is never closed");
                 return Err(("hook".to_owned(), message));
             };
             std::iter::once(path.clone()).chain(words).collect::<Vec<_>>().into()
         }
-        (Subject::Module(_), Some(function)) => function.clone().into(),
-        (Subject::Module(_), None) => {
+        (ScriptOrModule::Module(_), Some(function)) => function.clone().into(),
+        (ScriptOrModule::Module(_), None) => {
             let message = "a module needs --action: the function that is to be called".to_owned();
             return Err(("hook".to_owned(), message));
         }
@@ -58,17 +58,17 @@ pub(super) fn keys_of(
     Ok(keys)
 }
 
-/// A registration's name, also where somebody writes its file's.
+/// Returns a registration's name, also if the name of its file is given.
 pub(super) fn bare_name(name: &str) -> String {
     name.strip_suffix(".yaml").unwrap_or(name).to_owned()
 }
 
-/// `KEY=VALUE` becomes `when`; values of one key are alternatives.
+/// Turns `KEY=VALUE` into `when`; several values of one key are alternatives.
 fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
     let mut when = Map::new();
     for word in words {
         let Some((key, value)) = word.split_once('=') else {
-            return Err(format!("`{word}` is no condition: write KEY=VALUE"));
+            return Err(format!("`{word}` is not a condition: write KEY=VALUE"));
         };
         let (group, key) = match key.strip_prefix("property.") {
             Some(property) if !property.is_empty() => {
@@ -79,7 +79,7 @@ fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
             _ => {
                 let known = plain_conditions().chain(["property.NAME"]);
                 let hint = suggest(key, known);
-                return Err(format!("`{key}` in `{word}` is no condition; {hint}"));
+                return Err(format!("`{key}` in `{word}` is not a condition; {hint}"));
             }
         };
         let values = group.map(|group| group.entry(key).or_insert_with(|| json!([])));
@@ -90,7 +90,7 @@ fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
     Ok(when)
 }
 
-/// The conditions that are compared with one thing of a call.
+/// Returns the conditions that are compared with a single value of a call.
 fn plain_conditions() -> impl Iterator<Item = &'static str> {
     keys::below(keys::REGISTRATION, "when").filter(|key| *key != "property")
 }
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn an_action_is_split_as_a_shell_splits_it() {
-        let script = Subject::Script("/x".to_owned());
+        let script = ScriptOrModule::Script("/x".to_owned());
         for (action, expected) in [
             (r#"--add"#, &["--add"][..]),
             (r#"--name "a b" 'c d' e\ f"#, &["--name", "a b", "c d", "e f"]),

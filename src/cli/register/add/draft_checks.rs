@@ -1,9 +1,10 @@
-//! What stands in the way of a draft, and what is to be said of one that will hardly do what is meant.
+//! Checks drafts: what keeps one from being written, and warnings about one that will hardly do what is
+//! expected.
 
 use std::fs;
 use std::path::Path;
 
-use super::asked::{MAX_FILE_BYTES, own};
+use super::collect::{MAX_FILE_BYTES, own};
 use crate::cli::args::AddArgs;
 use crate::cli::register::draft::Draft;
 use crate::cli::register::registry;
@@ -19,20 +20,20 @@ use crate::search::EntryState;
 use crate::trust::Trust;
 
 /// Checks drafts.
-pub(super) struct Checker<'a> {
+pub(super) struct DraftChecker<'a> {
     pub settings: &'a Settings,
     pub user: u32,
     pub arguments: &'a AddArgs,
     /// Whether the options say what is registered.
-    pub by_options: bool,
+    pub has_options: bool,
 }
 
-impl Checker<'_> {
-    /// Why a draft can't be written.
+impl DraftChecker<'_> {
+    /// Returns why a draft can't be written.
     pub(super) fn obstacle(&self, draft: &Draft, sources: &[RegistrationFile]) -> Option<String> {
         let name = &draft.name;
-        // a description names its registrations itself
-        let is_nameable = self.by_options || self.arguments.reference.is_none();
+        // a description gives the names of its registrations itself
+        let is_nameable = self.has_options || self.arguments.reference.is_none();
         let or_name = |words: &str| {
             if is_nameable { format!(", {words}") } else { String::new() }
         };
@@ -64,7 +65,7 @@ impl Checker<'_> {
             }
             if draft.path.symlink_metadata().is_ok() {
                 return Some(format!(
-                    "{} is there already, and is no registration: move it away, or give --replace",
+                    "{} exists already, and is not a registration: move it away, or give --replace",
                     draft.path.display()
                 ));
             }
@@ -74,10 +75,10 @@ impl Checker<'_> {
                 return Some(format!("{} is a directory: move it away", draft.path.display()));
             }
             Ok(file) if file.is_symlink() => {}
-            // what is replaced has to be put back where a later one can't be written
+            // a file that is replaced has to be restored if a later one can't be written
             Ok(file) if !file.is_file() || file.len() > MAX_FILE_BYTES => {
                 return Some(format!(
-                    "{} is no registration (a regular file of at most 1 MiB): move it away",
+                    "{} is not a registration (a regular file of at most 1 MiB): move it away",
                     draft.path.display()
                 ));
             }
@@ -86,7 +87,7 @@ impl Checker<'_> {
         let is_again = |source: &&RegistrationFile| {
             source.path != draft.path
                 && registry::read(source).is_some_and(|known| {
-                    // all that it does, apart from what it is called and when its turn is
+                    // everything but its name and its order
                     let new = Registration {
                         name: known.name.clone(),
                         source: known.source.clone(),
@@ -108,7 +109,7 @@ impl Checker<'_> {
         ))
     }
 
-    /// What is allowed, and will hardly do what is meant.
+    /// Collects warnings: what is allowed, but will hardly do what is expected.
     pub(super) fn warn(&self, draft: &Draft, trust: &mut Trust, warnings: &mut Vec<Remark>) {
         let registration = &draft.registration;
         let mut found: Vec<String> = registration.warnings();
@@ -135,7 +136,7 @@ impl Checker<'_> {
                     }
                     TrustPolicy::Warn => format!("{}: {refusal}", draft.name),
                 };
-                let remark = Remark::and(&words, fix);
+                let remark = Remark::followed_by(&words, fix);
                 if warnings.iter().all(|known| known.words != remark.words) {
                     warnings.push(remark);
                 }
@@ -153,7 +154,7 @@ impl Checker<'_> {
         warnings.extend(found.into_iter().map(named));
     }
 
-    /// The event in whose directory a program lies.
+    /// Returns the event if a program is in an event's directory.
     fn event_of<'a>(&self, program: &'a Path) -> Option<&'a str> {
         let directory = program.parent()?;
         let root = directory.parent()?;

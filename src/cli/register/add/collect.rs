@@ -1,8 +1,8 @@
-//! What is to be registered: what a script or a module says of itself, what options say, or a file.
-//! What would be run to ask is checked first.
+//! Collects what is to be registered: from a script or a module that describes itself, from options, or
+//! from a file. A program is checked before it is run to describe itself.
 //!
-//! A script that never heard of `--describe` would do its work when it is asked. So only one that has
-//! the word in its text is asked, or one for which the user says so; under `--dry-run` none is.
+//! A script that doesn't know `--describe` would do its work when it is run. So only a script that has this
+//! word in its text is run, or one for which the user gives --describe; `--dry-run` runs none.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -13,12 +13,13 @@ use anyhow::{Context, bail};
 
 use super::options;
 use crate::call::door;
-use crate::cli::Place;
+use crate::cli::CommandPlace;
 use crate::cli::args::{self, AddArgs, Format, HookOptions};
 use crate::cli::output::Output;
-use crate::cli::register::ask::{self, Silence};
-use crate::cli::register::description::{self, Entry, Problem, Subject, Unread};
+use crate::cli::register::ask::{self, DescribeError};
+use crate::cli::register::description::{self, DescriptionError, DescriptionProblem};
 use crate::cli::register::module::{self, Language, Module};
+use crate::cli::register::translate::{self, DescriptionEntry, ScriptOrModule};
 use crate::cli::remark::Remark;
 use crate::command::{self, Fix, words};
 use crate::config::registration::EXTENSION;
@@ -28,26 +29,26 @@ use crate::machine::files;
 use crate::repair::{self, OwnPaths};
 use crate::trust::{Refusal, Trust};
 
-/// A registration is a page, not a book.
+/// The largest file that is taken for a registration.
 pub(super) const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// What is named.
-pub(super) enum Wanted {
+/// What the command line names.
+pub(super) enum AddSource {
     File(PathBuf),
-    Subject(Subject),
+    ScriptOrModule(ScriptOrModule),
 }
 
-/// What is found wrong is told by entry and key; there may be more than one of it.
-pub(super) type Checked<T> = Result<T, Vec<Problem>>;
+/// A value, or every mistake with its entry and key.
+pub(super) type Checked<T> = Result<T, Vec<DescriptionProblem>>;
 
-/// What there is to be registered.
-pub(super) enum Offer {
+/// What is to be registered.
+pub(super) enum NewRegistrations {
     File { source: PathBuf, text: String, name: String },
-    Entries { found: Checked<Vec<Entry>>, stem: String },
+    Entries { found: Checked<Vec<DescriptionEntry>>, stem: String },
 }
 
-/// What the words mean; where they mean nothing the process ends as clap does.
-pub(super) fn wanted(arguments: &AddArgs) -> anyhow::Result<Wanted> {
+/// Reads the words of the command line. Ends the process as clap does if they are wrong.
+pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
     let usage = |message: &str| -> ! { args::wrong_usage("add", message) };
     let what = arguments.what.to_string_lossy();
     let is_file = arguments.what.extension().is_some_and(|end| end == EXTENSION || end == "yml");
@@ -55,12 +56,12 @@ pub(super) fn wanted(arguments: &AddArgs) -> anyhow::Result<Wanted> {
         ("script", Some(path)) => {
             let path = std::path::absolute(path).context("the script's path can't be used")?;
             let Some(path) = path.to_str() else {
-                bail!("{} is no UTF-8, which a registration has to be", path.display())
+                bail!("{} is not UTF-8, which a registration has to be", path.display())
             };
-            Ok(Wanted::Subject(Subject::Script(path.to_owned())))
+            Ok(AddSource::ScriptOrModule(ScriptOrModule::Script(path.to_owned())))
         }
         ("module", Some(name)) => match Module::parse(&name.to_string_lossy()) {
-            Ok(module) => Ok(Wanted::Subject(Subject::Module(module))),
+            Ok(module) => Ok(AddSource::ScriptOrModule(ScriptOrModule::Module(module))),
             Err(message) => usage(&message),
         },
         ("script", None) => usage("`add script` needs the script's path"),
@@ -68,11 +69,11 @@ pub(super) fn wanted(arguments: &AddArgs) -> anyhow::Result<Wanted> {
         (_, None) if is_file => {
             let name_alone =
                 HookOptions { name: arguments.options.name.clone(), ..HookOptions::default() };
-            let is_asking = arguments.manual || arguments.describe;
-            if is_asking || arguments.options != name_alone {
-                usage("a file says all itself: only --name goes with it");
+            let has_ask_option = arguments.manual || arguments.describe;
+            if has_ask_option || arguments.options != name_alone {
+                usage("a file says everything itself: only --name can be used with it");
             }
-            Ok(Wanted::File(std::path::absolute(&arguments.what)?))
+            Ok(AddSource::File(std::path::absolute(&arguments.what)?))
         }
         (word, _) => {
             let hint = suggestion(word, ["script", "module"]);
@@ -82,22 +83,22 @@ pub(super) fn wanted(arguments: &AddArgs) -> anyhow::Result<Wanted> {
 }
 
 /// Finds out what is to be registered.
-pub(super) struct Asker<'a> {
-    pub place: &'a Place,
+pub(super) struct Collector<'a> {
+    pub place: &'a CommandPlace,
     pub settings: &'a Settings,
     pub arguments: &'a AddArgs,
     /// Whether the options say what is registered.
-    pub by_options: bool,
+    pub has_options: bool,
     pub trust: Trust,
     pub warnings: Vec<Remark>,
 }
 
-impl Asker<'_> {
-    pub(super) fn file(&self, source: &Path) -> anyhow::Result<Offer> {
+impl Collector<'_> {
+    pub(super) fn file(&self, source: &Path) -> anyhow::Result<NewRegistrations> {
         let metadata =
             fs::metadata(source).with_context(|| format!("{} can't be read", source.display()))?;
         if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
-            bail!("{} is no registration: a regular file of at most 1 MiB", source.display());
+            bail!("{} is not a registration: a regular file of at most 1 MiB", source.display());
         }
         let text = files::read_regular(source, MAX_FILE_BYTES)
             .and_then(files::into_text)
@@ -105,48 +106,48 @@ impl Asker<'_> {
         let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let given = self.arguments.options.name.as_deref().map(options::bare_name);
         let name = given.unwrap_or(stem);
-        if let Err(message) = description::check_name(&name) {
+        if let Err(message) = translate::check_name(&name) {
             bail!("{message}; --name gives it another");
         }
-        Ok(Offer::File { source: source.to_path_buf(), text, name })
+        Ok(NewRegistrations::File { source: source.to_path_buf(), text, name })
     }
 
-    /// What is to be registered of a script or module: by options, or by what it says itself. `None`
-    /// where only asking it would tell, and nothing may be run.
+    /// Collects the entries of a script or module: from options, or from its own description. Returns
+    /// `None` if it would have to be run, and nothing may be run.
     pub(super) fn entries(
         &mut self,
-        subject: &Subject,
+        subject: &ScriptOrModule,
         output: &mut Output,
-    ) -> anyhow::Result<Option<Checked<Vec<Entry>>>> {
-        if self.by_options {
+    ) -> anyhow::Result<Option<Checked<Vec<DescriptionEntry>>>> {
+        if self.has_options {
             self.check_options();
         }
         let (name, command) = match subject {
-            Subject::Script(path) => {
+            ScriptOrModule::Script(path) => {
                 self.check_script(path)?;
-                if !self.by_options && !self.arguments.describe && !speaks_of_describing(path)? {
+                if !self.has_options && !self.arguments.describe && !mentions_describe(path)? {
                     bail!(
                         "{path} has no `--describe` in its text, so it isn't run to ask it\n\
                          options say what it is: {}\n\
-                         or, if it describes itself all the same: {}",
+                         or, if it can describe itself anyway: {}",
                         own(self.settings, &["add", "script", path, "--event", "EVENT"]),
                         own(self.settings, &["add", "script", path, "--describe"]),
                     );
                 }
                 (path.as_str(), vec![path.clone(), "--describe".to_owned()])
             }
-            Subject::Module(module) => {
+            ScriptOrModule::Module(module) => {
                 let interpreter = module.language.find_interpreter().map_err(anyhow::Error::msg)?;
                 self.check_module(module, &interpreter)?;
                 (module.name.as_str(), module.describing_command(&interpreter))
             }
         };
-        if self.by_options {
+        if self.has_options {
             return self.entry_of_options(subject).map(Some);
         }
         let asking = match subject {
-            Subject::Script(_) => format!("run to ask it: {}", command::text(&command)),
-            Subject::Module(_) => "loaded to ask it, which runs its code".to_owned(),
+            ScriptOrModule::Script(_) => format!("run to ask it: {}", command::text(&command)),
+            ScriptOrModule::Module(_) => "loaded to ask it, which runs its code".to_owned(),
         };
         if self.arguments.dry_run {
             let words = format!(
@@ -155,16 +156,16 @@ impl Asker<'_> {
             self.warnings.push(words.into());
             return Ok(None);
         }
-        if self.arguments.output == Format::Text {
+        if self.arguments.output.format == Format::Text {
             output.line(&format!("{name} is {asking}"));
         }
         let why = match self.ask(&command) {
-            Err(Silence::Interrupted) => bail!("interrupted; nothing was registered"),
-            Err(Silence::Failed(why)) => why,
+            Err(DescribeError::Interrupted) => bail!("interrupted; nothing was registered"),
+            Err(DescribeError::Failed(why)) => why,
             Ok(printed) => {
                 match description::read(&printed, subject, &Language::find_interpreter) {
-                    Err(Unread::NoDescription(why)) => why,
-                    Err(Unread::Wrong(problems)) => return Ok(Some(Err(problems))),
+                    Err(DescriptionError::NotADescription(why)) => why,
+                    Err(DescriptionError::Invalid(problems)) => return Ok(Some(Err(problems))),
                     Ok(entries) => return Ok(Some(Ok(entries))),
                 }
             }
@@ -175,21 +176,21 @@ impl Asker<'_> {
         );
     }
 
-    /// Ends the process as clap does where the options can't say all.
+    /// Ends the process as clap does if the options are incomplete.
     fn check_options(&self) {
         if self.arguments.describe {
             args::wrong_usage(
                 "add",
-                "a description is never mixed with options: leave them out, or --describe",
+                "a description can't be combined with options: leave out the options or --describe",
             );
         }
         if self.arguments.options.event.is_empty() {
-            args::wrong_usage("add", "options say all of a hook, so they need --event at least");
+            args::wrong_usage("add", "options describe the whole hook, so --event is required");
         }
     }
 
-    /// Asks a script or module; it runs where hooks do.
-    fn ask(&self, command: &[String]) -> Result<Vec<u8>, Silence> {
+    /// Runs a script or module to describe itself, in the directory in which hooks run.
+    fn ask(&self, command: &[String]) -> Result<Vec<u8>, DescribeError> {
         door::settle();
         let home = self.place.surroundings.home.as_deref().unwrap_or(Path::new("/"));
         ask::ask(command, &self.settings.hooks_dir, home)
@@ -212,13 +213,13 @@ impl Asker<'_> {
                 true => self.ground().guard(Fix::run(&words!["chmod", "a+x", path])),
                 false => self.take_over(path),
             };
-            bail!(Remark::and(&format!("{} is not executable", path.display()), Some(fix)));
+            bail!(Remark::followed_by(&format!("{} is not executable", path.display()), Some(fix)));
         }
         Ok(())
     }
 
-    /// A module is trusted as scripts are, in all files that loading it runs. Its language finds
-    /// them, so a dry run, which runs nothing, goes without.
+    /// Checks a module as scripts are checked: all files that run when it is loaded. Its language has to find
+    /// them, so a dry run, which runs nothing, doesn't check them.
     fn check_module(&mut self, module: &Module, interpreter: &Path) -> anyhow::Result<()> {
         let modules = self.settings.hooks_dir.join(module::DIRECTORY);
         if modules.symlink_metadata().is_ok() {
@@ -231,8 +232,8 @@ impl Asker<'_> {
         }
         let printed = match self.ask(&module.locating_command(interpreter)) {
             Ok(printed) => printed,
-            Err(Silence::Interrupted) => bail!("interrupted; nothing was registered"),
-            Err(Silence::Failed(why)) => {
+            Err(DescribeError::Interrupted) => bail!("interrupted; nothing was registered"),
+            Err(DescribeError::Failed(why)) => {
                 bail!("the {} module {} can't be found: {why}", module.language.name(), module.name)
             }
         };
@@ -248,13 +249,13 @@ impl Asker<'_> {
         OwnPaths::of(self.settings, self.place.surroundings.user)
     }
 
-    /// The command that makes a script root's own and registers it: a copy, and this command again.
+    /// Returns the command that copies a script to a place of root's, and registers the copy.
     fn take_over(&self, script: &Path) -> Fix {
         let real = fs::canonicalize(script).unwrap_or_else(|_| script.to_path_buf());
         let place = self.ground().free_path_for(script);
         let is_ours = self.arguments.reference.as_ref();
         let mut again: Vec<OsString> = std::env::args_os().skip(1).collect();
-        // the first behind `add script`: an option that says the same stands behind it
+        // the first word after `add script`: an option with the same value comes later
         let mut at = 0;
         let mut find = |wanted: &OsStr| {
             let found = again.iter().skip(at).position(|word| word == wanted)?;
@@ -281,14 +282,17 @@ impl Asker<'_> {
             _ => ground.fix(&[repair::RepairTarget::at(path)]),
         };
         if self.settings.trust == TrustPolicy::Refuse {
-            bail!(Remark::and(&format!("refused: {refusal}"), fix));
+            bail!(Remark::followed_by(&format!("refused: {refusal}"), fix));
         }
-        self.warnings.push(Remark::and(&refusal.to_string(), fix));
+        self.warnings.push(Remark::followed_by(&refusal.to_string(), fix));
         Ok(())
     }
 
-    fn entry_of_options(&self, subject: &Subject) -> anyhow::Result<Checked<Vec<Entry>>> {
-        let problem = |(key, message): (String, String)| Problem {
+    fn entry_of_options(
+        &self,
+        subject: &ScriptOrModule,
+    ) -> anyhow::Result<Checked<Vec<DescriptionEntry>>> {
+        let problem = |(key, message): (String, String)| DescriptionProblem {
             entry: None,
             key: (!key.is_empty()).then_some(key),
             message,
@@ -297,19 +301,19 @@ impl Asker<'_> {
             Ok(keys) => keys,
             Err(fault) => return Ok(Err(vec![problem(fault)])),
         };
-        Ok(description::translate(0, keys, subject, &Language::find_interpreter)
+        Ok(translate::translate(0, keys, subject, &Language::find_interpreter)
             .map(|entry| vec![entry])
             .map_err(|faults| faults.into_iter().map(problem).collect()))
     }
 }
 
-/// A command of hookmux's own, as a shell takes it.
+/// Returns a hookmux command, as a shell takes it.
 pub(super) fn own(settings: &Settings, words: &[&str]) -> String {
     Fix::hookmux(&settings.hooks_dir, words).text
 }
 
-/// Whether a program's text has the word `--describe`, of whatever size and kind the program is.
-fn speaks_of_describing(path: &str) -> anyhow::Result<bool> {
+/// Tells whether a program's bytes contain the word `--describe`, whatever its size and kind.
+fn mentions_describe(path: &str) -> anyhow::Result<bool> {
     const WORD: &[u8] = b"--describe";
     let context = || format!("{path} can't be read");
     let mut file = fs::File::open(path).with_context(context)?;
@@ -326,7 +330,7 @@ fn speaks_of_describing(path: &str) -> anyhow::Result<bool> {
         if bytes.windows(WORD.len()).any(|part| part == WORD) {
             return Ok(true);
         }
-        // the word may lie across two chunks
+        // the word may be split between two chunks
         bytes.drain(..bytes.len().saturating_sub(WORD.len() - 1));
     }
 }

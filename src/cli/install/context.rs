@@ -1,4 +1,4 @@
-//! Where the entries of a hooks directory are to lead.
+//! What an installation has to know: the hooks directory, and where its entries should lead.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,28 +6,28 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::copies;
-use super::report::Report;
+use super::report::InstallReport;
 use crate::libvirt::{Driver, program};
 use crate::machine::own_binary;
 
-/// Where entries lead.
-pub(super) struct Site {
+/// The hooks directory, and the program that its entries should lead to.
+pub(super) struct InstallContext {
     pub hooks_dir: PathBuf,
-    /// The program that is being run; `/usr/sbin/hookmux` where that leads to it.
+    /// The program that is running; `/usr/sbin/hookmux` if that leads to it.
     pub binary: PathBuf,
     /// Whether each driver has a copy of its own.
     pub has_copies: bool,
-    /// Whether the VFIO helper goes on running its own tree.
+    /// Whether the VFIO helper continues to run its own tree.
     pub keeps_helper: bool,
 }
 
-impl Site {
+impl InstallContext {
     /// # Errors
     /// hookmux's own file can't be found.
-    pub(super) fn new(hooks_dir: &Path) -> anyhow::Result<Site> {
+    pub(super) fn new(hooks_dir: &Path) -> anyhow::Result<InstallContext> {
         let binary = env::current_exe().context("hookmux's own file can't be found")?;
         let is_source = copies::is_source(&binary);
-        Ok(Site {
+        Ok(InstallContext {
             hooks_dir: hooks_dir.to_path_buf(),
             has_copies: is_source && copies::are_for(hooks_dir),
             keeps_helper: false,
@@ -35,9 +35,9 @@ impl Site {
         })
     }
 
-    /// Makes or renews the driver's copy, if it has one. Returns where its entry is to lead: where no
-    /// copy can be made, to the program itself.
-    pub(super) fn target(&self, driver: Driver, report: &mut Report) -> PathBuf {
+    /// Makes or renews the driver's copy, if it has one. Returns where the entry should lead: to the copy, or
+    /// to the program itself if no copy can be made.
+    pub(super) fn target(&self, driver: Driver, report: &mut InstallReport) -> PathBuf {
         if !self.has_copies {
             return self.binary.clone();
         }
@@ -49,7 +49,7 @@ impl Site {
             Ok(()) => copy,
             Err(error) => {
                 report.notes.push(format!(
-                    "{} can't be made ({error}): the entry leads to {}, and who writes through it overwrites the program of all drivers.",
+                    "{} can't be made ({error}): the entry leads to {}, and whoever writes through it overwrites the program of all drivers.",
                     copy.display(),
                     self.binary.display()
                 ).into());

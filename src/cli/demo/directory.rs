@@ -1,4 +1,4 @@
-//! The directory of the demo.
+//! The demo's own directory.
 
 use std::env;
 use std::fs::{self, DirBuilder, Permissions};
@@ -14,40 +14,40 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use crate::machine::ulid;
 use crate::trust::Trust;
 
-/// How often a removal is tried, and the pause between two tries.
-const REMOVALS: u32 = 40;
-const PAUSE: Duration = Duration::from_millis(50);
+/// How often a removal is tried, and the time between two tries.
+const MAX_REMOVALS: u32 = 40;
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-pub(super) struct Place {
+pub(super) struct DemoDirectory {
     path: PathBuf,
     program: PathBuf,
 }
 
-impl Place {
-    /// Makes it where scripts may be executed, and nobody else could change them.
+impl DemoDirectory {
+    /// Makes the directory where scripts can be executed, and other users can't change them.
     ///
     /// # Errors
-    /// There is no such place.
-    pub(super) fn make() -> anyhow::Result<Place> {
+    /// There is no such directory.
+    pub(super) fn make() -> anyhow::Result<DemoDirectory> {
         let program = env::current_exe().context("hookmux's own file can't be found")?;
         let named = ["XDG_RUNTIME_DIR", "HOME"].into_iter().filter_map(env::var_os);
         let places = [env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
         let mut reasons: Vec<String> = Vec::new();
         for above in places.into_iter().chain(named.map(PathBuf::from)) {
             match make_below(&above) {
-                Ok(path) => return Ok(Place { path, program }),
+                Ok(path) => return Ok(DemoDirectory { path, program }),
                 Err(reason) if reasons.contains(&reason) => {}
                 Err(reason) => reasons.push(reason),
             }
         }
-        bail!("there is no place for it, TMPDIR may name one: {}", reasons.join("; "))
+        bail!("there is no directory for the demo, set TMPDIR to one: {}", reasons.join("; "))
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// This program.
+    /// Returns the path of this program.
     pub(super) fn program(&self) -> &Path {
         &self.program
     }
@@ -56,7 +56,7 @@ impl Place {
         self.path.join("hooks")
     }
 
-    /// What libvirt would call.
+    /// Returns the entry that libvirt would call.
     pub(super) fn entry(&self) -> PathBuf {
         self.hooks().join("qemu")
     }
@@ -69,19 +69,19 @@ impl Place {
         self.path.join("prepare.xml")
     }
 
-    /// What hooks said since it was last asked.
-    pub(super) fn said(&self) -> Vec<u8> {
+    /// Returns what hooks have written since the last time.
+    pub(super) fn written(&self) -> Vec<u8> {
         let file = self.path.join("said");
-        let said = fs::read(&file).unwrap_or_default();
+        let written = fs::read(&file).unwrap_or_default();
         let _ = fs::remove_file(file);
-        said
+        written
     }
 
-    /// Makes the entry and the settings, which keep all of it here.
+    /// Makes the entry, and settings that keep everything in this directory.
     ///
     /// # Errors
-    /// As of `mkdir(2)`, `symlink(2)`, `write(2)`.
-    pub(super) fn settle(&self) -> io::Result<()> {
+    /// Those of `mkdir(2)`, `symlink(2)`, `write(2)`.
+    pub(super) fn prepare(&self) -> io::Result<()> {
         make_directory(&self.hooks())?;
         symlink(&self.program, self.entry())?;
         let settings = format!(
@@ -98,16 +98,16 @@ impl Place {
     /// Makes a hook.
     ///
     /// # Errors
-    /// As of `mkdir(2)` and `write(2)`.
+    /// Those of `mkdir(2)` and `write(2)`.
     pub(super) fn script(&self, place: &str, text: &str) -> io::Result<()> {
         self.write(place, text, 0o755)
     }
 
-    /// Removes a hook, and its directory.
+    /// Removes a hook and its directory.
     ///
     /// # Errors
-    /// As of `unlink(2)` and `rmdir(2)`.
-    pub(super) fn forget(&self, place: &str) -> io::Result<()> {
+    /// Those of `unlink(2)` and `rmdir(2)`.
+    pub(super) fn remove_script(&self, place: &str) -> io::Result<()> {
         let path = self.hooks().join(place);
         fs::remove_file(&path)?;
         path.parent().map_or(Ok(()), fs::remove_dir)
@@ -123,7 +123,7 @@ impl Place {
         fs::set_permissions(&path, Permissions::from_mode(mode))
     }
 
-    /// The files of the hooks directory, sorted.
+    /// Returns the files of the hooks directory, sorted.
     pub(super) fn files(&self) -> Vec<String> {
         let (mut found, mut todo) = (Vec::new(), vec![self.hooks()]);
         while let Some(directory) = todo.pop() {
@@ -141,25 +141,27 @@ impl Place {
         names
     }
 
-    /// Removes all of it.
+    /// Removes everything.
     ///
     /// # Errors
-    /// As of `unlink(2)` and `rmdir(2)`.
+    /// Those of `unlink(2)` and `rmdir(2)`.
     pub(super) fn remove(&self) -> anyhow::Result<()> {
         let mut removed = Ok(());
-        for _ in 0..REMOVALS {
+        for _ in 0..MAX_REMOVALS {
             removed = fs::remove_dir_all(&self.path);
             if removed.is_ok() || !self.path.exists() {
                 return Ok(());
             }
-            thread::sleep(PAUSE);
+            thread::sleep(RETRY_INTERVAL);
         }
         removed.with_context(|| format!("{} can't be removed", self.path.display()))
     }
 }
 
+/// Makes the demo's directory in another one.
+///
 /// # Errors
-/// In words: it can't be made there, or hooks in it couldn't run.
+/// Why it can't be made there, or why hooks in it couldn't run.
 fn make_below(above: &Path) -> Result<PathBuf, String> {
     let shown = above.display();
     let why = |why: &dyn std::fmt::Display| format!("{shown}: {why}");

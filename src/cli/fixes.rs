@@ -1,4 +1,4 @@
-//! What a person can do about a program that can't be started.
+//! What to do about a program that can't be started.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -15,19 +15,19 @@ use crate::repair::OwnPaths;
 use crate::search::EntryState;
 use crate::search::directory::leftover_reason;
 
-/// How much of a file is looked at for whether it is a text, in bytes.
-const LOOK_AT_BYTES: u64 = 256;
+/// How much of a file is read to see whether it is a text.
+const MAX_CHECKED_BYTES: u64 = 256;
 
-/// A program that is meant to run.
+/// A program that should run.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Meant<'a> {
+pub(super) struct IntendedProgram<'a> {
     pub path: &'a Path,
-    /// The registration that names it; `None` for what lies where hooks do.
+    /// The registration that names it; `None` for a script in a directory for hooks.
     pub named_in: Option<&'a Path>,
 }
 
-impl Meant<'_> {
-    /// What is to be done about an obstacle.
+impl IntendedProgram<'_> {
+    /// Returns what to do about an obstacle.
     pub(super) fn fix(&self, obstacle: &StartObstacle, ground: &OwnPaths<'_>) -> Fix {
         let path = self.path;
         let elsewhere = || {
@@ -38,16 +38,18 @@ impl Meant<'_> {
             true => Some(Fix::run(&words!["chmod", mode, at])),
             false => elsewhere(),
         };
-        let known = match (&obstacle.cause, &obstacle.of) {
-            _ if is_crlf(obstacle) => Some(without_returns(path)),
+        let fix = match (&obstacle.cause, &obstacle.of) {
+            _ if is_crlf(obstacle) => Some(remove_carriage_returns(path)),
             (_, Some(interpreter)) => Some(install(interpreter.as_os_str())),
             (ObstacleCause::NotInPath { name, .. }, _) => Some(install(name)),
             (ObstacleCause::OneWord(_), _) => {
                 Some(Fix::run(&words!["sed", "-i", "1s,env ,env -S ,", path]))
             }
-            (ObstacleCause::NotProgram, _) if is_text(path) => Some(with_line("#!/bin/sh", path)),
-            (ObstacleCause::ByteOrderMark, _) => Some(without_mark(path)),
-            // a mount point is somebody else's, and was made so for a reason
+            (ObstacleCause::NotProgram, _) if is_text(path) => {
+                Some(add_first_line("#!/bin/sh", path))
+            }
+            (ObstacleCause::ByteOrderMark, _) => Some(remove_byte_order_mark(path)),
+            // the administrator made the mount point so for a reason
             (ObstacleCause::Noexec, _) => Some(
                 format!("let {} lie on a file system that isn't mounted noexec", path.display())
                     .into(),
@@ -57,13 +59,13 @@ impl Meant<'_> {
             (ObstacleCause::NoXBit, _) => mode("a+x", path),
             _ => self.named_in.map(|file| Fix::edit(file, None)),
         };
-        known.unwrap_or_else(|| {
+        fix.unwrap_or_else(|| {
             format!("let {} be a program of this machine, or a script", path.display()).into()
         })
     }
 }
 
-/// Whether Windows line ends are in the way: the carriage return counts as part of the interpreter's
+/// Tells whether Windows line ends are the obstacle: the carriage return counts as part of the interpreter's
 /// name.
 pub(super) fn is_crlf(obstacle: &StartObstacle) -> bool {
     let name = match (&obstacle.of, &obstacle.cause) {
@@ -74,18 +76,18 @@ pub(super) fn is_crlf(obstacle: &StartObstacle) -> bool {
     name.as_bytes().ends_with(b"\r")
 }
 
-/// Puts a first line before a script.
-pub(super) fn with_line(line: &str, path: &Path) -> Fix {
+/// Returns the command that adds a first line to a script.
+pub(super) fn add_first_line(line: &str, path: &Path) -> Fix {
     Fix::run(&words!["sed", "-i", format!("1i {line}"), path])
 }
 
-/// Takes the mark of an editor from the beginning of a script.
-pub(super) fn without_mark(path: &Path) -> Fix {
+/// Returns the command that removes a byte order mark from a script.
+pub(super) fn remove_byte_order_mark(path: &Path) -> Fix {
     Fix::run(&words!["sed", "-i", "1s/^\\xEF\\xBB\\xBF//", path])
 }
 
-/// Ends the lines of a script as Linux does.
-pub(super) fn without_returns(path: &Path) -> Fix {
+/// Returns the command that gives a script the line ends of Linux.
+pub(super) fn remove_carriage_returns(path: &Path) -> Fix {
     Fix::run(&words!["sed", "-i", "s/\\r$//", path])
 }
 
@@ -95,13 +97,13 @@ fn install(program: &OsStr) -> Fix {
 }
 
 fn is_text(path: &Path) -> bool {
-    files::read_beginning(path, LOOK_AT_BYTES).is_ok_and(|bytes| shell_text::is_text(&bytes))
+    files::read_beginning(path, MAX_CHECKED_BYTES).is_ok_and(|bytes| shell_text::is_text(&bytes))
 }
 
-/// What is to be done where there is nobody whose rights a registration's programs could have.
-pub(super) fn of_user(why: &Unresolved, source: &Path) -> Fix {
+/// Returns what to do if the user that a registration runs as doesn't exist or can't be used.
+pub(super) fn for_user(why: &Unresolved, source: &Path) -> Fix {
     match why {
-        // no user can be called that, and useradd would take it for an option
+        // no user can have this name, and useradd would take it as an option
         Unresolved::NoUser(name) | Unresolved::NoGroup(name) if name.starts_with('-') => {
             Fix::edit(source, None)
         }
@@ -113,12 +115,12 @@ pub(super) fn of_user(why: &Unresolved, source: &Path) -> Fix {
     }
 }
 
-/// What is to be done about a file that is none of a hook, though it looks as if it were meant as one.
-pub(super) fn of_state(state: &EntryState, path: &Path, settings: &Settings) -> Option<Fix> {
+/// Returns what to do about a file that is not a hook although it looks as if it was meant as one.
+pub(super) fn for_state(state: &EntryState, path: &Path, settings: &Settings) -> Option<Fix> {
     Some(match state {
-        // a text that lies beside hooks is none, and must not become one
+        // a text beside hooks is not a hook, and must not become one
         EntryState::NotExecutable => {
-            let is_script = files::read_beginning(path, LOOK_AT_BYTES)
+            let is_script = files::read_beginning(path, MAX_CHECKED_BYTES)
                 .is_ok_and(|bytes| head(&bytes) != ExecutableHead::None);
             match is_script {
                 true => Fix::run(&words!["chmod", "a+x", path]),

@@ -1,4 +1,4 @@
-//! Whether a hook can run at all, whatever the call is: what `list` can know of it.
+//! Finds out whether a hook can run at all, whatever the call is.
 
 use crate::command::Fix;
 use crate::config::{Registration, Settings, TrustPolicy};
@@ -13,38 +13,38 @@ use crate::repair::{OwnPaths, RepairTarget};
 use crate::run::launch;
 use crate::trust::Trust;
 
-use crate::cli::way_out::{self, Meant};
+use crate::cli::fixes::{self, IntendedProgram};
 
-/// What becomes of a hook at every call.
-pub(super) enum Judged {
+/// What happens to a hook at every call.
+pub(super) enum HookForecast {
     Runs,
-    /// Others could change it: how, and the way out.
+    /// Others could change it: how, and what to do.
     Refused(String, Option<Fix>),
-    /// It fails at every call: why, and the way out.
+    /// It fails at every call: why, and what to do.
     Fails(String, Fix),
-    /// No call can ever meet what its registration asks for.
+    /// No call can match its registration: why, and what to do.
     Never(String, Fix),
 }
 
-/// Judges hooks.
-pub(super) struct Judge<'a> {
+/// Finds out whether hooks can run.
+pub(super) struct Forecaster<'a> {
     settings: &'a Settings,
     pub trust: Trust,
-    /// Asks for users that no file names.
+    /// Runs `getent` for users that `/etc/passwd` doesn't have.
     supervisor: Option<Supervisor>,
 }
 
-impl<'a> Judge<'a> {
-    pub(super) fn new(settings: &'a Settings, user: u32) -> Judge<'a> {
-        Judge { settings, trust: Trust::new(user), supervisor: None }
+impl<'a> Forecaster<'a> {
+    pub(super) fn new(settings: &'a Settings, user: u32) -> Forecaster<'a> {
+        Forecaster { settings, trust: Trust::new(user), supervisor: None }
     }
 
     pub(super) fn ground(&self) -> OwnPaths<'a> {
         OwnPaths::of(self.settings, self.trust.user())
     }
 
-    /// Judges a hook that its place and its file let run.
-    pub(super) fn of(&mut self, hook: &Hook) -> Judged {
+    /// Checks a hook that is active by its place and its file.
+    pub(super) fn of(&mut self, hook: &Hook) -> HookForecast {
         let registration = hook.registration.as_deref();
         let refusal = hook.refusal(&mut self.trust);
         let refusal = refusal.filter(|_| self.settings.trust == TrustPolicy::Refuse);
@@ -54,12 +54,12 @@ impl<'a> Judge<'a> {
                 None => RepairTarget::at(path),
             };
             let fix = self.ground().fix(&[subject]);
-            // what isn't there is named by mistake
+            // a missing file is probably a mistake in the registration
             let edit = || registration.map(|registration| Fix::edit(&registration.source, None));
-            return Judged::Refused(refusal.to_string(), fix.or_else(edit));
+            return HookForecast::Refused(refusal.to_string(), fix.or_else(edit));
         }
-        if let Some(never) = registration.and_then(never) {
-            return never;
+        if let Some(never_runs) = registration.and_then(never_runs) {
+            return never_runs;
         }
         let identity = match registration.map(|registration| self.identity(registration)) {
             None => None,
@@ -69,31 +69,34 @@ impl<'a> Judge<'a> {
         if let Some(fails) = registration.and_then(|one| self.variables(one)) {
             return fails;
         }
-        self.programs(hook, identity.as_ref()).unwrap_or(Judged::Runs)
+        self.programs(hook, identity.as_ref()).unwrap_or(HookForecast::Runs)
     }
 
-    /// Whose rights its programs have.
-    fn identity(&mut self, registration: &Registration) -> Result<Option<UserIdentity>, Judged> {
+    /// Resolves the user that its programs run as.
+    fn identity(
+        &mut self,
+        registration: &Registration,
+    ) -> Result<Option<UserIdentity>, HookForecast> {
         let Some(run_as) = &registration.run_as else { return Ok(None) };
         if self.supervisor.is_none() {
             self.supervisor = Supervisor::new(&[]).ok();
         }
         let Some(supervisor) = &mut self.supervisor else { return Ok(None) };
         users::resolve(run_as, self.trust.user(), supervisor).map(Some).map_err(|why| {
-            let fix = way_out::of_user(&why, &registration.source);
-            Judged::Fails(format!("refused: {why}"), fix)
+            let fix = fixes::for_user(&why, &registration.source);
+            HookForecast::Fails(format!("refused: {why}"), fix)
         })
     }
 
-    /// Its file of variables.
-    fn variables(&self, registration: &Registration) -> Option<Judged> {
+    /// Checks its `environment_file`.
+    fn variables(&self, registration: &Registration) -> Option<HookForecast> {
         let file = registration.environment_file.as_ref()?;
         let why = launch::read_environment_file(file, self.trust.user()).err()?;
-        Some(Judged::Fails(why.to_string(), Fix::edit(file, None)))
+        Some(HookForecast::Fails(why.to_string(), Fix::edit(file, None)))
     }
 
-    /// Whether its programs can be started; nobody waits for a rollback to see whether a hook runs.
-    fn programs(&self, hook: &Hook, identity: Option<&UserIdentity>) -> Option<Judged> {
+    /// Checks whether its programs can be started. The rollback doesn't decide whether a hook runs.
+    fn programs(&self, hook: &Hook, identity: Option<&UserIdentity>) -> Option<HookForecast> {
         let registration = hook.registration.as_deref();
         let executor = match identity {
             Some(identity) => ExecutingUser { user: identity.user, groups: &identity.groups },
@@ -105,18 +108,20 @@ impl<'a> Judge<'a> {
         };
         let check = registration.and_then(|registration| registration.check.as_ref()?.first());
         let check = check.map(|path| (path.as_ref(), "its check "));
-        check.into_iter().chain([(hook.path.as_path(), "")]).find_map(|(path, whose)| {
+        check.into_iter().chain([(hook.path.as_path(), "")]).find_map(|(path, owner)| {
             let is_text_run = hook.source == HookSource::Tree;
             let obstacle = Program { path, executor, is_text_run, search }.obstacle()?;
             let named_in = registration.map(|registration| registration.source.as_path());
-            let fix = self.ground().guard(Meant { path, named_in }.fix(&obstacle, &self.ground()));
-            Some(Judged::Fails(format!("{whose}{obstacle}"), fix))
+            let fix = self
+                .ground()
+                .guard(IntendedProgram { path, named_in }.fix(&obstacle, &self.ground()));
+            Some(HookForecast::Fails(format!("{owner}{obstacle}"), fix))
         })
     }
 }
 
-/// Why no call can meet a registration.
-fn never(registration: &Registration) -> Option<Judged> {
+/// Returns why no call can match a registration.
+fn never_runs(registration: &Registration) -> Option<HookForecast> {
     let triggers = &registration.triggers;
     let uncalled = || {
         let mut why = triggers.calls.iter().map(matched_calls::unmatched);
@@ -124,5 +129,5 @@ fn never(registration: &Registration) -> Option<Judged> {
         all.filter(|all| triggers.events.is_empty() && !all.is_empty()).map(|all| all.join("; "))
     };
     let why = matching::impossibility(registration).or_else(uncalled)?;
-    Some(Judged::Never(why, Fix::edit(&registration.source, None)))
+    Some(HookForecast::Never(why, Fix::edit(&registration.source, None)))
 }
