@@ -1,5 +1,7 @@
 //! The answer to libvirt.
 
+use std::io::{self, Write};
+
 use crate::libvirt::{Call, Class};
 use crate::machine::{sanitize, truncate};
 use crate::process::exit_status::OWN_ERROR;
@@ -55,6 +57,32 @@ fn truncate(text: &mut String) {
         text.truncate(truncate::keep_start(text, verdict::MAX_STDERR_BYTES - 1).len());
         text.push('\n');
     }
+}
+
+/// Writes an answer, and returns its final status. If libvirt can't get the whole document, the call fails,
+/// so that it doesn't use a part.
+pub(crate) fn write_answer(answer: &Answer) -> i32 {
+    if answer.stdout.as_ref().is_some_and(|document| print(document).is_err()) {
+        return OWN_ERROR;
+    }
+    if !answer.stderr.is_empty() {
+        // a closed standard error has no effect
+        let _ = write(io::stderr().lock(), answer.stderr.as_bytes());
+    }
+    answer.status
+}
+
+/// Prints a document for libvirt.
+///
+/// # Errors
+/// The document could not be written completely.
+pub(crate) fn print(document: &[u8]) -> io::Result<()> {
+    write(io::stdout().lock(), document)
+}
+
+fn write(mut stream: impl Write, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes)?;
+    stream.flush()
 }
 
 #[cfg(test)]

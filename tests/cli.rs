@@ -242,7 +242,7 @@ fn run_does_it_and_shows_it_and_remembers_nothing() {
         "sed -i 's|</domain>|<a/></domain>|' \"$_hook_domxml\"",
     );
     let ran = host.json(&["run", "qemu", "g", "restore", "--xml", "guest.xml"], 0);
-    assert!(ran["document"].as_str().unwrap().contains("<a/>"));
+    assert!(ran["document_after"].as_str().unwrap().contains("<a/>"));
     assert_eq!(ran["runs"][0]["changed_document"], true);
     // as what changed, and without passwords, which a terminal's history would keep
     host.script(

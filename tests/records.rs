@@ -942,7 +942,7 @@ fn it_may_be_for_one_guest_and_ends_by_itself() {
     host.guest("prepare begin").run().succeeds();
     host.call("qemu", ["h", "prepare", "begin", "-"]).stdin("").run().fails(1, &[]);
     let entries = host.json(&["bypass"], 0);
-    assert_eq!(entries["bypasses"][0]["guest"], "g");
+    assert_eq!(entries["bypasses"][0]["object"], "g");
     until("it is over", || host.json(&["bypass"], 0)["bypasses"].as_array().unwrap().is_empty());
     host.guest("prepare begin").run().fails(1, &[]);
     // one that others could have made switches nothing off

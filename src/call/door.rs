@@ -1,19 +1,17 @@
-//! Entry point of a call from libvirt, and output of its answer.
+//! Entry point of a call from libvirt.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::Path;
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 
-use crate::answer::Answer;
+use crate::answer::{self, Answer};
 use crate::call::{self, fault};
 use crate::libvirt::Call;
 use crate::libvirt::invocation::Invocation;
 use crate::machine::{sys, watchdog};
 use crate::observer::{Notice, Observer, Tee};
-use crate::process::exit_status::OWN_ERROR;
 use crate::record::form::RecordCause;
 use crate::record::journal::Journal;
 use crate::record::mover;
@@ -26,13 +24,13 @@ pub fn driver_main(invocation: &Invocation, arguments: Vec<OsString>) -> ! {
     fault::guard(&call);
     sys::remember_start_context();
     let invocation = absolute(invocation);
-    settle();
+    prepare_process();
     fault::inject("start");
     let mut recorder = Recorder::new(RecordCause::Libvirt);
     let mut journal = Journal::default();
     let answer = call::handle(&invocation, &call, &mut Tee(&mut recorder, &mut journal));
     watchdog::progress();
-    let status = give(&answer);
+    let status = answer::write_answer(&answer);
     sys::set_final_status(status);
     watchdog::progress();
     keep(recorder, journal, &answer, &invocation.hooks_dir);
@@ -62,7 +60,7 @@ fn absolute(invocation: &Invocation) -> Invocation {
 
 /// Prepares the process for hooks: `/` as its directory, the usual umask, no inherited descriptors, and
 /// signals blocked so that only SIGTERM ends it.
-pub(crate) fn settle() {
+pub(crate) fn prepare_process() {
     let mut blocked = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTERM] {
         blocked.add(signal);
@@ -72,30 +70,4 @@ pub(crate) fn settle() {
     let _ = std::env::set_current_dir("/");
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     sys::close_on_exec_from(3);
-}
-
-/// Writes an answer, and returns its final status. If libvirt can't get the whole document, the call fails,
-/// so that it doesn't use a part.
-fn give(answer: &Answer) -> i32 {
-    if answer.stdout.as_ref().is_some_and(|document| print(document).is_err()) {
-        return OWN_ERROR;
-    }
-    if !answer.stderr.is_empty() {
-        // a closed standard error has no effect
-        let _ = write(io::stderr().lock(), answer.stderr.as_bytes());
-    }
-    answer.status
-}
-
-/// Prints a document for libvirt.
-///
-/// # Errors
-/// The document could not be written completely.
-pub(crate) fn print(document: &[u8]) -> io::Result<()> {
-    write(io::stdout().lock(), document)
-}
-
-fn write(mut stream: impl Write, bytes: &[u8]) -> io::Result<()> {
-    stream.write_all(bytes)?;
-    stream.flush()
 }

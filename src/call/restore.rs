@@ -3,8 +3,7 @@
 
 use std::io;
 
-use crate::answer::Answer;
-use crate::call::door;
+use crate::answer::{self, Answer};
 use crate::config::Settings;
 use crate::event::Origin;
 use crate::libvirt::{Call, Driver, Operation};
@@ -52,7 +51,7 @@ impl<'a> Restore<'a> {
         settings: &Settings,
         shout: &mut dyn FnMut(&str),
     ) -> (Answer, bool) {
-        self.end_with(door::print, answer, call, settings, shout)
+        self.end_with(answer::print, answer, call, settings, shout)
     }
 
     /// Does the same with another way to give libvirt a document.

@@ -81,7 +81,7 @@ pub fn main(descriptor: Option<OsString>) -> ! {
     let Ok(left) = read(descriptor) else { sys::exit_now(crate::process::exit_status::OWN_ERROR) };
     let status = left.status;
     fault::guard_with(status);
-    door::settle();
+    door::prepare_process();
     finish(left);
     sys::exit_now(status)
 }

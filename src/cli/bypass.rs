@@ -161,7 +161,7 @@ pub(super) fn describe(entry: &BypassEntry, hooks_dir: &Path) -> String {
 
 fn json_entry(entry: &BypassEntry, hooks_dir: &Path) -> json::bypass::BypassEntry {
     json::bypass::BypassEntry {
-        guest: entry.guest.clone(),
+        object: entry.guest.clone(),
         since: Time::of_seconds(entry.since),
         until: entry.until.map(Time::of_seconds),
         this_boot: entry.boot.is_some(),

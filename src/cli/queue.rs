@@ -136,7 +136,7 @@ pub(super) fn work(place: &CommandPlace, output: &mut Output) -> anyhow::Result<
     if !place.surroundings.is_root() && !loaded.settings.session {
         return Ok(CommandEnd::Good);
     }
-    door::settle();
+    door::prepare_process();
     let mut journal = Journal::default();
     let waiting = &mut || output.print_error("another worker is active; waiting for its end");
     let worked = worker::work(&loaded.settings, &place.surroundings, &mut journal, waiting);

@@ -9,20 +9,19 @@ use std::time::{Duration, Instant};
 use crate::machine::proc::{self, Stat};
 use crate::machine::sys;
 
-/// The variable by which a process is known as a run's, whoever its parent is by now.
+/// The variable that marks the processes of a run. It is there whatever their parent is.
 pub(crate) const RUN_VARIABLE: &str = "HOOKMUX_RUN";
 
-/// How often a search is repeated where every process found may start another.
+/// The limit of searches: each process that is found may start another one.
 const MAX_ROUNDS: usize = 20;
-/// How long searches for new ones are repeated: with thousands of processes each takes its time.
-const SIGNAL_TIME: Duration = Duration::from_millis(500);
-/// How long what carries a run's id is looked for until none is left.
-const CARRIERS_TIME: Duration = Duration::from_secs(2);
-/// How many processes of a run are asked whether they use libvirt.
-const MOST_ASKED: usize = 100;
+/// The time limit of repeated searches: with thousands of processes each search takes long.
+const SIGNAL_TIMEOUT: Duration = Duration::from_millis(500);
+/// The time limit for the end of all processes that carry the id of a run.
+const KILL_ALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// The number of processes of a run that are checked for libvirt's library.
+const MAX_CHECKED_PROCESSES: usize = 100;
 
-/// A process, by a name that no other process gets in this boot: its number and when it began, in
-/// ticks since the boot.
+/// A process, identified for this boot: its number and its start time in ticks since the boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Member {
     pub pid: i32,
@@ -30,9 +29,9 @@ pub(crate) struct Member {
     pub is_uninterruptible: bool,
 }
 
-/// All processes that belong to a run: descendants of its process, members of its session or
-/// group, and what came to us as the adopter of orphans and carries the run's id. One look at
-/// every process of the host, however many are the run's.
+/// Returns all processes of a run: descendants of its process, members of its session or group, and
+/// orphans that this process has adopted and that carry the run's id. It reads every process of the
+/// host once.
 pub(crate) fn of_run(root: i32, run: &str, adopter: i32) -> Vec<Member> {
     let processes: HashMap<i32, Stat> = proc::all().collect();
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
@@ -64,7 +63,7 @@ pub(crate) fn of_run(root: i32, run: &str, adopter: i32) -> Vec<Member> {
 /// Sends a signal to all processes of a run, and to those that appear meanwhile, until a search
 /// finds none that hasn't had it, or until there is no more time for it.
 pub(crate) fn signal_run(root: i32, run: &str, adopter: i32, signal: i32) {
-    let ends = Instant::now() + SIGNAL_TIME;
+    let ends = Instant::now() + SIGNAL_TIMEOUT;
     let mut done: HashSet<(i32, u64)> = HashSet::new();
     for round in 0..MAX_ROUNDS {
         let members = of_run(root, run, adopter);
@@ -103,10 +102,10 @@ fn send(member: Member, signal: i32) -> io::Result<()> {
     }
 }
 
-/// Ends, at once, whatever still carries a run's id, wherever it is by now: the run is to be
-/// repeated, and must not go on beside itself. What is left after two seconds can't be ended.
-pub(crate) fn end_carriers(run: &str) {
-    let ends = Instant::now() + CARRIERS_TIME;
+/// Kills all processes that carry the id of a run, because the run will be repeated and must not run
+/// twice at the same time. A process that is still there after two seconds can't be killed.
+pub(crate) fn kill_all_of_run(run: &str) {
+    let ends = Instant::now() + KILL_ALL_TIMEOUT;
     loop {
         let carriers: Vec<Member> = proc::all()
             .filter(|(pid, stat)| !stat.is_dead() && carries(*pid, run))
@@ -125,10 +124,10 @@ pub(crate) fn end_carriers(run: &str) {
     }
 }
 
-/// Whether any process of a run has libvirt's client library mapped.
+/// Tells whether any process of a run has mapped libvirt's client library.
 pub(crate) fn uses_libvirt(members: &[Member]) -> bool {
-    // only for the words of a message: so many are asked
-    members.iter().take(MOST_ASKED).any(|member| {
+    // only for the text of a message: a limited number is enough
+    members.iter().take(MAX_CHECKED_PROCESSES).any(|member| {
         fs::read(format!("/proc/{}/maps", member.pid))
             .is_ok_and(|maps| memchr::memmem::find(&maps, b"/libvirt.so").is_some())
     })

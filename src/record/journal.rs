@@ -183,7 +183,7 @@ impl Observer for Journal {
             Notice::Started { .. } => self.start(),
             Notice::Slow { label, limit } => {
                 let words = format!(
-                    "{label} is still running after a third of its {}",
+                    "{label} is still running after a third of its limit of {}",
                     verdict::seconds(*limit)
                 );
                 self.add(entry(EntryKind::Slow, Some(label), words));

@@ -22,7 +22,7 @@ pub(crate) fn run(
     let loaded = place.load(output);
     let settings = &loaded.settings;
     let done = if arguments.linger {
-        door::settle();
+        door::prepare_process();
         // start a worker for jobs that wait because their worker died
         let queue = Queue::new(&settings.state_dir);
         if !queue.is_empty() && !worker::is_at_work(&queue) {

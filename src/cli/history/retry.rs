@@ -76,7 +76,7 @@ pub(crate) fn run(
         let line = format!("{} {}, as of {}", executions::call(&head), head.object, head.id);
         output.toned(Tone::Bold, &line);
     }
-    door::settle();
+    door::prepare_process();
     output.ignore_closed_output();
     let started =
         StartedDocument::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;

@@ -38,7 +38,7 @@ pub(crate) fn run(
             output.line(&format!("  {}", super::plan::SESSION_NOTE));
         }
     }
-    door::settle();
+    door::prepare_process();
     output.ignore_closed_output();
     let hooks = Hooks { loaded: &loaded, candidates: &candidates };
     let trial = Trial::make(occasion, hooks, RecordCause::Person, is_text, output);
@@ -99,7 +99,7 @@ impl Trial {
         Ran {
             id: self.id,
             status: self.answer.status,
-            document: self.answer.stdout.as_deref().map(masked),
+            document_after: self.answer.stdout.as_deref().map(masked),
             stderr: self.answer.stderr,
             runs: self.runs,
             notes: Message::all(&self.notes),

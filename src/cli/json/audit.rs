@@ -35,6 +35,6 @@ object! {
         /// How many aren't shown because a newer version stored them
         newer: usize,
         /// How many files aren't entries of the audit log
-        odd: usize,
+        unreadable: usize,
     }
 }

@@ -8,7 +8,7 @@ object! {
     /// What is switched off.
     pub struct BypassEntry {
         /// Only calls about this guest or network; null for all
-        guest: Option<String>,
+        object: Option<String>,
         /// Since when
         since: Time,
         /// Until when; null where the next boot ends it

@@ -36,7 +36,7 @@ object! {
         /// The guest's or the network's
         uuid: Option<String>,
         /// The id of the execution that queued it
-        execution: String,
+        parent: String,
         /// When it was queued
         queued_at: Time,
         /// It isn't tried before that; null where it may be tried at once
@@ -133,7 +133,7 @@ impl From<&ItemHead> for JobHead {
             object: head.object.clone(),
             operation: head.operation.clone(),
             uuid: head.uuid.clone(),
-            execution: head.execution.clone(),
+            parent: head.execution.clone(),
             queued_at: Time::of_seconds(head.queued_at),
             not_before: (head.not_before > 0).then(|| Time::of_seconds(head.not_before)),
             attempts: head.attempts,

@@ -74,7 +74,7 @@ object! {
         /// What libvirt would get on standard error
         stderr: String,
         /// The document that libvirt would be given in place of its own
-        document: Option<String>,
+        document_after: Option<String>,
         /// The hooks that ran
         runs: Vec<Run>,
         /// Notes

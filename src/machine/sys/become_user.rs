@@ -134,10 +134,8 @@ unsafe fn drop_capabilities() -> Result<(), (IdentityStep, c_int)> {
     }
     let all = libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong;
     // SAFETY: as above.
-    unless(
-        libc::EINVAL,
-        call(IdentityStep::AmbientSet, unsafe { prctl(libc::PR_CAP_AMBIENT, all) }),
-    )
+    let result = unsafe { prctl(libc::PR_CAP_AMBIENT, all) };
+    unless(libc::EINVAL, call(IdentityStep::AmbientSet, result))
 }
 
 /// Empties the other capability sets: setresuid leaves the inheritable set as it is, and with some securebits

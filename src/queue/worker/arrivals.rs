@@ -87,7 +87,7 @@ impl WorkerState<'_> {
     /// Takes over a job from a dead worker. Its processes are ended before it is started again.
     fn take_over(&mut self, mut head: ItemHead) {
         if let Some(run) = &head.run {
-            members::end_carriers(run);
+            members::kill_all_of_run(run);
         }
         // this is not the hook's fault, unless it happens again and again
         head.take_back();

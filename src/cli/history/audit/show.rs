@@ -29,7 +29,7 @@ pub(crate) fn show(
     let newer = acts.newer.map_or(0, |(count, _)| count);
     if arguments.output.format == Format::Json {
         let list = acts.entries.into_iter().map(act).collect();
-        output.json(&Audit { acts: list, newer, odd: acts.unreadable });
+        output.json(&Audit { acts: list, newer, unreadable: acts.unreadable });
         return Ok(CommandEnd::Good);
     }
     if let Some((count, newer)) = acts.newer {

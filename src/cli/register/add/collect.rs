@@ -191,7 +191,7 @@ impl Collector<'_> {
 
     /// Runs a script or module to describe itself, in the directory in which hooks run.
     fn ask(&self, command: &[String]) -> Result<Vec<u8>, DescribeError> {
-        door::settle();
+        door::prepare_process();
         let home = self.place.surroundings.home.as_deref().unwrap_or(Path::new("/"));
         ask::ask(command, &self.settings.hooks_dir, home)
     }
