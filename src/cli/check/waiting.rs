@@ -133,7 +133,7 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
         }
     }
     for name in &names.not_jobs {
-        broken(&directory.join(name), "it has no job's name", findings);
+        broken(&directory.join(name), "its name is not that of a job", findings);
     }
     for aside in queue.aside().unwrap_or_default() {
         let path = directory.join(&aside.name);
