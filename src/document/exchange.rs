@@ -29,7 +29,7 @@ pub enum Change {
 
 /// The part of the document that a hook works on: all of it, or one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct HookScope {
+struct DocumentScope {
     event: Option<Cow<'static, str>>,
     device: Option<usize>,
 }
@@ -43,7 +43,7 @@ pub struct Exchange {
     operation: String,
     /// As the hooks so far changed it, on a filter call.
     current: Option<Vec<u8>>,
-    scope: Option<HookScope>,
+    scope: Option<DocumentScope>,
     /// The content that the file must have for the next hook of the scope.
     content: Vec<u8>,
     place: DocumentPlace,
@@ -72,7 +72,7 @@ pub struct DocumentFile {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     current: Option<Vec<u8>>,
-    scope: Option<HookScope>,
+    scope: Option<DocumentScope>,
     content: Vec<u8>,
 }
 
@@ -175,7 +175,7 @@ impl Exchange {
 
     /// Begins a scope, if it is a new one. Returns `false` where there is no document.
     fn enter(&mut self, event: Option<&Cow<'static, str>>, device: Option<(usize, &[u8])>) -> bool {
-        let scope = HookScope { event: event.cloned(), device: device.map(|(index, _)| index) };
+        let scope = DocumentScope { event: event.cloned(), device: device.map(|(index, _)| index) };
         if self.scope.as_ref() == Some(&scope) {
             return true;
         }

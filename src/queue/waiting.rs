@@ -21,7 +21,7 @@ pub(super) enum WaitReason {
 
 /// The state of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum JobState {
+enum WaitState {
     /// It waits for earlier jobs of its guest.
     Behind,
     Ready,
@@ -37,7 +37,7 @@ struct KnownJob {
     order: Order,
     due_ns: i64,
     expires_ns: i64,
-    state: JobState,
+    state: WaitState,
 }
 
 /// The jobs of one guest or network.
@@ -73,7 +73,8 @@ impl Waiting {
         self.expiries.insert((expires_ns, order.id.clone()));
         let id = order.id.clone();
         self.owners.entry(owner.clone()).or_default().all.insert(order.clone());
-        self.jobs.insert(id, KnownJob { head, order, due_ns, expires_ns, state: JobState::Behind });
+        self.jobs
+            .insert(id, KnownJob { head, order, due_ns, expires_ns, state: WaitState::Behind });
         self.look_at(&owner);
     }
 
@@ -83,7 +84,7 @@ impl Waiting {
 
     /// Returns the ids of jobs that don't run.
     pub(super) fn idle_ids(&self) -> Vec<String> {
-        let idle = self.jobs.values().filter(|job| job.state != JobState::Running);
+        let idle = self.jobs.values().filter(|job| job.state != WaitState::Running);
         idle.map(|job| job.order.id.clone()).collect()
     }
 
@@ -126,7 +127,7 @@ impl Waiting {
     pub(super) fn activate(&mut self, id: &str) {
         if let Some(order) = self.jobs.get(id).map(|job| job.order.clone()) {
             self.displace(&order);
-            self.put(&order, JobState::Running);
+            self.put(&order, WaitState::Running);
         }
     }
 
@@ -134,7 +135,7 @@ impl Waiting {
     pub(super) fn block(&mut self, id: &str, reason: WaitReason) {
         if let Some(order) = self.jobs.get(id).map(|job| job.order.clone()) {
             self.displace(&order);
-            self.put(&order, JobState::Blocked(reason));
+            self.put(&order, WaitState::Blocked(reason));
         }
     }
 
@@ -144,7 +145,7 @@ impl Waiting {
         (job.head, job.due_ns) = (head, until_ns);
         let order = job.order.clone();
         self.displace(&order);
-        self.put(&order, JobState::Paused(until_ns));
+        self.put(&order, WaitState::Paused(until_ns));
         if let Some(owner) = self.jobs.get(&order.id).map(|job| owner(&job.head)) {
             self.look_at(&owner);
         }
@@ -158,7 +159,7 @@ impl Waiting {
             }
             let order = order.clone();
             self.displace(&order);
-            self.put(&order, JobState::Ready);
+            self.put(&order, WaitState::Ready);
         }
     }
 
@@ -166,14 +167,14 @@ impl Waiting {
     pub(super) fn unblock_one(&mut self, reason: &WaitReason) {
         if let Some(order) = self.blocked.get(reason).and_then(BTreeSet::first).cloned() {
             self.displace(&order);
-            self.put(&order, JobState::Ready);
+            self.put(&order, WaitState::Ready);
         }
     }
 
     /// Makes all jobs ready that wait for this.
     pub(super) fn unblock_all(&mut self, reason: &WaitReason) {
         for order in self.blocked.remove(reason).unwrap_or_default() {
-            self.put(&order, JobState::Ready);
+            self.put(&order, WaitState::Ready);
         }
     }
 
@@ -181,7 +182,7 @@ impl Waiting {
     pub(super) fn expired(&self, now_ns: i64) -> Option<String> {
         let (_, id) =
             self.expiries.iter().take_while(|(expires_ns, _)| *expires_ns < now_ns).find(
-                |(_, id)| self.jobs.get(id).is_some_and(|job| job.state != JobState::Running),
+                |(_, id)| self.jobs.get(id).is_some_and(|job| job.state != WaitState::Running),
             )?;
         Some(id.clone())
     }
@@ -191,7 +192,7 @@ impl Waiting {
         let pause_ns = self.pauses.first().map(|(until_ns, _)| *until_ns);
         // running jobs don't expire
         let is_idle =
-            |id: &String| self.jobs.get(id).is_some_and(|job| job.state != JobState::Running);
+            |id: &String| self.jobs.get(id).is_some_and(|job| job.state != WaitState::Running);
         let expiry = self.expiries.iter().find(|(_, id)| is_idle(id));
         pause_ns.into_iter().chain(expiry.map(|(expires_ns, _)| *expires_ns)).min()
     }
@@ -204,7 +205,7 @@ impl Waiting {
         let is_active = before
             .as_ref()
             .and_then(|order| self.jobs.get(&order.id))
-            .is_some_and(|job| job.state == JobState::Running);
+            .is_some_and(|job| job.state == WaitState::Running);
         // an earlier job takes the turn of one that hasn't started
         if is_active || before.as_ref() == Some(&first) {
             return;
@@ -214,17 +215,17 @@ impl Waiting {
             self.displace(&before);
         }
         let due_ns = self.jobs.get(&first.id).map_or(0, |job| job.due_ns);
-        self.put(&first, JobState::Paused(due_ns));
+        self.put(&first, WaitState::Paused(due_ns));
     }
 
     /// Removes a job from the index of its state.
     fn displace(&mut self, order: &Order) {
         let Some(job) = self.jobs.get_mut(&order.id) else { return };
-        match std::mem::replace(&mut job.state, JobState::Behind) {
-            JobState::Behind | JobState::Running => {}
-            JobState::Ready => drop(self.ready.remove(order)),
-            JobState::Paused(until_ns) => drop(self.pauses.remove(&(until_ns, order.clone()))),
-            JobState::Blocked(reason) => {
+        match std::mem::replace(&mut job.state, WaitState::Behind) {
+            WaitState::Behind | WaitState::Running => {}
+            WaitState::Ready => drop(self.ready.remove(order)),
+            WaitState::Paused(until_ns) => drop(self.pauses.remove(&(until_ns, order.clone()))),
+            WaitState::Blocked(reason) => {
                 if let Some(all) = self.blocked.get_mut(&reason) {
                     all.remove(order);
                     if all.is_empty() {
@@ -236,14 +237,14 @@ impl Waiting {
     }
 
     /// Sets the state of a job, and adds it to the index of that state.
-    fn put(&mut self, order: &Order, state: JobState) {
+    fn put(&mut self, order: &Order, state: WaitState) {
         match &state {
-            JobState::Behind | JobState::Running => {}
-            JobState::Ready => drop(self.ready.insert(order.clone())),
-            JobState::Paused(until_ns) => {
+            WaitState::Behind | WaitState::Running => {}
+            WaitState::Ready => drop(self.ready.insert(order.clone())),
+            WaitState::Paused(until_ns) => {
                 self.pauses.insert((*until_ns, order.clone()));
             }
-            JobState::Blocked(reason) => {
+            WaitState::Blocked(reason) => {
                 self.blocked.entry(reason.clone()).or_default().insert(order.clone());
             }
         }

@@ -146,7 +146,7 @@ pub(crate) fn is_at_work(queue: &Queue) -> bool {
 }
 
 /// A running job.
-struct RunningJob {
+struct ActiveItem {
     number: usize,
     head: ItemHead,
     program: PathBuf,
@@ -166,7 +166,7 @@ struct WorkerState<'a> {
     /// Jobs that this worker ignores: of a later version, or done but impossible to remove.
     ignored: HashSet<String>,
     watch: Watch,
-    active: Vec<RunningJob>,
+    active: Vec<ActiveItem>,
     started: usize,
     observer: &'a mut dyn Observer,
     bypass: Bypass,

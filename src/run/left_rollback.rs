@@ -4,6 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::stored_job::{Bytes, StoredJob};
 
+/// How the label of a rollback ends, behind that of its hook.
+const LABEL_SUFFIX: &str = " (rollback)";
+
+/// Returns the label of a hook's rollback.
+pub(crate) fn label_of(hook: &str) -> String {
+    format!("{hook}{LABEL_SUFFIX}")
+}
+
+/// Tells whether a label is that of a rollback.
+pub(crate) fn is_label(label: &str) -> bool {
+    label.ends_with(LABEL_SUFFIX)
+}
+
 /// A hook that succeeded, with the job that rolls it back.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LeftRollback {

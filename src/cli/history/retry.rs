@@ -28,6 +28,7 @@ use crate::occasion::{CallMode, Occasion};
 use crate::record::form::{Record, RecordBody, RecordCause, RecordHead, RecordState};
 use crate::record::history::is_hook;
 use crate::record::text::RecordText;
+use crate::run::left_rollback;
 use crate::state::Dir;
 use crate::trust::Trust;
 
@@ -153,7 +154,7 @@ fn select_hooks(
     let stopped = body.plan.iter().filter(|planned| planned.decision == PlanDecision::Stopped);
     let mut labels: Vec<String> = Vec::new();
     for label in ran.chain(stopped.map(|planned| planned.hook.as_str())) {
-        if !label.ends_with(" (rollback)") && !labels.iter().any(|known| known == label) {
+        if !left_rollback::is_label(label) && !labels.iter().any(|known| known == label) {
             labels.push(label.to_owned());
         }
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{RunningJob, StartResult, WorkerState, WriteBackoff, is_suspect};
+use super::{ActiveItem, StartResult, WorkerState, WriteBackoff, is_suspect};
 use crate::config::TrustPolicy;
 use crate::document::file::{self, DocumentPlace};
 use crate::observer::{Notice, Observer};
@@ -143,7 +143,7 @@ impl WorkerState<'_> {
             Ok((job, directory)) => {
                 let recorder = self.recorder(&head, &body);
                 self.waiting.activate(&head.id);
-                self.active.push(RunningJob {
+                self.active.push(ActiveItem {
                     number: self.started,
                     program: body.job.program().to_path_buf(),
                     has_started_document: body.started_document.is_some(),
@@ -203,7 +203,7 @@ impl WorkerState<'_> {
         let Some(place) = self.active.iter().position(|active| active.number == number) else {
             return;
         };
-        let RunningJob {
+        let ActiveItem {
             mut head, program, directory, recorder, has_started_document, lock, ..
         } = self.active.remove(place);
         drop(lock);

@@ -14,7 +14,7 @@ use crate::process::exit_status::TIMED_OUT;
 use crate::process::job::Part;
 use crate::process::stored_job::{Bytes, StoredJob};
 use crate::run::launch::DocumentFileUse;
-use crate::run::left_rollback::LeftRollback;
+use crate::run::left_rollback::{self, LeftRollback};
 use crate::verdict;
 
 /// The time limit of all rollbacks of a call together.
@@ -113,5 +113,5 @@ impl StepRunner<'_> {
 }
 
 fn rollback_label(step: &Step) -> String {
-    format!("{} (rollback)", step.hook.label)
+    left_rollback::label_of(&step.hook.label)
 }
