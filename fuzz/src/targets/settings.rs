@@ -55,7 +55,8 @@ impl Target for SettingsFiles {
                 return Ok(false);
             }
         };
-        let own = [settings.state_dir.unchecked_path(), settings.runtime_dir.unchecked_path()].into_iter();
+        let own = [settings.state_dir.unchecked_path(), settings.runtime_dir.unchecked_path()]
+            .into_iter();
         let written = settings.roots.iter().chain([&settings.save_dir]);
         let written = written.chain(&settings.environment_file).map(PathBuf::as_path);
         for path in own.chain(written) {
