@@ -78,6 +78,17 @@ impl<'a> Occasion<'a> {
         facts: DocumentFacts,
     ) -> Occasion<'a> {
         let execution = Execution::new(call, facts.identity.plain_uuid());
+        Occasion::of_execution(call, settings, surroundings, facts, execution)
+    }
+
+    /// Makes one with an execution that is known already.
+    pub(crate) fn of_execution(
+        call: &'a Call,
+        settings: &'a Settings,
+        surroundings: &'a Surroundings,
+        facts: DocumentFacts,
+        execution: Execution,
+    ) -> Occasion<'a> {
         let (mode, origin, started) = (CallMode::Real, Origin::Unknown, None);
         Occasion { call, settings, surroundings, mode, facts, execution, origin, started }
     }

@@ -212,9 +212,6 @@ pub(crate) fn answer(
         None => memory::preview(call, guest.as_ref(), occasion.mode.given_origin()),
     };
     occasion.origin = remembered.origin;
-    if matches!(handling, Handling::Hooks(_)) {
-        occasion.started = started_document(&occasion, guest.as_ref());
-    }
     // a held failure comes from hooks, so it is recorded
     let has_words = !warnings.is_empty() || remembered.held.is_some();
     if is_silent && has_words {
@@ -237,6 +234,7 @@ pub(crate) fn answer(
     let answer = match handling {
         Handling::Bypassed(_) | Handling::NoHooks => Answer::default(),
         Handling::Hooks(hooks) => {
+            occasion.started = started_document(&occasion, guest.as_ref());
             let restore = Restore::begin(call, remembering);
             let is_restore = restore.is_some();
             let answer = hooks.answer(&occasion, nesting, restore, own_errors, observer);

@@ -45,7 +45,8 @@ impl DocumentFacts {
         DocumentFacts { identity, ..DocumentFacts::without_content(document) }
     }
 
-    fn without_content(document: Document) -> DocumentFacts {
+    /// Reads nothing of a document.
+    pub(crate) fn without_content(document: Document) -> DocumentFacts {
         DocumentFacts {
             document,
             identity: DocumentIdentity::default(),

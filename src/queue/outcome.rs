@@ -27,10 +27,9 @@ pub(super) fn begin(
     let call = head.call();
     let execution = Execution { id: ulid::new(), ..head.queued_by() };
     let document = document.map_or(Document::Absent, |bytes| Document::Whole(bytes.to_vec()));
-    let mut occasion =
-        Occasion::new(&call, settings, surroundings, DocumentFacts::of_head(document));
-    occasion.execution = execution.clone();
-    recorder.observe(&execution, &Notice::Begun(&occasion));
+    let facts = DocumentFacts::without_content(document);
+    let occasion = Occasion::of_execution(&call, settings, surroundings, facts, execution);
+    recorder.observe(&occasion.execution, &Notice::Begun(&occasion));
     let planned = PlanEntry {
         hook: head.hook.clone(),
         event: head.event.clone(),
@@ -39,7 +38,7 @@ pub(super) fn begin(
         reason: None,
     };
     let plan = CallPlan { planned: &[planned], origin: None, started: None };
-    recorder.observe(&execution, &Notice::Planned(plan));
+    recorder.observe(&occasion.execution, &Notice::Planned(plan));
     recorder
 }
 
