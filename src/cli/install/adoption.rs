@@ -7,6 +7,7 @@ use super::installed::{DriverEntry, Installed};
 use super::{own_name, vfio_helper};
 use crate::cli::CommandPlace;
 use crate::cli::args::InstallArgs;
+use crate::cli::json::install::LinkAction;
 use crate::cli::output::Output;
 use crate::cli::remark::Remark;
 use crate::command::Fix;
@@ -30,7 +31,7 @@ pub(crate) struct AdoptionPreview {
     pub problems: Vec<Remark>,
     pub notes: Vec<Remark>,
     /// What would be done for each driver: a word for programs, and a sentence for people.
-    pub preview: Vec<(Driver, PathBuf, &'static str, String)>,
+    pub preview: Vec<(Driver, PathBuf, LinkAction, String)>,
     /// Whether the VFIO helper is adopted like other scripts, because the setting `tree` names another tree
     /// than the one that the helper runs.
     pub keeps_helper: bool,
@@ -86,23 +87,27 @@ pub(crate) fn is_helper(path: &Path) -> bool {
 fn preview(installed: &Installed, arguments: &InstallArgs, found: &mut AdoptionPreview) {
     let driver = installed.driver;
     let (word, words) = match (&installed.main, arguments.beside) {
-        (DriverEntry::Ours(_), _) => ("none", "is hookmux already".to_owned()),
-        (_, true) => ("would-link", format!("hookmux would be called after it, from {driver}.d/")),
-        (DriverEntry::Missing, _) => ("would-link", "would be linked to hookmux".to_owned()),
+        (DriverEntry::Ours(_), _) => (LinkAction::None, "is hookmux already".to_owned()),
+        (_, true) => {
+            (LinkAction::WouldLink, format!("hookmux would be called after it, from {driver}.d/"))
+        }
+        (DriverEntry::Missing, _) => {
+            (LinkAction::WouldLink, "would be linked to hookmux".to_owned())
+        }
         (DriverEntry::Dangling(_), _) => {
-            ("would-link", "would be linked to hookmux anew".to_owned())
+            (LinkAction::WouldLink, "would be linked to hookmux anew".to_owned())
         }
         (DriverEntry::Foreign, _) if !found.keeps_helper && is_helper(&installed.path) => (
-            "would-retire",
+            LinkAction::WouldRetire,
             format!(
                 "is the VFIO helper: hookmux would take its place, and run its tree {driver}.d/"
             ),
         ),
         (DriverEntry::Foreign, _) => (
-            "would-adopt",
+            LinkAction::WouldAdopt,
             format!("would be called by hookmux as {driver}.adopted, for every call"),
         ),
-        (DriverEntry::NotAFile, _) => ("none", "is neither a file nor a link".to_owned()),
+        (DriverEntry::NotAFile, _) => (LinkAction::None, "is neither a file nor a link".to_owned()),
     };
     found.preview.push((driver, installed.path.clone(), word, words));
 }

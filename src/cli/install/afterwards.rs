@@ -11,6 +11,7 @@ use super::reload;
 use super::report::InstallReport;
 use crate::cli::CommandPlace;
 use crate::cli::args::ReloadArgs;
+use crate::cli::json::install::LinkAction;
 use crate::cli::output::Output;
 use crate::cli::remark::Remark;
 use crate::command::Fix;
@@ -87,7 +88,7 @@ pub(super) fn notes(
             binary.display()
         ).into());
     }
-    for change in report.changes.iter().filter(|change| change.action == "adopted") {
+    for change in report.changes.iter().filter(|change| change.action == LinkAction::Adopted) {
         let Some(driver) = change.driver else { continue };
         let script = adopted::place(&place.surroundings.hooks_dir, driver);
         let state = directory::state(&script);

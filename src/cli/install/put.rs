@@ -14,6 +14,7 @@ use super::context::InstallContext;
 use super::installed::{self, BESIDE_NAME, DriverEntry, Installed};
 use super::report::InstallReport;
 use super::{adoption, copies, entries, kept};
+use crate::cli::json::install::LinkAction;
 use crate::cli::remark::Remark;
 use crate::hook::adopted;
 use crate::libvirt::program;
@@ -41,10 +42,10 @@ pub(super) fn renew(
     let is_ours = matches!(installed.main, DriverEntry::Ours(_));
     if is_ours && installed.leads_to_copy() {
         if copies::is_current(&copy) {
-            report.add(driver, &copy, "none", "is of this version already".to_owned());
+            report.add(driver, &copy, LinkAction::None, "is of this version already".to_owned());
         } else {
             copies::make(driver).with_context(|| format!("{} can't be renewed", copy.display()))?;
-            report.add(driver, &copy, "renewed", "renewed".to_owned());
+            report.add(driver, &copy, LinkAction::Renewed, "renewed".to_owned());
         }
     } else if is_lost || (is_ours && copies::is_shared(&context.hooks_dir, path)) {
         if installed.copy.as_ref().is_some_and(|copy| !copy.is_ours) {
@@ -67,7 +68,7 @@ fn relink(
     let (driver, path) = (installed.driver, &installed.path);
     let target = context.target(driver, report);
     if fs::read_link(path).is_ok_and(|old| old == target) {
-        let action = if installed.copy.is_none() { "relinked" } else { "none" };
+        let action = if installed.copy.is_none() { LinkAction::Relinked } else { LinkAction::None };
         let words = if installed.copy.is_none() {
             format!("leads to a new {}", target.display())
         } else {
@@ -77,7 +78,7 @@ fn relink(
         return Ok(());
     }
     link(path, &target)?;
-    report.add(driver, path, "relinked", format!("linked to {}", target.display()));
+    report.add(driver, path, LinkAction::Relinked, format!("linked to {}", target.display()));
     Ok(())
 }
 
@@ -110,17 +111,17 @@ pub(super) fn main(
                 report.add(
                     driver,
                     path,
-                    "relinked",
+                    LinkAction::Relinked,
                     format!("linked to {}", program::PROGRAM_PATH),
                 );
                 return remove_copy(installed, report);
             }
-            report.add(driver, path, "none", "is hookmux already".to_owned());
+            report.add(driver, path, LinkAction::None, "is hookmux already".to_owned());
         }
         DriverEntry::Missing => {
             let target = context.target(driver, report);
             symlink(&target, path).with_context(|| format!("{} can't be made", path.display()))?;
-            report.add(driver, path, "linked", format!("linked to {}", target.display()));
+            report.add(driver, path, LinkAction::Linked, format!("linked to {}", target.display()));
         }
         DriverEntry::Dangling(old) => {
             let target = context.target(driver, report);
@@ -128,7 +129,7 @@ pub(super) fn main(
             report.add(
                 driver,
                 path,
-                "linked",
+                LinkAction::Linked,
                 format!(
                     "linked to {}; it led to {}, which is not there",
                     target.display(),
@@ -180,13 +181,16 @@ fn adopt(
     let kept = keep.display();
     let (action, words) = if is_helper {
         (
-            "retired",
+            LinkAction::Retired,
             format!(
                 "the VFIO helper that was here is kept as {kept}, and its tree {driver}.d/ is run by hookmux"
             ),
         )
     } else {
-        ("adopted", format!("the script that was here is {kept}, and is called as before"))
+        (
+            LinkAction::Adopted,
+            format!("the script that was here is {kept}, and is called as before"),
+        )
     };
     report.add(driver, path, action, format!("linked to {}; {words}", target.display()));
     Ok(())
@@ -223,7 +227,7 @@ pub(super) fn remove_copy(installed: &Installed, report: &mut InstallReport) -> 
     if copy.is_ours {
         fs::remove_file(&copy.path)
             .with_context(|| format!("{} can't be removed", copy.path.display()))?;
-        report.add(installed.driver, &copy.path, "removed", "removed".to_owned());
+        report.add(installed.driver, &copy.path, LinkAction::Removed, "removed".to_owned());
     } else {
         report.notes.push(format!("{} is somebody else's, and stays.", copy.path.display()).into());
     }
@@ -245,14 +249,14 @@ pub(super) fn beside(
     make_directory(&directory)?;
     let path = directory.join(BESIDE_NAME);
     if installed.beside.is_some() && path.exists() {
-        report.add(driver, &path, "none", "is hookmux already".to_owned());
+        report.add(driver, &path, LinkAction::None, "is hookmux already".to_owned());
         return Ok(());
     }
     link(&path, binary)?;
     report.add(
         driver,
         &path,
-        "linked",
+        LinkAction::Linked,
         format!(
             "linked to {}; libvirt calls it after {}",
             binary.display(),

@@ -6,6 +6,7 @@ use crate::cli::CommandEnd;
 use crate::cli::args::Format;
 use crate::cli::install::daemons::Daemon;
 use crate::cli::install::reload;
+use crate::cli::json::install::LinkAction;
 use crate::cli::json::install::{Installed, Link};
 use crate::cli::json::message::Message;
 use crate::cli::json::value::Word;
@@ -18,7 +19,7 @@ pub(super) struct EntryChange {
     /// `None` if it belongs to no driver.
     pub(super) driver: Option<Driver>,
     pub(super) path: PathBuf,
-    pub(super) action: &'static str,
+    pub(super) action: LinkAction,
     pub(super) words: String,
 }
 
@@ -35,7 +36,7 @@ pub(super) struct InstallReport {
 }
 
 impl InstallReport {
-    pub(super) fn add(&mut self, driver: Driver, path: &Path, action: &'static str, words: String) {
+    pub(super) fn add(&mut self, driver: Driver, path: &Path, action: LinkAction, words: String) {
         self.changes.push(EntryChange {
             driver: Some(driver),
             path: path.to_path_buf(),
@@ -45,17 +46,18 @@ impl InstallReport {
     }
 
     pub(super) fn has_changed(&self) -> bool {
-        self.changes
-            .iter()
-            .any(|change| change.action != "none" && !change.action.starts_with("would-"))
+        self.changes.iter().any(|change| change.action.is_change())
     }
 
     /// Returns the drivers of the daemons that have to look for their hook programs again. Those that call
     /// the same names as before needn't.
     pub(super) fn changed(&self) -> Vec<Driver> {
         let is_changed = |change: &&EntryChange| {
-            !matches!(change.action, "none" | "renewed" | "relinked" | "purged")
-                && !change.action.starts_with("would-")
+            change.action.is_change()
+                && !matches!(
+                    change.action,
+                    LinkAction::Renewed | LinkAction::Relinked | LinkAction::Purged
+                )
                 && !program::is_copy(&change.path)
         };
         self.changes.iter().filter(is_changed).filter_map(|change| change.driver).collect()

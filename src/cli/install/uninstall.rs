@@ -13,6 +13,7 @@ use crate::cli::args::UninstallArgs;
 use crate::cli::install::installed::{self, DriverEntry, Installed};
 use crate::cli::install::purge::{self, Purged};
 use crate::cli::install::{copies, kept};
+use crate::cli::json::install::LinkAction;
 use crate::cli::output::Output;
 use crate::cli::remark::Remark;
 use crate::cli::{CommandEnd, CommandPlace, question};
@@ -42,7 +43,7 @@ pub(crate) fn uninstall(
         if let Some(beside) = &installed.beside {
             fs::remove_file(beside)
                 .with_context(|| format!("{} can't be removed", beside.display()))?;
-            report.add(driver, beside, "removed", "removed".to_owned());
+            report.add(driver, beside, LinkAction::Removed, "removed".to_owned());
             // the directory, if it is empty
             let _ = beside.parent().map(fs::remove_dir);
         }
@@ -71,7 +72,7 @@ fn add_purged(purged: Purged, report: &mut InstallReport) {
         report.changes.push(EntryChange {
             driver: None,
             path,
-            action: "purged",
+            action: LinkAction::Purged,
             words: "removed".to_owned(),
         });
     }
@@ -102,7 +103,7 @@ fn uninstall_main(
                     "is the script now that somebody had written over hookmux, to {}",
                     copy.path.display()
                 );
-                report.add(driver, path, "restored", words);
+                report.add(driver, path, LinkAction::Restored, words);
             }
         }
         (DriverEntry::Ours(_) | DriverEntry::Dangling(_) | DriverEntry::Missing, Some(kept)) => {
@@ -111,14 +112,14 @@ fn uninstall_main(
             report.add(
                 driver,
                 path,
-                "restored",
+                LinkAction::Restored,
                 format!("is the script again that was kept as {}", kept.display()),
             );
         }
         (DriverEntry::Ours(_) | DriverEntry::Dangling(_), None) => {
             fs::remove_file(path)
                 .with_context(|| format!("{} can't be removed", path.display()))?;
-            report.add(driver, path, "removed", "removed".to_owned());
+            report.add(driver, path, LinkAction::Removed, "removed".to_owned());
         }
         (DriverEntry::Foreign | DriverEntry::NotAFile, Some(kept)) => {
             report.problems.push(format!(

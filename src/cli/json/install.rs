@@ -21,6 +21,49 @@ words! {
     }
 }
 
+words! {
+    /// What was done to a link or a file.
+    pub enum LinkAction {
+        /// It was made
+        Linked = "linked",
+        /// It leads elsewhere than before
+        Relinked = "relinked",
+        /// A driver's copy of hookmux was made anew
+        Renewed = "renewed",
+        /// hookmux runs the script from now on
+        Adopted = "adopted",
+        /// The script was put aside, because hookmux replaces it
+        Retired = "retired",
+        /// What was there before hookmux is there again
+        Restored = "restored",
+        /// It was removed
+        Removed = "removed",
+        /// Files that hookmux wrote were removed
+        Purged = "purged",
+        /// Nothing: it is as it should be, or it isn't hookmux's
+        None = "none",
+        /// It would be made, without --dry-run
+        WouldLink = "would-link",
+        /// The script would be adopted, without --dry-run
+        WouldAdopt = "would-adopt",
+        /// The script would be put aside, without --dry-run
+        WouldRetire = "would-retire",
+    }
+}
+
+impl LinkAction {
+    /// Tells whether something was changed.
+    pub(crate) fn is_change(self) -> bool {
+        !matches!(
+            self,
+            LinkAction::None
+                | LinkAction::WouldLink
+                | LinkAction::WouldAdopt
+                | LinkAction::WouldRetire
+        )
+    }
+}
+
 object! {
     /// A link or a file, and what was done to it.
     pub struct Link {
@@ -28,8 +71,8 @@ object! {
         driver: Option<Word<Driver>>,
         /// The link or the file
         path: PathText,
-        /// What was done: `linked`, `relinked`, `renewed`, `adopted`, `retired`, `restored`, `removed`, `purged`, or `none`; with --dry-run `would-link`, `would-adopt` or `would-retire`
-        action: &'static str,
+        /// What was done
+        action: LinkAction,
         /// The same for people
         message: String,
     }

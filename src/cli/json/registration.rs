@@ -3,11 +3,29 @@
 use std::collections::BTreeMap;
 
 use super::message::{EntryProblem, Message};
-use super::shape::object;
+use super::shape::{object, words};
 use super::value::{PathText, Seconds};
 use crate::cli::register::registered;
 use crate::config::Registration;
 use crate::config::values::Patterns;
+
+words! {
+    /// What was done to a registration.
+    pub enum RegistrationAction {
+        /// It is new
+        Registered = "registered",
+        /// It took the place of an earlier one
+        Replaced = "replaced",
+        /// Its file was deleted
+        Deleted = "deleted",
+        /// It was switched on
+        Enabled = "enabled",
+        /// It was switched off
+        Disabled = "disabled",
+        /// Nothing: it was so already, or --dry-run was given
+        None = "none",
+    }
+}
 
 object! {
     /// Conditions. All of them must match: of each, at least one pattern, and none that begins with `!`. Null where there is no condition.
@@ -82,8 +100,8 @@ object! {
         name: String,
         /// Its file
         registration: PathText,
-        /// What was done: `registered`, `replaced`, `deleted`, `enabled`, `disabled`, or `none`
-        action: &'static str,
+        /// What was done
+        action: RegistrationAction,
         /// The same for people
         message: String,
         /// What the file says; null where it was only switched or deleted

@@ -4,6 +4,7 @@
 use super::{registered, registry};
 use crate::cli::args::{AddArgs, Format, HookOptions};
 use crate::cli::json::message::{EntryProblem, Message};
+use crate::cli::json::registration::RegistrationAction;
 use crate::cli::json::registration::{Added, ChangedRegistration};
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::description::DescriptionProblem;
@@ -75,7 +76,8 @@ pub(crate) fn run(
     for draft in &drafts {
         checker.warn(draft, &mut trust, &mut command.warnings);
     }
-    let actions: Vec<&'static str> = drafts.iter().map(|draft| action(draft, arguments)).collect();
+    let actions: Vec<RegistrationAction> =
+        drafts.iter().map(|draft| action(draft, arguments)).collect();
     if let Some(lock) = &lock {
         hooks_d::write_all(lock, &drafts)?;
     }
@@ -164,7 +166,7 @@ impl AddCommand<'_> {
         })
     }
 
-    fn report(&self, drafts: &[Draft], actions: &[&'static str], output: &mut Output) {
+    fn report(&self, drafts: &[Draft], actions: &[RegistrationAction], output: &mut Output) {
         if self.arguments.output.format == Format::Json {
             output.json(&Added {
                 registrations: drafts.iter().zip(actions).map(registered).collect(),
@@ -177,8 +179,8 @@ impl AddCommand<'_> {
             output.print_error(&warning.words);
         }
         for (draft, action) in drafts.iter().zip(actions) {
-            if *action != "none" {
-                output.toned(Tone::Good, &format!("{action} {}", draft.path.display()));
+            if *action != RegistrationAction::None {
+                output.toned(Tone::Good, &format!("{} {}", action.name(), draft.path.display()));
             }
         }
         if self.arguments.dry_run {
@@ -187,11 +189,11 @@ impl AddCommand<'_> {
     }
 }
 
-fn action(draft: &Draft, arguments: &AddArgs) -> &'static str {
+fn action(draft: &Draft, arguments: &AddArgs) -> RegistrationAction {
     match draft.path.symlink_metadata() {
-        _ if arguments.dry_run => "none",
-        Ok(_) => "replaced",
-        Err(_) => "registered",
+        _ if arguments.dry_run => RegistrationAction::None,
+        Ok(_) => RegistrationAction::Replaced,
+        Err(_) => RegistrationAction::Registered,
     }
 }
 
@@ -216,15 +218,15 @@ fn show(drafts: &[Draft], output: &mut Output) {
     output.table(&["NAME", "EVENT", "WEIGHT", "COMMAND", "MORE"], &rows);
 }
 
-fn registered((draft, action): (&Draft, &&'static str)) -> ChangedRegistration {
+fn registered((draft, action): (&Draft, &RegistrationAction)) -> ChangedRegistration {
     let path = draft.path.display();
     ChangedRegistration {
         name: draft.name.clone(),
         registration: draft.path.as_path().into(),
-        action,
-        message: match *action {
-            "none" => format!("{path} was not written: --dry-run"),
-            action => format!("{action} {path}"),
+        action: *action,
+        message: match action {
+            RegistrationAction::None => format!("{path} was not written: --dry-run"),
+            action => format!("{} {path}", action.name()),
         },
         registered: Some((&draft.registration).into()),
     }

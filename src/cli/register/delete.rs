@@ -6,6 +6,7 @@ use std::path::Path;
 use super::registry::{self, RegistryReport};
 use crate::cli::args::{self, DeleteArgs};
 use crate::cli::inventory::listed::Listed;
+use crate::cli::json::registration::RegistrationAction;
 use crate::cli::output::Output;
 use crate::cli::register::hooks_d::{self, RegistryLock};
 use crate::cli::register::module::{self, Module};
@@ -146,7 +147,12 @@ fn delete_file(
 ) -> anyhow::Result<()> {
     hooks_d::remove(lock, &source.path)?;
     let name = registry::name_of(source);
-    report.add(&name, &source.path, "deleted", format!("deleted {}", source.path.display()));
+    report.add(
+        &name,
+        &source.path,
+        RegistrationAction::Deleted,
+        format!("deleted {}", source.path.display()),
+    );
     let is_masked = |other: &&RegistrationFile| matches!(&other.state, EntryState::Masked(by) if *by == source.path);
     if let Some(masked) = sources.iter().find(is_masked) {
         report.add_note(format!(

@@ -6,6 +6,7 @@ use anyhow::Context;
 
 use super::registry::{self, RegistryReport};
 use crate::cli::args::SwitchArgs;
+use crate::cli::json::registration::RegistrationAction;
 use crate::cli::output::Output;
 use crate::cli::register::hooks_d::{self, RegistryLock};
 use crate::cli::register::yaml_edit;
@@ -72,11 +73,21 @@ impl Switch<'_> {
         let name = registry::name_of(top);
         let path = top.path.display();
         if matches!(top.state, EntryState::Disabled(_)) {
-            self.report.add(&name, &top.path, "none", format!("is disabled already, by {path}"));
+            self.report.add(
+                &name,
+                &top.path,
+                RegistrationAction::None,
+                format!("is disabled already, by {path}"),
+            );
             return Ok(());
         }
         if registry::read(top).is_some_and(|registration| !registration.enabled) {
-            self.report.add(&name, &top.path, "none", format!("is disabled already, in {path}"));
+            self.report.add(
+                &name,
+                &top.path,
+                RegistrationAction::None,
+                format!("is disabled already, in {path}"),
+            );
             return Ok(());
         }
         if registry::is_own(top, self.settings) {
@@ -85,7 +96,7 @@ impl Switch<'_> {
         let mask = self.settings.hooks_dir.join(DIRECTORY).join(format!("{name}.yaml"));
         hooks_d::mask(self.lock, &mask)?;
         let words = format!("disabled: {} masks {path}", mask.display());
-        self.report.add(&name, &mask, "disabled", words);
+        self.report.add(&name, &mask, RegistrationAction::Disabled, words);
         Ok(())
     }
 
@@ -109,14 +120,19 @@ impl Switch<'_> {
                 Some(below) => format!("enabled: {} counts again", below.path.display()),
                 None => format!("removed {path}; there was no registration behind it"),
             };
-            self.report.add(&name, &top.path, "enabled", words);
+            self.report.add(&name, &top.path, RegistrationAction::Enabled, words);
             if let Some(below) = below {
                 self.explain_disabled(&name, below);
             }
             return Ok(());
         }
         if registry::read(top).is_some_and(|registration| registration.enabled) {
-            self.report.add(&name, &top.path, "none", format!("is enabled already, in {path}"));
+            self.report.add(
+                &name,
+                &top.path,
+                RegistrationAction::None,
+                format!("is enabled already, in {path}"),
+            );
             return Ok(());
         }
         if is_own {
@@ -179,8 +195,9 @@ impl Switch<'_> {
             return Ok(());
         };
         hooks_d::rewrite(self.lock, path, &after)?;
-        let action = if enables { "enabled" } else { "disabled" };
-        self.report.add(&name, path, action, format!("{action}, in {}", path.display()));
+        let action =
+            if enables { RegistrationAction::Enabled } else { RegistrationAction::Disabled };
+        self.report.add(&name, path, action, format!("{}, in {}", action.name(), path.display()));
         Ok(())
     }
 }

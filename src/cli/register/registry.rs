@@ -10,6 +10,7 @@ use crate::cli::args::Format;
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::listed::{self, Listed};
 use crate::cli::json::message::Message;
+use crate::cli::json::registration::RegistrationAction;
 use crate::cli::json::registration::{Changed, ChangedRegistration};
 use crate::cli::output::{Output, Tone};
 use crate::cli::register::hooks_d::{self, RegistryLock};
@@ -139,7 +140,7 @@ pub(crate) fn how_to_switch_script(
 struct RegistryChange {
     name: String,
     path: PathBuf,
-    action: &'static str,
+    action: RegistrationAction,
     words: String,
 }
 
@@ -151,7 +152,13 @@ pub(crate) struct RegistryReport {
 }
 
 impl RegistryReport {
-    pub(crate) fn add(&mut self, name: &str, path: &Path, action: &'static str, words: String) {
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        path: &Path,
+        action: RegistrationAction,
+        words: String,
+    ) {
         self.changes.push(RegistryChange {
             name: name.to_owned(),
             path: path.to_path_buf(),
@@ -174,9 +181,9 @@ impl RegistryReport {
             self.notes.push(format!("the queue can't be read, and may hold jobs: {error}").into());
             Vec::new()
         });
-        for change in
-            self.changes.iter().filter(|change| matches!(change.action, "deleted" | "disabled"))
-        {
+        for change in self.changes.iter().filter(|change| {
+            matches!(change.action, RegistrationAction::Deleted | RegistrationAction::Disabled)
+        }) {
             let count = jobs.iter().filter(|job| job.registration == change.name).count();
             if count > 0 {
                 let jobs = if count == 1 { "job of it waits" } else { "jobs of it wait" };
@@ -195,7 +202,7 @@ impl RegistryReport {
     }
 
     pub(crate) fn show(self, format: Format, output: &mut Output) -> CommandEnd {
-        let is_idle = self.changes.iter().all(|change| change.action == "none");
+        let is_idle = self.changes.iter().all(|change| change.action == RegistrationAction::None);
         let end = match self.problems.is_empty() {
             true if is_idle => CommandEnd::Idle,
             true => CommandEnd::Good,
