@@ -7,11 +7,12 @@ use super::call::Call;
 use super::host::Host;
 
 /// Costs below this say nothing: clocks of processes tick a hundred times a second.
-const FLOOR: Duration = Duration::from_millis(120);
+const FLOOR: Duration = Duration::from_millis(80);
 /// How often something is measured that seems to have grown too much.
-const TRIES: usize = 3;
-/// What twice as much may cost: more than twice, for a machine has other things to do.
-const MOST_GROWTH: f64 = 2.5;
+const TRIES: usize = 4;
+/// What four times as much may cost: between the 4 of what grows in proportion and the 16 of what grows with the
+/// square. A machine with other things to do makes a call up to twice as dear, no more.
+const MOST_GROWTH: f64 = 9.0;
 
 /// The CPU time of a call and of all that it waited for, hooks and what they started among them.
 #[track_caller]
@@ -32,17 +33,18 @@ fn seconds(word: &str) -> Duration {
     Duration::from_secs_f64(minutes.parse::<f64>().unwrap() * 60.0 + seconds)
 }
 
-/// Sees to it that twice as much costs no more than about twice the time: the better of three of
-/// each, in one run on one machine.
+/// Sees to it that four times as much costs no more than about four times the time: the best of several of each, in
+/// one run on one machine. `size` lies in the middle: half of it is held against twice of it.
 #[track_caller]
 pub fn grows_no_faster_than(what: &str, size: usize, mut cost: impl FnMut(usize) -> Duration) {
-    let (mut once, mut twice) = (Duration::MAX, Duration::MAX);
+    let (small, large) = (size / 2, 2 * size);
+    let (mut little, mut much) = (Duration::MAX, Duration::MAX);
     for _ in 0..TRIES {
-        once = once.min(cost(size));
-        twice = twice.min(cost(2 * size));
-        if twice.as_secs_f64() <= MOST_GROWTH * once.max(FLOOR).as_secs_f64() {
+        little = little.min(cost(small));
+        much = much.min(cost(large));
+        if much.as_secs_f64() <= MOST_GROWTH * little.max(FLOOR).as_secs_f64() {
             return;
         }
     }
-    panic!("{what}: {size} cost {once:?}, twice as much {twice:?}");
+    panic!("{what}: {small} cost {little:?}, {large} cost {much:?}");
 }
