@@ -1,6 +1,7 @@
 //! Notices of what happens in a call, and the observers that get them: the record, the journal, a
 //! terminal.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -115,6 +116,41 @@ pub(crate) struct CallPlan<'a> {
     pub origin: Option<Origin>,
     /// The file with the document of `started`, where hooks get it.
     pub started: Option<&'a Path>,
+    /// Of the hooks that it runs.
+    pub registrations: Vec<PlannedRegistration<'a>>,
+}
+
+/// The registration of a hook in a plan.
+pub(crate) struct PlannedRegistration<'a> {
+    pub hook: &'a str,
+    /// The file.
+    pub path: &'a Path,
+    /// The SHA-256 of its text.
+    pub sha256: &'a str,
+    /// Its text; `None` where an earlier process kept it.
+    pub text: Option<&'a str>,
+}
+
+/// What a hook's program is started with. The document is left out, so that it isn't kept twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CommandLine {
+    /// The arguments that belong to the program in the registration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fixed: Vec<String>,
+    /// The arguments as they are registered, with their placeholders.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Whether these are lines on standard input.
+    pub args_stdin: bool,
+    /// Whether libvirt's arguments follow.
+    pub has_libvirts: bool,
+    /// The values of the placeholders, without that of the document.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, String>,
+    /// The size of the document, where a placeholder stands for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document_bytes: Option<u64>,
 }
 
 /// Something that gets the notices of a call.
@@ -141,6 +177,7 @@ pub(crate) struct HookRun {
     pub device: Option<String>,
     /// The program.
     pub path: PathBuf,
+    pub command: CommandLine,
     /// `None` where the hook could not be started, or was queued.
     pub ended: Option<FinishedJob>,
     pub change: Change,
@@ -157,6 +194,7 @@ pub(crate) struct HookIdentity {
     pub device: Option<String>,
     /// The program.
     pub path: PathBuf,
+    pub command: CommandLine,
 }
 
 impl HookRun {
@@ -198,8 +236,9 @@ impl HookRun {
         ended: Option<FinishedJob>,
         failure: Option<HookFailure>,
     ) -> HookRun {
-        let HookIdentity { label, event, device, path } = hook;
-        HookRun { label, event, device, path, ended, change: Change::None, failure, job: None }
+        let HookIdentity { label, event, device, path, command } = hook;
+        let change = Change::None;
+        HookRun { label, event, device, path, command, ended, change, failure, job: None }
     }
 
     /// Tells whether it is a detached hook that was put into the queue.

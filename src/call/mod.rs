@@ -257,6 +257,7 @@ fn empty_plan(remembered: &Remembered) -> Notice<'static> {
         planned: &[],
         origin: Some(remembered.origin),
         started: None,
+        registrations: Vec::new(),
     })
 }
 
@@ -336,7 +337,8 @@ impl Hooks<'_> {
         let planned: Vec<_> = steps.iter().map(|step| recorder::planned(step, facts)).collect();
         let origin = call.driver.is_guest().then_some(occasion.origin);
         let started = occasion.started.as_deref();
-        let planned = observer::CallPlan { planned: &planned, origin, started };
+        let registrations = recorder::registrations(&steps);
+        let planned = observer::CallPlan { planned: &planned, origin, started, registrations };
         observer.observe(execution, &Notice::Planned(planned));
         watchdog::progress();
         if watchdog::is_active() {

@@ -191,6 +191,7 @@ fn roll_back(
         event: rollback.event.clone(),
         device: rollback.device.clone(),
         path: program.to_path_buf(),
+        command: rollback.command.clone(),
     };
     let run = HookRun::tolerated(hook, ended, fault);
     if let Some(failure) = &run.failure {

@@ -60,6 +60,10 @@ pub struct Registration {
     pub source: PathBuf,
     /// The root of the file: relative commands are below it.
     pub root: PathBuf,
+    /// The text of the file, which records refer to: `retry` reads it again.
+    pub text: String,
+    /// The SHA-256 of the text.
+    pub sha256: String,
     pub triggers: Triggers,
     /// The program as an absolute path, and its fixed arguments.
     pub command: Vec<String>,

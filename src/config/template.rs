@@ -9,7 +9,9 @@ use super::suggest::did_you_mean;
 
 /// The placeholders.
 pub(crate) const WORDS: [&str; 7] =
-    ["NAME", "UUID", "EVENT", "OPERATION", "REASON", "HOST", "XML_BASE64"];
+    ["NAME", "UUID", "EVENT", "OPERATION", "REASON", "HOST", DOCUMENT_WORD];
+/// The placeholder that stands for the document.
+pub(crate) const DOCUMENT_WORD: &str = "XML_BASE64";
 
 /// One argument as written; it has only known placeholders. `$$` is a dollar.
 #[derive(Clone, Debug, PartialEq, Eq)]

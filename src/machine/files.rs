@@ -8,8 +8,10 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::fcntl::{AT_FDCWD, FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
 use sha2::{Digest, Sha256};
 
 /// The largest file of `/proc` or `/sys` that is read.
@@ -129,6 +131,15 @@ pub(crate) fn replace_with_time(path: &Path, bytes: &[u8], modified: SystemTime)
         file.write_all(bytes)?;
         file.set_modified(modified)
     })
+}
+
+/// Sets the modification time of a file to now. A link isn't followed.
+///
+/// # Errors
+/// As of `utimensat(2)`.
+pub(crate) fn touch(path: &Path) -> io::Result<()> {
+    let now = TimeSpec::UTIME_NOW;
+    Ok(utimensat(AT_FDCWD, path, &now, &now, UtimensatFlags::NoFollowSymlink)?)
 }
 
 /// Writes a file under a temporary name in the same directory, then renames it: the only way in which

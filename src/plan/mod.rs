@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use crate::config::TrustPolicy;
 use crate::config::registration::StdinKind;
+use crate::config::template::DOCUMENT_WORD;
 use crate::event::Event;
 use crate::hook::candidates::{Candidate, CandidateGroup, Candidates};
 use crate::hook::{Hook, Style};
@@ -164,7 +165,7 @@ fn needs_document(hook: &Hook) -> bool {
                 || registration
                     .args
                     .iter()
-                    .any(|argument| argument.uses("XML_BASE64") || argument.uses("UUID"))
+                    .any(|argument| argument.uses(DOCUMENT_WORD) || argument.uses("UUID"))
         })
 }
 

@@ -17,10 +17,12 @@ use crate::document::file::{self, DocumentPlace};
 use crate::libvirt::{Call, Driver};
 use crate::machine::clock::{self, BootClock, BootTime};
 use crate::machine::{proc, ulid};
+use crate::observer::CommandLine;
 use crate::occasion::Execution;
 use crate::process::job::Job;
 pub(crate) use crate::process::stored_job::Bytes;
 use crate::process::stored_job::StoredJob;
+use crate::record::form::HookRegistration;
 use crate::state::Dir;
 
 /// The version of the format. It is raised when older versions would misread a job.
@@ -95,6 +97,12 @@ pub struct ItemHead {
     /// The name of its registration, for which `max_parallel` counts.
     #[serde(default)]
     pub registration: String,
+    /// The registration as it was then; `None` in jobs of 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered: Option<HookRegistration>,
+    /// What its program is started with, for its records.
+    #[serde(default)]
+    pub command: CommandLine,
     /// The call that queued it. The job runs when the call is over.
     #[serde(default)]
     pub caller: Caller,
@@ -390,6 +398,12 @@ impl Item {
             uuid: execution.uuid.clone(),
             call_arguments: Vec::new(),
             registration: registration.name.clone(),
+            registered: Some(HookRegistration {
+                hook: hook.to_owned(),
+                path: registration.source.as_os_str().into(),
+                sha256: registration.sha256.clone(),
+            }),
+            command: CommandLine::default(),
             caller: Caller::here(),
             lock: registration.lock.clone(),
             max_parallel: registration.max_parallel,

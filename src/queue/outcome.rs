@@ -1,6 +1,8 @@
 //! Records of attempts, and of jobs that end without having run.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::item::{ItemBody, ItemHead};
 use crate::answer::Answer;
@@ -9,7 +11,7 @@ use crate::document::facts::DocumentFacts;
 use crate::libvirt::Document;
 use crate::machine::ulid;
 use crate::observer::{CallPlan, HookIdentity, HookRun, Notice, Observer};
-use crate::observer::{PlanDecision, PlanEntry};
+use crate::observer::{PlanDecision, PlanEntry, PlannedRegistration};
 use crate::occasion::{Execution, Occasion};
 use crate::process::exit_status::OWN_ERROR;
 use crate::process::job::FinishedJob;
@@ -37,7 +39,15 @@ pub(super) fn begin(
         decision: PlanDecision::Run,
         reason: None,
     };
-    let plan = CallPlan { planned: &[planned], origin: None, started: None };
+    let registration = head.registered.as_ref().map(|registered| PlannedRegistration {
+        hook: &head.hook,
+        path: Path::new(OsStr::from_bytes(&registered.path.0)),
+        sha256: &registered.sha256,
+        // the call kept it
+        text: None,
+    });
+    let registrations = registration.into_iter().collect();
+    let plan = CallPlan { planned: &[planned], origin: None, started: None, registrations };
     recorder.observe(&occasion.execution, &Notice::Planned(plan));
     recorder
 }
@@ -67,7 +77,8 @@ pub(super) fn run(
     fault: Option<(i32, String)>,
 ) -> HookRun {
     let (label, event) = (head.hook.clone(), head.event.clone());
-    let hook = HookIdentity { label, event, device: None, path: program };
+    let command = head.command.clone();
+    let hook = HookIdentity { label, event, device: None, path: program, command };
     HookRun { job: Some(head.id.clone()), ..HookRun::tolerated(hook, ended, fault) }
 }
 

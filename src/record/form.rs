@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::text::RecordText;
-use crate::observer::PlanEntry;
+use crate::observer::{CommandLine, PlanEntry};
 use crate::state::format::{self, NewerFormat};
 
 /// The version of the format. It is raised when older versions would misread a record.
@@ -202,6 +202,20 @@ pub struct RecordHead {
     pub version: String,
     /// Several hooks directories may share a `state_dir`. `None` in records of 0.1.0.
     pub hooks_dir: Option<String>,
+    /// The registrations of the hooks that were planned to run. `None` in records of 0.1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registrations: Option<Vec<HookRegistration>>,
+}
+
+/// The registration by which a hook was run. Its text is kept once for all records.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HookRegistration {
+    pub hook: String,
+    /// The file.
+    pub path: RecordText,
+    /// The SHA-256 of its text.
+    pub sha256: String,
 }
 
 /// A hook's run in short, for the head.
@@ -212,6 +226,9 @@ pub struct HookSummary {
     pub event: Option<String>,
     pub outcome: RecordOutcome,
     pub duration_us: Option<u64>,
+    /// As in its run. `None` in records of 0.1.0, and where it hasn't ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<i32>,
 }
 
 /// The second line of a record.
@@ -228,6 +245,9 @@ pub struct RecordBody {
     pub home: Option<RecordText>,
     /// libvirt's document.
     pub document: Option<RecordText>,
+    /// Whether passwords in it were replaced. `None` in records of 0.1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_masked: Option<bool>,
     /// The changed document that libvirt got.
     pub document_after: Option<RecordText>,
     /// The document of `started`, if the call's hooks got it.
@@ -251,6 +271,9 @@ pub struct RunRecord {
     pub device: Option<String>,
     /// The program.
     pub path: RecordText,
+    /// What it was started with. `None` in records of 0.1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandLine>,
     /// The checksum of the program, if it has at most 256 KiB.
     pub sha256: Option<String>,
     pub outcome: RecordOutcome,
@@ -390,10 +413,16 @@ pub(crate) mod tests {
                 event: Some("before_vm_start".into()),
                 outcome: RecordOutcome::Success,
                 duration_us: Some(3000),
+                status: Some(0),
             }],
             process: RecordProcess { boot: "b".into(), pid: 4_194_304, start: 7 },
             version: "0.1.0".into(),
             hooks_dir: Some("/etc/libvirt/hooks".to_owned()),
+            registrations: Some(vec![HookRegistration {
+                hook: "before_vm_start/10-x".into(),
+                path: RecordText(b"/etc/libvirt/hooks/hooks.d/\xff.yaml".to_vec()),
+                sha256: "0".repeat(64),
+            }]),
         };
         let body = RecordBody {
             arguments: vec![RecordText(b"web".to_vec()), RecordText(b"\xff".to_vec())],

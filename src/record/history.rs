@@ -157,6 +157,17 @@ impl History {
         Ok(record)
     }
 
+    /// Returns the text of a registration that a record refers to.
+    ///
+    /// # Errors
+    /// It wasn't kept, or can't be read.
+    pub fn registration_text(&self, sha256: &str) -> io::Result<String> {
+        match self.spool.texts().read(sha256) {
+            Err(error) if is_absence(&error) => self.store.texts().read(sha256),
+            read => read,
+        }
+    }
+
     fn read<T>(&self, id: &str, read: impl Fn(&Dir, &str) -> io::Result<T>) -> io::Result<T> {
         // in the order in which records move
         let group = self.store.group(id);

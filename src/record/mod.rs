@@ -12,3 +12,4 @@ pub(crate) mod retention;
 pub(crate) mod spool;
 pub(crate) mod store;
 pub(crate) mod text;
+pub(crate) mod texts;

@@ -2,6 +2,7 @@
 //! that libvirt doesn't wait for. The disk of the state directory may be slow, full or gone; then records
 //! stay in the runtime directory, as long as there is room.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -60,6 +61,8 @@ pub(crate) struct MoverResult {
     pub moved: usize,
     pub lost: usize,
     pub pruned: usize,
+    /// The number of texts of registrations that were removed.
+    pub texts: usize,
     /// The number of leftover files and directories of hooks that were removed.
     pub swept: usize,
     /// Whether there are more of these leftovers.
@@ -174,7 +177,9 @@ pub(crate) fn linger(settings: &Settings) -> io::Result<MoverResult> {
             thread::sleep(POLL_INTERVAL);
         }
         if mover.is_prune_due() {
-            sum.pruned += mover.exclusively(Mover::prune)?;
+            let (records, texts) = mover.exclusively(Mover::prune)?;
+            sum.pruned += records;
+            sum.texts += texts;
         }
         drop(lock);
         // a call that came while the lock was held has not started a mover
@@ -193,7 +198,7 @@ pub(crate) fn move_and_prune(settings: &Settings) -> io::Result<MoverResult> {
     mover.spool.make()?;
     mover.exclusively(|mover| {
         let mut done = mover.move_all();
-        done.pruned = mover.prune();
+        (done.pruned, done.texts) = mover.prune();
         let emptied = mover.trash.empty(LONG_ROUND);
         (done.swept, done.is_trash_left) = (emptied.removed, emptied.is_left);
         // also reported where there was nothing to move
@@ -264,6 +269,8 @@ impl Mover<'_> {
             }
             return done;
         }
+        // before the records that refer to them
+        self.spool.texts().move_to(self.store.texts());
         let mut counters = Counters::load(self.store.base());
         done.uncounted = counters.as_ref().err().copied();
         loop {
@@ -357,24 +364,57 @@ impl Mover<'_> {
         !last.is_ok_and(is_recent)
     }
 
-    /// Removes old records. Returns how many.
-    fn prune(&self) -> usize {
+    /// Removes old records, and the texts of registrations that no record refers to. Returns how many of
+    /// both.
+    fn prune(&self) -> (usize, usize) {
         let _ = self.store.base().replace(PRUNED_FILE, b"\n");
         self.remove_half_written();
         let now = clock::unix_time();
+        let mut texts = UsedTexts::default();
         let records: Vec<KeptRecord> =
-            self.store.newest().filter_map(|id| self.look(id, now)).collect();
+            self.store.newest().filter_map(|id| self.look(id, now, &mut texts)).collect();
         let gone = retention::to_be_removed(&records, &self.settings.retention);
-        gone.iter().filter(|id| self.store.remove(id).is_ok()).count()
+        let gone = gone.iter().filter(|id| self.store.remove(id).is_ok());
+        let gone: HashSet<&str> = gone.map(String::as_str).collect();
+        (gone.len(), self.remove_texts(&texts, &gone))
     }
 
-    fn look(&self, id: String, now: Duration) -> Option<KeptRecord> {
+    /// Removes the texts that none of the remaining records refers to.
+    fn remove_texts(&self, used: &UsedTexts, gone: &HashSet<&str>) -> usize {
+        // what it refers to is known to the newer version that wrote it
+        if used.unread.iter().any(|id| !gone.contains(id.as_str())) {
+            return 0;
+        }
+        let stored = used.users.iter().filter(|(_, ids)| ids.iter().any(|id| !gone.contains(&**id)));
+        let mut kept: HashSet<&str> = stored.map(|(sha256, _)| sha256.as_str()).collect();
+        // records of running calls refer to these, or will in a moment
+        let fresh = self.spool.texts().all();
+        kept.extend(fresh.iter().map(String::as_str));
+        let new = self.spool.running_ids().into_iter().map(|id| (self.spool.running(), id));
+        let new = new.chain(self.spool.done_ids().into_iter().map(|id| (self.spool.done(), id)));
+        let heads: Vec<RecordHead> =
+            new.filter_map(|(place, id)| store::read_head(place, &id).ok()).collect();
+        kept.extend(heads.iter().flat_map(texts_of));
+        let texts = self.store.texts();
+        let unused = texts.all().into_iter().filter(|sha256| !kept.contains(sha256.as_str()));
+        unused.filter(|sha256| texts.remove(sha256)).count()
+    }
+
+    fn look(&self, id: String, now: Duration, texts: &mut UsedTexts) -> Option<KeptRecord> {
         let group = self.store.group(&id);
-        let size = group.entry_metadata(&id).ok()?.len();
+        let mut size = group.entry_metadata(&id).ok()?.len();
         let time = Duration::from_millis(ulid::unix_milliseconds(&id)?);
         let age = now.saturating_sub(time);
         let is_future = time > now + CLOCK_TOLERANCE;
         let head = store::read_head(&group, &id).ok();
+        match &head {
+            // the newest record with a text counts for its size, as it keeps it
+            Some(head) => {
+                let new = texts_of(head).filter(|sha256| texts.add(sha256, &id));
+                size += new.map(|sha256| self.store.texts().size(sha256)).sum::<u64>();
+            }
+            None => texts.unread.push(id.clone()),
+        }
         let hooks = match &head {
             Some(head) => head.hooks.iter().map(|hook| hook.hook.clone()).collect(),
             // for a record that can't be read, only age and size decide
@@ -397,5 +437,29 @@ impl Mover<'_> {
         spool::remove_half_written(base);
         let groups = self.store.groups().into_iter().map(|group| base.child(group));
         groups.for_each(|group| spool::remove_half_written(&group));
+        spool::remove_half_written(self.store.texts().directory());
     }
+}
+
+/// Which records refer to which texts of registrations.
+#[derive(Default)]
+struct UsedTexts {
+    /// The ids of the records of each text.
+    users: HashMap<String, Vec<String>>,
+    /// The ids of records that can't be read.
+    unread: Vec<String>,
+}
+
+impl UsedTexts {
+    /// Notes that a record refers to a text. Tells whether it is the first one.
+    fn add(&mut self, sha256: &str, id: &str) -> bool {
+        let users = self.users.entry(sha256.to_owned()).or_default();
+        users.push(id.to_owned());
+        users.len() == 1
+    }
+}
+
+/// Returns the hashes of the texts that a record refers to.
+fn texts_of(head: &RecordHead) -> impl Iterator<Item = &str> {
+    head.registrations.iter().flatten().map(|registration| registration.sha256.as_str())
 }

@@ -1,12 +1,13 @@
 //! Writes the record of a call. Errors here never affect the call.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::form::{
-    FORMAT, HookSummary, LeftRunning, Record, RecordBody, RecordCause, RecordHead, RecordOutcome,
+    FORMAT, HookRegistration, HookSummary, LeftRunning, Record, RecordBody, RecordCause, RecordHead, RecordOutcome,
     RecordProcess, RecordState, RunRecord,
 };
 use super::mask::{self, Secrets};
@@ -20,7 +21,8 @@ use crate::document::exchange::Change;
 use crate::document::facts::DocumentFacts;
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{boot, clock, files, proc};
-use crate::observer::{CallPlan, HookRun, NotRun, Notice, Observer};
+use crate::observer::{CallPlan, CommandLine, HookRun, NotRun, Notice, Observer};
+use crate::observer::{PlannedRegistration};
 use crate::observer::{PlanDecision, PlanEntry};
 use crate::occasion::{Execution, Occasion};
 use crate::plan::{Decision, Step};
@@ -200,14 +202,17 @@ impl Recorder {
             process: here(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hooks_dir: Some(occasion.settings.hooks_dir.to_string_lossy().into_owned()),
+            registrations: Some(Vec::new()),
         };
+        let document = occasion.document().map(mask::passwords);
         let body = RecordBody {
             arguments: call.arguments.iter().map(|argument| argument.as_os_str().into()).collect(),
             hooks_dir: occasion.settings.hooks_dir.as_os_str().into(),
             daemon: occasion.surroundings.daemon(),
             path: occasion.surroundings.path.as_deref().map(RecordText::from),
             home: occasion.surroundings.daemons_home.as_deref().map(RecordText::from),
-            document: occasion.document().map(masked),
+            is_masked: Some(document.as_ref().is_some_and(|it| matches!(it, Cow::Owned(_)))),
+            document: document.map(|document| RecordText(document.into_owned())),
             ..RecordBody::default()
         };
         let mut secrets = Secrets::default();
@@ -244,12 +249,21 @@ impl Open {
                 event: planned.event.clone(),
                 outcome: RecordOutcome::Unknown,
                 duration_us: None,
+                status: None,
             })
             .collect();
         for (place, planned) in body.plan.iter().enumerate() {
             if planned.decision == PlanDecision::Run {
                 self.waiting.entry(planned.hook.clone()).or_default().push_back(place);
             }
+        }
+        for PlannedRegistration { hook, path, sha256, text } in &plan.registrations {
+            self.place.spool.keep_text(sha256, *text);
+            head.registrations.get_or_insert_default().push(HookRegistration {
+                hook: (*hook).to_owned(),
+                path: path.as_os_str().into(),
+                sha256: (*sha256).to_owned(),
+            });
         }
         self.error = self.place.spool.begin(&self.record).err();
     }
@@ -284,6 +298,7 @@ impl Open {
             event: run.event.clone(),
             device: run.device.clone(),
             path: run.path.as_os_str().into(),
+            command: Some(self.masked_command(&run.command)),
             start_us: started.as_ref().map(|started| started.start_us),
             sha256: started.and_then(|started| started.sha256),
             outcome,
@@ -303,6 +318,18 @@ impl Open {
                 .collect(),
             job: run.job.clone(),
         });
+    }
+
+    /// Replaces passwords of the call's documents, which may be arguments too.
+    fn masked_command(&self, command: &CommandLine) -> CommandLine {
+        let mut command = command.clone();
+        let words = command.fixed.iter_mut().chain(&mut command.args);
+        for word in words.chain(command.values.values_mut()) {
+            if let Cow::Owned(masked) = self.secrets.mask_text(word) {
+                *word = masked;
+            }
+        }
+        command
     }
 
     fn out(&mut self, label: &str, why: NotRun<'_>) {
@@ -365,6 +392,26 @@ pub(crate) fn planned(step: &Step, facts: &DocumentFacts) -> PlanEntry {
     }
 }
 
+/// Returns the registrations of the steps that are to run, each once.
+pub(crate) fn registrations(steps: &[Step]) -> Vec<PlannedRegistration<'_>> {
+    let mut all: Vec<PlannedRegistration<'_>> = Vec::new();
+    for Step { hook, decision, .. } in steps {
+        let is_to_run = matches!(decision, Decision::Run | Decision::Fails { .. });
+        let Some(registration) = hook.registration.as_deref().filter(|_| is_to_run) else {
+            continue;
+        };
+        if !all.iter().any(|known| known.hook == hook.label) {
+            all.push(PlannedRegistration {
+                hook: &hook.label,
+                path: &registration.source,
+                sha256: &registration.sha256,
+                text: Some(&registration.text),
+            });
+        }
+    }
+    all
+}
+
 /// Returns the word for the decision about a step, in records and in `hookmux plan`.
 pub(crate) fn decision_of(step: &Step) -> PlanDecision {
     match step.decision {
@@ -380,6 +427,7 @@ fn hook_head(run: &RunRecord) -> HookSummary {
         event: run.event.clone(),
         outcome: run.outcome,
         duration_us: run.duration_us,
+        status: (run.outcome != RecordOutcome::Queued).then_some(run.status),
     }
 }
 
@@ -408,6 +456,7 @@ impl RecordProcess {
     }
 }
 
-fn sha256(path: &Path) -> Option<String> {
+/// Returns the SHA-256 of a program; `None` where it can't be read, or is larger than those that are recorded.
+pub(crate) fn sha256(path: &Path) -> Option<String> {
     Some(files::sha256(&files::read_regular(path, MAX_HASHED_BYTES).ok()?))
 }

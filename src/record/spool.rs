@@ -13,6 +13,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::form::{self, Record, RecordState};
+use super::texts::Texts;
 use crate::machine::{locks, ulid};
 use crate::state::Dir;
 
@@ -41,6 +42,7 @@ pub struct Spool {
     base: Dir,
     running: Dir,
     done: Dir,
+    texts: Texts,
 }
 
 /// The number of records and entries that were lost since the host was started.
@@ -54,7 +56,8 @@ pub struct Dropped {
 impl Spool {
     pub fn new(runtime_dir: &Dir) -> Spool {
         let base = runtime_dir.child("records");
-        Spool { running: base.child(RUNNING), done: base.child(DONE), base }
+        let texts = Texts::new(&base);
+        Spool { running: base.child(RUNNING), done: base.child(DONE), texts, base }
     }
 
     pub fn base(&self) -> &Dir {
@@ -69,6 +72,24 @@ impl Spool {
     /// Returns the directory with the records of finished executions, each under its id.
     pub fn done(&self) -> &Dir {
         &self.done
+    }
+
+    /// Returns the texts of registrations that new records refer to.
+    pub fn texts(&self) -> &Texts {
+        &self.texts
+    }
+
+    /// Keeps the text of a registration, if it isn't there. Where that fails, `retry` says that it is
+    /// missing.
+    pub(crate) fn keep_text(&self, sha256: &str, text: Option<&str>) {
+        if self.texts.renew(sha256) {
+            return;
+        }
+        let Some(text) = text else { return };
+        let size = text.len() as u64;
+        if self.room(size) == Room::All && self.texts.write(sha256, text.as_bytes()).is_ok() {
+            self.note_size(size);
+        }
     }
 
     /// Makes the directories.
@@ -174,8 +195,10 @@ impl Spool {
         let names = self.done.names().unwrap_or_default();
         let files = names.iter().filter_map(|name| self.done.entry_metadata(name).ok());
         // only regular files take space
-        let files = files.filter(fs::Metadata::is_file);
-        let sum = files.fold(0_u64, |sum, file| sum.saturating_add(file.len()));
+        let sizes = files.filter(fs::Metadata::is_file).map(|file| file.len());
+        let texts = self.texts.all();
+        let sizes = sizes.chain(texts.iter().map(|sha256| self.texts.size(sha256)));
+        let sum = sizes.fold(0_u64, u64::saturating_add);
         // without the directory nothing is noted
         let _ = self.base.replace(SIZES, &sum.to_le_bytes());
         sum
@@ -193,7 +216,8 @@ impl Spool {
 
     /// Removes temporary files of writers that died.
     pub fn remove_half_written(&self) {
-        [&self.base, &self.running].into_iter().for_each(remove_half_written);
+        let texts = self.texts.directory();
+        [&self.base, &self.running, texts].into_iter().for_each(remove_half_written);
     }
 
     /// Ends the record of an execution whose process is dead.

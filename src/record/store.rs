@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::form::{Record, RecordError, RecordHead};
 use super::spool;
+use super::texts::Texts;
 use crate::state::Dir;
 
 /// The number of characters of an id that name its group.
@@ -22,15 +23,22 @@ pub(crate) const MAX_RECORD_BYTES: u64 = spool::MAX_SPOOL_BYTES;
 #[derive(Clone, Debug)]
 pub struct Store {
     base: Dir,
+    texts: Texts,
 }
 
 impl Store {
     pub fn new(state_dir: &Dir) -> Store {
-        Store { base: state_dir.child("records") }
+        let base = state_dir.child("records");
+        Store { texts: Texts::new(&base), base }
     }
 
     pub fn base(&self) -> &Dir {
         &self.base
+    }
+
+    /// Returns the texts of registrations that records refer to.
+    pub fn texts(&self) -> &Texts {
+        &self.texts
     }
 
     /// Returns the directory of a record; its file name is its id.

@@ -2,6 +2,7 @@
 //! event as one JSON object.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -12,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::config::Registration;
+use crate::config::template::{DOCUMENT_WORD, WORDS};
 use crate::libvirt::metadata::Property;
 use crate::occasion::Occasion;
 
@@ -39,6 +41,20 @@ impl HookInput<'_> {
             .collect()
     }
 
+    /// Returns the values of the placeholders in a registration's arguments; of the document only its size.
+    pub(crate) fn values(
+        &self,
+        registration: &Registration,
+    ) -> (BTreeMap<String, String>, Option<u64>) {
+        let is_used = |word: &str| registration.args.iter().any(|argument| argument.uses(word));
+        let (document, short): (Vec<&str>, Vec<&str>) =
+            WORDS.into_iter().filter(|word| is_used(word)).partition(|word| *word == DOCUMENT_WORD);
+        let value = |word: &str| String::from_utf8_lossy(&self.word(word)).into_owned();
+        let values = short.into_iter().map(|word| (word.to_owned(), value(word))).collect();
+        let size = self.document.map_or(0, <[u8]>::len) as u64;
+        (values, (!document.is_empty()).then_some(size))
+    }
+
     fn word(&self, word: &str) -> Vec<u8> {
         let bytes = |text: &OsStr| text.as_bytes().to_vec();
         match word {
@@ -48,7 +64,7 @@ impl HookInput<'_> {
             "OPERATION" => bytes(self.occasion.call.operation_name()),
             "REASON" => self.occasion.call.reason().map(bytes).unwrap_or_default(),
             "HOST" => host().into_bytes(),
-            "XML_BASE64" => STANDARD.encode(self.document.unwrap_or_default()).into_bytes(),
+            DOCUMENT_WORD => STANDARD.encode(self.document.unwrap_or_default()).into_bytes(),
             _ => Vec::new(),
         }
     }

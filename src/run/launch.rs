@@ -21,7 +21,7 @@ use crate::hook::{HookSource, Style};
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::privileges::{Privileges, UserIdentity};
 use crate::machine::{files, sys};
-use crate::observer::{Notice, Observer};
+use crate::observer::{CommandLine, Notice, Observer};
 use crate::occasion::Occasion;
 use crate::plan::Step;
 use crate::process::feed::{self, StdinFeed};
@@ -239,6 +239,20 @@ impl<'a> Launcher<'a> {
                 self.occasion.call.arguments.iter().map(|argument| c_string(argument.as_bytes())),
             );
         }
+    }
+
+    /// Returns what the program of a part is started with, for the record.
+    pub(crate) fn command_line(&self, step: &Step, part: Part) -> CommandLine {
+        let has_libvirts = step.hook.style == Style::Libvirt;
+        let mut line = CommandLine { has_libvirts, ..CommandLine::default() };
+        let Some(registration) = step.hook.registration.as_deref() else { return line };
+        line.fixed = part.words(registration).into_iter().flatten().skip(1).cloned().collect();
+        if part == Part::Hook && !registration.args.is_empty() {
+            line.args = registration.args.iter().map(|arg| arg.as_str().to_owned()).collect();
+            line.args_stdin = registration.args_stdin;
+            (line.values, line.document_bytes) = self.input(step, "").values(registration);
+        }
+        line
     }
 
     fn input<'b>(&'b self, step: &'b Step, run: &'b str) -> HookInput<'b> {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::observer::CommandLine;
 use crate::process::stored_job::{Bytes, StoredJob};
 
 /// How the label of a rollback ends, behind that of its hook.
@@ -24,6 +25,7 @@ pub(crate) struct LeftRollback {
     pub label: String,
     pub event: Option<String>,
     pub device: Option<String>,
+    pub command: CommandLine,
     /// The run id, which identifies its processes.
     pub run: String,
     pub job: StoredJob,

@@ -54,6 +54,7 @@ struct Attempt {
 struct ReadyStep {
     step: Step,
     number: usize,
+    identity: HookIdentity,
     /// Taken out when the step starts.
     job: Option<Job>,
     own_file: Option<DocumentFile>,
@@ -174,18 +175,22 @@ impl StepRunner<'_> {
     fn failed(&mut self, step: &Step, status: i32, what: String) -> HookRun {
         // a hook that hookmux refused or couldn't start is no reason to kill a running guest
         let failure = failure(&step.hook, (status, what), Vec::new(), false);
-        let run = HookRun::not_started(self.identity_of(step), failure);
+        let run = HookRun::not_started(self.identity_of(step, Part::Hook), failure);
         self.notify(&Notice::Finished(&run));
         run
     }
 
-    /// Returns what identifies the run of a step.
-    fn identity_of(&self, step: &Step) -> HookIdentity {
+    /// Returns what identifies the run of a step's hook or rollback, with the document as it is now.
+    fn identity_of(&self, step: &Step, part: Part) -> HookIdentity {
         HookIdentity {
-            label: step.hook.label.clone(),
+            label: match part {
+                Part::Hook | Part::Check => step.hook.label.clone(),
+                Part::Rollback => rollback::rollback_label(step),
+            },
             event: step.event.as_deref().map(str::to_owned),
             device: self.launcher.device_label(step),
-            path: step.hook.path.clone(),
+            path: self.launcher.program(step, part),
+            command: self.launcher.command_line(step, part),
         }
     }
 
@@ -269,7 +274,8 @@ impl StepRunner<'_> {
         let left =
             input.as_ref().and_then(|input| self.stored_rollback(&step, number, input, ends));
         let Launch { job, own_file } = launch;
-        Preparation::Ready(ReadyStep { step, number, job: Some(job), own_file, lock, input, left })
+        let (job, identity) = (Some(job), self.identity_of(&step, Part::Hook));
+        Preparation::Ready(ReadyStep { step, number, identity, job, own_file, lock, input, left })
     }
 
     fn not_started<T>(&mut self, step: Step, number: usize, error: StartError) -> Preparation<T> {
@@ -355,8 +361,8 @@ impl StepRunner<'_> {
         let started: Vec<(String, Option<String>, PathBuf)> = ready
             .iter()
             .map(|one| {
-                let hook = &one.step.hook;
-                (hook.label.clone(), self.launcher.device_label(&one.step), hook.path.clone())
+                let hook = &one.identity;
+                (hook.label.clone(), hook.device.clone(), hook.path.clone())
             })
             .collect();
         let (observer, execution) =
@@ -381,7 +387,7 @@ impl StepRunner<'_> {
 
     /// Evaluates the end of a step, and its changes of the document.
     fn conclude(&mut self, one: ReadyStep, ended: FinishedJob) -> Attempt {
-        let ReadyStep { step, number, own_file, lock, input, left, .. } = one;
+        let ReadyStep { step, number, identity, own_file, lock, input, left, .. } = one;
         drop(lock);
         let mut fault = verdict::failure_of(&ended);
         let hook = &step.hook;
@@ -406,7 +412,7 @@ impl StepRunner<'_> {
             let kill = hook.kill && !verdict::is_start_error_of_host(&ended);
             failure(hook, fault, ended.stderr.end(verdict::MAX_STDERR_BYTES), kill)
         });
-        let run = HookRun::ended(self.identity_of(&step), ended, change, failure);
+        let run = HookRun::ended(identity, ended, change, failure);
         let left = left.filter(|_| run.failure.is_none()).map(sys::add_rollback);
         self.notify(&Notice::Finished(&run));
         Attempt { step, number, run, input, left }

@@ -299,6 +299,14 @@ impl Dir {
         files::replace(&self.file(name)?, bytes)
     }
 
+    /// Sets the modification time of a file to now. It must exist.
+    ///
+    /// # Errors
+    /// As [`Dir::judge`] and of `utimensat(2)`.
+    pub fn touch(&self, name: impl AsRef<Path>) -> io::Result<()> {
+        files::touch(&self.file(name)?)
+    }
+
     /// Removes a file; it is no error that there is none.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::config::values::{OneOrMany, OptionalTimeout, Patterns};
 use crate::config::yaml;
 use crate::event::{self, Origin};
 use crate::libvirt::Driver;
+use crate::machine::files;
 
 /// The longest name of a lock, in bytes: the name becomes a file name.
 const MAX_LOCK_BYTES: usize = 200;
@@ -25,8 +26,13 @@ impl Registration {
     /// # Errors
     /// What is wrong, and where.
     pub fn parse(source: &Path, root: &Path, text: &str) -> Result<Registration, Diagnostic> {
+        let whole = text;
         let text = yaml::without_bom(text);
-        parse(source, root, text).map_err(|diagnostic| diagnostic.with_recovered(text))
+        let found = parse(source, root, text);
+        let mut registration = found.map_err(|diagnostic| diagnostic.with_recovered(text))?;
+        registration.sha256 = files::sha256(whole.as_bytes());
+        whole.clone_into(&mut registration.text);
+        Ok(registration)
     }
 }
 
@@ -70,6 +76,8 @@ impl FragmentReader<'_> {
             name,
             source: source.to_path_buf(),
             root: root.to_path_buf(),
+            text: String::new(),
+            sha256: String::new(),
             triggers,
             command,
             args: fragment.args.unwrap_or_default(),

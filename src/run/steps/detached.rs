@@ -43,7 +43,7 @@ impl StepRunner<'_> {
             return self.not_started(step, number, error);
         }
         self.has_queued = true;
-        let run = HookRun::queued(self.identity_of(&step), id);
+        let run = HookRun::queued(self.identity_of(&step, Part::Hook), id);
         self.notify(&Notice::Finished(&run));
         Preparation::finished(step, number, run)
     }
@@ -71,6 +71,7 @@ impl StepRunner<'_> {
             document,
         )?;
         item.head.id = id.to_owned();
+        item.head.command = self.launcher.command_line(step, Part::Hook);
         item.head.call_arguments = self
             .launcher
             .occasion

@@ -38,6 +38,7 @@ impl StepRunner<'_> {
             label: rollback_label(step),
             event: step.event.as_deref().map(str::to_owned),
             device: self.launcher.device_label(step),
+            command: self.launcher.command_line(step, Part::Rollback),
             run: launch.job.run.clone(),
             job: StoredJob::new(launch.job).ok()?,
             document: (step.hook.style == Style::Vdsm && !input.content().is_empty())
@@ -69,8 +70,7 @@ impl StepRunner<'_> {
     }
 
     fn roll_back_one(&mut self, attempt: &Attempt, ends: Instant) {
-        let label = rollback_label(&attempt.step);
-        let path = self.launcher.program(&attempt.step, Part::Rollback);
+        let identity = self.identity_of(&attempt.step, Part::Rollback);
         let launched = if Instant::now() >= ends {
             Err((
                 TIMED_OUT,
@@ -94,9 +94,9 @@ impl StepRunner<'_> {
         let (ended, fault) = match launched {
             Err(fault) => (None, Some(fault)),
             Ok(launch) => {
-                let device = attempt.run.device.as_deref();
-                let at = Instant::now();
-                self.notify(&Notice::Started { label: &label, device, path: Some(&path), at });
+                let HookIdentity { label, device, path, .. } = &identity;
+                let (device, path, at) = (device.as_deref(), Some(path.as_path()), Instant::now());
+                self.notify(&Notice::Started { label, device, path, at });
                 let ended = self.launcher.supervisor.run(vec![launch.job], &mut |_| {}).pop();
                 if let Some(own_file) = launch.own_file {
                     self.launcher.exchange.remove_own_file(&own_file);
@@ -105,13 +105,12 @@ impl StepRunner<'_> {
                 (ended, fault)
             }
         };
-        let (event, device) = (attempt.run.event.clone(), attempt.run.device.clone());
-        let run = HookRun::tolerated(HookIdentity { label, event, device, path }, ended, fault);
+        let run = HookRun::tolerated(identity, ended, fault);
         self.failed_rollbacks.extend(run.failure.clone());
         self.notify(&Notice::Finished(&run));
     }
 }
 
-fn rollback_label(step: &Step) -> String {
+pub(super) fn rollback_label(step: &Step) -> String {
     left_rollback::label_of(&step.hook.label)
 }

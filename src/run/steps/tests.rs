@@ -8,7 +8,7 @@ use crate::config::Registration;
 use crate::document::facts::DocumentFacts;
 use crate::event::Origin;
 use crate::libvirt::{Call, Document, Driver};
-use crate::observer::Observer;
+use crate::observer::{CommandLine, Observer};
 use crate::occasion::{self, Execution};
 use crate::process::capture::Capture;
 use crate::process::supervise::Supervisor;
@@ -63,6 +63,7 @@ fn run_of(outcome: Option<ProcessOutcome>, failure: Option<HookFailure>) -> Hook
         event: None,
         device: None,
         path: "x".into(),
+        command: CommandLine::default(),
         ended,
         change: Change::None,
         failure,
