@@ -296,7 +296,7 @@ pub(super) struct WatchArgs {
 pub(super) struct ShowArgs {
     /// The execution: its id, the beginning or the end of one that is unique, or `last`
     pub id: String,
-    /// Show all lines of all output
+    /// Show all lines of all output, and long lines whole
     #[arg(long)]
     pub full: bool,
     #[command(flatten)]
@@ -310,9 +310,15 @@ pub(super) struct RetryArgs {
     /// Only this hook: event/name, or its name; may be repeated
     #[arg(long)]
     pub hook: Vec<String>,
-    /// Also if the answer has no effect: a gate, a call that may change the document
+    /// Also if the answer has no effect (a gate, a call that may change the document), or if a registration is gone or disabled
     #[arg(long)]
     pub force: bool,
+    /// Run the hooks as they are registered today, not as they were then
+    #[arg(long)]
+    pub today: bool,
+    /// Give hooks a document with *** in place of its passwords, which aren't recorded, instead of asking libvirt for that of the running guest
+    #[arg(long)]
+    pub masked: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -1,5 +1,6 @@
 //! Prints for people and programs: aligned tables, colour only on a terminal, JSON.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::process;
 
@@ -42,6 +43,17 @@ impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Cell {
         Cell(text.into(), Tone::Plain)
     }
+}
+
+/// How many characters of a line of a hook's output are shown to people.
+const MAX_LINE_CHARACTERS: usize = 400;
+
+/// Cuts a long line of a hook's output: a document in base64 is one. `all` says where the rest is.
+pub(crate) fn shortened<'a>(line: &'a str, all: &str) -> Cow<'a, str> {
+    let Some((end, _)) = line.char_indices().nth(MAX_LINE_CHARACTERS) else { return line.into() };
+    let (shown, rest) = line.split_at(end);
+    let more = rest.chars().count();
+    format!("{shown}… ({more} more characters; {all})").into()
 }
 
 /// Standard output and error.

@@ -9,9 +9,20 @@ use super::json::message::Error;
 use super::output::Output;
 use crate::command::Fix;
 
-/// Asks whether to go on. `None` means yes; else the command has to end so without doing anything. Without a
-/// terminal to ask on it ends like wrong usage.
+/// Asks whether to go on; `--yes` answers.
 pub(super) fn ask(
+    question: &str,
+    is_answered: bool,
+    format: Format,
+    output: &mut Output,
+) -> Option<CommandEnd> {
+    ask_by("--yes", question, is_answered, format, output)
+}
+
+/// Asks whether to go on; this option answers. `None` means yes; else the command has to end so without doing anything. Without a
+/// terminal to ask on it ends like wrong usage.
+pub(super) fn ask_by(
+    option: &str,
     question: &str,
     is_answered: bool,
     format: Format,
@@ -21,12 +32,13 @@ pub(super) fn ask(
         return None;
     }
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        let words =
-            format!("{question} There is no terminal to ask on: --yes answers. Nothing was done.");
+        let words = format!(
+            "{question} There is no terminal to ask on: {option} answers. Nothing was done."
+        );
         match format {
             Format::Text => output.print_error(&words),
             Format::Json => {
-                output.json(&Error::new("unanswered", words, Some(&command_with_yes())))
+                output.json(&Error::new("unanswered", words, Some(&command_with(option))))
             }
         }
         return Some(CommandEnd::Unanswered);
@@ -44,10 +56,10 @@ pub(super) fn ask(
     Some(CommandEnd::Declined)
 }
 
-/// Returns the same command with `--yes`.
-fn command_with_yes() -> Fix {
+/// Returns the same command with an option.
+pub(super) fn command_with(option: &str) -> Fix {
     let typed = std::env::args_os().skip(1);
     let words: Vec<OsString> =
-        std::iter::once("hookmux".into()).chain(typed).chain(["--yes".into()]).collect();
+        std::iter::once("hookmux".into()).chain(typed).chain([option.into()]).collect();
     Fix::run(&words)
 }

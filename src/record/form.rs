@@ -345,6 +345,11 @@ impl Record {
 }
 
 impl RecordHead {
+    /// Returns the registration of a hook.
+    pub fn registration_of(&self, hook: &str) -> Option<&HookRegistration> {
+        self.registrations.iter().flatten().find(|registration| registration.hook == hook)
+    }
+
     /// Reads it; returns `None` where it is not a record, or has an unknown format.
     pub fn decode(line: &[u8]) -> Option<RecordHead> {
         RecordHead::read(line).ok()

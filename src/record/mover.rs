@@ -385,7 +385,8 @@ impl Mover<'_> {
         if used.unread.iter().any(|id| !gone.contains(id.as_str())) {
             return 0;
         }
-        let stored = used.users.iter().filter(|(_, ids)| ids.iter().any(|id| !gone.contains(&**id)));
+        let stored =
+            used.users.iter().filter(|(_, ids)| ids.iter().any(|id| !gone.contains(&**id)));
         let mut kept: HashSet<&str> = stored.map(|(sha256, _)| sha256.as_str()).collect();
         // records of running calls refer to these, or will in a moment
         let fresh = self.spool.texts().all();

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::form::{
-    FORMAT, HookRegistration, HookSummary, LeftRunning, Record, RecordBody, RecordCause, RecordHead, RecordOutcome,
-    RecordProcess, RecordState, RunRecord,
+    FORMAT, HookRegistration, HookSummary, LeftRunning, Record, RecordBody, RecordCause,
+    RecordHead, RecordOutcome, RecordProcess, RecordState, RunRecord,
 };
 use super::mask::{self, Secrets};
 use super::spool::Spool;
@@ -21,8 +21,8 @@ use crate::document::exchange::Change;
 use crate::document::facts::DocumentFacts;
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{boot, clock, files, proc};
+use crate::observer::PlannedRegistration;
 use crate::observer::{CallPlan, CommandLine, HookRun, NotRun, Notice, Observer};
-use crate::observer::{PlannedRegistration};
 use crate::observer::{PlanDecision, PlanEntry};
 use crate::occasion::{Execution, Occasion};
 use crate::plan::{Decision, Step};

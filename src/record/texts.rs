@@ -135,8 +135,7 @@ fn file_name(sha256: &str) -> String {
 }
 
 fn is_sha256(word: &str) -> bool {
-    word.len() == SHA256_CHARS
-        && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    word.len() == SHA256_CHARS && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]

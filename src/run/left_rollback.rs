@@ -18,6 +18,11 @@ pub(crate) fn is_label(label: &str) -> bool {
     label.ends_with(LABEL_SUFFIX)
 }
 
+/// Returns the label of the hook that a label is about.
+pub(crate) fn hook_of(label: &str) -> &str {
+    label.strip_suffix(LABEL_SUFFIX).unwrap_or(label)
+}
+
 /// A hook that succeeded, with the job that rolls it back.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LeftRollback {

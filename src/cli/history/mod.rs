@@ -1,6 +1,7 @@
 //! Commands about what happened: executions, what people changed, counters.
 
 pub(super) mod audit;
+pub(crate) mod command_line;
 pub(super) mod executions;
 pub(super) mod follow;
 pub(super) mod log;

@@ -52,6 +52,7 @@ pub(crate) fn run(
             moved: done.moved,
             lost: done.lost,
             removed: done.pruned,
+            registrations_removed: done.texts,
             trash_removed: done.swept,
             trash_left: done.is_trash_left,
             counted: done.uncounted.is_none(),
@@ -64,6 +65,10 @@ pub(crate) fn run(
         ));
     }
     let is_text = arguments.output.format == Format::Text;
+    if is_text && done.texts > 0 {
+        let words = format!("Texts of registrations that no record needs: {} removed.", done.texts);
+        output.line(&words);
+    }
     if is_text && done.swept > 0 {
         output.line(&format!("Files and directories that hooks left: {} removed.", done.swept));
     }

@@ -1,17 +1,20 @@
 //! `hookmux show`: shows one execution completely: when each hook ran, what it printed, what it changed.
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use super::{executions, retry};
+use super::{command_line, executions, retry};
 use crate::cli::args::{Format, ShowArgs};
 use crate::cli::hooks::difference;
 use crate::cli::json::show::Show;
-use crate::cli::output::{Output, Tone};
+use crate::cli::output::{Output, Tone, shortened};
 use crate::cli::{CommandEnd, CommandPlace, time};
 use crate::command::Fix;
-use crate::observer::PlanDecision;
-use crate::record::form::{Record, RecordCause, RecordHead, RecordOutcome, RecordState, RunRecord};
+use crate::observer::{CommandLine, PlanDecision};
+use crate::record::form::{HookRegistration, Record, RecordCause, RecordHead};
+use crate::record::form::{RecordOutcome, RecordState, RunRecord};
 use crate::record::history::History;
+use crate::run::left_rollback;
 
 /// The width of the timeline.
 const TIMELINE_CHARACTERS: u64 = 40;
@@ -40,12 +43,12 @@ pub(crate) fn run(
     print_timeline(&record, output);
     plan(&record, output);
     for run in &record.body.runs {
-        print_output(run, arguments.full, output);
+        print_output(run, &record, arguments.full, output);
     }
     for note in &record.body.notes {
         output.toned(Tone::Warning, &format!("! {note}"));
     }
-    answer(&record, output);
+    answer(&record, arguments.full, output);
     if let Some(left_out) = &record.body.left_out {
         output.toned(Tone::Warning, &format!("documents and output weren't kept: {left_out}"));
     }
@@ -229,27 +232,38 @@ fn plan(record: &Record, output: &mut Output) {
     }
 }
 
-fn print_output(run: &RunRecord, is_full: bool, output: &mut Output) {
-    let digest = run.sha256.as_deref().map(|digest| format!(", sha256 {digest}"));
+fn print_output(run: &RunRecord, record: &Record, is_full: bool, output: &mut Output) {
     let is_quiet = run.stdout.0.is_empty() && run.stderr.0.is_empty() && run.leftovers.is_empty();
-    if is_quiet && !is_full {
+    let registration = record.head.registration_of(left_rollback::hook_of(&run.hook));
+    let has_arguments = run.command.as_ref().is_some_and(|it| *it != CommandLine::default());
+    if is_quiet && !is_full && registration.is_none() && !has_arguments {
         return;
     }
     output.line("");
     output.toned(Tone::Bold, &name(run));
-    output.toned(Tone::Dim, &format!("  {}{}", run.path.lossy(), digest.unwrap_or_default()));
+    let mut dim = |line: &str| output.toned(Tone::Dim, &format!("  {}", shown(line, is_full)));
+    let line = command_line::line(run, &record.body.arguments);
+    dim(&line.unwrap_or_else(|| run.path.lossy().into_owned()));
+    run.command.iter().flat_map(command_line::notes).for_each(|note| dim(&note));
+    if let Some(digest) = &run.sha256 {
+        dim(&format!("sha256 {digest}"));
+    }
+    if let Some(registration) = registration {
+        let HookRegistration { path, sha256, .. } = registration;
+        dim(&format!("registered by {}, sha256 {sha256}", path.lossy()));
+    }
     for (stream, text) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
         let text = text.lossy();
         let lines: Vec<&str> = text.lines().collect();
-        let shown = if is_full { lines.len() } else { lines.len().min(MAX_LINES) };
+        let count = if is_full { lines.len() } else { lines.len().min(MAX_LINES) };
         // the last lines say why it failed
-        let left = lines.len() - shown;
+        let left = lines.len() - count;
         if left > 0 {
             output
                 .toned(Tone::Dim, &format!("  {stream}: … {left} lines before; --full shows them"));
         }
         for line in lines.iter().skip(left) {
-            output.line(&format!("  {stream}: {line}"));
+            output.line(&format!("  {stream}: {}", shown(line, is_full)));
         }
     }
     for left in &run.leftovers {
@@ -257,14 +271,19 @@ fn print_output(run: &RunRecord, is_full: bool, output: &mut Output) {
     }
 }
 
+/// Returns a line, cut where it is long.
+fn shown(line: &str, is_full: bool) -> Cow<'_, str> {
+    if is_full { line.into() } else { shortened(line, "--full shows them") }
+}
+
 /// Prints what libvirt got.
-fn answer(record: &Record, output: &mut Output) {
+fn answer(record: &Record, is_full: bool, output: &mut Output) {
     let body = &record.body;
     if !body.stderr.0.is_empty() {
         output.line("");
         output.toned(Tone::Bold, "Told to libvirt");
         for line in body.stderr.lossy().lines() {
-            output.line(&format!("  {line}"));
+            output.line(&format!("  {}", shown(line, is_full)));
         }
     }
     if let (Some(before), Some(after)) = (&body.document, &body.document_after) {

@@ -8,7 +8,7 @@ use crate::cli::args::{CallArgs, Format};
 use crate::cli::json;
 use crate::cli::json::message::Message;
 use crate::cli::json::run::{Process, Ran, RunHead, RunState};
-use crate::cli::output::{Output, Tone};
+use crate::cli::output::{Output, Tone, shortened};
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::document::exchange::Change;
 use crate::document::facts::DocumentFacts;
@@ -50,6 +50,9 @@ pub(crate) fn run(
     }
     Ok(end)
 }
+
+/// Where the rest of a long line is.
+const REST: &str = "`hookmux show --full` has them";
 
 /// A call that a command made, and its results.
 pub(crate) struct Trial {
@@ -120,7 +123,7 @@ pub(crate) fn show_answer(trial: &Trial, output: &mut Output) {
     let tone = if answer.status == 0 { Tone::Good } else { Tone::Bad };
     output.toned(tone, &format!("libvirt would get exit status {}", answer.status));
     for line in answer.stderr.lines() {
-        output.line(&format!("  {line}"));
+        output.line(&format!("  {}", shortened(line, REST)));
     }
     if let Some(document) = &answer.stdout {
         output.line("and the document, changed:");
@@ -149,9 +152,9 @@ fn json_run(run: &HookRun) -> json::run::Run {
             state,
             timed_out,
             duration_s: ended.map(|ended| ended.duration.into()),
+            status: Some(run.failure.as_ref().map_or(0, |failure| failure.status)),
         },
         device: run.device.clone(),
-        status: Some(run.failure.as_ref().map_or(0, |failure| failure.status)),
         failure: run.failure.as_ref().map(|failure| failure.what.clone()),
         stdout: ended.map(|ended| masked(&ended.stdout.kept())),
         stderr: ended.map(|ended| masked(&ended.stderr.kept())),
@@ -205,6 +208,7 @@ impl LiveView<'_> {
                 .flat_map(|ended| [("stdout", &ended.stdout), ("stderr", &ended.stderr)])
             {
                 for line in masked(&capture.kept()).lines() {
+                    let line = shortened(line, REST);
                     self.output.line(&format!("    {name}: {line}"));
                 }
             }

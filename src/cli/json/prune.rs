@@ -12,6 +12,8 @@ object! {
         lost: usize,
         /// How many records were removed because they were too old
         removed: usize,
+        /// How many texts of registrations were removed because no record refers to them any more
+        registrations_removed: usize,
         /// How many files and directories that hooks left were removed
         trash_removed: usize,
         /// Whether some of them are still there

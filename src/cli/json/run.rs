@@ -19,6 +19,32 @@ words! {
     }
 }
 
+words! {
+    /// By which registration a retry runs a hook:
+    pub enum RegistrationUsed {
+        /// by the one that is recorded
+        Recorded = "recorded",
+        /// by today's
+        Today = "today",
+    }
+
+    /// What became of a registration since:
+    pub enum RegistrationNow {
+        /// it is the same
+        Same = "same",
+        /// its text is another
+        Changed = "changed",
+        /// it is disabled, or another file or link stands in its place
+        Disabled = "disabled",
+        /// there is none of this name
+        Gone = "gone",
+        /// it can't be used: it is wrong, can't be read, or isn't trusted
+        Unusable = "unusable",
+        /// unknown: today's is used
+        Unknown = "unknown",
+    }
+}
+
 object! {
     /// A summary of a hook's run.
     pub struct RunHead {
@@ -32,6 +58,8 @@ object! {
         timed_out: bool,
         /// How long it took
         duration_s: Option<Seconds>,
+        /// 0, its exit status, 128 and a signal's number, 124 where its time limit ended it, 125 to 127 where it couldn't be run; null where it is unknown
+        status: Option<i32>,
     }
 
     /// A process.
@@ -47,8 +75,6 @@ object! {
         ..head: RunHead,
         /// The device, for an event of a device
         device: Option<String>,
-        /// 0, its exit status, 128 and a signal's number, 124 where its time limit ended it, 125 to 127 where it couldn't be run; null where it is unknown
-        status: Option<i32>,
         /// What happened, where it failed
         failure: Option<String>,
         /// Its standard output
@@ -88,6 +114,36 @@ object! {
         parent: String,
         /// The hooks that are gone
         missing: Vec<String>,
+        /// The registrations by which hooks were run
+        registrations: Vec<RetriedRegistration>,
+        /// The programs that aren't those that ran then
+        changed_programs: Vec<ChangedProgram>,
+    }
+
+    /// The registration of a hook that was retried.
+    pub struct RetriedRegistration {
+        /// The hook
+        hook: String,
+        /// The file
+        registration: Option<String>,
+        /// Which one was used
+        used: RegistrationUsed,
+        /// What became of it since
+        now: RegistrationNow,
+    }
+
+    /// A program that isn't the one that ran then.
+    pub struct ChangedProgram {
+        /// The hook
+        hook: String,
+        /// What ran then
+        path_then: String,
+        /// What runs now
+        path_now: String,
+        /// Its digest then; null where it wasn't recorded
+        sha256_then: Option<String>,
+        /// Its digest now; null where it can't be read, or is larger than 256 KiB
+        sha256_now: Option<String>,
     }
 }
 
@@ -110,6 +166,8 @@ impl From<&HookSummary> for RunHead {
             state: hook.outcome.into(),
             timed_out: hook.outcome == RecordOutcome::Timeout,
             duration_s: hook.duration_us.map(Seconds::of_micros),
+            // records of 0.1.0 have it in their second line
+            status: hook.status.or((hook.outcome == RecordOutcome::Success).then_some(0)),
         }
     }
 }

@@ -1,18 +1,40 @@
 //! A complete execution.
 
+use std::collections::BTreeMap;
+
 use super::execution::{Call, Execution};
 use super::message::Message;
 use super::plan::PlannedHook;
 use super::run::{Process, Run, RunHead};
 use super::shape::object;
 use super::value::Seconds;
-use crate::record::form::{HookSummary, Record, RecordHead, RecordOutcome, RunRecord};
+use crate::cli::history::command_line;
+use crate::observer::CommandLine;
+use crate::record::form::{HookRegistration, HookSummary, Record};
+use crate::record::form::{RecordHead, RecordOutcome, RunRecord};
 use crate::record::text::RecordText;
+use crate::run::left_rollback;
 
 object! {
     /// A hook's run with what is recorded of it.
     pub struct KeptRun {
         ..run: Run,
+        /// The program, and the arguments that belong to it in the registration; null where it isn't recorded, as in records of 0.1.0
+        command: Option<Vec<String>>,
+        /// The arguments as they are registered, with their placeholders
+        args: Vec<String>,
+        /// Whether it got these as lines on standard input
+        args_stdin: bool,
+        /// The values of the placeholders; the document's isn't among them
+        args_values: BTreeMap<String, String>,
+        /// The size of the document that it got as an argument
+        args_document_bytes: Option<u64>,
+        /// The command line as `show` prints it: filled in as far as the record tells, and quoted for a shell
+        command_line: Option<String>,
+        /// The file that registered it; null for a script, and in records of 0.1.0
+        registration: Option<String>,
+        /// The digest of that file's text, as it was then
+        registration_sha256: Option<String>,
         /// The digest of what was executed, if that is at most 256 KiB
         sha256: Option<String>,
         /// The time from the beginning of the call to its start
@@ -42,6 +64,8 @@ object! {
         started_document: Option<String>,
         /// Why documents and output weren't kept
         left_out: Option<String>,
+        /// Whether passwords in libvirt's document were replaced; null where that isn't recorded, as in records of 0.1.0
+        document_masked: Option<bool>,
         /// Its retries, and the attempts of its detached hooks
         later: Vec<Execution>,
     }
@@ -53,7 +77,6 @@ impl From<&HookSummary> for KeptRun {
         let run = Run {
             head: hook.into(),
             device: None,
-            status: None,
             failure: None,
             stdout: None,
             stderr: None,
@@ -62,23 +85,44 @@ impl From<&HookSummary> for KeptRun {
             job: None,
             path: None,
         };
-        KeptRun { run, sha256: None, start_s: None }
+        KeptRun::new(run, None, None)
     }
 }
 
-impl From<&RunRecord> for KeptRun {
-    fn from(kept: &RunRecord) -> KeptRun {
+impl KeptRun {
+    fn new(
+        run: Run,
+        command: Option<&CommandLine>,
+        registered: Option<&HookRegistration>,
+    ) -> KeptRun {
+        let command = command.cloned().unwrap_or_default();
+        KeptRun {
+            run,
+            command: None,
+            args: command.args,
+            args_stdin: command.args_stdin,
+            args_values: command.values,
+            args_document_bytes: command.document_bytes,
+            command_line: None,
+            registration: registered.map(|registered| text(&registered.path)),
+            registration_sha256: registered.map(|registered| registered.sha256.clone()),
+            sha256: None,
+            start_s: None,
+        }
+    }
+
+    fn of(kept: &RunRecord, record: &Record) -> KeptRun {
         let head = RunHead {
             hook: kept.hook.clone(),
             event: kept.event.clone(),
             state: kept.outcome.into(),
             timed_out: kept.outcome == RecordOutcome::Timeout,
             duration_s: kept.duration_us.map(Seconds::of_micros),
+            status: Some(kept.status),
         };
         let run = Run {
             head,
             device: kept.device.clone(),
-            status: Some(kept.status),
             failure: kept.failure.clone(),
             stdout: Some(text(&kept.stdout)),
             stderr: Some(text(&kept.stderr)),
@@ -87,7 +131,17 @@ impl From<&RunRecord> for KeptRun {
             job: kept.job.clone(),
             path: Some(text(&kept.path)),
         };
-        KeptRun { run, sha256: kept.sha256.clone(), start_s: kept.start_us.map(Seconds::of_micros) }
+        KeptRun {
+            command: command_line::words(kept),
+            command_line: command_line::line(kept, &record.body.arguments),
+            sha256: kept.sha256.clone(),
+            start_s: kept.start_us.map(Seconds::of_micros),
+            ..KeptRun::new(
+                run,
+                kept.command.as_ref(),
+                record.head.registration_of(left_rollback::hook_of(&kept.hook)),
+            )
+        }
     }
 }
 
@@ -97,7 +151,7 @@ impl Show {
         let optional = |document: &Option<RecordText>| document.as_ref().map(text);
         // an execution that hasn't ended has only the summaries of its planned runs
         let runs = match head.state.is_over() {
-            true => body.runs.iter().map(KeptRun::from).collect(),
+            true => body.runs.iter().map(|run| KeptRun::of(run, record)).collect(),
             false => head.hooks.iter().map(KeptRun::from).collect(),
         };
         let mut call = Call::from(head);
@@ -114,6 +168,7 @@ impl Show {
             document_after: optional(&body.document_after),
             started_document: optional(&body.started_document),
             left_out: body.left_out.clone(),
+            document_masked: body.is_masked,
             later: later.iter().map(Execution::from).collect(),
         }
     }

@@ -1,4 +1,8 @@
-//! `hookmux retry`: runs the hooks of an execution again, with the same input.
+//! `hookmux retry`: runs the hooks of an execution again, with the same input, and as they were registered
+//! then.
+
+mod document;
+mod recorded;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -6,15 +10,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use self::recorded::RecordedHooks;
 use super::executions;
 use crate::call::{Hooks, door};
 use crate::cli::args::{Format, RetryArgs};
 use crate::cli::hooks::described_call;
 use crate::cli::hooks::run::{Trial, show_answer};
-use crate::cli::json::run::Retried;
+use crate::cli::json::message::Message;
+use crate::cli::json::run::{ChangedProgram, RegistrationNow, RegistrationUsed};
+use crate::cli::json::run::{Retried, RetriedRegistration};
 use crate::cli::output::{Output, Tone};
 use crate::cli::remark::Remark;
-use crate::cli::{CommandEnd, CommandPlace};
+use crate::cli::{CommandEnd, CommandPlace, question};
 use crate::command::Fix;
 use crate::config::Surroundings;
 use crate::config::settings::RecordPolicy;
@@ -22,11 +29,12 @@ use crate::document::facts::DocumentFacts;
 use crate::document::file::{self, DocumentPlace};
 use crate::event::Origin;
 use crate::hook::candidates::{self, Candidates};
-use crate::libvirt::{Call, Class, Document, Driver};
+use crate::libvirt::{Call, Class, Driver};
 use crate::observer::PlanDecision;
 use crate::occasion::{CallMode, Occasion};
 use crate::record::form::{Record, RecordBody, RecordCause, RecordHead, RecordState};
 use crate::record::history::is_hook;
+use crate::record::recorder;
 use crate::record::text::RecordText;
 use crate::run::left_rollback;
 use crate::state::Dir;
@@ -40,39 +48,64 @@ pub(crate) fn run(
     let mut loaded = place.load(output);
     loaded.restrict_to_user(&place.surroundings);
     let history = executions::history(&loaded.settings, output)?;
-    let Record { head, body } = executions::find_one(&history, &arguments.id)?;
+    let record = executions::find_one(&history, &arguments.id)?;
+    let Record { head, body } = &record;
     let theirs = Path::new(OsStr::from_bytes(&body.hooks_dir.0));
     if theirs != place.surroundings.hooks_dir {
         let words = format!("{} is of the hooks in {}", head.id, theirs.display());
         bail!(Remark::followed_by(&words, Some(Fix::hookmux(theirs, &["retry", &head.id]))));
     }
-    let call = call(&head, &body)?;
+    let call = call(head, body)?;
     if head.state == RecordState::Running {
         bail!("{} isn't over yet", head.id);
     }
     if !arguments.force {
-        check_allowed(&call, &head)?;
+        check_allowed(&call, head)?;
     }
-    let wanted = select_hooks(&head, &body, &arguments.hook)?;
+    let wanted = select_hooks(&record, &arguments.hook)?;
     let beside = described_call::is_beside(place, call.driver);
-    let trust = Trust::new(place.surroundings.user);
+    let mut trust = Trust::new(place.surroundings.user);
     let mut candidates = candidates::find(&call, &loaded.settings, &trust, beside);
+    let recorded = match arguments.today || candidates.is_drop_ins_only {
+        true => RecordedHooks::default(),
+        false => recorded::find(&history, &record, &wanted, &loaded.settings, &mut trust),
+    };
+    if !recorded.gone.is_empty() {
+        let gone = recorded.gone.join("; ");
+        let question = format!("{gone}. Run what was registered then?");
+        let format = arguments.output.format;
+        if let Some(end) = question::ask_by("--force", &question, arguments.force, format, output) {
+            return Ok(end);
+        }
+    }
+    let mut registrations = recorded.registrations.clone();
+    let mut remarks = recorded.remarks.clone();
+    recorded.put_into(&mut candidates, &call);
     let missing = keep_only(&mut candidates, &wanted);
     for label in &missing {
         output.print_error(&format!("{label} is not a hook of this call any more"));
     }
+    if !arguments.today {
+        // of others, or of those that run as they were
+        candidates.broken.clear();
+    }
     if candidates.is_empty() {
         bail!("all of these hooks are gone");
     }
-    if body.left_out.is_some() {
-        output.print_error("the document of this execution wasn't kept: hooks get none");
-    } else if is_masked(&body) {
-        output.print_error("passwords in the document were not kept: hooks get `***` instead");
+    if !arguments.today {
+        add_todays(&record, &candidates, &mut registrations, &mut remarks);
     }
+    let changed_programs = changed_programs(&record.body, &candidates, &mut remarks);
+    let (document, remark) = document::of_retry(&record, arguments.masked, &place.surroundings)?;
+    remarks.extend(remark);
+    let is_text = arguments.output.format == Format::Text;
+    if is_text {
+        remarks.iter().for_each(|remark| output.print_error(&remark.words));
+    }
+    let Record { head, body } = record;
     let surroundings = surroundings_of(&place.surroundings, &body);
     // a retry is always recorded, whatever the settings say about calls
     loaded.settings.record = RecordPolicy::All;
-    let is_text = arguments.output.format == Format::Text;
     if is_text {
         let line = format!("{} {}, as of {}", executions::call(&head), head.object, head.id);
         output.toned(Tone::Bold, &line);
@@ -81,7 +114,6 @@ pub(crate) fn run(
     output.ignore_closed_output();
     let started =
         StartedDocument::make(&loaded.settings.runtime_dir, body.started_document.as_ref())?;
-    let document = body.document.map_or(Document::Absent, |text| Document::Whole(text.0));
     let facts = DocumentFacts::of(document);
     let mut occasion = Occasion::new(&call, &loaded.settings, &surroundings, facts);
     occasion.mode = CallMode::Trial {
@@ -99,9 +131,85 @@ pub(crate) fn run(
             output.line(&format!("`{show}` shows all of it"));
         }
     } else {
-        output.json(&Retried { ran: trial.json(), parent: head.id, missing });
+        let mut ran = trial.json();
+        ran.notes.extend(Message::all(&remarks));
+        output.json(&Retried { ran, parent: head.id, missing, registrations, changed_programs });
     }
     Ok(end)
+}
+
+/// Says which hooks run by today's registration because the record doesn't have another.
+fn add_todays(
+    record: &Record,
+    candidates: &Candidates,
+    registrations: &mut Vec<RetriedRegistration>,
+    remarks: &mut Vec<Remark>,
+) {
+    for hook in candidates.all().map(|candidate| &candidate.hook) {
+        let Some(registration) = &hook.registration else { continue };
+        if registrations.iter().any(|known| known.hook == hook.label) {
+            continue;
+        }
+        if record.head.registrations.is_none() {
+            let words = format!(
+                "{}: hookmux {} recorded it without its registration: today's is used",
+                hook.label, record.head.version
+            );
+            remarks.push(words.into());
+        } else if record.head.registration_of(&hook.label).is_none() {
+            let words =
+                format!("{} was a script then, and is registered today: that is used", hook.label);
+            remarks.push(words.into());
+        }
+        registrations.push(RetriedRegistration {
+            hook: hook.label.clone(),
+            registration: Some(registration.source.display().to_string()),
+            used: RegistrationUsed::Today,
+            now: RegistrationNow::Unknown,
+        });
+    }
+}
+
+/// Says which programs aren't those that ran then.
+fn changed_programs(
+    body: &RecordBody,
+    candidates: &Candidates,
+    remarks: &mut Vec<Remark>,
+) -> Vec<ChangedProgram> {
+    let mut changed: Vec<ChangedProgram> = Vec::new();
+    for hook in candidates.all().map(|candidate| &candidate.hook) {
+        let Some(run) = body.runs.iter().find(|run| run.hook == hook.label) else { continue };
+        let (before, now) = (Path::new(OsStr::from_bytes(&run.path.0)), hook.path.as_path());
+        let sha256 = recorder::sha256(now);
+        let is_other = run.sha256.is_some() && run.sha256 != sha256;
+        // of one that is gone the run itself says so
+        if (before == now && !is_other) || !now.exists() {
+            continue;
+        }
+        let digest =
+            |sha256: &Option<String>| sha256.clone().unwrap_or_else(|| "unknown".to_owned());
+        let what = match before == now {
+            true => format!("{} has been changed since", now.display()),
+            false => format!("it was {} then, and is {} now", before.display(), now.display()),
+        };
+        remarks.push(
+            format!(
+                "{}: {what}: sha256 {} then, {} now",
+                hook.label,
+                digest(&run.sha256),
+                digest(&sha256)
+            )
+            .into(),
+        );
+        changed.push(ChangedProgram {
+            hook: hook.label.clone(),
+            path_then: before.display().to_string(),
+            path_now: now.display().to_string(),
+            sha256_then: run.sha256.clone(),
+            sha256_now: sha256,
+        });
+    }
+    changed
 }
 
 fn call(head: &RecordHead, body: &RecordBody) -> anyhow::Result<Call> {
@@ -145,11 +253,8 @@ fn check_allowed(call: &Call, head: &RecordHead) -> anyhow::Result<()> {
 
 /// Selects the hooks to run: those that ran, or would have run if an earlier hook hadn't ended the call; or
 /// of these the ones that were named.
-fn select_hooks(
-    head: &RecordHead,
-    body: &RecordBody,
-    named: &[String],
-) -> anyhow::Result<Vec<String>> {
+fn select_hooks(record: &Record, named: &[String]) -> anyhow::Result<Vec<String>> {
+    let Record { head, body } = record;
     let ran = head.hooks.iter().map(|hook| hook.hook.as_str());
     let stopped = body.plan.iter().filter(|planned| planned.decision == PlanDecision::Stopped);
     let mut labels: Vec<String> = Vec::new();
@@ -179,11 +284,6 @@ fn keep_only(candidates: &mut Candidates, wanted: &[String]) -> Vec<String> {
     }
     candidates.groups.retain(|moment| !moment.candidates.is_empty());
     wanted.iter().filter(|label| !there.contains(label)).cloned().collect()
-}
-
-fn is_masked(body: &RecordBody) -> bool {
-    let has = |text: &RecordText| memchr::memmem::find(&text.0, b"passwd=").is_some();
-    body.document.as_ref().is_some_and(has)
 }
 
 /// Returns the surroundings with the environment that the hooks had then.
