@@ -234,9 +234,12 @@ pub(super) struct FilterArgs {
     /// Of this libvirt operation
     #[arg(long)]
     pub operation: Option<String>,
-    /// In which something failed
+    /// In which something failed; with --hook or --event, that
     #[arg(long)]
     pub failed: bool,
+    /// In which nothing failed; with --hook or --event, in which that succeeded
+    #[arg(long, conflicts_with_all = ["failed", "lost"])]
+    pub success: bool,
     /// In which hookmux died before the end
     #[arg(long)]
     pub lost: bool,
@@ -254,6 +257,7 @@ impl FilterArgs {
         named.iter().any(|value| value.is_some())
             || self.driver.is_some()
             || self.failed
+            || self.success
             || self.lost
             || self.since.is_some()
             || self.until.is_some()
@@ -263,7 +267,7 @@ impl FilterArgs {
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
     /// Show what was changed instead: bypass, install, add, delete, disable … with user and reason
-    #[arg(long, conflicts_with_all = ["guest", "event", "hook", "driver", "operation", "lost", "follow"])]
+    #[arg(long, conflicts_with_all = ["guest", "event", "hook", "driver", "operation", "success", "lost", "follow"])]
     pub audit: bool,
     #[command(flatten)]
     pub filter: FilterArgs,

@@ -52,6 +52,22 @@ impl OwnTimeout {
     }
 }
 
+/// The text of a registration's file, which records refer to: `retry` reads it again.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct WrittenText {
+    pub text: String,
+    pub sha256: String,
+}
+
+/// Registrations that mean the same are equal, however they are written.
+impl PartialEq for WrittenText {
+    fn eq(&self, _: &WrittenText) -> bool {
+        true
+    }
+}
+
+impl Eq for WrittenText {}
+
 /// A registered hook, checked. Its serialised form is what the cache holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
@@ -60,10 +76,7 @@ pub struct Registration {
     pub source: PathBuf,
     /// The root of the file: relative commands are below it.
     pub root: PathBuf,
-    /// The text of the file, which records refer to: `retry` reads it again.
-    pub text: String,
-    /// The SHA-256 of the text.
-    pub sha256: String,
+    pub written: WrittenText,
     pub triggers: Triggers,
     /// The program as an absolute path, and its fixed arguments.
     pub command: Vec<String>,

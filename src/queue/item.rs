@@ -401,7 +401,7 @@ impl Item {
             registered: Some(HookRegistration {
                 hook: hook.to_owned(),
                 path: registration.source.as_os_str().into(),
-                sha256: registration.sha256.clone(),
+                sha256: registration.written.sha256.clone(),
             }),
             command: CommandLine::default(),
             caller: Caller::here(),

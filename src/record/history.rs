@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::io;
 
-use super::form::{Record, RecordHead, RecordState};
+use super::form::{HookSummary, Record, RecordHead, RecordOutcome, RecordState};
 use super::spool::Spool;
 use super::store::{self, Store};
 use crate::machine::ulid;
@@ -29,7 +29,10 @@ pub struct Filter {
     pub hook: Option<String>,
     pub driver: Option<String>,
     pub operation: Option<String>,
+    /// Whether something failed: of these hooks, where an event or a hook is wanted.
     pub is_failed: bool,
+    /// Whether all went well, likewise.
+    pub is_success: bool,
     pub is_lost: bool,
     /// Milliseconds since 1970.
     pub since: Option<u64>,
@@ -59,10 +62,41 @@ impl Filter {
             && hook
             && is(&self.driver, &head.driver)
             && is(&self.operation, &head.operation)
-            && (!self.is_failed || is_failed(head))
+            && (!self.is_failed || self.has_failed(head))
+            && (!self.is_success || self.has_succeeded(head))
             && (!self.is_lost || head.state == RecordState::Lost)
             && self.since.is_none_or(|since| began >= since)
             && self.until.is_none_or(|until| began <= until)
+    }
+}
+
+impl Filter {
+    /// Returns the wanted hooks of an execution; `None` where all are wanted.
+    fn wanted_hooks<'h>(&self, head: &'h RecordHead) -> Option<Vec<&'h HookSummary>> {
+        let Filter { event, hook, .. } = self;
+        if event.is_none() && hook.is_none() {
+            return None;
+        }
+        let is_wanted = |it: &&HookSummary| {
+            event.as_ref().is_none_or(|event| it.event.as_ref() == Some(event))
+                && hook.as_ref().is_none_or(|wanted| is_hook(&it.hook, wanted))
+        };
+        Some(head.hooks.iter().filter(is_wanted).collect())
+    }
+
+    fn has_failed(&self, head: &RecordHead) -> bool {
+        match self.wanted_hooks(head) {
+            Some(hooks) => hooks.iter().any(|hook| hook.outcome.is_failure()),
+            None => is_failed(head),
+        }
+    }
+
+    fn has_succeeded(&self, head: &RecordHead) -> bool {
+        let is_good = |outcome| matches!(outcome, RecordOutcome::Success | RecordOutcome::Queued);
+        match self.wanted_hooks(head) {
+            Some(hooks) => !hooks.is_empty() && hooks.iter().all(|hook| is_good(hook.outcome)),
+            None => head.state == RecordState::Done && is_good(head.outcome) && !is_failed(head),
+        }
     }
 }
 

@@ -404,8 +404,8 @@ pub(crate) fn registrations(steps: &[Step]) -> Vec<PlannedRegistration<'_>> {
             all.push(PlannedRegistration {
                 hook: &hook.label,
                 path: &registration.source,
-                sha256: &registration.sha256,
-                text: Some(&registration.text),
+                sha256: &registration.written.sha256,
+                text: Some(&registration.written.text),
             });
         }
     }

@@ -105,6 +105,7 @@ pub(crate) fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
         driver: arguments.driver.map(|driver| driver.name().to_owned()),
         operation: arguments.operation.clone(),
         is_failed: arguments.failed,
+        is_success: arguments.success,
         is_lost: arguments.lost,
         since: arguments.since,
         until: arguments.until,

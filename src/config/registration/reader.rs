@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::fragment::RegistrationFragment;
-use super::{DEFAULT_RETRIES, OwnTimeout, Registration, WEIGHT_STEP};
+use super::{DEFAULT_RETRIES, OwnTimeout, Registration, WEIGHT_STEP, WrittenText};
 use crate::config::choice::{CallStyle, Mode, StdinKind};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::suggest::{suggest, suggest_or};
@@ -30,8 +30,8 @@ impl Registration {
         let text = yaml::without_bom(text);
         let found = parse(source, root, text);
         let mut registration = found.map_err(|diagnostic| diagnostic.with_recovered(text))?;
-        registration.sha256 = files::sha256(whole.as_bytes());
-        whole.clone_into(&mut registration.text);
+        let sha256 = files::sha256(whole.as_bytes());
+        registration.written = WrittenText { text: whole.to_owned(), sha256 };
         Ok(registration)
     }
 }
@@ -76,8 +76,7 @@ impl FragmentReader<'_> {
             name,
             source: source.to_path_buf(),
             root: root.to_path_buf(),
-            text: String::new(),
-            sha256: String::new(),
+            written: WrittenText::default(),
             triggers,
             command,
             args: fragment.args.unwrap_or_default(),
@@ -330,7 +329,10 @@ remote: false
         // what the cache holds is the same
         for hook in [hook, parse("events: before_vm_start\ncommand: /x\ntimeout: 0\n").unwrap()] {
             let compiled = serde_json::to_string(&hook).unwrap();
-            assert_eq!(serde_json::from_str::<Registration>(&compiled).unwrap(), hook);
+            let again: Registration = serde_json::from_str(&compiled).unwrap();
+            assert_eq!(again.written.text, hook.written.text);
+            assert_eq!(again.written.sha256, files::sha256(hook.written.text.as_bytes()));
+            assert_eq!(again, hook);
         }
     }
 

@@ -195,7 +195,7 @@ fn look(files: &[RegistrationFile], name: &str, sha256: &str) -> Today {
         Some(Ok(registration)) if !registration.enabled => {
             Today::Disabled(format!("disabled in {}", file.path.display()))
         }
-        Some(Ok(registration)) if registration.sha256 == sha256 => Today::Same,
+        Some(Ok(registration)) if registration.written.sha256 == sha256 => Today::Same,
         Some(Ok(_)) => Today::Changed,
         Some(Err(diagnostic)) => Today::Unusable(diagnostic.one_line()),
         None => {

@@ -168,7 +168,8 @@ fn another_build_of_the_same_version_heals_it() {
     let end = index::HEADER_BYTES + index::index_length(&image).unwrap();
     while let Some(form) = image[end..].windows(7).position(|window| window == b"\"name\":") {
         let piece = end + form - 1;
-        let length = image[piece..].windows(8).position(|w| w == b"events: ").unwrap();
+        // the text as a piece of its own, not the one in the form
+        let length = 1 + image[piece..].windows(9).position(|w| w == b"}events: ").unwrap();
         let before = encoding::checksum(&image[piece..piece + length]);
         image[piece + 1..piece + 5].copy_from_slice(b"\"nam");
         image[piece + 5] = b'\'';
