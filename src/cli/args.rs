@@ -204,8 +204,12 @@ pub(crate) struct OutputArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// Only the hooks of this event
+    /// Only the hooks of these events: a name, its beginning (before_vm_) or a pattern; or of a place in the
+    /// per-guest tree (qemu.d/win10/)
     pub event: Option<String>,
+    /// Only these hooks: event/name, or a name, or a pattern
+    #[arg(long)]
+    pub hook: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -219,13 +223,17 @@ pub(super) struct EventsArgs {
 /// Which executions to show.
 #[derive(Debug, Args)]
 pub(super) struct FilterArgs {
-    /// Of this guest or network: its name or uuid
+    /// At which one of these events fired, with or without hooks, or which are one of these calls: the
+    /// name of an event or its beginning (after_vm_), a call (qemu/prepare), a driver, a pattern
+    #[arg(value_name = "EVENT|CALL")]
+    pub occasions: Vec<String>,
+    /// Of this guest or network: its name or uuid, or a pattern (web-*)
     #[arg(long, visible_alias = "object", value_name = "NAME|UUID")]
     pub guest: Option<String>,
-    /// In which a hook of this event ran
+    /// In which a hook of this event ran: its name, its beginning or a pattern
     #[arg(long)]
     pub event: Option<String>,
-    /// In which this hook ran: event/name, or its name
+    /// In which this hook ran: event/name, or its name, or a pattern
     #[arg(long)]
     pub hook: Option<String>,
     /// Of this driver
@@ -252,6 +260,7 @@ impl FilterArgs {
     pub(super) fn is_any(&self) -> bool {
         let named = [&self.guest, &self.event, &self.hook, &self.operation];
         named.iter().any(|value| value.is_some())
+            || !self.occasions.is_empty()
             || self.driver.is_some()
             || self.failed
             || self.lost
@@ -263,7 +272,7 @@ impl FilterArgs {
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
     /// Show what was changed instead: bypass, install, add, delete, disable … with user and reason
-    #[arg(long, conflicts_with_all = ["guest", "event", "hook", "driver", "operation", "lost", "follow"])]
+    #[arg(long, conflicts_with_all = ["occasions", "guest", "event", "hook", "driver", "operation", "lost", "follow"])]
     pub audit: bool,
     #[command(flatten)]
     pub filter: FilterArgs,

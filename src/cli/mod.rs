@@ -14,6 +14,7 @@ mod json;
 mod login_name;
 mod man;
 mod output;
+mod pattern;
 mod place;
 mod question;
 mod queue;

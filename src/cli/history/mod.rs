@@ -7,5 +7,6 @@ pub(super) mod log;
 pub(super) mod metrics;
 pub(super) mod prune;
 pub(super) mod retry;
+mod selection;
 pub(super) mod show;
 pub(super) mod watch;
