@@ -72,7 +72,8 @@ pub(super) enum Command {
     /// Any other script is never run for that. `add module NAME` loads a Python module (pkg.mod) or
     /// a Perl module (Pkg::Mod), which runs its code, and calls its `describe()`. Modules are found
     /// where their language looks for them, or in `modules` of the hooks directory. `add FILE.yaml`
-    /// takes a registration as it is. With --dry-run nothing is run at all.
+    /// takes a registration as it is, `add - --name NAME` one from standard input. With --dry-run nothing
+    /// is run at all.
     ///
     /// The result is a file for each registration in `hooks.d`, which may be edited. A registration
     /// without a weight gets 100 more than the highest of its event.
@@ -81,6 +82,14 @@ pub(super) enum Command {
     /// `escalateprivs: 0` gets `run_as: nobody`. `blocking: 1` is
     /// `on_failure: stop`, `blocking: 0` is `on_failure: warn`.
     Add(Box<AddArgs>),
+    /// Register the hooks of another hook system's files
+    ///
+    /// `import opennebula FILE` reads the templates that `onehook create` takes, one or several in a file,
+    /// `-` from standard input, and makes a registration of each: PROLOG is before_vm_prepare, RUNNING
+    /// after_vm_launch, SHUTDOWN after_vm_stop, STOP after_vm_hibernate, DONE after_vm_destroy. What has no
+    /// call of libvirt behind it is refused, with the nearest event; --event takes that one. What is changed
+    /// or left out is told line by line. Nothing is run.
+    Import(ImportArgs),
     /// Remove the registrations of a script or a module, or one by its name
     Delete(DeleteArgs),
     /// Let a registered hook run again
@@ -150,6 +159,7 @@ impl Arguments {
             Some(Command::Install(install)) => install.output.format,
             Some(Command::Uninstall(uninstall)) => uninstall.output.format,
             Some(Command::Add(add)) => add.output.format,
+            Some(Command::Import(import)) => import.output.format,
             Some(Command::Delete(delete)) => delete.output.format,
             Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output.format,
             Some(Command::Queue(queue)) => queue.output.format,
@@ -446,8 +456,8 @@ pub(super) struct CallArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// `script`, `module`, or the file of a registration
-    #[arg(value_name = "script|module|FILE.yaml", value_hint = ValueHint::FilePath)]
+    /// `script`, `module`, or the file of a registration; `-` is standard input, and needs --name
+    #[arg(value_name = "script|module|FILE.yaml|-", value_hint = ValueHint::FilePath)]
     pub what: PathBuf,
     /// The script's path, or the module's name
     #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
@@ -525,6 +535,37 @@ pub(crate) struct HookOptions {
     /// pattern; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub when: Vec<String>,
+}
+
+/// A hook system whose files can be imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ForeignSystem {
+    /// Templates of OpenNebula's hooks
+    #[value(name = "opennebula")]
+    OpenNebula,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Whose files they are
+    #[arg(value_enum, ignore_case = true, value_name = "SYSTEM")]
+    pub system: ForeignSystem,
+    /// The files; `-` is standard input
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+    /// The event or call, instead of the one that the file says; may be repeated
+    #[arg(long)]
+    pub event: Vec<String>,
+    /// Replace registrations of the same name
+    #[arg(long)]
+    pub replace: bool,
+    /// Only show what would be registered
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]

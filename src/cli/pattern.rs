@@ -23,21 +23,35 @@ pub(crate) fn events(word: &str) -> anyhow::Result<NamePattern> {
     let literal = word.split(['*', '?']).next().unwrap_or_default();
     let of_driver = Driver::ALL.map(|driver| format!("on_{driver}_"));
     let may_match = |on: &String| on.starts_with(literal) || literal.starts_with(on.as_str());
-    let own = event::known_events_of(word);
-    if !literal.is_empty() && own.is_empty() && of_driver.iter().any(may_match) {
+    let has_own = !event::known_events_of(word).is_empty();
+    if !literal.is_empty() && !has_own && of_driver.iter().any(may_match) {
         return Ok(match is_glob(word) {
             true => NamePattern::Glob(word.to_owned()),
             false => NamePattern::beginning(word),
         });
     }
+    Err(no_event(word))
+}
+
+fn no_event(word: &str) -> anyhow::Error {
+    let own = event::known_events_of(word);
     let hint = match own.as_slice() {
         [] => similar(word).map(|similar| format!(" (did you mean {similar}?)")),
         own => Some(format!(" (that operation has events of its own: {})", own.join(", "))),
     };
     let hint = hint.unwrap_or_default();
-    bail!(
-        "there is no event {word}, and none that begins with it or matches it{hint}; see `hookmux events`"
-    )
+    anyhow::anyhow!("there is no event {word}{hint}; see `hookmux events`")
+}
+
+/// Refuses the name of an unknown event.
+///
+/// # Errors
+/// There is no such event; the message has a similar one.
+pub(crate) fn event(name: &str) -> anyhow::Result<()> {
+    match event::is_known(name) {
+        true => Ok(()),
+        false => Err(no_event(name)),
+    }
 }
 
 fn names() -> impl Iterator<Item = &'static str> + Clone {

@@ -53,7 +53,7 @@ impl NamePattern {
 }
 
 /// Tells whether a word contains a character that makes it a pattern.
-pub fn is_glob(word: &str) -> bool {
+pub(crate) fn is_glob(word: &str) -> bool {
     word.contains(['*', '?'])
 }
 
@@ -82,7 +82,7 @@ impl OccasionPattern {
 /// Returns the events of an execution, in their order: those that fired at libvirt's call, with or without
 /// hooks. An event for devices counts if one of its hooks ran, as a summary doesn't have the devices. A
 /// retry, and an attempt of a detached hook, have only the events of their hooks.
-pub fn events(head: &RecordHead) -> Vec<String> {
+pub(crate) fn events(head: &RecordHead) -> Vec<String> {
     let own = || head.hooks.iter().filter_map(|hook| hook.event.clone());
     let mut fired: Vec<String> = match (&head.cause, Driver::from_name(&head.driver)) {
         (RecordCause::Libvirt | RecordCause::Person, Some(driver)) => {
