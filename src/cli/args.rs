@@ -110,7 +110,11 @@ pub(super) enum Command {
     Worker,
     /// Show the executions: which calls had hooks, and how they ended
     Log(LogArgs),
-    /// Show one execution: every hook's time, output and changes
+    /// Show one execution: every hook's time, output and changes; or one hook: its registration and its
+    /// executions
+    ///
+    /// A hook is named as in `list`: event/name, or its name. If a word is a hook's name and a part of an
+    /// execution's id, it means the hook; a complete id always means the execution.
     Show(ShowArgs),
     /// Run the hooks of an execution again, with the same input
     ///
@@ -313,9 +317,10 @@ pub(super) struct WatchArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// The execution: its id, the beginning or the end of one that is unique, or `last`
+    /// The execution: its id, the beginning or the end of one that is unique, or `last`; or a hook
+    #[arg(value_name = "ID|HOOK")]
     pub id: String,
-    /// Show all lines of all output
+    /// Show all lines of all output, and all executions of a hook
     #[arg(long)]
     pub full: bool,
     #[command(flatten)]
@@ -556,6 +561,9 @@ pub(crate) struct ImportArgs {
     /// The event or call, instead of the one that the file says; may be repeated
     #[arg(long)]
     pub event: Vec<String>,
+    /// Leave out what can't be imported, and import the others
+    #[arg(long)]
+    pub skip: bool,
     /// Replace registrations of the same name
     #[arg(long)]
     pub replace: bool,

@@ -83,7 +83,10 @@ pub(crate) fn occasion(word: &str) -> anyhow::Result<OccasionPattern> {
                 "`{word}` names a hook, and here an event or a call is expected: --hook '{word}' selects by a hook"
             )
         }
-        None if !is_driver => events(word).map(OccasionPattern::Event),
+        None if !is_driver => match events(word) {
+            Ok(pattern) => Ok(OccasionPattern::Event(pattern)),
+            Err(error) => bail!("{error}; --guest selects by a guest, --hook by a hook"),
+        },
         _ => call(word).map(OccasionPattern::Call),
     }
 }

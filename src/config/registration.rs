@@ -133,7 +133,7 @@ impl Registration {
 }
 
 /// Returns a word as it is written in a list of YAML on one line.
-fn flow_word(word: &str) -> String {
+pub(crate) fn flow_word(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./=@%+-".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {
         true => word.to_owned(),

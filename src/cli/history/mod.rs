@@ -3,6 +3,7 @@
 pub(super) mod audit;
 pub(super) mod executions;
 pub(super) mod follow;
+mod hook_history;
 pub(super) mod log;
 pub(super) mod metrics;
 pub(super) mod prune;

@@ -1,7 +1,8 @@
-//! `hookmux show`: shows one execution completely: when each hook ran, what it printed, what it changed.
+//! `hookmux show`: shows one execution completely (or one hook): when each hook ran, what it printed, what it changed.
 
 use std::path::Path;
 
+use super::hook_history::{self, Subject};
 use super::{executions, retry};
 use crate::cli::args::{Format, ShowArgs};
 use crate::cli::hooks::difference;
@@ -27,6 +28,10 @@ pub(crate) fn run(
 ) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let history = executions::history(&loaded.settings, output)?;
+    let settings = &loaded.settings;
+    if let Subject::Hook(hook) = hook_history::subject(place, settings, &history, &arguments.id)? {
+        return Ok(hook_history::show(place, settings, &history, &hook, arguments, output));
+    }
     let record = executions::find_one(&history, &arguments.id)?;
     let follow_ups = follow_ups(&history, &record.head);
     if arguments.output.format == Format::Json {

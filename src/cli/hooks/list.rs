@@ -37,26 +37,27 @@ impl Listed {
     fn sha256(&self) -> Option<String> {
         Some(files::sha256(&files::read_regular(&self.path, MAX_HASHED_BYTES).ok()?))
     }
+}
 
-    fn json(&self, settings: &Settings) -> ListedHook {
-        ListedHook {
-            hook: self.label.clone(),
-            event: event::is_known(&self.place).then(|| self.place.clone()),
-            place: self.place.clone(),
-            name: self.name.clone(),
-            order: self.order,
-            state: Word(self.state),
-            reason: self.reason.clone(),
-            weight: self.weight,
-            style: self.style.map(Word),
-            source: Word(self.source),
-            path: self.path.as_path().into(),
-            root: Path::new(&self.root(settings)).into(),
-            sha256: self.sha256(),
-            registration: self.registration.as_deref().map(Into::into),
-            registered: self.registered.as_deref().map(Into::into),
-            fix_keys: self.fix.as_ref().into(),
-        }
+/// Describes a hook for programs.
+pub(crate) fn json(listed: &Listed, settings: &Settings) -> ListedHook {
+    ListedHook {
+        hook: listed.label.clone(),
+        event: event::is_known(&listed.place).then(|| listed.place.clone()),
+        place: listed.place.clone(),
+        name: listed.name.clone(),
+        order: listed.order,
+        state: Word(listed.state),
+        reason: listed.reason.clone(),
+        weight: listed.weight,
+        style: listed.style.map(Word),
+        source: Word(listed.source),
+        path: listed.path.as_path().into(),
+        root: Path::new(&listed.root(settings)).into(),
+        sha256: listed.sha256(),
+        registration: listed.registration.as_deref().map(Into::into),
+        registered: listed.registered.as_deref().map(Into::into),
+        fix_keys: listed.fix.as_ref().into(),
     }
 }
 
@@ -103,7 +104,7 @@ pub(crate) fn run(
     }
     if arguments.output.format == Format::Json {
         output.json(&List {
-            hooks: hooks.iter().map(|hook| hook.json(settings)).collect(),
+            hooks: hooks.iter().map(|hook| json(hook, settings)).collect(),
             notes: unknown_directories
                 .iter()
                 .map(|words| Message::coded(Code::UnknownEvent, words))

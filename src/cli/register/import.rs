@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::add::collect;
 use super::add::draft_checks::DraftChecker;
@@ -11,7 +11,7 @@ use super::{add, hooks_d, registry};
 use crate::cli::args::{Format, ImportArgs};
 use crate::cli::json::message::{EntryProblem, Message};
 use crate::cli::json::registration::Added;
-use crate::cli::output::{Output, Tone};
+use crate::cli::output::Output;
 use crate::cli::register::draft::{Draft, DraftContext};
 use crate::cli::register::translate::DescriptionEntry;
 use crate::cli::remark::Remark;
@@ -48,13 +48,18 @@ pub(crate) fn run(
             Err(problem) => problems.push(import.problem(template, &templates, problem)),
         }
     }
+    let mut notes: Vec<Remark> = Vec::new();
+    if arguments.skip && !hooks.is_empty() {
+        let skipped =
+            |problem: EntryProblem| Remark::from(format!("left out: {}", problem.message.message));
+        notes.extend(problems.drain(..).map(skipped));
+    }
     // from here on no other process changes the registry
     let lock = match arguments.dry_run || !problems.is_empty() {
         true => None,
         false => Some(registry::lock(&settings, user)?),
     };
     let sources = registry::scan(&settings, user)?;
-    let mut notes = Vec::new();
     let mut drafts: Vec<Draft> = Vec::new();
     let checker =
         DraftChecker { settings: &settings, user, replaces: arguments.replace, is_nameable: false };
@@ -212,7 +217,7 @@ impl Import<'_> {
         let typed = std::env::args_os().skip(1);
         let words: Vec<_> = std::iter::once("hookmux".into()).chain(typed).collect();
         format!(
-            "Registered by: {}\nMade of OpenNebula's template {}:\n{}\nYou may edit this file; the next call of libvirt uses it as it is then.\n`hookmux schema` shows which keys it may have.",
+            "Registered by: {}\nMade from OpenNebula's template in {}:\n{}\nYou may edit this file; the next call of libvirt uses it as it is then.\n`hookmux schema` shows which keys it may have.",
             command::text(&words),
             template.place(),
             lines.join("\n"),
