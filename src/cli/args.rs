@@ -72,7 +72,8 @@ pub(super) enum Command {
     /// Any other script is never run for that. `add module NAME` loads a Python module (pkg.mod) or
     /// a Perl module (Pkg::Mod), which runs its code, and calls its `describe()`. Modules are found
     /// where their language looks for them, or in `modules` of the hooks directory. `add FILE.yaml`
-    /// takes a registration as it is. With --dry-run nothing is run at all.
+    /// takes a registration as it is, `add - --name NAME` one from standard input. With --dry-run nothing
+    /// is run at all.
     ///
     /// The result is a file for each registration in `hooks.d`, which may be edited. A registration
     /// without a weight gets 100 more than the highest of its event.
@@ -81,6 +82,14 @@ pub(super) enum Command {
     /// `escalateprivs: 0` gets `run_as: nobody`. `blocking: 1` is
     /// `on_failure: stop`, `blocking: 0` is `on_failure: warn`.
     Add(Box<AddArgs>),
+    /// Register the hooks of another hook system's files
+    ///
+    /// `import opennebula FILE` reads the templates that `onehook create` takes, one or several in a file,
+    /// `-` from standard input, and makes a registration of each: PROLOG is before_vm_prepare, RUNNING
+    /// after_vm_launch, SHUTDOWN after_vm_stop, STOP after_vm_hibernate, DONE after_vm_destroy. What has no
+    /// call of libvirt behind it is refused, with the nearest event; --event takes that one. What is changed
+    /// or left out is told line by line. Nothing is run.
+    Import(ImportArgs),
     /// Remove the registrations of a script or a module, or one by its name
     Delete(DeleteArgs),
     /// Let a registered hook run again
@@ -101,7 +110,11 @@ pub(super) enum Command {
     Worker,
     /// Show the executions: which calls had hooks, and how they ended
     Log(LogArgs),
-    /// Show one execution: every hook's time, output and changes
+    /// Show one execution: every hook's time, output and changes; or one hook: its registration and its
+    /// executions
+    ///
+    /// A hook is named as in `list`: event/name, or its name. If a word is a hook's name and a part of an
+    /// execution's id, it means the hook; a complete id always means the execution.
     Show(ShowArgs),
     /// Run the hooks of an execution again, with the same input
     ///
@@ -150,6 +163,7 @@ impl Arguments {
             Some(Command::Install(install)) => install.output.format,
             Some(Command::Uninstall(uninstall)) => uninstall.output.format,
             Some(Command::Add(add)) => add.output.format,
+            Some(Command::Import(import)) => import.output.format,
             Some(Command::Delete(delete)) => delete.output.format,
             Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output.format,
             Some(Command::Queue(queue)) => queue.output.format,
@@ -204,8 +218,12 @@ pub(crate) struct OutputArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    /// Only the hooks of this event
+    /// Only the hooks of these events: a name, its beginning (before_vm_) or a pattern; or of a place in the
+    /// per-guest tree (qemu.d/win10/)
     pub event: Option<String>,
+    /// Only these hooks: event/name, or a name, or a pattern
+    #[arg(long)]
+    pub hook: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -219,13 +237,17 @@ pub(super) struct EventsArgs {
 /// Which executions to show.
 #[derive(Debug, Args)]
 pub(super) struct FilterArgs {
-    /// Of this guest or network: its name or uuid
+    /// At which one of these events fired, with or without hooks, or which are one of these calls: the
+    /// name of an event or its beginning (after_vm_), a call (qemu/prepare), a driver, a pattern
+    #[arg(value_name = "EVENT|CALL")]
+    pub occasions: Vec<String>,
+    /// Of this guest or network: its name or uuid, or a pattern (web-*)
     #[arg(long, visible_alias = "object", value_name = "NAME|UUID")]
     pub guest: Option<String>,
-    /// In which a hook of this event ran
+    /// In which a hook of this event ran: its name, its beginning or a pattern
     #[arg(long)]
     pub event: Option<String>,
-    /// In which this hook ran: event/name, or its name
+    /// In which this hook ran: event/name, or its name, or a pattern
     #[arg(long)]
     pub hook: Option<String>,
     /// Of this driver
@@ -255,6 +277,7 @@ impl FilterArgs {
     pub(super) fn is_any(&self) -> bool {
         let named = [&self.guest, &self.event, &self.hook, &self.operation];
         named.iter().any(|value| value.is_some())
+            || !self.occasions.is_empty()
             || self.driver.is_some()
             || self.failed
             || self.success
@@ -267,7 +290,7 @@ impl FilterArgs {
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
     /// Show what was changed instead: bypass, install, add, delete, disable … with user and reason
-    #[arg(long, conflicts_with_all = ["guest", "event", "hook", "driver", "operation", "success", "lost", "follow"])]
+    #[arg(long, conflicts_with_all = ["occasions", "guest", "event", "hook", "driver", "operation", "success", "lost", "follow"])]
     pub audit: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
@@ -298,9 +321,10 @@ pub(super) struct WatchArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// The execution: its id, the beginning or the end of one that is unique, or `last`
+    /// The execution: its id, the beginning or the end of one that is unique, or `last`; or a hook
+    #[arg(value_name = "ID|HOOK")]
     pub id: String,
-    /// Show all lines of all output, and long lines whole
+    /// Show all lines of all output, long lines whole, and all executions of a hook
     #[arg(long)]
     pub full: bool,
     #[command(flatten)]
@@ -447,8 +471,8 @@ pub(super) struct CallArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// `script`, `module`, or the file of a registration
-    #[arg(value_name = "script|module|FILE.yaml", value_hint = ValueHint::FilePath)]
+    /// `script`, `module`, or the file of a registration; `-` is standard input, and needs --name
+    #[arg(value_name = "script|module|FILE.yaml|-", value_hint = ValueHint::FilePath)]
     pub what: PathBuf,
     /// The script's path, or the module's name
     #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
@@ -526,6 +550,40 @@ pub(crate) struct HookOptions {
     /// pattern; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub when: Vec<String>,
+}
+
+/// A hook system whose files can be imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ForeignSystem {
+    /// Templates of OpenNebula's hooks
+    #[value(name = "opennebula")]
+    OpenNebula,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Whose files they are
+    #[arg(value_enum, ignore_case = true, value_name = "SYSTEM")]
+    pub system: ForeignSystem,
+    /// The files; `-` is standard input
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+    /// The event or call, instead of the one that the file says; may be repeated
+    #[arg(long)]
+    pub event: Vec<String>,
+    /// Leave out what can't be imported, and import the others
+    #[arg(long)]
+    pub skip: bool,
+    /// Replace registrations of the same name
+    #[arg(long)]
+    pub replace: bool,
+    /// Only show what would be registered
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]

@@ -43,11 +43,29 @@ pub(super) fn short_duration(micros: u64) -> String {
 /// The text is not a time; the message shows which texts are.
 pub(super) fn parse(text: &str) -> Result<u64, String> {
     let now = clock::unix_time();
-    parse_at(text.trim(), now).ok_or_else(|| {
-        format!(
+    parse_at(text.trim(), now).ok_or_else(|| match with_slashes(text.trim()) {
+        Some(dates) => format!(
+            "`{text}` is not a time here, as countries order day and month differently; write {dates}"
+        ),
+        None => format!(
             "`{text}` is not a time; write 2h, yesterday, 14:03, 2026-11-25 or 2026-11-25 14:03"
-        )
+        ),
     })
+}
+
+/// Returns how to write a date such as `09/19/19`: as OpenNebula's tools mean it, with the month first, and where
+/// that is possible with the day first.
+fn with_slashes(text: &str) -> Option<String> {
+    let parts: Vec<u16> = text.split('/').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    let [first, second, year] = parts.as_slice() else { return None };
+    let year = if *year < 100 { year + 2000 } else { *year };
+    let is_date = |month: u16, day: u16| (1..=12).contains(&month) && (1..=31).contains(&day);
+    let dates = [(*first, *second), (*second, *first)].into_iter();
+    let written = dates.filter(|(month, day)| is_date(*month, *day));
+    let mut written: Vec<String> =
+        written.map(|(month, day)| format!("{year:04}-{month:02}-{day:02}")).collect();
+    written.dedup();
+    (!written.is_empty()).then(|| written.join(" or "))
 }
 
 fn parse_at(text: &str, now: Duration) -> Option<u64> {
@@ -136,6 +154,24 @@ mod tests {
             ["", "soon", "25:00", "2023-13-01", "2023-02-31", "2023-01", "1:2:3:4", "2023-01-02 x"]
         {
             assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_date_with_slashes_is_told_as_it_is_meant() {
+        for (text, told) in [
+            ("09/19/19", "write 2019-09-19"),
+            ("19/09/2019", "write 2019-09-19"),
+            ("05/11/26", "write 2026-05-11 or 2026-11-05"),
+            ("05/05/26", "write 2026-05-05"),
+            ("1/2", "write 2h, yesterday"),
+            ("50/50/26", "write 2h, yesterday"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(
+                error.ends_with(told) || error.contains(&format!("{told},")),
+                "{text}: {error}"
+            );
         }
     }
 

@@ -1,7 +1,7 @@
 //! A registered hook, `hooks.d/NAME.yaml`, as it is used.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,35 @@ impl Registration {
         }
         warnings
     }
+
+    /// Says how to write a program that is given as one string with blanks, if this is one: such a string is
+    /// one path.
+    pub fn list_hint(&self, program: &Path) -> Option<String> {
+        let programs = [
+            ("command", Some(&self.command)),
+            ("check", self.check.as_ref()),
+            ("rollback", self.rollback.as_ref()),
+        ];
+        programs.into_iter().find_map(|(key, words)| {
+            let [word] = words?.as_slice() else { return None };
+            if Path::new(word) != program || !word.contains([' ', '\t']) {
+                return None;
+            }
+            let written = program.strip_prefix(&self.root).unwrap_or(program);
+            let words = shlex::split(written.to_str()?).filter(|words| words.len() > 1)?;
+            let list = words.iter().map(|word| flow_word(word)).collect::<Vec<_>>().join(", ");
+            Some(format!("a string is one path, so with arguments it is a list: `{key}: [{list}]`"))
+        })
+    }
+}
+
+/// Returns a word as it is written in a list of YAML on one line.
+pub(crate) fn flow_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./=@%+-".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => serde_json::Value::from(word).to_string(),
+    }
 }
 
 /// Returns every top-level key of a registration, in the order of the documentation.
@@ -137,7 +166,6 @@ pub fn keys() -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     fn parse(text: &str) -> Registration {
         Registration::parse(Path::new("/h/hooks.d/x.yaml"), Path::new("/h"), text).unwrap()
@@ -153,5 +181,23 @@ mod tests {
         );
         assert!(warnings("events: after_vm_stop\nrollback: /y\n").contains("only at a gate"));
         assert!(warnings("calls: qemu/prepare\nmode: detached\n").contains("can't stop anything"));
+    }
+
+    #[test]
+    fn a_program_in_one_string_with_blanks_is_told_as_a_list() {
+        for (text, program, expected) in [
+            ("command: /usr/bin/echo hi\n", "/usr/bin/echo hi", Some("[/usr/bin/echo, hi]")),
+            ("command: bin/x --a 'b c'\n", "/h/bin/x --a 'b c'", Some("[bin/x, --a, \"b c\"]")),
+            ("command: /x\ncheck: /bin/test -e /y\n", "/bin/test -e /y", Some("`check: [")),
+            ("command: [/my script]\n", "/my script", Some("[/my, script]")),
+            ("command: [/my script, a]\n", "/my script", None),
+            ("command: /x\n", "/x", None),
+            ("command: '/x '\n", "/x ", None),
+            ("command: \"/it's\"\n", "/it's", None),
+        ] {
+            let hint = parse(&format!("events: after_vm_stop\n{text}")).list_hint(program.as_ref());
+            assert_eq!(hint.is_some(), expected.is_some(), "{text}: {hint:?}");
+            assert!(hint.unwrap_or_default().contains(expected.unwrap_or_default()), "{text}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::registration::{Mode, Registration};
-use crate::trust::{Refusal, Trust};
+use crate::trust::{Refusal, Trust, TrustFault};
 
 /// How a hook is called: what its arguments, its standard input and its document are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +112,16 @@ impl Hook {
     /// Returns the first of its programs that others could change, and how.
     pub fn refusal(&self, trust: &mut Trust) -> Option<(&Path, Refusal)> {
         self.programs().find_map(|path| Some((path, trust.file(path).err()?)))
+    }
+
+    /// Says why one of its programs is refused.
+    pub fn refusal_words(&self, program: &Path, refusal: &Refusal) -> String {
+        let is_missing = refusal.fault == TrustFault::Missing;
+        let registration = self.registration.as_ref().filter(|_| is_missing);
+        match registration.and_then(|registration| registration.list_hint(program)) {
+            Some(hint) => format!("{refusal}: {hint}"),
+            None => refusal.to_string(),
+        }
     }
 
     /// Returns the registration if the hook runs after libvirt has its answer.

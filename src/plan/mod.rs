@@ -182,7 +182,8 @@ impl Step {
         if self.decision != Decision::Run {
             return None;
         }
-        let (_, refusal) = self.hook.refusal(trust)?;
+        let (program, refusal) = self.hook.refusal(trust)?;
+        let refusal = self.hook.refusal_words(program, &refusal);
         match policy {
             TrustPolicy::Refuse => {
                 self.decision = Decision::Fails {

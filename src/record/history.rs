@@ -5,8 +5,10 @@ use std::cell::Cell;
 use std::io;
 
 use super::form::{HookSummary, Record, RecordHead, RecordOutcome, RecordState};
+use super::selection::{NamePattern, OccasionPattern};
 use super::spool::Spool;
 use super::store::{self, Store};
+use crate::config::glob;
 use crate::machine::ulid;
 use crate::state::format::NewerFormat;
 use crate::state::{Dir, DirRefusal};
@@ -23,10 +25,13 @@ pub struct History {
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// A name or a uuid.
-    pub guest: Option<String>,
-    pub event: Option<String>,
+    pub guest: Option<NamePattern>,
+    /// The event of a hook.
+    pub event: Option<NamePattern>,
     /// `before_vm_start/10-x`, or without its event.
-    pub hook: Option<String>,
+    pub hook: Option<NamePattern>,
+    /// Events and calls, any of which must match; empty for all.
+    pub occasions: Vec<OccasionPattern>,
     pub driver: Option<String>,
     pub operation: Option<String>,
     /// Whether something failed: of these hooks, where an event or a hook is wanted.
@@ -44,22 +49,21 @@ impl Filter {
         let is = |wanted: &Option<String>, value: &str| {
             wanted.as_ref().is_none_or(|wanted| wanted == value)
         };
-        let guest = self.guest.as_ref().is_none_or(|guest| {
-            *guest == head.object
-                || head.uuid.as_ref().is_some_and(|uuid| uuid.eq_ignore_ascii_case(guest))
+        let guest = self.guest.as_ref().is_none_or(|wanted| is_of(head, wanted));
+        let event = self.event.as_ref().is_none_or(|wanted| {
+            head.hooks.iter().filter_map(|hook| hook.event.as_ref()).any(|it| wanted.matches(it))
         });
-        let event = self
-            .event
-            .as_ref()
-            .is_none_or(|event| head.hooks.iter().any(|hook| hook.event.as_ref() == Some(event)));
         let hook = self
             .hook
             .as_ref()
-            .is_none_or(|wanted| head.hooks.iter().any(|hook| is_hook(&hook.hook, wanted)));
+            .is_none_or(|wanted| head.hooks.iter().any(|hook| has_name(&hook.hook, wanted)));
+        let occasion = self.occasions.is_empty()
+            || self.occasions.iter().any(|occasion| occasion.matches(head));
         let began = head.began_us / 1000;
         guest
             && event
             && hook
+            && occasion
             && is(&self.driver, &head.driver)
             && is(&self.operation, &head.operation)
             && (!self.is_failed || self.has_failed(head))
@@ -78,8 +82,10 @@ impl Filter {
             return None;
         }
         let is_wanted = |it: &&HookSummary| {
-            event.as_ref().is_none_or(|event| it.event.as_ref() == Some(event))
-                && hook.as_ref().is_none_or(|wanted| is_hook(&it.hook, wanted))
+            let is_event =
+                |wanted: &NamePattern| it.event.as_ref().is_some_and(|it| wanted.matches(it));
+            event.as_ref().is_none_or(is_event)
+                && hook.as_ref().is_none_or(|wanted| has_name(&it.hook, wanted))
         };
         Some(head.hooks.iter().filter(is_wanted).collect())
     }
@@ -105,6 +111,22 @@ pub(crate) fn is_failed(head: &RecordHead) -> bool {
     head.outcome.is_failure()
         || head.status.is_some_and(|status| status != 0)
         || head.hooks.iter().any(|hook| hook.outcome.is_failure())
+}
+
+/// Tells whether an execution is about this guest or network, by its name or its uuid.
+pub(crate) fn is_of(head: &RecordHead, wanted: &NamePattern) -> bool {
+    let has_uuid = |uuid: &String| match wanted {
+        NamePattern::Name(name) => uuid.eq_ignore_ascii_case(name),
+        NamePattern::Glob(pattern) => {
+            glob::matches(&pattern.to_ascii_lowercase(), &uuid.to_ascii_lowercase())
+        }
+    };
+    wanted.matches(&head.object) || head.uuid.as_ref().is_some_and(has_uuid)
+}
+
+/// Tells whether a hook's label, or its name after the event, matches.
+pub(crate) fn has_name(label: &str, wanted: &NamePattern) -> bool {
+    wanted.matches(label) || label.rsplit('/').next().is_some_and(|name| wanted.matches(name))
 }
 
 /// Tells whether a hook has this label, or this name after the event.

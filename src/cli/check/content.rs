@@ -155,7 +155,11 @@ fn report_obstacle(
             "{label} is {shown}, and user {} can't read it, which its interpreter has to: {shown} is shut to it",
             user(checked)
         ),
-        (Code::CommandMissing, _) => format!("{label} is {shown}, which is not there"),
+        (Code::CommandMissing, _) => {
+            let hint = checked.registration.and_then(|registration| registration.list_hint(path));
+            let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
+            format!("{label} is {shown}, which is not there{hint}")
+        }
         (Code::CommandNotExecutable, ObstacleCause::NoXBit) => {
             format!("{label} is {shown}, which has no x bit")
         }

@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use crate::cli::args::FilterArgs;
-use crate::cli::hooks::events;
 use crate::cli::json::execution::ExecutionState;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::{rights, time};
 use crate::command::{Fix, words};
 use crate::config::Settings;
 use crate::record::form::{Record, RecordCause, RecordHead, RecordOutcome};
-use crate::record::history::{Filter, History};
+use crate::record::history::History;
 use crate::state::DirRefusal;
 use crate::state::format::NewerFormat;
 use anyhow::bail;
@@ -88,28 +86,6 @@ pub(crate) fn not_counted(path: &Path) -> String {
         "executions aren't counted: {} is left as it is; use the newer version, or start new counters with `{begin_anew}`",
         path.display()
     )
-}
-
-/// Makes a filter of the options.
-///
-/// # Errors
-/// There is no such event.
-pub(crate) fn filter(arguments: &FilterArgs) -> anyhow::Result<Filter> {
-    if let Some(name) = &arguments.event {
-        events::must_be_known(name)?;
-    }
-    Ok(Filter {
-        guest: arguments.guest.clone(),
-        event: arguments.event.clone(),
-        hook: arguments.hook.clone(),
-        driver: arguments.driver.map(|driver| driver.name().to_owned()),
-        operation: arguments.operation.clone(),
-        is_failed: arguments.failed,
-        is_success: arguments.success,
-        is_lost: arguments.lost,
-        since: arguments.since,
-        until: arguments.until,
-    })
 }
 
 /// Describes how an execution ended, with its hooks directory if that isn't the current one.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::follow::Follower;
-use super::{audit, executions};
+use super::{audit, executions, selection};
 use crate::cli::args::{Format, LogArgs};
 use crate::cli::json::execution::{Execution, Log};
 use crate::cli::output::Output;
@@ -20,8 +20,8 @@ pub(crate) fn run(
     if arguments.audit {
         return audit::show(settings, arguments, output);
     }
-    let filter = executions::filter(&arguments.filter)?;
     let history = executions::history(settings, output)?;
+    let filter = selection::filter(&arguments.filter, &history)?;
     // the follower sees what ends from now on, the list has what ended before
     let follower = match arguments.follow {
         true => Some(Follower::new(settings)?),
@@ -30,6 +30,11 @@ pub(crate) fn run(
     let mut heads: Vec<RecordHead> = history.find(&filter).take(arguments.lines).collect();
     heads.reverse();
     if let Some(mut follower) = follower {
+        if heads.is_empty() {
+            selection::unknown_names(&filter, &history)
+                .iter()
+                .for_each(|it| output.print_error(it));
+        }
         if let Some((count, newer)) = history.newer() {
             output.print_error(&executions::not_shown(count, newer));
         }
@@ -57,6 +62,7 @@ pub(crate) fn run(
     if heads.is_empty() && newer.is_none() {
         let is_asked = arguments.filter.is_any() || arguments.lines == 0;
         output.line(if is_asked { "No such execution." } else { "No execution yet." });
+        selection::unknown_names(&filter, &history).iter().for_each(|it| output.print_error(it));
         return Ok(CommandEnd::Good);
     }
     if heads.is_empty() {

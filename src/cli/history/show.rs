@@ -1,8 +1,9 @@
-//! `hookmux show`: shows one execution completely: when each hook ran, what it printed, what it changed.
+//! `hookmux show`: shows one execution completely (or one hook): when each hook ran, what it printed, what it changed.
 
 use std::borrow::Cow;
 use std::path::Path;
 
+use super::hook_history::{self, Subject};
 use super::{command_line, executions, retry};
 use crate::cli::args::{Format, ShowArgs};
 use crate::cli::hooks::difference;
@@ -30,6 +31,10 @@ pub(crate) fn run(
 ) -> anyhow::Result<CommandEnd> {
     let loaded = place.load(output);
     let history = executions::history(&loaded.settings, output)?;
+    let settings = &loaded.settings;
+    if let Subject::Hook(hook) = hook_history::subject(place, settings, &history, &arguments.id)? {
+        return Ok(hook_history::show(place, settings, &history, &hook, arguments, output));
+    }
     let record = executions::find_one(&history, &arguments.id)?;
     let follow_ups = follow_ups(&history, &record.head);
     if arguments.output.format == Format::Json {

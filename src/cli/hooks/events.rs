@@ -7,7 +7,6 @@ use crate::cli::install::libvirt_version::{self, LibvirtVersion};
 use crate::cli::json::event::{Event, Events, FiringCall, Unfired};
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
-use crate::config::suggest::did_you_mean;
 use crate::event::{self, Condition};
 use crate::libvirt::Driver;
 use crate::libvirt::operation::{self, OperationRow};
@@ -44,19 +43,6 @@ fn lines(host: Option<LibvirtVersion>) -> Vec<EventLine<'static>> {
 /// table.
 pub(crate) fn never(event: &str, host: LibvirtVersion) -> Option<String> {
     lines(Some(host)).into_iter().find(|line| line.event.name == event)?.never
-}
-
-/// Refuses the name of an unknown event.
-///
-/// # Errors
-/// There is no such event; the message names a similar one.
-pub(crate) fn must_be_known(name: &str) -> anyhow::Result<()> {
-    if event::is_known(name) {
-        return Ok(());
-    }
-    let similar = did_you_mean(name, event::TABLE.iter().map(|row| row.name));
-    let hint = similar.map(|similar| format!(" (did you mean {similar}?)")).unwrap_or_default();
-    anyhow::bail!("there is no event {name}{hint}; see `hookmux events`")
 }
 
 impl EventLine<'_> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::events;
 use crate::cli::args::{Format, ListArgs};
 use crate::cli::check::finding::Code;
 use crate::cli::inventory::Inventory;
@@ -13,13 +12,15 @@ use crate::cli::json::message::Message;
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::{module, registered};
-use crate::cli::{CommandEnd, CommandPlace, rights};
-use crate::config::suggest::did_you_mean;
+use crate::cli::{CommandEnd, CommandPlace, pattern, rights};
+use crate::config::suggest::{did_you_mean, suggest_or};
 use crate::config::{Registration, Settings};
 use crate::event;
 use crate::hook::Style;
 use crate::hook::candidates::VDSM_ROOT;
 use crate::machine::files;
+use crate::record::history::has_name;
+use crate::record::selection::NamePattern;
 
 /// The largest file of which the SHA-256 is shown; even large programs are smaller.
 const MAX_HASHED_BYTES: u64 = 64 << 20;
@@ -36,26 +37,27 @@ impl Listed {
     fn sha256(&self) -> Option<String> {
         Some(files::sha256(&files::read_regular(&self.path, MAX_HASHED_BYTES).ok()?))
     }
+}
 
-    fn json(&self, settings: &Settings) -> ListedHook {
-        ListedHook {
-            hook: self.label.clone(),
-            event: event::is_known(&self.place).then(|| self.place.clone()),
-            place: self.place.clone(),
-            name: self.name.clone(),
-            order: self.order,
-            state: Word(self.state),
-            reason: self.reason.clone(),
-            weight: self.weight,
-            style: self.style.map(Word),
-            source: Word(self.source),
-            path: self.path.as_path().into(),
-            root: Path::new(&self.root(settings)).into(),
-            sha256: self.sha256(),
-            registration: self.registration.as_deref().map(Into::into),
-            registered: self.registered.as_deref().map(Into::into),
-            fix_keys: self.fix.as_ref().into(),
-        }
+/// Describes a hook for programs.
+pub(crate) fn json(listed: &Listed, settings: &Settings) -> ListedHook {
+    ListedHook {
+        hook: listed.label.clone(),
+        event: event::is_known(&listed.place).then(|| listed.place.clone()),
+        place: listed.place.clone(),
+        name: listed.name.clone(),
+        order: listed.order,
+        state: Word(listed.state),
+        reason: listed.reason.clone(),
+        weight: listed.weight,
+        style: listed.style.map(Word),
+        source: Word(listed.source),
+        path: listed.path.as_path().into(),
+        root: Path::new(&listed.root(settings)).into(),
+        sha256: listed.sha256(),
+        registration: listed.registration.as_deref().map(Into::into),
+        registered: listed.registered.as_deref().map(Into::into),
+        fix_keys: listed.fix.as_ref().into(),
     }
 }
 
@@ -87,20 +89,22 @@ pub(crate) fn run(
     let loaded = place.load(output);
     let settings = &loaded.settings;
     rights::must_read_hooks(settings)?;
-    if let Some(event) = &arguments.event {
-        events::must_be_known(event)?;
-    }
     let inventory = Inventory::look(settings, place.surroundings.user);
-    let is_of_all = arguments.event.is_none();
+    let is_of_all = arguments.event.is_none() && arguments.hook.is_none();
     let unknown_directories =
         if is_of_all { describe_unknown_directories(&inventory) } else { Vec::new() };
     let mut hooks = listed::all(inventory)?;
-    if let Some(event) = &arguments.event {
-        hooks.retain(|hook| hook.place == *event);
+    let place = arguments.event.as_deref().map(|word| places(word, &hooks)).transpose()?;
+    if let Some(place) = &place {
+        hooks.retain(|hook| place.matches(&hook.place));
+    }
+    if let Some(word) = &arguments.hook {
+        let wanted = hooks_called(word, &hooks)?;
+        hooks.retain(|hook| has_name(&hook.label, &wanted));
     }
     if arguments.output.format == Format::Json {
         output.json(&List {
-            hooks: hooks.iter().map(|hook| hook.json(settings)).collect(),
+            hooks: hooks.iter().map(|hook| json(hook, settings)).collect(),
             notes: unknown_directories
                 .iter()
                 .map(|words| Message::coded(Code::UnknownEvent, words))
@@ -109,7 +113,7 @@ pub(crate) fn run(
         return Ok(CommandEnd::Good);
     }
     if hooks.is_empty() {
-        explain_empty(settings, arguments.event.as_deref(), output);
+        explain_empty(settings, arguments.event.as_deref(), place.as_ref(), output);
     } else {
         let rows: Vec<Vec<Cell>> = hooks.iter().map(|hook| row(hook, settings)).collect();
         output.table(
@@ -128,6 +132,39 @@ pub(crate) fn run(
     Ok(CommandEnd::Good)
 }
 
+/// Reads a word for events, or for places in the per-guest tree.
+///
+/// # Errors
+/// There is no such event, and no hook in such a place.
+fn places(word: &str, hooks: &[Listed]) -> anyhow::Result<NamePattern> {
+    let no_event = match pattern::events(word) {
+        Ok(pattern) => return Ok(pattern),
+        Err(no_event) => no_event,
+    };
+    let others =
+        hooks.iter().map(|hook| hook.place.as_str()).filter(|place| !event::is_known(place));
+    NamePattern::among(word, others).ok_or(no_event)
+}
+
+/// Reads a word for hooks.
+///
+/// # Errors
+/// There is no such hook.
+fn hooks_called(word: &str, hooks: &[Listed]) -> anyhow::Result<NamePattern> {
+    let is_one = |wanted: &NamePattern| hooks.iter().any(|hook| has_name(&hook.label, wanted));
+    let name = NamePattern::Name(word.to_owned());
+    if is_one(&name) {
+        return Ok(name);
+    }
+    let pattern = NamePattern::of(word);
+    if is_one(&pattern) {
+        return Ok(pattern);
+    }
+    let names = hooks.iter().flat_map(|hook| [hook.label.as_str(), hook.name.as_str()]);
+    let hint = suggest_or(word, names, "`hookmux list` shows all hooks");
+    anyhow::bail!("there is no hook `{word}`; {hint}")
+}
+
 fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
     let sha256 = hook.sha256().map(|digest| digest[..12].to_owned());
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
@@ -144,8 +181,16 @@ fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
     ]
 }
 
-fn explain_empty(settings: &Settings, event: Option<&str>, output: &mut Output) {
-    let example = event.unwrap_or("before_vm_start");
+fn explain_empty(
+    settings: &Settings,
+    event: Option<&str>,
+    place: Option<&NamePattern>,
+    output: &mut Output,
+) {
+    let example = match place {
+        Some(NamePattern::Name(event)) => event.as_str(),
+        _ => "before_vm_start",
+    };
     let directory = settings.hooks_dir.join(example);
     output.line(&match event {
         Some(event) => format!("No hook for {event}."),

@@ -56,7 +56,8 @@ impl<'a> Forecaster<'a> {
             let fix = self.ground().fix(&[subject]);
             // a missing file is probably a mistake in the registration
             let edit = || registration.map(|registration| Fix::edit(&registration.source, None));
-            return HookForecast::Refused(refusal.to_string(), fix.or_else(edit));
+            let words = hook.refusal_words(path, &refusal);
+            return HookForecast::Refused(words, fix.or_else(edit));
         }
         if let Some(never_runs) = registration.and_then(never_runs) {
             return never_runs;

@@ -5,6 +5,7 @@ use super::run::RunHead;
 use super::shape::{object, words};
 use super::value::{Seconds, Time};
 use crate::record::form::{RecordHead, RecordOutcome, RecordState};
+use crate::record::selection;
 
 words! {
     /// How an execution ended:
@@ -55,6 +56,8 @@ object! {
         class: String,
         /// How the guest was started: `fresh`, `restore`, `migration` or `unknown`; null for networks and the daemon
         origin: Option<String>,
+        /// The events that fired, with or without hooks; of a retry, and of an attempt of a detached hook, only those of its hooks
+        events: Vec<String>,
         /// When the call began
         began: Time,
         /// How long it took until libvirt had its answer
@@ -123,6 +126,7 @@ impl From<&RecordHead> for Call {
             uuid: head.uuid.clone(),
             class: head.class.clone(),
             origin: head.origin.clone(),
+            events: selection::events(head),
             began: Time::of_micros(head.began_us),
             duration_s: head.duration_us.map(Seconds::of_micros),
             status: head.status,

@@ -27,7 +27,7 @@ object! {
     /// A message about a script's or a module's description, or about options.
     pub struct EntryProblem {
         ..message: Message,
-        /// The number of the description's entry, from 1; null where it is about the whole description
+        /// The number of the description's entry, or of the file's template, from 1; null where it is about the whole
         entry: Option<usize>,
         /// The key or the option that is wrong; null where it is about the whole entry
         key: Option<String>,

@@ -11,6 +11,7 @@ pub(super) mod envelope;
 pub(super) mod event;
 pub(super) mod execution;
 pub(super) mod hook;
+pub(super) mod hook_history;
 pub(super) mod install;
 pub(super) mod message;
 pub(super) mod outputs;

@@ -5,7 +5,10 @@ use clap::builder::PossibleValue;
 use serde_json::Value;
 
 use super::envelope::schema_of;
-use super::{audit, bypass, check, event, execution, hook, install, message, plan, prune, queue};
+use super::{
+    audit, bypass, check, event, execution, hook, hook_history, install, message, plan, prune,
+    queue,
+};
 use super::{registration, run, show};
 use crate::cli::register::registration_schema;
 
@@ -55,6 +58,7 @@ outputs! {
     Install "install" install::Installed, "hookmux install";
     Uninstall "uninstall" install::Installed, "hookmux uninstall";
     Add "add" registration::Added, "hookmux add";
+    Import "import" registration::Added, "hookmux import";
     Delete "delete" registration::Changed, "hookmux delete";
     Enable "enable" registration::Changed, "hookmux enable";
     Disable "disable" registration::Changed, "hookmux disable";
@@ -64,6 +68,7 @@ outputs! {
     Log "log" execution::Log, "hookmux log";
     Audit "audit" audit::Audit, "hookmux log --audit";
     Show "show" show::Show, "hookmux show";
+    ShowHook "show-hook" hook_history::HookHistory, "hookmux show HOOK";
     Retry "retry" run::Retried, "hookmux retry";
     Watch "watch" execution::Execution, "each line of hookmux watch, and of log --follow";
     Prune "prune" prune::Pruned, "hookmux prune";

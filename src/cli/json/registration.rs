@@ -118,7 +118,7 @@ object! {
         problems: Vec<Message>,
     }
 
-    /// What `add` did.
+    /// What `add` or `import` did.
     pub struct Added {
         /// The registrations; none where there is a problem
         registrations: Vec<ChangedRegistration>,

@@ -30,6 +30,10 @@ impl Time {
     pub(crate) fn of_seconds(seconds: u64) -> Time {
         Time { micros: seconds.saturating_mul(1_000_000) }
     }
+
+    pub(crate) fn seconds(self) -> u64 {
+        self.micros / 1_000_000
+    }
 }
 
 impl Serialize for Time {

@@ -3,7 +3,7 @@
 use crate::cli::register::module;
 use crate::config::Registration;
 use crate::config::registration::{
-    self, CallStyle, FailurePolicy, Mode, OwnTimeout, RunAs, StdinKind, When,
+    self, CallStyle, FailurePolicy, Mode, OwnTimeout, ResourceLimits, RunAs, StdinKind, When,
 };
 
 /// Returns the events and the calls as the file has them.
@@ -12,6 +12,82 @@ pub(crate) fn moments(registration: &Registration) -> (Vec<String>, Vec<String>)
     let every = triggers.every_event.then(|| "*".to_owned());
     let events = every.into_iter().chain(triggers.events.iter().cloned()).collect();
     (events, triggers.calls.iter().map(ToString::to_string).collect())
+}
+
+/// Returns all keys of a registration with their values as they hold, in their usual order. Those that have
+/// no value are left out, and so are the values of variables, which may be secret.
+pub(crate) fn all(registration: &Registration) -> Vec<(&'static str, String)> {
+    registration::keys()
+        .into_iter()
+        .filter_map(|key| Some((key, value(registration, key)?)))
+        .collect()
+}
+
+/// Returns the value of a key as text; `None` if it has none.
+fn value(registration: &Registration, key: &str) -> Option<String> {
+    let list = |words: &[String]| (!words.is_empty()).then(|| flow(words));
+    let text = |text: &str| Some(text.to_owned());
+    let truth = |value: bool| Some(value.to_string());
+    let (events, calls) = moments(registration);
+    match key {
+        "events" => list(&events),
+        "calls" => list(&calls),
+        "command" => list(&registration.command),
+        "args" => {
+            let args: Vec<String> =
+                registration.args.iter().map(|argument| argument.as_str().to_owned()).collect();
+            list(&args)
+        }
+        "args_stdin" => truth(registration.args_stdin),
+        "weight" => Some(registration.weight.to_string()),
+        "check" => registration.check.as_deref().and_then(list),
+        "rollback" => registration.rollback.as_deref().and_then(list),
+        "when" => (registration.when != When::default())
+            .then(|| serde_json::to_string(&registration.when).unwrap_or_default()),
+        "timeout" => Some(match registration.timeout {
+            OwnTimeout::After(limit) => humantime::format_duration(limit).to_string(),
+            OwnTimeout::None => "0".to_owned(),
+            OwnTimeout::Usual => "as in hookmux.yaml".to_owned(),
+        }),
+        "on_failure" => text(registration.on_failure.word()),
+        "run_as" => registration.run_as.as_ref().map(|RunAs { user, group }| {
+            let group = group.as_ref().map(|group| format!(":{group}")).unwrap_or_default();
+            format!("{user}{group}")
+        }),
+        "style" => text(registration.style.word()),
+        "stdin" => text(registration.stdin.word()),
+        "mode" => text(registration.mode.word()),
+        "retries" => {
+            (registration.mode == Mode::Detached).then(|| registration.retries.to_string())
+        }
+        "max_parallel" => registration.max_parallel.map(|most| most.to_string()),
+        "enabled" => truth(registration.enabled),
+        "parallel" => truth(registration.parallel),
+        "lock" => registration.lock.clone(),
+        "filter" => truth(registration.filter),
+        "kill_leftovers" => registration.kill_leftovers.map(|value| value.to_string()),
+        "limits" => (registration.limits != ResourceLimits::default())
+            .then(|| serde_json::to_string(&registration.limits).unwrap_or_default()),
+        "nice" => registration.nice.map(|nice| nice.to_string()),
+        "environment" => {
+            let names: Vec<&str> = registration.environment.keys().map(String::as_str).collect();
+            (!names.is_empty()).then(|| format!("{} (values aren't shown)", names.join(", ")))
+        }
+        "environment_file" => {
+            registration.environment_file.as_ref().map(|file| file.display().to_string())
+        }
+        "remote" => truth(registration.remote),
+        // a key that has no line here is shown as the compiled form has it
+        key => {
+            let compiled = serde_json::to_value(registration).ok()?;
+            compiled.get(key).filter(|value| !value.is_null()).map(ToString::to_string)
+        }
+    }
+}
+
+fn flow(words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| registration::flow_word(word)).collect();
+    format!("[{}]", words.join(", "))
 }
 
 /// Returns what differs from a plain hook: first that it is disabled, then the keys in their usual order.

@@ -35,6 +35,7 @@ pub(super) const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// What the command line names.
 pub(super) enum AddSource {
     File(PathBuf),
+    Stdin,
     ScriptOrModule(ScriptOrModule),
 }
 
@@ -51,7 +52,9 @@ pub(super) enum NewRegistrations {
 pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
     let usage = |message: &str| -> ! { args::wrong_usage("add", message) };
     let what = arguments.what.to_string_lossy();
-    let is_file = arguments.what.extension().is_some_and(|end| end == EXTENSION || end == "yml");
+    let is_stdin = is_stdin(&arguments.what);
+    let is_file =
+        is_stdin || arguments.what.extension().is_some_and(|end| end == EXTENSION || end == "yml");
     match (what.as_ref(), &arguments.reference) {
         ("script", Some(path)) => {
             let path = std::path::absolute(path).context("the script's path can't be used")?;
@@ -73,6 +76,14 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
             if has_ask_option || arguments.options != name_alone {
                 usage("a file says everything itself: only --name can be used with it");
             }
+            if is_stdin && arguments.options.name.is_none() {
+                usage(
+                    "standard input has no file name: `--name NAME` says what the registration is called",
+                );
+            }
+            if is_stdin {
+                return Ok(AddSource::Stdin);
+            }
             Ok(AddSource::File(std::path::absolute(&arguments.what)?))
         }
         (word, _) => {
@@ -80,6 +91,43 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
             usage(&format!("`{word}` is neither `script` nor `module` nor a .yaml file{hint}"))
         }
     }
+}
+
+/// Tells whether a file's name stands for standard input.
+pub(crate) fn is_stdin(file: &Path) -> bool {
+    ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| file == Path::new(name))
+}
+
+/// Reads standard input.
+///
+/// # Errors
+/// It can't be read, or is too large for a registration.
+pub(crate) fn read_stdin() -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    io::stdin()
+        .lock()
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .context("standard input can't be read")?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        bail!("standard input is too large: at most 1 MiB");
+    }
+    files::into_text(bytes).context("standard input can't be read")
+}
+
+/// Reads a file that is given to be registered.
+///
+/// # Errors
+/// It can't be read, or is no regular file, or too large.
+pub(crate) fn read_text(source: &Path, what: &str) -> anyhow::Result<String> {
+    let metadata =
+        fs::metadata(source).with_context(|| format!("{} can't be read", source.display()))?;
+    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
+        bail!("{} is not {what}: a regular file of at most 1 MiB", source.display());
+    }
+    files::read_regular(source, MAX_FILE_BYTES)
+        .and_then(files::into_text)
+        .with_context(|| format!("{} can't be read", source.display()))
 }
 
 /// Finds out what is to be registered.
@@ -95,14 +143,7 @@ pub(super) struct Collector<'a> {
 
 impl Collector<'_> {
     pub(super) fn file(&self, source: &Path) -> anyhow::Result<NewRegistrations> {
-        let metadata =
-            fs::metadata(source).with_context(|| format!("{} can't be read", source.display()))?;
-        if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
-            bail!("{} is not a registration: a regular file of at most 1 MiB", source.display());
-        }
-        let text = files::read_regular(source, MAX_FILE_BYTES)
-            .and_then(files::into_text)
-            .with_context(|| format!("{} can't be read", source.display()))?;
+        let text = read_text(source, "a registration")?;
         let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let given = self.arguments.options.name.as_deref().map(options::bare_name);
         let name = given.unwrap_or(stem);
@@ -110,6 +151,14 @@ impl Collector<'_> {
             bail!("{message}; --name gives it another");
         }
         Ok(NewRegistrations::File { source: source.to_path_buf(), text, name })
+    }
+
+    pub(super) fn stdin(&self) -> anyhow::Result<NewRegistrations> {
+        let given = self.arguments.options.name.as_deref().unwrap_or_default();
+        let name = options::bare_name(given);
+        translate::check_name(&name).map_err(anyhow::Error::msg)?;
+        let text = read_stdin()?;
+        Ok(NewRegistrations::File { source: PathBuf::from("standard input"), text, name })
     }
 
     /// Collects the entries of a script or module: from options, or from its own description. Returns

@@ -1,0 +1,305 @@
+//! `hookmux show HOOK`: one hook, what registers it, and its executions.
+//!
+//! A word can be a hook's name and a part of an execution's id. A whole id, and `last`, always mean the
+//! execution; any other word means the hook if there is one of that name.
+
+use crate::cli::args::{Format, ShowArgs};
+use crate::cli::hooks::list;
+use crate::cli::inventory::Inventory;
+use crate::cli::inventory::listed::{self, HookState, Listed};
+use crate::cli::json::hook_history::{HookExecution, HookHistory};
+use crate::cli::json::run::RunState;
+use crate::cli::json::value::{Seconds, Time};
+use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::register::{module, registered};
+use crate::cli::{CommandEnd, CommandPlace, time};
+use crate::command::Fix;
+use crate::config::registration::EXTENSION;
+use crate::config::suggest::did_you_mean;
+use crate::config::{Registration, Settings};
+use crate::machine::ulid;
+use crate::record::form::{Record, RecordHead, RecordOutcome};
+use crate::record::history::{Filter, History, is_hook};
+
+/// How many executions are shown without `--full`.
+const MAX_EXECUTIONS: usize = 20;
+
+/// What a word means.
+pub(crate) enum Subject {
+    Execution,
+    Hook(ShownHook),
+}
+
+/// A hook to be shown.
+pub(crate) struct ShownHook {
+    name: String,
+    /// The hook at each of its events; empty if it is gone.
+    listed: Vec<Listed>,
+    /// The labels of other hooks that have the same name.
+    others: Vec<String>,
+    /// An execution that the word means, too.
+    execution: Option<String>,
+}
+
+/// Finds out what a word means.
+///
+/// # Errors
+/// It means nothing, or several hooks.
+pub(crate) fn subject(
+    place: &CommandPlace,
+    settings: &Settings,
+    history: &History,
+    word: &str,
+) -> anyhow::Result<Subject> {
+    if word == "last" || ulid::is_valid(&word.to_ascii_uppercase()) {
+        return Ok(Subject::Execution);
+    }
+    let executions = history.find_ids(word);
+    let all = listed::all(Inventory::look(settings, place.surroundings.user));
+    let all = match all {
+        Ok(all) => all,
+        Err(_) if !executions.is_empty() => return Ok(Subject::Execution),
+        Err(error) => return Err(error),
+    };
+    let wanted = word.strip_suffix(&format!(".{EXTENSION}")).unwrap_or(word);
+    let (mut found, others): (Vec<Listed>, Vec<Listed>) =
+        all.into_iter().partition(|hook| is_hook(&hook.label, wanted));
+    // what is masked is another one's shadow, unless there is nothing else
+    if found.iter().any(|hook| hook.state != HookState::Masked) {
+        found.retain(|hook| hook.state != HookState::Masked);
+    }
+    let execution = executions.first().cloned();
+    if let Some(first) = found.first() {
+        let is_one = found.iter().all(|hook| match (&first.registration, &hook.registration) {
+            (Some(one), Some(other)) => one == other,
+            _ => hook.label == first.label,
+        });
+        if !is_one {
+            let labels: Vec<&str> = found.iter().map(|hook| hook.label.as_str()).collect();
+            anyhow::bail!("`{word}` means more than one hook: {}", labels.join(", "));
+        }
+        let name = match (&first.registration, found.len()) {
+            (Some(_), count) if count > 1 || wanted == first.name => first.name.clone(),
+            _ => first.label.clone(),
+        };
+        let others = others.into_iter().map(|hook| hook.label).collect();
+        return Ok(Subject::Hook(ShownHook { name, listed: found, others, execution }));
+    }
+    if !executions.is_empty() {
+        return Ok(Subject::Execution);
+    }
+    // its file may be gone, but not what it did
+    let mut recorded: Vec<String> = Vec::new();
+    for head in history.find(&Filter::default()) {
+        let labels = head.hooks.into_iter().map(|hook| hook.hook);
+        recorded.extend(labels.filter(|label| is_hook(label, wanted)));
+    }
+    if !recorded.is_empty() {
+        let name = wanted.to_owned();
+        let others = others.into_iter().map(|hook| hook.label).collect();
+        return Ok(Subject::Hook(ShownHook { name, listed: Vec::new(), others, execution }));
+    }
+    let names = others.iter().flat_map(|hook| [hook.label.as_str(), hook.name.as_str()]);
+    let hint = did_you_mean(word, names).map(|meant| format!("; did you mean {meant}?"));
+    let hint = hint.unwrap_or_else(|| {
+        "; `hookmux log` shows the executions, `hookmux list` the hooks".to_owned()
+    });
+    anyhow::bail!("there is no execution `{word}`, and no hook of this name{hint}")
+}
+
+impl ShownHook {
+    /// Tells whether a label in a record is this hook's.
+    fn is_label(&self, label: &str) -> bool {
+        let is_now = self.listed.iter().any(|hook| hook.label == label);
+        // its events may have been others
+        let is_whole = self.name.contains('/');
+        is_now
+            || (is_hook(label, &self.name)
+                && (is_whole || !self.others.iter().any(|other| other == label)))
+    }
+
+    fn executions(&self, history: &History, is_full: bool) -> (Vec<HookExecution>, usize) {
+        let (mut shown, mut older) = (Vec::new(), 0);
+        for head in history.find(&Filter::default()) {
+            if !head.hooks.iter().any(|hook| self.is_label(&hook.hook)) {
+                continue;
+            }
+            if shown.len() >= MAX_EXECUTIONS && !is_full {
+                older += 1;
+                continue;
+            }
+            shown.extend(self.runs(history, &head));
+        }
+        shown.reverse();
+        (shown, older)
+    }
+
+    /// Returns its runs in an execution, the last first.
+    fn runs(&self, history: &History, head: &RecordHead) -> Vec<HookExecution> {
+        let whole = history.record(&head.id).ok().filter(|record| record.head.state.is_over());
+        let mut runs: Vec<HookExecution> = match &whole {
+            Some(Record { body, .. }) => body
+                .runs
+                .iter()
+                .filter(|run| self.is_label(&run.hook))
+                .map(|run| HookExecution {
+                    device: run.device.clone(),
+                    status: Some(run.status).filter(|_| run.outcome != RecordOutcome::Queued),
+                    failure: run.failure.clone(),
+                    ..execution(head, &run.hook, run.event.as_ref(), run.outcome, run.duration_us)
+                })
+                .collect(),
+            None => Vec::new(),
+        };
+        // one that isn't over, or whose details weren't kept, has only the summary
+        if runs.is_empty() {
+            let own = head.hooks.iter().filter(|hook| self.is_label(&hook.hook));
+            runs.extend(own.map(|hook| {
+                execution(head, &hook.hook, hook.event.as_ref(), hook.outcome, hook.duration_us)
+            }));
+        }
+        runs.reverse();
+        runs
+    }
+}
+
+fn execution(
+    head: &RecordHead,
+    hook: &str,
+    event: Option<&String>,
+    outcome: RecordOutcome,
+    duration_us: Option<u64>,
+) -> HookExecution {
+    HookExecution {
+        id: head.id.clone(),
+        began: Time::of_micros(head.began_us),
+        cause: head.cause.name().to_owned(),
+        parent: head.cause.parent().map(str::to_owned),
+        driver: head.driver.clone(),
+        object: head.object.clone(),
+        operation: head.operation.clone(),
+        hook: hook.to_owned(),
+        event: event.cloned(),
+        device: None,
+        state: outcome.into(),
+        timed_out: outcome == RecordOutcome::Timeout,
+        status: None,
+        failure: None,
+        duration_s: duration_us.map(Seconds::of_micros),
+    }
+}
+
+pub(crate) fn show(
+    place: &CommandPlace,
+    settings: &Settings,
+    history: &History,
+    hook: &ShownHook,
+    arguments: &ShowArgs,
+    output: &mut Output,
+) -> CommandEnd {
+    let (executions, older) = hook.executions(history, arguments.full);
+    let hooks_dir = &place.surroundings.hooks_dir;
+    if arguments.output.format == Format::Json {
+        output.json(&HookHistory {
+            name: hook.name.clone(),
+            hooks: hook.listed.iter().map(|listed| list::json(listed, settings)).collect(),
+            executions,
+            older,
+            execution_of_this_name: hook.execution.clone(),
+        });
+        return CommandEnd::Good;
+    }
+    output.toned(Tone::Bold, &hook.name);
+    match hook.listed.first() {
+        Some(first) => print_hook(hook, first, output),
+        None => output.toned(Tone::Warning, "  it is gone: there is no such hook any more"),
+    }
+    output.line("");
+    if executions.is_empty() {
+        output.line("No execution of it is recorded.");
+    } else {
+        print_executions(&executions, output);
+    }
+    if older > 0 {
+        output.toned(Tone::Dim, &format!("… {older} older ones; --full shows them"));
+    }
+    if let Some(last) = executions.last() {
+        let show = Fix::hookmux(hooks_dir, &["show", &last.id]);
+        output.line(&format!("`{show}` shows the last one"));
+    }
+    if let Some(id) = &hook.execution {
+        let show = Fix::hookmux(hooks_dir, &["show", id]);
+        output.print_error(&format!(
+            "an execution's id begins or ends with this word too: `{show}` shows it"
+        ));
+    }
+    CommandEnd::Good
+}
+
+fn print_hook(hook: &ShownHook, first: &Listed, output: &mut Output) {
+    let mut line = |tone: Tone, name: &str, value: &str| {
+        output.toned(tone, &format!("  {name:<12} {value}"));
+    };
+    for listed in &hook.listed {
+        let order = listed.order.map(|order| format!(", number {order} there"));
+        let at = format!("{}{}", listed.place, order.unwrap_or_default());
+        line(Tone::Plain, "at", &at);
+    }
+    line(first.state.tone(), "state", first.state.name());
+    if let Some(reason) = &first.reason {
+        line(Tone::Plain, "", reason);
+    }
+    match (&first.registered, &first.registration) {
+        (Some(registration), _) => {
+            line(Tone::Plain, "file", &registration.source.display().to_string());
+            print_keys(registration, output);
+        }
+        (None, Some(file)) => line(Tone::Plain, "file", &file.display().to_string()),
+        (None, None) => {
+            line(Tone::Plain, "script", &first.path.display().to_string());
+            line(Tone::Plain, "source", first.source.name());
+        }
+    }
+}
+
+/// Prints the keys of a registration as they hold.
+fn print_keys(registration: &Registration, output: &mut Output) {
+    output.line("");
+    output.toned(Tone::Bold, "Registration");
+    for (key, value) in registered::all(registration) {
+        output.line(&format!("  {key:<16} {value}"));
+    }
+    let args = registration.args.iter().map(|argument| argument.as_str().to_owned());
+    let words: Vec<String> = registration.command.iter().cloned().chain(args).collect();
+    output.toned(Tone::Dim, &format!("  runs as          {}", module::command_line(&words)));
+}
+
+fn print_executions(executions: &[HookExecution], output: &mut Output) {
+    output.toned(Tone::Bold, "Executions");
+    let rows: Vec<Vec<Cell>> = executions
+        .iter()
+        .map(|run| {
+            let (words, tone) = match run.state {
+                RunState::Good => ("good", Tone::Good),
+                RunState::Failed => ("failed", Tone::Bad),
+                RunState::Queued => ("queued", Tone::Plain),
+                RunState::Unknown => ("not known", Tone::Warning),
+            };
+            let cause = match run.cause.as_str() {
+                "libvirt" => String::new(),
+                cause => format!(" ({cause})"),
+            };
+            let status = run.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
+            vec![
+                run.id.clone().into(),
+                Cell(time::local(run.began.seconds()), Tone::Dim),
+                format!("{} {}{cause}", run.driver, run.operation).into(),
+                run.object.clone().into(),
+                Cell(words.to_owned(), tone),
+                status.into(),
+                run.failure.clone().unwrap_or_default().into(),
+            ]
+        })
+        .collect();
+    output.table(&["ID", "TIME", "CALL", "OBJECT", "RESULT", "STATUS", "WHY"], &rows);
+}
