@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::job::{Job, c_string};
 use super::members;
+use crate::config::choice::ResultKind;
 use crate::machine::files;
 use crate::machine::privileges::{Privileges, ResourceLimits, UserIdentity};
 
@@ -49,6 +50,8 @@ pub struct StoredJob {
     nice: Option<i32>,
     timeout: Option<Duration>,
     kill_leftovers: bool,
+    #[serde(skip_serializing_if = "ResultKind::is_default")]
+    result: ResultKind,
 }
 
 impl StoredJob {
@@ -78,6 +81,7 @@ impl StoredJob {
             nice,
             timeout: job.timeout,
             kill_leftovers: job.kill_leftovers,
+            result: job.result,
         })
     }
 
@@ -127,6 +131,7 @@ impl StoredJob {
         job.environment = environment;
         job.timeout = self.timeout;
         job.kill_leftovers = self.kill_leftovers;
+        job.result = self.result;
         job.privileges = Privileges {
             identity: self.identity.clone().map(|(user, group, groups)| UserIdentity {
                 user,
