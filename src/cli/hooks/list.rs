@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::events;
+use super::{events, registered_list};
 use crate::cli::args::{Format, ListArgs};
 use crate::cli::check::finding::Code;
 use crate::cli::inventory::Inventory;
@@ -12,7 +12,7 @@ use crate::cli::json::hook::{List, ListedHook};
 use crate::cli::json::message::Message;
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
-use crate::cli::register::{module, registered};
+use crate::cli::register::{cpanel_words, module, registered};
 use crate::cli::{CommandEnd, CommandPlace, rights};
 use crate::config::suggest::did_you_mean;
 use crate::config::{Registration, Settings};
@@ -54,6 +54,7 @@ impl Listed {
             sha256: self.sha256(),
             registration: self.registration.as_deref().map(Into::into),
             registered: self.registered.as_deref().map(Into::into),
+            cpanel: self.registered.as_deref().map(|one| cpanel_words::of(one, &self.place)),
             fix_keys: self.fix.as_ref().into(),
         }
     }
@@ -91,12 +92,15 @@ pub(crate) fn run(
         events::must_be_known(event)?;
     }
     let inventory = Inventory::look(settings, place.surroundings.user);
-    let is_of_all = arguments.event.is_none();
+    let is_of_all = arguments.event.is_none() && !arguments.registered;
     let unknown_directories =
         if is_of_all { describe_unknown_directories(&inventory) } else { Vec::new() };
     let mut hooks = listed::all(inventory)?;
     if let Some(event) = &arguments.event {
         hooks.retain(|hook| hook.place == *event);
+    }
+    if arguments.registered {
+        hooks.retain(|hook| hook.registration.is_some());
     }
     if arguments.output.format == Format::Json {
         output.json(&List {
@@ -106,6 +110,10 @@ pub(crate) fn run(
                 .map(|words| Message::coded(Code::UnknownEvent, words))
                 .collect(),
         });
+        return Ok(CommandEnd::Good);
+    }
+    if arguments.registered {
+        registered_list::show(&hooks, output);
         return Ok(CommandEnd::Good);
     }
     if hooks.is_empty() {
