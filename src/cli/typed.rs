@@ -23,7 +23,12 @@ pub(super) fn with_values(words: impl Iterator<Item = OsString>) -> Vec<OsString
     };
     let has_value = |index: usize| {
         let next = words.get(index + 1).filter(|_| index + 1 < end);
-        next.and_then(|next| next.to_str()).is_some_and(|next| args::truth(next).is_ok())
+        // a number that isn't a truth value is a mistake that the parser reports
+        let is_value = |next: &str| {
+            args::truth(next).is_ok()
+                || (!next.is_empty() && next.bytes().all(|it| it.is_ascii_digit()))
+        };
+        next.and_then(|next| next.to_str()).is_some_and(is_value)
     };
     let with_value = |(index, word): (usize, &OsString)| {
         let mut word = word.clone();
@@ -65,6 +70,7 @@ mod tests {
             ("add script /x --manual --event e", "add script /x --manual=1 --event e"),
             ("add script /x --manual 1 --event e", "add script /x --manual 1 --event e"),
             ("add script /x --manual 0", "add script /x --manual 0"),
+            ("add script /x --manual 2", "add script /x --manual 2"),
             ("add script /x --manual=0", "add script /x --manual=0"),
             (
                 "add --blocking --escalateprivs module m",

@@ -151,3 +151,21 @@ impl StoredJob {
 fn is_of_one_start(variable: &[u8]) -> bool {
     variable.starts_with(b"HOOKMUX_RUN=") || variable.starts_with(b"_hook_domxml=")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_it_answers_is_stored_only_where_it_is_not_as_usual() {
+        let null = || OwnedFd::from(File::open("/dev/null").unwrap());
+        for result in [ResultKind::ExitStatus, ResultKind::StatusLine] {
+            let mut job = Job::new(OsStr::new("/x"), null(), "r".to_owned(), Instant::now());
+            job.result = result;
+            let text = serde_json::to_string(&StoredJob::new(job).unwrap()).unwrap();
+            assert_eq!(text.contains("result"), !result.is_default(), "{text}");
+            let stored: StoredJob = serde_json::from_str(&text).unwrap();
+            assert_eq!(stored.job("r", None, null(), Instant::now()).unwrap().result, result);
+        }
+    }
+}

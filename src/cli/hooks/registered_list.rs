@@ -51,9 +51,17 @@ pub(super) fn show(hooks: &[Listed], output: &mut Output) {
     }
     // those whose content isn't known
     for hook in hooks.iter().filter(|hook| hook.registered.is_none()) {
-        let reason = hook.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let words = format!("{}: {}{reason}", hook.path.display(), hook.state.name());
-        output.toned(hook.state.tone(), &words);
+        output.toned(hook.state.tone(), &format!("{}: {}", hook.path.display(), state(hook)));
+    }
+}
+
+/// Returns a hook's state with the reason, which often begins with the same word.
+fn state(hook: &Listed) -> String {
+    let name = hook.state.name();
+    match &hook.reason {
+        Some(reason) if reason.starts_with(name) => reason.clone(),
+        Some(reason) => format!("{name}: {reason}"),
+        None => name.to_owned(),
     }
 }
 
@@ -72,7 +80,8 @@ fn show_entry(entry: &Entry<'_>, output: &mut Output) {
         }
     };
     line("stage", words.stage.clone());
-    line("calls", words.event.is_none().then(|| hook.place.clone()));
+    let calls = hook.place.strip_prefix(cpanel_words::CALLS);
+    line("calls", calls.map(str::to_owned));
     line("weight", Some(words.weight.to_string()));
     line("id", Some(words.id.clone()));
     line("exectype", Some(words.exectype.clone()));
@@ -83,7 +92,6 @@ fn show_entry(entry: &Entry<'_>, output: &mut Output) {
     line("blocking", Some(words.blocking.to_string()));
     line("registration", hook.registration.as_ref().map(|path| path.display().to_string()));
     if hook.state != HookState::Active {
-        let reason = hook.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        line("state", Some(format!("{}{reason}", hook.state.name())));
+        line("state", Some(state(hook)));
     }
 }

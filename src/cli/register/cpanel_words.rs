@@ -12,7 +12,7 @@ use crate::machine::files;
 /// How many hexadecimal digits an id has.
 const ID_DIGITS: usize = 24;
 /// How a list of hooks begins the place of those that run at calls.
-const CALLS: &str = "calls ";
+pub(crate) const CALLS: &str = "calls ";
 
 /// Returns the words for a registration at an event, or at its calls: the place where it is listed.
 pub(crate) fn of(registration: &Registration, place: &str) -> CpanelWords {
