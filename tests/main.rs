@@ -16,6 +16,7 @@ mod audit;
 mod check;
 mod cli;
 mod contributing;
+mod cpanel;
 mod demo;
 mod descriptors;
 mod drop_in;

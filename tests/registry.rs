@@ -230,8 +230,8 @@ fn a_description_in_cpanels_keys() {
     let script = place.describing("hooks.sh", &description);
     place.script("lib/device", "");
     let said = place.say(&["add", "script", &script]);
-    said.is_done()
-        .ends(0, &["NAME", "EVENT", "WEIGHT", "COMMAND", "hooks-before_vm_start", "as nobody"]);
+    said.ends(0, &["NAME", "EVENT", "WEIGHT", "COMMAND", "hooks-before_vm_start", "as nobody"]);
+    said.ends(0, &["hooks-before_vm_start, hooks-before_daemon_stop, hooks-before_device_create: escalateprivs isn't given"]);
     let all = place.all();
     assert_eq!(all.len(), 5);
     let before = &all["hooks-before_vm_start"];
@@ -395,7 +395,8 @@ fn what_asking_a_script_may_cost_is_bounded() {
     for (text, why) in [
         ("", "printed nothing"),
         ("echo usage: x", "not JSON"),
-        ("echo '{}'", "an array"),
+        ("echo '{}'", "`events` or `calls` is missing"),
+        ("echo '5'", "an array of registrations, or one"),
         ("echo '[]'", "nothing to register"),
     ] {
         let script = place.script("odd.sh", text);
@@ -537,7 +538,7 @@ fn a_moment_by_category_event_and_stage() {
     ] {
         let place = Place::new();
         let script = place.script("hook.sh", "");
-        place.say(&[&["add", "script", &script, "--manual"][..], words].concat()).is_done();
+        place.say(&[&["add", "script", &script, "--manual"][..], words].concat()).ends(0, &[]);
         assert_eq!(place.the_one().triggers.events, [event]);
     }
     let place = Place::new();
@@ -613,7 +614,9 @@ fn options_say_all_and_nothing_is_asked() {
     let text = "echo \"$@\" >>\"$T/ran\"\n[ \"$1\" = --describe ] && echo '[]'";
     let script = place.script("hook.sh", text);
     let options = ["--event", "after_vm_stop", "--weight", "9"];
-    place.say(&[&["add", "script", &script][..], &options].concat()).is_done();
+    place
+        .say(&[&["add", "script", &script][..], &options].concat())
+        .ends(0, &["options are given, so it isn't asked"]);
     let read = place.the_one();
     assert_eq!((read.triggers.events[0].as_str(), read.weight), ("after_vm_stop", 9));
     for alone in [["--weight", "9"], ["--name", "x"]] {
@@ -646,7 +649,7 @@ fn weights_are_counted_as_cpanel_counts_them() {
             "pre",
         ];
         line.extend(given.iter().flat_map(|weight| ["--weight", *weight]));
-        place.say(&line).is_done();
+        place.say(&line).ends(0, &[]);
         assert_eq!(place.read(&format!("hook{number}-before_vm_start")).weight, expected);
     }
     // another event counts for itself
@@ -928,7 +931,7 @@ fn a_python_module() {
         "post",
     ];
     place.say(&by_options).ends(1, &["--action"]);
-    place.say(&[&by_options[..], &["--action", "both"]].concat()).is_done();
+    place.say(&[&by_options[..], &["--action", "both"]].concat()).ends(0, &["escalateprivs"]);
     assert_eq!(place.the_one().command[4..], ["myapp.hooks", "both"]);
     place.host.guest("started begin").run().succeeds();
 }
@@ -941,7 +944,7 @@ fn a_perl_module() {
     }
     let place = Place::new();
     let said = place.perl().say(&["add", "module", "MyApp::Hooks"]);
-    said.is_done().ends(0, &["MyApp::Hooks started"]);
+    said.ends(0, &["MyApp::Hooks started", "escalateprivs isn't given"]);
     let read = place.read("MyApp-Hooks-after_vm_start");
     assert_eq!(
         (read.command[0].as_str(), &read.command[4..]),
@@ -966,7 +969,7 @@ fn a_perl_module() {
         "post",
         "--action=started",
     ];
-    place.say(&by_options).is_done();
+    place.say(&by_options).ends(0, &[]);
     assert_eq!(place.the_one().command[5], "started");
 }
 

@@ -1,6 +1,7 @@
 //! The definition of the command line. Its texts are the help, the man pages and the completions.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -9,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use super::json::message;
 use super::json::outputs::OutputName;
 use super::output::Output;
-use crate::config::choice::{CallStyle, FailurePolicy, Mode};
+use crate::config::choice::{CallStyle, FailurePolicy, Mode, ResultKind};
 use crate::config::keys::HookmuxVersion;
 use crate::event::Origin;
 use crate::libvirt::Driver;
@@ -64,10 +65,11 @@ pub(super) enum Command {
     /// Register a hook: a script, a function of a module, or a registration from a file
     ///
     /// With options (--event and more) the options describe the hook, and nothing is run.
+    /// `--manual 0` asks all the same, and the options count only if there is no description.
     ///
     /// Without options, `add script PATH` asks the script to describe itself if its text contains
     /// `--describe`, or if --describe is given: it runs `PATH --describe`, which prints a JSON
-    /// array of registrations, in the keys of a registration file (and `name`) or in cPanel's
+    /// array of registrations, or one of them, in the keys of a registration file (and `name`) or in cPanel's
     /// (category, event, stage, hook, exectype, weight, check, rollback, escalateprivs, blocking).
     /// Any other script is never run for that. `add module NAME` loads a Python module (pkg.mod) or
     /// a Perl module (Pkg::Mod), which runs its code, and calls its `describe()`. Modules are found
@@ -80,7 +82,9 @@ pub(super) enum Command {
     ///
     /// libvirt and its hooks run as root, so there are no privileges to escalate. A description with
     /// `escalateprivs: 0` gets `run_as: nobody`. `blocking: 1` is
-    /// `on_failure: stop`, `blocking: 0` is `on_failure: warn`.
+    /// `on_failure: stop`, `blocking: 0` is `on_failure: warn`. A script that is registered with
+    /// category and stage answers as cPanel's do (`result: status-line`): `1`, or `0` and a
+    /// message, on its last line.
     Add(Box<AddArgs>),
     /// Register the hooks of another hook system's files
     ///
@@ -91,7 +95,10 @@ pub(super) enum Command {
     /// or left out is told line by line. Nothing is run.
     Import(ImportArgs),
     /// Remove the registrations of a script or a module, or one by its name
-    Delete(DeleteArgs),
+    ///
+    /// With options only those are removed that are as the options say: the same words as for `add`.
+    /// Nothing is run.
+    Delete(Box<DeleteArgs>),
     /// Let a registered hook run again
     Enable(SwitchArgs),
     /// Keep a registered hook from running, but keep its registration
@@ -140,6 +147,8 @@ pub(super) enum Command {
     Demo(DemoArgs),
     /// Print counters for Prometheus, in the text format of node_exporter's textfile collector
     Metrics,
+    /// Show the help of every command, as `help --all`
+    Fullhelp,
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -176,6 +185,7 @@ impl Arguments {
             Some(
                 Command::Schema(_)
                 | Command::Worker
+                | Command::Fullhelp
                 | Command::Metrics
                 | Command::Demo(_)
                 | Command::Completions { .. }
@@ -212,7 +222,14 @@ pub(crate) enum Format {
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct OutputArgs {
     /// How to print
-    #[arg(id = "output", long, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(
+        id = "output",
+        long,
+        value_enum,
+        ignore_case = true,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
     pub format: Format,
 }
 
@@ -224,6 +241,9 @@ pub(super) struct ListArgs {
     /// Only these hooks: event/name, or a name, or a pattern
     #[arg(long)]
     pub hook: Option<String>,
+    /// Only registered hooks, in cPanel's words: category, event, stage, weight, id, exectype, hook
+    #[arg(long)]
+    pub registered: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -315,7 +335,7 @@ pub(super) struct WatchArgs {
     #[command(flatten)]
     pub filter: FilterArgs,
     /// How to print; as JSON, each execution on one line
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, value_enum, ignore_case = true, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
 
@@ -477,12 +497,16 @@ pub(crate) struct AddArgs {
     /// The script's path, or the module's name
     #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
     pub reference: Option<PathBuf>,
-    /// Don't ask the script or module: the options describe the hook; the default if any is given
-    #[arg(long)]
-    pub manual: bool,
+    /// 1: the options describe the hook, and nothing is asked; the default if any is given. 0: the script or
+    /// module is asked, and options count only if it has no description
+    #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = truth)]
+    pub manual: Option<bool>,
     /// Run the script to describe itself, even if its text doesn't contain --describe
-    #[arg(long, conflicts_with = "manual")]
+    #[arg(long)]
     pub describe: bool,
+    /// cPanel's word for what is registered; has to be the same as the first word
+    #[arg(long, value_parser = EXECTYPES)]
+    pub exectype: Option<String>,
     /// Replace registrations of the same name
     #[arg(long)]
     pub replace: bool,
@@ -529,8 +553,11 @@ pub(crate) struct HookOptions {
     #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
     pub args: Vec<String>,
     /// cPanel's option for root's rights, which hooks have anyway; 0 means --run-as nobody
-    #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = ["0", "1"])]
-    pub escalateprivs: Option<String>,
+    #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = truth)]
+    pub escalateprivs: Option<bool>,
+    /// cPanel's option for what a failure means: 1 is --on-failure stop, 0 is --on-failure warn
+    #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = truth)]
+    pub blocking: Option<bool>,
     /// The user and group whose rights it has
     #[arg(long, value_name = "USER[:GROUP]")]
     pub run_as: Option<String>,
@@ -540,6 +567,9 @@ pub(crate) struct HookOptions {
     /// What happens if it fails
     #[arg(long, value_parser = FailurePolicy::WORDS)]
     pub on_failure: Option<String>,
+    /// How it says whether it succeeded [default: status-line with category and stage, else exit-status]
+    #[arg(long, value_parser = ResultKind::WORDS)]
+    pub result: Option<String>,
     /// Whether libvirt waits for it
     #[arg(long, value_parser = Mode::WORDS)]
     pub mode: Option<String>,
@@ -588,16 +618,85 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
-    /// `script`, `module`, or the name of a registration
+    /// `script`, `module`, or the name or the id of a registration
     #[arg(value_name = "script|module|NAME")]
     pub what: PathBuf,
     /// The script's path, or the module's name
     #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
     pub reference: Option<PathBuf>,
+    /// 1: only what the options select, as without it. 0: all that the script or module has; no options
+    #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = truth)]
+    pub manual: Option<bool>,
+    /// cPanel's word for what is deleted; has to be the same as the first word
+    #[arg(long, value_parser = EXECTYPES)]
+    pub exectype: Option<String>,
+    #[command(flatten)]
+    pub selectors: Selectors,
     #[command(flatten)]
     pub reason: ReasonArgs,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// Which registrations of a script or a module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Which of them")]
+pub(crate) struct Selectors {
+    /// At this event: before_vm_start, or (with category and stage) start; or at this call; may be repeated
+    #[arg(long)]
+    pub event: Vec<String>,
+    /// Of this category: vm, device, network, daemon or vdsm
+    #[arg(long)]
+    pub category: Option<String>,
+    /// Of this stage: pre or post
+    #[arg(long)]
+    pub stage: Option<String>,
+    /// With these arguments of the script, split as in a shell; or of this function of the module
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    pub action: Option<String>,
+    /// With this weight
+    #[arg(long, allow_negative_numbers = true)]
+    pub weight: Option<i64>,
+    /// With this check
+    #[arg(long, value_name = "COMMAND")]
+    pub check: Option<String>,
+    /// With this rollback
+    #[arg(long, value_name = "COMMAND")]
+    pub rollback: Option<String>,
+    /// 1: with root's rights; 0: with those of nobody
+    #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = truth)]
+    pub escalateprivs: Option<bool>,
+    /// 1: with on_failure stop; 0: with on_failure warn
+    #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = truth)]
+    pub blocking: Option<bool>,
+}
+
+/// cPanel's words for what is registered.
+const EXECTYPES: [&str; 2] = ["script", "module"];
+
+/// Reads a truth value.
+///
+/// # Errors
+/// The word is none.
+pub(super) fn truth(word: &str) -> Result<bool, String> {
+    match word.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" => Ok(true),
+        "0" | "false" | "no" => Ok(false),
+        _ => Err("it is 1 or 0".to_owned()),
+    }
+}
+
+/// Ends the process as clap does if `--exectype` isn't what the command is about.
+pub(super) fn check_exectype(command: &str, exectype: Option<&str>, what: &str) {
+    if let Some(exectype) = exectype.filter(|exectype| *exectype != what) {
+        let message = match EXECTYPES.contains(&what) {
+            true => format!(
+                "`--exectype {exectype}` and `{command} {what}` say different things: leave --exectype out, or write `{command} {exectype}`"
+            ),
+            false => format!("--exectype belongs to `{command} script` and `{command} module`"),
+        };
+        wrong_usage(command, &message);
+    }
 }
 
 #[derive(Debug, Args)]
@@ -613,19 +712,47 @@ pub(crate) struct SwitchArgs {
 
 /// Ends the process as clap does for words that can't be combined.
 pub(super) fn wrong_usage(command: &str, message: &str) -> ! {
-    let mut arguments = Arguments::command();
-    arguments.build();
-    let mut found = arguments.find_subcommand(command).cloned().unwrap_or(arguments);
+    let mut found = command_named(command);
     end_by(found.error(ErrorKind::ArgumentConflict, message))
 }
 
-/// Ends the process with clap's help or error. With `--output json` the error is JSON.
-pub(super) fn end_by(error: clap::Error) -> ! {
+/// Ends the process for a first word of a command that isn't one of its words: with the command's help.
+pub(super) fn wrong_action(command: &str, message: &str) -> ! {
+    let mut found = command_named(command);
+    if !is_json_wanted() {
+        print_help(&mut found);
+    }
+    end_by(found.error(ErrorKind::InvalidValue, message))
+}
+
+fn command_named(name: &str) -> clap::Command {
+    let mut arguments = Arguments::command();
+    arguments.build();
+    arguments.find_subcommand(name).cloned().unwrap_or(arguments)
+}
+
+/// Prints the short help to standard error, before an error.
+fn print_help(command: &mut clap::Command) {
+    let mut stderr = std::io::stderr().lock();
+    // nobody may be there to read it
+    let _ = writeln!(stderr, "{}", command.render_help());
+}
+
+fn is_json_wanted() -> bool {
     let words: Vec<OsString> =
         std::env::args_os().skip(1).take_while(|word| word != "--").collect();
-    let is_json = words.iter().any(|word| word == "--output=json")
-        || words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json");
-    if !error.use_stderr() || !is_json {
+    let is_json = |word: &OsString| word.eq_ignore_ascii_case("json");
+    words.iter().any(|word| word.eq_ignore_ascii_case("--output=json"))
+        || words.windows(2).any(|pair| pair[0] == "--output" && is_json(&pair[1]))
+}
+
+/// Ends the process with clap's help or error. With `--output json` the error is JSON. The help comes before
+/// the error for a command that doesn't exist.
+pub(super) fn end_by(error: clap::Error) -> ! {
+    if !error.use_stderr() || !is_json_wanted() {
+        if error.kind() == ErrorKind::InvalidSubcommand {
+            print_help(&mut Arguments::command());
+        }
         error.exit();
     }
     let text = error.to_string();

@@ -24,6 +24,7 @@ mod rights;
 mod schema;
 mod script_text;
 mod time;
+mod typed;
 
 use std::env;
 use std::process;
@@ -41,12 +42,15 @@ use register::{add, delete, enable, import};
 
 pub fn main() -> ! {
     let mut output = Output::new();
-    // clap can't print the help of all commands at once
-    if env::args_os().skip(1).eq(["help", "--all"]) {
+    let words = typed::with_values(env::args_os());
+    let all_help = typed::ask_for_all_help(&words);
+    let parse = || Arguments::try_parse_from(&words).unwrap_or_else(|error| args::end_by(error));
+    let arguments = if all_help { None } else { Some(parse()) };
+    let Some(arguments) = arguments.filter(|it| !matches!(it.command, Some(Command::Fullhelp)))
+    else {
         print_all_help(&mut output);
         process::exit(0);
-    }
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| args::end_by(error));
+    };
     let format = arguments.format();
     let status = match dispatch(arguments, &mut output) {
         Ok(CommandEnd::Good | CommandEnd::Idle) => 0,
@@ -131,6 +135,10 @@ fn run_command(
         Some(Command::Uninstall(uninstall)) => install::uninstall(place, &uninstall, output),
         Some(Command::Queue(queue)) => queue::run(place, &queue, output),
         Some(Command::Worker) => queue::work(place, output),
+        Some(Command::Fullhelp) => {
+            print_all_help(output);
+            Ok(CommandEnd::Good)
+        }
         Some(Command::Log(log)) => log::run(place, &log, output),
         Some(Command::Show(show)) => show::run(place, &show, output),
         Some(Command::Retry(retry)) => retry::run(place, &retry, output),

@@ -41,6 +41,25 @@ choice! {
 }
 
 choice! {
+    /// How a registered hook's programs say whether they succeeded.
+    ResultKind {
+        /// By the exit status.
+        #[default]
+        ExitStatus = "exit-status",
+        /// By the exit status, and by the last line on standard output: `1` or `0 MESSAGE`, as cPanel's
+        /// hooks do.
+        StatusLine = "status-line",
+    }
+}
+
+impl ResultKind {
+    /// Tells whether it is the usual one, which files that are stored don't mention.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == ResultKind::default()
+    }
+}
+
+choice! {
     /// How a hook is called.
     CallStyle {
         #[default]

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::choice::{CallStyle, FailurePolicy, Mode, StdinKind};
+use super::choice::{CallStyle, FailurePolicy, Mode, ResultKind, StdinKind};
 
 /// A version of hookmux that is released, or will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,6 +119,7 @@ pub(crate) const REGISTRATION: &[Key] = &[
     key("when.property", V0_1_0),
     key("timeout", V0_1_0).help("its limit in time, as 30s, 2m or 1h 30m, or in seconds; 0 is none"),
     key("on_failure", V0_1_0).help("what its failure means").words(&FailurePolicy::WORDS),
+    key("result", V0_2_0).help("how its programs say whether they succeeded: by their exit status alone, or by `1` or `0 MESSAGE` on their last line too").words(&ResultKind::WORDS),
     key("run_as", V0_1_0).help("whose rights it has"),
     key("run_as.user", V0_1_0),
     key("run_as.group", V0_1_0),

@@ -11,7 +11,7 @@ use super::template::Template;
 use super::triggers::Triggers;
 use crate::libvirt::Class;
 
-pub(crate) use super::choice::{CallStyle, FailurePolicy, Mode, StdinKind};
+pub(crate) use super::choice::{CallStyle, FailurePolicy, Mode, ResultKind, StdinKind};
 pub(crate) use super::rights::RunAs;
 pub use super::when::When;
 pub(crate) use crate::machine::privileges::ResourceLimits;
@@ -88,6 +88,7 @@ pub struct Registration {
     pub when: When,
     pub timeout: OwnTimeout,
     pub on_failure: FailurePolicy,
+    pub result: ResultKind,
     pub run_as: Option<RunAs>,
     pub style: CallStyle,
     pub stdin: StdinKind,

@@ -10,6 +10,7 @@ use super::capture::{Capture, HEAD_BYTES};
 use super::feed::StdinFeed;
 use super::startable::obstacle::StartObstacle;
 use crate::config::Registration;
+use crate::config::choice::ResultKind;
 use crate::machine::privileges::Privileges;
 
 /// The part of a registered hook that is run.
@@ -56,6 +57,8 @@ pub struct Job {
     /// Whether a text without a `#!` line is given to a shell, as shells themselves do with what the
     /// kernel can't execute.
     pub is_text_run: bool,
+    /// How it says whether it succeeded.
+    pub result: ResultKind,
     /// The registration that it belongs to, and which part of it this is.
     pub registered: Option<(Arc<Registration>, Part)>,
 }
@@ -76,6 +79,7 @@ impl Job {
             stdout_head: HEAD_BYTES,
             privileges: Privileges::default(),
             is_text_run: false,
+            result: ResultKind::default(),
             registered: None,
         }
     }
@@ -108,6 +112,8 @@ pub(crate) enum ProcessOutcome {
 pub(crate) struct FinishedJob {
     pub outcome: ProcessOutcome,
     pub duration: Duration,
+    /// How it says whether it succeeded.
+    pub result: ResultKind,
     pub stdout: Capture,
     pub stderr: Capture,
     /// The processes that it left running.
@@ -122,6 +128,7 @@ impl FinishedJob {
         FinishedJob {
             outcome: ProcessOutcome::NotStarted(obstacle),
             duration: Duration::ZERO,
+            result: ResultKind::default(),
             stdout: Capture::default(),
             stderr: Capture::default(),
             leftovers: Vec::new(),

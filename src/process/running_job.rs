@@ -16,6 +16,7 @@ use super::members::{self, Member};
 use super::shell;
 use super::startable;
 use super::startable::obstacle::StartObstacle;
+use crate::config::choice::ResultKind;
 use crate::machine::sys::{self, ChildExit};
 
 /// The time between SIGTERM and SIGKILL.
@@ -40,6 +41,7 @@ pub(super) struct RunningJob {
     pub(super) has_reported_start: bool,
     has_reported_slow: bool,
     kill_leftovers: bool,
+    pub(super) result: ResultKind,
     pub(super) stdout: Option<File>,
     pub(super) stderr: Option<File>,
     pub(super) feed: Option<StdinFeed>,
@@ -109,6 +111,7 @@ impl RunningJob {
             has_reported_start: false,
             has_reported_slow: false,
             kill_leftovers: job.kill_leftovers,
+            result: job.result,
             stdout: Some(stdout),
             stderr: Some(stderr),
             feed: job.feed.take(),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::job::{Job, c_string};
 use super::members;
+use crate::config::choice::ResultKind;
 use crate::machine::files;
 use crate::machine::privileges::{Privileges, ResourceLimits, UserIdentity};
 
@@ -49,6 +50,8 @@ pub struct StoredJob {
     nice: Option<i32>,
     timeout: Option<Duration>,
     kill_leftovers: bool,
+    #[serde(skip_serializing_if = "ResultKind::is_default")]
+    result: ResultKind,
 }
 
 impl StoredJob {
@@ -78,6 +81,7 @@ impl StoredJob {
             nice,
             timeout: job.timeout,
             kill_leftovers: job.kill_leftovers,
+            result: job.result,
         })
     }
 
@@ -127,6 +131,7 @@ impl StoredJob {
         job.environment = environment;
         job.timeout = self.timeout;
         job.kill_leftovers = self.kill_leftovers;
+        job.result = self.result;
         job.privileges = Privileges {
             identity: self.identity.clone().map(|(user, group, groups)| UserIdentity {
                 user,
@@ -145,4 +150,22 @@ impl StoredJob {
 
 fn is_of_one_start(variable: &[u8]) -> bool {
     variable.starts_with(b"HOOKMUX_RUN=") || variable.starts_with(b"_hook_domxml=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_it_answers_is_stored_only_where_it_is_not_as_usual() {
+        let null = || OwnedFd::from(File::open("/dev/null").unwrap());
+        for result in [ResultKind::ExitStatus, ResultKind::StatusLine] {
+            let mut job = Job::new(OsStr::new("/x"), null(), "r".to_owned(), Instant::now());
+            job.result = result;
+            let text = serde_json::to_string(&StoredJob::new(job).unwrap()).unwrap();
+            assert_eq!(text.contains("result"), !result.is_default(), "{text}");
+            let stored: StoredJob = serde_json::from_str(&text).unwrap();
+            assert_eq!(stored.job("r", None, null(), Instant::now()).unwrap().result, result);
+        }
+    }
 }

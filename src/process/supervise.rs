@@ -245,6 +245,7 @@ impl Supervisor {
         FinishedJob {
             outcome,
             duration: job.duration.unwrap_or_else(|| job.started.elapsed()),
+            result: job.result,
             stdout: job.stdout_capture,
             stderr: job.stderr_capture,
             leftovers,

@@ -126,6 +126,7 @@ impl<'a> Launcher<'a> {
         job.registered = registered.clone().map(|registration| (registration, part));
         job.timeout = step.hook.timeout;
         job.kill_leftovers = step.hook.kill_leftovers;
+        job.result = registration.map(|registration| registration.result).unwrap_or_default();
         job.privileges = privileges;
         job.feed = feed;
         job.is_text_run = step.hook.source == HookSource::Tree;

@@ -25,8 +25,6 @@ mod rollback;
 
 pub(crate) use rollback::ROLLBACK_TIMEOUT;
 
-/// The exit status with which a hook in vdsm's style stops the call.
-const STOP_STATUS: i32 = 2;
 /// A time limit that is longer than any host runs.
 const UNLIMITED_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -462,9 +460,7 @@ fn stops(hook: &Hook, run: &HookRun) -> bool {
         OnFailure::Stop => true,
         OnFailure::Warn => false,
         OnFailure::Fail => {
-            let outcome = run.ended.as_ref().map(|ended| &ended.outcome);
-            hook.style == Style::Vdsm
-                && matches!(outcome, Some(ProcessOutcome::Exited(STOP_STATUS)))
+            hook.style == Style::Vdsm && run.ended.as_ref().is_some_and(verdict::asks_to_stop)
         }
     }
 }

@@ -122,3 +122,33 @@ fn a_typo_in_an_after_registration_stops_nobody() {
     vm.start().fails_with(&["gate.yaml", "before_vm_strat"]);
     assert_eq!(vm.state(), "shut off");
 }
+
+// C2
+#[test]
+fn a_script_of_cpanels_that_answers_0_keeps_a_guest_from_starting() {
+    let host = Host::new();
+    host.script(
+        "bin/licence",
+        r#"case $1 in
+--describe)
+    echo '[{"category": "vm", "event": "start", "stage": "pre", "exectype": "script", "escalateprivs": 1,'
+    echo ' "hook": "/etc/libvirt/hooks/bin/licence --check"}]' ;;
+--check) say "asked about $HOOKMUX_OBJECT"; [ -e "$HOOKMUX_HOOKS_DIR/licensed" ] && echo '1 licensed' || echo '0 no licence' ;;
+*) echo '0 no such switch'; exit 1 ;;
+esac"#,
+    );
+    host.hookmux(&["add", "script", "/etc/libvirt/hooks/bin/licence"]).ok();
+    host.follow(&["after_vm_launch"]);
+    let vm = host.guest("vm");
+    let said = vm.start().fails_with(&[
+        "unexpected exit status 1: ",
+        "before_vm_start/licence-before_vm_start: answered 0 after ",
+    ]);
+    let line = said.lines().find(|line| line.contains("answered 0 after ")).unwrap();
+    assert!(line.ends_with(" s: no licence"), "{line}");
+    assert_eq!(vm.state(), "shut off");
+    assert!(host.hookmux(&["show", "last"]).ok().contains("no licence"));
+    host.write("/etc/libvirt/hooks/licensed", "", 0o644);
+    vm.start().ok();
+    assert_eq!(host.log(), ["asked about vm", "asked about vm", "after_vm_launch"]);
+}

@@ -17,8 +17,10 @@ mod json_schema;
 /// What a command printed, if it is JSON by its words; held against the schema.
 #[track_caller]
 pub fn judge(words: &[&str], stdout: &[u8]) {
-    let pairs = words.windows(2).any(|pair| pair == ["--output", "json"]);
-    if !stdout.is_empty() && (pairs || words.contains(&"--output=json")) {
+    let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
+    let pairs =
+        words.windows(2).any(|pair| pair.first() == Some(&"--output") && is(pair[1], "json"));
+    if !stdout.is_empty() && (pairs || words.iter().any(|word| is(word, "--output=json"))) {
         read(words, stdout);
     }
 }

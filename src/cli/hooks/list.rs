@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::registered_list;
 use crate::cli::args::{Format, ListArgs};
 use crate::cli::check::finding::Code;
 use crate::cli::inventory::Inventory;
@@ -11,7 +12,7 @@ use crate::cli::json::hook::{List, ListedHook};
 use crate::cli::json::message::Message;
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
-use crate::cli::register::{module, registered};
+use crate::cli::register::{cpanel_words, module, registered};
 use crate::cli::{CommandEnd, CommandPlace, pattern, rights};
 use crate::config::suggest::{did_you_mean, suggest_or};
 use crate::config::{Registration, Settings};
@@ -57,6 +58,7 @@ pub(crate) fn json(listed: &Listed, settings: &Settings) -> ListedHook {
         sha256: listed.sha256(),
         registration: listed.registration.as_deref().map(Into::into),
         registered: listed.registered.as_deref().map(Into::into),
+        cpanel: listed.registered.as_deref().map(|one| cpanel_words::of(one, &listed.place)),
         fix_keys: listed.fix.as_ref().into(),
     }
 }
@@ -90,7 +92,7 @@ pub(crate) fn run(
     let settings = &loaded.settings;
     rights::must_read_hooks(settings)?;
     let inventory = Inventory::look(settings, place.surroundings.user);
-    let is_of_all = arguments.event.is_none() && arguments.hook.is_none();
+    let is_of_all = arguments.event.is_none() && arguments.hook.is_none() && !arguments.registered;
     let unknown_directories =
         if is_of_all { describe_unknown_directories(&inventory) } else { Vec::new() };
     let mut hooks = listed::all(inventory)?;
@@ -102,6 +104,9 @@ pub(crate) fn run(
         let wanted = hooks_called(word, &hooks)?;
         hooks.retain(|hook| has_name(&hook.label, &wanted));
     }
+    if arguments.registered {
+        hooks.retain(|hook| hook.registration.is_some());
+    }
     if arguments.output.format == Format::Json {
         output.json(&List {
             hooks: hooks.iter().map(|hook| json(hook, settings)).collect(),
@@ -110,6 +115,10 @@ pub(crate) fn run(
                 .map(|words| Message::coded(Code::UnknownEvent, words))
                 .collect(),
         });
+        return Ok(CommandEnd::Good);
+    }
+    if arguments.registered {
+        registered_list::show(&hooks, output);
         return Ok(CommandEnd::Good);
     }
     if hooks.is_empty() {

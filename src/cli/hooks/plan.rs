@@ -13,6 +13,7 @@ use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::rights::{self, Denied};
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::Surroundings;
+use crate::config::choice::ResultKind;
 use crate::document::facts::DocumentFacts;
 use crate::hook::OnFailure;
 use crate::hook::candidates::Candidates;
@@ -225,7 +226,12 @@ fn row(step: &Step, facts: &DocumentFacts, position: &mut usize) -> Vec<Cell> {
     let (order, what) = match &step.decision {
         Decision::Run => {
             *position += 1;
-            (position.to_string(), Cell("runs".to_owned(), Tone::Good))
+            let result = step.hook.registration.as_deref().map(|one| one.result);
+            let words = match result.filter(|result| *result != ResultKind::default()) {
+                Some(result) => format!("runs; result by {}", result.word()),
+                None => "runs".to_owned(),
+            };
+            (position.to_string(), Cell(words, Tone::Good))
         }
         Decision::Fails { status, why, .. } => {
             ("!".to_owned(), Cell(format!("fails ({status}): {why}"), Tone::Bad))
@@ -264,6 +270,7 @@ fn json_step(step: &Step, facts: &DocumentFacts, position: &mut usize) -> json::
         style: Word(hook.style),
         source: Word(hook.source),
         registration: hook.registration.as_deref().map(|one| one.source.as_path().into()),
+        result: hook.registration.as_deref().map(|one| one.result.word().to_owned()),
         timeout_s: hook.timeout.map(Into::into),
     }
 }

@@ -1,5 +1,6 @@
 //! The hooks that `list` shows.
 
+use super::cpanel::CpanelWords;
 use super::message::{FixKeys, Message};
 use super::registration::Registered;
 use super::shape::object;
@@ -40,6 +41,8 @@ object! {
         registration: Option<PathText>,
         /// What that file says
         registered: Option<Registered>,
+        /// The same in cPanel's words
+        cpanel: Option<CpanelWords>,
         ..=fix_keys: FixKeys,
     }
 

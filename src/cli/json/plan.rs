@@ -52,6 +52,8 @@ object! {
         source: Word<HookSource>,
         /// The file that registers it; null for a script
         registration: Option<PathText>,
+        /// How a registered hook says whether it succeeded: `exit-status` or `status-line`; null for a script
+        result: Option<String>,
         /// Its time limit; null where only the call has one
         timeout_s: Option<Seconds>,
     }

@@ -78,6 +78,8 @@ object! {
         timeout_s: Option<Seconds>,
         /// What its failure means: `fail`, `stop`, `warn` or `kill`
         on_failure: String,
+        /// How its programs say whether they succeeded: `exit-status`, or `status-line` for an answer on the last line of standard output too
+        result: String,
         /// The user whose rights it has; null for root
         run_as: Option<RunAs>,
         /// How it is called: `vdsm` or `libvirt`
@@ -161,6 +163,7 @@ impl From<&Registration> for Registered {
                 .map(|run_as| RunAs { user: run_as.user.clone(), group: run_as.group.clone() }),
             timeout_s: registration.timeout.limit().map(Seconds::from),
             on_failure: registration.on_failure.word().to_owned(),
+            result: registration.result.word().to_owned(),
             style: registration.style.word().to_owned(),
             stdin: registration.stdin.word().to_owned(),
             mode: registration.mode.word().to_owned(),

@@ -2,7 +2,7 @@
 //! Everything is shown before it is written, and all of it is written or nothing.
 
 use super::{registered, registry};
-use crate::cli::args::{AddArgs, Format, HookOptions};
+use crate::cli::args::{AddArgs, Format};
 use crate::cli::json::message::{EntryProblem, Message};
 use crate::cli::json::registration::RegistrationAction;
 use crate::cli::json::registration::{Added, ChangedRegistration};
@@ -15,7 +15,7 @@ use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::{Registration, Settings};
 use crate::registry::RegistrationFile;
 use crate::trust::Trust;
-use collect::{AddSource, Checked, Collector, NewRegistrations, add_source};
+use collect::{AddSource, Checked, Collector, EntrySource, NewRegistrations, add_source};
 use draft_checks::DraftChecker;
 
 pub(super) mod collect;
@@ -30,12 +30,11 @@ pub(crate) fn run(
     let source = add_source(arguments)?;
     let settings = registry::settings(place, output)?;
     let user = place.surroundings.user;
-    let has_options = arguments.manual || arguments.options != HookOptions::default();
     let mut collector = Collector {
         place,
         settings: &settings,
         arguments,
-        has_options,
+        source: EntrySource::of(arguments),
         trust: Trust::new(user),
         warnings: Vec::new(),
     };
@@ -49,7 +48,8 @@ pub(crate) fn run(
                 .map(|found| NewRegistrations::Entries { found, stem })
         }
     };
-    let Collector { mut trust, warnings, .. } = collector;
+    let Collector { mut trust, warnings, source, .. } = collector;
+    let has_options = source == EntrySource::Options;
     let mut command = AddCommand { settings: &settings, arguments, has_options, warnings };
     let Some(new) = new else {
         command.report(&[], &[], output);
@@ -80,6 +80,7 @@ pub(crate) fn run(
     for draft in &drafts {
         checker.warn(draft, &mut trust, &mut command.warnings);
     }
+    command.tell_of_rights(&drafts, user);
     let actions: Vec<RegistrationAction> =
         drafts.iter().map(|draft| action(draft, arguments.dry_run)).collect();
     if let Some(lock) = &lock {
@@ -120,6 +121,26 @@ impl AddCommand<'_> {
                 Ok(context.draft(entries, &stem))
             }
         }
+    }
+
+    /// Warns of hooks in cPanel's words that would have no root's rights there.
+    fn tell_of_rights(&mut self, drafts: &[Draft], user: u32) {
+        let names: Vec<&str> = drafts
+            .iter()
+            .filter(|draft| draft.is_unescalated)
+            .map(|draft| draft.name.as_str())
+            .collect();
+        if names.is_empty() {
+            return;
+        }
+        let runs = if names.len() == 1 { "it runs" } else { "they run" };
+        let who = if user == 0 { "root" } else { "the user of libvirt's daemon" };
+        let words = format!(
+            "{}: escalateprivs isn't given, and {runs} as {who} here all the same; \
+             escalateprivs 0 takes these rights away (run_as: nobody)",
+            names.join(", ")
+        );
+        self.warnings.push(words.into());
     }
 
     /// Returns the comment that says how a file was made.

@@ -36,20 +36,8 @@ pub(crate) fn event_name(
         }
         (Some(category), Some(stage)) => (normalize(category), stage.trim().to_ascii_lowercase()),
     };
-    let Some(stage) = Stage::parse(&stage) else {
-        return Err(("stage", format!("there is no stage `{stage}`: it is pre or post")));
-    };
-    let known = categories();
-    if !known.contains(&category.as_str()) {
-        let hint = did_you_mean(&category, known.iter().copied())
-            .map(|similar| format!("did you mean `{similar}`? "))
-            .unwrap_or_default();
-        let known = known.join(", ");
-        return Err((
-            "category",
-            format!("there is no category `{category}`; {hint}known are {known}"),
-        ));
-    }
+    let stage = known_stage(&stage)?;
+    self::category(&category)?;
     let name = |stage: Stage| format!("{}_{category}_{word}", stage.prefix());
     if event::is_known(&name(stage)) {
         return Ok(name(stage));
@@ -117,6 +105,43 @@ fn parts(name: &str) -> Option<(Stage, &str, &str)> {
     let stage = [Stage::Pre, Stage::Post].into_iter().find(|stage| stage.prefix() == prefix)?;
     let (category, event) = rest.split_once('_')?;
     Some((stage, category, event))
+}
+
+/// Returns the category, stage and event of an event of the table.
+pub(crate) fn words(name: &str) -> Option<(&str, &'static str, &str)> {
+    if !event::TABLE.iter().any(|row| row.name == name) {
+        return None;
+    }
+    let (stage, category, event) = parts(name)?;
+    Some((category, stage.name(), event))
+}
+
+/// Returns the category that a word means.
+///
+/// # Errors
+/// There is no such category; the message says which there are.
+pub(crate) fn category(word: &str) -> Result<&'static str, KeyError> {
+    let (word, known) = (normalize(word), categories());
+    known.iter().copied().find(|category| *category == word).ok_or_else(|| {
+        let hint = did_you_mean(&word, known.iter().copied())
+            .map(|similar| format!("did you mean `{similar}`? "))
+            .unwrap_or_default();
+        let known = known.join(", ");
+        ("category", format!("there is no category `{word}`; {hint}known are {known}"))
+    })
+}
+
+/// Returns the stage that a word means: pre or post.
+///
+/// # Errors
+/// There is no such stage.
+pub(crate) fn stage(word: &str) -> Result<&'static str, KeyError> {
+    known_stage(&word.trim().to_ascii_lowercase()).map(Stage::name)
+}
+
+fn known_stage(word: &str) -> Result<Stage, KeyError> {
+    let unknown = || ("stage", format!("there is no stage `{word}`: it is pre or post"));
+    Stage::parse(word).ok_or_else(unknown)
 }
 
 /// Returns the categories, in the table's order.

@@ -4,13 +4,17 @@ use std::fs;
 use std::path::Path;
 
 use super::registry::{self, RegistryReport};
-use crate::cli::args::{self, DeleteArgs};
+use crate::cli::args::{self, DeleteArgs, Selectors};
 use crate::cli::inventory::listed::Listed;
 use crate::cli::json::registration::RegistrationAction;
 use crate::cli::output::Output;
 use crate::cli::register::hooks_d::{self, RegistryLock};
-use crate::cli::register::module::{self, Module};
+use crate::cli::register::module::{self, Language, Module};
+use crate::cli::register::select::{self, Selected, Selection};
+use crate::cli::register::translate::ScriptOrModule;
+use crate::cli::register::{cpanel_words, registered};
 use crate::cli::{CommandEnd, CommandPlace};
+use crate::config::suggest::suggestion;
 use crate::config::{Registration, Settings};
 use crate::registry::RegistrationFile;
 use crate::search::EntryState;
@@ -24,13 +28,17 @@ pub(crate) fn run(
     let user = place.surroundings.user;
     let settings = registry::settings(place, output)?;
     let mut report = RegistryReport::default();
+    args::check_exectype("delete", arguments.exectype.as_deref(), &what);
     match (what.as_str(), &arguments.reference) {
         ("script", Some(path)) => {
             let path = std::path::absolute(path)?;
+            let subject = ScriptOrModule::Script(path.to_string_lossy().into_owned());
+            let selection = selection(arguments, &subject);
             let lock = registry::lock(&settings, user)?;
             let sources = registry::scan(&settings, user)?;
             let runs_it = |registration: &Registration| runs(registration, &path);
-            delete_all(&lock, &settings, &sources, &runs_it, &mut report)?;
+            let of_it = Wanted { selection, is_of_it: &runs_it, subject: &path.to_string_lossy() };
+            delete_all(&lock, &settings, &sources, &of_it, &mut report)?;
             if report.is_empty() {
                 let of_path = |hook: &Listed| is_same(&hook.path, &path);
                 report.add_problem(
@@ -45,17 +53,20 @@ pub(crate) fn run(
         }
         ("module", Some(name)) => {
             let name = name.to_string_lossy();
-            let name = match Module::parse(&name) {
-                Ok(module) => module.name,
+            let module = match Module::parse(&name) {
+                Ok(module) => module,
                 Err(message) => args::wrong_usage("delete", &message),
             };
+            let name = module.name.clone();
+            let selection = selection(arguments, &ScriptOrModule::Module(module));
             let lock = registry::lock(&settings, user)?;
             let sources = registry::scan(&settings, user)?;
             let calls_it = |registration: &Registration| {
                 module::called_function(&registration.command)
                     .is_some_and(|(module, _)| module == name)
             };
-            delete_all(&lock, &settings, &sources, &calls_it, &mut report)?;
+            let of_it = Wanted { selection, is_of_it: &calls_it, subject: &name };
+            delete_all(&lock, &settings, &sources, &of_it, &mut report)?;
             if report.is_empty() {
                 report.add_problem(format!(
                     "no registration calls {name}; `hookmux list` shows all hooks"
@@ -66,11 +77,19 @@ pub(crate) fn run(
             let kind = if what == "script" { "the script's path" } else { "the module's name" };
             args::wrong_usage("delete", &format!("`delete {what}` needs {kind}"));
         }
-        (_, Some(_)) => args::wrong_usage(
-            "delete",
-            &format!("`{what}` is neither `script` nor `module`, and a name stands alone"),
-        ),
+        (word, Some(_)) => {
+            let hint = suggestion(word, ["script", "module"]);
+            let message =
+                format!("`{word}` is neither `script` nor `module`{hint}, and a name stands alone");
+            args::wrong_action("delete", &message)
+        }
         (name, None) => {
+            if arguments.manual.is_some() || arguments.selectors != Selectors::default() {
+                args::wrong_usage(
+                    "delete",
+                    "these options select registrations of a script or a module: a name stands alone",
+                );
+            }
             let lock = registry::lock(&settings, user)?;
             let sources = registry::scan(&settings, user)?;
             delete_one(&lock, &settings, user, &sources, name, &mut report)?;
@@ -78,6 +97,38 @@ pub(crate) fn run(
     }
     report.note_remaining_jobs(&settings);
     Ok(report.show(arguments.output.format, output))
+}
+
+/// Reads the options that select. Ends the process as clap does if they are wrong.
+fn selection(arguments: &DeleteArgs, subject: &ScriptOrModule) -> Option<Selection> {
+    let usage = |message: &str| -> ! { args::wrong_usage("delete", message) };
+    let has_selectors = arguments.selectors != Selectors::default();
+    match (arguments.manual, has_selectors) {
+        (Some(true), false) => usage(
+            "--manual says that options select what is deleted: add --event or another one, or leave it out to \
+             delete everything",
+        ),
+        (Some(false), true) => usage(
+            "--manual 0 deletes everything that the script or module has: leave the other options out, or write \
+             --manual 1",
+        ),
+        (_, false) => return None,
+        (_, true) => {}
+    }
+    match Selection::new(&arguments.selectors, subject, &Language::find_interpreter) {
+        Ok(selection) => Some(selection),
+        Err((key, message)) => usage(&format!("--{key}: {message}")),
+    }
+}
+
+/// What is to be deleted.
+struct Wanted<'a> {
+    /// `None` for everything.
+    selection: Option<Selection>,
+    /// Whether a registration is one of the script or module.
+    is_of_it: &'a dyn Fn(&Registration) -> bool,
+    /// The script or module, for people.
+    subject: &'a str,
 }
 
 fn delete_one(
@@ -89,6 +140,18 @@ fn delete_one(
     report: &mut RegistryReport,
 ) -> anyhow::Result<()> {
     let found = registry::find(sources, name);
+    if found.is_empty() {
+        if let Some((source, registration, place)) = with_id(sources, name) {
+            let others = registered::moments(registration);
+            if others.0.len() + others.1.len() > 1 || registration.triggers.every_event {
+                let words = partly(settings, registration, &format!("{name} is it at {place}"));
+                report.add_problem(words);
+                return Ok(());
+            }
+            let name = registry::name_of(source);
+            return delete_one(lock, settings, user, sources, &name, report);
+        }
+    }
     let Some(top) = found.first() else {
         report.add_problem(registry::unknown_name(settings, user, sources, name));
         return Ok(());
@@ -113,16 +176,55 @@ fn delete_one(
     delete_file(lock, settings, top, sources, report)
 }
 
+/// Returns the registration that has this id at one of its events.
+fn with_id<'a>(
+    sources: &'a [RegistrationFile],
+    id: &str,
+) -> Option<(&'a RegistrationFile, &'a Registration, String)> {
+    sources.iter().find_map(|source| {
+        let registration = registry::read(source)?;
+        Some((source, registration, cpanel_words::place_with_id(registration, id)?))
+    })
+}
+
+/// Says why a registration with several events isn't deleted.
+fn partly(settings: &Settings, registration: &Registration, why: &str) -> String {
+    let name = &registration.name;
+    format!(
+        "{} was not deleted: {why}, and it runs at other events or calls too; remove the event from {}, or `{}` \
+         deletes it as a whole",
+        select::description(registration),
+        registration.source.display(),
+        registry::own_command(settings, &["delete", name])
+    )
+}
+
 /// Deletes the matching registrations of the hooks directory, and reports those of other roots.
 fn delete_all(
     lock: &RegistryLock,
     settings: &Settings,
     sources: &[RegistrationFile],
-    is_selected: &dyn Fn(&Registration) -> bool,
+    wanted: &Wanted<'_>,
     report: &mut RegistryReport,
 ) -> anyhow::Result<()> {
-    let selected = |source: &&RegistrationFile| registry::read(source).is_some_and(is_selected);
-    for source in sources.iter().filter(selected) {
+    let of_it = |source: &&RegistrationFile| registry::read(source).is_some_and(wanted.is_of_it);
+    let mut others = Vec::new();
+    for source in sources.iter().filter(of_it) {
+        let selection = wanted.selection.as_ref().zip(registry::read(source));
+        if let Some((selection, registration)) = selection {
+            match selection.of(registration) {
+                Selected::Yes => {}
+                Selected::No => {
+                    others.push(select::description(registration));
+                    continue;
+                }
+                Selected::Partly => {
+                    let words = partly(settings, registration, "the options name only some events");
+                    report.add_problem(words);
+                    continue;
+                }
+            }
+        }
         if registry::is_own(source, settings) {
             delete_file(lock, settings, source, sources, report)?;
         } else {
@@ -134,6 +236,13 @@ fn delete_all(
                 registry::own_command(settings, &["disable", &name])
             ));
         }
+    }
+    if report.is_empty() && !others.is_empty() {
+        report.add_problem(format!(
+            "no registration of {} is as the options say; there are: {}",
+            wanted.subject,
+            others.join("; ")
+        ));
     }
     Ok(())
 }

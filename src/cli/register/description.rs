@@ -1,4 +1,4 @@
-//! Reads how a script or a module describes itself: an array of registrations in JSON, with hookmux's own
+//! Reads how a script or a module describes itself: an array of registrations in JSON, or one, with hookmux's own
 //! keys or those of cPanel's describe pattern. Options of the command line are read in the same way.
 
 use std::fmt;
@@ -65,8 +65,10 @@ pub(crate) fn read(
         }
         no(format!("what it printed is not JSON ({error})"))
     })?;
-    let Value::Array(list) = value else {
-        return Err(wrong("a description is an array of registrations, even if there is only one"));
+    let list = match value {
+        Value::Array(list) => list,
+        Value::Object(_) => vec![value],
+        _ => return Err(wrong("a description is an array of registrations, or one registration")),
     };
     if list.is_empty() {
         return Err(wrong("the description is an empty array: there is nothing to register"));

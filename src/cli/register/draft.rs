@@ -21,6 +21,8 @@ pub(crate) struct Draft {
     pub path: PathBuf,
     pub text: String,
     pub registration: Registration,
+    /// Whether it is in cPanel's words and says nothing of root's rights.
+    pub is_unescalated: bool,
 }
 
 /// What has to be known to prepare drafts.
@@ -50,7 +52,7 @@ impl DraftContext<'_> {
         let is_alone = entries.len() == 1;
         let mut drafts: Vec<Draft> = Vec::new();
         let mut problems = Vec::new();
-        for DescriptionEntry { number, name, mut keys } in entries {
+        for DescriptionEntry { number, name, mut keys, is_unescalated } in entries {
             let entry = (number > 0).then_some(number);
             let parsed = self.parse(&self.place("new"), &keys);
             let (_, registration) = match parsed {
@@ -79,7 +81,7 @@ impl DraftContext<'_> {
             }
             match self.parse(&path, &keys) {
                 Ok((text, registration)) => {
-                    drafts.push(Draft { name, is_named, path, text, registration });
+                    drafts.push(Draft { name, is_named, path, text, registration, is_unescalated });
                 }
                 Err((key, message)) => problems.push(DescriptionProblem { entry, key, message }),
             }
@@ -124,7 +126,8 @@ impl DraftContext<'_> {
         if parse(&with_header).is_ok_and(|parsed| parsed == registration) {
             text = with_header;
         }
-        Ok(Draft { name: name.to_owned(), is_named, path, text, registration })
+        let name = name.to_owned();
+        Ok(Draft { name, is_named, path, text, registration, is_unescalated: false })
     }
 
     /// Returns the weight of a registration that names none: that of the file that it replaces, else one
@@ -210,7 +213,8 @@ mod tests {
 
     fn entry(number: usize, name: Option<&str>, keys: Value) -> DescriptionEntry {
         let Value::Object(keys) = keys else { panic!("not an object") };
-        DescriptionEntry { number, name: name.map(str::to_owned), keys }
+        let name = name.map(str::to_owned);
+        DescriptionEntry { number, name, keys, is_unescalated: false }
     }
 
     fn drafts(

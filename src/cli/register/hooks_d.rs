@@ -163,7 +163,8 @@ mod tests {
     fn draft(path: PathBuf, text: &str) -> Draft {
         let registration =
             Registration::parse(&path, Path::new("/h"), "events: '*'\ncommand: /x\n").unwrap();
-        Draft { name: "x".to_owned(), is_named: true, path, text: text.to_owned(), registration }
+        let (name, text) = ("x".to_owned(), text.to_owned());
+        Draft { name, is_named: true, path, text, registration, is_unescalated: false }
     }
 
     #[test]

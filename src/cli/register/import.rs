@@ -200,7 +200,8 @@ impl Import<'_> {
         let hooks_dir = &self.settings.hooks_dir;
         let context =
             DraftContext { hooks_dir, registered: &registered, header: self.header(template) };
-        let entry = DescriptionEntry { number: 1, name: Some(name.to_owned()), keys };
+        let entry_name = Some(name.to_owned());
+        let entry = DescriptionEntry { number: 1, name: entry_name, keys, is_unescalated: false };
         let drafts = context.draft(vec![entry], name).map_err(|problems| {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         })?;

@@ -4,6 +4,7 @@
 pub(crate) mod add;
 pub(crate) mod ask;
 pub(crate) mod cpanel;
+pub(crate) mod cpanel_words;
 pub(crate) mod delete;
 pub(crate) mod description;
 pub(crate) mod draft;
@@ -14,5 +15,6 @@ pub(crate) mod module;
 pub(crate) mod registered;
 pub(crate) mod registration_schema;
 pub(crate) mod registry;
+mod select;
 pub(crate) mod translate;
 pub(crate) mod yaml_edit;

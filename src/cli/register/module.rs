@@ -177,7 +177,8 @@ enum Loader {
     Describe,
 }
 
-// As with cPanel, a function that returns a false value has failed: (result, message). One that returns
+// As with cPanel, a Perl function gets the context and the data: the first argument is the event, with
+// category and stage beside its other keys, the second one the event alone. A function that returns a false value has failed: (result, message). One that returns
 // nothing has not.
 
 const PYTHON_CALL: &str = r#"import importlib, json, os, sys
@@ -220,7 +221,10 @@ push @INC, "$ENV{HOOKMUX_HOOKS_DIR}/modules";
 my ($module, $function) = @ARGV;
 require(join("/", split /::/, $module) . ".pm");
 my $call = $module->can($function) or die "$module has no sub $function\n";
-my @result = $call->(JSON::PP->new->utf8->decode(join "", <STDIN>));
+my $data = JSON::PP->new->utf8->decode(join "", <STDIN>);
+my %context = %$data;
+@context{qw(stage category)} = ($1 eq "before" ? "pre" : "post", $2) if ($data->{event} // "") =~ /^(before|after)_([a-z]+)_/;
+my @result = $call->(\%context, $data);
 if (@result && !$result[0]) { warn((defined $result[1] ? $result[1] : "$function returned false") . "\n"); exit 1 }
 "#;
 

@@ -3,7 +3,8 @@
 use crate::cli::register::module;
 use crate::config::Registration;
 use crate::config::registration::{
-    self, CallStyle, FailurePolicy, Mode, OwnTimeout, ResourceLimits, RunAs, StdinKind, When,
+    self, CallStyle, FailurePolicy, Mode, OwnTimeout, ResourceLimits, ResultKind, RunAs, StdinKind,
+    When,
 };
 
 /// Returns the events and the calls as the file has them.
@@ -55,6 +56,7 @@ fn value(registration: &Registration, key: &str) -> Option<String> {
             format!("{user}{group}")
         }),
         "style" => text(registration.style.word()),
+        "result" => text(registration.result.word()),
         "stdin" => text(registration.stdin.word()),
         "mode" => text(registration.mode.word()),
         "retries" => {
@@ -117,6 +119,8 @@ fn difference(registration: &Registration, key: &str) -> Option<String> {
         },
         "on_failure" => (registration.on_failure != FailurePolicy::default())
             .then(|| format!("on failure {}", registration.on_failure.word())),
+        "result" => (registration.result != ResultKind::default())
+            .then(|| format!("result by {}", registration.result.word())),
         "run_as" => registration.run_as.as_ref().map(|RunAs { user, group }| {
             let group = group.as_ref().map(|group| format!(":{group}")).unwrap_or_default();
             format!("as {user}{group}")
@@ -148,10 +152,10 @@ mod tests {
     fn what_differs_is_told_in_the_order_of_the_keys() {
         assert_eq!(more(&parse("")), "");
         let hook = parse(
-            "lock: gpu\nparallel: true\nenabled: false\nstdin: json\non_failure: warn\ntimeout: 0\n\
+            "lock: gpu\nparallel: true\nenabled: false\nstdin: json\non_failure: warn\nresult: status-line\ntimeout: 0\n\
              run_as: nobody:nogroup\nwhen: {name: web}\nrollback: [/x, --undo]\n",
         );
-        let expected = "disabled; rollback: /x --undo; when {\"name\":[\"web\"]}; no timeout; on failure warn; as nobody:nogroup; json on stdin; parallel; lock gpu";
+        let expected = "disabled; rollback: /x --undo; when {\"name\":[\"web\"]}; no timeout; on failure warn; result by status-line; as nobody:nogroup; json on stdin; parallel; lock gpu";
         assert_eq!(more(&hook), expected);
         assert_eq!(more(&parse("mode: detached\nstyle: libvirt\n")), "libvirt style; detached");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::choice::{CallStyle, Mode, StdinKind};
+use crate::config::choice::{CallStyle, Mode, ResultKind, StdinKind};
 use crate::config::keys::{self, Key};
 use crate::event;
 use crate::libvirt::Driver;
@@ -37,6 +37,7 @@ pub(crate) fn schema() -> Value {
                     "stdin": false,
                     "args": { "maxItems": 0 },
                     "args_stdin": { "const": false },
+                    "result": { "const": ResultKind::ExitStatus.word() },
                 } },
             },
             {
@@ -286,7 +287,7 @@ mod tests {
                 "the parser knows more: {complaint}"
             );
         }
-        assert_eq!(seen, 4);
+        assert_eq!(seen, 5);
         for word in events() {
             assert_eq!(parses(&base(&json!({ "events": word }))), Ok(()));
         }
@@ -347,6 +348,11 @@ mod tests {
             json!({ "timeout": true }),
             json!({ "on_failure": "warn" }),
             json!({ "on_failure": "explode" }),
+            json!({ "result": "status-line" }),
+            json!({ "result": "exit-status" }),
+            json!({ "result": 0 }),
+            json!({ "result": "status-line", "style": "libvirt" }),
+            json!({ "result": "exit-status", "style": "libvirt" }),
             json!({ "run_as": { "user": "nobody" } }),
             json!({ "run_as": { "user": 65534, "group": "nogroup" } }),
             json!({ "run_as": { "group": "nogroup" } }),

@@ -6,7 +6,8 @@
 //! `rollback`. `exectype` is `script` or `module`. `blocking: 1` is `on_failure: stop`, and
 //! `blocking: 0` is `on_failure: warn`. libvirt's own process is root's, so that there is nothing to
 //! escalate to: `escalateprivs: 1` changes nothing, and a hook that says `escalateprivs: 0` gets
-//! what it asks for, `run_as: nobody`.
+//! what it asks for, `run_as: nobody`. A script with `category` and `stage` answers as cPanel's scripts do:
+//! `result: status-line`.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::cpanel;
 use super::module::{Language, Module};
-use crate::config::choice::{CallStyle, FailurePolicy, StdinKind};
+use crate::config::choice::{CallStyle, FailurePolicy, ResultKind, StdinKind};
 use crate::config::registration;
 use crate::config::suggest::suggest_or;
 use crate::search::directory;
@@ -59,6 +60,8 @@ pub(crate) struct DescriptionEntry {
     pub number: usize,
     pub name: Option<String>,
     pub keys: Map<String, Value>,
+    /// Whether it is in cPanel's words and says nothing of root's rights.
+    pub is_unescalated: bool,
 }
 
 /// Finds the interpreter of a language.
@@ -84,6 +87,9 @@ pub(crate) fn translate(
     // Perl and PHP write null for what isn't set
     keys.retain(|_, value| !value.is_null());
     let mut errors = unknown_keys(&keys);
+    // what cPanel's own registrations always have
+    let is_of_cpanel = ["category", "stage"].iter().all(|key| keys.contains_key(*key));
+    let has_rights = ["escalateprivs", "run_as"].iter().any(|key| keys.contains_key(*key));
     let is_cpanels = CPANEL_KEYS.iter().any(|key| keys.contains_key(*key));
     let mut keep = |result: KeyResult<()>| errors.extend(result.err());
     let mut name = None;
@@ -91,6 +97,7 @@ pub(crate) fn translate(
     keep(translate_events(&mut keys));
     let kind = is_module(&keys, subject);
     let is_kind_known = kind.is_ok();
+    let is_script = kind == Ok(false);
     keep(kind.map(drop));
     if is_kind_known {
         keep(translate_command(&mut keys, subject, find));
@@ -106,7 +113,17 @@ pub(crate) fn translate(
     keep(translate_escalateprivs(&mut keys));
     keep(translate_blocking(&mut keys));
     keys.remove("exectype");
-    if errors.is_empty() { Ok(DescriptionEntry { number, name, keys }) } else { Err(errors) }
+    // in libvirt's style standard output is a document
+    if is_of_cpanel && is_script && !has_libvirts_style(&keys) {
+        keys.entry("result").or_insert(ResultKind::StatusLine.word().into());
+    }
+    match errors.is_empty() {
+        true => {
+            let is_unescalated = is_of_cpanel && !has_rights;
+            Ok(DescriptionEntry { number, name, keys, is_unescalated })
+        }
+        false => Err(errors),
+    }
 }
 
 fn unknown_keys(keys: &Map<String, Value>) -> KeyErrors {
@@ -215,7 +232,7 @@ fn translate_command(
         keys.insert("command".to_owned(), words);
     }
     if is_module {
-        if keys.get("style").is_some_and(|style| style == CallStyle::Libvirt.word()) {
+        if has_libvirts_style(keys) {
             return key_error(
                 "style",
                 "a module's function gets the event, which libvirt's style has not",
@@ -224,6 +241,27 @@ fn translate_command(
         keys.entry("stdin").or_insert(StdinKind::Json.word().into());
     }
     Ok(())
+}
+
+fn has_libvirts_style(keys: &Map<String, Value>) -> bool {
+    keys.get("style").is_some_and(|style| style == CallStyle::Libvirt.word())
+}
+
+/// Returns the words of a `check` or `rollback`, written as for `add`.
+///
+/// # Errors
+/// The key, and what is wrong with it.
+pub(crate) fn program_words(
+    key: &str,
+    line: &str,
+    subject: &ScriptOrModule,
+    find: FindInterpreter<'_>,
+) -> Result<Vec<String>, (String, String)> {
+    let mut keys = Map::new();
+    keys.insert(key.to_owned(), line.into());
+    translate_program(&mut keys, key, subject, find)?;
+    let words = keys.get(key).and_then(Value::as_array).into_iter().flatten();
+    Ok(words.filter_map(Value::as_str).map(str::to_owned).collect())
 }
 
 fn is_module(keys: &Map<String, Value>, subject: &ScriptOrModule) -> KeyResult<bool> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::config::choice::{CallStyle, FailurePolicy, Mode, StdinKind};
+use crate::config::choice::{CallStyle, FailurePolicy, Mode, ResultKind, StdinKind};
 use crate::config::rights::RunAs;
 use crate::config::template::Template;
 use crate::config::values::{OneOrMany, OptionalTimeout, Variables};
@@ -26,6 +26,7 @@ pub(super) struct RegistrationFragment {
     pub when: Option<When>,
     pub timeout: Option<OptionalTimeout>,
     pub on_failure: Option<FailurePolicy>,
+    pub result: Option<ResultKind>,
     pub run_as: Option<RunAs>,
     pub style: Option<CallStyle>,
     pub stdin: Option<StdinKind>,

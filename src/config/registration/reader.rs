@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::fragment::RegistrationFragment;
 use super::{DEFAULT_RETRIES, OwnTimeout, Registration, WEIGHT_STEP, WrittenText};
-use crate::config::choice::{CallStyle, Mode, StdinKind};
+use crate::config::choice::{CallStyle, Mode, ResultKind, StdinKind};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::suggest::{suggest, suggest_or};
 use crate::config::triggers::{CallPattern, Triggers};
@@ -87,6 +87,7 @@ impl FragmentReader<'_> {
             when: fragment.when.unwrap_or_default(),
             timeout: own_timeout(fragment.timeout),
             on_failure: fragment.on_failure.unwrap_or_default(),
+            result: fragment.result.unwrap_or_default(),
             run_as: fragment.run_as,
             style: fragment.style.unwrap_or_default(),
             stdin: fragment.stdin.unwrap_or_default(),
@@ -184,7 +185,7 @@ impl FragmentReader<'_> {
 
     /// Checks the keys that depend on how the hook is called and what it reads.
     fn check_style(&self) -> Result<(), KeyError> {
-        let RegistrationFragment { style, stdin, args, args_stdin, .. } = &self.fragment;
+        let RegistrationFragment { style, stdin, args, args_stdin, result, .. } = &self.fragment;
         let args_stdin = *args_stdin == Some(true);
         if *style == Some(CallStyle::Libvirt) {
             let set = [
@@ -195,6 +196,12 @@ impl FragmentReader<'_> {
             if let Some(key) = first_set(set) {
                 return Err((key, "in libvirt's style a hook gets libvirt's arguments and its document on standard input".to_owned()));
             }
+        }
+        if *style == Some(CallStyle::Libvirt) && *result == Some(ResultKind::StatusLine) {
+            return Err((
+                "result",
+                "in libvirt's style a hook's standard output is the new document: there is no line for its result".to_owned(),
+            ));
         }
         if args_stdin && stdin.unwrap_or_default() != StdinKind::None {
             return Err((
@@ -288,6 +295,7 @@ when:
   property: {macspoof: true}
 timeout: 30s
 on_failure: fail
+result: status-line
 run_as: {user: nobody, group: 65534}
 style: vdsm
 stdin: json
@@ -390,6 +398,14 @@ remote: false
             (
                 "events: before_vm_start\ncommand: /x\non_failure: explode\n",
                 "unknown value `explode`; known are fail, stop, warn, kill",
+            ),
+            (
+                "events: before_vm_start\ncommand: /x\nresult: zzz\n",
+                "unknown value `zzz`; known are exit-status, status-line",
+            ),
+            (
+                "events: before_vm_start\ncommand: /x\nstyle: libvirt\nresult: status-line\n",
+                "x.yaml:4:1: in libvirt's style a hook's standard output",
             ),
             ("events: before_vm_start\ncommand: []\n", "has to name a program"),
             ("events: before_vm_start\ncommand: /x\nlock: a/b\n", "a lock's name"),

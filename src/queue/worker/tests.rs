@@ -100,6 +100,7 @@ fn end(state: &mut WorkerState<'_>, number: usize, outcome: ProcessOutcome) {
     let ended = FinishedJob {
         outcome,
         duration: Duration::from_millis(230),
+        result: Default::default(),
         stdout: Capture::default(),
         stderr: Capture::default(),
         leftovers: Vec::new(),

@@ -53,6 +53,7 @@ fn run_of(outcome: Option<ProcessOutcome>, failure: Option<HookFailure>) -> Hook
     let ended = outcome.map(|outcome| FinishedJob {
         outcome,
         duration: Duration::ZERO,
+        result: Default::default(),
         stdout: Capture::default(),
         stderr: Capture::default(),
         leftovers: Vec::new(),

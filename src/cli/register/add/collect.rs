@@ -52,6 +52,7 @@ pub(super) enum NewRegistrations {
 pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
     let usage = |message: &str| -> ! { args::wrong_usage("add", message) };
     let what = arguments.what.to_string_lossy();
+    args::check_exectype("add", arguments.exectype.as_deref(), &what);
     let is_stdin = is_stdin(&arguments.what);
     let is_file =
         is_stdin || arguments.what.extension().is_some_and(|end| end == EXTENSION || end == "yml");
@@ -72,7 +73,7 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
         (_, None) if is_file => {
             let name_alone =
                 HookOptions { name: arguments.options.name.clone(), ..HookOptions::default() };
-            let has_ask_option = arguments.manual || arguments.describe;
+            let has_ask_option = arguments.manual.is_some() || arguments.describe;
             if has_ask_option || arguments.options != name_alone {
                 usage("a file says everything itself: only --name can be used with it");
             }
@@ -88,7 +89,30 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
         }
         (word, _) => {
             let hint = suggestion(word, ["script", "module"]);
-            usage(&format!("`{word}` is neither `script` nor `module` nor a .yaml file{hint}"))
+            let message =
+                format!("`{word}` is neither `script` nor `module` nor a .yaml file{hint}");
+            args::wrong_action("add", &message)
+        }
+    }
+}
+
+/// Where it is said what is registered. Options and a description are never mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EntrySource {
+    Options,
+    /// The script or the module describes itself.
+    Description,
+    /// The description; the options if there is none.
+    DescriptionElseOptions,
+}
+
+impl EntrySource {
+    pub(super) fn of(arguments: &AddArgs) -> EntrySource {
+        let has_options = arguments.options != HookOptions::default();
+        match (arguments.manual, has_options) {
+            (Some(true), _) | (None, true) => EntrySource::Options,
+            (Some(false), true) => EntrySource::DescriptionElseOptions,
+            (None | Some(false), false) => EntrySource::Description,
         }
     }
 }
@@ -135,8 +159,7 @@ pub(super) struct Collector<'a> {
     pub place: &'a CommandPlace,
     pub settings: &'a Settings,
     pub arguments: &'a AddArgs,
-    /// Whether the options say what is registered.
-    pub has_options: bool,
+    pub source: EntrySource,
     pub trust: Trust,
     pub warnings: Vec<Remark>,
 }
@@ -168,13 +191,20 @@ impl Collector<'_> {
         subject: &ScriptOrModule,
         output: &mut Output,
     ) -> anyhow::Result<Option<Checked<Vec<DescriptionEntry>>>> {
-        if self.has_options {
+        if self.source != EntrySource::Description {
             self.check_options();
         }
         let (name, command) = match subject {
             ScriptOrModule::Script(path) => {
                 self.check_script(path)?;
-                if !self.has_options && !self.arguments.describe && !mentions_describe(path)? {
+                let is_described = self.arguments.describe || mentions_describe(path)?;
+                if !is_described && self.source == EntrySource::DescriptionElseOptions {
+                    self.use_options(format!("{path} has no `--describe` in its text"));
+                }
+                if is_described && self.source == EntrySource::Options {
+                    self.tell_of_description(path);
+                }
+                if !is_described && self.source == EntrySource::Description {
                     bail!(
                         "{path} has no `--describe` in its text, so it isn't run to ask it\n\
                          options say what it is: {}\n\
@@ -191,7 +221,7 @@ impl Collector<'_> {
                 (module.name.as_str(), module.describing_command(&interpreter))
             }
         };
-        if self.has_options {
+        if self.source == EntrySource::Options {
             return self.entry_of_options(subject).map(Some);
         }
         let asking = match subject {
@@ -215,14 +245,39 @@ impl Collector<'_> {
                 match description::read(&printed, subject, &Language::find_interpreter) {
                     Err(DescriptionError::NotADescription(why)) => why,
                     Err(DescriptionError::Invalid(problems)) => return Ok(Some(Err(problems))),
+                    Ok(_) if self.source == EntrySource::DescriptionElseOptions => bail!(
+                        "{name} describes itself, and options can't be combined with that: leave the \
+                         options out, or write --manual 1 to use only them"
+                    ),
                     Ok(entries) => return Ok(Some(Ok(entries))),
                 }
             }
         };
+        if self.source == EntrySource::DescriptionElseOptions {
+            self.use_options(format!("{name} doesn't describe itself ({why})"));
+            return self.entry_of_options(subject).map(Some);
+        }
         bail!(
             "{name} doesn't describe itself: {why}\noptions say what it is: --event and more; \
              `hookmux help add` names them"
         );
+    }
+
+    /// Takes the options where there is no description.
+    fn use_options(&mut self, why: String) {
+        self.source = EntrySource::Options;
+        self.warnings.push(format!("{why}: the options are used, as with --manual 1").into());
+    }
+
+    /// Warns that a script which can describe itself isn't asked.
+    fn tell_of_description(&mut self, path: &str) {
+        if self.arguments.manual.is_none() {
+            let words = format!(
+                "{path} has `--describe` in its text, but options are given, so it isn't asked; \
+                 --manual 1 confirms that, and without options its own description is used"
+            );
+            self.warnings.push(words.into());
+        }
     }
 
     /// Ends the process as clap does if the options are incomplete.

@@ -27,9 +27,11 @@ pub(super) fn keys_of(
     set("weight", options.weight.map(Value::from));
     set("check", word(&options.check));
     set("rollback", word(&options.rollback));
-    set("escalateprivs", word(&options.escalateprivs));
+    set("escalateprivs", options.escalateprivs.map(Value::from));
+    set("blocking", options.blocking.map(Value::from));
     set("timeout", word(&options.timeout));
     set("on_failure", word(&options.on_failure));
+    set("result", word(&options.result));
     set("mode", word(&options.mode));
     set("style", word(&options.style));
     set("args", (!options.args.is_empty()).then(|| options.args.clone().into()));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::choice::ResultKind;
 use crate::libvirt::Class;
 use crate::machine::{sanitize, truncate};
 use crate::process::exit_status::{TERMINATED, TIMED_OUT};
@@ -11,6 +12,11 @@ use crate::process::job::{FinishedJob, ProcessOutcome};
 pub(crate) const MAX_STDERR_BYTES: usize = 4096;
 /// How many characters of a hook's last line are quoted in the line about it.
 const MAX_LAST_LINE_CHARS: usize = 300;
+
+mod status_line;
+
+/// The exit status with which a hook in vdsm's style stops the call.
+const STOP_STATUS: i32 = 2;
 
 /// A hook that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +38,22 @@ pub(crate) struct HookFailure {
 pub(crate) fn failure_of(ended: &FinishedJob) -> Option<(i32, String)> {
     let after = |what: String| format!("{what} after {}", seconds(ended.duration));
     match &ended.outcome {
+        ProcessOutcome::Exited(code) if ended.result == ResultKind::StatusLine => {
+            let answer = status_line::read(&ended.stdout);
+            let status = match *code {
+                0 if answer.bails_out => STOP_STATUS,
+                0 if answer.is_failure => 1,
+                0 => return None,
+                code => code,
+            };
+            let what = match (*code, answer.bails_out) {
+                (0, true) => "answered BAILOUT".to_owned(),
+                (0, false) => "answered 0".to_owned(),
+                (code, _) => format!("exit status {code}"),
+            };
+            let message = answer.message.map(|message| format!(": {message}")).unwrap_or_default();
+            Some((status, after(what) + &message))
+        }
         ProcessOutcome::Exited(0) => None,
         ProcessOutcome::Exited(code) => Some((*code, after(format!("exit status {code}")))),
         ProcessOutcome::Signaled(signal) => {
@@ -52,6 +74,17 @@ pub(crate) fn failure_of(ended: &FinishedJob) -> Option<(i32, String)> {
             Some((TERMINATED, after("ended with hookmux, which got SIGTERM,".to_owned())))
         }
         ProcessOutcome::NotStarted(obstacle) => Some((obstacle.status(), obstacle.to_string())),
+    }
+}
+
+/// Tells whether a hook in vdsm's style that failed asks to stop the call.
+pub(crate) fn asks_to_stop(ended: &FinishedJob) -> bool {
+    match &ended.outcome {
+        ProcessOutcome::Exited(STOP_STATUS) => true,
+        ProcessOutcome::Exited(_) if ended.result == ResultKind::StatusLine => {
+            status_line::read(&ended.stdout).bails_out
+        }
+        _ => false,
     }
 }
 
@@ -160,6 +193,7 @@ mod tests {
         FinishedJob {
             outcome,
             duration: Duration::from_millis(230),
+            result: ResultKind::default(),
             stdout: Capture::default(),
             stderr: Capture::default(),
             leftovers: Vec::new(),
@@ -217,6 +251,44 @@ mod tests {
             let outcome = ProcessOutcome::NotStarted(io::Error::from_raw_os_error(error).into());
             assert_eq!(failure_of(&ended(outcome)).map(|(status, _)| status), Some(status));
         }
+    }
+
+    fn answered(code: i32, said: &str) -> FinishedJob {
+        let mut stdout = Capture::default();
+        stdout.push(said.as_bytes());
+        let result = ResultKind::StatusLine;
+        FinishedJob { stdout, result, ..ended(ProcessOutcome::Exited(code)) }
+    }
+
+    #[test]
+    fn an_answer_on_the_last_line_counts_beside_the_exit_status() {
+        for (code, said, expected, stops) in [
+            (0, "", None, false),
+            (0, "working\n1 done", None, false),
+            (0, "0 no licence\n", Some((1, "answered 0 after 0.2 s: no licence")), false),
+            (0, "0", Some((1, "answered 0 after 0.2 s")), false),
+            (0, "BAILOUT\n", Some((2, "answered BAILOUT after 0.2 s")), true),
+            (0, "BAILOUT no more\n1 x", Some((2, "answered BAILOUT after 0.2 s: no more")), true),
+            // an exit status that isn't 0 fails all the same
+            (3, "1 done", Some((3, "exit status 3 after 0.2 s")), false),
+            (3, "0 no switch", Some((3, "exit status 3 after 0.2 s: no switch")), false),
+            (3, "BAILOUT", Some((3, "exit status 3 after 0.2 s")), true),
+            (2, "1 done", Some((2, "exit status 2 after 0.2 s")), true),
+        ] {
+            let ended = answered(code, said);
+            let seen = failure_of(&ended);
+            assert_eq!(seen.as_ref().map(|(s, w)| (*s, w.as_str())), expected, "{said:?}");
+            assert_eq!(asks_to_stop(&ended), stops, "{said:?}");
+            // without the key only the exit status counts
+            let plain = FinishedJob { result: ResultKind::ExitStatus, ..ended };
+            let status = failure_of(&plain).map_or(0, |(status, _)| status);
+            assert_eq!((status, asks_to_stop(&plain)), (code, code == 2), "{said:?}");
+        }
+        // a process that didn't end by itself said nothing that counts
+        let mut killed = answered(0, "1 done");
+        killed.outcome = ProcessOutcome::Signaled(9);
+        assert_eq!(failure_of(&killed).unwrap().0, 137);
+        assert!(!asks_to_stop(&killed));
     }
 
     #[test]
