@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::events;
+use super::{events, vdsm};
 use crate::cli::args::{Format, ListArgs};
 use crate::cli::check::finding::Code;
 use crate::cli::inventory::Inventory;
@@ -14,7 +14,6 @@ use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::{module, registered};
 use crate::cli::{CommandEnd, CommandPlace, rights};
-use crate::config::suggest::did_you_mean;
 use crate::config::{Registration, Settings};
 use crate::event;
 use crate::hook::Style;
@@ -71,12 +70,7 @@ fn more(registration: &Registration) -> String {
 /// Returns the notes about directories that look like an event's, but belong to no event.
 fn describe_unknown_directories(inventory: &Inventory<'_>) -> Vec<String> {
     let names: BTreeSet<&str> = inventory.unknown_directories().map(|(_, name)| name).collect();
-    let known = || event::TABLE.iter().map(|row| row.name);
-    let words = names.into_iter().map(|name| match did_you_mean(name, known()) {
-        Some(similar) => format!("{name}/ is not an event: did you mean {similar}?"),
-        None => format!("{name}/ is not an event: see `hookmux events`"),
-    });
-    words.collect()
+    names.into_iter().map(|name| format!("{name}/: {}", vdsm::why_never_called(name))).collect()
 }
 
 pub(crate) fn run(
