@@ -48,4 +48,5 @@ mod settings;
 mod state;
 mod tree;
 mod trust;
+mod vdsm_tree;
 mod waiting_jobs;

@@ -12,8 +12,9 @@ use crate::cli::json::hook::{List, ListedHook};
 use crate::cli::json::message::Message;
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::register::module_file::CalledFunction;
 use crate::cli::register::{module, registered};
-use crate::cli::{CommandEnd, CommandPlace, rights};
+use crate::cli::{CommandEnd, CommandPlace, json, rights};
 use crate::config::{Registration, Settings};
 use crate::event;
 use crate::hook::Style;
@@ -32,11 +33,19 @@ impl Listed {
         root.unwrap_or(&settings.hooks_dir).display().to_string()
     }
 
-    fn sha256(&self) -> Option<String> {
-        Some(files::sha256(&files::read_regular(&self.path, MAX_HASHED_BYTES).ok()?))
+    /// Returns the function that it is, if `add module` registered it.
+    fn called_function(&self, settings: &Settings) -> Option<CalledFunction> {
+        CalledFunction::of(self.registered.as_deref()?, &settings.hooks_dir)
+    }
+
+    /// Returns the digest of what decides what it does: its program, or its module.
+    fn sha256(&self, called: Option<&CalledFunction>) -> Option<String> {
+        let path = called.map_or(Some(&self.path), |called| called.file.as_ref())?;
+        Some(files::sha256(&files::read_regular(path, MAX_HASHED_BYTES).ok()?))
     }
 
     fn json(&self, settings: &Settings) -> ListedHook {
+        let called = self.called_function(settings);
         ListedHook {
             hook: self.label.clone(),
             event: event::is_known(&self.place).then(|| self.place.clone()),
@@ -50,7 +59,13 @@ impl Listed {
             source: Word(self.source),
             path: self.path.as_path().into(),
             root: Path::new(&self.root(settings)).into(),
-            sha256: self.sha256(),
+            sha256: self.sha256(called.as_ref()),
+            module: called.map(|called| json::hook::CalledFunction {
+                language: called.language.name(),
+                module: called.module,
+                function: called.function,
+                file: called.file.as_deref().map(Into::into),
+            }),
             registration: self.registration.as_deref().map(Into::into),
             registered: self.registered.as_deref().map(Into::into),
             fix_keys: self.fix.as_ref().into(),
@@ -59,7 +74,12 @@ impl Listed {
 }
 
 /// Returns a registered hook's arguments, and what else differs from a plain hook.
-fn more(registration: &Registration) -> String {
+fn more(registration: &Registration, called: Option<&CalledFunction>) -> String {
+    if let (Some(called), Some(interpreter)) = (called, registration.command.first()) {
+        let what = format!("{} of {}, by {interpreter}", called.function, called.module);
+        let words = [what, registered::more(registration)];
+        return words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ");
+    }
     let arguments = registration.args.iter().map(|argument| argument.as_str().to_owned());
     let arguments: Vec<String> =
         registration.command.iter().skip(1).cloned().chain(arguments).collect();
@@ -112,7 +132,10 @@ pub(crate) fn run(
         );
         for hook in &hooks {
             if let Some(reason) = &hook.reason {
-                output.line(&format!("{}: {reason}", hook.path.display()));
+                // of a module's hook, the interpreter says nothing
+                let is_module = hook.called_function(settings).is_some();
+                let named = hook.registration.as_ref().filter(|_| is_module);
+                output.line(&format!("{}: {reason}", named.unwrap_or(&hook.path).display()));
             }
         }
     }
@@ -123,7 +146,8 @@ pub(crate) fn run(
 }
 
 fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
-    let sha256 = hook.sha256().map(|digest| digest[..12].to_owned());
+    let called = hook.called_function(settings);
+    let sha256 = hook.sha256(called.as_ref()).map(|digest| digest[..12].to_owned());
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     vec![
         hook.place.clone().into(),
@@ -134,7 +158,7 @@ fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
         hook.style.map_or("-", Style::name).into(),
         Cell(or_dash(sha256), Tone::Dim),
         Cell(hook.root(settings), Tone::Dim),
-        hook.registered.as_deref().map(more).unwrap_or_default().into(),
+        hook.registered.as_deref().map(|one| more(one, called.as_ref())).unwrap_or_default().into(),
     ]
 }
 
