@@ -1,7 +1,8 @@
 # GNU make; every recipe is POSIX sh.
 
-PREFIX  ?= /usr
-DESTDIR ?=
+PREFIX   ?= /usr
+DESTDIR  ?=
+HOOKSDIR ?= /etc/libvirt/hooks
 CARGO   ?= cargo
 RUSTC   ?= rustc
 
@@ -25,7 +26,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall deb rpm tarball package-lint package-test fresh test-vm clean help
+.PHONY: build gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -130,6 +131,10 @@ install:  ## into $(DESTDIR)$(PREFIX), after `make`
 	install -m 644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE-APACHE LICENSE-MIT '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
 	install -d '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs'
 	install -m 644 docs/* '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs'
+	@set -eu; umask 022; find contrib/hooks contrib/install-hook contrib/README.md -type f | while IFS= read -r file; do \
+		mode=644; [ ! -x "$$file" ] || mode=755; \
+		install -D -m "$$mode" "$$file" '$(DESTDIR)$(PREFIX)/share/hookmux'/"$$file"; \
+	done
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	@set -eu; umask 022; for unit in packaging/systemd/*; do \
 		sed 's|/usr/sbin/hookmux|$(PREFIX)/sbin/hookmux|' "$$unit" > '$(DESTDIR)$(PREFIX)/lib/systemd/system'/"$${unit##*/}"; \
@@ -154,6 +159,21 @@ install:  ## into $(DESTDIR)$(PREFIX), after `make`
 	complete zsh '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hookmux'; \
 	complete fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hookmux.fish'
 	@$(if $(DESTDIR),:,echo "installed; 'hookmux install' now links it into /etc/libvirt/hooks")
+
+# The words after it are names of hooks, not goals.
+ifneq ($(filter install-hook uninstall-hook,$(firstword $(MAKECMDGOALS))),)
+NAME ?= $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+ifneq ($(filter-out $(firstword $(MAKECMDGOALS)),$(MAKECMDGOALS)),)
+.PHONY: $(NAME)
+$(NAME): ; @:
+endif
+endif
+
+install-hook:  ## a hook of contrib/hooks, by its name: make install-hook NAME
+	@DESTDIR='$(DESTDIR)' HOOKSDIR='$(HOOKSDIR)' contrib/install-hook $(NAME)
+
+uninstall-hook:  ## the reverse of `make install-hook`
+	@DESTDIR='$(DESTDIR)' HOOKSDIR='$(HOOKSDIR)' contrib/install-hook --remove $(NAME)
 
 uninstall:  ## the reverse of `make install`, with the same PREFIX and DESTDIR
 	@DESTDIR='$(DESTDIR)' packaging/uninstall.sh --prefix '$(PREFIX)'

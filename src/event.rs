@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt;
 
+use crate::libvirt::metadata::Device;
 use crate::libvirt::operation;
 use crate::libvirt::{Call, Driver, Operation};
 
@@ -97,21 +98,31 @@ pub(crate) struct EventRow {
     pub condition: Condition,
     /// Fires once per device with custom properties, with the device's XML.
     pub per_device: bool,
+    /// Fires also for devices with an empty `<custom/>` in vdsm's metadata, as in vdsm.
+    pub with_empty_custom: bool,
 }
 
 const fn row(operation: Operation, name: &'static str, condition: Condition) -> EventRow {
-    EventRow { operation, name, condition, per_device: false }
+    EventRow { operation, name, condition, per_device: false, with_empty_custom: false }
 }
 
 const fn per_device(operation: Operation, name: &'static str, condition: Condition) -> EventRow {
-    EventRow { operation, name, condition, per_device: true }
+    EventRow { per_device: true, ..row(operation, name, condition) }
+}
+
+const fn per_device_with_custom(
+    operation: Operation,
+    name: &'static str,
+    condition: Condition,
+) -> EventRow {
+    EventRow { with_empty_custom: true, ..per_device(operation, name, condition) }
 }
 
 /// All events, in the order in which those of one operation run.
 #[rustfmt::skip]
 pub(crate) static TABLE: &[EventRow] = &[
     row(Operation::Prepare, "before_vm_prepare", Condition::Always),
-    per_device(Operation::Prepare, "before_device_create", Condition::NotMigration),
+    per_device_with_custom(Operation::Prepare, "before_device_create", Condition::NotMigration),
     row(Operation::Prepare, "before_vm_start", Condition::NotMigration),
     row(Operation::Start, "before_vm_launch", Condition::Always),
     row(Operation::Started, "after_vm_launch", Condition::Always),
@@ -148,9 +159,15 @@ pub struct Event {
     pub name: Cow<'static, str>,
     pub condition: Condition,
     pub per_device: bool,
+    pub with_empty_custom: bool,
 }
 
 impl Event {
+    /// Tells whether a device event fires for this device.
+    pub fn is_for(&self, device: &Device) -> bool {
+        self.with_empty_custom || !device.properties.is_empty()
+    }
+
     /// Tells whether the event fires; an error says why not.
     pub fn fires(&self, origin: Origin, reason: Option<&OsStr>) -> Result<(), String> {
         if self.condition.holds(origin, reason) {
@@ -172,7 +189,12 @@ pub fn candidates(call: &Call) -> Vec<Event> {
     if call.operation() == Operation::Unknown {
         let Some(operation) = call.plain_operation() else { return Vec::new() };
         let name = format!("on_{}_{operation}", call.driver);
-        return vec![Event { name: name.into(), condition: Condition::Always, per_device: false }];
+        return vec![Event {
+            name: name.into(),
+            condition: Condition::Always,
+            per_device: false,
+            with_empty_custom: false,
+        }];
     }
     TABLE
         .iter()
@@ -181,6 +203,7 @@ pub fn candidates(call: &Call) -> Vec<Event> {
             name: row.name.into(),
             condition: row.condition,
             per_device: row.per_device,
+            with_empty_custom: row.with_empty_custom,
         })
         .collect()
 }

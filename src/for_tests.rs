@@ -24,6 +24,9 @@ pub mod config {
     }
 }
 pub mod document {
+    pub mod device {
+        pub use crate::document::device::{DevicePlaces, ReplacedDevice, replace};
+    }
     pub mod facts {
         pub use crate::document::facts::DocumentFacts;
     }

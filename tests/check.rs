@@ -636,10 +636,15 @@ fn who_waits_for_a_script_must_not_be_called_by_it() {
 #[test]
 fn what_only_lies_beside_hooks_is_not_made_one() {
     let place = Place::clean();
-    place.file("before_vm_start/README.md", "how it works\n");
-    place.finds("not-executable", "before_vm_start/README.md", &["mv "]).is_mended();
-    place.file("hooks.d/README", "how it works\n");
-    place.finds("not-a-registration", "hooks.d/README", &["mv "]).is_mended();
+    for at in ["before_vm_start/README.md", "before_vm_start/gpu.conf", "hooks.d/README"] {
+        place.file(at, "how it works\n").is_clean();
+    }
+    place.file("before_vm_start/__pycache__/x.cpython-311.pyc", "x").is_clean();
+    // what may have been meant as a hook
+    place.file("before_vm_start/words", "how it works\n");
+    place.finds("not-executable", "before_vm_start/words", &["mv "]).is_mended();
+    place.file("hooks.d/words", "how it works\n");
+    place.finds("not-a-registration", "hooks.d/words", &["mv "]).is_mended();
     place.file("hooks.d/x.yml", &registration(""));
     place.finds("not-a-registration", "hooks.d/x.yml", &["x.yaml"]).is_mended();
     place

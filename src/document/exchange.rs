@@ -1,13 +1,19 @@
 //! Gives the document to hooks and takes it back: a file that scripts in vdsm's style edit, standard
 //! input and output for those in libvirt's. Decides which changes libvirt gets.
+//!
+//! The hooks of an event share one document, and each gets it as those before left it. Where libvirt takes the
+//! result, hooks of vdsm's tree have a copy among themselves as soon as one of them changes it: vdsm drops
+//! their changes there, so no other hook may hand them on to libvirt.
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use super::device::{self, DevicePlaces, ReplacedDevice};
 use super::file::{
     self, CreatedDirectory, DocumentPlace, FILE_NAME, FileStamp, make_private, read_back,
     read_memory,
@@ -31,7 +37,25 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct DocumentScope {
     event: Option<Cow<'static, str>>,
-    device: Option<usize>,
+    /// The device's place in libvirt's document.
+    device: Option<Range<usize>>,
+}
+
+/// What a hook's change means for the whole document.
+enum DocumentChange {
+    None,
+    Whole,
+    /// A device, by its place in libvirt's document.
+    Device(Range<usize>, ReplacedDevice),
+}
+
+/// Which document a hook works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Branch {
+    /// The one that libvirt gets, if it takes one.
+    Main,
+    /// The copy of vdsm's hooks on a filter call.
+    Vdsm,
 }
 
 /// The document of one call.
@@ -43,11 +67,17 @@ pub struct Exchange {
     operation: String,
     /// As the hooks so far changed it, on a filter call.
     current: Option<Vec<u8>>,
+    /// Where devices are in it.
+    devices: DevicePlaces,
     scope: Option<DocumentScope>,
-    /// The content that the file must have for the next hook of the scope.
+    /// What the hooks of the scope have made of their part of the document.
     content: Vec<u8>,
+    /// What vdsm's hooks of the scope have made of it, on a filter call where they changed it.
+    of_vdsm: Option<Vec<u8>>,
     place: DocumentPlace,
     shared: Option<SharedFile>,
+    /// Whose content the file has.
+    branch: Branch,
     /// Whether a hook left something that has to be removed after the call.
     has_leftovers: Cell<bool>,
     /// Whether the file must be written before the next hook.
@@ -72,6 +102,7 @@ pub struct DocumentFile {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     current: Option<Vec<u8>>,
+    devices: DevicePlaces,
     scope: Option<DocumentScope>,
     content: Vec<u8>,
 }
@@ -121,10 +152,13 @@ impl Exchange {
             is_filter,
             operation,
             current: None,
+            devices: DevicePlaces::default(),
             scope: None,
             content: Vec::new(),
+            of_vdsm: None,
             place,
             shared: None,
+            branch: Branch::Main,
             has_leftovers: Cell::new(false),
             is_stale: true,
             stamp: None,
@@ -138,10 +172,31 @@ impl Exchange {
         self.current.as_deref().or(self.original.as_deref())
     }
 
+    /// Returns a device's part of the document for the next hook, by its place in libvirt's document.
+    pub fn device(&self, device: &Range<usize>) -> Option<&[u8]> {
+        let of_libvirt = || self.original.as_deref()?.get(device.clone());
+        match &self.current {
+            Some(current) => {
+                let place = self.devices.of(device);
+                place.and_then(|place| current.get(place)).or_else(of_libvirt)
+            }
+            None => of_libvirt(),
+        }
+    }
+
+    /// Finds the devices again where a hook has changed the whole document. To be called before a device's
+    /// hook is prepared.
+    pub fn find_devices(&mut self) {
+        if let (Some(original), Some(current)) = (&self.original, &self.current) {
+            self.devices.find(original, current);
+        }
+    }
+
     /// Returns the document as the last hook got it.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
             current: self.current.clone(),
+            devices: self.devices.clone(),
             scope: self.scope.clone(),
             content: self.content.clone(),
         }
@@ -150,20 +205,28 @@ impl Exchange {
     /// Goes back to the document as a hook got it. The changes of later hooks are lost: the call has
     /// failed, and gives libvirt no document.
     pub fn rewind(&mut self, snapshot: Snapshot) {
-        let Snapshot { current, scope, content } = snapshot;
-        (self.current, self.scope, self.content) = (current, scope, content);
+        let Snapshot { current, devices, scope, content } = snapshot;
+        (self.current, self.devices, self.scope, self.content) = (current, devices, scope, content);
+        self.of_vdsm = None;
         self.is_stale = true;
     }
 
     /// Returns the file with the document for the next hook of a scope; `None` where libvirt sent no
-    /// document, an error in words where no file could be made.
+    /// document, an error in words where no file could be made. `device` is the device's place in libvirt's
+    /// document.
     pub fn file(
         &mut self,
+        hook: &Hook,
         event: Option<&Cow<'static, str>>,
-        device: Option<(usize, &[u8])>,
+        device: Option<&Range<usize>>,
     ) -> Result<Option<PathBuf>, String> {
         if !self.enter(event, device) {
             return Ok(None);
+        }
+        let branch = self.branch_of(hook);
+        if branch != self.branch {
+            self.branch = branch;
+            self.is_stale = self.is_stale || self.of_vdsm.is_some();
         }
         if self.is_stale {
             self.write()
@@ -173,19 +236,36 @@ impl Exchange {
         Ok(self.shared.as_ref().map(|shared| shared.path().to_path_buf()))
     }
 
+    fn branch_of(&self, hook: &Hook) -> Branch {
+        let is_of_vdsm = self.is_filter && hook.source == HookSource::Vdsm;
+        if is_of_vdsm { Branch::Vdsm } else { Branch::Main }
+    }
+
+    /// Returns the content that the file must have for the next hook of a branch.
+    fn content(&self, branch: Branch) -> &[u8] {
+        match branch {
+            Branch::Main => &self.content,
+            Branch::Vdsm => self.of_vdsm.as_ref().unwrap_or(&self.content),
+        }
+    }
+
     /// Begins a scope, if it is a new one. Returns `false` where there is no document.
-    fn enter(&mut self, event: Option<&Cow<'static, str>>, device: Option<(usize, &[u8])>) -> bool {
-        let scope = DocumentScope { event: event.cloned(), device: device.map(|(index, _)| index) };
+    fn enter(&mut self, event: Option<&Cow<'static, str>>, device: Option<&Range<usize>>) -> bool {
+        let scope = DocumentScope { event: event.cloned(), device: device.cloned() };
         if self.scope.as_ref() == Some(&scope) {
             return true;
         }
         let content = match device {
-            Some((_, bytes)) => Some(bytes.to_vec()),
-            None => self.whole().map(<[u8]>::to_vec),
+            Some(device) => self.device(device),
+            None => self.whole(),
         };
+        // vdsm gives an empty file at its own start and end
+        let is_of_vdsms_daemon = || event.is_some_and(|event| event.contains("_vdsm_"));
+        let content = content.map(<[u8]>::to_vec).or_else(|| is_of_vdsms_daemon().then(Vec::new));
         let Some(content) = content else { return false };
-        self.is_stale = self.is_stale || content != self.content;
+        self.is_stale = self.is_stale || content != self.content(self.branch);
         self.content = content;
+        self.of_vdsm = None;
         self.scope = Some(scope);
         true
     }
@@ -198,7 +278,7 @@ impl Exchange {
     pub fn own_file(
         &mut self,
         event: Option<&Cow<'static, str>>,
-        device: Option<(usize, &[u8])>,
+        device: Option<&Range<usize>>,
         number: usize,
         owner: Option<(u32, u32)>,
     ) -> Result<Option<DocumentFile>, String> {
@@ -251,10 +331,14 @@ impl Exchange {
 
     fn write(&mut self) -> io::Result<()> {
         self.stamp = None;
+        let content = match self.branch {
+            Branch::Main => &self.content,
+            Branch::Vdsm => self.of_vdsm.as_ref().unwrap_or(&self.content),
+        };
         if let Some(SharedFile::Memory(file, _)) = &mut self.shared {
             file.set_len(0)?;
             file.seek(SeekFrom::Start(0))?;
-            return file.write_all(&self.content);
+            return file.write_all(content);
         }
         let path = self.place.named().join(FILE_NAME);
         let result = match self.shared {
@@ -263,7 +347,7 @@ impl Exchange {
             None => self.place.make().and_then(|_| files::create_private(&path)),
         }
         .and_then(|mut file| {
-            file.write_all(&self.content)?;
+            file.write_all(content)?;
             // no later write can result in this time, however coarse the clock of the file system is
             file.set_modified(FileStamp::TIME)
         });
@@ -278,7 +362,7 @@ impl Exchange {
             let _ = files::remove(&path);
             let _ = fs::remove_dir(directory);
         }
-        let file = files::memory_file(c"hookmux-document", &self.content)?;
+        let file = files::memory_file(c"hookmux-document", content)?;
         let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
         self.shared = Some(SharedFile::Memory(file, path.into()));
         Ok(())
@@ -294,7 +378,7 @@ impl Exchange {
             return Ok(Change::None);
         }
         let found = shared.read_back(&self.place);
-        if found.as_ref().is_ok_and(|found| *found == self.content) {
+        if found.as_ref().is_ok_and(|found| found == self.content(self.branch_of(hook))) {
             return Ok(Change::None);
         }
         self.is_stale = true;
@@ -308,34 +392,77 @@ impl Exchange {
         found: io::Result<Vec<u8>>,
         succeeded: bool,
     ) -> Result<Change, String> {
-        let ignored = |why: &str| Ok(Change::Ignored(why.to_owned()));
+        let ignored = |why: String| Ok(Change::Ignored(why));
+        if self.original.is_none() {
+            // vdsm's empty file, in which its hooks may leave something for each other
+            self.content = found.unwrap_or_default();
+            return Ok(Change::None);
+        }
         if !succeeded {
-            return ignored("the document as a failed hook left it is not used");
+            return ignored("the document as a failed hook left it is not used".to_owned());
         }
-        if hook.source == HookSource::Vdsm {
-            return ignored(
-                "it changed the document; edits of vdsm's hooks are ignored here, as vdsm does",
-            );
+        let branch = self.branch_of(hook);
+        if !hook.filter && hook.source != HookSource::Vdsm {
+            return ignored("it changed the document, though it is not a filter".to_owned());
         }
-        if !hook.filter {
-            return ignored("it changed the document, though it is not a filter");
-        }
-        let found = found.map_err(|error| format!("it left no usable document: {error}"))?;
-        if self.scope.as_ref().is_some_and(|scope| scope.device.is_some()) {
-            return ignored("it changed a device's document, which libvirt doesn't take");
-        }
-        self.check(&found)?;
-        self.content = found;
+        let found = found.map_err(|error| format!("it left no usable document: {error}"));
+        let usable = found.and_then(|found| Ok((self.with_change(&found)?, found)));
         self.is_stale = true;
-        if !self.is_filter {
-            return Ok(Change::Ignored(self.not_taken()));
+        if branch == Branch::Vdsm {
+            // vdsm drops what they left, whatever it is
+            return ignored(match usable {
+                Ok((_, found)) => {
+                    self.of_vdsm = Some(found);
+                    format!(
+                        "it changed the document: vdsm's later scripts at this event get that, and nobody else; libvirt takes none from vdsm's scripts at {}, as with vdsm",
+                        self.operation
+                    )
+                }
+                Err(error) => {
+                    format!("{error}; vdsm's later scripts get the document as it was before")
+                }
+            });
         }
-        self.current = Some(self.content.clone());
-        Ok(Change::Taken)
+        let (changed, found) = usable?;
+        self.content = found;
+        match changed {
+            // only what stands around the device's element
+            DocumentChange::None => Ok(Change::None),
+            _ if !self.is_filter => ignored(self.not_taken()),
+            DocumentChange::Whole => {
+                self.current = Some(self.content.clone());
+                self.devices.set_stale();
+                Ok(Change::Taken)
+            }
+            DocumentChange::Device(device, replaced) => {
+                self.devices.resize(&device, replaced.length);
+                self.current = Some(replaced.document);
+                Ok(Change::Taken)
+            }
+        }
+    }
+
+    /// Checks what a hook made of its part of the document, and puts a device's element into its place.
+    fn with_change(&self, found: &[u8]) -> Result<DocumentChange, String> {
+        let device = self.scope.as_ref().and_then(|scope| scope.device.clone());
+        let Some(device) = device else {
+            return self.check(found).map(|()| DocumentChange::Whole);
+        };
+        let place = self.devices.of(&device).ok_or_else(|| {
+            "its document can't be used: another hook has changed which devices the guest has"
+                .to_owned()
+        })?;
+        let replaced = device::replace(self.whole().unwrap_or_default(), &place, found)
+            .map_err(|why| format!("its document can't be used: {why}"))?;
+        Ok(replaced
+            .map_or(DocumentChange::None, |replaced| DocumentChange::Device(device, replaced)))
     }
 
     fn not_taken(&self) -> String {
-        format!("it changed the document, but libvirt takes no XML from {}", self.operation)
+        format!(
+            "it changed the document: later scripts of the event get that, but libvirt takes no XML from {}",
+            self.operation
+        )
     }
 
     /// Reads the document that a hook in libvirt's style printed.
@@ -365,7 +492,10 @@ impl Exchange {
             return Ok(Change::None);
         }
         if !self.is_filter {
-            return Ok(Change::Ignored(self.not_taken()));
+            return Ok(Change::Ignored(format!(
+                "it printed a document, but libvirt takes no XML from {}",
+                self.operation
+            )));
         }
         if kept.is_none() {
             return Err(format!("it printed more than {} MiB", MAX_DOCUMENT_BYTES >> 20));
@@ -377,6 +507,7 @@ impl Exchange {
         }
         self.check(output)?;
         self.current = Some(output.to_vec());
+        self.devices.set_stale();
         // a later hook may get the file: it must have this content then
         self.scope = None;
         Ok(Change::Taken)
@@ -468,7 +599,11 @@ mod tests {
         }
 
         fn file(&mut self) -> PathBuf {
-            self.exchange.file(Some(&"e".into()), None).unwrap().unwrap()
+            self.file_of(HookSource::EventDirectory)
+        }
+
+        fn file_of(&mut self, source: HookSource) -> PathBuf {
+            self.exchange.file(&hook(source), Some(&"e".into()), None).unwrap().unwrap()
         }
     }
 
@@ -556,28 +691,60 @@ mod tests {
     #[test]
     fn edits_that_libvirt_does_not_take_are_told() {
         let edited = DOCUMENT.replace("</domain>", "<a/></domain>");
+        let own = hook(HookSource::EventDirectory);
         let mut bench = Bench::new(false);
         fs::write(bench.file(), &edited).unwrap();
-        let change = bench.exchange.take_back(&hook(HookSource::EventDirectory), true).unwrap();
+        let change = bench.exchange.take_back(&own, true).unwrap();
         assert!(matches!(change, Change::Ignored(why) if why.contains("no XML from migrate")));
         // the hooks of the event see it, as vdsm's do; the next event begins anew
         assert_eq!(fs::read_to_string(bench.file()).unwrap(), edited);
-        let next = bench.exchange.file(Some(&"f".into()), None).unwrap().unwrap();
+        let next = bench.exchange.file(&own, Some(&"f".into()), None).unwrap().unwrap();
         assert_eq!(fs::read_to_string(next).unwrap(), DOCUMENT);
 
         let mut bench = Bench::new(true);
         fs::write(bench.file(), &edited).unwrap();
-        assert!(matches!(
-            bench.exchange.take_back(&hook(HookSource::Vdsm), true),
-            Ok(Change::Ignored(_))
-        ));
+        assert!(matches!(bench.exchange.take_back(&own, false), Ok(Change::Ignored(_))));
         assert_eq!(fs::read_to_string(bench.file()).unwrap(), DOCUMENT);
-        fs::write(bench.file(), &edited).unwrap();
-        assert!(matches!(
-            bench.exchange.take_back(&hook(HookSource::EventDirectory), false),
-            Ok(Change::Ignored(_))
-        ));
         assert_eq!(bench.exchange.result(), None);
+    }
+
+    #[test]
+    fn vdsms_scripts_have_a_document_among_themselves_where_libvirt_takes_one() {
+        let with = |what: &str| DOCUMENT.replace("</domain>", &format!("{what}</domain>"));
+        for is_filter in [true, false] {
+            let mut bench = Bench::new(is_filter);
+            let mut edit = |source: HookSource, seen: &str, made: &str| {
+                let path = bench.file_of(source);
+                assert_eq!(fs::read_to_string(&path).unwrap(), with(seen), "{is_filter} {made}");
+                fs::write(path, with(made)).unwrap();
+                bench.exchange.take_back(&hook(source), true)
+            };
+            use HookSource::{EventDirectory, Vdsm};
+            let seen = |main: &'static str, chained: &'static str| {
+                if is_filter { main } else { chained }
+            };
+            edit(EventDirectory, "", "<a/>").unwrap();
+            let ignored = edit(Vdsm, "<a/>", "<a/><v/>").unwrap();
+            let Change::Ignored(why) = ignored else { panic!("{ignored:?}") };
+            assert!(why.contains("libvirt takes no"), "{why}");
+            edit(EventDirectory, seen("<a/>", "<a/><v/>"), "<b/>").unwrap();
+            edit(Vdsm, seen("<a/><v/>", "<b/>"), "<w/>").unwrap();
+            edit(Vdsm, "<w/>", "<x/>").unwrap();
+            // what can't be used is dropped as the rest, but for where it could be a veto
+            let path = bench.file_of(Vdsm);
+            fs::write(path, "<").unwrap();
+            assert_eq!(bench.exchange.take_back(&hook(Vdsm), true).is_ok(), is_filter);
+            let path = bench.file_of(Vdsm);
+            assert_eq!(fs::read_to_string(path).unwrap(), with("<x/>"));
+            let expected = is_filter.then(|| with("<b/>"));
+            assert_eq!(bench.exchange.result(), expected.as_deref().map(str::as_bytes));
+            // the next event begins anew
+            let next = bench.exchange.file(&hook(Vdsm), Some(&"f".into()), None).unwrap().unwrap();
+            assert_eq!(
+                fs::read_to_string(next).unwrap(),
+                with(if is_filter { "<b/>" } else { "" })
+            );
+        }
     }
 
     fn printed(bytes: &[u8]) -> Capture {
@@ -615,20 +782,118 @@ mod tests {
         assert_eq!(bench.exchange.result(), Some(edited.as_bytes()));
     }
 
+    const DEVICES: &str =
+        "<domain><name>g</name><uuid>u</uuid><devices><interface/><hostdev/></devices></domain>";
+
+    fn places() -> [Range<usize>; 2] {
+        ["<interface/>", "<hostdev/>"].map(|text| {
+            let start = DEVICES.find(text).unwrap();
+            start..start + text.len()
+        })
+    }
+
+    fn with_devices(is_filter: bool) -> Bench {
+        let mut bench = Bench::new(is_filter);
+        bench.exchange.original = Some(DEVICES.as_bytes().to_vec());
+        bench
+    }
+
     #[test]
     fn devices_have_documents_of_their_own() {
-        let mut bench = Bench::new(false);
-        let path =
-            bench.exchange.file(Some(&"e".into()), Some((0, b"<interface/>"))).unwrap().unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "<interface/>");
-        let path =
-            bench.exchange.file(Some(&"e".into()), Some((1, b"<hostdev/>"))).unwrap().unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "<hostdev/>");
-        fs::write(&path, "<x").unwrap();
-        assert!(matches!(
-            bench.exchange.take_back(&hook(HookSource::EventDirectory), true),
-            Ok(Change::Ignored(_))
-        ));
+        let own = hook(HookSource::EventDirectory);
+        let [interface, hostdev] = places();
+        for is_filter in [true, false] {
+            let mut bench = with_devices(is_filter);
+            let exchange = &mut bench.exchange;
+            let mut edit = |device: &Range<usize>, source: HookSource, seen: &str, made: &str| {
+                exchange.find_devices();
+                let hook = hook(source);
+                let path = exchange.file(&hook, Some(&"e".into()), Some(device)).unwrap().unwrap();
+                assert_eq!(fs::read_to_string(&path).unwrap(), seen);
+                fs::write(&path, made).unwrap();
+                exchange.take_back(&hook, true)
+            };
+            let taken = |change: Result<Change, String>| match change.unwrap() {
+                Change::Taken => true,
+                Change::Ignored(why) => {
+                    assert!(why.contains("libvirt takes no"), "{why}");
+                    false
+                }
+                Change::None => panic!("no change"),
+            };
+            use HookSource::{EventDirectory, Vdsm};
+            let first = "<?xml version='1.0'?>\n<interface a='1'/>";
+            assert_eq!(taken(edit(&interface, EventDirectory, "<interface/>", first)), is_filter);
+            assert!(!taken(edit(&interface, Vdsm, first, "<interface v='1'/>")));
+            let seen = if is_filter { first } else { "<interface v='1'/>" };
+            let made = "<interface a='1' b='2'/>";
+            assert_eq!(taken(edit(&interface, EventDirectory, seen, made)), is_filter);
+            assert!(edit(&interface, EventDirectory, made, "<hostdev/>").is_err());
+            assert_eq!(
+                taken(edit(&hostdev, EventDirectory, "<hostdev/>", "<hostdev c='3'/>")),
+                is_filter
+            );
+            let expected =
+                DEVICES.replace("<interface/>", made).replace("<hostdev/>", "<hostdev c='3'/>");
+            let expected = is_filter.then_some(expected.as_bytes());
+            assert_eq!(bench.exchange.result(), expected);
+            // for the guest's own event
+            let whole = bench.exchange.file(&own, Some(&"f".into()), None).unwrap().unwrap();
+            assert_eq!(fs::read(whole).unwrap(), expected.unwrap_or(DEVICES.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_device_is_found_after_a_hook_printed_the_whole_document() {
+        let own = hook(HookSource::EventDirectory);
+        let [interface, hostdev] = places();
+        let mut bench = with_devices(true);
+        let exchange = &mut bench.exchange;
+        let print = |exchange: &mut Exchange, text: &str| {
+            let taken = exchange.take_output(
+                &hook(HookSource::Registered),
+                &printed(text.as_bytes()),
+                true,
+            );
+            assert_eq!(taken, Ok(Change::Taken));
+            exchange.find_devices();
+        };
+        print(exchange, &DEVICES.replace("<devices>", "<title>t</title><devices>"));
+        let path = exchange.file(&own, Some(&"e".into()), Some(&interface)).unwrap().unwrap();
+        fs::write(&path, "<interface a='1'/>").unwrap();
+        assert_eq!(exchange.take_back(&own, true), Ok(Change::Taken));
+        // at the same device
+        let changed = String::from_utf8(exchange.result().unwrap().to_vec()).unwrap();
+        assert!(
+            changed.contains("<title>t</title><devices><interface a='1'/><hostdev/>"),
+            "{changed}"
+        );
+        print(exchange, &changed.replace("a='1'", "a='1' b='2'"));
+        let path = exchange.file(&own, Some(&"e".into()), Some(&interface)).unwrap().unwrap();
+        assert_eq!(fs::read_to_string(path).unwrap(), "<interface a='1' b='2'/>");
+        assert_eq!(exchange.device(&hostdev), Some(&b"<hostdev/>"[..]));
+        // without the device there is no place for its edit
+        print(exchange, &changed.replace("<interface a='1'/>", ""));
+        let path = exchange.file(&own, Some(&"e".into()), Some(&hostdev)).unwrap().unwrap();
+        fs::write(&path, "<hostdev c='3'/>").unwrap();
+        assert!(exchange.take_back(&own, true).unwrap_err().contains("which devices"));
+    }
+
+    #[test]
+    fn vdsms_daemon_has_an_empty_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = DocumentPlace::named_by(&Dir::of_test(directory.path()), "x".to_owned());
+        let mut exchange =
+            Exchange::new(None, DocumentIdentity::default(), false, "start".into(), place);
+        let hook = hook(HookSource::Vdsm);
+        assert_eq!(exchange.file(&hook, Some(&"before_daemon_start".into()), None), Ok(None));
+        let event = Cow::from("before_vdsm_start");
+        let path = exchange.file(&hook, Some(&event), None).unwrap().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"");
+        fs::write(&path, "for the next one").unwrap();
+        assert_eq!(exchange.take_back(&hook, true), Ok(Change::None));
+        let path = exchange.file(&hook, Some(&event), None).unwrap().unwrap();
+        assert_eq!(fs::read(path).unwrap(), b"for the next one");
     }
 
     #[test]
@@ -638,7 +903,8 @@ mod tests {
         let place =
             DocumentPlace::named_by(&Dir::of_test(Path::new("/proc/nowhere")), "x".to_owned());
         let mut exchange = Exchange::new(original, identity, true, "migrate".into(), place);
-        let path = exchange.file(Some(&"e".into()), None).unwrap().unwrap();
+        let own = hook(HookSource::EventDirectory);
+        let path = exchange.file(&own, Some(&"e".into()), None).unwrap().unwrap();
         let edited = DOCUMENT.replace("</domain>", "<a/></domain>");
         fs::write(&path, &edited).unwrap();
         assert_eq!(exchange.take_back(&hook(HookSource::EventDirectory), true), Ok(Change::Taken));

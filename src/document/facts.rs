@@ -1,5 +1,7 @@
 //! The content of libvirt's document, as far as hookmux reads it.
 
+use std::ops::Range;
+
 use crate::libvirt::Document;
 use crate::libvirt::document::{self, DocumentIdentity, Malformed};
 use crate::libvirt::metadata::{self, Metadata};
@@ -54,9 +56,8 @@ impl DocumentFacts {
         }
     }
 
-    /// Returns the XML of a device, as it is in the document.
-    pub fn device_xml(&self, device: usize) -> Option<&[u8]> {
-        let range = self.metadata.devices.get(device)?.range.clone();
-        self.document.bytes()?.get(range)
+    /// Returns where a device's element is in the document, in bytes.
+    pub fn device_place(&self, device: usize) -> Option<&Range<usize>> {
+        Some(&self.metadata.devices.get(device)?.range)
     }
 }

@@ -1,5 +1,6 @@
 //! libvirt's document: read from standard input, given to hooks, taken back from them.
 
+pub(crate) mod device;
 pub(crate) mod exchange;
 pub(crate) mod facts;
 pub(crate) mod file;

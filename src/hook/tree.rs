@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::config::Settings;
 use crate::libvirt::{Call, Driver};
-use crate::search::EntryState;
 use crate::search::directory::{self, UnreadablePath};
+use crate::search::{EntryState, companion};
 
 /// Returns where a call's scripts would lie; `None` where it can have none. The guest's name is one path
 /// component, compared as a whole.
@@ -54,6 +54,10 @@ pub(crate) fn scripts(place: &Path) -> Result<Vec<(PathBuf, EntryState)>, Unread
             let path = place.join(name);
             let state = directory::try_state(&path)?;
             Ok((path, state))
+        })
+        // what lies beside scripts and clearly is none
+        .filter(|script| {
+            !script.as_ref().is_ok_and(|(path, state)| companion::is_companion(path, state))
         })
         .collect()
 }

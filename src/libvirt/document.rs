@@ -231,6 +231,17 @@ pub fn object<'a, 'input>(tree: &'a roxmltree::Document<'input>) -> roxmltree::N
     }
 }
 
+/// Returns the elements of a guest's devices, in the document's order.
+pub(crate) fn devices<'a, 'input: 'a>(
+    tree: &'a roxmltree::Document<'input>,
+) -> impl Iterator<Item = roxmltree::Node<'a, 'input>> {
+    object(tree)
+        .children()
+        .filter(|child| child.has_tag_name("devices"))
+        .flat_map(|devices| devices.children())
+        .filter(roxmltree::Node::is_element)
+}
+
 /// Tells whether an element has this name without a prefix. The tree keeps no prefixes.
 fn is_called(node: &roxmltree::Node<'_, '_>, name: &str) -> bool {
     let end = node.range().start + 1 + name.len();

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use roxmltree::Node;
 
-use super::document::{object, text};
+use super::document::{self, object, text};
 use super::limits::{DocumentLimit, MAX_PROPERTIES};
 
 const VDSM: &str = "http://ovirt.org/vm/1.0";
@@ -22,7 +22,7 @@ pub struct Property {
     pub value: String,
 }
 
-/// A device that has custom properties.
+/// A device that has custom properties, or for which vdsm's metadata has a place for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// The position of its element in the document, in bytes.
@@ -31,6 +31,7 @@ pub struct Device {
     pub kind: String,
     /// Its alias, else its MAC address: people know it by that.
     pub label: String,
+    /// None for a device with an empty `<custom/>`.
     pub properties: Vec<Property>,
 }
 
@@ -38,7 +39,7 @@ pub struct Device {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
     pub properties: Vec<Property>,
-    /// Only devices with custom properties, in the document's order.
+    /// Only devices with custom properties or a place for them, in the document's order.
     pub devices: Vec<Device>,
     pub title: Option<String>,
     /// The virtual networks of a guest's interfaces; in a network's document, its own name.
@@ -72,23 +73,19 @@ pub fn read(tree: &roxmltree::Document<'_>) -> Result<Metadata, DocumentLimit> {
     let device_properties = DeviceProperties::new(vdsm.as_ref(), &own);
     let mut devices = Vec::new();
     let mut count = 0;
-    let elements = object
-        .children()
-        .filter(|child| child.has_tag_name("devices"))
-        .flat_map(|devices| devices.children())
-        .filter(Node::is_element);
-    for device in elements {
+    for device in document::devices(tree) {
         let names = DeviceNames::of(&device);
         let (of_vdsm, of_hookmux) =
             (device_properties.of_vdsm(&names), device_properties.of_hookmux(&names));
         // a guest may have many devices of one alias or address
-        count += of_vdsm.iter().map(|list| list.len()).sum::<usize>() + of_hookmux.len();
+        count += of_vdsm.iter().map(|list| list.len().max(1)).sum::<usize>() + of_hookmux.len();
         if count > MAX_PROPERTIES {
             return Err(DocumentLimit::Properties);
         }
+        let has_custom = !of_vdsm.is_empty();
         let of_vdsm = of_vdsm.into_iter().flatten().cloned().collect();
         let properties = merged(of_vdsm, of_hookmux.into_iter().cloned());
-        if !properties.is_empty() {
+        if has_custom || !properties.is_empty() {
             devices.push(Device {
                 range: device.range(),
                 kind: device.tag_name().name().to_owned(),
@@ -123,10 +120,10 @@ impl<'a> DeviceProperties<'a> {
         let entries = vdsm.into_iter().flat_map(Node::children);
         let entries = entries.filter(|entry| entry.has_tag_name((VDSM, "device")));
         for (place, entry) in entries.enumerate() {
-            let properties = vdsm_custom(&entry);
-            if properties.is_empty() {
+            if !entry.children().any(|child| child.has_tag_name((VDSM, "custom"))) {
                 continue;
             }
+            let properties = vdsm_custom(&entry);
             let alias = entry.attribute("alias");
             // vdsm names interfaces by MAC address, other devices by type and alias
             let list = match (entry.attribute("mac_address"), alias.or(entry.attribute("name"))) {
@@ -150,8 +147,8 @@ impl<'a> DeviceProperties<'a> {
         all
     }
 
-    /// Returns vdsm's properties for a device, in the document's order. vdsm has device events for all devices but
-    /// disks.
+    /// Returns vdsm's properties for a device, in the document's order; also lists that are empty. vdsm has device
+    /// events for all devices but disks.
     fn of_vdsm(&self, names: &DeviceNames<'a>) -> Vec<&[Property]> {
         if names.kind == "disk" {
             return Vec::new();

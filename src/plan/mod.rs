@@ -85,7 +85,8 @@ fn moment_steps(moment: &CandidateGroup, occasion: &Occasion<'_>) -> Vec<Step> {
         hook: candidate.hook.clone(),
         decision,
     };
-    if silent.is_some() || !per_device || occasion.facts.metadata.devices.is_empty() {
+    let devices = devices_of(event, occasion);
+    if silent.is_some() || !per_device || devices.is_empty() {
         return moment
             .candidates
             .iter()
@@ -96,14 +97,21 @@ fn moment_steps(moment: &CandidateGroup, occasion: &Occasion<'_>) -> Vec<Step> {
             .collect();
     }
     // vdsm runs a device's hooks all before the next device's
-    let devices = 0..occasion.facts.metadata.devices.len();
     devices
+        .into_iter()
         .flat_map(|device| {
             moment.candidates.iter().map(move |candidate| {
                 step(candidate, Some(device), decide(candidate, event, None, occasion))
             })
         })
         .collect()
+}
+
+/// Returns the devices for which a device event fires, by their positions in the metadata.
+fn devices_of(event: Option<&Event>, occasion: &Occasion<'_>) -> Vec<usize> {
+    let Some(event) = event.filter(|event| event.per_device) else { return Vec::new() };
+    let devices = occasion.facts.metadata.devices.iter().enumerate();
+    devices.filter(|(_, device)| event.is_for(device)).map(|(index, _)| index).collect()
 }
 
 fn decide(
@@ -150,7 +158,7 @@ fn decide(
     if let Some(why) = lacks.or(missing.filter(|_| needs_document(&candidate.hook))) {
         return fails("it needs libvirt's document", why);
     }
-    if per_device && occasion.facts.metadata.devices.is_empty() {
+    if per_device && devices_of(event, occasion).is_empty() {
         return Decision::Skipped("no device has custom properties".to_owned());
     }
     Decision::Run
@@ -207,7 +215,7 @@ mod tests {
     use crate::libvirt::Driver;
     use crate::libvirt::document::DocumentIdentity;
     use crate::libvirt::metadata::Device;
-    use crate::libvirt::metadata::Metadata;
+    use crate::libvirt::metadata::{Metadata, Property};
     use crate::libvirt::{Call, Document};
     use crate::occasion;
     use crate::search::EntryState;
@@ -218,7 +226,7 @@ mod tests {
             range: 0..0,
             kind: "interface".into(),
             label: label.into(),
-            properties: Vec::new(),
+            properties: vec![Property { name: "p".into(), value: "1".into() }],
         }
     }
 
@@ -285,6 +293,31 @@ mod tests {
                 "tree"
             ]
         );
+    }
+
+    // V5
+    #[test]
+    fn a_device_with_an_empty_custom_is_created_and_no_more() {
+        let empty = Device { properties: Vec::new(), ..device("x") };
+        let devices = [empty, device("y")];
+        for (call, event, expected) in [
+            (
+                ["g", "prepare", "begin", "-"],
+                "before_device_create",
+                &["a@0", "b@0", "a@1", "b@1"][..],
+            ),
+            (["g", "started", "begin", "-"], "after_device_create", &["a@1", "b@1"]),
+            (["g", "release", "end", "-"], "after_device_destroy", &["a@1", "b@1"]),
+            (["g", "migrate", "begin", "-"], "before_device_migrate_destination", &["a@1", "b@1"]),
+        ] {
+            let seen = steps(&call, Origin::Fresh, &Document::Absent, &devices);
+            let of_event =
+                seen.iter().filter_map(|step| step.strip_prefix(event)?.strip_prefix('/'));
+            assert_eq!(of_event.collect::<Vec<_>>(), expected, "{event}");
+            let alone = steps(&call, Origin::Fresh, &Document::Absent, &devices[..1]);
+            let is_skipped = alone.contains(&format!("-{event}/a"));
+            assert_eq!(is_skipped, event != "before_device_create", "{event}: {alone:?}");
+        }
     }
 
     #[test]

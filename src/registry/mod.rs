@@ -55,9 +55,10 @@ pub struct Registry {
 pub(crate) fn entries(settings: &Settings) -> Result<Vec<FoundEntry>, UnreadablePath> {
     directory::entries_by(settings.all_roots(), DIRECTORY, &|path| {
         if path.extension().is_none_or(|end| end != EXTENSION) {
-            return EntryState::Skipped("not a registration: its name doesn't end in .yaml");
+            let why = "not a registration: its name doesn't end in .yaml";
+            return Some(EntryState::Skipped(why));
         }
-        match directory::state(path) {
+        Some(match directory::state(path) {
             // a registration isn't executed
             EntryState::NotExecutable => EntryState::Active,
             // and an empty one is a mistake: a mask is a link
@@ -66,7 +67,7 @@ pub(crate) fn entries(settings: &Settings) -> Result<Vec<FoundEntry>, Unreadable
             EntryState::Dangling if path.is_symlink() => EntryState::Active,
             EntryState::Dangling => EntryState::Skipped("it has just been removed"),
             state => state,
-        }
+        })
     })
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::ops::Range;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -105,6 +106,9 @@ impl<'a> Launcher<'a> {
         file: DocumentFileUse,
     ) -> Result<Launch, LaunchError> {
         let own_error = |words: String| (crate::process::exit_status::OWN_ERROR, words);
+        if step.device.is_some() {
+            self.exchange.find_devices();
+        }
         let registered = step.hook.registration.clone();
         let registration = registered.as_deref();
         let mut privileges = self.privileges(registration)?;
@@ -207,8 +211,7 @@ impl<'a> Launcher<'a> {
         if step.hook.style != Style::Vdsm || !is_own {
             return Ok(None);
         }
-        let device =
-            step.device.and_then(|index| Some((index, self.occasion.facts.device_xml(index)?)));
+        let device = self.device_place(step);
         let owner = privileges.identity.as_ref().map(|identity| (identity.user, identity.group));
         self.exchange.own_file(step.event.as_ref(), device, number, owner)
     }
@@ -257,16 +260,26 @@ impl<'a> Launcher<'a> {
     }
 
     fn input<'b>(&'b self, step: &'b Step, run: &'b str) -> HookInput<'b> {
-        let device_xml = step.device.and_then(|index| self.occasion.facts.device_xml(index));
         HookInput {
             occasion: self.occasion,
             event: self.event(step),
-            document: device_xml.or_else(|| self.exchange.whole()),
+            document: self.document(step),
             device: step.device,
             run,
             hook: &step.hook.label,
             started: self.started.as_deref(),
         }
+    }
+
+    /// Returns where the device of a step is in libvirt's document.
+    fn device_place(&self, step: &Step) -> Option<&'a Range<usize>> {
+        self.occasion.facts.device_place(step.device?)
+    }
+
+    /// Returns the document for a step: the whole one, or its device's part.
+    pub(crate) fn document(&self, step: &Step) -> Option<&[u8]> {
+        let of_device = self.device_place(step).and_then(|device| self.exchange.device(device));
+        of_device.or_else(|| self.exchange.whole())
     }
 
     /// Returns the event of a step, else the event of the call.
@@ -359,16 +372,12 @@ impl<'a> Launcher<'a> {
         let shared = match own_file {
             Some(own_file) => Ok(Some(own_file.path.clone())),
             None => {
-                let device = step
-                    .device
-                    .and_then(|index| Some((index, self.occasion.facts.device_xml(index)?)));
-                self.exchange.file(step.event.as_ref(), device)
+                let device = self.device_place(step);
+                self.exchange.file(&step.hook, step.event.as_ref(), device)
             }
         };
         match shared {
             Ok(Some(path)) => environment.set("_hook_domxml", path),
-            // vdsm gives an empty file at its own start and end
-            Ok(None) if event.contains("_vdsm_") => environment.set("_hook_domxml", "/dev/null"),
             Ok(None) => {}
             Err(error) => self.notify(&Notice::OwnError(&error)),
         }

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::machine::files;
-use crate::search::EntryState;
+use crate::search::{EntryState, companion};
 use crate::trust::Trust;
 
 /// Suffixes of files that package managers and editors leave behind.
@@ -35,7 +35,7 @@ pub struct UnreadablePath {
 }
 
 /// Returns all entries for an event in byte order of their names; for equal names, the entry in the higher root
-/// comes first. `roots` are in order of precedence.
+/// comes first. What lies beside hooks and clearly is none isn't among them. `roots` are in order of precedence.
 ///
 /// # Errors
 /// A directory exists and can't be read: its hooks are unknown.
@@ -43,17 +43,21 @@ pub(crate) fn entries<'a>(
     roots: impl IntoIterator<Item = &'a Path>,
     event: &str,
 ) -> Result<Vec<FoundEntry>, UnreadablePath> {
-    entries_by(roots, event, &state)
+    entries_by(roots, event, &|path| {
+        let state = state(path);
+        (!companion::is_companion(path, &state)).then_some(state)
+    })
 }
 
-/// Returns all entries as [`entries`] does, with another function for the state of a file.
+/// Returns all entries as [`entries`] does, with another function for the state of a file: `None` leaves it
+/// out.
 ///
 /// # Errors
 /// As [`entries`].
 pub(crate) fn entries_by<'a>(
     roots: impl IntoIterator<Item = &'a Path>,
     event: &str,
-    judge: &dyn Fn(&Path) -> EntryState,
+    judge: &dyn Fn(&Path) -> Option<EntryState>,
 ) -> Result<Vec<FoundEntry>, UnreadablePath> {
     let mut by_name: BTreeMap<OsString, Vec<FoundEntry>> = BTreeMap::new();
     for (root, base) in roots.into_iter().enumerate() {
@@ -61,8 +65,8 @@ pub(crate) fn entries_by<'a>(
         let Some(names) = names(&path)? else { continue };
         for name in names {
             let path = path.join(&name);
-            let mut state =
-                leftover_reason(&name).map_or_else(|| judge(&path), EntryState::Skipped);
+            let leftover = leftover_reason(&name).map(EntryState::Skipped);
+            let Some(mut state) = leftover.or_else(|| judge(&path)) else { continue };
             let equals = by_name.entry(name.clone()).or_default();
             // a mask needs the same trust as what it hides
             if hides(&state) && !is_trusted_entry(&path) {

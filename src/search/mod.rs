@@ -1,5 +1,6 @@
 //! Which files of the roots there are, and which of them mask others.
 
+pub(crate) mod companion;
 pub(crate) mod directory;
 
 use std::path::PathBuf;

@@ -115,7 +115,7 @@ fn plain(object: Node<'_, '_>) -> Option<Read> {
         let (alias, mac) = (first("alias", "name"), first("mac", "address"));
         let kind = device.tag_name().name();
         let is_mac = |word: &str| mac.as_ref().is_some_and(|mac| mac.eq_ignore_ascii_case(word));
-        let theirs: Vec<Property> = entries
+        let meant: Vec<&Node<'_, '_>> = entries
             .iter()
             .filter(|entry| {
                 let is_alias = |name: &str| entry.attribute(name).map(str::to_owned) == alias;
@@ -132,11 +132,12 @@ fn plain(object: Node<'_, '_>) -> Option<Read> {
                     }
                 }
             })
-            .flat_map(|entry| custom(*entry))
             .collect();
+        let has_custom = meant.iter().any(|entry| !owned(**entry, VDSM, "custom").is_empty());
+        let theirs: Vec<Property> = meant.into_iter().flat_map(|entry| custom(*entry)).collect();
         let ours = ours(&|key| key.is_some_and(|key| alias.as_deref() == Some(key) || is_mac(key)));
         let properties = last_ones([theirs, ours].concat());
-        if !properties.is_empty() {
+        if has_custom || !properties.is_empty() {
             read.devices.push(Device {
                 range: device.range(),
                 kind: kind.to_owned(),

@@ -20,6 +20,9 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for directory in &survey.unknown_directories {
         unknown(directory, findings);
     }
+    for (directory, scripts) in &survey.unfired_of_vdsm {
+        unfired_of_vdsm(directory, scripts, findings);
+    }
     for root in survey.settings.all_roots() {
         for row in event::TABLE {
             file_for_directory(survey, &root.join(row.name), findings);
@@ -55,6 +58,14 @@ fn unknown(directory: &Path, findings: &mut Findings) {
     };
     let words = format!("{shown} has not the name of an event: nothing in it runs; {hint}");
     findings.add(Code::UnknownEvent, directory, words, fix);
+}
+
+/// Reports hooks of vdsm's tree for which libvirt makes no call. The directory is vdsm's, and stays.
+fn unfired_of_vdsm(directory: &Path, scripts: &[String], findings: &mut Findings) {
+    let Some(name) = directory.file_name().and_then(OsStr::to_str) else { return };
+    let (why, scripts) = (vdsm::why_never_called(name), scripts.join(", "));
+    let words = format!("{}: {scripts} never runs: {why}", directory.display());
+    findings.add(Code::NeverCalled, directory, words, events_command());
 }
 
 fn events_command() -> Fix {

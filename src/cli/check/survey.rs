@@ -14,7 +14,8 @@ use crate::cli::inventory::Inventory;
 use crate::cli::inventory::per_guest::{self, TreeItem};
 use crate::command;
 use crate::config::{Registration, Settings};
-use crate::hook::candidates::Candidate;
+use crate::hook::HookSource;
+use crate::hook::candidates::{Candidate, VDSM_ROOT};
 use crate::libvirt::Driver;
 use crate::machine::files;
 use crate::registry::RegistrationFile;
@@ -65,8 +66,10 @@ pub(super) struct Survey<'a> {
     pub registrations: Vec<Arc<Registration>>,
     /// The files for which a last good copy is used.
     pub stand_ins: Vec<PathBuf>,
-    /// Directories that look like an event's, but belong to no event.
+    /// Directories of hookmux's own roots that look like an event's, but belong to no event.
     pub unknown_directories: Vec<PathBuf>,
+    /// Directories of vdsm's tree for which libvirt makes no call, with the names of the scripts in them.
+    pub unfired_of_vdsm: Vec<(PathBuf, Vec<String>)>,
     pub libvirt: Option<LibvirtVersion>,
 }
 
@@ -95,6 +98,7 @@ impl<'a> Survey<'a> {
             registrations: inventory.registrations,
             stand_ins: inventory.stand_ins,
             unknown_directories,
+            unfired_of_vdsm: Vec::new(),
             libvirt: libvirt_version::of_host_below(root),
         };
         for at in inventory.events {
@@ -102,6 +106,21 @@ impl<'a> Survey<'a> {
             let scripts =
                 scripts.unwrap_or_else(|unread| report_unreadable(settings, &unread, findings));
             survey.add(scripts, &ScriptPlace::Event(at.event));
+        }
+        for at in inventory.unknown {
+            let scripts = at.scripts;
+            let scripts: Vec<Candidate> =
+                scripts.unwrap_or_else(|unread| report_unreadable(settings, &unread, findings));
+            let of_vdsm = scripts
+                .iter()
+                .map(|script| &script.hook)
+                .filter(|hook| hook.source == HookSource::Vdsm && files::is_executable(&hook.path));
+            let names: Vec<String> =
+                of_vdsm.map(|hook| hook.name.to_string_lossy().into_owned()).collect();
+            if !names.is_empty() {
+                let directory = Path::new(VDSM_ROOT).join(&at.event);
+                survey.unfired_of_vdsm.push((directory, names));
+            }
         }
         for of in inventory.drivers {
             let driver = of.driver;

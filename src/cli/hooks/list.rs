@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::registered_list;
+use super::{registered_list, vdsm};
 use crate::cli::args::{Format, ListArgs};
 use crate::cli::check::finding::Code;
 use crate::cli::inventory::Inventory;
@@ -12,9 +12,10 @@ use crate::cli::json::hook::{List, ListedHook};
 use crate::cli::json::message::Message;
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::register::module_file::CalledFunction;
 use crate::cli::register::{cpanel_words, module, registered};
-use crate::cli::{CommandEnd, CommandPlace, pattern, rights};
-use crate::config::suggest::{did_you_mean, suggest_or};
+use crate::cli::{CommandEnd, CommandPlace, json as output_json, pattern, rights};
+use crate::config::suggest::suggest_or;
 use crate::config::{Registration, Settings};
 use crate::event;
 use crate::hook::Style;
@@ -35,13 +36,21 @@ impl Listed {
         root.unwrap_or(&settings.hooks_dir).display().to_string()
     }
 
-    fn sha256(&self) -> Option<String> {
-        Some(files::sha256(&files::read_regular(&self.path, MAX_HASHED_BYTES).ok()?))
+    /// Returns the function that it is, if `add module` registered it.
+    fn called_function(&self, settings: &Settings) -> Option<CalledFunction> {
+        CalledFunction::of(self.registered.as_deref()?, &settings.hooks_dir)
+    }
+
+    /// Returns the digest of what decides what it does: its program, or its module.
+    fn sha256(&self, called: Option<&CalledFunction>) -> Option<String> {
+        let path = called.map_or(Some(&self.path), |called| called.file.as_ref())?;
+        Some(files::sha256(&files::read_regular(path, MAX_HASHED_BYTES).ok()?))
     }
 }
 
 /// Describes a hook for programs.
 pub(crate) fn json(listed: &Listed, settings: &Settings) -> ListedHook {
+    let called = listed.called_function(settings);
     ListedHook {
         hook: listed.label.clone(),
         event: event::is_known(&listed.place).then(|| listed.place.clone()),
@@ -55,7 +64,13 @@ pub(crate) fn json(listed: &Listed, settings: &Settings) -> ListedHook {
         source: Word(listed.source),
         path: listed.path.as_path().into(),
         root: Path::new(&listed.root(settings)).into(),
-        sha256: listed.sha256(),
+        sha256: listed.sha256(called.as_ref()),
+        module: called.map(|called| output_json::hook::CalledFunction {
+            language: called.language.name(),
+            module: called.module,
+            function: called.function,
+            file: called.file.as_deref().map(Into::into),
+        }),
         registration: listed.registration.as_deref().map(Into::into),
         registered: listed.registered.as_deref().map(Into::into),
         cpanel: listed.registered.as_deref().map(|one| cpanel_words::of(one, &listed.place)),
@@ -64,7 +79,12 @@ pub(crate) fn json(listed: &Listed, settings: &Settings) -> ListedHook {
 }
 
 /// Returns a registered hook's arguments, and what else differs from a plain hook.
-fn more(registration: &Registration) -> String {
+fn more(registration: &Registration, called: Option<&CalledFunction>) -> String {
+    if let (Some(called), Some(interpreter)) = (called, registration.command.first()) {
+        let what = format!("{} of {}, by {interpreter}", called.function, called.module);
+        let words = [what, registered::more(registration)];
+        return words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ");
+    }
     let arguments = registration.args.iter().map(|argument| argument.as_str().to_owned());
     let arguments: Vec<String> =
         registration.command.iter().skip(1).cloned().chain(arguments).collect();
@@ -75,12 +95,7 @@ fn more(registration: &Registration) -> String {
 /// Returns the notes about directories that look like an event's, but belong to no event.
 fn describe_unknown_directories(inventory: &Inventory<'_>) -> Vec<String> {
     let names: BTreeSet<&str> = inventory.unknown_directories().map(|(_, name)| name).collect();
-    let known = || event::TABLE.iter().map(|row| row.name);
-    let words = names.into_iter().map(|name| match did_you_mean(name, known()) {
-        Some(similar) => format!("{name}/ is not an event: did you mean {similar}?"),
-        None => format!("{name}/ is not an event: see `hookmux events`"),
-    });
-    words.collect()
+    names.into_iter().map(|name| format!("{name}/: {}", vdsm::why_never_called(name))).collect()
 }
 
 pub(crate) fn run(
@@ -131,7 +146,10 @@ pub(crate) fn run(
         );
         for hook in &hooks {
             if let Some(reason) = &hook.reason {
-                output.line(&format!("{}: {reason}", hook.path.display()));
+                // of a module's hook, the interpreter says nothing
+                let is_module = hook.called_function(settings).is_some();
+                let named = hook.registration.as_ref().filter(|_| is_module);
+                output.line(&format!("{}: {reason}", named.unwrap_or(&hook.path).display()));
             }
         }
     }
@@ -175,7 +193,8 @@ fn hooks_called(word: &str, hooks: &[Listed]) -> anyhow::Result<NamePattern> {
 }
 
 fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
-    let sha256 = hook.sha256().map(|digest| digest[..12].to_owned());
+    let called = hook.called_function(settings);
+    let sha256 = hook.sha256(called.as_ref()).map(|digest| digest[..12].to_owned());
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     vec![
         hook.place.clone().into(),
@@ -186,7 +205,7 @@ fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
         hook.style.map_or("-", Style::name).into(),
         Cell(or_dash(sha256), Tone::Dim),
         Cell(hook.root(settings), Tone::Dim),
-        hook.registered.as_deref().map(more).unwrap_or_default().into(),
+        hook.registered.as_deref().map(|one| more(one, called.as_ref())).unwrap_or_default().into(),
     ]
 }
 

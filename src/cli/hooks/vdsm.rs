@@ -1,5 +1,8 @@
 //! The hook points of vdsm for which libvirt makes no call, and the nearest events.
 
+use crate::config::suggest::did_you_mean;
+use crate::event;
+
 /// vdsm's name, and the nearest event of hookmux, if there is one.
 #[rustfmt::skip]
 pub(crate) static WITHOUT_SOURCE: &[(&str, Option<&str>)] = &[
@@ -48,10 +51,24 @@ pub(crate) static WITHOUT_SOURCE: &[(&str, Option<&str>)] = &[
     ("after_hostdev_list_by_caps", None),
 ];
 
+/// Returns why scripts in a directory of this name never run.
+pub(crate) fn why_never_called(name: &str) -> String {
+    if let Some((_, nearest)) = WITHOUT_SOURCE.iter().find(|(vdsms, _)| *vdsms == name) {
+        let nearest = nearest.map(|near| format!("; nearest is {near}")).unwrap_or_default();
+        return format!("libvirt makes no call for {name}, an event of vdsm's{nearest}");
+    }
+    if let Some(own_event) = event::known_events_of(name).first() {
+        return format!("{name} is not an event: the operation is known, and fires {own_event}");
+    }
+    match did_you_mean(name, event::TABLE.iter().map(|row| row.name)) {
+        Some(similar) => format!("{name} is not an event; did you mean {similar}?"),
+        None => format!("{name} is not an event; `hookmux events` shows all events"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event;
 
     #[test]
     fn with_those_that_have_a_source_they_are_vdsms_58() {

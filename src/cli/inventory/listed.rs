@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Inventory;
 use super::forecast::{Forecaster, HookForecast};
 use super::per_guest::{self, TreeDirectory, TreeItem};
+use crate::cli::hooks::vdsm;
 use crate::cli::output::Tone;
 use crate::cli::{fixes, rights};
 use crate::command::Fix;
@@ -32,7 +33,7 @@ pub(crate) enum HookState {
     Fails,
     /// A registration that can't be read.
     Broken,
-    /// In a place of the per-guest tree for which libvirt makes no call.
+    /// In a place for which libvirt makes no call: in the per-guest tree, or at no event.
     NeverCalled,
 }
 
@@ -192,6 +193,17 @@ impl Lister<'_> {
         }
     }
 
+    /// Adds the scripts of a directory that looks like an event's, but belongs to no event.
+    fn add_unknown(&mut self, name: &str, scripts: Vec<Candidate>) {
+        let before = self.listed.len();
+        self.add(name, scripts);
+        for listed in &mut self.listed[before..] {
+            listed.state = HookState::NeverCalled;
+            listed.reason = Some(vdsm::why_never_called(name));
+            (listed.order, listed.fix) = (None, None);
+        }
+    }
+
     /// Adds a registration that belongs to no event: masked, disabled by a link, or broken.
     fn add_inactive(&mut self, source: &registry::RegistrationFile, has_last_good: bool) {
         let path = &source.path;
@@ -246,6 +258,9 @@ pub(crate) fn all(inventory: Inventory<'_>) -> anyhow::Result<Vec<Listed>> {
         candidates.extend(own.map(|one| candidates::registered_hook(one, &at.event, settings)));
         candidates::in_order(&mut candidates);
         lister.add(&at.event, candidates);
+    }
+    for at in inventory.unknown {
+        lister.add_unknown(&at.event, at.scripts.map_err(unreadable)?);
     }
     for registration in registrations.iter().filter(|one| !one.triggers.calls.is_empty()) {
         let calls: Vec<String> =

@@ -15,10 +15,11 @@ use per_guest::TreeItem;
 use crate::config::{Registration, Settings};
 use crate::event;
 use crate::hook::adopted;
-use crate::hook::candidates::{self, Candidate};
+use crate::hook::candidates::{self, Candidate, VDSM_ROOT};
 use crate::libvirt::{Call, Driver};
 use crate::registry::{self, RegistrationFile, cache};
 use crate::search::directory::UnreadablePath;
+use crate::search::{EntryState, companion};
 use crate::trust::Trust;
 
 /// All hooks below the hooks directory and the roots.
@@ -33,6 +34,8 @@ pub(super) struct Inventory<'a> {
     /// The files for which a last good form is used.
     pub stand_ins: Vec<PathBuf>,
     pub events: Vec<EventScripts>,
+    /// Directories that look like an event's, but belong to no event, and the scripts in them.
+    pub unknown: Vec<EventScripts>,
     pub drivers: Vec<DriverScripts>,
     /// The directories directly below the roots.
     directories: BTreeSet<PathBuf>,
@@ -65,7 +68,15 @@ impl<'a> Inventory<'a> {
     /// Reads everything. What can't be read is part of the result.
     pub(super) fn look(settings: &'a Settings, user: u32) -> Inventory<'a> {
         let mut trust = Trust::new(user);
-        let sources = registry::scan(settings, &mut trust);
+        let mut sources = registry::scan(settings, &mut trust);
+        if let Ok(sources) = &mut sources {
+            let is_document = |source: &RegistrationFile| {
+                let name = source.path.file_name();
+                matches!(source.state, EntryState::Skipped(_))
+                    && name.is_some_and(companion::is_document)
+            };
+            sources.retain(|source| !is_document(source));
+        }
         let all = sources.as_deref().unwrap_or_default();
         let is_broken = all.iter().any(|source| matches!(source.content, Some(Err(_))));
         let stand_ins = if is_broken { stand_ins(settings, &trust) } else { Vec::new() };
@@ -73,14 +84,19 @@ impl<'a> Inventory<'a> {
         let registrations: Vec<Arc<Registration>> =
             readable.chain(&stand_ins).map(|one| Arc::new(one.clone())).collect();
         let directories = directories(settings);
-        let events = events(&directories, &registrations).into_iter().map(|event| {
+        let scripts_of = |event: String| {
             let scripts = candidates::event_hooks(&event, settings);
             EventScripts { event, scripts }
-        });
+        };
+        let events = events(&directories, &registrations).into_iter().map(scripts_of);
+        let unknown: BTreeSet<&str> =
+            directories.iter().filter_map(|path| unknown_name(path)).collect();
+        let unknown = unknown.into_iter().map(|name| scripts_of(name.to_owned())).collect();
         Inventory {
             settings,
             user,
             events: events.collect(),
+            unknown,
             drivers: Driver::ALL.map(|driver| of_driver(settings, driver)).into(),
             stand_ins: stand_ins.into_iter().map(|one| one.source).collect(),
             sources,
@@ -89,15 +105,23 @@ impl<'a> Inventory<'a> {
         }
     }
 
-    /// Returns directories that look like an event's, but belong to no event.
+    /// Returns directories of hookmux's own roots that look like an event's, but belong to no event.
     pub(super) fn unknown_directories(&self) -> impl Iterator<Item = (&Path, &str)> {
-        let looks_like_event = |name: &str| {
-            ["before_", "after_", "on_"].iter().any(|start| name.starts_with(start))
-                && !event::is_known(name)
-        };
-        let named = self.directories.iter().filter_map(|path| Some((path.as_path(), name(path)?)));
-        named.filter(move |(_, name)| looks_like_event(name))
+        let directories = self.directories.iter().filter(|path| !is_of_vdsm(path));
+        directories.filter_map(|path| Some((path.as_path(), unknown_name(path)?)))
     }
+}
+
+/// Returns the name of a directory that looks like an event's, but belongs to no event. In vdsm's tree all
+/// directories are meant as events'.
+fn unknown_name(path: &Path) -> Option<&str> {
+    let name = name(path)?;
+    let looks_like_event = ["before_", "after_", "on_"].iter().any(|start| name.starts_with(start));
+    ((looks_like_event || is_of_vdsm(path)) && !event::is_known(name)).then_some(name)
+}
+
+fn is_of_vdsm(path: &Path) -> bool {
+    path.parent() == Some(Path::new(VDSM_ROOT))
 }
 
 /// Returns the last good forms of registrations that can't be read.
@@ -110,7 +134,9 @@ fn stand_ins(settings: &Settings, trust: &Trust) -> Vec<Registration> {
 }
 
 fn directories(settings: &Settings) -> BTreeSet<PathBuf> {
-    let entries = settings.all_roots().filter_map(|root| fs::read_dir(root).ok()).flatten();
+    let vdsm = settings.vdsm_hooks.then_some(Path::new(VDSM_ROOT));
+    let roots = settings.all_roots().chain(vdsm);
+    let entries = roots.filter_map(|root| fs::read_dir(root).ok()).flatten();
     entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 

@@ -9,6 +9,18 @@ use crate::cli::inventory::listed::HookState;
 use crate::hook::{HookSource, Style};
 
 object! {
+    /// A function of a module that a hook is.
+    pub struct CalledFunction {
+        /// `Python` or `Perl`
+        language: &'static str,
+        /// The module: `pkg.mod`, `Pkg::Mod`
+        module: String,
+        /// The function
+        function: String,
+        /// The module's file; null where it isn't found
+        file: Option<PathText>,
+    }
+
     /// A hook, whether it runs or not.
     pub struct ListedHook {
         /// The hook: `before_vm_start/10-hugepages`, `qemu.d/win10/prepare/begin/10-gpu`, `qemu.adopted`; `hooks.d/NAME` for a registration that runs at calls, or never
@@ -31,12 +43,14 @@ object! {
         style: Option<Word<Style>>,
         /// Where it was found
         source: Word<HookSource>,
-        /// What is executed; the registration's file where that can't be read
+        /// What is executed: the program, or what runs the module; the registration's file where that can't be read
         path: PathText,
         /// The root in which it was found
         root: PathText,
-        /// The digest of what is executed
+        /// The digest of what is executed; of a module's function, that of the module's file
         sha256: Option<String>,
+        /// The module's function that it is; null for a program
+        module: Option<CalledFunction>,
         /// The file that registers it; null for a script
         registration: Option<PathText>,
         /// What that file says

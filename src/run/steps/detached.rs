@@ -56,11 +56,7 @@ impl StepRunner<'_> {
         started: Option<Vec<u8>>,
     ) -> std::io::Result<()> {
         let Some(registration) = step.hook.detached() else { return Ok(()) };
-        let device_xml =
-            step.device.and_then(|index| self.launcher.occasion.facts.device_xml(index));
-        let document = device_xml
-            .or_else(|| self.launcher.exchange.whole())
-            .filter(|_| step.hook.style == Style::Vdsm);
+        let document = self.launcher.document(step).filter(|_| step.hook.style == Style::Vdsm);
         let event = step.event.as_deref();
         let mut item = Item::new(
             &self.launcher.occasion.execution,

@@ -1,0 +1,277 @@
+//! The hooks of `contrib/hooks`: how they are put in place, and what each of them does. Needs make, and qemu-img
+//! for `image-check`. (V8)
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::support::documents::guest;
+use crate::support::{Host, skip};
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/hooks")
+}
+
+fn names() -> Vec<String> {
+    let entries = fs::read_dir(directory()).unwrap().flatten();
+    let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+    names.filter(|name| !name.starts_with('.')).collect()
+}
+
+/// `make`, with this host's hooks directory.
+fn make(host: &Host, words: &[&str]) -> Output {
+    Command::new("make")
+        .args(["-s", "-C", env!("CARGO_MANIFEST_DIR")])
+        .args(words)
+        .env_remove("MAKEFLAGS")
+        .env_remove("MAKELEVEL")
+        .env("HOOKSDIR", host.hooks())
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn makes(host: &Host, words: &[&str], is_good: bool) -> String {
+    let output = make(host, words);
+    let said =
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.success(), is_good, "make {words:?}: {said}");
+    said
+}
+
+/// The files of a hook in place, below the hooks directory.
+fn in_place(host: &Host) -> Vec<String> {
+    let all = host.everything().into_iter().filter(|path| path.is_file() && !path.is_symlink());
+    let hooks = host.hooks();
+    let names = all.filter_map(|path| Some(path.strip_prefix(&hooks).ok()?.display().to_string()));
+    names.filter(|name| name != "hookmux.yaml").collect()
+}
+
+// V8
+#[test]
+fn every_hook_tells_what_one_has_to_know_and_is_ready_to_use() {
+    assert!(!names().is_empty());
+    for name in names() {
+        let page = fs::read_to_string(directory().join(&name).join("README.md")).unwrap();
+        for head in [
+            "## What for",
+            "## Custom properties",
+            "## Events",
+            "## What it changes",
+            "## Gotchas",
+            "## What libvirt has built in",
+        ] {
+            assert!(page.contains(head), "{name}: README.md has no {head}");
+        }
+        assert!(page.starts_with(&format!("# {name}\n")), "{name}");
+        let host = Host::new();
+        makes(&host, &["install-hook", &name], true);
+        let list = host.json(&["list"], 0);
+        let hooks = list["hooks"].as_array().unwrap();
+        assert!(!hooks.is_empty(), "{name}");
+        for hook in hooks {
+            assert_eq!(hook["state"], "active", "{name}: {hook:#}");
+            let event = hook["event"].as_str().unwrap();
+            assert!(page.contains(&format!("`{event}`")), "{name}: README.md doesn't name {event}");
+        }
+        let found = host.json(&["check"], 0);
+        let is_of_hook = |one: &&serde_json::Value| {
+            in_place(&host).iter().any(|file| one["path"].as_str().unwrap().ends_with(file))
+        };
+        let found: Vec<_> =
+            found["findings"].as_array().unwrap().iter().filter(is_of_hook).collect();
+        assert!(found.is_empty(), "{name}: {found:#?}");
+    }
+}
+
+// V8
+#[test]
+fn make_puts_a_hook_in_place_and_takes_it_away() {
+    let files = ["bin/image-check", "hooks.d/image-check.yaml"];
+    for words in [&["install-hook", "image-check"][..], &["install-hook", "NAME=image-check"]] {
+        let host = Host::new();
+        let said = makes(&host, words, true);
+        assert!(said.contains("contrib/hooks/image-check/README.md"), "{said}");
+        assert_eq!(in_place(&host), files);
+        assert_eq!(mode(&host.hook(files[0])), 0o755);
+        assert_eq!(mode(&host.hook(files[1])), 0o644);
+        // again: nothing changes
+        makes(&host, words, true);
+        assert_eq!(in_place(&host), files);
+        let words: Vec<String> =
+            words.iter().map(|word| word.replace("install-", "uninstall-")).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        makes(&host, &words, true);
+        assert_eq!(in_place(&host), [""; 0]);
+        makes(&host, &words, true);
+    }
+}
+
+// V8
+#[test]
+fn what_somebody_has_changed_is_neither_overwritten_nor_removed() {
+    let host = Host::new();
+    for place in ["hooks.d/image-check.yaml", "bin/image-check"] {
+        makes(&host, &["install-hook", "image-check"], true);
+        let own = format!("# mine\n{}", fs::read_to_string(host.hook(place)).unwrap());
+        fs::write(host.hook(place), &own).unwrap();
+        for goal in ["install-hook", "uninstall-hook"] {
+            let said = makes(&host, &[goal, "image-check"], false);
+            assert!(said.contains(&format!("{place} differs from")), "{said}");
+            assert!(said.contains("nothing was done") && said.contains("mv '"), "{said}");
+            assert_eq!(fs::read_to_string(host.hook(place)).unwrap(), own);
+            assert_eq!(in_place(&host).len(), 2);
+        }
+        // a link that disables it is a change too
+        fs::remove_file(host.hook(place)).unwrap();
+        host.link("/dev/null", place);
+        makes(&host, &["install-hook", "image-check"], false);
+        assert!(host.hook(place).is_symlink());
+        fs::remove_file(host.hook(place)).unwrap();
+    }
+    for words in
+        [&["install-hook"][..], &["install-hook", "nothing"], &["install-hook", "NAME=../hooks"]]
+    {
+        let said = makes(&host, words, false);
+        assert!(said.contains("there are\n") && said.contains("  image-check\n"), "{said}");
+    }
+    // one of several that isn't there: none is installed
+    let host = Host::new();
+    makes(&host, &["install-hook", "image-check", "nothing"], false);
+    assert_eq!(in_place(&host), [""; 0]);
+    // below another root directory
+    let root = host.path("root");
+    let words =
+        ["install-hook", "image-check", &format!("DESTDIR={}", root.display()), "HOOKSDIR=/hooks"];
+    makes(&host, &words, true);
+    assert!(root.join("hooks/bin/image-check").exists() && in_place(&host).is_empty());
+}
+
+fn mode(path: &Path) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o777
+}
+
+// --- image-check --------------------------------------------------------------------------------
+
+/// A new image of 1 MiB with some data.
+fn image(host: &Host, name: &str) -> Option<PathBuf> {
+    let (raw, path) = (host.path("raw"), host.path(name));
+    fs::write(&raw, vec![7; 1 << 20]).unwrap();
+    let made = Command::new("qemu-img")
+        .args(["convert", "-f", "raw", "-O", "qcow2"])
+        .args([&raw, &path])
+        .output()
+        .ok()?;
+    assert!(made.status.success(), "{made:?}");
+    Some(path)
+}
+
+/// Changes an image: `at` is given its bytes and the offset of its first refcount block.
+fn damage(path: &Path, at: impl Fn(&mut Vec<u8>, usize)) {
+    let mut bytes = fs::read(path).unwrap();
+    let number = |bytes: &[u8], at: usize| {
+        usize::try_from(u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap()
+    };
+    let block = number(&bytes, number(&bytes, 48));
+    at(&mut bytes, block);
+    fs::write(path, bytes).unwrap();
+}
+
+/// Clusters that are in use and not counted.
+fn corrupt(path: &Path) {
+    damage(path, |bytes, block| bytes[block..block + 64].fill(0));
+}
+
+/// A cluster that is counted and not in use.
+fn leak(path: &Path) {
+    damage(path, |bytes, block| {
+        let cluster = bytes.len().div_ceil(1 << 16);
+        bytes.resize((cluster + 1) << 16, 0);
+        bytes[block + 2 * cluster + 1] = 1;
+    });
+}
+
+fn with_disks(mode: &str, disks: &str) -> String {
+    guest(
+        &format!(
+            "<hookmux:properties xmlns:hookmux='urn:hookmux:properties:1'>\
+             <hookmux:property name='image_check'>{mode}</hookmux:property></hookmux:properties>\
+             <app xmlns='urn:app'><metadata/><disk type='file'><driver type='qcow2'/><source file='/nowhere'/></disk></app>"
+        ),
+        disks,
+    )
+}
+
+fn disk(target: &str, path: &Path, more: &str) -> String {
+    let mut path = path.display().to_string();
+    for (from, to) in [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("'", "&apos;")] {
+        path = path.replace(from, to);
+    }
+    format!(
+        "<disk type='file' device='disk'>\n<driver name='qemu' type='qcow2'/>\n<source file='{path}' index='1'/>\n\
+         <backingStore type='file'><format type='qcow2'/><source file='/base'/></backingStore>\n\
+         <target dev='{target}' bus='virtio'/>{more}</disk>"
+    )
+}
+
+// V8, V11
+#[test]
+fn image_check_refuses_a_start_with_a_broken_disk() {
+    let host = Host::new();
+    let Some(good) = image(&host, "it's good & fine <1>.qcow2") else {
+        return skip("no qemu-img here");
+    };
+    makes(&host, &["install-hook", "image-check"], true);
+    let image = |name: &str| self::image(&host, name).unwrap();
+    let [broken, leaked] = [image("broken.qcow2"), image("leaked.qcow2")];
+    corrupt(&broken);
+    leak(&leaked);
+    let start = |mode: &str, disks: &[String]| {
+        host.guest("prepare begin").stdin(with_disks(mode, &disks.concat())).run()
+    };
+    let good_one = disk("vda", &good, "");
+    start("true", &[good_one.clone()]).succeeds();
+    // without the property it isn't started at all
+    let bad_one = disk("vdb", &broken, "");
+    start("no", &[bad_one.clone()]).succeeds();
+    assert!(host.text(&["show", "last"], 0).contains("when"), "left out by its condition");
+    for mode in ["true", "strict"] {
+        let words = format!("vdb: {} is corrupt", broken.display());
+        start(mode, &[good_one.clone(), bad_one.clone()])
+            .fails(2, &["hookmux: before_vm_start/image-check: exit status 2", &words]);
+    }
+    // neither the image nor the document has changed
+    start("true", &[bad_one.clone()]).fails(2, &["is corrupt"]);
+    let leaked_one = disk("vdc", &leaked, "");
+    start("true", &[leaked_one.clone()]).succeeds();
+    assert!(host.text(&["show", "last"], 0).contains("leaked clusters: space is lost"));
+    start("strict", &[leaked_one]).fails(2, &["has leaked clusters"]);
+    // no image at all
+    let text = host.path("text.qcow2");
+    fs::write(&text, "no image").unwrap();
+    start("true", &[disk("vdd", &text, "")]).fails(2, &["vdd: ", "can't be checked"]);
+    // a raw disk has nothing to check; what other guests write to, what libvirt looks for, what is no file
+    start("true", &[bad_one.replace("type='qcow2'/>", "type='raw'/>")]).succeeds();
+    start("true", &[disk("vdb", &broken, "<shareable/>")]).succeeds();
+    start("true", &[disk("vdb", &host.path("gone.qcow2"), "")]).succeeds();
+    let told = host.text(&["show", "last"], 0);
+    assert!(told.contains("gone.qcow2 isn't there"), "{told}");
+    let volume = "<disk type='volume'><driver type='qcow2'/><source pool='p' volume='v'/><target dev='vde'/></disk>";
+    start("true", &[volume.to_owned()]).succeeds();
+    assert!(host.text(&["show", "last"], 0).contains("vde is of type volume"));
+    start("true", &[]).succeeds();
+    // a block device is looked at in the same way
+    let block =
+        bad_one.replace("type='file' device", "type='block' device").replace(" file=", " dev=");
+    start("true", &[block]).fails(2, &["is corrupt"]);
+}
+
+// V8
+#[test]
+fn image_check_needs_qemu_img() {
+    let host = Host::new();
+    makes(&host, &["install-hook", "image-check"], true);
+    host.settings("environment: {PATH: /nowhere}");
+    let answer = host.guest("prepare begin").stdin(with_disks("true", "")).run();
+    answer.fails(2, &["there is no qemu-img here"]);
+}
