@@ -130,6 +130,9 @@ install:  ## into $(DESTDIR)$(PREFIX), after `make`
 	install -m 644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE-APACHE LICENSE-MIT '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
 	install -d '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs'
 	install -m 644 docs/* '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs'
+	@set -eu; umask 022; (cd contrib/hooking/python && find . -name '*.py') | while IFS= read -r module; do \
+		install -D -m 644 "contrib/hooking/python/$$module" '$(DESTDIR)$(PREFIX)/share/hookmux/python'/"$$module"; \
+	done
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	@set -eu; umask 022; for unit in packaging/systemd/*; do \
 		sed 's|/usr/sbin/hookmux|$(PREFIX)/sbin/hookmux|' "$$unit" > '$(DESTDIR)$(PREFIX)/lib/systemd/system'/"$${unit##*/}"; \

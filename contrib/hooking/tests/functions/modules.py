@@ -35,7 +35,8 @@ try:
     for module in ("kvm_amd", "kvm_intel"):
         parameters = os.path.join(osinfo.MODULES, module, "parameters")
         os.makedirs(parameters)
-        for value, expected in (("N\n", (False, None)), ("Y\n", (True, module)), ("1\n", (True, module)), ("0", (False, None))):
+        on, off = (True, module), (False, None)
+        for value, expected in (("N\n", off), ("Y\n", on), ("1\n", on), ("0", off)):
             with open(os.path.join(parameters, "nested"), "w") as file:
                 file.write(value)
             nested = osinfo.nested_virtualization()

@@ -3,7 +3,6 @@
 """A list in JSON, and a namespace."""
 import json
 import os
-import sys
 import traceback
 
 import hooking
