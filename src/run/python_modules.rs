@@ -1,46 +1,30 @@
-//! The Python modules that hooks in vdsm's style import: vdsm's `hooking`, and what they use beside it. They lie
-//! in `share/hookmux/python`, below the prefix of the program: `/usr/share/hookmux/python` for `/usr/sbin/hookmux`
-//! and for the drivers' copies beside it.
+//! The Python modules that hooks in vdsm's style import: vdsm's `hooking`, and what they use beside it.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
+use crate::libvirt::program;
 use crate::trust::{Refusal, Trust, TrustFault};
-
-/// The directory, below a prefix.
-const DIRECTORY: &str = "share/hookmux/python";
 
 /// Where Python looks for modules before its own directories.
 pub(crate) const PATH_VARIABLE: &str = "PYTHONPATH";
 /// Keeps Python from writing `__pycache__` beside hooks and modules.
 const NO_CACHE_VARIABLE: &str = "PYTHONDONTWRITEBYTECODE";
 
-/// Returns where the modules of a program lie, whether they are there or not.
-pub(crate) fn directory_of(program: &Path) -> Option<PathBuf> {
-    Some(program.parent()?.parent()?.join(DIRECTORY))
-}
-
-/// Returns where the modules of this program lie.
-pub(crate) fn own_directory() -> Option<PathBuf> {
-    directory_of(&fs::read_link("/proc/self/exe").ok()?)
-}
-
-/// Looks for the modules of this program; `None` where it has none. They are as much as part of each hook that
-/// imports them: nobody else may change them.
+/// Looks for the modules of this program; `None` where it has none.
 pub(crate) fn find(user: u32) -> Option<Result<PathBuf, Refusal>> {
-    let directory = own_directory()?;
+    look(program::own_python_modules()?, user)
+}
+
+/// Looks for modules in a directory. They are a part of each hook that imports them: nobody else may change
+/// them, and `trust: warn` lets no others in.
+pub(crate) fn look(directory: PathBuf, user: u32) -> Option<Result<PathBuf, Refusal>> {
     match Trust::new(user).directory(&directory) {
         Ok(()) => Some(Ok(directory)),
-        Err(refusal) if is_absent(&refusal) => None,
+        Err(Refusal { fault: TrustFault::Missing | TrustFault::NotDirectory, .. }) => None,
         Err(refusal) => Some(Err(refusal)),
     }
-}
-
-/// Tells whether there are no modules.
-pub(crate) fn is_absent(refusal: &Refusal) -> bool {
-    matches!(refusal.fault, TrustFault::Missing | TrustFault::NotDirectory)
 }
 
 /// Adds the directory behind what the environment names already, as vdsm does.
@@ -59,18 +43,6 @@ pub(crate) fn add(environment: &mut Environment, directory: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn modules_lie_below_the_prefix_of_the_program() {
-        for (program, expected) in [
-            ("/usr/sbin/hookmux", Some("/usr/share/hookmux/python")),
-            ("/usr/sbin/hookmux-qemu (deleted)", Some("/usr/share/hookmux/python")),
-            ("/nix/store/x-hookmux/bin/hookmux", Some("/nix/store/x-hookmux/share/hookmux/python")),
-            ("/hookmux", None),
-        ] {
-            assert_eq!(directory_of(Path::new(program)), expected.map(PathBuf::from), "{program}");
-        }
-    }
 
     #[test]
     fn what_the_administrator_names_comes_first() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::commands::commands;
 use super::finding::{Code, Findings, Fix, counted, words};
+use super::python_hooks;
 use super::survey::Survey;
 use crate::cli::install::installed::Installed;
 use crate::cli::register::module;
@@ -29,6 +30,8 @@ struct UntrustedItem {
     subjects: Vec<RepairTarget>,
     /// Whether any of it is refused even with `trust: warn`.
     is_always: bool,
+    /// Whether it is a module, at which no call looks.
+    is_module: bool,
 }
 
 struct TrustExaminer {
@@ -43,12 +46,12 @@ impl TrustExaminer {
         }
     }
 
-    fn directory(&mut self, path: &Path, what: impl Into<String>) {
+    fn directory(&mut self, path: &Path, what: impl Into<String>, is_always: bool) {
         if !path.is_dir() {
             return;
         }
         if let Err(refusal) = self.trust.directory(path) {
-            self.add_refusal(refusal, RepairTarget::at(path), what.into(), false);
+            self.add_refusal(refusal, RepairTarget::at(path), what.into(), is_always);
         }
     }
 
@@ -80,8 +83,9 @@ impl TrustExaminer {
                 }
             }
             None => {
+                let is_module = what == MODULE;
                 let (what, subjects) = (vec![what], vec![subject]);
-                self.items.push(UntrustedItem { refusal, what, subjects, is_always });
+                self.items.push(UntrustedItem { refusal, what, subjects, is_always, is_module });
             }
         }
     }
@@ -135,10 +139,10 @@ fn registrations(survey: &Survey<'_>, examiner: &mut TrustExaminer) {
 
 fn directories(survey: &Survey<'_>, examiner: &mut TrustExaminer) {
     for root in survey.settings.all_roots() {
-        examiner.directory(root, "what lies there");
+        examiner.directory(root, "what lies there", false);
         let names = event::TABLE.iter().map(|row| row.name).chain([DIRECTORY]);
         for name in names {
-            examiner.directory(&root.join(name), "what lies there");
+            examiner.directory(&root.join(name), "what lies there", false);
         }
     }
     let settings = survey.settings;
@@ -154,8 +158,12 @@ fn directories(survey: &Survey<'_>, examiner: &mut TrustExaminer) {
         }
     }
     let modules = survey.settings.hooks_dir.join(module::DIRECTORY);
-    if modules.is_dir() {
-        modules_below(&modules, MODULE_DEPTH, examiner);
+    for (directory, is_always) in std::iter::once((modules, false))
+        .chain(python_hooks::module_directories(survey).into_iter().map(|path| (path, true)))
+    {
+        if directory.is_dir() {
+            modules_below(&directory, MODULE_DEPTH, is_always, examiner);
+        }
     }
 }
 
@@ -175,15 +183,18 @@ fn shut_directories(dir: &Dir, depth: usize) -> Vec<DirRefusal> {
     }
 }
 
+/// What is told of a module.
+const MODULE: &str = "a module that hooks load";
+
 /// Checks modules, which are otherwise only checked when they are added.
-fn modules_below(directory: &Path, depth: usize, examiner: &mut TrustExaminer) {
-    examiner.directory(directory, "modules that lie there");
+fn modules_below(directory: &Path, depth: usize, is_always: bool, examiner: &mut TrustExaminer) {
+    examiner.directory(directory, "modules that lie there", is_always);
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {
         if path.is_dir() && depth > 0 {
-            modules_below(&path, depth - 1, examiner);
+            modules_below(&path, depth - 1, is_always, examiner);
         } else if path.extension().is_some_and(|end| end == "py" || end == "pm" || end == "so") {
-            examiner.file(RepairTarget::at(&path), "a module that hooks load", false);
+            examiner.file(RepairTarget::at(&path), MODULE, is_always);
         }
     }
 }
@@ -199,6 +210,8 @@ fn report(survey: &Survey<'_>, item: &UntrustedItem, is_relaxed: bool, findings:
     let fix = fix.unwrap_or_else(|| Fix::run(&words!["ls", "-la", &refusal.path]));
     let (code, consequence) = if is_relaxed && !item.is_always {
         (Code::UntrustedButRun, "used anyway, because hookmux.yaml says `trust: warn`")
+    } else if item.is_module {
+        (Code::Untrusted, "not trusted: who changes it changes what hooks do")
     } else {
         (Code::Untrusted, "not trusted, and refused")
     };
