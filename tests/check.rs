@@ -875,7 +875,8 @@ fn modules_for_python_are_as_good_as_the_hooks_that_import_them() {
         ("share/hookmux/python/vdsm", 0o755),
     ] {
         place.host.mode(at, usual | 0o002);
-        place.finds("untrusted", place.host.path(at), &["writable by others"]).is_mended();
+        let words = ["writable by others", "who changes it changes what hooks do"];
+        place.finds("untrusted", place.host.path(at), &words).is_mended();
         place.is_clean();
     }
 }

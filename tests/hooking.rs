@@ -591,6 +591,40 @@ fn hooks_that_call_as_vdsms_do_run_together() {
     }
 }
 
+// V6
+#[test]
+fn the_script_in_the_documentation_does_what_it_says() {
+    let Some(interpreter) = pythons().first() else { return };
+    let page = include_str!("../docs/python.md");
+    let script = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let host = with_modules();
+    host.settings("custom_properties: [disks]");
+    python(&host, interpreter, "before_vm_start/50-one-disk", script);
+    let document = |count: usize| guest(&properties(&[("disks", "1")]), &"<disk/>".repeat(count));
+    host.guest("prepare begin").stdin(document(1)).run().succeeds();
+    let words = ["before_vm_start/50-one-disk: exit status 2", "2 disks, and 1 are allowed"];
+    host.guest("prepare begin").stdin(document(2)).run().fails(2, &words);
+    host.guest("prepare begin").run().succeeds();
+}
+
+/// The page and the modules know each other's functions and names.
+#[test]
+fn the_documentation_has_every_function() {
+    let page = include_str!("../docs/python.md");
+    let module = text_of("python/vdsm/hook/hooking.py");
+    let list = module.split("__all__ = [").nth(1).unwrap().split(']').next().unwrap();
+    let names: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    assert!(names.len() == 10, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("`{name}(")), "docs/python.md lacks {name}");
+        assert!(module.contains(&format!("\ndef {name}(")), "{name}");
+    }
+    let parameters = module.split("def execCmd(").nth(1).unwrap().split("):").next().unwrap();
+    for parameter in parameters.lines().filter_map(|line| line.trim().split_once('=')) {
+        assert!(page.contains(&format!("`{}", parameter.0)), "docs/python.md lacks {parameter:?}");
+    }
+}
+
 // --- a real vdsm --------------------------------------------------------------------------------
 
 /// Makes an environment of Python's, as its module venv does, and returns the interpreter and the directory
