@@ -135,6 +135,9 @@ install:  ## into $(DESTDIR)$(PREFIX), after `make`
 		mode=644; [ ! -x "$$file" ] || mode=755; \
 		install -D -m "$$mode" "$$file" '$(DESTDIR)$(PREFIX)/share/hookmux'/"$$file"; \
 	done
+	@set -eu; umask 022; (cd contrib/hooking/python && find . -name '*.py') | while IFS= read -r module; do \
+		install -D -m 644 "contrib/hooking/python/$$module" '$(DESTDIR)$(PREFIX)/share/hookmux/python'/"$$module"; \
+	done
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	@set -eu; umask 022; for unit in packaging/systemd/*; do \
 		sed 's|/usr/sbin/hookmux|$(PREFIX)/sbin/hookmux|' "$$unit" > '$(DESTDIR)$(PREFIX)/lib/systemd/system'/"$${unit##*/}"; \

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::command::{Fix, words};
 use crate::config::Settings;
+use crate::libvirt::program;
 use crate::machine::own_binary;
 use crate::trust::{Refusal, Trust};
 
@@ -42,6 +43,8 @@ impl RepairTarget {
 pub(crate) struct OwnPaths<'a> {
     hooks_dir: &'a Path,
     others: Vec<&'a Path>,
+    /// Where the installed program has its data.
+    data: Option<PathBuf>,
     trust: Trust,
 }
 
@@ -51,16 +54,18 @@ impl<'a> OwnPaths<'a> {
         let roots = settings.roots.iter().map(|root| root.as_path());
         let dirs = [settings.state_dir.unchecked_path(), settings.runtime_dir.unchecked_path()];
         let others = roots.chain(dirs).collect();
-        OwnPaths { hooks_dir: &settings.hooks_dir, others, trust: Trust::new(user) }
+        OwnPaths { others, ..OwnPaths::of_hooks_dir(&settings.hooks_dir, user) }
     }
 
     /// Takes the hooks directory only, where no settings are known.
     pub(crate) fn of_hooks_dir(hooks_dir: &'a Path, user: u32) -> OwnPaths<'a> {
-        OwnPaths { hooks_dir, others: Vec::new(), trust: Trust::new(user) }
+        let data = program::own_data_directory();
+        OwnPaths { hooks_dir, others: Vec::new(), data, trust: Trust::new(user) }
     }
 
     fn places(&self) -> impl Iterator<Item = &Path> {
-        std::iter::once(self.hooks_dir).chain(self.others.iter().copied())
+        let data = self.data.as_deref();
+        std::iter::once(self.hooks_dir).chain(self.others.iter().copied()).chain(data)
     }
 
     /// Tells whether a path, as written, is hookmux's own.

@@ -316,6 +316,8 @@ provoked! {
         "left-behind" "left-behind-runs" "subdirectory" "not-regular" "empty-script";
     a_mask_must_hide_something_and_be_roots: "idle-mask" "untrusted-mask";
     bare_names_that_a_script_does_not_get_are_named_with_the_line_that_gives_them: "bare-name";
+    a_script_that_will_not_find_hooking_is_told: "missing-module";
+    modules_for_python_are_as_good_as_the_hooks_that_import_them: "untrusted" "missing-module";
     moments_that_never_come_are_told: "unknown-event" "never-called";
     what_this_libvirt_never_fires_is_told: "never-here";
     names_that_no_guest_has_are_told: "unknown-guest";
@@ -781,6 +783,107 @@ fn names_that_no_guest_has_are_told() {
     place.script("network.d/default/start/begin/x", "#!/bin/sh\n").is_clean();
     place.script("network.d/defualt/start/begin/x", "#!/bin/sh\n");
     place.finds("unknown-guest", "network.d/defualt", &["no network", "did you mean default?"]);
+}
+
+// --- modules for Python -------------------------------------------------------------------------
+
+/// Stands in for the real modules, which `check` doesn't look into.
+fn python_modules(place: &Place) {
+    for name in ["share", "share/hookmux", "share/hookmux/python", "share/hookmux/python/vdsm"] {
+        fs::create_dir(place.host.path(name)).unwrap();
+        place.host.mode(name, 0o755);
+    }
+    for name in ["hooking.py", "vdsm/__init__.py"] {
+        let path = Path::new("share/hookmux/python").join(name);
+        fs::write(place.host.path(&path), "").unwrap();
+        place.host.mode(&path, 0o644);
+    }
+}
+
+const IMPORTS: &str = "#!/usr/bin/python3\nimport hooking\n";
+
+// V6
+fn a_script_that_will_not_find_hooking_is_told() {
+    let place = Place::clean();
+    place.script("before_vm_start/10-x", IMPORTS);
+    let directory = place.host.path("share/hookmux/python");
+    let missing = format!("{} is not there", directory.display());
+    place
+        .finds("missing-module", "before_vm_start/10-x", &["`hooking` (line 2)", &missing])
+        .is_words(&["install hookmux again"]);
+    // what is found elsewhere needs none of hookmux's
+    place.file("before_vm_start/hooking.py", "");
+    place.has_not("missing-module");
+    fs::remove_file(place.host.hook("before_vm_start/hooking.py")).unwrap();
+    place.file("own/hooking.py", "").settings(&format!(
+        "environment: {{PYTHONPATH: '/nowhere:{}'}}\n",
+        place.host.hook("own").display()
+    ));
+    place.has_not("missing-module");
+    place.settings("environment: {PYTHONPATH: /nowhere}\n");
+    place.finds("missing-module", "before_vm_start/10-x", &[&missing]);
+    place.settings("");
+    python_modules(&place);
+    place.is_clean();
+
+    // who doesn't get them
+    place.script("before_vm_start/10-x", "#!/usr/bin/python3 -I\nfrom vdsm.hook import hooking\n");
+    place
+        .finds("missing-module", "before_vm_start/10-x", &["`-I`", "ignore PYTHONPATH"])
+        .is_words(&["take -I out"]);
+    place.script("before_vm_start/10-x", IMPORTS);
+    for drop_in in ["qemu.d/g/prepare/begin/10-x", "qemu.adopted"] {
+        place.script(drop_in, IMPORTS);
+        place
+            .finds("missing-module", drop_in, &["gets libvirt's environment alone"])
+            .is_words(&["an event's directory"]);
+        fs::remove_file(place.host.hook(drop_in)).unwrap();
+    }
+    place.script("bin/x", IMPORTS);
+    place.file("hooks.d/x.yaml", &registration("style: libvirt").replace("/bin/true", "bin/x"));
+    place
+        .finds("missing-module", "bin/x", &["`command` of hooks.d/x.yaml", "`style: libvirt`"])
+        .is_words(&["take `style: libvirt` out of", "hooks.d/x.yaml"]);
+    let own = place.host.hook("own");
+    let more = format!("style: libvirt\nenvironment: {{PYTHONPATH: '{}'}}", own.display());
+    place.file("hooks.d/x.yaml", &registration(&more).replace("/bin/true", "bin/x"));
+    place.is_clean();
+    place.file("hooks.d/x.yaml", &registration("").replace("/bin/true", "bin/x"));
+    place.is_clean();
+}
+
+// V6
+fn modules_for_python_are_as_good_as_the_hooks_that_import_them() {
+    let place = Place::clean();
+    place.script("before_vm_start/10-x", IMPORTS);
+    python_modules(&place);
+    place.is_clean();
+    let is_writable = "writable by group";
+    for (at, usual) in [("share/hookmux/python", 0o755), ("share/hookmux", 0o755)] {
+        place.host.mode(at, usual | 0o020);
+        let path = place.host.path(at);
+        // also where other scripts are taken as they are
+        for settings in ["trust: warn\n", ""] {
+            place.settings(settings);
+            place.finds("untrusted", &path, &[is_writable, "modules that lie there", "refused"]);
+            place.finds("missing-module", "before_vm_start/10-x", &["is refused", is_writable]);
+        }
+        place.finds("missing-module", "before_vm_start/10-x", &[]).is_mended();
+        place.is_clean();
+        place.host.mode(at, usual | 0o020);
+        place.finds("untrusted", &path, &[]).is_mended_by_its_words();
+        place.is_clean();
+    }
+    for (at, usual) in [
+        ("share/hookmux/python/hooking.py", 0o644),
+        ("share/hookmux/python/vdsm/__init__.py", 0o644),
+        ("share/hookmux/python/vdsm", 0o755),
+    ] {
+        place.host.mode(at, usual | 0o002);
+        let words = ["writable by others", "who changes it changes what hooks do"];
+        place.finds("untrusted", place.host.path(at), &words).is_mended();
+        place.is_clean();
+    }
 }
 
 // --- trust --------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ mod faults;
 mod flood;
 mod formats;
 mod growth;
+mod hooking;
 mod hooks;
 mod house;
 mod injection;

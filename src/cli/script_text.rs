@@ -19,6 +19,45 @@ pub(super) fn libvirt_call(text: &str) -> Option<(usize, &'static str)> {
     })
 }
 
+/// Returns the first line, from 1, that imports vdsm's `hooking`.
+pub(super) fn hooking_import(text: &str) -> Option<usize> {
+    text.lines().position(imports_hooking).map(|index| index + 1)
+}
+
+fn imports_hooking(line: &str) -> bool {
+    let code = without_comment(line).trim();
+    // `import a, b as c`, `from a import b as c, d`
+    let names = |list: &str| -> Vec<String> {
+        let names =
+            list.split([',', ';', '(', ')']).filter_map(|one| one.split_whitespace().next());
+        names.map(str::to_owned).collect()
+    };
+    let is_blank = |rest: &&str| rest.starts_with([' ', '\t']);
+    if let Some(list) = code.strip_prefix("import").filter(is_blank) {
+        return names(list).iter().any(|name| name == "hooking" || name == "vdsm.hook.hooking");
+    }
+    let Some(rest) = code.strip_prefix("from").filter(is_blank) else { return false };
+    let Some((module, list)) = rest.trim_start().split_once(char::is_whitespace) else {
+        return false;
+    };
+    let Some(list) = list.trim_start().strip_prefix("import") else { return false };
+    match module {
+        "hooking" | "vdsm.hook.hooking" => true,
+        "vdsm.hook" => names(list).iter().any(|name| name == "hooking"),
+        _ => false,
+    }
+}
+
+/// Returns the option in a script's first line that makes Python ignore variables such as PYTHONPATH.
+pub(super) fn ignored_environment(text: &str) -> Option<&str> {
+    let line = text.strip_prefix("#!")?.lines().next()?;
+    let (_, options) = line.split_once("python")?;
+    // `python3.11 -u -I`
+    let options = options.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let mut options = options.split_whitespace().take_while(|word| word.starts_with('-'));
+    options.find(|word| !word.starts_with("--") && word.contains(['I', 'E']))
+}
+
 /// Returns the line up to a comment of a shell, Python or Perl.
 pub(super) fn without_comment(line: &str) -> &str {
     if line.trim_start().starts_with('#') {
@@ -91,6 +130,51 @@ pub(super) fn is_shell(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn imports_of_hooking_are_seen() {
+        for (text, expected) in [
+            ("import hooking", Some(1)),
+            ("#!/usr/bin/python3\n\nimport os\nimport hooking\n", Some(4)),
+            ("    import hooking  # late", Some(1)),
+            ("import os, hooking as h, sys", Some(1)),
+            ("import vdsm.hook.hooking", Some(1)),
+            ("from vdsm.hook import hooking", Some(1)),
+            ("from vdsm.hook import (hooking)", Some(1)),
+            ("from vdsm.hook import x, hooking as y", Some(1)),
+            ("from hooking import log", Some(1)),
+            ("from vdsm.hook.hooking import log", Some(1)),
+            ("python3 - <<END\nimport hooking\nEND", Some(2)),
+            ("# import hooking", None),
+            ("import hookings", None),
+            ("import hooking_tools", None),
+            ("import a.hooking", None),
+            ("important hooking", None),
+            ("from x import hooking", None),
+            ("from vdsm.hook import other", None),
+            ("print('import hooking')", None),
+            ("from", None),
+        ] {
+            assert_eq!(hooking_import(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn options_by_which_python_ignores_variables_are_seen() {
+        for (text, expected) in [
+            ("#!/usr/bin/python3 -I\n", Some("-I")),
+            ("#!/usr/bin/python -E", Some("-E")),
+            ("#!/usr/bin/python3.11 -Es\nx", Some("-Es")),
+            ("#!/usr/bin/env -S python3 -u -I\n", Some("-I")),
+            ("#!/usr/bin/python3\n", None),
+            ("#!/usr/bin/python3 -s\n", None),
+            ("#!/usr/bin/env python3\n# -I", None),
+            ("#!/bin/sh -E\n", None),
+            ("python3 -I", None),
+        ] {
+            assert_eq!(ignored_environment(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn calls_of_libvirt_are_seen_and_comments_are_not() {

@@ -13,6 +13,7 @@ use nix::sys::stat::{SFlag, fstat};
 
 use super::arguments::HookInput;
 use super::environment::{self, BareNames, Environment};
+use super::python_modules;
 use crate::config::Registration;
 use crate::config::registration::StdinKind;
 use crate::config::values::is_own_variable;
@@ -67,6 +68,8 @@ pub(crate) struct Launcher<'a> {
     base: Environment,
     /// hookmux's own variables, which all hooks get.
     own: Environment,
+    /// The directory with Python modules, if there is one; unknown until a hook in vdsm's style is started.
+    python_modules: Option<Option<PathBuf>>,
 }
 
 impl<'a> Launcher<'a> {
@@ -79,10 +82,17 @@ impl<'a> Launcher<'a> {
         observer: &'a mut dyn Observer,
     ) -> (Launcher<'a>, Option<String>) {
         let (base, error) = base(occasion);
-        let own = Environment::default();
-        let started = occasion.started.clone();
-        let mut launcher =
-            Launcher { occasion, supervisor, exchange, observer, started, depth, base, own };
+        let mut launcher = Launcher {
+            occasion,
+            supervisor,
+            exchange,
+            observer,
+            started: occasion.started.clone(),
+            depth,
+            base,
+            own: Environment::default(),
+            python_modules: None,
+        };
         launcher.own = launcher.make_own();
         (launcher, error)
     }
@@ -153,11 +163,13 @@ impl<'a> Launcher<'a> {
         if let Some(identity) = &job.privileges.identity {
             add_user(&mut environment, identity);
         }
-        let environment =
+        let mut environment =
             self.environment(environment, step, &job.run, registration).map_err(own_error)?;
-        let mut environment = environment;
-        if step.hook.style == Style::Vdsm && file != DocumentFileUse::None {
-            self.add_document(&mut environment, step, own_file.as_ref());
+        if step.hook.style == Style::Vdsm {
+            self.add_python_modules(&mut environment, &step.hook.label);
+            if file != DocumentFileUse::None {
+                self.add_document(&mut environment, step, own_file.as_ref());
+            }
         }
         job.environment = environment.block();
         Ok(Launch { job, own_file })
@@ -360,6 +372,26 @@ impl<'a> Launcher<'a> {
             self.notify(&Notice::Warning { label: &step.hook.label, words: &words });
         }
         Ok(environment)
+    }
+
+    fn add_python_modules(&mut self, environment: &mut Environment, label: &str) {
+        if self.python_modules.is_none() {
+            self.python_modules = Some(self.find_python_modules(label));
+        }
+        if let Some(Some(directory)) = &self.python_modules {
+            python_modules::add(environment, directory);
+        }
+    }
+
+    fn find_python_modules(&mut self, label: &str) -> Option<PathBuf> {
+        match python_modules::find(self.occasion.surroundings.user)? {
+            Ok(directory) => Some(directory),
+            Err(refusal) => {
+                let words = format!("it gets no Python modules: not trusted: {refusal}");
+                self.notify(&Notice::Warning { label, words: &words });
+                None
+            }
+        }
     }
 
     fn add_document(

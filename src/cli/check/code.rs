@@ -88,6 +88,7 @@ codes! {
     IdleMask "idle-mask" Note,
     UntrustedMask "untrusted-mask" Warning,
     BareName "bare-name" Warning,
+    MissingModule "missing-module" Warning,
     // moments
     UnknownEvent "unknown-event" Error,
     NeverCalled "never-called" Warning,

@@ -15,6 +15,7 @@ mod old_tree;
 mod older;
 mod places;
 mod proof;
+mod python_hooks;
 mod records;
 mod registrations;
 mod report;
@@ -63,6 +64,7 @@ pub(super) fn run(
     old_tree::examine(&survey, &mut findings);
     scripts::examine(&survey, &mut findings);
     registrations::examine(&survey, &mut findings);
+    python_hooks::examine(&survey, &mut findings);
     trust::examine(&survey, &loaded, &mut findings);
     // without the settings the directories are unknown
     if !loaded.is_lost() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::commands::commands;
 use super::finding::{Code, Findings, Fix, counted, words};
+use super::python_hooks;
 use super::survey::Survey;
 use crate::cli::install::installed::Installed;
 use crate::cli::register::module;
@@ -22,13 +23,23 @@ const STATE_DEPTH: usize = 2;
 /// How deep modules are searched.
 const MODULE_DEPTH: usize = 4;
 
+/// Whether calls refuse what isn't trusted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Refused {
+    /// No call looks at it.
+    Never,
+    /// With `trust: warn` it is used.
+    ByTrust,
+    Always,
+}
+
 /// One fault, and everything that is refused because of it.
 struct UntrustedItem {
     refusal: Refusal,
     what: Vec<String>,
     subjects: Vec<RepairTarget>,
-    /// Whether any of it is refused even with `trust: warn`.
-    is_always: bool,
+    /// What holds for that of it which is refused most.
+    refused: Refused,
 }
 
 struct TrustExaminer {
@@ -37,18 +48,18 @@ struct TrustExaminer {
 }
 
 impl TrustExaminer {
-    fn file(&mut self, subject: RepairTarget, what: impl Into<String>, is_always: bool) {
+    fn file(&mut self, subject: RepairTarget, what: impl Into<String>, refused: Refused) {
         if let Err(refusal) = self.trust.file(&subject.path) {
-            self.add_refusal(refusal, subject, what.into(), is_always);
+            self.add_refusal(refusal, subject, what.into(), refused);
         }
     }
 
-    fn directory(&mut self, path: &Path, what: impl Into<String>) {
+    fn directory(&mut self, path: &Path, what: impl Into<String>, refused: Refused) {
         if !path.is_dir() {
             return;
         }
         if let Err(refusal) = self.trust.directory(path) {
-            self.add_refusal(refusal, RepairTarget::at(path), what.into(), false);
+            self.add_refusal(refusal, RepairTarget::at(path), what.into(), refused);
         }
     }
 
@@ -57,7 +68,7 @@ impl TrustExaminer {
         refusal: Refusal,
         subject: RepairTarget,
         what: String,
-        is_always: bool,
+        refused: Refused,
     ) {
         // missing files, and what isn't a file, are reported elsewhere
         if matches!(
@@ -71,7 +82,7 @@ impl TrustExaminer {
         }
         match self.items.iter_mut().find(|known| known.refusal == refusal) {
             Some(known) => {
-                known.is_always |= is_always;
+                known.refused = known.refused.max(refused);
                 if !known.subjects.contains(&subject) {
                     known.subjects.push(subject);
                 }
@@ -81,7 +92,7 @@ impl TrustExaminer {
             }
             None => {
                 let (what, subjects) = (vec![what], vec![subject]);
-                self.items.push(UntrustedItem { refusal, what, subjects, is_always });
+                self.items.push(UntrustedItem { refusal, what, subjects, refused });
             }
         }
     }
@@ -91,10 +102,10 @@ pub(super) fn examine(survey: &Survey<'_>, loaded: &LoadedSettings, findings: &m
     let mut examiner = TrustExaminer { trust: Trust::new(survey.user), items: Vec::new() };
     settings(survey, loaded, &mut examiner);
     for link in survey.installed.iter().filter_map(Installed::called_at) {
-        examiner.file(RepairTarget::at(link), "hookmux itself", false);
+        examiner.file(RepairTarget::at(link), "hookmux itself", Refused::ByTrust);
     }
     for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
-        examiner.file(RepairTarget::at(&script.path), &*script.label, false);
+        examiner.file(RepairTarget::at(&script.path), &*script.label, Refused::ByTrust);
     }
     registrations(survey, &mut examiner);
     directories(survey, &mut examiner);
@@ -107,38 +118,38 @@ pub(super) fn examine(survey: &Survey<'_>, loaded: &LoadedSettings, findings: &m
 fn settings(survey: &Survey<'_>, loaded: &LoadedSettings, examiner: &mut TrustExaminer) {
     let file = survey.settings.hooks_dir.join(FILE_NAME);
     if file.exists() {
-        examiner.file(RepairTarget::at(&file), FILE_NAME, true);
+        examiner.file(RepairTarget::at(&file), FILE_NAME, Refused::Always);
     }
     if let Some(named) = &loaded.settings.environment_file {
         let subject = RepairTarget::named(named, &file);
-        examiner.file(subject, format!("`environment_file` of {FILE_NAME}"), true);
+        examiner.file(subject, format!("`environment_file` of {FILE_NAME}"), Refused::Always);
     }
 }
 
 fn registrations(survey: &Survey<'_>, examiner: &mut TrustExaminer) {
     for source in survey.sources.iter().filter(|source| source.state == EntryState::Active) {
-        examiner.file(RepairTarget::at(&source.path), survey.label(&source.path), false);
+        examiner.file(RepairTarget::at(&source.path), survey.label(&source.path), Refused::ByTrust);
     }
     for registration in survey.registrations.iter().filter(|one| one.enabled) {
         let label = survey.label(&registration.source);
         for (key, words) in commands(registration) {
             let program = words.first().map(PathBuf::from).unwrap_or_default();
             let subject = RepairTarget::named(&program, &registration.source);
-            examiner.file(subject, format!("`{key}` of {label}"), false);
+            examiner.file(subject, format!("`{key}` of {label}"), Refused::ByTrust);
         }
         if let Some(file) = &registration.environment_file {
             let subject = RepairTarget::named(file, &registration.source);
-            examiner.file(subject, format!("`environment_file` of {label}"), true);
+            examiner.file(subject, format!("`environment_file` of {label}"), Refused::Always);
         }
     }
 }
 
 fn directories(survey: &Survey<'_>, examiner: &mut TrustExaminer) {
     for root in survey.settings.all_roots() {
-        examiner.directory(root, "what lies there");
+        examiner.directory(root, "what lies there", Refused::ByTrust);
         let names = event::TABLE.iter().map(|row| row.name).chain([DIRECTORY]);
         for name in names {
-            examiner.directory(&root.join(name), "what lies there");
+            examiner.directory(&root.join(name), "what lies there", Refused::ByTrust);
         }
     }
     let settings = survey.settings;
@@ -149,13 +160,19 @@ fn directories(survey: &Survey<'_>, examiner: &mut TrustExaminer) {
         {
             for shut in shut_directories(dir, STATE_DEPTH) {
                 let subject = RepairTarget::at(&shut.refusal.path);
-                examiner.add_refusal(shut.refusal, subject, format!("what {key} remembers"), true);
+                examiner.add_refusal(
+                    shut.refusal,
+                    subject,
+                    format!("what {key} remembers"),
+                    Refused::Always,
+                );
             }
         }
     }
     let modules = survey.settings.hooks_dir.join(module::DIRECTORY);
-    if modules.is_dir() {
-        modules_below(&modules, MODULE_DEPTH, examiner);
+    modules_below(&modules, MODULE_DEPTH, Refused::ByTrust, Refused::ByTrust, examiner);
+    for directory in python_hooks::module_directories(survey) {
+        modules_below(&directory, MODULE_DEPTH, Refused::Always, Refused::Never, examiner);
     }
 }
 
@@ -175,15 +192,21 @@ fn shut_directories(dir: &Dir, depth: usize) -> Vec<DirRefusal> {
     }
 }
 
-/// Checks modules, which are otherwise only checked when they are added.
-fn modules_below(directory: &Path, depth: usize, examiner: &mut TrustExaminer) {
-    examiner.directory(directory, "modules that lie there");
+/// Checks a directory with modules, and what is below it.
+fn modules_below(
+    directory: &Path,
+    depth: usize,
+    refused: Refused,
+    refused_below: Refused,
+    examiner: &mut TrustExaminer,
+) {
+    examiner.directory(directory, "modules that lie there", refused);
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for path in entries.map(|entry| entry.path()) {
         if path.is_dir() && depth > 0 {
-            modules_below(&path, depth - 1, examiner);
+            modules_below(&path, depth - 1, refused_below, refused_below, examiner);
         } else if path.extension().is_some_and(|end| end == "py" || end == "pm" || end == "so") {
-            examiner.file(RepairTarget::at(&path), "a module that hooks load", false);
+            examiner.file(RepairTarget::at(&path), "a module that hooks load", refused_below);
         }
     }
 }
@@ -197,10 +220,12 @@ fn report(survey: &Survey<'_>, item: &UntrustedItem, is_relaxed: bool, findings:
     };
     let fix = survey.ground().fix(&item.subjects);
     let fix = fix.unwrap_or_else(|| Fix::run(&words!["ls", "-la", &refusal.path]));
-    let (code, consequence) = if is_relaxed && !item.is_always {
-        (Code::UntrustedButRun, "used anyway, because hookmux.yaml says `trust: warn`")
-    } else {
-        (Code::Untrusted, "not trusted, and refused")
+    let (code, consequence) = match item.refused {
+        Refused::Never => (Code::Untrusted, "not trusted: who changes it changes what hooks do"),
+        Refused::ByTrust if is_relaxed => {
+            (Code::UntrustedButRun, "used anyway, because hookmux.yaml says `trust: warn`")
+        }
+        Refused::ByTrust | Refused::Always => (Code::Untrusted, "not trusted, and refused"),
     };
     let verb = if item.what.len() > 1 { "are" } else { "is" };
     let words = format!("{refusal}: {first}{more} {verb} {consequence}");
