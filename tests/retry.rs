@@ -353,10 +353,17 @@ fn hooks_keep_their_order_among_scripts_at_events_and_at_calls() {
     }
     host.script("after_vm_destroy/10-script", "log script");
     host.script("qemu.d/g/release/end/10-tree", "log tree");
-    let device = "<interface type='user'><alias name='ua-net0'/></interface>";
-    host.guest(RELEASE).stdin(documents::guest("", device)).run();
+    let property = |device: &str| format!("<h:property name='a' device='{device}'>1</h:property>");
+    let metadata = format!(
+        "<h:properties xmlns:h='urn:hookmux:properties:1'>{}{}</h:properties>",
+        property("ua-x"),
+        property("ua-y")
+    );
+    let devices =
+        ["ua-x", "ua-y"].map(|name| format!("<interface><alias name='{name}'/></interface>"));
+    host.guest(RELEASE).stdin(documents::guest(&metadata, &devices.concat())).run();
     let before = host.log();
-    assert!(before.len() >= 5, "{before:?}");
+    assert_eq!(before, ["early", "script", "late", "device", "device", "call", "tree"]);
     let id = id(&host);
     for (name, _) in names {
         fs::remove_file(host.hook(format!("hooks.d/{name}.yaml"))).unwrap();
