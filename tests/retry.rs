@@ -725,7 +725,7 @@ fn a_retry_without_the_passwords_takes_the_living_guests_document() {
             assert!(said.contains(words) && said.contains(" --masked"), "{what}: {said}");
             assert!(!log.iter().any(|line| line.starts_with("passwd")), "{what}: {log:?}");
             let error = retry_with(&host, virsh.as_deref(), &["--output", "json"]);
-            let error: Value = serde_json::from_slice(&error.stdout).unwrap();
+            let error = schema::read(&["retry", "--output", "json"], &error.stdout);
             let fix = error["error"]["fix_command"].as_array().unwrap();
             assert_eq!(fix.last().unwrap(), "--masked", "{what}");
             host.log();
