@@ -48,6 +48,7 @@ const FAMILIES: &[Family] = &[
     family(&["read", "pread64"], &["EIO", "EAGAIN", "ENOMEM"], true),
     family(&["rename", "renameat", "renameat2"], &["ENOSPC", "EIO", "EACCES", "ENOMEM"], false),
     family(&["mkdir", "mkdirat"], &["ENOSPC", "EIO", "EACCES", "ENOMEM"], false),
+    family(&["utimensat"], &["EIO", "EACCES", "ENOMEM"], false),
     family(&["fsync", "fdatasync"], &["EIO", "ENOSPC"], true),
     family(&["clone", "clone3", "vfork", "fork"], &["EAGAIN", "ENOMEM"], false),
     family(&["execve"], &["ENOMEM", "EIO", "EACCES", "EAGAIN"], false),

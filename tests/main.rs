@@ -46,6 +46,7 @@ mod records;
 mod registered;
 mod registry;
 mod reload;
+mod retry;
 mod rights;
 mod settings;
 mod state;

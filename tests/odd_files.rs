@@ -264,6 +264,11 @@ fn resolve(host: &Host, place: &str) -> PathBuf {
             let group = first(&host.path("state/records"), &|name| name.len() == 6).unwrap();
             first(&group, &|name| name.len() == 26).unwrap()
         }
+        "TEXT" => first(&host.path("run/records/registrations"), &|_| true).unwrap(),
+        "KEPT TEXT" => {
+            host.text(&["prune"], 0);
+            first(&host.path("state/records/registrations"), &|_| true).unwrap()
+        }
         "SPOOLED" => {
             make_directories(&host.path("run/records/done"));
             host.path("run/records/done/01KH3Z0000000000000000000A")
@@ -333,6 +338,11 @@ fn among_records() {
         ("SPOOLED", 0o600, Told::Never),
         ("RUNNING", 0o600, Told::IfOdd),
     ]);
+}
+
+#[test]
+fn among_the_texts_that_records_refer_to() {
+    try_all(&[("TEXT", 0o600, Told::Never), ("KEPT TEXT", 0o600, Told::Never)]);
 }
 
 #[test]

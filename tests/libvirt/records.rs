@@ -1,5 +1,6 @@
 //! Records of a real daemon's calls: found, explained, done again.
 
+use crate::documents::Domain;
 use crate::host::{Host, wait_for};
 use crate::schema;
 
@@ -67,6 +68,83 @@ fn of_three_guests_the_one_whose_hook_failed_is_found_and_its_hook_retried() {
             .iter()
             .all(|one| ["good", "failed"].contains(&one["state"].as_str().unwrap()))
     );
+}
+
+// O5, O6: OpenNebula's story of a script that is missing, made, and run again with the arguments of then
+#[test]
+fn a_registered_hook_is_retried_with_the_arguments_of_the_failed_run() {
+    let host = Host::new();
+    let registration = |state: &str| {
+        let text = format!(
+            "events: after_vm_launch\ncommand: /var/tmp/one/vm-state.sh\nargs: [$XML_BASE64, {state}]\n"
+        );
+        host.write("/run/vm-pending.yaml", &text, 0o644);
+    };
+    registration("pending");
+    // it isn't there yet, as in OpenNebula's own example
+    host.hookmux(&["add", "/run/vm-pending.yaml"]);
+    let vm = host.guest("vm");
+    vm.start().ok();
+    let failed = json(&host, &["log", "--failed", "--hook", "vm-pending"]);
+    let failed = failed["executions"].as_array().unwrap();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    let id = failed[0]["id"].as_str().unwrap();
+    let shown = host.hookmux(&["show", id]).ok();
+    for words in ["does not exist", "/var/tmp/one/vm-state.sh \"${XML_BASE64}\" pending"] {
+        assert!(shown.contains(words), "{words} is missing in\n{shown}");
+    }
+    host.sh("mkdir -p /var/tmp/one").ok();
+    let script = "#!/bin/sh\necho \"$2 $(printf %s \"$1\" | base64 -d | grep -o '<name>.*</name>')\" >>/run/said\n";
+    host.write("/var/tmp/one/vm-state.sh", script, 0o755);
+    registration("edited");
+    host.hookmux(&["add", "--replace", "/run/vm-pending.yaml"]).ok();
+    let said = host.hookmux(&["retry", id]).ok();
+    assert!(said.contains("+ after_vm_launch/vm-pending"), "{said}");
+    assert_eq!(host.read("/run/said"), "pending <name>vm</name>\n");
+    for id in [id, "last"] {
+        let run = &json(&host, &["show", id])["runs"][0];
+        assert_eq!(run["args"], serde_json::json!(["$XML_BASE64", "pending"]), "{run}");
+        assert!(run["args_document_bytes"].as_u64().unwrap() > 1000, "{run}");
+    }
+    let good = json(&host, &["log", "--success", "--hook", "vm-pending"]);
+    assert_eq!(good["executions"][0]["parent"], *id);
+    // deleted: what was registered then is run where somebody says so
+    host.hookmux(&["delete", "vm-pending"]).ok();
+    assert_eq!(host.hookmux(&["retry", id]).code, Some(2));
+    host.hookmux(&["retry", "--force", id]).ok();
+    assert_eq!(host.read("/run/said").lines().count(), 2);
+    vm.destroy().ok();
+}
+
+#[test]
+fn a_retry_that_needs_passwords_has_those_of_the_living_guest() {
+    let host = Host::new();
+    let screen = "<graphics type='vnc' port='-1' autoport='yes' listen='127.0.0.1' passwd='s3cret'/>\
+         <video><model type='vga'/></video>";
+    let vm = host.define(&Domain::new("vm").device(screen));
+    vm.start().ok();
+    vm.managed_save().ok();
+    host.script(
+        "before_vm_dehibernate/10-x",
+        "say \"$(grep -o \"passwd='[^']*'\" \"$_hook_domxml\")\"",
+    );
+    vm.start().ok();
+    assert_eq!(host.log(), ["passwd='s3cret'"]);
+    let log = json(&host, &["log", "--operation", "restore"]);
+    let id = log["executions"][0]["id"].as_str().unwrap();
+    let record = json(&host, &["show", id]);
+    assert_eq!(record["document_masked"], true);
+    assert!(!record.to_string().contains("s3cret"), "{record}");
+    let said = host.hookmux(&["retry", "--force", id]);
+    assert!(said.err.contains("the document that the guest has now"), "{said:?}");
+    assert_eq!(host.log(), ["passwd='s3cret'", "passwd='s3cret'"]);
+    vm.destroy().ok();
+    let said = host.hookmux(&["retry", "--force", id]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("is shut off") && said.err.contains(" --masked"), "{said:?}");
+    host.clear_log();
+    host.hookmux(&["retry", "--force", "--masked", id]);
+    assert_eq!(host.log(), ["passwd='***'"]);
 }
 
 #[test]

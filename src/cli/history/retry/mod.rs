@@ -23,8 +23,8 @@ use crate::cli::output::{Output, Tone};
 use crate::cli::remark::Remark;
 use crate::cli::{CommandEnd, CommandPlace, question};
 use crate::command::Fix;
-use crate::config::Surroundings;
 use crate::config::settings::RecordPolicy;
+use crate::config::{Settings, Surroundings};
 use crate::document::facts::DocumentFacts;
 use crate::document::file::{self, DocumentPlace};
 use crate::event::Origin;
@@ -63,38 +63,11 @@ pub(crate) fn run(
         check_allowed(&call, head)?;
     }
     let wanted = select_hooks(&record, &arguments.hook)?;
-    let beside = described_call::is_beside(place, call.driver);
-    let mut trust = Trust::new(place.surroundings.user);
-    let mut candidates = candidates::find(&call, &loaded.settings, &trust, beside);
-    let recorded = match arguments.today || candidates.is_drop_ins_only {
-        true => RecordedHooks::default(),
-        false => recorded::find(&history, &record, &wanted, &loaded.settings, &mut trust),
+    let selection = select(place, arguments, &record, (&call, &wanted), &loaded.settings, output)?;
+    let Selection { candidates, missing, registrations, mut remarks } = match selection {
+        Ok(selection) => selection,
+        Err(end) => return Ok(end),
     };
-    if !recorded.gone.is_empty() {
-        let gone = recorded.gone.join("; ");
-        let question = format!("{gone}. Run what was registered then?");
-        let format = arguments.output.format;
-        if let Some(end) = question::ask_by("--force", &question, arguments.force, format, output) {
-            return Ok(end);
-        }
-    }
-    let mut registrations = recorded.registrations.clone();
-    let mut remarks = recorded.remarks.clone();
-    recorded.put_into(&mut candidates, &call);
-    let missing = keep_only(&mut candidates, &wanted);
-    for label in &missing {
-        output.print_error(&format!("{label} is not a hook of this call any more"));
-    }
-    if !arguments.today {
-        // of others, or of those that run as they were
-        candidates.broken.clear();
-    }
-    if candidates.is_empty() {
-        bail!("all of these hooks are gone");
-    }
-    if !arguments.today {
-        add_todays(&record, &candidates, &mut registrations, &mut remarks);
-    }
     let changed_programs = changed_programs(&record.body, &candidates, &mut remarks);
     let (document, remark) = document::of_retry(&record, arguments.masked, &place.surroundings)?;
     remarks.extend(remark);
@@ -136,6 +109,60 @@ pub(crate) fn run(
         output.json(&Retried { ran, parent: head.id, missing, registrations, changed_programs });
     }
     Ok(end)
+}
+
+/// The hooks to run, and what is to be said about them.
+struct Selection {
+    candidates: Candidates,
+    /// The labels of those that are gone.
+    missing: Vec<String>,
+    registrations: Vec<RetriedRegistration>,
+    remarks: Vec<Remark>,
+}
+
+/// Finds the wanted hooks of a call. Asks about those that would not run today; where the answer is no,
+/// returns how the command ends.
+fn select(
+    place: &CommandPlace,
+    arguments: &RetryArgs,
+    record: &Record,
+    (call, wanted): (&Call, &[String]),
+    settings: &Settings,
+    output: &mut Output,
+) -> anyhow::Result<Result<Selection, CommandEnd>> {
+    let beside = described_call::is_beside(place, call.driver);
+    let mut trust = Trust::new(place.surroundings.user);
+    let mut candidates = candidates::find(call, settings, &trust, beside);
+    let mut recorded = match arguments.today || candidates.is_drop_ins_only {
+        true => RecordedHooks::default(),
+        false => recorded::find(record, wanted, settings, &mut trust),
+    };
+    if !recorded.gone.is_empty() {
+        let gone = recorded.gone.join("; ");
+        let question = format!("{gone}. Run what was registered then?");
+        let format = arguments.output.format;
+        if let Some(end) = question::ask_by("--force", &question, arguments.force, format, output) {
+            return Ok(Err(end));
+        }
+    }
+    let mut registrations = std::mem::take(&mut recorded.registrations);
+    let mut remarks = std::mem::take(&mut recorded.remarks);
+    recorded.put_into(&mut candidates, call);
+    let missing = keep_only(&mut candidates, wanted);
+    for label in &missing {
+        output.print_error(&format!("{label} is not a hook of this call any more"));
+    }
+    if !arguments.today {
+        // they are others', or those of hooks that run as they were
+        candidates.broken.clear();
+    }
+    if candidates.is_empty() {
+        bail!("all of these hooks are gone");
+    }
+    if !arguments.today {
+        add_todays(record, &candidates, &mut registrations, &mut remarks);
+    }
+    Ok(Ok(Selection { candidates, missing, registrations, remarks }))
 }
 
 /// Says which hooks run by today's registration because the record doesn't have another.

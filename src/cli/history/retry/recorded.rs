@@ -41,7 +41,6 @@ enum Today {
 
 /// Finds the registrations of these hooks. Those whose text isn't kept are left to today's.
 pub(super) fn find(
-    history: &History,
     record: &Record,
     wanted: &[String],
     settings: &Settings,
@@ -54,10 +53,11 @@ pub(super) fn find(
     if of_wanted.is_empty() {
         return found;
     }
+    let history = History::new(&settings.runtime_dir, &settings.state_dir);
     let today = registry::scan(settings, trust)
         .map_err(|unreadable| format!("{}: {}", unreadable.path.display(), unreadable.error));
     for registered in of_wanted {
-        match read(history, registered) {
+        match read(&history, registered) {
             Ok(registration) => found.add(registered, registration, record, &today, settings),
             Err(why) => found
                 .remarks
