@@ -645,8 +645,8 @@ fn what_only_lies_beside_hooks_is_not_made_one() {
     // what may have been meant as a hook
     place.file("before_vm_start/words", "how it works\n");
     place.finds("not-executable", "before_vm_start/words", &["mv "]).is_mended();
-    place.file("hooks.d/words", "how it works\n");
-    place.finds("not-a-registration", "hooks.d/words", &["mv "]).is_mended();
+    place.file("hooks.d/text", "how it works\n");
+    place.finds("not-a-registration", "hooks.d/text", &["mv "]).is_mended();
     place.file("hooks.d/x.yml", &registration(""));
     place.finds("not-a-registration", "hooks.d/x.yml", &["x.yaml"]).is_mended();
     place

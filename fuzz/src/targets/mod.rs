@@ -3,6 +3,7 @@
 mod argv;
 mod cache;
 mod condition;
+mod device;
 mod environment;
 mod guest;
 mod head;
@@ -71,6 +72,7 @@ pub const NAMES: &[&str] = &[
     "head",
     "tree",
     "metadata",
+    "device",
     "registration",
     "settings",
     "condition",
@@ -96,6 +98,7 @@ pub fn find(name: &str, surroundings: &Surroundings<'_>) -> Option<Box<dyn Targe
         "head" => Box::new(head::Head::new(&seeds)),
         "tree" => Box::new(tree::Tree::new(&seeds)),
         "metadata" => Box::new(metadata::Metadata::new(&seeds)),
+        "device" => Box::new(device::Device::new(&seeds)),
         "registration" => Box::new(registration::Registrations::new(&seeds)),
         "settings" => Box::new(settings::SettingsFiles::new(&seeds)),
         "condition" => Box::new(condition::Conditions::new(&seeds)),

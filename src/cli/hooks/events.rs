@@ -62,7 +62,10 @@ impl EventLine<'_> {
     }
 
     fn when(&self) -> String {
-        let device = self.event.per_device.then(|| "per device with custom properties".to_owned());
+        let device = self.event.per_device.then(|| match self.event.with_empty_custom {
+            true => "per device with custom properties or an empty <custom/>".to_owned(),
+            false => "per device with custom properties".to_owned(),
+        });
         let condition = self.event.condition.words().map(|words| words.into_owned());
         [device, condition].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
