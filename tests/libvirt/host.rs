@@ -30,6 +30,7 @@ const NEEDED: &[&str] = &[
     "ip",
     "timeout",
     "setsid",
+    "python3",
 ];
 
 pub struct Host {
@@ -228,6 +229,13 @@ impl Host {
         self.write(&format!("{HOOKS}/hookmux.yaml"), yaml, 0o644);
     }
 
+    /// Gives the host a /usr/share of its own over the machine's.
+    pub fn own_share(&self) {
+        self.sh("mkdir -p /run/share/upper /run/share/work && mount -t overlay overlay \
+             -o lowerdir=/usr/share,upperdir=/run/share/upper,workdir=/run/share/work /usr/share")
+            .ok();
+    }
+
     /// What the scripts have said so far.
     pub fn log(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path(LOG)).unwrap_or_default();
@@ -286,7 +294,7 @@ fn complain_about_what_is_missing() {
     assert!(
         missing.is_empty(),
         "the libvirt tests miss {missing:?}: `make test` installs what they need \
-         (Debian: libvirt-daemon-system libvirt-clients qemu-system-x86 iproute2 util-linux)"
+         (Debian: libvirt-daemon-system libvirt-clients qemu-system-x86 iproute2 util-linux python3)"
     );
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let uids = status.lines().find(|line| line.starts_with("Uid:")).unwrap();
