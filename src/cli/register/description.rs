@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn cpanels_keys_are_translated_one_by_one() {
         let base = json!({"category": "vm", "event": "start", "stage": "pre"});
-        let own = json!({"events": ["before_vm_start"], "command": ["/opt/x/guard.sh"]});
+        let own = json!({"events": ["before_vm_start"], "command": ["/opt/x/guard.sh"], "result": "status-line"});
         assert_eq!(keys(&script(), base.clone()), own);
         for (key, value, expected) in [
             (
@@ -155,6 +155,7 @@ mod tests {
             ("hook", json!("guard.sh --add"), json!({"command": ["/opt/x/guard.sh", "--add"]})),
             ("hook", json!("./lib/undo"), json!({"command": ["/opt/x/lib/undo"]})),
             ("exectype", json!("script"), json!({})),
+            ("result", json!("exit-status"), json!({"result": "exit-status"})),
             ("weight", json!(455), json!({"weight": 455})),
             ("weight", json!("455"), json!({"weight": 455})),
             (
@@ -184,6 +185,65 @@ mod tests {
             }
             assert_eq!(keys(&script(), entry), wanted, "{key}: {value}");
         }
+    }
+
+    #[test]
+    fn only_cpanels_scripts_answer_on_their_last_line() {
+        let base = json!({"category": "vm", "event": "start", "stage": "pre"});
+        let with = |key: &str, value: Value| {
+            let mut entry = base.clone();
+            entry[key] = value;
+            entry
+        };
+        for (subject, entry, answers) in [
+            (script(), base.clone(), true),
+            (script(), json!({"events": ["before_vm_start"], "weight": 7}), false),
+            // hookmux's own event, and cPanel's other keys
+            (
+                script(),
+                json!({"event": "before_vm_start", "hook": "/x", "exectype": "script"}),
+                false,
+            ),
+            (script(), with("style", json!("libvirt")), false),
+            (
+                script(),
+                json!({"category": "vm", "event": "start", "stage": "pre", "exectype": "module", "hook": "MyApp::Hooks::add"}),
+                false,
+            ),
+            (module(), with("hook", json!("add")), false),
+            // a module may describe a script
+            (module(), with("hook", json!("/x --add")), true),
+        ] {
+            let keys = keys(&subject, entry.clone());
+            assert_eq!(keys.get("result").is_some(), answers, "{entry}");
+        }
+    }
+
+    #[test]
+    fn one_entry_needs_no_array() {
+        let one = json!({"events": "before_vm_start", "name": "guard"});
+        let alone = read(one.to_string().as_bytes(), &script(), &found).unwrap();
+        assert_eq!(alone, read(json!([one]).to_string().as_bytes(), &script(), &found).unwrap());
+        assert_eq!(problems("{}x").len(), 1);
+        assert!(problems(r#"{"wheight": 1}"#)[0].contains("did you mean `weight`?"));
+    }
+
+    #[test]
+    fn what_says_nothing_of_roots_rights_is_marked() {
+        for (more, is_unescalated) in [
+            (json!({}), true),
+            (json!({"escalateprivs": null}), true),
+            (json!({"escalateprivs": 1}), false),
+            (json!({"escalateprivs": 0}), false),
+            (json!({"run_as": "nobody"}), false),
+        ] {
+            let mut entry = json!({"category": "vm", "event": "start", "stage": "pre"});
+            entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let read = read(entry.to_string().as_bytes(), &script(), &found).unwrap();
+            assert_eq!(read[0].is_unescalated, is_unescalated, "{entry}");
+        }
+        let own = read(br#"{"event": "before_vm_start"}"#, &script(), &found).unwrap();
+        assert!(!own[0].is_unescalated);
     }
 
     #[test]
@@ -258,7 +318,7 @@ mod tests {
                 "{entry} says {problems:?}"
             );
         }
-        assert!(problems(good)[0].contains("an array"));
+        assert!(problems("5")[0].contains("an array"));
         assert!(problems("[]")[0].contains("empty array"));
     }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::cpanel;
-use super::module::{Language, Module};
+use super::module::{self, Language, Module};
 use crate::config::choice::{CallStyle, FailurePolicy, ResultKind, StdinKind};
 use crate::config::registration;
 use crate::config::suggest::suggest_or;
@@ -97,7 +97,6 @@ pub(crate) fn translate(
     keep(translate_events(&mut keys));
     let kind = is_module(&keys, subject);
     let is_kind_known = kind.is_ok();
-    let is_script = kind == Ok(false);
     keep(kind.map(drop));
     if is_kind_known {
         keep(translate_command(&mut keys, subject, find));
@@ -113,8 +112,8 @@ pub(crate) fn translate(
     keep(translate_escalateprivs(&mut keys));
     keep(translate_blocking(&mut keys));
     keys.remove("exectype");
-    // in libvirt's style standard output is a document
-    if is_of_cpanel && is_script && !has_libvirts_style(&keys) {
+    // a function says it by what it returns; in libvirt's style standard output is a document
+    if is_of_cpanel && !calls_function(&keys) && !has_libvirts_style(&keys) {
         keys.entry("result").or_insert(ResultKind::StatusLine.word().into());
     }
     match errors.is_empty() {
@@ -241,6 +240,13 @@ fn translate_command(
         keys.entry("stdin").or_insert(StdinKind::Json.word().into());
     }
     Ok(())
+}
+
+/// Tells whether the command is a function of a module.
+fn calls_function(keys: &Map<String, Value>) -> bool {
+    let words = keys.get("command").and_then(Value::as_array).into_iter().flatten();
+    let words: Vec<String> = words.filter_map(Value::as_str).map(str::to_owned).collect();
+    module::called_function(&words).is_some()
 }
 
 fn has_libvirts_style(keys: &Map<String, Value>) -> bool {
