@@ -35,6 +35,7 @@ mod leash;
 mod life;
 mod limits;
 mod odd_files;
+mod opennebula;
 mod outcomes;
 mod parity;
 mod properties;
