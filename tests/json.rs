@@ -73,11 +73,14 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["bypass", "off"], 0);
     say(&["add", "script", "hooks/bin/x", "--event", "after_vm_stop", "--name", "new"], 0);
     say(&["add", "script", "hooks/bin/x", "--event", "nothing"], 1);
-    fs::write(host.path("x.tmpl"), "NAME=x\nTYPE=state\nRESOURCE=VM\nON=DONE\nCOMMAND=bin/x\n")
-        .unwrap();
+    fs::write(
+        host.path("x.tmpl"),
+        "NAME=imported\nTYPE=state\nRESOURCE=VM\nON=DONE\nCOMMAND=bin/x\n",
+    )
+    .unwrap();
     say(&["import", "opennebula", "x.tmpl"], 0);
     say(&["import", "opennebula", "x.tmpl"], 1);
-    say(&["show", "x"], 0);
+    say(&["show", "imported"], 0);
     say(&["show", "after_vm_launch/later"], 0);
     say(&["disable", "new"], 0);
     say(&["enable", "new"], 0);

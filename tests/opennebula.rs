@@ -362,7 +362,7 @@ fn a_registration_comes_from_standard_input_with_a_name() {
     let misspelt = "events: after_vm_stop\ncomand: x\n";
     for (words, stdin, status, told) in [
         (&["add", "-"][..], text, 2, "`--name NAME` says what the registration is called"),
-        (&["add", "-", "--name", "a"], text, 1, "give --replace"),
+        (&["add", "-", "--name", "a"], text, 1, "--replace writes it anew"),
         (&["add", "-", "--name", "x/y"], text, 1, "is not a valid name"),
         (&["add", "-", "--name", "d"], misspelt, 1, "standard input:2:1: unknown key `comand`"),
         (&["add", "-", "--name", "d"], "", 1, "the registration is empty"),
@@ -392,7 +392,7 @@ fn a_command_in_one_string_with_blanks_is_explained() {
     told(&host.text(&["add", "echo.yaml"], 0));
     told(&host.text(&["list"], 0));
     told(&host.text(&["check"], 1));
-    told(&host.text(&["plan", "qemu", "g", "stopped"], 1));
+    told(&host.text(&["plan", "qemu", "g", "stopped"], 0));
     told(&host.guest("stopped end").run().stderr);
     told(&host.text(&["show", "last"], 0));
     // a file of that name is one
@@ -442,7 +442,7 @@ fn a_hook_is_shown_with_its_registration_and_its_executions() {
     assert_eq!(runs.len(), 2);
     assert_eq!((&runs[0]["status"], &runs[0]["state"]), (&json!(0), &json!("good")));
     assert_eq!((&runs[1]["status"], &runs[1]["event"]), (&json!(255), &json!("after_vm_launch")));
-    assert!(runs[1]["failure"].as_str().unwrap().contains("why"), "{shown:#}");
+    assert!(runs[1]["failure"].as_str().unwrap().starts_with("exit status 255"), "{shown:#}");
     // one of its events, a script, one of the per-guest tree
     let one = host.json(&["show", "after_vm_launch/guard"], 0);
     let count = |key: &str| one[key].as_array().unwrap().len();
@@ -453,6 +453,11 @@ fn a_hook_is_shown_with_its_registration_and_its_executions() {
     assert!(host.text(&["show", "10-gpu"], 0).contains("qemu.d/win/prepare/begin"));
     let said = host.text(&["show", "10-x"], 1);
     assert!(said.contains("more than one hook: after_vm_stop/10-x, after_vm_destroy/10-x"));
+    // a registration's name is one, whatever scripts are called
+    host.script("after_vm_stop/guard", ":");
+    let said = host.text(&["show", "guard"], 0);
+    assert!(said.contains("hooks.d/guard.yaml") && said.contains("after_vm_stop/guard"), "{said}");
+    fs::remove_file(host.hook("after_vm_stop/guard")).unwrap();
     assert!(host.text(&["show", "gaurd"], 1).contains("did you mean guard?"));
     assert!(host.text(&["show", "!!"], 1).contains("`hookmux list` the hooks"));
     // its file is gone, and not what it did
