@@ -6,6 +6,13 @@ pub mod bypass {
 }
 pub mod cli {
     pub mod register {
+        pub mod import {
+            pub mod template {
+                pub use crate::cli::register::import::template::{
+                    Attribute, SyntaxMistake, TemplateValue, parse,
+                };
+            }
+        }
         pub mod yaml_edit {
             pub use crate::cli::register::yaml_edit::set;
         }

@@ -42,10 +42,7 @@ fn every_output_is_printed_as_its_schema_says() {
     let mut seen = BTreeSet::new();
     let mut say = |words: &[&str], status: i32| {
         let value = host.json(words, status);
-        seen.insert(match value.get("error") {
-            Some(_) => "error".to_owned(),
-            None => schema::name_of(words),
-        });
+        seen.insert(schema::name(words, &value));
         assert!(value["format"] == 1 && value["host"].is_string(), "{value:#}");
         value
     };
@@ -76,6 +73,15 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["bypass", "off"], 0);
     say(&["add", "script", "hooks/bin/x", "--event", "after_vm_stop", "--name", "new"], 0);
     say(&["add", "script", "hooks/bin/x", "--event", "nothing"], 1);
+    fs::write(
+        host.path("x.tmpl"),
+        "NAME=imported\nTYPE=state\nRESOURCE=VM\nON=DONE\nCOMMAND=bin/x\n",
+    )
+    .unwrap();
+    say(&["import", "opennebula", "x.tmpl"], 0);
+    say(&["import", "opennebula", "x.tmpl"], 1);
+    say(&["show", "imported"], 0);
+    say(&["show", "after_vm_launch/later"], 0);
     say(&["disable", "new"], 0);
     say(&["enable", "new"], 0);
     say(&["delete", "new"], 0);

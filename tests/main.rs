@@ -38,6 +38,7 @@ mod leash;
 mod life;
 mod limits;
 mod odd_files;
+mod opennebula;
 mod outcomes;
 mod parity;
 mod properties;

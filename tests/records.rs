@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::support::host::binary_under_test;
+use crate::support::host::{binary_under_test, writing};
 use crate::support::{GUEST, Host, is_root, schema, skip, until};
 
 const SECRET: &str = "s3cret-w0rd";
@@ -713,49 +716,68 @@ fn nobody_waits_for_a_gate_that_is_over() {
 // --- following -----------------------------------------------------------------------------------
 
 /// A command that goes on, and its lines.
-struct Following {
+pub(crate) struct Following {
     child: Child,
     lines: std::sync::mpsc::Receiver<String>,
 }
 
 impl Following {
-    fn start(host: &Host, words: &[&str]) -> Following {
-        let mut child = Command::new(binary_under_test())
-            .arg("--hooks-dir")
-            .arg(host.hooks())
-            .args(words)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+    pub(crate) fn start(host: &Host, words: &[&str]) -> Following {
+        let mut command = Command::new(binary_under_test());
+        command.arg("--hooks-dir").arg(host.hooks()).args(words);
+        Following::of(command)
+    }
+
+    /// A command that follows, or that starts one that does.
+    pub(crate) fn of(mut command: Command) -> Following {
+        // what it starts ends with it
+        command.process_group(0).stdout(Stdio::piped());
+        let mut child = {
+            let _writing = writing();
+            command.spawn().unwrap()
+        };
         let out = BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             out.lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
         });
-        let descriptors = format!("/proc/{}/fd", child.id());
-        let is_watching = |entry: std::io::Result<fs::DirEntry>| {
-            let target = entry.and_then(|entry| fs::read_link(entry.path()));
-            target.is_ok_and(|target| target.as_os_str() == "anon_inode:inotify")
-        };
-        until("it watches", || fs::read_dir(&descriptors).into_iter().flatten().any(is_watching));
+        let group = child.id().to_string();
+        until("it watches", || {
+            let processes = fs::read_dir("/proc").unwrap().flatten();
+            processes.map(|entry| entry.path()).any(|process| is_watching(&process, &group))
+        });
         // what is over by then is known a moment later
         std::thread::sleep(Duration::from_millis(500));
         Following { child, lines }
     }
 
     #[track_caller]
-    fn next(&self) -> String {
+    pub(crate) fn next(&self) -> String {
         self.lines.recv_timeout(Duration::from_secs(20)).expect("nothing came")
     }
 
-    fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.lines.recv_timeout(Duration::from_millis(1500)).is_err()
     }
 }
 
+/// Whether a process of a group has something of inotify's open.
+fn is_watching(process: &Path, group: &str) -> bool {
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default();
+    if fields.split(' ').nth(2) != Some(group) {
+        return false;
+    }
+    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    descriptors
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .any(|target| target.as_os_str() == "anon_inode:inotify")
+}
+
 impl Drop for Following {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let group = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let _ = killpg(group, Signal::SIGKILL);
         let _ = self.child.wait();
     }
 }

@@ -36,6 +36,7 @@ mod managed_save;
 mod migration;
 mod names;
 mod network;
+mod opennebula;
 mod python;
 mod records;
 mod registered;

@@ -30,15 +30,24 @@ pub fn judge(words: &[&str], stdout: &[u8]) {
 pub fn read(words: &[&str], stdout: &[u8]) -> Value {
     let value: Value = serde_json::from_slice(stdout)
         .unwrap_or_else(|error| panic!("{words:?}: {error}: {}", String::from_utf8_lossy(stdout)));
-    let name = match value.get("error") {
-        Some(_) => "error".to_owned(),
-        None => name_of(words),
-    };
+    let name = name(words, &value);
     let schema = schema(&name);
     if let Err(fault) = fits(&schema, &value) {
         panic!("{words:?}: not as `hookmux schema {name}`: {fault}\n{value:#}");
     }
     value
+}
+
+/// The name of an output, by the command's words and what it printed.
+#[track_caller]
+pub fn name(words: &[&str], value: &Value) -> String {
+    if value.get("error").is_some() {
+        return "error".to_owned();
+    }
+    match name_of(words).as_str() {
+        "show" if value.get("hooks").is_some() => "show-hook".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 /// The name of the output that a command with these words has.

@@ -10,6 +10,7 @@ mod head;
 mod job;
 mod mask;
 mod metadata;
+mod opennebula;
 mod record;
 mod registration;
 mod sanitizer;
@@ -82,6 +83,7 @@ pub const NAMES: &[&str] = &[
     "guest",
     "cache",
     "environment",
+    "opennebula",
     "sanitizer",
     "argv",
 ];
@@ -108,6 +110,7 @@ pub fn find(name: &str, surroundings: &Surroundings<'_>) -> Option<Box<dyn Targe
         "guest" => Box::new(guest::Guests::new(&seeds, surroundings.scratch)),
         "cache" => Box::new(cache::Caches::new(surroundings.scratch)),
         "environment" => Box::new(environment::Environments),
+        "opennebula" => Box::new(opennebula::Templates),
         "sanitizer" => Box::new(sanitizer::Sanitizer::new(&seeds)),
         "argv" => Box::new(argv::Argv),
         _ => Box::new(selftest::SelfTest::find(name)?),

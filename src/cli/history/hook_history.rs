@@ -35,8 +35,10 @@ pub(crate) struct ShownHook {
     name: String,
     /// The hook at each of its events; empty if it is gone.
     listed: Vec<Listed>,
-    /// The labels of other hooks that have the same name.
+    /// The labels of all other hooks.
     others: Vec<String>,
+    /// The labels of those that the word could mean, too.
+    same_name: Vec<String>,
     /// An execution that the word means, too.
     execution: Option<String>,
 }
@@ -69,6 +71,16 @@ pub(crate) fn subject(
         found.retain(|hook| hook.state != HookState::Masked);
     }
     let execution = executions.first().cloned();
+    let mut others: Vec<String> = others.into_iter().map(|hook| hook.label).collect();
+    let mut same_name = Vec::new();
+    // the other commands about registrations mean the registration, too
+    let is_registration = |hook: &Listed| hook.registration.is_some() && hook.name == wanted;
+    if found.iter().any(is_registration) {
+        let scripts: Vec<Listed>;
+        (found, scripts) = found.into_iter().partition(is_registration);
+        same_name = scripts.into_iter().map(|hook| hook.label).collect();
+        others.extend(same_name.iter().cloned());
+    }
     if let Some(first) = found.first() {
         let is_one = found.iter().all(|hook| match (&first.registration, &hook.registration) {
             (Some(one), Some(other)) => one == other,
@@ -82,8 +94,7 @@ pub(crate) fn subject(
             (Some(_), count) if count > 1 || wanted == first.name => first.name.clone(),
             _ => first.label.clone(),
         };
-        let others = others.into_iter().map(|hook| hook.label).collect();
-        return Ok(Subject::Hook(ShownHook { name, listed: found, others, execution }));
+        return Ok(Subject::Hook(ShownHook { name, listed: found, others, same_name, execution }));
     }
     if !executions.is_empty() {
         return Ok(Subject::Execution);
@@ -96,10 +107,11 @@ pub(crate) fn subject(
     }
     if !recorded.is_empty() {
         let name = wanted.to_owned();
-        let others = others.into_iter().map(|hook| hook.label).collect();
-        return Ok(Subject::Hook(ShownHook { name, listed: Vec::new(), others, execution }));
+        let listed = Vec::new();
+        return Ok(Subject::Hook(ShownHook { name, listed, others, same_name, execution }));
     }
-    let names = others.iter().flat_map(|hook| [hook.label.as_str(), hook.name.as_str()]);
+    let short = others.iter().filter_map(|label| label.rsplit('/').next());
+    let names = others.iter().map(String::as_str).chain(short);
     let hint = did_you_mean(word, names).map(|meant| format!("; did you mean {meant}?"));
     let hint = hint.unwrap_or_else(|| {
         "; `hookmux log` shows the executions, `hookmux list` the hooks".to_owned()
@@ -226,6 +238,10 @@ pub(crate) fn show(
     if let Some(last) = executions.last() {
         let show = Fix::hookmux(hooks_dir, &["show", &last.id]);
         output.line(&format!("`{show}` shows the last one"));
+    }
+    for label in &hook.same_name {
+        let show = Fix::hookmux(hooks_dir, &["show", label]);
+        output.print_error(&format!("a script has this name too: `{show}` shows it"));
     }
     if let Some(id) = &hook.execution {
         let show = Fix::hookmux(hooks_dir, &["show", id]);

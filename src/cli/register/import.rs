@@ -24,7 +24,7 @@ use template::Attribute;
 
 mod hook;
 mod states;
-mod template;
+pub(crate) mod template;
 
 pub(crate) fn run(
     place: &CommandPlace,

@@ -1,16 +1,20 @@
 //! OpenNebula's template syntax: `NAME = VALUE`, `NAME = "VALUE"`, `NAME = [ A = b, C = d ]`, comments with
 //! `#`. Names may be written in capitals or not.
 
+/// The most attributes of a template, and the most templates of a file.
+const MAX_ATTRIBUTES: usize = 200;
+const MAX_TEMPLATES: usize = 1000;
+
 /// An attribute's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TemplateValue {
+pub enum TemplateValue {
     Single(String),
     Vector(Vec<(String, String)>),
 }
 
 /// An attribute. Its name is in capitals.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Attribute {
+pub struct Attribute {
     pub name: String,
     pub value: TemplateValue,
     pub line: usize,
@@ -18,7 +22,7 @@ pub(super) struct Attribute {
 
 /// A mistake, and its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SyntaxMistake {
+pub struct SyntaxMistake {
     pub line: usize,
     pub message: String,
 }
@@ -27,7 +31,7 @@ pub(super) struct SyntaxMistake {
 ///
 /// # Errors
 /// The first mistake.
-pub(super) fn parse(text: &str) -> Result<Vec<Vec<Attribute>>, SyntaxMistake> {
+pub fn parse(text: &str) -> Result<Vec<Vec<Attribute>>, SyntaxMistake> {
     let mut templates: Vec<Vec<Attribute>> = Vec::new();
     let mut reader = Reader { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 };
     while let Some(attribute) = reader.attribute()? {
@@ -37,7 +41,16 @@ pub(super) fn parse(text: &str) -> Result<Vec<Vec<Attribute>>, SyntaxMistake> {
         if templates.last().is_none_or(is_next) {
             templates.push(Vec::new());
         }
+        let count = templates.len();
         let Some(current) = templates.last_mut() else { continue };
+        if count > MAX_TEMPLATES || current.len() >= MAX_ATTRIBUTES {
+            return Err(SyntaxMistake {
+                line: attribute.line,
+                message: format!(
+                    "it is too much: at most {MAX_ATTRIBUTES} attributes in a template, and {MAX_TEMPLATES} templates in a file"
+                ),
+            });
+        }
         if let Some(known) = current.iter().find(|known| known.name == attribute.name) {
             return Err(SyntaxMistake {
                 line: attribute.line,
@@ -243,6 +256,8 @@ mod tests {
             ("NAME = \"a\" b\n", "1: there is something after"),
             ("NAME = a\nX = [ A = b\nY = c", "2: a `[` that is opened here"),
             ("NAME = a\nTYPE = x\ntype = y\n", "3: `TYPE` is in line 2 already"),
+            (&"NAME=a\n".repeat(1001), "1001: it is too much"),
+            (&(0..201).map(|n| format!("A{n}=\n")).collect::<String>(), "201: it is too much"),
             ("<HOOK><NAME>a</NAME></HOOK>", "1: this is XML"),
         ] {
             let mistake = read(text).unwrap_err();
