@@ -15,6 +15,7 @@ mod argv;
 mod audit;
 mod check;
 mod cli;
+mod coming_from;
 mod contrib_hooks;
 mod contributing;
 mod cpanel;
