@@ -211,7 +211,7 @@ mod tests {
             ("daemon", &["daemon/start", "daemon/shutdown", "daemon/reload"]),
             ("daemon/", &["daemon/start", "daemon/shutdown", "daemon/reload"]),
             ("l*/restore", &["lxc/restore", "libxl/restore"]),
-            ("network/*/end", &["network/stopped", "network/port-deleted"]),
+            ("network/*/end", &["network/stopped"]),
             ("after_vm_launch", &["after_vm_launch"]),
         ] {
             let expected: Vec<String> = expected.iter().map(|it| (*it).to_owned()).collect();
