@@ -219,7 +219,7 @@ mod tests {
         }
         for (word, told) in [
             ("qmeu/prepare", "`qmeu` in `qmeu/prepare` is not a driver; did you mean qemu?"),
-            ("zzz/prepare", "they are qemu"),
+            ("zzz/prepare", "they are daemon, qemu"),
             ("qemu/prepair", "did you mean qemu/prepare?"),
             ("qemu/prepare/end", "did you mean qemu/prepare/begin?"),
             ("a/b/c/d", "is not a call"),
