@@ -253,6 +253,31 @@ fn every_attribute_is_taken_over_or_told() {
     assert!(messages(&said["notes"])[0].contains("ON = RUNNING) is left out"), "{said:#}");
 }
 
+// O6, O10: the document's story of a script that isn't there
+#[test]
+fn a_hook_without_its_script_fails_and_is_run_again_when_the_script_is_made() {
+    let host = Host::new();
+    let template = VM.replace("PROLOG", "RUNNING").replace("$TEMPLATE", "\"$TEMPLATE pending\"");
+    import(&host, &template, &[], 0);
+    host.guest("started begin").run().succeeds();
+    let shown = |host: &Host| -> Vec<Value> {
+        host.json(&["show", "hook-vm"], 0)["executions"].as_array().unwrap().clone()
+    };
+    let failed = shown(&host);
+    assert_eq!((failed.len(), &failed[0]["state"]), (1, &json!("failed")), "{failed:#?}");
+    assert!(failed[0]["failure"].as_str().unwrap().contains("new_vm.rb: does not exist"));
+    host.script(
+        "new_vm.rb",
+        "log \"$2 $(printf %s \"$1\" | base64 -d | grep -c '<name>g</name>')\"",
+    );
+    host.text(&["retry", failed[0]["id"].as_str().unwrap()], 0);
+    until("its log has the success", || {
+        let last = shown(&host).pop().unwrap();
+        last["state"] == "good" && last["status"] == 0
+    });
+    assert_eq!(host.log(), ["pending 1"]);
+}
+
 #[test]
 fn what_is_wrong_in_a_template_is_told_with_its_place() {
     let host = Host::new();

@@ -309,7 +309,7 @@ impl FilterArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct LogArgs {
-    /// Show what was changed instead: bypass, install, add, delete, disable … with user and reason
+    /// Show what was changed instead: bypass, install, add, import, delete, disable … with user and reason
     #[arg(long, conflicts_with_all = ["occasions", "guest", "event", "hook", "driver", "operation", "success", "lost", "follow"])]
     pub audit: bool,
     #[command(flatten)]

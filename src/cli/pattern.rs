@@ -211,7 +211,7 @@ mod tests {
             ("daemon", &["daemon/start", "daemon/shutdown", "daemon/reload"]),
             ("daemon/", &["daemon/start", "daemon/shutdown", "daemon/reload"]),
             ("l*/restore", &["lxc/restore", "libxl/restore"]),
-            ("network/*/end", &["network/stopped", "network/port-deleted"]),
+            ("network/*/end", &["network/stopped"]),
             ("after_vm_launch", &["after_vm_launch"]),
         ] {
             let expected: Vec<String> = expected.iter().map(|it| (*it).to_owned()).collect();
@@ -219,7 +219,7 @@ mod tests {
         }
         for (word, told) in [
             ("qmeu/prepare", "`qmeu` in `qmeu/prepare` is not a driver; did you mean qemu?"),
-            ("zzz/prepare", "they are qemu"),
+            ("zzz/prepare", "they are daemon, qemu"),
             ("qemu/prepair", "did you mean qemu/prepare?"),
             ("qemu/prepare/end", "did you mean qemu/prepare/begin?"),
             ("a/b/c/d", "is not a call"),

@@ -64,9 +64,9 @@ pub(crate) fn run(
     let checker =
         DraftChecker { settings: &settings, user, replaces: arguments.replace, is_nameable: false };
     for (template, hook) in hooks {
-        let noted = |(words, fix): (String, Option<Fix>)| {
-            let words = format!("{}: {words}", hook.name);
-            Remark { words, fix }
+        let noted = |note: Remark| Remark {
+            words: format!("{}: {}", hook.name, note.words),
+            fix: note.fix,
         };
         notes.extend(hook.notes.into_iter().map(noted));
         let name = &hook.name;

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::states::{self, Nearest};
 use super::template::{Attribute, TemplateValue};
 use crate::cli::register::translate;
+use crate::cli::remark::Remark;
 use crate::command::{Fix, words};
 use crate::config::suggest::{did_you_mean, suggestion};
 use crate::config::triggers::{CallPattern, Triggers};
@@ -44,7 +45,7 @@ pub(super) struct ImportedHook {
     pub name: String,
     pub keys: Map<String, Value>,
     /// What was changed or left out, and what to do about it.
-    pub notes: Vec<(String, Option<Fix>)>,
+    pub notes: Vec<Remark>,
 }
 
 /// Why a template can't be imported.
@@ -78,10 +79,10 @@ pub(super) fn import(
     let triggers = match events {
         [] => attributes.triggers(&mut notes)?,
         events => {
-            notes.push((
-                format!("--event: the hook's own moment ({}) is left out", attributes.moment()),
-                None,
-            ));
+            notes.push(Remark::from(format!(
+                "--event: the hook's own moment ({}) is left out",
+                attributes.moment()
+            )));
             given(events)?
         }
     };
@@ -98,7 +99,7 @@ pub(super) fn import(
     if let Some(seconds) = limit {
         keys.insert("timeout".to_owned(), format!("{seconds}s").into());
     }
-    let mut note = |text: String| notes.push((text, None));
+    let mut note = |text: String| notes.push(text.into());
     if is_gate {
         keys.insert("on_failure".to_owned(), "warn".into());
         note(
@@ -193,14 +194,14 @@ impl<'a> Attributes<'a> {
     }
 
     /// Returns the registration's name.
-    fn hook_name(&self) -> ImportResult<(String, Vec<(String, Option<Fix>)>)> {
+    fn hook_name(&self) -> ImportResult<(String, Vec<Remark>)> {
         let given = self.needed("NAME", "the name of the hook")?;
         let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let fine: String = given.chars().map(|c| if is_fine(c) { c } else { '-' }).collect();
         let fine = fine.trim_start_matches(['-', '.']).to_owned();
         translate::check_name(&fine).or_else(|message| problem("NAME", message))?;
         let note = (fine != given)
-            .then(|| (format!("NAME = {given} is the name of a file here, so it is {fine}"), None));
+            .then(|| format!("NAME = {given} is the name of a file here, so it is {fine}").into());
         Ok((fine, note.into_iter().collect()))
     }
 
@@ -213,7 +214,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// Returns the event of the hook.
-    fn triggers(&self, notes: &mut Vec<(String, Option<Fix>)>) -> ImportResult<Triggers> {
+    fn triggers(&self, notes: &mut Vec<Remark>) -> ImportResult<Triggers> {
         match self.needed("TYPE", "`state` or `api`")?.to_ascii_uppercase().as_str() {
             "STATE" => {}
             "API" => {
@@ -242,11 +243,11 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    fn vm_triggers(&self, notes: &mut Vec<(String, Option<Fix>)>) -> ImportResult<Triggers> {
+    fn vm_triggers(&self, notes: &mut Vec<Remark>) -> ImportResult<Triggers> {
         let on = self.word("ON")?;
         if let Some((word, event)) = states::ON.iter().find(|(word, _)| on.as_deref() == Some(word))
         {
-            notes.push((format!("ON = {word} is the event {event}"), None));
+            notes.push(format!("ON = {word} is the event {event}").into());
             return Ok(Triggers { events: vec![(*event).to_owned()], ..Triggers::default() });
         }
         match on.as_deref() {
@@ -282,7 +283,7 @@ impl<'a> Attributes<'a> {
     fn program(
         &self,
         keys: &mut Map<String, Value>,
-        notes: &mut Vec<(String, Option<Fix>)>,
+        notes: &mut Vec<Remark>,
         hooks_dir: &Path,
     ) -> ImportResult<()> {
         let line = self.needed("COMMAND", "the program")?;
@@ -291,10 +292,10 @@ impl<'a> Attributes<'a> {
         let Some(mut command) = shlex::split(&line).filter(|words| !words.is_empty()) else {
             return problem("COMMAND", format!("`{line}` has a quote that is never closed"));
         };
-        if command.len() > 1 {
-            notes.push((
+        let needs_shell = line.contains(SHELL_CHARACTERS);
+        if command.len() > 1 && !needs_shell {
+            notes.push(Remark::from(
                 "COMMAND is a line for a shell in OpenNebula, and a list of words here".to_owned(),
-                None,
             ));
         }
         if let Some(script) = command.first().filter(|first| !first.starts_with('/')) {
@@ -307,12 +308,12 @@ impl<'a> Attributes<'a> {
             );
             let copy = Fix::run(&words!["install", "-D", "-m", "755", &there, &here]);
             notes.push(match (here.exists(), there.exists()) {
-                (true, _) => (words, None),
-                (false, true) => (format!("{words}: `{copy}` copies it"), Some(copy)),
-                (false, false) => (format!("{words}; it isn't there yet"), None),
+                (true, _) => words.into(),
+                (false, true) => Remark::with_fix(format!("{words}: `{copy}` copies it"), copy),
+                (false, false) => format!("{words}; it isn't there yet").into(),
             });
         }
-        if line.contains(SHELL_CHARACTERS) {
+        if needs_shell {
             // the script's place is put in, as the shell doesn't know the root
             let line = match command.first() {
                 Some(first) if !first.starts_with('/') && line.starts_with(first.as_str()) => {
@@ -323,9 +324,8 @@ impl<'a> Attributes<'a> {
             };
             command =
                 ["/bin/sh", "-c", &format!("{line} \"$@\""), "hook"].map(str::to_owned).to_vec();
-            notes.push((
+            notes.push(Remark::from(
                 "COMMAND needs a shell: /bin/sh runs it, and gets the arguments".to_owned(),
-                None,
             ));
         }
         let command = match command.as_slice() {
@@ -343,11 +343,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// Returns the arguments. On standard input OpenNebula writes them on one line, so that is one argument.
-    fn arguments(
-        &self,
-        notes: &mut Vec<(String, Option<Fix>)>,
-        by_stdin: bool,
-    ) -> ImportResult<Vec<String>> {
+    fn arguments(&self, notes: &mut Vec<Remark>, by_stdin: bool) -> ImportResult<Vec<String>> {
         let Some(text) = self.get("ARGUMENTS")? else { return Ok(Vec::new()) };
         // a backslash that was meant for a shell's here-document
         let text = text.replace("\\$", "$");
@@ -364,17 +360,16 @@ impl<'a> Attributes<'a> {
             filled.push(argument(word, notes)?);
         }
         if filled.iter().any(|word| word.contains("$XML_BASE64")) {
-            notes.push((
+            notes.push(Remark::from(
                 "$TEMPLATE is $XML_BASE64: libvirt's document of the guest, and not OpenNebula's, so the script finds other elements (/domain/name, /domain/uuid)".to_owned(),
-                None,
-            ));
+));
         }
         Ok(if by_stdin { vec![filled.join(" ")] } else { filled })
     }
 }
 
 /// Returns an argument with hookmux's words in place of OpenNebula's.
-fn argument(word: &str, notes: &mut Vec<(String, Option<Fix>)>) -> ImportResult<String> {
+fn argument(word: &str, notes: &mut Vec<Remark>) -> ImportResult<String> {
     let mut filled = String::new();
     let mut rest = word;
     while let Some(at) = rest.find('$') {
@@ -391,10 +386,9 @@ fn argument(word: &str, notes: &mut Vec<(String, Option<Fix>)>) -> ImportResult<
                 );
             }
             name => {
-                notes.push((
-                    format!("${name} is none of OpenNebula's words, and stays as it is"),
-                    None,
-                ));
+                notes.push(Remark::from(format!(
+                    "${name} is none of OpenNebula's words, and stays as it is"
+                )));
                 filled.push_str("$$");
                 filled.push_str(name);
             }
