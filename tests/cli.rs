@@ -80,6 +80,7 @@ fn list_shows_every_hook_with_its_order_state_and_checksum() {
             "before_vm_start/null/60-off/disabled/vdsm",
             "before_vm_start/null/70-gone/a link to nothing/vdsm",
             "before_vm_start/4/r/active/vdsm",
+            "before_vm_strat/null/10-x/never called/vdsm",
             "qemu.d/g/prepair/begin/null/x/never called/libvirt",
             "qemu.d/g/prepare/begin/1/x/active/libvirt",
             "hooks.d/null/bad/broken/null",
@@ -93,8 +94,8 @@ fn list_shows_every_hook_with_its_order_state_and_checksum() {
     assert!(text(&listed["notes"][0]["message"]).contains("did you mean before_vm_start?"));
     let shown = |index: usize| [&listed["hooks"][index]["hook"], &listed["hooks"][index]["event"]];
     assert_eq!(shown(0), ["before_vm_start/10-a", "before_vm_start"]);
-    assert_eq!(shown(11), [&json!("qemu.d/g/prepare/begin/x"), &Value::Null]);
-    assert_eq!(shown(12), [&json!("hooks.d/bad"), &Value::Null]);
+    assert_eq!(shown(12), [&json!("qemu.d/g/prepare/begin/x"), &Value::Null]);
+    assert_eq!(shown(13), [&json!("hooks.d/bad"), &Value::Null]);
     let one = host.json(&["list", "before_vm_start"], 0);
     assert_eq!(one["hooks"].as_array().unwrap().len(), 10);
     let said = host.text(&["list"], 0);

@@ -226,44 +226,44 @@ fn image_check_refuses_a_start_with_a_broken_disk() {
     let [broken, leaked] = [image("broken.qcow2"), image("leaked.qcow2")];
     corrupt(&broken);
     leak(&leaked);
-    let start = |mode: &str, disks: &[String]| {
+    let start = |mode: &str, disks: &[&str]| {
         host.guest("prepare begin").stdin(with_disks(mode, &disks.concat())).run()
     };
     let good_one = disk("vda", &good, "");
-    start("true", &[good_one.clone()]).succeeds();
+    start("true", &[&good_one]).succeeds();
     // without the property it isn't started at all
     let bad_one = disk("vdb", &broken, "");
-    start("no", &[bad_one.clone()]).succeeds();
+    start("no", &[&bad_one]).succeeds();
     assert!(host.text(&["show", "last"], 0).contains("when"), "left out by its condition");
     for mode in ["true", "strict"] {
         let words = format!("vdb: {} is corrupt", broken.display());
-        start(mode, &[good_one.clone(), bad_one.clone()])
+        start(mode, &[&good_one, &bad_one])
             .fails(2, &["hookmux: before_vm_start/image-check: exit status 2", &words]);
     }
     // neither the image nor the document has changed
-    start("true", &[bad_one.clone()]).fails(2, &["is corrupt"]);
+    start("true", &[&bad_one]).fails(2, &["is corrupt"]);
     let leaked_one = disk("vdc", &leaked, "");
-    start("true", &[leaked_one.clone()]).succeeds();
+    start("true", &[&leaked_one]).succeeds();
     assert!(host.text(&["show", "last"], 0).contains("leaked clusters: space is lost"));
-    start("strict", &[leaked_one]).fails(2, &["has leaked clusters"]);
+    start("strict", &[&leaked_one]).fails(2, &["has leaked clusters"]);
     // no image at all
     let text = host.path("text.qcow2");
     fs::write(&text, "no image").unwrap();
-    start("true", &[disk("vdd", &text, "")]).fails(2, &["vdd: ", "can't be checked"]);
+    start("true", &[&disk("vdd", &text, "")]).fails(2, &["vdd: ", "can't be checked"]);
     // a raw disk has nothing to check; what other guests write to, what libvirt looks for, what is no file
-    start("true", &[bad_one.replace("type='qcow2'/>", "type='raw'/>")]).succeeds();
-    start("true", &[disk("vdb", &broken, "<shareable/>")]).succeeds();
-    start("true", &[disk("vdb", &host.path("gone.qcow2"), "")]).succeeds();
+    start("true", &[&bad_one.replace("type='qcow2'/>", "type='raw'/>")]).succeeds();
+    start("true", &[&disk("vdb", &broken, "<shareable/>")]).succeeds();
+    start("true", &[&disk("vdb", &host.path("gone.qcow2"), "")]).succeeds();
     let told = host.text(&["show", "last"], 0);
     assert!(told.contains("gone.qcow2 isn't there"), "{told}");
     let volume = "<disk type='volume'><driver type='qcow2'/><source pool='p' volume='v'/><target dev='vde'/></disk>";
-    start("true", &[volume.to_owned()]).succeeds();
+    start("true", &[volume]).succeeds();
     assert!(host.text(&["show", "last"], 0).contains("vde is of type volume"));
     start("true", &[]).succeeds();
     // a block device is looked at in the same way
     let block =
         bad_one.replace("type='file' device", "type='block' device").replace(" file=", " dev=");
-    start("true", &[block]).fails(2, &["is corrupt"]);
+    start("true", &[&block]).fails(2, &["is corrupt"]);
 }
 
 // V8

@@ -77,7 +77,6 @@ pub(crate) fn plan(candidates: &Candidates, occasion: &Occasion<'_>) -> Vec<Step
 
 fn moment_steps(moment: &CandidateGroup, occasion: &Occasion<'_>) -> Vec<Step> {
     let event = moment.event.as_ref();
-    let per_device = event.is_some_and(|event| event.per_device);
     let silent = event.and_then(|event| event.fires(occasion.origin, occasion.call.reason()).err());
     let step = |candidate: &Candidate, device: Option<usize>, decision| Step {
         event: event.map(|event| event.name.clone()),
@@ -86,12 +85,12 @@ fn moment_steps(moment: &CandidateGroup, occasion: &Occasion<'_>) -> Vec<Step> {
         decision,
     };
     let devices = devices_of(event, occasion);
-    if silent.is_some() || !per_device || devices.is_empty() {
+    if silent.is_some() || devices.is_empty() {
         return moment
             .candidates
             .iter()
             .map(|candidate| {
-                let decision = decide(candidate, event, silent.as_deref(), occasion);
+                let decision = decide(candidate, event, None, silent.as_deref(), occasion);
                 step(candidate, None, decision)
             })
             .collect();
@@ -101,7 +100,8 @@ fn moment_steps(moment: &CandidateGroup, occasion: &Occasion<'_>) -> Vec<Step> {
         .into_iter()
         .flat_map(|device| {
             moment.candidates.iter().map(move |candidate| {
-                step(candidate, Some(device), decide(candidate, event, None, occasion))
+                let decision = decide(candidate, event, Some(device), None, occasion);
+                step(candidate, Some(device), decision)
             })
         })
         .collect()
@@ -117,6 +117,7 @@ fn devices_of(event: Option<&Event>, occasion: &Occasion<'_>) -> Vec<usize> {
 fn decide(
     candidate: &Candidate,
     event: Option<&Event>,
+    device: Option<usize>,
     silent: Option<&str>,
     occasion: &Occasion<'_>,
 ) -> Decision {
@@ -158,7 +159,7 @@ fn decide(
     if let Some(why) = lacks.or(missing.filter(|_| needs_document(&candidate.hook))) {
         return fails("it needs libvirt's document", why);
     }
-    if per_device && devices_of(event, occasion).is_empty() {
+    if per_device && device.is_none() {
         return Decision::Skipped("no device has custom properties".to_owned());
     }
     Decision::Run

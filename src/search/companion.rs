@@ -107,7 +107,6 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use super::*;
     use crate::search::directory;
 
     #[test]

@@ -42,14 +42,25 @@ impl Device {
         Device { seeds: seeds::bytes(all, |seed| seed.has_extension("xml")) }
     }
 
-    /// What a hook left: a device of some document as it is or damaged, or one of the list.
-    fn left(&self, random: &mut Random, of: &[u8]) -> Vec<u8> {
-        let other = xml::any(random, &self.seeds);
-        let from = if random.once_in(2) { of } else { &other };
-        let devices = devices(from);
-        let mut text = match devices.get(random.below(devices.len().max(1))) {
-            Some((_, place)) if !random.once_in(4) => from[place.clone()].to_vec(),
-            _ => LEFT[random.below(LEFT.len())].into(),
+    /// What a hook left of a device: another element of that name, the element as it is or damaged, one of the
+    /// list.
+    fn left(
+        &self,
+        random: &mut Random,
+        of: &[u8],
+        device: Option<&(String, Range<usize>)>,
+    ) -> Vec<u8> {
+        let Some((name, place)) = device.filter(|_| !random.once_in(6)) else {
+            return LEFT[random.below(LEFT.len())].into();
+        };
+        let element = || of[place.clone()].to_vec();
+        let mut text = match random.below(4) {
+            0 => format!("<{name}/>").into_bytes(),
+            1 => {
+                format!("<{name} n='{}'><a>{}</a></{name}>", random.next(), random.below(99)).into()
+            }
+            2 => [b"<?xml version='1.0'?>\n<!-- -->", element().as_slice(), b"\n"].concat(),
+            _ => element(),
         };
         if random.once_in(3) {
             crate::bytes::mutate(random, &mut text, xml::WORDS, &self.seeds);
@@ -58,7 +69,12 @@ impl Device {
     }
 }
 
-/// The devices of a document, in the plainest way: the index of their name's end is not needed.
+/// Which device an edit is of: the last one is of the first again.
+fn edited(number: usize, devices: usize) -> usize {
+    if number + 1 == EDITS { 0 } else { number % devices.max(1) }
+}
+
+/// The devices of a document, in the plainest way.
 fn devices(bytes: &[u8]) -> Vec<(String, Range<usize>)> {
     let Ok(tree) = document::parse(bytes) else { return Vec::new() };
     let of = |node: Node<'_, '_>| {
@@ -75,8 +91,22 @@ impl Target for Device {
     }
 
     fn make(&mut self, random: &mut Random) -> Vec<u8> {
-        let document = xml::any(random, &self.seeds);
-        let all: Vec<Vec<u8>> = (0..EDITS).map(|_| self.left(random, &document)).collect();
+        let mut document = xml::any(random, &self.seeds);
+        let mut devices = devices(&document);
+        // most documents of random bytes have none
+        for _ in 0..8 {
+            if !devices.is_empty() {
+                break;
+            }
+            document = xml::document(random);
+            devices = self::devices(&document);
+        }
+        let all: Vec<Vec<u8>> = (0..EDITS)
+            .map(|number| {
+                let device = devices.get(edited(number, devices.len()));
+                self.left(random, &document, device)
+            })
+            .collect();
         let mut parts: Vec<&[u8]> = vec![&document];
         parts.extend(all.iter().map(Vec::as_slice));
         join(&parts)
@@ -92,8 +122,7 @@ impl Target for Device {
         let mut current = original.to_vec();
         let mut has_replaced = false;
         for (number, text) in [first, second, third].into_iter().enumerate() {
-            // the last edit is of the first device again
-            let (_, device) = &all[if number == 2 { 0 } else { number % all.len() }];
+            let (_, device) = &all[edited(number, all.len())];
             let Some(place) = places.of(device) else { return Ok(has_replaced) };
             let Ok(Some(replaced)) = device::replace(&current, &place, text) else { continue };
             has_replaced = true;

@@ -95,7 +95,7 @@ fn more(registration: &Registration, called: Option<&CalledFunction>) -> String 
 /// Returns the notes about directories that look like an event's, but belong to no event.
 fn describe_unknown_directories(inventory: &Inventory<'_>) -> Vec<String> {
     let names: BTreeSet<&str> = inventory.unknown_directories().map(|(_, name)| name).collect();
-    names.into_iter().map(|name| format!("{name}/: {}", vdsm::why_never_called(name))).collect()
+    names.into_iter().map(vdsm::why_never_called).collect()
 }
 
 pub(crate) fn run(
