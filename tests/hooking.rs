@@ -558,6 +558,8 @@ fn hooks_that_call_as_vdsms_do_run_together() {
         assert!(!host.path("scratch.img").exists());
 
         // each refuses what it should
+        fs::create_dir(host.hook("aside")).unwrap();
+        fs::rename(host.hook("before_vm_start"), host.hook("aside/start")).unwrap();
         for (name, value, status, words) in [
             ("boot_order", "0x99", 1, "boot_order: no device at bus 0x99"),
             (
@@ -571,14 +573,16 @@ fn hooks_that_call_as_vdsms_do_run_together() {
             ("image_sizes", "0", 2, "has more than 0 GiB"),
             ("serial_number", "x", 1, "JSONDecodeError"),
         ] {
+            let place = format!("before_vm_start/50_{name}");
+            python(&host, interpreter, &place, &text_of(&format!("tests/hooks/{name}.py")));
             let metadata = properties(&[(name, value)]);
             let document = guest(&metadata, &devices).replace("<devices>\n  </devices>", "");
             let answer = host.guest("prepare begin").stdin(document.as_str()).run();
-            answer.fails(
-                status,
-                &[&format!("before_vm_start/50_{name}: exit status {status}"), words],
-            );
+            answer.fails(status, &[&format!("{place}: exit status {status}"), words]);
+            fs::remove_file(host.hook(&place)).unwrap();
         }
+        fs::remove_dir(host.hook("before_vm_start")).unwrap();
+        fs::rename(host.hook("aside/start"), host.hook("before_vm_start")).unwrap();
         host.guest("release end").run().succeeds();
         let document = guest(&properties(&[("stays_here", "")]), "");
         let answer = host.guest("migrate begin").stdin(document).run();
