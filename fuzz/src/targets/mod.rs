@@ -14,6 +14,7 @@ mod registration;
 mod sanitizer;
 mod selftest;
 mod settings;
+mod status_line;
 mod tree;
 
 use std::fmt::Debug;
@@ -82,6 +83,7 @@ pub const NAMES: &[&str] = &[
     "environment",
     "sanitizer",
     "argv",
+    "status_line",
 ];
 
 /// Whether there is a target of a name.
@@ -107,6 +109,7 @@ pub fn find(name: &str, surroundings: &Surroundings<'_>) -> Option<Box<dyn Targe
         "environment" => Box::new(environment::Environments),
         "sanitizer" => Box::new(sanitizer::Sanitizer::new(&seeds)),
         "argv" => Box::new(argv::Argv),
+        "status_line" => Box::new(status_line::StatusLines),
         _ => Box::new(selftest::SelfTest::find(name)?),
     })
 }
