@@ -144,3 +144,8 @@ pub mod state {
 pub mod trust {
     pub use crate::trust::Trust;
 }
+pub mod verdict {
+    pub mod status_line {
+        pub use crate::verdict::status_line::{StatusAnswer, read};
+    }
+}

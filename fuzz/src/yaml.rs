@@ -319,6 +319,7 @@ const REGISTRATION: &[(&str, Values)] = &[
     ("rollback", COMMANDS),
     ("timeout", TIMES),
     ("on_failure", &["fail", "stop", "warn", "kill", "explode"]),
+    ("result", &["exit-status", "status-line", "0"]),
     ("run_as", USERS),
     ("style", &["vdsm", "libvirt", "x"]),
     ("stdin", &["none", "xml", "json", "yaml"]),

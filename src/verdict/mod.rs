@@ -13,7 +13,7 @@ pub(crate) const MAX_STDERR_BYTES: usize = 4096;
 /// How many characters of a hook's last line are quoted in the line about it.
 const MAX_LAST_LINE_CHARS: usize = 300;
 
-mod status_line;
+pub(crate) mod status_line;
 
 /// The exit status with which a hook in vdsm's style stops the call.
 const STOP_STATUS: i32 = 2;

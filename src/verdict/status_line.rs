@@ -13,7 +13,7 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// What a program answered.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct StatusAnswer {
+pub struct StatusAnswer {
     /// Whether it says that it failed.
     pub is_failure: bool,
     /// Whether it asks to stop the call.
@@ -23,7 +23,7 @@ pub(super) struct StatusAnswer {
 }
 
 /// Reads the answer. Output without one says nothing: then the exit status alone counts.
-pub(super) fn read(stdout: &Capture) -> StatusAnswer {
+pub fn read(stdout: &Capture) -> StatusAnswer {
     let (head, lost, tail) = stdout.parts();
     let whole;
     // lines that are cut, or lost, can't be read

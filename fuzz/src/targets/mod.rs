@@ -16,6 +16,7 @@ mod registration;
 mod sanitizer;
 mod selftest;
 mod settings;
+mod status_line;
 mod tree;
 
 use std::fmt::Debug;
@@ -86,6 +87,7 @@ pub const NAMES: &[&str] = &[
     "opennebula",
     "sanitizer",
     "argv",
+    "status_line",
 ];
 
 /// Whether there is a target of a name.
@@ -113,6 +115,7 @@ pub fn find(name: &str, surroundings: &Surroundings<'_>) -> Option<Box<dyn Targe
         "opennebula" => Box::new(opennebula::Templates),
         "sanitizer" => Box::new(sanitizer::Sanitizer::new(&seeds)),
         "argv" => Box::new(argv::Argv),
+        "status_line" => Box::new(status_line::StatusLines),
         _ => Box::new(selftest::SelfTest::find(name)?),
     })
 }
