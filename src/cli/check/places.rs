@@ -15,6 +15,7 @@ use super::survey::Survey;
 use crate::config::Surroundings;
 use crate::machine::files;
 use crate::record::store;
+use crate::record::texts::Texts;
 use crate::state::{Dir, DirRefusal};
 use crate::trust::Trust;
 
@@ -65,6 +66,9 @@ fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
     let places = ["guests", "pending", "locks", "daemons", "records", "records/running"];
     let mut dirs: Vec<Dir> = places.iter().map(|name| below(run, name)).collect();
     dirs.push(below(run, "records/done"));
+    for records in [below(run, "records"), records.clone()] {
+        dirs.push(Texts::new(&records).directory().clone());
+    }
     dirs.extend([state.child("last-good"), state.child("cache")]);
     dirs.extend(groups.map(|name| records.child(name)));
     dirs.push(records);
