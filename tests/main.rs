@@ -49,3 +49,4 @@ mod state;
 mod tree;
 mod trust;
 mod waiting_jobs;
+mod xml;

@@ -120,6 +120,9 @@ pub(super) enum Command {
     /// While it is on, calls run nothing and succeed, each is recorded, and every command warns about it.
     /// Without `on` or `off` the switch is shown.
     Bypass(BypassArgs),
+    /// Read values from a hook's XML document
+    #[command(subcommand)]
+    Xml(XmlCommand),
     /// Show a guest's whole life with hookmux, without root and without libvirt
     ///
     /// Hooks are made in a temporary directory, called as libvirt calls them, and removed. Nothing else is
@@ -159,6 +162,7 @@ impl Arguments {
             Some(Command::Watch(watch)) => watch.output,
             Some(Command::Prune(prune)) => prune.output.format,
             Some(Command::Bypass(bypass)) => bypass.output.format,
+            Some(Command::Xml(XmlCommand::Get(get))) => get.output.format,
             Some(
                 Command::Schema(_)
                 | Command::Worker
@@ -178,7 +182,7 @@ impl Arguments {
             Some(Command::Worker) => false,
             Some(Command::Queue(queue)) => !queue.work,
             Some(Command::Prune(prune)) => !prune.linger,
-            Some(Command::Run(_)) => false,
+            Some(Command::Run(_) | Command::Xml(_)) => false,
             _ => true,
         }
     }
@@ -331,6 +335,50 @@ pub(super) struct SchemaArgs {
     /// Which schema [default: registration]
     #[arg(value_enum, value_name = "OUTPUT")]
     pub output: Option<OutputName>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum XmlCommand {
+    /// Print the values at a path of the document, one per line
+    ///
+    /// The document is that of the hook ($_hook_domxml), else standard input; --file and --started name another
+    /// one. The value of an attribute is printed as it is, that of an element is its text without the blanks around
+    /// it; a line end in a value is printed as a blank.
+    ///
+    /// A path is a part of XPath: steps from the root element on, parted by `/` (children) or `//` (at any depth).
+    /// A step is a name, a name with its prefix, or `*`, and may have conditions in brackets: `[2]` (counted from 1),
+    /// `[@a]`, `[@a="v"]`, `[child]`, `[child="v"]`. `@a` at the end is an attribute. A path that begins with `/`
+    /// has the root element as its first step.
+    ///
+    /// Exit status: 0 if each path has a value, 1 if one has none, 2 if a path or the document can't be read.
+    #[command(after_help = "Examples:
+  hookmux xml get name uuid
+  hookmux xml get 'devices/interface/mac/@address'
+  hookmux xml get 'devices/disk[@device=\"disk\"]/source/@file'
+  hookmux xml get --quiet '//hostdev' && echo 'it has a passed-through device'
+  virsh dumpxml web1 | hookmux xml get '//graphics[@type=\"vnc\"]/@port'")]
+    Get(XmlGetArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct XmlGetArgs {
+    /// What to print: `devices/disk/source/@file`
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// Read this file, or standard input (-), instead of $_hook_domxml
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "started")]
+    pub file: Option<PathBuf>,
+    /// Read the document with which the guest was started ($HOOKMUX_STARTED_XML), at `stopped` and `release`
+    #[arg(long)]
+    pub started: bool,
+    /// End each value with a NUL byte and change nothing in it
+    #[arg(long, short = '0', conflicts_with = "output")]
+    pub null: bool,
+    /// Print nothing; the exit status is the answer
+    #[arg(long, short)]
+    pub quiet: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]

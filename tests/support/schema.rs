@@ -44,6 +44,9 @@ pub fn read(words: &[&str], stdout: &[u8]) -> Value {
 pub fn name_of(words: &[&str]) -> String {
     let has = |start: &str| words.iter().any(|word| word.starts_with(start));
     let names = names();
+    if words.windows(2).any(|pair| pair == ["xml", "get"]) {
+        return "xml-get".to_owned();
+    }
     let command = words.iter().find(|word| names.contains(**word));
     let command = *command.unwrap_or_else(|| panic!("{words:?}: no schema for any of these"));
     match command {

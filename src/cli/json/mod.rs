@@ -22,3 +22,4 @@ pub(super) mod run;
 pub(super) mod shape;
 pub(super) mod show;
 pub(super) mod value;
+pub(super) mod xml;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::envelope::schema_of;
 use super::{audit, bypass, check, event, execution, hook, install, message, plan, prune, queue};
-use super::{registration, run, show};
+use super::{registration, run, show, xml};
 use crate::cli::register::registration_schema;
 
 macro_rules! outputs {
@@ -68,5 +68,6 @@ outputs! {
     Watch "watch" execution::Execution, "each line of hookmux watch, and of log --follow";
     Prune "prune" prune::Pruned, "hookmux prune";
     Bypass "bypass" bypass::Bypass, "hookmux bypass";
+    XmlGet "xml-get" xml::XmlGet, "hookmux xml get";
     Error "error" message::Error, "what any of them prints where it has no answer";
 }
