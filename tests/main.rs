@@ -48,5 +48,6 @@ mod settings;
 mod state;
 mod tree;
 mod trust;
+mod undo;
 mod waiting_jobs;
 mod xml;
