@@ -91,6 +91,7 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["install", "--driver", "qemu", "--dry-run"], 0);
     say(&["install", "--driver", "qemu"], 0);
     say(&["show", "nothing"], 1);
+    say(&["xml", "get", "--file", "guest.xml", "name"], 0);
     // `watch` has tests of its own, which read its lines
     seen.insert("watch".to_owned());
     // and a registration isn't printed but written

@@ -54,5 +54,7 @@ mod settings;
 mod state;
 mod tree;
 mod trust;
+mod undo;
 mod vdsm_tree;
 mod waiting_jobs;
+mod xml;

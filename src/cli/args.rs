@@ -112,9 +112,18 @@ pub(super) enum Command {
     Schema(SchemaArgs),
     /// Show the waiting detached hooks, remove them, or run them now
     Queue(QueueArgs),
+    /// Take back what hooks have set up and still owe, or show it
+    Undo(UndoArgs),
     /// Work on the queue until it is empty; started by calls and the path unit
     #[command(name = internal::text(internal::WORKER), hide = true)]
     Worker,
+    /// Take back what had to wait; started by calls
+    #[command(name = internal::text(internal::UNDO_WORKER), hide = true)]
+    UndoWorker {
+        /// A daemon has started: look whose guests are gone
+        #[arg(long = internal::STARTED, value_name = "DAEMON")]
+        started: Option<String>,
+    },
     /// Show the executions: which calls had hooks, and how they ended
     Log(LogArgs),
     /// Show one execution: every hook's time, output and changes; or one hook: its registration and its
@@ -140,6 +149,9 @@ pub(super) enum Command {
     /// While it is on, calls run nothing and succeed, each is recorded, and every command warns about it.
     /// Without `on` or `off` the switch is shown.
     Bypass(BypassArgs),
+    /// Read values from a hook's XML document
+    #[command(subcommand)]
+    Xml(XmlCommand),
     /// Show a guest's whole life with hookmux, without root and without libvirt
     ///
     /// Hooks are made in a temporary directory, called as libvirt calls them, and removed. Nothing else is
@@ -176,16 +188,19 @@ impl Arguments {
             Some(Command::Delete(delete)) => delete.output.format,
             Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output.format,
             Some(Command::Queue(queue)) => queue.output.format,
+            Some(Command::Undo(undo)) => undo.output.format,
             Some(Command::Log(log)) => log.output.format,
             Some(Command::Show(show)) => show.output.format,
             Some(Command::Retry(retry)) => retry.output.format,
             Some(Command::Watch(watch)) => watch.output,
             Some(Command::Prune(prune)) => prune.output.format,
             Some(Command::Bypass(bypass)) => bypass.output.format,
+            Some(Command::Xml(XmlCommand::Get(get))) => get.output.format,
             Some(
                 Command::Schema(_)
                 | Command::Worker
                 | Command::Fullhelp
+                | Command::UndoWorker { .. }
                 | Command::Metrics
                 | Command::Demo(_)
                 | Command::Completions { .. }
@@ -199,10 +214,10 @@ impl Arguments {
     /// a user runs, uses the user's own.
     pub(super) fn is_about_system(&self) -> bool {
         match &self.command {
-            Some(Command::Worker) => false,
+            Some(Command::Worker | Command::UndoWorker { .. }) => false,
             Some(Command::Queue(queue)) => !queue.work,
             Some(Command::Prune(prune)) => !prune.linger,
-            Some(Command::Run(_)) => false,
+            Some(Command::Run(_) | Command::Xml(_)) => false,
             _ => true,
         }
     }
@@ -387,6 +402,50 @@ pub(super) struct SchemaArgs {
     pub output: Option<OutputName>,
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum XmlCommand {
+    /// Print the values at a path of the document, one per line
+    ///
+    /// The document is that of the hook ($_hook_domxml), else standard input; --file and --started name another
+    /// one. The value of an attribute is printed as it is, that of an element is its text without the blanks around
+    /// it; a line end in a value is printed as a blank.
+    ///
+    /// A path is a part of XPath: steps from the root element on, parted by `/` (children) or `//` (at any depth).
+    /// A step is a name, a name with its prefix, or `*`, and may have conditions in brackets: `[2]` (counted from 1),
+    /// `[@a]`, `[@a="v"]`, `[child]`, `[child="v"]`. `@a` at the end is an attribute. A path that begins with `/`
+    /// has the root element as its first step.
+    ///
+    /// Exit status: 0 if each path has a value, 1 if one has none, 2 if a path or the document can't be read.
+    #[command(after_help = "Examples:
+  hookmux xml get name uuid
+  hookmux xml get 'devices/interface/mac/@address'
+  hookmux xml get 'devices/disk[@device=\"disk\"]/source/@file'
+  hookmux xml get --quiet '//hostdev' && echo 'it has a passed-through device'
+  virsh dumpxml web1 | hookmux xml get '//graphics[@type=\"vnc\"]/@port'")]
+    Get(XmlGetArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct XmlGetArgs {
+    /// What to print: `devices/disk/source/@file`
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// Read this file, or standard input (-), instead of $_hook_domxml
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "started")]
+    pub file: Option<PathBuf>,
+    /// Read the document with which the guest was started ($HOOKMUX_STARTED_XML), at `stopped` and `release`
+    #[arg(long)]
+    pub started: bool,
+    /// End each value with a NUL byte and change nothing in it
+    #[arg(long, short = '0', conflicts_with = "output")]
+    pub null: bool,
+    /// Print nothing; the exit status is the answer
+    #[arg(long, short)]
+    pub quiet: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
     /// Keep the directory
@@ -460,6 +519,25 @@ pub(super) struct QueueArgs {
     pub work: bool,
     /// Why; stored with the user's name, for `log --audit`
     #[arg(long, value_name = "TEXT", conflicts_with = "work")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UndoArgs {
+    /// Show what is owed, and take nothing back
+    #[arg(long)]
+    pub list: bool,
+    /// Only what is owed for this guest or network, by its name or uuid; after a question also what it still
+    /// needs
+    #[arg(long, value_name = "NAME")]
+    pub guest: Option<String>,
+    /// Continue without a question
+    #[arg(long, conflicts_with = "list")]
+    pub yes: bool,
+    /// Why; stored with the user's name, for `log --audit`
+    #[arg(long, value_name = "TEXT", conflicts_with = "list")]
     pub reason: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -546,6 +624,12 @@ pub(crate) struct HookOptions {
     /// A command to run if a later hook makes the call fail
     #[arg(long, value_name = "COMMAND")]
     pub rollback: Option<String>,
+    /// A command to run at the end of the guest, network or port: it takes back what the hook set up
+    #[arg(long, value_name = "COMMAND")]
+    pub undo: Option<String>,
+    /// Guests share what it sets up: it runs for the first, and --undo for the last
+    #[arg(long)]
+    pub shared: bool,
     /// The script's arguments, split as in a shell; or the module's function
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub action: Option<String>,
@@ -890,6 +974,10 @@ mod tests {
         assert!(matches!(
             parse(internal::START_MOVER),
             Command::Prune(PruneArgs { linger: true, .. })
+        ));
+        assert!(matches!(
+            parse(internal::START_UNDO_WORKER),
+            Command::UndoWorker { started: None }
         ));
         assert_eq!(internal::text(internal::WORKER), "worker");
         assert_eq!(internal::text(internal::PRUNE), "prune");

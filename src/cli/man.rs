@@ -23,17 +23,29 @@ pub(super) fn run(
     };
     fs::create_dir_all(&directory)
         .with_context(|| format!("{} can't be made", directory.display()))?;
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        let name = format!("hookmux-{}", sub.get_name());
+    write_subcommands(&directory, &command, "hookmux")?;
+    write(&directory, "hookmux", &page(command)?)?;
+    Ok(CommandEnd::Good)
+}
+
+/// Writes a page for each command below this one, `hookmux-log` and `hookmux-xml-get`.
+fn write_subcommands(
+    directory: &Path,
+    command: &clap::Command,
+    parent: &str,
+) -> anyhow::Result<()> {
+    let is_shown = |sub: &&clap::Command| !sub.is_hide_set() && sub.get_name() != "help";
+    for sub in command.get_subcommands().filter(is_shown) {
+        let name = format!("{parent}-{}", sub.get_name());
+        write_subcommands(directory, sub, &name)?;
         let sub = sub
             .clone()
             .name(name.clone())
-            .bin_name(name.replacen('-', " ", 1))
+            .bin_name(name.replace('-', " "))
             .display_name(name.clone());
-        write(&directory, &name, &page(sub)?)?;
+        write(directory, &name, &page(sub)?)?;
     }
-    write(&directory, "hookmux", &page(command)?)?;
-    Ok(CommandEnd::Good)
+    Ok(())
 }
 
 fn page(command: clap::Command) -> anyhow::Result<Vec<u8>> {

@@ -25,6 +25,8 @@ mod schema;
 mod script_text;
 mod time;
 mod typed;
+mod undo;
+mod xml;
 
 use std::env;
 use std::process;
@@ -32,7 +34,7 @@ use std::process;
 use clap::{CommandFactory, Parser};
 
 use crate::trust::Trust;
-use args::{Arguments, Command, Format};
+use args::{Arguments, Command, Format, XmlCommand};
 use history::{audit, log, metrics, prune, retry, show, watch};
 use hooks::{events, list, plan, run};
 use install::{entries, overview};
@@ -93,7 +95,13 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<Command
     }
     // `check` reports it itself; no user reads what calls and units start
     let is_silent = match &arguments.command {
-        Some(Command::Check(_) | Command::Worker | Command::Demo(_)) => true,
+        Some(
+            Command::Check(_)
+            | Command::Worker
+            | Command::UndoWorker { .. }
+            | Command::Demo(_)
+            | Command::Xml(_),
+        ) => true,
         Some(Command::Prune(prune)) => prune.linger,
         _ => false,
     };
@@ -101,8 +109,10 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<Command
         entries::warn(&place, output);
     }
     // these commands report it themselves, or use another directory
-    if !matches!(arguments.command, Some(Command::Bypass(_) | Command::Check(_) | Command::Demo(_)))
-    {
+    if !matches!(
+        arguments.command,
+        Some(Command::Bypass(_) | Command::Check(_) | Command::Demo(_) | Command::Xml(_))
+    ) {
         warn_of_bypass(&place, output);
     }
     let act = audit::AuditedAct::of(&arguments)?;
@@ -139,6 +149,8 @@ fn run_command(
             print_all_help(output);
             Ok(CommandEnd::Good)
         }
+        Some(Command::Undo(undo)) => undo::run(place, &undo, output),
+        Some(Command::UndoWorker { started }) => undo::work(place, started.as_deref(), output),
         Some(Command::Log(log)) => log::run(place, &log, output),
         Some(Command::Show(show)) => show::run(place, &show, output),
         Some(Command::Retry(retry)) => retry::run(place, &retry, output),
@@ -146,6 +158,7 @@ fn run_command(
         Some(Command::Prune(prune)) => prune::run(place, &prune, output),
         Some(Command::Bypass(bypass)) => bypass::run(place, &bypass, output),
         Some(Command::Demo(demo)) => demo::run(&demo, output),
+        Some(Command::Xml(XmlCommand::Get(get))) => xml::get(&get, output),
         Some(Command::Metrics) => metrics::run(place, output),
         Some(Command::Completions { shell }) => {
             completions::run(shell, Arguments::command(), output)

@@ -17,13 +17,17 @@ use crate::process::job::{FinishedJob, Job, ProcessOutcome};
 use crate::process::supervise::Progress;
 use crate::state::locks::{self, HookLock, LockError, LockHolder};
 use crate::trust::Trust;
+use crate::undo::call_ledger::CallLedger;
+use crate::undo::entry::EntryName;
 use crate::verdict::{self, HookFailure};
 
 mod detached;
 mod preview;
 mod rollback;
+mod undo;
 
 pub(crate) use rollback::ROLLBACK_TIMEOUT;
+use undo::StepShare;
 
 /// A time limit that is longer than any host runs.
 const UNLIMITED_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
@@ -35,6 +39,8 @@ pub(crate) struct StepRunner<'a> {
     pub failed_rollbacks: Vec<HookFailure>,
     /// Whether a hook was put into the queue.
     pub has_queued: bool,
+    /// What is entered of hooks that can be undone; `None` where nothing is.
+    ledger: Option<&'a mut CallLedger>,
 }
 
 /// A step that was run, or failed before.
@@ -46,6 +52,17 @@ struct Attempt {
     input: Option<Snapshot>,
     /// The stored rollback, for the program that takes over where this process dies.
     left: Option<RollbackHandle>,
+    /// Its entry in the ledger.
+    undo: Option<EntryName>,
+    /// Whether another guest's run did for this one.
+    is_joined: bool,
+}
+
+impl Attempt {
+    /// Makes one of a step that failed before it was started, or was put into the queue.
+    fn not_started(step: Step, number: usize, run: HookRun) -> Attempt {
+        Attempt { step, number, run, input: None, left: None, undo: None, is_joined: false }
+    }
 }
 
 /// A step that is ready to start.
@@ -61,6 +78,9 @@ struct ReadyStep {
     input: Option<Snapshot>,
     /// The rollback to store, for the program that takes over where this process dies.
     left: Option<Vec<u8>>,
+    /// Its entry in the ledger.
+    undo: Option<EntryName>,
+    share: Option<StepShare>,
 }
 
 /// A step that is allowed to start.
@@ -79,16 +99,22 @@ enum Preparation<T> {
 
 impl<T> Preparation<T> {
     fn finished(step: Step, number: usize, run: HookRun) -> Preparation<T> {
-        Preparation::Finished(Box::new(Attempt { step, number, run, input: None, left: None }))
+        Preparation::Finished(Box::new(Attempt::not_started(step, number, run)))
     }
 }
+
+/// What a step shares with other guests, if it does.
+type ShareResult = Result<Option<StepShare>, StartError>;
 
 /// The lock of a step, if it wants one, with the time of the wait.
 type LockResult = Result<Option<(HookLock, Duration)>, StartError>;
 
 impl StepRunner<'_> {
-    pub(crate) fn new(launcher: Launcher<'_>) -> StepRunner<'_> {
-        StepRunner { launcher, failed_rollbacks: Vec::new(), has_queued: false }
+    pub(crate) fn new<'a>(
+        launcher: Launcher<'a>,
+        ledger: Option<&'a mut CallLedger>,
+    ) -> StepRunner<'a> {
+        StepRunner { launcher, failed_rollbacks: Vec::new(), has_queued: false, ledger }
     }
 
     /// Runs the steps, and the rollbacks if a gate fails. Returns the runs of all steps that apply to the
@@ -119,7 +145,7 @@ impl StepRunner<'_> {
                     format!("not run: the call's time of {} was over", verdict::seconds(total));
                 if self.launcher.occasion.call.class() == Class::Gate {
                     let run = self.failed(&step, TIMED_OUT, why);
-                    attempts.push(Attempt { step, number, run, input: None, left: None });
+                    attempts.push(Attempt::not_started(step, number, run));
                 } else {
                     self.notify(&Notice::Warning { label: &step.hook.label, words: &why });
                 }
@@ -184,6 +210,7 @@ impl StepRunner<'_> {
             label: match part {
                 Part::Hook | Part::Check => step.hook.label.clone(),
                 Part::Rollback => rollback::rollback_label(step),
+                Part::Undo => crate::undo::label_of(&step.hook.label),
             },
             event: step.event.as_deref().map(str::to_owned),
             device: self.launcher.device_label(step),
@@ -214,9 +241,20 @@ impl StepRunner<'_> {
                 *place = Some(self.lock(&one.step, ends));
             }
         }
+        // what is shared comes behind all locks, here as in undos
+        let mut order: Vec<usize> = (0..admitted.len()).collect();
+        order.sort_by_key(|index| admitted.get(*index).and_then(|one| shared_name(&one.step)));
+        let mut shares: Vec<Option<ShareResult>> = admitted.iter().map(|_| None).collect();
+        for index in order {
+            if let (Some(one), Some(place)) = (admitted.get(index), shares.get_mut(index)) {
+                let is_locked = matches!(locks.get(index), Some(Some(Ok(_))));
+                *place = Some(if is_locked { self.share(&one.step, ends) } else { Ok(None) });
+            }
+        }
         let mut ready: Vec<ReadyStep> = Vec::new();
-        for (one, lock) in admitted.into_iter().zip(locks.into_iter().flatten()) {
-            match self.ready(one, lock, ends, file) {
+        let held = locks.into_iter().flatten().zip(shares.into_iter().flatten());
+        for (one, held) in admitted.into_iter().zip(held) {
+            match self.ready(one, held, ends, file) {
                 Preparation::Ready(one) => ready.push(one),
                 Preparation::Finished(one) => over.push(*one),
                 Preparation::Skipped => {}
@@ -250,30 +288,62 @@ impl StepRunner<'_> {
     fn ready(
         &mut self,
         one: AdmittedStep,
-        lock: LockResult,
+        (lock, share): (LockResult, ShareResult),
         ends: Instant,
         file: DocumentFileUse,
     ) -> Preparation<ReadyStep> {
         let AdmittedStep { step, number } = one;
-        let launched = lock.and_then(|lock| {
-            let launch = self.launcher.launch(&step, number, Part::Hook, ends, file);
-            Ok((launch.map_err(StartError::Failed)?, lock))
-        });
-        let (mut launch, held) = match launched {
-            Ok(launched) => launched,
+        let held = lock.and_then(|lock| Ok((lock, share?)));
+        let (held, share) = match held {
+            Ok(held) => held,
             Err(error) => return self.not_started(step, number, error),
         };
+        if let Some(share) = share.as_ref().filter(|share| share.first.is_some()) {
+            return self.join(step, number, share, ends);
+        }
+        let launch = self.launcher.launch(&step, number, Part::Hook, ends, file);
+        let mut launch = match launch {
+            Ok(launch) => launch,
+            Err(error) => return self.not_started(step, number, StartError::Failed(error)),
+        };
+        if let Some(share) = &share {
+            let timeout = launch.job.timeout;
+            launch.job.timeout = timeout.map(|timeout| timeout.saturating_sub(share.waited));
+        }
         let lock = held.map(|(lock, waited)| {
             // the wait for the lock counts
             launch.job.timeout = launch.job.timeout.map(|timeout| timeout.saturating_sub(waited));
             lock
         });
-        let input = step.has(Part::Rollback).then(|| self.launcher.exchange.snapshot());
-        let left =
-            input.as_ref().and_then(|input| self.stored_rollback(&step, number, input, ends));
         let Launch { job, own_file } = launch;
+        let undo = match self.enter(&step, number, &job.run, share.as_ref(), ends) {
+            Ok(undo) => undo,
+            Err(error) => {
+                if let Some(own_file) = own_file {
+                    self.launcher.exchange.remove_own_file(&own_file);
+                }
+                return self.not_started(step, number, StartError::Failed(error));
+            }
+        };
+        let input = step.has(Part::Rollback).then(|| self.launcher.exchange.snapshot());
+        // a share isn't given up by the program that takes over: its undo does that
+        let left = input
+            .as_ref()
+            .filter(|_| share.is_none())
+            .and_then(|input| self.stored_rollback(&step, number, input, undo.as_ref(), ends));
         let (job, identity) = (Some(job), self.identity_of(&step, Part::Hook));
-        Preparation::Ready(ReadyStep { step, number, identity, job, own_file, lock, input, left })
+        Preparation::Ready(ReadyStep {
+            step,
+            number,
+            identity,
+            job,
+            own_file,
+            lock,
+            input,
+            left,
+            undo,
+            share,
+        })
     }
 
     fn not_started<T>(&mut self, step: Step, number: usize, error: StartError) -> Preparation<T> {
@@ -385,7 +455,8 @@ impl StepRunner<'_> {
 
     /// Evaluates the end of a step, and its changes of the document.
     fn conclude(&mut self, one: ReadyStep, ended: FinishedJob) -> Attempt {
-        let ReadyStep { step, number, identity, own_file, lock, input, left, .. } = one;
+        let ReadyStep { step, number, identity, own_file, lock, input, left, undo, share, .. } =
+            one;
         drop(lock);
         let mut fault = verdict::failure_of(&ended);
         let hook = &step.hook;
@@ -406,6 +477,10 @@ impl StepRunner<'_> {
         if let Change::Ignored(why) = &change {
             self.notify(&Notice::Warning { label: &hook.label, words: why });
         }
+        if let Some(name) = &undo {
+            self.note_end(&step, name, share.as_ref(), &ended, fault.is_none());
+        }
+        let hook = &step.hook;
         let failure = fault.map(|fault| {
             let kill = hook.kill && !verdict::is_start_error_of_host(&ended);
             failure(hook, fault, ended.stderr.end(verdict::MAX_STDERR_BYTES), kill)
@@ -413,7 +488,7 @@ impl StepRunner<'_> {
         let run = HookRun::ended(identity, ended, change, failure);
         let left = left.filter(|_| run.failure.is_none()).map(sys::add_rollback);
         self.notify(&Notice::Finished(&run));
-        Attempt { step, number, run, input, left }
+        Attempt { step, number, run, input, left, undo, is_joined: false }
     }
 }
 
@@ -443,6 +518,12 @@ fn is_parallel_with(group: &[(usize, Step)], (_, next): &(usize, Step)) -> bool 
 
 fn lock_name(step: &Step) -> Option<&str> {
     step.hook.registration.as_ref()?.lock.as_deref()
+}
+
+/// Returns the name under which a step shares with other guests, if it does.
+fn shared_name(step: &Step) -> Option<&str> {
+    let registration = step.hook.registration.as_ref()?;
+    registration.shared.then_some(registration.name.as_str())
 }
 
 /// Makes the failure of a hook, which `on_failure: warn` tolerates.

@@ -55,11 +55,15 @@ pub fn name(words: &[&str], value: &Value) -> String {
 pub fn name_of(words: &[&str]) -> String {
     let has = |start: &str| words.iter().any(|word| word.starts_with(start));
     let names = names();
+    if words.windows(2).any(|pair| pair == ["xml", "get"]) {
+        return "xml-get".to_owned();
+    }
     let command = words.iter().find(|word| names.contains(**word));
     let command = *command.unwrap_or_else(|| panic!("{words:?}: no schema for any of these"));
     match command {
         "queue" if has("--flush") => "queue-flush",
         "queue" if has("--requeue") => "queue-requeue",
+        "undo" if has("--list") => "undo-list",
         "log" if has("--audit") => "audit",
         "log" if has("-f") || has("--follow") => "watch",
         command => command,

@@ -23,11 +23,13 @@ use crate::observer::{Notice, Observer};
 use crate::occasion::Execution;
 use crate::occasion::{CallMode, Occasion};
 use crate::plan::{self, Decision, Step, property_rules};
+use crate::process::job::Part;
 use crate::process::startable;
 use crate::process::supervise::Supervisor;
 use crate::record::recorder;
 use crate::run::launch::{self, Launcher};
 use crate::run::steps::StepRunner;
+use crate::undo::call_ledger::CallLedger;
 
 pub(crate) fn run(
     place: &CommandPlace,
@@ -79,6 +81,7 @@ pub(crate) fn run(
         (None, error) => notes.extend(error.clone()),
     }
     let fails = steps.iter().any(|step| is_told_to_libvirt(step, call.class()));
+    let undos = undos(&occasion);
     let would_fail = is_shut || remembered.held.is_some() || fails;
     let end = if would_fail || described.loaded.problem.is_some() {
         CommandEnd::Problem
@@ -101,6 +104,7 @@ pub(crate) fn run(
             would_fail,
             total_timeout_s: settings.total_timeout(call).into(),
             steps: steps.iter().map(|step| json_step(step, facts, &mut position)).collect(),
+            undos,
             notes: Message::all(&notes),
         });
         return Ok(end);
@@ -114,10 +118,20 @@ pub(crate) fn run(
             steps.iter().map(|step| row(step, facts, &mut position)).collect();
         output.table(&["ORDER", "EVENT", "HOOK", "DEVICE", "WHAT"], &rows);
     }
+    if !undos.is_empty() {
+        output.line(&format!("It then takes back what these have set up: {}.", undos.join(", ")));
+    }
     for note in &notes {
         output.lines(Tone::Plain, note);
     }
     Ok(end)
+}
+
+/// Returns the hooks whose undo the call would run, in this order.
+fn undos(occasion: &Occasion<'_>) -> Vec<String> {
+    let guest = occasion.guest();
+    let owed = CallLedger::preview(occasion, guest.as_ref());
+    owed.into_iter().map(|owed| owed.entry.hook).collect()
 }
 
 /// Tells whether a failure of a step stops libvirt's operation.
@@ -148,7 +162,7 @@ fn preview_steps(occasion: &Occasion<'_>, steps: &mut [Step]) -> anyhow::Result<
     let mut warnings = Warnings(Vec::new());
     // an error in the settings' `environment_file` is reported with hookmux's own errors
     let (launcher, _) = Launcher::new(occasion, 0, &mut supervisor, &mut exchange, &mut warnings);
-    StepRunner::new(launcher).preview(steps);
+    StepRunner::new(launcher, None).preview(steps);
     Ok(warnings.0)
 }
 
@@ -227,10 +241,10 @@ fn row(step: &Step, facts: &DocumentFacts, position: &mut usize) -> Vec<Cell> {
         Decision::Run => {
             *position += 1;
             let result = step.hook.registration.as_deref().map(|one| one.result);
-            let words = match result.filter(|result| *result != ResultKind::default()) {
-                Some(result) => format!("runs; result by {}", result.word()),
-                None => "runs".to_owned(),
-            };
+            let result = result.filter(|result| *result != ResultKind::default());
+            let result = result.map(|result| format!("; result by {}", result.word()));
+            let undone = if step.has(Part::Undo) { "; undone at the end" } else { "" };
+            let words = format!("runs{undone}{}", result.unwrap_or_default());
             (position.to_string(), Cell(words, Tone::Good))
         }
         Decision::Fails { status, why, .. } => {
@@ -272,5 +286,6 @@ fn json_step(step: &Step, facts: &DocumentFacts, position: &mut usize) -> json::
         registration: hook.registration.as_deref().map(|one| one.source.as_path().into()),
         result: hook.registration.as_deref().map(|one| one.result.word().to_owned()),
         timeout_s: hook.timeout.map(Into::into),
+        undo: step.has(Part::Undo),
     }
 }

@@ -9,7 +9,7 @@ use super::{
     audit, bypass, check, event, execution, hook, hook_history, install, message, plan, prune,
     queue,
 };
-use super::{registration, run, show};
+use super::{registration, run, show, undo, xml};
 use crate::cli::register::registration_schema;
 
 macro_rules! outputs {
@@ -65,6 +65,8 @@ outputs! {
     Queue "queue" queue::Queue, "hookmux queue";
     QueueFlush "queue-flush" queue::Flushed, "hookmux queue --flush";
     QueueRequeue "queue-requeue" queue::Requeued, "hookmux queue --requeue";
+    Undo "undo" undo::Undone, "hookmux undo";
+    UndoList "undo-list" undo::Undos, "hookmux undo --list";
     Log "log" execution::Log, "hookmux log";
     Audit "audit" audit::Audit, "hookmux log --audit";
     Show "show" show::Show, "hookmux show";
@@ -73,5 +75,6 @@ outputs! {
     Watch "watch" execution::Execution, "each line of hookmux watch, and of log --follow";
     Prune "prune" prune::Pruned, "hookmux prune";
     Bypass "bypass" bypass::Bypass, "hookmux bypass";
+    XmlGet "xml-get" xml::XmlGet, "hookmux xml get";
     Error "error" message::Error, "what any of them prints where it has no answer";
 }

@@ -56,6 +56,8 @@ object! {
         result: Option<String>,
         /// Its time limit; null where only the call has one
         timeout_s: Option<Seconds>,
+        /// Whether what it sets up is taken back at the end of its guest, network or port
+        undo: bool,
     }
 
     /// What a call would do.
@@ -84,6 +86,8 @@ object! {
         total_timeout_s: Seconds,
         /// The hooks, in their order
         steps: Vec<Step>,
+        /// The hooks whose undo the call runs, in this order; before its own hooks at the beginning of a life, behind them at the end
+        undos: Vec<String>,
         /// What else there is to say
         notes: Vec<Message>,
     }

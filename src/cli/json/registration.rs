@@ -72,6 +72,10 @@ object! {
         check: Option<Vec<String>>,
         /// A program that runs if a later hook makes the call fail
         rollback: Option<Vec<String>>,
+        /// A program that takes back what it set up, at the end of its guest, network or port
+        undo: Option<Vec<String>>,
+        /// Whether guests share what it sets up: it runs for the first, `undo` for the last
+        shared: bool,
         /// Conditions
         when: Conditions,
         /// Its own time limit; null where it has none
@@ -147,6 +151,8 @@ impl From<&Registration> for Registered {
             args: registration.args.iter().map(|arg| arg.as_str().to_owned()).collect(),
             check: registration.check.clone(),
             rollback: registration.rollback.clone(),
+            undo: registration.undo.clone(),
+            shared: registration.shared,
             when: Conditions {
                 driver: patterns(&when.driver),
                 name: patterns(&when.name),

@@ -28,8 +28,12 @@ pub(crate) fn schema() -> Value {
         "allOf": [
             {
                 "if": { "properties": { "mode": { "const": Mode::Detached.word() } }, "required": ["mode"] },
-                "then": { "properties": { "rollback": false, "parallel": { "const": false } } },
+                "then": { "properties": { "rollback": false, "undo": false, "parallel": { "const": false } } },
                 "else": { "properties": { "retries": false, "max_parallel": false } },
+            },
+            {
+                "if": { "properties": { "shared": { "const": true } }, "required": ["shared"] },
+                "then": { "required": ["undo"] },
             },
             {
                 "if": { "properties": { "style": { "const": CallStyle::Libvirt.word() } }, "required": ["style"] },
@@ -93,9 +97,10 @@ fn kind(key: &str) -> Value {
     match key {
         "events" => one_or_many("event"),
         "calls" => one_or_many("call"),
-        "command" | "check" | "rollback" => of("words"),
+        "command" | "check" | "rollback" | "undo" => of("words"),
         "args" => json!({ "type": "array", "items": of("text") }),
-        "args_stdin" | "enabled" | "parallel" | "filter" | "kill_leftovers" | "remote" => flag(),
+        "args_stdin" | "shared" | "enabled" | "parallel" | "filter" | "kill_leftovers"
+        | "remote" => flag(),
         "weight" => json!({ "type": "integer" }),
         "when" => when(),
         "timeout" => json!({ "type": ["string", "number"], "minimum": 0 }),
@@ -336,6 +341,11 @@ mod tests {
             json!({ "check": "/bin/true" }),
             json!({ "check": [] }),
             json!({ "rollback": ["/x", "--undo"] }),
+            json!({ "undo": ["/x", "--release"] }),
+            json!({ "undo": [] }),
+            json!({ "undo": "/x", "shared": true }),
+            json!({ "shared": true }),
+            json!({ "shared": false }),
             json!({ "when": { "name": ["web-*"], "property": { "macspoof": true } } }),
             json!({ "when": { "name": [] } }),
             json!({ "when": { "nmae": "x" } }),
@@ -374,6 +384,7 @@ mod tests {
             json!({ "mode": "detached", "retries": 0, "max_parallel": 2 }),
             json!({ "mode": "detached", "max_parallel": 0 }),
             json!({ "mode": "detached", "rollback": "/x" }),
+            json!({ "mode": "detached", "undo": "/x" }),
             json!({ "mode": "detached", "parallel": true }),
             json!({ "mode": "detached", "parallel": false }),
             json!({ "retries": 1 }),

@@ -27,6 +27,8 @@ pub(super) fn keys_of(
     set("weight", options.weight.map(Value::from));
     set("check", word(&options.check));
     set("rollback", word(&options.rollback));
+    set("undo", word(&options.undo));
+    set("shared", options.shared.then_some(Value::Bool(true)));
     set("escalateprivs", options.escalateprivs.map(Value::from));
     set("blocking", options.blocking.map(Value::from));
     set("timeout", word(&options.timeout));
