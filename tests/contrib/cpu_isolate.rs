@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Contrib, Guest};
+use super::made_up::{Contrib, Guest};
 
 /// systemctl, as far as AllowedCPUs goes: a unit's list, and the drop-in that keeps it.
 const SYSTEMCTL: &str = r#"
@@ -186,5 +186,21 @@ fn what_an_administrator_sets_in_between_is_kept() {
     // systemd made it when the hook set the list, and it is the administrator's now
     found.retain(|place, _| !place.contains("init.scope.d"));
     assert_eq!(found, wanted);
+    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+}
+
+#[test]
+fn an_undo_that_fails_can_be_tried_again() {
+    let contrib = host(["", "", ""]);
+    let before = contrib.everything();
+    let guest = asks("5");
+    contrib.starts(&guest);
+    fs::write(contrib.host.path("broken"), "init.scope").unwrap();
+    contrib.release(&guest).fails(1, &["systemctl can't set AllowedCPUs of init.scope"]);
+    // the others have what they had
+    assert_eq!(lists(&contrib), ["", "", "0-4,6-7"]);
+    fs::remove_file(contrib.host.path("broken")).unwrap();
+    contrib.ends(&guest);
+    assert_eq!(contrib.everything(), before);
     assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
 }
