@@ -23,7 +23,7 @@ pub struct Guest {
     uuid: String,
     pub properties: Vec<(String, String)>,
     /// What is in its document beside what every guest has.
-    elements: String,
+    pub elements: String,
 }
 
 impl Guest {

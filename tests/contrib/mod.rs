@@ -5,3 +5,4 @@ mod made_up;
 
 mod cpu_governor;
 mod cpu_isolate;
+mod hugepages;
