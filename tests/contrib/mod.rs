@@ -6,3 +6,4 @@ mod made_up;
 mod cpu_governor;
 mod cpu_isolate;
 mod hugepages;
+mod pci_rebind;
