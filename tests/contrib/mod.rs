@@ -5,5 +5,6 @@ mod made_up;
 
 mod cpu_governor;
 mod cpu_isolate;
+mod display_handover;
 mod hugepages;
 mod pci_rebind;
