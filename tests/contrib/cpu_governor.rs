@@ -71,13 +71,13 @@ fn policies_have_another_governor_while_a_guest_runs() {
     assert_eq!(governors(&contrib), ["schedutil", "performance", "performance"]);
     let set = contrib.everything();
     assert_eq!(contrib.host.log().len(), 2);
-    contrib.starts(&guest);
+    contrib.runs_again(&guest);
     assert_eq!(contrib.everything(), set);
     assert!(contrib.host.log().is_empty());
     contrib.ends(&guest);
     assert_eq!(contrib.everything(), before);
     assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
-    contrib.ends(&guest);
+    contrib.undo_again(&guest).succeeds();
     assert_eq!(contrib.everything(), before);
 }
 
@@ -189,8 +189,7 @@ fn what_somebody_sets_in_between_is_kept() {
     let place = format!("{CPUFREQ}/policy0/scaling_governor");
     contrib.files(&[(&place, "powersave")]);
     wanted.insert(place, "powersave\n".to_owned());
-    let answer = contrib.release(&guest);
-    assert!(answer.stderr.contains("the governor of policy0 has become powersave"), "{answer:?}");
+    contrib.release(&guest).tells("the governor of policy0 has become powersave");
     assert_eq!(contrib.everything(), wanted);
     assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
 }
@@ -202,10 +201,10 @@ fn an_undo_that_fails_can_be_tried_again() {
     let guest = guest("g", "yes", None, "0-3");
     contrib.starts(&guest);
     fs::write(contrib.host.path("broken"), "policy0").unwrap();
-    contrib.release(&guest).fails(1, &["what these had before can't be set: policy0"]);
+    contrib.release(&guest).fails("what these had before can't be set: policy0");
     assert_eq!(governors(&contrib), ["performance", "powersave", "powersave"]);
     fs::remove_file(contrib.host.path("broken")).unwrap();
-    contrib.ends(&guest);
+    contrib.next_life(&guest);
     assert_eq!(contrib.everything(), before);
     assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
 }

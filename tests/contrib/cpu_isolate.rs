@@ -71,7 +71,7 @@ fn the_host_leaves_the_cpus_of_a_guest_while_it_runs() {
     // again: what is so already isn't set
     let set = contrib.everything();
     assert_eq!(contrib.host.log().len(), 3);
-    contrib.starts(&guest);
+    contrib.runs_again(&guest);
     assert_eq!(contrib.everything(), set);
     assert!(contrib.host.log().is_empty());
     contrib.ends(&guest);
@@ -82,7 +82,7 @@ fn the_host_leaves_the_cpus_of_a_guest_while_it_runs() {
     let system: Vec<_> = log.iter().filter(|line| line.starts_with("system.slice")).collect();
     assert_eq!(system, ["system.slice '0-7'", "system.slice ''"]);
     // and once more, for undo runs at least once
-    contrib.ends(&guest);
+    contrib.undo_again(&guest).succeeds();
     assert_eq!(contrib.everything(), before);
 }
 
@@ -180,8 +180,7 @@ fn what_an_administrator_sets_in_between_is_kept() {
     contrib.starts(&guest);
     contrib.files(&[("units/init.scope", "0-2")]);
     wanted.insert("units/init.scope".to_owned(), "0-2\n".to_owned());
-    let answer = contrib.release(&guest);
-    assert!(answer.stderr.contains("AllowedCPUs of init.scope has become '0-2'"), "{answer:?}");
+    contrib.release(&guest).tells("AllowedCPUs of init.scope has become '0-2'");
     let mut found = contrib.everything();
     // systemd made it when the hook set the list, and it is the administrator's now
     found.retain(|place, _| !place.contains("init.scope.d"));
@@ -196,11 +195,11 @@ fn an_undo_that_fails_can_be_tried_again() {
     let guest = asks("5");
     contrib.starts(&guest);
     fs::write(contrib.host.path("broken"), "init.scope").unwrap();
-    contrib.release(&guest).fails(1, &["systemctl can't set AllowedCPUs of init.scope"]);
+    contrib.release(&guest).fails("systemctl can't set AllowedCPUs of init.scope");
     // the others have what they had
     assert_eq!(lists(&contrib), ["", "", "0-4,6-7"]);
     fs::remove_file(contrib.host.path("broken")).unwrap();
-    contrib.ends(&guest);
+    contrib.next_life(&guest);
     assert_eq!(contrib.everything(), before);
     assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
 }

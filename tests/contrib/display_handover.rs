@@ -124,7 +124,7 @@ fn the_host_has_no_display_while_a_guest_runs() {
     );
     let set = contrib.everything();
     assert!(set != before && console(&contrib) == "0");
-    contrib.starts(&guest);
+    contrib.runs_again(&guest);
     assert_eq!(contrib.everything(), set);
     assert!(contrib.host.log().is_empty());
     contrib.ends(&guest);
@@ -138,7 +138,7 @@ fn the_host_has_no_display_while_a_guest_runs() {
     );
     assert_eq!(contrib.everything(), before);
     assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
-    contrib.ends(&guest);
+    contrib.undo_again(&guest).succeeds();
     assert_eq!(contrib.everything(), before);
 }
 
@@ -242,14 +242,14 @@ fn what_cannot_be_brought_back_is_tried_again() {
         let guest = guest("g");
         contrib.starts(&guest);
         fs::write(contrib.host.path("broken"), step).unwrap();
-        contrib.release(&guest).fails(1, &["these can't be brought back: "]);
+        contrib.release(&guest).fails("these can't be brought back: ");
         // the others have been
         assert_eq!(
             contrib.fake("units/display-manager.service").exists(),
             !step.starts_with("start")
         );
         fs::remove_file(contrib.host.path("broken")).unwrap();
-        contrib.ends(&guest);
+        contrib.next_life(&guest);
         assert_eq!(contrib.everything(), before, "{step}");
         assert!(contrib.kept().is_empty(), "{step}: {:?}", contrib.kept());
     }

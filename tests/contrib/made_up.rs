@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::support::Host;
 use crate::support::answer::Answer;
 use crate::support::documents::{GUEST, UUID};
@@ -14,6 +16,27 @@ use crate::support::host::binary_under_test;
 pub struct Contrib {
     pub host: Host,
     name: &'static str,
+}
+
+/// How an undo ended, and what it said.
+#[derive(Debug)]
+pub struct Undone {
+    pub is_good: bool,
+    pub stderr: String,
+}
+
+impl Undone {
+    /// It failed, with these words, and is still owed.
+    #[track_caller]
+    pub fn fails(&self, words: &str) {
+        assert!(!self.is_good && self.stderr.contains(words), "must say {words:?}: {self:?}");
+    }
+
+    /// It succeeded, and tells this.
+    #[track_caller]
+    pub fn tells(&self, words: &str) {
+        assert!(self.is_good && self.stderr.contains(words), "must say {words:?}: {self:?}");
+    }
 }
 
 /// A guest that asks for the hook.
@@ -73,9 +96,14 @@ impl Contrib {
         let fake = contrib.fake("").display().to_string();
         let registration = registration
             .replace(&word, &format!("[bin/{name}, --root, {}, ", fake.trim_end_matches('/')));
+        // at `start` too, so that it can run twice in a life
+        let event = "events: before_vm_prepare\n";
+        assert!(registration.contains(event), "{registration}");
+        let registration =
+            registration.replace(event, "events: [before_vm_prepare, before_vm_launch]\n");
         let registration: String = registration
             .lines()
-            .filter(|line| !line.starts_with("undo:") && !line.starts_with("shared:"))
+            .filter(|line| !line.starts_with("shared:"))
             .map(|line| format!("{line}\n"))
             .collect();
         let path = contrib.path();
@@ -168,20 +196,61 @@ impl Contrib {
         self.call(guest, ["prepare", "begin", "-"])
     }
 
+    /// The hook once more in the same life.
+    #[track_caller]
+    pub fn runs_again(&self, guest: &Guest) {
+        self.call(guest, ["start", "begin", "-"]).succeeds();
+    }
+
     #[track_caller]
     pub fn starts(&self, guest: &Guest) {
         self.prepare(guest).succeeds();
     }
 
+    /// The call at a guest's end, and how the hook's undo ended there.
     #[track_caller]
-    pub fn release(&self, guest: &Guest) -> Answer {
+    pub fn release(&self, guest: &Guest) -> Undone {
+        let before = self.executions();
         self.call(guest, ["release", "end", "shutdown"]).succeeds();
-        self.undo(guest, self.environment(guest))
+        let all = self.executions();
+        let id = all.iter().find(|id| !before.contains(id));
+        let runs = id.map(|id| self.host.json(&["show", id], 0)["runs"].clone());
+        let runs = runs.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
+        assert!(runs.len() <= 1, "{runs:#?}");
+        match runs.first() {
+            None => Undone { is_good: true, stderr: String::new() },
+            Some(run) => {
+                let label = run["hook"].as_str().unwrap();
+                assert!(label.ends_with(&format!("/{} (undo)", self.name)), "{label}");
+                let is_good = run["state"] == "good";
+                Undone { is_good, stderr: run["stderr"].as_str().unwrap_or_default().to_owned() }
+            }
+        }
     }
 
-    /// What hookmux does with `undo` at a release.
+    /// The ids of calls with hooks so far.
+    fn executions(&self) -> Vec<String> {
+        let log = self.host.json(&["log"], 0);
+        let all = log["executions"].as_array().unwrap();
+        all.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    }
+
     #[track_caller]
-    fn undo(&self, guest: &Guest, environment: Vec<(String, String)>) -> Answer {
+    pub fn ends(&self, guest: &Guest) {
+        let undone = self.release(guest);
+        assert!(undone.is_good && undone.stderr.is_empty(), "{undone:?}");
+    }
+
+    /// A next life of the guest: an undo that is still owed is tried again before it.
+    #[track_caller]
+    pub fn next_life(&self, guest: &Guest) {
+        self.starts(guest);
+        self.ends(guest);
+    }
+
+    /// The undo once more, as after the death of hookmux: an undo runs at least once, and can run twice.
+    #[track_caller]
+    pub fn undo_again(&self, guest: &Guest) -> Answer {
         let script = self.host.hook("bin").join(self.name);
         let document = self.host.path("document.xml");
         fs::write(&document, guest.document()).unwrap();
@@ -190,7 +259,8 @@ impl Contrib {
         let call = self.host.call("qemu", ["--root", fake, "undo"]);
         let call = call.called(script.to_str().unwrap(), self.host.directory());
         let call = call.env("_hook_domxml", document).env("PATH", self.path());
-        environment.iter().fold(call, |call, (name, value)| call.env(name, value)).run()
+        let call = call.env("HOOKMUX_UNDO_AGAIN", "1").env("HOOKMUX_UNDO_OUTCOME", "unknown");
+        self.environment(guest).iter().fold(call, |call, (name, value)| call.env(name, value)).run()
     }
 
     fn environment(&self, guest: &Guest) -> Vec<(String, String)> {
@@ -200,11 +270,6 @@ impl Contrib {
         let properties =
             properties.map(|(name, value)| (format!("HOOKMUX_PROPERTY_{name}"), value.clone()));
         own.into_iter().chain(properties).collect()
-    }
-
-    #[track_caller]
-    pub fn ends(&self, guest: &Guest) {
-        self.release(guest).succeeds();
     }
 
     /// Each of these values of a property is refused with these words, and nothing is changed.
