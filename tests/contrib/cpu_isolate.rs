@@ -22,8 +22,11 @@ case $1 in
             exit 1
         fi
         printf '%s\n' "$value" >"$F/units/$name"
-        mkdir -p "$F/run/systemd/system.control/$name.d"
-        printf '[Slice]\nAllowedCPUs=\nAllowedCPUs=%s\n' "$value" >"$F/run/systemd/system.control/$name.d/50-AllowedCPUs.conf"
+        place=$F/run/systemd/system.control/$name.d
+        # a unit without a file
+        [ "$name" != init.scope ] || place=$F/run/systemd/transient/$name.d
+        mkdir -p "$place"
+        printf '[Slice]\nAllowedCPUs=\nAllowedCPUs=%s\n' "$value" >"$place/50-AllowedCPUs.conf"
         ;;
     *) exit 9 ;;
 esac
@@ -38,6 +41,7 @@ fn host(lists: [&str; 3]) -> Contrib {
         ("sys/devices/system/cpu/possible", "0-7"),
         ("sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory"),
         ("run/systemd/system.control/other", ""),
+        ("run/systemd/transient/other", ""),
     ]);
     for (unit, list) in UNITS.iter().zip(lists) {
         contrib.files(&[(&format!("units/{unit}"), list)]);
