@@ -70,6 +70,11 @@ fn host(environment: &str) -> Contrib {
         &format!("{FRAMEBUFFER}/efi-framebuffer.0"),
         "../../../../devices/platform/efi-framebuffer.0",
     );
+    link(
+        &contrib,
+        "sys/bus/platform/devices/efi-framebuffer.0",
+        "../../../devices/platform/efi-framebuffer.0",
+    );
     unit(&contrib, "display-manager.service", 312, "Xorg", "/dev/dri/card0");
     contrib
 }
@@ -253,6 +258,20 @@ fn what_cannot_be_brought_back_is_tried_again() {
         assert_eq!(contrib.everything(), before, "{step}");
         assert!(contrib.kept().is_empty(), "{step}: {:?}", contrib.kept());
     }
+}
+
+#[test]
+fn what_the_kernel_has_removed_is_not_brought_back() {
+    let contrib = host("");
+    let guest = guest("g");
+    contrib.starts(&guest);
+    fs::remove_file(contrib.fake("sys/bus/platform/devices/efi-framebuffer.0")).unwrap();
+    fs::remove_dir_all(contrib.fake("sys/class/vtconsole/vtcon1")).unwrap();
+    let undone = contrib.release(&guest);
+    undone.tells("the framebuffer efi-framebuffer.0 isn't there any more");
+    undone.tells("the console vtcon1 isn't there any more");
+    assert!(contrib.fake("units/display-manager.service").exists());
+    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
 }
 
 #[test]
