@@ -52,6 +52,7 @@ pub fn name_of(words: &[&str]) -> String {
     match command {
         "queue" if has("--flush") => "queue-flush",
         "queue" if has("--requeue") => "queue-requeue",
+        "undo" if has("--list") => "undo-list",
         "log" if has("--audit") => "audit",
         "log" if has("-f") || has("--follow") => "watch",
         command => command,
