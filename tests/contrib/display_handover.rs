@@ -148,6 +148,26 @@ fn the_host_has_no_display_while_a_guest_runs() {
 }
 
 #[test]
+fn guests_share_and_it_comes_back_after_the_last() {
+    let contrib = host("");
+    let before = contrib.everything();
+    let [one, two] = [guest("one"), guest("two")];
+    for [first, last] in [[&one, &two], [&two, &one]] {
+        contrib.starts(&one);
+        let set = contrib.everything();
+        assert_eq!(contrib.host.log().len(), 3);
+        contrib.starts(&two);
+        contrib.ends(first);
+        assert_eq!(contrib.everything(), set);
+        assert!(contrib.host.log().is_empty());
+        contrib.ends(last);
+        assert_eq!(contrib.everything(), before);
+        assert_eq!(contrib.host.log().len(), 3);
+    }
+    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+}
+
+#[test]
 fn it_comes_back_where_prepare_fails_later() {
     let contrib = host("");
     let before = contrib.everything();

@@ -101,11 +101,6 @@ impl Contrib {
         assert!(registration.contains(event), "{registration}");
         let registration =
             registration.replace(event, "events: [before_vm_prepare, before_vm_launch]\n");
-        let registration: String = registration
-            .lines()
-            .filter(|line| !line.starts_with("shared:"))
-            .map(|line| format!("{line}\n"))
-            .collect();
         let path = contrib.path();
         let text = format!("{registration}environment:\n  PATH: {path}\n{environment}");
         contrib.host.file(format!("hooks.d/{name}.yaml"), text);
