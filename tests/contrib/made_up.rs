@@ -1,0 +1,283 @@
+//! A hook of `contrib/hooks` on a host that is made up of files, and of programs that stand for the host's own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::Host;
+use crate::support::answer::Answer;
+use crate::support::documents::{GUEST, UUID};
+use crate::support::host::binary_under_test;
+
+/// A hook of `contrib/hooks` on a host of its own.
+pub struct Contrib {
+    pub host: Host,
+    name: &'static str,
+}
+
+/// How an undo ended, and what it said.
+#[derive(Debug)]
+pub struct Undone {
+    pub is_good: bool,
+    pub stderr: String,
+}
+
+impl Undone {
+    /// It failed, with these words, and is still owed.
+    #[track_caller]
+    pub fn fails(&self, words: &str) {
+        assert!(!self.is_good && self.stderr.contains(words), "must say {words:?}: {self:?}");
+    }
+
+    /// It succeeded, and tells this.
+    #[track_caller]
+    pub fn tells(&self, words: &str) {
+        assert!(self.is_good && self.stderr.contains(words), "must say {words:?}: {self:?}");
+    }
+}
+
+/// A guest that asks for the hook.
+#[derive(Clone)]
+pub struct Guest {
+    pub name: &'static str,
+    uuid: String,
+    pub properties: Vec<(String, String)>,
+    /// What is in its document beside what every guest has.
+    pub elements: String,
+}
+
+impl Guest {
+    /// With this name, properties and elements; guests of different names have different uuids.
+    pub fn new(name: &'static str, properties: &[(&str, &str)], elements: &str) -> Guest {
+        let uuid = format!("{}{:02x}", &UUID[..34], name.bytes().map(u32::from).sum::<u32>() % 256);
+        let properties =
+            properties.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Guest { name, uuid, properties, elements: elements.to_owned() }
+    }
+
+    fn document(&self) -> String {
+        let properties: String = self
+            .properties
+            .iter()
+            .map(|(name, value)| {
+                format!("<hookmux:property name='{name}'>{value}</hookmux:property>")
+            })
+            .collect();
+        let metadata = format!(
+            "<metadata><hookmux:properties xmlns:hookmux='urn:hookmux:properties:1'>{properties}\
+             </hookmux:properties></metadata>{}",
+            self.elements
+        );
+        GUEST
+            .replace("<name>g<", &format!("<name>{}<", self.name))
+            .replace(UUID, &self.uuid)
+            .replace("  <devices>\n  </devices>", &metadata)
+    }
+}
+
+impl Contrib {
+    /// As it is registered, but that it looks for the host's files below `fake`, and for programs
+    /// in `tools` first.
+    pub fn new(name: &'static str, environment: &str) -> Contrib {
+        let contrib = Contrib { host: Host::new(), name };
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/hooks").join(name);
+        for directory in ["fake", "tools"] {
+            fs::create_dir(contrib.host.path(directory)).unwrap();
+        }
+        symlink(binary_under_test(), contrib.host.path("tools/hookmux")).unwrap();
+        let script = fs::read(shipped.join(name)).unwrap();
+        contrib.host.file(format!("bin/{name}"), script);
+        let registration = fs::read_to_string(shipped.join(format!("{name}.yaml"))).unwrap();
+        let word = format!("[{name}, ");
+        assert_eq!(registration.matches(&word).count(), 2, "command and undo: {registration}");
+        let fake = contrib.fake("").display().to_string();
+        let registration = registration
+            .replace(&word, &format!("[bin/{name}, --root, {}, ", fake.trim_end_matches('/')));
+        // at `start` too, so that it can run twice in a life
+        let event = "events: before_vm_prepare\n";
+        assert!(registration.contains(event), "{registration}");
+        let registration =
+            registration.replace(event, "events: [before_vm_prepare, before_vm_launch]\n");
+        let path = contrib.path();
+        let text = format!("{registration}environment:\n  PATH: {path}\n{environment}");
+        contrib.host.file(format!("hooks.d/{name}.yaml"), text);
+        contrib
+    }
+
+    fn path(&self) -> String {
+        format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.host.path("tools").display())
+    }
+
+    /// A place on the made-up host.
+    pub fn fake(&self, place: &str) -> PathBuf {
+        self.host.path("fake").join(place)
+    }
+
+    /// Files of the made-up host, each with its directories.
+    pub fn files(&self, files: &[(&str, &str)]) -> &Contrib {
+        for (place, text) in files {
+            let path = self.fake(place);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, format!("{text}\n")).unwrap();
+        }
+        self
+    }
+
+    /// A program that stands for one of the host's. It finds the made-up host at `$F` and the test's directory at `$T`.
+    pub fn tool(&self, name: &str, text: &str) -> &Contrib {
+        let root = self.host.path("");
+        let root = root.display().to_string();
+        let root = root.trim_end_matches('/');
+        let text = format!(
+            "#!/bin/sh\nset -eu\nT='{root}'\nF=$T/fake\nlog() {{ printf '%s\\n' \"$*\" >>\"$T/log\"; }}\n{text}\n"
+        );
+        self.host.file(self.host.path("tools").join(name), text);
+        self
+    }
+
+    pub fn read(&self, place: &str) -> String {
+        let path = self.fake(place);
+        let text = fs::read_to_string(&path);
+        text.unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim_end().to_owned()
+    }
+
+    /// The made-up host as a whole, without what the hook keeps for itself.
+    pub fn everything(&self) -> BTreeMap<String, String> {
+        let mut found = self.below(&self.fake(""));
+        found.retain(|place, _| place != "run" && !place.starts_with("run/hookmux-contrib"));
+        found
+    }
+
+    fn below(&self, top: &Path) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        let mut todo = vec![top.to_path_buf()];
+        while let Some(directory) = todo.pop() {
+            let Ok(entries) = fs::read_dir(&directory) else { continue };
+            for entry in entries {
+                let path = entry.unwrap().path();
+                let place = path.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
+                let what = if path.is_symlink() {
+                    format!("-> {}", fs::read_link(&path).unwrap().display())
+                } else if path.is_dir() {
+                    todo.push(path);
+                    "directory".to_owned()
+                } else {
+                    fs::read_to_string(&path).unwrap()
+                };
+                found.insert(place, what);
+            }
+        }
+        found
+    }
+
+    /// What the hook keeps for itself: files and links.
+    pub fn kept(&self) -> Vec<String> {
+        let kept = self.below(&self.fake("run/hookmux-contrib"));
+        kept.into_iter().filter(|(_, what)| what != "directory").map(|(place, _)| place).collect()
+    }
+
+    #[track_caller]
+    fn call(&self, guest: &Guest, words: [&str; 3]) -> Answer {
+        let [operation, sub_operation, extra] = words;
+        let words = [guest.name, operation, sub_operation, extra];
+        self.host.call("qemu", words).stdin(guest.document()).run()
+    }
+
+    #[track_caller]
+    pub fn prepare(&self, guest: &Guest) -> Answer {
+        self.call(guest, ["prepare", "begin", "-"])
+    }
+
+    /// The hook once more in the same life.
+    #[track_caller]
+    pub fn runs_again(&self, guest: &Guest) {
+        self.call(guest, ["start", "begin", "-"]).succeeds();
+    }
+
+    #[track_caller]
+    pub fn starts(&self, guest: &Guest) {
+        self.prepare(guest).succeeds();
+    }
+
+    /// The call at a guest's end, and how the hook's undo ended there.
+    #[track_caller]
+    pub fn release(&self, guest: &Guest) -> Undone {
+        let before = self.executions();
+        self.call(guest, ["release", "end", "shutdown"]).succeeds();
+        let all = self.executions();
+        let id = all.iter().find(|id| !before.contains(id));
+        let runs = id.map(|id| self.host.json(&["show", id], 0)["runs"].clone());
+        let runs = runs.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
+        assert!(runs.len() <= 1, "{runs:#?}");
+        match runs.first() {
+            None => Undone { is_good: true, stderr: String::new() },
+            Some(run) => {
+                let label = run["hook"].as_str().unwrap();
+                assert!(label.ends_with(&format!("/{} (undo)", self.name)), "{label}");
+                let is_good = run["state"] == "good";
+                Undone { is_good, stderr: run["stderr"].as_str().unwrap_or_default().to_owned() }
+            }
+        }
+    }
+
+    /// The ids of calls with hooks so far.
+    fn executions(&self) -> Vec<String> {
+        let log = self.host.json(&["log"], 0);
+        let all = log["executions"].as_array().unwrap();
+        all.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[track_caller]
+    pub fn ends(&self, guest: &Guest) {
+        let undone = self.release(guest);
+        assert!(undone.is_good && undone.stderr.is_empty(), "{undone:?}");
+    }
+
+    /// A next life of the guest: an undo that is still owed is tried again before it.
+    #[track_caller]
+    pub fn next_life(&self, guest: &Guest) {
+        self.starts(guest);
+        self.ends(guest);
+    }
+
+    /// The undo once more, as after the death of hookmux: an undo runs at least once, and can run twice.
+    #[track_caller]
+    pub fn undo_again(&self, guest: &Guest) -> Answer {
+        let script = self.host.hook("bin").join(self.name);
+        let document = self.host.path("document.xml");
+        fs::write(&document, guest.document()).unwrap();
+        let fake = self.fake("");
+        let fake = fake.to_str().unwrap().trim_end_matches('/');
+        let call = self.host.call("qemu", ["--root", fake, "undo"]);
+        let call = call.called(script.to_str().unwrap(), self.host.directory());
+        let call = call.env("_hook_domxml", document).env("PATH", self.path());
+        let call = call.env("HOOKMUX_UNDO_AGAIN", "1").env("HOOKMUX_UNDO_OUTCOME", "unknown");
+        self.environment(guest).iter().fold(call, |call, (name, value)| call.env(name, value)).run()
+    }
+
+    fn environment(&self, guest: &Guest) -> Vec<(String, String)> {
+        let own = [("DRIVER", "qemu"), ("OBJECT", guest.name), ("UUID", &guest.uuid)];
+        let own = own.map(|(name, value)| (format!("HOOKMUX_{name}"), value.to_owned()));
+        let properties = guest.properties.iter();
+        let properties =
+            properties.map(|(name, value)| (format!("HOOKMUX_PROPERTY_{name}"), value.clone()));
+        own.into_iter().chain(properties).collect()
+    }
+
+    /// Each of these values of a property is refused with these words, and nothing is changed.
+    #[track_caller]
+    pub fn refuses(&self, guests: &[(Guest, &str)]) {
+        let before = self.everything();
+        for (guest, words) in guests {
+            let properties = &guest.properties;
+            let answer = self.prepare(guest);
+            answer.fails(1, &[&format!("{}: guest {}: ", self.name, guest.name), words]);
+            assert_eq!(answer.stderr.lines().count(), 1, "{properties:?}: {answer:?}");
+            assert_eq!(self.everything(), before, "{properties:?}");
+            assert!(self.kept().is_empty(), "{properties:?}: {:?}", self.kept());
+        }
+    }
+}

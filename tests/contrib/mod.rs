@@ -1,0 +1,77 @@
+//! The hooks of `contrib/hooks`, each through hookmux: what it sets up, twice, for two guests, and that its undo
+//! leaves everything as it was.
+
+mod made_up;
+
+mod cpu_governor;
+mod cpu_isolate;
+mod display_handover;
+mod hugepages;
+mod pci_rebind;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::support::Host;
+use crate::support::host::binary_under_test;
+
+/// The hooks that change the host's own state.
+const OF_THE_HOST: [&str; 5] =
+    ["cpu-governor", "cpu-isolate", "display-handover", "hugepages", "pci-rebind"];
+
+/// The words in a text that begin so.
+fn words(text: &str, begin: &str) -> BTreeSet<String> {
+    let is_of_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let found = text.split(|letter| !is_of_word(letter)).filter(|word| word.starts_with(begin));
+    found.map(str::to_owned).collect()
+}
+
+#[test]
+fn what_a_hook_reads_is_what_its_page_and_its_example_name() {
+    for name in OF_THE_HOST {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/hooks").join(name);
+        let script = fs::read_to_string(directory.join(name)).unwrap();
+        let page = fs::read_to_string(directory.join("README.md")).unwrap();
+        let mode = fs::metadata(directory.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755, "{name}");
+
+        // settings of the host
+        let begin = name.to_uppercase().replace('-', "_") + "_";
+        assert_eq!(words(&script, &begin), words(&page, &begin), "{name}");
+
+        // properties of guests
+        let properties = words(&script, "HOOKMUX_PROPERTY_");
+        let properties: BTreeSet<&str> =
+            properties.iter().map(|word| word.trim_start_matches("HOOKMUX_PROPERTY_")).collect();
+        for property in &properties {
+            assert!(page.contains(&format!("| `{property}` |")), "{name}: {property}");
+        }
+        let host = Host::new();
+        let example = fs::read_to_string(directory.join("metadata.xml")).unwrap();
+        let path = "/domain/metadata/hookmux:properties/hookmux:property/@name";
+        let call = host
+            .call("qemu", ["xml", "get", path])
+            .called(binary_under_test().to_str().unwrap(), host.directory());
+        let answer =
+            call.without_env("_hook_domxml").stdin(format!("<domain>{example}</domain>")).run();
+        assert_eq!(answer.status, Some(0), "{name}: {answer:?}");
+        let said = String::from_utf8(answer.stdout).unwrap();
+        assert_eq!(said.lines().collect::<BTreeSet<_>>(), properties, "{name}");
+
+        // in this order
+        let heads: Vec<&str> = page.lines().filter(|line| line.starts_with("## ")).collect();
+        let wanted = [
+            "## What for",
+            "## Custom properties",
+            "## Events",
+            "## What it changes",
+            "## How it is undone",
+            "## What libvirt has built in",
+            "## Gotchas",
+            "## Sources",
+        ];
+        assert_eq!(heads, wanted, "{name}");
+    }
+}
