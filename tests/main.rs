@@ -15,6 +15,7 @@ mod argv;
 mod audit;
 mod check;
 mod cli;
+mod contrib;
 mod contributing;
 mod demo;
 mod descriptors;
