@@ -45,6 +45,12 @@ impl Package {
         self
     }
 
+    /// A program that the hook finds before the machine's own.
+    pub fn program(&self, name: &str, text: &str) -> &Package {
+        self.host.script(self.host.path("bin").join(name), text);
+        self
+    }
+
     /// The directory of the hook.
     pub fn directory(&self) -> PathBuf {
         self.host.path("contrib").join(self.name)
