@@ -4,5 +4,6 @@
 mod inhibit_sleep;
 mod macspoof;
 mod namespace;
+mod notify;
 mod package;
 mod port_forward;
