@@ -1,6 +1,7 @@
 //! The hooks of `contrib/hooks`, each through hookmux: what it sets up, twice, for two guests, and that its undo
 //! leaves everything as it was.
 
+mod autostart_transient;
 mod inhibit_sleep;
 mod macspoof;
 mod namespace;
