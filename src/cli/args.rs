@@ -72,7 +72,8 @@ pub(super) enum Command {
     /// Any other script is never run for that. `add module NAME` loads a Python module (pkg.mod) or
     /// a Perl module (Pkg::Mod), which runs its code, and calls its `describe()`. Modules are found
     /// where their language looks for them, or in `modules` of the hooks directory. `add FILE.yaml`
-    /// takes a registration as it is. With --dry-run nothing is run at all.
+    /// takes a registration as it is. `add contrib/NAME` takes a ready-made hook, which `list --available`
+    /// shows. With --dry-run nothing is run at all.
     ///
     /// The result is a file for each registration in `hooks.d`, which may be edited. A registration
     /// without a weight gets 100 more than the highest of its event.
@@ -210,6 +211,12 @@ pub(crate) struct OutputArgs {
 pub(super) struct ListArgs {
     /// Only the hooks of this event
     pub event: Option<String>,
+    /// Show the ready-made hooks instead: what each is for, and whether it is registered
+    #[arg(long, conflicts_with = "event")]
+    pub available: bool,
+    /// Where the ready-made hooks lie [default: share/hookmux/contrib/hooks of the installation]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "available")]
+    pub from: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -485,8 +492,8 @@ pub(super) struct CallArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// `script`, `module`, or the file of a registration
-    #[arg(value_name = "script|module|FILE.yaml", value_hint = ValueHint::FilePath)]
+    /// `script`, `module`, a ready-made hook, or the file of a registration
+    #[arg(value_name = "script|module|contrib/NAME|FILE.yaml", value_hint = ValueHint::FilePath)]
     pub what: PathBuf,
     /// The script's path, or the module's name
     #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
@@ -497,6 +504,9 @@ pub(crate) struct AddArgs {
     /// Run the script to describe itself, even if its text doesn't contain --describe
     #[arg(long, conflicts_with = "manual")]
     pub describe: bool,
+    /// Where the ready-made hooks lie [default: share/hookmux/contrib/hooks of the installation]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub from: Option<PathBuf>,
     /// Replace registrations of the same name
     #[arg(long)]
     pub replace: bool,

@@ -2,6 +2,7 @@
 //! leaves everything as it was.
 
 mod autostart_transient;
+mod command_line;
 mod inhibit_sleep;
 mod macspoof;
 mod namespace;

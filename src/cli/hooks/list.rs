@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::events;
+use super::{available, events};
 use crate::cli::args::{Format, ListArgs};
 use crate::cli::check::finding::Code;
 use crate::cli::inventory::Inventory;
@@ -87,6 +87,9 @@ pub(crate) fn run(
     let loaded = place.load(output);
     let settings = &loaded.settings;
     rights::must_read_hooks(settings)?;
+    if arguments.available {
+        return available::run(place, settings, arguments, output);
+    }
     if let Some(event) = &arguments.event {
         events::must_be_known(event)?;
     }

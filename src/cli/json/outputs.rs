@@ -5,7 +5,9 @@ use clap::builder::PossibleValue;
 use serde_json::Value;
 
 use super::envelope::schema_of;
-use super::{audit, bypass, check, event, execution, hook, install, message, plan, prune, queue};
+use super::{
+    audit, available, bypass, check, event, execution, hook, install, message, plan, prune, queue,
+};
 use super::{registration, run, show, xml};
 use crate::cli::register::registration_schema;
 
@@ -48,6 +50,7 @@ macro_rules! outputs {
 
 outputs! {
     List "list" hook::List, "hookmux list";
+    ListAvailable "list-available" available::Available, "hookmux list --available";
     Events "events" event::Events, "hookmux events";
     Plan "plan" plan::Plan, "hookmux plan";
     Run "run" run::Ran, "hookmux run";

@@ -15,7 +15,7 @@ use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::{Registration, Settings};
 use crate::registry::RegistrationFile;
 use crate::trust::Trust;
-use collect::{AddSource, Checked, Collector, NewRegistrations, add_source};
+use collect::{AddSource, Checked, Collector, ContribRegistration, NewRegistrations, add_source};
 use draft_checks::DraftChecker;
 
 mod collect;
@@ -41,6 +41,7 @@ pub(crate) fn run(
     };
     let new = match source {
         AddSource::File(path) => Some(collector.file(&path)?),
+        AddSource::Contrib(name) => Some(collector.contrib(&name)?),
         AddSource::ScriptOrModule(subject) => {
             let stem = subject.stem();
             collector
@@ -49,6 +50,10 @@ pub(crate) fn run(
         }
     };
     let Collector { mut trust, warnings, .. } = collector;
+    let metadata = match &new {
+        Some(NewRegistrations::Contrib(hook, _)) => hook.metadata.clone(),
+        _ => None,
+    };
     let mut command = AddCommand { settings: &settings, arguments, has_options, warnings };
     let Some(new) = new else {
         command.report(&[], &[], output);
@@ -82,6 +87,11 @@ pub(crate) fn run(
         hooks_d::write_all(lock, &drafts)?;
     }
     command.report(&drafts, &actions, output);
+    if let (Some(metadata), Format::Text) = (metadata, arguments.output.format) {
+        output.line("It does nothing before a guest asks for it. `virsh edit GUEST` takes this in <domain>:");
+        output.line("");
+        output.write(&metadata);
+    }
     Ok(CommandEnd::Good)
 }
 
@@ -110,6 +120,13 @@ impl AddCommand<'_> {
                     .draft_file(&source, &text, &name, is_named)
                     .map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))?;
                 Ok(Ok(vec![draft]))
+            }
+            NewRegistrations::Contrib(_, found) => {
+                let draft = |new: ContribRegistration| {
+                    context.draft_file(&new.source, &new.text, &new.name, true)
+                };
+                let drafts: Result<Vec<Draft>, _> = found.into_iter().map(draft).collect();
+                drafts.map(Ok).map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))
             }
             NewRegistrations::Entries { found: Err(problems), .. } => Ok(Err(problems)),
             NewRegistrations::Entries { found: Ok(entries), stem } => {

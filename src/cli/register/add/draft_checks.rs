@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::collect::{MAX_FILE_BYTES, own};
 use crate::cli::args::AddArgs;
+use crate::cli::register::contrib;
 use crate::cli::register::draft::Draft;
 use crate::cli::register::registry;
 use crate::cli::remark::Remark;
@@ -32,8 +33,10 @@ impl DraftChecker<'_> {
     /// Returns why a draft can't be written.
     pub(super) fn obstacle(&self, draft: &Draft, sources: &[RegistrationFile]) -> Option<String> {
         let name = &draft.name;
-        // a description gives the names of its registrations itself
-        let is_nameable = self.has_options || self.arguments.reference.is_none();
+        // a description and a ready-made hook give the names of their registrations themselves
+        let is_nameable = self.has_options
+            || (self.arguments.reference.is_none()
+                && contrib::asked_for(&self.arguments.what).is_none());
         let or_name = |words: &str| {
             if is_nameable { format!(", {words}") } else { String::new() }
         };
