@@ -32,6 +32,7 @@ mod run;
 mod search;
 mod state;
 mod trust;
+mod undo;
 mod verdict;
 
 pub use call::door::driver_main;

@@ -29,6 +29,7 @@ const ROOMS: &[&str] = &[
     "plan",
     "observer",
     "record",
+    "undo",
     "queue",
     "run",
     "call",

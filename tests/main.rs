@@ -49,5 +49,6 @@ mod settings;
 mod state;
 mod tree;
 mod trust;
+mod undo;
 mod waiting_jobs;
 mod xml;

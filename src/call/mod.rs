@@ -31,6 +31,7 @@ use crate::memory::{self, daemon_reload};
 use crate::observer::{self, Notice, Observer};
 use crate::occasion::{CallMode, Execution, Occasion};
 use crate::plan::{self, Decision, property_rules};
+use crate::process::exit_status::TERMINATED;
 use crate::process::supervise::Supervisor;
 use crate::queue::{self, Queue};
 use crate::record::mover;
@@ -41,6 +42,9 @@ use crate::run::nesting::Nesting;
 use crate::run::steps::StepRunner;
 use crate::search::directory;
 use crate::trust::Trust;
+use crate::undo;
+use crate::undo::call_ledger::{CallEnd, CallLedger, UndoTools};
+use crate::undo::ledger::Ledger;
 use crate::verdict::HookFailure;
 
 /// Handles a call of libvirt's. Reads standard input only if it is needed.
@@ -86,7 +90,7 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Ob
         return Answer::default();
     }
     if candidates.is_empty() && loaded.problem.is_none() {
-        return if has_no_effect(call, settings) {
+        return if has_no_effect(call, settings) && !Ledger::may_exist(&settings.runtime_dir) {
             Answer::default()
         } else {
             answer(occasion(DocumentFacts::of_head(document())), Handling::NoHooks, observer)
@@ -123,6 +127,9 @@ fn clean_up_leftovers(
     file::sweep(&settings.runtime_dir);
     queue::sweep(settings);
     mover::start(&surroundings.hooks_dir, settings);
+    if undo::worker::note_start(settings, &surroundings.daemon()) {
+        let _ = undo::worker::start(&surroundings.hooks_dir);
+    }
     if !Queue::new(&settings.state_dir).is_empty() {
         let _ = queue::start_worker(&surroundings.hooks_dir, &settings.state_dir);
     }
@@ -171,12 +178,21 @@ pub(crate) fn answer(
 ) -> Answer {
     let (call, settings) = (occasion.call, occasion.settings);
     watchdog::progress();
-    let is_silent = matches!(handling, Handling::NoHooks) && settings.record != RecordPolicy::All;
+    let guest = occasion.guest();
+    let has_undo = matches!(&handling, Handling::Hooks(hooks) if hooks.candidates.have_undo());
+    let mut ledger = CallLedger::of(&occasion, guest.as_ref(), has_undo);
+    let mut warnings = Vec::new();
+    if let Some(ledger) = ledger.as_mut().filter(|_| !matches!(handling, Handling::Hooks(_))) {
+        warnings.extend(ledger.begin(call, settings, &occasion.execution));
+    }
+    let will_undo = ledger.as_ref().is_some_and(CallLedger::will_undo);
+    let is_silent =
+        matches!(handling, Handling::NoHooks) && settings.record != RecordPolicy::All && !will_undo;
     if !is_silent {
         observer.observe(&occasion.execution, &Notice::Begun(&occasion));
     }
     let mut nesting = 0;
-    let (mut own_errors, mut warnings) = (Vec::new(), Vec::new());
+    let mut own_errors = Vec::new();
     match &handling {
         Handling::Bypassed(entry) => {
             let words = format!(
@@ -196,6 +212,9 @@ pub(crate) fn answer(
             nesting = depth;
             own_errors = hooks.own_errors();
             warnings = hooks.warnings(&occasion.facts);
+            if let Some(ledger) = &mut ledger {
+                warnings.extend(ledger.begin(call, settings, &occasion.execution));
+            }
             let violated_rules = property_rules::broken(&occasion);
             match call.class() {
                 Class::Gate => own_errors.extend(violated_rules),
@@ -203,7 +222,6 @@ pub(crate) fn answer(
             }
         }
     }
-    let guest = occasion.guest();
     let remembering = guest.as_ref().filter(|_| occasion.is_real());
     let remembered = match remembering {
         Some(guest) => {
@@ -224,11 +242,16 @@ pub(crate) fn answer(
     for words in own_errors.iter().chain(&warnings) {
         observer.observe(&occasion.execution, &Notice::OwnError(words));
     }
+    let is_bypassed = matches!(handling, Handling::Bypassed(_));
+    if let Some(ledger) = ledger.as_mut().filter(|_| !is_bypassed) {
+        ledger.undo_earlier(call, &mut undo_tools(&occasion, observer));
+    }
     if let Some(held) = remembered.held.filter(|_| !matches!(handling, Handling::Bypassed(_))) {
         // an unreadable file has been reported
         if !remembered.is_in_doubt {
             observer.observe(&occasion.execution, &Notice::OwnError(HELD_MESSAGE));
         }
+        end_ledger(ledger, &occasion, held.status, false, observer);
         return Answer::error(held.status, held.words);
     }
     let answer = match handling {
@@ -237,18 +260,55 @@ pub(crate) fn answer(
             occasion.started = started_document(&occasion, guest.as_ref());
             let restore = Restore::begin(call, remembering);
             let is_restore = restore.is_some();
-            let answer = hooks.answer(&occasion, nesting, restore, own_errors, observer);
+            let answer =
+                hooks.answer(&occasion, nesting, restore, own_errors, ledger.as_mut(), observer);
             if is_restore {
+                end_ledger(ledger, &occasion, answer.status, false, observer);
                 return answer;
             }
             answer
         }
     };
+    end_ledger(ledger, &occasion, answer.status, is_bypassed, observer);
     if let Some(guest) = remembering.filter(|_| answer.status == 0 || call.class() == Class::Notify)
     {
         memory::after_hooks(call, guest);
     }
     answer
+}
+
+/// Returns what undos of this call are run with.
+fn undo_tools<'a>(occasion: &'a Occasion<'_>, observer: &'a mut dyn Observer) -> UndoTools<'a> {
+    UndoTools {
+        settings: occasion.settings,
+        user: occasion.surroundings.user,
+        execution: &occasion.execution,
+        observer,
+    }
+}
+
+/// Takes back what is owed where a life ends with this call; starts the worker for what has to wait.
+fn end_ledger(
+    ledger: Option<CallLedger>,
+    occasion: &Occasion<'_>,
+    status: i32,
+    is_bypassed: bool,
+    observer: &mut dyn Observer,
+) {
+    let Some(mut ledger) = ledger else { return };
+    let end = CallEnd { has_failed: status != 0, is_terminated: status == TERMINATED };
+    match is_bypassed {
+        true => ledger.end_bypassed(occasion.call),
+        false => ledger.end(occasion.call, end, &mut undo_tools(occasion, observer)),
+    }
+    let started = match ledger.has_work {
+        true => undo::worker::start(&occasion.settings.hooks_dir),
+        false => Ok(()),
+    };
+    if let Err(error) = started {
+        let words = format!("what is owed waits: no worker can be started: {error}");
+        observer.observe(&occasion.execution, &Notice::OwnError(&words));
+    }
 }
 
 /// Makes the notice of an empty plan, which has the origin of the guest.
@@ -284,12 +344,14 @@ impl Hooks<'_> {
         nesting: u32,
         mut restore: Option<Restore<'_>>,
         mut own_errors: Vec<String>,
+        ledger: Option<&mut CallLedger>,
         observer: &mut dyn Observer,
     ) -> Answer {
         let (call, settings) = (occasion.call, occasion.settings);
         let mut ran = RunResult::default();
         if call.class() != Class::Gate || own_errors.is_empty() {
-            match self.run(occasion, nesting, restore.as_mut(), &mut own_errors, observer) {
+            let restore = restore.as_mut();
+            match self.run(occasion, nesting, restore, &mut own_errors, ledger, observer) {
                 Ok(result) => ran = result,
                 Err(error) => own_errors.push(format!("no hook can be run: {error}")),
             }
@@ -324,6 +386,7 @@ impl Hooks<'_> {
         nesting: u32,
         restore: Option<&mut Restore<'_>>,
         own_errors: &mut Vec<String>,
+        ledger: Option<&mut CallLedger>,
         observer: &mut dyn Observer,
     ) -> io::Result<RunResult> {
         let Occasion { call, settings, facts, execution, .. } = occasion;
@@ -352,7 +415,7 @@ impl Hooks<'_> {
             launcher.notify(&Notice::OwnError(words));
         }
         if error.is_none() || call.class() != Class::Gate {
-            let mut runner = StepRunner::new(launcher);
+            let mut runner = StepRunner::new(launcher, ledger);
             let runs = runner.run(steps);
             fault::inject("hooks");
             ran.failures = runs.into_iter().filter_map(|run| run.failure).collect();

@@ -27,6 +27,7 @@ use crate::record::spool::Spool;
 use crate::run::left_rollback::LeftRollback;
 use crate::run::steps::ROLLBACK_TIMEOUT;
 use crate::state::Dir;
+use crate::undo::ledger;
 use crate::verdict;
 
 /// The first argument of the program that takes over. Not for people.
@@ -193,8 +194,10 @@ fn roll_back(
         path: program.to_path_buf(),
     };
     let run = HookRun::tolerated(hook, ended, fault);
-    if let Some(failure) = &run.failure {
-        sys::write_stderr(format!("{}\n", failure.line()).as_bytes());
+    match (&run.failure, &rollback.undo) {
+        (Some(failure), _) => sys::write_stderr(format!("{}\n", failure.line()).as_bytes()),
+        (None, Some((owner, file))) => ledger::strike_left(runtime_dir, owner, file),
+        (None, None) => {}
     }
     observer.observe(execution, &Notice::Finished(&run));
 }

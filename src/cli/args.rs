@@ -100,6 +100,13 @@ pub(super) enum Command {
     /// Work on the queue until it is empty; started by calls and the path unit
     #[command(name = internal::text(internal::WORKER), hide = true)]
     Worker,
+    /// Take back what had to wait; started by calls
+    #[command(name = internal::text(internal::UNDO_WORKER), hide = true)]
+    UndoWorker {
+        /// A daemon has started: look whose guests are gone
+        #[arg(long = internal::STARTED, value_name = "DAEMON")]
+        started: Option<String>,
+    },
     /// Show the executions: which calls had hooks, and how they ended
     Log(LogArgs),
     /// Show one execution: every hook's time, output and changes
@@ -167,6 +174,7 @@ impl Arguments {
             Some(
                 Command::Schema(_)
                 | Command::Worker
+                | Command::UndoWorker { .. }
                 | Command::Metrics
                 | Command::Demo(_)
                 | Command::Completions { .. }
@@ -180,7 +188,7 @@ impl Arguments {
     /// a user runs, uses the user's own.
     pub(super) fn is_about_system(&self) -> bool {
         match &self.command {
-            Some(Command::Worker) => false,
+            Some(Command::Worker | Command::UndoWorker { .. }) => false,
             Some(Command::Queue(queue)) => !queue.work,
             Some(Command::Prune(prune)) => !prune.linger,
             Some(Command::Run(_) | Command::Xml(_)) => false,
@@ -546,6 +554,9 @@ pub(crate) struct HookOptions {
     /// A command to run if a later hook makes the call fail
     #[arg(long, value_name = "COMMAND")]
     pub rollback: Option<String>,
+    /// A command to run at the end of the guest, network or port: it takes back what the hook set up
+    #[arg(long, value_name = "COMMAND")]
+    pub undo: Option<String>,
     /// The script's arguments, split as in a shell; or the module's function
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub action: Option<String>,
@@ -753,6 +764,10 @@ mod tests {
         assert!(matches!(
             parse(internal::START_MOVER),
             Command::Prune(PruneArgs { linger: true, .. })
+        ));
+        assert!(matches!(
+            parse(internal::START_UNDO_WORKER),
+            Command::UndoWorker { started: None }
         ));
         assert_eq!(internal::text(internal::WORKER), "worker");
         assert_eq!(internal::text(internal::PRUNE), "prune");

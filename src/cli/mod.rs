@@ -23,6 +23,7 @@ mod rights;
 mod schema;
 mod script_text;
 mod time;
+mod undo;
 mod xml;
 
 use std::env;
@@ -89,7 +90,13 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<Command
     }
     // `check` reports it itself; no user reads what calls and units start
     let is_silent = match &arguments.command {
-        Some(Command::Check(_) | Command::Worker | Command::Demo(_) | Command::Xml(_)) => true,
+        Some(
+            Command::Check(_)
+            | Command::Worker
+            | Command::UndoWorker { .. }
+            | Command::Demo(_)
+            | Command::Xml(_),
+        ) => true,
         Some(Command::Prune(prune)) => prune.linger,
         _ => false,
     };
@@ -132,6 +139,7 @@ fn run_command(
         Some(Command::Uninstall(uninstall)) => install::uninstall(place, &uninstall, output),
         Some(Command::Queue(queue)) => queue::run(place, &queue, output),
         Some(Command::Worker) => queue::work(place, output),
+        Some(Command::UndoWorker { started }) => undo::work(place, started.as_deref(), output),
         Some(Command::Log(log)) => log::run(place, &log, output),
         Some(Command::Show(show)) => show::run(place, &show, output),
         Some(Command::Retry(retry)) => retry::run(place, &retry, output),

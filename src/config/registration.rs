@@ -68,6 +68,7 @@ pub struct Registration {
     pub weight: i64,
     pub check: Option<Vec<String>>,
     pub rollback: Option<Vec<String>>,
+    pub undo: Option<Vec<String>>,
     pub when: When,
     pub timeout: OwnTimeout,
     pub on_failure: FailurePolicy,
@@ -102,6 +103,7 @@ impl Registration {
                 "`rollback` has an effect only at a gate: none of its events is one".to_owned(),
             );
         }
+        warnings.extend(self.undo.as_ref().and_then(|_| self.undo_warning()));
         if self.run_as.as_ref().is_some_and(|run_as| run_as.user == "root" || run_as.user == "0") {
             warnings.push("`run_as: root` changes nothing: hooks run as root anyway".to_owned());
         }
@@ -109,6 +111,25 @@ impl Registration {
             warnings.push("a detached hook runs after libvirt has been answered: at a gate it can't stop anything".to_owned());
         }
         warnings
+    }
+}
+
+/// Events that a guest doesn't have when it comes by migration or from a save.
+const FRESH_EVENTS: [&str; 2] = ["before_vm_start", "after_vm_start"];
+
+impl Registration {
+    /// Returns a warning about events at which `undo` does less than is expected.
+    fn undo_warning(&self) -> Option<String> {
+        let events = &self.triggers.events;
+        let is_of_daemon = |name: &String| name.contains("_daemon_") || name.contains("_vdsm_");
+        let is_only_events = self.triggers.calls.is_empty() && !self.triggers.every_event;
+        if is_only_events && events.iter().all(is_of_daemon) {
+            return Some("`undo` has an effect only for guests, networks and ports: its events are the daemon's".to_owned());
+        }
+        let fresh = events.iter().find(|name| FRESH_EVENTS.contains(&name.as_str()))?;
+        Some(format!(
+            "`undo` at {fresh}: a guest that comes by migration or from a save doesn't have this event, and what it needs isn't set up; before_vm_prepare, after_vm_launch and after_vm_reconnect come for every guest"
+        ))
     }
 }
 
@@ -135,6 +156,15 @@ mod tests {
                 .contains("none of its events is live")
         );
         assert!(warnings("events: after_vm_stop\nrollback: /y\n").contains("only at a gate"));
+        assert!(warnings("events: before_vm_start\nundo: /y\n").contains("before_vm_prepare"));
+        assert!(
+            warnings("events: [after_vm_reconnect, after_vm_start]\nundo: /y\n")
+                .contains("at after_vm_start")
+        );
+        assert!(warnings("events: before_daemon_start\nundo: /y\n").contains("the daemon's"));
+        for fine in ["events: before_vm_prepare", "events: '*'", "calls: qemu/prepare"] {
+            assert_eq!(warnings(&format!("{fine}\nundo: /y\n")), "");
+        }
         assert!(warnings("calls: qemu/prepare\nmode: detached\n").contains("can't stop anything"));
     }
 }

@@ -51,6 +51,14 @@ impl Candidates {
             && !self.all().any(|candidate| candidate.state == EntryState::Active)
     }
 
+    /// Tells whether a hook that could run says how it is undone.
+    pub(crate) fn have_undo(&self) -> bool {
+        self.all().any(|candidate| {
+            let registration = candidate.hook.registration.as_ref();
+            registration.is_some_and(|registration| registration.undo.is_some())
+        })
+    }
+
     fn add(&mut self, event: Option<Event>, candidates: Vec<Candidate>) {
         if !candidates.is_empty() {
             self.groups.push(CandidateGroup { event, candidates });

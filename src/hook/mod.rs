@@ -102,9 +102,9 @@ impl Hook {
     /// Returns all its programs: itself, and the ones that a registration runs before and after it.
     pub fn programs(&self) -> impl Iterator<Item = &Path> {
         let registration = self.registration.as_deref();
-        let beside = registration
-            .into_iter()
-            .flat_map(|registration| [&registration.check, &registration.rollback]);
+        let beside = registration.into_iter().flat_map(|registration| {
+            [&registration.check, &registration.rollback, &registration.undo]
+        });
         let beside = beside.flatten().filter_map(|words| words.first()).map(Path::new);
         std::iter::once(self.path.as_path()).chain(beside)
     }

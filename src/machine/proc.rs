@@ -32,6 +32,11 @@ pub(crate) fn name(pid: i32) -> String {
     String::from_utf8_lossy(&name).trim_end().to_owned()
 }
 
+/// Returns the arguments of a process, each with a NUL byte behind it.
+pub(crate) fn command_line(pid: i32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
 /// Returns a variable of the environment with which a process was started.
 pub(crate) fn environment_variable(pid: i32, name: &str) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;

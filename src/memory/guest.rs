@@ -155,6 +155,16 @@ impl Guest {
         format!("{}.xml", self.key)
     }
 
+    /// Returns what it is kept under: driver and uuid, or its name where no uuid is known.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Tells whether it runs, or is being started: no `release` has come yet.
+    pub fn is_remembered(&self) -> bool {
+        self.state().ok().flatten().is_some()
+    }
+
     /// Returns its state; `None` where there is none of this boot.
     fn state(&self) -> Result<Option<GuestState>, UnreadableMemory> {
         let state: Option<GuestState> = read(&self.guests, &self.state_name())?;

@@ -11,6 +11,13 @@ pub(crate) const PRUNE: &CStr = c"prune";
 pub(crate) const LINGER: &str = "linger";
 const LINGER_WORD: &CStr = c"--linger";
 
+/// The command that takes back what had to wait.
+pub(crate) const UNDO_WORKER: &CStr = c"undo-worker";
+/// Its option, without dashes: a daemon has started.
+pub(crate) const STARTED: &str = "started";
+
+/// The words that start it.
+pub(crate) const START_UNDO_WORKER: &[&CStr] = &[UNDO_WORKER];
 /// The words that start the worker.
 pub(crate) const START_WORKER: &[&CStr] = &[WORKER];
 /// The words that start the mover.

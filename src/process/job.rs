@@ -20,6 +20,8 @@ pub enum Part {
     Check,
     /// Runs after a call that failed.
     Rollback,
+    /// Runs at the end of its guest, network or port.
+    Undo,
 }
 
 impl Part {
@@ -29,6 +31,7 @@ impl Part {
             Part::Hook => Some(&registration.command),
             Part::Check => registration.check.as_deref(),
             Part::Rollback => registration.rollback.as_deref(),
+            Part::Undo => registration.undo.as_deref(),
         }
     }
 }

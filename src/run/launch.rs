@@ -164,6 +164,7 @@ impl<'a> Launcher<'a> {
             Part::Hook => "",
             Part::Check => "-check",
             Part::Rollback => "-rollback",
+            Part::Undo => "-undo",
         };
         format!("{}-{number}{suffix}", self.occasion.execution.id)
     }

@@ -29,6 +29,9 @@ pub(crate) struct LeftRollback {
     pub job: StoredJob,
     /// The document in the file that `_hook_domxml` names.
     pub document: Option<Bytes>,
+    /// Its entry in the ledger of undos: the owner's directory, and the file.
+    #[serde(default)]
+    pub undo: Option<(String, String)>,
 }
 
 impl LeftRollback {

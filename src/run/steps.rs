@@ -17,11 +17,14 @@ use crate::process::job::{FinishedJob, Job, ProcessOutcome};
 use crate::process::supervise::Progress;
 use crate::state::locks::{self, HookLock, LockError, LockHolder};
 use crate::trust::Trust;
+use crate::undo::call_ledger::CallLedger;
+use crate::undo::entry::EntryName;
 use crate::verdict::{self, HookFailure};
 
 mod detached;
 mod preview;
 mod rollback;
+mod undo;
 
 pub(crate) use rollback::ROLLBACK_TIMEOUT;
 
@@ -37,6 +40,8 @@ pub(crate) struct StepRunner<'a> {
     pub failed_rollbacks: Vec<HookFailure>,
     /// Whether a hook was put into the queue.
     pub has_queued: bool,
+    /// What is entered of hooks that can be undone; `None` where nothing is.
+    ledger: Option<&'a mut CallLedger>,
 }
 
 /// A step that was run, or failed before.
@@ -48,6 +53,15 @@ struct Attempt {
     input: Option<Snapshot>,
     /// The stored rollback, for the program that takes over where this process dies.
     left: Option<RollbackHandle>,
+    /// Its entry in the ledger.
+    undo: Option<EntryName>,
+}
+
+impl Attempt {
+    /// Makes one of a step that failed before it was started, or was put into the queue.
+    fn not_started(step: Step, number: usize, run: HookRun) -> Attempt {
+        Attempt { step, number, run, input: None, left: None, undo: None }
+    }
 }
 
 /// A step that is ready to start.
@@ -62,6 +76,8 @@ struct ReadyStep {
     input: Option<Snapshot>,
     /// The rollback to store, for the program that takes over where this process dies.
     left: Option<Vec<u8>>,
+    /// Its entry in the ledger.
+    undo: Option<EntryName>,
 }
 
 /// A step that is allowed to start.
@@ -80,7 +96,7 @@ enum Preparation<T> {
 
 impl<T> Preparation<T> {
     fn finished(step: Step, number: usize, run: HookRun) -> Preparation<T> {
-        Preparation::Finished(Box::new(Attempt { step, number, run, input: None, left: None }))
+        Preparation::Finished(Box::new(Attempt::not_started(step, number, run)))
     }
 }
 
@@ -88,8 +104,11 @@ impl<T> Preparation<T> {
 type LockResult = Result<Option<(HookLock, Duration)>, StartError>;
 
 impl StepRunner<'_> {
-    pub(crate) fn new(launcher: Launcher<'_>) -> StepRunner<'_> {
-        StepRunner { launcher, failed_rollbacks: Vec::new(), has_queued: false }
+    pub(crate) fn new<'a>(
+        launcher: Launcher<'a>,
+        ledger: Option<&'a mut CallLedger>,
+    ) -> StepRunner<'a> {
+        StepRunner { launcher, failed_rollbacks: Vec::new(), has_queued: false, ledger }
     }
 
     /// Runs the steps, and the rollbacks if a gate fails. Returns the runs of all steps that apply to the
@@ -120,7 +139,7 @@ impl StepRunner<'_> {
                     format!("not run: the call's time of {} was over", verdict::seconds(total));
                 if self.launcher.occasion.call.class() == Class::Gate {
                     let run = self.failed(&step, TIMED_OUT, why);
-                    attempts.push(Attempt { step, number, run, input: None, left: None });
+                    attempts.push(Attempt::not_started(step, number, run));
                 } else {
                     self.notify(&Notice::Warning { label: &step.hook.label, words: &why });
                 }
@@ -265,11 +284,22 @@ impl StepRunner<'_> {
             launch.job.timeout = launch.job.timeout.map(|timeout| timeout.saturating_sub(waited));
             lock
         });
-        let input = step.has(Part::Rollback).then(|| self.launcher.exchange.snapshot());
-        let left =
-            input.as_ref().and_then(|input| self.stored_rollback(&step, number, input, ends));
         let Launch { job, own_file } = launch;
-        Preparation::Ready(ReadyStep { step, number, job: Some(job), own_file, lock, input, left })
+        let undo = match self.enter(&step, number, &job.run, ends) {
+            Ok(undo) => undo,
+            Err(error) => {
+                if let Some(own_file) = own_file {
+                    self.launcher.exchange.remove_own_file(&own_file);
+                }
+                return self.not_started(step, number, StartError::Failed(error));
+            }
+        };
+        let input = step.has(Part::Rollback).then(|| self.launcher.exchange.snapshot());
+        let left = input
+            .as_ref()
+            .and_then(|input| self.stored_rollback(&step, number, input, undo.as_ref(), ends));
+        let job = Some(job);
+        Preparation::Ready(ReadyStep { step, number, job, own_file, lock, input, left, undo })
     }
 
     fn not_started<T>(&mut self, step: Step, number: usize, error: StartError) -> Preparation<T> {
@@ -381,7 +411,7 @@ impl StepRunner<'_> {
 
     /// Evaluates the end of a step, and its changes of the document.
     fn conclude(&mut self, one: ReadyStep, ended: FinishedJob) -> Attempt {
-        let ReadyStep { step, number, own_file, lock, input, left, .. } = one;
+        let ReadyStep { step, number, own_file, lock, input, left, undo, .. } = one;
         drop(lock);
         let mut fault = verdict::failure_of(&ended);
         let hook = &step.hook;
@@ -402,6 +432,10 @@ impl StepRunner<'_> {
         if let Change::Ignored(why) = &change {
             self.notify(&Notice::Warning { label: &hook.label, words: why });
         }
+        if let Some(name) = &undo {
+            self.note_end(&step, name, &ended, fault.is_none());
+        }
+        let hook = &step.hook;
         let failure = fault.map(|fault| {
             let kill = hook.kill && !verdict::is_start_error_of_host(&ended);
             failure(hook, fault, ended.stderr.end(verdict::MAX_STDERR_BYTES), kill)
@@ -409,7 +443,7 @@ impl StepRunner<'_> {
         let run = HookRun::ended(self.identity_of(&step), ended, change, failure);
         let left = left.filter(|_| run.failure.is_none()).map(sys::add_rollback);
         self.notify(&Notice::Finished(&run));
-        Attempt { step, number, run, input, left }
+        Attempt { step, number, run, input, left, undo }
     }
 }
 

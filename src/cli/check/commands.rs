@@ -35,6 +35,7 @@ pub(super) fn commands(registration: &Registration) -> Vec<(&'static str, &Vec<S
     let mut commands = vec![("command", &registration.command)];
     commands.extend(registration.check.as_ref().map(|words| ("check", words)));
     commands.extend(registration.rollback.as_ref().map(|words| ("rollback", words)));
+    commands.extend(registration.undo.as_ref().map(|words| ("undo", words)));
     commands
 }
 

@@ -31,6 +31,7 @@ use crate::record::text::RecordText;
 use crate::run::left_rollback;
 use crate::state::Dir;
 use crate::trust::Trust;
+use crate::undo;
 
 pub(crate) fn run(
     place: &CommandPlace,
@@ -154,7 +155,8 @@ fn select_hooks(
     let stopped = body.plan.iter().filter(|planned| planned.decision == PlanDecision::Stopped);
     let mut labels: Vec<String> = Vec::new();
     for label in ran.chain(stopped.map(|planned| planned.hook.as_str())) {
-        if !left_rollback::is_label(label) && !labels.iter().any(|known| known == label) {
+        let is_of_another = left_rollback::is_label(label) || undo::is_label(label);
+        if !is_of_another && !labels.iter().any(|known| known == label) {
             labels.push(label.to_owned());
         }
     }

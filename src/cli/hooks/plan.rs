@@ -147,7 +147,7 @@ fn preview_steps(occasion: &Occasion<'_>, steps: &mut [Step]) -> anyhow::Result<
     let mut warnings = Warnings(Vec::new());
     // an error in the settings' `environment_file` is reported with hookmux's own errors
     let (launcher, _) = Launcher::new(occasion, 0, &mut supervisor, &mut exchange, &mut warnings);
-    StepRunner::new(launcher).preview(steps);
+    StepRunner::new(launcher, None).preview(steps);
     Ok(warnings.0)
 }
 

@@ -72,6 +72,8 @@ object! {
         check: Option<Vec<String>>,
         /// A program that runs if a later hook makes the call fail
         rollback: Option<Vec<String>>,
+        /// A program that takes back what it set up, at the end of its guest, network or port
+        undo: Option<Vec<String>>,
         /// Conditions
         when: Conditions,
         /// Its own time limit; null where it has none
@@ -145,6 +147,7 @@ impl From<&Registration> for Registered {
             args: registration.args.iter().map(|arg| arg.as_str().to_owned()).collect(),
             check: registration.check.clone(),
             rollback: registration.rollback.clone(),
+            undo: registration.undo.clone(),
             when: Conditions {
                 driver: patterns(&when.driver),
                 name: patterns(&when.name),

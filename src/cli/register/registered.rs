@@ -29,6 +29,7 @@ fn difference(registration: &Registration, key: &str) -> Option<String> {
     match key {
         "check" => program(&registration.check),
         "rollback" => program(&registration.rollback),
+        "undo" => program(&registration.undo),
         "when" => (registration.when != When::default()).then(|| {
             format!("when {}", serde_json::to_string(&registration.when).unwrap_or_default())
         }),
@@ -73,9 +74,9 @@ mod tests {
         assert_eq!(more(&parse("")), "");
         let hook = parse(
             "lock: gpu\nparallel: true\nenabled: false\nstdin: json\non_failure: warn\ntimeout: 0\n\
-             run_as: nobody:nogroup\nwhen: {name: web}\nrollback: [/x, --undo]\n",
+             run_as: nobody:nogroup\nwhen: {name: web}\nrollback: [/x, --undo]\nundo: [/x, --release]\n",
         );
-        let expected = "disabled; rollback: /x --undo; when {\"name\":[\"web\"]}; no timeout; on failure warn; as nobody:nogroup; json on stdin; parallel; lock gpu";
+        let expected = "disabled; rollback: /x --undo; undo: /x --release; when {\"name\":[\"web\"]}; no timeout; on failure warn; as nobody:nogroup; json on stdin; parallel; lock gpu";
         assert_eq!(more(&hook), expected);
         assert_eq!(more(&parse("mode: detached\nstyle: libvirt\n")), "libvirt style; detached");
     }

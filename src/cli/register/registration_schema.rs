@@ -28,7 +28,7 @@ pub(crate) fn schema() -> Value {
         "allOf": [
             {
                 "if": { "properties": { "mode": { "const": Mode::Detached.word() } }, "required": ["mode"] },
-                "then": { "properties": { "rollback": false, "parallel": { "const": false } } },
+                "then": { "properties": { "rollback": false, "undo": false, "parallel": { "const": false } } },
                 "else": { "properties": { "retries": false, "max_parallel": false } },
             },
             {
@@ -92,7 +92,7 @@ fn kind(key: &str) -> Value {
     match key {
         "events" => one_or_many("event"),
         "calls" => one_or_many("call"),
-        "command" | "check" | "rollback" => of("words"),
+        "command" | "check" | "rollback" | "undo" => of("words"),
         "args" => json!({ "type": "array", "items": of("text") }),
         "args_stdin" | "enabled" | "parallel" | "filter" | "kill_leftovers" | "remote" => flag(),
         "weight" => json!({ "type": "integer" }),
@@ -335,6 +335,8 @@ mod tests {
             json!({ "check": "/bin/true" }),
             json!({ "check": [] }),
             json!({ "rollback": ["/x", "--undo"] }),
+            json!({ "undo": ["/x", "--release"] }),
+            json!({ "undo": [] }),
             json!({ "when": { "name": ["web-*"], "property": { "macspoof": true } } }),
             json!({ "when": { "name": [] } }),
             json!({ "when": { "nmae": "x" } }),
@@ -368,6 +370,7 @@ mod tests {
             json!({ "mode": "detached", "retries": 0, "max_parallel": 2 }),
             json!({ "mode": "detached", "max_parallel": 0 }),
             json!({ "mode": "detached", "rollback": "/x" }),
+            json!({ "mode": "detached", "undo": "/x" }),
             json!({ "mode": "detached", "parallel": true }),
             json!({ "mode": "detached", "parallel": false }),
             json!({ "retries": 1 }),

@@ -96,7 +96,7 @@ pub(crate) fn translate(
         keep(translate_command(&mut keys, subject, find));
     }
     if is_cpanels && is_kind_known {
-        for key in ["check", "rollback"] {
+        for key in ["check", "rollback", "undo"] {
             keep(translate_program(&mut keys, key, subject, find));
         }
     }

@@ -23,6 +23,7 @@ pub(super) struct RegistrationFragment {
     pub weight: Option<i64>,
     pub check: Option<OneOrMany>,
     pub rollback: Option<OneOrMany>,
+    pub undo: Option<OneOrMany>,
     pub when: Option<When>,
     pub timeout: Option<OptionalTimeout>,
     pub on_failure: Option<FailurePolicy>,

@@ -64,6 +64,8 @@ impl FragmentReader<'_> {
         let check = self.program("check", check)?;
         let rollback = self.fragment.rollback.take();
         let rollback = self.program("rollback", rollback)?;
+        let undo = self.fragment.undo.take();
+        let undo = self.program("undo", undo)?;
         let name = self.source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let FragmentReader { source, root, fragment } = self;
         Ok(Registration {
@@ -77,6 +79,7 @@ impl FragmentReader<'_> {
             weight: fragment.weight.unwrap_or(WEIGHT_STEP),
             check,
             rollback,
+            undo,
             when: fragment.when.unwrap_or_default(),
             timeout: own_timeout(fragment.timeout),
             on_failure: fragment.on_failure.unwrap_or_default(),
@@ -200,11 +203,15 @@ impl FragmentReader<'_> {
 
     /// Checks the keys that depend on whether libvirt waits for the hook.
     fn check_mode(&self) -> Result<(), KeyError> {
-        let RegistrationFragment { mode, rollback, parallel, retries, max_parallel, .. } =
+        let RegistrationFragment { mode, rollback, undo, parallel, retries, max_parallel, .. } =
             &self.fragment;
         if mode.unwrap_or_default() == Mode::Detached {
             // libvirt no longer waits for an answer or a document
-            let set = [("rollback", rollback.is_some()), ("parallel", *parallel == Some(true))];
+            let set = [
+                ("rollback", rollback.is_some()),
+                ("undo", undo.is_some()),
+                ("parallel", *parallel == Some(true)),
+            ];
             return first_set(set).map_or(Ok(()), |key| {
                 Err((key, format!("`{key}` has no effect on a detached hook: it runs after libvirt has been answered")))
             });
@@ -270,6 +277,7 @@ args: ["$NAME", "$UUID", 5]
 weight: 7
 check: [/usr/bin/test, -e, /sys]
 rollback: [bin/cpu-isolate, --undo]
+undo: [bin/cpu-isolate, --release]
 when:
   driver: [qemu]
   name: ["web-*", "!web-test"]
@@ -309,6 +317,7 @@ remote: false
         assert_eq!(hook.name, "x");
         assert_eq!(hook.command, ["/h/bin/cpu-isolate", "--quick"]);
         assert_eq!(hook.rollback.as_ref().unwrap()[0], "/h/bin/cpu-isolate");
+        assert_eq!(hook.undo.as_ref().unwrap(), &["/h/bin/cpu-isolate", "--release"]);
         assert_eq!(hook.check.as_ref().unwrap()[0], "/usr/bin/test");
         assert_eq!(hook.args[2].as_str(), "5");
         assert_eq!(hook.when.property.as_ref().unwrap()["macspoof"].0, ["true"]);
@@ -377,6 +386,11 @@ remote: false
                 "events: before_vm_start\ncommand: /x\nmode: detached\nrollback: /y\n",
                 "x.yaml:4:1: `rollback` has no effect",
             ),
+            (
+                "events: before_vm_start\ncommand: /x\nmode: detached\nundo: /y\n",
+                "x.yaml:4:1: `undo` has no effect",
+            ),
+            ("events: before_vm_start\ncommand: /x\nundo: []\n", "has to name a program"),
             (
                 "events: before_vm_start\ncommand: /x\non_failure: explode\n",
                 "unknown value `explode`; known are fail, stop, warn, kill",

@@ -64,6 +64,7 @@ fn word(job: &Job, index: usize) -> OversizedWord {
         Part::Hook => "command",
         Part::Check => "check",
         Part::Rollback => "rollback",
+        Part::Undo => "undo",
     };
     let words = part.words(registration).unwrap_or_default();
     if let Some(written) = words.get(index) {

@@ -70,13 +70,13 @@ impl StepRunner<'_> {
                 Some(Decision::Fails { status, why, is_its_own: false })
             }
             Part::Check => Some(Decision::Skipped(format!("its check says no: it {error}"))),
-            Part::Hook | Part::Rollback if step.hook.detached().is_some() => {
+            Part::Hook | Part::Rollback | Part::Undo if step.hook.detached().is_some() => {
                 let words =
                     format!("it is queued, and would fail when the worker starts it: {error}");
                 self.notify(&Notice::Warning { label: &step.hook.label, words: &words });
                 None
             }
-            Part::Hook | Part::Rollback => {
+            Part::Hook | Part::Rollback | Part::Undo => {
                 Some(Decision::Fails { status, why: error.to_string(), is_its_own })
             }
         }

@@ -15,6 +15,7 @@ use crate::process::job::Part;
 use crate::process::stored_job::{Bytes, StoredJob};
 use crate::run::launch::DocumentFileUse;
 use crate::run::left_rollback::{self, LeftRollback};
+use crate::undo::entry::EntryName;
 use crate::verdict;
 
 /// The time limit of all rollbacks of a call together.
@@ -27,6 +28,7 @@ impl StepRunner<'_> {
         step: &Step,
         number: usize,
         input: &Snapshot,
+        undo: Option<&EntryName>,
         ends: Instant,
     ) -> Option<Vec<u8>> {
         if !watchdog::is_active() || self.launcher.occasion.call.class() != Class::Gate {
@@ -42,6 +44,7 @@ impl StepRunner<'_> {
             job: StoredJob::new(launch.job).ok()?,
             document: (step.hook.style == Style::Vdsm && !input.content().is_empty())
                 .then(|| Bytes(input.content().to_vec())),
+            undo: undo.zip(self.ledger.as_ref()).map(|(name, ledger)| ledger.place_of(name)),
         };
         Some(rollback.line())
     }
@@ -62,13 +65,17 @@ impl StepRunner<'_> {
         for attempt in attempts.iter().rev().filter(|attempt| attempt.run.failure.is_none()) {
             watchdog::progress();
             if attempt.step.has(Part::Rollback) {
-                self.roll_back_one(attempt, ends);
+                let is_rolled_back = self.roll_back_one(attempt, ends);
+                if let Some(name) = attempt.undo.as_ref().filter(|_| is_rolled_back) {
+                    self.strike(name);
+                }
                 attempt.left.into_iter().for_each(sys::mark_rolled_back);
             }
         }
     }
 
-    fn roll_back_one(&mut self, attempt: &Attempt, ends: Instant) {
+    /// Rolls one hook back. Returns whether that has succeeded.
+    fn roll_back_one(&mut self, attempt: &Attempt, ends: Instant) -> bool {
         let label = rollback_label(&attempt.step);
         let path = self.launcher.program(&attempt.step, Part::Rollback);
         let launched = if Instant::now() >= ends {
@@ -109,6 +116,7 @@ impl StepRunner<'_> {
         let run = HookRun::tolerated(HookIdentity { label, event, device, path }, ended, fault);
         self.failed_rollbacks.extend(run.failure.clone());
         self.notify(&Notice::Finished(&run));
+        run.failure.is_none()
     }
 }
 

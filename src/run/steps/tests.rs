@@ -200,7 +200,7 @@ fn with_runner<T>(
         let (launcher, trouble) =
             Launcher::new(occasion, 0, &mut supervisor, &mut exchange, &mut told);
         assert_eq!(trouble, None);
-        let result = test(&mut StepRunner::new(launcher));
+        let result = test(&mut StepRunner::new(launcher, None));
         (result, told.0)
     })
 }

@@ -124,6 +124,7 @@ impl DraftChecker<'_> {
             Some(&registration.command),
             registration.check.as_ref(),
             registration.rollback.as_ref(),
+            registration.undo.as_ref(),
         ];
         for program in programs.into_iter().flatten().filter_map(|words| words.first()) {
             if let Err(refusal) = trust.file(Path::new(program)) {

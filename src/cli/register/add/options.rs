@@ -27,6 +27,7 @@ pub(super) fn keys_of(
     set("weight", options.weight.map(Value::from));
     set("check", word(&options.check));
     set("rollback", word(&options.rollback));
+    set("undo", word(&options.undo));
     set("escalateprivs", word(&options.escalateprivs));
     set("timeout", word(&options.timeout));
     set("on_failure", word(&options.on_failure));

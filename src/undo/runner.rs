@@ -1,0 +1,288 @@
+//! Runs the undos of one owner, one at a time, the last hook's first.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::entry::Entry;
+use super::label_of;
+use super::ledger::{Owed, OwnerLedger};
+use crate::config::{Settings, TrustPolicy};
+use crate::document::file::{self, DocumentPlace};
+use crate::machine::{clock, files, watchdog};
+use crate::observer::{HookIdentity, HookRun, Notice, Observer};
+use crate::occasion::Execution;
+use crate::process::exit_status::{NOT_EXECUTABLE, OWN_ERROR};
+use crate::process::job::{FinishedJob, ProcessOutcome, c_string};
+use crate::process::members;
+use crate::process::supervise::Supervisor;
+use crate::state::locks::{self, HookLock, LockError, LockHolder};
+use crate::trust::Trust;
+use crate::verdict::{self, HookFailure};
+
+/// Runs undos.
+pub(crate) struct UndoRunner<'a> {
+    pub settings: &'a Settings,
+    /// The user that is trusted besides root.
+    pub user: u32,
+    pub ledger: &'a OwnerLedger,
+    pub supervisor: &'a mut Supervisor,
+    pub observer: &'a mut dyn Observer,
+    /// The execution that runs them.
+    pub execution: &'a Execution,
+    /// When the time for all of them is over.
+    pub ends: Instant,
+    /// Whether they run although hookmux was told to end.
+    pub ignores_termination: bool,
+}
+
+/// What became of the undos.
+#[derive(Debug, Default)]
+pub(crate) struct UndoResult {
+    pub done: usize,
+    pub failures: Vec<HookFailure>,
+    /// How many are left to the worker.
+    pub left: usize,
+}
+
+/// How one undo ended.
+enum UndoEnd {
+    Done,
+    Failed((i32, String)),
+    /// There was no time for it, or hookmux was told to end.
+    Left,
+}
+
+impl UndoRunner<'_> {
+    /// Runs the undos of these entries, in their order.
+    pub(crate) fn run(&mut self, entries: Vec<Owed>) -> UndoResult {
+        let mut result = UndoResult::default();
+        for mut owed in entries {
+            watchdog::progress();
+            if let Err(error) = self.ledger.end(&mut owed) {
+                self.report(&owed.entry, &format!("its entry can't be renamed: {error}"));
+            }
+            match self.run_one(&mut owed) {
+                UndoEnd::Done => {
+                    result.done += 1;
+                    self.ledger.remove(&owed.name);
+                }
+                UndoEnd::Failed((status, what)) => {
+                    let label = label_of(&owed.entry.hook);
+                    self.keep(&mut owed, Some(&what), false);
+                    let failure = HookFailure::tolerated(&label, (status, what), Vec::new());
+                    result.failures.push(failure);
+                }
+                UndoEnd::Left => {
+                    result.left += 1;
+                    self.keep(&mut owed, None, true);
+                }
+            }
+        }
+        result
+    }
+
+    /// Leaves an entry in the ledger, for another try.
+    fn keep(&mut self, owed: &mut Owed, last: Option<&str>, is_due: bool) {
+        let is_changed = owed.entry.is_due != is_due || last.is_some();
+        owed.entry.is_due = is_due;
+        if let Some(last) = last {
+            owed.entry.set_last(last);
+        }
+        // without room for the words it is owed all the same
+        if is_changed {
+            let _ = self.ledger.keep(owed);
+        }
+    }
+
+    fn report(&mut self, entry: &Entry, words: &str) {
+        let label = label_of(&entry.hook);
+        self.observer.observe(self.execution, &Notice::Warning { label: &label, words });
+    }
+
+    fn run_one(&mut self, owed: &mut Owed) -> UndoEnd {
+        if Instant::now() >= self.ends || self.is_terminated() {
+            return UndoEnd::Left;
+        }
+        let lock = match self.lock(&owed.entry) {
+            Ok(lock) => lock,
+            Err(LockError::TimedOut(_) | LockError::Terminated) => return UndoEnd::Left,
+            Err(LockError::Failed(error)) => {
+                let what = format!("its lock can't be taken: {error}");
+                return self.not_started(&owed.entry, (OWN_ERROR, what));
+            }
+        };
+        let is_again = owed.name.is_undoing;
+        let current = &owed.entry.current;
+        if is_again {
+            watchdog::wait(|| members::kill_all_of_run(&current.undo_run()));
+        }
+        if !current.is_done {
+            // the call died, and its hook may still be setting up
+            watchdog::wait(|| members::kill_all_of_run(&current.run));
+        }
+        if let Err(refusal) = Trust::new(self.user).file(current.job.program()) {
+            match self.settings.trust {
+                TrustPolicy::Refuse => {
+                    let fault = (NOT_EXECUTABLE, format!("refused: {refusal}"));
+                    return self.not_started(&owed.entry, fault);
+                }
+                TrustPolicy::Warn => {
+                    let words = format!("not trusted, but run (`trust: warn`): {refusal}");
+                    self.report(&owed.entry, &words);
+                }
+            }
+        }
+        if let Err(error) = self.ledger.set_undoing(owed, true) {
+            // a death of this process would go unseen
+            self.report(&owed.entry, &format!("that it begins can't be noted: {error}"));
+        }
+        let end = self.start(&owed.entry, is_again);
+        drop(lock);
+        if !matches!(end, UndoEnd::Left) {
+            let _ = self.ledger.set_undoing(owed, false);
+        }
+        end
+    }
+
+    fn is_terminated(&mut self) -> bool {
+        !self.ignores_termination && self.supervisor.is_terminated()
+    }
+
+    fn lock(&mut self, entry: &Entry) -> Result<Option<HookLock>, LockError> {
+        let Some(name) = &entry.lock else { return Ok(None) };
+        let holder = LockHolder::new(&label_of(&entry.hook), &self.execution.id);
+        let supervisor = &mut *self.supervisor;
+        locks::take(&self.settings.runtime_dir, name, &holder, self.ends, &mut || {
+            supervisor.is_terminated()
+        })
+        .map(Some)
+    }
+
+    /// Reports an undo that counts as failed without having been started.
+    fn not_started(&mut self, entry: &Entry, fault: (i32, String)) -> UndoEnd {
+        self.finished(entry, None, Some(fault.clone()));
+        UndoEnd::Failed(fault)
+    }
+
+    fn finished(
+        &mut self,
+        entry: &Entry,
+        ended: Option<FinishedJob>,
+        fault: Option<(i32, String)>,
+    ) {
+        let hook = HookIdentity {
+            label: label_of(&entry.hook),
+            event: entry.event.clone(),
+            device: entry.device.clone(),
+            path: entry.current.job.program().to_path_buf(),
+        };
+        let run = HookRun::tolerated(hook, ended, fault);
+        self.observer.observe(self.execution, &Notice::Finished(&run));
+    }
+
+    /// Starts an undo, and waits for its end.
+    fn start(&mut self, entry: &Entry, is_again: bool) -> UndoEnd {
+        let setup = &entry.current;
+        let run = setup.undo_run();
+        let owner = setup.job.owner();
+        let place = |end: &str| {
+            // two tries may come close to each other
+            let id = format!("{run}{end}-{}", clock::boottime_ns());
+            file::place(&self.settings.runtime_dir, &id)
+        };
+        let document = setup.document.as_ref();
+        let document = document.map(|bytes| InputFile::make(place(""), &bytes.0, owner));
+        let output = InputFile::make(place("-output"), entry.output(), owner);
+        let made = document.transpose().and_then(|document| Ok((document, output?)));
+        let (document, output) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                let fault = (OWN_ERROR, format!("its input can't be made: {error}"));
+                return self.not_started(entry, fault);
+            }
+        };
+        let path = document.as_ref().map(InputFile::path);
+        let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
+        let job =
+            self.supervisor.null().and_then(|null| setup.job.job(&run, path, null, self.ends));
+        let ended = job.map(|mut job| {
+            let mut set = |name: &str, value: &[u8]| {
+                job.environment.push(c_string(&[name.as_bytes(), b"=", value].concat()));
+            };
+            set("HOOKMUX_UNDO_OUTPUT", output.path().as_os_str().as_encoded_bytes());
+            let outcome: &[u8] = if setup.is_done { b"done" } else { b"unknown" };
+            set("HOOKMUX_UNDO_OUTCOME", outcome);
+            if is_again {
+                set("HOOKMUX_UNDO_AGAIN", b"1");
+            }
+            let label = label_of(&entry.hook);
+            let started = Notice::Started {
+                label: &label,
+                device: entry.device.as_deref(),
+                path: Some(setup.job.program()),
+                at: Instant::now(),
+            };
+            self.observer.observe(self.execution, &started);
+            self.supervisor.run(vec![job], &mut |_| {}).pop()
+        });
+        drop((document, output));
+        let ended = match ended {
+            Ok(Some(ended)) => ended,
+            Ok(None) => return UndoEnd::Left,
+            Err(error) => {
+                let fault = (OWN_ERROR, format!("can't be started: {error}"));
+                return self.not_started(entry, fault);
+            }
+        };
+        let is_terminated = matches!(ended.outcome, ProcessOutcome::Terminated);
+        let fault = verdict::failure_of(&ended);
+        self.finished(entry, Some(ended), fault.clone());
+        match fault {
+            None => UndoEnd::Done,
+            Some(_) if is_terminated => UndoEnd::Left,
+            Some(fault) => UndoEnd::Failed(fault),
+        }
+    }
+}
+
+/// A file that one undo reads: in the runtime directory, or in memory where that is full.
+enum InputFile {
+    File(DocumentPlace),
+    Memory { _file: std::fs::File, path: PathBuf },
+}
+
+impl InputFile {
+    fn make(
+        place: DocumentPlace,
+        content: &[u8],
+        owner: Option<(u32, u32)>,
+    ) -> io::Result<InputFile> {
+        match file::make_private(&place, content, owner) {
+            Ok(_) => Ok(InputFile::File(place)),
+            // another user can't read this process's memory
+            Err(error) if owner.is_some() => Err(error),
+            Err(_) => {
+                let file = files::memory_file(c"hookmux-undo", content)?;
+                let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+                Ok(InputFile::Memory { _file: file, path: path.into() })
+            }
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        match self {
+            InputFile::File(place) => place.named().join(file::FILE_NAME),
+            InputFile::Memory { path, .. } => path.clone(),
+        }
+    }
+}
+
+impl Drop for InputFile {
+    fn drop(&mut self) {
+        if let InputFile::File(place) = self {
+            file::remove(place);
+        }
+    }
+}
