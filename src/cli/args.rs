@@ -82,6 +82,11 @@ pub(super) enum Command {
     /// `escalateprivs: 0` gets `run_as: nobody`. `blocking: 1` is
     /// `on_failure: stop`, `blocking: 0` is `on_failure: warn`.
     Add(Box<AddArgs>),
+    /// Register the hooks of another hook system's files
+    ///
+    /// `import saschpe FILE` reads the hooks.json of saschpe/libvirt-hook-qemu, and registers the ready-made
+    /// hook port-forward for each guest in it. What is changed or left out is told line by line. Nothing is run.
+    Import(ImportArgs),
     /// Remove the registrations of a script or a module, or one by its name
     Delete(DeleteArgs),
     /// Let a registered hook run again
@@ -161,6 +166,7 @@ impl Arguments {
             Some(Command::Install(install)) => install.output.format,
             Some(Command::Uninstall(uninstall)) => uninstall.output.format,
             Some(Command::Add(add)) => add.output.format,
+            Some(Command::Import(import)) => import.output.format,
             Some(Command::Delete(delete)) => delete.output.format,
             Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output.format,
             Some(Command::Queue(queue)) => queue.output.format,
@@ -585,6 +591,36 @@ pub(crate) struct HookOptions {
     /// pattern; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub when: Vec<String>,
+}
+
+/// A hook system whose files can be imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ForeignSystem {
+    /// The hooks.json of saschpe/libvirt-hook-qemu
+    Saschpe,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Whose files they are
+    #[arg(value_enum, ignore_case = true, value_name = "SYSTEM")]
+    pub system: ForeignSystem,
+    /// The files; `-` is standard input
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+    /// Where the ready-made hooks lie, for saschpe [default: share/hookmux/contrib/hooks of the installation]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub from: Option<PathBuf>,
+    /// Replace registrations of the same name
+    #[arg(long)]
+    pub replace: bool,
+    /// Only show what would be registered
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 #[derive(Debug, Args)]

@@ -38,7 +38,7 @@ use hooks::{events, list, plan, run};
 use install::{entries, overview};
 use output::Output;
 pub(crate) use place::{CommandEnd, CommandPlace};
-use register::{add, delete, enable};
+use register::{add, delete, enable, import};
 
 pub fn main() -> ! {
     let mut output = Output::new();
@@ -131,6 +131,7 @@ fn run_command(
         Some(Command::Run(run)) => run::run(place, &run, output),
         Some(Command::Check(check)) => check::run(place, &check, output),
         Some(Command::Add(add)) => add::run(place, &add, output),
+        Some(Command::Import(import)) => import::run(place, &import, output),
         Some(Command::Delete(delete)) => delete::run(place, &delete, output),
         Some(Command::Enable(switch)) => enable::enable(place, &switch, output),
         Some(Command::Disable(switch)) => enable::disable(place, &switch, output),

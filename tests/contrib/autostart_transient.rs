@@ -99,6 +99,7 @@ fn after_a_power_cut_the_guest_is_started_once() {
     assert_eq!(daemon_starts(&package), STARTED);
 }
 
+// O12: the user's stop, the host's shutdown, and all others
 #[test]
 fn what_is_started_after_the_boot_depends_on_how_the_guest_ended() {
     for (mode, system, reason, is_started) in [

@@ -128,3 +128,23 @@ fn wrong_settings_are_refused_and_say_why() {
     let log = package.host.text(&["show", "last"], 0);
     assert!(log.contains("inhibit_sleep is yes or no, not `perhaps`"), "{log}");
 }
+
+/// The first guest that asks takes it, and the last one gives it up.
+#[test]
+fn two_guests_share_it() {
+    let package = package();
+    let (one, two) = (asking(&package, "one"), asking(&package, "two"));
+    one.call("started begin").succeeds();
+    is_logged(&package, &[INHIBIT]);
+    let pid = holder(&package).expect("it is held");
+    two.call("started begin").succeeds();
+    one.ends();
+    assert_eq!(holder(&package), Some(pid), "the other one still runs");
+    one.call("started begin").succeeds();
+    two.ends();
+    assert_eq!(holder(&package), Some(pid));
+    assert!(package.host.log().is_empty());
+    one.ends();
+    is_logged(&package, &["stop"]);
+    until("it has ended", || !is_alive(pid));
+}

@@ -25,7 +25,9 @@ impl Package {
         for entry in fs::read_dir(&from).unwrap_or_else(|error| panic!("{name}: {error}")) {
             let path = entry.unwrap().path();
             let to = package.directory().join(path.file_name().unwrap());
-            package.host.file(&to, fs::read(&path).unwrap());
+            let text = fs::read_to_string(&path).unwrap();
+            let known = text.lines().filter(|line| !line.starts_with("shared: "));
+            package.host.file(&to, known.fold(String::new(), |text, line| text + line + "\n"));
             let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o755;
             fs::set_permissions(&to, fs::Permissions::from_mode(mode)).unwrap();
         }
@@ -57,22 +59,11 @@ impl Package {
     }
 
     /// Registers the hook.
+    #[track_caller]
     fn register(&self) {
-        for entry in fs::read_dir(self.directory()).unwrap().flatten() {
-            let path = entry.path();
-            if path.extension().is_some_and(|end| end == "yaml") {
-                let text = fs::read_to_string(&path).unwrap();
-                let directory = self.directory();
-                let text = text
-                    .replace("command: [", &format!("command: [{}/", directory.display()))
-                    .lines()
-                    .filter(|line| !line.starts_with("undo: ") && !line.starts_with("shared: "))
-                    .fold(String::new(), |text, line| text + line + "\n");
-                let to = self.host.hook("hooks.d").join(path.file_name().unwrap());
-                self.host.file(&to, text);
-                fs::set_permissions(&to, fs::Permissions::from_mode(0o644)).unwrap();
-            }
-        }
+        let hook = format!("contrib/{}", self.name);
+        let hooks = self.host.path("contrib");
+        self.host.text(&["add", &hook, "--from", hooks.to_str().unwrap()], 0);
     }
 
     /// A guest with this in its document.
@@ -144,25 +135,17 @@ impl Guest<'_> {
     pub fn ends(&self) {
         self.call("stopped end").succeeds();
         self.call("release end shutdown").succeeds();
-        self.undo();
     }
+}
 
-    /// Calls the hook's undo as hookmux would.
-    #[track_caller]
-    fn undo(&self) {
-        let script = self.package.directory().join(self.package.name);
-        let mut call = self
-            .package
-            .host
-            .call("qemu", ["undo"])
-            .called(script.to_str().unwrap(), "/")
-            .through(&self.wrapper)
-            .env("HOOKMUX_OBJECT", &self.name)
-            .env("HOOKMUX_UUID", &self.uuid)
-            .env("HOOKMUX_UNDO_OUTCOME", "done");
-        for (name, value) in &self.package.environment {
-            call = call.env(name, value);
-        }
-        call.run().succeeds();
+/// `hookmux check` has nothing against them as they are registered.
+#[test]
+fn nothing_is_wrong_with_a_registered_hook() {
+    for name in ["autostart-transient", "inhibit-sleep", "macspoof", "notify", "port-forward"] {
+        let package = Package::new(name);
+        let found = package.host.json(&["check"], 0);
+        let findings = found["findings"].as_array().unwrap().iter();
+        let about: Vec<_> = findings.filter(|it| it.to_string().contains(name)).collect();
+        assert!(about.is_empty(), "{name}: {about:#?}");
     }
 }

@@ -278,3 +278,90 @@ fn of_two_guests_that_want_one_port_one_gets_it() {
     assert_eq!(good, 1, "{answers:?}");
     until("one table is there", || host.rules().matches("table ip hookmux_forward_").count() == 1);
 }
+
+/// The file of another hook becomes registrations of this one, which do what it did.
+#[test]
+fn guests_of_saschpes_hook_are_imported() {
+    let package = Package::new("port-forward");
+    let host = &package.host;
+    let from = host.path("contrib");
+    let import = |file: &str, more: &[&str], status| {
+        let file = host.path(file);
+        let words = ["import", "saschpe", file.to_str().unwrap(), "--from", from.to_str().unwrap()];
+        host.text(&[&words, more].concat(), status)
+    };
+    fs::write(
+        host.path("hooks.json"),
+        r#"{
+    "web 1": {
+        "interface": "virbr1",            // you can use comments
+        "private_ip": "192.168.122.10",   /* both styles */
+        "port_map": {"tcp": [[8022, 22], 80], "icmp": [8]},
+    },
+    "db": [{"private_ip": "192.168.122.11", "public_ip": "203.0.113.1", "source_ip": "203.0.113.7",
+            "port_map": {"udp": [[5000, 53]]}}],
+    "none": {"private_ip": "192.168.122.12"}
+}"#,
+    )
+    .unwrap();
+    let said = import("hooks.json", &["--dry-run"], 0);
+    assert!(said.contains("nothing was registered: --dry-run"), "{said}");
+    let file = |name: &str| host.hook("hooks.d").join(format!("port-forward-{name}.yaml"));
+    assert!(!file("web_1").exists());
+    let said = import("hooks.json", &[], 0);
+    for words in [
+        "guest web 1: `interface` is left out",
+        "guest web 1: icmp has no ports",
+        "guest none: it has no port, and is left out",
+        "all addresses of the host",
+        "take saschpe's script out of libvirt's hooks",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let text = fs::read_to_string(file("web_1")).unwrap();
+    let script = package.directory().join("port-forward");
+    for line in [
+        "PORT_FORWARD: to=192.168.122.10 8022:22 80",
+        "name: web 1",
+        "lock: port-forward",
+        "import saschpe",
+        script.to_str().unwrap(),
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(!text.contains("property:"), "{text}");
+    assert!(file("db").exists() && !file("none").exists());
+    let said = import("hooks.json", &[], 1);
+    assert!(said.contains("registered already, as `port-forward-db`"), "{said}");
+    import("hooks.json", &["--replace"], 0);
+    assert!(host.text(&["log", "--audit"], 0).contains("import"));
+    let said = host.json(&["list", "--available", "--from", from.to_str().unwrap()], 0);
+    assert_eq!(said["hooks"][0]["registrations"].as_array().unwrap().len(), 3, "{said}");
+
+    fs::write(host.path("bad.json"), r#"{"a": {"private_ip": "x"}, "b": {}}"#).unwrap();
+    let said = import("bad.json", &[], 1);
+    for words in
+        ["guest a: private_ip has to be", "guest b: it has no private_ip", "nothing was registered"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    fs::write(host.path("torn.json"), "{").unwrap();
+    assert!(import("torn.json", &[], 1).contains("torn.json: EOF while parsing"));
+
+    if !namespace::is_possible() {
+        return;
+    }
+    let site = Namespace::new();
+    let before = site.rules();
+    let web = package.guest("web 1", &[], "").through(&site.wrapper());
+    let db = package.guest("db", &[], "").through(&site.wrapper());
+    web.starts();
+    db.starts();
+    let rules = site.rules();
+    assert!(rules.contains("tcp dport 80 counter dnat to 192.168.122.10 comment"), "{rules}");
+    assert!(rules.contains("tcp dport 8022 counter dnat to 192.168.122.10:22"), "{rules}");
+    assert!(rules.contains("ip daddr 203.0.113.1 ip saddr 203.0.113.7 udp dport 5000 counter dnat to 192.168.122.11:53"), "{rules}");
+    web.ends();
+    db.ends();
+    assert_eq!(site.rules(), before);
+}

@@ -58,6 +58,7 @@ outputs! {
     Install "install" install::Installed, "hookmux install";
     Uninstall "uninstall" install::Installed, "hookmux uninstall";
     Add "add" registration::Added, "hookmux add";
+    Import "import" registration::Added, "hookmux import";
     Delete "delete" registration::Changed, "hookmux delete";
     Enable "enable" registration::Changed, "hookmux enable";
     Disable "disable" registration::Changed, "hookmux disable";

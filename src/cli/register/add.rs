@@ -9,7 +9,7 @@ use crate::cli::json::registration::{Added, ChangedRegistration};
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::description::DescriptionProblem;
 use crate::cli::register::draft::{Draft, DraftContext};
-use crate::cli::register::{hooks_d, module};
+use crate::cli::register::{contrib, hooks_d, module};
 use crate::cli::remark::Remark;
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::{Registration, Settings};
@@ -18,8 +18,8 @@ use crate::trust::Trust;
 use collect::{AddSource, Checked, Collector, ContribRegistration, NewRegistrations, add_source};
 use draft_checks::DraftChecker;
 
-mod collect;
-mod draft_checks;
+pub(super) mod collect;
+pub(super) mod draft_checks;
 mod options;
 
 pub(crate) fn run(
@@ -66,7 +66,11 @@ pub(crate) fn run(
         Ok(drafts) => drafts,
         Err(problems) => return Ok(command.refuse(&problems, output)),
     };
-    let checker = DraftChecker { settings: &settings, user, arguments, has_options };
+    // a description and a ready-made hook give the names of their registrations themselves
+    let is_nameable = has_options
+        || (arguments.reference.is_none() && contrib::asked_for(&arguments.what).is_none());
+    let checker =
+        DraftChecker { settings: &settings, user, replaces: arguments.replace, is_nameable };
     let obstacles: Vec<DescriptionProblem> = drafts
         .iter()
         .filter_map(|draft| checker.obstacle(draft, &sources))
@@ -82,7 +86,7 @@ pub(crate) fn run(
         checker.warn(draft, &mut trust, &mut command.warnings);
     }
     let actions: Vec<RegistrationAction> =
-        drafts.iter().map(|draft| action(draft, arguments)).collect();
+        drafts.iter().map(|draft| action(draft, arguments.dry_run)).collect();
     if let Some(lock) = &lock {
         hooks_d::write_all(lock, &drafts)?;
     }
@@ -184,37 +188,54 @@ impl AddCommand<'_> {
     }
 
     fn report(&self, drafts: &[Draft], actions: &[RegistrationAction], output: &mut Output) {
-        if self.arguments.output.format == Format::Json {
-            output.json(&Added {
-                registrations: drafts.iter().zip(actions).map(registered).collect(),
-                notes: Message::all(&self.warnings),
-                problems: Vec::new(),
-            });
-            return;
-        }
-        for warning in &self.warnings {
-            output.print_error(&warning.words);
-        }
-        for (draft, action) in drafts.iter().zip(actions) {
-            if *action != RegistrationAction::None {
-                output.toned(Tone::Good, &format!("{} {}", action.name(), draft.path.display()));
-            }
-        }
-        if self.arguments.dry_run {
-            output.line("nothing was registered: --dry-run");
+        let format = self.arguments.output.format;
+        report(drafts, actions, &self.warnings, format, output);
+        if self.arguments.dry_run && drafts.is_empty() && format == Format::Text {
+            output.line(DRY_RUN);
         }
     }
 }
 
-fn action(draft: &Draft, arguments: &AddArgs) -> RegistrationAction {
+const DRY_RUN: &str = "nothing was registered: --dry-run";
+
+/// Reports what was registered, or shown by a dry run.
+pub(super) fn report(
+    drafts: &[Draft],
+    actions: &[RegistrationAction],
+    warnings: &[Remark],
+    format: Format,
+    output: &mut Output,
+) {
+    if format == Format::Json {
+        output.json(&Added {
+            registrations: drafts.iter().zip(actions).map(registered).collect(),
+            notes: Message::all(warnings),
+            problems: Vec::new(),
+        });
+        return;
+    }
+    for warning in warnings {
+        output.print_error(&warning.words);
+    }
+    for (draft, action) in drafts.iter().zip(actions) {
+        if *action != RegistrationAction::None {
+            output.toned(Tone::Good, &format!("{} {}", action.name(), draft.path.display()));
+        }
+    }
+    if actions.contains(&RegistrationAction::None) {
+        output.line(DRY_RUN);
+    }
+}
+
+pub(super) fn action(draft: &Draft, is_dry_run: bool) -> RegistrationAction {
     match draft.path.symlink_metadata() {
-        _ if arguments.dry_run => RegistrationAction::None,
+        _ if is_dry_run => RegistrationAction::None,
         Ok(_) => RegistrationAction::Replaced,
         Err(_) => RegistrationAction::Registered,
     }
 }
 
-fn show(drafts: &[Draft], output: &mut Output) {
+pub(super) fn show(drafts: &[Draft], output: &mut Output) {
     let rows: Vec<Vec<Cell>> = drafts
         .iter()
         .map(|draft| {

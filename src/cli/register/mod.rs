@@ -10,6 +10,7 @@ pub(crate) mod description;
 pub(crate) mod draft;
 pub(crate) mod enable;
 pub(crate) mod hooks_d;
+pub(crate) mod import;
 pub(crate) mod module;
 pub(crate) mod registered;
 pub(crate) mod registration_schema;

@@ -5,8 +5,6 @@ use std::fs;
 use std::path::Path;
 
 use super::collect::{MAX_FILE_BYTES, own};
-use crate::cli::args::AddArgs;
-use crate::cli::register::contrib;
 use crate::cli::register::draft::Draft;
 use crate::cli::register::registry;
 use crate::cli::remark::Remark;
@@ -21,26 +19,23 @@ use crate::search::EntryState;
 use crate::trust::Trust;
 
 /// Checks drafts.
-pub(super) struct DraftChecker<'a> {
+pub(crate) struct DraftChecker<'a> {
     pub settings: &'a Settings,
     pub user: u32,
-    pub arguments: &'a AddArgs,
-    /// Whether the options say what is registered.
-    pub has_options: bool,
+    /// Whether registrations of the same name may be replaced.
+    pub replaces: bool,
+    /// Whether --name can give a registration another name.
+    pub is_nameable: bool,
 }
 
 impl DraftChecker<'_> {
     /// Returns why a draft can't be written.
-    pub(super) fn obstacle(&self, draft: &Draft, sources: &[RegistrationFile]) -> Option<String> {
+    pub(crate) fn obstacle(&self, draft: &Draft, sources: &[RegistrationFile]) -> Option<String> {
         let name = &draft.name;
-        // a description and a ready-made hook give the names of their registrations themselves
-        let is_nameable = self.has_options
-            || (self.arguments.reference.is_none()
-                && contrib::asked_for(&self.arguments.what).is_none());
         let or_name = |words: &str| {
-            if is_nameable { format!(", {words}") } else { String::new() }
+            if self.is_nameable { format!(", {words}") } else { String::new() }
         };
-        if !self.arguments.replace {
+        if !self.replaces {
             if let Some(top) = registry::find(sources, name).first() {
                 let path = top.path.display();
                 return Some(match (registry::read(top), &top.state) {
@@ -113,7 +108,7 @@ impl DraftChecker<'_> {
     }
 
     /// Collects warnings: what is allowed, but will hardly do what is expected.
-    pub(super) fn warn(&self, draft: &Draft, trust: &mut Trust, warnings: &mut Vec<Remark>) {
+    pub(crate) fn warn(&self, draft: &Draft, trust: &mut Trust, warnings: &mut Vec<Remark>) {
         let registration = &draft.registration;
         let mut found: Vec<String> = registration.warnings();
         found.extend(
