@@ -70,3 +70,23 @@ fn strict(text: &str) -> String {
     }
     out.into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is JSON already means the same, and its text stays as it is.
+    #[test]
+    fn strict_json_stays_as_it_is() {
+        for text in [
+            r#"{"a//": ["/*", ",]", "\\\"", ",}", "*/"], "b": {"c": [1, -2.5e3, true, null]}}"#,
+            r#""\\""#,
+            r#"["\"//", "ä€", "\u002f\u002f"]"#,
+            "[]",
+            "{ }",
+        ] {
+            assert_eq!(strict(text), text);
+            assert_eq!(parse(text), serde_json::from_str(text).map_err(|_| String::new()));
+        }
+    }
+}
