@@ -170,6 +170,11 @@ impl HookRun {
         HookRun::new(hook, None, Some(failure))
     }
 
+    /// Makes the run of a hook that isn't started, because another guest's run does for this one.
+    pub(crate) fn joined(hook: HookIdentity) -> HookRun {
+        HookRun::new(hook, None, None)
+    }
+
     /// Makes the run of a hook that has ended, with what it did to the document.
     pub(crate) fn ended(
         hook: HookIdentity,

@@ -337,6 +337,7 @@ provoked! {
     places_must_be_writable_and_have_room: "not-writable" "little-space";
     what_lies_among_our_files_and_isnt_ours_is_told: "odd-file";
     saves_that_were_left_are_told_and_brought_back: "dangling-save" "spare-save";
+    what_is_not_undone_is_told: "undo-owed" "broken-undo" "no-virsh";
     what_is_remembered_and_cannot_be_read_is_told: "broken-guest-state";
     jobs_that_wait_too_long_and_files_that_are_none_are_told:
         "old-job" "broken-job" "job-put-aside" "newer-job";
@@ -1287,6 +1288,40 @@ fn what_is_remembered_and_cannot_be_read_is_told() {
         place.finds("broken-guest-state", &path, &["not a regular file", "rm -r "]).is_mended();
     }
     place.is_clean();
+}
+
+fn what_is_not_undone_is_told() {
+    let place = Place::clean();
+    place.file("hooks.d/x.yaml", "events: before_vm_prepare\ncommand: /bin/true\nundo: bin/undo\n");
+    place.host.script("bin/undo", "test ! -e \"$T/fails\"");
+    let fails = place.host.path("fails");
+    fs::write(&fails, "").unwrap();
+    for call in ["prepare begin", "release end"] {
+        place.host.guest(call).run().succeeds();
+    }
+    let ledger = place._memory.path().join("undo");
+    let words = ["before_vm_prepare/x has set up for qemu g", "exit status 1"];
+    let found = place.finds("undo-owed", &ledger, &words);
+    fs::remove_file(&fails).unwrap();
+    found.is_mended();
+    place.host.guest("prepare begin").run().succeeds();
+    let mut directories = fs::read_dir(&ledger).unwrap().map(|entry| entry.unwrap().path());
+    let owner = directories.find(|path| path.to_str().unwrap().contains("qemu-")).unwrap();
+    let mut files = fs::read_dir(owner).unwrap().map(|entry| entry.unwrap().path());
+    let entry = files.find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
+    fs::write(&entry, "{\"format\":2}").unwrap();
+    place.finds("broken-undo", &entry, &["a newer hookmux wrote it"]).is_mended();
+    let output = output(
+        Command::new(place.host.path("bin/hookmux"))
+            .arg("--hooks-dir")
+            .arg(place.host.hooks())
+            .args(["check", "--output", "json"])
+            .env("PATH", "/nonexistent"),
+    );
+    let said = schema::read(&["check"], &output.stdout);
+    let findings = said["findings"].as_array().unwrap();
+    let finding = findings.iter().find(|one| one["code"] == "no-virsh").unwrap();
+    seen(finding);
 }
 
 fn keys_that_an_older_version_refuses_are_listed() {

@@ -312,6 +312,21 @@ fn documented_name(path: &Path) -> String {
         if ["guests", "pending"].contains(&above) {
             return format!("KEY.{}", part.rsplit('.').next().unwrap());
         }
+        if above == "undo" && part.starts_with("qemu-") {
+            return "OWNER".to_owned();
+        }
+        if above.starts_with("qemu-") && part.ends_with(".json") {
+            return "KEY….json".to_owned();
+        }
+        if above == "locks" && (part.starts_with("qemu-") || part.starts_with("shared.")) {
+            return "OWNER".to_owned();
+        }
+        if part.starts_with("qemu-") && part.contains('~') {
+            return "OWNER~KEY".to_owned();
+        }
+        if let Some(daemon) = part.strip_prefix(".started.") {
+            return part.replace(daemon, "DAEMON");
+        }
         if ["daemons", "locks"].contains(&above) {
             return "NAME".to_owned();
         }
@@ -358,6 +373,10 @@ fn every_file_has_a_row_in_the_documentation() {
     host.file(
         "hooks.d/x.yaml",
         "events: after_vm_launch\ncommand: /bin/true\nmode: detached\nlock: gpu\n",
+    );
+    host.file(
+        "hooks.d/y.yaml",
+        "events: before_vm_prepare\ncommand: /bin/true\nundo: /bin/true\nshared: true\n",
     );
     host.mode("hooks/hooks.d/x.yaml", 0o644);
     for call in ["prepare begin", "started begin", "restore begin"] {

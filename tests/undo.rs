@@ -476,3 +476,403 @@ fn age(host: &Host) {
         }
     }
 }
+
+/// A guest with another name and uuid.
+fn numbered(number: usize) -> (String, String) {
+    let name = format!("g{number}");
+    let document = GUEST
+        .replace("<name>g</name>", &format!("<name>{name}</name>"))
+        .replace(UUID, &format!("{number:08}-9b0d-4a6e-8f57-2d41c6b7a901"));
+    (name, document)
+}
+
+fn call_of(host: &Host, number: usize, operation: &str, sub: &str, status: i32) {
+    let (name, document) = numbered(number);
+    let answer =
+        host.call("qemu", [name.as_str(), operation, sub, "-"]).stdin(document.as_str()).run();
+    assert_eq!(answer.status, Some(status), "{name} {operation}: {answer:?}");
+}
+
+fn shared() -> Host {
+    let host = Host::new();
+    register(&host, "s", "before_vm_prepare", "shared: true");
+    host.script(
+        "bin/s",
+        "log \"set s for $HOOKMUX_OBJECT\"; echo \"of $HOOKMUX_OBJECT\"; test ! -e \"$T/s.fails\"",
+    );
+    host.script(
+        "bin/s-undo",
+        "log \"undo s $(cat \"$HOOKMUX_UNDO_OUTPUT\") $HOOKMUX_OBJECT\"; test ! -e \"$T/s-undo.fails\"",
+    );
+    host
+}
+
+#[test]
+fn what_is_shared_is_set_up_for_the_first_and_taken_back_for_the_last() {
+    let host = shared();
+    call_of(&host, 1, "prepare", "begin", 0);
+    call_of(&host, 2, "prepare", "begin", 0);
+    call_of(&host, 3, "prepare", "begin", 0);
+    assert_eq!(host.log(), ["set s for g1"]);
+    assert!(host.text(&["show", "last"], 0).contains("shared: it ran for g1 already"));
+    for number in [1, 3] {
+        call_of(&host, number, "release", "end", 0);
+        assert!(host.log().is_empty(), "{number}");
+    }
+    // with the first one's document and output
+    call_of(&host, 2, "release", "end", 0);
+    assert_eq!(host.log(), ["undo s of g1 g1"]);
+    assert_eq!(owed(&host), 0);
+    // and again from the beginning; the first fails, and the next one tries
+    touch(&host, "s.fails");
+    call_of(&host, 1, "prepare", "begin", 1);
+    remove(&host, "s.fails");
+    call_of(&host, 2, "prepare", "begin", 0);
+    assert_eq!(host.log(), ["set s for g1", "set s for g2"]);
+    call_of(&host, 1, "release", "end", 0);
+    assert!(host.log().is_empty());
+    // an undo that failed leaves nothing to count on
+    touch(&host, "s-undo.fails");
+    call_of(&host, 2, "release", "end", 0);
+    assert_eq!(host.log(), ["undo s of g2 g2"]);
+    remove(&host, "s-undo.fails");
+    call_of(&host, 3, "prepare", "begin", 0);
+    assert_eq!(host.log(), ["set s for g3"]);
+    call_of(&host, 3, "release", "end", 0);
+    assert_eq!(host.log(), ["undo s of g3 g3"]);
+    call_of(&host, 2, "prepare", "begin", 0);
+    call_of(&host, 2, "release", "end", 0);
+    assert_eq!(host.log(), ["set s for g2", "undo s of g2 g2"]);
+    assert_eq!(owed(&host), 0);
+}
+
+#[test]
+fn a_rollback_of_what_is_shared_gives_up_a_share() {
+    let host = shared();
+    host.script("bin/s-roll", "log \"rolled $HOOKMUX_OBJECT\"");
+    host.file(
+        "hooks.d/s.yaml",
+        "events: [before_vm_prepare]\ncommand: bin/s\nundo: bin/s-undo\nrollback: bin/s-roll\nshared: true\n",
+    );
+    register(&host, "z", "before_vm_prepare", "weight: 900");
+    call_of(&host, 1, "prepare", "begin", 0);
+    touch(&host, "z.fails");
+    call_of(&host, 2, "prepare", "begin", 3);
+    assert_eq!(host.log(), ["set s for g1", "set z", "set z"], "the first one needs it");
+    call_of(&host, 2, "release", "end", 0);
+    assert!(host.log().is_empty());
+    call_of(&host, 1, "release", "end", 0);
+    assert_eq!(host.log(), [undone("z"), "undo s of g1 g1".to_owned()]);
+    // alone it is rolled back
+    call_of(&host, 1, "prepare", "begin", 3);
+    assert_eq!(host.log(), ["set s for g1", "set z", "rolled g1"]);
+    call_of(&host, 1, "release", "end", 0);
+    assert!(host.log().is_empty());
+}
+
+#[test]
+fn twenty_guests_at_once_set_up_once_and_take_back_once() {
+    let host = shared();
+    host.script("bin/s", "sleep 0.2; log set; echo out");
+    host.script("bin/s-undo", "log undo");
+    let all = |operation: &str, sub: &str| {
+        std::thread::scope(|scope| {
+            for number in 0..20 {
+                let host = &host;
+                scope.spawn(move || call_of(host, number, operation, sub, 0));
+            }
+        });
+    };
+    all("prepare", "begin");
+    assert_eq!(host.log(), ["set"]);
+    all("release", "end");
+    assert_eq!(host.log(), ["undo"]);
+    assert_eq!(owed(&host), 0);
+}
+
+#[test]
+fn who_waits_in_vain_for_what_is_shared_is_told_for_whom() {
+    let host = shared();
+    host.script("bin/s", "log waiting; exec sleep 300");
+    host.file(
+        "hooks.d/s.yaml",
+        "events: [before_vm_prepare]\ncommand: bin/s\nundo: bin/s-undo\nshared: true\ntimeout: 1s\n",
+    );
+    let text = fs::read_to_string(host.hook("hooks.d/s.yaml")).unwrap();
+    host.file("hooks.d/s.yaml", text.replace("timeout: 1s\n", ""));
+    let (name, document) = numbered(1);
+    let first = host.call("qemu", [name.as_str(), "prepare", "begin", "-"]);
+    let first = first.stdin(document.as_str()).start();
+    until("the first one's hook runs", || host.read_text("log").contains("waiting"));
+    host.file("hooks.d/s.yaml", &text);
+    let (name, document) = numbered(2);
+    let second = host.call("qemu", [name.as_str(), "prepare", "begin", "-"]);
+    second
+        .stdin(document.as_str())
+        .run()
+        .fails(124, &["for another guest: before_vm_prepare/s holds it since", "execution"]);
+    // the first one's call dies: its hook is ended, and the next guest tries
+    first.signal(nix::sys::signal::Signal::SIGKILL);
+    first.wait();
+    host.log();
+    host.script("bin/s", "log again; echo out");
+    call_of(&host, 2, "prepare", "begin", 0);
+    assert_eq!(host.log(), ["again"]);
+    call_of(&host, 2, "release", "end", 0);
+    assert!(host.log().is_empty(), "the first one still holds a share");
+    call_of(&host, 1, "release", "end", 0);
+    assert_eq!(host.log(), ["undo s out g2"]);
+}
+
+#[test]
+fn what_is_owed_is_shown_and_worked_off_by_hand() {
+    let host = host();
+    assert!(host.text(&["undo"], 0).contains("Nothing is owed."));
+    live(&host);
+    host.log();
+    let list = host.json(&["undo", "--list"], 0);
+    let hooks = |list: &serde_json::Value, key: &str| -> Vec<String> {
+        let all = list["undos"].as_array().unwrap().iter();
+        all.map(|one| one[key].as_str().unwrap().to_owned()).collect()
+    };
+    let expected = ["after_vm_launch/c", "before_vm_prepare/b", "before_vm_prepare/a"];
+    assert_eq!(hooks(&list, "hook"), expected);
+    assert_eq!(hooks(&list, "state"), ["set up"; 3]);
+    assert_eq!(hooks(&list, "outcome"), ["done"; 3]);
+    // what runs is left alone
+    assert!(host.text(&["undo"], 0).contains("Nothing is owed."));
+    let plan = ["plan", "qemu", "g", "release", "--xml", "guest.xml"];
+    let planned = host.json(&plan, 0);
+    assert_eq!(planned["undos"].as_array().unwrap().len(), 3);
+    assert!(host.text(&plan, 0).contains("takes back what these have set up: after_vm_launch/c, "));
+    let planned = host.json(&["plan", "qemu", "g", "started", "--xml", "guest.xml"], 0);
+    assert!(planned["undos"].as_array().unwrap().is_empty());
+    assert_eq!(planned["steps"][0]["undo"], true);
+    // who is about to delete its registration is told
+    assert!(host.text(&["delete", "a"], 0).contains("a: 1 undo of it is owed and will still run"));
+    for name in ["a", "b", "c"] {
+        touch(&host, &format!("{name}-undo.fails"));
+    }
+    host.guest("release end -").run().succeeds();
+    assert_eq!(host.log().len(), 3);
+    let list = host.json(&["undo", "--list"], 0);
+    assert_eq!(hooks(&list, "state"), ["owed"; 3]);
+    assert!(list["undos"][0]["last"].as_str().unwrap().contains("exit status 4"), "{list:#}");
+    assert!(host.text(&["undo", "--list"], 0).contains("owed: exit status 4"));
+    remove(&host, "a-undo.fails");
+    let said = host.text(&["undo"], 1);
+    assert!(said.contains("1 undone, 0 left.") && said.contains("(undo): exit status 4"), "{said}");
+    assert_eq!(host.log(), [undone("c"), undone("b"), undone("a")]);
+    remove(&host, "b-undo.fails");
+    remove(&host, "c-undo.fails");
+    let done = host.json(&["undo", "--guest", "g", "--reason", "ticket 7"], 0);
+    assert_eq!((&done["undone"], &done["left"]), (&2.into(), &0.into()));
+    let acts = host.text(&["log", "--audit"], 0);
+    assert!(acts.contains("ticket 7"), "{acts}");
+    // of a guest that may run only after a question
+    live(&host);
+    host.log();
+    let asked = host.text(&["undo", "--guest", "g"], 2);
+    assert!(asked.contains("g may be running, and 2 of its hooks"), "{asked}");
+    assert!(host.log().is_empty());
+    host.text(&["undo", "--guest", UUID, "--yes"], 0);
+    assert_eq!(host.log(), [undone("c"), undone("b")]);
+    host.text(&["undo", "--guest", "g"], 1);
+}
+
+#[test]
+fn a_persons_trial_owes_something_only_where_the_guest_lives_and_undoes_nothing() {
+    let host = host();
+    let run = |operation: &str| {
+        host.text(&["run", "qemu", "g", operation, "--xml", "guest.xml"], 0);
+    };
+    run("prepare");
+    assert_eq!((host.log().len(), owed(&host)), (2, 0));
+    host.guest("prepare begin").run().succeeds();
+    run("started");
+    assert_eq!((host.log().len(), owed(&host)), (3, 3));
+    run("release");
+    assert!(host.log().is_empty());
+    assert_eq!(owed(&host), 3);
+    host.guest("release end -").run().succeeds();
+    assert_eq!(host.log(), [undone("c"), undone("b"), undone("a")]);
+}
+
+/// A virsh that says what is in the file `virsh-says`, and a daemon that starts.
+fn daemon_starts(host: &Host, says: &str) -> String {
+    host.script(
+        "bin/virsh",
+        "log \"virsh $*\"; cat \"$T/virsh-says\"; test ! -e \"$T/virsh.fails\"",
+    );
+    fs::write(host.path("virsh-says"), says).unwrap();
+    let path = format!("{}:/usr/bin:/bin", host.hook("bin").display());
+    let output = std::process::Command::new(crate::binary_under_test())
+        .arg("--hooks-dir")
+        .arg(host.hooks())
+        .args(["undo-worker", "--started", "libvirtd"])
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn after_a_daemons_death_only_what_libvirt_knows_to_be_over_is_taken_back() {
+    let host = host();
+    live(&host);
+    host.log();
+    let asked = "virsh -q -r -c qemu:///system list --uuid"
+        .replace("system", if crate::support::is_root() { "system" } else { "session" });
+    daemon_starts(&host, &format!("{UUID}\n"));
+    assert_eq!(host.log(), [asked.clone()], "it lives");
+    // a process that has its uuid among its words
+    let mut process = std::process::Command::new("sh")
+        .args(["-c", "sleep 300; :", "-uuid", UUID])
+        .spawn()
+        .unwrap();
+    daemon_starts(&host, "");
+    assert_eq!(host.log(), [asked.clone()]);
+    assert!(host.text(&["undo", "--list"], 0).contains("may be its own"));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!(owed(&host), 3);
+    daemon_starts(&host, "\n");
+    assert_eq!(host.log(), [asked, undone("c"), undone("b"), undone("a")]);
+    assert_eq!(owed(&host), 0);
+}
+
+#[test]
+fn hundred_deaths_at_random_moments_forget_nothing_and_repeat_nothing_in_secret() {
+    // what an undo takes back is a file; whoever finds it gone without being told so complains
+    let host = Host::new();
+    host.script("bin/a", "log \"set $HOOKMUX_RUN\"; echo \"$HOOKMUX_RUN\"");
+    host.script("bin/a-undo", "log \"undo $HOOKMUX_RUN${HOOKMUX_UNDO_AGAIN:+ again}\"; sleep 0.01; log \"over $HOOKMUX_RUN\"");
+    for name in ["a", "b", "c"] {
+        host.file(
+            format!("hooks.d/{name}.yaml"),
+            "events: [before_vm_prepare]\ncommand: bin/a\nundo: bin/a-undo\n",
+        );
+    }
+    let mut random = 7_u64;
+    for round in 0..100 {
+        let call = if round % 2 == 0 { "prepare begin" } else { "release end" };
+        let running = host.guest(call).start();
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        std::thread::sleep(std::time::Duration::from_millis((random >> 33) % 120));
+        running.signal(nix::sys::signal::Signal::SIGKILL);
+        running.wait();
+    }
+    until("everything is taken back", || {
+        host.guest("release end").run();
+        host.hookmux(&["undo"]);
+        owed(&host) == 0
+    });
+    let log = host.log();
+    // a run is called by its execution and the number of its hook
+    let hook = |run: &str| run.trim_end_matches("-undo").rsplit_once('-').unwrap().1.to_owned();
+    let mut over = 0;
+    for (place, line) in log.iter().enumerate() {
+        if let Some(run) = line.strip_prefix("set ") {
+            let is_over = |later: &String| {
+                later.strip_prefix("over ").is_some_and(|undo| hook(undo) == hook(run))
+            };
+            assert!(log[place..].iter().any(is_over), "{run} was forgotten: {log:#?}");
+        } else if line.starts_with("undo ") && !line.ends_with(" again") {
+            let again = log[..place].iter().filter(|earlier| *earlier == line).count();
+            assert_eq!(again, 0, "{line}, in secret: {log:#?}");
+        } else {
+            over += usize::from(line.starts_with("over "));
+        }
+    }
+    assert!(over > 10, "the calls got somewhere: {log:#?}");
+}
+
+#[test]
+fn each_device_owes_for_itself_and_gets_its_own_document() {
+    let metadata = "<h:properties xmlns:h='urn:hookmux:properties:1'>\
+        <h:property name='vlan' device='ua-one'>1</h:property>\
+        <h:property name='vlan' device='ua-two'>2</h:property></h:properties>";
+    let devices = "<interface><alias name='ua-one'/></interface><interface><alias name='ua-two'/></interface>";
+    let document = crate::support::documents::guest(metadata, devices);
+    let host = Host::new();
+    host.script("bin/d", "echo \"$HOOKMUX_PROPERTY_vlan\"");
+    host.script(
+        "bin/d-undo",
+        "log \"$(cat \"$HOOKMUX_UNDO_OUTPUT\") $HOOKMUX_PROPERTY_vlan $(cat \"$_hook_domxml\")\"",
+    );
+    host.file(
+        "hooks.d/d.yaml",
+        "events: [before_device_create]\ncommand: bin/d\nundo: bin/d-undo\n",
+    );
+    host.guest("prepare begin").stdin(document.as_str()).run().succeeds();
+    assert_eq!(owed(&host), 2);
+    host.guest("release end -").run().succeeds();
+    assert_eq!(
+        host.log(),
+        [
+            "2 2 <interface><alias name='ua-two'/></interface>",
+            "1 1 <interface><alias name='ua-one'/></interface>"
+        ]
+    );
+}
+
+#[test]
+fn an_undo_has_the_rights_of_its_hook_and_neighbours_owe_like_all_others() {
+    if !crate::support::is_root() {
+        return crate::support::skip("only root can become another user");
+    }
+    let host = Host::new();
+    host.script("bin/n", "id -un");
+    host.script(
+        "bin/n-undo",
+        "printf '%s %s %s\\n' \"$(id -un)\" \"$(cat \"$HOOKMUX_UNDO_OUTPUT\")\" \"$(grep -c '<name>g</name>' \"$_hook_domxml\")\" >>\"$T/public/log\"",
+    );
+    fs::create_dir(host.path("public")).unwrap();
+    host.mode("", 0o755).mode("public", 0o777);
+    for name in ["one", "two"] {
+        host.file(
+            format!("hooks.d/{name}.yaml"),
+            "events: [before_vm_prepare]\ncommand: bin/n\nundo: bin/n-undo\nrun_as: nobody\nparallel: true\nlock: a\n",
+        );
+    }
+    host.guest("prepare begin").run().succeeds();
+    assert_eq!(owed(&host), 2);
+    host.guest("release end -").run().succeeds();
+    assert_eq!(host.read_text("public/log"), "nobody nobody 1\nnobody nobody 1\n");
+}
+
+#[test]
+fn where_there_is_no_room_a_gate_is_shut_and_what_runs_is_not_stopped() {
+    if !crate::support::is_root() {
+        return crate::support::skip("only root can make mounts");
+    }
+    let host = host();
+    let run = host.path("run").display().to_string();
+    let full = format!(
+        "mount -t tmpfs -o size=16k,mode=755 tmpfs {run}\nhead -c 100000 /dev/zero >{run}/fill 2>/dev/null || true"
+    );
+    host.guest("prepare begin")
+        .with_mounts(&full)
+        .run()
+        .fails(125, &["before_vm_prepare/a: not run: "]);
+    assert!(host.log().is_empty());
+    host.guest("started begin").with_mounts(&full).run().succeeds();
+    assert_eq!(host.log(), ["set c"]);
+}
+
+#[test]
+fn a_call_that_falls_over_leaves_owed_what_it_does_not_roll_back() {
+    let host = host();
+    host.script("bin/b-roll", "log rolled");
+    host.file(
+        "hooks.d/b.yaml",
+        "events: [before_vm_prepare]\ncommand: bin/b\nundo: bin/b-undo\nrollback: bin/b-roll\n",
+    );
+    register(&host, "z", "before_vm_prepare", "weight: 900");
+    host.script("bin/z", "log z; kill -SEGV $PPID; sleep 300");
+    host.guest("prepare begin").run().fails(125, &[]);
+    assert_eq!(host.log(), ["set a", "set b", "z", "rolled"]);
+    host.guest("release end failed").run().succeeds();
+    assert_eq!(host.log(), ["undo z unknown ".to_owned(), undone("a")]);
+}

@@ -27,7 +27,7 @@ use crate::record::spool::Spool;
 use crate::run::left_rollback::LeftRollback;
 use crate::run::steps::ROLLBACK_TIMEOUT;
 use crate::state::Dir;
-use crate::undo::ledger;
+use crate::undo::{ledger, worker};
 use crate::verdict;
 
 /// The first argument of the program that takes over. Not for people.
@@ -144,6 +144,10 @@ fn finish(left: Handover) {
     let stderr = format!("hookmux: {why}\n");
     let answer = if status == 0 { Answer::default() } else { Answer::error(status, stderr) };
     door::keep(recorder, journal, &answer, &call.hooks_dir);
+    if ledger::Ledger::may_exist(&runtime_dir) {
+        // what has begun is the worker's now; without it, the next call's
+        let _ = worker::start(&call.hooks_dir);
+    }
     // leftovers of the crashed process
     file::remove_all_of(&runtime_dir, &execution.id);
 }

@@ -102,6 +102,8 @@ pub(super) enum Command {
     Schema(SchemaArgs),
     /// Show the waiting detached hooks, remove them, or run them now
     Queue(QueueArgs),
+    /// Take back what hooks have set up and still owe, or show it
+    Undo(UndoArgs),
     /// Work on the queue until it is empty; started by calls and the path unit
     #[command(name = internal::text(internal::WORKER), hide = true)]
     Worker,
@@ -170,6 +172,7 @@ impl Arguments {
             Some(Command::Delete(delete)) => delete.output.format,
             Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output.format,
             Some(Command::Queue(queue)) => queue.output.format,
+            Some(Command::Undo(undo)) => undo.output.format,
             Some(Command::Log(log)) => log.output.format,
             Some(Command::Show(show)) => show.output.format,
             Some(Command::Retry(retry)) => retry.output.format,
@@ -481,6 +484,25 @@ pub(super) struct QueueArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct UndoArgs {
+    /// Show what is owed, and take nothing back
+    #[arg(long)]
+    pub list: bool,
+    /// Only what is owed for this guest or network, by its name or uuid; after a question also what it still
+    /// needs
+    #[arg(long, value_name = "NAME")]
+    pub guest: Option<String>,
+    /// Continue without a question
+    #[arg(long, conflicts_with = "list")]
+    pub yes: bool,
+    /// Why; stored with the user's name, for `log --audit`
+    #[arg(long, value_name = "TEXT", conflicts_with = "list")]
+    pub reason: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct CallArgs {
     /// The driver: daemon, qemu, lxc, libxl, network or bhyve
     #[arg(value_parser = driver)]
@@ -563,6 +585,9 @@ pub(crate) struct HookOptions {
     /// A command to run at the end of the guest, network or port: it takes back what the hook set up
     #[arg(long, value_name = "COMMAND")]
     pub undo: Option<String>,
+    /// Guests share what it sets up: it runs for the first, and --undo for the last
+    #[arg(long)]
+    pub shared: bool,
     /// The script's arguments, split as in a shell; or the module's function
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub action: Option<String>,

@@ -140,6 +140,7 @@ fn run_command(
         Some(Command::Uninstall(uninstall)) => install::uninstall(place, &uninstall, output),
         Some(Command::Queue(queue)) => queue::run(place, &queue, output),
         Some(Command::Worker) => queue::work(place, output),
+        Some(Command::Undo(undo)) => undo::run(place, &undo, output),
         Some(Command::UndoWorker { started }) => undo::work(place, started.as_deref(), output),
         Some(Command::Log(log)) => log::run(place, &log, output),
         Some(Command::Show(show)) => show::run(place, &show, output),

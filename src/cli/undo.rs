@@ -1,13 +1,29 @@
 //! `hookmux undo`: shows what hooks have set up and still have to take back, and takes it back.
 
-use anyhow::Context;
+use std::time::{Duration, Instant};
 
-use super::output::Output;
-use super::{CommandEnd, CommandPlace};
+use anyhow::{Context, bail, ensure};
+
+use super::args::{Format, UndoArgs};
+use super::json::message::Message;
+use super::json::undo::{Undo, UndoOutcome, UndoState, Undone, Undos, UnreadUndo};
+use super::json::value::Time;
+use super::output::{Cell, Output, Tone};
+use super::{CommandEnd, CommandPlace, question, rights};
 use crate::call::door;
+use crate::config::Settings;
+use crate::machine::clock;
+use crate::observer::{Notice, Observer, Tee};
+use crate::occasion::Execution;
 use crate::record::journal::Journal;
 use crate::record::mover;
+use crate::state::locks::{LockError, LockHolder};
+use crate::undo::entry::Entry;
+use crate::undo::ledger::{Ledger, Owed, OwnerLedger, UnreadableEntry};
 use crate::undo::worker::{self, Workshop};
+
+/// How long a guest's call is waited for.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes back what had to wait; waits for another worker that is active.
 pub(super) fn work(
@@ -30,4 +46,239 @@ pub(super) fn work(
     mover::start(&settings.hooks_dir, settings);
     worked.context("the ledger of undos can't be worked on")?;
     Ok(CommandEnd::Good)
+}
+
+pub(super) fn run(
+    place: &CommandPlace,
+    arguments: &UndoArgs,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
+    let loaded = place.load(output);
+    let settings = &loaded.settings;
+    let ledger = Ledger::new(&settings.runtime_dir);
+    rights::must_list(&[
+        settings.runtime_dir.unchecked_path(),
+        ledger.directory().unchecked_path(),
+    ])?;
+    let state = LedgerState::read(&ledger, arguments.guest.as_deref())?;
+    if arguments.list {
+        match arguments.output.format {
+            Format::Json => output.json(&state.json()),
+            Format::Text => state.show(output),
+        }
+        return Ok(CommandEnd::Good);
+    }
+    let is_over = |owed: &Owed| !matches!(state_of(owed), UndoState::SetUp | UndoState::Waits);
+    let of_living: usize = match &arguments.guest {
+        None => 0,
+        Some(_) => state.all().filter(|owed| !is_over(owed)).count(),
+    };
+    if let Some(guest) = &arguments.guest {
+        ensure!(
+            !state.is_empty(),
+            "nothing is owed for {guest}; `hookmux undo --list` shows what is"
+        );
+        let question = format!(
+            "{guest} may be running, and {of_living} of its hooks will be undone all the same."
+        );
+        let is_answered = arguments.yes || of_living == 0;
+        if let Some(end) = question::ask(&question, is_answered, arguments.output.format, output) {
+            return Ok(end);
+        }
+    }
+    let is_meant = |owed: &Owed| arguments.guest.is_some() || is_over(owed);
+    work_off(place, settings, state, &is_meant, arguments.output.format, output)
+}
+
+fn work_off(
+    place: &CommandPlace,
+    settings: &Settings,
+    state: LedgerState,
+    is_meant: &dyn Fn(&Owed) -> bool,
+    format: Format,
+    output: &mut Output,
+) -> anyhow::Result<CommandEnd> {
+    door::prepare_process();
+    let is_text = format == Format::Text;
+    let mut journal = Journal::default();
+    let mut done = Undone { undone: 0, left: 0, failures: Vec::new() };
+    let mut has_tried = false;
+    for (own, entries) in &state.owners {
+        if !entries.iter().any(is_meant) {
+            continue;
+        }
+        has_tried = true;
+        let holder = LockHolder::new("`hookmux undo`", "-");
+        let _lock = match own.lock(&holder, Instant::now() + LOCK_TIMEOUT, &mut || false) {
+            Ok(lock) => lock,
+            Err(LockError::TimedOut(holder)) => {
+                let who = holder.map(|holder| holder.description()).unwrap_or_default();
+                let object = entries.first().map(|owed| owed.entry.object.as_str());
+                let words = format!("a call of {} is under way: {who}", object.unwrap_or("-"));
+                done.failures.push((&words).into());
+                done.left += entries.iter().filter(|owed| is_meant(owed)).count();
+                continue;
+            }
+            Err(LockError::Terminated) => continue,
+            Err(LockError::Failed(error)) => bail!("the ledger can't be locked: {error}"),
+        };
+        // a call may have come meanwhile
+        let entries = own.entries().0.into_iter().filter(is_meant).collect();
+        let mut view = View { output, is_text };
+        let mut observer = Tee(&mut journal, &mut view);
+        let surroundings = &place.surroundings;
+        let mut workshop = Workshop { settings, surroundings, observer: &mut observer };
+        let result = workshop.undo(own, entries);
+        done.undone += result.done;
+        done.left += result.left;
+        done.failures.extend(result.failures.iter().map(|failure| Message::from(&failure.line())));
+    }
+    journal.finish();
+    let is_bad = done.left > 0 || !done.failures.is_empty();
+    match format {
+        Format::Json => output.json(&done),
+        Format::Text if !has_tried => output.line("Nothing is owed."),
+        Format::Text => {
+            for failure in &done.failures {
+                output.print_error(&failure.message);
+            }
+            output.line(&format!("{} undone, {} left.", done.undone, done.left));
+        }
+    }
+    Ok(match (is_bad, done.undone) {
+        (true, _) => CommandEnd::Problem,
+        (false, 0) => CommandEnd::Idle,
+        (false, _) => CommandEnd::Good,
+    })
+}
+
+/// Shows each undo as it ends.
+struct View<'a> {
+    output: &'a mut Output,
+    is_text: bool,
+}
+
+impl Observer for View<'_> {
+    fn observe(&mut self, execution: &Execution, notice: &Notice<'_>) {
+        if !self.is_text {
+            return;
+        }
+        match notice {
+            Notice::Finished(run) if run.failure.is_none() => {
+                self.output.line(&format!("{}: {}", execution.object, run.label));
+            }
+            Notice::Skipped { label, why } => {
+                self.output.line(&format!("{}: {label}: {why}", execution.object));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// All entries, or those of one guest.
+struct LedgerState {
+    owners: Vec<(OwnerLedger, Vec<Owed>)>,
+    unread: Vec<UnreadableEntry>,
+}
+
+impl LedgerState {
+    fn read(ledger: &Ledger, guest: Option<&str>) -> anyhow::Result<LedgerState> {
+        let owners = ledger.owners().context("the ledger of undos can't be read")?;
+        let mut state = LedgerState { owners: Vec::new(), unread: Vec::new() };
+        for owner in owners {
+            let own = ledger.of(&owner);
+            let (mut entries, unread) = own.entries();
+            entries.retain(|owed| guest.is_none_or(|word| is_of(&owed.entry, word)));
+            state.unread.extend(unread);
+            if !entries.is_empty() {
+                state.owners.push((own, entries));
+            }
+        }
+        Ok(state)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.owners.is_empty()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Owed> {
+        self.owners.iter().flat_map(|(_, entries)| entries)
+    }
+
+    fn show(&self, output: &mut Output) {
+        if self.is_empty() {
+            output.line("Nothing is owed.");
+        } else {
+            let rows: Vec<Vec<Cell>> = self.all().map(row).collect();
+            output.table(&["OBJECT", "HOOK", "DEVICE", "STATE"], &rows);
+        }
+        for unread in &self.unread {
+            output.toned(Tone::Bad, &unread.words());
+        }
+    }
+
+    fn json(&self) -> Undos {
+        let unread = self
+            .unread
+            .iter()
+            .map(|one| UnreadUndo { path: one.path.as_path().into(), reason: one.why.clone() });
+        Undos { undos: self.all().map(json_undo).collect(), unread: unread.collect() }
+    }
+}
+
+/// Tells whether a word is the name or the uuid of an entry's guest or network.
+fn is_of(entry: &Entry, word: &str) -> bool {
+    let is_uuid = entry.uuid.as_ref().is_some_and(|uuid| uuid.eq_ignore_ascii_case(word));
+    entry.object == word || is_uuid
+}
+
+pub(super) fn state_of(owed: &Owed) -> UndoState {
+    match (owed.name.is_over(), owed.name.is_provisional) {
+        _ if owed.entry.is_due => UndoState::Due,
+        (true, _) => UndoState::Owed,
+        (false, true) if owed.is_expired() => UndoState::Due,
+        (false, true) => UndoState::Waits,
+        (false, false) => UndoState::SetUp,
+    }
+}
+
+fn row(owed: &Owed) -> Vec<Cell> {
+    let entry = &owed.entry;
+    let last = entry.last.as_ref().map(|last| format!(": {last}")).unwrap_or_default();
+    let (words, tone) = match state_of(owed) {
+        UndoState::SetUp => ("set up", Tone::Good),
+        UndoState::Waits => ("waits for prepare", Tone::Plain),
+        UndoState::Due => ("due", Tone::Warning),
+        UndoState::Owed => ("owed", Tone::Bad),
+    };
+    vec![
+        format!("{} {}", entry.driver, entry.object).into(),
+        entry.hook.clone().into(),
+        entry.device.clone().unwrap_or_else(|| "-".to_owned()).into(),
+        Cell(format!("{words}{last}"), tone),
+    ]
+}
+
+fn json_undo(owed: &Owed) -> Undo {
+    let entry = &owed.entry;
+    let age = clock::duration_until(clock::boottime_ns(), entry.current.began_ns);
+    Undo {
+        hook: entry.hook.clone(),
+        registration: entry.registration.clone(),
+        event: entry.event.clone(),
+        device: entry.device.clone(),
+        driver: entry.driver.clone(),
+        object: entry.object.clone(),
+        uuid: entry.uuid.clone(),
+        parent: entry.current.execution.clone(),
+        began: Time::of_seconds(clock::unix_seconds().saturating_sub(age.as_secs())),
+        state: state_of(owed),
+        outcome: match entry.current.is_done {
+            true => UndoOutcome::Done,
+            false => UndoOutcome::Unknown,
+        },
+        interrupted: owed.name.is_undoing,
+        shared: entry.shared,
+        last: entry.last.clone(),
+    }
 }

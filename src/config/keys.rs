@@ -109,6 +109,7 @@ pub(crate) const REGISTRATION: &[Key] = &[
     key("check", V0_1_0).help("a program run before: where it fails, the hook is skipped"),
     key("rollback", V0_1_0).help("a program run where a later hook makes the call fail"),
     key("undo", V0_2_0).help("a program that takes back what the hook set up, at the end of its guest, network or port"),
+    key("shared", V0_2_0).help("whether guests share what it sets up: it runs for the first, `undo` for the last"),
     key("when", V0_1_0).help("conditions, all of which must hold"),
     key("when.driver", V0_1_0),
     key("when.name", V0_1_0),

@@ -69,6 +69,8 @@ pub struct Registration {
     pub check: Option<Vec<String>>,
     pub rollback: Option<Vec<String>>,
     pub undo: Option<Vec<String>>,
+    /// Whether guests share what it sets up.
+    pub shared: bool,
     pub when: When,
     pub timeout: OwnTimeout,
     pub on_failure: FailurePolicy,

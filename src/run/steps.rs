@@ -27,6 +27,7 @@ mod rollback;
 mod undo;
 
 pub(crate) use rollback::ROLLBACK_TIMEOUT;
+use undo::StepShare;
 
 /// The exit status with which a hook in vdsm's style stops the call.
 const STOP_STATUS: i32 = 2;
@@ -55,12 +56,14 @@ struct Attempt {
     left: Option<RollbackHandle>,
     /// Its entry in the ledger.
     undo: Option<EntryName>,
+    /// Whether another guest's run did for this one.
+    is_joined: bool,
 }
 
 impl Attempt {
     /// Makes one of a step that failed before it was started, or was put into the queue.
     fn not_started(step: Step, number: usize, run: HookRun) -> Attempt {
-        Attempt { step, number, run, input: None, left: None, undo: None }
+        Attempt { step, number, run, input: None, left: None, undo: None, is_joined: false }
     }
 }
 
@@ -78,6 +81,7 @@ struct ReadyStep {
     left: Option<Vec<u8>>,
     /// Its entry in the ledger.
     undo: Option<EntryName>,
+    share: Option<StepShare>,
 }
 
 /// A step that is allowed to start.
@@ -99,6 +103,9 @@ impl<T> Preparation<T> {
         Preparation::Finished(Box::new(Attempt::not_started(step, number, run)))
     }
 }
+
+/// What a step shares with other guests, if it does.
+type ShareResult = Result<Option<StepShare>, StartError>;
 
 /// The lock of a step, if it wants one, with the time of the wait.
 type LockResult = Result<Option<(HookLock, Duration)>, StartError>;
@@ -230,9 +237,20 @@ impl StepRunner<'_> {
                 *place = Some(self.lock(&one.step, ends));
             }
         }
+        // what is shared comes behind all locks, here as in undos
+        let mut order: Vec<usize> = (0..admitted.len()).collect();
+        order.sort_by_key(|index| admitted.get(*index).and_then(|one| shared_name(&one.step)));
+        let mut shares: Vec<Option<ShareResult>> = admitted.iter().map(|_| None).collect();
+        for index in order {
+            if let (Some(one), Some(place)) = (admitted.get(index), shares.get_mut(index)) {
+                let is_locked = matches!(locks.get(index), Some(Some(Ok(_))));
+                *place = Some(if is_locked { self.share(&one.step, ends) } else { Ok(None) });
+            }
+        }
         let mut ready: Vec<ReadyStep> = Vec::new();
-        for (one, lock) in admitted.into_iter().zip(locks.into_iter().flatten()) {
-            match self.ready(one, lock, ends, file) {
+        let held = locks.into_iter().flatten().zip(shares.into_iter().flatten());
+        for (one, held) in admitted.into_iter().zip(held) {
+            match self.ready(one, held, ends, file) {
                 Preparation::Ready(one) => ready.push(one),
                 Preparation::Finished(one) => over.push(*one),
                 Preparation::Skipped => {}
@@ -266,26 +284,35 @@ impl StepRunner<'_> {
     fn ready(
         &mut self,
         one: AdmittedStep,
-        lock: LockResult,
+        (lock, share): (LockResult, ShareResult),
         ends: Instant,
         file: DocumentFileUse,
     ) -> Preparation<ReadyStep> {
         let AdmittedStep { step, number } = one;
-        let launched = lock.and_then(|lock| {
-            let launch = self.launcher.launch(&step, number, Part::Hook, ends, file);
-            Ok((launch.map_err(StartError::Failed)?, lock))
-        });
-        let (mut launch, held) = match launched {
-            Ok(launched) => launched,
+        let held = lock.and_then(|lock| Ok((lock, share?)));
+        let (held, share) = match held {
+            Ok(held) => held,
             Err(error) => return self.not_started(step, number, error),
         };
+        if let Some(share) = share.as_ref().filter(|share| share.first.is_some()) {
+            return self.join(step, number, share, ends);
+        }
+        let launch = self.launcher.launch(&step, number, Part::Hook, ends, file);
+        let mut launch = match launch {
+            Ok(launch) => launch,
+            Err(error) => return self.not_started(step, number, StartError::Failed(error)),
+        };
+        if let Some(share) = &share {
+            let timeout = launch.job.timeout;
+            launch.job.timeout = timeout.map(|timeout| timeout.saturating_sub(share.waited));
+        }
         let lock = held.map(|(lock, waited)| {
             // the wait for the lock counts
             launch.job.timeout = launch.job.timeout.map(|timeout| timeout.saturating_sub(waited));
             lock
         });
         let Launch { job, own_file } = launch;
-        let undo = match self.enter(&step, number, &job.run, ends) {
+        let undo = match self.enter(&step, number, &job.run, share.as_ref(), ends) {
             Ok(undo) => undo,
             Err(error) => {
                 if let Some(own_file) = own_file {
@@ -295,11 +322,23 @@ impl StepRunner<'_> {
             }
         };
         let input = step.has(Part::Rollback).then(|| self.launcher.exchange.snapshot());
+        // a share isn't given up by the program that takes over: its undo does that
         let left = input
             .as_ref()
+            .filter(|_| share.is_none())
             .and_then(|input| self.stored_rollback(&step, number, input, undo.as_ref(), ends));
         let job = Some(job);
-        Preparation::Ready(ReadyStep { step, number, job, own_file, lock, input, left, undo })
+        Preparation::Ready(ReadyStep {
+            step,
+            number,
+            job,
+            own_file,
+            lock,
+            input,
+            left,
+            undo,
+            share,
+        })
     }
 
     fn not_started<T>(&mut self, step: Step, number: usize, error: StartError) -> Preparation<T> {
@@ -411,7 +450,7 @@ impl StepRunner<'_> {
 
     /// Evaluates the end of a step, and its changes of the document.
     fn conclude(&mut self, one: ReadyStep, ended: FinishedJob) -> Attempt {
-        let ReadyStep { step, number, own_file, lock, input, left, undo, .. } = one;
+        let ReadyStep { step, number, own_file, lock, input, left, undo, share, .. } = one;
         drop(lock);
         let mut fault = verdict::failure_of(&ended);
         let hook = &step.hook;
@@ -433,7 +472,7 @@ impl StepRunner<'_> {
             self.notify(&Notice::Warning { label: &hook.label, words: why });
         }
         if let Some(name) = &undo {
-            self.note_end(&step, name, &ended, fault.is_none());
+            self.note_end(&step, name, share.as_ref(), &ended, fault.is_none());
         }
         let hook = &step.hook;
         let failure = fault.map(|fault| {
@@ -443,7 +482,7 @@ impl StepRunner<'_> {
         let run = HookRun::ended(self.identity_of(&step), ended, change, failure);
         let left = left.filter(|_| run.failure.is_none()).map(sys::add_rollback);
         self.notify(&Notice::Finished(&run));
-        Attempt { step, number, run, input, left, undo }
+        Attempt { step, number, run, input, left, undo, is_joined: false }
     }
 }
 
@@ -473,6 +512,12 @@ fn is_parallel_with(group: &[(usize, Step)], (_, next): &(usize, Step)) -> bool 
 
 fn lock_name(step: &Step) -> Option<&str> {
     step.hook.registration.as_ref()?.lock.as_deref()
+}
+
+/// Returns the name under which a step shares with other guests, if it does.
+fn shared_name(step: &Step) -> Option<&str> {
+    let registration = step.hook.registration.as_ref()?;
+    registration.shared.then_some(registration.name.as_str())
 }
 
 /// Makes the failure of a hook, which `on_failure: warn` tolerates.

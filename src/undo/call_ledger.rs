@@ -8,6 +8,7 @@ use super::ledger::{Ledger, Owed, OwnerLedger, UnreadableEntry};
 use super::moment::{self, Moment};
 use super::owner::Owner;
 use super::runner::{UndoResult, UndoRunner};
+use super::shared::Share;
 use crate::config::Settings;
 use crate::libvirt::Call;
 use crate::machine::sys;
@@ -102,6 +103,30 @@ impl CallLedger {
         })
     }
 
+    /// Returns what a call would take back, in this order, if libvirt made it now.
+    pub(crate) fn preview(occasion: &Occasion<'_>, guest: Option<&Guest>) -> Vec<Owed> {
+        let runtime_dir = &occasion.settings.runtime_dir;
+        if !Ledger::may_exist(runtime_dir) {
+            return Vec::new();
+        }
+        let Some(owner) = Owner::of(occasion, guest) else { return Vec::new() };
+        let ledger = Ledger::new(runtime_dir);
+        let (mut entries, _) = ledger.of(&owner).entries();
+        match Moment::of(occasion.call) {
+            Moment::Begins => {
+                let is_waiting = |owed: &Owed| owed.name.is_provisional && !owed.is_expired();
+                entries.retain(|owed| !is_waiting(owed));
+                entries
+            }
+            Moment::Ends => {
+                let owners = ledger.owners().unwrap_or_default();
+                let ports = owners.iter().filter(|other| other.is_port_of(&owner));
+                ports.flat_map(|port| ledger.of(port).entries().0).chain(entries).collect()
+            }
+            Moment::Arrives | Moment::Lives => Vec::new(),
+        }
+    }
+
     /// Looks at the entries, before any hook runs. Returns what has to be told.
     pub(crate) fn begin(
         &mut self,
@@ -122,7 +147,12 @@ impl CallLedger {
         let (entries, unreadable) = self.ledger.entries();
         let mut words: Vec<String> = unreadable.iter().map(UnreadableEntry::words).collect();
         for mut owed in entries {
-            let is_waiting = owed.name.is_provisional && !owed.entry.wait_left().is_zero();
+            if self.moment == Moment::Arrives && owed.is_expired() {
+                owed.entry.is_due = true;
+                let _ = self.ledger.keep(&owed);
+                self.has_work = true;
+            }
+            let is_waiting = owed.name.is_provisional && !owed.is_expired();
             let moved = match self.moment {
                 _ if owed.name.is_over() => Ok(()),
                 Moment::Begins if is_waiting => self.ledger.make_firm(&mut owed),
@@ -212,6 +242,12 @@ impl CallLedger {
             Ok(()) => Ok(name),
             Err(error) => Err(format!("its undo can't be kept: {error}")),
         }
+    }
+
+    /// Returns what the guest of this call shares by a hook.
+    pub(crate) fn share(&self, registration: &str, device: Option<&str>) -> Share {
+        let name = EntryName::new(registration, device, self.moment == Moment::Arrives);
+        self.ledger.share(registration, &name)
     }
 
     /// Tells whether a hook that can't be entered isn't started.

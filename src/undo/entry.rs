@@ -15,6 +15,8 @@ use crate::process::stored_job::{Bytes, StoredJob};
 
 /// The version of the format. It is raised when older versions would misread an entry.
 pub(crate) const FORMAT: u32 = 1;
+/// The limit of an entry's file, in bytes: three documents in base64, with their environments.
+pub(super) const MAX_ENTRY_BYTES: u64 = 96 << 20;
 /// How much of a hook's output its undo gets, in bytes.
 pub(crate) const MAX_OUTPUT_BYTES: usize = 64 << 10;
 /// The limit of the message about the last failure, in characters.
@@ -67,6 +69,8 @@ pub(crate) struct Entry {
     pub uuid: Option<String>,
     /// libvirt's arguments of the call.
     pub call_arguments: Vec<Bytes>,
+    /// Whether guests share what it sets up.
+    pub shared: bool,
     /// The lock that hook and undo hold while they run.
     pub lock: Option<String>,
     /// Its place in the order: when the hook first succeeded in this life.
@@ -192,6 +196,11 @@ impl EntryName {
             is_provisional,
             is_undoing,
         })
+    }
+
+    /// Returns what is the same for each run of its hook for one device.
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 
     pub(super) fn file(&self) -> String {

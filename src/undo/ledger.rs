@@ -6,15 +6,14 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::entry::{Entry, EntryName, FORMAT};
+use super::entry::{Entry, EntryName, FORMAT, MAX_ENTRY_BYTES};
 use super::owner::Owner;
+use super::shared::Share;
 use crate::machine::boot;
 use crate::state::locks::{self, HookLock, LockError, LockHolder};
 use crate::state::{Dir, DirPresence, format};
 
 const DIRECTORY: &str = "undo";
-/// The limit of an entry's file, in bytes: three documents in base64, with their environments.
-const MAX_ENTRY_BYTES: u64 = 96 << 20;
 /// The file that each call of an owner replaces: who asks libvirt sees that a call has come since.
 const LAST_CALL: &str = "last-call";
 /// The number of attempts to write a file, as somebody may remove the directory meanwhile.
@@ -31,6 +30,13 @@ pub(crate) struct Ledger {
 pub(crate) struct Owed {
     pub name: EntryName,
     pub entry: Entry,
+}
+
+impl Owed {
+    /// Tells whether it has waited for `prepare` for too long.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.name.is_provisional && self.entry.wait_left().is_zero()
+    }
 }
 
 /// A file of the ledger that can't be read.
@@ -96,6 +102,11 @@ pub(crate) struct OwnerLedger {
 impl OwnerLedger {
     pub(crate) fn owner(&self) -> &Owner {
         &self.owner
+    }
+
+    /// Returns what this owner shares with others by an entry.
+    pub(crate) fn share(&self, registration: &str, name: &EntryName) -> Share {
+        Share::new(&self.root, &self.owner, registration, name)
     }
 
     /// Tells whether there may be entries.

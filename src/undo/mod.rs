@@ -12,6 +12,7 @@ pub(crate) mod living;
 pub(crate) mod moment;
 pub(crate) mod owner;
 pub(crate) mod runner;
+pub(crate) mod shared;
 pub(crate) mod worker;
 
 /// How the label of an undo ends, behind that of its hook.

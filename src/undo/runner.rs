@@ -8,10 +8,11 @@ use std::time::Instant;
 use super::entry::Entry;
 use super::label_of;
 use super::ledger::{Owed, OwnerLedger};
+use super::shared::HeldShare;
 use crate::config::{Settings, TrustPolicy};
 use crate::document::file::{self, DocumentPlace};
 use crate::machine::{clock, files, watchdog};
-use crate::observer::{HookIdentity, HookRun, Notice, Observer};
+use crate::observer::{HookIdentity, HookRun, NotRun, Notice, Observer};
 use crate::occasion::Execution;
 use crate::process::exit_status::{NOT_EXECUTABLE, OWN_ERROR};
 use crate::process::job::{FinishedJob, ProcessOutcome, c_string};
@@ -52,6 +53,13 @@ enum UndoEnd {
     Failed((i32, String)),
     /// There was no time for it, or hookmux was told to end.
     Left,
+}
+
+/// What the undo of a shared hook is.
+enum SharedUndo {
+    /// Nobody else holds a share: the first one's run is taken back.
+    IsLast(HeldShare, Box<Entry>),
+    NothingToDo(String),
 }
 
 impl UndoRunner<'_> {
@@ -114,6 +122,26 @@ impl UndoRunner<'_> {
             }
         };
         let is_again = owed.name.is_undoing;
+        let held = match owed.entry.shared.then(|| self.give_up(owed)) {
+            None => None,
+            Some(Ok(SharedUndo::IsLast(held, first))) => {
+                // the first one's document and output, whoever is the last
+                owed.entry.current = first.current;
+                owed.entry.earlier = first.earlier;
+                Some(held)
+            }
+            Some(Ok(SharedUndo::NothingToDo(why))) => {
+                let label = label_of(&owed.entry.hook);
+                let why = NotRun::NotConcerned(&why);
+                self.observer.observe(self.execution, &Notice::Skipped { label: &label, why });
+                return UndoEnd::Done;
+            }
+            Some(Err(LockError::TimedOut(_) | LockError::Terminated)) => return UndoEnd::Left,
+            Some(Err(LockError::Failed(error))) => {
+                let what = format!("what it shares isn't known: {error}");
+                return self.not_started(&owed.entry, (OWN_ERROR, what));
+            }
+        };
         let current = &owed.entry.current;
         if is_again {
             watchdog::wait(|| members::kill_all_of_run(&current.undo_run()));
@@ -138,12 +166,33 @@ impl UndoRunner<'_> {
             // a death of this process would go unseen
             self.report(&owed.entry, &format!("that it begins can't be noted: {error}"));
         }
+        if let Some(held) = &held {
+            held.share.set_undoing();
+        }
         let end = self.start(&owed.entry, is_again);
-        drop(lock);
+        if let (Some(held), UndoEnd::Done) = (&held, &end) {
+            held.share.remove();
+        }
+        drop((held, lock));
         if !matches!(end, UndoEnd::Left) {
             let _ = self.ledger.set_undoing(owed, false);
         }
         end
+    }
+
+    /// Gives up the share of an entry.
+    fn give_up(&mut self, owed: &Owed) -> Result<SharedUndo, LockError> {
+        let share = self.ledger.share(&owed.entry.registration, &owed.name);
+        let holder = LockHolder::new(&label_of(&owed.entry.hook), &self.execution.id);
+        let held = share.lock(&holder, self.ends, &mut || self.is_terminated())?;
+        let first = held.share.record().map_err(LockError::Failed)?;
+        if !held.share.give_up() {
+            return Ok(SharedUndo::NothingToDo("others still need what it shares".to_owned()));
+        }
+        Ok(match first {
+            Some(first) => SharedUndo::IsLast(held, Box::new(first)),
+            None => SharedUndo::NothingToDo("it was taken back already".to_owned()),
+        })
     }
 
     fn is_terminated(&mut self) -> bool {

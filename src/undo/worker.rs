@@ -153,7 +153,9 @@ fn look(ledger: &Ledger, workshop: &mut Workshop<'_>) -> io::Result<Option<Durat
 }
 
 fn is_due(owed: &Owed) -> bool {
-    owed.entry.is_due || (owed.name.is_provisional && owed.entry.wait_left().is_zero())
+    // whoever ran an undo that has begun and isn't over holds the lock, or has died
+    let is_left = owed.entry.is_due || owed.name.is_undoing;
+    is_left || owed.is_expired()
 }
 
 fn try_lock(own: &OwnerLedger) -> Result<HookLock, LockError> {
@@ -174,8 +176,9 @@ fn look_after_starts(ledger: &Ledger, workshop: &mut Workshop<'_>) -> io::Result
         let started_ns: i64 =
             std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
         let waited = clock::duration_until(clock::boottime_ns(), started_ns);
-        let answered = look_after_start(ledger, daemon, started_ns, workshop)?;
-        if answered || waited >= ANSWER_TIMEOUT {
+        let is_last = waited >= ANSWER_TIMEOUT;
+        let answered = look_after_start(ledger, daemon, started_ns, is_last, workshop)?;
+        if answered || is_last {
             ledger.directory().remove(&name)?;
         } else {
             next = Some(ANSWER_INTERVAL);
@@ -184,12 +187,30 @@ fn look_after_starts(ledger: &Ledger, workshop: &mut Workshop<'_>) -> io::Result
     Ok(next)
 }
 
+/// Notes why nothing is undone, for `check` and `undo --list`.
+fn leave(
+    own: &OwnerLedger,
+    last_call: &Option<Vec<u8>>,
+    is_meant: &dyn Fn(&Owed) -> bool,
+    why: &str,
+) {
+    let Ok(_lock) = try_lock(own) else { return };
+    if own.last_call() != *last_call {
+        return;
+    }
+    for mut owed in own.entries().0.into_iter().filter(|owed| is_meant(owed)) {
+        owed.entry.set_last(&format!("left after the start of a daemon: {why}"));
+        let _ = own.keep(&owed);
+    }
+}
+
 /// Takes back what lives before the start of a daemon owe, where libvirt says that they are over. Returns
-/// whether libvirt has answered.
+/// whether libvirt has answered; `is_last` tells that it won't be asked again.
 fn look_after_start(
     ledger: &Ledger,
     daemon: &str,
     started_ns: i64,
+    is_last: bool,
     workshop: &mut Workshop<'_>,
 ) -> io::Result<bool> {
     let mut has_answered = true;
@@ -208,11 +229,17 @@ fn look_after_start(
         }
         let last_call = own.last_call();
         let life = libvirt.ask(&owner, &first.entry);
-        if let Life::Unknown { why, is_silent } = &life {
-            has_answered &= !is_silent;
+        if let Life::Unknown { is_silent: true, .. } = &life {
+            has_answered = false;
+            if !is_last {
+                continue;
+            }
+        }
+        if let Life::Unknown { why, .. } = &life {
+            leave(&own, &last_call, &is_earlier, why);
             workshop.report(&first.entry, &format!("left as it is: {why}"));
         }
-        if !matches!(life, Life::Gone) {
+        if life != Life::Gone {
             continue;
         }
         // without waiting: whoever holds it is a call of that guest

@@ -25,9 +25,7 @@ impl Package {
         for entry in fs::read_dir(&from).unwrap_or_else(|error| panic!("{name}: {error}")) {
             let path = entry.unwrap().path();
             let to = package.directory().join(path.file_name().unwrap());
-            let text = fs::read_to_string(&path).unwrap();
-            let known = text.lines().filter(|line| !line.starts_with("shared: "));
-            package.host.file(&to, known.fold(String::new(), |text, line| text + line + "\n"));
+            package.host.file(&to, fs::read(&path).unwrap());
             let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o755;
             fs::set_permissions(&to, fs::Permissions::from_mode(mode)).unwrap();
         }

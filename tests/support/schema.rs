@@ -53,6 +53,7 @@ pub fn name_of(words: &[&str]) -> String {
         "list" if has("--available") => "list-available",
         "queue" if has("--flush") => "queue-flush",
         "queue" if has("--requeue") => "queue-requeue",
+        "undo" if has("--list") => "undo-list",
         "log" if has("--audit") => "audit",
         "log" if has("-f") || has("--follow") => "watch",
         command => command,

@@ -129,6 +129,9 @@ codes! {
     JobPutAside "job-put-aside" Warning,
     NewerJob "newer-job" Warning,
     QueueNearlyFull "queue-nearly-full" Warning,
+    UndoOwed "undo-owed" Warning,
+    BrokenUndo "broken-undo" Warning,
+    NoVirsh "no-virsh" Warning,
     // records, and the emergency switch
     RecordsDropped "records-dropped" Warning,
     RecordsStuck "records-stuck" Warning,

@@ -67,7 +67,7 @@ pub(super) fn run(
     // without the settings the directories are unknown
     if !loaded.is_lost() {
         places::examine(&survey, &place.surroundings, &mut findings);
-        waiting::examine(&survey, &mut findings);
+        waiting::examine(&survey, &place.surroundings, &mut findings);
         records::examine(&survey, &mut findings);
         bare_names::examine(&survey, &mut findings);
     }

@@ -10,18 +10,22 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Findings, Fix, counted, quoted, words};
 use super::survey::Survey;
+use crate::config::Surroundings;
 use crate::machine::clock::BootClock;
 use crate::memory::{guest, saves};
 use crate::queue::{ItemHead, JobReadError, Queue, QueueUsage};
 use crate::state::DirRefusal;
 use crate::state::trash::Trash;
+use crate::undo::entry::Entry;
+use crate::undo::ledger::{Ledger, Owed};
+use crate::undo::living;
 
 /// A job that has waited longer has no worker, or a hook that always fails.
 const OLD_JOB_SECONDS: u64 = 600;
 /// How full the queue must be to be reported.
 const NEARLY_FULL_PERCENT: u64 = 80;
 
-pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn examine(survey: &Survey<'_>, surroundings: &Surroundings, findings: &mut Findings) {
     for path in names_that_end(&survey.settings.save_dir, saves::SECOND_NAME_SUFFIX) {
         save(&path, findings);
     }
@@ -29,7 +33,36 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         guest_state(&unreadable, findings);
     }
     jobs(survey, findings);
+    undos(survey, surroundings, findings);
     trash(survey, findings);
+}
+
+/// Reports undos that failed, or that nobody runs any more.
+fn undos(survey: &Survey<'_>, surroundings: &Surroundings, findings: &mut Findings) {
+    let mut registrations = survey.registrations.iter();
+    let has_undo = registrations.any(|one| one.enabled && one.undo.is_some());
+    if has_undo && living::virsh(surroundings).is_none() {
+        let words = "there is no virsh on PATH: what hooks have set up stays where a daemon dies together with their guest, because libvirt can't be asked whether it still lives";
+        let fix = "install virsh (libvirt-clients, libvirt-client)";
+        findings.add(Code::NoVirsh, &survey.settings.hooks_dir, words, fix);
+    }
+    let ledger = Ledger::new(&survey.settings.runtime_dir);
+    // reported as not trusted, or not to be read by this user
+    for owner in ledger.owners().unwrap_or_default() {
+        let (entries, unreadable) = ledger.of(&owner).entries();
+        for one in unreadable {
+            let words = format!("{}: its undo never runs", one.words());
+            findings.add(Code::BrokenUndo, &one.path, words, Fix::run(&words!["rm", &one.path]));
+        }
+        let is_told = |owed: &Owed| owed.name.is_over() || owed.entry.last.is_some();
+        for owed in entries.iter().filter(|owed| is_told(owed)) {
+            let Entry { hook, driver, object, last, .. } = &owed.entry;
+            let last = last.as_ref().map(|last| format!(" ({last})")).unwrap_or_default();
+            let words = format!("what {hook} has set up for {driver} {object} is not undone{last}");
+            let fix = Fix::hookmux(&survey.settings.hooks_dir, &["undo", "--guest", object]);
+            findings.add(Code::UndoOwed, &ledger.directory().unchecked_path(), words, fix);
+        }
+    }
 }
 
 /// How many files that hooks left are counted.

@@ -22,11 +22,13 @@ use crate::observer::{Notice, Observer};
 use crate::occasion::Execution;
 use crate::occasion::{CallMode, Occasion};
 use crate::plan::{self, Decision, Step, property_rules};
+use crate::process::job::Part;
 use crate::process::startable;
 use crate::process::supervise::Supervisor;
 use crate::record::recorder;
 use crate::run::launch::{self, Launcher};
 use crate::run::steps::StepRunner;
+use crate::undo::call_ledger::CallLedger;
 
 pub(crate) fn run(
     place: &CommandPlace,
@@ -78,6 +80,7 @@ pub(crate) fn run(
         (None, error) => notes.extend(error.clone()),
     }
     let fails = steps.iter().any(|step| is_told_to_libvirt(step, call.class()));
+    let undos = undos(&occasion);
     let would_fail = is_shut || remembered.held.is_some() || fails;
     let end = if would_fail || described.loaded.problem.is_some() {
         CommandEnd::Problem
@@ -100,6 +103,7 @@ pub(crate) fn run(
             would_fail,
             total_timeout_s: settings.total_timeout(call).into(),
             steps: steps.iter().map(|step| json_step(step, facts, &mut position)).collect(),
+            undos,
             notes: Message::all(&notes),
         });
         return Ok(end);
@@ -113,10 +117,20 @@ pub(crate) fn run(
             steps.iter().map(|step| row(step, facts, &mut position)).collect();
         output.table(&["ORDER", "EVENT", "HOOK", "DEVICE", "WHAT"], &rows);
     }
+    if !undos.is_empty() {
+        output.line(&format!("It then takes back what these have set up: {}.", undos.join(", ")));
+    }
     for note in &notes {
         output.lines(Tone::Plain, note);
     }
     Ok(end)
+}
+
+/// Returns the hooks whose undo the call would run, in this order.
+fn undos(occasion: &Occasion<'_>) -> Vec<String> {
+    let guest = occasion.guest();
+    let owed = CallLedger::preview(occasion, guest.as_ref());
+    owed.into_iter().map(|owed| owed.entry.hook).collect()
 }
 
 /// Tells whether a failure of a step stops libvirt's operation.
@@ -225,7 +239,8 @@ fn row(step: &Step, facts: &DocumentFacts, position: &mut usize) -> Vec<Cell> {
     let (order, what) = match &step.decision {
         Decision::Run => {
             *position += 1;
-            (position.to_string(), Cell("runs".to_owned(), Tone::Good))
+            let words = if step.has(Part::Undo) { "runs; undone at the end" } else { "runs" };
+            (position.to_string(), Cell(words.to_owned(), Tone::Good))
         }
         Decision::Fails { status, why, .. } => {
             ("!".to_owned(), Cell(format!("fails ({status}): {why}"), Tone::Bad))
@@ -265,5 +280,6 @@ fn json_step(step: &Step, facts: &DocumentFacts, position: &mut usize) -> json::
         source: Word(hook.source),
         registration: hook.registration.as_deref().map(|one| one.source.as_path().into()),
         timeout_s: hook.timeout.map(Into::into),
+        undo: step.has(Part::Undo),
     }
 }

@@ -22,5 +22,6 @@ pub(super) mod registration;
 pub(super) mod run;
 pub(super) mod shape;
 pub(super) mod show;
+pub(super) mod undo;
 pub(super) mod value;
 pub(super) mod xml;

@@ -8,7 +8,7 @@ use super::envelope::schema_of;
 use super::{
     audit, available, bypass, check, event, execution, hook, install, message, plan, prune, queue,
 };
-use super::{registration, run, show, xml};
+use super::{registration, run, show, undo, xml};
 use crate::cli::register::registration_schema;
 
 macro_rules! outputs {
@@ -65,6 +65,8 @@ outputs! {
     Queue "queue" queue::Queue, "hookmux queue";
     QueueFlush "queue-flush" queue::Flushed, "hookmux queue --flush";
     QueueRequeue "queue-requeue" queue::Requeued, "hookmux queue --requeue";
+    Undo "undo" undo::Undone, "hookmux undo";
+    UndoList "undo-list" undo::Undos, "hookmux undo --list";
     Log "log" execution::Log, "hookmux log";
     Audit "audit" audit::Audit, "hookmux log --audit";
     Show "show" show::Show, "hookmux show";

@@ -54,6 +54,8 @@ object! {
         registration: Option<PathText>,
         /// Its time limit; null where only the call has one
         timeout_s: Option<Seconds>,
+        /// Whether what it sets up is taken back at the end of its guest, network or port
+        undo: bool,
     }
 
     /// What a call would do.
@@ -82,6 +84,8 @@ object! {
         total_timeout_s: Seconds,
         /// The hooks, in their order
         steps: Vec<Step>,
+        /// The hooks whose undo the call runs, in this order; before its own hooks at the beginning of a life, behind them at the end
+        undos: Vec<String>,
         /// What else there is to say
         notes: Vec<Message>,
     }

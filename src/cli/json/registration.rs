@@ -74,6 +74,8 @@ object! {
         rollback: Option<Vec<String>>,
         /// A program that takes back what it set up, at the end of its guest, network or port
         undo: Option<Vec<String>>,
+        /// Whether guests share what it sets up: it runs for the first, `undo` for the last
+        shared: bool,
         /// Conditions
         when: Conditions,
         /// Its own time limit; null where it has none
@@ -148,6 +150,7 @@ impl From<&Registration> for Registered {
             check: registration.check.clone(),
             rollback: registration.rollback.clone(),
             undo: registration.undo.clone(),
+            shared: registration.shared,
             when: Conditions {
                 driver: patterns(&when.driver),
                 name: patterns(&when.name),

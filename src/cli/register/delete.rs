@@ -77,6 +77,7 @@ pub(crate) fn run(
         }
     }
     report.note_remaining_jobs(&settings);
+    report.note_undos(&settings);
     Ok(report.show(arguments.output.format, output))
 }
 

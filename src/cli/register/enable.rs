@@ -58,6 +58,7 @@ fn switch(
         }
     }
     report.note_remaining_jobs(&settings);
+    report.note_undos(&settings);
     Ok(report.show(arguments.output.format, output))
 }
 

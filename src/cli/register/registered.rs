@@ -30,6 +30,7 @@ fn difference(registration: &Registration, key: &str) -> Option<String> {
         "check" => program(&registration.check),
         "rollback" => program(&registration.rollback),
         "undo" => program(&registration.undo),
+        "shared" => registration.shared.then(|| key.to_owned()),
         "when" => (registration.when != When::default()).then(|| {
             format!("when {}", serde_json::to_string(&registration.when).unwrap_or_default())
         }),
@@ -74,9 +75,9 @@ mod tests {
         assert_eq!(more(&parse("")), "");
         let hook = parse(
             "lock: gpu\nparallel: true\nenabled: false\nstdin: json\non_failure: warn\ntimeout: 0\n\
-             run_as: nobody:nogroup\nwhen: {name: web}\nrollback: [/x, --undo]\nundo: [/x, --release]\n",
+             run_as: nobody:nogroup\nwhen: {name: web}\nrollback: [/x, --undo]\nundo: [/x, --release]\nshared: true\n",
         );
-        let expected = "disabled; rollback: /x --undo; undo: /x --release; when {\"name\":[\"web\"]}; no timeout; on failure warn; as nobody:nogroup; json on stdin; parallel; lock gpu";
+        let expected = "disabled; rollback: /x --undo; undo: /x --release; shared; when {\"name\":[\"web\"]}; no timeout; on failure warn; as nobody:nogroup; json on stdin; parallel; lock gpu";
         assert_eq!(more(&hook), expected);
         assert_eq!(more(&parse("mode: detached\nstyle: libvirt\n")), "libvirt style; detached");
     }

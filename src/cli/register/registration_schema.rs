@@ -32,6 +32,10 @@ pub(crate) fn schema() -> Value {
                 "else": { "properties": { "retries": false, "max_parallel": false } },
             },
             {
+                "if": { "properties": { "shared": { "const": true } }, "required": ["shared"] },
+                "then": { "required": ["undo"] },
+            },
+            {
                 "if": { "properties": { "style": { "const": CallStyle::Libvirt.word() } }, "required": ["style"] },
                 "then": { "properties": {
                     "stdin": false,
@@ -94,7 +98,8 @@ fn kind(key: &str) -> Value {
         "calls" => one_or_many("call"),
         "command" | "check" | "rollback" | "undo" => of("words"),
         "args" => json!({ "type": "array", "items": of("text") }),
-        "args_stdin" | "enabled" | "parallel" | "filter" | "kill_leftovers" | "remote" => flag(),
+        "args_stdin" | "shared" | "enabled" | "parallel" | "filter" | "kill_leftovers"
+        | "remote" => flag(),
         "weight" => json!({ "type": "integer" }),
         "when" => when(),
         "timeout" => json!({ "type": ["string", "number"], "minimum": 0 }),
@@ -337,6 +342,9 @@ mod tests {
             json!({ "rollback": ["/x", "--undo"] }),
             json!({ "undo": ["/x", "--release"] }),
             json!({ "undo": [] }),
+            json!({ "undo": "/x", "shared": true }),
+            json!({ "shared": true }),
+            json!({ "shared": false }),
             json!({ "when": { "name": ["web-*"], "property": { "macspoof": true } } }),
             json!({ "when": { "name": [] } }),
             json!({ "when": { "nmae": "x" } }),

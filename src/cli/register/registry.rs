@@ -25,6 +25,7 @@ use crate::registry::{self, RegistrationFile};
 use crate::repair::{OwnPaths, RepairTarget};
 use crate::search::EntryState;
 use crate::trust::Trust;
+use crate::undo::ledger::{Ledger, Owed};
 
 /// Reads the settings, which say where registrations are.
 ///
@@ -190,6 +191,29 @@ impl RegistryReport {
                 let fix = Fix::hookmux(&settings.hooks_dir, &flush_words(&change.name));
                 let words = format!(
                     "{}: {count} {jobs} in the queue and will still run: `{fix}` removes them",
+                    change.name
+                );
+                self.notes.push(Remark::with_fix(words, fix));
+            }
+        }
+    }
+
+    /// Notes what deleted or disabled registrations still owe.
+    pub(crate) fn note_undos(&mut self, settings: &Settings) {
+        let ledger = Ledger::new(&settings.runtime_dir);
+        let owners = ledger.owners().unwrap_or_default();
+        let entries: Vec<Owed> =
+            owners.iter().flat_map(|owner| ledger.of(owner).entries().0).collect();
+        for change in self.changes.iter().filter(|change| {
+            matches!(change.action, RegistrationAction::Deleted | RegistrationAction::Disabled)
+        }) {
+            let is_its_own = |owed: &&Owed| owed.entry.registration == change.name;
+            let count = entries.iter().filter(is_its_own).count();
+            if count > 0 {
+                let undos = if count == 1 { "undo of it is" } else { "undos of it are" };
+                let fix = Fix::hookmux(&settings.hooks_dir, &["undo", "--list"]);
+                let words = format!(
+                    "{}: {count} {undos} owed and will still run: `{fix}` shows them",
                     change.name
                 );
                 self.notes.push(Remark::with_fix(words, fix));

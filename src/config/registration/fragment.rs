@@ -24,6 +24,7 @@ pub(super) struct RegistrationFragment {
     pub check: Option<OneOrMany>,
     pub rollback: Option<OneOrMany>,
     pub undo: Option<OneOrMany>,
+    pub shared: Option<bool>,
     pub when: Option<When>,
     pub timeout: Option<OptionalTimeout>,
     pub on_failure: Option<FailurePolicy>,

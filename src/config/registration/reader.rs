@@ -60,6 +60,10 @@ impl FragmentReader<'_> {
         self.check_conditions()?;
         self.check_style()?;
         self.check_mode()?;
+        if self.fragment.shared == Some(true) && self.fragment.undo.is_none() {
+            let words = "`shared` needs `undo`: that takes back what guests share";
+            return Err(("shared", words.to_owned()));
+        }
         let check = self.fragment.check.take();
         let check = self.program("check", check)?;
         let rollback = self.fragment.rollback.take();
@@ -80,6 +84,7 @@ impl FragmentReader<'_> {
             check,
             rollback,
             undo,
+            shared: fragment.shared.unwrap_or(false),
             when: fragment.when.unwrap_or_default(),
             timeout: own_timeout(fragment.timeout),
             on_failure: fragment.on_failure.unwrap_or_default(),
@@ -278,6 +283,7 @@ weight: 7
 check: [/usr/bin/test, -e, /sys]
 rollback: [bin/cpu-isolate, --undo]
 undo: [bin/cpu-isolate, --release]
+shared: true
 when:
   driver: [qemu]
   name: ["web-*", "!web-test"]
@@ -318,6 +324,7 @@ remote: false
         assert_eq!(hook.command, ["/h/bin/cpu-isolate", "--quick"]);
         assert_eq!(hook.rollback.as_ref().unwrap()[0], "/h/bin/cpu-isolate");
         assert_eq!(hook.undo.as_ref().unwrap(), &["/h/bin/cpu-isolate", "--release"]);
+        assert!(hook.shared);
         assert_eq!(hook.check.as_ref().unwrap()[0], "/usr/bin/test");
         assert_eq!(hook.args[2].as_str(), "5");
         assert_eq!(hook.when.property.as_ref().unwrap()["macspoof"].0, ["true"]);
@@ -389,6 +396,10 @@ remote: false
             (
                 "events: before_vm_start\ncommand: /x\nmode: detached\nundo: /y\n",
                 "x.yaml:4:1: `undo` has no effect",
+            ),
+            (
+                "events: before_vm_start\ncommand: /x\nshared: true\n",
+                "x.yaml:3:1: `shared` needs `undo`",
             ),
             ("events: before_vm_start\ncommand: /x\nundo: []\n", "has to name a program"),
             (

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::undo::GivenUp;
 use super::{Attempt, StepRunner};
 use crate::document::exchange::Snapshot;
 use crate::hook::Style;
@@ -65,9 +66,21 @@ impl StepRunner<'_> {
         for attempt in attempts.iter().rev().filter(|attempt| attempt.run.failure.is_none()) {
             watchdog::progress();
             if attempt.step.has(Part::Rollback) {
+                let given_up = self.give_up(attempt, ends);
+                match (&given_up, &attempt.undo) {
+                    (GivenUp::OthersHold, Some(name)) => {
+                        self.strike(name);
+                        continue;
+                    }
+                    (GivenUp::Later, _) => continue,
+                    _ => {}
+                }
                 let is_rolled_back = self.roll_back_one(attempt, ends);
                 if let Some(name) = attempt.undo.as_ref().filter(|_| is_rolled_back) {
                     self.strike(name);
+                    if let GivenUp::Last(held) = &given_up {
+                        held.share.remove();
+                    }
                 }
                 attempt.left.into_iter().for_each(sys::mark_rolled_back);
             }

@@ -1,17 +1,42 @@
 //! Enters hooks that can be undone in the ledger: before they start, and when they have ended.
 
-use std::time::Instant;
+use std::io;
+use std::time::{Duration, Instant};
 
-use super::StepRunner;
+use super::{Attempt, Preparation, StartError, StepRunner};
 use crate::hook::Style;
-use crate::machine::clock;
-use crate::observer::Notice;
+use crate::machine::{clock, watchdog};
+use crate::observer::{HookRun, NotRun, Notice};
 use crate::plan::Step;
-use crate::process::exit_status::OWN_ERROR;
+use crate::process::exit_status::{OWN_ERROR, TERMINATED, TIMED_OUT};
 use crate::process::job::{FinishedJob, Part};
+use crate::process::members;
 use crate::process::stored_job::{Bytes, StoredJob};
 use crate::run::launch::{DocumentFileUse, LaunchError};
+use crate::state::locks::{LockError, LockHolder};
 use crate::undo::entry::{Entry, EntryName, MAX_OUTPUT_BYTES, Setup};
+use crate::undo::shared::HeldShare;
+use crate::verdict;
+
+/// What a step shares with other guests; its lock is held.
+pub(super) struct StepShare {
+    pub share: HeldShare,
+    /// The guest for which it is set up.
+    pub first: Option<String>,
+    /// How long the wait for the lock took.
+    pub waited: Duration,
+}
+
+/// What a rollback of a shared hook is.
+pub(super) enum GivenUp {
+    NothingShared,
+    /// Others need what it shares: it isn't rolled back.
+    OthersHold,
+    /// It is rolled back.
+    Last(HeldShare),
+    /// Its undo takes it back.
+    Later,
+}
 
 impl StepRunner<'_> {
     /// Enters a hook, before it starts. At a gate a hook that can't be entered isn't started: nobody could
@@ -21,6 +46,7 @@ impl StepRunner<'_> {
         step: &Step,
         number: usize,
         run: &str,
+        share: Option<&StepShare>,
         ends: Instant,
     ) -> Result<Option<EntryName>, LaunchError> {
         if !step.has(Part::Undo) || self.ledger.is_none() {
@@ -30,7 +56,17 @@ impl StepRunner<'_> {
         let occasion = self.launcher.occasion;
         let Some(ledger) = &mut self.ledger else { return Ok(None) };
         let of_call = (occasion.call, occasion.settings);
-        let entered = entry.and_then(|entry| ledger.enter(of_call, &occasion.execution, entry));
+        let shared = |error| format!("what it shares can't be kept: {error}");
+        let entered = entry.and_then(|entry| {
+            let name = ledger.enter(of_call, &occasion.execution, entry.clone())?;
+            let kept = match share {
+                None => Ok(()),
+                Some(held) if held.first.is_some() => held.share.share.hold(),
+                Some(held) => held.share.share.begin(entry),
+            };
+            kept.map_err(shared).inspect_err(|_| ledger.strike(&name))?;
+            Ok(name)
+        });
         match entered {
             Ok(name) => Ok(Some(name)),
             Err(words) if ledger.is_gate() => Err((OWN_ERROR, format!("not run: {words}"))),
@@ -67,6 +103,7 @@ impl StepRunner<'_> {
         Ok(Entry {
             registration: registration.map(|one| one.name.clone()).unwrap_or_default(),
             lock: registration.and_then(|one| one.lock.clone()),
+            shared: registration.is_some_and(|one| one.shared),
             hook: step.hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
             device: self.launcher.device_label(step),
@@ -93,20 +130,120 @@ impl StepRunner<'_> {
         &mut self,
         step: &Step,
         name: &EntryName,
+        share: Option<&StepShare>,
         ended: &FinishedJob,
         succeeded: bool,
     ) {
         let Some(ledger) = &self.ledger else { return };
         if !succeeded {
+            if let Some(held) = share {
+                held.share.share.strike();
+            }
             return ledger.strike(name);
         }
         let mut output = ended.stdout.head().to_vec();
         output.truncate(MAX_OUTPUT_BYTES);
-        if let Err(error) = ledger.done(name, output) {
+        let shared = share.map_or(Ok(()), |held| held.share.share.done(output.clone()));
+        if let Err(error) = shared.and_then(|()| ledger.done(name, output)) {
             let words = format!(
                 "that it has succeeded can't be noted: {error}; its undo gets HOOKMUX_UNDO_OUTCOME=unknown"
             );
             self.notify(&Notice::Warning { label: &step.hook.label, words: &words });
+        }
+    }
+
+    /// Takes the lock of what a step shares with other guests, if it does. The wait counts against the hook's
+    /// own limit.
+    pub(super) fn share(
+        &mut self,
+        step: &Step,
+        ends: Instant,
+    ) -> Result<Option<StepShare>, StartError> {
+        let Some(registration) = step.hook.registration.as_ref().filter(|one| one.shared) else {
+            return Ok(None);
+        };
+        let device = self.launcher.device_label(step);
+        let Some(ledger) = &self.ledger else { return Ok(None) };
+        let share = ledger.share(&registration.name, device.as_deref());
+        let begun = Instant::now();
+        let until = step.hook.timeout.map_or(ends, |timeout| ends.min(begun + timeout));
+        let holder = LockHolder::new(&step.hook.label, &self.launcher.occasion.execution.id);
+        let supervisor = &mut *self.launcher.supervisor;
+        let held = share.lock(&holder, until, &mut || supervisor.is_terminated());
+        let failed = |error: io::Error| {
+            StartError::Failed((OWN_ERROR, format!("what it shares isn't known: {error}")))
+        };
+        let share = held.map_err(|error| match error {
+            LockError::TimedOut(holder) => {
+                let who = holder.map(|holder| format!(": {}", holder.description()));
+                let after = verdict::seconds(begun.elapsed());
+                let words = format!(
+                    "timed out after {after}: it is set up or taken back for another guest{}",
+                    who.unwrap_or_default()
+                );
+                StartError::Failed((TIMED_OUT, words))
+            }
+            LockError::Terminated => {
+                StartError::Failed((TERMINATED, "ended with hookmux, which got SIGTERM".to_owned()))
+            }
+            LockError::Failed(error) => failed(error),
+        })?;
+        let first = share.share.set_up().map_err(failed)?;
+        if first.is_none() {
+            // the first one's call may have died, and its hook may still run
+            let left = share.share.record().map_err(failed)?;
+            for left in left.iter().filter(|left| !left.current.is_done) {
+                watchdog::wait(|| members::kill_all_of_run(&left.current.run));
+            }
+        }
+        let waited = begun.elapsed();
+        Ok(Some(StepShare { share, first: first.map(|first| first.object), waited }))
+    }
+
+    /// Adds this guest's share of what another one has set up: the hook doesn't run.
+    pub(super) fn join<T>(
+        &mut self,
+        step: Step,
+        number: usize,
+        share: &StepShare,
+        ends: Instant,
+    ) -> Preparation<T> {
+        let run = self.launcher.run_id(number, Part::Hook);
+        match self.enter(&step, number, &run, Some(share), ends) {
+            Ok(name) => {
+                if let (Some(name), Some(ledger)) = (&name, &self.ledger) {
+                    // it is owed all the same
+                    let _ = ledger.done(name, Vec::new());
+                }
+                let guest = share.first.as_deref().unwrap_or_default();
+                let why = format!("shared: it ran for {guest} already");
+                let why = NotRun::NotConcerned(&why);
+                self.notify(&Notice::Skipped { label: &step.hook.label, why });
+                let run = HookRun::joined(self.identity_of(&step));
+                let attempt = Attempt::not_started(step, number, run);
+                Preparation::Finished(Box::new(Attempt { undo: name, is_joined: true, ..attempt }))
+            }
+            Err(error) => self.not_started(step, number, StartError::Failed(error)),
+        }
+    }
+
+    /// Gives up the share of a hook that is to be rolled back. Returns what is left to do.
+    pub(super) fn give_up(&mut self, attempt: &Attempt, ends: Instant) -> GivenUp {
+        let hook = &attempt.step.hook;
+        let registration = hook.registration.as_ref().filter(|one| one.shared);
+        let (Some(registration), Some(ledger), Some(_)) =
+            (registration, &self.ledger, &attempt.undo)
+        else {
+            return GivenUp::NothingShared;
+        };
+        let share = ledger.share(&registration.name, attempt.run.device.as_deref());
+        let holder = LockHolder::new(&hook.label, &self.launcher.occasion.execution.id);
+        // its entry stays, if the lock can't be had: then the undo gives it up
+        let Ok(held) = share.lock(&holder, ends, &mut || false) else { return GivenUp::Later };
+        match held.share.give_up() {
+            false => GivenUp::OthersHold,
+            true if attempt.is_joined => GivenUp::Later,
+            true => GivenUp::Last(held),
         }
     }
 

@@ -28,6 +28,7 @@ pub(super) fn keys_of(
     set("check", word(&options.check));
     set("rollback", word(&options.rollback));
     set("undo", word(&options.undo));
+    set("shared", options.shared.then_some(Value::Bool(true)));
     set("escalateprivs", word(&options.escalateprivs));
     set("timeout", word(&options.timeout));
     set("on_failure", word(&options.on_failure));
