@@ -8,7 +8,7 @@ pub mod cli {
     pub mod register {
         pub mod import {
             pub mod template {
-                pub use crate::cli::register::import::template::{
+                pub use crate::cli::register::import::opennebula::template::{
                     Attribute, SyntaxMistake, TemplateValue, parse,
                 };
             }

@@ -82,6 +82,15 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["import", "opennebula", "x.tmpl"], 1);
     say(&["show", "imported"], 0);
     say(&["show", "after_vm_launch/later"], 0);
+    host.file("../ready/port-forward/port-forward.yaml", "events: before_vm_start\ncommand: x\n");
+    say(&["list", "--available", "--from", "ready"], 0);
+    fs::write(
+        host.path("x.json"),
+        r#"{"g": {"private_ip": "10.0.0.1", "port_map": {"tcp": [1]}}}"#,
+    )
+    .unwrap();
+    say(&["import", "saschpe", "x.json", "--from", "ready"], 0);
+    say(&["import", "saschpe", "x.json", "--from", "ready"], 1);
     say(&["disable", "new"], 0);
     say(&["enable", "new"], 0);
     say(&["delete", "new"], 0);

@@ -74,8 +74,8 @@ pub(super) enum Command {
     /// Any other script is never run for that. `add module NAME` loads a Python module (pkg.mod) or
     /// a Perl module (Pkg::Mod), which runs its code, and calls its `describe()`. Modules are found
     /// where their language looks for them, or in `modules` of the hooks directory. `add FILE.yaml`
-    /// takes a registration as it is, `add - --name NAME` one from standard input. With --dry-run nothing
-    /// is run at all.
+    /// takes a registration as it is, `add - --name NAME` one from standard input. `add contrib/NAME` takes a
+    /// ready-made hook, which `list --available` shows. With --dry-run nothing is run at all.
     ///
     /// The result is a file for each registration in `hooks.d`, which may be edited. A registration
     /// without a weight gets 100 more than the highest of its event.
@@ -91,8 +91,12 @@ pub(super) enum Command {
     /// `import opennebula FILE` reads the templates that `onehook create` takes, one or several in a file,
     /// `-` from standard input, and makes a registration of each: PROLOG is before_vm_prepare, RUNNING
     /// after_vm_launch, SHUTDOWN after_vm_stop, STOP after_vm_hibernate, DONE after_vm_destroy. What has no
-    /// call of libvirt behind it is refused, with the nearest event; --event takes that one. What is changed
-    /// or left out is told line by line. Nothing is run.
+    /// call of libvirt behind it is refused, with the nearest event; --event takes that one.
+    ///
+    /// `import saschpe FILE` reads the hooks.json of saschpe/libvirt-hook-qemu, and registers the ready-made
+    /// hook port-forward for each guest in it.
+    ///
+    /// What is changed or left out is told line by line. Nothing is run.
     Import(ImportArgs),
     /// Remove the registrations of a script or a module, or one by its name
     ///
@@ -259,6 +263,12 @@ pub(super) struct ListArgs {
     /// Only registered hooks, in cPanel's words: category, event, stage, weight, id, exectype, hook
     #[arg(long)]
     pub registered: bool,
+    /// Show the ready-made hooks instead: what each is for, and whether it is registered
+    #[arg(long, conflicts_with = "event")]
+    pub available: bool,
+    /// Where the ready-made hooks lie [default: share/hookmux/contrib/hooks of the installation]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "available")]
+    pub from: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -569,8 +579,9 @@ pub(super) struct CallArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// `script`, `module`, or the file of a registration; `-` is standard input, and needs --name
-    #[arg(value_name = "script|module|FILE.yaml|-", value_hint = ValueHint::FilePath)]
+    /// `script`, `module`, a ready-made hook, or the file of a registration; `-` is standard input, and needs
+    /// --name
+    #[arg(value_name = "script|module|contrib/NAME|FILE.yaml|-", value_hint = ValueHint::FilePath)]
     pub what: PathBuf,
     /// The script's path, or the module's name
     #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
@@ -585,6 +596,9 @@ pub(crate) struct AddArgs {
     /// cPanel's word for what is registered; has to be the same as the first word
     #[arg(long, value_parser = EXECTYPES)]
     pub exectype: Option<String>,
+    /// Where the ready-made hooks lie [default: share/hookmux/contrib/hooks of the installation]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub from: Option<PathBuf>,
     /// Replace registrations of the same name
     #[arg(long)]
     pub replace: bool,
@@ -672,6 +686,8 @@ pub(crate) enum ForeignSystem {
     /// Templates of OpenNebula's hooks
     #[value(name = "opennebula")]
     OpenNebula,
+    /// The hooks.json of saschpe/libvirt-hook-qemu
+    Saschpe,
 }
 
 #[derive(Debug, Args)]
@@ -682,12 +698,15 @@ pub(crate) struct ImportArgs {
     /// The files; `-` is standard input
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
-    /// The event or call, instead of the one that the file says; may be repeated
+    /// For opennebula: the event or call, instead of the one that the file says; may be repeated
     #[arg(long)]
     pub event: Vec<String>,
-    /// Leave out what can't be imported, and import the others
+    /// For opennebula: leave out what can't be imported, and import the others
     #[arg(long)]
     pub skip: bool,
+    /// For saschpe: where the ready-made hooks lie [default: share/hookmux/contrib/hooks of the installation]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub from: Option<PathBuf>,
     /// Replace registrations of the same name
     #[arg(long)]
     pub replace: bool,

@@ -224,7 +224,7 @@ impl EntryName {
     }
 
     pub(super) fn ended(self) -> EntryName {
-        let over = Some(self.over.unwrap_or_else(ulid::new));
+        let over = self.over.or_else(|| Some(ulid::new()));
         EntryName { over, is_provisional: false, ..self }
     }
 

@@ -2,12 +2,20 @@
 //! leaves everything as it was.
 
 mod made_up;
+mod namespace;
 
+mod autostart_transient;
+mod command_line;
 mod cpu_governor;
 mod cpu_isolate;
 mod display_handover;
 mod hugepages;
+mod inhibit_sleep;
+mod macspoof;
+mod notify;
+mod package;
 mod pci_rebind;
+mod port_forward;
 
 use std::collections::BTreeSet;
 use std::fs;

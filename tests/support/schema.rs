@@ -61,6 +61,7 @@ pub fn name_of(words: &[&str]) -> String {
     let command = words.iter().find(|word| names.contains(**word));
     let command = *command.unwrap_or_else(|| panic!("{words:?}: no schema for any of these"));
     match command {
+        "list" if has("--available") => "list-available",
         "queue" if has("--flush") => "queue-flush",
         "queue" if has("--requeue") => "queue-requeue",
         "undo" if has("--list") => "undo-list",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{registered_list, vdsm};
+use super::{available, registered_list, vdsm};
 use crate::cli::args::{Format, ListArgs};
 use crate::cli::check::finding::Code;
 use crate::cli::inventory::Inventory;
@@ -106,6 +106,9 @@ pub(crate) fn run(
     let loaded = place.load(output);
     let settings = &loaded.settings;
     rights::must_read_hooks(settings)?;
+    if arguments.available {
+        return available::run(place, settings, arguments, output);
+    }
     let inventory = Inventory::look(settings, place.surroundings.user);
     let is_of_all = arguments.event.is_none() && arguments.hook.is_none() && !arguments.registered;
     let unknown_directories =

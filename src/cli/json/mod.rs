@@ -5,6 +5,7 @@
 //! against it. Keys may be added, but never changed or removed.
 
 pub(super) mod audit;
+pub(super) mod available;
 pub(super) mod bypass;
 pub(super) mod check;
 pub(super) mod cpanel;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::envelope::schema_of;
 use super::{
-    audit, bypass, check, event, execution, hook, hook_history, install, message, plan, prune,
-    queue,
+    audit, available, bypass, check, event, execution, hook, hook_history, install, message, plan,
+    prune, queue,
 };
 use super::{registration, run, show, undo, xml};
 use crate::cli::register::registration_schema;
@@ -51,6 +51,7 @@ macro_rules! outputs {
 
 outputs! {
     List "list" hook::List, "hookmux list";
+    ListAvailable "list-available" available::Available, "hookmux list --available";
     Events "events" event::Events, "hookmux events";
     Plan "plan" plan::Plan, "hookmux plan";
     Run "run" run::Ran, "hookmux run";

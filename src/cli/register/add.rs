@@ -9,13 +9,15 @@ use crate::cli::json::registration::{Added, ChangedRegistration};
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::description::DescriptionProblem;
 use crate::cli::register::draft::{Draft, DraftContext};
-use crate::cli::register::{hooks_d, module};
+use crate::cli::register::{contrib, hooks_d, module};
 use crate::cli::remark::Remark;
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::{Registration, Settings};
 use crate::registry::RegistrationFile;
 use crate::trust::Trust;
-use collect::{AddSource, Checked, Collector, EntrySource, NewRegistrations, add_source};
+use collect::{
+    AddSource, Checked, Collector, ContribRegistration, EntrySource, NewRegistrations, add_source,
+};
 use draft_checks::DraftChecker;
 
 pub(super) mod collect;
@@ -41,6 +43,7 @@ pub(crate) fn run(
     let new = match source {
         AddSource::File(path) => Some(collector.file(&path)?),
         AddSource::Stdin => Some(collector.stdin()?),
+        AddSource::Contrib(name) => Some(collector.contrib(&name)?),
         AddSource::ScriptOrModule(subject) => {
             let stem = subject.stem();
             collector
@@ -50,6 +53,10 @@ pub(crate) fn run(
     };
     let Collector { mut trust, warnings, source, .. } = collector;
     let has_options = source == EntrySource::Options;
+    let metadata = match &new {
+        Some(NewRegistrations::Contrib(hook, _)) => hook.metadata.clone(),
+        _ => None,
+    };
     let mut command = AddCommand { settings: &settings, arguments, has_options, warnings };
     let Some(new) = new else {
         command.report(&[], &[], output);
@@ -62,8 +69,9 @@ pub(crate) fn run(
         Ok(drafts) => drafts,
         Err(problems) => return Ok(command.refuse(&problems, output)),
     };
-    // a description gives the names of its registrations itself
-    let is_nameable = has_options || arguments.reference.is_none();
+    // a description and a ready-made hook give the names of their registrations themselves
+    let is_nameable = has_options
+        || (arguments.reference.is_none() && contrib::asked_for(&arguments.what).is_none());
     let checker =
         DraftChecker { settings: &settings, user, replaces: arguments.replace, is_nameable };
     let obstacles: Vec<DescriptionProblem> = drafts
@@ -87,6 +95,11 @@ pub(crate) fn run(
         hooks_d::write_all(lock, &drafts)?;
     }
     command.report(&drafts, &actions, output);
+    if let (Some(metadata), Format::Text) = (metadata, arguments.output.format) {
+        output.line("It does nothing before a guest asks for it. `virsh edit GUEST` takes this in <domain>:");
+        output.line("");
+        output.write(&metadata);
+    }
     Ok(CommandEnd::Good)
 }
 
@@ -115,6 +128,13 @@ impl AddCommand<'_> {
                     .draft_file(&source, &text, &name, is_named)
                     .map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))?;
                 Ok(Ok(vec![draft]))
+            }
+            NewRegistrations::Contrib(_, found) => {
+                let draft = |new: ContribRegistration| {
+                    context.draft_file(&new.source, &new.text, &new.name, true)
+                };
+                let drafts: Result<Vec<Draft>, _> = found.into_iter().map(draft).collect();
+                drafts.map(Ok).map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))
             }
             NewRegistrations::Entries { found: Err(problems), .. } => Ok(Err(problems)),
             NewRegistrations::Entries { found: Ok(entries), stem } => {

@@ -3,6 +3,7 @@
 
 pub(crate) mod add;
 pub(crate) mod ask;
+pub(crate) mod contrib;
 pub(crate) mod cpanel;
 pub(crate) mod cpanel_words;
 pub(crate) mod delete;

@@ -17,6 +17,7 @@ use crate::cli::CommandPlace;
 use crate::cli::args::{self, AddArgs, Format, HookOptions};
 use crate::cli::output::Output;
 use crate::cli::register::ask::{self, DescribeError};
+use crate::cli::register::contrib::{self, ContribHook};
 use crate::cli::register::description::{self, DescriptionError, DescriptionProblem};
 use crate::cli::register::module::{self, Language, Module};
 use crate::cli::register::translate::{self, DescriptionEntry, ScriptOrModule};
@@ -24,7 +25,7 @@ use crate::cli::remark::Remark;
 use crate::command::{self, Fix, words};
 use crate::config::registration::EXTENSION;
 use crate::config::suggest::suggestion;
-use crate::config::{Settings, TrustPolicy};
+use crate::config::{Registration, Settings, TrustPolicy};
 use crate::machine::files;
 use crate::repair::{self, OwnPaths};
 use crate::trust::{Refusal, Trust};
@@ -36,6 +37,8 @@ pub(super) const MAX_FILE_BYTES: u64 = 1024 * 1024;
 pub(super) enum AddSource {
     File(PathBuf),
     Stdin,
+    /// The name of a ready-made hook.
+    Contrib(String),
     ScriptOrModule(ScriptOrModule),
 }
 
@@ -45,7 +48,16 @@ pub(super) type Checked<T> = Result<T, Vec<DescriptionProblem>>;
 /// What is to be registered.
 pub(super) enum NewRegistrations {
     File { source: PathBuf, text: String, name: String },
+    Contrib(ContribHook, Vec<ContribRegistration>),
     Entries { found: Checked<Vec<DescriptionEntry>>, stem: String },
+}
+
+/// A registration of a ready-made hook.
+pub(super) struct ContribRegistration {
+    pub source: PathBuf,
+    /// Its text, with absolute paths.
+    pub text: String,
+    pub name: String,
 }
 
 /// Reads the words of the command line. Ends the process as clap does if they are wrong.
@@ -53,6 +65,17 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
     let usage = |message: &str| -> ! { args::wrong_usage("add", message) };
     let what = arguments.what.to_string_lossy();
     args::check_exectype("add", arguments.exectype.as_deref(), &what);
+    if let (Some(name), None) = (contrib::asked_for(&arguments.what), &arguments.reference) {
+        let has_ask_option =
+            arguments.manual.is_some() || arguments.describe || arguments.exectype.is_some();
+        if has_ask_option || arguments.options != HookOptions::default() {
+            usage("a ready-made hook says everything itself: its file in hooks.d can be edited");
+        }
+        return Ok(AddSource::Contrib(name.to_owned()));
+    }
+    if arguments.from.is_some() {
+        usage("--from says where the ready-made hooks lie: `add contrib/NAME --from DIR`");
+    }
     let is_stdin = is_stdin(&arguments.what);
     let is_file =
         is_stdin || arguments.what.extension().is_some_and(|end| end == EXTENSION || end == "yml");
@@ -89,8 +112,9 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
         }
         (word, _) => {
             let hint = suggestion(word, ["script", "module"]);
-            let message =
-                format!("`{word}` is neither `script` nor `module` nor a .yaml file{hint}");
+            let message = format!(
+                "`{word}` is neither `script` nor `module` nor contrib/NAME nor a .yaml file{hint}"
+            );
             args::wrong_action("add", &message)
         }
     }
@@ -182,6 +206,32 @@ impl Collector<'_> {
         translate::check_name(&name).map_err(anyhow::Error::msg)?;
         let text = read_stdin()?;
         Ok(NewRegistrations::File { source: PathBuf::from("standard input"), text, name })
+    }
+
+    /// Collects the registrations of a ready-made hook, whose programs and files are judged as those of
+    /// `add script` are.
+    pub(super) fn contrib(&mut self, name: &str) -> anyhow::Result<NewRegistrations> {
+        let directory = contrib::directory(self.arguments.from.as_deref())?;
+        let hook = contrib::find(&directory, name)?;
+        let mut found = Vec::new();
+        for source in &hook.registrations {
+            if let Err(refusal) = self.trust.file(source) {
+                self.refusal(&refusal, source)?;
+            }
+            let written = files::read_regular(source, MAX_FILE_BYTES)
+                .and_then(files::into_text)
+                .with_context(|| format!("{} can't be read", source.display()))?;
+            let text = contrib::text(source, &written, &self.settings.hooks_dir)?;
+            let parsed = Registration::parse(source, &self.settings.hooks_dir, &text);
+            let registration = parsed.map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))?;
+            if let Some(program) = registration.command.first() {
+                self.check_script(program)?;
+            }
+            let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            translate::check_name(&name).map_err(anyhow::Error::msg)?;
+            found.push(ContribRegistration { source: source.clone(), text, name });
+        }
+        Ok(NewRegistrations::Contrib(hook, found))
     }
 
     /// Collects the entries of a script or module: from options, or from its own description. Returns
