@@ -173,7 +173,7 @@ mod tests {
         for (given, wanted) in [
             ("command: x\n", "command: \"/c/x y/x\"\n"),
             ("command: [x, start] # three\n", "command: [\"/c/x y/x\", start] # three\n"),
-            ("command: [x]\n", "command: [\"/c/x y/x\"]\n"),
+            ("command: [x]\n", "command: \"/c/x y/x\"\n"),
             ("command: [bin/x, start]\n", "command: [\"/c/x y/bin/x\", start]\n"),
             ("command: [/bin/sh, x]\n", "command: [/bin/sh, x]\n"),
             (
@@ -182,7 +182,7 @@ mod tests {
             ),
             (
                 "command: [x]\nenvironment_file: x.conf\n",
-                "command: [\"/c/x y/x\"]\nenvironment_file: \"/c/x y/x.conf\"\n",
+                "command: \"/c/x y/x\"\nenvironment_file: \"/c/x y/x.conf\"\n",
             ),
         ] {
             assert_eq!(absolute(&format!("{events}{given}")), Ok(format!("{events}{wanted}")));
