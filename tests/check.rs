@@ -1415,8 +1415,17 @@ fn what_is_not_undone_is_told() {
     place.host.guest("prepare begin").run().succeeds();
     let mut directories = fs::read_dir(&ledger).unwrap().map(|entry| entry.unwrap().path());
     let owner = directories.find(|path| path.to_str().unwrap().contains("qemu-")).unwrap();
-    let mut files = fs::read_dir(owner).unwrap().map(|entry| entry.unwrap().path());
+    let mut files = fs::read_dir(&owner).unwrap().map(|entry| entry.unwrap().path());
     let entry = files.find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
+    // what lies beside the entries, and what lies in the place of one
+    let owner = entry.parent().unwrap();
+    for odd in [owner.join("x"), ledger.join("x")] {
+        symlink("/dev/zero", &odd).unwrap();
+        place.finds("odd-file", &odd, &["isn't read", "it is a link"]).is_mended();
+    }
+    let other = owner.join("0.json");
+    symlink("/dev/zero", &other).unwrap();
+    place.finds("broken-undo", &other, &["it is a link"]).is_mended();
     fs::write(&entry, "{\"format\":2}").unwrap();
     place.finds("broken-undo", &entry, &["a newer hookmux wrote it"]).is_mended();
     let output = output(

@@ -1,6 +1,7 @@
 //! The files of the ledger: a directory for each guest, network and port that owes something, and in it a
 //! file for each hook.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -71,6 +72,20 @@ impl Ledger {
 
     pub(crate) fn directory(&self) -> &Dir {
         &self.root
+    }
+
+    /// Returns its directory, and that of each owner.
+    pub(crate) fn directories(&self) -> Vec<Dir> {
+        let owners = self.owners().unwrap_or_default();
+        let owned = owners.iter().map(|owner| self.of(owner).directory);
+        std::iter::once(self.root.clone()).chain(owned).collect()
+    }
+
+    /// Tells whether a file of one of its directories is an entry by its name.
+    pub(crate) fn is_entry(&self, directory: &Dir, name: &OsStr) -> bool {
+        let root = self.root.unchecked_path();
+        directory.unchecked_path().parent() == Some(root)
+            && name.to_str().and_then(EntryName::parse).is_some()
     }
 
     pub(crate) fn of(&self, owner: &Owner) -> OwnerLedger {

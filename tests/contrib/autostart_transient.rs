@@ -237,7 +237,7 @@ fn people_see_what_is_kept_and_can_drop_it() {
     let package = package();
     let guest = asking(&package, "always");
     starts(&package, &guest);
-    let script = package.directory().join("autostart-transient");
+    let script = package.directory().join("bin/autostart-transient");
     let directory = package.host.path("state/contrib/autostart-transient");
     let says = |words: &[&str]| {
         package

@@ -88,10 +88,10 @@ impl Contrib {
             fs::create_dir(contrib.host.path(directory)).unwrap();
         }
         symlink(binary_under_test(), contrib.host.path("tools/hookmux")).unwrap();
-        let script = fs::read(shipped.join(name)).unwrap();
+        let script = fs::read(shipped.join("bin").join(name)).unwrap();
         contrib.host.file(format!("bin/{name}"), script);
         let registration = fs::read_to_string(shipped.join(format!("{name}.yaml"))).unwrap();
-        let word = format!("[{name}, ");
+        let word = format!("[bin/{name}, ");
         assert_eq!(registration.matches(&word).count(), 2, "command and undo: {registration}");
         let fake = contrib.fake("").display().to_string();
         let registration = registration

@@ -40,9 +40,10 @@ fn words(text: &str, begin: &str) -> BTreeSet<String> {
 fn what_a_hook_reads_is_what_its_page_and_its_example_name() {
     for name in OF_THE_HOST {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/hooks").join(name);
-        let script = fs::read_to_string(directory.join(name)).unwrap();
+        let script = directory.join("bin").join(name);
         let page = fs::read_to_string(directory.join("README.md")).unwrap();
-        let mode = fs::metadata(directory.join(name)).unwrap().permissions().mode();
+        let mode = fs::metadata(&script).unwrap().permissions().mode();
+        let script = fs::read_to_string(script).unwrap();
         assert_eq!(mode & 0o777, 0o755, "{name}");
 
         // settings of the host

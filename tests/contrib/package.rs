@@ -22,9 +22,13 @@ impl Package {
     pub fn new(name: &'static str) -> Package {
         let package = Package { host: Host::new(), name, environment: Vec::new() };
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/hooks").join(name);
-        for entry in fs::read_dir(&from).unwrap_or_else(|error| panic!("{name}: {error}")) {
-            let path = entry.unwrap().path();
-            let to = package.directory().join(path.file_name().unwrap());
+        let entries = |directory: &Path| {
+            let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{name}: {error}"));
+            entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+        };
+        let files = entries(&from).into_iter().filter(|path| path.is_file());
+        for path in files.chain(entries(&from.join("bin"))) {
+            let to = package.directory().join(path.strip_prefix(&from).unwrap());
             package.host.file(&to, fs::read(&path).unwrap());
             let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o755;
             fs::set_permissions(&to, fs::Permissions::from_mode(mode)).unwrap();

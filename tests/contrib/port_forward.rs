@@ -319,7 +319,7 @@ fn guests_of_saschpes_hook_are_imported() {
         assert!(said.contains(words), "{words}: {said}");
     }
     let text = fs::read_to_string(file("web_1")).unwrap();
-    let script = package.directory().join("port-forward");
+    let script = package.directory().join("bin/port-forward");
     for line in [
         "PORT_FORWARD: to=192.168.122.10 8022:22 80",
         "name: web 1",

@@ -18,6 +18,7 @@ use crate::record::store;
 use crate::record::texts::Texts;
 use crate::state::{Dir, DirRefusal};
 use crate::trust::Trust;
+use crate::undo::ledger::Ledger;
 
 /// The free space below which a warning is given. A guest's document has some KiB, a record may have some
 /// hundred KiB, and guest state must never be lost for want of space.
@@ -69,6 +70,8 @@ fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
     for records in [below(run, "records"), records.clone()] {
         dirs.push(Texts::new(&records).directory().clone());
     }
+    let ledger = Ledger::new(run);
+    dirs.extend(ledger.directories());
     dirs.extend([state.child("last-good"), state.child("cache")]);
     dirs.extend(groups.map(|name| records.child(name)));
     dirs.push(records);
@@ -79,8 +82,8 @@ fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
     for (dir, name) in files.take(MAX_FILES) {
         let is_place = dirs.iter().any(|other| *other == dir.child(&name));
         let error = match dir.open(&name) {
-            // files of guests are reported elsewhere
-            _ if is_place || is_of_guest(dir, &name) => continue,
+            // files of guests and of undos are reported elsewhere
+            _ if is_place || is_of_guest(dir, &name) || ledger.is_entry(dir, &name) => continue,
             Ok((_, metadata)) if metadata.len() > store::MAX_RECORD_BYTES => {
                 "it is larger than anything that hookmux writes there".to_owned()
             }
