@@ -221,8 +221,12 @@ impl EntryName {
     }
 
     pub(super) fn ended(self) -> EntryName {
-        let over = Some(self.over.unwrap_or_else(ulid::new));
-        EntryName { over, is_provisional: false, ..self }
+        // two entries of one hook may be over
+        let over = match self.over {
+            Some(over) => over,
+            None => ulid::new(),
+        };
+        EntryName { over: Some(over), is_provisional: false, ..self }
     }
 
     pub(super) fn firm(self) -> EntryName {

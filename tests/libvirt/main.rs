@@ -40,3 +40,4 @@ mod records;
 mod registered;
 mod tree;
 mod trust;
+mod undo;
