@@ -76,7 +76,7 @@ fn a_registered_hook_is_retried_with_the_arguments_of_the_failed_run() {
     let host = Host::new();
     let registration = |state: &str| {
         let text = format!(
-            "events: after_vm_launch\ncommand: /var/tmp/one/vm-state.sh\nargs: [$XML_BASE64, {state}]\n"
+            "events: after_vm_launch\ncommand: /run/one/vm-state.sh\nargs: [$XML_BASE64, {state}]\n"
         );
         host.write("/run/vm-pending.yaml", &text, 0o644);
     };
@@ -90,12 +90,12 @@ fn a_registered_hook_is_retried_with_the_arguments_of_the_failed_run() {
     assert_eq!(failed.len(), 1, "{failed:?}");
     let id = failed[0]["id"].as_str().unwrap();
     let shown = host.hookmux(&["show", id]).ok();
-    for words in ["does not exist", "/var/tmp/one/vm-state.sh \"${XML_BASE64}\" pending"] {
+    for words in ["does not exist", "/run/one/vm-state.sh \"${XML_BASE64}\" pending"] {
         assert!(shown.contains(words), "{words} is missing in\n{shown}");
     }
-    host.sh("mkdir -p /var/tmp/one").ok();
+    host.sh("mkdir -p /run/one").ok();
     let script = "#!/bin/sh\necho \"$2 $(printf %s \"$1\" | base64 -d | grep -o '<name>.*</name>')\" >>/run/said\n";
-    host.write("/var/tmp/one/vm-state.sh", script, 0o755);
+    host.write("/run/one/vm-state.sh", script, 0o755);
     registration("edited");
     host.hookmux(&["add", "--replace", "/run/vm-pending.yaml"]).ok();
     let said = host.hookmux(&["retry", id]).ok();
