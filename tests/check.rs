@@ -643,6 +643,14 @@ fn what_only_lies_beside_hooks_is_not_made_one() {
         place.file(at, "how it works\n").is_clean();
     }
     place.file("before_vm_start/__pycache__/x.cpython-311.pyc", "x").is_clean();
+    for (at, text) in [
+        ("before_vm_start/helper_utils.py", "x = 1\n"),
+        ("before_vm_start/helper.py", ""),
+        ("before_vm_start/__init__.py", ""),
+        ("before_vm_start/NEWS.md", ""),
+    ] {
+        place.file(at, text).is_clean();
+    }
     // what may have been meant as a hook
     place.file("before_vm_start/words", "how it works\n");
     place.finds("not-executable", "before_vm_start/words", &["mv "]).is_mended();

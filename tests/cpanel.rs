@@ -342,7 +342,7 @@ fn each_command_of_the_document_for_a_module() {
     assert!(said.contains("MyApp-WHM-before_vm_start: escalateprivs isn't given"), "{said}");
     assert_eq!(place.hooks(), ["vm start pre module MyApp::WHM::remove"]);
     place.host.guest("prepare begin").run().fails(1, &["g may not be removed"]);
-    assert_eq!(place.host.log(), ["remove vm pre before_vm_start g"]);
+    assert_eq!(place.host.log(), ["remove vm pre start g"]);
     // all of its options must match
     for other in ["--action add", "--action remove --stage post", "--action remove --weight 5"] {
         let line = format!(
@@ -374,11 +374,96 @@ fn each_command_of_the_document_for_a_module() {
         ["vm start post module MyApp::WHM::add", "vm stop post module MyApp::WHM::remove"]
     );
     place.host.guest("started begin").run().succeeds();
-    assert_eq!(place.host.log(), ["add vm post after_vm_start g apart"]);
+    assert_eq!(place.host.log(), ["add vm post start g apart"]);
     place.host.guest("stopped end").run().fails(1, &["g may not be removed"]);
     place.host.log();
     place.does("./manage_hooks delete module MyApp::WHM");
     assert_eq!(place.hooks(), [""; 0]);
+}
+
+// C2, C8
+#[test]
+fn what_a_function_returns_is_read_strictly() {
+    let python = [
+        ("None", 0, ""),
+        ("True", 0, ""),
+        ("(1, 'well')", 0, ""),
+        ("'done'", 0, ""),
+        ("False", 1, ": act returned False\n"),
+        ("(0, 'no licence')", 1, ": no licence\n"),
+        ("[0, 'no licence']", 1, ": no licence\n"),
+        ("(0,)", 1, ": act returned 0\n"),
+        ("[0]", 1, ": act returned 0\n"),
+        ("('0', 'no licence')", 1, ": no licence\n"),
+        ("'0 no licence'", 1, ": no licence\n"),
+        ("{'status': 0}", 1, "act returned {'status': 0}, which is no answer"),
+        ("(0, 'a', 'b')", 1, "which is no answer"),
+        ("[[0, 'a']]", 1, "which is no answer"),
+        ("(x for x in [0])", 1, "which is no answer"),
+        ("(0, 'BAILOUT no licence')", 2, ": no licence\n"),
+        ("[0, 'BAILOUT']", 2, ": act returned BAILOUT\n"),
+        ("'BAILOUT no licence'", 2, ": no licence\n"),
+        ("(0, 'a BAILOUT')", 1, ": a BAILOUT\n"),
+        ("(1, 'BAILOUT')", 0, ""),
+    ];
+    let perl = [
+        ("", 0, ""),
+        ("1", 0, ""),
+        ("(1, 'well')", 0, ""),
+        ("[1, 'well']", 0, ""),
+        ("'done'", 0, ""),
+        ("0", 1, ": act returned false\n"),
+        ("(0, 'no licence')", 1, ": no licence\n"),
+        ("[0, 'no licence']", 1, ": no licence\n"),
+        ("[0]", 1, ": act returned false\n"),
+        ("'0 no licence'", 1, ": no licence\n"),
+        ("{ status => 0 }", 1, "is no answer"),
+        ("(status => 0, message => 'no licence')", 1, "is no answer"),
+        ("[[0, 'a']]", 1, "is no answer"),
+        ("(0, 'BAILOUT no licence')", 2, ": no licence\n"),
+        ("[0, 'BAILOUT']", 2, ": act returned BAILOUT\n"),
+        ("'BAILOUT no licence'", 2, ": no licence\n"),
+        ("(1, 'BAILOUT')", 0, ""),
+    ];
+    let place = Place::new();
+    place.perl("answers.py", "def act(event): return None\n");
+    place.perl("Acme/Answers.pm", "package Acme::Answers;\nsub act { return }\n1;\n");
+    let answers = |cases: &[(&str, i32, &str)], name: &str, text: &dyn Fn(&str) -> String| {
+        for (answer, status, words) in cases {
+            place.perl(name, &text(answer));
+            let run = place.host.guest("prepare begin").run();
+            assert_eq!(run.status, Some(*status), "{name} {answer}: {run:?}");
+            if *status != 0 {
+                run.fails(*status, &[*words]);
+            }
+        }
+    };
+    if has("/usr/bin/python3") {
+        place.does("./manage_hooks add module answers --manual --category vm --event start --stage pre --action act");
+        answers(&python, "answers.py", &|answer| format!("def act(event):\n    return {answer}\n"));
+        place.does("./manage_hooks delete module answers");
+    }
+    if has("/usr/bin/perl") {
+        place.does("./manage_hooks add module Acme::Answers --manual --category vm --event start --stage pre --action act");
+        answers(&perl, "Acme/Answers.pm", &|answer| {
+            format!("package Acme::Answers;\nsub act {{ return {answer} }}\n1;\n")
+        });
+        // the context has cPanel's words, the data hookmux's
+        place.perl(
+            "Acme/Answers.pm",
+            "package Acme::Answers;\nsub act { my ($c, $d) = @_; (0, \"$c->{category} $c->{stage} $c->{event} $d->{event}\") }\n1;\n",
+        );
+        place.host.guest("prepare begin").run().fails(1, &[": vm pre start before_vm_start\n"]);
+        // the lines that call it are shown by --full alone; programs get them all
+        let short = "-Mstrict -e … Acme::Answers act";
+        for words in [&["show", "last"][..], &["show", "Acme-Answers-before_vm_start"]] {
+            let said = place.host.text(words, 0);
+            assert!(said.contains(short) && !said.contains("JSON::PP"), "{words:?}\n{said}");
+        }
+        assert!(place.host.text(&["show", "last", "--full"], 0).contains("printf 'use JSON"));
+        let value = place.host.json(&["show", "last"], 0);
+        assert!(value["runs"][0]["command_line"].as_str().unwrap().contains("printf 'use JSON"));
+    }
 }
 
 // C1, C8
@@ -617,10 +702,10 @@ fn exectype_says_the_same_as_the_word_before() {
         );
     }
     place
-        .does(&format!("./manage_hooks delete script /var/cpanel/x.sh --exectype script {moment}"));
+        .does(&format!("./manage_hooks delete script /var/cpanel/x.sh --exectype Script {moment}"));
     // beside a description it says nothing new
     place.script("y.sh", "echo '{\"events\": \"after_vm_stop\"}' # --describe");
-    place.does("./manage_hooks add script /var/cpanel/y.sh --exectype script");
+    place.does("./manage_hooks add script /var/cpanel/y.sh --exectype SCRIPT");
     assert_eq!(place.hooks(), ["vm stop post script /var/cpanel/y.sh"]);
 }
 
@@ -712,8 +797,12 @@ fn delete_takes_only_what_its_options_select() {
             "did you mean event `start`?",
         ),
         ("script /var/cpanel/x.sh --event start", "category and stage"),
-        ("script /var/cpanel/x.sh --category Whostmgr", "there is no category `whostmgr`"),
+        (
+            "script /var/cpanel/x.sh --category Whostmgr",
+            "there is no category `Whostmgr`; guests are `vm`; known are",
+        ),
         ("script /var/cpanel/x.sh --action \"'x\"", "--action: `'x` has a quote"),
+        ("script /var/cpanel/x.sh --weight x", "it is a whole number"),
         ("a --weight 7", "a name stands alone"),
         ("a --manual", "a name stands alone"),
     ] {

@@ -953,7 +953,7 @@ fn a_perl_module() {
     let stop = place.read("MyApp-Hooks-after_vm_stop");
     assert_eq!((stop.weight, stop.check.as_ref().unwrap()[5].as_str()), (7, "may"));
     place.host.guest("started begin").run().succeeds();
-    assert_eq!(place.host.log(), ["after_vm_start"]);
+    assert_eq!(place.host.log(), ["start"]);
     place.host.guest("stopped end").run().fails(1, &["no luck today"]);
     place.say(&["delete", "module", "MyApp::Hooks"]).is_done();
     let by_options = [
@@ -1041,6 +1041,15 @@ fn what_was_added_is_deleted_and_nothing_else() {
     let other = place.script("other.sh", "");
     place.say(&["add", "script", &script]).is_done();
     place.say(&["add", "script", &other, "--manual", "--event", "after_vm_stop"]).is_done();
+    // --dry-run shows the same, and deletes nothing
+    let said = place.say(&["delete", "script", &script, "--dry-run", "--output", "json"]);
+    let value = said.is_done().json();
+    assert_eq!(value["registrations"].as_array().unwrap().len(), 2);
+    assert_eq!(value["registrations"][0]["action"], "none");
+    place
+        .say(&["delete", "other-after_vm_stop", "--dry-run"])
+        .ends(0, &["would delete", "--dry-run"]);
+    place.say(&["delete", "othr-after_vm_stop", "--dry-run"]).ends(1, &["did you mean"]);
     let said = place.say(&["delete", "script", &script, "--output", "json"]);
     let value = said.is_done().json();
     assert_eq!(value["registrations"].as_array().unwrap().len(), 2);
@@ -1055,6 +1064,9 @@ fn what_was_added_is_deleted_and_nothing_else() {
     let text = "events: after_vm_stop\ncommand: /bin/true\n";
     let low = place.registration("low", "pkg", text);
     place.registration("hooks", "pkg", text);
+    place
+        .say(&["delete", "pkg", "--dry-run"])
+        .ends(0, &["would delete", "would count from then on"]);
     place.say(&["delete", "pkg"]).ends(0, &["deleted", low.to_str().unwrap(), " disable pkg`"]);
     place.say(&["delete", "pkg"]).ends(1, &["is not in", " disable pkg`"]);
     place.say(&["delete", "script", "/bin/true"]).ends(1, &[" disable pkg`"]);

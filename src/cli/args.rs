@@ -594,7 +594,7 @@ pub(crate) struct AddArgs {
     #[arg(long)]
     pub describe: bool,
     /// cPanel's word for what is registered; has to be the same as the first word
-    #[arg(long, value_parser = EXECTYPES)]
+    #[arg(long, value_parser = EXECTYPES, ignore_case = true)]
     pub exectype: Option<String>,
     /// Where the ready-made hooks lie [default: share/hookmux/contrib/hooks of the installation]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -630,7 +630,7 @@ pub(crate) struct HookOptions {
     #[arg(long)]
     pub stage: Option<String>,
     /// Its order at the event, lower first [default: 100 more than the highest]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = weight)]
     pub weight: Option<i64>,
     /// A command to run before: if it fails, the hook is skipped
     #[arg(long, value_name = "COMMAND")]
@@ -731,8 +731,11 @@ pub(crate) struct DeleteArgs {
     #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = truth)]
     pub manual: Option<bool>,
     /// cPanel's word for what is deleted; has to be the same as the first word
-    #[arg(long, value_parser = EXECTYPES)]
+    #[arg(long, value_parser = EXECTYPES, ignore_case = true)]
     pub exectype: Option<String>,
+    /// Only show what would be deleted
+    #[arg(long)]
+    pub dry_run: bool,
     #[command(flatten)]
     pub selectors: Selectors,
     #[command(flatten)]
@@ -758,7 +761,7 @@ pub(crate) struct Selectors {
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     pub action: Option<String>,
     /// With this weight
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = weight)]
     pub weight: Option<i64>,
     /// With this check
     #[arg(long, value_name = "COMMAND")]
@@ -777,6 +780,14 @@ pub(crate) struct Selectors {
 /// cPanel's words for what is registered.
 const EXECTYPES: [&str; 2] = ["script", "module"];
 
+/// Reads a weight.
+///
+/// # Errors
+/// The word is none.
+fn weight(word: &str) -> Result<i64, String> {
+    word.parse().map_err(|_| "it is a whole number, such as 100 or -5".to_owned())
+}
+
 /// Reads a truth value.
 ///
 /// # Errors
@@ -791,7 +802,8 @@ pub(super) fn truth(word: &str) -> Result<bool, String> {
 
 /// Ends the process as clap does if `--exectype` isn't what the command is about.
 pub(super) fn check_exectype(command: &str, exectype: Option<&str>, what: &str) {
-    if let Some(exectype) = exectype.filter(|exectype| *exectype != what) {
+    let exectype = exectype.map(str::to_ascii_lowercase);
+    if let Some(exectype) = exectype.filter(|exectype| exectype != what) {
         let message = match EXECTYPES.contains(&what) {
             true => format!(
                 "`--exectype {exectype}` and `{command} {what}` say different things: leave --exectype out, or write `{command} {exectype}`"

@@ -29,6 +29,8 @@ const DATA_ENDINGS: &[&str] =
     &["conf", "cfg", "ini", "env", "json", "yaml", "yml", "toml", "xml", "csv", "list", "pm", "so"];
 /// Where Python keeps modules that it has compiled.
 const PYTHON_CACHE: &str = "__pycache__";
+/// What makes a directory a package of Python's; often empty.
+const PYTHON_PACKAGE: &str = "__init__.py";
 
 /// How much of a hook is searched, in bytes.
 const MAX_SCANNED_BYTES: u64 = 64 * 1024;
@@ -40,14 +42,42 @@ pub(crate) fn is_companion(path: &Path, state: &EntryState) -> bool {
     let Some(name) = path.file_name() else { return false };
     match state {
         EntryState::NotExecutable => {
-            is_document(name) || has_ending(name, DATA_ENDINGS) || is_used_by_hook(path, name)
+            is_document(name)
+                || has_ending(name, DATA_ENDINGS)
+                || name == PYTHON_PACKAGE
+                || (is_module_name(name) && !is_script(path))
+                || is_used_by_hook(path, name)
+        }
+        // an empty file disables a hook of its name, but not one of these names
+        EntryState::Disabled(_) => {
+            (is_document(name) || name == PYTHON_PACKAGE) && is_file_without_x_bit(path)
         }
         EntryState::Skipped(_) => name == PYTHON_CACHE,
-        EntryState::Active
-        | EntryState::Masked(_)
-        | EntryState::Disabled(_)
-        | EntryState::Dangling => false,
+        EntryState::Active | EntryState::Masked(_) | EntryState::Dangling => false,
     }
+}
+
+/// Tells whether an empty file is one that belongs to hooks, and wasn't put there to disable one.
+pub(crate) fn is_empty_module(path: &Path) -> bool {
+    path.file_name().is_some_and(is_module_name) && is_file_without_x_bit(path)
+}
+
+fn is_file_without_x_bit(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.is_file() && !files::has_x_bit(&file))
+}
+
+/// Tells whether Python can import a file of this name.
+fn is_module_name(name: &OsStr) -> bool {
+    let stem = name.to_str().and_then(|name| name.strip_suffix(".py"));
+    stem.is_some_and(|stem| {
+        !stem.starts_with(|c: char| c.is_ascii_digit())
+            && stem.chars().all(|c| c.is_alphanumeric() || c == '_')
+    })
+}
+
+/// Tells whether a file names its interpreter, as a program does.
+fn is_script(path: &Path) -> bool {
+    files::read_beginning(path, 2).is_ok_and(|head| head == b"#!")
 }
 
 /// Tells whether this is the name of documentation, or of what a language makes for itself.
@@ -134,14 +164,22 @@ mod tests {
             ("checks.py", "one = 1\n", true),
             ("common.sh", "f() { :; }\n", true),
             ("names", "a b\n", true),
+            // no hook imports it directly, but it can't be meant as one
+            ("helper_utils.py", "x = 1\n", true),
+            ("__init__.py", "#!/usr/bin/python3\n", true),
+            ("__init__.py", "", true),
+            ("README.md", "", true),
             // hooks, whatever is wrong with them
             ("10-hook", "#!/bin/sh\n", false),
             ("20-old", "#!/bin/sh\n", false),
             ("30-old.sh", "#!/bin/sh\n", false),
             ("40-hook.py", "print(1)\n", false),
-            ("utils.py", "x = 1\n", false),
+            ("utils.py", "#!/usr/bin/python3\n", false),
             ("READMES", "#!/bin/sh\n", false),
             ("readme_first", "#!/bin/sh\n", false),
+            // these may disable hooks of lower roots
+            ("10-hook", "", false),
+            ("helper.py", "", false),
         ] {
             file(name, text, 0o644);
             let path = place.path().join(name);
@@ -150,7 +188,7 @@ mod tests {
                 is_companion,
                 "{name}"
             );
-            file(name, text, 0o755);
+            file(name, if text.is_empty() { "x" } else { text }, 0o755);
             assert!(!super::is_companion(&path, &directory::state(&path)), "{name} is executable");
             fs::remove_file(path).unwrap();
         }

@@ -8,8 +8,8 @@ use super::finding::{Code, Findings, Fix, empty_directory_into, words};
 use super::survey::{Script, ScriptPlace, Survey};
 use crate::cli::fixes;
 use crate::repair::RepairTarget;
-use crate::search::EntryState;
 use crate::search::directory::leftover_reason;
+use crate::search::{EntryState, companion};
 use crate::trust::Trust;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
@@ -96,6 +96,9 @@ fn disabled(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
         return;
     }
     if fs::metadata(path).is_ok_and(|file| file.is_file()) {
+        if companion::is_empty_module(path) {
+            return;
+        }
         let words = format!("{label} is empty: it does nothing, and disables nothing");
         findings.add(Code::EmptyScript, path, words, Fix::run(&words!["rm", path]));
     } else {

@@ -8,12 +8,16 @@ use crate::observer::CommandLine;
 use crate::record::form::RunRecord;
 use crate::record::text::RecordText;
 
-/// Returns the program with its arguments as a line for a shell. Placeholders have their values, but for the
+/// Returns the program with its arguments as a line for a shell. Without `is_full`, `…` stands for a program's
+/// text among them, such as the lines that load a module. Placeholders have their values, but for the
 /// document, and what another version wrote. `None` where it isn't recorded.
-pub(crate) fn line(run: &RunRecord, libvirts: &[RecordText]) -> Option<String> {
+pub(crate) fn line(run: &RunRecord, libvirts: &[RecordText], is_full: bool) -> Option<String> {
     let command = run.command.as_ref()?;
     let mut words = vec![quoted(run.path.os())];
-    words.extend(command.fixed.iter().map(quoted));
+    words.extend(command.fixed.iter().map(|word| match is_full || !word.contains('\n') {
+        true => quoted(word),
+        false => "…".to_owned(),
+    }));
     if !command.args_stdin {
         words.extend(command.args.iter().map(|argument| shown(argument, command)));
     }

@@ -133,7 +133,7 @@ impl KeptRun {
         };
         KeptRun {
             command: command_line::words(kept),
-            command_line: command_line::line(kept, &record.body.arguments),
+            command_line: command_line::line(kept, &record.body.arguments, true),
             sha256: kept.sha256.clone(),
             start_s: kept.start_us.map(Seconds::of_micros),
             ..KeptRun::new(

@@ -157,7 +157,7 @@ impl AddCommand<'_> {
         let who = if user == 0 { "root" } else { "the user of libvirt's daemon" };
         let words = format!(
             "{}: escalateprivs isn't given, and {runs} as {who} here all the same; \
-             escalateprivs 0 takes these rights away (run_as: nobody)",
+             to run it as nobody, give escalateprivs 0 (run_as: nobody)",
             names.join(", ")
         );
         self.warnings.push(words.into());

@@ -34,10 +34,10 @@ pub(crate) fn event_name(
             let known = categories().join(", ");
             return Err(("category", format!("`category` is missing: one of {known}")));
         }
-        (Some(category), Some(stage)) => (normalize(category), stage.trim().to_ascii_lowercase()),
+        (Some(category), Some(stage)) => (category, stage.trim().to_ascii_lowercase()),
     };
     let stage = known_stage(&stage)?;
-    self::category(&category)?;
+    let category = self::category(category)?;
     let name = |stage: Stage| format!("{}_{category}_{word}", stage.prefix());
     if event::is_known(&name(stage)) {
         return Ok(name(stage));
@@ -45,10 +45,10 @@ pub(crate) fn event_name(
     let hint = if event::is_known(&name(stage.other())) {
         format!("it has only stage {} ({})", stage.other().name(), name(stage.other()))
     } else {
-        let of_category: Vec<&str> = events_of(&category).map(|(_, event)| event).collect();
+        let of_category: Vec<&str> = events_of(category).map(|(_, event)| event).collect();
         match did_you_mean(&word, of_category) {
             Some(similar) => format!("did you mean event `{similar}`?"),
-            None => format!("known in {category} are {}", list_in_words(&category)),
+            None => format!("known in {category} are {}", list_in_words(category)),
         }
     };
     Err((
@@ -121,11 +121,13 @@ pub(crate) fn words(name: &str) -> Option<(&str, &'static str, &str)> {
 /// # Errors
 /// There is no such category; the message says which there are.
 pub(crate) fn category(word: &str) -> Result<&'static str, KeyError> {
-    let (word, known) = (normalize(word), categories());
-    known.iter().copied().find(|category| *category == word).ok_or_else(|| {
-        let hint = did_you_mean(&word, known.iter().copied())
-            .map(|similar| format!("did you mean `{similar}`? "))
-            .unwrap_or_default();
+    let (normal, known) = (normalize(word), categories());
+    known.iter().copied().find(|category| *category == normal).ok_or_else(|| {
+        // cPanel's own categories are not libvirt's: a guest is what is nearest to all of them
+        let hint = did_you_mean(&normal, known.iter().copied()).map_or_else(
+            || "guests are `vm`; ".to_owned(),
+            |similar| format!("did you mean `{similar}`? "),
+        );
         let known = known.join(", ");
         ("category", format!("there is no category `{word}`; {hint}known are {known}"))
     })

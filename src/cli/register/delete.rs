@@ -34,11 +34,11 @@ pub(crate) fn run(
             let path = std::path::absolute(path)?;
             let subject = ScriptOrModule::Script(path.to_string_lossy().into_owned());
             let selection = selection(arguments, &subject);
-            let lock = registry::lock(&settings, user)?;
+            let lock = lock(arguments, &settings, user)?;
             let sources = registry::scan(&settings, user)?;
             let runs_it = |registration: &Registration| runs(registration, &path);
             let of_it = Wanted { selection, is_of_it: &runs_it, subject: &path.to_string_lossy() };
-            delete_all(&lock, &settings, &sources, &of_it, &mut report)?;
+            delete_all(lock.as_ref(), &settings, &sources, &of_it, &mut report)?;
             if report.is_empty() {
                 let of_path = |hook: &Listed| is_same(&hook.path, &path);
                 report.add_problem(
@@ -59,14 +59,14 @@ pub(crate) fn run(
             };
             let name = module.name.clone();
             let selection = selection(arguments, &ScriptOrModule::Module(module));
-            let lock = registry::lock(&settings, user)?;
+            let lock = lock(arguments, &settings, user)?;
             let sources = registry::scan(&settings, user)?;
             let calls_it = |registration: &Registration| {
                 module::called_function(&registration.command)
                     .is_some_and(|(module, _)| module == name)
             };
             let of_it = Wanted { selection, is_of_it: &calls_it, subject: &name };
-            delete_all(&lock, &settings, &sources, &of_it, &mut report)?;
+            delete_all(lock.as_ref(), &settings, &sources, &of_it, &mut report)?;
             if report.is_empty() {
                 report.add_problem(format!(
                     "no registration calls {name}; `hookmux list` shows all hooks"
@@ -90,14 +90,23 @@ pub(crate) fn run(
                     "these options select registrations of a script or a module: a name stands alone",
                 );
             }
-            let lock = registry::lock(&settings, user)?;
+            let lock = lock(arguments, &settings, user)?;
             let sources = registry::scan(&settings, user)?;
-            delete_one(&lock, &settings, user, &sources, name, &mut report)?;
+            delete_one(lock.as_ref(), &settings, user, &sources, name, &mut report)?;
         }
     }
     report.note_remaining_jobs(&settings);
     report.note_undos(&settings);
     Ok(report.show(arguments.output.format, output))
+}
+
+/// Locks the registry; `None` with `--dry-run`, which changes nothing.
+fn lock(
+    arguments: &DeleteArgs,
+    settings: &Settings,
+    user: u32,
+) -> anyhow::Result<Option<RegistryLock>> {
+    (!arguments.dry_run).then(|| registry::lock(settings, user)).transpose()
 }
 
 /// Reads the options that select. Ends the process as clap does if they are wrong.
@@ -133,7 +142,7 @@ struct Wanted<'a> {
 }
 
 fn delete_one(
-    lock: &RegistryLock,
+    lock: Option<&RegistryLock>,
     settings: &Settings,
     user: u32,
     sources: &[RegistrationFile],
@@ -145,7 +154,8 @@ fn delete_one(
         if let Some((source, registration, place)) = with_id(sources, name) {
             let others = registered::moments(registration);
             if others.0.len() + others.1.len() > 1 || registration.triggers.every_event {
-                let words = partly(settings, registration, &format!("{name} is it at {place}"));
+                let words =
+                    partly(settings, registration, &format!("{name} is its id at {place} only"));
                 report.add_problem(words);
                 return Ok(());
             }
@@ -202,7 +212,7 @@ fn partly(settings: &Settings, registration: &Registration, why: &str) -> String
 
 /// Deletes the matching registrations of the hooks directory, and reports those of other roots.
 fn delete_all(
-    lock: &RegistryLock,
+    lock: Option<&RegistryLock>,
     settings: &Settings,
     sources: &[RegistrationFile],
     wanted: &Wanted<'_>,
@@ -249,25 +259,31 @@ fn delete_all(
 }
 
 fn delete_file(
-    lock: &RegistryLock,
+    lock: Option<&RegistryLock>,
     settings: &Settings,
     source: &RegistrationFile,
     sources: &[RegistrationFile],
     report: &mut RegistryReport,
 ) -> anyhow::Result<()> {
-    hooks_d::remove(lock, &source.path)?;
     let name = registry::name_of(source);
-    report.add(
-        &name,
-        &source.path,
-        RegistrationAction::Deleted,
-        format!("deleted {}", source.path.display()),
-    );
+    let path = source.path.display();
+    let (action, words) = match lock {
+        Some(lock) => {
+            hooks_d::remove(lock, &source.path)?;
+            (RegistrationAction::Deleted, format!("deleted {path}"))
+        }
+        None => (RegistrationAction::None, format!("would delete {path}: --dry-run")),
+    };
+    report.add(&name, &source.path, action, words);
     let is_masked = |other: &&RegistrationFile| matches!(&other.state, EntryState::Masked(by) if *by == source.path);
     if let Some(masked) = sources.iter().find(is_masked) {
         report.add_note(format!(
-            "{} was masked by it, and counts from now on; `{}` masks it again",
+            "{} {}; `{}` masks it again",
             masked.path.display(),
+            match lock {
+                Some(_) => "was masked by it, and counts from now on",
+                None => "is masked by it, and would count from then on",
+            },
             registry::own_command(settings, &["disable", &name])
         ));
     }

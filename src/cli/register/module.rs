@@ -177,17 +177,28 @@ enum Loader {
     Describe,
 }
 
-// As with cPanel, a Perl function gets the context and the data: the first argument is the event, with
-// category and stage beside its other keys, the second one the event alone. A function that returns a false value has failed: (result, message). One that returns
-// nothing has not.
+// As with cPanel, a Perl function gets the context and the data: the first argument is the event with
+// cPanel's words for category, stage and event, the second one the event alone. What a function returns is
+// read strictly: a veto of another shape must not be taken for success.
 
 const PYTHON_CALL: &str = r#"import importlib, json, os, sys
 sys.path.append(os.environ["HOOKMUX_HOOKS_DIR"] + "/modules")
-function = getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
-result = function(json.load(sys.stdin))
-result, message = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-if result is not None and not result:
-    sys.exit(str(message or sys.argv[2] + " returned " + repr(result)))
+name = sys.argv[2]
+answer = getattr(importlib.import_module(sys.argv[1]), name)(json.load(sys.stdin))
+result, message = answer, None
+if isinstance(answer, (tuple, list)) and len(answer) in (1, 2):
+    result, message = (list(answer) + [None])[:2]
+elif isinstance(answer, str) and answer.split()[:1] in (["0"], ["BAILOUT"]):
+    first, _, rest = answer.strip().partition(" ")
+    result, message = 0, rest if first == "0" else answer
+if isinstance(result, (tuple, list, dict, set)) or hasattr(result, "__await__") or hasattr(result, "__next__"):
+    sys.exit("%s returned %.200r, which is no answer: return nothing, a true or false value, or (0, MESSAGE)" % (name, answer))
+if result is not None and (not result or result == "0"):
+    message = str(message or "").strip() or "%s returned %r" % (name, result)
+    if message.split()[0] == "BAILOUT":
+        print(message[7:].strip() or name + " returned BAILOUT", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(message)
 "#;
 
 const PYTHON_LOCATE: &str = r#"import importlib.machinery, os, sys
@@ -223,9 +234,17 @@ require(join("/", split /::/, $module) . ".pm");
 my $call = $module->can($function) or die "$module has no sub $function\n";
 my $data = JSON::PP->new->utf8->decode(join "", <STDIN>);
 my %context = %$data;
-@context{qw(stage category)} = ($1 eq "before" ? "pre" : "post", $2) if ($data->{event} // "") =~ /^(before|after)_([a-z]+)_/;
+@context{qw(stage category event)} = ($1 eq "before" ? "pre" : "post", $2, $3) if ($data->{event} // "") =~ /^(before|after)_([a-z]+)_(.+)$/;
 my @result = $call->(\%context, $data);
-if (@result && !$result[0]) { warn((defined $result[1] ? $result[1] : "$function returned false") . "\n"); exit 1 }
+@result = @{$result[0]} if @result == 1 && ref $result[0] eq "ARRAY" && @{$result[0]};
+@result = (0, $2) if @result == 1 && ($result[0] // "") =~ /^\s*(0\s+|(?=BAILOUT\b))(.*)/s;
+if (@result > 2 || @result && ref($result[0]) =~ /^(ARRAY|HASH)$/) { warn "$function returned what is no answer: return nothing, a true or false value, or (0, MESSAGE)\n"; exit 1 }
+if (@result && !$result[0]) {
+    my $message = defined $result[1] && length $result[1] ? $result[1] : "$function returned false";
+    my $status = $message =~ s/^\s*BAILOUT\b\s*// ? 2 : 1;
+    warn((length $message ? $message : "$function returned BAILOUT") . "\n");
+    exit $status;
+}
 "#;
 
 const PERL_LOCATE: &str = r#"use JSON::PP ();

@@ -27,13 +27,18 @@ pub(crate) fn all(registration: &Registration) -> Vec<(&'static str, String)> {
 /// Returns the value of a key as text; `None` if it has none.
 fn value(registration: &Registration, key: &str) -> Option<String> {
     let list = |words: &[String]| (!words.is_empty()).then(|| flow(words));
+    // `…` stands for the lines that load a module
+    let program = |words: &[String]| match module::called_function(words) {
+        Some(_) => Some(module::command_line(words)),
+        None => list(words),
+    };
     let text = |text: &str| Some(text.to_owned());
     let truth = |value: bool| Some(value.to_string());
     let (events, calls) = moments(registration);
     match key {
         "events" => list(&events),
         "calls" => list(&calls),
-        "command" => list(&registration.command),
+        "command" => program(&registration.command),
         "args" => {
             let args: Vec<String> =
                 registration.args.iter().map(|argument| argument.as_str().to_owned()).collect();
@@ -41,8 +46,8 @@ fn value(registration: &Registration, key: &str) -> Option<String> {
         }
         "args_stdin" => truth(registration.args_stdin),
         "weight" => Some(registration.weight.to_string()),
-        "check" => registration.check.as_deref().and_then(list),
-        "rollback" => registration.rollback.as_deref().and_then(list),
+        "check" => registration.check.as_deref().and_then(program),
+        "rollback" => registration.rollback.as_deref().and_then(program),
         "when" => (registration.when != When::default())
             .then(|| serde_json::to_string(&registration.when).unwrap_or_default()),
         "timeout" => Some(match registration.timeout {

@@ -13,7 +13,7 @@ use crate::machine::privileges::ResourceLimits;
 
 /// The file as written.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping of keys")]
 pub(super) struct RegistrationFragment {
     pub events: Option<OneOrMany>,
     pub calls: Option<OneOrMany>,

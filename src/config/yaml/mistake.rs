@@ -39,6 +39,11 @@ impl Mistake {
         }
         // "unit value" is a programmer's term
         message = message.replace("invalid type: unit value", "there is nothing here");
+        if message.ends_with("expected a mapping of keys") {
+            message = "this is no mapping of keys, such as `command: PROGRAM`; a list that describes several hooks \
+                is what a script prints for `hookmux add script PATH`"
+                .to_owned();
+        }
         if let Some(better) = unknown_value(&message) {
             message = better;
         }
