@@ -789,7 +789,7 @@ fn a_hook_that_cant_run_is_listed_with_its_way_out() {
             "!20-none|fails|sed -i '1i #!/bin/sh' H/before_vm_start/20-none",
             "!30-plain|not executable|chmod a+x H/before_vm_start/30-plain",
             "!40-link|a link to nothing|rm H/before_vm_start/40-link",
-            "gone|refused|\"${EDITOR:-vi}\" H/hooks.d/gone.yaml",
+            "gone|refused|create /nowhere (mode 755), or correct its path in H/hooks.d/gone.yaml",
             "!user|fails|useradd --system no-one",
         ]
     );

@@ -104,12 +104,13 @@ fn a_template_becomes_a_registration_or_is_refused_with_what_is_nearest() {
     let autostart_host = "NAME = autostart-host\nTYPE = state\nCOMMAND = autostart/host\nARGUMENTS = $TEMPLATE\nARGUMENTS_STDIN = yes\nRESOURCE = HOST\nSTATE = MONITORED\n";
     let autostart_vm = "NAME = autostart-vm\nTYPE = state\nCOMMAND = autostart/vm\nARGUMENTS = $TEMPLATE\nARGUMENTS_STDIN = yes\nRESOURCE = VM\nSTATE = POWEROFF\nLCM_STATE = LCM_INIT\nON = CUSTOM\n";
     for (template, key, nearest, told) in [
-        (HOST, "STATE", Some("before_daemon_stop"), "host's state DISABLED"),
+        (HOST, "STATE", None, "a host that fails makes no call"),
+        (&HOST.replace("DISABLED", "offline"), "STATE", None, "every stop of libvirt's daemon"),
         (IMAGE, "RESOURCE", None, "images are OpenNebula's own"),
         (&pending, "ON", Some("before_vm_prepare"), "STATE = PENDING, LCM_STATE = LCM_INIT"),
         (api, "CALL", None, "one.user.allocate is a call of OpenNebula's API: libvirt has no part"),
         (user, "CALL", None, "one.user.allocate"),
-        (host_error, "STATE", Some("before_daemon_stop"), "host's state ERROR"),
+        (host_error, "STATE", None, "host's state ERROR"),
         (image, "RESOURCE", None, "images are OpenNebula's own"),
         (autostart_host, "STATE", Some("before_daemon_start"), "host's state MONITORED"),
         (autostart_vm, "ON", Some("after_vm_stop"), "STATE = POWEROFF, LCM_STATE = LCM_INIT"),
@@ -151,17 +152,26 @@ fn a_template_becomes_a_registration_or_is_refused_with_what_is_nearest() {
 #[test]
 fn the_words_of_on_are_events_and_a_hook_stops_nothing() {
     let host = Host::new();
-    for (word, event, mode) in [
-        ("PROLOG", "before_vm_prepare", "wait"),
-        ("RUNNING", "after_vm_launch", "detached"),
-        ("shutdown", "after_vm_stop", "detached"),
-        ("Stop", "after_vm_hibernate", "detached"),
-        ("DONE", "after_vm_destroy", "detached"),
+    let starts = json!({"origin": ["!migration", "!restore"]});
+    let ends = json!({"reason": ["!migrated", "!saved", "!failed", "!from snapshot"]});
+    for (word, event, mode, when, told) in [
+        ("PROLOG", "before_vm_prepare", "wait", starts, "leaves out a guest that a migration"),
+        ("RUNNING", "after_vm_launch", "detached", json!({}), "also after a save"),
+        ("shutdown", "after_vm_stop", "detached", json!({}), "libvirt gives no reason there"),
+        ("Stop", "after_vm_hibernate", "detached", json!({}), "OpenNebula's suspend"),
+        ("DONE", "after_vm_destroy", "detached", ends, "libvirt before 10.5.0 gives no reason"),
     ] {
         let said = import(&host, &VM.replace("PROLOG", word), &["--replace"], 0);
         let registered = &said["registrations"][0]["registered"];
         assert_eq!(registered["events"], json!([event]), "{word}");
         assert_eq!(registered["mode"], mode, "{word}");
+        for key in ["origin", "reason"] {
+            assert_eq!(registered["when"][key], when[key], "{word}");
+        }
+        let notes = messages(&said["notes"]);
+        let is_its = |note: &&&str| note.contains(&format!("is the event {event}"));
+        let notes: Vec<_> = notes.iter().filter(is_its).collect();
+        assert!(notes.len() == 1 && notes[0].contains(told), "{word}: {notes:#?}");
         let made = read(&host, "hook-vm");
         let detached = mode == "detached";
         assert_eq!(made.retries, if detached { 0 } else { 3 }, "{word}");
@@ -244,13 +254,112 @@ fn every_attribute_is_taken_over_or_told() {
     let log = host.log();
     assert!(log.len() == 2 && log[0].starts_with("PGRvbWFp"), "{log:?}");
     assert!(log[0].ends_with(" pending"), "{log:?}");
-    // whatever it says, other events can be said instead
+    // where no event stands for what it says, others can be said
     let more = ["--replace", "--event", "qemu/stopped/end", "--event", "after_vm_reconnect"];
-    let said = import(&host, &format!("{base}COMMAND=/bin/a\n"), &more, 0);
+    let unknown = format!("{base}COMMAND=/bin/a\n").replace("RUNNING", "UNKNOWN");
+    let said = import(&host, &unknown, &more, 0);
     let registered = &said["registrations"][0]["registered"];
     assert_eq!(registered["events"], json!(["after_vm_reconnect"]));
     assert_eq!(registered["calls"], json!(["qemu/stopped/end"]));
-    assert!(messages(&said["notes"])[0].contains("ON = RUNNING) is left out"), "{said:#}");
+    assert!(messages(&said["notes"])[0].contains("it runs at what --event says"), "{said:#}");
+}
+
+// O9
+#[test]
+fn an_event_is_said_only_for_templates_without_one() {
+    let host = Host::new();
+    let done = VM.replace("hook-vm", "done").replace("PROLOG", "DONE");
+    let pending = "NAME = pending\nTYPE = state\nRESOURCE = VM\nON = CUSTOM\nSTATE = PENDING\n\
+                   LCM_STATE = LCM_INIT\nCOMMAND = new_vm.rb\n";
+    let all = format!("{VM}{done}{pending}");
+    // one of three has none: the proposed command imports all of them
+    let said = import(&host, &all, &[], 1);
+    let fix = said["problems"][0]["fix_command"].as_array().unwrap();
+    let words: Vec<&str> = fix.iter().skip(3).filter_map(Value::as_str).collect();
+    let said = host.json(&words, 0);
+    let moments: Vec<_> = said["registrations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["name"].clone(), one["registered"]["events"][0].clone()))
+        .collect();
+    let expected = [
+        ("hook-vm", "before_vm_prepare"),
+        ("done", "after_vm_destroy"),
+        ("pending", "before_vm_prepare"),
+    ];
+    assert_eq!(moments, expected.map(|(name, event)| (json!(name), json!(event))));
+    // what holds for several of them is one line
+    let notes = messages(&said["notes"]);
+    assert!(
+        notes.iter().any(|it| it.starts_with("hook-vm, done: --event is not used")
+            || it.starts_with("hook-vm: --event is not used")),
+        "{notes:#?}"
+    );
+    let as_oneadmin: Vec<_> = notes.iter().filter(|note| note.contains("oneadmin")).collect();
+    assert_eq!(as_oneadmin.len(), 1, "{notes:#?}");
+    assert!(as_oneadmin[0].starts_with("hook-vm, done, pending: "), "{notes:#?}");
+    // a mistake isn't covered by it
+    import(&host, &VM.replace("PROLOG", "PROLOGUE"), &["--event", "after_vm_stop"], 1);
+}
+
+// O8: libvirt doesn't wait as long as OpenNebula
+#[test]
+fn a_limit_that_is_longer_than_a_call_is_told() {
+    let host = Host::new();
+    let notes_of = |word: &str, limit: &str| {
+        let text = format!("{}TIMEOUT = {limit}\n", VM.replace("PROLOG", word));
+        let said = import(&host, &text, &["--replace"], 0);
+        let notes = messages(&said["notes"]).join("\n");
+        notes.contains("is ended after 300 s at the latest")
+    };
+    assert!(notes_of("PROLOG", "7200"));
+    assert!(!notes_of("PROLOG", "300") && !notes_of("RUNNING", "7200"));
+}
+
+// O9: what `check` knows of this host's libvirt is told at once
+#[test]
+fn an_event_that_this_libvirt_never_fires_is_told_when_it_is_registered() {
+    let host = Host::new();
+    let events = host.json(&["events"], 0);
+    let never = events["events"].as_array().unwrap().iter().find_map(|event| {
+        (event["event"] == "after_vm_hibernate")
+            .then(|| event["never_here"].as_str().map(str::to_owned))
+    });
+    let never = never.unwrap();
+    let said = import(&host, &VM.replace("PROLOG", "STOP"), &[], 0);
+    let imported = messages(&said["notes"]).join("\n");
+    let words = ["add", "script", "/bin/true", "--event", "after_vm_hibernate", "--name", "t"];
+    let added = messages(&host.json(&words, 0)["notes"]).join("\n");
+    for notes in [imported, added] {
+        let told = notes.contains("it never runs at after_vm_hibernate on this host");
+        assert_eq!(told, never.is_some(), "{never:?}: {notes}");
+    }
+}
+
+// O9: what a guest's end means is known by its reason
+#[test]
+fn a_hook_for_the_end_runs_neither_after_a_save_nor_after_a_migration() {
+    let host = Host::new();
+    import(&host, &VM.replace("PROLOG", "DONE"), &[], 0);
+    host.script("new_vm.rb", ":");
+    let runs = |reason: &str| {
+        let planned = host.text(&["plan", "qemu", "g", "release", "end", reason], 0);
+        assert!(planned.contains("hook-vm"), "{planned}");
+        !planned.contains("when: reason is")
+    };
+    for (reason, expected) in [
+        ("-", true),
+        ("shutdown", true),
+        ("destroyed", true),
+        ("crashed", true),
+        ("saved", false),
+        ("migrated", false),
+        ("failed", false),
+        ("from snapshot", false),
+    ] {
+        assert_eq!(runs(reason), expected, "{reason}");
+    }
 }
 
 // O6, O10: the document's story of a script that isn't there
@@ -329,7 +438,6 @@ fn several_templates_are_imported_or_none_and_nothing_is_run() {
     let problems = said["problems"].as_array().unwrap();
     let entries: Vec<_> = problems.iter().map(|problem| problem["entry"].as_u64()).collect();
     assert_eq!(entries, [Some(2), Some(3)]);
-    // the event would be that of all three
     assert_eq!(problems[0]["fix_command"], Value::Null);
     assert!(!host.hook("hooks.d/hook-vm.yaml").exists());
     let said = import(&host, &all, &["--skip", "--dry-run"], 0);

@@ -614,6 +614,48 @@ fn executions_are_found_by_what_they_were() {
     assert!(host.text(&["show", &id[..2]], 1).contains("more than one"));
 }
 
+// O5: `onehook log` has other names for these
+#[test]
+fn options_of_opennebulas_log_are_taken() {
+    let host = Host::new();
+    host.script("after_vm_stop/10-bad", "exit 1").script("after_vm_stop/20-good", ":");
+    host.guest("stopped end").run();
+    let text = "events: after_vm_launch\ncommand: /bin/true\n";
+    host.file("hooks.d/true.yaml", text);
+    host.guest("started begin").run().succeeds();
+    for (theirs, ours) in [
+        (&["--error"][..], &["--failed"][..]),
+        (&["--hook-id", "true"], &["--hook", "true"]),
+        (&["--hook-id", "10-bad", "--error"], &["--hook", "10-bad", "--failed"]),
+    ] {
+        let found = log(&host, theirs);
+        assert_eq!((found.len(), &found), (1, &log(&host, ours)), "{theirs:?}");
+    }
+    assert!(!host.text(&["log", "--help"], 0).contains("--hook-id"));
+}
+
+#[test]
+fn an_empty_word_is_wrong_usage() {
+    let host = Host::new();
+    host.script("after_vm_stop/10-x", ":");
+    host.guest("stopped end").run().succeeds();
+    for words in [
+        &["show", ""][..],
+        &["show", "10-x", ""],
+        &["retry", ""],
+        &["retry", "last", "--hook", ""],
+        &["log", "--guest", ""],
+        &["log", "--hook", ""],
+        &["log", "--event", ""],
+        &["log", "--operation", ""],
+        &["log", ""],
+        &["watch", "--hook", ""],
+    ] {
+        let said = host.text(words, 2);
+        assert!(said.contains("a value is required for"), "{words:?}: {said}");
+    }
+}
+
 #[test]
 fn show_draws_what_happened() {
     let host = Host::new();

@@ -750,3 +750,115 @@ fn libvirt_is_not_asked_where_no_password_was_left_out() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(host.log(), ["1", "1"]);
 }
+
+// --- what a retry is named by --------------------------------------------------------------------
+
+// O6
+#[test]
+fn a_hook_and_an_execution_are_named_in_either_way() {
+    let host = host("events: [after_vm_destroy, after_vm_stop]\nargs: [$NAME]");
+    host.script("after_vm_destroy/20-other", "log other");
+    host.guest(RELEASE).run();
+    let first = id(&host);
+    host.call("qemu", ["two", "release", "end", "shutdown"]).stdin(GUEST).run();
+    let second = id(&host);
+    mend(&host);
+    host.log();
+    for (words, id, ran) in [
+        (&["retry", "x", &first][..], &first, &["g"][..]),
+        (&["retry", "after_vm_destroy/x", "last"], &second, &["two"]),
+        (&["retry", "20-other", &first], &first, &["other"]),
+    ] {
+        // `last` is libvirt's second call only as long as nothing was retried
+        let words: Vec<&str> =
+            words.iter().map(|word| if *word == "last" { second.as_str() } else { word }).collect();
+        let retried = host.json(&words, 0);
+        assert_eq!(retried["parent"], json!(id), "{words:?}");
+        assert_eq!(host.log(), ran, "{words:?}");
+        let shown = host.json(&[&["show"], &words[1..]].concat(), 0);
+        assert_eq!(shown["id"], json!(id), "{words:?}");
+    }
+    // a hook alone means its last execution
+    let other = host.json(&["retry", "20-other"], 0);
+    host.log();
+    let again = host.json(&["retry", "20-other"], 0);
+    assert_eq!(again["parent"], other["id"]);
+    assert_eq!(host.log(), ["other"]);
+    for (words, status, told) in [
+        (&["retry", "nothing", &first][..], 1, "nothing did not run in"),
+        (&["show", "nothing", &first], 1, "nothing had no part in"),
+        (&["retry", "x", "nothing"], 1, "there is no execution `nothing`"),
+        (&["retry", "nothing"], 1, "no hook of this name"),
+        (&["retry", "x", &first, "--hook", "x"], 2, "cannot be used with"),
+    ] {
+        let said = host.text(words, status);
+        assert!(said.contains(told), "{words:?}: {said}");
+    }
+    register(&host, "never", "events: after_vm_destroy");
+    assert!(host.text(&["retry", "never"], 1).contains("no execution of never is recorded"));
+    assert!(host.log().is_empty());
+}
+
+#[test]
+fn a_hook_that_is_disabled_today_is_not_called_gone() {
+    let host = host("events: after_vm_destroy");
+    host.guest(RELEASE).run();
+    host.text(&["disable", "x"], 0);
+    let id = id(&host);
+    let said = host.text(&["retry", "--today", &id], 1);
+    assert!(said.contains("after_vm_destroy/x is disabled in"), "{said}");
+    assert!(!said.contains("gone"), "{said}");
+    let error = host.json(&["retry", "--today", &id], 1);
+    let fix = error["error"]["fix_command"].as_array().unwrap();
+    let words: Vec<&str> = fix.iter().skip(3).filter_map(Value::as_str).collect();
+    assert_eq!(words, ["enable", "x"], "{error:#}");
+    host.text(&words, 0);
+    mend(&host);
+    host.text(&["retry", "--today", &id], 0);
+}
+
+#[test]
+fn a_retry_of_a_detached_hook_is_queued_until_it_has_run() {
+    let host = host("events: after_vm_launch\nmode: detached\nretries: 0");
+    host.guest("started begin").run().succeeds();
+    let jobs_of = |host: &Host| {
+        let shown = host.json(&["show", "x"], 0);
+        let runs = shown["executions"].as_array().unwrap();
+        runs.iter().filter(|run| run["cause"] == "queue").count()
+    };
+    until("the hook has failed", || jobs_of(&host) == 1);
+    mend(&host);
+    let said = host.text(&["retry", &id(&host)], 0);
+    assert!(said.contains("after_vm_launch/x is queued: `hookmux --hooks-dir"), "{said}");
+    assert!(said.contains(" show after_vm_launch/x` shows its result"), "{said}");
+    until("the hook has run", || jobs_of(&host) == 2);
+    let log = host.text(&["log"], 0);
+    let of_retry: Vec<&str> = log.lines().filter(|line| line.contains("(retry of")).collect();
+    assert!(of_retry.len() == 1 && of_retry[0].contains("queued (retry of"), "{log}");
+    // what has run is one row, with the result
+    let shown = host.text(&["show", "x"], 0);
+    let rows = shown.lines().filter(|line| line.contains("qemu started")).count();
+    assert!(rows == 2 && !shown.contains("queued  "), "{shown}");
+}
+
+// the proposed command is typed elsewhere, too
+#[test]
+fn a_proposed_command_has_no_relative_hooks_directory() {
+    let host = host("events: after_vm_destroy");
+    host.guest(RELEASE).run();
+    fs::remove_file(host.hook("hooks.d/x.yaml")).unwrap();
+    let id = id(&host);
+    for words in [&["--hooks-dir", "hooks"][..], &["--hooks-dir=hooks"]] {
+        let output = Command::new(binary_under_test())
+            .args(words)
+            .args(["retry", &id, "--output", "json"])
+            .current_dir(host.path(""))
+            .output()
+            .unwrap();
+        let error = schema::read(&["retry", "--output", "json"], &output.stdout);
+        let fix = error["error"]["fix_command"].as_array().unwrap();
+        let fix: Vec<&str> = fix.iter().filter_map(Value::as_str).collect();
+        let hooks = host.hooks().display().to_string();
+        assert!(fix.iter().any(|word| word.ends_with(&hooks)), "{words:?}: {fix:?}");
+    }
+}

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser as NotEmpty;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -138,9 +139,10 @@ pub(super) enum Command {
     Show(ShowArgs),
     /// Run the hooks of an execution again, with the same input
     ///
-    /// The document, the arguments and the guest's state are those of the record; hooks, settings and
-    /// registrations are the current ones. Nothing is remembered for later calls of the guest. The retry
-    /// has its own record. Calls that are gates or may change the document are refused without --force,
+    /// The document, the arguments and the guest's state are those of the record. A registered hook runs as
+    /// it was registered when it ran, or with --today as it is registered now; scripts and settings are the
+    /// current ones. If a registration is gone or disabled, the command asks. Nothing is remembered for
+    /// later calls of the guest. The retry has its own record. Calls that are gates or may change the document are refused without --force,
     /// because libvirt doesn't wait for the answer any more.
     Retry(RetryArgs),
     /// Show executions as they end, until the command is stopped
@@ -284,25 +286,25 @@ pub(super) struct EventsArgs {
 pub(super) struct FilterArgs {
     /// At which one of these events fired, with or without hooks, or which are one of these calls: the
     /// name of an event or its beginning (after_vm_), a call (qemu/prepare), a driver, a pattern
-    #[arg(value_name = "EVENT|CALL")]
+    #[arg(value_name = "EVENT|CALL", value_parser = NotEmpty::new())]
     pub occasions: Vec<String>,
     /// Of this guest or network: its name or uuid, or a pattern (web-*)
-    #[arg(long, visible_alias = "object", value_name = "NAME|UUID")]
+    #[arg(long, visible_alias = "object", value_name = "NAME|UUID", value_parser = NotEmpty::new())]
     pub guest: Option<String>,
     /// In which a hook of this event ran: its name, its beginning or a pattern
-    #[arg(long)]
+    #[arg(long, value_parser = NotEmpty::new())]
     pub event: Option<String>,
     /// In which this hook ran: event/name, or its name, or a pattern
-    #[arg(long)]
+    #[arg(long, alias = "hook-id", value_parser = NotEmpty::new())]
     pub hook: Option<String>,
     /// Of this driver
     #[arg(long, value_parser = driver, value_name = "DRIVER")]
     pub driver: Option<Driver>,
     /// Of this libvirt operation
-    #[arg(long)]
+    #[arg(long, value_parser = NotEmpty::new())]
     pub operation: Option<String>,
     /// In which something failed; with --hook or --event, that
-    #[arg(long)]
+    #[arg(long, alias = "error")]
     pub failed: bool,
     /// In which nothing failed; with --hook or --event, in which that succeeded
     #[arg(long, conflicts_with_all = ["failed", "lost"])]
@@ -367,8 +369,11 @@ pub(super) struct WatchArgs {
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     /// The execution: its id, the beginning or the end of one that is unique, or `last`; or a hook
-    #[arg(value_name = "ID|HOOK")]
+    #[arg(value_name = "ID|HOOK", value_parser = NotEmpty::new())]
     pub id: String,
+    /// After a hook: the execution of it to show
+    #[arg(value_name = "ID", value_parser = NotEmpty::new())]
+    pub execution: Option<String>,
     /// Show all lines of all output, long lines whole, and all executions of a hook
     #[arg(long)]
     pub full: bool,
@@ -378,10 +383,15 @@ pub(super) struct ShowArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct RetryArgs {
-    /// The execution: its id, the beginning or the end of one that is unique, or `last`
+    /// The execution: its id, the beginning or the end of one that is unique, or `last`; or a hook, for its
+    /// last execution
+    #[arg(value_name = "ID|HOOK", value_parser = NotEmpty::new())]
     pub id: String,
+    /// After a hook: the execution of it to run again
+    #[arg(value_name = "ID", value_parser = NotEmpty::new(), conflicts_with = "hook")]
+    pub execution: Option<String>,
     /// Only this hook: event/name, or its name; may be repeated
-    #[arg(long)]
+    #[arg(long, value_parser = NotEmpty::new())]
     pub hook: Vec<String>,
     /// Also if the answer has no effect (a gate, a call that may change the document), or if a registration is gone or disabled
     #[arg(long)]
@@ -698,7 +708,7 @@ pub(crate) struct ImportArgs {
     /// The files; `-` is standard input
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
-    /// For opennebula: the event or call, instead of the one that the file says; may be repeated
+    /// For opennebula: the event or call for templates for which no event stands; may be repeated
     #[arg(long)]
     pub event: Vec<String>,
     /// For opennebula: leave out what can't be imported, and import the others

@@ -57,12 +57,19 @@ impl IntendedProgram<'_> {
             (ObstacleCause::NoAccess(by), _) if by != path => mode("a+x", by),
             (ObstacleCause::NoAccess(_) | ObstacleCause::Unreadable, _) => mode("a+rx", path),
             (ObstacleCause::NoXBit, _) => mode("a+x", path),
+            (ObstacleCause::Missing, None) => self.named_in.map(|file| create(path, file)),
             _ => self.named_in.map(|file| Fix::edit(file, None)),
         };
         fix.unwrap_or_else(|| {
             format!("let {} be a program of this machine, or a script", path.display()).into()
         })
     }
+}
+
+/// Returns what to do about a program that a registration names and that isn't there.
+pub(super) fn create(program: &Path, file: &Path) -> Fix {
+    let (program, file) = (program.display(), file.display());
+    format!("create {program} (mode 755), or correct its path in {file}").into()
 }
 
 /// Tells whether Windows line ends are the obstacle: the carriage return counts as part of the interpreter's

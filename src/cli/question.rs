@@ -1,7 +1,8 @@
 //! Asks on a terminal before something is lost.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
 
 use super::CommandEnd;
 use super::args::Format;
@@ -56,10 +57,28 @@ pub(super) fn ask_by(
     Some(CommandEnd::Declined)
 }
 
-/// Returns the same command with an option.
+/// Returns the same command with an option. A relative hooks directory becomes absolute, so that it holds
+/// wherever the command is run.
 pub(super) fn command_with(option: &str) -> Fix {
-    let typed = std::env::args_os().skip(1);
-    let words: Vec<OsString> =
-        std::iter::once("hookmux".into()).chain(typed).chain([option.into()]).collect();
+    let mut words: Vec<OsString> = vec!["hookmux".into()];
+    let mut is_value = false;
+    for word in std::env::args_os().skip(1) {
+        let joined = word.as_bytes().strip_prefix(b"--hooks-dir=").map(OsStr::from_bytes);
+        words.push(match joined {
+            _ if is_value => absolute(&word),
+            Some(directory) => {
+                let mut whole = OsString::from("--hooks-dir=");
+                whole.push(absolute(directory));
+                whole
+            }
+            None => word.clone(),
+        });
+        is_value = !is_value && word == "--hooks-dir";
+    }
+    words.push(option.into());
     Fix::run(&words)
+}
+
+fn absolute(path: &OsStr) -> OsString {
+    std::path::absolute(path).map_or_else(|_| path.to_owned(), Into::into)
 }

@@ -248,6 +248,11 @@ impl Settings {
         std::iter::once(&self.hooks_dir).chain(&self.roots).map(PathBuf::as_path)
     }
 
+    /// Returns the longest time that a whole call may take.
+    pub fn most_of_a_call(&self) -> Duration {
+        self.total_timeout
+    }
+
     /// Returns the per-guest tree of a driver.
     pub fn tree_of(&self, driver: Driver) -> PathBuf {
         self.tree.place(&self.hooks_dir, driver)

@@ -7,7 +7,6 @@ use super::survey::{Script, ScriptPlace, Survey};
 use crate::cli::hooks::events;
 use crate::cli::install::libvirt_version::{LibvirtVersion, spans};
 use crate::libvirt::{Driver, operation};
-use crate::registry::matched_calls;
 use crate::search::EntryState;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
@@ -20,21 +19,10 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         }
     }
     for registration in survey.registrations.iter().filter(|one| one.enabled) {
-        for event in &registration.triggers.events {
-            of_event(survey, libvirt, event, &registration.source, findings);
-        }
-        for pattern in &registration.triggers.calls {
-            let since = matched_calls::since(pattern);
-            if !since.is_empty() && !since.iter().any(|since| spans(since, libvirt)) {
-                let why = never(libvirt, &since);
-                report(survey, &pattern.to_string(), &why, &registration.source, findings);
-            }
+        for (moment, why) in events::never_here(&registration.triggers, libvirt) {
+            report(survey, &moment, &why, &registration.source, findings);
         }
     }
-}
-
-fn never(libvirt: LibvirtVersion, since: &[&str]) -> String {
-    format!("libvirt {libvirt} never calls it, {} does", since.join(" or "))
 }
 
 fn of_event(
@@ -64,7 +52,7 @@ fn of_tree(
         .iter()
         .find(|row| row.drivers.contains(&driver) && operation.as_os_str() == row.name);
     if let Some(row) = row.filter(|row| !spans(row.since, libvirt)) {
-        let why = never(libvirt, &[row.since]);
+        let why = events::never_called(libvirt, &[row.since]);
         report(survey, &format!("{driver}'s {}", row.name), &why, &script.path, findings);
     }
 }

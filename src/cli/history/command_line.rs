@@ -97,9 +97,9 @@ mod tests {
             // it had no value then
             (&["$UUID"], r#"/bin/x -c "it's" "${UUID}""#),
         ] {
-            assert_eq!(line(&run(args), &[]).unwrap(), expected);
+            assert_eq!(line(&run(args), &[], true).unwrap(), expected);
         }
-        assert_eq!(line(&RunRecord::default(), &[]), None);
+        assert_eq!(line(&RunRecord::default(), &[], true), None);
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
         let mut run = run(&["one", "$NAME"]);
         let command = run.command.as_mut().unwrap();
         (command.args_stdin, command.has_libvirts) = (true, true);
-        assert_eq!(line(&run, &libvirts).unwrap(), r#"/bin/x -c "it's" vm stopped end -"#);
+        assert_eq!(line(&run, &libvirts, true).unwrap(), r#"/bin/x -c "it's" vm stopped end -"#);
         assert_eq!(
             notes(run.command.as_ref().unwrap()),
             [

@@ -106,6 +106,8 @@ pub(crate) fn result(head: &RecordHead, asked: &Path) -> (String, Tone) {
         ExecutionState::Good if head.outcome == RecordOutcome::Unknown => {
             ("good, with details that this version doesn't know".to_owned(), Tone::Warning)
         }
+        // of a retry the hooks' results count, and these have none yet
+        ExecutionState::Good if is_queued_retry(head) => ("queued".to_owned(), Tone::Plain),
         ExecutionState::Good => ("good".to_owned(), Tone::Good),
         ExecutionState::Bypassed => ("bypassed".to_owned(), Tone::Warning),
         ExecutionState::Unknown => {
@@ -123,6 +125,12 @@ pub(crate) fn result(head: &RecordHead, asked: &Path) -> (String, Tone) {
     let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);
     let elsewhere = elsewhere.map(|dir| format!(" (hooks of {dir})")).unwrap_or_default();
     (words + &cause + &elsewhere, tone)
+}
+
+/// Tells whether a retry only queued hooks.
+fn is_queued_retry(head: &RecordHead) -> bool {
+    let is_queued = || head.hooks.iter().all(|hook| hook.outcome == RecordOutcome::Queued);
+    matches!(head.cause, RecordCause::Retry(_)) && !head.hooks.is_empty() && is_queued()
 }
 
 pub(crate) fn row(head: &RecordHead, asked: &Path) -> Vec<Cell> {

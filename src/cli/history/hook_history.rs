@@ -40,7 +40,7 @@ pub(crate) struct ShownHook {
     /// The labels of those that the word could mean, too.
     same_name: Vec<String>,
     /// An execution that the word means, too.
-    execution: Option<String>,
+    pub execution: Option<String>,
 }
 
 /// Finds out what a word means.
@@ -119,7 +119,32 @@ pub(crate) fn subject(
     anyhow::bail!("there is no execution `{word}`, and no hook of this name{hint}")
 }
 
+/// Checks that a hook had a part in an execution.
+///
+/// # Errors
+/// It had none; the message names those that had.
+pub(crate) fn check_part(record: &Record, hook: &str) -> anyhow::Result<()> {
+    let labels = || record.head.hooks.iter().map(|run| run.hook.as_str());
+    let planned = record.body.plan.iter().any(|planned| is_hook(&planned.hook, hook));
+    if planned || labels().any(|label| is_hook(label, hook)) {
+        return Ok(());
+    }
+    let others: Vec<&str> = labels().collect();
+    let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+    anyhow::bail!("{hook} had no part in {}; these had: {others}", record.head.id)
+}
+
 impl ShownHook {
+    /// Returns the id of its last execution that is over, and its labels there.
+    pub(crate) fn last(&self, history: &History) -> Option<(String, Vec<String>)> {
+        history.find(&Filter::default()).filter(|head| head.state.is_over()).find_map(|head| {
+            let labels = head.hooks.into_iter().map(|hook| hook.hook);
+            let mut labels: Vec<String> = labels.filter(|label| self.is_label(label)).collect();
+            labels.dedup();
+            (!labels.is_empty()).then_some((head.id, labels))
+        })
+    }
+
     /// Tells whether a label in a record is this hook's.
     fn is_label(&self, label: &str) -> bool {
         let is_now = self.listed.iter().any(|hook| hook.label == label);
@@ -292,8 +317,20 @@ fn print_keys(registration: &Registration, output: &mut Output) {
 
 fn print_executions(executions: &[HookExecution], output: &mut Output) {
     output.toned(Tone::Bold, "Executions");
+    // what was queued and has run is the row of its run
+    let has_run = |queued: &HookExecution| {
+        let mut all = executions.iter();
+        queued.state == RunState::Queued
+            && all.any(|run| {
+                run.parent.as_deref() == Some(&queued.id)
+                    && run.cause == "queue"
+                    && run.hook == queued.hook
+                    && run.device == queued.device
+            })
+    };
     let rows: Vec<Vec<Cell>> = executions
         .iter()
+        .filter(|run| !has_run(run))
         .map(|run| {
             let (words, tone) = match run.state {
                 RunState::Good => ("good", Tone::Good),

@@ -32,10 +32,20 @@ pub(crate) fn run(
     let loaded = place.load(output);
     let history = executions::history(&loaded.settings, output)?;
     let settings = &loaded.settings;
-    if let Subject::Hook(hook) = hook_history::subject(place, settings, &history, &arguments.id)? {
-        return Ok(hook_history::show(place, settings, &history, &hook, arguments, output));
-    }
-    let record = executions::find_one(&history, &arguments.id)?;
+    let record = match &arguments.execution {
+        Some(id) => {
+            let record = executions::find_one(&history, id)?;
+            hook_history::check_part(&record, &arguments.id)?;
+            record
+        }
+        None => {
+            let subject = hook_history::subject(place, settings, &history, &arguments.id)?;
+            if let Subject::Hook(hook) = subject {
+                return Ok(hook_history::show(place, settings, &history, &hook, arguments, output));
+            }
+            executions::find_one(&history, &arguments.id)?
+        }
+    };
     let follow_ups = follow_ups(&history, &record.head);
     if arguments.output.format == Format::Json {
         output.json(&Show::new(&record, &follow_ups));

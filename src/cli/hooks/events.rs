@@ -7,9 +7,11 @@ use crate::cli::install::libvirt_version::{self, LibvirtVersion};
 use crate::cli::json::event::{Event, Events, FiringCall, Unfired};
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
+use crate::config::triggers::Triggers;
 use crate::event::{self, Condition};
 use crate::libvirt::Driver;
 use crate::libvirt::operation::{self, OperationRow};
+use crate::registry::matched_calls;
 
 /// The first version of libvirt that passes the reason of a release.
 const RELEASE_REASON_SINCE: LibvirtVersion = LibvirtVersion(10, 5, 0);
@@ -43,6 +45,24 @@ fn lines(host: Option<LibvirtVersion>) -> Vec<EventLine<'static>> {
 /// table.
 pub(crate) fn never(event: &str, host: LibvirtVersion) -> Option<String> {
     lines(Some(host)).into_iter().find(|line| line.event.name == event)?.never
+}
+
+/// Returns the events and calls of a registration that this libvirt never makes, each with the reason.
+pub(crate) fn never_here(triggers: &Triggers, host: LibvirtVersion) -> Vec<(String, String)> {
+    let of_events =
+        triggers.events.iter().filter_map(|event| Some((event.clone(), never(event, host)?)));
+    let of_calls = triggers.calls.iter().filter_map(|pattern| {
+        let since = matched_calls::since(pattern);
+        let is_never =
+            !since.is_empty() && !since.iter().any(|since| libvirt_version::spans(since, host));
+        is_never.then(|| (pattern.to_string(), never_called(host, &since)))
+    });
+    of_events.chain(of_calls).collect()
+}
+
+/// Says which versions of libvirt make a call that this one never makes.
+pub(crate) fn never_called(host: LibvirtVersion, since: &[&str]) -> String {
+    format!("libvirt {host} never calls it, {} does", since.join(" or "))
 }
 
 impl EventLine<'_> {

@@ -97,6 +97,12 @@ impl Trial {
         self.answer.status == 0 && self.runs.iter().all(|run| run.head.state != RunState::Failed)
     }
 
+    /// Returns the labels of the hooks that were queued.
+    pub(crate) fn queued(&self) -> impl Iterator<Item = &str> {
+        let queued = self.runs.iter().filter(|run| run.head.state == RunState::Queued);
+        queued.map(|run| run.head.hook.as_str())
+    }
+
     /// Returns the output for programs.
     pub(crate) fn json(self) -> Ran {
         Ran {

@@ -11,7 +11,7 @@ use crate::process::users;
 use crate::registry::{matched_calls, matching};
 use crate::repair::{OwnPaths, RepairTarget};
 use crate::run::launch;
-use crate::trust::Trust;
+use crate::trust::{Trust, TrustFault};
 
 use crate::cli::fixes::{self, IntendedProgram};
 
@@ -54,8 +54,13 @@ impl<'a> Forecaster<'a> {
                 None => RepairTarget::at(path),
             };
             let fix = self.ground().fix(&[subject]);
-            // a missing file is probably a mistake in the registration
-            let edit = || registration.map(|registration| Fix::edit(&registration.source, None));
+            let edit = || match registration {
+                Some(one) if refusal.fault == TrustFault::Missing => {
+                    Some(fixes::create(path, &one.source))
+                }
+                Some(one) => Some(Fix::edit(&one.source, None)),
+                None => None,
+            };
             let words = hook.refusal_words(path, &refusal);
             return HookForecast::Refused(words, fix.or_else(edit));
         }

@@ -3,6 +3,7 @@
 
 use super::{registered, registry};
 use crate::cli::args::{AddArgs, Format};
+use crate::cli::install::libvirt_version;
 use crate::cli::json::message::{EntryProblem, Message};
 use crate::cli::json::registration::RegistrationAction;
 use crate::cli::json::registration::{Added, ChangedRegistration};
@@ -72,8 +73,13 @@ pub(crate) fn run(
     // a description and a ready-made hook give the names of their registrations themselves
     let is_nameable = has_options
         || (arguments.reference.is_none() && contrib::asked_for(&arguments.what).is_none());
-    let checker =
-        DraftChecker { settings: &settings, user, replaces: arguments.replace, is_nameable };
+    let checker = DraftChecker {
+        settings: &settings,
+        user,
+        replaces: arguments.replace,
+        is_nameable,
+        libvirt: libvirt_version::of_host(),
+    };
     let obstacles: Vec<DescriptionProblem> = drafts
         .iter()
         .filter_map(|draft| checker.obstacle(draft, &sources))

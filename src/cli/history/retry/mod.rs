@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 
 use self::recorded::RecordedHooks;
 use super::executions;
+use super::hook_history::{self, Subject};
 use crate::call::{Hooks, door};
 use crate::cli::args::{Format, RetryArgs};
 use crate::cli::hooks::described_call;
@@ -28,15 +29,16 @@ use crate::config::{Settings, Surroundings};
 use crate::document::facts::DocumentFacts;
 use crate::document::file::{self, DocumentPlace};
 use crate::event::Origin;
-use crate::hook::candidates::{self, Candidates};
+use crate::hook::candidates::{self, Candidate, Candidates};
 use crate::libvirt::{Call, Class, Driver};
 use crate::observer::PlanDecision;
 use crate::occasion::{CallMode, Occasion};
 use crate::record::form::{Record, RecordBody, RecordCause, RecordHead, RecordState};
-use crate::record::history::is_hook;
+use crate::record::history::{History, is_hook};
 use crate::record::recorder;
 use crate::record::text::RecordText;
 use crate::run::left_rollback;
+use crate::search::EntryState;
 use crate::state::Dir;
 use crate::trust::Trust;
 use crate::undo;
@@ -49,7 +51,7 @@ pub(crate) fn run(
     let mut loaded = place.load(output);
     loaded.restrict_to_user(&place.surroundings);
     let history = executions::history(&loaded.settings, output)?;
-    let record = executions::find_one(&history, &arguments.id)?;
+    let (record, named) = named(place, arguments, &loaded.settings, &history)?;
     let Record { head, body } = &record;
     let theirs = Path::new(OsStr::from_bytes(&body.hooks_dir.0));
     if theirs != place.surroundings.hooks_dir {
@@ -63,7 +65,7 @@ pub(crate) fn run(
     if !arguments.force {
         check_allowed(&call, head)?;
     }
-    let wanted = select_hooks(&record, &arguments.hook)?;
+    let wanted = select_hooks(&record, &named)?;
     let selection = select(place, arguments, &record, (&call, &wanted), &loaded.settings, output)?;
     let Selection { candidates, missing, registrations, mut remarks } = match selection {
         Ok(selection) => selection,
@@ -104,12 +106,42 @@ pub(crate) fn run(
             let show = Fix::hookmux(&place.surroundings.hooks_dir, &["show", id]);
             output.line(&format!("`{show}` shows all of it"));
         }
+        for label in trial.queued() {
+            let show = Fix::hookmux(&place.surroundings.hooks_dir, &["show", label]);
+            output.line(&format!("{label} is queued: `{show}` shows its result"));
+        }
     } else {
         let mut ran = trial.json();
         ran.notes.extend(Message::all(&remarks));
         output.json(&Retried { ran, parent: head.id, missing, registrations, changed_programs });
     }
     Ok(end)
+}
+
+/// Finds the execution that the words name, and the hooks of it that they name; none are all of them.
+fn named(
+    place: &CommandPlace,
+    arguments: &RetryArgs,
+    settings: &Settings,
+    history: &History,
+) -> anyhow::Result<(Record, Vec<String>)> {
+    let word = &arguments.id;
+    if let Some(id) = &arguments.execution {
+        let record = executions::find_one(history, id)?;
+        return Ok((record, vec![word.clone()]));
+    }
+    match hook_history::subject(place, settings, history, word)? {
+        Subject::Execution => Ok((executions::find_one(history, word)?, arguments.hook.clone())),
+        // nothing is run that may not have been meant
+        Subject::Hook(hook) if hook.execution.is_some() => {
+            let id = hook.execution.unwrap_or_default();
+            bail!("`{word}` is a hook, and a part of the id of an execution: {id}; give a whole id")
+        }
+        Subject::Hook(hook) => match hook.last(history) {
+            Some((id, labels)) => Ok((executions::find_one(history, &id)?, labels)),
+            None => bail!("no execution of {word} is recorded"),
+        },
+    }
 }
 
 /// The hooks to run, and what is to be said about them.
@@ -150,15 +182,35 @@ fn select(
     let mut remarks = std::mem::take(&mut recorded.remarks);
     recorded.put_into(&mut candidates, call);
     let missing = keep_only(&mut candidates, wanted);
-    for label in &missing {
-        output.print_error(&format!("{label} is not a hook of this call any more"));
+    let mut enable = None;
+    let is_idle =
+        |it: &&Candidate| it.state != EntryState::Active && it.hook.registration.is_some();
+    let idle = candidates.all().filter(is_idle).map(|candidate| &candidate.hook.label);
+    for label in missing.iter().chain(idle) {
+        match recorded::disabled(label, settings, &mut trust) {
+            Some((name, why)) => {
+                let fix = Fix::hookmux(&settings.hooks_dir, &["enable", name.as_str()]);
+                output.print_error(&format!("{label} is {why}; `{fix}` lets it run again"));
+                enable = Some(fix);
+            }
+            None if missing.contains(label) => {
+                output.print_error(&format!("{label} is not a hook of this call any more"));
+            }
+            None => {}
+        }
     }
     if !arguments.today {
         // they are others', or those of hooks that run as they were
         candidates.broken.clear();
     }
     if candidates.is_empty() {
-        bail!("all of these hooks are gone");
+        match enable {
+            Some(fix) => {
+                let words = format!("no hook is left to run; `{fix}` lets one run again");
+                bail!(Remark::with_fix(words, fix))
+            }
+            None => bail!("all of these hooks are gone"),
+        }
     }
     if !arguments.today {
         add_todays(record, &candidates, &mut registrations, &mut remarks);

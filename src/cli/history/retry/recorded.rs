@@ -205,6 +205,20 @@ fn look(files: &[RegistrationFile], name: &str, sha256: &str) -> Today {
     }
 }
 
+/// Returns the name of a hook's registration if it is disabled today, and how.
+pub(super) fn disabled(
+    label: &str,
+    settings: &Settings,
+    trust: &mut Trust,
+) -> Option<(String, String)> {
+    let (_, name) = label.rsplit_once('/')?;
+    let files = registry::scan(settings, trust).ok()?;
+    match look(&files, name, "") {
+        Today::Disabled(why) => Some((name.to_owned(), why)),
+        _ => None,
+    }
+}
+
 /// Leaves out the conditions: the call has met them. Whether a hook's check said yes is known only where the
 /// hook was started then.
 fn as_decided(registration: &mut Registration, hook: &str, record: &Record) {

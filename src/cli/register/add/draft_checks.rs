@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use super::collect::{MAX_FILE_BYTES, own};
+use crate::cli::fixes;
+use crate::cli::hooks::events;
+use crate::cli::install::libvirt_version::LibvirtVersion;
 use crate::cli::register::draft::Draft;
 use crate::cli::register::registry;
 use crate::cli::remark::Remark;
@@ -26,6 +29,8 @@ pub(crate) struct DraftChecker<'a> {
     pub replaces: bool,
     /// Whether --name can give a registration another name.
     pub is_nameable: bool,
+    /// The libvirt of this host, where it is known.
+    pub libvirt: Option<LibvirtVersion>,
 }
 
 impl DraftChecker<'_> {
@@ -115,6 +120,11 @@ impl DraftChecker<'_> {
             matching::impossibility(registration).map(|why| format!("it never runs: {why}")),
         );
         found.extend(registration.triggers.calls.iter().filter_map(matched_calls::unmatched));
+        if let Some(libvirt) = self.libvirt {
+            let never = events::never_here(&registration.triggers, libvirt);
+            let words = |(moment, why)| format!("it never runs at {moment} on this host: {why}");
+            found.extend(never.into_iter().map(words));
+        }
         let programs = [
             Some(&registration.command),
             registration.check.as_ref(),
@@ -126,6 +136,9 @@ impl DraftChecker<'_> {
                 let ground = OwnPaths::of(self.settings, self.user);
                 let fix =
                     ground.fix(&[repair::RepairTarget::named(Path::new(program), &draft.path)]);
+                let is_missing = refusal.fault == TrustFault::Missing;
+                let create = || is_missing.then(|| fixes::create(Path::new(program), &draft.path));
+                let fix = fix.or_else(create);
                 let hint = Some(&refusal).filter(|refusal| refusal.fault == TrustFault::Missing);
                 let hint = hint.and_then(|_| registration.list_hint(Path::new(program)));
                 let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();

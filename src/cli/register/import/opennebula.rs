@@ -9,6 +9,7 @@ use super::super::add::collect;
 use super::super::add::draft_checks::DraftChecker;
 use super::super::{add, hooks_d, registry};
 use crate::cli::args::{Format, ImportArgs};
+use crate::cli::install::libvirt_version;
 use crate::cli::json::message::{EntryProblem, Message};
 use crate::cli::json::registration::Added;
 use crate::cli::output::Output;
@@ -41,13 +42,19 @@ pub(crate) fn run(
         templates.extend(read(file)?);
     }
     let import = Import { settings: &settings, arguments };
-    let (mut hooks, mut problems) = (Vec::new(), Vec::new());
+    let (mut hooks, mut refused) = (Vec::new(), Vec::new());
     for template in &templates {
-        match hook::import(&template.attributes, &arguments.event, &settings.hooks_dir) {
+        let events = &arguments.event;
+        let total = settings.most_of_a_call();
+        match hook::import(&template.attributes, events, &settings.hooks_dir, total) {
             Ok(hook) => hooks.push((template, hook)),
-            Err(problem) => problems.push(import.problem(template, &templates, problem)),
+            Err(problem) => refused.push((template, problem)),
         }
     }
+    let mut problems: Vec<EntryProblem> = refused
+        .iter()
+        .map(|(template, problem)| import.problem(template, problem, &refused))
+        .collect();
     let mut notes: Vec<Remark> = Vec::new();
     if arguments.skip && !hooks.is_empty() {
         let skipped =
@@ -61,14 +68,21 @@ pub(crate) fn run(
     };
     let sources = registry::scan(&settings, user)?;
     let mut drafts: Vec<Draft> = Vec::new();
-    let checker =
-        DraftChecker { settings: &settings, user, replaces: arguments.replace, is_nameable: false };
+    let checker = DraftChecker {
+        settings: &settings,
+        user,
+        replaces: arguments.replace,
+        is_nameable: false,
+        libvirt: libvirt_version::of_host(),
+    };
+    let mut told: Vec<(Vec<String>, Remark)> = Vec::new();
     for (template, hook) in hooks {
-        let noted = |note: Remark| Remark {
-            words: format!("{}: {}", hook.name, note.words),
-            fix: note.fix,
-        };
-        notes.extend(hook.notes.into_iter().map(noted));
+        for note in hook.notes {
+            match told.iter_mut().find(|(_, known)| known.words == note.words) {
+                Some((names, _)) => names.push(hook.name.clone()),
+                None => told.push((vec![hook.name.clone()], note)),
+            }
+        }
         let name = &hook.name;
         let earlier = drafts.iter().any(|draft| draft.name == *name);
         let obstacle = match earlier {
@@ -84,6 +98,12 @@ pub(crate) fn run(
             Err(message) => problems.push(template.problem(None, message, None)),
         }
     }
+    // what holds for several hooks is told once
+    let named = |(names, note): (Vec<String>, Remark)| Remark {
+        words: format!("{}: {}", names.join(", "), note.words),
+        fix: note.fix,
+    };
+    notes.extend(told.into_iter().map(named));
     if !problems.is_empty() {
         return Ok(import.refuse(problems, &notes, output));
     }
@@ -166,14 +186,18 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    /// Describes why a template is refused. Where it is alone, a command imports it for the nearest event.
+    /// Describes why a template is refused. Where it is the only one of its file without an event, a command
+    /// imports it for the nearest one.
     fn problem(
         &self,
         template: &ImportedTemplate,
-        all: &[ImportedTemplate],
-        problem: hook::ImportProblem,
+        problem: &hook::ImportProblem,
+        refused: &[(&ImportedTemplate, hook::ImportProblem)],
     ) -> EntryProblem {
-        let is_alone = all.iter().filter(|other| other.file == template.file).count() == 1;
+        let is_alike = |(other, why): &&(&ImportedTemplate, hook::ImportProblem)| {
+            other.file == template.file && why.is_without_event
+        };
+        let is_alone = refused.iter().filter(is_alike).count() == 1;
         let nearest = problem.nearest.filter(|_| is_alone).map(|event| {
             let file = template.file.to_string_lossy().into_owned();
             let words = ["import", "opennebula", "--event", event, &file];

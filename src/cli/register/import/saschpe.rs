@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::super::add::draft_checks::DraftChecker;
 use super::super::{add, contrib, hooks_d, registry};
 use crate::cli::args::{Format, ImportArgs};
+use crate::cli::install::libvirt_version;
 use crate::cli::json::message::{EntryProblem, Message};
 use crate::cli::json::registration::Added;
 use crate::cli::output::Output;
@@ -70,8 +71,13 @@ pub(super) fn run(
         problems.extend(found.iter().map(ToString::to_string));
         Vec::new()
     });
-    let checker =
-        DraftChecker { settings: &settings, user, replaces: arguments.replace, is_nameable: false };
+    let checker = DraftChecker {
+        settings: &settings,
+        user,
+        replaces: arguments.replace,
+        is_nameable: false,
+        libvirt: libvirt_version::of_host(),
+    };
     problems.extend(drafts.iter().filter_map(|draft| checker.obstacle(draft, &sources)));
     if !problems.is_empty() {
         return Ok(refuse(&problems, &notes, arguments.output.format, output));

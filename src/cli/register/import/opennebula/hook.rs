@@ -5,6 +5,7 @@
 //! failed hook again only if somebody asks for it, so a detached hook has no retries.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -54,17 +55,27 @@ pub(super) struct ImportProblem {
     /// The attribute.
     pub key: &'static str,
     pub message: String,
+    /// Whether the template is right, and no event stands for its moment.
+    pub is_without_event: bool,
     /// The event that is nearest.
     pub nearest: Option<&'static str>,
+}
+
+/// When a hook runs.
+struct Moment {
+    triggers: Triggers,
+    /// A key of `when`, and its patterns.
+    when: Option<(&'static str, &'static [&'static str])>,
 }
 
 type ImportResult<T> = Result<T, ImportProblem>;
 
 fn problem<T>(key: &'static str, message: impl Into<String>) -> ImportResult<T> {
-    Err(ImportProblem { key, message: message.into(), nearest: None })
+    Err(ImportProblem { key, message: message.into(), is_without_event: false, nearest: None })
 }
 
-/// Translates a template. With `events` these are its events and calls, whatever the template says.
+/// Translates a template. `events` are events and calls for one for whose moment no event stands. `total` is
+/// the limit of a whole call.
 ///
 /// # Errors
 /// The first thing that keeps it from being imported.
@@ -72,19 +83,31 @@ pub(super) fn import(
     template: &[Attribute],
     events: &[String],
     hooks_dir: &Path,
+    total: Duration,
 ) -> ImportResult<ImportedHook> {
     let attributes = Attributes(template);
     let (name, mut notes) = attributes.hook_name()?;
     let mut keys = Map::new();
-    let triggers = match events {
-        [] => attributes.triggers(&mut notes)?,
-        events => {
-            notes.push(Remark::from(format!(
-                "--event: the hook's own moment ({}) is left out",
-                attributes.moment()
-            )));
-            given(events)?
+    let Moment { triggers, when } = match attributes.triggers(&mut notes) {
+        Ok(moment) => {
+            if !events.is_empty() {
+                let words = format!(
+                    "--event is not used for it: the template says when it runs ({})",
+                    attributes.moment()
+                );
+                notes.push(words.into());
+            }
+            moment
         }
+        Err(problem) if problem.is_without_event && !events.is_empty() => {
+            let words = format!(
+                "it runs at what --event says; no event stands for what the template says ({})",
+                attributes.moment()
+            );
+            notes.push(words.into());
+            Moment { triggers: given(events)?, when: None }
+        }
+        Err(problem) => return Err(problem),
     };
     if !triggers.events.is_empty() {
         keys.insert("events".to_owned(), triggers.events.clone().into());
@@ -93,6 +116,9 @@ pub(super) fn import(
         let calls: Vec<String> = triggers.calls.iter().map(ToString::to_string).collect();
         keys.insert("calls".to_owned(), calls.into());
     }
+    if let Some((key, patterns)) = when {
+        keys.insert("when".to_owned(), json!({ key: patterns }));
+    }
     attributes.program(&mut keys, &mut notes, hooks_dir)?;
     let is_gate = triggers.classes().contains(&Class::Gate);
     let limit = attributes.timeout()?;
@@ -100,6 +126,12 @@ pub(super) fn import(
         keys.insert("timeout".to_owned(), format!("{seconds}s").into());
     }
     let mut note = |text: String| notes.push(text.into());
+    if let Some(seconds) = limit.filter(|seconds| is_gate && *seconds > total.as_secs()) {
+        note(format!(
+            "TIMEOUT = {seconds} is longer than a whole call of libvirt's may take: the hook is ended after {} s at the latest (total_timeout in hookmux.yaml)",
+            total.as_secs()
+        ));
+    }
     if is_gate {
         keys.insert("on_failure".to_owned(), "warn".into());
         note(
@@ -214,7 +246,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// Returns the event of the hook.
-    fn triggers(&self, notes: &mut Vec<Remark>) -> ImportResult<Triggers> {
+    fn triggers(&self, notes: &mut Vec<Remark>) -> ImportResult<Moment> {
         match self.needed("TYPE", "`state` or `api`")?.to_ascii_uppercase().as_str() {
             "STATE" => {}
             "API" => {
@@ -231,9 +263,7 @@ impl<'a> Attributes<'a> {
                 let what = format!("libvirt doesn't know a host's state {state}");
                 refused("STATE", &what, &states::of_host(&state))
             }
-            "IMAGE" => {
-                problem("RESOURCE", "images are OpenNebula's own: libvirt makes no call for them")
-            }
+            "IMAGE" => refused("RESOURCE", "images are OpenNebula's own", &states::IMAGE),
             "NET" | "VNET" | "VIRTUALNETWORK" | "VIRTUAL_NETWORK" => refused(
                 "RESOURCE",
                 "OpenNebula's virtual networks and their states are its own",
@@ -243,12 +273,13 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    fn vm_triggers(&self, notes: &mut Vec<Remark>) -> ImportResult<Triggers> {
+    fn vm_triggers(&self, notes: &mut Vec<Remark>) -> ImportResult<Moment> {
         let on = self.word("ON")?;
-        if let Some((word, event)) = states::ON.iter().find(|(word, _)| on.as_deref() == Some(word))
-        {
-            notes.push(format!("ON = {word} is the event {event}").into());
-            return Ok(Triggers { events: vec![(*event).to_owned()], ..Triggers::default() });
+        if let Some(known) = states::ON.iter().find(|known| on.as_deref() == Some(known.word)) {
+            let states::OnWord { word, event, when, words } = known;
+            notes.push(format!("ON = {word} is the event {event}: {words}").into());
+            let triggers = Triggers { events: vec![(*event).to_owned()], ..Triggers::default() };
+            return Ok(Moment { triggers, when: *when });
         }
         match on.as_deref() {
             Some("UNKNOWN") => refused("ON", "no event stands for UNKNOWN", &states::UNKNOWN),
@@ -256,7 +287,7 @@ impl<'a> Attributes<'a> {
                 let (state, lcm_state) = (self.word("STATE")?, self.word("LCM_STATE")?);
                 let Some(state) = state else {
                     let key = if on.is_none() { "ON" } else { "STATE" };
-                    let known = states::ON.map(|(word, _)| word).join(", ");
+                    let known = states::words_of_on().join(", ");
                     return problem(
                         key,
                         format!(
@@ -269,7 +300,7 @@ impl<'a> Attributes<'a> {
                 refused("ON", &what, &states::of_vm(&state, &lcm_state))
             }
             Some(other) => {
-                let known = states::ON.map(|(word, _)| word);
+                let known = states::words_of_on();
                 let hint = suggestion(other, known);
                 problem(
                     "ON",
@@ -411,10 +442,11 @@ impl Attributes<'_> {
     }
 }
 
+/// Refuses a template for whose moment no event stands.
 fn refused<T>(key: &'static str, what: &str, nearest: &Nearest) -> ImportResult<T> {
     let message = match nearest.event {
         Some(event) => format!("{what}; the nearest is {event}: {}", nearest.words),
         None => format!("{what}: {}", nearest.words),
     };
-    Err(ImportProblem { key, message, nearest: nearest.event })
+    Err(ImportProblem { key, message, is_without_event: true, nearest: nearest.event })
 }

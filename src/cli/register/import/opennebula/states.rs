@@ -14,15 +14,56 @@ const fn nothing(words: &'static str) -> Nearest {
     Nearest { event: None, words }
 }
 
-/// The words of `ON` for which an event stands.
-pub(super) const ON: [(&str, &str); 5] = [
-    ("PROLOG", "before_vm_prepare"),
-    ("RUNNING", "after_vm_launch"),
-    ("SHUTDOWN", "after_vm_stop"),
-    ("STOP", "after_vm_hibernate"),
-    ("DONE", "after_vm_destroy"),
+/// A word of `ON` for which an event stands.
+pub(super) struct OnWord {
+    pub word: &'static str,
+    pub event: &'static str,
+    /// The condition under which the event is what the word means, if there is one.
+    pub when: Option<(&'static str, &'static [&'static str])>,
+    /// What differs from OpenNebula's moment all the same.
+    pub words: &'static str,
+}
+
+pub(super) static ON: [OnWord; 5] = [
+    OnWord {
+        word: "PROLOG",
+        event: "before_vm_prepare",
+        when: Some(("origin", &["!migration", "!restore"])),
+        words: "at every start, also of a guest that was powered off; `when` leaves out a guest that a migration or a save brings",
+    },
+    OnWord {
+        word: "RUNNING",
+        event: "after_vm_launch",
+        when: None,
+        words: "at every start, also after a save, and on the host to which a guest is migrated",
+    },
+    OnWord {
+        word: "SHUTDOWN",
+        event: "after_vm_stop",
+        when: None,
+        words: "also when the guest is saved, when it is migrated away, and when its start fails: libvirt gives no reason there. `events: after_vm_destroy` with `when: {reason: [\"!migrated\", \"!saved\", \"!failed\"]}` in the file leaves these out, from libvirt 10.5.0 on",
+    },
+    OnWord {
+        word: "STOP",
+        event: "after_vm_hibernate",
+        when: None,
+        words: "at every save, so also for OpenNebula's suspend; from libvirt 10.5.0 on",
+    },
+    OnWord {
+        word: "DONE",
+        event: "after_vm_destroy",
+        // a migration that fails ends the guest on its destination with `failed`, and it runs on elsewhere
+        when: Some(("reason", &["!migrated", "!saved", "!failed", "!from snapshot"])),
+        words: "at every end of the guest, also when it is only powered off: libvirt doesn't know that a guest is removed for ever. `when` leaves out saves, migrations, failed starts and reverts to a snapshot; libvirt before 10.5.0 gives no reason, and the hook runs at these too",
+    },
 ];
 
+/// Returns the words of `ON`.
+pub(super) fn words_of_on() -> [&'static str; 5] {
+    ON.each_ref().map(|on| on.word)
+}
+
+pub(super) const IMAGE: Nearest = nothing("libvirt makes no call for them");
 pub(super) const UNKNOWN: Nearest = nothing(
     "OpenNebula says it when it can't reach the VM any more, and libvirt makes no call then",
 );
@@ -42,9 +83,14 @@ pub(super) fn of_vm(state: &str, lcm_state: &str) -> Nearest {
         "INIT" | "PENDING" | "HOLD" | "CLONING" | "CLONING_FAILURE" => BEFORE,
         "STOPPED" | "SUSPENDED" => SAVED,
         "POWEROFF" | "UNDEPLOYED" => STOPPED,
-        "DONE" | "FAILED" => {
-            near("after_vm_destroy", "the guest is gone, and what it had is released")
-        }
+        "DONE" => near(
+            "after_vm_destroy",
+            "what the guest had is released, also after a save or a migration; ON = DONE leaves these out",
+        ),
+        "FAILED" => near(
+            "after_vm_destroy",
+            "what the guest had is released, also after a save or a migration",
+        ),
         "ACTIVE" => of_active(lcm_state),
         _ => nothing("OpenNebula has no such state of a VM"),
     }
@@ -80,9 +126,8 @@ pub(super) fn of_host(state: &str) -> Nearest {
             "before_daemon_start",
             "libvirt's daemon starts on this host; it says nothing of the host's state",
         ),
-        "ERROR" | "MONITORING_ERROR" | "DISABLED" | "MONITORING_DISABLED" | "OFFLINE" => near(
-            "before_daemon_stop",
-            "libvirt's daemon ends on this host; a host that fails makes no call at all",
+        "ERROR" | "MONITORING_ERROR" | "DISABLED" | "MONITORING_DISABLED" | "OFFLINE" => nothing(
+            "a host that fails makes no call. No event is near: before_daemon_stop is every stop of libvirt's daemon, also at an update",
         ),
         _ => nothing("OpenNebula has no such state of a host"),
     }
@@ -136,7 +181,9 @@ mod tests {
             (vm("ACTIVE", "UNKNOWN"), None),
             (vm("ODD", "LCM_INIT"), None),
             (of_host("MONITORED").event, Some("before_daemon_start")),
-            (of_host("ERROR").event, Some("before_daemon_stop")),
+            (of_host("ERROR").event, None),
+            (of_host("OFFLINE").event, None),
+            (of_host("DISABLED").event, None),
             (of_host("ODD").event, None),
             (of_api_call("one.vm.allocate").event, Some("before_vm_prepare")),
             (of_api_call("one.vn.delete").event, Some("after_network_stop")),
@@ -145,7 +192,7 @@ mod tests {
             assert_eq!(found, expected);
             assert!(found.is_none_or(event::is_known), "{found:?}");
         }
-        assert!(ON.iter().all(|(_, event)| event::is_known(event)));
+        assert!(ON.iter().all(|on| event::is_known(on.event)));
         // where a state has a word of its own in ON, both mean the same
         for (word, state, lcm_state) in [
             ("PROLOG", "ACTIVE", "PROLOG"),
@@ -154,7 +201,7 @@ mod tests {
             ("STOP", "STOPPED", "LCM_INIT"),
             ("DONE", "DONE", "LCM_INIT"),
         ] {
-            let event = ON.iter().find(|(on, _)| *on == word).map(|(_, event)| *event);
+            let event = ON.iter().find(|on| on.word == word).map(|on| on.event);
             assert_eq!(vm(state, lcm_state), event, "{word}");
         }
     }
