@@ -337,6 +337,44 @@ fn an_event_that_this_libvirt_never_fires_is_told_when_it_is_registered() {
     }
 }
 
+// of the key `remote`
+#[test]
+fn a_key_without_an_effect_is_told() {
+    let host = Host::new();
+    host.script("x.sh", ":");
+    let text = "events: after_vm_stop\ncommand: x.sh\nremote: true\n";
+    fs::write(host.path("far.yaml"), text).unwrap();
+    for (words, told) in [
+        (&["add", "far.yaml"][..], "has no effect yet: the key is reserved"),
+        (&["plan", "qemu", "g", "stopped"], "has no effect yet: the key is reserved"),
+        (&["check"], "has no effect yet: the key is reserved"),
+        (&["list"], "remote (no effect yet)"),
+    ] {
+        let said = host.text(words, 0);
+        let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(one_line.contains(told), "{words:?}: {said}");
+    }
+}
+
+// O5: the text that loads a module says nothing to a reader
+#[test]
+fn a_function_of_a_module_is_shown_as_it_is_listed() {
+    let host = Host::new();
+    let module = "def said(event):\n    return (1, 'fine')\n";
+    host.file("modules/acme_hooks.py", module);
+    let words = ["add", "module", "acme_hooks", "--event", "after_vm_stop", "--action", "said"];
+    host.text(&[&words[..], &["--name", "acme"]].concat(), 0);
+    host.guest("stopped end").run().succeeds();
+    for words in [["show", "last"], ["show", "acme"]] {
+        let shown = host.text(&words, 0);
+        assert!(shown.contains("said of acme_hooks, by /"), "{words:?}: {shown}");
+        assert!(!shown.contains("import"), "{words:?}: {shown}");
+        let whole = host.text(&[&words[..], &["--full"]].concat(), 0);
+        assert!(whole.contains("import"), "{words:?}: {whole}");
+    }
+    assert!(host.json(&["show", "last"], 0)["runs"][0]["command"].to_string().contains("import"));
+}
+
 // O9: what a guest's end means is known by its reason
 #[test]
 fn a_hook_for_the_end_runs_neither_after_a_save_nor_after_a_migration() {

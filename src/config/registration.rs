@@ -130,6 +130,9 @@ impl Registration {
         if self.mode == Mode::Detached && classes.iter().all(|class| *class == Class::Gate) {
             warnings.push("a detached hook runs after libvirt has been answered: at a gate it can't stop anything".to_owned());
         }
+        if self.remote {
+            warnings.push(REMOTE_HAS_NO_EFFECT.to_owned());
+        }
         warnings
     }
 
@@ -153,6 +156,9 @@ impl Registration {
         })
     }
 }
+
+/// What is told of a registration with `remote: true`.
+pub(crate) const REMOTE_HAS_NO_EFFECT: &str = "`remote: true` has no effect yet: the key is reserved, and the hook runs on its guest's host only";
 
 /// Returns a word as it is written in a list of YAML on one line.
 pub(crate) fn flow_word(word: &str) -> String {
@@ -214,6 +220,7 @@ mod tests {
             assert_eq!(warnings(&format!("{fine}\nundo: /y\n")), "");
         }
         assert!(warnings("calls: qemu/prepare\nmode: detached\n").contains("can't stop anything"));
+        assert!(warnings("events: after_vm_stop\nremote: true\n").contains("has no effect yet"));
     }
 
     #[test]

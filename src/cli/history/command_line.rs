@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::cli::register::module;
 use crate::command::quoted;
 use crate::config::template::{DOCUMENT_WORD, Template};
 use crate::observer::CommandLine;
@@ -60,6 +61,19 @@ fn shown(argument: &str, command: &CommandLine) -> String {
     // as a script would write it
     let escaped = filled.replace('\\', "\\\\").replace('"', "\\\"").replace('`', "\\`");
     format!("\"{escaped}\"")
+}
+
+/// Returns the function of a module that a hook calls, with its arguments, in place of the program's text that
+/// loads the module.
+pub(crate) fn function(run: &RunRecord) -> Option<String> {
+    let (words, command) = (words(run)?, run.command.as_ref()?);
+    let (module, function) = module::called_function(&words)?;
+    let interpreter = words.first()?;
+    let args: String = match command.args_stdin {
+        true => String::new(),
+        false => command.args.iter().map(|word| format!(" {}", shown(word, command))).collect(),
+    };
+    Some(format!("{function} of {module}, by {interpreter}{args}; --full shows the command"))
 }
 
 /// Returns the program and its fixed arguments, for programs.

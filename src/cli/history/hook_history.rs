@@ -248,7 +248,7 @@ pub(crate) fn show(
     }
     output.toned(Tone::Bold, &hook.name);
     match hook.listed.first() {
-        Some(first) => print_hook(hook, first, output),
+        Some(first) => print_hook(hook, first, arguments.full, output),
         None => output.toned(Tone::Warning, "  it is gone: there is no such hook any more"),
     }
     output.line("");
@@ -277,7 +277,7 @@ pub(crate) fn show(
     CommandEnd::Good
 }
 
-fn print_hook(hook: &ShownHook, first: &Listed, output: &mut Output) {
+fn print_hook(hook: &ShownHook, first: &Listed, is_full: bool, output: &mut Output) {
     let mut line = |tone: Tone, name: &str, value: &str| {
         output.toned(tone, &format!("  {name:<12} {value}"));
     };
@@ -293,7 +293,7 @@ fn print_hook(hook: &ShownHook, first: &Listed, output: &mut Output) {
     match (&first.registered, &first.registration) {
         (Some(registration), _) => {
             line(Tone::Plain, "file", &registration.source.display().to_string());
-            print_keys(registration, output);
+            print_keys(registration, is_full, output);
         }
         (None, Some(file)) => line(Tone::Plain, "file", &file.display().to_string()),
         (None, None) => {
@@ -303,11 +303,19 @@ fn print_hook(hook: &ShownHook, first: &Listed, output: &mut Output) {
     }
 }
 
-/// Prints the keys of a registration as they hold.
-fn print_keys(registration: &Registration, output: &mut Output) {
+/// Prints the keys of a registration as they hold. Of one that calls a function of a module, the text that
+/// loads the module is left out.
+fn print_keys(registration: &Registration, is_full: bool, output: &mut Output) {
     output.line("");
     output.toned(Tone::Bold, "Registration");
+    let called = module::called_function(&registration.command).filter(|_| !is_full);
     for (key, value) in registered::all(registration) {
+        let value = match (key, called, registration.command.first()) {
+            ("command", Some((name, function)), Some(interpreter)) => {
+                format!("{function} of {name}, by {interpreter}; --full shows the command")
+            }
+            _ => value,
+        };
         output.line(&format!("  {key:<16} {value}"));
     }
     let args = registration.args.iter().map(|argument| argument.as_str().to_owned());

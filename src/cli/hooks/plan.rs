@@ -14,9 +14,10 @@ use crate::cli::rights::{self, Denied};
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::Surroundings;
 use crate::config::choice::ResultKind;
+use crate::config::registration::REMOTE_HAS_NO_EFFECT;
 use crate::document::facts::DocumentFacts;
-use crate::hook::OnFailure;
 use crate::hook::candidates::Candidates;
+use crate::hook::{Hook, OnFailure};
 use crate::libvirt::{Class, Document};
 use crate::memory;
 use crate::observer::{Notice, Observer};
@@ -197,6 +198,9 @@ fn must_see_all(described: &DescribedCall) -> Result<(), Denied> {
 
 fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
+    let is_remote = |hook: &&Hook| hook.registration.as_ref().is_some_and(|it| it.remote);
+    let remote = candidates.all().map(|candidate| &candidate.hook).filter(is_remote);
+    notes.extend(remote.map(|hook| format!("{}: {REMOTE_HAS_NO_EFFECT}.", hook.label)));
     for broken in &candidates.broken {
         if broken.has_last_good {
             notes.push(format!("{}\nIts last good form is used.", broken.diagnostic));
