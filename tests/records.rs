@@ -172,6 +172,33 @@ fn a_password_is_masked_however_a_hook_prints_it() {
     assert!(out["runs"][0]["stderr"].as_str().unwrap().contains("xml="), "the trace is there");
 }
 
+// O5
+#[test]
+fn the_reason_of_a_failure_is_told_where_libvirt_has_it() {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", "echo noise >&2; echo ' no licence' >&2; echo >&2; exit 3");
+    host.guest("prepare begin").run().fails(3, &[": no licence\n"]);
+    let failure = last(&host)["failure"].as_str().unwrap().to_owned();
+    assert!(failure.starts_with("before_vm_start/10-x: exit status 3 after "), "{failure}");
+    assert!(failure.ends_with(" s: no licence"), "{failure}");
+    let run = &last(&host)["runs"][0];
+    assert!(run["failure"].as_str().unwrap().ends_with(" s: no licence"), "{run:#}");
+    for words in [&["log"][..], &["show", "last"], &["show", "before_vm_start/10-x"]] {
+        let said = host.text(words, 0);
+        assert!(said.contains(" s: no licence"), "{words:?}\n{said}");
+    }
+    let trial = host.json(&["run", "qemu", "g", "prepare", "begin"], 1);
+    assert!(trial["runs"][0]["failure"].as_str().unwrap().ends_with(" s: no licence"), "{trial:#}");
+    // a password is masked before the line is cut
+    let document =
+        GUEST.replace("<devices>", &format!("<devices><graphics type='vnc' passwd='{SECRET}'/>"));
+    let script = "printf '%296s%s\\n' '' \"$(grep -o \"passwd='[^']*\" \"$_hook_domxml\" | cut -c 9-)\" | tr ' ' x >&2; exit 1";
+    host.script("before_vm_start/10-x", script);
+    host.guest("prepare begin").stdin(document).run().fails(1, &["xxx"]);
+    let failure = last(&host)["failure"].as_str().unwrap().to_owned();
+    assert!(failure.ends_with("xxx***") && !failure.contains("s3c"), "{failure}");
+}
+
 #[test]
 fn a_document_that_was_changed_at_restore_is_kept_too() {
     let host = Host::new();

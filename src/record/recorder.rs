@@ -307,7 +307,7 @@ impl Open {
             failure: run
                 .failure
                 .as_ref()
-                .map(|failure| self.secrets.mask_text(&failure.what).into_owned()),
+                .map(|failure| failure.reason(&|text| self.secrets.mask_text(&text).into_owned())),
             stdout: ended.map(|ended| stream(&ended.stdout)).unwrap_or_default(),
             stderr: ended.map(|ended| stream(&ended.stderr)).unwrap_or_default(),
             changed_document: run.change == Change::Taken,

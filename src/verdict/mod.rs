@@ -133,12 +133,21 @@ impl HookFailure {
     /// Returns the one line about it.
     pub(crate) fn line(&self) -> String {
         let (label, what) = (self.label.as_bytes(), self.what.as_bytes());
-        let mut line = format!("hookmux: {}: {}", sanitize::line(label), sanitize::line(what));
-        if let Some(last) = self.last_line() {
-            line.push_str(": ");
-            line.extend(last.chars().take(MAX_LAST_LINE_CHARS));
-        }
-        line
+        let line = format!("hookmux: {}: {}", sanitize::line(label), sanitize::line(what));
+        line + &self.said(&|last| last)
+    }
+
+    /// Returns what happened and, where its standard error has it, why, as the line about it has them. `mask` takes
+    /// secrets out, before anything is cut.
+    pub(crate) fn reason(&self, mask: &dyn Fn(String) -> String) -> String {
+        mask(self.what.clone()) + &self.said(mask)
+    }
+
+    /// Returns the last line of its standard error behind a colon, or nothing.
+    fn said(&self, mask: &dyn Fn(String) -> String) -> String {
+        let last = self.last_line().map(mask).unwrap_or_default();
+        let kept: String = last.chars().take(MAX_LAST_LINE_CHARS).collect();
+        if kept.is_empty() { kept } else { format!(": {kept}") }
     }
 
     fn last_line(&self) -> Option<String> {

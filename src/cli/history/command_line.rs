@@ -111,9 +111,17 @@ mod tests {
             // it had no value then
             (&["$UUID"], r#"/bin/x -c "it's" "${UUID}""#),
         ] {
-            assert_eq!(line(&run(args), &[], true).unwrap(), expected);
+            assert_eq!(line(&run(args), &[], false).unwrap(), expected);
         }
-        assert_eq!(line(&RunRecord::default(), &[], true), None);
+        assert_eq!(line(&RunRecord::default(), &[], false), None);
+    }
+
+    #[test]
+    fn a_programs_text_is_shown_where_everything_is() {
+        let mut run = run(&["one"]);
+        run.command.as_mut().unwrap().fixed = vec!["-c".to_owned(), "a\nb".to_owned()];
+        assert_eq!(line(&run, &[], false).unwrap(), "/bin/x -c … one");
+        assert!(line(&run, &[], true).unwrap().contains("b"));
     }
 
     #[test]
@@ -122,7 +130,7 @@ mod tests {
         let mut run = run(&["one", "$NAME"]);
         let command = run.command.as_mut().unwrap();
         (command.args_stdin, command.has_libvirts) = (true, true);
-        assert_eq!(line(&run, &libvirts, true).unwrap(), r#"/bin/x -c "it's" vm stopped end -"#);
+        assert_eq!(line(&run, &libvirts, false).unwrap(), r#"/bin/x -c "it's" vm stopped end -"#);
         assert_eq!(
             notes(run.command.as_ref().unwrap()),
             [

@@ -161,7 +161,10 @@ fn json_run(run: &HookRun) -> json::run::Run {
             status: Some(run.failure.as_ref().map_or(0, |failure| failure.status)),
         },
         device: run.device.clone(),
-        failure: run.failure.as_ref().map(|failure| failure.what.clone()),
+        failure: run
+            .failure
+            .as_ref()
+            .map(|failure| failure.reason(&|text| masked(text.as_bytes()))),
         stdout: ended.map(|ended| masked(&ended.stdout.kept())),
         stderr: ended.map(|ended| masked(&ended.stderr.kept())),
         changed_document: run.change == Change::Taken,
