@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use crate::contrib_hooks;
 use crate::support::host::{binary_under_test, writing};
 use crate::support::{Host, schema};
 
@@ -89,6 +90,7 @@ impl Prepared {
             "def describe():\n    return [{'category': 'vm', 'event': 'start', 'stage': 'post',\n        'hook': 'NAME.greet', 'exectype': 'module'}]\n\n\ndef greet(event):\n    return 1, 'done'\n",
         )
         .mode("hooks/modules/NAME.py", 0o644);
+        contrib_hooks::copy_of(host, "macspoof");
         if section.contains("--adopt") {
             fs::remove_file(host.hook("qemu")).unwrap();
             host.file("qemu", "#!/bin/sh\nexit 0\n");
@@ -113,6 +115,8 @@ impl Prepared {
             .map(|word| match word {
                 "EXECUTION" => &self.execution,
                 "ID" => &self.id,
+                // the program under test isn't installed
+                "contrib/macspoof" => "contrib/macspoof --from ready",
                 word => word,
             })
             .collect();

@@ -31,6 +31,10 @@ fn host() -> Host {
         "hooks.d/later.yaml",
         "events: [after_vm_launch]\ncommand: bin/x\nmode: detached\nretries: 9\n",
     );
+    host.file(
+        "hooks.d/owes.yaml",
+        "events: [after_vm_launch]\ncommand: /bin/true\nundo: /bin/true\n",
+    );
     host.guest("prepare begin").run();
     host.guest("started begin").run().succeeds();
     host
@@ -67,6 +71,9 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["queue", "--requeue"], 0);
     say(&["queue", "--flush", "--yes"], 0);
     say(&["queue", "--flush"], 2);
+    assert_eq!(say(&["undo", "--list"], 0)["undos"][0]["state"], "set up");
+    say(&["undo", "--guest", "g"], 2);
+    assert_eq!(say(&["undo", "--guest", "g", "--yes"], 0)["undone"], 1);
     say(&["prune"], 0);
     say(&["bypass", "on", "--for", "1h", "--guest", "x"], 0);
     say(&["bypass", "on", "--this-boot", "--guest", "y", "--yes"], 0);

@@ -1,4 +1,4 @@
-//! `undo`: what a hook has set up is taken back at the end of its guest, network or port. (V8)
+//! `undo`: what a hook has set up is taken back at the end of its guest, network or port.
 
 use std::fs;
 
@@ -725,14 +725,14 @@ fn after_a_daemons_death_only_what_libvirt_knows_to_be_over_is_taken_back() {
     let asked = "virsh -q -r -c qemu:///system list --uuid"
         .replace("system", if crate::support::is_root() { "system" } else { "session" });
     daemon_starts(&host, &format!("{UUID}\n"));
-    assert_eq!(host.log(), std::slice::from_ref(&asked), "it lives");
+    assert_eq!(host.log(), [asked.as_str()], "it lives");
     // a process that has its uuid among its words
     let mut process = std::process::Command::new("sh")
         .args(["-c", "sleep 300; :", "-uuid", UUID])
         .spawn()
         .unwrap();
     daemon_starts(&host, "");
-    assert_eq!(host.log(), std::slice::from_ref(&asked));
+    assert_eq!(host.log(), [asked.as_str()]);
     assert!(host.text(&["undo", "--list"], 0).contains("may be its own"));
     process.kill().unwrap();
     process.wait().unwrap();

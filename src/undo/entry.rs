@@ -224,8 +224,12 @@ impl EntryName {
     }
 
     pub(super) fn ended(self) -> EntryName {
-        let over = self.over.or_else(|| Some(ulid::new()));
-        EntryName { over, is_provisional: false, ..self }
+        // two entries of one hook may be over
+        let over = match self.over {
+            Some(over) => over,
+            None => ulid::new(),
+        };
+        EntryName { over: Some(over), is_provisional: false, ..self }
     }
 
     pub(super) fn firm(self) -> EntryName {

@@ -42,3 +42,4 @@ mod records;
 mod registered;
 mod tree;
 mod trust;
+mod undo;
