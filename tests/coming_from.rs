@@ -105,8 +105,11 @@ impl Prepared {
     fn ask(&self, command: &str) -> Output {
         let host = &self.host;
         let (binary, hooks) = (binary_under_test(), host.hooks());
+        // in the background it has the shell's own process id, which is ended below
+        let is_endless = command.starts_with("hookmux watch");
+        let exec = if is_endless { "exec " } else { "" };
         let prelude = format!(
-            "hookmux() {{ '{}' --hooks-dir '{}' \"$@\"; }}\nsudo() {{ \"$@\"; }}\n",
+            "hookmux() {{ {exec}'{}' --hooks-dir '{}' \"$@\"; }}\nsudo() {{ \"$@\"; }}\n",
             binary.display(),
             hooks.display()
         );
@@ -122,7 +125,7 @@ impl Prepared {
             .collect();
         let line = words.join(" ").replace("/etc/libvirt/hooks", &hooks.display().to_string());
         // what never ends by itself is ended once it has begun
-        let line = if line.starts_with("hookmux watch") {
+        let line = if is_endless {
             format!("{line} & sleep 1; kill $! 2> /dev/null && exit 0; wait $!")
         } else {
             line
