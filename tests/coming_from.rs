@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use crate::contrib_hooks;
 use crate::support::host::{binary_under_test, writing};
 use crate::support::{Host, schema};
 
@@ -89,6 +90,7 @@ impl Prepared {
             "def describe():\n    return [{'category': 'vm', 'event': 'start', 'stage': 'post',\n        'hook': 'NAME.greet', 'exectype': 'module'}]\n\n\ndef greet(event):\n    return 1, 'done'\n",
         )
         .mode("hooks/modules/NAME.py", 0o644);
+        contrib_hooks::copy_of(host, "macspoof");
         if section.contains("--adopt") {
             fs::remove_file(host.hook("qemu")).unwrap();
             host.file("qemu", "#!/bin/sh\nexit 0\n");
@@ -103,8 +105,11 @@ impl Prepared {
     fn ask(&self, command: &str) -> Output {
         let host = &self.host;
         let (binary, hooks) = (binary_under_test(), host.hooks());
+        // in the background it has the shell's own process id, which is ended below
+        let is_endless = command.starts_with("hookmux watch");
+        let exec = if is_endless { "exec " } else { "" };
         let prelude = format!(
-            "hookmux() {{ '{}' --hooks-dir '{}' \"$@\"; }}\nsudo() {{ \"$@\"; }}\n",
+            "hookmux() {{ {exec}'{}' --hooks-dir '{}' \"$@\"; }}\nsudo() {{ \"$@\"; }}\n",
             binary.display(),
             hooks.display()
         );
@@ -113,12 +118,14 @@ impl Prepared {
             .map(|word| match word {
                 "EXECUTION" => &self.execution,
                 "ID" => &self.id,
+                // the program under test isn't installed
+                "contrib/macspoof" => "contrib/macspoof --from ready",
                 word => word,
             })
             .collect();
         let line = words.join(" ").replace("/etc/libvirt/hooks", &hooks.display().to_string());
         // what never ends by itself is ended once it has begun
-        let line = if line.starts_with("hookmux watch") {
+        let line = if is_endless {
             format!("{line} & sleep 1; kill $! 2> /dev/null && exit 0; wait $!")
         } else {
             line

@@ -73,7 +73,7 @@ fn in_place(host: &Host) -> Vec<String> {
 }
 
 /// A copy of a hook's directory, which `add` trusts whoever owns the source.
-fn copy_of(host: &Host, name: &str) -> PathBuf {
+pub fn copy_of(host: &Host, name: &str) -> PathBuf {
     let files = |directory: &Path| {
         let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| path.is_file()).collect::<Vec<_>>()

@@ -467,6 +467,23 @@ fn what_is_wrong_in_a_template_is_told_with_its_place() {
     assert!(!host.hook("hooks.d").join("x.yaml").exists());
 }
 
+/// Each system has options of its own, which the others refuse.
+#[test]
+fn an_option_of_another_system_is_refused() {
+    let host = Host::new();
+    for (words, option, owner) in [
+        (&["opennebula", "x.tmpl", "--from", "ready"][..], "--from", "saschpe"),
+        (&["saschpe", "x.json", "--event", "after_vm_stop"], "--event", "opennebula"),
+        (&["saschpe", "x.json", "--skip"], "--skip", "opennebula"),
+    ] {
+        let said = host.text(&[&["import"], words].concat(), 2);
+        assert!(said.contains(&format!("{option} belongs to `import {owner}`")), "{said}");
+        let said = host.json(&[&["import"], words].concat(), 2);
+        assert!(said["error"]["message"].as_str().unwrap().contains(option), "{said:#}");
+    }
+    assert!(!host.hook("hooks.d").exists());
+}
+
 #[test]
 fn several_templates_are_imported_or_none_and_nothing_is_run() {
     let host = Host::new();
