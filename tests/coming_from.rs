@@ -2,7 +2,6 @@
 //! stands there.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use crate::contrib_hooks;
@@ -60,10 +59,9 @@ struct Prepared {
 impl Prepared {
     fn new(section: &str) -> Prepared {
         let host = Host::new();
-        host.script(
-            "after_vm_launch/10-x",
-            "[ -e \"$T/is-mended\" ] || { echo 'not yet' >&2; exit 1; }",
-        );
+        host.script("bin/fails", "[ -e \"$T/is-mended\" ] || { echo 'not yet' >&2; exit 1; }");
+        let hook = "events: after_vm_launch\ncommand: bin/fails\n";
+        host.file("hooks.d/HOOK.yaml", hook).mode("hooks/hooks.d/HOOK.yaml", 0o644);
         let prepared = Prepared { execution: String::new(), id: String::new(), host };
         let host = &prepared.host;
         host.guest("started begin").run();
@@ -78,9 +76,7 @@ impl Prepared {
         let description = description.replace("HERE", path.to_str().unwrap());
         host.script(&path, &format!("[ \"$1\" = --describe ] && echo '[{description}]'\ntrue"));
         let registration = "events: after_vm_launch\ncommand: /bin/true\n";
-        for place in ["hooks.d/HOOK.yaml", "hooks.d/NAME.yaml"] {
-            host.file(place, registration).mode(PathBuf::from("hooks").join(place), 0o644);
-        }
+        host.file("hooks.d/NAME.yaml", registration).mode("hooks/hooks.d/NAME.yaml", 0o644);
         let other = "events: after_vm_stop\ncommand: /bin/true\n";
         fs::write(host.path("FILE.yaml"), other).unwrap();
         let template = "NAME = greet\nTYPE = state\nRESOURCE = VM\nON = RUNNING\nCOMMAND = /usr/bin/env\nARGUMENTS = true\n";

@@ -78,7 +78,7 @@ impl Ledger {
     pub(crate) fn directories(&self) -> Vec<Dir> {
         let owners = self.owners().unwrap_or_default();
         let owned = owners.iter().map(|owner| self.of(owner).directory);
-        std::iter::once(self.root.clone()).chain(owned).collect()
+        [self.root.clone(), self.root.child("locks")].into_iter().chain(owned).collect()
     }
 
     /// Tells whether a file of one of its directories is an entry by its name.

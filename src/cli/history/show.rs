@@ -258,8 +258,7 @@ fn print_output(run: &RunRecord, record: &Record, is_full: bool, output: &mut Ou
     output.toned(Tone::Bold, &name(run));
     let mut dim = |line: &str| output.toned(Tone::Dim, &format!("  {}", shown(line, is_full)));
     let function = if is_full { None } else { command_line::function(run) };
-    let line =
-        function.or_else(|| command_line::line(run, &record.body.arguments, is_full));
+    let line = function.or_else(|| command_line::line(run, &record.body.arguments, is_full));
     dim(&line.unwrap_or_else(|| run.path.lossy().into_owned()));
     run.command.iter().flat_map(command_line::notes).for_each(|note| dim(&note));
     if let Some(digest) = &run.sha256 {
