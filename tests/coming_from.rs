@@ -49,7 +49,7 @@ fn commands(section: &str) -> Vec<String> {
 }
 
 /// A host on which every word in capitals that the README uses is there: the script `PATH`, the registrations `HOOK`
-/// and `NAME`, the module `NAME`, `FILE.yaml`, `FILE.tmpl`, an execution, and the id of a registration.
+/// and `NAME`, the module `NAME`, `FILE.yaml`, `FILE.tmpl`, `hooks.json`, two ready-made hooks, an execution, and the id of a registration.
 struct Prepared {
     host: Host,
     execution: String,
@@ -86,7 +86,11 @@ impl Prepared {
             "def describe():\n    return [{'category': 'vm', 'event': 'start', 'stage': 'post',\n        'hook': 'NAME.greet', 'exectype': 'module'}]\n\n\ndef greet(event):\n    return 1, 'done'\n",
         )
         .mode("hooks/modules/NAME.py", 0o644);
-        contrib_hooks::copy_of(host, "macspoof");
+        for name in ["macspoof", "port-forward"] {
+            contrib_hooks::copy_of(host, name);
+        }
+        let forwards = r#"{"g": {"private_ip": "10.0.0.1", "port_map": {"tcp": [8080]}}}"#;
+        fs::write(host.path("hooks.json"), forwards).unwrap();
         if section.contains("--adopt") {
             fs::remove_file(host.hook("qemu")).unwrap();
             host.file("qemu", "#!/bin/sh\nexit 0\n");
@@ -114,12 +118,13 @@ impl Prepared {
             .map(|word| match word {
                 "EXECUTION" => &self.execution,
                 "ID" => &self.id,
-                // the program under test isn't installed
-                "contrib/macspoof" => "contrib/macspoof --from ready",
                 word => word,
             })
             .collect();
         let line = words.join(" ").replace("/etc/libvirt/hooks", &hooks.display().to_string());
+        // the program under test isn't installed with its ready-made hooks
+        let needs_hooks = line.contains(" contrib/") || line.contains(" import saschpe ");
+        let line = if needs_hooks { format!("{line} --from ready") } else { line };
         // what never ends by itself is ended once it has begun
         let line = if is_endless {
             format!("{line} & sleep 1; kill $! 2> /dev/null && exit 0; wait $!")
