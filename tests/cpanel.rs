@@ -455,7 +455,7 @@ fn what_a_function_returns_is_read_strictly() {
         );
         place.host.guest("prepare begin").run().fails(1, &[": vm pre start before_vm_start\n"]);
         // the lines that call it are shown by --full alone; programs get them all
-        let short = "-Mstrict -e … Acme::Answers act";
+        let short = "act of Acme::Answers, by /usr/bin/perl";
         for words in [&["show", "last"][..], &["show", "Acme-Answers-before_vm_start"]] {
             let said = place.host.text(words, 0);
             assert!(said.contains(short) && !said.contains("JSON::PP"), "{words:?}\n{said}");
