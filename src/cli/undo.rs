@@ -86,7 +86,10 @@ pub(super) fn run(
             return Ok(end);
         }
     }
-    let is_meant = |owed: &Owed| arguments.guest.is_some() || is_over(owed);
+    // what an earlier life owes is not taken from a guest that lives, but where somebody names it
+    let is_meant = |owed: &Owed, lives: bool| {
+        arguments.guest.is_some() || (is_over(owed) && !(lives && owed.name.is_over()))
+    };
     work_off(place, settings, state, &is_meant, arguments.output.format, output)
 }
 
@@ -94,7 +97,7 @@ fn work_off(
     place: &CommandPlace,
     settings: &Settings,
     state: LedgerState,
-    is_meant: &dyn Fn(&Owed) -> bool,
+    is_meant: &dyn Fn(&Owed, bool) -> bool,
     format: Format,
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
@@ -104,7 +107,10 @@ fn work_off(
     let mut done = Undone { undone: 0, left: 0, failures: Vec::new() };
     let mut has_tried = false;
     for (own, entries) in &state.owners {
-        if !entries.iter().any(is_meant) {
+        let lives =
+            |entries: &[Owed]| entries.iter().any(|owed| state_of(owed) == UndoState::SetUp);
+        let now_lives = lives(entries);
+        if !entries.iter().any(|owed| is_meant(owed, now_lives)) {
             continue;
         }
         has_tried = true;
@@ -116,14 +122,16 @@ fn work_off(
                 let object = entries.first().map(|owed| owed.entry.object.as_str());
                 let words = format!("a call of {} is under way: {who}", object.unwrap_or("-"));
                 done.failures.push((&words).into());
-                done.left += entries.iter().filter(|owed| is_meant(owed)).count();
+                done.left += entries.iter().filter(|owed| is_meant(owed, now_lives)).count();
                 continue;
             }
             Err(LockError::Terminated) => continue,
             Err(LockError::Failed(error)) => bail!("the ledger can't be locked: {error}"),
         };
         // a call may have come meanwhile
-        let entries = own.entries().0.into_iter().filter(is_meant).collect();
+        let entries = own.entries().0;
+        let now_lives = lives(&entries);
+        let entries = entries.into_iter().filter(|owed| is_meant(owed, now_lives)).collect();
         let mut view = View { output, is_text };
         let mut observer = Tee(&mut journal, &mut view);
         let surroundings = &place.surroundings;

@@ -365,6 +365,7 @@ impl CallLedger {
                 execution,
                 ends: Instant::now() + timeout,
                 ignores_termination: is_rollback,
+                hands_over: true,
             };
             let result = runner.run(entries);
             let _ = supervisor.release_leftovers();

@@ -186,10 +186,17 @@ impl OwnerLedger {
     }
 
     /// Returns the entry of a hook in the present life, under whatever name.
-    fn find(&self, name: &EntryName) -> Option<EntryName> {
-        let names = self.directory.names().unwrap_or_default().into_iter();
-        let names = names.filter_map(|other| EntryName::parse(other.to_str()?));
-        names.into_iter().find(|other| other.is_same_hook(name))
+    ///
+    /// # Errors
+    /// The directory can't be listed: then nobody knows.
+    fn find(&self, name: &EntryName) -> io::Result<Option<EntryName>> {
+        let names = match self.directory.names() {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut names = names.iter().filter_map(|other| EntryName::parse(other.to_str()?));
+        Ok(names.find(|other| other.is_same_hook(name)))
     }
 
     fn write(&self, name: &EntryName, entry: &Entry) -> io::Result<()> {
@@ -227,7 +234,7 @@ impl OwnerLedger {
     /// # Errors
     /// There is no room for the entry, or it can't be written.
     pub(crate) fn begin(&self, name: &EntryName, entry: Entry) -> io::Result<()> {
-        let existing = self.find(name);
+        let existing = self.find(name)?;
         let before = match &existing {
             Some(existing) => self.read(existing)?.filter(|before| !before.is_of_other_boot()),
             None => None,
@@ -253,7 +260,8 @@ impl OwnerLedger {
 
     /// Strikes the last run of a hook: it failed, or was rolled back. An earlier one of this life stays.
     pub(crate) fn strike(&self, name: &EntryName) {
-        let entry = self.read(name).ok().flatten();
+        // what can't be read now may still hold an earlier run
+        let Ok(entry) = self.read(name) else { return };
         let before = entry.and_then(Entry::before);
         match before.map(|before| self.write(name, &before)) {
             // an entry that says too much is better than none
@@ -420,7 +428,7 @@ mod tests {
         let (owed, unreadable) = own.entries();
         assert!(owed.is_empty() && unreadable.len() == 2, "{owed:?} {unreadable:?}");
         assert!(unreadable.iter().any(|one| one.why.contains("a newer hookmux wrote it")));
-        assert!(own.find(&other).is_none() && own.find(&newer).is_some());
+        assert!(own.find(&other).unwrap().is_none() && own.find(&newer).unwrap().is_some());
         assert!(own.begin(&newer, entry("3")).is_err(), "what it says isn't known");
     }
 }

@@ -36,6 +36,8 @@ pub(crate) struct UndoRunner<'a> {
     pub ends: Instant,
     /// Whether they run although hookmux was told to end.
     pub ignores_termination: bool,
+    /// Whether the worker goes on where the time is over.
+    pub hands_over: bool,
 }
 
 /// What became of the undos.
@@ -174,7 +176,8 @@ impl UndoRunner<'_> {
             held.share.remove();
         }
         drop((held, lock));
-        if !matches!(end, UndoEnd::Left) {
+        // one that is done goes as it is: a death before that would else run it again without a word
+        if matches!(end, UndoEnd::Failed(_)) {
             let _ = self.ledger.set_undoing(owed, false);
         }
         end
@@ -286,12 +289,15 @@ impl UndoRunner<'_> {
                 return self.not_started(entry, fault);
             }
         };
-        let is_terminated = matches!(ended.outcome, ProcessOutcome::Terminated);
+        let is_out_of_time = self.hands_over
+            && matches!(ended.outcome, ProcessOutcome::TimedOut { .. })
+            && Instant::now() >= self.ends;
+        let is_left = is_out_of_time || matches!(ended.outcome, ProcessOutcome::Terminated);
         let fault = verdict::failure_of(&ended);
         self.finished(entry, Some(ended), fault.clone());
         match fault {
             None => UndoEnd::Done,
-            Some(_) if is_terminated => UndoEnd::Left,
+            Some(_) if is_left => UndoEnd::Left,
             Some(fault) => UndoEnd::Failed(fault),
         }
     }

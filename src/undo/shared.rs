@@ -128,7 +128,11 @@ impl Share {
         let before = self.record().ok().flatten().and_then(Entry::before);
         self.give_up();
         match before {
-            Some(before) => drop(self.write(&before)),
+            // whether it is whole isn't known: the next one runs the hook
+            Some(before) => {
+                self.set_undoing();
+                drop(self.write(&before));
+            }
             None => self.remove(),
         }
     }
@@ -136,7 +140,8 @@ impl Share {
     /// Gives this guest's share up. Returns whether nobody else holds one.
     pub(crate) fn give_up(&self) -> bool {
         let _ = self.directory.remove(&self.holder);
-        let names = self.directory.names().unwrap_or_default();
+        // where nobody can tell, others count as holders
+        let Ok(names) = self.directory.names() else { return false };
         let is_holder = |name: &str| name.contains(HOLDER_MARK) && !name.ends_with(".new");
         !names.iter().filter_map(|name| name.to_str()).any(is_holder)
     }

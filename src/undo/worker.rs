@@ -142,7 +142,11 @@ fn look(ledger: &Ledger, workshop: &mut Workshop<'_>) -> io::Result<Option<Durat
         }
         match try_lock(&own) {
             Ok(_lock) => {
-                let entries = own.entries().0.into_iter().filter(is_due).collect();
+                let entries = own.entries().0;
+                // what an earlier life owes is not taken from a guest that lives: its next start or end does that
+                let lives = entries.iter().any(|owed| !owed.name.is_over() && !is_due(owed));
+                let is_meant = |owed: &Owed| is_due(owed) && !(lives && owed.name.is_over());
+                let entries = entries.into_iter().filter(is_meant).collect();
                 workshop.undo(&own, entries);
             }
             Err(LockError::Failed(error)) => return Err(error),
@@ -179,7 +183,10 @@ fn look_after_starts(ledger: &Ledger, workshop: &mut Workshop<'_>) -> io::Result
         let is_last = waited >= ANSWER_TIMEOUT;
         let answered = look_after_start(ledger, daemon, started_ns, is_last, workshop)?;
         if answered || is_last {
-            ledger.directory().remove(&name)?;
+            // another start meanwhile has written it anew
+            if ledger.directory().read(&name, 64).is_ok_and(|now| now == bytes) {
+                ledger.directory().remove(&name)?;
+            }
         } else {
             next = Some(ANSWER_INTERVAL);
         }
@@ -285,6 +292,7 @@ impl Workshop<'_> {
                     execution: &execution,
                     ends: Instant::now() + TIMEOUT,
                     ignores_termination: false,
+                    hands_over: false,
                 };
                 let result = runner.run(entries);
                 let _ = supervisor.release_leftovers();
