@@ -14,7 +14,7 @@ use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::{module, registered};
 use crate::cli::{CommandEnd, CommandPlace, time};
 use crate::command::Fix;
-use crate::config::registration::EXTENSION;
+use crate::config::registration::{EXTENSION, flow_word};
 use crate::config::suggest::did_you_mean;
 use crate::config::{Registration, Settings};
 use crate::machine::ulid;
@@ -313,6 +313,11 @@ fn print_keys(registration: &Registration, is_full: bool, output: &mut Output) {
         let value = match (key, called, registration.command.first()) {
             ("command", Some((name, function)), Some(interpreter)) => {
                 format!("{function} of {name}, by {interpreter}; --full shows the command")
+            }
+            // with all lines that load a module
+            ("command", ..) if is_full => {
+                let words = registration.command.iter().map(|word| flow_word(word));
+                format!("[{}]", words.collect::<Vec<_>>().join(", "))
             }
             _ => value,
         };
