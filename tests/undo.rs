@@ -876,3 +876,70 @@ fn a_call_that_falls_over_leaves_owed_what_it_does_not_roll_back() {
     host.guest("release end failed").run().succeeds();
     assert_eq!(host.log(), ["undo z unknown ".to_owned(), undone("a")]);
 }
+
+#[test]
+fn who_is_told_to_end_while_an_earlier_life_is_taken_back_starts_nothing() {
+    let host = Host::new();
+    register(&host, "in", "before_vm_prepare", "");
+    host.script("bin/in-undo", "[ -e \"$T/second\" ] || exit 1\nlog undoing\nexec sleep 100");
+    host.guest("prepare begin").run().succeeds();
+    host.guest("release end").run().succeeds();
+    assert_eq!((host.log(), owed(&host)), (vec!["set in".to_owned()], 1));
+    touch(&host, "second");
+    let mut call = host.guest("prepare begin").start();
+    call.until_logged("undoing");
+    call.signal(nix::sys::signal::Signal::SIGTERM);
+    let answer = call.wait();
+    assert_eq!(answer.status, Some(143), "{answer:?}");
+    assert_eq!(host.log(), ["undoing"], "the hook of the new life isn't started");
+    assert_eq!(owed(&host), 1);
+}
+
+#[test]
+fn a_port_that_nobody_knows_is_not_set_up() {
+    let host = Host::new();
+    register(&host, "port", "before_network_port_create", "");
+    register(&host, "live", "after_network_port_delete", "");
+    let call = |operation: &str| host.call("network", ["n1", operation, "begin", "-"]).stdin("");
+    let answer = call("port-created").run();
+    let told = "doesn't say whose it is";
+    assert!(answer.status == Some(125) && answer.stderr.contains(told), "{answer:?}");
+    assert_eq!(host.log(), [""; 0]);
+}
+
+/// Undos take the lock of their guest's ledger before that of a hook. A call that waits for the first one must not
+/// hold the second one meanwhile: others need that.
+#[test]
+fn who_waits_for_the_ledger_holds_no_lock_of_a_hook() {
+    let host = Host::new();
+    register(&host, "a", "after_vm_launch", "lock: one\nwhen: {name: g}");
+    host.script("bin/b", "log 'set b'");
+    let other = "events: after_vm_launch\ncommand: bin/b\nlock: one\nwhen: {name: other}\n";
+    host.file("hooks.d/b.yaml", other).mode("hooks/hooks.d/b.yaml", 0o644);
+    host.guest("started begin").run().succeeds();
+    assert_eq!(host.log(), ["set a"]);
+    let mut locks = fs::read_dir(host.path("run/undo/locks")).unwrap();
+    let ledger = locks.next().unwrap().unwrap().path();
+    let script = "exec 9< \"$1\"; flock 9; echo held; read line";
+    let mut holder = std::process::Command::new("sh")
+        .args(["-c", script, "sh", ledger.to_str().unwrap()])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut [0; 5]).unwrap();
+    let waiting = host.guest("started begin").start();
+    crate::support::until("the call waits for the ledger", || {
+        let wchan = fs::read_to_string(format!("/proc/{}/stat", waiting.pid())).unwrap_or_default();
+        wchan.contains(") S ") && host.path("run/records/running").exists()
+    });
+    let document = crate::support::GUEST
+        .replace("<name>g<", "<name>other<")
+        .replace(crate::support::documents::UUID, "00000000-9b0d-4a6e-8f57-2d41c6b7a901");
+    host.call("qemu", ["other", "started", "begin", "-"]).stdin(document).run().succeeds();
+    assert_eq!(host.log(), ["set b"], "it didn't have to wait");
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    waiting.wait().succeeds();
+    assert_eq!(host.log(), ["set a"]);
+}

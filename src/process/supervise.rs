@@ -94,6 +94,13 @@ impl Supervisor {
         self.is_terminated
     }
 
+    /// Lets whoever comes next know too that hookmux was told to end: the signal is blocked, and waits again.
+    pub(crate) fn pass_termination_on(&mut self) {
+        if self.is_terminated() {
+            let _ = nix::sys::signal::raise(Signal::SIGTERM);
+        }
+    }
+
     /// Lets jobs run from here on even if hookmux was told to end: they undo other jobs, and have a
     /// time limit of their own.
     pub(crate) fn ignore_termination(&mut self) {

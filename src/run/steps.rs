@@ -232,7 +232,13 @@ impl StepRunner<'_> {
             }
         }
         // every call takes its locks in the same order, and does nothing else in between: so no two calls
-        // wait for each other
+        // wait for each other. An undo takes that of its guest's ledger first, too
+        if admitted.iter().any(|one| one.step.has(Part::Undo)) {
+            let occasion = self.launcher.occasion;
+            if let Some(ledger) = &mut self.ledger {
+                ledger.lock_first(occasion.call, occasion.settings, &occasion.execution);
+            }
+        }
         let mut order: Vec<usize> = (0..admitted.len()).collect();
         order.sort_by_key(|index| admitted.get(*index).and_then(|one| lock_name(&one.step)));
         let mut locks: Vec<Option<LockResult>> = admitted.iter().map(|_| None).collect();

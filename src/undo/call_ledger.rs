@@ -171,6 +171,11 @@ impl CallLedger {
         words
     }
 
+    /// Takes the lock before any other lock of a hook. Where that fails, `enter` tells it.
+    pub(crate) fn lock_first(&mut self, call: &Call, settings: &Settings, execution: &Execution) {
+        let _ = self.take_lock(call, settings, execution);
+    }
+
     fn take_lock(
         &mut self,
         call: &Call,
@@ -368,6 +373,7 @@ impl CallLedger {
                 hands_over: true,
             };
             let result = runner.run(entries);
+            supervisor.pass_termination_on();
             let _ = supervisor.release_leftovers();
             result
         });

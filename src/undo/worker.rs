@@ -295,6 +295,7 @@ impl Workshop<'_> {
                     hands_over: false,
                 };
                 let result = runner.run(entries);
+                supervisor.pass_termination_on();
                 let _ = supervisor.release_leftovers();
                 result
             }

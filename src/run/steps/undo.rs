@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Attempt, Preparation, StartError, StepRunner};
 use crate::hook::Style;
+use crate::libvirt::Class;
 use crate::machine::{clock, watchdog};
 use crate::observer::{HookRun, NotRun, Notice};
 use crate::plan::Step;
@@ -49,11 +50,14 @@ impl StepRunner<'_> {
         share: Option<&StepShare>,
         ends: Instant,
     ) -> Result<Option<EntryName>, LaunchError> {
-        if !step.has(Part::Undo) || self.ledger.is_none() {
+        if !step.has(Part::Undo) {
             return Ok(None);
         }
-        let entry = self.entry(step, number, run, ends);
         let occasion = self.launcher.occasion;
+        if self.ledger.is_none() {
+            return self.without_owner(step);
+        }
+        let entry = self.entry(step, number, run, ends);
         let Some(ledger) = &mut self.ledger else { return Ok(None) };
         let of_call = (occasion.call, occasion.settings);
         let shared = |error| format!("what it shares can't be kept: {error}");
@@ -76,6 +80,22 @@ impl StepRunner<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Answers for a call of which nobody can say whose it is, such as one of a port whose document can't be
+    /// read. A trial of a guest that doesn't live owes nothing.
+    fn without_owner(&mut self, step: &Step) -> Result<Option<EntryName>, LaunchError> {
+        let occasion = self.launcher.occasion;
+        if !occasion.is_real() {
+            return Ok(None);
+        }
+        let words = "it couldn't be undone: libvirt's document doesn't say whose it is";
+        if occasion.call.class() == Class::Gate {
+            return Err((OWN_ERROR, format!("not run: {words}")));
+        }
+        let words = format!("it runs all the same, but {words}");
+        self.notify(&Notice::Warning { label: &step.hook.label, words: &words });
+        Ok(None)
     }
 
     /// Makes the entry of a hook, with everything that its undo is started with.
