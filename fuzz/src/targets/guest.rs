@@ -59,7 +59,9 @@ pub struct Guests {
 
 impl Guests {
     pub fn new(all: &[Seed], scratch: &Path) -> Guests {
+        // the files of an input lie in it before hookmux writes anything
         let runtime_dir = scratch.join("run");
+        files::private_directory(&runtime_dir).unwrap_or_default();
         let mut seeds = vec![
             json!({ "format": 1, "boot": "BOOT", "name": "vm", "origin": "restore", "since": 0, "held": {
                 "status": 1, "words": "hookmux: before_vm_dehibernate/x: exit status 1\n" } }),
@@ -150,9 +152,12 @@ impl Target for Guests {
         for (directory, bytes) in [("guests", state), ("pending", pending)] {
             if !bytes.is_empty() {
                 let directory = self.runtime_dir.join(directory);
-                files::private_directory(&directory).unwrap_or_default();
                 let file = directory.join(format!("{driver}-{key}.json"));
-                files::replace(&file, &self.of_now(bytes)).unwrap_or_default();
+                let written = files::private_directory(&directory)
+                    .and_then(|_| files::replace(&file, &self.of_now(bytes)));
+                must(written.is_ok(), "the input's own file can't be written", || {
+                    format!("{}: {written:?}", file.display())
+                })?;
             }
         }
 
