@@ -53,6 +53,7 @@ mod retry;
 mod rights;
 mod settings;
 mod state;
+mod terminal;
 mod tree;
 mod trust;
 mod undo;

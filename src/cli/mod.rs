@@ -14,6 +14,7 @@ mod json;
 mod login_name;
 mod man;
 mod output;
+mod pager;
 mod pattern;
 mod place;
 mod question;
@@ -23,6 +24,8 @@ mod remark;
 mod rights;
 mod schema;
 mod script_text;
+mod table;
+mod terminal;
 mod time;
 mod typed;
 mod undo;
@@ -51,9 +54,15 @@ pub fn main() -> ! {
     let Some(arguments) = arguments.filter(|it| !matches!(it.command, Some(Command::Fullhelp)))
     else {
         print_all_help(&mut output);
+        output.finish();
         process::exit(0);
     };
     let format = arguments.format();
+    let view = &arguments.view;
+    output.set(view.color, view.wide);
+    if format == Format::Text && arguments.may_be_long() && !view.no_pager {
+        output.page();
+    }
     let status = match dispatch(arguments, &mut output) {
         Ok(CommandEnd::Good | CommandEnd::Idle) => 0,
         Ok(CommandEnd::Problem | CommandEnd::Declined) => 1,
@@ -70,11 +79,15 @@ pub fn main() -> ! {
             1
         }
     };
+    output.finish();
     process::exit(status)
 }
 
 /// Prints the help of every command.
 fn print_all_help(output: &mut Output) {
+    if !env::args_os().any(|word| word == "--no-pager") {
+        output.page();
+    }
     let mut command = Arguments::command();
     output.write(&format!("{}\n", command.render_long_help()));
     for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {

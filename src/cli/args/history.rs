@@ -88,7 +88,14 @@ pub(crate) struct WatchArgs {
     #[command(flatten)]
     pub filter: FilterArgs,
     /// How to print; as JSON, each execution on one line
-    #[arg(long, value_enum, ignore_case = true, default_value_t, value_name = "FORMAT")]
+    #[arg(
+        short = 'o',
+        long,
+        value_enum,
+        ignore_case = true,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
     pub output: Format,
 }
 

@@ -27,6 +27,7 @@ use register::EXECTYPES;
 pub(crate) use register::{
     AddArgs, DeleteArgs, ForeignSystem, HookOptions, ImportArgs, Selectors, SwitchArgs,
 };
+use values::ViewArgs;
 pub(crate) use values::{Format, ReloadArgs, truth};
 pub(crate) use work::{BypassArgs, BypassSwitch, QueueArgs, UndoArgs};
 pub(crate) use xml::{XmlCommand, XmlGetArgs};
@@ -45,6 +46,9 @@ pub(super) struct Arguments {
     /// The hooks directory [default: $HOOKMUX_HOOKS_DIR, else /etc/libvirt/hooks]
     #[arg(long, global = true, value_name = "DIR")]
     pub hooks_dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub view: ViewArgs,
 
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -230,6 +234,23 @@ impl Arguments {
         }
     }
 
+    /// Tells whether the command's text may be longer than a screen, and comes all at once.
+    pub(super) fn may_be_long(&self) -> bool {
+        match &self.command {
+            Some(
+                Command::List(_)
+                | Command::Events(_)
+                | Command::Plan(_)
+                | Command::Check(_)
+                | Command::Show(_)
+                | Command::Schema(_),
+            ) => true,
+            Some(Command::Log(log)) => !log.follow,
+            Some(Command::Undo(undo)) => undo.list,
+            _ => false,
+        }
+    }
+
     /// Tells whether a user's command is about the system's directories. What calls and units start, and what
     /// a user runs, uses the user's own.
     pub(super) fn is_about_system(&self) -> bool {
@@ -303,8 +324,11 @@ fn is_json_wanted() -> bool {
     let words: Vec<OsString> =
         std::env::args_os().skip(1).take_while(|word| word != "--").collect();
     let is_json = |word: &OsString| word.eq_ignore_ascii_case("json");
-    words.iter().any(|word| word.eq_ignore_ascii_case("--output=json"))
-        || words.windows(2).any(|pair| pair[0] == "--output" && is_json(&pair[1]))
+    let joined = ["--output=json", "-ojson", "-o=json"];
+    words.iter().any(|word| joined.iter().any(|joined| word.eq_ignore_ascii_case(joined)))
+        || words
+            .windows(2)
+            .any(|pair| (pair[0] == "--output" || pair[0] == "-o") && is_json(&pair[1]))
 }
 
 /// Ends the process with clap's help or error. With `--output json` the error is JSON. The help comes before

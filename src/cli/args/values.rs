@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::terminal::ColorChoice;
 use crate::event::Origin;
 use crate::libvirt::Driver;
 
@@ -21,6 +22,7 @@ pub(crate) struct OutputArgs {
     /// How to print
     #[arg(
         id = "output",
+        short = 'o',
         long,
         value_enum,
         ignore_case = true,
@@ -48,6 +50,30 @@ pub(crate) fn truth(word: &str) -> Result<bool, String> {
         "0" | "false" | "no" => Ok(false),
         _ => Err("it is 1 or 0".to_owned()),
     }
+}
+
+/// How text is shown.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Text")]
+pub(crate) struct ViewArgs {
+    /// Show all columns, and shorten nothing
+    #[arg(long, global = true)]
+    pub wide: bool,
+    /// When to use colour [default: auto: on a terminal, if NO_COLOR isn't set]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        ignore_case = true,
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true,
+        value_name = "auto|always|never"
+    )]
+    pub color: ColorChoice,
+    /// Don't start a pager ($PAGER, else less) for what is longer than the screen
+    #[arg(long, global = true)]
+    pub no_pager: bool,
 }
 
 /// The reason of a change.
