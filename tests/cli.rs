@@ -287,7 +287,7 @@ fn man_pages_and_completions_are_made_of_the_commands() {
         assert!(page.contains(".TH") && page.contains("hooks"), "{page}");
     }
     for shell in ["bash", "zsh", "fish"] {
-        assert!(host.text(&["completions", shell], 0).contains("uninstall"), "{shell}");
+        assert!(host.text(&["completions", shell], 0).contains("HOOKMUX_COMPLETE"), "{shell}");
     }
 }
 

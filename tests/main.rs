@@ -16,6 +16,7 @@ mod audit;
 mod check;
 mod cli;
 mod coming_from;
+mod completions;
 mod contrib;
 mod contrib_hooks;
 mod contributing;

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod demo;
 mod fixes;
+mod guests;
 mod history;
 mod hooks;
 mod install;
@@ -46,6 +47,7 @@ pub(crate) use place::{CommandEnd, CommandPlace};
 use register::{add, delete, enable, import};
 
 pub fn main() -> ! {
+    completions::answer();
     let mut output = Output::new();
     let words = typed::with_values(env::args_os());
     let all_help = typed::ask_for_all_help(&words);
@@ -173,9 +175,7 @@ fn run_command(
         Some(Command::Demo(demo)) => demo::run(&demo, output),
         Some(Command::Xml(XmlCommand::Get(get))) => xml::get(&get, output),
         Some(Command::Metrics) => metrics::run(place, output),
-        Some(Command::Completions { shell }) => {
-            completions::run(shell, Arguments::command(), output)
-        }
+        Some(Command::Completions { shell }) => completions::run(shell, output),
         Some(Command::Man { directory }) => man::run(directory, Arguments::command(), output),
     }
 }

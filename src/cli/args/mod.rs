@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::cli::json::message;
 use crate::cli::json::outputs::OutputName;
@@ -188,13 +188,22 @@ pub(super) enum Command {
     /// Print a completion script for a shell
     Completions {
         /// The shell
-        shell: clap_complete::Shell,
+        #[arg(value_enum, ignore_case = true)]
+        shell: CompletionShell,
     },
     /// Write the man pages into a directory, or print hookmux(8)
     Man {
         /// The directory; without one, hookmux(8) goes to standard output
         directory: Option<PathBuf>,
     },
+}
+
+/// A shell for which there is a completion script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CompletionShell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 impl Arguments {

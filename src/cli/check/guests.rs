@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
 use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, quoted, words};
 use super::survey::{ScriptPlace, Survey};
+use crate::cli::guests::defined;
 use crate::config::suggest::did_you_mean;
 use crate::libvirt::Driver;
 
@@ -25,24 +25,6 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             }
         }
     }
-}
-
-/// Returns the names in libvirt's configuration, which is beside its hooks directory; `None` if none can be
-/// seen.
-fn defined(hooks_dir: &Path, driver: Driver) -> Option<Vec<String>> {
-    let directory = hooks_dir.parent()?;
-    let directory = match driver {
-        Driver::Daemon => return None,
-        Driver::Network => directory.join("qemu/networks"),
-        _ => directory.join(driver.name()),
-    };
-    let mut names: Vec<String> = fs::read_dir(directory)
-        .ok()?
-        .flatten()
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".xml")?.to_owned()))
-        .collect();
-    names.sort_unstable();
-    (!names.is_empty()).then_some(names)
 }
 
 fn unknown(
