@@ -150,6 +150,17 @@ fn zsh_completes() {
     );
     let said = shell(&host, "zsh", &["-f", "-c", &ask]);
     assert!(said.contains("web1"), "{said}");
+    // as a file of fpath, asked for the first time
+    let directory = host.path("functions");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::copy(&file, directory.join("_hookmux")).unwrap();
+    let ask = format!(
+        "function compdef {{ }}; function _describe {{ shift 2; print -l -- ${{(P)1}} }}; \
+         fpath=({}); autoload -Uz _hookmux; words=(hookmux plan qemu w); CURRENT=4; _hookmux",
+        directory.display()
+    );
+    let said = shell(&host, "zsh", &["-f", "-c", &ask]);
+    assert!(said.contains("web1"), "{said}");
 }
 
 #[test]

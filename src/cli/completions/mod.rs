@@ -19,6 +19,10 @@ use candidates::Kind;
 /// The variable by which a shell's script asks. Its value is the shell's name.
 const VARIABLE: &str = "HOOKMUX_COMPLETE";
 
+/// In a directory of zsh's fpath the script is the function itself when it is first asked.
+const ZSH_FIRST: &str =
+    "if [[ $funcstack[1] == _hookmux ]]; then\n    _clap_dynamic_completer_hookmux \"$@\"\nfi\n";
+
 /// Which arguments are completed with what: the command, the argument's name, and what it names.
 const ARGUMENTS: &[(&str, &str, &[Kind])] = &[
     ("list", "event", &[Kind::Event]),
@@ -70,6 +74,9 @@ pub(super) fn run(shell: CompletionShell, output: &mut Output) -> anyhow::Result
         CompletionShell::Fish => &Fish,
     };
     completer.write_registration(VARIABLE, "hookmux", "hookmux", "hookmux", &mut script)?;
+    if shell == CompletionShell::Zsh {
+        script.extend_from_slice(ZSH_FIRST.as_bytes());
+    }
     output.bytes(&script);
     Ok(CommandEnd::Good)
 }
