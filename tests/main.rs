@@ -40,6 +40,7 @@ mod judgement;
 mod leash;
 mod life;
 mod limits;
+mod manual;
 mod odd_files;
 mod opennebula;
 mod outcomes;

@@ -7,6 +7,7 @@ mod completions;
 mod demo;
 mod fixes;
 mod guests;
+mod help;
 mod history;
 mod hooks;
 mod install;
@@ -30,12 +31,13 @@ mod terminal;
 mod time;
 mod typed;
 mod undo;
+mod usage;
 mod xml;
 
 use std::env;
 use std::process;
 
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 
 use crate::trust::Trust;
 use args::{Arguments, Command, Format, XmlCommand};
@@ -51,7 +53,11 @@ pub fn main() -> ! {
     let mut output = Output::new();
     let words = typed::with_values(env::args_os());
     let all_help = typed::ask_for_all_help(&words);
-    let parse = || Arguments::try_parse_from(&words).unwrap_or_else(|error| args::end_by(error));
+    let parse = || {
+        let matches = help::command().try_get_matches_from(&words);
+        let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+        arguments.unwrap_or_else(|error| usage::end_by(error))
+    };
     let arguments = if all_help { None } else { Some(parse()) };
     let Some(arguments) = arguments.filter(|it| !matches!(it.command, Some(Command::Fullhelp)))
     else {
@@ -90,7 +96,7 @@ fn print_all_help(output: &mut Output) {
     if !env::args_os().any(|word| word == "--no-pager") {
         output.page();
     }
-    let mut command = Arguments::command();
+    let mut command = help::command();
     output.write(&format!("{}\n", command.render_long_help()));
     for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
         let name = format!("hookmux {}", sub.get_name());
@@ -176,7 +182,7 @@ fn run_command(
         Some(Command::Xml(XmlCommand::Get(get))) => xml::get(&get, output),
         Some(Command::Metrics) => metrics::run(place, output),
         Some(Command::Completions { shell }) => completions::run(shell, output),
-        Some(Command::Man { directory }) => man::run(directory, Arguments::command(), output),
+        Some(Command::Man { directory }) => man::run(directory, output),
     }
 }
 

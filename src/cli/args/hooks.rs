@@ -33,6 +33,12 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
+    /// Only this event, with all about it
+    #[arg(conflicts_with = "vdsm")]
+    pub event: Option<String>,
+    /// Show also vdsm's hook points for which libvirt makes no call
+    #[arg(long)]
+    pub vdsm: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -208,7 +208,7 @@ pub(crate) struct Selectors {
 }
 
 /// cPanel's words for what is registered.
-pub(super) const EXECTYPES: [&str; 2] = ["script", "module"];
+pub(crate) const EXECTYPES: [&str; 2] = ["script", "module"];
 
 #[derive(Debug, Args)]
 pub(crate) struct SwitchArgs {

@@ -7,12 +7,12 @@ use std::env;
 use std::ffi::OsStr;
 use std::process;
 
-use clap::CommandFactory;
 use clap_complete::env::{Bash, CompleteEnv, EnvCompleter, Fish, Zsh};
 use clap_complete::{ArgValueCompleter, PathCompleter};
 
 use super::CommandEnd;
-use super::args::{Arguments, CompletionShell};
+use super::args::CompletionShell;
+use super::help;
 use super::output::Output;
 use candidates::Kind;
 
@@ -27,6 +27,7 @@ const ZSH_FIRST: &str =
 const ARGUMENTS: &[(&str, &str, &[Kind])] = &[
     ("list", "event", &[Kind::Event]),
     ("list", "hook", &[Kind::Hook]),
+    ("events", "event", &[Kind::Event]),
     ("plan", "driver", &[Kind::Driver]),
     ("plan", "object", &[Kind::Guest]),
     ("plan", "operation", &[Kind::Operation]),
@@ -91,7 +92,7 @@ pub(super) fn answer() {
 
 /// Returns the commands with what completes their arguments.
 fn command() -> clap::Command {
-    let mut command = Arguments::command();
+    let mut command = help::command();
     for (name, argument, kinds) in ARGUMENTS {
         let complete = |argument: clap::Arg| {
             argument.add(ArgValueCompleter::new(|current: &OsStr| {
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_is_completed_is_there() {
-        let command = Arguments::command();
+        let command = help::command();
         let missing: Vec<_> = ARGUMENTS
             .iter()
             .filter(|(name, argument, _)| {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::registry::{self, RegistryReport};
-use crate::cli::args::{self, DeleteArgs, Selectors};
+use crate::cli::args::{DeleteArgs, Selectors};
 use crate::cli::inventory::listed::Listed;
 use crate::cli::json::registration::RegistrationAction;
 use crate::cli::output::Output;
@@ -13,6 +13,7 @@ use crate::cli::register::module::{self, Language, Module};
 use crate::cli::register::select::{self, Selected, Selection};
 use crate::cli::register::translate::ScriptOrModule;
 use crate::cli::register::{cpanel_words, registered};
+use crate::cli::usage;
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::suggest::suggestion;
 use crate::config::{Registration, Settings};
@@ -28,7 +29,7 @@ pub(crate) fn run(
     let user = place.surroundings.user;
     let settings = registry::settings(place, output)?;
     let mut report = RegistryReport::default();
-    args::check_exectype("delete", arguments.exectype.as_deref(), &what);
+    usage::check_exectype("delete", arguments.exectype.as_deref(), &what);
     match (what.as_str(), &arguments.reference) {
         ("script", Some(path)) => {
             let path = std::path::absolute(path)?;
@@ -55,7 +56,7 @@ pub(crate) fn run(
             let name = name.to_string_lossy();
             let module = match Module::parse(&name) {
                 Ok(module) => module,
-                Err(message) => args::wrong_usage("delete", &message),
+                Err(message) => usage::wrong_usage("delete", &message),
             };
             let name = module.name.clone();
             let selection = selection(arguments, &ScriptOrModule::Module(module));
@@ -75,17 +76,17 @@ pub(crate) fn run(
         }
         ("script" | "module", None) => {
             let kind = if what == "script" { "the script's path" } else { "the module's name" };
-            args::wrong_usage("delete", &format!("`delete {what}` needs {kind}"));
+            usage::wrong_usage("delete", &format!("`delete {what}` needs {kind}"));
         }
         (word, Some(_)) => {
             let hint = suggestion(word, ["script", "module"]);
             let message =
                 format!("`{word}` is neither `script` nor `module`{hint}, and a name stands alone");
-            args::wrong_action("delete", &message)
+            usage::wrong_action("delete", &message)
         }
         (name, None) => {
             if arguments.manual.is_some() || arguments.selectors != Selectors::default() {
-                args::wrong_usage(
+                usage::wrong_usage(
                     "delete",
                     "these options select registrations of a script or a module: a name stands alone",
                 );
@@ -111,7 +112,7 @@ fn lock(
 
 /// Reads the options that select. Ends the process as clap does if they are wrong.
 fn selection(arguments: &DeleteArgs, subject: &ScriptOrModule) -> Option<Selection> {
-    let usage = |message: &str| -> ! { args::wrong_usage("delete", message) };
+    let usage = |message: &str| -> ! { usage::wrong_usage("delete", message) };
     let has_selectors = arguments.selectors != Selectors::default();
     match (arguments.manual, has_selectors) {
         (Some(true), false) => usage(

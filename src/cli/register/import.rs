@@ -1,7 +1,8 @@
 //! `hookmux import`: registers the hooks of another hook system's files.
 
-use crate::cli::args::{self, ForeignSystem, ImportArgs};
+use crate::cli::args::{ForeignSystem, ImportArgs};
 use crate::cli::output::Output;
+use crate::cli::usage;
 use crate::cli::{CommandEnd, CommandPlace};
 
 pub(crate) mod opennebula;
@@ -28,6 +29,6 @@ pub(crate) fn run(
 /// Ends the process as clap does if an option is given that belongs to another system.
 fn only_for(system: &str, given: &[(&str, bool)]) {
     if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given) {
-        args::wrong_usage("import", &format!("{option} belongs to `import {system}`"));
+        usage::wrong_usage("import", &format!("{option} belongs to `import {system}`"));
     }
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use super::options;
 use crate::call::door;
 use crate::cli::CommandPlace;
-use crate::cli::args::{self, AddArgs, Format, HookOptions};
+use crate::cli::args::{AddArgs, Format, HookOptions};
 use crate::cli::output::Output;
 use crate::cli::register::ask::{self, DescribeError};
 use crate::cli::register::contrib::{self, ContribHook};
@@ -22,6 +22,7 @@ use crate::cli::register::description::{self, DescriptionError, DescriptionProbl
 use crate::cli::register::module::{self, Language, Module};
 use crate::cli::register::translate::{self, DescriptionEntry, ScriptOrModule};
 use crate::cli::remark::Remark;
+use crate::cli::usage;
 use crate::command::{self, Fix, words};
 use crate::config::registration::EXTENSION;
 use crate::config::suggest::suggestion;
@@ -62,9 +63,9 @@ pub(super) struct ContribRegistration {
 
 /// Reads the words of the command line. Ends the process as clap does if they are wrong.
 pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
-    let usage = |message: &str| -> ! { args::wrong_usage("add", message) };
+    let usage = |message: &str| -> ! { usage::wrong_usage("add", message) };
     let what = arguments.what.to_string_lossy();
-    args::check_exectype("add", arguments.exectype.as_deref(), &what);
+    usage::check_exectype("add", arguments.exectype.as_deref(), &what);
     if let (Some(name), None) = (contrib::asked_for(&arguments.what), &arguments.reference) {
         let has_ask_option =
             arguments.manual.is_some() || arguments.describe || arguments.exectype.is_some();
@@ -115,7 +116,7 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
             let message = format!(
                 "`{word}` is neither `script` nor `module` nor contrib/NAME nor a .yaml file{hint}"
             );
-            args::wrong_action("add", &message)
+            usage::wrong_action("add", &message)
         }
     }
 }
@@ -333,13 +334,13 @@ impl Collector<'_> {
     /// Ends the process as clap does if the options are incomplete.
     fn check_options(&self) {
         if self.arguments.describe {
-            args::wrong_usage(
+            usage::wrong_usage(
                 "add",
                 "a description can't be combined with options: leave out the options or --describe",
             );
         }
         if self.arguments.options.event.is_empty() {
-            args::wrong_usage("add", "options describe the whole hook, so --event is required");
+            usage::wrong_usage("add", "options describe the whole hook, so --event is required");
         }
     }
 
