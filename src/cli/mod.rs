@@ -26,6 +26,7 @@ mod script_text;
 mod time;
 mod typed;
 mod undo;
+mod unified_diff;
 mod usage;
 mod xml;
 
@@ -57,7 +58,7 @@ pub fn main() -> ! {
     let format = arguments.format();
     let status = match dispatch(arguments, &mut output) {
         Ok(CommandEnd::Good | CommandEnd::Idle) => 0,
-        Ok(CommandEnd::Problem | CommandEnd::Declined) => 1,
+        Ok(CommandEnd::Problem | CommandEnd::Declined | CommandEnd::Differs) => 1,
         Ok(CommandEnd::Unanswered | CommandEnd::WrongUsage) => 2,
         Err(error) => {
             let status = if usage::is_wrong(&error) { 2 } else { 1 };

@@ -22,6 +22,20 @@ pub(crate) enum CommandEnd {
     Unanswered,
     /// The answer says that the words are wrong (2).
     WrongUsage,
+    /// `--dry-run --diff`, and something would change (1).
+    Differs,
+}
+
+impl CommandEnd {
+    /// Returns how a command ends that has changed something, or would. `is_drift_test` says that it was asked
+    /// whether something would.
+    pub(crate) fn of_change(is_change: bool, is_drift_test: bool) -> CommandEnd {
+        match (is_change, is_drift_test) {
+            (true, true) => CommandEnd::Differs,
+            (true, false) => CommandEnd::Good,
+            (false, _) => CommandEnd::Idle,
+        }
+    }
 }
 
 /// The hooks directory of a command, and its surroundings.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::values::{OutputArgs, ReasonArgs, truth, weight};
+use super::values::{DiffArgs, OutputArgs, ReasonArgs, truth, weight};
 use crate::config::choice::{CallStyle, FailurePolicy, Mode, ResultKind};
 
 #[derive(Debug, Args)]
@@ -35,6 +35,8 @@ pub(crate) struct AddArgs {
     /// Only show what would be registered; runs nothing
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub diff: DiffArgs,
     #[command(flatten)]
     pub reason: ReasonArgs,
     #[command(flatten)]
@@ -144,6 +146,8 @@ pub(crate) struct ImportArgs {
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
+    pub diff: DiffArgs,
+    #[command(flatten)]
     pub reason: ReasonArgs,
     #[command(flatten)]
     pub output: OutputArgs,
@@ -166,6 +170,11 @@ pub(crate) struct DeleteArgs {
     /// Only show what would be deleted
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub diff: DiffArgs,
+    /// If there is no such registration, change nothing and end well
+    #[arg(long)]
+    pub ignore_missing: bool,
     #[command(flatten)]
     pub selectors: Selectors,
     #[command(flatten)]
@@ -215,6 +224,11 @@ pub(crate) struct SwitchArgs {
     /// The registrations' names
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
+    /// Only show what would be changed
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub diff: DiffArgs,
     #[command(flatten)]
     pub reason: ReasonArgs,
     #[command(flatten)]

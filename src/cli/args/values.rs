@@ -51,6 +51,15 @@ pub(crate) fn truth(word: &str) -> Result<bool, String> {
     }
 }
 
+/// Whether differences of files are shown.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// Show what changes in files, as a unified diff; with --dry-run the exit status is 1 if something would
+    /// change
+    #[arg(id = "diff", long = "diff")]
+    pub is_wanted: bool,
+}
+
 /// The reason of a change.
 #[derive(Debug, Args)]
 pub(crate) struct ReasonArgs {

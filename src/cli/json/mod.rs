@@ -7,6 +7,7 @@
 pub(super) mod audit;
 pub(super) mod available;
 pub(super) mod bypass;
+pub(super) mod change;
 pub(super) mod check;
 pub(super) mod cpanel;
 pub(super) mod envelope;

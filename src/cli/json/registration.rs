@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::change::ChangeSummary;
 use super::message::{EntryProblem, Message};
 use super::shape::{object, words};
 use super::value::{PathText, Seconds};
@@ -108,6 +109,10 @@ object! {
         registration: PathText,
         /// What was done
         action: RegistrationAction,
+        /// Whether something was changed, or would be without --dry-run
+        changed: bool,
+        /// With --diff: what changes in the file, as a unified diff; empty where nothing does
+        diff: Option<String>,
         /// The same for people
         message: String,
         /// What the file says; null where it was only switched or deleted
@@ -122,6 +127,7 @@ object! {
         notes: Vec<Message>,
         /// What couldn't be done
         problems: Vec<Message>,
+        ..=summary: ChangeSummary,
     }
 
     /// What `add` or `import` did.
@@ -132,6 +138,7 @@ object! {
         notes: Vec<Message>,
         /// Why nothing was registered
         problems: Vec<EntryProblem>,
+        ..=summary: ChangeSummary,
     }
 }
 

@@ -4,13 +4,14 @@
 use super::{registered, registry};
 use crate::cli::args::{AddArgs, Format};
 use crate::cli::install::libvirt_version;
+use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::message::{EntryProblem, Message};
-use crate::cli::json::registration::RegistrationAction;
-use crate::cli::json::registration::{Added, ChangedRegistration};
-use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::json::registration::Added;
+use crate::cli::output::{Cell, Output};
 use crate::cli::register::description::DescriptionProblem;
 use crate::cli::register::draft::{Draft, DraftContext};
-use crate::cli::register::{contrib, hooks_d, module};
+use crate::cli::register::written::{self, WriteOptions};
+use crate::cli::register::{contrib, module};
 use crate::cli::remark::Remark;
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::{Registration, Settings};
@@ -60,7 +61,7 @@ pub(crate) fn run(
     };
     let mut command = AddCommand { settings: &settings, arguments, has_options, warnings };
     let Some(new) = new else {
-        command.report(&[], &[], output);
+        command.tell_nothing_asked(output);
         return Ok(CommandEnd::Idle);
     };
     // from here on no other process changes the registry
@@ -95,18 +96,19 @@ pub(crate) fn run(
         checker.warn(draft, &mut trust, &mut command.warnings);
     }
     command.tell_of_rights(&drafts, user);
-    let actions: Vec<RegistrationAction> =
-        drafts.iter().map(|draft| action(draft, arguments.dry_run)).collect();
-    if let Some(lock) = &lock {
-        hooks_d::write_all(lock, &drafts)?;
-    }
-    command.report(&drafts, &actions, output);
+    let options = WriteOptions {
+        is_dry_run: arguments.dry_run,
+        has_diff: arguments.diff.is_wanted,
+        format: arguments.output.format,
+    };
+    let end =
+        written::write(lock.as_ref(), &drafts, &sources, &command.warnings, options, output)?;
     if let (Some(metadata), Format::Text) = (metadata, arguments.output.format) {
         output.line("It does nothing before a guest asks for it. `virsh edit GUEST` takes this in <domain>:");
         output.line("");
         output.write(&metadata);
     }
-    Ok(CommandEnd::Good)
+    Ok(end)
 }
 
 struct AddCommand<'a> {
@@ -193,6 +195,7 @@ impl AddCommand<'_> {
                 registrations: Vec::new(),
                 notes: Message::all(&self.warnings),
                 problems: problems.iter().map(shown_problem).collect(),
+                summary: ChangeSummary::new(false, self.arguments.dry_run),
             });
             return end;
         }
@@ -220,51 +223,21 @@ impl AddCommand<'_> {
         })
     }
 
-    fn report(&self, drafts: &[Draft], actions: &[RegistrationAction], output: &mut Output) {
-        let format = self.arguments.output.format;
-        report(drafts, actions, &self.warnings, format, output);
-        if self.arguments.dry_run && drafts.is_empty() && format == Format::Text {
-            output.line(DRY_RUN);
+    /// Reports a dry run that would have to run a script or a module to know more.
+    fn tell_nothing_asked(&self, output: &mut Output) {
+        if self.arguments.output.format == Format::Json {
+            output.json(&Added {
+                registrations: Vec::new(),
+                notes: Message::all(&self.warnings),
+                problems: Vec::new(),
+                summary: ChangeSummary { changed: None, dry_run: true },
+            });
+            return;
         }
-    }
-}
-
-const DRY_RUN: &str = "nothing was registered: --dry-run";
-
-/// Reports what was registered, or shown by a dry run.
-pub(super) fn report(
-    drafts: &[Draft],
-    actions: &[RegistrationAction],
-    warnings: &[Remark],
-    format: Format,
-    output: &mut Output,
-) {
-    if format == Format::Json {
-        output.json(&Added {
-            registrations: drafts.iter().zip(actions).map(registered).collect(),
-            notes: Message::all(warnings),
-            problems: Vec::new(),
-        });
-        return;
-    }
-    for warning in warnings {
-        output.print_error(&warning.words);
-    }
-    for (draft, action) in drafts.iter().zip(actions) {
-        if *action != RegistrationAction::None {
-            output.toned(Tone::Good, &format!("{} {}", action.name(), draft.path.display()));
+        for warning in &self.warnings {
+            output.print_error(&warning.words);
         }
-    }
-    if actions.contains(&RegistrationAction::None) {
-        output.line(DRY_RUN);
-    }
-}
-
-pub(super) fn action(draft: &Draft, is_dry_run: bool) -> RegistrationAction {
-    match draft.path.symlink_metadata() {
-        _ if is_dry_run => RegistrationAction::None,
-        Ok(_) => RegistrationAction::Replaced,
-        Err(_) => RegistrationAction::Registered,
+        output.line(written::DRY_RUN);
     }
 }
 
@@ -287,18 +260,4 @@ pub(super) fn show(drafts: &[Draft], output: &mut Output) {
         })
         .collect();
     output.table(&["NAME", "EVENT", "WEIGHT", "COMMAND", "MORE"], &rows);
-}
-
-fn registered((draft, action): (&Draft, &RegistrationAction)) -> ChangedRegistration {
-    let path = draft.path.display();
-    ChangedRegistration {
-        name: draft.name.clone(),
-        registration: draft.path.as_path().into(),
-        action: *action,
-        message: match action {
-            RegistrationAction::None => format!("{path} was not written: --dry-run"),
-            action => format!("{} {path}", action.name()),
-        },
-        registered: Some((&draft.registration).into()),
-    }
 }

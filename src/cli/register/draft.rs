@@ -23,6 +23,8 @@ pub(crate) struct Draft {
     pub registration: Registration,
     /// Whether it is in cPanel's words and says nothing of root's rights.
     pub is_unescalated: bool,
+    /// Whether somebody wrote the text; else hookmux made it of keys.
+    pub is_written: bool,
 }
 
 /// What has to be known to prepare drafts.
@@ -81,7 +83,16 @@ impl DraftContext<'_> {
             }
             match self.parse(&path, &keys) {
                 Ok((text, registration)) => {
-                    drafts.push(Draft { name, is_named, path, text, registration, is_unescalated });
+                    let is_written = false;
+                    drafts.push(Draft {
+                        name,
+                        is_named,
+                        path,
+                        text,
+                        registration,
+                        is_unescalated,
+                        is_written,
+                    });
                 }
                 Err((key, message)) => problems.push(DescriptionProblem { entry, key, message }),
             }
@@ -127,7 +138,15 @@ impl DraftContext<'_> {
             text = with_header;
         }
         let name = name.to_owned();
-        Ok(Draft { name, is_named, path, text, registration, is_unescalated: false })
+        Ok(Draft {
+            name,
+            is_named,
+            path,
+            text,
+            registration,
+            is_unescalated: false,
+            is_written: true,
+        })
     }
 
     /// Returns the weight of a registration that names none: that of the file that it replaces, else one

@@ -67,7 +67,8 @@ impl AuditedAct {
                 CommandEnd::Idle
                 | CommandEnd::Declined
                 | CommandEnd::Unanswered
-                | CommandEnd::WrongUsage,
+                | CommandEnd::WrongUsage
+                | CommandEnd::Differs,
             ) => return,
             Ok(CommandEnd::Good) => (file::DONE, None),
             Ok(CommandEnd::Problem) => (FAILED, output.last_error()),
@@ -134,15 +135,17 @@ fn store(place: &CommandPlace, entry: &AuditEntry) -> Result<(), String> {
 fn action(arguments: &Arguments) -> Option<(&'static str, Option<&String>)> {
     Some(match arguments.command.as_ref()? {
         Command::Install(it) if !it.dry_run => ("install", it.reason.reason.as_ref()),
-        Command::Uninstall(it) => ("uninstall", it.reason.reason.as_ref()),
+        Command::Uninstall(it) if !it.dry_run => ("uninstall", it.reason.reason.as_ref()),
         Command::Add(it) if !it.dry_run => ("add", it.reason.reason.as_ref()),
         Command::Import(it) if !it.dry_run => ("import", it.reason.reason.as_ref()),
-        Command::Delete(it) => ("delete", it.reason.reason.as_ref()),
-        Command::Enable(it) => ("enable", it.reason.reason.as_ref()),
-        Command::Disable(it) => ("disable", it.reason.reason.as_ref()),
+        Command::Delete(it) if !it.dry_run => ("delete", it.reason.reason.as_ref()),
+        Command::Enable(it) if !it.dry_run => ("enable", it.reason.reason.as_ref()),
+        Command::Disable(it) if !it.dry_run => ("disable", it.reason.reason.as_ref()),
+        Command::Queue(it) if it.dry_run => return None,
         Command::Queue(it) if it.flush.is_some() => ("queue-flush", it.reason.as_ref()),
         Command::Queue(it) if it.requeue.is_some() => ("queue-requeue", it.reason.as_ref()),
-        Command::Undo(it) if !it.list => ("undo", it.reason.as_ref()),
+        Command::Undo(it) if !it.list && !it.dry_run => ("undo", it.reason.as_ref()),
+        Command::Bypass(it) if it.dry_run => return None,
         Command::Bypass(it) => match it.turn? {
             BypassSwitch::On => ("bypass-on", it.reason.as_ref()),
             BypassSwitch::Off => ("bypass-off", it.reason.as_ref()),

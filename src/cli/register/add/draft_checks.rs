@@ -9,7 +9,7 @@ use crate::cli::fixes;
 use crate::cli::hooks::events;
 use crate::cli::install::libvirt_version::LibvirtVersion;
 use crate::cli::register::draft::Draft;
-use crate::cli::register::registry;
+use crate::cli::register::{registry, written};
 use crate::cli::remark::Remark;
 use crate::config::registration::RunAs;
 use crate::config::{Registration, Settings, TrustPolicy};
@@ -36,6 +36,9 @@ pub(crate) struct DraftChecker<'a> {
 impl DraftChecker<'_> {
     /// Returns why a draft can't be written.
     pub(crate) fn obstacle(&self, draft: &Draft, sources: &[RegistrationFile]) -> Option<String> {
+        if written::is_unchanged(draft, sources) {
+            return None;
+        }
         let name = &draft.name;
         let or_name = |words: &str| {
             if self.is_nameable { format!(", {words}") } else { String::new() }
@@ -56,12 +59,12 @@ impl DraftChecker<'_> {
                         if known.command.first() == draft.registration.command.first() =>
                     {
                         format!(
-                            "this is registered already, as `{name}` in {path}: --replace writes it anew{}",
+                            "this is registered already, as `{name}` in {path}: --replace writes it anew, --replace --dry-run --diff shows the difference{}",
                             or_name("--name registers it once more")
                         )
                     }
                     _ => format!(
-                        "`{name}` is the name of another registration, {path}: give --replace{}",
+                        "`{name}` is the name of another registration, {path}: give --replace (with --dry-run --diff it shows the difference){}",
                         or_name("or another --name")
                     ),
                 });
