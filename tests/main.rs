@@ -25,6 +25,7 @@ mod descriptors;
 mod drop_in;
 mod entries;
 mod exchange;
+mod exit_status;
 mod faults;
 mod flood;
 mod formats;

@@ -13,10 +13,6 @@ object! {
 }
 
 impl ChangeSummary {
-    /// The summary of a command that did nothing.
-    pub(crate) const NOTHING: ChangeSummary =
-        ChangeSummary { changed: Some(false), dry_run: false };
-
     pub(crate) fn new(is_change: bool, is_dry_run: bool) -> ChangeSummary {
         ChangeSummary { changed: Some(is_change), dry_run: is_dry_run }
     }

@@ -101,8 +101,7 @@ pub(crate) fn run(
         has_diff: arguments.diff.is_wanted,
         format: arguments.output.format,
     };
-    let end =
-        written::write(lock.as_ref(), &drafts, &sources, &command.warnings, options, output)?;
+    let end = written::write(lock.as_ref(), &drafts, &sources, &command.warnings, options, output)?;
     if let (Some(metadata), Format::Text) = (metadata, arguments.output.format) {
         output.line("It does nothing before a guest asks for it. `virsh edit GUEST` takes this in <domain>:");
         output.line("");

@@ -76,19 +76,11 @@ impl Switch<'_> {
         let name = registry::name_of(top);
         let path = top.path.display();
         if matches!(top.state, EntryState::Disabled(_)) {
-            self.report.add_unchanged(
-                &name,
-                &top.path,
-                format!("is disabled already, by {path}"),
-            );
+            self.report.add_unchanged(&name, &top.path, format!("is disabled already, by {path}"));
             return Ok(());
         }
         if registry::read(top).is_some_and(|registration| !registration.enabled) {
-            self.report.add_unchanged(
-                &name,
-                &top.path,
-                format!("is disabled already, in {path}"),
-            );
+            self.report.add_unchanged(&name, &top.path, format!("is disabled already, in {path}"));
             return Ok(());
         }
         if registry::is_own(top, self.settings) {
@@ -141,11 +133,7 @@ impl Switch<'_> {
             return Ok(());
         }
         if registry::read(top).is_some_and(|registration| registration.enabled) {
-            self.report.add_unchanged(
-                &name,
-                &top.path,
-                format!("is enabled already, in {path}"),
-            );
+            self.report.add_unchanged(&name, &top.path, format!("is enabled already, in {path}"));
             return Ok(());
         }
         if is_own {

@@ -54,8 +54,7 @@ pub(crate) fn without_header(text: &str) -> &str {
         return text;
     };
     let rest = text.get(first.len()..).unwrap_or_default();
-    let is_header =
-        |line: &&str| HEADER_LINES.iter().any(|beginning| line.starts_with(beginning));
+    let is_header = |line: &&str| HEADER_LINES.iter().any(|beginning| line.starts_with(beginning));
     let length: usize = rest.split_inclusive('\n').take_while(is_header).map(str::len).sum();
     rest.get(length..).unwrap_or_default()
 }
@@ -100,8 +99,9 @@ pub(super) fn write(
 ) -> anyhow::Result<CommandEnd> {
     let changes: Vec<DraftChange> = drafts.iter().map(|draft| change(draft, sources)).collect();
     let with_changes = || drafts.iter().zip(changes.iter().copied());
-    let diffs: Vec<Option<String>> =
-        with_changes().map(|(draft, change)| options.has_diff.then(|| diff(draft, change))).collect();
+    let diffs: Vec<Option<String>> = with_changes()
+        .map(|(draft, change)| options.has_diff.then(|| diff(draft, change)))
+        .collect();
     let is_change = changes.iter().any(|change| *change != DraftChange::Unchanged);
     if let Some(lock) = lock {
         let changed: Vec<&Draft> = with_changes()
