@@ -195,7 +195,7 @@ fn host() -> Host {
     let ready = host.path("ready/port-forward");
     host.file(ready.join("port-forward.yaml"), "events: before_vm_start\ncommand: x\nweight: 1\n");
     host.script(ready.join("x"), ":");
-    host.guest("prepare begin").run().succeeds();
+    host.guest("prepare begin").run().status.unwrap();
     host
 }
 

@@ -16,6 +16,7 @@ mod audit;
 mod check;
 mod cli;
 mod coming_from;
+mod configuration;
 mod contrib;
 mod contrib_hooks;
 mod contributing;

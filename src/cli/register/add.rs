@@ -218,6 +218,9 @@ impl AddCommand<'_> {
         Some(match key.as_str() {
             "events" | "calls" => "--event".to_owned(),
             "hook" | "command" => "--action".to_owned(),
+            "driver" | "uuid" | "title" | "reason" | "origin" | "network" | "property" => {
+                "--when".to_owned()
+            }
             key => format!("--{}", key.replace('_', "-")),
         })
     }
