@@ -21,7 +21,7 @@ mod work;
 mod xml;
 
 pub(crate) use history::{FilterArgs, LogArgs, PruneArgs, RetryArgs, ShowArgs, WatchArgs};
-pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, ListArgs};
+pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, FileKind, ListArgs};
 pub(crate) use install::{InstallArgs, UninstallArgs};
 use register::EXECTYPES;
 pub(crate) use register::{
@@ -69,6 +69,9 @@ pub(super) enum Command {
     /// could change, directories that can't be written to, and more. Nothing is run or changed; to see
     /// whether a directory can be written to, a file is made in it and removed. Exit status 1 if there
     /// is an error, 0 if there are only warnings and notes.
+    ///
+    /// With FILE only these files are checked, as they would be once they are installed: keys and values,
+    /// programs and users that a registration names, its place among the other hooks, a script's first line.
     Check(CheckArgs),
     /// Make hookmux libvirt's hook program
     ///

@@ -109,6 +109,7 @@ codes! {
     UnreachableCommand "unreachable-command" Error,
     UnknownUser "unknown-user" Error,
     EnvironmentFile "environment-file" Error,
+    SameName "same-name" Note,
     SteeringName "steering-name" Warning,
     RefusedKey "refused-key" Error,
     // places

@@ -36,13 +36,22 @@ pub(super) struct CheckedProgram<'a> {
     pub executor: ExecutingUser<'a>,
     /// Whether it is a script of the per-guest tree.
     pub is_of_tree: bool,
+    /// Whether it is in its place; else only its content counts.
+    pub is_installed: bool,
 }
 
 impl<'a> CheckedProgram<'a> {
     /// Describes a program in a place for hooks.
     pub(super) fn at(survey: &Survey<'_>, path: &'a Path, label: &'a str) -> CheckedProgram<'a> {
         let executor = ExecutingUser::of(startable::daemons_user(survey.settings, survey.user));
-        CheckedProgram { path, label, registration: None, executor, is_of_tree: false }
+        CheckedProgram {
+            path,
+            label,
+            registration: None,
+            executor,
+            is_of_tree: false,
+            is_installed: true,
+        }
     }
 
     fn search<'s>(&'s self, survey: &'s Survey<'_>) -> Option<&'s OsStr> {
@@ -61,7 +70,11 @@ pub(super) fn startable(
     let is_text_run = checked.is_of_tree;
     let program = Program { path, executor: checked.executor, is_text_run, search };
     let beginning = beginning(path).unwrap_or_default();
-    match program.obstacle() {
+    let obstacle = match checked.is_installed {
+        true => program.obstacle(),
+        false => program.obstacle_of_content(),
+    };
+    match obstacle {
         Some(obstacle) => report_obstacle(survey, checked, &obstacle, findings),
         None => match head(&beginning) {
             ExecutableHead::None if is_text_run && shell_text::is_text(&beginning) => {

@@ -7,6 +7,7 @@ pub(crate) use super::code::{Code, Severity};
 use crate::command;
 pub(super) use crate::command::words;
 pub(crate) use crate::command::{Fix, quoted};
+use crate::config::Diagnostic;
 use crate::repair::OwnPaths;
 
 /// One thing that is wrong.
@@ -17,11 +18,23 @@ pub(crate) struct Finding {
     /// A lower-case sentence that names the file or the hook.
     pub message: String,
     pub fix: Fix,
+    /// Where in the file it is, if it is about a part of it.
+    pub mistake: Option<Diagnostic>,
 }
 
 impl Finding {
     pub(crate) fn severity(&self) -> Severity {
         self.code.severity()
+    }
+
+    /// Returns the line and column in its file.
+    pub(crate) fn place(&self) -> Option<(usize, usize)> {
+        self.mistake.as_ref()?.place
+    }
+
+    /// Returns the line of its file, and a line with a caret under the column.
+    pub(crate) fn excerpt(&self) -> Option<[String; 2]> {
+        self.mistake.as_ref()?.excerpt()
     }
 }
 
@@ -39,10 +52,27 @@ impl Findings {
         message: impl Into<String>,
         fix: impl Into<Fix>,
     ) {
-        let finding =
-            Finding { code, path: path.to_path_buf(), message: message.into(), fix: fix.into() };
+        let (message, fix) = (message.into(), fix.into());
+        self.push(Finding { code, path: path.to_path_buf(), message, fix, mistake: None });
+    }
+
+    /// Adds a finding about a mistake in a file; `message` has its place and words.
+    pub(crate) fn add_mistake(
+        &mut self,
+        code: Code,
+        mistake: &Diagnostic,
+        message: String,
+        fix: Fix,
+    ) {
+        let (path, mistake) = (mistake.path.clone(), Some(mistake.clone()));
+        self.push(Finding { code, path, message, fix, mistake });
+    }
+
+    fn push(&mut self, finding: Finding) {
         let is_known = self.all.iter().any(|known| {
-            known.code == code && known.path == finding.path && known.message == finding.message
+            known.code == finding.code
+                && known.path == finding.path
+                && known.message == finding.message
         });
         if !is_known {
             self.all.push(finding);
@@ -54,6 +84,29 @@ impl Findings {
         for finding in &mut self.all {
             finding.fix = ground.guard(finding.fix.clone());
         }
+    }
+
+    /// Adds all findings of another list.
+    pub(crate) fn extend(&mut self, others: Findings) {
+        others.all.into_iter().for_each(|finding| self.push(finding));
+    }
+
+    /// Gives a file another name. What was proposed for it under its own name can't be done.
+    pub(crate) fn rename(&mut self, path: &Path, name: &Path) {
+        let (old, new) = (path.display().to_string(), name.display().to_string());
+        for finding in &mut self.all {
+            finding.message = finding.message.replace(&old, &new);
+            if finding.path == path {
+                finding.path = name.to_path_buf();
+            }
+            if finding.fix.text.contains(&old) {
+                finding.fix = "correct it where it comes from".into();
+            }
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.all.iter()
     }
 
     /// Returns the findings, the most severe first, else in the order in which they were found.

@@ -6,6 +6,7 @@ mod commands;
 mod confinement;
 mod content;
 mod entries;
+pub(super) mod files;
 pub(super) mod finding;
 mod guests;
 mod installed;
@@ -47,6 +48,9 @@ pub(super) fn run(
     }
     let user = place.surroundings.user;
     let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
+    if !arguments.files.is_empty() {
+        return files::run(place, &loaded, arguments, output);
+    }
     let mut findings = Findings::default();
     let survey = Survey::new(&loaded.settings, user, &arguments.root, &mut findings);
     if let Some(version) = arguments.version {

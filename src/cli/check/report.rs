@@ -52,6 +52,8 @@ fn rows(finding: &Finding, width: usize) -> Vec<Vec<Cell>> {
         wrap(&finding.message, MAX_LINE_CHARACTERS.saturating_sub(width + 2)).into_iter();
     let mut rows = vec![vec![code, lines.next().unwrap_or_default().into()]];
     rows.extend(lines.map(|line| vec!["".into(), line.into()]));
+    let excerpt = finding.excerpt().into_iter().flatten();
+    rows.extend(excerpt.map(|line| vec!["".into(), format!("  {line}").into()]));
     // one command on one line, to be copied
     rows.push(vec!["".into(), Cell(format!("→ {}", finding.fix.text), Tone::Dim)]);
     rows

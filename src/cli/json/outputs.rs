@@ -56,6 +56,7 @@ outputs! {
     Plan "plan" plan::Plan, "hookmux plan";
     Run "run" run::Ran, "hookmux run";
     Check "check" check::Check, "hookmux check";
+    CheckFiles "check-files" check::CheckFiles, "hookmux check FILE";
     Install "install" install::Installed, "hookmux install";
     Uninstall "uninstall" install::Installed, "hookmux uninstall";
     Add "add" registration::Added, "hookmux add";

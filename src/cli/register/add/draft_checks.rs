@@ -11,6 +11,7 @@ use crate::cli::install::libvirt_version::LibvirtVersion;
 use crate::cli::register::draft::Draft;
 use crate::cli::register::{registry, written};
 use crate::cli::remark::Remark;
+use crate::command::Fix;
 use crate::config::registration::RunAs;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::event;
@@ -136,16 +137,13 @@ impl DraftChecker<'_> {
         ];
         for program in programs.into_iter().flatten().filter_map(|words| words.first()) {
             if let Err(refusal) = trust.file(Path::new(program)) {
-                let ground = OwnPaths::of(self.settings, self.user);
-                let fix =
-                    ground.fix(&[repair::RepairTarget::named(Path::new(program), &draft.path)]);
                 let is_missing = refusal.fault == TrustFault::Missing;
-                let create = || is_missing.then(|| fixes::create(Path::new(program), &draft.path));
-                let fix = fix.or_else(create);
-                let hint = Some(&refusal).filter(|refusal| refusal.fault == TrustFault::Missing);
-                let hint = hint.and_then(|_| registration.list_hint(Path::new(program)));
-                let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
-                let refusal = format!("{refusal}{hint}");
+                let hint = Some(Path::new(program)).filter(|_| is_missing);
+                let hint = hint.and_then(|program| registration.list_hint(program));
+                let (refusal, fix) = match hint {
+                    Some(hint) => (format!("{program} does not exist: {hint}"), None),
+                    None => (refusal.to_string(), self.fix_of(program, draft, is_missing)),
+                };
                 let words = match self.settings.trust {
                     TrustPolicy::Refuse => {
                         format!(
@@ -171,6 +169,14 @@ impl DraftChecker<'_> {
         found.dedup();
         let named = |words: String| Remark::from(format!("{}: {words}", draft.name));
         warnings.extend(found.into_iter().map(named));
+    }
+
+    /// Returns what to do about a program that isn't trusted, or isn't there.
+    fn fix_of(&self, program: &str, draft: &Draft, is_missing: bool) -> Option<Fix> {
+        let program = Path::new(program);
+        let ground = OwnPaths::of(self.settings, self.user);
+        let fix = ground.fix(&[repair::RepairTarget::named(program, &draft.path)]);
+        fix.or_else(|| is_missing.then(|| fixes::create(program, &draft.path)))
     }
 
     /// Returns the event if a program is in an event's directory.
