@@ -9,6 +9,7 @@ pub(super) mod available;
 pub(super) mod bypass;
 pub(super) mod check;
 pub(super) mod cpanel;
+pub(super) mod edit;
 pub(super) mod envelope;
 pub(super) mod event;
 pub(super) mod execution;

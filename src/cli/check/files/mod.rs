@@ -1,6 +1,6 @@
 //! `hookmux check FILE…`: checks registrations, settings and scripts before they are installed. Nothing is run.
 
-pub(crate) mod judge;
+mod judge;
 mod kind;
 mod private_copy;
 mod turn;
@@ -19,7 +19,8 @@ use crate::cli::{CommandEnd, CommandPlace, json};
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::settings::FILE_NAME;
 use crate::config::{LoadedSettings, Settings};
-pub(crate) use judge::{NewFile, judge};
+pub(crate) use judge::NewFile;
+use judge::judge;
 pub(crate) use private_copy::PrivateCopy;
 
 /// The largest file that is checked.
@@ -87,6 +88,28 @@ pub(super) fn run(
     let is_bad = findings.iter().any(|finding| finding.severity() == Severity::Error);
     show(checked, &findings, settings, arguments.output.format, output);
     Ok(if is_bad { CommandEnd::Problem } else { CommandEnd::Good })
+}
+
+/// Returns what is wrong with a file, the most severe first.
+pub(crate) fn findings(
+    place: &CommandPlace,
+    settings: &Settings,
+    file: &NewFile<'_>,
+) -> Vec<Finding> {
+    let user = place.surroundings.user;
+    let survey = Survey::new(settings, user, Path::new("/"), &mut Findings::default());
+    let mut findings = Findings::default();
+    judge(&survey, &place.surroundings, file, &mut findings);
+    findings.guard(&survey.ground());
+    findings.rename(file.content, file.shown);
+    findings.sorted()
+}
+
+/// Shows findings to people, if there are any.
+pub(crate) fn show_findings(findings: &[Finding], settings: &Settings, output: &mut Output) {
+    if !findings.is_empty() {
+        report::show(findings, &settings.hooks_dir, Format::Text, output);
+    }
 }
 
 /// Returns a file's name in messages: its whole path, or `-`.

@@ -134,6 +134,7 @@ fn action(arguments: &Arguments) -> Option<(&'static str, Option<&String>)> {
         Command::Add(it) if !it.dry_run => ("add", it.reason.reason.as_ref()),
         Command::Import(it) if !it.dry_run => ("import", it.reason.reason.as_ref()),
         Command::Delete(it) => ("delete", it.reason.reason.as_ref()),
+        Command::Edit(it) => ("edit", it.reason.reason.as_ref()),
         Command::Enable(it) => ("enable", it.reason.reason.as_ref()),
         Command::Disable(it) => ("disable", it.reason.reason.as_ref()),
         Command::Queue(it) if it.flush.is_some() => ("queue-flush", it.reason.as_ref()),
