@@ -22,7 +22,9 @@ fn host() -> Host {
 /// Every file with its inode and content, but the lock of the registry and what a look at the state makes.
 fn files(host: &Host) -> BTreeMap<PathBuf, (u64, Vec<u8>)> {
     let is_kept = |path: &PathBuf| {
-        !path.ends_with(".lock") && !path.ends_with("guest.xml") && !path.starts_with(host.path("run"))
+        !path.ends_with(".lock")
+            && !path.ends_with("guest.xml")
+            && !path.starts_with(host.path("run"))
     };
     let all = host.everything().into_iter().filter(is_kept);
     all.filter_map(|path| {
@@ -39,7 +41,11 @@ fn inode(host: &Host, place: &str) -> u64 {
 
 #[track_caller]
 fn is_change(value: &Value, changed: bool, is_dry_run: bool) {
-    assert_eq!((&value["changed"], &value["dry_run"]), (&changed.into(), &is_dry_run.into()), "{value:#}");
+    assert_eq!(
+        (&value["changed"], &value["dry_run"]),
+        (&changed.into(), &is_dry_run.into()),
+        "{value:#}"
+    );
 }
 
 // M13
@@ -48,11 +54,15 @@ fn what_is_there_with_the_same_content_is_left_alone() {
     let host = host();
     for (words, place) in [
         (&["add", "guard.yaml"][..], "hooks.d/guard.yaml"),
-        (&["add", "script", "hooks/bin/x", "--event", "after_vm_stop"], "hooks.d/x-after_vm_stop.yaml"),
+        (
+            &["add", "script", "hooks/bin/x", "--event", "after_vm_stop"],
+            "hooks.d/x-after_vm_stop.yaml",
+        ),
     ] {
         is_change(&host.json(words, 0), true, false);
         let before = inode(&host, place);
-        for more in [&[][..], &["--replace"], &["--dry-run"], &["--replace", "--dry-run", "--diff"]] {
+        for more in [&[][..], &["--replace"], &["--dry-run"], &["--replace", "--dry-run", "--diff"]]
+        {
             let words = [words, more].concat();
             let said = host.json(&words, 0);
             is_change(&said, false, more.contains(&"--dry-run"));
@@ -172,7 +182,9 @@ fn a_purge_is_shown_as_it_would_be() {
     let done = host.json(&["uninstall", "--purge", "--yes"], 0);
     let plain = |all: Vec<(String, String)>| -> Vec<(String, String)> {
         all.into_iter()
-            .map(|(path, action)| (path, action.trim_end_matches("ed").trim_end_matches('e').to_owned()))
+            .map(|(path, action)| {
+                (path, action.trim_end_matches("ed").trim_end_matches('e').to_owned())
+            })
             .collect()
     };
     assert_eq!(plain(of(&dry)), plain(of(&done)), "{dry:#} {done:#}");

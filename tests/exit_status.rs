@@ -58,6 +58,8 @@ const TABLE: &[(&str, i32)] = &[
     ("install --dry-run", 0),
     ("uninstall --dry-run", 0),
     ("xml get --file guest.xml name", 0),
+    ("check guard.yaml", 0),
+    ("edit --help", 0),
     ("demo --help", 0),
     ("watch --help", 0),
     ("import --help", 0),
@@ -69,6 +71,9 @@ const TABLE: &[(&str, i32)] = &[
     ("run qemu g start", 1),
     ("run qemu g start --xml /nothing", 1),
     ("check", 1),
+    ("check bad.yaml", 1),
+    ("check nothing.yaml", 1),
+    ("edit nothing", 1),
     ("add script /nothing --event before_vm_start", 1),
     ("add script hooks/plain --event before_vm_start", 1),
     ("add nothing.yaml", 1),
@@ -105,6 +110,9 @@ const TABLE: &[(&str, i32)] = &[
     ("plan qemu g prepare --origin odd", 2),
     ("run kvm g prepare", 2),
     ("run", 2),
+    ("check guard.yaml bad.yaml --name x", 2),
+    ("check --as odd guard.yaml", 2),
+    ("edit guard --settings", 2),
     ("check --for 9", 2),
     ("check --for 0.1.0 --entries", 2),
     ("log before_vm_strt", 2),
@@ -213,7 +221,10 @@ fn every_command_ends_as_the_rule_says() {
         let output = host.hookmux(&words(line));
         if output.status.code() != Some(*status) {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            wrong.push(format!("`{line}` ends with {:?}, not {status}: {said}", output.status.code()));
+            wrong.push(format!(
+                "`{line}` ends with {:?}, not {status}: {said}",
+                output.status.code()
+            ));
         }
         let is_silent = output.stderr.is_empty() && output.stdout.is_empty();
         let may_be = line.starts_with("check --entries") || line.starts_with("queue --work");

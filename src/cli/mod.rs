@@ -5,6 +5,7 @@ mod bypass;
 mod check;
 mod completions;
 mod demo;
+mod edit;
 mod fixes;
 mod history;
 mod hooks;
@@ -141,6 +142,7 @@ fn run_command(
         Some(Command::Add(add)) => add::run(place, &add, output),
         Some(Command::Import(import)) => import::run(place, &import, output),
         Some(Command::Delete(delete)) => delete::run(place, &delete, output),
+        Some(Command::Edit(edit)) => edit::run(place, &edit, output),
         Some(Command::Enable(switch)) => enable::enable(place, &switch, output),
         Some(Command::Disable(switch)) => enable::disable(place, &switch, output),
         Some(Command::Schema(schema)) => schema::run(&schema, output),

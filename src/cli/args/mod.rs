@@ -25,7 +25,7 @@ pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, FileKind, ListArgs};
 pub(crate) use install::{InstallArgs, UninstallArgs};
 use register::EXECTYPES;
 pub(crate) use register::{
-    AddArgs, DeleteArgs, ForeignSystem, HookOptions, ImportArgs, Selectors, SwitchArgs,
+    AddArgs, DeleteArgs, EditArgs, ForeignSystem, HookOptions, ImportArgs, Selectors, SwitchArgs,
 };
 pub(crate) use values::{Format, ReloadArgs, truth};
 pub(crate) use work::{BypassArgs, BypassSwitch, QueueArgs, UndoArgs};
@@ -122,6 +122,16 @@ pub(super) enum Command {
     /// With options only those are removed that are as the options say: the same words as for `add`.
     /// Nothing is run.
     Delete(Box<DeleteArgs>),
+    /// Change a registration, a script or the settings in an editor; mistakes are told before anything is saved
+    ///
+    /// $VISUAL, $EDITOR or vi gets a copy. What was written is checked as a call would read it: keys, values,
+    /// programs, users. If there is an error, the command asks: edit again, quit without saving, save
+    /// anyway. A text that is saved replaces the file as a whole, with its mode and owner. sudo doesn't
+    /// pass EDITOR on: `sudo EDITOR=nano hookmux edit NAME`.
+    ///
+    /// A hook of another root is copied into the hooks directory, where it masks the original. If
+    /// the file was changed by somebody else in the meantime, nothing is saved, and the copy stays.
+    Edit(EditArgs),
     /// Let a registered hook run again
     Enable(SwitchArgs),
     /// Keep a registered hook from running, but keep its registration
@@ -210,6 +220,7 @@ impl Arguments {
             Some(Command::Add(add)) => add.output.format,
             Some(Command::Import(import)) => import.output.format,
             Some(Command::Delete(delete)) => delete.output.format,
+            Some(Command::Edit(edit)) => edit.output.format,
             Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output.format,
             Some(Command::Queue(queue)) => queue.output.format,
             Some(Command::Undo(undo)) => undo.output.format,

@@ -220,6 +220,20 @@ pub(crate) struct Selectors {
 pub(super) const EXECTYPES: [&str; 2] = ["script", "module"];
 
 #[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    /// A registration's name or id, or a script: event/name
+    #[arg(value_name = "NAME", required_unless_present = "settings", conflicts_with = "settings")]
+    pub name: Option<String>,
+    /// Edit hookmux.yaml; if there is none, it begins with an example in comments
+    #[arg(long)]
+    pub settings: bool,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SwitchArgs {
     /// The registrations' names
     #[arg(required = true, value_name = "NAME")]

@@ -10,6 +10,7 @@ pub(super) mod bypass;
 pub(super) mod change;
 pub(super) mod check;
 pub(super) mod cpanel;
+pub(super) mod edit;
 pub(super) mod envelope;
 pub(super) mod event;
 pub(super) mod execution;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::envelope::schema_of;
 use super::{
-    audit, available, bypass, check, event, execution, hook, hook_history, install, message, plan,
-    prune, queue,
+    audit, available, bypass, check, edit, event, execution, hook, hook_history, install, message,
+    plan, prune, queue,
 };
 use super::{registration, run, show, undo, xml};
 use crate::cli::register::registration_schema;
@@ -62,6 +62,7 @@ outputs! {
     Add "add" registration::Added, "hookmux add";
     Import "import" registration::Added, "hookmux import";
     Delete "delete" registration::Changed, "hookmux delete";
+    Edit "edit" edit::Edited, "hookmux edit";
     Enable "enable" registration::Changed, "hookmux enable";
     Disable "disable" registration::Changed, "hookmux disable";
     Queue "queue" queue::Queue, "hookmux queue";

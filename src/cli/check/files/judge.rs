@@ -35,7 +35,7 @@ impl NewFile<'_> {
 }
 
 /// Checks a file. Returns the registration that it is, if it is one and can be read.
-pub(crate) fn judge(
+pub(super) fn judge(
     survey: &Survey<'_>,
     surroundings: &Surroundings,
     file: &NewFile<'_>,

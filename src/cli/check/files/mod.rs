@@ -1,6 +1,6 @@
 //! `hookmux check FILE…`: checks registrations, settings and scripts before they are installed. Nothing is run.
 
-pub(crate) mod judge;
+mod judge;
 mod kind;
 mod private_copy;
 mod turn;
@@ -15,11 +15,12 @@ use super::survey::Survey;
 use crate::cli::args::{CheckArgs, FileKind, Format};
 use crate::cli::json::check::{CheckFiles, CheckedFile};
 use crate::cli::output::{Output, Tone};
-use crate::cli::{CommandEnd, CommandPlace, json};
+use crate::cli::{CommandEnd, CommandPlace, json, usage};
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::settings::FILE_NAME;
 use crate::config::{LoadedSettings, Settings};
-pub(crate) use judge::{NewFile, judge};
+pub(crate) use judge::NewFile;
+use judge::judge;
 pub(crate) use private_copy::PrivateCopy;
 
 /// The largest file that is checked.
@@ -33,10 +34,13 @@ pub(super) fn run(
 ) -> anyhow::Result<CommandEnd> {
     let (files, name) = (&arguments.files, arguments.name.as_deref());
     if name.is_some() && files.len() > 1 {
-        bail!("--name is the name of one file, and there are {}", files.len());
+        bail!(usage::wrong(format!(
+            "--name is the name of one file, and there are {}",
+            files.len()
+        )));
     }
     if files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
-        bail!("standard input (-) can be read once");
+        bail!(usage::wrong("standard input (-) can be read once"));
     }
     let settings = &loaded.settings;
     let user = place.surroundings.user;
@@ -87,6 +91,28 @@ pub(super) fn run(
     let is_bad = findings.iter().any(|finding| finding.severity() == Severity::Error);
     show(checked, &findings, settings, arguments.output.format, output);
     Ok(if is_bad { CommandEnd::Problem } else { CommandEnd::Good })
+}
+
+/// Returns what is wrong with a file, the most severe first.
+pub(crate) fn findings(
+    place: &CommandPlace,
+    settings: &Settings,
+    file: &NewFile<'_>,
+) -> Vec<Finding> {
+    let user = place.surroundings.user;
+    let survey = Survey::new(settings, user, Path::new("/"), &mut Findings::default());
+    let mut findings = Findings::default();
+    judge(&survey, &place.surroundings, file, &mut findings);
+    findings.guard(&survey.ground());
+    findings.rename(file.content, file.shown);
+    findings.sorted()
+}
+
+/// Shows findings to people, if there are any.
+pub(crate) fn show_findings(findings: &[Finding], settings: &Settings, output: &mut Output) {
+    if !findings.is_empty() {
+        report::show(findings, &settings.hooks_dir, Format::Text, output);
+    }
 }
 
 /// Returns a file's name in messages: its whole path, or `-`.

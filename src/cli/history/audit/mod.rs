@@ -139,6 +139,7 @@ fn action(arguments: &Arguments) -> Option<(&'static str, Option<&String>)> {
         Command::Add(it) if !it.dry_run => ("add", it.reason.reason.as_ref()),
         Command::Import(it) if !it.dry_run => ("import", it.reason.reason.as_ref()),
         Command::Delete(it) if !it.dry_run => ("delete", it.reason.reason.as_ref()),
+        Command::Edit(it) => ("edit", it.reason.reason.as_ref()),
         Command::Enable(it) if !it.dry_run => ("enable", it.reason.reason.as_ref()),
         Command::Disable(it) if !it.dry_run => ("disable", it.reason.reason.as_ref()),
         Command::Queue(it) if it.dry_run => return None,
