@@ -101,6 +101,7 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["import", "saschpe", "x.json", "--from", "ready"], 0);
     assert_eq!(say(&["import", "saschpe", "x.json", "--from", "ready"], 0)["changed"], false);
     fs::write(host.path("x.json"), "{}").unwrap();
+    say(&["export", "out", "new"], 0);
     say(&["disable", "new"], 0);
     say(&["enable", "new"], 0);
     say(&["delete", "new"], 0);

@@ -11,6 +11,7 @@ mod support;
 use support::host::binary_under_test;
 
 mod adoption;
+mod ansible;
 mod argv;
 mod audit;
 mod check;

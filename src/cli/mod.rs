@@ -43,7 +43,7 @@ use hooks::{events, list, plan, run};
 use install::{entries, overview};
 use output::Output;
 pub(crate) use place::{CommandEnd, CommandPlace};
-use register::{add, delete, enable, import};
+use register::{add, delete, enable, export, import};
 
 pub fn main() -> ! {
     let mut output = Output::new();
@@ -143,6 +143,7 @@ fn run_command(
         Some(Command::Import(import)) => import::run(place, &import, output),
         Some(Command::Delete(delete)) => delete::run(place, &delete, output),
         Some(Command::Edit(edit)) => edit::run(place, &edit, output),
+        Some(Command::Export(arguments)) => export::run(place, &arguments, output),
         Some(Command::Enable(switch)) => enable::enable(place, &switch, output),
         Some(Command::Disable(switch)) => enable::disable(place, &switch, output),
         Some(Command::Schema(schema)) => schema::run(&schema, output),

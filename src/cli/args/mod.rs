@@ -23,9 +23,10 @@ mod xml;
 pub(crate) use history::{FilterArgs, LogArgs, PruneArgs, RetryArgs, ShowArgs, WatchArgs};
 pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, FileKind, ListArgs};
 pub(crate) use install::{InstallArgs, UninstallArgs};
-use register::EXECTYPES;
+pub(crate) use register::EXECTYPES;
 pub(crate) use register::{
-    AddArgs, DeleteArgs, EditArgs, ForeignSystem, HookOptions, ImportArgs, Selectors, SwitchArgs,
+    AddArgs, DeleteArgs, EditArgs, ExportArgs, ForeignSystem, HookOptions, ImportArgs, Selectors,
+    SwitchArgs,
 };
 pub(crate) use values::{Format, ReloadArgs, truth};
 pub(crate) use work::{BypassArgs, BypassSwitch, QueueArgs, UndoArgs};
@@ -132,6 +133,12 @@ pub(super) enum Command {
     /// A hook of another root is copied into the hooks directory, where it masks the original. If
     /// the file was changed by somebody else in the meantime, nothing is saved, and the copy stays.
     Edit(EditArgs),
+    /// Write the registrations into a directory, for another host or a repository
+    ///
+    /// Each is a file NAME.yaml, as it is in hooks.d of the hooks directory. `hookmux add DIR` registers them on
+    /// another host, `hookmux add DIR --replace --dry-run --diff` shows what differs there. Registrations of
+    /// other roots belong to packages, and are written only if they are named.
+    Export(ExportArgs),
     /// Let a registered hook run again
     Enable(SwitchArgs),
     /// Keep a registered hook from running, but keep its registration
@@ -221,6 +228,7 @@ impl Arguments {
             Some(Command::Import(import)) => import.output.format,
             Some(Command::Delete(delete)) => delete.output.format,
             Some(Command::Edit(edit)) => edit.output.format,
+            Some(Command::Export(export)) => export.output.format,
             Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output.format,
             Some(Command::Queue(queue)) => queue.output.format,
             Some(Command::Undo(undo)) => undo.output.format,

@@ -9,13 +9,16 @@ use crate::config::choice::{CallStyle, FailurePolicy, Mode, ResultKind};
 
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// `script`, `module`, a ready-made hook, or the file of a registration; `-` is standard input, and needs
-    /// --name
-    #[arg(value_name = "script|module|contrib/NAME|FILE.yaml|-", value_hint = ValueHint::FilePath)]
+    /// `script`, `module`, a ready-made hook, or the file of a registration, or a directory of such files; `-` is
+    /// standard input, and needs --name
+    #[arg(value_name = "script|module|contrib/NAME|FILE.yaml|DIR|-", value_hint = ValueHint::FilePath)]
     pub what: PathBuf,
     /// The script's path, or the module's name
-    #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "PATH|MODULE|FILE.yaml", value_hint = ValueHint::FilePath)]
     pub reference: Option<PathBuf>,
+    /// More files of registrations
+    #[arg(value_name = "FILE.yaml", value_hint = ValueHint::FilePath)]
+    pub more: Vec<PathBuf>,
     /// 1: the options describe the hook, and nothing is asked; the default if any is given. 0: the script or
     /// module is asked, and options count only if it has no description
     #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = truth)]
@@ -154,6 +157,26 @@ pub(crate) struct ImportArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The directory; it is made if there is none
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directory: PathBuf,
+    /// The registrations' names [default: all of the hooks directory]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Replace files with another content
+    #[arg(long)]
+    pub replace: bool,
+    /// Only show what would be written
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub diff: DiffArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
     /// `script`, `module`, or the name or the id of a registration
     #[arg(value_name = "script|module|NAME")]
@@ -217,7 +240,7 @@ pub(crate) struct Selectors {
 }
 
 /// cPanel's words for what is registered.
-pub(super) const EXECTYPES: [&str; 2] = ["script", "module"];
+pub(crate) const EXECTYPES: [&str; 2] = ["script", "module"];
 
 #[derive(Debug, Args)]
 pub(crate) struct EditArgs {

@@ -65,6 +65,7 @@ outputs! {
     Edit "edit" edit::Edited, "hookmux edit";
     Enable "enable" registration::Changed, "hookmux enable";
     Disable "disable" registration::Changed, "hookmux disable";
+    Export "export" registration::Changed, "hookmux export";
     Queue "queue" queue::Queue, "hookmux queue";
     QueueFlush "queue-flush" queue::Flushed, "hookmux queue --flush";
     QueueRequeue "queue-requeue" queue::Requeued, "hookmux queue --requeue";

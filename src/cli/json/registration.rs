@@ -23,6 +23,8 @@ words! {
         Enabled = "enabled",
         /// It was switched off
         Disabled = "disabled",
+        /// It was written to another directory
+        Exported = "exported",
         /// Nothing: it was so already, or --dry-run was given
         None = "none",
     }
@@ -119,7 +121,7 @@ object! {
         registered: Option<Registered>,
     }
 
-    /// What `delete`, `enable` and `disable` did.
+    /// What `delete`, `enable`, `disable` and `export` did.
     pub struct Changed {
         /// The registrations
         registrations: Vec<ChangedRegistration>,

@@ -18,7 +18,8 @@ use crate::config::{Registration, Settings};
 use crate::registry::RegistrationFile;
 use crate::trust::Trust;
 use collect::{
-    AddSource, Checked, Collector, ContribRegistration, EntrySource, NewRegistrations, add_source,
+    AddSource, Checked, Collector, ContribRegistration, EntrySource, NewFile, NewRegistrations,
+    add_source,
 };
 use draft_checks::DraftChecker;
 
@@ -43,7 +44,11 @@ pub(crate) fn run(
         warnings: Vec::new(),
     };
     let new = match source {
-        AddSource::File(path) => Some(collector.file(&path)?),
+        AddSource::File(path) => Some(NewRegistrations::File(collector.file(&path)?)),
+        AddSource::Files(paths) => {
+            let files = paths.iter().map(|path| collector.file(path)).collect::<Result<_, _>>();
+            Some(NewRegistrations::Files(files?))
+        }
         AddSource::Stdin => Some(collector.stdin()?),
         AddSource::Contrib(name) => Some(collector.contrib(&name)?),
         AddSource::ScriptOrModule(subject) => {
@@ -73,7 +78,9 @@ pub(crate) fn run(
     };
     // a description and a ready-made hook give the names of their registrations themselves
     let is_nameable = has_options
-        || (arguments.reference.is_none() && contrib::asked_for(&arguments.what).is_none());
+        || (arguments.reference.is_none()
+            && !arguments.what.is_dir()
+            && contrib::asked_for(&arguments.what).is_none());
     let checker = DraftChecker {
         settings: &settings,
         user,
@@ -110,6 +117,27 @@ pub(crate) fn run(
     Ok(end)
 }
 
+/// Prepares several files: all of them, or every mistake.
+fn several(context: &DraftContext<'_>, files: &[NewFile]) -> Checked<Vec<Draft>> {
+    let (mut drafts, mut problems) = (Vec::<Draft>::new(), Vec::new());
+    for NewFile { source, text, name } in files {
+        let made = context.draft_file(source, text, name, false, &drafts);
+        let made = made.map_err(|diagnostic| diagnostic.to_string());
+        let is_second = drafts.iter().any(|draft| draft.name == *name);
+        match made {
+            Ok(_) if is_second => {
+                let message = format!("{}: another file has the same name", source.display());
+                problems.push(DescriptionProblem { entry: None, key: None, message });
+            }
+            Ok(draft) => drafts.push(draft),
+            Err(message) => {
+                problems.push(DescriptionProblem { entry: None, key: None, message });
+            }
+        }
+    }
+    if problems.is_empty() { Ok(drafts) } else { Err(problems) }
+}
+
 struct AddCommand<'a> {
     settings: &'a Settings,
     arguments: &'a AddArgs,
@@ -129,16 +157,17 @@ impl AddCommand<'_> {
         let context =
             DraftContext { hooks_dir: &self.settings.hooks_dir, registered: &registered, header };
         match new {
-            NewRegistrations::File { source, text, name } => {
+            NewRegistrations::File(NewFile { source, text, name }) => {
                 let is_named = self.arguments.options.name.is_some();
                 let draft = context
-                    .draft_file(&source, &text, &name, is_named)
+                    .draft_file(&source, &text, &name, is_named, &[])
                     .map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))?;
                 Ok(Ok(vec![draft]))
             }
+            NewRegistrations::Files(files) => Ok(several(&context, &files)),
             NewRegistrations::Contrib(_, found) => {
                 let draft = |new: ContribRegistration| {
-                    context.draft_file(&new.source, &new.text, &new.name, true)
+                    context.draft_file(&new.source, &new.text, &new.name, true, &[])
                 };
                 let drafts: Result<Vec<Draft>, _> = found.into_iter().map(draft).collect();
                 drafts.map(Ok).map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))

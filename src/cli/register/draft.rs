@@ -116,6 +116,7 @@ impl DraftContext<'_> {
         text: &str,
         name: &str,
         is_named: bool,
+        earlier: &[Draft],
     ) -> Result<Draft, Diagnostic> {
         let path = self.place(name);
         // mistakes are reported with the name of the file that was given
@@ -124,7 +125,7 @@ impl DraftContext<'_> {
         let mut registration = parse(text)?;
         let mut text = text.to_owned();
         if !has_weight(&text) {
-            registration.weight = self.weight(&path, &registration.triggers, &[]);
+            registration.weight = self.weight(&path, &registration.triggers, earlier);
             let weight = registration.weight.to_string();
             let means = |text: &str| {
                 parse(text).is_ok_and(|parsed| parsed == registration) && has_weight(text)
@@ -343,7 +344,7 @@ mod tests {
     fn a_file_is_taken_as_it_is() {
         let context =
             DraftContext { hooks_dir: Path::new("/h"), registered: &[], header: "one".to_owned() };
-        let of = |text: &str| context.draft_file(Path::new("f.yaml"), text, "f", false);
+        let of = |text: &str| context.draft_file(Path::new("f.yaml"), text, "f", false, &[]);
         let text = "# mine\nevents: before_vm_start # when\ncommand: /x\nweight: 7\n";
         assert_eq!(of(text).unwrap().text, format!("# one\n{text}"));
         let text = "{\"events\": \"before_vm_start\", \"command\": \"/x\"}";

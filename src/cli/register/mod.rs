@@ -10,6 +10,7 @@ pub(crate) mod delete;
 pub(crate) mod description;
 pub(crate) mod draft;
 pub(crate) mod enable;
+pub(crate) mod export;
 pub(crate) mod hooks_d;
 pub(crate) mod import;
 pub(crate) mod module;
