@@ -121,8 +121,9 @@ fn a_file_that_others_can_write_to_is_not_unchanged() {
 fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     let host = host();
     host.script("after_vm_stop/10-x", ":");
-    host.file("hooks.d/there.yaml", REGISTRATION).mode("hooks/hooks.d/there.yaml", 0o644);
-    host.file("hooks.d/off.yaml", format!("{REGISTRATION}enabled: false\n"));
+    let there = REGISTRATION.replace("/bin/true", "/bin/echo");
+    host.file("hooks.d/there.yaml", &there).mode("hooks/hooks.d/there.yaml", 0o644);
+    host.file("hooks.d/off.yaml", format!("{there}nice: 1\nenabled: false\n"));
     host.mode("hooks/hooks.d/off.yaml", 0o644);
     host.guest("stopped end").run().succeeds();
     until("the record is moved", || fs::read_dir(host.path("state/records")).is_ok());
@@ -317,4 +318,98 @@ fn switching_and_deleting_show_what_changes_in_the_file() {
     let diff = said["registrations"][0]["diff"].as_str().unwrap();
     assert!(diff.contains("+++ /dev/null\n") && diff.contains("\n-command: /bin/true\n"), "{diff}");
     assert!(host.hook("hooks.d/guard.yaml").exists());
+}
+
+/// What a host has is written as files, and another host is made the same by them.
+#[test]
+fn an_export_is_applied_on_another_host() {
+    let (one, other) = (host(), host());
+    one.text(&["add", "guard.yaml"], 0);
+    one.text(&["add", "script", "/bin/echo", "--event", "after_vm_stop", "--name", "told"], 0);
+    one.text(&["disable", "told"], 0);
+    one.link("/dev/null", "hooks.d/masked.yaml");
+    let dry = one.json(&["export", "out", "--dry-run"], 0);
+    is_change(&dry, true, true);
+    assert!(!one.path("out").exists());
+    let said = one.json(&["export", "out"], 0);
+    is_change(&said, true, false);
+    let notes = said["notes"].to_string();
+    assert!(notes.contains("/bin/true") && notes.contains("disable masked"), "{notes}");
+    assert_eq!(one.read_text("out/guard.yaml"), REGISTRATION);
+    is_change(&one.json(&["export", "out"], 0), false, false);
+    let there = inode(&one, "../out/guard.yaml");
+    one.text(&["export", "out", "--replace"], 0);
+    assert_eq!(inode(&one, "../out/guard.yaml"), there);
+    // a file with another content isn't written over unasked
+    one.file("../out/guard.yaml", "events: after_vm_stop\n");
+    assert!(one.text(&["export", "out"], 1).contains("--replace"));
+    let diff = one.text(&["export", "out", "--replace", "--dry-run", "--diff"], 1);
+    assert!(diff.contains("-events: after_vm_stop\n+# mine\n"), "{diff}");
+    one.text(&["export", "out", "--replace"], 0);
+    one.text(&["export", "hooks/hooks.d"], 1);
+    one.text(&["export", "out", "gaurd"], 1);
+    // what is gone is told
+    one.text(&["delete", "told"], 0);
+    assert!(
+        one.text(&["export", "out"], 0).contains("out/told.yaml is not registered here any more")
+    );
+    one.file("../out/.guard.yaml", "not a registration").file("../out/README", "none");
+
+    let out = one.path("out").display().to_string();
+    let add = ["add", out.as_str()];
+    let dry = other.json(&[&add[..], &["--dry-run", "--diff"]].concat(), 1);
+    is_change(&dry, true, true);
+    assert_eq!(dry["registrations"].as_array().unwrap().len(), 2);
+    is_change(&other.json(&add, 0), true, false);
+    is_change(
+        &other.json(&[&add[..], &["--replace", "--dry-run", "--diff"]].concat(), 0),
+        false,
+        true,
+    );
+    let listed = other.json(&["list", "--hook", "told"], 0);
+    assert_eq!(listed["hooks"][0]["state"], "disabled");
+    other.text(&["export", "out"], 0);
+    for name in ["guard", "told"] {
+        let place = format!("out/{name}.yaml");
+        assert_eq!(other.read_text(&place), one.read_text(&place));
+    }
+    // drift, and one file of several
+    other.text(&["enable", "told"], 0);
+    let diff = other.text(&[&add[..], &["--replace", "--dry-run", "--diff"]].concat(), 1);
+    assert!(diff.contains("-enabled: true\n+enabled: false\n"), "{diff}");
+    assert!(other.text(&add, 1).contains("nothing was registered"));
+    let both = ["out/guard.yaml", "out/told.yaml", "guard.yaml"];
+    assert!(other.text(&[&["add"], &both[..]].concat(), 1).contains("has the same name"));
+}
+
+#[test]
+fn several_files_are_registered_or_none() {
+    let host = host();
+    host.file("../many/a.yaml", "events: before_vm_start\ncommand: /bin/true\n");
+    host.file("../many/b.yaml", "events: before_vm_start\ncommand: [/bin/true, b]\n");
+    host.file("../many/c.yaml", "events: before_vm_strt\ncomand: /bin/true\n");
+    let said = host.json(&["add", "many", "guard.yaml"], 1);
+    let problems = said["problems"].as_array().unwrap();
+    assert!(
+        problems.len() == 1 && problems[0]["message"].to_string().contains("c.yaml:"),
+        "{said:#}"
+    );
+    assert!(!host.hook("hooks.d/a.yaml").exists());
+    let said = host.json(&["add", "guard.yaml", "many/a.yaml", "many/b.yaml"], 0);
+    let weights: Vec<_> = said["registrations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["registered"]["weight"].as_i64().unwrap())
+        .collect();
+    assert_eq!(weights.first(), Some(&7));
+    assert!(weights[1] < weights[2], "{weights:?}");
+}
+
+/// `queue --work` prints what is left, also for programs (M14).
+#[test]
+fn work_on_the_queue_says_what_is_left() {
+    let host = Host::new();
+    assert_eq!(host.json(&["queue", "--work"], 0)["jobs"], serde_json::json!([]));
+    assert!(host.text(&["queue", "--work"], 0).contains("No detached hook waits"));
 }

@@ -939,7 +939,7 @@ fn a_python_module() {
         "--stage",
         "post",
     ];
-    place.say(&by_options).ends(1, &["--action"]);
+    place.say(&by_options).ends(2, &["--action"]);
     place.say(&[&by_options[..], &["--action", "both"]].concat()).ends(0, &["escalateprivs"]);
     assert_eq!(place.the_one().command[4..], ["myapp.hooks", "both"]);
     place.host.guest("started begin").run().succeeds();

@@ -31,7 +31,7 @@ pub(super) fn run(
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
     if arguments.work {
-        return work(place, output);
+        work(place, output)?;
     }
     let is_act = arguments.flush.is_some() || arguments.requeue.is_some();
     usage::ensure(
@@ -166,7 +166,8 @@ fn must_be_hook(
     if hooks.iter().any(is_hook) {
         return Ok(());
     }
-    let known: Vec<String> = known.chain(hooks.iter().map(|hook| hook.label.clone())).collect();
+    let of_hooks = hooks.iter().flat_map(|hook| [hook.label.clone(), hook.name.clone()]);
+    let known: Vec<String> = known.chain(of_hooks).collect();
     let known = known.iter().map(String::as_str);
     let hint = suggest_or(word, known, "`hookmux queue` shows the jobs");
     bail!("no job `{word}` {does}, and there is no hook of this name; {hint}")

@@ -23,8 +23,8 @@ pub(crate) struct Draft {
     pub registration: Registration,
     /// Whether it is in cPanel's words and says nothing of root's rights.
     pub is_unescalated: bool,
-    /// Whether somebody wrote the text; else hookmux made it of keys.
-    pub is_written: bool,
+    /// The text as somebody wrote it, without a weight that was added; `None` if hookmux made it of keys.
+    pub given: Option<String>,
 }
 
 /// What has to be known to prepare drafts.
@@ -83,7 +83,7 @@ impl DraftContext<'_> {
             }
             match self.parse(&path, &keys) {
                 Ok((text, registration)) => {
-                    let is_written = false;
+                    let given = None;
                     drafts.push(Draft {
                         name,
                         is_named,
@@ -91,7 +91,7 @@ impl DraftContext<'_> {
                         text,
                         registration,
                         is_unescalated,
-                        is_written,
+                        given,
                     });
                 }
                 Err((key, message)) => problems.push(DescriptionProblem { entry, key, message }),
@@ -123,6 +123,7 @@ impl DraftContext<'_> {
         Registration::parse(source, self.hooks_dir, text)?;
         let parse = |text: &str| Registration::parse(&path, self.hooks_dir, text);
         let mut registration = parse(text)?;
+        let given = text.to_owned();
         let mut text = text.to_owned();
         if !has_weight(&text) {
             registration.weight = self.weight(&path, &registration.triggers, earlier);
@@ -146,7 +147,7 @@ impl DraftContext<'_> {
             text,
             registration,
             is_unescalated: false,
-            is_written: true,
+            given: Some(given),
         })
     }
 

@@ -164,15 +164,7 @@ mod tests {
         let registration =
             Registration::parse(&path, Path::new("/h"), "events: '*'\ncommand: /x\n").unwrap();
         let (name, text) = ("x".to_owned(), text.to_owned());
-        Draft {
-            name,
-            is_named: true,
-            path,
-            text,
-            registration,
-            is_unescalated: false,
-            is_written: true,
-        }
+        Draft { name, is_named: true, path, text, registration, is_unescalated: false, given: None }
     }
 
     #[test]

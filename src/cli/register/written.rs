@@ -65,11 +65,11 @@ pub(crate) fn is_unchanged(draft: &Draft, sources: &[RegistrationFile]) -> bool 
     let is_file = draft.path.symlink_metadata().is_ok_and(|file| file.is_file());
     let mut same = sources.iter().filter(|source| source.path == draft.path);
     let Some(known) = same.find_map(registry::read).filter(|_| is_file) else { return false };
-    match draft.is_written {
-        false => *known == draft.registration,
-        true => before(&draft.path)
-            .is_some_and(|text| without_header(&text) == without_header(&draft.text)),
-    }
+    let Some(given) = &draft.given else { return *known == draft.registration };
+    before(&draft.path).is_some_and(|text| {
+        let there = without_header(&text);
+        there == without_header(&draft.text) || there == without_header(given)
+    })
 }
 
 fn change(draft: &Draft, sources: &[RegistrationFile]) -> DraftChange {
