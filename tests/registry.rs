@@ -1266,7 +1266,7 @@ fn what_can_never_run_is_refused_or_warned_about() {
         ),
         (
             &["--event", "before_vm_start", "--run-as", "no-such-user"],
-            0,
+            1,
             "there is no user `no-such-user`",
         ),
     ] {

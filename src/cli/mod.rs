@@ -24,6 +24,7 @@ mod remark;
 mod rights;
 mod schema;
 mod script_text;
+mod shell_code;
 mod time;
 mod typed;
 mod undo;

@@ -89,11 +89,15 @@ codes! {
     UntrustedMask "untrusted-mask" Warning,
     BareName "bare-name" Warning,
     MissingModule "missing-module" Warning,
+    MissingInput "missing-input" Warning,
+    Bashism "bashism" Warning,
+    MisplacedScript "misplaced-script" Warning,
     // moments
     UnknownEvent "unknown-event" Error,
     NeverCalled "never-called" Warning,
     NeverHere "never-here" Warning,
     UnknownGuest "unknown-guest" Note,
+    NoSuchGuest "no-such-guest" Note,
     // trust
     Untrusted "untrusted" Error,
     UntrustedButRun "untrusted-but-run" Warning,

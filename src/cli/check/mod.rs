@@ -1,6 +1,7 @@
 //! `hookmux check`: finds everything that can be wrong, each with what to do about it.
 
 mod bare_names;
+mod bashisms;
 pub(super) mod code;
 mod commands;
 mod confinement;
@@ -9,8 +10,11 @@ mod entries;
 pub(super) mod files;
 pub(super) mod finding;
 mod guests;
+mod habits;
+mod inputs;
 mod installed;
 mod link;
+mod misplaced;
 mod moments;
 mod old_tree;
 mod older;
@@ -65,8 +69,10 @@ pub(super) fn run(
     moments::examine(&survey, &mut findings);
     version::examine(&survey, &mut findings);
     guests::examine(&survey, &mut findings);
+    misplaced::examine(&survey, &mut findings);
     old_tree::examine(&survey, &mut findings);
     scripts::examine(&survey, &mut findings);
+    habits::examine(&survey, &mut findings);
     registrations::examine(&survey, &mut findings);
     python_hooks::examine(&survey, &mut findings);
     trust::examine(&survey, &loaded, &mut findings);

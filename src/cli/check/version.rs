@@ -69,7 +69,7 @@ fn of_tree(
 }
 
 fn report(survey: &Survey<'_>, moment: &str, why: &str, path: &Path, findings: &mut Findings) {
-    let words = format!("{} never runs at {moment} on this host: {why}", survey.label(path));
+    let words = format!("never runs at {moment} on this host: {why}");
     let fix = "use another event: `hookmux events` shows those of this host";
-    findings.add(Code::NeverHere, path, words, fix);
+    findings.add_alike(Code::NeverHere, path, &survey.label(path), &words, fix);
 }

@@ -14,6 +14,8 @@ object! {
         severity: Word<Severity>,
         /// The file concerned
         path: PathText,
+        /// All files for which it holds, that one first
+        paths: Vec<PathText>,
         /// What is wrong, for people
         message: String,
         /// The line of the file, from 1; null where it is about the whole file, or about none
@@ -68,6 +70,10 @@ impl From<&finding::Finding> for Finding {
             code: Word(finding.code),
             severity: Word(finding.severity()),
             path: finding.path.as_path().into(),
+            paths: std::iter::once(&finding.path)
+                .chain(&finding.others)
+                .map(|path| path.as_path().into())
+                .collect(),
             message: finding.message.clone(),
             line: finding.place().map(|(line, _)| line),
             column: finding.place().map(|(_, column)| column),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::content::{self, CheckedProgram};
 use super::super::finding::{Code, Findings, Fix};
 use super::super::survey::Survey;
-use super::super::{registrations, trust, version};
+use super::super::{guests, habits, registrations, trust, version};
 use crate::cli::args::FileKind;
 use crate::cli::register::registry;
 use crate::config::registration::DIRECTORY;
@@ -84,6 +84,8 @@ pub(super) fn judge(
     registrations::examine_meaning(survey, &registration, &mut supervisor, findings);
     trust::examine_named(survey, &registration, findings);
     version::examine_one(survey, &registration, findings);
+    habits::of_registration(survey, &registration, findings);
+    guests::condition(survey, &registration, findings);
     same_name(survey, file, &registration, findings);
     Some(registration)
 }
@@ -176,6 +178,7 @@ fn script(survey: &Survey<'_>, file: &NewFile<'_>, findings: &mut Findings) {
         ..CheckedProgram::at(survey, file.content, &label)
     };
     content::startable(survey, &checked, findings);
+    habits::bashisms(file.content, &label, findings);
     let fix = "let it run afterwards: register it with `--mode detached`";
     content::calls_libvirt(file.content, &label, fix, findings);
     if file.bytes.is_empty() {

@@ -16,7 +16,7 @@ use crate::config::registration::RunAs;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::event;
 use crate::process::supervise::Supervisor;
-use crate::process::users;
+use crate::process::users::{self, Unresolved};
 use crate::registry::{RegistrationFile, matched_calls, matching};
 use crate::repair::{self, OwnPaths};
 use crate::search::EntryState;
@@ -91,6 +91,9 @@ impl DraftChecker<'_> {
             }
             _ => {}
         }
+        if let Some(words) = self.missing_user(draft) {
+            return Some(words);
+        }
         let is_again = |source: &&RegistrationFile| {
             source.path != draft.path
                 && registry::read(source).is_some_and(|known| {
@@ -114,6 +117,20 @@ impl DraftChecker<'_> {
             own(self.settings, &["delete", &registry::name_of(again)]),
             or_name("or --name registers it once more")
         ))
+    }
+
+    /// Says that the user or group that a draft names doesn't exist: its hook would fail at every call.
+    fn missing_user(&self, draft: &Draft) -> Option<String> {
+        let why = self.find_user(draft.registration.run_as.as_ref()?).err()?;
+        match &why {
+            Unresolved::NoUser(_) | Unresolved::NoGroup(_) | Unresolved::NoEntry(_) => {
+                let fix = fixes::for_user(&why, &draft.path);
+                let fix = fix.command().map(|_| format!("; `{fix}` makes it")).unwrap_or_default();
+                Some(format!("{why}{fix}"))
+            }
+            // it may be found when the hook runs
+            Unresolved::NoRight(_) | Unresolved::LookUp { .. } => None,
+        }
     }
 
     /// Collects warnings: what is allowed, but will hardly do what is expected.
@@ -188,8 +205,8 @@ impl DraftChecker<'_> {
             .then_some(event)
     }
 
-    fn find_user(&self, run_as: &RunAs) -> Result<(), String> {
-        let mut supervisor = Supervisor::new(&[]).map_err(|error| error.to_string())?;
-        users::resolve(run_as, self.user, &mut supervisor).map(drop).map_err(|why| why.to_string())
+    fn find_user(&self, run_as: &RunAs) -> Result<(), Unresolved> {
+        let Ok(mut supervisor) = Supervisor::new(&[]) else { return Ok(()) };
+        users::resolve(run_as, self.user, &mut supervisor).map(drop)
     }
 }
