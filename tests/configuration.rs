@@ -413,3 +413,22 @@ fn work_on_the_queue_says_what_is_left() {
     assert_eq!(host.json(&["queue", "--work"], 0)["jobs"], serde_json::json!([]));
     assert!(host.text(&["queue", "--work"], 0).contains("No detached hook waits"));
 }
+
+#[test]
+fn an_edit_says_what_it_has_changed() {
+    let host = host();
+    host.text(&["add", "guard.yaml"], 0);
+    host.script("bin/editor", "echo 'nice: 4' >>\"$1\"").script("bin/looker", ":");
+    for (editor, changed) in [("bin/editor", true), ("bin/looker", false)] {
+        let words = ["edit", "guard", "--diff", "--output", "json"];
+        let mut command = std::process::Command::new(crate::support::host::binary_under_test());
+        command.arg("--hooks-dir").arg(host.hooks()).args(words);
+        command.env_remove("VISUAL").env("EDITOR", host.hook(editor));
+        let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = crate::support::schema::read(&words, &output.stdout);
+        is_change(&said, changed, false);
+        let diff = said["diff"].as_str().unwrap();
+        assert_eq!(diff.contains("\n+nice: 4\n"), changed, "{diff}");
+    }
+}

@@ -250,6 +250,9 @@ pub(crate) struct EditArgs {
     /// Edit hookmux.yaml; if there is none, it begins with an example in comments
     #[arg(long)]
     pub settings: bool,
+    /// Show what was changed, as a unified diff
+    #[arg(long)]
+    pub diff: bool,
     #[command(flatten)]
     pub reason: ReasonArgs,
     #[command(flatten)]

@@ -15,10 +15,11 @@ use anyhow::{Context, anyhow};
 use super::args::{EditArgs, FileKind, Format};
 use super::check::files::{self as new_files, MAX_BYTES, NewFile, PrivateCopy};
 use super::check::finding::{Finding, Severity, counted};
+use super::json::change::ChangeSummary;
 use super::json::edit::{EditAction, Edited};
 use super::output::{Output, Tone};
 use super::register::registry;
-use super::{CommandEnd, CommandPlace, json};
+use super::{CommandEnd, CommandPlace, json, unified_diff};
 use crate::config::{self, Settings};
 use crate::machine::files::{self, Rights};
 use crate::trust::Trust;
@@ -45,8 +46,13 @@ pub(super) fn run(
             (loaded.settings, target::settings(&place.surroundings.hooks_dir)?)
         }
     };
-    let session =
-        Session { place, settings: &settings, target: &target, format: arguments.output.format };
+    let session = Session {
+        place,
+        settings: &settings,
+        target: &target,
+        format: arguments.output.format,
+        has_diff: arguments.diff,
+    };
     session.run(output)
 }
 
@@ -62,6 +68,7 @@ struct Session<'a> {
     settings: &'a Settings,
     target: &'a Target,
     format: Format,
+    has_diff: bool,
 }
 
 impl Session<'_> {
@@ -113,7 +120,8 @@ impl Session<'_> {
             self.save(&after).inspect_err(|_| copy.keep()).with_context(|| {
                 format!("nothing was changed; your text is in {}", copy.path().display())
             })?;
-            self.report(EditAction::Saved, &findings, output);
+            let diff = self.diff(&after);
+            self.report_with(EditAction::Saved, &findings, diff, output);
             return Ok(CommandEnd::Good);
         }
     }
@@ -168,7 +176,24 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Returns what is changed, if that is asked for.
+    fn diff(&self, after: &[u8]) -> Option<String> {
+        let text = String::from_utf8_lossy;
+        let (before, after) = (text(self.target.text()), text(after));
+        self.has_diff.then(|| unified_diff::of_file(&self.target.path, Some(&before), Some(&after)))
+    }
+
     fn report(&self, action: EditAction, findings: &[Finding], output: &mut Output) {
+        self.report_with(action, findings, self.has_diff.then(String::new), output);
+    }
+
+    fn report_with(
+        &self,
+        action: EditAction,
+        findings: &[Finding],
+        diff: Option<String>,
+        output: &mut Output,
+    ) {
         let (path, kind) = (&self.target.path, self.target.kind);
         match (self.format, action) {
             (Format::Json, _) => output.json(&Edited {
@@ -176,11 +201,14 @@ impl Session<'_> {
                 kind: kind.name(),
                 action,
                 findings: findings.iter().map(json::check::Finding::from).collect(),
+                diff,
+                summary: ChangeSummary::new(action == EditAction::Saved, false),
             }),
             (Format::Text, EditAction::None) => {
                 output.line(&format!("{}: nothing was changed", path.display()));
             }
             (Format::Text, EditAction::Saved) => {
+                diff.iter().for_each(|diff| unified_diff::show(diff, "", output));
                 let calls = match kind {
                     FileKind::Script => "the next call runs it",
                     _ => "the next call reads it",

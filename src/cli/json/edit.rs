@@ -1,5 +1,6 @@
 //! What `edit` did.
 
+use super::change::ChangeSummary;
 use super::check::Finding;
 use super::shape::{object, words};
 use super::value::PathText;
@@ -25,5 +26,8 @@ object! {
         action: EditAction,
         /// What is wrong with the text that was written
         findings: Vec<Finding>,
+        /// With --diff: what was changed in the file, as a unified diff; empty where nothing was
+        diff: Option<String>,
+        ..=summary: ChangeSummary,
     }
 }
