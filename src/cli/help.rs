@@ -10,7 +10,7 @@ use super::args::Arguments;
 /// The commands, by what people want to do with them.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Look", &["list", "events", "plan", "check", "log", "show", "watch", "metrics"]),
-    ("Change hooks", &["add", "import", "delete", "enable", "disable"]),
+    ("Change hooks", &["add", "edit", "enable", "disable", "delete", "import", "export"]),
     ("Act", &["run", "retry", "queue", "undo", "bypass"]),
     ("Install", &["install", "uninstall", "prune", "demo"]),
     ("For scripts and shells", &["xml", "schema", "completions", "man", "fullhelp", "help"]),
@@ -114,6 +114,14 @@ pub(crate) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("hookmux delete script /usr/local/sbin/guard", "all of a script"),
         ],
     ),
+    (
+        "edit",
+        &[
+            ("hookmux edit guard", "a registration, checked before it takes effect"),
+            ("hookmux edit --settings", "hookmux.yaml"),
+        ],
+    ),
+    ("export", &[("hookmux export /root/hooks", "write all registrations into a directory")]),
     ("enable", &[("hookmux enable guard", "let it run again")]),
     ("disable", &[("hookmux disable guard --reason 'ticket 4711'", "keep it from running")]),
     (

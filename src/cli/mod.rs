@@ -5,6 +5,7 @@ mod bypass;
 mod check;
 mod completions;
 mod demo;
+mod edit;
 mod fixes;
 mod guests;
 mod help;
@@ -17,6 +18,7 @@ mod login_name;
 mod man;
 mod output;
 mod pager;
+mod parse_error;
 mod pattern;
 mod place;
 mod question;
@@ -26,11 +28,13 @@ mod remark;
 mod rights;
 mod schema;
 mod script_text;
+mod shell_code;
 mod table;
 mod terminal;
 mod time;
 mod typed;
 mod undo;
+mod unified_diff;
 mod usage;
 mod xml;
 
@@ -46,7 +50,7 @@ use hooks::{events, list, plan, run};
 use install::{entries, overview};
 use output::Output;
 pub(crate) use place::{CommandEnd, CommandPlace};
-use register::{add, delete, enable, import};
+use register::{add, delete, enable, export, import};
 
 pub fn main() -> ! {
     completions::answer();
@@ -56,7 +60,7 @@ pub fn main() -> ! {
     let parse = || {
         let matches = help::command().try_get_matches_from(&words);
         let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
-        arguments.unwrap_or_else(|error| usage::end_by(error))
+        arguments.unwrap_or_else(|error| parse_error::end_by(error))
     };
     let arguments = if all_help { None } else { Some(parse()) };
     let Some(arguments) = arguments.filter(|it| !matches!(it.command, Some(Command::Fullhelp)))
@@ -73,9 +77,10 @@ pub fn main() -> ! {
     }
     let status = match dispatch(arguments, &mut output) {
         Ok(CommandEnd::Good | CommandEnd::Idle) => 0,
-        Ok(CommandEnd::Problem | CommandEnd::Declined) => 1,
-        Ok(CommandEnd::Unanswered) => 2,
+        Ok(CommandEnd::Problem | CommandEnd::Declined | CommandEnd::Differs) => 1,
+        Ok(CommandEnd::Unanswered | CommandEnd::WrongUsage) => 2,
         Err(error) => {
+            let status = if usage::is_wrong(&error) { 2 } else { 1 };
             match error.downcast_ref::<rights::Denied>() {
                 Some(denied) if format == Format::Json => output.json(&denied.json()),
                 None if format == Format::Json => {
@@ -84,7 +89,7 @@ pub fn main() -> ! {
                 None => output.print_error(&format!("{:#}", rights::with_sudo_hint(error))),
                 Some(denied) => output.print_error(&denied.to_string()),
             }
-            1
+            status
         }
     };
     output.finish();
@@ -159,6 +164,8 @@ fn run_command(
         Some(Command::Add(add)) => add::run(place, &add, output),
         Some(Command::Import(import)) => import::run(place, &import, output),
         Some(Command::Delete(delete)) => delete::run(place, &delete, output),
+        Some(Command::Edit(edit)) => edit::run(place, &edit, output),
+        Some(Command::Export(arguments)) => export::run(place, &arguments, output),
         Some(Command::Enable(switch)) => enable::enable(place, &switch, output),
         Some(Command::Disable(switch)) => enable::disable(place, &switch, output),
         Some(Command::Schema(schema)) => schema::run(&schema, output),

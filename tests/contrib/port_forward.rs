@@ -331,6 +331,9 @@ fn guests_of_saschpes_hook_are_imported() {
     }
     assert!(!text.contains("property:"), "{text}");
     assert!(file("db").exists() && !file("none").exists());
+    assert!(import("hooks.json", &[], 0).contains("unchanged: "));
+    let edited = fs::read_to_string(file("db")).unwrap() + "nice: 1\n";
+    fs::write(file("db"), edited).unwrap();
     let said = import("hooks.json", &[], 1);
     assert!(said.contains("registered already, as `port-forward-db`"), "{said}");
     import("hooks.json", &["--replace"], 0);

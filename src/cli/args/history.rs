@@ -135,6 +135,9 @@ pub(crate) struct RetryArgs {
     /// Give hooks a document with *** in place of its passwords, which aren't recorded, instead of asking libvirt for that of the running guest
     #[arg(long)]
     pub masked: bool,
+    /// Only show which hooks would run
+    #[arg(long)]
+    pub dry_run: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -144,6 +147,9 @@ pub(crate) struct PruneArgs {
     /// Wait for more records, and end after a while without any; started by calls
     #[arg(long = internal::LINGER, hide = true)]
     pub linger: bool,
+    /// Only show what would be moved and removed
+    #[arg(long, conflicts_with = internal::LINGER)]
+    pub dry_run: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

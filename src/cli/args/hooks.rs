@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::values::{OutputArgs, driver, origin};
 use crate::config::keys::HookmuxVersion;
@@ -43,8 +43,30 @@ pub(crate) struct EventsArgs {
     pub output: OutputArgs,
 }
 
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileKind {
+    /// hooks.d/NAME.yaml
+    Registration,
+    /// hookmux.yaml
+    Settings,
+    /// A hook that is executed
+    Script,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
+    /// Check only these files, which need not lie where hookmux reads them: registrations, settings, scripts; `-` is
+    /// standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["version", "entries"])]
+    pub files: Vec<PathBuf>,
+    /// What the files are [default: what their content tells]
+    #[arg(long = "as", value_enum, ignore_case = true, value_name = "KIND", requires = "files")]
+    pub kind: Option<FileKind>,
+    /// The name that the file will have: that of a registration, or event/name of a script [default: where it
+    /// lies]
+    #[arg(long, value_name = "NAME", requires = "files")]
+    pub name: Option<String>,
     /// The root directory for proc, sys and libvirt's programs
     #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,

@@ -50,6 +50,9 @@ pub(crate) struct UninstallArgs {
     /// Don't ask before --purge removes what can't be restored
     #[arg(long, requires = "purge")]
     pub yes: bool,
+    /// Only show what would be removed and restored
+    #[arg(long)]
+    pub dry_run: bool,
     #[command(flatten)]
     pub reload: ReloadArgs,
     #[command(flatten)]

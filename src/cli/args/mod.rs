@@ -16,10 +16,11 @@ mod work;
 mod xml;
 
 pub(crate) use history::{FilterArgs, LogArgs, PruneArgs, RetryArgs, ShowArgs, WatchArgs};
-pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, ListArgs};
+pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, FileKind, ListArgs};
 pub(crate) use install::{InstallArgs, UninstallArgs};
 pub(crate) use register::{
-    AddArgs, DeleteArgs, EXECTYPES, ForeignSystem, HookOptions, ImportArgs, Selectors, SwitchArgs,
+    AddArgs, DeleteArgs, EXECTYPES, EditArgs, ExportArgs, ForeignSystem, HookOptions, ImportArgs,
+    Selectors, SwitchArgs,
 };
 use values::ViewArgs;
 pub(crate) use values::{Format, ReloadArgs, truth};
@@ -32,8 +33,9 @@ pub(crate) use xml::{XmlCommand, XmlGetArgs};
 /// program: it runs any number of hooks for each call, supervises each of them, and gives libvirt
 /// the answer that it expects.
 ///
-/// Exit status: 0 success, 1 a problem, 2 wrong usage. `hookmux help --all` shows the
-/// help of every command.
+/// Exit status: 0 done, or nothing to do; 1 a problem was found, or it could not be done: something
+/// isn't there on this host, a right is missing; 2 wrong usage: an unknown command, option, event,
+/// driver, operation or value. `hookmux help --all` shows the help of every command.
 #[derive(Debug, Parser)]
 #[command(name = "hookmux", version, disable_help_subcommand = false, max_term_width = 100)]
 pub(super) struct Arguments {
@@ -66,6 +68,9 @@ pub(super) enum Command {
     /// could change, directories that can't be written to, and more. Nothing is run or changed; to see
     /// whether a directory can be written to, a file is made in it and removed. Exit status 1 if there
     /// is an error, 0 if there are only warnings and notes.
+    ///
+    /// With FILE only these files are checked, as they would be once they are installed: keys and values,
+    /// programs and users that a registration names, its place among the other hooks, a script's first line.
     Check(CheckArgs),
     /// Make hookmux libvirt's hook program
     ///
@@ -116,6 +121,22 @@ pub(super) enum Command {
     /// With options only those are removed that are as the options say: the same words as for `add`.
     /// Nothing is run.
     Delete(Box<DeleteArgs>),
+    /// Change a registration, a script or the settings in an editor; mistakes are told before anything is saved
+    ///
+    /// $VISUAL, $EDITOR or vi gets a copy. What was written is checked as a call would read it: keys, values,
+    /// programs, users. If there is an error, the command asks: edit again, quit without saving, save
+    /// anyway. A text that is saved replaces the file as a whole, with its mode and owner. sudo doesn't
+    /// pass EDITOR on: `sudo EDITOR=nano hookmux edit NAME`.
+    ///
+    /// A hook of another root is copied into the hooks directory, where it masks the original. If
+    /// the file was changed by somebody else in the meantime, nothing is saved, and the copy stays.
+    Edit(EditArgs),
+    /// Write the registrations into a directory, for another host or a repository
+    ///
+    /// Each is a file NAME.yaml, as it is in hooks.d of the hooks directory. `hookmux add DIR` registers them on
+    /// another host, `hookmux add DIR --replace --dry-run --diff` shows what differs there. Registrations of
+    /// other roots belong to packages, and are written only if they are named.
+    Export(ExportArgs),
     /// Let a registered hook run again
     Enable(SwitchArgs),
     /// Keep a registered hook from running, but keep its registration
@@ -213,6 +234,8 @@ impl Arguments {
             Some(Command::Add(add)) => add.output.format,
             Some(Command::Import(import)) => import.output.format,
             Some(Command::Delete(delete)) => delete.output.format,
+            Some(Command::Edit(edit)) => edit.output.format,
+            Some(Command::Export(export)) => export.output.format,
             Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output.format,
             Some(Command::Queue(queue)) => queue.output.format,
             Some(Command::Undo(undo)) => undo.output.format,

@@ -4,18 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::values::{OutputArgs, ReasonArgs, truth, weight};
+use super::values::{DiffArgs, OutputArgs, ReasonArgs, truth, weight};
 use crate::config::choice::{CallStyle, FailurePolicy, Mode, ResultKind};
 
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// `script`, `module`, a ready-made hook, or the file of a registration; `-` is standard input, and needs
-    /// --name
-    #[arg(value_name = "script|module|contrib/NAME|FILE.yaml|-", value_hint = ValueHint::FilePath)]
+    /// `script`, `module`, a ready-made hook, or the file of a registration, or a directory of such files; `-` is
+    /// standard input, and needs --name
+    #[arg(value_name = "script|module|contrib/NAME|FILE.yaml|DIR|-", value_hint = ValueHint::FilePath)]
     pub what: PathBuf,
     /// The script's path, or the module's name
-    #[arg(value_name = "PATH|MODULE", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "PATH|MODULE|FILE.yaml", value_hint = ValueHint::FilePath)]
     pub reference: Option<PathBuf>,
+    /// More files of registrations
+    #[arg(value_name = "FILE.yaml", value_hint = ValueHint::FilePath)]
+    pub more: Vec<PathBuf>,
     /// 1: the options describe the hook, and nothing is asked; the default if any is given. 0: the script or
     /// module is asked, and options count only if it has no description
     #[arg(long, value_name = "0|1", num_args = 0..=1, default_missing_value = "1", value_parser = truth)]
@@ -35,6 +38,8 @@ pub(crate) struct AddArgs {
     /// Only show what would be registered; runs nothing
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub diff: DiffArgs,
     #[command(flatten)]
     pub reason: ReasonArgs,
     #[command(flatten)]
@@ -144,7 +149,29 @@ pub(crate) struct ImportArgs {
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
+    pub diff: DiffArgs,
+    #[command(flatten)]
     pub reason: ReasonArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The directory; it is made if there is none
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directory: PathBuf,
+    /// The registrations' names [default: all of the hooks directory]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Replace files with another content
+    #[arg(long)]
+    pub replace: bool,
+    /// Only show what would be written
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub diff: DiffArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -166,6 +193,11 @@ pub(crate) struct DeleteArgs {
     /// Only show what would be deleted
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub diff: DiffArgs,
+    /// If there is no such registration, change nothing and end well
+    #[arg(long)]
+    pub ignore_missing: bool,
     #[command(flatten)]
     pub selectors: Selectors,
     #[command(flatten)]
@@ -211,10 +243,32 @@ pub(crate) struct Selectors {
 pub(crate) const EXECTYPES: [&str; 2] = ["script", "module"];
 
 #[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    /// A registration's name or id, or a script: event/name
+    #[arg(value_name = "NAME", required_unless_present = "settings", conflicts_with = "settings")]
+    pub name: Option<String>,
+    /// Edit hookmux.yaml; if there is none, it begins with an example in comments
+    #[arg(long)]
+    pub settings: bool,
+    /// Show what was changed, as a unified diff
+    #[arg(long)]
+    pub diff: bool,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SwitchArgs {
     /// The registrations' names
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
+    /// Only show what would be changed
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub diff: DiffArgs,
     #[command(flatten)]
     pub reason: ReasonArgs,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::cli::terminal::ColorChoice;
+use crate::cli::usage;
 use crate::event::Origin;
 use crate::libvirt::Driver;
 
@@ -76,6 +77,15 @@ pub(crate) struct ViewArgs {
     pub no_pager: bool,
 }
 
+/// Whether differences of files are shown.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// Show what changes in files, as a unified diff; with --dry-run the exit status is 1 if something would
+    /// change
+    #[arg(id = "diff", long = "diff")]
+    pub is_wanted: bool,
+}
+
 /// The reason of a change.
 #[derive(Debug, Args)]
 pub(crate) struct ReasonArgs {
@@ -102,8 +112,7 @@ impl ReloadArgs {
     /// The timeout is too short.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let is_enough = self.reload_timeout.as_secs() > 0;
-        anyhow::ensure!(is_enough, "--reload-timeout needs at least a second");
-        Ok(())
+        usage::ensure(is_enough, "--reload-timeout needs at least a second")
     }
 }
 

@@ -32,6 +32,9 @@ pub(crate) struct BypassArgs {
     /// Continue without a question
     #[arg(long)]
     pub yes: bool,
+    /// Only show what would be switched
+    #[arg(long, requires = "turn")]
+    pub dry_run: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -49,6 +52,9 @@ pub(crate) struct QueueArgs {
     /// Continue without a question
     #[arg(long)]
     pub yes: bool,
+    /// Only show which jobs --flush would remove or --requeue would bring back
+    #[arg(long, conflicts_with = "work")]
+    pub dry_run: bool,
     /// Work on the queue now
     #[arg(long)]
     pub work: bool,
@@ -71,6 +77,9 @@ pub(crate) struct UndoArgs {
     /// Continue without a question
     #[arg(long, conflicts_with = "list")]
     pub yes: bool,
+    /// Only show what would be taken back
+    #[arg(long, conflicts_with = "list")]
+    pub dry_run: bool,
     /// Why; stored with the user's name, for `log --audit`
     #[arg(long, value_name = "TEXT", conflicts_with = "list")]
     pub reason: Option<String>,

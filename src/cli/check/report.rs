@@ -56,6 +56,8 @@ fn rows(finding: &Finding, line: usize) -> Vec<Vec<Cell>> {
     let mut lines = wrap(&finding.message, line).into_iter();
     let mut rows = vec![vec![code, lines.next().unwrap_or_default().into()]];
     rows.extend(lines.map(|line| vec!["".into(), line.into()]));
+    let excerpt = finding.excerpt().into_iter().flatten();
+    rows.extend(excerpt.map(|line| vec!["".into(), format!("  {line}").into()]));
     // one command on one line, to be copied
     rows.push(vec!["".into(), Cell(format!("→ {}", finding.fix.text), Tone::Dim)]);
     rows

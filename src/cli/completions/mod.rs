@@ -59,6 +59,7 @@ const ARGUMENTS: &[(&str, &str, &[Kind])] = &[
     ("bypass", "guest", &[Kind::Guest]),
     ("enable", "names", &[Kind::Registration]),
     ("disable", "names", &[Kind::Registration]),
+    ("edit", "name", &[Kind::Registration, Kind::Hook]),
     ("add", "event", &[Kind::Event]),
     ("delete", "what", &[Kind::DeleteWord, Kind::Registration]),
     ("delete", "event", &[Kind::Event]),

@@ -125,10 +125,8 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
         if !lines.iter().any(|line| line.event.name == name) {
             let hint = did_you_mean(name, lines.iter().map(|line| line.event.name));
             let hint = hint.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            usage::wrong_value(
-                "events",
-                &format!("there is no event `{name}`{hint} `hookmux events` shows all"),
-            );
+            let words = format!("there is no event `{name}`{hint} `hookmux events` shows all");
+            return Err(usage::wrong(words));
         }
         lines.retain(|line| line.event.name == name);
     }

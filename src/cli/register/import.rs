@@ -2,7 +2,7 @@
 
 use crate::cli::args::{ForeignSystem, ImportArgs};
 use crate::cli::output::Output;
-use crate::cli::usage;
+use crate::cli::parse_error;
 use crate::cli::{CommandEnd, CommandPlace};
 
 pub(crate) mod opennebula;
@@ -29,6 +29,6 @@ pub(crate) fn run(
 /// Ends the process as clap does if an option is given that belongs to another system.
 fn only_for(system: &str, given: &[(&str, bool)]) {
     if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given) {
-        usage::wrong_usage("import", &format!("{option} belongs to `import {system}`"));
+        parse_error::wrong_usage("import", &format!("{option} belongs to `import {system}`"));
     }
 }

@@ -7,17 +7,20 @@ use anyhow::bail;
 
 use super::super::add::collect;
 use super::super::add::draft_checks::DraftChecker;
-use super::super::{add, hooks_d, registry};
+use super::super::written::{self, WriteOptions};
+use super::super::{add, registry};
 use crate::cli::args::{Format, ImportArgs};
 use crate::cli::install::libvirt_version;
+use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::message::{EntryProblem, Message};
 use crate::cli::json::registration::Added;
 use crate::cli::output::Output;
 use crate::cli::register::draft::{Draft, DraftContext};
 use crate::cli::register::translate::DescriptionEntry;
 use crate::cli::remark::Remark;
-use crate::cli::{CommandEnd, CommandPlace, pattern};
+use crate::cli::{CommandEnd, CommandPlace, pattern, usage};
 use crate::command::{self, Fix};
+use crate::config::triggers::CallPattern;
 use crate::config::{Registration, Settings};
 use crate::registry::RegistrationFile;
 use crate::trust::Trust;
@@ -32,8 +35,11 @@ pub(crate) fn run(
     arguments: &ImportArgs,
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
-    for word in arguments.event.iter().filter(|word| !word.contains('/')) {
-        pattern::event(word)?;
+    for word in &arguments.event {
+        match word.contains('/') {
+            false => pattern::event(word)?,
+            true => drop(CallPattern::parse(word).map_err(usage::wrong)?),
+        }
     }
     let settings = registry::settings(place, output)?;
     let user = place.surroundings.user;
@@ -114,13 +120,12 @@ pub(crate) fn run(
     for draft in &drafts {
         checker.warn(draft, &mut trust, &mut notes);
     }
-    let actions: Vec<_> =
-        drafts.iter().map(|draft| add::action(draft, arguments.dry_run)).collect();
-    if let Some(lock) = &lock {
-        hooks_d::write_all(lock, &drafts)?;
-    }
-    add::report(&drafts, &actions, &notes, arguments.output.format, output);
-    Ok(CommandEnd::Good)
+    let options = WriteOptions {
+        is_dry_run: arguments.dry_run,
+        has_diff: arguments.diff.is_wanted,
+        format: arguments.output.format,
+    };
+    written::write(lock.as_ref(), &drafts, &sources, &notes, options, output)
 }
 
 /// A template, and where it is from.
@@ -256,7 +261,12 @@ impl Import<'_> {
         output: &mut Output,
     ) -> CommandEnd {
         if self.arguments.output.format == Format::Json {
-            output.json(&Added { registrations: Vec::new(), notes: Message::all(notes), problems });
+            output.json(&Added {
+                registrations: Vec::new(),
+                notes: Message::all(notes),
+                problems,
+                summary: ChangeSummary::new(false, self.arguments.dry_run),
+            });
             return CommandEnd::Problem;
         }
         for problem in &problems {

@@ -8,9 +8,11 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
 use super::super::add::draft_checks::DraftChecker;
-use super::super::{add, contrib, hooks_d, registry};
+use super::super::written::{self, WriteOptions};
+use super::super::{add, contrib, registry};
 use crate::cli::args::{Format, ImportArgs};
 use crate::cli::install::libvirt_version;
+use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::message::{EntryProblem, Message};
 use crate::cli::json::registration::Added;
 use crate::cli::output::Output;
@@ -80,7 +82,7 @@ pub(super) fn run(
     };
     problems.extend(drafts.iter().filter_map(|draft| checker.obstacle(draft, &sources)));
     if !problems.is_empty() {
-        return Ok(refuse(&problems, &notes, arguments.output.format, output));
+        return Ok(refuse(&problems, &notes, arguments, output));
     }
     if arguments.output.format == Format::Text {
         add::show(&drafts, output);
@@ -89,13 +91,12 @@ pub(super) fn run(
     for draft in &drafts {
         checker.warn(draft, &mut trust, &mut notes);
     }
-    let actions: Vec<_> =
-        drafts.iter().map(|draft| add::action(draft, arguments.dry_run)).collect();
-    if let Some(lock) = &lock {
-        hooks_d::write_all(lock, &drafts)?;
-    }
-    add::report(&drafts, &actions, &notes, arguments.output.format, output);
-    Ok(CommandEnd::Good)
+    let options = WriteOptions {
+        is_dry_run: arguments.dry_run,
+        has_diff: arguments.diff.is_wanted,
+        format: arguments.output.format,
+    };
+    written::write(lock.as_ref(), &drafts, &sources, &notes, options, output)
 }
 
 /// Reads a file, or standard input; with it its name for people.
@@ -154,10 +155,10 @@ fn header() -> String {
 fn refuse(
     problems: &[String],
     notes: &[Remark],
-    format: Format,
+    arguments: &ImportArgs,
     output: &mut Output,
 ) -> CommandEnd {
-    if format == Format::Json {
+    if arguments.output.format == Format::Json {
         let problem = |words: &String| EntryProblem {
             message: Message { message: words.clone(), code: None, fix_keys: None.into() },
             entry: None,
@@ -167,6 +168,7 @@ fn refuse(
             registrations: Vec::new(),
             notes: Message::all(notes),
             problems: problems.iter().map(problem).collect(),
+            summary: ChangeSummary::new(false, arguments.dry_run),
         });
         return CommandEnd::Problem;
     }
