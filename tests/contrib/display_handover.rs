@@ -325,3 +325,9 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
         "DISPLAY_HANDOVER_WAIT is a number of seconds below 1000, and not '1m'",
     )]);
 }
+
+#[test]
+fn whoever_is_killed_nothing_is_left() {
+    let contrib = host("");
+    contrib.bears_deaths(&guest("g"));
+}

@@ -356,3 +356,9 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
         ),
     ]);
 }
+
+#[test]
+fn whoever_is_killed_nothing_is_left() {
+    let contrib = host();
+    contrib.bears_deaths(&small("g", 20));
+}

@@ -377,3 +377,9 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
     fs::remove_file(contrib.fake(&format!("sys/bus/pci/devices/{NVME}/iommu_group"))).unwrap();
     contrib.refuses(&[(guest("g", &[NVME]), "0000:02:00.0 has no IOMMU group: ")]);
 }
+
+#[test]
+fn whoever_is_killed_nothing_is_left() {
+    let contrib = host();
+    contrib.bears_deaths(&guest("g", &[GPU, SOUND, NIC]));
+}
