@@ -64,7 +64,10 @@ fn host() -> Contrib {
     }
     contrib.files(&[
         ("sys/devices/system/node/online", "0-1"),
-        ("proc/meminfo", "MemTotal: 8000000 kB\nHugepagesize:       2048 kB"),
+        (
+            "proc/meminfo",
+            "MemTotal: 8000000 kB\nMemAvailable: 7000000 kB\nHugepagesize:       2048 kB",
+        ),
         ("proc/sys/vm/compact_memory", "1"),
         ("proc/sys/vm/drop_caches", "1"),
     ]);
@@ -345,6 +348,14 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
             "it wants pages of 16384 KiB, and this kernel has those of (KiB): 1048576 2048",
         ),
         (page("<page size='2' unit='XiB'/>"), "a unit of memory that isn't known: 'XiB'"),
+        (small("g", 7000), "it wants 7000 MiB of huge pages, and 6836 MiB of memory are free"),
+        (
+            guest(
+                "g",
+                "<memory>99999999999999999999</memory><memoryBacking><hugepages/></memoryBacking>",
+            ),
+            "an amount of memory that is no number: '99999999999999999999'",
+        ),
         (page("<page size='two'/>"), "an amount of memory that is no number: 'two'"),
         (
             with("<numatune><memory nodeset='2'/></numatune>"),

@@ -25,9 +25,13 @@ fn package() -> Package {
             r#"for unit in "$@"; do :; done
             [ "$unit" = hookmux-inhibit-sleep.service ] || exit 4
             case $1 in
-            is-active) [ -e "$T/unit" ] && grep -q . "/proc/$(cat "$T/unit")/cmdline" ;;
+            show)
+                [ "$2 $3 $4" = "--property=ActiveState --value --" ]
+                if [ -e "$T/waits" ]; then echo activating
+                elif [ -e "$T/unit" ] && grep -q . "/proc/$(cat "$T/unit")/cmdline"; then echo active
+                else echo inactive; fi ;;
             reset-failed) rm -f "$T/unit" ;;
-            stop) log stop; kill "$(cat "$T/unit")"; rm "$T/unit" ;;
+            stop) log stop; [ -e "$T/waits" ] || kill "$(cat "$T/unit")"; rm -f "$T/unit" "$T/waits" ;;
             esac"#,
         );
     package
@@ -94,6 +98,26 @@ fn one_that_has_ended_by_itself_is_no_obstacle() {
     assert!(holder(&package).is_some());
     guest.ends();
     is_logged(&package, &["stop"]);
+}
+
+/// systemd starts it again where it ends, and waits before it does: it isn't to come back after the last guest.
+#[test]
+fn one_that_waits_for_its_next_start_is_stopped() {
+    let package = package();
+    let guest = asking(&package, "g");
+    guest.call("started begin").succeeds();
+    is_logged(&package, &[INHIBIT]);
+    let pid = holder(&package).unwrap();
+    let kill = nix::sys::signal::Signal::SIGKILL;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), kill).unwrap();
+    until("it has ended", || !is_alive(pid));
+    fs::write(package.host.path("waits"), "").unwrap();
+    // no second one meanwhile
+    guest.call("reconnect begin").succeeds();
+    assert!(package.host.log().is_empty());
+    guest.ends();
+    is_logged(&package, &["stop"]);
+    assert!(!package.host.path("waits").exists());
 }
 
 #[test]
