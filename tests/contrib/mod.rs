@@ -10,6 +10,7 @@ mod cpu_governor;
 mod cpu_isolate;
 mod display_handover;
 mod hugepages;
+mod image_check;
 mod inhibit_sleep;
 mod macspoof;
 mod notify;
@@ -34,6 +35,37 @@ fn words(text: &str, begin: &str) -> BTreeSet<String> {
     let is_of_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let found = text.split(|letter| !is_of_word(letter)).filter(|word| word.starts_with(begin));
     found.map(str::to_owned).collect()
+}
+
+/// Where hookmux doesn't answer, nothing of the document is known: no hook goes on as if it had no such part.
+#[test]
+fn without_an_answer_about_its_document_a_guest_is_refused() {
+    let all = [
+        ("cpu-isolate", "cpu_isolate"),
+        ("cpu-governor", "cpu_governor"),
+        ("hugepages", "hugepages"),
+        ("pci-rebind", "pci_rebind"),
+        ("display-handover", "display_handover"),
+    ];
+    for (name, property) in all {
+        let contrib = made_up::Contrib::new(name, "");
+        contrib.files(&[("sys/devices/system/cpu/online", "0-7")]);
+        fs::remove_file(contrib.host.path("tools/hookmux")).unwrap();
+        contrib.tool("hookmux", "exit 127");
+        let guest = made_up::Guest::new("g", &[(property, "yes")], "");
+        contrib.prepare(&guest).fails(1, &["guest g: its document can't be read"]);
+        assert!(contrib.kept().is_empty(), "{name}: {:?}", contrib.kept());
+    }
+    for (name, property) in
+        [("macspoof", ("macspoof", "deny")), ("port-forward", ("port_forward", "5000"))]
+    {
+        let package = package::Package::new(name);
+        fs::remove_file(package.host.path("bin/hookmux")).unwrap();
+        package.program("hookmux", "exit 127").program("nft", "exit 0");
+        let guest = package.guest("g", &[property], "<interface type='bridge'/>");
+        let call = if name == "macspoof" { "start begin" } else { "prepare begin" };
+        guest.call(call).fails(1, &["guest g: its document can't be read"]);
+    }
 }
 
 #[test]
