@@ -167,6 +167,27 @@ fn guests_share_and_it_comes_back_after_the_last() {
     assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
 }
 
+/// What is shared is set up for the first guest: that has to be one that asks for it.
+#[test]
+fn a_guest_that_says_no_is_not_the_first_one() {
+    let contrib = host("");
+    let before = contrib.everything();
+    for word in ["no", ""] {
+        let mut one = guest("one");
+        one.properties = vec![("display_handover".to_owned(), word.to_owned())];
+        let two = guest("two");
+        contrib.starts(&one);
+        assert_eq!(contrib.everything(), before);
+        contrib.starts(&two);
+        assert_eq!(contrib.host.log().len(), 3, "{word:?}");
+        contrib.ends(&one);
+        assert_eq!(console(&contrib), "0");
+        contrib.ends(&two);
+        assert_eq!(contrib.host.log().len(), 3);
+        assert_eq!(contrib.everything(), before);
+    }
+}
+
 #[test]
 fn it_comes_back_where_prepare_fails_later() {
     let contrib = host("");

@@ -155,6 +155,28 @@ fn wrong_settings_are_refused_and_say_why() {
     assert!(log.contains("inhibit_sleep is yes or no, not `perhaps`"), "{log}");
 }
 
+/// For all guests: who says no isn't the first one, for whom what is shared is set up.
+#[test]
+fn it_can_be_the_default_and_a_guest_can_say_no() {
+    let package = package().env("INHIBIT_SLEEP", "yes");
+    let path = package.host.hook("hooks.d/inhibit-sleep.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let program = package.directory().join("bin/inhibit-sleep");
+    let when = "when: {property: {inhibit_sleep: [\"yes\", \"true\"]}}";
+    assert!(text.contains(when), "{text}");
+    fs::write(&path, text.replace(when, &format!("check: [{}, asks]", program.display()))).unwrap();
+    let no = package.guest("no", &[("inhibit_sleep", "no")], "");
+    let silent = package.guest("silent", &[], "");
+    no.call("started begin").succeeds();
+    assert_eq!(holder(&package), None);
+    silent.call("started begin").succeeds();
+    is_logged(&package, &[INHIBIT]);
+    no.ends();
+    assert!(package.host.log().is_empty());
+    silent.ends();
+    is_logged(&package, &["stop"]);
+}
+
 /// The first guest that asks takes it, and the last one gives it up.
 #[test]
 fn two_guests_share_it() {

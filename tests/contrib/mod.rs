@@ -68,6 +68,83 @@ fn without_an_answer_about_its_document_a_guest_is_refused() {
     }
 }
 
+/// The properties of each hook.
+const PROPERTIES: [(&str, &[&str]); 11] = [
+    ("autostart-transient", &["autostart"]),
+    ("cpu-governor", &["cpu_governor", "cpu_governor_cpus"]),
+    ("cpu-isolate", &["cpu_isolate"]),
+    ("display-handover", &["display_handover"]),
+    ("hugepages", &["hugepages"]),
+    ("image-check", &["image_check"]),
+    ("inhibit-sleep", &["inhibit_sleep"]),
+    ("macspoof", &["macspoof", "macspoof_ip", "macspoof_mac", "macspoof_router"]),
+    ("notify", &["notify"]),
+    ("pci-rebind", &["pci_rebind"]),
+    ("port-forward", &["port_forward"]),
+];
+
+/// Whatever a guest's document says, and whatever the guest is called: nothing of it is run, and it names no file.
+#[test]
+fn words_of_a_guest_run_nothing() {
+    for (name, properties) in PROPERTIES {
+        let package = package::Package::new(name);
+        // of the host's programs none is needed to read words
+        for program in ["nft", "systemctl", "systemd-run", "systemd-inhibit", "modprobe", "virsh"] {
+            package.program(program, "exit 1");
+        }
+        let call = match name {
+            "macspoof" => "start begin",
+            "autostart-transient" | "inhibit-sleep" | "notify" => "started begin",
+            _ => "prepare begin",
+        };
+        let ran = package.host.path("ran");
+        let touch = format!("touch {}", ran.display());
+        let odd = [
+            "".to_owned(),
+            "  ".to_owned(),
+            "-".to_owned(),
+            "--help".to_owned(),
+            "*".to_owned(),
+            "%s%s%n".to_owned(),
+            "\\0101".to_owned(),
+            "yes\nno".to_owned(),
+            "../../../../tmp".to_owned(),
+            format!("$({touch})"),
+            format!("`{touch}`"),
+            format!("yes; {touch}"),
+            format!("yes | {touch}"),
+            format!("' ; {touch} ; '"),
+            format!("\" ; {touch} ; \""),
+            format!("x[$({touch})]"),
+            format!("system(\"{touch}\")"),
+            "9".repeat(100),
+            "0-99999".to_owned(),
+            "a ".repeat(30_000),
+        ];
+        for property in properties {
+            // the others make it look
+            for value in &odd {
+                let first = if name == "macspoof" { "deny" } else { "yes" };
+                let mut own = vec![(properties[0], first), (*property, value.as_str())];
+                own.dedup_by_key(|(name, _)| *name);
+                if *property == properties[0] {
+                    own = vec![(*property, value.as_str())];
+                }
+                let guest = package.guest("a$(echo x)`echo x`'\"; b", &own, "");
+                let answer = guest.call(call);
+                let short: String = value.chars().take(40).collect();
+                assert!(answer.took.as_secs() < 20, "{property} {short:?}: {answer:?}");
+                assert!(matches!(answer.status, Some(0..=2)), "{property} {short:?}: {answer:?}");
+                for word in ["syntax", "unexpected", "not found", "ax", "awk:", "sed:", "grep:"] {
+                    let said = &answer.stderr;
+                    assert!(!said.contains(word), "{property} {short:?}: {word}: {said}");
+                }
+                assert!(!ran.exists(), "{property} {short:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_a_hook_reads_is_what_its_page_and_its_example_name() {
     for name in OF_THE_HOST {
