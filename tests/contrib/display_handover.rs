@@ -1,7 +1,6 @@
 //! display-handover: guests have the host's graphics card while they run.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 
 use super::made_up::{Contrib, Guest};
 
@@ -65,13 +64,11 @@ fn host(environment: &str) -> Contrib {
         ("dev/dri/renderD128", ""),
         ("dev/nvidia3", ""),
     ]);
-    link(
-        &contrib,
+    contrib.link(
         &format!("{FRAMEBUFFER}/efi-framebuffer.0"),
         "../../../../devices/platform/efi-framebuffer.0",
     );
-    link(
-        &contrib,
+    contrib.link(
         "sys/bus/platform/devices/efi-framebuffer.0",
         "../../../devices/platform/efi-framebuffer.0",
     );
@@ -79,21 +76,9 @@ fn host(environment: &str) -> Contrib {
     contrib
 }
 
-fn link(contrib: &Contrib, place: &str, target: &str) {
-    let path = contrib.fake(place);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    symlink(target, path).unwrap();
-}
-
-/// A process with this file open.
-fn process(contrib: &Contrib, pid: u32, name: &str, file: &str) {
-    contrib.files(&[(&format!("proc/{pid}/comm"), name)]);
-    link(contrib, &format!("proc/{pid}/fd/7"), file);
-}
-
 /// A unit that runs.
 fn unit(contrib: &Contrib, unit: &str, pid: u32, name: &str, file: &str) {
-    process(contrib, pid, name, file);
+    contrib.process(pid, name, file);
     contrib.files(&[(&format!("units/{unit}"), &pid.to_string())]);
 }
 
@@ -205,8 +190,8 @@ fn it_comes_back_where_prepare_fails_later() {
 fn a_card_that_is_in_use_is_refused_with_the_names_of_its_users() {
     for file in ["/dev/dri/card0", "/dev/dri/renderD128", "/dev/nvidia3"] {
         let contrib = host("  DISPLAY_HANDOVER_WAIT: 2\n");
-        process(&contrib, 4000, "sunshine", file);
-        process(&contrib, 77, "mpv", file);
+        contrib.process(4000, "sunshine", file);
+        contrib.process(77, "mpv", file);
         contrib.refuses(&[(
             guest("g"),
             "the graphics card (/dev/dri/card0 /dev/dri/renderD128 /dev/nvidia3) is in use by 77 (mpv), 4000 (sunshine): ",
@@ -221,8 +206,8 @@ fn a_card_that_is_in_use_is_refused_with_the_names_of_its_users() {
 #[test]
 fn only_the_cards_of_the_guest_count() {
     let contrib = host("  DISPLAY_HANDOVER_WAIT: 0\n");
-    process(&contrib, 77, "mpv", "/dev/dri/card1");
-    process(&contrib, 78, "cat", "/dev/dri/card0 (deleted)");
+    contrib.process(77, "mpv", "/dev/dri/card1");
+    contrib.process(78, "cat", "/dev/dri/card0 (deleted)");
     contrib.starts(&guest("g"));
     contrib.ends(&guest("g"));
     // of a guest without a card all count

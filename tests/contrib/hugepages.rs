@@ -293,6 +293,19 @@ fn what_a_killed_hook_had_taken_is_given_back() {
 }
 
 #[test]
+fn what_a_node_had_is_gone_with_it() {
+    let contrib = host();
+    let guest = small("g", 20);
+    contrib.starts(&guest);
+    fs::remove_dir_all(contrib.fake("sys/devices/system/node/node1")).unwrap();
+    contrib.tool("tee", r#"cat >"$1""#);
+    contrib.ends(&guest);
+    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+    let left = "sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages";
+    assert_eq!(contrib.read(left), "3");
+}
+
+#[test]
 fn a_kernel_without_nodes_has_one_pool() {
     let contrib = host();
     fs::remove_dir_all(contrib.fake("sys/devices/system/node")).unwrap();

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::support::Host;
 use crate::support::answer::Answer;
-use crate::support::documents::{GUEST, UUID};
 use crate::support::host::binary_under_test;
 
 /// What each program of the made-up host begins with: `log`, and that the whole hook is killed before the program that
@@ -72,29 +71,16 @@ pub struct Guest {
 impl Guest {
     /// With this name, properties and elements; guests of different names have different uuids.
     pub fn new(name: &'static str, properties: &[(&str, &str)], elements: &str) -> Guest {
-        let uuid = format!("{}{:02x}", &UUID[..34], name.bytes().map(u32::from).sum::<u32>() % 256);
+        let uuid = super::uuid_of(name);
         let properties =
             properties.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         Guest { name, uuid, properties, elements: elements.to_owned() }
     }
 
     fn document(&self) -> String {
-        let properties: String = self
-            .properties
-            .iter()
-            .map(|(name, value)| {
-                format!("<hookmux:property name='{name}'>{value}</hookmux:property>")
-            })
-            .collect();
-        let metadata = format!(
-            "<metadata><hookmux:properties xmlns:hookmux='urn:hookmux:properties:1'>{properties}\
-             </hookmux:properties></metadata>{}",
-            self.elements
-        );
-        GUEST
-            .replace("<name>g<", &format!("<name>{}<", self.name))
-            .replace(UUID, &self.uuid)
-            .replace("  <devices>\n  </devices>", &metadata)
+        let properties =
+            self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        super::document(self.name, &self.uuid, properties, &self.elements)
     }
 }
 
@@ -154,6 +140,20 @@ impl Contrib {
         let text = format!("#!/bin/sh\nset -eu\nT='{root}'\nF=$T/fake\n{MOMENTS}{text}\n");
         self.host.file(self.host.path("tools").join(name), text);
         self
+    }
+
+    /// A link on the made-up host.
+    pub fn link(&self, place: &str, target: &str) {
+        let path = self.fake(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(target, path).unwrap();
+    }
+
+    /// A process that has this file open.
+    pub fn process(&self, pid: u32, name: &str, file: &str) {
+        self.files(&[(&format!("proc/{pid}/comm"), name)]);
+        self.link(&format!("proc/{pid}/fd/0"), "/dev/null");
+        self.link(&format!("proc/{pid}/fd/7"), file);
     }
 
     pub fn read(&self, place: &str) -> String {

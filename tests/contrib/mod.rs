@@ -24,7 +24,36 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::support::Host;
+use crate::support::documents::{GUEST, UUID};
 use crate::support::host::binary_under_test;
+
+/// A uuid for a guest of this name.
+fn uuid_of(name: &str) -> String {
+    let number = name.bytes().map(u32::from).sum::<u32>();
+    format!("{}{number:06}", &UUID[..UUID.len() - 6])
+}
+
+/// The document of a guest with these properties, and with these elements beside what every guest has.
+fn document<'a>(
+    name: &str,
+    uuid: &str,
+    properties: impl Iterator<Item = (&'a str, &'a str)>,
+    elements: &str,
+) -> String {
+    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
+    let properties: String = properties
+        .map(|(name, value)| format!("<h:property name='{name}'>{}</h:property>", escaped(value)))
+        .collect();
+    GUEST
+        .replace("<name>g<", &format!("<name>{}<", escaped(name)))
+        .replace(UUID, uuid)
+        .replace(
+            "  <devices>\n  </devices>",
+            &format!(
+                "  <metadata><h:properties xmlns:h='urn:hookmux:properties:1'>{properties}</h:properties></metadata>\n  {elements}"
+            ),
+        )
+}
 
 /// The hooks that change the host's own state.
 const OF_THE_HOST: [&str; 5] =

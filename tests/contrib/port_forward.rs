@@ -316,7 +316,7 @@ fn of_two_guests_that_want_one_port_one_gets_it() {
 fn guests_of_saschpes_hook_are_imported() {
     let package = Package::new("port-forward");
     let host = &package.host;
-    let from = host.path("contrib");
+    let from = host.path("ready");
     let import = |file: &str, more: &[&str], status| {
         let file = host.path(file);
         let words = ["import", "saschpe", file.to_str().unwrap(), "--from", from.to_str().unwrap()];
