@@ -328,7 +328,7 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
     let contrib = host("  DISPLAY_HANDOVER_WAIT: 1m\n");
     contrib.refuses(&[(
         guest("g"),
-        "DISPLAY_HANDOVER_WAIT is a number of seconds below 1000, and not '1m'",
+        "DISPLAY_HANDOVER_WAIT is a number of seconds from 0 to 90, and not '1m'",
     )]);
 }
 
