@@ -250,6 +250,6 @@ fn several_files_have_one_answer() {
     let before = host.everything();
     host.text(&["check", "a.yaml", "b.yaml"], 1);
     assert_eq!(host.everything(), before, "nothing is changed");
-    let said = host.text(&["check", "a.yaml", "b.yaml", "--name", "x"], 1);
+    let said = host.text(&["check", "a.yaml", "b.yaml", "--name", "x"], 2);
     assert!(said.contains("--name is the name of one file"), "{said}");
 }

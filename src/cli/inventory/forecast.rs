@@ -58,7 +58,7 @@ impl<'a> Forecaster<'a> {
                 Some(one) if refusal.fault == TrustFault::Missing => {
                     Some(fixes::create(path, &one.source))
                 }
-                Some(one) => Some(Fix::edit(&one.source, None)),
+                Some(one) => Some(fixes::edit(self.settings, &one.source, None)),
                 None => None,
             };
             let words = hook.refusal_words(path, &refusal);

@@ -208,7 +208,10 @@ impl Lister<'_> {
     fn add_inactive(&mut self, source: &registry::RegistrationFile, has_last_good: bool) {
         let path = &source.path;
         let fix = match &source.content {
-            Some(Err(diagnostic)) => Some(Fix::edit(path, diagnostic.place.map(|(line, _)| line))),
+            Some(Err(diagnostic)) => {
+                let line = diagnostic.place.map(|(line, _)| line);
+                Some(fixes::edit(self.settings, path, line))
+            }
             _ => fixes::for_state(&source.state, path, self.settings)
                 .map(|fix| self.forecaster.ground().guard(fix)),
         };

@@ -135,7 +135,7 @@ fn same_name(
     let name = &registration.name;
     let own = survey.settings.hooks_dir.join(DIRECTORY);
     for other in &survey.sources {
-        if registry::name_of(other) != *name || other.path == *place {
+        if registry::name_of(other) != *name || other.path == file.shown {
             continue;
         }
         let path = other.path.display();

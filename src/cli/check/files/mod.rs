@@ -105,6 +105,7 @@ pub(crate) fn findings(
     judge(&survey, &place.surroundings, file, &mut findings);
     findings.guard(&survey.ground());
     findings.rename(file.content, file.shown);
+    findings.correct_by_hand();
     findings.sorted()
 }
 
