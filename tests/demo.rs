@@ -76,9 +76,16 @@ fn readme() -> Vec<String> {
 fn without_times(text: &str) -> String {
     let mut parts = text.split(" after ");
     let first = parts.next().unwrap().to_owned();
-    parts.fold(first, |text, part| match part.split_once(" s") {
-        Some((number, rest)) if number.parse::<f64>().is_ok() => format!("{text} after N s{rest}"),
-        _ => format!("{text} after {part}"),
+    parts.fold(first, |text, part| {
+        let unit = part.find(" s").into_iter().chain(part.find(" ms")).min();
+        let (number, rest) = part.split_at(unit.unwrap_or_default());
+        match number.parse::<f64>() {
+            Ok(_) => {
+                let rest = rest.trim_start_matches(" m").trim_start_matches(' ');
+                format!("{text} after N {rest}")
+            }
+            Err(_) => format!("{text} after {part}"),
+        }
     })
 }
 
@@ -101,7 +108,7 @@ fn shows_it_all(place: &Place) {
         "$ hookmux --hooks-dir HOOKS list",
         "10-memory    active  vdsm",
         "$ hookmux --hooks-dir HOOKS log",
-        "failed, and libvirt wasn't told: after_vm_start/60-metrics",
+        "failed, libvirt not told: after_vm_start/60-metrics",
         "$ hookmux --hooks-dir HOOKS show last",
         "stderr: no route to the metrics host",
         "Nothing is left behind.",

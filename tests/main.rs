@@ -51,6 +51,7 @@ mod registry;
 mod reload;
 mod retry;
 mod rights;
+mod running;
 mod settings;
 mod state;
 mod tree;

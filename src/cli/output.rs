@@ -177,16 +177,22 @@ impl Output {
         let titles: Vec<Cell> =
             head.iter().map(|title| Cell((*title).to_owned(), Tone::Bold)).collect();
         for row in std::iter::once(&titles).chain(&clean) {
-            let mut line = String::new();
-            for (index, cell) in row.iter().enumerate() {
-                line.push_str(&self.paint(cell.1, &cell.0));
-                if index + 1 < row.len() {
-                    let width = widths.get(index).copied().unwrap_or_default();
-                    let gap = width.saturating_sub(cell.0.chars().count()) + 2;
-                    line.extend(std::iter::repeat_n(' ', gap));
-                }
-            }
-            self.write(&format!("{}\n", line.trim_end()));
+            self.table_row(row, &widths);
         }
+    }
+
+    /// Prints one row of a table whose other rows come later.
+    pub(crate) fn table_row(&mut self, row: &[Cell], widths: &[usize]) {
+        let mut line = String::new();
+        for (index, Cell(text, tone)) in row.iter().enumerate() {
+            let text = sanitize::line(text.as_bytes());
+            line.push_str(&self.paint(*tone, &text));
+            if index + 1 < row.len() {
+                let width = widths.get(index).copied().unwrap_or_default();
+                let gap = width.saturating_sub(text.chars().count()) + 2;
+                line.extend(std::iter::repeat_n(' ', gap));
+            }
+        }
+        self.write(&format!("{}\n", line.trim_end()));
     }
 }
