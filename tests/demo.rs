@@ -76,16 +76,9 @@ fn readme() -> Vec<String> {
 fn without_times(text: &str) -> String {
     let mut parts = text.split(" after ");
     let first = parts.next().unwrap().to_owned();
-    parts.fold(first, |text, part| {
-        let unit = part.find(" s").into_iter().chain(part.find(" ms")).min();
-        let (number, rest) = part.split_at(unit.unwrap_or_default());
-        match number.parse::<f64>() {
-            Ok(_) => {
-                let rest = rest.trim_start_matches(" m").trim_start_matches(' ');
-                format!("{text} after N {rest}")
-            }
-            Err(_) => format!("{text} after {part}"),
-        }
+    parts.fold(first, |text, part| match part.split_once(" s") {
+        Some((number, rest)) if number.parse::<f64>().is_ok() => format!("{text} after N s{rest}"),
+        _ => format!("{text} after {part}"),
     })
 }
 

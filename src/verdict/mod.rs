@@ -94,10 +94,10 @@ pub(crate) fn is_start_error_of_host(ended: &FinishedJob) -> bool {
     matches!(&ended.outcome, ProcessOutcome::NotStarted(obstacle) if !obstacle.is_its_own())
 }
 
-/// Formats how long a hook took: `3 ms`, `0.2 s`.
+/// Formats how long a hook took: `0.003 s`, `0.2 s`.
 fn took(duration: Duration) -> String {
     match duration.as_millis() {
-        millis @ 0..=99 => format!("{} ms", millis.max(1)),
+        0..=99 => format!("{:.3} s", duration.as_secs_f64().max(0.001)),
         _ => seconds(duration),
     }
 }

@@ -75,10 +75,14 @@ fn since(history: &History, word: &str) -> anyhow::Result<Since> {
     }
 }
 
-/// Tells whether a hook is one of those that are asked for; where none is, all are.
+/// Tells whether something that happened is asked for.
 fn is_wanted(what: &What, filter: &Filter) -> bool {
+    // how a call ends is known only then
+    let is_about_end = filter.is_failed || filter.is_success || filter.is_lost;
     let hook = match what {
-        What::Begun | What::Done => return true,
+        What::Done => return true,
+        _ if is_about_end => return false,
+        What::Begun => return true,
         What::Started { hook, .. } => &hook.hook,
         What::Ended { hook, .. } => &hook.hook,
     };

@@ -10,7 +10,7 @@ use crate::cli::args::ConditionArgs;
 use crate::cli::output::{Output, Tone};
 use crate::config::Settings;
 use crate::queue::Queue;
-use crate::record::form::{Record, RecordCause, RecordHead, RecordState};
+use crate::record::form::{Record, RecordCause, RecordHead, RecordOutcome, RecordState};
 use crate::record::history::{Filter, History, IdPart, is_failed};
 
 /// How many executions are searched for a job.
@@ -106,10 +106,7 @@ pub(crate) fn of_job(
     let heads = heads.filter(|head| newest.as_ref().is_none_or(|newest| head.id <= *newest));
     for head in heads.take(MAX_SEARCHED_EXECUTIONS) {
         let may_have = matches!(head.cause, RecordCause::Queue(_))
-            || head
-                .hooks
-                .iter()
-                .any(|hook| hook.outcome == crate::record::form::RecordOutcome::Queued);
+            || head.hooks.iter().any(|hook| hook.outcome == RecordOutcome::Queued);
         if !may_have {
             continue;
         }
@@ -138,7 +135,9 @@ pub(crate) fn newest(history: &History, filter: &Filter) -> anyhow::Result<Optio
     for seen in super::seen::all(history, filter.since) {
         let head = &seen.head;
         let is_failed_enough = !filter.is_failed || seen.is_open_failure();
-        if head.hooks.is_empty() && !is_failed(head) || !filter.holds(head) || !is_failed_enough {
+        // where the emergency switch was on, hooks would have run
+        let has_hook = !head.hooks.is_empty() || head.outcome == RecordOutcome::Bypassed;
+        if !(has_hook || is_failed(head)) || !filter.holds(head) || !is_failed_enough {
             continue;
         }
         let why = match &head.cause {
