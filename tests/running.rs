@@ -75,6 +75,8 @@ fn a_hook_that_runs_is_seen_with_its_process_and_its_last_line() {
     let object = host.json(&["show", &id], 0);
     assert_eq!(object["running"][0]["pid"], pid);
     assert_eq!(object["runs"][1]["state"], "running");
+    let of_hook = host.json(&["show", "70-loop"], 0);
+    assert_eq!(of_hook["executions"][0]["state"], "running");
     // a line that has no end yet is one, too
     go(&host);
     until("the new last line is seen", || {
@@ -543,6 +545,23 @@ fn last_is_the_call_that_people_mean() {
     assert!(
         host.text(&["log", "--failed"], 0).contains("left out, because a later retry succeeded")
     );
+}
+
+#[test]
+fn where_nothing_else_is_recorded_last_is_the_newest() {
+    let host = Host::new();
+    host.script("bin/x", ":");
+    host.file("hooks.d/x.yaml", "events: after_vm_launch\ncommand: bin/x\nwhen: {name: other}\n");
+    host.text(&["show", "last"], 1);
+    host.guest("started begin").run().succeeds();
+    let shown = host.json(&["show", "last"], 0);
+    assert_eq!((&shown["operation"], &shown["runs"]), (&json!("started"), &json!([])));
+    host.hookmux(&["run", "qemu", "other", "started"]);
+    let shown = host.json(&["show", "last"], 0);
+    assert_eq!((&shown["cause"], &shown["passed_over"]), (&json!("run"), &json!([])));
+    host.call("qemu", ["other", "started", "begin", "-"]).stdin("").run().succeeds();
+    host.guest("started begin").run().succeeds();
+    assert_eq!(host.json(&["show", "last"], 0)["object"], "other");
 }
 
 #[test]

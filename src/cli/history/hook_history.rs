@@ -4,7 +4,7 @@
 //! execution; any other word means the hook if there is one of that name.
 
 use super::statistics::Tally;
-use super::which;
+use super::{running, which};
 use crate::cli::args::{Format, ShowArgs};
 use crate::cli::hooks::list;
 use crate::cli::inventory::Inventory;
@@ -205,6 +205,12 @@ impl ShownHook {
             runs.extend(own.map(|hook| {
                 execution(head, &hook.hook, hook.event.as_ref(), hook.outcome, hook.duration_us)
             }));
+        }
+        let now = running::hooks(head);
+        for run in &mut runs {
+            if now.iter().any(|hook| hook.hook == run.hook) {
+                run.state = RunState::Running;
+            }
         }
         runs.reverse();
         runs

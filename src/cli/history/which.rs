@@ -131,13 +131,18 @@ pub(crate) fn of_job(
 pub(crate) fn newest(history: &History, filter: &Filter) -> anyhow::Result<Option<Found>> {
     let is_about_operation =
         filter.operation.is_some() || filter.event.is_some() || filter.hook.is_some();
-    let mut passed_over = Vec::new();
+    let mut passed_over: Vec<PassedOver> = Vec::new();
+    let mut without_hook: Option<String> = None;
     for seen in super::seen::all(history, filter.since) {
         let head = &seen.head;
         let is_failed_enough = !filter.is_failed || seen.is_open_failure();
         // where the emergency switch was on, hooks would have run
         let has_hook = !head.hooks.is_empty() || head.outcome == RecordOutcome::Bypassed;
-        if !(has_hook || is_failed(head)) || !filter.holds(head) || !is_failed_enough {
+        if !filter.holds(head) || !is_failed_enough {
+            continue;
+        }
+        if !(has_hook || is_failed(head)) {
+            without_hook.get_or_insert_with(|| head.id.clone());
             continue;
         }
         let why = match &head.cause {
@@ -153,8 +158,9 @@ pub(crate) fn newest(history: &History, filter: &Filter) -> anyhow::Result<Optio
         }
     }
     // nothing but what is passed over
-    match passed_over.first() {
-        Some(first) => Ok(Some(read(history, &first.id)?)),
+    let first = passed_over.first().map(|first| first.id.clone());
+    match first.into_iter().chain(without_hook).max() {
+        Some(id) => Ok(Some(read(history, &id)?)),
         None => Ok(None),
     }
 }
