@@ -179,6 +179,12 @@ fn watch_tells_what_happens_while_it_happens() {
     let pid = first[3]["run"]["pid"].as_i64().unwrap();
     assert!(is_alive(i32::try_from(pid).unwrap()));
     assert_eq!(first[3]["state"], "running");
+    for words in
+        ["TIME ", "begins: 2 hooks", "10-first: started", "10-first: good", "70-loop: started, pid"]
+    {
+        let line = text.next();
+        assert!(line.contains(words), "{words}: {line}");
+    }
     go(&host);
     let rest: Vec<Value> = (0..2).map(|_| line(&watch)).collect();
     assert_eq!(rest.iter().map(kind).collect::<Vec<_>>(), ["hook-ended 70-loop", "done"]);
@@ -189,12 +195,6 @@ fn watch_tells_what_happens_while_it_happens() {
         first.iter().chain(&rest).map(|line| line["at"].as_str().unwrap()).collect();
     assert!(times.is_sorted(), "{times:?}");
     call.wait().fails(3, &["70-loop"]);
-    for words in
-        ["TIME ", "begins: 2 hooks", "10-first: started", "10-first: good", "70-loop: started, pid"]
-    {
-        let line = text.next();
-        assert!(line.contains(words), "{words}: {line}");
-    }
     let kinds: Vec<String> = (0..4).map(|_| kind(&line(&one))).collect();
     assert_eq!(kinds, ["begun", "hook-started 10-first", "hook-ended 10-first", "done"]);
     assert!(one.is_quiet());
@@ -548,20 +548,25 @@ fn last_is_the_call_that_people_mean() {
 }
 
 #[test]
-fn where_nothing_else_is_recorded_last_is_the_newest() {
+fn last_is_the_newest_where_nothing_else_is_recorded() {
     let host = Host::new();
-    host.script("bin/x", ":");
-    host.file("hooks.d/x.yaml", "events: after_vm_launch\ncommand: bin/x\nwhen: {name: other}\n");
+    host.settings("record: all");
     host.text(&["show", "last"], 1);
-    host.guest("started begin").run().succeeds();
-    let shown = host.json(&["show", "last"], 0);
-    assert_eq!((&shown["operation"], &shown["runs"]), (&json!("started"), &json!([])));
-    host.hookmux(&["run", "qemu", "other", "started"]);
+    // no hook was considered
+    host.guest("stopped end").run().succeeds();
+    assert_eq!(host.json(&["show", "last"], 0)["operation"], "stopped");
+    host.script("bin/x", ":");
+    let text = "events: after_vm_launch\ncommand: bin/x\nwhen: {name: other}\n";
+    host.file("hooks.d/x.yaml", text);
+    host.text(&["run", "qemu", "other", "started"], 0);
     let shown = host.json(&["show", "last"], 0);
     assert_eq!((&shown["cause"], &shown["passed_over"]), (&json!("run"), &json!([])));
-    host.call("qemu", ["other", "started", "begin", "-"]).stdin("").run().succeeds();
+    // one was considered, and left out
     host.guest("started begin").run().succeeds();
-    assert_eq!(host.json(&["show", "last"], 0)["object"], "other");
+    host.guest("stopped end").run().succeeds();
+    let shown = host.json(&["show", "last"], 0);
+    assert_eq!((&shown["operation"], &shown["runs"]), (&json!("started"), &json!([])));
+    assert_eq!(shown["plan"][0]["state"], "not run");
 }
 
 #[test]

@@ -95,7 +95,7 @@ pub(crate) fn is_start_error_of_host(ended: &FinishedJob) -> bool {
 }
 
 /// Formats how long a hook took: `0.003 s`, `0.2 s`.
-fn took(duration: Duration) -> String {
+pub(crate) fn took(duration: Duration) -> String {
     match duration.as_millis() {
         0..=99 => format!("{:.3} s", duration.as_secs_f64().max(0.001)),
         _ => seconds(duration),

@@ -136,12 +136,10 @@ pub(crate) fn newest(history: &History, filter: &Filter) -> anyhow::Result<Optio
     for seen in super::seen::all(history, filter.since) {
         let head = &seen.head;
         let is_failed_enough = !filter.is_failed || seen.is_open_failure();
-        // where the emergency switch was on, hooks would have run
-        let has_hook = !head.hooks.is_empty() || head.outcome == RecordOutcome::Bypassed;
         if !filter.holds(head) || !is_failed_enough {
             continue;
         }
-        if !(has_hook || is_failed(head)) {
+        if !has_hook(history, head) {
             without_hook.get_or_insert_with(|| head.id.clone());
             continue;
         }
@@ -201,6 +199,15 @@ impl Choice<'_> {
         selection::unknown_names(&filter, history).iter().for_each(|it| output.print_error(it));
         bail!("there is no such execution with a hook; `hookmux log` shows the executions")
     }
+}
+
+/// Tells whether a hook had a part in an execution: it ran, was left out, or would have run without the
+/// emergency switch. With `record: all` there are others.
+fn has_hook(history: &History, head: &RecordHead) -> bool {
+    !head.hooks.is_empty()
+        || head.outcome == RecordOutcome::Bypassed
+        || is_failed(head)
+        || history.record(&head.id).is_ok_and(|record| !record.body.plan.is_empty())
 }
 
 fn read(history: &History, id: &str) -> anyhow::Result<Found> {

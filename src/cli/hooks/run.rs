@@ -262,7 +262,7 @@ impl<'a> LiveView<'a> {
                     &format!("  + {}{device}: queued, now runs on its own", run.label),
                 ),
                 None => {
-                    let took = took.map(verdict::seconds).unwrap_or_default();
+                    let took = took.map(verdict::took).unwrap_or_default();
                     let changed =
                         if run.change == Change::Taken { ", changed the document" } else { "" };
                     self.output
