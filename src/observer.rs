@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::document::exchange::Change;
 use crate::event::Origin;
 use crate::occasion::{Execution, Occasion};
+use crate::process::capture::Stream;
 use crate::process::job::FinishedJob;
+use crate::process::supervise::Progress;
 use crate::verdict::{HookFailure, MAX_STDERR_BYTES};
 
 /// Something that happened in a call, as observers are told of it.
@@ -20,8 +22,24 @@ pub(crate) enum Notice<'a> {
     Begun(&'a Occasion<'a>),
     /// The plan is made; no hook has been started yet.
     Planned(CallPlan<'a>),
-    /// A hook has been started; `at` is the time just before its process was made.
-    Started { label: &'a str, device: Option<&'a str>, path: Option<&'a Path>, at: Instant },
+    /// A hook has been started; `at` is the time just before its process was made. The limit is what is left
+    /// for it, whoever set it.
+    Started {
+        label: &'a str,
+        device: Option<&'a str>,
+        path: Option<&'a Path>,
+        at: Instant,
+        pid: i32,
+        limit: Duration,
+    },
+    /// The check of a hook has been started; likewise.
+    CheckStarted { label: &'a str, device: Option<&'a str>, at: Instant, pid: i32, limit: Duration },
+    /// The check of a hook has ended.
+    CheckEnded { label: &'a str, device: Option<&'a str> },
+    /// A hook has written this. It may be a part of a line.
+    Output { label: &'a str, device: Option<&'a str>, stream: Stream, bytes: &'a [u8] },
+    /// The last line of a hook that has been running for a while.
+    LastLine { label: &'a str, device: Option<&'a str>, line: &'a [u8] },
     /// A hook still runs after a third of its time limit.
     Slow { label: &'a str, limit: Duration },
     /// A hook is done, whether it ran or not.
@@ -36,6 +54,27 @@ pub(crate) enum Notice<'a> {
     Bypassed(&'a str),
     /// libvirt gets this document instead of its own.
     DocumentGiven(&'a [u8]),
+}
+
+impl<'a> Notice<'a> {
+    /// Returns the notice for the progress of a hook's process.
+    pub(crate) fn of_progress(
+        progress: Progress<'a>,
+        label: &'a str,
+        device: Option<&'a str>,
+        path: &'a Path,
+    ) -> Notice<'a> {
+        match progress {
+            Progress::Started { at, pid, limit, .. } => {
+                Notice::Started { label, device, path: Some(path), at, pid, limit }
+            }
+            Progress::Slow { limit, .. } => Notice::Slow { label, limit },
+            Progress::Output { stream, bytes, .. } => {
+                Notice::Output { label, device, stream, bytes }
+            }
+            Progress::LastLine { line, .. } => Notice::LastLine { label, device, line },
+        }
+    }
 }
 
 /// The reason why a hook that hasn't failed isn't run.

@@ -966,11 +966,11 @@ fn a_failure_by_its_line_is_a_failure_like_others() {
     host.guest("started begin").run().fails(1, &["kill it"]);
     host.guest("stopped end").run().fails(1, &["told: answered 0 after", ": not stopped"]);
     // it is in the record, with its message
-    let value = host.json(&["show", "last"], 0);
+    let value = host.json(&["show", "--operation", "stopped"], 0);
     let run = &value["runs"][0];
     assert_eq!((&run["state"], &run["status"]), (&json!("failed"), &json!(1)));
     assert!(run["failure"].as_str().unwrap().ends_with(": not stopped"), "{run:#}");
-    assert!(host.text(&["show", "last"], 0).contains(": not stopped"));
+    assert!(host.text(&["show", "--operation", "stopped"], 0).contains(": not stopped"));
     assert!(host.text(&["run", "qemu", "g", "stopped"], 1).contains(": not stopped"));
     let value = host.json(&["log", "--failed"], 0);
     assert_eq!(value["executions"].as_array().unwrap().len(), 4, "{value:#}");

@@ -101,7 +101,7 @@ fn shows_it_all(place: &Place) {
         "$ hookmux --hooks-dir HOOKS list",
         "10-memory    active  vdsm",
         "$ hookmux --hooks-dir HOOKS log",
-        "failed, and libvirt wasn't told: after_vm_start/60-metrics",
+        "failed, libvirt not told: after_vm_start/60-metrics",
         "$ hookmux --hooks-dir HOOKS show last",
         "stderr: no route to the metrics host",
         "Nothing is left behind.",

@@ -59,6 +59,7 @@ mod registry;
 mod reload;
 mod retry;
 mod rights;
+mod running;
 mod settings;
 mod state;
 mod terminal;

@@ -787,8 +787,8 @@ fn executions_are_selected_by_beginnings_and_patterns() {
 #[test]
 fn watch_tells_what_was_asked_for() {
     let host = varied();
-    let after = Following::start(&host, &["watch", "after_vm_", "--output", "json"]);
-    let guests = Following::start(&host, &["watch", "--guest", "web-?", "qemu/sta"]);
+    let after = Following::start(&host, &["watch", "after_vm_", "--done", "--output", "json"]);
+    let guests = Following::start(&host, &["watch", "--guest", "web-?", "qemu/sta", "--done"]);
     for words in [
         ["web-1", "prepare", "begin", "-"],
         ["db", "started", "begin", "-"],
@@ -801,6 +801,7 @@ fn watch_tells_what_was_asked_for() {
         let events = json!(["after_vm_launch", "after_vm_start"]);
         assert_eq!((&one["object"], &one["events"]), (&json!(object), &events));
     }
+    assert!(guests.next().starts_with("TIME "));
     assert!(guests.next().contains("web-3"));
     assert!(after.is_quiet() && guests.is_quiet());
 }

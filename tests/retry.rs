@@ -142,11 +142,13 @@ fn a_rollback_and_a_job_have_their_command_lines_too() {
     register(&host, "x", "events: after_vm_launch\nargs: [$NAME]\nmode: detached");
     host.guest("started begin").run().succeeds();
     host.text(&["queue", "--work"], 0);
+    // `last` is the call, and not what came of it
+    let later = || last(&host)["later"][0].clone();
     until("the job's record is there", || {
-        let record = last(&host);
-        record["cause"] == "queue" && record["state"] == "good"
+        later()["cause"] == "queue" && later()["state"] == "good"
     });
-    let job = &last(&host)["runs"][0];
+    let job = host.json(&["show", later()["id"].as_str().unwrap()], 0);
+    let job = &job["runs"][0];
     assert!(job["command_line"].as_str().unwrap().ends_with("/bin/x g"), "{job}");
     assert!(job["registration"].as_str().unwrap().ends_with("hooks.d/x.yaml"), "{job}");
 }

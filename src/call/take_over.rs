@@ -19,7 +19,7 @@ use crate::machine::sys;
 use crate::observer::{HookIdentity, HookRun, Notice, Observer, Tee};
 use crate::occasion::Execution;
 use crate::process::exit_status::TIMED_OUT;
-use crate::process::supervise::Supervisor;
+use crate::process::supervise::{Progress, Supervisor};
 use crate::record::form::RecordCause;
 use crate::record::journal::Journal;
 use crate::record::recorder::{RecordPlace, Recorder};
@@ -162,12 +162,6 @@ fn roll_back(
     observer: &mut dyn Observer,
 ) {
     let program = rollback.job.program();
-    let started = Notice::Started {
-        label: &rollback.label,
-        device: rollback.device.as_deref(),
-        path: Some(program),
-        at: Instant::now(),
-    };
     let directory = file::place(runtime_dir, &rollback.run);
     let ended = if Instant::now() >= ends {
         Err((TIMED_OUT, "not run: the time for rollbacks was over".to_owned()))
@@ -177,8 +171,12 @@ fn roll_back(
                 (crate::process::exit_status::OWN_ERROR, format!("can't be started: {error}"))
             })
             .map(|job| {
-                observer.observe(execution, &started);
-                supervisor.run(vec![job], &mut |_| {}).pop()
+                let (label, device) = (&rollback.label, rollback.device.as_deref());
+                let mut progress = |progress: Progress<'_>| {
+                    let notice = Notice::of_progress(progress, label, device, program);
+                    observer.observe(execution, &notice);
+                };
+                supervisor.run(vec![job], &mut progress).pop()
             })
     };
     if rollback.document.is_some() {

@@ -11,7 +11,7 @@ use super::args::Arguments;
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Look", &["list", "events", "plan", "check", "log", "show", "watch", "metrics"]),
     ("Change hooks", &["add", "edit", "enable", "disable", "delete", "import", "export"]),
-    ("Act", &["run", "retry", "queue", "undo", "bypass"]),
+    ("Act", &["run", "retry", "stop", "queue", "undo", "bypass"]),
     ("Install", &["install", "uninstall", "prune", "demo"]),
     ("For scripts and shells", &["xml", "schema", "completions", "man", "fullhelp", "help"]),
 ];
@@ -74,6 +74,7 @@ pub(crate) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "show",
         &[
             ("hookmux show last", "the newest call"),
+            ("hookmux show --failed --guest web1", "the newest that failed of a guest"),
             ("hookmux show before_vm_start/10-net", "a hook, and its executions"),
         ],
     ),
@@ -124,6 +125,7 @@ pub(crate) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("export", &[("hookmux export /root/hooks", "write all registrations into a directory")]),
     ("enable", &[("hookmux enable guard", "let it run again")]),
     ("disable", &[("hookmux disable guard --reason 'ticket 4711'", "keep it from running")]),
+    ("stop", &[("hookmux stop 5MYQ7E", "end a call that is running")]),
     (
         "queue",
         &[

@@ -45,7 +45,7 @@ use clap::FromArgMatches;
 
 use crate::trust::Trust;
 use args::{Arguments, Command, Format, XmlCommand};
-use history::{audit, log, metrics, prune, retry, show, watch};
+use history::{audit, log, metrics, prune, retry, show, stop, watch};
 use hooks::{events, list, plan, run};
 use install::{entries, overview};
 use output::Output;
@@ -183,6 +183,7 @@ fn run_command(
         Some(Command::Show(show)) => show::run(place, &show, output),
         Some(Command::Retry(retry)) => retry::run(place, &retry, output),
         Some(Command::Watch(watch)) => watch::run(place, &watch, output),
+        Some(Command::Stop(stop)) => stop::run(place, &stop, output),
         Some(Command::Prune(prune)) => prune::run(place, &prune, output),
         Some(Command::Bypass(bypass)) => bypass::run(place, &bypass, output),
         Some(Command::Demo(demo)) => demo::run(&demo, output),

@@ -245,4 +245,19 @@ impl Output {
             self.write(&format!("{}\n", line.trim_end()));
         }
     }
+
+    /// Prints one row of a table whose other rows come later.
+    pub(crate) fn table_row(&mut self, row: &[Cell], widths: &[usize]) {
+        let mut line = String::new();
+        for (index, Cell(text, tone)) in row.iter().enumerate() {
+            let text = self.shown(sanitize::line(text.as_bytes()));
+            line.push_str(&self.paint(*tone, &text));
+            if index + 1 < row.len() {
+                let width = widths.get(index).copied().unwrap_or_default();
+                let gap = width.saturating_sub(table::cells(&text)) + GAP_CELLS;
+                line.extend(std::iter::repeat_n(' ', gap));
+            }
+        }
+        self.write(&format!("{}\n", line.trim_end()));
+    }
 }

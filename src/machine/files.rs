@@ -399,8 +399,10 @@ pub(crate) fn sealed_memory_file(name: &CStr, bytes: &[u8]) -> io::Result<File> 
 
 fn filled_memory_file(name: &CStr, flags: MFdFlags, bytes: &[u8]) -> io::Result<File> {
     let mut file = File::from(memfd_create(name, flags)?);
-    file.write_all(bytes)?;
-    file.seek(SeekFrom::Start(0))?;
+    if !bytes.is_empty() {
+        file.write_all(bytes)?;
+        file.seek(SeekFrom::Start(0))?;
+    }
     Ok(file)
 }
 

@@ -7,6 +7,13 @@ pub(crate) const HEAD_BYTES: usize = 256 * 1024;
 /// How many bytes of the end are kept besides.
 pub(crate) const TAIL_BYTES: usize = 64 * 1024;
 
+/// One of the two streams on which a hook writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Output,
+    Error,
+}
+
 /// The beginning and the end of a stream.
 #[derive(Clone, Debug)]
 pub struct Capture {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::capture::Capture;
+use super::capture::{Capture, Stream};
 use super::feed::StdinFeed;
 use super::job::{Job, ProcessOutcome};
 use super::members::{self, Member};
@@ -30,6 +30,11 @@ pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How many times a start is attempted where the kernel lacks a resource for the moment.
 const MAX_SPAWN_ATTEMPTS: u32 = 4;
 
+/// How long a job runs before its last line is reported, and the shortest time between two such reports.
+const LAST_LINE_INTERVAL: Duration = Duration::from_secs(1);
+/// How much of the end of a stream is searched for its last line, in bytes.
+const MAX_LAST_LINE_BYTES: usize = 4096;
+
 /// A job that is running.
 pub(super) struct RunningJob {
     pub(super) index: usize,
@@ -47,6 +52,10 @@ pub(super) struct RunningJob {
     pub(super) feed: Option<StdinFeed>,
     pub(super) stdout_capture: Capture,
     pub(super) stderr_capture: Capture,
+    /// The stream that was written last, if it was written since its last line was reported.
+    unreported: Option<Stream>,
+    /// When a last line was reported.
+    reported: Option<Instant>,
     pub(super) exited: Option<ProcessOutcome>,
     /// When its process ended.
     pub(super) duration: Option<Duration>,
@@ -117,6 +126,8 @@ impl RunningJob {
             feed: job.feed.take(),
             stdout_capture: Capture::with_head(job.stdout_head),
             stderr_capture: Capture::default(),
+            unreported: None,
+            reported: None,
             exited: None,
             duration: None,
             stopped_as: None,
@@ -132,7 +143,7 @@ impl RunningJob {
 
     /// Checks whether the process has ended, then reads what it wrote: in this order, all output has
     /// been read once the end is known.
-    pub(super) fn poll(&mut self) {
+    pub(super) fn poll(&mut self, written: &mut dyn FnMut(Stream, &[u8])) {
         if self.exited.is_none() {
             self.exited = sys::child_exit(self.pid).map(|end| match end {
                 ChildExit::Exited(code) => ProcessOutcome::Exited(code),
@@ -140,15 +151,47 @@ impl RunningJob {
             });
         }
         self.feed = self.feed.take().and_then(|mut feed| feed.write_more().then_some(feed));
-        read_into(&mut self.stdout, &mut self.stdout_capture);
-        read_into(&mut self.stderr, &mut self.stderr_capture);
+        let streams = [
+            (Stream::Output, &mut self.stdout, &mut self.stdout_capture),
+            (Stream::Error, &mut self.stderr, &mut self.stderr_capture),
+        ];
+        for (stream, pipe, capture) in streams {
+            read_into(pipe, &mut |bytes| {
+                capture.push(bytes);
+                self.unreported = Some(stream);
+                written(stream, bytes);
+            });
+        }
+    }
+
+    /// Returns when the last line is to be reported, if there is a new one.
+    fn report_due(&self) -> Option<Instant> {
+        self.unreported?;
+        Some(self.reported.unwrap_or(self.started) + LAST_LINE_INTERVAL)
+    }
+
+    /// Returns the last line, if it is time to report a new one. A hook that ends within a second costs
+    /// nothing here.
+    pub(super) fn new_last_line(&mut self, now: Instant) -> Option<Vec<u8>> {
+        if self.exited.is_some() || self.report_due()? > now {
+            return None;
+        }
+        let capture = match self.unreported.take()? {
+            Stream::Output => &self.stdout_capture,
+            Stream::Error => &self.stderr_capture,
+        };
+        self.reported = Some(now);
+        last_line(&capture.end(MAX_LAST_LINE_BYTES)).map(<[u8]>::to_vec)
     }
 
     pub(super) fn next_wakeup(&self, now: Instant) -> Instant {
         match &self.termination {
             Some(termination) => termination.next_check,
-            None if self.has_reported_slow => self.started + self.limit,
-            None => self.started + self.limit / 3,
+            None => {
+                let limit = if self.has_reported_slow { self.limit } else { self.limit / 3 };
+                let end = self.started + limit;
+                self.report_due().map_or(end, |due| due.min(end))
+            }
         }
         .max(now)
     }
@@ -247,14 +290,21 @@ fn pipe() -> io::Result<(File, OwnedFd)> {
     Ok((File::from(reader), writer))
 }
 
-fn read_into(pipe: &mut Option<File>, capture: &mut Capture) {
+/// Returns the last line that isn't empty. A carriage return begins a new one, as on a terminal.
+fn last_line(text: &[u8]) -> Option<&[u8]> {
+    text.split(|byte| matches!(byte, b'\n' | b'\r'))
+        .map(<[u8]>::trim_ascii)
+        .rfind(|line| !line.is_empty())
+}
+
+fn read_into(pipe: &mut Option<File>, taken: &mut dyn FnMut(&[u8])) {
     let Some(file) = pipe else { return };
     let mut buffer = [0; 16384];
     // a process that writes without pause must not keep the loop from checking time limits; what a
     // process that has ended wrote fits into a pipe
     for _ in 0..256 {
         match file.read(&mut buffer) {
-            Ok(count) if count > 0 => capture.push(&buffer[..count]),
+            Ok(count) if count > 0 => taken(&buffer[..count]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Ok(_) | Err(_) => {
@@ -273,4 +323,23 @@ fn is_transient(error: &io::Error) -> bool {
 /// Tells whether the file is open for writing, because somebody is replacing it.
 fn is_text_busy(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ETXTBSY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_what_a_terminal_would_show() {
+        for (text, line) in [
+            (&b""[..], None),
+            (b"\n \r\n", None),
+            (b"one", Some(&b"one"[..])),
+            (b"one\ntwo", Some(b"two")),
+            (b"one\n  two\n\n", Some(b"two")),
+            (b" 10 %\r 20 %", Some(b"20 %")),
+        ] {
+            assert_eq!(last_line(text), line, "{text:?}");
+        }
+    }
 }

@@ -13,20 +13,39 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 
+use super::capture::Stream;
 use super::job::{FinishedJob, Job, Leftover, ProcessOutcome};
 use super::members;
 use super::running_job::{KILL_TIMEOUT, POLL_INTERVAL, RunningJob, TERMINATE_TIMEOUT};
 use crate::machine::{proc, sys, watchdog};
 
 /// A progress report on a running job.
-pub(crate) enum Progress {
+pub(crate) enum Progress<'a> {
     Started {
         job: usize,
         /// The time just before its process was created.
         at: Instant,
+        pid: i32,
+        limit: Duration,
     },
     /// A third of its time limit is over.
     Slow { job: usize, limit: Duration },
+    /// It has written this.
+    Output { job: usize, stream: Stream, bytes: &'a [u8] },
+    /// Its last line so far: after a second, and at most once a second.
+    LastLine { job: usize, line: &'a [u8] },
+}
+
+impl Progress<'_> {
+    /// Returns the number of the job.
+    pub(crate) fn job(&self) -> usize {
+        match self {
+            Progress::Started { job, .. }
+            | Progress::Slow { job, .. }
+            | Progress::Output { job, .. }
+            | Progress::LastLine { job, .. } => *job,
+        }
+    }
 }
 
 /// What the supervisor does next.
@@ -121,7 +140,7 @@ impl Supervisor {
     pub(crate) fn run(
         &mut self,
         jobs: Vec<Job>,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut dyn FnMut(Progress<'_>),
     ) -> Vec<FinishedJob> {
         let mut ended: Vec<Option<FinishedJob>> = jobs.iter().map(|_| None).collect();
         let mut jobs = jobs.into_iter();
@@ -140,7 +159,7 @@ impl Supervisor {
     pub(crate) fn drive(
         &mut self,
         next: &mut dyn FnMut(bool) -> Next,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut dyn FnMut(Progress<'_>),
         over: &mut dyn FnMut(usize, FinishedJob),
     ) {
         let mut active: Vec<RunningJob> = Vec::new();
@@ -165,14 +184,20 @@ impl Supervisor {
             };
             for begun in active.iter_mut().filter(|job| !job.has_reported_start) {
                 begun.has_reported_start = true;
-                let (job, at) = (begun.index, begun.started);
-                progress(Progress::Started { job, at });
+                let RunningJob { index: job, started: at, pid, limit, .. } = *begun;
+                progress(Progress::Started { job, at, pid, limit });
             }
             self.wait(&active, pause);
             self.read_signals();
             let now = Instant::now();
             for job in &mut active {
-                job.poll();
+                let index = job.index;
+                job.poll(&mut |stream, bytes| {
+                    progress(Progress::Output { job: index, stream, bytes });
+                });
+                if let Some(line) = job.new_last_line(now) {
+                    progress(Progress::LastLine { job: index, line: &line });
+                }
                 if self.is_terminated && !self.ignores_termination {
                     job.terminate(|_| ProcessOutcome::Terminated, self.own_pid);
                 }

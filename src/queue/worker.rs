@@ -23,7 +23,7 @@ use crate::machine::locks::{self, FileLock};
 use crate::machine::sys;
 use crate::observer::{Notice, Observer};
 use crate::process::job::Job;
-use crate::process::supervise::{Next, Supervisor};
+use crate::process::supervise::{Next, Progress, Supervisor};
 use crate::record::recorder::Recorder;
 use crate::state::locks::HookLock;
 use crate::trust::Trust;
@@ -108,7 +108,8 @@ pub(crate) fn work(
         }
         false => state.borrow_mut().next(&null),
     };
-    supervisor.drive(&mut next, &mut |_| {}, &mut |number, ended| {
+    let mut progress = |progress: Progress<'_>| state.borrow_mut().tell(progress);
+    supervisor.drive(&mut next, &mut progress, &mut |number, ended| {
         state.borrow_mut().finish(number, ended)
     });
     supervisor.release_leftovers()

@@ -165,9 +165,19 @@ impl History {
         Merge { fresh, stored: self.store.newest().peekable() }
     }
 
+    /// Returns all executions that began at or after a time in milliseconds since 1970, and some from
+    /// shortly before, the newest first.
+    pub(crate) fn heads(&self, since: Option<u64>) -> impl Iterator<Item = RecordHead> {
+        // the time in a record's id may be a little later than the call itself
+        let after = since.map(|since| ulid::smallest_at(since.saturating_sub(1000)));
+        self.newest()
+            .take_while(move |id| after.as_ref().is_none_or(|after| id >= after))
+            .filter_map(|id| self.head(&id).inspect_err(|error| self.note(error)).ok())
+    }
+
     /// Returns the executions for which a filter holds, the newest first.
     pub fn find(&self, filter: &Filter) -> impl Iterator<Item = RecordHead> {
-        // the time in a record's id may be a little later than the call itself
+        // as in `heads`
         let after = filter.since.map(|since| ulid::smallest_at(since.saturating_sub(1000)));
         let before = filter.until.map(|until| ulid::smallest_at(until.saturating_add(60_000)));
         self.newest()
@@ -241,12 +251,11 @@ impl History {
         if word == "last" {
             return self.newest().next().into_iter().collect();
         }
-        // tables show ids shortened
-        let word = word.trim_matches('…').trim_matches('.').to_ascii_uppercase();
-        if ulid::is_valid(&word) {
-            return vec![word];
+        let part = IdPart::of(word);
+        match part.whole() {
+            Some(id) => vec![id],
+            None => self.newest().filter(|id| part.is_of(id)).take(MAX_FOUND_IDS).collect(),
         }
-        self.newest().filter(|id| id.starts_with(&word) || id.ends_with(&word)).take(20).collect()
     }
 
     /// Checks that the directories can be read, if they exist.
@@ -262,6 +271,42 @@ impl History {
             }
         }
         Ok(())
+    }
+}
+
+/// How many ids that match a word are returned.
+const MAX_FOUND_IDS: usize = 20;
+
+/// An id as people write it: whole, its beginning or its end, in any case, shortened as in tables.
+#[derive(Debug)]
+pub(crate) struct IdPart {
+    begin: String,
+    /// What stands behind an ellipsis.
+    end: Option<String>,
+}
+
+impl IdPart {
+    pub(crate) fn of(word: &str) -> IdPart {
+        let word = word.trim().replace("...", "…").to_ascii_uppercase();
+        let word = word.trim_matches('.');
+        match word.split_once('…') {
+            Some((begin, end)) if !begin.is_empty() && !end.is_empty() => {
+                IdPart { begin: begin.to_owned(), end: Some(end.to_owned()) }
+            }
+            _ => IdPart { begin: word.trim_matches('…').to_owned(), end: None },
+        }
+    }
+
+    /// Returns the id, if the word is a whole one.
+    pub(crate) fn whole(&self) -> Option<String> {
+        (self.end.is_none() && ulid::is_valid(&self.begin)).then(|| self.begin.clone())
+    }
+
+    pub(crate) fn is_of(&self, id: &str) -> bool {
+        match &self.end {
+            Some(end) => id.starts_with(&self.begin) && id.ends_with(end),
+            None => id.starts_with(&self.begin) || id.ends_with(&self.begin),
+        }
     }
 }
 
@@ -305,5 +350,25 @@ impl<I: Iterator<Item = String>> Iterator for Merge<I> {
             (Some(_), None) => self.fresh.pop(),
             (None, None) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_may_be_written_as_it_is_printed() {
+        let id = "01ARYZ6S410000000000003TE1CQ";
+        for word in ["…3TE1CQ", "3te1cq", "...3TE1CQ", "01aryz", "01ARYZ…", "01ARYZ…1CQ", id]
+        {
+            assert!(IdPart::of(word).is_of(id), "{word}");
+        }
+        for word in ["…3TE1C", "1ARYZ", "01ARYZ…1CR", "02ARYZ…1CQ"] {
+            assert!(!IdPart::of(word).is_of(id), "{word}");
+        }
+        let id = "01ARYZ6S410000000000000000";
+        assert_eq!(IdPart::of(&id.to_lowercase()).whole().as_deref(), Some(id));
+        assert_eq!(IdPart::of("…3TE1CQ").whole(), None);
     }
 }

@@ -179,7 +179,12 @@ impl Observer for Journal {
         match notice {
             Notice::Begun(occasion) => self.secrets.add(occasion.document().unwrap_or_default()),
             Notice::DocumentGiven(document) => self.secrets.add(document),
-            Notice::Planned(_) | Notice::Skipped { .. } => {}
+            Notice::Planned(_)
+            | Notice::Skipped { .. }
+            | Notice::CheckStarted { .. }
+            | Notice::CheckEnded { .. }
+            | Notice::Output { .. }
+            | Notice::LastLine { .. } => {}
             Notice::Started { .. } => self.start(),
             Notice::Slow { label, limit } => {
                 let words = format!(

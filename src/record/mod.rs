@@ -9,6 +9,7 @@ pub(crate) mod mover;
 pub(crate) mod needles;
 pub(crate) mod recorder;
 pub(crate) mod retention;
+pub(crate) mod running;
 pub(crate) mod selection;
 pub(crate) mod spool;
 pub(crate) mod store;

@@ -11,6 +11,7 @@ use super::form::{
     RecordHead, RecordOutcome, RecordProcess, RecordState, RunRecord,
 };
 use super::mask::{self, Secrets};
+use super::running::{self, RunningFile};
 use super::spool::Spool;
 use super::store;
 use super::text::RecordText;
@@ -20,7 +21,7 @@ use crate::config::settings::RecordPolicy;
 use crate::document::exchange::Change;
 use crate::document::facts::DocumentFacts;
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
-use crate::machine::{boot, clock, files, proc};
+use crate::machine::{boot, clock, files, proc, sanitize};
 use crate::observer::PlannedRegistration;
 use crate::observer::{CallPlan, CommandLine, HookRun, NotRun, Notice, Observer};
 use crate::observer::{PlanDecision, PlanEntry};
@@ -68,6 +69,8 @@ struct Open {
     /// Indexes in the plan of hooks that still have to run, by label: a hook of a device event has one for
     /// each device.
     waiting: HashMap<String, VecDeque<usize>>,
+    /// What runs at this moment.
+    running: RunningFile,
     is_bypassed: bool,
     secrets: Secrets,
     /// Why the record wasn't written at the beginning.
@@ -113,6 +116,7 @@ impl Recorder {
             place: place.clone(),
             record,
             started: Vec::new(),
+            running: RunningFile::default(),
             is_bypassed: false,
             error: None,
             waiting: HashMap::new(),
@@ -224,6 +228,7 @@ impl Recorder {
             record: Record { head, body },
             started: Vec::new(),
             waiting: HashMap::new(),
+            running: RunningFile::default(),
             is_bypassed: false,
             error: None,
         });
@@ -266,6 +271,19 @@ impl Open {
             });
         }
         self.error = self.place.spool.begin(&self.record).err();
+    }
+
+    /// Notes that a process runs: its pid, its start in microseconds since the beginning, its limit.
+    fn running(&mut self, label: &str, device: Option<&str>, process: (i32, u64, Duration)) {
+        let (pid, start_us, limit) = process;
+        let hook = running::StartedHook {
+            hook: label.to_owned(),
+            device: device.map(str::to_owned),
+            pid,
+            start_us,
+            ..running::StartedHook::default()
+        };
+        self.running.start(&self.execution.id, hook, limit, &self.record.body.runs);
     }
 
     fn over(&mut self, run: &HookRun) {
@@ -318,6 +336,9 @@ impl Open {
                 .collect(),
             job: run.job.clone(),
         });
+        if let Some(run) = self.record.body.runs.last() {
+            self.running.end(run);
+        }
     }
 
     /// Replaces passwords of the call's documents, which may be arguments too.
@@ -349,14 +370,29 @@ impl Observer for Recorder {
         let began = self.began;
         let Some(open) = &mut self.open else { return };
         match notice {
-            Notice::Begun(_) | Notice::Slow { .. } => {}
+            Notice::Begun(_) | Notice::Slow { .. } | Notice::Output { .. } => {}
             Notice::Planned(plan) => open.plan(plan),
-            Notice::Started { label, device, path, at } => open.started.push(StartedHook {
-                label: (*label).to_owned(),
-                device: device.map(str::to_owned),
-                start_us: micros_between(began, *at),
-                sha256: path.and_then(sha256),
-            }),
+            Notice::Started { label, device, path, at, pid, limit } => {
+                let start_us = micros_between(began, *at);
+                open.running(label, *device, (*pid, start_us, *limit));
+                open.started.push(StartedHook {
+                    label: (*label).to_owned(),
+                    device: device.map(str::to_owned),
+                    start_us,
+                    sha256: path.and_then(sha256),
+                });
+            }
+            Notice::CheckStarted { label, device, at, pid, limit } => {
+                let process = (*pid, micros_between(began, *at), *limit);
+                open.running(&running::check_label(label), *device, process);
+            }
+            Notice::CheckEnded { label, device } => {
+                open.running.end_check(running::check_label(label), *device);
+            }
+            Notice::LastLine { label, device, line } => {
+                let line = open.secrets.mask(line);
+                open.running.say(label, *device, &sanitize::line(&line));
+            }
             Notice::Finished(run) => open.over(run),
             Notice::Skipped { label, why } => open.out(label, *why),
             Notice::Warning { label, words } => {

@@ -378,7 +378,18 @@ impl StepRunner<'_> {
             .launcher
             .launch(step, number, Part::Check, ends, DocumentFileUse::Shared)
             .map_err(StartError::Failed)?;
-        let ended = self.launcher.supervisor.run(vec![launch.job], &mut |_| {}).pop();
+        let (label, device) = (&step.hook.label, self.launcher.device_label(step));
+        let device = device.as_deref();
+        let (observer, execution) =
+            (&mut *self.launcher.observer, &self.launcher.occasion.execution);
+        let mut progress = |progress: Progress<'_>| {
+            if let Progress::Started { at, pid, limit, .. } = progress {
+                let notice = Notice::CheckStarted { label, device, at, pid, limit };
+                observer.observe(execution, &notice);
+            }
+        };
+        let ended = self.launcher.supervisor.run(vec![launch.job], &mut progress).pop();
+        self.notify(&Notice::CheckEnded { label, device });
         if let Some(own_file) = launch.own_file {
             self.launcher.exchange.remove_own_file(&own_file);
         }
@@ -441,17 +452,10 @@ impl StepRunner<'_> {
             .collect();
         let (observer, execution) =
             (&mut *self.launcher.observer, &self.launcher.occasion.execution);
-        let mut progress = |progress: Progress| match progress {
-            Progress::Started { job, at } => {
-                if let Some((label, device, path)) = started.get(job) {
-                    let (device, path) = (device.as_deref(), Some(path.as_path()));
-                    observer.observe(execution, &Notice::Started { label, device, path, at });
-                }
-            }
-            Progress::Slow { job, limit } => {
-                if let Some((label, ..)) = started.get(job) {
-                    observer.observe(execution, &Notice::Slow { label, limit });
-                }
+        let mut progress = |progress: Progress<'_>| {
+            if let Some((label, device, path)) = started.get(progress.job()) {
+                let notice = Notice::of_progress(progress, label, device.as_deref(), path);
+                observer.observe(execution, &notice);
             }
         };
         let jobs = ready.iter_mut().filter_map(|one| one.job.take()).collect();

@@ -17,7 +17,7 @@ use crate::occasion::Execution;
 use crate::process::exit_status::{NOT_EXECUTABLE, OWN_ERROR};
 use crate::process::job::{FinishedJob, ProcessOutcome, c_string};
 use crate::process::members;
-use crate::process::supervise::Supervisor;
+use crate::process::supervise::{Progress, Supervisor};
 use crate::state::locks::{self, HookLock, LockError, LockHolder};
 use crate::trust::Trust;
 use crate::verdict::{self, HookFailure};
@@ -271,14 +271,12 @@ impl UndoRunner<'_> {
                 set("HOOKMUX_UNDO_AGAIN", b"1");
             }
             let label = label_of(&entry.hook);
-            let started = Notice::Started {
-                label: &label,
-                device: entry.device.as_deref(),
-                path: Some(setup.job.program()),
-                at: Instant::now(),
+            let (device, path) = (entry.device.as_deref(), setup.job.program());
+            let mut progress = |progress: Progress<'_>| {
+                let notice = Notice::of_progress(progress, &label, device, path);
+                self.observer.observe(self.execution, &notice);
             };
-            self.observer.observe(self.execution, &started);
-            self.supervisor.run(vec![job], &mut |_| {}).pop()
+            self.supervisor.run(vec![job], &mut progress).pop()
         });
         drop((document, output));
         let ended = match ended {

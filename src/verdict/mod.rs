@@ -36,7 +36,7 @@ pub(crate) struct HookFailure {
 
 /// Returns status and description of a hook's failure; `None` where it succeeded.
 pub(crate) fn failure_of(ended: &FinishedJob) -> Option<(i32, String)> {
-    let after = |what: String| format!("{what} after {}", seconds(ended.duration));
+    let after = |what: String| format!("{what} after {}", took(ended.duration));
     match &ended.outcome {
         ProcessOutcome::Exited(code) if ended.result == ResultKind::StatusLine => {
             let answer = status_line::read(&ended.stdout);
@@ -92,6 +92,14 @@ pub(crate) fn asks_to_stop(ended: &FinishedJob) -> bool {
 /// or a failed step before the start.
 pub(crate) fn is_start_error_of_host(ended: &FinishedJob) -> bool {
     matches!(&ended.outcome, ProcessOutcome::NotStarted(obstacle) if !obstacle.is_its_own())
+}
+
+/// Formats how long a hook took: `0.003 s`, `0.2 s`.
+pub(crate) fn took(duration: Duration) -> String {
+    match duration.as_millis() {
+        0..=99 => format!("{:.3} s", duration.as_secs_f64().max(0.001)),
+        _ => seconds(duration),
+    }
 }
 
 /// Formats a duration for people.

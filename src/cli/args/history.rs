@@ -7,29 +7,22 @@ use super::values::{Format, OutputArgs, driver};
 use crate::libvirt::Driver;
 use crate::process::internal;
 
-/// Which executions to show.
-#[derive(Debug, Args)]
-pub(crate) struct FilterArgs {
-    /// At which one of these events fired, with or without hooks, or which are one of these calls: the
-    /// name of an event or its beginning (after_vm_), a call (qemu/prepare), a driver, a pattern
-    #[arg(value_name = "EVENT|CALL", value_parser = NotEmpty::new())]
-    pub occasions: Vec<String>,
+/// Conditions for executions that several commands take.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ConditionArgs {
     /// Of this guest or network: its name or uuid, or a pattern (web-*)
     #[arg(long, visible_alias = "object", value_name = "NAME|UUID", value_parser = NotEmpty::new())]
     pub guest: Option<String>,
     /// In which a hook of this event ran: its name, its beginning or a pattern
     #[arg(long, value_parser = NotEmpty::new())]
     pub event: Option<String>,
-    /// In which this hook ran: event/name, or its name, or a pattern
-    #[arg(long, alias = "hook-id", value_parser = NotEmpty::new())]
-    pub hook: Option<String>,
     /// Of this driver
     #[arg(long, value_parser = driver, value_name = "DRIVER")]
     pub driver: Option<Driver>,
     /// Of this libvirt operation
     #[arg(long, value_parser = NotEmpty::new())]
     pub operation: Option<String>,
-    /// In which something failed; with --hook or --event, that
+    /// In which something failed, and no later retry of it succeeded; with --hook or --event, that
     #[arg(long, alias = "error")]
     pub failed: bool,
     /// In which nothing failed; with --hook or --event, in which that succeeded
@@ -38,32 +31,53 @@ pub(crate) struct FilterArgs {
     /// In which hookmux died before the end
     #[arg(long)]
     pub lost: bool,
-    /// That began at or after a time: 2h (ago), yesterday, 14:03, 2026-11-25 14:03
-    #[arg(long, value_parser = crate::cli::time::parse, value_name = "TIME", allow_hyphen_values = true)]
-    pub since: Option<u64>,
     /// That began at or before a time
     #[arg(long, value_parser = crate::cli::time::parse, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<u64>,
 }
 
-impl FilterArgs {
+impl ConditionArgs {
     pub(crate) fn is_any(&self) -> bool {
-        let named = [&self.guest, &self.event, &self.hook, &self.operation];
+        let named = [&self.guest, &self.event, &self.operation];
         named.iter().any(|value| value.is_some())
-            || !self.occasions.is_empty()
             || self.driver.is_some()
             || self.failed
             || self.success
             || self.lost
-            || self.since.is_some()
             || self.until.is_some()
+    }
+}
+
+/// Which executions to show.
+#[derive(Debug, Args)]
+pub(crate) struct FilterArgs {
+    /// At which one of these events fired, with or without hooks, or which are one of these calls: the
+    /// name of an event or its beginning (after_vm_), a call (qemu/prepare), a driver, a pattern
+    #[arg(value_name = "EVENT|CALL", value_parser = NotEmpty::new())]
+    pub occasions: Vec<String>,
+    #[command(flatten)]
+    pub conditions: ConditionArgs,
+    /// In which this hook ran: event/name, or its name, or a pattern
+    #[arg(long, alias = "hook-id", value_parser = NotEmpty::new())]
+    pub hook: Option<String>,
+    /// That began at or after a time: 2h (ago), yesterday, 14:03, 2026-11-25 14:03
+    #[arg(long, value_parser = crate::cli::time::parse, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<u64>,
+}
+
+impl FilterArgs {
+    pub(crate) fn is_any(&self) -> bool {
+        !self.occasions.is_empty()
+            || self.conditions.is_any()
+            || self.hook.is_some()
+            || self.since.is_some()
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
-    /// Show what was changed instead: bypass, install, add, import, delete, disable … with user and reason
-    #[arg(long, conflicts_with_all = ["occasions", "guest", "event", "hook", "driver", "operation", "success", "lost", "follow"])]
+    /// Show what was changed instead: bypass, install, add, import, delete, disable, stop … with user and reason
+    #[arg(long, conflicts_with_all = ["occasions", "guest", "event", "hook", "driver", "operation", "success", "lost", "follow", "before", "total"])]
     pub audit: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
@@ -76,6 +90,12 @@ pub(crate) struct LogArgs {
         overrides_with = "lines"
     )]
     pub lines: usize,
+    /// Only those older than this execution: the next page, with the first id of the page before
+    #[arg(long, value_name = "ID", value_parser = NotEmpty::new(), conflicts_with = "follow")]
+    pub before: Option<String>,
+    /// Also say how many there are in all
+    #[arg(long, conflicts_with = "follow")]
+    pub total: bool,
     /// Continue with those that end from now on; as JSON, each on one line
     #[arg(short, long)]
     pub follow: bool,
@@ -85,9 +105,23 @@ pub(crate) struct LogArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
+    /// At which one of these events fired, with or without hooks, or which are one of these calls: the
+    /// name of an event or its beginning (after_vm_), a call (qemu/prepare), a driver, a pattern
+    #[arg(value_name = "EVENT|CALL", value_parser = NotEmpty::new())]
+    pub occasions: Vec<String>,
     #[command(flatten)]
-    pub filter: FilterArgs,
-    /// How to print; as JSON, each execution on one line
+    pub conditions: ConditionArgs,
+    /// In which this hook ran: event/name, or its name, or a pattern
+    #[arg(long, alias = "hook-id", value_parser = NotEmpty::new())]
+    pub hook: Option<String>,
+    /// Begin with what wasn't over at a time, or when this execution was over: so nothing is missed between
+    /// two calls of `watch`, and some of it may come twice
+    #[arg(long, value_name = "ID|TIME", allow_hyphen_values = true, value_parser = NotEmpty::new())]
+    pub since: Option<String>,
+    /// Only the ends of calls, as `log` has them
+    #[arg(long)]
+    pub done: bool,
+    /// How to print; as JSON, an object on each line
     #[arg(
         short = 'o',
         long,
@@ -101,12 +135,25 @@ pub(crate) struct WatchArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// The execution: its id, the beginning or the end of one that is unique, or `last`; or a hook
-    #[arg(value_name = "ID|HOOK", value_parser = NotEmpty::new())]
-    pub id: String,
+    /// The execution: its id, the beginning or the end of one that is unique, the id of a job, or `last`; or
+    /// a hook
+    #[arg(
+        value_name = "ID|HOOK",
+        value_parser = NotEmpty::new(),
+        required_unless_present_any = ["guest", "event", "hook", "driver", "operation", "failed", "success", "lost", "since", "until"]
+    )]
+    pub id: Option<String>,
     /// After a hook: the execution of it to show
     #[arg(value_name = "ID", value_parser = NotEmpty::new())]
     pub execution: Option<String>,
+    #[command(flatten)]
+    pub conditions: ConditionArgs,
+    /// In which this hook ran: event/name, or its name, or a pattern
+    #[arg(long, alias = "hook-id", value_parser = NotEmpty::new())]
+    pub hook: Option<String>,
+    /// That began at or after a time: 2h (ago), yesterday, 14:03, 2026-11-25 14:03
+    #[arg(long, value_parser = crate::cli::time::parse, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<u64>,
     /// Show all lines of all output, long lines whole, and all executions of a hook
     #[arg(long)]
     pub full: bool,
@@ -114,15 +161,31 @@ pub(crate) struct ShowArgs {
     pub output: OutputArgs,
 }
 
+impl ShowArgs {
+    /// Tells whether there are conditions: the newest execution for which they hold is meant.
+    pub(crate) fn has_conditions(&self) -> bool {
+        self.conditions.is_any() || self.hook.is_some() || self.since.is_some()
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RetryArgs {
-    /// The execution: its id, the beginning or the end of one that is unique, or `last`; or a hook, for its
-    /// last execution
-    #[arg(value_name = "ID|HOOK", value_parser = NotEmpty::new())]
-    pub id: String,
+    /// The execution: its id, the beginning or the end of one that is unique, the id of a job, or `last`; or
+    /// a hook, for its last execution
+    #[arg(
+        value_name = "ID|HOOK",
+        value_parser = NotEmpty::new(),
+        required_unless_present_any = ["guest", "event", "driver", "operation", "failed", "success", "lost", "since", "until"]
+    )]
+    pub id: Option<String>,
     /// After a hook: the execution of it to run again
     #[arg(value_name = "ID", value_parser = NotEmpty::new(), conflicts_with = "hook")]
     pub execution: Option<String>,
+    #[command(flatten)]
+    pub conditions: ConditionArgs,
+    /// That began at or after a time: 2h (ago), yesterday, 14:03, 2026-11-25 14:03
+    #[arg(long, value_parser = crate::cli::time::parse, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<u64>,
     /// Only this hook: event/name, or its name; may be repeated
     #[arg(long, value_parser = NotEmpty::new())]
     pub hook: Vec<String>,
@@ -138,6 +201,21 @@ pub(crate) struct RetryArgs {
     /// Only show which hooks would run
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {
+    /// The execution: its id, or the beginning or the end of one; or the id of a job
+    #[arg(value_name = "ID", value_parser = NotEmpty::new())]
+    pub id: String,
+    /// Don't ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Why, for `log --audit`
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -15,7 +15,9 @@ mod values;
 mod work;
 mod xml;
 
-pub(crate) use history::{FilterArgs, LogArgs, PruneArgs, RetryArgs, ShowArgs, WatchArgs};
+pub(crate) use history::{
+    ConditionArgs, LogArgs, PruneArgs, RetryArgs, ShowArgs, StopArgs, WatchArgs,
+};
 pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, FileKind, ListArgs};
 pub(crate) use install::{InstallArgs, UninstallArgs};
 pub(crate) use register::{
@@ -178,8 +180,15 @@ pub(super) enum Command {
     /// later calls of the guest. The retry has its own record. Calls that are gates or may change the document are refused without --force,
     /// because libvirt doesn't wait for the answer any more.
     Retry(RetryArgs),
-    /// Show executions as they end, until the command is stopped
+    /// Show what happens in calls while it happens, until the command is stopped: a call begins, a hook is
+    /// started, a hook has ended, the call is over
     Watch(WatchArgs),
+    /// End a call that is running, as SIGTERM does
+    ///
+    /// The hook that runs is ended, no other hook is started, hooks that succeeded are rolled back, and
+    /// libvirt gets its answer: a failure (143) at a gate, success at a call that can't be refused. Of a
+    /// detached hook the attempt is ended, and counts as failed. The command waits for the end.
+    Stop(StopArgs),
     /// Move records to the state directory, and remove those that are too old
     #[command(name = internal::text(internal::PRUNE))]
     Prune(PruneArgs),
@@ -243,6 +252,7 @@ impl Arguments {
             Some(Command::Show(show)) => show.output.format,
             Some(Command::Retry(retry)) => retry.output.format,
             Some(Command::Watch(watch)) => watch.output,
+            Some(Command::Stop(stop)) => stop.output.format,
             Some(Command::Prune(prune)) => prune.output.format,
             Some(Command::Bypass(bypass)) => bypass.output.format,
             Some(Command::Xml(XmlCommand::Get(get))) => get.output.format,

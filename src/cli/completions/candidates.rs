@@ -18,6 +18,7 @@ use crate::event::{self, Origin};
 use crate::libvirt::Driver;
 use crate::libvirt::operation;
 use crate::queue::Queue;
+use crate::record::form::{RecordHead, RecordState};
 use crate::record::history::History;
 use crate::trust::Trust;
 
@@ -35,6 +36,7 @@ pub(super) enum Kind {
     Guest,
     Last,
     Execution,
+    Running,
     Job,
     Origin,
     AddWord,
@@ -80,7 +82,8 @@ fn of_kind(kind: Kind, place: &OnceCell<Place>) -> Vec<(String, String)> {
         Kind::Registration => registrations(settings()),
         Kind::Guest => guest_names(settings()),
         Kind::Last => words(&[("last", "the newest one")]),
-        Kind::Execution => executions(settings()),
+        Kind::Execution => executions(settings(), |_| true),
+        Kind::Running => executions(settings(), |head| head.state == RecordState::Running),
         Kind::Job => jobs(settings()),
         Kind::Origin => {
             let known = Origin::ALL.iter().filter(|origin| **origin != Origin::Unknown);
@@ -167,10 +170,11 @@ fn guest_names(settings: &Settings) -> Vec<(String, String)> {
     names.into_iter().map(|name| (name, String::new())).collect()
 }
 
-fn executions(settings: &Settings) -> Vec<(String, String)> {
+fn executions(settings: &Settings, is_meant: fn(&RecordHead) -> bool) -> Vec<(String, String)> {
     let history = History::new(&settings.runtime_dir, &settings.state_dir);
     let heads = history.newest().take(MAX_EXECUTIONS).filter_map(|id| history.head(&id).ok());
     heads
+        .filter(is_meant)
         .map(|head| {
             let when = time::local(head.began_us / 1_000_000);
             let help = format!("{when} {} {} {}", head.driver, head.operation, head.object);

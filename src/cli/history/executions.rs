@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::running;
+use super::seen::{DetachedResult, Seen};
 use crate::cli::json::execution::ExecutionState;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::{rights, time};
@@ -44,22 +46,29 @@ pub(crate) fn history(settings: &Settings, output: &mut Output) -> anyhow::Resul
     }
 }
 
+/// Finds the id of the execution that a word names.
+///
+/// # Errors
+/// The word names none, or more than one.
+pub(crate) fn find_id(history: &History, word: &str) -> anyhow::Result<String> {
+    match history.find_ids(word).as_slice() {
+        [] if word == "last" => bail!("there is no execution yet"),
+        [] => bail!("there is no execution `{word}`; `hookmux log` shows the executions"),
+        [id] => Ok(id.clone()),
+        several => {
+            let ids: Vec<&str> = several.iter().map(String::as_str).collect();
+            bail!("`{word}` means more than one execution: {}", ids.join(", "));
+        }
+    }
+}
+
 /// Finds the execution that a word names.
 ///
 /// # Errors
 /// The word names none, or more than one.
 pub(crate) fn find_one(history: &History, word: &str) -> anyhow::Result<Record> {
-    let matching = history.find_ids(word);
-    let id = match matching.as_slice() {
-        [] if word == "last" => bail!("there is no execution yet"),
-        [] => bail!("there is no execution `{word}`; `hookmux log` shows the executions"),
-        [id] => id,
-        several => {
-            let ids: Vec<&str> = several.iter().map(String::as_str).collect();
-            bail!("`{word}` means more than one execution: {}", ids.join(", "));
-        }
-    };
-    match history.record(id) {
+    let id = find_id(history, word)?;
+    match history.record(&id) {
         Ok(record) => Ok(record),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             bail!("there is no execution `{word}`; `hookmux log` shows the executions")
@@ -89,11 +98,11 @@ pub(crate) fn not_counted(path: &Path) -> String {
 }
 
 /// Describes how an execution ended, with its hooks directory if that isn't the current one.
-pub(crate) fn result(head: &RecordHead, asked: &Path) -> (String, Tone) {
+pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
+    let Seen { head, progress, after } = seen;
     let cause = match (&head.cause, head.cause.parent()) {
         (_, Some(parent)) => {
-            let end = parent.get(parent.len().saturating_sub(6)..).unwrap_or(parent);
-            format!(" ({} of …{end})", head.cause.name())
+            format!(" ({} of {})", head.cause.name(), short(parent))
         }
         (RecordCause::Person | RecordCause::Other { .. }, None) => {
             format!(" ({})", head.cause.name())
@@ -101,13 +110,19 @@ pub(crate) fn result(head: &RecordHead, asked: &Path) -> (String, Tone) {
         (_, None) => String::new(),
     };
     let (words, tone) = match ExecutionState::of(head) {
-        ExecutionState::Running => ("running".to_owned(), Tone::Warning),
+        ExecutionState::Running => {
+            let now = running::now(&progress.running(), head);
+            (format!("running: {now}"), Tone::Warning)
+        }
         ExecutionState::Lost => ("lost: hookmux died".to_owned(), Tone::Bad),
         ExecutionState::Good if head.outcome == RecordOutcome::Unknown => {
             ("good, with details that this version doesn't know".to_owned(), Tone::Warning)
         }
         // of a retry the hooks' results count, and these have none yet
         ExecutionState::Good if is_queued_retry(head) => ("queued".to_owned(), Tone::Plain),
+        ExecutionState::Good if after.detached == Some(DetachedResult::Failed) => {
+            ("good, but a detached hook failed".to_owned(), Tone::Bad)
+        }
         ExecutionState::Good => ("good".to_owned(), Tone::Good),
         ExecutionState::Bypassed => ("bypassed".to_owned(), Tone::Warning),
         ExecutionState::Unknown => {
@@ -115,16 +130,25 @@ pub(crate) fn result(head: &RecordHead, asked: &Path) -> (String, Tone) {
         }
         ExecutionState::Failed => {
             let ending = match head.status {
-                Some(0) | None => "failed, and libvirt wasn't told".to_owned(),
+                Some(0) | None => "failed, libvirt not told".to_owned(),
                 Some(status) => format!("failed ({status})"),
             };
             let why = head.failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            (format!("{ending}{why}"), Tone::Bad)
+            let mended = after.mended_by.as_ref();
+            let mended = mended.map(|id| format!("; retry {} was good", short(id)));
+            let tone = if mended.is_some() { Tone::Warning } else { Tone::Bad };
+            (format!("{ending}{why}{}", mended.unwrap_or_default()), tone)
         }
     };
     let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);
     let elsewhere = elsewhere.map(|dir| format!(" (hooks of {dir})")).unwrap_or_default();
     (words + &cause + &elsewhere, tone)
+}
+
+/// Returns the end of an id, which commands take too.
+pub(crate) fn short(id: &str) -> String {
+    let end = id.get(id.len().saturating_sub(6)..).unwrap_or(id);
+    format!("…{end}")
 }
 
 /// Tells whether a retry only queued hooks.
@@ -133,13 +157,14 @@ fn is_queued_retry(head: &RecordHead) -> bool {
     matches!(head.cause, RecordCause::Retry(_)) && !head.hooks.is_empty() && is_queued()
 }
 
-pub(crate) fn row(head: &RecordHead, asked: &Path) -> Vec<Cell> {
-    let (result, tone) = result(head, asked);
+pub(crate) fn row(seen: &Seen, asked: &Path) -> Vec<Cell> {
+    let head = &seen.head;
+    let (result, tone) = result(seen, asked);
     let took = head.duration_us.map_or_else(|| "-".to_owned(), time::short_duration);
     let failed = head.hooks.iter().filter(|hook| hook.outcome.is_failure()).count();
     let hooks = match failed {
         0 => head.hooks.len().to_string(),
-        failed => format!("{}, {failed} failed", head.hooks.len()),
+        failed => format!("{failed} of {} failed", head.hooks.len()),
     };
     vec![
         Cell(time::local(head.began_us / 1_000_000), Tone::Dim),

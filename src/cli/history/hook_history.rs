@@ -3,11 +3,13 @@
 //! A word can be a hook's name and a part of an execution's id. A whole id, and `last`, always mean the
 //! execution; any other word means the hook if there is one of that name.
 
+use super::statistics::Tally;
+use super::{running, which};
 use crate::cli::args::{Format, ShowArgs};
 use crate::cli::hooks::list;
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::listed::{self, HookState, Listed};
-use crate::cli::json::hook_history::{HookExecution, HookHistory};
+use crate::cli::json::hook_history::{HookExecution, HookHistory, HookStatistics};
 use crate::cli::json::run::RunState;
 use crate::cli::json::value::{Seconds, Time};
 use crate::cli::output::{Cell, Output, Tone};
@@ -19,7 +21,7 @@ use crate::config::suggest::did_you_mean;
 use crate::config::{Registration, Settings};
 use crate::machine::ulid;
 use crate::record::form::{Record, RecordHead, RecordOutcome};
-use crate::record::history::{Filter, History, is_hook};
+use crate::record::history::{Filter, History, IdPart, is_hook};
 
 /// How many executions are shown without `--full`.
 const MAX_EXECUTIONS: usize = 20;
@@ -110,6 +112,9 @@ pub(crate) fn subject(
         let listed = Vec::new();
         return Ok(Subject::Hook(ShownHook { name, listed, others, same_name, execution }));
     }
+    if which::of_job(settings, history, &IdPart::of(word)).is_some() {
+        return Ok(Subject::Execution);
+    }
     let short = others.iter().filter_map(|label| label.rsplit('/').next());
     let names = others.iter().map(String::as_str).chain(short);
     let hint = did_you_mean(word, names).map(|meant| format!("; did you mean {meant}?"));
@@ -155,10 +160,16 @@ impl ShownHook {
                 && (is_whole || !self.others.iter().any(|other| other == label)))
     }
 
-    fn executions(&self, history: &History, is_full: bool) -> (Vec<HookExecution>, usize) {
-        let (mut shown, mut older) = (Vec::new(), 0);
+    fn executions(
+        &self,
+        history: &History,
+        is_full: bool,
+    ) -> (Vec<HookExecution>, usize, HookStatistics) {
+        let (mut shown, mut older, mut tally) = (Vec::new(), 0, Tally::default());
         for head in history.find(&Filter::default()) {
-            if !head.hooks.iter().any(|hook| self.is_label(&hook.hook)) {
+            let own = || head.hooks.iter().filter(|hook| self.is_label(&hook.hook));
+            own().for_each(|run| tally.add(&head, run));
+            if own().next().is_none() {
                 continue;
             }
             if shown.len() >= MAX_EXECUTIONS && !is_full {
@@ -168,7 +179,7 @@ impl ShownHook {
             shown.extend(self.runs(history, &head));
         }
         shown.reverse();
-        (shown, older)
+        (shown, older, tally.result())
     }
 
     /// Returns its runs in an execution, the last first.
@@ -194,6 +205,12 @@ impl ShownHook {
             runs.extend(own.map(|hook| {
                 execution(head, &hook.hook, hook.event.as_ref(), hook.outcome, hook.duration_us)
             }));
+        }
+        let now = running::hooks(head);
+        for run in &mut runs {
+            if now.iter().any(|hook| hook.hook == run.hook) {
+                run.state = RunState::Running;
+            }
         }
         runs.reverse();
         runs
@@ -234,7 +251,7 @@ pub(crate) fn show(
     arguments: &ShowArgs,
     output: &mut Output,
 ) -> CommandEnd {
-    let (executions, older) = hook.executions(history, arguments.full);
+    let (executions, older, statistics) = hook.executions(history, arguments.full);
     let hooks_dir = &place.surroundings.hooks_dir;
     if arguments.output.format == Format::Json {
         output.json(&HookHistory {
@@ -242,6 +259,7 @@ pub(crate) fn show(
             hooks: hook.listed.iter().map(|listed| list::json(listed, settings)).collect(),
             executions,
             older,
+            statistics,
             execution_of_this_name: hook.execution.clone(),
         });
         return CommandEnd::Good;
@@ -260,6 +278,7 @@ pub(crate) fn show(
     if older > 0 {
         output.toned(Tone::Dim, &format!("… {older} older ones; --full shows them"));
     }
+    print_statistics(&statistics, output);
     if let Some(last) = executions.last() {
         let show = Fix::hookmux(hooks_dir, &["show", &last.id]);
         output.line(&format!("`{show}` shows the last one"));
@@ -275,6 +294,19 @@ pub(crate) fn show(
         ));
     }
     CommandEnd::Good
+}
+
+fn print_statistics(statistics: &HookStatistics, output: &mut Output) {
+    let HookStatistics { runs, failed, .. } = statistics;
+    let [median, longest] = [statistics.median_s, statistics.longest_s]
+        .map(|it| it.map(|it| time::short_duration(it.micros())));
+    let took = median.zip(longest).map(|(median, longest)| {
+        format!("; half of them took up to {median}, the longest {longest}")
+    });
+    if *runs > 1 {
+        let runs = format!("{runs} runs, {failed} failed{}", took.unwrap_or_default());
+        output.toned(Tone::Dim, &runs);
+    }
 }
 
 fn print_hook(hook: &ShownHook, first: &Listed, is_full: bool, output: &mut Output) {
@@ -349,6 +381,7 @@ fn print_executions(executions: &[HookExecution], output: &mut Output) {
                 RunState::Good => ("good", Tone::Good),
                 RunState::Failed => ("failed", Tone::Bad),
                 RunState::Queued => ("queued", Tone::Plain),
+                RunState::Running => ("running", Tone::Warning),
                 RunState::Unknown => ("not known", Tone::Warning),
             };
             let cause = match run.cause.as_str() {

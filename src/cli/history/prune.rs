@@ -72,7 +72,7 @@ pub(crate) fn run(
         ));
     } else {
         output.line(&format!(
-            "{} records moved, {} removed; {} executions were lost.",
+            "Records: {} moved, {} removed; executions that were lost: {}.",
             done.moved, done.pruned, done.lost
         ));
     }

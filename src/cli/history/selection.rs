@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::args::FilterArgs;
+use crate::cli::args::ConditionArgs;
 use crate::cli::pattern;
 use crate::cli::usage;
 use crate::config::suggest::{did_you_mean, suggest_or};
@@ -13,14 +13,24 @@ use crate::record::selection::{NamePattern, is_glob};
 /// How many names a message lists.
 const MAX_LISTED_NAMES: usize = 20;
 
+/// What the options of a command say.
+pub(crate) struct Wanted<'a> {
+    pub occasions: &'a [String],
+    pub conditions: &'a ConditionArgs,
+    pub hook: Option<&'a String>,
+    /// Milliseconds since 1970.
+    pub since: Option<u64>,
+}
+
 /// Makes a filter of the options.
 ///
 /// # Errors
 /// No event, or no call, matches.
-pub(crate) fn filter(arguments: &FilterArgs, history: &History) -> anyhow::Result<Filter> {
-    let occasions = arguments.occasions.iter().map(|word| pattern::occasion(word));
-    let pattern = |word: &Option<String>, is_name: &dyn Fn(&str) -> bool| {
-        word.as_ref().map(|word| match is_glob(word) && is_name(word) {
+pub(crate) fn filter(wanted: &Wanted<'_>, history: &History) -> anyhow::Result<Filter> {
+    let arguments = wanted.conditions;
+    let occasions = wanted.occasions.iter().map(|word| pattern::occasion(word));
+    let pattern = |word: Option<&String>, is_name: &dyn Fn(&str) -> bool| {
+        word.map(|word| match is_glob(word) && is_name(word) {
             true => NamePattern::Name(word.clone()),
             false => NamePattern::of(word),
         })
@@ -29,9 +39,11 @@ pub(crate) fn filter(arguments: &FilterArgs, history: &History) -> anyhow::Resul
         known_operation(word, history)?;
     }
     Ok(Filter {
-        guest: pattern(&arguments.guest, &|word| any_head(history, |head| head.object == word)),
+        guest: pattern(arguments.guest.as_ref(), &|word| {
+            any_head(history, |head| head.object == word)
+        }),
         event: arguments.event.as_deref().map(pattern::events).transpose()?,
-        hook: pattern(&arguments.hook, &|word| {
+        hook: pattern(wanted.hook, &|word| {
             let wanted = NamePattern::Name(word.to_owned());
             any_head(history, |head| head.hooks.iter().any(|hook| has_name(&hook.hook, &wanted)))
         }),
@@ -41,7 +53,7 @@ pub(crate) fn filter(arguments: &FilterArgs, history: &History) -> anyhow::Resul
         is_failed: arguments.failed,
         is_success: arguments.success,
         is_lost: arguments.lost,
-        since: arguments.since,
+        since: wanted.since,
         until: arguments.until,
     })
 }

@@ -4,17 +4,23 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::hook_history::{self, Subject};
-use super::{command_line, executions, retry};
+use super::seen::{Aftermath, Later, Seen};
+use super::which::{self, Choice, Found};
+use super::{command_line, executions, retry, running};
 use crate::cli::args::{Format, ShowArgs};
 use crate::cli::hooks::difference;
 use crate::cli::json::show::Show;
 use crate::cli::output::{Output, Tone, shortened};
 use crate::cli::{CommandEnd, CommandPlace, time};
-use crate::command::Fix;
-use crate::observer::{CommandLine, PlanDecision};
-use crate::record::form::{HookRegistration, Record, RecordCause, RecordHead};
+use crate::command::{Fix, words};
+use crate::event::Origin;
+use crate::libvirt::Driver;
+use crate::machine::sanitize;
+use crate::observer::{CommandLine, PlanDecision, PlanEntry};
+use crate::record::form::{HookRegistration, Record, RecordBody, RecordCause, RecordHead};
 use crate::record::form::{RecordOutcome, RecordState, RunRecord};
 use crate::record::history::History;
+use crate::record::running::{EndedHook, StartedHook};
 use crate::run::left_rollback;
 
 /// The width of the timeline.
@@ -32,87 +38,152 @@ pub(crate) fn run(
     let loaded = place.load(output);
     let history = executions::history(&loaded.settings, output)?;
     let settings = &loaded.settings;
-    let record = match &arguments.execution {
-        Some(id) => {
-            let record = executions::find_one(&history, id)?;
-            hook_history::check_part(&record, &arguments.id)?;
-            record
+    let found = match (&arguments.id, &arguments.execution) {
+        (Some(hook), Some(id)) => {
+            let found = which::named(settings, &history, id)?;
+            hook_history::check_part(&found.record, hook)?;
+            found
         }
-        None => {
-            let subject = hook_history::subject(place, settings, &history, &arguments.id)?;
-            if let Subject::Hook(hook) = subject {
-                return Ok(hook_history::show(place, settings, &history, &hook, arguments, output));
+        (word, _) if arguments.has_conditions() => {
+            let ShowArgs { conditions, hook, since, .. } = arguments;
+            let choice =
+                Choice { word: word.as_deref(), conditions, hook: hook.as_ref(), since: *since };
+            choice.find(&history, output)?
+        }
+        (word, _) => {
+            let word = word.as_deref().unwrap_or("last");
+            match hook_history::subject(place, settings, &history, word)? {
+                Subject::Hook(hook) => {
+                    return Ok(hook_history::show(
+                        place, settings, &history, &hook, arguments, output,
+                    ));
+                }
+                Subject::Execution => which::named(settings, &history, word)?,
             }
-            executions::find_one(&history, &arguments.id)?
         }
     };
-    let follow_ups = follow_ups(&history, &record.head);
+    let (after, follow_ups) = follow_ups(&history, &found.record.head);
+    let seen = Seen::new(found.record.head.clone(), after);
     if arguments.output.format == Format::Json {
-        output.json(&Show::new(&record, &follow_ups));
+        let passed_over = found.passed_over.iter().map(|it| it.id.clone()).collect();
+        output.json(&Show::new(&found.record, &seen, &follow_ups, found.job, passed_over));
         return Ok(CommandEnd::Good);
     }
-    head(&record, &place.surroundings.hooks_dir, output);
+    print(place, &found, &seen, &follow_ups, arguments.full, output);
+    Ok(CommandEnd::Good)
+}
+
+fn print(
+    place: &CommandPlace,
+    found: &Found,
+    seen: &Seen,
+    follow_ups: &[Seen],
+    is_full: bool,
+    output: &mut Output,
+) {
+    let record = &found.record;
+    let hooks_dir = &place.surroundings.hooks_dir;
+    found.print_passed_over(output);
+    head(record, seen, hooks_dir, output);
+    if let Some(job) = &found.job {
+        output.line(&format!("  {:<10} {job}", "job"));
+    }
     if record.head.state == RecordState::Done && record.body.runs.is_empty() {
         output.line("  no hook ran");
     }
-    print_timeline(&record, output);
-    plan(&record, output);
-    for run in &record.body.runs {
-        print_output(run, &record, arguments.full, output);
+    let running = seen.progress.running();
+    if !running.is_empty() {
+        output.line("");
+        running::print(&running, &record.head, output);
+        let stop = Fix::hookmux(hooks_dir, &["stop", record.head.id.as_str()]);
+        output.toned(Tone::Dim, &format!("  `{stop}` ends it"));
+    }
+    // what failed is what people look for
+    let (failed, others): (Vec<&RunRecord>, Vec<&RunRecord>) =
+        record.body.runs.iter().partition(|run| run.outcome.is_failure());
+    for run in failed {
+        print_output(run, record, is_full, output);
+    }
+    print_timeline(record, output);
+    plan(record, seen, output);
+    for run in others {
+        print_output(run, record, is_full, output);
     }
     for note in &record.body.notes {
         output.toned(Tone::Warning, &format!("! {note}"));
     }
-    answer(&record, arguments.full, output);
+    answer(record, is_full, output);
     if let Some(left_out) = &record.body.left_out {
         output.toned(Tone::Warning, &format!("documents and output weren't kept: {left_out}"));
     }
     if !follow_ups.is_empty() {
         output.line("");
         output.toned(Tone::Bold, "Later");
-        let rows: Vec<_> = follow_ups
-            .iter()
-            .map(|head| executions::row(head, &place.surroundings.hooks_dir))
-            .collect();
+        let rows: Vec<_> = follow_ups.iter().map(|seen| executions::row(seen, hooks_dir)).collect();
         output.table(&executions::TITLES, &rows);
     }
-    if record.head.state == RecordState::Done && crate::record::history::is_failed(&record.head) {
+    if record.head.state == RecordState::Done && seen.is_open_failure() {
         output.line("");
-        output.line(&how_to_repeat(place, &record));
+        output.line(&how_to_repeat(hooks_dir, record));
     }
-    Ok(CommandEnd::Good)
 }
 
 /// Says what to do after a failure. libvirt itself calls the hooks of a gate again, and only
 /// libvirt waits for their answer, so `retry` refuses gates without `--force`.
-fn how_to_repeat(place: &CommandPlace, record: &Record) -> String {
-    let hooks_dir = &place.surroundings.hooks_dir;
+fn how_to_repeat(hooks_dir: &Path, record: &Record) -> String {
     let retry = |more: &[&str]| {
         Fix::hookmux(hooks_dir, &[&["retry", record.head.id.as_str()], more].concat())
     };
-    if retry::is_refused(record) {
-        return format!(
-            "When libvirt makes this call again (a start, a migration), its hooks run again. `{}` runs only the hooks, and their answer has no effect.",
-            retry(&["--force"])
-        );
+    if !retry::is_refused(record) {
+        return format!("`{}` runs the same hooks again.", retry(&[]));
     }
-    format!("`{}` runs the same hooks again.", retry(&[]))
+    let again = match libvirts_command(&record.head) {
+        Some(command) => format!("`{command}` makes libvirt call it again."),
+        None => "When libvirt makes this call again, its hooks run again.".to_owned(),
+    };
+    format!(
+        "{again} `{}` runs only the hooks, and their answer has no effect.",
+        retry(&["--force"])
+    )
 }
 
-/// Returns the retries of an execution, and the attempts of the jobs that it queued.
-fn follow_ups(history: &History, head: &RecordHead) -> Vec<RecordHead> {
-    let mut ids: Vec<String> = history.newest().take_while(|id| *id > head.id).collect();
-    ids.reverse();
-    ids.iter()
-        .take(MAX_SEARCHED_EXECUTIONS)
-        .filter_map(|id| history.head(id).ok())
-        .filter(|other| other.cause.parent() == Some(&head.id))
-        .collect()
+/// Returns the command that makes libvirt call a gate of a start again.
+fn libvirts_command(head: &RecordHead) -> Option<Fix> {
+    let is_start = matches!(head.operation.as_str(), "prepare" | "start");
+    // only whoever migrates a guest can do that again
+    if !is_start || head.origin.as_deref() == Some(Origin::Migration.name()) {
+        return None;
+    }
+    let name = head.object.as_str();
+    Some(match Driver::from_name(&head.driver)? {
+        Driver::Qemu => Fix::run(&words!["virsh", "start", name]),
+        Driver::Lxc => Fix::run(&words!["virsh", "-c", "lxc:///system", "start", name]),
+        Driver::Libxl => Fix::run(&words!["virsh", "-c", "xen:///system", "start", name]),
+        Driver::Network => Fix::run(&words!["virsh", "net-start", name]),
+        Driver::Bhyve | Driver::Daemon => return None,
+    })
 }
 
-fn head(record: &Record, asked: &Path, output: &mut Output) {
+/// Returns what came of an execution, with its retries and the attempts of the jobs that it queued, the
+/// oldest first.
+fn follow_ups(history: &History, head: &RecordHead) -> (Aftermath, Vec<Seen>) {
+    let mut later = Later::default();
+    let mut found = Vec::new();
+    let newer = history.newest().take_while(|id| *id > head.id).take(MAX_SEARCHED_EXECUTIONS);
+    for other in newer.filter_map(|id| history.head(&id).ok()) {
+        let after = later.of(&other);
+        later.note(&other);
+        if other.cause.parent() == Some(&head.id) {
+            found.push(Seen::new(other, after));
+        }
+    }
+    found.reverse();
+    (later.of(head), found)
+}
+
+fn head(record: &Record, seen: &Seen, asked: &Path, output: &mut Output) {
     let head = &record.head;
-    let (result, tone) = executions::result(head, asked);
+    let (result, tone) = executions::result(seen, asked);
     output.toned(Tone::Bold, &format!("{} {}", executions::call(head), head.object));
     output.toned(tone, &format!("  {result}"));
     let took = head.duration_us.map(|micros| format!(", took {}", time::short_duration(micros)));
@@ -223,9 +294,24 @@ fn ended(run: &RunRecord) -> (String, Tone) {
 }
 
 /// Prints the hooks that didn't run; for a call that never ended, those that were planned.
-fn plan(record: &Record, output: &mut Output) {
+fn plan(record: &Record, seen: &Seen, output: &mut Output) {
     let is_over = record.head.state.is_over();
-    for planned in &record.body.plan {
+    let running = seen.progress.running();
+    for ended in seen.progress.runs().1 {
+        let took = ended.duration_us.map(time::short_duration).unwrap_or_default();
+        let (words, tone) = match (&ended.failure, ended.outcome) {
+            (Some(failure), _) => (failure.clone(), Tone::Bad),
+            (None, RecordOutcome::Queued) => ("queued".to_owned(), Tone::Plain),
+            (None, _) => (format!("good, {took}"), Tone::Good),
+        };
+        output.toned(tone, &format!("  {}: {words}", ended.hook));
+    }
+    let is_known = |planned: &PlanEntry| {
+        let is_ended = |it: &EndedHook| it.hook == planned.hook && it.device == planned.device;
+        let is_running = |it: &StartedHook| it.hook == planned.hook && it.device == planned.device;
+        seen.progress.ended.iter().any(is_ended) || running.iter().any(is_running)
+    };
+    for planned in record.body.plan.iter().filter(|planned| !is_known(planned)) {
         let name = match &planned.device {
             Some(device) => format!("{} [{device}]", planned.hook),
             None => planned.hook.clone(),
@@ -240,7 +326,11 @@ fn plan(record: &Record, output: &mut Output) {
                 output.toned(Tone::Dim, &format!("  ? {name}: {why}"));
             }
             PlanDecision::Run | PlanDecision::Fail if !is_over => {
-                output.line(&format!("  ? {name}: was planned to run"));
+                let words = match record.head.state {
+                    RecordState::Running => "hasn't run yet",
+                    _ => "was planned to run",
+                };
+                output.line(&format!("  ? {name}: {words}"));
             }
             PlanDecision::Run | PlanDecision::Fail => {}
         }
@@ -292,10 +382,25 @@ fn shown(line: &str, is_full: bool) -> Cow<'_, str> {
     if is_full { line.into() } else { shortened(line, "--full shows them") }
 }
 
+/// Tells whether what libvirt got on standard error says nothing but the failures of hooks and what these
+/// have printed, which stands above.
+fn is_shown_above(body: &RecordBody) -> bool {
+    let mut shown: Vec<String> = Vec::new();
+    for run in body.runs.iter().filter(|run| run.outcome.is_failure()) {
+        let failure = run.failure.as_deref().unwrap_or_default();
+        shown.push(format!("hookmux: {}: {failure}", run.hook));
+        shown.push(format!("--- the end of what {} said:", run.hook));
+        let text = run.stderr.lossy();
+        shown.extend(text.lines().map(|line| sanitize::printed_line(line.trim_end())));
+    }
+    let told = body.stderr.lossy();
+    told.lines().all(|line| shown.iter().any(|known| known == line.trim_end()))
+}
+
 /// Prints what libvirt got.
 fn answer(record: &Record, is_full: bool, output: &mut Output) {
     let body = &record.body;
-    if !body.stderr.0.is_empty() {
+    if !body.stderr.0.is_empty() && (is_full || !is_shown_above(body)) {
         output.line("");
         output.toned(Tone::Bold, "Told to libvirt");
         for line in body.stderr.lossy().lines() {

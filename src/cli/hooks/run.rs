@@ -1,5 +1,7 @@
 //! `hookmux run`: does what a call does, outside of libvirt, and shows it live.
 
+use std::collections::BTreeMap;
+
 use super::described_call::{self, DescribedCall};
 use super::difference;
 use crate::answer::Answer;
@@ -14,8 +16,10 @@ use crate::document::exchange::Change;
 use crate::document::facts::DocumentFacts;
 use crate::observer::{HookRun, Notice, Observer, Tee};
 use crate::occasion::{CallMode, Execution, Occasion};
+use crate::process::capture::Stream;
 use crate::process::{exit_status, job};
 use crate::record::form::RecordCause;
+use crate::record::mask::Secrets;
 use crate::record::recorder::Recorder;
 use crate::record::{mask, mover};
 use crate::verdict;
@@ -77,7 +81,7 @@ impl Trial {
         let mut recorder = Recorder::new(cause);
         let before = occasion.document().map(masked);
         let hooks_dir = occasion.settings.hooks_dir.clone();
-        let mut view = LiveView { output, is_text, runs: Vec::new(), notes: Vec::new() };
+        let mut view = LiveView::new(output, is_text);
         let answer =
             call::answer(occasion, Handling::Hooks(hooks), &mut Tee(&mut recorder, &mut view));
         let kept = recorder.finish(&answer);
@@ -174,15 +178,68 @@ fn json_run(run: &HookRun) -> json::run::Run {
     }
 }
 
+/// The longest line that is waited for, in bytes: what has no line ends is shown in pieces.
+const MAX_LINE_BYTES: usize = 64 * 1024;
+
+/// A stream of a hook: its label, its device, and which one.
+type StreamKey = (String, Option<String>, bool);
+
 /// Shows what happens during the call.
 struct LiveView<'a> {
     output: &'a mut Output,
     is_text: bool,
     runs: Vec<json::run::Run>,
     notes: Vec<String>,
+    secrets: Secrets,
+    /// The begun lines of hooks that run.
+    begun: BTreeMap<StreamKey, Vec<u8>>,
 }
 
-impl LiveView<'_> {
+impl<'a> LiveView<'a> {
+    fn new(output: &'a mut Output, is_text: bool) -> LiveView<'a> {
+        let secrets = Secrets::default();
+        let (runs, notes, begun) = (Vec::new(), Vec::new(), BTreeMap::new());
+        LiveView { output, is_text, runs, notes, secrets, begun }
+    }
+
+    /// Prints what a hook has written, line by line as it comes.
+    fn print_output(&mut self, key: StreamKey, bytes: &[u8]) {
+        let mut rest = self.begun.remove(&key).unwrap_or_default();
+        rest.extend_from_slice(bytes);
+        let whole = match rest.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => end + 1,
+            None if rest.len() >= MAX_LINE_BYTES => rest.len(),
+            None => 0,
+        };
+        let begun = rest.split_off(whole);
+        self.print_lines(&key, &rest);
+        if !begun.is_empty() {
+            self.begun.insert(key, begun);
+        }
+    }
+
+    fn print_lines(&mut self, (label, device, is_error): &StreamKey, text: &[u8]) {
+        let name = label.rsplit('/').next().unwrap_or(label);
+        let device = device.as_ref().map(|device| format!(" [{device}]")).unwrap_or_default();
+        let stream = if *is_error { " stderr" } else { "" };
+        for line in String::from_utf8_lossy(&self.secrets.mask(text)).lines() {
+            // a carriage return begins a line anew
+            let line = line.rsplit('\r').find(|line| !line.is_empty()).unwrap_or_default();
+            let line = shortened(line, REST);
+            self.output.line(&format!("  {name}{device}{stream} │ {line}"));
+        }
+    }
+
+    /// Prints what has no line end, once nothing more comes.
+    fn print_rest(&mut self, run: &HookRun) {
+        for is_error in [false, true] {
+            let key = (run.label.clone(), run.device.clone(), is_error);
+            if let Some(rest) = self.begun.remove(&key) {
+                self.print_lines(&key, &rest);
+            }
+        }
+    }
+
     fn note(&mut self, tone: Tone, words: String) {
         if self.is_text {
             self.output.toned(tone, &format!("  {words}"));
@@ -191,6 +248,7 @@ impl LiveView<'_> {
     }
 
     fn print_run(&mut self, run: &HookRun) {
+        self.print_rest(run);
         let took = run.ended.as_ref().map(|ended| ended.duration);
         if self.is_text {
             let device =
@@ -204,21 +262,11 @@ impl LiveView<'_> {
                     &format!("  + {}{device}: queued, now runs on its own", run.label),
                 ),
                 None => {
-                    let took = took.map(verdict::seconds).unwrap_or_default();
+                    let took = took.map(verdict::took).unwrap_or_default();
                     let changed =
                         if run.change == Change::Taken { ", changed the document" } else { "" };
                     self.output
                         .toned(Tone::Good, &format!("  + {}{device}: {took}{changed}", run.label));
-                }
-            }
-            for (name, capture) in run
-                .ended
-                .iter()
-                .flat_map(|ended| [("stdout", &ended.stdout), ("stderr", &ended.stderr)])
-            {
-                for line in masked(&capture.kept()).lines() {
-                    let line = shortened(line, REST);
-                    self.output.line(&format!("    {name}: {line}"));
                 }
             }
             for leftover in run.ended.iter().flat_map(|ended| &ended.leftovers) {
@@ -235,10 +283,20 @@ impl LiveView<'_> {
 impl Observer for LiveView<'_> {
     fn observe(&mut self, _execution: &Execution, notice: &Notice<'_>) {
         match notice {
-            Notice::Begun(_)
-            | Notice::Planned(_)
+            Notice::Begun(occasion) => self.secrets.add(occasion.document().unwrap_or_default()),
+            Notice::DocumentGiven(document) => self.secrets.add(document),
+            Notice::Planned(_)
             | Notice::Started { .. }
-            | Notice::DocumentGiven(_) => {}
+            | Notice::CheckStarted { .. }
+            | Notice::CheckEnded { .. }
+            | Notice::LastLine { .. } => {}
+            Notice::Output { label, device, stream, bytes } => {
+                if self.is_text {
+                    let is_error = *stream == Stream::Error;
+                    let key = ((*label).to_owned(), device.map(str::to_owned), is_error);
+                    self.print_output(key, bytes);
+                }
+            }
             Notice::Slow { label, limit } => {
                 self.note(
                     Tone::Warning,

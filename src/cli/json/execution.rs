@@ -1,10 +1,13 @@
 //! Summaries of executions: calls that had hooks, for `log` and `watch`. The format on the disk
 //! (`record::form`) is another one, and doesn't change with this one.
 
-use super::run::RunHead;
+use super::run::{RunHead, RunState};
+use super::running::RunningHook;
 use super::shape::{object, words};
 use super::value::{Seconds, Time};
+use crate::cli::history::seen::{Aftermath, DetachedResult, Seen};
 use crate::record::form::{RecordHead, RecordOutcome, RecordState};
+use crate::record::running::Progress;
 use crate::record::selection;
 
 words! {
@@ -22,6 +25,28 @@ words! {
         Lost = "lost",
         /// a word of another version
         Unknown = "unknown",
+    }
+
+    /// What became of the detached hooks of an execution:
+    pub enum DetachedState {
+        /// no result of one of them is recorded
+        Waiting = "waiting",
+        /// all have succeeded
+        Good = "good",
+        /// the last attempt of one has failed
+        Failed = "failed",
+    }
+
+    /// What a line of `watch` says:
+    pub enum WatchKind {
+        /// a call has begun; its hooks come next
+        Begun = "begun",
+        /// a hook was started
+        HookStarted = "hook-started",
+        /// a hook has ended, was queued, or couldn't be started
+        HookEnded = "hook-ended",
+        /// the call is over
+        Done = "done",
     }
 }
 
@@ -73,8 +98,14 @@ object! {
     /// A summary of an execution.
     pub struct Execution {
         ..call: Call,
-        /// The hooks that ran
+        /// The hooks that ran, or will run
         runs: Vec<RunHead>,
+        /// The hooks that run at this moment
+        running: Vec<RunningHook>,
+        /// The id of a later retry in which everything succeeded that had failed
+        mended_by: Option<String>,
+        /// What became of the hooks that it queued; null where it queued none
+        detached: Option<DetachedState>,
     }
 
     /// Executions.
@@ -83,6 +114,56 @@ object! {
         executions: Vec<Execution>,
         /// How many aren't shown because a newer version recorded them
         newer: usize,
+        /// What `--before` needs to show the next older ones; null where there are none
+        next: Option<String>,
+        /// How many there are in all; null without `--total`
+        total: Option<usize>,
+        /// The failed ones that `--failed` leaves out, because a later retry of them succeeded
+        mended: Vec<String>,
+    }
+
+    /// The result of `stop`.
+    pub struct Stopped {
+        ..call: Call,
+        /// The job whose attempt was ended
+        job: Option<String>,
+        /// How often the job is tried again
+        tries_left: Option<u32>,
+    }
+
+    /// A hook in a line of `watch`.
+    pub struct WatchedHook {
+        /// The hook
+        hook: String,
+        /// The event; null where it runs at a call
+        event: Option<String>,
+        /// The device, for an event of a device
+        device: Option<String>,
+        /// How it ended; `running` where it was started
+        state: RunState,
+        /// Whether it was ended because of a time limit
+        timed_out: bool,
+        /// Its process; null where the call was over before it was looked at
+        pid: Option<i32>,
+        /// After how long it is ended; null where it has no limit, or where that isn't known
+        limit_s: Option<Seconds>,
+        /// How long it took
+        duration_s: Option<Seconds>,
+        /// Its exit status, as in `runs`
+        status: Option<i32>,
+        /// What happened, where it failed
+        failure: Option<String>,
+    }
+
+    /// Something that happened in an execution. The other keys are those of the execution at that time.
+    pub struct Watched {
+        /// What happened
+        kind: WatchKind,
+        /// When it happened
+        at: Time,
+        /// The hook that was started or has ended
+        run: Option<WatchedHook>,
+        ..=execution: Execution,
     }
 }
 
@@ -138,6 +219,47 @@ impl From<&RecordHead> for Call {
 
 impl From<&RecordHead> for Execution {
     fn from(head: &RecordHead) -> Execution {
-        Execution { call: head.into(), runs: head.hooks.iter().map(RunHead::from).collect() }
+        Execution::new(head, &Progress::default(), &Aftermath::default())
+    }
+}
+
+impl From<&Seen> for Execution {
+    fn from(Seen { head, progress, after }: &Seen) -> Execution {
+        Execution::new(head, progress, after)
+    }
+}
+
+impl Execution {
+    fn new(head: &RecordHead, progress: &Progress, after: &Aftermath) -> Execution {
+        let running = progress.running();
+        let mut runs: Vec<RunHead> = head.hooks.iter().map(RunHead::from).collect();
+        for run in &mut runs {
+            if let Some(ended) = progress.ended.iter().find(|ended| ended.hook == run.hook) {
+                run.state = ended.outcome.into();
+                run.timed_out = ended.outcome == RecordOutcome::Timeout;
+                run.duration_s = ended.duration_us.map(Seconds::of_micros);
+                run.status = Some(ended.status).filter(|_| ended.outcome != RecordOutcome::Queued);
+            }
+            if running.iter().any(|hook| hook.hook == run.hook) {
+                run.state = RunState::Running;
+            }
+        }
+        Execution {
+            call: head.into(),
+            runs,
+            running: running.iter().map(|hook| RunningHook::of(hook, head)).collect(),
+            mended_by: after.mended_by.clone(),
+            detached: after.detached.map(DetachedState::from),
+        }
+    }
+}
+
+impl From<DetachedResult> for DetachedState {
+    fn from(result: DetachedResult) -> DetachedState {
+        match result {
+            DetachedResult::Waiting => DetachedState::Waiting,
+            DetachedResult::Good => DetachedState::Good,
+            DetachedResult::Failed => DetachedState::Failed,
+        }
     }
 }

@@ -40,6 +40,32 @@ object! {
         duration_s: Option<Seconds>,
     }
 
+    /// A run of a hook, for statistics.
+    pub struct HookResult {
+        /// The id of the execution
+        id: String,
+        /// When the call began
+        began: Time,
+        /// How the run ended
+        state: RunState,
+    }
+
+    /// What the recorded runs of a hook amount to.
+    pub struct HookStatistics {
+        /// How many runs are recorded
+        runs: usize,
+        /// How many of them failed
+        failed: usize,
+        /// The last one
+        last: Option<HookResult>,
+        /// The last one that failed
+        last_failed: Option<HookResult>,
+        /// The duration that as many runs exceeded as not
+        median_s: Option<Seconds>,
+        /// The longest duration
+        longest_s: Option<Seconds>,
+    }
+
     /// A hook, and what it did.
     pub struct HookHistory {
         /// Its name: that of its registration, or the hook as `list` has it
@@ -50,6 +76,8 @@ object! {
         executions: Vec<HookExecution>,
         /// How many older ones there are
         older: usize,
+        /// What all of them amount to
+        statistics: HookStatistics,
         /// An execution whose id begins or ends with the same word
         execution_of_this_name: Option<String>,
     }

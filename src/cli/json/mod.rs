@@ -24,6 +24,7 @@ pub(super) mod prune;
 pub(super) mod queue;
 pub(super) mod registration;
 pub(super) mod run;
+pub(super) mod running;
 pub(super) mod shape;
 pub(super) mod show;
 pub(super) mod undo;

@@ -76,7 +76,8 @@ outputs! {
     Show "show" show::Show, "hookmux show";
     ShowHook "show-hook" hook_history::HookHistory, "hookmux show HOOK";
     Retry "retry" run::Retried, "hookmux retry";
-    Watch "watch" execution::Execution, "each line of hookmux watch, and of log --follow";
+    Watch "watch" execution::Watched, "each line of hookmux watch, and of log --follow";
+    Stop "stop" execution::Stopped, "hookmux stop";
     Prune "prune" prune::Pruned, "hookmux prune";
     Bypass "bypass" bypass::Bypass, "hookmux bypass";
     XmlGet "xml-get" xml::XmlGet, "hookmux xml get";

@@ -15,7 +15,9 @@ words! {
         Failed = "failed",
         /// it was queued, and runs on its own
         Queued = "queued",
-        /// unknown: not ended yet, or lost, or a word of another version
+        /// it runs at this moment
+        Running = "running",
+        /// unknown: not begun yet, or lost, or a word of another version
         Unknown = "unknown",
     }
 }

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::execution::{Call, Execution};
+use super::execution::{Call, DetachedState, Execution};
 use super::message::Message;
 use super::plan::PlannedHook;
 use super::run::{Process, Run, RunHead};
+use super::running::RunningHook;
 use super::shape::object;
 use super::value::Seconds;
 use crate::cli::history::command_line;
+use crate::cli::history::seen::Seen;
 use crate::observer::CommandLine;
-use crate::record::form::{HookRegistration, HookSummary, Record};
-use crate::record::form::{RecordHead, RecordOutcome, RunRecord};
+use crate::record::form::{HookRegistration, Record, RecordOutcome, RunRecord};
 use crate::record::text::RecordText;
 use crate::run::left_rollback;
 
@@ -68,14 +69,24 @@ object! {
         document_masked: Option<bool>,
         /// Its retries, and the attempts of its detached hooks
         later: Vec<Execution>,
+        /// The hooks that run at this moment
+        running: Vec<RunningHook>,
+        /// The id of a later retry in which everything succeeded that had failed
+        mended_by: Option<String>,
+        /// What became of the hooks that it queued; null where it queued none
+        detached: Option<DetachedState>,
+        /// The job by whose id it was asked for
+        job: Option<String>,
+        /// The ids of newer executions that `last` and conditions pass over: what libvirt calls after a failure, retries, runs by hand, attempts of detached hooks
+        passed_over: Vec<String>,
     }
 }
 
-/// A run of which only the summary is known.
-impl From<&HookSummary> for KeptRun {
-    fn from(hook: &HookSummary) -> KeptRun {
+impl KeptRun {
+    /// Makes one of which only the summary is known.
+    fn of_summary(head: RunHead) -> KeptRun {
         let run = Run {
-            head: hook.into(),
+            head,
             device: None,
             failure: None,
             stdout: None,
@@ -87,9 +98,7 @@ impl From<&HookSummary> for KeptRun {
         };
         KeptRun::new(run, None, None)
     }
-}
 
-impl KeptRun {
     fn new(
         run: Run,
         command: Option<&CommandLine>,
@@ -146,13 +155,20 @@ impl KeptRun {
 }
 
 impl Show {
-    pub(crate) fn new(record: &Record, later: &[RecordHead]) -> Show {
+    pub(crate) fn new(
+        record: &Record,
+        seen: &Seen,
+        later: &[Seen],
+        job: Option<String>,
+        passed_over: Vec<String>,
+    ) -> Show {
         let Record { head, body } = record;
         let optional = |document: &Option<RecordText>| document.as_ref().map(text);
         // an execution that hasn't ended has only the summaries of its planned runs
+        let now = Execution::from(seen);
         let runs = match head.state.is_over() {
             true => body.runs.iter().map(|run| KeptRun::of(run, record)).collect(),
-            false => head.hooks.iter().map(KeptRun::from).collect(),
+            false => now.runs.iter().cloned().map(KeptRun::of_summary).collect(),
         };
         let mut call = Call::from(head);
         call.hooks_dir = Some(text(&body.hooks_dir));
@@ -170,6 +186,11 @@ impl Show {
             left_out: body.left_out.clone(),
             document_masked: body.is_masked,
             later: later.iter().map(Execution::from).collect(),
+            running: now.running,
+            mended_by: now.mended_by,
+            detached: now.detached,
+            job,
+            passed_over,
         }
     }
 }

@@ -56,6 +56,10 @@ impl Seconds {
     pub(crate) fn of_micros(micros: u64) -> Seconds {
         Seconds(micros as f64 / 1e6)
     }
+
+    pub(crate) fn micros(self) -> u64 {
+        (self.0 * 1e6).round() as u64
+    }
 }
 
 impl From<Duration> for Seconds {

@@ -11,6 +11,7 @@ use crate::config::TrustPolicy;
 use crate::document::file::{self, DocumentPlace};
 use crate::observer::{Notice, Observer};
 use crate::process::job::{FinishedJob, Job, ProcessOutcome};
+use crate::process::supervise::Progress;
 use crate::queue::item::{self, ItemBody, ItemHead, MAX_JOB_AGE};
 use crate::queue::outcome;
 use crate::queue::read::JobReadError;
@@ -166,13 +167,20 @@ impl WorkerState<'_> {
     /// Begins the record of an attempt, which is separate from that of the call that queued the job.
     fn recorder(&mut self, head: &ItemHead, body: &ItemBody) -> Recorder {
         let document = body.document.as_ref().map(|document| document.0.as_slice());
-        let mut recorder = outcome::begin(self.settings, self.surroundings, head, document);
+        outcome::begin(self.settings, self.surroundings, head, document)
+    }
+
+    /// Tells what a job's process does.
+    pub(super) fn tell(&mut self, progress: Progress<'_>) {
+        let number = progress.job();
+        let Some(active) = self.active.iter_mut().find(|active| active.number == number) else {
+            return;
+        };
+        let ActiveItem { head, program, recorder, .. } = active;
         let own = head.queued_by();
-        let (path, at) = (Some(body.job.program()), Instant::now());
-        let started = Notice::Started { label: &head.hook, device: None, path, at };
-        recorder.observe(&own, &started);
-        self.observer.observe(&own, &started);
-        recorder
+        let notice = Notice::of_progress(progress, &head.hook, None, program);
+        recorder.observe(&own, &notice);
+        self.observer.observe(&own, &notice);
     }
 
     fn documents(

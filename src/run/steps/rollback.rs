@@ -14,6 +14,7 @@ use crate::plan::Step;
 use crate::process::exit_status::TIMED_OUT;
 use crate::process::job::Part;
 use crate::process::stored_job::{Bytes, StoredJob};
+use crate::process::supervise::Progress;
 use crate::run::launch::DocumentFileUse;
 use crate::run::left_rollback::{self, LeftRollback};
 use crate::undo::entry::EntryName;
@@ -115,9 +116,13 @@ impl StepRunner<'_> {
             Err(fault) => (None, Some(fault)),
             Ok(launch) => {
                 let HookIdentity { label, device, path, .. } = &identity;
-                let (device, path, at) = (device.as_deref(), Some(path.as_path()), Instant::now());
-                self.notify(&Notice::Started { label, device, path, at });
-                let ended = self.launcher.supervisor.run(vec![launch.job], &mut |_| {}).pop();
+                let execution = &self.launcher.occasion.execution;
+                let observer = &mut *self.launcher.observer;
+                let mut progress = |progress: Progress<'_>| {
+                    let notice = Notice::of_progress(progress, label, device.as_deref(), path);
+                    observer.observe(execution, &notice);
+                };
+                let ended = self.launcher.supervisor.run(vec![launch.job], &mut progress).pop();
                 if let Some(own_file) = launch.own_file {
                     self.launcher.exchange.remove_own_file(&own_file);
                 }

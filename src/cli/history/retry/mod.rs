@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use self::recorded::RecordedHooks;
 use super::executions;
 use super::hook_history::{self, Subject};
+use super::which::{self, Choice, Found};
 use crate::call::{Hooks, door};
 use crate::cli::args::{Format, RetryArgs};
 use crate::cli::hooks::described_call;
@@ -52,7 +53,11 @@ pub(crate) fn run(
     let mut loaded = place.load(output);
     loaded.restrict_to_user(&place.surroundings);
     let history = executions::history(&loaded.settings, output)?;
-    let (record, named) = named(place, arguments, &loaded.settings, &history)?;
+    let (found, named) = named(place, arguments, &loaded.settings, &history, output)?;
+    if arguments.output.format == Format::Text {
+        found.print_passed_over(output);
+    }
+    let record = found.record;
     let Record { head, body } = &record;
     let theirs = Path::new(OsStr::from_bytes(&body.hooks_dir.0));
     if theirs != place.surroundings.hooks_dir {
@@ -168,21 +173,30 @@ fn named(
     arguments: &RetryArgs,
     settings: &Settings,
     history: &History,
-) -> anyhow::Result<(Record, Vec<String>)> {
-    let word = &arguments.id;
+    output: &mut Output,
+) -> anyhow::Result<(Found, Vec<String>)> {
+    let RetryArgs { id, conditions, since, hook, .. } = arguments;
+    let word = id.as_deref().unwrap_or("last");
     if let Some(id) = &arguments.execution {
-        let record = executions::find_one(history, id)?;
-        return Ok((record, vec![word.clone()]));
+        let found = which::named(settings, history, id)?;
+        return Ok((found, vec![word.to_owned()]));
+    }
+    if conditions.is_any() || since.is_some() {
+        // the first of the hooks that are to run says which execution is meant, too
+        let choice = Choice { word: id.as_deref(), conditions, hook: hook.first(), since: *since };
+        let found = choice.find(history, output)?;
+        let of_word = id.iter().filter(|word| *word != "last").cloned();
+        return Ok((found, of_word.chain(hook.iter().cloned()).collect()));
     }
     match hook_history::subject(place, settings, history, word)? {
-        Subject::Execution => Ok((executions::find_one(history, word)?, arguments.hook.clone())),
+        Subject::Execution => Ok((which::named(settings, history, word)?, hook.clone())),
         // nothing is run that may not have been meant
         Subject::Hook(hook) if hook.execution.is_some() => {
             let id = hook.execution.unwrap_or_default();
             bail!("`{word}` is a hook, and a part of the id of an execution: {id}; give a whole id")
         }
         Subject::Hook(hook) => match hook.last(history) {
-            Some((id, labels)) => Ok((executions::find_one(history, &id)?, labels)),
+            Some((id, labels)) => Ok((which::named(settings, history, &id)?, labels)),
             None => bail!("no execution of {word} is recorded"),
         },
     }
