@@ -56,6 +56,7 @@ mod state;
 mod tree;
 mod trust;
 mod undo;
+mod undo_lives;
 mod vdsm_tree;
 mod waiting_jobs;
 mod xml;

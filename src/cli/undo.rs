@@ -87,9 +87,8 @@ pub(super) fn run(
         }
     }
     // what an earlier life owes is not taken from a guest that lives, but where somebody names it
-    let is_meant = |owed: &Owed, lives: bool| {
-        arguments.guest.is_some() || (is_over(owed) && !(lives && owed.name.is_over()))
-    };
+    let is_meant =
+        |owed: &Owed, lives: bool| arguments.guest.is_some() || (is_over(owed) && !lives);
     work_off(place, settings, state, &is_meant, arguments.output.format, output)
 }
 
@@ -107,8 +106,9 @@ fn work_off(
     let mut done = Undone { undone: 0, left: 0, failures: Vec::new() };
     let mut has_tried = false;
     for (own, entries) in &state.owners {
-        let lives =
-            |entries: &[Owed]| entries.iter().any(|owed| state_of(owed) == UndoState::SetUp);
+        let lives = |entries: &[Owed]| {
+            own.is_alive() || entries.iter().any(|owed| state_of(owed) == UndoState::SetUp)
+        };
         let now_lives = lives(entries);
         if !entries.iter().any(|owed| is_meant(owed, now_lives)) {
             continue;
@@ -129,6 +129,7 @@ fn work_off(
             Err(LockError::Failed(error)) => bail!("the ledger can't be locked: {error}"),
         };
         // a call may have come meanwhile
+        own.settle().context("the ledger can't be changed")?;
         let entries = own.entries().0;
         let now_lives = lives(&entries);
         let entries = entries.into_iter().filter(|owed| is_meant(owed, now_lives)).collect();
@@ -145,7 +146,14 @@ fn work_off(
     let is_bad = done.left > 0 || !done.failures.is_empty();
     match format {
         Format::Json => output.json(&done),
-        Format::Text if !has_tried => output.line("Nothing is owed."),
+        Format::Text if !has_tried && state.is_empty() => output.line("Nothing is owed."),
+        Format::Text if !has_tried => {
+            let count = state.all().count();
+            let undos = if count == 1 { "undo waits" } else { "undos wait" };
+            output.line(&format!(
+                "Nothing is owed now: {count} {undos} for the end of their guest or network."
+            ));
+        }
         Format::Text => {
             for failure in &done.failures {
                 output.print_error(&failure.message);
@@ -241,7 +249,7 @@ fn is_of(entry: &Entry, word: &str) -> bool {
 }
 
 pub(super) fn state_of(owed: &Owed) -> UndoState {
-    match (owed.name.is_over(), owed.name.is_provisional) {
+    match (owed.is_over(), owed.is_provisional()) {
         _ if owed.entry.is_due => UndoState::Due,
         (true, _) => UndoState::Owed,
         (false, true) if owed.is_expired() => UndoState::Due,
@@ -281,10 +289,7 @@ fn json_undo(owed: &Owed) -> Undo {
         parent: entry.current.execution.clone(),
         began: Time::of_seconds(clock::unix_seconds().saturating_sub(age.as_secs())),
         state: state_of(owed),
-        outcome: match entry.current.is_done {
-            true => UndoOutcome::Done,
-            false => UndoOutcome::Unknown,
-        },
+        outcome: UndoOutcome::of(entry.current.is_done),
         interrupted: owed.name.is_undoing,
         shared: entry.shared,
         last: entry.last.clone(),

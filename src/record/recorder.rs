@@ -317,6 +317,7 @@ impl Open {
                 .map(|left| LeftRunning { pid: left.pid, name: left.name.clone() })
                 .collect(),
             job: run.job.clone(),
+            undo: run.undo.clone(),
         });
     }
 

@@ -7,9 +7,10 @@ use super::message::Message;
 use super::plan::PlannedHook;
 use super::run::{Process, Run, RunHead};
 use super::shape::object;
+use super::undo::UndoOutcome;
 use super::value::Seconds;
 use crate::cli::history::command_line;
-use crate::observer::CommandLine;
+use crate::observer::{CommandLine, UndoneSetup};
 use crate::record::form::{HookRegistration, HookSummary, Record};
 use crate::record::form::{RecordHead, RecordOutcome, RunRecord};
 use crate::record::text::RecordText;
@@ -39,6 +40,22 @@ object! {
         sha256: Option<String>,
         /// The time from the beginning of the call to its start
         start_s: Option<Seconds>,
+        /// What it takes back, where it is an undo
+        undo: Option<UndoneHook>,
+    }
+
+    /// What an undo takes back.
+    pub struct UndoneHook {
+        /// The hook that set it up
+        hook: String,
+        /// The id of the execution in which that ran
+        parent: String,
+        /// How it ended
+        outcome: UndoOutcome,
+        /// Whether an earlier try of the undo was interrupted
+        interrupted: bool,
+        /// The guest for which a hook that guests share ran; null where it isn't shared
+        shared_object: Option<String>,
     }
 
     /// A complete execution.
@@ -68,6 +85,18 @@ object! {
         document_masked: Option<bool>,
         /// Its retries, and the attempts of its detached hooks
         later: Vec<Execution>,
+    }
+}
+
+impl From<&UndoneSetup> for UndoneHook {
+    fn from(undo: &UndoneSetup) -> UndoneHook {
+        UndoneHook {
+            hook: undo.hook.clone(),
+            parent: undo.execution.clone(),
+            outcome: UndoOutcome::of(undo.is_done),
+            interrupted: undo.is_again,
+            shared_object: undo.set_up_for.clone(),
+        }
     }
 }
 
@@ -108,6 +137,7 @@ impl KeptRun {
             registration_sha256: registered.map(|registered| registered.sha256.clone()),
             sha256: None,
             start_s: None,
+            undo: None,
         }
     }
 
@@ -136,6 +166,7 @@ impl KeptRun {
             command_line: command_line::line(kept, &record.body.arguments, true),
             sha256: kept.sha256.clone(),
             start_s: kept.start_us.map(Seconds::of_micros),
+            undo: kept.undo.as_ref().map(UndoneHook::from),
             ..KeptRun::new(
                 run,
                 kept.command.as_ref(),

@@ -87,3 +87,9 @@ object! {
         failures: Vec<Message>,
     }
 }
+
+impl UndoOutcome {
+    pub(crate) fn of(is_done: bool) -> UndoOutcome {
+        if is_done { UndoOutcome::Done } else { UndoOutcome::Unknown }
+    }
+}
