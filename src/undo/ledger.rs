@@ -614,7 +614,7 @@ mod tests {
         let enter = |name: &EntryName, run: &str| {
             let began_ns = crate::machine::clock::boottime_ns();
             let mut entry = entry(run);
-            entry.current.began_ns = began_ns;
+            (entry.current.began_ns, entry.order_ns) = (began_ns, began_ns);
             own.begin(name, entry).unwrap();
         };
         enter(&firm, "1");
