@@ -300,6 +300,14 @@ fn a_migration_that_is_refused_takes_nothing_from_the_guest_that_runs_here() {
     host.guest("migrate begin").run().fails(3, &["/z"]);
     assert_eq!(host.log(), ["set a".to_owned(), "set a".into(), "set z".into(), undone("a")]);
     assert_eq!((owed(&host), states(&host)), (1, vec!["set up".to_owned()]));
+    // the same while nobody can use its ledger
+    host.settings("total_timeout: 1s");
+    let holder = Holder::of_ledger(&host);
+    host.guest("migrate begin").run().fails(125, &["can't be used"]);
+    holder.release();
+    host.settings("");
+    assert_eq!(states(&host), ["set up"], "the guest lives");
+    host.log();
     // libvirt refuses it itself, without a further call
     remove(&host, "z.fails");
     host.guest("migrate begin").run().succeeds();

@@ -426,6 +426,10 @@ impl CallLedger {
     /// Leaves everything that an owner owes to the worker.
     fn leave_to_worker(&mut self, ledger: &OwnerLedger, words: &str, tools: &mut UndoTools<'_>) {
         self.has_work = true;
+        if self.moment == Moment::Arrives {
+            // it goes when its time is over; the guest that may run here has to keep its own
+            return;
+        }
         let words = match ledger.mark(MarkKind::Due) {
             Ok(()) => format!("{words}: what is owed is taken back in the background"),
             Err(error) => format!("{words}; that its life is over can't be noted: {error}"),
