@@ -303,7 +303,7 @@ fn a_migration_that_is_refused_takes_nothing_from_the_guest_that_runs_here() {
     // the same while nobody can use its ledger
     host.settings("total_timeout: 1s");
     let holder = Holder::of_ledger(&host);
-    host.guest("migrate begin").run().fails(125, &["can't be used"]);
+    host.guest("migrate begin").run().fails(124, &["time of 1.0 s was over"]);
     holder.release();
     host.settings("");
     assert_eq!(states(&host), ["set up"], "the guest lives");
