@@ -176,7 +176,7 @@ install-hook:  ## a hook of contrib/hooks, by its name: make install-hook NAME
 	@DESTDIR='$(DESTDIR)' HOOKSDIR='$(HOOKSDIR)' contrib/install-hook $(NAME)
 
 uninstall-hook:  ## the reverse of `make install-hook`
-	@DESTDIR='$(DESTDIR)' HOOKSDIR='$(HOOKSDIR)' contrib/install-hook --remove $(NAME)
+	@DESTDIR='$(DESTDIR)' HOOKSDIR='$(HOOKSDIR)' contrib/install-hook --remove $(if $(YES),--yes )$(NAME)
 
 uninstall:  ## the reverse of `make install`, with the same PREFIX and DESTDIR
 	@DESTDIR='$(DESTDIR)' packaging/uninstall.sh --prefix '$(PREFIX)'

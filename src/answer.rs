@@ -21,6 +21,18 @@ impl Answer {
     pub(crate) fn error(status: i32, stderr: String) -> Answer {
         Answer { status, stdout: None, stderr }
     }
+
+    /// Adds undos that failed. They refuse nothing: where libvirt only logs a failure it is told of them, elsewhere
+    /// only if the call has failed anyway.
+    pub(crate) fn add_undos(&mut self, call: &Call, failures: Vec<HookFailure>) {
+        if call.class() == Class::Notify && self.status == 0 {
+            self.status = failures.first().map_or(0, |failure| failure.status);
+        }
+        if self.status != 0 && !failures.is_empty() {
+            self.stderr.push_str(&verdict::stderr_text(&failures));
+            truncate(&mut self.stderr);
+        }
+    }
 }
 
 /// Makes the answer from the failures of hooks and from hookmux's own errors.

@@ -144,6 +144,17 @@ pub mod state {
 pub mod trust {
     pub use crate::trust::Trust;
 }
+pub mod undo {
+    pub mod entry {
+        pub use crate::undo::entry::{Entry, EntryName, FORMAT, Setup, StoredRollback};
+    }
+    pub mod ledger {
+        pub use crate::undo::ledger::{Ledger, Owed, OwnerLedger, UnreadableEntry};
+    }
+    pub mod owner {
+        pub use crate::undo::owner::Owner;
+    }
+}
 pub mod verdict {
     pub mod status_line {
         pub use crate::verdict::status_line::{StatusAnswer, read};

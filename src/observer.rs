@@ -223,6 +223,24 @@ pub(crate) struct HookRun {
     pub failure: Option<HookFailure>,
     /// The id of the job in the queue, for a detached hook.
     pub job: Option<String>,
+    /// What it takes back, for an undo.
+    pub undo: Option<UndoneSetup>,
+}
+
+/// What an undo takes back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UndoneSetup {
+    pub hook: String,
+    /// The execution in which the hook ran.
+    pub execution: String,
+    /// Whether the hook is known to have succeeded.
+    pub is_done: bool,
+    /// Whether an earlier try was interrupted.
+    pub is_again: bool,
+    /// The guest for which a hook that guests share ran; nobody holds a share any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_up_for: Option<String>,
 }
 
 /// What identifies a run in a call: the hook, its event, its device.
@@ -282,7 +300,18 @@ impl HookRun {
     ) -> HookRun {
         let HookIdentity { label, event, device, path, command } = hook;
         let change = Change::None;
-        HookRun { label, event, device, path, command, ended, change, failure, job: None }
+        HookRun {
+            label,
+            event,
+            device,
+            path,
+            command,
+            ended,
+            change,
+            failure,
+            job: None,
+            undo: None,
+        }
     }
 
     /// Tells whether it is a detached hook that was put into the queue.

@@ -49,6 +49,7 @@ fn make(host: &Host, words: &[&str]) -> Output {
         .env_remove("MAKEFLAGS")
         .env_remove("MAKELEVEL")
         .env("HOOKSDIR", host.hooks())
+        .env("HOOKMUX", crate::binary_under_test())
         .output()
         .unwrap()
 }
@@ -245,6 +246,32 @@ fn make_puts_a_hook_in_place_and_takes_it_away() {
         assert_eq!(in_place(&host), [""; 0]);
         makes(&host, &words, true);
     }
+}
+
+#[test]
+fn a_hook_that_owes_undos_is_taken_away_only_where_somebody_says_so() {
+    let host = Host::new();
+    // the programs of the real one need a host of their own
+    host.script("bin/set", "exit 0");
+    let text = "events: [before_vm_prepare]\ncommand: bin/set\nundo: bin/set\n";
+    host.file("hooks.d/macspoof.yaml", text);
+    host.guest("prepare begin").run().succeeds();
+    for name in ["hooks.d/macspoof.yaml", "bin/set"] {
+        fs::remove_file(host.hook(name)).unwrap();
+    }
+    makes(&host, &["install-hook", "macspoof"], true);
+    let output = make(&host, &["uninstall-hook", "macspoof"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{said}");
+    for words in ["macspoof owes 1 undo(s)", "hookmux undo --list", "YES=1", "nothing was done"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(host.hook("bin/macspoof").exists());
+    makes(&host, &["uninstall-hook", "YES=1", "macspoof"], true);
+    assert_eq!(in_place(&host), [""; 0]);
+    // what another one owes doesn't matter
+    makes(&host, &["install-hook", "image-check"], true);
+    makes(&host, &["uninstall-hook", "image-check"], true);
 }
 
 // V8

@@ -318,11 +318,14 @@ fn documented_name(path: &Path) -> String {
         if above.starts_with("qemu-") && part.ends_with(".json") {
             return "KEY….json".to_owned();
         }
-        if above == "locks" && (part.starts_with("qemu-") || part.starts_with("shared.")) {
+        if above == "undo-locks" && part.starts_with("qemu-") {
             return "OWNER".to_owned();
         }
+        if above == "undo-locks" && part.starts_with("shared.") {
+            return "shared.DIGEST".to_owned();
+        }
         if part.starts_with("qemu-") && part.contains('~') {
-            return "OWNER~KEY".to_owned();
+            return "OWNER~KEY~LIFE".to_owned();
         }
         if let Some(daemon) = part.strip_prefix(".started.") {
             return part.replace(daemon, "DAEMON");

@@ -66,6 +66,7 @@ mod terminal;
 mod tree;
 mod trust;
 mod undo;
+mod undo_lives;
 mod vdsm_tree;
 mod waiting_jobs;
 mod xml;

@@ -182,8 +182,9 @@ pub(crate) fn answer(
     let has_undo = matches!(&handling, Handling::Hooks(hooks) if hooks.candidates.have_undo());
     let mut ledger = CallLedger::of(&occasion, guest.as_ref(), has_undo);
     let mut warnings = Vec::new();
+    let is_bypassed = matches!(handling, Handling::Bypassed(_));
     if let Some(ledger) = ledger.as_mut().filter(|_| !matches!(handling, Handling::Hooks(_))) {
-        warnings.extend(ledger.begin(call, settings, &occasion.execution));
+        warnings.extend(ledger.begin(call, &occasion.execution, is_bypassed));
     }
     let will_undo = ledger.as_ref().is_some_and(CallLedger::will_undo);
     let is_silent =
@@ -213,7 +214,7 @@ pub(crate) fn answer(
             own_errors = hooks.own_errors();
             warnings = hooks.warnings(&occasion.facts);
             if let Some(ledger) = &mut ledger {
-                warnings.extend(ledger.begin(call, settings, &occasion.execution));
+                warnings.extend(ledger.begin(call, &occasion.execution, false));
             }
             let violated_rules = property_rules::broken(&occasion);
             match call.class() {
@@ -242,17 +243,16 @@ pub(crate) fn answer(
     for words in own_errors.iter().chain(&warnings) {
         observer.observe(&occasion.execution, &Notice::OwnError(words));
     }
-    let is_bypassed = matches!(handling, Handling::Bypassed(_));
     if let Some(ledger) = ledger.as_mut().filter(|_| !is_bypassed) {
-        ledger.undo_earlier(call, &mut undo_tools(&occasion, observer));
+        ledger.undo_earlier(&mut undo_tools(&occasion, observer));
     }
     if let Some(held) = remembered.held.filter(|_| !matches!(handling, Handling::Bypassed(_))) {
         // an unreadable file has been reported
         if !remembered.is_in_doubt {
             observer.observe(&occasion.execution, &Notice::OwnError(HELD_MESSAGE));
         }
-        end_ledger(ledger, &occasion, held.status, false, observer);
-        return Answer::error(held.status, held.words);
+        let answer = Answer::error(held.status, held.words);
+        return end_ledger(ledger, &occasion, answer, false, observer);
     }
     let answer = match handling {
         Handling::Bypassed(_) | Handling::NoHooks => Answer::default(),
@@ -263,13 +263,12 @@ pub(crate) fn answer(
             let answer =
                 hooks.answer(&occasion, nesting, restore, own_errors, ledger.as_mut(), observer);
             if is_restore {
-                end_ledger(ledger, &occasion, answer.status, false, observer);
-                return answer;
+                return end_ledger(ledger, &occasion, answer, false, observer);
             }
             answer
         }
     };
-    end_ledger(ledger, &occasion, answer.status, is_bypassed, observer);
+    let answer = end_ledger(ledger, &occasion, answer, is_bypassed, observer);
     if let Some(guest) = remembering.filter(|_| answer.status == 0 || call.class() == Class::Notify)
     {
         memory::after_hooks(call, guest);
@@ -287,20 +286,26 @@ fn undo_tools<'a>(occasion: &'a Occasion<'_>, observer: &'a mut dyn Observer) ->
     }
 }
 
-/// Takes back what is owed where a life ends with this call; starts the worker for what has to wait.
+/// Takes back what is owed where a life ends with this call; starts the worker for what has to wait. Returns the
+/// answer with the undos that failed.
 fn end_ledger(
     ledger: Option<CallLedger>,
     occasion: &Occasion<'_>,
-    status: i32,
+    mut answer: Answer,
     is_bypassed: bool,
     observer: &mut dyn Observer,
-) {
-    let Some(mut ledger) = ledger else { return };
-    let end = CallEnd { has_failed: status != 0, is_terminated: status == TERMINATED };
-    match is_bypassed {
-        true => ledger.end_bypassed(occasion.call),
-        false => ledger.end(occasion.call, end, &mut undo_tools(occasion, observer)),
-    }
+) -> Answer {
+    let (call, Some(mut ledger)) = (occasion.call, ledger) else { return answer };
+    let end =
+        CallEnd { has_failed: answer.status != 0, is_terminated: answer.status == TERMINATED };
+    let failures = match is_bypassed {
+        true => {
+            ledger.end_bypassed(call, &occasion.execution);
+            Vec::new()
+        }
+        false => ledger.end(call, end, &mut undo_tools(occasion, observer)),
+    };
+    answer.add_undos(call, failures);
     let started = match ledger.has_work {
         true => undo::worker::start(&occasion.settings.hooks_dir),
         false => Ok(()),
@@ -309,6 +314,7 @@ fn end_ledger(
         let words = format!("what is owed waits: no worker can be started: {error}");
         observer.observe(&occasion.execution, &Notice::OwnError(&words));
     }
+    answer
 }
 
 /// Makes the notice of an empty plan, which has the origin of the guest.

@@ -88,9 +88,8 @@ pub(super) fn run(
         }
     }
     // what an earlier life owes is not taken from a guest that lives, but where somebody names it
-    let is_meant = |owed: &Owed, lives: bool| {
-        arguments.guest.is_some() || (is_over(owed) && !(lives && owed.name.is_over()))
-    };
+    let is_meant =
+        |owed: &Owed, lives: bool| arguments.guest.is_some() || (is_over(owed) && !lives);
     if arguments.dry_run {
         return Ok(preview(&state, &is_meant, arguments.output.format, output));
     }
@@ -104,8 +103,8 @@ fn preview(
     format: Format,
     output: &mut Output,
 ) -> CommandEnd {
-    let meant = |(_, entries): &'_ (OwnerLedger, Vec<Owed>)| {
-        let lives = lives(entries);
+    let meant = |(own, entries): &'_ (OwnerLedger, Vec<Owed>)| {
+        let lives = lives(own, entries);
         entries.iter().map(move |owed| is_meant(owed, lives)).collect::<Vec<bool>>()
     };
     let flags = state.owners.iter().flat_map(meant);
@@ -130,8 +129,8 @@ fn preview(
 }
 
 /// Tells whether a guest, or what else entries belong to, still needs what they set up.
-fn lives(entries: &[Owed]) -> bool {
-    entries.iter().any(|owed| state_of(owed) == UndoState::SetUp)
+fn lives(own: &OwnerLedger, entries: &[Owed]) -> bool {
+    own.is_alive() || entries.iter().any(|owed| state_of(owed) == UndoState::SetUp)
 }
 
 fn work_off(
@@ -149,7 +148,7 @@ fn work_off(
     let mut done = Undone { undone: 0, left: 0, failures: Vec::new(), undos: Vec::new(), summary };
     let mut has_tried = false;
     for (own, entries) in &state.owners {
-        let now_lives = lives(entries);
+        let now_lives = lives(own, entries);
         if !entries.iter().any(|owed| is_meant(owed, now_lives)) {
             continue;
         }
@@ -169,8 +168,9 @@ fn work_off(
             Err(LockError::Failed(error)) => bail!("the ledger can't be locked: {error}"),
         };
         // a call may have come meanwhile
+        own.settle().context("the ledger can't be changed")?;
         let entries = own.entries().0;
-        let now_lives = lives(&entries);
+        let now_lives = lives(own, &entries);
         let entries = entries.into_iter().filter(|owed| is_meant(owed, now_lives)).collect();
         let mut view = View { output, is_text };
         let mut observer = Tee(&mut journal, &mut view);
@@ -186,7 +186,14 @@ fn work_off(
     let is_bad = done.left > 0 || !done.failures.is_empty();
     match format {
         Format::Json => output.json(&done),
-        Format::Text if !has_tried => output.line("Nothing is owed."),
+        Format::Text if !has_tried && state.is_empty() => output.line("Nothing is owed."),
+        Format::Text if !has_tried => {
+            let count = state.all().count();
+            let undos = if count == 1 { "undo waits" } else { "undos wait" };
+            output.line(&format!(
+                "Nothing is owed now: {count} {undos} for the end of their guest or network."
+            ));
+        }
         Format::Text => {
             for failure in &done.failures {
                 output.print_error(&failure.message);
@@ -282,7 +289,7 @@ fn is_of(entry: &Entry, word: &str) -> bool {
 }
 
 pub(super) fn state_of(owed: &Owed) -> UndoState {
-    match (owed.name.is_over(), owed.name.is_provisional) {
+    match (owed.is_over(), owed.is_provisional()) {
         _ if owed.entry.is_due => UndoState::Due,
         (true, _) => UndoState::Owed,
         (false, true) if owed.is_expired() => UndoState::Due,
@@ -322,10 +329,7 @@ fn json_undo(owed: &Owed) -> Undo {
         parent: entry.current.execution.clone(),
         began: Time::of_seconds(clock::unix_seconds().saturating_sub(age.as_secs())),
         state: state_of(owed),
-        outcome: match entry.current.is_done {
-            true => UndoOutcome::Done,
-            false => UndoOutcome::Unknown,
-        },
+        outcome: UndoOutcome::of(entry.current.is_done),
         interrupted: owed.name.is_undoing,
         shared: entry.shared,
         last: entry.last.clone(),

@@ -86,7 +86,10 @@ impl Counters {
 
     /// Counts a finished execution, if libvirt or the queue caused it.
     pub fn add(&mut self, head: &RecordHead) {
-        if !matches!(head.cause, RecordCause::Libvirt | RecordCause::Queue(_)) {
+        if !matches!(
+            head.cause,
+            RecordCause::Libvirt | RecordCause::Queue(_) | RecordCause::Undo(_)
+        ) {
             return;
         }
         let outcome = if head.state == RecordState::Lost { "lost" } else { head.outcome.name() };

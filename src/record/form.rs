@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::text::RecordText;
-use crate::observer::{CommandLine, PlanEntry};
+use crate::observer::{CommandLine, PlanEntry, UndoneSetup};
 use crate::state::format::{self, NewerFormat};
 
 /// The version of the format. It is raised when older versions would misread a record.
@@ -86,6 +86,9 @@ pub enum RecordCause {
     Retry(String),
     /// The worker, for a job that the execution with this id put into the queue.
     Queue(String),
+    /// Undos outside of a call; the first one's hook ran in the execution with this id. 0.1.0 has no word for it,
+    /// and shows it as it is written.
+    Undo(String),
     /// A cause that only another version knows: the word, and the id with it.
     Other {
         word: String,
@@ -112,6 +115,7 @@ impl Serialize for RecordCause {
             RecordCause::Person => serializer.serialize_str("person"),
             RecordCause::Retry(id) => pair("retry", id).serialize(serializer),
             RecordCause::Queue(id) => pair("queue", id).serialize(serializer),
+            RecordCause::Undo(id) => pair("undo", id).serialize(serializer),
             RecordCause::Other { word, parent: None } => serializer.serialize_str(word),
             RecordCause::Other { word, parent: Some(id) } => pair(word, id).serialize(serializer),
         }
@@ -129,6 +133,7 @@ impl<'de> Deserialize<'de> for RecordCause {
             (Some("person"), None) if value.is_string() => RecordCause::Person,
             (Some("retry"), Some(id)) => RecordCause::Retry(id),
             (Some("queue"), Some(id)) => RecordCause::Queue(id),
+            (Some("undo"), Some(id)) => RecordCause::Undo(id),
             (Some("libvirt" | "person") | None, None) => RecordCause::default(),
             (word, parent) => {
                 RecordCause::Other { word: word.unwrap_or(UNKNOWN).to_owned(), parent }
@@ -144,6 +149,7 @@ impl RecordCause {
             RecordCause::Person => "run",
             RecordCause::Retry(_) => "retry",
             RecordCause::Queue(_) => "queue",
+            RecordCause::Undo(_) => "undo",
             RecordCause::Other { word, .. } => word,
         }
     }
@@ -152,7 +158,7 @@ impl RecordCause {
     pub fn parent(&self) -> Option<&str> {
         match self {
             RecordCause::Libvirt | RecordCause::Person => None,
-            RecordCause::Retry(id) | RecordCause::Queue(id) => Some(id),
+            RecordCause::Retry(id) | RecordCause::Queue(id) | RecordCause::Undo(id) => Some(id),
             RecordCause::Other { parent, .. } => parent.as_deref(),
         }
     }
@@ -291,6 +297,9 @@ pub struct RunRecord {
     pub leftovers: Vec<LeftRunning>,
     /// The id of the job in the queue, for a detached hook.
     pub job: Option<String>,
+    /// What it takes back. `None` for hooks, and in records of 0.1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<UndoneSetup>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -506,6 +515,7 @@ pub(crate) mod tests {
             (RecordCause::Person, r#""person""#),
             (RecordCause::Retry("A".into()), r#"{"retry":"A"}"#),
             (RecordCause::Queue("B".into()), r#"{"queue":"B"}"#),
+            (RecordCause::Undo("C".into()), r#"{"undo":"C"}"#),
         ] {
             assert_eq!(serde_json::to_string(&cause).unwrap(), written);
             assert_eq!(serde_json::from_str::<RecordCause>(written).unwrap(), cause);

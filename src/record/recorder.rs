@@ -335,6 +335,7 @@ impl Open {
                 .map(|left| LeftRunning { pid: left.pid, name: left.name.clone() })
                 .collect(),
             job: run.job.clone(),
+            undo: run.undo.clone(),
         });
         if let Some(run) = self.record.body.runs.last() {
             self.running.end(run);
@@ -358,6 +359,12 @@ impl Open {
         if let Some(entry) = place.and_then(|place| self.record.body.plan.get_mut(place)) {
             entry.decision = why.decision();
             entry.reason = Some(why.to_string());
+        } else if !self.record.body.plan.iter().any(|planned| planned.hook == label) {
+            // an undo, which the call's plan doesn't have
+            let (hook, reason) = (label.to_owned(), Some(why.to_string()));
+            let entry =
+                PlanEntry { hook, decision: why.decision(), reason, ..PlanEntry::default() };
+            self.record.body.plan.push(entry);
         }
     }
 }

@@ -121,7 +121,8 @@ impl StepRunner<'_> {
     /// call.
     pub(crate) fn run(&mut self, steps: Vec<Step>) -> Vec<HookRun> {
         let total = self.launcher.occasion.settings.total_timeout(self.launcher.occasion.call);
-        let ends = Instant::now() + total;
+        let waited = self.ledger.as_ref().map_or(Duration::ZERO, |ledger| ledger.waited());
+        let ends = Instant::now() + total.saturating_sub(waited);
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut stopped: Option<String> = None;
         // a skipped step doesn't separate its neighbours that may run in parallel
@@ -236,7 +237,7 @@ impl StepRunner<'_> {
         if admitted.iter().any(|one| one.step.has(Part::Undo)) {
             let occasion = self.launcher.occasion;
             if let Some(ledger) = &mut self.ledger {
-                ledger.lock_first(occasion.call, occasion.settings, &occasion.execution);
+                ledger.lock_first(occasion.call, &occasion.execution);
             }
         }
         let mut order: Vec<usize> = (0..admitted.len()).collect();

@@ -114,7 +114,20 @@ pub(crate) fn take(
     until: Instant,
     is_terminated: &mut dyn FnMut() -> bool,
 ) -> Result<HookLock, LockError> {
-    let directory = runtime_dir.child("locks");
+    take_in(&runtime_dir.child("locks"), name, holder, until, is_terminated)
+}
+
+/// Waits for a lock in a directory of its own.
+///
+/// # Errors
+/// See [`LockError`].
+pub(crate) fn take_in(
+    directory: &Dir,
+    name: &str,
+    holder: &LockHolder,
+    until: Instant,
+    is_terminated: &mut dyn FnMut() -> bool,
+) -> Result<HookLock, LockError> {
     let opened = directory.make().and_then(|_| directory.append(name));
     let file = opened.map_err(LockError::Failed)?;
     let mut was_terminated = false;
@@ -128,7 +141,7 @@ pub(crate) fn take(
             Ok(HookLock { file })
         }
         Ok(None) if was_terminated => Err(LockError::Terminated),
-        Ok(None) => Err(LockError::TimedOut(LockHolder::read(&directory, name))),
+        Ok(None) => Err(LockError::TimedOut(LockHolder::read(directory, name))),
         Err(error) => Err(LockError::Failed(error)),
     }
 }

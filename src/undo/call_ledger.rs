@@ -5,18 +5,20 @@ use std::time::{Duration, Instant};
 
 use super::entry::{Entry, EntryName};
 use super::ledger::{Ledger, Owed, OwnerLedger, UnreadableEntry};
+use super::marks::MarkKind;
 use super::moment::{self, Moment};
 use super::owner::Owner;
 use super::runner::{UndoResult, UndoRunner};
 use super::shared::Share;
 use crate::config::Settings;
-use crate::libvirt::Call;
+use crate::libvirt::{Call, Operation};
 use crate::machine::sys;
 use crate::memory::guest::Guest;
-use crate::observer::Observer;
+use crate::observer::{Notice, Observer};
 use crate::occasion::{Execution, Occasion};
 use crate::process::supervise::Supervisor;
 use crate::state::locks::{HookLock, LockError, LockHolder};
+use crate::verdict::HookFailure;
 
 /// The entries of the guest, network or port of a call.
 pub(crate) struct CallLedger {
@@ -31,6 +33,16 @@ pub(crate) struct CallLedger {
     lock: Option<HookLock>,
     /// Why the lock couldn't be taken.
     lock_error: Option<String>,
+    /// The time limit of the call.
+    total: Duration,
+    /// Until when the call waits for locks of the ledger.
+    waits_until: Instant,
+    /// How long it has waited for them.
+    waited: Duration,
+    /// What is left of the time for all undos of the call.
+    time_left: Duration,
+    /// Undos that failed.
+    failures: Vec<HookFailure>,
     /// What earlier lives owe.
     earlier: Vec<Owed>,
     /// Whether the present life owes something, or did when the call began.
@@ -76,13 +88,7 @@ impl CallLedger {
         let ledger = Ledger::new(runtime_dir);
         let owner = Owner::of(occasion, guest)?;
         let moment = Moment::of(call);
-        let ports = if moment == Moment::Ends && occasion.is_real() {
-            let owners = ledger.owners().unwrap_or_default();
-            let ports = owners.iter().filter(|other| other.is_port_of(&owner));
-            ports.map(|port| ledger.of(port)).collect()
-        } else {
-            Vec::new()
-        };
+        let ports = if occasion.is_real() { ports(&ledger, &owner, call) } else { Vec::new() };
         let own = ledger.of(&owner);
         if !has_undo && !own.may_exist() && ports.is_empty() {
             return None;
@@ -96,6 +102,11 @@ impl CallLedger {
             is_real: occasion.is_real(),
             lock: None,
             lock_error: None,
+            total: occasion.settings.total_timeout(call),
+            waits_until: Instant::now() + occasion.settings.total_timeout(call),
+            waited: Duration::ZERO,
+            time_left: moment::timeout(call.driver),
+            failures: Vec::new(),
             earlier: Vec::new(),
             owes: false,
             is_terminated: false,
@@ -114,74 +125,96 @@ impl CallLedger {
         let (mut entries, _) = ledger.of(&owner).entries();
         match Moment::of(occasion.call) {
             Moment::Begins => {
-                let is_waiting = |owed: &Owed| owed.name.is_provisional && !owed.is_expired();
                 entries.retain(|owed| !is_waiting(owed));
                 entries
             }
             Moment::Ends => {
-                let owners = ledger.owners().unwrap_or_default();
-                let ports = owners.iter().filter(|other| other.is_port_of(&owner));
-                ports.flat_map(|port| ledger.of(port).entries().0).chain(entries).collect()
+                let ports = ports(&ledger, &owner, occasion.call).into_iter();
+                ports.flat_map(|port| port.entries().0).chain(entries).collect()
             }
             Moment::Arrives | Moment::Lives => Vec::new(),
         }
     }
 
-    /// Looks at the entries, before any hook runs. Returns what has to be told.
+    /// Looks at the entries, before any hook runs. `is_bypassed` tells that hooks are switched off: then nothing is
+    /// waited for. Returns what has to be told.
     pub(crate) fn begin(
         &mut self,
         call: &Call,
-        settings: &Settings,
         execution: &Execution,
+        is_bypassed: bool,
     ) -> Vec<String> {
+        if is_bypassed {
+            self.waits_until = Instant::now();
+        }
         if !self.is_real || (!self.ledger.may_exist() && self.ports.is_empty()) {
             return Vec::new();
         }
         self.ledger.note_call(&execution.id);
         if self.moment == Moment::Lives {
+            if moment::shows_life(call) {
+                self.ledger.note_life();
+            }
             return Vec::new();
         }
-        if let Err(words) = self.take_lock(call, settings, execution) {
-            return vec![words];
-        }
-        let (entries, unreadable) = self.ledger.entries();
-        let mut words: Vec<String> = unreadable.iter().map(UnreadableEntry::words).collect();
-        for mut owed in entries {
-            if self.moment == Moment::Arrives && owed.is_expired() {
-                owed.entry.is_due = true;
-                let _ = self.ledger.keep(&owed);
-                self.has_work = true;
+        let mut words = Vec::new();
+        if let Err(error) = self.take_lock(call, execution) {
+            if self.moment == Moment::Begins {
+                words.extend(self.mark(MarkKind::Begun));
             }
-            let is_waiting = owed.name.is_provisional && !owed.is_expired();
+            if !is_bypassed {
+                words.push(error);
+            }
+            return words;
+        }
+        let (mut entries, unreadable) = self.ledger.entries();
+        words.extend(unreadable.iter().map(UnreadableEntry::words));
+        // what is over makes room for what begins to live
+        entries.sort_by_key(Owed::is_provisional);
+        for owed in &mut entries {
+            let is_waiting = is_waiting(owed);
             let moved = match self.moment {
-                _ if owed.name.is_over() => Ok(()),
-                Moment::Begins if is_waiting => self.ledger.make_firm(&mut owed),
-                Moment::Arrives if is_waiting => Ok(()),
-                Moment::Begins | Moment::Arrives => self.ledger.end(&mut owed),
-                Moment::Ends | Moment::Lives => Ok(()),
+                _ if owed.is_over() => self.ledger.end(owed),
+                Moment::Begins if is_waiting => self.ledger.make_firm(owed),
+                Moment::Begins => self.ledger.end(owed),
+                // the guest may live: libvirt asks before it refuses one that runs here already
+                Moment::Arrives if owed.is_expired() => {
+                    owed.entry.is_due = true;
+                    self.has_work = true;
+                    self.ledger.end(owed).and_then(|()| self.ledger.keep(owed))
+                }
+                Moment::Arrives | Moment::Ends | Moment::Lives => Ok(()),
             };
             if let Err(error) = moved {
                 words.push(format!("the entry of {} can't be renamed: {error}", owed.entry.hook));
             }
-            match owed.name.is_over() {
-                true => self.earlier.push(owed),
-                false => self.owes = true,
-            }
+        }
+        entries.sort_by(Owed::by_time);
+        let (earlier, own): (Vec<Owed>, Vec<Owed>) = entries.into_iter().partition(Owed::is_over);
+        (self.earlier, self.owes) = (earlier, !own.is_empty());
+        if self.moment == Moment::Begins {
+            self.ledger.unmark(MarkKind::Arrived);
         }
         words
     }
 
-    /// Takes the lock before any other lock of a hook. Where that fails, `enter` tells it.
-    pub(crate) fn lock_first(&mut self, call: &Call, settings: &Settings, execution: &Execution) {
-        let _ = self.take_lock(call, settings, execution);
+    /// Leaves a mark for whoever has the lock next. Returns why that isn't possible.
+    fn mark(&self, kind: MarkKind) -> Option<String> {
+        let error = self.ledger.mark(kind).err()?;
+        Some(format!("the ledger of undos can't be marked: {error}"))
     }
 
-    fn take_lock(
-        &mut self,
-        call: &Call,
-        settings: &Settings,
-        execution: &Execution,
-    ) -> Result<(), String> {
+    /// Takes the lock before any other lock of a hook. Where that fails, `enter` tells it.
+    pub(crate) fn lock_first(&mut self, call: &Call, execution: &Execution) {
+        let _ = self.take_lock(call, execution);
+    }
+
+    /// Returns how long the call has waited for the ledger: that counts against the time of its hooks.
+    pub(crate) fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    fn take_lock(&mut self, call: &Call, execution: &Execution) -> Result<(), String> {
         if self.lock.is_some() {
             return Ok(());
         }
@@ -190,16 +223,22 @@ impl CallLedger {
         }
         let operation = call.operation_name().to_string_lossy();
         let holder = LockHolder::new(&format!("a call ({operation})"), &execution.id);
-        let until = Instant::now() + settings.total_timeout(call);
+        let begun = Instant::now();
         let is_terminated = &mut || sys::is_pending(libc::SIGTERM);
-        match self.ledger.lock(&holder, until, is_terminated) {
+        let taken = self.ledger.lock(&holder, self.waits_until, is_terminated);
+        self.waited += begun.elapsed();
+        match taken {
             Ok(lock) => {
                 self.lock = Some(lock);
+                // where an entry can't be renamed, its mark stays
+                let _ = self.ledger.settle();
                 Ok(())
             }
             Err(error) => {
                 let words = match error {
                     LockError::TimedOut(holder) => {
+                        // nothing is left of it, to the last millisecond
+                        self.waited = self.total;
                         let who = holder.map(|holder| format!(": {}", holder.description()));
                         format!("an undo still runs{}", who.unwrap_or_default())
                     }
@@ -223,10 +262,10 @@ impl CallLedger {
     }
 
     /// Takes back what earlier lives owe, before the hooks of a new one run.
-    pub(crate) fn undo_earlier(&mut self, call: &Call, tools: &mut UndoTools<'_>) {
+    pub(crate) fn undo_earlier(&mut self, tools: &mut UndoTools<'_>) {
         if self.moment == Moment::Begins {
             let entries = std::mem::take(&mut self.earlier);
-            self.run(call, entries, tools, false);
+            self.run(entries, tools, false);
         }
     }
 
@@ -236,11 +275,11 @@ impl CallLedger {
     /// There is no room for its entry, or the ledger can't be used.
     pub(crate) fn enter(
         &mut self,
-        (call, settings): (&Call, &Settings),
+        call: &Call,
         execution: &Execution,
         entry: Entry,
     ) -> Result<EntryName, String> {
-        self.take_lock(call, settings, execution)?;
+        self.take_lock(call, execution)?;
         let is_provisional = self.moment == Moment::Arrives;
         let name = EntryName::new(&entry.registration, entry.device.as_deref(), is_provisional);
         match self.ledger.begin(&name, entry) {
@@ -249,10 +288,16 @@ impl CallLedger {
         }
     }
 
-    /// Returns what the guest of this call shares by a hook.
-    pub(crate) fn share(&self, registration: &str, device: Option<&str>) -> Share {
+    /// Returns what this life of the guest shares by a hook.
+    pub(crate) fn share(
+        &self,
+        registration: &str,
+        device: Option<&str>,
+        execution: &Execution,
+    ) -> Share {
         let name = EntryName::new(registration, device, self.moment == Moment::Arrives);
-        self.ledger.share(registration, &name)
+        let life = self.ledger.life_of(&name).unwrap_or_else(|| execution.id.clone());
+        self.ledger.share(registration, &name, &life)
     }
 
     /// Tells whether a hook that can't be entered isn't started.
@@ -278,73 +323,127 @@ impl CallLedger {
         (self.ledger.owner().directory().to_owned(), name.file())
     }
 
-    /// Takes back what is owed at the end of a life, after the call's own hooks.
-    pub(crate) fn end(&mut self, call: &Call, end: CallEnd, tools: &mut UndoTools<'_>) {
+    /// Takes back what is owed at the end of a life, after the call's own hooks. Returns the undos of this call that
+    /// failed.
+    pub(crate) fn end(
+        &mut self,
+        call: &Call,
+        end: CallEnd,
+        tools: &mut UndoTools<'_>,
+    ) -> Vec<HookFailure> {
         self.is_terminated = end.is_terminated;
-        self.finish(call, end.has_failed, Some(tools));
+        if self.ends_life(end.has_failed) {
+            self.take_ports_back(tools);
+            self.take_back(call, tools);
+        }
+        std::mem::take(&mut self.failures)
     }
 
     /// Does the same while hooks are switched off: it stays owed.
-    pub(crate) fn end_bypassed(&mut self, call: &Call) {
-        self.finish(call, false, None);
+    pub(crate) fn end_bypassed(&mut self, call: &Call, execution: &Execution) {
+        if !self.ends_life(false) {
+            return;
+        }
+        let holder = LockHolder::new("a call (stopped)", &execution.id);
+        for port in std::mem::take(&mut self.ports) {
+            let lock = port.lock(&holder, self.waits_until, &mut || false);
+            leave_owed(&port, lock.is_ok());
+        }
+        if self.ledger.may_exist() {
+            let is_locked = self.take_lock(call, execution).is_ok();
+            leave_owed(&self.ledger, is_locked);
+        }
     }
 
-    fn finish(&mut self, call: &Call, has_failed: bool, tools: Option<&mut UndoTools<'_>>) {
-        let is_last = self.moment == Moment::Ends || (self.ends_when_failed && has_failed);
+    /// Tells whether the life is over with this call. Where it isn't, notes what others have to know of it.
+    fn ends_life(&mut self, has_failed: bool) -> bool {
         if !self.is_real || !self.ledger.may_exist() && self.ports.is_empty() {
+            return false;
+        }
+        if self.moment == Moment::Ends || (self.ends_when_failed && has_failed) {
+            return true;
+        }
+        match self.moment {
+            Moment::Begins => self.ledger.note_life(),
+            Moment::Arrives if self.lock.is_some() => self.note_arrival(),
+            _ => {}
+        }
+        false
+    }
+
+    /// The wait for `prepare` counts from the end of this call.
+    fn note_arrival(&mut self) {
+        if self.ledger.entries().0.iter().any(Owed::is_provisional) {
+            self.ledger.unmark(MarkKind::Arrived);
+            // without it, the wait counts from the end of the hook
+            let _ = self.ledger.mark(MarkKind::Arrived);
+            self.has_work = true;
+        }
+    }
+
+    fn take_back(&mut self, call: &Call, tools: &mut UndoTools<'_>) {
+        if !self.ledger.may_exist() {
             return;
         }
-        if !is_last {
-            let is_waiting = |owed: &Owed| owed.name.is_provisional;
-            self.has_work |=
-                self.moment == Moment::Arrives && self.ledger.entries().0.iter().any(is_waiting);
+        if let Err(words) = self.take_lock(call, tools.execution) {
+            self.leave_to_worker(&self.ledger.clone(), &words, tools);
             return;
         }
-        if self.lock_error.is_some() {
-            return;
+        let mut entries = self.ledger.entries().0;
+        entries.retain(|owed| match self.moment {
+            Moment::Ends => true,
+            // the guest may live, and a `migrate` to it was refused
+            Moment::Arrives => owed.is_provisional(),
+            // what an earlier life owes and failed to take back is tried at its own times
+            Moment::Begins | Moment::Lives => !owed.is_over(),
+        });
+        if self.moment != Moment::Arrives {
+            self.ledger.unmark(MarkKind::Begun);
         }
-        let (mut entries, _) = self.ledger.entries();
-        // what an earlier life owes and failed to take back is tried at its own times
-        if self.moment != Moment::Ends {
-            entries.retain(|owed| !owed.name.is_over());
-        }
-        let Some(tools) = tools else {
-            for owed in &mut entries {
-                let _ = self.ledger.end(owed);
-            }
-            return;
-        };
-        let ports = std::mem::take(&mut self.ports);
-        for port in ports {
-            self.run_port(call, &port, tools);
-        }
-        self.run(call, entries, tools, self.moment != Moment::Ends);
+        self.run(entries, tools, self.moment != Moment::Ends);
         self.ledger.remove_if_empty();
     }
 
-    fn run_port(&mut self, call: &Call, port: &OwnerLedger, tools: &mut UndoTools<'_>) {
+    fn take_ports_back(&mut self, tools: &mut UndoTools<'_>) {
         let holder = LockHolder::new("a call (stopped)", &tools.execution.id);
-        let until = Instant::now() + moment::timeout(call.driver);
-        let Ok(_lock) = port.lock(&holder, until, &mut || false) else { return };
-        let (entries, _) = port.entries();
-        self.run_in(call, port.clone(), entries, tools, false);
-        port.remove_if_empty();
+        for port in std::mem::take(&mut self.ports) {
+            let begun = Instant::now();
+            let until = self.waits_until.min(begun + self.time_left);
+            let lock = port.lock(&holder, until, &mut || sys::is_pending(libc::SIGTERM));
+            self.time_left = self.time_left.saturating_sub(begun.elapsed());
+            if lock.is_err() {
+                let words = "an undo of a port still runs";
+                self.leave_to_worker(&port, words, tools);
+                continue;
+            }
+            let _ = port.settle();
+            let (entries, _) = port.entries();
+            self.run_in(port.clone(), entries, tools, false);
+            port.remove_if_empty();
+        }
     }
 
-    fn run(
-        &mut self,
-        call: &Call,
-        entries: Vec<Owed>,
-        tools: &mut UndoTools<'_>,
-        is_rollback: bool,
-    ) {
-        self.run_in(call, self.ledger.clone(), entries, tools, is_rollback);
+    /// Leaves everything that an owner owes to the worker.
+    fn leave_to_worker(&mut self, ledger: &OwnerLedger, words: &str, tools: &mut UndoTools<'_>) {
+        self.has_work = true;
+        if self.moment == Moment::Arrives {
+            // it goes when its time is over; the guest that may run here has to keep its own
+            return;
+        }
+        let words = match ledger.mark(MarkKind::Due) {
+            Ok(()) => format!("{words}: what is owed is taken back in the background"),
+            Err(error) => format!("{words}; that its life is over can't be noted: {error}"),
+        };
+        tools.observer.observe(tools.execution, &Notice::OwnError(&words));
+    }
+
+    fn run(&mut self, entries: Vec<Owed>, tools: &mut UndoTools<'_>, is_rollback: bool) {
+        self.run_in(self.ledger.clone(), entries, tools, is_rollback);
     }
 
     /// Runs undos. Where that isn't possible they are left to the worker.
     fn run_in(
         &mut self,
-        call: &Call,
         ledger: OwnerLedger,
         entries: Vec<Owed>,
         tools: &mut UndoTools<'_>,
@@ -356,7 +455,8 @@ impl CallLedger {
         let UndoTools { settings, user, execution, observer } = tools;
         let signals = &[nix::sys::signal::Signal::SIGTERM];
         let is_left = self.is_terminated && !is_rollback;
-        let timeout = if is_left { Duration::ZERO } else { moment::timeout(call.driver) };
+        let timeout = if is_left { Duration::ZERO } else { self.time_left };
+        let begun = Instant::now();
         let result = Supervisor::new(signals).map(|mut supervisor| {
             if is_rollback {
                 supervisor.ignore_termination();
@@ -368,7 +468,7 @@ impl CallLedger {
                 supervisor: &mut supervisor,
                 observer: *observer,
                 execution,
-                ends: Instant::now() + timeout,
+                ends: begun + timeout,
                 ignores_termination: is_rollback,
                 hands_over: true,
             };
@@ -377,9 +477,43 @@ impl CallLedger {
             let _ = supervisor.release_leftovers();
             result
         });
+        self.time_left = self.time_left.saturating_sub(begun.elapsed());
         match result {
-            Ok(UndoResult { left, .. }) => self.has_work |= left > 0,
-            Err(_) => self.has_work = true,
+            Ok(UndoResult { left, failures, .. }) => {
+                self.has_work |= left > 0;
+                self.failures.extend(failures);
+            }
+            Err(error) => {
+                self.leave_to_worker(&ledger, &format!("no undo can be run: {error}"), tools)
+            }
         }
     }
+}
+
+/// Tells whether an entry still waits for `prepare`.
+fn is_waiting(owed: &Owed) -> bool {
+    owed.is_provisional() && !owed.is_expired()
+}
+
+/// Returns the ports that a network takes with it where this call says that it has stopped.
+fn ports(ledger: &Ledger, owner: &Owner, call: &Call) -> Vec<OwnerLedger> {
+    if call.operation() != Operation::NetworkStopped {
+        return Vec::new();
+    }
+    let owners = ledger.owners().unwrap_or_default();
+    let ports = owners.iter().filter(|other| other.is_port_of(owner));
+    ports.map(|port| ledger.of(port)).collect()
+}
+
+/// Notes that the life of an owner is over, whose undos nobody runs now.
+fn leave_owed(ledger: &OwnerLedger, is_locked: bool) {
+    if !is_locked {
+        // what has no room for it is found by the next `prepare`
+        let _ = ledger.mark(MarkKind::Ended);
+        return;
+    }
+    for owed in &mut ledger.entries().0 {
+        let _ = ledger.end(owed);
+    }
+    ledger.unmark(MarkKind::Begun);
 }

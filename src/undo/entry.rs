@@ -15,7 +15,7 @@ use crate::occasion::Execution;
 use crate::process::stored_job::{Bytes, StoredJob};
 
 /// The version of the format. It is raised when older versions would misread an entry.
-pub(crate) const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 /// The limit of an entry's file, in bytes: three documents in base64, with their environments.
 pub(super) const MAX_ENTRY_BYTES: u64 = 96 << 20;
 /// How much of a hook's output its undo gets, in bytes.
@@ -23,10 +23,13 @@ pub(crate) const MAX_OUTPUT_BYTES: usize = 64 << 10;
 /// The limit of the message about the last failure, in characters.
 const MAX_LAST_CHARS: usize = 500;
 
+/// The longest id of a run.
+const MAX_RUN_BYTES: usize = 64;
+
 /// One run of a hook, and what takes it back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Setup {
+pub struct Setup {
     /// The execution in which the hook ran.
     pub execution: String,
     /// The id of the hook's run, which its processes carry.
@@ -43,6 +46,20 @@ pub(crate) struct Setup {
     pub is_done: bool,
     /// When it began, in nanoseconds of this boot.
     pub began_ns: i64,
+    /// When it succeeded.
+    pub ended_ns: i64,
+    /// The rollback of a hook that guests share: a later guest's call may have to run it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<StoredRollback>,
+}
+
+/// What rolls a hook back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StoredRollback {
+    pub job: StoredJob,
+    /// The same for people.
+    pub command: CommandLine,
 }
 
 impl Setup {
@@ -56,7 +73,7 @@ impl Setup {
 /// An entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Entry {
+pub struct Entry {
     pub format: u32,
     pub boot: String,
     /// The name of the registration.
@@ -70,6 +87,8 @@ pub(crate) struct Entry {
     pub object: String,
     pub operation: String,
     pub uuid: Option<String>,
+    /// The life that owes it: the execution in which its hook first ran in it.
+    pub life: String,
     /// libvirt's arguments of the call.
     pub call_arguments: Vec<Bytes>,
     /// Whether guests share what it sets up.
@@ -87,9 +106,48 @@ pub(crate) struct Entry {
     pub is_due: bool,
 }
 
+/// Tells whether a word is a run's id: it becomes a part of file names, and processes are ended by it.
+fn is_run(word: &str) -> bool {
+    let is_of_id = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=MAX_RUN_BYTES).contains(&word.len()) && word.bytes().all(is_of_id)
+}
+
+/// Tells whether a lock's name can be that of a file.
+fn is_lock(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
+}
+
+impl Setup {
+    fn check(&self) -> Result<(), &'static str> {
+        if !self.job.program().is_absolute() {
+            return Err("it names no program");
+        }
+        match is_run(&self.run) {
+            true => Ok(()),
+            false => Err("its run has no id"),
+        }
+    }
+}
+
 impl Entry {
+    /// Checks an entry that was read, before anything is done with it.
+    ///
+    /// # Errors
+    /// It isn't one that a call has written.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        self.current.check()?;
+        self.earlier.as_ref().map_or(Ok(()), Setup::check)?;
+        if Driver::from_name(&self.driver).is_none() {
+            return Err("it names no driver");
+        }
+        if self.lock.as_deref().is_some_and(|name| !is_lock(name)) {
+            return Err("its lock has no name of a file");
+        }
+        Ok(())
+    }
+
     /// Returns the call in which the hook ran.
-    pub(crate) fn call(&self) -> Call {
+    pub fn call(&self) -> Call {
         let driver = Driver::from_name(&self.driver).unwrap_or(Driver::Qemu);
         let argument = |bytes: &Bytes| OsString::from_vec(bytes.0.clone());
         Call::new(driver, self.call_arguments.iter().map(argument).collect())
@@ -114,7 +172,12 @@ impl Entry {
     /// Returns the entry with another run of the same hook in the same life.
     pub(super) fn renewed(self, existing: Option<Entry>) -> Entry {
         let Some(existing) = existing else { return self };
-        Entry { order_ns: existing.order_ns, earlier: Some(existing.current), ..self }
+        Entry {
+            order_ns: existing.order_ns,
+            life: existing.life,
+            earlier: Some(existing.current),
+            ..self
+        }
     }
 
     /// Returns the entry without its last run; `None` where there was no other.
@@ -129,6 +192,7 @@ impl Entry {
             self.order_ns = clock::boottime_ns();
         }
         self.current.is_done = true;
+        self.current.ended_ns = clock::boottime_ns();
         self.current.output = Some(Bytes(output));
         self
     }
@@ -143,23 +207,24 @@ impl Entry {
         self.last = Some(words.chars().take(MAX_LAST_CHARS).collect());
     }
 
-    /// Tells whether it is of another boot of the host. An unknown boot may be this one.
+    /// Tells whether it is of another boot of the host.
     pub(super) fn is_of_other_boot(&self) -> bool {
-        let here = boot::id();
-        !self.boot.is_empty() && !here.is_empty() && self.boot != here
+        boot::is_other(&self.boot)
     }
 
-    /// Returns how long a provisional entry still waits for `prepare`.
-    pub(crate) fn wait_left(&self) -> Duration {
+    /// Returns how long a provisional entry still waits for `prepare`: from the end of its hook, or of its
+    /// call, where that is known.
+    pub(super) fn wait_left(&self, call_ended_ns: i64) -> Duration {
         let timeout_ns = clock::nanoseconds(PROVISIONAL_TIMEOUT);
-        let ends_ns = self.current.began_ns.saturating_add(timeout_ns);
+        let since_ns = self.current.began_ns.max(self.current.ended_ns).max(call_ended_ns);
+        let ends_ns = since_ns.saturating_add(timeout_ns);
         clock::duration_until(ends_ns, clock::boottime_ns())
     }
 }
 
 /// The name of an entry's file. What is in it changes without room for another file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct EntryName {
+pub struct EntryName {
     /// The same for each run of the hook in one life.
     key: String,
     /// Set once the life is over: a ULID, because the next life may have the same hook.
@@ -176,7 +241,7 @@ const UNDOING: &str = ".undoing";
 const OVER_MARK: char = '-';
 
 impl EntryName {
-    pub(crate) fn new(registration: &str, device: Option<&str>, is_provisional: bool) -> EntryName {
+    pub fn new(registration: &str, device: Option<&str>, is_provisional: bool) -> EntryName {
         let whole = format!("{registration}\0{}", device.unwrap_or_default());
         let key = files::name_digest(whole.as_ref());
         EntryName { key, over: None, is_provisional, is_undoing: false }
@@ -206,7 +271,7 @@ impl EntryName {
         &self.key
     }
 
-    pub(super) fn file(&self) -> String {
+    pub fn file(&self) -> String {
         let EntryName { key, over, is_provisional, is_undoing } = self;
         let over = over.as_ref().map(|over| format!("{OVER_MARK}{over}")).unwrap_or_default();
         let provisional = if *is_provisional { PROVISIONAL } else { "" };
@@ -218,9 +283,11 @@ impl EntryName {
         self.over.is_some()
     }
 
-    /// Tells whether both are entries of one hook in the present life.
+    /// Tells whether both are entries of one hook in one life. One that waits for `prepare` isn't of the life
+    /// that the guest may have meanwhile: libvirt asks before it refuses a guest that runs here already.
     pub(super) fn is_same_hook(&self, other: &EntryName) -> bool {
-        self.key == other.key && self.over.is_none() && other.over.is_none()
+        let is_same_life = self.over.is_none() && other.over.is_none();
+        self.key == other.key && is_same_life && self.is_provisional == other.is_provisional
     }
 
     pub(super) fn ended(self) -> EntryName {

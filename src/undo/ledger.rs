@@ -5,50 +5,88 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::entry::{Entry, EntryName, FORMAT, MAX_ENTRY_BYTES};
+use super::marks::{Mark, MarkKind, Marks};
 use super::owner::Owner;
+use super::place;
 use super::shared::Share;
 use crate::machine::boot;
 use crate::state::locks::{self, HookLock, LockError, LockHolder};
 use crate::state::{Dir, DirPresence, format};
 
 const DIRECTORY: &str = "undo";
+/// The locks have a directory of their own, which stays: so the other one can go while nothing is owed.
+const LOCKS_DIRECTORY: &str = "undo-locks";
 /// The file that each call of an owner replaces: who asks libvirt sees that a call has come since.
 const LAST_CALL: &str = "last-call";
-/// The number of attempts to write a file, as somebody may remove the directory meanwhile.
-const MAX_WRITE_ATTEMPTS: usize = 3;
+/// How the name of a file ends that is being written.
+const UNFINISHED: &str = ".new";
 
 /// The whole ledger.
 #[derive(Clone, Debug)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     root: Dir,
+    locks: Dir,
 }
 
 /// An entry with its file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Owed {
+pub struct Owed {
     pub name: EntryName,
     pub entry: Entry,
+    /// Whether `prepare` has come since, which couldn't change the name.
+    has_begun: bool,
+    /// Whether its life has ended since, in a call that couldn't change the name.
+    has_ended: bool,
+    /// When the call that made it ended; 0 where that isn't known.
+    call_ended_ns: i64,
 }
 
 impl Owed {
+    /// Tells whether its life is over.
+    pub fn is_over(&self) -> bool {
+        self.name.is_over() || self.has_ended
+    }
+
+    /// Tells whether it waits for `prepare`, or has done so for too long.
+    pub fn is_provisional(&self) -> bool {
+        self.name.is_provisional && !self.is_over() && !self.has_begun
+    }
+
     /// Tells whether it has waited for `prepare` for too long.
-    pub(crate) fn is_expired(&self) -> bool {
-        self.name.is_provisional && self.entry.wait_left().is_zero()
+    pub fn is_expired(&self) -> bool {
+        self.is_provisional() && self.wait_left().is_zero()
+    }
+
+    /// Returns how long it still waits for `prepare`.
+    pub(crate) fn wait_left(&self) -> Duration {
+        self.entry.wait_left(self.call_ended_ns)
+    }
+
+    /// Compares two: the hook that succeeded last comes first.
+    pub(crate) fn by_time(&self, other: &Owed) -> std::cmp::Ordering {
+        let by_time = other.entry.order_ns.cmp(&self.entry.order_ns);
+        by_time.then_with(|| other.name.cmp(&self.name))
+    }
+
+    /// Tells whether the worker takes it back.
+    pub fn is_due(&self) -> bool {
+        // whoever ran an undo that has begun and isn't over holds the lock, or has died
+        self.entry.is_due || self.name.is_undoing || self.is_expired()
     }
 }
 
 /// A file of the ledger that can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UnreadableEntry {
+pub struct UnreadableEntry {
     pub path: PathBuf,
     pub why: String,
 }
 
 impl UnreadableEntry {
-    pub(crate) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         format!("{} can't be read, and stays: {}", self.path.display(), self.why)
     }
 }
@@ -61,8 +99,9 @@ pub(crate) fn strike_left(runtime_dir: &Dir, owner: &str, file: &str) {
 }
 
 impl Ledger {
-    pub(crate) fn new(runtime_dir: &Dir) -> Ledger {
-        Ledger { root: runtime_dir.child(DIRECTORY) }
+    pub fn new(runtime_dir: &Dir) -> Ledger {
+        let [root, locks] = [DIRECTORY, LOCKS_DIRECTORY].map(|name| runtime_dir.child(name));
+        Ledger { root, locks }
     }
 
     /// Tells whether there may be any entry: for a call that has nothing to do with it, this is all it costs.
@@ -74,11 +113,21 @@ impl Ledger {
         &self.root
     }
 
-    /// Returns its directory, and that of each owner.
+    /// Returns the directory of the locks.
+    pub(crate) fn locks(&self) -> &Dir {
+        &self.locks
+    }
+
+    /// Returns its directories, and that of each owner.
     pub(crate) fn directories(&self) -> Vec<Dir> {
         let owners = self.owners().unwrap_or_default();
         let owned = owners.iter().map(|owner| self.of(owner).directory);
-        [self.root.clone(), self.root.child("locks")].into_iter().chain(owned).collect()
+        [self.root.clone(), self.locks.clone()].into_iter().chain(owned).collect()
+    }
+
+    /// Removes the directory where nothing is owed: then calls don't look any further.
+    pub fn remove_if_empty(&self) {
+        let _ = self.root.remove_empty();
     }
 
     /// Tells whether a file of one of its directories is an entry by its name.
@@ -88,16 +137,16 @@ impl Ledger {
             && name.to_str().and_then(EntryName::parse).is_some()
     }
 
-    pub(crate) fn of(&self, owner: &Owner) -> OwnerLedger {
+    pub fn of(&self, owner: &Owner) -> OwnerLedger {
         let directory = self.root.child(owner.directory());
-        OwnerLedger { root: self.root.clone(), owner: owner.clone(), directory }
+        OwnerLedger { ledger: self.clone(), owner: owner.clone(), directory }
     }
 
     /// Returns all owners with a directory, sorted.
     ///
     /// # Errors
     /// The ledger can't be read.
-    pub(crate) fn owners(&self) -> io::Result<Vec<Owner>> {
+    pub fn owners(&self) -> io::Result<Vec<Owner>> {
         let is_owner = |name: &String| name.contains('-') && !name.starts_with('.');
         let names = self.root.names()?.into_iter().filter_map(|name| name.into_string().ok());
         let mut names: Vec<String> = names.filter(is_owner).collect();
@@ -106,10 +155,22 @@ impl Ledger {
     }
 }
 
+/// Reads the marks that were made after an entry.
+fn marked(name: EntryName, mut entry: Entry, marks: &Marks) -> Owed {
+    let began_ns = entry.current.began_ns;
+    let since = |kind: MarkKind| marks.last_ns(kind).filter(|at_ns| *at_ns > began_ns);
+    let (ended, due) = (since(MarkKind::Ended), since(MarkKind::Due));
+    let has_ended = !name.is_over() && (ended.is_some() || due.is_some());
+    entry.is_due |= has_ended && due.is_some();
+    let has_begun = name.is_provisional && since(MarkKind::Begun).is_some();
+    let call_ended_ns = since(MarkKind::Arrived).unwrap_or(0);
+    Owed { name, entry, has_begun, has_ended, call_ended_ns }
+}
+
 /// The entries of one owner.
 #[derive(Clone, Debug)]
-pub(crate) struct OwnerLedger {
-    root: Dir,
+pub struct OwnerLedger {
+    ledger: Ledger,
     owner: Owner,
     directory: Dir,
 }
@@ -119,14 +180,21 @@ impl OwnerLedger {
         &self.owner
     }
 
-    /// Returns what this owner shares with others by an entry.
-    pub(crate) fn share(&self, registration: &str, name: &EntryName) -> Share {
-        Share::new(&self.root, &self.owner, registration, name)
+    /// Returns what a life of this owner shares with others by an entry.
+    pub(crate) fn share(&self, registration: &str, name: &EntryName, life: &str) -> Share {
+        let Ledger { root, locks } = &self.ledger;
+        Share::new((root, locks), &self.owner, registration, (name, life))
+    }
+
+    /// Returns the life that owes an entry, if there is such an entry.
+    pub(crate) fn life_of(&self, name: &EntryName) -> Option<String> {
+        let found = self.find(name).ok().flatten()?;
+        self.read(&found).ok().flatten().map(|entry| entry.life)
     }
 
     /// Tells whether there may be entries.
     pub(crate) fn may_exist(&self) -> bool {
-        self.root.may_contain(self.owner.directory())
+        self.ledger.root.may_contain(self.owner.directory())
     }
 
     /// Takes the owner's lock, which everybody holds who reads and writes the entries.
@@ -139,24 +207,37 @@ impl OwnerLedger {
         until: Instant,
         is_terminated: &mut dyn FnMut() -> bool,
     ) -> Result<HookLock, LockError> {
-        self.root.make().map_err(LockError::Failed)?;
-        locks::take(&self.root, self.owner.directory(), holder, until, is_terminated)
+        let (locks, name) = (&self.ledger.locks, self.owner.directory());
+        locks::take_in(locks, name, holder, until, is_terminated)
     }
 
     /// Returns all entries of this boot, the last to succeed first, and the files that can't be read.
-    pub(crate) fn entries(&self) -> (Vec<Owed>, Vec<UnreadableEntry>) {
-        let (mut owed, mut unreadable) = (Vec::new(), Vec::new());
-        let names = match self.directory.names() {
-            Ok(names) => names,
+    pub fn entries(&self) -> (Vec<Owed>, Vec<UnreadableEntry>) {
+        match self.names() {
+            Ok(names) => self.entries_of(&names),
             Err(error) => {
                 let path = self.directory.unchecked_path().to_path_buf();
-                return (owed, vec![UnreadableEntry { path, why: error.to_string() }]);
+                (Vec::new(), vec![UnreadableEntry { path, why: error.to_string() }])
             }
-        };
-        for name in names.iter().filter_map(|name| name.to_str()).filter_map(EntryName::parse) {
+        }
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        let names = self.directory.names()?.into_iter();
+        Ok(names.filter_map(|name| name.into_string().ok()).collect())
+    }
+
+    fn marks(&self) -> Marks {
+        Marks::of(self.names().unwrap_or_default().iter().map(String::as_str))
+    }
+
+    fn entries_of(&self, names: &[String]) -> (Vec<Owed>, Vec<UnreadableEntry>) {
+        let (mut owed, mut unreadable) = (Vec::new(), Vec::new());
+        let marks = Marks::of(names.iter().map(String::as_str));
+        for name in names.iter().filter_map(|name| EntryName::parse(name)) {
             match self.read(&name) {
                 Ok(Some(entry)) if entry.is_of_other_boot() => self.remove_file(&name.file()),
-                Ok(Some(entry)) => owed.push(Owed { name, entry }),
+                Ok(Some(entry)) => owed.push(marked(name, entry, &marks)),
                 Ok(None) => {}
                 Err(error) => unreadable.push(UnreadableEntry {
                     path: self.directory.unchecked_path().join(name.file()),
@@ -164,9 +245,7 @@ impl OwnerLedger {
                 }),
             }
         }
-        owed.sort_by(|a, b| {
-            b.entry.order_ns.cmp(&a.entry.order_ns).then_with(|| b.name.cmp(&a.name))
-        });
+        owed.sort_by(Owed::by_time);
         unreadable.sort_by(|a, b| a.path.cmp(&b.path));
         (owed, unreadable)
     }
@@ -179,9 +258,7 @@ impl OwnerLedger {
         };
         format::check(&bytes, FORMAT)?;
         let entry: Entry = format::read_object(&bytes)?;
-        if !entry.current.job.program().is_absolute() {
-            return Err(io::Error::other("it names no program"));
-        }
+        entry.check().map_err(io::Error::other)?;
         Ok(Some(entry))
     }
 
@@ -200,22 +277,7 @@ impl OwnerLedger {
     }
 
     fn write(&self, name: &EntryName, entry: &Entry) -> io::Result<()> {
-        let bytes = serde_json::to_vec(entry)?;
-        self.write_file(&name.file(), &bytes)
-    }
-
-    fn write_file(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut result = self.directory.replace(name, bytes);
-        for _ in 0..MAX_WRITE_ATTEMPTS {
-            match &result {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.directory.make()?;
-                }
-                _ => break,
-            }
-            result = self.directory.replace(name, bytes);
-        }
-        result
+        place::write(&self.directory, &name.file(), &serde_json::to_vec(entry)?)
     }
 
     fn remove_file(&self, name: &str) {
@@ -233,7 +295,7 @@ impl OwnerLedger {
     ///
     /// # Errors
     /// There is no room for the entry, or it can't be written.
-    pub(crate) fn begin(&self, name: &EntryName, entry: Entry) -> io::Result<()> {
+    pub fn begin(&self, name: &EntryName, entry: Entry) -> io::Result<()> {
         let existing = self.find(name)?;
         let before = match &existing {
             Some(existing) => self.read(existing)?.filter(|before| !before.is_of_other_boot()),
@@ -251,7 +313,7 @@ impl OwnerLedger {
     ///
     /// # Errors
     /// It can't be written: the undo will be told that the outcome isn't known.
-    pub(crate) fn done(&self, name: &EntryName, output: Vec<u8>) -> io::Result<()> {
+    pub fn done(&self, name: &EntryName, output: Vec<u8>) -> io::Result<()> {
         match self.read(name)? {
             Some(entry) => self.write(name, &entry.done(output)),
             None => Err(io::ErrorKind::NotFound.into()),
@@ -259,7 +321,7 @@ impl OwnerLedger {
     }
 
     /// Strikes the last run of a hook: it failed, or was rolled back. An earlier one of this life stays.
-    pub(crate) fn strike(&self, name: &EntryName) {
+    pub fn strike(&self, name: &EntryName) {
         // what can't be read now may still hold an earlier run
         let Ok(entry) = self.read(name) else { return };
         let before = entry.and_then(Entry::before);
@@ -271,16 +333,22 @@ impl OwnerLedger {
     }
 
     /// Notes that the life of an entry is over.
-    pub(crate) fn end(&self, owed: &mut Owed) -> io::Result<()> {
+    pub fn end(&self, owed: &mut Owed) -> io::Result<()> {
         if owed.name.is_over() {
             return Ok(());
         }
         self.move_to(owed, owed.name.clone().ended())
     }
 
-    /// Notes that `prepare` has come for an entry of `restore` or `migrate`.
+    /// Notes that `prepare` has come for an entry of `restore` or `migrate`. One of the same hook that is there is
+    /// of an earlier life.
     pub(crate) fn make_firm(&self, owed: &mut Owed) -> io::Result<()> {
-        self.move_to(owed, owed.name.clone().firm())
+        let firm = owed.name.clone().firm();
+        let earlier = self.find(&firm)?.filter(|earlier| *earlier != owed.name);
+        if let Some(earlier) = earlier {
+            self.rename(&earlier, &earlier.clone().ended())?;
+        }
+        self.move_to(owed, firm)
     }
 
     /// Notes that the undo of an entry begins, or that it has ended.
@@ -298,24 +366,101 @@ impl OwnerLedger {
     ///
     /// # Errors
     /// It can't be written; the entry stays as it was.
-    pub(crate) fn keep(&self, owed: &Owed) -> io::Result<()> {
+    pub fn keep(&self, owed: &Owed) -> io::Result<()> {
         self.write(&owed.name, &owed.entry)
     }
 
     /// Removes an entry, and the directory with the last one.
-    pub(crate) fn remove(&self, name: &EntryName) {
+    pub fn remove(&self, name: &EntryName) {
         self.remove_file(&name.file());
         self.remove_if_empty();
     }
 
-    /// Removes the directory if there are no entries.
-    pub(crate) fn remove_if_empty(&self) {
-        let names = self.directory.names().unwrap_or_default();
-        if names.iter().any(|name| name != LAST_CALL) {
+    /// Removes the directory if there are no entries, and that of the ledger with the last one.
+    pub fn remove_if_empty(&self) {
+        let Ok(names) = self.directory.names() else { return };
+        let is_entry = |name: &&OsStr| match name.to_str() {
+            Some(name) => {
+                name != LAST_CALL && !name.ends_with(UNFINISHED) && Mark::parse(name).is_none()
+            }
+            None => true,
+        };
+        if names.iter().any(|name| is_entry(&name.as_os_str())) {
             return;
         }
-        self.remove_file(LAST_CALL);
+        for name in names.iter().filter_map(|name| name.to_str()) {
+            self.remove_file(name);
+        }
         let _ = self.directory.remove_empty();
+        self.ledger.remove_if_empty();
+    }
+
+    /// Leaves a mark, which needs no lock. Nothing is owed where there is no directory.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub(crate) fn mark(&self, kind: MarkKind) -> io::Result<()> {
+        match self.directory.append(Mark::now(kind).file()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the marks of a kind. The caller holds the lock.
+    pub(crate) fn unmark(&self, kind: MarkKind) {
+        for name in self.names().unwrap_or_default() {
+            if Mark::parse(&name).is_some_and(|mark| mark.kind() == kind) {
+                self.remove_file(&name);
+            }
+        }
+    }
+
+    /// Tells whether a life has begun of which no end was seen.
+    pub fn is_alive(&self) -> bool {
+        self.marks().is_alive()
+    }
+
+    /// Notes that it lives where an earlier life owes something: that isn't taken from it.
+    pub(crate) fn note_life(&self) {
+        let Ok(names) = self.names() else { return };
+        let has_over =
+            names.iter().filter_map(|name| EntryName::parse(name)).any(|name| name.is_over());
+        if has_over && !Marks::of(names.iter().map(String::as_str)).is_alive() {
+            // without it, the worker may run an undo earlier than it should
+            let _ = self.mark(MarkKind::Begun);
+        }
+    }
+
+    /// Gives the entries the names that calls without the lock couldn't give them. The caller holds the lock.
+    ///
+    /// # Errors
+    /// An entry can't be renamed; the marks stay then.
+    pub fn settle(&self) -> io::Result<()> {
+        let names = self.names()?;
+        let marks: Vec<Mark> = names.iter().filter_map(|name| Mark::parse(name)).collect();
+        let is_of_end = |mark: &&Mark| matches!(mark.kind(), MarkKind::Ended | MarkKind::Due);
+        if marks.iter().any(|mark| is_of_end(&mark) || mark.kind() == MarkKind::Begun) {
+            let is_alive = Marks::of(names.iter().map(String::as_str)).is_alive();
+            let mut entries = self.entries_of(&names).0;
+            // what is over makes room for what has begun
+            entries.sort_by_key(|owed| !owed.has_ended);
+            for owed in &mut entries {
+                if owed.has_ended && !owed.name.is_over() {
+                    let is_due = owed.entry.is_due;
+                    self.end(owed)?;
+                    if is_due {
+                        self.keep(owed)?;
+                    }
+                } else if owed.has_begun && owed.name.is_provisional {
+                    self.make_firm(owed)?;
+                }
+            }
+            let is_settled = |mark: &&Mark| is_of_end(mark) || !is_alive;
+            for mark in marks.iter().filter(is_settled) {
+                self.remove_file(&mark.file());
+            }
+        }
+        Ok(())
     }
 
     /// Notes that a call has come.
@@ -344,6 +489,7 @@ mod tests {
     fn entry(run: &str) -> Entry {
         let job: StoredJob = serde_json::from_str(r#"{"path":"L3g="}"#).unwrap();
         Entry {
+            driver: "qemu".to_owned(),
             current: Setup { run: run.to_owned(), job, ..Setup::default() },
             ..Entry::default()
         }
@@ -422,13 +568,79 @@ mod tests {
         let own = place.ledger.of(&Owner::of_directory("qemu-1".to_owned()));
         let [newer, other, torn] = ["a", "b", "c"].map(|name| EntryName::new(name, None, false));
         own.begin(&newer, entry("1")).unwrap();
-        own.write_file(&newer.file(), br#"{"format":2}"#).unwrap();
-        own.write_file(&torn.file(), b"{").unwrap();
+        place::write(&own.directory, &newer.file(), br#"{"format":2}"#).unwrap();
+        place::write(&own.directory, &torn.file(), b"{").unwrap();
         own.write(&other, &Entry { boot: "other".to_owned(), ..entry("2") }).unwrap();
         let (owed, unreadable) = own.entries();
         assert!(owed.is_empty() && unreadable.len() == 2, "{owed:?} {unreadable:?}");
         assert!(unreadable.iter().any(|one| one.why.contains("a newer hookmux wrote it")));
         assert!(own.find(&other).unwrap().is_none() && own.find(&newer).unwrap().is_some());
         assert!(own.begin(&newer, entry("3")).is_err(), "what it says isn't known");
+    }
+
+    #[test]
+    fn what_is_no_entry_of_ours_is_not_believed() {
+        let place = place();
+        let own = place.ledger.of(&Owner::of_directory("qemu-1".to_owned()));
+        let name = EntryName::new("a", None, false);
+        type Change = (&'static str, fn(&mut Entry));
+        let changes: [Change; 7] = [
+            ("no id", |entry| entry.current.run.clear()),
+            ("no id", |entry| entry.current.run = "../../x".to_owned()),
+            ("no id", |entry| {
+                entry.earlier = Some(Setup { run: String::new(), ..entry.current.clone() })
+            }),
+            ("no program", |entry| entry.current.job = StoredJob::default()),
+            ("no driver", |entry| entry.driver = "kvm".to_owned()),
+            ("no name", |entry| entry.lock = Some("../x".to_owned())),
+            ("no name", |entry| entry.lock = Some(String::new())),
+        ];
+        for (why, change) in changes {
+            let mut entry = entry("1");
+            change(&mut entry);
+            own.write(&name, &entry).unwrap();
+            let (owed, unreadable) = own.entries();
+            assert!(owed.is_empty() && unreadable[0].why.contains(why), "{unreadable:?}");
+        }
+    }
+
+    #[test]
+    fn what_calls_without_the_lock_have_told_is_known_and_settled_by_the_next_one() {
+        let place = place();
+        let own = place.ledger.of(&Owner::of_directory("qemu-1".to_owned()));
+        own.mark(MarkKind::Due).unwrap();
+        assert!(!own.may_exist(), "nothing is owed");
+        let [firm, waits] = [false, true].map(|waits| EntryName::new("a", None, waits));
+        let enter = |name: &EntryName, run: &str| {
+            let began_ns = crate::machine::clock::boottime_ns();
+            let mut entry = entry(run);
+            (entry.current.began_ns, entry.order_ns) = (began_ns, began_ns);
+            own.begin(name, entry).unwrap();
+        };
+        enter(&firm, "1");
+        own.mark(MarkKind::Due).unwrap();
+        let owed = own.entries().0.remove(0);
+        assert!(owed.is_over() && owed.is_due() && !own.is_alive());
+        // the next life waits for `prepare`, which comes
+        enter(&waits, "2");
+        own.mark(MarkKind::Begun).unwrap();
+        assert!(own.is_alive());
+        let (entries, _) = own.entries();
+        assert!(!entries[0].is_over() && !entries[0].is_provisional() && entries[1].is_over());
+        own.settle().unwrap();
+        let (entries, _) = own.entries();
+        assert_eq!(entries[0].name, firm);
+        assert!(entries[1].name.is_over() && entries[1].entry.is_due && own.is_alive());
+        // a provisional one makes no other one go
+        enter(&waits, "3");
+        own.make_firm(&mut own.entries().0.remove(0)).unwrap();
+        assert_eq!(runs(&own), ["3", "2", "1"]);
+        own.mark(MarkKind::Ended).unwrap();
+        own.settle().unwrap();
+        assert!(!own.is_alive() && own.entries().0.iter().all(|owed| owed.name.is_over()));
+        for owed in own.entries().0 {
+            own.remove(&owed.name);
+        }
+        assert!(!place._directory.path().join(DIRECTORY).exists());
     }
 }

@@ -85,6 +85,9 @@ impl Libvirt {
         let Some(driver) = Driver::from_name(&entry.driver) else {
             return Life::unknown(format!("its driver `{}` isn't known", entry.driver));
         };
+        if self.virsh.is_none() {
+            return Life::unknown("there is no virsh to ask libvirt with");
+        }
         let uri = uri(driver, self.is_root);
         let list = if driver == Driver::Network { "net-list" } else { "list" };
         match self.listed(&uri, &[list, "--uuid"]) {
@@ -219,10 +222,12 @@ mod tests {
         let uuid = "91126ceb-8184-4a0b-b79f-0f3d17ecc836".to_owned();
         let entry =
             Entry { driver: "qemu".to_owned(), uuid: Some(uuid.clone()), ..Entry::default() };
-        let Life::Unknown { why, is_silent: true } = libvirt.ask(&owner, &entry) else {
+        let Life::Unknown { why, is_silent: false } = libvirt.ask(&owner, &entry) else {
             panic!("nobody was asked");
         };
         assert!(why.contains("no virsh"), "{why}");
+        libvirt.virsh = Some("/nonexistent".into());
+        assert!(matches!(libvirt.ask(&owner, &entry), Life::Unknown { is_silent: true, .. }));
         let mut answer = |active: Result<&[&str], &str>| {
             let active = active.map(|all| all.iter().map(|uuid| (*uuid).to_owned()).collect());
             let key = "qemu:///system list --uuid".to_owned();

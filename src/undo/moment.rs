@@ -47,6 +47,12 @@ pub(crate) fn ends_when_failed(call: &Call) -> bool {
     }
 }
 
+/// Tells whether the call says that its guest or network lives.
+pub(crate) fn shows_life(call: &Call) -> bool {
+    use Operation::{Attach, NetworkStarted, NetworkUpdated, Reconnect, Started};
+    matches!(call.operation(), Started | Reconnect | Attach | NetworkStarted | NetworkUpdated)
+}
+
 /// Tells whether the call is a gate, at which a hook that can't be entered isn't started.
 pub(crate) fn is_gate(call: &Call) -> bool {
     call.class() == Class::Gate

@@ -7,7 +7,7 @@ use crate::occasion::Occasion;
 
 /// The name of an owner's directory in the ledger: `qemu-UUID`, `network-UUID`, `network-UUID.PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Owner(String);
+pub struct Owner(String);
 
 /// Stands between a network and its port.
 const PORT_MARK: char = '.';
@@ -36,11 +36,11 @@ impl Owner {
     }
 
     /// Reads the name of a directory.
-    pub(crate) fn of_directory(name: String) -> Owner {
+    pub fn of_directory(name: String) -> Owner {
         Owner(name)
     }
 
-    pub(crate) fn directory(&self) -> &str {
+    pub fn directory(&self) -> &str {
         &self.0
     }
 

@@ -12,9 +12,9 @@ use super::shared::HeldShare;
 use crate::config::{Settings, TrustPolicy};
 use crate::document::file::{self, DocumentPlace};
 use crate::machine::{clock, files, watchdog};
-use crate::observer::{HookIdentity, HookRun, NotRun, Notice, Observer};
+use crate::observer::{HookIdentity, HookRun, NotRun, Notice, Observer, UndoneSetup};
 use crate::occasion::Execution;
-use crate::process::exit_status::{NOT_EXECUTABLE, OWN_ERROR};
+use crate::process::exit_status::{NOT_EXECUTABLE, OWN_ERROR, TIMED_OUT};
 use crate::process::job::{FinishedJob, ProcessOutcome, c_string};
 use crate::process::members;
 use crate::process::supervise::{Progress, Supervisor};
@@ -36,7 +36,8 @@ pub(crate) struct UndoRunner<'a> {
     pub ends: Instant,
     /// Whether they run although hookmux was told to end.
     pub ignores_termination: bool,
-    /// Whether the worker goes on where the time is over.
+    /// Whether the worker goes on where the time is over. Else whoever runs them waits no longer for a lock than
+    /// for anything else.
     pub hands_over: bool,
 }
 
@@ -52,9 +53,18 @@ pub(crate) struct UndoResult {
 /// How one undo ended.
 enum UndoEnd {
     Done,
-    Failed((i32, String)),
+    Failed(Box<HookFailure>),
     /// There was no time for it, or hookmux was told to end.
     Left,
+}
+
+/// What is told of one try.
+#[derive(Clone, Debug, Default)]
+struct Attempt {
+    /// Whether an earlier one was interrupted.
+    is_again: bool,
+    /// The guest for which a shared hook ran.
+    set_up_for: Option<String>,
 }
 
 /// What the undo of a shared hook is.
@@ -78,11 +88,9 @@ impl UndoRunner<'_> {
                     result.done += 1;
                     self.ledger.remove(&owed.name);
                 }
-                UndoEnd::Failed((status, what)) => {
-                    let label = label_of(&owed.entry.hook);
-                    self.keep(&mut owed, Some(&what), false);
-                    let failure = HookFailure::tolerated(&label, (status, what), Vec::new());
-                    result.failures.push(failure);
+                UndoEnd::Failed(failure) => {
+                    self.keep(&mut owed, Some(&failure.what), false);
+                    result.failures.push(*failure);
                 }
                 UndoEnd::Left => {
                     result.left += 1;
@@ -117,19 +125,16 @@ impl UndoRunner<'_> {
         }
         let lock = match self.lock(&owed.entry) {
             Ok(lock) => lock,
-            Err(LockError::TimedOut(_) | LockError::Terminated) => return UndoEnd::Left,
-            Err(LockError::Failed(error)) => {
-                let what = format!("its lock can't be taken: {error}");
-                return self.not_started(&owed.entry, (OWN_ERROR, what));
-            }
+            Err(error) => return self.without_lock(&owed.entry, error, "its lock"),
         };
-        let is_again = owed.name.is_undoing;
+        let mut attempt = Attempt { is_again: owed.name.is_undoing, set_up_for: None };
         let held = match owed.entry.shared.then(|| self.give_up(owed)) {
             None => None,
             Some(Ok(SharedUndo::IsLast(held, first))) => {
                 // the first one's document and output, whoever is the last
                 owed.entry.current = first.current;
                 owed.entry.earlier = first.earlier;
+                attempt.set_up_for = Some(first.object);
                 Some(held)
             }
             Some(Ok(SharedUndo::NothingToDo(why))) => {
@@ -138,14 +143,12 @@ impl UndoRunner<'_> {
                 self.observer.observe(self.execution, &Notice::Skipped { label: &label, why });
                 return UndoEnd::Done;
             }
-            Some(Err(LockError::TimedOut(_) | LockError::Terminated)) => return UndoEnd::Left,
-            Some(Err(LockError::Failed(error))) => {
-                let what = format!("what it shares isn't known: {error}");
-                return self.not_started(&owed.entry, (OWN_ERROR, what));
+            Some(Err(error)) => {
+                return self.without_lock(&owed.entry, error, "the lock of what it shares");
             }
         };
         let current = &owed.entry.current;
-        if is_again {
+        if attempt.is_again {
             watchdog::wait(|| members::kill_all_of_run(&current.undo_run()));
         }
         if !current.is_done {
@@ -171,7 +174,7 @@ impl UndoRunner<'_> {
         if let Some(held) = &held {
             held.share.set_undoing();
         }
-        let end = self.start(&owed.entry, is_again);
+        let end = self.start(&owed.entry, &attempt);
         if let (Some(held), UndoEnd::Done) = (&held, &end) {
             held.share.remove();
         }
@@ -185,17 +188,45 @@ impl UndoRunner<'_> {
 
     /// Gives up the share of an entry.
     fn give_up(&mut self, owed: &Owed) -> Result<SharedUndo, LockError> {
-        let share = self.ledger.share(&owed.entry.registration, &owed.name);
+        let Entry { registration, life, .. } = &owed.entry;
+        let share = self.ledger.share(registration, &owed.name, life);
         let holder = LockHolder::new(&label_of(&owed.entry.hook), &self.execution.id);
-        let held = share.lock(&holder, self.ends, &mut || self.is_terminated())?;
+        let held = share.lock(&holder, self.waits_until(), &mut || self.is_terminated())?;
         let first = held.share.record().map_err(LockError::Failed)?;
-        if !held.share.give_up() {
-            return Ok(SharedUndo::NothingToDo("others still need what it shares".to_owned()));
+        let others = held.share.give_up();
+        if !others.is_empty() {
+            let why = format!("others still need what it shares: {}", others.join(", "));
+            return Ok(SharedUndo::NothingToDo(why));
         }
         Ok(match first {
             Some(first) => SharedUndo::IsLast(held, Box::new(first)),
-            None => SharedUndo::NothingToDo("it was taken back already".to_owned()),
+            None => {
+                held.share.remove();
+                SharedUndo::NothingToDo("it was taken back already".to_owned())
+            }
         })
+    }
+
+    /// Returns until when a lock is waited for.
+    fn waits_until(&self) -> Instant {
+        match self.hands_over {
+            true => self.ends,
+            false => self.ends.min(Instant::now() + watchdog::MAX_WAIT),
+        }
+    }
+
+    /// Answers for an undo without a lock that it needs.
+    fn without_lock(&mut self, entry: &Entry, error: LockError, lock: &str) -> UndoEnd {
+        let fault = match error {
+            LockError::Terminated => return UndoEnd::Left,
+            LockError::TimedOut(_) if self.hands_over => return UndoEnd::Left,
+            LockError::TimedOut(holder) => {
+                let who = holder.map(|holder| format!(": {}", holder.description()));
+                (TIMED_OUT, format!("{lock} wasn't free{}", who.unwrap_or_default()))
+            }
+            LockError::Failed(error) => (OWN_ERROR, format!("{lock} can't be taken: {error}")),
+        };
+        self.not_started(entry, fault)
     }
 
     fn is_terminated(&mut self) -> bool {
@@ -205,8 +236,9 @@ impl UndoRunner<'_> {
     fn lock(&mut self, entry: &Entry) -> Result<Option<HookLock>, LockError> {
         let Some(name) = &entry.lock else { return Ok(None) };
         let holder = LockHolder::new(&label_of(&entry.hook), &self.execution.id);
+        let until = self.waits_until();
         let supervisor = &mut *self.supervisor;
-        locks::take(&self.settings.runtime_dir, name, &holder, self.ends, &mut || {
+        locks::take(&self.settings.runtime_dir, name, &holder, until, &mut || {
             supervisor.is_terminated()
         })
         .map(Some)
@@ -214,8 +246,10 @@ impl UndoRunner<'_> {
 
     /// Reports an undo that counts as failed without having been started.
     fn not_started(&mut self, entry: &Entry, fault: (i32, String)) -> UndoEnd {
-        self.finished(entry, None, Some(fault.clone()));
-        UndoEnd::Failed(fault)
+        match self.finished(entry, None, Some(fault), &Attempt::default()) {
+            Some(failure) => UndoEnd::Failed(Box::new(failure)),
+            None => UndoEnd::Left,
+        }
     }
 
     fn finished(
@@ -223,7 +257,8 @@ impl UndoRunner<'_> {
         entry: &Entry,
         ended: Option<FinishedJob>,
         fault: Option<(i32, String)>,
-    ) {
+        attempt: &Attempt,
+    ) -> Option<HookFailure> {
         let hook = HookIdentity {
             label: label_of(&entry.hook),
             event: entry.event.clone(),
@@ -231,12 +266,20 @@ impl UndoRunner<'_> {
             path: entry.current.job.program().to_path_buf(),
             command: entry.current.command.clone(),
         };
-        let run = HookRun::tolerated(hook, ended, fault);
+        let undo = UndoneSetup {
+            hook: entry.hook.clone(),
+            execution: entry.current.execution.clone(),
+            is_done: entry.current.is_done,
+            is_again: attempt.is_again,
+            set_up_for: attempt.set_up_for.clone(),
+        };
+        let run = HookRun { undo: Some(undo), ..HookRun::tolerated(hook, ended, fault) };
         self.observer.observe(self.execution, &Notice::Finished(&run));
+        run.failure
     }
 
     /// Starts an undo, and waits for its end.
-    fn start(&mut self, entry: &Entry, is_again: bool) -> UndoEnd {
+    fn start(&mut self, entry: &Entry, attempt: &Attempt) -> UndoEnd {
         let setup = &entry.current;
         let run = setup.undo_run();
         let owner = setup.job.owner();
@@ -267,7 +310,7 @@ impl UndoRunner<'_> {
             set("HOOKMUX_UNDO_OUTPUT", output.path().as_os_str().as_encoded_bytes());
             let outcome: &[u8] = if setup.is_done { b"done" } else { b"unknown" };
             set("HOOKMUX_UNDO_OUTCOME", outcome);
-            if is_again {
+            if attempt.is_again {
                 set("HOOKMUX_UNDO_AGAIN", b"1");
             }
             let label = label_of(&entry.hook);
@@ -292,11 +335,10 @@ impl UndoRunner<'_> {
             && Instant::now() >= self.ends;
         let is_left = is_out_of_time || matches!(ended.outcome, ProcessOutcome::Terminated);
         let fault = verdict::failure_of(&ended);
-        self.finished(entry, Some(ended), fault.clone());
-        match fault {
+        match self.finished(entry, Some(ended), fault, attempt) {
             None => UndoEnd::Done,
             Some(_) if is_left => UndoEnd::Left,
-            Some(fault) => UndoEnd::Failed(fault),
+            Some(failure) => UndoEnd::Failed(Box::new(failure)),
         }
     }
 }

@@ -3,8 +3,11 @@
 use std::io;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use super::entry::{Entry, EntryName, FORMAT, MAX_ENTRY_BYTES};
 use super::owner::Owner;
+use super::place;
 use crate::machine::{boot, files};
 use crate::state::locks::{self, HookLock, LockError, LockHolder};
 use crate::state::{Dir, format};
@@ -14,16 +17,31 @@ const DIRECTORY: &str = "shared";
 const RECORD: &str = "record.json";
 /// There while the undo of the record has begun, and hasn't succeeded: nobody may count on what was set up.
 const UNDOING: &str = "undoing";
-/// Stands between the owner and the hook in the name of a holder's file.
+/// Stands between owner, hook and life in the name of a holder's file.
 const HOLDER_MARK: char = '~';
+/// How the name of a file ends that is being written.
+const UNFINISHED: &str = ".new";
+/// The limit of a holder's file, in bytes.
+const MAX_HOLDER_BYTES: u64 = 4096;
+
+/// Who holds a share, for messages.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Holder {
+    format: u32,
+    boot: String,
+    object: String,
+}
 
 /// What the guests of one registration share.
 #[derive(Clone, Debug)]
 pub(crate) struct Share {
-    root: Dir,
+    locks: Dir,
+    /// The directory of all shares.
+    shared: Dir,
     directory: Dir,
     lock_name: String,
-    /// The file that says that this guest holds it.
+    /// The file that says that this life of the guest holds it.
     holder: String,
 }
 
@@ -34,15 +52,24 @@ pub(crate) struct HeldShare {
 }
 
 impl Share {
-    /// Makes the share of one guest. `root` is the ledger's directory.
-    pub(crate) fn new(root: &Dir, owner: &Owner, registration: &str, name: &EntryName) -> Share {
+    /// Makes the share of one life of a guest. `root` and `locks` are the ledger's directories.
+    pub(super) fn new(
+        (root, locks): (&Dir, &Dir),
+        owner: &Owner,
+        registration: &str,
+        (name, life): (&EntryName, &str),
+    ) -> Share {
         let digest = files::name_digest(registration.as_ref());
         let shared = root.child(DIRECTORY);
+        // it comes from a file, and becomes a file's name
+        let life: String = life.chars().filter(char::is_ascii_alphanumeric).collect();
+        let (owner, key) = (owner.directory(), name.key());
         Share {
-            root: root.clone(),
+            locks: locks.clone(),
             directory: shared.child(&digest),
+            shared,
             lock_name: format!("{DIRECTORY}.{digest}"),
-            holder: format!("{}{HOLDER_MARK}{}", owner.directory(), name.key()),
+            holder: format!("{owner}{HOLDER_MARK}{key}{HOLDER_MARK}{life}"),
         }
     }
 
@@ -56,8 +83,7 @@ impl Share {
         until: Instant,
         is_terminated: &mut dyn FnMut() -> bool,
     ) -> Result<HeldShare, LockError> {
-        self.root.make().map_err(LockError::Failed)?;
-        let lock = locks::take(&self.root, &self.lock_name, holder, until, is_terminated)?;
+        let lock = locks::take_in(&self.locks, &self.lock_name, holder, until, is_terminated)?;
         Ok(HeldShare { share: self, _lock: lock })
     }
 
@@ -73,6 +99,7 @@ impl Share {
         };
         format::check(&bytes, FORMAT)?;
         let entry: Entry = format::read_object(&bytes)?;
+        entry.check().map_err(io::Error::other)?;
         Ok(Some(entry).filter(|entry| !entry.is_of_other_boot()))
     }
 
@@ -95,21 +122,20 @@ impl Share {
         let entry = Entry { format: FORMAT, boot: boot::id(), ..entry };
         self.write(&entry)?;
         self.directory.remove(UNDOING)?;
-        self.hold()
+        self.hold(&entry.object)
     }
 
     fn write(&self, entry: &Entry) -> io::Result<()> {
-        self.directory.make()?;
-        self.directory.replace(RECORD, &serde_json::to_vec(entry)?)
+        place::write(&self.directory, RECORD, &serde_json::to_vec(entry)?)
     }
 
-    /// Notes that this guest holds it.
+    /// Notes that this life of a guest holds it.
     ///
     /// # Errors
     /// There is no room for it.
-    pub(crate) fn hold(&self) -> io::Result<()> {
-        self.directory.make()?;
-        self.directory.replace(&self.holder, b"")
+    pub(crate) fn hold(&self, object: &str) -> io::Result<()> {
+        let holder = Holder { format: FORMAT, boot: boot::id(), object: object.to_owned() };
+        place::write(&self.directory, &self.holder, &serde_json::to_vec(&holder)?)
     }
 
     /// Notes that the run has succeeded.
@@ -137,13 +163,31 @@ impl Share {
         }
     }
 
-    /// Gives this guest's share up. Returns whether nobody else holds one.
-    pub(crate) fn give_up(&self) -> bool {
+    /// Gives this guest's share up. Returns who else holds one.
+    pub(crate) fn give_up(&self) -> Vec<String> {
         let _ = self.directory.remove(&self.holder);
-        // where nobody can tell, others count as holders
-        let Ok(names) = self.directory.names() else { return false };
-        let is_holder = |name: &str| name.contains(HOLDER_MARK) && !name.ends_with(".new");
-        !names.iter().filter_map(|name| name.to_str()).any(is_holder)
+        self.holders()
+    }
+
+    /// Returns the guests that hold a share. Where nobody can tell, others count as holders.
+    fn holders(&self) -> Vec<String> {
+        let unknown = || "a guest that isn't known".to_owned();
+        let Ok(names) = self.directory.names() else { return vec![unknown()] };
+        let names = names.iter().filter_map(|name| name.to_str());
+        let mut holders = Vec::new();
+        for name in names.filter(|name| name.contains(HOLDER_MARK) && !name.ends_with(UNFINISHED)) {
+            let bytes = self.directory.read(name, MAX_HOLDER_BYTES).ok();
+            let holder: Option<Holder> = bytes.and_then(|bytes| format::read_object(&bytes).ok());
+            match holder {
+                Some(holder) if boot::is_other(&holder.boot) => {
+                    let _ = self.directory.remove(name);
+                }
+                Some(holder) => holders.push(holder.object),
+                None => holders.push(unknown()),
+            }
+        }
+        holders.sort_unstable();
+        holders
     }
 
     /// Notes that the undo begins.
@@ -156,7 +200,14 @@ impl Share {
         for name in [RECORD, UNDOING] {
             let _ = self.directory.remove(name);
         }
+        let names = self.directory.names().unwrap_or_default();
+        for name in names.iter().filter_map(|name| name.to_str()) {
+            if name.ends_with(UNFINISHED) {
+                let _ = self.directory.remove(name);
+            }
+        }
         let _ = self.directory.remove_empty();
+        let _ = self.shared.remove_empty();
     }
 }
 
@@ -165,31 +216,61 @@ mod tests {
     use super::*;
     use crate::undo::entry::Setup;
 
+    fn entry(object: &str) -> Entry {
+        let job = serde_json::from_str(r#"{"path":"L3g="}"#).unwrap();
+        let current = Setup { run: "1".to_owned(), job, ..Setup::default() };
+        let (driver, object) = ("qemu".to_owned(), object.to_owned());
+        Entry { driver, object, current, ..Entry::default() }
+    }
+
     #[test]
     fn the_last_to_give_up_is_told_so() {
         let directory = tempfile::tempdir().unwrap();
         let root = Dir::of_test(directory.path());
+        let locks = root.child("locks");
         let name = EntryName::new("x", None, false);
-        let share =
-            |owner: &str| Share::new(&root, &Owner::of_directory(owner.to_owned()), "x", &name);
-        let [one, two] = ["qemu-1", "qemu-2"].map(share);
+        let share = |owner: &str, life: &str| {
+            let owner = Owner::of_directory(owner.to_owned());
+            Share::new((&root, &locks), &owner, "x", (&name, life))
+        };
+        let [one, two] = ["qemu-1", "qemu-2"].map(|owner| share(owner, "A"));
         assert!(one.set_up().unwrap().is_none());
-        let run = Setup { run: "1".to_owned(), ..Setup::default() };
-        one.begin(Entry { current: run, ..Entry::default() }).unwrap();
+        one.begin(entry("g1")).unwrap();
         assert!(one.set_up().unwrap().is_none(), "it isn't known to have succeeded");
         one.done(b"out".to_vec()).unwrap();
         assert_eq!(two.set_up().unwrap().unwrap().current.run, "1");
-        two.hold().unwrap();
-        assert!(!one.give_up() && !one.give_up());
+        two.hold("g2").unwrap();
+        assert_eq!((one.give_up(), one.give_up()), (vec!["g2".to_owned()], vec!["g2".to_owned()]));
         assert_eq!(two.record().unwrap().unwrap().output(), b"out");
-        assert!(two.give_up());
+        assert!(two.give_up().is_empty());
         two.set_undoing();
         assert!(two.set_up().unwrap().is_none() && two.record().unwrap().is_some());
         two.remove();
-        assert!(one.record().unwrap().is_none());
+        assert!(one.record().unwrap().is_none() && !root.may_contain(DIRECTORY));
         // the first fails, and the next one tries
-        one.begin(Entry::default()).unwrap();
+        one.begin(entry("g1")).unwrap();
         one.strike();
-        assert!(two.record().unwrap().is_none() && two.give_up());
+        assert!(two.record().unwrap().is_none() && two.give_up().is_empty());
+    }
+
+    #[test]
+    fn each_life_of_a_guest_holds_a_share_of_its_own_and_none_outlives_the_boot() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Dir::of_test(directory.path());
+        let locks = root.child("locks");
+        let name = EntryName::new("x", None, false);
+        let owner = Owner::of_directory("qemu-1".to_owned());
+        let share = |life: &str| Share::new((&root, &locks), &owner, "x", (&name, life));
+        let (first, second) = (share("01A"), share("../01B"));
+        first.begin(entry("g")).unwrap();
+        second.hold("g").unwrap();
+        assert_eq!(first.give_up(), ["g"], "the second life needs it");
+        let holder = Holder { boot: "another".to_owned(), ..Holder::default() };
+        let bytes = serde_json::to_vec(&holder).unwrap();
+        place::write(&second.directory, &second.holder, &bytes).unwrap();
+        assert!(first.give_up().is_empty());
+        second.hold("g").unwrap();
+        place::write(&second.directory, &second.holder, b"{").unwrap();
+        assert_eq!(first.give_up().len(), 1, "nobody knows");
     }
 }

@@ -12,6 +12,7 @@ use super::entry::Entry;
 use super::label_of;
 use super::ledger::{Ledger, Owed, OwnerLedger};
 use super::living::{Libvirt, Life};
+use super::marks::MarkKind;
 use super::runner::{UndoResult, UndoRunner};
 use crate::answer::Answer;
 use crate::bypass;
@@ -94,6 +95,7 @@ pub(crate) fn work(workshop: &mut Workshop<'_>) -> io::Result<()> {
     let Some(_only_one) = become_the_worker(&ledger)? else { return Ok(()) };
     loop {
         let pause = [look(&ledger, workshop)?, look_after_starts(&ledger, workshop)?];
+        ledger.remove_if_empty();
         let Some(pause) = pause.into_iter().flatten().min() else { return Ok(()) };
         thread::sleep(pause.min(MAX_PAUSE));
         if is_told_to_end() || !Ledger::may_exist(&settings.runtime_dir) {
@@ -110,7 +112,11 @@ fn is_told_to_end() -> bool {
 /// Takes the worker's lock. Returns `None` where one works and one waits already, or if this process was told
 /// to end while it waited.
 fn become_the_worker(ledger: &Ledger) -> io::Result<Option<FileLock>> {
-    let lock = |name: &str| locks::try_lock(ledger.directory().append(name)?);
+    let directory = ledger.locks();
+    let lock = |name: &str| {
+        directory.make()?;
+        locks::try_lock(directory.append(name)?)
+    };
     let Some(waits) = lock(WAITING_LOCK)? else { return Ok(None) };
     loop {
         if let Some(worker) = lock(WORKER_LOCK)? {
@@ -131,9 +137,9 @@ fn look(ledger: &Ledger, workshop: &mut Workshop<'_>) -> io::Result<Option<Durat
     for owner in ledger.owners()? {
         let own = ledger.of(&owner);
         let (entries, _) = own.entries();
-        let waiting = entries.iter().filter(|owed| owed.name.is_provisional && !is_due(owed));
-        waiting.for_each(|owed| soon(owed.entry.wait_left()));
-        if !entries.iter().any(is_due) {
+        let waiting = entries.iter().filter(|owed| owed.is_provisional() && !owed.is_due());
+        waiting.for_each(|owed| soon(owed.wait_left()));
+        if to_take_back(&own, &entries).next().is_none() {
             continue;
         }
         if workshop.is_bypassed(&entries) {
@@ -142,11 +148,9 @@ fn look(ledger: &Ledger, workshop: &mut Workshop<'_>) -> io::Result<Option<Durat
         }
         match try_lock(&own) {
             Ok(_lock) => {
+                own.settle()?;
                 let entries = own.entries().0;
-                // what an earlier life owes is not taken from a guest that lives: its next start or end does that
-                let lives = entries.iter().any(|owed| !owed.name.is_over() && !is_due(owed));
-                let is_meant = |owed: &Owed| is_due(owed) && !(lives && owed.name.is_over());
-                let entries = entries.into_iter().filter(is_meant).collect();
+                let entries = to_take_back(&own, &entries).cloned().collect();
                 workshop.undo(&own, entries);
             }
             Err(LockError::Failed(error)) => return Err(error),
@@ -156,10 +160,11 @@ fn look(ledger: &Ledger, workshop: &mut Workshop<'_>) -> io::Result<Option<Durat
     Ok(next)
 }
 
-fn is_due(owed: &Owed) -> bool {
-    // whoever ran an undo that has begun and isn't over holds the lock, or has died
-    let is_left = owed.entry.is_due || owed.name.is_undoing;
-    is_left || owed.is_expired()
+/// Returns what the worker takes back. What an earlier life owes is not taken from a guest that lives, or may
+/// live: its next start or end does that.
+fn to_take_back<'e>(own: &OwnerLedger, entries: &'e [Owed]) -> impl Iterator<Item = &'e Owed> {
+    let lives = entries.iter().any(|owed| !owed.is_over() && !owed.is_due()) || own.is_alive();
+    entries.iter().filter(move |owed| owed.is_due() && !lives)
 }
 
 fn try_lock(own: &OwnerLedger) -> Result<HookLock, LockError> {
@@ -225,9 +230,9 @@ fn look_after_start(
     for owner in ledger.owners()? {
         let own = ledger.of(&owner);
         let is_earlier = |owed: &Owed| {
-            !owed.name.is_over()
-                && !owed.name.is_provisional
-                && owed.entry.current.began_ns < started_ns
+            // what failed is tried at its own times
+            let is_meant = owed.is_due() || !(owed.is_over() || owed.is_provisional());
+            is_meant && owed.entry.current.began_ns < started_ns
         };
         let (entries, _) = own.entries();
         let Some(first) = entries.iter().find(|owed| is_earlier(owed)) else { continue };
@@ -254,6 +259,8 @@ fn look_after_start(
         if own.last_call() != last_call {
             continue;
         }
+        own.settle()?;
+        own.unmark(MarkKind::Begun);
         let entries = own.entries().0.into_iter().filter(is_earlier).collect();
         workshop.undo(&own, entries);
     }
@@ -316,7 +323,7 @@ impl Workshop<'_> {
 
     /// Begins the record of undos, which is separate from that of the call in which the hooks ran.
     fn recorder(&self, first: &Entry, entries: &[Owed]) -> (Recorder, Execution) {
-        let mut recorder = Recorder::new(RecordCause::Queue(first.current.execution.clone()));
+        let mut recorder = Recorder::new(RecordCause::Undo(first.current.execution.clone()));
         let call = first.call();
         let execution = Execution { id: ulid::new(), ..first.execution() };
         let document = first.current.document.as_ref();

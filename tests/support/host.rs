@@ -188,9 +188,10 @@ impl Host {
         let mut found = Vec::new();
         let mut todo = vec![self.directory().to_path_buf()];
         while let Some(directory) = todo.pop() {
-            for entry in fs::read_dir(directory).unwrap() {
+            // what works in the background may remove it meanwhile
+            for entry in fs::read_dir(directory).into_iter().flatten() {
                 let entry = entry.unwrap();
-                if entry.file_type().unwrap().is_dir() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     todo.push(entry.path());
                 }
                 found.push(entry.path());

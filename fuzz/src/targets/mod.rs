@@ -8,6 +8,7 @@ mod environment;
 mod guest;
 mod head;
 mod job;
+mod ledger;
 mod mask;
 mod metadata;
 mod opennebula;
@@ -82,6 +83,7 @@ pub const NAMES: &[&str] = &[
     "record",
     "job",
     "guest",
+    "ledger",
     "cache",
     "environment",
     "opennebula",
@@ -110,6 +112,7 @@ pub fn find(name: &str, surroundings: &Surroundings<'_>) -> Option<Box<dyn Targe
         "record" => Box::new(record::Records::new(&seeds, surroundings.scratch)),
         "job" => Box::new(job::Jobs::new(&seeds, surroundings.scratch)),
         "guest" => Box::new(guest::Guests::new(&seeds, surroundings.scratch)),
+        "ledger" => Box::new(ledger::Ledgers::new(&seeds, surroundings.scratch)),
         "cache" => Box::new(cache::Caches::new(surroundings.scratch)),
         "environment" => Box::new(environment::Environments),
         "opennebula" => Box::new(opennebula::Templates),

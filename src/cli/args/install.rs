@@ -47,8 +47,8 @@ pub(crate) struct UninstallArgs {
     /// Also remove records, waiting jobs and all other state, and show what is kept
     #[arg(long, conflicts_with = "driver")]
     pub purge: bool,
-    /// Don't ask before --purge removes what can't be restored
-    #[arg(long, requires = "purge")]
+    /// Don't ask before --purge removes what can't be restored, nor where undos are owed
+    #[arg(long)]
     pub yes: bool,
     /// Only show what would be removed and restored
     #[arg(long)]

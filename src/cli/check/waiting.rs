@@ -54,7 +54,7 @@ fn undos(survey: &Survey<'_>, surroundings: &Surroundings, findings: &mut Findin
             let words = format!("{}: its undo never runs", one.words());
             findings.add(Code::BrokenUndo, &one.path, words, Fix::run(&words!["rm", &one.path]));
         }
-        let is_told = |owed: &Owed| owed.name.is_over() || owed.entry.last.is_some();
+        let is_told = |owed: &Owed| owed.is_over() || owed.entry.last.is_some();
         for owed in entries.iter().filter(|owed| is_told(owed)) {
             let Entry { hook, driver, object, last, .. } = &owed.entry;
             let last = last.as_ref().map(|last| format!(" ({last})")).unwrap_or_default();

@@ -16,7 +16,7 @@ use crate::command::{Fix, words};
 use crate::event::Origin;
 use crate::libvirt::Driver;
 use crate::machine::sanitize;
-use crate::observer::{CommandLine, PlanDecision, PlanEntry};
+use crate::observer::{CommandLine, PlanDecision, PlanEntry, UndoneSetup};
 use crate::record::form::{HookRegistration, Record, RecordBody, RecordCause, RecordHead};
 use crate::record::form::{RecordOutcome, RecordState, RunRecord};
 use crate::record::history::History;
@@ -196,6 +196,7 @@ fn head(record: &Record, seen: &Seen, asked: &Path, output: &mut Output) {
         RecordCause::Person => line("called by", "`hookmux run`"),
         RecordCause::Retry(id) => line("retry of", id),
         RecordCause::Queue(id) => line("queued by", id),
+        RecordCause::Undo(id) => line("undo of", id),
         RecordCause::Other { .. } => line("cause", head.cause.name()),
     }
     if let Some(uuid) = &head.uuid {
@@ -205,11 +206,13 @@ fn head(record: &Record, seen: &Seen, asked: &Path, output: &mut Output) {
     line("class", &format!("{}{}", head.class, origin.unwrap_or_default()));
     let arguments: Vec<_> = record.body.arguments.iter().map(|argument| argument.lossy()).collect();
     line("arguments", &arguments.join(" "));
+    // nobody waits for an answer to these
+    let is_own_call = !matches!(head.cause, RecordCause::Queue(_) | RecordCause::Undo(_));
     match (head.state, head.status) {
-        (RecordState::Done, Some(status)) if !matches!(head.cause, RecordCause::Queue(_)) => {
+        (RecordState::Done, Some(status)) if is_own_call => {
             line("answer", &format!("exit status {status}"));
         }
-        (RecordState::Lost, _) if !matches!(head.cause, RecordCause::Queue(_)) => {
+        (RecordState::Lost, _) if is_own_call => {
             line(
                 "answer",
                 "none: hookmux died; libvirt saw it end by a signal, or had ended itself",
@@ -341,11 +344,15 @@ fn print_output(run: &RunRecord, record: &Record, is_full: bool, output: &mut Ou
     let is_quiet = run.stdout.0.is_empty() && run.stderr.0.is_empty() && run.leftovers.is_empty();
     let registration = record.head.registration_of(left_rollback::hook_of(&run.hook));
     let has_arguments = run.command.as_ref().is_some_and(|it| *it != CommandLine::default());
-    if is_quiet && !is_full && registration.is_none() && !has_arguments {
+    let is_undo = run.undo.is_some();
+    if is_quiet && !is_full && registration.is_none() && !has_arguments && !is_undo {
         return;
     }
     output.line("");
     output.toned(Tone::Bold, &name(run));
+    if let Some(undo) = &run.undo {
+        output.line(&format!("  {}", undone(undo)));
+    }
     let mut dim = |line: &str| output.toned(Tone::Dim, &format!("  {}", shown(line, is_full)));
     let function = if is_full { None } else { command_line::function(run) };
     let line = function.or_else(|| command_line::line(run, &record.body.arguments, is_full));
@@ -375,6 +382,23 @@ fn print_output(run: &RunRecord, record: &Record, is_full: bool, output: &mut Ou
     for left in &run.leftovers {
         output.toned(Tone::Warning, &format!("  left running: {} ({})", left.name, left.pid));
     }
+}
+
+/// Says what an undo takes back.
+fn undone(undo: &UndoneSetup) -> String {
+    let UndoneSetup { hook, execution, is_done, is_again, set_up_for } = undo;
+    let outcome = match is_done {
+        true => "the hook had succeeded",
+        false => "how the hook ended isn't known",
+    };
+    let again = if *is_again { "; an earlier try was interrupted" } else { "" };
+    let shared = set_up_for.as_ref().map(|guest| {
+        format!("; guests share it: it was set up for {guest}, and this was the last one that held a share")
+    });
+    format!(
+        "takes back what {hook} set up in {execution}: {outcome}{again}{}",
+        shared.unwrap_or_default()
+    )
 }
 
 /// Returns a line, cut where it is long.

@@ -147,7 +147,9 @@ impl Target {
         );
         let end = match (&self.job, head.cause.clone()) {
             (Some(_), _) => "The hook will be ended, which counts as a failed try.",
-            (None, RecordCause::Queue(_)) => "The undo will be ended, and stays owed.",
+            (None, RecordCause::Undo(_) | RecordCause::Queue(_)) => {
+                "The undo will be ended, and stays owed."
+            }
             (None, RecordCause::Libvirt) if head.class == Class::Gate.name() => {
                 "The hook will be ended, and what succeeded rolled back; libvirt gets a failure (143)."
             }

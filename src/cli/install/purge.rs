@@ -13,8 +13,8 @@ use crate::trust::Trust;
 /// What hookmux makes in `state_dir`.
 const STATE_CHILDREN: [&str; 5] = ["records", "queue", "last-good", "cache", "audit"];
 /// What hookmux makes in `runtime_dir`. `hooks` there is a root, and belongs to the administrator.
-const RUNTIME_CHILDREN: [&str; 7] =
-    ["records", "guests", "pending", "data", "daemons", "locks", "trash"];
+const RUNTIME_CHILDREN: [&str; 9] =
+    ["records", "guests", "pending", "data", "daemons", "locks", "trash", "undo", "undo-locks"];
 
 /// The root in `runtime_dir`.
 const RUNTIME_ROOT: &str = "hooks";

@@ -17,7 +17,11 @@ use crate::cli::json::install::LinkAction;
 use crate::cli::output::Output;
 use crate::cli::remark::Remark;
 use crate::cli::{CommandEnd, CommandPlace, question};
+use crate::command::Fix;
+use crate::config;
 use crate::libvirt::Driver;
+use crate::trust::Trust;
+use crate::undo::ledger::{Ledger, Owed};
 
 pub(crate) fn uninstall(
     place: &CommandPlace,
@@ -29,16 +33,19 @@ pub(crate) fn uninstall(
     arguments.reload.check()?;
     // before anything is changed
     let settings = arguments.purge.then(|| purge::settings(place)).transpose()?;
-    let question = settings.as_ref().map(purge::question);
-    if let Some(end) = question.and_then(|question| {
-        let is_answered = arguments.yes || arguments.dry_run;
-        question::ask(&question, is_answered, arguments.output.format, output)
-    }) {
-        return Ok(end);
-    }
     let drivers =
         if arguments.driver.is_empty() { Driver::ALL.to_vec() } else { arguments.driver.clone() };
+    let owed = owed(place, &drivers);
+    let question =
+        [owed.as_ref().map(|owed| owed.words.clone()), settings.as_ref().map(purge::question)];
+    let question: Vec<String> = question.into_iter().flatten().collect();
+    let is_answered = arguments.yes || arguments.dry_run || question.is_empty();
+    let question = question.join(" ");
+    if let Some(end) = question::ask(&question, is_answered, arguments.output.format, output) {
+        return Ok(end);
+    }
     let mut report = InstallReport::new(arguments.dry_run);
+    report.notes.extend(owed);
     for driver in drivers.iter().copied() {
         let installed = installed::look(hooks_dir, driver, &binary);
         if let Some(beside) = &installed.beside {
@@ -72,6 +79,28 @@ pub(crate) fn uninstall(
     }
     reload_daemons(place, &drivers, "uninstall", &arguments.reload, &mut report, output)?;
     Ok(report.show(arguments.output.format, output))
+}
+
+/// Says how many undos of these drivers are owed: without the entries, none of them runs at the end of a guest's
+/// life.
+fn owed(place: &CommandPlace, drivers: &[Driver]) -> Option<Remark> {
+    let user = place.surroundings.user;
+    let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
+    let ledger = Ledger::new(&loaded.settings.runtime_dir);
+    let owners = ledger.owners().unwrap_or_default();
+    let entries = owners.iter().flat_map(|owner| ledger.of(owner).entries().0);
+    let is_meant = |owed: &Owed| drivers.iter().any(|one| one.name() == owed.entry.driver);
+    let count = entries.filter(is_meant).count();
+    if count == 0 {
+        return None;
+    }
+    let undos = if count == 1 { "undo is" } else { "undos are" };
+    let [list, all] = [&["undo", "--list"][..], &["undo"]]
+        .map(|words| Fix::hookmux(&place.surroundings.hooks_dir, words));
+    let words = format!(
+        "{count} {undos} owed, and won't run without hookmux's entries: `{list}` shows what hooks have set up for guests and networks, and `{all}`, with `--guest NAME` for one that runs, takes it back."
+    );
+    Some(Remark::with_fix(words, list))
 }
 
 fn add_purged(purged: Purged, report: &mut InstallReport) {

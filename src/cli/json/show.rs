@@ -8,10 +8,11 @@ use super::plan::PlannedHook;
 use super::run::{Process, Run, RunHead};
 use super::running::RunningHook;
 use super::shape::object;
+use super::undo::UndoOutcome;
 use super::value::Seconds;
 use crate::cli::history::command_line;
 use crate::cli::history::seen::Seen;
-use crate::observer::CommandLine;
+use crate::observer::{CommandLine, UndoneSetup};
 use crate::record::form::{HookRegistration, Record, RecordOutcome, RunRecord};
 use crate::record::text::RecordText;
 use crate::run::left_rollback;
@@ -40,6 +41,22 @@ object! {
         sha256: Option<String>,
         /// The time from the beginning of the call to its start
         start_s: Option<Seconds>,
+        /// What it takes back, where it is an undo
+        undo: Option<UndoneHook>,
+    }
+
+    /// What an undo takes back.
+    pub struct UndoneHook {
+        /// The hook that set it up
+        hook: String,
+        /// The id of the execution in which that ran
+        parent: String,
+        /// How it ended
+        outcome: UndoOutcome,
+        /// Whether an earlier try of the undo was interrupted
+        interrupted: bool,
+        /// The guest for which a hook that guests share ran; null where it isn't shared
+        shared_object: Option<String>,
     }
 
     /// A complete execution.
@@ -82,6 +99,18 @@ object! {
     }
 }
 
+impl From<&UndoneSetup> for UndoneHook {
+    fn from(undo: &UndoneSetup) -> UndoneHook {
+        UndoneHook {
+            hook: undo.hook.clone(),
+            parent: undo.execution.clone(),
+            outcome: UndoOutcome::of(undo.is_done),
+            interrupted: undo.is_again,
+            shared_object: undo.set_up_for.clone(),
+        }
+    }
+}
+
 impl KeptRun {
     /// Makes one of which only the summary is known.
     fn of_summary(head: RunHead) -> KeptRun {
@@ -117,6 +146,7 @@ impl KeptRun {
             registration_sha256: registered.map(|registered| registered.sha256.clone()),
             sha256: None,
             start_s: None,
+            undo: None,
         }
     }
 
@@ -145,6 +175,7 @@ impl KeptRun {
             command_line: command_line::line(kept, &record.body.arguments, true),
             sha256: kept.sha256.clone(),
             start_s: kept.start_us.map(Seconds::of_micros),
+            undo: kept.undo.as_ref().map(UndoneHook::from),
             ..KeptRun::new(
                 run,
                 kept.command.as_ref(),

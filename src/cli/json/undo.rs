@@ -91,3 +91,9 @@ object! {
         ..=summary: ChangeSummary,
     }
 }
+
+impl UndoOutcome {
+    pub(crate) fn of(is_done: bool) -> UndoOutcome {
+        if is_done { UndoOutcome::Done } else { UndoOutcome::Unknown }
+    }
+}

@@ -5,19 +5,22 @@ use std::time::{Duration, Instant};
 
 use super::undo::GivenUp;
 use super::{Attempt, StepRunner};
+use crate::config::TrustPolicy;
 use crate::document::exchange::Snapshot;
+use crate::document::file;
 use crate::hook::Style;
 use crate::libvirt::Class;
 use crate::machine::{sys, watchdog};
 use crate::observer::{HookIdentity, HookRun, Notice};
 use crate::plan::Step;
-use crate::process::exit_status::TIMED_OUT;
-use crate::process::job::Part;
+use crate::process::exit_status::{NOT_EXECUTABLE, OWN_ERROR, TIMED_OUT};
+use crate::process::job::{FinishedJob, Job, Part};
 use crate::process::stored_job::{Bytes, StoredJob};
 use crate::process::supervise::Progress;
 use crate::run::launch::DocumentFileUse;
 use crate::run::left_rollback::{self, LeftRollback};
-use crate::undo::entry::EntryName;
+use crate::trust::Trust;
+use crate::undo::entry::{EntryName, Setup};
 use crate::verdict;
 
 /// The time limit of all rollbacks of a call together.
@@ -69,37 +72,69 @@ impl StepRunner<'_> {
             watchdog::progress();
             if attempt.step.has(Part::Rollback) {
                 let given_up = self.give_up(attempt, ends);
-                match (&given_up, &attempt.undo) {
-                    (GivenUp::OthersHold, Some(name)) => {
-                        self.strike(name);
-                        continue;
+                let (is_rolled_back, held) = match given_up {
+                    GivenUp::Later => continue,
+                    GivenUp::OthersHold => (true, None),
+                    GivenUp::NothingShared => (self.roll_back_one(attempt, ends), None),
+                    GivenUp::Last(held) => (self.roll_back_one(attempt, ends), Some(held)),
+                    GivenUp::LastOfFirst(held, first) => {
+                        (self.roll_back_first(attempt, &first, ends), Some(held))
                     }
-                    (GivenUp::Later, _) => continue,
-                    _ => {}
-                }
-                let is_rolled_back = self.roll_back_one(attempt, ends);
+                };
                 if let Some(name) = attempt.undo.as_ref().filter(|_| is_rolled_back) {
+                    held.iter().for_each(|held| held.share.remove());
                     self.strike(name);
-                    if let GivenUp::Last(held) = &given_up {
-                        held.share.remove();
-                    }
                 }
                 attempt.left.into_iter().for_each(sys::mark_rolled_back);
             }
         }
     }
 
+    /// Rolls back what guests shared, with the program, environment and document of the first one. Returns whether
+    /// that has succeeded.
+    fn roll_back_first(&mut self, attempt: &Attempt, first: &Setup, ends: Instant) -> bool {
+        let Some(rollback) = &first.rollback else { return false };
+        let identity = HookIdentity {
+            path: rollback.job.program().to_path_buf(),
+            command: rollback.command.clone(),
+            ..self.identity_of(&attempt.step, Part::Rollback)
+        };
+        let occasion = self.launcher.occasion;
+        let run = format!("{}-rollback", first.run);
+        let place = file::place(&occasion.settings.runtime_dir, &run);
+        let document = first.document.as_ref().filter(|document| {
+            file::make_private(&place, &document.0, rollback.job.owner()).is_ok()
+        });
+        let path = document.map(|_| place.named().join(file::FILE_NAME));
+        let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
+        let user = occasion.surroundings.user;
+        let launched = match Trust::new(user).file(rollback.job.program()) {
+            Err(refusal) if occasion.settings.trust == TrustPolicy::Refuse => {
+                Err((NOT_EXECUTABLE, format!("refused: {refusal}")))
+            }
+            _ if Instant::now() >= ends => Err(out_of_time()),
+            _ => self
+                .launcher
+                .supervisor
+                .null()
+                .and_then(|null| rollback.job.job(&run, path, null, ends))
+                .map_err(|error| (OWN_ERROR, format!("can't be started: {error}"))),
+        };
+        let (ended, fault) = match launched {
+            Err(fault) => (None, Some(fault)),
+            Ok(job) => self.supervised(&identity, job),
+        };
+        if document.is_some() {
+            file::remove(&place);
+        }
+        self.rolled_back(identity, ended, fault)
+    }
+
     /// Rolls one hook back. Returns whether that has succeeded.
     fn roll_back_one(&mut self, attempt: &Attempt, ends: Instant) -> bool {
         let identity = self.identity_of(&attempt.step, Part::Rollback);
         let launched = if Instant::now() >= ends {
-            Err((
-                TIMED_OUT,
-                format!(
-                    "not run: the time of {} for rollbacks was over",
-                    verdict::seconds(ROLLBACK_TIMEOUT)
-                ),
-            ))
+            Err(out_of_time())
         } else {
             if let Some(input) = &attempt.input {
                 self.launcher.exchange.rewind(input.clone());
@@ -115,26 +150,51 @@ impl StepRunner<'_> {
         let (ended, fault) = match launched {
             Err(fault) => (None, Some(fault)),
             Ok(launch) => {
-                let HookIdentity { label, device, path, .. } = &identity;
-                let execution = &self.launcher.occasion.execution;
-                let observer = &mut *self.launcher.observer;
-                let mut progress = |progress: Progress<'_>| {
-                    let notice = Notice::of_progress(progress, label, device.as_deref(), path);
-                    observer.observe(execution, &notice);
-                };
-                let ended = self.launcher.supervisor.run(vec![launch.job], &mut progress).pop();
+                let ended = self.supervised(&identity, launch.job);
                 if let Some(own_file) = launch.own_file {
                     self.launcher.exchange.remove_own_file(&own_file);
                 }
-                let fault = ended.as_ref().and_then(verdict::failure_of);
-                (ended, fault)
+                ended
             }
         };
+        self.rolled_back(identity, ended, fault)
+    }
+
+    /// Runs a rollback. Returns how it ended, and why it failed.
+    fn supervised(
+        &mut self,
+        identity: &HookIdentity,
+        job: Job,
+    ) -> (Option<FinishedJob>, Option<(i32, String)>) {
+        let HookIdentity { label, device, path, .. } = identity;
+        let execution = &self.launcher.occasion.execution;
+        let observer = &mut *self.launcher.observer;
+        let mut progress = |progress: Progress<'_>| {
+            let notice = Notice::of_progress(progress, label, device.as_deref(), path);
+            observer.observe(execution, &notice);
+        };
+        let ended = self.launcher.supervisor.run(vec![job], &mut progress).pop();
+        let fault = ended.as_ref().and_then(verdict::failure_of);
+        (ended, fault)
+    }
+
+    /// Tells how a rollback ended. Returns whether it has succeeded.
+    fn rolled_back(
+        &mut self,
+        identity: HookIdentity,
+        ended: Option<FinishedJob>,
+        fault: Option<(i32, String)>,
+    ) -> bool {
         let run = HookRun::tolerated(identity, ended, fault);
         self.failed_rollbacks.extend(run.failure.clone());
         self.notify(&Notice::Finished(&run));
         run.failure.is_none()
     }
+}
+
+fn out_of_time() -> (i32, String) {
+    let time = verdict::seconds(ROLLBACK_TIMEOUT);
+    (TIMED_OUT, format!("not run: the time of {time} for rollbacks was over"))
 }
 
 pub(super) fn rollback_label(step: &Step) -> String {

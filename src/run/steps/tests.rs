@@ -69,6 +69,7 @@ fn run_of(outcome: Option<ProcessOutcome>, failure: Option<HookFailure>) -> Hook
         change: Change::None,
         failure,
         job: None,
+        undo: None,
     }
 }
 

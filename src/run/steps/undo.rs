@@ -15,7 +15,7 @@ use crate::process::members;
 use crate::process::stored_job::{Bytes, StoredJob};
 use crate::run::launch::{DocumentFileUse, LaunchError};
 use crate::state::locks::{LockError, LockHolder};
-use crate::undo::entry::{Entry, EntryName, MAX_OUTPUT_BYTES, Setup};
+use crate::undo::entry::{Entry, EntryName, MAX_OUTPUT_BYTES, Setup, StoredRollback};
 use crate::undo::shared::HeldShare;
 use crate::verdict;
 
@@ -35,6 +35,8 @@ pub(super) enum GivenUp {
     OthersHold,
     /// It is rolled back.
     Last(HeldShare),
+    /// It is rolled back as the first guest's call would do it: this one only had a share.
+    LastOfFirst(HeldShare, Box<Setup>),
     /// Its undo takes it back.
     Later,
 }
@@ -57,15 +59,16 @@ impl StepRunner<'_> {
         if self.ledger.is_none() {
             return self.without_owner(step);
         }
-        let entry = self.entry(step, number, run, ends);
+        // a guest that joins has nothing to roll back but what the first one did
+        let joins = share.is_some_and(|share| share.first.is_some());
+        let entry = self.entry(step, number, run, ends, !joins);
         let Some(ledger) = &mut self.ledger else { return Ok(None) };
-        let of_call = (occasion.call, occasion.settings);
         let shared = |error| format!("what it shares can't be kept: {error}");
         let entered = entry.and_then(|entry| {
-            let name = ledger.enter(of_call, &occasion.execution, entry.clone())?;
+            let name = ledger.enter(occasion.call, &occasion.execution, entry.clone())?;
             let kept = match share {
                 None => Ok(()),
-                Some(held) if held.first.is_some() => held.share.share.hold(),
+                Some(held) if held.first.is_some() => held.share.share.hold(&entry.object),
                 Some(held) => held.share.share.begin(entry),
             };
             kept.map_err(shared).inspect_err(|_| ledger.strike(&name))?;
@@ -105,14 +108,27 @@ impl StepRunner<'_> {
         number: usize,
         run: &str,
         ends: Instant,
+        has_own_run: bool,
     ) -> Result<Entry, String> {
-        // this file is the guest's own, and will be gone
-        let started = self.launcher.started.take();
-        let launch = self.launcher.launch(step, number, Part::Undo, ends, DocumentFileUse::None);
-        self.launcher.started = started;
-        let launch = launch.map_err(|(_, words)| format!("its undo can't be prepared: {words}"))?;
-        let job = StoredJob::new(launch.job)
-            .map_err(|error| format!("its undo can't be prepared: {error}"))?;
+        let failed = |part: Part, words: String| {
+            let name = if part == Part::Rollback { "rollback" } else { "undo" };
+            format!("its {name} can't be prepared: {words}")
+        };
+        let mut stored = |part: Part| {
+            // this file is the guest's own, and will be gone
+            let started = self.launcher.started.take();
+            let launch = self.launcher.launch(step, number, part, ends, DocumentFileUse::None);
+            self.launcher.started = started;
+            let launch = launch.map_err(|(_, words)| failed(part, words))?;
+            StoredJob::new(launch.job).map_err(|error| failed(part, error.to_string()))
+        };
+        let job = stored(Part::Undo)?;
+        let is_shared = step.hook.registration.as_ref().is_some_and(|one| one.shared);
+        let rollback = (has_own_run && is_shared && step.has(Part::Rollback))
+            .then(|| stored(Part::Rollback))
+            .transpose()?;
+        let command = self.launcher.command_line(step, Part::Rollback);
+        let rollback = rollback.map(|job| StoredRollback { job, command });
         let occasion = self.launcher.occasion;
         let document = self.launcher.document(step).filter(|_| step.hook.style == Style::Vdsm);
         let registration = step.hook.registration.as_ref();
@@ -120,7 +136,7 @@ impl StepRunner<'_> {
         Ok(Entry {
             registration: registration.map(|one| one.name.clone()).unwrap_or_default(),
             lock: registration.and_then(|one| one.lock.clone()),
-            shared: registration.is_some_and(|one| one.shared),
+            shared: is_shared,
             hook: step.hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
             device: self.launcher.device_label(step),
@@ -128,6 +144,7 @@ impl StepRunner<'_> {
             object: execution.object.clone(),
             operation: execution.operation.clone(),
             uuid: execution.uuid.clone(),
+            life: execution.id.clone(),
             call_arguments: Entry::stored_arguments(occasion.call),
             order_ns: began_ns,
             current: Setup {
@@ -137,6 +154,7 @@ impl StepRunner<'_> {
                 job,
                 document: document.map(|bytes| Bytes(bytes.to_vec())),
                 began_ns,
+                rollback,
                 ..Setup::default()
             },
             ..Entry::default()
@@ -182,7 +200,8 @@ impl StepRunner<'_> {
         };
         let device = self.launcher.device_label(step);
         let Some(ledger) = &self.ledger else { return Ok(None) };
-        let share = ledger.share(&registration.name, device.as_deref());
+        let execution = &self.launcher.occasion.execution;
+        let share = ledger.share(&registration.name, device.as_deref(), execution);
         let begun = Instant::now();
         let until = step.hook.timeout.map_or(ends, |timeout| ends.min(begun + timeout));
         let holder = LockHolder::new(&step.hook.label, &self.launcher.occasion.execution.id);
@@ -254,14 +273,21 @@ impl StepRunner<'_> {
         else {
             return GivenUp::NothingShared;
         };
-        let share = ledger.share(&registration.name, attempt.run.device.as_deref());
-        let holder = LockHolder::new(&hook.label, &self.launcher.occasion.execution.id);
+        let execution = &self.launcher.occasion.execution;
+        let share = ledger.share(&registration.name, attempt.run.device.as_deref(), execution);
+        let holder = LockHolder::new(&hook.label, &execution.id);
         // its entry stays, if the lock can't be had: then the undo gives it up
         let Ok(held) = share.lock(&holder, ends, &mut || false) else { return GivenUp::Later };
-        match held.share.give_up() {
-            false => GivenUp::OthersHold,
-            true if attempt.is_joined => GivenUp::Later,
-            true => GivenUp::Last(held),
+        if !held.share.give_up().is_empty() {
+            return GivenUp::OthersHold;
+        }
+        let first = held.share.record().ok().flatten();
+        // nobody may count any more on what is set up
+        held.share.set_undoing();
+        match first.map(|first| first.current) {
+            _ if !attempt.is_joined => GivenUp::Last(held),
+            Some(first) if first.rollback.is_some() => GivenUp::LastOfFirst(held, Box::new(first)),
+            _ => GivenUp::Later,
         }
     }
 
