@@ -5,6 +5,7 @@ mod bypass;
 mod check;
 mod completions;
 mod demo;
+mod digest;
 mod fixes;
 mod history;
 mod hooks;
@@ -23,6 +24,7 @@ mod remark;
 mod rights;
 mod schema;
 mod script_text;
+mod status;
 mod time;
 mod typed;
 mod undo;
@@ -37,7 +39,7 @@ use crate::trust::Trust;
 use args::{Arguments, Command, Format, XmlCommand};
 use history::{audit, log, metrics, prune, retry, show, watch};
 use hooks::{events, list, plan, run};
-use install::{entries, overview};
+use install::entries;
 use output::Output;
 pub(crate) use place::{CommandEnd, CommandPlace};
 use register::{add, delete, enable, import};
@@ -119,6 +121,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<Command
     let ended = run_command(&place, arguments, output);
     if let Some(act) = act {
         act.finish(&place, &ended, output);
+        digest::renew(&place);
     }
     ended
 }
@@ -129,7 +132,8 @@ fn run_command(
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
     match arguments.command {
-        None => overview::run(place, output),
+        None => status::run_bare(place, output),
+        Some(Command::Status(status)) => status::run(place, &status, output),
         Some(Command::List(list)) => list::run(place, &list, output),
         Some(Command::Events(events)) => events::run(&events, output),
         Some(Command::Plan(plan)) => plan::run(place, &plan, output),

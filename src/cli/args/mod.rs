@@ -21,7 +21,7 @@ mod work;
 mod xml;
 
 pub(crate) use history::{FilterArgs, LogArgs, PruneArgs, RetryArgs, ShowArgs, WatchArgs};
-pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, ListArgs};
+pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, ListArgs, StatusArgs};
 pub(crate) use install::{InstallArgs, UninstallArgs};
 use register::EXECTYPES;
 pub(crate) use register::{
@@ -52,6 +52,10 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Show the state of the host on one page: entries, hooks, running calls, queue, last failure, bypass
+    ///
+    /// `hookmux` without a command shows the same. Exit status 0 if it could be read, whatever it says.
+    Status(StatusArgs),
     /// Show the hooks: their order, and why some don't run
     List(ListArgs),
     /// Show the events, and which libvirt call fires each
@@ -197,6 +201,7 @@ impl Arguments {
     /// Returns the output format, which is also used for errors.
     pub(super) fn format(&self) -> Format {
         match &self.command {
+            Some(Command::Status(status)) => status.output.format,
             Some(Command::List(list)) => list.output.format,
             Some(Command::Events(events)) => events.output.format,
             Some(Command::Plan(call) | Command::Run(call)) => call.output.format,

@@ -92,7 +92,7 @@ pub(super) fn check_has_looked(
 }
 
 /// Returns when a link was last changed, as far as the file system knows.
-fn changed(link: &Path) -> Option<SystemTime> {
+pub(crate) fn changed(link: &Path) -> Option<SystemTime> {
     let metadata = fs::symlink_metadata(link).ok()?;
     let seconds = u64::try_from(metadata.ctime()).ok()?;
     let nanoseconds = u32::try_from(metadata.ctime_nsec()).ok()?;

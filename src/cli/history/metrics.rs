@@ -118,7 +118,7 @@ fn escape(text: &str) -> String {
 }
 
 /// Returns the counters, with the records that haven't been moved yet.
-fn count(history: &History) -> Result<Counters, NewerFormat> {
+pub(crate) fn count(history: &History) -> Result<Counters, NewerFormat> {
     let load = || Counters::load(history.store().base());
     let mut before = load()?;
     loop {

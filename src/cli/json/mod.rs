@@ -24,6 +24,7 @@ pub(super) mod registration;
 pub(super) mod run;
 pub(super) mod shape;
 pub(super) mod show;
+pub(super) mod status;
 pub(super) mod undo;
 pub(super) mod value;
 pub(super) mod xml;

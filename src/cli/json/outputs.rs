@@ -9,7 +9,7 @@ use super::{
     audit, available, bypass, check, event, execution, hook, hook_history, install, message, plan,
     prune, queue,
 };
-use super::{registration, run, show, undo, xml};
+use super::{registration, run, show, status, undo, xml};
 use crate::cli::register::registration_schema;
 
 macro_rules! outputs {
@@ -50,6 +50,7 @@ macro_rules! outputs {
 }
 
 outputs! {
+    Status "status" status::Status, "hookmux status";
     List "list" hook::List, "hookmux list";
     ListAvailable "list-available" available::Available, "hookmux list --available";
     Events "events" event::Events, "hookmux events";
