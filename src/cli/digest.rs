@@ -89,7 +89,9 @@ impl Files {
         more.extend(script.map(|path| self.digest(path, MAX_SCRIPT_BYTES)).transpose()?);
         for command in [&registration.check, &registration.rollback, &registration.undo] {
             let program = command.as_ref().and_then(|command| command.first()).map(Path::new);
-            more.push(program.map(|path| self.digest(path, MAX_PROGRAM_BYTES)).transpose()?.flatten());
+            more.push(
+                program.map(|path| self.digest(path, MAX_PROGRAM_BYTES)).transpose()?.flatten(),
+            );
         }
         let variables = registration.environment_file.as_deref();
         more.extend(variables.map(|path| self.digest(path, MAX_SCRIPT_BYTES)).transpose()?);
@@ -149,7 +151,12 @@ fn counts(hook: &Listed) -> bool {
 
 /// Keeps a digest for the records of calls, if this host has records. `computed_us` is the time before the first
 /// file was read, in microseconds since 1970.
-pub(super) fn keep(settings: &Settings, digest: &str, computed_us: u64) {
+pub(super) fn keep(loaded: &LoadedSettings, digest: &str, computed_us: u64) {
+    let settings = &loaded.settings;
+    // of broken settings, the directories may be others than those that calls use
+    if loaded.problem.is_some() {
+        return;
+    }
     let records = settings.runtime_dir.child("records");
     if matches!(records.judge(), Ok(state::DirPresence::Present)) {
         // without it, records have no digest
@@ -165,6 +172,6 @@ pub(super) fn renew(place: &CommandPlace) {
     let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
     let Ok(hooks) = listed::all(Inventory::look(&loaded.settings, user)) else { return };
     if let Ok(digest) = compute(place, &loaded, &hooks) {
-        keep(&loaded.settings, &digest, computed_us);
+        keep(&loaded, &digest, computed_us);
     }
 }

@@ -14,6 +14,7 @@ mod inventory;
 mod json;
 mod login_name;
 mod man;
+mod metrics;
 mod output;
 mod pattern;
 mod place;
@@ -37,7 +38,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::trust::Trust;
 use args::{Arguments, Command, Format, XmlCommand};
-use history::{audit, log, metrics, prune, retry, show, watch};
+use history::{audit, log, prune, retry, show, watch};
 use hooks::{events, list, plan, run};
 use install::entries;
 use output::Output;
@@ -105,16 +106,20 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<Command
             | Command::Xml(_),
         ) => true,
         Some(Command::Prune(prune)) => prune.linger,
+        // the metrics say it
+        Some(Command::Metrics(metrics)) => metrics.write.is_some(),
         _ => false,
     };
     if !is_silent {
         entries::warn(&place, output);
     }
     // these commands report it themselves, or use another directory
-    if !matches!(
-        arguments.command,
-        Some(Command::Bypass(_) | Command::Check(_) | Command::Demo(_) | Command::Xml(_))
-    ) {
+    let is_told = match &arguments.command {
+        Some(Command::Bypass(_) | Command::Check(_) | Command::Demo(_) | Command::Xml(_)) => true,
+        Some(Command::Metrics(metrics)) => metrics.write.is_some(),
+        _ => false,
+    };
+    if !is_told {
         warn_of_bypass(&place, output);
     }
     let act = audit::AuditedAct::of(&arguments)?;
@@ -163,7 +168,7 @@ fn run_command(
         Some(Command::Bypass(bypass)) => bypass::run(place, &bypass, output),
         Some(Command::Demo(demo)) => demo::run(&demo, output),
         Some(Command::Xml(XmlCommand::Get(get))) => xml::get(&get, output),
-        Some(Command::Metrics) => metrics::run(place, output),
+        Some(Command::Metrics(metrics)) => metrics::run(place, &metrics, output),
         Some(Command::Completions { shell }) => {
             completions::run(shell, Arguments::command(), output)
         }

@@ -288,8 +288,7 @@ impl Settings {
         let relative = |path: &Path| path.strip_prefix(hooks_dir).unwrap_or(path).to_path_buf();
         let is_about_system = surroundings.is_about_system && !session;
         let surroundings = Surroundings { is_about_system, ..surroundings.clone() };
-        let decided =
-            |path: &Path, default: PathBuf| (path != default).then(|| relative(path));
+        let decided = |path: &Path, default: PathBuf| (path != default).then(|| relative(path));
         vec![
             ("session", format!("{session:?}")),
             (
@@ -309,10 +308,7 @@ impl Settings {
             ("kill_leftovers", format!("{kill_leftovers:?}")),
             ("trust", format!("{trust:?}")),
             ("environment", format!("{environment:?}")),
-            (
-                "environment_file",
-                format!("{:?}", environment_file.as_deref().map(relative)),
-            ),
+            ("environment_file", format!("{:?}", environment_file.as_deref().map(relative))),
             ("custom_properties", format!("{custom_properties:?}")),
             ("max_parallel", format!("{max_parallel:?}")),
             ("queue", format!("{queue:?}")),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::form::{HookSummary, RecordCause, RecordHead, RecordOutcome, RecordState};
 use super::history;
+use crate::libvirt::Class;
 use crate::machine::clock;
 use crate::state::Dir;
 use crate::state::format::{self, NewerFormat};
@@ -110,6 +111,9 @@ pub struct Counters {
     pub hook_times: BTreeMap<String, Histogram>,
     /// Seconds since 1970.
     pub last_failures: BTreeMap<String, u64>,
+    /// Gates that libvirt was told to give up, and when that last happened, in seconds since 1970.
+    pub refused: BTreeMap<String, u64>,
+    pub last_refused: BTreeMap<String, u64>,
     /// Of single hooks, at most [`MAX_HOOKS`]; the key is the hook's label.
     pub by_hook: BTreeMap<String, HookCounters>,
     /// The last day, in spans; the key is the span's beginning in seconds since 1970, divided by their length.
@@ -174,6 +178,11 @@ impl Counters {
             let call = labels(&[("driver", &head.driver), ("operation", &head.operation)]);
             let ended = format!("{call},{}", labels(&[("outcome", outcome)]));
             count(&mut self.executions, ended);
+            if head.class == Class::Gate.name() && head.status.is_some_and(|status| status != 0) {
+                count(&mut self.refused, call.clone());
+                let last = self.last_refused.entry(call.clone()).or_default();
+                *last = ended_at(head).max(*last);
+            }
             let last = self.last_calls.entry(head.driver.clone()).or_default();
             *last = head.began_us.max(*last);
             if let Some(micros) = head.duration_us {
@@ -196,8 +205,7 @@ impl Counters {
         if let Some(micros) = hook.duration_us {
             self.hook_times.entry(moment.clone()).or_default().add(micros);
         }
-        let took_us = head.duration_us.unwrap_or_default();
-        let ended = head.began_us.saturating_add(took_us) / 1_000_000;
+        let ended = ended_at(head);
         if hook.outcome.is_failure() {
             let last = self.last_failures.entry(moment).or_default();
             *last = ended.max(*last);
@@ -238,7 +246,8 @@ impl Counters {
         let span = head.began_us / 1_000_000 / SPAN_SECONDS;
         self.spans.entry(span).or_default().add(head);
         // ids sort by time
-        if history::is_failed(head) && self.last_failed.as_ref().is_none_or(|last| *last < head.id) {
+        if history::is_failed(head) && self.last_failed.as_ref().is_none_or(|last| *last < head.id)
+        {
             self.last_failed = Some(head.id.clone());
         }
     }
@@ -256,6 +265,11 @@ impl Counters {
         let spans = self.spans.range(first..).map(|(_, span)| *span);
         spans.fold(SpanCounters::default(), SpanCounters::plus)
     }
+}
+
+/// Returns when an execution ended, in seconds since 1970.
+fn ended_at(head: &RecordHead) -> u64 {
+    head.began_us.saturating_add(head.duration_us.unwrap_or_default()) / 1_000_000
 }
 
 /// Returns the path of the counters, for messages only.
@@ -276,6 +290,35 @@ pub(crate) fn labels(pairs: &[(&str, &str)]) -> String {
         format!("{name}=\"{value}\"")
     };
     pairs.iter().map(label).collect::<Vec<_>>().join(",")
+}
+
+/// Reads labels that [`labels`] wrote.
+pub(crate) fn parse_labels(text: &str) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let mut rest = text;
+    while let Some((name, value)) = rest.split_once("=\"") {
+        let mut read = String::new();
+        let mut characters = value.char_indices();
+        let mut end = value.len();
+        while let Some((at, character)) = characters.next() {
+            match character {
+                '"' => {
+                    end = at + 1;
+                    break;
+                }
+                '\\' => match characters.next() {
+                    Some((_, 'n')) => read.push('\n'),
+                    Some((_, other)) => read.push(other),
+                    None => {}
+                },
+                other => read.push(other),
+            }
+        }
+        all.insert(name.to_owned(), read);
+        rest = value.get(end..).unwrap_or_default();
+        rest = rest.strip_prefix(',').unwrap_or(rest);
+    }
+    all
 }
 
 #[cfg(test)]
@@ -452,6 +495,15 @@ mod tests {
 
     #[test]
     fn labels_are_quoted() {
-        assert_eq!(labels(&[("a", "x\"y\\z\n"), ("b", "")]), "a=\"x\\\"y\\\\z\\n\",b=\"\"");
+        let pairs = [("a", "x\"y\\z\n"), ("b", "")];
+        let text = labels(&pairs);
+        assert_eq!(text, "a=\"x\\\"y\\\\z\\n\",b=\"\"");
+        let read = parse_labels(&text);
+        assert_eq!(read, pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        assert!(parse_labels("").is_empty());
+        // a damaged file may have anything
+        for odd in ["a", "a=\"", "a=\"x\\", "=\"\"", ",\",="] {
+            parse_labels(odd);
+        }
     }
 }

@@ -69,8 +69,7 @@ pub(crate) fn of_call(settings: &Settings, steps: &[Step]) -> Option<String> {
         && settings.all_roots().all(|root| is_older(root) && is_older(&root.join(DIRECTORY)))
         && steps.iter().all(|step| {
             let hook = &step.hook;
-            let directory =
-                hook.path.parent().filter(|_| hook.source != HookSource::Registered);
+            let directory = hook.path.parent().filter(|_| hook.source != HookSource::Registered);
             let registration = hook.registration.as_deref().map(|one| one.source.as_path());
             let files = [Some(hook.path.as_path()), directory, registration];
             files.into_iter().flatten().all(is_older)

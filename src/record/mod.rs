@@ -5,6 +5,7 @@ pub(crate) mod digest;
 pub(crate) mod form;
 pub(crate) mod history;
 pub(crate) mod journal;
+pub(crate) mod last_day;
 pub(crate) mod mask;
 pub(crate) mod mover;
 pub(crate) mod needles;

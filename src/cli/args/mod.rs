@@ -20,7 +20,9 @@ mod values;
 mod work;
 mod xml;
 
-pub(crate) use history::{FilterArgs, LogArgs, PruneArgs, RetryArgs, ShowArgs, WatchArgs};
+pub(crate) use history::{
+    FilterArgs, LogArgs, MetricsArgs, PruneArgs, RetryArgs, ShowArgs, WatchArgs,
+};
 pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, ListArgs, StatusArgs};
 pub(crate) use install::{InstallArgs, UninstallArgs};
 use register::EXECTYPES;
@@ -182,7 +184,10 @@ pub(super) enum Command {
     /// changed, and nothing is left behind.
     Demo(DemoArgs),
     /// Print counters for Prometheus, in the text format of node_exporter's textfile collector
-    Metrics,
+    ///
+    /// With --write they go into a file that the collector reads, replaced as a whole; `hookmux-metrics.timer`
+    /// does that every five minutes. What can't be read is an error, and the file stays as it is.
+    Metrics(MetricsArgs),
     /// Show the help of every command, as `help --all`
     Fullhelp,
     /// Print a completion script for a shell
@@ -220,13 +225,13 @@ impl Arguments {
             Some(Command::Watch(watch)) => watch.output,
             Some(Command::Prune(prune)) => prune.output.format,
             Some(Command::Bypass(bypass)) => bypass.output.format,
+            Some(Command::Metrics(metrics)) => metrics.output.format,
             Some(Command::Xml(XmlCommand::Get(get))) => get.output.format,
             Some(
                 Command::Schema(_)
                 | Command::Worker
                 | Command::Fullhelp
                 | Command::UndoWorker { .. }
-                | Command::Metrics
                 | Command::Demo(_)
                 | Command::Completions { .. }
                 | Command::Man { .. },

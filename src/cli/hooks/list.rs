@@ -119,7 +119,7 @@ pub(crate) fn run(
     let digest = match arguments.digest {
         true => {
             let digest = whole()?;
-            digest::keep(settings, &digest, computed_us);
+            digest::keep(&loaded, &digest, computed_us);
             if arguments.output.format == Format::Text {
                 output.line(&digest);
                 return Ok(CommandEnd::Good);

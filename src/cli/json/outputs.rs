@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::envelope::schema_of;
 use super::{
-    audit, available, bypass, check, event, execution, hook, hook_history, install, message, plan,
-    prune, queue,
+    audit, available, bypass, check, event, execution, hook, hook_history, install, message,
+    metrics, plan, prune, queue,
 };
 use super::{registration, run, show, status, undo, xml};
 use crate::cli::register::registration_schema;
@@ -77,6 +77,7 @@ outputs! {
     Watch "watch" execution::Execution, "each line of hookmux watch, and of log --follow";
     Prune "prune" prune::Pruned, "hookmux prune";
     Bypass "bypass" bypass::Bypass, "hookmux bypass";
+    Metrics "metrics" metrics::Metrics, "hookmux metrics";
     XmlGet "xml-get" xml::XmlGet, "hookmux xml get";
     Error "error" message::Error, "what any of them prints where it has no answer";
 }

@@ -1,9 +1,9 @@
 //! What libvirt finds under each driver's name, and when its daemons last looked.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::day::LastCalls;
 use crate::cli::CommandPlace;
 use crate::cli::check::link;
 use crate::cli::check::proof::{Proof, proof};
@@ -15,6 +15,9 @@ use crate::cli::json::value::{Time, Word};
 use crate::command::Fix;
 use crate::config::Settings;
 use crate::memory::daemon_reload;
+
+/// When libvirt last called hookmux for each driver.
+type LastCalls = BTreeMap<String, SystemTime>;
 
 /// A daemon, and when it last looked for its hook programs.
 pub(super) struct LookedDaemon {
@@ -155,10 +158,9 @@ impl EntryStatus {
                 let words = ["install", "--driver", driver.name(), "--adopt"];
                 Some(Fix::hookmux(hooks_dir, &words))
             }
-            EntryState::Installed
-            | EntryState::Beside
-            | EntryState::Odd
-            | EntryState::Missing => None,
+            EntryState::Installed | EntryState::Beside | EntryState::Odd | EntryState::Missing => {
+                None
+            }
         }
     }
 

@@ -2,8 +2,7 @@
 //!
 //! Nothing here grows with the number of records: the newest are read, and counters say the rest.
 
-mod day;
-mod entries;
+pub(super) mod entries;
 mod text;
 
 use anyhow::Context;
@@ -31,9 +30,9 @@ use crate::event;
 use crate::machine::clock;
 use crate::record::form::{RecordHead, RecordState};
 use crate::record::history::History;
+use crate::record::last_day::{self, LastDay};
 use crate::trust::Trust;
 use crate::undo::ledger::Ledger;
-use day::LastDay;
 use entries::{EntryStatus, LookedDaemon};
 
 /// How many calls that run, and how many jobs, are looked at.
@@ -54,8 +53,7 @@ struct HostStatus<'a> {
     running: Vec<RecordHead>,
     queue: QueueState,
     undos: LedgerState,
-    /// `None` if a newer version counted, and there are too many calls to count them here.
-    day: Option<LastDay>,
+    day: LastDay,
     bypass: Bypass,
     digest: String,
 }
@@ -82,20 +80,17 @@ fn show(place: &CommandPlace, format: Format, output: &mut Output) -> anyhow::Re
     let history = executions::history(settings, output)?;
     let ledger = Ledger::new(&settings.runtime_dir);
     let queue = crate::queue::Queue::new(&settings.state_dir);
-    rights::must_list(&[
-        queue.directory().unchecked_path(),
-        ledger.directory().unchecked_path(),
-    ])?;
+    rights::must_list(&[queue.directory().unchecked_path(), ledger.directory().unchecked_path()])?;
     let hooks = listed::all(Inventory::look(settings, place.surroundings.user))?;
     let digest = digest::compute(place, &loaded, &hooks)?;
-    digest::keep(settings, &digest, computed_us);
-    let (day, last_calls) = day::look(&history);
+    digest::keep(&loaded, &digest, computed_us);
+    let day = last_day::look(&history);
     let daemons = entries::daemons(place, settings);
     let mut trust = Trust::new(place.surroundings.user);
     let status = HostStatus {
         place,
         libvirt: libvirt_version::of_host(),
-        entries: entries::look(&settings.hooks_dir, &daemons, &last_calls),
+        entries: entries::look(&settings.hooks_dir, &daemons, &day.last_calls),
         daemons,
         hooks,
         running: running(&history),
@@ -222,13 +217,13 @@ impl HostStatus<'_> {
                 owed: undos.owed,
                 unread: undos.unread,
             },
-            last_day: self.day.as_ref().map(|day| StatusDay {
-                calls: day.counted.calls,
-                failed: day.counted.failed,
-                lost: day.counted.lost,
-                detached_failed: day.counted.detached_failed,
-                exact: day.is_exact,
-                last_failure: day.last_failed.as_ref().map(Execution::from),
+            last_day: self.day.counted.map(|counted| StatusDay {
+                calls: counted.calls,
+                failed: counted.failed,
+                lost: counted.lost,
+                detached_failed: counted.detached_failed,
+                exact: self.day.is_exact,
+                last_failure: self.day.last_failed.as_ref().map(Execution::from),
             }),
             bypasses: super::bypass::json_entries(&self.bypass, hooks_dir),
             digest: self.digest.clone(),

@@ -114,7 +114,8 @@ impl Page<'_> {
         if not_run == 0 {
             return self.row("hooks", &format!("{active} active"));
         }
-        let (verb, check) = (if not_run == 1 { "doesn't" } else { "don't" }, hint(status, &["check"]));
+        let (verb, check) =
+            (if not_run == 1 { "doesn't" } else { "don't" }, hint(status, &["check"]));
         let words = format!("{active} active, {not_run} {verb} run, but should  → {check}");
         self.toned(Tone::Bad).row("hooks", &words);
         for hook in status.not_run().take(MAX_SHOWN) {
@@ -158,7 +159,8 @@ impl Page<'_> {
             }
         }
         let is_bad = counts.failing + counts.put_aside + counts.unread > 0;
-        let hint = if is_bad { format!("  → {}", hint(status, &["queue"])) } else { String::new() };
+        let hint =
+            if is_bad { format!("  → {}", hint(status, &["queue"])) } else { String::new() };
         let tone = if is_bad { Tone::Bad } else { Tone::Plain };
         self.toned(tone).row("queue", &format!("{}{hint}", parts.join(", ")));
         for job in status.queue.failing().take(MAX_SHOWN) {
@@ -184,17 +186,18 @@ impl Page<'_> {
             (true, _) => self.row("undo", "nothing is owed"),
             (false, 0) => self.row("undo", &parts.join(", ")),
             (false, _) => {
-                let words = format!("{}  → {}", parts.join(", "), hint(status, &["undo", "--list"]));
+                let words =
+                    format!("{}  → {}", parts.join(", "), hint(status, &["undo", "--list"]));
                 self.toned(Tone::Bad).row("undo", &words);
             }
         }
     }
 
     fn day(&mut self, status: &HostStatus<'_>) {
-        let Some(day) = &status.day else {
+        let day = &status.day;
+        let Some(counted) = &day.counted else {
             return self.row("last 24 h", "not known: a newer version counts the calls");
         };
-        let counted = &day.counted;
         let about = if day.is_exact { "" } else { "about " };
         let calls = if counted.calls == 1 { "call" } else { "calls" };
         let mut words = format!("{about}{} {calls}, {} failed", counted.calls, counted.failed);
@@ -217,7 +220,7 @@ impl Page<'_> {
                 time::clock_time(head.began_us / 1_000_000),
                 executions::call(head),
                 head.object,
-                hint(status, &["show", &head.id])
+                hint(status, &["show", short_id(&head.id)])
             );
             self.row("", &words);
         }
@@ -249,6 +252,11 @@ fn daemon(one: &LookedDaemon) -> String {
 fn seen_by(one: &LookedDaemon) -> Option<String> {
     let looked = one.looked()?.duration_since(UNIX_EPOCH).ok()?;
     Some(format!("{} looked at {}", one.daemon.name, time::clock_time(looked.as_secs())))
+}
+
+/// Returns the end of an id, which is enough for `show`.
+fn short_id(id: &str) -> &str {
+    id.get(id.len().saturating_sub(6)..).unwrap_or(id)
 }
 
 fn running_line(head: &RecordHead) -> String {
