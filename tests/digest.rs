@@ -162,7 +162,7 @@ fn records_have_the_digest_as_long_as_it_is_known_to_hold() {
     }
     // nor does one of another version, another directory or another clock count
     digest(&host);
-    let kept = host.path("run/digest");
+    let kept = host.path("run/records/digest");
     let good: Value = serde_json::from_slice(&fs::read(&kept).unwrap()).unwrap();
     for (key, other) in [
         ("version", Value::from("0.0.1")),

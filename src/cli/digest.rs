@@ -13,11 +13,10 @@ use super::inventory::Inventory;
 use super::inventory::listed::{self, HookState, Listed};
 use super::register::module_file::CalledFunction;
 use super::{CommandPlace, rights};
-use crate::config::{LoadedSettings, Registration, Settings};
+use crate::config::{self, LoadedSettings, Registration, Settings};
 use crate::machine::{clock, files};
 use crate::record::digest;
 use crate::trust::Trust;
-use crate::{config, state};
 
 /// The largest program that is read; even large ones are smaller.
 const MAX_PROGRAM_BYTES: u64 = 64 << 20;
@@ -154,14 +153,11 @@ fn counts(hook: &Listed) -> bool {
 pub(super) fn keep(loaded: &LoadedSettings, digest: &str, computed_us: u64) {
     let settings = &loaded.settings;
     // of broken settings, the directories may be others than those that calls use
-    if loaded.problem.is_some() {
+    if loaded.problem.is_some() || !settings.hooks_dir.is_dir() {
         return;
     }
-    let records = settings.runtime_dir.child("records");
-    if matches!(records.judge(), Ok(state::DirPresence::Present)) {
-        // without it, records have no digest
-        let _ = digest::keep(settings, digest, computed_us);
-    }
+    // without it, records have no digest
+    let _ = digest::keep(settings, digest, computed_us);
 }
 
 /// Computes the digest again after a command has changed something, and keeps it. Where that can't be done,

@@ -156,9 +156,9 @@ struct ShownJob {
 }
 
 impl ShownJob {
-    /// Tells whether it has failed, and is tried again.
+    /// Tells whether it has failed, and is tried again, at this moment too.
     fn is_failing(&self) -> bool {
-        self.head.attempts > 0 && self.state != JobState::Runs
+        self.head.last.is_some()
     }
 }
 
@@ -167,6 +167,8 @@ impl ShownJob {
 pub(super) struct QueueCounts {
     pub jobs: usize,
     pub running: usize,
+    /// Those that neither run nor have failed.
+    pub waiting: usize,
     /// Those that have failed, and are tried again.
     pub failing: usize,
     pub put_aside: usize,
@@ -238,9 +240,11 @@ impl QueueState {
 
     pub(super) fn counts(&self) -> QueueCounts {
         let is_running = |shown: &&ShownJob| shown.state == JobState::Runs;
+        let is_busy = |shown: &&ShownJob| is_running(shown) || shown.is_failing();
         QueueCounts {
             jobs: self.count,
             running: self.jobs.iter().filter(is_running).count(),
+            waiting: self.count - self.jobs.iter().filter(is_busy).count(),
             failing: self.jobs.iter().filter(|shown| shown.is_failing()).count(),
             put_aside: self.aside.len(),
             unread: self.unread.len(),

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::spool::Spool;
 use super::text::RecordText;
 use crate::config::Settings;
 use crate::config::registration::DIRECTORY;
@@ -15,9 +16,10 @@ use crate::config::settings::{FILE_NAME as SETTINGS_FILE, RecordPolicy};
 use crate::hook::HookSource;
 use crate::machine::clock;
 use crate::plan::Step;
-use crate::state::format;
+use crate::state::{DirPresence, format};
 
-/// The file in the runtime directory, which is in memory: no disk that hangs can hold a call up.
+/// The file beside the new records, in the runtime directory, which is in memory: no disk that hangs can hold a call
+/// up.
 const FILE_NAME: &str = "digest";
 /// The version of the file's format.
 const FORMAT: u32 = 1;
@@ -41,7 +43,7 @@ struct KeptDigest {
 /// microseconds since 1970.
 ///
 /// # Errors
-/// As of `mkdir(2)`, `open(2)`, `write(2)`, `rename(2)`.
+/// There are no records here, or as of `open(2)`, `write(2)`, `rename(2)`.
 pub(crate) fn keep(settings: &Settings, digest: &str, computed_us: u64) -> io::Result<()> {
     let kept = KeptDigest {
         format: FORMAT,
@@ -50,8 +52,11 @@ pub(crate) fn keep(settings: &Settings, digest: &str, computed_us: u64) -> io::R
         version: env!("CARGO_PKG_VERSION").to_owned(),
         computed_us,
     };
-    settings.runtime_dir.make()?;
-    settings.runtime_dir.replace(FILE_NAME, &serde_json::to_vec(&kept)?)
+    let place = Spool::new(&settings.runtime_dir);
+    if place.base().judge()? == DirPresence::Missing {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    place.base().replace(FILE_NAME, &serde_json::to_vec(&kept)?)
 }
 
 /// Returns the digest for the record of a call with these steps; `None` where none is kept, or where something
@@ -79,7 +84,7 @@ pub(crate) fn of_call(settings: &Settings, steps: &[Step]) -> Option<String> {
 
 /// Reads the digest of this hooks directory and this version.
 fn load(settings: &Settings) -> Option<KeptDigest> {
-    let bytes = settings.runtime_dir.read(FILE_NAME, MAX_FILE_BYTES).ok()?;
+    let bytes = Spool::new(&settings.runtime_dir).base().read(FILE_NAME, MAX_FILE_BYTES).ok()?;
     let kept: KeptDigest = format::read_object(&bytes).ok()?;
     let is_ours = kept.format == FORMAT
         && kept.version == env!("CARGO_PKG_VERSION")

@@ -98,7 +98,9 @@ object! {
         jobs: usize,
         /// How many of them run; of more than 1,000 jobs the oldest are looked at
         running: usize,
-        /// How many have failed, and are tried again; likewise
+        /// How many neither run nor have failed
+        waiting: usize,
+        /// How many have failed, and are tried again, at this moment or later; likewise
         failing: usize,
         /// How many were put aside, and don't run until they are brought back
         put_aside: usize,

@@ -205,6 +205,7 @@ impl HostStatus<'_> {
             queue: StatusQueue {
                 jobs: queue.jobs,
                 running: queue.running,
+                waiting: queue.waiting,
                 failing: queue.failing,
                 put_aside: queue.put_aside,
                 unread: queue.unread,

@@ -67,6 +67,9 @@ impl Page<'_> {
         let hooks_dir = status.place.surroundings.hooks_dir.display();
         let version = env!("CARGO_PKG_VERSION");
         self.output.toned(Tone::Bold, &format!("hookmux {version}, {libvirt}, {hooks_dir}"));
+        if !status.place.surroundings.hooks_dir.is_dir() {
+            self.toned(Tone::Bad).row("", &format!("there is no directory {hooks_dir}"));
+        }
     }
 
     fn entries(&mut self, status: &HostStatus<'_>) {
@@ -145,11 +148,10 @@ impl Page<'_> {
         if counts.jobs + counts.put_aside + counts.unread == 0 {
             return self.row("queue", "empty");
         }
-        let waits = counts.jobs.saturating_sub(counts.running + counts.failing);
         let mut parts = Vec::new();
         for (count, one, many) in [
             (counts.running, "runs", "run"),
-            (waits, "waits", "wait"),
+            (counts.waiting, "waits", "wait"),
             (counts.failing, "failing", "failing"),
             (counts.put_aside, "put aside", "put aside"),
             (counts.unread, "of another version", "of another version"),
