@@ -1,8 +1,8 @@
 //! `hookmux metrics`: prints counters and gauges in Prometheus' text format, for node_exporter's textfile
 //! collector. docs/metrics.md has all of them.
 //!
-//! A value that can't be read is an error, never a zero. Nothing is run but libvirt's daemon, which is asked for
-//! its version.
+//! A value that can't be read is an error, never a zero. No hook is run: only libvirt's daemon, which is asked for
+//! its version, and `getent` for users that `/etc/passwd` doesn't have.
 
 mod family;
 mod file;
@@ -18,7 +18,7 @@ use super::history::executions;
 use super::install::installed::{self, Installed};
 use super::install::{copies, libvirt_version};
 use super::inventory::Inventory;
-use super::inventory::listed::{self, Listed};
+use super::inventory::listed::{self, HookState, Listed};
 use super::json::metrics::{MetricKind, Metrics};
 use super::json::status::EntryState;
 use super::json::value::Named;
@@ -29,7 +29,6 @@ use super::status::{self, UndoCounts};
 use super::undo::LedgerState;
 use super::{CommandEnd, CommandPlace, digest, rights};
 use crate::bypass;
-use crate::cli::inventory::listed::HookState;
 use crate::machine::clock;
 use crate::queue::Queue;
 use crate::record::counters::{self, Counters, HookCounters, labels};
