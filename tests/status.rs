@@ -200,6 +200,13 @@ fn dated(text: &str, id: &str, other: &str, milliseconds: u64) -> String {
     text.replace(id, other).replace(&began, &time)
 }
 
+/// Puts a record among those that wait to be moved, whole: a mover may be at work.
+fn put_record(host: &Host, id: &str, text: &str) {
+    let half = host.path("half");
+    fs::write(&half, text).unwrap();
+    fs::rename(half, host.path(format!("run/records/done/{id}"))).unwrap();
+}
+
 #[test]
 fn more_calls_than_can_be_looked_at_are_known_from_the_counters() {
     const CALLS: usize = 1500;
@@ -218,7 +225,7 @@ fn more_calls_than_can_be_looked_at_are_known_from_the_counters() {
         (0..CALLS).map(|number| id_at(start + number as u64, number)).collect();
     for (number, id) in copies.iter().enumerate() {
         let copy = dated(&text, &first, id, start + number as u64);
-        fs::write(host.path(format!("run/records/done/{id}")), copy).unwrap();
+        put_record(&host, id, &copy);
     }
     host.text(&["prune"], 0);
     // more than are looked at: the counters say it, and nothing is left of the earlier ones
@@ -252,7 +259,7 @@ fn what_was_long_ago_is_no_failure_of_the_last_day() {
     fs::remove_file(path).unwrap();
     let earlier = id_at(1_700_000_000_000, 7);
     let text = dated(&text, &id, &earlier, 1_700_000_000_000);
-    fs::write(host.path(format!("run/records/done/{earlier}")), text).unwrap();
+    put_record(&host, &earlier, &text);
     let day = &status(&host)["last_day"];
     assert_eq!((&day["calls"], &day["last_failure"]), (&json!(0), &Value::Null), "{day:#}");
 }
