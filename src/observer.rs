@@ -157,6 +157,8 @@ pub(crate) struct CallPlan<'a> {
     pub started: Option<&'a Path>,
     /// Of the hooks that it runs.
     pub registrations: Vec<PlannedRegistration<'a>>,
+    /// The digest of all hooks and settings, where it is known.
+    pub digest: Option<String>,
 }
 
 /// The registration of a hook in a plan.

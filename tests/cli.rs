@@ -21,25 +21,6 @@ fn rows(list: &Value, keys: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn without_arguments_it_says_what_is_installed_and_what_to_do_next() {
-    let host = Host::new();
-    let said = host.text(&[], 0);
-    for words in ["qemu", "hookmux (", "0 hooks run.", "Next:", "before_vm_start", "hookmux events"]
-    {
-        assert!(said.contains(words), "{words} is missing in\n{said}");
-    }
-    host.script("before_vm_start/10-x", ":");
-    assert!(host.text(&[], 0).contains("1 hook runs."));
-    for driver in crate::support::host::DRIVERS {
-        fs::remove_file(host.hook(driver)).unwrap();
-    }
-    assert!(host.text(&[], 0).contains("hookmux install"));
-    host.script("qemu", "exit 0");
-    let said = host.text(&[], 0);
-    assert!(said.contains("somebody else's") && said.contains("--adopt"), "{said}");
-}
-
-#[test]
 fn list_on_an_empty_system_explains_itself() {
     let host = Host::new();
     let said = host.text(&["list"], 0);

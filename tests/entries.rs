@@ -310,7 +310,12 @@ fn who_writes_to_an_entry_changes_one_driver_and_is_told_and_adopted_and_put_bac
         let stderr = String::from_utf8(output.stderr).unwrap();
         let first = stderr.lines().next().unwrap_or_default();
         assert!(first.contains(qemu) && first.contains("install --adopt"), "{writer}: {stderr}");
-        assert!(machine.hookmux("metrics", 0).contains("\nhookmux_entries_overwritten 1\n"));
+        let metrics = machine.hookmux("metrics", 0);
+        assert!(metrics.contains("\nhookmux_entries_overwritten 1\n"), "{metrics}");
+        assert!(metrics.contains("\nhookmux_entry_intact{driver=\"qemu\"} 0\n"), "{metrics}");
+        assert!(metrics.contains("\nhookmux_entry_intact{driver=\"lxc\"} 1\n"), "{metrics}");
+        let said = machine.hookmux("status", 0);
+        assert!(said.contains("was hookmux, and somebody has") && said.contains(&fix), "{said}");
         let said = machine.hookmux("check --entries", 1);
         assert!(said.lines().count() == 1 && said.contains(changed), "{writer}: {said}");
         // nothing puts it back by itself
@@ -325,7 +330,14 @@ fn who_writes_to_an_entry_changes_one_driver_and_is_told_and_adopted_and_put_bac
         assert_eq!(machine.link(qemu).as_deref(), Some(write_through), "{writer}");
         assert_eq!(machine.read(write_through), machine.read(PROGRAM), "{writer}");
         assert_eq!(machine.hookmux("check --entries", 0), "", "{writer}");
-        assert!(machine.hookmux("metrics", 0).contains("\nhookmux_entries_overwritten 0\n"));
+        let metrics = machine.hookmux("metrics", 0);
+        assert!(metrics.contains("\nhookmux_entries_overwritten 0\n"), "{metrics}");
+        assert!(metrics.contains("\nhookmux_entry_intact{driver=\"qemu\"} 1\n"), "{metrics}");
+        // a removed entry, of which the copy is left
+        machine.sh(&format!("rm {qemu}"));
+        let metrics = machine.hookmux("metrics", 0);
+        assert!(metrics.contains("\nhookmux_entry_intact{driver=\"qemu\"} 0\n"), "{metrics}");
+        machine.hookmux("install --driver qemu", 0);
 
         machine.hookmux("uninstall", 0);
         assert_eq!(machine.read(qemu), FOREIGN.as_bytes(), "{writer}");

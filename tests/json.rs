@@ -53,6 +53,8 @@ fn every_output_is_printed_as_its_schema_says() {
     let listed = say(&["list"], 0);
     assert!(listed["notes"][0]["message"].is_string(), "{listed:#}");
     say(&["events"], 0);
+    say(&["status"], 0);
+    say(&["metrics"], 0);
     say(&["plan", "qemu", "g", "prepare", "--xml", "guest.xml"], 0);
     say(&["run", "qemu", "g", "prepare", "--xml", "guest.xml"], 1);
     say(&["check"], 1);

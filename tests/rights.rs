@@ -101,10 +101,18 @@ fn who_may_not_look_is_told_how_to_ask() {
     {
         is_denied(&host, words, true);
     }
-    is_denied(&host, &["metrics"], false);
+    // never zeros in place of what can't be read
+    is_denied(&host, &["metrics"], true);
+    is_denied(&host, &["status"], true);
+    is_denied(&host, &[], false);
     // hooks are no secret, unless their directory is shut
     assert_eq!(ask(&host, &["list"]).status.code(), Some(0));
-    assert_eq!(ask(&host, &[]).status.code(), Some(0));
+    assert_eq!(ask(&host, &["list", "--digest"]).status.code(), Some(0));
+    // a digest that leaves out a script would be another host's
+    host.script("before_vm_start/20-shut", ":").mode("hooks/before_vm_start/20-shut", 0o700);
+    assert_eq!(ask(&host, &["list"]).status.code(), Some(0));
+    is_denied(&host, &["list", "--digest"], true);
+    fs::remove_file(host.hook("before_vm_start/20-shut")).unwrap();
     host.mode("hooks/before_vm_start", 0o700);
     is_denied(&host, &["list"], true);
     is_denied(&host, &[], false);

@@ -34,6 +34,7 @@ use crate::plan::{self, Decision, property_rules};
 use crate::process::exit_status::TERMINATED;
 use crate::process::supervise::Supervisor;
 use crate::queue::{self, Queue};
+use crate::record::digest;
 use crate::record::mover;
 use crate::record::recorder::{self, RecordPlace};
 use crate::registry::Broken;
@@ -324,6 +325,7 @@ fn empty_plan(remembered: &Remembered) -> Notice<'static> {
         origin: Some(remembered.origin),
         started: None,
         registrations: Vec::new(),
+        digest: None,
     })
 }
 
@@ -407,7 +409,9 @@ impl Hooks<'_> {
         let origin = call.driver.is_guest().then_some(occasion.origin);
         let started = occasion.started.as_deref();
         let registrations = recorder::registrations(&steps);
-        let planned = observer::CallPlan { planned: &planned, origin, started, registrations };
+        let digest = digest::of_call(settings, &steps);
+        let planned =
+            observer::CallPlan { planned: &planned, origin, started, registrations, digest };
         observer.observe(execution, &Notice::Planned(planned));
         watchdog::progress();
         if watchdog::is_active() {

@@ -94,7 +94,7 @@ pub(super) fn run(
     let end = if is_idle { CommandEnd::Idle } else { CommandEnd::Good };
     if arguments.output.format == Format::Json {
         output.json(&json::bypass::Bypass {
-            bypasses: now.entries.iter().map(|entry| json_entry(entry, hooks_dir)).collect(),
+            bypasses: json_entries(&now, hooks_dir),
             path: path.as_path().into(),
             summary: ChangeSummary::new(is_change, arguments.dry_run),
         });
@@ -167,6 +167,11 @@ pub(super) fn describe(entry: &BypassEntry, hooks_dir: &Path) -> String {
         entry.whose(),
         time::local(entry.since)
     )
+}
+
+/// Returns all entries for programs.
+pub(super) fn json_entries(now: &Bypass, hooks_dir: &Path) -> Vec<json::bypass::BypassEntry> {
+    now.entries.iter().map(|entry| json_entry(entry, hooks_dir)).collect()
 }
 
 fn json_entry(entry: &BypassEntry, hooks_dir: &Path) -> json::bypass::BypassEntry {

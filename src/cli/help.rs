@@ -9,7 +9,7 @@ use super::args::Arguments;
 
 /// The commands, by what people want to do with them.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
-    ("Look", &["list", "events", "plan", "check", "log", "show", "watch", "metrics"]),
+    ("Look", &["status", "list", "events", "plan", "check", "log", "show", "watch", "metrics"]),
     ("Change hooks", &["add", "edit", "enable", "disable", "delete", "import", "export"]),
     ("Act", &["run", "retry", "stop", "queue", "undo", "bypass"]),
     ("Install", &["install", "uninstall", "prune", "demo"]),
@@ -35,6 +35,10 @@ pub(crate) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("hookmux list before_vm_start", "those of an event"),
             ("hookmux list --available", "the ready-made ones"),
         ],
+    ),
+    (
+        "status",
+        &[("hookmux status", "the state of the host"), ("hookmux status -o json", "for programs")],
     ),
     (
         "events",
@@ -159,7 +163,13 @@ pub(crate) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     ("uninstall", &[("hookmux uninstall", "put back what was there before")]),
     ("prune", &[("hookmux prune", "move and remove records now")]),
     ("demo", &[("hookmux demo", "a guest's whole life, without root and libvirt")]),
-    ("metrics", &[("hookmux metrics", "counters for Prometheus")]),
+    (
+        "metrics",
+        &[(
+            "hookmux metrics --write /var/lib/node_exporter/hookmux.prom",
+            "counters for Prometheus, in a file",
+        )],
+    ),
     ("schema", &[("hookmux schema", "of a registration"), ("hookmux schema log", "of an output")]),
     (
         "completions",

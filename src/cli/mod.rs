@@ -5,6 +5,7 @@ mod bypass;
 mod check;
 mod completions;
 mod demo;
+mod digest;
 mod edit;
 mod fixes;
 mod guests;
@@ -16,6 +17,7 @@ mod inventory;
 mod json;
 mod login_name;
 mod man;
+mod metrics;
 mod output;
 mod pager;
 mod parse_error;
@@ -29,6 +31,7 @@ mod rights;
 mod schema;
 mod script_text;
 mod shell_code;
+mod status;
 mod table;
 mod terminal;
 mod time;
@@ -45,9 +48,9 @@ use clap::FromArgMatches;
 
 use crate::trust::Trust;
 use args::{Arguments, Command, Format, XmlCommand};
-use history::{audit, log, metrics, prune, retry, show, stop, watch};
+use history::{audit, log, prune, retry, show, stop, watch};
 use hooks::{events, list, plan, run};
-use install::{entries, overview};
+use install::entries;
 use output::Output;
 pub(crate) use place::{CommandEnd, CommandPlace};
 use register::{add, delete, enable, export, import};
@@ -129,22 +132,27 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<Command
             | Command::Xml(_),
         ) => true,
         Some(Command::Prune(prune)) => prune.linger,
+        // the metrics say it
+        Some(Command::Metrics(metrics)) => metrics.write.is_some(),
         _ => false,
     };
     if !is_silent {
         entries::warn(&place, output);
     }
     // these commands report it themselves, or use another directory
-    if !matches!(
-        arguments.command,
-        Some(Command::Bypass(_) | Command::Check(_) | Command::Demo(_) | Command::Xml(_))
-    ) {
+    let is_told = match &arguments.command {
+        Some(Command::Bypass(_) | Command::Check(_) | Command::Demo(_) | Command::Xml(_)) => true,
+        Some(Command::Metrics(metrics)) => metrics.write.is_some(),
+        _ => false,
+    };
+    if !is_told {
         warn_of_bypass(&place, output);
     }
     let act = audit::AuditedAct::of(&arguments)?;
     let ended = run_command(&place, arguments, output);
     if let Some(act) = act {
         act.finish(&place, &ended, output);
+        digest::renew(&place);
     }
     ended
 }
@@ -155,7 +163,8 @@ fn run_command(
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
     match arguments.command {
-        None => overview::run(place, output),
+        None => status::run_bare(place, output),
+        Some(Command::Status(status)) => status::run(place, &status, output),
         Some(Command::List(list)) => list::run(place, &list, output),
         Some(Command::Events(events)) => events::run(&events, output),
         Some(Command::Plan(plan)) => plan::run(place, &plan, output),
@@ -188,7 +197,7 @@ fn run_command(
         Some(Command::Bypass(bypass)) => bypass::run(place, &bypass, output),
         Some(Command::Demo(demo)) => demo::run(&demo, output),
         Some(Command::Xml(XmlCommand::Get(get))) => xml::get(&get, output),
-        Some(Command::Metrics) => metrics::run(place, output),
+        Some(Command::Metrics(metrics)) => metrics::run(place, &metrics, output),
         Some(Command::Completions { shell }) => completions::run(shell, output),
         Some(Command::Man { directory }) => man::run(directory, output),
     }

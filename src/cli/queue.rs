@@ -58,7 +58,7 @@ pub(super) fn run(
     if let Some(word) = &arguments.requeue {
         return requeue(place, settings, word, arguments, output);
     }
-    let state = QueueState::read(place, settings)?;
+    let state = QueueState::read(place, settings, usize::MAX)?;
     match arguments.output.format {
         Format::Json => output.json(&state.json()),
         Format::Text => state.show(output),
@@ -243,8 +243,32 @@ struct ShownJob {
     pause_s: u64,
 }
 
+impl ShownJob {
+    /// Tells whether it has failed, and is tried again, at this moment too.
+    fn is_failing(&self) -> bool {
+        self.head.last.is_some()
+    }
+}
+
+/// How many jobs there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct QueueCounts {
+    pub jobs: usize,
+    pub running: usize,
+    /// Those that neither run nor have failed.
+    pub waiting: usize,
+    /// Those that have failed, and are tried again.
+    pub failing: usize,
+    pub put_aside: usize,
+    pub unread: usize,
+    /// How long the oldest has been in the queue.
+    pub oldest: Option<Duration>,
+}
+
 /// The content of the queue.
-struct QueueState {
+pub(super) struct QueueState {
+    /// The number of all jobs, also of those that weren't looked at.
+    count: usize,
     jobs: Vec<ShownJob>,
     aside: Vec<AsideFile>,
     /// Jobs that this version can't run, and why.
@@ -253,12 +277,18 @@ struct QueueState {
 }
 
 impl QueueState {
-    fn read(place: &CommandPlace, settings: &Settings) -> anyhow::Result<QueueState> {
+    /// Reads the oldest jobs, at most `limit` of them.
+    pub(super) fn read(
+        place: &CommandPlace,
+        settings: &Settings,
+        limit: usize,
+    ) -> anyhow::Result<QueueState> {
         let queue = Queue::new(&settings.state_dir);
         let names = queue.names().context("the queue can't be read")?;
+        let not_looked_at = names.ids.len().saturating_sub(limit);
         let clock = BootClock::here();
         let (mut heads, mut unread) = (Vec::new(), Vec::new());
-        for id in names.ids {
+        for id in names.ids.into_iter().take(limit) {
             match queue.head(&id) {
                 Ok(head) => heads.push(head),
                 Err(JobReadError::Gone) => {}
@@ -283,7 +313,7 @@ impl QueueState {
             running_of_hook,
         };
         let mut owners = HashSet::new();
-        let jobs = heads
+        let jobs: Vec<ShownJob> = heads
             .into_iter()
             .map(|head| {
                 let (driver, object) = head.queue_of();
@@ -292,7 +322,27 @@ impl QueueState {
             })
             .collect();
         let aside = queue.aside().context("the queue can't be read")?;
-        Ok(QueueState { jobs, aside, unread, settings: settings.clone() })
+        let count = jobs.len() + not_looked_at;
+        Ok(QueueState { count, jobs, aside, unread, settings: settings.clone() })
+    }
+
+    pub(super) fn counts(&self) -> QueueCounts {
+        let is_running = |shown: &&ShownJob| shown.state == JobState::Runs;
+        let is_busy = |shown: &&ShownJob| is_running(shown) || shown.is_failing();
+        QueueCounts {
+            jobs: self.count,
+            running: self.jobs.iter().filter(is_running).count(),
+            waiting: self.count - self.jobs.iter().filter(is_busy).count(),
+            failing: self.jobs.iter().filter(|shown| shown.is_failing()).count(),
+            put_aside: self.aside.len(),
+            unread: self.unread.len(),
+            oldest: self.jobs.iter().map(|shown| Duration::from_secs(shown.age_s)).max(),
+        }
+    }
+
+    /// Returns the jobs that have failed and are tried again, in their order.
+    pub(super) fn failing(&self) -> impl Iterator<Item = Job> {
+        self.jobs.iter().filter(|shown| shown.is_failing()).map(json_job)
     }
 
     fn show(&self, output: &mut Output) {

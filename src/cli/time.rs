@@ -15,6 +15,25 @@ pub(super) fn local(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
+/// Returns `14:03:12` of today, and the whole time of any other day.
+pub(super) fn clock_time(seconds: u64) -> String {
+    let (whole, today) = (local(seconds), local(clock::unix_seconds()));
+    match (whole.split_once(' '), today.split_once(' ')) {
+        (Some((day, time)), Some((same, _))) if day == same => time.to_owned(),
+        _ => whole,
+    }
+}
+
+/// Returns a duration in its largest unit: `40 s`, `3 min`, `5 h`, `12 days`.
+pub(super) fn rough_duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds < 120 => format!("{seconds} s"),
+        seconds if seconds < 2 * 3600 => format!("{} min", seconds / 60),
+        seconds if seconds < 2 * 86_400 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// The last time that RFC 3339 can write, since 1970: a year has four digits.
 const MAX_MICROSECONDS: u64 = 253_402_300_799_999_999;
 
@@ -187,6 +206,24 @@ mod tests {
             assert_eq!(rfc3339(micros), text);
             assert_ne!(local(micros), "");
             assert_ne!(short_duration(micros), "");
+        }
+    }
+
+    #[test]
+    fn a_time_of_today_has_no_date() {
+        let now = clock::unix_seconds();
+        assert!(local(now).ends_with(&clock_time(now)));
+        assert_eq!(clock_time(1_000_000_000), local(1_000_000_000));
+        for (seconds, text) in [
+            (0, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7199, "119 min"),
+            (7200, "2 h"),
+            (172_799, "47 h"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(rough_duration(Duration::from_secs(seconds)), text);
         }
     }
 

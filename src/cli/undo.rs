@@ -232,13 +232,13 @@ impl Observer for View<'_> {
 }
 
 /// All entries, or those of one guest.
-struct LedgerState {
+pub(super) struct LedgerState {
     owners: Vec<(OwnerLedger, Vec<Owed>)>,
     unread: Vec<UnreadableEntry>,
 }
 
 impl LedgerState {
-    fn read(ledger: &Ledger, guest: Option<&str>) -> anyhow::Result<LedgerState> {
+    pub(super) fn read(ledger: &Ledger, guest: Option<&str>) -> anyhow::Result<LedgerState> {
         let owners = ledger.owners().context("the ledger of undos can't be read")?;
         let mut state = LedgerState { owners: Vec::new(), unread: Vec::new() };
         for owner in owners {
@@ -259,6 +259,16 @@ impl LedgerState {
 
     fn all(&self) -> impl Iterator<Item = &Owed> {
         self.owners.iter().flat_map(|(_, entries)| entries)
+    }
+
+    /// Returns what becomes of each entry.
+    pub(super) fn states(&self) -> impl Iterator<Item = UndoState> {
+        self.all().map(state_of)
+    }
+
+    /// Returns the number of files that can't be read.
+    pub(super) fn unread(&self) -> usize {
+        self.unread.len()
     }
 
     fn show(&self, output: &mut Output) {

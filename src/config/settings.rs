@@ -258,6 +258,65 @@ impl Settings {
         self.tree.place(&self.hooks_dir, driver)
     }
 
+    /// Returns every setting by its name, in the form that decides what calls do. Where this host keeps its own
+    /// files is left out, unless somebody has decided that; paths in the hooks directory are relative to it.
+    pub(crate) fn decisive_values(
+        &self,
+        surroundings: &Surroundings,
+    ) -> Vec<(&'static str, String)> {
+        let Settings {
+            hooks_dir,
+            session,
+            state_dir,
+            runtime_dir,
+            roots,
+            vdsm_hooks,
+            tree,
+            save_dir,
+            timeout,
+            total_timeout,
+            kill_leftovers,
+            trust,
+            environment,
+            environment_file,
+            custom_properties,
+            max_parallel,
+            queue,
+            record,
+            retention,
+        } = self;
+        let relative = |path: &Path| path.strip_prefix(hooks_dir).unwrap_or(path).to_path_buf();
+        let is_about_system = surroundings.is_about_system && !session;
+        let surroundings = Surroundings { is_about_system, ..surroundings.clone() };
+        let decided = |path: &Path, default: PathBuf| (path != default).then(|| relative(path));
+        vec![
+            ("session", format!("{session:?}")),
+            (
+                "state_dir",
+                format!("{:?}", decided(state_dir.unchecked_path(), surroundings.state_dir())),
+            ),
+            (
+                "runtime_dir",
+                format!("{:?}", decided(runtime_dir.unchecked_path(), surroundings.runtime_dir())),
+            ),
+            ("roots", format!("{:?}", roots.iter().map(|root| relative(root)).collect::<Vec<_>>())),
+            ("vdsm_hooks", format!("{vdsm_hooks:?}")),
+            ("tree", format!("{tree:?}")),
+            ("save_dir", format!("{:?}", decided(save_dir, surroundings.save_dir()))),
+            ("timeout", format!("{timeout:?}")),
+            ("total_timeout", format!("{total_timeout:?}")),
+            ("kill_leftovers", format!("{kill_leftovers:?}")),
+            ("trust", format!("{trust:?}")),
+            ("environment", format!("{environment:?}")),
+            ("environment_file", format!("{:?}", environment_file.as_deref().map(relative))),
+            ("custom_properties", format!("{custom_properties:?}")),
+            ("max_parallel", format!("{max_parallel:?}")),
+            ("queue", format!("{queue:?}")),
+            ("record", format!("{record:?}")),
+            ("retention", format!("{retention:?}")),
+        ]
+    }
+
     /// Returns the time limit of a whole call: the setting, or less where the whole daemon waits for it.
     pub fn total_timeout(&self, call: &Call) -> Duration {
         let most = match (call.driver, call.operation()) {
@@ -352,6 +411,48 @@ mod tests {
         assert_eq!(settings.environment["T"], "true");
         assert_eq!(settings.environment_file.as_deref(), Some(Path::new("/h/env")));
         assert!(settings.session && settings.vdsm_hooks && settings.kill_leftovers);
+    }
+
+    #[test]
+    fn every_setting_decides_and_no_default_place_does() {
+        let of = |text: &str| parse(text).unwrap().decisive_values(&surroundings());
+        let defaults = of("");
+        let names: Vec<&str> = defaults.iter().map(|(name, _)| *name).collect();
+        let keys = keys::SETTINGS.iter().map(|key| key.name).filter(|name| !name.contains('.'));
+        for name in keys {
+            assert!(names.contains(&name), "{name}");
+        }
+        for text in [
+            "session: true",
+            "state_dir: s",
+            "runtime_dir: /r",
+            "roots: [more]",
+            "vdsm_hooks: true",
+            "tree: guests",
+            "save_dir: /save",
+            "timeout: 0",
+            "total_timeout: 10m",
+            "kill_leftovers: true",
+            "trust: warn",
+            "environment: {A: b}",
+            "environment_file: env",
+            "custom_properties: [x]",
+            "custom_properties: {x: a}",
+            "max_parallel: 3",
+            "queue: {jobs: 5}",
+            "record: all",
+            "retention: {age: 2days}",
+        ] {
+            assert_ne!(of(text), defaults, "{text}");
+        }
+        for text in ["# a comment", "state_dir: /var/lib/hookmux", "timeout: 120s", "timeout: 2m"] {
+            assert_eq!(of(text), defaults, "{text}");
+        }
+        // the hooks directory itself says nothing
+        let elsewhere = Surroundings { hooks_dir: "/other".into(), ..surroundings() };
+        let text = "roots: [more]\nstate_dir: s\nenvironment_file: env\n";
+        let other = Settings::parse(Path::new("/other/hookmux.yaml"), text, &elsewhere).unwrap();
+        assert_eq!(other.decisive_values(&elsewhere), of(text));
     }
 
     #[test]

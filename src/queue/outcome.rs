@@ -47,7 +47,8 @@ pub(super) fn begin(
         text: None,
     });
     let registrations = registration.into_iter().collect();
-    let plan = CallPlan { planned: &[planned], origin: None, started: None, registrations };
+    let plan =
+        CallPlan { planned: &[planned], origin: None, started: None, registrations, digest: None };
     recorder.observe(&occasion.execution, &Notice::Planned(plan));
     recorder
 }

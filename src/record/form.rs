@@ -211,6 +211,9 @@ pub struct RecordHead {
     /// The registrations of the hooks that were planned to run. `None` in records of 0.1.0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registrations: Option<Vec<HookRegistration>>,
+    /// The digest of all hooks, the settings and the version, where it was known and still held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// The registration by which a hook was run. Its text is kept once for all records.
@@ -437,6 +440,7 @@ pub(crate) mod tests {
                 path: RecordText(b"/etc/libvirt/hooks/hooks.d/\xff.yaml".to_vec()),
                 sha256: "0".repeat(64),
             }]),
+            digest: Some("1".repeat(64)),
         };
         let body = RecordBody {
             arguments: vec![RecordText(b"web".to_vec()), RecordText(b"\xff".to_vec())],

@@ -1,9 +1,11 @@
 //! Records of calls: in memory while a call runs, later on disk; and entries in the journal.
 
 pub(crate) mod counters;
+pub(crate) mod digest;
 pub(crate) mod form;
 pub(crate) mod history;
 pub(crate) mod journal;
+pub(crate) mod last_day;
 pub(crate) mod mask;
 pub(crate) mod mover;
 pub(crate) mod needles;

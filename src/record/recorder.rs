@@ -207,6 +207,7 @@ impl Recorder {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             hooks_dir: Some(occasion.settings.hooks_dir.to_string_lossy().into_owned()),
             registrations: Some(Vec::new()),
+            digest: None,
         };
         let document = occasion.document().map(mask::passwords);
         let body = RecordBody {
@@ -240,6 +241,7 @@ impl Open {
     fn plan(&mut self, plan: &CallPlan<'_>) {
         let Record { head, body } = &mut self.record;
         head.origin = plan.origin.map(|origin| origin.name().to_owned());
+        head.digest.clone_from(&plan.digest);
         body.plan = plan.planned.to_vec();
         let limit = MAX_DOCUMENT_BYTES as u64;
         let started = plan.started.and_then(|path| files::read_regular(path, limit).ok());

@@ -342,8 +342,13 @@ impl Workshop<'_> {
                 reason: None,
             })
             .collect();
-        let plan =
-            CallPlan { planned: &planned, origin: None, started: None, registrations: Vec::new() };
+        let plan = CallPlan {
+            planned: &planned,
+            origin: None,
+            started: None,
+            registrations: Vec::new(),
+            digest: None,
+        };
         recorder.observe(&occasion.execution, &Notice::Planned(plan));
         (recorder, occasion.execution)
     }

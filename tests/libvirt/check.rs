@@ -58,3 +58,32 @@ fn a_host_that_is_well_kept_has_nothing_wrong() {
     // the binary lies where only the tests have it
     assert!(!said.contains("ERROR") && !said.contains("WARNING"), "{said}");
 }
+
+#[test]
+fn status_knows_the_daemon_and_whether_it_has_seen_the_link() {
+    let host = Host::without_hookmux();
+    host.start_daemon();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    host.hookmux(&["install", "--driver", "qemu"]).ok();
+    let status = || {
+        let said = host.hookmux(&["status", "--output", "json"]).ok();
+        schema::read(&["status"], said.as_bytes())
+    };
+    let seen = |status: &serde_json::Value| {
+        let entries = status["entries"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["driver"] == "qemu").unwrap();
+        assert_eq!(entry["state"], "installed");
+        entry["seen"].clone()
+    };
+    let before = status();
+    let daemon = &before["libvirt"]["daemons"][0];
+    assert_eq!(daemon["name"], "libvirtd", "{before:#}");
+    assert!(daemon["looked"].is_string() && before["libvirt"]["version"].is_string());
+    assert_eq!(seen(&before), false, "{before:#}");
+    let said = host.hookmux(&["status"]).ok();
+    for words in ["(libvirtd, up ", "libvirtd looked at", "not known whether libvirt has seen it"] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    host.restart_daemon();
+    assert_eq!(seen(&status()), true);
+}

@@ -1,7 +1,9 @@
 //! What `log`, `watch`, `show`, `retry` and `prune` are asked.
 
-use clap::Args;
+use std::path::PathBuf;
+
 use clap::builder::NonEmptyStringValueParser as NotEmpty;
+use clap::{Args, ValueHint};
 
 use super::values::{Format, OutputArgs, driver};
 use crate::libvirt::Driver;
@@ -99,6 +101,15 @@ pub(crate) struct LogArgs {
     /// Continue with those that end from now on; as JSON, each on one line
     #[arg(short, long)]
     pub follow: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MetricsArgs {
+    /// Write them into this file, whose name ends in .prom, instead; everybody may read it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "output")]
+    pub write: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -11,6 +11,12 @@ use crate::event::Origin;
 use crate::libvirt::Driver;
 
 #[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Only the hooks of these events: a name, its beginning (before_vm_) or a pattern; or of a place in the
     /// per-guest tree (qemu.d/win10/)
@@ -24,6 +30,10 @@ pub(crate) struct ListArgs {
     /// Show the ready-made hooks instead: what each is for, and whether it is registered
     #[arg(long, conflicts_with = "event")]
     pub available: bool,
+    /// Print only the digest: one hash over hooks, settings and version. Two hosts with the same digest do the
+    /// same
+    #[arg(long, conflicts_with_all = ["event", "hook", "registered", "available"])]
+    pub digest: bool,
     /// Where the ready-made hooks lie [default: share/hookmux/contrib/hooks of the installation]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "available")]
     pub from: Option<PathBuf>,

@@ -16,9 +16,9 @@ mod work;
 mod xml;
 
 pub(crate) use history::{
-    ConditionArgs, LogArgs, PruneArgs, RetryArgs, ShowArgs, StopArgs, WatchArgs,
+    ConditionArgs, LogArgs, MetricsArgs, PruneArgs, RetryArgs, ShowArgs, StopArgs, WatchArgs,
 };
-pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, FileKind, ListArgs};
+pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, FileKind, ListArgs, StatusArgs};
 pub(crate) use install::{InstallArgs, UninstallArgs};
 pub(crate) use register::{
     AddArgs, DeleteArgs, EXECTYPES, EditArgs, ExportArgs, ForeignSystem, HookOptions, ImportArgs,
@@ -54,6 +54,10 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Show the state of the host on one page: entries, hooks, running calls, queue, last failure, bypass
+    ///
+    /// `hookmux` without a command shows the same. Exit status 0 if it could be read, whatever it says.
+    Status(StatusArgs),
     /// Show the hooks: their order, and why some don't run
     List(ListArgs),
     /// Show the events, and which libvirt call fires each
@@ -206,7 +210,10 @@ pub(super) enum Command {
     /// changed, and nothing is left behind.
     Demo(DemoArgs),
     /// Print counters for Prometheus, in the text format of node_exporter's textfile collector
-    Metrics,
+    ///
+    /// With --write they go into a file that the collector reads, replaced as a whole; `hookmux-metrics.timer`
+    /// does that every five minutes. What can't be read is an error, and the file stays as it is.
+    Metrics(MetricsArgs),
     /// Show the help of every command, as `help --all`
     Fullhelp,
     /// Print a completion script for a shell
@@ -234,6 +241,7 @@ impl Arguments {
     /// Returns the output format, which is also used for errors.
     pub(super) fn format(&self) -> Format {
         match &self.command {
+            Some(Command::Status(status)) => status.output.format,
             Some(Command::List(list)) => list.output.format,
             Some(Command::Events(events)) => events.output.format,
             Some(Command::Plan(call) | Command::Run(call)) => call.output.format,
@@ -255,13 +263,13 @@ impl Arguments {
             Some(Command::Stop(stop)) => stop.output.format,
             Some(Command::Prune(prune)) => prune.output.format,
             Some(Command::Bypass(bypass)) => bypass.output.format,
+            Some(Command::Metrics(metrics)) => metrics.output.format,
             Some(Command::Xml(XmlCommand::Get(get))) => get.output.format,
             Some(
                 Command::Schema(_)
                 | Command::Worker
                 | Command::Fullhelp
                 | Command::UndoWorker { .. }
-                | Command::Metrics
                 | Command::Demo(_)
                 | Command::Completions { .. }
                 | Command::Man { .. },

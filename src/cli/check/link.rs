@@ -5,11 +5,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::confinement;
 use super::content::{self, CheckedProgram};
 use super::finding::{Code, Findings, Fix, words};
 use super::proof::{DriverActivity, Proof, proof};
 use super::survey::Survey;
-use super::{confinement, records};
 use crate::cli::install::daemons::Daemon;
 use crate::libvirt::Driver;
 use crate::machine::files;
@@ -63,7 +63,7 @@ pub(super) fn check_reachable(
 /// Returns what is known about a driver's calls, and about its daemon's reloads.
 fn driver_activity(survey: &Survey<'_>, driver: Driver, daemon: &Daemon) -> DriverActivity {
     DriverActivity {
-        call: records::last_call(survey, driver),
+        call: survey.last_day.last_calls.get(driver.name()).copied(),
         reload: daemon_reload::last_reload(&survey.settings.runtime_dir, &daemon.comm),
     }
 }
@@ -93,7 +93,7 @@ pub(super) fn check_has_looked(
 }
 
 /// Returns when a link was last changed, as far as the file system knows.
-fn changed(link: &Path) -> Option<SystemTime> {
+pub(crate) fn changed(link: &Path) -> Option<SystemTime> {
     let metadata = fs::symlink_metadata(link).ok()?;
     let seconds = u64::try_from(metadata.ctime()).ok()?;
     let nanoseconds = u32::try_from(metadata.ctime_nsec()).ok()?;

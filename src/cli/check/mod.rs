@@ -13,14 +13,14 @@ mod guests;
 mod habits;
 mod inputs;
 mod installed;
-mod link;
+pub(super) mod link;
 mod misplaced;
 mod moments;
 mod nulls;
 mod old_tree;
 mod older;
 mod places;
-mod proof;
+pub(super) mod proof;
 mod python_hooks;
 mod records;
 mod registrations;
@@ -51,18 +51,34 @@ pub(super) fn run(
     if arguments.entries {
         return Ok(entries::check(place, arguments.output.format, output));
     }
-    let user = place.surroundings.user;
-    let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
     if !arguments.files.is_empty() {
+        let user = place.surroundings.user;
+        let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
         return files::run(place, &loaded, arguments, output);
     }
+    let findings = match arguments.version {
+        Some(version) => {
+            let user = place.surroundings.user;
+            let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
+            let survey =
+                Survey::new(&loaded.settings, user, &arguments.root, &mut Findings::default());
+            let mut findings = Findings::default();
+            older::examine(&survey, version, &mut findings);
+            findings.sorted()
+        }
+        None => findings(place, &arguments.root, true),
+    };
+    Ok(report(&findings, &place.surroundings.hooks_dir, arguments, output))
+}
+
+/// Finds everything that is wrong, the most severe first. `makes_files` tells whether a file may be made in the
+/// directories, to see whether they can be written to.
+pub(super) fn findings(place: &CommandPlace, root: &Path, makes_files: bool) -> Vec<Finding> {
+    let user = place.surroundings.user;
+    let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
     let mut findings = Findings::default();
-    let survey = Survey::new(&loaded.settings, user, &arguments.root, &mut findings);
-    if let Some(version) = arguments.version {
-        let mut findings = Findings::default();
-        older::examine(&survey, version, &mut findings);
-        return Ok(report(findings, &loaded.settings.hooks_dir, arguments, output));
-    }
+    let mut survey = Survey::new(&loaded.settings, user, root, &mut findings);
+    survey.makes_files = makes_files;
     registrations::examine_settings(&survey, &loaded, &mut findings);
     records::examine_bypass(&survey, &mut findings);
     installed::examine(&survey, &mut findings);
@@ -85,17 +101,16 @@ pub(super) fn run(
         bare_names::examine(&survey, &mut findings);
     }
     findings.guard(&survey.ground());
-    Ok(report(findings, &loaded.settings.hooks_dir, arguments, output))
+    findings.sorted()
 }
 
 fn report(
-    findings: Findings,
+    findings: &[Finding],
     hooks_dir: &Path,
     arguments: &CheckArgs,
     output: &mut Output,
 ) -> CommandEnd {
-    let findings = findings.sorted();
-    report::show(&findings, hooks_dir, arguments.output.format, output);
+    report::show(findings, hooks_dir, arguments.output.format, output);
     // what couldn't be checked doesn't count as good
     let is_bad =
         |finding: &Finding| finding.severity() == Severity::Error || finding.code == Code::Unseen;

@@ -140,7 +140,11 @@ fn usable(survey: &Survey<'_>, key: &str, path: &Path, loss: &str, findings: &mu
         };
         return findings.add(Code::NotADirectory, path, words, fix);
     }
-    if let Err(error) = try_to_write(path) {
+    let tried = match survey.makes_files {
+        true => try_to_write(path),
+        false => access(path, AccessFlags::W_OK | AccessFlags::X_OK).map_err(io::Error::from),
+    };
+    if let Err(error) = tried {
         let words = format!("{key} {shown} can't be written to: {error}; {loss}");
         findings.add(Code::NotWritable, path, words, fix_of(survey, key, path, &error));
         return;

@@ -15,7 +15,7 @@ pub(super) struct DriverActivity {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Proof {
+pub(crate) enum Proof {
     /// The daemon has looked for the link, or has called it.
     LoadedSettings,
     /// It may not have looked.
@@ -23,7 +23,7 @@ pub(super) enum Proof {
 }
 
 /// Compares the time of a link with what the daemon has done since it started.
-pub(super) fn proof(
+pub(crate) fn proof(
     linked: SystemTime,
     started: SystemTime,
     last_call: Option<SystemTime>,

@@ -1,13 +1,12 @@
 //! What became of records, and whether hooks are switched off.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::finding::{Code, Findings, Fix, counted, with_suffix, words};
 use super::survey::Survey;
 use crate::bypass;
 use crate::cli::bypass as switch;
-use crate::libvirt::Driver;
 use crate::machine::{clock, ulid};
 use crate::record::counters::{self, Counters};
 use crate::record::form::{RecordCause, RecordOutcome};
@@ -15,12 +14,8 @@ use crate::record::history::{self, Filter, History};
 use crate::record::mover;
 use crate::trust::Trust;
 
-/// How far back lost executions are counted.
-const LOST_EXECUTIONS_PERIOD: Duration = Duration::from_secs(24 * 3600);
 /// A record that has waited longer to be moved is stuck.
 const LATE_RECORD_MILLISECONDS: u64 = 600_000;
-/// How many of a driver's newest executions are searched for a call from libvirt.
-const MAX_SCANNED_RECORDS: usize = 100;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let settings = survey.settings;
@@ -74,10 +69,16 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         let fix = Fix::run(&words!["mv", "-n", &counters, with_suffix(&counters, ".newer")]);
         findings.add(Code::NewerFile, &counters, words, fix);
     }
-    let since = Some(millis(now.saturating_sub(LOST_EXECUTIONS_PERIOD)));
-    let lost = Filter { is_lost: true, since, ..Filter::default() };
-    let retried = retried(&history, now);
-    let lost = history.find(&lost).filter(|head| !retried.contains(&head.id)).count();
+    let lost = match survey.last_day.counted.map_or(0, |counted| counted.lost) {
+        0 => 0,
+        // a retry that succeeded clears it
+        _ => {
+            let since = Some(millis(now.saturating_sub(LOST_EXECUTIONS_PERIOD)));
+            let lost = Filter { is_lost: true, since, ..Filter::default() };
+            let retried = retried(&history, now);
+            history.find(&lost).filter(|head| !retried.contains(&head.id)).count()
+        }
+    };
     if lost > 0 {
         let words = format!(
             "hookmux died in {} of the last day: its process was killed, or had an error of its own",
@@ -91,6 +92,9 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         );
     }
 }
+
+/// Of which time executions that hookmux didn't survive are reported.
+const LOST_EXECUTIONS_PERIOD: Duration = Duration::from_secs(24 * 3600);
 
 /// Returns the executions that were retried since, with success.
 fn retried(history: &History, now: Duration) -> BTreeSet<String> {
@@ -127,16 +131,4 @@ pub(super) fn examine_bypass(survey: &Survey<'_>, findings: &mut Findings) {
             findings.add(Code::BrokenBypass, &path, words, fix);
         }
     }
-}
-
-/// Returns when libvirt last called hookmux for a driver, as far as there is a record of it.
-pub(super) fn last_call(survey: &Survey<'_>, driver: Driver) -> Option<SystemTime> {
-    let settings = survey.settings;
-    let history = History::new(&settings.runtime_dir, &settings.state_dir);
-    let of_driver = Filter { driver: Some(driver.name().to_owned()), ..Filter::default() };
-    let last = history
-        .find(&of_driver)
-        .take(MAX_SCANNED_RECORDS)
-        .find(|head| head.cause == RecordCause::Libvirt)?;
-    Some(UNIX_EPOCH + Duration::from_micros(last.began_us))
 }

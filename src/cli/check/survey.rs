@@ -18,6 +18,8 @@ use crate::hook::HookSource;
 use crate::hook::candidates::{Candidate, VDSM_ROOT};
 use crate::libvirt::Driver;
 use crate::machine::files;
+use crate::record::history::History;
+use crate::record::last_day::{self, LastDay};
 use crate::registry::RegistrationFile;
 use crate::repair::OwnPaths;
 use crate::search::EntryState;
@@ -71,6 +73,10 @@ pub(super) struct Survey<'a> {
     /// Directories of vdsm's tree for which libvirt makes no call, with the names of the scripts in them.
     pub unfired_of_vdsm: Vec<(PathBuf, Vec<String>)>,
     pub libvirt: Option<LibvirtVersion>,
+    /// The calls of the last day.
+    pub last_day: LastDay,
+    /// Whether a file may be made to see whether a directory can be written to.
+    pub makes_files: bool,
 }
 
 impl<'a> Survey<'a> {
@@ -100,6 +106,8 @@ impl<'a> Survey<'a> {
             unknown_directories,
             unfired_of_vdsm: Vec::new(),
             libvirt: libvirt_version::of_host_below(root),
+            last_day: last_day::look(&History::new(&settings.runtime_dir, &settings.state_dir)),
+            makes_files: true,
         };
         for at in inventory.events {
             let scripts = at.scripts;

@@ -6,7 +6,6 @@ pub(super) mod executions;
 pub(super) mod follow;
 mod hook_history;
 pub(super) mod log;
-pub(super) mod metrics;
 pub(super) mod prune;
 pub(super) mod retry;
 pub(super) mod running;

@@ -14,13 +14,13 @@ use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::module_file::CalledFunction;
 use crate::cli::register::{cpanel_words, module, registered};
-use crate::cli::{CommandEnd, CommandPlace, json as output_json, pattern, rights};
+use crate::cli::{CommandEnd, CommandPlace, digest, json as output_json, pattern, rights};
 use crate::config::suggest::suggest_or;
 use crate::config::{Registration, Settings};
 use crate::event;
 use crate::hook::Style;
 use crate::hook::candidates::VDSM_ROOT;
-use crate::machine::files;
+use crate::machine::{clock, files};
 use crate::record::history::has_name;
 use crate::record::selection::NamePattern;
 
@@ -103,6 +103,7 @@ pub(crate) fn run(
     arguments: &ListArgs,
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
+    let computed_us = clock::unix_microseconds();
     let loaded = place.load(output);
     let settings = &loaded.settings;
     rights::must_read_hooks(settings)?;
@@ -114,6 +115,21 @@ pub(crate) fn run(
     let unknown_directories =
         if is_of_all { describe_unknown_directories(&inventory) } else { Vec::new() };
     let mut hooks = listed::all(inventory)?;
+    let whole = || digest::compute(place, &loaded, &hooks);
+    let digest = match arguments.digest {
+        true => {
+            let digest = whole()?;
+            digest::keep(&loaded, &digest, computed_us);
+            if arguments.output.format == Format::Text {
+                output.line(&digest);
+                return Ok(CommandEnd::Good);
+            }
+            Some(digest)
+        }
+        // a file that this user may not read leaves it out
+        false if is_of_all && arguments.output.format == Format::Json => whole().ok(),
+        false => None,
+    };
     let place = arguments.event.as_deref().map(|word| places(word, &hooks)).transpose()?;
     if let Some(place) = &place {
         hooks.retain(|hook| place.matches(&hook.place));
@@ -132,6 +148,7 @@ pub(crate) fn run(
                 .iter()
                 .map(|words| Message::coded(Code::UnknownEvent, words))
                 .collect(),
+            digest,
         });
         return Ok(CommandEnd::Good);
     }

@@ -10,7 +10,6 @@ pub(super) mod installed;
 mod kept;
 pub(super) mod libvirt_version;
 mod obstacle;
-pub(super) mod overview;
 pub(super) mod own_name;
 mod purge;
 mod put;

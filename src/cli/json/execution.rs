@@ -93,6 +93,8 @@ object! {
         failure: Option<String>,
         /// The version of hookmux that handled it
         hookmux_version: String,
+        /// The digest of all hooks, the settings and the version (`list --digest`); null where none was computed since something that the call used has changed, and for an attempt of a detached hook
+        digest: Option<String>,
     }
 
     /// A summary of an execution.
@@ -213,6 +215,7 @@ impl From<&RecordHead> for Call {
             status: head.status,
             failure: head.failure.clone(),
             hookmux_version: head.version.clone(),
+            digest: head.digest.clone(),
         }
     }
 }

@@ -66,5 +66,7 @@ object! {
         hooks: Vec<ListedHook>,
         /// Notes: directories that look like an event's, but belong to no event
         notes: Vec<Message>,
+        /// The digest of all hooks, the settings and the version: two hosts with the same do the same; null where only some hooks were asked for
+        digest: Option<String>,
     }
 }

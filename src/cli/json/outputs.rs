@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::envelope::schema_of;
 use super::{
     audit, available, bypass, check, edit, event, execution, hook, hook_history, install, message,
-    plan, prune, queue,
+    metrics, plan, prune, queue,
 };
-use super::{registration, run, show, undo, xml};
+use super::{registration, run, show, status, undo, xml};
 use crate::cli::register::registration_schema;
 
 macro_rules! outputs {
@@ -50,6 +50,7 @@ macro_rules! outputs {
 }
 
 outputs! {
+    Status "status" status::Status, "hookmux status";
     List "list" hook::List, "hookmux list";
     ListAvailable "list-available" available::Available, "hookmux list --available";
     Events "events" event::Events, "hookmux events";
@@ -80,6 +81,7 @@ outputs! {
     Stop "stop" execution::Stopped, "hookmux stop";
     Prune "prune" prune::Pruned, "hookmux prune";
     Bypass "bypass" bypass::Bypass, "hookmux bypass";
+    Metrics "metrics" metrics::Metrics, "hookmux metrics";
     XmlGet "xml-get" xml::XmlGet, "hookmux xml get";
     Error "error" message::Error, "what any of them prints where it has no answer";
 }
