@@ -101,7 +101,8 @@ fn commands(code: &str) -> Vec<(&str, bool)> {
             || [";", "&"].contains(&word)
             || word.ends_with("$(")
             || ends_pattern
-            || (word.ends_with(')') && !word.contains('(') && is_command)
+            // a pattern of `case` at the beginning of a line
+            || (before.is_empty() && word.ends_with(')') && !word.contains('('))
             || is_assignment;
     }
     words
@@ -214,6 +215,7 @@ mod tests {
             ("if [ a == b ]; then", "== in [ … ]"),
             ("for ((i=0; i<3; i++)); do", "for ((…))"),
             ("case $1 in a) source b;; esac", "source FILE"),
+            ("case $1 in\n  a) source b;;\nesac", "source FILE"),
         ] {
             assert!(found(line).contains(&expected), "{line}: {:?}", found(line));
         }
