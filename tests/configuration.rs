@@ -29,7 +29,11 @@ fn files(host: &Host) -> BTreeMap<PathBuf, (u64, Vec<u8>)> {
     let all = host.everything().into_iter().filter(is_kept);
     all.filter_map(|path| {
         let metadata = fs::symlink_metadata(&path).ok().filter(|file| !file.is_dir())?;
-        let content = fs::read(&path).unwrap_or_default();
+        // an entry leads to the whole program
+        let content = match fs::read_link(&path) {
+            Ok(target) => target.into_os_string().into_encoded_bytes(),
+            Err(_) => fs::read(&path).unwrap_or_default(),
+        };
         Some((path, (metadata.ino(), content)))
     })
     .collect()
