@@ -1790,6 +1790,15 @@ fn records_that_could_not_be_kept_and_calls_that_died_are_told() {
         place.host.path("state/records"),
         &["died in 1 call", "log --lost"],
     );
+    // a retry that worked is what was missing
+    let id = place.host.json(&["log"], 0)["executions"][0]["id"].as_str().unwrap().to_owned();
+    place.script("before_vm_start/10-x", "#!/bin/sh\nexit 1\n");
+    place.host.text(&["retry", "--force", &id], 1);
+    place.finds("lost-executions", place.host.path("state/records"), &["died in 1 call"]);
+    place.script("before_vm_start/10-x", "#!/bin/sh\n");
+    place.host.text(&["retry", "--force", &id], 0);
+    place.has_not("lost-executions");
+    place.script("before_vm_start/10-x", "#!/bin/sh\nkill -KILL $PPID\n");
     place.host.text(&["prune"], 0);
     fs::remove_dir_all(place.host.path("state/records")).unwrap();
     place.is_clean();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, empty_directory_into, words};
 use super::survey::Survey;
-use super::{commands, content};
+use super::{commands, content, nulls};
 use crate::cli::fixes;
 use crate::config::diagnostic::DiagnosticKind;
 use crate::config::settings::FILE_NAME;
@@ -143,6 +143,7 @@ fn file(survey: &Survey<'_>, source: &RegistrationFile, findings: &mut Findings)
 fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut Findings) {
     let (source, label) = (&registration.source, survey.label(&registration.source));
     let edit = fixes::edit(survey.settings, source, None);
+    nulls::examine(survey, source, &registration.written.text, findings);
     if let Some(why) = matching::impossibility(registration) {
         findings.add(
             Code::NeverMatches,

@@ -28,6 +28,12 @@ pub(super) fn show(findings: &[Finding], hooks_dir: &Path, format: Format, outpu
         output.toned(Tone::Good, &format!("{}: nothing to complain about", hooks_dir.display()));
         return;
     }
+    let counts = table(findings, output);
+    output.line(&format!("{counts} in {}.", hooks_dir.display()));
+}
+
+/// Shows findings in groups. Returns how many there are: `1 error, 2 notes`.
+pub(super) fn table(findings: &[Finding], output: &mut Output) -> String {
     let width = findings.iter().map(|finding| finding.code.name().len()).max().unwrap_or_default();
     let mut counts = Vec::new();
     for severity in Severity::ALL {
@@ -43,7 +49,7 @@ pub(super) fn show(findings: &[Finding], hooks_dir: &Path, format: Format, outpu
         output.table(&[&title, ""], &rows);
         output.line("");
     }
-    output.line(&format!("{} in {}.", counts.join(", "), hooks_dir.display()));
+    counts.join(", ")
 }
 
 fn rows(finding: &Finding, width: usize) -> Vec<Vec<Cell>> {

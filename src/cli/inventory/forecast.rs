@@ -55,7 +55,9 @@ impl<'a> Forecaster<'a> {
             };
             let fix = self.ground().fix(&[subject]);
             let edit = || match registration {
-                Some(one) if refusal.fault == TrustFault::Missing => {
+                Some(one)
+                    if refusal.fault == TrustFault::Missing && one.list_hint(path).is_none() =>
+                {
                     Some(fixes::create(path, &one.source))
                 }
                 Some(one) => Some(fixes::edit(self.settings, &one.source, None)),

@@ -217,12 +217,12 @@ impl Lister<'_> {
         };
         let (state, reason) = match &source.content {
             Some(Err(diagnostic)) if has_last_good => {
-                let words = format!("{}; its last good form runs", diagnostic.one_line());
+                let words = format!("{} (its last good form runs)", diagnostic.one_line());
                 (HookState::Broken, Some(words))
             }
             Some(Err(diagnostic)) => {
                 let consequence = diagnostic.recovered().consequence();
-                let words = format!("{}; {consequence}", diagnostic.one_line());
+                let words = format!("{} ({consequence})", diagnostic.one_line());
                 (HookState::Broken, Some(words))
             }
             _ => (HookState::of(&source.state), source.state.reason()),

@@ -166,7 +166,10 @@ impl<'a> Text<'a> {
 
     /// Returns the last line with content up to this one.
     fn content_up_to(&self, number: usize) -> Option<(usize, &'a str)> {
-        (1..=number).rev().map(|at| (at, self.line(at))).find(|(_, line)| has_content(line))
+        // all lines at once: a text may have a million empty ones
+        let lines: Vec<&str> = self.0.lines().take(number).collect();
+        let index = lines.iter().rposition(|line| has_content(line))?;
+        Some((index + 1, lines[index]))
     }
 
     /// Returns the first of these characters at a place or behind it, else the last one before, in its line.

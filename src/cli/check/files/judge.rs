@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use super::super::content::{self, CheckedProgram};
 use super::super::finding::{Code, Findings, Fix};
 use super::super::survey::Survey;
-use super::super::{guests, habits, registrations, trust, version};
+use super::super::{guests, habits, nulls, registrations, trust, version};
 use crate::cli::args::FileKind;
 use crate::cli::register::registry;
 use crate::config::registration::DIRECTORY;
-use crate::config::yaml::{self, Value};
 use crate::config::{Diagnostic, Registration, Settings, Surroundings};
 use crate::machine::files;
 
@@ -65,7 +64,7 @@ pub(super) fn judge(
             Ok(settings) => of_settings(survey, file, &settings, findings),
             Err(problem) => broken(problem, findings),
         }
-        report_nulls(file, &text, findings);
+        nulls::examine(survey, file.shown, &text, findings);
         return None;
     }
     let mut registration = match Registration::parse(file.shown, &survey.settings.hooks_dir, &text)
@@ -79,7 +78,6 @@ pub(super) fn judge(
     if let Some(name) = file.name() {
         registration.name = name;
     }
-    report_nulls(file, &text, findings);
     let mut supervisor = None;
     registrations::examine_meaning(survey, &registration, &mut supervisor, findings);
     trust::examine_named(survey, &registration, findings);
@@ -105,21 +103,6 @@ fn of_settings(
             let words = format!("`roots` names {}, which is not a directory", root.display());
             let fix = Fix::edit(file.shown, None);
             findings.add(Code::NotADirectory, file.shown, words, fix);
-        }
-    }
-}
-
-/// Reports keys without a value: the default is used, which is seldom meant.
-fn report_nulls(file: &NewFile<'_>, text: &str, findings: &mut Findings) {
-    let Ok(Value::Mapping(keys)) = yaml::read::<Value>(text) else { return };
-    for (key, value) in &keys {
-        if let (Some(key), Value::Null) = (key.as_str(), value) {
-            let words = format!(
-                "`{key}` has no value: what is usual holds; a value that begins with `#` or `&` has to be quoted"
-            );
-            let problem = Diagnostic::at_key(file.shown, text, key, words);
-            let fix = Fix::edit(file.shown, problem.place.map(|(line, _)| line));
-            findings.add_mistake(Code::MeaninglessKey, &problem, problem.one_line(), fix);
         }
     }
 }
