@@ -559,7 +559,7 @@ fn a_registration_comes_from_standard_input_with_a_name() {
         (&["add", "-", "--name", "d"], misspelt, 1, "standard input:2:1: unknown key `comand`"),
         (&["add", "-", "--name", "d"], "", 1, "the registration is empty"),
         (&["add", "-", "--name", "d"], "[{\"hook\": \"/x\"}]", 1, "`hookmux add script PATH`"),
-        (&["add", "-", "--name", "d"], "some words", 1, "this is no mapping of keys"),
+        (&["add", "-", "--name", "d"], "some words", 1, "this line has no key"),
         (&["add", "-", "--name", "d", "--event", "after_vm_stop"], text, 2, "only --name"),
     ] {
         let output = with_stdin(&host, words, stdin);
