@@ -8,7 +8,7 @@ use super::args::{BypassArgs, BypassSwitch, Format};
 use super::json;
 use super::json::value::Time;
 use super::output::{Output, Tone};
-use super::{CommandEnd, CommandPlace, login_name, question, time};
+use super::{CommandEnd, CommandPlace, login_name, question, time, usage};
 use crate::bypass::{self, Bypass, BypassEntry};
 use crate::machine::{boot, clock};
 use crate::trust::Trust;
@@ -109,26 +109,29 @@ pub(super) fn run(
 fn check_options(arguments: &BypassArgs) -> anyhow::Result<()> {
     if let Some(guest) = &arguments.guest {
         let is_uuid = guest.len() == 36 && guest.bytes().filter(|byte| *byte == b'-').count() == 4;
-        anyhow::ensure!(!guest.is_empty(), "--guest needs a name");
-        anyhow::ensure!(
+        usage::ensure(!guest.is_empty(), "--guest needs a name")?;
+        usage::ensure(
             !is_uuid,
-            "--guest takes a name: it has to be known before libvirt's document is read"
-        );
+            "--guest takes a name: it has to be known before libvirt's document is read",
+        )?;
     }
     if let Some(duration) = arguments.duration {
-        anyhow::ensure!(arguments.turn == Some(BypassSwitch::On), "--for belongs to `bypass on`");
-        anyhow::ensure!(duration.as_secs() > 0, "--for needs a second at least");
-        anyhow::ensure!(
+        let is_on = arguments.turn == Some(BypassSwitch::On);
+        usage::ensure(is_on, "--for belongs to `bypass on`")?;
+        usage::ensure(duration.as_secs() > 0, "--for needs a second at least")?;
+        usage::ensure(
             duration.as_secs() <= bypass::MAX_SECONDS,
-            "the emergency switch is for {} days at most: disable hooks that should never run",
-            bypass::MAX_DAYS
-        );
+            format!(
+                "the emergency switch is for {} days at most: disable hooks that should never run",
+                bypass::MAX_DAYS
+            ),
+        )?;
     }
     if arguments.this_boot {
-        anyhow::ensure!(
+        usage::ensure(
             arguments.turn == Some(BypassSwitch::On),
-            "--this-boot belongs to `bypass on`"
-        );
+            "--this-boot belongs to `bypass on`",
+        )?;
         anyhow::ensure!(
             !boot::id().is_empty(),
             "/proc doesn't say which boot this is, so --this-boot would never end: use --for"

@@ -26,6 +26,7 @@ mod script_text;
 mod time;
 mod typed;
 mod undo;
+mod usage;
 mod xml;
 
 use std::env;
@@ -57,8 +58,9 @@ pub fn main() -> ! {
     let status = match dispatch(arguments, &mut output) {
         Ok(CommandEnd::Good | CommandEnd::Idle) => 0,
         Ok(CommandEnd::Problem | CommandEnd::Declined) => 1,
-        Ok(CommandEnd::Unanswered) => 2,
+        Ok(CommandEnd::Unanswered | CommandEnd::WrongUsage) => 2,
         Err(error) => {
+            let status = if usage::is_wrong(&error) { 2 } else { 1 };
             match error.downcast_ref::<rights::Denied>() {
                 Some(denied) if format == Format::Json => output.json(&denied.json()),
                 None if format == Format::Json => {
@@ -67,7 +69,7 @@ pub fn main() -> ! {
                 None => output.print_error(&format!("{:#}", rights::with_sudo_hint(error))),
                 Some(denied) => output.print_error(&denied.to_string()),
             }
-            1
+            status
         }
     };
     process::exit(status)

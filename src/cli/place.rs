@@ -8,17 +8,20 @@ use crate::config::{self, LoadedSettings, Surroundings};
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::trust::Trust;
 
-/// How a command ended: with a problem (exit status 1) or without (0). clap reports wrong usage (2).
+/// How a command ended, after docs/exit-status.md. clap and [`super::usage`] report wrong usage too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CommandEnd {
     Good,
     /// There was nothing to do (0).
     Idle,
+    /// Something is wrong, or couldn't be done (1).
     Problem,
     /// The user was asked, and said no (1).
     Declined,
     /// A question has to be answered first (2).
     Unanswered,
+    /// The answer says that the words are wrong (2).
+    WrongUsage,
 }
 
 /// The hooks directory of a command, and its surroundings.

@@ -11,7 +11,7 @@ use super::json;
 use super::json::queue::{AsideJob, Flushed, Job, JobState, QueueLimits, Requeued, UnreadJob};
 use super::json::shape::Object;
 use super::output::{Cell, Output, Tone};
-use super::{CommandEnd, CommandPlace, question, rights};
+use super::{CommandEnd, CommandPlace, question, rights, usage};
 use crate::bypass::{self, Bypass};
 use crate::call::door;
 use crate::config::Settings;
@@ -30,10 +30,10 @@ pub(super) fn run(
         return work(place, output);
     }
     let is_act = arguments.flush.is_some() || arguments.requeue.is_some();
-    anyhow::ensure!(
+    usage::ensure(
         is_act || arguments.reason.is_none(),
-        "--reason belongs to `queue --flush` and `--requeue`"
-    );
+        "--reason belongs to `queue --flush` and `--requeue`",
+    )?;
     let loaded = place.load(output);
     let settings = &loaded.settings;
     let queue = Queue::new(&settings.state_dir);

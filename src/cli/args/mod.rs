@@ -37,8 +37,9 @@ pub(crate) use xml::{XmlCommand, XmlGetArgs};
 /// program: it runs any number of hooks for each call, supervises each of them, and gives libvirt
 /// the answer that it expects.
 ///
-/// Exit status: 0 success, 1 a problem, 2 wrong usage. `hookmux help --all` shows the
-/// help of every command.
+/// Exit status: 0 done, or nothing to do; 1 a problem was found, or it could not be done: something
+/// isn't there on this host, a right is missing; 2 wrong usage: an unknown command, option, event,
+/// driver, operation or value. `hookmux help --all` shows the help of every command.
 #[derive(Debug, Parser)]
 #[command(name = "hookmux", version, disable_help_subcommand = false, max_term_width = 100)]
 pub(super) struct Arguments {

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::usage;
 use crate::event::Origin;
 use crate::libvirt::Driver;
 
@@ -76,8 +77,7 @@ impl ReloadArgs {
     /// The timeout is too short.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let is_enough = self.reload_timeout.as_secs() > 0;
-        anyhow::ensure!(is_enough, "--reload-timeout needs at least a second");
-        Ok(())
+        usage::ensure(is_enough, "--reload-timeout needs at least a second")
     }
 }
 

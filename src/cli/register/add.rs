@@ -181,6 +181,9 @@ impl AddCommand<'_> {
     }
 
     fn refuse(&self, problems: &[DescriptionProblem], output: &mut Output) -> CommandEnd {
+        // a wrong key of options is a wrong word; a name that is taken is not
+        let is_usage = self.has_options && problems.iter().any(|problem| problem.key.is_some());
+        let end = if is_usage { CommandEnd::WrongUsage } else { CommandEnd::Problem };
         if self.arguments.output.format == Format::Json {
             let shown_problem = |problem: &DescriptionProblem| EntryProblem {
                 key: self.key(problem),
@@ -191,7 +194,7 @@ impl AddCommand<'_> {
                 notes: Message::all(&self.warnings),
                 problems: problems.iter().map(shown_problem).collect(),
             });
-            return CommandEnd::Problem;
+            return end;
         }
         for warning in &self.warnings {
             output.print_error(&warning.words);
@@ -201,7 +204,7 @@ impl AddCommand<'_> {
             output.print_error(&shown_problem.to_string());
         }
         output.print_error("nothing was registered");
-        CommandEnd::Problem
+        end
     }
 
     /// Returns the key of a problem, or the option that it came from.

@@ -11,11 +11,9 @@ use std::env;
 use std::io;
 use std::path::Path;
 
-use anyhow::ensure;
-
 use crate::cli::args::{Arguments, BypassSwitch, Command};
 use crate::cli::output::Output;
-use crate::cli::{CommandEnd, CommandPlace, login_name};
+use crate::cli::{CommandEnd, CommandPlace, login_name, usage};
 use crate::config;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::machine::{clock, truncate, ulid};
@@ -48,10 +46,10 @@ impl AuditedAct {
     pub(crate) fn of(arguments: &Arguments) -> anyhow::Result<Option<AuditedAct>> {
         let Some((action, reason)) = action(arguments) else { return Ok(None) };
         if let Some(reason) = reason {
-            ensure!(
+            usage::ensure(
                 !reason.trim().is_empty() && reason.len() <= MAX_REASON_BYTES,
-                "--reason needs a text of at most {MAX_REASON_BYTES} bytes"
-            );
+                format!("--reason needs a text of at most {MAX_REASON_BYTES} bytes"),
+            )?;
         }
         let is_purge = matches!(&arguments.command, Some(Command::Uninstall(it)) if it.purge);
         Ok(Some(AuditedAct { action, reason: reason.cloned(), is_purge }))
@@ -65,9 +63,15 @@ impl AuditedAct {
         output: &mut Output,
     ) {
         let (outcome, message) = match ended {
-            Ok(CommandEnd::Idle | CommandEnd::Declined | CommandEnd::Unanswered) => return,
+            Ok(
+                CommandEnd::Idle
+                | CommandEnd::Declined
+                | CommandEnd::Unanswered
+                | CommandEnd::WrongUsage,
+            ) => return,
             Ok(CommandEnd::Good) => (file::DONE, None),
             Ok(CommandEnd::Problem) => (FAILED, output.last_error()),
+            Err(error) if usage::is_wrong(error) => return,
             Err(error) => (FAILED, Some(format!("{error:#}"))),
         };
         let user = &place.surroundings.user;

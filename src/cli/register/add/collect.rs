@@ -22,6 +22,7 @@ use crate::cli::register::description::{self, DescriptionError, DescriptionProbl
 use crate::cli::register::module::{self, Language, Module};
 use crate::cli::register::translate::{self, DescriptionEntry, ScriptOrModule};
 use crate::cli::remark::Remark;
+use crate::cli::usage;
 use crate::command::{self, Fix, words};
 use crate::config::registration::EXTENSION;
 use crate::config::suggest::suggestion;
@@ -193,9 +194,13 @@ impl Collector<'_> {
         let text = read_text(source, "a registration")?;
         let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let given = self.arguments.options.name.as_deref().map(options::bare_name);
+        let is_given = given.is_some();
         let name = given.unwrap_or(stem);
         if let Err(message) = translate::check_name(&name) {
-            bail!("{message}; --name gives it another");
+            bail!(match is_given {
+                true => usage::wrong(format!("--name: {message}")),
+                false => anyhow::anyhow!("{message}; --name gives it another"),
+            });
         }
         Ok(NewRegistrations::File { source: source.to_path_buf(), text, name })
     }
@@ -203,7 +208,8 @@ impl Collector<'_> {
     pub(super) fn stdin(&self) -> anyhow::Result<NewRegistrations> {
         let given = self.arguments.options.name.as_deref().unwrap_or_default();
         let name = options::bare_name(given);
-        translate::check_name(&name).map_err(anyhow::Error::msg)?;
+        translate::check_name(&name)
+            .map_err(|message| usage::wrong(format!("--name: {message}")))?;
         let text = read_stdin()?;
         Ok(NewRegistrations::File { source: PathBuf::from("standard input"), text, name })
     }
