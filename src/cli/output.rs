@@ -88,6 +88,12 @@ impl Output {
         self.write(&format!("{text}\n"));
     }
 
+    /// Prints a line of a tree: the branches stay plain.
+    pub(crate) fn branch(&mut self, branches: &str, tone: Tone, text: &str) {
+        let text = self.paint(tone, &sanitize::printed_line(text));
+        self.write(&format!("{branches}{text}\n"));
+    }
+
     /// Prints a text of several lines in a tone.
     pub(crate) fn lines(&mut self, tone: Tone, text: &str) {
         for line in text.lines() {

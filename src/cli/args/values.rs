@@ -88,6 +88,17 @@ pub(super) fn driver(word: &str) -> Result<Driver, String> {
     })
 }
 
+/// Reads the driver of a guest or a network.
+///
+/// # Errors
+/// It has neither.
+pub(super) fn guest_driver(word: &str) -> Result<Driver, String> {
+    match driver(word)? {
+        Driver::Daemon => Err("the daemon has no guests".to_owned()),
+        driver => Ok(driver),
+    }
+}
+
 pub(super) fn origin(word: &str) -> Result<Origin, String> {
     [Origin::Fresh, Origin::Restore, Origin::Migration]
         .into_iter()

@@ -3,6 +3,7 @@
 //! A word can be a hook's name and a part of an execution's id. A whole id, and `last`, always mean the
 //! execution; any other word means the hook if there is one of that name.
 
+use super::last_results::LastResults;
 use crate::cli::args::{Format, ShowArgs};
 use crate::cli::hooks::list;
 use crate::cli::inventory::Inventory;
@@ -236,10 +237,12 @@ pub(crate) fn show(
 ) -> CommandEnd {
     let (executions, older) = hook.executions(history, arguments.full);
     let hooks_dir = &place.surroundings.hooks_dir;
+    let labels = hook.listed.iter().map(|listed| listed.label.as_str());
+    let last = LastResults::of(settings, labels).unwrap_or_default();
     if arguments.output.format == Format::Json {
         output.json(&HookHistory {
             name: hook.name.clone(),
-            hooks: hook.listed.iter().map(|listed| list::json(listed, settings)).collect(),
+            hooks: hook.listed.iter().map(|listed| list::json(listed, settings, &last)).collect(),
             executions,
             older,
             execution_of_this_name: hook.execution.clone(),
@@ -248,7 +251,7 @@ pub(crate) fn show(
     }
     output.toned(Tone::Bold, &hook.name);
     match hook.listed.first() {
-        Some(first) => print_hook(hook, first, arguments.full, output),
+        Some(first) => print_hook(hook, first, &last, arguments.full, output),
         None => output.toned(Tone::Warning, "  it is gone: there is no such hook any more"),
     }
     output.line("");
@@ -277,7 +280,13 @@ pub(crate) fn show(
     CommandEnd::Good
 }
 
-fn print_hook(hook: &ShownHook, first: &Listed, is_full: bool, output: &mut Output) {
+fn print_hook(
+    hook: &ShownHook,
+    first: &Listed,
+    last: &LastResults,
+    is_full: bool,
+    output: &mut Output,
+) {
     let mut line = |tone: Tone, name: &str, value: &str| {
         output.toned(tone, &format!("  {name:<12} {value}"));
     };
@@ -285,6 +294,14 @@ fn print_hook(hook: &ShownHook, first: &Listed, is_full: bool, output: &mut Outp
         let order = listed.order.map(|order| format!(", number {order} there"));
         let at = format!("{}{}", listed.place, order.unwrap_or_default());
         line(Tone::Plain, "at", &at);
+    }
+    let whom = first.condition().unwrap_or_else(|| "everybody".to_owned());
+    line(Tone::Plain, "for", &whom);
+    for listed in &hook.listed {
+        let Some(last) = last.get(&listed.label) else { continue };
+        let at = if hook.listed.len() > 1 { format!(" ({})", listed.place) } else { String::new() };
+        let tone = if last.state == RunState::Failed { Tone::Bad } else { Tone::Plain };
+        line(tone, "last", &format!("{}{at}", last.words()));
     }
     line(first.state.tone(), "state", first.state.name());
     if let Some(reason) = &first.reason {

@@ -19,4 +19,5 @@ pub(crate) mod registration_schema;
 pub(crate) mod registry;
 mod select;
 pub(crate) mod translate;
+pub(crate) mod whom;
 pub(crate) mod yaml_edit;
