@@ -54,6 +54,7 @@ fn every_output_is_printed_as_its_schema_says() {
     assert!(listed["notes"][0]["message"].is_string(), "{listed:#}");
     say(&["events"], 0);
     say(&["plan", "qemu", "g", "prepare", "--xml", "guest.xml"], 0);
+    say(&["plan", "g", "start", "--xml", "guest.xml"], 0);
     say(&["run", "qemu", "g", "prepare", "--xml", "guest.xml"], 1);
     say(&["check"], 1);
     say(&["log"], 0);
@@ -79,7 +80,7 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["bypass", "on", "--this-boot", "--guest", "y", "--yes"], 0);
     say(&["bypass", "off"], 0);
     say(&["add", "script", "hooks/bin/x", "--event", "after_vm_stop", "--name", "new"], 0);
-    say(&["add", "script", "hooks/bin/x", "--event", "nothing"], 1);
+    say(&["add", "script", "hooks/bin/x", "--event", "nothing"], 2);
     fs::write(
         host.path("x.tmpl"),
         "NAME=imported\nTYPE=state\nRESOURCE=VM\nON=DONE\nCOMMAND=bin/x\n",

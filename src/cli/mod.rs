@@ -94,6 +94,9 @@ fn print_all_help(output: &mut Output) {
 fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<CommandEnd> {
     let is_about_system = arguments.is_about_system();
     let place = CommandPlace::new(arguments.hooks_dir.clone(), is_about_system);
+    if arguments.needs_hooks_dir() {
+        place.must_be_there()?;
+    }
     if is_about_system {
         rights::must_read_settings(&place.surroundings.hooks_dir)?;
     }

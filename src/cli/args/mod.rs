@@ -244,6 +244,29 @@ impl Arguments {
         }
     }
 
+    /// Tells whether the command is about what lies in the hooks directory. `install` makes it, and what calls
+    /// start ends by itself.
+    pub(super) fn needs_hooks_dir(&self) -> bool {
+        match &self.command {
+            Some(Command::Prune(prune)) => !prune.linger,
+            Some(Command::Queue(queue)) => !queue.work,
+            Some(
+                Command::Install(_)
+                | Command::Uninstall(_)
+                | Command::Worker
+                | Command::UndoWorker { .. }
+                | Command::Events(_)
+                | Command::Schema(_)
+                | Command::Fullhelp
+                | Command::Demo(_)
+                | Command::Xml(_)
+                | Command::Completions { .. }
+                | Command::Man { .. },
+            ) => false,
+            _ => true,
+        }
+    }
+
     /// Tells whether a user's command is about the system's directories. What calls and units start, and what
     /// a user runs, uses the user's own.
     pub(super) fn is_about_system(&self) -> bool {

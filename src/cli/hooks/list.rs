@@ -63,14 +63,22 @@ impl Listed {
     }
 
     /// Returns what it runs: the command of a registration, or where a link leads.
-    fn runs(&self, called: Option<&CalledFunction>) -> String {
+    /// With a hooks directory, a program in it is shortened.
+    fn runs(&self, called: Option<&CalledFunction>, hooks_dir: Option<&Path>) -> String {
         if let Some(called) = called {
             return format!("{} of {}", called.function, called.module);
         }
         match &self.registered {
             Some(registration) => {
                 let args = registration.args.iter().map(|argument| argument.as_str().to_owned());
-                let words: Vec<String> = registration.command.iter().cloned().chain(args).collect();
+                let program = registration.command.iter().take(1).map(|program| {
+                    let below = hooks_dir.and_then(|dir| Path::new(program).strip_prefix(dir).ok());
+                    below.map_or_else(|| program.clone(), |below| below.display().to_string())
+                });
+                let words: Vec<String> = program
+                    .chain(registration.command.iter().skip(1).cloned())
+                    .chain(args)
+                    .collect();
                 module::command_line(&words)
             }
             None => match self.path.read_link() {
@@ -190,10 +198,7 @@ pub(crate) fn run(
         show(&hooks, settings, &last, arguments.wide, output);
         for hook in &hooks {
             if let Some(reason) = &hook.reason {
-                // of a module's hook, the interpreter says nothing
-                let is_module = hook.called_function(settings).is_some();
-                let named = hook.registration.as_ref().filter(|_| is_module);
-                output.line(&format!("{}: {reason}", named.unwrap_or(&hook.path).display()));
+                output.line(&format!("{}: {reason}", hook.label));
             }
         }
     }
@@ -274,6 +279,7 @@ fn show(
 
 fn row(hook: &Listed, settings: &Settings, last: &LastResults, is_wide: bool) -> Vec<Cell> {
     let called = hook.called_function(settings);
+    let hooks_dir = Some(settings.hooks_dir.as_path()).filter(|_| !is_wide);
     let shortened = |text: String| match is_wide {
         true => text,
         false => middle_cut(&text, MAX_CELL_CHARACTERS),
@@ -288,7 +294,7 @@ fn row(hook: &Listed, settings: &Settings, last: &LastResults, is_wide: bool) ->
         hook.place.clone().into(),
         turn.into(),
         hook.name.clone().into(),
-        shortened(hook.runs(called.as_ref())).into(),
+        shortened(hook.runs(called.as_ref(), hooks_dir)).into(),
         shortened(hook.condition().unwrap_or_default()).into(),
         Cell(hook.state.name().to_owned(), hook.state.tone()),
         Cell(last, tone),

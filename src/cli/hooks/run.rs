@@ -30,7 +30,7 @@ pub(crate) fn run(
     let DescribedCall { call, loaded, candidates, document, document_source, .. } =
         described_call::describe(place, words, output)?;
     let is_silent = candidates.is_empty() && loaded.problem.is_none();
-    if !is_silent && !yes {
+    if !yes {
         let unknown = known::unknown(place, &loaded.settings, ("run", words), &call)?;
         if let Some(unknown) = unknown {
             let question = format!("{}. Run its hooks all the same?", unknown.words());

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::actions::{Action, Course};
 use super::failing::FailingHooks;
 use super::known::{self, Unknown};
-use super::life::{LifePlanner, PlannedAction, Subject};
+use super::life::{LifePlanner, PlannedAction, PlannedLife, Source, Subject};
 use super::planned_call::PlanHost;
 use super::{guest_json, guest_text};
 use crate::cli::args::{Format, PlanArgs};
@@ -23,26 +23,6 @@ use crate::document::facts::DocumentFacts;
 use crate::document::input;
 use crate::libvirt::{Call, Document, Driver};
 use crate::plan::Decision;
-
-/// A guest's life, with what was found out about the guest.
-pub(super) struct PlannedLife {
-    pub subject: Subject,
-    pub facts: DocumentFacts,
-    /// Where the document is from.
-    pub source: Source,
-    /// The hooks of `--fail`.
-    pub fail: Vec<String>,
-    pub parts: Vec<PlannedAction>,
-    pub notes: Vec<String>,
-}
-
-/// Where a document is from.
-pub(super) struct Source {
-    /// The file, if there is one.
-    pub file: Option<String>,
-    /// Why there is none.
-    pub why_none: String,
-}
 
 pub(super) fn run(
     place: &CommandPlace,

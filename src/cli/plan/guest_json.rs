@@ -1,7 +1,6 @@
 //! A guest's life, for programs.
 
-use super::guest::PlannedLife;
-use super::life::{CallOfAction, PlannedAction};
+use super::life::{CallOfAction, PlannedAction, PlannedLife};
 use super::{consequence, words};
 use crate::cli::json::message::Message;
 use crate::cli::json::plan::{Life, LifeCall, LifePart};

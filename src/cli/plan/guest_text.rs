@@ -1,7 +1,6 @@
 //! A guest's life, for people: a tree of what is done with it, libvirt's calls, events and hooks.
 
-use super::guest::PlannedLife;
-use super::life::{CallOfAction, PlannedAction};
+use super::life::{CallOfAction, PlannedAction, PlannedLife};
 use super::planned_call::rollback_label;
 use super::tree::{self, Node};
 use super::{consequence, words};
@@ -119,13 +118,14 @@ fn reason(part: &PlannedAction) -> Option<String> {
 fn without_reason(nodes: &[Node]) -> Vec<Node> {
     let bare = |node: &Node| {
         let text = match node.text.split_once(REASON) {
-            Some((before, after)) => match after.split_once(')') {
-                Some((_, after)) => format!("{before}{after}"),
-                None => before.to_owned(),
-            },
-            None => node.text.clone(),
+            Some((before, after)) => {
+                let after = after.split_once(')').map(|(_, after)| after).unwrap_or_default();
+                format!("{before}{after}")
+            }
+            // why an event doesn't fire
+            None => node.text.split("; this one is ").next().unwrap_or_default().to_owned(),
         };
-        Node { text, ..node.clone() }
+        Node { text, below: without_reason(&node.below), ..node.clone() }
     };
     nodes.iter().map(bare).collect()
 }

@@ -34,6 +34,26 @@ pub(super) struct Subject {
     pub origin: Option<Origin>,
 }
 
+/// A guest's life, with what was found out about the guest.
+pub(super) struct PlannedLife {
+    pub subject: Subject,
+    pub facts: DocumentFacts,
+    /// Where the document is from.
+    pub source: Source,
+    /// The hooks of `--fail`.
+    pub fail: Vec<String>,
+    pub parts: Vec<PlannedAction>,
+    pub notes: Vec<String>,
+}
+
+/// Where a document is from.
+pub(super) struct Source {
+    /// The file, if there is one.
+    pub file: Option<String>,
+    /// Why there is none.
+    pub why_none: String,
+}
+
 /// A part of a life.
 pub(super) struct PlannedAction {
     pub action: Action,
