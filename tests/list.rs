@@ -154,6 +154,10 @@ fn a_guest_has_the_hooks_that_would_run_for_it() {
     }
     let list = host.json(&["list", "before_vm_start", "--guest", "db"], 0);
     assert_eq!(labels(&list).len(), 3);
+    host.file("../lxc/db.xml", "<domain type='lxc'><name>db</name></domain>");
+    let error = host.json(&["list", "--guest", "db"], 2);
+    let fix = error["error"]["fix_command"].as_array().unwrap();
+    assert_eq!(fix[3..], ["list", "--guest", "db", "--driver", "qemu"], "{error:#}");
     let error = host.json(&["list", "--guest", "wbe1"], 2);
     assert!(error["error"]["message"].as_str().unwrap().contains("no guest wbe1"), "{error:#}");
 }

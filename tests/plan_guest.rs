@@ -480,6 +480,24 @@ fn a_guest_that_runs_is_known_by_libvirts_file_about_it() {
     assert!(life["document"].as_str().unwrap().contains("config/libvirt"), "{life:#}");
 }
 
+/// One that libvirt's files don't show, and that hookmux has seen start.
+#[test]
+fn a_guest_that_only_hookmux_remembers_is_planned_for_by_the_document_of_its_start() {
+    let host = host();
+    host.file(
+        "hooks.d/titled.yaml",
+        "events: after_vm_stop\ncommand: /bin/true\nwhen: {title: 'Web*'}\n",
+    );
+    let other = UUID.replace("d75", "d79");
+    for words in [["prepare", "begin", "-"], ["started", "begin", "-"]] {
+        let call = host.call("lxc", [&["gone"], &words[..]].concat());
+        call.stdin(definition("gone", &other)).run().succeeds();
+    }
+    let life = life(&host, &["gone", "stop"], 0);
+    assert_eq!((&life["driver"], &life["running"]), (&json!("lxc"), &json!(true)));
+    assert_eq!(hooks(&life["parts"][0], "stopped", "gone"), ["after_vm_stop/titled runs"]);
+}
+
 /// A restore that failed is told at the next start.
 #[test]
 fn a_failure_that_waits_is_part_of_the_life() {

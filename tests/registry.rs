@@ -556,7 +556,7 @@ fn a_moment_by_category_event_and_stage() {
         (&["--event", "before_vm_start", "--name", "a/b"], "--name"),
         (&["--event", "after_vm_stop", "--mode", "detached", "--rollback", "/x"], "--rollback"),
     ] {
-        place.say(&[&base, words].concat()).ends(1, &[told, "nothing was registered"]);
+        place.say(&[&base, words].concat()).ends(2, &[told, "nothing was registered"]);
     }
     place.nothing_is_registered();
     for words in [
@@ -930,7 +930,7 @@ fn a_python_module() {
         "--stage",
         "post",
     ];
-    place.say(&by_options).ends(1, &["--action"]);
+    place.say(&by_options).ends(2, &["--action"]);
     place.say(&[&by_options[..], &["--action", "both"]].concat()).ends(0, &["escalateprivs"]);
     assert_eq!(place.the_one().command[4..], ["myapp.hooks", "both"]);
     place.host.guest("started begin").run().succeeds();
@@ -1236,9 +1236,9 @@ fn what_can_never_run_is_refused_or_warned_about() {
         host.text(&words, status)
     };
     for (more, status, words) in [
-        (&["--event", "before_vm_start", "--when", "driver=qmeu"][..], 1, "did you mean `qemu`?"),
-        (&["--event", "before_vm_start", "--when", "origin=frsh"], 1, "did you mean `fresh`?"),
-        (&["--event", "on_qemu_prepare"], 1, "before_vm_start"),
+        (&["--event", "before_vm_start", "--when", "driver=qmeu"][..], 2, "did you mean `qemu`?"),
+        (&["--event", "before_vm_start", "--when", "origin=frsh"], 2, "did you mean `fresh`?"),
+        (&["--event", "on_qemu_prepare"], 2, "before_vm_start"),
         (&["--event", "qemu/prepre"], 0, "did you mean qemu/prepare?"),
         (
             &["--event", "before_vm_start", "--when", "reason=saved"],

@@ -71,11 +71,19 @@ impl Guests {
     ) -> anyhow::Result<Vec<KnownGuest>> {
         let is_name = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
         let mut found: Vec<KnownGuest> = Vec::new();
+        let mut denied = None;
         for place in self.places.iter().filter(|_| is_name) {
             for driver in DRIVERS.into_iter().filter(|one| driver.is_none_or(|it| it == *one)) {
                 let file = format!("{name}.xml");
                 let definition = place.definitions(driver).join(&file);
-                let definition = exists(&definition)?.then_some(definition);
+                let definition = match exists(&definition) {
+                    Ok(is_there) => is_there.then_some(definition),
+                    // it may be this user's own
+                    Err(error) => {
+                        denied.get_or_insert(error);
+                        None
+                    }
+                };
                 // only root may look into these
                 let status = place.status(driver).map(|directory| directory.join(&file));
                 let status = status.filter(|path| path.is_file());
@@ -89,7 +97,10 @@ impl Guests {
                 }
             }
         }
-        Ok(found)
+        match denied.filter(|_| found.is_empty()) {
+            Some(denied) => Err(denied),
+            None => Ok(found),
+        }
     }
 
     /// Finds a guest by its uuid.

@@ -18,9 +18,9 @@ use crate::cli::plan::guest;
 use crate::cli::register::module_file::CalledFunction;
 use crate::cli::register::{cpanel_words, module, registered, whom};
 use crate::cli::{CommandEnd, CommandPlace, json as output_json, pattern, rights};
+use crate::config::Settings;
 use crate::config::registration::REMOTE_HAS_NO_EFFECT;
 use crate::config::suggest::suggest_or;
-use crate::config::{Registration, Settings};
 use crate::event;
 use crate::hook::candidates::VDSM_ROOT;
 use crate::hook::{HookSource, Style};
@@ -63,10 +63,15 @@ impl Listed {
     }
 
     /// Returns what it runs: the command of a registration, or where a link leads.
-    /// With a hooks directory, a program in it is shortened.
+    /// With a hooks directory it is short: a program in it is named from there.
     fn runs(&self, called: Option<&CalledFunction>, hooks_dir: Option<&Path>) -> String {
         if let Some(called) = called {
-            return format!("{} of {}", called.function, called.module);
+            let what = format!("{} of {}", called.function, called.module);
+            let interpreter = self.registered.as_ref().and_then(|one| one.command.first());
+            return match interpreter.filter(|_| hooks_dir.is_none()) {
+                Some(interpreter) => format!("{what}, by {interpreter}"),
+                None => what,
+            };
         }
         match &self.registered {
             Some(registration) => {
@@ -119,14 +124,6 @@ pub(crate) fn json(listed: &Listed, settings: &Settings, last: &LastResults) -> 
         cpanel: listed.registered.as_deref().map(|one| cpanel_words::of(one, &listed.place)),
         fix_keys: listed.fix.as_ref().into(),
     }
-}
-
-/// Returns what else differs from a plain hook.
-fn more(registration: &Registration, called: Option<&CalledFunction>) -> String {
-    let interpreter = called.and(registration.command.first());
-    let interpreter = interpreter.map(|interpreter| format!("by {interpreter}"));
-    let words = interpreter.into_iter().chain([registered::more(registration)]);
-    words.filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// Returns the notes about directories that look like an event's, but belong to no event.
@@ -310,7 +307,7 @@ fn more_cells(hook: &Listed, settings: &Settings) -> Vec<Cell> {
         hook.style.map_or("-", Style::name).into(),
         Cell(or_dash(sha256), Tone::Dim),
         Cell(hook.root(settings), Tone::Dim),
-        hook.registered.as_deref().map(|one| more(one, called.as_ref())).unwrap_or_default().into(),
+        hook.registered.as_deref().map(registered::more).unwrap_or_default().into(),
     ]
 }
 

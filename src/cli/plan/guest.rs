@@ -33,7 +33,12 @@ pub(super) fn run(
     let action = action(place, arguments)?;
     let guests = Guests::new(&place.surroundings);
     let name = &arguments.first;
-    let found = find(place, &loaded.settings, &guests, arguments)?;
+    let asked = Asked {
+        before: &["plan"],
+        behind: arguments.second.as_ref(),
+        way_out: Some("--unknown plans for it all the same"),
+    };
+    let found = find(place, &loaded.settings, &guests, arguments, &asked)?;
     let driver = found.as_ref().map_or(arguments.driver.unwrap_or(Driver::Qemu), |it| it.driver);
     if let Some(action) = action.filter(|it| matches!(it.course(driver), Course::Unknown)) {
         let all = Action::life(driver);
@@ -95,16 +100,16 @@ pub(crate) fn hooks_of(
         output: crate::cli::args::OutputArgs { format: Format::Text },
     };
     let guests = Guests::new(&place.surroundings);
-    let found = find(place, &loaded.settings, &guests, &arguments)?;
+    let asked = Asked { before: &["list", "--guest"], behind: None, way_out: None };
+    let found = find(place, &loaded.settings, &guests, &arguments, &asked)?;
     let driver = found.as_ref().map_or(driver.unwrap_or(Driver::Qemu), |it| it.driver);
     let name: &OsStr = name.as_ref();
     let (subject, _) =
         subject(place, &loaded.settings, (driver, name), found.as_ref(), &arguments)?;
     let host = PlanHost::new(place, loaded, FailingHooks::default());
-    let mut actions = Action::life(driver);
+    let actions = Action::life(driver);
     // a managed save must not hide what a fresh start runs
     let subject = Subject { is_saved: false, ..subject };
-    actions.retain(|action| *action != Action::Reboot || driver != Driver::Qemu);
     let parts = LifePlanner::new(&host, &subject, &guests, Path::new("/")).plan(&actions)?;
     let steps = parts.iter().flat_map(|part| &part.calls).flat_map(|call| &call.planned.steps);
     let runs = steps.filter(|step| matches!(step.decision, Decision::Run | Decision::Fails { .. }));
@@ -155,6 +160,14 @@ fn action(place: &CommandPlace, arguments: &PlanArgs) -> anyhow::Result<Option<A
     }))
 }
 
+/// How a command names a guest: its words before the name, and behind it.
+struct Asked<'a> {
+    before: &'a [&'a str],
+    behind: Option<&'a OsString>,
+    /// How to go on with a guest that isn't known.
+    way_out: Option<&'a str>,
+}
+
 /// Finds the guest that is meant; `None` where libvirt's definitions can't be seen, or don't matter.
 ///
 /// # Errors
@@ -164,19 +177,25 @@ fn find(
     settings: &Settings,
     guests: &Guests,
     arguments: &PlanArgs,
+    asked: &Asked<'_>,
 ) -> anyhow::Result<Option<KnownGuest>> {
     let (name, driver) = (arguments.first.to_string_lossy(), arguments.driver);
+    let again = |name: &OsStr, more: &[&str]| {
+        let mut words: Vec<OsString> = asked.before.iter().map(OsString::from).collect();
+        words.push(name.to_owned());
+        words.extend(asked.behind.cloned());
+        words.extend(more.iter().map(OsString::from));
+        Fix::hookmux(&settings.hooks_dir, &words)
+    };
     let mut found = guests.find(&name, driver)?;
     if found.is_empty() {
         found = guests.with_uuid(&name, driver)?;
     }
     if let [first, _, ..] = found.as_slice() {
         let drivers: Vec<&str> = found.iter().map(|one| one.driver.name()).collect();
-        let words: [&OsStr; 4] =
-            ["plan".as_ref(), &arguments.first, "--driver".as_ref(), first.driver.name().as_ref()];
-        let fix = Fix::hookmux(&settings.hooks_dir, &words);
-        let text =
-            format!("{} have a guest {name}: say which, as in `{fix}`", drivers.join(" and "));
+        let fix = again(&arguments.first, &["--driver", first.driver.name()]);
+        let drivers = drivers.join(" and ");
+        let text = format!("{drivers} have a guest {name}: say which, as in `{fix}`");
         return Err(usage::wrong(Remark::with_fix(text, fix)));
     }
     if let Some(found) = found.pop() {
@@ -185,19 +204,26 @@ fn find(
     if arguments.unknown || arguments.xml.is_some() {
         return Ok(None);
     }
-    let of_driver = driver.unwrap_or(Driver::Qemu);
-    let words = vec![arguments.first.clone(), "stopped".into(), "end".into(), "-".into()];
-    let call = Call::new(of_driver, words);
-    let again = |name: &str| {
-        let mut words: Vec<OsString> = vec!["plan".into(), name.into()];
-        words.extend(arguments.second.clone());
-        Fix::hookmux(&settings.hooks_dir, &words)
+    let call = |driver: Driver| {
+        Call::new(driver, vec![arguments.first.clone(), "stopped".into(), "end".into(), "-".into()])
     };
-    let unknown: Option<Unknown> = known::guest(place, settings, (&call, driver), &again)?;
-    match unknown {
-        Some(unknown) => {
-            Err(usage::wrong(unknown.with_way_out("--unknown plans for it all the same")))
+    // one without a definition, whose files this user can't see
+    let drivers = Driver::GUESTS.iter().filter(|one| driver.is_none_or(|it| it == **one));
+    for driver in drivers.copied() {
+        if let Some(guest) = known::remembered(place, settings, &call(driver)) {
+            let definition = guest.started_document();
+            let (name, is_session) = (name.into_owned(), false);
+            return Ok(Some(KnownGuest { driver, name, definition, status: None, is_session }));
         }
+    }
+    let call = call(driver.unwrap_or(Driver::Qemu));
+    let unknown: Option<Unknown> =
+        known::guest(place, settings, (&call, driver), &|name| again(name.as_ref(), &[]))?;
+    match unknown {
+        Some(unknown) => Err(usage::wrong(match asked.way_out {
+            Some(way_out) => unknown.with_way_out(way_out),
+            None => unknown.remark(),
+        })),
         None => Ok(None),
     }
 }
@@ -237,7 +263,7 @@ fn subject(
     let name = found.map_or_else(|| name.to_owned(), |found| found.name.clone().into());
     let call = Call::new(driver, vec![name.clone(), "stopped".into(), "end".into(), "-".into()]);
     let has_status = found.is_some_and(|found| found.status.is_some());
-    let is_running = match has_status || known::is_remembered(place, settings, &call) {
+    let is_running = match has_status || known::remembered(place, settings, &call).is_some() {
         true => Some(true),
         false => Guests::new(&place.surroundings).sees_running(driver).then_some(false),
     };

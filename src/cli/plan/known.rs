@@ -13,6 +13,7 @@ use crate::document::facts::DocumentFacts;
 use crate::event;
 use crate::libvirt::operation::{self, OperationRow};
 use crate::libvirt::{Call, Document, Driver, Operation};
+use crate::memory;
 use crate::occasion::Occasion;
 
 /// Something that isn't known.
@@ -36,6 +37,14 @@ impl Unknown {
                 Remark::with_fix(words, meant.clone())
             }
             None => format!("{}; {way_out}", self.words).into(),
+        }
+    }
+
+    /// Returns the message, with what was probably meant.
+    pub(super) fn remark(&self) -> Remark {
+        match &self.meant {
+            Some(meant) => Remark::with_fix(self.words(), meant.clone()),
+            None => self.words().into(),
         }
     }
 
@@ -124,7 +133,7 @@ pub(super) fn guest(
     if guests.names(driver).is_none() || !guests.find(&name, driver)?.is_empty() {
         return Ok(None);
     }
-    if is_remembered(place, settings, call) {
+    if remembered(place, settings, call).is_some() {
         return Ok(None);
     }
     let what = match driver {
@@ -138,9 +147,13 @@ pub(super) fn guest(
     Ok(Some(Unknown::new(words, similar.map(|similar| again(&similar)))))
 }
 
-/// Tells whether hookmux has seen the guest start, and not end: one without a definition, whose files this user can't see.
-pub(super) fn is_remembered(place: &CommandPlace, settings: &Settings, call: &Call) -> bool {
+/// Returns what hookmux remembers of a guest, if it has seen it start, and not end.
+pub(super) fn remembered(
+    place: &CommandPlace,
+    settings: &Settings,
+    call: &Call,
+) -> Option<memory::guest::Guest> {
     let facts = DocumentFacts::without_content(Document::Absent);
     let occasion = Occasion::new(call, settings, &place.surroundings, facts);
-    occasion.guest().is_some_and(|guest| guest.is_remembered())
+    occasion.guest().filter(|guest| guest.is_remembered())
 }
