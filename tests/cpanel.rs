@@ -982,7 +982,7 @@ fn a_failure_by_its_line_is_a_failure_like_others() {
         host.json(&["plan", "qemu", "g", "stopped"], 0)["steps"][0]["result"],
         "status-line"
     );
-    assert!(host.text(&["list"], 0).contains("result by status-line"));
+    assert!(host.text(&["list", "--wide"], 0).contains("result by status-line"));
     assert_eq!(host.json(&["list"], 0)["hooks"][0]["registered"]["result"], "status-line");
 }
 

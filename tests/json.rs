@@ -56,6 +56,7 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["status"], 0);
     say(&["metrics"], 0);
     say(&["plan", "qemu", "g", "prepare", "--xml", "guest.xml"], 0);
+    say(&["plan", "g", "start", "--xml", "guest.xml"], 0);
     say(&["run", "qemu", "g", "prepare", "--xml", "guest.xml"], 1);
     say(&["check"], 1);
     say(&["check", "hooks/hooks.d/bad.yaml"], 1);

@@ -118,7 +118,7 @@ fn help_has_groups_and_examples() {
     for words in [&["help"][..], &["--help"]] {
         let help = host.text(words, 0);
         for words in [
-            "Look:\n  list ",
+            "Look:\n  status ",
             "Change hooks:\n",
             "Act:\n",
             "Install:\n",

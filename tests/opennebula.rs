@@ -348,7 +348,8 @@ fn a_key_without_an_effect_is_told() {
         (&["add", "far.yaml"][..], "has no effect yet: the key is reserved"),
         (&["plan", "qemu", "g", "stopped"], "has no effect yet: the key is reserved"),
         (&["check"], "has no effect yet: the key is reserved"),
-        (&["list"], "remote (no effect yet)"),
+        (&["list", "--wide"], "remote (no effect yet)"),
+        (&["list"], "has no effect yet: the key is reserved"),
     ] {
         let said = host.text(words, 0);
         let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -614,7 +614,7 @@ fn a_modules_hook_has_the_checksum_of_its_module() {
         assert_eq!(hook["module"]["function"], function);
         assert_eq!(hook["module"]["file"], host.hook(file).display().to_string());
         assert!(hook["path"].as_str().unwrap().ends_with(interpreter), "{hook:#}");
-        let shown = host.text(&["list"], 0);
+        let shown = host.text(&["list", "--wide"], 0);
         assert!(shown.contains(&sum(file)[..12]), "{shown}");
         assert!(
             shown.contains(&format!("{function} of {module}, by /usr/bin/{interpreter}")),

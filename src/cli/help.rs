@@ -23,7 +23,7 @@ pub(crate) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("hookmux", "what is installed, and what to do next"),
             ("hookmux list", "which hooks there are"),
-            ("hookmux plan qemu web1 prepare", "what would run for a guest"),
+            ("hookmux plan web1", "what would run for a guest, and why not the rest"),
             ("hookmux log --failed", "what went wrong"),
             ("hookmux check", "what is wrong, and how to correct it"),
         ],
@@ -50,7 +50,9 @@ pub(crate) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
     (
         "plan",
         &[
-            ("hookmux plan qemu web1 prepare", "what would run before a guest starts"),
+            ("hookmux plan web1", "what would run in a guest's whole life"),
+            ("hookmux plan web1 start --fail 10-net", "what a failure would lead to"),
+            ("hookmux plan qemu web1 prepare", "what would run at one call of libvirt"),
             (
                 "virsh dumpxml web1 | hookmux plan qemu web1 started --xml -",
                 "with the guest's document",
@@ -255,7 +257,7 @@ mod tests {
     #[test]
     fn help_has_groups_and_examples() {
         let help = command().render_help().to_string();
-        assert!(help.contains("Look:\n  list ") && help.contains("Examples:"), "{help}");
+        assert!(help.contains("Look:\n  status ") && help.contains("Examples:"), "{help}");
         assert!(!help.contains("worker"), "{help}");
     }
 }

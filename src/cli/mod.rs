@@ -23,6 +23,7 @@ mod pager;
 mod parse_error;
 mod pattern;
 mod place;
+mod plan;
 mod question;
 mod queue;
 pub(crate) mod register;
@@ -49,7 +50,7 @@ use clap::FromArgMatches;
 use crate::trust::Trust;
 use args::{Arguments, Command, Format, XmlCommand};
 use history::{audit, log, prune, retry, show, stop, watch};
-use hooks::{events, list, plan, run};
+use hooks::{events, list, run};
 use install::entries;
 use output::Output;
 pub(crate) use place::{CommandEnd, CommandPlace};
@@ -119,6 +120,9 @@ fn print_all_help(output: &mut Output) {
 fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<CommandEnd> {
     let is_about_system = arguments.is_about_system();
     let place = CommandPlace::new(arguments.hooks_dir.clone(), is_about_system);
+    if arguments.needs_hooks_dir() {
+        place.must_be_there()?;
+    }
     if is_about_system {
         rights::must_read_settings(&place.surroundings.hooks_dir)?;
     }

@@ -102,6 +102,11 @@ impl Output {
         }
     }
 
+    /// Tells whether everything is wanted, however wide.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.is_wide
+    }
+
     /// Returns how many cells a line may have; `None` where nothing is shortened.
     pub(crate) fn width(&self) -> Option<usize> {
         self.terminal.size.filter(|_| !self.is_wide).map(|size| size.columns)
@@ -117,6 +122,12 @@ impl Output {
     pub(crate) fn toned(&mut self, tone: Tone, text: &str) {
         let text = self.paint(tone, &self.shown(sanitize::printed_line(text)));
         self.write(&format!("{text}\n"));
+    }
+
+    /// Prints a line of a tree: the branches stay plain.
+    pub(crate) fn branch(&mut self, branches: &str, tone: Tone, text: &str) {
+        let text = self.paint(tone, &sanitize::printed_line(text));
+        self.write(&format!("{branches}{text}\n"));
     }
 
     /// Prints a text of several lines in a tone.

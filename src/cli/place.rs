@@ -1,6 +1,7 @@
 //! What every command gets, and how it ends.
 
 use std::env;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::output::Output;
@@ -55,6 +56,27 @@ impl CommandPlace {
         surroundings.is_about_system =
             is_about_system && surroundings.hooks_dir == Path::new(DEFAULT_HOOKS_DIR);
         CommandPlace { surroundings }
+    }
+
+    /// Checks that the hooks directory is there, if it isn't libvirt's usual one, which libvirt's package may not have made.
+    ///
+    /// # Errors
+    /// It isn't.
+    pub(crate) fn must_be_there(&self) -> anyhow::Result<()> {
+        let hooks_dir = &self.surroundings.hooks_dir;
+        let found = hooks_dir.metadata();
+        let is_missing = match &found {
+            Ok(found) => !found.is_dir(),
+            Err(error) => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        };
+        if hooks_dir == Path::new(DEFAULT_HOOKS_DIR) || !is_missing {
+            return Ok(());
+        }
+        let what = if found.is_ok() { "is no directory" } else { "isn't there" };
+        anyhow::bail!(
+            "{} {what}: --hooks-dir or HOOKMUX_HOOKS_DIR names the hooks directory, libvirt's is {DEFAULT_HOOKS_DIR}",
+            hooks_dir.display()
+        )
     }
 
     /// Reads the settings, and reports errors in them.

@@ -59,7 +59,7 @@ impl fmt::Display for Denied {
 impl Error for Denied {}
 
 /// Returns the same command with sudo, which doesn't keep HOOKMUX_HOOKS_DIR.
-fn ask_as_root() -> Fix {
+pub(super) fn ask_as_root() -> Fix {
     let typed: Vec<OsString> = std::env::args_os().skip(1).collect();
     let is_named = typed.iter().any(|word| word.to_string_lossy().starts_with("--hooks-dir"));
     let from_environment = std::env::var_os("HOOKMUX_HOOKS_DIR")

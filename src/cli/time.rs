@@ -44,6 +44,17 @@ pub(super) fn rfc3339(micros: u64) -> String {
     humantime::format_rfc3339_micros(time).to_string()
 }
 
+/// Returns how long ago something was: `5 s ago`, `2 min ago`, `3 h ago`, `4 days ago`.
+pub(super) fn ago(seconds: u64) -> String {
+    match seconds {
+        0 => "just now".to_owned(),
+        1..=119 => format!("{seconds} s ago"),
+        120..=7199 => format!("{} min ago", seconds / 60),
+        7200..=172_799 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
 /// Returns a short duration for people: `0.3 ms`, `12 ms`, `1.5 s`, `130 s`.
 pub(super) fn short_duration(micros: u64) -> String {
     let seconds = Duration::from_micros(micros).as_secs_f64();

@@ -37,6 +37,7 @@ mod migration;
 mod names;
 mod network;
 mod opennebula;
+mod plan;
 mod python;
 mod records;
 mod registered;

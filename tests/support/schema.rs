@@ -45,6 +45,7 @@ pub fn name(words: &[&str], value: &Value) -> String {
         return "error".to_owned();
     }
     match name_of(words).as_str() {
+        "plan" if value.get("parts").is_some() => "plan-guest".to_owned(),
         "show" if value.get("hooks").is_some() => "show-hook".to_owned(),
         "check" if value.get("files").is_some() => "check-files".to_owned(),
         name => name.to_owned(),

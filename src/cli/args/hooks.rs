@@ -1,13 +1,11 @@
-//! What `list`, `events`, `plan`, `run` and `check` are asked.
+//! What `list`, `events` and `check` are asked.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::values::{OutputArgs, driver, origin};
+use super::values::{OutputArgs, guest_driver};
 use crate::config::keys::HookmuxVersion;
-use crate::event::Origin;
 use crate::libvirt::Driver;
 
 #[derive(Debug, Args)]
@@ -27,8 +25,14 @@ pub(crate) struct ListArgs {
     /// Only registered hooks, in cPanel's words: category, event, stage, weight, id, exectype, hook
     #[arg(long)]
     pub registered: bool,
+    /// Only what would run for this guest, at any call of its life
+    #[arg(long, value_name = "GUEST")]
+    pub guest: Option<String>,
+    /// The guest's driver, where several have a guest of this name
+    #[arg(long, value_parser = guest_driver, value_name = "DRIVER", requires = "guest")]
+    pub driver: Option<Driver>,
     /// Show the ready-made hooks instead: what each is for, and whether it is registered
-    #[arg(long, conflicts_with = "event")]
+    #[arg(long, conflicts_with_all = ["event", "guest"])]
     pub available: bool,
     /// Print only the digest: one hash over hooks, settings and version. Two hosts with the same digest do the
     /// same
@@ -87,30 +91,6 @@ pub(crate) struct CheckArgs {
     /// Only check whether libvirt still calls hookmux where it was installed; prints nothing if it does
     #[arg(long)]
     pub entries: bool,
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CallArgs {
-    /// The driver: daemon, qemu, lxc, libxl, network or bhyve
-    #[arg(value_parser = driver)]
-    pub driver: Driver,
-    /// The guest's or network's name (after `--` if it begins with a dash)
-    pub object: OsString,
-    /// libvirt's operation: prepare, start, started, stopped, release, migrate, restore, …
-    pub operation: OsString,
-    /// libvirt's sub-operation [default: the one that belongs to the operation]
-    pub sub_operation: Option<OsString>,
-    /// libvirt's extra argument: the reason of a release
-    #[arg(default_value = "-")]
-    pub extra: OsString,
-    /// The document that libvirt would send; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    pub xml: Option<PathBuf>,
-    /// How the guest was started [default: what hookmux remembers of it]
-    #[arg(long, value_parser = origin, value_name = "fresh|restore|migration")]
-    pub origin: Option<Origin>,
     #[command(flatten)]
     pub output: OutputArgs,
 }

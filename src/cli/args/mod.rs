@@ -10,6 +10,7 @@ use crate::process::internal;
 mod history;
 mod hooks;
 mod install;
+mod plan;
 mod register;
 mod values;
 mod work;
@@ -18,14 +19,15 @@ mod xml;
 pub(crate) use history::{
     ConditionArgs, LogArgs, MetricsArgs, PruneArgs, RetryArgs, ShowArgs, StopArgs, WatchArgs,
 };
-pub(crate) use hooks::{CallArgs, CheckArgs, EventsArgs, FileKind, ListArgs, StatusArgs};
+pub(crate) use hooks::{CheckArgs, EventsArgs, FileKind, ListArgs, StatusArgs};
 pub(crate) use install::{InstallArgs, UninstallArgs};
+pub(crate) use plan::{CallArgs, PlanArgs, RunArgs};
 pub(crate) use register::{
     AddArgs, DeleteArgs, EXECTYPES, EditArgs, ExportArgs, ForeignSystem, HookOptions, ImportArgs,
     Selectors, SwitchArgs,
 };
 use values::ViewArgs;
-pub(crate) use values::{Format, ReloadArgs, truth};
+pub(crate) use values::{Format, OutputArgs, ReloadArgs, truth};
 pub(crate) use work::{BypassArgs, BypassSwitch, QueueArgs, UndoArgs};
 pub(crate) use xml::{XmlCommand, XmlGetArgs};
 
@@ -62,12 +64,22 @@ pub(super) enum Command {
     List(ListArgs),
     /// Show the events, and which libvirt call fires each
     Events(EventsArgs),
-    /// Show what a libvirt call would run, and why not the rest; runs nothing
-    Plan(CallArgs),
+    /// Show what would run at each of libvirt's calls for a guest, and why not the rest; runs nothing
+    ///
+    /// With one word it is the guest's whole life, with two what is done with it: start (create), reboot, reconnect
+    /// (libvirt is restarted), snapshot-revert, save (managedsave), restore, migrate (away), migrate-in, shutdown,
+    /// destroy (stop), crash. The calls come in libvirt's order, those of the networks that the guest is connected to among
+    /// them. With three words or more it is a single call.
+    ///
+    /// With --fail it shows what a failure leads to: which hooks are rolled back and undone, what libvirt is told,
+    /// and what becomes of the guest. Exit status 1 if a call would fail without that, 2 for a guest, an
+    /// operation or an action that isn't known.
+    Plan(Box<PlanArgs>),
     /// Do what a libvirt call does, outside of libvirt, and show it
     ///
-    /// Hooks run for real. Nothing is remembered for later calls of the guest.
-    Run(CallArgs),
+    /// Hooks run for real. Nothing is remembered for later calls of the guest. If the guest isn't known, the
+    /// command asks first.
+    Run(RunArgs),
     /// Show everything that is wrong, each with what to do
     ///
     /// Scripts and registrations that wouldn't run, links that libvirt hasn't seen, files that others
@@ -244,7 +256,8 @@ impl Arguments {
             Some(Command::Status(status)) => status.output.format,
             Some(Command::List(list)) => list.output.format,
             Some(Command::Events(events)) => events.output.format,
-            Some(Command::Plan(call) | Command::Run(call)) => call.output.format,
+            Some(Command::Plan(plan)) => plan.output.format,
+            Some(Command::Run(run)) => run.output.format,
             Some(Command::Check(check)) => check.output.format,
             Some(Command::Install(install)) => install.output.format,
             Some(Command::Uninstall(uninstall)) => uninstall.output.format,
@@ -295,6 +308,29 @@ impl Arguments {
         }
     }
 
+    /// Tells whether the command is about what lies in the hooks directory. `install` makes it, and what calls
+    /// start ends by itself.
+    pub(super) fn needs_hooks_dir(&self) -> bool {
+        match &self.command {
+            Some(Command::Prune(prune)) => !prune.linger,
+            Some(Command::Queue(queue)) => !queue.work,
+            Some(
+                Command::Install(_)
+                | Command::Uninstall(_)
+                | Command::Worker
+                | Command::UndoWorker { .. }
+                | Command::Events(_)
+                | Command::Schema(_)
+                | Command::Fullhelp
+                | Command::Demo(_)
+                | Command::Xml(_)
+                | Command::Completions { .. }
+                | Command::Man { .. },
+            ) => false,
+            _ => true,
+        }
+    }
+
     /// Tells whether a user's command is about the system's directories. What calls and units start, and what
     /// a user runs, uses the user's own.
     pub(super) fn is_about_system(&self) -> bool {
@@ -338,7 +374,8 @@ mod tests {
         let arguments =
             Arguments::parse_from(["hookmux", "plan", "qemu", "--", "--help", "prepare"]);
         let Some(Command::Plan(plan)) = arguments.command else { panic!("not a plan") };
-        assert_eq!((plan.object, plan.extra), ("--help".into(), "-".into()));
+        assert_eq!(plan.call().map(|words| words[1].clone()), Some("--help".into()));
+        assert_eq!(plan.extra, "-");
     }
 
     /// The command line must accept the words with which a call starts processes.

@@ -57,7 +57,7 @@ pub(crate) fn truth(word: &str) -> Result<bool, String> {
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Text")]
 pub(crate) struct ViewArgs {
-    /// Show all columns, and shorten nothing
+    /// Show all columns (of `list` also weight, style, sha256 and root), and shorten nothing
     #[arg(long, global = true)]
     pub wide: bool,
     /// When to use colour [default: auto: on a terminal, if NO_COLOR isn't set]
@@ -121,6 +121,17 @@ pub(super) fn driver(word: &str) -> Result<Driver, String> {
         let names = Driver::ALL.map(Driver::name).join(", ");
         format!("libvirt's hook drivers are {names}")
     })
+}
+
+/// Reads the driver of a guest or a network.
+///
+/// # Errors
+/// It has neither.
+pub(super) fn guest_driver(word: &str) -> Result<Driver, String> {
+    match driver(word)? {
+        Driver::Daemon => Err("the daemon has no guests".to_owned()),
+        driver => Ok(driver),
+    }
 }
 
 pub(super) fn origin(word: &str) -> Result<Origin, String> {

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap_complete::CompletionCandidate;
 
 use crate::cli::inventory::Inventory;
+use crate::cli::plan::actions::Action;
 use crate::cli::{CommandPlace, guests, time};
 use crate::config::{self, Settings};
 use crate::event::{self, Origin};
@@ -31,6 +32,8 @@ pub(super) enum Kind {
     Event,
     Driver,
     Operation,
+    /// What is done with a guest, for `plan`.
+    Action,
     Hook,
     Registration,
     Guest,
@@ -78,6 +81,9 @@ fn of_kind(kind: Kind, place: &OnceCell<Place>) -> Vec<(String, String)> {
             Driver::ALL.iter().map(|it| (it.name().to_owned(), String::new())).collect()
         }
         Kind::Operation => operations(),
+        Kind::Action => {
+            Action::ALL.iter().map(|action| (action.name().to_owned(), String::new())).collect()
+        }
         Kind::Hook => hooks(settings()),
         Kind::Registration => registrations(settings()),
         Kind::Guest => guest_names(settings()),

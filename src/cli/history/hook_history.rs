@@ -3,6 +3,7 @@
 //! A word can be a hook's name and a part of an execution's id. A whole id, and `last`, always mean the
 //! execution; any other word means the hook if there is one of that name.
 
+use super::last_results::LastResults;
 use super::statistics::Tally;
 use super::{running, which};
 use crate::cli::args::{Format, ShowArgs};
@@ -253,10 +254,12 @@ pub(crate) fn show(
 ) -> CommandEnd {
     let (executions, older, statistics) = hook.executions(history, arguments.full);
     let hooks_dir = &place.surroundings.hooks_dir;
+    let labels = hook.listed.iter().map(|listed| listed.label.as_str());
+    let last = LastResults::of(settings, labels).unwrap_or_default();
     if arguments.output.format == Format::Json {
         output.json(&HookHistory {
             name: hook.name.clone(),
-            hooks: hook.listed.iter().map(|listed| list::json(listed, settings)).collect(),
+            hooks: hook.listed.iter().map(|listed| list::json(listed, settings, &last)).collect(),
             executions,
             older,
             statistics,
@@ -266,7 +269,7 @@ pub(crate) fn show(
     }
     output.toned(Tone::Bold, &hook.name);
     match hook.listed.first() {
-        Some(first) => print_hook(hook, first, arguments.full, output),
+        Some(first) => print_hook(hook, first, &last, arguments.full, output),
         None => output.toned(Tone::Warning, "  it is gone: there is no such hook any more"),
     }
     output.line("");
@@ -309,7 +312,13 @@ fn print_statistics(statistics: &HookStatistics, output: &mut Output) {
     }
 }
 
-fn print_hook(hook: &ShownHook, first: &Listed, is_full: bool, output: &mut Output) {
+fn print_hook(
+    hook: &ShownHook,
+    first: &Listed,
+    last: &LastResults,
+    is_full: bool,
+    output: &mut Output,
+) {
     let mut line = |tone: Tone, name: &str, value: &str| {
         output.toned(tone, &format!("  {name:<12} {value}"));
     };
@@ -317,6 +326,14 @@ fn print_hook(hook: &ShownHook, first: &Listed, is_full: bool, output: &mut Outp
         let order = listed.order.map(|order| format!(", number {order} there"));
         let at = format!("{}{}", listed.place, order.unwrap_or_default());
         line(Tone::Plain, "at", &at);
+    }
+    let whom = first.condition().unwrap_or_else(|| "everybody".to_owned());
+    line(Tone::Plain, "for", &whom);
+    for listed in &hook.listed {
+        let Some(last) = last.get(&listed.label) else { continue };
+        let at = if hook.listed.len() > 1 { format!(" ({})", listed.place) } else { String::new() };
+        let tone = if last.state == RunState::Failed { Tone::Bad } else { Tone::Plain };
+        line(tone, "last", &format!("{}{at}", last.words()));
     }
     line(first.state.tone(), "state", first.state.name());
     if let Some(reason) = &first.reason {

@@ -10,7 +10,7 @@ use crate::cli::CommandPlace;
 use crate::cli::args::CallArgs;
 use crate::cli::install::installed::{self, DriverEntry};
 use crate::cli::output::{Output, Tone};
-use crate::config::{LoadedSettings, Settings, Surroundings};
+use crate::config::{LoadedSettings, Settings};
 use crate::document::input;
 use crate::event::Origin;
 use crate::hook::candidates::{self, Candidates};
@@ -25,7 +25,6 @@ use crate::trust::Trust;
 /// A described call, with everything that it would find.
 pub(crate) struct DescribedCall {
     pub call: Call,
-    pub surroundings: Surroundings,
     pub loaded: LoadedSettings,
     pub candidates: Candidates,
     pub document: Document,
@@ -53,14 +52,7 @@ pub(crate) fn describe(
     let candidates =
         candidates::find(&call, &loaded.settings, &Trust::new(place.surroundings.user), beside);
     let (document, document_source) = document(&call, &loaded.settings, arguments.xml.as_deref())?;
-    Ok(DescribedCall {
-        call,
-        surroundings: place.surroundings.clone(),
-        loaded,
-        candidates,
-        document,
-        document_source,
-    })
+    Ok(DescribedCall { call, loaded, candidates, document, document_source })
 }
 
 fn usual_sub_operation(arguments: &CallArgs) -> OsString {
@@ -114,6 +106,9 @@ fn configuration_file(call: &Call, settings: &Settings) -> Option<PathBuf> {
 pub(crate) fn remembered(occasion: &Occasion<'_>) -> Remembered {
     memory::preview(occasion.call, occasion.guest().as_ref(), occasion.mode.given_origin())
 }
+
+/// Why a session daemon has so few hooks.
+pub(crate) const SESSION_NOTE: &str = "A user's own daemon has only the scripts that libvirt itself would call, because `session` is false in hookmux.yaml.";
 
 /// Tells whether libvirt calls hookmux beside a main script. Then hookmux doesn't run what that script runs.
 pub(crate) fn is_beside(place: &CommandPlace, driver: Driver) -> bool {

@@ -4,7 +4,7 @@ use super::variables::VARIABLES;
 use super::vdsm;
 use crate::cli::CommandEnd;
 use crate::cli::args::{EventsArgs, Format};
-use crate::cli::install::libvirt_version::{self, LibvirtVersion};
+use crate::cli::install::libvirt_version::{self, LibvirtVersion, RELEASE_REASON};
 use crate::cli::json::event::{Event, Events, FiringCall, Unfired};
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
@@ -15,9 +15,6 @@ use crate::event::{self, Condition};
 use crate::libvirt::operation::{self, Operation, OperationRow};
 use crate::libvirt::{Class, Driver};
 use crate::registry::matched_calls;
-
-/// The first version of libvirt that passes the reason of a release.
-const RELEASE_REASON_SINCE: LibvirtVersion = LibvirtVersion(10, 5, 0);
 
 pub(crate) struct EventLine<'a> {
     pub event: &'a event::EventRow,
@@ -33,8 +30,8 @@ pub(crate) fn lines(host: Option<LibvirtVersion>) -> Vec<EventLine<'static>> {
             let calls: Vec<&OperationRow> =
                 operation::TABLE.iter().filter(|row| row.operation == event.operation).collect();
             let never = host.and_then(|host| {
-                if matches!(event.condition, Condition::Reason(_)) && host < RELEASE_REASON_SINCE {
-                    return Some(format!("needs libvirt {RELEASE_REASON_SINCE}, here is {host}"));
+                if matches!(event.condition, Condition::Reason(_)) && host < RELEASE_REASON {
+                    return Some(format!("needs libvirt {RELEASE_REASON}, here is {host}"));
                 }
                 let is_called = calls.iter().any(|call| libvirt_version::spans(call.since, host));
                 (!is_called).then(|| format!("libvirt {host} never calls it"))

@@ -6,20 +6,24 @@ use std::path::Path;
 use super::{available, registered_list, vdsm};
 use crate::cli::args::{Format, ListArgs};
 use crate::cli::check::finding::Code;
+use crate::cli::history::last_results::LastResults;
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::listed::{self, Listed};
 use crate::cli::json::hook::{List, ListedHook};
 use crate::cli::json::message::Message;
+use crate::cli::json::run::RunState;
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::plan::guest;
 use crate::cli::register::module_file::CalledFunction;
-use crate::cli::register::{cpanel_words, module, registered};
+use crate::cli::register::{cpanel_words, module, registered, whom};
 use crate::cli::{CommandEnd, CommandPlace, digest, json as output_json, pattern, rights};
+use crate::config::Settings;
+use crate::config::registration::REMOTE_HAS_NO_EFFECT;
 use crate::config::suggest::suggest_or;
-use crate::config::{Registration, Settings};
 use crate::event;
-use crate::hook::Style;
 use crate::hook::candidates::VDSM_ROOT;
+use crate::hook::{HookSource, Style};
 use crate::machine::{clock, files};
 use crate::record::history::has_name;
 use crate::record::selection::NamePattern;
@@ -46,10 +50,52 @@ impl Listed {
         let path = called.map_or(Some(&self.path), |called| called.file.as_ref())?;
         Some(files::sha256(&files::read_regular(path, MAX_HASHED_BYTES).ok()?))
     }
+
+    /// Returns for whom it runs, in short; `None` for everybody.
+    pub(crate) fn condition(&self) -> Option<String> {
+        if let Some(registration) = &self.registered {
+            return whom::whom(&registration.when);
+        }
+        // a place in the per-guest tree has the guest's name
+        let mut parts = self.place.rsplitn(3, '/').skip(2);
+        let guest = parts.next().filter(|_| self.source == HookSource::Tree)?;
+        Some(format!("name={}", guest.rsplit('/').next().unwrap_or(guest)))
+    }
+
+    /// Returns what it runs: the command of a registration, or where a link leads.
+    /// With a hooks directory it is short: a program in it is named from there.
+    fn runs(&self, called: Option<&CalledFunction>, hooks_dir: Option<&Path>) -> String {
+        if let Some(called) = called {
+            let what = format!("{} of {}", called.function, called.module);
+            let interpreter = self.registered.as_ref().and_then(|one| one.command.first());
+            return match interpreter.filter(|_| hooks_dir.is_none()) {
+                Some(interpreter) => format!("{what}, by {interpreter}"),
+                None => what,
+            };
+        }
+        match &self.registered {
+            Some(registration) => {
+                let args = registration.args.iter().map(|argument| argument.as_str().to_owned());
+                let program = registration.command.iter().take(1).map(|program| {
+                    let below = hooks_dir.and_then(|dir| Path::new(program).strip_prefix(dir).ok());
+                    below.map_or_else(|| program.clone(), |below| below.display().to_string())
+                });
+                let words: Vec<String> = program
+                    .chain(registration.command.iter().skip(1).cloned())
+                    .chain(args)
+                    .collect();
+                module::command_line(&words)
+            }
+            None => match self.path.read_link() {
+                Ok(target) => format!("-> {}", target.display()),
+                Err(_) => String::new(),
+            },
+        }
+    }
 }
 
 /// Describes a hook for programs.
-pub(crate) fn json(listed: &Listed, settings: &Settings) -> ListedHook {
+pub(crate) fn json(listed: &Listed, settings: &Settings, last: &LastResults) -> ListedHook {
     let called = listed.called_function(settings);
     ListedHook {
         hook: listed.label.clone(),
@@ -73,23 +119,11 @@ pub(crate) fn json(listed: &Listed, settings: &Settings) -> ListedHook {
         }),
         registration: listed.registration.as_deref().map(Into::into),
         registered: listed.registered.as_deref().map(Into::into),
+        condition: listed.condition(),
+        last: last.get(&listed.label).cloned(),
         cpanel: listed.registered.as_deref().map(|one| cpanel_words::of(one, &listed.place)),
         fix_keys: listed.fix.as_ref().into(),
     }
-}
-
-/// Returns a registered hook's arguments, and what else differs from a plain hook.
-fn more(registration: &Registration, called: Option<&CalledFunction>) -> String {
-    if let (Some(called), Some(interpreter)) = (called, registration.command.first()) {
-        let what = format!("{} of {}, by {interpreter}", called.function, called.module);
-        let words = [what, registered::more(registration)];
-        return words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ");
-    }
-    let arguments = registration.args.iter().map(|argument| argument.as_str().to_owned());
-    let arguments: Vec<String> =
-        registration.command.iter().skip(1).cloned().chain(arguments).collect();
-    let words = [module::command_line(&arguments), registered::more(registration)];
-    words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// Returns the notes about directories that look like an event's, but belong to no event.
@@ -111,7 +145,10 @@ pub(crate) fn run(
         return available::run(place, settings, arguments, output);
     }
     let inventory = Inventory::look(settings, place.surroundings.user);
-    let is_of_all = arguments.event.is_none() && arguments.hook.is_none() && !arguments.registered;
+    let is_of_all = arguments.event.is_none()
+        && arguments.hook.is_none()
+        && arguments.guest.is_none()
+        && !arguments.registered;
     let unknown_directories =
         if is_of_all { describe_unknown_directories(&inventory) } else { Vec::new() };
     let mut hooks = listed::all(inventory)?;
@@ -130,6 +167,10 @@ pub(crate) fn run(
         false if is_of_all && arguments.output.format == Format::Json => whole().ok(),
         false => None,
     };
+    if let Some(guest) = &arguments.guest {
+        let runs = guest::hooks_of(place, &loaded, (guest, arguments.driver))?;
+        hooks.retain(|hook| runs.contains(&hook.label) && hook.state.may_run());
+    }
     let place = arguments.event.as_deref().map(|word| places(word, &hooks)).transpose()?;
     if let Some(place) = &place {
         hooks.retain(|hook| place.matches(&hook.place));
@@ -141,9 +182,15 @@ pub(crate) fn run(
     if arguments.registered {
         hooks.retain(|hook| hook.registration.is_some());
     }
+    let last = LastResults::of(settings, hooks.iter().map(|hook| hook.label.as_str()));
+    let last = last.unwrap_or_else(|_| {
+        let fix = rights::ask_as_root();
+        output.print_error(&format!("last results can't be read: {fix}"));
+        LastResults::default()
+    });
     if arguments.output.format == Format::Json {
         output.json(&List {
-            hooks: hooks.iter().map(|hook| json(hook, settings)).collect(),
+            hooks: hooks.iter().map(|hook| json(hook, settings, &last)).collect(),
             notes: unknown_directories
                 .iter()
                 .map(|words| Message::coded(Code::UnknownEvent, words))
@@ -157,26 +204,25 @@ pub(crate) fn run(
         return Ok(CommandEnd::Good);
     }
     if hooks.is_empty() {
-        explain_empty(settings, arguments.event.as_deref(), place.as_ref(), output);
+        match &arguments.guest {
+            Some(guest) => output.line(&format!("No hook would run for {guest}.")),
+            None => explain_empty(settings, arguments.event.as_deref(), place.as_ref(), output),
+        }
     } else {
-        let rows: Vec<Vec<Cell>> = hooks.iter().map(|hook| row(hook, settings)).collect();
-        output.table(
-            &["EVENT", "ORDER", "WEIGHT", "HOOK", "STATE", "STYLE", "SHA256", "ROOT", "MORE"],
-            &rows,
-        );
+        show(&hooks, settings, &last, output.is_wide(), output);
         for hook in &hooks {
             if let Some(reason) = &hook.reason {
-                // of a module's hook, the interpreter says nothing
-                let is_module = hook.called_function(settings).is_some();
-                let named = hook.registration.as_ref().filter(|_| is_module);
-                let shown = named.unwrap_or(&hook.path).display().to_string();
                 // a mistake in a file begins with its path
-                match reason.starts_with(&shown) {
+                let registration = hook.registration.as_ref().unwrap_or(&hook.path);
+                match reason.starts_with(&*registration.to_string_lossy()) {
                     true => output.line(reason),
-                    false => output.line(&format!("{shown}: {reason}")),
+                    false => output.line(&format!("{}: {reason}", hook.label)),
                 }
             }
         }
+    }
+    for hook in hooks.iter().filter(|hook| hook.registered.as_ref().is_some_and(|one| one.remote)) {
+        output.line(&format!("{}: {REMOTE_HAS_NO_EFFECT}", hook.label));
     }
     for directory in &unknown_directories {
         output.print_error(directory);
@@ -217,21 +263,86 @@ fn hooks_called(word: &str, hooks: &[Listed]) -> anyhow::Result<NamePattern> {
     anyhow::bail!("there is no hook `{word}`; {hint}")
 }
 
-fn row(hook: &Listed, settings: &Settings) -> Vec<Cell> {
+/// How many characters of a command, and of a condition, are shown without `--wide`.
+const MAX_CELL_CHARACTERS: usize = 34;
+
+/// Prints a table. Without `--wide` it has what people ask first, and no column that is empty.
+fn show(
+    hooks: &[Listed],
+    settings: &Settings,
+    last: &LastResults,
+    is_wide: bool,
+    output: &mut Output,
+) {
+    let titles = ["EVENT", "TURN", "HOOK", "RUNS", "FOR", "STATE", "LAST"];
+    let more_titles = ["WEIGHT", "STYLE", "SHA256", "ROOT", "MORE"];
+    let mut rows: Vec<Vec<Cell>> =
+        hooks.iter().map(|hook| row(hook, settings, last, is_wide)).collect();
+    if is_wide {
+        for (row, hook) in rows.iter_mut().zip(hooks) {
+            row.extend(more_cells(hook, settings));
+        }
+        output.table(&[&titles[..], &more_titles].concat(), &rows);
+        return;
+    }
+    let is_filled = |column: usize| {
+        let mut cells = rows.iter().filter_map(|row| row.get(column));
+        cells.any(|cell| !cell.0.is_empty())
+    };
+    let columns: Vec<usize> = (0..titles.len()).filter(|column| is_filled(*column)).collect();
+    let titles: Vec<&str> = columns.iter().filter_map(|at| titles.get(*at).copied()).collect();
+    let cells = |row: &Vec<Cell>| columns.iter().filter_map(|at| row.get(*at).cloned()).collect();
+    let rows: Vec<Vec<Cell>> = rows.iter().map(cells).collect();
+    output.table(&titles, &rows);
+}
+
+fn row(hook: &Listed, settings: &Settings, last: &LastResults, is_wide: bool) -> Vec<Cell> {
+    let called = hook.called_function(settings);
+    let hooks_dir = Some(settings.hooks_dir.as_path()).filter(|_| !is_wide);
+    let shortened = |text: String| match is_wide {
+        true => text,
+        false => middle_cut(&text, MAX_CELL_CHARACTERS),
+    };
+    let turn = hook.order.map_or_else(|| "-".to_owned(), |position| position.to_string());
+    let (last, tone) = match last.get(&hook.label) {
+        Some(last) if last.state == RunState::Failed => (last.words(), Tone::Bad),
+        Some(last) => (last.words(), Tone::Plain),
+        None => (String::new(), Tone::Plain),
+    };
+    vec![
+        hook.place.clone().into(),
+        turn.into(),
+        hook.name.clone().into(),
+        shortened(hook.runs(called.as_ref(), hooks_dir)).into(),
+        shortened(hook.condition().unwrap_or_default()).into(),
+        Cell(hook.state.name().to_owned(), hook.state.tone()),
+        Cell(last, tone),
+    ]
+}
+
+fn more_cells(hook: &Listed, settings: &Settings) -> Vec<Cell> {
     let called = hook.called_function(settings);
     let sha256 = hook.sha256(called.as_ref()).map(|digest| digest[..12].to_owned());
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     vec![
-        hook.place.clone().into(),
-        or_dash(hook.order.map(|position| position.to_string())).into(),
         or_dash(hook.weight.map(|weight| weight.to_string())).into(),
-        hook.name.clone().into(),
-        Cell(hook.state.name().to_owned(), hook.state.tone()),
         hook.style.map_or("-", Style::name).into(),
         Cell(or_dash(sha256), Tone::Dim),
         Cell(hook.root(settings), Tone::Dim),
-        hook.registered.as_deref().map(|one| more(one, called.as_ref())).unwrap_or_default().into(),
+        hook.registered.as_deref().map(registered::more).unwrap_or_default().into(),
     ]
+}
+
+/// Cuts the middle out of a long text: the beginning of a command and its end say most.
+fn middle_cut(text: &str, most: usize) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.to_owned();
+    }
+    let (first, last) = (most / 2, most - most / 2 - 1);
+    let beginning: String = text.chars().take(first).collect();
+    let end: String = text.chars().skip(count - last).collect();
+    format!("{beginning}…{end}")
 }
 
 fn explain_empty(

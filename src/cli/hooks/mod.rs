@@ -5,7 +5,6 @@ pub(super) mod described_call;
 pub(super) mod difference;
 pub(super) mod events;
 pub(super) mod list;
-pub(super) mod plan;
 mod registered_list;
 pub(super) mod run;
 pub(super) mod variables;

@@ -6,12 +6,13 @@ use super::described_call::{self, DescribedCall};
 use super::difference;
 use crate::answer::Answer;
 use crate::call::{self, Handling, Hooks, door};
-use crate::cli::args::{CallArgs, Format};
+use crate::cli::args::{Format, RunArgs};
 use crate::cli::json;
 use crate::cli::json::message::Message;
 use crate::cli::json::run::{Process, Ran, RunHead, RunState};
 use crate::cli::output::{Output, Tone, shortened};
-use crate::cli::{CommandEnd, CommandPlace};
+use crate::cli::plan::known;
+use crate::cli::{CommandEnd, CommandPlace, question};
 use crate::document::exchange::Change;
 use crate::document::facts::DocumentFacts;
 use crate::observer::{HookRun, Notice, Observer, Tee};
@@ -26,26 +27,42 @@ use crate::verdict;
 
 pub(crate) fn run(
     place: &CommandPlace,
-    arguments: &CallArgs,
+    arguments: &RunArgs,
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
+    let RunArgs { call: words, yes, .. } = arguments;
     let DescribedCall { call, loaded, candidates, document, document_source, .. } =
-        described_call::describe(place, arguments, output)?;
+        described_call::describe(place, words, output)?;
+    let is_silent = candidates.is_empty() && loaded.problem.is_none();
+    if !yes {
+        let unknown = known::unknown(place, &loaded.settings, ("run", words), &call)?;
+        if let Some(unknown) = unknown {
+            let question = format!("{}. Run its hooks all the same?", unknown.words());
+            let format = arguments.output.format;
+            if let Some(end) = question::ask(&question, *yes, format, output) {
+                return Ok(end);
+            }
+        }
+    }
     let is_text = arguments.output.format == Format::Text;
     let facts = DocumentFacts::of(document);
     let mut occasion = Occasion::new(&call, &loaded.settings, &place.surroundings, facts);
-    occasion.mode = CallMode::Trial { origin: arguments.origin, started: None };
+    occasion.mode = CallMode::Trial { origin: words.origin, started: None };
     if is_text {
         let origin = described_call::remembered(&occasion).origin;
         described_call::head(&call, &loaded.settings, origin, &document_source, output);
         if candidates.is_drop_ins_only {
-            output.line(&format!("  {}", super::plan::SESSION_NOTE));
+            output.line(&format!("  {}", described_call::SESSION_NOTE));
         }
     }
     door::prepare_process();
     output.ignore_closed_output();
-    let hooks = Hooks { loaded: &loaded, candidates: &candidates };
-    let trial = Trial::make(occasion, hooks, RecordCause::Person, is_text, output);
+    // as with libvirt's own call, one without hooks leaves no record
+    let handling = match is_silent {
+        true => Handling::NoHooks,
+        false => Handling::Hooks(Hooks { loaded: &loaded, candidates: &candidates }),
+    };
+    let trial = Trial::make(occasion, handling, RecordCause::Person, is_text, output);
     let end = if trial.is_good() { CommandEnd::Good } else { CommandEnd::Problem };
     if is_text {
         show_answer(&trial, output);
@@ -73,7 +90,7 @@ impl Trial {
     /// Handles a call, and shows what happens while it does.
     pub(crate) fn make(
         occasion: Occasion<'_>,
-        hooks: Hooks<'_>,
+        handling: Handling<'_>,
         cause: RecordCause,
         is_text: bool,
         output: &mut Output,
@@ -82,8 +99,7 @@ impl Trial {
         let before = occasion.document().map(masked);
         let hooks_dir = occasion.settings.hooks_dir.clone();
         let mut view = LiveView::new(output, is_text);
-        let answer =
-            call::answer(occasion, Handling::Hooks(hooks), &mut Tee(&mut recorder, &mut view));
+        let answer = call::answer(occasion, handling, &mut Tee(&mut recorder, &mut view));
         let kept = recorder.finish(&answer);
         let LiveView { runs, mut notes, .. } = view;
         if let Some(error) = kept.error {

@@ -25,6 +25,9 @@ impl LibvirtVersion {
     }
 }
 
+/// The first version of libvirt that passes the reason of a release.
+pub(crate) const RELEASE_REASON: LibvirtVersion = LibvirtVersion(10, 5, 0);
+
 /// The directories in which libvirt's daemons are searched.
 const DAEMON_DIRECTORIES: [&str; 6] =
     ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"];

@@ -77,6 +77,11 @@ impl HookState {
         }
     }
 
+    /// Tells whether a call would run it, or try to.
+    pub(crate) fn may_run(self) -> bool {
+        matches!(self, HookState::Active | HookState::Refused | HookState::Fails)
+    }
+
     /// Tells whether it doesn't run although it looks as if it should.
     pub(crate) fn should_run(self) -> bool {
         matches!(

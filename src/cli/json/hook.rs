@@ -3,8 +3,9 @@
 use super::cpanel::CpanelWords;
 use super::message::{FixKeys, Message};
 use super::registration::Registered;
+use super::run::RunState;
 use super::shape::object;
-use super::value::{PathText, Word};
+use super::value::{PathText, Seconds, Time, Word};
 use crate::cli::inventory::listed::HookState;
 use crate::hook::{HookSource, Style};
 
@@ -19,6 +20,24 @@ object! {
         function: String,
         /// The module's file; null where it isn't found
         file: Option<PathText>,
+    }
+
+    /// The last run of a hook that is recorded.
+    pub struct LastRun {
+        /// The id of the execution
+        id: String,
+        /// When the call began
+        began: Time,
+        /// Who made the call: `libvirt`, `run`, `retry` or `queue`
+        cause: String,
+        /// The guest or the network
+        object: String,
+        /// How the run ended
+        state: RunState,
+        /// Whether it was ended because of a time limit
+        timed_out: bool,
+        /// How long it took
+        duration_s: Option<Seconds>,
     }
 
     /// A hook, whether it runs or not.
@@ -55,7 +74,11 @@ object! {
         registration: Option<PathText>,
         /// What that file says
         registered: Option<Registered>,
-        /// The same in cPanel's words
+        /// For whom it runs, in short: `name=web*,!web-test`; null for everybody
+        condition: Option<String>,
+        /// Its last run, if one of the newest 1000 records has it
+        last: Option<LastRun>,
+        /// The same as `registered` in cPanel's words
         cpanel: Option<CpanelWords>,
         ..=fix_keys: FixKeys,
     }

@@ -54,7 +54,8 @@ outputs! {
     List "list" hook::List, "hookmux list";
     ListAvailable "list-available" available::Available, "hookmux list --available";
     Events "events" event::Events, "hookmux events";
-    Plan "plan" plan::Plan, "hookmux plan";
+    Plan "plan" plan::Plan, "hookmux plan of a call";
+    PlanGuest "plan-guest" plan::Life, "hookmux plan GUEST";
     Run "run" run::Ran, "hookmux run";
     Check "check" check::Check, "hookmux check";
     CheckFiles "check-files" check::CheckFiles, "hookmux check FILE";

@@ -3,6 +3,7 @@
 use super::message::Message;
 use super::shape::{object, words};
 use super::value::{PathText, Seconds, Word};
+use crate::cli::plan::actions::Action;
 use crate::event::Origin;
 use crate::hook::{HookSource, Style};
 use crate::libvirt::{Class, Driver};
@@ -58,10 +59,22 @@ object! {
         timeout_s: Option<Seconds>,
         /// Whether what it sets up is taken back at the end of its guest, network or port
         undo: bool,
+        /// Whether it runs after libvirt has its answer
+        detached: bool,
+    }
+
+    /// An event that belongs to a call.
+    pub struct PlannedEvent {
+        /// The event
+        event: String,
+        /// Whether it fires
+        fires: bool,
+        /// Why it doesn't
+        reason: Option<String>,
     }
 
     /// What a call would do.
-    pub struct Plan {
+    pub struct PlannedCall {
         /// libvirt's driver
         driver: Word<Driver>,
         /// The guest or the network
@@ -84,10 +97,74 @@ object! {
         would_fail: bool,
         /// The limit of the call
         total_timeout_s: Seconds,
+        /// The events of the call, in their order
+        events: Vec<PlannedEvent>,
         /// The hooks, in their order
         steps: Vec<Step>,
+        /// The hooks that are rolled back because the call fails, in this order
+        rollbacks: Vec<String>,
         /// The hooks whose undo the call runs, in this order; before its own hooks at the beginning of a life, behind them at the end
         undos: Vec<String>,
+        /// The exit status that libvirt would get
+        status: i32,
+        /// What libvirt would get on standard error
+        stderr: String,
+        /// What libvirt does because the call fails; null where it does nothing
+        outcome: Option<String>,
+        /// What else there is to say
+        notes: Vec<Message>,
+    }
+
+    /// What a call would do.
+    pub struct Plan {
+        ..call: PlannedCall,
+    }
+
+    /// A call of a guest's life.
+    pub struct LifeCall {
+        ..call: PlannedCall,
+        /// Whether libvirt makes it only because an earlier one fails
+        after_failure: bool,
+    }
+
+    /// A part of a guest's life.
+    pub struct LifePart {
+        /// What is done with the guest
+        action: Word<Action>,
+        /// The same, for people
+        what: &'static str,
+        /// libvirt's calls, in their order: those for the guest, and those for the networks that it is connected to
+        calls: Vec<LifeCall>,
+        /// Why libvirt makes no call
+        reason: Option<&'static str>,
+        /// Whether one of the calls would fail
+        would_fail: bool,
+        /// What becomes of the guest because of that
+        outcome: Option<&'static str>,
+    }
+
+    /// A guest's whole life, or a part of it.
+    pub struct Life {
+        /// libvirt's driver
+        driver: Word<Driver>,
+        /// The guest or the network
+        object: String,
+        /// The guest's or the network's
+        uuid: Option<String>,
+        /// The file with the document by which conditions were judged: libvirt's, or that of --xml; null where there is none
+        document: Option<String>,
+        /// Whether the guest runs; null where that isn't known
+        running: Option<bool>,
+        /// Whether libvirt has a managed save of it: then its start is a restore
+        managed_save: bool,
+        /// The networks of its interfaces
+        networks: Vec<String>,
+        /// The hooks that were assumed to fail
+        fail: Vec<String>,
+        /// Whether a call would fail
+        would_fail: bool,
+        /// The parts: all of them, or what was asked for
+        parts: Vec<LifePart>,
         /// What else there is to say
         notes: Vec<Message>,
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::shape::{self, Defs, Shape};
 use crate::cli::check::finding::{Code, Severity};
 use crate::cli::inventory::listed::HookState;
+use crate::cli::plan::actions::Action;
 use crate::cli::time;
 use crate::event::Origin;
 use crate::hook::{HookSource, Style};
@@ -149,6 +150,14 @@ named! {
     Severity: Error Warning Note;
     HookSource: EventDirectory Vdsm Tree Adopted Registered;
     Style: Vdsm Libvirt;
+}
+
+impl Named for Action {
+    const ALL: &'static [Action] = Action::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
 }
 
 impl Named for Code {

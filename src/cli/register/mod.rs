@@ -20,5 +20,6 @@ pub(crate) mod registration_schema;
 pub(crate) mod registry;
 mod select;
 pub(crate) mod translate;
+pub(crate) mod whom;
 pub(crate) mod written;
 pub(crate) mod yaml_edit;

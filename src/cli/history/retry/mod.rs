@@ -14,7 +14,7 @@ use self::recorded::RecordedHooks;
 use super::executions;
 use super::hook_history::{self, Subject};
 use super::which::{self, Choice, Found};
-use crate::call::{Hooks, door};
+use crate::call::{Handling, Hooks, door};
 use crate::cli::args::{Format, RetryArgs};
 use crate::cli::hooks::described_call;
 use crate::cli::hooks::run::{Trial, show_answer};
@@ -116,7 +116,7 @@ pub(crate) fn run(
         origin: head.origin.as_deref().and_then(Origin::from_name),
         started: started.path(),
     };
-    let hooks = Hooks { loaded: &loaded, candidates: &candidates };
+    let hooks = Handling::Hooks(Hooks { loaded: &loaded, candidates: &candidates });
     let trial = Trial::make(occasion, hooks, RecordCause::Retry(head.id.clone()), is_text, output);
     let is_good = trial.is_good() && missing.is_empty();
     let end = if is_good { CommandEnd::Good } else { CommandEnd::Problem };

@@ -1,0 +1,78 @@
+//! How hooks ended last, from the newest records.
+
+use std::collections::HashMap;
+
+use crate::cli::json::hook::LastRun;
+use crate::cli::json::value::{Seconds, Time};
+use crate::cli::time;
+use crate::config::Settings;
+use crate::machine::clock;
+use crate::record::form::RecordOutcome;
+use crate::record::history::History;
+
+/// How many of the newest records are looked through.
+const MAX_RECORDS: usize = 1000;
+
+/// The last run of each hook, by its label.
+#[derive(Debug, Default)]
+pub(crate) struct LastResults(HashMap<String, LastRun>);
+
+impl LastResults {
+    /// Looks for the last runs of these hooks. A hook that ran long ago, and none of whose runs is among the newest
+    /// records, has none.
+    ///
+    /// # Errors
+    /// Records can't be read.
+    pub(crate) fn of<'a>(
+        settings: &Settings,
+        labels: impl Iterator<Item = &'a str>,
+    ) -> std::io::Result<LastResults> {
+        let history = History::new(&settings.runtime_dir, &settings.state_dir);
+        history.check()?;
+        let mut missing: std::collections::HashSet<&str> = labels.collect();
+        let mut found = HashMap::new();
+        for id in history.newest().take(MAX_RECORDS) {
+            if missing.is_empty() {
+                break;
+            }
+            let Ok(head) = history.head(&id) else { continue };
+            // the last run of an execution counts, as of a device event
+            for hook in head.hooks.iter().rev() {
+                if hook.outcome == RecordOutcome::Unknown || !missing.remove(hook.hook.as_str()) {
+                    continue;
+                }
+                let run = LastRun {
+                    id: head.id.clone(),
+                    began: Time::of_micros(head.began_us),
+                    cause: head.cause.name().to_owned(),
+                    object: head.object.clone(),
+                    state: hook.outcome.into(),
+                    timed_out: hook.outcome == RecordOutcome::Timeout,
+                    duration_s: hook.duration_us.map(Seconds::of_micros),
+                };
+                found.insert(hook.hook.clone(), run);
+            }
+        }
+        Ok(LastResults(found))
+    }
+
+    pub(crate) fn get(&self, label: &str) -> Option<&LastRun> {
+        self.0.get(label)
+    }
+}
+
+impl LastRun {
+    /// Returns it for people: `good 2 min ago, 0.9 s`.
+    pub(crate) fn words(&self) -> String {
+        let state = match (self.state, self.timed_out) {
+            (_, true) => "timed out",
+            (state, false) => state.name(),
+        };
+        let now = clock::unix_time().as_secs();
+        let ago = time::ago(now.saturating_sub(self.began.seconds()));
+        match self.duration_s {
+            Some(took) => format!("{state} {ago}, {}", time::short_duration(took.micros())),
+            None => format!("{state} {ago}"),
+        }
+    }
+}
