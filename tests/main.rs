@@ -39,6 +39,7 @@ mod judgement;
 mod leash;
 mod life;
 mod limits;
+mod new;
 mod odd_files;
 mod opennebula;
 mod outcomes;

@@ -1,10 +1,10 @@
 //! The definition of the command line. Its texts are the help, the man pages and the completions.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::builder::NonEmptyStringValueParser as NotEmpty;
+use clap::builder::{NonEmptyStringValueParser as NotEmpty, PossibleValue, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -13,7 +13,7 @@ use super::json::outputs::OutputName;
 use super::output::Output;
 use crate::config::choice::{CallStyle, FailurePolicy, Mode, ResultKind};
 use crate::config::keys::HookmuxVersion;
-use crate::event::Origin;
+use crate::event::{self, Origin};
 use crate::libvirt::Driver;
 use crate::process::internal;
 
@@ -63,6 +63,19 @@ pub(super) enum Command {
     Install(InstallArgs),
     /// Remove hookmux from libvirt's hooks, and restore what was there before
     Uninstall(UninstallArgs),
+    /// Make the skeleton of a hook: a script, or with --registered a script and its registration
+    ///
+    /// The script lies in the event's directory, is executable, and does nothing but print a line. Its head says what a
+    /// hook at this event is given, and what its exit status means. Nothing is ever replaced.
+    ///
+    /// With --registered the script lies in `bin`, and `hooks.d` gets a registration with the most used keys as
+    /// comments. With --undo the registration says that the script takes back what it has set up.
+    #[command(after_help = "Examples:
+  hookmux new before_vm_start 10-hello
+  hookmux new after_vm_stop 50-report --language python
+  hookmux new before_vm_prepare hugepages --undo
+  hookmux new after_network_start dns --registered --dry-run")]
+    New(NewArgs),
     /// Register a hook: a script, a function of a module, or a registration from a file
     ///
     /// With options (--event and more) the options describe the hook, and nothing is run.
@@ -189,8 +202,9 @@ impl Arguments {
             Some(Command::Check(check)) => check.output.format,
             Some(Command::Install(install)) => install.output.format,
             Some(Command::Uninstall(uninstall)) => uninstall.output.format,
-            Some(Command::Add(add)) => add.output.format,
-            Some(Command::Import(import)) => import.output.format,
+            Some(Command::New(new)) => new.output.format,
+            Some(Command::Add(add)) => add.register.output.format,
+            Some(Command::Import(import)) => import.register.output.format,
             Some(Command::Delete(delete)) => delete.output.format,
             Some(Command::Enable(switch) | Command::Disable(switch)) => switch.output.format,
             Some(Command::Queue(queue)) => queue.output.format,
@@ -587,6 +601,64 @@ pub(super) struct CallArgs {
     pub output: OutputArgs,
 }
 
+/// The language of a new script.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScriptLanguage {
+    /// The POSIX shell
+    #[default]
+    Sh,
+    /// Bash
+    Bash,
+    /// Python 3
+    Python,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewArgs {
+    /// The event at which it runs: `hookmux events` shows all of them
+    #[arg(value_parser = EventNames, hide_possible_values = true)]
+    pub event: String,
+    /// The hook's name: hooks of an event run in the order of their names, so scripts often begin with a number
+    pub name: String,
+    /// The script's language [default: sh]
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    pub language: Option<ScriptLanguage>,
+    /// Also make a registration: with it a hook can have conditions, a time limit, an undo and more
+    #[arg(long)]
+    pub registered: bool,
+    /// Make a registered hook that takes back what it has set up
+    #[arg(long)]
+    pub undo: bool,
+    /// Only show what would be made
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Takes any word for an event. Completions know the names.
+#[derive(Clone)]
+struct EventNames;
+
+impl TypedValueParser for EventNames {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        NotEmpty::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(event::TABLE.iter().map(|row| PossibleValue::new(row.name))))
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
     /// `script`, `module`, a ready-made hook, or the file of a registration; `-` is standard input, and needs
@@ -606,7 +678,17 @@ pub(crate) struct AddArgs {
     /// cPanel's word for what is registered; has to be the same as the first word
     #[arg(long, value_parser = EXECTYPES, ignore_case = true)]
     pub exectype: Option<String>,
-    /// Where the ready-made hooks lie [default: share/hookmux/contrib/hooks of the installation]
+    #[command(flatten)]
+    pub register: RegisterArgs,
+    #[command(flatten)]
+    pub options: HookOptions,
+}
+
+/// How `add` and `import` register hooks.
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArgs {
+    /// Where the ready-made hooks lie, for contrib/NAME and for saschpe's files
+    /// [default: share/hookmux/contrib/hooks of the installation]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub from: Option<PathBuf>,
     /// Replace registrations of the same name
@@ -619,8 +701,6 @@ pub(crate) struct AddArgs {
     pub reason: ReasonArgs,
     #[command(flatten)]
     pub output: OutputArgs,
-    #[command(flatten)]
-    pub options: HookOptions,
 }
 
 /// What is registered, given by options.
@@ -714,19 +794,8 @@ pub(crate) struct ImportArgs {
     /// For opennebula: leave out what can't be imported, and import the others
     #[arg(long)]
     pub skip: bool,
-    /// For saschpe: where the ready-made hooks lie [default: share/hookmux/contrib/hooks of the installation]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub from: Option<PathBuf>,
-    /// Replace registrations of the same name
-    #[arg(long)]
-    pub replace: bool,
-    /// Only show what would be registered
-    #[arg(long)]
-    pub dry_run: bool,
     #[command(flatten)]
-    pub reason: ReasonArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub register: RegisterArgs,
 }
 
 #[derive(Debug, Args)]

@@ -40,7 +40,7 @@ use hooks::{events, list, plan, run};
 use install::{entries, overview};
 use output::Output;
 pub(crate) use place::{CommandEnd, CommandPlace};
-use register::{add, delete, enable, import};
+use register::{add, delete, enable, import, new};
 
 pub fn main() -> ! {
     let mut output = Output::new();
@@ -135,6 +135,7 @@ fn run_command(
         Some(Command::Plan(plan)) => plan::run(place, &plan, output),
         Some(Command::Run(run)) => run::run(place, &run, output),
         Some(Command::Check(check)) => check::run(place, &check, output),
+        Some(Command::New(new)) => new::run(place, &new, output),
         Some(Command::Add(add)) => add::run(place, &add, output),
         Some(Command::Import(import)) => import::run(place, &import, output),
         Some(Command::Delete(delete)) => delete::run(place, &delete, output),

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::envelope::schema_of;
 use super::{
-    audit, available, bypass, check, event, execution, hook, hook_history, install, message, plan,
-    prune, queue,
+    audit, available, bypass, check, event, execution, hook, hook_history, install, message, new,
+    plan, prune, queue,
 };
 use super::{registration, run, show, undo, xml};
 use crate::cli::register::registration_schema;
@@ -58,6 +58,7 @@ outputs! {
     Check "check" check::Check, "hookmux check";
     Install "install" install::Installed, "hookmux install";
     Uninstall "uninstall" install::Installed, "hookmux uninstall";
+    New "new" new::New, "hookmux new";
     Add "add" registration::Added, "hookmux add";
     Import "import" registration::Added, "hookmux import";
     Delete "delete" registration::Changed, "hookmux delete";

@@ -9,7 +9,7 @@ use crate::cli::json::registration::RegistrationAction;
 use crate::cli::json::registration::{Added, ChangedRegistration};
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::description::DescriptionProblem;
-use crate::cli::register::draft::{Draft, DraftContext};
+use crate::cli::register::draft::{self, Draft, DraftContext};
 use crate::cli::register::{contrib, hooks_d, module};
 use crate::cli::remark::Remark;
 use crate::cli::{CommandEnd, CommandPlace};
@@ -64,7 +64,8 @@ pub(crate) fn run(
         return Ok(CommandEnd::Idle);
     };
     // from here on no other process changes the registry
-    let lock = if arguments.dry_run { None } else { Some(registry::lock(&settings, user)?) };
+    let lock =
+        if arguments.register.dry_run { None } else { Some(registry::lock(&settings, user)?) };
     let sources = registry::scan(&settings, user)?;
     let drafts = match command.draft(new, &sources)? {
         Ok(drafts) => drafts,
@@ -76,7 +77,7 @@ pub(crate) fn run(
     let checker = DraftChecker {
         settings: &settings,
         user,
-        replaces: arguments.replace,
+        replaces: arguments.register.replace,
         is_nameable,
         libvirt: libvirt_version::of_host(),
     };
@@ -85,23 +86,21 @@ pub(crate) fn run(
         .filter_map(|draft| checker.obstacle(draft, &sources))
         .map(|message| DescriptionProblem { entry: None, key: None, message })
         .collect();
-    if arguments.output.format == Format::Text {
+    if arguments.register.output.format == Format::Text {
         show(&drafts, output);
     }
     if !obstacles.is_empty() {
         return Ok(command.refuse(&obstacles, output));
     }
-    for draft in &drafts {
-        checker.warn(draft, &mut trust, &mut command.warnings);
-    }
+    command.warnings.extend(checker.warnings(&drafts, &mut trust));
     command.tell_of_rights(&drafts, user);
     let actions: Vec<RegistrationAction> =
-        drafts.iter().map(|draft| action(draft, arguments.dry_run)).collect();
+        drafts.iter().map(|draft| action(draft, arguments.register.dry_run)).collect();
     if let Some(lock) = &lock {
         hooks_d::write_all(lock, &drafts)?;
     }
     command.report(&drafts, &actions, output);
-    if let (Some(metadata), Format::Text) = (metadata, arguments.output.format) {
+    if let (Some(metadata), Format::Text) = (metadata, arguments.register.output.format) {
         output.line("It does nothing before a guest asks for it. `virsh edit GUEST` takes this in <domain>:");
         output.line("");
         output.write(&metadata);
@@ -124,9 +123,11 @@ impl AddCommand<'_> {
         sources: &[RegistrationFile],
     ) -> anyhow::Result<Checked<Vec<Draft>>> {
         let registered: Vec<&Registration> = sources.iter().filter_map(registry::read).collect();
-        let header = self.header();
-        let context =
-            DraftContext { hooks_dir: &self.settings.hooks_dir, registered: &registered, header };
+        let context = DraftContext {
+            hooks_dir: &self.settings.hooks_dir,
+            registered: &registered,
+            header: draft::header(&[]),
+        };
         match new {
             NewRegistrations::File { source, text, name } => {
                 let is_named = self.arguments.options.name.is_some();
@@ -169,19 +170,8 @@ impl AddCommand<'_> {
         self.warnings.push(words.into());
     }
 
-    /// Returns the comment that says how a file was made.
-    fn header(&self) -> String {
-        let typed: Vec<String> =
-            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-        let words = std::iter::once("hookmux".to_owned()).chain(typed).collect::<Vec<_>>();
-        format!(
-            "Registered by: {}\nYou may edit this file; the next call of libvirt uses it as it is then.\n`hookmux schema` shows which keys it may have.",
-            module::command_line(&words)
-        )
-    }
-
     fn refuse(&self, problems: &[DescriptionProblem], output: &mut Output) -> CommandEnd {
-        if self.arguments.output.format == Format::Json {
+        if self.arguments.register.output.format == Format::Json {
             let shown_problem = |problem: &DescriptionProblem| EntryProblem {
                 key: self.key(problem),
                 ..EntryProblem::from(problem)
@@ -218,9 +208,9 @@ impl AddCommand<'_> {
     }
 
     fn report(&self, drafts: &[Draft], actions: &[RegistrationAction], output: &mut Output) {
-        let format = self.arguments.output.format;
+        let format = self.arguments.register.output.format;
         report(drafts, actions, &self.warnings, format, output);
-        if self.arguments.dry_run && drafts.is_empty() && format == Format::Text {
+        if self.arguments.register.dry_run && drafts.is_empty() && format == Format::Text {
             output.line(DRY_RUN);
         }
     }

@@ -10,7 +10,7 @@ use crate::cli::hooks::events;
 use crate::cli::install::libvirt_version::LibvirtVersion;
 use crate::cli::register::draft::Draft;
 use crate::cli::register::registry;
-use crate::cli::remark::Remark;
+use crate::cli::remark::{NamedRemarks, Remark};
 use crate::config::registration::RunAs;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::event;
@@ -112,8 +112,19 @@ impl DraftChecker<'_> {
         ))
     }
 
-    /// Collects warnings: what is allowed, but will hardly do what is expected.
-    pub(crate) fn warn(&self, draft: &Draft, trust: &mut Trust, warnings: &mut Vec<Remark>) {
+    /// Returns warnings: what is allowed, but will hardly do what is expected.
+    pub(crate) fn warnings(&self, drafts: &[Draft], trust: &mut Trust) -> Vec<Remark> {
+        let mut warnings = NamedRemarks::default();
+        for draft in drafts {
+            for remark in self.warnings_of(draft, trust) {
+                warnings.add(&draft.name, remark);
+            }
+        }
+        warnings.into_remarks().collect()
+    }
+
+    fn warnings_of(&self, draft: &Draft, trust: &mut Trust) -> Vec<Remark> {
+        let mut refusals = Vec::new();
         let registration = &draft.registration;
         let mut found: Vec<String> = registration.warnings();
         found.extend(
@@ -145,17 +156,11 @@ impl DraftChecker<'_> {
                 let refusal = format!("{refusal}{hint}");
                 let words = match self.settings.trust {
                     TrustPolicy::Refuse => {
-                        format!(
-                            "{}: it will be refused, and count as failed: {refusal}",
-                            draft.name
-                        )
+                        format!("it will be refused, and count as failed: {refusal}")
                     }
-                    TrustPolicy::Warn => format!("{}: {refusal}", draft.name),
+                    TrustPolicy::Warn => refusal,
                 };
-                let remark = Remark::followed_by(&words, fix);
-                if warnings.iter().all(|known| known.words != remark.words) {
-                    warnings.push(remark);
-                }
+                refusals.push(Remark::followed_by(&words, fix));
             }
         }
         let refused = registration.run_as.as_ref().and_then(|run_as| self.find_user(run_as).err());
@@ -165,9 +170,7 @@ impl DraftChecker<'_> {
                 format!("{program} lies in an event's directory: it runs at {event} without being registered too")
             }));
         }
-        found.dedup();
-        let named = |words: String| Remark::from(format!("{}: {words}", draft.name));
-        warnings.extend(found.into_iter().map(named));
+        refusals.into_iter().chain(found.into_iter().map(Remark::from)).collect()
     }
 
     /// Returns the event if a program is in an event's directory.
