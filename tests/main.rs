@@ -59,4 +59,5 @@ mod trust;
 mod undo;
 mod vdsm_tree;
 mod waiting_jobs;
+mod writing_hooks;
 mod xml;
