@@ -832,13 +832,67 @@ fn a_retry_of_a_detached_hook_is_queued_until_it_has_run() {
     assert!(said.contains("after_vm_launch/x is queued: `hookmux --hooks-dir"), "{said}");
     assert!(said.contains(" show after_vm_launch/x` shows its result"), "{said}");
     until("the hook has run", || jobs_of(&host) == 2);
-    let log = host.text(&["log"], 0);
-    let of_retry: Vec<&str> = log.lines().filter(|line| line.contains("(retry of")).collect();
-    assert!(of_retry.len() == 1 && of_retry[0].contains("queued (retry of"), "{log}");
+    // then its result is the hook's
+    until("the job is over", || state_of_last_retry(&host) != "queued");
+    assert_eq!(state_of_last_retry(&host), "good");
+    let of_retry = |host: &Host| {
+        let log = host.text(&["log"], 0);
+        let mut lines = log.lines().filter(|line| line.contains("(retry of"));
+        lines.next_back().unwrap().to_owned()
+    };
+    assert!(of_retry(&host).contains("good (retry of"), "{}", of_retry(&host));
     // what has run is one row, with the result
     let shown = host.text(&["show", "x"], 0);
     let rows = shown.lines().filter(|line| line.contains("qemu started")).count();
     assert!(rows == 2 && !shown.contains("queued  "), "{shown}");
+    // a hook that fails again; one whose job waits, and is then thrown away
+    fs::remove_file(host.path("ok")).unwrap();
+    host.text(&["retry", &id(&host)], 0);
+    until("it has failed again", || state_of_last_retry(&host) == "failed");
+    let line = of_retry(&host);
+    assert!(line.contains("failed: ") && line.contains("exit status"), "{line}");
+    let retry = host.json(&["log"], 0);
+    let mut retry = retry["executions"].as_array().unwrap().iter();
+    let retry = retry.rfind(|it| it["cause"] == "retry").unwrap().clone();
+    assert!(retry["failure"].as_str().unwrap().contains("exit status"), "{retry:#}");
+    assert_eq!(host.json(&["show", retry["id"].as_str().unwrap()], 0)["state"], "failed");
+}
+
+/// The states of all retries, as `log` has them for programs.
+fn states_of_retries(host: &Host) -> Vec<String> {
+    let log = host.json(&["log"], 0);
+    let all = log["executions"].as_array().unwrap().iter();
+    let retries = all.filter(|it| it["cause"] == "retry");
+    retries.map(|it| it["state"].as_str().unwrap().to_owned()).collect()
+}
+
+fn state_of_last_retry(host: &Host) -> String {
+    states_of_retries(host).pop().unwrap()
+}
+
+/// While its job waits a retry is `queued`; where the job is thrown away, nobody knows its end.
+#[test]
+fn a_retry_whose_job_is_thrown_away_has_no_known_end() {
+    let host = host("events: after_vm_launch\nmode: detached\nretries: 0");
+    let waits = "[ ! -e \"$T/holds\" ] || until [ -e \"$T/go\" ]; do sleep 0.05; done";
+    host.script("bin/x", waits);
+    let is_empty = || host.json(&["queue"], 0)["jobs"].as_array().unwrap().is_empty();
+    host.guest("started begin").run().succeeds();
+    until("it has run", is_empty);
+    fs::write(host.path("holds"), "").unwrap();
+    // the second one waits behind the first, as jobs of one guest run one after the other
+    host.text(&["retry", &id(&host)], 0);
+    until("the first one runs", || host.json(&["queue"], 0)["jobs"][0]["state"] == "runs");
+    host.text(&["retry", &id(&host)], 0);
+    assert_eq!(states_of_retries(&host), ["queued", "queued"]);
+    assert!(host.text(&["log"], 0).contains("queued (retry of"));
+    host.text(&["queue", "--flush", "--yes"], 0);
+    assert_eq!(states_of_retries(&host), ["queued", "unknown"]);
+    fs::write(host.path("go"), "").unwrap();
+    until("the first one is over", is_empty);
+    assert_eq!(states_of_retries(&host), ["good", "unknown"]);
+    let log = host.text(&["log"], 0);
+    assert!(log.contains("unknown: a hook was taken out of the queue"), "{log}");
 }
 
 // the proposed command is typed elsewhere, too

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::queued_retries::QueuedRetries;
 use crate::cli::json::execution::ExecutionState;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::{rights, time};
@@ -89,7 +90,7 @@ pub(crate) fn not_counted(path: &Path) -> String {
 }
 
 /// Describes how an execution ended, with its hooks directory if that isn't the current one.
-pub(crate) fn result(head: &RecordHead, asked: &Path) -> (String, Tone) {
+pub(crate) fn result(head: &RecordHead, ends: &QueuedRetries, asked: &Path) -> (String, Tone) {
     let cause = match (&head.cause, head.cause.parent()) {
         (_, Some(parent)) => {
             let end = parent.get(parent.len().saturating_sub(6)..).unwrap_or(parent);
@@ -100,18 +101,26 @@ pub(crate) fn result(head: &RecordHead, asked: &Path) -> (String, Tone) {
         }
         (_, None) => String::new(),
     };
-    let (words, tone) = match ExecutionState::of(head) {
+    let end = ends.end(head);
+    let (words, tone) = match end.map_or_else(|| ExecutionState::of(head), |end| end.state) {
         ExecutionState::Running => ("running".to_owned(), Tone::Warning),
         ExecutionState::Lost => ("lost: hookmux died".to_owned(), Tone::Bad),
         ExecutionState::Good if head.outcome == RecordOutcome::Unknown => {
             ("good, with details that this version doesn't know".to_owned(), Tone::Warning)
         }
-        // of a retry the hooks' results count, and these have none yet
-        ExecutionState::Good if is_queued_retry(head) => ("queued".to_owned(), Tone::Plain),
+        ExecutionState::Queued => ("queued".to_owned(), Tone::Plain),
         ExecutionState::Good => ("good".to_owned(), Tone::Good),
         ExecutionState::Bypassed => ("bypassed".to_owned(), Tone::Warning),
+        ExecutionState::Unknown if end.is_some() => {
+            ("unknown: a hook was taken out of the queue".to_owned(), Tone::Warning)
+        }
         ExecutionState::Unknown => {
             ("its state isn't known to this version".to_owned(), Tone::Warning)
+        }
+        ExecutionState::Failed if end.is_some() => {
+            let why = end.and_then(|end| end.failure.as_ref());
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            (format!("failed{why}"), Tone::Bad)
         }
         ExecutionState::Failed => {
             let ending = match head.status {
@@ -127,14 +136,8 @@ pub(crate) fn result(head: &RecordHead, asked: &Path) -> (String, Tone) {
     (words + &cause + &elsewhere, tone)
 }
 
-/// Tells whether a retry only queued hooks.
-fn is_queued_retry(head: &RecordHead) -> bool {
-    let is_queued = || head.hooks.iter().all(|hook| hook.outcome == RecordOutcome::Queued);
-    matches!(head.cause, RecordCause::Retry(_)) && !head.hooks.is_empty() && is_queued()
-}
-
-pub(crate) fn row(head: &RecordHead, asked: &Path) -> Vec<Cell> {
-    let (result, tone) = result(head, asked);
+pub(crate) fn row(head: &RecordHead, ends: &QueuedRetries, asked: &Path) -> Vec<Cell> {
+    let (result, tone) = result(head, ends, asked);
     let took = head.duration_us.map_or_else(|| "-".to_owned(), time::short_duration);
     let failed = head.hooks.iter().filter(|hook| hook.outcome.is_failure()).count();
     let hooks = match failed {

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::follow::Follower;
+use super::queued_retries::QueuedRetries;
 use super::{audit, executions, selection};
 use crate::cli::args::{Format, LogArgs};
-use crate::cli::json::execution::{Execution, Log};
+use crate::cli::json::execution::Log;
 use crate::cli::output::Output;
 use crate::cli::{CommandEnd, CommandPlace, time};
 use crate::record::form::RecordHead;
@@ -38,20 +39,24 @@ pub(crate) fn run(
         if let Some((count, newer)) = history.newer() {
             output.print_error(&executions::not_shown(count, newer));
         }
+        let ends = QueuedRetries::look(settings, &history, &heads);
         for head in &heads {
             follower.skip(&head.id);
-            print_one(head, arguments.output.format, &settings.hooks_dir, output);
+            print_one(head, &ends, arguments.output.format, &settings.hooks_dir, output);
         }
+        // those that end from now on have queued hooks that haven't run
+        let ends = QueuedRetries::default();
         loop {
             for head in follower.next(&history)?.iter().filter(|head| filter.holds(head)) {
-                print_one(head, arguments.output.format, &settings.hooks_dir, output);
+                print_one(head, &ends, arguments.output.format, &settings.hooks_dir, output);
             }
         }
     }
+    let ends = QueuedRetries::look(settings, &history, &heads);
     let newer = history.newer();
     if arguments.output.format == Format::Json {
         output.json(&Log {
-            executions: heads.iter().map(Execution::from).collect(),
+            executions: heads.iter().map(|head| ends.json(head)).collect(),
             newer: newer.map_or(0, |(count, _)| count),
         });
         return Ok(CommandEnd::Good);
@@ -69,18 +74,24 @@ pub(crate) fn run(
         return Ok(CommandEnd::Good);
     }
     let rows: Vec<_> =
-        heads.iter().map(|head| executions::row(head, &settings.hooks_dir)).collect();
+        heads.iter().map(|head| executions::row(head, &ends, &settings.hooks_dir)).collect();
     output.table(&executions::TITLES, &rows);
     Ok(CommandEnd::Good)
 }
 
 /// Prints one execution on one line.
-pub(crate) fn print_one(head: &RecordHead, format: Format, asked: &Path, output: &mut Output) {
+pub(crate) fn print_one(
+    head: &RecordHead,
+    ends: &QueuedRetries,
+    format: Format,
+    asked: &Path,
+    output: &mut Output,
+) {
     if format == Format::Json {
-        output.json_line(&Execution::from(head));
+        output.json_line(&ends.json(head));
         return;
     }
-    let (result, tone) = executions::result(head, asked);
+    let (result, tone) = executions::result(head, ends, asked);
     let took = head.duration_us.map(|micros| format!(", {}", time::short_duration(micros)));
     let line = format!(
         "{} {} {} {}: {} hooks{}, {result}",

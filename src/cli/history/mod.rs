@@ -8,6 +8,7 @@ mod hook_history;
 pub(super) mod log;
 pub(super) mod metrics;
 pub(super) mod prune;
+mod queued_retries;
 pub(super) mod retry;
 mod selection;
 pub(super) mod show;

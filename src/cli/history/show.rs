@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::hook_history::{self, Subject};
+use super::queued_retries::QueuedRetries;
 use super::{command_line, executions, retry};
 use crate::cli::args::{Format, ShowArgs};
 use crate::cli::hooks::difference;
@@ -47,11 +48,17 @@ pub(crate) fn run(
         }
     };
     let follow_ups = follow_ups(&history, &record.head);
+    let all = follow_ups.iter().chain([&record.head]);
+    let ends = QueuedRetries::look(settings, &history, all);
     if arguments.output.format == Format::Json {
-        output.json(&Show::new(&record, &follow_ups));
+        output.json(&Show::new(
+            &record,
+            ends.json(&record.head),
+            follow_ups.iter().map(|head| ends.json(head)),
+        ));
         return Ok(CommandEnd::Good);
     }
-    head(&record, &place.surroundings.hooks_dir, output);
+    head(&record, &ends, &place.surroundings.hooks_dir, output);
     if record.head.state == RecordState::Done && record.body.runs.is_empty() {
         output.line("  no hook ran");
     }
@@ -72,7 +79,7 @@ pub(crate) fn run(
         output.toned(Tone::Bold, "Later");
         let rows: Vec<_> = follow_ups
             .iter()
-            .map(|head| executions::row(head, &place.surroundings.hooks_dir))
+            .map(|head| executions::row(head, &ends, &place.surroundings.hooks_dir))
             .collect();
         output.table(&executions::TITLES, &rows);
     }
@@ -110,9 +117,9 @@ fn follow_ups(history: &History, head: &RecordHead) -> Vec<RecordHead> {
         .collect()
 }
 
-fn head(record: &Record, asked: &Path, output: &mut Output) {
+fn head(record: &Record, ends: &QueuedRetries, asked: &Path, output: &mut Output) {
     let head = &record.head;
-    let (result, tone) = executions::result(head, asked);
+    let (result, tone) = executions::result(head, ends, asked);
     output.toned(Tone::Bold, &format!("{} {}", executions::call(head), head.object));
     output.toned(tone, &format!("  {result}"));
     let took = head.duration_us.map(|micros| format!(", took {}", time::short_duration(micros)));

@@ -1,6 +1,7 @@
 //! `hookmux watch`: shows executions as they end, until it is stopped.
 
 use super::follow::Follower;
+use super::queued_retries::QueuedRetries;
 use super::{executions, log, selection};
 use crate::cli::args::WatchArgs;
 use crate::cli::output::Output;
@@ -19,7 +20,13 @@ pub(crate) fn run(
     let mut follower = Follower::new(&loaded.settings)?;
     loop {
         for head in follower.next(&history)?.iter().filter(|head| filter.holds(head)) {
-            log::print_one(head, arguments.output, &loaded.settings.hooks_dir, output);
+            log::print_one(
+                head,
+                &QueuedRetries::default(),
+                arguments.output,
+                &loaded.settings.hooks_dir,
+                output,
+            );
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::run::RunHead;
 use super::shape::{object, words};
 use super::value::{Seconds, Time};
-use crate::record::form::{RecordHead, RecordOutcome, RecordState};
+use crate::record::form::{RecordCause, RecordHead, RecordOutcome, RecordState};
 use crate::record::selection;
 
 words! {
@@ -14,6 +14,8 @@ words! {
         Running = "running",
         /// no hook failed
         Good = "good",
+        /// a retry has queued detached hooks, and they haven't run yet
+        Queued = "queued",
         /// a hook failed, or hookmux did; `status` says whether libvirt was told
         Failed = "failed",
         /// no hook ran because the emergency switch was on
@@ -92,6 +94,8 @@ impl ExecutionState {
             (RecordState::Running, _) => ExecutionState::Running,
             (RecordState::Lost, _) => ExecutionState::Lost,
             (RecordState::Unknown, _) => ExecutionState::Unknown,
+            // of a retry the hooks' results count, and these have none yet
+            (RecordState::Done, _) if is_queued_retry(head) => ExecutionState::Queued,
             (RecordState::Done, RecordOutcome::Success | RecordOutcome::Queued) => {
                 ExecutionState::Good
             }
@@ -107,6 +111,12 @@ impl ExecutionState {
             ) => ExecutionState::Failed,
         }
     }
+}
+
+/// Tells whether a retry only queued hooks.
+fn is_queued_retry(head: &RecordHead) -> bool {
+    let is_queued = || head.hooks.iter().all(|hook| hook.outcome == RecordOutcome::Queued);
+    matches!(head.cause, RecordCause::Retry(_)) && !head.hooks.is_empty() && is_queued()
 }
 
 impl From<&RecordHead> for Call {

@@ -11,7 +11,7 @@ use super::value::Seconds;
 use crate::cli::history::command_line;
 use crate::observer::CommandLine;
 use crate::record::form::{HookRegistration, HookSummary, Record};
-use crate::record::form::{RecordHead, RecordOutcome, RunRecord};
+use crate::record::form::{RecordOutcome, RunRecord};
 use crate::record::text::RecordText;
 use crate::run::left_rollback;
 
@@ -146,7 +146,11 @@ impl KeptRun {
 }
 
 impl Show {
-    pub(crate) fn new(record: &Record, later: &[RecordHead]) -> Show {
+    pub(crate) fn new(
+        record: &Record,
+        summary: Execution,
+        later: impl Iterator<Item = Execution>,
+    ) -> Show {
         let Record { head, body } = record;
         let optional = |document: &Option<RecordText>| document.as_ref().map(text);
         // an execution that hasn't ended has only the summaries of its planned runs
@@ -154,7 +158,7 @@ impl Show {
             true => body.runs.iter().map(|run| KeptRun::of(run, record)).collect(),
             false => head.hooks.iter().map(KeptRun::from).collect(),
         };
-        let mut call = Call::from(head);
+        let mut call = summary.call;
         call.hooks_dir = Some(text(&body.hooks_dir));
         Show {
             call,
@@ -169,7 +173,7 @@ impl Show {
             started_document: optional(&body.started_document),
             left_out: body.left_out.clone(),
             document_masked: body.is_masked,
-            later: later.iter().map(Execution::from).collect(),
+            later: later.collect(),
         }
     }
 }
