@@ -26,7 +26,7 @@ mod script_text;
 mod time;
 mod typed;
 mod undo;
-mod xml;
+pub(crate) mod xml;
 
 use std::env;
 use std::process;
