@@ -157,8 +157,8 @@ fn path(random: &mut Random) -> String {
     };
     let attribute =
         |random: &mut Random| *random.item(&["*", "name", "device", "address", "type", "h:name"]);
-    let mut text = String::from(*random.item(&["", "", "/", "//", "//"]));
-    for number in 0..1 + random.below(4) {
+    let mut text = String::from(random.pick(&["", "/", "//", "//", "//", "//*/"]));
+    for number in 0..1 + random.below(3) {
         if number > 0 {
             text.push_str(random.pick(&["/", "/", "//"]));
         }
@@ -166,7 +166,8 @@ fn path(random: &mut Random) -> String {
             return format!("{text}@{}", attribute(random));
         }
         text.push_str(name(random));
-        for _ in 0..random.below(3) {
+        let brackets = if random.once_in(3) { 1 + random.below(2) } else { 0 };
+        for _ in 0..brackets {
             let value = *random.item(&["x", "vm", "", "ua-1", "default", "52:54:00:aa:00:01"]);
             text.push_str(&match random.below(6) {
                 0 => format!("[{}]", 1 + random.below(3)),
