@@ -31,6 +31,7 @@ if [ -n "$(linked)" ]; then
     exit 1
 fi
 rm -f "$top/sbin/hookmux" "$top"/share/man/man8/hookmux.8 "$top"/share/man/man8/hookmux-*.8 \
+    "$top"/share/man/man5/hookmux.yaml.5 "$top"/share/man/man5/hookmux-*.5 "$top"/share/man/man7/hookmux-*.7 \
     "$top/share/bash-completion/completions/hookmux" "$top/share/zsh/site-functions/_hookmux" \
     "$top/share/fish/vendor_completions.d/hookmux.fish" "$top/lib/tmpfiles.d/hookmux.conf"
 for unit in "$top"/lib/systemd/system/hookmux-*; do

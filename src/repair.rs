@@ -16,7 +16,7 @@ use crate::trust::{Refusal, Trust};
 
 /// The directory for copies of registered programs, below the hooks directory: AppArmor's profile for
 /// libvirtd allows it.
-const PROGRAMS_DIRECTORY: &str = "bin";
+pub(crate) const PROGRAMS_DIRECTORY: &str = "bin";
 
 /// A path that is to be repaired. A copy is used only at this path.
 #[derive(Clone, Debug, PartialEq, Eq)]

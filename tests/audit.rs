@@ -145,7 +145,9 @@ fn what_changes_nothing_is_no_act_and_what_fails_is_one() {
     host.text(&["retry", "last"], 0);
     assert!(acts(&host, &[]).is_empty(), "{:?}", acts(&host, &[]));
     host.text(&["delete", "nobody"], 1);
-    host.text(&["bypass", "on", "--for", "31d"], 1);
+    host.text(&["bypass", "on", "--for", "31d"], 2);
+    host.text(&["add", "x.yaml"], 0);
+    host.file("../x.yaml", "events: after_vm_stop\ncommand: /bin/false\n");
     host.text(&["add", "x.yaml"], 1);
     let found = acts(&host, &["--failed"]);
     assert_eq!(

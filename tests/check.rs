@@ -321,6 +321,10 @@ provoked! {
     moments_that_never_come_are_told: "unknown-event" "never-called";
     what_this_libvirt_never_fires_is_told: "never-here";
     names_that_no_guest_has_are_told: "unknown-guest";
+    conditions_that_no_guest_meets_are_told: "no-such-guest";
+    executables_that_never_run_are_told_and_moved: "misplaced-script" "unknown-event";
+    scripts_for_another_way_to_be_called_are_told: "missing-input" "bashism";
+    a_name_that_is_there_already_is_told: "same-name";
     whatever_others_could_change_is_told_and_mended: "untrusted";
     trust_that_was_relaxed_is_a_warning: "untrusted-but-run";
     an_interpreter_is_as_good_as_its_script: "untrusted-interpreter";
@@ -792,6 +796,276 @@ fn names_that_no_guest_has_are_told() {
     place.script("network.d/default/start/begin/x", "#!/bin/sh\n").is_clean();
     place.script("network.d/defualt/start/begin/x", "#!/bin/sh\n");
     place.finds("unknown-guest", "network.d/defualt", &["no network", "did you mean default?"]);
+}
+
+fn conditions_that_no_guest_meets_are_told() {
+    let place = Place::clean();
+    let with = |when: &str| {
+        place.file("hooks.d/x.yaml", &registration(&format!("when: {{name: {when}}}")));
+    };
+    // where no definition can be read, nothing is known
+    with("\"Web*\"");
+    place.is_clean();
+    fs::create_dir_all(place.host.path("qemu/networks")).unwrap();
+    for name in ["web1", "web2", "db"] {
+        fs::write(place.host.path(format!("qemu/{name}.xml")), "").unwrap();
+    }
+    let words = ["a name like `Web*`", "db, web1, web2", "did you mean web1?"];
+    place.finds("no-such-guest", "hooks.d/x.yaml", &words).is_words(&["correct `when`"]);
+    with("win10");
+    place.finds("no-such-guest", "hooks.d/x.yaml", &["a name like `win10`"]);
+    for met in ["\"web*\"", "db", "[win10, db]", "\"!db\"", "[\"*\", \"!web1\"]"] {
+        with(met);
+        place.is_clean();
+    }
+    with("[\"*\", \"!web*\", \"!db\"]");
+    place.finds("no-such-guest", "hooks.d/x.yaml", &[]);
+    // a network has another name, and so has a container
+    place.file(
+        "hooks.d/x.yaml",
+        "events: before_network_start\ncommand: /bin/true\nwhen: {name: web1}\n",
+    );
+    place.is_clean();
+    fs::write(place.host.path("qemu/networks/default.xml"), "").unwrap();
+    place.finds("no-such-guest", "hooks.d/x.yaml", &["no network", "there are default"]);
+    place.file("hooks.d/x.yaml", &registration("when: {name: c1, driver: lxc}")).is_clean();
+    fs::create_dir(place.host.path("lxc")).unwrap();
+    fs::write(place.host.path("lxc/c2.xml"), "").unwrap();
+    place.finds("no-such-guest", "hooks.d/x.yaml", &["there are c2", "did you mean c2?"]);
+    // one that is disabled isn't meant to run
+    place.file("hooks.d/x.yaml", &registration("when: {name: c1, driver: lxc}\nenabled: false"));
+    place.is_clean();
+}
+
+/// A tree of files in the hooks directory; the code and the file of the finding; what is said; whether the fix is a
+/// command, after which all is well.
+type Misplaced =
+    (&'static [&'static str], &'static str, &'static str, &'static [&'static str], bool);
+
+const MISPLACED: &[Misplaced] = &[
+    (
+        &["myhook.sh"],
+        "misplaced-script",
+        "myhook.sh",
+        &["lies directly in", "--event EVENT"],
+        false,
+    ),
+    (&["a.sh", "b"], "misplaced-script", "a.sh", &["a.sh, b lie directly in", "never run"], false),
+    (
+        &["qemu.sh"],
+        "misplaced-script",
+        "qemu.sh",
+        &["libvirt runs only qemu", "qemu.adopted"],
+        true,
+    ),
+    (&["network.py"], "misplaced-script", "network.py", &["network.adopted"], true),
+    (
+        &["before_vm_start.sh"],
+        "misplaced-script",
+        "before_vm_start.sh",
+        &["scripts for before_vm_start"],
+        true,
+    ),
+    (&["10-AfterVmStop.sh"], "misplaced-script", "10-AfterVmStop.sh", &["after_vm_stop"], true),
+    (
+        &["BeforeVmStart/10-x"],
+        "unknown-event",
+        "BeforeVmStart",
+        &["did you mean before_vm_start?"],
+        true,
+    ),
+    (
+        &["before-vm-start/10-x"],
+        "unknown-event",
+        "before-vm-start",
+        &["did you mean before_vm_start?"],
+        true,
+    ),
+    (
+        &["vm_start/10-x"],
+        "unknown-event",
+        "vm_start",
+        &["before_vm_start? (or after_vm_start)"],
+        true,
+    ),
+    (&["vm_start/10-x", "before_vm_start/20-y"], "unknown-event", "vm_start", &["mv -n"], true),
+    (
+        &["prepare/begin/10-x"],
+        "misplaced-script",
+        "prepare",
+        &["without a driver and a guest", "before_vm_prepare"],
+        true,
+    ),
+    (
+        &["prepare/begin/10-x", "prepare/begin/20-y"],
+        "misplaced-script",
+        "prepare",
+        &["begin/10-x, begin/20-y never run"],
+        true,
+    ),
+    (&["stopped/end/x"], "misplaced-script", "stopped", &["after_vm_stop"], true),
+    (&["start/x"], "misplaced-script", "start", &["before_vm_launch"], true),
+    (
+        &["win10/prepare/begin/x"],
+        "misplaced-script",
+        "win10",
+        &["the per-guest tree of qemu is qemu.d"],
+        true,
+    ),
+    (
+        &["win10/prepare/begin/x", "win10/release/end/y", "qemu.d/win10/started/begin/z"],
+        "misplaced-script",
+        "win10",
+        &["mkdir -p"],
+        true,
+    ),
+    (
+        &["myhooks/10-x"],
+        "misplaced-script",
+        "myhooks",
+        &["neither an event's directory nor the per-guest tree"],
+        false,
+    ),
+];
+
+fn executables_that_never_run_are_told_and_moved() {
+    for (files, code, path, words, is_mended) in MISPLACED {
+        let place = Place::clean();
+        for file in *files {
+            place.script(file, "#!/bin/sh\ntrue\n");
+        }
+        let found = place.finds(code, path, words);
+        if *is_mended {
+            found.is_mended();
+            // it doesn't just hide it
+            place.is_clean();
+        } else {
+            found.is_words(&[]);
+        }
+    }
+}
+
+#[test]
+fn what_hooks_use_is_not_misplaced() {
+    let place = Place::clean();
+    for helper in
+        ["bin/x", "lib/common.sh", "modules/x.py", "tools/x", "vfio/rebind", "qemu.retired"]
+    {
+        place.script(helper, "#!/bin/sh\n");
+    }
+    place.script(
+        "before_vm_start/10-x",
+        "#!/bin/sh\n. \"${0%/*}/../lib/y\"; /etc/libvirt/hooks/vfio/rebind\n",
+    );
+    place.file("hooks.d/x.yaml", "events: after_vm_stop\ncommand: [tools/x]\n");
+    place.file("README", "text\n").file("notes/README", "text\n");
+    place.script(".hidden", "#!/bin/sh\n").script(".git/hooks/x", "#!/bin/sh\n");
+    place.is_clean();
+    // the old form of libvirt's arguments is kept, where a script reads them
+    place.script("prepare/begin/10-x", "#!/bin/sh\n[ \"$2\" = prepare ] && true\n");
+    let found = place.finds("misplaced-script", "prepare", &["--style libvirt"]);
+    found.is_mended();
+    place.is_clean();
+    assert!(place.host.read_text("hooks/hooks.d/10-x-before_vm_prepare.yaml").contains("libvirt"));
+    // a tree of another name, and another root
+    place.settings("tree: hooks.guests\n");
+    place.script("hooks.guests/qemu/win10/prepare/begin/x", "#!/bin/sh\n").is_clean();
+    let roots = place.settings.replace("roots: []", "roots: [../more]");
+    place.host.raw_settings(&roots);
+    place.script("../more/qemu", "#!/bin/sh\n");
+    place.host.mode("more", 0o755);
+    place.finds("misplaced-script", place.host.path("more/qemu"), &["lies directly in"]);
+}
+
+fn scripts_for_another_way_to_be_called_are_told() {
+    let place = Place::clean();
+    let event = "before_vm_start/10-x";
+    let of_libvirt = "#!/bin/sh\n[ \"$1\" = web1 ] && [ \"$2\" = prepare ] && true\n";
+    place.script(event, of_libvirt);
+    let words = ["reads $2 (line 2)", "gets neither arguments nor a document", "--style libvirt"];
+    place.finds("missing-input", event, &words).is_mended();
+    place.is_clean();
+    let registered = place.host.hook("hooks.d/10-x-before_vm_start.yaml");
+    assert!(fs::read_to_string(&registered).unwrap().contains("style: libvirt"));
+    fs::remove_file(registered).unwrap();
+    place.script(event, "#!/usr/bin/python3\nimport sys\nx = sys.stdin.read()\n");
+    place.finds("missing-input", event, &["standard input (sys.stdin, line 3)"]).is_mended();
+    fs::remove_dir_all(place.host.hook("hooks.d")).unwrap();
+    fs::remove_dir_all(place.host.hook("bin")).unwrap();
+    // one that is registered
+    place.script("bin/guard", of_libvirt);
+    let hook = "events: before_vm_start\ncommand: bin/guard\n";
+    place.file("hooks.d/guard.yaml", hook);
+    place.finds("missing-input", "hooks.d/guard.yaml", &["`style: libvirt`"]).is_mended();
+    place.is_clean();
+    for given in ["args: [a, b]", "command: [bin/guard, a, b]", "style: libvirt"] {
+        let hook = match given.starts_with("command") {
+            true => format!("events: before_vm_start\n{given}\n"),
+            false => format!("{hook}{given}\n"),
+        };
+        place.file("hooks.d/guard.yaml", &hook).is_clean();
+    }
+    place.file("hooks.d/guard.yaml", &format!("{hook}args: [a]\n"));
+    place.finds("missing-input", "hooks.d/guard.yaml", &["reads $2"]).is_words(&["EDITOR"]);
+    fs::remove_dir_all(place.host.hook("hooks.d")).unwrap();
+    // in the tree and under a driver's name it gets them
+    place.script("qemu.d/win10/prepare/begin/x", of_libvirt).script("qemu.adopted", of_libvirt);
+    place.is_clean();
+
+    for bashism in ["[[ -e /x ]]", "a=(b c)", "function f {\n:\n}", "source /x", "echo ${a^^}"] {
+        place.script("qemu.adopted", &format!("#!/bin/sh\n{bashism}\n"));
+        let found =
+            place.finds("bashism", "qemu.adopted", &["for sh by its first line", "in line 2"]);
+        if Path::new("/bin/bash").exists() {
+            found.is_mended();
+            place.is_clean();
+        }
+    }
+    place.script("qemu.adopted", "#!/bin/bash\n[[ -e /x ]]\n").is_clean();
+}
+
+fn a_name_that_is_there_already_is_told() {
+    let host = Host::new();
+    host.file("hooks.d/x.yaml", registration(""));
+    fs::write(host.path("x.yaml"), registration("weight: 3")).unwrap();
+    let said = host.json(&["check", "x.yaml"], 0);
+    let findings = said["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|finding| finding["code"] == "same-name"), "{said:#}");
+    findings.iter().for_each(seen);
+}
+
+#[test]
+fn what_is_alike_is_one_finding_with_one_command() {
+    let place = Place::clean();
+    for name in ["10-a", "20-b", "30-c"] {
+        place.script(&format!("before_vm_start/{name}"), "#!/bin/sh\n");
+        place.mode(&format!("before_vm_start/{name}"), 0o644);
+    }
+    place.file("after_vm_stop/x", "#!/bin/sh\n");
+    let words = ["10-a, before_vm_start/20-b, before_vm_start/30-c: each has no x bit"];
+    let found = place.finds("not-executable", "after_vm_stop/x", &words);
+    assert_eq!(found.words()[..2], ["chmod", "a+x"]);
+    assert_eq!(found.words().len(), 6);
+    let findings = place.findings();
+    assert_eq!(findings[0]["paths"].as_array().unwrap().len(), 4, "{findings:#?}");
+    found.is_mended();
+    for name in ["10-a", "20-b", "30-c"] {
+        place.script(&format!("before_vm_start/{name}"), "#!/bin/sh\r\ntrue\r\n");
+    }
+    place.finds("crlf", "before_vm_start/10-a", &["30-c: each has Windows line ends"]).is_mended();
+    // links to nothing lead to different things: the words differ, and so they are told apart
+    place.link("/nowhere/a", "before_vm_start/a").link("/nowhere/b", "before_vm_start/b");
+    let findings = place.findings();
+    assert_eq!(findings.iter().filter(|one| one["code"] == "dangling-link").count(), 2);
+    for name in ["a", "b"] {
+        fs::remove_file(place.host.hook(Path::new("before_vm_start").join(name))).unwrap();
+    }
+    // a daemon that has seen none of its links is reloaded once
+    place.daemon("libvirtd", 3600, 0);
+    let findings = place.findings();
+    let unproven: Vec<_> = findings.iter().filter(|one| one["code"] == "unproven-link").collect();
+    assert_eq!(unproven.len(), 1, "{unproven:#?}");
+    assert!(unproven[0]["paths"].as_array().unwrap().len() > 2, "{unproven:#?}");
 }
 
 // --- modules for Python -------------------------------------------------------------------------

@@ -678,7 +678,7 @@ fn a_switch_without_a_value_is_true_and_one_source_counts() {
         1,
         &["no `--describe` in its text"],
     );
-    place.fails("./manage_hooks add script /var/cpanel/x.sh --event after_vm_stop --blocking 1 --on-failure warn", 1, &["`--blocking`: `blocking` and `on_failure` say the same"]);
+    place.fails("./manage_hooks add script /var/cpanel/x.sh --event after_vm_stop --blocking 1 --on-failure warn", 2, &["`--blocking`: `blocking` and `on_failure` say the same"]);
 }
 
 // C8
@@ -1076,7 +1076,7 @@ fn what_is_registered_without_the_key_keeps_its_meaning() {
     assert_eq!(add(&format!("{moment} --style libvirt")), 0, "there its output is a document");
     place.fails(
         "./manage_hooks add script /var/cpanel/x.sh --replace --event before_vm_start --style libvirt --result status-line",
-        1,
+        2,
         &["`--result`: in libvirt's style"],
     );
     // an older version refuses the key, which is told before a downgrade

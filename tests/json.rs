@@ -79,7 +79,7 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["bypass", "on", "--this-boot", "--guest", "y", "--yes"], 0);
     say(&["bypass", "off"], 0);
     say(&["add", "script", "hooks/bin/x", "--event", "after_vm_stop", "--name", "new"], 0);
-    say(&["add", "script", "hooks/bin/x", "--event", "nothing"], 1);
+    say(&["add", "script", "hooks/bin/x", "--event", "nothing"], 2);
     say(&["new", "after_vm_stop", "skeleton"], 0);
     say(&["new", "after_vm_stop", "skeleton"], 1);
     fs::write(
@@ -88,6 +88,8 @@ fn every_output_is_printed_as_its_schema_says() {
     )
     .unwrap();
     say(&["import", "opennebula", "x.tmpl"], 0);
+    assert_eq!(say(&["import", "opennebula", "x.tmpl"], 0)["changed"], false);
+    fs::write(host.path("x.tmpl"), "NAME=imported\n").unwrap();
     say(&["import", "opennebula", "x.tmpl"], 1);
     say(&["show", "imported"], 0);
     say(&["show", "after_vm_launch/later"], 0);
@@ -99,7 +101,9 @@ fn every_output_is_printed_as_its_schema_says() {
     )
     .unwrap();
     say(&["import", "saschpe", "x.json", "--from", "ready"], 0);
-    say(&["import", "saschpe", "x.json", "--from", "ready"], 1);
+    assert_eq!(say(&["import", "saschpe", "x.json", "--from", "ready"], 0)["changed"], false);
+    fs::write(host.path("x.json"), "{}").unwrap();
+    say(&["export", "out", "new"], 0);
     say(&["disable", "new"], 0);
     say(&["enable", "new"], 0);
     say(&["delete", "new"], 0);

@@ -459,7 +459,7 @@ fn what_is_wrong_in_a_template_is_told_with_its_place() {
         let said = import(&host, text, &[], 1);
         assert!(said["error"]["message"].as_str().unwrap().contains(told), "{said:#}");
     }
-    let said = import(&host, base, &["--event", "before_vm_strat"], 1);
+    let said = import(&host, base, &["--event", "before_vm_strat"], 2);
     assert!(said["error"]["message"].as_str().unwrap().contains("did you mean before_vm_start?"));
     host.text(&["import", "opennebula", "nothing.tmpl"], 1);
     host.text(&["import", "opennebula"], 2);
@@ -511,7 +511,10 @@ fn several_templates_are_imported_or_none_and_nothing_is_run() {
         assert!(text.contains(line), "{line} is missing in {text}");
     }
     // again, and what stands in the way
-    assert!(messages(&import(&host, VM, &[], 1)["problems"])[0].contains("--replace"));
+    assert_eq!(import(&host, VM, &[], 0)["changed"], false);
+    let other = VM.replace("PROLOG", "RUNNING");
+    assert!(messages(&import(&host, &other, &[], 1)["problems"])[0].contains("--replace"));
+    assert_eq!(import(&host, &other, &["--replace"], 0)["changed"], true);
     import(&host, VM, &["--replace"], 0);
     let twice = import(&host, &format!("{VM}{VM}"), &["--replace"], 1);
     assert!(messages(&twice["problems"])[0].contains("name of an earlier one"), "{twice:#}");
@@ -548,10 +551,11 @@ fn a_registration_comes_from_standard_input_with_a_name() {
     let output = with_stdin(&host, &["add", "-", "--name", "c", "--dry-run"], text);
     assert!(output.status.success() && !host.hook("hooks.d/c.yaml").exists(), "{output:?}");
     let misspelt = "events: after_vm_stop\ncomand: x\n";
+    let different = "events: after_vm_stop\ncommand: /bin/other\n";
     for (words, stdin, status, told) in [
         (&["add", "-"][..], text, 2, "`--name NAME` says what the registration is called"),
-        (&["add", "-", "--name", "a"], text, 1, "--replace writes it anew"),
-        (&["add", "-", "--name", "x/y"], text, 1, "is not a valid name"),
+        (&["add", "-", "--name", "a"], different, 1, "--replace"),
+        (&["add", "-", "--name", "x/y"], text, 2, "is not a valid name"),
         (&["add", "-", "--name", "d"], misspelt, 1, "standard input:2:1: unknown key `comand`"),
         (&["add", "-", "--name", "d"], "", 1, "the registration is empty"),
         (&["add", "-", "--name", "d"], "[{\"hook\": \"/x\"}]", 1, "`hookmux add script PATH`"),
@@ -765,7 +769,7 @@ fn executions_are_selected_by_beginnings_and_patterns() {
         (&["--event", "after_vm_strop"], "did you mean after_vm_stop?"),
     ] {
         for command in ["log", "watch"] {
-            let said = host.text(&[&[command], words].concat(), 1);
+            let said = host.text(&[&[command], words].concat(), 2);
             assert!(said.contains(told), "{command} {words:?}: {said}");
         }
     }
@@ -821,13 +825,13 @@ fn list_takes_beginnings_patterns_and_places() {
         let found: Vec<&str> = hooks.map(|hook| hook["hook"].as_str().unwrap()).collect();
         assert_eq!(found, expected, "{words:?}");
     }
-    for (words, told) in [
-        (&["before_vm_strat"][..], "did you mean before_vm_start?"),
-        (&["zzz/"], "there is no event zzz/"),
-        (&["--hook", "20-dsn"], "did you mean `20-dns`?"),
-        (&["--hook", "zzz*"], "`hookmux list` shows all hooks"),
+    for (words, status, told) in [
+        (&["before_vm_strat"][..], 2, "did you mean before_vm_start?"),
+        (&["zzz/"], 2, "there is no event zzz/"),
+        (&["--hook", "20-dsn"], 1, "did you mean `20-dns`?"),
+        (&["--hook", "zzz*"], 1, "`hookmux list` shows all hooks"),
     ] {
-        let said = host.text(&[&["list"], words].concat(), 1);
+        let said = host.text(&[&["list"], words].concat(), status);
         assert!(said.contains(told), "{words:?}: {said}");
     }
     assert!(host.text(&["list", "after_network_"], 0).contains("No hook for after_network_"));

@@ -556,7 +556,7 @@ fn a_moment_by_category_event_and_stage() {
         (&["--event", "before_vm_start", "--name", "a/b"], "--name"),
         (&["--event", "after_vm_stop", "--mode", "detached", "--rollback", "/x"], "--rollback"),
     ] {
-        place.say(&[&base, words].concat()).ends(1, &[told, "nothing was registered"]);
+        place.say(&[&base, words].concat()).ends(2, &[told, "nothing was registered"]);
     }
     place.nothing_is_registered();
     for words in [
@@ -676,16 +676,22 @@ fn nothing_is_written_over_unasked() {
     );
     place.say(&["add", "script", &script]).is_done();
     let before = place.text("hook-after_vm_stop");
+    // the same changes nothing
+    place.say(&["add", "script", &script]).is_done().ends(0, &["unchanged"]);
+    place.say(&["add", "script", &script, "--replace"]).is_done().ends(0, &["unchanged"]);
+    // but what was changed meanwhile is kept
+    let edited = format!("{before}nice: 5\n");
+    fs::write(place.file("hook-after_vm_stop"), &edited).unwrap();
     let said = place.say(&["add", "script", &script]);
     said.ends(
         1,
         &[
-            "this is registered already, as `hook-before_vm_start`",
+            "this is registered already, as `hook-after_vm_stop`",
             "--replace",
             "nothing was registered",
         ],
     );
-    assert_eq!(place.text("hook-after_vm_stop"), before);
+    assert_eq!(place.text("hook-after_vm_stop"), edited);
     // written anew, it keeps its turn
     let said = place.say(&["add", "script", &script, "--replace"]);
     said.is_done().ends(0, &["replaced"]);
@@ -814,7 +820,10 @@ fn a_file_is_taken_as_it_is() {
         place.text("mine").ends_with(text) && place.text("mine").starts_with("# Registered by")
     );
     assert_eq!(place.read("mine").weight, 7);
-    place.say(&["add", path]).ends(1, &["registered already", "--replace"]);
+    place.say(&["add", path]).is_done().ends(0, &["unchanged"]);
+    fs::write(&file, text.replace("weight: 7", "weight: 8")).unwrap();
+    place.say(&["add", path]).ends(1, &["registered already", "--replace --dry-run --diff"]);
+    fs::write(&file, text).unwrap();
     place.say(&["add", "mine.yaml", "--name", "second"]).is_done();
     fs::write(&file, "events: before_vm_start\ncommand: [/bin/true, x]\n").unwrap();
     place.say(&["add", path, "--name", "third"]).is_done();
@@ -913,7 +922,7 @@ fn a_python_module() {
     place.host.guest("started begin").run().succeeds();
     assert_eq!(place.host.log(), ["after_vm_start"]);
     place.host.guest("stopped end").run().fails(1, &["no luck today"]);
-    place.say(&["add", "module", "myapp.hooks"]).ends(1, &["registered already"]);
+    place.say(&["add", "module", "myapp.hooks"]).ends(0, &["unchanged"]);
     place.say(&["delete", "module", "myapp.hooks"]).is_done();
     place.nothing_is_registered();
     place.say(&["delete", "module", "myapp.hooks"]).ends(1, &["no registration calls myapp.hooks"]);
@@ -930,7 +939,7 @@ fn a_python_module() {
         "--stage",
         "post",
     ];
-    place.say(&by_options).ends(1, &["--action"]);
+    place.say(&by_options).ends(2, &["--action"]);
     place.say(&[&by_options[..], &["--action", "both"]].concat()).ends(0, &["escalateprivs"]);
     assert_eq!(place.the_one().command[4..], ["myapp.hooks", "both"]);
     place.host.guest("started begin").run().succeeds();
@@ -1236,9 +1245,9 @@ fn what_can_never_run_is_refused_or_warned_about() {
         host.text(&words, status)
     };
     for (more, status, words) in [
-        (&["--event", "before_vm_start", "--when", "driver=qmeu"][..], 1, "did you mean `qemu`?"),
-        (&["--event", "before_vm_start", "--when", "origin=frsh"], 1, "did you mean `fresh`?"),
-        (&["--event", "on_qemu_prepare"], 1, "before_vm_start"),
+        (&["--event", "before_vm_start", "--when", "driver=qmeu"][..], 2, "did you mean `qemu`?"),
+        (&["--event", "before_vm_start", "--when", "origin=frsh"], 2, "did you mean `fresh`?"),
+        (&["--event", "on_qemu_prepare"], 2, "before_vm_start"),
         (&["--event", "qemu/prepre"], 0, "did you mean qemu/prepare?"),
         (
             &["--event", "before_vm_start", "--when", "reason=saved"],
@@ -1257,7 +1266,7 @@ fn what_can_never_run_is_refused_or_warned_about() {
         ),
         (
             &["--event", "before_vm_start", "--run-as", "no-such-user"],
-            0,
+            1,
             "there is no user `no-such-user`",
         ),
     ] {

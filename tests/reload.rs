@@ -160,7 +160,7 @@ fn one_that_does_not_look_in_time_is_a_problem_with_a_way_out() {
     assert_eq!(said["reload"].as_array().unwrap().len(), 1);
     assert_eq!(said["daemons"][0]["fix_command"][1], "-HUP");
     for words in ["install --reload --reload-timeout 0s", "uninstall --reload --reload-timeout 0"] {
-        let said = text(&host, &format!("hookmux {words}"), 1);
+        let said = text(&host, &format!("hookmux {words}"), 2);
         assert!(said.contains("at least a second"), "{said}");
     }
     // one that would die of the signal isn't sent it, and one that ends will look when it starts

@@ -404,18 +404,34 @@ fn networks_are_taken_back_when_they_stop_and_ports_when_they_go_or_with_their_n
     call_network(&host, "stopped.end", "", 0);
     assert_eq!(host.log(), [undone("port"), undone("live"), undone("net")]);
     assert_eq!(owed(&host), 0);
+    // a daemon that starts calls `port-created` again for a port that it has
+    for call in ["start.begin", "port-created.begin", "port-created.begin"] {
+        call_network(&host, call, one, 0);
+    }
+    assert_eq!(host.log(), ["set net", "set port", "set port"]);
+    assert_eq!(owed(&host), 2);
+    call_network(&host, "port-deleted.begin", one, 0);
+    assert_eq!(host.log(), [undone("port")]);
+    // and where a hook refuses it then, the port is no more
+    call_network(&host, "port-created.begin", one, 0);
+    touch(&host, "port.fails");
+    call_network(&host, "port-created.begin", one, 3);
+    remove(&host, "port.fails");
+    assert_eq!(host.log(), ["set port".to_owned(), "set port".to_owned(), undone("port")]);
+    call_network(&host, "stopped.end", "", 0);
+    assert_eq!(host.log(), [undone("net")]);
     // no `port-deleted` comes for one that wasn't created
     touch(&host, "z.fails");
     register(&host, "z", "before_network_port_create", "weight: 900");
     call_network(&host, "port-created.begin", two, 3);
     assert_eq!(host.log(), ["set port".to_owned(), "set z".to_owned(), undone("port")]);
-    // libvirt calls `stopped` for a network that didn't start
+    // nor `stopped` for a network that didn't start
+    call_network(&host, "stopped.end", "", 0);
     touch(&host, "live.fails");
     register(&host, "z", "before_network_start", "weight: 900");
     call_network(&host, "start.begin", "", 3);
-    assert_eq!(host.log(), ["set net", "set z"]);
-    call_network(&host, "stopped.end", "", 0);
-    assert_eq!(host.log(), [undone("net")]);
+    assert_eq!(host.log(), ["set net".to_owned(), "set z".to_owned(), undone("net")]);
+    assert_eq!(owed(&host), 0);
 }
 
 #[test]

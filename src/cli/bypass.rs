@@ -6,9 +6,10 @@ use anyhow::Context;
 
 use super::args::{BypassArgs, BypassSwitch, Format};
 use super::json;
+use super::json::change::ChangeSummary;
 use super::json::value::Time;
 use super::output::{Output, Tone};
-use super::{CommandEnd, CommandPlace, login_name, question, time};
+use super::{CommandEnd, CommandPlace, login_name, question, time, usage};
 use crate::bypass::{self, Bypass, BypassEntry};
 use crate::machine::{boot, clock};
 use crate::trust::Trust;
@@ -32,7 +33,7 @@ pub(super) fn run(
         } else {
             format!("Without --for no hook runs for {calls} for {} days.", bypass::MAX_DAYS)
         };
-        let is_answered = arguments.yes || arguments.duration.is_some();
+        let is_answered = arguments.yes || arguments.duration.is_some() || arguments.dry_run;
         if let Some(end) = question::ask(&question, is_answered, arguments.output.format, output) {
             return Ok(end);
         }
@@ -44,7 +45,8 @@ pub(super) fn run(
         (Ok(bypass), _) => bypass,
         (Err(words), None) => anyhow::bail!("{words}"),
         (Err(words), Some(_)) => {
-            output.print_error(&format!("{words}; it is replaced"));
+            let is = if arguments.dry_run { "would be" } else { "is" };
+            output.print_error(&format!("{words}; it {is} replaced"));
             Bypass::default()
         }
     };
@@ -78,7 +80,7 @@ pub(super) fn run(
             }
         }
     }
-    if arguments.turn.is_some() {
+    if arguments.turn.is_some() && !arguments.dry_run {
         bypass::keep(hooks_dir, &now)
             .with_context(|| format!("{} can't be written", path.display()))?;
         // make sure that the written file is really used
@@ -88,13 +90,18 @@ pub(super) fn run(
     }
     let is_off = arguments.turn == Some(BypassSwitch::Off);
     let is_idle = is_off && !is_replaced && now.entries.len() == was_on;
+    let is_change = arguments.turn.is_some() && !is_idle;
     let end = if is_idle { CommandEnd::Idle } else { CommandEnd::Good };
     if arguments.output.format == Format::Json {
         output.json(&json::bypass::Bypass {
             bypasses: now.entries.iter().map(|entry| json_entry(entry, hooks_dir)).collect(),
             path: path.as_path().into(),
+            summary: ChangeSummary::new(is_change, arguments.dry_run),
         });
         return Ok(end);
+    }
+    if arguments.dry_run {
+        output.line("nothing was changed: --dry-run; it would be so:");
     }
     if now.is_off() {
         output.toned(Tone::Good, "The emergency switch is off: hooks run.");
@@ -109,26 +116,29 @@ pub(super) fn run(
 fn check_options(arguments: &BypassArgs) -> anyhow::Result<()> {
     if let Some(guest) = &arguments.guest {
         let is_uuid = guest.len() == 36 && guest.bytes().filter(|byte| *byte == b'-').count() == 4;
-        anyhow::ensure!(!guest.is_empty(), "--guest needs a name");
-        anyhow::ensure!(
+        usage::ensure(!guest.is_empty(), "--guest needs a name")?;
+        usage::ensure(
             !is_uuid,
-            "--guest takes a name: it has to be known before libvirt's document is read"
-        );
+            "--guest takes a name: it has to be known before libvirt's document is read",
+        )?;
     }
     if let Some(duration) = arguments.duration {
-        anyhow::ensure!(arguments.turn == Some(BypassSwitch::On), "--for belongs to `bypass on`");
-        anyhow::ensure!(duration.as_secs() > 0, "--for needs a second at least");
-        anyhow::ensure!(
+        let is_on = arguments.turn == Some(BypassSwitch::On);
+        usage::ensure(is_on, "--for belongs to `bypass on`")?;
+        usage::ensure(duration.as_secs() > 0, "--for needs a second at least")?;
+        usage::ensure(
             duration.as_secs() <= bypass::MAX_SECONDS,
-            "the emergency switch is for {} days at most: disable hooks that should never run",
-            bypass::MAX_DAYS
-        );
+            format!(
+                "the emergency switch is for {} days at most: disable hooks that should never run",
+                bypass::MAX_DAYS
+            ),
+        )?;
     }
     if arguments.this_boot {
-        anyhow::ensure!(
+        usage::ensure(
             arguments.turn == Some(BypassSwitch::On),
-            "--this-boot belongs to `bypass on`"
-        );
+            "--this-boot belongs to `bypass on`",
+        )?;
         anyhow::ensure!(
             !boot::id().is_empty(),
             "/proc doesn't say which boot this is, so --this-boot would never end: use --for"

@@ -5,7 +5,10 @@ mod bypass;
 mod check;
 mod completions;
 mod demo;
+mod edit;
 mod fixes;
+mod guests;
+mod help;
 mod history;
 mod hooks;
 mod install;
@@ -14,6 +17,8 @@ mod json;
 mod login_name;
 mod man;
 mod output;
+mod pager;
+mod parse_error;
 mod pattern;
 mod place;
 mod question;
@@ -23,15 +28,20 @@ mod remark;
 mod rights;
 mod schema;
 mod script_text;
+mod shell_code;
+mod table;
+mod terminal;
 mod time;
 mod typed;
 mod undo;
+mod unified_diff;
+mod usage;
 pub(crate) mod xml;
 
 use std::env;
 use std::process;
 
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 
 use crate::trust::Trust;
 use args::{Arguments, Command, Format, XmlCommand};
@@ -40,25 +50,37 @@ use hooks::{events, list, plan, run};
 use install::{entries, overview};
 use output::Output;
 pub(crate) use place::{CommandEnd, CommandPlace};
-use register::{add, delete, enable, import, new};
+use register::{add, delete, enable, export, import, new};
 
 pub fn main() -> ! {
+    completions::answer();
     let mut output = Output::new();
     let words = typed::with_values(env::args_os());
     let all_help = typed::ask_for_all_help(&words);
-    let parse = || Arguments::try_parse_from(&words).unwrap_or_else(|error| args::end_by(error));
+    let parse = || {
+        let matches = help::command().try_get_matches_from(&words);
+        let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+        arguments.unwrap_or_else(|error| parse_error::end_by(error))
+    };
     let arguments = if all_help { None } else { Some(parse()) };
     let Some(arguments) = arguments.filter(|it| !matches!(it.command, Some(Command::Fullhelp)))
     else {
         print_all_help(&mut output);
+        output.finish();
         process::exit(0);
     };
     let format = arguments.format();
+    let view = &arguments.view;
+    output.set(view.color, view.wide);
+    if format == Format::Text && arguments.may_be_long() && !view.no_pager {
+        output.page();
+    }
     let status = match dispatch(arguments, &mut output) {
         Ok(CommandEnd::Good | CommandEnd::Idle) => 0,
-        Ok(CommandEnd::Problem | CommandEnd::Declined) => 1,
-        Ok(CommandEnd::Unanswered) => 2,
+        Ok(CommandEnd::Problem | CommandEnd::Declined | CommandEnd::Differs) => 1,
+        Ok(CommandEnd::Unanswered | CommandEnd::WrongUsage) => 2,
         Err(error) => {
+            let status = if usage::is_wrong(&error) { 2 } else { 1 };
             match error.downcast_ref::<rights::Denied>() {
                 Some(denied) if format == Format::Json => output.json(&denied.json()),
                 None if format == Format::Json => {
@@ -67,15 +89,19 @@ pub fn main() -> ! {
                 None => output.print_error(&format!("{:#}", rights::with_sudo_hint(error))),
                 Some(denied) => output.print_error(&denied.to_string()),
             }
-            1
+            status
         }
     };
+    output.finish();
     process::exit(status)
 }
 
 /// Prints the help of every command.
 fn print_all_help(output: &mut Output) {
-    let mut command = Arguments::command();
+    if !env::args_os().any(|word| word == "--no-pager") {
+        output.page();
+    }
+    let mut command = help::command();
     output.write(&format!("{}\n", command.render_long_help()));
     for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
         let name = format!("hookmux {}", sub.get_name());
@@ -139,6 +165,8 @@ fn run_command(
         Some(Command::Add(add)) => add::run(place, &add, output),
         Some(Command::Import(import)) => import::run(place, &import, output),
         Some(Command::Delete(delete)) => delete::run(place, &delete, output),
+        Some(Command::Edit(edit)) => edit::run(place, &edit, output),
+        Some(Command::Export(arguments)) => export::run(place, &arguments, output),
         Some(Command::Enable(switch)) => enable::enable(place, &switch, output),
         Some(Command::Disable(switch)) => enable::disable(place, &switch, output),
         Some(Command::Schema(schema)) => schema::run(&schema, output),
@@ -161,10 +189,8 @@ fn run_command(
         Some(Command::Demo(demo)) => demo::run(&demo, output),
         Some(Command::Xml(XmlCommand::Get(get))) => xml::get(&get, output),
         Some(Command::Metrics) => metrics::run(place, output),
-        Some(Command::Completions { shell }) => {
-            completions::run(shell, Arguments::command(), output)
-        }
-        Some(Command::Man { directory }) => man::run(directory, Arguments::command(), output),
+        Some(Command::Completions { shell }) => completions::run(shell, output),
+        Some(Command::Man { directory }) => man::run(directory, output),
     }
 }
 

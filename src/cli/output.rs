@@ -1,7 +1,7 @@
 //! Prints for people and programs: aligned tables, colour only on a terminal, JSON.
 
 use std::borrow::Cow;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process;
 
 use serde::Serialize;
@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use super::json::envelope::printed;
 use super::json::shape::Object;
+use super::pager::Pager;
+use super::table::{self, Column, GAP_CELLS};
+use super::terminal::{self, ColorChoice, Terminal};
 use crate::machine::sanitize;
 
 /// The colour or style of a text on a terminal.
@@ -58,7 +61,10 @@ pub(crate) fn shortened<'a>(line: &'a str, all: &str) -> Cow<'a, str> {
 
 /// Standard output and error.
 pub(crate) struct Output {
-    is_coloured: bool,
+    terminal: Terminal,
+    /// Whether everything is shown, however wide.
+    is_wide: bool,
+    pager: Option<Pager>,
     /// Whether work must be finished even if the reader has gone.
     ignores_closed_output: bool,
     is_closed: bool,
@@ -68,23 +74,48 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new() -> Output {
-        let wants_none = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Output {
-            is_coloured: io::stdout().is_terminal() && !wants_none,
+            terminal: Terminal::of_stdout(),
+            is_wide: false,
+            pager: None,
             ignores_closed_output: false,
             is_closed: false,
             last_error: None,
         }
     }
 
+    /// Sets what the command line says about it.
+    pub(crate) fn set(&mut self, color: ColorChoice, is_wide: bool) {
+        self.terminal = self.terminal.with(color);
+        self.is_wide = is_wide;
+    }
+
+    /// Shows with a pager, from here on, what is longer than the screen.
+    pub(crate) fn page(&mut self) {
+        self.pager = self.terminal.size.map(|size| Pager::new(size.lines));
+    }
+
+    /// Ends the output: waits for the pager.
+    pub(crate) fn finish(&mut self) {
+        if let Some(mut pager) = self.pager.take() {
+            pager.finish();
+        }
+    }
+
+    /// Returns how many cells a line may have; `None` where nothing is shortened.
+    pub(crate) fn width(&self) -> Option<usize> {
+        self.terminal.size.filter(|_| !self.is_wide).map(|size| size.columns)
+    }
+
     /// Prints a line for people. Control characters in it are replaced, so that it stays one line.
     pub(crate) fn line(&mut self, text: &str) {
-        self.write(&format!("{}\n", sanitize::printed_line(text)));
+        let text = self.shown(sanitize::printed_line(text));
+        self.write(&format!("{text}\n"));
     }
 
     /// Prints a line in a tone.
     pub(crate) fn toned(&mut self, tone: Tone, text: &str) {
-        let text = self.paint(tone, &sanitize::printed_line(text));
+        let text = self.paint(tone, &self.shown(sanitize::printed_line(text)));
         self.write(&format!("{text}\n"));
     }
 
@@ -121,10 +152,17 @@ impl Output {
         if self.is_closed {
             return;
         }
-        let mut stdout = io::stdout().lock();
-        if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        let written = match &mut self.pager {
+            Some(pager) => pager.write(bytes),
+            None => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes).and_then(|()| stdout.flush())
+            }
+        };
+        if let Err(error) = written {
             self.is_closed = true;
             if !self.ignores_closed_output {
+                self.finish();
                 // a reader may close the pipe when it has seen enough
                 process::exit(if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 });
             }
@@ -149,41 +187,59 @@ impl Output {
     }
 
     fn paint(&self, tone: Tone, text: &str) -> String {
-        if !self.is_coloured || tone == Tone::Plain || text.is_empty() {
+        if !self.terminal.is_coloured || tone == Tone::Plain || text.is_empty() {
             return text.to_owned();
         }
         format!("{}{text}\x1b[0m", tone.code())
     }
 
-    /// Prints rows under titles, with aligned columns and two blanks between them.
-    pub(crate) fn table(&mut self, head: &[&str], rows: &[Vec<Cell>]) {
-        let clean: Vec<Vec<Cell>> = rows
+    /// Returns a text in the characters that the locale has.
+    fn shown(&self, text: String) -> String {
+        if self.terminal.is_ascii { terminal::as_ascii(&text) } else { text }
+    }
+
+    /// Prints rows under titles, with aligned columns. On a terminal that is too narrow, names and sentences are
+    /// shortened.
+    pub(crate) fn table<'a, C: Into<Column<'a>> + Copy>(&mut self, head: &[C], rows: &[Vec<Cell>]) {
+        let clean = |cell: &Cell| Cell(self.shown(sanitize::line(cell.0.as_bytes())), cell.1);
+        let mut columns: Vec<Column> = head.iter().map(|column| (*column).into()).collect();
+        let mut table: Vec<Vec<Cell>> =
+            rows.iter().map(|row| row.iter().map(clean).collect()).collect();
+        if self.width().is_some() {
+            // a column without anything in it only takes room
+            for index in (0..columns.len()).rev() {
+                let is_empty =
+                    |row: &Vec<Cell>| row.get(index).is_none_or(|cell| cell.0.is_empty());
+                if !table.is_empty() && table.iter().all(is_empty) {
+                    columns.remove(index);
+                    table
+                        .iter_mut()
+                        .filter(|row| index < row.len())
+                        .for_each(|row| drop(row.remove(index)));
+                }
+            }
+        }
+        let measured: Vec<Vec<usize>> = table
             .iter()
-            .map(|row| {
-                row.iter().map(|cell| Cell(sanitize::line(cell.0.as_bytes()), cell.1)).collect()
-            })
+            .map(|row| row.iter().map(|cell| table::cells(&cell.0)).collect())
             .collect();
-        let widths: Vec<usize> = head
-            .iter()
-            .enumerate()
-            .map(|(column, title)| {
-                let cells = clean
-                    .iter()
-                    .filter_map(|row| row.get(column))
-                    .map(|cell| cell.0.chars().count());
-                cells.chain([title.chars().count()]).max().unwrap_or_default()
-            })
-            .collect();
-        let titles: Vec<Cell> =
-            head.iter().map(|title| Cell((*title).to_owned(), Tone::Bold)).collect();
-        for row in std::iter::once(&titles).chain(&clean) {
+        let widths = table::widths(&columns, &measured, self.width());
+        let titles = columns.iter().map(|column| Cell(column.title.to_owned(), Tone::Bold));
+        table.insert(0, titles.collect());
+        for row in &table {
             let mut line = String::new();
-            for (index, cell) in row.iter().enumerate() {
-                line.push_str(&self.paint(cell.1, &cell.0));
-                if index + 1 < row.len() {
-                    let width = widths.get(index).copied().unwrap_or_default();
-                    let gap = width.saturating_sub(cell.0.chars().count()) + 2;
-                    line.extend(std::iter::repeat_n(' ', gap));
+            for (index, (cell, (column, width))) in
+                row.iter().zip(columns.iter().zip(&widths)).enumerate()
+            {
+                let text = self.shown(table::fit(&cell.0, *width, column.shortening));
+                let blanks = " ".repeat(width.saturating_sub(table::cells(&text)));
+                let text = self.paint(cell.1, &text);
+                if index > 0 {
+                    line.push_str(&" ".repeat(GAP_CELLS));
+                }
+                match column.is_right_aligned {
+                    true => line.extend([blanks, text]),
+                    false => line.extend([text, blanks]),
                 }
             }
             self.write(&format!("{}\n", line.trim_end()));

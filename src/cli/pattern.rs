@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 
+use super::usage;
 use crate::config::suggest::did_you_mean;
 use crate::event;
 use crate::libvirt::Driver;
@@ -40,7 +41,7 @@ fn no_event(word: &str) -> anyhow::Error {
         own => Some(format!(" (that operation has events of its own: {})", own.join(", "))),
     };
     let hint = hint.unwrap_or_default();
-    anyhow::anyhow!("there is no event {word}{hint}; see `hookmux events`")
+    usage::wrong(format!("there is no event {word}{hint}; see `hookmux events`"))
 }
 
 /// Refuses the name of an unknown event.
@@ -79,13 +80,15 @@ pub(crate) fn occasion(word: &str) -> anyhow::Result<OccasionPattern> {
     let is_driver = Driver::from_name(word).is_some();
     match word.split_once('/') {
         Some((first, _)) if event::is_known(first) => {
-            bail!(
+            bail!(usage::wrong(format!(
                 "`{word}` names a hook, and here an event or a call is expected: --hook '{word}' selects by a hook"
-            )
+            )))
         }
         None if !is_driver => match events(word) {
             Ok(pattern) => Ok(OccasionPattern::Event(pattern)),
-            Err(error) => bail!("{error}; --guest selects by a guest, --hook by a hook"),
+            Err(error) => bail!(usage::wrong(format!(
+                "{error}; --guest selects by a guest, --hook by a hook"
+            ))),
         },
         _ => call(word).map(OccasionPattern::Call),
     }
@@ -97,16 +100,17 @@ fn call(word: &str) -> anyhow::Result<[NamePattern; 3]> {
         [driver] => (*driver, "", ""),
         [driver, operation] => (*driver, *operation, ""),
         [driver, operation, sub] => (*driver, *operation, *sub),
-        _ => bail!(
+        _ => bail!(usage::wrong(format!(
             "`{word}` is not a call: write driver/operation/sub-operation, as in qemu/prepare/begin"
-        ),
+        ))),
     };
     let any = || NamePattern::Glob("*".to_owned());
     let Some(drivers) = NamePattern::among(driver, Driver::ALL.iter().map(|one| one.name())) else {
         let hint = did_you_mean(driver, Driver::ALL.map(Driver::name));
         let hint = hint.map(|meant| format!("did you mean {meant}?"));
         let all = || format!("they are {}", Driver::ALL.map(Driver::name).join(", "));
-        bail!("`{driver}` in `{word}` is not a driver; {}", hint.unwrap_or_else(all));
+        let hint = hint.unwrap_or_else(all);
+        bail!(usage::wrong(format!("`{driver}` in `{word}` is not a driver; {hint}")));
     };
     let rows = operation::TABLE
         .iter()
@@ -148,7 +152,7 @@ fn no_call(word: &str, drivers: &NamePattern) -> anyhow::Error {
     let known = calls.iter().map(String::as_str);
     let hint = did_you_mean(word, known).map(|meant| format!("; did you mean {meant}?"));
     let hint = hint.unwrap_or_else(|| "; see `hookmux events`".to_owned());
-    anyhow::anyhow!("libvirt makes no call {word}{hint}")
+    usage::wrong(format!("libvirt makes no call {word}{hint}"))
 }
 
 #[cfg(test)]

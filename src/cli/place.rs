@@ -8,17 +8,34 @@ use crate::config::{self, LoadedSettings, Surroundings};
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::trust::Trust;
 
-/// How a command ended: with a problem (exit status 1) or without (0). clap reports wrong usage (2).
+/// How a command ended, after docs/exit-status.md. clap and [`super::usage`] report wrong usage too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CommandEnd {
     Good,
     /// There was nothing to do (0).
     Idle,
+    /// Something is wrong, or couldn't be done (1).
     Problem,
     /// The user was asked, and said no (1).
     Declined,
     /// A question has to be answered first (2).
     Unanswered,
+    /// The answer says that the words are wrong (2).
+    WrongUsage,
+    /// `--dry-run --diff`, and something would change (1).
+    Differs,
+}
+
+impl CommandEnd {
+    /// Returns how a command ends that has changed something, or would. `is_drift_test` says that it was asked
+    /// whether something would.
+    pub(crate) fn of_change(is_change: bool, is_drift_test: bool) -> CommandEnd {
+        match (is_change, is_drift_test) {
+            (true, true) => CommandEnd::Differs,
+            (true, false) => CommandEnd::Good,
+            (false, _) => CommandEnd::Idle,
+        }
+    }
 }
 
 /// The hooks directory of a command, and its surroundings.

@@ -7,14 +7,18 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::args::{Format, QueueArgs};
+use super::inventory::Inventory;
+use super::inventory::listed::{self, Listed};
 use super::json;
+use super::json::change::ChangeSummary;
 use super::json::queue::{AsideJob, Flushed, Job, JobState, QueueLimits, Requeued, UnreadJob};
 use super::json::shape::Object;
 use super::output::{Cell, Output, Tone};
-use super::{CommandEnd, CommandPlace, question, rights};
+use super::{CommandEnd, CommandPlace, question, rights, usage};
 use crate::bypass::{self, Bypass};
 use crate::call::door;
 use crate::config::Settings;
+use crate::config::suggest::suggest_or;
 use crate::machine::clock::BootClock;
 use crate::queue::{self, AsideFile, ItemHead, JobReadError, Queue, worker};
 use crate::record::journal::Journal;
@@ -27,13 +31,17 @@ pub(super) fn run(
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
     if arguments.work {
-        return work(place, output);
+        work(place, output)?;
     }
     let is_act = arguments.flush.is_some() || arguments.requeue.is_some();
-    anyhow::ensure!(
+    usage::ensure(
         is_act || arguments.reason.is_none(),
-        "--reason belongs to `queue --flush` and `--requeue`"
-    );
+        "--reason belongs to `queue --flush` and `--requeue`",
+    )?;
+    usage::ensure(
+        is_act || !arguments.dry_run,
+        "--dry-run belongs to `queue --flush` and `--requeue`",
+    )?;
     let loaded = place.load(output);
     let settings = &loaded.settings;
     let queue = Queue::new(&settings.state_dir);
@@ -41,14 +49,14 @@ pub(super) fn run(
     if let Some(word) = &arguments.flush {
         let question =
             "All jobs that wait or were put aside will be removed, and their hooks never run.";
-        let is_answered = arguments.yes || !word.is_empty();
+        let is_answered = arguments.yes || !word.is_empty() || arguments.dry_run;
         if let Some(end) = question::ask(question, is_answered, arguments.output.format, output) {
             return Ok(end);
         }
-        return flush(settings, word, arguments.output.format, output);
+        return flush(place, settings, word, arguments, output);
     }
     if let Some(word) = &arguments.requeue {
-        return requeue(settings, word, arguments.output.format, output);
+        return requeue(place, settings, word, arguments, output);
     }
     let state = QueueState::read(place, settings)?;
     match arguments.output.format {
@@ -59,22 +67,47 @@ pub(super) fn run(
 }
 
 fn flush(
+    place: &CommandPlace,
     settings: &Settings,
     word: &str,
-    format: Format,
+    arguments: &QueueArgs,
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
     let is_selected = |head: &ItemHead| word.is_empty() || names_job(word, head);
     let is_selected_aside = |aside: &AsideFile| word.is_empty() || names_file(word, aside);
-    let count = worker::flush(settings, &is_selected, &is_selected_aside)
-        .context("the queue can't be flushed")?;
-    Ok(report(count, "removed", &Flushed { flushed: count }, format, output))
+    let queue = Queue::new(&settings.state_dir);
+    let heads = queue.heads().context("the queue can't be read")?;
+    let aside = queue.aside().context("the queue can't be read")?;
+    let running = |head: &&ItemHead| head.run.is_some() && worker::is_at_work(&queue);
+    let ids = match arguments.dry_run {
+        true => {
+            let waiting = heads.iter().filter(|head| is_selected(head) && !running(head));
+            let aside = aside.iter().filter(|aside| is_selected_aside(aside));
+            waiting.map(|head| head.id.clone()).chain(aside.map(AsideFile::id)).collect()
+        }
+        false => worker::flush(settings, &is_selected, &is_selected_aside)
+            .context("the queue can't be flushed")?,
+    };
+    if ids.is_empty() && !word.is_empty() {
+        if let Some(head) = heads.iter().find(|head| is_selected(head) && running(head)) {
+            bail!("{} runs, and isn't removed: `hookmux queue` shows how long", head.id);
+        }
+        let known = heads.iter().flat_map(words_of).chain(aside.iter().flat_map(words_of_aside));
+        must_be_hook(place, settings, word, "waits or was put aside", known)?;
+    }
+    let json = Flushed {
+        flushed: ids.len(),
+        summary: ChangeSummary::new(!ids.is_empty(), arguments.dry_run),
+        ids: ids.clone(),
+    };
+    Ok(report(&ids, "removed", &json, arguments, output))
 }
 
 fn requeue(
+    place: &CommandPlace,
     settings: &Settings,
     word: &str,
-    format: Format,
+    arguments: &QueueArgs,
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
     let queue = Queue::new(&settings.state_dir);
@@ -86,36 +119,91 @@ fn requeue(
     };
     let selected: Vec<&AsideFile> = aside.iter().filter(is_selected).collect();
     if selected.is_empty() && !word.is_empty() {
-        bail!("no job `{word}` was put aside; `hookmux queue` shows those that were");
+        must_be_hook(
+            place,
+            settings,
+            word,
+            "was put aside",
+            aside.iter().flat_map(words_of_aside),
+        )?;
     }
-    let mut count = 0;
-    for aside in selected {
-        queue
-            .requeue(aside, settings.queue)
-            .with_context(|| format!("{} can't be brought back", aside.name.to_string_lossy()))?;
-        count += 1;
+    let ids: Vec<String> = selected.iter().map(|aside| aside.id()).collect();
+    if !arguments.dry_run {
+        for aside in selected {
+            queue.requeue(aside, settings.queue).with_context(|| {
+                format!("{} can't be brought back", aside.name.to_string_lossy())
+            })?;
+        }
+        if !ids.is_empty() {
+            queue::start_worker(&settings.hooks_dir, &settings.state_dir)
+                .context("the jobs wait: no worker can be started")?;
+        }
     }
-    if count > 0 {
-        queue::start_worker(&settings.hooks_dir, &settings.state_dir)
-            .context("the jobs wait: no worker can be started")?;
+    let json = Requeued {
+        requeued: ids.len(),
+        summary: ChangeSummary::new(!ids.is_empty(), arguments.dry_run),
+        ids: ids.clone(),
+    };
+    Ok(report(&ids, "brought back", &json, arguments, output))
+}
+
+/// Checks that a word for which there is no job is a hook at least: then there may be none now.
+///
+/// # Errors
+/// It is the id of no job, and no hook; the message has a similar one.
+fn must_be_hook(
+    place: &CommandPlace,
+    settings: &Settings,
+    word: &str,
+    does: &str,
+    known: impl Iterator<Item = String>,
+) -> anyhow::Result<()> {
+    let hooks = listed::all(Inventory::look(settings, place.surroundings.user))?;
+    let is_hook = |hook: &Listed| {
+        let registration = hook.registration.as_ref().and_then(|file| file.file_stem());
+        hook.label == word || registration.is_some_and(|name| name == word)
+    };
+    if hooks.iter().any(is_hook) {
+        return Ok(());
     }
-    Ok(report(count, "brought back", &Requeued { requeued: count }, format, output))
+    let of_hooks = hooks.iter().flat_map(|hook| [hook.label.clone(), hook.name.clone()]);
+    let known: Vec<String> = known.chain(of_hooks).collect();
+    let known = known.iter().map(String::as_str);
+    let hint = suggest_or(word, known, "`hookmux queue` shows the jobs");
+    bail!("no job `{word}` {does}, and there is no hook of this name; {hint}")
+}
+
+/// Returns the words that name a job.
+fn words_of(head: &ItemHead) -> [String; 3] {
+    [head.id.clone(), head.registration.clone(), head.hook.clone()]
+}
+
+fn words_of_aside(aside: &AsideFile) -> Vec<String> {
+    match &aside.job {
+        Ok(head) => words_of(head).to_vec(),
+        Err(_) => vec![aside.id()],
+    }
 }
 
 /// Prints how many jobs were removed or brought back.
 fn report<T: Serialize + Object>(
-    count: usize,
+    ids: &[String],
     done: &str,
     json: &T,
-    format: Format,
+    arguments: &QueueArgs,
     output: &mut Output,
 ) -> CommandEnd {
-    match format {
+    let count = ids.len();
+    let jobs = if count == 1 { "job" } else { "jobs" };
+    match arguments.output.format {
         Format::Json => output.json(json),
-        Format::Text if count == 1 => output.line(&format!("1 job {done}.")),
-        Format::Text => output.line(&format!("{count} jobs {done}.")),
+        Format::Text if arguments.dry_run => {
+            ids.iter().for_each(|id| output.line(id));
+            output.line(&format!("{count} {jobs} would be {done}: --dry-run"));
+        }
+        Format::Text => output.line(&format!("{count} {jobs} {done}.")),
     }
-    if count == 0 { CommandEnd::Idle } else { CommandEnd::Good }
+    CommandEnd::of_change(count > 0, false)
 }
 
 /// Tells whether a word is a job's id, its registration or its hook.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 
 use super::args::{Format, UndoArgs};
+use super::json::change::ChangeSummary;
 use super::json::message::Message;
 use super::json::undo::{Undo, UndoOutcome, UndoState, Undone, Undos, UnreadUndo};
 use super::json::value::Time;
@@ -81,7 +82,7 @@ pub(super) fn run(
         let question = format!(
             "{guest} may be running, and {of_living} of its hooks will be undone all the same."
         );
-        let is_answered = arguments.yes || of_living == 0;
+        let is_answered = arguments.yes || of_living == 0 || arguments.dry_run;
         if let Some(end) = question::ask(&question, is_answered, arguments.output.format, output) {
             return Ok(end);
         }
@@ -90,7 +91,47 @@ pub(super) fn run(
     let is_meant = |owed: &Owed, lives: bool| {
         arguments.guest.is_some() || (is_over(owed) && !(lives && owed.name.is_over()))
     };
+    if arguments.dry_run {
+        return Ok(preview(&state, &is_meant, arguments.output.format, output));
+    }
     work_off(place, settings, state, &is_meant, arguments.output.format, output)
+}
+
+/// Shows what would be taken back.
+fn preview(
+    state: &LedgerState,
+    is_meant: &dyn Fn(&Owed, bool) -> bool,
+    format: Format,
+    output: &mut Output,
+) -> CommandEnd {
+    let meant = |(_, entries): &'_ (OwnerLedger, Vec<Owed>)| {
+        let lives = lives(entries);
+        entries.iter().map(move |owed| is_meant(owed, lives)).collect::<Vec<bool>>()
+    };
+    let flags = state.owners.iter().flat_map(meant);
+    let undos: Vec<&Owed> =
+        state.all().zip(flags).filter(|(_, is_meant)| *is_meant).map(|(owed, _)| owed).collect();
+    match format {
+        Format::Json => output.json(&Undone {
+            undone: 0,
+            left: undos.len(),
+            failures: Vec::new(),
+            summary: ChangeSummary::new(!undos.is_empty(), true),
+            undos: undos.into_iter().map(json_undo).collect(),
+        }),
+        Format::Text if undos.is_empty() => output.line("Nothing is owed."),
+        Format::Text => {
+            let rows: Vec<Vec<Cell>> = undos.iter().map(|owed| row(owed)).collect();
+            output.table(&["OBJECT", "HOOK", "DEVICE", "STATE"], &rows);
+            output.line(&format!("{} would be undone: --dry-run", undos.len()));
+        }
+    }
+    CommandEnd::Idle
+}
+
+/// Tells whether a guest, or what else entries belong to, still needs what they set up.
+fn lives(entries: &[Owed]) -> bool {
+    entries.iter().any(|owed| state_of(owed) == UndoState::SetUp)
 }
 
 fn work_off(
@@ -104,11 +145,10 @@ fn work_off(
     door::prepare_process();
     let is_text = format == Format::Text;
     let mut journal = Journal::default();
-    let mut done = Undone { undone: 0, left: 0, failures: Vec::new() };
+    let summary = ChangeSummary::new(false, false);
+    let mut done = Undone { undone: 0, left: 0, failures: Vec::new(), undos: Vec::new(), summary };
     let mut has_tried = false;
     for (own, entries) in &state.owners {
-        let lives =
-            |entries: &[Owed]| entries.iter().any(|owed| state_of(owed) == UndoState::SetUp);
         let now_lives = lives(entries);
         if !entries.iter().any(|owed| is_meant(owed, now_lives)) {
             continue;
@@ -142,6 +182,7 @@ fn work_off(
         done.failures.extend(result.failures.iter().map(|failure| Message::from(&failure.line())));
     }
     journal.finish();
+    done.summary = ChangeSummary::new(done.undone > 0, false);
     let is_bad = done.left > 0 || !done.failures.is_empty();
     match format {
         Format::Json => output.json(&done),

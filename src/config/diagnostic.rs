@@ -107,18 +107,26 @@ impl Diagnostic {
     }
 }
 
-impl fmt::Display for Diagnostic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.one_line())?;
-        let (Some((_, column)), Some(line)) = (self.place, &self.line) else { return Ok(()) };
-        let line: String = line.chars().take(160).collect();
+impl Diagnostic {
+    /// Returns the line, and a line with a caret below the column.
+    pub fn excerpt(&self) -> Option<[String; 2]> {
+        let (_, column) = self.place?;
+        let line: String = self.line.as_ref()?.chars().take(160).collect();
         // tabs stay tabs, so that the caret is below the right column on a terminal
         let indent: String = line
             .chars()
             .take(column.saturating_sub(1))
             .map(|c| if c == '\t' { '\t' } else { ' ' })
             .collect();
-        write!(f, "\n  {line}\n  {indent}^")
+        Some([line, format!("{indent}^")])
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.one_line())?;
+        let Some([line, caret]) = self.excerpt() else { return Ok(()) };
+        write!(f, "\n  {line}\n  {caret}")
     }
 }
 

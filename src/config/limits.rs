@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use crate::machine::privileges::ResourceLimits;
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "limits, as `nofile: 1024`")]
 pub(crate) struct LimitsFragment {
     nofile: Option<u64>,
     #[serde(rename = "as", deserialize_with = "super::values::optional_size")]

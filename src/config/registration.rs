@@ -10,6 +10,7 @@ use super::keys;
 use super::template::Template;
 use super::triggers::Triggers;
 use crate::libvirt::Class;
+use crate::machine::files;
 
 pub(crate) use super::choice::{CallStyle, FailurePolicy, Mode, ResultKind, StdinKind};
 pub(crate) use super::rights::RunAs;
@@ -143,18 +144,40 @@ impl Registration {
             ("command", Some(&self.command)),
             ("check", self.check.as_ref()),
             ("rollback", self.rollback.as_ref()),
+            ("undo", self.undo.as_ref()),
         ];
         programs.into_iter().find_map(|(key, words)| {
             let [word] = words?.as_slice() else { return None };
             if Path::new(word) != program || !word.contains([' ', '\t']) {
                 return None;
             }
-            let written = program.strip_prefix(&self.root).unwrap_or(program);
-            let words = shlex::split(written.to_str()?).filter(|words| words.len() > 1)?;
+            let written = program.strip_prefix(&self.root).unwrap_or(program).to_str()?;
+            if SHELL_SIGNS.iter().any(|sign| written.contains(sign)) {
+                let line = serde_json::Value::from(written);
+                return Some(format!(
+                    "a string is one path, and no shell reads it: `{key}: [/bin/sh, -c, {line}]`"
+                ));
+            }
+            let mut words = shlex::split(written).filter(|words| words.len() > 1)?;
+            if let Some(found) = words.first().and_then(|name| in_usual_directories(name)) {
+                words[0] = found;
+            }
             let list = words.iter().map(|word| flow_word(word)).collect::<Vec<_>>().join(", ");
             Some(format!("a string is one path, so with arguments it is a list: `{key}: [{list}]`"))
         })
     }
+}
+
+/// What only a shell understands, in a line of words.
+const SHELL_SIGNS: [&str; 9] = [" >", " <", "|", "&&", ";", "$", "`", " 2>", "&>"];
+
+/// Returns the path of a program that is named without a directory.
+fn in_usual_directories(name: &str) -> Option<String> {
+    let directories = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"].into_iter();
+    let directories = directories.filter(|_| !name.contains('/'));
+    directories
+        .map(|directory| format!("{directory}/{name}"))
+        .find(|path| files::is_executable(Path::new(path)))
 }
 
 /// What is told of a registration with `remote: true`.

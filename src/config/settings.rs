@@ -65,7 +65,7 @@ pub(crate) const FAILURE_RETENTION_FACTOR: u32 = 4;
 
 /// The same as written.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "limits, as `age: 30days`")]
 struct RetentionFragment {
     per_hook: Option<NonZeroU64>,
     age: Option<Age>,
@@ -95,7 +95,7 @@ pub struct QueueLimits {
 
 /// The same as written.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "limits, as `jobs: 1000`")]
 struct QueueFragment {
     jobs: Option<NonZeroU64>,
     size: Option<Size>,
@@ -112,7 +112,7 @@ impl QueueFragment {
 
 /// The file as written; every key is optional.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "settings, as a mapping of keys")]
 struct SettingsFragment {
     session: Option<bool>,
     state_dir: Option<PathBuf>,
@@ -388,7 +388,10 @@ mod tests {
                 "/h/hookmux.yaml:3:3: custom_properties: `vlan` has no allowed values: write `vlan: \"*\"`",
             ),
             ("custom_properties: {a: x, a: y}\n", "custom_properties: duplicate entry"),
-            ("custom_properties: all\n", "expected a list of names, or `NAME: allowed values`"),
+            (
+                "custom_properties: all\n",
+                "`all` can't stand here: write a list of names, or `NAME: allowed values`",
+            ),
             (
                 "tree: qemu.d\n",
                 "/h/hookmux.yaml:1:7: tree: `qemu.d` can't be the per-guest tree: in",

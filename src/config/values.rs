@@ -78,7 +78,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         return Ok(Duration::from_secs(seconds));
     }
     humantime::parse_duration(bare)
-        .map_err(|error| format!("`{text}` is not a duration ({error}); write 30s, 2m or 1h 30m"))
+        .map_err(|_| format!("`{text}` is not a duration: write 30s, 2m or 1h 30m"))
 }
 
 /// A time limit that can't be switched off.

@@ -8,7 +8,7 @@ use super::values::Patterns;
 
 /// Conditions, all of which must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "conditions, as `name: web*`")]
 pub struct When {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<Patterns>,

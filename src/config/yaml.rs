@@ -7,6 +7,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+mod advice;
 mod limits;
 mod mistake;
 mod places;

@@ -119,7 +119,7 @@ impl Hook {
         let is_missing = refusal.fault == TrustFault::Missing;
         let registration = self.registration.as_ref().filter(|_| is_missing);
         match registration.and_then(|registration| registration.list_hint(program)) {
-            Some(hint) => format!("{refusal}: {hint}"),
+            Some(hint) => format!("{} does not exist: {hint}", program.display()),
             None => refusal.to_string(),
         }
     }

@@ -355,7 +355,17 @@ fn read_bounded(file: impl Read, metadata: &Metadata, limit: u64) -> io::Result<
 /// # Errors
 /// `InvalidData` where they aren't UTF-8.
 pub(crate) fn into_text(bytes: Vec<u8>) -> io::Result<String> {
-    String::from_utf8(bytes).map_err(|_| invalid("stream did not contain valid UTF-8"))
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let bytes = error.as_bytes();
+        // editors on Windows save it, and it always has this mark
+        if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+            return invalid("it is written in UTF-16: save it as UTF-8");
+        }
+        let line = bytes.iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+        let byte = bytes.get(at).copied().unwrap_or_default();
+        invalid(&format!("it is not UTF-8: line {line} has the byte 0x{byte:02x}"))
+    })
 }
 
 fn not_regular() -> io::Error {

@@ -62,6 +62,14 @@ pub struct AsideFile {
 }
 
 impl AsideFile {
+    /// Returns the job's id; for a file that isn't a job, its name.
+    pub fn id(&self) -> String {
+        match &self.job {
+            Ok(head) => head.id.clone(),
+            Err(_) => self.name.to_string_lossy().into_owned(),
+        }
+    }
+
     /// Returns why it was put aside.
     pub fn why(&self) -> String {
         match &self.job {

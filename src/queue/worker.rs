@@ -345,8 +345,8 @@ fn is_suspect(head: &ItemHead) -> bool {
     head.deaths >= SUSPECT_DEATHS
 }
 
-/// Removes jobs that match and don't run, and files that were put aside and match. Returns how many. Jobs
-/// that a dead worker began are removed too.
+/// Removes jobs that match and don't run, and files that were put aside and match. Returns their ids, or
+/// names. Jobs that a dead worker began are removed too.
 ///
 /// # Errors
 /// The queue can't be read or written.
@@ -354,28 +354,28 @@ pub(crate) fn flush(
     settings: &Settings,
     is_meant: &dyn Fn(&ItemHead) -> bool,
     is_meant_aside: &dyn Fn(&super::AsideFile) -> bool,
-) -> io::Result<usize> {
+) -> io::Result<Vec<String>> {
     let queue = Queue::new(&settings.state_dir);
     let names = queue.names()?;
     if names.ids.is_empty() && names.aside.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     // with the lock no worker starts, and no job runs
     let own = try_lock(&queue, WORKER_LOCK)?;
-    let mut count = 0;
+    let mut removed = Vec::new();
     for head in queue.heads()? {
         if (own.is_some() || head.run.is_none()) && is_meant(&head) {
             queue.forget(&head)?;
-            count += 1;
+            removed.push(head.id);
         }
     }
     for aside in queue.aside()?.iter().filter(|aside| is_meant_aside(aside)) {
         queue.forget_aside(aside)?;
-        count += 1;
+        removed.push(aside.id());
     }
     drop(own);
     super::sweep(settings);
-    Ok(count)
+    Ok(removed)
 }
 
 #[cfg(test)]

@@ -207,6 +207,24 @@ pub(crate) fn move_and_prune(settings: &Settings) -> io::Result<MoverResult> {
     })
 }
 
+/// Returns what moving and removing would do. Changes nothing, and waits for no other mover.
+pub(crate) fn forecast(settings: &Settings) -> MoverResult {
+    let mover = Mover::new(settings);
+    let lost = mover.spool.running_ids().into_iter().filter(|id| mover.is_lost(id)).count();
+    let (records, texts) = mover.to_be_removed();
+    let gone: HashSet<&str> = records.iter().map(String::as_str).collect();
+    MoverResult {
+        moved: mover.spool.done_ids().len() + lost,
+        lost,
+        pruned: records.len(),
+        texts: mover.unused_texts(&texts, &gone).len(),
+        swept: mover.trash.count(LONG_ROUND.max_entries),
+        stuck: mover.store.base().judge().err(),
+        uncounted: Counters::load(mover.store.base()).err(),
+        ..MoverResult::default()
+    }
+}
+
 /// Tells whether an error means that the file is not a record.
 fn is_not_a_record(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData || error.raw_os_error() == Some(libc::EISDIR)
@@ -369,21 +387,34 @@ impl Mover<'_> {
     fn prune(&self) -> (usize, usize) {
         let _ = self.store.base().replace(PRUNED_FILE, b"\n");
         self.remove_half_written();
+        let (gone, texts) = self.to_be_removed();
+        let gone = gone.iter().filter(|id| self.store.remove(id).is_ok());
+        let gone: HashSet<&str> = gone.map(String::as_str).collect();
+        let unused = self.unused_texts(&texts, &gone);
+        let texts = self.store.texts();
+        (gone.len(), unused.iter().filter(|sha256| texts.remove(sha256)).count())
+    }
+
+    /// Returns the records that are too old, and which records refer to which texts.
+    fn to_be_removed(&self) -> (Vec<String>, UsedTexts) {
         let now = clock::unix_time();
         let mut texts = UsedTexts::default();
         let records: Vec<KeptRecord> =
             self.store.newest().filter_map(|id| self.look(id, now, &mut texts)).collect();
-        let gone = retention::to_be_removed(&records, &self.settings.retention);
-        let gone = gone.iter().filter(|id| self.store.remove(id).is_ok());
-        let gone: HashSet<&str> = gone.map(String::as_str).collect();
-        (gone.len(), self.remove_texts(&texts, &gone))
+        (retention::to_be_removed(&records, &self.settings.retention), texts)
     }
 
-    /// Removes the texts that none of the remaining records refers to.
-    fn remove_texts(&self, used: &UsedTexts, gone: &HashSet<&str>) -> usize {
+    /// Tells whether the process of an execution is dead.
+    fn is_lost(&self, id: &str) -> bool {
+        store::read_head(self.spool.running(), id)
+            .is_ok_and(|head| head.state == RecordState::Running && !head.process.is_alive())
+    }
+
+    /// Returns the texts that none of the remaining records refers to.
+    fn unused_texts(&self, used: &UsedTexts, gone: &HashSet<&str>) -> Vec<String> {
         // what it refers to is known to the newer version that wrote it
         if used.unread.iter().any(|id| !gone.contains(id.as_str())) {
-            return 0;
+            return Vec::new();
         }
         let stored =
             used.users.iter().filter(|(_, ids)| ids.iter().any(|id| !gone.contains(&**id)));
@@ -396,9 +427,8 @@ impl Mover<'_> {
         let heads: Vec<RecordHead> =
             new.filter_map(|(place, id)| store::read_head(place, &id).ok()).collect();
         kept.extend(heads.iter().flat_map(texts_of));
-        let texts = self.store.texts();
-        let unused = texts.all().into_iter().filter(|sha256| !kept.contains(sha256.as_str()));
-        unused.filter(|sha256| texts.remove(sha256)).count()
+        let all = self.store.texts().all().into_iter();
+        all.filter(|sha256| !kept.contains(sha256.as_str())).collect()
     }
 
     fn look(&self, id: String, now: Duration, texts: &mut UsedTexts) -> Option<KeptRecord> {

@@ -19,6 +19,8 @@ pub(crate) enum Moment {
     Arrives,
     /// A life begins. What an earlier one left is taken back first.
     Begins,
+    /// A life goes on. At `port-created` too: a new port has a new uuid, and a daemon that starts calls it again for
+    /// each port that it has (9.0.0).
     Lives,
     /// A life ends: what was set up in it is taken back after the call's own hooks.
     Ends,
@@ -28,7 +30,7 @@ impl Moment {
     pub(crate) fn of(call: &Call) -> Moment {
         match call.operation() {
             Operation::Migrate | Operation::Restore => Moment::Arrives,
-            Operation::Prepare | Operation::NetworkStart | Operation::PortCreated => Moment::Begins,
+            Operation::Prepare | Operation::NetworkStart => Moment::Begins,
             Operation::Release | Operation::NetworkStopped | Operation::PortDeleted => Moment::Ends,
             _ => Moment::Lives,
         }
@@ -38,7 +40,8 @@ impl Moment {
 /// Tells whether libvirt calls nothing more for this life where the call fails.
 pub(crate) fn ends_when_failed(call: &Call) -> bool {
     match call.operation() {
-        Operation::Migrate | Operation::PortCreated => true,
+        // a network that didn't start is none that could stop: there is no `stopped` (9.0.0)
+        Operation::Migrate | Operation::PortCreated | Operation::NetworkStart => true,
         Operation::Prepare => matches!(call.driver, Driver::Libxl | Driver::Bhyve),
         _ => false,
     }
@@ -68,7 +71,7 @@ mod tests {
                 let call = Call::new(*driver, words.into());
                 let expected = match (driver, row.name) {
                     (_, "migrate" | "restore") => Arrives,
-                    (_, "prepare" | "port-created" | "plugged") => Begins,
+                    (_, "prepare") => Begins,
                     (Driver::Network, "start") => Begins,
                     (Driver::Network, "stopped") => Ends,
                     (_, "release" | "port-deleted" | "unplugged") => Ends,
@@ -78,6 +81,7 @@ mod tests {
                 let is_last = matches!(
                     (driver, row.name),
                     (_, "migrate" | "port-created" | "plugged")
+                        | (Driver::Network, "start")
                         | (Driver::Libxl | Driver::Bhyve, "prepare")
                 );
                 assert_eq!(ends_when_failed(&call), is_last, "{driver} {}", row.name);

@@ -112,6 +112,10 @@ fn a_ready_made_hook_is_registered_as_it_is_written() {
     );
 
     // again
+    let said = site.text(&["add", "contrib/two"], 0);
+    assert!(said.contains("unchanged: ") && !said.contains("replaced"), "{said}");
+    let path = site.host.hook("hooks.d/two.yaml");
+    fs::write(&path, format!("{}nice: 1\n", site.registered("two"))).unwrap();
     let said = site.text(&["add", "contrib/two"], 1);
     assert!(said.contains("this is registered already, as `two`"), "{said}");
     assert!(said.contains("--replace writes it anew") && !said.contains("--name"), "{said}");

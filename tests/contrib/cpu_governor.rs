@@ -208,3 +208,9 @@ fn an_undo_that_fails_can_be_tried_again() {
     assert_eq!(contrib.everything(), before);
     assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
 }
+
+#[test]
+fn whoever_is_killed_nothing_is_left() {
+    let contrib = host();
+    contrib.bears_deaths(&guest("g", "performance", None, "0-3"));
+}

@@ -207,3 +207,9 @@ fn an_undo_that_fails_can_be_tried_again() {
     assert_eq!(contrib.everything(), before);
     assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
 }
+
+#[test]
+fn whoever_is_killed_nothing_is_left() {
+    let contrib = host(["", "0-5", ""]);
+    contrib.bears_deaths(&pinned("g", &["2-4", "7"]));
+}

@@ -1,7 +1,6 @@
 //! display-handover: guests have the host's graphics card while they run.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 
 use super::made_up::{Contrib, Guest};
 
@@ -65,13 +64,11 @@ fn host(environment: &str) -> Contrib {
         ("dev/dri/renderD128", ""),
         ("dev/nvidia3", ""),
     ]);
-    link(
-        &contrib,
+    contrib.link(
         &format!("{FRAMEBUFFER}/efi-framebuffer.0"),
         "../../../../devices/platform/efi-framebuffer.0",
     );
-    link(
-        &contrib,
+    contrib.link(
         "sys/bus/platform/devices/efi-framebuffer.0",
         "../../../devices/platform/efi-framebuffer.0",
     );
@@ -79,21 +76,9 @@ fn host(environment: &str) -> Contrib {
     contrib
 }
 
-fn link(contrib: &Contrib, place: &str, target: &str) {
-    let path = contrib.fake(place);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    symlink(target, path).unwrap();
-}
-
-/// A process with this file open.
-fn process(contrib: &Contrib, pid: u32, name: &str, file: &str) {
-    contrib.files(&[(&format!("proc/{pid}/comm"), name)]);
-    link(contrib, &format!("proc/{pid}/fd/7"), file);
-}
-
 /// A unit that runs.
 fn unit(contrib: &Contrib, unit: &str, pid: u32, name: &str, file: &str) {
-    process(contrib, pid, name, file);
+    contrib.process(pid, name, file);
     contrib.files(&[(&format!("units/{unit}"), &pid.to_string())]);
 }
 
@@ -167,6 +152,27 @@ fn guests_share_and_it_comes_back_after_the_last() {
     assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
 }
 
+/// What is shared is set up for the first guest: that has to be one that asks for it.
+#[test]
+fn a_guest_that_says_no_is_not_the_first_one() {
+    let contrib = host("");
+    let before = contrib.everything();
+    for word in ["no", ""] {
+        let mut one = guest("one");
+        one.properties = vec![("display_handover".to_owned(), word.to_owned())];
+        let two = guest("two");
+        contrib.starts(&one);
+        assert_eq!(contrib.everything(), before);
+        contrib.starts(&two);
+        assert_eq!(contrib.host.log().len(), 3, "{word:?}");
+        contrib.ends(&one);
+        assert_eq!(console(&contrib), "0");
+        contrib.ends(&two);
+        assert_eq!(contrib.host.log().len(), 3);
+        assert_eq!(contrib.everything(), before);
+    }
+}
+
 #[test]
 fn it_comes_back_where_prepare_fails_later() {
     let contrib = host("");
@@ -184,8 +190,8 @@ fn it_comes_back_where_prepare_fails_later() {
 fn a_card_that_is_in_use_is_refused_with_the_names_of_its_users() {
     for file in ["/dev/dri/card0", "/dev/dri/renderD128", "/dev/nvidia3"] {
         let contrib = host("  DISPLAY_HANDOVER_WAIT: 2\n");
-        process(&contrib, 4000, "sunshine", file);
-        process(&contrib, 77, "mpv", file);
+        contrib.process(4000, "sunshine", file);
+        contrib.process(77, "mpv", file);
         contrib.refuses(&[(
             guest("g"),
             "the graphics card (/dev/dri/card0 /dev/dri/renderD128 /dev/nvidia3) is in use by 77 (mpv), 4000 (sunshine): ",
@@ -200,8 +206,8 @@ fn a_card_that_is_in_use_is_refused_with_the_names_of_its_users() {
 #[test]
 fn only_the_cards_of_the_guest_count() {
     let contrib = host("  DISPLAY_HANDOVER_WAIT: 0\n");
-    process(&contrib, 77, "mpv", "/dev/dri/card1");
-    process(&contrib, 78, "cat", "/dev/dri/card0 (deleted)");
+    contrib.process(77, "mpv", "/dev/dri/card1");
+    contrib.process(78, "cat", "/dev/dri/card0 (deleted)");
     contrib.starts(&guest("g"));
     contrib.ends(&guest("g"));
     // of a guest without a card all count
@@ -322,6 +328,12 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
     let contrib = host("  DISPLAY_HANDOVER_WAIT: 1m\n");
     contrib.refuses(&[(
         guest("g"),
-        "DISPLAY_HANDOVER_WAIT is a number of seconds below 1000, and not '1m'",
+        "DISPLAY_HANDOVER_WAIT is a number of seconds from 0 to 90, and not '1m'",
     )]);
+}
+
+#[test]
+fn whoever_is_killed_nothing_is_left() {
+    let contrib = host("");
+    contrib.bears_deaths(&guest("g"));
 }

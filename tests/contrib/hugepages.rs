@@ -64,7 +64,10 @@ fn host() -> Contrib {
     }
     contrib.files(&[
         ("sys/devices/system/node/online", "0-1"),
-        ("proc/meminfo", "MemTotal: 8000000 kB\nHugepagesize:       2048 kB"),
+        (
+            "proc/meminfo",
+            "MemTotal: 8000000 kB\nMemAvailable: 7000000 kB\nHugepagesize:       2048 kB",
+        ),
         ("proc/sys/vm/compact_memory", "1"),
         ("proc/sys/vm/drop_caches", "1"),
     ]);
@@ -290,6 +293,19 @@ fn what_a_killed_hook_had_taken_is_given_back() {
 }
 
 #[test]
+fn what_a_node_had_is_gone_with_it() {
+    let contrib = host();
+    let guest = small("g", 20);
+    contrib.starts(&guest);
+    fs::remove_dir_all(contrib.fake("sys/devices/system/node/node1")).unwrap();
+    contrib.tool("tee", r#"cat >"$1""#);
+    contrib.ends(&guest);
+    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+    let left = "sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages";
+    assert_eq!(contrib.read(left), "3");
+}
+
+#[test]
 fn a_kernel_without_nodes_has_one_pool() {
     let contrib = host();
     fs::remove_dir_all(contrib.fake("sys/devices/system/node")).unwrap();
@@ -345,6 +361,14 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
             "it wants pages of 16384 KiB, and this kernel has those of (KiB): 1048576 2048",
         ),
         (page("<page size='2' unit='XiB'/>"), "a unit of memory that isn't known: 'XiB'"),
+        (small("g", 7000), "it wants 7000 MiB of huge pages, and 6836 MiB of memory are free"),
+        (
+            guest(
+                "g",
+                "<memory>99999999999999999999</memory><memoryBacking><hugepages/></memoryBacking>",
+            ),
+            "an amount of memory that is no number: '99999999999999999999'",
+        ),
         (page("<page size='two'/>"), "an amount of memory that is no number: 'two'"),
         (
             with("<numatune><memory nodeset='2'/></numatune>"),
@@ -355,4 +379,10 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
             "a list of nodes that can't be read: 'x'",
         ),
     ]);
+}
+
+#[test]
+fn whoever_is_killed_nothing_is_left() {
+    let contrib = host();
+    contrib.bears_deaths(&small("g", 20));
 }

@@ -25,9 +25,13 @@ fn package() -> Package {
             r#"for unit in "$@"; do :; done
             [ "$unit" = hookmux-inhibit-sleep.service ] || exit 4
             case $1 in
-            is-active) [ -e "$T/unit" ] && grep -q . "/proc/$(cat "$T/unit")/cmdline" ;;
+            show)
+                [ "$2 $3 $4" = "--property=ActiveState --value --" ]
+                if [ -e "$T/waits" ]; then echo activating
+                elif [ -e "$T/unit" ] && grep -q . "/proc/$(cat "$T/unit")/cmdline"; then echo active
+                else echo inactive; fi ;;
             reset-failed) rm -f "$T/unit" ;;
-            stop) log stop; kill "$(cat "$T/unit")"; rm "$T/unit" ;;
+            stop) log stop; [ -e "$T/waits" ] || kill "$(cat "$T/unit")"; rm -f "$T/unit" "$T/waits" ;;
             esac"#,
         );
     package
@@ -96,6 +100,26 @@ fn one_that_has_ended_by_itself_is_no_obstacle() {
     is_logged(&package, &["stop"]);
 }
 
+/// systemd starts it again where it ends, and waits before it does: it isn't to come back after the last guest.
+#[test]
+fn one_that_waits_for_its_next_start_is_stopped() {
+    let package = package();
+    let guest = asking(&package, "g");
+    guest.call("started begin").succeeds();
+    is_logged(&package, &[INHIBIT]);
+    let pid = holder(&package).unwrap();
+    let kill = nix::sys::signal::Signal::SIGKILL;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), kill).unwrap();
+    until("it has ended", || !is_alive(pid));
+    fs::write(package.host.path("waits"), "").unwrap();
+    // no second one meanwhile
+    guest.call("reconnect begin").succeeds();
+    assert!(package.host.log().is_empty());
+    guest.ends();
+    is_logged(&package, &["stop"]);
+    assert!(!package.host.path("waits").exists());
+}
+
 #[test]
 fn a_guest_that_does_not_ask_changes_nothing() {
     let package = package();
@@ -129,6 +153,28 @@ fn wrong_settings_are_refused_and_say_why() {
     guest.call("started begin").succeeds();
     let log = package.host.text(&["show", "last"], 0);
     assert!(log.contains("inhibit_sleep is yes or no, not `perhaps`"), "{log}");
+}
+
+/// For all guests: who says no isn't the first one, for whom what is shared is set up.
+#[test]
+fn it_can_be_the_default_and_a_guest_can_say_no() {
+    let package = package().env("INHIBIT_SLEEP", "yes");
+    let path = package.host.hook("hooks.d/inhibit-sleep.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    let program = package.directory().join("bin/inhibit-sleep");
+    let when = "when: {property: {inhibit_sleep: [\"yes\", \"true\"]}}";
+    assert!(text.contains(when), "{text}");
+    fs::write(&path, text.replace(when, &format!("check: [{}, asks]", program.display()))).unwrap();
+    let no = package.guest("no", &[("inhibit_sleep", "no")], "");
+    let silent = package.guest("silent", &[], "");
+    no.call("started begin").succeeds();
+    assert_eq!(holder(&package), None);
+    silent.call("started begin").succeeds();
+    is_logged(&package, &[INHIBIT]);
+    no.ends();
+    assert!(package.host.log().is_empty());
+    silent.ends();
+    is_logged(&package, &["stop"]);
 }
 
 /// The first guest that asks takes it, and the last one gives it up.

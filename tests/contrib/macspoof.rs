@@ -191,6 +191,7 @@ fn what_cannot_be_guarded_keeps_the_guest_off_and_says_why() {
             &tap,
             "macspoof_ip: `192.168.122.300` is no address",
         ),
+        (&[deny, ("macspoof_ip", "010.0.0.1")], &tap, "macspoof_ip: `010.0.0.1` is no address"),
         (&[deny, ("macspoof_ip", "1.2.3.4 } accept")], &tap, "macspoof_ip: `}` is no address"),
         (&[deny, ("macspoof_mac", "52:54:00:1")], &tap, "macspoof_mac: `52:54:00:1` is no address"),
         (&[deny, ("macspoof_router", "maybe")], &tap, "macspoof_router is yes or no, not `maybe`"),

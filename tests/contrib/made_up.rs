@@ -9,8 +9,27 @@ use serde_json::Value;
 
 use crate::support::Host;
 use crate::support::answer::Answer;
-use crate::support::documents::{GUEST, UUID};
 use crate::support::host::binary_under_test;
+
+/// What each program of the made-up host begins with: `log`, and that the whole hook is killed before the program that
+/// `dies-at` counts.
+const MOMENTS: &str = r#"
+log() { printf '%s\n' "$*" >>"$T/log"; }
+moment() {
+    [ -e "$T/dies-at" ] || return 0
+    read -r number <"$T/dies-at"
+    echo $((number - 1)) >"$T/dies-at"
+    [ "$number" = 1 ] || return 0
+    read -r _ _ _ _ _ session _ </proc/self/stat
+    # a hook has a session of its own
+    tr '\0' ' ' <"/proc/$session/cmdline" | grep -q ' --root ' || exit 9
+    echo dead >"$T/dies-at"
+    kill -KILL -- "-$session"
+}
+moment
+# what it calls itself isn't counted
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+"#;
 
 /// A hook of `contrib/hooks` on a host of its own.
 pub struct Contrib {
@@ -52,29 +71,16 @@ pub struct Guest {
 impl Guest {
     /// With this name, properties and elements; guests of different names have different uuids.
     pub fn new(name: &'static str, properties: &[(&str, &str)], elements: &str) -> Guest {
-        let uuid = format!("{}{:02x}", &UUID[..34], name.bytes().map(u32::from).sum::<u32>() % 256);
+        let uuid = super::uuid_of(name);
         let properties =
             properties.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         Guest { name, uuid, properties, elements: elements.to_owned() }
     }
 
     fn document(&self) -> String {
-        let properties: String = self
-            .properties
-            .iter()
-            .map(|(name, value)| {
-                format!("<hookmux:property name='{name}'>{value}</hookmux:property>")
-            })
-            .collect();
-        let metadata = format!(
-            "<metadata><hookmux:properties xmlns:hookmux='urn:hookmux:properties:1'>{properties}\
-             </hookmux:properties></metadata>{}",
-            self.elements
-        );
-        GUEST
-            .replace("<name>g<", &format!("<name>{}<", self.name))
-            .replace(UUID, &self.uuid)
-            .replace("  <devices>\n  </devices>", &metadata)
+        let properties =
+            self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        super::document(self.name, &self.uuid, properties, &self.elements)
     }
 }
 
@@ -131,11 +137,23 @@ impl Contrib {
         let root = self.host.path("");
         let root = root.display().to_string();
         let root = root.trim_end_matches('/');
-        let text = format!(
-            "#!/bin/sh\nset -eu\nT='{root}'\nF=$T/fake\nlog() {{ printf '%s\\n' \"$*\" >>\"$T/log\"; }}\n{text}\n"
-        );
+        let text = format!("#!/bin/sh\nset -eu\nT='{root}'\nF=$T/fake\n{MOMENTS}{text}\n");
         self.host.file(self.host.path("tools").join(name), text);
         self
+    }
+
+    /// A link on the made-up host.
+    pub fn link(&self, place: &str, target: &str) {
+        let path = self.fake(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(target, path).unwrap();
+    }
+
+    /// A process that has this file open.
+    pub fn process(&self, pid: u32, name: &str, file: &str) {
+        self.files(&[(&format!("proc/{pid}/comm"), name)]);
+        self.link(&format!("proc/{pid}/fd/0"), "/dev/null");
+        self.link(&format!("proc/{pid}/fd/7"), file);
     }
 
     pub fn read(&self, place: &str) -> String {
@@ -265,6 +283,50 @@ impl Contrib {
         let properties =
             properties.map(|(name, value)| (format!("HOOKMUX_PROPERTY_{name}"), value.clone()));
         own.into_iter().chain(properties).collect()
+    }
+
+    /// Whoever kills the hook or its undo, at whatever moment: an undo, or the guest's next life, leaves all as it was. Every
+    /// third moment; `HOOKMUX_KILL=all` tries all of them.
+    #[track_caller]
+    pub fn bears_deaths(&self, guest: &Guest) {
+        for program in ["mkdir", "mv", "rm", "rmdir"] {
+            self.tool(program, &format!("/bin/{program} \"$@\""));
+        }
+        let before = self.everything();
+        let dies_at = self.host.path("dies-at");
+        let step = if std::env::var_os("HOOKMUX_KILL").is_some() { 1 } else { 3 };
+        for is_in_undo in [false, true] {
+            for number in (1..).step_by(step) {
+                if is_in_undo {
+                    self.starts(guest);
+                }
+                fs::write(&dies_at, format!("{number}\n")).unwrap();
+                if is_in_undo {
+                    self.release(guest);
+                } else {
+                    self.prepare(guest);
+                }
+                let is_dead = fs::read_to_string(&dies_at).unwrap() == "dead\n";
+                fs::remove_file(&dies_at).unwrap();
+                let moment = format!("killed at {number}, in the undo: {is_in_undo}");
+                if !is_dead {
+                    // it has fewer programs
+                    assert!(number > 3, "{moment}");
+                    if !is_in_undo {
+                        self.ends(guest);
+                    }
+                    break;
+                }
+                if number % 2 == 0 {
+                    let undone = self.undo_again(guest);
+                    assert_eq!(undone.status, Some(0), "{moment}: {undone:?}");
+                } else {
+                    self.next_life(guest);
+                }
+                assert_eq!(self.everything(), before, "{moment}");
+                assert!(self.kept().is_empty(), "{moment}: {:?}", self.kept());
+            }
+        }
     }
 
     /// Each of these values of a property is refused with these words, and nothing is changed.

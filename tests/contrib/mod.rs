@@ -10,6 +10,7 @@ mod cpu_governor;
 mod cpu_isolate;
 mod display_handover;
 mod hugepages;
+mod image_check;
 mod inhibit_sleep;
 mod macspoof;
 mod notify;
@@ -23,7 +24,36 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::support::Host;
+use crate::support::documents::{GUEST, UUID};
 use crate::support::host::binary_under_test;
+
+/// A uuid for a guest of this name.
+fn uuid_of(name: &str) -> String {
+    let number = name.bytes().map(u32::from).sum::<u32>();
+    format!("{}{number:06}", &UUID[..UUID.len() - 6])
+}
+
+/// The document of a guest with these properties, and with these elements beside what every guest has.
+fn document<'a>(
+    name: &str,
+    uuid: &str,
+    properties: impl Iterator<Item = (&'a str, &'a str)>,
+    elements: &str,
+) -> String {
+    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
+    let properties: String = properties
+        .map(|(name, value)| format!("<h:property name='{name}'>{}</h:property>", escaped(value)))
+        .collect();
+    GUEST
+        .replace("<name>g<", &format!("<name>{}<", escaped(name)))
+        .replace(UUID, uuid)
+        .replace(
+            "  <devices>\n  </devices>",
+            &format!(
+                "  <metadata><h:properties xmlns:h='urn:hookmux:properties:1'>{properties}</h:properties></metadata>\n  {elements}"
+            ),
+        )
+}
 
 /// The hooks that change the host's own state.
 const OF_THE_HOST: [&str; 5] =
@@ -34,6 +64,114 @@ fn words(text: &str, begin: &str) -> BTreeSet<String> {
     let is_of_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let found = text.split(|letter| !is_of_word(letter)).filter(|word| word.starts_with(begin));
     found.map(str::to_owned).collect()
+}
+
+/// Where hookmux doesn't answer, nothing of the document is known: no hook goes on as if it had no such part.
+#[test]
+fn without_an_answer_about_its_document_a_guest_is_refused() {
+    let all = [
+        ("cpu-isolate", "cpu_isolate"),
+        ("cpu-governor", "cpu_governor"),
+        ("hugepages", "hugepages"),
+        ("pci-rebind", "pci_rebind"),
+        ("display-handover", "display_handover"),
+    ];
+    for (name, property) in all {
+        let contrib = made_up::Contrib::new(name, "");
+        contrib.files(&[("sys/devices/system/cpu/online", "0-7")]);
+        fs::remove_file(contrib.host.path("tools/hookmux")).unwrap();
+        contrib.tool("hookmux", "exit 127");
+        let guest = made_up::Guest::new("g", &[(property, "yes")], "");
+        contrib.prepare(&guest).fails(1, &["guest g: its document can't be read"]);
+        assert!(contrib.kept().is_empty(), "{name}: {:?}", contrib.kept());
+    }
+    for (name, property) in
+        [("macspoof", ("macspoof", "deny")), ("port-forward", ("port_forward", "5000"))]
+    {
+        let package = package::Package::new(name);
+        fs::remove_file(package.host.path("bin/hookmux")).unwrap();
+        package.program("hookmux", "exit 127").program("nft", "exit 0");
+        let guest = package.guest("g", &[property], "<interface type='bridge'/>");
+        let call = if name == "macspoof" { "start begin" } else { "prepare begin" };
+        guest.call(call).fails(1, &["guest g: its document can't be read"]);
+    }
+}
+
+/// The properties of each hook.
+const PROPERTIES: [(&str, &[&str]); 11] = [
+    ("autostart-transient", &["autostart"]),
+    ("cpu-governor", &["cpu_governor", "cpu_governor_cpus"]),
+    ("cpu-isolate", &["cpu_isolate"]),
+    ("display-handover", &["display_handover"]),
+    ("hugepages", &["hugepages"]),
+    ("image-check", &["image_check"]),
+    ("inhibit-sleep", &["inhibit_sleep"]),
+    ("macspoof", &["macspoof", "macspoof_ip", "macspoof_mac", "macspoof_router"]),
+    ("notify", &["notify"]),
+    ("pci-rebind", &["pci_rebind"]),
+    ("port-forward", &["port_forward"]),
+];
+
+/// Whatever a guest's document says, and whatever the guest is called: nothing of it is run, and it names no file.
+#[test]
+fn words_of_a_guest_run_nothing() {
+    for (name, properties) in PROPERTIES {
+        let package = package::Package::new(name);
+        // of the host's programs none is needed to read words
+        for program in ["nft", "systemctl", "systemd-run", "systemd-inhibit", "modprobe", "virsh"] {
+            package.program(program, "exit 1");
+        }
+        let call = match name {
+            "macspoof" => "start begin",
+            "autostart-transient" | "inhibit-sleep" | "notify" => "started begin",
+            _ => "prepare begin",
+        };
+        let ran = package.host.path("ran");
+        let touch = format!("touch {}", ran.display());
+        let odd = [
+            "".to_owned(),
+            "  ".to_owned(),
+            "-".to_owned(),
+            "--help".to_owned(),
+            "*".to_owned(),
+            "%s%s%n".to_owned(),
+            "\\0101".to_owned(),
+            "yes\nno".to_owned(),
+            "../../../../tmp".to_owned(),
+            format!("$({touch})"),
+            format!("`{touch}`"),
+            format!("yes; {touch}"),
+            format!("yes | {touch}"),
+            format!("' ; {touch} ; '"),
+            format!("\" ; {touch} ; \""),
+            format!("x[$({touch})]"),
+            format!("system(\"{touch}\")"),
+            "9".repeat(100),
+            "0-99999".to_owned(),
+            "a ".repeat(30_000),
+        ];
+        for property in properties {
+            // the others make it look
+            for value in &odd {
+                let first = if name == "macspoof" { "deny" } else { "yes" };
+                let mut own = vec![(properties[0], first), (*property, value.as_str())];
+                own.dedup_by_key(|(name, _)| *name);
+                if *property == properties[0] {
+                    own = vec![(*property, value.as_str())];
+                }
+                let guest = package.guest("a$(echo x)`echo x`'\"; b", &own, "");
+                let answer = guest.call(call);
+                let short: String = value.chars().take(40).collect();
+                assert!(answer.took.as_secs() < 20, "{property} {short:?}: {answer:?}");
+                assert!(matches!(answer.status, Some(0..=2)), "{property} {short:?}: {answer:?}");
+                for word in ["syntax", "unexpected", "not found", "ax", "awk:", "sed:", "grep:"] {
+                    let said = &answer.stderr;
+                    assert!(!said.contains(word), "{property} {short:?}: {word}: {said}");
+                }
+                assert!(!ran.exists(), "{property} {short:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! A hook of `contrib/hooks` on a host of a test's own, and guests that ask for it.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use crate::contrib_hooks::copy_of;
 use crate::support::Host;
 use crate::support::answer::Answer;
 use crate::support::call::Call;
-use crate::support::documents::{GUEST, UUID};
 use crate::support::host::binary_under_test;
 
 /// A host with one hook of `contrib/hooks`. Programs in its directory `bin` stand before the machine's own.
@@ -21,18 +19,7 @@ impl Package {
     #[track_caller]
     pub fn new(name: &'static str) -> Package {
         let package = Package { host: Host::new(), name, environment: Vec::new() };
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/hooks").join(name);
-        let entries = |directory: &Path| {
-            let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{name}: {error}"));
-            entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
-        };
-        let files = entries(&from).into_iter().filter(|path| path.is_file());
-        for path in files.chain(entries(&from.join("bin"))) {
-            let to = package.directory().join(path.strip_prefix(&from).unwrap());
-            package.host.file(&to, fs::read(&path).unwrap());
-            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o755;
-            fs::set_permissions(&to, fs::Permissions::from_mode(mode)).unwrap();
-        }
+        copy_of(&package.host, name);
         package.host.link(binary_under_test(), package.host.path("bin/hookmux"));
         let bin = package.host.path("bin");
         let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display());
@@ -57,37 +44,22 @@ impl Package {
 
     /// The directory of the hook.
     pub fn directory(&self) -> PathBuf {
-        self.host.path("contrib").join(self.name)
+        self.host.path("ready").join(self.name)
     }
 
     /// Registers the hook.
     #[track_caller]
     fn register(&self) {
         let hook = format!("contrib/{}", self.name);
-        let hooks = self.host.path("contrib");
+        let hooks = self.host.path("ready");
         self.host.text(&["add", &hook, "--from", hooks.to_str().unwrap()], 0);
     }
 
     /// A guest with this in its document.
     pub fn guest(&self, name: &str, properties: &[(&str, &str)], devices: &str) -> Guest<'_> {
-        let number = name.bytes().map(u32::from).sum::<u32>();
-        let uuid = format!("{}{number:06}", &UUID[..UUID.len() - 6]);
-        let properties: String = properties
-            .iter()
-            .map(|(name, value)| {
-                let value = value.replace('&', "&amp;").replace('<', "&lt;");
-                format!("<h:property name='{name}'>{value}</h:property>")
-            })
-            .collect();
-        let document = GUEST
-            .replace("<name>g</name>", &format!("<name>{name}</name>"))
-            .replace(UUID, &uuid)
-            .replace(
-                "  <devices>",
-                &format!(
-                    "  <metadata><h:properties xmlns:h='urn:hookmux:properties:1'>{properties}</h:properties></metadata>\n  <devices>{devices}"
-                ),
-            );
+        let uuid = super::uuid_of(name);
+        let elements = format!("<devices>{devices}</devices>");
+        let document = super::document(name, &uuid, properties.iter().copied(), &elements);
         Guest { package: self, name: name.to_owned(), uuid, document, wrapper: Vec::new() }
     }
 }

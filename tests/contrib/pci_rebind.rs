@@ -68,25 +68,9 @@ fn device(contrib: &Contrib, address: &str, group: &str, driver: &str) {
     let members = contrib.fake(&format!("sys/kernel/iommu_groups/{group}/devices"));
     fs::create_dir_all(&members).unwrap();
     symlink(format!("../../../../bus/pci/devices/{address}"), members.join(address)).unwrap();
-    link(contrib, &format!("{place}/driver"), &format!("../../drivers/{driver}"));
-    link(
-        contrib,
-        &format!("{place}/iommu_group"),
-        &format!("../../../../kernel/iommu_groups/{group}"),
-    );
-}
-
-fn link(contrib: &Contrib, place: &str, target: &str) {
-    let path = contrib.fake(place);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    symlink(target, path).unwrap();
-}
-
-/// A process with this file open.
-fn process(contrib: &Contrib, pid: u32, name: &str, file: &str) {
-    contrib.files(&[(&format!("proc/{pid}/comm"), name)]);
-    link(contrib, &format!("proc/{pid}/fd/0"), "/dev/null");
-    link(contrib, &format!("proc/{pid}/fd/7"), file);
+    contrib.link(&format!("{place}/driver"), &format!("../../drivers/{driver}"));
+    contrib
+        .link(&format!("{place}/iommu_group"), &format!("../../../../kernel/iommu_groups/{group}"));
 }
 
 /// The driver that a device has; empty where it has none.
@@ -143,8 +127,7 @@ fn what_a_device_had_before_is_what_it_gets_back() {
     for (name, option) in [("vfio-pci", "(null)"), ("e1000e", "e1000e"), ("", "(null)")] {
         let contrib = host();
         if !name.is_empty() {
-            link(
-                &contrib,
+            contrib.link(
                 &format!("sys/bus/pci/devices/{NIC}/driver"),
                 &format!("../../drivers/{name}"),
             );
@@ -205,19 +188,19 @@ fn what_the_host_needs_is_not_taken() {
     let place = format!("sys/bus/pci/devices/{GPU}/drm");
     fs::create_dir_all(contrib.fake(&place).join("card1")).unwrap();
     fs::create_dir_all(contrib.fake(&place).join("renderD128")).unwrap();
-    process(&contrib, 17, "cat", "/dev/dri/card0");
+    contrib.process(17, "cat", "/dev/dri/card0");
     let gpu = [GPU, SOUND];
     contrib.starts(&guest("g", &gpu));
     contrib.ends(&guest("g", &gpu));
-    process(&contrib, 312, "Xorg", "/dev/dri/card1");
-    process(&contrib, 99, "odd (na\u{7}me", "/dev/dri/renderD128");
+    contrib.process(312, "Xorg", "/dev/dri/card1");
+    contrib.process(99, "odd (na\u{7}me", "/dev/dri/renderD128");
     contrib.refuses(&[(guest("g", &gpu), "0000:01:00.0 isn't taken from the host: graphics of it are in use by 99 (odd name), 312 (Xorg): ")]);
 
     // disks
     let disk = format!("sys/bus/pci/devices/{NVME}/nvme/nvme0/nvme0n1");
     contrib.files(&[(&format!("{disk}/nvme0n1p2/partition"), "2"), (&format!("{disk}/size"), "9")]);
-    link(&contrib, "sys/class/block/nvme0n1", &format!("../../../{disk}"));
-    link(&contrib, "sys/class/block/nvme0n1p2", &format!("../../../{disk}/nvme0n1p2"));
+    contrib.link("sys/class/block/nvme0n1", &format!("../../../{disk}"));
+    contrib.link("sys/class/block/nvme0n1p2", &format!("../../../{disk}/nvme0n1p2"));
     contrib.starts(&guest("g", &[NVME]));
     contrib.ends(&guest("g", &[NVME]));
     let holder = contrib.fake(&disk).join("nvme0n1p2/holders/dm-3");
@@ -230,9 +213,8 @@ fn what_the_host_needs_is_not_taken() {
     contrib.refuses(&[(guest("g", &[NVME]), "its disk is in use: /dev/nvme0n1p2 (/home)")]);
 
     // the network
-    link(&contrib, &format!("sys/bus/pci/devices/{NIC}/driver"), "../../drivers/e1000e");
-    link(
-        &contrib,
+    contrib.link(&format!("sys/bus/pci/devices/{NIC}/driver"), "../../drivers/e1000e");
+    contrib.link(
         &format!("sys/bus/pci/devices/{NIC}/net/enp3s0/master"),
         "../../../../../../class/net/br0",
     );
@@ -261,12 +243,12 @@ fn a_device_that_a_process_has_by_vfio_is_neither_taken_nor_given_back() {
     let contrib = host();
     let guest = guest("g", &[NIC, NVME]);
     let before = contrib.everything();
-    process(&contrib, 4711, "qemu-system-x86", "/dev/vfio/3");
+    contrib.process(4711, "qemu-system-x86", "/dev/vfio/3");
     contrib.refuses(&[(guest.clone(), "0000:03:00.0 is in use by 4711 (qemu-system-x86)")]);
     fs::remove_dir_all(contrib.fake("proc/4711")).unwrap();
     contrib.starts(&guest);
     fs::create_dir_all(contrib.fake(&format!("sys/bus/pci/devices/{NIC}/vfio-dev/vfio0"))).unwrap();
-    process(&contrib, 4711, "dpdk", "/dev/vfio/devices/vfio0");
+    contrib.process(4711, "dpdk", "/dev/vfio/devices/vfio0");
     contrib.release(&guest).fails("0000:03:00.0 is in use by 4711 (dpdk), and stays with vfio-pci");
     assert_eq!([NIC, NVME].map(|one| driver(&contrib, one)), ["vfio-pci", "nvme"]);
     fs::remove_dir_all(contrib.fake("proc/4711")).unwrap();
@@ -315,7 +297,7 @@ fn what_somebody_changes_in_between_is_kept() {
     contrib.starts(&guest);
     let nic = format!("sys/bus/pci/devices/{NIC}/driver");
     fs::remove_file(contrib.fake(&nic)).unwrap();
-    link(&contrib, &nic, "../../drivers/e1000e");
+    contrib.link(&nic, "../../drivers/e1000e");
     contrib.files(&[(&format!("sys/bus/pci/devices/{NVME}/driver_override"), "mine")]);
     let set = contrib.everything();
     let undone = contrib.release(&guest);
@@ -376,4 +358,10 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
     ]);
     fs::remove_file(contrib.fake(&format!("sys/bus/pci/devices/{NVME}/iommu_group"))).unwrap();
     contrib.refuses(&[(guest("g", &[NVME]), "0000:02:00.0 has no IOMMU group: ")]);
+}
+
+#[test]
+fn whoever_is_killed_nothing_is_left() {
+    let contrib = host();
+    contrib.bears_deaths(&guest("g", &[GPU, SOUND, NIC]));
 }

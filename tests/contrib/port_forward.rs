@@ -190,6 +190,14 @@ fn wrong_words_keep_the_guest_off_and_say_why() {
         ("5000/sctp", "the protocol is tcp or udp"),
         ("300.1.1.1:5000", "300.1.1.1 is no IPv4 address"),
         ("to=192.168.122 5000", "this is no IPv4 address"),
+        // 010 is 8 for nft
+        ("to=0192.168.122.10 5000", "this is no IPv4 address"),
+        ("to=192.168.122.010 5000", "this is no IPv4 address"),
+        ("from=010.0.0.0/8 5000", "this is no IPv4 address and no network"),
+        ("192.0.02.1:5000", "192.0.02.1 is no IPv4 address"),
+        ("to=192.168.122.10 $(touch /tmp/x) 5000", "`$(touch` is no forward"),
+        ("to=192.168.122.10 5000 * 6000", "`*` is no forward"),
+        ("to=192.168.122.10 99999999999999999999", "a port is a number from 1 to 65535"),
         ("to=8.8.8.8 5000", "the administrator allows only guests in 192.168.122.0/24"),
         ("from= 5000", "this names no address"),
         ("from=10.0.0.0/33 5000", "this is no IPv4 address and no network"),
@@ -204,6 +212,12 @@ fn wrong_words_keep_the_guest_off_and_say_why() {
         answer.fails(1, &["port-forward: guest g: ", reason]);
         assert_eq!(host.rules(), before, "{words}");
     }
+    // an address of the document's is no way round
+    let elsewhere = "<interface type='ethernet'><ip address='10.0.0.5' family='ipv4'/></interface>";
+    let guest = package.guest("g", &[("port_forward", "5000")], elsewhere);
+    let answer = guest.through(&host.wrapper()).call("prepare begin");
+    answer.fails(1, &["`to=10.0.0.5`: the administrator allows only guests in 192.168.122.0/24"]);
+    assert_eq!(host.rules(), before);
     // what another guest has
     let two = package.guest("two", &[("port_forward", "to=192.168.122.11 6000-6009")], "");
     let two = two.through(&host.wrapper());
@@ -216,6 +230,24 @@ fn wrong_words_keep_the_guest_off_and_say_why() {
     prepare("to=192.168.122.10 6005/udp from=10.0.0.0/8 7000:1 from=172.16.0.0/12 7000:2")
         .succeeds();
     two.ends();
+}
+
+/// A guest that names an address that isn't the host's gets nothing of what others send there.
+#[test]
+fn what_passes_through_the_host_is_left_alone() {
+    if !namespace::is_possible() {
+        return;
+    }
+    let mut site = Site::new(LIBVIRTS_NFT);
+    let package = Package::new("port-forward");
+    site.client.serve(8080, "client");
+    let words = "to=192.168.122.10 203.0.113.2:8080:22 203.0.113.9:8081:22";
+    let guest = site.guest(&package, "one", words);
+    guest.call("prepare begin").succeeds();
+    assert_eq!(site.guests[1].ask("203.0.113.2", 8080), "client");
+    assert_eq!(site.host.ask("203.0.113.2", 8080), "client");
+    assert_eq!(site.client.ask("203.0.113.9", 8081), "192.168.122.10");
+    guest.ends();
 }
 
 /// The address comes from the document, the network's reservation or the lease, in this order.
@@ -284,7 +316,7 @@ fn of_two_guests_that_want_one_port_one_gets_it() {
 fn guests_of_saschpes_hook_are_imported() {
     let package = Package::new("port-forward");
     let host = &package.host;
-    let from = host.path("contrib");
+    let from = host.path("ready");
     let import = |file: &str, more: &[&str], status| {
         let file = host.path(file);
         let words = ["import", "saschpe", file.to_str().unwrap(), "--from", from.to_str().unwrap()];
@@ -332,6 +364,9 @@ fn guests_of_saschpes_hook_are_imported() {
     }
     assert!(!text.contains("property:"), "{text}");
     assert!(file("db").exists() && !file("none").exists());
+    assert!(import("hooks.json", &[], 0).contains("unchanged: "));
+    let edited = fs::read_to_string(file("db")).unwrap() + "nice: 1\n";
+    fs::write(file("db"), edited).unwrap();
     let said = import("hooks.json", &[], 1);
     assert!(said.contains("registered already, as `port-forward-db`"), "{said}");
     import("hooks.json", &["--replace"], 0);

@@ -8,12 +8,12 @@ use crate::reply::Reply;
 use crate::scripts::{DESCRIPTION, TITLE, assert_both_edits};
 
 /// The same guest as two hosts see it.
-fn pair<'a>(here: &'a Host, there: &'a Host) -> (Guest<'a>, Guest<'a>) {
+pub fn pair<'a>(here: &'a Host, there: &'a Host) -> (Guest<'a>, Guest<'a>) {
     let domain = Domain::new("vm");
     (here.define(&domain), there.known(&domain))
 }
 
-fn migrate(here: &Host, vm: &Guest, there: &Host) -> Reply {
+pub fn migrate(here: &Host, vm: &Guest, there: &Host) -> Reply {
     let to = there.address();
     here.virsh(&[
         "migrate",

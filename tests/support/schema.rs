@@ -46,6 +46,7 @@ pub fn name(words: &[&str], value: &Value) -> String {
     }
     match name_of(words).as_str() {
         "show" if value.get("hooks").is_some() => "show-hook".to_owned(),
+        "check" if value.get("files").is_some() => "check-files".to_owned(),
         name => name.to_owned(),
     }
 }

@@ -89,11 +89,15 @@ codes! {
     UntrustedMask "untrusted-mask" Warning,
     BareName "bare-name" Warning,
     MissingModule "missing-module" Warning,
+    MissingInput "missing-input" Warning,
+    Bashism "bashism" Warning,
+    MisplacedScript "misplaced-script" Warning,
     // moments
     UnknownEvent "unknown-event" Error,
     NeverCalled "never-called" Warning,
     NeverHere "never-here" Warning,
     UnknownGuest "unknown-guest" Note,
+    NoSuchGuest "no-such-guest" Note,
     // trust
     Untrusted "untrusted" Error,
     UntrustedButRun "untrusted-but-run" Warning,
@@ -109,6 +113,7 @@ codes! {
     UnreachableCommand "unreachable-command" Error,
     UnknownUser "unknown-user" Error,
     EnvironmentFile "environment-file" Error,
+    SameName "same-name" Note,
     SteeringName "steering-name" Warning,
     RefusedKey "refused-key" Error,
     // places

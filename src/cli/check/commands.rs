@@ -58,6 +58,7 @@ fn command(
         registration: registered,
         executor,
         is_of_tree: false,
+        is_installed: true,
     };
     content::startable(survey, &checked, findings);
     if !files::is_executable(&program) {

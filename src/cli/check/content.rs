@@ -36,13 +36,22 @@ pub(super) struct CheckedProgram<'a> {
     pub executor: ExecutingUser<'a>,
     /// Whether it is a script of the per-guest tree.
     pub is_of_tree: bool,
+    /// Whether it is in its place; else only its content counts.
+    pub is_installed: bool,
 }
 
 impl<'a> CheckedProgram<'a> {
     /// Describes a program in a place for hooks.
     pub(super) fn at(survey: &Survey<'_>, path: &'a Path, label: &'a str) -> CheckedProgram<'a> {
         let executor = ExecutingUser::of(startable::daemons_user(survey.settings, survey.user));
-        CheckedProgram { path, label, registration: None, executor, is_of_tree: false }
+        CheckedProgram {
+            path,
+            label,
+            registration: None,
+            executor,
+            is_of_tree: false,
+            is_installed: true,
+        }
     }
 
     fn search<'s>(&'s self, survey: &'s Survey<'_>) -> Option<&'s OsStr> {
@@ -61,7 +70,11 @@ pub(super) fn startable(
     let is_text_run = checked.is_of_tree;
     let program = Program { path, executor: checked.executor, is_text_run, search };
     let beginning = beginning(path).unwrap_or_default();
-    match program.obstacle() {
+    let obstacle = match checked.is_installed {
+        true => program.obstacle(),
+        false => program.obstacle_of_content(),
+    };
+    match obstacle {
         Some(obstacle) => report_obstacle(survey, checked, &obstacle, findings),
         None => match head(&beginning) {
             ExecutableHead::None if is_text_run && shell_text::is_text(&beginning) => {
@@ -74,10 +87,9 @@ pub(super) fn startable(
                 report_shell_text(checked, how, fixes::remove_byte_order_mark(path), findings);
             }
             ExecutableHead::Script(line) if line.is_crlf() => {
-                let words = format!(
-                    "{label} has Windows line ends: a carriage return is part of its interpreter's arguments"
-                );
-                findings.add(Code::Crlf, path, words, fixes::remove_carriage_returns(path));
+                let words = "has Windows line ends: a carriage return is part of its interpreter's arguments";
+                let fix = fixes::remove_carriage_returns(path);
+                findings.add_alike(Code::Crlf, path, label, words, fix);
             }
             _ => {}
         },
@@ -88,8 +100,8 @@ pub(super) fn startable(
 }
 
 fn report_shell_text(checked: &CheckedProgram<'_>, how: &str, fix: Fix, findings: &mut Findings) {
-    let words = format!("{} {how}: bash runs it, or sh where there is no bash", checked.label);
-    findings.add(Code::ShellText, checked.path, words, fix);
+    let words = format!("{how}: bash runs it, or sh where there is no bash");
+    findings.add_alike(Code::ShellText, checked.path, checked.label, &words, fix);
 }
 
 /// Returns the code for an obstacle; `is_named` tells whether a registration names the program.
@@ -122,6 +134,7 @@ fn report_obstacle(
     let shown = path.display();
     let name = |name: &Path| name.display().to_string();
     let of = obstacle.of.as_ref().map(|of| name(of)).unwrap_or_default();
+    let hint = checked.registration.and_then(|registration| registration.list_hint(path));
     let message = match (code, &obstacle.cause) {
         (Code::NoInterpreterLine, ObstacleCause::ByteOrderMark) => {
             format!("{label} has a byte order mark before its #! line: {shown} can't be executed")
@@ -156,8 +169,7 @@ fn report_obstacle(
             user(checked)
         ),
         (Code::CommandMissing, _) => {
-            let hint = checked.registration.and_then(|registration| registration.list_hint(path));
-            let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
+            let hint = hint.as_ref().map(|hint| format!(": {hint}")).unwrap_or_default();
             format!("{label} is {shown}, which is not there{hint}")
         }
         (Code::CommandNotExecutable, ObstacleCause::NoXBit) => {
@@ -174,7 +186,15 @@ fn report_obstacle(
         }
         _ => path,
     };
-    findings.add(code, at, message, intended.fix(obstacle, &survey.ground()));
+    let is_list = code == Code::CommandMissing && hint.is_some();
+    let fix = match named_in.filter(|_| is_list) {
+        Some(file) => Fix::edit(file, None),
+        None => intended.fix(obstacle, &survey.ground()),
+    };
+    match message.strip_prefix(label).and_then(|rest| rest.strip_prefix(' ')) {
+        Some(words) if code == Code::Crlf => findings.add_alike(code, at, label, words, fix),
+        _ => findings.add(code, at, message, fix),
+    }
 }
 
 fn user<'a>(checked: &CheckedProgram<'a>) -> &'a str {

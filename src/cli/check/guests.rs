@@ -1,14 +1,18 @@
-//! Finds directories of the per-guest tree with names that no guest has: their scripts never run.
+//! Finds directories of the per-guest tree with names that no guest has, and conditions that none meets: their
+//! hooks never run.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
 use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, quoted, words};
 use super::survey::{ScriptPlace, Survey};
+use crate::cli::guests::defined;
+use crate::config::Registration;
 use crate::config::suggest::did_you_mean;
+use crate::config::values::Patterns;
 use crate::libvirt::Driver;
+use crate::registry::matched_calls;
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     for driver in Driver::ALL {
@@ -25,24 +29,56 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             }
         }
     }
+    for registration in survey.registrations.iter().filter(|one| one.enabled) {
+        condition(survey, registration, findings);
+    }
 }
 
-/// Returns the names in libvirt's configuration, which is beside its hooks directory; `None` if none can be
-/// seen.
-fn defined(hooks_dir: &Path, driver: Driver) -> Option<Vec<String>> {
-    let directory = hooks_dir.parent()?;
-    let directory = match driver {
-        Driver::Daemon => return None,
-        Driver::Network => directory.join("qemu/networks"),
-        _ => directory.join(driver.name()),
-    };
-    let mut names: Vec<String> = fs::read_dir(directory)
-        .ok()?
-        .flatten()
-        .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".xml")?.to_owned()))
+/// How many names of guests are told.
+const MAX_TOLD: usize = 6;
+
+/// Reports a condition on the name that no defined guest or network meets.
+pub(super) fn condition(survey: &Survey<'_>, registration: &Registration, findings: &mut Findings) {
+    let Some(patterns) = &registration.when.name else { return };
+    let drivers: BTreeSet<Driver> = matched_calls::of(&registration.triggers)
+        .into_iter()
+        .map(|call| call.driver)
+        .filter(|driver| *driver != Driver::Daemon)
+        .filter(|driver| {
+            registration.when.driver.as_ref().is_none_or(|own| own.match_value(driver.name()))
+        })
         .collect();
-    names.sort_unstable();
-    (!names.is_empty()).then_some(names)
+    let known: BTreeSet<String> = drivers
+        .iter()
+        .filter_map(|driver| defined(&survey.settings.hooks_dir, *driver))
+        .flatten()
+        .collect();
+    if known.is_empty() || known.iter().any(|name| patterns.match_value(name)) {
+        return;
+    }
+    let source = &registration.source;
+    let lower = Patterns(patterns.0.iter().map(|pattern| pattern.to_lowercase()).collect());
+    let similar = known.iter().find(|name| lower.match_value(&name.to_lowercase()));
+    let similar = similar.or_else(|| {
+        let wanted = patterns.0.iter().find(|pattern| !pattern.starts_with('!'))?;
+        let found = did_you_mean(wanted, known.iter().map(String::as_str))?;
+        known.get(found)
+    });
+    let hint = similar.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+    let told: Vec<&str> = known.iter().take(MAX_TOLD).map(String::as_str).collect();
+    let more = known.len().saturating_sub(told.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let what = match drivers.iter().all(|driver| *driver == Driver::Network) {
+        true => "network",
+        false => "guest",
+    };
+    let words = format!(
+        "{}: no {what} that libvirt has defined has a name like `{patterns}` (`when: name`); there are {}{more}{hint}",
+        survey.label(source),
+        told.join(", "),
+    );
+    let fix = format!("define such a {what}, or correct `when` in {}", quoted(source));
+    findings.add(Code::NoSuchGuest, source, words, fix);
 }
 
 fn unknown(

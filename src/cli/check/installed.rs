@@ -132,11 +132,11 @@ fn copy(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {
         }
         _ if copies::is_shared(&survey.settings.hooks_dir, path) => {
             let words = format!(
-                "{} leads to {} itself: whoever writes through it overwrites the program of all drivers",
-                path.display(),
+                "leads to {} itself: whoever writes through it overwrites the program of all drivers",
                 program::PROGRAM_PATH
             );
-            findings.add(Code::SharedEntry, path, words, survey.command("install --renew"));
+            let (entry, fix) = (path.display().to_string(), survey.command("install --renew"));
+            findings.add_alike(Code::SharedEntry, path, &entry, &words, fix);
         }
         _ => {}
     }

@@ -82,11 +82,12 @@ pub(super) fn check_has_looked(
         let activity = driver_activity(survey, driver, daemon);
         if proof(linked, started, activity.call, activity.reload) == Proof::Unknown {
             let words = format!(
-                "{} is newer than the start of {}, which looks for hook programs only at its start and at a reload, and no call was recorded since: it may not have seen the link, reload it to be sure",
-                link.display(),
+                "is newer than the start of {}, which looks for hook programs only at its start and at a reload, and no call was recorded since: it may not have seen the link, reload it to be sure",
                 daemon.name
             );
-            findings.add(Code::UnprovenLink, link, words, daemon.reload());
+            let shown = link.display().to_string();
+            let reload = daemon.reload();
+            findings.add_alike(Code::UnprovenLink, link, &shown, &words, reload);
         }
     }
 }

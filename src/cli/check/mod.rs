@@ -1,15 +1,20 @@
 //! `hookmux check`: finds everything that can be wrong, each with what to do about it.
 
 mod bare_names;
+mod bashisms;
 pub(super) mod code;
 mod commands;
 mod confinement;
 mod content;
 mod entries;
+pub(super) mod files;
 pub(super) mod finding;
 mod guests;
+mod habits;
+mod inputs;
 mod installed;
 mod link;
+mod misplaced;
 mod moments;
 mod old_tree;
 mod older;
@@ -47,6 +52,9 @@ pub(super) fn run(
     }
     let user = place.surroundings.user;
     let loaded = config::load(&place.surroundings, &mut Trust::new(user), false);
+    if !arguments.files.is_empty() {
+        return files::run(place, &loaded, arguments, output);
+    }
     let mut findings = Findings::default();
     let survey = Survey::new(&loaded.settings, user, &arguments.root, &mut findings);
     if let Some(version) = arguments.version {
@@ -61,8 +69,10 @@ pub(super) fn run(
     moments::examine(&survey, &mut findings);
     version::examine(&survey, &mut findings);
     guests::examine(&survey, &mut findings);
+    misplaced::examine(&survey, &mut findings);
     old_tree::examine(&survey, &mut findings);
     scripts::examine(&survey, &mut findings);
+    habits::examine(&survey, &mut findings);
     registrations::examine(&survey, &mut findings);
     python_hooks::examine(&survey, &mut findings);
     trust::examine(&survey, &loaded, &mut findings);

@@ -143,14 +143,9 @@ fn report_without_driver(survey: &Survey<'_>, findings: &mut Findings) {
             return;
         }
         let names: Vec<&str> = drivers.iter().map(|driver| driver.name()).collect();
-        let words =
-            format!("{label} never runs: libvirt doesn't call hookmux for {}", names.join(", "));
-        findings.add(
-            Code::HooksWithoutDriver,
-            path,
-            words,
-            survey.command(&format!("install --driver {first}")),
-        );
+        let words = format!("never runs: libvirt doesn't call hookmux for {}", names.join(", "));
+        let fix = survey.command(&format!("install --driver {first}"));
+        findings.add_alike(Code::HooksWithoutDriver, path, label, &words, fix);
     };
     for script in survey.scripts.iter().filter(|script| script.state == EntryState::Active) {
         let drivers = match &script.place {

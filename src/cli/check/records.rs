@@ -1,5 +1,6 @@
 //! What became of records, and whether hooks are switched off.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::finding::{Code, Findings, Fix, counted, with_suffix, words};
@@ -9,8 +10,8 @@ use crate::cli::bypass as switch;
 use crate::libvirt::Driver;
 use crate::machine::{clock, ulid};
 use crate::record::counters::{self, Counters};
-use crate::record::form::RecordCause;
-use crate::record::history::{Filter, History};
+use crate::record::form::{RecordCause, RecordOutcome};
+use crate::record::history::{self, Filter, History};
 use crate::record::mover;
 use crate::trust::Trust;
 
@@ -75,7 +76,8 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
     let since = Some(millis(now.saturating_sub(LOST_EXECUTIONS_PERIOD)));
     let lost = Filter { is_lost: true, since, ..Filter::default() };
-    let lost = history.find(&lost).count();
+    let retried = retried(&history, now);
+    let lost = history.find(&lost).filter(|head| !retried.contains(&head.id)).count();
     if lost > 0 {
         let words = format!(
             "hookmux died in {} of the last day: its process was killed, or had an error of its own",
@@ -88,6 +90,20 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             survey.command("log --lost"),
         );
     }
+}
+
+/// Returns the executions that were retried since, with success.
+fn retried(history: &History, now: Duration) -> BTreeSet<String> {
+    let since = Some(millis(now.saturating_sub(LOST_EXECUTIONS_PERIOD)));
+    let recent = Filter { since, ..Filter::default() };
+    history
+        .find(&recent)
+        .filter(|head| head.outcome == RecordOutcome::Success && !history::is_failed(head))
+        .filter_map(|head| match head.cause {
+            RecordCause::Retry(id) => Some(id),
+            _ => None,
+        })
+        .collect()
 }
 
 fn millis(time: Duration) -> u64 {

@@ -25,14 +25,13 @@ pub(super) fn examine_settings(
     findings: &mut Findings,
 ) {
     let settings = &loaded.settings;
-    let path = settings.hooks_dir.join(FILE_NAME);
     if let Some(problem) = loaded.problem.as_ref().filter(|problem| !is_refused(problem)) {
         let consequence = match &loaded.last_good {
             Some(last_good) => format!("calls use {last_good}"),
             None => "there is no good copy of it, and gates fail".to_owned(),
         };
         let words = format!("{} ({consequence})", problem.one_line());
-        findings.add(Code::BrokenSettings, &path, words, edit_at(problem));
+        findings.add_mistake(Code::BrokenSettings, problem, words, edit_at(problem));
     }
     if let Some(file) = &settings.environment_file {
         environment_file(file, FILE_NAME, survey, findings);
@@ -49,7 +48,12 @@ fn edit_at(problem: &Diagnostic) -> Fix {
     Fix::edit(&problem.path, problem.place.map(|(line, _)| line))
 }
 
-fn environment_file(file: &Path, owner: &str, survey: &Survey<'_>, findings: &mut Findings) {
+pub(super) fn environment_file(
+    file: &Path,
+    owner: &str,
+    survey: &Survey<'_>,
+    findings: &mut Findings,
+) {
     let Err(why) = launch::read_environment_file(file, survey.user) else { return };
     if why.is_not_trusted() && file.exists() {
         return;
@@ -64,10 +68,20 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
     let mut supervisor = None;
     for registration in survey.registrations.iter().filter(|one| one.enabled) {
-        examine_one(survey, registration, findings);
-        let identity = user(survey, registration, &mut supervisor, findings);
-        commands::examine(survey, registration, identity.as_ref(), findings);
+        examine_meaning(survey, registration, &mut supervisor, findings);
     }
+}
+
+/// Checks what a registration that can be read means. `supervisor` is made where it is needed.
+pub(super) fn examine_meaning(
+    survey: &Survey<'_>,
+    registration: &Registration,
+    supervisor: &mut Option<Supervisor>,
+    findings: &mut Findings,
+) {
+    examine_one(survey, registration, findings);
+    let identity = user(survey, registration, supervisor, findings);
+    commands::examine(survey, registration, identity.as_ref(), findings);
 }
 
 /// Reports a file of `hooks.d` that is not a registration, or a broken one.
@@ -84,7 +98,7 @@ fn file(survey: &Survey<'_>, source: &RegistrationFile, findings: &mut Findings)
             let words = format!("{} ({consequence})", problem.one_line());
             let is_link = path.is_symlink() && !path.exists();
             let fix = if is_link { Fix::run(&words!["rm", path]) } else { edit_at(problem) };
-            findings.add(Code::BrokenRegistration, path, words, fix);
+            findings.add_mistake(Code::BrokenRegistration, problem, words, fix);
         }
         (_, EntryState::Disabled(_)) => {
             let hides = |other: &RegistrationFile| matches!(&other.state, EntryState::Masked(by) if by == path);

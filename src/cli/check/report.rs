@@ -6,9 +6,12 @@ use super::finding::{Finding, Severity, counted};
 use crate::cli::args::Format;
 use crate::cli::json;
 use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::table::GAP_CELLS;
 
-/// The longest line of a sentence.
-const MAX_LINE_CHARACTERS: usize = 100;
+/// The longest line of a sentence, in cells. A wide terminal isn't filled: long lines are hard to read.
+const MAX_LINE_CELLS: usize = 100;
+/// The shortest, on a narrow terminal.
+const MIN_LINE_CELLS: usize = 30;
 
 const fn tone(severity: Severity) -> Tone {
     match severity {
@@ -29,6 +32,8 @@ pub(super) fn show(findings: &[Finding], hooks_dir: &Path, format: Format, outpu
         return;
     }
     let width = findings.iter().map(|finding| finding.code.name().len()).max().unwrap_or_default();
+    let line = output.width().unwrap_or(MAX_LINE_CELLS).min(MAX_LINE_CELLS);
+    let line = line.saturating_sub(width + GAP_CELLS).max(MIN_LINE_CELLS);
     let mut counts = Vec::new();
     for severity in Severity::ALL {
         let group: Vec<&Finding> =
@@ -39,37 +44,31 @@ pub(super) fn show(findings: &[Finding], hooks_dir: &Path, format: Format, outpu
         counts.push(counted(group.len(), severity.name()));
         let title = format!("{:<width$}", severity.name().to_uppercase());
         let rows: Vec<Vec<Cell>> =
-            group.into_iter().flat_map(|finding| rows(finding, width)).collect();
+            group.into_iter().flat_map(|finding| rows(finding, line)).collect();
         output.table(&[&title, ""], &rows);
         output.line("");
     }
     output.line(&format!("{} in {}.", counts.join(", "), hooks_dir.display()));
 }
 
-fn rows(finding: &Finding, width: usize) -> Vec<Vec<Cell>> {
+fn rows(finding: &Finding, line: usize) -> Vec<Vec<Cell>> {
     let code = Cell(finding.code.name().to_owned(), tone(finding.severity()));
-    let mut lines =
-        wrap(&finding.message, MAX_LINE_CHARACTERS.saturating_sub(width + 2)).into_iter();
+    let mut lines = wrap(&finding.message, line).into_iter();
     let mut rows = vec![vec![code, lines.next().unwrap_or_default().into()]];
     rows.extend(lines.map(|line| vec!["".into(), line.into()]));
+    let excerpt = finding.excerpt().into_iter().flatten();
+    rows.extend(excerpt.map(|line| vec!["".into(), format!("  {line}").into()]));
     // one command on one line, to be copied
     rows.push(vec!["".into(), Cell(format!("→ {}", finding.fix.text), Tone::Dim)]);
     rows
 }
 
-/// Wraps a sentence at a width in characters; a longer word gets its own line.
+/// Wraps a sentence at a width in cells; a longer word gets its own line.
 fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
+    let options = textwrap::Options::new(width)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::wrap(text, options).into_iter().map(Into::into).collect()
 }
 
 #[cfg(test)]
@@ -79,7 +78,7 @@ mod tests {
     #[test]
     fn sentences_are_wrapped_between_words() {
         let lines = wrap("a bb  ccc /a/very/long/path d", 6);
-        assert_eq!(lines, ["a bb ", "ccc", "/a/very/long/path", "d"]);
-        assert_eq!(lines.join(" "), "a bb  ccc /a/very/long/path d");
+        assert_eq!(lines, ["a bb", "ccc", "/a/very/long/path", "d"]);
+        assert_eq!(wrap("生產 環境", 6), ["生產", "環境"], "in cells");
     }
 }

@@ -31,28 +31,21 @@ fn check_file(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
         EntryState::Masked(_) => {}
         EntryState::Disabled(_) => disabled(survey, script, findings),
         EntryState::NotExecutable => {
-            let words = format!("{label} has no x bit: it doesn't run");
-            report(survey, script, Code::NotExecutable, words, findings);
+            report(survey, script, Code::NotExecutable, "has no x bit: it doesn't run", findings);
         }
         EntryState::Dangling => {
-            let words = format!("{label} is a link to nothing: {}", leads_to(path));
-            report(survey, script, Code::DanglingLink, words, findings);
+            let words = format!("is a link to nothing: {}", leads_to(path));
+            report(survey, script, Code::DanglingLink, &words, findings);
         }
         EntryState::Skipped(_) => skipped(survey, script, findings),
     }
 }
 
 /// Reports what is not a hook but looks as if it was meant as one.
-fn report(
-    survey: &Survey<'_>,
-    script: &Script,
-    code: Code,
-    words: String,
-    findings: &mut Findings,
-) {
+fn report(survey: &Survey<'_>, script: &Script, code: Code, words: &str, findings: &mut Findings) {
     let fix = fixes::for_state(&script.state, &script.path, survey.settings);
     let fix = fix.unwrap_or_else(|| Fix::run(&words!["ls", "-la", &script.path]));
-    findings.add(code, &script.path, words, fix);
+    findings.add_alike(code, &script.path, &script.label, words, fix);
 }
 
 /// Reports a leftover in the per-guest tree, where any name runs, as with the community's helper.
@@ -62,11 +55,9 @@ fn report_left_behind_runs(script: &Script, findings: &mut Findings) {
         return;
     }
     let Some(why) = path.file_name().and_then(leftover_reason) else { return };
-    let words = format!(
-        "{} is by its name {why}, but runs: the per-guest tree takes any name",
-        script.label
-    );
-    findings.add(Code::LeftBehindRuns, path, words, Fix::run(&words!["chmod", "a-x", path]));
+    let words = format!("is by its name {why}, but runs: the per-guest tree takes any name");
+    let fix = Fix::run(&words!["chmod", "a-x", path]);
+    findings.add_alike(Code::LeftBehindRuns, path, &script.label, &words, fix);
 }
 
 fn leads_to(path: &Path) -> String {
@@ -99,8 +90,8 @@ fn disabled(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
         if companion::is_empty_module(path) {
             return;
         }
-        let words = format!("{label} is empty: it does nothing, and disables nothing");
-        findings.add(Code::EmptyScript, path, words, Fix::run(&words!["rm", path]));
+        let words = "is empty: it does nothing, and disables nothing";
+        findings.add_alike(Code::EmptyScript, path, label, words, Fix::run(&words!["rm", path]));
     } else {
         let words =
             format!("{label} is a link to /dev/null, and there is no script for it to disable");
@@ -113,8 +104,8 @@ fn skipped(survey: &Survey<'_>, script: &Script, findings: &mut Findings) {
     let is_left = path.file_name().and_then(leftover_reason);
     let Ok(metadata) = fs::metadata(path) else { return };
     if let Some(why) = is_left {
-        let words = format!("{label} is skipped: by its name it is {why}");
-        return report(survey, script, Code::LeftBehind, words, findings);
+        let words = format!("is skipped: by its name it is {why}");
+        return report(survey, script, Code::LeftBehind, &words, findings);
     }
     if metadata.is_dir() {
         let words = format!("{label} is a directory: what lies in it never runs");

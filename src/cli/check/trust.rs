@@ -11,7 +11,7 @@ use crate::cli::install::installed::Installed;
 use crate::cli::register::module;
 use crate::config::registration::DIRECTORY;
 use crate::config::settings::FILE_NAME;
-use crate::config::{LoadedSettings, TrustPolicy};
+use crate::config::{LoadedSettings, Registration, TrustPolicy};
 use crate::event;
 use crate::repair::RepairTarget;
 use crate::search::EntryState;
@@ -115,6 +115,20 @@ pub(super) fn examine(survey: &Survey<'_>, loaded: &LoadedSettings, findings: &m
     }
 }
 
+/// Checks the programs and files that one registration names.
+pub(super) fn examine_named(
+    survey: &Survey<'_>,
+    registration: &Registration,
+    findings: &mut Findings,
+) {
+    let mut examiner = TrustExaminer { trust: Trust::new(survey.user), items: Vec::new() };
+    named(survey, registration, &mut examiner);
+    let is_relaxed = survey.settings.trust == TrustPolicy::Warn;
+    for item in examiner.items {
+        report(survey, &item, is_relaxed, findings);
+    }
+}
+
 fn settings(survey: &Survey<'_>, loaded: &LoadedSettings, examiner: &mut TrustExaminer) {
     let file = survey.settings.hooks_dir.join(FILE_NAME);
     if file.exists() {
@@ -131,16 +145,21 @@ fn registrations(survey: &Survey<'_>, examiner: &mut TrustExaminer) {
         examiner.file(RepairTarget::at(&source.path), survey.label(&source.path), Refused::ByTrust);
     }
     for registration in survey.registrations.iter().filter(|one| one.enabled) {
-        let label = survey.label(&registration.source);
-        for (key, words) in commands(registration) {
-            let program = words.first().map(PathBuf::from).unwrap_or_default();
-            let subject = RepairTarget::named(&program, &registration.source);
-            examiner.file(subject, format!("`{key}` of {label}"), Refused::ByTrust);
-        }
-        if let Some(file) = &registration.environment_file {
-            let subject = RepairTarget::named(file, &registration.source);
-            examiner.file(subject, format!("`environment_file` of {label}"), Refused::Always);
-        }
+        named(survey, registration, examiner);
+    }
+}
+
+/// Examines what a registration names.
+fn named(survey: &Survey<'_>, registration: &Registration, examiner: &mut TrustExaminer) {
+    let label = survey.label(&registration.source);
+    for (key, words) in commands(registration) {
+        let program = words.first().map(PathBuf::from).unwrap_or_default();
+        let subject = RepairTarget::named(&program, &registration.source);
+        examiner.file(subject, format!("`{key}` of {label}"), Refused::ByTrust);
+    }
+    if let Some(file) = &registration.environment_file {
+        let subject = RepairTarget::named(file, &registration.source);
+        examiner.file(subject, format!("`environment_file` of {label}"), Refused::Always);
     }
 }
 

@@ -6,6 +6,7 @@ use super::finding::{Code, Findings};
 use super::survey::{Script, ScriptPlace, Survey};
 use crate::cli::hooks::events;
 use crate::cli::install::libvirt_version::{LibvirtVersion, spans};
+use crate::config::Registration;
 use crate::libvirt::{Driver, operation};
 use crate::search::EntryState;
 
@@ -19,9 +20,19 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         }
     }
     for registration in survey.registrations.iter().filter(|one| one.enabled) {
-        for (moment, why) in events::never_here(&registration.triggers, libvirt) {
-            report(survey, &moment, &why, &registration.source, findings);
-        }
+        examine_one(survey, registration, findings);
+    }
+}
+
+/// Checks the events and calls of one registration.
+pub(super) fn examine_one(
+    survey: &Survey<'_>,
+    registration: &Registration,
+    findings: &mut Findings,
+) {
+    let Some(libvirt) = survey.libvirt else { return };
+    for (moment, why) in events::never_here(&registration.triggers, libvirt) {
+        report(survey, &moment, &why, &registration.source, findings);
     }
 }
 
@@ -58,7 +69,7 @@ fn of_tree(
 }
 
 fn report(survey: &Survey<'_>, moment: &str, why: &str, path: &Path, findings: &mut Findings) {
-    let words = format!("{} never runs at {moment} on this host: {why}", survey.label(path));
+    let words = format!("never runs at {moment} on this host: {why}");
     let fix = "use another event: `hookmux events` shows those of this host";
-    findings.add(Code::NeverHere, path, words, fix);
+    findings.add_alike(Code::NeverHere, path, &survey.label(path), &words, fix);
 }

@@ -5,6 +5,7 @@ use anyhow::Context;
 use super::{audit, executions};
 use crate::call::door;
 use crate::cli::args::{Format, PruneArgs};
+use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::message::Message;
 use crate::cli::json::prune::Pruned;
 use crate::cli::output::{Output, Tone};
@@ -29,13 +30,17 @@ pub(crate) fn run(
             let _ = queue::start_worker(&settings.hooks_dir, &settings.state_dir);
         }
         mover::linger(settings)
+    } else if arguments.dry_run {
+        Ok(mover::forecast(settings))
     } else {
         mover::move_and_prune(settings)
     };
     let done = done.with_context(|| {
         format!("the records in {} can't be moved", settings.runtime_dir.unchecked_path().display())
     })?;
-    audit::prune(&settings.state_dir, &settings.retention);
+    if !arguments.dry_run {
+        audit::prune(&settings.state_dir, &settings.retention);
+    }
     let stuck = done.stuck.as_ref().map(|error| {
         format!(
             "records stay in {}: they can't be moved to {}: {error}",
@@ -47,6 +52,7 @@ pub(crate) fn run(
         let path = counters::path(Store::new(&settings.state_dir).base());
         output.print_error(&format!("{}: {newer}", executions::not_counted(&path)));
     }
+    let sum = done.moved + done.lost + done.pruned + done.texts + done.swept;
     if arguments.output.format == Format::Json {
         output.json(&Pruned {
             moved: done.moved,
@@ -57,7 +63,13 @@ pub(crate) fn run(
             trash_left: done.is_trash_left,
             counted: done.uncounted.is_none(),
             problems: Message::all(&stuck),
+            summary: ChangeSummary::new(sum > 0, arguments.dry_run),
         });
+    } else if arguments.dry_run {
+        output.line(&format!(
+            "{} records would be moved, {} removed; {} executions are lost.",
+            done.moved, done.pruned, done.lost
+        ));
     } else {
         output.line(&format!(
             "{} records moved, {} removed; {} executions were lost.",
@@ -66,11 +78,14 @@ pub(crate) fn run(
     }
     let is_text = arguments.output.format == Format::Text;
     if is_text && done.texts > 0 {
-        let words = format!("Texts of registrations that no record needs: {} removed.", done.texts);
+        let removed = if arguments.dry_run { "would be removed" } else { "removed" };
+        let words =
+            format!("Texts of registrations that no record needs: {} {removed}.", done.texts);
         output.line(&words);
     }
     if is_text && done.swept > 0 {
-        output.line(&format!("Files and directories that hooks left: {} removed.", done.swept));
+        let removed = if arguments.dry_run { "would be removed" } else { "removed" };
+        output.line(&format!("Files and directories that hooks left: {} {removed}.", done.swept));
     }
     if is_text && done.is_trash_left {
         let trash = Trash::new(&settings.runtime_dir);
@@ -79,6 +94,9 @@ pub(crate) fn run(
             trash.unchecked_path().display()
         );
         output.toned(Tone::Warning, &words);
+    }
+    if is_text && arguments.dry_run {
+        output.line("nothing was changed: --dry-run");
     }
     match stuck {
         None => Ok(CommandEnd::Good),

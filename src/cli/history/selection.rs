@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::cli::args::FilterArgs;
 use crate::cli::pattern;
-use crate::config::suggest::did_you_mean;
+use crate::cli::usage;
+use crate::config::suggest::{did_you_mean, suggest_or};
+use crate::libvirt::operation;
 use crate::record::history::{Filter, History, has_name, is_of};
 use crate::record::selection::{NamePattern, is_glob};
 
@@ -23,6 +25,9 @@ pub(crate) fn filter(arguments: &FilterArgs, history: &History) -> anyhow::Resul
             false => NamePattern::of(word),
         })
     };
+    if let Some(word) = &arguments.operation {
+        known_operation(word, history)?;
+    }
     Ok(Filter {
         guest: pattern(&arguments.guest, &|word| any_head(history, |head| head.object == word)),
         event: arguments.event.as_deref().map(pattern::events).transpose()?,
@@ -39,6 +44,17 @@ pub(crate) fn filter(arguments: &FilterArgs, history: &History) -> anyhow::Resul
         since: arguments.since,
         until: arguments.until,
     })
+}
+
+/// Refuses an operation that libvirt doesn't have. A later libvirt may have more: those that were recorded count.
+fn known_operation(word: &str, history: &History) -> anyhow::Result<()> {
+    let mut known = operation::TABLE.iter().map(|row| row.name);
+    if known.any(|name| name == word) || any_head(history, |head| head.operation == word) {
+        return Ok(());
+    }
+    let names = operation::TABLE.iter().map(|row| row.name);
+    let hint = suggest_or(word, names, "`hookmux events` shows libvirt's calls");
+    Err(usage::wrong(format!("there is no operation `{word}`; {hint}")))
 }
 
 fn any_head(history: &History, is_one: impl Fn(&crate::record::form::RecordHead) -> bool) -> bool {

@@ -1,5 +1,6 @@
 //! `hookmux events`: shows the events, and those that this host's libvirt can't fire.
 
+use super::variables::VARIABLES;
 use super::vdsm;
 use crate::cli::CommandEnd;
 use crate::cli::args::{EventsArgs, Format};
@@ -7,23 +8,25 @@ use crate::cli::install::libvirt_version::{self, LibvirtVersion};
 use crate::cli::json::event::{Event, Events, FiringCall, Unfired};
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::usage;
+use crate::config::suggest::did_you_mean;
 use crate::config::triggers::Triggers;
 use crate::event::{self, Condition};
-use crate::libvirt::Driver;
-use crate::libvirt::operation::{self, OperationRow};
+use crate::libvirt::operation::{self, Operation, OperationRow};
+use crate::libvirt::{Class, Driver};
 use crate::registry::matched_calls;
 
 /// The first version of libvirt that passes the reason of a release.
 const RELEASE_REASON_SINCE: LibvirtVersion = LibvirtVersion(10, 5, 0);
 
-struct EventLine<'a> {
-    event: &'a event::EventRow,
+pub(crate) struct EventLine<'a> {
+    pub event: &'a event::EventRow,
     calls: Vec<&'a OperationRow>,
     /// Why this host never fires it.
     never: Option<String>,
 }
 
-fn lines(host: Option<LibvirtVersion>) -> Vec<EventLine<'static>> {
+pub(crate) fn lines(host: Option<LibvirtVersion>) -> Vec<EventLine<'static>> {
     event::TABLE
         .iter()
         .map(|event| {
@@ -66,6 +69,30 @@ pub(crate) fn never_called(host: LibvirtVersion, since: &[&str]) -> String {
 }
 
 impl EventLine<'_> {
+    /// Says in a sentence when it fires, and what a failure means.
+    pub(crate) fn sentence(&self) -> String {
+        let calls: Vec<String> = self
+            .calls
+            .iter()
+            .map(|call| format!("`{}` (libvirt {})", call.name, call.since))
+            .collect();
+        let first = self.calls.first();
+        let drivers = first.map_or(String::new(), |call| {
+            call.drivers.iter().map(|driver| driver.name()).collect::<Vec<_>>().join(", ")
+        });
+        let class = first.map_or("", |call| call.class.name());
+        let filter = if self.calls.iter().any(|call| call.filter) {
+            "; libvirt takes the document that hooks make"
+        } else {
+            ""
+        };
+        let when = match self.when() {
+            when if when.is_empty() => String::new(),
+            when => format!("; {when}"),
+        };
+        format!("at {} of {drivers}; class {class}{filter}{when}", calls.join(" or "))
+    }
+
     fn calls(&self, host: Option<LibvirtVersion>) -> String {
         // of two names of an operation, the one that this host's libvirt uses
         let current = self
@@ -93,7 +120,16 @@ impl EventLine<'_> {
 
 pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result<CommandEnd> {
     let host = libvirt_version::of_host();
-    let lines = lines(host);
+    let mut lines = lines(host);
+    if let Some(name) = &arguments.event {
+        if !lines.iter().any(|line| line.event.name == name) {
+            let hint = did_you_mean(name, lines.iter().map(|line| line.event.name));
+            let hint = hint.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            let words = format!("there is no event `{name}`{hint} `hookmux events` shows all");
+            return Err(usage::wrong(words));
+        }
+        lines.retain(|line| line.event.name == name);
+    }
     if arguments.output.format == Format::Json {
         let unfired = |(event, nearest): &(&'static str, Option<&'static str>)| Unfired {
             event,
@@ -104,6 +140,10 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
             events: lines.iter().map(json).collect(),
             vdsm_without_source: vdsm::WITHOUT_SOURCE.iter().map(unfired).collect(),
         });
+        return Ok(CommandEnd::Good);
+    }
+    if arguments.event.is_some() {
+        lines.iter().for_each(|line| page(line, output));
         return Ok(CommandEnd::Good);
     }
     let rows: Vec<Vec<Cell>> = lines
@@ -128,6 +168,10 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
         "filter: libvirt takes the document that hooks made.  guest: qemu, lxc, libxl and bhyve.",
     );
     output.line("An operation that is new to hookmux fires on_<driver>_<operation>, class live.");
+    output.line("`hookmux events EVENT` shows all about one; --vdsm also vdsm's hook points that never fire.");
+    if !arguments.vdsm {
+        return Ok(CommandEnd::Good);
+    }
     output.line("");
     output.line("vdsm's hook points for which libvirt makes no call:");
     let rows: Vec<Vec<Cell>> = vdsm::WITHOUT_SOURCE
@@ -138,6 +182,53 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
         .collect();
     output.table(&["VDSM", "NEAREST"], &rows);
     Ok(CommandEnd::Good)
+}
+
+/// Prints all about one event.
+fn page(line: &EventLine<'_>, output: &mut Output) {
+    let name = line.event.name;
+    output.toned(Tone::Bold, name);
+    output.line(&format!("  {}", line.sentence().replace('`', "")));
+    if let Some(never) = &line.never {
+        output.toned(Tone::Warning, &format!("  {never}"));
+    }
+    let class = line.calls.first().map(|call| call.class);
+    output.line(match class {
+        Some(Class::Gate) => "  gate: a failure stops the operation; libvirt shows the reason",
+        Some(Class::Live) => "  live: libvirt isn't told of a failure, as it would end the guest",
+        Some(Class::Notify) | None => "  notify: libvirt logs a failure, and goes on",
+    });
+    let is_filter = line.calls.iter().any(|call| call.filter);
+    output.line(match is_filter {
+        true => "  $_hook_domxml may be edited: libvirt takes the result",
+        false => "  $_hook_domxml is for reading: libvirt takes no edit here",
+    });
+    output.line("");
+    output.toned(Tone::Bold, "What a script gets");
+    let is_got = |names: &str| {
+        let is_here = |name: &str, part: &str| name.contains(part);
+        let is_guest = line.calls.iter().any(|call| call.drivers == Driver::GUESTS);
+        let is_end = matches!(line.event.operation, Operation::Stopped | Operation::Release);
+        !(names.contains("UNDO")
+            || is_here(names, "SNAPSHOT") && !name.ends_with("_vm_dehibernate")
+            || is_here(names, "STARTED_XML") && !is_end
+            || is_here(names, "REASON") && line.event.operation != Operation::Release
+            || (is_here(names, "ORIGIN") || is_here(names, "PROPERTY")) && !is_guest
+            || is_here(names, "UUID")
+                && line.calls.iter().any(|call| call.drivers.contains(&Driver::Daemon)))
+    };
+    for (names, what) in VARIABLES.iter().filter(|(names, _)| is_got(names)) {
+        output.line(&format!(
+            "  {:<38} {}",
+            names.replace(['`', '<', '>'], ""),
+            what.replace('`', "")
+        ));
+    }
+    output.line("");
+    output.toned(Tone::Bold, "Example");
+    output.line("  #!/bin/sh");
+    output.line(&format!("  # /etc/libvirt/hooks/{name}/10-example, mode 755"));
+    output.line("  logger \"$HOOKMUX_EVENT: $HOOKMUX_OBJECT\"");
 }
 
 fn json(line: &EventLine<'_>) -> Event {

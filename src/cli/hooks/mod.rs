@@ -8,4 +8,5 @@ pub(super) mod list;
 pub(super) mod plan;
 mod registered_list;
 pub(super) mod run;
+pub(super) mod variables;
 pub(super) mod vdsm;

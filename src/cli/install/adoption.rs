@@ -87,6 +87,9 @@ pub(crate) fn is_helper(path: &Path) -> bool {
 fn preview(installed: &Installed, arguments: &InstallArgs, found: &mut AdoptionPreview) {
     let driver = installed.driver;
     let (word, words) = match (&installed.main, arguments.beside) {
+        (_, true) if installed.beside.as_ref().is_some_and(|path| path.exists()) => {
+            (LinkAction::None, format!("hookmux is called after it already, from {driver}.d/"))
+        }
         (DriverEntry::Ours(_), _) => (LinkAction::None, "is hookmux already".to_owned()),
         (_, true) => {
             (LinkAction::WouldLink, format!("hookmux would be called after it, from {driver}.d/"))

@@ -45,6 +45,9 @@ impl InstallContext {
         if own_binary::is_hookmux(&copy) && copies::is_current(&copy) {
             return copy;
         }
+        if report.is_dry_run {
+            return copy;
+        }
         match copies::make(driver) {
             Ok(()) => copy,
             Err(error) => {

@@ -49,7 +49,7 @@ pub(super) fn install(
         arguments.driver.clone()
     };
     arguments.reload.check()?;
-    let mut report = InstallReport::default();
+    let mut report = InstallReport::new(arguments.dry_run);
     // all are checked before anything is changed
     let places: Vec<Installed> =
         drivers.iter().map(|driver| installed::look(hooks_dir, *driver, &context.binary)).collect();
@@ -62,8 +62,13 @@ pub(super) fn install(
     messages.extend(adoption.problems);
     report.notes.extend(adoption.notes);
     if arguments.dry_run {
-        for (driver, path, action, words) in adoption.preview {
-            report.add(driver, &path, action, words);
+        for ((driver, path, action, words), installed) in adoption.preview.into_iter().zip(&places)
+        {
+            // what is hookmux's already may be of another version, or lead elsewhere than it should
+            match (&installed.main, arguments.beside) {
+                (DriverEntry::Ours(_), false) => put::main(&context, installed, &mut report)?,
+                _ => report.add(driver, &path, action, words),
+            }
         }
         report.notes.push("nothing was changed: --dry-run".to_owned().into());
         return Ok(report.show(arguments.output.format, output));
@@ -100,7 +105,7 @@ fn usual(context: &InstallContext, arguments: &InstallArgs) -> Vec<Driver> {
 /// Renews the copies, and links the entries that lead to the shared program to copies. Nothing else is
 /// changed: not what isn't hookmux's, not entries in other places, not drivers without an entry.
 fn renew(context: &InstallContext, arguments: &InstallArgs, output: &mut Output) -> CommandEnd {
-    let mut report = InstallReport::default();
+    let mut report = InstallReport::new(arguments.dry_run);
     if !context.has_copies {
         report.notes.push(format!(
             "There is nothing to renew: copies are kept for the entries in {DEFAULT_HOOKS_DIR}, and made of {}.",
@@ -115,6 +120,9 @@ fn renew(context: &InstallContext, arguments: &InstallArgs, output: &mut Output)
         if let Err(error) = put::renew(context, &installed, &mut report) {
             report.problems.push(format!("{error:#}").into());
         }
+    }
+    if arguments.dry_run {
+        report.notes.push("nothing was changed: --dry-run".to_owned().into());
     }
     report.show(arguments.output.format, output)
 }

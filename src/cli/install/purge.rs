@@ -22,6 +22,7 @@ const RUNTIME_ROOT: &str = "hooks";
 /// What was removed, what was kept, and what went wrong.
 #[derive(Default)]
 pub(super) struct Purged {
+    is_dry_run: bool,
     pub removed: Vec<PathBuf>,
     pub kept: Vec<String>,
     pub problems: Vec<String>,
@@ -50,9 +51,9 @@ pub(super) fn settings(place: &CommandPlace) -> anyhow::Result<Settings> {
     Ok(loaded.settings)
 }
 
-/// Removes everything.
-pub(super) fn purge(settings: &Settings) -> Purged {
-    let mut purged = Purged::default();
+/// Removes everything, or tells what would be removed.
+pub(super) fn purge(settings: &Settings, is_dry_run: bool) -> Purged {
+    let mut purged = Purged { is_dry_run, ..Purged::default() };
     for (dir, children) in [
         (&settings.state_dir, STATE_CHILDREN.as_slice()),
         (&settings.runtime_dir, RUNTIME_CHILDREN.as_slice()),
@@ -71,14 +72,19 @@ pub(super) fn purge(settings: &Settings) -> Purged {
             remove(&child, &mut purged);
         }
         sweep(directory, &mut purged);
+        if is_dry_run {
+            match would_be_empty(directory, &purged) {
+                true => purged.removed.push(directory.to_path_buf()),
+                false => purged.kept.push(has_others(directory)),
+            }
+            continue;
+        }
         // an empty root that the package made
         let _ = fs::remove_dir(directory.join(RUNTIME_ROOT));
         match fs::remove_dir(directory) {
             Ok(()) => purged.removed.push(directory.to_path_buf()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(_) => purged
-                .kept
-                .push(format!("{} has files that hookmux didn't make", directory.display())),
+            Err(_) => purged.kept.push(has_others(directory)),
         }
     }
     let hooks_dir = &settings.hooks_dir;
@@ -97,8 +103,26 @@ pub(super) fn purge(settings: &Settings) -> Purged {
     purged
 }
 
+fn has_others(directory: &Path) -> String {
+    format!("{} has files that hookmux didn't make", directory.display())
+}
+
+/// Tells whether a directory would be empty after a purge.
+fn would_be_empty(directory: &Path, purged: &Purged) -> bool {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).all(|path| {
+        let is_empty_root = path.ends_with(RUNTIME_ROOT)
+            && fs::read_dir(&path).is_ok_and(|mut inside| inside.next().is_none());
+        is_empty_root || purged.removed.contains(&path)
+    })
+}
+
 fn remove(path: &Path, purged: &mut Purged) {
     let Ok(metadata) = path.symlink_metadata() else { return };
+    if purged.is_dry_run {
+        purged.removed.push(path.to_path_buf());
+        return;
+    }
     // a link is removed, its target stays
     let removed = if metadata.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {

@@ -44,7 +44,10 @@ pub(super) fn renew(
         if copies::is_current(&copy) {
             report.add(driver, &copy, LinkAction::None, "is of this version already".to_owned());
         } else {
-            copies::make(driver).with_context(|| format!("{} can't be renewed", copy.display()))?;
+            if !report.is_dry_run {
+                copies::make(driver)
+                    .with_context(|| format!("{} can't be renewed", copy.display()))?;
+            }
             report.add(driver, &copy, LinkAction::Renewed, "renewed".to_owned());
         }
     } else if is_lost || (is_ours && copies::is_shared(&context.hooks_dir, path)) {
@@ -77,12 +80,15 @@ fn relink(
         report.add(driver, path, action, words);
         return Ok(());
     }
-    link(path, &target)?;
+    link(path, &target, report)?;
     report.add(driver, path, LinkAction::Relinked, format!("linked to {}", target.display()));
     Ok(())
 }
 
-fn link(path: &Path, target: &Path) -> anyhow::Result<()> {
+fn link(path: &Path, target: &Path, report: &InstallReport) -> anyhow::Result<()> {
+    if report.is_dry_run {
+        return Ok(());
+    }
     copies::replace_by_link(path, target)
         .with_context(|| format!("{} can't be made", path.display()))
 }
@@ -107,7 +113,7 @@ pub(super) fn main(
                 return relink(context, installed, report);
             }
             if !context.has_copies && installed.leads_to_copy() && copies::is_source_there() {
-                link(path, Path::new(program::PROGRAM_PATH))?;
+                link(path, Path::new(program::PROGRAM_PATH), report)?;
                 report.add(
                     driver,
                     path,
@@ -125,7 +131,7 @@ pub(super) fn main(
         }
         DriverEntry::Dangling(old) => {
             let target = context.target(driver, report);
-            link(path, &target)?;
+            link(path, &target, report)?;
             report.add(
                 driver,
                 path,
@@ -205,7 +211,7 @@ fn put_in_place(
     let target = context.target(installed.driver, report);
     let copy = installed.copy.as_ref().filter(|_| installed.leads_to_copy());
     if copy.is_none_or(|copy| copy.path != target) {
-        link(&installed.path, &target)?;
+        link(&installed.path, &target, report)?;
         // the script now runs from the place where it is kept
         let removed = copy.map(|copy| (&copy.path, fs::remove_file(&copy.path)));
         if let Some((path, Err(error))) = removed {
@@ -225,8 +231,10 @@ fn put_in_place(
 pub(super) fn remove_copy(installed: &Installed, report: &mut InstallReport) -> anyhow::Result<()> {
     let Some(copy) = &installed.copy else { return Ok(()) };
     if copy.is_ours {
-        fs::remove_file(&copy.path)
-            .with_context(|| format!("{} can't be removed", copy.path.display()))?;
+        if !report.is_dry_run {
+            fs::remove_file(&copy.path)
+                .with_context(|| format!("{} can't be removed", copy.path.display()))?;
+        }
         report.add(installed.driver, &copy.path, LinkAction::Removed, "removed".to_owned());
     } else {
         report.notes.push(format!("{} is somebody else's, and stays.", copy.path.display()).into());
@@ -252,7 +260,7 @@ pub(super) fn beside(
         report.add(driver, &path, LinkAction::None, "is hookmux already".to_owned());
         return Ok(());
     }
-    link(&path, binary)?;
+    link(&path, binary, report)?;
     report.add(
         driver,
         &path,

@@ -6,6 +6,7 @@ use crate::cli::CommandEnd;
 use crate::cli::args::Format;
 use crate::cli::install::daemons::Daemon;
 use crate::cli::install::reload;
+use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::install::LinkAction;
 use crate::cli::json::install::{Installed, Link};
 use crate::cli::json::message::Message;
@@ -25,6 +26,8 @@ pub(super) struct EntryChange {
 
 #[derive(Default)]
 pub(super) struct InstallReport {
+    /// Whether nothing is done: what would be is reported.
+    pub(super) is_dry_run: bool,
     pub(super) changes: Vec<EntryChange>,
     pub(super) notes: Vec<Remark>,
     pub(super) problems: Vec<Remark>,
@@ -36,13 +39,27 @@ pub(super) struct InstallReport {
 }
 
 impl InstallReport {
+    pub(super) fn new(is_dry_run: bool) -> InstallReport {
+        InstallReport { is_dry_run, ..InstallReport::default() }
+    }
+
+    /// Reports what was done, or in a dry run what would be.
     pub(super) fn add(&mut self, driver: Driver, path: &Path, action: LinkAction, words: String) {
-        self.changes.push(EntryChange {
-            driver: Some(driver),
-            path: path.to_path_buf(),
-            action,
-            words,
-        });
+        self.add_change(Some(driver), path, action, words);
+    }
+
+    pub(super) fn add_change(
+        &mut self,
+        driver: Option<Driver>,
+        path: &Path,
+        action: LinkAction,
+        words: String,
+    ) {
+        let (action, words) = match self.is_dry_run && action.is_change() {
+            true => (action.in_dry_run(), format!("would be done: {words}")),
+            false => (action, words),
+        };
+        self.changes.push(EntryChange { driver, path: path.to_path_buf(), action, words });
     }
 
     pub(super) fn has_changed(&self) -> bool {
@@ -81,6 +98,10 @@ impl InstallReport {
             problems: Message::all(&self.problems),
             reload: self.daemons.iter().map(still).collect(),
             daemons: self.reloads.iter().map(reload::ReloadResult::json).collect(),
+            summary: ChangeSummary::new(
+                self.changes.iter().any(|change| change.action != LinkAction::None),
+                self.is_dry_run,
+            ),
         }
     }
 

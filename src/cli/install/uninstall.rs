@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use super::afterwards::reload_daemons;
 use super::put::remove_copy;
-use super::report::{EntryChange, InstallReport};
+use super::report::InstallReport;
 use crate::cli::args::UninstallArgs;
 use crate::cli::install::installed::{self, DriverEntry, Installed};
 use crate::cli::install::purge::{self, Purged};
@@ -31,21 +31,24 @@ pub(crate) fn uninstall(
     let settings = arguments.purge.then(|| purge::settings(place)).transpose()?;
     let question = settings.as_ref().map(purge::question);
     if let Some(end) = question.and_then(|question| {
-        question::ask(&question, arguments.yes, arguments.output.format, output)
+        let is_answered = arguments.yes || arguments.dry_run;
+        question::ask(&question, is_answered, arguments.output.format, output)
     }) {
         return Ok(end);
     }
     let drivers =
         if arguments.driver.is_empty() { Driver::ALL.to_vec() } else { arguments.driver.clone() };
-    let mut report = InstallReport::default();
+    let mut report = InstallReport::new(arguments.dry_run);
     for driver in drivers.iter().copied() {
         let installed = installed::look(hooks_dir, driver, &binary);
         if let Some(beside) = &installed.beside {
-            fs::remove_file(beside)
-                .with_context(|| format!("{} can't be removed", beside.display()))?;
+            if !arguments.dry_run {
+                fs::remove_file(beside)
+                    .with_context(|| format!("{} can't be removed", beside.display()))?;
+                // the directory, if it is empty
+                let _ = beside.parent().map(fs::remove_dir);
+            }
             report.add(driver, beside, LinkAction::Removed, "removed".to_owned());
-            // the directory, if it is empty
-            let _ = beside.parent().map(fs::remove_dir);
         }
         uninstall_main(hooks_dir, &installed, &mut report)?;
     }
@@ -58,10 +61,14 @@ pub(crate) fn uninstall(
     }
     if let Some(settings) = &settings {
         if report.problems.is_empty() {
-            add_purged(purge::purge(settings), &mut report);
+            add_purged(purge::purge(settings, arguments.dry_run), &mut report);
         } else {
             report.problems.push("records and state were not removed".to_owned().into());
         }
+    }
+    if arguments.dry_run {
+        report.notes.push("nothing was changed: --dry-run".to_owned().into());
+        return Ok(report.show(arguments.output.format, output));
     }
     reload_daemons(place, &drivers, "uninstall", &arguments.reload, &mut report, output)?;
     Ok(report.show(arguments.output.format, output))
@@ -69,12 +76,7 @@ pub(crate) fn uninstall(
 
 fn add_purged(purged: Purged, report: &mut InstallReport) {
     for path in purged.removed {
-        report.changes.push(EntryChange {
-            driver: None,
-            path,
-            action: LinkAction::Purged,
-            words: "removed".to_owned(),
-        });
+        report.add_change(None, &path, LinkAction::Purged, "removed".to_owned());
     }
     report.problems.extend(purged.problems.into_iter().map(Remark::from));
     report.notes.extend(purged.kept.into_iter().map(|kept| format!("Kept: {kept}.").into()));
@@ -87,6 +89,7 @@ fn uninstall_main(
 ) -> anyhow::Result<()> {
     let (driver, path) = (installed.driver, &installed.path);
     let kept = installed.adopted.as_ref().or(installed.retired.as_ref());
+    let mut is_moved = false;
     let mut others: Vec<PathBuf> = kept::earlier(hooks_dir, driver);
     others.extend(installed.retired.iter().filter(|one| Some(*one) != kept).cloned());
     match (&installed.main, kept) {
@@ -94,11 +97,15 @@ fn uninstall_main(
             // it was written to be libvirt's script, and it is the newest one
             others.extend(kept.cloned());
             if let Some(copy) = installed.copy.as_ref().filter(|copy| !copy.is_ours) {
-                copies::duplicate(&copy.path, path)
-                    .and_then(|()| fs::remove_file(&copy.path))
-                    .with_context(|| {
-                        format!("{} can't be moved to {}", copy.path.display(), path.display())
-                    })?;
+                let moved = match report.is_dry_run {
+                    true => Ok(()),
+                    false => copies::duplicate(&copy.path, path)
+                        .and_then(|()| fs::remove_file(&copy.path)),
+                };
+                moved.with_context(|| {
+                    format!("{} can't be moved to {}", copy.path.display(), path.display())
+                })?;
+                is_moved = true;
                 let words = format!(
                     "is the script now that somebody had written over hookmux, to {}",
                     copy.path.display()
@@ -107,8 +114,10 @@ fn uninstall_main(
             }
         }
         (DriverEntry::Ours(_) | DriverEntry::Dangling(_) | DriverEntry::Missing, Some(kept)) => {
-            fs::rename(kept, path)
-                .with_context(|| format!("{} can't be put back", kept.display()))?;
+            if !report.is_dry_run {
+                fs::rename(kept, path)
+                    .with_context(|| format!("{} can't be put back", kept.display()))?;
+            }
             report.add(
                 driver,
                 path,
@@ -117,8 +126,10 @@ fn uninstall_main(
             );
         }
         (DriverEntry::Ours(_) | DriverEntry::Dangling(_), None) => {
-            fs::remove_file(path)
-                .with_context(|| format!("{} can't be removed", path.display()))?;
+            if !report.is_dry_run {
+                fs::remove_file(path)
+                    .with_context(|| format!("{} can't be removed", path.display()))?;
+            }
             report.add(driver, path, LinkAction::Removed, "removed".to_owned());
         }
         (DriverEntry::Foreign | DriverEntry::NotAFile, Some(kept)) => {
@@ -134,10 +145,11 @@ fn uninstall_main(
         report.notes.push(format!("{} is an earlier script, and stays.", other.display()).into());
     }
     // the entry was removed before, so it never led nowhere
-    if installed.copy.as_ref().is_some_and(|copy| copy.path.symlink_metadata().is_ok()) {
+    let is_there = installed.copy.as_ref().is_some_and(|copy| copy.path.symlink_metadata().is_ok());
+    if is_there && !is_moved {
         remove_copy(installed, report)?;
     }
-    if copies::are_for(hooks_dir) {
+    if copies::are_for(hooks_dir) && !report.is_dry_run {
         copies::sweep(driver);
     }
     Ok(())

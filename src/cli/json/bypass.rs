@@ -1,5 +1,6 @@
 //! The emergency switch.
 
+use super::change::ChangeSummary;
 use super::message::FixKeys;
 use super::shape::object;
 use super::value::{PathText, Time};
@@ -28,5 +29,6 @@ object! {
         bypasses: Vec<BypassEntry>,
         /// Its file
         path: PathText,
+        ..=summary: ChangeSummary,
     }
 }

@@ -1,5 +1,6 @@
 //! Entries in the hooks directory, and the daemons that call them.
 
+use super::change::ChangeSummary;
 use super::message::{FixKeys, Message};
 use super::shape::{object, words};
 use super::value::{PathText, Word};
@@ -48,19 +49,38 @@ words! {
         WouldAdopt = "would-adopt",
         /// The script would be put aside, without --dry-run
         WouldRetire = "would-retire",
+        /// It would lead elsewhere than before, without --dry-run
+        WouldRelink = "would-relink",
+        /// A driver's copy of hookmux would be made anew, without --dry-run
+        WouldRenew = "would-renew",
+        /// What was there before hookmux would be there again, without --dry-run
+        WouldRestore = "would-restore",
+        /// It would be removed, without --dry-run
+        WouldRemove = "would-remove",
+        /// Files that hookmux wrote would be removed, without --dry-run
+        WouldPurge = "would-purge",
     }
 }
 
 impl LinkAction {
     /// Tells whether something was changed.
     pub(crate) fn is_change(self) -> bool {
-        !matches!(
-            self,
-            LinkAction::None
-                | LinkAction::WouldLink
-                | LinkAction::WouldAdopt
-                | LinkAction::WouldRetire
-        )
+        self != LinkAction::None && self.in_dry_run() != self
+    }
+
+    /// Returns the word for the same in a dry run.
+    pub(crate) fn in_dry_run(self) -> LinkAction {
+        match self {
+            LinkAction::Linked | LinkAction::WouldLink => LinkAction::WouldLink,
+            LinkAction::Relinked | LinkAction::WouldRelink => LinkAction::WouldRelink,
+            LinkAction::Renewed | LinkAction::WouldRenew => LinkAction::WouldRenew,
+            LinkAction::Adopted | LinkAction::WouldAdopt => LinkAction::WouldAdopt,
+            LinkAction::Retired | LinkAction::WouldRetire => LinkAction::WouldRetire,
+            LinkAction::Restored | LinkAction::WouldRestore => LinkAction::WouldRestore,
+            LinkAction::Removed | LinkAction::WouldRemove => LinkAction::WouldRemove,
+            LinkAction::Purged | LinkAction::WouldPurge => LinkAction::WouldPurge,
+            LinkAction::None => LinkAction::None,
+        }
     }
 }
 
@@ -102,5 +122,6 @@ object! {
         reload: Vec<Message>,
         /// The daemons that were reloaded, with --reload
         daemons: Vec<ReloadedDaemon>,
+        ..=summary: ChangeSummary,
     }
 }

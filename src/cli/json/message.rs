@@ -4,6 +4,7 @@ use super::shape::object;
 use crate::cli::check::finding::Code;
 use crate::cli::register::description::DescriptionProblem;
 use crate::cli::remark::Remark;
+use crate::cli::usage::WrongUsage;
 use crate::command::Fix;
 
 object! {
@@ -96,8 +97,10 @@ impl From<&DescriptionProblem> for EntryProblem {
 
 impl From<&anyhow::Error> for Error {
     fn from(error: &anyhow::Error) -> Error {
-        let fix = error.downcast_ref::<Remark>().and_then(|remark| remark.fix.as_ref());
-        Error::new("failed", format!("{error:#}"), fix)
+        let usage = error.downcast_ref::<WrongUsage>();
+        let remark = error.downcast_ref::<Remark>().or(usage.map(|usage| &usage.0));
+        let code = if usage.is_some() { "usage" } else { "failed" };
+        Error::new(code, format!("{error:#}"), remark.and_then(|remark| remark.fix.as_ref()))
     }
 }
 

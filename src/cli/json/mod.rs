@@ -7,8 +7,10 @@
 pub(super) mod audit;
 pub(super) mod available;
 pub(super) mod bypass;
+pub(super) mod change;
 pub(super) mod check;
 pub(super) mod cpanel;
+pub(super) mod edit;
 pub(super) mod envelope;
 pub(super) mod event;
 pub(super) mod execution;

@@ -1,5 +1,6 @@
 //! The result of `new`.
 
+use super::change::ChangeSummary;
 use super::message::Message;
 use super::shape::{object, words};
 use super::value::PathText;
@@ -39,5 +40,6 @@ object! {
         next: Vec<Message>,
         /// Notes: that it never runs on this host, or would be refused
         notes: Vec<Message>,
+        ..=summary: ChangeSummary,
     }
 }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::envelope::schema_of;
 use super::{
-    audit, available, bypass, check, event, execution, hook, hook_history, install, message, new,
-    plan, prune, queue,
+    audit, available, bypass, check, edit, event, execution, hook, hook_history, install, message,
+    new, plan, prune, queue,
 };
 use super::{registration, run, show, undo, xml};
 use crate::cli::register::registration_schema;
@@ -56,14 +56,17 @@ outputs! {
     Plan "plan" plan::Plan, "hookmux plan";
     Run "run" run::Ran, "hookmux run";
     Check "check" check::Check, "hookmux check";
+    CheckFiles "check-files" check::CheckFiles, "hookmux check FILE";
     Install "install" install::Installed, "hookmux install";
     Uninstall "uninstall" install::Installed, "hookmux uninstall";
     New "new" new::New, "hookmux new";
     Add "add" registration::Added, "hookmux add";
     Import "import" registration::Added, "hookmux import";
     Delete "delete" registration::Changed, "hookmux delete";
+    Edit "edit" edit::Edited, "hookmux edit";
     Enable "enable" registration::Changed, "hookmux enable";
     Disable "disable" registration::Changed, "hookmux disable";
+    Export "export" registration::Changed, "hookmux export";
     Queue "queue" queue::Queue, "hookmux queue";
     QueueFlush "queue-flush" queue::Flushed, "hookmux queue --flush";
     QueueRequeue "queue-requeue" queue::Requeued, "hookmux queue --requeue";

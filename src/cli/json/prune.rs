@@ -1,5 +1,6 @@
 //! The result of `prune`.
 
+use super::change::ChangeSummary;
 use super::message::Message;
 use super::shape::object;
 
@@ -22,5 +23,6 @@ object! {
         counted: bool,
         /// What couldn't be done
         problems: Vec<Message>,
+        ..=summary: ChangeSummary,
     }
 }

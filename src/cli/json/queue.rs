@@ -1,5 +1,6 @@
 //! The detached hooks that wait.
 
+use super::change::ChangeSummary;
 use super::shape::{object, words};
 use super::value::{Seconds, Time};
 use crate::queue::ItemHead;
@@ -112,14 +113,20 @@ object! {
 
     /// What `queue --flush` did.
     pub struct Flushed {
-        /// How many jobs were removed
+        /// How many jobs were removed, or would be without --dry-run
         flushed: usize,
+        /// Their ids; for a file that isn't a job, its name
+        ids: Vec<String>,
+        ..=summary: ChangeSummary,
     }
 
     /// What `queue --requeue` did.
     pub struct Requeued {
-        /// How many jobs were brought back
+        /// How many jobs were brought back, or would be without --dry-run
         requeued: usize,
+        /// Their ids
+        ids: Vec<String>,
+        ..=summary: ChangeSummary,
     }
 }
 

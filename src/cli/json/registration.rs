@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::change::ChangeSummary;
 use super::message::{EntryProblem, Message};
 use super::shape::{object, words};
 use super::value::{PathText, Seconds};
@@ -22,6 +23,8 @@ words! {
         Enabled = "enabled",
         /// It was switched off
         Disabled = "disabled",
+        /// It was written to another directory
+        Exported = "exported",
         /// Nothing: it was so already, or --dry-run was given
         None = "none",
     }
@@ -108,13 +111,17 @@ object! {
         registration: PathText,
         /// What was done
         action: RegistrationAction,
+        /// Whether something was changed, or would be without --dry-run
+        changed: bool,
+        /// With --diff: what changes in the file, as a unified diff; empty where nothing does
+        diff: Option<String>,
         /// The same for people
         message: String,
         /// What the file says; null where it was only switched or deleted
         registered: Option<Registered>,
     }
 
-    /// What `delete`, `enable` and `disable` did.
+    /// What `delete`, `enable`, `disable` and `export` did.
     pub struct Changed {
         /// The registrations
         registrations: Vec<ChangedRegistration>,
@@ -122,6 +129,7 @@ object! {
         notes: Vec<Message>,
         /// What couldn't be done
         problems: Vec<Message>,
+        ..=summary: ChangeSummary,
     }
 
     /// What `add` or `import` did.
@@ -132,6 +140,7 @@ object! {
         notes: Vec<Message>,
         /// Why nothing was registered
         problems: Vec<EntryProblem>,
+        ..=summary: ChangeSummary,
     }
 }
 

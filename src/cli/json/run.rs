@@ -1,5 +1,6 @@
 //! Runs of hooks, and the results of `run` and `retry`.
 
+use super::change::ChangeSummary;
 use super::message::Message;
 use super::shape::{object, words};
 use super::value::Seconds;
@@ -118,6 +119,9 @@ object! {
         registrations: Vec<RetriedRegistration>,
         /// The programs that aren't those that ran then
         changed_programs: Vec<ChangedProgram>,
+        /// The hooks that the retry is about, in the order of events and weights; with --dry-run they would run
+        hooks: Vec<String>,
+        ..=summary: ChangeSummary,
     }
 
     /// The registration of a hook that was retried.
@@ -144,6 +148,20 @@ object! {
         sha256_then: Option<String>,
         /// Its digest now; null where it can't be read, or is larger than 256 KiB
         sha256_now: Option<String>,
+    }
+}
+
+impl Ran {
+    /// The result of a command that ran nothing.
+    pub(crate) fn nothing(notes: Vec<Message>) -> Ran {
+        Ran {
+            id: None,
+            status: 0,
+            stderr: String::new(),
+            document_after: None,
+            runs: Vec::new(),
+            notes,
+        }
     }
 }
 

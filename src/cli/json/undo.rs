@@ -1,5 +1,6 @@
 //! What hooks have set up and still have to take back.
 
+use super::change::ChangeSummary;
 use super::message::Message;
 use super::shape::{object, words};
 use super::value::{PathText, Time};
@@ -85,5 +86,8 @@ object! {
         left: usize,
         /// The undos that failed, and stay owed
         failures: Vec<Message>,
+        /// With --dry-run: what would be taken back; else none
+        undos: Vec<Undo>,
+        ..=summary: ChangeSummary,
     }
 }

@@ -4,20 +4,22 @@
 use super::{registered, registry};
 use crate::cli::args::{AddArgs, Format};
 use crate::cli::install::libvirt_version;
+use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::message::{EntryProblem, Message};
-use crate::cli::json::registration::RegistrationAction;
-use crate::cli::json::registration::{Added, ChangedRegistration};
-use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::json::registration::Added;
+use crate::cli::output::{Cell, Output};
 use crate::cli::register::description::DescriptionProblem;
 use crate::cli::register::draft::{self, Draft, DraftContext};
-use crate::cli::register::{contrib, hooks_d, module};
+use crate::cli::register::written::{self, WriteOptions};
+use crate::cli::register::{contrib, module};
 use crate::cli::remark::Remark;
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::{Registration, Settings};
 use crate::registry::RegistrationFile;
 use crate::trust::Trust;
 use collect::{
-    AddSource, Checked, Collector, ContribRegistration, EntrySource, NewRegistrations, add_source,
+    AddSource, Checked, Collector, ContribRegistration, EntrySource, NewFile, NewRegistrations,
+    add_source,
 };
 use draft_checks::DraftChecker;
 
@@ -42,7 +44,11 @@ pub(crate) fn run(
         warnings: Vec::new(),
     };
     let new = match source {
-        AddSource::File(path) => Some(collector.file(&path)?),
+        AddSource::File(path) => Some(NewRegistrations::File(collector.file(&path)?)),
+        AddSource::Files(paths) => {
+            let files = paths.iter().map(|path| collector.file(path)).collect::<Result<_, _>>();
+            Some(NewRegistrations::Files(files?))
+        }
         AddSource::Stdin => Some(collector.stdin()?),
         AddSource::Contrib(name) => Some(collector.contrib(&name)?),
         AddSource::ScriptOrModule(subject) => {
@@ -60,7 +66,7 @@ pub(crate) fn run(
     };
     let mut command = AddCommand { settings: &settings, arguments, has_options, warnings };
     let Some(new) = new else {
-        command.report(&[], &[], output);
+        command.tell_nothing_asked(output);
         return Ok(CommandEnd::Idle);
     };
     // from here on no other process changes the registry
@@ -73,7 +79,9 @@ pub(crate) fn run(
     };
     // a description and a ready-made hook give the names of their registrations themselves
     let is_nameable = has_options
-        || (arguments.reference.is_none() && contrib::asked_for(&arguments.what).is_none());
+        || (arguments.reference.is_none()
+            && !arguments.what.is_dir()
+            && contrib::asked_for(&arguments.what).is_none());
     let checker = DraftChecker {
         settings: &settings,
         user,
@@ -94,18 +102,35 @@ pub(crate) fn run(
     }
     command.warnings.extend(checker.warnings(&drafts, &mut trust));
     command.tell_of_rights(&drafts, user);
-    let actions: Vec<RegistrationAction> =
-        drafts.iter().map(|draft| action(draft, arguments.register.dry_run)).collect();
-    if let Some(lock) = &lock {
-        hooks_d::write_all(lock, &drafts)?;
-    }
-    command.report(&drafts, &actions, output);
+    let options = WriteOptions::of(&arguments.register);
+    let end = written::write(lock.as_ref(), &drafts, &sources, &command.warnings, options, output)?;
     if let (Some(metadata), Format::Text) = (metadata, arguments.register.output.format) {
         output.line("It does nothing before a guest asks for it. `virsh edit GUEST` takes this in <domain>:");
         output.line("");
         output.write(&metadata);
     }
-    Ok(CommandEnd::Good)
+    Ok(end)
+}
+
+/// Prepares several files: all of them, or every mistake.
+fn several(context: &DraftContext<'_>, files: &[NewFile]) -> Checked<Vec<Draft>> {
+    let (mut drafts, mut problems) = (Vec::<Draft>::new(), Vec::new());
+    for NewFile { source, text, name } in files {
+        let made = context.draft_file(source, text, name, false, &drafts);
+        let made = made.map_err(|diagnostic| diagnostic.to_string());
+        let is_second = drafts.iter().any(|draft| draft.name == *name);
+        match made {
+            Ok(_) if is_second => {
+                let message = format!("{}: another file has the same name", source.display());
+                problems.push(DescriptionProblem { entry: None, key: None, message });
+            }
+            Ok(draft) => drafts.push(draft),
+            Err(message) => {
+                problems.push(DescriptionProblem { entry: None, key: None, message });
+            }
+        }
+    }
+    if problems.is_empty() { Ok(drafts) } else { Err(problems) }
 }
 
 struct AddCommand<'a> {
@@ -129,16 +154,17 @@ impl AddCommand<'_> {
             header: draft::header(&[]),
         };
         match new {
-            NewRegistrations::File { source, text, name } => {
+            NewRegistrations::File(NewFile { source, text, name }) => {
                 let is_named = self.arguments.options.name.is_some();
                 let draft = context
-                    .draft_file(&source, &text, &name, is_named)
+                    .draft_file(&source, &text, &name, is_named, &[])
                     .map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))?;
                 Ok(Ok(vec![draft]))
             }
+            NewRegistrations::Files(files) => Ok(several(&context, &files)),
             NewRegistrations::Contrib(_, found) => {
                 let draft = |new: ContribRegistration| {
-                    context.draft_file(&new.source, &new.text, &new.name, true)
+                    context.draft_file(&new.source, &new.text, &new.name, true, &[])
                 };
                 let drafts: Result<Vec<Draft>, _> = found.into_iter().map(draft).collect();
                 drafts.map(Ok).map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))
@@ -171,6 +197,9 @@ impl AddCommand<'_> {
     }
 
     fn refuse(&self, problems: &[DescriptionProblem], output: &mut Output) -> CommandEnd {
+        // a wrong key of options is a wrong word; a name that is taken is not
+        let is_usage = self.has_options && problems.iter().any(|problem| problem.key.is_some());
+        let end = if is_usage { CommandEnd::WrongUsage } else { CommandEnd::Problem };
         if self.arguments.register.output.format == Format::Json {
             let shown_problem = |problem: &DescriptionProblem| EntryProblem {
                 key: self.key(problem),
@@ -180,8 +209,9 @@ impl AddCommand<'_> {
                 registrations: Vec::new(),
                 notes: Message::all(&self.warnings),
                 problems: problems.iter().map(shown_problem).collect(),
+                summary: ChangeSummary::new(false, self.arguments.register.dry_run),
             });
-            return CommandEnd::Problem;
+            return end;
         }
         for warning in &self.warnings {
             output.print_error(&warning.words);
@@ -191,7 +221,7 @@ impl AddCommand<'_> {
             output.print_error(&shown_problem.to_string());
         }
         output.print_error("nothing was registered");
-        CommandEnd::Problem
+        end
     }
 
     /// Returns the key of a problem, or the option that it came from.
@@ -203,55 +233,28 @@ impl AddCommand<'_> {
         Some(match key.as_str() {
             "events" | "calls" => "--event".to_owned(),
             "hook" | "command" => "--action".to_owned(),
+            "driver" | "uuid" | "title" | "reason" | "origin" | "network" | "property" => {
+                "--when".to_owned()
+            }
             key => format!("--{}", key.replace('_', "-")),
         })
     }
 
-    fn report(&self, drafts: &[Draft], actions: &[RegistrationAction], output: &mut Output) {
-        let format = self.arguments.register.output.format;
-        report(drafts, actions, &self.warnings, format, output);
-        if self.arguments.register.dry_run && drafts.is_empty() && format == Format::Text {
-            output.line(DRY_RUN);
+    /// Reports a dry run that would have to run a script or a module to know more.
+    fn tell_nothing_asked(&self, output: &mut Output) {
+        if self.arguments.register.output.format == Format::Json {
+            output.json(&Added {
+                registrations: Vec::new(),
+                notes: Message::all(&self.warnings),
+                problems: Vec::new(),
+                summary: ChangeSummary { changed: None, dry_run: true },
+            });
+            return;
         }
-    }
-}
-
-const DRY_RUN: &str = "nothing was registered: --dry-run";
-
-/// Reports what was registered, or shown by a dry run.
-pub(super) fn report(
-    drafts: &[Draft],
-    actions: &[RegistrationAction],
-    warnings: &[Remark],
-    format: Format,
-    output: &mut Output,
-) {
-    if format == Format::Json {
-        output.json(&Added {
-            registrations: drafts.iter().zip(actions).map(registered).collect(),
-            notes: Message::all(warnings),
-            problems: Vec::new(),
-        });
-        return;
-    }
-    for warning in warnings {
-        output.print_error(&warning.words);
-    }
-    for (draft, action) in drafts.iter().zip(actions) {
-        if *action != RegistrationAction::None {
-            output.toned(Tone::Good, &format!("{} {}", action.name(), draft.path.display()));
+        for warning in &self.warnings {
+            output.print_error(&warning.words);
         }
-    }
-    if actions.contains(&RegistrationAction::None) {
-        output.line(DRY_RUN);
-    }
-}
-
-pub(super) fn action(draft: &Draft, is_dry_run: bool) -> RegistrationAction {
-    match draft.path.symlink_metadata() {
-        _ if is_dry_run => RegistrationAction::None,
-        Ok(_) => RegistrationAction::Replaced,
-        Err(_) => RegistrationAction::Registered,
+        output.line(written::DRY_RUN);
     }
 }
 
@@ -274,18 +277,4 @@ pub(super) fn show(drafts: &[Draft], output: &mut Output) {
         })
         .collect();
     output.table(&["NAME", "EVENT", "WEIGHT", "COMMAND", "MORE"], &rows);
-}
-
-fn registered((draft, action): (&Draft, &RegistrationAction)) -> ChangedRegistration {
-    let path = draft.path.display();
-    ChangedRegistration {
-        name: draft.name.clone(),
-        registration: draft.path.as_path().into(),
-        action: *action,
-        message: match action {
-            RegistrationAction::None => format!("{path} was not written: --dry-run"),
-            action => format!("{} {path}", action.name()),
-        },
-        registered: Some((&draft.registration).into()),
-    }
 }

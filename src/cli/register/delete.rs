@@ -3,16 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use super::registry::{self, RegistryReport};
-use crate::cli::args::{self, DeleteArgs, Selectors};
+use super::registry::{self, RegistryReport, UnknownName};
+use crate::cli::args::{DeleteArgs, Selectors};
 use crate::cli::inventory::listed::Listed;
 use crate::cli::json::registration::RegistrationAction;
 use crate::cli::output::Output;
+use crate::cli::parse_error;
 use crate::cli::register::hooks_d::{self, RegistryLock};
 use crate::cli::register::module::{self, Language, Module};
 use crate::cli::register::select::{self, Selected, Selection};
 use crate::cli::register::translate::ScriptOrModule;
-use crate::cli::register::{cpanel_words, registered};
+use crate::cli::register::{cpanel_words, registered, written};
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::suggest::suggestion;
 use crate::config::{Registration, Settings};
@@ -27,8 +28,8 @@ pub(crate) fn run(
     let what = arguments.what.to_string_lossy().into_owned();
     let user = place.surroundings.user;
     let settings = registry::settings(place, output)?;
-    let mut report = RegistryReport::default();
-    args::check_exectype("delete", arguments.exectype.as_deref(), &what);
+    let mut report = RegistryReport::new(arguments.dry_run, arguments.diff.is_wanted);
+    parse_error::check_exectype("delete", arguments.exectype.as_deref(), &what);
     match (what.as_str(), &arguments.reference) {
         ("script", Some(path)) => {
             let path = std::path::absolute(path)?;
@@ -38,24 +39,27 @@ pub(crate) fn run(
             let sources = registry::scan(&settings, user)?;
             let runs_it = |registration: &Registration| runs(registration, &path);
             let of_it = Wanted { selection, is_of_it: &runs_it, subject: &path.to_string_lossy() };
-            delete_all(lock.as_ref(), &settings, &sources, &of_it, &mut report)?;
+            delete_all(lock.as_ref(), &settings, arguments, &sources, &of_it, &mut report)?;
             if report.is_empty() {
                 let of_path = |hook: &Listed| is_same(&hook.path, &path);
-                report.add_problem(
-                    registry::how_to_switch_script(&settings, user, of_path).unwrap_or_else(|| {
+                match registry::how_to_switch_script(&settings, user, of_path) {
+                    Some(way) => report.add_problem(way),
+                    None => missing(
+                        arguments,
                         format!(
                             "no registration runs {}; `hookmux list` shows all hooks",
                             path.display()
-                        )
-                    }),
-                );
+                        ),
+                        &mut report,
+                    ),
+                }
             }
         }
         ("module", Some(name)) => {
             let name = name.to_string_lossy();
             let module = match Module::parse(&name) {
                 Ok(module) => module,
-                Err(message) => args::wrong_usage("delete", &message),
+                Err(message) => parse_error::wrong_usage("delete", &message),
             };
             let name = module.name.clone();
             let selection = selection(arguments, &ScriptOrModule::Module(module));
@@ -66,33 +70,32 @@ pub(crate) fn run(
                     .is_some_and(|(module, _)| module == name)
             };
             let of_it = Wanted { selection, is_of_it: &calls_it, subject: &name };
-            delete_all(lock.as_ref(), &settings, &sources, &of_it, &mut report)?;
+            delete_all(lock.as_ref(), &settings, arguments, &sources, &of_it, &mut report)?;
             if report.is_empty() {
-                report.add_problem(format!(
-                    "no registration calls {name}; `hookmux list` shows all hooks"
-                ));
+                let words = format!("no registration calls {name}; `hookmux list` shows all hooks");
+                missing(arguments, words, &mut report);
             }
         }
         ("script" | "module", None) => {
             let kind = if what == "script" { "the script's path" } else { "the module's name" };
-            args::wrong_usage("delete", &format!("`delete {what}` needs {kind}"));
+            parse_error::wrong_usage("delete", &format!("`delete {what}` needs {kind}"));
         }
         (word, Some(_)) => {
             let hint = suggestion(word, ["script", "module"]);
             let message =
                 format!("`{word}` is neither `script` nor `module`{hint}, and a name stands alone");
-            args::wrong_action("delete", &message)
+            parse_error::wrong_action("delete", &message)
         }
         (name, None) => {
             if arguments.manual.is_some() || arguments.selectors != Selectors::default() {
-                args::wrong_usage(
+                parse_error::wrong_usage(
                     "delete",
                     "these options select registrations of a script or a module: a name stands alone",
                 );
             }
             let lock = lock(arguments, &settings, user)?;
             let sources = registry::scan(&settings, user)?;
-            delete_one(lock.as_ref(), &settings, user, &sources, name, &mut report)?;
+            delete_one(lock.as_ref(), &settings, (arguments, user), &sources, name, &mut report)?;
         }
     }
     report.note_remaining_jobs(&settings);
@@ -111,7 +114,7 @@ fn lock(
 
 /// Reads the options that select. Ends the process as clap does if they are wrong.
 fn selection(arguments: &DeleteArgs, subject: &ScriptOrModule) -> Option<Selection> {
-    let usage = |message: &str| -> ! { args::wrong_usage("delete", message) };
+    let usage = |message: &str| -> ! { parse_error::wrong_usage("delete", message) };
     let has_selectors = arguments.selectors != Selectors::default();
     match (arguments.manual, has_selectors) {
         (Some(true), false) => usage(
@@ -131,6 +134,14 @@ fn selection(arguments: &DeleteArgs, subject: &ScriptOrModule) -> Option<Selecti
     }
 }
 
+/// Reports that there is nothing to delete: a problem, but not with --ignore-missing.
+fn missing(arguments: &DeleteArgs, words: String, report: &mut RegistryReport) {
+    match arguments.ignore_missing {
+        true => report.add_note(format!("nothing was deleted: {words}")),
+        false => report.add_problem(words),
+    }
+}
+
 /// What is to be deleted.
 struct Wanted<'a> {
     /// `None` for everything.
@@ -144,7 +155,7 @@ struct Wanted<'a> {
 fn delete_one(
     lock: Option<&RegistryLock>,
     settings: &Settings,
-    user: u32,
+    (arguments, user): (&DeleteArgs, u32),
     sources: &[RegistrationFile],
     name: &str,
     report: &mut RegistryReport,
@@ -160,11 +171,14 @@ fn delete_one(
                 return Ok(());
             }
             let name = registry::name_of(source);
-            return delete_one(lock, settings, user, sources, &name, report);
+            return delete_one(lock, settings, (arguments, user), sources, &name, report);
         }
     }
     let Some(top) = found.first() else {
-        report.add_problem(registry::unknown_name(settings, user, sources, name));
+        match registry::unknown_name(settings, user, sources, name) {
+            UnknownName::Script(way) => report.add_problem(way),
+            UnknownName::Missing(words) => missing(arguments, words, report),
+        }
         return Ok(());
     };
     let path = top.path.display();
@@ -214,6 +228,7 @@ fn partly(settings: &Settings, registration: &Registration, why: &str) -> String
 fn delete_all(
     lock: Option<&RegistryLock>,
     settings: &Settings,
+    arguments: &DeleteArgs,
     sources: &[RegistrationFile],
     wanted: &Wanted<'_>,
     report: &mut RegistryReport,
@@ -249,11 +264,12 @@ fn delete_all(
         }
     }
     if report.is_empty() && !others.is_empty() {
-        report.add_problem(format!(
+        let words = format!(
             "no registration of {} is as the options say; there are: {}",
             wanted.subject,
             others.join("; ")
-        ));
+        );
+        missing(arguments, words, report);
     }
     Ok(())
 }
@@ -267,14 +283,13 @@ fn delete_file(
 ) -> anyhow::Result<()> {
     let name = registry::name_of(source);
     let path = source.path.display();
-    let (action, words) = match lock {
-        Some(lock) => {
-            hooks_d::remove(lock, &source.path)?;
-            (RegistrationAction::Deleted, format!("deleted {path}"))
-        }
-        None => (RegistrationAction::None, format!("would delete {path}: --dry-run")),
-    };
-    report.add(&name, &source.path, action, words);
+    let before = written::before(&source.path);
+    if let Some(lock) = lock {
+        hooks_d::remove(lock, &source.path)?;
+    }
+    let words = (format!("deleted {path}"), format!("would delete {path}"));
+    report.add(&name, &source.path, RegistrationAction::Deleted, words);
+    report.add_diff(before.as_deref(), None);
     let is_masked = |other: &&RegistrationFile| matches!(&other.state, EntryState::Masked(by) if *by == source.path);
     if let Some(masked) = sources.iter().find(is_masked) {
         report.add_note(format!(

@@ -24,6 +24,8 @@ pub(crate) struct Draft {
     pub registration: Registration,
     /// Whether it is in cPanel's words and says nothing of root's rights.
     pub is_unescalated: bool,
+    /// The text as somebody wrote it, without a weight that was added; `None` if hookmux made it of keys.
+    pub given: Option<String>,
 }
 
 /// What has to be known to prepare drafts.
@@ -82,7 +84,16 @@ impl DraftContext<'_> {
             }
             match self.parse(&path, &keys) {
                 Ok((text, registration)) => {
-                    drafts.push(Draft { name, is_named, path, text, registration, is_unescalated });
+                    let given = None;
+                    drafts.push(Draft {
+                        name,
+                        is_named,
+                        path,
+                        text,
+                        registration,
+                        is_unescalated,
+                        given,
+                    });
                 }
                 Err((key, message)) => problems.push(DescriptionProblem { entry, key, message }),
             }
@@ -106,15 +117,17 @@ impl DraftContext<'_> {
         text: &str,
         name: &str,
         is_named: bool,
+        earlier: &[Draft],
     ) -> Result<Draft, Diagnostic> {
         let path = self.place(name);
         // mistakes are reported with the name of the file that was given
         Registration::parse(source, self.hooks_dir, text)?;
         let parse = |text: &str| Registration::parse(&path, self.hooks_dir, text);
         let mut registration = parse(text)?;
+        let given = text.to_owned();
         let mut text = text.to_owned();
         if !has_weight(&text) {
-            registration.weight = self.weight(&path, &registration.triggers, &[]);
+            registration.weight = self.weight(&path, &registration.triggers, earlier);
             let weight = registration.weight.to_string();
             let means = |text: &str| {
                 parse(text).is_ok_and(|parsed| parsed == registration) && has_weight(text)
@@ -128,7 +141,15 @@ impl DraftContext<'_> {
             text = with_header;
         }
         let name = name.to_owned();
-        Ok(Draft { name, is_named, path, text, registration, is_unescalated: false })
+        Ok(Draft {
+            name,
+            is_named,
+            path,
+            text,
+            registration,
+            is_unescalated: false,
+            given: Some(given),
+        })
     }
 
     /// Returns the weight of a registration that names none: that of the file that it replaces, else one
@@ -337,7 +358,7 @@ mod tests {
     fn a_file_is_taken_as_it_is() {
         let context =
             DraftContext { hooks_dir: Path::new("/h"), registered: &[], header: "one".to_owned() };
-        let of = |text: &str| context.draft_file(Path::new("f.yaml"), text, "f", false);
+        let of = |text: &str| context.draft_file(Path::new("f.yaml"), text, "f", false, &[]);
         let text = "# mine\nevents: before_vm_start # when\ncommand: /x\nweight: 7\n";
         assert_eq!(of(text).unwrap().text, format!("# one\n{text}"));
         let text = "{\"events\": \"before_vm_start\", \"command\": \"/x\"}";

@@ -42,15 +42,16 @@ fn switch(
 ) -> anyhow::Result<CommandEnd> {
     let user = place.surroundings.user;
     let settings = registry::settings(place, output)?;
-    let lock = registry::lock(&settings, user)?;
+    // a dry run changes nothing
+    let lock = (!arguments.dry_run).then(|| registry::lock(&settings, user)).transpose()?;
     let sources = registry::scan(&settings, user)?;
-    let mut report = RegistryReport::default();
+    let mut report = RegistryReport::new(arguments.dry_run, arguments.diff.is_wanted);
     for name in &arguments.names {
         let found = registry::find(&sources, name);
-        let switch = Switch { lock: &lock, settings: &settings, user, report: &mut report };
+        let switch = Switch { lock: lock.as_ref(), settings: &settings, user, report: &mut report };
         match found.first() {
             None => {
-                let words = registry::unknown_name(&settings, user, &sources, name);
+                let words = registry::unknown_name(&settings, user, &sources, name).words();
                 report.add_problem(words);
             }
             Some(top) if enables => switch.enable(top, found.get(1).copied())?,
@@ -63,7 +64,8 @@ fn switch(
 }
 
 struct Switch<'a> {
-    lock: &'a RegistryLock,
+    /// `None` with --dry-run.
+    lock: Option<&'a RegistryLock>,
     settings: &'a Settings,
     user: u32,
     report: &'a mut RegistryReport,
@@ -74,29 +76,24 @@ impl Switch<'_> {
         let name = registry::name_of(top);
         let path = top.path.display();
         if matches!(top.state, EntryState::Disabled(_)) {
-            self.report.add(
-                &name,
-                &top.path,
-                RegistrationAction::None,
-                format!("is disabled already, by {path}"),
-            );
+            self.report.add_unchanged(&name, &top.path, format!("is disabled already, by {path}"));
             return Ok(());
         }
         if registry::read(top).is_some_and(|registration| !registration.enabled) {
-            self.report.add(
-                &name,
-                &top.path,
-                RegistrationAction::None,
-                format!("is disabled already, in {path}"),
-            );
+            self.report.add_unchanged(&name, &top.path, format!("is disabled already, in {path}"));
             return Ok(());
         }
         if registry::is_own(top, self.settings) {
             return self.edit(top, false);
         }
         let mask = self.settings.hooks_dir.join(DIRECTORY).join(format!("{name}.yaml"));
-        hooks_d::mask(self.lock, &mask)?;
-        let words = format!("disabled: {} masks {path}", mask.display());
+        if let Some(lock) = self.lock {
+            hooks_d::mask(lock, &mask)?;
+        }
+        let words = (
+            format!("disabled: {} masks {path}", mask.display()),
+            format!("would be disabled: {} would mask {path}", mask.display()),
+        );
         self.report.add(&name, &mask, RegistrationAction::Disabled, words);
         Ok(())
     }
@@ -116,10 +113,18 @@ impl Switch<'_> {
                 self.report.add_problem(format!("{name} is disabled by {path}, which `hookmux disable` didn't make: remove it to enable the hook"));
                 return Ok(());
             }
-            hooks_d::remove(self.lock, &top.path)?;
-            let words = match below {
-                Some(below) => format!("enabled: {} counts again", below.path.display()),
-                None => format!("removed {path}; there was no registration behind it"),
+            if let Some(lock) = self.lock {
+                hooks_d::remove(lock, &top.path)?;
+            }
+            let words = match below.map(|below| below.path.display()) {
+                Some(below) => (
+                    format!("enabled: {below} counts again"),
+                    format!("would be enabled: {below} would count again"),
+                ),
+                None => (
+                    format!("removed {path}; there was no registration behind it"),
+                    format!("would remove {path}; there is no registration behind it"),
+                ),
             };
             self.report.add(&name, &top.path, RegistrationAction::Enabled, words);
             if let Some(below) = below {
@@ -128,12 +133,7 @@ impl Switch<'_> {
             return Ok(());
         }
         if registry::read(top).is_some_and(|registration| registration.enabled) {
-            self.report.add(
-                &name,
-                &top.path,
-                RegistrationAction::None,
-                format!("is enabled already, in {path}"),
-            );
+            self.report.add_unchanged(&name, &top.path, format!("is enabled already, in {path}"));
             return Ok(());
         }
         if is_own {
@@ -195,10 +195,15 @@ impl Switch<'_> {
             self.report.add_problem(format!("{} is written in a way that hookmux can't edit: write `enabled: {word}` into it yourself", path.display()));
             return Ok(());
         };
-        hooks_d::rewrite(self.lock, path, &after)?;
+        if let Some(lock) = self.lock {
+            hooks_d::rewrite(lock, path, &after)?;
+        }
         let action =
             if enables { RegistrationAction::Enabled } else { RegistrationAction::Disabled };
-        self.report.add(&name, path, action, format!("{}, in {}", action.name(), path.display()));
+        let (word, at) = (action.name(), path.display());
+        let words = (format!("{word}, in {at}"), format!("would be {word}, in {at}"));
+        self.report.add(&name, path, action, words);
+        self.report.add_diff(Some(&before), Some(&after));
         Ok(())
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn lock(hooks_dir: &Path) -> anyhow::Result<RegistryLock> {
 ///
 /// # Errors
 /// As of `open(2)`, `write(2)` and `rename(2)`; what was there before is there again.
-pub(crate) fn write_all(_lock: &RegistryLock, drafts: &[Draft]) -> anyhow::Result<()> {
+pub(crate) fn write_all(_lock: &RegistryLock, drafts: &[&Draft]) -> anyhow::Result<()> {
     let mut done: Vec<(&Path, PreviousContent)> = Vec::new();
     for draft in drafts {
         let before = PreviousContent::of(&draft.path);
@@ -164,7 +164,7 @@ mod tests {
         let registration =
             Registration::parse(&path, Path::new("/h"), "events: '*'\ncommand: /x\n").unwrap();
         let (name, text) = ("x".to_owned(), text.to_owned());
-        Draft { name, is_named: true, path, text, registration, is_unescalated: false }
+        Draft { name, is_named: true, path, text, registration, is_unescalated: false, given: None }
     }
 
     #[test]
@@ -176,12 +176,12 @@ mod tests {
         symlink("/dev/null", place("link")).unwrap();
         fs::create_dir(place("taken")).unwrap();
         let drafts = ["old", "link", "new", "taken"].map(|name| draft(place(name), "text"));
-        let error = write_all(&lock, &drafts).unwrap_err();
+        let error = write_all(&lock, &drafts.each_ref()).unwrap_err();
         assert!(error.to_string().contains("nothing was changed"), "{error}");
         assert_eq!(fs::read_to_string(place("old")).unwrap(), "old");
         assert_eq!(fs::read_link(place("link")).unwrap(), Path::new("/dev/null"));
         assert!(!place("new").exists());
-        write_all(&lock, &drafts[..3]).unwrap();
+        write_all(&lock, &drafts.each_ref()[..3]).unwrap();
         for name in ["old", "link", "new"] {
             let metadata = fs::symlink_metadata(place(name)).unwrap();
             assert!(metadata.is_file() && metadata.mode() & 0o777 == 0o644, "{name}");

@@ -1,8 +1,9 @@
 //! `hookmux import`: registers the hooks of another hook system's files. All of them are registered or none, and
 //! nothing is run.
 
-use crate::cli::args::{self, ForeignSystem, ImportArgs};
+use crate::cli::args::{ForeignSystem, ImportArgs};
 use crate::cli::output::Output;
+use crate::cli::parse_error;
 use crate::cli::{CommandEnd, CommandPlace};
 
 mod imported;
@@ -30,6 +31,6 @@ pub(crate) fn run(
 /// Ends the process as clap does if an option is given that belongs to another system.
 fn only_for(system: &str, given: &[(&str, bool)]) {
     if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given) {
-        args::wrong_usage("import", &format!("{option} belongs to `import {system}`"));
+        parse_error::wrong_usage("import", &format!("{option} belongs to `import {system}`"));
     }
 }

@@ -11,14 +11,16 @@ use anyhow::{Context, bail};
 use super::add::draft_checks::DraftChecker;
 use super::draft::{self, Draft, DraftContext};
 use super::{hooks_d, registry, translate};
-use crate::cli::args::{self, Format, NewArgs};
+use crate::cli::args::{Format, NewArgs};
 use crate::cli::hooks::{events, vdsm};
 use crate::cli::install::libvirt_version;
+use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::message::Message;
 use crate::cli::json::new::{New, NewFile, NewFileKind};
 use crate::cli::output::{Output, Tone};
+use crate::cli::parse_error;
 use crate::cli::remark::Remark;
-use crate::cli::{CommandEnd, CommandPlace, pattern};
+use crate::cli::{CommandEnd, CommandPlace, pattern, usage};
 use crate::command::{self, Fix};
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::registry::RegistrationFile;
@@ -70,7 +72,7 @@ pub(crate) fn run(
     if !arguments.dry_run {
         make_script(&script)?;
         if let (Some(lock), Some(draft)) = (&lock, &draft) {
-            if let Err(error) = hooks_d::write_all(lock, std::slice::from_ref(draft)) {
+            if let Err(error) = hooks_d::write_all(lock, &[draft]) {
                 // a script that nothing runs is of no use
                 let _ = fs::remove_file(&script.path);
                 return Err(error);
@@ -86,16 +88,20 @@ pub(crate) fn run(
 fn check_event(event: &str) -> anyhow::Result<()> {
     if let Some((_, nearest)) = vdsm::WITHOUT_SOURCE.iter().find(|(name, _)| *name == event) {
         let nearest = nearest.map(|near| format!("; nearest is {near}")).unwrap_or_default();
-        bail!("libvirt makes no call for vdsm's {event}: a hook there never runs{nearest}");
+        return Err(usage::wrong(format!(
+            "libvirt makes no call for vdsm's {event}: a hook there never runs{nearest}"
+        )));
     }
     pattern::event(event)?;
-    translate::check_name(event).map_err(anyhow::Error::msg)
+    translate::check_name(event).map_err(usage::wrong)
 }
 
 fn check_name(name: &str) -> anyhow::Result<()> {
-    translate::check_name(name).map_err(anyhow::Error::msg)?;
+    translate::check_name(name).map_err(usage::wrong)?;
     match leftover_reason(name.as_ref()) {
-        Some(why) => bail!("`{name}` is not a valid name: such a file is taken for {why}"),
+        Some(why) => Err(usage::wrong(format!(
+            "`{name}` is not a valid name: such a file is taken for {why}"
+        ))),
         None => Ok(()),
     }
 }
@@ -119,7 +125,7 @@ impl NewCommand<'_> {
     fn check_undo(&self) -> anyhow::Result<()> {
         let (event, name) = (&self.arguments.event, &self.arguments.name);
         if !self.moment.is_before_an_end() {
-            args::wrong_usage(
+            parse_error::wrong_usage(
                 "new",
                 &format!(
                     "nothing comes after {event} at which a hook could be undone: leave out --undo"
@@ -128,13 +134,13 @@ impl NewCommand<'_> {
         }
         let Some(other) = self.moment.for_every_guest() else { return Ok(()) };
         let fix = Fix::hookmux(&self.settings.hooks_dir, &["new", other, name, "--undo"]);
-        bail!(Remark::with_fix(
+        Err(usage::wrong(Remark::with_fix(
             format!(
                 "a guest that comes by migration or from a save has no {event}, so what it needs wouldn't be set up; \
                  {other} comes for every guest: `{fix}`"
             ),
             fix,
-        ));
+        )))
     }
 
     fn undo_key(&self) -> UndoKey {
@@ -181,7 +187,7 @@ impl NewCommand<'_> {
         }
         let script = format!("{SCRIPTS}/{name}");
         let text = registration::text(&script, &self.moment, self.undo_key());
-        let draft = context.draft_file(&path, &text, name, true);
+        let draft = context.draft_file(&path, &text, name, true, &[]);
         draft.map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))
     }
 
@@ -289,6 +295,7 @@ impl NewCommand<'_> {
                     .collect(),
                 next: next.collect(),
                 notes: Message::all(notes),
+                summary: ChangeSummary::new(true, is_dry),
             });
             return;
         }

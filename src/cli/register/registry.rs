@@ -9,13 +9,14 @@ use anyhow::{anyhow, bail};
 use crate::cli::args::Format;
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::listed::{self, Listed};
+use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::message::Message;
 use crate::cli::json::registration::RegistrationAction;
 use crate::cli::json::registration::{Changed, ChangedRegistration};
 use crate::cli::output::{Output, Tone};
 use crate::cli::register::hooks_d::{self, RegistryLock};
 use crate::cli::remark::Remark;
-use crate::cli::{CommandEnd, CommandPlace};
+use crate::cli::{CommandEnd, CommandPlace, unified_diff};
 use crate::command::{Fix, words};
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::suggest::suggest_or;
@@ -103,22 +104,38 @@ fn flush_words(name: &str) -> Vec<String> {
     words
 }
 
+/// Why there is no registration of a name.
+pub(crate) enum UnknownName {
+    /// It is a script's, with the way to switch that.
+    Script(String),
+    /// There is none, with similar names.
+    Missing(String),
+}
+
+impl UnknownName {
+    pub(crate) fn words(self) -> String {
+        match self {
+            UnknownName::Script(words) | UnknownName::Missing(words) => words,
+        }
+    }
+}
+
 /// Says that there is no such registration, and which names there are.
 pub(crate) fn unknown_name(
     settings: &Settings,
     user: u32,
     sources: &[RegistrationFile],
     name: &str,
-) -> String {
+) -> UnknownName {
     if let Some(way) = how_to_switch_script(settings, user, |hook| {
         hook.name == name || format!("{}/{}", hook.place, hook.name) == name
     }) {
-        return way;
+        return UnknownName::Script(way);
     }
     let names: Vec<String> = sources.iter().map(name_of).collect();
     let known = names.iter().map(String::as_str);
     let hint = suggest_or(name, known, "`hookmux list` shows all hooks");
-    format!("there is no registration `{name}`; {hint}")
+    UnknownName::Missing(format!("there is no registration `{name}`; {hint}"))
 }
 
 /// Says how to switch and remove a hook that is a script and not a registration.
@@ -143,29 +160,72 @@ struct RegistryChange {
     path: PathBuf,
     action: RegistrationAction,
     words: String,
+    /// Whether something was changed, or would be.
+    is_change: bool,
+    /// What changes in the file.
+    diff: Option<String>,
 }
 
 #[derive(Default)]
 pub(crate) struct RegistryReport {
+    is_dry_run: bool,
+    has_diff: bool,
     changes: Vec<RegistryChange>,
     notes: Vec<Remark>,
     problems: Vec<Remark>,
 }
 
 impl RegistryReport {
+    pub(crate) fn new(is_dry_run: bool, has_diff: bool) -> RegistryReport {
+        RegistryReport { is_dry_run, has_diff, ..RegistryReport::default() }
+    }
+
+    /// Reports that a registration is as it should be already.
+    pub(crate) fn add_unchanged(&mut self, name: &str, path: &Path, words: String) {
+        self.push(name, path, RegistrationAction::None, words, false);
+    }
+
+    /// Reports a change, or one that would have been made without --dry-run: by what was done, and what it would
+    /// be.
     pub(crate) fn add(
         &mut self,
         name: &str,
         path: &Path,
         action: RegistrationAction,
+        (done, would): (String, String),
+    ) {
+        match self.is_dry_run {
+            true => {
+                let words = format!("{would}: --dry-run");
+                self.push(name, path, RegistrationAction::None, words, true);
+            }
+            false => self.push(name, path, action, done, true),
+        }
+    }
+
+    fn push(
+        &mut self,
+        name: &str,
+        path: &Path,
+        action: RegistrationAction,
         words: String,
+        is_change: bool,
     ) {
         self.changes.push(RegistryChange {
             name: name.to_owned(),
             path: path.to_path_buf(),
             action,
             words,
+            is_change,
+            diff: self.has_diff.then(String::new),
         });
+    }
+
+    /// Adds to the last change what it changes in its file. `None` stands for no file.
+    pub(crate) fn add_diff(&mut self, before: Option<&str>, after: Option<&str>) {
+        if let Some(change) = self.changes.last_mut().filter(|_| self.has_diff) {
+            change.diff = Some(unified_diff::of_file(&change.path, before, after));
+        }
     }
 
     pub(crate) fn add_note(&mut self, words: String) {
@@ -226,10 +286,9 @@ impl RegistryReport {
     }
 
     pub(crate) fn show(self, format: Format, output: &mut Output) -> CommandEnd {
-        let is_idle = self.changes.iter().all(|change| change.action == RegistrationAction::None);
+        let is_change = self.changes.iter().any(|change| change.is_change);
         let end = match self.problems.is_empty() {
-            true if is_idle => CommandEnd::Idle,
-            true => CommandEnd::Good,
+            true => CommandEnd::of_change(is_change, self.is_dry_run && self.has_diff),
             false => CommandEnd::Problem,
         };
         if format == Format::Json {
@@ -237,6 +296,8 @@ impl RegistryReport {
                 name: change.name.clone(),
                 registration: change.path.as_path().into(),
                 action: change.action,
+                changed: change.is_change,
+                diff: change.diff.clone(),
                 message: change.words.clone(),
                 registered: None,
             };
@@ -244,10 +305,12 @@ impl RegistryReport {
                 registrations: self.changes.iter().map(changed).collect(),
                 notes: Message::all(&self.notes),
                 problems: Message::all(&self.problems),
+                summary: ChangeSummary::new(is_change, self.is_dry_run),
             });
             return end;
         }
         for change in &self.changes {
+            change.diff.iter().for_each(|diff| unified_diff::show(diff, "", output));
             output.line(&format!("{}: {}", change.name, change.words));
         }
         for note in &self.notes {

@@ -255,6 +255,10 @@ fn own_timeout(limit: Option<OptionalTimeout>) -> OwnTimeout {
 }
 
 fn unknown_event(name: &str) -> String {
+    let several: Vec<&str> = name.split([',', ' ']).filter(|part| !part.is_empty()).collect();
+    if several.len() > 1 && several.iter().all(|part| event::is_known(part)) {
+        return format!("several events are a list: `events: [{}]`", several.join(", "));
+    }
     let of_operation = event::known_events_of(name);
     let known = event::TABLE.iter().map(|row| row.name);
     let hint = match of_operation.as_slice() {

@@ -1,7 +1,9 @@
 //! Errors in a text, in words for its author.
 
+use super::advice;
 use super::limits::LimitExceeded;
 use super::places::{TextPosition, key_at, nth_key, second_document};
+use crate::config::keys;
 use crate::config::suggest::{shortened, suggest};
 use crate::machine::truncate;
 
@@ -17,6 +19,10 @@ pub struct Mistake {
     pub key: Option<Box<str>>,
 }
 
+/// What is told of a file that is a list.
+const NOT_KEYS: &str = "this is no mapping of keys, such as `command: PROGRAM`: a file has the keys of one hook, which begin \
+    at the margin and without `- `; a list of several hooks is what a script prints for `hookmux add script PATH`";
+
 /// How many characters of the line are shown if a text exceeds a limit: the line may be very long.
 const MAX_LINE_CHARS: usize = 200;
 
@@ -29,20 +35,19 @@ impl Mistake {
             None => said,
         };
         let mut place = place;
-        // for a duplicate key the library gives the start of the mapping; people need the second key
-        if let Some(second) = duplicate(message).and_then(|key| nth_key(text, key, 2)) {
-            place = Some(second);
-        }
         let mut message = message.to_owned();
-        if message.ends_with("expected a boolean") {
-            message.push_str(": write true or false");
+        // for a duplicate key the library gives the start of the mapping; people need the second key
+        if let Some(key) = duplicate(&message) {
+            let second = nth_key(text, key, 2);
+            let (before, _) = message.split_once("duplicate ").unwrap_or_default();
+            let first = nth_key(text, key, 1).filter(|_| second.is_some());
+            let first = first.map(|(line, _)| format!(", first in line {line}"));
+            message =
+                format!("{before}`{}` is there twice{}", shortened(key), first.unwrap_or_default());
+            place = second.or(place);
         }
-        // "unit value" is a programmer's term
-        message = message.replace("invalid type: unit value", "there is nothing here");
         if message.ends_with("expected a mapping of keys") {
-            message = "this is no mapping of keys, such as `command: PROGRAM`; a list that describes several hooks \
-                is what a script prints for `hookmux add script PATH`"
-                .to_owned();
+            message = NOT_KEYS.to_owned();
         }
         if let Some(better) = unknown_value(&message) {
             message = better;
@@ -56,6 +61,10 @@ impl Mistake {
                 place = Some(first);
             }
             message = unknown.message();
+        }
+        if let Some(advice) = advice::of(text, said, place) {
+            place = advice.place.or(place);
+            message = advice.message;
         }
         let line = place.and_then(|(line, _)| text.lines().nth(line.saturating_sub(1)));
         let key = place.and_then(|(line, _)| key_at(text, line));
@@ -76,7 +85,19 @@ const MAX_MESSAGE_BYTES: usize = 2000;
 struct UnknownKey<'a>(String, Vec<&'a str>);
 
 impl UnknownKey<'_> {
+    /// Returns the known key that has this one below it.
+    fn belongs_below(&self) -> Option<&'static str> {
+        let rows = keys::REGISTRATION.iter().chain(keys::SETTINGS);
+        let mut pairs = rows.filter_map(|row| row.name.rsplit_once('.'));
+        pairs
+            .find(|(above, name)| *name == self.0 && self.1.contains(above))
+            .map(|(above, _)| above)
+    }
+
     fn message(&self) -> String {
+        if let Some(above) = self.belongs_below() {
+            return format!("`{}` belongs below `{above}`: indent it by two blanks more", self.0);
+        }
         let hint = suggest(&self.0, self.1.iter().copied());
         format!("unknown key `{}`; {hint}", shortened(&self.0))
     }
@@ -198,7 +219,7 @@ mod tests {
         assert_sentence(
             "alpha: true\nbeta: 1\nalpha: false\n",
             "duplicate field `alpha`",
-            "3:1: duplicate field `alpha`",
+            "3:1: `alpha` is there twice, first in line 1",
             Some("alpha"),
         );
     }
@@ -208,7 +229,7 @@ mod tests {
         assert_sentence(
             "alpha: yes please\n",
             "expected a boolean",
-            "1:8: alpha: invalid type: string \"yes please\", expected a boolean: write true or false",
+            "1:8: alpha: `yes please` can't stand here: write true or false",
             Some("alpha"),
         );
     }
@@ -218,7 +239,7 @@ mod tests {
         assert_sentence(
             "map:\n  one:\n",
             "invalid type: unit value",
-            "2:7: map.one: there is nothing here, expected u8",
+            "2:7: map.one: there is nothing here: write a whole number from 0 on",
             Some("map"),
         );
     }

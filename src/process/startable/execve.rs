@@ -24,11 +24,22 @@ const MAX_INTERPRETER_DEPTH: usize = 5;
 /// # Errors
 /// Why it would not.
 pub(super) fn check_start(path: &Path, executor: ExecutingUser<'_>) -> Result<(), StartObstacle> {
+    check_access(path, executor).map_err(StartObstacle::new)?;
+    check_content(path, executor)
+}
+
+/// Checks the same, except for the file's own place and mode.
+///
+/// # Errors
+/// Why the kernel would not start it.
+pub(super) fn check_content(path: &Path, executor: ExecutingUser<'_>) -> Result<(), StartObstacle> {
     let mut at = path.to_path_buf();
     for depth in 0..=MAX_INTERPRETER_DEPTH {
         let of = (depth > 0).then(|| at.clone());
         let refused = |cause: ObstacleCause| StartObstacle { cause, of: of.clone() };
-        check_access(&at, executor).map_err(refused)?;
+        if depth > 0 {
+            check_access(&at, executor).map_err(refused)?;
+        }
         // a file that can't be read can't be judged
         let Some(beginning) = beginning(&at) else { return Ok(()) };
         match head(&beginning) {

@@ -76,6 +76,12 @@ impl<'a> Program<'a> {
         self.by_kernel().or_else(|| self.by_interpreter())
     }
 
+    /// Predicts the same of a file that isn't in its place yet, and has no x bit there.
+    pub(crate) fn obstacle_of_content(&self) -> Option<StartObstacle> {
+        let by_kernel = execve::check_content(self.path, self.executor).err();
+        by_kernel.or_else(|| self.by_interpreter())
+    }
+
     /// Predicts the error of execve(2), as far as it depends on files.
     fn by_kernel(&self) -> Option<StartObstacle> {
         let obstacle = execve::check_start(self.path, self.executor).err()?;

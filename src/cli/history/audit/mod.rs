@@ -11,11 +11,9 @@ use std::env;
 use std::io;
 use std::path::Path;
 
-use anyhow::ensure;
-
 use crate::cli::args::{Arguments, BypassSwitch, Command};
 use crate::cli::output::Output;
-use crate::cli::{CommandEnd, CommandPlace, login_name};
+use crate::cli::{CommandEnd, CommandPlace, login_name, usage};
 use crate::config;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::machine::{clock, truncate, ulid};
@@ -48,10 +46,10 @@ impl AuditedAct {
     pub(crate) fn of(arguments: &Arguments) -> anyhow::Result<Option<AuditedAct>> {
         let Some((action, reason)) = action(arguments) else { return Ok(None) };
         if let Some(reason) = reason {
-            ensure!(
+            usage::ensure(
                 !reason.trim().is_empty() && reason.len() <= MAX_REASON_BYTES,
-                "--reason needs a text of at most {MAX_REASON_BYTES} bytes"
-            );
+                format!("--reason needs a text of at most {MAX_REASON_BYTES} bytes"),
+            )?;
         }
         let is_purge = matches!(&arguments.command, Some(Command::Uninstall(it)) if it.purge);
         Ok(Some(AuditedAct { action, reason: reason.cloned(), is_purge }))
@@ -65,9 +63,16 @@ impl AuditedAct {
         output: &mut Output,
     ) {
         let (outcome, message) = match ended {
-            Ok(CommandEnd::Idle | CommandEnd::Declined | CommandEnd::Unanswered) => return,
+            Ok(
+                CommandEnd::Idle
+                | CommandEnd::Declined
+                | CommandEnd::Unanswered
+                | CommandEnd::WrongUsage
+                | CommandEnd::Differs,
+            ) => return,
             Ok(CommandEnd::Good) => (file::DONE, None),
             Ok(CommandEnd::Problem) => (FAILED, output.last_error()),
+            Err(error) if usage::is_wrong(error) => return,
             Err(error) => (FAILED, Some(format!("{error:#}"))),
         };
         let user = &place.surroundings.user;
@@ -130,18 +135,21 @@ fn store(place: &CommandPlace, entry: &AuditEntry) -> Result<(), String> {
 fn action(arguments: &Arguments) -> Option<(&'static str, Option<&String>)> {
     Some(match arguments.command.as_ref()? {
         Command::Install(it) if !it.dry_run => ("install", it.reason.reason.as_ref()),
-        Command::Uninstall(it) => ("uninstall", it.reason.reason.as_ref()),
+        Command::Uninstall(it) if !it.dry_run => ("uninstall", it.reason.reason.as_ref()),
         Command::New(it) if !it.dry_run => ("new", it.reason.reason.as_ref()),
         Command::Add(it) if !it.register.dry_run => ("add", it.register.reason.reason.as_ref()),
         Command::Import(it) if !it.register.dry_run => {
             ("import", it.register.reason.reason.as_ref())
         }
-        Command::Delete(it) => ("delete", it.reason.reason.as_ref()),
-        Command::Enable(it) => ("enable", it.reason.reason.as_ref()),
-        Command::Disable(it) => ("disable", it.reason.reason.as_ref()),
+        Command::Delete(it) if !it.dry_run => ("delete", it.reason.reason.as_ref()),
+        Command::Edit(it) => ("edit", it.reason.reason.as_ref()),
+        Command::Enable(it) if !it.dry_run => ("enable", it.reason.reason.as_ref()),
+        Command::Disable(it) if !it.dry_run => ("disable", it.reason.reason.as_ref()),
+        Command::Queue(it) if it.dry_run => return None,
         Command::Queue(it) if it.flush.is_some() => ("queue-flush", it.reason.as_ref()),
         Command::Queue(it) if it.requeue.is_some() => ("queue-requeue", it.reason.as_ref()),
-        Command::Undo(it) if !it.list => ("undo", it.reason.as_ref()),
+        Command::Undo(it) if !it.list && !it.dry_run => ("undo", it.reason.as_ref()),
+        Command::Bypass(it) if it.dry_run => return None,
         Command::Bypass(it) => match it.turn? {
             BypassSwitch::On => ("bypass-on", it.reason.as_ref()),
             BypassSwitch::Off => ("bypass-off", it.reason.as_ref()),

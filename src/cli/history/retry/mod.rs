@@ -17,8 +17,9 @@ use crate::call::{Hooks, door};
 use crate::cli::args::{Format, RetryArgs};
 use crate::cli::hooks::described_call;
 use crate::cli::hooks::run::{Trial, show_answer};
+use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::message::Message;
-use crate::cli::json::run::{ChangedProgram, RegistrationNow, RegistrationUsed};
+use crate::cli::json::run::{ChangedProgram, Ran, RegistrationNow, RegistrationUsed};
 use crate::cli::json::run::{Retried, RetriedRegistration};
 use crate::cli::output::{Output, Tone};
 use crate::cli::remark::Remark;
@@ -72,6 +73,20 @@ pub(crate) fn run(
         Err(end) => return Ok(end),
     };
     let changed_programs = changed_programs(&record.body, &candidates, &mut remarks);
+    let active = candidates.all().filter(|candidate| candidate.state == EntryState::Active);
+    let labels: Vec<String> = active.map(|candidate| candidate.hook.label.clone()).collect();
+    if arguments.dry_run {
+        let retried = Retried {
+            ran: Ran::nothing(Message::all(&remarks)),
+            parent: record.head.id.clone(),
+            missing,
+            registrations,
+            changed_programs,
+            summary: ChangeSummary::new(!labels.is_empty(), true),
+            hooks: labels,
+        };
+        return Ok(preview(retried, arguments.output.format, output));
+    }
     let (document, remark) = document::of_retry(&record, arguments.masked, &place.surroundings)?;
     remarks.extend(remark);
     let is_text = arguments.output.format == Format::Text;
@@ -113,9 +128,38 @@ pub(crate) fn run(
     } else {
         let mut ran = trial.json();
         ran.notes.extend(Message::all(&remarks));
-        output.json(&Retried { ran, parent: head.id, missing, registrations, changed_programs });
+        output.json(&Retried {
+            ran,
+            parent: head.id,
+            missing,
+            registrations,
+            changed_programs,
+            summary: ChangeSummary::new(!labels.is_empty(), false),
+            hooks: labels,
+        });
     }
     Ok(end)
+}
+
+/// Shows what a retry would run.
+fn preview(retried: Retried, format: Format, output: &mut Output) -> CommandEnd {
+    let end = match retried.missing.is_empty() {
+        true => CommandEnd::Idle,
+        false => CommandEnd::Problem,
+    };
+    if format == Format::Json {
+        output.json(&retried);
+        return end;
+    }
+    for note in &retried.ran.notes {
+        output.print_error(&note.message);
+    }
+    output.toned(Tone::Bold, &format!("of {}:", retried.parent));
+    for hook in &retried.hooks {
+        output.line(&format!("  {hook} would run"));
+    }
+    output.line("nothing was run: --dry-run");
+    end
 }
 
 /// Finds the execution that the words name, and the hooks of it that they name; none are all of them.
@@ -174,7 +218,8 @@ fn select(
         let gone = recorded.gone.join("; ");
         let question = format!("{gone}. Run what was registered then?");
         let format = arguments.output.format;
-        if let Some(end) = question::ask_by("--force", &question, arguments.force, format, output) {
+        let is_answered = arguments.force || arguments.dry_run;
+        if let Some(end) = question::ask_by("--force", &question, is_answered, format, output) {
             return Ok(Err(end));
         }
     }

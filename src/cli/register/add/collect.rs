@@ -14,14 +14,16 @@ use anyhow::{Context, bail};
 use super::options;
 use crate::call::door;
 use crate::cli::CommandPlace;
-use crate::cli::args::{self, AddArgs, Format, HookOptions};
+use crate::cli::args::{AddArgs, EXECTYPES, Format, HookOptions};
 use crate::cli::output::Output;
+use crate::cli::parse_error;
 use crate::cli::register::ask::{self, DescribeError};
 use crate::cli::register::contrib::{self, ContribHook};
 use crate::cli::register::description::{self, DescriptionError, DescriptionProblem};
 use crate::cli::register::module::{self, Language, Module};
 use crate::cli::register::translate::{self, DescriptionEntry, ScriptOrModule};
 use crate::cli::remark::Remark;
+use crate::cli::usage;
 use crate::command::{self, Fix, words};
 use crate::config::registration::EXTENSION;
 use crate::config::suggest::suggestion;
@@ -38,6 +40,8 @@ const STDIN: &str = "standard input";
 /// What the command line names.
 pub(super) enum AddSource {
     File(PathBuf),
+    /// Several files.
+    Files(Vec<PathBuf>),
     Stdin,
     /// The name of a ready-made hook.
     Contrib(String),
@@ -49,9 +53,17 @@ pub(super) type Checked<T> = Result<T, Vec<DescriptionProblem>>;
 
 /// What is to be registered.
 pub(super) enum NewRegistrations {
-    File { source: PathBuf, text: String, name: String },
+    File(NewFile),
+    Files(Vec<NewFile>),
     Contrib(ContribHook, Vec<ContribRegistration>),
     Entries { found: Checked<Vec<DescriptionEntry>>, stem: String },
+}
+
+/// A file that is registered as it is.
+pub(super) struct NewFile {
+    pub source: PathBuf,
+    pub text: String,
+    pub name: String,
 }
 
 /// A registration of a ready-made hook.
@@ -64,9 +76,9 @@ pub(super) struct ContribRegistration {
 
 /// Reads the words of the command line. Ends the process as clap does if they are wrong.
 pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
-    let usage = |message: &str| -> ! { args::wrong_usage("add", message) };
+    let usage = |message: &str| -> ! { parse_error::wrong_usage("add", message) };
     let what = arguments.what.to_string_lossy();
-    args::check_exectype("add", arguments.exectype.as_deref(), &what);
+    parse_error::check_exectype("add", arguments.exectype.as_deref(), &what);
     if let (Some(name), None) = (contrib::asked_for(&arguments.what), &arguments.reference) {
         let has_ask_option =
             arguments.manual.is_some() || arguments.describe || arguments.exectype.is_some();
@@ -77,6 +89,18 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
     }
     if arguments.register.from.is_some() {
         usage("--from says where the ready-made hooks lie: `add contrib/NAME --from DIR`");
+    }
+    if let Some(files) = files(arguments)? {
+        let is_plain = arguments.manual.is_none() && !arguments.describe;
+        if !is_plain || arguments.options != HookOptions::default() {
+            usage("files say everything themselves: no options describe several of them");
+        }
+        return Ok(AddSource::Files(files));
+    }
+    if !arguments.more.is_empty() {
+        usage(
+            "only files of registrations can be several: write a command for each script or module",
+        );
     }
     let is_stdin = is_stdin(&arguments.what);
     let is_file =
@@ -117,9 +141,46 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
             let message = format!(
                 "`{word}` is neither `script` nor `module` nor contrib/NAME nor a .yaml file{hint}"
             );
-            args::wrong_action("add", &message)
+            parse_error::wrong_action("add", &message)
         }
     }
+}
+
+/// Returns the files of registrations if several are named, or a directory; else `None`.
+fn files(arguments: &AddArgs) -> anyhow::Result<Option<Vec<PathBuf>>> {
+    let words = [&arguments.what].into_iter().chain(&arguments.reference).chain(&arguments.more);
+    let words: Vec<&PathBuf> = words.collect();
+    let is_kind = EXECTYPES.iter().any(|kind| arguments.what == Path::new(kind));
+    let is_file =
+        |path: &Path| path.extension().is_some_and(|end| end == EXTENSION || end == "yml");
+    let are_files = words.iter().all(|path| path.is_dir() || is_file(path));
+    let is_one_file = words.len() == 1 && !arguments.what.is_dir();
+    if is_kind || !are_files || is_one_file {
+        return Ok(None);
+    }
+    let mut found = Vec::new();
+    for path in words {
+        let path = std::path::absolute(path)?;
+        if !path.is_dir() {
+            found.push(path);
+            continue;
+        }
+        let unreadable = || format!("{} can't be read", path.display());
+        let mut inside: Vec<PathBuf> = Vec::new();
+        for entry in fs::read_dir(&path).with_context(unreadable)? {
+            inside.push(entry.with_context(unreadable)?.path());
+        }
+        let is_hidden = |path: &Path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+        };
+        inside.retain(|path| is_file(path) && !is_hidden(path));
+        inside.sort();
+        if inside.is_empty() {
+            bail!("{} has no registration: no file NAME.yaml", path.display());
+        }
+        found.extend(inside);
+    }
+    Ok(Some(found))
 }
 
 /// Where it is said what is registered. Options and a description are never mixed.
@@ -202,23 +263,28 @@ pub(super) struct Collector<'a> {
 }
 
 impl Collector<'_> {
-    pub(super) fn file(&self, source: &Path) -> anyhow::Result<NewRegistrations> {
+    pub(super) fn file(&self, source: &Path) -> anyhow::Result<NewFile> {
         let text = read_text(source, "a registration")?;
         let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let given = self.arguments.options.name.as_deref().map(options::bare_name);
+        let is_given = given.is_some();
         let name = given.unwrap_or(stem);
         if let Err(message) = translate::check_name(&name) {
-            bail!("{message}; --name gives it another");
+            bail!(match is_given {
+                true => usage::wrong(format!("--name: {message}")),
+                false => anyhow::anyhow!("{message}; --name gives it another"),
+            });
         }
-        Ok(NewRegistrations::File { source: source.to_path_buf(), text, name })
+        Ok(NewFile { source: source.to_path_buf(), text, name })
     }
 
     pub(super) fn stdin(&self) -> anyhow::Result<NewRegistrations> {
         let given = self.arguments.options.name.as_deref().unwrap_or_default();
         let name = options::bare_name(given);
-        translate::check_name(&name).map_err(anyhow::Error::msg)?;
+        translate::check_name(&name)
+            .map_err(|message| usage::wrong(format!("--name: {message}")))?;
         let text = read_stdin()?;
-        Ok(NewRegistrations::File { source: PathBuf::from(STDIN), text, name })
+        Ok(NewRegistrations::File(NewFile { source: PathBuf::from(STDIN), text, name }))
     }
 
     /// Collects the registrations of a ready-made hook, whose programs and files are judged as those of
@@ -346,13 +412,16 @@ impl Collector<'_> {
     /// Ends the process as clap does if the options are incomplete.
     fn check_options(&self) {
         if self.arguments.describe {
-            args::wrong_usage(
+            parse_error::wrong_usage(
                 "add",
                 "a description can't be combined with options: leave out the options or --describe",
             );
         }
         if self.arguments.options.event.is_empty() {
-            args::wrong_usage("add", "options describe the whole hook, so --event is required");
+            parse_error::wrong_usage(
+                "add",
+                "options describe the whole hook, so --event is required",
+            );
         }
     }
 

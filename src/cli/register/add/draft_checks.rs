@@ -9,13 +9,14 @@ use crate::cli::fixes;
 use crate::cli::hooks::events;
 use crate::cli::install::libvirt_version::LibvirtVersion;
 use crate::cli::register::draft::Draft;
-use crate::cli::register::registry;
+use crate::cli::register::{registry, written};
 use crate::cli::remark::{NamedRemarks, Remark};
+use crate::command::Fix;
 use crate::config::registration::RunAs;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::event;
 use crate::process::supervise::Supervisor;
-use crate::process::users;
+use crate::process::users::{self, Unresolved};
 use crate::registry::{RegistrationFile, matched_calls, matching};
 use crate::repair::{self, OwnPaths};
 use crate::search::EntryState;
@@ -36,6 +37,9 @@ pub(crate) struct DraftChecker<'a> {
 impl DraftChecker<'_> {
     /// Returns why a draft can't be written.
     pub(crate) fn obstacle(&self, draft: &Draft, sources: &[RegistrationFile]) -> Option<String> {
+        if written::is_unchanged(draft, sources) {
+            return None;
+        }
         let name = &draft.name;
         let or_name = |words: &str| {
             if self.is_nameable { format!(", {words}") } else { String::new() }
@@ -56,12 +60,12 @@ impl DraftChecker<'_> {
                         if known.command.first() == draft.registration.command.first() =>
                     {
                         format!(
-                            "this is registered already, as `{name}` in {path}: --replace writes it anew{}",
+                            "this is registered already, as `{name}` in {path}: --replace writes it anew, --replace --dry-run --diff shows the difference{}",
                             or_name("--name registers it once more")
                         )
                     }
                     _ => format!(
-                        "`{name}` is the name of another registration, {path}: give --replace{}",
+                        "`{name}` is the name of another registration, {path}: give --replace (with --dry-run --diff it shows the difference){}",
                         or_name("or another --name")
                     ),
                 });
@@ -87,6 +91,9 @@ impl DraftChecker<'_> {
             }
             _ => {}
         }
+        if let Some(words) = self.missing_user(draft) {
+            return Some(words);
+        }
         let is_again = |source: &&RegistrationFile| {
             source.path != draft.path
                 && registry::read(source).is_some_and(|known| {
@@ -110,6 +117,20 @@ impl DraftChecker<'_> {
             own(self.settings, &["delete", &registry::name_of(again)]),
             or_name("or --name registers it once more")
         ))
+    }
+
+    /// Says that the user or group that a draft names doesn't exist: its hook would fail at every call.
+    fn missing_user(&self, draft: &Draft) -> Option<String> {
+        let why = self.find_user(draft.registration.run_as.as_ref()?).err()?;
+        match &why {
+            Unresolved::NoUser(_) | Unresolved::NoGroup(_) | Unresolved::NoEntry(_) => {
+                let fix = fixes::for_user(&why, &draft.path);
+                let fix = fix.command().map(|_| format!("; `{fix}` makes it")).unwrap_or_default();
+                Some(format!("{why}{fix}"))
+            }
+            // it may be found when the hook runs
+            Unresolved::NoRight(_) | Unresolved::LookUp { .. } => None,
+        }
     }
 
     /// Returns warnings: what is allowed, but will hardly do what is expected.
@@ -144,16 +165,13 @@ impl DraftChecker<'_> {
         ];
         for program in programs.into_iter().flatten().filter_map(|words| words.first()) {
             if let Err(refusal) = trust.file(Path::new(program)) {
-                let ground = OwnPaths::of(self.settings, self.user);
-                let fix =
-                    ground.fix(&[repair::RepairTarget::named(Path::new(program), &draft.path)]);
                 let is_missing = refusal.fault == TrustFault::Missing;
-                let create = || is_missing.then(|| fixes::create(Path::new(program), &draft.path));
-                let fix = fix.or_else(create);
-                let hint = Some(&refusal).filter(|refusal| refusal.fault == TrustFault::Missing);
-                let hint = hint.and_then(|_| registration.list_hint(Path::new(program)));
-                let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
-                let refusal = format!("{refusal}{hint}");
+                let hint = Some(Path::new(program)).filter(|_| is_missing);
+                let hint = hint.and_then(|program| registration.list_hint(program));
+                let (refusal, fix) = match hint {
+                    Some(hint) => (format!("{program} does not exist: {hint}"), None),
+                    None => (refusal.to_string(), self.fix_of(program, draft, is_missing)),
+                };
                 let words = match self.settings.trust {
                     TrustPolicy::Refuse => {
                         format!("it will be refused, and count as failed: {refusal}")
@@ -173,6 +191,14 @@ impl DraftChecker<'_> {
         refusals.into_iter().chain(found.into_iter().map(Remark::from)).collect()
     }
 
+    /// Returns what to do about a program that isn't trusted, or isn't there.
+    fn fix_of(&self, program: &str, draft: &Draft, is_missing: bool) -> Option<Fix> {
+        let program = Path::new(program);
+        let ground = OwnPaths::of(self.settings, self.user);
+        let fix = ground.fix(&[repair::RepairTarget::named(program, &draft.path)]);
+        fix.or_else(|| is_missing.then(|| fixes::create(program, &draft.path)))
+    }
+
     /// Returns the event if a program is in an event's directory.
     fn event_of<'a>(&self, program: &'a Path) -> Option<&'a str> {
         let directory = program.parent()?;
@@ -182,8 +208,8 @@ impl DraftChecker<'_> {
             .then_some(event)
     }
 
-    fn find_user(&self, run_as: &RunAs) -> Result<(), String> {
-        let mut supervisor = Supervisor::new(&[]).map_err(|error| error.to_string())?;
-        users::resolve(run_as, self.user, &mut supervisor).map(drop).map_err(|why| why.to_string())
+    fn find_user(&self, run_as: &RunAs) -> Result<(), Unresolved> {
+        let Ok(mut supervisor) = Supervisor::new(&[]) else { return Ok(()) };
+        users::resolve(run_as, self.user, &mut supervisor).map(drop)
     }
 }

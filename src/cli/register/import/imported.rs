@@ -3,9 +3,11 @@
 use serde_json::{Map, Value};
 
 use super::super::add::draft_checks::DraftChecker;
-use super::super::{add, hooks_d, registry};
+use super::super::written::{self, WriteOptions};
+use super::super::{add, registry};
 use crate::cli::args::{Format, RegisterArgs};
 use crate::cli::install::libvirt_version;
+use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::message::{EntryProblem, Message};
 use crate::cli::json::registration::Added;
 use crate::cli::output::Output;
@@ -103,19 +105,20 @@ impl Imported {
             }
         }
         if !problems.is_empty() {
-            return Ok(refuse(problems, &notes, arguments.output.format, output));
+            return Ok(refuse(problems, &notes, arguments, output));
         }
         if arguments.output.format == Format::Text {
             add::show(&drafts, output);
         }
         notes.extend(checker.warnings(&drafts, &mut Trust::new(user)));
-        let actions: Vec<_> =
-            drafts.iter().map(|draft| add::action(draft, arguments.dry_run)).collect();
-        if let Some(lock) = &lock {
-            hooks_d::write_all(lock, &drafts)?;
-        }
-        add::report(&drafts, &actions, &notes, arguments.output.format, output);
-        Ok(CommandEnd::Good)
+        written::write(
+            lock.as_ref(),
+            &drafts,
+            &sources,
+            &notes,
+            WriteOptions::of(arguments),
+            output,
+        )
     }
 }
 
@@ -153,11 +156,16 @@ fn draft(
 fn refuse(
     problems: Vec<EntryProblem>,
     notes: &[Remark],
-    format: Format,
+    arguments: &RegisterArgs,
     output: &mut Output,
 ) -> CommandEnd {
-    if format == Format::Json {
-        output.json(&Added { registrations: Vec::new(), notes: Message::all(notes), problems });
+    if arguments.output.format == Format::Json {
+        output.json(&Added {
+            registrations: Vec::new(),
+            notes: Message::all(notes),
+            problems,
+            summary: ChangeSummary::new(false, arguments.dry_run),
+        });
         return CommandEnd::Problem;
     }
     for problem in &problems {

@@ -11,8 +11,9 @@ use crate::cli::args::ImportArgs;
 use crate::cli::json::message::EntryProblem;
 use crate::cli::output::Output;
 use crate::cli::remark::Remark;
-use crate::cli::{CommandEnd, CommandPlace, pattern};
+use crate::cli::{CommandEnd, CommandPlace, pattern, usage};
 use crate::command::Fix;
+use crate::config::triggers::CallPattern;
 use template::{Attribute, TemplateValue};
 
 mod hook;
@@ -24,8 +25,11 @@ pub(super) fn run(
     arguments: &ImportArgs,
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
-    for word in arguments.event.iter().filter(|word| !word.contains('/')) {
-        pattern::event(word)?;
+    for word in &arguments.event {
+        match word.contains('/') {
+            false => pattern::event(word)?,
+            true => drop(CallPattern::parse(word).map_err(usage::wrong)?),
+        }
     }
     let settings = registry::settings(place, output)?;
     let mut templates = Vec::new();

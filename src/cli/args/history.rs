@@ -1,0 +1,155 @@
+//! What `log`, `watch`, `show`, `retry` and `prune` are asked.
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser as NotEmpty;
+
+use super::values::{Format, OutputArgs, driver};
+use crate::libvirt::Driver;
+use crate::process::internal;
+
+/// Which executions to show.
+#[derive(Debug, Args)]
+pub(crate) struct FilterArgs {
+    /// At which one of these events fired, with or without hooks, or which are one of these calls: the
+    /// name of an event or its beginning (after_vm_), a call (qemu/prepare), a driver, a pattern
+    #[arg(value_name = "EVENT|CALL", value_parser = NotEmpty::new())]
+    pub occasions: Vec<String>,
+    /// Of this guest or network: its name or uuid, or a pattern (web-*)
+    #[arg(long, visible_alias = "object", value_name = "NAME|UUID", value_parser = NotEmpty::new())]
+    pub guest: Option<String>,
+    /// In which a hook of this event ran: its name, its beginning or a pattern
+    #[arg(long, value_parser = NotEmpty::new())]
+    pub event: Option<String>,
+    /// In which this hook ran: event/name, or its name, or a pattern
+    #[arg(long, alias = "hook-id", value_parser = NotEmpty::new())]
+    pub hook: Option<String>,
+    /// Of this driver
+    #[arg(long, value_parser = driver, value_name = "DRIVER")]
+    pub driver: Option<Driver>,
+    /// Of this libvirt operation
+    #[arg(long, value_parser = NotEmpty::new())]
+    pub operation: Option<String>,
+    /// In which something failed; with --hook or --event, that
+    #[arg(long, alias = "error")]
+    pub failed: bool,
+    /// In which nothing failed; with --hook or --event, in which that succeeded
+    #[arg(long, conflicts_with_all = ["failed", "lost"])]
+    pub success: bool,
+    /// In which hookmux died before the end
+    #[arg(long)]
+    pub lost: bool,
+    /// That began at or after a time: 2h (ago), yesterday, 14:03, 2026-11-25 14:03
+    #[arg(long, value_parser = crate::cli::time::parse, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<u64>,
+    /// That began at or before a time
+    #[arg(long, value_parser = crate::cli::time::parse, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<u64>,
+}
+
+impl FilterArgs {
+    pub(crate) fn is_any(&self) -> bool {
+        let named = [&self.guest, &self.event, &self.hook, &self.operation];
+        named.iter().any(|value| value.is_some())
+            || !self.occasions.is_empty()
+            || self.driver.is_some()
+            || self.failed
+            || self.success
+            || self.lost
+            || self.since.is_some()
+            || self.until.is_some()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// Show what was changed instead: bypass, install, add, import, delete, disable … with user and reason
+    #[arg(long, conflicts_with_all = ["occasions", "guest", "event", "hook", "driver", "operation", "success", "lost", "follow"])]
+    pub audit: bool,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// How many of the newest to show
+    #[arg(
+        short = 'n',
+        long,
+        default_value_t = 20,
+        value_name = "NUMBER",
+        overrides_with = "lines"
+    )]
+    pub lines: usize,
+    /// Continue with those that end from now on; as JSON, each on one line
+    #[arg(short, long)]
+    pub follow: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// How to print; as JSON, each execution on one line
+    #[arg(
+        short = 'o',
+        long,
+        value_enum,
+        ignore_case = true,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The execution: its id, the beginning or the end of one that is unique, or `last`; or a hook
+    #[arg(value_name = "ID|HOOK", value_parser = NotEmpty::new())]
+    pub id: String,
+    /// After a hook: the execution of it to show
+    #[arg(value_name = "ID", value_parser = NotEmpty::new())]
+    pub execution: Option<String>,
+    /// Show all lines of all output, long lines whole, and all executions of a hook
+    #[arg(long)]
+    pub full: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The execution: its id, the beginning or the end of one that is unique, or `last`; or a hook, for its
+    /// last execution
+    #[arg(value_name = "ID|HOOK", value_parser = NotEmpty::new())]
+    pub id: String,
+    /// After a hook: the execution of it to run again
+    #[arg(value_name = "ID", value_parser = NotEmpty::new(), conflicts_with = "hook")]
+    pub execution: Option<String>,
+    /// Only this hook: event/name, or its name; may be repeated
+    #[arg(long, value_parser = NotEmpty::new())]
+    pub hook: Vec<String>,
+    /// Also if the answer has no effect (a gate, a call that may change the document), or if a registration is gone or disabled
+    #[arg(long)]
+    pub force: bool,
+    /// Run the hooks as they are registered today, not as they were then
+    #[arg(long)]
+    pub today: bool,
+    /// Give hooks a document with *** in place of its passwords, which aren't recorded, instead of asking libvirt for that of the running guest
+    #[arg(long)]
+    pub masked: bool,
+    /// Only show which hooks would run
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Wait for more records, and end after a while without any; started by calls
+    #[arg(long = internal::LINGER, hide = true)]
+    pub linger: bool,
+    /// Only show what would be moved and removed
+    #[arg(long, conflicts_with = internal::LINGER)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
