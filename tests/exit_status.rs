@@ -296,7 +296,7 @@ fn no_command_is_missing_in_the_tables() {
         let is_of = |cell: &&str| {
             cell.split('`').skip(1).step_by(2).any(|words| words.split(' ').next() == Some(name))
         };
-        assert!(cells.iter().any(|cell| is_of(&cell)), "{name} has no row in docs/exit-status.md");
+        assert!(cells.iter().any(|cell| is_of(cell)), "{name} has no row in docs/exit-status.md");
         let of_it: BTreeSet<i32> = TABLE
             .iter()
             .filter(|(line, _)| line.split(' ').next() == Some(name))
