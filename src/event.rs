@@ -242,7 +242,7 @@ fn operations_called(
 }
 
 /// Splits `on_<driver>_<operation>`.
-fn of_unknown(name: &str) -> Option<(Driver, &str)> {
+pub(crate) fn of_unknown(name: &str) -> Option<(Driver, &str)> {
     let rest = name.strip_prefix("on_")?;
     Driver::ALL
         .into_iter()

@@ -7,6 +7,9 @@ pub mod bypass {
 pub mod cli {
     pub mod register {
         pub mod import {
+            pub mod relaxed_json {
+                pub use crate::cli::register::import::saschpe::relaxed_json::parse;
+            }
             pub mod template {
                 pub use crate::cli::register::import::opennebula::template::{
                     Attribute, SyntaxMistake, TemplateValue, parse,
@@ -15,6 +18,11 @@ pub mod cli {
         }
         pub mod yaml_edit {
             pub use crate::cli::register::yaml_edit::set;
+        }
+    }
+    pub mod xml {
+        pub mod path {
+            pub use crate::cli::xml::path::{PathError, ValuesTooLarge, XmlPath};
         }
     }
 }

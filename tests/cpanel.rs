@@ -473,7 +473,11 @@ fn each_command_of_the_document_for_a_script() {
     place.script("myapp/whm.php", "log \"$*\"; echo '0 may not be removed'");
     place.does("./manage_hooks add script /var/cpanel/myapp/whm.php --manual --category vm --event 'start' --stage pre --action='--do_remove'");
     assert_eq!(place.hooks(), ["vm start pre script /var/cpanel/myapp/whm.php --do_remove"]);
-    place.host.guest("prepare begin").run().fails(1, &["answered 0 after", ": may not be removed"]);
+    place
+        .host
+        .guest("prepare begin")
+        .run()
+        .fails(1, &["answer 0 (failed) after", ": may not be removed"]);
     assert_eq!(place.host.log(), ["--do_remove"]);
     place.fails(
         "./manage_hooks delete script /var/cpanel/myapp/whm.php --manual --category vm --event 'start' --stage pre --action='--do_add'",
@@ -532,7 +536,7 @@ fn a_php_script_that_describes_itself() {
     place.host.guest("prepare begin").run().fails(
         1,
         &[
-            "hookmux: before_vm_start/whm-before_vm_start: answered 0 after ",
+            "hookmux: before_vm_start/whm-before_vm_start: answer 0 (failed) after ",
             ": account may not be removed\n",
         ],
     );
@@ -929,16 +933,16 @@ fn the_last_line_is_the_result_where_the_registration_says_so() {
         ("echo working; printf '1'", 0, ""),
         ("echo 'all is well'", 0, ""),
         ("", 0, ""),
-        ("printf '0 no licence'", 1, "answered 0 after"),
+        ("printf '0 no licence'", 1, "answer 0 (failed) after"),
         ("echo noise; printf '0 no licence\\r\\n\\r\\n'", 1, ": no licence\n"),
-        ("echo 0", 1, "answered 0 after"),
+        ("echo 0", 1, "answer 0 (failed) after"),
         ("echo '00 x'", 0, ""),
         ("printf '0\\0x'", 0, ""),
         ("echo '1 done'; exit 7", 7, "exit status 7 after"),
         ("echo '0 no licence'; exit 7", 7, ": no licence\n"),
         ("head -c 500000 /dev/zero | tr '\\0' x; echo; echo '0 no licence'", 1, ": no licence\n"),
         ("echo '0 no licence'; echo why >&2", 1, ": no licence: why\n"),
-        ("echo 'BAILOUT no more'; echo '1 done'", 2, "answered BAILOUT after"),
+        ("echo 'BAILOUT no more'; echo '1 done'", 2, "answer BAILOUT (failed) after"),
     ] {
         let host = Host::new();
         answering(&host, "x", "before_vm_start", script, "");
@@ -964,7 +968,7 @@ fn a_failure_by_its_line_is_a_failure_like_others() {
     answering(&host, "warned", "before_vm_start", "echo '0 never mind'", "on_failure: warn\n");
     host.guest("prepare begin").run().succeeds();
     host.guest("started begin").run().fails(1, &["kill it"]);
-    host.guest("stopped end").run().fails(1, &["told: answered 0 after", ": not stopped"]);
+    host.guest("stopped end").run().fails(1, &["told: answer 0 (failed) after", ": not stopped"]);
     // it is in the record, with its message
     let value = host.json(&["show", "--operation", "stopped"], 0);
     let run = &value["runs"][0];
@@ -1021,7 +1025,7 @@ fn checks_and_rollbacks_answer_in_the_same_way() {
     assert_eq!(host.log(), [""; 0]);
     let said = host.text(&["show", "last"], 0);
     assert!(
-        said.contains("its check says no: answered 0 after") && said.contains(": not today"),
+        said.contains("its check says no: answer 0 (failed) after") && said.contains(": not today"),
         "{said}"
     );
     // what isn't an answer counts by its exit status
@@ -1032,7 +1036,7 @@ fn checks_and_rollbacks_answer_in_the_same_way() {
     answering(&host, "last", "before_vm_start", "echo '0 no'", "weight: 200\n");
     host.guest("prepare begin")
         .run()
-        .fails(1, &["last: answered 0", "checked (rollback): answered 0", ": stuck"]);
+        .fails(1, &["last: answer 0 (failed)", "checked (rollback): answer 0 (failed)", ": stuck"]);
     assert_eq!(host.log(), ["ran", "undo"]);
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use crate::support::Host;
 use crate::support::cost::{cost, grows_no_faster_than};
 use crate::support::documents::guest;
+use crate::support::host::binary_under_test;
 
 const OWN: &str = "xmlns:hookmux='urn:hookmux:properties:1'";
 const VDSM: &str = "xmlns:ovirt-vm='http://ovirt.org/vm/1.0'";
@@ -157,6 +158,22 @@ fn a_call_costs_in_proportion_to_its_document() {
             host.script("before_vm_prepare/10-x", "exit 0");
             host.script("qemu.d/g/prepare/begin/x", "exit 0");
             cost(&host, host.guest("prepare begin").stdin(document(bytes)))
+        });
+    }
+}
+
+/// The paths are the script's, the document is the guest's.
+#[test]
+fn values_cost_in_proportion_to_the_document() {
+    let binary = binary_under_test();
+    for (what, document) in DOCUMENTS {
+        grows_no_faster_than(what, 400_000, |bytes| {
+            let host = Host::new();
+            let paths =
+                ["//a", "//*//a/@*", "//*[*='x'][2]", "*/*[a]", "//hookmux:property//@name"];
+            let words = ["xml", "get", "--quiet"].iter().chain(&paths);
+            let call = host.call("qemu", words).called(binary.to_str().unwrap(), host.directory());
+            cost(&host, call.without_env("_hook_domxml").stdin(document(bytes)))
         });
     }
 }

@@ -85,6 +85,8 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["bypass", "off"], 0);
     say(&["add", "script", "hooks/bin/x", "--event", "after_vm_stop", "--name", "new"], 0);
     say(&["add", "script", "hooks/bin/x", "--event", "nothing"], 2);
+    say(&["new", "after_vm_stop", "skeleton"], 0);
+    say(&["new", "after_vm_stop", "skeleton"], 1);
     fs::write(
         host.path("x.tmpl"),
         "NAME=imported\nTYPE=state\nRESOURCE=VM\nON=DONE\nCOMMAND=bin/x\n",

@@ -518,7 +518,7 @@ fn several_templates_are_imported_or_none_and_nothing_is_run() {
     assert_eq!(import(&host, &other, &["--replace"], 0)["changed"], true);
     import(&host, VM, &["--replace"], 0);
     let twice = import(&host, &format!("{VM}{VM}"), &["--replace"], 1);
-    assert!(messages(&twice["problems"])[0].contains("name of an earlier template"), "{twice:#}");
+    assert!(messages(&twice["problems"])[0].contains("name of an earlier one"), "{twice:#}");
     // more than one file, weights in their order, and names that are no names of files
     fs::write(host.path("a.tmpl"), VM.replace("hook-vm", "\"my hook\"")).unwrap();
     fs::write(host.path("b.tmpl"), VM.replace("hook-vm", "b")).unwrap();

@@ -834,13 +834,42 @@ fn a_retry_of_a_detached_hook_is_queued_until_it_has_run() {
     assert!(said.contains("after_vm_launch/x is queued: `hookmux --hooks-dir"), "{said}");
     assert!(said.contains(" show after_vm_launch/x` shows its result"), "{said}");
     until("the hook has run", || jobs_of(&host) == 2);
-    let log = host.text(&["log"], 0);
-    let of_retry: Vec<&str> = log.lines().filter(|line| line.contains("(retry of")).collect();
-    assert!(of_retry.len() == 1 && of_retry[0].contains("queued (retry of"), "{log}");
+    // then its result is the hook's
+    until("the job is over", || state_of_last_retry(&host) != "queued");
+    assert_eq!(state_of_last_retry(&host), "good");
+    let of_retry = |host: &Host| {
+        let log = host.text(&["log"], 0);
+        let mut lines = log.lines().filter(|line| line.contains("(retry of"));
+        lines.next_back().unwrap().to_owned()
+    };
+    assert!(of_retry(&host).contains("good (retry of"), "{}", of_retry(&host));
     // what has run is one row, with the result
     let shown = host.text(&["show", "x"], 0);
     let rows = shown.lines().filter(|line| line.contains("qemu started")).count();
     assert!(rows == 2 && !shown.contains("queued  "), "{shown}");
+    // a hook that fails again; one whose job waits, and is then thrown away
+    fs::remove_file(host.path("ok")).unwrap();
+    host.text(&["retry", &id(&host)], 0);
+    until("it has failed again", || state_of_last_retry(&host) == "failed");
+    let line = of_retry(&host);
+    assert!(line.contains("failed: ") && line.contains("exit status"), "{line}");
+    let retry = host.json(&["log"], 0);
+    let mut retry = retry["executions"].as_array().unwrap().iter();
+    let retry = retry.rfind(|it| it["cause"] == "retry").unwrap().clone();
+    assert!(retry["failure"].as_str().unwrap().contains("exit status"), "{retry:#}");
+    assert_eq!(host.json(&["show", retry["id"].as_str().unwrap()], 0)["state"], "failed");
+}
+
+/// The states of all retries, as `log` has them for programs.
+fn states_of_retries(host: &Host) -> Vec<String> {
+    let log = host.json(&["log"], 0);
+    let all = log["executions"].as_array().unwrap().iter();
+    let retries = all.filter(|it| it["cause"] == "retry");
+    retries.map(|it| it["state"].as_str().unwrap().to_owned()).collect()
+}
+
+fn state_of_last_retry(host: &Host) -> String {
+    states_of_retries(host).pop().unwrap()
 }
 
 // the proposed command is typed elsewhere, too

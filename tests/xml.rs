@@ -90,6 +90,33 @@ fn what_cannot_be_read_is_another_answer_than_that_nothing_is_there() {
     }
 }
 
+/// Whoever may write a guest's document can nest elements in it as deep as documents may be: that costs a script no
+/// more than another document of that size.
+#[test]
+fn elements_in_each_other_cost_neither_memory_nor_time() {
+    let host = Host::new();
+    let nested = |inner: &str| format!("{}{inner}{}", "<a>".repeat(250), "</a>".repeat(250));
+    let many = nested(&"<b/>".repeat(400_000));
+    let long = nested(&"x".repeat(1 << 20));
+    let values = "\n".repeat(400_000);
+    for (path, document, status, said, told) in [
+        ("//a//b", &many, 0, values.as_str(), ""),
+        ("//*//*[c]", &many, 1, "", ""),
+        ("//a[a=\"y\"]", &long, 1, "", ""),
+        ("//a", &long, 2, "", "the path `//a`: its values have more than 16 MiB"),
+        ("/a//@*", &many, 1, "", ""),
+    ] {
+        let words = ["xml", "get", path];
+        let binary = binary_under_test();
+        let call = host.call("qemu", words).called(binary.to_str().unwrap(), host.directory());
+        let call = call.through_shell("ulimit -v 1000000 -t 60; exec \"$@\"");
+        let answer = call.without_env("_hook_domxml").stdin(document.as_bytes()).run();
+        assert_eq!(answer.status, Some(status), "{path}: {}", answer.stderr);
+        assert!(answer.stdout == said.as_bytes(), "{path}: {} bytes", answer.stdout.len());
+        assert!(answer.stderr.contains(told), "{path}: {}", answer.stderr);
+    }
+}
+
 #[test]
 fn a_hook_reads_its_own_document_in_each_style() {
     let host = Host::new();

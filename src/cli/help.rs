@@ -10,7 +10,7 @@ use super::args::Arguments;
 /// The commands, by what people want to do with them.
 pub(crate) const GROUPS: &[(&str, &[&str])] = &[
     ("Look", &["status", "list", "events", "plan", "check", "log", "show", "watch", "metrics"]),
-    ("Change hooks", &["add", "edit", "enable", "disable", "delete", "import", "export"]),
+    ("Change hooks", &["new", "add", "edit", "enable", "disable", "delete", "import", "export"]),
     ("Act", &["run", "retry", "stop", "queue", "undo", "bypass"]),
     ("Install", &["install", "uninstall", "prune", "demo"]),
     ("For scripts and shells", &["xml", "schema", "completions", "man", "fullhelp", "help"]),
@@ -96,6 +96,18 @@ pub(crate) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         &[
             ("hookmux retry last", "the newest call's hooks again, with the same input"),
             ("hookmux retry 5MYQ7E --hook 10-net", "one hook of a call"),
+        ],
+    ),
+    (
+        "new",
+        &[
+            ("hookmux new before_vm_start 10-hello", "a script at an event"),
+            ("hookmux new after_vm_stop 50-report --language python", "one in Python"),
+            (
+                "hookmux new before_vm_prepare hugepages --undo",
+                "with a registration, and a way to take back what it sets up",
+            ),
+            ("hookmux new after_network_start dns --registered --dry-run", "what would be made"),
         ],
     ),
     (

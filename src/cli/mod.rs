@@ -40,7 +40,7 @@ mod typed;
 mod undo;
 mod unified_diff;
 mod usage;
-mod xml;
+pub(crate) mod xml;
 
 use std::env;
 use std::process;
@@ -54,7 +54,7 @@ use hooks::{events, list, run};
 use install::entries;
 use output::Output;
 pub(crate) use place::{CommandEnd, CommandPlace};
-use register::{add, delete, enable, export, import};
+use register::{add, delete, enable, export, import, new};
 
 pub fn main() -> ! {
     completions::answer();
@@ -174,6 +174,7 @@ fn run_command(
         Some(Command::Plan(plan)) => plan::run(place, &plan, output),
         Some(Command::Run(run)) => run::run(place, &run, output),
         Some(Command::Check(check)) => check::run(place, &check, output),
+        Some(Command::New(new)) => new::run(place, &new, output),
         Some(Command::Add(add)) => add::run(place, &add, output),
         Some(Command::Import(import)) => import::run(place, &import, output),
         Some(Command::Delete(delete)) => delete::run(place, &delete, output),

@@ -26,6 +26,28 @@ impl Remark {
     }
 }
 
+/// Messages about several hooks. One that holds for more than one of them is printed once: `a, b: words`.
+#[derive(Debug, Default)]
+pub(super) struct NamedRemarks(Vec<(Vec<String>, Remark)>);
+
+impl NamedRemarks {
+    pub(super) fn add(&mut self, name: &str, remark: Remark) {
+        match self.0.iter_mut().find(|(_, known)| known.words == remark.words) {
+            Some((names, _)) if names.iter().any(|known| known == name) => {}
+            Some((names, _)) => names.push(name.to_owned()),
+            None => self.0.push((vec![name.to_owned()], remark)),
+        }
+    }
+
+    /// Returns the messages, each with the names before it.
+    pub(super) fn into_remarks(self) -> impl Iterator<Item = Remark> {
+        self.0.into_iter().map(|(names, remark)| Remark {
+            words: format!("{}: {}", names.join(", "), remark.words),
+            fix: remark.fix,
+        })
+    }
+}
+
 impl From<String> for Remark {
     fn from(words: String) -> Remark {
         Remark { words, fix: None }

@@ -47,8 +47,8 @@ pub(crate) fn failure_of(ended: &FinishedJob) -> Option<(i32, String)> {
                 code => code,
             };
             let what = match (*code, answer.bails_out) {
-                (0, true) => "answered BAILOUT".to_owned(),
-                (0, false) => "answered 0".to_owned(),
+                (0, true) => "answer BAILOUT (failed)".to_owned(),
+                (0, false) => "answer 0 (failed)".to_owned(),
                 (code, _) => format!("exit status {code}"),
             };
             let message = answer.message.map(|message| format!(": {message}")).unwrap_or_default();
@@ -282,10 +282,15 @@ mod tests {
         for (code, said, expected, stops) in [
             (0, "", None, false),
             (0, "working\n1 done", None, false),
-            (0, "0 no licence\n", Some((1, "answered 0 after 0.2 s: no licence")), false),
-            (0, "0", Some((1, "answered 0 after 0.2 s")), false),
-            (0, "BAILOUT\n", Some((2, "answered BAILOUT after 0.2 s")), true),
-            (0, "BAILOUT no more\n1 x", Some((2, "answered BAILOUT after 0.2 s: no more")), true),
+            (0, "0 no licence\n", Some((1, "answer 0 (failed) after 0.2 s: no licence")), false),
+            (0, "0", Some((1, "answer 0 (failed) after 0.2 s")), false),
+            (0, "BAILOUT\n", Some((2, "answer BAILOUT (failed) after 0.2 s")), true),
+            (
+                0,
+                "BAILOUT no more\n1 x",
+                Some((2, "answer BAILOUT (failed) after 0.2 s: no more")),
+                true,
+            ),
             // an exit status that isn't 0 fails all the same
             (3, "1 done", Some((3, "exit status 3 after 0.2 s")), false),
             (3, "0 no switch", Some((3, "exit status 3 after 0.2 s: no switch")), false),

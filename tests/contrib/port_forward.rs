@@ -330,7 +330,7 @@ fn guests_of_saschpes_hook_are_imported() {
         "private_ip": "192.168.122.10",   /* both styles */
         "port_map": {"tcp": [[8022, 22], 80], "icmp": [8]},
     },
-    "db": [{"private_ip": "192.168.122.11", "public_ip": "203.0.113.1", "source_ip": "203.0.113.7",
+    "db": [{"interface": "virbr1", "private_ip": "192.168.122.11", "public_ip": "203.0.113.1", "source_ip": "203.0.113.7",
             "port_map": {"udp": [[5000, 53]]}}],
     "none": {"private_ip": "192.168.122.12"}
 }"#,
@@ -342,7 +342,8 @@ fn guests_of_saschpes_hook_are_imported() {
     assert!(!file("web_1").exists());
     let said = import("hooks.json", &[], 0);
     for words in [
-        "guest web 1: `interface` is left out",
+        // what holds for several guests is told once
+        "guest web 1, guest db: `interface` is left out",
         "guest web 1: icmp has no ports",
         "guest none: it has no port, and is left out",
         "all addresses of the host",

@@ -142,9 +142,9 @@ esac"#,
     let vm = host.guest("vm");
     let said = vm.start().fails_with(&[
         "unexpected exit status 1: ",
-        "before_vm_start/licence-before_vm_start: answered 0 after ",
+        "before_vm_start/licence-before_vm_start: answer 0 (failed) after ",
     ]);
-    let line = said.lines().find(|line| line.contains("answered 0 after ")).unwrap();
+    let line = said.lines().find(|line| line.contains("answer 0 (failed) after ")).unwrap();
     assert!(line.ends_with(" s: no licence"), "{line}");
     assert_eq!(vm.state(), "shut off");
     assert!(host.hookmux(&["show", "last"]).ok().contains("no licence"));

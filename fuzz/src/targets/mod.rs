@@ -14,11 +14,13 @@ mod metadata;
 mod opennebula;
 mod record;
 mod registration;
+mod relaxed_json;
 mod sanitizer;
 mod selftest;
 mod settings;
 mod status_line;
 mod tree;
+mod xml_path;
 
 use std::fmt::Debug;
 use std::path::Path;
@@ -76,6 +78,7 @@ pub const NAMES: &[&str] = &[
     "tree",
     "metadata",
     "device",
+    "xml_path",
     "registration",
     "settings",
     "condition",
@@ -87,6 +90,7 @@ pub const NAMES: &[&str] = &[
     "cache",
     "environment",
     "opennebula",
+    "relaxed_json",
     "sanitizer",
     "argv",
     "status_line",
@@ -115,6 +119,8 @@ pub fn find(name: &str, surroundings: &Surroundings<'_>) -> Option<Box<dyn Targe
         "ledger" => Box::new(ledger::Ledgers::new(&seeds, surroundings.scratch)),
         "cache" => Box::new(cache::Caches::new(surroundings.scratch)),
         "environment" => Box::new(environment::Environments),
+        "xml_path" => Box::new(xml_path::XmlPaths::new(&seeds)),
+        "relaxed_json" => Box::new(relaxed_json::RelaxedJson::new(&seeds)),
         "opennebula" => Box::new(opennebula::Templates),
         "sanitizer" => Box::new(sanitizer::Sanitizer::new(&seeds)),
         "argv" => Box::new(argv::Argv),

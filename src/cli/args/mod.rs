@@ -24,7 +24,7 @@ pub(crate) use install::{InstallArgs, UninstallArgs};
 pub(crate) use plan::{CallArgs, PlanArgs, RunArgs};
 pub(crate) use register::{
     AddArgs, DeleteArgs, EXECTYPES, EditArgs, ExportArgs, ForeignSystem, HookOptions, ImportArgs,
-    Selectors, SwitchArgs,
+    NewArgs, RegisterArgs, ScriptLanguage, Selectors, SwitchArgs,
 };
 use values::ViewArgs;
 pub(crate) use values::{Format, OutputArgs, ReloadArgs, truth};
@@ -98,6 +98,14 @@ pub(super) enum Command {
     Install(InstallArgs),
     /// Remove hookmux from libvirt's hooks, and restore what was there before
     Uninstall(UninstallArgs),
+    /// Make the skeleton of a hook: a script, or with --registered a script and its registration
+    ///
+    /// The script lies in the event's directory, is executable, and does nothing but print a line. Its head says what a
+    /// hook at this event is given, and what its exit status means. Nothing is ever replaced.
+    ///
+    /// With --registered the script lies in `bin`, and `hooks.d` gets a registration with the most used keys as
+    /// comments. With --undo the registration says that the script takes back what it has set up.
+    New(NewArgs),
     /// Register a hook: a script, a function of a module, or a registration from a file
     ///
     /// With options (--event and more) the options describe the hook, and nothing is run.
@@ -261,8 +269,9 @@ impl Arguments {
             Some(Command::Check(check)) => check.output.format,
             Some(Command::Install(install)) => install.output.format,
             Some(Command::Uninstall(uninstall)) => uninstall.output.format,
-            Some(Command::Add(add)) => add.output.format,
-            Some(Command::Import(import)) => import.output.format,
+            Some(Command::New(new)) => new.output.format,
+            Some(Command::Add(add)) => add.register.output.format,
+            Some(Command::Import(import)) => import.register.output.format,
             Some(Command::Delete(delete)) => delete.output.format,
             Some(Command::Edit(edit)) => edit.output.format,
             Some(Command::Export(export)) => export.output.format,

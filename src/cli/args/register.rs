@@ -1,11 +1,49 @@
-//! What `add`, `import`, `delete`, `enable` and `disable` are asked.
+//! What `new`, `add`, `import`, `delete`, `enable` and `disable` are asked.
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser as NotEmpty;
 use clap::{Args, ValueEnum, ValueHint};
 
 use super::values::{DiffArgs, OutputArgs, ReasonArgs, truth, weight};
 use crate::config::choice::{CallStyle, FailurePolicy, Mode, ResultKind};
+
+/// The language of a new script.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScriptLanguage {
+    /// The POSIX shell
+    #[default]
+    Sh,
+    /// Bash
+    Bash,
+    /// Python 3
+    Python,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewArgs {
+    /// The event at which it runs: `hookmux events` shows all of them
+    #[arg(value_parser = NotEmpty::new())]
+    pub event: String,
+    /// The hook's name: hooks of an event run in the order of their names, so scripts often begin with a number
+    pub name: String,
+    /// The script's language [default: sh]
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    pub language: Option<ScriptLanguage>,
+    /// Also make a registration: with it a hook can have conditions, a time limit, an undo and more
+    #[arg(long)]
+    pub registered: bool,
+    /// Make a registered hook that takes back what it has set up
+    #[arg(long)]
+    pub undo: bool,
+    /// Only show what would be made
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub reason: ReasonArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
@@ -29,7 +67,17 @@ pub(crate) struct AddArgs {
     /// cPanel's word for what is registered; has to be the same as the first word
     #[arg(long, value_parser = EXECTYPES, ignore_case = true)]
     pub exectype: Option<String>,
-    /// Where the ready-made hooks lie [default: share/hookmux/contrib/hooks of the installation]
+    #[command(flatten)]
+    pub register: RegisterArgs,
+    #[command(flatten)]
+    pub options: HookOptions,
+}
+
+/// How `add` and `import` register hooks.
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArgs {
+    /// Where the ready-made hooks lie, for contrib/NAME and for saschpe's files
+    /// [default: share/hookmux/contrib/hooks of the installation]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub from: Option<PathBuf>,
     /// Replace registrations of the same name
@@ -44,8 +92,6 @@ pub(crate) struct AddArgs {
     pub reason: ReasonArgs,
     #[command(flatten)]
     pub output: OutputArgs,
-    #[command(flatten)]
-    pub options: HookOptions,
 }
 
 /// What is registered, given by options.
@@ -139,21 +185,8 @@ pub(crate) struct ImportArgs {
     /// For opennebula: leave out what can't be imported, and import the others
     #[arg(long)]
     pub skip: bool,
-    /// For saschpe: where the ready-made hooks lie [default: share/hookmux/contrib/hooks of the installation]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub from: Option<PathBuf>,
-    /// Replace registrations of the same name
-    #[arg(long)]
-    pub replace: bool,
-    /// Only show what would be registered
-    #[arg(long)]
-    pub dry_run: bool,
     #[command(flatten)]
-    pub diff: DiffArgs,
-    #[command(flatten)]
-    pub reason: ReasonArgs,
-    #[command(flatten)]
-    pub output: OutputArgs,
+    pub register: RegisterArgs,
 }
 
 #[derive(Debug, Args)]

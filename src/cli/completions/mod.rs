@@ -68,6 +68,7 @@ const ARGUMENTS: &[(&str, &str, &[Kind])] = &[
     ("enable", "names", &[Kind::Registration]),
     ("disable", "names", &[Kind::Registration]),
     ("edit", "name", &[Kind::Registration, Kind::Hook]),
+    ("new", "event", &[Kind::Event]),
     ("add", "event", &[Kind::Event]),
     ("delete", "what", &[Kind::DeleteWord, Kind::Registration]),
     ("delete", "event", &[Kind::Event]),

@@ -10,7 +10,7 @@ use crate::cli::{rights, time};
 use crate::command::{Fix, words};
 use crate::config::Settings;
 use crate::record::form::{Record, RecordCause, RecordHead, RecordOutcome};
-use crate::record::history::History;
+use crate::record::history::{History, is_failed};
 use crate::state::DirRefusal;
 use crate::state::format::NewerFormat;
 use anyhow::bail;
@@ -109,7 +109,7 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
         }
         (_, None) => String::new(),
     };
-    let (words, tone) = match ExecutionState::of(head) {
+    let (words, tone) = match ExecutionState::of(head, after) {
         ExecutionState::Running => {
             let now = running::now(&progress.running(), head);
             (format!("running: {now}"), Tone::Warning)
@@ -118,8 +118,11 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
         ExecutionState::Good if head.outcome == RecordOutcome::Unknown => {
             ("good, with details that this version doesn't know".to_owned(), Tone::Warning)
         }
-        // of a retry the hooks' results count, and these have none yet
-        ExecutionState::Good if is_queued_retry(head) => ("queued".to_owned(), Tone::Plain),
+        ExecutionState::Queued => ("queued".to_owned(), Tone::Plain),
+        ExecutionState::Failed if !is_failed(head) => {
+            let why = after.detached_failure.as_deref().unwrap_or("a detached hook");
+            (format!("failed: {why}"), Tone::Bad)
+        }
         ExecutionState::Good if after.detached == Some(DetachedResult::Failed) => {
             ("good, but a detached hook failed".to_owned(), Tone::Bad)
         }
@@ -149,12 +152,6 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
 pub(crate) fn short(id: &str) -> String {
     let end = id.get(id.len().saturating_sub(6)..).unwrap_or(id);
     format!("…{end}")
-}
-
-/// Tells whether a retry only queued hooks.
-fn is_queued_retry(head: &RecordHead) -> bool {
-    let is_queued = || head.hooks.iter().all(|hook| hook.outcome == RecordOutcome::Queued);
-    matches!(head.cause, RecordCause::Retry(_)) && !head.hooks.is_empty() && is_queued()
 }
 
 pub(crate) fn row(seen: &Seen, asked: &Path) -> Vec<Cell> {

@@ -21,6 +21,8 @@ pub(crate) struct Aftermath {
     pub mended_by: Option<String>,
     /// What became of the hooks that it queued; `None` where it queued none.
     pub detached: Option<DetachedResult>,
+    /// Why the last attempt of one of them has failed.
+    pub detached_failure: Option<String>,
 }
 
 /// What became of the detached hooks of an execution.
@@ -66,7 +68,13 @@ pub(crate) struct Later {
     /// Of what was retried: the retries, and which of their hooks succeeded.
     retries: HashMap<String, Vec<Retry>>,
     /// Of what queued hooks: the last attempt of each.
-    attempts: HashMap<(String, String), RecordOutcome>,
+    attempts: HashMap<(String, String), Attempt>,
+}
+
+/// How an attempt of a detached hook ended.
+struct Attempt {
+    outcome: RecordOutcome,
+    failure: Option<String>,
 }
 
 struct Retry {
@@ -97,17 +105,24 @@ impl Later {
         };
         let mut retries = of(&head.id).chain(of(parent)).filter(|_| is_failed(head));
         let mended_by = retries.find(mends).map(|retry| retry.id.clone());
-        Aftermath { mended_by, detached: self.detached(head) }
+        let detached_failure = self.attempts_of(head).find_map(|attempt| {
+            attempt.filter(|attempt| attempt.outcome.is_failure())?.failure.clone()
+        });
+        Aftermath { mended_by, detached: self.detached(head), detached_failure }
+    }
+
+    /// Returns the last attempt of each hook that an execution queued, if one is recorded.
+    fn attempts_of(&self, head: &RecordHead) -> impl Iterator<Item = Option<&Attempt>> {
+        let queued = head.hooks.iter().filter(|hook| hook.outcome == RecordOutcome::Queued);
+        queued.map(|hook| self.attempts.get(&(head.id.clone(), hook.hook.clone())))
     }
 
     fn detached(&self, head: &RecordHead) -> Option<DetachedResult> {
-        let queued = head.hooks.iter().filter(|hook| hook.outcome == RecordOutcome::Queued);
-        let results =
-            queued.map(|hook| match self.attempts.get(&(head.id.clone(), hook.hook.clone())) {
-                Some(RecordOutcome::Success) => DetachedResult::Good,
-                Some(outcome) if outcome.is_failure() => DetachedResult::Failed,
-                _ => DetachedResult::Waiting,
-            });
+        let results = self.attempts_of(head).map(|attempt| match attempt.map(|it| it.outcome) {
+            Some(RecordOutcome::Success) => DetachedResult::Good,
+            Some(outcome) if outcome.is_failure() => DetachedResult::Failed,
+            _ => DetachedResult::Waiting,
+        });
         let results: Vec<DetachedResult> = results.collect();
         let any = |wanted| results.contains(&wanted).then_some(wanted);
         any(DetachedResult::Failed)
@@ -131,7 +146,8 @@ impl Later {
                     // it is what its last attempt was
                     RecordOutcome::Queued => {
                         let key = (head.id.clone(), hook.hook.clone());
-                        self.attempts.get(&key) == Some(&RecordOutcome::Success)
+                        let attempt = self.attempts.get(&key);
+                        attempt.is_some_and(|it| it.outcome == RecordOutcome::Success)
                     }
                     outcome => outcome.is_failure() && is_mended,
                 });
@@ -144,7 +160,8 @@ impl Later {
                 for hook in head.hooks.iter().filter(|hook| hook.outcome != RecordOutcome::Unknown)
                 {
                     let key = (parent.clone(), hook.hook.clone());
-                    self.attempts.entry(key).or_insert(hook.outcome);
+                    let failure = head.failure.clone();
+                    self.attempts.entry(key).or_insert(Attempt { outcome: hook.outcome, failure });
                 }
             }
             _ => {}

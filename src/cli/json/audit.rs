@@ -14,7 +14,7 @@ object! {
         user: String,
         /// The user whose rights the command had
         uid: u32,
-        /// A word: `install`, `uninstall`, `add`, `delete`, `enable`, `disable`, `queue-flush`, `queue-requeue`, `bypass-on` or `bypass-off`
+        /// A word: `install`, `uninstall`, `new`, `add`, `import`, `delete`, `enable`, `disable`, `queue-flush`, `queue-requeue`, `undo`, `bypass-on` or `bypass-off`
         action: String,
         /// The words of the command, without secrets
         command: Vec<String>,

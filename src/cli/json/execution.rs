@@ -6,7 +6,7 @@ use super::running::RunningHook;
 use super::shape::{object, words};
 use super::value::{Seconds, Time};
 use crate::cli::history::seen::{Aftermath, DetachedResult, Seen};
-use crate::record::form::{RecordHead, RecordOutcome, RecordState};
+use crate::record::form::{RecordCause, RecordHead, RecordOutcome, RecordState};
 use crate::record::running::Progress;
 use crate::record::selection;
 
@@ -17,6 +17,8 @@ words! {
         Running = "running",
         /// no hook failed
         Good = "good",
+        /// a retry has queued detached hooks, and they haven't run yet
+        Queued = "queued",
         /// a hook failed, or hookmux did; `status` says whether libvirt was told
         Failed = "failed",
         /// no hook ran because the emergency switch was on
@@ -170,11 +172,17 @@ object! {
 }
 
 impl ExecutionState {
-    pub(crate) fn of(head: &RecordHead) -> ExecutionState {
+    pub(crate) fn of(head: &RecordHead, after: &Aftermath) -> ExecutionState {
         match (head.state, head.outcome) {
             (RecordState::Running, _) => ExecutionState::Running,
             (RecordState::Lost, _) => ExecutionState::Lost,
             (RecordState::Unknown, _) => ExecutionState::Unknown,
+            // of a retry the hooks' results count
+            (RecordState::Done, _) if is_queued_retry(head) => match after.detached {
+                Some(DetachedResult::Good) => ExecutionState::Good,
+                Some(DetachedResult::Failed) => ExecutionState::Failed,
+                Some(DetachedResult::Waiting) | None => ExecutionState::Queued,
+            },
             (RecordState::Done, RecordOutcome::Success | RecordOutcome::Queued) => {
                 ExecutionState::Good
             }
@@ -192,11 +200,17 @@ impl ExecutionState {
     }
 }
 
+/// Tells whether a retry only queued hooks.
+fn is_queued_retry(head: &RecordHead) -> bool {
+    let is_queued = || head.hooks.iter().all(|hook| hook.outcome == RecordOutcome::Queued);
+    matches!(head.cause, RecordCause::Retry(_)) && !head.hooks.is_empty() && is_queued()
+}
+
 impl From<&RecordHead> for Call {
     fn from(head: &RecordHead) -> Call {
         Call {
             id: head.id.clone(),
-            state: ExecutionState::of(head),
+            state: ExecutionState::of(head, &Aftermath::default()),
             timed_out: head.outcome == RecordOutcome::Timeout,
             cause: head.cause.name().to_owned(),
             parent: head.cause.parent().map(str::to_owned),
@@ -247,8 +261,12 @@ impl Execution {
                 run.state = RunState::Running;
             }
         }
+        let mut call = Call { state: ExecutionState::of(head, after), ..head.into() };
+        if is_queued_retry(head) {
+            call.failure = call.failure.or_else(|| after.detached_failure.clone());
+        }
         Execution {
-            call: head.into(),
+            call,
             runs,
             running: running.iter().map(|hook| RunningHook::of(hook, head)).collect(),
             mended_by: after.mended_by.clone(),

@@ -19,6 +19,7 @@ pub(super) mod hook_history;
 pub(super) mod install;
 pub(super) mod message;
 pub(super) mod metrics;
+pub(super) mod new;
 pub(super) mod outputs;
 pub(super) mod plan;
 pub(super) mod prune;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::envelope::schema_of;
 use super::{
     audit, available, bypass, check, edit, event, execution, hook, hook_history, install, message,
-    metrics, plan, prune, queue,
+    metrics, new, plan, prune, queue,
 };
 use super::{registration, run, show, status, undo, xml};
 use crate::cli::register::registration_schema;
@@ -61,6 +61,7 @@ outputs! {
     CheckFiles "check-files" check::CheckFiles, "hookmux check FILE";
     Install "install" install::Installed, "hookmux install";
     Uninstall "uninstall" install::Installed, "hookmux uninstall";
+    New "new" new::New, "hookmux new";
     Add "add" registration::Added, "hookmux add";
     Import "import" registration::Added, "hookmux import";
     Delete "delete" registration::Changed, "hookmux delete";

@@ -201,7 +201,7 @@ impl Show {
             true => body.runs.iter().map(|run| KeptRun::of(run, record)).collect(),
             false => now.runs.iter().cloned().map(KeptRun::of_summary).collect(),
         };
-        let mut call = Call::from(head);
+        let mut call = now.call;
         call.hooks_dir = Some(text(&body.hooks_dir));
         Show {
             call,

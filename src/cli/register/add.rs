@@ -9,7 +9,7 @@ use crate::cli::json::message::{EntryProblem, Message};
 use crate::cli::json::registration::Added;
 use crate::cli::output::{Cell, Output};
 use crate::cli::register::description::DescriptionProblem;
-use crate::cli::register::draft::{Draft, DraftContext};
+use crate::cli::register::draft::{self, Draft, DraftContext};
 use crate::cli::register::written::{self, WriteOptions};
 use crate::cli::register::{contrib, module};
 use crate::cli::remark::Remark;
@@ -70,7 +70,8 @@ pub(crate) fn run(
         return Ok(CommandEnd::Idle);
     };
     // from here on no other process changes the registry
-    let lock = if arguments.dry_run { None } else { Some(registry::lock(&settings, user)?) };
+    let lock =
+        if arguments.register.dry_run { None } else { Some(registry::lock(&settings, user)?) };
     let sources = registry::scan(&settings, user)?;
     let drafts = match command.draft(new, &sources)? {
         Ok(drafts) => drafts,
@@ -84,7 +85,7 @@ pub(crate) fn run(
     let checker = DraftChecker {
         settings: &settings,
         user,
-        replaces: arguments.replace,
+        replaces: arguments.register.replace,
         is_nameable,
         libvirt: libvirt_version::of_host(),
     };
@@ -93,23 +94,17 @@ pub(crate) fn run(
         .filter_map(|draft| checker.obstacle(draft, &sources))
         .map(|message| DescriptionProblem { entry: None, key: None, message })
         .collect();
-    if arguments.output.format == Format::Text {
+    if arguments.register.output.format == Format::Text {
         show(&drafts, output);
     }
     if !obstacles.is_empty() {
         return Ok(command.refuse(&obstacles, output));
     }
-    for draft in &drafts {
-        checker.warn(draft, &mut trust, &mut command.warnings);
-    }
+    command.warnings.extend(checker.warnings(&drafts, &mut trust));
     command.tell_of_rights(&drafts, user);
-    let options = WriteOptions {
-        is_dry_run: arguments.dry_run,
-        has_diff: arguments.diff.is_wanted,
-        format: arguments.output.format,
-    };
+    let options = WriteOptions::of(&arguments.register);
     let end = written::write(lock.as_ref(), &drafts, &sources, &command.warnings, options, output)?;
-    if let (Some(metadata), Format::Text) = (metadata, arguments.output.format) {
+    if let (Some(metadata), Format::Text) = (metadata, arguments.register.output.format) {
         output.line("It does nothing before a guest asks for it. `virsh edit GUEST` takes this in <domain>:");
         output.line("");
         output.write(&metadata);
@@ -153,9 +148,11 @@ impl AddCommand<'_> {
         sources: &[RegistrationFile],
     ) -> anyhow::Result<Checked<Vec<Draft>>> {
         let registered: Vec<&Registration> = sources.iter().filter_map(registry::read).collect();
-        let header = self.header();
-        let context =
-            DraftContext { hooks_dir: &self.settings.hooks_dir, registered: &registered, header };
+        let context = DraftContext {
+            hooks_dir: &self.settings.hooks_dir,
+            registered: &registered,
+            header: draft::header(&[]),
+        };
         match new {
             NewRegistrations::File(NewFile { source, text, name }) => {
                 let is_named = self.arguments.options.name.is_some();
@@ -199,22 +196,11 @@ impl AddCommand<'_> {
         self.warnings.push(words.into());
     }
 
-    /// Returns the comment that says how a file was made.
-    fn header(&self) -> String {
-        let typed: Vec<String> =
-            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-        let words = std::iter::once("hookmux".to_owned()).chain(typed).collect::<Vec<_>>();
-        format!(
-            "Registered by: {}\nYou may edit this file; the next call of libvirt uses it as it is then.\n`hookmux schema` shows which keys it may have.",
-            module::command_line(&words)
-        )
-    }
-
     fn refuse(&self, problems: &[DescriptionProblem], output: &mut Output) -> CommandEnd {
         // a wrong key of options is a wrong word; a name that is taken is not
         let is_usage = self.has_options && problems.iter().any(|problem| problem.key.is_some());
         let end = if is_usage { CommandEnd::WrongUsage } else { CommandEnd::Problem };
-        if self.arguments.output.format == Format::Json {
+        if self.arguments.register.output.format == Format::Json {
             let shown_problem = |problem: &DescriptionProblem| EntryProblem {
                 key: self.key(problem),
                 ..EntryProblem::from(problem)
@@ -223,7 +209,7 @@ impl AddCommand<'_> {
                 registrations: Vec::new(),
                 notes: Message::all(&self.warnings),
                 problems: problems.iter().map(shown_problem).collect(),
-                summary: ChangeSummary::new(false, self.arguments.dry_run),
+                summary: ChangeSummary::new(false, self.arguments.register.dry_run),
             });
             return end;
         }
@@ -256,7 +242,7 @@ impl AddCommand<'_> {
 
     /// Reports a dry run that would have to run a script or a module to know more.
     fn tell_nothing_asked(&self, output: &mut Output) {
-        if self.arguments.output.format == Format::Json {
+        if self.arguments.register.output.format == Format::Json {
             output.json(&Added {
                 registrations: Vec::new(),
                 notes: Message::all(&self.warnings),

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::description::DescriptionProblem;
 use super::translate::DescriptionEntry;
 use super::yaml_edit;
+use crate::command;
 use crate::config::registration::{self, DIRECTORY, EXTENSION, WEIGHT_STEP};
 use crate::config::triggers::Triggers;
 use crate::config::{Diagnostic, Registration, yaml};
@@ -188,6 +189,18 @@ impl DraftContext<'_> {
         let yaml = yaml::write(&ordered)?;
         Ok(format!("{}{yaml}", comment(&self.header)))
     }
+}
+
+/// Returns the comment at the beginning of a new file: the command that made it, and what is to be known of it.
+pub(crate) fn header(more: &[String]) -> String {
+    // a dry run shows what a real one would write
+    let typed = std::env::args_os().skip(1).filter(|word| word != "--dry-run");
+    let words: Vec<_> = std::iter::once("hookmux".into()).chain(typed).collect();
+    let more: String = more.iter().map(|line| format!("\n{}", line.replace('\n', " "))).collect();
+    format!(
+        "Registered by: {}{more}\nYou may edit this file; the next call of libvirt uses it as it is then.\n`hookmux schema` shows which keys it may have.",
+        command::text(&words)
+    )
 }
 
 fn comment(header: &str) -> String {

@@ -1,12 +1,14 @@
-//! `hookmux import`: registers the hooks of another hook system's files.
+//! `hookmux import`: registers the hooks of another hook system's files. All of them are registered or none, and
+//! nothing is run.
 
 use crate::cli::args::{ForeignSystem, ImportArgs};
 use crate::cli::output::Output;
 use crate::cli::parse_error;
 use crate::cli::{CommandEnd, CommandPlace};
 
+mod imported;
 pub(crate) mod opennebula;
-mod saschpe;
+pub(crate) mod saschpe;
 
 pub(crate) fn run(
     place: &CommandPlace,
@@ -15,7 +17,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<CommandEnd> {
     match arguments.system {
         ForeignSystem::OpenNebula => {
-            only_for("saschpe", &[("--from", arguments.from.is_some())]);
+            only_for("saschpe", &[("--from", arguments.register.from.is_some())]);
             opennebula::run(place, arguments, output)
         }
         ForeignSystem::Saschpe => {

@@ -15,6 +15,7 @@ pub(crate) mod hooks_d;
 pub(crate) mod import;
 pub(crate) mod module;
 pub(crate) mod module_file;
+pub(crate) mod new;
 pub(crate) mod registered;
 pub(crate) mod registration_schema;
 pub(crate) mod registry;

@@ -7,7 +7,7 @@ use super::draft::Draft;
 use super::hooks_d::{self, RegistryLock};
 use super::registry;
 use crate::cli::CommandEnd;
-use crate::cli::args::Format;
+use crate::cli::args::{Format, RegisterArgs};
 use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::message::Message;
 use crate::cli::json::registration::{Added, ChangedRegistration, RegistrationAction};
@@ -45,6 +45,16 @@ pub(crate) struct WriteOptions {
     pub is_dry_run: bool,
     pub has_diff: bool,
     pub format: Format,
+}
+
+impl WriteOptions {
+    pub(crate) fn of(arguments: &RegisterArgs) -> WriteOptions {
+        WriteOptions {
+            is_dry_run: arguments.dry_run,
+            has_diff: arguments.diff.is_wanted,
+            format: arguments.output.format,
+        }
+    }
 }
 
 /// Returns a registration's text without the comment that says how it was made.

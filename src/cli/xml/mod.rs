@@ -1,6 +1,6 @@
 //! `hookmux xml get`: values of a document, for hooks, so that no script searches XML with grep.
 
-mod path;
+pub(crate) mod path;
 
 use std::env;
 use std::io::IsTerminal;
@@ -42,7 +42,10 @@ fn read(arguments: &XmlGetArgs) -> anyhow::Result<Vec<Vec<String>>> {
     }
     let (bytes, source) = document_bytes(arguments)?;
     let tree = document::parse(&bytes).map_err(|why| anyhow::anyhow!("{source}: {why}"))?;
-    Ok(paths.iter().map(|path| path.values(&tree)).collect())
+    let values = |(path, text): (&XmlPath, &String)| {
+        path.values(&tree).map_err(|why| anyhow::anyhow!("the path `{text}`: {why}"))
+    };
+    paths.iter().zip(&arguments.paths).map(values).collect()
 }
 
 /// Reads the document that was asked for, else the one that this hook has.

@@ -7,9 +7,11 @@ use std::fmt;
 
 use roxmltree::{Document, Node};
 
+use crate::libvirt::document::MAX_DOCUMENT_BYTES;
+
 /// A path that was read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct XmlPath {
+pub struct XmlPath {
     /// Whether the first step is the root element itself.
     is_absolute: bool,
     steps: Vec<Step>,
@@ -45,9 +47,20 @@ enum Predicate {
 
 /// Why a text is no path, and where: counted in characters from 1.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct PathError {
-    pub(super) at: usize,
-    pub(super) wanted: &'static str,
+pub struct PathError {
+    pub at: usize,
+    pub wanted: &'static str,
+}
+
+/// The values are larger than a document can be: elements in each other have their text in common, so all of them
+/// together can have it 256 times.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ValuesTooLarge;
+
+impl fmt::Display for ValuesTooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "its values have more than {} MiB", MAX_DOCUMENT_BYTES >> 20)
+    }
 }
 
 impl fmt::Display for PathError {
@@ -57,36 +70,50 @@ impl fmt::Display for PathError {
 }
 
 impl XmlPath {
-    pub(super) fn parse(text: &str) -> Result<XmlPath, PathError> {
+    /// Reads a path.
+    ///
+    /// # Errors
+    /// It is none: where, and what belongs there.
+    pub fn parse(text: &str) -> Result<XmlPath, PathError> {
         Reader { text, rest: text }.path()
     }
 
     /// Returns the values at this path, in the document's order: of an attribute its value, of an element its text
     /// without the blanks around it.
-    pub(super) fn values(&self, document: &Document<'_>) -> Vec<String> {
+    ///
+    /// # Errors
+    /// They are too large together.
+    pub fn values(&self, document: &Document<'_>) -> Result<Vec<String>, ValuesTooLarge> {
         let mut nodes =
             vec![if self.is_absolute { document.root() } else { document.root_element() }];
         for step in &self.steps {
             nodes = step.from(&nodes);
         }
         let Some(attribute) = &self.attribute else {
-            return nodes.into_iter().map(text_of).collect();
+            let mut room = MAX_DOCUMENT_BYTES;
+            return nodes.into_iter().map(|node| text_of(node, &mut room)).collect();
         };
         let attributes = nodes.iter().flat_map(|node| node.attributes().map(move |it| (node, it)));
-        attributes
+        Ok(attributes
             .filter(|(node, it)| attribute.is(node, it.name(), it.namespace()))
             .map(|(_, it)| it.value().to_owned())
-            .collect()
+            .collect())
     }
 }
 
 impl Step {
-    /// Takes this step from each of these nodes: no node twice, and in the document's order.
+    /// Takes this step from each of these nodes, which are in the document's order: no node twice, and in this order.
     fn from<'a, 'input>(&self, nodes: &[Node<'a, 'input>]) -> Vec<Node<'a, 'input>> {
         let mut found = Vec::new();
+        // the last node that was searched: a node in another one was searched with that
+        let mut searched = None;
         for node in nodes {
             if self.is_deep {
+                if searched.is_some_and(|last| *node <= last) {
+                    continue;
+                }
                 for parent in node.descendants() {
+                    searched = Some(parent);
                     self.children(parent, &mut found);
                 }
             } else {
@@ -127,7 +154,7 @@ impl Predicate {
             }),
             Predicate::Child(name, value) => node.children().filter(Node::is_element).any(|it| {
                 name.is(&it, it.tag_name().name(), it.tag_name().namespace())
-                    && value.as_deref().is_none_or(|value| value == text_of(it))
+                    && value.as_deref().is_none_or(|value| has_text(it, value))
             }),
         }
     }
@@ -148,11 +175,40 @@ impl Name {
     }
 }
 
-/// The text in an element and in those inside it.
-fn text_of(node: Node<'_, '_>) -> String {
-    let text: String =
-        node.descendants().filter(Node::is_text).filter_map(|it| it.text()).collect();
-    text.trim().to_owned()
+fn texts<'a>(node: Node<'a, '_>) -> impl Iterator<Item = &'a str> {
+    node.descendants().filter(Node::is_text).filter_map(|it| it.text())
+}
+
+/// Returns the text in an element and in those inside it. `room` is how much there may be of it.
+fn text_of(node: Node<'_, '_>, room: &mut usize) -> Result<String, ValuesTooLarge> {
+    let mut text = String::new();
+    for part in texts(node) {
+        *room = room.checked_sub(part.len()).ok_or(ValuesTooLarge)?;
+        text.push_str(part);
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// Tells whether this is an element's text. No more of it is read than is needed.
+fn has_text(node: Node<'_, '_>, value: &str) -> bool {
+    let mut wanted = value.chars();
+    let mut has_begun = false;
+    for c in texts(node).flat_map(str::chars) {
+        if !has_begun && c.is_whitespace() {
+            continue;
+        }
+        has_begun = true;
+        let is_wanted = match wanted.next() {
+            Some(next) => c == next,
+            // the blanks behind it
+            None => c.is_whitespace(),
+        };
+        if !is_wanted {
+            return false;
+        }
+    }
+    // the text has no blanks around it
+    wanted.next().is_none() && value.trim().len() == value.len()
 }
 
 struct Reader<'a> {
@@ -305,7 +361,8 @@ mod tests {
     #[track_caller]
     fn values(path: &str) -> Vec<String> {
         let document = Document::parse(GUEST).unwrap();
-        XmlPath::parse(path).unwrap_or_else(|error| panic!("{path}: {error}")).values(&document)
+        let path = XmlPath::parse(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        path.values(&document).unwrap()
     }
 
     #[test]
@@ -341,6 +398,10 @@ mod tests {
             ("q:commandline/q:arg[2]/@value", &["-y"]),
             ("metadata[property='of somebody else']/properties/property[1]", &["42"]),
             ("metadata[property='42']/properties", &[]),
+            ("/domain[name=' web1 ']/@type", &[]),
+            ("/domain[name='web']/@type", &[]),
+            ("/domain[name='web12']/@type", &[]),
+            ("devices[disk='']/disk[1]/target/@dev", &["vda"]),
             ("/domain[name='web1']/@type", &["kvm"]),
             ("devices/disk", &["", "", ""]),
         ] {
@@ -351,10 +412,11 @@ mod tests {
     #[test]
     fn a_deep_step_names_no_node_twice() {
         let nested = Document::parse("<a><b><b><c>1</c></b><c>2</c></b></a>").unwrap();
-        let values = |path| XmlPath::parse(path).unwrap().values(&nested);
+        let values = |path| XmlPath::parse(path).unwrap().values(&nested).unwrap();
         assert_eq!(values("//b//c"), ["1", "2"]);
         assert_eq!(values("//b/c"), ["1", "2"]);
         assert_eq!(values("//*/c"), ["1", "2"]);
+        assert_eq!(values("//b//*"), ["1", "1", "2"]);
     }
 
     #[test]

@@ -136,8 +136,11 @@ fn action(arguments: &Arguments) -> Option<(&'static str, Option<&String>)> {
     Some(match arguments.command.as_ref()? {
         Command::Install(it) if !it.dry_run => ("install", it.reason.reason.as_ref()),
         Command::Uninstall(it) if !it.dry_run => ("uninstall", it.reason.reason.as_ref()),
-        Command::Add(it) if !it.dry_run => ("add", it.reason.reason.as_ref()),
-        Command::Import(it) if !it.dry_run => ("import", it.reason.reason.as_ref()),
+        Command::New(it) if !it.dry_run => ("new", it.reason.reason.as_ref()),
+        Command::Add(it) if !it.register.dry_run => ("add", it.register.reason.reason.as_ref()),
+        Command::Import(it) if !it.register.dry_run => {
+            ("import", it.register.reason.reason.as_ref())
+        }
         Command::Delete(it) if !it.dry_run => ("delete", it.reason.reason.as_ref()),
         Command::Edit(it) => ("edit", it.reason.reason.as_ref()),
         Command::Enable(it) if !it.dry_run => ("enable", it.reason.reason.as_ref()),

@@ -34,6 +34,8 @@ use crate::trust::{Refusal, Trust};
 
 /// The largest file that is taken for a registration.
 pub(super) const MAX_FILE_BYTES: u64 = 1024 * 1024;
+/// The name of standard input, for people.
+const STDIN: &str = "standard input";
 
 /// What the command line names.
 pub(super) enum AddSource {
@@ -85,7 +87,7 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
         }
         return Ok(AddSource::Contrib(name.to_owned()));
     }
-    if arguments.from.is_some() {
+    if arguments.register.from.is_some() {
         usage("--from says where the ready-made hooks lie: `add contrib/NAME --from DIR`");
     }
     if let Some(files) = files(arguments)? {
@@ -203,15 +205,26 @@ impl EntrySource {
 }
 
 /// Tells whether a file's name stands for standard input.
-pub(crate) fn is_stdin(file: &Path) -> bool {
+pub(super) fn is_stdin(file: &Path) -> bool {
     ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| file == Path::new(name))
+}
+
+/// Reads a file that is given to be imported, or standard input; returns its name for people and its text.
+///
+/// # Errors
+/// As [`read_text`] and [`read_stdin`].
+pub(crate) fn read_given(file: &Path, what: &str) -> anyhow::Result<(String, String)> {
+    Ok(match is_stdin(file) {
+        true => (STDIN.to_owned(), read_stdin()?),
+        false => (file.display().to_string(), read_text(file, what)?),
+    })
 }
 
 /// Reads standard input.
 ///
 /// # Errors
 /// It can't be read, or is too large for a registration.
-pub(crate) fn read_stdin() -> anyhow::Result<String> {
+fn read_stdin() -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     io::stdin()
         .lock()
@@ -228,7 +241,7 @@ pub(crate) fn read_stdin() -> anyhow::Result<String> {
 ///
 /// # Errors
 /// It can't be read, or is no regular file, or too large.
-pub(crate) fn read_text(source: &Path, what: &str) -> anyhow::Result<String> {
+fn read_text(source: &Path, what: &str) -> anyhow::Result<String> {
     let metadata =
         fs::metadata(source).with_context(|| format!("{} can't be read", source.display()))?;
     if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
@@ -271,14 +284,13 @@ impl Collector<'_> {
         translate::check_name(&name)
             .map_err(|message| usage::wrong(format!("--name: {message}")))?;
         let text = read_stdin()?;
-        let source = PathBuf::from("standard input");
-        Ok(NewRegistrations::File(NewFile { source, text, name }))
+        Ok(NewRegistrations::File(NewFile { source: PathBuf::from(STDIN), text, name }))
     }
 
     /// Collects the registrations of a ready-made hook, whose programs and files are judged as those of
     /// `add script` are.
     pub(super) fn contrib(&mut self, name: &str) -> anyhow::Result<NewRegistrations> {
-        let directory = contrib::directory(self.arguments.from.as_deref())?;
+        let directory = contrib::directory(self.arguments.register.from.as_deref())?;
         let hook = contrib::find(&directory, name)?;
         let mut found = Vec::new();
         for source in &hook.registrations {
@@ -345,14 +357,14 @@ impl Collector<'_> {
             ScriptOrModule::Script(_) => format!("run to ask it: {}", command::text(&command)),
             ScriptOrModule::Module(_) => "loaded to ask it, which runs its code".to_owned(),
         };
-        if self.arguments.dry_run {
+        if self.arguments.register.dry_run {
             let words = format!(
                 "{name} would be {asking}; a dry run runs nothing, so what it registers isn't known"
             );
             self.warnings.push(words.into());
             return Ok(None);
         }
-        if self.arguments.output.format == Format::Text {
+        if self.arguments.register.output.format == Format::Text {
             output.line(&format!("{name} is {asking}"));
         }
         let why = match self.ask(&command) {
@@ -451,7 +463,7 @@ impl Collector<'_> {
                 self.refusal(&refusal, &modules)?;
             }
         }
-        if self.arguments.dry_run {
+        if self.arguments.register.dry_run {
             return Ok(());
         }
         let printed = match self.ask(&module.locating_command(interpreter)) {

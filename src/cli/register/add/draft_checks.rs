@@ -10,7 +10,7 @@ use crate::cli::hooks::events;
 use crate::cli::install::libvirt_version::LibvirtVersion;
 use crate::cli::register::draft::Draft;
 use crate::cli::register::{registry, written};
-use crate::cli::remark::Remark;
+use crate::cli::remark::{NamedRemarks, Remark};
 use crate::command::Fix;
 use crate::config::registration::RunAs;
 use crate::config::{Registration, Settings, TrustPolicy};
@@ -133,8 +133,19 @@ impl DraftChecker<'_> {
         }
     }
 
-    /// Collects warnings: what is allowed, but will hardly do what is expected.
-    pub(crate) fn warn(&self, draft: &Draft, trust: &mut Trust, warnings: &mut Vec<Remark>) {
+    /// Returns warnings: what is allowed, but will hardly do what is expected.
+    pub(crate) fn warnings(&self, drafts: &[Draft], trust: &mut Trust) -> Vec<Remark> {
+        let mut warnings = NamedRemarks::default();
+        for draft in drafts {
+            for remark in self.warnings_of(draft, trust) {
+                warnings.add(&draft.name, remark);
+            }
+        }
+        warnings.into_remarks().collect()
+    }
+
+    fn warnings_of(&self, draft: &Draft, trust: &mut Trust) -> Vec<Remark> {
+        let mut refusals = Vec::new();
         let registration = &draft.registration;
         let mut found: Vec<String> = registration.warnings();
         found.extend(
@@ -163,17 +174,11 @@ impl DraftChecker<'_> {
                 };
                 let words = match self.settings.trust {
                     TrustPolicy::Refuse => {
-                        format!(
-                            "{}: it will be refused, and count as failed: {refusal}",
-                            draft.name
-                        )
+                        format!("it will be refused, and count as failed: {refusal}")
                     }
-                    TrustPolicy::Warn => format!("{}: {refusal}", draft.name),
+                    TrustPolicy::Warn => refusal,
                 };
-                let remark = Remark::followed_by(&words, fix);
-                if warnings.iter().all(|known| known.words != remark.words) {
-                    warnings.push(remark);
-                }
+                refusals.push(Remark::followed_by(&words, fix));
             }
         }
         let refused = registration.run_as.as_ref().and_then(|run_as| self.find_user(run_as).err());
@@ -183,9 +188,7 @@ impl DraftChecker<'_> {
                 format!("{program} lies in an event's directory: it runs at {event} without being registered too")
             }));
         }
-        found.dedup();
-        let named = |words: String| Remark::from(format!("{}: {words}", draft.name));
-        warnings.extend(found.into_iter().map(named));
+        refusals.into_iter().chain(found.into_iter().map(Remark::from)).collect()
     }
 
     /// Returns what to do about a program that isn't trusted, or isn't there.

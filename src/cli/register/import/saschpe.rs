@@ -1,34 +1,25 @@
 //! `hookmux import saschpe`: the port forwards of saschpe/libvirt-hook-qemu's hooks.json become registrations of the
-//! ready-made hook `port-forward`, one for each guest. All of them are registered or none, and nothing is run.
+//! ready-made hook `port-forward`, one for each guest.
 
-use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::super::add::draft_checks::DraftChecker;
-use super::super::written::{self, WriteOptions};
-use super::super::{add, contrib, registry};
-use crate::cli::args::{Format, ImportArgs};
-use crate::cli::install::libvirt_version;
-use crate::cli::json::change::ChangeSummary;
-use crate::cli::json::message::{EntryProblem, Message};
-use crate::cli::json::registration::Added;
+use super::super::add::collect;
+use super::super::{contrib, draft, registry};
+use super::imported::{ImportOrigin, Imported, ImportedHook};
+use crate::cli::args::ImportArgs;
 use crate::cli::output::Output;
-use crate::cli::register::draft::DraftContext;
-use crate::cli::register::module;
-use crate::cli::register::translate::DescriptionEntry;
 use crate::cli::remark::Remark;
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::config::registration::MAX_REGISTRATION_BYTES;
-use crate::config::{Registration, yaml};
+use crate::config::yaml;
 use crate::machine::files;
-use crate::trust::Trust;
 use guests::Forwards;
 
 mod guests;
-mod relaxed_json;
+pub(crate) mod relaxed_json;
 
 /// The ready-made hook, and the variable of its registration with the words.
 const HOOK: &str = "port-forward";
@@ -40,82 +31,37 @@ pub(super) fn run(
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
     let settings = registry::settings(place, output)?;
-    let user = place.surroundings.user;
-    let hook = contrib::find(&contrib::directory(arguments.from.as_deref())?, HOOK)?;
+    let directory = contrib::directory(arguments.register.from.as_deref())?;
+    let hook = contrib::find(&directory, HOOK)?;
     let keys = registration_keys(&hook.directory, &settings.hooks_dir)?;
-    let (mut forwards, mut problems) = (Vec::new(), Vec::new());
-    let mut notes: Vec<Remark> = Vec::new();
+    let header = draft::header(&[format!(
+        "{WORDS} has the words of the property port_forward: see README.md beside the script."
+    )]);
+    let mut imported = Imported::default();
     for file in &arguments.files {
-        let (shown, text) = read(file)?;
+        let (shown, text) = collect::read_given(file, "a hooks.json")?;
         let content =
             relaxed_json::parse(&text).map_err(|why| anyhow::anyhow!("{shown}: {why}"))?;
         let found = guests::read(&content).map_err(|why| anyhow::anyhow!("{shown}: {why}"))?;
-        forwards.extend(found.guests);
-        notes.extend(found.notes.into_iter().map(Remark::from));
-        problems.extend(found.problems.into_iter().map(|why| format!("{shown}: {why}")));
+        let origin =
+            |guest: &str| ImportOrigin { place: format!("{shown}: guest {guest}"), entry: None };
+        let hooks = found.guests.iter().map(|forwards| ImportedHook {
+            origin: origin(&forwards.guest),
+            name: name(&forwards.guest),
+            keys: of_guest(&keys, forwards),
+            header: header.clone(),
+        });
+        imported.hooks.extend(hooks);
+        for (guest, note) in found.notes_of_guests {
+            imported.notes_of_hooks.add(&format!("guest {guest}"), note.into());
+        }
+        imported.notes.extend(found.notes.into_iter().map(Remark::from));
+        let problems = found.problems.iter();
+        imported
+            .problems
+            .extend(problems.map(|(guest, why)| origin(guest).problem(None, why, None)));
     }
-    // from here on no other process changes the registry
-    let lock = match arguments.dry_run || !problems.is_empty() {
-        true => None,
-        false => Some(registry::lock(&settings, user)?),
-    };
-    let sources = registry::scan(&settings, user)?;
-    let registered: Vec<&Registration> = sources.iter().filter_map(registry::read).collect();
-    let context =
-        DraftContext { hooks_dir: &settings.hooks_dir, registered: &registered, header: header() };
-    let entries = forwards.into_iter().zip(1..).map(|(forwards, number)| DescriptionEntry {
-        number,
-        name: Some(name(&forwards.guest)),
-        keys: of_guest(&keys, &forwards),
-        is_unescalated: false,
-    });
-    let drafts = context.draft(entries.collect(), HOOK).unwrap_or_else(|found| {
-        problems.extend(found.iter().map(ToString::to_string));
-        Vec::new()
-    });
-    let checker = DraftChecker {
-        settings: &settings,
-        user,
-        replaces: arguments.replace,
-        is_nameable: false,
-        libvirt: libvirt_version::of_host(),
-    };
-    problems.extend(drafts.iter().filter_map(|draft| checker.obstacle(draft, &sources)));
-    if !problems.is_empty() {
-        return Ok(refuse(&problems, &notes, arguments, output));
-    }
-    if arguments.output.format == Format::Text {
-        add::show(&drafts, output);
-    }
-    let mut trust = Trust::new(user);
-    for draft in &drafts {
-        checker.warn(draft, &mut trust, &mut notes);
-    }
-    let options = WriteOptions {
-        is_dry_run: arguments.dry_run,
-        has_diff: arguments.diff.is_wanted,
-        format: arguments.output.format,
-    };
-    written::write(lock.as_ref(), &drafts, &sources, &notes, options, output)
-}
-
-/// Reads a file, or standard input; with it its name for people.
-fn read(file: &Path) -> anyhow::Result<(String, String)> {
-    let (shown, bytes) = if file == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().take(MAX_REGISTRATION_BYTES + 1).read_to_end(&mut bytes)?;
-        ("standard input".to_owned(), bytes)
-    } else {
-        let shown = file.display().to_string();
-        let bytes = files::read_regular(file, MAX_REGISTRATION_BYTES)
-            .with_context(|| format!("{shown} can't be read"))?;
-        (shown, bytes)
-    };
-    if bytes.len() as u64 > MAX_REGISTRATION_BYTES {
-        bail!("{shown} has more than 1 MiB");
-    }
-    let text = files::into_text(bytes).with_context(|| format!("{shown} can't be read"))?;
-    Ok((shown, text))
+    imported.register(place, &settings, &arguments.register, output)
 }
 
 /// Returns the keys of the ready-made hook's own registration, with absolute paths.
@@ -140,41 +86,4 @@ fn of_guest(keys: &Map<String, Value>, forwards: &Forwards) -> Map<String, Value
 fn name(guest: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '_' };
     format!("{HOOK}-{}", guest.chars().map(plain).collect::<String>())
-}
-
-fn header() -> String {
-    let typed: Vec<String> =
-        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let words: Vec<String> = std::iter::once("hookmux".to_owned()).chain(typed).collect();
-    format!(
-        "Registered by: {}\nYou may edit this file; the next call of libvirt uses it as it is then.\n{WORDS} has the words of the property port_forward: see README.md beside the script.",
-        module::command_line(&words)
-    )
-}
-
-fn refuse(
-    problems: &[String],
-    notes: &[Remark],
-    arguments: &ImportArgs,
-    output: &mut Output,
-) -> CommandEnd {
-    if arguments.output.format == Format::Json {
-        let problem = |words: &String| EntryProblem {
-            message: Message { message: words.clone(), code: None, fix_keys: None.into() },
-            entry: None,
-            key: None,
-        };
-        output.json(&Added {
-            registrations: Vec::new(),
-            notes: Message::all(notes),
-            problems: problems.iter().map(problem).collect(),
-            summary: ChangeSummary::new(false, arguments.dry_run),
-        });
-        return CommandEnd::Problem;
-    }
-    for problem in problems {
-        output.print_error(problem);
-    }
-    output.print_error("nothing was registered");
-    CommandEnd::Problem
 }

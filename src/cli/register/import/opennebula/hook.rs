@@ -42,7 +42,7 @@ const SHELL_CHARACTERS: [char; 16] =
 
 /// A hook to be registered.
 #[derive(Debug)]
-pub(super) struct ImportedHook {
+pub(super) struct TranslatedHook {
     pub name: String,
     pub keys: Map<String, Value>,
     /// What was changed or left out, and what to do about it.
@@ -84,7 +84,7 @@ pub(super) fn import(
     events: &[String],
     hooks_dir: &Path,
     total: Duration,
-) -> ImportResult<ImportedHook> {
+) -> ImportResult<TranslatedHook> {
     let attributes = Attributes(template);
     let (name, mut notes) = attributes.hook_name()?;
     let mut keys = Map::new();
@@ -168,7 +168,7 @@ pub(super) fn import(
     if template.iter().any(|attribute| attribute.name == "LOCK") {
         note("LOCK is left out: `hookmux disable` and `enable` switch a hook".to_owned());
     }
-    Ok(ImportedHook { name, keys, notes })
+    Ok(TranslatedHook { name, keys, notes })
 }
 
 /// Reads the events and calls of `--event`.
@@ -338,10 +338,10 @@ impl<'a> Attributes<'a> {
                 there.display()
             );
             let copy = Fix::run(&words!["install", "-D", "-m", "755", &there, &here]);
-            notes.push(match (here.exists(), there.exists()) {
-                (true, _) => words.into(),
-                (false, true) => Remark::with_fix(format!("{words}: `{copy}` copies it"), copy),
-                (false, false) => format!("{words}; it isn't there yet").into(),
+            // a file that isn't there is told for each registration
+            notes.push(match !here.exists() && there.exists() {
+                true => Remark::with_fix(format!("{words}: `{copy}` copies it"), copy),
+                false => words.into(),
             });
         }
         if needs_shell {

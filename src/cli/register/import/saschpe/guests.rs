@@ -22,10 +22,12 @@ pub(super) struct Forwards {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     pub guests: Vec<Forwards>,
-    /// What was changed or left out.
-    pub notes: Vec<String>,
-    /// Why guests can't be imported.
-    pub problems: Vec<String>,
+    /// What was changed or left out of a guest, with its name.
+    pub notes_of_guests: Vec<(String, String)>,
+    /// What holds for all guests.
+    pub notes: Vec<&'static str>,
+    /// Why guests can't be imported, with their names.
+    pub problems: Vec<(String, String)>,
 }
 
 /// Reads the content of a file.
@@ -52,12 +54,13 @@ pub(super) fn read(content: &Value) -> Result<Found, String> {
             false => Ok(()),
         });
         if let Err(why) = outcome {
-            found.problems.push(format!("guest {guest}: {why}"));
+            found.problems.push((guest.clone(), why));
             continue;
         }
-        found.notes.extend(notes.into_iter().map(|note| format!("guest {guest}: {note}")));
+        found.notes_of_guests.extend(notes.into_iter().map(|note| (guest.clone(), note)));
         if !words.iter().any(|word| is_forward(word)) {
-            found.notes.push(format!("guest {guest}: it has no port, and is left out"));
+            let note = "it has no port, and is left out".to_owned();
+            found.notes_of_guests.push((guest.clone(), note));
             continue;
         }
         // without an address of the host's
@@ -66,14 +69,12 @@ pub(super) fn read(content: &Value) -> Result<Found, String> {
     }
     if is_anywhere {
         found.notes.push(
-            "without public_ip a port is forwarded at all addresses of the host, not only at the first one of the default route"
-                .to_owned(),
+            "without public_ip a port is forwarded at all addresses of the host, not only at the first one of the default route",
         );
     }
     if !found.guests.is_empty() {
         found.notes.push(
-            "take saschpe's script out of libvirt's hooks, or both do it; what it has set up for a running guest stays until that guest is stopped with it, or until the chains DNAT-…, SNAT-… and FWD-… are removed"
-                .to_owned(),
+            "take saschpe's script out of libvirt's hooks, or both do it; what it has set up for a running guest stays until that guest is stopped with it, or until the chains DNAT-…, SNAT-… and FWD-… are removed",
         );
     }
     Ok(found)
@@ -211,7 +212,7 @@ mod tests {
 
     fn words(text: &str) -> String {
         let found = found(&format!("{{\"g\": {text}}}"));
-        assert_eq!(found.problems, [""; 0], "{text}");
+        assert!(found.problems.is_empty(), "{text}: {found:?}");
         found.guests.into_iter().next().map(|it| it.words.join(" ")).unwrap_or_default()
     }
 
@@ -262,35 +263,33 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told() {
         for (text, why) in [
-            (r#"{"g": 1}"#, "guest g: it has to be an object, or a list of objects"),
-            (r#"{"g": {}}"#, "guest g: it has no private_ip"),
-            (
-                r#"{"g": {"private_ip": "x"}}"#,
-                "guest g: private_ip has to be an IPv4 address, and is \"x\"",
-            ),
+            (r#"{"g": 1}"#, "it has to be an object, or a list of objects"),
+            (r#"{"g": {}}"#, "it has no private_ip"),
+            (r#"{"g": {"private_ip": "x"}}"#, "private_ip has to be an IPv4 address, and is \"x\""),
             (
                 r#"{"g": {"private_ip": "10.0.0.1", "port_map": {"tcp": [0]}}}"#,
-                "guest g: a port is a number from 1 to 65535, not 0",
+                "a port is a number from 1 to 65535, not 0",
             ),
             (
                 r#"{"g": {"private_ip": "10.0.0.1", "port_map": {"sctp": [1]}}}"#,
-                "guest g: the protocol is tcp or udp, not sctp",
+                "the protocol is tcp or udp, not sctp",
             ),
             (
                 r#"{"g": {"private_ip": "10.0.0.1", "port_map": {"tcp": [[1, 2, 3]]}}}"#,
-                "guest g: [1,2,3] has to be a port, or [public, private]",
+                "[1,2,3] has to be a port, or [public, private]",
             ),
             (
                 r#"{"g": {"private_ip": "10.0.0.1", "port_range": [{"init_port": 65535, "ports_num": 2, "protocol": "tcp"}]}}"#,
-                "guest g: port_range: the last port would be 65536",
+                "port_range: the last port would be 65536",
             ),
             (
                 r#"{"!g": {"private_ip": "10.0.0.1", "port_map": {"tcp": [1]}}}"#,
-                "guest !g: a name that begins with ! can't be a condition",
+                "a name that begins with ! can't be a condition",
             ),
         ] {
             let found = found(text);
-            assert_eq!(found.problems, [why], "{text}");
+            let said: Vec<&str> = found.problems.iter().map(|(_, why)| why.as_str()).collect();
+            assert_eq!(said, [why], "{text}");
             assert_eq!(found.guests, []);
         }
         assert!(read(&Value::Null).is_err());

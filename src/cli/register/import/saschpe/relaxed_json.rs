@@ -7,7 +7,7 @@ use serde_json::Value;
 ///
 /// # Errors
 /// It is no JSON; says where.
-pub(super) fn parse(text: &str) -> Result<Value, String> {
+pub fn parse(text: &str) -> Result<Value, String> {
     serde_json::from_str(&strict(text)).map_err(|error| error.to_string())
 }
 
