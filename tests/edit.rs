@@ -69,7 +69,8 @@ fn on_a_terminal(host: &Host, editor: &str, words: &[&str], typed: &str) -> Opti
         return None;
     }
     let output = run(host, terminal, Some(typed));
-    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+    let seen = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some(seen.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn said(output: &Output) -> String {

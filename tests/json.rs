@@ -56,6 +56,8 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["plan", "qemu", "g", "prepare", "--xml", "guest.xml"], 0);
     say(&["run", "qemu", "g", "prepare", "--xml", "guest.xml"], 1);
     say(&["check"], 1);
+    say(&["check", "hooks/hooks.d/bad.yaml"], 1);
+    say(&["edit", "no-such-hook"], 1);
     say(&["log"], 0);
     say(&["show", "last"], 0);
     let executions = host.json(&["log"], 0)["executions"].as_array().unwrap().clone();
@@ -114,8 +116,8 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["install", "--driver", "qemu"], 0);
     say(&["show", "nothing"], 1);
     say(&["xml", "get", "--file", "guest.xml", "name"], 0);
-    // `watch` has tests of its own, which read its lines
-    seen.insert("watch".to_owned());
+    // `watch` has tests of its own, which read its lines, and `edit` needs an editor
+    seen.extend(["watch".to_owned(), "edit".to_owned()]);
     // and a registration isn't printed but written
     seen.insert("registration".to_owned());
     assert_eq!(&seen, names());

@@ -42,7 +42,7 @@ fn broken_settings_without_a_good_copy_close_gates_and_nothing_else() {
     }
     for (text, place, words) in [
         ("timout: 3s\n", ":6:1: ", "did you mean `timeout`?"),
-        ("timeout: 5s\ntimeout: 6s\n", ":7:1: ", "duplicate"),
+        ("timeout: 5s\ntimeout: 6s\n", ":7:1: ", "is there twice"),
         ("timeout: 3x\n", ":6:10: ", "is not a duration"),
         ("roots: [\n", ":", ""),
         ("total_timeout: 0\n", ":6:", "a call always has a limit"),

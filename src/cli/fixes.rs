@@ -6,6 +6,8 @@ use std::path::Path;
 
 use crate::command::{Fix, words};
 use crate::config::Settings;
+use crate::config::registration::{DIRECTORY, EXTENSION};
+use crate::config::settings::FILE_NAME;
 use crate::machine::files;
 use crate::process::startable::head::{ExecutableHead, head};
 use crate::process::startable::shell_text;
@@ -70,6 +72,24 @@ impl IntendedProgram<'_> {
 pub(super) fn create(program: &Path, file: &Path) -> Fix {
     let (program, file) = (program.display(), file.display());
     format!("create {program} (mode 755), or correct its path in {file}").into()
+}
+
+/// Returns how a file is corrected: by `hookmux edit`, which checks it, if that knows the file. A person has to do
+/// it, so there are no words for programs.
+pub(super) fn edit(settings: &Settings, path: &Path, line: Option<usize>) -> Fix {
+    let hooks_dir = &settings.hooks_dir;
+    let is_registration = path.parent() == Some(&hooks_dir.join(DIRECTORY))
+        && path.extension().is_some_and(|end| end == EXTENSION);
+    let name = path.file_stem().filter(|_| is_registration);
+    let words = match name {
+        _ if path == hooks_dir.join(FILE_NAME) => vec!["edit".into(), "--settings".into()],
+        Some(name) if !name.as_encoded_bytes().starts_with(b"-") => {
+            vec!["edit".into(), name.to_owned()]
+        }
+        _ => return Fix::edit(path, line),
+    };
+    let line = line.map(|line| format!(" (line {line})")).unwrap_or_default();
+    format!("{}{line}", Fix::hookmux(hooks_dir, &words)).into()
 }
 
 /// Tells whether Windows line ends are the obstacle: the carriage return counts as part of the interpreter's

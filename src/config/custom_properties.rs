@@ -183,9 +183,9 @@ mod tests {
             ("vlan:", "write `vlan: \"*\"`"),
             ("vlan: []", "an empty list allows no value"),
             ("vlan: ^[0-9]+$", "is a regular expression"),
-            ("{a: 1, a: 2}", "duplicate entry"),
+            ("{a: 1, a: 2}", "`a` is there twice"),
             ("all", "a list of names"),
-            ("[[a]]", "string"),
+            ("[[a]]", "write a text"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

@@ -363,7 +363,10 @@ mod tests {
             ),
             ("frob: 1\n", "/h/hookmux.yaml:1:1: unknown key `frob`; known are session, "),
             ("timeout: 3x\n", "/h/hookmux.yaml:1:10: timeout: `3x` is not a duration"),
-            ("timeout: 5s\n# c\ntimeout: 6s\n", "/h/hookmux.yaml:3:1: duplicate"),
+            (
+                "timeout: 5s\n# c\ntimeout: 6s\n",
+                "/h/hookmux.yaml:3:1: `timeout` is there twice, first in line 1",
+            ),
             ("environment:\n  A: 1\n  A: 2\n", "/h/hookmux.yaml:3:3: "),
             ("environment: {HOOKMUX_EVENT: x}\n", "hookmux's own"),
             ("environment: {1A: x}\n", "not a variable name"),
@@ -387,7 +390,7 @@ mod tests {
                 "timeout: 5s\ncustom_properties:\n  vlan:\n",
                 "/h/hookmux.yaml:3:3: custom_properties: `vlan` has no allowed values: write `vlan: \"*\"`",
             ),
-            ("custom_properties: {a: x, a: y}\n", "custom_properties: duplicate entry"),
+            ("custom_properties: {a: x, a: y}\n", "custom_properties: `a` is there twice"),
             (
                 "custom_properties: all\n",
                 "`all` can't stand here: write a list of names, or `NAME: allowed values`",

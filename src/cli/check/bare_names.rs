@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::finding::{Code, Findings, Fix};
+use super::finding::{Code, Findings};
 use super::survey::{ScriptPlace, Survey};
 use super::{commands, content, variables};
+use crate::cli::fixes;
 use crate::cli::register::module;
 use crate::config::Registration;
 use crate::config::settings::FILE_NAME;
@@ -120,7 +121,7 @@ fn steering(survey: &Survey<'_>, findings: &mut Findings) {
         let words = format!(
             "custom_properties in {FILE_NAME} names `{name}`, {why}: no hook gets it under its bare name, only as HOOKMUX_PROPERTY_{name}"
         );
-        findings.add(Code::SteeringName, &path, words, Fix::edit(&path, None));
+        findings.add(Code::SteeringName, &path, words, fixes::edit(settings, &path, None));
     }
 }
 

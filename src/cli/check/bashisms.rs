@@ -61,7 +61,7 @@ fn in_line(line: &CodeLine) -> Vec<&'static str> {
     add(has_command("declare") || has_command("typeset"), "declare");
     add(words.iter().any(|(word, is_command)| *is_command && is_array(word)), "NAME=(…)");
     add(words.iter().any(|(word, is_command)| *is_command && is_appended(word)), "NAME+=…");
-    add(followed_by("for", &|next: &str| next.starts_with("((")), "for ((…))");
+    add(has_command("for") && code.contains("for (("), "for ((…))");
     let is_e = |next: &str| {
         next.strip_prefix('-').is_some_and(|letters| {
             letters.contains('e') && letters.chars().all(|c| "eEn".contains(c))
@@ -80,17 +80,27 @@ fn in_line(line: &CodeLine) -> Vec<&'static str> {
 /// Returns the words of a line, and whether each is in the place of a command.
 fn commands(code: &str) -> Vec<(&str, bool)> {
     let mut is_command = true;
-    let mut words = Vec::new();
+    // a pattern of `case`, which ends with `)`
+    let mut is_pattern = false;
+    let mut words: Vec<(&str, bool)> = Vec::new();
     for word in code.split_inclusive([' ', '\t', ';', '(']).flat_map(split_end) {
         if word.trim().is_empty() {
             continue;
         }
+        let before = words.last().map_or("", |(word, _)| *word);
         words.push((word, is_command));
         let is_assignment = is_command
             && word.split_once('=').is_some_and(|(name, _)| is_name(name.trim_end_matches('+')));
+        let ends_pattern = is_pattern && word.ends_with(')');
+        is_pattern = match word {
+            "in" => true,
+            ";" => before == ";",
+            _ => is_pattern && !ends_pattern,
+        };
         is_command = BEFORE_COMMANDS.contains(&word)
-            || [";", ";;", "&", "$("].contains(&word)
+            || [";", "&"].contains(&word)
             || word.ends_with("$(")
+            || ends_pattern
             || (word.ends_with(')') && !word.contains('(') && is_command)
             || is_assignment;
     }
@@ -235,6 +245,8 @@ mod tests {
             "f() { local a=1; }",
             "cat <<E\n[[ a ]]\n${x}\nE",
             "for a in b; do (c); done",
+            "echo $(b) source",
+            "for a in source declare; do c; done",
             "case $a in (b) c;; esac",
             "logger \"a += b &> c\"",
         ] {

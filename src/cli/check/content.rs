@@ -188,7 +188,7 @@ fn report_obstacle(
     };
     let is_list = code == Code::CommandMissing && hint.is_some();
     let fix = match named_in.filter(|_| is_list) {
-        Some(file) => Fix::edit(file, None),
+        Some(file) => fixes::edit(survey.settings, file, None),
         None => intended.fix(obstacle, &survey.ground()),
     };
     match message.strip_prefix(label).and_then(|rest| rest.strip_prefix(' ')) {

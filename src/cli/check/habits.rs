@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::finding::{Code, Findings, Fix, words};
 use super::survey::{Script, ScriptPlace, Survey};
 use super::{bashisms, content, inputs};
+use crate::cli::fixes;
 use crate::command;
 use crate::config::Registration;
 use crate::config::registration::{CallStyle, StdinKind};
@@ -49,7 +50,8 @@ pub(super) fn of_registration(
     let has_stdin = registration.args_stdin || registration.stdin != StdinKind::None;
     let Some(words) = missing_inputs(&program, given, has_stdin) else { return };
     let source = &registration.source;
-    let fix = libvirt_style(registration).unwrap_or_else(|| Fix::edit(source, None));
+    let fix =
+        libvirt_style(registration).unwrap_or_else(|| fixes::edit(survey.settings, source, None));
     let words = format!("{what} {words}; with `style: libvirt` it gets libvirt's");
     findings.add(Code::MissingInput, source, words, fix);
 }

@@ -23,7 +23,10 @@ fn of_shell(text: &str) -> Inputs {
     // it gives itself arguments, or looks whether there are any
     let is_careful = lines.iter().any(|line| {
         let code = line.code.trim_start();
-        code.starts_with("set --") || line.expanded.contains("$#") || code.contains("getopts")
+        let signs = ["$#", "${1-", "${1:-", "-n \"$1\"", "-z \"$1\"", "--describe"];
+        code.starts_with("set --")
+            || code.contains("getopts")
+            || signs.iter().any(|sign| line.expanded.contains(sign))
     });
     for line in lines.iter().skip(usize::from(text.starts_with("#!"))) {
         if !is_careful && !line.in_function {
@@ -66,7 +69,8 @@ fn arguments(expanded: &str) -> Vec<(usize, String)> {
 
 fn of_other(text: &str) -> Inputs {
     let mut inputs = Inputs::default();
-    let is_careful = text.contains("len(sys.argv)") || text.contains("argparse");
+    let signs = ["len(sys.argv)", "argparse", "--describe", "@ARGV"];
+    let is_careful = signs.iter().any(|sign| text.contains(sign));
     for (number, line) in (1..).zip(text.lines()) {
         let code = without_comment(line);
         for (sign, first) in [("sys.argv[", 1), ("ARGV[", 0)] {
@@ -105,6 +109,9 @@ mod tests {
             ("#!/bin/sh\nf() {\n echo $1\n}\nf a\n", None),
             ("#!/bin/sh\nf() { echo $1; }\n", None),
             ("#!/bin/sh\necho ${1:-x} ${1-x} ${1:+x} ${10}\n", None),
+            ("#!/bin/sh\ncase ${1-} in list) x;; esac\n[ \"$1\" = y ]\n", None),
+            ("#!/bin/sh\nif [ \"$1\" = --describe ]; then x; fi\n", None),
+            ("#!/bin/sh\n[ -n \"$1\" ] || exit 0\n", None),
             ("#!/bin/sh\nset -- a b\necho $1\n", None),
             ("#!/bin/sh\n[ $# -gt 0 ] && echo $1\n", None),
             ("#!/bin/sh\nawk '{print $1}' x # $1\n", None),

@@ -303,8 +303,13 @@ fn tree_of_all(
     let label = survey.label(path);
     let first = calls.first();
     let event = first.and_then(|(operation, sub)| {
-        let words = ["guest".into(), operation.into(), sub.into(), OsString::from("-")];
-        let driver = operation::TABLE.iter().find(|row| row.name == operation)?.drivers.first()?;
+        let row = operation::TABLE.iter().find(|row| row.name == operation)?;
+        let driver = row.drivers.first()?;
+        let sub = match sub.as_os_str().is_empty() {
+            true => row.sub.unwrap_or("begin").into(),
+            false => sub.into(),
+        };
+        let words = ["guest".into(), operation.into(), sub, OsString::from("-")];
         let call = Call::new(*driver, words.to_vec());
         event::candidates(&call).into_iter().find(|event| !event.per_device)
     });

@@ -16,6 +16,7 @@ mod installed;
 mod link;
 mod misplaced;
 mod moments;
+mod nulls;
 mod old_tree;
 mod older;
 mod places;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, empty_directory_into, words};
 use super::survey::Survey;
-use super::{commands, content};
+use super::{commands, content, nulls};
 use crate::cli::fixes;
 use crate::config::diagnostic::DiagnosticKind;
 use crate::config::settings::FILE_NAME;
@@ -31,7 +31,7 @@ pub(super) fn examine_settings(
             None => "there is no good copy of it, and gates fail".to_owned(),
         };
         let words = format!("{} ({consequence})", problem.one_line());
-        findings.add_mistake(Code::BrokenSettings, problem, words, edit_at(problem));
+        findings.add_mistake(Code::BrokenSettings, problem, words, edit_at(survey, problem));
     }
     if let Some(file) = &settings.environment_file {
         environment_file(file, FILE_NAME, survey, findings);
@@ -44,8 +44,8 @@ pub(super) fn is_refused(problem: &Diagnostic) -> bool {
 }
 
 /// Returns the command that opens the file at the mistake.
-fn edit_at(problem: &Diagnostic) -> Fix {
-    Fix::edit(&problem.path, problem.place.map(|(line, _)| line))
+fn edit_at(survey: &Survey<'_>, problem: &Diagnostic) -> Fix {
+    fixes::edit(survey.settings, &problem.path, problem.place.map(|(line, _)| line))
 }
 
 pub(super) fn environment_file(
@@ -97,7 +97,8 @@ fn file(survey: &Survey<'_>, source: &RegistrationFile, findings: &mut Findings)
             };
             let words = format!("{} ({consequence})", problem.one_line());
             let is_link = path.is_symlink() && !path.exists();
-            let fix = if is_link { Fix::run(&words!["rm", path]) } else { edit_at(problem) };
+            let fix =
+                if is_link { Fix::run(&words!["rm", path]) } else { edit_at(survey, problem) };
             findings.add_mistake(Code::BrokenRegistration, problem, words, fix);
         }
         (_, EntryState::Disabled(_)) => {
@@ -141,7 +142,8 @@ fn file(survey: &Survey<'_>, source: &RegistrationFile, findings: &mut Findings)
 
 fn examine_one(survey: &Survey<'_>, registration: &Registration, findings: &mut Findings) {
     let (source, label) = (&registration.source, survey.label(&registration.source));
-    let edit = Fix::edit(source, None);
+    let edit = fixes::edit(survey.settings, source, None);
+    nulls::examine(survey, source, &registration.written.text, findings);
     if let Some(why) = matching::impossibility(registration) {
         findings.add(
             Code::NeverMatches,

@@ -31,6 +31,12 @@ pub(super) fn show(findings: &[Finding], hooks_dir: &Path, format: Format, outpu
         output.toned(Tone::Good, &format!("{}: nothing to complain about", hooks_dir.display()));
         return;
     }
+    let counts = table(findings, output);
+    output.line(&format!("{counts} in {}.", hooks_dir.display()));
+}
+
+/// Shows findings in groups. Returns how many there are: `1 error, 2 notes`.
+pub(super) fn table(findings: &[Finding], output: &mut Output) -> String {
     let width = findings.iter().map(|finding| finding.code.name().len()).max().unwrap_or_default();
     let line = output.width().unwrap_or(MAX_LINE_CELLS).min(MAX_LINE_CELLS);
     let line = line.saturating_sub(width + GAP_CELLS).max(MIN_LINE_CELLS);
@@ -48,7 +54,7 @@ pub(super) fn show(findings: &[Finding], hooks_dir: &Path, format: Format, outpu
         output.table(&[&title, ""], &rows);
         output.line("");
     }
-    output.line(&format!("{} in {}.", counts.join(", "), hooks_dir.display()));
+    counts.join(", ")
 }
 
 fn rows(finding: &Finding, line: usize) -> Vec<Vec<Cell>> {

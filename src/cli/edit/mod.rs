@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
+use nix::unistd::{AccessFlags, access};
 
 use super::args::{EditArgs, FileKind, Format};
 use super::check::files::{self as new_files, MAX_BYTES, NewFile, PrivateCopy};
@@ -74,6 +75,7 @@ struct Session<'a> {
 impl Session<'_> {
     fn run(&self, output: &mut Output) -> anyhow::Result<CommandEnd> {
         let target = self.target;
+        must_be_writable(&target.path)?;
         let editor = Editor::find(output)?;
         let name = target.path.file_name().unwrap_or_default().to_string_lossy();
         let mut copy = PrivateCopy::new(&name, target.text())?;
@@ -98,7 +100,7 @@ impl Session<'_> {
             let findings = self.judge(&after, copy.path());
             let errors = findings.iter().filter(|one| one.severity() == Severity::Error).count();
             if self.format == Format::Text {
-                new_files::show_findings(&findings, self.settings, output);
+                new_files::show_findings(&findings, output);
             }
             if errors > 0 {
                 match ask(errors) {
@@ -217,6 +219,17 @@ impl Session<'_> {
             }
         }
     }
+}
+
+/// Checks that a file can be put in its place, before the user has written anything.
+///
+/// # Errors
+/// Rights are missing.
+fn must_be_writable(path: &Path) -> anyhow::Result<()> {
+    let there = path.ancestors().skip(1).find(|part| part.is_dir()).unwrap_or(path);
+    access(there, AccessFlags::W_OK | AccessFlags::X_OK)
+        .map_err(io::Error::from)
+        .with_context(|| format!("{} can't be written to", there.display()))
 }
 
 /// Asks what to do about mistakes; `None` if there is no terminal.

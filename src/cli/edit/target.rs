@@ -132,7 +132,10 @@ fn registration(settings: &Settings, top: &RegistrationFile) -> anyhow::Result<T
 }
 
 fn script(settings: &Settings, path: &Path) -> anyhow::Result<Target> {
-    let is_own = path.starts_with(&settings.hooks_dir);
+    // a root may be named by way of the hooks directory: `hooks/../more`
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let directory = path.parent().map(real).unwrap_or_default();
+    let is_own = directory.starts_with(real(&settings.hooks_dir));
     let masking = (!is_own).then(|| {
         // `event/name` below its root
         let name = path.file_name().unwrap_or_default();

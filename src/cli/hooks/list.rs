@@ -152,7 +152,12 @@ pub(crate) fn run(
                 // of a module's hook, the interpreter says nothing
                 let is_module = hook.called_function(settings).is_some();
                 let named = hook.registration.as_ref().filter(|_| is_module);
-                output.line(&format!("{}: {reason}", named.unwrap_or(&hook.path).display()));
+                let shown = named.unwrap_or(&hook.path).display().to_string();
+                // a mistake in a file begins with its path
+                match reason.starts_with(&shown) {
+                    true => output.line(reason),
+                    false => output.line(&format!("{shown}: {reason}")),
+                }
             }
         }
     }

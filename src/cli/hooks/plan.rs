@@ -70,7 +70,9 @@ pub(crate) fn run(
     }
     notes.extend(errors.iter().map(|words| {
         let consequence = if is_shut { "this call would fail" } else { "the call goes on without" };
-        format!("{words}; {consequence}.")
+        // a sentence may end with `did you mean …?`
+        let end = if words.ends_with('?') { "" } else { ";" };
+        format!("{words}{end} {consequence}.")
     }));
     match (&remembered.held, &remembered.error) {
         (Some(held), None) => notes.push(format!(

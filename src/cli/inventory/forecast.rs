@@ -55,10 +55,12 @@ impl<'a> Forecaster<'a> {
             };
             let fix = self.ground().fix(&[subject]);
             let edit = || match registration {
-                Some(one) if refusal.fault == TrustFault::Missing => {
+                Some(one)
+                    if refusal.fault == TrustFault::Missing && one.list_hint(path).is_none() =>
+                {
                     Some(fixes::create(path, &one.source))
                 }
-                Some(one) => Some(Fix::edit(&one.source, None)),
+                Some(one) => Some(fixes::edit(self.settings, &one.source, None)),
                 None => None,
             };
             let words = hook.refusal_words(path, &refusal);

@@ -208,18 +208,21 @@ impl Lister<'_> {
     fn add_inactive(&mut self, source: &registry::RegistrationFile, has_last_good: bool) {
         let path = &source.path;
         let fix = match &source.content {
-            Some(Err(diagnostic)) => Some(Fix::edit(path, diagnostic.place.map(|(line, _)| line))),
+            Some(Err(diagnostic)) => {
+                let line = diagnostic.place.map(|(line, _)| line);
+                Some(fixes::edit(self.settings, path, line))
+            }
             _ => fixes::for_state(&source.state, path, self.settings)
                 .map(|fix| self.forecaster.ground().guard(fix)),
         };
         let (state, reason) = match &source.content {
             Some(Err(diagnostic)) if has_last_good => {
-                let words = format!("{}; its last good form runs", diagnostic.one_line());
+                let words = format!("{} (its last good form runs)", diagnostic.one_line());
                 (HookState::Broken, Some(words))
             }
             Some(Err(diagnostic)) => {
                 let consequence = diagnostic.recovered().consequence();
-                let words = format!("{}; {consequence}", diagnostic.one_line());
+                let words = format!("{} ({consequence})", diagnostic.one_line());
                 (HookState::Broken, Some(words))
             }
             _ => (HookState::of(&source.state), source.state.reason()),

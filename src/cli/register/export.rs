@@ -14,7 +14,7 @@ use crate::cli::args::ExportArgs;
 use crate::cli::json::registration::RegistrationAction;
 use crate::cli::output::Output;
 use crate::cli::{CommandEnd, CommandPlace};
-use crate::config::registration::EXTENSION;
+use crate::config::registration::{EXTENSION, MAX_REGISTRATION_BYTES};
 use crate::config::{Registration, Settings};
 use crate::machine::files::{self, Rights};
 use crate::registry::RegistrationFile;
@@ -97,7 +97,7 @@ impl Export<'_> {
             return Ok(());
         };
         programs.extend(programs_of(registration));
-        let text = files::read_regular(&source.path, u64::MAX)
+        let text = files::read_regular(&source.path, MAX_REGISTRATION_BYTES)
             .and_then(files::into_text)
             .with_context(|| format!("{shown} can't be read"))?;
         let text = without_header(&text);

@@ -397,7 +397,10 @@ remote: false
                 "events: before_vm_start\ncommand: /x\nwhen:\n  nmae: a\n",
                 "x.yaml:4:3: unknown key `nmae`; did you mean `name`?",
             ),
-            ("events: before_vm_start\ncommand: /x\ncommand: /y\n", "x.yaml:3:1: duplicate"),
+            (
+                "events: before_vm_start\ncommand: /x\ncommand: /y\n",
+                "x.yaml:3:1: `command` is there twice",
+            ),
             ("events: before_vm_start\ncommand: /x\nargs: [$NAM]\n", "did you mean $NAME?"),
             (
                 "events: before_vm_start\ncommand: /x\nnice: 30\n",

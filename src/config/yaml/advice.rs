@@ -34,7 +34,10 @@ pub(super) fn of(text: &str, said: &str, place: Option<TextPosition>) -> Option<
     if has("more than one document") {
         return text.other_margin();
     }
-    if let Some(wrong) = has("invalid type: ").then(|| text.of_type(said, place)).flatten() {
+    if let Some(wrong) = (has("invalid type: ") || has("invalid value: "))
+        .then(|| text.of_type(said, place))
+        .flatten()
+    {
         return Some(wrong);
     }
     if has("there is nothing here") || has("unit value") {
@@ -163,7 +166,10 @@ impl<'a> Text<'a> {
 
     /// Returns the last line with content up to this one.
     fn content_up_to(&self, number: usize) -> Option<(usize, &'a str)> {
-        (1..=number).rev().map(|at| (at, self.line(at))).find(|(_, line)| has_content(line))
+        // all lines at once: a text may have a million empty ones
+        let lines: Vec<&str> = self.0.lines().take(number).collect();
+        let index = lines.iter().rposition(|line| has_content(line))?;
+        Some((index + 1, lines[index]))
     }
 
     /// Returns the first of these characters at a place or behind it, else the last one before, in its line.
@@ -344,7 +350,8 @@ impl<'a> Text<'a> {
     /// A value of another type than its key has.
     fn of_type(&self, said: &str, place: Option<TextPosition>) -> Option<Advice> {
         let said = said.rfind(" at line ").map_or(said, |end| &said[..end]);
-        let (path, rest) = said.split_once("invalid type: ")?;
+        let (path, rest) =
+            said.split_once("invalid type: ").or_else(|| said.split_once("invalid value: "))?;
         let (found, expected) = rest.rsplit_once(", expected ")?;
         if expected.ends_with("a mapping of keys") {
             return match (found, place) {

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use super::super::content::{self, CheckedProgram};
 use super::super::finding::{Code, Findings, Fix};
 use super::super::survey::Survey;
-use super::super::{guests, habits, registrations, trust, version};
+use super::super::{guests, habits, nulls, registrations, trust, version};
 use crate::cli::args::FileKind;
 use crate::cli::register::registry;
 use crate::config::registration::DIRECTORY;
-use crate::config::yaml::{self, Value};
 use crate::config::{Diagnostic, Registration, Settings, Surroundings};
 use crate::machine::files;
 
@@ -65,7 +64,7 @@ pub(super) fn judge(
             Ok(settings) => of_settings(survey, file, &settings, findings),
             Err(problem) => broken(problem, findings),
         }
-        report_nulls(file, &text, findings);
+        nulls::examine(survey, file.shown, &text, findings);
         return None;
     }
     let mut registration = match Registration::parse(file.shown, &survey.settings.hooks_dir, &text)
@@ -79,7 +78,6 @@ pub(super) fn judge(
     if let Some(name) = file.name() {
         registration.name = name;
     }
-    report_nulls(file, &text, findings);
     let mut supervisor = None;
     registrations::examine_meaning(survey, &registration, &mut supervisor, findings);
     trust::examine_named(survey, &registration, findings);
@@ -109,21 +107,6 @@ fn of_settings(
     }
 }
 
-/// Reports keys without a value: the default is used, which is seldom meant.
-fn report_nulls(file: &NewFile<'_>, text: &str, findings: &mut Findings) {
-    let Ok(Value::Mapping(keys)) = yaml::read::<Value>(text) else { return };
-    for (key, value) in &keys {
-        if let (Some(key), Value::Null) = (key.as_str(), value) {
-            let words = format!(
-                "`{key}` has no value: what is usual holds; a value that begins with `#` or `&` has to be quoted"
-            );
-            let problem = Diagnostic::at_key(file.shown, text, key, words);
-            let fix = Fix::edit(file.shown, problem.place.map(|(line, _)| line));
-            findings.add_mistake(Code::MeaninglessKey, &problem, problem.one_line(), fix);
-        }
-    }
-}
-
 /// Reports what else has this name, or is the same.
 fn same_name(
     survey: &Survey<'_>,
@@ -135,7 +118,7 @@ fn same_name(
     let name = &registration.name;
     let own = survey.settings.hooks_dir.join(DIRECTORY);
     for other in &survey.sources {
-        if registry::name_of(other) != *name || other.path == *place {
+        if registry::name_of(other) != *name || other.path == file.shown {
             continue;
         }
         let path = other.path.display();

@@ -89,7 +89,7 @@ pub(super) fn run(
     }
     let findings = findings.sorted();
     let is_bad = findings.iter().any(|finding| finding.severity() == Severity::Error);
-    show(checked, &findings, settings, arguments.output.format, output);
+    show(checked, &findings, arguments.output.format, output);
     Ok(if is_bad { CommandEnd::Problem } else { CommandEnd::Good })
 }
 
@@ -105,13 +105,14 @@ pub(crate) fn findings(
     judge(&survey, &place.surroundings, file, &mut findings);
     findings.guard(&survey.ground());
     findings.rename(file.content, file.shown);
+    findings.correct_by_hand();
     findings.sorted()
 }
 
 /// Shows findings to people, if there are any.
-pub(crate) fn show_findings(findings: &[Finding], settings: &Settings, output: &mut Output) {
+pub(crate) fn show_findings(findings: &[Finding], output: &mut Output) {
     if !findings.is_empty() {
-        report::show(findings, &settings.hooks_dir, Format::Text, output);
+        report::table(findings, output);
     }
 }
 
@@ -157,13 +158,7 @@ fn installed_at(
     }
 }
 
-fn show(
-    files: Vec<CheckedFile>,
-    findings: &[Finding],
-    settings: &Settings,
-    format: Format,
-    output: &mut Output,
-) {
+fn show(files: Vec<CheckedFile>, findings: &[Finding], format: Format, output: &mut Output) {
     if format == Format::Json {
         let findings = findings.iter().map(json::check::Finding::from).collect();
         output.json(&CheckFiles { files, findings });
@@ -191,6 +186,7 @@ fn show(
     }
     if !findings.is_empty() {
         output.line("");
-        report::show(findings, &settings.hooks_dir, format, output);
+        let counts = report::table(findings, output);
+        output.line(&format!("{counts}."));
     }
 }
