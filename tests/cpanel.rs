@@ -898,7 +898,7 @@ fn a_wrong_action_prints_the_help() {
     ] {
         let (stdout, stderr) = place.says(&format!("./manage_hooks {line}"), 2);
         assert!(stdout.is_empty(), "{stdout}");
-        for word in words.iter().chain(&["Commands:", "  add ", "  delete ", "  fullhelp "]) {
+        for word in words.iter().chain(&["Change hooks:", "  add ", "  delete ", "  fullhelp "]) {
             assert!(stderr.contains(word), "{line} must say {word}:\n{stderr}");
         }
     }

@@ -99,7 +99,7 @@ fn shows_it_all(place: &Place) {
         "called with 'vm prepare begin -' and 1583 bytes",
         "reason: shutdown",
         "$ hookmux --hooks-dir HOOKS list",
-        "before_vm_start          1     10-memory ",
+        "before_vm_start             1  10-memory ",
         "$ hookmux --hooks-dir HOOKS log",
         "failed, libvirt not told: after_vm_start/60-metrics",
         "$ hookmux --hooks-dir HOOKS show last",

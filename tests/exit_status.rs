@@ -277,7 +277,7 @@ fn programs_get_the_same_status_and_an_object() {
 fn no_command_is_missing_in_the_tables() {
     let host = Host::new();
     let help = host.text(&["--help"], 0);
-    let list = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let list = help.split("Look:").nth(1).unwrap().split("Options:").next().unwrap();
     let names: BTreeSet<&str> = list
         .lines()
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))

@@ -13,7 +13,9 @@ use super::inventory::Inventory;
 use super::inventory::listed::{self, HookState, Listed};
 use super::register::module_file::CalledFunction;
 use super::{CommandPlace, rights};
+use crate::config::surroundings::DEFAULT_RUNTIME_DIR;
 use crate::config::{self, LoadedSettings, Registration, Settings};
+use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::machine::{clock, files};
 use crate::record::digest;
 use crate::trust::Trust;
@@ -154,6 +156,11 @@ pub(super) fn keep(loaded: &LoadedSettings, digest: &str, computed_us: u64) {
     let settings = &loaded.settings;
     // of broken settings, the directories may be others than those that calls use
     if loaded.problem.is_some() || !settings.hooks_dir.is_dir() {
+        return;
+    }
+    // another hooks directory without settings of its own leaves the host's digest as it is
+    let is_hosts = settings.runtime_dir.unchecked_path() == Path::new(DEFAULT_RUNTIME_DIR);
+    if is_hosts && settings.hooks_dir != Path::new(DEFAULT_HOOKS_DIR) {
         return;
     }
     // without it, records have no digest

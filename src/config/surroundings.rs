@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::{files, proc};
 
+/// The runtime directory of root's daemons, where the settings name no other.
+pub(crate) const DEFAULT_RUNTIME_DIR: &str = "/run/hookmux";
+
 /// What the defaults depend on.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
@@ -75,7 +78,7 @@ impl Surroundings {
 
     pub fn runtime_dir(&self) -> PathBuf {
         if self.has_system_places() {
-            return PathBuf::from("/run/hookmux");
+            return PathBuf::from(DEFAULT_RUNTIME_DIR);
         }
         let base = self.xdg_runtime.clone();
         base.unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", self.user))).join("hookmux")

@@ -24,7 +24,7 @@ moment() {
     # a hook has a session of its own
     tr '\0' ' ' <"/proc/$session/cmdline" | grep -q ' --root ' || exit 9
     echo dead >"$T/dies-at"
-    kill -KILL -- "-$session"
+    kill -s KILL -- "-$session"
 }
 moment
 # what it calls itself isn't counted
@@ -224,18 +224,23 @@ impl Contrib {
     #[track_caller]
     pub fn release(&self, guest: &Guest) -> Undone {
         let before = self.executions();
-        self.call(guest, ["release", "end", "shutdown"]).succeeds();
+        let answer = self.call(guest, ["release", "end", "shutdown"]);
         let all = self.executions();
         let id = all.iter().find(|id| !before.contains(id));
         let runs = id.map(|id| self.host.json(&["show", id], 0)["runs"].clone());
         let runs = runs.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
         assert!(runs.len() <= 1, "{runs:#?}");
         match runs.first() {
-            None => Undone { is_good: true, stderr: String::new() },
+            None => {
+                answer.succeeds();
+                Undone { is_good: true, stderr: String::new() }
+            }
             Some(run) => {
                 let label = run["hook"].as_str().unwrap();
                 assert!(label.ends_with(&format!("/{} (undo)", self.name)), "{label}");
                 let is_good = run["state"] == "good";
+                // libvirt is told, and logs it
+                assert_eq!(answer.status == Some(0), is_good, "{answer:?}");
                 Undone { is_good, stderr: run["stderr"].as_str().unwrap_or_default().to_owned() }
             }
         }
