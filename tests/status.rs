@@ -129,6 +129,7 @@ fn the_page_has_what_waits_what_runs_and_what_failed() {
     let called: Vec<&Value> = running.filter(|one| one["cause"] == "libvirt").collect();
     assert_eq!(called.len(), 1, "{value:#}");
     assert_eq!((&called[0]["object"], &called[0]["state"]), (&json!("web1"), &json!("running")));
+    assert_eq!(called[0]["running"][0]["hook"], "after_vm_stop/10-slow", "{called:#?}");
     let queue = &value["queue"];
     assert_eq!((&queue["jobs"], &queue["failing"]), (&json!(1), &json!(1)), "{queue:#}");
     assert_eq!(queue["failures"][0]["hook"], "after_vm_launch/later");
@@ -155,7 +156,8 @@ fn the_page_has_what_waits_what_runs_and_what_failed() {
     ] {
         assert!(row(&said, title).contains(words), "{title}: {words}\n{said}");
     }
-    assert!(said.contains("qemu stopped web1 for "), "{said}");
+    assert!(said.contains("web1 stopped, after_vm_stop/10-slow for "), "{said}");
+    assert!(said.contains(" stop "), "{said}");
     assert!(row(&said, "bypass").contains("ticket 4711"));
     // the id that is shown leads to what failed
     let last = row(&said, "last: ");

@@ -9,6 +9,7 @@ use anyhow::Context;
 
 use super::args::{Format, StatusArgs};
 use super::history::executions;
+use super::history::seen::{Aftermath, Seen};
 use super::install::libvirt_version::{self, LibvirtVersion};
 use super::inventory::Inventory;
 use super::inventory::listed::{self, HookState, Listed};
@@ -201,7 +202,11 @@ impl HostStatus<'_> {
                 not_run: self.not_run().count(),
                 problems: problems.collect(),
             },
-            running: self.running.iter().map(Execution::from).collect(),
+            running: self
+                .running
+                .iter()
+                .map(|head| Execution::from(&Seen::new(head.clone(), Aftermath::default())))
+                .collect(),
             queue: StatusQueue {
                 jobs: queue.jobs,
                 running: queue.running,

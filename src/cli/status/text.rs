@@ -1,15 +1,15 @@
 //! The page for people.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::entries::{EntryStatus, LookedDaemon};
 use super::{HostStatus, UndoCounts};
 use crate::cli::history::executions;
+use crate::cli::history::running::RunningCall;
 use crate::cli::json::queue::Job;
 use crate::cli::output::{Output, Tone};
 use crate::cli::{bypass, time};
 use crate::command::Fix;
-use crate::machine::clock;
 use crate::record::form::RecordHead;
 
 /// The width of the column with the titles.
@@ -136,9 +136,9 @@ impl Page<'_> {
 
     fn running(&mut self, status: &HostStatus<'_>) {
         let Some(first) = status.running.first() else { return self.row("running", "no call") };
-        self.toned(Tone::Warning).row("running", &running_line(first));
+        self.toned(Tone::Warning).row("running", &running_line(first, status));
         for head in status.running.iter().skip(1).take(MAX_SHOWN - 1) {
-            self.row("", &running_line(head));
+            self.row("", &running_line(head, status));
         }
         self.more(status.running.len());
     }
@@ -261,10 +261,13 @@ fn short_id(id: &str) -> &str {
     id.get(id.len().saturating_sub(6)..).unwrap_or(id)
 }
 
-fn running_line(head: &RecordHead) -> String {
-    let since = clock::unix_microseconds().saturating_sub(head.began_us);
-    let since = time::rough_duration(Duration::from_micros(since));
-    format!("{} {} for {since}", executions::call(head), head.object)
+/// Says which call runs, and what in it. `stop` ends it.
+fn running_line(head: &RecordHead, status: &HostStatus<'_>) -> String {
+    let stop = hint(status, &["stop", short_id(&head.id)]);
+    match RunningCall::of(head.clone()) {
+        Some(call) => format!("{}  → {stop}", call.line()),
+        None => format!("{} {}", executions::call(head), head.object),
+    }
 }
 
 fn job_line(job: &Job) -> String {
