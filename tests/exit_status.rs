@@ -40,6 +40,8 @@ const TABLE: &[(&str, i32)] = &[
     ("metrics", 0),
     ("status", 0),
     ("status --nothing", 2),
+    ("new after_vm_stop skeleton --dry-run", 0),
+    ("new before_vm_strt skeleton", 2),
     ("stop --help", 0),
     ("stop nothing --yes", 1),
     ("stop", 2),

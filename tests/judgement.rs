@@ -557,15 +557,12 @@ fn listed(host: &Host) -> Result<Told, String> {
 
 /// What became of the hooks of the newest call.
 fn done(host: &Host) -> Told {
-    let mut record = host.json(&["show", "last"], 0);
+    let said = host.json(&["log"], 0);
+    let executions = said["executions"].as_array().unwrap().iter();
     // a worker has records of its own
-    if !record["parent"].is_null() {
-        let said = host.json(&["log"], 0);
-        let executions = said["executions"].as_array().unwrap().iter();
-        let of_calls = executions.filter(|one| one["parent"].is_null());
-        let newest = of_calls.max_by_key(|one| text(&one["id"])).expect("it is recorded");
-        record = host.json(&["show", &text(&newest["id"])], 0);
-    }
+    let of_calls = executions.filter(|one| one["parent"].is_null());
+    let newest = of_calls.max_by_key(|one| text(&one["id"])).expect("it is recorded");
+    let record = host.json(&["show", &text(&newest["id"])], 0);
     let runs = record["runs"].as_array().unwrap().iter();
     runs.map(|run| (text(&run["hook"]), (text(&run["state"]), text(&run["failure"])))).collect()
 }

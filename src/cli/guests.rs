@@ -193,7 +193,7 @@ fn session(surroundings: &Surroundings) -> Option<Place> {
 
 fn exists(path: &Path) -> anyhow::Result<bool> {
     match path.symlink_metadata() {
-        Ok(found) => Ok(found.is_file()),
+        Ok(found) => Ok(!found.is_dir()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(rights::explained(path, error))
         }

@@ -255,8 +255,12 @@ impl NewCommand<'_> {
 
     /// Returns a command that makes a call of this event. A person has to put a name into it, but not for the daemon.
     fn call(&self, action: &str) -> Fix {
-        let words: Vec<String> =
+        let mut words: Vec<String> =
             std::iter::once(action.to_owned()).chain(self.moment.call_words()).collect();
+        // of an operation that this version doesn't know, it is asked on purpose
+        if action == "plan" && self.arguments.event.starts_with("on_") {
+            words.push("--unknown".to_owned());
+        }
         let fix = Fix::hookmux(&self.settings.hooks_dir, &words);
         match self.moment.subject {
             Subject::Daemon => fix,
