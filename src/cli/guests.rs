@@ -193,7 +193,8 @@ fn session(surroundings: &Surroundings) -> Option<Place> {
 
 fn exists(path: &Path) -> anyhow::Result<bool> {
     match path.symlink_metadata() {
-        Ok(found) => Ok(!found.is_dir()),
+        // what isn't a file is told when it is read
+        Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(rights::explained(path, error))
         }
