@@ -93,10 +93,14 @@ fn age(host: &Host) {
     let found = host.sh("find /run/hookmux/undo -name '*.json'").ok();
     for path in found.lines() {
         let mut entry: Value = serde_json::from_str(&host.read(path)).unwrap();
-        let began = entry["current"]["began_ns"].as_i64().unwrap();
-        entry["current"]["began_ns"] = (began - 600_000_000_000).into();
+        for key in ["began_ns", "ended_ns"] {
+            let then = entry["current"][key].as_i64().unwrap();
+            entry["current"][key] = (then - 600_000_000_000).into();
+        }
         fs::write(host.path(path), entry.to_string()).unwrap();
     }
+    // the time counts from the end of the call, which has a mark of its own
+    host.sh("find /run/hookmux/undo -name 'arrived.*' -delete").ok();
 }
 
 /// The worker takes back what has waited for `prepare` for too long.
