@@ -51,7 +51,7 @@ pub(super) fn table(findings: &[Finding], output: &mut Output) -> String {
         let title = format!("{:<width$}", severity.name().to_uppercase());
         let rows: Vec<Vec<Cell>> =
             group.into_iter().flat_map(|finding| rows(finding, line)).collect();
-        output.table(&[&title, ""], &rows);
+        output.table(&[title.as_str(), ""], &rows);
         output.line("");
     }
     counts.join(", ")
