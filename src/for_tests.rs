@@ -157,7 +157,9 @@ pub mod undo {
         pub use crate::undo::entry::{Entry, EntryName, FORMAT, Setup, StoredRollback};
     }
     pub mod ledger {
-        pub use crate::undo::ledger::{Ledger, Owed, OwnerLedger, UnreadableEntry};
+        pub use crate::undo::ledger::Ledger;
+        pub use crate::undo::owed::{Owed, UnreadableEntry};
+        pub use crate::undo::owner_ledger::OwnerLedger;
     }
     pub mod owner {
         pub use crate::undo::owner::Owner;

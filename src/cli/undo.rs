@@ -20,7 +20,9 @@ use crate::record::journal::Journal;
 use crate::record::mover;
 use crate::state::locks::{LockError, LockHolder};
 use crate::undo::entry::Entry;
-use crate::undo::ledger::{Ledger, Owed, OwnerLedger, UnreadableEntry};
+use crate::undo::ledger::Ledger;
+use crate::undo::owed::{Owed, UnreadableEntry};
+use crate::undo::owner_ledger::OwnerLedger;
 use crate::undo::worker::{self, Workshop};
 
 /// How long a guest's call is waited for.

@@ -4,10 +4,12 @@
 use std::time::{Duration, Instant};
 
 use super::entry::{Entry, EntryName};
-use super::ledger::{Ledger, Owed, OwnerLedger, UnreadableEntry};
+use super::ledger::Ledger;
 use super::marks::MarkKind;
 use super::moment::{self, Moment};
+use super::owed::{Owed, UnreadableEntry};
 use super::owner::Owner;
+use super::owner_ledger::OwnerLedger;
 use super::runner::{UndoResult, UndoRunner};
 use super::shared::Share;
 use crate::config::Settings;

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::entry::Entry;
 use super::label_of;
-use super::ledger::{Owed, OwnerLedger};
+use super::owed::Owed;
+use super::owner_ledger::OwnerLedger;
 use super::shared::HeldShare;
 use crate::config::{Settings, TrustPolicy};
 use crate::document::file::{self, DocumentPlace};

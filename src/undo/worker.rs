@@ -10,9 +10,11 @@ use nix::sys::signal::Signal;
 
 use super::entry::Entry;
 use super::label_of;
-use super::ledger::{Ledger, Owed, OwnerLedger};
+use super::ledger::Ledger;
 use super::living::{Libvirt, Life};
 use super::marks::MarkKind;
+use super::owed::Owed;
+use super::owner_ledger::OwnerLedger;
 use super::runner::{UndoResult, UndoRunner};
 use crate::answer::Answer;
 use crate::bypass;

@@ -17,8 +17,9 @@ use crate::queue::{ItemHead, JobReadError, Queue, QueueUsage};
 use crate::state::DirRefusal;
 use crate::state::trash::Trash;
 use crate::undo::entry::Entry;
-use crate::undo::ledger::{Ledger, Owed};
+use crate::undo::ledger::Ledger;
 use crate::undo::living;
+use crate::undo::owed::Owed;
 
 /// A job that has waited longer has no worker, or a hook that always fails.
 const OLD_JOB_SECONDS: u64 = 600;

@@ -21,7 +21,8 @@ use crate::command::Fix;
 use crate::config;
 use crate::libvirt::Driver;
 use crate::trust::Trust;
-use crate::undo::ledger::{Ledger, Owed};
+use crate::undo::ledger::Ledger;
+use crate::undo::owed::Owed;
 
 pub(crate) fn uninstall(
     place: &CommandPlace,

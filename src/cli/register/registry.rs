@@ -26,7 +26,8 @@ use crate::registry::{self, RegistrationFile};
 use crate::repair::{OwnPaths, RepairTarget};
 use crate::search::EntryState;
 use crate::trust::Trust;
-use crate::undo::ledger::{Ledger, Owed};
+use crate::undo::ledger::Ledger;
+use crate::undo::owed::Owed;
 
 /// Reads the settings, which say where registrations are.
 ///

@@ -62,21 +62,21 @@ mod tests {
         let (registration, settings, script) =
             (Some(FileKind::Registration), Some(FileKind::Settings), Some(FileKind::Script));
         for (path, text, expected) in [
-            ("/tmp/x", "events: before_vm_start\ncommand: /x\n", registration),
-            ("/tmp/x", "{\"events\": \"before_vm_start\"}", registration),
-            ("/tmp/x", "- events: x\n", registration),
-            ("/tmp/x", "events:x\ntimout = 3\n", registration),
-            ("/tmp/x", "timeout: 3\nstate_dir: /x\n", settings),
-            ("/tmp/x", "# c\ncustom_properties: [a]\n", settings),
-            ("/tmp/x", "timeout: 3\n", None),
+            ("anywhere", "events: before_vm_start\ncommand: /x\n", registration),
+            ("anywhere", "{\"events\": \"before_vm_start\"}", registration),
+            ("anywhere", "- events: x\n", registration),
+            ("anywhere", "events:x\ntimout = 3\n", registration),
+            ("anywhere", "timeout: 3\nstate_dir: /x\n", settings),
+            ("anywhere", "# c\ncustom_properties: [a]\n", settings),
+            ("anywhere", "timeout: 3\n", None),
             ("/h/hooks.d/x.yaml", "timeout: 3\n", registration),
             ("/h/hookmux.yaml", "timeout: 3\n", settings),
             ("/h/hookmux.yaml", "", settings),
-            ("/tmp/x", "", None),
-            ("/tmp/x", "#!/bin/sh\nevents: x\n", script),
-            ("/tmp/x", "\u{feff}#!/bin/sh\n", script),
-            ("/tmp/x", "\u{7f}ELF", script),
-            ("/tmp/x", "echo hi\n", None),
+            ("anywhere", "", None),
+            ("anywhere", "#!/bin/sh\nevents: x\n", script),
+            ("anywhere", "\u{feff}#!/bin/sh\n", script),
+            ("anywhere", "\u{7f}ELF", script),
+            ("anywhere", "echo hi\n", None),
         ] {
             assert_eq!(of(Path::new(path), text.as_bytes()), expected, "{path} {text:?}");
         }
