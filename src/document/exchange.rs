@@ -7,17 +7,17 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::device::{self, DevicePlaces, ReplacedDevice};
 use super::file::{
     self, CreatedDirectory, DocumentPlace, FILE_NAME, FileStamp, make_private, read_back,
-    read_memory,
 };
+use super::shared_file::SharedFile;
 use crate::hook::{Hook, HookSource};
 use crate::libvirt::document::{self, DocumentIdentity, MAX_DOCUMENT_BYTES};
 use crate::machine::files;
@@ -111,28 +111,6 @@ impl Snapshot {
     /// Returns the content of the file.
     pub fn content(&self) -> &[u8] {
         &self.content
-    }
-}
-
-/// The file in which scripts find the document.
-enum SharedFile {
-    File(PathBuf, CreatedDirectory),
-    /// A file in memory, where the runtime directory is full or can't be written.
-    Memory(File, PathBuf),
-}
-
-impl SharedFile {
-    fn path(&self) -> &Path {
-        match self {
-            SharedFile::File(path, _) | SharedFile::Memory(_, path) => path,
-        }
-    }
-
-    fn read_back(&self, place: &DocumentPlace) -> io::Result<Vec<u8>> {
-        match self {
-            SharedFile::File(_, made) => read_back(&place.path()?, *made),
-            SharedFile::Memory(_, path) => read_memory(path),
-        }
     }
 }
 
@@ -335,36 +313,7 @@ impl Exchange {
             Branch::Main => &self.content,
             Branch::Vdsm => self.of_vdsm.as_ref().unwrap_or(&self.content),
         };
-        if let Some(SharedFile::Memory(file, _)) = &mut self.shared {
-            file.set_len(0)?;
-            file.seek(SeekFrom::Start(0))?;
-            return file.write_all(content);
-        }
-        let path = self.place.named().join(FILE_NAME);
-        let result = match self.shared {
-            // a hook may have put anything in its place
-            Some(_) => files::remove(&path).and_then(|()| files::create_private(&path)),
-            None => self.place.make().and_then(|_| files::create_private(&path)),
-        }
-        .and_then(|mut file| {
-            file.write_all(content)?;
-            // no later write can result in this time, however coarse the clock of the file system is
-            file.set_modified(FileStamp::TIME)
-        });
-        // hooks that run as root may have made the directory again
-        if let (Ok(()), Ok(made)) = (&result, CreatedDirectory::of(&self.place.named(), None)) {
-            self.stamp = FileStamp::of(&path);
-            self.shared = Some(SharedFile::File(path, made));
-            return Ok(());
-        }
-        // a file that was written in part would take room for ever
-        if let Ok(directory) = self.place.path() {
-            let _ = files::remove(&path);
-            let _ = fs::remove_dir(directory);
-        }
-        let file = files::memory_file(c"hookmux-document", content)?;
-        let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-        self.shared = Some(SharedFile::Memory(file, path.into()));
+        self.stamp = SharedFile::write(&mut self.shared, &self.place, content)?;
         Ok(())
     }
 
@@ -562,7 +511,7 @@ impl Exchange {
 
     /// Removes the file and its directory. Returns whether hooks left other files there.
     pub fn remove_files(&mut self) -> bool {
-        if let Some(SharedFile::File(..)) = self.shared.take() {
+        if self.shared.take().is_some_and(|shared| shared.is_in_directory()) {
             self.remove(&self.place);
         }
         self.has_leftovers.get()
@@ -572,8 +521,10 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::io::Read;
     use std::os::unix::fs::{MetadataExt, symlink};
+    use std::path::Path;
 
     use crate::state::Dir;
 

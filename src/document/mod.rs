@@ -5,3 +5,4 @@ pub(crate) mod exchange;
 pub(crate) mod facts;
 pub(crate) mod file;
 pub(crate) mod input;
+mod shared_file;

@@ -12,11 +12,12 @@ use std::time::Duration;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Caller;
 use crate::config::Registration;
 use crate::document::file::{self, DocumentPlace};
 use crate::libvirt::{Call, Driver};
 use crate::machine::clock::{self, BootClock, BootTime};
-use crate::machine::{proc, ulid};
+use crate::machine::ulid;
 use crate::observer::CommandLine;
 use crate::occasion::Execution;
 use crate::process::job::Job;
@@ -33,32 +34,11 @@ pub(crate) const MAX_JOB_AGE: Duration = Duration::from_secs(3600);
 pub(crate) const MAX_DEATHS: u32 = 3;
 /// The limits of the pause between attempts. It doubles each time.
 const MIN_PAUSE_S: u64 = 1;
-const MAX_PAUSE_S: u64 = 60;
+pub(super) const MAX_PAUSE_S: u64 = 60;
 /// The limit of the message about the last failure, in characters.
 const MAX_LAST_CHARS: usize = 500;
 const MAX_ID_BYTES: usize = 64;
 const MAX_LOCK_BYTES: usize = 255;
-
-/// The identity of a process. Unlike a pid, it never means another process later.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Caller {
-    pub pid: i32,
-    pub start: u64,
-}
-
-impl Caller {
-    /// Returns the identity of this process.
-    pub fn here() -> Caller {
-        let pid = nix::unistd::getpid().as_raw();
-        Caller { pid, start: proc::start_time(pid).unwrap_or_default() }
-    }
-
-    /// Tells whether the call still runs, so that libvirt has no answer yet. A zombie has answered.
-    pub fn is_there(self) -> bool {
-        proc::is_running(self.pid, self.start)
-    }
-}
 
 /// Why a file is not a job for this version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,25 +132,6 @@ struct Outline {
     path: Option<IgnoredAny>,
 }
 
-/// The order of jobs: those of another boot come first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Order {
-    is_of_this_boot: bool,
-    /// Nanoseconds of this boot; 0 for another boot.
-    time: i64,
-    pub id: String,
-}
-
-/// The times of a job, computed once when a worker first reads it.
-#[derive(Clone, Debug)]
-pub struct Times {
-    pub order: Order,
-    /// The earliest time of the next attempt, on this boot's clock.
-    pub due_ns: i64,
-    /// When it expires.
-    pub expires_ns: i64,
-}
-
 impl ItemHead {
     /// Reads the head of the job `id`.
     ///
@@ -202,47 +163,6 @@ impl ItemHead {
     /// Returns the guest or network whose jobs run in their order.
     pub fn queue_of(&self) -> (&str, &str) {
         (&self.driver, self.uuid.as_deref().unwrap_or(&self.object))
-    }
-
-    /// Returns its place in the order of all jobs.
-    pub fn order(&self, clock: &BootClock) -> Order {
-        let (is_of_this_boot, time) = match clock.of_this_boot(self.queued.as_ref()) {
-            Some(time) => (true, time),
-            // ids sort by the wall clock of their time
-            None => (false, 0),
-        };
-        Order { is_of_this_boot, time, id: self.id.clone() }
-    }
-
-    /// Returns its times for a worker.
-    pub fn times(&self, clock: &BootClock) -> Times {
-        let pause_ns = clock::nanoseconds(self.pause(clock));
-        let due_ns = clock.now_ns().saturating_add(pause_ns);
-        Times { order: self.order(clock), due_ns, expires_ns: self.expires_ns(clock) }
-    }
-
-    /// Returns how long it has been waiting. The wall clock is used only if another boot queued it.
-    pub fn age(&self, clock: &BootClock) -> Duration {
-        match clock.of_this_boot(self.queued.as_ref()) {
-            Some(queued_ns) => clock::duration_until(clock.now_ns(), queued_ns),
-            None => Duration::from_secs(clock::unix_seconds().saturating_sub(self.queued_at)),
-        }
-    }
-
-    /// Returns when it expires, on this boot's clock in nanoseconds.
-    fn expires_ns(&self, clock: &BootClock) -> i64 {
-        let age_ns = clock::nanoseconds(self.age(clock));
-        let left_ns = clock::nanoseconds(MAX_JOB_AGE).saturating_sub(age_ns);
-        clock.now_ns().saturating_add(left_ns)
-    }
-
-    /// Returns the rest of its pause; never more than the longest pause, even with a wrong clock.
-    pub fn pause(&self, clock: &BootClock) -> Duration {
-        let left = match clock.of_this_boot(self.due.as_ref()) {
-            Some(due_ns) => clock::duration_until(due_ns, clock.now_ns()),
-            None => Duration::from_secs(self.not_before.saturating_sub(clock::unix_seconds())),
-        };
-        left.min(Duration::from_secs(MAX_PAUSE_S))
     }
 
     /// Begins an attempt. Returns its run id.

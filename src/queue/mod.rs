@@ -3,9 +3,11 @@
 //! Each job has two files in the state directory, and the first is replaced by rename: so a job survives
 //! the death of any process. A job runs at least once; the jobs of one guest run in their order.
 
+mod caller;
 pub(crate) mod item;
 mod outcome;
 mod read;
+mod schedule;
 mod usage;
 mod waiting;
 mod watch;

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::item::{Caller, ItemHead, Order, Times};
+use super::caller::Caller;
+use super::item::ItemHead;
+use super::schedule::{Order, Times};
 
 /// What a job waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::item::Caller;
+use super::caller::Caller;
 use crate::machine::sys;
 
 /// The limit of handles on calls: each takes a descriptor. Further calls are polled.

@@ -8,7 +8,8 @@ use crate::config::TrustPolicy;
 use crate::occasion::Execution;
 use crate::process::capture::Capture;
 use crate::process::job::{FinishedJob, ProcessOutcome};
-use crate::queue::item::{Bytes, Caller, Item};
+use crate::queue::caller::Caller;
+use crate::queue::item::{Bytes, Item};
 use crate::state::Dir;
 
 /// What the worker tells of troubles and tries.
