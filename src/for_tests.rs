@@ -5,6 +5,13 @@ pub mod bypass {
     pub use crate::bypass::{Bypass, FILE_NAME, load};
 }
 pub mod cli {
+    pub mod hooks {
+        pub mod remote_event {
+            pub use crate::cli::hooks::remote_event::{
+                MAX_EVENT_BYTES, Meaning, RemoteEvent, read,
+            };
+        }
+    }
     pub mod register {
         pub mod import {
             pub mod relaxed_json {

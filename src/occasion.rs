@@ -11,7 +11,7 @@ use crate::libvirt::Call;
 use crate::machine::ulid;
 use crate::memory::guest::Guest;
 
-/// Whether a call comes from libvirt or is a person's trial. A trial remembers nothing for later calls.
+/// Whether a call comes from libvirt here or elsewhere, or is a person's trial. A trial remembers nothing for later calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallMode {
     Real,
@@ -20,6 +20,28 @@ pub enum CallMode {
         /// The document of `started`, instead of the one that is remembered of the guest.
         started: Option<PathBuf>,
     },
+    /// libvirt made the call on another host. It is over there, and nothing is remembered of it here.
+    Remote(Box<RemoteCall>),
+}
+
+/// A call of another host, as its event tells of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoteCall {
+    /// The name of that host.
+    pub host: String,
+    /// The id of the execution there.
+    pub execution: String,
+    /// The boot of that host, and the number of the event there.
+    pub boot: Option<String>,
+    pub sequence: Option<u64>,
+    /// When the execution ended there: RFC 3339.
+    pub time: Option<String>,
+    /// How it ended there.
+    pub outcome: String,
+    pub exit_status: i32,
+    pub origin: Option<Origin>,
+    /// Whether its hooks have been started before.
+    pub is_again: bool,
 }
 
 impl CallMode {
@@ -27,7 +49,17 @@ impl CallMode {
     pub fn given_origin(&self) -> Option<Origin> {
         match self {
             CallMode::Trial { origin, .. } => *origin,
+            // one that isn't known must not be looked for here
+            CallMode::Remote(remote) => Some(remote.origin.unwrap_or(Origin::Unknown)),
             CallMode::Real => None,
+        }
+    }
+
+    /// Returns the call of another host.
+    pub fn remote(&self) -> Option<&RemoteCall> {
+        match self {
+            CallMode::Remote(remote) => Some(remote),
+            CallMode::Real | CallMode::Trial { .. } => None,
         }
     }
 }

@@ -337,19 +337,21 @@ fn an_event_that_this_libvirt_never_fires_is_told_when_it_is_registered() {
     }
 }
 
-// of the key `remote`
+// O2: of the key `remote`
 #[test]
-fn a_key_without_an_effect_is_told() {
+fn what_is_for_other_hosts_doesnt_run_here() {
     let host = Host::new();
-    host.script("x.sh", ":");
+    host.script("x.sh", "log x");
     let text = "events: after_vm_stop\ncommand: x.sh\nremote: true\n";
     fs::write(host.path("far.yaml"), text).unwrap();
+    host.text(&["add", "far.yaml"], 0);
+    host.guest("stopped end").run().succeeds();
+    assert!(host.log().is_empty());
     for (words, told) in [
-        (&["add", "far.yaml"][..], "has no effect yet: the key is reserved"),
-        (&["plan", "qemu", "g", "stopped"], "has no effect yet: the key is reserved"),
-        (&["check"], "has no effect yet: the key is reserved"),
-        (&["list", "--wide"], "remote (no effect yet)"),
-        (&["list"], "has no effect yet: the key is reserved"),
+        (&["plan", "qemu", "g", "stopped"][..], "it runs for events of other hosts"),
+        (&["check"], "has `remote: true` and never runs"),
+        (&["list", "--wide"], "remote"),
+        (&["list"], "it runs for events of other hosts"),
     ] {
         let said = host.text(words, 0);
         let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");

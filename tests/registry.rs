@@ -188,7 +188,8 @@ fn every_key_of_a_description_arrives() {
         ("remote", json!(true), json!(true)),
     ] {
         let place = Place::new();
-        let mut entry = json!({ "events": ["before_vm_start"] });
+        let event = if key == "remote" { "after_vm_start" } else { "before_vm_start" };
+        let mut entry = json!({ "events": [event] });
         entry[key] = value.clone();
         let script = place.describing("hook.sh", &json!([entry]));
         place.say(&["add", "script", &script]).ends(0, &[]);

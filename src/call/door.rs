@@ -46,7 +46,7 @@ pub(crate) fn keep(recorder: Recorder, mut journal: Journal, answer: &Answer, ho
     }
     let lost = journal.finish();
     if let Some(place) = kept.place {
-        place.spool.count(Dropped { records: 0, journal: lost });
+        place.spool.count(Dropped { journal: lost, ..Dropped::default() });
         mover::start_if_needed(hooks_dir, &place);
     }
 }

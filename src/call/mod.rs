@@ -36,7 +36,7 @@ use crate::process::supervise::Supervisor;
 use crate::queue::{self, Queue};
 use crate::record::digest;
 use crate::record::mover;
-use crate::record::recorder::{self, RecordPlace};
+use crate::record::recorder;
 use crate::registry::Broken;
 use crate::run::launch::Launcher;
 use crate::run::nesting::Nesting;
@@ -108,7 +108,12 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Ob
 /// isn't even read.
 fn has_no_effect(call: &Call, settings: &Settings) -> bool {
     let drops = || call.driver.is_guest() && guest::is_any_pending(&settings.runtime_dir);
-    settings.record != RecordPolicy::All && !memory::is_needed(call) && !drops()
+    !records_all(settings) && !memory::is_needed(call) && !drops()
+}
+
+/// Tells whether a call without hooks is told of too.
+fn records_all(settings: &Settings) -> bool {
+    settings.record == RecordPolicy::All || settings.outbox
 }
 
 /// Removes document files of dead processes; starts mover and worker if the last boot or a dead process
@@ -188,8 +193,7 @@ pub(crate) fn answer(
         warnings.extend(ledger.begin(call, &occasion.execution, is_bypassed));
     }
     let will_undo = ledger.as_ref().is_some_and(CallLedger::will_undo);
-    let is_silent =
-        matches!(handling, Handling::NoHooks) && settings.record != RecordPolicy::All && !will_undo;
+    let is_silent = matches!(handling, Handling::NoHooks) && !records_all(settings) && !will_undo;
     if !is_silent {
         observer.observe(&occasion.execution, &Notice::Begun(&occasion));
     }
@@ -341,7 +345,7 @@ fn started_document(occasion: &Occasion<'_>, guest: Option<&Guest>) -> Option<Pa
 fn ending_signals(mode: &CallMode) -> &'static [Signal] {
     match mode {
         CallMode::Real => &[Signal::SIGTERM],
-        CallMode::Trial { .. } => &[Signal::SIGTERM, Signal::SIGINT],
+        CallMode::Trial { .. } | CallMode::Remote(_) => &[Signal::SIGTERM, Signal::SIGINT],
     }
 }
 
@@ -415,9 +419,7 @@ impl Hooks<'_> {
         observer.observe(execution, &Notice::Planned(planned));
         watchdog::progress();
         if watchdog::is_active() {
-            let place = RecordPlace::new(settings);
-            let (hooks_dir, runtime_dir) = (settings.hooks_dir.clone(), &settings.runtime_dir);
-            take_over::prepare(execution, hooks_dir, &place, runtime_dir);
+            take_over::prepare(occasion);
         }
         let mut exchange = occasion.exchange();
         let mut ran = RunResult::default();

@@ -17,11 +17,12 @@ use crate::document::file::{self, DocumentPlace};
 use crate::libvirt::Driver;
 use crate::machine::sys;
 use crate::observer::{HookIdentity, HookRun, Notice, Observer, Tee};
-use crate::occasion::Execution;
+use crate::occasion::{Execution, Occasion};
 use crate::process::exit_status::TIMED_OUT;
 use crate::process::supervise::{Progress, Supervisor};
 use crate::record::form::RecordCause;
 use crate::record::journal::Journal;
+use crate::record::outbox::event::EventFacts;
 use crate::record::recorder::{RecordPlace, Recorder};
 use crate::record::spool::Spool;
 use crate::run::left_rollback::LeftRollback;
@@ -46,20 +47,21 @@ struct HandedOverCall {
     uuid: Option<String>,
     hooks_dir: PathBuf,
     runtime_dir: PathBuf,
-    state_dir: PathBuf,
+    event: Option<EventFacts>,
 }
 
 /// Prepares the data for the program that takes over, before the first hook of a call starts.
-pub fn prepare(execution: &Execution, hooks_dir: PathBuf, place: &RecordPlace, runtime_dir: &Dir) {
+pub(crate) fn prepare(occasion: &Occasion<'_>) {
+    let (execution, settings) = (&occasion.execution, occasion.settings);
     let call = HandedOverCall {
         id: execution.id.clone(),
         driver: execution.driver.to_owned(),
         object: execution.object.clone(),
         operation: execution.operation.clone(),
         uuid: execution.uuid.clone(),
-        hooks_dir,
-        runtime_dir: runtime_dir.unchecked_path().to_path_buf(),
-        state_dir: place.state_dir.unchecked_path().to_path_buf(),
+        hooks_dir: settings.hooks_dir.clone(),
+        runtime_dir: settings.runtime_dir.unchecked_path().to_path_buf(),
+        event: EventFacts::of(occasion),
     };
     let call = serde_json::to_vec(&call).unwrap_or_default();
     sys::prepare_take_over(&[b"hookmux", WORD.as_bytes()], &[], call);
@@ -116,10 +118,9 @@ fn finish(left: Handover) {
         operation: call.operation,
         uuid: call.uuid,
     };
-    let dir = |path| Dir::new(path, geteuid().as_raw());
-    let (runtime_dir, state_dir) = (dir(call.runtime_dir), dir(call.state_dir));
-    let place = RecordPlace { spool: Spool::new(&runtime_dir), state_dir };
-    let mut recorder = Recorder::resume(RecordCause::Libvirt, &execution, &place);
+    let runtime_dir = Dir::new(call.runtime_dir, geteuid().as_raw());
+    let place = RecordPlace { spool: Spool::new(&runtime_dir) };
+    let mut recorder = Recorder::resume(RecordCause::Libvirt, &execution, &place, call.event);
     let mut journal = Journal::default();
     for document in rollbacks.iter().filter_map(|rollback| rollback.document.as_ref()) {
         recorder.add_secrets_of(&document.0);

@@ -11,13 +11,14 @@ mod fixes;
 mod guests;
 mod help;
 mod history;
-mod hooks;
+pub(crate) mod hooks;
 mod install;
 mod inventory;
 mod json;
 mod login_name;
 mod man;
 mod metrics;
+mod outbox;
 mod output;
 mod pager;
 mod parse_error;
@@ -27,6 +28,7 @@ mod plan;
 mod question;
 mod queue;
 pub(crate) mod register;
+mod relay;
 mod remark;
 mod rights;
 mod schema;
@@ -50,7 +52,7 @@ use clap::FromArgMatches;
 use crate::trust::Trust;
 use args::{Arguments, Command, Format, XmlCommand};
 use history::{audit, log, prune, retry, show, stop, watch};
-use hooks::{events, list, run};
+use hooks::{events, list, remote, run};
 use install::entries;
 use output::Output;
 pub(crate) use place::{CommandEnd, CommandPlace};
@@ -61,6 +63,12 @@ pub fn main() -> ! {
     let mut output = Output::new();
     let words = typed::with_values(env::args_os());
     let all_help = typed::ask_for_all_help(&words);
+    if let Some(rest) = relay::words_of_watch(&words) {
+        let Err(error) = relay::execute(rest);
+        output.print_error(&format!("{error:#}"));
+        output.finish();
+        process::exit(1);
+    }
     let parse = || {
         let matches = help::command().try_get_matches_from(&words);
         let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
@@ -83,6 +91,7 @@ pub fn main() -> ! {
         Ok(CommandEnd::Good | CommandEnd::Idle) => 0,
         Ok(CommandEnd::Problem | CommandEnd::Declined | CommandEnd::Differs) => 1,
         Ok(CommandEnd::Unanswered | CommandEnd::WrongUsage) => 2,
+        Ok(CommandEnd::TryAgain) => 75,
         Err(error) => {
             let status = if usage::is_wrong(&error) { 2 } else { 1 };
             match error.downcast_ref::<rights::Denied>() {
@@ -136,6 +145,8 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<Command
             | Command::Xml(_),
         ) => true,
         Some(Command::Prune(prune)) => prune.linger,
+        // it runs as another user, and its output is a service's
+        Some(Command::Run(run)) => run.remote.is_some(),
         // the metrics say it
         Some(Command::Metrics(metrics)) => metrics.write.is_some(),
         _ => false,
@@ -146,6 +157,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> anyhow::Result<Command
     // these commands report it themselves, or use another directory
     let is_told = match &arguments.command {
         Some(Command::Bypass(_) | Command::Check(_) | Command::Demo(_) | Command::Xml(_)) => true,
+        Some(Command::Run(run)) => run.remote.is_some(),
         Some(Command::Metrics(metrics)) => metrics.write.is_some(),
         _ => false,
     };
@@ -172,7 +184,10 @@ fn run_command(
         Some(Command::List(list)) => list::run(place, &list, output),
         Some(Command::Events(events)) => events::run(&events, output),
         Some(Command::Plan(plan)) => plan::run(place, &plan, output),
-        Some(Command::Run(run)) => run::run(place, &run, output),
+        Some(Command::Run(run)) => match &run.remote {
+            Some(file) => remote::run(place, &run, file, output),
+            None => run::run(place, &run, output),
+        },
         Some(Command::Check(check)) => check::run(place, &check, output),
         Some(Command::New(new)) => new::run(place, &new, output),
         Some(Command::Add(add)) => add::run(place, &add, output),

@@ -25,6 +25,8 @@ pub(crate) enum CommandEnd {
     WrongUsage,
     /// `--dry-run --diff`, and something would change (1).
     Differs,
+    /// Something can't be used now, and the caller should try again (75, as EX_TEMPFAIL of sysexits.h).
+    TryAgain,
 }
 
 impl CommandEnd {

@@ -94,6 +94,10 @@ pub(crate) const SETTINGS: &[Key] = &[
     key("retention.age", V0_1_0).help("how long. Default: 30days"),
     key("retention.size", V0_1_0).help("how much all of them take. Default: 512 MiB"),
     key("retention.per_guest", V0_2_0).help("how much those of one guest take. Default: 128 MiB"),
+    key("outbox", V0_2_0).help("whether each execution is also an event for other hosts, which hookmux-relay sends. Default: false"),
+    key("outbox_max", V0_2_0).help("the limits of the outbox; the oldest events go first"),
+    key("outbox_max.events", V0_2_0).help("how many events may wait. Default: 100000"),
+    key("outbox_max.size", V0_2_0).help("how much they take on disk. Default: 64 MiB"),
 ];
 
 /// The keys of a registration, in the order of the documentation.
@@ -142,7 +146,7 @@ pub(crate) const REGISTRATION: &[Key] = &[
     key("nice", V0_1_0).help("its nice value"),
     key("environment", V0_1_0).help("variables of its own"),
     key("environment_file", V0_1_0).help("a file with more of them"),
-    key("remote", V0_1_0).help("whether events of other hosts run it"),
+    key("remote", V0_1_0).help("whether it runs for events of other hosts, and never for calls of this one"),
 ];
 
 /// Returns the names of the top-level keys of a table, in its order.

@@ -63,6 +63,7 @@ impl LoadedSettings {
             self.settings.runtime_dir = usual.runtime_dir;
             self.settings.save_dir = usual.save_dir;
             self.settings.custom_properties = None;
+            self.settings.outbox = false;
             self.settings.environment_file = None;
         }
         scope

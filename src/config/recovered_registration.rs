@@ -22,7 +22,7 @@ pub struct RecoveredRegistration {
     when: When,
     /// `enabled: false`: it would run nowhere.
     is_disabled: bool,
-    /// `mode: detached` or `on_failure: warn`: its failure would have stopped nothing.
+    /// `mode: detached`, `on_failure: warn` or `remote: true`: its failure would have stopped nothing.
     is_lenient: bool,
 }
 
@@ -39,7 +39,8 @@ impl RecoveredRegistration {
             when: when.flatten().unwrap_or_default(),
             is_disabled: keys.get("enabled") == Some(&Value::Bool(false)),
             is_lenient: word("mode") == Some(Mode::Detached.word())
-                || word("on_failure") == Some(FailurePolicy::Warn.word()),
+                || word("on_failure") == Some(FailurePolicy::Warn.word())
+                || keys.get("remote") == Some(&Value::Bool(true)),
         }
     }
 

@@ -131,9 +131,6 @@ impl Registration {
         if self.mode == Mode::Detached && classes.iter().all(|class| *class == Class::Gate) {
             warnings.push("a detached hook runs after libvirt has been answered: at a gate it can't stop anything".to_owned());
         }
-        if self.remote {
-            warnings.push(REMOTE_HAS_NO_EFFECT.to_owned());
-        }
         warnings
     }
 
@@ -179,9 +176,6 @@ fn in_usual_directories(name: &str) -> Option<String> {
         .map(|directory| format!("{directory}/{name}"))
         .find(|path| files::is_executable(Path::new(path)))
 }
-
-/// What is told of a registration with `remote: true`.
-pub(crate) const REMOTE_HAS_NO_EFFECT: &str = "`remote: true` has no effect yet: the key is reserved, and the hook runs on its guest's host only";
 
 /// Returns a word as it is written in a list of YAML on one line.
 pub(crate) fn flow_word(word: &str) -> String {
@@ -243,7 +237,6 @@ mod tests {
             assert_eq!(warnings(&format!("{fine}\nundo: /y\n")), "");
         }
         assert!(warnings("calls: qemu/prepare\nmode: detached\n").contains("can't stop anything"));
-        assert!(warnings("events: after_vm_stop\nremote: true\n").contains("has no effect yet"));
     }
 
     #[test]

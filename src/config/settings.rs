@@ -110,6 +110,31 @@ impl QueueFragment {
     }
 }
 
+/// The limits of the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxLimits {
+    pub events: u64,
+    /// The size of all events together, in bytes.
+    pub size: u64,
+}
+
+/// The same as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "limits, as `events: 100000`")]
+struct OutboxFragment {
+    events: Option<NonZeroU64>,
+    size: Option<Size>,
+}
+
+impl OutboxFragment {
+    fn with_defaults(self) -> OutboxLimits {
+        OutboxLimits {
+            events: self.events.map_or(100_000, NonZeroU64::get),
+            size: self.size.map_or(64 << 20, |size| size.0.max(1)),
+        }
+    }
+}
+
 /// The file as written; every key is optional.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "settings, as a mapping of keys")]
@@ -132,6 +157,8 @@ struct SettingsFragment {
     queue: Option<QueueFragment>,
     record: Option<RecordPolicy>,
     retention: Option<RetentionFragment>,
+    outbox: Option<bool>,
+    outbox_max: Option<OutboxFragment>,
 }
 
 /// The settings of a call.
@@ -163,6 +190,9 @@ pub struct Settings {
     pub queue: QueueLimits,
     pub record: RecordPolicy,
     pub retention: Retention,
+    /// Whether each execution is also an event for other hosts.
+    pub outbox: bool,
+    pub outbox_max: OutboxLimits,
 }
 
 /// The default number of detached hooks that run at once.
@@ -239,6 +269,8 @@ impl Settings {
             queue: fragment.queue.unwrap_or_default().with_defaults(),
             record: fragment.record.unwrap_or_default(),
             retention: fragment.retention.unwrap_or_default().with_defaults(),
+            outbox: fragment.outbox.unwrap_or(false),
+            outbox_max: fragment.outbox_max.unwrap_or_default().with_defaults(),
             hooks_dir: hooks_dir.clone(),
         }
     }
@@ -284,6 +316,8 @@ impl Settings {
             queue,
             record,
             retention,
+            outbox,
+            outbox_max,
         } = self;
         let relative = |path: &Path| path.strip_prefix(hooks_dir).unwrap_or(path).to_path_buf();
         let is_about_system = surroundings.is_about_system && !session;
@@ -314,6 +348,8 @@ impl Settings {
             ("queue", format!("{queue:?}")),
             ("record", format!("{record:?}")),
             ("retention", format!("{retention:?}")),
+            ("outbox", format!("{outbox:?}")),
+            ("outbox_max", format!("{outbox_max:?}")),
         ]
     }
 
@@ -368,6 +404,8 @@ mod tests {
         let defaults = Settings::defaults(&surroundings());
         assert_eq!(defaults.timeout, Some(Duration::from_secs(120)));
         assert_eq!(defaults.queue, QueueLimits { jobs: 10_000, size: 256 << 20 });
+        assert_eq!(defaults.outbox_max, OutboxLimits { events: 100_000, size: 64 << 20 });
+        assert!(!defaults.outbox);
         assert_eq!(defaults.runtime_dir.unchecked_path(), Path::new("/run/hookmux"));
         assert_eq!(defaults.state_dir.unchecked_path(), Path::new("/var/lib/hookmux"));
         assert_eq!(defaults.save_dir, Path::new("/var/lib/libvirt/qemu/save"));
@@ -377,6 +415,7 @@ mod tests {
     fn every_key_has_its_row() {
         keys::tests::assert_complete::<SettingsFragment>(keys::SETTINGS, None);
         keys::tests::assert_complete::<RetentionFragment>(keys::SETTINGS, Some("retention"));
+        keys::tests::assert_complete::<OutboxFragment>(keys::SETTINGS, Some("outbox_max"));
     }
 
     #[test]
@@ -386,7 +425,8 @@ mod tests {
              timeout: 0\ntotal_timeout: 10m\nkill_leftovers: true\ntrust: warn\n\
              environment: {A: b, N: 5, T: true}\nenvironment_file: env\ncustom_properties: [x]\nmax_parallel: 3\n\
              queue: {jobs: 5, size: 1 MiB}\n\
-             record: all\nretention: {per_hook: 5, age: 2days, size: 10 MiB, per_guest: 3 MiB}\n",
+             record: all\nretention: {per_hook: 5, age: 2days, size: 10 MiB, per_guest: 3 MiB}\n\
+             outbox: true\noutbox_max: {events: 9, size: 1 MiB}\n",
         )
         .unwrap();
         assert_eq!(settings.state_dir.unchecked_path(), Path::new("/h/s"));
@@ -405,12 +445,14 @@ mod tests {
         let age = Some(Duration::from_secs(2 * 86400));
         let retention = Retention { per_hook: 5, age, size: 10 << 20, per_guest: 3 << 20 };
         assert_eq!(settings.retention, retention);
+        assert_eq!(settings.outbox_max, OutboxLimits { events: 9, size: 1 << 20 });
         let quarter = parse("retention: {size: 10 MiB}\n").unwrap().retention.per_guest;
         assert_eq!(quarter, 10 << 18);
         assert_eq!(settings.environment["N"], "5");
         assert_eq!(settings.environment["T"], "true");
         assert_eq!(settings.environment_file.as_deref(), Some(Path::new("/h/env")));
         assert!(settings.session && settings.vdsm_hooks && settings.kill_leftovers);
+        assert!(settings.outbox);
     }
 
     #[test]
@@ -442,6 +484,8 @@ mod tests {
             "queue: {jobs: 5}",
             "record: all",
             "retention: {age: 2days}",
+            "outbox: true",
+            "outbox_max: {events: 7}",
         ] {
             assert_ne!(of(text), defaults, "{text}");
         }
@@ -486,6 +530,8 @@ mod tests {
             ("queue: {jobs: 0}\n", "hookmux.yaml:1:"),
             ("queue: {size: 3 bananas}\n", "is not a size"),
             ("queue: {job: 3}\n", "unknown key `job`; did you mean `jobs`?"),
+            ("outbox_max: {events: 0}\n", "hookmux.yaml:1:"),
+            ("outbox: maybe\n", "hookmux.yaml:1:"),
             ("retention: {sizes: 3}\n", "unknown key `sizes`; did you mean `size`?"),
             (
                 "timeout: 5s\ncustom_properties:\n  vlan:\n",

@@ -9,7 +9,7 @@ use crate::config::registration::{CallStyle, DIRECTORY, FailurePolicy, OwnTimeou
 use crate::config::triggers::Triggers;
 use crate::config::{HookScope, Registration, Settings};
 use crate::event::{self, Event};
-use crate::libvirt::{Call, Driver, Operation};
+use crate::libvirt::{Call, Class, Driver, Operation};
 use crate::registry::{Broken, cache};
 use crate::search::EntryState;
 use crate::search::directory::{self, UnreadablePath};
@@ -87,6 +87,44 @@ pub(crate) fn find(
     found
 }
 
+/// Why a registration doesn't run at a call of this host.
+const ONLY_REMOTE: &str = "`remote: true` in its registration: it runs for events of other hosts";
+
+/// Looks for the hooks of a call of another host: registrations with `remote: true`, and nothing else.
+pub(crate) fn find_remote(call: &Call, settings: &Settings, trust: &Trust) -> Candidates {
+    let mut found = Candidates::default();
+    // what was before something can't be answered any more
+    if call.class() == Class::Gate {
+        return found;
+    }
+    let events = event::candidates(call);
+    let wants = |triggers: &Triggers| {
+        triggers.has_call(call) || events.iter().any(|event| triggers.has_event(&event.name))
+    };
+    let registry = cache::load(settings, trust, &wants);
+    found.unreadable.extend(registry.unreadable);
+    found.broken = registry.broken;
+    found.broken.retain(|broken| broken.diagnostic.recovered().concerns(call));
+    let registered: Vec<Arc<Registration>> =
+        registry.registrations.into_iter().filter(|one| one.remote).map(Arc::new).collect();
+    let hook = |registration: &Arc<Registration>, place: &str| {
+        let candidate = registered_hook(registration, place, settings);
+        let state = if registration.enabled { EntryState::Active } else { candidate.state };
+        Candidate { state, ..candidate }
+    };
+    for event in events.into_iter().filter(|event| !event.per_device) {
+        let own = registered.iter().filter(|one| one.triggers.has_event(&event.name));
+        let mut candidates: Vec<Candidate> = own.map(|one| hook(one, &event.name)).collect();
+        in_order(&mut candidates);
+        found.add(Some(event), candidates);
+    }
+    let of_call = registered.iter().filter(|one| one.triggers.has_call(call));
+    let mut of_call: Vec<Candidate> = of_call.map(|one| hook(one, DIRECTORY)).collect();
+    in_order(&mut of_call);
+    found.add(None, of_call);
+    found
+}
+
 /// Adds the hooks of events and of calls.
 fn add_hooks(found: &mut Candidates, call: &Call, settings: &Settings, trust: &Trust) {
     let events = event::candidates(call);
@@ -151,10 +189,10 @@ pub(crate) fn registered_hook(
     place: &str,
     settings: &Settings,
 ) -> Candidate {
-    let state = if registration.enabled {
-        EntryState::Active
-    } else {
-        EntryState::Disabled("`enabled: false` in its registration")
+    let state = match (registration.enabled, registration.remote) {
+        (true, false) => EntryState::Active,
+        (true, true) => EntryState::Disabled(ONLY_REMOTE),
+        (false, _) => EntryState::Disabled("`enabled: false` in its registration"),
     };
     let path = registration.command.first().map(PathBuf::from).unwrap_or_default();
     let hook = Hook {

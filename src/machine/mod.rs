@@ -3,6 +3,7 @@
 pub(crate) mod boot;
 pub(crate) mod clock;
 pub(crate) mod files;
+pub(crate) mod host_name;
 pub(crate) mod locks;
 pub(crate) mod own_binary;
 pub(crate) mod privileges;

@@ -26,7 +26,9 @@ pub enum ConditionResult {
 /// Evaluates all conditions. The result names the first that doesn't hold.
 pub fn evaluate(when: &When, occasion: &Occasion<'_>) -> ConditionResult {
     let (call, facts) = (occasion.call, &occasion.facts);
-    let has_document = matches!(facts.document, Document::Whole(_));
+    // an event of another host has all that a registration may ask then
+    let has_document =
+        matches!(facts.document, Document::Whole(_)) || occasion.mode.remote().is_some();
     let name = call.object().to_string_lossy();
     // a release without a reason (libvirt before 10.5) has the empty one
     let reason = call.reason().map(|reason| reason.to_string_lossy()).unwrap_or_default();

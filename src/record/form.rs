@@ -89,6 +89,8 @@ pub enum RecordCause {
     /// Undos outside of a call; the first one's hook ran in the execution with this id. 0.1.0 has no word for it,
     /// and shows it as it is written.
     Undo(String),
+    /// The event of another host, about the execution with this id there.
+    Remote(String),
     /// A cause that only another version knows: the word, and the id with it.
     Other {
         word: String,
@@ -116,6 +118,7 @@ impl Serialize for RecordCause {
             RecordCause::Retry(id) => pair("retry", id).serialize(serializer),
             RecordCause::Queue(id) => pair("queue", id).serialize(serializer),
             RecordCause::Undo(id) => pair("undo", id).serialize(serializer),
+            RecordCause::Remote(id) => pair("remote", id).serialize(serializer),
             RecordCause::Other { word, parent: None } => serializer.serialize_str(word),
             RecordCause::Other { word, parent: Some(id) } => pair(word, id).serialize(serializer),
         }
@@ -134,6 +137,7 @@ impl<'de> Deserialize<'de> for RecordCause {
             (Some("retry"), Some(id)) => RecordCause::Retry(id),
             (Some("queue"), Some(id)) => RecordCause::Queue(id),
             (Some("undo"), Some(id)) => RecordCause::Undo(id),
+            (Some("remote"), Some(id)) => RecordCause::Remote(id),
             (Some("libvirt" | "person") | None, None) => RecordCause::default(),
             (word, parent) => {
                 RecordCause::Other { word: word.unwrap_or(UNKNOWN).to_owned(), parent }
@@ -150,6 +154,7 @@ impl RecordCause {
             RecordCause::Retry(_) => "retry",
             RecordCause::Queue(_) => "queue",
             RecordCause::Undo(_) => "undo",
+            RecordCause::Remote(_) => "remote",
             RecordCause::Other { word, .. } => word,
         }
     }
@@ -158,7 +163,10 @@ impl RecordCause {
     pub fn parent(&self) -> Option<&str> {
         match self {
             RecordCause::Libvirt | RecordCause::Person => None,
-            RecordCause::Retry(id) | RecordCause::Queue(id) | RecordCause::Undo(id) => Some(id),
+            RecordCause::Retry(id)
+            | RecordCause::Queue(id)
+            | RecordCause::Undo(id)
+            | RecordCause::Remote(id) => Some(id),
             RecordCause::Other { parent, .. } => parent.as_deref(),
         }
     }
@@ -214,6 +222,21 @@ pub struct RecordHead {
     /// The digest of all hooks, the settings and the version, where it was known and still held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// Where libvirt made the call, if it was another host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RecordRemote>,
+    /// Whether another user than root could have written the record. It isn't written into it.
+    #[serde(skip)]
+    pub is_untrusted: bool,
+}
+
+/// The host where libvirt made the call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordRemote {
+    pub host: String,
+    /// Whether hooks were started for it before.
+    pub is_again: bool,
 }
 
 /// The registration by which a hook was run. Its text is kept once for all records.
@@ -441,6 +464,8 @@ pub(crate) mod tests {
                 sha256: "0".repeat(64),
             }]),
             digest: Some("1".repeat(64)),
+            remote: Some(RecordRemote { host: "node".into(), is_again: true }),
+            is_untrusted: false,
         };
         let body = RecordBody {
             arguments: vec![RecordText(b"web".to_vec()), RecordText(b"\xff".to_vec())],
@@ -500,7 +525,7 @@ pub(crate) mod tests {
     fn a_cause_of_another_version_has_its_word_and_its_id() {
         for (cause, name, parent) in [
             (serde_json::json!("relay"), "relay", None),
-            (serde_json::json!({ "remote": "01ABC" }), "remote", Some("01ABC")),
+            (serde_json::json!({ "later": "01ABC" }), "later", Some("01ABC")),
             (serde_json::json!({ "remote": { "host": "x" } }), "remote", None),
             (serde_json::json!({ "retry": 5 }), "retry", None),
             (serde_json::json!({ "libvirt": {} }), "unknown", None),
@@ -520,6 +545,7 @@ pub(crate) mod tests {
             (RecordCause::Retry("A".into()), r#"{"retry":"A"}"#),
             (RecordCause::Queue("B".into()), r#"{"queue":"B"}"#),
             (RecordCause::Undo("C".into()), r#"{"undo":"C"}"#),
+            (RecordCause::Remote("D".into()), r#"{"remote":"D"}"#),
         ] {
             assert_eq!(serde_json::to_string(&cause).unwrap(), written);
             assert_eq!(serde_json::from_str::<RecordCause>(written).unwrap(), cause);

@@ -9,6 +9,7 @@ pub(crate) mod last_day;
 pub(crate) mod mask;
 pub(crate) mod mover;
 pub(crate) mod needles;
+pub(crate) mod outbox;
 mod password_values;
 pub(crate) mod recorder;
 pub(crate) mod retention;

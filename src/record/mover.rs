@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use super::counters::Counters;
 use super::form::{RecordHead, RecordState};
+use super::outbox::moving::{self, OutboxResult};
+use super::outbox::status::HostFacts;
 use super::recorder::RecordPlace;
 use super::retention::{self, KeptRecord};
 use super::spool::{self, Spool};
@@ -71,6 +73,8 @@ pub(crate) struct MoverResult {
     pub stuck: Option<io::Error>,
     /// Set if nothing was counted, because a newer version wrote the counters.
     pub uncounted: Option<NewerFormat>,
+    /// What was done in the outbox.
+    pub outbox: OutboxResult,
 }
 
 /// The limits of one round of removing leftovers of hooks, during which other movers wait; and the limit
@@ -117,7 +121,7 @@ pub(crate) fn start(hooks_dir: &Path, settings: &Settings) {
         let _ = spool.make();
         start_one(hooks_dir, &spool);
     } else if matches!(spool.base().judge(), Ok(DirPresence::Present)) {
-        let place = RecordPlace { spool, state_dir: settings.state_dir.clone() };
+        let place = RecordPlace { spool };
         start_if_needed(hooks_dir, &place);
     }
 }
@@ -148,8 +152,8 @@ pub(crate) fn hold(runtime_dir: &Dir) -> io::Result<Option<FileLock>> {
 ///
 /// # Errors
 /// The runtime directory can't be used.
-pub(crate) fn linger(settings: &Settings) -> io::Result<MoverResult> {
-    let mover = Mover::new(settings);
+pub(crate) fn linger(settings: &Settings, host: &dyn Fn() -> HostFacts) -> io::Result<MoverResult> {
+    let mover = Mover::new(settings, host);
     let mut sum = MoverResult::default();
     let mut rounds = 0;
     loop {
@@ -164,8 +168,10 @@ pub(crate) fn linger(settings: &Settings) -> io::Result<MoverResult> {
                 swept = emptied.removed;
             }
             let done = mover.exclusively(Mover::move_all)?;
-            idle = if done.moved + done.lost + swept == 0 { idle + 1 } else { 0 };
+            let is_idle = done.moved + done.lost + swept + done.outbox.moved == 0;
+            idle = if is_idle { idle + 1 } else { 0 };
             sum.moved += done.moved;
+            sum.outbox.add(done.outbox);
             sum.lost += done.lost;
             sum.uncounted = done.uncounted.or(sum.uncounted);
             if done.stuck.is_some() {
@@ -183,7 +189,7 @@ pub(crate) fn linger(settings: &Settings) -> io::Result<MoverResult> {
         }
         drop(lock);
         // a call that came while the lock was held has not started a mover
-        if mover.spool.done_ids().is_empty() {
+        if !mover.has_work() {
             return Ok(sum);
         }
     }
@@ -193,8 +199,11 @@ pub(crate) fn linger(settings: &Settings) -> io::Result<MoverResult> {
 ///
 /// # Errors
 /// The runtime directory can't be used.
-pub(crate) fn move_and_prune(settings: &Settings) -> io::Result<MoverResult> {
-    let mover = Mover::new(settings);
+pub(crate) fn move_and_prune(
+    settings: &Settings,
+    host: &dyn Fn() -> HostFacts,
+) -> io::Result<MoverResult> {
+    let mover = Mover::new(settings, host);
     mover.spool.make()?;
     mover.exclusively(|mover| {
         let mut done = mover.move_all();
@@ -209,7 +218,7 @@ pub(crate) fn move_and_prune(settings: &Settings) -> io::Result<MoverResult> {
 
 /// Returns what moving and removing would do. Changes nothing, and waits for no other mover.
 pub(crate) fn forecast(settings: &Settings) -> MoverResult {
-    let mover = Mover::new(settings);
+    let mover = Mover::new(settings, &HostFacts::default);
     let lost = mover.spool.running_ids().into_iter().filter(|id| mover.is_lost(id)).count();
     let (records, texts) = mover.to_be_removed();
     let gone: HashSet<&str> = records.iter().map(String::as_str).collect();
@@ -249,12 +258,15 @@ struct Mover<'a> {
     spool: Spool,
     store: Store,
     trash: Trash,
+    /// What `outbox/status.json` has of the host: asked only where it is written.
+    host: &'a dyn Fn() -> HostFacts,
 }
 
-impl Mover<'_> {
-    fn new(settings: &Settings) -> Mover<'_> {
+impl<'a> Mover<'a> {
+    fn new(settings: &'a Settings, host: &'a dyn Fn() -> HostFacts) -> Mover<'a> {
         Mover {
             settings,
+            host,
             spool: Spool::new(&settings.runtime_dir),
             store: Store::new(&settings.state_dir),
             trash: Trash::new(&settings.runtime_dir),
@@ -279,14 +291,35 @@ impl Mover<'_> {
         }
     }
 
+    /// Tells whether there is something to move.
+    fn has_work(&self) -> bool {
+        !self.spool.done_ids().is_empty() || !self.spool.event_ids().is_empty()
+    }
+
     fn move_all(&self) -> MoverResult {
         let mut done = MoverResult { lost: self.find_lost(), ..MoverResult::default() };
-        if self.spool.done_ids().is_empty() {
-            if is_stuck(&self.spool) {
-                let _ = self.spool.base().remove(STUCK_FILE);
-            }
-            return done;
+        let has_work = self.has_work();
+        if !self.spool.done_ids().is_empty() {
+            self.move_records(&mut done);
         }
+        match moving::move_all(self.settings, &self.spool, self.host) {
+            Ok(moved) => done.outbox = moved,
+            Err(error) => done.stuck = done.stuck.or(Some(error)),
+        }
+        if has_work {
+            self.spool.recount();
+        }
+        match &done.stuck {
+            Some(_) => drop(self.spool.base().replace(STUCK_FILE, b"\n")),
+            None if has_work || is_stuck(&self.spool) => {
+                drop(self.spool.base().remove(STUCK_FILE));
+            }
+            None => {}
+        }
+        done
+    }
+
+    fn move_records(&self, done: &mut MoverResult) {
         // before the records that refer to them
         self.spool.texts().move_to(self.store.texts());
         let mut counters = Counters::load(self.store.base());
@@ -301,12 +334,6 @@ impl Mover<'_> {
                 }
             }
         }
-        self.spool.recount();
-        match &done.stuck {
-            None => drop(self.spool.base().remove(STUCK_FILE)),
-            Some(_) => drop(self.spool.base().replace(STUCK_FILE, b"\n")),
-        }
-        done
     }
 
     /// Ends the records of executions whose process is dead.

@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 
 use super::form::{
     FORMAT, HookRegistration, HookSummary, LeftRunning, Record, RecordBody, RecordCause,
-    RecordHead, RecordOutcome, RecordProcess, RecordState, RunRecord,
+    RecordHead, RecordOutcome, RecordProcess, RecordRemote, RecordState, RunRecord,
 };
 use super::mask::{self, Secrets};
+use super::outbox::event::{self, EventFacts, EventSource};
 use super::running::{self, RunningFile};
-use super::spool::Spool;
+use super::spool::{Dropped, Spool};
 use super::store;
 use super::text::RecordText;
 use crate::answer::Answer;
 use crate::config::Settings;
+use crate::config::choice::ResultKind;
 use crate::config::settings::RecordPolicy;
 use crate::document::exchange::Change;
 use crate::document::facts::DocumentFacts;
@@ -29,7 +31,6 @@ use crate::occasion::{Execution, Occasion};
 use crate::plan::{Decision, Step};
 use crate::process::capture::Capture;
 use crate::process::job;
-use crate::state::Dir;
 
 /// The size limit, in bytes, of programs whose SHA-256 is recorded: it is computed while they run.
 const MAX_HASHED_BYTES: u64 = 256 * 1024;
@@ -53,11 +54,10 @@ pub(crate) struct RecorderResult {
     pub error: Option<String>,
 }
 
-/// The directories of a call's record: where it is written, and where it is moved to.
+/// Where a call's record is written.
 #[derive(Clone, Debug)]
-pub struct RecordPlace {
+pub(crate) struct RecordPlace {
     pub spool: Spool,
-    pub state_dir: Dir,
 }
 
 struct Open {
@@ -73,8 +73,18 @@ struct Open {
     running: RunningFile,
     is_bypassed: bool,
     secrets: Secrets,
+    /// Whether a record is kept.
+    is_kept: bool,
+    event: Option<OpenEvent>,
     /// Why the record wasn't written at the beginning.
     error: Option<io::Error>,
+}
+
+/// The event of the call, for the outbox.
+struct OpenEvent {
+    facts: EventFacts,
+    /// What happened in each run that failed, without its output.
+    failures: Vec<Option<String>>,
 }
 
 struct StartedHook {
@@ -85,11 +95,8 @@ struct StartedHook {
 }
 
 impl RecordPlace {
-    pub fn new(settings: &Settings) -> RecordPlace {
-        RecordPlace {
-            spool: Spool::new(&settings.runtime_dir),
-            state_dir: settings.state_dir.clone(),
-        }
+    pub(crate) fn new(settings: &Settings) -> RecordPlace {
+        RecordPlace { spool: Spool::new(&settings.runtime_dir) }
     }
 }
 
@@ -100,6 +107,7 @@ impl Recorder {
         cause: RecordCause,
         execution: &Execution,
         place: &RecordPlace,
+        event: Option<EventFacts>,
     ) -> Recorder {
         let mut recorder = Recorder::new(cause);
         let Ok(mut record) = store::read(place.spool.running(), &execution.id) else {
@@ -118,6 +126,8 @@ impl Recorder {
             started: Vec::new(),
             running: RunningFile::default(),
             is_bypassed: false,
+            is_kept: true,
+            event: event.map(OpenEvent::new),
             error: None,
             waiting: HashMap::new(),
         });
@@ -139,7 +149,9 @@ impl Recorder {
     pub(crate) fn finish(self, answer: &Answer) -> RecorderResult {
         let duration_us = micros(self.began);
         let Some(open) = self.open else { return RecorderResult::default() };
-        let Open { execution, place, mut record, is_bypassed, error, secrets, .. } = open;
+        let Open {
+            execution, place, mut record, is_bypassed, is_kept, event, error, secrets, ..
+        } = open;
         let spool = &place.spool;
         let Record { head, body } = &mut record;
         head.state = RecordState::Done;
@@ -165,22 +177,33 @@ impl Recorder {
             None => RecordOutcome::Success,
         };
         head.hooks = body.runs.iter().map(hook_head).collect();
-        let error = match spool.finish(&mut record) {
+        // before the record: where a call has its end in a record, its event isn't lost
+        let unsent = event.and_then(|event| event.write(&record, &secrets, spool).err());
+        let finished = if is_kept { spool.finish(&mut record) } else { Ok(()) };
+        let directory = || spool.base().unchecked_path().display();
+        let error = match finished {
             Ok(()) => error
                 .map(|error| format!("the record of this call was kept only at its end: {error}")),
             Err(error) => {
-                spool.count(super::spool::Dropped { records: 1, journal: 0 });
-                Some(format!(
-                    "the record of this call can't be kept in {}: {error}",
-                    spool.base().unchecked_path().display()
-                ))
+                spool.count(Dropped { records: 1, ..Dropped::default() });
+                Some(format!("the record of this call can't be kept in {}: {error}", directory()))
             }
+        };
+        let unsent = unsent.map(|error| {
+            spool.count(Dropped { events: 1, ..Dropped::default() });
+            format!("the event of this call can't be kept in {}: {error}", directory())
+        });
+        let error = match (error, unsent) {
+            (Some(error), Some(unsent)) => Some(format!("{error}; {unsent}")),
+            (error, unsent) => error.or(unsent),
         };
         RecorderResult { execution: Some(execution), error, place: Some(place) }
     }
 
     fn begin(&mut self, execution: &Execution, occasion: &Occasion<'_>) {
-        if occasion.settings.record == RecordPolicy::None {
+        let is_kept = occasion.settings.record != RecordPolicy::None;
+        let event = EventFacts::of(occasion).map(OpenEvent::new);
+        if !is_kept && event.is_none() {
             return;
         }
         let call = occasion.call;
@@ -208,6 +231,11 @@ impl Recorder {
             hooks_dir: Some(occasion.settings.hooks_dir.to_string_lossy().into_owned()),
             registrations: Some(Vec::new()),
             digest: None,
+            remote: occasion.mode.remote().map(|remote| RecordRemote {
+                host: remote.host.clone(),
+                is_again: remote.is_again,
+            }),
+            is_untrusted: false,
         };
         let document = occasion.document().map(mask::passwords);
         let body = RecordBody {
@@ -231,8 +259,38 @@ impl Recorder {
             waiting: HashMap::new(),
             running: RunningFile::default(),
             is_bypassed: false,
+            is_kept,
+            event,
             error: None,
         });
+    }
+}
+
+impl OpenEvent {
+    fn new(facts: EventFacts) -> OpenEvent {
+        OpenEvent { facts, failures: Vec::new() }
+    }
+
+    fn note(&mut self, run: &HookRun) {
+        let what = run.failure.as_ref().map(|failure| match &run.ended {
+            // behind a colon is what it answered
+            Some(ended) if ended.result == ResultKind::StatusLine => {
+                failure.what.split(": ").next().unwrap_or_default().to_owned()
+            }
+            _ => failure.what.clone(),
+        });
+        self.failures.push(what);
+    }
+
+    fn write(&self, record: &Record, secrets: &Secrets, spool: &Spool) -> io::Result<()> {
+        let bytes = event::encode(&EventSource {
+            head: &record.head,
+            runs: &record.body.runs,
+            failures: &self.failures,
+            facts: &self.facts,
+            secrets,
+        })?;
+        spool.put_event(&record.head.id, &bytes)
     }
 }
 
@@ -265,14 +323,18 @@ impl Open {
             }
         }
         for PlannedRegistration { hook, path, sha256, text } in &plan.registrations {
-            self.place.spool.keep_text(sha256, *text);
+            if self.is_kept {
+                self.place.spool.keep_text(sha256, *text);
+            }
             head.registrations.get_or_insert_default().push(HookRegistration {
                 hook: (*hook).to_owned(),
                 path: path.as_os_str().into(),
                 sha256: (*sha256).to_owned(),
             });
         }
-        self.error = self.place.spool.begin(&self.record).err();
+        if self.is_kept {
+            self.error = self.place.spool.begin(&self.record).err();
+        }
     }
 
     /// Notes that a process runs: its pid, its start in microseconds since the beginning, its limit.
@@ -289,6 +351,9 @@ impl Open {
     }
 
     fn over(&mut self, run: &HookRun) {
+        if let Some(event) = &mut self.event {
+            event.note(run);
+        }
         // devices come in the order of the plan
         let plan = &self.record.body.plan;
         if let Some(places) = self.waiting.get_mut(&run.label) {

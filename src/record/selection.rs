@@ -85,7 +85,7 @@ impl OccasionPattern {
 pub(crate) fn events(head: &RecordHead) -> Vec<String> {
     let own = || head.hooks.iter().filter_map(|hook| hook.event.clone());
     let mut fired: Vec<String> = match (&head.cause, Driver::from_name(&head.driver)) {
-        (RecordCause::Libvirt | RecordCause::Person, Some(driver)) => {
+        (RecordCause::Libvirt | RecordCause::Person | RecordCause::Remote(_), Some(driver)) => {
             let words = [&head.object, &head.operation, &head.sub_operation, &head.extra];
             let call = Call::new(driver, words.map(Into::into).into());
             let origin = head.origin.as_deref().and_then(Origin::from_name);

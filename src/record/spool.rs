@@ -24,6 +24,8 @@ const TIGHT_SPOOL_BYTES: u64 = 48 << 20;
 
 const RUNNING: &str = "running";
 const DONE: &str = "done";
+/// The directory with the events of finished executions, for the outbox.
+const EVENTS: &str = "events";
 const DROPPED: &str = "dropped";
 /// The file with the sizes of finished records: a sum, then the size of each later record, 8 bytes each.
 /// So nobody has to look at all records, or wait for a lock.
@@ -33,6 +35,8 @@ const SIZES: &str = "sizes";
 const COUNTERS_BYTES: usize = 64;
 /// The read limit for the file `dropped`, in bytes.
 const MAX_COUNTERS_BYTES: u64 = 4096;
+/// The read limit for an event, in bytes: far more than any has.
+const MAX_EVENT_FILE_BYTES: u64 = 1 << 20;
 /// The read limit for the file `sizes`, in bytes: two million records.
 const MAX_SIZES_BYTES: u64 = 16 << 20;
 
@@ -42,6 +46,7 @@ pub struct Spool {
     base: Dir,
     running: Dir,
     done: Dir,
+    events: Dir,
     texts: Texts,
 }
 
@@ -51,13 +56,17 @@ pub struct Dropped {
     pub records: u64,
     /// Entries that could not be written to the journal.
     pub journal: u64,
+    /// Events for the outbox.
+    #[serde(default)]
+    pub events: u64,
 }
 
 impl Spool {
     pub fn new(runtime_dir: &Dir) -> Spool {
         let base = runtime_dir.child("records");
         let texts = Texts::new(&base);
-        Spool { running: base.child(RUNNING), done: base.child(DONE), texts, base }
+        let (running, done) = (base.child(RUNNING), base.child(DONE));
+        Spool { running, done, events: base.child(EVENTS), texts, base }
     }
 
     pub fn base(&self) -> &Dir {
@@ -146,6 +155,56 @@ impl Spool {
         Ok(())
     }
 
+    /// Writes the event of a finished execution, if there is room for it.
+    ///
+    /// # Errors
+    /// The event could not be written.
+    pub fn put_event(&self, id: &str, bytes: &[u8]) -> io::Result<()> {
+        let size = bytes.len() as u64;
+        if self.room(size) == Room::None {
+            return Err(full());
+        }
+        self.events.replace(id, bytes).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                self.make()?;
+                self.events.make()?;
+                self.events.replace(id, bytes)
+            }
+            _ => Err(error),
+        })?;
+        self.note_size(size);
+        Ok(())
+    }
+
+    /// Returns the ids of the executions with events that aren't moved yet, the oldest first.
+    pub fn event_ids(&self) -> Vec<String> {
+        ids(&self.events)
+    }
+
+    /// Reads an event.
+    ///
+    /// # Errors
+    /// As [`Dir::read`].
+    pub fn read_event(&self, id: &str) -> io::Result<Vec<u8>> {
+        self.events.read(id, MAX_EVENT_FILE_BYTES)
+    }
+
+    /// Removes an event.
+    ///
+    /// # Errors
+    /// As of `unlink(2)`.
+    pub fn remove_event(&self, id: &str) -> io::Result<()> {
+        self.events.remove(id)
+    }
+
+    /// Renames what isn't an event, so that it doesn't stop the mover.
+    ///
+    /// # Errors
+    /// As of `rename(2)`.
+    pub fn put_event_aside(&self, id: &str) -> io::Result<()> {
+        fs::rename(self.events.file(id)?, self.events.file(format!("{id}.odd"))?)
+    }
+
     fn end(&self, id: &str) -> io::Result<()> {
         fs::rename(self.running.file(id)?, self.done.file(id)?)
     }
@@ -192,8 +251,10 @@ impl Spool {
 
     /// Counts the sizes again. Records that are finished meanwhile are counted the next time.
     pub fn recount(&self) -> u64 {
-        let names = self.done.names().unwrap_or_default();
-        let files = names.iter().filter_map(|name| self.done.entry_metadata(name).ok());
+        let files = [&self.done, &self.events].into_iter().flat_map(|directory| {
+            let names = directory.names().unwrap_or_default().into_iter();
+            names.filter_map(|name| directory.entry_metadata(name).ok())
+        });
         // only regular files take space
         let sizes = files.filter(fs::Metadata::is_file).map(|file| file.len());
         let texts = self.texts.all();
@@ -217,7 +278,7 @@ impl Spool {
     /// Removes temporary files of writers that died.
     pub fn remove_half_written(&self) {
         let texts = self.texts.directory();
-        [&self.base, &self.running, texts].into_iter().for_each(remove_half_written);
+        [&self.base, &self.running, &self.events, texts].into_iter().for_each(remove_half_written);
     }
 
     /// Ends the record of an execution whose process is dead.
@@ -251,6 +312,7 @@ impl Spool {
             let sum = Dropped {
                 records: before.records.saturating_add(more.records),
                 journal: before.journal.saturating_add(more.journal),
+                events: before.events.saturating_add(more.events),
             };
             // overwrites the file: no further block is needed
             let file: &mut File = &mut file;
@@ -368,12 +430,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let spool = spool_in(&directory);
         assert_eq!(spool.dropped(), Dropped::default());
-        spool.count(Dropped { records: 1, journal: 0 });
+        let one = Dropped { records: 1, ..Dropped::default() };
+        spool.count(one);
         assert_eq!(spool.dropped(), Dropped::default(), "there is nowhere to count");
         spool.make().unwrap();
         for _ in 0..3 {
-            spool.count(Dropped { records: 1, journal: 500 });
+            spool.count(Dropped { records: 1, journal: 500, events: 2 });
         }
-        assert_eq!(spool.dropped(), Dropped { records: 3, journal: 1500 });
+        assert_eq!(spool.dropped(), Dropped { records: 3, journal: 1500, events: 6 });
+        // what 0.1.0 wrote
+        spool.base.replace(DROPPED, b"{\"records\":4,\"journal\":5}").unwrap();
+        assert_eq!(spool.dropped(), Dropped { records: 4, journal: 5, events: 0 });
     }
 }

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::config::Registration;
 use crate::config::template::{DOCUMENT_WORD, WORDS};
 use crate::libvirt::metadata::Property;
+use crate::machine::host_name;
 use crate::occasion::Occasion;
 
 /// Everything that a hook can get about its call.
@@ -95,6 +96,16 @@ impl HookInput<'_> {
             "title": self.occasion.facts.metadata.title,
             "networks": self.occasion.facts.metadata.networks,
             "host": host(),
+            "remote": self.occasion.mode.remote().map(|remote| json!({
+                "host": remote.host,
+                "execution": remote.execution,
+                "boot": remote.boot,
+                "sequence": remote.sequence,
+                "time": remote.time,
+                "outcome": remote.outcome,
+                "status": remote.exit_status,
+                "again": remote.is_again,
+            })),
             "hook": self.hook,
             "hooks_dir": self.occasion.settings.hooks_dir.to_string_lossy(),
             "execution": self.occasion.execution.id,
@@ -126,5 +137,5 @@ impl HookInput<'_> {
 
 /// Returns the name of this host.
 pub(crate) fn host() -> String {
-    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    host_name::get()
 }

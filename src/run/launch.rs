@@ -24,7 +24,7 @@ use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::privileges::{Privileges, UserIdentity};
 use crate::machine::{files, sys};
 use crate::observer::{CommandLine, Notice, Observer};
-use crate::occasion::Occasion;
+use crate::occasion::{Occasion, RemoteCall};
 use crate::plan::Step;
 use crate::process::feed::{self, StdinFeed};
 use crate::process::job::{Job, Part, c_string};
@@ -442,7 +442,30 @@ impl<'a> Launcher<'a> {
         environment.set("HOOKMUX_HOOKS_DIR", &self.occasion.settings.hooks_dir);
         environment.set("HOOKMUX_DAEMON", self.occasion.surroundings.daemon());
         environment.set(DEPTH_VARIABLE, (self.depth + 1).to_string());
+        if let Some(remote) = self.occasion.mode.remote() {
+            add_remote(&mut environment, remote);
+        }
         environment
+    }
+}
+
+/// Adds what is known of a call of another host.
+fn add_remote(environment: &mut Environment, remote: &RemoteCall) {
+    environment.set("HOOKMUX_REMOTE_HOST", &remote.host);
+    environment.set("HOOKMUX_REMOTE_EXECUTION", &remote.execution);
+    environment.set("HOOKMUX_REMOTE_OUTCOME", &remote.outcome);
+    environment.set("HOOKMUX_REMOTE_STATUS", remote.exit_status.to_string());
+    if let Some(time) = &remote.time {
+        environment.set("HOOKMUX_REMOTE_TIME", time);
+    }
+    if let Some(boot) = &remote.boot {
+        environment.set("HOOKMUX_REMOTE_BOOT", boot);
+    }
+    if let Some(number) = remote.sequence {
+        environment.set("HOOKMUX_REMOTE_SEQUENCE", number.to_string());
+    }
+    if remote.is_again {
+        environment.set("HOOKMUX_REMOTE_AGAIN", "1");
     }
 }
 

@@ -5,6 +5,7 @@ mod cache;
 mod condition;
 mod device;
 mod environment;
+mod event;
 mod guest;
 mod head;
 mod job;
@@ -89,6 +90,7 @@ pub const NAMES: &[&str] = &[
     "ledger",
     "cache",
     "environment",
+    "event",
     "opennebula",
     "relaxed_json",
     "sanitizer",
@@ -117,6 +119,7 @@ pub fn find(name: &str, surroundings: &Surroundings<'_>) -> Option<Box<dyn Targe
         "job" => Box::new(job::Jobs::new(&seeds, surroundings.scratch)),
         "guest" => Box::new(guest::Guests::new(&seeds, surroundings.scratch)),
         "ledger" => Box::new(ledger::Ledgers::new(&seeds, surroundings.scratch)),
+        "event" => Box::new(event::Events),
         "cache" => Box::new(cache::Caches::new(surroundings.scratch)),
         "environment" => Box::new(environment::Environments),
         "xml_path" => Box::new(xml_path::XmlPaths::new(&seeds)),

@@ -142,6 +142,9 @@ pub(crate) struct WatchArgs {
     /// Only the ends of calls, as `log` has them
     #[arg(long)]
     pub done: bool,
+    /// Show the events of other hosts, from this server: executes `hookmux-relay watch`, with all words
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
     /// How to print; as JSON, an object on each line
     #[arg(
         short = 'o',

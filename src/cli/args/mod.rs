@@ -80,6 +80,10 @@ pub(super) enum Command {
     ///
     /// Hooks run for real. Nothing is remembered for later calls of the guest. If the guest isn't known, the
     /// command asks first.
+    ///
+    /// With --remote it is a call of another host, as its event tells of it: only registrations with `remote: true`
+    /// run, after the fact. Exit status 0 if they succeeded or there is nothing to run, 1 if a hook failed, 2 if it is
+    /// no event, 75 if something can't be used now and the event should come again.
     Run(RunArgs),
     /// Show everything that is wrong, each with what to do
     ///

@@ -10,15 +10,28 @@ use crate::event::Origin;
 use crate::libvirt::Driver;
 
 /// A call of libvirt's.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug)]
 pub(crate) struct CallArgs {
-    /// The driver: daemon, qemu, lxc, libxl, network or bhyve
-    #[arg(value_parser = driver)]
     pub driver: Driver,
-    /// The guest's or network's name (after `--` if it begins with a dash)
     pub object: OsString,
-    /// libvirt's operation: prepare, start, started, stopped, release, migrate, restore, …
     pub operation: OsString,
+    pub sub_operation: Option<OsString>,
+    pub extra: OsString,
+    pub xml: Option<PathBuf>,
+    pub origin: Option<Origin>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The driver: daemon, qemu, lxc, libxl, network or bhyve
+    #[arg(value_parser = driver, required_unless_present = "remote")]
+    pub driver: Option<Driver>,
+    /// The guest's or network's name (after `--` if it begins with a dash)
+    #[arg(required_unless_present = "remote")]
+    pub object: Option<OsString>,
+    /// libvirt's operation: prepare, start, started, stopped, release, migrate, restore, …
+    #[arg(required_unless_present = "remote")]
+    pub operation: Option<OsString>,
     /// libvirt's sub-operation [default: the one that belongs to the operation]
     pub sub_operation: Option<OsString>,
     /// libvirt's extra argument: the reason of a release
@@ -30,12 +43,13 @@ pub(crate) struct CallArgs {
     /// How the guest was started [default: what hookmux remembers of it]
     #[arg(long, value_parser = origin, value_name = "fresh|restore|migration")]
     pub origin: Option<Origin>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub call: CallArgs,
+    /// Run what is registered with `remote: true` for the event of another host in a file; `-` is standard input.
+    /// Started by hookmux-relay; the hooks lie in /etc/hookmux/remote and /usr/lib/hookmux/hooks
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["driver", "xml", "origin", "yes"])]
+    pub remote: Option<PathBuf>,
+    /// With --remote, the root directory of all places
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
     /// Don't ask before hooks run for a guest, a network or an operation that isn't known
     #[arg(long)]
     pub yes: bool,
@@ -79,6 +93,21 @@ pub(crate) struct PlanArgs {
     pub root: PathBuf,
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+impl RunArgs {
+    /// Returns the call; `None` with `--remote`.
+    pub(crate) fn call(&self) -> Option<CallArgs> {
+        Some(CallArgs {
+            driver: self.driver?,
+            object: self.object.clone()?,
+            operation: self.operation.clone()?,
+            sub_operation: self.sub_operation.clone(),
+            extra: self.extra.clone(),
+            xml: self.xml.clone(),
+            origin: self.origin,
+        })
+    }
 }
 
 impl PlanArgs {

@@ -138,12 +138,18 @@ codes! {
     UndoOwed "undo-owed" Warning,
     BrokenUndo "broken-undo" Warning,
     NoVirsh "no-virsh" Warning,
-    // records, and the emergency switch
+    // records
     RecordsDropped "records-dropped" Warning,
     RecordsStuck "records-stuck" Warning,
     LostExecutions "lost-executions" Warning,
     JournalDropped "journal-dropped" Note,
     NewerFile "newer-file" Warning,
+    // events for other hosts, and of them
+    OutboxNotSent "outbox-not-sent" Warning,
+    OutboxNearlyFull "outbox-nearly-full" Warning,
+    OddCursor "odd-cursor" Warning,
+    NotConsumed "not-consumed" Warning,
+    // the emergency switch
     Bypassed "bypassed" Error,
     BrokenBypass "broken-bypass" Warning,
 }

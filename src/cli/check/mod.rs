@@ -19,6 +19,7 @@ mod moments;
 mod nulls;
 mod old_tree;
 mod older;
+mod outbox;
 mod places;
 pub(super) mod proof;
 mod python_hooks;
@@ -98,6 +99,7 @@ pub(super) fn findings(place: &CommandPlace, root: &Path, makes_files: bool) -> 
         places::examine(&survey, &place.surroundings, &mut findings);
         waiting::examine(&survey, &place.surroundings, &mut findings);
         records::examine(&survey, &mut findings);
+        outbox::examine(&survey, &mut findings);
         bare_names::examine(&survey, &mut findings);
     }
     findings.guard(&survey.ground());

@@ -146,6 +146,12 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
             (format!("{ending}{why}{}", mended.unwrap_or_default()), tone)
         }
     };
+    if head.is_untrusted {
+        let host = head.remote.as_ref().map_or("another host", |remote| remote.host.as_str());
+        let again = head.remote.as_ref().is_some_and(|remote| remote.is_again);
+        let again = if again { ", again" } else { "" };
+        return (format!("{words} (event of {host}{again}; recorded by hookmux-consume)"), tone);
+    }
     let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);
     let elsewhere = elsewhere.map(|dir| format!(" (hooks of {dir})")).unwrap_or_default();
     (words + &cause + &elsewhere, tone)

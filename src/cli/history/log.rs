@@ -5,7 +5,7 @@ use super::jobs::Jobs;
 use super::seen::{self, Seen};
 use super::selection::{self, Wanted};
 use super::watch::View;
-use super::{audit, executions};
+use super::{audit, consumed, executions};
 use crate::cli::args::{Format, LogArgs};
 use crate::cli::json::execution::{Execution, Log};
 use crate::cli::output::Output;
@@ -72,7 +72,8 @@ impl Page {
         let jobs = Jobs::new(settings);
         let mut page = Page { shown: Vec::new(), is_cut: false, total: None, mended: Vec::new() };
         let mut count = 0;
-        for mut seen in seen::all(history, filter.since) {
+        let others = consumed::all(settings, filter.since);
+        for mut seen in consumed::merged(seen::all(history, filter.since), others) {
             if !filter.holds(&seen.head) || before.is_some_and(|before| *seen.head.id >= *before) {
                 continue;
             }
@@ -84,7 +85,9 @@ impl Page {
             }
             count += 1;
             if page.shown.len() < arguments.lines {
-                jobs.settle(&mut seen, history);
+                if !seen.head.is_untrusted {
+                    jobs.settle(&mut seen, history);
+                }
                 page.shown.push(seen);
                 continue;
             }

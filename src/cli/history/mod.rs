@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(crate) mod command_line;
+mod consumed;
 pub(super) mod executions;
 pub(super) mod follow;
 mod hook_history;

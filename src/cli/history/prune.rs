@@ -9,7 +9,7 @@ use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::message::Message;
 use crate::cli::json::prune::Pruned;
 use crate::cli::output::{Output, Tone};
-use crate::cli::{CommandEnd, CommandPlace};
+use crate::cli::{CommandEnd, CommandPlace, outbox};
 use crate::queue::{self, Queue, worker};
 use crate::record::store::Store;
 use crate::record::{counters, mover};
@@ -29,11 +29,11 @@ pub(crate) fn run(
         if !queue.is_empty() && !worker::is_at_work(&queue) {
             let _ = queue::start_worker(&settings.hooks_dir, &settings.state_dir);
         }
-        mover::linger(settings)
+        mover::linger(settings, &|| outbox::host_facts(place, &loaded, false))
     } else if arguments.dry_run {
         Ok(mover::forecast(settings))
     } else {
-        mover::move_and_prune(settings)
+        mover::move_and_prune(settings, &|| outbox::host_facts(place, &loaded, true))
     };
     let done = done.with_context(|| {
         format!("the records in {} can't be moved", settings.runtime_dir.unchecked_path().display())

@@ -200,6 +200,12 @@ fn head(record: &Record, seen: &Seen, asked: &Path, output: &mut Output) {
         RecordCause::Retry(id) => line("retry of", id),
         RecordCause::Queue(id) => line("queued by", id),
         RecordCause::Undo(id) => line("undo of", id),
+        RecordCause::Remote(id) => {
+            let host = head.remote.as_ref().map_or("another host", |remote| remote.host.as_str());
+            let again = head.remote.as_ref().is_some_and(|remote| remote.is_again);
+            let again = if again { ", again" } else { "" };
+            line("event of", &format!("{host}, execution {id}{again}"));
+        }
         RecordCause::Other { .. } => line("cause", head.cause.name()),
     }
     if let Some(uuid) = &head.uuid {
@@ -210,7 +216,10 @@ fn head(record: &Record, seen: &Seen, asked: &Path, output: &mut Output) {
     let arguments: Vec<_> = record.body.arguments.iter().map(|argument| argument.lossy()).collect();
     line("arguments", &arguments.join(" "));
     // nobody waits for an answer to these
-    let is_own_call = !matches!(head.cause, RecordCause::Queue(_) | RecordCause::Undo(_));
+    let is_own_call = !matches!(
+        head.cause,
+        RecordCause::Queue(_) | RecordCause::Undo(_) | RecordCause::Remote(_)
+    );
     match (head.state, head.status) {
         (RecordState::Done, Some(status)) if is_own_call => {
             line("answer", &format!("exit status {status}"));

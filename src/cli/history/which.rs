@@ -148,6 +148,7 @@ pub(crate) fn newest(history: &History, filter: &Filter) -> anyhow::Result<Optio
             RecordCause::Person => Some("a run by hand".to_owned()),
             RecordCause::Queue(_) => Some("an attempt of a detached hook".to_owned()),
             RecordCause::Undo(_) => Some("an undo".to_owned()),
+            RecordCause::Remote(_) => Some("an event of another host".to_owned()),
             RecordCause::Libvirt | RecordCause::Other { .. } if is_about_operation => None,
             RecordCause::Libvirt | RecordCause::Other { .. } => after_failure(history, head),
         };

@@ -19,7 +19,6 @@ use crate::cli::register::module_file::CalledFunction;
 use crate::cli::register::{cpanel_words, module, registered, whom};
 use crate::cli::{CommandEnd, CommandPlace, digest, json as output_json, pattern, rights};
 use crate::config::Settings;
-use crate::config::registration::REMOTE_HAS_NO_EFFECT;
 use crate::config::suggest::suggest_or;
 use crate::event;
 use crate::hook::candidates::VDSM_ROOT;
@@ -220,9 +219,6 @@ pub(crate) fn run(
                 }
             }
         }
-    }
-    for hook in hooks.iter().filter(|hook| hook.registered.as_ref().is_some_and(|one| one.remote)) {
-        output.line(&format!("{}: {REMOTE_HAS_NO_EFFECT}", hook.label));
     }
     for directory in &unknown_directories {
         output.print_error(directory);

@@ -30,7 +30,8 @@ pub(crate) fn run(
     arguments: &RunArgs,
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
-    let RunArgs { call: words, yes, .. } = arguments;
+    let RunArgs { yes, .. } = arguments;
+    let Some(words) = &arguments.call() else { return Ok(CommandEnd::WrongUsage) };
     let DescribedCall { call, loaded, candidates, document, document_source, .. } =
         described_call::describe(place, words, output)?;
     let is_silent = candidates.is_empty() && loaded.problem.is_none();

@@ -27,7 +27,6 @@ pub(crate) fn printed<T: Serialize + Object>(answer: &T) -> Value {
 
 /// Returns the schema of an output.
 pub(crate) fn schema_of<T: Object>(name: &str, title: &str) -> Value {
-    let mut defs = Defs::default();
     let mut keys = Map::new();
     keys.insert(
         "format".to_owned(),
@@ -37,10 +36,20 @@ pub(crate) fn schema_of<T: Object>(name: &str, title: &str) -> Value {
         ),
     );
     keys.insert("host".to_owned(), described("The name of the host", json!({ "type": "string" })));
+    schema_with::<T>(keys, &format!("urn:hookmux:output:{name}"), title)
+}
+
+/// Returns the schema of a file that other programs read.
+pub(crate) fn schema_of_file<T: Object>(name: &str, title: &str) -> Value {
+    schema_with::<T>(Map::new(), &format!("urn:hookmux:file:{name}"), title)
+}
+
+fn schema_with<T: Object>(mut keys: Map<String, Value>, id: &str, title: &str) -> Value {
+    let mut defs = Defs::default();
     keys.extend(T::keys(&mut defs));
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": format!("urn:hookmux:output:{name}"),
+        "$id": id,
         "title": title,
     });
     let own = with_keys(

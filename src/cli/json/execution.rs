@@ -55,6 +55,14 @@ words! {
 }
 
 object! {
+    /// The host where libvirt made a call.
+    pub struct RemoteHost {
+        /// Its name
+        host: String,
+        /// Whether hooks were started for the call before
+        again: bool,
+    }
+
     /// A call, and how it ended.
     pub struct Call {
         /// A ULID: sorts by the time of the call
@@ -63,7 +71,7 @@ object! {
         state: ExecutionState,
         /// Whether it failed because of a time limit
         timed_out: bool,
-        /// Who made the call: `libvirt`; `run`; `retry`, with the id of what was retried in `parent`; `queue`, an attempt of a detached hook, with the id of the call that queued it
+        /// Who made the call: `libvirt`; `run`; `retry`, with the id of what was retried in `parent`; `queue`, an attempt of a detached hook, with the id of the call that queued it; `undo`; `remote`, an event of another host, with the id of the execution there
         cause: String,
         /// The id of the execution that it comes from
         parent: Option<String>,
@@ -99,6 +107,10 @@ object! {
         hookmux_version: String,
         /// The digest of all hooks, the settings and the version (`list --digest`); null where none was computed since something that the call used has changed, and for an attempt of a detached hook
         digest: Option<String>,
+        /// The other host where libvirt made the call; null where it was this one
+        remote: Option<RemoteHost>,
+        /// Whether the record is one of the user who runs hooks for events of other hosts, and not root's
+        untrusted: bool,
     }
 
     /// A summary of an execution.
@@ -233,6 +245,11 @@ impl From<&RecordHead> for Call {
             failure: head.failure.clone(),
             hookmux_version: head.version.clone(),
             digest: head.digest.clone(),
+            remote: head
+                .remote
+                .as_ref()
+                .map(|remote| RemoteHost { host: remote.host.clone(), again: remote.is_again }),
+            untrusted: head.is_untrusted,
         }
     }
 }

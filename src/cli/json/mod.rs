@@ -20,6 +20,7 @@ pub(super) mod install;
 pub(super) mod message;
 pub(super) mod metrics;
 pub(super) mod new;
+pub(super) mod outbox;
 pub(super) mod outputs;
 pub(super) mod plan;
 pub(super) mod prune;

@@ -4,13 +4,17 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use serde_json::Value;
 
-use super::envelope::schema_of;
+use super::envelope::{schema_of, schema_of_file};
 use super::{
     audit, available, bypass, check, edit, event, execution, hook, hook_history, install, message,
-    metrics, new, plan, prune, queue,
+    metrics, new, outbox, plan, prune, queue,
 };
 use super::{registration, run, show, status, undo, xml};
 use crate::cli::register::registration_schema;
+
+const EVENT_TITLE: &str = "the event of an execution, for other hosts: outbox/NUMBER-ID.json";
+const GAP_TITLE: &str = "the event that tells of lost events: outbox/NUMBER-ID.json";
+const STATUS_TITLE: &str = "how the host is, for a heartbeat: outbox/status.json";
 
 macro_rules! outputs {
     ($($output:ident $name:literal $type:ty, $title:literal;)+) => {
@@ -19,12 +23,22 @@ macro_rules! outputs {
         pub(crate) enum OutputName {
             /// The file of a registration, which people write.
             Registration,
+            /// The files of the outbox, which other programs read.
+            Event,
+            EventGap,
+            OutboxStatus,
             $($output,)+
         }
 
         impl ValueEnum for OutputName {
             fn value_variants<'a>() -> &'a [OutputName] {
-                &[OutputName::Registration, $(OutputName::$output,)+]
+                &[
+                    OutputName::Registration,
+                    OutputName::Event,
+                    OutputName::EventGap,
+                    OutputName::OutboxStatus,
+                    $(OutputName::$output,)+
+                ]
             }
 
             fn to_possible_value(&self) -> Option<PossibleValue> {
@@ -32,6 +46,9 @@ macro_rules! outputs {
                     OutputName::Registration => {
                         ("registration", "a registration's file: hooks.d/NAME.yaml")
                     }
+                    OutputName::Event => ("event", EVENT_TITLE),
+                    OutputName::EventGap => ("event-gap", GAP_TITLE),
+                    OutputName::OutboxStatus => ("outbox-status", STATUS_TITLE),
                     $(OutputName::$output => ($name, $title),)+
                 };
                 Some(PossibleValue::new(name).help(title))
@@ -42,6 +59,15 @@ macro_rules! outputs {
             pub(crate) fn schema(self) -> Value {
                 match self {
                     OutputName::Registration => registration_schema::schema(),
+                    OutputName::Event => {
+                        schema_of_file::<outbox::ExecutionEvent>("event", EVENT_TITLE)
+                    }
+                    OutputName::EventGap => {
+                        schema_of_file::<outbox::GapEvent>("event-gap", GAP_TITLE)
+                    }
+                    OutputName::OutboxStatus => {
+                        schema_of_file::<outbox::OutboxStatus>("outbox-status", STATUS_TITLE)
+                    }
                     $(OutputName::$output => schema_of::<$type>($name, $title),)+
                 }
             }

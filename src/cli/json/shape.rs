@@ -94,7 +94,7 @@ macro_rules! object {
                     let schema = <$type as $crate::cli::json::shape::Shape>::schema(defs);
                     let words = concat!($($words),+);
                     keys.insert(
-                        stringify!($key).to_owned(),
+                        stringify!($key).trim_start_matches("r#").to_owned(),
                         $crate::cli::json::shape::described(words, schema),
                     );
                 )*

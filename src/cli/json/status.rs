@@ -124,6 +124,26 @@ object! {
         unread: usize,
     }
 
+    /// The events that wait to be sent to other hosts.
+    pub struct StatusOutbox {
+        /// Whether the settings say `outbox: true`
+        on: bool,
+        /// How many wait in the state directory
+        events: u64,
+        /// How much they take, in bytes
+        bytes: u64,
+        /// How many wait in the runtime directory for their number
+        waiting: u64,
+        /// When the execution of the oldest of them began
+        oldest: Option<Time>,
+        /// How often events were lost
+        gaps: u64,
+        /// How many were lost
+        lost: u64,
+        /// How many places they are sent to, as far as hookmux-relay says so
+        sinks: usize,
+    }
+
     /// The calls of the last 24 hours.
     pub struct StatusDay {
         /// libvirt's calls that had hooks
@@ -158,6 +178,8 @@ object! {
         queue: StatusQueue,
         /// What hooks have set up
         undos: StatusUndos,
+        /// The events that wait to be sent to other hosts
+        outbox: StatusOutbox,
         /// The calls of the last 24 hours; null where a newer version counted them
         last_day: Option<StatusDay>,
         /// What is switched off; none where hooks run

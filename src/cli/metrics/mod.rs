@@ -22,6 +22,7 @@ use super::inventory::listed::{self, HookState, Listed};
 use super::json::metrics::{MetricKind, Metrics};
 use super::json::status::EntryState;
 use super::json::value::Named;
+use super::outbox::OutboxCounts;
 use super::output::Output;
 use super::queue::QueueState;
 use super::status::entries::state_of;
@@ -137,6 +138,7 @@ fn collect(place: &CommandPlace, output: &mut Output) -> anyhow::Result<Families
         "Entries that the journal had no room for, since the host was started.",
         dropped.journal,
     );
+    of_outbox(&OutboxCounts::read(settings), &mut all);
     all.single(
         MetricKind::Gauge,
         "hookmux_bypass_active",
@@ -334,6 +336,41 @@ fn of_running(running: &[RecordHead], all: &mut Families) {
         "hookmux_oldest_running_execution_age_seconds",
         "How long the oldest of these calls has been running; 0 if none runs.",
         seconds(age),
+    );
+}
+
+/// Adds what waits for other hosts, if there is an outbox.
+fn of_outbox(counts: &OutboxCounts, all: &mut Families) {
+    if !counts.is_on && counts.events + counts.waiting + counts.gaps == 0 {
+        return;
+    }
+    let gauge = MetricKind::Gauge;
+    all.single(
+        gauge,
+        "hookmux_outbox_events",
+        "Events that wait to be sent to other hosts.",
+        counts.events + counts.waiting,
+    );
+    all.single(gauge, "hookmux_outbox_bytes", "How much they take on disk.", counts.bytes);
+    let now = clock::unix_seconds();
+    let age = counts.oldest_ms.map_or(0, |oldest| now.saturating_sub(oldest / 1000));
+    all.single(
+        gauge,
+        "hookmux_outbox_oldest_event_age_seconds",
+        "How long ago the execution of the oldest event began; 0 if none waits.",
+        age,
+    );
+    all.single(
+        MetricKind::Counter,
+        "hookmux_outbox_gaps_total",
+        "How often events were lost before they were sent.",
+        counts.gaps,
+    );
+    all.single(
+        MetricKind::Counter,
+        "hookmux_outbox_lost_events_total",
+        "Events that were lost before they were sent.",
+        counts.lost,
     );
 }
 

@@ -6,12 +6,11 @@ use crate::call::Hooks;
 use crate::cli::CommandPlace;
 use crate::cli::hooks::described_call;
 use crate::cli::rights::{self, Denied};
-use crate::config::registration::REMOTE_HAS_NO_EFFECT;
 use crate::config::{LoadedSettings, Surroundings};
 use crate::document::facts::DocumentFacts;
 use crate::event::{self, Event, Origin};
+use crate::hook::OnFailure;
 use crate::hook::candidates::{self, Candidates};
-use crate::hook::{Hook, OnFailure};
 use crate::libvirt::{Call, Class, Document};
 use crate::memory;
 use crate::memory::guest::HeldFailure;
@@ -281,9 +280,6 @@ fn must_see_all(host: &PlanHost<'_>, candidates: &Candidates) -> Result<(), Deni
 
 fn notes(candidates: &Candidates, document: &Document) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
-    let is_remote = |hook: &&Hook| hook.registration.as_ref().is_some_and(|it| it.remote);
-    let remote = candidates.all().map(|candidate| &candidate.hook).filter(is_remote);
-    notes.extend(remote.map(|hook| format!("{}: {REMOTE_HAS_NO_EFFECT}.", hook.label)));
     for broken in &candidates.broken {
         if broken.has_last_good {
             notes.push(format!("{}\nIts last good form is used.", broken.diagnostic));

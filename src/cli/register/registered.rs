@@ -140,7 +140,7 @@ fn difference(registration: &Registration, key: &str) -> Option<String> {
             (registration.mode != Mode::default()).then(|| registration.mode.word().to_owned())
         }
         "parallel" => registration.parallel.then(|| key.to_owned()),
-        "remote" => registration.remote.then(|| "remote (no effect yet)".to_owned()),
+        "remote" => registration.remote.then(|| key.to_owned()),
         "lock" => registration.lock.as_ref().map(|lock| format!("lock {lock}")),
         _ => None,
     }

@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::choice::{CallStyle, Mode, ResultKind, StdinKind};
+use crate::config::choice::{CallStyle, FailurePolicy, Mode, ResultKind, StdinKind};
 use crate::config::keys::{self, Key};
+use crate::config::triggers::Triggers;
 use crate::event;
-use crate::libvirt::Driver;
+use crate::libvirt::{Class, Driver};
 
 /// Returns the schema: what `Registration::parse` accepts, and what each key is for.
 pub(crate) fn schema() -> Value {
@@ -48,6 +49,10 @@ pub(crate) fn schema() -> Value {
                 "if": { "properties": { "args_stdin": { "const": true } }, "required": ["args_stdin"] },
                 "then": { "properties": { "stdin": { "const": StdinKind::None.word() } } },
             },
+            {
+                "if": { "properties": { "remote": { "const": true } }, "required": ["remote"] },
+                "then": { "properties": remote() },
+            },
         ],
         "$defs": {
             "text": {
@@ -80,6 +85,41 @@ pub(crate) fn schema() -> Value {
             "limit": { "type": "integer", "minimum": 0 },
         },
     })
+}
+
+/// Returns what the keys may hold with `remote: true`.
+fn remote() -> Value {
+    let event = json!({ "anyOf": [
+        { "enum": remote_events() },
+        { "type": "string", "pattern": unknown_operation() },
+    ] });
+    let but = |words: &[&'static str], without: &str| {
+        let left: Vec<&str> = words.iter().copied().filter(|word| *word != without).collect();
+        json!({ "enum": left })
+    };
+    json!({
+        "events": { "anyOf": [event, { "type": "array", "items": event }] },
+        "style": but(&CallStyle::WORDS, CallStyle::Libvirt.word()),
+        "stdin": but(&StdinKind::WORDS, StdinKind::Xml.word()),
+        "mode": but(&Mode::WORDS, Mode::Detached.word()),
+        "on_failure": but(&FailurePolicy::WORDS, FailurePolicy::Kill.word()),
+        "when": { "properties": { "network": false } },
+        "filter": { "const": false },
+        "run_as": false,
+        "rollback": false,
+        "undo": false,
+    })
+}
+
+/// Returns the events at which a registration with `remote: true` can run, and the word for all of them.
+fn remote_events() -> Vec<&'static str> {
+    let is_after = |name: &&str| {
+        let triggers = Triggers { events: vec![(*name).to_owned()], ..Triggers::default() };
+        let row = event::TABLE.iter().find(|row| row.name == *name);
+        row.is_none_or(|row| !row.per_device)
+            && (*name == "*" || triggers.classes().iter().any(|class| *class != Class::Gate))
+    };
+    events().into_iter().filter(is_after).collect()
 }
 
 /// Returns the schema of a key, with its description.
@@ -414,6 +454,19 @@ mod tests {
             json!({ "environment_file": "env" }),
             json!({ "environment_file": ["env"] }),
             json!({ "remote": true }),
+            json!({ "remote": true, "events": "after_vm_stop" }),
+            json!({ "remote": true, "events": ["*"], "stdin": "json", "filter": false }),
+            json!({ "remote": true, "events": ["after_vm_stop", "after_device_create"] }),
+            json!({ "remote": true, "events": "on_qemu_paused", "when": { "title": "x" } }),
+            json!({ "remote": true, "events": "after_vm_stop", "when": { "network": "x" } }),
+            json!({ "remote": true, "events": "after_vm_stop", "stdin": "xml" }),
+            json!({ "remote": true, "events": "after_vm_stop", "style": "libvirt" }),
+            json!({ "remote": true, "events": "after_vm_stop", "filter": true }),
+            json!({ "remote": true, "events": "after_vm_stop", "run_as": "nobody" }),
+            json!({ "remote": true, "events": "after_vm_stop", "rollback": "/x" }),
+            json!({ "remote": true, "events": "after_vm_stop", "undo": "/x" }),
+            json!({ "remote": true, "events": "after_vm_stop", "mode": "detached" }),
+            json!({ "remote": true, "events": "after_vm_start", "on_failure": "kill" }),
             json!({ "name": "x" }),
             json!({ "wheight": 1 }),
         ];

@@ -20,14 +20,14 @@ use crate::memory::daemon_reload;
 type LastCalls = BTreeMap<String, SystemTime>;
 
 /// A daemon, and when it last looked for its hook programs.
-pub(super) struct LookedDaemon {
+pub(in crate::cli) struct LookedDaemon {
     pub daemon: Daemon,
     pub reload: Option<SystemTime>,
 }
 
 impl LookedDaemon {
     /// Returns when it last looked: at its start, or at a reload that hookmux has seen.
-    pub(super) fn looked(&self) -> Option<SystemTime> {
+    pub(in crate::cli) fn looked(&self) -> Option<SystemTime> {
         self.daemon.started.max(self.reload)
     }
 
@@ -48,7 +48,7 @@ fn micros(at: SystemTime) -> Option<u64> {
 }
 
 /// Returns the daemons that call hooks in this directory, without session daemons of other users.
-pub(super) fn daemons(place: &CommandPlace, settings: &Settings) -> Vec<LookedDaemon> {
+pub(in crate::cli) fn daemons(place: &CommandPlace, settings: &Settings) -> Vec<LookedDaemon> {
     let running = daemons::running(Path::new("/"), &settings.hooks_dir);
     let ours = running.into_iter().filter(|daemon| daemon.is_for(place.surroundings.user));
     let looked = |daemon: Daemon| LookedDaemon {

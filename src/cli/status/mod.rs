@@ -20,6 +20,7 @@ use super::json::status::{
 };
 use super::json::undo::UndoState;
 use super::json::value::Word;
+use super::outbox::OutboxCounts;
 use super::output::Output;
 use super::queue::QueueState;
 use super::remark::Remark;
@@ -54,6 +55,7 @@ struct HostStatus<'a> {
     running: Vec<RecordHead>,
     queue: QueueState,
     undos: LedgerState,
+    outbox: OutboxCounts,
     day: LastDay,
     bypass: Bypass,
     digest: String,
@@ -97,6 +99,7 @@ fn show(place: &CommandPlace, format: Format, output: &mut Output) -> anyhow::Re
         running: running(&history),
         queue: QueueState::read(place, settings, MAX_JOBS)?,
         undos: LedgerState::read(&ledger, None).context("the undos can't be read")?,
+        outbox: OutboxCounts::read(settings),
         day,
         // the warning of every command says what is wrong with it
         bypass: bypass::load(&settings.hooks_dir, &mut trust).unwrap_or_default(),
@@ -223,6 +226,7 @@ impl HostStatus<'_> {
                 owed: undos.owed,
                 unread: undos.unread,
             },
+            outbox: self.outbox.json(),
             last_day: self.day.counted.map(|counted| StatusDay {
                 calls: counted.calls,
                 failed: counted.failed,

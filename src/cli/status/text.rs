@@ -27,6 +27,7 @@ pub(super) fn show(status: &HostStatus<'_>, output: &mut Output) {
     page.running(status);
     page.queue(status);
     page.undos(status);
+    page.outbox(status);
     page.day(status);
     page.bypass(status);
     let digest = status.digest.get(..DIGEST_CHARACTERS).unwrap_or(&status.digest);
@@ -193,6 +194,31 @@ impl Page<'_> {
                 self.toned(Tone::Bad).row("undo", &words);
             }
         }
+    }
+
+    /// Without an outbox, and with nothing in it, there is no line.
+    fn outbox(&mut self, status: &HostStatus<'_>) {
+        let counts = &status.outbox;
+        let waiting = counts.events + counts.waiting;
+        if !counts.is_on && waiting == 0 {
+            return;
+        }
+        let mut words = match waiting {
+            0 => "empty".to_owned(),
+            1 => "1 event waits".to_owned(),
+            many => format!("{many} events wait"),
+        };
+        if let Some(oldest) = counts.oldest_ms {
+            words.push_str(&format!(", the oldest of {}", time::local(oldest / 1000)));
+        }
+        if counts.lost > 0 {
+            words.push_str(&format!(", {} lost so far", counts.lost));
+        }
+        if counts.sinks == 0 {
+            words.push_str(", and nothing sends them");
+        }
+        let is_bad = counts.sinks == 0 || counts.lost > 0;
+        self.toned(if is_bad { Tone::Warning } else { Tone::Plain }).row("outbox", &words);
     }
 
     fn day(&mut self, status: &HostStatus<'_>) {

@@ -4,14 +4,15 @@ use std::path::Path;
 
 use super::fragment::RegistrationFragment;
 use super::{DEFAULT_RETRIES, OwnTimeout, Registration, WEIGHT_STEP, WrittenText};
-use crate::config::choice::{CallStyle, Mode, ResultKind, StdinKind};
+use crate::config::choice::{CallStyle, FailurePolicy, Mode, ResultKind, StdinKind};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::suggest::{suggest, suggest_or};
+use crate::config::template::{DOCUMENT_WORD, Template};
 use crate::config::triggers::{CallPattern, Triggers};
 use crate::config::values::{OneOrMany, OptionalTimeout, Patterns};
 use crate::config::yaml;
 use crate::event::{self, Origin};
-use crate::libvirt::Driver;
+use crate::libvirt::{Class, Driver};
 use crate::machine::files;
 
 /// The longest name of a lock, in bytes: the name becomes a file name.
@@ -66,6 +67,9 @@ impl FragmentReader<'_> {
         self.check_conditions()?;
         self.check_style()?;
         self.check_mode()?;
+        if self.fragment.remote == Some(true) {
+            self.check_remote(&triggers)?;
+        }
         if self.fragment.shared == Some(true) && self.fragment.undo.is_none() {
             let words = "`shared` needs `undo`: that takes back what guests share";
             return Err(("shared", words.to_owned()));
@@ -241,6 +245,86 @@ impl FragmentReader<'_> {
     }
 }
 
+impl FragmentReader<'_> {
+    /// Checks the keys that an event of another host can't serve: it comes after the call, without a document, to
+    /// a user who isn't root.
+    fn check_remote(&self, triggers: &Triggers) -> Result<(), KeyError> {
+        let fragment = &self.fragment;
+        let uses_document =
+            |args: &Vec<Template>| args.iter().any(|argument| argument.uses(DOCUMENT_WORD));
+        let asks_network = fragment.when.as_ref().is_some_and(|when| when.network.is_some());
+        let document = [
+            ("style", fragment.style == Some(CallStyle::Libvirt)),
+            ("stdin", fragment.stdin == Some(StdinKind::Xml)),
+            ("args", fragment.args.as_ref().is_some_and(uses_document)),
+            ("when", asks_network),
+            ("filter", fragment.filter == Some(true)),
+        ];
+        if let Some(key) = first_set(document) {
+            let what = if key == "when" { "`network` in `when`" } else { &format!("`{key}`") };
+            return Err((
+                key,
+                format!(
+                    "{what} needs the document, which an event of another host (`remote: true`) doesn't have"
+                ),
+            ));
+        }
+        let others = [
+            ("run_as", fragment.run_as.is_some()),
+            ("rollback", fragment.rollback.is_some()),
+            ("undo", fragment.undo.is_some()),
+            ("mode", fragment.mode == Some(Mode::Detached)),
+            ("on_failure", fragment.on_failure == Some(FailurePolicy::Kill)),
+        ];
+        if let Some(key) = first_set(others) {
+            return Err((
+                key,
+                format!(
+                    "`{key}` has no effect with `remote: true`: the hook runs on another host, as the user hookmux-consume, after the call"
+                ),
+            ));
+        }
+        for name in &triggers.events {
+            let row = event::TABLE.iter().find(|row| row.name == name);
+            if row.is_some_and(|row| row.per_device) {
+                return Err((
+                    "events",
+                    format!(
+                        "{name} is fired for each device, and an event of another host (`remote: true`) has no devices"
+                    ),
+                ));
+            }
+            let one = Triggers { events: vec![name.clone()], ..Triggers::default() };
+            if is_gate(&one) {
+                return Err((
+                    "events",
+                    format!(
+                        "{name} is before something that libvirt does, and with `remote: true` the hook runs after it: use an event that begins with after_"
+                    ),
+                ));
+            }
+        }
+        for pattern in &triggers.calls {
+            let one = Triggers { calls: vec![pattern.clone()], ..Triggers::default() };
+            if is_gate(&one) {
+                return Err((
+                    "calls",
+                    format!(
+                        "{pattern} is before something that libvirt does, and with `remote: true` the hook runs after it"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether libvirt waits for the answer at all these moments.
+fn is_gate(triggers: &Triggers) -> bool {
+    let classes = triggers.classes();
+    !classes.is_empty() && classes.iter().all(|class| *class == Class::Gate)
+}
+
 /// Returns the first of some keys that is set.
 fn first_set<const N: usize>(keys: [(&'static str, bool); N]) -> Option<&'static str> {
     keys.into_iter().find_map(|(key, is_set)| is_set.then_some(key))
@@ -288,7 +372,6 @@ fn check_patterns(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::choice::FailurePolicy;
     use crate::config::registration::keys;
     use std::time::Duration;
 
@@ -372,6 +455,44 @@ remote: false
             (100, FailurePolicy::Fail, CallStyle::Vdsm)
         );
         assert!(hook.enabled && hook.filter && !hook.parallel && hook.timeout == OwnTimeout::Usual);
+    }
+
+    #[test]
+    fn what_an_event_of_another_host_has_not_makes_a_remote_one_broken() {
+        let parse = |more: &str| parse(&format!("command: /x\nremote: true\n{more}"));
+        for fine in [
+            "events: after_vm_start",
+            "events: '*'",
+            "events: on_qemu_paused",
+            "calls: qemu/started",
+            "calls: 'qemu/*'",
+            "calls: '*/nosuch'",
+            "events: after_vm_stop\nargs: [$NAME]\nstdin: json\ncheck: /y\nlock: a\nfilter: false",
+            "events: after_vm_stop\nwhen: {title: x, property: {a: b}, origin: fresh, uuid: '*'}",
+        ] {
+            assert!(parse(fine).unwrap().remote, "{fine}");
+        }
+        for (text, expected) in [
+            ("events: after_vm_stop\nstyle: libvirt", "`style` needs the document"),
+            ("events: after_vm_stop\nstdin: xml", "`stdin` needs the document"),
+            ("events: after_vm_stop\nargs: [a, $XML_BASE64]", "`args` needs the document"),
+            (
+                "events: after_vm_stop\nwhen: {network: lan}",
+                "`network` in `when` needs the document",
+            ),
+            ("events: after_vm_stop\nfilter: true", "`filter` needs the document"),
+            ("events: after_vm_stop\nrun_as: nobody", "`run_as` has no effect"),
+            ("events: after_vm_stop\nrollback: /y", "`rollback` has no effect"),
+            ("events: after_vm_stop\nundo: /y", "`undo` has no effect"),
+            ("events: after_vm_stop\nmode: detached", "`mode` has no effect"),
+            ("events: after_vm_start\non_failure: kill", "`on_failure` has no effect"),
+            ("events: [after_vm_stop, before_vm_start]", "before_vm_start is before something"),
+            ("events: after_device_create", "has no devices"),
+            ("calls: qemu/prepare/begin", "qemu/prepare/begin is before something"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text:?} says\n{error}");
+        }
     }
 
     #[test]

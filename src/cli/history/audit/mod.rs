@@ -68,7 +68,8 @@ impl AuditedAct {
                 | CommandEnd::Declined
                 | CommandEnd::Unanswered
                 | CommandEnd::WrongUsage
-                | CommandEnd::Differs,
+                | CommandEnd::Differs
+                | CommandEnd::TryAgain,
             ) => return,
             Ok(CommandEnd::Good) => (file::DONE, None),
             Ok(CommandEnd::Problem) => (FAILED, output.last_error()),
