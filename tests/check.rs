@@ -352,6 +352,8 @@ provoked! {
     records_that_could_not_be_kept_and_calls_that_died_are_told:
         "records-dropped" "records-stuck" "lost-executions" "journal-dropped";
     counters_of_a_newer_version_are_told: "newer-file";
+    events_that_nobody_sends_are_told: "outbox-not-sent" "outbox-nearly-full" "odd-cursor";
+    what_is_for_other_hosts_and_nobody_takes_is_told: "not-consumed";
     that_hooks_are_switched_off_is_an_error: "bypassed" "broken-bypass";
 }
 
@@ -1663,6 +1665,54 @@ fn a_queue_that_is_nearly_full_is_told() {
     place.finds("queue-nearly-full", &queue, &["4 of the 5 jobs", "detached hooks fail"]);
     place.host.raw_settings(&format!("{settings}queue: {{size: 2 KiB}}\n"));
     place.finds("queue-nearly-full", &queue, &["of the 2048 bytes"]);
+}
+
+fn events_that_nobody_sends_are_told() {
+    let place = Place::clean();
+    place.settings("outbox: true\noutbox_max: {events: 100}\n");
+    let outbox = place.host.path("state/outbox");
+    place.finds("outbox-not-sent", &outbox, &["nothing sends the events", "at most 100"]);
+    place.fake("etc/systemd/system/multi-user.target.wants/hookmux-relay.service", "");
+    place.is_clean();
+    fs::create_dir(&outbox).unwrap();
+    place.host.mode("state/outbox", 0o700);
+    let put = |number: usize| {
+        let name = format!("{number:020}-01J000000000000000000000{number:02}.json");
+        fs::write(outbox.join(name), "{}").unwrap();
+    };
+    (1..90).for_each(put);
+    place.is_clean();
+    put(90);
+    place.finds("outbox-nearly-full", &outbox, &["90 events wait", "at most 100"]);
+    fs::remove_dir_all(&outbox).unwrap();
+    let relay = place.host.path("state-relay");
+    fs::create_dir(&relay).unwrap();
+    fs::write(relay.join("cursor.nats"), format!("{:020}\n", 0)).unwrap();
+    place.is_clean();
+    fs::write(relay.join("cursor.nats"), format!("{:020}\n", 5)).unwrap();
+    place.finds("odd-cursor", relay.join("cursor.nats"), &["is no number up to 0"]);
+}
+
+fn what_is_for_other_hosts_and_nobody_takes_is_told() {
+    let place = Place::clean();
+    place.file("hooks.d/x.yaml", "events: after_vm_stop\ncommand: /bin/true\nremote: true\n");
+    place.finds("not-consumed", "hooks.d/x.yaml", &["never runs", "/etc/hookmux/remote"]);
+    place.file(
+        "hooks.d/x.yaml",
+        "events: after_vm_stop\ncommand: /bin/true\nremote: true\nenabled: false\n",
+    );
+    place.is_clean();
+    // where the consumer reads
+    let broken = "events: after_vm_stop\ncomand: /bin/true\n";
+    place.fake("etc/hookmux/remote/hooks.d/y.yaml", broken);
+    let path = place.host.path("root/etc/hookmux/remote/hooks.d/y.yaml");
+    place.finds("broken-registration", &path, &["no event of another host runs anything"]);
+    fs::remove_file(&path).unwrap();
+    place.fake("etc/systemd/system/multi-user.target.wants/hookmux-consume.service", "");
+    place.is_clean();
+    place.host.mode("root/etc/hookmux/remote", 0o700);
+    let shut = place.host.path("root/etc/hookmux/remote");
+    place.finds("unreadable", &shut, &["can't be read by the user hookmux-consume"]);
 }
 
 fn what_is_remembered_and_cannot_be_read_is_told() {

@@ -99,13 +99,14 @@ fn call(host: &Host) {
 // O1
 #[test]
 fn an_execution_is_an_event_without_document_output_and_passwords() {
-    let host = host("custom_properties: {vlan: '[0-9]', zone: '*'}\n");
+    let host = host("custom_properties: {vlan: '7|8', zone: '*'}\n");
     host.script("before_vm_start/10-a", &format!("echo {SECRET}-out; echo err-line >&2"));
     host.script("before_vm_start/20-b", &format!("echo 'said {SECRET}' >&2; exit 3"));
     let properties = format!(
         "<hookmux:properties xmlns:hookmux='urn:hookmux:properties:1'>\
-         <hookmux:property name='vlan' value='7'/><hookmux:property name='zone' value='{SECRET}'/>\
-         <hookmux:property name='other' value='hidden-value'/></hookmux:properties>"
+         <hookmux:property name='vlan'>7</hookmux:property>\
+         <hookmux:property name='zone'>{SECRET}</hookmux:property>\
+         <hookmux:property name='other'>hidden-value</hookmux:property></hookmux:properties>"
     );
     let document = guest(&properties, &format!("<graphics type='vnc' passwd='{SECRET}'/>"))
         .replace("<devices>", &format!("<title>web {SECRET}</title>\n<devices>"));
@@ -688,8 +689,9 @@ fn only_the_group_may_read_it_and_nobody_else_without_one() {
     assert!(output.status.success(), "{output:?}");
     let outbox = host.path("state/outbox");
     assert_eq!((mode(&outbox), outbox.metadata().unwrap().gid()), (0o750, 54321));
-    let last = files(&host)[&2].clone();
-    for path in [last, host.path("state/outbox/status.json")] {
+    // also what was there before the group
+    let all = files(&host);
+    for path in [all[&1].clone(), all[&2].clone(), host.path("state/outbox/status.json")] {
         assert_eq!((mode(&path), path.metadata().unwrap().gid()), (0o640, 54321), "{path:?}");
         assert_eq!(path.metadata().unwrap().uid(), 0);
     }
@@ -748,9 +750,10 @@ fn status_metrics_and_check_tell_of_it() {
     assert!(found.contains("92 events wait"), "{found}");
     cursor(&host, "nats", 0);
     assert!(!host.text(&["check"], 0).contains("nothing sends the events"));
+    assert!(!found.contains("odd-file"), "{found}");
     let plain = Host::new();
     assert!(!plain.text(&["status"], 0).contains("outbox"));
-    assert!(!plain.text(&["metrics"], 0).contains("outbox"));
+    assert!(plain.text(&["metrics"], 0).contains("hookmux_outbox_events 0\n"));
 }
 
 #[test]

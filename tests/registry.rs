@@ -203,7 +203,7 @@ fn every_key_of_a_description_arrives() {
         match key {
             "events" => assert_eq!(read.triggers.events, ["after_vm_stop", "before_vm_start"]),
             "calls" => assert_eq!(read.triggers.calls[0].to_string(), "qemu/prepare/begin"),
-            _ => assert_eq!(read.triggers.events, ["before_vm_start"], "{key}"),
+            _ => assert_eq!(read.triggers.events, [event], "{key}"),
         }
     }
     let place = Place::new();

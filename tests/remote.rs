@@ -17,6 +17,9 @@ use crate::support::{Host, schema, until};
 const ID: &str = "01ARYZ6S410000000000000000";
 const UUID: &str = "3c8e1f52-9b0d-4a6e-8f57-2d41c6b7a901";
 
+/// What is run, for its schema.
+const WORDS: [&str; 5] = ["run", "--remote", "-", "--output", "json"];
+
 /// A host whose root directory for `--remote` is its own.
 struct Consumer(Host);
 
@@ -67,7 +70,6 @@ impl Consumer {
     }
 
     fn run_bytes(&self, bytes: &[u8], change: impl FnOnce(&mut Command)) -> Output {
-        let words = ["run", "--remote", "-", "--output", "json"];
         let mut command = self.command(&["--output", "json"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         change(&mut command);
@@ -80,7 +82,7 @@ impl Consumer {
         let writer = thread::spawn(move || drop(input.write_all(&bytes)));
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();
-        schema::judge(&words, &output.stdout);
+        schema::judge(&WORDS, &output.stdout);
         output
     }
 
@@ -89,7 +91,7 @@ impl Consumer {
     fn run(&self, event: &Value, status: i32) -> Value {
         let output = self.run_bytes(event.to_string().as_bytes(), |_| {});
         assert_eq!(output.status.code(), Some(status), "{event}: {output:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
+        schema::read(&WORDS, &output.stdout)
     }
 
     fn log(&self) -> Vec<String> {
@@ -104,6 +106,7 @@ impl Consumer {
 }
 
 fn event(id: &str, operation: &str) -> Value {
+    let sub = if matches!(operation, "stopped" | "release") { "end" } else { "begin" };
     json!({
         "specversion": "1.0",
         "id": id,
@@ -115,7 +118,7 @@ fn event(id: &str, operation: &str) -> Value {
         "sequence": "00000000000000000007",
         "bootid": "4d7c5c1e-6f0a-4c57-9d5e-2f6f1b6c8a10",
         "data": {
-            "driver": "qemu", "operation": operation, "sub_operation": "begin", "extra": "-",
+            "driver": "qemu", "operation": operation, "sub_operation": sub, "extra": "-",
             "object": "web", "uuid": UUID, "class": "live", "events": ["x"], "title": "A title",
             "reason": null, "origin": "fresh", "cause": "libvirt", "parent": null,
             "began": "2026-11-30T12:00:00.000000Z", "duration_ms": 1, "outcome": "good",
@@ -162,8 +165,14 @@ fn an_event_runs_what_is_registered_for_it_and_records_it() {
     let text = consumer.0.text(&["log", "--wide"], 0);
     assert!(text.contains("event of node-1.example.org; recorded by hookmux-consume"), "{text}");
     assert!(!consumer.path("var/lib/hookmux-consume/outbox").exists(), "no events of events");
-    let trunk = consumer.path("run/hookmux-consume/records/done");
-    assert!(trunk.exists() && !consumer.path("run/hookmux").join("records/done").exists());
+    let waiting = consumer.path("run/hookmux-consume/records/done");
+    assert_eq!(fs::read_dir(waiting).unwrap().count(), 0, "it is moved at once");
+    assert!(!consumer.path("run/hookmux").join("records/done").exists());
+    let id = record["id"].as_str().unwrap();
+    let shown = consumer.0.json(&["show", id], 0);
+    assert_eq!((&shown["untrusted"], &shown["runs"][0]["state"]), (&json!(true), &json!("good")));
+    let shown = consumer.0.text(&["show", id], 0);
+    assert!(shown.contains(&format!("node-1.example.org, execution {ID}")), "{shown}");
 }
 
 #[test]
@@ -180,7 +189,6 @@ fn hooks_are_given_what_the_event_has() {
     );
     consumer.file("etc/hookmux/remote/hooks.d/env.yaml", &text);
     let mut event = event(ID, "release");
-    event["data"]["sub_operation"] = "end".into();
     event["data"]["extra"] = "saved".into();
     event["data"]["origin"] = "restore".into();
     event["data"]["outcome"] = "failed".into();
@@ -503,5 +511,5 @@ fn words_that_dont_go_together_are_refused() {
     ] {
         consumer.0.text(words, 2);
     }
-    consumer.0.text(&["run", "--remote", "/nowhere/event.json"], 2);
+    consumer.0.text(&["run", "--remote", "/nowhere/event.json"], 1);
 }

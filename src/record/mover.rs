@@ -216,6 +216,22 @@ pub(crate) fn move_and_prune(
     })
 }
 
+/// Moves records at once, and removes old ones if it is time for that.
+///
+/// # Errors
+/// The runtime directory can't be used.
+pub(crate) fn move_now(settings: &Settings) -> io::Result<MoverResult> {
+    let mover = Mover::new(settings, &HostFacts::default);
+    mover.spool.make()?;
+    mover.exclusively(|mover| {
+        let mut done = mover.move_all();
+        if mover.is_prune_due() {
+            (done.pruned, done.texts) = mover.prune();
+        }
+        done
+    })
+}
+
 /// Returns what moving and removing would do. Changes nothing, and waits for no other mover.
 pub(crate) fn forecast(settings: &Settings) -> MoverResult {
     let mover = Mover::new(settings, &HostFacts::default);
@@ -230,6 +246,7 @@ pub(crate) fn forecast(settings: &Settings) -> MoverResult {
         swept: mover.trash.count(LONG_ROUND.max_entries),
         stuck: mover.store.base().judge().err(),
         uncounted: Counters::load(mover.store.base()).err(),
+        outbox: OutboxResult { moved: mover.spool.event_ids().len(), ..OutboxResult::default() },
         ..MoverResult::default()
     }
 }

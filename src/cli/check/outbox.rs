@@ -120,7 +120,12 @@ fn examine_remote(survey: &Survey<'_>, findings: &mut Findings) {
             "{} can't be read by the user hookmux-consume: no hook runs for events of other hosts",
             below.display()
         );
-        findings.add(Code::Unreadable, &below, words, Fix::run(&words!["chmod", "755", &below]));
+        findings.add(
+            Code::Unreadable,
+            &below,
+            words,
+            Fix::from("everybody has to be able to read it, as it is root's: mode 755"),
+        );
     }
     for path in registrations_in(&below.join(DIRECTORY)) {
         let text = files::read_regular(&path, MAX_REGISTRATION_BYTES).and_then(files::into_text);

@@ -66,13 +66,13 @@ fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
     let groups = groups.iter().filter(|name| name.len() == store::GROUP_CHARS);
     let places = ["guests", "pending", "locks", "daemons", "records", "records/running"];
     let mut dirs: Vec<Dir> = places.iter().map(|name| below(run, name)).collect();
-    dirs.push(below(run, "records/done"));
+    dirs.extend([below(run, "records/done"), below(run, "records/events")]);
     for records in [below(run, "records"), records.clone()] {
         dirs.push(Texts::new(&records).directory().clone());
     }
     let ledger = Ledger::new(run);
     dirs.extend(ledger.directories());
-    dirs.extend([state.child("last-good"), state.child("cache")]);
+    dirs.extend([state.child("last-good"), state.child("cache"), state.child("outbox")]);
     dirs.extend(groups.map(|name| records.child(name)));
     dirs.push(records);
     let files = dirs.iter().flat_map(|dir| {

@@ -48,11 +48,16 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let oldest = waiting.first().and_then(|id| ulid::unix_milliseconds(id));
     let is_old =
         oldest.is_some_and(|time| millis(now).saturating_sub(time) > LATE_RECORD_MILLISECONDS);
-    if mover::is_stuck(spool) || is_old {
-        let why = if mover::is_stuck(spool) { "can't be moved" } else { "are not being moved" };
+    let events = spool.event_ids().len();
+    let is_stuck = mover::is_stuck(spool) && waiting.len() + events > 0;
+    if is_stuck || is_old {
+        let why = if is_stuck { "can't be moved" } else { "are not being moved" };
         let words = format!(
             "{} in {} {why} to {}, and would be lost when the host restarts",
-            counted(waiting.len(), "record"),
+            match waiting.len() {
+                0 => counted(events, "event"),
+                records => counted(records, "record"),
+            },
             settings.runtime_dir.unchecked_path().display(),
             settings.state_dir.unchecked_path().display()
         );

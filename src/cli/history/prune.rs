@@ -11,6 +11,7 @@ use crate::cli::json::prune::Pruned;
 use crate::cli::output::{Output, Tone};
 use crate::cli::{CommandEnd, CommandPlace, outbox};
 use crate::queue::{self, Queue, worker};
+use crate::record::outbox::moving::OutboxResult;
 use crate::record::store::Store;
 use crate::record::{counters, mover};
 use crate::state::trash::Trash;
@@ -52,7 +53,9 @@ pub(crate) fn run(
         let path = counters::path(Store::new(&settings.state_dir).base());
         output.print_error(&format!("{}: {newer}", executions::not_counted(&path)));
     }
-    let sum = done.moved + done.lost + done.pruned + done.texts + done.swept;
+    let OutboxResult { moved, sent, lost } = done.outbox;
+    let events = moved + sent + usize::try_from(lost).unwrap_or_default();
+    let sum = done.moved + done.lost + done.pruned + done.texts + done.swept + events;
     if arguments.output.format == Format::Json {
         output.json(&Pruned {
             moved: done.moved,
@@ -61,6 +64,9 @@ pub(crate) fn run(
             registrations_removed: done.texts,
             trash_removed: done.swept,
             trash_left: done.is_trash_left,
+            events_moved: done.outbox.moved,
+            events_removed: done.outbox.sent,
+            events_lost: done.outbox.lost,
             counted: done.uncounted.is_none(),
             problems: Message::all(&stuck),
             summary: ChangeSummary::new(sum > 0, arguments.dry_run),
@@ -77,6 +83,13 @@ pub(crate) fn run(
         ));
     }
     let is_text = arguments.output.format == Format::Text;
+    if is_text && events > 0 {
+        let moved = if arguments.dry_run { "would be moved" } else { "moved" };
+        output.line(&format!(
+            "Events: {} {moved}, {sent} removed after they were sent, {lost} lost.",
+            done.outbox.moved
+        ));
+    }
     if is_text && done.texts > 0 {
         let removed = if arguments.dry_run { "would be removed" } else { "removed" };
         let words =

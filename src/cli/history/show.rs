@@ -7,7 +7,7 @@ use super::hook_history::{self, Subject};
 use super::jobs::Jobs;
 use super::seen::{Aftermath, Later, Seen};
 use super::which::{self, Choice, Found};
-use super::{command_line, executions, retry, running};
+use super::{command_line, consumed, executions, retry, running};
 use crate::cli::args::{Format, SearchArgs, ShowArgs};
 use crate::cli::hooks::difference;
 use crate::cli::json::show::Show;
@@ -59,7 +59,13 @@ pub(crate) fn run(
                         place, settings, &history, &hook, arguments, output,
                     ));
                 }
-                Subject::Execution => which::named(settings, &history, word)?,
+                Subject::Execution => match which::named(settings, &history, word) {
+                    Ok(found) => found,
+                    Err(error) => match consumed::record(settings, word) {
+                        Some(record) => return Ok(untrusted(place, record, arguments, output)),
+                        None => return Err(error),
+                    },
+                },
             }
         }
     };
@@ -74,6 +80,22 @@ pub(crate) fn run(
     }
     print(place, &found, &seen, &follow_ups, arguments.full, output);
     Ok(CommandEnd::Good)
+}
+
+/// Shows the execution for an event of another host, whose record isn't root's.
+fn untrusted(
+    place: &CommandPlace,
+    record: Record,
+    arguments: &ShowArgs,
+    output: &mut Output,
+) -> CommandEnd {
+    let seen = consumed::seen(record.head.clone());
+    let found = Found { record, job: None, passed_over: Vec::new() };
+    match arguments.output.format {
+        Format::Json => output.json(&Show::new(&found.record, &seen, &[], None, Vec::new())),
+        Format::Text => print(place, &found, &seen, &[], arguments.full, output),
+    }
+    CommandEnd::Good
 }
 
 fn print(

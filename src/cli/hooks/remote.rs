@@ -3,21 +3,24 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+
 use super::remote_event::{self, MAX_EVENT_BYTES, Meaning, RemoteEvent};
 use super::remote_marks::{self, Earlier};
 use super::remote_places::{HOOKS_DIR, ROOTS, RUNTIME_DIR, STATE_DIR};
-use super::run::{Trial, show_answer};
+use super::run::Trial;
 use crate::bypass;
 use crate::call::{Handling, Hooks, door};
 use crate::cli::args::{Format, RunArgs};
 use crate::cli::json::message::{Error, Message};
 use crate::cli::json::run::Ran;
 use crate::cli::output::{Output, Tone};
-use crate::cli::{CommandEnd, CommandPlace};
+use crate::cli::{CommandEnd, CommandPlace, usage};
 use crate::config::{self, LoadedSettings, Surroundings};
 use crate::hook::candidates;
 use crate::occasion::{CallMode, Execution, Occasion};
 use crate::record::form::RecordCause;
+use crate::record::mover;
 use crate::state::Dir;
 use crate::trust::Trust;
 
@@ -50,10 +53,13 @@ pub(in crate::cli) fn run(
     file: &Path,
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
-    let event = match read(file) {
+    let bytes = read(file).with_context(|| format!("{} can't be read", file.display()))?;
+    let event = match remote_event::read(&bytes) {
         Ok(Meaning::Call(event)) => *event,
         Ok(Meaning::Nothing(why)) => return Ok(nothing(arguments, &why, output)),
-        Err(why) => return Ok(refused(arguments, &format!("{why:#}"), output)),
+        Err(why) => {
+            return Err(usage::wrong(format!("this isn't an event of hookmux: {why:#}")));
+        }
     };
     let (surroundings, loaded) = settings(&arguments.root);
     match handle(place, arguments, event, &surroundings, &loaded, output) {
@@ -66,14 +72,14 @@ pub(in crate::cli) fn run(
     }
 }
 
-fn read(file: &Path) -> anyhow::Result<Meaning> {
+fn read(file: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = MAX_EVENT_BYTES as u64 + 1;
     match file.as_os_str() == "-" {
         true => io::stdin().lock().take(limit).read_to_end(&mut bytes)?,
         false => std::fs::File::open(file)?.take(limit).read_to_end(&mut bytes)?,
     };
-    remote_event::read(&bytes)
+    Ok(bytes)
 }
 
 /// Runs the hooks of an event.
@@ -143,13 +149,16 @@ fn handle(
     let trial = Trial::make(occasion, handling, cause, is_text, output);
     let is_good = trial.is_good();
     let ended = mark.end(is_good);
-    if is_text {
-        show_answer(&trial, output);
-    } else {
+    if !is_text {
         output.json(&trial.json());
     }
     if let Err(error) = ended {
         output.print_error(&format!("that it is done can't be noted: {error}"));
+    }
+    // else the record stays in memory until the next event comes
+    let stuck = mover::move_now(settings).map_or_else(Some, |moved| moved.stuck);
+    if let Some(error) = stuck {
+        output.print_error(&format!("the record can't be moved to the state directory: {error}"));
     }
     Ok(if is_good { CommandEnd::Good } else { CommandEnd::Problem })
 }
@@ -162,12 +171,6 @@ fn nothing(arguments: &RunArgs, why: &str, output: &mut Output) -> CommandEnd {
         Format::Json => output.json(&Ran::nothing(Message::all(&[words]))),
     }
     CommandEnd::Idle
-}
-
-/// Says that this is no event.
-fn refused(arguments: &RunArgs, why: &str, output: &mut Output) -> CommandEnd {
-    tell(arguments, &format!("this isn't an event of hookmux: {why}"), output);
-    CommandEnd::WrongUsage
 }
 
 fn tell(arguments: &RunArgs, words: &str, output: &mut Output) {

@@ -99,6 +99,8 @@ impl Trial {
         let mut recorder = Recorder::new(cause);
         let before = occasion.document().map(masked);
         let hooks_dir = occasion.settings.hooks_dir.clone();
+        // the mover that a call starts knows only the places of the settings
+        let starts_mover = occasion.mode.remote().is_none();
         let mut view = LiveView::new(output, is_text);
         let answer = call::answer(occasion, handling, &mut Tee(&mut recorder, &mut view));
         let kept = recorder.finish(&answer);
@@ -107,7 +109,7 @@ impl Trial {
             output.print_error(&error);
             notes.push(error);
         }
-        if let Some(place) = &kept.place {
+        if let Some(place) = kept.place.as_ref().filter(|_| starts_mover) {
             mover::start_if_needed(&hooks_dir, place);
         }
         let id = kept.execution.map(|execution| execution.id);

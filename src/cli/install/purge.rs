@@ -11,7 +11,8 @@ use crate::state::DirPresence;
 use crate::trust::Trust;
 
 /// What hookmux makes in `state_dir`.
-const STATE_CHILDREN: [&str; 5] = ["records", "queue", "last-good", "cache", "audit"];
+const STATE_CHILDREN: [&str; 7] =
+    ["records", "queue", "last-good", "cache", "audit", "outbox", "outbox-sequence"];
 /// What hookmux makes in `runtime_dir`. `hooks` there is a root, and belongs to the administrator.
 const RUNTIME_CHILDREN: [&str; 9] =
     ["records", "guests", "pending", "data", "daemons", "locks", "trash", "undo", "undo-locks"];

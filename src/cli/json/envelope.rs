@@ -36,20 +36,20 @@ pub(crate) fn schema_of<T: Object>(name: &str, title: &str) -> Value {
         ),
     );
     keys.insert("host".to_owned(), described("The name of the host", json!({ "type": "string" })));
-    schema_with::<T>(keys, &format!("urn:hookmux:output:{name}"), title)
+    schema_with::<T>(keys, name, title)
 }
 
 /// Returns the schema of a file that other programs read.
 pub(crate) fn schema_of_file<T: Object>(name: &str, title: &str) -> Value {
-    schema_with::<T>(Map::new(), &format!("urn:hookmux:file:{name}"), title)
+    schema_with::<T>(Map::new(), name, title)
 }
 
-fn schema_with<T: Object>(mut keys: Map<String, Value>, id: &str, title: &str) -> Value {
+fn schema_with<T: Object>(mut keys: Map<String, Value>, name: &str, title: &str) -> Value {
     let mut defs = Defs::default();
     keys.extend(T::keys(&mut defs));
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": id,
+        "$id": format!("urn:hookmux:output:{name}"),
         "title": title,
     });
     let own = with_keys(

@@ -115,7 +115,7 @@ object! {
         last: Option<String>,
         /// How many executions are lost
         events: u64,
-        /// Why: `full`, the outbox had as many as it may have; `no-room`, the runtime directory was full; `unreadable`, they were no events
+        /// Why: `full`, the outbox had as many as it may have; `no-room`, the runtime directory was full; `unreadable`, they were no events; `rejected`, hookmux-relay could never send one
         why: String,
     }
 

@@ -19,6 +19,12 @@ object! {
         trash_removed: usize,
         /// Whether some of them are still there
         trash_left: bool,
+        /// How many events for other hosts were moved to the outbox
+        events_moved: usize,
+        /// How many events were removed because they have been sent
+        events_removed: usize,
+        /// How many events were lost because there were too many
+        events_lost: u64,
         /// Whether executions are counted
         counted: bool,
         /// What couldn't be done

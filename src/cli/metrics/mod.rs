@@ -339,11 +339,8 @@ fn of_running(running: &[RecordHead], all: &mut Families) {
     );
 }
 
-/// Adds what waits for other hosts, if there is an outbox.
+/// Adds what waits for other hosts.
 fn of_outbox(counts: &OutboxCounts, all: &mut Families) {
-    if !counts.is_on && counts.events + counts.waiting + counts.gaps == 0 {
-        return;
-    }
     let gauge = MetricKind::Gauge;
     all.single(
         gauge,

@@ -67,17 +67,35 @@ impl Directory {
         let path = directory.dir.make()?;
         let found = fs::symlink_metadata(path)?;
         let (wanted, mode) = (group.unwrap_or(found.gid()), directory.mode(0o700, 0o750));
+        let is_others = found.gid() != wanted || found.mode() & 0o7777 != mode;
         if found.gid() != wanted {
             chown(path, None, Some(wanted))?;
         }
-        if found.mode() & 0o7777 != mode {
+        if is_others {
             fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+            directory.give_files()?;
         }
         if group.is_some() {
             open_way(state_dir)?;
         }
         spool::remove_half_written(&directory.dir);
         Ok(directory)
+    }
+
+    /// Gives the files to the group: it may have been made after them.
+    fn give_files(&self) -> io::Result<()> {
+        for name in self.dir.names()? {
+            // what isn't a file of hookmux's own stays as it is
+            if let Ok((file, _)) = self.dir.open(&name) {
+                self.rights().give(&file)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rights(&self) -> Rights {
+        let owner = self.group.map(|group| (0, group));
+        Rights { owner, mode: self.mode(0o600, 0o640) }
     }
 
     fn mode(&self, own: u32, with_group: u32) -> u32 {
@@ -121,8 +139,7 @@ impl Directory {
         let path = self.dir.file(name)?;
         // readers pass over names with a dot
         let temporary = self.dir.file(format!(".{name}.{}.new", std::process::id()))?;
-        let owner = self.group.map(|group| (0, group));
-        let rights = Rights { owner, mode: self.mode(0o600, 0o640) };
+        let rights = self.rights();
         files::replace_by_rename(&temporary, &path, |file| {
             file.write_all(bytes)?;
             rights.give(file)
