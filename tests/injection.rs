@@ -110,6 +110,8 @@ struct Scene {
     detached: Option<&'static str>,
     /// hookmux has its registrations in its cache, and trusts it.
     is_warm: bool,
+    /// Each execution is also an event for other hosts.
+    is_sent: bool,
 }
 
 const fn guest(
@@ -125,6 +127,7 @@ const fn guest(
         hooks,
         detached: None,
         is_warm: false,
+        is_sent: false,
     }
 }
 
@@ -167,6 +170,7 @@ const DAEMON: Scene = Scene {
     hooks: &["before_daemon_start/10-a", "before_vdsm_start/20-b"],
     detached: None,
     is_warm: false,
+    is_sent: false,
 };
 const DETACHED: Scene = Scene {
     kind: Kind::Gate,
@@ -175,7 +179,9 @@ const DETACHED: Scene = Scene {
     hooks: &["before_vm_launch/10-a"],
     detached: Some("bin/detached"),
     is_warm: false,
+    is_sent: false,
 };
+const SENT: Scene = Scene { is_sent: true, ..NOTIFY };
 /// As most calls are, on a host where nothing has changed for a while.
 const WARM: Scene = Scene { is_warm: true, ..GATE };
 
@@ -187,6 +193,9 @@ fn edited() -> String {
 impl Scene {
     fn host(&self) -> Host {
         let host = Host::new();
+        if self.is_sent {
+            host.settings("outbox: true");
+        }
         for place in self.hooks.iter().chain(&self.detached) {
             // a static shell and nothing but its built-in commands: few system calls of its own,
             // and a status that tells when one of them failed
@@ -638,6 +647,11 @@ fn only_its_own_scripts_kill_a_guest() {
 #[test]
 fn a_notification_is_answered() {
     try_all(&NOTIFY);
+}
+
+#[test]
+fn a_call_that_is_an_event_too_is_answered() {
+    try_all(&SENT);
 }
 
 #[test]
