@@ -116,7 +116,11 @@ impl Target for Events {
         must(facts.metadata.devices.is_empty(), "an event with devices", told)?;
         for property in &facts.metadata.properties {
             let is_word = property.name.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_');
-            must(is_word && !property.name.is_empty(), "a property without a word as its name", told)?;
+            must(
+                is_word && !property.name.is_empty(),
+                "a property without a word as its name",
+                told,
+            )?;
             must(is_line(&property.value), "a property that is no short line", told)?;
         }
         Ok(true)
