@@ -60,6 +60,9 @@ const WORDS: &[&str] = &[
     "",
 ];
 
+/// What may be almost any text.
+const TEXTS: &[&str] = &["/data/title", "/data/object", "/data/extra", "/data/properties/vlan"];
+
 fn event() -> Value {
     json!({
         "specversion": "1.0",
@@ -85,7 +88,17 @@ impl Target for Events {
 
     fn make(&mut self, random: &mut Random) -> Vec<u8> {
         let mut event = event();
-        json::mutate(random, &mut event, WORDS);
+        match random.once_in(2) {
+            true => json::mutate(random, &mut event, WORDS),
+            // so that half of them may be taken
+            false => {
+                for _ in 0..random.below(3) {
+                    if let Some(value) = event.pointer_mut(random.pick(TEXTS)) {
+                        *value = random.pick(WORDS).into();
+                    }
+                }
+            }
+        }
         let mut bytes = event.to_string().into_bytes();
         if random.once_in(4) {
             crate::bytes::mutate(random, &mut bytes, WORDS, &[]);
