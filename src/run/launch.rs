@@ -453,7 +453,9 @@ impl<'a> Launcher<'a> {
 fn add_remote(environment: &mut Environment, remote: &RemoteCall) {
     environment.set("HOOKMUX_REMOTE_HOST", &remote.host);
     environment.set("HOOKMUX_REMOTE_EXECUTION", &remote.execution);
-    environment.set("HOOKMUX_REMOTE_OUTCOME", &remote.outcome);
+    if !remote.outcome.is_empty() {
+        environment.set("HOOKMUX_REMOTE_OUTCOME", &remote.outcome);
+    }
     environment.set("HOOKMUX_REMOTE_STATUS", remote.exit_status.to_string());
     if let Some(time) = &remote.time {
         environment.set("HOOKMUX_REMOTE_TIME", time);

@@ -217,6 +217,7 @@ fn page(line: &EventLine<'_>, output: &mut Output) {
         let is_guest = line.calls.iter().any(|call| call.drivers == Driver::GUESTS);
         let is_end = matches!(line.event.operation, Operation::Stopped | Operation::Release);
         !(names.contains("UNDO")
+            || names.contains("REMOTE")
             || is_here(names, "SNAPSHOT") && !name.ends_with("_vm_dehibernate")
             || is_here(names, "STARTED_XML") && !is_end
             || is_here(names, "REASON") && line.event.operation != Operation::Release

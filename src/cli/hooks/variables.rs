@@ -36,4 +36,17 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
         "of an undo program: done, or unknown where hookmux died while the hook ran",
     ),
     ("HOOKMUX_UNDO_AGAIN", "of an undo program: 1 if it may have run before"),
+    (
+        "HOOKMUX_REMOTE_HOST, HOOKMUX_REMOTE_EXECUTION",
+        "of a hook for events of other hosts (`remote: true`): the host of the call, and the execution there",
+    ),
+    (
+        "HOOKMUX_REMOTE_OUTCOME, HOOKMUX_REMOTE_STATUS, HOOKMUX_REMOTE_TIME",
+        "likewise: how the call ended there, the exit status that libvirt got, and when",
+    ),
+    (
+        "HOOKMUX_REMOTE_BOOT, HOOKMUX_REMOTE_SEQUENCE",
+        "likewise: the boot of that host, and the number of the event there",
+    ),
+    ("HOOKMUX_REMOTE_AGAIN", "likewise: 1 if hooks were started for the event before"),
 ];
