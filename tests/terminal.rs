@@ -68,14 +68,39 @@ fn tables_fit_the_terminal_and_pipes_get_everything() {
             );
         }
     }
-    let narrow = plain(&host, 80, "list");
+    let narrow = plain(&host, 60, "list");
     assert!(narrow.contains("…") && narrow.contains("30-虛"), "{narrow}");
     // columns stay straight with wide characters
     let state = |line: &str| line.find("active").map(|at| line[..at].width());
     let columns: Vec<_> = narrow.lines().filter_map(state).collect();
     assert!(columns.len() == 3 && columns.iter().all(|at| *at == columns[0]), "{narrow}");
+    // an event is told once, so that its hooks have room for their names
+    assert!(narrow.lines().any(|line| line == "before_vm_start"), "{narrow}");
+    let short = Host::new();
+    short.script("before_vm_start/10-x", ":");
+    assert!(plain(&short, 80, "list").contains("before_vm_start     1  10-x"), "it has room");
+    // what a hook said last is more than where it lies
+    let failed = plain(&host, 80, "log");
+    assert!(failed.contains("failed (3)") && failed.contains("of the guest"), "{failed}");
     let wide = plain(&host, 80, "list --wide");
     assert!(wide.contains("10-hugepages-for-every-guest-of-this-host"), "{wide}");
+}
+
+#[test]
+fn the_status_page_is_wrapped_and_its_commands_stay_whole() {
+    let host = host();
+    let printed = plain(&host, 80, "status");
+    let command = format!("→ hookmux --hooks-dir {} show ", host.hooks().display());
+    assert!(printed.contains(&command), "{printed}");
+    assert!(printed.contains("left on the device of the guest"), "{printed}");
+    for line in printed.lines().filter(|line| !line.contains("→ ")) {
+        let has_long_word = line.split_whitespace().any(|word| word.width() > 40);
+        assert!(line.width() <= 80 || has_long_word, "{line}\n{printed}");
+    }
+    // a program reads one line
+    let whole = host.text(&["status"], 0);
+    let last = whole.lines().find(|line| line.contains("last: ")).unwrap();
+    assert!(last.contains("the guest  → "), "{whole}");
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Column<'a> {
     pub title: &'a str,
     pub is_right_aligned: bool,
     pub shortening: Shortening,
+    /// Whether it is left out where the terminal is too narrow, as another column says the most important of it.
+    pub is_left_out: bool,
     /// The smallest width to which it is shortened, in cells; and the smallest where that isn't enough.
     least: [usize; 2],
 }
@@ -46,14 +48,18 @@ impl<'a> From<&'a str> for Column<'a> {
             "ID" | "JOB" => (Shortening::Start, [ID_CELLS; 2]),
             "TIME" => (Shortening::SharedDate, [0; 2]),
             "EVENT" => (Shortening::Middle, [EVENT_CELLS; 2]),
-            "CALL" | "HOOKS" => (Shortening::End, [12, 12]),
+            "CALL" => (Shortening::End, [12, 12]),
             "HOOK" | "OBJECT" | "GUEST" | "NAME" | "ROOT" | "RUNS" | "COMMAND" | "DEVICE"
             | "FOR" => (Shortening::Middle, [12, 8]),
-            "RESULT" | "WHY" | "MORE" | "WHAT" | "WHEN" | "REASON" | "WHAT FOR" | "LAST"
-            | "HERE" => (Shortening::End, [24, 14]),
+            // it begins with what happened, and ends with the hook's own words
+            "RESULT" => (Shortening::Middle, [36, 14]),
+            "WHY" | "MORE" | "WHAT" | "WHEN" | "REASON" | "WHAT FOR" | "HERE" => {
+                (Shortening::End, [24, 14])
+            }
+            "LAST" => (Shortening::End, [16, 8]),
             _ => (Shortening::Never, [usize::MAX; 2]),
         };
-        Column { title, is_right_aligned, shortening, least }
+        Column { title, is_right_aligned, shortening, is_left_out: title == "HOOKS", least }
     }
 }
 
@@ -145,6 +151,14 @@ pub(crate) fn fit(text: &str, width: usize, shortening: Shortening) -> String {
     }
 }
 
+/// Wraps a sentence at a width in cells; a longer word gets its own line.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let options = textwrap::Options::new(width)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    textwrap::wrap(text, options).into_iter().map(Into::into).collect()
+}
+
 /// Returns the beginning of a text that takes at most this many cells.
 fn start(text: &str, width: usize) -> &str {
     let mut taken = 0;
@@ -198,6 +212,13 @@ mod tests {
             let fitted = fit(text, width, shortening);
             assert_eq!(fitted, short, "{text} in {width}");
         }
+    }
+
+    #[test]
+    fn sentences_are_wrapped_between_words() {
+        let lines = wrap("a bb  ccc /a/very/long/path d", 6);
+        assert_eq!(lines, ["a bb", "ccc", "/a/very/long/path", "d"]);
+        assert_eq!(wrap("生產 環境", 6), ["生產", "環境"], "in cells");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::finding::{Finding, Severity, counted};
 use crate::cli::args::Format;
 use crate::cli::json;
 use crate::cli::output::{Cell, Output, Tone};
-use crate::cli::table::GAP_CELLS;
+use crate::cli::table::{GAP_CELLS, wrap};
 
 /// The longest line of a sentence, in cells. A wide terminal isn't filled: long lines are hard to read.
 const MAX_LINE_CELLS: usize = 100;
@@ -67,24 +67,4 @@ fn rows(finding: &Finding, line: usize) -> Vec<Vec<Cell>> {
     // one command on one line, to be copied
     rows.push(vec!["".into(), Cell(format!("→ {}", finding.fix.text), Tone::Dim)]);
     rows
-}
-
-/// Wraps a sentence at a width in cells; a longer word gets its own line.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let options = textwrap::Options::new(width)
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::wrap(text, options).into_iter().map(Into::into).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sentences_are_wrapped_between_words() {
-        let lines = wrap("a bb  ccc /a/very/long/path d", 6);
-        assert_eq!(lines, ["a bb", "ccc", "/a/very/long/path", "d"]);
-        assert_eq!(wrap("生產 環境", 6), ["生產", "環境"], "in cells");
-    }
 }

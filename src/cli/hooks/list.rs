@@ -293,7 +293,7 @@ fn show(
     let titles: Vec<&str> = columns.iter().filter_map(|at| titles.get(*at).copied()).collect();
     let cells = |row: &Vec<Cell>| columns.iter().filter_map(|at| row.get(*at).cloned()).collect();
     let rows: Vec<Vec<Cell>> = rows.iter().map(cells).collect();
-    output.table(&titles, &rows);
+    output.grouped_table(&titles, &rows);
 }
 
 fn row(hook: &Listed, settings: &Settings, last: &LastResults, is_wide: bool) -> Vec<Cell> {
