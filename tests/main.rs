@@ -51,6 +51,7 @@ mod manual;
 mod metrics;
 mod mistakes;
 mod new;
+mod not_run;
 mod odd_files;
 mod opennebula;
 mod outcomes;

@@ -128,6 +128,27 @@ fn who_may_not_look_is_told_how_to_ask() {
     is_denied(&host, &["list"], true);
 }
 
+/// One message is enough for who has no rights.
+#[test]
+fn who_may_not_change_is_told_once_how_to_ask() {
+    let Some(host) = system_host() else { return };
+    host.mode("state", 0o711).mode("run", 0o711).mode("hooks", 0o755);
+    host.script("bin/x", ":");
+    let script = host.hook("bin/x").display().to_string();
+    for words in [
+        &["new", "after_vm_start", "10-y"][..],
+        &["add", "script", &script, "--event", "before_vm_start"],
+        &["uninstall"],
+        &["bypass", "on", "--for", "1h"],
+    ] {
+        let output = ask(&host, words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert!(said.contains("; sudo hookmux "), "{words:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{words:?}: {said}");
+    }
+}
+
 #[test]
 fn what_a_user_cant_execute_runs_for_the_systems_daemon() {
     let Some(host) = system_host() else { return };

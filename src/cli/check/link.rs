@@ -10,7 +10,9 @@ use super::content::{self, CheckedProgram};
 use super::finding::{Code, Findings, Fix, words};
 use super::proof::{DriverActivity, Proof, proof};
 use super::survey::Survey;
+use super::unreadable::is_shut;
 use crate::cli::install::daemons::Daemon;
+use crate::config::Settings;
 use crate::libvirt::Driver;
 use crate::machine::files;
 use crate::memory::daemon_reload;
@@ -75,6 +77,11 @@ pub(super) fn check_has_looked(
     link: &Path,
     findings: &mut Findings,
 ) {
+    let Settings { state_dir, runtime_dir, .. } = survey.settings;
+    // calls and reloads are noted there
+    if [state_dir, runtime_dir].iter().any(|it| is_shut(it.unchecked_path(), survey.user)) {
+        return;
+    }
     let Some(linked) = changed(link) else { return };
     let is_asked = |daemon: &&Daemon| daemon.serves(driver) && daemon.is_for(survey.user);
     for daemon in survey.daemons.iter().filter(is_asked) {

@@ -126,9 +126,19 @@ fn store(place: &CommandPlace, entry: &AuditEntry) -> Result<(), String> {
     if entry.outcome == FAILED && surroundings.user != 0 && !is_there {
         return Ok(());
     }
-    file::store(state_dir, entry, &loaded.settings.retention).map_err(|error| {
-        format!("{}: {error}", file::directory(state_dir).unchecked_path().display())
-    })
+    match file::store(state_dir, entry, &loaded.settings.retention) {
+        // the rights that the command hadn't either are told of once, by the command
+        Err(error)
+            if entry.outcome == FAILED
+                && surroundings.user != 0
+                && error.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Ok(())
+        }
+        stored => stored.map_err(|error| {
+            format!("{}: {error}", file::directory(state_dir).unchecked_path().display())
+        }),
+    }
 }
 
 /// Returns a word for what is done, and the reason that was given.
