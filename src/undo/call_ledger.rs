@@ -181,9 +181,8 @@ impl CallLedger {
                 Moment::Begins => self.ledger.end(owed),
                 // the guest may live: libvirt asks before it refuses one that runs here already
                 Moment::Arrives if owed.is_expired() => {
-                    owed.entry.is_due = true;
                     self.has_work = true;
-                    self.ledger.end(owed).and_then(|()| self.ledger.keep(owed))
+                    self.ledger.end_as_due(owed)
                 }
                 Moment::Arrives | Moment::Ends | Moment::Lives => Ok(()),
             };

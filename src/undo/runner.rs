@@ -90,28 +90,29 @@ impl UndoRunner<'_> {
                     self.ledger.remove(&owed.name);
                 }
                 UndoEnd::Failed(failure) => {
-                    self.keep(&mut owed, Some(&failure.what), false);
+                    self.note_failure(&mut owed, &failure.what);
                     result.failures.push(*failure);
                 }
                 UndoEnd::Left => {
                     result.left += 1;
-                    self.keep(&mut owed, None, true);
+                    if let Err(error) = self.ledger.set_due(&mut owed, true) {
+                        let words =
+                            format!("that the worker takes it back can't be noted: {error}");
+                        self.report(&owed.entry, &words);
+                    }
                 }
             }
         }
         result
     }
 
-    /// Leaves an entry in the ledger, for another try.
-    fn keep(&mut self, owed: &mut Owed, last: Option<&str>, is_due: bool) {
-        let is_changed = owed.entry.is_due != is_due || last.is_some();
-        owed.entry.is_due = is_due;
-        if let Some(last) = last {
-            owed.entry.set_last(last);
-        }
-        // without room for the words it is owed all the same
-        if is_changed {
-            let _ = self.ledger.keep(owed);
+    /// Leaves an entry in the ledger whose undo has failed. It is tried at its own times.
+    fn note_failure(&mut self, owed: &mut Owed, what: &str) {
+        owed.entry.set_last(what);
+        let moved = self.ledger.set_due(owed, false);
+        if let Err(error) = self.ledger.keep(owed).and(moved) {
+            // without room for the words it is owed all the same
+            self.report(&owed.entry, &format!("that it has failed can't be noted: {error}"));
         }
     }
 
