@@ -84,7 +84,7 @@ impl OwnerLedger {
         }
     }
 
-    fn names(&self) -> io::Result<Vec<String>> {
+    pub(super) fn names(&self) -> io::Result<Vec<String>> {
         let names = self.directory.names()?.into_iter();
         Ok(names.filter_map(|name| name.into_string().ok()).collect())
     }
@@ -336,7 +336,8 @@ impl OwnerLedger {
                     self.make_firm(owed)?;
                 }
             }
-            let is_settled = |mark: &&Mark| is_of_end(mark) || !is_alive;
+            let is_over = |mark: &Mark| !is_alive && mark.kind() != MarkKind::Arrived;
+            let is_settled = |mark: &&Mark| is_of_end(mark) || is_over(mark);
             for mark in marks.iter().filter(is_settled) {
                 self.remove_file(&mark.file());
             }

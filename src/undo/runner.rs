@@ -51,6 +51,14 @@ pub(crate) struct UndoResult {
     pub left: usize,
 }
 
+impl UndoResult {
+    pub(super) fn add(&mut self, more: UndoResult) {
+        self.done += more.done;
+        self.failures.extend(more.failures);
+        self.left += more.left;
+    }
+}
+
 /// How one undo ended.
 enum UndoEnd {
     Done,
@@ -240,8 +248,9 @@ impl UndoRunner<'_> {
         let holder = LockHolder::new(&label_of(&entry.hook), &self.execution.id);
         let until = self.waits_until();
         let supervisor = &mut *self.supervisor;
+        let ignores_termination = self.ignores_termination;
         locks::take(&self.settings.runtime_dir, name, &holder, until, &mut || {
-            supervisor.is_terminated()
+            !ignores_termination && supervisor.is_terminated()
         })
         .map(Some)
     }
