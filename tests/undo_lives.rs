@@ -227,6 +227,8 @@ fn all_undos_of_a_network_and_its_ports_have_one_time_together() {
     call_network(&host, "stopped.end", "", 0);
     assert_eq!(host.log(), ["undoing"], "the second one had no time");
     assert_eq!(states(&host), ["due"; 2]);
+    let names = owed_names(&host);
+    assert!(names.iter().all(|name| name.contains(".due")), "a full disk forgets none: {names:?}");
     touch(&host, "quick");
     busy.release();
     until("the worker takes them back", || owed(&host) == 0);

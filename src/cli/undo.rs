@@ -302,7 +302,7 @@ fn is_of(entry: &Entry, word: &str) -> bool {
 
 pub(super) fn state_of(owed: &Owed) -> UndoState {
     match (owed.is_over(), owed.is_provisional()) {
-        _ if owed.entry.is_due => UndoState::Due,
+        _ if owed.is_left_to_worker() => UndoState::Due,
         (true, _) => UndoState::Owed,
         (false, true) if owed.is_expired() => UndoState::Due,
         (false, true) => UndoState::Waits,

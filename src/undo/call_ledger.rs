@@ -47,6 +47,8 @@ pub(crate) struct CallLedger {
     failures: Vec<HookFailure>,
     /// What earlier lives owe.
     earlier: Vec<Owed>,
+    /// What this call has entered.
+    entered: Vec<EntryName>,
     /// Whether the present life owes something, or did when the call began.
     owes: bool,
     /// Whether hookmux was told to end, so that the worker has to do what isn't a rollback.
@@ -110,6 +112,7 @@ impl CallLedger {
             time_left: moment::timeout(call.driver),
             failures: Vec::new(),
             earlier: Vec::new(),
+            entered: Vec::new(),
             owes: false,
             is_terminated: false,
             has_work: false,
@@ -127,12 +130,13 @@ impl CallLedger {
         let (mut entries, _) = ledger.of(&owner).entries();
         match Moment::of(occasion.call) {
             Moment::Begins => {
-                entries.retain(|owed| !is_waiting(owed));
+                entries.retain(|owed| !owed.is_waiting());
                 entries
             }
             Moment::Ends => {
                 let ports = ports(&ledger, &owner, occasion.call).into_iter();
-                ports.flat_map(|port| port.entries().0).chain(entries).collect()
+                let all = ports.flat_map(|port| port.entries().0).chain(entries);
+                all.filter(|owed| !owed.is_waiting()).collect()
             }
             Moment::Arrives | Moment::Lives => Vec::new(),
         }
@@ -174,16 +178,15 @@ impl CallLedger {
         // what is over makes room for what begins to live
         entries.sort_by_key(Owed::is_provisional);
         for owed in &mut entries {
-            let is_waiting = is_waiting(owed);
+            let is_waiting = owed.is_waiting();
             let moved = match self.moment {
                 _ if owed.is_over() => self.ledger.end(owed),
                 Moment::Begins if is_waiting => self.ledger.make_firm(owed),
                 Moment::Begins => self.ledger.end(owed),
                 // the guest may live: libvirt asks before it refuses one that runs here already
                 Moment::Arrives if owed.is_expired() => {
-                    owed.entry.is_due = true;
                     self.has_work = true;
-                    self.ledger.end(owed).and_then(|()| self.ledger.keep(owed))
+                    self.ledger.end_as_due(owed)
                 }
                 Moment::Arrives | Moment::Ends | Moment::Lives => Ok(()),
             };
@@ -193,7 +196,7 @@ impl CallLedger {
         }
         entries.sort_by(Owed::by_time);
         let (earlier, own): (Vec<Owed>, Vec<Owed>) = entries.into_iter().partition(Owed::is_over);
-        (self.earlier, self.owes) = (earlier, !own.is_empty());
+        (self.earlier, self.owes) = (earlier, own.iter().any(|owed| !owed.is_waiting()));
         if self.moment == Moment::Begins {
             self.ledger.unmark(MarkKind::Arrived);
         }
@@ -285,7 +288,10 @@ impl CallLedger {
         let is_provisional = self.moment == Moment::Arrives;
         let name = EntryName::new(&entry.registration, entry.device.as_deref(), is_provisional);
         match self.ledger.begin(&name, entry) {
-            Ok(()) => Ok(name),
+            Ok(()) => {
+                self.entered.push(name.clone());
+                Ok(name)
+            }
             Err(error) => Err(format!("its undo can't be kept: {error}")),
         }
     }
@@ -359,8 +365,14 @@ impl CallLedger {
 
     /// Tells whether the life is over with this call. Where it isn't, notes what others have to know of it.
     fn ends_life(&mut self, has_failed: bool) -> bool {
-        if !self.is_real || !self.ledger.may_exist() && self.ports.is_empty() {
+        if !self.ledger.may_exist() && self.ports.is_empty() {
             return false;
+        }
+        if !self.is_real {
+            if !self.entered.is_empty() && self.moment == Moment::Arrives {
+                self.note_arrival();
+            }
+            return !self.entered.is_empty() && self.is_failed_arrival(has_failed);
         }
         if self.moment == Moment::Ends || (self.ends_when_failed && has_failed) {
             return true;
@@ -371,6 +383,11 @@ impl CallLedger {
             _ => {}
         }
         false
+    }
+
+    /// Tells whether a person's trial has failed after which no `prepare` comes.
+    fn is_failed_arrival(&self, has_failed: bool) -> bool {
+        has_failed && self.moment == Moment::Arrives
     }
 
     /// The wait for `prepare` counts from the end of this call.
@@ -392,10 +409,14 @@ impl CallLedger {
             return;
         }
         let mut entries = self.ledger.entries().0;
+        // what waits is of a life that hasn't begun yet: the worker comes when its time is over
+        self.has_work |= entries.iter().any(Owed::is_waiting);
         entries.retain(|owed| match self.moment {
-            Moment::Ends => true,
+            Moment::Ends => !owed.is_waiting(),
             // the guest may live, and a `migrate` to it was refused
-            Moment::Arrives => owed.is_provisional(),
+            Moment::Arrives if self.is_real => owed.is_provisional(),
+            // a person's trial leaves nothing of its own, and takes nothing else
+            Moment::Arrives => owed.is_provisional() && self.entered.contains(&owed.name),
             // what an earlier life owes and failed to take back is tried at its own times
             Moment::Begins | Moment::Lives => !owed.is_over(),
         });
@@ -411,7 +432,10 @@ impl CallLedger {
         for port in std::mem::take(&mut self.ports) {
             let begun = Instant::now();
             let until = self.waits_until.min(begun + self.time_left);
-            let lock = port.lock(&holder, until, &mut || sys::is_pending(libc::SIGTERM));
+            // the signal may have been read, or come now
+            let is_terminated = self.is_terminated;
+            let is_told_to_end = &mut || is_terminated || sys::is_pending(libc::SIGTERM);
+            let lock = port.lock(&holder, until, is_told_to_end);
             self.time_left = self.time_left.saturating_sub(begun.elapsed());
             if lock.is_err() {
                 let words = "an undo of a port still runs";
@@ -492,11 +516,6 @@ impl CallLedger {
     }
 }
 
-/// Tells whether an entry still waits for `prepare`.
-fn is_waiting(owed: &Owed) -> bool {
-    owed.is_provisional() && !owed.is_expired()
-}
-
 /// Returns the ports that a network takes with it where this call says that it has stopped.
 fn ports(ledger: &Ledger, owner: &Owner, call: &Call) -> Vec<OwnerLedger> {
     if call.operation() != Operation::NetworkStopped {
@@ -514,7 +533,7 @@ fn leave_owed(ledger: &OwnerLedger, is_locked: bool) {
         let _ = ledger.mark(MarkKind::Ended);
         return;
     }
-    for owed in &mut ledger.entries().0 {
+    for owed in ledger.entries().0.iter_mut().filter(|owed| !owed.is_waiting()) {
         let _ = ledger.end(owed);
     }
     ledger.unmark(MarkKind::Begun);

@@ -51,6 +51,14 @@ pub(crate) struct UndoResult {
     pub left: usize,
 }
 
+impl UndoResult {
+    pub(super) fn add(&mut self, more: UndoResult) {
+        self.done += more.done;
+        self.failures.extend(more.failures);
+        self.left += more.left;
+    }
+}
+
 /// How one undo ended.
 enum UndoEnd {
     Done,
@@ -90,28 +98,29 @@ impl UndoRunner<'_> {
                     self.ledger.remove(&owed.name);
                 }
                 UndoEnd::Failed(failure) => {
-                    self.keep(&mut owed, Some(&failure.what), false);
+                    self.note_failure(&mut owed, &failure.what);
                     result.failures.push(*failure);
                 }
                 UndoEnd::Left => {
                     result.left += 1;
-                    self.keep(&mut owed, None, true);
+                    if let Err(error) = self.ledger.set_due(&mut owed, true) {
+                        let words =
+                            format!("that the worker takes it back can't be noted: {error}");
+                        self.report(&owed.entry, &words);
+                    }
                 }
             }
         }
         result
     }
 
-    /// Leaves an entry in the ledger, for another try.
-    fn keep(&mut self, owed: &mut Owed, last: Option<&str>, is_due: bool) {
-        let is_changed = owed.entry.is_due != is_due || last.is_some();
-        owed.entry.is_due = is_due;
-        if let Some(last) = last {
-            owed.entry.set_last(last);
-        }
-        // without room for the words it is owed all the same
-        if is_changed {
-            let _ = self.ledger.keep(owed);
+    /// Leaves an entry in the ledger whose undo has failed. It is tried at its own times.
+    fn note_failure(&mut self, owed: &mut Owed, what: &str) {
+        owed.entry.set_last(what);
+        let moved = self.ledger.set_due(owed, false);
+        if let Err(error) = self.ledger.keep(owed).and(moved) {
+            // without room for the words it is owed all the same
+            self.report(&owed.entry, &format!("that it has failed can't be noted: {error}"));
         }
     }
 
@@ -239,8 +248,9 @@ impl UndoRunner<'_> {
         let holder = LockHolder::new(&label_of(&entry.hook), &self.execution.id);
         let until = self.waits_until();
         let supervisor = &mut *self.supervisor;
+        let ignores_termination = self.ignores_termination;
         locks::take(&self.settings.runtime_dir, name, &holder, until, &mut || {
-            supervisor.is_terminated()
+            !ignores_termination && supervisor.is_terminated()
         })
         .map(Some)
     }

@@ -79,6 +79,8 @@ const NAMES: &[&str] = &[
     "KEY.json",
     "KEY.provisional.json",
     "KEY.undoing.json",
+    "KEY-01M8MWZSD3D31BN4HHENW5E1QX.due.json",
+    "KEY.provisional.due.undoing.json",
     "KEY.provisional.undoing.json",
     "KEY-01M8MWZSD3D31BN4HHENW5E1QX.json",
     "KEY-01M8MWZSD3D31BN4HHENW5E1QX.undoing.json",
@@ -183,6 +185,7 @@ impl Ledgers {
 fn is_entry(name: &str) -> bool {
     let Some(stem) = name.strip_suffix(".json") else { return false };
     let stem = stem.strip_suffix(".undoing").unwrap_or(stem);
+    let stem = stem.strip_suffix(".due").unwrap_or(stem);
     let stem = stem.strip_suffix(".provisional").unwrap_or(stem);
     let mut words = stem.splitn(2, '-');
     let is_word =

@@ -28,6 +28,22 @@ pub(super) struct StepShare {
     pub waited: Duration,
 }
 
+impl StepShare {
+    /// Holds the share of a guest that runs and whose undo can't be kept: what it uses isn't taken back for others.
+    /// Returns what has to be told.
+    fn hold_without_entry(&self, object: &str, words: &str) -> String {
+        let first = self.first.as_deref().unwrap_or_default();
+        match self.share.share.hold(object) {
+            Ok(()) => format!(
+                "it uses what ran for {first}, and holds a share of it until the host's next boot: {words}"
+            ),
+            Err(_) => format!(
+                "it uses what ran for {first}, but holds no share of it, which may be taken back while {object} runs: {words}"
+            ),
+        }
+    }
+}
+
 /// What a rollback of a shared hook is.
 pub(super) enum GivenUp {
     NothingShared,
@@ -78,7 +94,10 @@ impl StepRunner<'_> {
             Ok(name) => Ok(Some(name)),
             Err(words) if ledger.is_gate() => Err((OWN_ERROR, format!("not run: {words}"))),
             Err(words) => {
-                let words = format!("it runs all the same, but can't be undone: {words}");
+                let words = match share.filter(|_| joins) {
+                    Some(held) => held.hold_without_entry(&occasion.execution.object, &words),
+                    None => format!("it runs all the same, but can't be undone: {words}"),
+                };
                 self.notify(&Notice::Warning { label: &step.hook.label, words: &words });
                 Ok(None)
             }
