@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::class_words;
 use crate::cli::CommandPlace;
 use crate::cli::args::CallArgs;
 use crate::cli::install::installed::{self, DriverEntry};
@@ -15,7 +16,7 @@ use crate::document::input;
 use crate::event::Origin;
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
-use crate::libvirt::{Call, Class, Document, Driver, operation};
+use crate::libvirt::{Call, Document, Driver, operation};
 use crate::machine::files;
 use crate::memory;
 use crate::memory::guest::Remembered;
@@ -125,12 +126,8 @@ pub(crate) fn head(
     output: &mut Output,
 ) {
     let words: Vec<_> = call.arguments.iter().map(|argument| argument.to_string_lossy()).collect();
-    let meaning = match call.class() {
-        Class::Gate => "a failure stops the operation",
-        Class::Live => "a failure is never passed on, except of scripts with libvirt's own rules",
-        Class::Notify => "libvirt only logs a failure",
-    };
-    let filter = if call.is_filter() { ", and the document may be changed" } else { "" };
+    let meaning = class_words::meaning(call.class());
+    let filter = if call.is_filter() { "; the document may be changed" } else { "" };
     output.toned(Tone::Bold, &format!("{} {}", call.driver, words.join(" ")));
     output.line(&format!(
         "  {}: {meaning}{filter}; {} s in all",

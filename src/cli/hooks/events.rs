@@ -1,5 +1,6 @@
 //! `hookmux events`: shows the events, and those that this host's libvirt can't fire.
 
+use super::class_words;
 use super::variables::VARIABLES;
 use super::vdsm;
 use crate::cli::CommandEnd;
@@ -121,8 +122,8 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
     if let Some(name) = &arguments.event {
         if !lines.iter().any(|line| line.event.name == name) {
             let hint = did_you_mean(name, lines.iter().map(|line| line.event.name));
-            let hint = hint.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            let words = format!("there is no event `{name}`{hint} `hookmux events` shows all");
+            let hint = hint.map(|name| format!(" (did you mean {name}?)")).unwrap_or_default();
+            let words = format!("there is no event `{name}`{hint}; `hookmux events` shows all");
             return Err(usage::wrong(words));
         }
         lines.retain(|line| line.event.name == name);
@@ -160,7 +161,9 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
         .collect();
     output.table(&["EVENT", "LIBVIRT CALL", "CLASS", "WHEN", "HERE"], &rows);
     output.line("");
-    output.line("gate: a failure stops the operation.  live: a failure is never passed on.  notify: libvirt logs a failure.");
+    for class in [Class::Gate, Class::Live, Class::Notify] {
+        output.line(&format!("{}: {}.", class.name(), class_words::meaning(class)));
+    }
     output.line(
         "filter: libvirt takes the document that hooks made.  guest: qemu, lxc, libxl and bhyve.",
     );
@@ -189,12 +192,9 @@ fn page(line: &EventLine<'_>, output: &mut Output) {
     if let Some(never) = &line.never {
         output.toned(Tone::Warning, &format!("  {never}"));
     }
-    let class = line.calls.first().map(|call| call.class);
-    output.line(match class {
-        Some(Class::Gate) => "  gate: a failure stops the operation; libvirt shows the reason",
-        Some(Class::Live) => "  live: libvirt isn't told of a failure, as it would end the guest",
-        Some(Class::Notify) | None => "  notify: libvirt logs a failure, and goes on",
-    });
+    if let Some(class) = line.calls.first().map(|call| call.class) {
+        output.line(&format!("  {}: {}", class.name(), class_words::meaning(class)));
+    }
     let is_filter = line.calls.iter().any(|call| call.filter);
     output.line(match is_filter {
         true => "  $_hook_domxml may be edited: libvirt takes the result",
