@@ -53,6 +53,8 @@ fn words_of_the_host_are_offered() {
         (&["show", &id[..8]], &[id]),
         (&["show", "after_"], &["after_vm_stop/guard"]),
         (&["disable", "gu"], &["guard"]),
+        (&["show", "--operation", "prep"], &["prepare"]),
+        (&["retry", "--guest", "d"], &["db"]),
         (&["delete", ""], &["script", "module", "guard"]),
         (&["install", "--driver", "l"], &["lxc", "libxl"]),
         (&["run", "qemu", "web1", "prepare", "--origin", ""], &["fresh", "restore", "migration"]),
@@ -65,6 +67,14 @@ fn words_of_the_host_are_offered() {
             assert!(offered.iter().any(|it| it == word), "{words:?}: {word} isn't in {offered:?}");
         }
     }
+    // what lies beside registrations is none
+    host.file("hooks.d/README", "").file("hooks.d/guard.yaml.bak", "");
+    assert_eq!(offered(&host, &["enable", "g"]), ["guard"]);
+    assert!(
+        !offered(&host, &["enable", ""])
+            .iter()
+            .any(|word| word.contains("lock") || word == "README")
+    );
     let commands = offered(&host, &[""]);
     assert!(commands.len() > 15 && !commands.iter().any(|it| it == "worker"), "{commands:?}");
 }

@@ -948,6 +948,31 @@ fn state_of_last_retry(host: &Host) -> String {
     states_of_retries(host).pop().unwrap()
 }
 
+/// While its job waits a retry is `queued`; where the job is thrown away, nobody knows its end.
+#[test]
+fn a_retry_whose_job_is_thrown_away_has_no_known_end() {
+    let host = host("events: after_vm_launch\nmode: detached\nretries: 0");
+    let waits = "[ ! -e \"$T/holds\" ] || until [ -e \"$T/go\" ]; do sleep 0.05; done";
+    host.script("bin/x", waits);
+    let is_empty = || host.json(&["queue"], 0)["jobs"].as_array().unwrap().is_empty();
+    host.guest("started begin").run().succeeds();
+    until("it has run", is_empty);
+    fs::write(host.path("holds"), "").unwrap();
+    // the second one waits behind the first, as jobs of one guest run one after the other
+    host.text(&["retry", &id(&host)], 0);
+    until("the first one runs", || host.json(&["queue"], 0)["jobs"][0]["state"] == "runs");
+    host.text(&["retry", &id(&host)], 0);
+    assert_eq!(states_of_retries(&host), ["queued", "queued"]);
+    assert!(host.text(&["log"], 0).contains("queued (retry of"));
+    host.text(&["queue", "--flush", "--yes"], 0);
+    assert_eq!(states_of_retries(&host), ["queued", "unknown"]);
+    fs::write(host.path("go"), "").unwrap();
+    until("the first one is over", is_empty);
+    assert_eq!(states_of_retries(&host), ["good", "unknown"]);
+    let log = host.text(&["log"], 0);
+    assert!(log.contains("unknown: a hook was taken out of the queue"), "{log}");
+}
+
 // the proposed command is typed elsewhere, too
 #[test]
 fn a_proposed_command_has_no_relative_hooks_directory() {

@@ -61,8 +61,9 @@ fn tables_fit_the_terminal_and_pipes_get_everything() {
                 .lines()
                 .filter(|line| line.width() > columns && !line.starts_with("hookmux: "))
                 .collect();
+            let is_prose = |line: &&str| line.contains(". ") || line.ends_with('.');
             assert!(
-                columns < 120 && ["events", "log"].contains(&words) || too_long.is_empty(),
+                too_long.iter().all(is_prose),
                 "{words} in {columns}: {too_long:#?}\n{printed}"
             );
         }
@@ -142,7 +143,10 @@ fn a_pager_shows_what_is_longer_than_the_screen() {
     );
     // a pager that isn't there loses nothing
     let printed = on_terminal(&host, 100, 10, "export PAGER=/nowhere/pager;", "events");
-    assert!(printed.contains("/nowhere/pager") || printed.contains("before_vm_start"), "{printed}");
+    assert!(
+        printed.contains("before_vm_start") && printed.contains("before_daemon_reload"),
+        "{printed}"
+    );
     // one that is left early
     let printed = on_terminal(&host, 100, 10, "export PAGER='head -n 3';", "events");
     assert_eq!(printed.lines().count(), 3, "{printed}");

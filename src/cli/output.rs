@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::json::envelope::printed;
 use super::json::shape::Object;
 use super::pager::Pager;
-use super::table::{self, Column, GAP_CELLS};
+use super::table::{self, Column, GAP_CELLS, Shortening};
 use super::terminal::{self, ColorChoice, Terminal};
 use crate::machine::sanitize;
 
@@ -97,7 +97,7 @@ impl Output {
 
     /// Ends the output: waits for the pager.
     pub(crate) fn finish(&mut self) {
-        if let Some(mut pager) = self.pager.take() {
+        if let Some(pager) = self.pager.take() {
             pager.finish();
         }
     }
@@ -126,7 +126,8 @@ impl Output {
 
     /// Prints a line of a tree: the branches stay plain.
     pub(crate) fn branch(&mut self, branches: &str, tone: Tone, text: &str) {
-        let text = self.paint(tone, &sanitize::printed_line(text));
+        let text = self.paint(tone, &self.shown(sanitize::printed_line(text)));
+        let branches = self.shown(branches.to_owned());
         self.write(&format!("{branches}{text}\n"));
     }
 
@@ -163,17 +164,14 @@ impl Output {
         if self.is_closed {
             return;
         }
-        let written = match &mut self.pager {
-            Some(pager) => pager.write(bytes),
-            None => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(bytes).and_then(|()| stdout.flush())
-            }
-        };
+        if let Some(pager) = &mut self.pager {
+            return pager.write(bytes);
+        }
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
         if let Err(error) = written {
             self.is_closed = true;
             if !self.ignores_closed_output {
-                self.finish();
                 // a reader may close the pipe when it has seen enough
                 process::exit(if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 });
             }
@@ -188,7 +186,10 @@ impl Output {
     /// Prints an error or a warning to standard error.
     pub(crate) fn print_error(&mut self, text: &str) {
         let clean = sanitize::text(text.as_bytes());
-        let _ = writeln!(io::stderr().lock(), "hookmux: {clean}");
+        match &mut self.pager {
+            Some(pager) => pager.error(format!("hookmux: {clean}\n")),
+            None => drop(writeln!(io::stderr().lock(), "hookmux: {clean}")),
+        }
         self.last_error = Some(clean);
     }
 
@@ -209,14 +210,18 @@ impl Output {
         if self.terminal.is_ascii { terminal::as_ascii(&text) } else { text }
     }
 
-    /// Prints rows under titles, with aligned columns. On a terminal that is too narrow, names and sentences are
-    /// shortened.
+    /// Prints rows under titles, with aligned columns. On a terminal that is too narrow, times, ids, names and
+    /// sentences are shortened.
     pub(crate) fn table<'a, C: Into<Column<'a>> + Copy>(&mut self, head: &[C], rows: &[Vec<Cell>]) {
         let clean = |cell: &Cell| Cell(self.shown(sanitize::line(cell.0.as_bytes())), cell.1);
         let mut columns: Vec<Column> = head.iter().map(|column| (*column).into()).collect();
         let mut table: Vec<Vec<Cell>> =
             rows.iter().map(|row| row.iter().map(clean).collect()).collect();
-        if self.width().is_some() {
+        let measured = |table: &[Vec<Cell>]| -> Vec<Vec<usize>> {
+            let cells = |row: &Vec<Cell>| row.iter().map(|cell| table::cells(&cell.0)).collect();
+            table.iter().map(cells).collect()
+        };
+        if let Some(available) = self.width() {
             // a column without anything in it only takes room
             for index in (0..columns.len()).rev() {
                 let is_empty =
@@ -229,46 +234,50 @@ impl Output {
                         .for_each(|row| drop(row.remove(index)));
                 }
             }
-        }
-        let measured: Vec<Vec<usize>> = table
-            .iter()
-            .map(|row| row.iter().map(|cell| table::cells(&cell.0)).collect())
-            .collect();
-        let widths = table::widths(&columns, &measured, self.width());
-        let titles = columns.iter().map(|column| Cell(column.title.to_owned(), Tone::Bold));
-        table.insert(0, titles.collect());
-        for row in &table {
-            let mut line = String::new();
-            for (index, (cell, (column, width))) in
-                row.iter().zip(columns.iter().zip(&widths)).enumerate()
-            {
-                let text = self.shown(table::fit(&cell.0, *width, column.shortening));
-                let blanks = " ".repeat(width.saturating_sub(table::cells(&text)));
-                let text = self.paint(cell.1, &text);
-                if index > 0 {
-                    line.push_str(&" ".repeat(GAP_CELLS));
-                }
-                match column.is_right_aligned {
-                    true => line.extend([blanks, text]),
-                    false => line.extend([text, blanks]),
-                }
+            let natural = table::widths(&columns, &measured(&table), None);
+            let gaps = GAP_CELLS * columns.len().saturating_sub(1);
+            if natural.iter().sum::<usize>() + gaps > available {
+                leave_out_dates(&columns, &mut table);
             }
-            self.write(&format!("{}\n", line.trim_end()));
         }
+        let widths = table::widths(&columns, &measured(&table), self.width());
+        let titles: Vec<Cell> =
+            columns.iter().map(|column| Cell(column.title.to_owned(), Tone::Bold)).collect();
+        self.table_row(&columns, &widths, &titles);
+        table.iter().for_each(|row| self.table_row(&columns, &widths, row));
     }
 
     /// Prints one row of a table whose other rows come later.
-    pub(crate) fn table_row(&mut self, row: &[Cell], widths: &[usize]) {
+    pub(crate) fn table_row(&mut self, columns: &[Column], widths: &[usize], row: &[Cell]) {
         let mut line = String::new();
-        for (index, Cell(text, tone)) in row.iter().enumerate() {
-            let text = self.shown(sanitize::line(text.as_bytes()));
-            line.push_str(&self.paint(*tone, &text));
-            if index + 1 < row.len() {
-                let width = widths.get(index).copied().unwrap_or_default();
-                let gap = width.saturating_sub(table::cells(&text)) + GAP_CELLS;
-                line.extend(std::iter::repeat_n(' ', gap));
+        for (index, (cell, (column, width))) in
+            row.iter().zip(columns.iter().zip(widths)).enumerate()
+        {
+            let text = sanitize::line(cell.0.as_bytes());
+            let text = self.shown(table::fit(&text, *width, column.shortening));
+            let blanks = " ".repeat(width.saturating_sub(table::cells(&text)));
+            let text = self.paint(cell.1, &text);
+            if index > 0 {
+                line.push_str(&" ".repeat(GAP_CELLS));
+            }
+            match column.is_right_aligned {
+                true => line.extend([blanks, text]),
+                false => line.extend([text, blanks]),
             }
         }
         self.write(&format!("{}\n", line.trim_end()));
+    }
+}
+
+/// Leaves out of times what all of them begin with.
+fn leave_out_dates(columns: &[Column], table: &mut [Vec<Cell>]) {
+    for (index, _) in
+        columns.iter().enumerate().filter(|(_, column)| column.shortening == Shortening::SharedDate)
+    {
+        let times = table.iter().filter_map(|row| row.get(index)).map(|cell| cell.0.as_str());
+        let left_out = table::shared_date(times);
+        for cell in table.iter_mut().filter_map(|row| row.get_mut(index)) {
+            cell.0.drain(..left_out);
+        }
     }
 }

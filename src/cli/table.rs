@@ -8,12 +8,16 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// How a column is shortened where the terminal is too narrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shortening {
-    /// Never: an id, a time, a command to copy.
+    /// Never: a word of hookmux's, a command to copy.
     Never,
-    /// In its middle: a name or a path.
+    /// An id: its end, which commands take too.
+    Start,
+    /// A name or a path: its middle.
     Middle,
-    /// At its end: a sentence.
+    /// A sentence: its end.
     End,
+    /// A time: the year, and the date, where all rows have the same.
+    SharedDate,
 }
 
 /// A column of a table.
@@ -22,27 +26,34 @@ pub(crate) struct Column<'a> {
     pub title: &'a str,
     pub is_right_aligned: bool,
     pub shortening: Shortening,
+    /// The smallest width to which it is shortened, in cells; and the smallest where that isn't enough.
+    least: [usize; 2],
 }
 
-/// The smallest widths of columns that are shortened, in cells: of names and of sentences. The second ones are for
-/// terminals on which the first ones don't fit.
-const MIN_CELLS: [(usize, usize); 2] = [(12, 24), (8, 16)];
 /// The blanks between two columns.
 pub(crate) const GAP_CELLS: usize = 2;
+/// How much of an id is shown at least: an ellipsis and six characters.
+const ID_CELLS: usize = 7;
+/// The least of an event's name: its beginning and its end tell it from every other one.
+const EVENT_CELLS: usize = 22;
 
 impl<'a> From<&'a str> for Column<'a> {
     /// Makes a column that behaves as its title asks: the same title means the same in every table.
     fn from(title: &'a str) -> Column<'a> {
         let is_right_aligned =
             matches!(title, "TOOK" | "AGE" | "TRIES" | "TURN" | "ORDER" | "WEIGHT");
-        let shortening = match title {
+        let (shortening, least) = match title {
+            "ID" | "JOB" => (Shortening::Start, [ID_CELLS; 2]),
+            "TIME" => (Shortening::SharedDate, [0; 2]),
+            "EVENT" => (Shortening::Middle, [EVENT_CELLS; 2]),
+            "CALL" | "HOOKS" => (Shortening::End, [12, 12]),
             "HOOK" | "OBJECT" | "GUEST" | "NAME" | "ROOT" | "RUNS" | "COMMAND" | "DEVICE"
-            | "EVENT" | "FOR" => Shortening::Middle,
+            | "FOR" => (Shortening::Middle, [12, 8]),
             "RESULT" | "WHY" | "MORE" | "WHAT" | "WHEN" | "REASON" | "WHAT FOR" | "LAST"
-            | "HERE" => Shortening::End,
-            _ => Shortening::Never,
+            | "HERE" => (Shortening::End, [24, 14]),
+            _ => (Shortening::Never, [usize::MAX; 2]),
         };
-        Column { title, is_right_aligned, shortening }
+        Column { title, is_right_aligned, shortening, least }
     }
 }
 
@@ -69,21 +80,26 @@ pub(crate) fn widths(
     let Some(available) = available else { return widths };
     let gaps = GAP_CELLS * columns.len().saturating_sub(1);
     let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(available);
-    for (name, sentence) in MIN_CELLS {
-        let least = |column: &Column| match column.shortening {
-            Shortening::Never => usize::MAX,
-            Shortening::Middle => name.max(cells_of_title(column)),
-            Shortening::End => sentence.max(cells_of_title(column)),
-        };
+    for step in 0..2 {
         while excess > 0 {
-            let spare = |index: &usize| widths[*index].saturating_sub(least(&columns[*index]));
+            let spare = |index: &usize| {
+                let column = &columns[*index];
+                let can_be =
+                    !matches!(column.shortening, Shortening::Never | Shortening::SharedDate);
+                let least = column.least[step].max(cells_of_title(column));
+                if can_be { widths[*index].saturating_sub(least) } else { 0 }
+            };
             let can_give: Vec<usize> = (0..widths.len()).filter(|index| spare(index) > 0).collect();
-            // the widest gives first, so that short names stay whole
-            let Some(widest) = can_give.iter().copied().max_by_key(|index| widths[*index]) else {
+            // an id first, as its end says as much; else the widest, so that short names stay whole
+            let is_id = |index: &usize| columns[*index].shortening == Shortening::Start;
+            let id = can_give.iter().copied().find(is_id);
+            let Some(widest) =
+                id.or_else(|| can_give.iter().copied().max_by_key(|index| widths[*index]))
+            else {
                 break;
             };
             // not below the next one, so that what is cut is shared
-            let others = can_give.iter().filter(|index| **index != widest);
+            let others = can_give.iter().filter(|index| **index != widest && id.is_none());
             let next = others.map(|index| widths[*index]).max().unwrap_or_default();
             let cut = widths[widest].saturating_sub(next).max(1).min(spare(&widest)).min(excess);
             widths[widest] -= cut;
@@ -93,18 +109,35 @@ pub(crate) fn widths(
     widths
 }
 
+/// Returns how much of the beginnings of times is left out: the date if all have the same, else the year.
+pub(crate) fn shared_date<'t>(times: impl Iterator<Item = &'t str> + Clone) -> usize {
+    const DATE: usize = "2026-11-30 ".len();
+    const YEAR: usize = "2026-".len();
+    let is_shared = |length: usize| {
+        let first = times.clone().next().and_then(|time| time.get(..length));
+        first.is_some() && times.clone().all(|time| time.get(..length) == first)
+    };
+    match (is_shared(DATE), is_shared(YEAR)) {
+        (true, _) => DATE,
+        (false, true) => YEAR,
+        (false, false) => 0,
+    }
+}
+
 fn cells_of_title(column: &Column) -> usize {
     cells(column.title)
 }
 
 /// Shortens a text to a number of cells.
 pub(crate) fn fit(text: &str, width: usize, shortening: Shortening) -> String {
-    if cells(text) <= width || shortening == Shortening::Never {
+    if cells(text) <= width {
         return text.to_owned();
     }
     let left = width.saturating_sub(1);
     match shortening {
-        Shortening::End | Shortening::Never => format!("{}…", start(text, left)),
+        Shortening::Never | Shortening::SharedDate => text.to_owned(),
+        Shortening::Start => format!("…{}", tail(text, left)),
+        Shortening::End => format!("{}…", start(text, left)),
         Shortening::Middle => {
             let end = left / 2;
             format!("{}…{}", start(text, left - end), tail(text, end))
@@ -155,6 +188,7 @@ mod tests {
             ("生產環境-資料庫", 15, Shortening::Middle, "生產環境-資料庫"),
             ("a sentence that is long", 10, Shortening::End, "a sentenc…"),
             ("01M8KX4ZE5", 4, Shortening::Never, "01M8KX4ZE5"),
+            ("01M8PMDWKGWE1VD64QMKGA8Y7E", 7, Shortening::Start, "…GA8Y7E"),
             // a mark without its letter would join the ellipsis
             ("aaaaaae\u{301}b", 3, Shortening::Middle, "a…b"),
             ("", 0, Shortening::End, ""),
@@ -168,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_widest_column_gives_first() {
-        let titles = columns(&["ID", "OBJECT", "RESULT"]);
+        let titles = columns(&["CODE", "OBJECT", "RESULT"]);
         let rows = [vec![26, 40, 60], vec![26, 4, 10]];
         assert_eq!(widths(&titles, &rows, None), [26, 40, 60]);
         assert_eq!(widths(&titles, &rows, Some(200)), [26, 40, 60]);
@@ -176,8 +210,33 @@ mod tests {
         assert_eq!(widths(&titles, &rows, Some(90)), [26, 30, 30]);
         // no less than can be read
         assert_eq!(widths(&titles, &rows, Some(66)), [26, 12, 24]);
-        assert_eq!(widths(&titles, &rows, Some(30)), [26, 8, 16]);
-        assert_eq!(widths(&columns(&["ID"]), &[], Some(1)), [2]);
+        assert_eq!(widths(&titles, &rows, Some(30)), [26, 8, 14]);
+        // an id gives before all others
+        let titles = columns(&["ID", "OBJECT", "RESULT"]);
+        assert_eq!(widths(&titles, &rows, Some(120)), [16, 40, 60]);
+        assert_eq!(widths(&titles, &rows, Some(100)), [7, 40, 49]);
+        assert_eq!(widths(&columns(&["STATE"]), &[], Some(1)), [5]);
         assert_eq!(widths(&[], &[], Some(1)), [0; 0]);
+    }
+
+    #[test]
+    fn dates_that_all_rows_have_are_left_out() {
+        for (times, left_out) in [
+            (&["2026-11-30 16:26:05", "2026-11-30 09:00:00"][..], 11),
+            (&["2026-11-30 16:26:05", "2026-11-29 09:00:00"], 5),
+            (&["2026-11-30 16:26:05", "2025-11-30 16:26:05"], 0),
+            (&["2026-11-30 16:26:05", "-"], 0),
+            (&[], 0),
+        ] {
+            assert_eq!(shared_date(times.iter().copied()), left_out, "{times:?}");
+        }
+    }
+
+    #[test]
+    fn no_two_events_are_shortened_to_the_same() {
+        let short = |name: &str| fit(name, EVENT_CELLS, Shortening::Middle);
+        let all: Vec<String> = crate::event::TABLE.iter().map(|row| short(row.name)).collect();
+        let different: std::collections::BTreeSet<&String> = all.iter().collect();
+        assert_eq!(different.len(), all.len(), "{all:?}");
     }
 }

@@ -50,13 +50,9 @@ impl ConditionArgs {
     }
 }
 
-/// Which executions to show.
+/// By what executions are found.
 #[derive(Debug, Args)]
-pub(crate) struct FilterArgs {
-    /// At which one of these events fired, with or without hooks, or which are one of these calls: the
-    /// name of an event or its beginning (after_vm_), a call (qemu/prepare), a driver, a pattern
-    #[arg(value_name = "EVENT|CALL", value_parser = NotEmpty::new())]
-    pub occasions: Vec<String>,
+pub(crate) struct SearchArgs {
     #[command(flatten)]
     pub conditions: ConditionArgs,
     /// In which this hook ran: event/name, or its name, or a pattern
@@ -67,12 +63,26 @@ pub(crate) struct FilterArgs {
     pub since: Option<u64>,
 }
 
+impl SearchArgs {
+    pub(crate) fn is_any(&self) -> bool {
+        self.conditions.is_any() || self.hook.is_some() || self.since.is_some()
+    }
+}
+
+/// Which executions to show.
+#[derive(Debug, Args)]
+pub(crate) struct FilterArgs {
+    /// At which one of these events fired, with or without hooks, or which are one of these calls: the
+    /// name of an event or its beginning (after_vm_), a call (qemu/prepare), a driver, a pattern
+    #[arg(value_name = "EVENT|CALL", value_parser = NotEmpty::new())]
+    pub occasions: Vec<String>,
+    #[command(flatten)]
+    pub search: SearchArgs,
+}
+
 impl FilterArgs {
     pub(crate) fn is_any(&self) -> bool {
-        !self.occasions.is_empty()
-            || self.conditions.is_any()
-            || self.hook.is_some()
-            || self.since.is_some()
+        !self.occasions.is_empty() || self.search.is_any()
     }
 }
 
@@ -158,25 +168,12 @@ pub(crate) struct ShowArgs {
     #[arg(value_name = "ID", value_parser = NotEmpty::new())]
     pub execution: Option<String>,
     #[command(flatten)]
-    pub conditions: ConditionArgs,
-    /// In which this hook ran: event/name, or its name, or a pattern
-    #[arg(long, alias = "hook-id", value_parser = NotEmpty::new())]
-    pub hook: Option<String>,
-    /// That began at or after a time: 2h (ago), yesterday, 14:03, 2026-11-25 14:03
-    #[arg(long, value_parser = crate::cli::time::parse, value_name = "TIME", allow_hyphen_values = true)]
-    pub since: Option<u64>,
+    pub search: SearchArgs,
     /// Show all lines of all output, long lines whole, and all executions of a hook
     #[arg(long)]
     pub full: bool,
     #[command(flatten)]
     pub output: OutputArgs,
-}
-
-impl ShowArgs {
-    /// Tells whether there are conditions: the newest execution for which they hold is meant.
-    pub(crate) fn has_conditions(&self) -> bool {
-        self.conditions.is_any() || self.hook.is_some() || self.since.is_some()
-    }
 }
 
 #[derive(Debug, Args)]

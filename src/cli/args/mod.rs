@@ -17,7 +17,8 @@ mod work;
 mod xml;
 
 pub(crate) use history::{
-    ConditionArgs, LogArgs, MetricsArgs, PruneArgs, RetryArgs, ShowArgs, StopArgs, WatchArgs,
+    ConditionArgs, LogArgs, MetricsArgs, PruneArgs, RetryArgs, SearchArgs, ShowArgs, StopArgs,
+    WatchArgs,
 };
 pub(crate) use hooks::{CheckArgs, EventsArgs, FileKind, ListArgs, StatusArgs};
 pub(crate) use install::{InstallArgs, UninstallArgs};

@@ -7,13 +7,14 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap_complete::CompletionCandidate;
 
 use crate::cli::inventory::Inventory;
 use crate::cli::plan::actions::Action;
 use crate::cli::{CommandPlace, guests, time};
+use crate::config::registration::EXTENSION;
 use crate::config::{self, Settings};
 use crate::event::{self, Origin};
 use crate::libvirt::Driver;
@@ -157,9 +158,12 @@ fn hooks(settings: &Settings) -> Vec<(String, String)> {
 fn registrations(settings: &Settings) -> Vec<(String, String)> {
     let inventory = Inventory::look(settings, nix::unistd::geteuid().as_raw());
     let sources = inventory.sources.unwrap_or_default();
+    let is_one = |path: &Path| path.extension().is_some_and(|end| end == EXTENSION);
     let names: BTreeSet<String> = sources
         .iter()
-        .filter_map(|source| Some(source.path.file_stem()?.to_str()?.to_owned()))
+        .map(|source| source.path.as_path())
+        .filter(|path| is_one(path))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
         .collect();
     names.into_iter().map(|name| (name, String::new())).collect()
 }

@@ -40,23 +40,12 @@ const ARGUMENTS: &[(&str, &str, &[Kind])] = &[
     ("run", "object", &[Kind::Guest]),
     ("run", "operation", &[Kind::Operation]),
     ("log", "occasions", &[Kind::Event, Kind::Driver]),
-    ("log", "guest", &[Kind::Guest]),
-    ("log", "event", &[Kind::Event]),
     ("log", "hook", &[Kind::Hook]),
-    ("log", "driver", &[Kind::Driver]),
-    ("log", "operation", &[Kind::Operation]),
     ("watch", "occasions", &[Kind::Event, Kind::Driver]),
-    ("watch", "guest", &[Kind::Guest]),
-    ("watch", "event", &[Kind::Event]),
     ("watch", "hook", &[Kind::Hook]),
-    ("watch", "driver", &[Kind::Driver]),
-    ("watch", "operation", &[Kind::Operation]),
     ("show", "id", &[Kind::Last, Kind::Execution, Kind::Hook, Kind::Job]),
     ("show", "execution", &[Kind::Execution]),
-    ("show", "guest", &[Kind::Guest]),
-    ("show", "event", &[Kind::Event]),
     ("show", "hook", &[Kind::Hook]),
-    ("show", "driver", &[Kind::Driver]),
     ("stop", "id", &[Kind::Running, Kind::Job]),
     ("retry", "id", &[Kind::Last, Kind::Execution, Kind::Hook]),
     ("retry", "execution", &[Kind::Execution]),
@@ -75,6 +64,23 @@ const ARGUMENTS: &[(&str, &str, &[Kind])] = &[
     ("install", "driver", &[Kind::Driver]),
     ("uninstall", "driver", &[Kind::Driver]),
 ];
+
+/// The conditions of the commands that find executions.
+const CONDITIONS: &[(&str, &[Kind])] = &[
+    ("guest", &[Kind::Guest]),
+    ("event", &[Kind::Event]),
+    ("driver", &[Kind::Driver]),
+    ("operation", &[Kind::Operation]),
+];
+const WITH_CONDITIONS: [&str; 4] = ["log", "watch", "show", "retry"];
+
+/// Returns every argument that is completed: its command, its name, and what it names.
+fn completed() -> impl Iterator<Item = (&'static str, &'static str, &'static [Kind])> {
+    let conditions = WITH_CONDITIONS
+        .into_iter()
+        .flat_map(|command| CONDITIONS.iter().map(move |(name, kinds)| (command, *name, *kinds)));
+    ARGUMENTS.iter().copied().chain(conditions)
+}
 
 /// Prints the script of a shell.
 pub(super) fn run(shell: CompletionShell, output: &mut Output) -> anyhow::Result<CommandEnd> {
@@ -103,7 +109,7 @@ pub(super) fn answer() {
 /// Returns the commands with what completes their arguments.
 fn command() -> clap::Command {
     let mut command = help::command();
-    for (name, argument, kinds) in ARGUMENTS {
+    for (name, argument, kinds) in completed() {
         let complete = |argument: clap::Arg| {
             argument.add(ArgValueCompleter::new(|current: &OsStr| {
                 candidates::of(kinds, &current.to_string_lossy())
@@ -142,8 +148,7 @@ mod tests {
     #[test]
     fn what_is_completed_is_there() {
         let command = help::command();
-        let missing: Vec<_> = ARGUMENTS
-            .iter()
+        let missing: Vec<_> = completed()
             .filter(|(name, argument, _)| {
                 let sub = command.find_subcommand(name);
                 !sub.is_some_and(|sub| sub.get_arguments().any(|it| it.get_id() == argument))

@@ -128,6 +128,9 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
         }
         ExecutionState::Good => ("good".to_owned(), Tone::Good),
         ExecutionState::Bypassed => ("bypassed".to_owned(), Tone::Warning),
+        ExecutionState::Unknown if after.detached == Some(DetachedResult::Gone) => {
+            ("unknown: a hook was taken out of the queue".to_owned(), Tone::Warning)
+        }
         ExecutionState::Unknown => {
             ("its state isn't known to this version".to_owned(), Tone::Warning)
         }

@@ -1,6 +1,7 @@
 //! `hookmux log`: shows the executions, the newest last.
 
 use super::follow::{Extent, Follower, Happening, What};
+use super::jobs::Jobs;
 use super::seen::{self, Seen};
 use super::selection::{self, Wanted};
 use super::watch::View;
@@ -29,8 +30,9 @@ pub(crate) fn run(
     }
     let history = executions::history(settings, output)?;
     let args = &arguments.filter;
-    let (occasions, conditions) = (&args.occasions, &args.conditions);
-    let wanted = Wanted { occasions, conditions, hook: args.hook.as_ref(), since: args.since };
+    let (occasions, conditions) = (&args.occasions, &args.search.conditions);
+    let wanted =
+        Wanted { occasions, conditions, hook: args.search.hook.as_ref(), since: args.search.since };
     let filter = selection::filter(&wanted, &history)?;
     // the follower sees what ends from now on, the list has what ended before
     let follower = match arguments.follow {
@@ -38,7 +40,7 @@ pub(crate) fn run(
         false => None,
     };
     let before = arguments.before.as_deref().map(|word| executions::find_id(&history, word));
-    let page = Page::read(&history, &filter, arguments, before.transpose()?.as_deref());
+    let page = Page::read(&history, settings, &filter, arguments, before.transpose()?.as_deref());
     match follower {
         Some(follower) => follow(follower, &page, settings, &history, &filter, arguments, output),
         None => {
@@ -60,10 +62,17 @@ struct Page {
 }
 
 impl Page {
-    fn read(history: &History, filter: &Filter, arguments: &LogArgs, before: Option<&str>) -> Page {
+    fn read(
+        history: &History,
+        settings: &Settings,
+        filter: &Filter,
+        arguments: &LogArgs,
+        before: Option<&str>,
+    ) -> Page {
+        let jobs = Jobs::new(settings);
         let mut page = Page { shown: Vec::new(), is_cut: false, total: None, mended: Vec::new() };
         let mut count = 0;
-        for seen in seen::all(history, filter.since) {
+        for mut seen in seen::all(history, filter.since) {
             if !filter.holds(&seen.head) || before.is_some_and(|before| *seen.head.id >= *before) {
                 continue;
             }
@@ -75,6 +84,7 @@ impl Page {
             }
             count += 1;
             if page.shown.len() < arguments.lines {
+                jobs.settle(&mut seen, history);
                 page.shown.push(seen);
                 continue;
             }

@@ -5,6 +5,7 @@ pub(crate) mod command_line;
 pub(super) mod executions;
 pub(super) mod follow;
 mod hook_history;
+mod jobs;
 pub(crate) mod last_results;
 pub(super) mod log;
 pub(super) mod prune;

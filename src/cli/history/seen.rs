@@ -34,6 +34,8 @@ pub(crate) enum DetachedResult {
     Good,
     /// The last attempt of one has failed.
     Failed,
+    /// They were taken out of the queue.
+    Gone,
 }
 
 impl Seen {

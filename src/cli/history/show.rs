@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::hook_history::{self, Subject};
+use super::jobs::Jobs;
 use super::seen::{Aftermath, Later, Seen};
 use super::which::{self, Choice, Found};
 use super::{command_line, executions, retry, running};
-use crate::cli::args::{Format, ShowArgs};
+use crate::cli::args::{Format, SearchArgs, ShowArgs};
 use crate::cli::hooks::difference;
 use crate::cli::json::show::Show;
 use crate::cli::output::{Output, Tone, shortened};
@@ -44,8 +45,8 @@ pub(crate) fn run(
             hook_history::check_part(&found.record, hook)?;
             found
         }
-        (word, _) if arguments.has_conditions() => {
-            let ShowArgs { conditions, hook, since, .. } = arguments;
+        (word, _) if arguments.search.is_any() => {
+            let SearchArgs { conditions, hook, since } = &arguments.search;
             let choice =
                 Choice { word: word.as_deref(), conditions, hook: hook.as_ref(), since: *since };
             choice.find(&history, output)?
@@ -62,8 +63,10 @@ pub(crate) fn run(
             }
         }
     };
-    let (after, follow_ups) = follow_ups(&history, &found.record.head);
-    let seen = Seen::new(found.record.head.clone(), after);
+    let (after, mut follow_ups) = follow_ups(&history, &found.record.head);
+    let mut seen = Seen::new(found.record.head.clone(), after);
+    let jobs = Jobs::new(settings);
+    follow_ups.iter_mut().chain([&mut seen]).for_each(|seen| jobs.settle(seen, &history));
     if arguments.output.format == Format::Json {
         let passed_over = found.passed_over.iter().map(|it| it.id.clone()).collect();
         output.json(&Show::new(&found.record, &seen, &follow_ups, found.job, passed_over));

@@ -8,14 +8,41 @@ use crate::cli::json::execution::{Execution, WatchKind, Watched, WatchedHook};
 use crate::cli::json::run::RunState;
 use crate::cli::json::value::{Seconds, Time};
 use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::table::{Column, GAP_CELLS};
 use crate::cli::{CommandEnd, CommandPlace, time};
 use crate::config::Settings;
 use crate::machine::{clock, ulid};
 use crate::record::form::{RecordHead, RecordOutcome};
 use crate::record::history::{Filter, History, has_name};
 
-/// The columns' widths: the lines before are printed by the time that the longest name comes.
+/// The widths of the columns where nothing is shortened: the lines before are printed by the time that the longest
+/// name comes.
 const WIDTHS: [usize; 7] = [19, 26, 16, 12, 13, 7, 0];
+/// The same on a terminal; the last one has the rest. The count of hooks has no column on a narrow one.
+const WIDTHS_ON_TERMINAL: [usize; 6] = [8, 7, 12, 12, 13, 7];
+const WIDTHS_ON_NARROW: [usize; 6] = [8, 7, 12, 10, 0, 7];
+const NARROW_CELLS: usize = 110;
+/// The place of the count of hooks among the columns.
+const HOOKS: usize = 4;
+
+/// Prints a row of the columns of `log`, without knowing the rows to come.
+fn print_row(mut row: Vec<Cell>, output: &mut Output) {
+    let mut columns = executions::TITLES.map(Column::from).to_vec();
+    let Some(available) = output.width() else { return output.table_row(&columns, &WIDTHS, &row) };
+    let is_narrow = available < NARROW_CELLS;
+    let mut widths = (if is_narrow { WIDTHS_ON_NARROW } else { WIDTHS_ON_TERMINAL }).to_vec();
+    if is_narrow {
+        widths.remove(HOOKS);
+        columns.remove(HOOKS);
+        row.remove(HOOKS);
+    }
+    let taken = widths.iter().map(|width| width + GAP_CELLS).sum::<usize>();
+    widths.push(available.saturating_sub(taken).max(MIN_RESULT_CELLS));
+    output.table_row(&columns, &widths, &row);
+}
+
+/// The least of a result that is shown.
+const MIN_RESULT_CELLS: usize = 20;
 
 pub(crate) fn run(
     place: &CommandPlace,
@@ -117,18 +144,23 @@ impl View {
         if !self.has_titles {
             self.has_titles = true;
             let titles = executions::TITLES.map(|title| Cell(title.to_owned(), Tone::Bold));
-            output.table_row(&titles, &WIDTHS);
+            print_row(titles.to_vec(), output);
         }
         let head = &happening.seen.head;
         let mut row = executions::row(&happening.seen, &settings.hooks_dir);
         let empty = || Cell::from("");
-        let at = Cell(time::local(happening.at_us / 1_000_000), Tone::Dim);
+        let time = |micros: u64| match output.width() {
+            Some(_) => time::clock_time(micros / 1_000_000),
+            None => time::local(micros / 1_000_000),
+        };
+        let at = Cell(time(happening.at_us), Tone::Dim);
+        row[0] = Cell(time(head.began_us), Tone::Dim);
         let (took, result) = match &happening.what {
             What::Done => {
                 if !self.is_log {
                     row[0] = at;
                 }
-                return output.table_row(&row, &WIDTHS);
+                return print_row(row, output);
             }
             What::Begun => {
                 let count = head.hooks.len();
@@ -162,7 +194,7 @@ impl View {
         row.truncate(4);
         row[0] = at;
         row.extend([empty(), took, result]);
-        output.table_row(&row, &WIDTHS);
+        print_row(row, output);
     }
 }
 

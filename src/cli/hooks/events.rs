@@ -17,6 +17,9 @@ use crate::libvirt::operation::{self, Operation, OperationRow};
 use crate::libvirt::{Class, Driver};
 use crate::registry::matched_calls;
 
+/// In less, a terminal has no room for both of the last columns.
+const NARROW_CELLS: usize = 110;
+
 pub(crate) struct EventLine<'a> {
     pub event: &'a event::EventRow,
     calls: Vec<&'a OperationRow>,
@@ -144,18 +147,25 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
         lines.iter().for_each(|line| page(line, output));
         return Ok(CommandEnd::Good);
     }
+    let is_narrow = output.width().is_some_and(|width| width < NARROW_CELLS);
     let rows: Vec<Vec<Cell>> = lines
         .iter()
         .map(|line| {
             let class = line.calls.first().map_or("", |call| call.class.name());
             let filter = if line.calls.iter().any(|call| call.filter) { ", filter" } else { "" };
             let tone = if line.never.is_some() { Tone::Dim } else { Tone::Plain };
+            let never = line.never.clone().unwrap_or_default();
+            // a narrow terminal has room for one of the two
+            let (when, never) = match is_narrow && !never.is_empty() {
+                true => (Cell(never, Tone::Warning), Cell::from("")),
+                false => (Cell(line.when(), tone), Cell(never, Tone::Warning)),
+            };
             vec![
                 Cell(line.event.name.to_owned(), tone),
                 Cell(line.calls(host), tone),
                 Cell(format!("{class}{filter}"), tone),
-                Cell(line.when(), tone),
-                Cell(line.never.clone().unwrap_or_default(), Tone::Warning),
+                when,
+                never,
             ]
         })
         .collect();

@@ -37,6 +37,8 @@ words! {
         Good = "good",
         /// the last attempt of one has failed
         Failed = "failed",
+        /// they were taken out of the queue
+        Unknown = "unknown",
     }
 
     /// What a line of `watch` says:
@@ -181,6 +183,7 @@ impl ExecutionState {
             (RecordState::Done, _) if is_queued_retry(head) => match after.detached {
                 Some(DetachedResult::Good) => ExecutionState::Good,
                 Some(DetachedResult::Failed) => ExecutionState::Failed,
+                Some(DetachedResult::Gone) => ExecutionState::Unknown,
                 Some(DetachedResult::Waiting) | None => ExecutionState::Queued,
             },
             (RecordState::Done, RecordOutcome::Success | RecordOutcome::Queued) => {
@@ -281,6 +284,7 @@ impl From<DetachedResult> for DetachedState {
             DetachedResult::Waiting => DetachedState::Waiting,
             DetachedResult::Good => DetachedState::Good,
             DetachedResult::Failed => DetachedState::Failed,
+            DetachedResult::Gone => DetachedState::Unknown,
         }
     }
 }

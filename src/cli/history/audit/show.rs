@@ -19,9 +19,9 @@ pub(crate) fn show(
     let filter = &arguments.filter;
     let is_wanted = |entry: &AuditEntry| {
         let millis = entry.at_us / 1000;
-        filter.since.is_none_or(|since| millis >= since)
-            && filter.conditions.until.is_none_or(|until| millis <= until)
-            && (!filter.conditions.failed || entry.outcome != file::DONE)
+        filter.search.since.is_none_or(|since| millis >= since)
+            && filter.search.conditions.until.is_none_or(|until| millis <= until)
+            && (!filter.search.conditions.failed || entry.outcome != file::DONE)
     };
     let mut acts = file::read(&settings.state_dir, &is_wanted, arguments.lines)
         .map_err(|error| rights::explained(directory.unchecked_path(), error))?;
