@@ -12,6 +12,7 @@ use super::json::shape::Object;
 use super::pager::Pager;
 use super::table::{self, Column, GAP_CELLS, Shortening};
 use super::terminal::{self, ColorChoice, Terminal};
+use super::wrap;
 use crate::machine::sanitize;
 
 /// The colour or style of a text on a terminal.
@@ -116,6 +117,18 @@ impl Output {
     pub(crate) fn line(&mut self, text: &str) {
         let text = self.shown(sanitize::printed_line(text));
         self.write(&format!("{text}\n"));
+    }
+
+    /// Prints a sentence, on a terminal in lines that fit it; those after the first begin with this many blanks.
+    pub(crate) fn sentence(&mut self, indent: usize, text: &str) {
+        let text = sanitize::printed_line(text);
+        match self.width() {
+            Some(available) => {
+                let lines = wrap::lines(&text, available, &" ".repeat(indent));
+                lines.iter().for_each(|line| self.line(line));
+            }
+            None => self.line(&text),
+        }
     }
 
     /// Prints a line in a tone.
@@ -254,7 +267,12 @@ impl Output {
             row.iter().zip(columns.iter().zip(widths)).enumerate()
         {
             let text = sanitize::line(cell.0.as_bytes());
-            let text = self.shown(table::fit(&text, *width, column.shortening));
+            // without a terminal nothing is shortened, however wide: the rows to come aren't known
+            let text = match self.width() {
+                Some(_) => table::fit(&text, *width, column.shortening),
+                None => text,
+            };
+            let text = self.shown(text);
             let blanks = " ".repeat(width.saturating_sub(table::cells(&text)));
             let text = self.paint(cell.1, &text);
             if index > 0 {

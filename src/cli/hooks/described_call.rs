@@ -117,7 +117,7 @@ pub(crate) fn is_beside(place: &CommandPlace, driver: Driver) -> bool {
     installed.beside.is_some() && !matches!(installed.main, DriverEntry::Ours(_))
 }
 
-/// Prints two lines about the call.
+/// Prints what the call is, and what comes with it.
 pub(crate) fn head(
     call: &Call,
     settings: &Settings,
@@ -129,12 +129,11 @@ pub(crate) fn head(
     let meaning = class_words::meaning(call.class());
     let filter = if call.is_filter() { "; the document may be changed" } else { "" };
     output.toned(Tone::Bold, &format!("{} {}", call.driver, words.join(" ")));
-    output.line(&format!(
-        "  {}: {meaning}{filter}; {} s in all",
-        call.class().name(),
-        settings.total_timeout(call).as_secs()
-    ));
+    let limit = settings.total_timeout(call).as_secs();
+    let class = call.class().name();
+    let words = format!("  {class}: {meaning}{filter}; all hooks together have {limit} s");
+    output.sentence(4, &words);
     if call.driver.is_guest() {
-        output.line(&format!("  origin: {origin}; document: {document}"));
+        output.sentence(4, &format!("  origin: {origin}; document: {document}"));
     }
 }

@@ -172,13 +172,17 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
     output.table(&["EVENT", "LIBVIRT CALL", "CLASS", "WHEN", "HERE"], &rows);
     output.line("");
     for class in [Class::Gate, Class::Live, Class::Notify] {
-        output.line(&format!("{}: {}.", class.name(), class_words::meaning(class)));
+        output.sentence(2, &format!("{}: {}.", class.name(), class_words::meaning(class)));
     }
-    output.line(
+    output.sentence(
+        2,
         "filter: libvirt takes the document that hooks made.  guest: qemu, lxc, libxl and bhyve.",
     );
-    output.line("An operation that is new to hookmux fires on_<driver>_<operation>, class live.");
-    output.line("`hookmux events EVENT` shows all about one; --vdsm also vdsm's hook points that never fire.");
+    output.sentence(
+        2,
+        "An operation that is new to hookmux fires on_<driver>_<operation>, class live.",
+    );
+    output.sentence(2, "`hookmux events EVENT` shows all about one; --vdsm also vdsm's hook points that never fire.");
     if !arguments.vdsm {
         return Ok(CommandEnd::Good);
     }
@@ -198,12 +202,12 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
 fn page(line: &EventLine<'_>, output: &mut Output) {
     let name = line.event.name;
     output.toned(Tone::Bold, name);
-    output.line(&format!("  {}", line.sentence().replace('`', "")));
+    output.sentence(4, &format!("  {}", line.sentence().replace('`', "")));
     if let Some(never) = &line.never {
         output.toned(Tone::Warning, &format!("  {never}"));
     }
     if let Some(class) = line.calls.first().map(|call| call.class) {
-        output.line(&format!("  {}: {}", class.name(), class_words::meaning(class)));
+        output.sentence(4, &format!("  {}: {}", class.name(), class_words::meaning(class)));
     }
     let is_filter = line.calls.iter().any(|call| call.filter);
     output.line(match is_filter {
@@ -225,11 +229,8 @@ fn page(line: &EventLine<'_>, output: &mut Output) {
                 && line.calls.iter().any(|call| call.drivers.contains(&Driver::Daemon)))
     };
     for (names, what) in VARIABLES.iter().filter(|(names, _)| is_got(names)) {
-        output.line(&format!(
-            "  {:<38} {}",
-            names.replace(['`', '<', '>'], ""),
-            what.replace('`', "")
-        ));
+        let names = names.replace(['`', '<', '>'], "");
+        output.sentence(41, &format!("  {names:<38} {}", what.replace('`', "")));
     }
     output.line("");
     output.toned(Tone::Bold, "Example");
