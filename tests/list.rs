@@ -175,3 +175,31 @@ fn a_hooks_directory_that_is_not_there_is_told() {
     std::fs::write(host.hooks(), "").unwrap();
     assert!(host.text(&["list"], 1).contains("hooks is no directory"));
 }
+
+#[test]
+fn a_hooks_name_in_the_place_of_an_event_is_met_with_the_option_for_it() {
+    let host = host();
+    for word in ["off", "after_vm_stop/off"] {
+        let error = host.json(&["list", word], 2);
+        let error = &error["error"];
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("names a hook, and here an event is expected"), "{error:#}");
+        let fix: Vec<&str> = error["fix_command"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .skip(3)
+            .filter_map(Value::as_str)
+            .collect();
+        assert_eq!(fix, ["list", "--hook", word]);
+        assert_eq!(labels(&host.json(&fix, 0)), ["after_vm_stop/off"]);
+    }
+    let said = host.text(&["list", "zzz"], 2);
+    assert!(said.contains("there is no event zzz") && said.contains("--hook by a hook"), "{said}");
+    // what a hook runs, as a shell takes it
+    let shown = host.text(&["show", "guard"], 0);
+    let line = shown.lines().find(|line| line.trim_start().starts_with("command line "));
+    let line = line.unwrap_or_else(|| panic!("no command line in\n{shown}"));
+    assert!(line.contains("/bin/guard --for "), "{line}");
+    assert!(!shown.contains("runs as"), "{shown}");
+}

@@ -105,6 +105,24 @@ fn an_event_has_a_page() {
     assert!(!host.text(&["events", "before_daemon_start"], 0).contains("HOOKMUX_UUID"));
     let said = host.text(&["events", "before_vm_strt"], 2);
     assert!(said.contains("did you mean before_vm_start?"), "{said}");
+    let said = host.text(&["events", "nope"], 2);
+    assert!(said.contains("there is no event `nope`; `hookmux events` shows all"), "{said}");
+    // what a class means is said in the same words everywhere
+    for (event, operation) in [
+        ("before_vm_start", "prepare"),
+        ("after_vm_start", "started"),
+        ("after_vm_stop", "stopped"),
+    ] {
+        let page = host.text(&["events", event], 0);
+        let line = page.lines().find(|line| {
+            ["  gate: ", "  live: ", "  notify: "].iter().any(|class| line.starts_with(class))
+        });
+        let line = line.unwrap_or_else(|| panic!("no class in\n{page}"));
+        let plan = host.text(&["plan", "qemu", "g", operation, "--unknown"], 0);
+        assert!(plan.contains(&format!("{line}; ")), "{line} is missing in\n{plan}");
+        let all = host.text(&["events"], 0);
+        assert!(all.contains(&format!("{}.", line.trim())), "{line} is missing in\n{all}");
+    }
     let one = host.json(&["events", "after_vm_stop"], 0);
     assert_eq!(one["events"].as_array().unwrap().len(), 1, "{one:#}");
     // vdsm's points are for those who ask

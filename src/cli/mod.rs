@@ -40,6 +40,7 @@ mod typed;
 mod undo;
 mod unified_diff;
 mod usage;
+mod wrap;
 pub(crate) mod xml;
 
 use std::env;

@@ -12,6 +12,7 @@ use super::json::shape::Object;
 use super::pager::Pager;
 use super::table::{self, Column, GAP_CELLS, Shortening};
 use super::terminal::{self, ColorChoice, Terminal};
+use super::wrap;
 use crate::machine::sanitize;
 
 /// The colour or style of a text on a terminal.
@@ -120,15 +121,30 @@ impl Output {
     pub(crate) fn wrapped(&self, first: &str, others: &str, sentence: &str) -> Vec<String> {
         let Some(width) = self.width() else { return vec![format!("{first}{sentence}")] };
         let room = width.saturating_sub(table::cells(first).max(table::cells(others)));
-        let lines = table::wrap(&sanitize::line(sentence.as_bytes()), room.max(MIN_SENTENCE_CELLS));
-        let begin = |index: usize| if index == 0 { first } else { others };
-        lines.iter().enumerate().map(|(index, line)| format!("{}{line}", begin(index))).collect()
+        let sentence = sanitize::line(sentence.as_bytes());
+        let mut lines = wrap::lines(&sentence, room.max(MIN_SENTENCE_CELLS), "");
+        for (index, line) in lines.iter_mut().enumerate() {
+            line.insert_str(0, if index == 0 { first } else { others });
+        }
+        lines
     }
 
     /// Prints a line for people. Control characters in it are replaced, so that it stays one line.
     pub(crate) fn line(&mut self, text: &str) {
         let text = self.shown(sanitize::printed_line(text));
         self.write(&format!("{text}\n"));
+    }
+
+    /// Prints a sentence, on a terminal in lines that fit it; those after the first begin with this many blanks.
+    pub(crate) fn sentence(&mut self, indent: usize, text: &str) {
+        let text = sanitize::printed_line(text);
+        match self.width() {
+            Some(available) => {
+                let lines = wrap::lines(&text, available, &" ".repeat(indent));
+                lines.iter().for_each(|line| self.line(line));
+            }
+            None => self.line(&text),
+        }
     }
 
     /// Prints a line in a tone.
@@ -294,10 +310,12 @@ impl Output {
             row.iter().zip(columns.iter().zip(widths)).enumerate()
         {
             let text = sanitize::line(cell.0.as_bytes());
+            // without a terminal nothing is shortened, however wide: the rows to come aren't known
             let text = match self.width() {
-                Some(_) => self.shown(table::fit(&text, *width, column.shortening)),
-                None => self.shown(text),
+                Some(_) => table::fit(&text, *width, column.shortening),
+                None => text,
             };
+            let text = self.shown(text);
             let blanks = " ".repeat(width.saturating_sub(table::cells(&text)));
             let text = self.paint(cell.1, &text);
             if index > 0 {

@@ -151,14 +151,6 @@ pub(crate) fn fit(text: &str, width: usize, shortening: Shortening) -> String {
     }
 }
 
-/// Wraps a sentence at a width in cells; a longer word gets its own line.
-pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let options = textwrap::Options::new(width)
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::wrap(text, options).into_iter().map(Into::into).collect()
-}
-
 /// Returns the beginning of a text that takes at most this many cells.
 fn start(text: &str, width: usize) -> &str {
     let mut taken = 0;
@@ -212,13 +204,6 @@ mod tests {
             let fitted = fit(text, width, shortening);
             assert_eq!(fitted, short, "{text} in {width}");
         }
-    }
-
-    #[test]
-    fn sentences_are_wrapped_between_words() {
-        let lines = wrap("a bb  ccc /a/very/long/path d", 6);
-        assert_eq!(lines, ["a bb", "ccc", "/a/very/long/path", "d"]);
-        assert_eq!(wrap("生產 環境", 6), ["生產", "環境"], "in cells");
     }
 
     #[test]

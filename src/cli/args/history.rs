@@ -24,7 +24,7 @@ pub(crate) struct ConditionArgs {
     /// Of this libvirt operation
     #[arg(long, value_parser = NotEmpty::new())]
     pub operation: Option<String>,
-    /// In which something failed, and no later retry of it succeeded; with --hook or --event, that
+    /// In which something failed; with --hook or --event, that. `log`, `show` and `retry` leave out what a later retry has mended
     #[arg(long, alias = "error")]
     pub failed: bool,
     /// In which nothing failed; with --hook or --event, in which that succeeded
@@ -215,7 +215,7 @@ pub(crate) struct RetryArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
-    /// The execution: its id, or the beginning or the end of one; or the id of a job
+    /// The execution: its id, or the beginning or the end of one; the id of a job; or `last`, the newest that is running
     #[arg(value_name = "ID", value_parser = NotEmpty::new())]
     pub id: String,
     /// Don't ask

@@ -6,7 +6,8 @@ use super::finding::{Finding, Severity, counted};
 use crate::cli::args::Format;
 use crate::cli::json;
 use crate::cli::output::{Cell, Output, Tone};
-use crate::cli::table::{GAP_CELLS, wrap};
+use crate::cli::table::GAP_CELLS;
+use crate::cli::wrap;
 
 /// The longest line of a sentence, in cells. A wide terminal isn't filled: long lines are hard to read.
 const MAX_LINE_CELLS: usize = 100;
@@ -59,7 +60,7 @@ pub(super) fn table(findings: &[Finding], output: &mut Output) -> String {
 
 fn rows(finding: &Finding, line: usize) -> Vec<Vec<Cell>> {
     let code = Cell(finding.code.name().to_owned(), tone(finding.severity()));
-    let mut lines = wrap(&finding.message, line).into_iter();
+    let mut lines = wrap::lines(&finding.message, line, "").into_iter();
     let mut rows = vec![vec![code, lines.next().unwrap_or_default().into()]];
     rows.extend(lines.map(|line| vec!["".into(), line.into()]));
     let excerpt = finding.excerpt().into_iter().flatten();

@@ -374,7 +374,7 @@ fn print_keys(registration: &Registration, is_full: bool, output: &mut Output) {
     }
     let args = registration.args.iter().map(|argument| argument.as_str().to_owned());
     let words: Vec<String> = registration.command.iter().cloned().chain(args).collect();
-    output.toned(Tone::Dim, &format!("  runs as          {}", module::command_line(&words)));
+    output.toned(Tone::Dim, &format!("  {:<16} {}", "command line", module::command_line(&words)));
 }
 
 fn print_executions(executions: &[HookExecution], output: &mut Output) {

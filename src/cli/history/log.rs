@@ -36,7 +36,7 @@ pub(crate) fn run(
     let filter = selection::filter(&wanted, &history)?;
     // the follower sees what ends from now on, the list has what ended before
     let follower = match arguments.follow {
-        true => Some(Follower::new(settings, Extent::Ends, None)?),
+        true => Some(Follower::new(settings, Extent::Ends, None, filter.until)?),
         false => None,
     };
     let before = arguments.before.as_deref().map(|word| executions::find_id(&history, word));
@@ -184,11 +184,12 @@ fn follow(
         let seen = Seen { head, progress, after };
         view.print(&Happening { what, at_us, seen }, settings, output);
     }
-    loop {
-        for happening in follower.next(history)? {
+    while let Some(happenings) = follower.next(history)? {
+        for happening in happenings {
             if filter.holds(&happening.seen.head) {
                 view.print(&happening, settings, output);
             }
         }
     }
+    Ok(CommandEnd::Good)
 }

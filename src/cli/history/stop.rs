@@ -32,6 +32,8 @@ const TERMINATE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for the end: five seconds for the hook, thirty for rollbacks, and something to spare.
 const END_TIMEOUT: Duration = Duration::from_secs(45);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// The word for the newest call that is running.
+const LAST: &str = "last";
 
 pub(crate) fn run(
     place: &CommandPlace,
@@ -84,8 +86,14 @@ impl Target {
     /// # Errors
     /// Nothing of this id is running.
     fn find(settings: &Settings, history: &History, word: &str) -> anyhow::Result<Target> {
-        let part = IdPart::of(word);
         let running = running::all(history);
+        if word == LAST {
+            return match running.last() {
+                Some(newest) => Target::of(settings, &newest.head),
+                None => bail!("no call is running"),
+            };
+        }
+        let part = IdPart::of(word);
         let is_meant = |call: &&RunningCall| part.is_of(&call.head.id);
         let mut found: Vec<&RunningCall> = running.iter().filter(is_meant).collect();
         let job = Queue::new(&settings.state_dir);
@@ -268,7 +276,9 @@ fn not_running(
             let id = &found.record.head.id;
             let why = match found.record.head.state {
                 RecordState::Lost => "isn't running: its process died",
-                _ => "is over",
+                // since the calls that run were listed
+                RecordState::Running => "has begun just now: run this command again",
+                RecordState::Done | RecordState::Unknown => "is over",
             };
             let show = Fix::hookmux(&settings.hooks_dir, &["show", id.as_str()]);
             Remark::followed_by(&format!("{id} {why}; {now}"), Some(show)).into()

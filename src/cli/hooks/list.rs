@@ -17,7 +17,9 @@ use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::plan::guest;
 use crate::cli::register::module_file::CalledFunction;
 use crate::cli::register::{cpanel_words, module, registered, whom};
-use crate::cli::{CommandEnd, CommandPlace, digest, json as output_json, pattern, rights};
+use crate::cli::remark::Remark;
+use crate::cli::{CommandEnd, CommandPlace, digest, json as output_json, pattern, rights, usage};
+use crate::command::Fix;
 use crate::config::Settings;
 use crate::config::registration::REMOTE_HAS_NO_EFFECT;
 use crate::config::suggest::suggest_or;
@@ -171,7 +173,8 @@ pub(crate) fn run(
         let runs = guest::hooks_of(place, &loaded, (guest, arguments.driver))?;
         hooks.retain(|hook| runs.contains(&hook.label) && hook.state.may_run());
     }
-    let place = arguments.event.as_deref().map(|word| places(word, &hooks)).transpose()?;
+    let place =
+        arguments.event.as_deref().map(|word| places(word, settings, &hooks)).transpose()?;
     if let Some(place) = &place {
         hooks.retain(|hook| place.matches(&hook.place));
     }
@@ -233,15 +236,25 @@ pub(crate) fn run(
 /// Reads a word for events, or for places in the per-guest tree.
 ///
 /// # Errors
-/// There is no such event, and no hook in such a place.
-fn places(word: &str, hooks: &[Listed]) -> anyhow::Result<NamePattern> {
+/// There is no such event, and no hook in such a place; of a hook's name the message says how to select by that.
+fn places(word: &str, settings: &Settings, hooks: &[Listed]) -> anyhow::Result<NamePattern> {
     let no_event = match pattern::events(word) {
         Ok(pattern) => return Ok(pattern),
         Err(no_event) => no_event,
     };
     let others =
         hooks.iter().map(|hook| hook.place.as_str()).filter(|place| !event::is_known(place));
-    NamePattern::among(word, others).ok_or(no_event)
+    if let Some(pattern) = NamePattern::among(word, others) {
+        return Ok(pattern);
+    }
+    let is_hook = |wanted: &NamePattern| hooks.iter().any(|hook| has_name(&hook.label, wanted));
+    if is_hook(&NamePattern::Name(word.to_owned())) || is_hook(&NamePattern::of(word)) {
+        let fix = Fix::hookmux(&settings.hooks_dir, &["list", "--hook", word]);
+        let words = format!("`{word}` names a hook, and here an event is expected: `{fix}`");
+        return Err(usage::wrong(Remark::with_fix(words, fix)));
+    }
+    let words = format!("{no_event}; --guest selects by a guest, --hook by a hook");
+    Err(usage::wrong(words))
 }
 
 /// Reads a word for hooks.

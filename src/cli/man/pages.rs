@@ -2,9 +2,11 @@
 //! hookmux-hooks(7), and the sections of hookmux(8) that clap knows nothing of.
 
 use super::page::Page;
+use crate::cli::hooks::class_words;
 use crate::cli::hooks::events::EventLine;
 use crate::cli::hooks::variables::VARIABLES;
 use crate::config::keys::{Key, REGISTRATION, SETTINGS};
+use crate::libvirt::Class;
 
 /// The files of a host.
 const FILES: &[(&str, &str)] = &[
@@ -127,10 +129,12 @@ pub(super) fn events(lines: &[EventLine<'_>]) -> Vec<u8> {
     page.section("DESCRIPTION");
     page.text(
         "Each call of libvirt's fires events; each event is a directory of scripts, or the `events` of a registration. \
-         The class says what a failure means: at a `gate` the operation is stopped; at a `live` call libvirt isn't told, \
-         as it would end the guest; at `notify` libvirt logs it. `hookmux events` shows which of them this host's \
-         libvirt fires.",
+         The class says what a failure means. `hookmux events` shows which events this host's libvirt fires.",
     );
+    page.section("CLASSES");
+    for class in [Class::Gate, Class::Live, Class::Notify] {
+        page.term(class.name(), class_words::meaning(class));
+    }
     page.section("EVENTS");
     for line in lines {
         page.term(line.event.name, &line.sentence());

@@ -122,14 +122,6 @@ pub(crate) fn run(
     let end = if is_good { CommandEnd::Good } else { CommandEnd::Problem };
     if is_text {
         show_answer(&trial, output);
-        if let Some(id) = &trial.id {
-            let show = Fix::hookmux(&place.surroundings.hooks_dir, &["show", id]);
-            output.line(&format!("`{show}` shows all of it"));
-        }
-        for label in trial.queued() {
-            let show = Fix::hookmux(&place.surroundings.hooks_dir, &["show", label]);
-            output.line(&format!("{label} is queued: `{show}` shows its result"));
-        }
     } else {
         let mut ran = trial.json();
         ran.notes.extend(Message::all(&remarks));
@@ -228,6 +220,7 @@ fn select(
         true => RecordedHooks::default(),
         false => recorded::find(record, wanted, settings, &mut trust),
     };
+    let mut answered: Vec<String> = Vec::new();
     if !recorded.gone.is_empty() {
         let gone = recorded.gone.join("; ");
         let question = format!("{gone}. Run what was registered then?");
@@ -236,9 +229,17 @@ fn select(
         if let Some(end) = question::ask_by("--force", &question, is_answered, format, output) {
             return Ok(Err(end));
         }
+        if is_answered {
+            // a preview answers for nobody
+            let by = if arguments.force { "" } else { ", with --force" };
+            let say = |gone: &String| format!("{gone}; what was registered then runs{by}");
+            answered = recorded.gone.iter().map(say).collect();
+        }
     }
     let mut registrations = std::mem::take(&mut recorded.registrations);
     let mut remarks = std::mem::take(&mut recorded.remarks);
+    // who answered by an option hasn't read the question
+    remarks.extend(answered.into_iter().map(Remark::from));
     recorded.put_into(&mut candidates, call);
     let missing = keep_only(&mut candidates, wanted);
     let mut enable = None;

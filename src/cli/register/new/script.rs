@@ -2,7 +2,7 @@
 
 use super::moment::{HookMoment, Subject};
 use crate::cli::args::ScriptLanguage;
-use crate::cli::table::wrap;
+use crate::cli::wrap;
 use crate::libvirt::Class;
 
 /// How many characters a line of the head has.
@@ -39,10 +39,14 @@ pub(super) fn text(
 /// Returns the head: what a hook at this event has to know.
 fn head(name: &str, moment: &HookMoment, task: ScriptTask) -> Vec<String> {
     let mut lines = vec![format!("{name}: (write here what it is for)"), String::new()];
-    lines.extend(wrap(&format!("It runs at {}: {}.", moment.event, moment.when()), LINE - 2));
+    lines.extend(wrap::lines(
+        &format!("It runs at {}: {}.", moment.event, moment.when()),
+        LINE - 2,
+        "",
+    ));
     if task == ScriptTask::StartAndUndo {
         let then = format!("Then it is called with `start`, and with `undo` {}.", moment.end());
-        lines.extend(wrap(&then, LINE - 2));
+        lines.extend(wrap::lines(&then, LINE - 2, ""));
     }
     lines.push(String::new());
     lines.push("Exit status:".to_owned());
