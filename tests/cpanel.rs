@@ -1111,12 +1111,10 @@ fn what_runs_as_root_unasked_is_told() {
     assert!(stderr.is_empty(), "hookmux's own words ask for nothing: {stderr}");
 }
 
-/// The commands in the second column of the README's table, in their order.
-fn commands_of_the_readme() -> Vec<String> {
-    let page = include_str!("../README.md");
-    let (_, section) = page.split_once("### … cPanel's manage_hooks\n").unwrap();
-    let (section, _) = section.split_once("\n### ").unwrap();
-    let cells = section.lines().filter_map(|line| line.trim_matches('|').split(" | ").nth(1));
+/// The commands in the second column of the table for cPanel's users, in their order.
+fn commands_of_the_page() -> Vec<String> {
+    let page = include_str!("../docs/cpanel.md");
+    let cells = page.lines().filter_map(|line| line.trim_matches('|').split(" | ").nth(1));
     cells
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
         .filter(|words| words.starts_with("hookmux "))
@@ -1126,7 +1124,7 @@ fn commands_of_the_readme() -> Vec<String> {
 
 // C1, C8, C9, C11
 #[test]
-fn each_command_of_the_readmes_table_works() {
+fn each_command_of_the_page_works() {
     if !has(PERL) {
         return;
     }
@@ -1134,7 +1132,7 @@ fn each_command_of_the_readmes_table_works() {
     let description =
         json!([{"category": "vm", "event": "start", "stage": "post", "escalateprivs": 1}]);
     place.whm_pm().script("x.sh", &format!("[ \"$1\" = --describe ] && echo '{description}'"));
-    let commands = commands_of_the_readme();
+    let commands = commands_of_the_page();
     assert!(commands.len() >= 10, "{commands:?}");
     for command in commands {
         let mut line = command.replacen("hookmux", "./manage_hooks", 1);

@@ -227,11 +227,11 @@ pub(crate) mod tests {
         cell.split('`').skip(1).step_by(2).collect()
     }
 
-    const REGISTERED_HOOKS: &str = include_str!("../../docs/registered-hooks.md");
+    const REGISTRATION_KEYS: &str = include_str!("../../docs/registration-keys.md");
 
     #[test]
     fn the_documentation_has_a_row_for_each_key_of_a_registration() {
-        let table = rows(REGISTERED_HOOKS, "\n| key | type | default | meaning |\n");
+        let table = rows(REGISTRATION_KEYS, "\n| key | type | default | meaning |\n");
         let documented: Vec<&str> = table.iter().map(|row| quoted(row[0])[0]).collect();
         assert_eq!(documented, top_level(REGISTRATION).collect::<Vec<_>>());
         for row in &table {
@@ -243,7 +243,7 @@ pub(crate) mod tests {
         let meaning = |name: &str| table.iter().find(|row| quoted(row[0])[0] == name).unwrap()[3];
         let limits: Vec<&str> = below(REGISTRATION, "limits").collect();
         assert_eq!(quoted(meaning("limits")), limits);
-        let conditions = rows(REGISTERED_HOOKS, "\n| condition | is compared with |\n");
+        let conditions = rows(REGISTRATION_KEYS, "\n| condition | is compared with |\n");
         let mut conditions: Vec<&str> = conditions.iter().map(|row| quoted(row[0])[0]).collect();
         let mut known: Vec<&str> = below(REGISTRATION, "when").collect();
         conditions.sort_unstable();
@@ -253,7 +253,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_documentation_has_a_row_for_each_setting() {
-        let table = rows(include_str!("../../README.md"), "\n| key | default | |\n");
+        let table = rows(include_str!("../../docs/settings.md"), "\n| key | default | |\n");
         let mut documented: Vec<&str> = table.iter().map(|row| quoted(row[0])[0]).collect();
         let mut known: Vec<&str> = top_level(SETTINGS).collect();
         documented.sort_unstable();
