@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,15 @@ impl LockHolder {
 #[derive(Debug)]
 pub(crate) struct HookLock {
     file: FileLock,
+    directory: Dir,
+    name: String,
+}
+
+impl HookLock {
+    /// Releases it, and removes its file. Whoever waits for it makes a new one.
+    pub(crate) fn remove(self) {
+        let _ = self.directory.remove(&self.name);
+    }
 }
 
 impl Drop for HookLock {
@@ -128,22 +138,30 @@ pub(crate) fn take_in(
     until: Instant,
     is_terminated: &mut dyn FnMut() -> bool,
 ) -> Result<HookLock, LockError> {
-    let opened = directory.make().and_then(|_| directory.append(name));
-    let file = opened.map_err(LockError::Failed)?;
-    let mut was_terminated = false;
-    let mut goes_on = || {
-        was_terminated = is_terminated();
-        !was_terminated
-    };
-    match locks::lock_until(file, until, POLL_INTERVAL, &mut goes_on) {
-        Ok(Some(file)) => {
-            holder.write(&file);
-            Ok(HookLock { file })
+    loop {
+        let opened = directory.make().and_then(|_| directory.append(name));
+        let file = opened.map_err(LockError::Failed)?;
+        let mut was_terminated = false;
+        let mut goes_on = || {
+            was_terminated = is_terminated();
+            !was_terminated
+        };
+        match locks::lock_until(file, until, POLL_INTERVAL, &mut goes_on) {
+            // its holder has removed it: others lock another file of this name
+            Ok(Some(file)) if is_removed(&file) => {}
+            Ok(Some(file)) => {
+                holder.write(&file);
+                return Ok(HookLock { file, directory: directory.clone(), name: name.to_owned() });
+            }
+            Ok(None) if was_terminated => return Err(LockError::Terminated),
+            Ok(None) => return Err(LockError::TimedOut(LockHolder::read(directory, name))),
+            Err(error) => return Err(LockError::Failed(error)),
         }
-        Ok(None) if was_terminated => Err(LockError::Terminated),
-        Ok(None) => Err(LockError::TimedOut(LockHolder::read(directory, name))),
-        Err(error) => Err(LockError::Failed(error)),
     }
+}
+
+fn is_removed(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
 }
 
 #[cfg(test)]
