@@ -171,6 +171,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_waits_for_a_lock_that_is_removed_gets_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().canonicalize().unwrap();
+        let locks = Dir::new(path, nix::unistd::geteuid().as_raw());
+        let one = LockHolder::new("x", "-");
+        let later = Instant::now() + Duration::from_secs(60);
+        let held = take_in(&locks, "gpu", &one, later, &mut || false).unwrap();
+        let mut held = Some(held);
+        // this is asked while it is held
+        let waited = take_in(&locks, "gpu", &one, later, &mut || {
+            held.take().into_iter().for_each(HookLock::remove);
+            false
+        });
+        let waited = waited.unwrap();
+        let file = directory.path().join("gpu");
+        assert!(file.exists(), "it is one that others see");
+        let now = take_in(&locks, "gpu", &one, Instant::now(), &mut || false);
+        assert!(matches!(now, Err(LockError::TimedOut(Some(_)))), "{now:?}");
+        waited.remove();
+        assert!(!file.exists());
+    }
+
+    #[test]
     fn a_lock_is_held_by_one_and_waiting_ends() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().canonicalize().unwrap();
