@@ -179,3 +179,57 @@ fn records_have_the_digest_as_long_as_it_is_known_to_hold() {
     fs::write(&kept, good.to_string()).unwrap();
     assert_eq!(call(&host), good["digest"]);
 }
+
+#[test]
+fn records_lose_the_digest_with_everything_that_the_digest_is_over() {
+    let host = host();
+    for program in ["check", "rollback", "undo", "linked"] {
+        host.file(format!("bin/{program}"), SCRIPT);
+    }
+    host.file("bin/third", "#!/bin/sh\n# a third\n");
+    host.file("script", SCRIPT).file("variables", "A=b\n");
+    let text = format!(
+        "events: before_vm_prepare\ncommand: [/bin/sh, {}]\ncheck: bin/check\nrollback: bin/rollback\n\
+         undo: bin/undo\nenvironment_file: variables\n",
+        host.hook("script").display()
+    );
+    host.file("hooks.d/all.yaml", text);
+    std::os::unix::fs::symlink("linked", host.hook("bin/link")).unwrap();
+    host.file("hooks.d/link.yaml", "events: before_vm_prepare\ncommand: bin/link\n");
+    host.file("modules/acme.py", "def said(event):\n    pass\n");
+    let module = ["add", "module", "acme", "--event", "before_vm_prepare", "--action", "said"];
+    host.text(&module, 0);
+    let call = || {
+        host.guest("prepare begin").run();
+        last_digest(&host)
+    };
+    assert_eq!(call(), Value::Null, "it is kept beside records");
+    let other = "#!/bin/sh\n# another\n";
+    let changes: &[(&str, Change<'_>)] = &[
+        ("an interpreter's script", &|host| put(host, "script", other)),
+        ("a check", &|host| put(host, "bin/check", other)),
+        ("a rollback", &|host| put(host, "bin/rollback", other)),
+        ("an undo", &|host| put(host, "bin/undo", other)),
+        ("a program by a link", &|host| put(host, "bin/linked", other)),
+        ("where a link leads", &|host| {
+            fs::remove_file(host.hook("bin/link")).unwrap();
+            std::os::unix::fs::symlink("third", host.hook("bin/link")).unwrap();
+            put(host, "bin/linked", SCRIPT);
+        }),
+        ("a file with variables", &|host| put(host, "variables", "A=c\n")),
+        ("a module", &|host| put(host, "modules/acme.py", "def said(event):\n    event\n")),
+        ("an undo that is gone", &|host| fs::remove_file(host.hook("bin/undo")).unwrap()),
+        ("a script that is gone", &|host| fs::remove_file(host.hook("script")).unwrap()),
+        ("an interpreter's script again", &|host| put(host, "script", other)),
+    ];
+    for (what, change) in changes {
+        let before = digest(&host);
+        assert_eq!(call(), before, "{what}");
+        change(&host);
+        assert_eq!(call(), Value::Null, "{what}");
+        assert_ne!(digest(&host), before, "{what}");
+        assert_eq!(call(), digest(&host), "{what}");
+    }
+    // what was never there changes nothing
+    assert!(call().is_string());
+}

@@ -74,6 +74,7 @@ mod tree;
 mod trust;
 mod undo;
 mod undo_lives;
+mod undo_worker;
 mod vdsm_tree;
 mod waiting_jobs;
 mod writing_hooks;

@@ -389,7 +389,7 @@ fn an_undo_that_was_interrupted_runs_again_and_is_told_so() {
 }
 
 /// A document of a network's call that libvirt sent, with a port of this uuid.
-fn network(call: &str, port: &str) -> Vec<u8> {
+pub fn network(call: &str, port: &str) -> Vec<u8> {
     let document = String::from_utf8(capture("11.3.0", &format!("network.{call}"))).unwrap();
     ["f1cc14c1-3cde-4682-bbbc-f14efe8bf951", "8719c9e6-4f94-4f89-8e27-55df1b1f74bf"]
         .iter()

@@ -307,7 +307,10 @@ fn end_ledger(
         false => ledger.end(call, end, &mut undo_tools(occasion, observer)),
     };
     answer.add_undos(call, failures);
-    let started = match ledger.has_work {
+    let has_work = ledger.has_work;
+    // a worker that finds the lock held would come back later
+    ledger.release();
+    let started = match has_work {
         true => undo::worker::start(&occasion.settings.hooks_dir),
         false => Ok(()),
     };
@@ -417,7 +420,8 @@ impl Hooks<'_> {
         if watchdog::is_active() {
             let place = RecordPlace::new(settings);
             let (hooks_dir, runtime_dir) = (settings.hooks_dir.clone(), &settings.runtime_dir);
-            take_over::prepare(execution, hooks_dir, &place, runtime_dir);
+            let ends = ledger.as_deref().map(CallLedger::ending).unwrap_or_default();
+            take_over::prepare(execution, hooks_dir, &place, runtime_dir, ends);
         }
         let mut exchange = occasion.exchange();
         let mut ran = RunResult::default();

@@ -55,7 +55,7 @@ pub(crate) struct RecorderResult {
 
 /// The directories of a call's record: where it is written, and where it is moved to.
 #[derive(Clone, Debug)]
-pub struct RecordPlace {
+pub(crate) struct RecordPlace {
     pub spool: Spool,
     pub state_dir: Dir,
 }
@@ -85,7 +85,7 @@ struct StartedHook {
 }
 
 impl RecordPlace {
-    pub fn new(settings: &Settings) -> RecordPlace {
+    pub(crate) fn new(settings: &Settings) -> RecordPlace {
         RecordPlace {
             spool: Spool::new(&settings.runtime_dir),
             state_dir: settings.state_dir.clone(),

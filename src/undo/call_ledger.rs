@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::entry::{Entry, EntryName};
 use super::ledger::Ledger;
 use super::marks::MarkKind;
@@ -19,6 +21,7 @@ use crate::memory::guest::Guest;
 use crate::observer::{Notice, Observer};
 use crate::occasion::{Execution, Occasion};
 use crate::process::supervise::Supervisor;
+use crate::state::Dir;
 use crate::state::locks::{HookLock, LockError, LockHolder};
 use crate::verdict::HookFailure;
 
@@ -63,6 +66,30 @@ pub(crate) struct CallEnd {
     pub has_failed: bool,
     /// Whether hookmux was told to end.
     pub is_terminated: bool,
+}
+
+/// Whose lives end with a call, for the program that takes over where its process dies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Ending {
+    /// Their directories of the ledger.
+    owners: Vec<String>,
+    /// Whether they end only where the call fails.
+    is_if_failed: bool,
+}
+
+impl Ending {
+    /// Notes for the worker that these lives are over.
+    pub(crate) fn mark_due(&self, runtime_dir: &Dir, has_failed: bool) {
+        if self.is_if_failed && !has_failed {
+            return;
+        }
+        let ledger = Ledger::new(runtime_dir);
+        for owner in &self.owners {
+            // what has no room for it is found by the next `prepare`
+            let _ = ledger.of(&Owner::of_directory(owner.clone())).mark(MarkKind::Due);
+        }
+    }
 }
 
 /// What runs undos in a call.
@@ -168,6 +195,9 @@ impl CallLedger {
             if self.moment == Moment::Begins {
                 words.extend(self.mark(MarkKind::Begun));
             }
+            if self.moment == Moment::Ends && !is_bypassed {
+                words.extend(self.mark(MarkKind::Due));
+            }
             if !is_bypassed {
                 words.push(error);
             }
@@ -200,6 +230,10 @@ impl CallLedger {
         if self.moment == Moment::Begins {
             self.ledger.unmark(MarkKind::Arrived);
         }
+        if self.moment == Moment::Ends && self.owes && !is_bypassed {
+            // if this process dies before it has run any undo, the worker finds that it is due
+            words.extend(self.mark(MarkKind::Due));
+        }
         words
     }
 
@@ -229,8 +263,10 @@ impl CallLedger {
         let operation = call.operation_name().to_string_lossy();
         let holder = LockHolder::new(&format!("a call ({operation})"), &execution.id);
         let begun = Instant::now();
-        let is_terminated = &mut || sys::is_pending(libc::SIGTERM);
-        let taken = self.ledger.lock(&holder, self.waits_until, is_terminated);
+        // the signal may have been read, or come now
+        let is_terminated = self.is_terminated && self.moment == Moment::Ends;
+        let is_told_to_end = &mut || is_terminated || sys::is_pending(libc::SIGTERM);
+        let taken = self.ledger.lock(&holder, self.waits_until, is_told_to_end);
         self.waited += begun.elapsed();
         match taken {
             Ok(lock) => {
@@ -326,6 +362,18 @@ impl CallLedger {
         self.ledger.strike(name);
     }
 
+    /// Returns whose lives end with this call.
+    pub(crate) fn ending(&self) -> Ending {
+        // the guest that a `migrate` is refused for may live
+        let is_if_failed = self.ends_when_failed && self.moment != Moment::Arrives;
+        if !self.is_real || !(is_if_failed || self.moment == Moment::Ends) {
+            return Ending::default();
+        }
+        let all = self.ports.iter().chain([&self.ledger]);
+        let owners = all.map(|own| own.owner().directory().to_owned()).collect();
+        Ending { owners, is_if_failed: self.moment != Moment::Ends }
+    }
+
     /// Returns where an entry is, for the program that takes over where this process dies.
     pub(crate) fn place_of(&self, name: &EntryName) -> (String, String) {
         (self.ledger.owner().directory().to_owned(), name.file())
@@ -347,6 +395,13 @@ impl CallLedger {
         std::mem::take(&mut self.failures)
     }
 
+    /// Releases the lock, and leaves nothing of it where nothing is owed.
+    pub(crate) fn release(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            self.ledger.release(lock);
+        }
+    }
+
     /// Does the same while hooks are switched off: it stays owed.
     pub(crate) fn end_bypassed(&mut self, call: &Call, execution: &Execution) {
         if !self.ends_life(false) {
@@ -354,8 +409,13 @@ impl CallLedger {
         }
         let holder = LockHolder::new("a call (stopped)", &execution.id);
         for port in std::mem::take(&mut self.ports) {
-            let lock = port.lock(&holder, self.waits_until, &mut || false);
-            leave_owed(&port, lock.is_ok());
+            match port.lock(&holder, self.waits_until, &mut || false) {
+                Ok(lock) => {
+                    leave_owed(&port, true);
+                    port.release(lock);
+                }
+                Err(_) => leave_owed(&port, false),
+            }
         }
         if self.ledger.may_exist() {
             let is_locked = self.take_lock(call, execution).is_ok();
@@ -424,6 +484,10 @@ impl CallLedger {
             self.ledger.unmark(MarkKind::Begun);
         }
         self.run(entries, tools, self.moment != Moment::Ends);
+        if self.moment == Moment::Ends {
+            // what is left is told by its name
+            self.ledger.unmark(MarkKind::Due);
+        }
         self.ledger.remove_if_empty();
     }
 
@@ -437,15 +501,22 @@ impl CallLedger {
             let is_told_to_end = &mut || is_terminated || sys::is_pending(libc::SIGTERM);
             let lock = port.lock(&holder, until, is_told_to_end);
             self.time_left = self.time_left.saturating_sub(begun.elapsed());
-            if lock.is_err() {
-                let words = "an undo of a port still runs";
-                self.leave_to_worker(&port, words, tools);
-                continue;
-            }
+            let lock = match lock {
+                Ok(lock) => lock,
+                Err(error) => {
+                    let words = match error {
+                        LockError::Terminated => "hookmux got SIGTERM".to_owned(),
+                        LockError::TimedOut(_) => "an undo of a port still runs".to_owned(),
+                        LockError::Failed(error) => format!("a port's lock: {error}"),
+                    };
+                    self.leave_to_worker(&port, &words, tools);
+                    continue;
+                }
+            };
             let _ = port.settle();
             let (entries, _) = port.entries();
             self.run_in(port.clone(), entries, tools, false);
-            port.remove_if_empty();
+            port.release(lock);
         }
     }
 

@@ -36,7 +36,7 @@ impl OwnerLedger {
         OwnerLedger { root: root.clone(), locks: locks.clone(), owner: owner.clone(), directory }
     }
 
-    pub(super) fn directory(&self) -> &Dir {
+    pub(crate) fn directory(&self) -> &Dir {
         &self.directory
     }
 
@@ -256,6 +256,15 @@ impl OwnerLedger {
     pub fn remove(&self, name: &EntryName) {
         self.remove_file(&name.file());
         self.remove_if_empty();
+    }
+
+    /// Releases the owner's lock. Where nothing is owed, the lock's file goes too.
+    pub(crate) fn release(&self, lock: HookLock) {
+        self.remove_if_empty();
+        match self.may_exist() {
+            true => drop(lock),
+            false => lock.remove(),
+        }
     }
 
     /// Removes the directory if there are no entries, and that of the ledger with the last one.

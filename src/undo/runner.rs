@@ -1,8 +1,5 @@
 //! Runs the undos of one owner, one at a time, the last hook's first.
 
-use std::io;
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use super::entry::Entry;
@@ -10,9 +7,10 @@ use super::label_of;
 use super::owed::Owed;
 use super::owner_ledger::OwnerLedger;
 use super::shared::HeldShare;
-use crate::config::{Settings, TrustPolicy};
-use crate::document::file::{self, DocumentPlace};
-use crate::machine::{clock, files, watchdog};
+use crate::config::Settings;
+use crate::document::file;
+use crate::document::input_file::InputFile;
+use crate::machine::{clock, watchdog};
 use crate::observer::{HookIdentity, HookRun, NotRun, Notice, Observer, UndoneSetup};
 use crate::occasion::Execution;
 use crate::process::exit_status::{NOT_EXECUTABLE, OWN_ERROR, TIMED_OUT};
@@ -20,7 +18,6 @@ use crate::process::job::{FinishedJob, ProcessOutcome, c_string};
 use crate::process::members;
 use crate::process::supervise::{Progress, Supervisor};
 use crate::state::locks::{self, HookLock, LockError, LockHolder};
-use crate::trust::Trust;
 use crate::verdict::{self, HookFailure};
 
 /// Runs undos.
@@ -165,17 +162,10 @@ impl UndoRunner<'_> {
             // the call died, and its hook may still be setting up
             watchdog::wait(|| members::kill_all_of_run(&current.run));
         }
-        if let Err(refusal) = Trust::new(self.user).file(current.job.program()) {
-            match self.settings.trust {
-                TrustPolicy::Refuse => {
-                    let fault = (NOT_EXECUTABLE, format!("refused: {refusal}"));
-                    return self.not_started(&owed.entry, fault);
-                }
-                TrustPolicy::Warn => {
-                    let words = format!("not trusted, but run (`trust: warn`): {refusal}");
-                    self.report(&owed.entry, &words);
-                }
-            }
+        match current.job.check_trust(self.user, self.settings.trust) {
+            Ok(None) => {}
+            Ok(Some(words)) => self.report(&owed.entry, &words),
+            Err(words) => return self.not_started(&owed.entry, (NOT_EXECUTABLE, words)),
         }
         if let Err(error) = self.ledger.set_undoing(owed, true) {
             // a death of this process would go unseen
@@ -350,46 +340,6 @@ impl UndoRunner<'_> {
             None => UndoEnd::Done,
             Some(_) if is_left => UndoEnd::Left,
             Some(failure) => UndoEnd::Failed(Box::new(failure)),
-        }
-    }
-}
-
-/// A file that one undo reads: in the runtime directory, or in memory where that is full.
-enum InputFile {
-    File(DocumentPlace),
-    Memory { _file: std::fs::File, path: PathBuf },
-}
-
-impl InputFile {
-    fn make(
-        place: DocumentPlace,
-        content: &[u8],
-        owner: Option<(u32, u32)>,
-    ) -> io::Result<InputFile> {
-        match file::make_private(&place, content, owner) {
-            Ok(_) => Ok(InputFile::File(place)),
-            // another user can't read this process's memory
-            Err(error) if owner.is_some() => Err(error),
-            Err(_) => {
-                let file = files::memory_file(c"hookmux-undo", content)?;
-                let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-                Ok(InputFile::Memory { _file: file, path: path.into() })
-            }
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        match self {
-            InputFile::File(place) => place.named().join(file::FILE_NAME),
-            InputFile::Memory { path, .. } => path.clone(),
-        }
-    }
-}
-
-impl Drop for InputFile {
-    fn drop(&mut self) {
-        if let InputFile::File(place) = self {
-            file::remove(place);
         }
     }
 }

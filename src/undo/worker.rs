@@ -36,6 +36,8 @@ use crate::record::recorder::Recorder;
 use crate::state::locks::{HookLock, LockError, LockHolder};
 use crate::trust::Trust;
 
+/// What is told where the worker gives up.
+const WAY_OUT: &str = "once that is mended, `hookmux undo` takes back what is owed";
 /// How often an owner is tried for which nothing can be done.
 const MAX_TRIES: u32 = 6;
 /// The limit of one undo that nobody waits for; its own is mostly shorter.
@@ -94,22 +96,28 @@ pub(crate) struct Workshop<'a> {
 /// The ledger can't be used.
 pub(crate) fn work(workshop: &mut Workshop<'_>) -> io::Result<()> {
     let settings = workshop.settings;
-    if !Ledger::may_exist(&settings.runtime_dir) {
-        return Ok(());
-    }
     let ledger = Ledger::new(&settings.runtime_dir);
-    let Some(_only_one) = become_the_worker(&ledger)? else { return Ok(()) };
+    let worked = match Ledger::may_exist(&settings.runtime_dir) {
+        true => work_off(&ledger, workshop),
+        false => Ok(()),
+    };
+    ledger.remove_unused_locks();
+    worked
+}
+
+fn work_off(ledger: &Ledger, workshop: &mut Workshop<'_>) -> io::Result<()> {
+    let Some(_only_one) = become_the_worker(ledger)? else { return Ok(()) };
     let mut memory = Memory::default();
     loop {
         let pauses = [
             // what this leaves is looked at by the next one
-            look_after_starts(&ledger, workshop, &mut memory)?,
-            look(&ledger, workshop, &mut memory)?,
+            look_after_starts(ledger, workshop, &mut memory)?,
+            look(ledger, workshop, &mut memory)?,
         ];
         ledger.remove_if_empty();
         let Some(pause) = pauses.into_iter().flatten().min() else { return Ok(()) };
         thread::sleep(pause.min(MAX_PAUSE));
-        if is_told_to_end() || !Ledger::may_exist(&settings.runtime_dir) {
+        if is_told_to_end() || !Ledger::may_exist(&workshop.settings.runtime_dir) {
             return Ok(());
         }
     }
@@ -144,6 +152,8 @@ fn become_the_worker(ledger: &Ledger) -> io::Result<Option<FileLock>> {
 /// What the worker knows of one owner.
 #[derive(Default)]
 struct Known {
+    /// The last start of a daemon after which libvirt has said what became of the owner, in nanoseconds of this boot.
+    answered_ns: i64,
     /// The names of its files when it was last looked at: as long as they are the same, so is what they say.
     names: Vec<String>,
     /// When it has to be looked at again all the same.
@@ -192,12 +202,15 @@ fn look(
     for owner in owners(ledger)? {
         let own = ledger.of(&owner);
         let known = memory.of(&owner);
-        let names = own.names().unwrap_or_default();
-        if !known.holds(&names) {
-            let pause = look_at(&own, workshop, known);
+        let names = own.names();
+        if !names.as_ref().is_ok_and(|names| known.holds(names)) {
+            let pause = match &names {
+                Ok(_) => look_at(&own, workshop, known),
+                Err(error) => workshop.pause_after(&own, None, error, known),
+            };
             known.next = pause.and_then(|pause| Instant::now().checked_add(pause));
-            // what it has done itself is nothing new
-            known.names = own.names().unwrap_or_default();
+            // a call may have come since they were read
+            known.names = names.unwrap_or_default();
         }
         let left = known.next.map(|next| next.saturating_duration_since(Instant::now()));
         next = next.into_iter().chain(left).min();
@@ -219,11 +232,15 @@ fn look_at(own: &OwnerLedger, workshop: &mut Workshop<'_>, known: &mut Known) ->
         return sooner(MAX_PAUSE);
     }
     let taken = match try_lock(own) {
-        Ok(_lock) => own.settle().map(|()| {
-            let entries = own.entries().0;
-            let entries = to_take_back(own, &entries).cloned().collect();
-            workshop.undo(own, entries)
-        }),
+        Ok(lock) => {
+            let taken = own.settle().map(|()| {
+                let entries = own.entries().0;
+                let entries = to_take_back(own, &entries).cloned().collect();
+                workshop.undo(own, entries)
+            });
+            own.release(lock);
+            taken
+        }
         Err(LockError::Failed(error)) => Err(error),
         Err(_) => return sooner(BUSY_PAUSE),
     };
@@ -237,9 +254,16 @@ fn look_at(own: &OwnerLedger, workshop: &mut Workshop<'_>, known: &mut Known) ->
             if result.done > 0 {
                 known.tries = 0;
             }
-            known.failed().and_then(sooner).or(waits)
+            let pause = known.failed();
+            if pause.is_none() {
+                let words = format!("{} undos are left: {WAY_OUT}", result.left);
+                workshop.report(&first, &words);
+            }
+            pause.and_then(sooner).or(waits)
         }
-        Err(error) => workshop.pause_after(own, &first, &error, known).and_then(sooner).or(waits),
+        Err(error) => {
+            workshop.pause_after(own, Some(&first), &error, known).and_then(sooner).or(waits)
+        }
     }
 }
 
@@ -254,7 +278,9 @@ fn owners(ledger: &Ledger) -> io::Result<Vec<Owner>> {
 /// Returns what the worker takes back. What an earlier life owes is not taken from a guest that lives, or may
 /// live: its next start or end does that.
 fn to_take_back<'e>(own: &OwnerLedger, entries: &'e [Owed]) -> impl Iterator<Item = &'e Owed> {
-    let lives = entries.iter().any(|owed| !owed.is_over() && !owed.is_due()) || own.is_alive();
+    // what waits for `prepare` is of no life yet
+    let is_of_life = |owed: &Owed| !(owed.is_over() || owed.is_due() || owed.is_provisional());
+    let lives = entries.iter().any(is_of_life) || own.is_alive();
     entries.iter().filter(move |owed| owed.is_due() && !lives)
 }
 
@@ -299,7 +325,8 @@ fn look_after_starts(
             StartLook::Again | StartLook::Over => {
                 // another start meanwhile has written it anew
                 if ledger.directory().read(&name, 64).is_ok_and(|now| now == bytes) {
-                    ledger.directory().remove(&name)?;
+                    // where it stays, the next worker asks once more
+                    let _ = ledger.directory().remove(&name);
                 }
                 continue;
             }
@@ -353,7 +380,8 @@ fn look_after_start(
         };
         let (entries, _) = own.entries();
         let Some(first) = entries.iter().find(|owed| is_earlier(owed)) else { continue };
-        if !libvirt.serves(start.daemon, &first.entry) {
+        let is_answered = memory.of(&owner).answered_ns >= start.started_ns;
+        if is_answered || !libvirt.serves(start.daemon, &first.entry) {
             continue;
         }
         if workshop.is_bypassed(&entries) {
@@ -368,6 +396,7 @@ fn look_after_start(
                 continue;
             }
         }
+        memory.of(&owner).answered_ns = start.started_ns;
         if let Life::Unknown { why, .. } = &life {
             leave(&own, &last_call, &is_earlier, why);
             workshop.report(&first.entry, &format!("left as it is: {why}"));
@@ -378,26 +407,39 @@ fn look_after_start(
         // without waiting: whoever holds it is a call of that guest
         let taken = match try_lock(&own) {
             Ok(_) if own.last_call() != last_call => continue,
-            Ok(_lock) => own.settle().and_then(|()| {
-                own.unmark(MarkKind::Begun);
-                let mut entries: Vec<Owed> =
-                    own.entries().0.into_iter().filter(is_earlier).collect();
-                // what isn't done now is the worker's from here on
-                entries.iter_mut().try_for_each(|owed| own.end_as_due(owed))?;
-                workshop.undo(&own, entries);
-                Ok(())
-            }),
+            Ok(lock) => {
+                let taken = take_back_gone(&own, &is_earlier, workshop);
+                own.release(lock);
+                taken
+            }
             Err(LockError::Failed(error)) => Err(error),
             Err(_) => continue,
         };
         if let Err(error) = taken {
             let known = memory.of(&owner);
-            if workshop.pause_after(&own, &first.entry, &error, known).is_some() {
+            if workshop.pause_after(&own, Some(&first.entry), &error, known).is_some() {
+                known.answered_ns = 0;
                 result = result.max(StartLook::Again);
             }
         }
     }
     Ok(result)
+}
+
+/// Takes back what an owner owes that libvirt knows to be gone. The caller holds its lock.
+fn take_back_gone(
+    own: &OwnerLedger,
+    is_meant: &dyn Fn(&Owed) -> bool,
+    workshop: &mut Workshop<'_>,
+) -> io::Result<()> {
+    own.settle()?;
+    own.unmark(MarkKind::Begun);
+    let mut entries: Vec<Owed> =
+        own.entries().0.into_iter().filter(|owed| is_meant(owed)).collect();
+    // what isn't done now is the worker's from here on
+    entries.iter_mut().try_for_each(|owed| own.end_as_due(owed))?;
+    workshop.undo(own, entries);
+    Ok(())
 }
 
 impl Workshop<'_> {
@@ -413,11 +455,12 @@ impl Workshop<'_> {
         self.observer.observe(&entry.execution(), &Notice::OwnError(&words));
     }
 
-    /// Tells that nothing can be done for an owner. Returns after which pause to try again, if at all.
+    /// Tells that nothing can be done for an owner. Returns after which pause to try again, if at all. `first` is one
+    /// of its entries.
     fn pause_after(
         &mut self,
         own: &OwnerLedger,
-        first: &Entry,
+        first: Option<&Entry>,
         error: &io::Error,
         known: &mut Known,
     ) -> Option<Duration> {
@@ -426,9 +469,17 @@ impl Workshop<'_> {
             let path = own.directory().unchecked_path().display();
             let what = match pause {
                 Some(_) => "it is tried again",
-                None => "once that is mended, `hookmux undo` takes back what is owed",
+                None => WAY_OUT,
             };
-            self.report(first, &format!("{path} can't be dealt with: {error}; {what}"));
+            let words = format!("{path} can't be dealt with: {error}; {what}");
+            match first {
+                Some(first) => self.report(first, &words),
+                None => {
+                    let object = own.owner().directory().to_owned();
+                    let execution = Execution { object, ..Execution::default() };
+                    self.observer.observe(&execution, &Notice::OwnError(&words));
+                }
+            }
         }
         pause
     }

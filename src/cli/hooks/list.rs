@@ -160,7 +160,7 @@ pub(crate) fn run(
             let digest = whole()?;
             digest::keep(&loaded, &digest, computed_us);
             if arguments.output.format == Format::Text {
-                output.line(&digest);
+                output.line(&digest.value);
                 return Ok(CommandEnd::Good);
             }
             Some(digest)
@@ -198,7 +198,7 @@ pub(crate) fn run(
                 .iter()
                 .map(|words| Message::coded(Code::UnknownEvent, words))
                 .collect(),
-            digest,
+            digest: digest.map(|digest| digest.value),
         });
         return Ok(CommandEnd::Good);
     }

@@ -100,7 +100,7 @@ fn show(place: &CommandPlace, format: Format, output: &mut Output) -> anyhow::Re
         day,
         // the warning of every command says what is wrong with it
         bypass: bypass::load(&settings.hooks_dir, &mut trust).unwrap_or_default(),
-        digest,
+        digest: digest.value,
     };
     match format {
         Format::Json => output.json(&status.json()),
