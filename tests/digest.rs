@@ -72,10 +72,33 @@ fn hosts_that_do_the_same_have_the_same_digest() {
         &|host| drop(host.text(&["bypass", "on", "--for", "1h"], 0)),
         &|host| drop(host.text(&["bypass", "off"], 0)),
         &|host| fs::remove_file(host.hook("qemu")).unwrap(),
+        // who registered it, and from where
+        &|host| {
+            let text = fs::read_to_string(host.hook("hooks.d/a.yaml")).unwrap();
+            let header = "# Registered by: hookmux add /root/a.yaml\n# You may edit this file; the next call uses it.\n";
+            put(host, "hooks.d/a.yaml", &format!("{header}{text}"));
+        },
     ] {
         change(&one);
         assert_eq!(digest(&one), before);
     }
+}
+
+/// The same registration, given to two hosts in two ways.
+#[test]
+fn how_a_hook_was_registered_is_no_difference() {
+    let (one, other) = (host(), host());
+    let text = "# mine\nevents: after_vm_stop\ncommand: /bin/true\nweight: 7\n";
+    one.file("../first/c.yaml", text);
+    other.file("../second/x.yaml", text);
+    one.text(&["add", "first/c.yaml", "--reason", "one"], 0);
+    other.text(&["add", "second/x.yaml", "--name", "c", "--reason", "other"], 0);
+    let written = [&one, &other].map(|host| host.read_text("hooks/hooks.d/c.yaml"));
+    assert_ne!(written[0], written[1], "their headers differ");
+    assert_eq!(digest(&one), digest(&other));
+    // a comment of the user's is part of the text
+    other.file("hooks.d/c.yaml", written[1].replace("# mine", "# ours"));
+    assert_ne!(digest(&one), digest(&other));
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod edit;
 mod entries;
 mod exchange;
 mod exit_status;
+mod export;
 mod faults;
 mod flood;
 mod formats;

@@ -352,7 +352,7 @@ fn the_commands_that_are_printed_work() {
             let has_placeholder = ["GUEST", "NETWORK", "EDITOR"].iter().any(|it| line.contains(it));
             assert_eq!(one["fix_command"].is_null(), has_placeholder, "{one:#}");
             let prelude = format!(
-                "hookmux() {{ '{}' \"$@\"; }}\nvirsh() {{ cat guest.xml; }}\nEDITOR=cat\n",
+                "hookmux() {{ '{}' \"$@\"; }}\nvirsh() {{ cat guest.xml; }}\nunset VISUAL\nexport EDITOR=cat\n",
                 binary.display()
             );
             let line = line.replace("GUEST", "g").replace("NETWORK", "n");
@@ -369,6 +369,35 @@ fn the_commands_that_are_printed_work() {
             let wanted = if event.contains("_device_") { "" } else { "x" };
             assert!(text.contains(wanted), "{line}: {text}");
         }
+    }
+}
+
+/// `hookmux edit` checks what it saves, so it is proposed wherever it knows the file.
+#[test]
+fn hookmux_edit_is_proposed_for_what_it_knows() {
+    let host = Host::new();
+    let hookmux = format!("hookmux --hooks-dir {} edit ", host.hooks().display());
+    let fixes = |said: &Value| -> Vec<String> {
+        let next = said["next"].as_array().unwrap().iter();
+        next.map(|one| one["fix"].as_str().unwrap().to_owned()).collect()
+    };
+    let said = host.json(&["new", "before_vm_prepare", "10-x"], 0);
+    assert_eq!(fixes(&said)[0], format!("{hookmux}before_vm_prepare/10-x"));
+    let said = host.json(&["new", "before_vm_prepare", "pages", "--registered"], 0);
+    let script = host.hook("bin/pages").display().to_string();
+    assert_eq!(
+        fixes(&said)[..2],
+        [format!("\"${{EDITOR:-vi}}\" {script}"), format!("{hookmux}pages")]
+    );
+    assert_eq!(fixes(&said).len(), 4);
+    // of what is there already
+    for (words, fix) in [
+        (&["before_vm_prepare", "10-x"][..], format!("{hookmux}before_vm_prepare/10-x")),
+        (&["before_vm_prepare", "pages", "--registered"], format!("{hookmux}pages")),
+    ] {
+        let said = host.json(&[&["new"], words].concat(), 1);
+        assert_eq!(said["error"]["fix"], fix, "{said:#}");
+        assert!(said["error"]["fix_command"].is_array(), "{said:#}");
     }
 }
 

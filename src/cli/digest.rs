@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::inventory::Inventory;
 use super::inventory::listed::{self, HookState, Listed};
 use super::register::module_file::CalledFunction;
+use super::register::written::without_header;
 use super::{CommandPlace, rights};
 use crate::config::registration::NamedFile;
 use crate::config::surroundings::DEFAULT_RUNTIME_DIR;
@@ -46,7 +47,7 @@ struct DigestedHook {
     order: Option<usize>,
     style: Option<&'static str>,
     program: Option<String>,
-    /// The text of its registration.
+    /// The text of its registration, without the comment that says how it was made.
     registration: Option<String>,
     /// What else its registration names: the file of its module, the script of its interpreter, its other
     /// programs, its file with variables.
@@ -126,7 +127,7 @@ pub(super) fn compute(
             order: hook.order,
             style: hook.style.map(crate::hook::Style::name),
             program: files.digest(&hook.path, MAX_PROGRAM_BYTES)?,
-            registration: registered.map(|one| one.written.sha256.clone()),
+            registration: registered.map(|one| digest_of_text(&one.written.text)),
             more: match registered {
                 Some(one) => files.of_registration(one, module.as_deref())?,
                 None => Vec::new(),
@@ -145,6 +146,11 @@ pub(super) fn compute(
         hooks: digested,
     };
     Ok(HostDigest { value: files::sha256(&serde_json::to_vec(&digested)?), modules })
+}
+
+/// Returns the digest of a registration's text. Who registered it, and from which file, decides nothing.
+fn digest_of_text(text: &str) -> String {
+    files::sha256(without_header(text).as_bytes())
 }
 
 /// Tells whether a hook decides what a call does: it runs, or makes the call fail.

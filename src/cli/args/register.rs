@@ -45,10 +45,10 @@ pub(crate) struct NewArgs {
     pub output: OutputArgs,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct AddArgs {
-    /// `script`, `module`, a ready-made hook, or the file of a registration, or a directory of such files; `-` is
-    /// standard input, and needs --name
+    /// `script` (which may be left out before the path of a program), `module`, a ready-made hook, or the file of a
+    /// registration, or a directory of such files; `-` is standard input, and needs --name
     #[arg(value_name = "script|module|contrib/NAME|FILE.yaml|DIR|-", value_hint = ValueHint::FilePath)]
     pub what: PathBuf,
     /// The script's path, or the module's name
@@ -74,7 +74,7 @@ pub(crate) struct AddArgs {
 }
 
 /// How `add` and `import` register hooks.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct RegisterArgs {
     /// Where the ready-made hooks lie, for contrib/NAME and for saschpe's files
     /// [default: share/hookmux/contrib/hooks of the installation]

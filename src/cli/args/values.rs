@@ -78,7 +78,7 @@ pub(crate) struct ViewArgs {
 }
 
 /// Whether differences of files are shown.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct DiffArgs {
     /// Show what changes in files, as a unified diff; with --dry-run the exit status is 1 if something would
     /// change
@@ -87,7 +87,7 @@ pub(crate) struct DiffArgs {
 }
 
 /// The reason of a change.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ReasonArgs {
     /// Why; stored with the user's name, for `log --audit`
     #[arg(long, value_name = "TEXT")]

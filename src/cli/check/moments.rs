@@ -35,7 +35,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
 }
 
 /// Reports a directory that looks like an event's, but belongs to no event.
-fn unknown(directory: &Path, findings: &mut Findings) {
+pub(super) fn unknown(directory: &Path, findings: &mut Findings) {
     let Some(name) = directory.file_name().and_then(OsStr::to_str) else { return };
     if let Some(own_event) = event::known_events_of(name).first() {
         return on_known_operation(directory, own_event, findings);
@@ -50,10 +50,7 @@ fn unknown(directory: &Path, findings: &mut Findings) {
     }
     let known = event::TABLE.iter().map(|row| row.name);
     let (hint, fix) = match did_you_mean(name, known) {
-        Some(similar) => (
-            format!("did you mean {similar}?"),
-            Fix::run(&words!["mv", directory, &directory.with_file_name(similar)]),
-        ),
+        Some(similar) => (format!("did you mean {similar}?"), renamed(directory, similar)),
         None => ("`hookmux events` shows all events".to_owned(), events_command()),
     };
     let words = format!("{shown} has not the name of an event: nothing in it runs; {hint}");
@@ -66,6 +63,14 @@ fn unfired_of_vdsm(directory: &Path, scripts: &[String], findings: &mut Findings
     let (why, scripts) = (vdsm::why_never_called(name), scripts.join(", "));
     let words = format!("{}: {scripts} never runs: {why}", directory.display());
     findings.add(Code::NeverCalled, directory, words, events_command());
+}
+
+/// Returns what gives a directory the name of an event. It need not be there yet.
+fn renamed(directory: &Path, event: &str) -> Fix {
+    match directory.is_dir() {
+        true => Fix::run(&words!["mv", directory, &directory.with_file_name(event)]),
+        false => format!("put it into {event}").into(),
+    }
 }
 
 fn events_command() -> Fix {
@@ -96,7 +101,7 @@ fn on_known_operation(directory: &Path, own_event: &str, findings: &mut Findings
         "{} never runs: the operation is known, and fires {own_event}",
         directory.display()
     );
-    let fix = Fix::run(&words!["mv", directory, &directory.with_file_name(own_event)]);
+    let fix = renamed(directory, own_event);
     findings.add(Code::NeverCalled, directory, words, fix);
 }
 

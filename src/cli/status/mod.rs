@@ -106,7 +106,8 @@ fn show(place: &CommandPlace, format: Format, output: &mut Output) -> anyhow::Re
         Format::Json => output.json(&status.json()),
         Format::Text => text::show(&status, output),
     }
-    Ok(CommandEnd::Good)
+    // what it has shown is of a copy, or of the defaults
+    Ok(if loaded.problem.is_some() { CommandEnd::Problem } else { CommandEnd::Good })
 }
 
 /// Returns the calls that run now, the oldest first.
