@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, with_suffix, words};
@@ -50,14 +51,30 @@ fn unknown(directory: &Path, findings: &mut Findings) {
     }
     let known = event::TABLE.iter().map(|row| row.name);
     let (hint, fix) = match did_you_mean(name, known) {
-        Some(similar) => (
-            format!("did you mean {similar}?"),
-            Fix::run(&words!["mv", directory, &directory.with_file_name(similar)]),
-        ),
+        Some(similar) => {
+            let right = directory.with_file_name(similar);
+            let fix = match right.symlink_metadata() {
+                Err(_) => Fix::run(&words!["mv", directory, right]),
+                // `mv` would put the directory into the other one
+                Ok(_) => move_content(directory, &right),
+            };
+            (format!("did you mean {similar}?"), fix)
+        }
         None => ("`hookmux events` shows all events".to_owned(), events_command()),
     };
     let words = format!("{shown} has not the name of an event: nothing in it runs; {hint}");
     findings.add(Code::UnknownEvent, directory, words, fix);
+}
+
+/// Returns the command that moves what lies in a directory into another one.
+fn move_content(directory: &Path, into: &Path) -> Fix {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut entries: Vec<_> = entries.map(|entry| entry.path().into_os_string()).collect();
+    entries.sort_unstable();
+    let mut mv = words!["mv", "-n"];
+    mv.extend(entries);
+    mv.push(into.into());
+    Fix::run(&mv)
 }
 
 /// Reports hooks of vdsm's tree for which libvirt makes no call. The directory is vdsm's, and stays.

@@ -53,7 +53,7 @@ pub(crate) fn run(
         }
         (word, _) => {
             let word = word.as_deref().unwrap_or("last");
-            match hook_history::subject(place, settings, &history, word)? {
+            match hook_history::subject(place, settings, &history, ("show", word))? {
                 Subject::Hook(hook) => {
                     return Ok(hook_history::show(
                         place, settings, &history, &hook, arguments, output,

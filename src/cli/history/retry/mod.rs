@@ -180,7 +180,7 @@ fn named(
         let of_word = id.iter().filter(|word| *word != "last").cloned();
         return Ok((found, of_word.chain(hook.iter().cloned()).collect()));
     }
-    match hook_history::subject(place, settings, history, word)? {
+    match hook_history::subject(place, settings, history, ("retry", word))? {
         Subject::Execution => Ok((which::named(settings, history, word)?, hook.clone())),
         // nothing is run that may not have been meant
         Subject::Hook(hook) if hook.execution.is_some() => {
