@@ -404,6 +404,12 @@ fn select_hooks(record: &Record, named: &[String]) -> anyhow::Result<Vec<String>
             labels.push(label.to_owned());
         }
     }
+    if labels.is_empty() && head.hooks.iter().any(|hook| undo::is_label(&hook.hook)) {
+        bail!(
+            "only undos ran in {}, and a retry runs none: `hookmux undo --list` shows which are still owed",
+            head.id
+        );
+    }
     if labels.is_empty() {
         bail!("no hook ran in {}", head.id);
     }
